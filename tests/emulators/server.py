@@ -1,0 +1,40 @@
+"""Serves an aiohttp application on the loop-back interface: in a thread for tests, in the foreground for people."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator
+
+from aiohttp import web
+
+
+async def _listen(app: web.Application, port: int) -> tuple[web.AppRunner, int]:
+    # A handler that hangs on purpose (a stalled server) must not hold up the end of a test.
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handle_signals=False)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", port, reuse_address=True)
+    await site.start()
+    return runner, int(runner.addresses[0][1])
+
+
+@contextlib.contextmanager
+def serve(app: web.Application, *, port: int = 0) -> Iterator[str]:
+    """Serve `app` on 127.0.0.1 in a thread of its own; yields the base URL without a trailing slash.
+
+    `port` 0 takes a free one. Raises OSError when the port is taken.
+    """
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="emulator", daemon=True)
+    thread.start()
+    try:
+        runner, bound = asyncio.run_coroutine_threadsafe(_listen(app, port), loop).result()
+        try:
+            yield f"http://127.0.0.1:{bound}"
+        finally:
+            asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
