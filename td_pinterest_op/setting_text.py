@@ -1,0 +1,127 @@
+"""Settings written as text: JSON or YAML → plain values.
+
+YAML is read with digdag's rules where they differ from PyYAML's: only `true` and `false` are booleans, there are no
+dates, a key given twice is an error. Aliases and tags are refused, so that text neither
+grows nor calls anything when it is read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+
+import yaml
+
+LONGEST_TEXT = 100_000  # characters; PyYAML reads about that many in half a second
+DEEPEST_NESTING = 20
+
+_PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{name}" for name in ("str", "map", "seq"))
+_PLAIN_WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None, "~": None, "": None}
+_WHOLE_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,29})")
+
+
+class UnreadableTextError(ValueError):
+    """The text is no JSON and no YAML. The message quotes nothing of it: it could hold a credential."""
+
+
+def load(text: str) -> object:
+    """The value that `text` holds: dict, list, str, int, float, bool or None.
+
+    Raises:
+        UnreadableTextError: not JSON or YAML, too long, nested too deeply, a key twice, an alias or a tag.
+    """
+    if len(text) > LONGEST_TEXT:
+        raise UnreadableTextError(f"is longer than {LONGEST_TEXT} characters")
+    value, fault = _read_json(text)
+    if fault is not None:
+        value, fault = _read_yaml(text)
+    if fault is not None:  # raised out here, so that no traceback carries the reader's own error, which quotes the text
+        raise UnreadableTextError(fault)
+    return value
+
+
+def _read_json(text: str) -> tuple[object, str | None]:
+    try:
+        return json.loads(text, object_pairs_hook=_without_repetition), None
+    except (ValueError, RecursionError):
+        return None, "is not valid JSON"
+
+
+def _without_repetition(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
+    mapping: dict[str, object] = {}
+    for key, value in pairs:
+        if key in mapping:
+            raise ValueError
+        mapping[key] = value
+    return mapping
+
+
+def _read_yaml(text: str) -> tuple[object, str | None]:
+    try:
+        return _value(_Composer(text).get_single_node()), None
+    except _RefusedError as refusal:
+        return None, str(refusal)
+    except yaml.MarkedYAMLError as error:
+        where = _position(error.problem_mark or error.context_mark)
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError):
+        where = ""
+    hint = "; it contains tabs, which YAML does not allow as indentation" if "\t" in text else ""
+    return None, f"is neither valid JSON nor valid YAML{where}{hint}"
+
+
+class _RefusedError(Exception):
+    """Valid YAML that we do not take."""
+
+
+class _Composer(yaml.BaseLoader):
+    """YAML text → nodes, without aliases and without depth."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            alias = self.peek_event()  # type: ignore[no-untyped-call]
+            raise _RefusedError(f"uses a YAML alias{_position(alias.start_mark)}; write the value out")
+        self.depth += 1
+        if self.depth > DEEPEST_NESTING:
+            raise _RefusedError(f"is nested more than {DEEPEST_NESTING} levels deep")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
+def _value(node: yaml.Node | None) -> object:
+    if node is None:
+        return None
+    if node.tag not in _PLAIN_TAGS:
+        raise _RefusedError(f"uses a YAML tag{_position(node.start_mark)}")
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(node)
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(item) for item in node.value]
+    return _scalar(node) if isinstance(node, yaml.ScalarNode) else None
+
+
+def _mapping(node: yaml.MappingNode) -> dict[str, object]:
+    mapping: dict[str, object] = {}
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise _RefusedError(f"has a key that is not plain text{_position(key.start_mark)}")
+        if key.value in mapping:
+            raise _RefusedError(f"gives a key twice{_position(key.start_mark)}")
+        mapping[key.value] = _value(value)
+    return mapping
+
+
+def _scalar(node: yaml.ScalarNode) -> object:
+    text: str = node.value
+    if node.style is not None:  # quoted or a block: always a string
+        return text
+    if _WHOLE_NUMBER.fullmatch(text):
+        return int(text)
+    return _PLAIN_WORDS.get(text.lower(), text)
+
+
+def _position(mark: yaml.Mark | None) -> str:
+    return "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
