@@ -13,7 +13,7 @@
     │   ├── RequestRefusedError      it will not take this request, however often it is sent
     │   ├── RecordsRefusedError      it will not take some records, in stop mode
     │   └── UnavailableError         it failed, or could not be reached, until the retries were used up
-    ├── StoppedError                 nobody: the run was told to end (SIGTERM)
+    ├── StoppedError                 nobody: the run was told to end (SIGTERM), or ends for another error
     └── UnexpectedError              the authors of this operator
 
 digdag prints message and traceback into the session log: a message says what happened, to which thing, and what to do,
@@ -22,9 +22,30 @@ and never holds a value that could be a person or a secret.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+from td_pinterest_op.secret import mask
+
+_E = TypeVar("_E", bound="ExportError")
+
 
 class ExportError(Exception):
-    """Anything that ends an export. The message is fit for a log."""
+    """Anything that ends an export. The message is fit for a log: credentials and what looks like a person are masked.
+
+    `status` is the HTTP status of the answer that it comes from, None without one. `maybe_done` tells that the request
+    which failed may have been carried out all the same.
+    """
+
+    status: int | None = None
+    maybe_done: bool = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(mask(message))
+
+    def extended(self: _E, text: str) -> _E:
+        """This error, saying `text` as well."""
+        self.args = (f"{self.args[0]}{mask(text)}",)
+        return self
 
 
 class WorkflowError(ExportError):
@@ -76,7 +97,7 @@ class UnavailableError(PinterestError):
 
 
 class StoppedError(ExportError):
-    """The run was told to end."""
+    """The run was told to end, or a request was not made because the run ends for another error."""
 
 
 class UnexpectedError(ExportError):

@@ -1,6 +1,19 @@
-"""A value that does not print itself."""
+"""A value that does not print itself, and a mask for text that comes from elsewhere."""
 
 from __future__ import annotations
+
+import re
+
+# Every credential of this process, for `mask`. A shorter value would hide ordinary words.
+_known: set[str] = set()
+_SHORTEST = 6
+
+# What could be a person: an e-mail address, a device id, an MD5, SHA-1 or SHA-256.
+_PERSON = re.compile(
+    r"[^\s@'\"]{1,256}@[^\s@'\"]{1,256}\.[^\s@'\"]{1,64}"
+    r"|\b[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}\b"
+    r"|[0-9A-Fa-f]{32,}"
+)
 
 
 class Secret:
@@ -10,6 +23,8 @@ class Secret:
 
     def __init__(self, value: str) -> None:
         self._value = value
+        if len(value) >= _SHORTEST:
+            _known.add(value)
 
     def reveal(self) -> str:
         return self._value
@@ -27,3 +42,10 @@ class Secret:
 
     def __reduce__(self) -> str:
         raise TypeError("a Secret is not to be pickled")
+
+
+def mask(text: str) -> str:
+    """`text` without any known credential, and without anything that looks like an identifier of a person."""
+    for value in sorted(_known, key=len, reverse=True):
+        text = text.replace(value, "***")
+    return _PERSON.sub("<hidden>", text)

@@ -1,0 +1,82 @@
+"""Settings and environment → connections to the two services; nothing is contacted yet."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+
+from td_pinterest_op import pinterest as pinterest_
+from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.pinterest.api import Api
+from td_pinterest_op.pinterest.transport import Timeouts, is_safe
+from td_pinterest_op.retry import Retry
+from td_pinterest_op.settings import Settings
+from td_pinterest_op.stats import Stats
+from td_pinterest_op.token_store import TokenStore
+from td_pinterest_op.treasure_data import DEFAULT_ENDPOINT, TreasureData
+from td_pinterest_op.workflow import Task
+
+
+def retry(settings: Settings) -> Retry:
+    return Retry(
+        count=settings.retry_count,
+        initial_wait=settings.retry_initial_wait_millis / 1000,
+        longest_wait=settings.max_retry_wait_millis / 1000,
+        random=random.random,
+    )
+
+
+def treasure_data(task: Task, settings: Settings) -> TreasureData:
+    """Raises SettingsError for a missing key or an endpoint that secrets must not be sent to."""
+    return TreasureData(
+        api_key=task.td_api_key,
+        endpoint=_endpoint(task, "TD_API_SERVER", DEFAULT_ENDPOINT),
+        connect_timeout=settings.connection_timeout_secs,
+        read_timeout=settings.read_timeout_secs,
+        retry=retry(settings),
+        sleep=time.sleep,
+    )
+
+
+def pinterest(task: Task, settings: Settings, stats: Stats) -> contextlib.AbstractContextManager[Api]:
+    """Raises SettingsError for an endpoint that secrets must not be sent to."""
+    project_id = str(task.params.get("project_id"))
+    tokens = TokenStore(
+        key=settings.refresh_token_key,
+        current=settings.refresh_token,
+        project_id=int(project_id) if project_id.isdecimal() else None,
+        environ=task.environ,
+        retry=retry(settings),
+        sleep=time.sleep,
+        wall_clock=time.time,
+    )
+    return pinterest_.connected(
+        endpoint=_endpoint(task, "PINTEREST_API_ENDPOINT", pinterest_.DEFAULT_ENDPOINT),
+        ad_account_id=settings.ad_account_id,
+        client_id=settings.client_id,
+        client_secret=settings.client_secret,
+        refresh_token=settings.refresh_token,
+        keep=tokens.keep,
+        timeouts=Timeouts(
+            connect=settings.connection_timeout_secs,
+            write=settings.write_timeout_secs,
+            read=settings.read_timeout_secs,
+        ),
+        connections=settings.max_in_flight,
+        requests_per_minute=settings.requests_per_minute,
+        retry=retry(settings),
+        count=stats.count,
+        clock=time.monotonic,
+        wall_clock=time.time,
+        sleep=time.sleep,
+    )
+
+
+def _endpoint(task: Task, name: str, default: str) -> str:
+    endpoint = task.environ.get(name, "").strip() or default
+    if "://" not in endpoint:
+        endpoint = f"https://{endpoint}"
+    if not is_safe(endpoint):
+        raise SettingsError(f"{name} must be an https URL (plain http only to this machine's loop-back)")
+    return endpoint

@@ -1,0 +1,43 @@
+"""How many requests are under way at once: starts with one, grows while answers come well, halves when they do not."""
+
+from __future__ import annotations
+
+# Latency "rises" when its average doubles, and by something that matters: a fast server's jitter is no sign of strain.
+_RISE = 2.0
+_RISE_SECONDS = 0.25
+_WEIGHT = 0.25
+
+
+class Flight:
+    """Additive increase, multiplicative decrease, as TCP does it. `size` is how many may be under way now."""
+
+    def __init__(self, *, most: int) -> None:
+        self._most = most
+        self._size = 1.0
+        self._steady = False
+        self._average: float | None = None
+        self._best = float("inf")
+        self._hold = 0
+
+    @property
+    def size(self) -> int:
+        return int(self._size)
+
+    def answered(self, *, latency: float, throttled: bool) -> None:
+        """Take note of one answer; `latency` in seconds."""
+        self._average = latency if self._average is None else self._average + _WEIGHT * (latency - self._average)
+        self._best = min(self._best, self._average)
+        rising = self._average > _RISE * self._best + _RISE_SECONDS
+        self._hold = max(self._hold - 1, 0)
+        if throttled or rising:
+            self._halve()
+        else:
+            # One more for each answer at first, which doubles it every round trip; one more a round trip afterwards.
+            self._size = min(self._most, self._size + (1 / self._size if self._steady else 1))
+
+    def _halve(self) -> None:
+        # Answers to requests that left before the last halving say nothing new.
+        if self._hold == 0:
+            self._hold = self.size
+            self._size = max(1.0, self._size / 2)
+            self._steady = True

@@ -1,0 +1,201 @@
+"""The calls of Pinterest's API v5 that an export uses, in Pinterest's own words: audiences and customer lists."""
+
+from __future__ import annotations
+
+import json
+import urllib.parse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from td_pinterest_op.errors import ExportError, PinterestError, RequestRefusedError
+from td_pinterest_op.pinterest.session import Authority, Outcome, Request, Session, json_object
+from td_pinterest_op.pinterest.transport import Answer
+
+CUSTOMER_LIST = "CUSTOMER_LIST"
+_PAGE_SIZE = 250
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audience:
+    """An audience; `customer_list_id` is None unless its rule names a customer list."""
+
+    id: str
+    name: str
+    audience_type: str
+    ad_account_id: str | None
+    customer_list_id: str | None
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerList:
+    """A customer list; `uploaded` counts records ever sent to it, None when Pinterest does not say."""
+
+    id: str
+    name: str
+    uploaded: int | None
+
+
+class Api:
+    """Pinterest's calls for one ad account. Every method raises the session's errors and PinterestError.
+
+    Creating calls are not repeated when they may have been carried out: they raise MaybeArrivedError then.
+    """
+
+    def __init__(self, *, session: Session, authority: Authority, ad_account_id: str) -> None:
+        self.session, self._authority = session, authority
+        self._account = f"/ad_accounts/{ad_account_id}"
+
+    def audiences(self) -> Iterator[Audience]:
+        """All audiences that the ad account owns, newest first, over all pages."""
+        # Without ownership_type, Pinterest lists audiences that others shared as well.
+        return map(_audience, self._pages("audiences", ownership_type="OWNED"))
+
+    def audience(self, audience_id: str) -> Audience | None:
+        """The audience, None when Pinterest has none with that id in this ad account."""
+        found = self._get(f"/audiences/{audience_id}", f"looking up audience {audience_id}")
+        return None if found is None else _audience(found)
+
+    def create_audience(self, *, name: str, description: str | None, customer_list_id: str) -> Audience:
+        content = {
+            "audience_type": CUSTOMER_LIST,
+            "name": name,
+            "rule": {"customer_list_id": customer_list_id},
+        } | ({"description": description} if description else {})
+        outcome = self._write("POST", "/audiences", f'creating audience "{name}"', content, repeatable=False)
+        return _audience(_entity(outcome.answer, f'creating audience "{name}"'))
+
+    def move_audience(self, audience_id: str, *, customer_list_id: str) -> None:
+        """Ask Pinterest to put another customer list behind an audience; whether it did must be read back."""
+        content = {"operation_type": "UPDATE", "rule": {"customer_list_id": customer_list_id}}
+        purpose = f"moving audience {audience_id} to customer list {customer_list_id}"
+        _entity(self._write("PATCH", f"/audiences/{audience_id}", purpose, content).answer, purpose)
+
+    def remove_audience(self, audience_id: str) -> None:
+        """Remove an audience. Raises ExportError with status 404 when Pinterest does not know it."""
+        purpose = f"removing audience {audience_id}"
+        _entity(
+            self._write("PATCH", f"/audiences/{audience_id}", purpose, {"operation_type": "REMOVE"}).answer, purpose
+        )
+
+    def customer_lists(self) -> Iterator[CustomerList]:
+        """All customer lists of the ad account, newest first, over all pages."""
+        return map(_customer_list, self._pages("customer_lists"))
+
+    def customer_list(self, list_id: str) -> CustomerList | None:
+        """The customer list, None when Pinterest has none with that id in this ad account."""
+        found = self._get(f"/customer_lists/{list_id}", f"looking up customer list {list_id}")
+        return None if found is None else _customer_list(found)
+
+    def create_customer_list(self, *, name: str, list_type: str) -> CustomerList:
+        """A new, empty customer list; `list_type` is EMAIL, MAID or IDFA."""
+        content = {"name": name, "list_type": list_type}
+        outcome = self._write("POST", "/customer_lists", f'creating customer list "{name}"', content, repeatable=False)
+        return _customer_list(_entity(outcome.answer, f'creating customer list "{name}"'))
+
+    def change_records(self, list_id: str, *, operation: str, digests: bytes) -> Outcome:
+        """ADD or REMOVE records; `digests` are 32 bytes each, one after the other.
+
+        Raises ExportError with the status 400 or 413 when Pinterest will not take the records.
+        """
+        count = len(digests) // 32
+        # Concatenated: a JSON encoder would read all of the text once more to find nothing to escape.
+        body = b'{"operation_type":"%s","records":"%s"}' % (operation.encode(), digests.hex(",", 32).encode())
+        request = Request(
+            method="PATCH",
+            path=f"{self._account}/customer_lists/{list_id}",
+            purpose=f"{operation} of {count} records, customer list {list_id}",
+            body=body,
+            write=True,
+            has_records=True,
+        )
+        outcome = self.session.send(request, self._authority)
+        _entity(outcome.answer, request.purpose)
+        return outcome
+
+    def _write(
+        self, method: str, path: str, purpose: str, content: dict[str, Any], *, repeatable: bool = True
+    ) -> Outcome:
+        request = Request(
+            method=method,
+            path=self._account + path,
+            purpose=purpose,
+            body=json.dumps(content).encode(),
+            write=True,
+            repeatable=repeatable,
+        )
+        return self.session.send(request, self._authority)
+
+    def _get(self, path: str, purpose: str) -> dict[str, Any] | None:
+        request = Request(method="GET", path=self._account + path, purpose=purpose)
+        try:
+            return _entity(self.session.send(request, self._authority).answer, purpose)
+        except RequestRefusedError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def _pages(self, what: str, **query: str) -> Iterator[dict[str, Any]]:
+        purpose = f"listing {what.replace('_', ' ')}"
+        query |= {"page_size": str(_PAGE_SIZE), "order": "DESCENDING"}
+        seen: set[str] = set()
+        while True:
+            path = f"{self._account}/{what}?{urllib.parse.urlencode(query)}"
+            outcome = self.session.send(Request(method="GET", path=path, purpose=purpose), self._authority)
+            page = json_object(outcome.answer)
+            items = page.get("items")
+            if not isinstance(items, list):
+                raise _unusable(outcome.answer, purpose, "has no items")
+            yield from (item for item in items if isinstance(item, dict) and "id" in item)
+            bookmark = page.get("bookmark")
+            if not bookmark:
+                return
+            if bookmark in seen:
+                raise _unusable(outcome.answer, purpose, "names the same next page again")
+            seen.add(bookmark)
+            query["bookmark"] = str(bookmark)
+
+
+def _entity(answer: Answer, purpose: str) -> dict[str, Any]:
+    """The one thing that an answer describes. A 2xx is a success only with an id and without exceptions."""
+    content = json_object(answer)
+    if content.get("exceptions"):
+        raise _unusable(answer, purpose, "holds exceptions: Pinterest did not do it, or not all of it")
+    if not content.get("id"):
+        raise _unusable(answer, purpose, "has no id: whether it was done is not known")
+    return content
+
+
+def _unusable(answer: Answer, purpose: str, why: str) -> ExportError:
+    error = PinterestError(
+        f"Pinterest answered {answer.status} to {purpose}, but the answer {why} [x-pinterest-rid {answer.request_id}]"
+    )
+    error.status = answer.status
+    return error
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _audience(content: dict[str, Any]) -> Audience:
+    rule = content.get("rule")
+    list_id = rule.get("customer_list_id") if isinstance(rule, dict) else None
+    return Audience(
+        id=_text(content["id"]),
+        name=_text(content.get("name")),
+        audience_type=_text(content.get("audience_type")),
+        ad_account_id=_text(content.get("ad_account_id")) or None,
+        customer_list_id=_text(list_id) or None,
+        status=_text(content.get("status")),
+    )
+
+
+def _customer_list(content: dict[str, Any]) -> CustomerList:
+    uploaded = content.get("num_uploaded_user_records")
+    return CustomerList(
+        id=_text(content["id"]),
+        name=_text(content.get("name")),
+        uploaded=int(uploaded) if isinstance(uploaded, int | float) else None,
+    )

@@ -1,0 +1,130 @@
+"""Access tokens: got from the refresh token, renewed before they expire and when Pinterest refuses one."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import urllib.parse
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import requests
+from requests.auth import AuthBase, HTTPBasicAuth
+
+from td_pinterest_op.errors import AccountError, PinterestError, RequestRefusedError
+from td_pinterest_op.pinterest.session import Request, Session, json_object
+from td_pinterest_op.secret import Secret
+
+log = logging.getLogger(__name__)
+
+DAY = 86_400.0
+# An access token lasts 30 days: ten minutes more or less do not matter, a request that arrives too late does.
+_MARGIN = 600.0
+# Used when the answer does not say: Pinterest's own figure.
+_ACCESS_DAYS, _REFRESH_DAYS = 30, 60
+_REFUSED = (
+    "Pinterest refused the app's credentials (client_id, client_secret) or the refresh token: the owner of the "
+    "Pinterest app must check them, authorise the app again (scopes ads:read and ads:write) and store the new "
+    "refresh token"
+)
+
+
+class Bearer(AuthBase):
+    """Authorises a request with an access token."""
+
+    def __init__(self, token: Secret, *, expires_at: float) -> None:
+        self._token, self.expires_at = token, expires_at
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token.reveal()}"
+        return request
+
+
+class Tokens:
+    """The authority of all requests of a run but the token request itself. May be used from several threads.
+
+    `keep` is told of every refresh token that Pinterest issues, at once, and of the old one's end when there is none:
+    arguments are the new token or None and the seconds for which the one to use next time lasts (None: not said).
+    """
+
+    def __init__(
+        self,
+        *,
+        session: Session,
+        client_id: Secret,
+        client_secret: Secret,
+        refresh_token: Secret,
+        keep: Callable[[Secret | None, float | None], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._session, self._keep, self._clock = session, keep, clock
+        self._client = _Client(client_id, client_secret)
+        self._refresh_token = refresh_token
+        self._bearer: Bearer | None = None
+        self._lock = threading.Lock()
+
+    def auth(self) -> Bearer:
+        """The access token to use now. Raises AccountError when Pinterest will not give one."""
+        with self._lock:
+            if self._bearer is None or self._clock() >= self._bearer.expires_at:
+                self._bearer = self._refresh()
+            return self._bearer
+
+    def renew(self, used: AuthBase) -> bool:
+        """Replace an access token that was refused, unless another thread has done so already."""
+        with self._lock:
+            if self._bearer is used:
+                self._bearer = self._refresh()
+            return True
+
+    def _refresh(self) -> Bearer:
+        form = {
+            "grant_type": "refresh_token",
+            "refresh_token": self._refresh_token.reveal(),
+            # Asks for a refresh token that can be renewed without end; apps made since 2025-09-25 ignore it.
+            "continuous_refresh": "true",
+        }
+        request = Request(
+            method="POST",
+            path="/oauth/token",
+            purpose="exchanging the refresh token for an access token",
+            body=urllib.parse.urlencode(form).encode(),
+            content_type="application/x-www-form-urlencoded",
+        )
+        try:
+            outcome = self._session.send(request, self._client)
+        except (AccountError, RequestRefusedError) as error:
+            raise AccountError(f"{_REFUSED}; {error}") from None
+        return self._adopt(json_object(outcome.answer))
+
+    def _adopt(self, answer: Mapping[str, Any]) -> Bearer:
+        token = answer.get("access_token")
+        if not isinstance(token, str) or not token:
+            raise PinterestError("Pinterest answered the token request without an access token")
+        lifetime = _seconds(answer.get("expires_in")) or _ACCESS_DAYS * DAY
+        renewed = answer.get("refresh_token")
+        issued: Secret | None = None
+        if isinstance(renewed, str) and renewed and renewed != self._refresh_token.reveal():
+            issued = self._refresh_token = Secret(renewed)
+        self._keep(
+            issued, _seconds(answer.get("refresh_token_expires_in")) or (_REFRESH_DAYS * DAY if issued else None)
+        )
+        # At least a little use before it is renewed, however short it lasts.
+        return Bearer(Secret(token), expires_at=self._clock() + max(lifetime - _MARGIN, lifetime / 2))
+
+
+class _Client:
+    """The authority of the token request: the app's own credentials, of which there is only one pair."""
+
+    def __init__(self, client_id: Secret, client_secret: Secret) -> None:
+        self._auth = HTTPBasicAuth(client_id.reveal(), client_secret.reveal())
+
+    def auth(self) -> AuthBase:
+        return self._auth
+
+    def renew(self, used: AuthBase) -> bool:  # noqa: ARG002 - the protocol's
+        return False
+
+
+def _seconds(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None

@@ -1,0 +1,136 @@
+"""The limits that all requests of a run share: so many writes in a window, nothing before a time the server named."""
+
+from __future__ import annotations
+
+import collections
+import email.utils
+import re
+import threading
+from collections.abc import Callable, Mapping
+
+from td_pinterest_op.errors import StoppedError
+
+MINUTE = 60.0
+# A reset later than this, in seconds, is no delay but a point in time (seconds since 1970).
+_EPOCH = 1_000_000_000.0
+# `100;w=1;name="…"`: one member of the structured list x-ratelimit-limit (IETF draft RateLimit header fields).
+_QUOTA = re.compile(r"(\d+)\s*;\s*w=(\d+)")
+
+
+class Slot:
+    """A request that was let through; `answered_at` is None while it is under way."""
+
+    __slots__ = ("answered_at", "write")
+
+    def __init__(self, *, write: bool) -> None:
+        self.write = write
+        self.answered_at: float | None = None
+
+
+class Pace:
+    """Lets requests through; every method may be called from several threads.
+
+    A write leaves when the one `requests_per_minute` writes before it has been *answered* a full minute ago. Whatever
+    the network does to either, they arrive more than a minute apart: no window of 60 s sees more than the limit.
+    `clock` gives monotonic seconds, `wall_clock` seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        *,
+        requests_per_minute: int,
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._clock, self._wall_clock, self._sleep = clock, wall_clock, sleep
+        self._windows = {MINUTE: requests_per_minute}
+        self._slots: collections.deque[Slot] = collections.deque(maxlen=requests_per_minute)
+        self._not_before = clock()
+        self._stopped: Exception | None = None
+        self._lock = threading.Lock()
+
+    def enter(self, *, write: bool) -> tuple[Slot, float]:
+        """Wait until a request may leave; returns its slot, to be given to `leave`, and the seconds waited.
+
+        Raises StoppedError once `stop` was called.
+        """
+        waited = 0.0
+        while True:
+            with self._lock:
+                if self._stopped:
+                    raise StoppedError(f"not sent, since the run ends: {self._stopped}")
+                delay = self._delay(write)
+                if delay <= 0:
+                    slot = Slot(write=write)
+                    if write:
+                        self._slots.append(slot)
+                    return slot, waited
+            self._sleep(delay)
+            waited += delay
+
+    def _delay(self, write: bool) -> float:
+        now = self._clock()
+        delay = self._not_before - now
+        for window, limit in self._windows.items() if write else ():
+            if len(self._slots) >= limit:
+                answered_at = self._slots[-limit].answered_at
+                # Under way still: how long is not known; look again soon.
+                delay = max(delay, 0.05 if answered_at is None else answered_at + window - now)
+        return delay
+
+    def leave(self, slot: Slot, headers: Mapping[str, str] | None = None) -> None:
+        """Note that a request is answered (or failed), and what the answer's headers say of the limits for writes."""
+        with self._lock:
+            slot.answered_at = self._clock()
+            if headers and slot.write:
+                self._adopt(headers)
+
+    def _adopt(self, headers: Mapping[str, str]) -> None:
+        # What was set is the most: the server's figures only lower it, and may rise to it again.
+        most = self._slots.maxlen or 1
+        for quota, window in _QUOTA.findall(headers.get("x-ratelimit-limit", "")):
+            self._windows[float(window)] = min(max(int(quota), 1), most)
+        if headers.get("x-ratelimit-remaining") == "0":
+            reset = self.reset_delay(headers)
+            if reset is not None and reset <= MINUTE:
+                self._not_before = max(self._not_before, self._clock() + reset)
+
+    def hold(self, seconds: float) -> None:
+        """Let nothing through for so long."""
+        with self._lock:
+            self._not_before = max(self._not_before, self._clock() + seconds)
+
+    def stop(self, reason: Exception) -> None:
+        """Let nothing through any more: whoever waits, or comes, gets a StoppedError that names the (first) reason."""
+        with self._lock:
+            self._stopped = self._stopped or reason
+
+    def retry_after(self, headers: Mapping[str, str]) -> float | None:
+        """Seconds that `Retry-After` (seconds or a date) asks to wait, None without one that can be read."""
+        asked = headers.get("Retry-After", "").strip()
+        if asked.isdecimal() and asked.isascii():
+            return float(asked)
+        until = _http_date(asked)
+        if until is None:
+            return None
+        # Measured by the server's own clock where it shows it, so that a wrong one here changes nothing.
+        now = _http_date(headers.get("Date", ""))
+        return max(0.0, until - (self._wall_clock() if now is None else now))
+
+    def reset_delay(self, headers: Mapping[str, str]) -> float | None:
+        """Seconds until the limit is reset, as `x-ratelimit-reset` says (seconds, or a point in time)."""
+        try:
+            reset = float(headers.get("x-ratelimit-reset", ""))
+        except ValueError:
+            return None
+        seconds = reset - self._wall_clock() if reset >= _EPOCH else reset
+        # NaN and infinity compare false: no delay can be read from them.
+        return max(0.0, seconds) if seconds < _EPOCH else None
+
+
+def _http_date(text: str) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp()
+    except (TypeError, ValueError, OverflowError, IndexError):
+        return None

@@ -1,0 +1,95 @@
+"""What an answer or a failure of Pinterest means: repeat it or not, and who must act. A table, nothing else.
+
+Source of the codes: Pinterest API v5, `Pinterest.Lib.Error`, and what was seen of the live service.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from td_pinterest_op.errors import AccountError, ExportError, PinterestError, RequestRefusedError, UnavailableError
+
+
+class Step(enum.Enum):
+    """What to do next."""
+
+    RETRY = "wait as set, then try again, at most retry_count times"
+    WAIT = "wait as the server says, then try again; not counted as a retry"
+    REFRESH = "get a new access token, then try again, once"
+    GIVE_UP = "do not try again"
+
+
+class Arrival(enum.Enum):
+    """Whether a request that failed may have been carried out all the same."""
+
+    NO = "it surely did not arrive, or was surely not carried out"
+    MAYBE = "it may have been carried out"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A row of the table: what to do, the error when nothing more is to be done, and its advice."""
+
+    step: Step
+    arrival: Arrival
+    error: type[ExportError]
+    advice: str
+
+
+class Failure(enum.Enum):
+    """Ways in which there was no answer at all."""
+
+    NOT_CONNECTED = "could not connect"
+    CONNECT_TIMEOUT = "no connection within connection_timeout_secs"
+    WRITE_TIMEOUT = "the server stopped reading for write_timeout_secs"
+    READ_TIMEOUT = "no byte of the answer for read_timeout_secs"
+    BROKEN = "the connection broke"
+    TLS = "the TLS connection could not be trusted"
+    UNUSABLE = "the request could not be made"
+
+
+_LATER = "try again later; a rerun of this task is safe"
+_SCOPES = (
+    "the owner of the Pinterest account must authorise the app again, with the scopes ads:read and ads:write, "
+    "and store the new refresh token"
+)
+_ROLE = (
+    "the owner of the ad account must give the authorising user a role that may manage audiences; "
+    "a trial app is limited to 300 writes a day"
+)
+
+FAILURES: dict[Failure, Verdict] = {
+    Failure.NOT_CONNECTED: Verdict(Step.RETRY, Arrival.NO, UnavailableError, _LATER),
+    Failure.CONNECT_TIMEOUT: Verdict(Step.RETRY, Arrival.NO, UnavailableError, _LATER),
+    Failure.WRITE_TIMEOUT: Verdict(Step.RETRY, Arrival.MAYBE, UnavailableError, _LATER),
+    Failure.READ_TIMEOUT: Verdict(Step.RETRY, Arrival.MAYBE, UnavailableError, _LATER),
+    Failure.BROKEN: Verdict(Step.RETRY, Arrival.MAYBE, UnavailableError, _LATER),
+    Failure.TLS: Verdict(Step.GIVE_UP, Arrival.NO, PinterestError, "check the endpoint and the proxy's certificates"),
+    Failure.UNUSABLE: Verdict(Step.GIVE_UP, Arrival.NO, PinterestError, "check PINTEREST_API_ENDPOINT and the proxy"),
+}
+
+# (status, code) → verdict; a code of None stands for every other code of that status, a status of n00 for its hundred.
+ANSWERS: dict[tuple[int, int | None], Verdict] = {
+    (300, None): Verdict(
+        Step.GIVE_UP, Arrival.NO, PinterestError, "redirects are not followed; check PINTEREST_API_ENDPOINT"
+    ),
+    (401, 3): Verdict(Step.GIVE_UP, Arrival.NO, AccountError, _SCOPES),
+    (401, None): Verdict(Step.REFRESH, Arrival.NO, AccountError, _SCOPES),
+    (403, None): Verdict(Step.GIVE_UP, Arrival.NO, AccountError, _ROLE),
+    (408, None): Verdict(Step.RETRY, Arrival.MAYBE, UnavailableError, _LATER),
+    (429, None): Verdict(Step.WAIT, Arrival.NO, UnavailableError, _LATER),
+    (400, None): Verdict(Step.GIVE_UP, Arrival.NO, RequestRefusedError, "the request itself is at fault"),
+    (500, None): Verdict(Step.RETRY, Arrival.MAYBE, UnavailableError, _LATER),
+}
+
+
+def verdict(status: int, code: int | None) -> Verdict | None:
+    """The row for an answer, None for a success (2xx)."""
+    if 200 <= status < 300:
+        return None
+    hundred = status // 100 * 100
+    for key in ((status, code), (status, None), (hundred, None)):
+        if key in ANSWERS:
+            return ANSWERS[key]
+    return ANSWERS[500, None]

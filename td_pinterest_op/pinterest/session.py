@@ -1,0 +1,232 @@
+"""One request to Pinterest until it is answered or given up: authorise, pace, send, retry as the policy says."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from requests.auth import AuthBase
+
+from td_pinterest_op.errors import ExportError, StoppedError, UnavailableError
+from td_pinterest_op.pinterest.pace import Pace
+from td_pinterest_op.pinterest.policy import FAILURES, Arrival, Step, Verdict, verdict
+from td_pinterest_op.pinterest.transport import Answer, NoAnswerError, Transport
+from td_pinterest_op.retry import Retry
+from td_pinterest_op.secret import mask
+
+log = logging.getLogger(__name__)
+
+# A 429 is waited out for so many times the longest single wait, with no other request succeeding meanwhile.
+PATIENCE = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """`purpose` completes "Pinterest answered 500 to …". `path` is below the endpoint."""
+
+    method: str
+    path: str
+    purpose: str
+    body: bytes | None = None
+    content_type: str = "application/json"
+    write: bool = False
+    has_records: bool = False
+    repeatable: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A successful answer; `latency` is that of the last try alone, `throttled` whether any try was answered 429."""
+
+    answer: Answer
+    latency: float
+    throttled: bool
+
+
+class Authority(Protocol):
+    """Where a request's authorisation comes from."""
+
+    def auth(self) -> AuthBase: ...
+
+    def renew(self, used: AuthBase) -> bool:
+        """After a 401: whether another authorisation than `used` is to be had."""
+
+
+class Counter(Protocol):
+    def __call__(
+        self,
+        *,
+        requests_sent: int = 0,
+        requests_retried: int = 0,
+        requests_failed: int = 0,
+        waiting_seconds: float = 0.0,
+    ) -> None: ...
+
+
+class MaybeArrivedError(UnavailableError):
+    """A request that must not be carried out twice failed after it may have been carried out: look before repeating."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Try:
+    """One exchange and what it means; `verdict` is None for a success."""
+
+    answer: Answer | None
+    latency: float
+    verdict: Verdict | None
+    said: str
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self.answer.headers if self.answer else {}
+
+
+class Session:
+    """All requests of a run. `send` may be called from several threads."""
+
+    def __init__(
+        self,
+        *,
+        endpoint: str,
+        transport: Transport,
+        pace: Pace,
+        retry: Retry,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+        count: Counter,
+    ) -> None:
+        self._endpoint = endpoint.rstrip("/")
+        self._transport = transport
+        self.pace, self.retry = pace, retry
+        self._clock, self._sleep, self._count = clock, sleep, count
+        self._throttled_since: float | None = None
+        self._lock = threading.Lock()
+        self.last_request_id = "-"
+
+    def send(self, request: Request, authority: Authority) -> Outcome:
+        """Send `request` until it succeeds.
+
+        Raises the policy's error, with the answer's `status`, when that is final; MaybeArrivedError (see there);
+        UnavailableError when the retries or the patience are used up; and StoppedError once the pace was stopped.
+        """
+        waits = self.retry.waits()
+        retries, throttled, renewed, maybe_done = 0, False, False, False
+        while True:
+            try:
+                auth = authority.auth()
+                tried = self._try(request, auth, again=retries > 0 or throttled or renewed)
+            except StoppedError as stopped:
+                stopped.maybe_done = maybe_done
+                raise
+            if tried.verdict is None:
+                assert tried.answer is not None  # noqa: S101 - there is no success without an answer
+                return Outcome(answer=tried.answer, latency=tried.latency, throttled=throttled)
+            step, error = tried.verdict.step, self._error(request, tried, tried.verdict)
+            maybe_done = error.maybe_done = maybe_done or tried.verdict.arrival is Arrival.MAYBE
+            if step is Step.WAIT:
+                throttled = True
+                self._wait_as_asked(error, tried.headers, otherwise=next(waits))
+            elif step is Step.REFRESH and not renewed and authority.renew(auth):
+                renewed = True
+            elif step is not Step.RETRY:
+                raise error
+            elif not request.repeatable and maybe_done:
+                raise MaybeArrivedError(str(error))
+            elif retries >= self.retry.count:
+                raise error.extended(f"; tried {retries + 1} times")
+            else:
+                retries += 1
+                self._wait_to_retry(error, tried.headers, wait=next(waits))
+
+    def _try(self, request: Request, auth: AuthBase, *, again: bool) -> _Try:
+        slot, waited = self.pace.enter(write=request.write)
+        started = self._clock()
+        answer: Answer | None = None
+        headers = {"Accept": "application/json"} | ({"Content-Type": request.content_type} if request.body else {})
+        try:
+            answer = self._transport.exchange(
+                request.method, self._endpoint + request.path, headers=headers, body=request.body, auth=auth
+            )
+        except NoAnswerError as error:
+            ruling: Verdict | None = FAILURES[error.failure]
+            said = f"no answer from Pinterest ({error})"
+        else:
+            ruling = verdict(answer.status, error_code(answer))
+            said = f"Pinterest answered {_quoted(answer, with_message=not request.has_records)}" if ruling else ""
+            self.last_request_id = answer.request_id
+        finally:
+            self.pace.leave(slot, answer.headers if answer else None)
+        if ruling is None:
+            self._throttled_since = None
+        self._count(
+            requests_sent=int(request.write),
+            requests_retried=int(request.write and again),
+            requests_failed=int(request.write and ruling is not None),
+            waiting_seconds=waited,
+        )
+        return _Try(answer=answer, latency=self._clock() - started, verdict=ruling, said=said)
+
+    def _error(self, request: Request, tried: _Try, ruling: Verdict) -> ExportError:
+        rid = f" [x-pinterest-rid {tried.answer.request_id}]" if tried.answer else ""
+        error = ruling.error(f"{tried.said} to {request.purpose}; {ruling.advice}{rid}")
+        error.status = tried.answer.status if tried.answer else None
+        return error
+
+    def _wait_as_asked(self, error: ExportError, headers: Mapping[str, str], *, otherwise: float) -> None:
+        asked = self.pace.retry_after(headers)
+        if asked is None:
+            asked = self.pace.reset_delay(headers)
+        wait = otherwise if asked is None else asked
+        self._refuse_to_wait(error, wait)
+        with self._lock:
+            now = self._clock()
+            if self._throttled_since is None:
+                self._throttled_since = now
+            throttled_for = now - self._throttled_since
+        if throttled_for + wait > PATIENCE * self.retry.longest_wait:
+            raise error.extended(f"; no request has succeeded for {throttled_for:.0f} s")
+        log.warning("%s; all requests wait %.1f s", error, wait)
+        self.pace.hold(wait)
+
+    def _wait_to_retry(self, error: ExportError, headers: Mapping[str, str], *, wait: float) -> None:
+        asked = self.pace.retry_after(headers)
+        if asked is not None:
+            self._refuse_to_wait(error, asked)
+            self.pace.hold(asked)
+        log.warning("%s; trying again in %.1f s", error, max(wait, asked or 0))
+        self._sleep(wait)
+        self._count(waiting_seconds=wait)
+
+    def _refuse_to_wait(self, error: ExportError, wait: float) -> None:
+        longest = self.retry.longest_wait
+        if wait > longest:
+            raise error.extended(
+                f"; it asks to wait {wait:.0f} s, more than max_retry_wait_millis allows ({longest:.0f} s)"
+            )
+
+
+def _quoted(answer: Answer, *, with_message: bool) -> str:
+    code = error_code(answer)
+    text = str(answer.status) if code is None else f"{answer.status} (code {code})"
+    # An answer to records may echo them: what it says is then kept out of every message.
+    message = json_object(answer).get("message")
+    return f'{text} "{mask(message[:200])}"' if with_message and isinstance(message, str) else text
+
+
+def error_code(answer: Answer) -> int | None:
+    """The `code` of Pinterest's error body, None without one."""
+    code = json_object(answer).get("code")
+    return code if isinstance(code, int) else None
+
+
+def json_object(answer: Answer) -> dict[str, Any]:
+    """The answer's body, empty when it is no JSON object."""
+    try:
+        content = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}

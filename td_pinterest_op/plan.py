@@ -1,0 +1,92 @@
+"""What an export is about to do, and the brakes: pure arithmetic, and the text that is shown before the first write."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from td_pinterest_op.errors import BrakeError, InvalidRowsError
+from td_pinterest_op.settings import Settings
+from td_pinterest_op.stats import Stats
+
+_FIX = "Correct the query, or set ignore_invalid_records: true to skip and count such rows"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """`changes` are the things that will be created, changed or left behind, a sentence each; `writes` counts the
+    requests for them, beside those for the batches."""
+
+    changes: Sequence[str]
+    writes: int
+    batches: int
+    requests_per_minute: int
+    dry_run: bool
+
+    @classmethod
+    def of(cls, settings: Settings, stats: Stats, *, changes: Sequence[str], writes: int) -> Plan:
+        return cls(
+            changes=changes,
+            writes=writes,
+            batches=math.ceil(stats.unique / settings.limit_records_per_request),
+            requests_per_minute=settings.requests_per_minute,
+            dry_run=settings.dry_run,
+        )
+
+    @property
+    def requests(self) -> int:
+        return self.writes + self.batches
+
+    @property
+    def minutes(self) -> float:
+        """How long the pace alone makes it take."""
+        return self.requests / self.requests_per_minute
+
+    def text(self, stats: Stats) -> str:
+        """The plan in a few lines, for the log."""
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(stats.invalid_by_reason.items()))
+        lines = [
+            "plan (dry run: nothing will be written):" if self.dry_run else "plan:",
+            f"  rows      {stats.read:,} read, {stats.valid:,} valid, {stats.invalid:,} invalid"
+            + (f" ({reasons})" if reasons else ""),
+            f"  records   {stats.unique:,} unique, {stats.duplicate:,} duplicate",
+            f"  requests  {self.requests:,} to write ({self.batches:,} of records), "
+            f"at most {self.requests_per_minute:,} a minute: {self._duration()}",
+            *(f"  change    {change}" for change in self.changes),
+        ]
+        return "\n".join(lines)
+
+    def _duration(self) -> str:
+        return f"{math.ceil(self.minutes):,} min" if self.minutes > 1 else "under a minute"
+
+
+def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]) -> None:
+    """Raise when the rows must not be sent: InvalidRowsError in stop mode, BrakeError for a limit that was set."""
+    if stats.invalid and not settings.ignore_invalid_records:
+        raise InvalidRowsError(f"{_invalid(stats, first_invalid)}. Nothing was sent. {_FIX}")
+    values = stats.valid + stats.invalid
+    if values and stats.invalid / values > settings.max_invalid_ratio:
+        raise BrakeError(
+            f"{_invalid(stats, first_invalid)}: a share of {stats.invalid / values:.4f}, more than max_invalid_ratio "
+            f"allows ({settings.max_invalid_ratio}). Nothing was sent"
+        )
+    if not stats.unique and not settings.allow_empty:
+        raise BrakeError(
+            f"there is no valid record to send ({stats.read:,} rows read, {stats.invalid:,} invalid). "
+            "Nothing was sent. Set allow_empty: true if that may be (add and remove then do nothing, replace clears "
+            "the audience)"
+        )
+    for name, limit, broken in (
+        ("min_records", settings.min_records, settings.min_records is not None and stats.unique < settings.min_records),
+        ("max_records", settings.max_records, settings.max_records is not None and stats.unique > settings.max_records),
+    ):
+        if broken:
+            raise BrakeError(f"{stats.unique:,} unique records are outside {name} ({limit:,}). Nothing was sent")
+
+
+def _invalid(stats: Stats, first_invalid: Sequence[int]) -> str:
+    reasons = ", ".join(f"{reason} {count}" for reason, count in stats.invalid_by_reason.most_common())
+    rows = ", ".join(map(str, first_invalid))
+    more = ", …" if stats.invalid > len(first_invalid) else ""
+    return f"{stats.invalid:,} of {stats.read:,} rows are invalid ({reasons}); the first are rows {rows}{more}"

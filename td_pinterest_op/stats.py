@@ -1,0 +1,115 @@
+"""The counters of one export, and their JSON for the workflow store.
+
+The counts always add up (see `Stats.check`): with one identifier column every row read is valid or invalid; with
+several columns `rows.valid` and `rows.invalid` count values, since each non-null value of a row is an identifier.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from td_pinterest_op.errors import UnexpectedError
+
+
+@dataclass(slots=True, kw_only=True)
+class Stats:
+    """What one run did. Only `count` may be called from several threads; all else belongs to the main one."""
+
+    action: str
+    ad_account_id: str
+    dry_run: bool
+    audience_id: str | None = None
+    audience_name: str | None = None
+    customer_list_id: str | None = None
+    previous_customer_list_id: str | None = None
+    job_id: str | None = None
+
+    read: int = 0
+    valid: int = 0
+    invalid_by_reason: Counter[str] = field(default_factory=Counter)
+    unique: int = 0
+    duplicate: int = 0
+    sent: int = 0
+    refused: int = 0
+    requests_sent: int = 0
+    requests_retried: int = 0
+    requests_failed: int = 0
+    reading_seconds: float = 0.0
+    sending_seconds: float = 0.0
+    waiting_seconds: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    @property
+    def invalid(self) -> int:
+        return self.invalid_by_reason.total()
+
+    def count(
+        self,
+        *,
+        sent: int = 0,
+        refused: int = 0,
+        requests_sent: int = 0,
+        requests_retried: int = 0,
+        requests_failed: int = 0,
+        waiting_seconds: float = 0.0,
+    ) -> None:
+        """Add to the counters that the sending threads share."""
+        with self._lock:
+            self.sent += sent
+            self.refused += refused
+            self.requests_sent += requests_sent
+            self.requests_retried += requests_retried
+            self.requests_failed += requests_failed
+            self.waiting_seconds += waiting_seconds
+
+    def check(self, *, columns: int, complete: bool) -> None:
+        """Check the invariants; `complete` adds the one that holds only when everything was to be sent.
+
+        Raises UnexpectedError, which names the figures that do not add up.
+        """
+        sums = {
+            "rows.read = rows.valid + rows.invalid": columns != 1 or self.read == self.valid + self.invalid,
+            "identifiers = unique + duplicate": self.valid == self.unique + self.duplicate,
+            "unique = sent + refused": not complete or self.unique == self.sent + self.refused,
+        }
+        broken = [name for name, holds in sums.items() if not holds]
+        if broken:
+            raise UnexpectedError(f"the statistics do not add up ({'; '.join(broken)}): {self.to_json()}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The statistics as plain JSON types, in the order of the README's table."""
+        return {
+            "action": self.action,
+            "ad_account_id": self.ad_account_id,
+            "audience_id": self.audience_id,
+            "audience_name": self.audience_name,
+            "customer_list_id": self.customer_list_id,
+            "previous_customer_list_id": self.previous_customer_list_id,
+            "job_id": self.job_id,
+            "dry_run": self.dry_run,
+            "rows": {
+                "read": self.read,
+                "valid": self.valid,
+                "invalid": self.invalid,
+                "invalid_by_reason": dict(sorted(self.invalid_by_reason.items())),
+            },
+            "records": {
+                "unique": self.unique,
+                "duplicate": self.duplicate,
+                "sent": self.sent,
+                "refused": self.refused,
+            },
+            "requests": {
+                "sent": self.requests_sent,
+                "retried": self.requests_retried,
+                "failed": self.requests_failed,
+            },
+            "seconds": {
+                "reading": round(self.reading_seconds, 3),
+                "sending": round(self.sending_seconds, 3),
+                "waiting": round(self.waiting_seconds, 3),
+            },
+        }
