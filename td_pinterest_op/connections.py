@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import time
 
 from td_pinterest_op import pinterest as pinterest_
 from td_pinterest_op.errors import SettingsError
@@ -13,6 +12,7 @@ from td_pinterest_op.pinterest.transport import Timeouts, is_safe
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.settings import Settings
 from td_pinterest_op.stats import Stats
+from td_pinterest_op.timing import Timing
 from td_pinterest_op.token_store import TokenStore
 from td_pinterest_op.treasure_data import DEFAULT_ENDPOINT, TreasureData
 from td_pinterest_op.workflow import Task
@@ -27,7 +27,7 @@ def retry(settings: Settings) -> Retry:
     )
 
 
-def treasure_data(task: Task, settings: Settings) -> TreasureData:
+def treasure_data(task: Task, settings: Settings, timing: Timing) -> TreasureData:
     """Raises SettingsError for a missing key or an endpoint that secrets must not be sent to."""
     return TreasureData(
         api_key=task.td_api_key,
@@ -35,11 +35,11 @@ def treasure_data(task: Task, settings: Settings) -> TreasureData:
         connect_timeout=settings.connection_timeout_secs,
         read_timeout=settings.read_timeout_secs,
         retry=retry(settings),
-        sleep=time.sleep,
+        sleep=timing.sleep,
     )
 
 
-def pinterest(task: Task, settings: Settings, stats: Stats) -> contextlib.AbstractContextManager[Api]:
+def pinterest(task: Task, settings: Settings, stats: Stats, timing: Timing) -> contextlib.AbstractContextManager[Api]:
     """Raises SettingsError for an endpoint that secrets must not be sent to."""
     project_id = str(task.params.get("project_id"))
     tokens = TokenStore(
@@ -48,8 +48,8 @@ def pinterest(task: Task, settings: Settings, stats: Stats) -> contextlib.Abstra
         project_id=int(project_id) if project_id.isdecimal() else None,
         environ=task.environ,
         retry=retry(settings),
-        sleep=time.sleep,
-        wall_clock=time.time,
+        sleep=timing.sleep,
+        wall_clock=timing.wall,
     )
     return pinterest_.connected(
         endpoint=_endpoint(task, "PINTEREST_API_ENDPOINT", pinterest_.DEFAULT_ENDPOINT),
@@ -67,9 +67,9 @@ def pinterest(task: Task, settings: Settings, stats: Stats) -> contextlib.Abstra
         requests_per_minute=settings.requests_per_minute,
         retry=retry(settings),
         count=stats.count,
-        clock=time.monotonic,
-        wall_clock=time.time,
-        sleep=time.sleep,
+        clock=timing.monotonic,
+        wall_clock=timing.wall,
+        sleep=timing.sleep,
     )
 
 

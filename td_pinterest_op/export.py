@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from td_pinterest_op import connections, workflow
 from td_pinterest_op.actions import READS_ROWS, Actions, Records
-from td_pinterest_op.job import Column, Query, finished_job, identifier_columns, issued_job, list_type
+from td_pinterest_op.job import Column, Job, Query, finished_job, identifier_columns, issued_job, list_type
 from td_pinterest_op.job_result import JobResult
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.plan import Plan, check_rows
@@ -23,6 +23,7 @@ from td_pinterest_op.sender import Sender
 from td_pinterest_op.settings import Settings, parse
 from td_pinterest_op.spool import Spool
 from td_pinterest_op.stats import Stats
+from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.treasure_data import TreasureData
 
 log = logging.getLogger(__name__)
@@ -34,72 +35,66 @@ class PinterestExport:
     def run(self) -> None:
         """Stores the statistics under `pinterest`. Raises ExportError, whose message says who must do what."""
         with workflow.running():
-            task = workflow.current_task()
-            settings = parse(task.params.get("result_settings"), environ=task.environ)
-            for warning in settings.warnings:
-                log.warning("%s", warning)
-            stats = Stats(action=settings.action.value, ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
-            with _reported(stats):
-                export(task, settings, stats)
-            workflow.store(pinterest=stats.to_json())
+            workflow.store(pinterest=export(workflow.current_task(), SYSTEM))
 
 
-def export(task: workflow.Task, settings: Settings, stats: Stats) -> None:
-    """Look, read, plan, perform. Raises ExportError, and OSError when the spool cannot be written."""
+def export(task: workflow.Task, timing: Timing) -> dict[str, Any]:
+    """Look, read, plan, perform; returns the statistics.
+
+    Raises ExportError, and OSError when the spool cannot be written.
+    """
+    settings = parse(task.params.get("result_settings"), environ=task.environ)
+    for warning in settings.warnings:
+        log.warning("%s", warning)
+    stats = Stats(action=settings.action.value, ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
     source = workflow.source(task.params) if settings.action in READS_ROWS else None
-    td = connections.treasure_data(task, settings) if source else None
-    with connections.pinterest(task, settings, stats) as api, Spool() as spool:
-        actions = Actions(settings=settings, api=api, stats=stats, session_key=task.session_key, sleep=time.sleep)
+    td = connections.treasure_data(task, settings, timing) if source else None
+    with _reported(stats), connections.pinterest(task, settings, stats, timing) as api, Spool() as spool:
+        actions = Actions(settings=settings, api=api, stats=stats, session_key=task.session_key, sleep=timing.sleep)
         target = actions.look()
-        columns = read(td, task, source, settings, stats, spool) if td and source else ()
-        records = Records(unique=stats.unique, list_type=list_type(columns), send=_send(settings, stats, spool, api))
+        columns: Sequence[Column] = ()
+        if td and source:
+            with _measured(stats, "reading_seconds", timing):
+                columns = _read(td, _job(td, task, source, stats), settings, stats, spool, timing)
         plan = Plan.of(settings, stats, changes=target.changes, writes=target.writes)
         log.info("%s", plan.text(stats))
         if not settings.dry_run:
-            begin = time.monotonic()
-            try:
-                actions.perform(target, records)
-            finally:
-                stats.sending_seconds = time.monotonic() - begin
+            with _measured(stats, "sending_seconds", timing):
+                send = _sending(settings, stats, spool, api, timing)
+                actions.perform(target, Records(unique=stats.unique, list_type=list_type(columns), send=send))
         stats.check(columns=len(columns), complete=not settings.dry_run)
+    return stats.to_json()
 
 
-def read(
-    td: TreasureData,
-    task: workflow.Task,
-    source: workflow.Source,
-    settings: Settings,
-    stats: Stats,
-    spool: Spool,
-) -> Sequence[Column]:
-    """The first phase: the rows' unique digests into the spool, and the brakes. Returns the identifier columns."""
-    begin = time.monotonic()
-    try:
+def _job(td: TreasureData, task: workflow.Task, source: workflow.Source, stats: Stats) -> Job:
+    if source.job_id:
         stats.job_id = source.job_id
-        job = finished_job(td, source.job_id) if source.job_id else issued_job(td, _query(task, source))
-        stats.job_id = job.id
-        columns = identifier_columns(job, settings.columns)
-        preparation = Preparation(columns=columns, spool=spool, stats=stats)
-        with Progress(phase="reading", unit="rows", total=job.records, clock=time.monotonic) as progress:
-            preparation.read(JobResult(td, job), progress=progress)
-        check_rows(settings, stats, first_invalid=preparation.first_invalid)
-    finally:
-        stats.reading_seconds = time.monotonic() - begin
+        return finished_job(td, source.job_id)
+    query = Query(
+        sql=source.query, database=source.database, engine=source.engine, domain_key=task.domain_key(source.query)
+    )
+    job = issued_job(td, query)
+    stats.job_id = job.id
+    return job
+
+
+def _read(
+    td: TreasureData, job: Job, settings: Settings, stats: Stats, spool: Spool, timing: Timing
+) -> Sequence[Column]:
+    """The rows' unique digests into the spool, and the brakes. Returns the identifier columns."""
+    columns = identifier_columns(job, settings.columns)
+    preparation = Preparation(columns=columns, spool=spool, stats=stats)
+    with Progress(phase="reading", unit="rows", total=job.records, clock=timing.monotonic) as progress:
+        preparation.read(JobResult(td, job), progress=progress)
+    check_rows(settings, stats, first_invalid=preparation.first_invalid)
     return columns
 
 
-def _query(task: workflow.Task, source: workflow.Source) -> Query:
-    return Query(
-        sql=source.query,
-        database=source.database,
-        engine=source.engine,
-        domain_key=task.domain_key(source.query),
-    )
+def _sending(settings: Settings, stats: Stats, spool: Spool, api: Api, timing: Timing) -> Callable[[str, str], None]:
+    """What sends the spool's records to a list, for the actions to call."""
 
-
-def _send(settings: Settings, stats: Stats, spool: Spool, api: Api) -> Callable[[str, str], None]:
     def send(list_id: str, operation: str) -> None:
-        with Progress(phase="sending", unit="records", total=stats.unique, clock=time.monotonic) as progress:
+        with Progress(phase="sending", unit="records", total=stats.unique, clock=timing.monotonic) as progress:
             sender = Sender(
                 api=api,
                 stats=stats,
@@ -111,6 +106,15 @@ def _send(settings: Settings, stats: Stats, spool: Spool, api: Api) -> Callable[
             sender.send(batches, list_id=list_id, operation=operation)
 
     return send
+
+
+@contextlib.contextmanager
+def _measured(stats: Stats, name: str, timing: Timing) -> Iterator[None]:
+    begin = timing.monotonic()
+    try:
+        yield
+    finally:
+        setattr(stats, name, timing.monotonic() - begin)
 
 
 @contextlib.contextmanager

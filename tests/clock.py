@@ -1,0 +1,29 @@
+"""Time that passes only when somebody sleeps."""
+
+from __future__ import annotations
+
+import threading
+
+from td_pinterest_op.timing import Timing
+
+
+class FakeTime:
+    """A clock whose `sleep` does not wait. `slept` holds every wait, in seconds. For several threads."""
+
+    def __init__(self, now: float = 1_800_000_000.0) -> None:
+        self._now = now
+        self._lock = threading.Lock()
+        self.slept: list[float] = []
+
+    def now(self) -> float:
+        with self._lock:
+            return self._now
+
+    def sleep(self, seconds: float) -> None:
+        with self._lock:
+            self._now += max(seconds, 0.0)
+            self.slept.append(seconds)
+
+    @property
+    def timing(self) -> Timing:
+        return Timing(monotonic=self.now, wall=self.now, sleep=self.sleep)

@@ -1,0 +1,103 @@
+"""Runs the operator in this process between the two emulators, on a clock that does not wait."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from td_pinterest_op.export import export
+from td_pinterest_op.workflow import Task
+from tests import guard
+from tests.clock import FakeTime
+from tests.emulators.pinterest import AD_ACCOUNT_ID, CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, Pinterest, serve_pinterest
+from tests.emulators.td import API_KEY, TreasureData, serve_td
+
+SESSION = "2026-11-25T00:00:00+00:00"
+TASK_NAME = "+pinterest_export+export"
+
+
+def digest(identifier: str) -> str:
+    """The hex digest of an identifier that is normalised already."""
+    return hashlib.sha256(identifier.encode()).hexdigest()
+
+
+def people(count: int, *, first: int = 0) -> list[str]:
+    """Made-up e-mail addresses, normalised, all different."""
+    return [f"person{number}@shop.example" for number in range(first, first + count)]
+
+
+def digests(count: int, *, first: int = 0) -> set[str]:
+    """The digests of `people`."""
+    return {digest(person) for person in people(count, first=first)}
+
+
+@dataclass(slots=True, kw_only=True)
+class Services:
+    """The two emulators and how to reach them."""
+
+    td: TreasureData
+    pinterest: Pinterest
+    time: FakeTime
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def job(self, values: Iterable[str | bytes | None], *, column: str = "email") -> str:
+        """A finished job whose result is one column; returns its id."""
+        return self.td.add_job(columns=[(column, "varchar")], rows=[(value,) for value in values])
+
+    def audience(self, members: Sequence[str] = (), *, name: str = "Shoppers") -> str:
+        """An audience on a customer list that holds the digests of `members`; returns its id."""
+        behind = self.pinterest.add_list(f"{name} list", members=[digest(member) for member in members])
+        return self.pinterest.add_audience(name, customer_list_id=behind.id).id
+
+    def export(
+        self,
+        settings: Mapping[str, Any],
+        *,
+        job_id: str | None = None,
+        session_time: str = SESSION,
+        environ: Mapping[str, str] | None = None,
+        **params: Any,
+    ) -> dict[str, Any]:
+        """Run the operator; returns the statistics. Raises what it raises.
+
+        `settings` are laid over those that every export has, `params` over the task's; None takes one away.
+        """
+        least = {"type": "pinterest", "ad_account_id": AD_ACCOUNT_ID, "audience_type": "customer_list"}
+        task = {
+            "session_time": session_time,
+            "task_name": TASK_NAME,
+            "project_id": 1,
+            "job_id": job_id,
+            "result_settings": _without_none(least | dict(settings)),
+        } | params
+        stored = export(Task(params=_without_none(task), environ=self.environ | dict(environ or {})), self.time.timing)
+        guard.check(json.dumps(stored), "the store")
+        return stored
+
+
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+@contextlib.contextmanager
+def services_running(time: FakeTime) -> Iterator[Services]:
+    """Both emulators; Pinterest's limits and log of calls are on `time`."""
+    emulated = Pinterest(clock=time.now, monotonic=time.now)
+    with serve_td() as (td, td_url), serve_pinterest(state=emulated) as (pinterest, endpoint):
+        yield Services(
+            td=td,
+            pinterest=pinterest,
+            time=time,
+            environ={
+                "TD_API_SERVER": td_url,
+                "TD_API_KEY": API_KEY,
+                "PINTEREST_API_ENDPOINT": endpoint,
+                "PINTEREST_CLIENT_ID": CLIENT_ID,
+                "PINTEREST_CLIENT_SECRET": CLIENT_SECRET,
+                "PINTEREST_REFRESH_TOKEN": REFRESH_TOKEN,
+            },
+        )
