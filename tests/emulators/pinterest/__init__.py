@@ -1,0 +1,47 @@
+"""The Pinterest Ads API v5, as far as audiences and customer lists go: a program with state, strict about shapes.
+
+Source: Pinterest's API description 5.28.0. What is not established of the live service is a switch.
+"""
+
+from tests.emulators.pinterest.calls import Call
+from tests.emulators.pinterest.emulator import Pinterest, serve_pinterest
+from tests.emulators.pinterest.faults import (
+    Answer,
+    Delay,
+    Effect,
+    Fault,
+    Mangle,
+    Redirect,
+    Reset,
+    Stall,
+    StopReading,
+    When,
+)
+from tests.emulators.pinterest.switches import Switches
+from tests.emulators.pinterest.tokens import CLIENT_ID, CLIENT_SECRET, MARKER, REFRESH_TOKEN
+from tests.emulators.pinterest.world import AD_ACCOUNT_ID, AdAccount, Audience, CustomerList
+
+__all__ = [
+    "AD_ACCOUNT_ID",
+    "CLIENT_ID",
+    "CLIENT_SECRET",
+    "MARKER",
+    "REFRESH_TOKEN",
+    "AdAccount",
+    "Answer",
+    "Audience",
+    "Call",
+    "CustomerList",
+    "Delay",
+    "Effect",
+    "Fault",
+    "Mangle",
+    "Pinterest",
+    "Redirect",
+    "Reset",
+    "Stall",
+    "StopReading",
+    "Switches",
+    "When",
+    "serve_pinterest",
+]

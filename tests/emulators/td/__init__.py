@@ -1,0 +1,11 @@
+"""An emulator of Treasure Data's API: a program with state that executes the queries it is sent.
+
+`serve_td()` runs it on the loop-back interface; `TreasureData` is its state and its controls.
+"""
+
+from tests.emulators.td.app import treasure_data_app
+from tests.emulators.td.faults import Fault
+from tests.emulators.td.serving import serve_td
+from tests.emulators.td.state import API_KEY, TreasureData
+
+__all__ = ["API_KEY", "Fault", "TreasureData", "serve_td", "treasure_data_app"]

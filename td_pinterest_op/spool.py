@@ -1,0 +1,216 @@
+"""Digests → unique digests → batches, by way of a private temporary file.
+
+Digests are dealt into 256 buckets by their first byte, so that repeats always meet in the same bucket and memory
+holds one bucket at a time. Sealing sorts each bucket and drops its repeats: the same digests give the same batches,
+in whatever order they came. On disk: 32 bytes a digest, never a plain identifier.
+"""
+
+from __future__ import annotations
+
+import errno
+import tempfile
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, chain, compress, islice
+from operator import ne
+from struct import Struct
+from types import TracebackType
+
+DIGEST_BYTES = 32
+_BUCKETS = 256
+_DEALT_DIGESTS = 1 << 13  # as objects, before they are packed: what a processor's cache holds
+_PACKED_DIGESTS = 1 << 17  # in memory between two writes: 4 MB, 16 KB to a bucket's next segment
+_SORTED_DIGESTS = 1 << 13  # as objects while a bucket is sorted; a larger bucket is split first
+
+# Thirty-two at a time: a third of what slicing one by one costs.
+_MANY = Struct(f"{DIGEST_BYTES}s" * 32)
+_ONE = Struct(f"{DIGEST_BYTES}s")
+
+
+class Spool:
+    """Takes digests until it is sealed, then gives them back, each once, as batches. A context manager.
+
+    Its file is readable by its owner only, has no name as soon as it is open (where the system allows that), and is
+    gone with `close`. A full disk or any other failure of the file raises OSError; the spool is then good for
+    `close` only. Not for several threads at a time.
+    """
+
+    def __init__(self) -> None:
+        # Unbuffered: segments are large, and an error belongs to the write that caused it, not to a later flush.
+        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  closed by close()
+        self._dealt: list[list[bytes]] = [[] for _ in range(_BUCKETS)]
+        self._packed: list[bytearray] = [bytearray() for _ in range(_BUCKETS)]
+        self._dealt_count = self._packed_count = 0
+        self._edges: list[array[int]] = []  # for each write: where each bucket's segment begins, and the end
+        self._end = 0
+        self._unique: list[int] | None = None  # by bucket, once sealed
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Frees memory and file. May be called again."""
+        self._file.close()
+        self._dealt, self._packed, self._edges = [], [], []
+
+    def add(self, digests: Sequence[bytes]) -> None:
+        """Takes digests of 32 bytes. Raises OSError; RuntimeError once sealed."""
+        if self._unique is not None:
+            raise RuntimeError("the spool is sealed")
+        dealt = self._dealt
+        for digest in digests:
+            dealt[digest[0]].append(digest)
+        self._dealt_count += len(digests)
+        if self._dealt_count >= _DEALT_DIGESTS:
+            self._pack()
+        if self._packed_count >= _PACKED_DIGESTS:
+            self._write_packed()
+
+    def seal(self) -> None:
+        """Sorts, drops repeats, counts. Nothing can be added any more. Raises OSError."""
+        if self._unique is None:
+            self._pack()
+            self._write_packed()
+            self._dealt, self._packed = [], []
+            self._unique = [self._make_unique(bucket) for bucket in range(_BUCKETS)]
+
+    @property
+    def unique(self) -> int:
+        """Different digests. Raises RuntimeError unless sealed."""
+        return sum(self._sealed())
+
+    @property
+    def duplicate(self) -> int:
+        """Digests that were there already. Raises RuntimeError unless sealed."""
+        return self._end // DIGEST_BYTES - self.unique
+
+    def batches(self, size: int) -> Iterator[bytes]:
+        """Unique digests in ascending order, `size` at a time, each batch one string of 32 bytes a digest.
+
+        All are full but the last. Every call starts anew and gives the same.
+        Raises OSError; ValueError for a size below 1; RuntimeError unless sealed.
+        """
+        if size < 1:
+            raise ValueError("a batch holds at least one digest")
+        return _in_pieces(chain.from_iterable(map(self._stored, range(_BUCKETS), self._sealed())), size * DIGEST_BYTES)
+
+    def _sealed(self) -> list[int]:
+        if self._unique is None:
+            raise RuntimeError("the spool is not sealed yet")
+        return self._unique
+
+    def _pack(self) -> None:
+        _pack(self._dealt, self._packed)
+        self._packed_count += self._dealt_count
+        self._dealt_count = 0
+
+    def _write_packed(self) -> None:
+        edges = array("Q", accumulate(map(len, self._packed), initial=self._end))
+        if edges[-1] - self._end != self._packed_count * DIGEST_BYTES:
+            raise ValueError(f"a digest is {DIGEST_BYTES} bytes")
+        self._write(self._end, b"".join(self._packed))
+        self._edges.append(edges)
+        self._end = edges[-1]
+        for packed in self._packed:
+            packed.clear()
+        self._packed_count = 0
+
+    def _make_unique(self, bucket: int) -> int:
+        """Puts the bucket's unique digests, sorted, in the place of all its digests, and counts them."""
+        count = sum(length for _, length in self._segments(bucket)) // DIGEST_BYTES
+        data = memoryview(_sorted_unique(self._stored(bucket, count), count))
+        written = 0
+        for offset, length in self._segments(bucket):
+            self._write(offset, data[written : written + length])
+            written += length
+        return len(data) // DIGEST_BYTES
+
+    def _segments(self, bucket: int) -> Iterator[tuple[int, int]]:
+        """Offset and length in bytes."""
+        return ((edges[bucket], edges[bucket + 1] - edges[bucket]) for edges in self._edges)
+
+    def _stored(self, bucket: int, count: int) -> Iterator[bytes]:
+        """The bucket's first `count` digests, a segment at a time."""
+        left = count * DIGEST_BYTES
+        for offset, length in self._segments(bucket):
+            if not left:
+                return
+            data = self._read(offset, min(length, left))
+            left -= len(data)
+            yield data
+
+    def _read(self, offset: int, length: int) -> bytes:
+        self._file.seek(offset)
+        data = self._file.read(length)
+        if len(data) != length:
+            raise OSError(errno.EIO, "the spool file is shorter than what was written to it")
+        return data
+
+    def _write(self, offset: int, data: bytes | memoryview) -> None:
+        self._file.seek(offset)
+        left = memoryview(data)
+        while left:  # a write may stop half-way; on a full disk it is the next one that raises
+            left = left[self._file.write(left) :]
+
+
+def _pack(dealt: list[list[bytes]], packed: list[bytearray]) -> None:
+    """Moves digests from objects, 88 bytes each and all over memory, to the ends of strings of 32 bytes each."""
+    for digests, string in zip(dealt, packed, strict=True):
+        string += b"".join(digests)
+        digests.clear()
+
+
+def _sorted_unique(segments: Iterable[bytes], count: int) -> bytes:
+    """The different digests among `count` that share their first byte, in ascending order."""
+    ways = min(1 << (count // _SORTED_DIGESTS).bit_length(), _BUCKETS)
+    parts = _split(segments, ways) if ways > 1 else [b"".join(segments)]
+    return b"".join(map(_sorted_unique_part, parts))
+
+
+def _split(segments: Iterable[bytes], ways: int) -> Sequence[bytes | bytearray]:
+    """Parts in ascending order, by the second byte."""
+    dealt: list[list[bytes]] = [[] for _ in range(ways)]
+    packed = [bytearray() for _ in range(ways)]
+    deal = [dealt[byte * ways // _BUCKETS] for byte in range(_BUCKETS)]
+    for segment in segments:
+        for digest in _digests(segment):
+            deal[digest[1]].append(digest)
+        _pack(dealt, packed)
+    return packed
+
+
+def _sorted_unique_part(part: bytes | bytearray) -> bytes:
+    # Dealt by the second byte before sorting: many short sorts cost half of one long one.
+    dealt: list[list[bytes]] = [[] for _ in range(_BUCKETS)]
+    for digest in _digests(part):
+        dealt[digest[1]].append(digest)
+    for digests in dealt:
+        digests.sort()
+    ordered = list(chain.from_iterable(dealt))
+    differs_from_last = chain((True,), map(ne, islice(ordered, 1, None), ordered))
+    return b"".join(compress(ordered, differs_from_last))
+
+
+def _digests(data: bytes | bytearray) -> Iterator[bytes]:
+    view = memoryview(data)
+    tail = len(view) - len(view) % _MANY.size
+    return chain(
+        chain.from_iterable(_MANY.iter_unpack(view[:tail])), chain.from_iterable(_ONE.iter_unpack(view[tail:]))
+    )
+
+
+def _in_pieces(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """The same bytes, `size` at a time."""
+    pending = bytearray()
+    for chunk in chunks:
+        pending += chunk
+        while len(pending) >= size:
+            yield bytes(pending[:size])
+            del pending[:size]
+    if pending:
+        yield bytes(pending)

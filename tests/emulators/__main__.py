@@ -1,0 +1,107 @@
+"""Runs both emulators until it is interrupted: `python -m tests.emulators`.
+
+Prints, as lines a shell can read, the environment in which the operator finds them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tests.emulators.people import write_people
+from tests.emulators.pinterest import (
+    AD_ACCOUNT_ID,
+    CLIENT_ID,
+    CLIENT_SECRET,
+    REFRESH_TOKEN,
+    Pinterest,
+    serve_pinterest,
+)
+from tests.emulators.td import API_KEY, TreasureData, serve_td
+
+DATABASE, TABLE = "sandbox", "people"
+AUDIENCE_NAME = "Sandbox customers"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGINT or SIGTERM; returns the exit code: 0, or 1 when a port is taken or a file not there."""
+    options = _parse(arguments)
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    try:
+        with (
+            _data(options) as data,
+            both(td_port=options.td_port, pinterest_port=options.pinterest_port, data=data) as (_, environment),
+        ):
+            for name, value in environment.items():
+                print(f"export {name}={value}")
+            sys.stdout.flush()
+            stopped.wait()
+    except OSError as error:
+        print(f"cannot start: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.emulators", description=__doc__)
+    parser.add_argument(
+        "--td-port", type=int, default=0, help="port of the Treasure Data emulator (default: a free one)"
+    )
+    parser.add_argument("--pinterest-port", type=int, default=0, help="port of the Pinterest emulator")
+    parser.add_argument("--rows", type=int, default=100_000, help=f"made-up rows in {DATABASE}.{TABLE}")
+    parser.add_argument("--data", type=Path, help="a CSV (with a header) or Parquet file to load instead of those")
+    return parser.parse_args(arguments)
+
+
+@contextlib.contextmanager
+def _data(options: argparse.Namespace) -> Iterator[Path]:
+    if options.data is not None:
+        if not options.data.is_file():
+            raise FileNotFoundError(f"no such file: {options.data}")
+        yield options.data
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "people.parquet"
+        write_people(path, rows=options.rows)
+        yield path
+
+
+@contextlib.contextmanager
+def both(*, td_port: int = 0, pinterest_port: int = 0, data: Path) -> Iterator[tuple[Pinterest, dict[str, str]]]:
+    """Serve both, with the data loaded and one audience made; yields Pinterest's state and the environment.
+
+    Raises OSError when a port is taken.
+    """
+    treasure_data, pinterest = TreasureData(), Pinterest()
+    load = treasure_data.load_parquet if data.suffix == ".parquet" else treasure_data.load_csv
+    load(DATABASE, TABLE, data)
+    audience = pinterest.add_audience(AUDIENCE_NAME, customer_list_id=pinterest.add_list(AUDIENCE_NAME).id)
+    with (
+        serve_td(port=td_port, state=treasure_data) as (_, td_url),
+        serve_pinterest(port=pinterest_port, state=pinterest) as (_, endpoint),
+    ):
+        yield (
+            pinterest,
+            {
+                "TD_API_SERVER": td_url,
+                "TD_API_KEY": API_KEY,
+                "PINTEREST_API_ENDPOINT": endpoint,
+                "PINTEREST_CLIENT_ID": CLIENT_ID,
+                "PINTEREST_CLIENT_SECRET": CLIENT_SECRET,
+                "PINTEREST_REFRESH_TOKEN": REFRESH_TOKEN,
+                "PINTEREST_AD_ACCOUNT_ID": AD_ACCOUNT_ID,
+                "PINTEREST_AUDIENCE_ID": audience.id,
+            },
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

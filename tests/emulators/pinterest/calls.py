@@ -1,0 +1,103 @@
+"""The log of the requests that arrived – never their bodies – and what can be asked of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """One request. `path` is below the endpoint; times are monotonic seconds.
+
+    `operation` is the API description's operationId ("customer_lists/update"), `operation_type` the body's (ADD, …),
+    `records` the number of records in it: both are known once the body is read. `finished` and `status` are None
+    while it is under way, `status` also when it was never answered. `fault` names the effect of one that was met.
+    """
+
+    number: int
+    method: str
+    path: str
+    operation: str
+    category: str
+    arrived: float
+    request_id: str
+    operation_type: str | None = None
+    records: int = 0
+    finished: float | None = None
+    status: int | None = None
+    fault: str | None = None
+
+    @property
+    def is_write(self) -> bool:
+        return self.category == "ads_write"
+
+
+class CallLog:
+    """Every method may be called from any thread; what is handed out are copies."""
+
+    def __init__(self, *, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._calls: list[Call] = []
+        self._lock = threading.Lock()
+        self._writes_under_way = 0
+        self._max_writes_under_way = 0
+
+    def arrive(self, *, method: str, path: str, operation: str, category: str) -> Call:
+        with self._lock:
+            number = len(self._calls) + 1
+            call = Call(
+                number=number,
+                method=method,
+                path=path,
+                operation=operation,
+                category=category,
+                arrived=self._clock(),
+                request_id=f"{8_400_000_000_000_000 + number}",
+            )
+            self._calls.append(call)
+            self._writes_under_way += call.is_write
+            self._max_writes_under_way = max(self._max_writes_under_way, self._writes_under_way)
+            return call
+
+    def finish(self, call: Call, status: int | None) -> None:
+        with self._lock:
+            call.finished, call.status = self._clock(), status
+            self._writes_under_way -= call.is_write
+
+    def all(self) -> list[Call]:
+        """Every request so far, in the order of arrival."""
+        with self._lock:
+            return [replace(call) for call in self._calls]
+
+    def of(self, operation: str, operation_type: str | None = None) -> list[Call]:
+        """Those of one operation, and one operation type where it is given."""
+        return [
+            call for call in self.all() if call.operation == operation and operation_type in (None, call.operation_type)
+        ]
+
+    def writes(self) -> list[Call]:
+        return [call for call in self.all() if call.is_write]
+
+    @property
+    def max_writes_under_way(self) -> int:
+        """The most writes that were ever under way at once."""
+        with self._lock:
+            return self._max_writes_under_way
+
+    def busiest(self, seconds: float = 60.0, *, category: str = "ads_write") -> int:
+        """The most requests of a category that arrived in any window of so many seconds."""
+        arrivals = [call.arrived for call in self.all() if call.category == category]
+        most = start = 0
+        for end, arrived in enumerate(arrivals):
+            while arrivals[start] <= arrived - seconds:
+                start += 1
+            most = max(most, end - start + 1)
+        return most
+
+    def clear(self) -> None:
+        """Forget everything that arrived so far; what is under way still counts as under way."""
+        with self._lock:
+            self._calls.clear()
+            self._max_writes_under_way = self._writes_under_way

@@ -1,0 +1,135 @@
+"""Drives and inspects an emulator in another process: JSON endpoints under /_test/."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from tests.emulators.pinterest.calls import CallLog
+from tests.emulators.pinterest.faults import (
+    Answer,
+    Delay,
+    Effect,
+    Fault,
+    Faults,
+    Mangle,
+    Redirect,
+    Reset,
+    Stall,
+    StopReading,
+    When,
+)
+from tests.emulators.pinterest.world import AD_ACCOUNT_ID, World
+
+EFFECTS: dict[str, Callable[..., Effect]] = {
+    kind.__name__.lower(): kind for kind in (Answer, Redirect, Mangle, Reset, Stall, StopReading, Delay)
+}
+
+
+def fault_of(given: Mapping[str, Any]) -> Fault:
+    """A fault from JSON: the fields of Fault, `when` by name in any case, `effect` with its name as `type`.
+
+    Raises ValueError or TypeError for what it does not know.
+    """
+    effect = dict(given.get("effect", {}))
+    kind = str(effect.pop("type", "")).lower()
+    if kind not in EFFECTS:
+        raise ValueError(f"an effect's type is one of {', '.join(EFFECTS)}")
+    name = str(given.get("when", "BEFORE")).upper()
+    if name not in When.__members__:
+        raise ValueError(f"when is one of {', '.join(When.__members__)}")
+    return Fault(**{**given, "effect": EFFECTS[kind](**effect), "when": When[name]})
+
+
+def seed(world: World, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Make ad accounts, lists and audiences; returns the lists and audiences made, as `World.state` shows them.
+
+    The fields are those of `World.add_ad_account` (with `id`), `add_list` and `add_audience` (with `name`); an
+    audience may name its list in `customer_list` (the newest of that name) instead of `customer_list_id`.
+    """
+    with world.lock:
+        for account in given.get("ad_accounts", ()):
+            fields = dict(account)
+            world.add_ad_account(fields.pop("id"), **fields)
+        lists = {world.add_list(**one).id for one in given.get("lists", ())}
+        audiences = {_seed_audience(world, dict(one)) for one in given.get("audiences", ())}
+        for more in given.get("members", ()):
+            world.lists[more["list_id"]].members.update(bytes.fromhex(member) for member in more["members"])
+        state = world.state()
+    return {
+        "lists": [one for one in state["lists"] if one["id"] in lists],
+        "audiences": [one for one in state["audiences"] if one["id"] in audiences],
+    }
+
+
+def _seed_audience(world: World, fields: dict[str, Any]) -> str:
+    if "customer_list" in fields:
+        account_id = fields.get("ad_account_id", AD_ACCOUNT_ID)
+        named = [one for one in world.lists_named(fields.pop("customer_list")) if one.ad_account_id == account_id]
+        if not named:
+            raise ValueError("no customer list has that name")
+        fields["customer_list_id"] = named[-1].id
+    return world.add_audience(**fields).id
+
+
+class Control:
+    """The handlers of the control endpoints."""
+
+    def __init__(self, *, world: World, faults: Faults, calls: CallLog) -> None:
+        self._world, self._faults, self._calls = world, faults, calls
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.post("/_test/faults", self._add_faults),
+            web.delete("/_test/faults", self._clear_faults),
+            web.post("/_test/switches", self._set_switches),
+            web.post("/_test/seed", self._seed),
+            web.get("/_test/state", self._state),
+            web.get("/_test/requests", self._requests),
+            web.get("/_test/members/{list_id}", self._members),
+        ]
+
+    async def _add_faults(self, request: web.Request) -> web.Response:
+        def add(given: Any) -> dict[str, Any]:
+            faults = [fault_of(one) for one in (given if isinstance(given, list) else [given])]
+            self._faults.add(*faults)
+            return {"pending": self._faults.pending()}
+
+        return await _applied(request, add)
+
+    async def _clear_faults(self, request: web.Request) -> web.Response:
+        self._faults.clear()
+        return web.json_response({"pending": 0})
+
+    async def _set_switches(self, request: web.Request) -> web.Response:
+        def set_all(given: Any) -> dict[str, Any]:
+            self._world.switches.set(given)
+            return {"set": sorted(given)}
+
+        return await _applied(request, set_all)
+
+    async def _seed(self, request: web.Request) -> web.Response:
+        return await _applied(request, lambda given: seed(self._world, given))
+
+    async def _state(self, request: web.Request) -> web.Response:
+        return web.json_response(self._world.state())
+
+    async def _requests(self, request: web.Request) -> web.Response:
+        calls = [dataclasses.asdict(call) for call in self._calls.all()]
+        return web.json_response({"requests": calls, "max_writes_under_way": self._calls.max_writes_under_way})
+
+    async def _members(self, request: web.Request) -> web.Response:
+        list_id = request.match_info["list_id"]
+        if list_id not in self._world.lists:
+            return web.json_response({"error": "no such list"}, status=404)
+        return web.json_response({"members": sorted(self._world.members(list_id))})
+
+
+async def _applied(request: web.Request, apply: Callable[[Any], dict[str, Any]]) -> web.Response:
+    try:
+        return web.json_response(apply(await request.json()))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        return web.json_response({"error": f"{type(error).__name__}: {error}"}, status=400)

@@ -1,0 +1,181 @@
+"""Carries the effects of faults out on a connection."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import email.utils
+import json
+import socket
+import struct
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from tests.emulators.pinterest.calls import Call
+from tests.emulators.pinterest.faults import Answer, Delay, Effect, Mangle, Redirect, Reset, Stall, StopReading
+from tests.emulators.pinterest.operations import Operation
+from tests.emulators.pinterest.refusals import CODES
+
+# How often a request that is never answered looks whether its sender has left, in seconds.
+_WATCH = 0.05
+_ESTABLISHED = 1
+# Answered as the id of what was asked to be made and was not.
+_MADE_UP_ID = "549755885175999999"
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What is to be answered: an object."""
+
+    status: int
+    content: dict[str, Any]
+
+
+@dataclass(slots=True, kw_only=True)
+class Exchange:
+    """One request on its way. `echo` quotes its records for an error's message when the emulator is to leak them.
+
+    `outcome` is None until it is carried out; `answered` becomes False when the sender never gets an answer.
+    """
+
+    request: web.Request
+    operation: Operation
+    call: Call
+    headers: dict[str, str]
+    body: Any = None
+    echo: str = ""
+    outcome: Outcome | None = None
+    answered: bool = True
+
+    def respond(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> web.Response:
+        given = {"Content-Type": "application/json", **self.headers, **(headers or {})}
+        return web.Response(status=status, body=body, headers=given)
+
+    def respond_json(self, outcome: Outcome, headers: Mapping[str, str] | None = None) -> web.Response:
+        return self.respond(outcome.status, json.dumps(outcome.content).encode(), headers)
+
+    def error(self, code: int, message: str) -> dict[str, Any]:
+        return {"code": code, "message": message + self.echo}
+
+
+async def perform(effect: Effect, exchange: Exchange) -> web.StreamResponse | None:
+    """Carry out `effect`; None when the request goes on as if nothing had been."""
+    return await _PERFORM[type(effect)](effect, exchange)
+
+
+async def _answer(effect: Answer, exchange: Exchange) -> web.StreamResponse:
+    headers = dict(effect.headers)
+    if effect.retry_after is not None:
+        # Whole seconds both: rounded up, a date is never earlier than asked for.
+        date = email.utils.formatdate(int(time.time()) + effect.retry_after + 1, usegmt=True)
+        headers["Retry-After"] = date if effect.retry_after_is_date else str(effect.retry_after)
+    if effect.body is not None:
+        return exchange.respond(effect.status, effect.body.encode(), headers)
+    code = CODES.get(effect.status, 0) if effect.code is None else effect.code
+    return exchange.respond_json(Outcome(status=effect.status, content=exchange.error(code, effect.message)), headers)
+
+
+async def _redirect(effect: Redirect, exchange: Exchange) -> web.StreamResponse:
+    return exchange.respond(effect.status, b"", {"Location": effect.location})
+
+
+async def _delay(effect: Delay, exchange: Exchange) -> None:
+    await asyncio.sleep(effect.seconds)
+
+
+async def _reset(effect: Reset, exchange: Exchange) -> web.StreamResponse:
+    transport = exchange.request.transport
+    exchange.answered = False
+    if transport is not None:
+        # Without lingering, closing is a reset and not an orderly end.
+        _socket(transport).setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+    return web.Response()
+
+
+async def _stall(effect: Stall | StopReading, exchange: Exchange) -> web.StreamResponse:
+    transport = exchange.request.transport
+    exchange.answered = False
+    if isinstance(effect, StopReading) and isinstance(transport, asyncio.Transport):
+        transport.pause_reading()
+        # Otherwise the kernel would go on taking megabytes in.
+        _socket(transport).setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    while transport is not None and not _has_left(transport):
+        await asyncio.sleep(_WATCH)
+    if transport is not None:
+        transport.abort()
+    return web.Response()
+
+
+def _socket(transport: asyncio.BaseTransport) -> socket.socket:
+    found: socket.socket = transport.get_extra_info("socket")
+    return found
+
+
+def _has_left(transport: asyncio.Transport) -> bool:
+    if transport.is_closing():
+        return True
+    with contextlib.suppress(OSError, AttributeError):  # TCP_INFO is Linux's
+        return _socket(transport).getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _ESTABLISHED
+    return False
+
+
+async def _mangle(effect: Mangle, exchange: Exchange) -> web.StreamResponse | None:
+    outcome = exchange.outcome
+    if outcome is None:
+        ids = exchange.request.match_info
+        made_up = ids.get("customer_list_id") or ids.get("audience_id") or _MADE_UP_ID
+        outcome = Outcome(status=200, content={"id": made_up, "exceptions": {}})
+    if outcome.status >= 300:
+        return None
+    if effect.how == "truncated":
+        return await _truncate(exchange, outcome)
+    return exchange.respond(outcome.status, _MANGLED[effect.how](effect, exchange, outcome.content))
+
+
+def _without_id(effect: Mangle, exchange: Exchange, content: dict[str, Any]) -> bytes:
+    return json.dumps({name: value for name, value in content.items() if name != "id"}).encode()
+
+
+def _with_exceptions(effect: Mangle, exchange: Exchange, content: dict[str, Any]) -> bytes:
+    exceptions = effect.exceptions
+    if exchange.echo and isinstance(exceptions, dict):
+        exceptions = exceptions | {"message": f"{exceptions.get('message', '')}{exchange.echo}"}
+    return json.dumps(content | {"exceptions": exceptions}).encode()
+
+
+_MANGLED: dict[str, Callable[[Mangle, Exchange, dict[str, Any]], bytes]] = {
+    "no_id": _without_id,
+    "exceptions": _with_exceptions,
+    "error_body": lambda effect, exchange, content: json.dumps(exchange.error(1, "Invalid request")).encode(),
+    "not_json": lambda effect, exchange, content: f"<html><body>Welcome{exchange.echo}</body></html>".encode(),
+    "not_an_object": lambda effect, exchange, content: b"[1]",
+    "empty": lambda effect, exchange, content: b"",
+}
+
+
+async def _truncate(exchange: Exchange, outcome: Outcome) -> web.StreamResponse:
+    body = json.dumps(outcome.content).encode()
+    response = web.StreamResponse(
+        status=outcome.status, headers={"Content-Type": "application/json", **exchange.headers}
+    )
+    response.content_length = len(body)
+    response.force_close()
+    await response.prepare(exchange.request)
+    await response.write(body[: len(body) // 2])
+    return response
+
+
+_PERFORM: dict[type[Any], Callable[[Any, Exchange], Awaitable[web.StreamResponse | None]]] = {
+    Answer: _answer,
+    Redirect: _redirect,
+    Mangle: _mangle,
+    Reset: _reset,
+    Stall: _stall,
+    StopReading: _stall,
+    Delay: _delay,
+}

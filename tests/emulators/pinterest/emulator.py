@@ -1,0 +1,68 @@
+"""The Pinterest emulator: one object that holds everything, and a server around it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+from aiohttp import web
+
+from tests.emulators.pinterest.calls import Call, CallLog
+from tests.emulators.pinterest.control import Control
+from tests.emulators.pinterest.faults import Fault, Faults, When
+from tests.emulators.pinterest.gate import PREFIX, Gate
+from tests.emulators.pinterest.limits import RateLimits
+from tests.emulators.pinterest.switches import Switches
+from tests.emulators.pinterest.tokens import Tokens
+from tests.emulators.pinterest.world import World
+from tests.emulators.server import serve
+
+# Over the body of any batch; what a batch may hold is for `Switches.max_records` to say.
+_LARGEST_BODY = 256 * 1024 * 1024
+
+
+class Pinterest(World):
+    """A Pinterest of one's own. Everything may be asked and changed from any thread while it is being served.
+
+    `clock` gives seconds since 1970 (tokens, timestamps, statuses), `monotonic` the times of the log and of the rate
+    limits. Made with one open ad account, AD_ACCOUNT_ID.
+    """
+
+    def __init__(
+        self,
+        *,
+        switches: Switches | None = None,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        switches = switches or Switches()
+        super().__init__(switches=switches, clock=clock)
+        self.tokens = Tokens(switches=switches, clock=clock)
+        self.faults = Faults()
+        self.calls = CallLog(clock=monotonic)
+        limits = RateLimits(switches=switches, clock=monotonic)
+        self._gate = Gate(world=self, tokens=self.tokens, faults=self.faults, calls=self.calls, limits=limits)
+
+    def app(self) -> web.Application:
+        """The aiohttp application: the API under /v5, the control endpoints under /_test."""
+        app = web.Application(client_max_size=_LARGEST_BODY)
+        app.add_routes(self._gate.routes())
+        app.add_routes(Control(world=self, faults=self.faults, calls=self.calls).routes())
+        return app
+
+    def inject(self, *faults: Fault) -> None:
+        """Put faults in force, behind those that are."""
+        self.faults.add(*faults)
+
+    def on_request(self, callback: Callable[[Call], object], *, when: When = When.BEFORE) -> None:
+        """Call back at a moment of every request from now on, in a thread of its own; the request waits for it."""
+        self._gate.callbacks.append((when, callback))
+
+
+@contextlib.contextmanager
+def serve_pinterest(*, port: int = 0, state: Pinterest | None = None) -> Iterator[tuple[Pinterest, str]]:
+    """Serve on 127.0.0.1; yields the emulator and its endpoint, which ends in /v5. Raises OSError: port taken."""
+    pinterest = state or Pinterest()
+    with serve(pinterest.app(), port=port) as url:
+        yield pinterest, url + PREFIX

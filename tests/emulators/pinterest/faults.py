@@ -1,0 +1,185 @@
+"""Faults: what goes wrong, at which request, at which moment of it. Values; the gate carries them out."""
+
+from __future__ import annotations
+
+import enum
+import random
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.emulators.pinterest.calls import Call
+
+
+class When(enum.Enum):
+    """A moment in a request's life."""
+
+    ARRIVAL = "the headers are there, the body is not read, nothing is checked"
+    BEFORE = "the body is read and the sender authorised, nothing is applied"
+    AFTER = "applied, or refused; not answered yet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Answer so. `code` defaults to the one usual for the status, `body` to an error of that code and message.
+
+    `retry_after` in seconds, written as a date when `retry_after_is_date`.
+    """
+
+    status: int
+    code: int | None = None
+    message: str = "Something went wrong."
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str | None = None
+    retry_after: int | None = None
+    retry_after_is_date: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redirect:
+    """Redirect to any URL."""
+
+    location: str
+    status: int = 307
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mangle:
+    """Answer with success, but wrongly: a `how` of MANGLED. With When.AFTER what was asked is done, else it is not."""
+
+    how: str
+    exceptions: Any = field(default_factory=lambda: {"code": 400, "message": "Some records were not processed."})
+
+    def __post_init__(self) -> None:
+        if self.how not in MANGLED:
+            raise ValueError(f"how is one of {', '.join(MANGLED)}")
+
+
+MANGLED = ("no_id", "exceptions", "error_body", "not_json", "not_an_object", "empty", "truncated")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reset:
+    """Reset the connection."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stall:
+    """Never answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopReading:
+    """Stop reading the request's body, and never answer. Always at When.ARRIVAL.
+
+    The kernel's buffers take about 3 MB over loopback before the sender notices: send more than that, or give the
+    sender a small SO_SNDBUF. A smaller body is sent in full, and what is missed then is the answer.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delay:
+    """Wait so many real seconds, then go on as if nothing had been."""
+
+    seconds: float
+
+
+Effect = Answer | Redirect | Mangle | Reset | Stall | StopReading | Delay
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """An effect on the requests that match.
+
+    `method` and `path` (below the endpoint) are regular expressions, matched in full and searched; `operation` is an
+    operationId such as "customer_lists/update", `operation_type` the body's, such as "ADD" (not at When.ARRIVAL: it
+    is not read yet). Of the matching requests the first `after` are spared; then every `every`-th one is met, with
+    `probability` (drawn from `seed`), `times` in all (None: without end).
+    """
+
+    effect: Effect
+    when: When = When.BEFORE
+    method: str = ".*"
+    path: str = ""
+    operation: str | None = None
+    operation_type: str | None = None
+    after: int = 0
+    every: int = 1
+    probability: float = 1.0
+    seed: int = 0
+    times: int | None = 1
+
+    def __post_init__(self) -> None:
+        if isinstance(self.effect, StopReading):
+            object.__setattr__(self, "when", When.ARRIVAL)
+        if self.when is When.ARRIVAL and self.operation_type is not None:
+            raise ValueError("the operation type is not known on arrival")
+
+    def matches(self, call: Call) -> bool:
+        return (
+            re.fullmatch(self.method, call.method) is not None
+            and re.search(self.path, call.path) is not None
+            and self.operation in (None, call.operation)
+            and self.operation_type in (None, call.operation_type)
+        )
+
+
+class _Queued:
+    """A fault, and how often it has matched and met."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        self.left = fault.times
+        self._seen = 0
+        self._random = random.Random(fault.seed)
+
+    def is_due(self, call: Call) -> bool:
+        fault = self.fault
+        if not fault.matches(call):
+            return False
+        self._seen += 1
+        turn = self._seen - fault.after
+        drawn = self._random.random() < fault.probability
+        return self.left != 0 and turn > 0 and turn % fault.every == 0 and drawn
+
+
+class Faults:
+    """The faults in force. Every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._queue: list[_Queued] = []
+        self._lock = threading.Lock()
+
+    def add(self, *faults: Fault) -> None:
+        with self._lock:
+            self._queue += [_Queued(fault) for fault in faults]
+
+    def clear(self) -> None:
+        with self._lock:
+            self._queue.clear()
+
+    def pending(self) -> int:
+        """How many faults have meetings left (those without end included)."""
+        with self._lock:
+            return sum(queued.left != 0 for queued in self._queue)
+
+    def due(self, call: Call, when: When) -> list[Effect]:
+        """The effects on `call` at this moment: every delay, and the first of the others; to be asked once each.
+
+        A fault that stands behind another one keeps its meeting for a later request.
+        """
+        with self._lock:
+            delays: list[Effect] = []
+            others: list[Effect] = []
+            for queued in self._queue:
+                if queued.fault.when is not when or not queued.is_due(call):
+                    continue
+                chosen = delays if isinstance(queued.fault.effect, Delay) else others
+                if chosen is others and others:
+                    continue
+                chosen.append(queued.fault.effect)
+                if queued.left is not None:
+                    queued.left -= 1
+            return delays + others

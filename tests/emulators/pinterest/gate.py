@@ -1,0 +1,165 @@
+"""What every request passes: the log, the rate limits, authorisation, its body, faults, and at last the operation."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import functools
+import hmac
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from aiohttp import web
+
+from tests.emulators.pinterest.calls import Call, CallLog
+from tests.emulators.pinterest.effects import Exchange, Outcome, perform
+from tests.emulators.pinterest.faults import Faults, When
+from tests.emulators.pinterest.limits import Admission, RateLimits
+from tests.emulators.pinterest.operations import OPERATIONS, Asked, Done, Operation
+from tests.emulators.pinterest.refusals import RefusalError, invalid, not_found, throttled, unauthenticated
+from tests.emulators.pinterest.shapes import is_id
+from tests.emulators.pinterest.tokens import CLIENT_ID, CLIENT_SECRET, Tokens
+from tests.emulators.pinterest.world import World
+
+PREFIX = "/v5"
+_BASIC = "Basic " + base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
+_BODY_METHODS = ("POST", "PATCH")
+_QUOTED = 3
+
+
+def _nothing(asked: Asked) -> Done:
+    raise not_found("Resource")
+
+
+_UNKNOWN = Operation(id="unknown", method="*", path="/{tail:.*}", category="org_read", scope=None, carry_out=_nothing)
+
+
+class Gate:
+    """Lets requests in and answers them; lives on the server's event loop."""
+
+    def __init__(self, *, world: World, tokens: Tokens, faults: Faults, calls: CallLog, limits: RateLimits) -> None:
+        self._world, self._tokens, self._faults = world, tokens, faults
+        self._calls, self._limits = calls, limits
+        self.callbacks: list[tuple[When, Callable[[Call], object]]] = []
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes of all operations; what is none of them is logged and refused too."""
+        return [
+            web.route(operation.method, PREFIX + operation.path, functools.partial(self._handle, operation))
+            for operation in (*OPERATIONS, _UNKNOWN)
+        ]
+
+    async def _handle(self, operation: Operation, request: web.Request) -> web.StreamResponse:
+        path = request.path.removeprefix(PREFIX)
+        call = self._calls.arrive(method=request.method, path=path, operation=operation.id, category=operation.category)
+        exchange = Exchange(
+            request=request, operation=operation, call=call, headers={"x-pinterest-rid": call.request_id}
+        )
+        status: int | None = None
+        try:
+            response = await self._answer(exchange)
+            status = response.status if exchange.answered else None
+            return response
+        finally:
+            self._calls.finish(call, status)
+
+    async def _answer(self, exchange: Exchange) -> web.StreamResponse:
+        admission = self._admit(exchange)
+        response = await self._moment(exchange, When.ARRIVAL)
+        if response is not None:
+            return response
+        try:
+            await self._enter(exchange, admission)
+        except RefusalError as error:
+            return exchange.respond_json(_refusal(exchange, error))
+        response = await self._moment(exchange, When.BEFORE)
+        if response is not None:
+            return response
+        if exchange.call.is_write and self._world.switches.latency_seconds:
+            await asyncio.sleep(self._world.switches.latency_seconds)
+        exchange.outcome = self._carry_out(exchange)
+        response = await self._moment(exchange, When.AFTER)
+        return exchange.respond_json(exchange.outcome) if response is None else response
+
+    def _admit(self, exchange: Exchange) -> Admission:
+        category = exchange.operation.category
+        admission = self._limits.admit(category)
+        exchange.headers |= admission.headers(category, switches=self._world.switches, now=self._world.clock())
+        return admission
+
+    async def _moment(self, exchange: Exchange, when: When) -> web.StreamResponse | None:
+        for moment, callback in list(self.callbacks):
+            if moment is when:
+                # In a thread, so that a callback may wait for anything; this request waits for it.
+                await asyncio.to_thread(callback, replace(exchange.call))
+        for effect in self._faults.due(exchange.call, when):
+            exchange.call.fault = type(effect).__name__
+            response = await perform(effect, exchange)
+            if response is not None:
+                return response
+        return None
+
+    async def _enter(self, exchange: Exchange, admission: Admission) -> None:
+        """Authorise the sender and read the body; raises the refusal of either."""
+        if not admission.admitted:
+            raise throttled()
+        request, operation = exchange.request, exchange.operation
+        if operation is _UNKNOWN:
+            raise not_found("Resource")
+        authorization = request.headers.get("Authorization", "")
+        if operation.scope is not None:
+            self._tokens.check(authorization.removeprefix("Bearer "), operation.scope)
+        elif not hmac.compare_digest(authorization.encode(), _BASIC.encode()):
+            raise unauthenticated()
+        if request.method in _BODY_METHODS:
+            exchange.body = await _read(request, is_form=operation.scope is None)
+            self._look_into(exchange)
+
+    def _look_into(self, exchange: Exchange) -> None:
+        body = exchange.body if isinstance(exchange.body, dict) else {}
+        records, operation_type = body.get("records"), body.get("operation_type")
+        exchange.call.operation_type = operation_type if isinstance(operation_type, str) else None
+        if isinstance(records, str):
+            exchange.call.records = records.count(",") + 1 if records else 0
+            if self._world.switches.echo_records_in_errors:
+                exchange.echo = f" Received: {', '.join(records.split(',')[:_QUOTED])}"
+
+    def _carry_out(self, exchange: Exchange) -> Outcome:
+        request = exchange.request
+        asked = Asked(
+            world=self._world, tokens=self._tokens, ids=request.match_info, query=request.query, body=exchange.body
+        )
+        try:
+            with self._world.lock:
+                _check_ids(asked)
+                done = exchange.operation.carry_out(asked)
+        except RefusalError as error:
+            return _refusal(exchange, error)
+        return Outcome(status=self._world.switches.created_status if done.creates else 200, content=done.content)
+
+
+def _check_ids(asked: Asked) -> None:
+    for name, value in asked.ids.items():
+        if not is_id(value):
+            raise invalid(f"{name} must be a string of at most 18 digits")
+    if "ad_account_id" in asked.ids:
+        asked.world.account(asked.account_id)
+
+
+def _refusal(exchange: Exchange, error: RefusalError) -> Outcome:
+    return Outcome(status=error.status, content=exchange.error(error.code, error.message))
+
+
+async def _read(request: web.Request, *, is_form: bool) -> Any:
+    if is_form:
+        if request.content_type != "application/x-www-form-urlencoded":
+            raise invalid("the body must be a form")
+        return dict(await request.post())
+    if request.content_type != "application/json":
+        raise invalid("the content type must be application/json")
+    try:
+        return json.loads(await request.read())
+    except ValueError as cause:
+        raise invalid("the body is not JSON") from cause

@@ -1,0 +1,74 @@
+"""Rate limits: so many requests of a category in any second and any minute, and the headers that tell of them."""
+
+from __future__ import annotations
+
+import collections
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.emulators.pinterest.switches import Switches
+
+MINUTE = 60
+# Announced where there is no limit: a client that paces itself by the headers must not be slowed down by them.
+UNLIMITED = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """Whether a request was let in; `reset` is the delay in seconds until the next one certainly is."""
+
+    admitted: bool
+    limit: int
+    burst: int
+    remaining: int
+    reset: int
+
+    def headers(self, category: str, *, switches: Switches, now: float) -> dict[str, str]:
+        """The x-ratelimit headers, and Retry-After for a request that was not let in. `now`: seconds since 1970."""
+        headers = {} if self.admitted else {"Retry-After": str(self.reset)}
+        if switches.ratelimit_headers == "off":
+            return headers
+        true = f'{self.limit}, {self.burst};w=1;name="per_second", {self.limit};w=60;name="{category}"'
+        reset = self.reset + (math.ceil(now) if switches.ratelimit_headers == "epoch" else 0)
+        return headers | {
+            "x-ratelimit-limit": switches.ratelimit_limit_header or true,
+            "x-ratelimit-remaining": str(self.remaining),
+            "x-ratelimit-reset": str(reset),
+        }
+
+
+class RateLimits:
+    """Sliding windows over the requests that were let in, by category. `clock` gives monotonic seconds."""
+
+    def __init__(self, *, switches: Switches, clock: Callable[[], float]) -> None:
+        self._switches, self._clock = switches, clock
+        self._admitted: dict[str, collections.deque[float]] = collections.defaultdict(collections.deque)
+        self._lock = threading.Lock()
+
+    def admit(self, category: str) -> Admission:
+        limit = self._switches.limits.get(category, UNLIMITED)
+        burst = self._switches.burst or UNLIMITED
+        with self._lock:
+            now, past = self._clock(), self._admitted[category]
+            while past and past[0] <= now - MINUTE:
+                past.popleft()
+            delay = max(_delay(past, limit, MINUTE, now), _delay(past, burst, 1, now))
+            if delay <= 0:
+                past.append(now)
+            reset = past[0] + MINUTE - now if past else 0.0
+            return Admission(
+                admitted=delay <= 0,
+                limit=limit,
+                burst=burst,
+                remaining=max(limit - len(past), 0),
+                # Less what floating point adds: 60 s are not 61.
+                reset=math.ceil((delay if delay > 0 else reset) - 1e-6),
+            )
+
+
+def _delay(past: collections.deque[float], limit: int, window: float, now: float) -> float:
+    if limit == 0:
+        return window
+    return past[-limit] + window - now if len(past) >= limit else 0.0

@@ -1,0 +1,250 @@
+"""The calls of the API: their paths, scopes and rate limit categories, and what each does to the world."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.emulators.pinterest import shapes, views
+from tests.emulators.pinterest.refusals import invalid, invalid_audience, not_found, not_permitted, too_many_records
+from tests.emulators.pinterest.tokens import Tokens
+from tests.emulators.pinterest.world import Audience, CustomerList, World
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request that may be carried out: `ids` from its path, its query, its body (parsed, shape not yet checked)."""
+
+    world: World
+    tokens: Tokens
+    ids: Mapping[str, str]
+    query: Mapping[str, str]
+    body: Any
+
+    @property
+    def account_id(self) -> str:
+        return self.ids["ad_account_id"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What a success answers; `creates`: it made something (200 or 201)."""
+
+    content: dict[str, Any]
+    creates: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """A call by its operationId. `scope` None: HTTP Basic with the app's credentials, and a form as its body."""
+
+    id: str
+    method: str
+    path: str
+    category: str
+    scope: str | None
+    carry_out: Callable[[Asked], Done]
+
+
+def _token(asked: Asked) -> Done:
+    form = shapes.check_fields(asked.body, shapes.TOKEN)
+    return Done(content=asked.tokens.refresh(form["refresh_token"]), creates=True)
+
+
+def _accounts_list(asked: Asked) -> Done:
+    shapes.check_query(asked.query, shapes.ACCOUNT_QUERY)
+    open_ones = (account for account in asked.world.accounts.values() if account.accessible)
+    return Done(content=views.page(asked.world, open_ones, asked.query, views.show_account))
+
+
+def _accounts_get(asked: Asked) -> Done:
+    return Done(content=views.show_account(asked.world, asked.world.account(asked.account_id)))
+
+
+# -- customer lists -------------------------------------------------------------------------------------------------
+
+
+def _lists_list(asked: Asked) -> Done:
+    shapes.check_query(asked.query, shapes.LIST_QUERY)
+    held = (one for one in asked.world.lists.values() if one.ad_account_id == asked.account_id)
+    return Done(content=views.page(asked.world, held, asked.query, views.show_list))
+
+
+def _lists_get(asked: Asked) -> Done:
+    return Done(content=views.show_list(asked.world, _list(asked)))
+
+
+def _list(asked: Asked) -> CustomerList:
+    return asked.world.customer_list(asked.account_id, asked.ids["customer_list_id"])
+
+
+def _lists_create(asked: Asked) -> Done:
+    body = shapes.check_fields(asked.body, shapes.LIST_CREATE)
+    batch = _batch(asked, body["records"]) if "records" in body else _Batch(digests=[], exceptions={})
+    made = asked.world.add_list(body["name"], ad_account_id=asked.account_id, list_type=body.get("list_type", "EMAIL"))
+    made.num_uploaded = len(batch.digests)
+    if asked.world.switches.keeps_members:
+        made.members.update(batch.digests)
+    return Done(content=views.show_list(asked.world, made) | batch.exceptions, creates=True)
+
+
+def _lists_update(asked: Asked) -> Done:
+    held = _list(asked)
+    body = shapes.check_fields(asked.body, shapes.LIST_UPDATE)
+    batch = _batch(asked, body["records"])
+    held.num_batches += 1
+    held.updated = asked.world.clock()
+    adds = body["operation_type"] == "ADD"
+    if adds:
+        held.num_uploaded += len(batch.digests)
+    else:
+        held.num_removed += len(batch.digests)
+    if asked.world.switches.keeps_members:
+        (held.members.update if adds else held.members.difference_update)(batch.digests)
+    return Done(content=views.show_list(asked.world, held) | batch.exceptions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    """What is to be applied, and the field that tells of the rest."""
+
+    digests: list[bytes]
+    exceptions: dict[str, Any]
+
+
+def _batch(asked: Asked, records: str) -> _Batch:
+    digests, switches = shapes.digests_of(records), asked.world.switches
+    if switches.max_records is not None and len(digests) > switches.max_records:
+        raise too_many_records(switches.max_records)
+    if not switches.poison:
+        return _Batch(digests=digests, exceptions={})
+    poison = {bytes.fromhex(digest) for digest in switches.poison}
+    good = [digest for digest in digests if digest not in poison]
+    refused = len(digests) - len(good)
+    if refused and switches.poison_answer == "400":
+        raise invalid(f"{refused} of the records cannot be processed")
+    told = {"exceptions": {"code": 400, "message": f"{refused} records cannot be processed"}}
+    return _Batch(digests=good, exceptions=told if refused else {})
+
+
+# -- audiences ------------------------------------------------------------------------------------------------------
+
+
+def _audiences_list(asked: Asked) -> Done:
+    shapes.check_query(asked.query, shapes.AUDIENCE_QUERY)
+    wanted = asked.query.get("ownership_type")
+    held = (
+        one
+        for one in asked.world.audiences.values()
+        if not one.removed and _ownership(one, asked.account_id) in ({wanted} if wanted else shapes.OWNERSHIPS)
+    )
+    return Done(content=views.page(asked.world, held, asked.query, views.show_audience))
+
+
+def _ownership(audience: Audience, account_id: str) -> str | None:
+    if audience.ad_account_id == account_id:
+        return "OWNED"
+    return "RECEIVED" if account_id in audience.shared_with else None
+
+
+def _audiences_get(asked: Asked) -> Done:
+    held = _audience(asked)
+    if held.removed and asked.world.switches.removed_audiences == "gone":
+        raise not_found("Audience")
+    return Done(content=views.show_audience(asked.world, held))
+
+
+def _audience(asked: Asked) -> Audience:
+    return asked.world.audience(asked.account_id, asked.ids["audience_id"])
+
+
+def _audiences_create(asked: Asked) -> Done:
+    body = shapes.check_fields(asked.body, shapes.AUDIENCE_CREATE, invalid_audience)
+    _check_account(asked, body)
+    if body["audience_type"] != "CUSTOMER_LIST":
+        raise invalid_audience("only CUSTOMER_LIST audiences can be made here")
+    made = asked.world.add_audience(
+        body["name"],
+        ad_account_id=asked.account_id,
+        customer_list_id=_list_of_rule(asked, body["rule"]),
+        description=body.get("description"),
+    )
+    return Done(content=views.show_audience(asked.world, made), creates=True)
+
+
+def _check_account(asked: Asked, body: Mapping[str, Any]) -> None:
+    if body.get("ad_account_id", asked.account_id) != asked.account_id:
+        raise invalid_audience("ad_account_id is another than the path's")
+
+
+def _list_of_rule(asked: Asked, rule: object) -> str:
+    list_id = shapes.check_rule(rule)
+    held = asked.world.lists.get(list_id)
+    if held is None or held.ad_account_id != asked.account_id:
+        raise invalid_audience("the customer list does not exist in this ad account")
+    return list_id
+
+
+def _audiences_update(asked: Asked) -> Done:
+    held = _audience(asked)
+    body = shapes.check_fields(asked.body, shapes.AUDIENCE_UPDATE, invalid_audience)
+    _check_account(asked, body)
+    if held.ad_account_id != asked.account_id:
+        raise not_permitted()
+    return _UPDATES[body["operation_type"]](asked, held, body)
+
+
+def _update(asked: Asked, held: Audience, body: Mapping[str, Any]) -> Done:
+    if held.removed:
+        raise not_found("Audience")
+    if body.get("audience_type", held.audience_type) != held.audience_type:
+        raise invalid_audience("the type of an audience cannot be changed")
+    rule = held.rule
+    if "rule" in body:
+        if held.audience_type != "CUSTOMER_LIST":
+            raise invalid_audience("only the rule of CUSTOMER_LIST audiences can be changed here")
+        rule = {"customer_list_id": _list_of_rule(asked, body["rule"])}
+    held.name = body.get("name", held.name)
+    held.description = body.get("description", held.description)
+    held.updated = asked.world.clock()
+    if asked.world.switches.moves_rules:
+        held.rule = rule
+    # A server that ignores the rule may well repeat it in its answer: only reading it back tells.
+    return Done(content=views.show_audience(asked.world, held) | {"rule": dict(rule)})
+
+
+def _remove(asked: Asked, held: Audience, body: Mapping[str, Any]) -> Done:
+    if held.removed and asked.world.switches.second_remove == "404":
+        raise not_found("Audience")
+    held.removed = True
+    return Done(content=views.show_audience(asked.world, held, tells_removal=False))
+
+
+_UPDATES: dict[str, Callable[[Asked, Audience, Mapping[str, Any]], Done]] = {"UPDATE": _update, "REMOVE": _remove}
+
+
+def _operation(
+    name: str, method: str, path: str, category: str, scope: str | None, carry_out: Callable[[Asked], Done]
+) -> Operation:
+    return Operation(id=name, method=method, path=path, category=category, scope=scope, carry_out=carry_out)
+
+
+_READ, _WRITE = ("ads_read", "ads:read"), ("ads_write", "ads:write")
+_ACCOUNT = "/ad_accounts/{ad_account_id}"
+_LISTS, _LIST = f"{_ACCOUNT}/customer_lists", f"{_ACCOUNT}/customer_lists/{{customer_list_id}}"
+_AUDIENCES, _AUDIENCE = f"{_ACCOUNT}/audiences", f"{_ACCOUNT}/audiences/{{audience_id}}"
+
+OPERATIONS = (
+    _operation("oauth/token", "POST", "/oauth/token", "org_read", None, _token),
+    _operation("ad_accounts/list", "GET", "/ad_accounts", *_READ, _accounts_list),
+    _operation("ad_accounts/get", "GET", _ACCOUNT, *_READ, _accounts_get),
+    _operation("customer_lists/list", "GET", _LISTS, *_READ, _lists_list),
+    _operation("customer_lists/create", "POST", _LISTS, *_WRITE, _lists_create),
+    _operation("customer_lists/get", "GET", _LIST, *_READ, _lists_get),
+    _operation("customer_lists/update", "PATCH", _LIST, *_WRITE, _lists_update),
+    _operation("audiences/list", "GET", _AUDIENCES, *_READ, _audiences_list),
+    _operation("audiences/create", "POST", _AUDIENCES, *_WRITE, _audiences_create),
+    _operation("audiences/get", "GET", _AUDIENCE, *_READ, _audiences_get),
+    _operation("audiences/update", "PATCH", _AUDIENCE, *_WRITE, _audiences_update),
+)

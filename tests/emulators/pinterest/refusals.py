@@ -1,0 +1,51 @@
+"""The errors that the API answers, with the codes seen of the live service (`Pinterest.Lib.Error`)."""
+
+from __future__ import annotations
+
+
+class RefusalError(Exception):
+    """An answer other than success: HTTP `status`, Pinterest's own `code`, and a message."""
+
+    def __init__(self, status: int, code: int, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+
+
+# The code that goes with a status when a fault names none.
+CODES = {400: 1, 401: 2, 403: 29, 404: 2, 413: 1, 429: 8, 500: 0, 502: 0, 503: 0}
+
+
+def invalid(message: str) -> RefusalError:
+    return RefusalError(400, 1, f"Invalid request: {message}")
+
+
+def invalid_audience(message: str) -> RefusalError:
+    return RefusalError(400, 400, f"Invalid audience parameters: {message}")
+
+
+def unauthenticated() -> RefusalError:
+    return RefusalError(401, 2, "Authentication failed.")
+
+
+def missing_scope(scope: str) -> RefusalError:
+    return RefusalError(401, 3, f"Authorization failed. The token lacks the scope ['{scope}'].")
+
+
+def invalid_grant() -> RefusalError:
+    return RefusalError(401, 283, "The provided authorization grant is invalid, expired or revoked.")
+
+
+def not_permitted() -> RefusalError:
+    return RefusalError(403, 29, "You are not permitted to access that resource.")
+
+
+def not_found(what: str) -> RefusalError:
+    return RefusalError(404, 2, f"{what} not found.")
+
+
+def too_many_records(most: int) -> RefusalError:
+    return RefusalError(413, 1, f"Request entity too large: at most {most} records.")
+
+
+def throttled() -> RefusalError:
+    return RefusalError(429, 8, "You have exceeded your rate limit. Try again later.")

@@ -1,0 +1,132 @@
+"""How the API shows what Pinterest holds: the JSON of accounts, lists, audiences and pages."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from tests.emulators.pinterest.refusals import invalid
+from tests.emulators.pinterest.world import SMALLEST_AUDIENCE, AdAccount, Audience, CustomerList, World
+
+# What a client of today has never heard of, and must tolerate.
+EXTRA: dict[str, Any] = {"x_new_field": {"since": "5.99", "values": [1, None]}, "x_new_flag": None}
+
+_DEFAULT_PAGE = 25
+_T = TypeVar("_T", AdAccount, Audience, CustomerList)
+
+
+def _with_extra(world: World, shown: dict[str, Any]) -> dict[str, Any]:
+    return shown | EXTRA if world.switches.extra_fields else shown
+
+
+def show_account(world: World, account: AdAccount) -> dict[str, Any]:
+    return _with_extra(
+        world,
+        {
+            "id": account.id,
+            "name": account.name,
+            "owner": {"id": "383791336903426391", "username": "emulated"},
+            "country": "US",
+            "currency": "USD",
+            "permissions": ["OWNER"],
+            "created_time": 1_600_000_000,
+            "updated_time": 1_600_000_000,
+        },
+    )
+
+
+def list_status(world: World, held: CustomerList) -> str:
+    """Of the list: PROCESSING for a while after a write, then by its size."""
+    if world.clock() < held.updated + world.switches.processing_seconds:
+        return "PROCESSING"
+    return "READY" if len(held.members) >= SMALLEST_AUDIENCE else "TOO_SMALL"
+
+
+def show_list(world: World, held: CustomerList) -> dict[str, Any]:
+    return _with_extra(
+        world,
+        {
+            "id": held.id,
+            "type": "customerlist",
+            "ad_account_id": held.ad_account_id,
+            "name": held.name,
+            "status": list_status(world, held),
+            "is_nca": False,
+            "num_batches": held.num_batches,
+            "num_uploaded_user_records": held.num_uploaded,
+            "num_removed_user_records": held.num_removed,
+            "created_time": int(held.created),
+            "updated_time": int(held.updated),
+            "exceptions": {},
+        },
+    )
+
+
+def _audience_status(world: World, held: Audience) -> str:
+    if held.status is not None:
+        return held.status
+    behind = world.lists.get(str(held.rule.get("customer_list_id")))
+    status = "READY" if behind is None else list_status(world, behind)
+    return "INITIALIZING" if status == "PROCESSING" else status
+
+
+def _audience_size(world: World, held: Audience) -> int | None:
+    behind = world.lists.get(str(held.rule.get("customer_list_id")))
+    if held.size is not None or behind is None:
+        return held.size
+    return None if list_status(world, behind) == "PROCESSING" else len(behind.members)
+
+
+def show_audience(world: World, held: Audience, *, tells_removal: bool = True) -> dict[str, Any]:
+    """`tells_removal` False shows a removed one as it was: how the answer to its removal shows it."""
+    removed = held.removed and tells_removal
+    return _with_extra(
+        world,
+        {
+            "id": held.id,
+            "type": "audience",
+            "ad_account_id": held.ad_account_id,
+            "name": held.name,
+            "audience_type": held.audience_type,
+            "description": held.description,
+            "rule": dict(held.rule),
+            "size": _audience_size(world, held),
+            "status": "REMOVED" if removed else _audience_status(world, held),
+            "is_nca": False,
+            "created_by_company_name": None,
+            "created_timestamp": int(held.created),
+            "updated_timestamp": int(held.updated),
+        },
+    )
+
+
+def page(
+    world: World, held: Iterable[_T], query: Mapping[str, str], show: Callable[[World, _T], dict[str, Any]]
+) -> dict[str, Any]:
+    """One page of a listing, by id, as `page_size`, `bookmark` and `order` ask. Raises the refusal of a bookmark."""
+    descending = query.get("order") == "DESCENDING"
+    ordered = sorted(held, key=lambda one: int(one.id), reverse=descending)
+    if "bookmark" in query:
+        last = _last_id(query["bookmark"], descending)
+        ordered = [one for one in ordered if (int(one.id) < last if descending else int(one.id) > last)]
+    size = int(query.get("page_size", _DEFAULT_PAGE))
+    shown = ordered[:size]
+    bookmark = _bookmark(shown[-1].id, descending) if len(ordered) > size else None
+    return _with_extra(world, {"items": [show(world, one) for one in shown], "bookmark": bookmark})
+
+
+def _bookmark(last_id: str, descending: bool) -> str:
+    return base64.urlsafe_b64encode(f"{'D' if descending else 'A'}|{last_id}".encode()).decode()
+
+
+def _last_id(bookmark: str, descending: bool) -> int:
+    try:
+        order, _, last_id = base64.urlsafe_b64decode(bookmark).decode().partition("|")
+        last = int(last_id)
+    except (binascii.Error, ValueError) as cause:
+        raise invalid("the bookmark is not one of ours") from cause
+    if order != ("D" if descending else "A"):
+        raise invalid("the bookmark belongs to another order")
+    return last

@@ -1,0 +1,217 @@
+"""What Pinterest holds: ad accounts, customer lists with their real members, audiences."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.emulators.pinterest.refusals import not_found, not_permitted
+from tests.emulators.pinterest.switches import Switches
+
+AD_ACCOUNT_ID = "549755885175"
+# Fewer matched people than this and a list cannot be used.
+SMALLEST_AUDIENCE = 100
+# 18 digits, beyond 2^53: an id that went through a floating point number is another one.
+_FIRST_ID = 549_755_885_175_000_001
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdAccount:
+    """`accessible` False: requests about it are answered 403."""
+
+    id: str
+    name: str
+    accessible: bool = True
+
+
+@dataclass(slots=True, kw_only=True)
+class CustomerList:
+    """`members` are 32-byte digests; the counters rise as the API description says. Times: seconds since 1970."""
+
+    id: str
+    ad_account_id: str
+    name: str
+    list_type: str
+    created: float
+    updated: float
+    members: set[bytes] = field(default_factory=set)
+    num_batches: int = 1
+    num_uploaded: int = 0
+    num_removed: int = 0
+
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, over the sorted digests."""
+        return hashlib.sha256(b"".join(sorted(self.members))).hexdigest()
+
+
+@dataclass(slots=True, kw_only=True)
+class Audience:
+    """`shared_with` are the ad accounts that receive it; `size` None: that of the list behind it."""
+
+    id: str
+    ad_account_id: str
+    name: str
+    audience_type: str
+    rule: dict[str, Any]
+    created: float
+    updated: float
+    description: str | None = None
+    shared_with: frozenset[str] = frozenset()
+    removed: bool = False
+    size: int | None = None
+    status: str | None = None
+
+
+class World:
+    """Every method may be called from any thread; lists and audiences handed out are the live ones: only read them.
+
+    `clock` gives seconds since 1970.
+    """
+
+    def __init__(self, *, switches: Switches, clock: Callable[[], float]) -> None:
+        self.switches, self.clock = switches, clock
+        self.lock = threading.RLock()
+        self.accounts: dict[str, AdAccount] = {}
+        self.lists: dict[str, CustomerList] = {}
+        self.audiences: dict[str, Audience] = {}
+        self._ids = itertools.count(_FIRST_ID)
+        self.add_ad_account(AD_ACCOUNT_ID, name="Emulated ad account")
+
+    # -- making, for the API and for tests ----------------------------------------------------------------------
+
+    def add_ad_account(self, ad_account_id: str, *, name: str = "Ad account", accessible: bool = True) -> AdAccount:
+        with self.lock:
+            account = AdAccount(id=ad_account_id, name=name, accessible=accessible)
+            self.accounts[ad_account_id] = account
+            return account
+
+    def add_list(
+        self,
+        name: str,
+        *,
+        ad_account_id: str = AD_ACCOUNT_ID,
+        list_type: str = "EMAIL",
+        members: Iterable[str] = (),
+    ) -> CustomerList:
+        """A new list; `members` are hex digests."""
+        with self.lock:
+            now = self.clock()
+            made = CustomerList(
+                id=str(next(self._ids)),
+                ad_account_id=ad_account_id,
+                name=name,
+                list_type=list_type,
+                created=now,
+                updated=now,
+                members={bytes.fromhex(member) for member in members},
+            )
+            made.num_uploaded = len(made.members)
+            self.lists[made.id] = made
+            return made
+
+    def add_audience(
+        self, name: str, *, customer_list_id: str | None = None, ad_account_id: str = AD_ACCOUNT_ID, **fields: Any
+    ) -> Audience:
+        """A new audience; `fields` are the other ones of Audience (audience_type, rule, shared_with, removed, …)."""
+        rule = {} if customer_list_id is None else {"customer_list_id": customer_list_id}
+        with self.lock:
+            now = self.clock()
+            values: dict[str, Any] = {
+                "audience_type": "CUSTOMER_LIST",
+                "rule": rule,
+                "created": now,
+                "updated": now,
+            } | fields
+            values["shared_with"] = frozenset(values.get("shared_with", ()))
+            made = Audience(id=str(next(self._ids)), ad_account_id=ad_account_id, name=name, **values)
+            self.audiences[made.id] = made
+            return made
+
+    # -- finding, with the refusals of the API ------------------------------------------------------------------
+
+    def account(self, ad_account_id: str) -> AdAccount:
+        account = self.accounts.get(ad_account_id)
+        if account is None:
+            raise not_found("AdAccount")
+        if not account.accessible:
+            raise not_permitted()
+        return account
+
+    def customer_list(self, ad_account_id: str, list_id: str) -> CustomerList:
+        found = self.lists.get(list_id)
+        if found is None or found.ad_account_id != ad_account_id:
+            raise not_found("Customer list")
+        return found
+
+    def audience(self, ad_account_id: str, audience_id: str) -> Audience:
+        """One that the ad account owns or has received, removed or not."""
+        found = self.audiences.get(audience_id)
+        if found is None or ad_account_id not in {found.ad_account_id, *found.shared_with}:
+            raise not_found("Audience")
+        return found
+
+    # -- asking, for tests --------------------------------------------------------------------------------------
+
+    def members(self, list_id: str) -> set[str]:
+        """Who is in a list: hex digests."""
+        with self.lock:
+            return {member.hex() for member in self.lists[list_id].members}
+
+    def lists_named(self, name: str) -> list[CustomerList]:
+        with self.lock:
+            return [found for found in self.lists.values() if found.name == name]
+
+    def audiences_named(self, name: str, *, removed: bool | None = False) -> list[Audience]:
+        """`removed` None: both those that are removed and those that are not."""
+        with self.lock:
+            return [
+                found for found in self.audiences.values() if found.name == name and removed in (None, found.removed)
+            ]
+
+    def members_of_audience(self, audience_id: str) -> set[str]:
+        """Who is in the list behind an audience now: hex digests."""
+        with self.lock:
+            return self.members(self.audiences[audience_id].rule["customer_list_id"])
+
+    def state(self) -> dict[str, Any]:
+        """Everything but the members, as JSON types."""
+        with self.lock:
+            return {
+                "ad_accounts": [
+                    {"id": account.id, "name": account.name, "accessible": account.accessible}
+                    for account in self.accounts.values()
+                ],
+                "lists": [_list_state(held) for held in self.lists.values()],
+                "audiences": [_audience_state(held) for held in self.audiences.values()],
+            }
+
+
+def _list_state(held: CustomerList) -> dict[str, Any]:
+    return {
+        "id": held.id,
+        "ad_account_id": held.ad_account_id,
+        "name": held.name,
+        "list_type": held.list_type,
+        "members": len(held.members),
+        "fingerprint": held.fingerprint(),
+        "num_batches": held.num_batches,
+        "num_uploaded_user_records": held.num_uploaded,
+        "num_removed_user_records": held.num_removed,
+    }
+
+
+def _audience_state(held: Audience) -> dict[str, Any]:
+    return {
+        "id": held.id,
+        "ad_account_id": held.ad_account_id,
+        "name": held.name,
+        "audience_type": held.audience_type,
+        "rule": held.rule,
+        "description": held.description,
+        "shared_with": sorted(held.shared_with),
+        "removed": held.removed,
+    }

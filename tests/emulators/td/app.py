@@ -1,0 +1,195 @@
+"""Treasure Data's calls, as Python's td-client and digdag's Java client make them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from typing import Any
+
+from aiohttp import web
+
+from tests.emulators.td.control import control_routes
+from tests.emulators.td.faults import Fault
+from tests.emulators.td.jobs import description, summary
+from tests.emulators.td.state import Received, TreasureData
+from tests.emulators.td.tables import table_routes
+from tests.emulators.td.warehouse import RefusedError
+from tests.emulators.td.wire import JsonBody, answer, error, reset, send, send_part
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+# The fault that the request in hand meets.
+_met: ContextVar[Fault | None] = ContextVar("fault", default=None)
+
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+_OPEN = "/v3/system/server_status"
+_NUMBERS = ("priority", "retry_limit", "scheduled_time")
+_CONNECTION = ("result_connection_id", "result_connection_settings")
+_TEXTS = ("query", "version", "domain_key", "result", "pool_name", "engine_version", "table")
+_ISSUE_FIELDS = frozenset((*_TEXTS, *_NUMBERS, *_CONNECTION))
+
+
+def treasure_data_app(state: TreasureData) -> web.Application:
+    """An application that serves `state`; its own controls are under `/_test/`."""
+    app = web.Application(middlewares=[_gate(state)], client_max_size=16 * 1024**2)
+    calls = _JobCalls(state)
+    app.add_routes(
+        [
+            web.get(_OPEN, _server_status),
+            web.get("/v3/connections/lookup", calls.lookup),
+            web.post("/v3/job/issue/{type}/{database}", calls.issue),
+            web.get("/v3/job/status/{id}", calls.status),
+            web.get("/v3/job/status_by_domain_key/{key}", calls.status_by_domain_key),
+            web.get("/v3/job/show/{id}", calls.show),
+            web.get("/v3/job/result/{id}", calls.result),
+            web.post("/v3/job/kill/{id}", calls.kill),
+            web.get("/v3/job/list", calls.list),
+            *table_routes(state),
+            *control_routes(state),
+        ]
+    )
+    return app
+
+
+def _gate(state: TreasureData) -> Any:
+    """Everything around a call: it is noted, meets its fault, shows its key, is refused in the service's own words."""
+
+    @web.middleware
+    async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith("/_test/"):
+            return await handler(request)
+        fault = state.faults.next_for(request.method, request.path)
+        _met.set(fault)
+        state.requests.append(await _received(request, fault))
+        if fault is None:
+            return await _call(state, request, handler)
+        return await _call_with_fault(state, request, handler, fault)
+
+    return gate
+
+
+async def _call_with_fault(
+    state: TreasureData, request: web.Request, handler: Handler, fault: Fault
+) -> web.StreamResponse:
+    if fault.kind in ("delay", "reset", "status"):
+        await asyncio.sleep(fault.seconds)
+    if fault.kind == "reset":
+        return reset(request)
+    if fault.kind == "status":
+        return _status(fault)
+    response = await _call(state, request, handler)
+    if fault.kind == "lost":
+        return reset(request)
+    if fault.kind in ("cut", "stall") and isinstance(response, web.Response):
+        body = JsonBody(bytes(response.body) if isinstance(response.body, (bytes, bytearray)) else b"")
+        headers = {"Content-Type": "application/json"}
+        part = slice(0, body.length)
+        return await send(request, body, part=part, status=response.status, headers=headers, fault=fault)
+    return response
+
+
+def _status(fault: Fault) -> web.Response:
+    if fault.body is None:
+        return error(fault.status, "Made to fail by a test", headers=fault.headers)
+    return web.Response(status=fault.status, headers=fault.headers, text=fault.body)
+
+
+async def _call(state: TreasureData, request: web.Request, handler: Handler) -> web.StreamResponse:
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    if request.path != _OPEN and (scheme != "TD1" or key not in state.api_keys):
+        return error(401, "Authentication failed")
+    if request.method == "POST" and request.body_exists and request.content_type not in _FORMS:
+        return error(415, f"A POST carries a form, not {request.content_type}")
+    try:
+        return await handler(request)
+    except RefusedError as refused:
+        return error(refused.status, str(refused), details=refused.details)
+    except web.HTTPException as wrong:
+        return error(wrong.status, f"{wrong.reason}: {request.method} {request.path}")
+
+
+async def _received(request: web.Request, fault: Fault | None) -> Received:
+    form = await request.post() if request.method == "POST" and request.content_type in _FORMS else {}
+    return Received(
+        method=request.method,
+        path=request.path,
+        query=dict(request.query),
+        headers={name: value for name, value in request.headers.items() if name.lower() != "authorization"},
+        form={name: str(value) for name, value in form.items()},
+        fault=fault.kind if fault else None,
+    )
+
+
+async def _server_status(request: web.Request) -> web.Response:
+    return answer({"status": "ok"})
+
+
+class _JobCalls:
+    def __init__(self, state: TreasureData) -> None:
+        self._state = state
+
+    async def issue(self, request: web.Request) -> web.Response:
+        fields = _issue_fields({name: str(value) for name, value in (await request.post()).items()})
+        type_, database = request.match_info["type"], request.match_info["database"]
+        job = self._state.jobs.issue(type=type_, database=database, **fields)
+        return answer({"job": job.id, "job_id": job.id, "database": database})
+
+    async def status(self, request: web.Request) -> web.Response:
+        job = self._state.job(request.match_info["id"])
+        return answer(summary(job, extra_records=self._state.claim_extra_records))
+
+    async def status_by_domain_key(self, request: web.Request) -> web.Response:
+        job = self._state.jobs.by_domain_key(request.match_info["key"])
+        return answer(summary(job, extra_records=self._state.claim_extra_records))
+
+    async def show(self, request: web.Request) -> web.Response:
+        job = self._state.job(request.match_info["id"])
+        return answer(description(job, extra_records=self._state.claim_extra_records))
+
+    async def list(self, request: web.Request) -> web.Response:
+        """Jobs number `from` to `to`, newest first, both included."""
+        first, last = int(request.query.get("from", "0")), int(request.query.get("to", "19"))
+        wanted = request.query.get("status")
+        jobs = [job for job in self._state.jobs.all() if wanted in (None, job.status)][first : last + 1]
+        listed = [description(job, extra_records=self._state.claim_extra_records) for job in jobs]
+        return answer({"jobs": listed, "count": len(listed), "from": first, "to": last})
+
+    async def result(self, request: web.Request) -> web.StreamResponse:
+        job = self._state.job(request.match_info["id"])
+        wanted = request.query.get("format", "tsv")
+        if wanted not in ("msgpack", "msgpack.gz"):
+            return error(400, f"Result format {wanted!r} is not supported by the emulator")
+        if job.status != "success" or job.output is None:
+            return error(404, f"Result of job {job.id} is not available")
+        body = job.output.packed() if wanted == "msgpack.gz" else job.output.unpacked()
+        fault = _met.get()
+        in_body = fault if fault and fault.kind in ("cut", "stall") else None
+        return await send_part(request, body, ignore_range=self._state.ignore_range, fault=in_body)
+
+    async def kill(self, request: web.Request) -> web.Response:
+        job_id = request.match_info["id"]
+        return answer({"job_id": job_id, "former_status": self._state.jobs.kill(job_id)})
+
+    async def lookup(self, request: web.Request) -> web.Response:
+        name = request.query.get("name", "")
+        if name not in self._state.connections:
+            raise RefusedError(404, f"Couldn't find Connection with name = {name}")
+        return answer({"id": self._state.connections[name]})
+
+
+def _issue_fields(form: Mapping[str, str]) -> dict[str, Any]:
+    """What a job keeps of the form; raises RefusedError (422) for a field that is missing, unknown or not a number."""
+    if not form.get("query"):
+        raise RefusedError(422, "Query can't be blank")
+    if unknown := sorted(set(form) - _ISSUE_FIELDS):
+        raise RefusedError(422, f"Unknown parameters: {', '.join(unknown)}")
+    fields: dict[str, Any] = {name: form.get(name) for name in ("query", "domain_key", "result")}
+    for name in _NUMBERS:
+        try:
+            fields[name] = int(form.get(name, "0"))
+        except ValueError:
+            raise RefusedError(422, f"{name} must be a number") from None
+    if not -2 <= fields["priority"] <= 2:
+        raise RefusedError(422, "priority must be -2 to 2")
+    return fields

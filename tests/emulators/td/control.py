@@ -1,0 +1,83 @@
+"""The emulator's own calls, under `/_test/`, for a test in another process."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from tests.emulators.td.faults import fault_from_json
+from tests.emulators.td.state import TreasureData
+
+_SWITCHES = {"ignore_range": bool, "claim_extra_records": int}
+
+
+def control_routes(state: TreasureData) -> Iterable[web.AbstractRouteDef]:
+    """POST faults (one or a list), DELETE faults, POST load, jobs and switches, GET and DELETE requests."""
+    calls = _Controls(state)
+    return [
+        web.post("/_test/faults", calls.add_faults),
+        web.delete("/_test/faults", calls.clear_faults),
+        web.post("/_test/load", calls.load),
+        web.post("/_test/jobs", calls.add_job),
+        web.post("/_test/switches", calls.switch),
+        web.get("/_test/requests", calls.list_requests),
+        web.delete("/_test/requests", calls.clear_requests),
+    ]
+
+
+class _Controls:
+    def __init__(self, state: TreasureData) -> None:
+        self._state = state
+
+    async def add_faults(self, request: web.Request) -> web.Response:
+        """A `Fault` as JSON, or a list of them."""
+        payload = await request.json()
+        try:
+            faults = [fault_from_json(fault) for fault in (payload if isinstance(payload, list) else [payload])]
+        except ValueError as wrong:
+            return web.json_response({"error": str(wrong)}, status=400)
+        self._state.faults.add(*faults)
+        return web.json_response({"added": len(faults)})
+
+    async def clear_faults(self, request: web.Request) -> web.Response:
+        self._state.faults.clear()
+        return web.json_response({})
+
+    async def load(self, request: web.Request) -> web.Response:
+        """`database`, `table` and one of `path` (.csv or .parquet), `rows` (objects), `select` (DuckDB's SQL)."""
+        payload: dict[str, Any] = await request.json()
+        database, table = payload["database"], payload["table"]
+        if "path" in payload:
+            path = Path(payload["path"])
+            loader = self._state.load_parquet if path.suffix == ".parquet" else self._state.load_csv
+            loader(database, table, path)
+        else:
+            self._state.create(database, table, payload.get("select") or payload["rows"])
+        return web.json_response({"database": database, "table": table})
+
+    async def add_job(self, request: web.Request) -> web.Response:
+        """The arguments of `TreasureData.add_job`, `path` as a string; answers with `job_id`."""
+        payload: dict[str, Any] = await request.json()
+        if "path" in payload:
+            payload["path"] = Path(payload["path"])
+        return web.json_response({"job_id": self._state.add_job(**payload)})
+
+    async def switch(self, request: web.Request) -> web.Response:
+        """`ignore_range` and `claim_extra_records`, either or both."""
+        payload: dict[str, Any] = await request.json()
+        for name, value in payload.items():
+            if name not in _SWITCHES:
+                return web.json_response({"error": f"no switch {name!r}"}, status=400)
+            setattr(self._state, name, _SWITCHES[name](value))
+        return web.json_response(payload)
+
+    async def list_requests(self, request: web.Request) -> web.Response:
+        return web.json_response([dataclasses.asdict(received) for received in self._state.requests])
+
+    async def clear_requests(self, request: web.Request) -> web.Response:
+        self._state.requests.clear()
+        return web.json_response({})

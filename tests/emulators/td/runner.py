@@ -1,0 +1,147 @@
+"""All jobs of the account, and the workers that run them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import duckdb
+
+from tests.emulators.td.jobs import Job
+from tests.emulators.td.output import Output, write_output
+from tests.emulators.td.sql import QueryFailedError, statements
+from tests.emulators.td.typenames import trino_type
+from tests.emulators.td.warehouse import RefusedError, Warehouse, run_statement
+
+_DIALECTS = {"presto": "trino", "trino": "trino", "hive": "hive"}
+_ROWS_AT_A_TIME = 10_000
+
+
+class JobRunner:
+    """Jobs by id, run by two workers in the order they were issued. Every method may be called from any thread."""
+
+    def __init__(self, warehouse: Warehouse, *, clock: Callable[[], float]) -> None:
+        self._warehouse = warehouse
+        self._clock = clock
+        self._jobs: dict[str, Job] = {}
+        self._sessions: dict[str, duckdb.DuckDBPyConnection] = {}
+        self._lock = threading.RLock()
+        self._go = threading.Event()
+        self._go.set()
+        self._workers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="td-job")
+
+    def all(self) -> list[Job]:
+        """Newest first."""
+        with self._lock:
+            return list(reversed(self._jobs.values()))
+
+    def get(self, job_id: str) -> Job:
+        with self._lock:
+            if job_id not in self._jobs:
+                raise RefusedError(404, f"Couldn't find Job with job_id = {job_id}")
+            return self._jobs[job_id]
+
+    def by_domain_key(self, domain_key: str) -> Job:
+        with self._lock:
+            for job in self._jobs.values():
+                if job.domain_key == domain_key:
+                    return job
+        raise RefusedError(404, f"Couldn't find Job with domain_key = {domain_key}")
+
+    def add(self, **fields: Any) -> Job:
+        """A job that is not run. Raises RefusedError (409) when its domain key has been used."""
+        with self._lock:
+            domain_key = fields.get("domain_key")
+            for job in self._jobs.values():
+                if domain_key is not None and job.domain_key == domain_key:
+                    text = "domain_key has already been taken"
+                    raise RefusedError(409, text, conflicts_with=job.id)
+            job = Job(id=str(1_000_001 + len(self._jobs)), created_at=self._clock(), **fields)
+            self._jobs[job.id] = job
+            return job
+
+    def issue(self, *, type: str, database: str, **fields: Any) -> Job:  # noqa: A002 – the API's name
+        """Put a query into the queue. Raises RefusedError for an engine or database that there is not."""
+        if type not in _DIALECTS:
+            raise RefusedError(422, f"Job type {type!r} is not supported")
+        self._warehouse.require_database(database)
+        job = self.add(type=type, database=database, **fields)
+        self._workers.submit(self._run, job)
+        return job
+
+    def kill(self, job_id: str) -> str:
+        """Stop a job; returns the status it had."""
+        with self._lock:
+            job = self.get(job_id)
+            former = job.status
+            if not job.finished:
+                self._finish(job, "killed", message="Query was canceled")
+                if session := self._sessions.get(job_id):
+                    session.interrupt()
+            return former
+
+    def hold(self) -> None:
+        """Keep queued jobs queued until `release`."""
+        self._go.clear()
+
+    def release(self) -> None:
+        self._go.set()
+
+    def close(self) -> None:
+        """End the workers; a job that is under way is killed."""
+        for job in self.all():
+            self.kill(job.id)
+        self.release()
+        self._workers.shutdown(wait=True)
+
+    def _run(self, job: Job) -> None:
+        self._go.wait()
+        session = self._start(job)
+        if session is None:
+            return
+        try:
+            output = self._execute(job, session)
+            self._finish(job, "success", output=output)
+        except (QueryFailedError, duckdb.Error) as error:
+            self._finish(job, "error", message=f"Query {job.id} failed: {error}")
+        except Exception as error:  # a job never hangs for a fault of ours
+            self._finish(job, "error", message=f"Query {job.id} failed: internal error: {error!r}")
+            raise
+        finally:
+            with self._lock:
+                del self._sessions[job.id]
+            session.close()
+
+    def _start(self, job: Job) -> duckdb.DuckDBPyConnection | None:
+        with self._lock:
+            if job.finished:
+                return None
+            job.status, job.start_at = "running", self._clock()
+            session = self._warehouse.session(job.database, scheduled_time=job.scheduled_time or int(job.created_at))
+            self._sessions[job.id] = session
+            return session
+
+    def _execute(self, job: Job, session: duckdb.DuckDBPyConnection) -> Output | None:
+        """Run every statement; the rows are those of the last one, if that is a SELECT."""
+        output = None
+        now = job.scheduled_time or int(job.created_at)
+        for statement in statements(job.query, dialect=_DIALECTS[job.type]):
+            output = None
+            if run_statement(session, statement, now=now):
+                job.columns = [(column[0], trino_type(str(column[1]))) for column in session.description or []]
+                output = write_output(_batches(job, session))
+        if output is None:
+            job.columns = None
+        return output
+
+    def _finish(self, job: Job, status: str, *, message: str = "", output: Output | None = None) -> None:
+        with self._lock:
+            if not job.finished:
+                job.status, job.message, job.output, job.end_at = status, message, output, self._clock()
+
+
+def _batches(job: Job, session: duckdb.DuckDBPyConnection) -> Iterator[Sequence[Sequence[Any]]]:
+    while (batch := session.fetchmany(_ROWS_AT_A_TIME)) and not job.finished:
+        yield batch

@@ -1,0 +1,141 @@
+"""The state of the emulated account, and what a test can do to it without HTTP."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.emulators.td.faults import FaultQueue
+from tests.emulators.td.jobs import Job
+from tests.emulators.td.output import in_batches, open_output, write_output
+from tests.emulators.td.runner import JobRunner
+from tests.emulators.td.warehouse import Warehouse
+
+API_KEY = "1234/" + "0123456789" * 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """A request as it came in: `headers` without the authorization, `fault` the kind of the one it met."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    form: Mapping[str, str]
+    fault: str | None = None
+
+
+class TreasureData:
+    """One account: databases, jobs, connections, faults to come, requests received.
+
+    `ignore_range`: a request for a part of a result gets all of it, with 200.
+    `claim_extra_records`: jobs claim so many more records than they serve.
+    `connections`: ids of result connections by name.
+    `requests`: everything received but the test's own calls, oldest first.
+    """
+
+    def __init__(self, *, api_keys: Iterable[str] = (API_KEY,), clock: Callable[[], float] = time.time) -> None:
+        self.api_keys = frozenset(api_keys)
+        self.warehouse = Warehouse()
+        self.jobs = JobRunner(self.warehouse, clock=clock)
+        self.faults = FaultQueue()
+        self.requests: list[Received] = []
+        self.connections: dict[str, int] = {}
+        self.ignore_range = False
+        self.claim_extra_records = 0
+
+    def load_csv(self, database: str, table: str, path: Path) -> None:
+        """Put a CSV file with a header into a table (made anew); an empty field is a NULL, `""` an empty string."""
+        self.warehouse.load_csv(database, table, path)
+
+    def load_parquet(self, database: str, table: str, path: Path) -> None:
+        """Put a Parquet file into a table (made anew)."""
+        self.warehouse.load_parquet(database, table, path)
+
+    def create(self, database: str, table: str, source: str | Sequence[Mapping[str, Any]]) -> None:
+        """Make a table from a SELECT in DuckDB's SQL, or from rows that have their columns' names as keys.
+
+        Rows have ints (BIGINT), floats, bools, strings and None; a column of None only is a string column.
+        """
+        if isinstance(source, str):
+            self.warehouse.load(database, table, source)
+            return
+        columns = list(source[0])
+        values = [row[name] for row in source for name in columns]
+        row_of_marks = f"({', '.join('?' * len(columns))})"
+        selected = ", ".join(f'c{n}::{_sql_type(source, name)} AS "{name}"' for n, name in enumerate(columns))
+        names = ", ".join(f"c{n}" for n in range(len(columns)))
+        rows = ", ".join([row_of_marks] * len(source))
+        self.warehouse.load(database, table, f"SELECT {selected} FROM (VALUES {rows}) v({names})", values)
+
+    def add_job(
+        self,
+        *,
+        columns: Sequence[tuple[str, str]] | None = None,
+        rows: Iterable[Sequence[Any]] | None = None,
+        path: Path | None = None,
+        status: str = "success",
+        num_records: int | None = None,
+        result: str | None = None,
+        message: str = "",
+        query: str = "select 1",
+        database: str = "sample_db",
+        type: str = "presto",  # noqa: A002 – the API's name
+        domain_key: str | None = None,
+    ) -> str:
+        """Add a job in any state without running anything; returns its id.
+
+        `columns` are names and Trino types. Rows come from `rows` (a `bytes` cell is served as a string of exactly
+        these bytes) or from a msgpack.gz file at `path`; with neither, the job has no result (404). `num_records` is
+        what the job claims, for a `path` also what it holds. `result` is the address of a result export; `message`
+        the engine's.
+        """
+        output = None
+        if path is not None:
+            output = open_output(path, rows=num_records or 0)
+        elif rows is not None:
+            output = write_output(in_batches(rows))
+        now = time.time()
+        return self.jobs.add(
+            type=type,
+            database=database,
+            query=query,
+            status=status,
+            columns=columns,
+            output=output,
+            claimed_records=num_records,
+            result=result,
+            message=message,
+            domain_key=domain_key,
+            start_at=None if status == "queued" else now,
+            end_at=None if status in ("queued", "running") else now,
+        ).id
+
+    def set_status(self, job_id: str, status: str) -> None:
+        """Move a job that was added by `add_job` on."""
+        self.jobs.get(job_id).status = status
+
+    def job(self, job_id: str) -> Job:
+        """Raises RefusedError when there is no such job."""
+        return self.jobs.get(job_id)
+
+    def calls(self, method: str, path_prefix: str) -> list[Received]:
+        """The requests received that have this method and start of their path."""
+        return [r for r in self.requests if r.method == method and r.path.startswith(path_prefix)]
+
+    def close(self) -> None:
+        self.jobs.close()
+
+
+_SQL_TYPES = {bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", bytes: "BLOB"}
+
+
+def _sql_type(rows: Sequence[Mapping[str, Any]], name: str) -> str:
+    for row in rows:
+        if row[name] is not None:
+            return _SQL_TYPES.get(type(row[name]), "VARCHAR")
+    return "VARCHAR"

@@ -1,0 +1,109 @@
+"""The calls for databases and tables, as `td_ddl>` and td-client make them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aiohttp import web
+
+from tests.emulators.td.state import TreasureData
+from tests.emulators.td.wire import answer, error
+
+_EPOCH = "2015-02-09 11:44:25 UTC"
+
+
+def table_routes(state: TreasureData) -> Iterable[web.AbstractRouteDef]:
+    calls = _TableCalls(state)
+    return [
+        web.get("/v3/database/list", calls.list_databases),
+        web.post("/v3/database/create/{database}", calls.create_database),
+        web.post("/v3/database/delete/{database}", calls.delete_database),
+        web.get("/v3/table/list/{database}", calls.list_tables),
+        web.get("/v3/table/show/{database}/{table}", calls.show_table),
+        web.post("/v3/table/create/{database}/{table}/{type}", calls.create_table),
+        web.post("/v3/table/delete/{database}/{table}", calls.delete_table),
+        web.post("/v3/table/rename/{database}/{table}/{other}", calls.rename_table),
+        web.post("/v3/table/swap/{database}/{table}/{other}", calls.swap_tables),
+    ]
+
+
+class _TableCalls:
+    def __init__(self, state: TreasureData) -> None:
+        self._warehouse = state.warehouse
+
+    async def list_databases(self, request: web.Request) -> web.Response:
+        return answer({"databases": [self._database(name) for name in self._warehouse.databases()]})
+
+    async def create_database(self, request: web.Request) -> web.Response:
+        name = request.match_info["database"]
+        self._warehouse.create_database(name)
+        return answer({"database": name})
+
+    async def delete_database(self, request: web.Request) -> web.Response:
+        name = request.match_info["database"]
+        self._warehouse.drop_database(name)
+        return answer({"database": name})
+
+    async def list_tables(self, request: web.Request) -> web.Response:
+        name = request.match_info["database"]
+        return answer({"database": name, "name": name, "tables": self._tables(name)})
+
+    async def show_table(self, request: web.Request) -> web.Response:
+        database, table = _names(request)
+        self._warehouse.require_table(database, table)
+        return answer(next(found for found in self._tables(database) if found["name"] == table))
+
+    async def create_table(self, request: web.Request) -> web.Response:
+        database, table = _names(request)
+        if request.match_info["type"] != "log":
+            return error(422, f"Table type {request.match_info['type']!r} is not supported")
+        self._warehouse.create_table(database, table)
+        return answer({"database": database, "table": table, "type": "log"})
+
+    async def delete_table(self, request: web.Request) -> web.Response:
+        database, table = _names(request)
+        self._warehouse.drop_table(database, table)
+        return answer({"database": database, "table": table, "type": "log"})
+
+    async def rename_table(self, request: web.Request) -> web.Response:
+        database, table = _names(request)
+        overwrite = (await request.post()).get("overwrite", "false")
+        if overwrite not in ("true", "false"):
+            return error(422, "overwrite must be true or false")
+        other = request.match_info["other"]
+        self._warehouse.rename_table(database, table, other, overwrite=overwrite == "true")
+        return answer({"database": database, "table": other, "type": "log"})
+
+    async def swap_tables(self, request: web.Request) -> web.Response:
+        database, table = _names(request)
+        other = request.match_info["other"]
+        self._warehouse.swap_tables(database, table, other)
+        return answer({"database": database, "table1": table, "table2": other})
+
+    def _database(self, name: str) -> dict[str, object]:
+        rows = sum(table.rows for table in self._warehouse.tables(name))
+        times = {"created_at": _EPOCH, "updated_at": _EPOCH}
+        return {"name": name, "count": rows, "organization": None, "permission": "administrator"} | times
+
+    def _tables(self, database: str) -> list[dict[str, object]]:
+        return [
+            {
+                "id": number,
+                "name": table.name,
+                "type": "log",
+                "schema": table.schema,
+                "count": table.rows,
+                "estimated_storage_size": 16 * table.rows,
+                "last_log_timestamp": None,
+                "counter_updated_at": _EPOCH,
+                "expire_days": None,
+                "delete_protected": False,
+                "created_at": _EPOCH,
+                "updated_at": _EPOCH,
+            }
+            for number, table in enumerate(self._warehouse.tables(database), start=1)
+        ]
+
+
+def _names(request: web.Request) -> tuple[str, str]:
+    return request.match_info["database"], request.match_info["table"]

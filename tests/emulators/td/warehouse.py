@@ -1,0 +1,170 @@
+"""Databases and tables, in DuckDB: a Treasure Data database is a schema there."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from tests.emulators.td.sql import FUNCTIONS, Statement
+from tests.emulators.td.typenames import table_type
+
+_NAME = re.compile(r"[a-z0-9_]{3,256}")
+
+
+class RefusedError(Exception):
+    """A request that Treasure Data refuses, with the HTTP status it does so with."""
+
+    def __init__(self, status: int, text: str, **details: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.details = details
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    name: str
+    rows: int
+    columns: tuple[tuple[str, str], ...]
+
+    @property
+    def schema(self) -> str:
+        """Name, type and alias of each column as JSON; `time` is in every table and is not listed."""
+        return json.dumps([[name, table_type(kind), name] for name, kind in self.columns if name != "time"])
+
+
+class Warehouse:
+    """All databases of the account. Every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._con = duckdb.connect(":memory:", config={"threads": 2})
+        self._con.execute(FUNCTIONS)
+
+    def databases(self) -> list[str]:
+        found = self._con.cursor().execute("SELECT schema_name FROM duckdb_schemas() WHERE NOT internal ORDER BY 1")
+        return [name for (name,) in found.fetchall()]
+
+    def create_database(self, name: str) -> None:
+        if _checked(name) in self.databases():
+            raise RefusedError(409, f"Database {name} already exists", conflicts_with=name)
+        self._con.cursor().execute(f'CREATE SCHEMA "{name}"')
+
+    def drop_database(self, name: str) -> None:
+        self.require_database(name)
+        self._con.cursor().execute(f'DROP SCHEMA "{name}" CASCADE')
+
+    def require_database(self, name: str) -> None:
+        if name not in self.databases():
+            raise RefusedError(404, f"Couldn't find Database with name = {name}")
+
+    def tables(self, database: str) -> list[Table]:
+        self.require_database(database)
+        cursor = self._con.cursor()
+        names = cursor.execute(
+            "SELECT table_name FROM duckdb_tables() WHERE schema_name = ? ORDER BY 1", [database]
+        ).fetchall()
+        return [_table(cursor, database, name) for (name,) in names]
+
+    def require_table(self, database: str, name: str) -> None:
+        if name not in [table.name for table in self.tables(database)]:
+            raise RefusedError(404, f"Couldn't find Table {database}.{name}")
+
+    def create_table(self, database: str, name: str) -> None:
+        if _checked(name) in [table.name for table in self.tables(database)]:
+            raise RefusedError(409, f"Table {database}.{name} already exists", conflicts_with=name)
+        self._con.cursor().execute(f'CREATE TABLE "{database}"."{name}" ("time" BIGINT)')
+
+    def drop_table(self, database: str, name: str) -> None:
+        self.require_table(database, name)
+        self._con.cursor().execute(f'DROP TABLE "{database}"."{name}"')
+
+    def rename_table(self, database: str, old: str, new: str, *, overwrite: bool) -> None:
+        """Raises RefusedError: 404 without an `old`, 409 when there is a `new` and it is not to be overwritten."""
+        self.require_table(database, old)
+        if _checked(new) in [table.name for table in self.tables(database)]:
+            if not overwrite:
+                raise RefusedError(409, f"Table {database}.{new} already exists", conflicts_with=new)
+            self.drop_table(database, new)
+        self._con.cursor().execute(f'ALTER TABLE "{database}"."{old}" RENAME TO "{new}"')
+
+    def swap_tables(self, database: str, one: str, other: str) -> None:
+        for name in (one, other):
+            self.require_table(database, name)
+        for old, new in ((one, f"_swap_{one}"), (other, one), (f"_swap_{one}", other)):
+            self._con.cursor().execute(f'ALTER TABLE "{database}"."{old}" RENAME TO "{new}"')
+
+    def load(self, database: str, table: str, relation: str, parameters: list[object] | None = None) -> None:
+        """Make `database.table` (and the database) from a SELECT in DuckDB's SQL, in the place of what was there."""
+        _checked(table)
+        if _checked(database) not in self.databases():
+            self.create_database(database)
+        self._con.cursor().execute(f'CREATE OR REPLACE TABLE "{database}"."{table}" AS {relation}', parameters)
+
+    def load_csv(self, database: str, table: str, path: Path) -> None:
+        """An empty field is a NULL, a quoted empty one an empty string."""
+        self.load(database, table, "FROM read_csv(?, header = true, allow_quoted_nulls = false)", [str(path)])
+
+    def load_parquet(self, database: str, table: str, path: Path) -> None:
+        self.load(database, table, "FROM read_parquet(?)", [str(path)])
+
+    def session(self, database: str, *, scheduled_time: int) -> duckdb.DuckDBPyConnection:
+        """A connection on which unqualified tables are those of `database`."""
+        cursor = self._con.cursor()
+        cursor.execute(f"SET search_path = '{database},main'")
+        cursor.execute(f"SET VARIABLE td_scheduled_time = {scheduled_time}")
+        return cursor
+
+
+def run_statement(session: duckdb.DuckDBPyConnection, statement: Statement, *, now: int) -> bool:
+    """Run one statement; True when rows are to be fetched from the session. Raises duckdb.Error."""
+    if statement.kind == "select":
+        session.execute(statement.sql)
+    elif statement.kind == "insert":
+        _insert(session, statement, now=now)
+    elif statement.kind == "create":
+        session.execute(f"{statement.sql} AS {_with_time(session, statement.source, now=now)}")
+    else:
+        session.execute(statement.sql)
+    return statement.kind == "select"
+
+
+def _insert(session: duckdb.DuckDBPyConnection, statement: Statement, *, now: int) -> None:
+    # Treasure Data's tables have no fixed schema: columns go by name, and new ones are added.
+    source = _with_time(session, statement.source, now=now)
+    session.begin()
+    try:
+        if statement.overwrite:
+            session.execute(f"DELETE FROM {statement.table}")
+        for name, kind in _columns(session, source):
+            session.execute(f'ALTER TABLE {statement.table} ADD COLUMN IF NOT EXISTS "{name}" {kind}')
+        session.execute(f"INSERT INTO {statement.table} BY NAME {source}")
+    except duckdb.Error:
+        session.rollback()
+        raise
+    session.commit()
+
+
+def _with_time(session: duckdb.DuckDBPyConnection, source: str, *, now: int) -> str:
+    """Every table has a `time`; rows that bring none get that of the query."""
+    if any(name.lower() == "time" for name, _ in _columns(session, source)):
+        return source
+    return f'SELECT *, {now}::BIGINT AS "time" FROM ({source})'
+
+
+def _columns(session: duckdb.DuckDBPyConnection, source: str) -> list[tuple[str, str]]:
+    return [(row[0], row[1]) for row in session.execute(f"DESCRIBE {source}").fetchall()]
+
+
+def _table(cursor: duckdb.DuckDBPyConnection, database: str, name: str) -> Table:
+    columns = cursor.execute(f'DESCRIBE "{database}"."{name}"').fetchall()
+    counted = cursor.execute(f'SELECT count(*) FROM "{database}"."{name}"').fetchone()
+    return Table(name=name, rows=counted[0] if counted else 0, columns=tuple((row[0], row[1]) for row in columns))
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise RefusedError(422, f"Name must be 3 to 256 of a-z, 0-9 and _ but is {name!r}")
+    return name

@@ -1,0 +1,128 @@
+"""Bytes onto the wire, also the wrong way: ranges, cut and stalled bodies, connections reset."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from tests.emulators.td.faults import Fault
+from tests.emulators.td.output import Body
+
+
+class _Unframed(web.StreamResponse):
+    """A body of no stated length and no chunks, which only ends with its connection."""
+
+    # aiohttp's switch (its web sockets use it) that keeps it from sending in chunks.
+    _length_check = False
+
+    def __init__(self, *, status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(status=status, headers=headers)
+        self.force_close()
+
+
+class JsonBody:
+    """A small body that is held in memory."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    @property
+    def length(self) -> int:
+        return len(self._content)
+
+    def chunks(self, start: int, stop: int | None) -> list[bytes]:
+        return [self._content[start:stop]]
+
+
+def error(
+    status: int, text: str, *, headers: Mapping[str, str] | None = None, details: Mapping[str, str] | None = None
+) -> web.Response:
+    """Treasure Data's error JSON."""
+    payload = {"error": text, "text": text, "severity": "error", "details": dict(details or {})}
+    return web.json_response(payload, status=status, headers=headers)
+
+
+def answer(payload: Any) -> web.Response:
+    return web.Response(body=json.dumps(payload).encode(), content_type="application/json")
+
+
+def reset(request: web.Request) -> web.Response:
+    """Tear the connection down so that the client gets a reset, not an end; the response returned never arrives."""
+    transport = request.transport
+    if transport is not None:
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+    return web.Response()
+
+
+def asked_part(request: web.Request, length: int | None) -> slice | None:
+    """The part of a body that a Range asks for, None when it asks for all. Raises ValueError beyond the end."""
+    wanted = request.http_range
+    if length is None or (wanted.start is None and wanted.stop is None):
+        return None
+    start, stop, _ = wanted.indices(length)
+    if start >= stop:
+        raise ValueError(f"bytes */{length}")
+    return slice(start, stop)
+
+
+async def send_part(request: web.Request, body: Body, *, ignore_range: bool, fault: Fault | None) -> web.StreamResponse:
+    """Serve a result, or the part of it that was asked for: 200, 206, 416, or a 400 for a Range that is none."""
+    try:
+        request.http_range  # noqa: B018 – raises for nonsense
+    except ValueError:
+        return error(400, "Range is malformed")
+    try:
+        part = None if ignore_range else asked_part(request, body.length)
+    except ValueError as beyond:
+        return error(416, "Range is past the end of the result", headers={"Content-Range": str(beyond)})
+    headers = {"Content-Type": "application/octet-stream"}
+    if part is None:
+        return await send(request, body, part=slice(0, body.length), headers=headers, fault=fault)
+    headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{body.length}"
+    return await send(request, body, part=part, status=206, headers=headers, fault=fault)
+
+
+async def send(
+    request: web.Request,
+    body: Body | JsonBody,
+    *,
+    part: slice,
+    headers: Mapping[str, str],
+    status: int = 200,
+    fault: Fault | None = None,
+) -> web.StreamResponse:
+    """Send a part of a body; with a fault, only up to its mark, or with a pause there."""
+    length = None if part.stop is None else part.stop - part.start
+    framed = fault is None or fault.with_length
+    response = (
+        web.StreamResponse(status=status, headers=headers) if framed else _Unframed(status=status, headers=headers)
+    )
+    if framed and length is not None:
+        response.content_length = length
+    await response.prepare(request)
+    mark = part.stop if fault is None else part.start + fault.mark(length or 0)
+    await _write(response, body, part.start, mark)
+    if fault is None:
+        return response
+    if fault.seconds:
+        await asyncio.sleep(fault.seconds)
+    if fault.kind == "stall":
+        await _write(response, body, mark, part.stop)
+    elif request.transport is not None:
+        # close(), not abort(): what was written before the mark is to arrive.
+        request.transport.close()
+    return response
+
+
+async def _write(response: web.StreamResponse, body: Body | JsonBody, start: int, stop: int | None) -> None:
+    if stop is not None and start >= stop:
+        return
+    for chunk in body.chunks(start, stop):
+        await response.write(chunk)
