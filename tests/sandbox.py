@@ -1,0 +1,122 @@
+"""The main job end to end on this machine: `scripts/sandbox`.
+
+Starts both emulators with made-up people, runs workflows/pinterest_export.dig from the bundled folder, and shows what
+Pinterest then holds beside what was read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import duckdb
+
+from tests.emulators.__main__ import both
+from tests.emulators.people import write_people
+from tests.emulators.pinterest import Pinterest
+
+BUNDLE = Path(__file__).parent.parent / "build" / "pinterest_export"
+WORKFLOW = BUNDLE / "pinterest_export.dig"
+# The workflow's secrets, by the name that the emulators give to each in the environment.
+SECRETS = {
+    "td.apikey": "TD_API_KEY",
+    "pinterest.client_id": "PINTEREST_CLIENT_ID",
+    "pinterest.client_secret": "PINTEREST_CLIENT_SECRET",
+    "pinterest.refresh_token": "PINTEREST_REFRESH_TOKEN",
+}
+# What should be in the list, by SQL and not by the operator.
+CHECK = """
+WITH asked AS (SELECT email FROM read_parquet($file) WHERE opted_in),
+trimmed AS (SELECT lower(trim(email, ' ' || chr(160) || chr(8203))) AS value FROM asked),
+digests AS (
+    SELECT value AS digest FROM trimmed WHERE regexp_full_match(value, '[0-9a-f]{64}') AND value <> sha256('')
+    UNION ALL
+    SELECT sha256(value) FROM trimmed
+    WHERE octet_length(encode(value)) <= 254 AND regexp_full_match(value, '[^@, ]+@[^@,. ]+([.][^@,. ]+)+')
+)
+SELECT (SELECT count(*) FROM asked), count(*), count(DISTINCT digest), list(DISTINCT digest) FROM digests
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run it; returns the exit code: 0 when Pinterest holds exactly what it should."""
+    parser = argparse.ArgumentParser(prog="scripts/sandbox", description=__doc__)
+    parser.add_argument("--rows", type=int, default=100_000, help="made-up people")
+    parser.add_argument("--keep", action="store_true", help="leave the emulators up for tries of your own")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        people = write_people(Path(folder) / "people.parquet", rows=options.rows)
+        with both(data=people) as (pinterest, environment):
+            home = _digdag_home(Path(folder), environment)
+            code = _run(environment | home)
+            same = _show(people, pinterest, environment["PINTEREST_AUDIENCE_ID"])
+            if options.keep:
+                _wait(environment | home)
+    return code or int(not same)
+
+
+def _digdag_home(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """A folder of local secrets, as `digdag secrets --local --set` makes it, and the variables that point there."""
+    secrets = folder / "digdag" / "secrets"
+    secrets.mkdir(parents=True, mode=0o700)
+    host = environment["TD_API_SERVER"].removeprefix("http://").rstrip("/")
+    values = {name: environment[variable] for name, variable in SECRETS.items()}
+    for name, value in (values | {"td.endpoint": host, "td.use_ssl": "false"}).items():
+        (secrets / name).write_text(value)
+    # ~/.td/td.conf would win over these secrets.
+    return {"DIGDAG_CONFIG_HOME": str(secrets.parent), "TREASURE_DATA_CONFIG_PATH": str(folder / "no-td.conf")}
+
+
+def _run(environment: Mapping[str, str]) -> int:
+    digdag = shutil.which("digdag")
+    command = [digdag, "run"] if digdag else [sys.executable, "-m", "tests.dig", "run", "--project", str(BUNDLE)]
+    print(f"Running {WORKFLOW.name} with {digdag or 'tests/dig, since there is no digdag on the PATH'}.", flush=True)
+    # The python of a py> task is the one on the PATH.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return subprocess.run(
+        [*command, WORKFLOW.name, "--rerun", "--no-save"],
+        cwd=BUNDLE if digdag else BUNDLE.parent.parent,
+        env=os.environ | environment | {"PATH": path},
+        check=False,
+    ).returncode
+
+
+def _show(people: Path, pinterest: Pinterest, audience_id: str) -> bool:
+    found = duckdb.connect().execute(CHECK, {"file": str(people)}).fetchone()
+    assert found is not None
+    rows, valid, unique, digests = found
+    held = pinterest.members_of_audience(audience_id)
+    same = set(digests or ()) == held
+    print(f"""
+                                   read (by SQL)   held by Pinterest
+  rows of the query                {rows:>13,}
+  valid e-mails and hashes         {valid:>13,}
+  different people                 {unique:>13,}   {len(held):>17,}
+  the very same digests            {"yes" if same else "NO":>33}
+
+  audience {audience_id} "{pinterest.audiences[audience_id].name}"
+""")
+    return same
+
+
+def _wait(environment: Mapping[str, str]) -> None:
+    print("The emulators stay up; end them with Ctrl-C. For tries of your own, in another shell:\n")
+    for name, value in environment.items():
+        print(f"export {name}={value}")
+    print(f"cd {BUNDLE}", flush=True)
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    stopped.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
