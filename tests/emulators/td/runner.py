@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -78,8 +79,7 @@ class JobRunner:
             former = job.status
             if not job.finished:
                 self._finish(job, "killed", message="Query was canceled")
-                if session := self._sessions.get(job_id):
-                    session.interrupt()
+                self._interrupt(job_id)
             return former
 
     def hold(self) -> None:
@@ -94,7 +94,17 @@ class JobRunner:
         for job in self.all():
             self.kill(job.id)
         self.release()
+        # An interrupt that comes before the engine has begun is lost, so it is repeated until no job runs.
+        while self._sessions:
+            for job_id in list(self._sessions):
+                self._interrupt(job_id)
+            time.sleep(0.01)
         self._workers.shutdown(wait=True)
+
+    def _interrupt(self, job_id: str) -> None:
+        with self._lock:
+            if session := self._sessions.get(job_id):
+                session.interrupt()
 
     def _run(self, job: Job) -> None:
         self._go.wait()

@@ -94,11 +94,9 @@ class TreasureData:
         what the job claims, for a `path` also what it holds. `result` is the address of a result export; `message`
         the engine's.
         """
-        output = None
+        output = None if rows is None else write_output(in_batches(rows))
         if path is not None:
             output = open_output(path, rows=num_records or 0)
-        elif rows is not None:
-            output = write_output(in_batches(rows))
         now = time.time()
         return self.jobs.add(
             type=type,

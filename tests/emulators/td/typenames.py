@@ -13,7 +13,10 @@ _TRINO = {
     "float": "real",
     "blob": "varbinary",
     '"null"': "unknown",
+    "timestamp_s": "timestamp(0)",
+    "timestamp_ms": "timestamp(3)",
     "timestamp": "timestamp(3)",
+    "timestamp_ns": "timestamp(9)",
     "timestamp with time zone": "timestamp(3) with time zone",
 }
 _TABLE = {"boolean": "int", "tinyint": "int", "smallint": "int", "integer": "int", "bigint": "long", "double": "double"}

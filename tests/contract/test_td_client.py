@@ -1,0 +1,515 @@
+"""The Treasure Data emulator against the published td-client, and against statements as digdag's `td>` sends them."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+import logging
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgpack
+import pytest
+import tdclient
+import urllib3
+from tdclient import errors
+
+from tests.emulators.people import write_people
+from tests.emulators.td import API_KEY, Fault, TreasureData, serve_td
+
+DB = "sample_db"
+HEADER = "-- project_id: 1\n-- project_name: demo\n-- workflow_name: export\n-- session_id: 2\n-- task_name: +query\n"
+
+
+@pytest.fixture(autouse=True)
+def _quiet_client(caplog: pytest.LogCaptureFixture) -> None:
+    # At DEBUG td-client logs the API key, which the guard over all tests takes for a leak of ours.
+    caplog.set_level(logging.INFO, logger="tdclient")
+
+
+@pytest.fixture
+def served() -> Iterator[tuple[TreasureData, str]]:
+    with serve_td() as (td, url):
+        td.create(
+            DB,
+            "people",
+            "SELECT i AS id, 'u' || i || '@a.example' AS email, 1700000000 + i AS time FROM range(500) r(i)",
+        )
+        yield td, url
+
+
+@pytest.fixture
+def td(served: tuple[TreasureData, str]) -> TreasureData:
+    return served[0]
+
+
+@pytest.fixture
+def url(served: tuple[TreasureData, str]) -> str:
+    return served[1]
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[tdclient.Client]:
+    with tdclient.Client(API_KEY, endpoint=url, max_cumul_retry_delay=0) as client:
+        yield client
+
+
+def run(client: tdclient.Client, sql: str, **options: Any) -> Any:
+    job = client.query(DB, sql, **({"type": "presto"} | options))
+    job.wait(wait_interval=0.01)  # type: ignore[arg-type]  # seconds, passed on to time.sleep
+    return job
+
+
+def rows(client: tdclient.Client, sql: str) -> list[Any]:
+    return list(run(client, sql).result())
+
+
+def fetch(url: str, *, key: str = API_KEY, **headers: str) -> tuple[int, Any, bytes]:
+    request = urllib.request.Request(url, headers={"Authorization": f"TD1 {key}"} | headers)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, answer.headers, answer.read()
+    except urllib.error.HTTPError as refused:
+        return refused.code, refused.headers, refused.read()
+
+
+def control(url: str, path: str, payload: Any = None) -> Any:
+    data = None if payload is None else json.dumps(payload).encode()
+    with urllib.request.urlopen(urllib.request.Request(f"{url}_test/{path}", data=data), timeout=10) as answer:
+        return json.load(answer)
+
+
+# -- queries -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_query_is_executed_and_its_rows_come_back(client: tdclient.Client) -> None:
+    job = run(client, HEADER + "SELECT email, id FROM people WHERE id < 2 ORDER BY id")
+
+    assert job.success()
+    assert [["u0@a.example", 0], ["u1@a.example", 1]] == list(job.result())
+    assert (2, [["email", "varchar"], ["id", "bigint"]]) == (job.num_records, job.result_schema)
+
+
+@pytest.mark.parametrize("engine", ["presto", "trino", "hive"])
+def test_every_engine_runs_a_query_that_names_its_database(client: tdclient.Client, engine: str) -> None:
+    assert [[500]] == list(run(client, "SELECT count(*) AS n FROM sample_db.people", type=engine).result())
+
+
+@pytest.mark.parametrize(
+    ("expression", "name", "trino", "value"),
+    [
+        ("email", "email", "varchar", "u0@a.example"),
+        ("id", "id", "bigint", 0),
+        ("1", "_col0", "integer", 1),
+        ("0.5e0 AS x", "x", "double", 0.5),
+        ("true AS x", "x", "boolean", True),
+        ("ARRAY['a'] AS x", "x", "array(varchar)", ["a"]),
+        ("DATE '2026-01-02' AS x", "x", "date", "2026-01-02"),
+        ("CAST('2026-01-02 03:04:05' AS timestamp) AS x", "x", "timestamp(3)", "2026-01-02 03:04:05.000"),
+        ("CAST(NULL AS varchar) AS x", "x", "varchar", None),
+        ("sum(id) OVER (ORDER BY id) AS x", "x", "bigint", 0),
+        ("upper(email)", "_col0", "varchar", "U0@A.EXAMPLE"),
+        (
+            "lower(to_hex(sha256(to_utf8(''))))",
+            "_col0",
+            "varchar",
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        ),
+        ("TD_TIME_RANGE(time, '2023-11-14 22:13:20', NULL) AS x", "x", "boolean", True),
+        ("TD_TIME_RANGE(time, NULL, '2023-11-15', 'JST') AS x", "x", "boolean", False),
+        ("TD_TIME_STRING(time, 's!', 'JST') AS x", "x", "varchar", "2023-11-15 07:13:20"),
+        ("TD_SCHEDULED_TIME() AS x", "x", "bigint", 1700000000),
+    ],
+)
+def test_columns_have_trinos_names_types_and_values(
+    client: tdclient.Client, expression: str, name: str, trino: str, value: Any
+) -> None:
+    job = run(client, f"SELECT {expression} FROM people ORDER BY id LIMIT 1", scheduled_time=1_700_000_000)
+
+    assert ([[name, trino]], [[value]]) == (job.result_schema, list(job.result()))
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("SELECT nothing FROM people", 'column "nothing" not found'),
+        ("SELECT * FROM nowhere", "nowhere does not exist"),
+        ("SELECT FROM WHERE", "line 1:"),
+        ("GRANT ALL ON people TO public", "mismatched input"),
+        ("-- a comment only", "mismatched input '<EOF>'"),
+        ("SELECT CAST(email AS bigint) FROM people", "Conversion Error"),
+    ],
+)
+def test_wrong_sql_is_accepted_and_fails_the_job_with_the_engines_message(
+    client: tdclient.Client, sql: str, message: str
+) -> None:
+    job = run(client, sql)
+
+    assert "error" == job.status()
+    assert message in job.debug["stderr"]
+    assert message in job.debug["cmdout"]
+    with pytest.raises(errors.NotFoundError):
+        list(client.job_result_each(job.id))
+
+
+def test_the_same_domain_key_again_conflicts_with_the_first_job(client: tdclient.Client) -> None:
+    job = run(client, "SELECT 1 AS a", domain_key="key-1")
+
+    with pytest.raises(errors.AlreadyExistsError, match=f'"conflicts_with": "{job.id}"'):
+        client.query(DB, "SELECT 2 AS a", type="presto", domain_key="key-1")
+
+
+@pytest.mark.parametrize(
+    ("database", "engine", "options", "error"),
+    [
+        ("nowhere", "presto", {}, errors.NotFoundError),
+        (DB, "pig", {}, errors.APIError),
+        (DB, "presto", {"domainkey": "x"}, errors.APIError),
+        (DB, "presto", {"priority": 7}, errors.APIError),
+    ],
+)
+def test_an_issue_call_of_wrong_shape_is_refused(
+    client: tdclient.Client, database: str, engine: Any, options: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        client.query(database, "SELECT 1", type=engine, **options)
+
+
+def test_a_queued_job_is_killed_and_stays_killed(client: tdclient.Client, td: TreasureData) -> None:
+    td.jobs.hold()
+    job = client.query(DB, "SELECT 1 AS a", type="presto")
+
+    assert "queued" == job.status()
+    assert "queued" == job.kill()
+    td.jobs.release()
+    assert "killed" == job.status()
+    assert "killed" == job.kill()
+
+
+def test_a_running_job_is_interrupted_by_a_kill(client: tdclient.Client) -> None:
+    endless = "SELECT count(*) AS n FROM people a, people b, people c, people d, people e WHERE a.id + b.id < e.id"
+    job = client.query(DB, endless, type="presto")
+    while client.job_status(job.id) == "queued":
+        pass
+
+    assert "running" == job.kill()
+    assert "killed" == job.status()
+
+
+def test_jobs_are_listed_newest_first_and_by_status(client: tdclient.Client) -> None:
+    ids = [run(client, sql).id for sql in ("SELECT 1 AS a", "SELECT nope", "SELECT 2 AS a")]
+
+    assert ids[::-1] == [job.id for job in client.jobs()]
+    assert ids[1:2] == [job.id for job in client.jobs(status="error")]
+
+
+def test_a_form_from_digdags_java_client_is_as_good_as_td_clients_multipart(url: str) -> None:
+    form = b"query=SELECT+1+AS+a&version=0.9.0&priority=0&retry_limit=0&scheduled_time=1700000000&domain_key=k"
+    request = urllib.request.Request(
+        f"{url}v3/job/issue/presto/{DB}", data=form, headers={"Authorization": f"TD1 {API_KEY}"}
+    )
+
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        issued = json.load(answer)
+
+    assert {"job", "job_id", "database"} == set(issued)
+
+
+# -- what td> and td_ddl> do to tables ---------------------------------------------------------------------------------
+
+
+def test_create_table_as_td_sends_it_makes_the_table_anew_each_time(client: tdclient.Client) -> None:
+    for limit in (3, 5):
+        job = run(
+            client,
+            f'{HEADER}DROP TABLE IF EXISTS "copy";\nCREATE TABLE "copy" AS\nSELECT email FROM people LIMIT {limit}',
+        )
+        assert job.success()
+
+    assert [[5]] == rows(client, 'SELECT count(*) AS n FROM "copy"')
+    assert None is job.result_schema
+    with pytest.raises(errors.NotFoundError):
+        list(client.job_result_each(job.id))
+
+
+def test_a_table_that_a_query_makes_has_a_time_column(client: tdclient.Client) -> None:
+    run(client, 'CREATE TABLE "copy" AS\nSELECT email FROM people', scheduled_time=1_700_000_000)
+
+    assert [["u0@a.example", 1_700_000_000]] == rows(client, "SELECT * FROM copy ORDER BY email LIMIT 1")
+
+
+@pytest.mark.parametrize(
+    ("engine", "statement", "expected"),
+    [
+        ("presto", 'INSERT INTO "filled"', 4),
+        ("presto", f'INSERT INTO "{DB}"."filled"', 4),
+        ("hive", "INSERT INTO TABLE `filled`", 4),
+        ("hive", "INSERT OVERWRITE TABLE `filled`", 2),
+    ],
+)
+def test_inserts_as_td_sends_them_add_their_columns_by_name(
+    client: tdclient.Client, engine: str, statement: str, expected: int
+) -> None:
+    client.create_log_table(DB, "filled")
+    for columns in ("id, email", "email, id"):
+        assert run(client, f"{HEADER}{statement}\nSELECT {columns} FROM people LIMIT 2", type=engine).success()
+
+    assert [[expected, "u0@a.example"]] == rows(client, "SELECT count(*) AS n, min(email) AS e FROM filled")
+
+
+def test_tables_are_created_listed_swapped_and_deleted(client: tdclient.Client) -> None:
+    client.create_log_table(DB, "empty")
+    client.swap_table(DB, "people", "empty")
+
+    assert [("empty", 500), ("people", 0)] == [(table.name, table.count) for table in client.tables(DB)]
+    schema: Any = client.tables(DB)[0].schema
+    assert [["id", "long", "id"], ["email", "string", "email"]] == schema
+    assert "log" == client.delete_table(DB, "people")
+    assert ["empty"] == [table.name for table in client.tables(DB)]
+
+
+def rename(client: tdclient.Client, old: str, new: str, **form: str) -> int:
+    with client.api.post(f"/v3/table/rename/{DB}/{old}/{new}", form) as answer:
+        return int(answer.status)
+
+
+def test_a_table_is_renamed_over_another_only_when_told(client: tdclient.Client) -> None:
+    client.create_log_table(DB, "other")
+
+    assert 409 == rename(client, "people", "other")
+    assert 404 == rename(client, "missing", "other", overwrite="true")
+    assert 200 == rename(client, "people", "other", overwrite="true")
+    assert [("other", 500)] == [(table.name, table.count) for table in client.tables(DB)]
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda client: client.create_log_table(DB, "people"), errors.AlreadyExistsError),
+        (lambda client: client.delete_table(DB, "missing"), errors.NotFoundError),
+        (lambda client: client.tables("nowhere"), errors.NotFoundError),
+        (lambda client: client.create_database(DB), errors.AlreadyExistsError),
+        (lambda client: client.delete_database("nowhere"), errors.NotFoundError),
+        (lambda client: client.create_database("UPPER"), errors.APIError),
+        (lambda client: client.job("999"), errors.NotFoundError),
+        (lambda client: client.kill("999"), errors.NotFoundError),
+    ],
+)
+def test_what_there_is_already_and_what_there_is_not_is_refused(
+    client: tdclient.Client, call: Any, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        call(client)
+
+
+def test_databases_are_created_listed_and_deleted(client: tdclient.Client) -> None:
+    client.create_database("second")
+
+    assert [DB, "second"] == [database.name for database in client.databases()]
+    assert client.delete_database("second")
+    assert [DB] == [database.name for database in client.databases()]
+
+
+def test_a_connection_is_looked_up_by_name(td: TreasureData, url: str) -> None:
+    td.connections["pinterest"] = 42
+
+    assert {"id": 42} == json.loads(fetch(f"{url}v3/connections/lookup?name=pinterest")[2])
+    assert 404 == fetch(f"{url}v3/connections/lookup?name=other")[0]
+
+
+# -- who may call ------------------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_key_is_an_authorization_error_with_the_services_json(url: str) -> None:
+    with (
+        tdclient.Client("1234/" + "f" * 40, endpoint=url) as stranger,
+        pytest.raises(errors.AuthError, match="severity"),
+    ):
+        stranger.databases()
+
+
+def test_the_server_status_needs_no_key(url: str) -> None:
+    with tdclient.Client("none", endpoint=url) as stranger:
+        assert "ok" == stranger.server_status()
+
+
+def test_an_endpoint_without_its_last_slash_is_not_found(url: str) -> None:
+    with tdclient.Client(API_KEY, endpoint=url.rstrip("/")) as client, pytest.raises(errors.NotFoundError):
+        client.databases()
+
+
+# -- results -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_result_is_downloaded_in_parts_by_range(client: tdclient.Client, url: str) -> None:
+    job = run(client, "SELECT email FROM people ORDER BY id")
+    address = f"{url}v3/job/result/{job.id}?format=msgpack.gz"
+    status, headers, first = fetch(address, Range="bytes=0-99")
+    _, _, rest = fetch(address, Range="bytes=100-")
+
+    assert (206, 100, f"bytes 0-99/{job.result_size}") == (status, len(first), headers["Content-Range"])
+    assert 500 == len(list(msgpack.Unpacker(_Bytes(gzip.decompress(first + rest)))))
+    assert 500 == len(list(job.result_format("msgpack", store_tmpfile=True)))
+
+
+@pytest.mark.parametrize(("header", "status"), [("bytes=99999999-", 416), ("bytes=oops", 400), ("bytes=-10", 206)])
+def test_a_range_past_the_end_or_of_no_sense_is_refused(
+    client: tdclient.Client, url: str, header: str, status: int
+) -> None:
+    job = run(client, "SELECT email FROM people")
+
+    assert status == fetch(f"{url}v3/job/result/{job.id}?format=msgpack.gz", Range=header)[0]
+
+
+def test_the_unpacked_result_has_ranges_too(client: tdclient.Client, url: str) -> None:
+    job = run(client, "SELECT email FROM people ORDER BY id")
+    address = f"{url}v3/job/result/{job.id}?format=msgpack"
+    _, _, everything = fetch(address)
+
+    assert (206, everything[1000:2001]) == fetch(address, Range="bytes=1000-2000")[::2]
+
+
+def test_a_server_may_be_told_to_ignore_ranges(td: TreasureData, url: str) -> None:
+    job_id = td.add_job(columns=[("email", "varchar")], rows=[["a@a.example"]])
+    td.ignore_range = True
+    status, _, body = fetch(f"{url}v3/job/result/{job_id}?format=msgpack.gz", Range="bytes=5-")
+
+    assert (200, td.job(job_id).output.size) == (status, len(body))  # type: ignore[union-attr]
+
+
+def test_cells_of_any_kind_are_served_even_bytes_that_are_no_text(
+    td: TreasureData, client: tdclient.Client, url: str
+) -> None:
+    job_id = td.add_job(columns=[("email", "varchar")], rows=[["é@a.example"], [None], [7], [b"\xff\xfe"]])
+    _, _, body = fetch(f"{url}v3/job/result/{job_id}?format=msgpack.gz")
+
+    assert [["é@a.example".encode()], [None], [7], [b"\xff\xfe"]] == list(
+        msgpack.Unpacker(_Bytes(gzip.decompress(body)), raw=True)
+    )
+    with pytest.raises(UnicodeDecodeError):
+        list(client.job_result_each(job_id))
+
+
+def test_jobs_in_any_state_can_be_put_there(td: TreasureData, client: tdclient.Client, tmp_path: Path) -> None:
+    path = tmp_path / "rows.msgpack.gz"
+    path.write_bytes(gzip.compress(msgpack.packb(["a"])) + gzip.compress(msgpack.packb(["b"])))
+    ready = td.add_job(columns=[("email", "varchar")], path=path, num_records=2)
+    failed = td.add_job(status="error", message="line 1:1: no")
+    exported = td.add_job(columns=[("email", "varchar")], rows=[["a"]], result="td://somewhere", num_records=9)
+
+    got: list[Any] = [*client.job_result_each(ready), *client.job(exported).result()]
+    assert [["a"], ["b"], *"td://somewhere"] == got
+    assert ("error", "line 1:1: no") == (client.job(failed).status(), (client.job(failed).debug or {})["stderr"])
+    assert 9 == client.job(exported).num_records
+
+
+# -- faults ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def big(td: TreasureData) -> str:
+    return td.add_job(columns=[("email", "varchar")], rows=([f"u{i}@a.example"] for i in range(50_000)))
+
+
+def test_a_result_cut_without_a_length_is_short_and_nobody_notices(
+    td: TreasureData, client: tdclient.Client, big: str
+) -> None:
+    td.faults.add(Fault(kind="cut", path="/job/result/", after_fraction=0.5, with_length=False))
+
+    got = list(client.job_result_each(big))
+
+    assert 0 < len(got) < 50_000
+
+
+def test_a_result_cut_with_a_length_fails_in_mid_iteration(td: TreasureData, client: tdclient.Client, big: str) -> None:
+    td.faults.add(Fault(kind="cut", path="/job/result/", after_bytes=400_000))
+    got = []
+
+    with pytest.raises(Exception, match="IncompleteRead"):
+        got += list(client.job_result_each(big))
+
+    assert [] == got
+
+
+def test_all_bytes_before_a_cut_arrive_and_the_rest_can_be_had_by_range(td: TreasureData, url: str, big: str) -> None:
+    td.faults.add(Fault(kind="cut", path="/job/result/", after_bytes=70_000))
+    address = f"{url}v3/job/result/{big}?format=msgpack.gz"
+    with pytest.raises(http.client.IncompleteRead) as cut:
+        fetch(address)
+    status, _, rest = fetch(address, Range=f"bytes={len(cut.value.partial)}-")
+
+    assert (70_000, 206) == (len(cut.value.partial), status)
+    assert 50_000 == sum(1 for _ in msgpack.Unpacker(_Bytes(gzip.decompress(cut.value.partial + rest))))
+
+
+def test_faults_come_in_their_order_and_only_where_they_match(td: TreasureData, url: str) -> None:
+    td.faults.add(
+        Fault(kind="status", path="/database/", status=429, headers={"Retry-After": "7"}),
+        Fault(kind="status", path="/database/", skip=1, status=500),
+    )
+    answers = [
+        fetch(f"{url}v3/{path}")[:2] for path in ("database/list", "table/list/sample_db", *["database/list"] * 3)
+    ]
+
+    assert [429, 200, 200, 500, 200] == [status for status, _ in answers]
+    assert "7" == answers[0][1]["Retry-After"]
+    assert ["status", None, None, "status", None] == [received.fault for received in td.requests]
+
+
+def test_a_reset_connection_gives_no_answer(td: TreasureData, url: str) -> None:
+    td.faults.add(Fault(kind="reset", path="/job/status/"))
+
+    with pytest.raises((ConnectionResetError, urllib.error.URLError)):
+        fetch(f"{url}v3/job/status/1")
+
+
+def test_a_lost_answer_leaves_its_job_behind(td: TreasureData, client: tdclient.Client) -> None:
+    td.faults.add(Fault(kind="lost", method="POST", path="/job/issue/"))
+    with pytest.raises(urllib3.exceptions.ProtocolError):
+        client.query(DB, "SELECT 1 AS a", type="presto", domain_key="k")
+
+    with pytest.raises(errors.AlreadyExistsError):
+        client.query(DB, "SELECT 1 AS a", type="presto", domain_key="k")
+
+
+def test_a_job_may_claim_more_rows_than_it_serves(td: TreasureData, client: tdclient.Client, big: str) -> None:
+    td.claim_extra_records = 3
+
+    assert (50_003, 50_000) == (client.job(big).num_records, len(list(client.job_result_each(big))))
+
+
+def test_the_emulator_is_driven_over_http_from_another_process(url: str, tmp_path: Path) -> None:
+    write_people(tmp_path / "people.csv", rows=100)
+    control(url, "load", {"database": "crm", "table": "people", "path": str(tmp_path / "people.csv")})
+    control(url, "load", {"database": "crm", "table": "few", "rows": [{"email": "a@a.example", "n": 1}]})
+    control(url, "faults", {"kind": "status", "path": "/table/list/", "status": 503})
+    address = f"{url}v3/table/list/crm"
+
+    assert [503, 200] == [fetch(address)[0], fetch(address)[0]]
+    assert [("few", 1), ("people", 100)] == [(t["name"], t["count"]) for t in json.loads(fetch(address)[2])["tables"]]
+    assert ["/v3/table/list/crm"] * 3 == [received["path"] for received in control(url, "requests")]
+
+
+def test_the_same_people_are_made_up_each_time_in_both_formats(tmp_path: Path) -> None:
+    made = [write_people(tmp_path / name, rows=2_000) for name in ("a.csv", "b.csv", "c.parquet")]
+    emails = "SELECT count(*), count(email), count(*) FILTER (length(email) = 64) FROM"
+
+    assert made[0].read_bytes() == made[1].read_bytes()
+    csv = duckdb.execute(f"{emails} read_csv('{made[0]}', allow_quoted_nulls = false)").fetchall()
+    assert csv == duckdb.execute(f"{emails} '{made[2]}'").fetchall()
+
+
+class _Bytes:
+    """A file for msgpack, which takes any buffer size from a reader but not from `feed`."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def read(self, size: int) -> bytes:
+        head, self._content = self._content[:size], self._content[size:]
+        return head
