@@ -19,8 +19,8 @@ from types import TracebackType
 DIGEST_BYTES = 32
 _BUCKETS = 256
 _DEALT_DIGESTS = 1 << 13  # as objects, before they are packed: what a processor's cache holds
-_PACKED_DIGESTS = 1 << 17  # in memory between two writes: 4 MB, 16 KB to a bucket's next segment
-_SORTED_DIGESTS = 1 << 13  # as objects while a bucket is sorted; a larger bucket is split first
+_PACKED_DIGESTS = 1 << 18  # in memory between two writes: 8 MB, 32 KB to a bucket's next segment
+_SORTED_DIGESTS = 1 << 16  # as objects while a bucket is sorted; a larger bucket is split first
 
 # Thirty-two at a time: a third of what slicing one by one costs.
 _MANY = Struct(f"{DIGEST_BYTES}s" * 32)
@@ -113,11 +113,11 @@ class Spool:
         edges = array("Q", accumulate(map(len, self._packed), initial=self._end))
         if edges[-1] - self._end != self._packed_count * DIGEST_BYTES:
             raise ValueError(f"a digest is {DIGEST_BYTES} bytes")
-        self._write(self._end, b"".join(self._packed))
+        for offset, packed in zip(edges, self._packed, strict=False):
+            self._write(offset, packed)
+            packed.clear()
         self._edges.append(edges)
         self._end = edges[-1]
-        for packed in self._packed:
-            packed.clear()
         self._packed_count = 0
 
     def _make_unique(self, bucket: int) -> int:
@@ -151,7 +151,7 @@ class Spool:
             raise OSError(errno.EIO, "the spool file is shorter than what was written to it")
         return data
 
-    def _write(self, offset: int, data: bytes | memoryview) -> None:
+    def _write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
         self._file.seek(offset)
         left = memoryview(data)
         while left:  # a write may stop half-way; on a full disk it is the next one that raises
@@ -169,10 +169,12 @@ def _sorted_unique(segments: Iterable[bytes], count: int) -> bytes:
     """The different digests among `count` that share their first byte, in ascending order."""
     ways = min(1 << (count // _SORTED_DIGESTS).bit_length(), _BUCKETS)
     parts = _split(segments, ways) if ways > 1 else [b"".join(segments)]
-    return b"".join(map(_sorted_unique_part, parts))
+    for place, part in enumerate(parts):  # in place, for each part to be freed once it is done
+        parts[place] = _sorted_unique_part(part)
+    return b"".join(parts)
 
 
-def _split(segments: Iterable[bytes], ways: int) -> Sequence[bytes | bytearray]:
+def _split(segments: Iterable[bytes], ways: int) -> list[bytes | bytearray]:
     """Parts in ascending order, by the second byte."""
     dealt: list[list[bytes]] = [[] for _ in range(ways)]
     packed = [bytearray() for _ in range(ways)]
@@ -181,7 +183,7 @@ def _split(segments: Iterable[bytes], ways: int) -> Sequence[bytes | bytearray]:
         for digest in _digests(segment):
             deal[digest[1]].append(digest)
         _pack(dealt, packed)
-    return packed
+    return [*packed]
 
 
 def _sorted_unique_part(part: bytes | bytearray) -> bytes:

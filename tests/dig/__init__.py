@@ -3,7 +3,7 @@
 Enough of digdag to run this project's own workflows as digdag runs them; what it does not know it refuses. Not here:
 `moment` and `Date` in `${…}`, `require>`, `sh>` and most other operators, `_background`, `_after`, `_secrets`, `sla`,
 schedules (a `schedule:` is accepted and does nothing), skipping of finished tasks (every run is a `--rerun`), and
-secrets out of files in the home folder.
+secrets out of files in the home folder. `docker:` is ignored, as digdag's simple executor does.
 
     from tests.dig import run
     result = run("workflows/pinterest_export.dig", secrets={"td.apikey": "…"})
@@ -96,12 +96,17 @@ def run(
         machine=machine, session=session, params=dict(params or {}), workflow=workflow.name, source=file.name
     )
     root = attempt.run(tree if task is None else _only(tree, task))
+    return _result(attempt, root, log_text.text)
+
+
+def _result(attempt: Attempt, root: Node, log: str) -> Result:
+    succeeded = root.state == "success"
     return Result(
-        status="success" if root.state == "success" else "error",
+        status="success" if succeeded else "error",
         store=attempt.stored(),
         tasks=[(node.name, node.state) for node in attempt.nodes],
-        log=log_text.text,
-        error=_failures(attempt.nodes) if root.state != "success" else None,
+        log=log,
+        error=None if succeeded else _failures(attempt.nodes),
     )
 
 

@@ -63,6 +63,7 @@ def td(call: Call) -> Outcome:
                 priority=as_int(params, "priority", 0),
                 retry_limit=as_int(params, "job_retry", 0),
                 domain_key=str(uuid.uuid4()),
+                scheduled_time=call.params["session_unixtime"],
             )
         )
         call.info(f"Started {engine} job id={job_id}:\n{statement}")

@@ -1,0 +1,106 @@
+"""The .dig files a user copies, run from the bundle: with tests/dig, and with digdag where there is one."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests import guard
+from tests.e2e.project import ENGINES, Engine, Ran
+from tests.emulators.pinterest import AD_ACCOUNT_ID
+from tests.exporting import Services, digests, people
+
+pytestmark = pytest.mark.parametrize("engine", ENGINES)
+Run = Callable[[str], Ran]
+
+
+@pytest.fixture
+def project(bundle: Path, tmp_path: Path) -> Path:
+    """A copy of the bundle: digdag keeps its state in the project folder."""
+    return shutil.copytree(bundle, tmp_path / "project")
+
+
+@pytest.fixture
+def run(engine: Engine, services: Services, project: Path, tmp_path: Path) -> Run:
+    """Runs a workflow of the project by its name; what it prints is checked for leaks."""
+    rows: list[dict[str, object]] = [{"email": person.upper(), "opted_in": True} for person in people(250)]
+    invalid: list[dict[str, object]] = [{"email": "nobody", "opted_in": True}, {"email": None, "opted_in": True}]
+    services.td.create("sandbox", "people", [*rows, *invalid, {"email": "left@shop.example", "opted_in": False}])
+
+    def run_workflow(name: str) -> Ran:
+        ran = engine(project / f"{name}.dig", services, tmp_path)
+        guard.check(ran.log, "the log")
+        for left in project.glob(".digdag/**/*.json"):
+            guard.check(left.read_text(), left.name)
+        return ran
+
+    return run_workflow
+
+
+def use_audience(project: Path, audience_id: str) -> None:
+    config = project / "config" / "pinterest.yml"
+    config.write_text(re.sub(r'audience_id: "\d+"', f'audience_id: "{audience_id}"', config.read_text()))
+
+
+def statistics(ran: Ran) -> dict[str, object]:
+    """The statistics that the operator logged last."""
+    found: dict[str, object] = json.loads(re.findall(r"INFO statistics: (\{.*\})", ran.log)[-1])
+    return found
+
+
+def test_export_adds_the_people_of_the_query_and_reports_them(run: Run, services: Services, project: Path) -> None:
+    use_audience(project, audience_id := services.audience(["before@shop.example"]))
+    ran = run("pinterest_export")
+    assert ran.succeeded, ran.log
+    assert digests(250) <= services.pinterest.members_of_audience(audience_id)
+    assert {"unique": 250, "duplicate": 0, "sent": 250, "refused": 0} == statistics(ran)["records"]
+    assert f"Pinterest audience {audience_id}: 250 records sent of 252 rows" in ran.log
+
+
+def test_remove_takes_the_people_of_the_query_out(run: Run, services: Services, project: Path) -> None:
+    use_audience(project, audience_id := services.audience(people(300)))
+    assert run("pinterest_remove").succeeded
+    assert digests(50, first=250) == services.pinterest.members_of_audience(audience_id)
+
+
+def test_create_run_twice_in_a_session_makes_one_list_and_one_audience(run: Run, services: Services) -> None:
+    assert run("pinterest_create").succeeded
+    assert run("pinterest_create").succeeded
+    (audience,) = services.pinterest.audiences_named("Newsletter readers")
+    assert digests(250) == services.pinterest.members_of_audience(audience.id)
+    assert 1 == len(services.pinterest.lists)
+    assert "Made by the workflow pinterest_create" == audience.description
+
+
+def test_replace_leaves_the_people_of_the_query_only(run: Run, services: Services, project: Path) -> None:
+    use_audience(project, audience_id := services.audience(people(5, first=1000)))
+    ran = run("pinterest_replace")
+    assert ran.succeeded, ran.log
+    assert digests(250) == services.pinterest.members_of_audience(audience_id)
+    assert 2 == len(services.pinterest.lists)
+
+
+def test_clear_leaves_nobody(run: Run, services: Services, project: Path) -> None:
+    use_audience(project, audience_id := services.audience(people(5)))
+    assert run("pinterest_clear").succeeded
+    assert set() == services.pinterest.members_of_audience(audience_id)
+
+
+def test_delete_run_twice_succeeds_both_times(run: Run, services: Services, project: Path) -> None:
+    use_audience(project, audience_id := services.audience(people(5)))
+    assert run("pinterest_delete").succeeded
+    assert run("pinterest_delete").succeeded
+    assert services.pinterest.audiences[audience_id].removed
+
+
+def test_a_failure_is_reported_with_what_to_do_and_fails_the_workflow(run: Run, project: Path) -> None:
+    use_audience(project, "549755885175999999")
+    ran = run("pinterest_export")
+    assert not ran.succeeded
+    assert f"there is no audience 549755885175999999 in ad account {AD_ACCOUNT_ID}" in ran.log
+    assert "The Pinterest export of 2026-11-25T00:00:00+00:00 failed:" in ran.log

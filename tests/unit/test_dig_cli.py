@@ -1,0 +1,66 @@
+"""`python -m tests.dig`: the command line of `digdag run`, as far as our scripts use it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.dig.__main__ import main
+
+_WORKFLOW = """
++a: {echo>: "${who} at ${session_date} with ${nested.a}"}
++b: {py>: os.getenv, key: SECRET, _env: {SECRET: "${secret:a.b}"}}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "flow.dig").write_text(_WORKFLOW)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_run_prints_its_log_and_succeeds(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "given.yml").write_text("who: nobody\nnested: {a: 1}\n")
+    options = "--rerun --no-save --session 2026-01-02 -P given.yml -p who=we -X secrets.a.b=x=y"
+    assert main(["run", "flow.dig", *options.split()]) == 0
+    assert "[INFO] (+flow+a): echo>: we at 2026-01-02 with 1\nwe at 2026-01-02 with 1\n" in capsys.readouterr().out
+
+
+def test_a_failed_task_gives_code_1_and_is_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "flow", "-p", "who=we", "-p", "nested.a=2"]) == 1
+    assert "  * +flow+b:\n    Secret not found for key: 'a.b'" in capsys.readouterr().err
+
+
+def test_one_task_can_be_run_in_another_folder(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    assert main(["run", "flow.dig", "+b", "--project", str(project), "-X", "secrets.a.b=c"]) == 0
+    assert main(["run", "flow.dig", "-X", "secrets.a.b=c", "--project", str(project), "+b"]) == 0
+
+
+@pytest.mark.parametrize("name", ["absent.dig", "below/flow.dig"])
+def test_a_workflow_that_is_not_in_the_project_folder_gives_code_1(project: Path, name: str) -> None:
+    (project / "below").mkdir()
+    (project / "below" / "flow.dig").write_text(_WORKFLOW)
+    assert main(["run", name]) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "code"), [(_WORKFLOW, 0), ("+a: {echo>: '${'}", 0), ("+a: {sh>: ls}", 1), ("a: b", 1)]
+)
+def test_check_reads_and_evaluates_nothing(project: Path, text: str, code: int) -> None:
+    (project / "flow.dig").write_text(text)
+    assert code == main(["check", "flow.dig"])
+
+
+@pytest.mark.parametrize("option", [["-X", "a.b=c"], ["-p", "novalue"], ["--unknown"]])
+def test_an_option_that_is_not_known_here_is_refused(project: Path, option: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "flow.dig", *option])
+
+
+def test_another_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["push", "flow"]) == 2
+    assert main([]) == 2
+    assert "{run,check}" in capsys.readouterr().err

@@ -1,0 +1,116 @@
+"""YAML with digdag's rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.dig.errors import DigError
+from tests.dig.loader import load
+
+
+def _load(folder: Path, text: str) -> dict[str, Any]:
+    path = folder / "sample.dig"
+    path.write_text(text, encoding="utf-8")
+    return load(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("true", True),
+        ("False", False),
+        ("TRUE", "TRUE"),
+        ("yes", "yes"),
+        ("on", "on"),
+        ("010", 8),
+        ("08", "08"),
+        ("0o7", "0o7"),
+        ("0x1F", 31),
+        ("0b11", 3),
+        ("1_000", 1000),
+        ("+1", 1),
+        ("1.5", 1.5),
+        (".5", 0.5),
+        ("1e3", 1000.0),
+        ("0.5", "0.5"),
+        ("-0.5", "-0.5"),
+        (".inf", "Infinity"),
+        ("-.inf", "-Infinity"),
+        (".nan", "NaN"),
+        ("2026-01-02", "2026-01-02"),
+        ("2026-01-02 03:04:05", "2026-01-02 03:04:05"),
+        ("10:00:00", "10:00:00"),
+        ("9007199254740993", 9007199254740993),
+        ("", None),
+        ("~", None),
+        ("null", None),
+        ("'010'", "010"),
+        ("=", "="),
+        ('"\\ud83d\\ude00"', "😀"),
+        ("😀", "😀"),
+    ],
+)
+def test_a_scalar_becomes_what_digdag_makes_of_it(tmp_path: Path, text: str, value: object) -> None:
+    loaded = _load(tmp_path, f"a: {text}\n")["a"]
+    assert (type(value), value) == (type(loaded), loaded)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("a: 1\na: 2\n", "duplicate keys: ['a']"),
+        ("a: {b: 1, b: 2}\n", "duplicate keys: ['b']"),
+        ("1: a\n'1': b\n", "duplicate keys: ['1']"),
+        ("a:\n\tb: 1\n", "cannot start any token"),
+        ("a:\t1\n", "cannot start any token"),
+        ("- a\n", "Expected object"),
+        ("", "Expected object"),
+        ("a: 1\n---\na: 2\n", "expected a single document"),
+        ("~: a\n", "a key is null"),
+        ("a: !!binary aGk=\n", "binary"),
+        ("a: !other x\n", "!other"),
+        ("a: !include 'x.yml'\n", "!include is a key"),
+        ("a: '!include:x.yml'\n", "!include is a key"),
+        ("!include : [x.yml]\n", "!include takes the path of a file"),
+        ("!include : '../x.yml'\n", "must not include .."),
+    ],
+)
+def test_what_digdag_refuses_is_an_error_that_names_the_file(tmp_path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(DigError) as raised:
+        _load(tmp_path, text)
+    assert complaint in str(raised.value)
+    assert "sample.dig" in str(raised.value)
+
+
+def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(DigError, match=r"absent\.yml"):
+        _load(tmp_path, "!include : 'absent.yml'\n")
+
+
+def test_a_key_that_is_no_text_becomes_text(tmp_path: Path) -> None:
+    assert _load(tmp_path, "1: a\n1.5: b\n") == {"1": "a", "1.5": "b"}
+    assert _load(tmp_path, "true: a\n") == {"true": "a"}
+
+
+def test_an_anchor_and_a_merge_key_work(tmp_path: Path) -> None:
+    assert _load(tmp_path, "a: &x {k: 1}\nb: {<<: *x, l: 2}\n")["b"] == {"k": 1, "l": 2}
+
+
+def test_an_include_is_merged_into_what_stands_above_it_and_overridden_by_what_stands_below(tmp_path: Path) -> None:
+    (tmp_path / "x.yml").write_text("a: {p: 1, q: 1}\nb: {p: 1}\n")
+    assert _load(tmp_path, "a: {q: 2, r: 3}\n!include : 'x.yml'\nb: {s: 4}\n") == {
+        "a": {"p": 1, "q": 1, "r": 3},
+        "b": {"s": 4},
+    }
+
+
+def test_several_includes_stand_in_one_mapping_and_are_relative_to_their_own_file(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "outer.yml").write_text("!include : 'inner.yml'\nouter: 1\n")
+    (tmp_path / "config" / "inner.yml").write_text("inner: 1\n")
+    (tmp_path / "other.yml").write_text("other: 1\n")
+    loaded = _load(tmp_path, "_export:\n  !include : 'config/outer.yml'\n  !include  : 'other.yml'\n")
+    assert loaded == {"_export": {"inner": 1, "outer": 1, "other": 1}}

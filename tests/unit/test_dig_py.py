@@ -1,0 +1,258 @@
+"""`py>`: a child process under digdag's contract."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.dig import Result, run
+
+Flow = Callable[..., Result]
+_MODULE = """
+import abc, json, os, sys, time
+import digdag
+
+def func(x, y="default"):
+    print("func", x, y)
+
+class Task:
+    def __init__(self, x=None):
+        self.x = x
+    def run(self, y):
+        print("run", self.x, y)
+    def other(self, **everything):
+        print("other", json.dumps(everything))
+    @staticmethod
+    def static(x, y):
+        print("static", x, y)
+    def keyword_only(self, *, y="unset"):
+        print("keyword", y)
+
+def place():
+    first = sys.path[0] == os.path.dirname(os.path.abspath(sys.argv[0]))
+    print(os.getcwd(), sys.argv[1], first, sys.path[-1] == os.getcwd())
+
+def env(name="SECRET"):
+    print(name, os.environ.get(name), digdag.env.params.get("key"))
+
+def fails():
+    digdag.env.store({"lost": 1})
+    raise ValueError("what")
+
+def leave(code=None):
+    sys.exit(json.loads(code) if code else code)
+
+def vanish():
+    os._exit(0)
+
+def not_json():
+    digdag.env.store({"before": 1, "bad": {1, 2}})
+
+def not_a_number():
+    digdag.env.store({"bad": float("nan")})
+
+def hang():
+    print("hanging", flush=True)
+    time.sleep(60)
+
+def speak():
+    print("out", flush=True)
+    print("err", file=sys.stderr, flush=True)
+
+def spread():
+    digdag.env.export({"exported": "e"})
+    digdag.env.store(stored="s")
+    digdag.env.set_state(ignored=1)
+    digdag.env.add_subtask(func, x="sub ${exported}")
+    digdag.env.add_subtask({"echo>": "${stored}"})
+
+def bad_subtask():
+    digdag.env.add_subtask(func, x={1})
+"""
+
+
+@pytest.fixture
+def flow(tmp_path: Path) -> Flow:
+    """Runs a one-task workflow, `py> pkg.mod.…` with the options given in YAML's flow style."""
+
+    def run_task(method: str, options: str = "", **given: Any) -> Result:
+        (tmp_path / "pkg").mkdir(exist_ok=True)
+        (tmp_path / "pkg" / "__init__.py").touch()
+        (tmp_path / "pkg" / "mod.py").write_text(_MODULE)
+        (tmp_path / "flow.dig").write_text(
+            f"+t: {{py>: {method}{options and ', '}{options}}}\n+after: {{echo>: after}}\n"
+        )
+        return run(tmp_path / "flow.dig", **given)
+
+    return run_task
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "printed"),
+    [
+        ("pkg.mod.func", "x: 1", "func 1 default\n"),
+        ("pkg.mod.func", "x: {a: [1, '${2}']}, y: 2.5", "func {'a': [1, '2']} 2.5\n"),
+        ("pkg.mod.Task", "y: 2", "run None 2\n"),
+        ("pkg.mod.Task", "x: 1, y: 2", "run 1 2\n"),
+        ("pkg.mod.Task.run", "x: 1, y: '${task_name}'", "run 1 +flow+t\n"),
+        ("pkg.mod.Task.static", "x: 1, y: 2, self: 0", "Method 'Task.static'"),
+        ("pkg.mod.Task.keyword_only", "y: 2", "keyword unset\n"),
+    ],
+)
+def test_arguments_are_passed_by_name(flow: Flow, method: str, options: str, printed: str) -> None:
+    log = flow(method, options).log
+    assert printed in log or (method.endswith("static") and "missing 1 required positional argument: 'x'" in log)
+
+
+def test_a_method_that_takes_everything_gets_all_parameters(flow: Flow) -> None:
+    result = flow("pkg.mod.Task.other", "x: 1", params={"given": "g"})
+    line = next(line for line in result.log.splitlines() if line.startswith("other "))
+    received = json.loads(line.removeprefix("other "))
+    assert {
+        "x": 1,
+        "given": "g",
+        "_type": "py",
+        "_command": "pkg.mod.Task.other",
+        "py>": "pkg.mod.Task.other",
+    }.items() <= (received.items())
+    assert "session_time" in received
+
+
+@pytest.mark.parametrize(
+    ("method", "complaint"),
+    [
+        ("pkg.mod.func", "Method 'func' requires parameter 'x' but not set (TypeError)"),
+        ("pkg.mod.Task", "Method 'Task.run' requires parameter 'y' but not set (TypeError)"),
+        ("pkg.mod.absent", "Module 'pkg.mod' has no attribute 'absent' (AttributeError)"),
+        ("pkg.absent.func", "No module named 'pkg.absent'"),
+        ("absent.func", "Empty module name (ValueError)"),
+        ("pkg.mod.bad_subtask", "Parameters must be serializable using JSON"),
+    ],
+)
+def test_what_cannot_be_called_fails_with_digdags_words(flow: Flow, method: str, complaint: str) -> None:
+    result = flow(method)
+    assert complaint in str(result.error)
+    assert result.tasks[1:] == [("+flow+t", "error"), ("+flow+after", "blocked")]
+
+
+def test_the_project_is_the_working_folder_and_comes_last_on_the_path(flow: Flow, tmp_path: Path) -> None:
+    assert f"{tmp_path} pkg.mod.place True True\n" in flow("pkg.mod.place").log
+
+
+def test_the_parameters_stay_on_disk_beside_the_runner(flow: Flow, tmp_path: Path) -> None:
+    flow("pkg.mod.func", "x: é, _env: {S: '${secret:a.b}'}", secrets={"a.b": "hidden"})
+    (folder,) = (tmp_path / ".digdag" / "tmp").glob("digdag-py-*")
+    text = (folder / "input.json").read_text(encoding="utf-8")
+    params = json.loads(text)["params"]
+    assert {"input.json", "runner.py", "output.json"} == {path.name for path in folder.iterdir()}
+    assert (params["x"], params["_env"]) == ("é", {"S": "${secret:a.b}"})
+    assert "hidden" not in text
+
+
+@pytest.mark.parametrize(
+    ("options", "printed"),
+    [
+        ("_env: {SECRET: '${secret:a.b}'}", "SECRET hidden None"),
+        ("_env: {SECRET: 'x ${secret: a.b } y'}", "SECRET x hidden y None"),
+        ("_env: {SECRET: 12}", "SECRET 12 None"),
+        ("_env: {SECRET: '${1 + 1}'}", "SECRET 2 None"),
+        ("key: '${secret:a.b}'", "SECRET None ${secret:a.b}"),
+        ("name: BASE", "BASE from the caller None"),
+    ],
+)
+def test_secrets_are_resolved_in_env_only(flow: Flow, options: str, printed: str) -> None:
+    result = flow("pkg.mod.env", options, secrets={"a.b": "hidden"}, environ={**os.environ, "BASE": "from the caller"})
+    assert f"{printed}\n" in result.log
+
+
+@pytest.mark.parametrize(
+    ("variable", "message"),
+    [
+        ("S: '${secret:absent}'", "Secret not found for key: 'absent' (secret not found)"),
+        ("S: '${other:a.b}'", "Invalid parametrization: '${other:a.b}' (config)"),
+        ("'1S': a", "Invalid _env key name: 1S (config)"),
+    ],
+)
+def test_a_variable_that_cannot_be_set_fails_the_task(flow: Flow, variable: str, message: str) -> None:
+    assert f"  * +flow+t:\n    {message}" == flow("pkg.mod.env", f"_env: {{{variable}}}").error
+
+
+def test_env_of_an_export_is_not_read(flow: Flow) -> None:
+    assert "SECRET None None\n" in flow("pkg.mod.env", params={"_env": {"SECRET": "x"}}).log
+
+
+def test_a_failure_loses_what_was_stored_and_tells_class_and_traceback(flow: Flow) -> None:
+    result = flow("pkg.mod.fails")
+    assert result.store == {}
+    assert str(result.error).startswith(
+        "  * +flow+t:\n    Python command failed with code 1\n"
+        "Error messages from python: what (ValueError)\n\tfrom Traceback"
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "message"),
+    [
+        ("leave", "", "Python command failed with code 1 (runtime)"),
+        ("leave", "code: '\"text\"'", "Python command failed with code 1 (runtime)"),
+        ("leave", "code: '0'", "Failed to call python command with code:0 Possible cause: Invalid python module call"),
+        ("leave", "code: '3'", "Failed to call python command with code:3 Possible cause: Invalid python module call"),
+        ("vanish", "", "output.json does not exist. Something unexpected error happened. Please check logs. (runtime)"),
+        ("not_json", "", "output.json"),
+        ("not_a_number", "", "Non-standard token 'NaN'"),
+    ],
+)
+def test_a_child_that_does_not_return_is_a_failure(flow: Flow, method: str, options: str, message: str) -> None:
+    result = flow(f"pkg.mod.{method}", options)
+    assert message in str(result.error)
+    assert result.store == {}
+
+
+def test_a_killed_child_has_code_137_and_no_traceback(flow: Flow) -> None:
+    children: list[int] = []
+
+    def kill(text: str) -> None:
+        if "hanging" in text:
+            os.kill(children[0], signal.SIGKILL)
+
+    result = flow("pkg.mod.hang", on_spawn=children.append, log=kill)
+    assert result.error == "  * +flow+t:\n    Python command failed with code 137 (runtime)"
+
+
+def test_stdout_and_stderr_are_streamed_into_the_log(flow: Flow) -> None:
+    chunks: list[str] = []
+    result = flow("pkg.mod.speak", log=chunks.append)
+    assert "out\nerr\n" in result.log
+    assert result.log == "".join(chunks)
+
+
+def test_generated_tasks_run_below_and_see_what_was_exported_and_stored(flow: Flow) -> None:
+    result = flow("pkg.mod.spread")
+    assert "func sub e default\n" in result.log
+    assert "\ns\n" in result.log
+    assert [name for name, _ in result.tasks if "^sub+" in name] == ["+flow+t^sub+subtask0", "+flow+t^sub+subtask1"]
+    assert result.store == {"stored": "s"}
+
+
+@pytest.mark.parametrize("option", ["python: {python}", "python: [{python}, -B]", "py: {{python: {python}}}"])
+def test_the_interpreter_is_the_workflows_choice(flow: Flow, option: str) -> None:
+    result = flow("pkg.mod.func", "x: 1, " + option.format(python=sys.executable), python="/absent/python")
+    assert result.status == "success"
+
+
+def test_an_interpreter_that_is_not_there_fails_the_task(flow: Flow) -> None:
+    assert 'Cannot run program "/absent/python"' in str(flow("pkg.mod.func", "x: 1", python="/absent/python").error)
+
+
+def test_a_working_folder_is_inside_the_project(flow: Flow, tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "only.py").write_text("import os\ndef here(): print(os.getcwd())\n")
+    assert f"{tmp_path / 'below'}\n" in flow("only.here", "_workdir: below").log
+    assert "Working directory must not be outside" in str(flow("pkg.mod.place", "_workdir: ../x").error)

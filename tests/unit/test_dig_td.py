@@ -1,0 +1,145 @@
+"""`td>` and `td_ddl>` against the emulator of Treasure Data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.dig import Result, run
+from tests.emulators.td import API_KEY, TreasureData, serve_td
+
+Flow = Callable[..., Result]
+
+
+@pytest.fixture
+def treasure_data() -> Iterator[tuple[TreasureData, str]]:
+    """The emulator with a table of three people, and its address."""
+    with serve_td() as (state, url):
+        state.create("shop", "people", [{"name": "a", "age": 1}, {"name": "b", "age": 2}, {"name": "c", "age": 3}])
+        yield state, url
+
+
+@pytest.fixture
+def flow(tmp_path: Path, treasure_data: tuple[TreasureData, str]) -> Flow:
+    """Runs a workflow whose `td:` names the database, with the emulator's key as secret."""
+
+    def run_text(text: str, **options: Any) -> Result:
+        (tmp_path / "flow.dig").write_text(f"_export: {{td: {{database: shop}}, least: 2}}\n{text}")
+        options = {"environ": {"TD_API_SERVER": treasure_data[1]}, "secrets": {"td.apikey": API_KEY}, **options}
+        return run(tmp_path / "flow.dig", sleep=lambda _seconds: None, **options)
+
+    return run_text
+
+
+def _rows(flow: Flow, table: str) -> int:
+    return int(flow(f"+count: {{td>: {{data: 'select name from {table}'}}}}\n").store["td"]["last_job"]["num_records"])
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        "td>: {data: 'select name from people where age >= ${least}'}",
+        "td>: query.sql",
+        "td>: , query: 'select name from people where age >= ${least}'",
+    ],
+    ids=["data", "file", "query"],
+)
+def test_a_query_leaves_its_job(flow: Flow, tmp_path: Path, task: str) -> None:
+    (tmp_path / "query.sql").write_text("select name\nfrom people where age >= ${least}\n")
+    result = flow(f"+q: {{{task}}}\n+e: {{echo>: 'job ${{td.last_job_id}} ${{td.last_job.num_records}}'}}\n")
+    assert result.status == "success", result.error
+    job_id = result.store["td"]["last_job_id"]
+    assert result.store["td"] == {"last_job_id": job_id, "last_job": {"id": job_id, "num_records": 2}}
+    assert f"\njob {job_id} 2\n" in result.log
+
+
+def test_the_query_says_where_it_comes_from(flow: Flow, treasure_data: tuple[TreasureData, str]) -> None:
+    flow("+q: {td>: {data: select 1 as one}, priority: 1}\n", session_time="2026-01-02")
+    issued = next(request for request in treasure_data[0].requests if "/job/issue/" in request.path)
+    assert issued.path == "/v3/job/issue/presto/shop"
+    assert issued.form["query"].endswith("-- attempt_id: 1\n-- task_name: +flow+q\nselect 1 as one")
+    names = ("priority", "retry_limit", "scheduled_time")
+    assert [issued.form[name] for name in names] == ["1", "0", "1767312000"]
+
+
+def test_the_first_row_is_stored_when_asked_for_and_replaces_the_last(flow: Flow) -> None:
+    text = """
++one: {td>: {data: select name from people order by age}, store_last_results: true}
++two: {td>: {data: select max(age) as oldest from people}, store_last_results: true}
++e: {echo>: "${td.last_results}"}
+"""
+    result = flow(text)
+    assert '\n{"oldest":3}\n' in result.log
+    assert result.store["td"]["last_results"] == {"oldest": 3}
+
+
+def test_a_query_without_rows_stores_no_result(flow: Flow) -> None:
+    text = "+q: {td>: {data: select name from people where age > 9}, store_last_results: true}\n"
+    assert flow(text).store["td"]["last_results"] == {}
+
+
+def test_a_failed_job_fails_the_task_with_the_engines_words(flow: Flow) -> None:
+    result = flow("+q: {td>: {data: select absent from people}}\n")
+    assert result.status == "error"
+    assert "absent" in str(result.error)
+
+
+def test_tables_are_made_filled_replaced_renamed_and_dropped(flow: Flow) -> None:
+    text = """
++ddl: {td_ddl>: , create_tables: [other], empty_tables: [fresh]}
++made: {td>: {data: select name from people}, create_table: made}
++made_again: {td>: {data: select name from people where age = 1}, create_table: made}
++more: {td>: {data: select name from people where age = 2}, insert_into: made}
++rename: {td_ddl>: , rename_tables: [{from: shop.made, to: kept}], drop_tables: [other]}
+"""
+    result = flow(text)
+    assert result.status == "success", result.error
+    assert _rows(flow, "kept") == 2
+    assert flow("+q: {td>: {data: select 1 from other}}\n").status == "error"
+
+
+def test_a_table_that_is_not_there_cannot_be_renamed_but_can_be_dropped(flow: Flow) -> None:
+    assert flow("+d: {td_ddl>: , drop_tables: [absent]}\n").status == "success"
+    result = flow("+d: {td_ddl>: , rename_tables: [{from: absent, to: other}]}\n")
+    assert "Renaming table shop.absent doesn't exist (config)" in str(result.error)
+
+
+@pytest.mark.parametrize("given", ["secrets", "parameters"])
+def test_an_endpoint_that_is_named_wins_over_the_environment(
+    flow: Flow, treasure_data: tuple[TreasureData, str], given: str
+) -> None:
+    address = treasure_data[1].removeprefix("http://")
+    secrets = {"td.apikey": API_KEY}
+    options = f", endpoint: '{address}', use_ssl: false" if given == "parameters" else ""
+    if given == "secrets":
+        secrets |= {"td.endpoint": address, "td.use_ssl": "false"}
+    text = f"+q: {{td>: {{data: select 1 as one}}{options}}}\n"
+    assert flow(text, secrets=secrets, environ={"TD_API_SERVER": "http://127.0.0.1:9"}).status == "success"
+
+
+@pytest.mark.parametrize(
+    ("task", "secrets", "complaint"),
+    [
+        ("td>: {data: select 1}", {}, "The 'td.apikey' secret is missing (config)"),
+        ("td>: {data: select 1}", {"td.apikey": " "}, "The 'td.apikey' secret is empty (config)"),
+        ("td>: absent.sql", None, "File not found: absent.sql"),
+        ("td>: {data: select 1}, engine: spark", None, "Unknown 'engine:' option"),
+        ("td>: {data: select 1}, insert_into: a, create_table: b", None, "Setting both insert_into and create_table"),
+        ("td>: {data: select 1}, database: ''", None, "Parameter 'database'"),
+    ],
+)
+def test_a_wrong_task_fails_and_says_why(flow: Flow, task: str, secrets: dict[str, str] | None, complaint: str) -> None:
+    options = {} if secrets is None else {"secrets": secrets}
+    assert complaint in str(flow(f"+q: {{{task}}}\n", **options).error)
+
+
+def test_a_wrong_key_is_refused(flow: Flow) -> None:
+    assert flow("+q: {td>: {data: select 1}}\n", secrets={"td.apikey": "wrong"}).status == "error"
+
+
+def test_a_template_in_a_query_file_that_fails_names_the_file(flow: Flow, tmp_path: Path) -> None:
+    (tmp_path / "query.sql").write_text("select ${absent}")
+    assert "absent is not defined) in query.sql (config)" in str(flow("+q: {td>: query.sql}\n").error)
