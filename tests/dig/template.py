@@ -1,8 +1,8 @@
 """`${…}`: JavaScript, evaluated by quickjs, with digdag's results and its scoping.
 
 A result is always text: a string as it is, null and undefined as nothing, everything else as JSON. Each key sees the
-parameters and the keys evaluated before it in its own mapping. Source: digdag-core, agent/ConfigEvalEngine.java,
-resources digdag.js.
+parameters and the keys evaluated before it in its own mapping. digdag's engine is of ECMAScript 5: later syntax is
+refused, later methods are not. `moment` and `Date` are not here. Source: digdag-core, agent/ConfigEvalEngine.java.
 """
 
 from __future__ import annotations
@@ -14,17 +14,22 @@ from typing import Any
 
 import quickjs
 
-from .ecmascript5 import MISSING, engine, later_syntax
-from .errors import TemplateError
-from .params import Params
+from .config import DigError, Params
 
 _KEPT_BACK = ("_do", "_else_do")
 _OPENING = re.compile(r"\$\{(?![a-z]+:)")  # what looks like ${secret:…} belongs to the operators
-_TEXT_OF = "function (v) { return v == null ? '' : typeof v == 'string' ? v : JSON.stringify(v) + '' }"
+_LATER_SYNTAX = re.compile(r"`|=>|\*\*|\?\?|\?\.(?!\d)|\.\.\.|\b(?:let|const|class|async|await)\b")
+_QUOTED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
+_RUN = """delete globalThis.Date; delete globalThis.globalThis;
+(function (source, params) {
+  return new Function('text', source).call(JSON.parse(params), function (value) {
+    return value == null ? '' : typeof value == 'string' ? value : JSON.stringify(value) + '';
+  });
+})"""
 
 
 def evaluate(config: Mapping[str, Any], params: Params) -> Params:
-    """Every text in `config` evaluated, at any depth; `_do` and `_else_do` are left for later. Raises TemplateError."""
+    """Every text in `config` evaluated, at any depth; `_do` and `_else_do` are left for later. Raises DigError."""
     built: Params = {}
     for key, value in config.items():
         built[key] = value if key in _KEPT_BACK else _evaluate_value(value, params, built)
@@ -40,63 +45,36 @@ def _evaluate_value(value: Any, params: Params, before: Params) -> Any:
 
 
 def fill(text: str, params: Params) -> str:
-    """`text` with each `${…}` replaced by its value. Raises TemplateError, naming the text and what is wrong."""
+    """`text` with each `${…}` replaced by its value. Raises DigError, naming the text and what is wrong."""
     if "$" not in text:
         return text
-    parts = list(_split(text))
-    for script in (part for part, is_script in parts if is_script):
-        _check_syntax(text, script)
-    pieces = (f"__text__(({part}))" if is_script else json.dumps(part) for part, is_script in parts)
-    source = f"with (this) {{ return [{', '.join(pieces)}].join('') }}"
+    pieces = []
+    for piece, is_script in _split(text):
+        later = _LATER_SYNTAX.search(_QUOTED.sub("''", piece)) if is_script else None
+        if later:
+            raise DigError(f"Failed to evaluate a variable {text} ({later[0]} is newer than ECMAScript 5)")
+        pieces.append(f"text(({piece}))" if is_script else json.dumps(piece.replace("$$", "$")))
     try:
-        run = engine().eval(
-            "(function (source, params) { return new Function('__text__', source).call(JSON.parse(params), "
-            + _TEXT_OF
-            + ") })"
-        )
-        return str(run(source, json.dumps(params)))
+        run = quickjs.Context().eval(_RUN)
+        return str(run(f"with (this) {{ return [{', '.join(pieces)}].join('') }}", json.dumps(params)))
     except quickjs.JSException as error:
-        raise TemplateError(f"Failed to evaluate a variable {text} ({_complaint(error)})") from None
+        raise DigError(f"Failed to evaluate a variable {text} ({str(error).splitlines()[0]})") from None
 
 
 def _split(text: str) -> Iterator[tuple[str, bool]]:
     """The pieces of `text` in order, each with whether it is a script. Braces in a script are counted."""
     position = 0
-    while position < len(text):
-        opening = _OPENING.search(text, position)
-        # Nothing may follow `${` but a character: at the very end it is text.
-        if opening is None or opening.end() == len(text):
-            yield text[position:].replace("$$", "$"), False
-            return
-        yield text[position : opening.start()].replace("$$", "$"), False
-        end = _closing(text, opening.end())
-        if end is None:
-            yield text[opening.start() :].replace("$$", "$"), False
-            return
-        if end > opening.end():
-            yield text[opening.end() : end], True
+    while (opening := _OPENING.search(text, position)) and (end := _closing(text, opening.end())):
+        yield text[position : opening.start()], False
+        yield text[opening.end() : end], True
         position = end + 1
+    yield text[position:], False
 
 
 def _closing(text: str, start: int) -> int | None:
-    depth = 0
+    depth = 1
     for position in range(start, len(text)):
         depth += {"{": 1, "}": -1}.get(text[position], 0)
-        if depth < 0:
+        if depth == 0:
             return position
     return None
-
-
-def _check_syntax(text: str, script: str) -> None:
-    later = later_syntax(script)
-    if later:
-        raise TemplateError(f"Failed to evaluate a variable {text} (SyntaxError: {later} is newer than ECMAScript 5)")
-
-
-def _complaint(error: quickjs.JSException) -> str:
-    first_line = str(error).splitlines()[0]
-    missing = re.fullmatch(r"ReferenceError: '(\w+)' is not defined", first_line)
-    if missing is None:
-        return first_line
-    here_not = " (digdag has it, this stand-in has not)" if missing[1] in MISSING else ""
-    return f"ReferenceError: {missing[1]} is not defined{here_not}"

@@ -28,15 +28,22 @@ def test_a_run_prints_its_log_and_succeeds(project: Path, capsys: pytest.Capture
     assert "[INFO] (+flow+a): echo>: we at 2026-01-02 with 1\nwe at 2026-01-02 with 1\n" in capsys.readouterr().out
 
 
+def test_secrets_that_digdag_keeps_in_files_are_used(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "home" / "secrets").mkdir(parents=True)
+    (project / "home" / "secrets" / "a.b").write_text("c")
+    monkeypatch.setenv("DIGDAG_CONFIG_HOME", str(project / "home"))
+    assert main(["run", "flow.dig", "-p", "who=we", "-p", "nested.a=1"]) == 0
+
+
 def test_a_failed_task_gives_code_1_and_is_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "flow", "-p", "who=we", "-p", "nested.a=2"]) == 1
     assert "  * +flow+b:\n    Secret not found for key: 'a.b'" in capsys.readouterr().err
 
 
-def test_one_task_can_be_run_in_another_folder(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_workflow_can_be_run_from_another_folder(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("/")
-    assert main(["run", "flow.dig", "+b", "--project", str(project), "-X", "secrets.a.b=c"]) == 0
-    assert main(["run", "flow.dig", "-X", "secrets.a.b=c", "--project", str(project), "+b"]) == 0
+    options = ["-X", "secrets.a.b=c", "-p", "who=we", "-p", "nested.a=1"]
+    assert main(["run", "flow.dig", *options, "--project", str(project)]) == 0
 
 
 @pytest.mark.parametrize("name", ["absent.dig", "below/flow.dig"])
@@ -54,13 +61,18 @@ def test_check_reads_and_evaluates_nothing(project: Path, text: str, code: int) 
     assert code == main(["check", "flow.dig"])
 
 
-@pytest.mark.parametrize("option", [["-X", "a.b=c"], ["-p", "novalue"], ["--unknown"]])
+@pytest.mark.parametrize("option", [["-p", "novalue"], ["--unknown"], ["+b"]])
 def test_an_option_that_is_not_known_here_is_refused(project: Path, option: list[str]) -> None:
     with pytest.raises(SystemExit):
         main(["run", "flow.dig", *option])
 
 
-def test_another_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["push", "flow"]) == 2
-    assert main([]) == 2
-    assert "{run,check}" in capsys.readouterr().err
+def test_a_setting_of_digdag_that_is_no_secret_is_refused(project: Path) -> None:
+    assert main(["run", "flow.dig", "-X", "a.b=c"]) == 1
+
+
+@pytest.mark.parametrize("arguments", [["push", "flow"], []])
+def test_another_command_is_refused_with_code_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(arguments)
+    assert raised.value.code == 2

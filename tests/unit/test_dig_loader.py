@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.dig.errors import DigError
-from tests.dig.loader import load
+from tests.dig.config import DigError, load
 
 
 def _load(folder: Path, text: str) -> dict[str, Any]:
@@ -37,9 +36,6 @@ def _load(folder: Path, text: str) -> dict[str, Any]:
         ("1e3", 1000.0),
         ("0.5", "0.5"),
         ("-0.5", "-0.5"),
-        (".inf", "Infinity"),
-        ("-.inf", "-Infinity"),
-        (".nan", "NaN"),
         ("2026-01-02", "2026-01-02"),
         ("2026-01-02 03:04:05", "2026-01-02 03:04:05"),
         ("10:00:00", "10:00:00"),
@@ -49,7 +45,6 @@ def _load(folder: Path, text: str) -> dict[str, Any]:
         ("null", None),
         ("'010'", "010"),
         ("=", "="),
-        ('"\\ud83d\\ude00"', "😀"),
         ("😀", "😀"),
     ],
 )
@@ -69,7 +64,6 @@ def test_a_scalar_becomes_what_digdag_makes_of_it(tmp_path: Path, text: str, val
         ("- a\n", "Expected object"),
         ("", "Expected object"),
         ("a: 1\n---\na: 2\n", "expected a single document"),
-        ("~: a\n", "a key is null"),
         ("a: !!binary aGk=\n", "binary"),
         ("a: !other x\n", "!other"),
         ("a: !include 'x.yml'\n", "!include is a key"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.dig.errors import TemplateError
+from tests.dig.config import DigError
 from tests.dig.template import evaluate, fill
 
 _PARAMS: dict[str, Any] = {
@@ -43,7 +43,6 @@ _PARAMS: dict[str, Any] = {
         ("${x.toLowerCase()}", "x"),
         ("${[1, 2].map(function (v) { return v + 1 })}", "[2,3]"),
         ("${JSON.parse('[1]')[0]}", "1"),
-        ("${}", ""),
         ("${", "${"),
         ("${x", "${x"),
         ("$$", "$"),
@@ -62,21 +61,19 @@ def test_a_template_gives_text(text: str, result: str) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("${y}", "y is not defined"),
+        ("${y}", "'y' is not defined"),
         ("${n.a}", "TypeError"),
         ("${x y}", "SyntaxError"),
         ("${x; y}", "SyntaxError"),
         ("${`a`}", "newer than ECMAScript 5"),
         ("${[1].map(v => v)}", "newer than ECMAScript 5"),
-        ("${'a'.padStart(2)}", "TypeError"),
-        ("${Object.assign({}, o)}", "TypeError"),
-        ("${moment(x)}", "this stand-in has not"),
-        ("${new Date()}", "this stand-in has not"),
+        ("${moment(x)}", "is not defined"),
+        ("${new Date()}", "is not defined"),
         ("${globalThis}", "is not defined"),
     ],
 )
 def test_what_does_not_evaluate_is_an_error_that_names_the_text(text: str, complaint: str) -> None:
-    with pytest.raises(TemplateError) as raised:
+    with pytest.raises(DigError) as raised:
         fill(text, _PARAMS)
     assert f"Failed to evaluate a variable {text} (" in str(raised.value)
     assert complaint in str(raised.value)
@@ -102,5 +99,5 @@ def test_a_value_sees_the_evaluated_keys_before_it_in_its_own_mapping() -> None:
     ids=["a later key", "a key of the mapping around it"],
 )
 def test_a_value_does_not_see_other_keys_of_its_task(config: dict[str, Any]) -> None:
-    with pytest.raises(TemplateError, match="is not defined"):
+    with pytest.raises(DigError, match="is not defined"):
         evaluate(config, {})

@@ -1,0 +1,150 @@
+"""Configuration: nested JSON values, read from YAML, merged and looked into with digdag's rules.
+
+Only `true`/`false` (and True, False) are booleans, `010` is 8, `1_000` is 1000, a float begins with 1 to 9 or a dot,
+times and dates stay text, a key stands once in a mapping, and `!include : 'path'` merges another file into the
+mapping around it. Source: digdag-core, config/YamlConfigLoader.java, YamlTagResolver.java.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections import Counter
+from collections.abc import Hashable, Mapping
+from os.path import normpath
+from pathlib import Path
+from typing import Any, ClassVar
+
+import yaml
+
+Params = dict[str, Any]
+
+_BOOLEANS = {"true": True, "True": True, "false": False, "False": False, "": False}
+_TAG = "tag:yaml.org,2002:"
+_RULES: tuple[tuple[str, str, str], ...] = (
+    ("bool", r"^(?:[Tt]rue|[Ff]alse)$", "TtFf"),
+    ("int", r"^(?:[-+]?0b[0-1_]+|[-+]?0[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+)$", "-+0123456789"),
+    ("float", r"^[-+]?(?:\.[0-9]+|[1-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?$", "-+0123456789."),
+    ("merge", r"^(?:<<)$", "<"),
+    ("null", r"^(?:~|null|Null|NULL| )$", "~nN"),
+    ("null", r"^$", ""),
+)
+
+
+class DigError(Exception):
+    """The workflow is wrong, or a task of it failed. The text is `${error.message}`."""
+
+
+class RefusedError(DigError):
+    """A workflow uses what digdag may know and this stand-in does not."""
+
+
+class Whole(dict[str, Any]):
+    """A mapping that replaces what it is merged over."""
+
+
+def merge(into: Params, other: Mapping[str, Any]) -> Params:
+    """Deep-merge `other` into `into` (returned): mappings by key, anything else is replaced; keys keep their place."""
+    for key, value in other.items():
+        held = into.get(key)
+        if isinstance(held, dict) and isinstance(value, dict) and not isinstance(value, Whole):
+            merge(held, value)
+        else:
+            into[key] = copy.deepcopy(value)
+    return into
+
+
+def as_text(params: Mapping[str, Any], key: str) -> str:
+    """A required scalar as text. Raises DigError when it is absent, null, a mapping or a list."""
+    value = params.get(key)
+    if value is None or isinstance(value, (dict, list)):
+        raise DigError(f"Parameter '{key}' is required and a text, not {json.dumps(value)}")
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def as_int(params: Mapping[str, Any], key: str, default: int | None = None) -> int:
+    """An integer, also out of text; `default` for an absent one. Raises DigError for anything else."""
+    try:
+        return default if default is not None and key not in params else int(as_text(params, key))
+    except ValueError:
+        raise DigError(f"Parameter '{key}' must be an integer, not {json.dumps(params[key])}") from None
+
+
+def as_bool(params: Mapping[str, Any], key: str, default: bool = False) -> bool:
+    """A boolean, also out of text; `default` for an absent one. Raises DigError for anything else."""
+    text = as_text(params, key) if key in params else str(default)
+    if text not in _BOOLEANS:
+        raise DigError(f"Parameter '{key}' must be true or false, not {text}")
+    return _BOOLEANS[text]
+
+
+def nested(params: Mapping[str, Any], key: str) -> Params:
+    """The mapping under `key`, empty when absent or null. Raises DigError for anything else."""
+    value = params.get(key)
+    if not isinstance(value, (dict, type(None))):
+        raise DigError(f"Parameter '{key}' must be an object, not {json.dumps(value)}")
+    return value or {}
+
+
+class _Include:
+    """The key of an `!include :` line. Each is a key of its own, so that a mapping may have several."""
+
+
+class _Loader(yaml.SafeLoader):
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 (PyYAML's way)
+    yaml_constructors: ClassVar[dict[str | None, Any]] = {
+        tag: yaml.SafeLoader.yaml_constructors[tag]
+        for tag in (None, *(_TAG + name for name in ("null", "bool", "int", "float", "str", "seq", "map")))
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.tag != "!include")
+        twice = [key for key, count in keys.items() if count > 1]
+        if twice:
+            raise yaml.constructor.ConstructorError(None, None, f"duplicate keys: {twice}", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+for _name, _pattern, _first in _RULES:
+    _Loader.add_implicit_resolver(_TAG + _name, re.compile(_pattern), list(_first) or [""])
+_Loader.add_constructor("!include", lambda _loader, _node: _Include())
+
+
+def load(path: Path) -> Params:
+    """Read the file, its includes merged. Raises DigError, naming the file, when it is missing or wrong."""
+    try:
+        value = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DigError(f"{path}: {error}") from None
+    if not isinstance(value, dict):
+        raise DigError(f"{path}: Expected object to load Config but got {value!r}")
+    built: Params = _plain(value, path)
+    return built
+
+
+def _plain(value: Any, path: Path) -> Any:
+    if isinstance(value, dict):
+        built: Params = {}
+        for key, inner in value.items():
+            if isinstance(key, _Include):
+                # Merged into what stands above the include; what stands below replaces as a whole.
+                merge(built, load(_included(inner, path)))
+            else:
+                built[key if isinstance(key, str) else json.dumps(key)] = _plain(inner, path)
+        return built
+    if isinstance(value, list):
+        return [_plain(entry, path) for entry in value]
+    if isinstance(value, _Include) or (isinstance(value, str) and value.startswith("!include:")):
+        raise DigError(f"{path}: !include is a key, as in  !include : 'config/x.yml'  with a space before the colon")
+    return value
+
+
+def _included(name: object, path: Path) -> Path:
+    if not isinstance(name, str):
+        raise DigError(f"{path}: !include takes the path of a file, as in  !include : 'config/x.yml'")
+    folder = path.parent.absolute()
+    target = Path(normpath(folder / name))
+    if not target.is_relative_to(folder):
+        raise DigError(f"{path}: File name must not include ..: {name}")
+    return target

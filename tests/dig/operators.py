@@ -1,0 +1,177 @@
+"""What an operator is given and leaves, and all operators but those of Treasure Data.
+
+Sources: digdag-standards, operator/*OperatorFactory.java.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import ceil
+from pathlib import Path
+
+from . import py_child
+from .config import DigError, Params, as_bool, as_int, as_text, merge, nested
+
+_VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z_0-9]*")
+_SECRET = re.compile(r"\$\{([\s\S]*?):([\s\S]+?)\}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What a run may use: the project folder (absolute), secrets by dotted name, the environment, its doors.
+
+    `log` takes text as it comes, line ends included; `sleep` takes seconds; `python` is the interpreter of `py>` when
+    the workflow names none; `on_spawn` gets the process id of each `py>` child.
+    """
+
+    project: Path
+    secrets: Mapping[str, str]
+    environ: Mapping[str, str]
+    log: Callable[[str], object]
+    sleep: Callable[[float], object]
+    python: str
+    on_spawn: Callable[[int], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One run of a task: `params` are its parameters, evaluated and merged; `local` those written on the task."""
+
+    machine: Machine
+    name: str
+    params: Params
+    local: Params
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a task leaves: tasks to run below it, what it stores, and what it exports to those tasks."""
+
+    subtask: Params = field(default_factory=dict)
+    store: Params = field(default_factory=dict)
+    export: Params = field(default_factory=dict)
+
+
+def echo(call: Call) -> Outcome:
+    """`echo>`: print a line."""
+    call.machine.log(as_text(call.params, "_command") + "\n")
+    return Outcome()
+
+
+def fail(call: Call) -> Outcome:
+    """`fail>`: fail with a message."""
+    raise DigError(as_text(call.params, "_command"))
+
+
+def if_(call: Call) -> Outcome:
+    """`if>`: `_do` when true, else `_else_do`."""
+    return Outcome(subtask=nested(call.params, "_do" if as_bool(call.params, "_command") else "_else_do"))
+
+
+def for_range(call: Call) -> Outcome:
+    """`for_range>`: `_do` for each slice of a range, with `range: {from, to, index}`."""
+    given, do = nested(call.params, "_command"), nested(call.params, "_do")
+    if set(given) not in ({"from", "to", "step"}, {"from", "to", "slices"}):
+        raise DigError("for_range> takes from, to, and either step or slices")
+    start, end = as_int(given, "from"), as_int(given, "to")
+    size = as_int(given, "step" if "step" in given else "slices")
+    if size < 1:
+        raise DigError(f"for_range> takes a step or slices of at least 1, not {size}")
+    step = size if "step" in given else max(ceil((end - start) / size), 1)
+    subtask: Params = {"_parallel": call.local.get("_parallel", False)}
+    for index, low in enumerate(range(start, end, step)):
+        high = min(low + step, end)
+        export = {**nested(do, "_export"), "range": {"from": low, "to": high, "index": index}}
+        subtask[f"+range-from={low}&to={high}"] = {**do, "_export": export}
+    return Outcome(subtask=subtask)
+
+
+def py(call: Call) -> Outcome:
+    """Run the method in a child. Raises DigError when it fails, is killed or leaves no output."""
+    params = merge(copy.deepcopy(nested(call.params, "py")), call.params)
+    folder = _folder(call, params)
+    runner, given, left = (
+        str((folder / name).relative_to(call.machine.project)) for name in ("runner.py", "input.json", "output.json")
+    )
+    python = params.get("python", call.machine.python)
+    command = [*(python if isinstance(python, list) else [python]), runner, as_text(params, "_command"), given, left]
+    code = _run(call, command)
+    output = _output(folder / "output.json")
+    if code != 0:
+        error = nested(output or {}, "error")
+        told = f"\nError messages from python: {error['message']} ({error['class']})" if error else ""
+        trace = (f"\n\tfrom {line}" for line in error.get("backtrace", ()))
+        raise DigError(f"Python command failed with code {code}{told}{''.join(trace)}")
+    if output is None:
+        raise DigError("output.json does not exist. Something unexpected error happened. Please check logs.")
+    return Outcome(store=nested(output, "store_params"), export=nested(output, "export_params"))
+
+
+def _folder(call: Call, params: Params) -> Path:
+    parent = call.machine.project / ".digdag" / "tmp"
+    parent.mkdir(parents=True, exist_ok=True)
+    # It stays, with the parameters in it: so it does in a local run of digdag.
+    folder = Path(tempfile.mkdtemp(prefix="digdag-py-", dir=parent))
+    (folder / "input.json").write_text(json.dumps({"params": params}, ensure_ascii=False), encoding="utf-8")
+    shutil.copyfile(py_child.__file__, folder / "runner.py")
+    return folder
+
+
+def _environment(call: Call) -> dict[str, str]:
+    given = nested(call.local, "_env")
+    for name in given:
+        if not _VARIABLE.fullmatch(name):
+            raise DigError(f"Invalid _env key name: {name}")
+
+    def secret(match: re.Match[str]) -> str:
+        name = match[2].strip()
+        if match[1].strip() != "secret":
+            raise DigError(f"Invalid parametrization: '{match[0]}'")
+        if name not in call.machine.secrets:
+            raise DigError(f"Secret not found for key: '{name}'")
+        return call.machine.secrets[name]
+
+    return {name: _SECRET.sub(secret, as_text(given, name)) for name in given}
+
+
+def _run(call: Call, command: list[str]) -> int:
+    """The exit code (killed: 128 and the signal). Lines of stdout and stderr go into the log as they come."""
+    environ = {**call.machine.environ, **_environment(call)}
+    try:
+        child = subprocess.Popen(
+            command,
+            cwd=call.machine.project,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except OSError as error:
+        raise DigError(f'Cannot run program "{command[0]}": {error.strerror}') from None
+    with child:
+        call.machine.on_spawn(child.pid)
+        for line in child.stdout or ():
+            call.machine.log(line)
+    return child.returncode if child.returncode >= 0 else 128 - child.returncode
+
+
+def _output(path: Path) -> Params | None:
+    """What the child left, None when nothing. Raises DigError for what is no JSON, such as NaN."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        # Python's reader would let NaN pass.
+        output: Params = json.loads(text, parse_constant=lambda name: int(name))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise DigError(f"output.json is no JSON: {error}") from None
+    return output
