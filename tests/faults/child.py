@@ -1,0 +1,70 @@
+"""The operator in a process of its own, run as digdag runs it, so that it can be killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.dig import py_child
+from tests.emulators.pinterest import AD_ACCOUNT_ID
+from tests.exporting import SESSION, TASK_NAME, Services
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    """A run that was started; `temp` is its TMPDIR."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+    temp: Path
+
+    def ended(self, *, within: float = 30.0) -> tuple[int, str]:
+        """The exit code and all that was said: output, and the error that digdag would show. Raises TimeoutExpired."""
+        said, _ = self.process.communicate(timeout=within)
+        output = self.folder / "output.json"
+        shown = json.loads(output.read_text()).get("error", {}) if output.exists() else {}
+        return self.process.returncode, f"{said.decode()}\n{shown.get('message', '')}"
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        stored: dict[str, Any] = json.loads((self.folder / "output.json").read_text())["store_params"]["pinterest"]
+        return stored
+
+
+def start(services: Services, settings: Mapping[str, Any], *, job_id: str | None, folder: Path) -> Child:
+    """Start the run that `Services.export` makes with the same arguments: the same task of the same session."""
+    temp = folder / "tmp"
+    temp.mkdir(parents=True)
+    params = {
+        "session_time": SESSION,
+        "task_name": TASK_NAME,
+        "project_id": 1,
+        "job_id": job_id,
+        "result_settings": {
+            "type": "pinterest",
+            "ad_account_id": AD_ACCOUNT_ID,
+            "audience_type": "customer_list",
+            **settings,
+        },
+    }
+    (folder / "input.json").write_text(json.dumps({"params": params}))
+    # Where it stands, modules beside it would hide the standard library's.
+    shutil.copyfile(py_child.__file__, folder / "runner.py")
+    process = subprocess.Popen(
+        [sys.executable, "runner.py", "td_pinterest_op.export.PinterestExport", "input.json", "output.json"],
+        cwd=folder,
+        env={**os.environ, **services.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(temp)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    return Child(process=process, folder=folder, temp=temp)

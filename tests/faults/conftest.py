@@ -1,0 +1,77 @@
+"""One pair of emulators for the whole folder; every test gets an ad account of its own on them, and no old faults."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.clock import FakeTime
+from tests.emulators.pinterest import REFRESH_TOKEN, Audience, CustomerList, Pinterest, Switches
+from tests.exporting import Services, digest, services_running
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """An ad account on the shared emulators."""
+
+    services: Services
+    account: str
+
+    @property
+    def pinterest(self) -> Pinterest:
+        return self.services.pinterest
+
+    def audience(self, members: list[str], *, name: str) -> str:
+        """An audience on a list that holds the digests of `members`; returns its id."""
+        held = self.pinterest.add_list(
+            f"{name} list", ad_account_id=self.account, members=[digest(member) for member in members]
+        )
+        return self.pinterest.add_audience(name, customer_list_id=held.id, ad_account_id=self.account).id
+
+    def lists(self) -> list[CustomerList]:
+        """The account's, the oldest first."""
+        return [held for held in self.pinterest.lists.values() if held.ad_account_id == self.account]
+
+    def audiences(self) -> list[Audience]:
+        """The account's that are not removed, the oldest first."""
+        held = self.pinterest.audiences.values()
+        return [one for one in held if one.ad_account_id == self.account and not one.removed]
+
+    def members(self, audience: Audience) -> set[str]:
+        return self.pinterest.members_of_audience(audience.id)
+
+    def export(self, settings: dict[str, Any], **rest: Any) -> dict[str, Any]:
+        return self.services.export({"ad_account_id": self.account} | settings, **rest)
+
+    def undisturbed(self) -> None:
+        """No faults and no switches any more; what was asked until now is forgotten."""
+        self.pinterest.faults.clear()
+        self.pinterest.calls.clear()
+        self.services.td.faults.clear()
+        plain = Switches()
+        for switch in dataclasses.fields(Switches):
+            setattr(self.pinterest.switches, switch.name, getattr(plain, switch.name))
+
+
+@pytest.fixture(scope="session")
+def shared_services() -> Iterator[Services]:
+    with services_running(FakeTime()) as running:
+        yield running
+
+
+@pytest.fixture
+def stage(shared_services: Services) -> Stage:
+    """Fresh: an empty ad account, a refresh token that lasts."""
+    made = Stage(services=shared_services, account=f"7{next(_numbers):08d}")
+    made.undisturbed()
+    made.pinterest.add_ad_account(made.account)
+    made.pinterest.tokens.set_refresh_token(REFRESH_TOKEN)
+    made.services.time.slept.clear()
+    return made

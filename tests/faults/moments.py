@@ -1,0 +1,84 @@
+"""The columns of the fault matrix: what each action asks of Pinterest, step by step."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from td_pinterest_op.settings import Action
+
+BATCH_SIZE = 8
+BATCHES = 3
+
+
+class Moment(enum.Enum):
+    """A step of an action: the request that does it."""
+
+    TOKEN = "token"
+    LOOK_UP = "look-up"
+    LIST_CREATION = "list creation"
+    FIRST_BATCH = "first batch"
+    MIDDLE_BATCH = "middle batch"
+    LAST_BATCH = "last batch"
+    AUDIENCE_CREATION = "audience creation"
+    MOVE = "move"
+    REMOVAL = "removal"
+    READ_BACK = "read back"
+    ANY = "any request"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """Which requests a moment is: `operation` None is every one; of those that match, `after` come before it."""
+
+    operation: str | None = None
+    method: str = ".*"
+    after: int = 0
+
+
+BATCH = (Moment.FIRST_BATCH, Moment.MIDDLE_BATCH, Moment.LAST_BATCH)
+CREATING = (Moment.LIST_CREATION, Moment.AUDIENCE_CREATION)
+WRITES = (*CREATING, *BATCH, Moment.MOVE, Moment.REMOVAL)
+ALL = tuple(moment for moment in Moment if moment is not Moment.ANY)
+
+STEPS: dict[Action, tuple[Moment, ...]] = {
+    Action.ADD: (Moment.TOKEN, Moment.LOOK_UP, *BATCH),
+    Action.REMOVE: (Moment.TOKEN, Moment.LOOK_UP, *BATCH),
+    Action.CREATE: (
+        Moment.TOKEN,
+        Moment.LOOK_UP,
+        Moment.LIST_CREATION,
+        *BATCH,
+        Moment.AUDIENCE_CREATION,
+        Moment.READ_BACK,
+    ),
+    Action.REPLACE: (Moment.TOKEN, Moment.LOOK_UP, Moment.LIST_CREATION, *BATCH, Moment.MOVE, Moment.READ_BACK),
+    Action.CLEAR: (Moment.TOKEN, Moment.LOOK_UP, Moment.LIST_CREATION, Moment.MOVE, Moment.READ_BACK),
+    Action.DELETE: (Moment.TOKEN, Moment.LOOK_UP, Moment.REMOVAL),
+}
+
+_WHERE: dict[Moment, Where] = {
+    Moment.TOKEN: Where(operation="oauth/token"),
+    Moment.LOOK_UP: Where(method="GET"),
+    Moment.LIST_CREATION: Where(operation="customer_lists/create"),
+    **{moment: Where(operation="customer_lists/update", after=number) for number, moment in enumerate(BATCH)},
+    Moment.AUDIENCE_CREATION: Where(operation="audiences/create"),
+    Moment.MOVE: Where(operation="audiences/update"),
+    Moment.REMOVAL: Where(operation="audiences/update"),
+    Moment.READ_BACK: Where(operation="audiences/get"),
+    Moment.ANY: Where(),
+}
+
+
+def where(action: Action, moment: Moment) -> Where:
+    """The requests of `action` that are the moment."""
+    if moment is Moment.READ_BACK and action is not Action.CREATE:
+        # The audience is read once before, to look.
+        return Where(operation="audiences/get", after=1)
+    return _WHERE[moment]
+
+
+def done(action: Action, moment: Moment, *, applied: bool) -> frozenset[Moment]:
+    """The steps that were carried out when the run ends at `moment`; `applied`: that one, too."""
+    steps = STEPS[action]
+    return frozenset(steps[: steps.index(moment) + applied])

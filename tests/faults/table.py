@@ -1,0 +1,120 @@
+"""The rows of the fault matrix: what goes wrong, and how a run that meets it has to end."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from td_pinterest_op.errors import (
+    AccountError,
+    ExportError,
+    PinterestError,
+    RecordsRefusedError,
+    RequestRefusedError,
+    UnavailableError,
+)
+from tests.emulators.pinterest import Answer, Effect, Mangle, Redirect, Reset, Stall, When
+from tests.faults.moments import ALL, BATCH, CREATING, WRITES, Moment
+
+
+class Often(enum.Enum):
+    """How many of the moment's requests meet the fault. Every third is of all requests of the run."""
+
+    ONCE = "once"
+    THIRD = "every third"
+    ALWAYS = "always"
+
+
+ONCE, THIRD, ALWAYS = Often
+
+Outcome = type[ExportError] | None
+SUCCESS: Outcome = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One fault. `ends` says how a run ends that meets it so often; how often is left out there makes no cell.
+
+    `effect` happens at `when`; None: nothing does, but one record of the batch is poisoned. `at` are the moments that
+    it is about, `ends_at` those where it ends otherwise. `settings` are laid over those of the run. `slow` faults take
+    real time: they are met by one action a moment.
+    """
+
+    fault: str
+    effect: Effect | None
+    when: When = When.BEFORE
+    ends: Mapping[Often, Outcome]
+    ends_at: Mapping[tuple[Often, Moment], Outcome] = field(default_factory=dict)
+    at: tuple[Moment, ...] = ALL
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    slow: bool = False
+
+    @property
+    def applied(self) -> bool:
+        """Whether the request that meets the fault is carried out all the same."""
+        return self.when is When.AFTER or self.effect is None
+
+    def end(self, often: Often, moment: Moment) -> Outcome:
+        return self.ends_at.get((often, moment), self.ends[often])
+
+
+# Repeated until it goes well, or the retries (for a 429: the patience) are used up.
+RETRIED = {ONCE: SUCCESS, THIRD: SUCCESS, ALWAYS: UnavailableError}
+# What was created is found, though no answer ever told of it.
+FOUND: dict[tuple[Often, Moment], Outcome] = {(ALWAYS, moment): SUCCESS for moment in CREATING}
+# Repeated with a new access token, once. At the token request there is none to be had.
+RENEWED = {ONCE: SUCCESS, ALWAYS: AccountError}
+NO_TOKEN: dict[tuple[Often, Moment], Outcome] = {(ONCE, Moment.TOKEN): AccountError}
+# A batch is halved; what is no batch ends the run.
+HALVED = {ONCE: SUCCESS, ALWAYS: RequestRefusedError}
+NOT_HALVED: dict[tuple[Often, Moment], Outcome] = {
+    (ONCE, moment): RequestRefusedError for moment in ALL if moment not in BATCH
+}
+REFUSED_TOKEN: dict[tuple[Often, Moment], Outcome] = {(often, Moment.TOKEN): AccountError for often in Often}
+WITH_ID = (*WRITES, Moment.READ_BACK)
+AFTER = When.AFTER
+ANOTHER_HOST = "http://localhost:9/elsewhere"
+
+
+def rows() -> tuple[Row, ...]:
+    """The table."""
+    row = Row
+    # fmt: off
+    return (
+        row(fault="nothing", effect=None, ends={THIRD: SUCCESS}),
+
+        row(fault="429, Retry-After in seconds", effect=Answer(status=429, retry_after=7), ends=RETRIED),
+        row(fault="429, Retry-After as a date", effect=Answer(status=429, retry_after=7, retry_after_is_date=True),
+            ends=RETRIED),
+        row(fault="429 without Retry-After", effect=Answer(status=429), ends=RETRIED),
+        row(fault="429 for an hour", effect=Answer(status=429, retry_after=3600), ends={ONCE: UnavailableError}),
+        row(fault="500", effect=Answer(status=500), ends=RETRIED),
+        row(fault="500 after applying", effect=Answer(status=500), when=AFTER, ends=RETRIED, ends_at=FOUND, at=WRITES),
+        row(fault="502", effect=Answer(status=502), ends=RETRIED, at=CREATING),
+        row(fault="503, Retry-After", effect=Answer(status=503, retry_after=5), ends=RETRIED),
+        row(fault="reset", effect=Reset(), ends=RETRIED),
+        row(fault="reset after applying", effect=Reset(), when=AFTER, ends=RETRIED, ends_at=FOUND, at=WRITES),
+        row(fault="answer cut off", effect=Mangle(how="truncated"), when=AFTER, ends=RETRIED, ends_at=FOUND),
+        row(fault="no answer", effect=Stall(), when=AFTER, ends={ONCE: SUCCESS}, slow=True,
+            at=(*CREATING, Moment.MIDDLE_BATCH, Moment.MOVE), settings={"read_timeout_secs": 1}),
+
+        row(fault="answer is not JSON", effect=Mangle(how="not_json"), when=AFTER, ends={ONCE: PinterestError}),
+        row(fault="answer without id", effect=Mangle(how="no_id"), when=AFTER, ends={ONCE: PinterestError},
+            at=WITH_ID),
+        row(fault="2xx with an error", effect=Mangle(how="error_body"), when=AFTER, ends={ONCE: PinterestError}),
+        row(fault="exceptions", effect=Mangle(how="exceptions"), when=AFTER, ends={ONCE: PinterestError}, at=WITH_ID),
+        row(fault="redirect to another host", effect=Redirect(location=ANOTHER_HOST), ends={ONCE: PinterestError}),
+
+        row(fault="401, token expired", effect=Answer(status=401), ends=RENEWED, ends_at=NO_TOKEN),
+        row(fault="401, scope", effect=Answer(status=401, code=3), ends={ONCE: AccountError}),
+        row(fault="403", effect=Answer(status=403), ends={ONCE: AccountError}),
+        row(fault="404", effect=Answer(status=404), ends={ONCE: RequestRefusedError}, at=BATCH),
+        row(fault="413", effect=Answer(status=413), ends=HALVED, at=BATCH),
+        row(fault="400", effect=Answer(status=400), ends=HALVED, ends_at=NOT_HALVED | REFUSED_TOKEN),
+        row(fault="one poisoned record, stop mode", effect=None, ends={ONCE: RecordsRefusedError}, at=BATCH),
+        row(fault="one poisoned record, skip mode", effect=None, ends={ONCE: SUCCESS}, at=BATCH,
+            settings={"ignore_invalid_records": True}),
+    )
+    # fmt: on

@@ -1,0 +1,173 @@
+"""Whatever Pinterest answers, in whatever order: a run ends in success or in one of our errors, and shows nobody."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from requests.auth import AuthBase
+
+from td_pinterest_op import pinterest
+from td_pinterest_op.errors import ExportError, UnexpectedError
+from td_pinterest_op.pinterest.policy import Failure
+from td_pinterest_op.pinterest.transport import Answer, NoAnswerError
+from td_pinterest_op.settings import Action
+from tests import guard
+from tests.exporting import digest, people
+from tests.faults.conftest import Stage
+
+AUDIENCE_ID, LIST_ID = "549755885175000777", "549755885175000111"
+Given = Answer | Failure
+
+
+class _Scripted:
+    """In the place of `Transport`: gives the script's answers, and where it has None, what Pinterest would answer."""
+
+    script: Iterator[Given | None] = iter(())
+
+    def __init__(self, **settings: Any) -> None:
+        self._list_id, self._audiences, self._lists = LIST_ID, [AUDIENCE_ID], [LIST_ID]
+
+    def exchange(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: AuthBase
+    ) -> Answer:
+        given = next(self.script, None)
+        if isinstance(given, Failure):
+            raise NoAnswerError(given)
+        return given or _json(self._usual(method, url.partition("?")[0], body))
+
+    def close(self) -> None:
+        pass
+
+    def _usual(self, method: str, path: str, body: bytes | None) -> dict[str, Any]:
+        if path.endswith("/oauth/token"):
+            return {"access_token": "pina.s3cr3t", "expires_in": 2_592_000}
+        asked = json.loads(body) if body else {}
+        self._list_id = asked.get("rule", {}).get("customer_list_id", self._list_id)
+        things = self._audiences if "/audiences" in path else self._lists
+        if path.endswith(("/audiences", "/customer_lists")):
+            if method == "GET":
+                return {"items": [self._shown(thing) for thing in things]}
+            things.append(str(int(things[-1]) + 1))
+            return self._shown(things[-1])
+        return self._shown(path.rpartition("/")[2])
+
+    def _shown(self, thing: str) -> dict[str, Any]:
+        rule = {"customer_list_id": self._list_id}
+        return {
+            "id": thing,
+            "name": f"Thing {thing}",
+            "audience_type": "CUSTOMER_LIST",
+            "rule": rule,
+            "status": "READY",
+        }
+
+
+def _json(content: object, status: int = 200) -> Answer:
+    return Answer(status=status, headers={}, body=json.dumps(content).encode())
+
+
+_ids = st.sampled_from([AUDIENCE_ID, LIST_ID, "1", "", "x", "-1", "²"])
+_texts = st.sampled_from(["Shoppers", "CUSTOMER_LIST", "READY", "REMOVED", ""]) | st.text(max_size=8)
+_people = st.sampled_from(["person1@shop.example", f"no {digest('x')}", "5eed0000-0000-4000-8000-000000000000"])
+_scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), _ids, _texts)
+_values = st.recursive(
+    _scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_texts, inner, max_size=3), max_leaves=6
+)
+_lists = st.fixed_dictionaries(
+    {"id": _ids | _scalars, "name": _texts | _scalars},
+    optional={"num_uploaded_user_records": _scalars, "exceptions": _values | _people, "status": _texts},
+)
+_audiences = st.fixed_dictionaries(
+    {
+        "id": _ids | _scalars,
+        "name": _texts | _scalars,
+        "audience_type": st.sampled_from(["CUSTOMER_LIST", "VISITOR"]) | _scalars,
+        "rule": st.fixed_dictionaries({"customer_list_id": _ids | _scalars}) | _values,
+    },
+    optional={"status": _texts | _scalars, "ad_account_id": _ids, "exceptions": _values},
+)
+_pages = st.fixed_dictionaries(
+    {"items": st.lists(_audiences | _lists | _values, max_size=3)}, optional={"bookmark": _scalars}
+)
+_tokens = st.fixed_dictionaries(
+    {"access_token": st.just("pina.s3cr3t") | _scalars},
+    optional={"expires_in": _scalars, "refresh_token": _texts | _scalars, "refresh_token_expires_in": _scalars},
+)
+_errors = st.fixed_dictionaries({"code": st.integers() | _scalars, "message": _people | _scalars})
+_bodies = st.one_of(
+    *(strategy.map(lambda value: json.dumps(value).encode()) for strategy in (_audiences, _lists, _pages, _errors)),
+    _values.map(lambda value: json.dumps(value).encode()),
+    st.binary(max_size=20),
+    st.sampled_from([b"", b"[" * 5000, b'{"id": 1', b"\xff\xfe", b'{"id": "' + b"9" * 5000 + b'"}', b"1" * 5000]),
+)
+_header_values = st.one_of(
+    st.sampled_from(["0", "7", "-1", "9" * 30, "Wed, 25 Nov 2026 00:00:07 GMT", "never", "1e400", "nan", "²", "٣"]),
+    st.text(max_size=8),
+)
+_headers = st.dictionaries(
+    st.sampled_from(
+        ["Retry-After", "Date", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "x-pinterest-rid"]
+    ),
+    _header_values,
+    max_size=3,
+)
+_statuses = st.sampled_from([200, 200, 200, 200, 201, 204, 301, 400, 401, 403, 404, 408, 413, 429, 500, 503]) | (
+    st.integers(100, 599)
+)
+_answers = st.builds(Answer, status=_statuses, headers=_headers, body=_bodies)
+_given = st.one_of(_answers, _answers, st.sampled_from(Failure))
+# Mostly what is usual, so that runs get far.
+_script = st.lists(st.one_of(st.none(), st.none(), st.none(), _given), max_size=25)
+_token_answers = st.builds(
+    Answer, status=_statuses, headers=_headers, body=_tokens.map(lambda value: json.dumps(value).encode())
+)
+
+
+@pytest.fixture(scope="module")
+def job_id(shared_services: Any) -> str:
+    made: str = shared_services.job(people(6))
+    return made
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    action=st.sampled_from(Action), token=st.none() | _token_answers | _given, script=_script, rounds=st.integers(1, 9)
+)
+def test_any_answers_end_in_success_or_in_one_of_our_errors(
+    action: Action, token: Given | None, script: list[Given | None], rounds: int, stage: Stage, job_id: str
+) -> None:
+    named = {"audience_name": "Shoppers"} if action is Action.CREATE else {"audience_id": AUDIENCE_ID}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pinterest, "Transport", _Scripted)
+        patch.setattr(_Scripted, "script", itertools.chain([token], *[script] * rounds))
+        stats = _ended(
+            stage, {"action": action.value, "limit_records_per_request": 2, "retry_count": 2, **named}, job_id
+        )
+    assert stats is None or stats["records"]["unique"] == stats["records"]["sent"] + stats["records"]["refused"]
+
+
+def _ended(stage: Stage, wanted: dict[str, Any], job_id: str) -> dict[str, Any] | None:
+    """The statistics, None after an error of ours that is no mistake of ours; raises every other."""
+    try:
+        return stage.export(wanted, job_id=job_id)
+    except UnexpectedError:
+        raise
+    except ExportError as error:
+        guard.check(str(error), "the error")
+        return None
+
+
+@pytest.mark.parametrize("action", Action)
+def test_the_usual_answers_make_a_success_of_every_action(stage: Stage, action: Action, job_id: str) -> None:
+    """Else the fuzzing above would not get far."""
+    named = {"audience_name": "Shoppers"} if action is Action.CREATE else {"audience_id": AUDIENCE_ID}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pinterest, "Transport", _Scripted)
+        stats = stage.export({"action": action.value, **named}, job_id=job_id)
+    assert action.value == stats["action"]

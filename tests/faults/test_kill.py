@@ -1,0 +1,129 @@
+"""The process dies: at every request of a run once, by SIGKILL; and in the middle of sending, by SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import guard
+from tests.emulators.pinterest import Call, Fault, Stall, When
+from tests.exporting import Services, digests, people
+from tests.faults import child
+from tests.faults.child import Child
+
+RECORDS = 12
+BATCH = 4
+NAME = "Shoppers"
+# How many requests a run makes, all but the last; `test_the_kills_reach_to_the_end_of_the_run` checks it.
+CREATE_REQUESTS, REPLACE_REQUESTS = 14, 11
+KILLED = -signal.SIGKILL
+
+
+class _Killer:
+    """Kills a run when its `number`-th request has been carried out and is not answered yet."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.seen: list[Call] = []
+        self.victim: Child | None = None
+
+    def __call__(self, call: Call) -> None:
+        self.seen.append(call)
+        if len(self.seen) == self.number and self.victim:
+            self.victim.process.kill()
+            self.victim.process.wait()
+
+
+def killed(services: Services, settings: dict[str, Any], job_id: str, number: int, folder: Path) -> list[str]:
+    """Run in a process of its own and kill that; returns the operations that were carried out."""
+    killer = _Killer(number)
+    services.pinterest.on_request(killer, when=When.AFTER)
+    killer.victim = child.start(services, settings, job_id=job_id, folder=folder / "run")
+    code, said = killer.victim.ended()
+    guard.check(said, "the output")
+    # A run that makes fewer requests is through before its turn.
+    assert (KILLED if len(killer.seen) >= number else 0) == code, said[-500:]
+    assert [] == list(killer.victim.temp.iterdir())
+    killer.victim = None
+    return [call.operation for call in killer.seen]
+
+
+def settings_of(action: str, **more: str) -> dict[str, Any]:
+    return {"action": action, "limit_records_per_request": BATCH, "max_in_flight": 2, **more}
+
+
+@pytest.mark.parametrize("number", range(1, CREATE_REQUESTS + 1))
+def test_creating_survives_a_kill_at_any_request(services: Services, number: int, tmp_path: Path) -> None:
+    job_id = services.job(people(RECORDS))
+    settings = settings_of("create_new_audience", audience_name=NAME)
+    killed(services, settings, job_id, number, tmp_path)
+    services.export(settings, job_id=job_id)
+    (audience,) = services.pinterest.audiences_named(NAME, removed=None)
+    assert digests(RECORDS) == services.pinterest.members_of_audience(audience.id)
+    assert 1 == len(services.pinterest.lists)
+
+
+@pytest.mark.parametrize("number", range(1, REPLACE_REQUESTS + 1))
+def test_replacing_survives_a_kill_at_any_request(services: Services, number: int, tmp_path: Path) -> None:
+    job_id = services.job(people(RECORDS))
+    old = digests(3, first=500)
+    audience_id = services.audience(people(3, first=500), name=NAME)
+    (old_list,) = services.pinterest.lists
+    settings = settings_of("replace_current_audience", audience_id=audience_id)
+    operations = killed(services, settings, job_id, number, tmp_path)
+    moved = "audiences/update" in operations
+    assert (digests(RECORDS) if moved else old) == services.pinterest.members_of_audience(audience_id)
+    services.export(settings, job_id=job_id)
+    assert digests(RECORDS) == services.pinterest.members_of_audience(audience_id)
+    assert old == services.pinterest.members(old_list)
+    assert 2 == len(services.pinterest.lists)
+    assert 1 == len(services.pinterest.audiences)
+
+
+@pytest.mark.parametrize(
+    ("action", "requests"),
+    [("create_new_audience", CREATE_REQUESTS), ("replace_current_audience", REPLACE_REQUESTS)],
+)
+def test_the_kills_reach_to_the_end_of_the_run(services: Services, action: str, requests: int, tmp_path: Path) -> None:
+    audience = {"audience_name": NAME} if action.startswith("create") else {"audience_id": services.audience(name=NAME)}
+    run = child.start(
+        services, settings_of(action, **audience), job_id=services.job(people(RECORDS)), folder=tmp_path / "run"
+    )
+    code, said = run.ended()
+    assert 0 == code, said
+    assert RECORDS == run.stored["records"]["sent"]
+    calls = services.pinterest.calls.all()
+    assert requests >= len(calls) - 1
+    assert "audiences/get" == calls[-1].operation
+
+
+def test_a_run_that_is_told_to_end_ends_within_seconds_and_says_how_far_it_came(
+    services: Services, tmp_path: Path
+) -> None:
+    audience_id = services.audience(name=NAME)
+    services.pinterest.inject(Fault(effect=Stall(), operation="customer_lists/update", after=2, times=None))
+    asked: list[float] = []
+
+    def told_to_end(call: Call) -> None:
+        if call.records and not asked and 4 <= len(services.pinterest.calls.of("customer_lists/update")):
+            asked.append(time.monotonic())
+            run.process.send_signal(signal.SIGTERM)
+
+    settings = settings_of("add_people_to_current_audience", audience_id=audience_id)
+    services.pinterest.on_request(told_to_end)
+    run = child.start(services, settings, job_id=services.job(people(40)), folder=tmp_path / "run")
+    code, said = run.ended()
+    assert time.monotonic() - asked[0] < 5
+    assert code > 0
+    assert "the run was told to end (SIGTERM)" in said
+    assert "Half-way: of 40 records 8 are in" in said
+    assert "Running this task again is safe" in said
+    assert [] == list(run.temp.iterdir())
+    guard.check(said, "the output")
+    services.pinterest.faults.clear()
+    services.export(settings, job_id=services.job(people(40)))
+    assert digests(40) == services.pinterest.members_of_audience(audience_id)

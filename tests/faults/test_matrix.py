@@ -1,0 +1,200 @@
+"""The fault matrix: every fault (`table.rows`) at every step of every action (`moments.STEPS`).
+
+In each cell: how the run ends, exactly who is in which list, no list or audience twice, figures that add up; and after
+a rerun without faults all is as if there had been none. That nothing leaks is for the guard around all tests.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from td_pinterest_op.errors import ExportError, UnavailableError
+from td_pinterest_op.pinterest.session import MaybeArrivedError
+from td_pinterest_op.settings import Action
+from tests.emulators.pinterest import Fault
+from tests.exporting import Services, digests, people
+from tests.faults.conftest import Stage
+from tests.faults.moments import BATCH, BATCH_SIZE, BATCHES, STEPS, Moment, done, where
+from tests.faults.table import Often, Outcome, Row, rows
+
+RECORDS = BATCHES * BATCH_SIZE
+NEW = digests(RECORDS)
+STAY = digests(5, first=1000)
+ORDER = sorted(NEW)
+NAME = "Shoppers"
+HALF_WAY = re.compile(
+    r"Half-way: of (\d+) records (\d+) are in, (\d+) were refused, (\d+) are not in(?:, and of (\d+) it is not known)?"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    row: Row
+    often: Often
+    action: Action
+    moment: Moment
+
+    @property
+    def end(self) -> Outcome:
+        return self.row.end(self.often, self.moment)
+
+    @property
+    def poison(self) -> str | None:
+        """The digest that Pinterest will not take: one in the middle of the moment's batch."""
+        if self.row.effect is not None or self.moment not in BATCH:
+            return None
+        return ORDER[BATCH.index(self.moment) * BATCH_SIZE + BATCH_SIZE // 2]
+
+    def __str__(self) -> str:
+        return f"{self.row.fault}, {self.often.value}-{self.action.value.split('_')[0]}-{self.moment.value}"
+
+
+def _makes_sense(row: Row, often: Often, moment: Moment) -> bool:
+    # What never ends, ends a run at the first batch and at the last one as at the one between.
+    repeats = often is Often.ALWAYS and moment in BATCH and moment is not Moment.MIDDLE_BATCH
+    return moment in (*row.at, Moment.ANY) and not repeats
+
+
+def cells() -> Iterator[Cell]:
+    """All that make sense: a moment that the action has and the fault is about; every third is of any request."""
+    slow: set[tuple[str, Moment]] = set()
+    for row in rows():
+        for often in row.ends:
+            for action, steps in STEPS.items():
+                for moment in (Moment.ANY,) if often is Often.THIRD else steps:
+                    if not _makes_sense(row, often, moment) or (row.fault, moment) in slow:
+                        continue
+                    if row.slow:
+                        slow.add((row.fault, moment))
+                    yield Cell(row=row, often=often, action=action, moment=moment)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Who is in each list, by the order of creation, and on which of them each audience stands."""
+
+    lists: tuple[frozenset[str], ...]
+    audiences: tuple[tuple[str, int], ...]
+
+
+def seed(cell: Cell) -> frozenset[str]:
+    return frozenset(STAY | NEW if cell.action is Action.REMOVE else STAY)
+
+
+def expected(cell: Cell, steps: frozenset[Moment], *, withheld: str | None) -> World:
+    """The world after these steps; `withheld` is the record that Pinterest did not take."""
+    sent = {digest for digest in ORDER if BATCH[ORDER.index(digest) // BATCH_SIZE] in steps} - {withheld}
+    old = () if cell.action is Action.CREATE else (seed(cell),)
+    if cell.action in (Action.ADD, Action.REMOVE):
+        old = ((seed(cell) | sent) if cell.action is Action.ADD else (seed(cell) - sent),)
+    lists = (*old, frozenset(sent)) if Moment.LIST_CREATION in steps else old
+    there = Moment.AUDIENCE_CREATION in steps if cell.action is Action.CREATE else Moment.REMOVAL not in steps
+    stands = 1 if Moment.MOVE in steps else 0
+    return World(lists=lists, audiences=((NAME, stands),) if there else ())
+
+
+def found(stage: Stage) -> World:
+    lists = stage.lists()
+    order = [held.id for held in lists]
+    return World(
+        lists=tuple(frozenset(stage.pinterest.members(list_id)) for list_id in order),
+        audiences=tuple((one.name, order.index(one.rule["customer_list_id"])) for one in stage.audiences()),
+    )
+
+
+def arrange(stage: Stage, cell: Cell) -> dict[str, Any]:
+    """The world before the run, and the fault in force; returns the settings."""
+    settings: dict[str, Any] = {
+        "action": cell.action.value,
+        "limit_records_per_request": BATCH_SIZE,
+        # One at a time, so that it is known which batches are in when a run ends at one of them.
+        "max_in_flight": 1,
+        "max_retry_wait_millis": 60_000,
+        **cell.row.settings,
+    }
+    if cell.action is Action.CREATE:
+        settings |= {"audience_name": NAME}
+    else:
+        members = people(5, first=1000) + (people(RECORDS) if cell.action is Action.REMOVE else [])
+        settings |= {"audience_id": stage.audience(members, name=NAME)}
+    if cell.poison:
+        stage.pinterest.switches.poison = frozenset({cell.poison})
+    if cell.row.effect is not None:
+        at = where(cell.action, cell.moment)
+        every, times = {Often.ONCE: (1, 1), Often.THIRD: (3, None), Often.ALWAYS: (1, None)}[cell.often]
+        stage.pinterest.inject(
+            Fault(
+                effect=cell.row.effect,
+                when=cell.row.when,
+                operation=at.operation,
+                method=at.method,
+                after=at.after,
+                every=every,
+                times=times,
+            )
+        )
+    return settings
+
+
+def check_figures(stage: Stage, stats: dict[str, Any], *, records: int, success: bool) -> None:
+    figures, lines = stats["records"], stats["rows"]
+    assert lines["read"] == lines["valid"] + lines["invalid"]
+    assert lines["valid"] == figures["unique"] + figures["duplicate"]
+    assert figures["unique"] in ((records,) if success else (0, records))
+    assert not success or figures["unique"] == figures["sent"] + figures["refused"]
+    assert len(stage.pinterest.calls.writes()) == stats["requests"]["sent"]
+    assert stats["requests"]["failed"] >= stats["requests"]["retried"]
+
+
+def check_half_way(error: ExportError, *, truly_in: int) -> None:
+    """What the message says of the records holds on the server."""
+    said = HALF_WAY.search(str(error))
+    assert said, "the error does not say how many records are in"
+    records, sent, refused, missing, unclear = (int(number or 0) for number in said.groups())
+    assert RECORDS == records == sent + refused + missing + unclear
+    assert sent <= truly_in <= sent + unclear, f"{truly_in} are in, the error says {said[0]}"
+
+
+def failed_stats(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
+    lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith("statistics of the")]
+    assert 1 == len(lines)
+    stats: dict[str, Any] = json.loads(lines[0].partition(": ")[2])
+    return stats
+
+
+@pytest.fixture(scope="module")
+def job_id(shared_services: Services) -> str:
+    return shared_services.job(people(RECORDS))
+
+
+@pytest.mark.parametrize("cell", [pytest.param(cell, id=str(cell)) for cell in cells()])
+def test_a_fault_loses_nothing_doubles_nothing_and_is_gone_after_a_rerun(
+    stage: Stage, cell: Cell, job_id: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = arrange(stage, cell)
+    records = RECORDS if Moment.FIRST_BATCH in STEPS[cell.action] else 0
+    whole = frozenset(STEPS[cell.action])
+    if cell.end is None:
+        stats = stage.export(settings, job_id=job_id)
+        check_figures(stage, stats, records=records, success=True)
+        assert (1 if cell.poison else 0) == stats["records"]["refused"]
+        assert expected(cell, whole, withheld=cell.poison) == found(stage)
+    else:
+        with pytest.raises(cell.end) as raised:
+            stage.export(settings, job_id=job_id)
+        assert cell.end is (UnavailableError if raised.type is MaybeArrivedError else raised.type)
+        check_figures(stage, failed_stats(caplog), records=records, success=False)
+        steps = done(cell.action, cell.moment, applied=cell.row.applied)
+        assert expected(cell, steps, withheld=cell.poison) == found(stage)
+        if cell.moment in BATCH:
+            truly_in = BATCH_SIZE * len(steps.intersection(BATCH)) - (cell.poison is not None)
+            check_half_way(raised.value, truly_in=truly_in)
+    stage.undisturbed()
+    stage.export(settings, job_id=job_id)
+    assert expected(cell, whole, withheld=None) == found(stage)

@@ -1,0 +1,107 @@
+"""Faults in the middle of many batches, with several under way: every record is in once, and the figures say so."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from td_pinterest_op.errors import UnavailableError
+from tests.emulators.pinterest import Answer, Effect, Fault, Mangle, Reset, StopReading, When
+from tests.exporting import digest, digests, people
+from tests.faults.conftest import Stage
+
+BATCHES = 500
+PER_BATCH = 2
+BATCH = "customer_lists/update"
+
+
+def exported(stage: Stage, records: int, **settings: Any) -> tuple[set[str], dict[str, Any]]:
+    """Who is in the audience after adding so many people, and the statistics."""
+    audience_id = stage.audience([], name="Shoppers")
+    job_id = stage.services.job(people(records))
+    stats = stage.export(
+        {"action": "add_people_to_current_audience", "audience_id": audience_id, **settings}, job_id=job_id
+    )
+    return stage.pinterest.members_of_audience(audience_id), stats
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(effect=Reset(), when=When.AFTER, operation=BATCH, after=10),
+        Fault(effect=Reset(), when=When.AFTER, operation=BATCH, every=4, times=None),
+        Fault(effect=Answer(status=500), operation=BATCH, every=3, times=None),
+        Fault(effect=Answer(status=500), when=When.AFTER, operation=BATCH, every=3, times=None),
+        Fault(effect=Answer(status=500), every=3, times=None),
+    ],
+    ids=["reset once after applying", "reset often after applying", "500", "500 after applying", "500 to anything"],
+)
+def test_failing_batches_are_repeated_until_every_record_is_in(stage: Stage, fault: Fault) -> None:
+    stage.pinterest.inject(fault)
+    members, stats = exported(stage, 200, limit_records_per_request=PER_BATCH)
+    assert digests(200) == members
+    assert {"unique": 200, "duplicate": 0, "sent": 200, "refused": 0} == stats["records"]
+    writes = stage.pinterest.calls.writes()
+    assert {"sent": len(writes), "retried": len(writes) - 100, "failed": len(writes) - 100} == stats["requests"]
+
+
+MISHAPS: tuple[tuple[Effect, When], ...] = (
+    (Answer(status=500), When.BEFORE),
+    (Answer(status=502), When.AFTER),
+    (Answer(status=503, retry_after=1), When.BEFORE),
+    (Answer(status=429, retry_after=2), When.BEFORE),
+    (Answer(status=401), When.BEFORE),
+    (Reset(), When.BEFORE),
+    (Reset(), When.AFTER),
+    (Mangle(how="truncated"), When.AFTER),
+)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_two_in_a_hundred_requests_failing_at_random_lose_nothing(stage: Stage, seed: int) -> None:
+    share = 0.02 / len(MISHAPS)
+    stage.pinterest.inject(
+        *(
+            Fault(effect=effect, when=when, probability=share, seed=seed * 100 + number, times=None, operation=BATCH)
+            for number, (effect, when) in enumerate(MISHAPS)
+        )
+    )
+    members, stats = exported(stage, BATCHES * PER_BATCH, limit_records_per_request=PER_BATCH)
+    assert digests(BATCHES * PER_BATCH) == members
+    assert stats["records"]["sent"] == stats["records"]["unique"] == len(members)
+    assert [call for call in stage.pinterest.calls.writes() if call.fault]
+
+
+def test_one_bad_record_among_a_hundred_thousand_costs_less_than_forty_requests(stage: Stage) -> None:
+    records, bad = 100_000, digest("person31415@shop.example")
+    stage.pinterest.switches.poison = frozenset({bad})
+    members, stats = exported(stage, records, ignore_invalid_records=True)
+    assert digests(records) - {bad} == members
+    assert {"unique": records, "duplicate": 0, "sent": records - 1, "refused": 1} == stats["records"]
+    assert len(stage.pinterest.calls.writes()) - 10 < 40
+
+
+def test_after_a_413_the_smaller_size_is_kept(stage: Stage) -> None:
+    stage.pinterest.switches.max_records = 3
+    members, stats = exported(stage, 200, limit_records_per_request=20, max_in_flight=1)
+    assert digests(200) == members
+    assert 200 == stats["records"]["sent"]
+    assert 3 >= len([call for call in stage.pinterest.calls.writes() if call.status == 413])
+
+
+def test_a_400_about_the_request_ends_within_a_few_tries(stage: Stage) -> None:
+    stage.pinterest.inject(Fault(effect=Answer(status=400), operation=BATCH, times=None))
+    with pytest.raises(Exception, match="about the request, not about its records"):
+        exported(stage, 5000, limit_records_per_request=1000, ignore_invalid_records=True)
+    # A batch, its halves, theirs and theirs once more.
+    assert len(stage.pinterest.calls.writes()) <= 15
+
+
+def test_a_server_that_stops_reading_ends_the_send_after_the_write_timeout(stage: Stage) -> None:
+    stage.pinterest.inject(Fault(effect=StopReading(), operation=BATCH, times=None))
+    begin = time.monotonic()
+    with pytest.raises(UnavailableError, match="stopped reading for write_timeout_secs"):
+        exported(stage, 70_000, limit_records_per_request=70_000, write_timeout_secs=1, retry_count=0)
+    assert 1 <= time.monotonic() - begin < 10

@@ -1,0 +1,210 @@
+"""What is left behind and what is said, whatever fails: no file, no person, no key."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from td_pinterest_op.errors import ExportError, PinterestError, TreasureDataError
+from tests import dig, guard
+from tests.emulators.pinterest import (
+    AD_ACCOUNT_ID,
+    CLIENT_SECRET,
+    REFRESH_TOKEN,
+    Answer,
+    Effect,
+    Fault,
+    Mangle,
+    Redirect,
+    Reset,
+    When,
+)
+from tests.emulators.td import API_KEY
+from tests.emulators.td.faults import Fault as TreasureDataFault
+from tests.exporting import digest, digests, people
+from tests.faults.child import ROOT
+from tests.faults.conftest import Stage
+
+BATCH = "customer_lists/update"
+
+
+def add(stage: Stage, values: list[str], **more: Any) -> str:
+    audience_id = stage.audience([], name="Shoppers")
+    settings = {"action": "add_people_to_current_audience", "audience_id": audience_id, "retry_count": 1, **more}
+    stage.export(settings, job_id=stage.services.job(values))
+    return audience_id
+
+
+@pytest.fixture
+def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary files are made in this test."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_no_file_is_left_after_a_success(stage: Stage, temp: Path) -> None:
+    add(stage, people(50))
+    assert [] == list(temp.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("effect", "operation"),
+    [
+        (Answer(status=403), "oauth/token"),
+        (Answer(status=403), "audiences/get"),
+        (Answer(status=403), BATCH),
+        (Answer(status=500), BATCH),
+        (Reset(), BATCH),
+    ],
+)
+def test_no_file_is_left_after_a_failure(stage: Stage, temp: Path, effect: Effect, operation: str) -> None:
+    stage.pinterest.inject(Fault(effect=effect, operation=operation, times=None))
+    with pytest.raises(ExportError):
+        add(stage, people(50))
+    assert [] == list(temp.iterdir())
+
+
+def test_no_file_is_left_when_the_rows_are_refused(stage: Stage, temp: Path) -> None:
+    with pytest.raises(ExportError, match="1 of 51 rows are invalid"):
+        add(stage, [*people(50), "person@shop@shop.example"])
+    assert [] == list(temp.iterdir())
+    assert [] == stage.pinterest.calls.writes()
+
+
+@pytest.mark.parametrize(
+    ("effect", "when"),
+    [
+        (Answer(status=400), When.BEFORE),
+        (Answer(status=403), When.BEFORE),
+        (Answer(status=404), When.BEFORE),
+        (Answer(status=413), When.BEFORE),
+        (Answer(status=429), When.BEFORE),
+        (Answer(status=500), When.AFTER),
+        (Mangle(how="exceptions"), When.AFTER),
+        (Mangle(how="error_body"), When.AFTER),
+        (Mangle(how="not_json"), When.AFTER),
+    ],
+    ids=lambda value: getattr(value, "how", "") or str(getattr(value, "status", "")) or None,
+)
+def test_a_body_that_quotes_the_records_is_shown_nowhere(
+    stage: Stage, effect: Effect, when: When, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.pinterest.switches.echo_records_in_errors = True
+    stage.pinterest.inject(Fault(effect=effect, when=when, operation=BATCH, times=None))
+    with pytest.raises(ExportError) as raised:
+        add(stage, people(20))
+    guard.check(str(raised.value), "the error")
+    guard.check(caplog.text, "the log")
+    assert "Received:" not in str(raised.value) + caplog.text
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["person1@shop.example is not welcome", f"bad {digest(people(1)[0])}", f"bad {REFRESH_TOKEN} of {CLIENT_SECRET}"],
+    ids=["person", "digest", "secrets"],
+)
+@pytest.mark.parametrize("operation", ["oauth/token", "audiences/get", "customer_lists/get", BATCH])
+def test_a_message_of_pinterest_that_shows_a_person_or_a_secret_is_masked(
+    stage: Stage, message: str, operation: str
+) -> None:
+    stage.pinterest.inject(Fault(effect=Answer(status=403, message=message), operation=operation))
+    with pytest.raises(ExportError) as raised:
+        add(stage, people(20))
+    guard.check(str(raised.value), "the error")
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["success", "failure"])
+def test_the_clients_below_show_no_key_even_at_debug(
+    stage: Stage, fails: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("", "tdclient", "tdclient.api", "urllib3", "urllib3.connectionpool", "requests"):
+        monkeypatch.setattr(logging.getLogger(name), "level", logging.DEBUG)
+    logging.getLogger("tdclient").manager._clear_cache()  # type: ignore[attr-defined]
+    stage.services.td.faults.add(TreasureDataFault(kind="status", status=500, path="/v3/job/show", times=1))
+    if fails:
+        stage.pinterest.inject(Fault(effect=Answer(status=401), operation=BATCH, times=None))
+        with pytest.raises(ExportError):
+            add(stage, people(20))
+    else:
+        add(stage, people(20))
+    assert API_KEY not in caplog.text
+    guard.check(caplog.text, "the log")
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("operation", ["oauth/token", "audiences/get", BATCH])
+def test_nothing_is_sent_to_where_pinterest_redirects(stage: Stage, status: int, operation: str) -> None:
+    td = stage.services.td
+    # By its other name, the emulator of Treasure Data is another host, which notes what it gets.
+    elsewhere = stage.services.environ["TD_API_SERVER"].replace("127.0.0.1", "localhost") + "elsewhere"
+    stage.pinterest.inject(Fault(effect=Redirect(location=elsewhere, status=status), operation=operation))
+    td.requests.clear()
+    with pytest.raises(PinterestError, match="redirects are not followed"):
+        add(stage, people(20))
+    assert [] == [request for request in td.requests if "elsewhere" in request.path]
+
+
+@pytest.mark.parametrize("path", ["/v3/job/status/", "/v3/job/show/", "/v3/job/result/"])
+def test_nothing_is_sent_to_where_treasure_data_redirects(stage: Stage, path: str) -> None:
+    elsewhere = stage.services.environ["PINTEREST_API_ENDPOINT"].replace("127.0.0.1", "localhost") + "/elsewhere"
+    fault = TreasureDataFault(kind="status", status=307, path=path, headers={"Location": elsewhere}, times=1000)
+    stage.services.td.faults.add(fault)
+    with pytest.raises(TreasureDataError):
+        add(stage, people(20))
+    assert [] == [call for call in stage.pinterest.calls.all() if "elsewhere" in call.path]
+
+
+_FLOW = """
++export:
+  py>: td_pinterest_op.export.PinterestExport
+  job_id: "{job_id}"
+  result_settings:
+    type: pinterest
+    ad_account_id: "{account}"
+    audience_type: customer_list
+    action: add_people_to_current_audience
+    audience_id: "{audience_id}"
+    client_id: ${{secret:pinterest.client_id}}
+    client_secret: ${{secret:pinterest.client_secret}}
+    refresh_token: ${{secret:pinterest.refresh_token}}
+  _env:
+    TD_API_KEY: ${{secret:td.apikey}}
+    PINTEREST_CLIENT_ID: ${{secret:pinterest.client_id}}
+    PINTEREST_CLIENT_SECRET: ${{secret:pinterest.client_secret}}
+    PINTEREST_REFRESH_TOKEN: ${{secret:pinterest.refresh_token}}
+"""
+
+
+def test_what_digdag_leaves_on_disk_and_in_its_log_holds_no_secret(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = stage.services
+    audience_id = stage.audience([], name="Shoppers")
+    flow = tmp_path / "flow.dig"
+    flow.write_text(_FLOW.format(job_id=services.job(people(9)), account=stage.account, audience_id=audience_id))
+    environ = services.environ
+    secrets = {
+        "td.apikey": environ["TD_API_KEY"],
+        "pinterest.client_id": environ["PINTEREST_CLIENT_ID"],
+        "pinterest.client_secret": environ["PINTEREST_CLIENT_SECRET"],
+        "pinterest.refresh_token": environ["PINTEREST_REFRESH_TOKEN"],
+    }
+    temp = tmp_path / "tmp"
+    temp.mkdir()
+    endpoints = {name: environ[name] for name in ("TD_API_SERVER", "PINTEREST_API_ENDPOINT")}
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    for name, value in {**endpoints, "TMPDIR": str(temp)}.items():
+        monkeypatch.setenv(name, value)
+    result = dig.run(flow, secrets=secrets)
+    assert "success" == result.status, result.error
+    assert digests(9) == stage.pinterest.members_of_audience(audience_id)
+    assert stage.account != AD_ACCOUNT_ID
+    (given,) = (tmp_path / ".digdag" / "tmp").glob("*/input.json")
+    guard.check(given.read_text(), "input.json")
+    guard.check(given.with_name("output.json").read_text(), "output.json")
+    guard.check(result.log, "the task's log")
+    assert [] == list(temp.iterdir())
