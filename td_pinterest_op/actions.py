@@ -1,19 +1,18 @@
 """The actions, in Pinterest's own words. Each first looks (reads only), then performs; run twice, it ends in one place.
 
-The user knows an audience; records go to the customer list behind it (`rule.customer_list_id`). A list of ours is named
-`{audience name} (td {session key} {job id})`: by that a rerun of the same workflow session recognises its own work,
-whatever step the earlier try died after, and a ghost of it that is still running.
+The user knows an audience; records go to the customer list behind it (`rule.customer_list_id`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from td_pinterest_op.creation import created_once, lowest
-from td_pinterest_op.errors import AudienceError, PinterestError, RequestRefusedError
+from td_pinterest_op.customer_lists import CustomerLists, is_made_empty
+from td_pinterest_op.errors import AudienceError, ExportError, PinterestError, RequestRefusedError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience, CustomerList
 from td_pinterest_op.settings import Action, Settings
 from td_pinterest_op.stats import Stats
@@ -21,11 +20,10 @@ from td_pinterest_op.stats import Stats
 log = logging.getLogger(__name__)
 
 READS_ROWS = frozenset({Action.ADD, Action.REMOVE, Action.CREATE, Action.REPLACE})
-EMPTY = "-"  # stands for the job id in the name of a list that was made empty
-_OURS = re.compile(r" \(td (?P<session>[0-9a-f]{8}) (?P<job>\S+)\)$")
 # Statuses of an audience that was removed, where it can still be read. Not in the API description.
 _REMOVED = frozenset({"REMOVED", "DELETED", "ARCHIVED"})
 _READ_BACK = 3
+_NOT_CREATED = "Pinterest answered that it created the audience, but it cannot be read back with its customer list"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +39,15 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
-    """What there is to send: how many records, the type of a list made for them, and `send(list id, ADD or REMOVE)`."""
+    """What there is to send: how many records, the type of a list made for them, and `send(list id, ADD or REMOVE)`.
+
+    `same_as` tells whether another job, given by its id, has the very same records.
+    """
 
     unique: int
     list_type: str
     send: Callable[[str, str], None]
+    same_as: Callable[[str], bool]
 
 
 class Actions:
@@ -55,34 +57,34 @@ class Actions:
         self, *, settings: Settings, api: Api, stats: Stats, session_key: str, sleep: Callable[[float], None]
     ) -> None:
         self._settings, self._api, self._stats = settings, api, stats
-        self._session_key, self._sleep = session_key, sleep
+        self._lists, self._sleep = CustomerLists(api=api, session_key=session_key, sleep=sleep), sleep
 
-    def look(self) -> Target:
-        """Find what the action needs; writes nothing."""
-        target = _LOOKS[self._settings.action](self)
+    def look(self, records: Records | None) -> Target:
+        """Find what the action needs; writes nothing. `records` is None before the rows are read, or when none are."""
+        target = _LOOKS[self._settings.action](self, records)
         self._note(target.audience)
         return target
 
-    def perform(self, target: Target, records: Records) -> None:
-        """Do it; `records` are not looked at by the actions that read no rows."""
+    def perform(self, target: Target, records: Records | None) -> None:
+        """Do it; `records` is None for the actions that read no rows."""
         _PERFORMANCES[self._settings.action](self, target, records)
 
     # -- add, remove
 
-    def _look_at_list(self) -> Target:
+    def _look_at_list(self, records: Records | None) -> Target:  # noqa: ARG002 - alike for all actions
         audience = self._audience()
         verb = "add to" if self._settings.action is Action.ADD else "remove from"
         return Target(audience=audience, changes=(f"{verb} {_called(audience)} (customer list {_list_of(audience)})",))
 
-    def _add(self, target: Target, records: Records) -> None:
+    def _add(self, target: Target, records: Records | None) -> None:
         self._send(records, _list_of(target.audience), "ADD")
 
-    def _remove(self, target: Target, records: Records) -> None:
+    def _remove(self, target: Target, records: Records | None) -> None:
         self._send(records, _list_of(target.audience), "REMOVE")
 
     # -- create
 
-    def _look_for_name(self) -> Target:
+    def _look_for_name(self, records: Records | None) -> Target:
         name = self._new_name
         own = self._own_audience()
         if own is None and (others := self._named(name)):
@@ -90,26 +92,29 @@ class Actions:
                 f'an audience named "{name}" already exists (id {lowest(others).id}): to put people into it use '
                 f"action {Action.ADD.value} or {Action.REPLACE.value} with its id, or choose another audience_name"
             )
-        own_list = self._own_list(name)
-        changes = [f'create customer list "{self._list_name(name, "…")}"'] if own_list is None else []
-        changes += [f'create audience "{name}" on it'] if own is None else []
-        kept = [f"go on with customer list {own_list.id} of this session's earlier try"] if own_list else []
-        kept += [f"go on with {_called(own)} of this session's earlier try"] if own else []
-        return Target(audience=own, own_list=own_list, changes=(*kept, *changes), writes=len(changes))
+        own_list = self._own_list(name, records)
+        if own is not None:
+            return self._moving(own, own_list, called=self._lists.name(name, self._stats.job_id))
+        kept, changes = _list_changes(own_list, called=self._lists.name(name, self._stats.job_id))
+        changes.append(f'create audience "{name}" on it')
+        return Target(own_list=own_list, changes=(*kept, *changes), writes=len(changes))
 
-    def _create(self, target: Target, records: Records) -> None:
+    def _create(self, target: Target, records: Records | None) -> None:
         name = self._new_name
         made = self._filled_list(target, name, records)
-        audience = target.audience or created_once(
-            create=lambda: self._api.create_audience(
-                name=name, description=self._settings.audience_description, customer_list_id=made.id
-            ),
-            find=self._own_audience,
-            retry=self._api.session.retry,
-            sleep=self._sleep,
-        )
-        self._remove_doubles(audience)
-        self._note(self._read_back(audience.id, list_id=made.id, failing=self._not_created))
+        with self._all_in(made):
+            if target.audience:
+                self._move(target.audience, made)
+            audience = target.audience or created_once(
+                create=lambda: self._api.create_audience(
+                    name=name, description=self._settings.audience_description, customer_list_id=made.id
+                ),
+                find=self._own_audience,
+                retry=self._api.session.retry,
+                sleep=self._sleep,
+            )
+            self._remove_doubles(audience)
+            self._note(self._read_back(audience.id, list_id=made.id, failing=_NOT_CREATED))
 
     def _own_audience(self) -> Audience | None:
         """The audience that this session created: it has the name, and stands on a list of this session."""
@@ -120,16 +125,14 @@ class Actions:
         return [audience for audience in self._api.audiences() if audience.name == name and not _is_removed(audience)]
 
     def _is_own(self, audience: Audience) -> bool:
-        behind = self._api.customer_list(audience.customer_list_id) if audience.customer_list_id else None
-        found = _OURS.search(behind.name) if behind else None
-        return found is not None and found["session"] == self._session_key
+        return audience.customer_list_id is not None and self._lists.is_of_this_session(audience.customer_list_id)
 
     def _remove_doubles(self, kept: Audience) -> None:
         """A ghost of this task may have created the audience at the same moment: the one with the lower id stays."""
         for double in self._named(self._new_name):
             if int(double.id) > int(kept.id) and self._is_own(double):
                 log.warning("removing audience %s: %s was created for this session, too", double.id, kept.id)
-                self._api.remove_audience(double.id)
+                self._removed(double.id)
 
     @property
     def _new_name(self) -> str:
@@ -138,38 +141,38 @@ class Actions:
 
     # -- replace, clear
 
-    def _look_at_replacement(self) -> Target:
+    def _look_at_replacement(self, records: Records | None) -> Target:
+        if records and not records.unique:
+            return self._look_at_emptying(records)
         audience = self._audience()
-        return self._moving(audience, self._own_list(audience.name), called=self._list_name(audience.name, "…"))
+        called = self._lists.name(audience.name, self._stats.job_id)
+        return self._moving(audience, self._own_list(audience.name, records), called=called)
 
-    def _replace(self, target: Target, records: Records) -> None:
+    def _replace(self, target: Target, records: Records | None) -> None:
         audience = _there(target.audience)
-        if not records.unique:
+        if records and not records.unique:
             self._clear(target, records)
         else:
-            self._move(audience, self._filled_list(target, audience.name, records))
+            made = self._filled_list(target, audience.name, records)
+            with self._all_in(made):
+                self._move(audience, made)
 
-    def _look_at_emptying(self) -> Target:
+    def _look_at_emptying(self, records: Records | None) -> Target:  # noqa: ARG002 - alike for all actions
         audience = self._audience()
         behind = self._api.customer_list(_list_of(audience))
-        if behind and _is_empty_one(behind):
+        if behind and is_made_empty(behind):
             return Target(audience=audience, own_list=behind, changes=(f"none: {_called(audience)} is empty already",))
-        own = next((own for own in self._session_lists(audience.name) if _is_empty_one(own)), None)
-        return self._moving(audience, own, called=self._list_name(audience.name, EMPTY))
+        return self._moving(audience, self._lists.empty(audience.name), called=self._lists.name(audience.name))
 
-    def _clear(self, target: Target, records: Records) -> None:  # noqa: ARG002 - alike for all actions
+    def _clear(self, target: Target, records: Records | None) -> None:  # noqa: ARG002 - alike for all actions
         audience = _there(target.audience)
-        empty = target.own_list if target.own_list and _is_empty_one(target.own_list) else None
-        name = self._list_name(audience.name, EMPTY)
-        self._move(audience, empty or self._new_list(name, "EMAIL"))
+        self._move(audience, target.own_list or self._lists.make_empty(audience.name))
 
     def _moving(self, audience: Audience, own: CustomerList | None, *, called: str) -> Target:
-        behind, changes = _list_of(audience), []
-        if own is None:
-            changes.append(f'create customer list "{called}"')
+        behind = _list_of(audience)
+        kept, changes = _list_changes(own, called=called)
         if own is None or own.id != behind:
             changes.append(f"move {_called(audience)} to it; customer list {behind} is left behind")
-        kept = [f"go on with customer list {own.id} of this session's earlier try"] if own else []
         return Target(audience=audience, own_list=own, changes=(*kept, *changes), writes=len(changes))
 
     def _move(self, audience: Audience, made: CustomerList) -> None:
@@ -192,7 +195,7 @@ class Actions:
 
     # -- delete
 
-    def _look_at_removal(self) -> Target:
+    def _look_at_removal(self, records: Records | None) -> Target:  # noqa: ARG002 - alike for all actions
         found = self._api.audience(self._audience_id)
         if found is not None and not _is_removed(found):
             _check_kind(found, self._settings.ad_account_id)
@@ -201,22 +204,29 @@ class Actions:
             return Target(audience=found, changes=(f"none: {_called(found)} is removed already",))
         return Target(changes=(f"remove audience {self._audience_id}, which cannot be read (any more)",), writes=1)
 
-    def _delete(self, target: Target, records: Records) -> None:  # noqa: ARG002 - alike for all actions
+    def _delete(self, target: Target, records: Records | None) -> None:  # noqa: ARG002 - alike for all actions
         self._stats.audience_id = self._audience_id
         if not target.writes:
             log.info("audience %s is removed already", self._audience_id)
             return
-        try:
-            self._api.remove_audience(self._audience_id)
-        except RequestRefusedError as error:
-            if error.status != 404:
-                raise
+        # One that was there a moment ago is gone for a ghost of this task, or for a try whose answer was lost.
+        if not self._removed(self._audience_id) and target.audience is None:
             raise AudienceError(
                 f"Pinterest knows no audience {self._audience_id} in ad account {self._settings.ad_account_id}: either "
                 "it was deleted before, or it never existed there. Check audience_id_delete and ad_account_id"
-            ) from None
+            )
         if target.audience is None:
             log.info("audience %s could not be read, but its removal was accepted: removed already", self._audience_id)
+
+    def _removed(self, audience_id: str) -> bool:
+        """Remove an audience; False when Pinterest does not know it."""
+        try:
+            self._api.remove_audience(audience_id)
+        except RequestRefusedError as error:
+            if error.status != 404:
+                raise
+            return False
+        return True
 
     # -- what several actions do
 
@@ -245,50 +255,38 @@ class Actions:
             self._stats.audience_id, self._stats.audience_name = audience.id, audience.name
             self._stats.customer_list_id = audience.customer_list_id
 
-    def _send(self, records: Records, list_id: str, operation: str) -> None:
+    def _send(self, records: Records | None, list_id: str, operation: str) -> None:
+        assert records is not None  # noqa: S101 - only actions without rows have none
         self._stats.customer_list_id = list_id
         records.send(list_id, operation)
 
-    def _filled_list(self, target: Target, audience_name: str, records: Records) -> CustomerList:
-        name = self._list_name(audience_name, self._stats.job_id or EMPTY)
-        made = target.own_list or self._new_list(name, records.list_type)
-        if made.name != name:
-            log.warning(
-                'customer list %s ("%s") of an earlier try of this session holds another job\'s records as well',
-                made.id,
-                made.name,
-            )
+    def _own_list(self, audience_name: str, records: Records | None) -> CustomerList | None:
+        """The list of an earlier try of this session, if it was made for the very same records.
+
+        A rerun of the whole workflow has another job. Where its records are others (a corrected query, say), they go to
+        a list of their own: added to the earlier ones they would make a mixture.
+        """
+        job_id = self._stats.job_id
+        exact = self._lists.filled(audience_name, fits=lambda job: records is None or job == job_id)
+        return exact or self._lists.filled(audience_name, fits=lambda job: records is not None and records.same_as(job))
+
+    def _filled_list(self, target: Target, audience_name: str, records: Records | None) -> CustomerList:
+        assert records is not None  # noqa: S101 - only actions without rows have none
+        name = self._lists.name(audience_name, self._stats.job_id)
+        made = target.own_list or self._lists.make(name, records.list_type)
         self._send(records, made.id, "ADD")
         return made
 
-    def _list_name(self, audience_name: str, job_id: str) -> str:
-        return f"{audience_name} (td {self._session_key} {job_id})"
-
-    def _session_lists(self, audience_name: str) -> list[CustomerList]:
-        """Lists that this session made for an audience of that name, the oldest first."""
-        begin = f"{audience_name} (td {self._session_key} "
-        own = [
-            found for found in self._api.customer_lists() if found.name.startswith(begin) and _OURS.search(found.name)
-        ]
-        return sorted(own, key=lambda found: int(found.id))
-
-    def _own_list(self, audience_name: str) -> CustomerList | None:
-        own = (own for own in self._session_lists(audience_name) if not own.name.endswith(f" {EMPTY})"))
-        return next(own, None)
-
-    def _new_list(self, name: str, list_type: str) -> CustomerList:
-        def find() -> CustomerList | None:
-            same = [found for found in self._api.customer_lists() if found.name == name]
-            return lowest(same) if same else None
-
-        made = created_once(
-            create=lambda: self._api.create_customer_list(name=name, list_type=list_type),
-            find=find,
-            retry=self._api.session.retry,
-            sleep=self._sleep,
-        )
-        log.info('customer list %s "%s"', made.id, name)
-        return made
+    @contextlib.contextmanager
+    def _all_in(self, made: CustomerList) -> Iterator[None]:
+        """What is left to do once all records are in a list; an error says so."""
+        try:
+            yield
+        except ExportError as error:
+            raise error.extended(
+                f". All {self._stats.sent} records are in customer list {made.id}, but it is not seen behind the "
+                "audience. Running this task again is safe: it goes on from there"
+            ) from None
 
     def _read_back(self, audience_id: str, *, list_id: str, failing: str) -> Audience:
         """The audience as it is now. Raises PinterestError when another list than `list_id` is behind it."""
@@ -301,10 +299,12 @@ class Actions:
                 return audience
         raise PinterestError(failing)
 
-    _not_created = (
-        "Pinterest answered that it created the audience, but it cannot be read back with its customer list: "
-        "run this task again, it goes on where this run ended"
-    )
+
+def _list_changes(own: CustomerList | None, *, called: str) -> tuple[list[str], list[str]]:
+    """What the plan says of the list to fill: what is there already, and what has to be created."""
+    if own:
+        return [f"go on with customer list {own.id} of this session's earlier try"], []
+    return [], [f'create customer list "{called}"']
 
 
 def _check_kind(audience: Audience, ad_account_id: str) -> None:
@@ -323,12 +323,6 @@ def _is_removed(audience: Audience) -> bool:
     return audience.status.upper() in _REMOVED
 
 
-def _is_empty_one(customer_list: CustomerList) -> bool:
-    """Whether it is a list of ours that was made empty, and that nothing was sent to since."""
-    ours = _OURS.search(customer_list.name)
-    return ours is not None and ours["job"] == EMPTY and not customer_list.uploaded
-
-
 def _there(audience: Audience | None) -> Audience:
     assert audience is not None  # noqa: S101 - `look` has found it
     return audience
@@ -344,8 +338,7 @@ def _called(audience: Audience) -> str:
     return f'audience {audience.id} "{audience.name}"'
 
 
-_Performance = Callable[[Actions, Target, "Records"], None]
-_LOOKS: dict[Action, Callable[[Actions], Target]] = {
+_LOOKS: dict[Action, Callable[[Actions, Records | None], Target]] = {
     Action.ADD: Actions._look_at_list,
     Action.REMOVE: Actions._look_at_list,
     Action.CREATE: Actions._look_for_name,
@@ -353,7 +346,7 @@ _LOOKS: dict[Action, Callable[[Actions], Target]] = {
     Action.CLEAR: Actions._look_at_emptying,
     Action.DELETE: Actions._look_at_removal,
 }
-_PERFORMANCES: dict[Action, _Performance] = {
+_PERFORMANCES: dict[Action, Callable[[Actions, Target, Records | None], None]] = {
     Action.ADD: Actions._add,
     Action.REMOVE: Actions._remove,
     Action.CREATE: Actions._create,

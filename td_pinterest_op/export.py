@@ -8,16 +8,17 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from td_pinterest_op import connections, workflow
 from td_pinterest_op.actions import READS_ROWS, Actions, Records
-from td_pinterest_op.job import Column, Job, Query, finished_job, identifier_columns, issued_job, list_type
+from td_pinterest_op.errors import StoppedError
+from td_pinterest_op.job import Job, Query, finished_job, identifier_columns, issued_job, list_type
 from td_pinterest_op.job_result import JobResult
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.plan import Plan, check_rows
-from td_pinterest_op.prepare import Preparation
+from td_pinterest_op.prepare import Preparation, has_same_records
 from td_pinterest_op.progress import Progress
 from td_pinterest_op.sender import Sender
 from td_pinterest_op.settings import Settings, parse
@@ -51,18 +52,16 @@ def export(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     td = connections.treasure_data(task, settings, timing) if source else None
     with _reported(stats), connections.pinterest(task, settings, stats, timing) as api, Spool() as spool:
         actions = Actions(settings=settings, api=api, stats=stats, session_key=task.session_key, sleep=timing.sleep)
-        target = actions.look()
-        columns: Sequence[Column] = ()
+        target, records = actions.look(None), None
         if td and source:
             with _measured(stats, "reading_seconds", timing):
-                columns = _read(td, _job(td, task, source, stats), settings, stats, spool, timing)
-        plan = Plan.of(settings, stats, changes=target.changes, writes=target.writes)
-        log.info("%s", plan.text(stats))
+                records = _read(td, _job(td, task, source, stats), settings, stats, spool, api, timing)
+            target = actions.look(records)
+        log.info("%s", Plan.of(settings, stats, changes=target.changes, writes=target.writes).text(stats))
         if not settings.dry_run:
             with _measured(stats, "sending_seconds", timing):
-                send = _sending(settings, stats, spool, api, timing)
-                actions.perform(target, Records(unique=stats.unique, list_type=list_type(columns), send=send))
-        stats.check(columns=len(columns), complete=not settings.dry_run)
+                actions.perform(target, records)
+        stats.check(complete=not settings.dry_run)
     return stats.to_json()
 
 
@@ -79,19 +78,14 @@ def _job(td: TreasureData, task: workflow.Task, source: workflow.Source, stats: 
 
 
 def _read(
-    td: TreasureData, job: Job, settings: Settings, stats: Stats, spool: Spool, timing: Timing
-) -> Sequence[Column]:
-    """The rows' unique digests into the spool, and the brakes. Returns the identifier columns."""
+    td: TreasureData, job: Job, settings: Settings, stats: Stats, spool: Spool, api: Api, timing: Timing
+) -> Records:
+    """The rows' unique digests into the spool, and the brakes."""
     columns = identifier_columns(job, settings.columns)
     preparation = Preparation(columns=columns, spool=spool, stats=stats)
     with Progress(phase="reading", unit="rows", total=job.records, clock=timing.monotonic) as progress:
         preparation.read(JobResult(td, job), progress=progress)
     check_rows(settings, stats, first_invalid=preparation.first_invalid)
-    return columns
-
-
-def _sending(settings: Settings, stats: Stats, spool: Spool, api: Api, timing: Timing) -> Callable[[str, str], None]:
-    """What sends the spool's records to a list, for the actions to call."""
 
     def send(list_id: str, operation: str) -> None:
         with Progress(phase="sending", unit="records", total=stats.unique, clock=timing.monotonic) as progress:
@@ -105,7 +99,12 @@ def _sending(settings: Settings, stats: Stats, spool: Spool, api: Api, timing: T
             batches = spool.batches(settings.limit_records_per_request)
             sender.send(batches, list_id=list_id, operation=operation)
 
-    return send
+    return Records(
+        unique=stats.unique,
+        list_type=list_type(columns),
+        send=send,
+        same_as=lambda job_id: has_same_records(td, job_id, columns=settings.columns, spool=spool),
+    )
 
 
 @contextlib.contextmanager
@@ -122,7 +121,9 @@ def _reported(stats: Stats) -> Iterator[None]:
     """Log the statistics whatever happens: what a failed task has stored is lost."""
     try:
         yield
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, StoppedError) and not stats.requests_sent:
+            error.extended(". Nothing was sent")
         log.error("statistics of the failed run: %s", json.dumps(stats.to_json()))  # noqa: TRY400
         raise
     log.info("statistics: %s", json.dumps(stats.to_json()))

@@ -11,6 +11,7 @@ from typing import Any
 
 from td_pinterest_op.errors import JobError, TreasureDataError
 from td_pinterest_op.identifiers import Kind
+from td_pinterest_op.secret import mask
 from td_pinterest_op.treasure_data import TreasureData
 
 log = logging.getLogger(__name__)
@@ -123,7 +124,8 @@ def _engine_message(shown: Mapping[str, Any]) -> str:
     debug = shown.get("debug")
     lines = [line for part in ("stderr", "cmdout") for line in str((debug or {}).get(part) or "").splitlines()]
     said = [line.strip() for line in lines if line.strip()]
-    return f"; its last words: {' / '.join(said[-3:])[-600:]}" if said else ""
+    # Masked before it is cut: half of an identifier would not be recognised.
+    return f"; its last words: {mask(' / '.join(said[-3:]))[-600:]}" if said else ""
 
 
 def _count(value: object) -> int | None:

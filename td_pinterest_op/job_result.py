@@ -6,7 +6,6 @@ import logging
 import re
 import zlib
 from collections.abc import Iterator
-from itertools import chain
 from typing import Any
 
 import msgpack
@@ -14,7 +13,7 @@ import urllib3
 
 from td_pinterest_op.errors import JobError, TreasureDataError
 from td_pinterest_op.job import Job
-from td_pinterest_op.treasure_data import TreasureData
+from td_pinterest_op.treasure_data import NotNowError, TreasureData
 
 log = logging.getLogger(__name__)
 
@@ -47,15 +46,17 @@ class JobResult:
             before = self._offset
             try:
                 yield from self._download()
-            except (urllib3.exceptions.HTTPError, OSError):
-                log.warning("the result of job %s broke off after %d rows; resuming", self._job.id, self._rows)
+                failure = NotNowError("an end before the end")
+            except NotNowError as error:
+                failure = error
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                failure = NotNowError(f"broken off ({type(error).__name__})")
             if self._complete:
                 break
             barren = 0 if self._offset > before else barren + 1
             if self._at_end or barren > self._td.retry.count:
-                raise self._short()
-            if barren:
-                self._td.sleep(next(waits))
+                raise self._short("" if self._at_end else f" (the last of {barren} tries: {failure})")
+            self._td.pause(failure, next(waits) if barren else 0.0, f"in the result of job {self._job.id}")
 
     @property
     def _complete(self) -> bool:
@@ -65,9 +66,9 @@ class JobResult:
         whole = self._inflater.eof and not self._inflater.unused_data
         return whole and (self._rows == self._job.records or (self._job.records is None and self._at_end))
 
-    def _short(self) -> TreasureDataError:
+    def _short(self, why: str) -> TreasureDataError:
         return TreasureDataError(
-            f"the result of job {self._job.id} is short: {self._rows} rows came of {self._job.records}; "
+            f"the result of job {self._job.id} is short: {self._rows} rows came of {self._job.records}{why}; "
             "nothing was sent. Run this task again"
         )
 
@@ -88,7 +89,7 @@ class JobResult:
         self._at_end = self._inflater.eof and (self._job.size is None or self._offset >= self._job.size)
 
     def _skip(self, response: urllib3.BaseHTTPResponse) -> int:
-        """Bytes of this answer that have come already. Raises OSError for an answer that is worth another try."""
+        """Bytes of this answer that have come already. Raises NotNowError for an answer that is worth another try."""
         if response.status == 200:
             return self._offset
         start = _RANGE_START.match(response.headers.get("Content-Range", ""))
@@ -96,8 +97,8 @@ class JobResult:
             return self._offset - int(start[1])
         if response.status == 404:
             raise JobError(f"job {self._job.id} (status success) has no result: it must be a SELECT")
-        if response.status == 429 or response.status == 206:
-            raise ConnectionError
+        if response.status == 206:
+            raise NotNowError("another part than was asked for")
         raise TreasureDataError(f"Treasure Data answered {response.status} to the result of job {self._job.id}")
 
     def _blocks(self, data: bytes) -> Iterator[list[list[Any]]]:
@@ -116,13 +117,12 @@ class JobResult:
                 yield self._columns(rows)
 
     def _columns(self, rows: list[Any]) -> list[list[Any]]:
+        width = len(self._job.schema)
+        if {*map(type, rows)} != {tuple} or {*map(len, rows)} != {width}:
+            raise TreasureDataError(f"the result of job {self._job.id} holds a row that has not {width} columns")
         self._rows += len(rows)
         if self._job.records is not None and self._rows > self._job.records:
             raise TreasureDataError(
                 f"the result of job {self._job.id} holds more rows than the {self._job.records} that the job says"
             )
-        width = len(self._job.schema)
-        if {*map(type, rows)} != {tuple} or {*map(len, rows)} != {width}:
-            raise TreasureDataError(f"the result of job {self._job.id} holds a row that has not {width} columns")
-        values = list(chain.from_iterable(rows))
-        return [values[position::width] for position in range(width)] if width > 1 else [values]
+        return [[row[position] for row in rows] for position in range(width)]

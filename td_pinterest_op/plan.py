@@ -10,6 +10,8 @@ from td_pinterest_op.errors import BrakeError, InvalidRowsError
 from td_pinterest_op.settings import Settings
 from td_pinterest_op.stats import Stats
 
+# Row numbers that an error names.
+NAMED_ROWS = 10
 _FIX = "Correct the query, or set ignore_invalid_records: true to skip and count such rows"
 
 
@@ -87,6 +89,9 @@ def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]
 
 def _invalid(stats: Stats, first_invalid: Sequence[int]) -> str:
     reasons = ", ".join(f"{reason} {count}" for reason, count in stats.invalid_by_reason.most_common())
-    rows = ", ".join(map(str, first_invalid))
-    more = ", …" if stats.invalid > len(first_invalid) else ""
-    return f"{stats.invalid:,} of {stats.read:,} rows are invalid ({reasons}); the first are rows {rows}{more}"
+    rows = ", ".join(map(str, first_invalid[:NAMED_ROWS]))
+    more = ", …" if len(first_invalid) > NAMED_ROWS else ""
+    values = stats.valid + stats.invalid
+    # With several columns a row has several values, or none.
+    of = f"{stats.read:,} rows" if values == stats.read else f"{values:,} values in {stats.read:,} rows"
+    return f"{stats.invalid:,} of {of} are invalid ({reasons}); the first are in rows {rows}{more}"

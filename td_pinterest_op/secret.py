@@ -11,7 +11,7 @@ _SHORTEST = 6
 # What could be a person: an e-mail address, a device id, an MD5, SHA-1 or SHA-256.
 _PERSON = re.compile(
     r"[^\s@'\"]{1,256}@[^\s@'\"]{1,256}\.[^\s@'\"]{1,64}"
-    r"|\b[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}\b"
+    r"|[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}"
     r"|[0-9A-Fa-f]{32,}"
 )
 

@@ -16,7 +16,10 @@ from td_pinterest_op.errors import UnexpectedError
 
 @dataclass(slots=True, kw_only=True)
 class Stats:
-    """What one run did. Only `count` may be called from several threads; all else belongs to the main one."""
+    """What one run did; `columns` is how many of the result's columns hold identifiers.
+
+    Only `count` may be called from several threads; all else belongs to the main one.
+    """
 
     action: str
     ad_account_id: str
@@ -27,6 +30,7 @@ class Stats:
     previous_customer_list_id: str | None = None
     job_id: str | None = None
 
+    columns: int = 1
     read: int = 0
     valid: int = 0
     invalid_by_reason: Counter[str] = field(default_factory=Counter)
@@ -65,13 +69,13 @@ class Stats:
             self.requests_failed += requests_failed
             self.waiting_seconds += waiting_seconds
 
-    def check(self, *, columns: int, complete: bool) -> None:
+    def check(self, *, complete: bool) -> None:
         """Check the invariants; `complete` adds the one that holds only when everything was to be sent.
 
         Raises UnexpectedError, which names the figures that do not add up.
         """
         sums = {
-            "rows.read = rows.valid + rows.invalid": columns != 1 or self.read == self.valid + self.invalid,
+            "rows.read = rows.valid + rows.invalid": self.columns != 1 or self.read == self.valid + self.invalid,
             "identifiers = unique + duplicate": self.valid == self.unique + self.duplicate,
             "unique = sent + refused": not complete or self.unique == self.sent + self.refused,
         }

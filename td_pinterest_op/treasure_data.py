@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import tdclient.api
-import tdclient.errors
 import urllib3
 
 from td_pinterest_op.errors import TreasureDataError, WorkflowError
 from td_pinterest_op.retry import Retry
-from td_pinterest_op.secret import Secret
+from td_pinterest_op.secret import Secret, mask
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +23,14 @@ _REFUSED = {
     403: "Treasure Data does not permit this to the owner of the API key: give that user access to the database",
 }
 _TOO_MANY = 429
+
+
+class NotNowError(ConnectionError):
+    """Treasure Data cannot answer now (429, 5xx, a broken connection); `asked` are the seconds it asks to wait."""
+
+    def __init__(self, message: str, *, asked: float = 0.0) -> None:
+        super().__init__(message)
+        self.asked = asked
 
 
 class TreasureData:
@@ -39,7 +46,7 @@ class TreasureData:
         retry: Retry,
         sleep: Callable[[float], None],
     ) -> None:
-        # It prints the key at DEBUG and raw bodies, which can be rows, at WARNING.
+        # It prints the key at DEBUG, and raw bodies, which can be rows, at WARNING.
         logging.getLogger("tdclient").setLevel(logging.ERROR)
         self.retry, self.sleep = retry, sleep
         self._api = tdclient.api.API(
@@ -47,8 +54,6 @@ class TreasureData:
             user_agent="td_pinterest_op",
             # Without the slash it would ask for //v3/…
             endpoint=endpoint.rstrip("/") + "/",
-            # Below zero: none of its own retries, which sleep for minutes and leave out 429.
-            max_cumul_retry_delay=-1,
             # No redirect is followed: the key goes to the endpoint only.
             retries=urllib3.Retry(total=0, redirect=0, raise_on_redirect=False),
             timeout=urllib3.Timeout(connect=connect_timeout, read=read_timeout),
@@ -62,42 +67,77 @@ class TreasureData:
         """
         waits = self.retry.waits()
         for attempt in range(self.retry.count + 1):
-            status, content, asked, what = self._once(method, path, params)
-            if status in (200, 404, 409):
-                return status, content
-            if status in _REFUSED:
-                raise WorkflowError(f"{_REFUSED[status]} (answer {status} to {method} {path})")
-            if status and status < 500 and status != _TOO_MANY:
-                break
+            try:
+                with self._opened(method, path, params=params) as response:
+                    status, content = response.status, _json_object(response.read())
+            except NotNowError as error:
+                failure = error
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                failure = NotNowError(f"no answer ({_name(error)})")
+            else:
+                if status in (200, 404, 409):
+                    return status, content
+                raise TreasureDataError(
+                    f'Treasure Data: answer {status} "{_said(content)}" to {method} {path}; run this task again later'
+                )
             if attempt < self.retry.count:
-                wait = max(next(waits), asked)
-                log.warning("Treasure Data: %s to %s %s; trying again in %.1f s", what, method, path, wait)
-                self.sleep(wait)
-        raise TreasureDataError(f"Treasure Data: {what} to {method} {path}; run this task again later")
+                self.pause(failure, next(waits), f"to {method} {path}")
+        raise TreasureDataError(
+            f"Treasure Data: {failure} to {method} {path}, {self.retry.count + 1} times; run this task again later"
+        )
 
-    def _once(self, method: str, path: str, params: Mapping[str, str]) -> tuple[int, dict[str, Any], float, str]:
-        """Status (0 without an answer), JSON object, seconds that it asks to wait, and what it was."""
-        try:
-            call = self._api.get(path) if method == "GET" else self._api.post(path, dict(params))
-            with call as response:
-                content = _json_object(response.read())
-        except (tdclient.errors.APIError, urllib3.exceptions.HTTPError, OSError):
-            # td-client turns every 5xx and every broken connection into the same error.
-            return 0, {}, 0.0, "no answer, or a server error,"
-        asked = response.headers.get("Retry-After", "")
-        seconds = min(float(asked), self.retry.longest_wait) if asked.isdecimal() else 0.0
-        text = str(content.get("error") or content.get("message") or content.get("text") or "")[:300]
-        return response.status, content, seconds, f'answer {response.status} "{text}"'
+    def pause(self, failure: NotNowError, wait: float, what: str) -> None:
+        """Sleep `wait` seconds, or as long as the answer asks. Raises TreasureDataError when that is too long."""
+        if failure.asked > self.retry.longest_wait:
+            raise TreasureDataError(
+                f"Treasure Data: {failure} {what}; it asks to wait {failure.asked:.0f} s, more than "
+                f"max_retry_wait_millis allows ({self.retry.longest_wait:.0f} s); run this task again later"
+            )
+        wait = max(wait, failure.asked)
+        log.warning("Treasure Data: %s %s; trying again in %.1f s", failure, what, wait)
+        self.sleep(wait)
+
+    def stream(
+        self, path: str, headers: Mapping[str, str]
+    ) -> contextlib.AbstractContextManager[urllib3.BaseHTTPResponse]:
+        """One GET whose body is read piece by piece; not repeated.
+
+        Raises WorkflowError (key, permission); NotNowError, other OSError and urllib3's HTTPError when it is worth
+        another try.
+        """
+        return self._opened("GET", path, headers=headers)
 
     @contextlib.contextmanager
-    def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[urllib3.BaseHTTPResponse]:
-        """One GET whose body is read piece by piece; not repeated. Raises ConnectionError when there is no answer."""
-        try:
-            response = self._api.get(path, headers=dict(headers))
-        except tdclient.errors.APIError:
-            raise ConnectionError from None
-        with response as opened:
-            yield opened
+    def _opened(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Iterator[urllib3.BaseHTTPResponse]:
+        # Not td-client's get() and post(): these retry by themselves, for minutes, and hide what was answered.
+        url, all_headers = self._api.build_request(path, dict(headers or {}))
+        response = self._api.send_request(
+            method, url, fields=dict(params) if params else None, headers=all_headers, preload_content=False
+        )
+        with contextlib.closing(response):
+            if response.status in _REFUSED:
+                raise WorkflowError(f"{_REFUSED[response.status]} (answer {response.status} to {method} {path})")
+            if response.status == _TOO_MANY or response.status >= 500:
+                asked = response.headers.get("Retry-After", "")
+                raise NotNowError(f"answer {response.status}", asked=float(asked) if asked.isdecimal() else 0.0)
+            yield response
+
+
+def _name(error: Exception) -> str:
+    cause = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) else None
+    return type(cause or error).__name__
+
+
+def _said(content: Mapping[str, Any]) -> str:
+    # Masked before it is cut: half of an identifier would not be recognised.
+    return mask(str(content.get("error") or content.get("message") or content.get("text") or ""))[:300]
 
 
 def _json_object(body: bytes) -> dict[str, Any]:

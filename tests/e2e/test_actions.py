@@ -1,14 +1,189 @@
-"""Each action between the two emulators: where it ends, and that it ends there again when it is run twice."""
+"""Add, remove and delete between the two emulators, and the audiences that no action can be done on."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from td_pinterest_op.errors import AudienceError
+from tests.e2e.audiences import (
+    ADD,
+    CLEAR,
+    CREATE,
+    DELETE,
+    REMOVE,
+    REPLACE,
+    list_behind,
+)
+from tests.emulators.pinterest import AD_ACCOUNT_ID, Fault, Reset, When
 from tests.exporting import Services, digests, people
 
 
-def test_add_puts_every_record_into_the_list_behind_the_audience(services: Services) -> None:
-    audience_id = services.audience(people(3))
-    stored = services.export(
-        {"action": "add_people_to_current_audience", "audience_id": audience_id}, job_id=services.job(people(10))
+class TestAddAndRemove:
+    def test_add_puts_every_record_into_the_list_behind_the_audience(self, services: Services) -> None:
+        audience_id = services.audience(people(3))
+        stored = services.export({"action": ADD, "audience_id": audience_id}, job_id=services.job(people(10)))
+        assert digests(10) == services.pinterest.members_of_audience(audience_id)
+        assert {"unique": 10, "duplicate": 0, "sent": 10, "refused": 0} == stored["records"]
+
+    def test_add_leaves_those_who_were_there(self, services: Services) -> None:
+        audience_id = services.audience(people(5, first=100))
+        services.export({"action": ADD, "audience_id": audience_id}, job_id=services.job(people(10)))
+        assert digests(10) | digests(5, first=100) == services.pinterest.members_of_audience(audience_id)
+
+    def test_remove_takes_out_the_records_and_no_others(self, services: Services) -> None:
+        audience_id = services.audience(people(10))
+        stored = services.export({"action": REMOVE, "audience_id": audience_id}, job_id=services.job(people(4)))
+        assert digests(6, first=4) == services.pinterest.members_of_audience(audience_id)
+        assert 4 == stored["records"]["sent"]
+        assert ["REMOVE"] == [call.operation_type for call in services.pinterest.calls.writes()]
+
+    @pytest.mark.parametrize(("action", "left"), [(ADD, digests(10)), (REMOVE, digests(2, first=8))])
+    def test_run_twice_ends_with_the_same_members(self, services: Services, action: str, left: set[str]) -> None:
+        audience_id = services.audience(people(2, first=8))
+        job = services.job(people(10 if action == ADD else 8))
+        for _ in range(2):
+            services.export({"action": action, "audience_id": audience_id}, job_id=job)
+        assert left == services.pinterest.members_of_audience(audience_id)
+
+    def test_batches_are_full_but_for_the_last(self, services: Services) -> None:
+        audience_id = services.audience()
+        services.export(
+            {"action": ADD, "audience_id": audience_id, "limit_records_per_request": 4}, job_id=services.job(people(10))
+        )
+        assert [2, 4, 4] == sorted(call.records for call in services.pinterest.calls.writes())
+
+    def test_the_statistics_name_audience_list_and_job(self, services: Services) -> None:
+        audience_id, job = services.audience(), services.job(people(3))
+        stored = services.export({"action": ADD, "audience_id": audience_id}, job_id=job)
+        expected = {
+            "action": ADD,
+            "ad_account_id": AD_ACCOUNT_ID,
+            "audience_id": audience_id,
+            "audience_name": "Shoppers",
+            "customer_list_id": list_behind(services, audience_id),
+            "previous_customer_list_id": None,
+            "job_id": job,
+            "dry_run": False,
+        }
+        assert expected == {name: stored[name] for name in expected}
+
+
+class TestDelete:
+    def test_the_audience_is_removed_and_no_row_is_read(self, services: Services) -> None:
+        audience_id = services.audience(people(5))
+        stored = services.export({"action": DELETE, "audience_id": audience_id})
+        assert services.pinterest.audiences[audience_id].removed
+        assert [] == services.td.requests
+        assert (audience_id, "Shoppers", None) == (stored["audience_id"], stored["audience_name"], stored["job_id"])
+
+    @pytest.mark.parametrize(
+        ("removed_audiences", "second_remove"), [("readable", "accepted"), ("readable", "404"), ("gone", "accepted")]
     )
-    assert digests(10) == services.pinterest.members_of_audience(audience_id)
-    assert {"unique": 10, "duplicate": 0, "sent": 10, "refused": 0} == stored["records"]
+    def test_one_that_is_removed_already_is_a_success_and_reported_so(
+        self, services: Services, caplog: pytest.LogCaptureFixture, removed_audiences: str, second_remove: str
+    ) -> None:
+        services.pinterest.switches.set({"removed_audiences": removed_audiences, "second_remove": second_remove})
+        audience_id = services.audience(people(5))
+        for _ in range(2):
+            stored = services.export({"action": DELETE, "audience_id": audience_id})
+        assert audience_id == stored["audience_id"]
+        assert "removed already" in caplog.text
+
+    @pytest.mark.parametrize("known", [True, False], ids=["deleted before", "never there"])
+    def test_a_removal_that_is_answered_404_names_both_causes(self, services: Services, known: bool) -> None:
+        services.pinterest.switches.set({"removed_audiences": "gone", "second_remove": "404"})
+        audience_id = "123456789"
+        if known:
+            audience_id = services.audience()
+            services.export({"action": DELETE, "audience_id": audience_id})
+        with pytest.raises(AudienceError) as caught:
+            services.export({"action": DELETE, "audience_id": audience_id})
+        for part in (audience_id, AD_ACCOUNT_ID, "deleted before", "never existed"):
+            assert part in str(caught.value)
+
+    def test_a_removal_whose_answer_was_lost_is_a_success(self, services: Services) -> None:
+        services.pinterest.switches.set({"removed_audiences": "gone", "second_remove": "404"})
+        audience_id = services.audience(people(5))
+        services.pinterest.inject(Fault(effect=Reset(), when=When.AFTER, operation="audiences/update"))
+        services.export({"action": DELETE, "audience_id": audience_id})
+        assert services.pinterest.audiences[audience_id].removed
+
+    @pytest.mark.parametrize(
+        ("fields", "complaint"),
+        [
+            ({"audience_type": "ACTALIKE"}, "is of type ACTALIKE"),
+            ({"ad_account_id": "77", "shared_with": [AD_ACCOUNT_ID]}, "belongs to ad account 77"),
+        ],
+    )
+    def test_an_audience_that_is_not_ours_to_delete_is_left_alone(
+        self, services: Services, fields: dict[str, Any], complaint: str
+    ) -> None:
+        services.pinterest.add_ad_account("77")
+        held = services.pinterest.add_audience("Theirs", **fields)
+        with pytest.raises(AudienceError, match=complaint):
+            services.export({"action": DELETE, "audience_id": held.id})
+        assert not services.pinterest.audiences[held.id].removed
+
+
+def _unknown(services: Services) -> str:
+    return "123456789"
+
+
+def _other_type(services: Services) -> str:
+    return services.pinterest.add_audience("Lookalike", audience_type="ACTALIKE", rule={"seed_id": ["1"]}).id
+
+
+def _of_another_account(services: Services) -> str:
+    services.pinterest.add_ad_account("77")
+    behind = services.pinterest.add_list("Theirs", ad_account_id="77")
+    return services.pinterest.add_audience(
+        "Theirs", customer_list_id=behind.id, ad_account_id="77", shared_with=[AD_ACCOUNT_ID]
+    ).id
+
+
+def _removed(services: Services) -> str:
+    audience_id = services.audience()
+    services.pinterest.audiences[audience_id].removed = True
+    return audience_id
+
+
+def _gone(services: Services) -> str:
+    services.pinterest.switches.removed_audiences = "gone"
+    return _removed(services)
+
+
+def _without_rule(services: Services) -> str:
+    return services.pinterest.add_audience("Bare").id
+
+
+def _without_list(services: Services) -> str:
+    return services.pinterest.add_audience("Bare", customer_list_id="123456789").id
+
+
+@pytest.mark.parametrize("action", [ADD, REMOVE, REPLACE, CLEAR])
+@pytest.mark.parametrize(
+    ("made", "complaint"),
+    [
+        (_unknown, "there is no audience 123456789 in ad account 549755885175: check both ids"),
+        (_other_type, "is of type ACTALIKE: only CUSTOMER_LIST audiences hold records"),
+        (_of_another_account, "belongs to ad account 77, not to 549755885175"),
+        (_removed, f"was removed: create a new one (action {CREATE})"),
+        (_gone, "there is no audience"),
+        (_without_rule, "has no customer list behind it"),
+        (_without_list, "has no customer list behind it"),
+    ],
+    ids=lambda value: value.__name__.strip("_") if callable(value) else "",
+)
+def test_an_audience_that_cannot_be_exported_to_explains_itself_before_anything_is_read_or_sent(
+    services: Services, action: str, made: Callable[[Services], str], complaint: str
+) -> None:
+    audience_id = made(services)
+    with pytest.raises(AudienceError) as caught:
+        services.export({"action": action, "audience_id": audience_id}, job_id=services.job(people(3)))
+    assert complaint in str(caught.value)
+    assert audience_id in str(caught.value)
+    assert [] == services.pinterest.calls.writes()
+    assert [] == services.td.requests

@@ -1,0 +1,60 @@
+"""The same session with another job: a rerun of the whole workflow, td> task included."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.audiences import NEW, REPLACE, list_behind, list_name, the_audience
+from tests.emulators.pinterest import Answer, Fault
+from tests.exporting import Services, digests, people
+
+
+def test_create_with_the_same_people_goes_on_with_the_list_of_the_earlier_job(services: Services) -> None:
+    services.export(NEW, job_id=services.job(people(9)))
+    stored = services.export(NEW, job_id=services.job(reversed([person.upper() for person in people(9)])))
+    assert digests(9) == services.pinterest.members_of_audience(the_audience(services))
+    assert 1 == len(services.pinterest.lists)
+    assert list_behind(services, the_audience(services)) == stored["customer_list_id"]
+
+
+def test_create_with_other_people_leaves_one_audience_of_these_people_only(services: Services) -> None:
+    services.export(NEW, job_id=services.job(people(9)))
+    before = list_behind(services, the_audience(services))
+    stored = services.export(NEW, job_id=services.job(people(5, first=7)))
+    assert digests(5, first=7) == services.pinterest.members_of_audience(the_audience(services))
+    assert before == stored["previous_customer_list_id"]
+
+
+@pytest.mark.parametrize("settings", [NEW, {"action": REPLACE}], ids=["create", "replace"])
+def test_people_of_a_try_that_died_half_way_are_not_mixed_with_those_of_another_job(
+    services: Services, settings: dict[str, str]
+) -> None:
+    audience = {} if settings is NEW else {"audience_id": services.audience(people(3, first=100))}
+    batches = settings | audience | {"limit_records_per_request": "2", "retry_count": 0, "max_in_flight": 1}
+    services.pinterest.inject(Fault(effect=Answer(status=500), operation="customer_lists/update", after=2, times=None))
+    with pytest.raises(Exception, match="Half-way: of 9 records 4 are in"):
+        services.export(batches, job_id=services.job(people(9)))
+    services.pinterest.faults.clear()
+    services.export(batches, job_id=services.job(people(9, first=50)))
+    audience_id = audience.get("audience_id") or the_audience(services)
+    assert digests(9, first=50) == services.pinterest.members_of_audience(audience_id)
+
+
+def test_replace_goes_on_with_the_earlier_list_when_that_job_has_the_same_people(services: Services) -> None:
+    settings = {"action": REPLACE, "audience_id": services.audience(people(3, first=100))}
+    first = services.job(people(9))
+    services.export(settings, job_id=first)
+    services.export(settings, job_id=services.job(people(9)))
+    assert [list_name("Shoppers", first)] == [
+        found.name for found in services.pinterest.lists.values() if "(td " in found.name
+    ]
+
+
+def test_a_list_whose_job_cannot_be_read_any_more_is_not_gone_on_with(services: Services) -> None:
+    settings = {"action": REPLACE, "audience_id": (audience_id := services.audience(people(3, first=100)))}
+    first = services.job(people(9))
+    services.export(settings, job_id=first)
+    services.td.set_status(first, "error")
+    services.export(settings, job_id=services.job(people(9)))
+    assert digests(9) == services.pinterest.members_of_audience(audience_id)
+    assert 3 == len(services.pinterest.lists)

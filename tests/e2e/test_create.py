@@ -1,0 +1,143 @@
+"""Creating an audience: one list and one audience, however often and wherever the task dies and is run again."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import pytest
+
+from td_pinterest_op.errors import AudienceError, ExportError
+from tests.e2e.audiences import (
+    ADD,
+    NEW,
+    NEXT_DAY,
+    REPLACE,
+    list_behind,
+    list_name,
+    the_audience,
+)
+from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Fault, Reset, When
+from tests.exporting import Services, digest, digests, people
+
+# A device id that is hashed as it stands: lower case for Android, upper case for iOS.
+DEVICE = "5eed0001-aaaa-4bbb-8ccc-00000000000{}"
+
+
+class TestCreate:
+    def test_a_list_is_made_and_filled_and_then_the_audience_on_it(self, services: Services) -> None:
+        job = services.job(people(10))
+        stored = services.export(NEW | {"audience_description": "Spring buyers"}, job_id=job)
+        audience_id = the_audience(services)
+        assert digests(10) == services.pinterest.members_of_audience(audience_id)
+        assert list_name("Spring", job) == services.pinterest.lists[list_behind(services, audience_id)].name
+        assert "Spring buyers" == services.pinterest.audiences[audience_id].description
+        operations = [call.operation for call in services.pinterest.calls.writes()]
+        assert ["customer_lists/create", "customer_lists/update", "audiences/create"] == operations
+        assert (audience_id, "Spring") == (stored["audience_id"], stored["audience_name"])
+        assert list_behind(services, audience_id) == stored["customer_list_id"]
+
+    @pytest.mark.parametrize(
+        ("columns", "row", "list_type", "members"),
+        [
+            (["email"], [people(1)[0]], "EMAIL", digests(1)),
+            (["maid"], [DEVICE.format(1).upper()], "MAID", {digest(DEVICE.format(1))}),
+            (["idfa"], [DEVICE.format(2)], "IDFA", {digest(DEVICE.format(2).upper())}),
+            (["maid", "idfa"], [DEVICE.format(1), None], "EMAIL", {digest(DEVICE.format(1))}),
+            (["idfa", "email"], [None, people(1)[0]], "EMAIL", digests(1)),
+        ],
+        ids=["email", "maid", "idfa", "maid and idfa", "idfa and email"],
+    )
+    def test_the_list_has_the_type_of_its_column(
+        self, services: Services, columns: list[str], row: list[str | None], list_type: str, members: set[str]
+    ) -> None:
+        job = services.td.add_job(columns=[(column, "varchar") for column in columns], rows=[row])
+        services.export(NEW, job_id=job)
+        behind = services.pinterest.lists[list_behind(services, the_audience(services))]
+        assert list_type == behind.list_type
+        assert members == services.pinterest.members(behind.id)
+
+    def test_the_same_session_again_makes_no_second_list_or_audience(self, services: Services) -> None:
+        job = services.job(people(10))
+        first = services.export(NEW, job_id=job)
+        second = services.export(NEW, job_id=job)
+        assert digests(10) == services.pinterest.members_of_audience(the_audience(services))
+        assert 1 == len(services.pinterest.lists)
+        assert first["audience_id"] == second["audience_id"]
+        assert first["customer_list_id"] == second["customer_list_id"]
+
+    def test_another_session_is_told_which_audience_has_the_name_and_what_to_do(self, services: Services) -> None:
+        services.export(NEW, job_id=services.job(people(3)))
+        services.pinterest.calls.clear()
+        with pytest.raises(AudienceError) as caught:
+            services.export(NEW, job_id=services.job(people(5)), session_time=NEXT_DAY)
+        for part in ('"Spring" already exists', f"(id {the_audience(services)})", ADD, REPLACE, "audience_name"):
+            assert part in str(caught.value)
+        assert [] == services.pinterest.calls.writes()
+        assert 1 == len(services.pinterest.lists)
+
+    def test_outside_a_session_every_run_is_another_session(self, services: Services) -> None:
+        services.export(NEW, job_id=services.job(people(3)), session_time="")
+        with pytest.raises(AudienceError, match="already exists"):
+            services.export(NEW, job_id=services.job(people(3)), session_time="")
+
+    def test_a_name_is_found_on_the_last_page_of_the_listing(self, services: Services) -> None:
+        taken = services.audience(name="Spring")
+        for number in range(300):
+            services.pinterest.add_audience(f"Other {number}")
+        with pytest.raises(AudienceError, match=rf"already exists \(id {taken}\)"):
+            services.export(NEW, job_id=services.job(people(3)))
+        assert [] == services.pinterest.calls.writes()
+
+    def test_its_own_list_and_audience_are_found_behind_hundreds_of_newer_ones(self, services: Services) -> None:
+        job = services.job(people(3))
+        services.export(NEW, job_id=job)
+        for number in range(300):
+            services.pinterest.add_list(f"Other {number}")
+            services.pinterest.add_audience(f"Other {number}")
+        services.export(NEW, job_id=job)
+        assert 301 == len(services.pinterest.lists)
+        assert digests(3) == services.pinterest.members_of_audience(the_audience(services))
+
+    @pytest.mark.parametrize("fields", [{"removed": True}, {"shared_with": [AD_ACCOUNT_ID], "ad_account_id": "77"}])
+    def test_a_removed_or_a_received_audience_does_not_take_the_name(
+        self, services: Services, fields: dict[str, Any]
+    ) -> None:
+        services.pinterest.add_ad_account("77")
+        other = services.pinterest.add_audience("Spring", **fields)
+        stored = services.export(NEW, job_id=services.job(people(3)))
+        assert other.id != stored["audience_id"]
+        assert digests(3) == services.pinterest.members_of_audience(stored["audience_id"])
+
+    def test_a_name_that_only_begins_alike_is_another_name(self, services: Services) -> None:
+        services.audience(name="Spring 2")
+        services.export(NEW, job_id=services.job(people(3)))
+        assert digests(3) == services.pinterest.members_of_audience(the_audience(services))
+
+    @pytest.mark.parametrize("effect", [Reset(), Answer(status=500)], ids=["reset", "500"])
+    @pytest.mark.parametrize("when", [When.BEFORE, When.AFTER], ids=["before", "after"])
+    @pytest.mark.parametrize("operation", ["customer_lists/create", "audiences/create"])
+    def test_a_creation_of_unknown_outcome_is_looked_for_before_it_is_repeated(
+        self, services: Services, operation: str, when: When, effect: Reset | Answer
+    ) -> None:
+        services.pinterest.inject(Fault(effect=effect, when=when, operation=operation))
+        services.export(NEW, job_id=services.job(people(10)))
+        assert digests(10) == services.pinterest.members_of_audience(the_audience(services))
+        assert 1 == len(services.pinterest.lists)
+
+    @pytest.mark.parametrize(
+        "operation", ["customer_lists/create", "customer_lists/update", "audiences/create", "audiences/get"]
+    )
+    @pytest.mark.parametrize("when", [When.BEFORE, When.AFTER], ids=["before", "after"])
+    def test_a_rerun_finishes_what_an_earlier_try_began(self, services: Services, operation: str, when: When) -> None:
+        job, settings = services.job(people(10)), NEW | {"limit_records_per_request": 3, "retry_count": 1}
+        spared = 1 if operation == "customer_lists/update" else 0
+        services.pinterest.inject(
+            Fault(effect=Answer(status=500), when=when, operation=operation, after=spared, times=None)
+        )
+        with contextlib.suppress(ExportError):
+            services.export(settings, job_id=job)
+        services.pinterest.faults.clear()
+        services.export(settings, job_id=job)
+        assert digests(10) == services.pinterest.members_of_audience(the_audience(services))
+        assert 1 == len(services.pinterest.lists)

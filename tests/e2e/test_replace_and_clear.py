@@ -1,0 +1,156 @@
+"""Replacing and clearing: the audience is moved to another list; until then the old members stay."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from td_pinterest_op.errors import ExportError, PinterestError
+from tests.e2e.audiences import (
+    ADD,
+    CLEAR,
+    CREATE,
+    NEXT_DAY,
+    REMOVE,
+    REPLACE,
+    list_behind,
+    list_name,
+)
+from tests.emulators.pinterest import Answer, Call, Fault, When
+from tests.exporting import SESSION, Services, digests, people
+
+
+class TestReplace:
+    def test_the_members_are_those_of_the_query_and_the_audience_keeps_its_id(self, services: Services) -> None:
+        audience_id = services.audience(people(5, first=100))
+        before, job = list_behind(services, audience_id), services.job(people(10))
+        stored = services.export({"action": REPLACE, "audience_id": audience_id}, job_id=job)
+        after = list_behind(services, audience_id)
+        assert digests(10) == services.pinterest.members_of_audience(audience_id)
+        assert list_name("Shoppers", job) == services.pinterest.lists[after].name
+        assert (before, after) == (stored["previous_customer_list_id"], stored["customer_list_id"])
+        assert digests(5, first=100) == services.pinterest.members(before)
+
+    def test_the_rule_is_moved_after_the_last_batch(self, services: Services) -> None:
+        audience_id = services.audience(people(5))
+        services.export(
+            {"action": REPLACE, "audience_id": audience_id, "limit_records_per_request": 4},
+            job_id=services.job(people(10)),
+        )
+        operations = [call.operation for call in services.pinterest.calls.writes()]
+        assert ["customer_lists/create", *["customer_lists/update"] * 3, "audiences/update"] == operations
+
+    def test_the_same_session_again_makes_no_second_list(self, services: Services) -> None:
+        audience_id, job = services.audience(people(5, first=100)), services.job(people(10))
+        for _ in range(2):
+            stored = services.export({"action": REPLACE, "audience_id": audience_id}, job_id=job)
+        assert digests(10) == services.pinterest.members_of_audience(audience_id)
+        assert 2 == len(services.pinterest.lists)
+        assert list_behind(services, audience_id) == stored["customer_list_id"]
+
+    def test_another_session_makes_another_list(self, services: Services) -> None:
+        audience_id = services.audience(people(5, first=100))
+        first = services.export({"action": REPLACE, "audience_id": audience_id}, job_id=services.job(people(10)))
+        stored = services.export(
+            {"action": REPLACE, "audience_id": audience_id}, job_id=services.job(people(4)), session_time=NEXT_DAY
+        )
+        assert digests(4) == services.pinterest.members_of_audience(audience_id)
+        assert first["customer_list_id"] == stored["previous_customer_list_id"]
+        assert 3 == len(services.pinterest.lists)
+
+    def test_a_server_that_ignores_the_rule_is_found_out(self, services: Services) -> None:
+        services.pinterest.switches.moves_rules = False
+        audience_id = services.audience(people(5, first=100))
+        before = list_behind(services, audience_id)
+        with pytest.raises(PinterestError) as caught:
+            services.export({"action": REPLACE, "audience_id": audience_id}, job_id=services.job(people(10)))
+        assert digests(5, first=100) == services.pinterest.members_of_audience(audience_id)
+        for part in (audience_id, f"still stands on {before}", "members are as they were", CREATE, REMOVE):
+            assert part in str(caught.value)
+
+    def test_an_audience_that_is_moved_a_little_later_is_read_again(self, services: Services) -> None:
+        audience_id = services.audience(people(5, first=100))
+        services.pinterest.switches.moves_rules = False
+
+        def move(call: Call) -> None:
+            if call.operation == "audiences/get" and services.pinterest.calls.of("audiences/update"):
+                newest = max(services.pinterest.lists, key=int)
+                services.pinterest.audiences[audience_id].rule = {"customer_list_id": newest}
+
+        services.pinterest.on_request(move, when=When.AFTER)
+        services.export({"action": REPLACE, "audience_id": audience_id}, job_id=services.job(people(10)))
+        assert digests(10) == services.pinterest.members_of_audience(audience_id)
+
+    @pytest.mark.parametrize(
+        "operation", ["customer_lists/create", "customer_lists/update", "audiences/update", "audiences/get"]
+    )
+    @pytest.mark.parametrize("when", [When.BEFORE, When.AFTER], ids=["before", "after"])
+    def test_a_try_that_dies_leaves_the_old_or_the_new_members_and_a_rerun_finishes(
+        self, services: Services, operation: str, when: When
+    ) -> None:
+        audience_id, job = services.audience(people(5, first=100)), services.job(people(10))
+        settings = {"action": REPLACE, "audience_id": audience_id, "limit_records_per_request": 3, "retry_count": 1}
+        spared = 1 if operation in ("customer_lists/update", "audiences/get") else 0
+        fault = Fault(effect=Answer(status=500), when=when, operation=operation, after=spared, times=None)
+        services.pinterest.inject(fault)
+        with contextlib.suppress(ExportError):
+            services.export(settings, job_id=job)
+        assert services.pinterest.members_of_audience(audience_id) in (digests(5, first=100), digests(10))
+        services.pinterest.faults.clear()
+        services.export(settings, job_id=job)
+        assert digests(10) == services.pinterest.members_of_audience(audience_id)
+        assert 2 == len(services.pinterest.lists)
+
+
+class TestClear:
+    def test_the_audience_stands_on_a_new_empty_list_of_type_email(self, services: Services) -> None:
+        audience_id = services.audience(people(5))
+        before = list_behind(services, audience_id)
+        stored = services.export({"action": CLEAR, "audience_id": audience_id})
+        behind = services.pinterest.lists[list_behind(services, audience_id)]
+        assert (set(), "EMAIL") == (behind.members, behind.list_type)
+        assert list_name("Shoppers", "-") == behind.name
+        assert (before, behind.id) == (stored["previous_customer_list_id"], stored["customer_list_id"])
+        assert digests(5) == services.pinterest.members(before)
+        assert [] == services.td.requests
+
+    @pytest.mark.parametrize("session_time", [SESSION, NEXT_DAY], ids=["the same session", "another session"])
+    def test_an_audience_that_was_made_empty_is_left_alone(self, services: Services, session_time: str) -> None:
+        audience_id = services.audience(people(5))
+        services.export({"action": CLEAR, "audience_id": audience_id})
+        services.pinterest.calls.clear()
+        stored = services.export({"action": CLEAR, "audience_id": audience_id}, session_time=session_time)
+        assert [] == services.pinterest.calls.writes()
+        assert (None, list_behind(services, audience_id)) == (
+            stored["previous_customer_list_id"],
+            stored["customer_list_id"],
+        )
+
+    @pytest.mark.parametrize("session_time", [SESSION, NEXT_DAY], ids=["the same session", "another session"])
+    def test_people_who_came_after_it_was_made_empty_are_cleared_again(
+        self, services: Services, session_time: str
+    ) -> None:
+        audience_id = services.audience(people(5))
+        services.export({"action": CLEAR, "audience_id": audience_id})
+        services.export({"action": ADD, "audience_id": audience_id}, job_id=services.job(people(3)))
+        services.export({"action": CLEAR, "audience_id": audience_id}, session_time=session_time)
+        assert set() == services.pinterest.members_of_audience(audience_id)
+        assert 3 == len(services.pinterest.lists)
+
+    def test_a_rerun_takes_the_empty_list_of_a_try_that_died_before_the_move(self, services: Services) -> None:
+        audience_id = services.audience(people(5))
+        services.pinterest.inject(Fault(effect=Answer(status=400), operation="audiences/update"))
+        with pytest.raises(PinterestError):
+            services.export({"action": CLEAR, "audience_id": audience_id})
+        assert digests(5) == services.pinterest.members_of_audience(audience_id)
+        services.export({"action": CLEAR, "audience_id": audience_id})
+        assert set() == services.pinterest.members_of_audience(audience_id)
+        assert 2 == len(services.pinterest.lists)
+
+    def test_a_server_that_ignores_the_rule_is_found_out(self, services: Services) -> None:
+        services.pinterest.switches.moves_rules = False
+        audience_id = services.audience(people(5))
+        with pytest.raises(PinterestError, match="members are as they were"):
+            services.export({"action": CLEAR, "audience_id": audience_id})
+        assert digests(5) == services.pinterest.members_of_audience(audience_id)

@@ -1,0 +1,394 @@
+"""From a job's rows to the members of a list: which identifiers arrive, and what is said of the others."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+
+from td_pinterest_op.errors import InvalidRowsError, JobError, TreasureDataError, WorkflowError
+from tests.emulators.td import Fault
+from tests.exporting import Services, digest, digests, people
+
+ADD = "add_people_to_current_audience"
+DEVICE = "5eed0001-aaaa-4bbb-8ccc-{:012d}"
+ROWS = 25_000
+
+# How the person of a row is written; every row of a cycle is another way. The second half is rejected, and why.
+_Face = Callable[[str], "str | bytes | None"]
+FACES: Sequence[tuple[_Face, str | None]] = (
+    (lambda mail: mail, None),
+    (lambda mail: mail.upper(), None),
+    (lambda mail: f"  {mail}\t", None),
+    (lambda mail: f"\u00a0\u200b{mail}\ufeff", None),
+    (lambda mail: digest(mail), None),
+    (lambda mail: digest(mail).upper(), None),
+    (lambda mail: f"\r\n{digest(mail)} ", None),
+    (lambda mail: hashlib.md5(mail.encode(), usedforsecurity=False).hexdigest(), "unsupported_hash"),
+    (lambda mail: hashlib.sha1(mail.encode(), usedforsecurity=False).hexdigest().upper(), "unsupported_hash"),
+    (lambda mail: mail.replace("@", " at "), "contains_separator"),
+    (lambda mail: f"{mail},{mail}", "contains_separator"),
+    (lambda mail: mail.replace("@", "@@"), "not_an_email"),
+    (lambda mail: mail.replace("@", "."), "not_an_email"),
+    (lambda mail: "x" * 250 + mail, "too_long"),
+    (lambda mail: " \u200b ", "empty"),
+    (lambda mail: "", "empty"),
+    (lambda mail: None, "null"),
+    (lambda mail: "N/A", "placeholder"),
+    (lambda mail: hashlib.sha256(b"").hexdigest(), "hash_of_nothing"),
+    (lambda mail: mail.encode() + b"\xff", "bad_encoding"),
+)
+_CYCLE = len(FACES)
+
+
+def mailbox(number: int) -> str:
+    """A made-up person, a third of them not in ASCII, normalised."""
+    return f"{('anna', 'jürgen', 'zoë')[number % 3]}.{number}@{('shop', 'bücher', 'mail.shop')[number % 3]}.example"
+
+
+def mixed_rows() -> tuple[list[str | bytes | None], set[str], Counter[str], list[int]]:
+    """The rows, the digests that must arrive, the rejections by reason, and the positions of the rejected rows."""
+    rows, arrive, rejected, positions = [], set(), Counter[str](), []
+    for position in range(1, ROWS + 1):
+        face, reason = FACES[position * 7 % _CYCLE]
+        # Four rows in a row of cycles are one person, each with another face.
+        person = mailbox(position // 4)
+        rows.append(face(person))
+        if reason is None:
+            arrive.add(digest(person))
+        else:
+            rejected[reason] += 1
+            positions.append(position)
+    return rows, arrive, rejected, positions
+
+
+class TestMixedRows:
+    def test_in_skip_mode_the_list_holds_exactly_the_valid_people_and_the_figures_add_up(
+        self, services: Services
+    ) -> None:
+        rows, arrive, rejected, positions = mixed_rows()
+        audience_id = services.audience()
+        stored = services.export(
+            {"action": ADD, "audience_id": audience_id, "ignore_invalid_records": True}, job_id=services.job(rows)
+        )
+        valid = ROWS - len(positions)
+        assert arrive == services.pinterest.members_of_audience(audience_id)
+        assert {
+            "read": ROWS,
+            "valid": valid,
+            "invalid": len(positions),
+            "invalid_by_reason": dict(rejected),
+        } == stored["rows"]
+        assert {
+            "unique": len(arrive),
+            "duplicate": valid - len(arrive),
+            "sent": len(arrive),
+            "refused": 0,
+        } == stored["records"]
+        assert 0 < stored["records"]["duplicate"]
+
+    def test_in_stop_mode_the_reasons_are_counted_the_first_rows_named_and_nothing_is_written(
+        self, services: Services
+    ) -> None:
+        rows, _, rejected, positions = mixed_rows()
+        with pytest.raises(InvalidRowsError) as caught:
+            services.export({"action": ADD, "audience_id": services.audience()}, job_id=services.job(rows))
+        message = str(caught.value)
+        assert f"{len(positions):,} of {ROWS:,} rows are invalid" in message
+        for reason, count in rejected.items():
+            assert f"{reason} {count}" in message
+        assert f"the first are in rows {', '.join(map(str, positions[:10]))}, …. Nothing was sent" in message
+        assert "ignore_invalid_records: true" in message
+        assert [] == services.pinterest.calls.writes()
+
+    def test_the_order_of_the_rows_does_not_change_the_batches(self, services: Services) -> None:
+        sizes, members = [], []
+        for values in (people(1000), people(1000)[::-1]):
+            services.pinterest.calls.clear()
+            audience_id = services.audience()
+            services.export(
+                {"action": ADD, "audience_id": audience_id, "limit_records_per_request": 300},
+                job_id=services.job(values),
+            )
+            sizes.append(sorted(call.records for call in services.pinterest.calls.writes()))
+            members.append(services.pinterest.members_of_audience(audience_id))
+        assert [[100, 300, 300, 300]] * 2 == sizes
+        assert [digests(1000)] * 2 == members
+
+
+class TestColumns:
+    @pytest.mark.parametrize("name", ["email", "EMAIL", "Email"])
+    @pytest.mark.parametrize("type_", ["varchar", "varchar(64)", "char(64)", "string"])
+    def test_a_column_is_found_in_any_case_and_of_any_type_of_text(
+        self, services: Services, name: str, type_: str
+    ) -> None:
+        audience_id = services.audience()
+        job = services.td.add_job(columns=[(name, type_)], rows=[[person] for person in people(3)])
+        services.export({"action": ADD, "audience_id": audience_id}, job_id=job)
+        assert digests(3) == services.pinterest.members_of_audience(audience_id)
+
+    def test_of_several_columns_every_value_counts_and_only_a_row_of_nulls_is_invalid(self, services: Services) -> None:
+        audience_id = services.audience()
+        rows: list[list[str | None]] = [
+            [DEVICE.format(1), people(1)[0]],
+            [None, people(2)[1]],
+            [DEVICE.format(1), None],
+            [None, None],
+            ["n/a", None],
+        ]
+        stored = services.export(
+            {"action": ADD, "audience_id": audience_id, "ignore_invalid_records": True},
+            job_id=services.td.add_job(columns=[("maid", "varchar"), ("email", "varchar")], rows=rows),
+        )
+        assert digests(2) | {digest(DEVICE.format(1))} == services.pinterest.members_of_audience(audience_id)
+        reasons = {"null": 1, "placeholder": 1}
+        assert {"read": 5, "valid": 4, "invalid": 2, "invalid_by_reason": reasons} == stored["rows"]
+        assert {"unique": 3, "duplicate": 1, "sent": 3, "refused": 0} == stored["records"]
+
+    def test_of_several_columns_the_error_counts_values_and_rows_apart(self, services: Services) -> None:
+        job = services.td.add_job(
+            columns=[("maid", "varchar"), ("email", "varchar")], rows=[["n/a", "-"], [None, people(1)[0]], ["no", "no"]]
+        )
+        with pytest.raises(InvalidRowsError) as caught:
+            services.export({"action": ADD, "audience_id": services.audience()}, job_id=job)
+        assert "4 of 5 values in 3 rows are invalid" in str(caught.value)
+        assert "the first are in rows 1, 3. Nothing was sent" in str(caught.value)
+
+    def test_columns_of_other_names_are_exported_when_they_are_mapped(self, services: Services) -> None:
+        audience_id = services.audience()
+        services.export(
+            {"action": ADD, "audience_id": audience_id, "columns": {"Mail_Address": "email"}},
+            job_id=services.job(people(3), column="mail_address"),
+        )
+        assert digests(3) == services.pinterest.members_of_audience(audience_id)
+
+    @pytest.mark.parametrize(
+        ("columns", "complaint"),
+        [
+            ([("email", "varchar"), ("age", "bigint")], 'column "age" is no identifier'),
+            ([("email", "bigint")], 'column "email" is of type bigint: cast it to varchar'),
+            ([("mail", "varchar")], "there is no column email, maid or idfa"),
+        ],
+    )
+    def test_columns_that_cannot_be_exported_are_an_error_before_a_row_is_read(
+        self, services: Services, columns: list[tuple[str, str]], complaint: str
+    ) -> None:
+        job = services.td.add_job(columns=columns, rows=[[1] * len(columns)])
+        with pytest.raises(JobError) as caught:
+            services.export({"action": ADD, "audience_id": services.audience()}, job_id=job)
+        assert complaint in str(caught.value)
+        assert f"job {job} (columns: {', '.join(' '.join(column) for column in columns)})" in str(caught.value)
+        assert [] == services.td.calls("GET", "/v3/job/result")
+        assert [] == services.pinterest.calls.writes()
+
+
+def exported(services: Services, job_id: str, **settings: Any) -> set[str]:
+    """Who is in an audience after the rows of a job were added to it."""
+    audience_id = services.audience()
+    services.export({"action": ADD, "audience_id": audience_id} | settings, job_id=job_id)
+    return services.pinterest.members_of_audience(audience_id)
+
+
+COUNT = 3000
+
+
+class TestDownload:
+    @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
+    @pytest.mark.parametrize("with_length", [True, False], ids=["length", "no length"])
+    @pytest.mark.parametrize("ignore_range", [False, True], ids=["range", "range ignored"])
+    def test_a_result_that_breaks_off_is_resumed(
+        self, services: Services, share: float, with_length: bool, ignore_range: bool
+    ) -> None:
+        services.td.ignore_range = ignore_range
+        services.td.faults.add(Fault(kind="cut", path="/result/", after_fraction=share, with_length=with_length))
+        assert digests(COUNT) == exported(services, services.job(people(COUNT)))
+        first, second = services.td.calls("GET", "/v3/job/result")
+        assert "Range" not in first.headers
+        assert ("Range" in second.headers) == (share > 0)
+
+    def test_a_result_that_breaks_off_ten_times_still_arrives(self, services: Services) -> None:
+        services.td.faults.add(Fault(kind="cut", path="/result/", after_bytes=500, times=10))
+        assert digests(COUNT) == exported(services, services.job(people(COUNT)), retry_count=1)
+        assert 11 == len(services.td.calls("GET", "/v3/job/result"))
+
+    @pytest.mark.parametrize("ignore_range", [False, True], ids=["range", "range ignored"])
+    def test_a_job_that_claims_more_rows_than_it_serves_is_an_error_with_both_numbers(
+        self, services: Services, ignore_range: bool
+    ) -> None:
+        services.td.ignore_range, services.td.claim_extra_records = ignore_range, 5
+        with pytest.raises(TreasureDataError, match=f"{COUNT} rows came of {COUNT + 5}"):
+            exported(services, services.job(people(COUNT)))
+        assert 1 == len(services.td.calls("GET", "/v3/job/result"))
+        assert [] == services.time.slept
+        assert [] == services.pinterest.calls.writes()
+
+    def test_a_job_that_serves_more_rows_than_it_claims_is_an_error(self, services: Services) -> None:
+        services.td.claim_extra_records = -1
+        with pytest.raises(TreasureDataError, match=f"holds more rows than the {COUNT - 1}"):
+            exported(services, services.job(people(COUNT)))
+        assert [] == services.pinterest.calls.writes()
+
+    @pytest.mark.parametrize(
+        "fault",
+        [Fault(kind="status", status=status, times=3) for status in (429, 500, 502, 503)]
+        + [Fault(kind="reset", times=3), Fault(kind="lost", times=3), Fault(kind="cut", times=3)],
+        ids=lambda fault: f"{fault.kind} {fault.status}" if fault.kind == "status" else fault.kind,
+    )
+    @pytest.mark.parametrize("path", ["/status/", "/show/", "/result/"])
+    def test_every_call_is_repeated_when_it_fails_for_a_moment(
+        self, services: Services, path: str, fault: Fault
+    ) -> None:
+        services.td.faults.add(Fault(**{name: getattr(fault, name) for name in fault.__slots__} | {"path": path}))
+        assert digests(COUNT) == exported(services, services.job(people(COUNT)))
+
+    @pytest.mark.parametrize("status", [429, 503])
+    @pytest.mark.parametrize("path", ["/status/", "/show/", "/result/"])
+    def test_a_wait_that_is_asked_for_is_kept(self, services: Services, path: str, status: int) -> None:
+        services.td.faults.add(Fault(kind="status", status=status, path=path, headers={"Retry-After": "77"}))
+        assert digests(COUNT) == exported(services, services.job(people(COUNT)))
+        assert 77 <= max(services.time.slept)
+
+    @pytest.mark.parametrize("path", ["/status/", "/show/", "/result/"])
+    def test_a_wait_that_is_longer_than_allowed_is_not_begun(self, services: Services, path: str) -> None:
+        services.td.faults.add(Fault(kind="status", status=429, path=path, headers={"Retry-After": "61"}))
+        with pytest.raises(TreasureDataError, match="asks to wait 61 s, more than max_retry_wait_millis"):
+            exported(services, services.job(people(3)), max_retry_wait_millis=60_000)
+        assert [] == services.time.slept
+
+    @pytest.mark.parametrize("path", ["/status/", "/show/", "/result/"])
+    def test_what_fails_for_ever_is_given_up_after_the_retries(self, services: Services, path: str) -> None:
+        services.td.faults.add(Fault(kind="status", status=503, path=path, times=1000))
+        with pytest.raises(TreasureDataError, match="503"):
+            exported(services, services.job(people(3)), retry_count=4)
+        assert 5 == len([received for received in services.td.requests if path in received.path])
+        assert [] == services.pinterest.calls.writes()
+
+    @pytest.mark.parametrize("times", [1, 7])
+    def test_a_gzip_file_of_several_members_is_read_to_its_end(
+        self, services: Services, tmp_path: Path, times: int
+    ) -> None:
+        share = COUNT // times
+        members = [_packed(people(share, first=share * number)) for number in range(times)]
+        (tmp_path / "result.msgpack.gz").write_bytes(b"".join(members))
+        job = services.td.add_job(
+            columns=[("email", "varchar")], path=tmp_path / "result.msgpack.gz", num_records=share * times
+        )
+        # The break comes exactly where the first member ends.
+        services.td.faults.add(Fault(kind="cut", path="/result/", after_bytes=len(members[0]), with_length=False))
+        assert digests(share * times) == exported(services, job)
+
+    @pytest.mark.parametrize("damage", ["flipped", "garbage", "truncated", "no arrays", "another width"])
+    def test_a_damaged_result_is_an_error_and_nothing_is_sent(
+        self, services: Services, tmp_path: Path, damage: str
+    ) -> None:
+        good = _packed(people(COUNT))
+        content = {
+            "flipped": good[:5000] + bytes(255 - byte for byte in good[5000:5016]) + good[5016:],
+            "garbage": b"no gzip at all" * 100,
+            "truncated": good[:-50],
+            "no arrays": gzip.compress(b"".join(map(msgpack.packb, people(COUNT)))),
+            "another width": gzip.compress(b"".join(msgpack.packb([person, 1]) for person in people(COUNT))),
+        }[damage]
+        (tmp_path / "result.msgpack.gz").write_bytes(content)
+        job = services.td.add_job(
+            columns=[("email", "varchar")], path=tmp_path / "result.msgpack.gz", num_records=COUNT
+        )
+        with pytest.raises(TreasureDataError, match=rf"result of job {job} (cannot be read|is short|holds a row)"):
+            exported(services, job)
+        assert [] == services.pinterest.calls.writes()
+        assert sum(services.time.slept) < 60
+
+    def test_a_row_of_invalid_utf8_costs_only_itself(self, services: Services) -> None:
+        rows: list[str | bytes | None] = [*people(1000), b"\xc3\x28@shop.example", *people(1000, first=1000)]
+        audience_id = services.audience()
+        stored = services.export(
+            {"action": ADD, "audience_id": audience_id, "ignore_invalid_records": True}, job_id=services.job(rows)
+        )
+        assert digests(2000) == services.pinterest.members_of_audience(audience_id)
+        assert {"bad_encoding": 1} == stored["rows"]["invalid_by_reason"]
+
+
+class TestJobs:
+    @pytest.mark.parametrize("as_number", [False, True], ids=["text", "number"])
+    def test_the_job_is_the_one_of_the_task_before_the_last_one_of_the_workflow(
+        self, services: Services, as_number: bool
+    ) -> None:
+        audience_id = services.audience()
+        named, last = services.job(people(3)), services.job(people(9))
+        job_id: Any = int(named) if as_number else named
+        services.export({"action": ADD, "audience_id": audience_id}, job_id=job_id, td={"last_job_id": last})
+        assert digests(3) == services.pinterest.members_of_audience(audience_id)
+
+    @pytest.mark.parametrize("as_number", [False, True], ids=["text", "number"])
+    def test_without_one_it_is_the_last_job_of_the_workflow(self, services: Services, as_number: bool) -> None:
+        audience_id, job = services.audience(), services.job(people(3))
+        last = {"last_job_id": int(job) if as_number else job}
+        stored = services.export({"action": ADD, "audience_id": audience_id}, td=last)
+        assert digests(3) == services.pinterest.members_of_audience(audience_id)
+        assert job == stored["job_id"]
+
+    def test_a_query_is_issued_and_a_rerun_adopts_its_job(self, services: Services) -> None:
+        audience_id = services.audience()
+        services.td.create("crm", "customers", [{"email": person} for person in people(5)])
+        task: dict[str, Any] = {"query": "select email from customers", "database": "crm"}
+        for _ in range(2):
+            stored = services.export({"action": ADD, "audience_id": audience_id}, **task)
+        assert digests(5) == services.pinterest.members_of_audience(audience_id)
+        assert [stored["job_id"]] == [job.id for job in services.td.jobs.all()]
+
+    def test_a_corrected_query_and_another_session_issue_jobs_of_their_own(self, services: Services) -> None:
+        settings: dict[str, Any] = {"action": ADD, "audience_id": services.audience()}
+        services.td.create("crm", "customers", [{"email": person} for person in people(5)])
+        query = "select email from customers"
+        services.export(settings, query=query, database="crm")
+        services.export(settings, query=f"{query} limit 3", database="crm")
+        services.export(settings, query=query, database="crm", session_time="2026-11-26T00:00:00+00:00")
+        assert 3 == len(services.td.jobs.all())
+
+    def test_a_rerun_after_the_job_failed_issues_another(self, services: Services) -> None:
+        settings: dict[str, Any] = {"action": ADD, "audience_id": services.audience()}
+        task: dict[str, Any] = {"query": "select email from customers", "database": "crm"}
+        services.td.create("crm", "other", [{"email": person} for person in people(5)])
+        with pytest.raises(JobError, match="status error"):
+            services.export(settings, **task)
+        services.td.create("crm", "customers", [{"email": person} for person in people(5)])
+        services.export(settings, **task)
+        assert digests(5) == services.pinterest.members_of_audience(settings["audience_id"])
+        assert 2 == len(services.td.jobs.all())
+
+    def test_an_issue_whose_answer_was_lost_is_one_job(self, services: Services) -> None:
+        services.td.create("crm", "customers", [{"email": person} for person in people(5)])
+        services.td.faults.add(Fault(kind="lost", path="/issue/"))
+        audience_id = services.audience()
+        services.export(
+            {"action": ADD, "audience_id": audience_id}, query="select email from customers", database="crm"
+        )
+        assert digests(5) == services.pinterest.members_of_audience(audience_id)
+        assert 1 == len(services.td.jobs.all())
+
+    def test_a_key_that_is_refused_names_the_secret_and_the_region(self, services: Services) -> None:
+        with pytest.raises(WorkflowError, match=r"refused the API key: check the secret td\.apikey.*TD_API_SERVER"):
+            services.export(
+                {"action": ADD, "audience_id": services.audience()},
+                job_id=services.job(people(3)),
+                environ={"TD_API_KEY": "1/" + "fedcba9876" * 4},
+            )
+        assert [] == services.pinterest.calls.writes()
+
+    def test_the_last_words_of_a_failed_job_come_without_people_in_them(self, services: Services) -> None:
+        message = f"line 1:8: cannot cast '{people(1)[0]}' or {DEVICE.format(1)} or {digest('x')} to bigint"
+        job = services.td.add_job(status="error", message=message)
+        with pytest.raises(JobError) as caught:
+            services.export({"action": ADD, "audience_id": services.audience()}, job_id=job)
+        assert f"job {job} ended with status error: nothing was sent" in str(caught.value)
+        assert "line 1:8: cannot cast '<hidden>' or <hidden> or <hidden> to bigint" in str(caught.value)
+
+
+def _packed(values: Sequence[str]) -> bytes:
+    return gzip.compress(b"".join(msgpack.packb([value]) for value in values))

@@ -1,0 +1,138 @@
+"""Pinterest as a script: a transport that gives prepared answers, and a session around it on a clock that does not wait."""
+
+from __future__ import annotations
+
+import collections
+import json
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import requests
+from requests.auth import AuthBase
+from requests.structures import CaseInsensitiveDict
+
+from td_pinterest_op.pinterest.pace import Pace
+from td_pinterest_op.pinterest.policy import Failure
+from td_pinterest_op.pinterest.session import Session
+from td_pinterest_op.pinterest.transport import Answer, NoAnswerError, Transport
+from td_pinterest_op.retry import Retry
+from tests.clock import FakeTime
+
+RETRY = Retry(count=3, initial_wait=0.5, longest_wait=300.0, random=lambda: 0.0)
+
+
+def answer(status: int = 200, content: object = None, headers: Mapping[str, str] | None = None) -> Answer:
+    """An answer with a JSON body; one that describes a thing with the id 1 unless told."""
+    body = json.dumps({"id": "1"} if content is None else content).encode()
+    return Answer(status=status, headers=CaseInsensitiveDict(headers or {}), body=body)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A request as it left, and when."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    authorization: str | None
+    at: float
+
+
+class Script(Transport):
+    """Gives its answers (or failures) in turn; the last one for ever. For several threads."""
+
+    def __init__(self, time: FakeTime, answers: Iterable[Answer | Failure]) -> None:
+        self._time = time
+        self._answers = collections.deque(answers)
+        self._lock = threading.Lock()
+        self.sent: list[Sent] = []
+
+    def exchange(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: AuthBase
+    ) -> Answer:
+        prepared = auth(requests.Request(method, url).prepare())
+        with self._lock:
+            self.sent.append(
+                Sent(
+                    method=method,
+                    url=url,
+                    headers=headers,
+                    body=body or b"",
+                    authorization=prepared.headers.get("Authorization"),
+                    at=self._time.now(),
+                )
+            )
+            said = self._answers.popleft() if len(self._answers) > 1 else self._answers[0]
+        if isinstance(said, Failure):
+            raise NoAnswerError(said)
+        return said
+
+    @property
+    def times(self) -> list[float]:
+        """When each request left, in seconds after the first."""
+        return [round(sent.at - self.sent[0].at, 3) for sent in self.sent]
+
+
+@dataclass(slots=True, kw_only=True)
+class Counts:
+    """What a session counted."""
+
+    total: collections.Counter[str] = field(default_factory=collections.Counter)
+
+    def __call__(
+        self,
+        *,
+        requests_sent: int = 0,
+        requests_retried: int = 0,
+        requests_failed: int = 0,
+        waiting_seconds: float = 0.0,
+    ) -> None:
+        self.total.update(sent=requests_sent, retried=requests_retried, failed=requests_failed)
+        self.total["milliseconds"] += round(waiting_seconds * 1000)
+
+
+@dataclass(slots=True, kw_only=True)
+class Scene:
+    """A session between a script and a fake clock."""
+
+    time: FakeTime
+    script: Script
+    counts: Counts
+    session: Session
+
+
+def scene(*answers: Answer | Failure, retry: Retry = RETRY, requests_per_minute: int = 390) -> Scene:
+    time, counts = FakeTime(), Counts()
+    script = Script(time, answers)
+    pace = Pace(requests_per_minute=requests_per_minute, clock=time.now, wall_clock=time.now, sleep=time.sleep)
+    session = Session(
+        endpoint="https://pinterest.test/v5/", transport=script, pace=pace, retry=retry, clock=time.now, count=counts
+    )
+    return Scene(time=time, script=script, counts=counts, session=session)
+
+
+class Keys:
+    """An authority with so many keys: the next one each time the current one was refused."""
+
+    def __init__(self, count: int = 1) -> None:
+        self._keys: list[AuthBase] = [_Key(f"key {number}") for number in range(1, count + 1)]
+
+    def auth(self) -> AuthBase:
+        return self._keys[0]
+
+    def renew(self, used: AuthBase) -> bool:
+        if used is self._keys[0] and len(self._keys) == 1:
+            return False
+        self._keys.pop(0)
+        return True
+
+
+class _Key(AuthBase):
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = self._name
+        return request

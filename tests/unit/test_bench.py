@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import gzip
+import io
+from pathlib import Path
+
+import msgpack
+import pytest
+
+from tests.bench.rows import people, unique, write_rows
+from tests.bench.sending import Run, ideal_seconds
+
+
+@pytest.mark.parametrize(
+    ("run", "seconds"),
+    [
+        (Run(batches=1, latency=0.5, per_minute=400), 0.5),
+        # 1, 2, 4, then 8 at once
+        (Run(batches=7, latency=0.5, per_minute=400), 1.5),
+        (Run(batches=15, latency=0.5, per_minute=400), 2.0),
+        (Run(batches=16, latency=0.5, per_minute=400), 2.5),
+        (Run(batches=200, latency=0.5, per_minute=400), 14.0),
+        (Run(batches=5, latency=2.0, per_minute=400, most_in_flight=1), 10.0),
+        # two windows: what left in the first minute holds up what may leave in the next
+        (Run(batches=4, latency=1.0, per_minute=2, most_in_flight=1), 62.0),
+        # the second is answered 429 at once: after the wait it leaves again
+        (Run(batches=2, latency=0.5, per_minute=400, throttled=2, hold=3), 4.0),
+    ],
+)
+def test_the_ideal_is_held_up_by_latency_flight_pace_and_429_alone(run: Run, seconds: float) -> None:
+    assert seconds == pytest.approx(ideal_seconds(run))
+
+
+def test_the_ideal_without_a_slow_start_has_all_in_flight_at_once() -> None:
+    assert 12.5 == pytest.approx(ideal_seconds(Run(batches=200, latency=0.5, per_minute=400), first_in_flight=8))
+
+
+def test_of_the_rows_a_hundredth_is_invalid_and_a_fiftieth_repeated() -> None:
+    digests = [digest for _, digest in people(0, 10_000) if digest]
+    assert (9_900, 9_700) == (len(digests), len(set(digests)))
+    assert 9_700 == unique(10_000)
+
+
+def test_the_files_hold_the_same_people_and_each_digest_once(tmp_path: Path) -> None:
+    rows = write_rows(tmp_path, 20_000)
+    plain, hashed = (
+        [row for (row,) in msgpack.Unpacker(io.BytesIO(gzip.decompress(path.read_bytes())), raw=True)]
+        for path in (rows.plain, rows.hashed)
+    )
+    assert [value for value, _ in people(0, 20_000)] == plain
+    assert [digest or value for value, digest in people(0, 20_000)] == hashed
+    assert {digest for _, digest in people(0, 20_000) if digest} == set(rows.digests.read_bytes().split())
+    assert rows.unique == len(rows.digests.read_bytes().split())

@@ -1,0 +1,216 @@
+"""Access tokens: when they are got, and what becomes of the refresh token."""
+
+from __future__ import annotations
+
+import base64
+import threading
+import urllib.parse
+from dataclasses import dataclass
+
+import pytest
+
+from td_pinterest_op.errors import AccountError, ExportError, PinterestError, UnavailableError
+from td_pinterest_op.pinterest.oauth import DAY, Bearer, Tokens
+from td_pinterest_op.pinterest.policy import Failure
+from td_pinterest_op.pinterest.transport import Answer
+from td_pinterest_op.secret import Secret
+from tests.unit.scripted import Scene, answer, scene
+
+
+def issued(token: str = "access-1", **more: object) -> Answer:
+    return answer(200, {"access_token": token, "token_type": "bearer", "expires_in": 30 * DAY} | more)
+
+
+@dataclass(slots=True, kw_only=True)
+class Office:
+    """Tokens, the scene they act in, and what they gave to be kept."""
+
+    tokens: Tokens
+    scene: Scene
+    kept: list[tuple[str | None, float | None]]
+
+    def token(self) -> str:
+        return shown(self.tokens.auth())
+
+
+def shown(bearer: Bearer) -> str:
+    return bearer._token.reveal()
+
+
+def office(*answers: Answer | Failure) -> Office:
+    stage = scene(*answers)
+    kept: list[tuple[str | None, float | None]] = []
+    tokens = Tokens(
+        session=stage.session,
+        client_id=Secret("app-1489"),
+        client_secret=Secret("s3cr3t:client"),
+        refresh_token=Secret("s3cr3t-refresh&1"),
+        keep=lambda secret, seconds: kept.append((secret.reveal() if secret else None, seconds)),
+        clock=stage.time.now,
+    )
+    return Office(tokens=tokens, scene=stage, kept=kept)
+
+
+def test_the_refresh_token_is_exchanged_with_the_apps_own_credentials() -> None:
+    rig = office(issued())
+    assert "access-1" == rig.token()
+    (sent,) = rig.scene.script.sent
+    assert ("POST", "https://pinterest.test/v5/oauth/token") == (sent.method, sent.url)
+    assert "Basic " + base64.b64encode(b"app-1489:s3cr3t:client").decode() == sent.authorization
+    assert "application/x-www-form-urlencoded" == sent.headers["Content-Type"]
+    form = urllib.parse.parse_qs(sent.body.decode())
+    assert {
+        "grant_type": ["refresh_token"],
+        "refresh_token": ["s3cr3t-refresh&1"],
+        "continuous_refresh": ["true"],
+    } == form
+
+
+def test_the_token_request_is_none_of_the_counted_writes() -> None:
+    rig = office(issued())
+    rig.token()
+    assert 0 == rig.scene.counts.total["sent"]
+
+
+def test_one_token_serves_until_shortly_before_it_expires() -> None:
+    rig = office(issued("access-1"), issued("access-2"))
+    assert "access-1" == rig.token()
+    rig.scene.time.sleep(30 * DAY - 601)
+    assert "access-1" == rig.token()
+    rig.scene.time.sleep(1)
+    assert "access-2" == rig.token()
+    assert 2 == len(rig.scene.script.sent)
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "used_for"),
+    [
+        (3600, 3000),
+        (3600.5, 3000.5),
+        (600, 300),
+        (2, 1),
+        (None, 30 * DAY - 600),
+        ("3600", 30 * DAY - 600),
+        (0, 30 * DAY - 600),
+        (-5, 30 * DAY - 600),
+        (True, 30 * DAY - 600),
+        (float("nan"), 30 * DAY - 600),
+        (float("inf"), 30 * DAY - 600),
+        (10**400, 30 * DAY - 600),
+        ([], 30 * DAY - 600),
+    ],
+)
+def test_a_lifetime_that_is_missing_or_none_is_taken_to_be_thirty_days(expires_in: object, used_for: float) -> None:
+    rig = office(issued("access-1", expires_in=expires_in), issued("access-2"))
+    rig.token()
+    rig.scene.time.sleep(used_for - 0.5)
+    assert "access-1" == rig.token()
+    rig.scene.time.sleep(1)
+    assert "access-2" == rig.token()
+
+
+def in_threads(count: int, work: object) -> list[str]:
+    results: list[str] = []
+    barrier = threading.Barrier(count)
+
+    def run() -> None:
+        barrier.wait(timeout=10)
+        results.append(work())  # type: ignore[operator]
+
+    threads = [threading.Thread(target=run) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=10)
+    return results
+
+
+def test_many_threads_get_one_token_together() -> None:
+    rig = office(issued("access-1"), issued("access-2"))
+    assert ["access-1"] * 16 == in_threads(16, rig.token)
+    assert 1 == len(rig.scene.script.sent)
+
+
+def test_many_threads_whose_token_was_refused_renew_it_once_together() -> None:
+    rig = office(issued("access-1"), issued("access-2"), issued("access-3"))
+    refused = rig.tokens.auth()
+
+    def renewed() -> str:
+        assert rig.tokens.renew(refused)
+        return rig.token()
+
+    assert ["access-2"] * 16 == in_threads(16, renewed)
+    assert 2 == len(rig.scene.script.sent)
+
+
+def test_a_new_refresh_token_is_kept_at_once_and_used_from_then_on() -> None:
+    rig = office(
+        issued("access-1", refresh_token="s3cr3t-refresh-2", refresh_token_expires_in=60 * DAY), issued("access-2")
+    )
+    rig.tokens.renew(rig.tokens.auth())
+    assert [("s3cr3t-refresh-2", 60 * DAY), (None, None)] == rig.kept
+    assert b"refresh_token=s3cr3t-refresh-2" in rig.scene.script.sent[1].body
+
+
+@pytest.mark.parametrize(
+    ("content", "kept"),
+    [
+        ({}, (None, None)),
+        ({"refresh_token_expires_in": 9 * DAY}, (None, 9 * DAY)),
+        ({"refresh_token": "s3cr3t-refresh&1", "refresh_token_expires_in": 9 * DAY}, (None, 9 * DAY)),
+        ({"refresh_token": "s3cr3t-new"}, ("s3cr3t-new", 60 * DAY)),
+        ({"refresh_token": "s3cr3t-new", "refresh_token_expires_in": "soon"}, ("s3cr3t-new", 60 * DAY)),
+        ({"refresh_token": "s3cr3t-new", "refresh_token_expires_in": float("inf")}, ("s3cr3t-new", 60 * DAY)),
+        ({"refresh_token": "s3cr3t-new", "refresh_token_expires_in": 1e300}, ("s3cr3t-new", 60 * DAY)),
+        ({"refresh_token": "", "refresh_token_expires_in": None}, (None, None)),
+        ({"refresh_token": 7}, (None, None)),
+    ],
+)
+def test_what_is_kept_is_a_new_token_or_the_old_ones_end(
+    content: dict[str, object], kept: tuple[str | None, float | None]
+) -> None:
+    rig = office(issued(**content))
+    rig.token()
+    assert [kept] == rig.kept
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        (answer(401, {"code": 2, "message": "Authentication failed"}), "401 (code 2)"),
+        (answer(401, {"code": 283, "message": "invalid grant"}), "401 (code 283)"),
+        (answer(400, {"code": 1, "message": "bad token s3cr3t-refresh&1"}), "400 (code 1)"),
+        (answer(403, {"code": 29}), "403 (code 29)"),
+    ],
+)
+def test_refused_credentials_are_for_the_apps_owner_and_not_repeated(said: Answer, status: str) -> None:
+    rig = office(said)
+    with pytest.raises(AccountError) as caught:
+        rig.token()
+    text = str(caught.value)
+    assert "client_id, client_secret" in text
+    assert "authorise the app again (scopes ads:read and ads:write) and store the new refresh token" in text
+    assert f"Pinterest answered {status}" in text
+    assert "s3cr3t" not in text
+    assert 1 == len(rig.scene.script.sent)
+    assert [] == rig.kept
+
+
+@pytest.mark.parametrize("failure", [answer(500), Failure.READ_TIMEOUT])
+def test_a_token_server_that_is_down_is_nobodys_mistake(failure: Answer | Failure) -> None:
+    with pytest.raises(UnavailableError):
+        office(failure).token()
+    assert "access-1" == office(failure, issued()).token()
+
+
+@pytest.mark.parametrize("content", [{}, {"access_token": ""}, {"access_token": 7}, [], "nonsense"])
+def test_a_2xx_without_an_access_token_is_a_failure_of_pinterest(content: object) -> None:
+    with pytest.raises(PinterestError, match="without an access token"):
+        office(answer(200, content)).token()
+
+
+def test_a_refresh_that_failed_is_tried_anew_by_the_next_request() -> None:
+    rig = office(answer(400), issued())
+    with pytest.raises(ExportError):
+        rig.token()
+    assert "access-1" == rig.token()

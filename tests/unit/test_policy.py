@@ -1,0 +1,80 @@
+"""The table of what an answer or a failure means."""
+
+from __future__ import annotations
+
+import pytest
+
+from td_pinterest_op.errors import AccountError, ExportError, PinterestError, RequestRefusedError, UnavailableError
+from td_pinterest_op.pinterest.policy import FAILURES, Arrival, Failure, Step, verdict
+
+RETRY, WAIT, REFRESH, GIVE_UP = Step.RETRY, Step.WAIT, Step.REFRESH, Step.GIVE_UP
+NO, MAYBE = Arrival.NO, Arrival.MAYBE
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+def test_a_2xx_is_a_success_whatever_its_code(status: int) -> None:
+    assert verdict(status, None) is None
+    assert verdict(status, 8) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "step", "error", "arrival"),
+    [
+        (301, None, GIVE_UP, PinterestError, NO),
+        (304, None, GIVE_UP, PinterestError, NO),
+        (307, 1, GIVE_UP, PinterestError, NO),
+        (400, None, GIVE_UP, RequestRefusedError, NO),
+        (400, 1, GIVE_UP, RequestRefusedError, NO),
+        (400, 400, GIVE_UP, RequestRefusedError, NO),
+        (401, None, REFRESH, AccountError, NO),
+        (401, 2, REFRESH, AccountError, NO),
+        (401, 283, REFRESH, AccountError, NO),
+        (401, 3, GIVE_UP, AccountError, NO),
+        (403, 29, GIVE_UP, AccountError, NO),
+        (403, None, GIVE_UP, AccountError, NO),
+        (404, 2, GIVE_UP, RequestRefusedError, NO),
+        (408, None, RETRY, UnavailableError, MAYBE),
+        (409, None, GIVE_UP, RequestRefusedError, NO),
+        (413, None, GIVE_UP, RequestRefusedError, NO),
+        (429, 8, WAIT, UnavailableError, NO),
+        (429, 30, WAIT, UnavailableError, NO),
+        (429, None, WAIT, UnavailableError, NO),
+        (499, None, GIVE_UP, RequestRefusedError, NO),
+        (500, None, RETRY, UnavailableError, MAYBE),
+        (502, None, RETRY, UnavailableError, MAYBE),
+        (503, 12, RETRY, UnavailableError, MAYBE),
+        (599, None, RETRY, UnavailableError, MAYBE),
+        (101, None, RETRY, UnavailableError, MAYBE),
+        (999, None, RETRY, UnavailableError, MAYBE),
+    ],
+)
+def test_an_answer_says_what_to_do_and_who_must_act(
+    status: int, code: int | None, step: Step, error: type[ExportError], arrival: Arrival
+) -> None:
+    row = verdict(status, code)
+    assert row is not None
+    assert (step, error, arrival) == (row.step, row.error, row.arrival)
+    assert row.advice
+
+
+@pytest.mark.parametrize(
+    ("failure", "step", "error", "arrival"),
+    [
+        (Failure.NOT_CONNECTED, RETRY, UnavailableError, NO),
+        (Failure.CONNECT_TIMEOUT, RETRY, UnavailableError, NO),
+        (Failure.WRITE_TIMEOUT, RETRY, UnavailableError, MAYBE),
+        (Failure.READ_TIMEOUT, RETRY, UnavailableError, MAYBE),
+        (Failure.BROKEN, RETRY, UnavailableError, MAYBE),
+        (Failure.TLS, GIVE_UP, PinterestError, NO),
+        (Failure.UNUSABLE, GIVE_UP, PinterestError, NO),
+    ],
+)
+def test_a_failure_without_an_answer_says_so_too(
+    failure: Failure, step: Step, error: type[ExportError], arrival: Arrival
+) -> None:
+    row = FAILURES[failure]
+    assert (step, error, arrival) == (row.step, row.error, row.arrival)
+
+
+def test_every_failure_has_its_row() -> None:
+    assert set(Failure) == set(FAILURES)

@@ -1,0 +1,111 @@
+"""The counters, what they promise to each other, and their JSON."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from td_pinterest_op.errors import UnexpectedError
+from td_pinterest_op.stats import Stats
+
+
+def stats(**counts: Any) -> Stats:
+    return Stats(action="create_new_audience", ad_account_id="1", dry_run=False, **counts)
+
+
+def full(**changed: Any) -> Stats:
+    """Counts that add up, but for `changed`."""
+    counts = {
+        "read": 10,
+        "valid": 7,
+        "invalid_by_reason": Counter({"null": 2, "empty": 1}),
+        "unique": 6,
+        "duplicate": 1,
+        "sent": 5,
+        "refused": 1,
+    }
+    return stats(**counts | changed)
+
+
+def test_counts_that_add_up_pass() -> None:
+    full().check(complete=True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "broken"),
+    [
+        ({"read": 11}, "rows.read = rows.valid + rows.invalid"),
+        ({"invalid_by_reason": Counter()}, "rows.read = rows.valid + rows.invalid"),
+        ({"duplicate": 2}, "identifiers = unique + duplicate"),
+        ({"sent": 4}, "unique = sent + refused"),
+        ({"refused": 0}, "unique = sent + refused"),
+    ],
+)
+def test_counts_that_do_not_are_an_error_that_names_the_sum(changed: dict[str, Any], broken: str) -> None:
+    with pytest.raises(UnexpectedError) as caught:
+        full(**changed).check(complete=True)
+    assert f"({broken})" in str(caught.value)
+
+
+def test_with_several_columns_rows_are_not_values() -> None:
+    full(read=4, columns=2).check(complete=True)
+
+
+def test_what_was_not_to_be_sent_needs_not_to_be_sent() -> None:
+    full(sent=0, refused=0).check(complete=False)
+
+
+def test_nothing_at_all_adds_up() -> None:
+    stats().check(complete=True)
+
+
+def test_the_json_has_the_shape_that_is_promised_and_only_plain_types() -> None:
+    counted = full(
+        audience_id="2",
+        audience_name="Spring",
+        customer_list_id="3",
+        previous_customer_list_id="4",
+        job_id="5",
+        requests_sent=9,
+        requests_retried=2,
+        requests_failed=3,
+        reading_seconds=1.23456,
+        sending_seconds=2.0,
+        waiting_seconds=0.5,
+    )
+    expected = {
+        "action": "create_new_audience",
+        "ad_account_id": "1",
+        "audience_id": "2",
+        "audience_name": "Spring",
+        "customer_list_id": "3",
+        "previous_customer_list_id": "4",
+        "job_id": "5",
+        "dry_run": False,
+        "rows": {"read": 10, "valid": 7, "invalid": 3, "invalid_by_reason": {"empty": 1, "null": 2}},
+        "records": {"unique": 6, "duplicate": 1, "sent": 5, "refused": 1},
+        "requests": {"sent": 9, "retried": 2, "failed": 3},
+        "seconds": {"reading": 1.235, "sending": 2.0, "waiting": 0.5},
+    }
+    shown = counted.to_json()
+    assert expected == shown
+    assert list(expected) == list(shown)
+    assert expected == json.loads(json.dumps(shown))
+    assert dict is type(shown["rows"]["invalid_by_reason"])
+
+
+def test_threads_that_count_at_once_lose_nothing() -> None:
+    counted = stats()
+
+    def count() -> None:
+        for _ in range(1000):
+            counted.count(sent=3, requests_sent=1, waiting_seconds=0.5)
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        for _ in range(8):
+            pool.submit(count)
+    assert (24_000, 8_000, 4_000.0) == (counted.sent, counted.requests_sent, counted.waiting_seconds)

@@ -1,0 +1,366 @@
+"""One HTTP exchange, with peers that misbehave: real sockets on loop-back, limits of a fraction of a second."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from requests.auth import AuthBase
+
+from td_pinterest_op.pinterest.policy import Failure
+from td_pinterest_op.pinterest.transport import Answer, NoAnswerError, Timeouts, Transport, is_safe
+
+LIMIT = 0.3
+GENEROUS = 20.0
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nx-pinterest-rid: r1\r\n\r\n{}"
+
+
+class Peer:
+    """A server that does with each connection what it is told; `at_end` is set when the test is over."""
+
+    def __init__(self, serve: Callable[[Peer, socket.socket], None], *, receive_buffer: int | None = None) -> None:
+        self._serve = serve
+        self.at_end = threading.Event()
+        self.heard: list[bytes] = []
+        self.connections = 0
+        self._listener = socket.socket()
+        if receive_buffer:
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen()
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._open: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        while True:
+            connection, _ = self._listener.accept()
+            if self.at_end.is_set():
+                connection.close()
+                return
+            self.connections += 1
+            self._open.append(connection)
+            self._threads.append(threading.Thread(target=self._run, args=(connection,)))
+            self._threads[-1].start()
+
+    def _run(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            self._serve(self, connection)
+
+    def head(self, connection: socket.socket) -> bytes:
+        """A request's head, and what of its body came with it."""
+        data = b""
+        while b"\r\n\r\n" not in data and (piece := connection.recv(65_536)):
+            data += piece
+        self.heard.append(data)
+        return data
+
+    def close(self) -> None:
+        self.at_end.set()
+        host, port = self.address.split(":")
+        socket.create_connection((host, int(port))).close()
+        for connection in self._open:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(timeout=10)
+        self._listener.close()
+
+
+@contextlib.contextmanager
+def peer(serve: Callable[[Peer, socket.socket], None], *, receive_buffer: int | None = None) -> Iterator[Peer]:
+    made = Peer(serve, receive_buffer=receive_buffer)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+class Token(AuthBase):
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = "Bearer token"
+        return request
+
+
+@contextlib.contextmanager
+def transport(*, connect: float = GENEROUS, write: float = GENEROUS, read: float = GENEROUS) -> Iterator[Transport]:
+    made = Transport(timeouts=Timeouts(connect=connect, write=write, read=read), connections=2)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def exchange(by: Transport, address: str, *, body: bytes | None = None, scheme: str = "http") -> Answer:
+    return by.exchange("PATCH", f"{scheme}://{address}/v5/x", headers={"X": "y"}, body=body, auth=Token())
+
+
+def failure_of(by: Transport, address: str, *, body: bytes | None = None, scheme: str = "http") -> Failure:
+    with pytest.raises(NoAnswerError) as caught:
+        exchange(by, address, body=body, scheme=scheme)
+    assert caught.value.__cause__ is None
+    assert str(caught.value) == caught.value.failure.value
+    return caught.value.failure
+
+
+# -- what peers do
+
+
+def answers(this: Peer, connection: socket.socket) -> None:
+    while this.head(connection):
+        connection.sendall(ANSWER)
+
+
+def never_reads(this: Peer, connection: socket.socket) -> None:
+    this.at_end.wait(GENEROUS)
+
+
+def never_answers(this: Peer, connection: socket.socket) -> None:
+    this.head(connection)
+    this.at_end.wait(GENEROUS)
+
+
+def answers_once(this: Peer, connection: socket.socket) -> None:
+    this.head(connection)
+    connection.sendall(ANSWER)
+    never_answers(this, connection)
+
+
+def reads_slowly(this: Peer, connection: socket.socket) -> None:
+    left = BODY - len(this.head(connection).split(b"\r\n\r\n")[1])
+    while left > 0 and not this.at_end.wait(LIMIT / 6):
+        left -= len(connection.recv(32_768))
+    connection.sendall(ANSWER)
+
+
+def answers_slowly(this: Peer, connection: socket.socket) -> None:
+    this.head(connection)
+    for byte in ANSWER:
+        connection.sendall(bytes([byte]))
+        this.at_end.wait(LIMIT / 10)
+
+
+def resets(this: Peer, connection: socket.socket) -> None:
+    this.head(connection)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def cuts_the_answer(this: Peer, connection: socket.socket) -> None:
+    this.head(connection)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+
+
+def stops_within_the_answer(this: Peer, connection: socket.socket) -> None:
+    cuts_the_answer(this, connection)
+    this.at_end.wait(GENEROUS)
+
+
+def hangs_up(this: Peer, connection: socket.socket) -> None:
+    this.head(connection)
+
+
+def speaks_no_http(this: Peer, connection: socket.socket) -> None:
+    this.head(connection)
+    connection.sendall(b"220 mail.example ESMTP\r\n")
+
+
+def lies_about_gzip(this: Peer, connection: socket.socket) -> None:
+    this.head(connection)
+    connection.sendall(ANSWER.replace(b"x-pinterest-rid: r1", b"Content-Encoding: gzip"))
+
+
+def hangs_up_in_the_handshake(this: Peer, connection: socket.socket) -> None:
+    this.heard.append(connection.recv(65_536))
+
+
+def refuses_early(this: Peer, connection: socket.socket) -> None:
+    this.head(connection)
+    connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+
+BODY = 1_500_000
+
+
+# -- tests
+
+
+def test_an_answer_comes_back_whole() -> None:
+    with peer(answers) as server, transport() as client:
+        answer = exchange(client, server.address, body=b"{}")
+    assert (200, b"{}", "r1", "2") == (answer.status, answer.body, answer.request_id, answer.headers["content-length"])
+    assert server.heard[0].startswith(b"PATCH /v5/x HTTP/1.1\r\n")
+    assert b"\r\nX: y\r\n" in server.heard[0]
+    assert b"\r\nAuthorization: Bearer token\r\n" in server.heard[0]
+
+
+def test_connections_are_kept() -> None:
+    with peer(answers) as server, transport() as client:
+        for _ in range(5):
+            exchange(client, server.address)
+    assert 1 == server.connections
+
+
+@pytest.mark.parametrize(
+    ("serve", "limits", "expected"),
+    [
+        (never_reads, {"write": LIMIT}, Failure.WRITE_TIMEOUT),
+        (never_answers, {"read": LIMIT}, Failure.READ_TIMEOUT),
+        (stops_within_the_answer, {"read": LIMIT}, Failure.READ_TIMEOUT),
+    ],
+)
+def test_a_peer_that_makes_no_progress_fails_after_its_own_limit(
+    serve: Callable[[Peer, socket.socket], None], limits: dict[str, float], expected: Failure
+) -> None:
+    body = b"x" * 8_000_000 if expected is Failure.WRITE_TIMEOUT else b"{}"
+    with peer(serve) as server, transport(**limits) as client:
+        begin = time.monotonic()
+        assert expected is failure_of(client, server.address, body=body)
+        assert LIMIT <= time.monotonic() - begin < GENEROUS / 2
+
+
+def test_the_read_limit_holds_on_a_connection_that_was_used_before() -> None:
+    with peer(answers_once) as server, transport(read=LIMIT) as client:
+        exchange(client, server.address, body=b"{}")
+        assert Failure.READ_TIMEOUT is failure_of(client, server.address, body=b"{}")
+        assert 1 == server.connections
+
+
+def test_a_peer_that_reads_slowly_but_steadily_does_not_fail() -> None:
+    with peer(reads_slowly, receive_buffer=32_768) as server, transport(write=LIMIT) as client:
+        begin = time.monotonic()
+        assert 200 == exchange(client, server.address, body=b"x" * BODY).status
+        assert time.monotonic() - begin > 2 * LIMIT
+
+
+def test_a_peer_that_answers_slowly_but_steadily_does_not_fail() -> None:
+    with peer(answers_slowly) as server, transport(read=LIMIT) as client:
+        begin = time.monotonic()
+        assert b"{}" == exchange(client, server.address).body
+        assert time.monotonic() - begin > 2 * LIMIT
+
+
+@pytest.mark.parametrize(
+    "serve", [resets, cuts_the_answer, hangs_up, speaks_no_http, lies_about_gzip], ids=lambda serve: serve.__name__
+)
+def test_a_connection_that_breaks_is_said_to_be_broken(serve: Callable[[Peer, socket.socket], None]) -> None:
+    with peer(serve) as server, transport() as client:
+        assert Failure.BROKEN is failure_of(client, server.address, body=b"{}")
+
+
+def test_a_refusal_that_comes_before_all_is_sent_is_heard() -> None:
+    with peer(refuses_early) as server, transport() as client:
+        assert 413 == exchange(client, server.address, body=b"x" * 8_000_000).status
+
+
+def test_nobody_there_is_not_connected() -> None:
+    with socket.socket() as unused, transport() as client:
+        unused.bind(("127.0.0.1", 0))
+        assert Failure.NOT_CONNECTED is failure_of(client, f"127.0.0.1:{unused.getsockname()[1]}")
+
+
+def test_a_host_that_does_not_exist_is_not_connected() -> None:
+    with transport() as client:
+        assert Failure.NOT_CONNECTED is failure_of(client, "host.invalid")
+
+
+def test_a_peer_that_accepts_no_connection_fails_after_the_connect_limit() -> None:
+    with contextlib.ExitStack() as stack, transport(connect=LIMIT) as client:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        # The queue of connections that nobody accepts is full with these.
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        assert Failure.CONNECT_TIMEOUT is failure_of(client, f"127.0.0.1:{listener.getsockname()[1]}")
+
+
+def test_an_endpoint_without_tls_cannot_be_trusted() -> None:
+    def plain(this: Peer, connection: socket.socket) -> None:
+        this.heard.append(connection.recv(65_536))
+        connection.sendall(ANSWER)
+        this.at_end.wait(GENEROUS)
+
+    with peer(plain) as server, transport() as client:
+        assert Failure.TLS is failure_of(client, server.address, scheme="https")
+        assert b"Bearer" not in server.heard[0]
+
+
+def test_a_tls_connection_that_is_cut_off_is_broken_and_no_matter_of_trust() -> None:
+    with peer(hangs_up_in_the_handshake) as server, transport() as client:
+        assert Failure.BROKEN is failure_of(client, server.address, scheme="https")
+
+
+@pytest.mark.parametrize("url", ["http://", "http://[::1", "nonsense", "ftp://127.0.0.1"])
+def test_what_is_no_url_is_unusable(url: str) -> None:
+    with transport() as client, pytest.raises(NoAnswerError) as caught:
+        client.exchange("GET", url, headers={}, body=None, auth=Token())
+    assert Failure.UNUSABLE is caught.value.failure
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed_and_the_token_goes_nowhere_else(status: int) -> None:
+    with peer(answers) as other, transport() as client:
+
+        def redirects(this: Peer, connection: socket.socket) -> None:
+            while this.head(connection):
+                location = f"http://{other.address}/v5/x"
+                connection.sendall(
+                    f"HTTP/1.1 {status} Go\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
+                )
+
+        with peer(redirects) as server:
+            assert status == exchange(client, server.address, body=b"{}").status
+            assert 1 == len(server.heard)
+        assert (0, []) == (other.connections, other.heard)
+
+
+def test_a_netrc_file_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(netrc))
+    with peer(answers) as server, transport() as client:
+        exchange(client, server.address)
+    assert b"Authorization: Bearer token" in server.heard[0]
+    assert b"Basic" not in server.heard[0]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://api.pinterest.com/v5", True),
+        ("https://api.pinterest.com:8443/v5", True),
+        ("HTTPS://api.pinterest.com", True),
+        ("http://127.0.0.1:8080/v5", True),
+        ("http://127.8.9.1", True),
+        ("http://localhost:8080", True),
+        ("http://LOCALHOST", True),
+        ("http://[::1]:8080", True),
+        ("http://api.pinterest.com/v5", False),
+        ("http://localhost.attacker.test", False),
+        ("http://127.0.0.1.attacker.test", False),
+        ("http://127.0.0.1@attacker.test", False),
+        ("http://0.0.0.0:8080", False),
+        ("http://192.168.0.1", False),
+        ("http://[::2]", False),
+        ("http://[::1", False),
+        ("ftp://127.0.0.1", False),
+        ("file:///etc/passwd", False),
+        ("api.pinterest.com", False),
+        ("https://", False),
+        ("http://", False),
+        ("", False),
+    ],
+)
+def test_secrets_go_by_https_or_to_this_machine_only(url: str, expected: bool) -> None:
+    assert expected is is_safe(url)
