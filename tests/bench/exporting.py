@@ -1,0 +1,34 @@
+"""The operator as a `py>` task runs it: a Python process with digdag's runner, parameters in, statistics out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.bench.measuring import Cost, cost_of
+from tests.bench.services import Services
+
+_RUNNER = Path(__file__).parent.parent / "dig" / "py_child.py"
+
+
+def export(services: Services, job_id: str, **settings: Any) -> tuple[Cost, dict[str, Any]]:
+    """Add the rows of a job to the audience, `settings` added; returns what it cost and its statistics."""
+    result_settings = {
+        "type": "pinterest",
+        "ad_account_id": services.environ["BENCH_AD_ACCOUNT_ID"],
+        "audience_type": "customer_list",
+        "action": "add_people_to_current_audience",
+        "audience_id": services.environ["BENCH_AUDIENCE_ID"],
+        "ignore_invalid_records": True,
+    } | settings
+    with tempfile.TemporaryDirectory() as folder:
+        # Alone in its folder, which is the first place where its imports are looked for.
+        runner, given, stored = (Path(folder) / name for name in ("runner.py", "input.json", "output.json"))
+        shutil.copy(_RUNNER, runner)
+        given.write_text(json.dumps({"params": {"job_id": job_id, "result_settings": result_settings}}))
+        command = [str(runner), "td_pinterest_op.export.PinterestExport", str(given), str(stored)]
+        cost = cost_of(command, services.environ)
+        return cost, json.loads(stored.read_text())["store_params"]["pinterest"]

@@ -1,0 +1,42 @@
+"""What a child process costs: CPU seconds, all of it, and the most memory it held."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_ROOT = Path(__file__).parent.parent.parent
+_MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """`cpu` in seconds, of user and system, from the interpreter's start on; `peak` in bytes; `said` is its stdout."""
+
+    cpu: float
+    peak: int
+    said: str
+
+
+def cost_of(arguments: Sequence[str], environ: Mapping[str, str]) -> Cost:
+    """Run Python with `arguments`. Raises RuntimeError, with what it wrote, when it fails.
+
+    The peak is never less than what this process itself holds, which Linux counts as the child's until it has started:
+    nothing large may be imported here.
+    """
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = subprocess.Popen(
+            [sys.executable, *arguments], cwd=_ROOT, env=os.environ | environ, stdout=out, stderr=err
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        for file in (out, err):
+            file.seek(0)
+        if process.returncode:
+            raise RuntimeError(f"{' '.join(arguments)} ended with {process.returncode}:\n{err.read()}")
+        return Cost(cpu=used.ru_utime + used.ru_stime, peak=used.ru_maxrss * _MAXRSS_UNIT, said=out.read())

@@ -1,0 +1,157 @@
+"""CPU and memory of whole exports, in multiples of a bare hash loop over the same e-mails."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.exporting import export
+from tests.bench.measuring import Cost, cost_of
+from tests.bench.rows import Rows, write_rows
+from tests.bench.services import Services, serving
+
+_HERE = Path(__file__).parent
+# How many times each is measured, in turns.
+_TURNS = {100_000: 5, 1_000_000: 3, 10_000_000: 1}
+# Values to hash, each time: enough to measure, and no more than that.
+_LEAST_HASHED, _MOST_HASHED = 500_000, 1_000_000
+# Multiples of the floor that the operator is to stay under, and megabytes.
+_MOST_CPU = {1_000_000: 4.5, 10_000_000: 3.8}
+_MOST_PEAK = {10_000_000: 80}
+
+_Measured = Callable[[Services, Rows], Cost]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Floor:
+    """CPU seconds for each value of a hash loop that keeps its digests, and of one that does not."""
+
+    keeping: float
+    throwing: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One measurement, and the floor just before and after it: what a CPU second is worth changes with the load."""
+
+    cost: Cost
+    before: Floor
+    after: Floor
+
+    @property
+    def floor(self) -> float:
+        return (self.before.keeping + self.after.keeping) / 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A line of the table: medians. `cpu` in seconds, `ratio` to the floor, `peak` in MB (None: not its own)."""
+
+    rows: int
+    what: str
+    cpu: float
+    ratio: float
+    peak: float | None = None
+    target: str = ""
+
+
+def measure(sizes: Sequence[int], *, say: Callable[[str], None]) -> list[Line]:
+    """Measure everything at each number of rows. Raises RuntimeError when one of them fails or sends too little."""
+    return [line for size in sizes for line in _lines(size, _samples(size, say))]
+
+
+def _samples(size: int, say: Callable[[str], None]) -> dict[str, list[Sample]]:
+    """What was measured, by what was run."""
+    samples: dict[str, list[Sample]] = {what: [] for what in _COMPARED}
+    with tempfile.TemporaryDirectory() as folder:
+        say(f"{size:,} rows: writing them")
+        rows = write_rows(Path(folder), size)
+        with serving({rows.plain: size, rows.hashed: size}) as services:
+            floor = _floor(rows)
+            for turn in range(_TURNS[size]):
+                for what, measured in _COMPARED.items():
+                    say(f"{size:,} rows, turn {turn + 1} of {_TURNS[size]}: {what}")
+                    cost, before, floor = measured(services, rows), floor, _floor(rows)
+                    samples[what].append(Sample(cost=cost, before=before, after=floor))
+    return samples
+
+
+def _floor(rows: Rows) -> Floor:
+    arguments = [str(_HERE / "hash_floor.py"), str(rows.plain), str(_LEAST_HASHED), str(_MOST_HASHED)]
+    keeping, throwing = json.loads(cost_of(arguments, {}).said)
+    return Floor(keeping=keeping, throwing=throwing)
+
+
+def _lines(size: int, samples: Mapping[str, Sequence[Sample]]) -> Iterator[Line]:
+    floors = [sample.after for of_one in samples.values() for sample in of_one]
+    keeping, throwing = (statistics.median(values) for values in zip(*map(_loops, floors), strict=True))
+    yield Line(rows=size, what="hash loop alone: the floor", cpu=size * keeping, ratio=1.0)
+    yield Line(rows=size, what="hash loop, digests thrown away", cpu=size * throwing, ratio=throwing / keeping)
+    for what, of_one in samples.items():
+        yield Line(
+            rows=size,
+            what=what,
+            cpu=statistics.median(sample.cost.cpu for sample in of_one),
+            ratio=statistics.median(sample.cost.cpu / (size * sample.floor) for sample in of_one),
+            peak=statistics.median(sample.cost.peak for sample in of_one) / 1e6,
+            target=_target(size) if what == _OPERATOR else "",
+        )
+
+
+def _loops(floor: Floor) -> tuple[float, float]:
+    return floor.keeping, floor.throwing
+
+
+def _target(size: int) -> str:
+    targets = [f"≤ {_MOST_CPU[size]} ×"] if size in _MOST_CPU else []
+    return ", ".join(targets + ([f"< {_MOST_PEAK[size]} MB"] if size in _MOST_PEAK else []))
+
+
+def _operator(services: Services, rows: Rows, result: Path) -> Cost:
+    cost, stats = export(services, services.jobs[str(result)], requests_per_minute=100_000)
+    _check(rows, stats["records"]["sent"])
+    return cost
+
+
+def _script(name: str, argument: str, services: Services, rows: Rows) -> Cost:
+    cost = cost_of([str(_HERE / name), argument], services.environ)
+    _check(rows, json.loads(cost.said))
+    return cost
+
+
+def _check(rows: Rows, sent: int) -> None:
+    if sent != rows.unique:
+        raise RuntimeError(f"{sent} records were sent, and there are {rows.unique}")
+
+
+_OPERATOR = "**operator**, plain e-mails"
+_COMPARED: dict[str, _Measured] = {
+    _OPERATOR: lambda services, rows: _operator(services, rows, rows.plain),
+    "**operator**, hashed already": lambda services, rows: _operator(services, rows, rows.hashed),
+    "pinterestsdk, digests from a file": lambda services, rows: _script(
+        "sdk_script.py", str(rows.digests), services, rows
+    ),
+    "pandas script, plain e-mails": lambda services, rows: _script(
+        "pandas_script.py", services.jobs[str(rows.plain)], services, rows
+    ),
+}
+
+
+def table(lines: Sequence[Line]) -> str:
+    """The lines as Markdown."""
+    head = ["rows", "what", "CPU s", "× floor", "rows a CPU second", "peak MB", "target"]
+    return "\n".join(
+        [
+            f"| {' | '.join(head)} |",
+            "| --: | --- | --: | --: | --: | --: | --- |",
+            *(
+                f"| {line.rows:,} | {line.what} | {line.cpu:.2f} | {line.ratio:.1f} | {line.rows / line.cpu:,.0f} "
+                f"| {'' if line.peak is None else f'{line.peak:.0f}'} | {line.target} |"
+                for line in lines
+            ),
+        ]
+    )

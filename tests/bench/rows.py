@@ -1,0 +1,81 @@
+"""Rows to measure with, made in flat memory: the same ones every time, a hundredth invalid, a fiftieth repeated."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_BLOCK = 10_000
+_GZIP = 16 + zlib.MAX_WBITS
+_NAMES = ("anna", "bela.horvath", "chloe", "d.okafor", "emil_larsen", "farah", "goro.tanaka", "h", "ines.costa", "jo")
+_DOMAINS = ("shop.example", "mail.shop.example", "post.example", "a-rather-long-company-name.example")
+# In every hundred rows this one is invalid, each time in another way.
+_INVALID = 37
+_INVALID_VALUES = (b"no address", b"two@at@shop.example", b"@shop.example", b"someone@shop", b"a b@shop.example")
+# In every fifty rows this one is somebody who was there before.
+_REPEATED = 13
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """`plain` and `hashed` are job results (msgpack.gz), row by row the same people; `digests` the unique digests.
+
+    The last is text, one a line.
+    """
+
+    count: int
+    plain: Path
+    hashed: Path
+    digests: Path
+
+    @property
+    def unique(self) -> int:
+        return unique(self.count)
+
+
+def unique(count: int) -> int:
+    """How many different valid people there are in so many rows, a multiple of 100."""
+    return count * 97 // 100
+
+
+def write_rows(folder: Path, count: int) -> Rows:
+    """Write `count` rows, a multiple of 100, to files in `folder`."""
+    rows = Rows(
+        count=count,
+        plain=folder / f"{count}-plain.msgpack.gz",
+        hashed=folder / f"{count}-hashed.msgpack.gz",
+        digests=folder / f"{count}-digests.txt",
+    )
+    plain_gzip, hashed_gzip = zlib.compressobj(1, wbits=_GZIP), zlib.compressobj(1, wbits=_GZIP)
+    with rows.plain.open("wb") as plain, rows.hashed.open("wb") as hashed, rows.digests.open("wb") as digests:
+        for start in range(0, count, _BLOCK):
+            block = list(people(start, min(start + _BLOCK, count)))
+            plain.write(plain_gzip.compress(b"".join(_packed(value) for value, _ in block)))
+            hashed.write(hashed_gzip.compress(b"".join(_packed(digest or value) for value, digest in block)))
+            first_time = (digest for row, (_, digest) in enumerate(block) if digest and row % 50 != _REPEATED)
+            digests.write(b"".join(digest + b"\n" for digest in first_time))
+        plain.write(plain_gzip.flush())
+        hashed.write(hashed_gzip.flush())
+    return rows
+
+
+def people(start: int, stop: int) -> Iterator[tuple[bytes, bytes]]:
+    """The values of rows `start` to `stop`, and for each its hex digest, or b"" for an invalid one."""
+    for row in range(start, stop):
+        if row % 100 == _INVALID:
+            yield _INVALID_VALUES[row // 100 % len(_INVALID_VALUES)], b""
+            continue
+        # Every hundredth row is nothing but somebody new: those are the people to repeat.
+        person = row // 2 // 100 * 100 if row % 50 == _REPEATED else row
+        name, domain = _NAMES[person % len(_NAMES)], _DOMAINS[person // 10 % len(_DOMAINS)]
+        value = f"{name}{person}@{domain}".encode()
+        yield value, hashlib.sha256(value).hexdigest().encode()
+
+
+def _packed(value: bytes) -> bytes:
+    """A row of one string, in msgpack."""
+    header = bytes([0x91, 0xA0 | len(value)]) if len(value) < 32 else bytes([0x91, 0xD9, len(value)])
+    return header + value

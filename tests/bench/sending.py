@@ -1,0 +1,144 @@
+"""The sending phase alone: wall time beside the best that latency, pace and the limit on what is in flight allow."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tests.bench.exporting import export
+from tests.bench.services import serving
+
+WINDOW = 60.0
+# Few, so that CPU does not matter.
+_RECORDS_IN_A_BATCH = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What is sent, and to what kind of server. `latency` and `hold` in seconds.
+
+    Every `throttled`-th request is answered 429 at once (None: none is), which asks to wait for `hold`.
+    """
+
+    batches: int
+    latency: float
+    per_minute: int
+    throttled: int | None = None
+    hold: int = 1
+    most_in_flight: int = 8
+    target: float | None = None
+
+
+RUNS = (
+    Run(batches=200, latency=0.5, per_minute=400, target=1.05),
+    Run(batches=200, latency=0.5, per_minute=400, throttled=20, target=1.3),
+    Run(batches=400, latency=0.1, per_minute=100_000),
+    Run(batches=150, latency=0.1, per_minute=120, target=1.05),
+)
+
+
+def ideal_seconds(run: Run, *, first_in_flight: int = 1) -> float:
+    """The wall time of a sender that never hesitates, in seconds; an answer takes exactly the latency.
+
+    It is held up by nothing but this: `first_in_flight` requests may be under way at first, one more with each answer
+    that comes, `most_in_flight` at last; no window of 60 s sees more than `per_minute` requests leave; after a 429
+    none leaves for `hold`, and that request, which counted as one, has to be made again.
+    """
+    under_way: list[float] = []  # when each will be answered
+    left: list[float] = []
+    now = held_until = 0.0
+    size, to_send = first_in_flight, run.batches
+    while to_send:
+        window_opens = left[-run.per_minute] + WINDOW if len(left) >= run.per_minute else 0.0
+        now = max(now, held_until, window_opens)
+        while under_way and (under_way[0] <= now or len(under_way) >= size):
+            now = max(now, heapq.heappop(under_way))
+            size = min(run.most_in_flight, size + 1)
+        left.append(now)
+        if run.throttled and len(left) % run.throttled == 0:
+            held_until = now + run.hold
+        else:
+            heapq.heappush(under_way, now + run.latency)
+            to_send -= 1
+    return max(under_way)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """`wall` in seconds; `busiest`: the most writes that arrived in any window of 60 s."""
+
+    run: Run
+    wall: float
+    busiest: int
+
+
+def measure(runs: Sequence[Run] = RUNS, *, say: Callable[[str], None]) -> list[Line]:
+    """Send for real, over sockets and in real time. Raises RuntimeError when a run fails or sends too little."""
+    lines = []
+    for run in runs:
+        say(f"sending {run.batches} batches at {run.latency} s, {run.per_minute} a minute")
+        lines.append(_measure(run))
+    return lines
+
+
+def _measure(run: Run) -> Line:
+    people = [f"person{number}@shop.example" for number in range(run.batches * _RECORDS_IN_A_BATCH)]
+    # Emulators of its own: their window of a minute would otherwise remember the run before.
+    with serving() as services:
+        services.pinterest("/_test/switches", {"latency_seconds": run.latency, "limits": {"ads_write": run.per_minute}})
+        if run.throttled:
+            effect = {"type": "answer", "status": 429, "retry_after": run.hold}
+            fault = {"effect": effect, "operation": "customer_lists/update", "every": run.throttled, "times": None}
+            services.pinterest("/_test/faults", fault)
+        _, stats = export(
+            services,
+            services.add_job(people),
+            limit_records_per_request=_RECORDS_IN_A_BATCH,
+            requests_per_minute=run.per_minute,
+            max_in_flight=run.most_in_flight,
+        )
+        calls = services.pinterest("/_test/requests")["requests"]
+    if stats["records"]["sent"] != len(people):
+        raise RuntimeError(f"{stats['records']['sent']} records were sent, and there are {len(people)}")
+    return Line(run=run, wall=stats["seconds"]["sending"], busiest=_busiest(calls))
+
+
+def _busiest(calls: Sequence[dict[str, Any]]) -> int:
+    arrivals = [float(call["arrived"]) for call in calls if call["category"] == "ads_write"]
+    return max(sum(begin <= other < begin + WINDOW for other in arrivals) for begin in arrivals)
+
+
+def table(lines: Sequence[Line]) -> str:
+    """The lines as Markdown."""
+    head = (
+        "batches",
+        "latency s",
+        "writes a minute",
+        "429",
+        "wall s",
+        "ideal s",
+        "wall ÷ ideal",
+        "target",
+        "8 at once from the start, s",
+        "busiest minute",
+    )
+    return "\n".join([f"| {' | '.join(head)} |", f"|{' --: |' * len(head)}", *map(_row, lines)])
+
+
+def _row(line: Line) -> str:
+    run, ideal = line.run, ideal_seconds(line.run)
+    cells = (
+        str(run.batches),
+        f"{run.latency:g}",
+        f"{run.per_minute:,}",
+        f"every {run.throttled}th, wait {run.hold} s" if run.throttled else "none",
+        f"{line.wall:.1f}",
+        f"{ideal:.1f}",
+        f"{line.wall / ideal:.2f}",
+        f"≤ {run.target:g}" if run.target else "",
+        f"{ideal_seconds(run, first_in_flight=run.most_in_flight):.1f}",
+        str(line.busiest),
+    )
+    return f"| {' | '.join(cells)} |"

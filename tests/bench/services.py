@@ -1,0 +1,91 @@
+"""Both emulators in a process of their own, so that what they cost is not counted: `python -m tests.bench.services`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_ROOT = Path(__file__).parent.parent.parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """`environ` is what an export needs in its environment, and more for the scripts that it is compared with.
+
+    `jobs` are the ids of the finished jobs, by the path of the file.
+    """
+
+    environ: Mapping[str, str]
+    jobs: Mapping[str, str]
+
+    def pinterest(self, path: str, content: object = None) -> Any:
+        """Call one of the emulator's own endpoints, under /_test/: POST `content`, or GET without any."""
+        return _call(self.environ["PINTEREST_API_ENDPOINT"].removesuffix("/v5") + path, content)
+
+    def add_job(self, values: Sequence[str]) -> str:
+        """A finished job whose result is one column `email`; returns its id."""
+        job = {"columns": [["email", "varchar"]], "rows": [[value] for value in values]}
+        return str(_call(self.environ["TD_API_SERVER"] + "_test/jobs", job)["job_id"])
+
+
+def _call(url: str, content: object) -> Any:
+    body = None if content is None else json.dumps(content).encode()
+    request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as response:
+        return json.load(response)
+
+
+@contextlib.contextmanager
+def serving(results: Mapping[Path, int] | None = None) -> Iterator[Services]:
+    """Run both; `results` are msgpack.gz files of one column `email` and how many rows each holds."""
+    jobs = {str(path): rows for path, rows in (results or {}).items()}
+    command = [sys.executable, "-m", "tests.bench.services", json.dumps(jobs)]
+    with subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        try:
+            yield Services(**json.loads(process.stdout.readline()))
+        finally:
+            process.stdin.close()
+
+
+def main(results: Mapping[str, int]) -> None:
+    """Serve until standard input ends, which it does when whoever started this is gone."""
+    # Here, and not above: who starts this process must stay small, see `measuring`.
+    from tests.emulators.__main__ import AUDIENCE_NAME
+    from tests.emulators.pinterest import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, Pinterest, Switches, serve_pinterest
+    from tests.emulators.td import API_KEY, serve_td
+
+    pinterest = Pinterest(switches=Switches(keeps_members=False))
+    behind = pinterest.add_list(AUDIENCE_NAME)
+    audience = pinterest.add_audience(AUDIENCE_NAME, customer_list_id=behind.id)
+    with serve_td() as (td, td_url), serve_pinterest(state=pinterest) as (_, endpoint):
+        jobs = {
+            path: td.add_job(columns=[("email", "varchar")], path=Path(path), num_records=rows)
+            for path, rows in results.items()
+        }
+        environ = {
+            "TD_API_SERVER": td_url,
+            "TD_API_KEY": API_KEY,
+            "PINTEREST_API_ENDPOINT": endpoint,
+            "PINTEREST_CLIENT_ID": CLIENT_ID,
+            "PINTEREST_CLIENT_SECRET": CLIENT_SECRET,
+            "PINTEREST_REFRESH_TOKEN": REFRESH_TOKEN,
+            "BENCH_ACCESS_TOKEN": pinterest.tokens.issue_access_token(),
+            "BENCH_AUDIENCE_ID": audience.id,
+            "BENCH_CUSTOMER_LIST_ID": behind.id,
+            "BENCH_AD_ACCOUNT_ID": behind.ad_account_id,
+        }
+        print(json.dumps({"environ": environ, "jobs": jobs}), flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
