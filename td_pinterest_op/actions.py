@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from td_pinterest_op.creation import created_once, lowest
@@ -86,10 +86,11 @@ class Actions:
 
     def _look_for_name(self, records: Records | None) -> Target:
         name = self._new_name
-        own = self._own_audience()
-        if own is None and (others := self._named(name)):
+        named = self._named(name)
+        own = self._own_of(named)
+        if own is None and named:
             raise AudienceError(
-                f'an audience named "{name}" already exists (id {lowest(others).id}): to put people into it use '
+                f'an audience named "{name}" already exists (id {lowest(named).id}): to put people into it use '
                 f"action {Action.ADD.value} or {Action.REPLACE.value} with its id, or choose another audience_name"
             )
         own_list = self._own_list(name, records)
@@ -118,7 +119,10 @@ class Actions:
 
     def _own_audience(self) -> Audience | None:
         """The audience that this session created: it has the name, and stands on a list of this session."""
-        own = [audience for audience in self._named(self._new_name) if self._is_own(audience)]
+        return self._own_of(self._named(self._new_name))
+
+    def _own_of(self, named: Iterable[Audience]) -> Audience | None:
+        own = [audience for audience in named if self._is_own(audience)]
         return lowest(own) if own else None
 
     def _named(self, name: str) -> list[Audience]:
@@ -261,14 +265,10 @@ class Actions:
         records.send(list_id, operation)
 
     def _own_list(self, audience_name: str, records: Records | None) -> CustomerList | None:
-        """The list of an earlier try of this session, if it was made for the very same records.
-
-        A rerun of the whole workflow has another job. Where its records are others (a corrected query, say), they go to
-        a list of their own: added to the earlier ones they would make a mixture.
-        """
-        job_id = self._stats.job_id
-        exact = self._lists.filled(audience_name, fits=lambda job: records is None or job == job_id)
-        return exact or self._lists.filled(audience_name, fits=lambda job: records is not None and records.same_as(job))
+        """The list of an earlier try of this session, if it was made for the very same records."""
+        if records is None:
+            return None
+        return self._lists.filled(audience_name, job_id=self._stats.job_id, same_records=records.same_as)
 
     def _filled_list(self, target: Target, audience_name: str, records: Records | None) -> CustomerList:
         assert records is not None  # noqa: S101 - only actions without rows have none

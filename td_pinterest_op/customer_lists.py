@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from itertools import chain
 
 from td_pinterest_op.creation import created_once, lowest
 from td_pinterest_op.pinterest.api import Api, CustomerList
@@ -34,13 +35,19 @@ class CustomerLists:
         ours = _OURS.search(found.name) if found else None
         return ours is not None and ours["session"] == self._session_key
 
-    def filled(self, audience_name: str, *, fits: Callable[[str], bool]) -> CustomerList | None:
-        """The list that this session made for an audience of that name, to send records to; the oldest of several.
+    def filled(
+        self, audience_name: str, *, job_id: str | None, same_records: Callable[[str], bool]
+    ) -> CustomerList | None:
+        """The list that this session made for these records of an audience of that name; the oldest of several.
 
-        `fits` is asked about the job in the list's name: a list is only good for the records that it was made for.
+        A list of the job itself, else one of another job that has the `same_records`: a rerun of the whole workflow has
+        another job. Where its records are others (a corrected query, say), they go to a list of their own: added to
+        the earlier ones they would make a mixture.
         """
         lists = [found for found in self._of_session(audience_name) if not _is_named_empty(found)]
-        return next((found for found in lists if fits(_job(found))), None)
+        own = (found for found in lists if _job(found) == job_id)
+        others = (found for found in lists if _job(found) != job_id and same_records(_job(found)))
+        return next(chain(own, others), None)
 
     def empty(self, audience_name: str) -> CustomerList | None:
         """The list that this session made empty for an audience of that name, if it still is."""
@@ -78,7 +85,7 @@ class CustomerLists:
 
 
 def is_made_empty(customer_list: CustomerList) -> bool:
-    """Whether it is a list of ours that was made empty, and that nothing was sent to since."""
+    """Whether it is a list of ours that was made empty and, as far as Pinterest says, nothing was sent to since."""
     return _is_named_empty(customer_list) and not customer_list.uploaded
 
 

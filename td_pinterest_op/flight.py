@@ -23,17 +23,23 @@ class Flight:
     def size(self) -> int:
         return int(self._size)
 
-    def answered(self, *, latency: float, throttled: bool) -> None:
-        """Take note of one answer; `latency` in seconds."""
-        self._average = latency if self._average is None else self._average + _WEIGHT * (latency - self._average)
-        self._best = min(self._best, self._average)
-        rising = self._average > _RISE * self._best + _RISE_SECONDS
+    def answered(self, *, latency: float | None, throttled: bool) -> None:
+        """Take note of one answer; `latency` in seconds, None when it tells nothing (a refusal comes early)."""
         self._hold = max(self._hold - 1, 0)
-        if throttled or rising:
+        if throttled or self._is_rising(latency):
             self._halve()
         else:
             # One more for each answer at first, which doubles it every round trip; one more a round trip afterwards.
             self._size = min(self._most, self._size + (1 / self._size if self._steady else 1))
+
+    def _is_rising(self, latency: float | None) -> bool:
+        if latency is not None:
+            self._average = latency if self._average is None else self._average + _WEIGHT * (latency - self._average)
+        if self._average is None:
+            return False
+        # With one under way the latency is not our doing: what it is now is the best to be had.
+        self._best = self._average if self.size == 1 else min(self._best, self._average)
+        return self._average > _RISE * self._best + _RISE_SECONDS
 
     def _halve(self) -> None:
         # Answers to requests that left before the last halving say nothing new.

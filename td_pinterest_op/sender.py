@@ -29,7 +29,7 @@ class _Batch:
     accepted: int = 0
     refused: int = 0
     under_way: int = 0
-    latency: float = 0.0
+    latency: float | None = None
     throttled: bool = False
     error: ExportError | None = None
 
@@ -51,7 +51,8 @@ class Sender:
         self._progress = progress
         # In bytes of digests: set once a batch was too large, for all batches from then on.
         self._largest: int | None = None
-        self._jobs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._jobs: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._settled: queue.SimpleQueue[_Batch] = queue.SimpleQueue()
         self._threads = 0
         self._in_flight = 0
@@ -75,14 +76,20 @@ class Sender:
             if failure:
                 raise failure
         except ExportError as error:
+            # Told to end from outside: the threads must not go on with what they have.
+            self._api.session.pace.stop(error)
             raise error.extended(self._half_way(missing)) from None
+        finally:
+            for _ in range(self._threads):
+                self._jobs.put(None)
 
     def _half_way(self, missing: int) -> str:
-        stats = self._stats
-        unclear = self._begun - stats.sent - stats.refused - missing
+        # Read once each: requests that are under way still may be counted meanwhile.
+        unique, sent, refused = self._stats.unique, self._stats.sent, self._stats.refused
+        unclear = self._begun - sent - refused - missing
         return (
-            f". Half-way: of {stats.unique} records {stats.sent} are in, {stats.refused} were refused, "
-            f"{stats.unique - self._begun + missing} are not in"
+            f". Half-way: of {unique} records {sent} are in, {refused} were refused, "
+            f"{unique - self._begun + missing} are not in"
             + (f", and of {unclear} it is not known" if unclear else "")
             + f". Running this task again is safe: it sends them all [last x-pinterest-rid {self._last_rid}]"
         )
@@ -117,8 +124,8 @@ class Sender:
         self._jobs.put(digests)
 
     def _work(self, send: Callable[[bytes], _Batch]) -> None:
-        while True:
-            self._settled.put(send(self._jobs.get()))
+        while (digests := self._jobs.get()) is not None:
+            self._settled.put(send(digests))
 
     def _send(self, digests: bytes, list_id: str, operation: str) -> _Batch:
         batch = _Batch(records=len(digests) // DIGEST_BYTES)
@@ -130,6 +137,7 @@ class Sender:
             batch.error = error
         except Exception as error:
             batch.error = UnexpectedError(f"{type(error).__name__} while sending a batch")
+            batch.error.maybe_done = True
         return batch
 
     def _settle(self, digests: bytes, batch: _Batch, list_id: str, operation: str) -> None:
@@ -139,6 +147,9 @@ class Sender:
             refused = []
             while pieces:
                 piece = pieces.pop()
+                if self._largest and len(piece) > self._largest:
+                    pieces += _cut(piece, self._largest)
+                    continue
                 status = self._status(piece, batch, list_id, operation)
                 if status == _TOO_LARGE:
                     pieces += _halves(piece)
@@ -163,16 +174,22 @@ class Sender:
             outcome = self._api.change_records(list_id, operation=operation, digests=piece)
         except RequestRefusedError as error:
             if error.status == _TOO_LARGE and records > 1:
-                self._largest = min(len(_halves(piece)[0]), self._largest or len(piece))
+                self._shrink((records + 1) // 2)
                 log.warning("Pinterest finds %d records too many; at most %d from now on", records, (records + 1) // 2)
             elif error.status != _BAD_REQUEST:
                 raise
+            batch.under_way = 0
             return error.status
         batch.under_way = 0
         batch.accepted += records
-        batch.latency, batch.throttled = outcome.latency, batch.throttled or outcome.throttled
+        batch.latency = max(batch.latency or 0.0, outcome.latency)
+        batch.throttled = batch.throttled or outcome.throttled
         self._stats.count(sent=records)
         return 200
+
+    def _shrink(self, records: int) -> None:
+        with self._lock:
+            self._largest = min(records * DIGEST_BYTES, self._largest or records * DIGEST_BYTES)
 
     def _judge(self, batch: _Batch) -> None:
         """Raise when the records that Pinterest refused end the export."""

@@ -35,9 +35,12 @@ _LOCAL_PROJECT = 1
 _TD_HOST = re.compile(r"api\.(?:[a-z0-9-]+\.)?treasuredata\.(?:com|co\.jp)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class TokenStore:
-    """`key` is the workflow secret's name, None when the token was given in plain text; then it cannot be kept."""
+    """`key` is the workflow secret's name, None when the token was given in plain text; then it cannot be kept.
+
+    `current` is the token that the secret holds: the last one that was kept.
+    """
 
     key: str | None
     current: Secret
@@ -58,8 +61,12 @@ class TokenStore:
                     self.key or "the task's settings",
                 )
             return
-        why = self._try_to_keep(issued)
+        try:
+            why = self._try_to_keep(issued)
+        except (OSError, ValueError, RuntimeError) as error:
+            why = type(error).__name__
         if why is None:
+            self.current = issued
             log.info("Pinterest issued a new refresh token; it is kept in secret %s", self.key)
             return
         log.warning(
@@ -72,7 +79,8 @@ class TokenStore:
         )
 
     def _date(self, seconds: float) -> str:
-        return f"{datetime.datetime.fromtimestamp(self.wall_clock() + seconds, tz=datetime.timezone.utc):%Y-%m-%d}"
+        until = datetime.datetime.fromtimestamp(self.wall_clock() + seconds, tz=datetime.timezone.utc)
+        return f"{until:%Y-%m-%d}"
 
     def _try_to_keep(self, issued: Secret) -> str | None:
         """None when it is kept, else why not."""
@@ -89,11 +97,11 @@ class TokenStore:
 
     def _local_file(self) -> Path | None:
         """The file of `digdag secrets --local`, if the current token came from it."""
-        config = Path(self.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "digdag"
-        file = Path(self.environ.get("DIGDAG_CONFIG_HOME") or config) / "secrets" / str(self.key)
         try:
+            config = Path(self.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "digdag"
+            file = Path(self.environ.get("DIGDAG_CONFIG_HOME") or config) / "secrets" / str(self.key)
             return file if file.read_text().strip() == self.current.reveal() else None
-        except (OSError, ValueError):
+        except (OSError, ValueError, RuntimeError):  # RuntimeError: the user has no home
             return None
 
     def _server(self) -> tuple[str, _Header]:
@@ -151,7 +159,7 @@ def _replace(file: Path, issued: Secret) -> str | None:
             with os.fdopen(handle, "w") as new:
                 new.write(issued.reveal())
             Path(name).replace(file)
-        except OSError:
+        except (OSError, ValueError):
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:

@@ -37,9 +37,7 @@ def connected(
     """Pinterest's calls for one ad account, until the end of the block. Nothing is sent before the first call."""
     transport = Transport(timeouts=timeouts, connections=connections)
     pace = Pace(requests_per_minute=requests_per_minute, clock=clock, wall_clock=wall_clock, sleep=sleep)
-    session = Session(
-        endpoint=endpoint, transport=transport, pace=pace, retry=retry, clock=clock, sleep=sleep, count=count
-    )
+    session = Session(endpoint=endpoint, transport=transport, pace=pace, retry=retry, clock=clock, count=count)
     tokens = Tokens(
         session=session,
         client_id=client_id,

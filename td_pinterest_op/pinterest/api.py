@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import json
 import urllib.parse
 from collections.abc import Iterator
@@ -101,7 +102,7 @@ class Api:
         """
         count = len(digests) // 32
         # Concatenated: a JSON encoder would read all of the text once more to find nothing to escape.
-        body = b'{"operation_type":"%s","records":"%s"}' % (operation.encode(), digests.hex(",", 32).encode())
+        body = b'{"operation_type":"%s","records":"%s"}' % (operation.encode(), binascii.hexlify(digests, ",", 32))
         request = Request(
             method="PATCH",
             path=f"{self._account}/customer_lists/{list_id}",
@@ -148,13 +149,13 @@ class Api:
             if not isinstance(items, list):
                 raise _unusable(outcome.answer, purpose, "has no items")
             yield from (item for item in items if isinstance(item, dict) and "id" in item)
-            bookmark = page.get("bookmark")
+            bookmark = _text(page.get("bookmark"))
             if not bookmark:
                 return
             if bookmark in seen:
                 raise _unusable(outcome.answer, purpose, "names the same next page again")
             seen.add(bookmark)
-            query["bookmark"] = str(bookmark)
+            query["bookmark"] = bookmark
 
 
 def _entity(answer: Answer, purpose: str) -> dict[str, Any]:
@@ -171,7 +172,7 @@ def _unusable(answer: Answer, purpose: str, why: str) -> ExportError:
     error = PinterestError(
         f"Pinterest answered {answer.status} to {purpose}, but the answer {why} [x-pinterest-rid {answer.request_id}]"
     )
-    error.status = answer.status
+    error.status, error.maybe_done = answer.status, True
     return error
 
 
@@ -197,5 +198,5 @@ def _customer_list(content: dict[str, Any]) -> CustomerList:
     return CustomerList(
         id=_text(content["id"]),
         name=_text(content.get("name")),
-        uploaded=int(uploaded) if isinstance(uploaded, int | float) else None,
+        uploaded=uploaded if isinstance(uploaded, int) else None,
     )

@@ -22,6 +22,7 @@ DAY = 86_400.0
 _MARGIN = 600.0
 # Used when the answer does not say: Pinterest's own figure.
 _ACCESS_DAYS, _REFRESH_DAYS = 30, 60
+_LONGEST = 100 * 365 * DAY
 _REFUSED = (
     "Pinterest refused the app's credentials (client_id, client_secret) or the refresh token: the owner of the "
     "Pinterest app must check them, authorise the app again (scopes ads:read and ads:write) and store the new "
@@ -127,4 +128,7 @@ class _Client:
 
 
 def _seconds(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
+    """A lifetime as Pinterest states it, None when it is none (NaN compares false) or longer than a date can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 < value <= _LONGEST else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import datetime
 import email.utils
 import re
 import threading
@@ -14,7 +15,11 @@ MINUTE = 60.0
 # A reset later than this, in seconds, is no delay but a point in time (seconds since 1970).
 _EPOCH = 1_000_000_000.0
 # `100;w=1;name="…"`: one member of the structured list x-ratelimit-limit (IETF draft RateLimit header fields).
-_QUOTA = re.compile(r"(\d+)\s*;\s*w=(\d+)")
+_QUOTA = re.compile(r"(?<!\d)(\d{1,9})\s*;\s*w=(\d{1,9})(?!\d)")
+
+
+# Waits are made in steps of so many seconds, to notice when the run ends.
+_LOOK = 1.0
 
 
 class Slot:
@@ -58,16 +63,28 @@ class Pace:
         waited = 0.0
         while True:
             with self._lock:
-                if self._stopped:
-                    raise StoppedError(f"not sent, since the run ends: {self._stopped}")
+                self._check()
                 delay = self._delay(write)
                 if delay <= 0:
                     slot = Slot(write=write)
                     if write:
                         self._slots.append(slot)
                     return slot, waited
-            self._sleep(delay)
-            waited += delay
+            step = min(delay, _LOOK)
+            self._sleep(step)
+            waited += step
+
+    def pause(self, seconds: float) -> None:
+        """Wait so long, for one request alone. Raises StoppedError as soon as `stop` was called."""
+        until = self._clock() + seconds
+        while (left := until - self._clock()) > 0:
+            with self._lock:
+                self._check()
+            self._sleep(min(left, _LOOK))
+
+    def _check(self) -> None:
+        if self._stopped:
+            raise StoppedError(f"not sent, since the run ends: {self._stopped}")
 
     def _delay(self, write: bool) -> float:
         now = self._clock()
@@ -90,7 +107,9 @@ class Pace:
         # What was set is the most: the server's figures only lower it, and may rise to it again.
         most = self._slots.maxlen or 1
         for quota, window in _QUOTA.findall(headers.get("x-ratelimit-limit", "")):
-            self._windows[float(window)] = min(max(int(quota), 1), most)
+            # A longer one (a trial app's day) is not waited out in silence: its 429 says how long that would take.
+            if 0 < float(window) <= MINUTE:
+                self._windows[float(window)] = min(max(int(quota), 1), most)
         if headers.get("x-ratelimit-remaining") == "0":
             reset = self.reset_delay(headers)
             if reset is not None and reset <= MINUTE:
@@ -112,11 +131,7 @@ class Pace:
         if asked.isdecimal() and asked.isascii():
             return float(asked)
         until = _http_date(asked)
-        if until is None:
-            return None
-        # Measured by the server's own clock where it shows it, so that a wrong one here changes nothing.
-        now = _http_date(headers.get("Date", ""))
-        return max(0.0, until - (self._wall_clock() if now is None else now))
+        return None if until is None else max(0.0, until - self._server_time(headers))
 
     def reset_delay(self, headers: Mapping[str, str]) -> float | None:
         """Seconds until the limit is reset, as `x-ratelimit-reset` says (seconds, or a point in time)."""
@@ -124,13 +139,20 @@ class Pace:
             reset = float(headers.get("x-ratelimit-reset", ""))
         except ValueError:
             return None
-        seconds = reset - self._wall_clock() if reset >= _EPOCH else reset
+        seconds = reset - self._server_time(headers) if reset >= _EPOCH else reset
         # NaN and infinity compare false: no delay can be read from them.
         return max(0.0, seconds) if seconds < _EPOCH else None
+
+    def _server_time(self, headers: Mapping[str, str]) -> float:
+        """By the server's own clock where it shows it, so that a wrong one here changes nothing."""
+        now = _http_date(headers.get("Date", ""))
+        return self._wall_clock() if now is None else now
 
 
 def _http_date(text: str) -> float | None:
     try:
-        return email.utils.parsedate_to_datetime(text).timestamp()
+        moment = email.utils.parsedate_to_datetime(text)
+        # Without a zone (the asctime form) it is UTC as well, and not this machine's time.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)).timestamp()
     except (TypeError, ValueError, OverflowError, IndexError):
         return None

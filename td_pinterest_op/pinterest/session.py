@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from requests.auth import AuthBase
 
-from td_pinterest_op.errors import ExportError, StoppedError, UnavailableError
+from td_pinterest_op.errors import ExportError, UnavailableError
 from td_pinterest_op.pinterest.pace import Pace
 from td_pinterest_op.pinterest.policy import FAILURES, Arrival, Step, Verdict, verdict
 from td_pinterest_op.pinterest.transport import Answer, NoAnswerError, Transport
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 # A 429 is waited out for so many times the longest single wait, with no other request succeeding meanwhile.
 PATIENCE = 4
+# The wait after a 429 when neither the server nor the settings ask for any, in seconds.
+_LEAST_PAUSE = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,13 +99,12 @@ class Session:
         pace: Pace,
         retry: Retry,
         clock: Callable[[], float],
-        sleep: Callable[[float], None],
         count: Counter,
     ) -> None:
         self._endpoint = endpoint.rstrip("/")
         self._transport = transport
         self.pace, self.retry = pace, retry
-        self._clock, self._sleep, self._count = clock, sleep, count
+        self._clock, self._count = clock, count
         self._throttled_since: float | None = None
         self._lock = threading.Lock()
         self.last_request_id = "-"
@@ -113,15 +115,12 @@ class Session:
         Raises the policy's error, with the answer's `status`, when that is final; MaybeArrivedError (see there);
         UnavailableError when the retries or the patience are used up; and StoppedError once the pace was stopped.
         """
-        waits = self.retry.waits()
+        retry_waits, throttle_waits = self.retry.waits(), self.retry.waits()
         retries, throttled, renewed, maybe_done = 0, False, False, False
         while True:
-            try:
+            with _doubted(maybe_done):
                 auth = authority.auth()
                 tried = self._try(request, auth, again=retries > 0 or throttled or renewed)
-            except StoppedError as stopped:
-                stopped.maybe_done = maybe_done
-                raise
             if tried.verdict is None:
                 assert tried.answer is not None  # noqa: S101 - there is no success without an answer
                 return Outcome(answer=tried.answer, latency=tried.latency, throttled=throttled)
@@ -129,18 +128,23 @@ class Session:
             maybe_done = error.maybe_done = maybe_done or tried.verdict.arrival is Arrival.MAYBE
             if step is Step.WAIT:
                 throttled = True
-                self._wait_as_asked(error, tried.headers, otherwise=next(waits))
-            elif step is Step.REFRESH and not renewed and authority.renew(auth):
-                renewed = True
+                self._wait_as_asked(error, tried.headers, otherwise=next(throttle_waits))
+            elif step is Step.REFRESH and not renewed:
+                with _doubted(maybe_done):
+                    renewed = authority.renew(auth)
+                if not renewed:
+                    raise error
             elif step is not Step.RETRY:
                 raise error
             elif not request.repeatable and maybe_done:
-                raise MaybeArrivedError(str(error))
+                self._hold_as_asked(error, tried.headers)
+                raise _maybe_arrived(error)
             elif retries >= self.retry.count:
                 raise error.extended(f"; tried {retries + 1} times")
             else:
                 retries += 1
-                self._wait_to_retry(error, tried.headers, wait=next(waits))
+                with _doubted(maybe_done):
+                    self._wait_to_retry(error, tried.headers, wait=next(retry_waits))
 
     def _try(self, request: Request, auth: AuthBase, *, again: bool) -> _Try:
         slot, waited = self.pace.enter(write=request.write)
@@ -161,7 +165,8 @@ class Session:
         finally:
             self.pace.leave(slot, answer.headers if answer else None)
         if ruling is None:
-            self._throttled_since = None
+            with self._lock:
+                self._throttled_since = None
         self._count(
             requests_sent=int(request.write),
             requests_retried=int(request.write and again),
@@ -180,33 +185,54 @@ class Session:
         asked = self.pace.retry_after(headers)
         if asked is None:
             asked = self.pace.reset_delay(headers)
-        wait = otherwise if asked is None else asked
+        # A server that asks for no wait at all is not to be asked without end.
+        wait = asked or otherwise or min(_LEAST_PAUSE, self.retry.longest_wait)
         self._refuse_to_wait(error, wait)
         with self._lock:
             now = self._clock()
             if self._throttled_since is None:
                 self._throttled_since = now
             throttled_for = now - self._throttled_since
-        if throttled_for + wait > PATIENCE * self.retry.longest_wait:
+        if throttled_for >= PATIENCE * self.retry.longest_wait:
             raise error.extended(f"; no request has succeeded for {throttled_for:.0f} s")
         log.warning("%s; all requests wait %.1f s", error, wait)
         self.pace.hold(wait)
 
     def _wait_to_retry(self, error: ExportError, headers: Mapping[str, str], *, wait: float) -> None:
-        asked = self.pace.retry_after(headers)
-        if asked is not None:
-            self._refuse_to_wait(error, asked)
-            self.pace.hold(asked)
-        log.warning("%s; trying again in %.1f s", error, max(wait, asked or 0))
-        self._sleep(wait)
+        asked = self._hold_as_asked(error, headers)
+        log.warning("%s; trying again in %.1f s", error, max(wait, asked))
+        self.pace.pause(wait)
         self._count(waiting_seconds=wait)
+
+    def _hold_as_asked(self, error: ExportError, headers: Mapping[str, str]) -> float:
+        """Let no request leave before the time that a failed answer names; returns how long that is."""
+        asked = self.pace.retry_after(headers) or 0.0
+        self._refuse_to_wait(error, asked)
+        self.pace.hold(asked)
+        return asked
 
     def _refuse_to_wait(self, error: ExportError, wait: float) -> None:
         longest = self.retry.longest_wait
         if wait > longest:
             raise error.extended(
-                f"; it asks to wait {wait:.0f} s, more than max_retry_wait_millis allows ({longest:.0f} s)"
+                f"; it asks to wait {wait:.1f} s, more than max_retry_wait_millis allows ({longest:.1f} s)"
             )
+
+
+@contextlib.contextmanager
+def _doubted(maybe_done: bool) -> Iterator[None]:
+    """When it ends without a try (no token, run stopped), what became of the earlier tries is as open as before."""
+    try:
+        yield
+    except ExportError as error:
+        error.maybe_done = maybe_done
+        raise
+
+
+def _maybe_arrived(error: ExportError) -> MaybeArrivedError:
+    doubtful = MaybeArrivedError(str(error))
+    doubtful.status, doubtful.maybe_done = error.status, True
+    return doubtful
 
 
 def _quoted(answer: Answer, *, with_message: bool) -> str:
@@ -214,7 +240,10 @@ def _quoted(answer: Answer, *, with_message: bool) -> str:
     text = str(answer.status) if code is None else f"{answer.status} (code {code})"
     # An answer to records may echo them: what it says is then kept out of every message.
     message = json_object(answer).get("message")
-    return f'{text} "{mask(message[:200])}"' if with_message and isinstance(message, str) else text
+    if not with_message or not isinstance(message, str):
+        return text
+    # Masked before it is cut: half a credential is not recognised. One line, so that it cannot pass for several.
+    return f'{text} "{" ".join(mask(message).split())[:200]}"'
 
 
 def error_code(answer: Answer) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import ssl
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,8 +19,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from td_pinterest_op.pinterest.policy import Failure
 
-# A piece is what may take `write_timeout_secs`; the kernel is to hold little more than that, or a peer that
-# stopped reading would go unnoticed behind its buffers.
+# The kernel is to hold little of a body, or a peer that stopped reading would go unnoticed behind its buffers.
 _PIECE = 64 * 1024
 _SOCKET_OPTIONS = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_SNDBUF, _PIECE)]
 
@@ -109,11 +109,11 @@ def _is_loopback_address(host: str) -> bool:
 
 
 class _WriteTimeoutError(OSError):
-    """A piece of the body was not taken in time."""
+    """Nothing of what was left to send was taken in time."""
 
 
 class _WriteLimit(HTTPConnection):
-    """Sends in pieces with a time limit for each.
+    """Sends as much as the peer takes, again and again, with a time limit for each.
 
     urllib3 knows a connect and a read limit only: sends run under the connect limit, and for the whole body at once.
     """
@@ -124,20 +124,14 @@ class _WriteLimit(HTTPConnection):
         if self.sock is None:
             self.connect()
         self.sock.settimeout(self.write_timeout)
+        # Not `sendall`, whose limit is for all of it: a peer that reads slowly makes progress all the same. In pieces,
+        # since TLS would take even `send` for all of it.
+        left = memoryview(data)
         try:
-            for piece in _pieces(data):
-                super().send(piece)
+            while left:
+                left = left[self.sock.send(left[:_PIECE]) :]
         except TimeoutError:
             raise _WriteTimeoutError from None
-
-
-def _pieces(data: Any) -> Iterator[Any]:
-    if not isinstance(data, bytes) or len(data) <= _PIECE:
-        yield data
-        return
-    view = memoryview(data)
-    for start in range(0, len(view), _PIECE):
-        yield view[start : start + _PIECE]
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
@@ -171,6 +165,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 _FAILURES: tuple[tuple[type[BaseException], Failure], ...] = (
     (_WriteTimeoutError, Failure.WRITE_TIMEOUT),
+    # Cut off within TLS: no matter of trust.
+    (ssl.SSLEOFError, Failure.BROKEN),
+    (ssl.SSLZeroReturnError, Failure.BROKEN),
+    (ssl.SSLSyscallError, Failure.BROKEN),
     (urllib3.exceptions.SSLError, Failure.TLS),
     (requests.exceptions.SSLError, Failure.TLS),
     (requests.ConnectTimeout, Failure.CONNECT_TIMEOUT),

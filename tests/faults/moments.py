@@ -73,8 +73,8 @@ _WHERE: dict[Moment, Where] = {
 def where(action: Action, moment: Moment) -> Where:
     """The requests of `action` that are the moment."""
     if moment is Moment.READ_BACK and action is not Action.CREATE:
-        # The audience is read once before, to look.
-        return Where(operation="audiences/get", after=1)
+        # The audience is read before, to look: also once more after the rows, where there are any.
+        return Where(operation="audiences/get", after=2 if action is Action.REPLACE else 1)
     return _WHERE[moment]
 
 

@@ -1,4 +1,4 @@
-"""Pinterest as a script: a transport that gives prepared answers, and a session around it on a clock that does not wait."""
+"""Pinterest as a script: a transport with prepared answers, and a session around it on a clock that does not wait."""
 
 from __future__ import annotations
 

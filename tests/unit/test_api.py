@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import urllib.parse
@@ -314,7 +315,5 @@ def test_no_answer_makes_reading_it_crash(content: object) -> None:
         *CREATING,
         *CHANGING,
     ):
-        try:
+        with contextlib.suppress(ExportError):
             call(api(answer(200, content))[0])
-        except ExportError as error:
-            assert str(error)

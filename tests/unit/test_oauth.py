@@ -17,7 +17,7 @@ from td_pinterest_op.secret import Secret
 from tests.unit.scripted import Scene, answer, scene
 
 
-def issued(token: str = "access-1", **more: object) -> Answer:
+def issued(token: object = "access-1", **more: object) -> Answer:
     return answer(200, {"access_token": token, "token_type": "bearer", "expires_in": 30 * DAY} | more)
 
 

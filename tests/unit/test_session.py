@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import threading
 from collections.abc import Mapping
 from email.utils import formatdate
@@ -196,7 +198,7 @@ def test_a_server_that_throttles_but_asks_for_no_wait_is_not_asked_without_pause
     stage = scene(*[throttled("0")] * 3, OK, retry=retry)
     send(stage)
     times = stage.script.times
-    assert pauses == [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    assert pauses == [later - earlier for earlier, later in itertools.pairwise(times)]
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -450,7 +452,5 @@ def test_any_sequence_of_answers_ends_in_a_success_or_in_one_of_our_errors(
     answers: list[Answer | Failure], request: Request
 ) -> None:
     stage = scene(*answers, retry=RETRY)
-    try:
+    with contextlib.suppress(ExportError):
         assert 2 == send(stage, request, keys=2).answer.status // 100
-    except ExportError as error:
-        assert str(error)

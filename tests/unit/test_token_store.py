@@ -6,6 +6,7 @@ import logging
 import stat
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -139,7 +140,7 @@ def test_a_user_without_a_home_has_no_local_secrets(monkeypatch: pytest.MonkeyPa
 # -- the workflow server
 
 
-def only_request(server: requests_mock.Mocker) -> requests.PreparedRequest:
+def only_request(server: requests_mock.Mocker) -> Any:
     (request,) = server.request_history
     return request
 
@@ -162,7 +163,7 @@ def test_hosted_workflow_keeps_it_in_the_project(
         server.put(f"https://{host}/api/projects/4711/secrets/{KEY}", json={})
         store({"TD_API_SERVER": td_server} if td_server else {}).keep(NEW, 60 * DAY)
         request = only_request(server)
-    assert {"value": "s3cr3t-new-token"} == request.json()  # type: ignore[attr-defined]
+    assert {"value": "s3cr3t-new-token"} == request.json()
     assert f"TD1 {TD_KEY}" == request.headers["Authorization"]
     assert [] == warnings(caplog)
 
