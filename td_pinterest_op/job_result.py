@@ -18,8 +18,8 @@ from td_pinterest_op.treasure_data import NotNowError, TreasureData
 log = logging.getLogger(__name__)
 
 # Bytes read at once, and the most that they are inflated to at once: with the rows, what a block takes in memory.
-_READ = 128 * 1024
-_INFLATED = 512 * 1024
+_READ = 64 * 1024
+_INFLATED = 128 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
 _RANGE_START = re.compile(r"bytes (\d+)-")
 
@@ -118,11 +118,17 @@ class JobResult:
 
     def _columns(self, rows: list[Any]) -> list[list[Any]]:
         width = len(self._job.schema)
-        if {*map(type, rows)} != {tuple} or {*map(len, rows)} != {width}:
+        try:
+            # One column, the usual case, takes a third of the time of turning rows into columns.
+            one = width == 1
+            columns = [[value for (value,) in rows]] if one else [list(column) for column in zip(*rows, strict=True)]
+        except (TypeError, ValueError):
+            columns = []
+        if len(columns) != width:
             raise TreasureDataError(f"the result of job {self._job.id} holds a row that has not {width} columns")
         self._rows += len(rows)
         if self._job.records is not None and self._rows > self._job.records:
             raise TreasureDataError(
                 f"the result of job {self._job.id} holds more rows than the {self._job.records} that the job says"
             )
-        return [[row[position] for row in rows] for position in range(width)]
+        return columns

@@ -60,6 +60,7 @@ class Transport:
 
     def __init__(self, *, timeouts: Timeouts, connections: int) -> None:
         self._timeouts = timeouts
+        self._environment: dict[str, Any] | None = None
         self._session = requests.Session()
         adapter = _Adapter(write_timeout=timeouts.write, connections=connections)
         self._session.mount("https://", adapter)
@@ -73,18 +74,23 @@ class Transport:
         `auth` is always given: without it requests would look into ~/.netrc and send what it finds there.
         """
         try:
-            response = self._session.request(
-                method,
-                url,
-                data=body,
-                headers=dict(headers),
-                auth=auth,
+            response = self._session.send(
+                self._session.prepare_request(
+                    requests.Request(method, url, headers=dict(headers), data=body, auth=auth)
+                ),
                 timeout=(self._timeouts.connect, self._timeouts.read),
                 allow_redirects=False,
+                **self._surroundings(url),
             )
         except requests.RequestException as error:
             raise NoAnswerError(_failure(error)) from None
         return Answer(status=response.status_code, headers=response.headers, body=response.content)
+
+    def _surroundings(self, url: str) -> dict[str, Any]:
+        """Proxies and certificates as the environment says: looked up once, since that costs a tenth of a request."""
+        if self._environment is None:
+            self._environment = dict(self._session.merge_environment_settings(url, {}, None, None, None))
+        return self._environment
 
     def close(self) -> None:
         self._session.close()
