@@ -7,22 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from td_pinterest_op.creation import created_once, lowest
+from td_pinterest_op.audiences import Audiences, called, is_removed
+from td_pinterest_op.creation import lowest
 from td_pinterest_op.customer_lists import CustomerLists, is_made_empty
-from td_pinterest_op.errors import AudienceError, ExportError, PinterestError, RequestRefusedError
-from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience, CustomerList
+from td_pinterest_op.errors import AudienceError, ExportError
+from td_pinterest_op.pinterest.api import Api, Audience, CustomerList
 from td_pinterest_op.settings import Action, Settings
 from td_pinterest_op.stats import Stats
 
 log = logging.getLogger(__name__)
 
 READS_ROWS = frozenset({Action.ADD, Action.REMOVE, Action.CREATE, Action.REPLACE})
-# Statuses of an audience that was removed, where it can still be read. Not in the API description.
-_REMOVED = frozenset({"REMOVED", "DELETED", "ARCHIVED"})
-_READ_BACK = 3
 _NOT_CREATED = "Pinterest answered that it created the audience, but it cannot be read back with its customer list"
 
 
@@ -57,7 +55,8 @@ class Actions:
         self, *, settings: Settings, api: Api, stats: Stats, session_key: str, sleep: Callable[[float], None]
     ) -> None:
         self._settings, self._api, self._stats = settings, api, stats
-        self._lists, self._sleep = CustomerLists(api=api, session_key=session_key, sleep=sleep), sleep
+        self._lists = CustomerLists(api=api, session_key=session_key, sleep=sleep)
+        self._audiences = Audiences(api=api, ad_account_id=settings.ad_account_id, lists=self._lists, sleep=sleep)
 
     def look(self, records: Records | None) -> Target:
         """Find what the action needs; writes nothing. `records` is None before the rows are read, or when none are."""
@@ -72,9 +71,9 @@ class Actions:
     # -- add, remove
 
     def _look_at_list(self, records: Records | None) -> Target:  # noqa: ARG002 - alike for all actions
-        audience = self._audience()
+        audience = self._audiences.fit(self._audience_id)
         verb = "add to" if self._settings.action is Action.ADD else "remove from"
-        return Target(audience=audience, changes=(f"{verb} {_called(audience)} (customer list {_list_of(audience)})",))
+        return Target(audience=audience, changes=(f"{verb} {called(audience)} (customer list {_list_of(audience)})",))
 
     def _add(self, target: Target, records: Records | None) -> None:
         self._send(records, _list_of(target.audience), "ADD")
@@ -86,8 +85,8 @@ class Actions:
 
     def _look_for_name(self, records: Records | None) -> Target:
         name = self._new_name
-        named = self._named(name)
-        own = self._own_of(named)
+        named = self._audiences.named(name)
+        own = self._audiences.own(named)
         if own is None and named:
             raise AudienceError(
                 f'an audience named "{name}" already exists (id {lowest(named).id}): to put people into it use '
@@ -95,8 +94,8 @@ class Actions:
             )
         own_list = self._own_list(name, records)
         if own is not None:
-            return self._moving(own, own_list, called=self._lists.name(name, self._stats.job_id))
-        kept, changes = _list_changes(own_list, called=self._lists.name(name, self._stats.job_id))
+            return self._moving(own, own_list, list_name=self._lists.name(name, self._stats.job_id))
+        kept, changes = _list_changes(own_list, list_name=self._lists.name(name, self._stats.job_id))
         changes.append(f'create audience "{name}" on it')
         return Target(own_list=own_list, changes=(*kept, *changes), writes=len(changes))
 
@@ -106,37 +105,11 @@ class Actions:
         with self._all_in(made):
             if target.audience:
                 self._move(target.audience, made)
-            audience = target.audience or created_once(
-                create=lambda: self._api.create_audience(
-                    name=name, description=self._settings.audience_description, customer_list_id=made.id
-                ),
-                find=self._own_audience,
-                retry=self._api.session.retry,
-                sleep=self._sleep,
+            audience = target.audience or self._audiences.create(
+                name, description=self._settings.audience_description, list_id=made.id
             )
-            self._remove_doubles(audience)
-            self._note(self._read_back(audience.id, list_id=made.id, failing=_NOT_CREATED))
-
-    def _own_audience(self) -> Audience | None:
-        """The audience that this session created: it has the name, and stands on a list of this session."""
-        return self._own_of(self._named(self._new_name))
-
-    def _own_of(self, named: Iterable[Audience]) -> Audience | None:
-        own = [audience for audience in named if self._is_own(audience)]
-        return lowest(own) if own else None
-
-    def _named(self, name: str) -> list[Audience]:
-        return [audience for audience in self._api.audiences() if audience.name == name and not _is_removed(audience)]
-
-    def _is_own(self, audience: Audience) -> bool:
-        return audience.customer_list_id is not None and self._lists.is_of_this_session(audience.customer_list_id)
-
-    def _remove_doubles(self, kept: Audience) -> None:
-        """A ghost of this task may have created the audience at the same moment: the one with the lower id stays."""
-        for double in self._named(self._new_name):
-            if int(double.id) > int(kept.id) and self._is_own(double):
-                log.warning("removing audience %s: %s was created for this session, too", double.id, kept.id)
-                self._removed(double.id)
+            self._audiences.remove_doubles(audience)
+            self._note(self._audiences.read_back(audience.id, list_id=made.id, failing=_NOT_CREATED))
 
     @property
     def _new_name(self) -> str:
@@ -148,9 +121,9 @@ class Actions:
     def _look_at_replacement(self, records: Records | None) -> Target:
         if records and not records.unique:
             return self._look_at_emptying(records)
-        audience = self._audience()
-        called = self._lists.name(audience.name, self._stats.job_id)
-        return self._moving(audience, self._own_list(audience.name, records), called=called)
+        audience = self._audiences.fit(self._audience_id)
+        list_name = self._lists.name(audience.name, self._stats.job_id)
+        return self._moving(audience, self._own_list(audience.name, records), list_name=list_name)
 
     def _replace(self, target: Target, records: Records | None) -> None:
         audience = _there(target.audience)
@@ -162,21 +135,21 @@ class Actions:
                 self._move(audience, made)
 
     def _look_at_emptying(self, records: Records | None) -> Target:  # noqa: ARG002 - alike for all actions
-        audience = self._audience()
+        audience = self._audiences.fit(self._audience_id)
         behind = self._api.customer_list(_list_of(audience))
         if behind and is_made_empty(behind):
-            return Target(audience=audience, own_list=behind, changes=(f"none: {_called(audience)} is empty already",))
-        return self._moving(audience, self._lists.empty(audience.name), called=self._lists.name(audience.name))
+            return Target(audience=audience, own_list=behind, changes=(f"none: {called(audience)} is empty already",))
+        return self._moving(audience, self._lists.empty(audience.name), list_name=self._lists.name(audience.name))
 
     def _clear(self, target: Target, records: Records | None) -> None:  # noqa: ARG002 - alike for all actions
         audience = _there(target.audience)
         self._move(audience, target.own_list or self._lists.make_empty(audience.name))
 
-    def _moving(self, audience: Audience, own: CustomerList | None, *, called: str) -> Target:
+    def _moving(self, audience: Audience, own: CustomerList | None, *, list_name: str) -> Target:
         behind = _list_of(audience)
-        kept, changes = _list_changes(own, called=called)
+        kept, changes = _list_changes(own, list_name=list_name)
         if own is None or own.id != behind:
-            changes.append(f"move {_called(audience)} to it; customer list {behind} is left behind")
+            changes.append(f"move {called(audience)} to it; customer list {behind} is left behind")
         return Target(audience=audience, own_list=own, changes=(*kept, *changes), writes=len(changes))
 
     def _move(self, audience: Audience, made: CustomerList) -> None:
@@ -186,11 +159,11 @@ class Actions:
             return
         self._stats.previous_customer_list_id = behind
         self._api.move_audience(audience.id, customer_list_id=made.id)
-        self._read_back(
+        self._audiences.read_back(
             audience.id,
             list_id=made.id,
             failing=(
-                f"Pinterest said that it moved {_called(audience)} to customer list {made.id}, but the audience still "
+                f"Pinterest said that it moved {called(audience)} to customer list {made.id}, but the audience still "
                 f"stands on {behind}: its members are as they were, and list {made.id} is left behind unused. "
                 "Pinterest does not seem to move this audience: create a new one (create_new_audience) and delete this "
                 "one, or keep it up to date with add_people_to_current_audience and remove_people_from_current_audience"
@@ -200,12 +173,11 @@ class Actions:
     # -- delete
 
     def _look_at_removal(self, records: Records | None) -> Target:  # noqa: ARG002 - alike for all actions
-        found = self._api.audience(self._audience_id)
-        if found is not None and not _is_removed(found):
-            _check_kind(found, self._settings.ad_account_id)
-            return Target(audience=found, changes=(f"remove {_called(found)}; its customer list stays",), writes=1)
+        found = self._audiences.removable(self._audience_id)
+        if found is not None and not is_removed(found):
+            return Target(audience=found, changes=(f"remove {called(found)}; its customer list stays",), writes=1)
         if found is not None:
-            return Target(audience=found, changes=(f"none: {_called(found)} is removed already",))
+            return Target(audience=found, changes=(f"none: {called(found)} is removed already",))
         return Target(changes=(f"remove audience {self._audience_id}, which cannot be read (any more)",), writes=1)
 
     def _delete(self, target: Target, records: Records | None) -> None:  # noqa: ARG002 - alike for all actions
@@ -214,7 +186,7 @@ class Actions:
             log.info("audience %s is removed already", self._audience_id)
             return
         # One that was there a moment ago is gone for a ghost of this task, or for a try whose answer was lost.
-        if not self._removed(self._audience_id) and target.audience is None:
+        if not self._audiences.remove(self._audience_id) and target.audience is None:
             raise AudienceError(
                 f"Pinterest knows no audience {self._audience_id} in ad account {self._settings.ad_account_id}: either "
                 "it was deleted before, or it never existed there. Check audience_id_delete and ad_account_id"
@@ -222,37 +194,12 @@ class Actions:
         if target.audience is None:
             log.info("audience %s could not be read, but its removal was accepted: removed already", self._audience_id)
 
-    def _removed(self, audience_id: str) -> bool:
-        """Remove an audience; False when Pinterest does not know it."""
-        try:
-            self._api.remove_audience(audience_id)
-        except RequestRefusedError as error:
-            if error.status != 404:
-                raise
-            return False
-        return True
-
     # -- what several actions do
 
     @property
     def _audience_id(self) -> str:
         assert self._settings.audience_id  # noqa: S101 - the settings see to it
         return self._settings.audience_id
-
-    def _audience(self) -> Audience:
-        """The audience that the settings name, fit for an action on the list behind it."""
-        found = self._api.audience(self._audience_id)
-        account = self._settings.ad_account_id
-        if found is None:
-            raise AudienceError(f"there is no audience {self._audience_id} in ad account {account}: check both ids")
-        _check_kind(found, account)
-        if _is_removed(found):
-            raise AudienceError(f"{_called(found)} was removed: create a new one (action {Action.CREATE.value})")
-        if found.customer_list_id is None or self._api.customer_list(found.customer_list_id) is None:
-            raise AudienceError(
-                f"{_called(found)} has no customer list behind it: it cannot take records; create a new one"
-            )
-        return found
 
     def _note(self, audience: Audience | None) -> None:
         if audience:
@@ -288,39 +235,12 @@ class Actions:
                 "audience. Running this task again is safe: it goes on from there"
             ) from None
 
-    def _read_back(self, audience_id: str, *, list_id: str, failing: str) -> Audience:
-        """The audience as it is now. Raises PinterestError when another list than `list_id` is behind it."""
-        waits = self._api.session.retry.waits()
-        for attempt in range(_READ_BACK):
-            if attempt:
-                self._sleep(next(waits))
-            audience = self._api.audience(audience_id)
-            if audience and audience.customer_list_id == list_id:
-                return audience
-        raise PinterestError(failing)
 
-
-def _list_changes(own: CustomerList | None, *, called: str) -> tuple[list[str], list[str]]:
+def _list_changes(own: CustomerList | None, *, list_name: str) -> tuple[list[str], list[str]]:
     """What the plan says of the list to fill: what is there already, and what has to be created."""
     if own:
         return [f"go on with customer list {own.id} of this session's earlier try"], []
-    return [], [f'create customer list "{called}"']
-
-
-def _check_kind(audience: Audience, ad_account_id: str) -> None:
-    if audience.audience_type != CUSTOMER_LIST:
-        raise AudienceError(
-            f"{_called(audience)} is of type {audience.audience_type}: only {CUSTOMER_LIST} audiences hold records"
-        )
-    if audience.ad_account_id not in (None, ad_account_id):
-        raise AudienceError(
-            f"{_called(audience)} belongs to ad account {audience.ad_account_id}, not to {ad_account_id}: "
-            "it is shared with it, and only its owner's account can change it"
-        )
-
-
-def _is_removed(audience: Audience) -> bool:
-    return audience.status.upper() in _REMOVED
+    return [], [f'create customer list "{list_name}"']
 
 
 def _there(audience: Audience | None) -> Audience:
@@ -332,10 +252,6 @@ def _list_of(audience: Audience | None) -> str:
     list_id = _there(audience).customer_list_id
     assert list_id is not None  # noqa: S101 - `_audience` has checked it
     return list_id
-
-
-def _called(audience: Audience) -> str:
-    return f'audience {audience.id} "{audience.name}"'
 
 
 _LOOKS: dict[Action, Callable[[Actions, Records | None], Target]] = {

@@ -63,7 +63,8 @@ ROOMS: dict[str, set[str]] = {
     "token_store": {"pinterest.transport", "retry", "secret", "errors"},
     "creation": {"pinterest.session", "retry", "errors"},
     "customer_lists": {"creation", "pinterest.api", "errors"},
-    "actions": {"customer_lists", "creation", "plan", "pinterest.api", "settings", "stats", "errors"},
+    "audiences": {"customer_lists", "creation", "pinterest.api", "errors"},
+    "actions": {"audiences", "customer_lists", "creation", "pinterest.api", "settings", "stats", "errors"},
     "sender": {"flight", "pinterest.api", "pinterest.session", "stats", "errors"},
     "connections": {
         "workflow",
