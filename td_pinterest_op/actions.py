@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from td_pinterest_op.audiences import Audiences, called, is_removed
 from td_pinterest_op.creation import lowest
 from td_pinterest_op.customer_lists import CustomerLists, is_made_empty
 from td_pinterest_op.errors import AudienceError, ExportError
-from td_pinterest_op.pinterest.api import Api, Audience, CustomerList
+from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience, CustomerList
 from td_pinterest_op.settings import Action, Settings
 from td_pinterest_op.stats import Stats
 
@@ -55,7 +55,7 @@ class Actions:
         self, *, settings: Settings, api: Api, stats: Stats, session_key: str, sleep: Callable[[float], None]
     ) -> None:
         self._settings, self._api, self._stats = settings, api, stats
-        self._lists = CustomerLists(api=api, session_key=session_key, sleep=sleep)
+        self._lists = CustomerLists(api=api, session_key=session_key, taken=self._taken_lists, sleep=sleep)
         self._audiences = Audiences(api=api, ad_account_id=settings.ad_account_id, lists=self._lists, sleep=sleep)
 
     def look(self, records: Records | None) -> Target:
@@ -88,10 +88,7 @@ class Actions:
         named = self._audiences.named(name)
         own = self._audiences.own(named)
         if own is None and named:
-            raise AudienceError(
-                f'an audience named "{name}" already exists (id {lowest(named).id}): to put people into it use '
-                f"action {Action.ADD.value} or {Action.REPLACE.value} with its id, or choose another audience_name"
-            )
+            raise AudienceError(_taken_name(lowest(named)))
         own_list = self._own_list(name, records)
         if own is not None:
             return self._moving(own, own_list, list_name=self._lists.name(name, self._stats.job_id))
@@ -154,10 +151,11 @@ class Actions:
 
     def _move(self, audience: Audience, made: CustomerList) -> None:
         behind = _list_of(audience)
-        self._stats.customer_list_id = made.id
         if behind == made.id:
+            self._stats.customer_list_id = made.id
             return
-        self._stats.previous_customer_list_id = behind
+        # Until it is read back, what the audience stands on is the old list.
+        self._stats.customer_list_id = behind
         self._api.move_audience(audience.id, customer_list_id=made.id)
         self._audiences.read_back(
             audience.id,
@@ -169,6 +167,7 @@ class Actions:
                 "one, or keep it up to date with add_people_to_current_audience and remove_people_from_current_audience"
             ),
         )
+        self._stats.customer_list_id, self._stats.previous_customer_list_id = made.id, behind
 
     # -- delete
 
@@ -200,6 +199,15 @@ class Actions:
     def _audience_id(self) -> str:
         assert self._settings.audience_id  # noqa: S101 - the settings see to it
         return self._settings.audience_id
+
+    def _taken_lists(self) -> Collection[str]:
+        """The lists behind all audiences but the one that is worked on: the named one, or that of the new name."""
+        one, new = self._settings.audience_id, self._settings.audience_name
+        return {
+            audience.customer_list_id
+            for audience in self._api.audiences()
+            if audience.customer_list_id and audience.id != one and audience.name != new
+        }
 
     def _note(self, audience: Audience | None) -> None:
         if audience:
@@ -241,6 +249,14 @@ def _list_changes(own: CustomerList | None, *, list_name: str) -> tuple[list[str
     if own:
         return [f"go on with customer list {own.id} of this session's earlier try"], []
     return [], [f'create customer list "{list_name}"']
+
+
+def _taken_name(audience: Audience) -> str:
+    use = f"to put people into it use action {Action.ADD.value} or {Action.REPLACE.value} with its id, or "
+    return (
+        f'an audience named "{audience.name}" already exists (id {audience.id}): '
+        f"{use if audience.audience_type == CUSTOMER_LIST else ''}choose another audience_name"
+    )
 
 
 def _there(audience: Audience | None) -> Audience:

@@ -17,6 +17,9 @@ from td_pinterest_op.token_store import TokenStore
 from td_pinterest_op.treasure_data import DEFAULT_ENDPOINT, TreasureData
 from td_pinterest_op.workflow import Task
 
+# Where the official clients look for them, and the defaults.
+_ENDPOINTS = {"TD_API_SERVER": DEFAULT_ENDPOINT, "PINTEREST_API_ENDPOINT": pinterest_.DEFAULT_ENDPOINT}
+
 
 def retry(settings: Settings) -> Retry:
     return Retry(
@@ -28,10 +31,10 @@ def retry(settings: Settings) -> Retry:
 
 
 def treasure_data(task: Task, settings: Settings, timing: Timing) -> TreasureData:
-    """Raises SettingsError for a missing key or an endpoint that secrets must not be sent to."""
+    """Raises SettingsError for a missing key. The endpoint must have been checked."""
     return TreasureData(
         api_key=task.td_api_key,
-        endpoint=_endpoint(task, "TD_API_SERVER", DEFAULT_ENDPOINT),
+        endpoint=_endpoint(task, "TD_API_SERVER"),
         connect_timeout=settings.connection_timeout_secs,
         read_timeout=settings.read_timeout_secs,
         retry=retry(settings),
@@ -40,7 +43,7 @@ def treasure_data(task: Task, settings: Settings, timing: Timing) -> TreasureDat
 
 
 def pinterest(task: Task, settings: Settings, stats: Stats, timing: Timing) -> contextlib.AbstractContextManager[Api]:
-    """Raises SettingsError for an endpoint that secrets must not be sent to."""
+    """The endpoint must have been checked."""
     project_id = str(task.params.get("project_id"))
     tokens = TokenStore(
         key=settings.refresh_token_key,
@@ -52,7 +55,7 @@ def pinterest(task: Task, settings: Settings, stats: Stats, timing: Timing) -> c
         wall_clock=timing.wall,
     )
     return pinterest_.connected(
-        endpoint=_endpoint(task, "PINTEREST_API_ENDPOINT", pinterest_.DEFAULT_ENDPOINT),
+        endpoint=_endpoint(task, "PINTEREST_API_ENDPOINT"),
         ad_account_id=settings.ad_account_id,
         client_id=settings.client_id,
         client_secret=settings.client_secret,
@@ -73,10 +76,13 @@ def pinterest(task: Task, settings: Settings, stats: Stats, timing: Timing) -> c
     )
 
 
-def _endpoint(task: Task, name: str, default: str) -> str:
-    endpoint = task.environ.get(name, "").strip() or default
-    if "://" not in endpoint:
-        endpoint = f"https://{endpoint}"
-    if not is_safe(endpoint):
-        raise SettingsError(f"{name} must be an https URL (plain http only to this machine's loop-back)")
-    return endpoint
+def check_endpoints(task: Task) -> None:
+    """Raises SettingsError for endpoints that secrets must not be sent to."""
+    wrong = [name for name in _ENDPOINTS if not is_safe(_endpoint(task, name))]
+    if wrong:
+        raise SettingsError(f"{' and '.join(wrong)} must be https (plain http only to this machine's loop-back)")
+
+
+def _endpoint(task: Task, name: str) -> str:
+    endpoint = task.environ.get(name, "").strip() or _ENDPOINTS[name]
+    return endpoint if "://" in endpoint else f"https://{endpoint}"

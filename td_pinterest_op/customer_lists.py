@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from itertools import chain
 
 from td_pinterest_op.creation import created_once, lowest
@@ -21,10 +21,16 @@ _OURS = re.compile(r" \(td (?P<session>[0-9a-f]{8}) (?P<job>\S+)\)$")
 
 
 class CustomerLists:
-    """Those of one workflow session. Methods raise what the API raises."""
+    """Those of one workflow session. Methods raise what the API raises.
 
-    def __init__(self, *, api: Api, session_key: str, sleep: Callable[[float], None]) -> None:
-        self._api, self._session_key, self._sleep = api, session_key, sleep
+    `taken` gives the ids of the lists behind other audiences than the one worked on. Audiences may share a name,
+    so a list's name alone does not tell whose it is, and nobody must get into two audiences by one list.
+    """
+
+    def __init__(
+        self, *, api: Api, session_key: str, taken: Callable[[], Collection[str]], sleep: Callable[[float], None]
+    ) -> None:
+        self._api, self._session_key, self._taken, self._sleep = api, session_key, taken, sleep
 
     def name(self, audience_name: str, job_id: str | None = None) -> str:
         """How a list for an audience of that name is called; without a job, one that is made empty."""
@@ -73,15 +79,20 @@ class CustomerLists:
         return made
 
     def _named(self, name: str, fits: Callable[[CustomerList], bool]) -> CustomerList | None:
-        same = [found for found in self._api.customer_lists() if found.name == name and fits(found)]
+        same = self._free(found for found in self._api.customer_lists() if found.name == name and fits(found))
         return lowest(same) if same else None
 
     def _of_session(self, audience_name: str) -> list[CustomerList]:
         begin = f"{audience_name} (td {self._session_key} "
-        own = [
+        own = self._free(
             found for found in self._api.customer_lists() if found.name.startswith(begin) and _OURS.search(found.name)
-        ]
+        )
         return sorted(own, key=lambda found: int(found.id))
+
+    def _free(self, lists: Iterable[CustomerList]) -> list[CustomerList]:
+        found = list(lists)
+        taken = self._taken() if found else ()
+        return [one for one in found if one.id not in taken]
 
 
 def is_made_empty(customer_list: CustomerList) -> bool:

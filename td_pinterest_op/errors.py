@@ -22,6 +22,10 @@ and never holds a value that could be a person or a secret.
 
 from __future__ import annotations
 
+import errno
+import tempfile
+import traceback
+from pathlib import Path
 from typing import TypeVar
 
 from td_pinterest_op.secret import mask
@@ -102,3 +106,18 @@ class StoppedError(ExportError):
 
 class UnexpectedError(ExportError):
     """A mistake in this operator. Its message holds no text of the original exception, which could quote a row."""
+
+
+def unexpected(error: Exception) -> ExportError:
+    """What to make of an exception that nobody expected. It could quote a row: only its type and place are told."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return WorkflowError(
+            f"the disk is full: the operator needs 32 bytes for each identifier in {tempfile.gettempdir()}; "
+            "make room there, or let the environment variable TMPDIR name another folder"
+        )
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+    return UnexpectedError(
+        f"{type(error).__name__}{why} at {Path(place.filename).name}:{place.lineno}, in {place.name}: "
+        "a mistake in td_pinterest_op; please report it with this line"
+    )

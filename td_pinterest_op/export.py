@@ -13,7 +13,7 @@ from typing import Any
 
 from td_pinterest_op import connections, workflow
 from td_pinterest_op.actions import READS_ROWS, Actions, Records
-from td_pinterest_op.errors import StoppedError
+from td_pinterest_op.errors import SettingsError, StoppedError
 from td_pinterest_op.job import Job, Query, finished_job, identifier_columns, issued_job, list_type
 from td_pinterest_op.job_result import JobResult
 from td_pinterest_op.pinterest.api import Api
@@ -44,11 +44,10 @@ def export(task: workflow.Task, timing: Timing) -> dict[str, Any]:
 
     Raises ExportError, and OSError when the spool cannot be written.
     """
-    settings = parse(task.params.get("result_settings"), environ=task.environ)
+    settings, source = _checked(task)
     for warning in settings.warnings:
         log.warning("%s", warning)
     stats = Stats(action=settings.action.value, ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
-    source = workflow.source(task.params) if settings.action in READS_ROWS else None
     td = connections.treasure_data(task, settings, timing) if source else None
     with _reported(stats), connections.pinterest(task, settings, stats, timing) as api, Spool() as spool:
         actions = Actions(settings=settings, api=api, stats=stats, session_key=task.session_key, sleep=timing.sleep)
@@ -65,13 +64,38 @@ def export(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     return stats.to_json()
 
 
+def _checked(task: workflow.Task) -> tuple[Settings, workflow.Source | None]:
+    """The settings, and where the rows come from, if any are read. Raises SettingsError, with all that is wrong."""
+    problems: list[str] = []
+    settings = source = None
+    with _gathering(problems):
+        settings = parse(task.params.get("result_settings"), environ=task.environ)
+    with _gathering(problems):
+        connections.check_endpoints(task)
+    if settings and settings.action in READS_ROWS:
+        with _gathering(problems):
+            source = workflow.source(task.params)
+        with _gathering(problems):
+            _ = task.td_api_key
+    if settings is None or problems:
+        raise SettingsError("\n".join(problems))
+    return settings, source
+
+
+@contextlib.contextmanager
+def _gathering(problems: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except SettingsError as error:
+        problems.append(str(error))
+
+
 def _job(td: TreasureData, task: workflow.Task, source: workflow.Source, stats: Stats) -> Job:
     if source.job_id:
         stats.job_id = source.job_id
         return finished_job(td, source.job_id)
-    query = Query(
-        sql=source.query, database=source.database, engine=source.engine, domain_key=task.domain_key(source.query)
-    )
+    key = task.domain_key(source.engine, source.database, source.query)
+    query = Query(sql=source.query, database=source.database, engine=source.engine, domain_key=key)
     job = issued_job(td, query)
     stats.job_id = job.id
     return job

@@ -125,7 +125,7 @@ def _engine_message(shown: Mapping[str, Any]) -> str:
     lines = [line for part in ("stderr", "cmdout") for line in str((debug or {}).get(part) or "").splitlines()]
     said = [line.strip() for line in lines if line.strip()]
     # Masked before it is cut: half of an identifier would not be recognised.
-    return f"; its last words: {mask(' / '.join(said[-3:]))[-600:]}" if said else ""
+    return f"; its last words: {mask(' / '.join(said[-6:]))[-600:]}" if said else ""
 
 
 def _count(value: object) -> int | None:

@@ -56,7 +56,8 @@ class JobResult:
             barren = 0 if self._offset > before else barren + 1
             if self._at_end or barren > self._td.retry.count:
                 raise self._short("" if self._at_end else f" (the last of {barren} tries: {failure})")
-            self._td.pause(failure, next(waits) if barren else 0.0, f"in the result of job {self._job.id}")
+            wait = next(waits) if barren else self._td.retry.initial_wait
+            self._td.pause(failure, wait, f"in the result of job {self._job.id}")
 
     @property
     def _complete(self) -> bool:
@@ -129,6 +130,7 @@ class JobResult:
         self._rows += len(rows)
         if self._job.records is not None and self._rows > self._job.records:
             raise TreasureDataError(
-                f"the result of job {self._job.id} holds more rows than the {self._job.records} that the job says"
+                f"the result of job {self._job.id} holds more rows than the {self._job.records} that the job says: "
+                f"{self._rows} at least; nothing was sent. Run this task again"
             )
         return columns

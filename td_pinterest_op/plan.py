@@ -67,10 +67,10 @@ def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]
     """Raise when the rows must not be sent: InvalidRowsError in stop mode, BrakeError for a limit that was set."""
     if stats.invalid and not settings.ignore_invalid_records:
         raise InvalidRowsError(f"{_invalid(stats, first_invalid)}. Nothing was sent. {_FIX}")
-    values = stats.valid + stats.invalid
-    if values and stats.invalid / values > settings.max_invalid_ratio:
+    share = stats.invalid_rows / max(stats.read, 1)
+    if share > settings.max_invalid_ratio:
         raise BrakeError(
-            f"{_invalid(stats, first_invalid)}: a share of {stats.invalid / values:.4f}, more than max_invalid_ratio "
+            f"{_invalid(stats, first_invalid)}: a share of {share:.4f} of the rows, more than max_invalid_ratio "
             f"allows ({settings.max_invalid_ratio}). Nothing was sent"
         )
     if not stats.unique and not settings.allow_empty:

@@ -7,7 +7,7 @@ import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from td_pinterest_op.errors import JobError, TreasureDataError
+from td_pinterest_op.errors import TreasureDataError, WorkflowError
 from td_pinterest_op.identifiers import Reason, digest_block
 from td_pinterest_op.job import Column, finished_job, identifier_columns
 from td_pinterest_op.job_result import JobResult
@@ -50,8 +50,9 @@ class Preparation:
         if len(self._columns) > 1:
             rejected = _without_lone_nulls(rejected, columns=len(self._columns))
         self._stats.invalid_by_reason.update(reason.value for _, reason in rejected)
+        rows = {self._stats.read + position + 1 for position, _ in rejected}
+        self._stats.invalid_rows += len(rows)
         if len(self.first_invalid) < KEPT_ROWS:
-            rows = {self._stats.read + position + 1 for position, _ in rejected}
             self.first_invalid = sorted({*self.first_invalid, *rows})[:KEPT_ROWS]
 
 
@@ -68,7 +69,7 @@ def has_same_records(td: TreasureData, job_id: str, *, columns: Mapping[str, str
             preparation.read(JobResult(td, job), progress=lambda _: None)
             pairs = zip(other.batches(_COMPARED), spool.batches(_COMPARED), strict=False)
             return other.unique == spool.unique and all(one == another for one, another in pairs)
-    except (JobError, TreasureDataError):
+    except (WorkflowError, TreasureDataError):
         return False
 
 

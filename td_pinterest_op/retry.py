@@ -1,8 +1,10 @@
-"""How often a request is repeated, and how long is waited before."""
+"""How often a request is repeated, and how long is waited before: as set, and as a server asks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import datetime
+import email.utils
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import backoff
@@ -23,3 +25,30 @@ class Retry:
         next(doubling)  # it yields nothing of use before it is started
         for wait in doubling:
             yield min(wait * (1 + self.random() / 2), self.longest_wait)
+
+
+def retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
+    """Seconds that `Retry-After` (seconds or a date) asks to wait, None without one that can be read.
+
+    `wall` is the time here, in seconds since 1970.
+    """
+    asked = headers.get("Retry-After", "").strip()
+    if asked.isdecimal() and asked.isascii():
+        return float(asked)
+    until = _http_date(asked)
+    return None if until is None else max(0.0, until - server_time(headers, wall=wall))
+
+
+def server_time(headers: Mapping[str, str], *, wall: float) -> float:
+    """The time by the server's own clock where it shows it, so that a wrong one here changes nothing."""
+    now = _http_date(headers.get("Date", ""))
+    return wall if now is None else now
+
+
+def _http_date(text: str) -> float | None:
+    try:
+        moment = email.utils.parsedate_to_datetime(text)
+        # Without a zone (the asctime form) it is UTC as well, and not this machine's time.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)).timestamp()
+    except (TypeError, ValueError, OverflowError, IndexError):
+        return None

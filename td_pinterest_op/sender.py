@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from td_pinterest_op.errors import ExportError, RecordsRefusedError, RequestRefusedError, UnexpectedError
+from td_pinterest_op.errors import ExportError, RecordsRefusedError, RequestRefusedError, unexpected
 from td_pinterest_op.flight import Flight
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.stats import Stats
@@ -19,6 +19,8 @@ DIGEST_BYTES = 32
 # A 400 that every piece of a batch gets, so many halvings deep, is about the request and not about its records.
 DEPTH = 3
 _BAD_REQUEST, _TOO_LARGE = 400, 413
+# Seconds after which a progress line is thought of, whatever happens.
+_LOOK = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,13 +108,21 @@ class Sender:
                 self._begin(digests, send)
             if not self._in_flight:
                 return
-            batch = self._settled.get()
+            batch = self._next_settled()
             self._in_flight -= 1
             if batch.error:
                 waiting = iter(())
             self._flight.answered(latency=batch.latency, throttled=batch.throttled)
             self._progress(self._stats.sent + self._stats.refused)
             yield batch
+
+    def _next_settled(self) -> _Batch:
+        while True:
+            try:
+                return self._settled.get(timeout=_LOOK)
+            except queue.Empty:
+                # Also while nothing settles, a long wait among others, it is to be seen how far the run is.
+                self._progress(self._stats.sent + self._stats.refused)
 
     def _begin(self, digests: bytes, send: Callable[[bytes], _Batch]) -> None:
         self._in_flight += 1
@@ -136,7 +146,7 @@ class Sender:
         except ExportError as error:
             batch.error = error
         except Exception as error:
-            batch.error = UnexpectedError(f"{type(error).__name__} while sending a batch")
+            batch.error = unexpected(error)
             batch.error.maybe_done = True
         return batch
 
@@ -157,8 +167,9 @@ class Sender:
                     refused.append(piece)
             if depth == DEPTH and batch.accepted == accepted and refused:
                 raise RequestRefusedError(
-                    f"Pinterest answered 400 to a batch and to every piece of it, {DEPTH} halvings deep: this is about "
-                    f"the request, not about its records ({operation}, customer list {list_id}) "
+                    f"Pinterest answered 400 to a batch and to every piece of it, {DEPTH} halvings deep: this seems to "
+                    f"be about the request, not about its records ({operation}, customer list {list_id}). If Pinterest "
+                    "does refuse so many of the records, a much smaller limit_records_per_request singles them out "
                     f"[x-pinterest-rid {self._last_rid}]"
                 )
             culprits = sum(len(piece) == DIGEST_BYTES for piece in refused)

@@ -253,7 +253,8 @@ def _check_names(given: Mapping[object, object], show: Show, problems: _Problems
 def _check_order(answers: _Answers, problems: _Problems) -> None:
     for lesser, greater in ORDERED:
         least, most = answers[lesser].value, answers[greater].value
-        if least is not None and most is not None and least > most:
+        # A least value that is a default gives way to the most that is allowed.
+        if least is not None and most is not None and least > most and answers[lesser].given:
             problems.add(
                 greater, f"is less than {lesser}{_of_default(answers, lesser, greater)}; allowed: {lesser} or more"
             )

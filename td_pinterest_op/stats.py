@@ -16,7 +16,8 @@ from td_pinterest_op.errors import UnexpectedError
 
 @dataclass(slots=True, kw_only=True)
 class Stats:
-    """What one run did; `columns` is how many of the result's columns hold identifiers.
+    """What one run did; `columns` is how many of the result's columns hold identifiers, `invalid_rows` counts the rows
+    with an invalid value, which with several columns are fewer than the invalid values.
 
     Only `count` may be called from several threads; all else belongs to the main one.
     """
@@ -34,6 +35,7 @@ class Stats:
     read: int = 0
     valid: int = 0
     invalid_by_reason: Counter[str] = field(default_factory=Counter)
+    invalid_rows: int = 0
     unique: int = 0
     duplicate: int = 0
     sent: int = 0

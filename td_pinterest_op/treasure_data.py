@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ import tdclient.api
 import urllib3
 
 from td_pinterest_op.errors import TreasureDataError, WorkflowError
-from td_pinterest_op.retry import Retry
+from td_pinterest_op.retry import Retry, retry_after
 from td_pinterest_op.secret import Secret, mask
 
 log = logging.getLogger(__name__)
@@ -125,8 +126,8 @@ class TreasureData:
             if response.status in _REFUSED:
                 raise WorkflowError(f"{_REFUSED[response.status]} (answer {response.status} to {method} {path})")
             if response.status == _TOO_MANY or response.status >= 500:
-                asked = response.headers.get("Retry-After", "")
-                raise NotNowError(f"answer {response.status}", asked=float(asked) if asked.isdecimal() else 0.0)
+                asked = retry_after(response.headers, wall=time.time())
+                raise NotNowError(f"answer {response.status}", asked=asked or 0.0)
             yield response
 
 

@@ -9,14 +9,12 @@ import os
 import secrets
 import signal
 import sys
-import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from td_pinterest_op.errors import ExportError, SettingsError, StoppedError, UnexpectedError
+from td_pinterest_op.errors import ExportError, SettingsError, StoppedError, unexpected
 from td_pinterest_op.secret import Secret, mask
 
 log = logging.getLogger(__package__)
@@ -44,10 +42,10 @@ class Task:
         time, name = self.params.get("session_time"), self.params.get("task_name")
         return f"{time} {name}" if time and name else ""
 
-    def domain_key(self, query: str) -> str:
-        """Makes a rerun of this task adopt its own job, and a corrected query issue a new one."""
+    def domain_key(self, *query: str) -> str:
+        """Makes a rerun of this task adopt its own job; a corrected query, database or engine issues a new one."""
         session = self._session or secrets.token_hex(16)
-        return "td_pinterest_op-" + hashlib.sha256(f"{session} {query}".encode()).hexdigest()[:40]
+        return "td_pinterest_op-" + hashlib.sha256(" ".join([session, *query]).encode()).hexdigest()[:40]
 
     @property
     def td_api_key(self) -> Secret:
@@ -134,7 +132,9 @@ class _Masked(logging.Formatter):
     """The last line of defence: nothing leaves with a credential or what looks like a person in it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return mask(super().format(record))
+        # On a terminal, in place of the progress bar.
+        clear = "\r\x1b[K" if sys.stderr.isatty() else ""
+        return clear + mask(super().format(record))
 
 
 @contextlib.contextmanager
@@ -154,7 +154,7 @@ def running() -> Iterator[None]:
     except ExportError as error:
         raise error from None
     except Exception as error:
-        raise UnexpectedError(_told(error)) from None
+        raise unexpected(error) from None
     finally:
         signal.signal(signal.SIGTERM, before)
         log.removeHandler(handler)
@@ -163,12 +163,3 @@ def running() -> Iterator[None]:
 
 def _stop(_signum: int, _frame: FrameType | None) -> None:
     raise StoppedError("the run was told to end (SIGTERM)")
-
-
-def _told(error: Exception) -> str:
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
-    return (
-        f"{type(error).__name__}{why} at {Path(place.filename).name}:{place.lineno}, in {place.name}: "
-        "a mistake in td_pinterest_op, or a full disk or memory; please report it with this line"
-    )

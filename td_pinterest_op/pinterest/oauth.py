@@ -24,9 +24,9 @@ _MARGIN = 600.0
 _ACCESS_DAYS, _REFRESH_DAYS = 30, 60
 _LONGEST = 100 * 365 * DAY
 _REFUSED = (
-    "Pinterest refused the app's credentials (client_id, client_secret) or the refresh token: the owner of the "
-    "Pinterest app must check them, authorise the app again (scopes ads:read and ads:write) and store the new "
-    "refresh token"
+    "it refused the app's credentials or the refresh token: the owner of the Pinterest app must check client_id and "
+    "client_secret, and, if they are right, authorise the app again (scopes ads:read and ads:write) and store the new "
+    "refresh token. If another export has just renewed it, running this task again is enough"
 )
 
 
@@ -91,11 +91,12 @@ class Tokens:
             purpose="exchanging the refresh token for an access token",
             body=urllib.parse.urlencode(form).encode(),
             content_type="application/x-www-form-urlencoded",
+            advice=_REFUSED,
         )
         try:
             outcome = self._session.send(request, self._client)
         except (AccountError, RequestRefusedError) as error:
-            raise AccountError(f"{_REFUSED}; {error}") from None
+            raise AccountError(str(error)) from None
         return self._adopt(json_object(outcome.answer))
 
     def _adopt(self, answer: Mapping[str, Any]) -> Bearer:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import collections
-import datetime
-import email.utils
+import logging
 import re
 import threading
 from collections.abc import Callable, Mapping
 
 from td_pinterest_op.errors import StoppedError
+from td_pinterest_op.retry import retry_after, server_time
 
 MINUTE = 60.0
 # A reset later than this, in seconds, is no delay but a point in time (seconds since 1970).
@@ -20,6 +20,10 @@ _QUOTA = re.compile(r"(?<!\d)(\d{1,9})\s*;\s*w=(\d{1,9})(?!\d)")
 
 # Waits are made in steps of so many seconds, to notice when the run ends.
 _LOOK = 1.0
+# A wait of so many seconds is told of.
+_LONG = 10.0
+
+log = logging.getLogger(__name__)
 
 
 class Slot:
@@ -52,6 +56,7 @@ class Pace:
         self._windows = {MINUTE: requests_per_minute}
         self._slots: collections.deque[Slot] = collections.deque(maxlen=requests_per_minute)
         self._not_before = clock()
+        self._told_until = clock()
         self._stopped: Exception | None = None
         self._lock = threading.Lock()
 
@@ -70,6 +75,7 @@ class Pace:
                     if write:
                         self._slots.append(slot)
                     return slot, waited
+            self._tell(delay)
             step = min(delay, _LOOK)
             self._sleep(step)
             waited += step
@@ -81,6 +87,15 @@ class Pace:
             with self._lock:
                 self._check()
             self._sleep(min(left, _LOOK))
+
+    def _tell(self, delay: float) -> None:
+        """Log a long wait, once for all requests that share it."""
+        with self._lock:
+            until = self._clock() + delay
+            if delay < _LONG or until <= self._told_until:
+                return
+            self._told_until, writes = until + _LONG, self._windows[MINUTE]
+        log.info("waiting %.0f s before the next request, as %d writes a minute and the server allow", delay, writes)
 
     def _check(self) -> None:
         if self._stopped:
@@ -115,10 +130,11 @@ class Pace:
             if reset is not None and reset <= MINUTE:
                 self._not_before = max(self._not_before, self._clock() + reset)
 
-    def hold(self, seconds: float) -> None:
-        """Let nothing through for so long."""
+    def hold(self, seconds: float) -> bool:
+        """Let nothing through for so long; returns whether that is news, by more than what requests differ."""
         with self._lock:
-            self._not_before = max(self._not_before, self._clock() + seconds)
+            before, self._not_before = self._not_before, max(self._not_before, self._clock() + seconds)
+            return self._not_before > before + _LOOK
 
     def stop(self, reason: Exception) -> None:
         """Let nothing through any more: whoever waits, or comes, gets a StoppedError that names the (first) reason."""
@@ -126,12 +142,8 @@ class Pace:
             self._stopped = self._stopped or reason
 
     def retry_after(self, headers: Mapping[str, str]) -> float | None:
-        """Seconds that `Retry-After` (seconds or a date) asks to wait, None without one that can be read."""
-        asked = headers.get("Retry-After", "").strip()
-        if asked.isdecimal() and asked.isascii():
-            return float(asked)
-        until = _http_date(asked)
-        return None if until is None else max(0.0, until - self._server_time(headers))
+        """Seconds that `Retry-After` asks to wait, None without one that can be read."""
+        return retry_after(headers, wall=self._wall_clock())
 
     def reset_delay(self, headers: Mapping[str, str]) -> float | None:
         """Seconds until the limit is reset, as `x-ratelimit-reset` says (seconds, or a point in time)."""
@@ -139,20 +151,6 @@ class Pace:
             reset = float(headers.get("x-ratelimit-reset", ""))
         except ValueError:
             return None
-        seconds = reset - self._server_time(headers) if reset >= _EPOCH else reset
+        seconds = reset - server_time(headers, wall=self._wall_clock()) if reset >= _EPOCH else reset
         # NaN and infinity compare false: no delay can be read from them.
         return max(0.0, seconds) if seconds < _EPOCH else None
-
-    def _server_time(self, headers: Mapping[str, str]) -> float:
-        """By the server's own clock where it shows it, so that a wrong one here changes nothing."""
-        now = _http_date(headers.get("Date", ""))
-        return self._wall_clock() if now is None else now
-
-
-def _http_date(text: str) -> float | None:
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-        # Without a zone (the asctime form) it is UTC as well, and not this machine's time.
-        return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)).timestamp()
-    except (TypeError, ValueError, OverflowError, IndexError):
-        return None

@@ -49,14 +49,15 @@ class Failure(enum.Enum):
     UNUSABLE = "the request could not be made"
 
 
-_LATER = "try again later; a rerun of this task is safe"
+_LATER = "run this task again later"
 _SCOPES = (
     "the owner of the Pinterest account must authorise the app again, with the scopes ads:read and ads:write, "
     "and store the new refresh token"
 )
-_ROLE = (
-    "the owner of the ad account must give the authorising user a role that may manage audiences; "
-    "a trial app is limited to 300 writes a day"
+_ROLE = "the owner of the ad account must give the authorising user a role that may manage audiences"
+_TRIAL = (
+    f"{_ROLE}; or the app has trial access, which is limited to 300 writes a day: its owner must ask Pinterest for "
+    "standard access"
 )
 
 FAILURES: dict[Failure, Verdict] = {
@@ -76,6 +77,7 @@ ANSWERS: dict[tuple[int, int | None], Verdict] = {
     ),
     (401, 3): Verdict(Step.GIVE_UP, Arrival.NO, AccountError, _SCOPES),
     (401, None): Verdict(Step.REFRESH, Arrival.NO, AccountError, _SCOPES),
+    (403, 29): Verdict(Step.GIVE_UP, Arrival.NO, AccountError, _TRIAL),
     (403, None): Verdict(Step.GIVE_UP, Arrival.NO, AccountError, _ROLE),
     (408, None): Verdict(Step.RETRY, Arrival.MAYBE, UnavailableError, _LATER),
     (429, None): Verdict(Step.WAIT, Arrival.NO, UnavailableError, _LATER),

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from requests.auth import AuthBase
 
-from td_pinterest_op.errors import ExportError, UnavailableError
+from td_pinterest_op.errors import AccountError, ExportError, RequestRefusedError, UnavailableError
 from td_pinterest_op.pinterest.pace import Pace
 from td_pinterest_op.pinterest.policy import FAILURES, Arrival, Step, Verdict, verdict
 from td_pinterest_op.pinterest.transport import Answer, NoAnswerError, Transport
@@ -29,7 +29,8 @@ _LEAST_PAUSE = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """`purpose` completes "Pinterest answered 500 to …". `path` is below the endpoint."""
+    """`purpose` completes "Pinterest answered 500 to …". `path` is below the endpoint. `advice` is what to do about an
+    answer that refuses it, where there is more to say than the policy does."""
 
     method: str
     path: str
@@ -39,6 +40,7 @@ class Request:
     write: bool = False
     has_records: bool = False
     repeatable: bool = True
+    advice: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +130,8 @@ class Session:
             maybe_done = error.maybe_done = maybe_done or tried.verdict.arrival is Arrival.MAYBE
             if step is Step.WAIT:
                 throttled = True
-                self._wait_as_asked(error, tried.headers, otherwise=next(throttle_waits))
+                said = f"{tried.said} to {request.purpose}"
+                self._wait_as_asked(said, error, tried.headers, otherwise=next(throttle_waits))
             elif step is Step.REFRESH and not renewed:
                 with _doubted(maybe_done):
                     renewed = authority.renew(auth)
@@ -140,17 +143,22 @@ class Session:
                 self._hold_as_asked(error, tried.headers)
                 raise _maybe_arrived(error)
             elif retries >= self.retry.count:
-                raise error.extended(f"; tried {retries + 1} times")
+                raise error.extended(f"; tried {retries + 1} times" if retries else "")
             else:
                 retries += 1
                 with _doubted(maybe_done):
-                    self._wait_to_retry(error, tried.headers, wait=next(retry_waits))
+                    said = f"{tried.said} to {request.purpose} (try {retries} of {self.retry.count + 1})"
+                    self._wait_to_retry(said, error, tried.headers, wait=next(retry_waits))
 
     def _try(self, request: Request, auth: AuthBase, *, again: bool) -> _Try:
         slot, waited = self.pace.enter(write=request.write)
         started = self._clock()
         answer: Answer | None = None
         headers = {"Accept": "application/json"} | ({"Content-Type": request.content_type} if request.body else {})
+        # Before it leaves: a run that is told to end while it waits for the answer has sent it.
+        self._count(
+            requests_sent=int(request.write), requests_retried=int(request.write and again), waiting_seconds=waited
+        )
         try:
             answer = self._transport.exchange(
                 request.method, self._endpoint + request.path, headers=headers, body=request.body, auth=auth
@@ -167,21 +175,18 @@ class Session:
         if ruling is None:
             with self._lock:
                 self._throttled_since = None
-        self._count(
-            requests_sent=int(request.write),
-            requests_retried=int(request.write and again),
-            requests_failed=int(request.write and ruling is not None),
-            waiting_seconds=waited,
-        )
+        self._count(requests_failed=int(request.write and ruling is not None))
         return _Try(answer=answer, latency=self._clock() - started, verdict=ruling, said=said)
 
     def _error(self, request: Request, tried: _Try, ruling: Verdict) -> ExportError:
         rid = f" [x-pinterest-rid {tried.answer.request_id}]" if tried.answer else ""
-        error = ruling.error(f"{tried.said} to {request.purpose}; {ruling.advice}{rid}")
+        refused = issubclass(ruling.error, AccountError | RequestRefusedError)
+        advice = request.advice if request.advice and refused else ruling.advice
+        error = ruling.error(f"{tried.said} to {request.purpose}; {advice}{rid}")
         error.status = tried.answer.status if tried.answer else None
         return error
 
-    def _wait_as_asked(self, error: ExportError, headers: Mapping[str, str], *, otherwise: float) -> None:
+    def _wait_as_asked(self, said: str, error: ExportError, headers: Mapping[str, str], *, otherwise: float) -> None:
         asked = self.pace.retry_after(headers)
         if asked is None:
             asked = self.pace.reset_delay(headers)
@@ -195,12 +200,13 @@ class Session:
             throttled_for = now - self._throttled_since
         if throttled_for >= PATIENCE * self.retry.longest_wait:
             raise error.extended(f"; no request has succeeded for {throttled_for:.0f} s")
-        log.warning("%s; all requests wait %.1f s", error, wait)
-        self.pace.hold(wait)
+        # Once for all requests that are told the same at the same time.
+        if self.pace.hold(wait):
+            log.warning("%s; all requests wait %.1f s", said, wait)
 
-    def _wait_to_retry(self, error: ExportError, headers: Mapping[str, str], *, wait: float) -> None:
+    def _wait_to_retry(self, said: str, error: ExportError, headers: Mapping[str, str], *, wait: float) -> None:
         asked = self._hold_as_asked(error, headers)
-        log.warning("%s; trying again in %.1f s", error, max(wait, asked))
+        log.warning("%s; trying again in %.1f s", said, max(wait, asked))
         self.pace.pause(wait)
         self._count(waiting_seconds=wait)
 

@@ -1,10 +1,11 @@
-"""The same session with another job: a rerun of the whole workflow, td> task included."""
+"""The same session with another job, or another audience: what a list of the session is not gone on with for."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.e2e.audiences import NEW, REPLACE, list_behind, list_name, the_audience
+from td_pinterest_op.errors import BrakeError
+from tests.e2e.audiences import CLEAR, NEW, REPLACE, list_behind, list_name, the_audience
 from tests.emulators.pinterest import Answer, Fault
 from tests.exporting import Services, digests, people
 
@@ -58,3 +59,26 @@ def test_a_list_whose_job_cannot_be_read_any_more_is_not_gone_on_with(services: 
     services.export(settings, job_id=services.job(people(9)))
     assert digests(9) == services.pinterest.members_of_audience(audience_id)
     assert 3 == len(services.pinterest.lists)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"action": REPLACE}, {"action": REPLACE, "allow_empty": True}, {"action": CLEAR}],
+    ids=["replace", "replace with nobody", "clear"],
+)
+def test_two_audiences_of_one_name_never_stand_on_one_list(services: Services, settings: dict[str, object]) -> None:
+    records = [] if "allow_empty" in settings else people(9)
+    job = None if settings["action"] == CLEAR else services.job(records)
+    one, other = services.audience(people(2), name="Twin"), services.audience(people(3), name="Twin")
+    for audience_id in (one, other, one, other):
+        services.export(settings | {"audience_id": audience_id}, job_id=job)
+    assert list_behind(services, one) != list_behind(services, other)
+    assert 4 == len(services.pinterest.lists)
+
+
+def test_the_share_of_invalid_rows_counts_rows_when_there_are_several_columns(services: Services) -> None:
+    rows = [(person, "no device") for person in people(10)]
+    job = services.td.add_job(columns=[("email", "varchar"), ("maid", "varchar")], rows=rows)
+    settings = {"action": REPLACE, "audience_id": services.audience(), "ignore_invalid_records": True}
+    with pytest.raises(BrakeError, match=r"a share of 1\.0000 of the rows"):
+        services.export(settings | {"max_invalid_ratio": "0.9"}, job_id=job)

@@ -38,7 +38,7 @@ ROOMS: dict[str, set[str]] = {
     "plan": {"settings", "stats", "errors"},
     "prepare": {"job", "job_result", "identifiers", "spool", "plan", "stats", "treasure_data", "errors"},
     "pinterest.policy": {"errors"},
-    "pinterest.pace": {"errors"},
+    "pinterest.pace": {"retry", "errors"},
     "pinterest.transport": {"pinterest.policy", "errors"},
     "pinterest.session": {
         "pinterest.pace",

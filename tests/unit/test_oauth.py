@@ -188,7 +188,7 @@ def test_refused_credentials_are_for_the_apps_owner_and_not_repeated(said: Answe
     with pytest.raises(AccountError) as caught:
         rig.token()
     text = str(caught.value)
-    assert "client_id, client_secret" in text
+    assert "must check client_id and client_secret" in text
     assert "authorise the app again (scopes ads:read and ads:write) and store the new refresh token" in text
     assert f"Pinterest answered {status}" in text
     assert "s3cr3t" not in text

@@ -96,7 +96,7 @@ class TestBrakes:
         ],
     )
     def test_rows_within_the_limits_pass(self, changed: dict[str, Any], counts: dict[str, int]) -> None:
-        counted = stats(invalid_by_reason=Counter({"null": 2}), **counts)
+        counted = stats(invalid_by_reason=Counter({"null": 2}), invalid_rows=2, **counts)
         check_rows(settings(**changed), counted, first_invalid=[1, 2])
 
     @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ class TestBrakes:
             (
                 {"max_invalid_ratio": "0.5"},
                 {"unique": 1},
-                "a share of 0.6667, more than max_invalid_ratio allows (0.5)",
+                "a share of 0.6667 of the rows, more than max_invalid_ratio allows (0.5)",
             ),
             ({"min_records": 1000}, {"unique": 1}, "1 unique records are outside min_records (1,000)"),
             ({"max_records": 1}, {"unique": 2}, "2 unique records are outside max_records (1)"),
@@ -115,7 +115,7 @@ class TestBrakes:
     def test_rows_outside_a_limit_are_an_error_that_names_it(
         self, changed: dict[str, Any], counts: dict[str, int], complaint: str
     ) -> None:
-        counted = stats(read=3, valid=1, invalid_by_reason=Counter({"null": 2}), **counts)
+        counted = stats(read=3, valid=1, invalid_by_reason=Counter({"null": 2}), invalid_rows=2, **counts)
         message = message_of(settings(ignore_invalid_records=True, **changed), counted, first_invalid=[1, 2])
         assert complaint in message
         assert "Nothing was sent" in message

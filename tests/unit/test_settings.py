@@ -335,12 +335,15 @@ def test_what_the_action_needs_is_missed_only_when_the_action_is_known(
         ({"ignore_error": "true", "ignore_invalid_records": "false"}, "ignore_invalid_records: conflicts with ignore_"),
         ({"min_records": 5, "max_records": 4}, "max_records: is less than min_records; allowed"),
         ({"retry_initial_wait_millis": 300_001}, "; max_retry_wait_millis is 300000 by default"),
-        ({"max_retry_wait_millis": "499"}, "; retry_initial_wait_millis is 500 by default"),
     ],
 )
 def test_settings_in_conflict_are_one_problem(changes: dict[str, object], expected: str) -> None:
     assert len(problems_of({**LEAST, **changes})) == 1
     assert expected in message_of({**LEAST, **changes})
+
+
+def test_a_default_first_wait_gives_way_to_a_shorter_longest_one() -> None:
+    assert 499 == parse({**LEAST, "max_retry_wait_millis": "499"}, environ=ENVIRON).max_retry_wait_millis
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,14 @@ from typing import Any
 import pytest
 
 from td_pinterest_op import workflow
-from td_pinterest_op.errors import AudienceError, ExportError, SettingsError, StoppedError, UnexpectedError
+from td_pinterest_op.errors import (
+    AudienceError,
+    ExportError,
+    SettingsError,
+    StoppedError,
+    UnexpectedError,
+    WorkflowError,
+)
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.workflow import Source, Task, source
 
@@ -46,6 +53,7 @@ class TestKeys:
     def test_a_domain_key_is_the_same_for_the_same_query_and_another_for_a_corrected_one(self) -> None:
         assert task().domain_key("select 1") == task(attempt_id=2).domain_key("select 1")
         assert task().domain_key("select 1") != task().domain_key("select 2")
+        assert task().domain_key("dev", "select 1") != task().domain_key("prod", "select 1")
         assert "select" not in task().domain_key("select 1")
 
 
@@ -162,8 +170,8 @@ class TestRunning:
         [
             (ValueError("person@shop.example is odd"), "ValueError at test_workflow.py:"),
             (
-                OSError(28, "No space left on device", "/tmp/x"),
-                "OSError (No space left on device) at test_workflow.py:",
+                OSError(5, "Input/output error", "/tmp/x"),
+                "OSError (Input/output error) at test_workflow.py:",
             ),
             (MemoryError(), "MemoryError at test_workflow.py:"),
         ],
@@ -175,6 +183,10 @@ class TestRunning:
         assert "odd" not in str(caught.value)
         assert "please report it" in str(caught.value)
         assert caught.value.__suppress_context__
+
+    def test_a_full_disk_is_the_authors_to_mend(self) -> None:
+        with pytest.raises(WorkflowError, match="the disk is full: the operator needs 32 bytes"), workflow.running():
+            raise OSError(28, "No space left on device")
 
     def test_a_task_that_is_told_to_end_says_so(self) -> None:
         with pytest.raises(StoppedError, match="SIGTERM"), workflow.running():
