@@ -127,3 +127,26 @@ def test_a_run_that_is_told_to_end_ends_within_seconds_and_says_how_far_it_came(
     services.pinterest.faults.clear()
     services.export(settings, job_id=services.job(people(40)))
     assert digests(40) == services.pinterest.members_of_audience(audience_id)
+
+
+@pytest.mark.parametrize(
+    ("operation", "nothing_was_sent"), [("audiences/get", True), ("customer_lists/update", False)], ids=["look", "send"]
+)
+def test_a_run_that_is_told_to_end_says_nothing_was_sent_only_when_that_is_sure(
+    services: Services, tmp_path: Path, operation: str, nothing_was_sent: bool
+) -> None:
+    audience_id = services.audience()
+    services.pinterest.inject(Fault(effect=Stall(), when=When.AFTER, operation=operation))
+    asked: list[str] = []
+
+    def told_to_end(call: Call) -> None:
+        if call.operation == operation and not asked:
+            asked.append(operation)
+            run.process.send_signal(signal.SIGTERM)
+
+    services.pinterest.on_request(told_to_end, when=When.AFTER)
+    settings = settings_of("add_people_to_current_audience", audience_id=audience_id)
+    run = child.start(services, settings, job_id=services.job(people(40)), folder=tmp_path / "run")
+    code, said = run.ended()
+    assert code > 0
+    assert nothing_was_sent == ("Nothing was sent" in said)
