@@ -13,8 +13,9 @@ from td_pinterest_op.export import export
 from td_pinterest_op.workflow import Task
 from tests import guard
 from tests.clock import FakeTime
-from tests.emulators.pinterest import AD_ACCOUNT_ID, CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, Pinterest, serve_pinterest
-from tests.emulators.td import API_KEY, TreasureData, serve_td
+from tests.emulators.environment import environment
+from tests.emulators.pinterest import AD_ACCOUNT_ID, Pinterest, serve_pinterest
+from tests.emulators.td import TreasureData, serve_td
 
 SESSION = "2026-11-25T00:00:00+00:00"
 TASK_NAME = "+pinterest_export+export"
@@ -92,12 +93,5 @@ def services_running(time: FakeTime) -> Iterator[Services]:
             td=td,
             pinterest=pinterest,
             time=time,
-            environ={
-                "TD_API_SERVER": td_url,
-                "TD_API_KEY": API_KEY,
-                "PINTEREST_API_ENDPOINT": endpoint,
-                "PINTEREST_CLIENT_ID": CLIENT_ID,
-                "PINTEREST_CLIENT_SECRET": CLIENT_SECRET,
-                "PINTEREST_REFRESH_TOKEN": REFRESH_TOKEN,
-            },
+            environ=environment(td_url=td_url, pinterest_endpoint=endpoint),
         )

@@ -20,18 +20,12 @@ from pathlib import Path
 import duckdb
 
 from tests.emulators.__main__ import both
+from tests.emulators.environment import digdag_home
 from tests.emulators.people import write_people
 from tests.emulators.pinterest import Pinterest
 
 BUNDLE = Path(__file__).parent.parent / "build" / "pinterest_export"
 WORKFLOW = BUNDLE / "pinterest_export.dig"
-# The workflow's secrets, by the name that the emulators give to each in the environment.
-SECRETS = {
-    "td.apikey": "TD_API_KEY",
-    "pinterest.client_id": "PINTEREST_CLIENT_ID",
-    "pinterest.client_secret": "PINTEREST_CLIENT_SECRET",
-    "pinterest.refresh_token": "PINTEREST_REFRESH_TOKEN",
-}
 # What should be in the list, by SQL and not by the operator.
 CHECK = """
 WITH asked AS (SELECT email FROM read_parquet($file) WHERE opted_in),
@@ -55,24 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         people = write_people(Path(folder) / "people.parquet", rows=options.rows)
         with both(data=people) as (pinterest, environment):
-            home = _digdag_home(Path(folder), environment)
+            home = digdag_home(Path(folder), environment)
             code = _run(environment | home)
             same = _show(people, pinterest, environment["PINTEREST_AUDIENCE_ID"])
             if options.keep:
                 _wait(environment | home)
     return code or int(not same)
-
-
-def _digdag_home(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """A folder of local secrets, as `digdag secrets --local --set` makes it, and the variables that point there."""
-    secrets = folder / "digdag" / "secrets"
-    secrets.mkdir(parents=True, mode=0o700)
-    host = environment["TD_API_SERVER"].removeprefix("http://").rstrip("/")
-    values = {name: environment[variable] for name, variable in SECRETS.items()}
-    for name, value in (values | {"td.endpoint": host, "td.use_ssl": "false"}).items():
-        (secrets / name).write_text(value)
-    # ~/.td/td.conf would win over these secrets.
-    return {"DIGDAG_CONFIG_HOME": str(secrets.parent), "TREASURE_DATA_CONFIG_PATH": str(folder / "no-td.conf")}
 
 
 def _run(environment: Mapping[str, str]) -> int:

@@ -60,8 +60,9 @@ def main(results: Mapping[str, int]) -> None:
     """Serve until standard input ends, which it does when whoever started this is gone."""
     # Here, and not above: who starts this process must stay small, see `measuring`.
     from tests.emulators.__main__ import AUDIENCE_NAME
-    from tests.emulators.pinterest import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, Pinterest, Switches, serve_pinterest
-    from tests.emulators.td import API_KEY, serve_td
+    from tests.emulators.environment import environment
+    from tests.emulators.pinterest import Pinterest, Switches, serve_pinterest
+    from tests.emulators.td import serve_td
 
     pinterest = Pinterest(switches=Switches(keeps_members=False))
     behind = pinterest.add_list(AUDIENCE_NAME)
@@ -71,13 +72,7 @@ def main(results: Mapping[str, int]) -> None:
             path: td.add_job(columns=[("email", "varchar")], path=Path(path), num_records=rows)
             for path, rows in results.items()
         }
-        environ = {
-            "TD_API_SERVER": td_url,
-            "TD_API_KEY": API_KEY,
-            "PINTEREST_API_ENDPOINT": endpoint,
-            "PINTEREST_CLIENT_ID": CLIENT_ID,
-            "PINTEREST_CLIENT_SECRET": CLIENT_SECRET,
-            "PINTEREST_REFRESH_TOKEN": REFRESH_TOKEN,
+        environ = environment(td_url=td_url, pinterest_endpoint=endpoint) | {
             "BENCH_ACCESS_TOKEN": pinterest.tokens.issue_access_token(),
             "BENCH_AUDIENCE_ID": audience.id,
             "BENCH_CUSTOMER_LIST_ID": behind.id,

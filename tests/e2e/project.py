@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -14,16 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests import dig
+from tests.emulators.environment import SECRETS, digdag_home
 from tests.exporting import Services
 
 ROOT = Path(__file__).parent.parent.parent
-# The workflow's secrets, by the name that the emulators give to each in the environment.
-SECRETS = {
-    "td.apikey": "TD_API_KEY",
-    "pinterest.client_id": "PINTEREST_CLIENT_ID",
-    "pinterest.client_secret": "PINTEREST_CLIENT_SECRET",
-    "pinterest.refresh_token": "PINTEREST_REFRESH_TOKEN",
-}
 SESSION = "2026-11-25 00:00:00"
 
 
@@ -47,17 +40,9 @@ def run_with_stand_in(workflow: Path, services: Services, folder: Path) -> Ran:
 
 def run_with_digdag(workflow: Path, services: Services, folder: Path) -> Ran:
     """Run a workflow with the real engine; its secrets are files in `folder`."""
-    home = folder / "digdag"
-    (home / "secrets").mkdir(parents=True, exist_ok=True)
-    host = re.sub(r"^http://|/$", "", services.environ["TD_API_SERVER"])
-    for name, value in (secrets(services) | {"td.endpoint": host, "td.use_ssl": "false"}).items():
-        (home / "secrets" / name).write_text(value)
-    # A py> task takes the python on the PATH; ~/.td/td.conf would win over these secrets.
-    environment = {
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-        "DIGDAG_CONFIG_HOME": str(home),
-        "TREASURE_DATA_CONFIG_PATH": str(folder / "no-td.conf"),
-    }
+    # A py> task takes the python on the PATH.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = digdag_home(folder, services.environ) | {"PATH": path}
     done = subprocess.run(
         ["digdag", "run", workflow.name, "--rerun", "--session", SESSION],
         cwd=workflow.parent,

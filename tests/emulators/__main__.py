@@ -14,16 +14,14 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.emulators.environment import environment
 from tests.emulators.people import write_people
 from tests.emulators.pinterest import (
     AD_ACCOUNT_ID,
-    CLIENT_ID,
-    CLIENT_SECRET,
-    REFRESH_TOKEN,
     Pinterest,
     serve_pinterest,
 )
-from tests.emulators.td import API_KEY, TreasureData, serve_td
+from tests.emulators.td import TreasureData, serve_td
 
 DATABASE, TABLE = "sandbox", "people"
 AUDIENCE_NAME = "Sandbox customers"
@@ -88,19 +86,8 @@ def both(*, td_port: int = 0, pinterest_port: int = 0, data: Path) -> Iterator[t
         serve_td(port=td_port, state=treasure_data) as (_, td_url),
         serve_pinterest(port=pinterest_port, state=pinterest) as (_, endpoint),
     ):
-        yield (
-            pinterest,
-            {
-                "TD_API_SERVER": td_url,
-                "TD_API_KEY": API_KEY,
-                "PINTEREST_API_ENDPOINT": endpoint,
-                "PINTEREST_CLIENT_ID": CLIENT_ID,
-                "PINTEREST_CLIENT_SECRET": CLIENT_SECRET,
-                "PINTEREST_REFRESH_TOKEN": REFRESH_TOKEN,
-                "PINTEREST_AD_ACCOUNT_ID": AD_ACCOUNT_ID,
-                "PINTEREST_AUDIENCE_ID": audience.id,
-            },
-        )
+        named = {"PINTEREST_AD_ACCOUNT_ID": AD_ACCOUNT_ID, "PINTEREST_AUDIENCE_ID": audience.id}
+        yield pinterest, environment(td_url=td_url, pinterest_endpoint=endpoint) | named
 
 
 if __name__ == "__main__":
