@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 # Statuses of an audience that was removed, where it can still be read. Not in the API description.
 _REMOVED = frozenset({"REMOVED", "DELETED", "ARCHIVED"})
-_READ_BACK = 3
+_READ_BACK = 5
 
 
 class Audiences:
