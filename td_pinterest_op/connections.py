@@ -39,6 +39,7 @@ def treasure_data(task: Task, settings: Settings, timing: Timing) -> TreasureDat
         read_timeout=settings.read_timeout_secs,
         retry=retry(settings),
         sleep=timing.sleep,
+        wall_clock=timing.wall,
     )
 
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from td_pinterest_op.errors import ExportError, RecordsRefusedError, RequestRefusedError, unexpected
 from td_pinterest_op.flight import Flight
 from td_pinterest_op.pinterest.api import Api
+from td_pinterest_op.spool import DIGEST_BYTES
 from td_pinterest_op.stats import Stats
 
 log = logging.getLogger(__name__)
 
-DIGEST_BYTES = 32
 # A 400 that every piece of a batch gets, so many halvings deep, is about the request and not about its records.
 DEPTH = 3
 _BAD_REQUEST, _TOO_LARGE = 400, 413

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -35,7 +34,7 @@ class NotNowError(ConnectionError):
 
 
 class TreasureData:
-    """Calls with retries; waits come from `retry`, in seconds."""
+    """Calls with retries; waits come from `retry`, in seconds. `wall_clock` gives seconds since 1970."""
 
     def __init__(
         self,
@@ -46,10 +45,11 @@ class TreasureData:
         read_timeout: float,
         retry: Retry,
         sleep: Callable[[float], None],
+        wall_clock: Callable[[], float],
     ) -> None:
         # It prints the key at DEBUG, and raw bodies, which can be rows, at WARNING.
         logging.getLogger("tdclient").setLevel(logging.ERROR)
-        self.retry, self.sleep = retry, sleep
+        self.retry, self.sleep, self._wall_clock = retry, sleep, wall_clock
         self._api = tdclient.api.API(
             api_key.reveal(),
             user_agent="td_pinterest_op",
@@ -126,7 +126,7 @@ class TreasureData:
             if response.status in _REFUSED:
                 raise WorkflowError(f"{_REFUSED[response.status]} (answer {response.status} to {method} {path})")
             if response.status == _TOO_MANY or response.status >= 500:
-                asked = retry_after(response.headers, wall=time.time())
+                asked = retry_after(response.headers, wall=self._wall_clock())
                 raise NotNowError(f"answer {response.status}", asked=asked or 0.0)
             yield response
 
@@ -144,6 +144,6 @@ def _said(content: Mapping[str, Any]) -> str:
 def _json_object(body: bytes) -> dict[str, Any]:
     try:
         content = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -16,8 +16,6 @@ MINUTE = 60.0
 _EPOCH = 1_000_000_000.0
 # `100;w=1;name="…"`: one member of the structured list x-ratelimit-limit (IETF draft RateLimit header fields).
 _QUOTA = re.compile(r"(?<!\d)(\d{1,9})\s*;\s*w=(\d{1,9})(?!\d)")
-
-
 # Waits are made in steps of so many seconds, to notice when the run ends.
 _LOOK = 1.0
 # A wait of so many seconds is told of.
@@ -131,10 +129,11 @@ class Pace:
                 self._not_before = max(self._not_before, self._clock() + reset)
 
     def hold(self, seconds: float) -> bool:
-        """Let nothing through for so long; returns whether that is news, by more than what requests differ."""
+        """Let nothing through for so long; returns whether that is news: none is in force, or a clearly shorter one."""
         with self._lock:
-            before, self._not_before = self._not_before, max(self._not_before, self._clock() + seconds)
-            return self._not_before > before + _LOOK
+            now, before = self._clock(), self._not_before
+            self._not_before = max(before, now + seconds)
+            return before <= now or self._not_before > before + _LOOK
 
     def stop(self, reason: Exception) -> None:
         """Let nothing through any more: whoever waits, or comes, gets a StoppedError that names the (first) reason."""

@@ -65,7 +65,7 @@ ROOMS: dict[str, set[str]] = {
     "customer_lists": {"creation", "pinterest.api", "errors"},
     "audiences": {"customer_lists", "creation", "pinterest.api", "errors"},
     "actions": {"audiences", "customer_lists", "creation", "pinterest.api", "settings", "stats", "errors"},
-    "sender": {"flight", "pinterest.api", "pinterest.session", "stats", "errors"},
+    "sender": {"flight", "pinterest.api", "pinterest.session", "spool", "stats", "errors"},
     "connections": {
         "workflow",
         "settings",

@@ -30,6 +30,7 @@ class Scripted(TreasureData):
             read_timeout=1,
             retry=retry,
             sleep=time.sleep,
+            wall_clock=time.now,
         )
         self.script = script
         self.asked: list[tuple[str, dict[str, str]]] = []

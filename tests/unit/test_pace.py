@@ -161,6 +161,14 @@ def test_a_hold_is_for_every_request_and_only_the_longest_counts() -> None:
     assert NOW + 7 == time.now()
 
 
+def test_a_hold_is_news_unless_one_like_it_is_in_force() -> None:
+    time = FakeTime()
+    pace = paced(time)
+    assert [True, False, True] == [pace.hold(0.5), pace.hold(0.6), pace.hold(5)]
+    pace.enter(write=False)
+    assert pace.hold(0.5)
+
+
 def test_a_hold_reaches_a_request_that_is_waiting_already() -> None:
     time = FakeTime()
     pace = paced(time)

@@ -26,7 +26,8 @@ from td_pinterest_op.errors import (
 )
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.session import Outcome
-from td_pinterest_op.sender import DIGEST_BYTES, Sender
+from td_pinterest_op.sender import Sender
+from td_pinterest_op.spool import DIGEST_BYTES
 from td_pinterest_op.stats import Stats
 from tests.unit.scripted import answer
 

@@ -42,6 +42,7 @@ def client(
         read_timeout=5,
         retry=Retry(count=retries, initial_wait=1, longest_wait=longest_wait, random=lambda: 0.0),
         sleep=time.sleep,
+        wall_clock=time.now,
     )
 
 
@@ -114,6 +115,15 @@ def test_a_wait_that_is_asked_for_is_kept_and_never_shortened(
     emulator.faults.add(Fault(kind="status", status=status, headers={"Retry-After": asked}))
     td.call("GET", OPEN)
     assert [slept] == fake_time.slept
+
+
+def test_a_wait_that_is_asked_for_by_a_date_is_kept_by_the_servers_own_clock(
+    emulator: Emulator, td: TreasureData, fake_time: FakeTime
+) -> None:
+    dates = {"Retry-After": "Thu, 01 Jan 2026 00:00:09 GMT", "Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
+    emulator.faults.add(Fault(kind="status", status=429, headers=dates))
+    td.call("GET", OPEN)
+    assert [9] == fake_time.slept
 
 
 def test_a_wait_that_is_longer_than_allowed_is_not_begun(
