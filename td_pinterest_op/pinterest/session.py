@@ -89,6 +89,11 @@ class _Try:
     def headers(self) -> Mapping[str, str]:
         return self.answer.headers if self.answer else {}
 
+    @property
+    def rid(self) -> str:
+        """Pinterest's name for the request, to follow what is said of it."""
+        return f" [x-pinterest-rid {self.answer.request_id}]" if self.answer else ""
+
 
 class Session:
     """All requests of a run. `send` may be called from several threads."""
@@ -130,7 +135,7 @@ class Session:
             maybe_done = error.maybe_done = maybe_done or tried.verdict.arrival is Arrival.MAYBE
             if step is Step.WAIT:
                 throttled = True
-                said = f"{tried.said} to {request.purpose}"
+                said = f"{tried.said} to {request.purpose}{tried.rid}"
                 self._wait_as_asked(said, error, tried.headers, otherwise=next(throttle_waits))
             elif step is Step.REFRESH and not renewed:
                 with _doubted(maybe_done):
@@ -147,7 +152,7 @@ class Session:
             else:
                 retries += 1
                 with _doubted(maybe_done):
-                    said = f"{tried.said} to {request.purpose} (try {retries} of {self.retry.count + 1})"
+                    said = f"{tried.said} to {request.purpose}{tried.rid}, try {retries} of {self.retry.count + 1}"
                     self._wait_to_retry(said, error, tried.headers, wait=next(retry_waits))
 
     def _try(self, request: Request, auth: AuthBase, *, again: bool) -> _Try:
@@ -179,10 +184,9 @@ class Session:
         return _Try(answer=answer, latency=self._clock() - started, verdict=ruling, said=said)
 
     def _error(self, request: Request, tried: _Try, ruling: Verdict) -> ExportError:
-        rid = f" [x-pinterest-rid {tried.answer.request_id}]" if tried.answer else ""
         refused = issubclass(ruling.error, AccountError | RequestRefusedError)
         advice = request.advice if request.advice and refused else ruling.advice
-        error = ruling.error(f"{tried.said} to {request.purpose}; {advice}{rid}")
+        error = ruling.error(f"{tried.said} to {request.purpose}; {advice}{tried.rid}")
         error.status = tried.answer.status if tried.answer else None
         return error
 

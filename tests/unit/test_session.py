@@ -223,6 +223,13 @@ def test_its_own_wait_counts_when_it_is_longer_than_what_a_5xx_asks() -> None:
     assert [0, 0.5] == stage.script.times
 
 
+@pytest.mark.parametrize("failed", [answer(500, headers={"x-pinterest-rid": "r1"}), throttled("7")])
+def test_a_line_of_the_log_names_the_request_that_is_repeated(failed: Answer, caplog: pytest.LogCaptureFixture) -> None:
+    send(scene(failed, OK))
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert f"[x-pinterest-rid {failed.request_id}]" in line
+
+
 def test_a_wait_is_for_all_requests_of_the_run() -> None:
     stage = scene(throttled("7"), OK)
     original = stage.session.pace.hold
