@@ -11,21 +11,23 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from td_pinterest_op import connections, workflow
-from td_pinterest_op.actions import READS_ROWS, Actions, Records
+from td_pinterest_op import connect as connections
+from td_pinterest_op.audiences.actions import READS_ROWS, Actions, Records
+from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import SettingsError, StoppedError
-from td_pinterest_op.job import Job, Query, finished_job, identifier_columns, issued_job, list_type
-from td_pinterest_op.job_result import JobResult
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.plan import Plan, check_rows
-from td_pinterest_op.prepare import Preparation, has_same_records
-from td_pinterest_op.progress import Progress
-from td_pinterest_op.sender import Sender
-from td_pinterest_op.settings import Settings, parse
-from td_pinterest_op.spool import Spool
+from td_pinterest_op.records.columns import identifier_columns, list_type
+from td_pinterest_op.records.plan import Plan, check_rows
+from td_pinterest_op.records.read import Preparation, has_same_records
+from td_pinterest_op.records.spool import Spool
+from td_pinterest_op.settings.parse import Settings, parse
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.timing import SYSTEM, Timing
-from td_pinterest_op.treasure_data import TreasureData
+from td_pinterest_op.treasure_data.api import TreasureData
+from td_pinterest_op.treasure_data.job import Job, Query, finished_job, issued_job
+from td_pinterest_op.treasure_data.result import JobResult
+from td_pinterest_op.workflow import task as workflow
+from td_pinterest_op.workflow.progress import Progress
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from td_pinterest_op.export import export
-from td_pinterest_op.workflow import Task
+from td_pinterest_op.workflow.task import Task
 from tests import guard
 from tests.clock import FakeTime
 from tests.emulators.environment import environment

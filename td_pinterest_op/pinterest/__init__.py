@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 from td_pinterest_op.pinterest.api import Api
+from td_pinterest_op.pinterest.client import Counter, Session
 from td_pinterest_op.pinterest.oauth import Tokens
-from td_pinterest_op.pinterest.pace import Pace
-from td_pinterest_op.pinterest.session import Counter, Session
+from td_pinterest_op.pinterest.rate_limit import Pace
 from td_pinterest_op.pinterest.transport import Timeouts, Transport
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.secret import Secret

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from td_pinterest_op.errors import ExportError, PinterestError, RequestRefusedError
-from td_pinterest_op.pinterest.session import Authority, Outcome, Request, Session, json_object
+from td_pinterest_op.pinterest.client import Authority, Outcome, Request, Session, json_object
 from td_pinterest_op.pinterest.transport import Answer
 
 CUSTOMER_LIST = "CUSTOMER_LIST"

@@ -12,7 +12,7 @@ import requests
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from td_pinterest_op.errors import AccountError, PinterestError, RequestRefusedError
-from td_pinterest_op.pinterest.session import Request, Session, json_object
+from td_pinterest_op.pinterest.client import Request, Session, json_object
 from td_pinterest_op.secret import Secret
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from td_pinterest_op.identifiers import Reason
-from td_pinterest_op.settings import KEYS
+from td_pinterest_op.records.identifiers import Reason
+from td_pinterest_op.settings.parse import KEYS
 from td_pinterest_op.stats import Stats
 from tests import dig
 from tests.e2e.project import ROOT, secrets

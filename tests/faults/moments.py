@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from td_pinterest_op.settings import Action
+from td_pinterest_op.settings.parse import Action
 
 BATCH_SIZE = 8
 BATCHES = 3

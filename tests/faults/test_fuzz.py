@@ -16,7 +16,7 @@ from td_pinterest_op import pinterest
 from td_pinterest_op.errors import ExportError, UnexpectedError
 from td_pinterest_op.pinterest.policy import Failure
 from td_pinterest_op.pinterest.transport import Answer, NoAnswerError
-from td_pinterest_op.settings import Action
+from td_pinterest_op.settings.parse import Action
 from tests import guard
 from tests.exporting import digest, people
 from tests.faults.conftest import Stage

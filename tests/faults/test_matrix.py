@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import ExportError, UnavailableError
-from td_pinterest_op.pinterest.session import MaybeArrivedError
-from td_pinterest_op.settings import Action
+from td_pinterest_op.pinterest.client import MaybeArrivedError
+from td_pinterest_op.settings.parse import Action
 from tests.emulators.pinterest import Fault
 from tests.exporting import Services, digests, people
 from tests.faults.conftest import Stage

@@ -12,9 +12,9 @@ import requests
 from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
 
-from td_pinterest_op.pinterest.pace import Pace
+from td_pinterest_op.pinterest.client import Session
 from td_pinterest_op.pinterest.policy import Failure
-from td_pinterest_op.pinterest.session import Session
+from td_pinterest_op.pinterest.rate_limit import Pace
 from td_pinterest_op.pinterest.transport import Answer, NoAnswerError, Transport
 from td_pinterest_op.retry import Retry
 from tests.clock import FakeTime

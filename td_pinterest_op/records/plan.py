@@ -1,0 +1,97 @@
+"""What an export is about to do, and the brakes: pure arithmetic, and the text that is shown before the first write."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from td_pinterest_op.errors import BrakeError, InvalidRowsError
+from td_pinterest_op.settings.parse import Settings
+from td_pinterest_op.stats import Stats
+
+# Row numbers that an error names.
+NAMED_ROWS = 10
+_FIX = "Correct the query, or set ignore_invalid_records: true to skip and count such rows"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """`changes` are the things that will be created, changed or left behind, a sentence each; `writes` counts the
+    requests for them, beside those for the batches."""
+
+    changes: Sequence[str]
+    writes: int
+    batches: int
+    requests_per_minute: int
+    dry_run: bool
+
+    @classmethod
+    def of(cls, settings: Settings, stats: Stats, *, changes: Sequence[str], writes: int) -> Plan:
+        return cls(
+            changes=changes,
+            writes=writes,
+            batches=math.ceil(stats.unique / settings.limit_records_per_request),
+            requests_per_minute=settings.requests_per_minute,
+            dry_run=settings.dry_run,
+        )
+
+    @property
+    def requests(self) -> int:
+        return self.writes + self.batches
+
+    @property
+    def minutes(self) -> float:
+        """How long the pace alone makes it take."""
+        return self.requests / self.requests_per_minute
+
+    def text(self, stats: Stats) -> str:
+        """The plan in a few lines, for the log."""
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(stats.invalid_by_reason.items()))
+        lines = [
+            "plan (dry run: nothing will be written):" if self.dry_run else "plan:",
+            f"  rows      {stats.read:,} read, {stats.valid:,} valid, {stats.invalid:,} invalid"
+            + (f" ({reasons})" if reasons else ""),
+            f"  records   {stats.unique:,} unique, {stats.duplicate:,} duplicate",
+            f"  requests  {self.requests:,} to write ({self.batches:,} of records), "
+            f"at most {self.requests_per_minute:,} a minute: {self._duration()}",
+            *(f"  change    {change}" for change in self.changes),
+        ]
+        return "\n".join(lines)
+
+    def _duration(self) -> str:
+        return f"{math.ceil(self.minutes):,} min" if self.minutes > 1 else "under a minute"
+
+
+def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]) -> None:
+    """Raise when the rows must not be sent: InvalidRowsError in stop mode, BrakeError for a limit that was set."""
+    if stats.invalid and not settings.ignore_invalid_records:
+        raise InvalidRowsError(f"{_invalid(stats, first_invalid)}. Nothing was sent. {_FIX}")
+    share = stats.invalid_rows / max(stats.read, 1)
+    if share > settings.max_invalid_ratio:
+        raise BrakeError(
+            f"{_invalid(stats, first_invalid)}: a share of {share:.4f} of the rows, more than max_invalid_ratio "
+            f"allows ({settings.max_invalid_ratio}). Nothing was sent"
+        )
+    if not stats.unique and not settings.allow_empty:
+        raise BrakeError(
+            f"there is no valid record to send ({stats.read:,} rows read, {stats.invalid:,} invalid). "
+            "Nothing was sent. Set allow_empty: true if that may be (add and remove then do nothing, replace clears "
+            "the audience)"
+        )
+    for name, limit, broken in (
+        ("min_records", settings.min_records, settings.min_records is not None and stats.unique < settings.min_records),
+        ("max_records", settings.max_records, settings.max_records is not None and stats.unique > settings.max_records),
+    ):
+        if broken:
+            raise BrakeError(f"{stats.unique:,} unique records are outside {name} ({limit:,}). Nothing was sent")
+
+
+def _invalid(stats: Stats, first_invalid: Sequence[int]) -> str:
+    reasons = ", ".join(f"{reason} {count}" for reason, count in stats.invalid_by_reason.most_common())
+    rows = ", ".join(map(str, first_invalid[:NAMED_ROWS]))
+    more = ", …" if len(first_invalid) > NAMED_ROWS else ""
+    values = stats.valid + stats.invalid
+    # With several columns a row has several values, or none.
+    of = f"{stats.read:,} rows" if values == stats.read else f"{values:,} values in {stats.read:,} rows"
+    return f"{stats.invalid:,} of {of} are invalid ({reasons}); the first are in rows {rows}{more}"

@@ -1,0 +1,136 @@
+"""A job's result → blocks of raw values: download with resume, flat memory, every row accounted for."""
+
+from __future__ import annotations
+
+import logging
+import re
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import msgpack
+import urllib3
+
+from td_pinterest_op.errors import JobError, TreasureDataError
+from td_pinterest_op.treasure_data.api import NotNowError, TreasureData
+from td_pinterest_op.treasure_data.job import Job
+
+log = logging.getLogger(__name__)
+
+# Bytes read at once, and the most that they are inflated to at once: with the rows, what a block takes in memory.
+_READ = 64 * 1024
+_INFLATED = 128 * 1024
+_GZIP = 16 + zlib.MAX_WBITS
+_RANGE_START = re.compile(r"bytes (\d+)-")
+
+
+class JobResult:
+    """The rows of a job. To be iterated once: yields a list for each column, all of the same length.
+
+    Values are bytes (text is not decoded: one bad byte would cost the whole block), None, or other msgpack types.
+    Raises JobError and TreasureDataError; after the last block it is sure that as many rows came as the job says.
+    """
+
+    def __init__(self, td: TreasureData, job: Job) -> None:
+        self._td, self._job = td, job
+        self._offset = 0
+        self._rows = 0
+        self._at_end = False  # Treasure Data has no more bytes to give
+        self._inflater = zlib.decompressobj(_GZIP)
+        # Tuples are made faster than lists, and the garbage collector loses interest in them.
+        self._unpacker = msgpack.Unpacker(raw=True, use_list=False, strict_map_key=False)
+
+    def __iter__(self) -> Iterator[list[list[Any]]]:
+        waits, barren = self._td.retry.waits(), 0
+        while not self._complete:
+            before = self._offset
+            try:
+                yield from self._download()
+                failure = NotNowError("an end before the end")
+            except NotNowError as error:
+                failure = error
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                failure = NotNowError(f"broken off ({type(error).__name__})")
+            if self._complete:
+                break
+            barren = 0 if self._offset > before else barren + 1
+            if self._at_end or barren > self._td.retry.count:
+                raise self._short("" if self._at_end else f" (the last of {barren} tries: {failure})")
+            wait = next(waits) if barren else self._td.retry.initial_wait
+            self._td.pause(failure, wait, f"in the result of job {self._job.id}")
+
+    @property
+    def _complete(self) -> bool:
+        """Whether every row is in: the compressed stream has reached its end, and the job's own count is met."""
+        if self._job.records == 0:
+            return True
+        whole = self._inflater.eof and not self._inflater.unused_data
+        return whole and (self._rows == self._job.records or (self._job.records is None and self._at_end))
+
+    def _short(self, why: str) -> TreasureDataError:
+        return TreasureDataError(
+            f"the result of job {self._job.id} is short: {self._rows} rows came of {self._job.records}{why}; "
+            "nothing was sent. Run this task again"
+        )
+
+    def _download(self) -> Iterator[list[list[Any]]]:
+        path = f"/v3/job/result/{self._job.id}?format=msgpack.gz"
+        headers = {"Range": f"bytes={self._offset}-"} if self._offset else {}
+        with self._td.stream(path, headers) as response:
+            if response.status == 416:
+                self._at_end = True
+                return
+            skip = self._skip(response)
+            while data := response.read1(_READ, decode_content=False):
+                fresh, skip = data[skip:], max(skip - len(data), 0)
+                self._offset += len(fresh)
+                yield from self._blocks(fresh)
+        # Closed without an error, which says nothing: a connection that breaks off where no length was announced
+        # looks the same. It is the end only where the compressed file ends as well.
+        self._at_end = self._inflater.eof and (self._job.size is None or self._offset >= self._job.size)
+
+    def _skip(self, response: urllib3.BaseHTTPResponse) -> int:
+        """Bytes of this answer that have come already. Raises NotNowError for an answer that is worth another try."""
+        if response.status == 200:
+            return self._offset
+        start = _RANGE_START.match(response.headers.get("Content-Range", ""))
+        if response.status == 206 and start and int(start[1]) <= self._offset:
+            return self._offset - int(start[1])
+        if response.status == 404:
+            raise JobError(f"job {self._job.id} (status success) has no result: it must be a SELECT")
+        if response.status == 206:
+            raise NotNowError("another part than was asked for")
+        raise TreasureDataError(f"Treasure Data answered {response.status} to the result of job {self._job.id}")
+
+    def _blocks(self, data: bytes) -> Iterator[list[list[Any]]]:
+        while data:
+            if self._inflater.eof:  # the next member of the file
+                self._inflater = zlib.decompressobj(_GZIP)
+            try:
+                self._unpacker.feed(self._inflater.decompress(data, _INFLATED))
+                rows = list(self._unpacker)
+            except (zlib.error, ValueError, msgpack.UnpackException):
+                raise TreasureDataError(
+                    f"the result of job {self._job.id} cannot be read: its data is damaged"
+                ) from None
+            data = self._inflater.unconsumed_tail or self._inflater.unused_data
+            if rows:
+                yield self._columns(rows)
+
+    def _columns(self, rows: list[Any]) -> list[list[Any]]:
+        width = len(self._job.schema)
+        try:
+            # One column, the usual case, takes a third of the time of turning rows into columns.
+            one = width == 1
+            columns = [[value for (value,) in rows]] if one else [list(column) for column in zip(*rows, strict=True)]
+        except (TypeError, ValueError):
+            columns = []
+        if len(columns) != width:
+            raise TreasureDataError(f"the result of job {self._job.id} holds a row that has not {width} columns")
+        self._rows += len(rows)
+        if self._job.records is not None and self._rows > self._job.records:
+            raise TreasureDataError(
+                f"the result of job {self._job.id} holds more rows than the {self._job.records} that the job says: "
+                f"{self._rows} at least; nothing was sent. Run this task again"
+            )
+        return columns

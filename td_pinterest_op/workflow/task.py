@@ -1,0 +1,165 @@
+"""The seam to digdag: a task's parameters in, statistics out, the session's log, and the ways in which a run ends."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from td_pinterest_op.errors import ExportError, SettingsError, StoppedError, unexpected
+from td_pinterest_op.secret import Secret, mask
+
+log = logging.getLogger("td_pinterest_op")
+
+# digdag reads unquoted integers as JavaScript numbers: beyond this they have lost digits.
+_EXACT = 2**53
+ENGINES = ("presto", "trino", "hive")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A task as digdag runs it: its merged parameters and its environment."""
+
+    params: Mapping[str, Any]
+    environ: Mapping[str, str]
+
+    @property
+    def session_key(self) -> str:
+        """Eight hex digits that name this task of this workflow session; random outside a session."""
+        session = self._session
+        return hashlib.sha256(session.encode()).hexdigest()[:8] if session else secrets.token_hex(4)
+
+    @property
+    def _session(self) -> str:
+        time, name = self.params.get("session_time"), self.params.get("task_name")
+        return f"{time} {name}" if time and name else ""
+
+    def domain_key(self, *query: str) -> str:
+        """Makes a rerun of this task adopt its own job; a corrected query, database or engine issues a new one."""
+        session = self._session or secrets.token_hex(16)
+        return "td_pinterest_op-" + hashlib.sha256(" ".join([session, *query]).encode()).hexdigest()[:40]
+
+    @property
+    def td_api_key(self) -> Secret:
+        """Raises SettingsError when it is not in the environment."""
+        key = self.environ.get("TD_API_KEY", "").strip()
+        if not key:
+            raise SettingsError("there is no TD_API_KEY: add `TD_API_KEY: ${secret:td.apikey}` to the task's _env")
+        return Secret(key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where the rows come from: a job's id, or a query to issue (then `job_id` is None)."""
+
+    job_id: str | None
+    query: str = ""
+    database: str = ""
+    engine: str = "presto"
+
+
+def current_task() -> Task:
+    """The task that digdag is running. Raises SettingsError outside one."""
+    try:
+        import digdag
+    except ImportError:
+        raise SettingsError("this class is for a py> task of a digdag workflow: there is no `digdag` module") from None
+    return Task(params=digdag.env.params, environ=os.environ)
+
+
+def store(**values: object) -> None:
+    """Put values (plain JSON types) into the workflow store, for later tasks."""
+    import digdag
+
+    digdag.env.store(values)
+
+
+def source(params: Mapping[str, Any]) -> Source:
+    """The job of a task: `job_id`, else `query`, else `td.last_job_id`. Raises SettingsError."""
+    td = params.get("td")
+    td = td if isinstance(td, Mapping) else {}
+    job_id, query = params.get("job_id"), params.get("query")
+    if not _blank(job_id) and not _blank(query):
+        raise SettingsError("the task has both job_id and query: leave one of them out")
+    if _blank(job_id) and not _blank(query):
+        return _query(str(query), params, td)
+    job_id = td.get("last_job_id") if _blank(job_id) else job_id
+    if _blank(job_id):
+        raise SettingsError(
+            "there is no job to export: put a td> task before this one, or give this one a job_id, or a query and its "
+            "database"
+        )
+    return Source(job_id=_job_id(job_id))
+
+
+def _blank(value: object) -> bool:
+    return value is None or str(value).strip() == ""
+
+
+def _job_id(value: object) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = str(value).strip()
+    if isinstance(value, bool) or not (text.isascii() and text.isdecimal()):
+        raise SettingsError("job_id must be the digits of a Treasure Data job's id")
+    if isinstance(value, int) and value > _EXACT:
+        log.warning("job_id came as a number over 2^53, of which digdag loses digits: quote it")
+    return text
+
+
+def _query(query: str, params: Mapping[str, Any], td: Mapping[str, Any]) -> Source:
+    database = params.get("database") or td.get("database")
+    engine = str(params.get("engine") or td.get("engine") or "presto").strip().lower()
+    problems = []
+    if _blank(database):
+        problems.append("a query needs its database: give the task a `database`")
+    if engine not in ENGINES:
+        problems.append(f"engine must be one of {', '.join(ENGINES)}")
+    if problems:
+        raise SettingsError("; ".join(problems))
+    return Source(job_id=None, query=query, database=str(database).strip(), engine=engine)
+
+
+class _Masked(logging.Formatter):
+    """The last line of defence: nothing leaves with a credential or what looks like a person in it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        # On a terminal, in place of the progress bar.
+        clear = "\r\x1b[K" if sys.stderr.isatty() else ""
+        return clear + mask(super().format(record))
+
+
+@contextlib.contextmanager
+def running() -> Iterator[None]:
+    """Around a whole run: log to the session's log, end on SIGTERM, and let nothing out but an ExportError.
+
+    Any other exception could quote a row: of it only type and place are told.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Masked("%(asctime)s %(levelname)s %(message)s"))
+    level, propagate = log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    before = signal.signal(signal.SIGTERM, _stop)
+    try:
+        yield
+    except ExportError as error:
+        raise error from None
+    except Exception as error:
+        raise unexpected(error) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        log.removeHandler(handler)
+        log.level, log.propagate = level, propagate
+
+
+def _stop(_signum: int, _frame: FrameType | None) -> None:
+    raise StoppedError("the run was told to end (SIGTERM)")

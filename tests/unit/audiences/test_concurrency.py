@@ -1,0 +1,88 @@
+"""How many requests are under way at once."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from td_pinterest_op.audiences.concurrency import Flight
+
+
+def sizes(flight: Flight, latencies: list[float | None], *, throttled: bool = False) -> list[int]:
+    """The size after each answer."""
+    seen = []
+    for latency in latencies:
+        flight.answered(latency=latency, throttled=throttled)
+        seen.append(flight.size)
+    return seen
+
+
+def grown(most: int = 8) -> Flight:
+    flight = Flight(most=most)
+    sizes(flight, [1.0] * most)
+    return flight
+
+
+def test_it_starts_with_one() -> None:
+    assert 1 == Flight(most=8).size
+
+
+def test_it_grows_by_one_for_each_good_answer_up_to_the_most() -> None:
+    assert [2, 3, 4, 5, 6, 7, 8, 8, 8] == sizes(Flight(most=8), [1.0] * 9)
+
+
+def test_one_at_most_stays_one() -> None:
+    assert [1, 1, 1] == sizes(Flight(most=1), [1.0] * 3)
+
+
+def test_a_throttled_answer_halves_it() -> None:
+    assert [4] == sizes(grown(), [1.0], throttled=True)
+
+
+def test_the_answers_that_were_under_way_when_it_was_halved_do_not_halve_it_again() -> None:
+    assert [4] + [4] * 7 + [2] == sizes(grown(), [1.0] * 9, throttled=True)
+
+
+def test_it_never_falls_below_one() -> None:
+    assert 1 == sizes(grown(), [1.0] * 100, throttled=True)[-1]
+
+
+def test_after_a_halving_it_grows_by_one_a_round_trip() -> None:
+    flight = grown(16)
+    flight.answered(latency=1.0, throttled=True)
+    assert [8] * 7 == sizes(flight, [1.0] * 7)
+    assert 9 == sizes(flight, [1.0, 1.0])[-1]
+
+
+def test_rising_latency_halves_it() -> None:
+    seen = sizes(grown(), [3.0] * 6)
+    assert 4 == min(seen)
+
+
+@pytest.mark.parametrize("jitter", [[0.001, 0.01, 0.2] * 10, [0.9, 1.1] * 15])
+def test_jitter_does_not(jitter: list[float | None]) -> None:
+    assert 8 == sizes(grown(), jitter)[-1]
+
+
+def test_a_server_that_became_slower_for_good_is_not_asked_one_at_a_time_for_ever() -> None:
+    flight = Flight(most=8)
+    sizes(flight, [0.1] * 50)
+    assert 8 == sizes(flight, [1.5] * 200)[-1]
+
+
+def test_an_answer_without_a_latency_is_no_sign_of_a_fast_server() -> None:
+    flight = Flight(most=8)
+    assert [2, 3, 4, 5, 6, 7, 8] == sizes(flight, [None, None, 1.0, 1.0, 1.0, None, 1.0])
+    assert 8 == sizes(flight, [1.0] * 20)[-1]
+
+
+@given(
+    most=st.integers(1, 64),
+    answers=st.lists(st.tuples(st.none() | st.floats(0, 1e6), st.booleans()), max_size=200),
+)
+def test_it_always_lies_between_one_and_the_most(most: int, answers: list[tuple[float | None, bool]]) -> None:
+    flight = Flight(most=most)
+    for latency, throttled in answers:
+        flight.answered(latency=latency, throttled=throttled)
+        assert 1 <= flight.size <= most

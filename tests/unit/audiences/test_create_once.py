@@ -1,0 +1,112 @@
+"""Creating a thing once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from td_pinterest_op.audiences.create_once import created_once, lowest
+from td_pinterest_op.errors import AccountError, ExportError, UnavailableError
+from td_pinterest_op.pinterest.client import MaybeArrivedError
+from td_pinterest_op.retry import Retry
+from tests.clock import FakeTime
+
+RETRY = Retry(count=3, initial_wait=0.5, longest_wait=300, random=lambda: 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thing:
+    id: str
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """What there is. `answers` are what creating does, in turn: an error, or `lost` for one that was done all the same.
+
+    `hidden` looks do not show yet what was created.
+    """
+
+    answers: list[ExportError | str] = field(default_factory=list)
+    things: list[Thing] = field(default_factory=list)
+    hidden: int = 0
+    created: int = 0
+    looked: int = 0
+    time: FakeTime = field(default_factory=FakeTime)
+
+    def create(self) -> Thing:
+        said = self.answers.pop(0) if self.answers else "done"
+        if isinstance(said, ExportError):
+            raise said
+        self.created += 1
+        self.things.append(Thing(id=str(100 - self.created)))
+        if said == "lost":
+            raise MaybeArrivedError("no answer")
+        return self.things[-1]
+
+    def find(self) -> Thing | None:
+        self.looked += 1
+        if self.looked <= self.hidden or not self.things:
+            return None
+        return lowest(self.things)
+
+    def once(self) -> Thing:
+        return created_once(create=self.create, find=self.find, retry=RETRY, sleep=self.time.sleep)
+
+
+def maybe() -> MaybeArrivedError:
+    return MaybeArrivedError("no answer")
+
+
+def test_it_is_created() -> None:
+    world = World()
+    assert Thing(id="99") == world.once()
+    assert (1, []) == (world.created, world.time.slept)
+
+
+def test_what_was_created_though_the_answer_was_lost_is_found_and_adopted() -> None:
+    world = World(answers=["lost"])
+    assert Thing(id="99") == world.once()
+    assert (1, [0.5]) == (world.created, world.time.slept)
+
+
+def test_it_is_created_again_when_it_is_not_found() -> None:
+    world = World(answers=[maybe(), maybe()])
+    assert Thing(id="99") == world.once()
+    assert (1, [0.5, 1.0]) == (world.created, world.time.slept)
+
+
+def test_it_is_looked_for_before_each_repetition_and_after_the_last() -> None:
+    world = World(answers=[maybe()] * 10)
+    with pytest.raises(MaybeArrivedError):
+        world.once()
+    assert (6, 4) == (len(world.answers), world.looked)
+    assert [0.5, 1, 2, 4] == world.time.slept
+
+
+def test_one_that_shows_late_may_be_there_twice_and_the_lowest_id_is_taken() -> None:
+    world = World(answers=["lost"], hidden=1)
+    assert Thing(id="98") == world.once()
+    assert 2 == world.created
+
+
+def test_the_double_of_a_ghost_is_seen_by_both_and_both_take_the_lower_id() -> None:
+    assert Thing(id="7") == World(things=[Thing(id="7")]).once()
+    assert Thing(id="99") == World(things=[Thing(id="1000")]).once()
+
+
+def test_what_was_just_created_counts_though_no_list_shows_it_yet() -> None:
+    world = World(hidden=100)
+    assert Thing(id="99") == world.once()
+
+
+@pytest.mark.parametrize("error", [AccountError("no"), UnavailableError("no")])
+def test_any_other_error_ends_it(error: ExportError) -> None:
+    world = World(answers=[error])
+    with pytest.raises(type(error)):
+        world.once()
+    assert (0, 0) == (world.created, world.looked)
+
+
+def test_the_lowest_id_is_the_lowest_number_and_not_the_first_word() -> None:
+    assert "9" == lowest([Thing(id="10"), Thing(id="9"), Thing(id="100")]).id

@@ -1,0 +1,468 @@
+"""Batches → requests: how many, how large, and what a failed batch means."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from td_pinterest_op.audiences.sender import Sender
+from td_pinterest_op.errors import (
+    AccountError,
+    ExportError,
+    RecordsRefusedError,
+    RequestRefusedError,
+    StoppedError,
+    UnavailableError,
+    UnexpectedError,
+)
+from td_pinterest_op.pinterest.api import Api
+from td_pinterest_op.pinterest.client import Outcome
+from td_pinterest_op.records.spool import DIGEST_BYTES
+from td_pinterest_op.stats import Stats
+from tests.unit.scripted import answer
+
+Rule = Callable[[list[int]], None]
+
+
+class FakeApi:
+    """Takes records (numbers) unless `rule` raises. Is its own session and pace, for the sender uses little of them."""
+
+    def __init__(self, rule: Rule) -> None:
+        self._rule = rule
+        self._lock = threading.Lock()
+        self.requests: list[int] = []
+        self.members: list[int] = []
+        self.session = self.pace = self
+        self.last_request_id = "rid-9"
+        self.stopped = threading.Event()
+
+    def stop(self, reason: Exception) -> None:
+        self.stopped.set()
+
+    def change_records(self, list_id: str, *, operation: str, digests: bytes) -> Outcome:
+        assert ("643", "ADD") == (list_id, operation)
+        numbers = [
+            int.from_bytes(digests[at : at + DIGEST_BYTES], "big") for at in range(0, len(digests), DIGEST_BYTES)
+        ]
+        with self._lock:
+            self.requests.append(len(numbers))
+        self._rule(numbers)
+        with self._lock:
+            self.members += numbers
+        return Outcome(answer=answer(), latency=0.01, throttled=False)
+
+
+def refused(status: int) -> ExportError:
+    error = RequestRefusedError(f"Pinterest answered {status}")
+    error.status = status
+    return error
+
+
+def accept(numbers: list[int]) -> None:
+    pass
+
+
+def culprits(*bad: int) -> Rule:
+    def rule(numbers: list[int]) -> None:
+        if set(bad) & set(numbers):
+            raise refused(400)
+
+    return rule
+
+
+def at_most(most: int, status: int = 413) -> Rule:
+    def rule(numbers: list[int]) -> None:
+        if len(numbers) > most:
+            raise refused(status)
+
+    return rule
+
+
+def refuse_all(numbers: list[int]) -> None:
+    raise refused(400)
+
+
+class Run:
+    """One run of a sender over the records 0, 1, 2, …"""
+
+    def __init__(
+        self,
+        rule: Rule,
+        *,
+        records: int,
+        batch: int,
+        skip: bool = True,
+        most: int = 1,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self.api = FakeApi(rule)
+        self.stats = Stats(action="add", ad_account_id="1", dry_run=False, unique=records)
+        self.sender = Sender(
+            api=cast(Api, self.api), stats=self.stats, skip_refused=skip, most_in_flight=most, progress=progress
+        )
+        self._batches = [range(at, min(at + batch, records)) for at in range(0, records, batch)]
+
+    def send(self) -> Run:
+        batches = (b"".join(number.to_bytes(DIGEST_BYTES, "big") for number in batch) for batch in self._batches)
+        self.sender.send(batches, list_id="643", operation="ADD")
+        return self
+
+    def fail(self) -> ExportError:
+        with pytest.raises(ExportError) as caught:
+            self.send()
+        return caught.value
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        return self.stats.sent, self.stats.refused
+
+
+@pytest.fixture(autouse=True)
+def no_thread_stays() -> Iterator[None]:
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("send-"):
+            assert thread.daemon
+            thread.join(timeout=10)
+            assert not thread.is_alive()
+
+
+# -- all goes well
+
+
+@pytest.mark.parametrize("most", [1, 2, 8])
+@pytest.mark.parametrize(("records", "batch", "requests"), [(0, 10, 0), (1, 10, 1), (10, 10, 1), (101, 10, 11)])
+def test_every_record_is_sent_once_in_full_batches(most: int, records: int, batch: int, requests: int) -> None:
+    run = Run(accept, records=records, batch=batch, most=most).send()
+    assert list(range(records)) == sorted(run.api.members)
+    assert requests == len(run.api.requests)
+    assert all(size == batch for size in sorted(run.api.requests, reverse=True)[:-1])
+    assert (records, 0) == run.counts
+
+
+def test_progress_is_told_of_every_batch() -> None:
+    told: list[int] = []
+    Run(accept, records=25, batch=10, progress=told.append).send()
+    assert [10, 20, 25] == told
+
+
+def test_it_starts_with_one_request_and_never_has_more_under_way_than_allowed() -> None:
+    lock = threading.Lock()
+    under_way: list[int] = []
+    now = 0
+
+    def rule(numbers: list[int]) -> None:
+        nonlocal now
+        with lock:
+            now += 1
+            under_way.append(now)
+        with lock:
+            now -= 1
+
+    Run(rule, records=500, batch=1, most=4).send()
+    assert 1 == under_way[0]
+    assert max(under_way) <= 4
+
+
+# -- 400: some records are at fault
+
+
+@pytest.mark.parametrize("culprit", [0, 1, 4_999, 5_000, 6_249, 9_998, 9_999])
+def test_one_culprit_in_ten_thousand_is_found_in_few_requests_and_skipped(culprit: int) -> None:
+    run = Run(culprits(culprit), records=10_000, batch=10_000).send()
+    assert len(run.api.requests) <= 29
+    assert (9_999, 1) == run.counts
+    assert set(range(10_000)) - {culprit} == set(run.api.members)
+
+
+def test_one_culprit_in_a_hundred_thousand_costs_under_forty_requests_more() -> None:
+    run = Run(culprits(77_777), records=100_000, batch=10_000, most=8).send()
+    assert len(run.api.requests) < 10 + 40
+    assert (99_999, 1) == run.counts
+
+
+def test_after_a_400_batches_are_full_again() -> None:
+    run = Run(culprits(3), records=300, batch=100).send()
+    assert 2 == run.api.requests[1:].count(100)
+    assert (299, 1) == run.counts
+
+
+@pytest.mark.parametrize("bad", [(3,), (3, 4, 90)])
+def test_in_stop_mode_the_message_says_how_many_were_refused(bad: tuple[int, ...]) -> None:
+    run = Run(culprits(*bad), records=300, batch=100, skip=False)
+    error = run.fail()
+    assert RecordsRefusedError is type(error)
+    assert f"Pinterest refused {len(bad)} of the 100 records of a batch (400)" in str(error)
+    assert "set ignore_invalid_records: true" in str(error)
+    taken = 100 - len(bad)
+    assert f"of 300 records {taken} are in, {len(bad)} were refused, 200 are not in." in str(error)
+    assert (taken, len(bad)) == run.counts
+    assert 100 == run.api.requests[0]
+    assert 100 not in run.api.requests[1:]
+
+
+@pytest.mark.parametrize("skip", [True, False])
+@pytest.mark.parametrize(("records", "batch"), [(10_000, 10_000), (100_000, 10_000), (8, 8), (1_000, 9)])
+def test_a_400_that_all_get_is_about_the_request_and_found_out_in_fifteen_requests(
+    records: int, batch: int, skip: bool
+) -> None:
+    run = Run(refuse_all, records=records, batch=batch, skip=skip)
+    error = run.fail()
+    assert RequestRefusedError is type(error)
+    assert "every piece of it, 3 halvings deep: this seems to be about the request, not about its records" in str(error)
+    assert "[x-pinterest-rid rid-9]" in str(error)
+    assert len(run.api.requests) <= 15
+    assert 0 == run.stats.sent
+
+
+@pytest.mark.parametrize(("records", "batch"), [(1, 10), (4, 4), (7, 7), (7, 1), (1_000, 1), (1_000, 3), (1_000, 5)])
+def test_so_is_one_that_all_get_when_batches_are_too_small_to_be_halved_so_often(records: int, batch: int) -> None:
+    run = Run(refuse_all, records=records, batch=batch)
+    error = run.fail()
+    assert RequestRefusedError is type(error)
+    assert "about the request, not about its records" in str(error)
+    assert len(run.api.requests) <= 24
+    assert 0 == run.stats.sent
+
+
+def test_it_is_about_the_request_in_a_later_batch_as_well() -> None:
+    run = Run(culprits(*range(100, 200)), records=300, batch=100)
+    error = run.fail()
+    assert "3 halvings deep" in str(error)
+    assert len(run.api.requests) <= 1 + 15
+    assert "of 300 records 100 are in, 0 were refused, 200 are not in." in str(error)
+
+
+def test_a_culprit_in_every_batch_but_not_in_every_eighth_is_no_matter_of_the_request() -> None:
+    bad = [*range(0, 800, 100)]
+    run = Run(culprits(*bad), records=800, batch=100, most=4).send()
+    assert (792, 8) == run.counts
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    records=st.integers(1, 200),
+    batch=st.integers(1, 50),
+    bad=st.sets(st.integers(0, 199), max_size=6),
+    most_records=st.integers(1, 60),
+    most=st.integers(1, 4),
+)
+def test_whatever_is_refused_all_is_counted(
+    records: int, batch: int, bad: set[int], most_records: int, most: int
+) -> None:
+    def rule(numbers: list[int]) -> None:
+        at_most(most_records)(numbers)
+        culprits(*bad)(numbers)
+
+    run = Run(rule, records=records, batch=batch, most=most)
+    try:
+        run.send()
+    except RequestRefusedError:
+        assert run.stats.sent == len(run.api.members)
+    else:
+        assert records == sum(run.counts)
+        assert set(range(records)) - bad == set(run.api.members)
+    assert len(set(run.api.members)) == len(run.api.members)
+
+
+# -- 413: too many records
+
+
+def test_after_a_413_the_smaller_size_is_kept_for_the_rest_of_the_run(caplog: pytest.LogCaptureFixture) -> None:
+    run = Run(at_most(300), records=3_000, batch=1_000).send()
+    assert [1000, 500, *[250] * 12] == run.api.requests
+    assert (3_000, 0) == run.counts
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert ["Pinterest finds 1000 records too many", "Pinterest finds 500 records too many"] == [
+        text.split(";")[0] for text in said
+    ]
+
+
+def test_a_400_at_a_large_size_is_halved_but_not_kept() -> None:
+    run = Run(at_most(300, 400), records=2_000, batch=1_000).send()
+    assert [1000, 500, 500, 250, 250, 250, 250] * 2 == run.api.requests
+
+
+def test_many_at_once_learn_the_smaller_size_together() -> None:
+    run = Run(at_most(300), records=20_000, batch=1_000, most=8).send()
+    assert (20_000, 0) == run.counts
+    assert max(run.api.requests[-60:]) <= 250
+
+
+def test_a_single_record_that_is_too_large_is_an_error() -> None:
+    run = Run(at_most(0), records=100, batch=8)
+    error = run.fail()
+    assert (RequestRefusedError, 413) == (type(error), error.status)
+    assert len(run.api.requests) <= 5
+
+
+@pytest.mark.parametrize("culprit", [0, 123, 999])
+def test_a_culprit_is_found_in_pieces_that_were_too_large_before(culprit: int) -> None:
+    def rule(numbers: list[int]) -> None:
+        at_most(300)(numbers)
+        culprits(culprit)(numbers)
+
+    assert (999, 1) == Run(rule, records=1_000, batch=1_000).send().counts
+
+
+# -- errors half-way
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (AccountError("no"), "of 100 records 20 are in, 0 were refused, 80 are not in. Running"),
+        (UnavailableError("no"), "of 100 records 20 are in, 0 were refused, 80 are not in. Running"),
+        (refused(404), "of 100 records 20 are in, 0 were refused, 80 are not in. Running"),
+    ],
+)
+def test_the_message_says_what_is_in_and_what_is_not(error: ExportError, message: str) -> None:
+    def rule(numbers: list[int]) -> None:
+        if 20 in numbers:
+            raise error
+
+    run = Run(rule, records=100, batch=10)
+    raised = run.fail()
+    assert type(error) is type(raised)
+    assert message in str(raised)
+    assert str(raised).endswith("this task again is safe: it sends them all [last x-pinterest-rid rid-9]")
+    assert raised.__suppress_context__
+    assert [10, 10, 10] == run.api.requests
+    assert run.api.stopped.is_set()
+
+
+def test_records_that_may_have_been_taken_are_counted_as_not_known() -> None:
+    def rule(numbers: list[int]) -> None:
+        if 20 in numbers:
+            error = UnavailableError("no answer")
+            error.maybe_done = True
+            raise error
+
+    text = str(Run(rule, records=100, batch=10).fail())
+    assert "of 100 records 20 are in, 0 were refused, 70 are not in, and of 10 it is not known." in text
+
+
+def test_of_a_halved_batch_only_the_piece_under_way_is_not_known() -> None:
+    def rule(numbers: list[int]) -> None:
+        culprits(0, 1)(numbers)
+        if numbers == [2, 3]:
+            error = UnavailableError("no answer")
+            error.maybe_done = True
+            raise error
+
+    # 0–7 are refused, then 0–3, while 4–7 are in; then of 0–1 and 2–3 the latter is asked first and gets no answer.
+    text = str(Run(rule, records=24, batch=8).fail())
+    assert "of 24 records 4 are in, 0 were refused, 18 are not in, and of 2 it is not known." in text
+
+
+def test_an_error_among_several_under_way_waits_for_the_others_and_has_exact_numbers() -> None:
+    run: Run
+
+    def rule(numbers: list[int]) -> None:
+        if numbers[0] == 10:
+            assert others.wait(timeout=10)
+            raise AccountError("role")
+        if numbers[0] == 20:
+            others.set()
+            assert run.api.stopped.wait(timeout=10)
+            error = StoppedError("stopped after a try")
+            error.maybe_done = True
+            raise error
+        if numbers[0] == 30:
+            assert run.api.stopped.wait(timeout=10)
+            raise StoppedError("stopped before the first try")
+        if numbers[0] == 40:
+            assert run.api.stopped.wait(timeout=10)
+
+    others = threading.Event()
+    run = Run(rule, records=1_000, batch=10, most=8)
+    # One at first; two after its answer: 10 and 20. They end together, so that 30 and 40 are never begun.
+    error = run.fail()
+    assert AccountError is type(error)
+    assert str(error).startswith("role. Half-way: ")
+    assert "of 1000 records 10 are in, 0 were refused, 980 are not in, and of 10 it is not known." in str(error)
+    assert (10, 0) == run.counts
+
+
+def test_what_succeeds_after_the_first_error_is_counted_as_in() -> None:
+    run: Run
+
+    def rule(numbers: list[int]) -> None:
+        if numbers[0] == 10:
+            assert others.wait(timeout=10)
+            raise AccountError("role")
+        if numbers[0] == 20:
+            others.set()
+            assert run.api.stopped.wait(timeout=10)
+
+    others = threading.Event()
+    run = Run(rule, records=100, batch=10, most=8)
+    assert "of 100 records 20 are in, 0 were refused, 80 are not in. Running" in str(run.fail())
+    assert set(range(10)) | set(range(20, 30)) == set(run.api.members)
+
+
+def test_a_mistake_of_ours_tells_its_type_only_and_leaves_its_batch_open() -> None:
+    def rule(numbers: list[int]) -> None:
+        if 20 in numbers:
+            raise KeyError("jane@shop.example")
+
+    error = Run(rule, records=100, batch=10).fail()
+    assert UnexpectedError is type(error)
+    assert re.match(r"KeyError at test_sender\.py:\d+, in rule: a mistake in td_pinterest_op", str(error))
+    assert "Half-way: of 100 records 20 are in, 0 were refused, " in str(error)
+    assert "70 are not in, and of 10 it is not known." in str(error)
+
+
+# -- told to end from outside
+
+
+@contextlib.contextmanager
+def told_to_end_by(number: signal.Signals) -> Iterator[None]:
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise StoppedError("the run was told to end")
+
+    before = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_signal_ends_it_at_once_though_a_request_is_under_way() -> None:
+    main = threading.main_thread().ident
+    at_end = threading.Event()
+
+    def rule(numbers: list[int]) -> None:
+        if numbers[0] == 10:
+            assert main is not None
+            signal.pthread_kill(main, signal.SIGTERM)
+            assert at_end.wait(timeout=30)
+
+    run = Run(rule, records=100, batch=10)
+    try:
+        with told_to_end_by(signal.SIGTERM):
+            error = run.fail()
+        assert StoppedError is type(error)
+        assert "of 100 records 10 are in, 0 were refused, 80 are not in, and of 10 it is not known." in str(error)
+        assert run.api.stopped.is_set()
+    finally:
+        at_end.set()
+
+
+def test_it_ends_between_two_batches_as_well() -> None:
+    def progress(done: int) -> None:
+        if done == 20:
+            raise StoppedError("the run was told to end")
+
+    run = Run(accept, records=100, batch=10, progress=progress)
+    assert "of 100 records 20 are in, 0 were refused, 80 are not in. Running" in str(run.fail())

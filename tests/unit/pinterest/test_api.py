@@ -1,0 +1,319 @@
+"""Pinterest's calls: what is sent, and how answers are read."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import urllib.parse
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from td_pinterest_op.errors import ExportError, PinterestError, RequestRefusedError
+from td_pinterest_op.pinterest.api import Api, Audience, CustomerList
+from td_pinterest_op.pinterest.client import MaybeArrivedError
+from td_pinterest_op.pinterest.policy import Failure
+from td_pinterest_op.pinterest.transport import Answer
+from tests.unit.scripted import Keys, Scene, answer, scene
+
+ACCOUNT = "549755885175"
+BELOW = f"https://pinterest.test/v5/ad_accounts/{ACCOUNT}"
+AUDIENCE = {
+    "id": "2542620905475",
+    "name": "Shoppers",
+    "audience_type": "CUSTOMER_LIST",
+    "ad_account_id": ACCOUNT,
+    "rule": {"customer_list_id": "643", "more": 1},
+    "status": "READY",
+    "size": 120,
+    "a_field_of_tomorrow": {"x": []},
+}
+READ = Audience(
+    id="2542620905475",
+    name="Shoppers",
+    audience_type="CUSTOMER_LIST",
+    ad_account_id=ACCOUNT,
+    customer_list_id="643",
+    status="READY",
+)
+
+
+def api(*answers: Answer | Failure) -> tuple[Api, Scene]:
+    stage = scene(*answers)
+    return Api(session=stage.session, authority=Keys(), ad_account_id=ACCOUNT), stage
+
+
+def sent(stage: Scene, number: int = 0) -> tuple[str, str, Any]:
+    call = stage.script.sent[number]
+    return call.method, call.url.removeprefix(BELOW), json.loads(call.body) if call.body else None
+
+
+def queries(stage: Scene) -> list[dict[str, str]]:
+    return [dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(call.url).query)) for call in stage.script.sent]
+
+
+def page(*ids: object, bookmark: object = None) -> Answer:
+    return answer(200, {"items": [{"id": id_} for id_ in ids], "bookmark": bookmark})
+
+
+# -- reading
+
+
+def test_an_audience_is_read_and_unknown_fields_are_tolerated() -> None:
+    calls, stage = api(answer(200, AUDIENCE))
+    assert READ == calls.audience("2542620905475")
+    assert ("GET", "/audiences/2542620905475", None) == sent(stage)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"id": 2542620905475}, READ),
+        ({"rule": {"customer_list_id": 643}}, READ),
+        ({"ad_account_id": int(ACCOUNT)}, READ),
+    ],
+)
+def test_ids_may_come_as_numbers(change: dict[str, object], expected: Audience) -> None:
+    assert expected == api(answer(200, AUDIENCE | change))[0].audience("2542620905475")
+
+
+@pytest.mark.parametrize("rule", [None, {}, [], "x", {"customer_list_id": None}, {"engagement_type": "click"}])
+def test_an_audience_of_another_kind_has_no_list(rule: object) -> None:
+    found = api(answer(200, AUDIENCE | {"rule": rule}))[0].audience("2542620905475")
+    assert found is not None
+    assert found.customer_list_id is None
+
+
+def test_an_audience_may_say_next_to_nothing() -> None:
+    found = api(answer(200, {"id": "1"}))[0].audience("1")
+    assert Audience(id="1", name="", audience_type="", ad_account_id=None, customer_list_id=None, status="") == found
+
+
+def test_what_pinterest_does_not_know_is_none() -> None:
+    calls, _ = api(answer(404, {"code": 2}))
+    assert None is calls.audience("1")
+    assert None is calls.customer_list("1")
+
+
+@pytest.mark.parametrize("status", [400, 410])
+def test_any_other_refusal_of_a_look_is_an_error(status: int) -> None:
+    with pytest.raises(RequestRefusedError):
+        api(answer(status))[0].audience("1")
+
+
+@pytest.mark.parametrize(
+    ("uploaded", "expected"),
+    [(0, 0), (12, 12), (None, None), ("12", None), (float("nan"), None), (float("inf"), None), ([], None)],
+)
+def test_a_lists_count_of_uploads_is_a_number_or_unknown(uploaded: object, expected: int | None) -> None:
+    calls, stage = api(answer(200, {"id": 643, "name": "L", "num_uploaded_user_records": uploaded}))
+    assert CustomerList(id="643", name="L", uploaded=expected) == calls.customer_list("643")
+    assert ("GET", "/customer_lists/643", None) == sent(stage)
+
+
+# -- listing
+
+
+def test_a_listing_goes_over_all_pages() -> None:
+    calls, stage = api(page("1", "2", bookmark="b&1"), page(bookmark="b2"), page(3))
+    assert ["1", "2", "3"] == [found.id for found in calls.audiences()]
+    asked = {"ownership_type": "OWNED", "page_size": "250", "order": "DESCENDING"}
+    assert [asked, asked | {"bookmark": "b&1"}, asked | {"bookmark": "b2"}] == queries(stage)
+
+
+def test_customer_lists_are_not_asked_for_by_ownership() -> None:
+    calls, stage = api(page("1"))
+    assert [CustomerList(id="1", name="", uploaded=None)] == list(calls.customer_lists())
+    assert [{"page_size": "250", "order": "DESCENDING"}] == queries(stage)
+
+
+def test_a_listing_is_read_no_further_than_it_is_used() -> None:
+    calls, stage = api(page("1", bookmark="b"), page("2"))
+    assert "1" == next(calls.audiences()).id
+    assert 1 == len(stage.script.sent)
+
+
+@pytest.mark.parametrize("bookmark", [None, ""])
+def test_a_page_without_a_bookmark_is_the_last(bookmark: object) -> None:
+    calls, stage = api(page("1", bookmark=bookmark))
+    assert 1 == len(list(calls.audiences()))
+    assert 1 == len(stage.script.sent)
+
+
+@pytest.mark.parametrize("bookmark", ["same", 7, ["odd"]])
+def test_a_bookmark_that_comes_back_ends_it_with_an_error(bookmark: object) -> None:
+    with pytest.raises(PinterestError, match="names the same next page again"):
+        list(api(page("1", bookmark=bookmark))[0].audiences())
+
+
+@pytest.mark.parametrize("content", [{}, {"items": None}, {"items": {}}, [], "nonsense"])
+def test_a_listing_without_items_is_an_error(content: object) -> None:
+    with pytest.raises(PinterestError, match="listing customer lists, but the answer has no items"):
+        list(api(answer(200, content))[0].customer_lists())
+
+
+def test_items_that_are_none_are_passed_over() -> None:
+    calls, _ = api(answer(200, {"items": [None, 7, {"name": "no id"}, {"id": "1"}]}))
+    assert ["1"] == [found.id for found in calls.audiences()]
+
+
+# -- writing
+
+
+@pytest.mark.parametrize(
+    ("call", "method", "path", "content"),
+    [
+        (
+            lambda api: api.create_audience(name="N", description="D", customer_list_id="643"),
+            "POST",
+            "/audiences",
+            {"audience_type": "CUSTOMER_LIST", "name": "N", "rule": {"customer_list_id": "643"}, "description": "D"},
+        ),
+        (
+            lambda api: api.create_audience(name="N", description=None, customer_list_id="643"),
+            "POST",
+            "/audiences",
+            {"audience_type": "CUSTOMER_LIST", "name": "N", "rule": {"customer_list_id": "643"}},
+        ),
+        (
+            lambda api: api.move_audience("25", customer_list_id="644"),
+            "PATCH",
+            "/audiences/25",
+            {"operation_type": "UPDATE", "rule": {"customer_list_id": "644"}},
+        ),
+        (lambda api: api.remove_audience("25"), "PATCH", "/audiences/25", {"operation_type": "REMOVE"}),
+        (
+            lambda api: api.create_customer_list(name="Käufer", list_type="EMAIL"),
+            "POST",
+            "/customer_lists",
+            {"name": "Käufer", "list_type": "EMAIL"},
+        ),
+    ],
+)
+def test_a_change_is_put_in_pinterests_words(
+    call: Callable[[Api], object], method: str, path: str, content: dict[str, object]
+) -> None:
+    calls, stage = api(answer(201, {"id": "25"}))
+    call(calls)
+    assert (method, path, content) == sent(stage)
+
+
+@pytest.mark.parametrize("count", [1, 2, 1000])
+@pytest.mark.parametrize("operation", ["ADD", "REMOVE"])
+def test_records_go_as_one_string_of_hex_digests(operation: str, count: int) -> None:
+    digests = [hashlib.sha256(str(number).encode()) for number in range(count)]
+    calls, stage = api(answer(200, {"id": "643"}))
+    calls.change_records("643", operation=operation, digests=b"".join(digest.digest() for digest in digests))
+    method, path, content = sent(stage)
+    assert ("PATCH", "/customer_lists/643") == (method, path)
+    assert {"operation_type": operation, "records": ",".join(digest.hexdigest() for digest in digests)} == content
+
+
+CREATING: list[Callable[[Api], object]] = [
+    lambda api: api.create_audience(name="N", description=None, customer_list_id="643"),
+    lambda api: api.create_customer_list(name="N", list_type="EMAIL"),
+]
+CHANGING: list[Callable[[Api], object]] = [
+    lambda api: api.move_audience("25", customer_list_id="644"),
+    lambda api: api.remove_audience("25"),
+    lambda api: api.change_records("643", operation="ADD", digests=bytes(32)),
+]
+
+
+@pytest.mark.parametrize("call", CREATING)
+def test_what_creates_is_not_repeated_when_it_may_have_been_done(call: Callable[[Api], object]) -> None:
+    calls, stage = api(Failure.READ_TIMEOUT, answer(201))
+    with pytest.raises(MaybeArrivedError):
+        call(calls)
+    assert 1 == len(stage.script.sent)
+
+
+@pytest.mark.parametrize("call", CHANGING)
+def test_what_changes_is_repeated(call: Callable[[Api], object]) -> None:
+    calls, stage = api(Failure.READ_TIMEOUT, answer(200))
+    call(calls)
+    assert 2 == len(stage.script.sent)
+
+
+@pytest.mark.parametrize("call", CREATING + CHANGING)
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ({}, "has no id"),
+        ({"id": None}, "has no id"),
+        ({"id": ""}, "has no id"),
+        ({"code": 1, "message": "an error body"}, "has no id"),
+        ([], "has no id"),
+        ({"id": "1", "exceptions": {"code": 2}}, "holds exceptions"),
+        ({"id": "1", "exceptions": [{"code": 2, "message": "jane"}]}, "holds exceptions"),
+    ],
+)
+def test_a_2xx_that_is_no_success_is_a_failure_with_its_own_message(
+    call: Callable[[Api], object], content: object, why: str
+) -> None:
+    calls, stage = api(answer(200, content, {"x-pinterest-rid": "r7"}))
+    with pytest.raises(PinterestError) as caught:
+        call(calls)
+    error = caught.value
+    assert f"but the answer {why}" in str(error)
+    assert str(error).endswith("[x-pinterest-rid r7]")
+    assert "jane" not in str(error)
+    assert (PinterestError, 200, True) == (type(error), error.status, error.maybe_done)
+    assert 1 == len(stage.script.sent)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"id": "1"', b"\xff"])
+def test_a_2xx_that_is_no_json_is_a_failure_too(body: bytes) -> None:
+    with pytest.raises(PinterestError, match="has no id"):
+        api(Answer(status=200, headers={}, body=body))[0].remove_audience("1")
+
+
+@pytest.mark.parametrize("exceptions", [{}, [], None, ""])
+def test_exceptions_that_are_empty_are_none(exceptions: object) -> None:
+    api(answer(200, {"id": "1", "exceptions": exceptions}))[0].remove_audience("1")
+
+
+@pytest.mark.parametrize("status", [400, 413])
+def test_refused_records_say_how_many_and_nothing_of_the_answer(status: int) -> None:
+    calls, _ = api(answer(status, {"code": 1, "message": "jane"}, {"x-pinterest-rid": "r7"}))
+    with pytest.raises(RequestRefusedError) as caught:
+        calls.change_records("643", operation="ADD", digests=bytes(96))
+    assert status == caught.value.status
+    assert f"Pinterest answered {status} (code 1) to ADD of 3 records, customer list 643" in str(caught.value)
+    assert "[x-pinterest-rid r7]" in str(caught.value)
+
+
+def test_removing_what_pinterest_does_not_know_has_the_status_404() -> None:
+    with pytest.raises(ExportError) as caught:
+        api(answer(404, {"code": 2}))[0].remove_audience("1")
+    assert 404 == caught.value.status
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["id", "items", "bookmark", "rule", "exceptions", "customer_list_id", "name"]), inner
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(_JSON)
+def test_no_answer_makes_reading_it_crash(content: object) -> None:
+    for call in (
+        lambda api: api.audience("1"),
+        lambda api: api.customer_list("1"),
+        lambda api: list(api.audiences()),
+        lambda api: list(api.customer_lists()),
+        *CREATING,
+        *CHANGING,
+    ):
+        with contextlib.suppress(ExportError):
+            call(api(answer(200, content))[0])

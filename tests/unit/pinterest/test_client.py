@@ -1,0 +1,464 @@
+"""One request until it is answered or given up."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+from collections.abc import Mapping
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from requests.structures import CaseInsensitiveDict
+
+from td_pinterest_op.errors import (
+    AccountError,
+    ExportError,
+    PinterestError,
+    RequestRefusedError,
+    StoppedError,
+    UnavailableError,
+)
+from td_pinterest_op.pinterest.client import MaybeArrivedError, Outcome, Request
+from td_pinterest_op.pinterest.policy import Failure
+from td_pinterest_op.pinterest.transport import Answer
+from td_pinterest_op.retry import Retry
+from td_pinterest_op.secret import Secret
+from tests.unit.scripted import RETRY, Keys, Scene, answer, scene
+
+READ = Request(method="GET", path="/things", purpose="looking at things")
+WRITE = Request(method="PATCH", path="/things", purpose="changing things", body=b"{}", write=True)
+RECORDS = Request(method="PATCH", path="/list", purpose="ADD of 3 records", body=b"{}", write=True, has_records=True)
+CREATING = Request(method="POST", path="/things", purpose="creating", body=b"{}", write=True, repeatable=False)
+
+OK = answer()
+THROTTLED = answer(429, {"code": 8, "message": "Too many"})
+BROKEN = answer(500, {"code": 0, "message": "Oops"})
+
+
+def throttled(after: str) -> Answer:
+    return answer(429, {"code": 8}, {"Retry-After": after})
+
+
+def send(stage: Scene, request: Request = WRITE, *, keys: int = 1) -> Outcome:
+    return stage.session.send(request, Keys(keys))
+
+
+def error_of(stage: Scene, request: Request = WRITE, *, keys: int = 1) -> ExportError:
+    with pytest.raises(ExportError) as caught:
+        send(stage, request, keys=keys)
+    return caught.value
+
+
+# -- what is sent, and what comes back
+
+
+def test_a_request_goes_below_the_endpoint_with_its_authorisation() -> None:
+    stage = scene(OK)
+    send(stage)
+    (sent,) = stage.script.sent
+    assert ("PATCH", "https://pinterest.test/v5/things", b"{}", "key 1") == (
+        sent.method,
+        sent.url,
+        sent.body,
+        sent.authorization,
+    )
+    assert {"Accept": "application/json", "Content-Type": "application/json"} == sent.headers
+
+
+def test_a_read_has_no_content_type() -> None:
+    stage = scene(OK)
+    send(stage, READ)
+    assert {"Accept": "application/json"} == stage.script.sent[0].headers
+
+
+def test_a_success_is_counted_as_one_request() -> None:
+    stage = scene(OK)
+    assert OK == send(stage).answer
+    assert {"sent": 1, "retried": 0, "failed": 0, "milliseconds": 0} == stage.counts.total
+
+
+def test_reads_are_not_counted() -> None:
+    stage = scene(BROKEN, OK)
+    send(stage, READ)
+    assert (0, 0, 0) == tuple(stage.counts.total[name] for name in ("sent", "retried", "failed"))
+
+
+def test_the_latency_is_that_of_the_last_try_alone() -> None:
+    assert 0 == send(scene(BROKEN, throttled("100"), OK)).latency
+
+
+# -- failures that may pass
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        BROKEN,
+        answer(502, "<html>"),
+        answer(408),
+        Failure.NOT_CONNECTED,
+        Failure.CONNECT_TIMEOUT,
+        Failure.WRITE_TIMEOUT,
+        Failure.READ_TIMEOUT,
+        Failure.BROKEN,
+    ],
+)
+def test_a_passing_failure_is_waited_out_and_tried_again(failure: Answer | Failure) -> None:
+    stage = scene(failure, failure, OK)
+    assert OK == send(stage).answer
+    assert [0, 0.5, 1.5] == stage.script.times
+    assert {"sent": 3, "retried": 2, "failed": 2, "milliseconds": 1500} == stage.counts.total
+
+
+def test_a_failure_that_does_not_pass_is_tried_as_often_as_set_and_then_told() -> None:
+    stage = scene(answer(503, {"code": 7, "message": "busy"}, {"x-pinterest-rid": "r1"}))
+    error = error_of(stage)
+    assert UnavailableError is type(error)
+    assert [0, 0.5, 1.5, 3.5] == stage.script.times
+    assert (
+        'Pinterest answered 503 (code 7) "busy" to changing things; run this task again later '
+        "[x-pinterest-rid r1]; tried 4 times"
+    ) == str(error)
+    assert (503, True) == (error.status, error.maybe_done)
+
+
+def test_no_retry_at_all_can_be_asked_for() -> None:
+    stage = scene(BROKEN, retry=Retry(count=0, initial_wait=0.5, longest_wait=300, random=lambda: 0))
+    assert "tried" not in str(error_of(stage))
+    assert 1 == len(stage.script.sent)
+
+
+def test_a_request_that_was_never_connected_did_surely_not_arrive() -> None:
+    error = error_of(scene(Failure.NOT_CONNECTED))
+    assert (None, False) == (error.status, error.maybe_done)
+    assert "no answer from Pinterest (could not connect) to changing things" in str(error)
+
+
+def test_one_doubtful_try_among_others_leaves_the_doubt() -> None:
+    assert error_of(scene(Failure.READ_TIMEOUT, Failure.NOT_CONNECTED)).maybe_done
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "kind"),
+    [
+        (400, {"code": 1}, RequestRefusedError),
+        (404, {"code": 2}, RequestRefusedError),
+        (413, "<html>", RequestRefusedError),
+        (403, {"code": 29}, AccountError),
+        (302, "", PinterestError),
+    ],
+)
+def test_a_final_answer_is_not_repeated(status: int, content: object, kind: type[ExportError]) -> None:
+    stage = scene(answer(status, content), OK)
+    error = error_of(stage)
+    assert (kind, status, False) == (type(error), error.status, error.maybe_done)
+    assert {"sent": 1, "retried": 0, "failed": 1, "milliseconds": 0} == stage.counts.total
+
+
+# -- waits that the server asks for
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        ({"Retry-After": "7"}, 7),
+        ({"Retry-After": formatdate(1_800_000_007, usegmt=True)}, 7),
+        ({"Retry-After": "7", "x-ratelimit-reset": "20"}, 7),
+        ({"Retry-After": "nonsense", "x-ratelimit-reset": "20"}, 20),
+        ({"x-ratelimit-reset": "20"}, 20),
+        ({"x-ratelimit-reset": "1800000020"}, 20),
+        ({"Retry-After": "300"}, 300),
+        ({}, 0.5),
+        ({"Retry-After": "-1", "x-ratelimit-reset": "nan"}, 0.5),
+        ({"Retry-After": "0"}, 0.5),
+    ],
+)
+def test_a_429_is_waited_out_in_full(headers: Mapping[str, str], wait: float) -> None:
+    stage = scene(answer(429, {"code": 8}, headers), OK)
+    assert send(stage).throttled
+    assert [0, wait] == stage.script.times
+    assert {"sent": 2, "retried": 1, "failed": 1, "milliseconds": wait * 1000} == stage.counts.total
+
+
+def test_a_429_is_not_counted_against_the_retries() -> None:
+    stage = scene(*[throttled("2")] * 10, *[BROKEN] * 3, OK)
+    send(stage)
+    assert [*range(0, 22, 2), 20.5, 21.5, 23.5] == stage.script.times
+
+
+@pytest.mark.parametrize(("initial", "pauses"), [(0.5, [0.5, 1, 2]), (0.0, [1, 1, 1])])
+def test_a_server_that_throttles_but_asks_for_no_wait_is_not_asked_without_pause(
+    initial: float, pauses: list[float]
+) -> None:
+    retry = Retry(count=3, initial_wait=initial, longest_wait=300, random=lambda: 0)
+    stage = scene(*[throttled("0")] * 3, OK, retry=retry)
+    send(stage)
+    times = stage.script.times
+    assert pauses == [later - earlier for earlier, later in itertools.pairwise(times)]
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_server_that_asks_for_more_than_the_longest_wait_is_not_tried_again(status: int) -> None:
+    stage = scene(answer(status, {}, {"Retry-After": "301"}), OK)
+    error = error_of(stage)
+    assert UnavailableError is type(error)
+    assert "asks to wait 301.0 s, more than max_retry_wait_millis allows (300.0 s)" in str(error)
+    assert [0] == stage.script.times
+
+
+def test_a_5xx_with_retry_after_is_waited_out_in_full_by_all() -> None:
+    stage = scene(answer(503, {}, {"Retry-After": "30"}), OK)
+    send(stage)
+    assert [0, 30] == stage.script.times
+    assert {"sent": 2, "retried": 1, "failed": 1, "milliseconds": 30_000} == stage.counts.total
+
+
+def test_its_own_wait_counts_when_it_is_longer_than_what_a_5xx_asks() -> None:
+    stage = scene(answer(503, {}, {"Retry-After": "0"}), OK)
+    send(stage)
+    assert [0, 0.5] == stage.script.times
+
+
+@pytest.mark.parametrize("failed", [answer(500, headers={"x-pinterest-rid": "r1"}), throttled("7")])
+def test_a_line_of_the_log_names_the_request_that_is_repeated(failed: Answer, caplog: pytest.LogCaptureFixture) -> None:
+    send(scene(failed, OK))
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert f"[x-pinterest-rid {failed.request_id}]" in line
+
+
+def test_a_wait_is_for_all_requests_of_the_run() -> None:
+    stage = scene(throttled("7"), OK)
+    original = stage.session.pace.hold
+
+    def hold(seconds: float) -> bool:
+        news = original(seconds)
+        if len(stage.script.sent) == 1:
+            send(stage, READ)
+        return news
+
+    stage.session.pace.hold = hold  # type: ignore[method-assign]
+    send(stage)
+    assert [0, 7, 7] == stage.script.times
+
+
+def test_it_gives_up_when_nothing_has_succeeded_for_four_times_the_longest_wait() -> None:
+    stage = scene(throttled("250"))
+    error = error_of(stage)
+    assert "no request has succeeded for 1250 s" in str(error)
+    assert [0, 250, 500, 750, 1000, 1250] == stage.script.times
+
+
+def test_a_success_of_any_request_renews_the_patience() -> None:
+    stage = scene(throttled("250"), throttled("250"), OK, *[throttled("250")] * 5, OK)
+    send(stage)
+    send(stage)
+    assert 9 == len(stage.script.sent)
+
+
+def test_with_no_wait_allowed_a_429_ends_it_at_once() -> None:
+    retry = Retry(count=3, initial_wait=0, longest_wait=0, random=lambda: 0)
+    stage = scene(answer(429), retry=retry)
+    assert UnavailableError is type(error_of(stage))
+    assert 1 == len(stage.script.sent)
+
+
+def test_threads_that_are_throttled_and_answered_at_the_same_time_do_not_trip_over_each_other() -> None:
+    stage = scene(*[throttled("1"), OK] * 200, OK)
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            for _ in range(25):
+                send(stage)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert [] == errors
+    assert 200 == stage.counts.total["sent"] - stage.counts.total["failed"]
+
+
+# -- authorisation
+
+
+def test_a_401_gets_a_new_token_once() -> None:
+    stage = scene(answer(401, {"code": 2}), OK)
+    send(stage, keys=2)
+    assert ["key 1", "key 2"] == [sent.authorization for sent in stage.script.sent]
+    assert {"sent": 2, "retried": 1, "failed": 1, "milliseconds": 0} == stage.counts.total
+
+
+def test_a_401_that_remains_is_for_the_accounts_owner() -> None:
+    stage = scene(answer(401, {"code": 2}))
+    error = error_of(stage, keys=3)
+    assert AccountError is type(error)
+    assert "must authorise the app again" in str(error)
+    assert 2 == len(stage.script.sent)
+
+
+def test_a_missing_scope_is_not_helped_by_a_new_token() -> None:
+    stage = scene(answer(401, {"code": 3, "message": "scope"}))
+    error = error_of(stage, keys=2)
+    assert (AccountError, 401) == (type(error), error.status)
+    assert "ads:read and ads:write" in str(error)
+    assert 1 == len(stage.script.sent)
+
+
+def test_without_another_token_the_first_401_is_the_last() -> None:
+    stage = scene(answer(401, {"code": 2}))
+    assert AccountError is type(error_of(stage))
+    assert 1 == len(stage.script.sent)
+
+
+class _FailingKeys(Keys):
+    """Has a token for the first try, and none to follow it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def auth(self) -> Any:
+        self.asked += 1
+        if self.asked > 1:
+            raise AccountError("no token")
+        return super().auth()
+
+
+@pytest.mark.parametrize(("first", "doubtful"), [(Failure.READ_TIMEOUT, True), (Failure.NOT_CONNECTED, False)])
+def test_a_token_that_fails_leaves_the_doubt_about_the_tries_before(first: Failure, doubtful: bool) -> None:
+    with pytest.raises(AccountError) as caught:
+        scene(first, OK).session.send(WRITE, _FailingKeys())
+    assert doubtful is caught.value.maybe_done
+
+
+# -- creating, stopping
+
+
+@pytest.mark.parametrize("failure", [BROKEN, Failure.READ_TIMEOUT, Failure.BROKEN, Failure.WRITE_TIMEOUT, answer(408)])
+def test_a_creating_request_that_may_have_arrived_is_not_repeated(failure: Answer | Failure) -> None:
+    stage = scene(failure, OK)
+    error = error_of(stage, CREATING)
+    assert (MaybeArrivedError, True) == (type(error), error.maybe_done)
+    assert 1 == len(stage.script.sent)
+
+
+def test_a_creating_request_that_surely_did_not_arrive_is_repeated() -> None:
+    stage = scene(Failure.NOT_CONNECTED, throttled("1"), OK)
+    send(stage, CREATING)
+    assert [0, 0.5, 1.5] == stage.script.times
+
+
+def test_what_follows_a_creating_request_waits_as_its_answer_asked() -> None:
+    stage = scene(answer(503, {}, {"Retry-After": "7"}), OK)
+    error_of(stage, CREATING)
+    send(stage, READ)
+    assert [0, 7] == stage.script.times
+
+
+def test_no_request_leaves_after_the_run_was_stopped() -> None:
+    stage = scene(OK)
+    stage.session.pace.stop(RuntimeError("an error elsewhere"))
+    error = error_of(stage)
+    assert (StoppedError, False) == (type(error), error.maybe_done)
+    assert "an error elsewhere" in str(error)
+    assert [] == stage.script.sent
+
+
+@pytest.mark.parametrize(
+    ("first", "doubtful"),
+    [(BROKEN, True), (Failure.READ_TIMEOUT, True), (Failure.NOT_CONNECTED, False), (throttled("9"), False)],
+)
+def test_a_request_that_is_stopped_while_it_waits_keeps_the_doubt_of_its_tries(
+    first: Answer | Failure, doubtful: bool
+) -> None:
+    stage = scene(first, OK)
+    sleep = stage.time.sleep
+
+    def stopping(seconds: float) -> None:
+        stage.session.pace.stop(RuntimeError("the end"))
+        sleep(seconds)
+
+    stage.session.pace._sleep = stopping
+    error = error_of(stage)
+    assert (StoppedError, doubtful) == (type(error), error.maybe_done)
+    assert 1 == len(stage.script.sent)
+
+
+# -- what is said
+
+
+def test_what_the_server_says_about_records_is_never_shown() -> None:
+    stage = scene(answer(400, {"code": 1, "message": "record jane is bad"}))
+    error = error_of(stage, RECORDS)
+    assert "Pinterest answered 400 (code 1) to ADD of 3 records; the request itself is at fault" in str(error)
+    assert "jane" not in str(error)
+
+
+def test_what_it_says_otherwise_is_shown_without_credentials_and_people_on_one_line() -> None:
+    secret = Secret("s3cr3t-refresh-token").reveal()
+    # Cut at two hundred characters, the credential and the address would be half there, and not recognised.
+    said = f"{'x ' * 92}{secret} jane@shop.example\nERROR forged {'y' * 300}"
+    text = str(error_of(scene(answer(400, {"message": said}))))
+    assert "x *** <hidden>" in text
+    assert "s3cr3t" not in text
+    assert "jane" not in text
+    assert "\n" not in text
+    assert len(text) < 400
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>", b"[1]", b"null", b'{"code": "x", "message": 7}', b"\xff\xfe", b"[" * 100_000, b"9" * 5_000],
+)
+def test_any_body_of_an_error_will_do(body: bytes) -> None:
+    said = Answer(status=400, headers=CaseInsensitiveDict(), body=body)
+    assert "Pinterest answered 400 to changing things" in str(error_of(scene(said)))
+
+
+@pytest.mark.parametrize(
+    ("header", "shown"),
+    [
+        ("abc-123_X", "abc-123_X"),
+        ("a b\r\nInjected: yes", "abInjectedyes"),
+        ("<script>", "script"),
+        ("9" * 100, "9" * 64),
+        ("", "-"),
+    ],
+)
+def test_the_request_id_is_shown_and_is_nothing_but_a_name(header: str, shown: str) -> None:
+    stage = scene(answer(400, {}, {"x-pinterest-rid": header}))
+    # The guard takes 64 digits for a digest, and so does the mask.
+    expected = "<hidden>" if len(shown) == 64 else shown
+    assert f"[x-pinterest-rid {expected}]" in str(error_of(stage))
+    assert shown == stage.session.last_request_id
+
+
+ANSWERS = st.builds(
+    answer,
+    st.sampled_from([200, 201, 204, 301, 400, 401, 403, 404, 408, 413, 429, 500, 503, 600]),
+    st.dictionaries(st.sampled_from(["id", "code", "message", "exceptions"]), st.none() | st.integers() | st.text()),
+    st.dictionaries(
+        st.sampled_from(["Retry-After", "x-ratelimit-reset", "x-ratelimit-limit", "x-pinterest-rid", "Date"]),
+        st.sampled_from(["0", "1", "-1", "nan", "1e9", "x", "60, 100;w=1", formatdate(1_800_000_001)]),
+    ),
+)
+
+
+@given(
+    st.lists(ANSWERS | st.sampled_from(Failure), min_size=1, max_size=12),
+    st.sampled_from([READ, WRITE, RECORDS, CREATING]),
+)
+def test_any_sequence_of_answers_ends_in_a_success_or_in_one_of_our_errors(
+    answers: list[Answer | Failure], request: Request
+) -> None:
+    stage = scene(*answers, retry=RETRY)
+    with contextlib.suppress(ExportError):
+        assert 2 == send(stage, request, keys=2).answer.status // 100

@@ -1,0 +1,385 @@
+"""The limits that all requests of a run share."""
+
+from __future__ import annotations
+
+import heapq
+import random
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.utils import format_datetime, formatdate
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from requests.structures import CaseInsensitiveDict
+
+from td_pinterest_op.errors import StoppedError
+from td_pinterest_op.pinterest.rate_limit import MINUTE, Pace, Slot
+from tests.clock import FakeTime
+
+NOW = 1_800_000_000.0
+
+
+class _LaterError(Exception):
+    """Raised instead of sleeping, so that many requests can wait in one thread."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """When each request of a simulated run left, arrived and was answered."""
+
+    arrivals: list[float]
+    ended: float
+
+
+def simulate(
+    *, requests: int, per_minute: int, in_flight: int, latency: Callable[[], float], arrival: Callable[[], float]
+) -> Run:
+    """A run in simulated time: `arrival` is the share of its latency after which a request reaches the server."""
+    now, asked = 0.0, 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal asked
+        asked = seconds
+        raise _LaterError
+
+    pace = Pace(requests_per_minute=per_minute, clock=lambda: now, wall_clock=lambda: now, sleep=sleep)
+    # What is to happen: (when, number, the slot that is answered then or None for a request that wants to leave).
+    events: list[tuple[float, int, Slot | None]] = [(0.0, number, None) for number in range(in_flight)]
+    to_send, numbers, run = requests, iter(range(in_flight, 10**9)), Run(arrivals=[], ended=0.0)
+    while events and to_send:
+        now, _, slot = heapq.heappop(events)
+        if slot is not None:
+            pace.leave(slot)
+            heapq.heappush(events, (now, next(numbers), None))
+            continue
+        try:
+            slot, _ = pace.enter(write=True)
+        except _LaterError:
+            heapq.heappush(events, (now + asked, next(numbers), None))
+            continue
+        took = latency()
+        to_send -= 1
+        run.arrivals.append(now + took * arrival())
+        run.ended = max(run.ended, now + took)
+        heapq.heappush(events, (now + took, next(numbers), slot))
+    return run
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    per_minute=st.integers(1, 30),
+    in_flight=st.integers(1, 8),
+    slowest=st.sampled_from([0.01, 1.0, 20.0, 130.0]),
+)
+def test_no_minute_of_arrivals_ever_holds_more_than_the_limit(
+    seed: int, per_minute: int, in_flight: int, slowest: float
+) -> None:
+    chance = random.Random(seed)
+    run = simulate(
+        requests=4 * per_minute,
+        per_minute=per_minute,
+        in_flight=in_flight,
+        latency=lambda: chance.uniform(0, slowest),
+        arrival=lambda: chance.choice([0.0, 1.0, chance.random()]),
+    )
+    arrivals = sorted(run.arrivals)
+    assert 4 * per_minute == len(arrivals)
+    windows = zip(arrivals, arrivals[per_minute:], strict=False)
+    assert all(later - first >= MINUTE - 1e-6 for first, later in windows)
+
+
+@pytest.mark.parametrize(
+    ("requests", "per_minute", "in_flight", "latency", "ideal"),
+    [
+        # the pace is the limit
+        (971, 400, 8, 1.0, 971 / 400 * 60),
+        (971, 400, 64, 1.0, 971 / 400 * 60),
+        # the latency is
+        (971, 400, 1, 1.0, 971.0),
+        (200, 400, 8, 0.5, 200 * 0.5 / 8),
+    ],
+)
+def test_it_costs_no_time_but_what_the_limit_takes(
+    requests: int, per_minute: int, in_flight: int, latency: float, ideal: float
+) -> None:
+    run = simulate(
+        requests=requests, per_minute=per_minute, in_flight=in_flight, latency=lambda: latency, arrival=lambda: 1.0
+    )
+    assert run.ended <= 1.05 * ideal
+
+
+def test_threads_share_the_limit() -> None:
+    time = FakeTime()
+    pace = paced(time, per_minute=10)
+    entered: list[float] = []
+
+    def work() -> None:
+        for _ in range(5):
+            slot, _ = pace.enter(write=True)
+            entered.append(time.now())
+            pace.leave(slot)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    entered.sort()
+    assert 40 == len(entered)
+    assert all(later - first >= MINUTE for first, later in zip(entered, entered[10:], strict=False))
+
+
+def paced(time: FakeTime, *, per_minute: int = 390, wall: Callable[[], float] | None = None) -> Pace:
+    return Pace(requests_per_minute=per_minute, clock=time.now, wall_clock=wall or time.now, sleep=time.sleep)
+
+
+def headers(**values: str) -> Mapping[str, str]:
+    return CaseInsensitiveDict({name.replace("_", "-"): value for name, value in values.items()})
+
+
+def test_reads_are_not_limited() -> None:
+    time = FakeTime()
+    pace = paced(time, per_minute=1)
+    for _ in range(50):
+        slot, waited = pace.enter(write=False)
+        pace.leave(slot)
+        assert 0 == waited
+    assert [] == time.slept
+
+
+def test_a_hold_is_for_every_request_and_only_the_longest_counts() -> None:
+    time = FakeTime()
+    pace = paced(time)
+    pace.hold(7)
+    pace.hold(3)
+    assert 7 == pace.enter(write=False)[1]
+    assert 0 == pace.enter(write=True)[1]
+    assert NOW + 7 == time.now()
+
+
+def test_a_hold_is_news_unless_one_like_it_is_in_force() -> None:
+    time = FakeTime()
+    pace = paced(time)
+    assert [True, False, True] == [pace.hold(0.5), pace.hold(0.6), pace.hold(5)]
+    pace.enter(write=False)
+    assert pace.hold(0.5)
+
+
+def test_a_hold_reaches_a_request_that_is_waiting_already() -> None:
+    time = FakeTime()
+    pace = paced(time)
+
+    def sleep(seconds: float) -> None:
+        if not time.slept:
+            pace.hold(20)
+        time.sleep(seconds)
+
+    pace._sleep = sleep
+    pace.hold(2)
+    pace.enter(write=True)
+    assert NOW + 20 == time.now()
+
+
+def test_once_stopped_nobody_is_let_through_and_the_first_reason_is_named() -> None:
+    pace = paced(FakeTime())
+    pace.stop(RuntimeError("the first"))
+    pace.stop(RuntimeError("the second"))
+    for write in (True, False):
+        with pytest.raises(StoppedError, match="the first"):
+            pace.enter(write=write)
+    with pytest.raises(StoppedError, match="the first"):
+        pace.pause(1)
+
+
+@pytest.mark.parametrize("wait", [lambda pace: pace.enter(write=True), lambda pace: pace.pause(300)])
+def test_whoever_waits_notices_the_stop_within_a_second(wait: Callable[[Pace], Any]) -> None:
+    time = FakeTime()
+    pace = paced(time)
+    pace.hold(300)
+
+    def sleep(seconds: float) -> None:
+        if time.now() >= NOW + 5:
+            pace.stop(RuntimeError("enough"))
+        time.sleep(seconds)
+
+    pace._sleep = sleep
+    with pytest.raises(StoppedError):
+        wait(pace)
+    assert time.now() <= NOW + 6
+
+
+def test_a_pause_lasts_as_long_as_asked() -> None:
+    time = FakeTime()
+    paced(time).pause(2.5)
+    assert NOW + 2.5 == time.now()
+
+
+def writes_in_a_minute(pace: Pace, time: FakeTime, answered_with: Mapping[str, str], *, at_most: int = 1_000) -> int:
+    """How many writes are let through before the first one has to wait."""
+    for count in range(at_most):
+        before = time.now()
+        slot, _ = pace.enter(write=True)
+        pace.leave(slot, answered_with)
+        if time.now() > before:
+            return count
+    return at_most
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        ("60", 390),
+        ('60, 100;w=1;name="a", 60;w=60;name="b"', 60),
+        ("100;w=1", 100),
+        ("100 ; w=1", 100),
+        ('1000;w=60;name="more than was set"', 390),
+        ("300;w=86400", 390),
+        ("5;w=0", 390),
+        ("0;w=60", 1),
+        ("-5;w=60", 5),
+        ("nonsense", 390),
+        ("", 390),
+        ("9" * 5_000 + ";w=60", 390),
+        ("5;w=" + "9" * 5_000, 390),
+    ],
+)
+def test_the_servers_structured_limit_lowers_the_pace_and_never_raises_it(limit: str, expected: int) -> None:
+    time = FakeTime()
+    assert expected == writes_in_a_minute(paced(time), time, headers(X_RateLimit_Limit=limit))
+
+
+def test_the_pace_rises_again_with_the_servers_limit_up_to_what_was_set() -> None:
+    time = FakeTime()
+    pace = paced(time, per_minute=20)
+    assert 5 == writes_in_a_minute(pace, time, headers(x_ratelimit_limit="5;w=60"))
+    time.sleep(120)
+    assert 20 == writes_in_a_minute(pace, time, headers(x_ratelimit_limit="500;w=60"))
+
+
+def test_the_limit_of_reads_is_not_that_of_writes() -> None:
+    time = FakeTime()
+    pace = paced(time)
+    slot, _ = pace.enter(write=False)
+    pace.leave(slot, headers(x_ratelimit_limit="1;w=60", x_ratelimit_remaining="0", x_ratelimit_reset="9"))
+    assert 390 == writes_in_a_minute(pace, time, {})
+
+
+@pytest.mark.parametrize(
+    ("reset", "waited"), [("5", 5.0), (str(NOW + 9), 9.0), ("60", 60.0), ("61", 0.0), ("nan", 0.0), ("", 0.0)]
+)
+def test_with_nothing_remaining_all_wait_for_the_reset_but_no_more_than_a_minute(reset: str, waited: float) -> None:
+    pace = paced(FakeTime(NOW))
+    slot, _ = pace.enter(write=True)
+    pace.leave(slot, headers(x_ratelimit_remaining="0", x_ratelimit_reset=reset))
+    assert waited == pace.enter(write=False)[1]
+
+
+def test_a_failure_without_an_answer_ends_a_request_too() -> None:
+    time = FakeTime()
+    pace = paced(time, per_minute=1)
+    slot, _ = pace.enter(write=True)
+    time.sleep(10)
+    pace.leave(slot)
+    assert 60 == pytest.approx(pace.enter(write=True)[1])
+
+
+DATE = formatdate(NOW, usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("7", 7.0),
+        (" 7 ", 7.0),
+        ("0", 0.0),
+        ("999999999999", 999_999_999_999.0),
+        (formatdate(NOW + 7, usegmt=True), 7.0),
+        (formatdate(NOW - 7, usegmt=True), 0.0),
+        ("Fri, 15 Jan 2027 08:00:09 -0000", 9.0),
+        ("Fri Jan 15 08:00:09 2027", 9.0),
+        ("Friday, 15-Jan-27 08:00:09 GMT", 9.0),
+        ("-7", None),
+        ("1.5", None),
+        ("soon", None),
+        ("²", None),
+        ("", None),
+        ("Fri, 99 Foo 2027 08:00:09 GMT", None),
+        ("Fri, 15 Jan 99999999999 08:00:00 GMT", None),
+    ],
+)
+def test_retry_after_is_read_as_seconds_or_as_a_date(asked: str, expected: float | None) -> None:
+    assert expected == paced(FakeTime(NOW)).retry_after(headers(Retry_After=asked))
+
+
+def test_without_retry_after_nothing_is_asked() -> None:
+    assert None is paced(FakeTime(NOW)).retry_after({})
+
+
+def test_a_retry_after_beyond_all_numbers_is_longer_than_anyone_waits() -> None:
+    asked = paced(FakeTime(NOW)).retry_after(headers(retry_after="9" * 400))
+    assert asked is not None
+    assert asked > 1e9
+
+
+@pytest.mark.parametrize("wrong_by", [-86_400.0, 3_600.0])
+def test_a_date_is_measured_by_the_servers_clock_and_not_by_a_wrong_one_here(wrong_by: float) -> None:
+    pace = paced(FakeTime(NOW), wall=lambda: NOW + wrong_by)
+    assert 7 == pace.retry_after(headers(Date=DATE, Retry_After=formatdate(NOW + 7, usegmt=True)))
+    assert 7 == pace.reset_delay(headers(Date=DATE, x_ratelimit_reset=str(NOW + 7)))
+
+
+def test_a_date_header_that_cannot_be_read_leaves_the_clock_here() -> None:
+    said = headers(Date="yesterday", Retry_After=formatdate(NOW + 7, usegmt=True))
+    assert 7 == paced(FakeTime(NOW)).retry_after(said)
+
+
+@pytest.mark.parametrize(
+    ("reset", "expected"),
+    [
+        ("7", 7.0),
+        ("0.5", 0.5),
+        ("0", 0.0),
+        ("-3", 0.0),
+        (str(int(NOW) + 7), 7.0),
+        (str(int(NOW) - 7), 0.0),
+        (str(int(NOW * 1000)), None),
+        ("nan", None),
+        ("inf", None),
+        ("-inf", 0.0),
+        ("1e300", None),
+        ("later", None),
+        ("", None),
+    ],
+)
+def test_the_reset_is_read_as_seconds_or_as_a_point_in_time(reset: str, expected: float | None) -> None:
+    assert expected == paced(FakeTime(NOW)).reset_delay(headers(x_ratelimit_reset=reset))
+
+
+@given(st.dictionaries(st.sampled_from(["Retry-After", "Date", "x-ratelimit-reset"]), st.text(max_size=40)))
+def test_no_header_makes_it_fail_or_go_back_in_time(said: dict[str, str]) -> None:
+    pace = paced(FakeTime(NOW))
+    for read in (pace.retry_after, pace.reset_delay):
+        asked = read(CaseInsensitiveDict(said))
+        assert asked is None or asked >= 0
+
+
+@given(
+    limit=st.text(alphabet="0123456789;w=, -", max_size=40),
+    reset=st.text(alphabet="0123456789.-einfa", max_size=12),
+)
+def test_no_limit_header_makes_an_answer_fail(limit: str, reset: str) -> None:
+    pace = paced(FakeTime(NOW))
+    slot, _ = pace.enter(write=True)
+    pace.leave(slot, headers(x_ratelimit_limit=limit, x_ratelimit_remaining="0", x_ratelimit_reset=reset))
+    assert pace.enter(write=True)[1] <= MINUTE
+
+
+def test_the_dates_of_this_test_are_what_they_seem() -> None:
+    import datetime
+
+    moment = datetime.datetime.fromtimestamp(NOW, tz=datetime.timezone.utc)
+    assert "Fri, 15 Jan 2027 08:00:00 GMT" == DATE == format_datetime(moment, usegmt=True)

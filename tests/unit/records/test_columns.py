@@ -1,0 +1,76 @@
+"""The columns of a result that hold identifiers."""
+
+from __future__ import annotations
+
+import pytest
+
+from td_pinterest_op.errors import JobError
+from td_pinterest_op.records.columns import Column, identifier_columns, list_type
+from td_pinterest_op.records.identifiers import Kind
+from td_pinterest_op.treasure_data.job import Job
+
+
+def job(*schema: tuple[str, str]) -> Job:
+    return Job(id="5", schema=schema, records=1, size=1)
+
+
+class TestColumns:
+    @pytest.mark.parametrize(
+        ("schema", "mapping", "expected"),
+        [
+            ([("email", "varchar")], {}, [("email", Kind.EMAIL, 0)]),
+            ([("E_Mail", "varchar")], {"e_mail": "email"}, [("E_Mail", Kind.EMAIL, 0)]),
+            ([("IDFA", "string"), ("Maid", "char(36)")], {}, [("IDFA", Kind.IDFA, 0), ("Maid", Kind.MAID, 1)]),
+            (
+                [("a", "varchar"), ("email", "varchar")],
+                {"a": "email"},
+                [("a", Kind.EMAIL, 0), ("email", Kind.EMAIL, 1)],
+            ),
+            ([("email", "varchar")], {"email": "maid"}, [("email", Kind.MAID, 0)]),
+        ],
+    )
+    def test_identifiers_are_found_by_name_in_any_case_or_as_they_are_mapped(
+        self, schema: list[tuple[str, str]], mapping: dict[str, str], expected: list[tuple[str, Kind, int]]
+    ) -> None:
+        columns = [Column(name=name, kind=kind, position=position) for name, kind, position in expected]
+        assert columns == identifier_columns(job(*schema), mapping)
+
+    @pytest.mark.parametrize("type_", ["varchar", "VARCHAR(64)", "char(64)", "string"])
+    def test_types_of_text_are_good(self, type_: str) -> None:
+        assert 1 == len(identifier_columns(job(("email", type_)), {}))
+
+    @pytest.mark.parametrize("type_", ["bigint", "varbinary", "array(varchar)", "unknown", "json", "charm", ""])
+    def test_every_other_type_is_an_error_that_says_to_cast(self, type_: str) -> None:
+        with pytest.raises(JobError) as caught:
+            identifier_columns(job(("email", type_)), {})
+        assert f'column "email" is of type {type_}: cast it to varchar' in str(caught.value)
+
+    def test_all_that_is_wrong_comes_at_once_with_all_that_was_found(self) -> None:
+        with pytest.raises(JobError) as caught:
+            identifier_columns(job(("Maid", "bigint"), ("age", "integer")), {"mail": "email"})
+        expected = (
+            "the result of job 5 (columns: Maid bigint, age integer) cannot be exported: "
+            'there is no column "mail", which `columns` names; '
+            'column "age" is no identifier: leave it out of the query, or name it in `columns`; '
+            'column "Maid" is of type bigint: cast it to varchar'
+        )
+        assert expected == str(caught.value)
+
+    def test_a_result_without_any_identifier_says_which_names_there_are(self) -> None:
+        with pytest.raises(JobError, match=r"\(columns: mail varchar\).*there is no column email, maid or idfa"):
+            identifier_columns(job(("mail", "varchar")), {})
+
+    @pytest.mark.parametrize(
+        ("kinds", "expected"),
+        [
+            ([Kind.EMAIL], "EMAIL"),
+            ([Kind.MAID], "MAID"),
+            ([Kind.IDFA], "IDFA"),
+            ([Kind.IDFA, Kind.IDFA], "IDFA"),
+            ([Kind.MAID, Kind.IDFA], "EMAIL"),
+            ([], "EMAIL"),
+        ],
+    )
+    def test_a_list_has_the_type_of_its_only_kind(self, kinds: list[Kind], expected: str) -> None:
+        columns = [Column(name="", kind=kind, position=position) for position, kind in enumerate(kinds)]
+        assert expected == list_type(columns)

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Sequence
+
+import pytest
+
+from td_pinterest_op.records import identifiers
+from td_pinterest_op.records.identifiers import DigestedBlock, Kind, Reason, digest_block, digest_or_reason
+from td_pinterest_op.records.placeholders import HASHES_OF_NOTHING, PLACEHOLDERS
+
+UUID = "0123abcd-89ef-4cde-8f01-23456789abcd"
+HASH = hashlib.sha256(b"ann@lee.org").hexdigest()
+
+
+def sha(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def both_ways(kind: Kind, value: object) -> bytes | Reason:
+    """What becomes of a value, having made sure that a block of it and of its like says the same."""
+    alone = digest_or_reason(kind, value)
+    as_block = DigestedBlock(
+        digests=[] if isinstance(alone, Reason) else [alone] * 3,
+        rejected=[(row, alone) for row in range(3)] if isinstance(alone, Reason) else [],
+    )
+    assert as_block == digest_block(kind, [value] * 3)
+    return alone
+
+
+@pytest.mark.parametrize(
+    ("value", "hashed"),
+    [
+        ("ann@lee.org", "ann@lee.org"),
+        ("Ann@Lee.ORG", "ann@lee.org"),
+        ("  ann@lee.org\t", "ann@lee.org"),
+        ("ann@lee.org\r\n", "ann@lee.org"),
+        ("\ufeffann@lee.org", "ann@lee.org"),
+        ("\u00a0\u200bann@lee.org\u200d\u2060\u3000", "ann@lee.org"),
+        ("ann.b+tag@lee.org", "ann.b+tag@lee.org"),
+        ("ann..b.@lee.co.uk", "ann..b.@lee.co.uk"),
+        ("ann@a.b.c.d.e.f.lee.org", "ann@a.b.c.d.e.f.lee.org"),
+        ("ann'o!#$%&*/=?^_`{|}~-;<>()@lee.org", "ann'o!#$%&*/=?^_`{|}~-;<>()@lee.org"),
+        ("JOSÉ@EXÄMPLE.COM", "josé@exämple.com"),
+        ("ΑΝΝΑ@ΠΑΡΆΔΕΙΓΜΑ.GR", "αννα@παράδειγμα.gr"),
+        ("\U0001f600@lee.org", "\U0001f600@lee.org"),
+        ("a" * 246 + "@lee.org", "a" * 246 + "@lee.org"),
+        ("user@example.com", "user@example.com"),
+    ],
+)
+def test_a_plain_email_is_trimmed_lower_cased_and_hashed_and_nothing_else(value: str, hashed: str) -> None:
+    assert sha(hashed) == both_ways(Kind.EMAIL, value.encode())
+
+
+@pytest.mark.parametrize("value", [UUID, UUID.upper(), f" {UUID}\n", UUID.title()])
+@pytest.mark.parametrize(("kind", "hashed"), [(Kind.MAID, UUID.lower()), (Kind.IDFA, UUID.upper())])
+def test_an_android_id_is_hashed_in_lower_case_and_an_idfa_in_upper_case(kind: Kind, value: str, hashed: str) -> None:
+    assert sha(hashed) == both_ways(kind, value.encode())
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("value", [HASH, HASH.upper(), HASH[:32] + HASH[32:].upper(), f"\t{HASH}\r\n", f"\ufeff{HASH}"])
+def test_a_digest_of_any_kind_and_case_is_sent_as_it_is(kind: Kind, value: str) -> None:
+    assert bytes.fromhex(HASH) == both_ways(kind, value.encode())
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, Reason.NULL),
+        (0, Reason.NOT_A_STRING),
+        (7, Reason.NOT_A_STRING),
+        (1.5, Reason.NOT_A_STRING),
+        (True, Reason.NOT_A_STRING),
+        ([b"ann@lee.org"], Reason.NOT_A_STRING),
+        ({}, Reason.NOT_A_STRING),
+        ("ann@lee.org", Reason.NOT_A_STRING),
+        (b"ann\xff@lee.org", Reason.BAD_ENCODING),
+        (b"\xed\xa0\x80@lee.org", Reason.BAD_ENCODING),
+        (b"", Reason.EMPTY),
+        (b" \t\r\n", Reason.EMPTY),
+        ("\ufeff\u200b\u00a0\u2003".encode(), Reason.EMPTY),
+        (b"null", Reason.PLACEHOLDER),
+        (b" None ", Reason.PLACEHOLDER),
+        (b"N/A", Reason.PLACEHOLDER),
+        (b"-", Reason.PLACEHOLDER),
+        (b"\\N", Reason.PLACEHOLDER),
+        (b"Test@Example.com", Reason.PLACEHOLDER),
+        (b"00000000-0000-0000-0000-000000000000", Reason.PLACEHOLDER),
+        (b"0" * 32, Reason.PLACEHOLDER),
+        (hashlib.sha256(b"").hexdigest().encode(), Reason.HASH_OF_NOTHING),
+        (hashlib.sha256(b"").hexdigest().upper().encode(), Reason.HASH_OF_NOTHING),
+        (hashlib.sha256(b"null").hexdigest().encode(), Reason.HASH_OF_NOTHING),
+        (hashlib.sha256(b"NULL").hexdigest().encode(), Reason.HASH_OF_NOTHING),
+        (hashlib.sha256(b"NaN").hexdigest().encode(), Reason.HASH_OF_NOTHING),
+        (hashlib.sha256(b"test@example.com").hexdigest().encode(), Reason.HASH_OF_NOTHING),
+        (hashlib.sha256(b"00000000-0000-0000-0000-000000000000").hexdigest().encode(), Reason.HASH_OF_NOTHING),
+        (hashlib.md5(b"ann@lee.org").hexdigest().encode(), Reason.UNSUPPORTED_HASH),
+        (hashlib.sha1(b"ann@lee.org").hexdigest().upper().encode(), Reason.UNSUPPORTED_HASH),
+        (UUID.replace("-", "").encode(), Reason.UNSUPPORTED_HASH),
+        (b"ann@lee.org,bob@lee.org", Reason.CONTAINS_SEPARATOR),
+        (f"{UUID},{UUID}".encode(), Reason.CONTAINS_SEPARATOR),
+        (f"{UUID}\n{UUID}".encode(), Reason.CONTAINS_SEPARATOR),
+        (f"{HASH}\n{HASH}".encode(), Reason.CONTAINS_SEPARATOR),
+    ],
+)
+def test_a_value_that_is_no_identifier_of_any_kind_has_its_own_reason(
+    kind: Kind, value: object, reason: Reason
+) -> None:
+    assert reason == both_ways(kind, value)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        *[(text, Reason.NOT_AN_EMAIL) for text in ["ann", "@lee.org", "ann@", "ann@lee", "ann@lee.", "ann@.org", "@"]],
+        *[
+            (text, Reason.NOT_AN_EMAIL)
+            for text in ["ann@lee..org", "ann@@lee.org", "a@b@lee.org", "ann@lee.org.", UUID]
+        ],
+        ("ann＠lee.org", Reason.NOT_AN_EMAIL),
+        (HASH[:-1], Reason.NOT_AN_EMAIL),
+        (HASH + "0", Reason.NOT_AN_EMAIL),
+        (HASH[:-1] + "g", Reason.NOT_AN_EMAIL),
+        ("a" * 247 + "@lee.org", Reason.TOO_LONG),
+        ("é" * 124 + "@lee.org", Reason.TOO_LONG),
+        ("x" * 300, Reason.TOO_LONG),
+        (" " + "a" * 64 + "@" + ".".join(["b" * 63] * 3) + " ", Reason.TOO_LONG),
+        *[
+            (f"an{char}n@lee.org", Reason.CONTAINS_SEPARATOR)
+            for char in " ,\t\n\r\0\x1f\x7f\x85\u00a0\u200b\u2028\ufeff"
+        ],
+        *[
+            (f"ann@le{char}e.org", Reason.CONTAINS_SEPARATOR)
+            for char in " ,\t\n\r\0\x1f\x7f\x9f\u3000\u200d\u2060\u202e"
+        ],
+        ("\x01ann@lee.org", Reason.CONTAINS_SEPARATOR),
+        ("ann@lee.org\nbob@lee.org", Reason.CONTAINS_SEPARATOR),
+        ("ann@lee.org\n" + HASH, Reason.CONTAINS_SEPARATOR),
+    ],
+)
+def test_a_malformed_email_has_a_reason(value: str, reason: Reason) -> None:
+    assert reason == both_ways(Kind.EMAIL, value.encode())
+
+
+@pytest.mark.parametrize("kind", [Kind.MAID, Kind.IDFA])
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (UUID[:-1], Reason.NOT_A_DEVICE_ID),
+        (UUID + "0", Reason.NOT_A_DEVICE_ID),
+        (UUID.replace("a", "g"), Reason.NOT_A_DEVICE_ID),
+        (UUID.replace("-", "_"), Reason.NOT_A_DEVICE_ID),
+        ("{" + UUID + "}", Reason.NOT_A_DEVICE_ID),
+        ("0123abcd8-9ef-4cde-8f01-23456789abcd", Reason.NOT_A_DEVICE_ID),
+        (UUID.replace("0", "０"), Reason.NOT_A_DEVICE_ID),
+        ("ann@lee.org", Reason.NOT_A_DEVICE_ID),
+        ("x" * 300, Reason.NOT_A_DEVICE_ID),
+        (UUID.replace("-", " "), Reason.CONTAINS_SEPARATOR),
+    ],
+)
+def test_a_malformed_device_id_has_a_reason(kind: Kind, value: str, reason: Reason) -> None:
+    assert reason == both_ways(kind, value.encode())
+
+
+def test_an_address_that_grows_past_the_limit_in_lower_case_is_too_long() -> None:
+    value = "İ" * 100 + "@" + "a" * 49 + ".org"  # two bytes each, three in lower case
+    assert len(value.encode()) == 254
+    assert Reason.TOO_LONG is both_ways(Kind.EMAIL, value.encode())
+
+
+BLOCKS: list[tuple[str, Sequence[object], list[str], list[tuple[int, Reason]]]] = [
+    ("empty", [], [], []),
+    ("repeats stay", [b"a@b.cc", b"A@B.CC"], ["a@b.cc", "a@b.cc"], []),
+    (
+        "mostly plain",
+        [b"a@b.cc", None, b" b@b.cc", HASH.encode(), b"x", "é@b.cc".encode(), 3, b"c@b.cc\r"],
+        ["a@b.cc", "b@b.cc", "ann@lee.org", "é@b.cc", "c@b.cc"],
+        [(1, Reason.NULL), (4, Reason.NOT_AN_EMAIL), (6, Reason.NOT_A_STRING)],
+    ),
+    (
+        "mostly hashed",
+        [
+            HASH.encode(),
+            HASH.upper().encode(),
+            b" " + HASH.encode(),
+            b"a@b.cc",
+            hashlib.sha256(b"").hexdigest().encode(),
+        ],
+        ["ann@lee.org", "ann@lee.org", "ann@lee.org", "a@b.cc"],
+        [(4, Reason.HASH_OF_NOTHING)],
+    ),
+    (
+        "a newline inside moves no other row",
+        [b"a@b.cc", b"b@b.cc\nc@b.cc", b"d@b.cc", None, b"\ne@b.cc\n", b"\n"],
+        ["a@b.cc", "d@b.cc", "e@b.cc"],
+        [(1, Reason.CONTAINS_SEPARATOR), (3, Reason.NULL), (5, Reason.EMPTY)],
+    ),
+    ("nothing valid", [None, b"", b"-"], [], [(0, Reason.NULL), (1, Reason.EMPTY), (2, Reason.PLACEHOLDER)]),
+]
+
+
+@pytest.mark.parametrize(("values", "hashed", "rejected"), [row[1:] for row in BLOCKS], ids=[row[0] for row in BLOCKS])
+def test_a_block_names_each_rejected_row_and_digests_the_others(
+    values: Sequence[object], hashed: list[str], rejected: list[tuple[int, Reason]]
+) -> None:
+    block = digest_block(Kind.EMAIL, values)
+    assert sorted(map(sha, hashed)) == sorted(block.digests)
+    assert rejected == block.rejected
+
+
+def test_every_placeholder_is_refused_plain_and_hashed() -> None:
+    values = [word.encode() for word in sorted(PLACEHOLDERS)]
+    hashes = [hashlib.sha256(spelt).hexdigest().encode() for value in values for spelt in (value, value.upper())]
+    for kind in Kind:
+        assert {Reason.PLACEHOLDER} == {both_ways(kind, value) for value in values}
+        assert {Reason.HASH_OF_NOTHING} == {both_ways(kind, value) for value in hashes}
+
+
+def test_placeholders_are_in_the_form_they_are_compared_in() -> None:
+    assert {word.strip().lower() for word in PLACEHOLDERS} == set(PLACEHOLDERS)
+    assert {32} == {len(digest) for digest in HASHES_OF_NOTHING}
+
+
+def test_the_trimmed_white_space_is_all_that_unicode_knows() -> None:
+    expected = {chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()}
+    assert expected == set(identifiers._WHITE_SPACE)
+
+
+def test_no_block_shows_more_than_digests_positions_and_reasons() -> None:
+    block = digest_block(Kind.EMAIL, [b"ann@lee.org", b"bob", b"\xff@lee.org"])
+    assert "lee" not in repr(block)
+    assert "bob" not in repr(block)

@@ -1,0 +1,143 @@
+"""What an export is about to do, and the brakes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from td_pinterest_op.errors import BrakeError, InvalidRowsError
+from td_pinterest_op.records.plan import Plan, check_rows
+from td_pinterest_op.settings.parse import Settings, parse
+from td_pinterest_op.stats import Stats
+
+
+def settings(**changed: Any) -> Settings:
+    least = {
+        "type": "pinterest",
+        "client_id": "1",
+        "client_secret": "made-up",
+        "refresh_token": "made-up-too",
+        "ad_account_id": "1",
+        "audience_type": "customer_list",
+        "action": "add_people_to_current_audience",
+        "audience_id": "2",
+    }
+    return parse(least | changed, environ={})
+
+
+def stats(**counts: Any) -> Stats:
+    return Stats(action="add_people_to_current_audience", ad_account_id="1", dry_run=False, **counts)
+
+
+class TestPlan:
+    @pytest.mark.parametrize(
+        ("unique", "limit", "batches"), [(0, 10, 0), (1, 10, 1), (10, 10, 1), (11, 10, 2), (25, 1, 25)]
+    )
+    def test_batches_are_full_but_for_the_last(self, unique: int, limit: int, batches: int) -> None:
+        plan = Plan.of(settings(limit_records_per_request=limit), stats(unique=unique), changes=(), writes=2)
+        assert (batches, batches + 2) == (plan.batches, plan.requests)
+
+    @pytest.mark.parametrize(
+        ("requests", "pace", "told"),
+        [(1, 390, "under a minute"), (390, 390, "under a minute"), (391, 390, "2 min"), (500_000, 300, "1,667 min")],
+    )
+    def test_minutes_are_those_of_the_pace_and_are_never_told_too_short(
+        self, requests: int, pace: int, told: str
+    ) -> None:
+        plan = Plan.of(settings(requests_per_minute=pace), stats(), changes=(), writes=requests)
+        assert f"at most {pace} a minute: {told}\n" in plan.text(stats()) + "\n"
+
+    def test_the_text_tells_rows_records_requests_and_changes(self) -> None:
+        counted = stats(
+            read=12_345,
+            valid=12_300,
+            invalid_by_reason=Counter({"placeholder": 15, "null": 30}),
+            unique=12_000,
+            duplicate=300,
+        )
+        plan = Plan.of(settings(), counted, changes=("make a list", "move an audience"), writes=2)
+        expected = (
+            "plan:\n"
+            "  rows      12,345 read, 12,300 valid, 45 invalid (null 30, placeholder 15)\n"
+            "  records   12,000 unique, 300 duplicate\n"
+            "  requests  4 to write (2 of records), at most 390 a minute: under a minute\n"
+            "  change    make a list\n"
+            "  change    move an audience"
+        )
+        assert expected == plan.text(counted)
+
+    def test_the_text_of_a_dry_run_says_so_first(self) -> None:
+        plan = Plan.of(settings(dry_run=True), stats(), changes=(), writes=0)
+        assert plan.text(stats()).startswith("plan (dry run: nothing will be written):\n")
+
+
+def message_of(settings: Settings, stats: Stats, *, first_invalid: list[int] | None = None) -> str:
+    with pytest.raises((BrakeError, InvalidRowsError)) as caught:
+        check_rows(settings, stats, first_invalid=first_invalid or [])
+    return str(caught.value)
+
+
+class TestBrakes:
+    def test_rows_that_are_all_valid_pass(self) -> None:
+        check_rows(settings(), stats(read=3, valid=3, unique=3), first_invalid=[])
+
+    @pytest.mark.parametrize(
+        ("changed", "counts"),
+        [
+            ({"ignore_invalid_records": True}, {"read": 3, "valid": 1, "unique": 1}),
+            ({"ignore_invalid_records": True, "max_invalid_ratio": 0.67}, {"read": 3, "valid": 1, "unique": 1}),
+            ({"ignore_invalid_records": True, "allow_empty": True}, {"read": 2}),
+            (
+                {"ignore_invalid_records": True, "min_records": 1, "max_records": 1},
+                {"read": 3, "valid": 1, "unique": 1},
+            ),
+        ],
+    )
+    def test_rows_within_the_limits_pass(self, changed: dict[str, Any], counts: dict[str, int]) -> None:
+        counted = stats(invalid_by_reason=Counter({"null": 2}), invalid_rows=2, **counts)
+        check_rows(settings(**changed), counted, first_invalid=[1, 2])
+
+    @pytest.mark.parametrize(
+        ("changed", "counts", "complaint"),
+        [
+            ({}, {}, "there is no valid record to send (3 rows read, 2 invalid)"),
+            (
+                {"max_invalid_ratio": "0.5"},
+                {"unique": 1},
+                "a share of 0.6667 of the rows, more than max_invalid_ratio allows (0.5)",
+            ),
+            ({"min_records": 1000}, {"unique": 1}, "1 unique records are outside min_records (1,000)"),
+            ({"max_records": 1}, {"unique": 2}, "2 unique records are outside max_records (1)"),
+        ],
+    )
+    def test_rows_outside_a_limit_are_an_error_that_names_it(
+        self, changed: dict[str, Any], counts: dict[str, int], complaint: str
+    ) -> None:
+        counted = stats(read=3, valid=1, invalid_by_reason=Counter({"null": 2}), invalid_rows=2, **counts)
+        message = message_of(settings(ignore_invalid_records=True, **changed), counted, first_invalid=[1, 2])
+        assert complaint in message
+        assert "Nothing was sent" in message
+
+    def test_in_stop_mode_reasons_rows_and_remedy_are_named(self) -> None:
+        counted = stats(read=40_000, valid=39_000, invalid_by_reason=Counter({"null": 400, "too_long": 600}), unique=9)
+        expected = (
+            "1,000 of 40,000 rows are invalid (too_long 600, null 400); the first are in rows 3, 5, …. "
+            "Nothing was sent. Correct the query, or set ignore_invalid_records: true to skip and count such rows"
+        )
+        assert expected.replace("3, 5", "1, 2, 3, 4, 5, 6, 7, 8, 9, 10") == message_of(
+            settings(), counted, first_invalid=list(range(1, 12))
+        )
+
+    @pytest.mark.parametrize(("kept", "more"), [(9, ""), (10, ""), (11, ", …")])
+    def test_ten_rows_are_named_and_more_only_hinted_at(self, kept: int, more: str) -> None:
+        counted = stats(read=20, valid=20 - kept, invalid_by_reason=Counter({"null": kept}))
+        named = ", ".join(map(str, range(1, min(kept, 10) + 1)))
+        assert f"in rows {named}{more}." in message_of(settings(), counted, first_invalid=list(range(1, kept + 1)))
+
+    def test_of_several_columns_values_are_counted_and_rows_named(self) -> None:
+        counted = stats(read=2, valid=1, invalid_by_reason=Counter({"empty": 3}), unique=1)
+        assert message_of(settings(), counted, first_invalid=[1, 2]).startswith(
+            "3 of 4 values in 2 rows are invalid (empty 3); the first are in rows 1, 2."
+        )

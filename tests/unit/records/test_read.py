@@ -1,0 +1,99 @@
+"""Rows → unique digests in the spool; what is wrong is counted, and its first rows are known by their position."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+
+from td_pinterest_op.records.columns import Column
+from td_pinterest_op.records.identifiers import Kind
+from td_pinterest_op.records.read import Preparation
+from td_pinterest_op.records.spool import Spool
+from td_pinterest_op.stats import Stats
+from td_pinterest_op.treasure_data.result import JobResult
+from tests.exporting import digests, people
+
+EMAIL = Column(name="email", kind=Kind.EMAIL, position=0)
+MAID = Column(name="maid", kind=Kind.MAID, position=1)
+
+
+@pytest.fixture
+def spool() -> Iterator[Spool]:
+    with Spool() as spool:
+        yield spool
+
+
+def prepared(spool: Spool, blocks: list[list[list[Any]]], *columns: Column) -> tuple[Stats, list[int], list[int]]:
+    """The counts, the first invalid rows, and the progress that was told."""
+    stats = Stats(action="", ad_account_id="1", dry_run=False)
+    preparation = Preparation(columns=columns or (EMAIL,), spool=spool, stats=stats)
+    told: list[int] = []
+    preparation.read(cast(JobResult, blocks), progress=told.append)
+    return stats, preparation.first_invalid, told
+
+
+def in_bytes(values: list[str]) -> list[bytes]:
+    return [value.encode() for value in values]
+
+
+def test_every_person_is_in_the_spool_once(spool: Spool) -> None:
+    blocks = [[in_bytes(people(5))], [in_bytes(people(5, first=3))], [in_bytes(people(1))]]
+    stats, _, told = prepared(spool, blocks)
+    assert (11, 11, 8, 3) == (stats.read, stats.valid, stats.unique, stats.duplicate)
+    assert [5, 10, 11] == told
+    held = b"".join(spool.batches(100))
+    assert digests(8) == {held[start : start + 32].hex() for start in range(0, len(held), 32)}
+
+
+def test_no_block_is_no_row(spool: Spool) -> None:
+    stats, first_invalid, told = prepared(spool, [])
+    assert (0, 0, 0, 0) == (stats.read, stats.valid, stats.unique, stats.invalid)
+    assert ([], []) == (first_invalid, told)
+
+
+def test_row_numbers_go_on_from_block_to_block_and_begin_with_1(spool: Spool) -> None:
+    good = in_bytes(people(3))
+    blocks: list[list[list[Any]]] = [[[None, *good]], [[*good, b"-"]], [good], [[b"n/a", None]]]
+    stats, first_invalid, _ = prepared(spool, blocks)
+    assert [1, 8, 12, 13] == first_invalid
+    assert {"null": 2, "placeholder": 2} == dict(stats.invalid_by_reason)
+    assert stats.read == stats.valid + stats.invalid
+
+
+@pytest.mark.parametrize("rows_a_block", [1, 4, 100])
+def test_of_many_invalid_rows_the_first_eleven_are_kept(spool: Spool, rows_a_block: int) -> None:
+    values: list[bytes | None] = [b"nobody" if row % 2 else b"a@b.example" for row in range(1, 101)]
+    blocks = [[values[start : start + rows_a_block]] for start in range(0, 100, rows_a_block)]
+    _, first_invalid, _ = prepared(spool, cast("list[list[list[Any]]]", blocks))
+    assert list(range(1, 22, 2)) == first_invalid
+
+
+def test_values_of_every_type_that_is_no_text_are_counted(spool: Spool) -> None:
+    stats, first_invalid, _ = prepared(spool, [[[1, 2.5, True, (b"x",), {b"a": 1}, b"\xff@shop.example"]]])
+    assert {"not_a_string": 5, "bad_encoding": 1} == dict(stats.invalid_by_reason)
+    assert [1, 2, 3, 4, 5, 6] == first_invalid
+
+
+class TestSeveralColumns:
+    def test_a_null_beside_a_value_is_not_invalid_and_a_row_of_nulls_is_once(self, spool: Spool) -> None:
+        device = b"5eed0001-aaaa-4bbb-8ccc-000000000001"
+        first, second = in_bytes(people(2))
+        stats, first_invalid, _ = prepared(
+            spool, [[[first, None, None, second], [None, device, None, device]]], EMAIL, MAID
+        )
+        assert (4, 4, 1) == (stats.read, stats.valid, stats.invalid)
+        assert (3, 1) == (stats.unique, stats.duplicate)
+        assert {"null": 1} == dict(stats.invalid_by_reason)
+        assert [3] == first_invalid
+
+    def test_a_row_with_two_wrong_values_counts_two_and_is_named_once(self, spool: Spool) -> None:
+        stats, first_invalid, _ = prepared(spool, [[[b"no", b""], [b"none", None]]], EMAIL, MAID)
+        assert {"not_an_email": 1, "placeholder": 1, "empty": 1} == dict(stats.invalid_by_reason)
+        assert [1, 2] == first_invalid
+
+    def test_columns_are_taken_by_their_position(self, spool: Spool) -> None:
+        columns = [Column(name="b", kind=Kind.EMAIL, position=2), Column(name="a", kind=Kind.EMAIL, position=0)]
+        stats, _, _ = prepared(spool, [[in_bytes(people(2)), [7, 7], in_bytes(people(2, first=2))]], *columns)
+        assert (2, 4, 4, 0) == (stats.read, stats.valid, stats.unique, stats.invalid)

@@ -1,0 +1,563 @@
+"""`result_settings` → `Settings`, or one error that names every problem."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.secret import Secret
+from td_pinterest_op.settings.parse import KEYS, Action, Settings, parse
+
+ENVIRON = {
+    "PINTEREST_CLIENT_ID": "1489",
+    "PINTEREST_CLIENT_SECRET": "env-client-credential",
+    "PINTEREST_REFRESH_TOKEN": "pinr.env-token",
+}
+LEAST = {
+    "type": "pinterest",
+    "ad_account_id": "549755885175",
+    "audience_type": "customer_list",
+    "action": "add_people_to_current_audience",
+    "audience_id_add_people": "2542620905475",
+}
+NEW = {**LEAST, "action": "create_new_audience", "audience_id_add_people": "", "audience_name": "Spring buyers"}
+
+
+def read(raw: object, environ: Mapping[str, str] = ENVIRON) -> Settings:
+    return parse(raw, environ=environ)
+
+
+def message_of(raw: object, environ: Mapping[str, str] = ENVIRON) -> str:
+    with pytest.raises(SettingsError) as caught:
+        parse(raw, environ=environ)
+    assert caught.value.__cause__ is None
+    return str(caught.value)
+
+
+def problems_of(raw: object, environ: Mapping[str, str] = ENVIRON) -> list[str]:
+    """The names that a message complains of, in its order."""
+    first, *lines = message_of(raw, environ).splitlines()
+    assert first == f"result_settings has {len(lines)} problem{'' if len(lines) == 1 else 's'}:"
+    return [line.removeprefix("- ").split(":")[0] for line in lines]
+
+
+def test_the_least_settings_get_every_default() -> None:
+    expected = Settings(
+        client_id=Secret("1489"),
+        client_secret=Secret("env-client-credential"),
+        refresh_token=Secret("pinr.env-token"),
+        refresh_token_key="pinterest.refresh_token",
+        ad_account_id="549755885175",
+        action=Action.ADD,
+        audience_id="2542620905475",
+        audience_name=None,
+        audience_description=None,
+        limit_records_per_request=10000,
+        ignore_invalid_records=False,
+        retry_count=7,
+        retry_initial_wait_millis=500,
+        max_retry_wait_millis=300000,
+        connection_timeout_secs=180,
+        write_timeout_secs=60,
+        read_timeout_secs=180,
+        dry_run=False,
+        allow_empty=False,
+        max_invalid_ratio=1.0,
+        min_records=None,
+        max_records=None,
+        requests_per_minute=390,
+        max_in_flight=8,
+        columns={},
+        warnings=(),
+    )
+    assert expected == read(LEAST)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        LEAST,
+        json.dumps(LEAST),
+        "\n".join(f"{key}: {value}" for key, value in LEAST.items()),
+        "\n".join(f"{key}: '{value}'" for key, value in LEAST.items()),
+        "{" + ", ".join(f"{key}: {value}" for key, value in LEAST.items()) + "}",
+        {**LEAST, "ad_account_id": 549755885175, "audience_id_add_people": 2542620905475.0},
+        {**LEAST, "audience_name": None, "min_records": "", "columns": "  "},
+        {key: f" {value} " for key, value in LEAST.items()},
+    ],
+    ids=["mapping", "JSON", "YAML", "YAML quoted", "YAML flow", "ids as numbers", "blanks left out", "padded"],
+)
+def test_each_way_to_hand_them_over_gives_the_same_settings(raw: object) -> None:
+    assert read(LEAST) == read(raw)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("limit_records_per_request", "1900", 1900),
+        ("limit_records_per_request", 1900, 1900),
+        ("limit_records_per_request", 1900.0, 1900),
+        ("limit_records_per_request", "1900.0", 1900),
+        ("limit_records_per_request", 1, 1),
+        ("limit_records_per_request", 100_000, 100_000),
+        ("retry_count", "0", 0),
+        ("retry_initial_wait_millis", "0", 0),
+        ("requests_per_minute", "300", 300),
+        ("max_in_flight", "64", 64),
+        ("min_records", "0", 0),
+        ("max_records", "5000000", 5_000_000),
+        ("ignore_invalid_records", "true", True),
+        ("ignore_invalid_records", "FALSE", False),
+        ("ignore_invalid_records", True, True),
+        ("dry_run", " True ", True),
+        ("allow_empty", "true", True),
+        ("max_invalid_ratio", "0.5", 0.5),
+        ("max_invalid_ratio", 0, 0.0),
+        ("max_invalid_ratio", ".05", 0.05),
+        ("max_invalid_ratio", "1e-7", 1e-7),
+        ("columns", {"Mail": "EMAIL", "device": "maid"}, {"mail": "email", "device": "maid"}),
+        ("columns", '{"Mail": "email"}', {"mail": "email"}),
+        ("columns", "Mail: email", {"mail": "email"}),
+        ("columns", {}, {}),
+    ],
+)
+def test_a_value_may_come_as_text_or_as_its_own_type(key: str, value: object, expected: object) -> None:
+    settings = read({**LEAST, key: value})
+    assert expected == getattr(settings, key)
+    assert type(expected) is type(getattr(settings, key)) or key == "columns"
+
+
+@pytest.mark.parametrize("spelling", ["{}", "  {} "])
+@pytest.mark.parametrize("action", list(Action))
+@pytest.mark.parametrize(
+    "change", [str, str.upper, str.title, lambda word: word.replace("_", " "), lambda word: word.replace("_", "-")]
+)
+def test_an_action_is_known_in_every_spelling(action: Action, change: Any, spelling: str) -> None:
+    raw = {**NEW, "audience_id": "7", "action": spelling.format(change(action.value))}
+    assert action is read(raw).action
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"action": "Remove People to Current Audience", "audience_id": "7"}, ("action", Action.REMOVE)),
+        ({"type": "PINTEREST", "audience_type": "Customer List"}, ("action", Action.ADD)),
+        ({"audience_type": "CUSTOMER-LIST"}, ("action", Action.ADD)),
+        ({"ignore_error": "true"}, ("ignore_invalid_records", True)),
+        ({"ignore_error": "true", "ignore_invalid_records": True}, ("ignore_invalid_records", True)),
+        ({"audience_id_add_people": "", "audience_id": "7"}, ("audience_id", "7")),
+        ({"audience_id_add_people": "7", "audience_id": 7}, ("audience_id", "7")),
+    ],
+)
+def test_an_alias_means_the_same(changes: dict[str, object], expected: tuple[str, object]) -> None:
+    name, value = expected
+    assert value == getattr(read({**LEAST, **changes}), name)
+
+
+def test_an_export_without_action_creates_an_audience() -> None:
+    settings = read({**NEW, "action": None, "audience_description": " made by a workflow "})
+    assert (settings.action, settings.audience_id) == (Action.CREATE, None)
+    assert (settings.audience_name, settings.audience_description) == ("Spring buyers", "made by a workflow")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("type", "facebook"),
+        ("type", ["pinterest"]),
+        ("audience_type", "engagement"),
+        ("action", "upsert"),
+        ("action", 3),
+        ("ad_account_id", "54975588517x"),
+        ("ad_account_id", "1234567890123456789"),
+        ("ad_account_id", "１２３"),
+        ("ad_account_id", -1),
+        ("ad_account_id", True),
+        ("ad_account_id", 1.5),
+        ("ad_account_id", 1e30),
+        ("audience_id_add_people", "abc"),
+        ("audience_id", {"id": 1}),
+        ("audience_name", "two\nlines"),
+        ("audience_name", "a\x00b"),
+        ("audience_name", "\ud800"),
+        ("audience_name", "\u200b"),
+        ("audience_name", 2024),
+        ("audience_description", "tab\there"),
+        ("limit_records_per_request", "ten"),
+        ("limit_records_per_request", 0),
+        ("limit_records_per_request", 100_001),
+        pytest.param("limit_records_per_request", 10**6000, id="huge int"),
+        pytest.param("limit_records_per_request", "1" * 6000, id="huge text"),
+        ("limit_records_per_request", 1.5),
+        ("limit_records_per_request", float("nan")),
+        ("limit_records_per_request", float("inf")),
+        ("limit_records_per_request", True),
+        ("limit_records_per_request", "1_000"),
+        ("ignore_invalid_records", "yes"),
+        ("ignore_invalid_records", 1),
+        ("ignore_error", "no"),
+        ("retry_count", -1),
+        ("retry_count", 101),
+        ("retry_initial_wait_millis", -5),
+        ("max_retry_wait_millis", "soon"),
+        ("connection_timeout_secs", 0),
+        ("write_timeout_secs", "0"),
+        ("read_timeout_secs", b"60"),
+        ("max_invalid_ratio", "50%"),
+        ("max_invalid_ratio", 1.01),
+        ("max_invalid_ratio", -0.1),
+        ("max_invalid_ratio", float("nan")),
+        pytest.param("max_invalid_ratio", 10**400, id="huge ratio"),
+        ("max_invalid_ratio", True),
+        ("min_records", -1),
+        ("max_records", 0),
+        ("requests_per_minute", 0),
+        ("requests_per_minute", 100_001),
+        ("max_in_flight", 65),
+        ("columns", ["email"]),
+        ("columns", "email"),
+        ("columns", {"mail": "address"}),
+        ("columns", {"mail": "email", "MAIL": "email"}),
+        ("columns", {1: "email"}),
+        ("columns", {"": "email"}),
+        ("client_id", 1.5),
+        ("client_secret", 12345),
+        ("refresh_token", "two words"),
+        ("refresh_token", "töken"),
+    ],
+)
+def test_a_wrong_value_is_the_only_problem_and_says_what_is_allowed(key: str, value: object) -> None:
+    assert [key] == problems_of({**LEAST, key: value})
+    assert "allowed: " in message_of({**LEAST, key: value})
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ("ten", "- retry_count: 'ten' is not a whole number; allowed: a whole number from 0 to 100"),
+        (101, "- retry_count: 101 is more than allowed; allowed: a whole number from 0 to 100"),
+        ("-1", "- retry_count: '-1' is less than allowed; allowed: a whole number from 0 to 100"),
+        ([7], "- retry_count: a list is not a whole number; allowed: a whole number from 0 to 100"),
+    ],
+)
+def test_a_problem_shows_the_value_and_the_range(value: object, line: str) -> None:
+    assert f"result_settings has 1 problem:\n{line}" == message_of({**LEAST, "retry_count": value})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "jane@example.com",
+        "d41d8cd98f00b204e9800998ecf8427e",
+        "DA39A3EE5E6B4B0D3255BFEF95601890AFD80709",
+        "38400000-8cf0-11bd-b23e-10b96e40000d",
+        "my-secret",
+        "pinr.abc",
+        "abcdefghij0123456789",
+        "env-client-credential",
+        "x" * 41,
+    ],
+)
+@pytest.mark.parametrize("key", ["action", "retry_count", "dry_run", "max_invalid_ratio", "ad_account_id", "columns"])
+def test_a_value_that_may_be_a_person_or_a_credential_is_not_shown(key: str, value: str) -> None:
+    assert value not in message_of({**LEAST, key: {"mail": value} if key == "columns" else value})
+
+
+def test_ten_wrong_settings_are_named_in_one_error_in_the_order_of_the_table() -> None:
+    raw = {
+        "columns": "email",
+        "max_invalid_ratio": "2",
+        "dry_run": "maybe",
+        "retry_count": "many",
+        "ignore_invalid_records": "yes",
+        "limit_records_per_request": 0,
+        "audience_id_add_people": "abc",
+        "action": "add people to current audience",
+        "audience_type": "visitors",
+        "ad_account_id": "mine",
+        "type": "pintrest",
+    }
+    expected = [
+        *("type", "ad_account_id", "audience_type", "audience_id_add_people", "limit_records_per_request"),
+        *("ignore_invalid_records", "retry_count", "dry_run", "max_invalid_ratio", "columns"),
+    ]
+    assert expected == problems_of(raw)
+
+
+def test_problems_of_every_sort_are_reported_together() -> None:
+    raw = {
+        "action": "create_new_audience",
+        "audience_type": "customer_list",
+        "ad_account_id": "1",
+        "retry_count": "x",
+        "ignore_error": "true",
+        "ignore_invalid_records": "false",
+        "min_records": 5,
+        "max_records": 4,
+        "audiense_name": "x",
+        "client_secret": "${secret:elsewhere.key}",
+    }
+    expected = [
+        *("type", "client_secret", "refresh_token", "audience_name", "ignore_invalid_records", "retry_count"),
+        *("max_records", "audiense_name"),
+    ]
+    assert expected == problems_of(raw, {"PINTEREST_CLIENT_ID": "1"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"type": ""}, ["type"]),
+        ({"ad_account_id": None, "audience_type": "  "}, ["ad_account_id", "audience_type"]),
+        ({"audience_id_add_people": ""}, ["audience_id_add_people"]),
+        ({"action": "remove_people_from_current_audience"}, ["audience_id_remove_people"]),
+        ({"action": "replace_current_audience"}, ["audience_id_replace"]),
+        ({"action": "delete_current_audience"}, ["audience_id_delete"]),
+        ({"action": "clear_current_audience"}, ["audience_id_clear"]),
+        ({"action": ""}, ["audience_name"]),
+        ({"action": "nonsense", "audience_id_add_people": ""}, ["action"]),
+    ],
+)
+def test_what_the_action_needs_is_missed_only_when_the_action_is_known(
+    changes: dict[str, object], expected: list[str]
+) -> None:
+    assert expected == problems_of({**LEAST, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"audience_id": "8"}, "audience_id_add_people: conflicts with audience_id"),
+        ({"ignore_error": "true", "ignore_invalid_records": "false"}, "ignore_invalid_records: conflicts with ignore_"),
+        ({"min_records": 5, "max_records": 4}, "max_records: is less than min_records; allowed"),
+        ({"retry_initial_wait_millis": 300_001}, "; max_retry_wait_millis is 300000 by default"),
+    ],
+)
+def test_settings_in_conflict_are_one_problem(changes: dict[str, object], expected: str) -> None:
+    assert len(problems_of({**LEAST, **changes})) == 1
+    assert expected in message_of({**LEAST, **changes})
+
+
+def test_a_default_first_wait_gives_way_to_a_shorter_longest_one() -> None:
+    assert 499 == parse({**LEAST, "max_retry_wait_millis": "499"}, environ=ENVIRON).max_retry_wait_millis
+
+
+@pytest.mark.parametrize(
+    ("key", "suggestion"),
+    [
+        ("acount_id", "ad_account_id"),
+        ("Client_ID", "client_id"),
+        ("audience-name", "audience_name"),
+        ("ignore_errors", "ignore_error"),
+        ("retry_counts", "retry_count"),
+        ("limit_record_per_requests", "limit_records_per_request"),
+    ],
+)
+def test_an_unknown_key_gets_a_suggestion(key: str, suggestion: str) -> None:
+    lines = f"- {key}: is unknown; did you mean {suggestion}?"
+    assert f"result_settings has 1 problem:\n{lines}" == message_of({**LEAST, key: "1"})
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("zzz", "- zzz: is unknown"),
+        ("<<", "- a key ('<<'): is unknown"),
+        ("a\nb", "- a key ('a\\nb'): is unknown"),
+        ("jane@example.com", "- a key (a string of 16 characters): is unknown"),
+        (7, "- a key: a number is not a key's name; allowed: text"),
+        (None, "- a key: nothing is not a key's name; allowed: text"),
+        ("query", "- query: is not a key of result_settings; it belongs on the task, beside result_settings"),
+    ],
+)
+def test_a_key_that_resembles_none_is_an_error_of_its_own(key: object, expected: str) -> None:
+    raw: dict[object, object] = dict(LEAST.items())
+    raw[key] = "1"
+    assert f"result_settings has 1 problem:\n{expected}" == message_of(raw)
+
+
+def test_a_flood_of_unknown_keys_is_cut() -> None:
+    assert "- more keys: 980 more are unknown" in message_of({**LEAST, **{f"zzz{n}": 1 for n in range(1000)}})
+
+
+def test_keys_that_the_action_does_not_use_are_accepted_and_named_in_one_warning() -> None:
+    settings = read({**LEAST, "audience_name": "n", "audience_description": "", "audience_id_delete": "9"})
+    expected = "add_people_to_current_audience does not use these settings: audience_id_delete, audience_name"
+    assert ((expected,), None) == (settings.warnings, settings.audience_name)
+
+
+@pytest.mark.parametrize("action", [Action.CLEAR, Action.DELETE])
+def test_an_action_without_rows_uses_nothing_about_rows(action: Action) -> None:
+    about_rows = {
+        "limit_records_per_request": 5,
+        "ignore_error": True,
+        "allow_empty": "true",
+        "max_invalid_ratio": 0.5,
+        "min_records": 1,
+        "max_records": 2,
+        "max_in_flight": 2,
+        "columns": {"mail": "email"},
+    }
+    settings = read({**LEAST, **about_rows, "action": action, "audience_id": "7", "audience_id_add_people": ""})
+    assert (f"{action.value} does not use these settings: {', '.join(about_rows)}",) == settings.warnings
+    assert (
+        settings.limit_records_per_request,
+        settings.ignore_invalid_records,
+        settings.columns,
+    ) == (10000, False, {})
+
+
+def test_what_any_action_uses_is_never_warned_of() -> None:
+    generic = {"retry_count": 1, "read_timeout_secs": 5, "dry_run": True, "client_id": "5", "requests_per_minute": 9}
+    assert read({**LEAST, **generic, "action": "clear_current_audience", "audience_id_clear": "7"}).warnings[1:] == ()
+    assert read({**LEAST, **generic}).warnings == ()
+
+
+@pytest.mark.parametrize(("number", "warned"), [(2**53, False), (2**53 + 1, True), (float(2**54), True)])
+def test_an_id_given_as_a_number_over_two_to_the_53_is_warned_of(number: float, warned: bool) -> None:
+    warnings = read({**LEAST, "ad_account_id": number}).warnings
+    assert warned == any("2^53" in warning and warning.endswith(": ad_account_id") for warning in warnings)
+    assert read({**LEAST, "ad_account_id": str(int(number))}).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "environ", "expected"),
+    [
+        ({}, {}, ("pinr.env-token", "pinterest.refresh_token")),
+        ({"refresh_token": ""}, {}, ("pinr.env-token", "pinterest.refresh_token")),
+        ({"refresh_token": "${secret:pinterest.refresh_token}"}, {}, ("pinr.env-token", "pinterest.refresh_token")),
+        ({"refresh_token": "${secret:my-team.token}"}, {"MY_TEAM_TOKEN": "abc\n"}, ("abc", "my-team.token")),
+        ({"refresh_token": "pinr.plain"}, {}, ("pinr.plain", None)),
+    ],
+)
+def test_the_refresh_token_remembers_the_workflow_secret_it_came_from(
+    given: dict[str, str], environ: dict[str, str], expected: tuple[str, str | None]
+) -> None:
+    settings = read({**LEAST, **given}, {**ENVIRON, **environ})
+    assert expected == (settings.refresh_token.reveal(), settings.refresh_token_key)
+
+
+def test_a_secret_may_stand_for_any_setting() -> None:
+    raw = {**LEAST, "ad_account_id": "${secret:pinterest.ad-account}", "retry_count": "${secret:retries}"}
+    settings = read(raw, {**ENVIRON, "PINTEREST_AD_ACCOUNT": "42", "RETRIES": "3"})
+    assert (settings.ad_account_id, settings.retry_count) == ("42", 3)
+
+
+def test_a_wrong_value_that_came_from_a_secret_is_not_shown() -> None:
+    text = message_of({**LEAST, "retry_count": "${secret:retries}"}, {**ENVIRON, "RETRIES": "hunter"})
+    assert "- retry_count: a string of 6 characters is not a whole number" in text
+
+
+def test_a_credential_from_any_secret_is_not_shown_as_the_value_of_another_setting() -> None:
+    raw = {**LEAST, "client_secret": "${secret:team.key}", "action": "hunter two"}
+    assert "hunter" not in message_of(raw, {**ENVIRON, "TEAM_KEY": "hunter"})
+
+
+@pytest.mark.parametrize("value", [None, "", "  "])
+@pytest.mark.parametrize(
+    ("given", "secret", "variable"),
+    [
+        ({}, "pinterest.client_id", "PINTEREST_CLIENT_ID"),
+        ({"client_id": "${secret:pinterest.client_id}"}, "pinterest.client_id", "PINTEREST_CLIENT_ID"),
+        ({"client_id": "${secret:a.b-c}"}, "a.b-c", "A_B_C"),
+        ({"audience_id_add_people": "${secret:audience}"}, "audience", "AUDIENCE"),
+    ],
+)
+def test_a_missing_secret_names_the_line_to_add(
+    given: dict[str, str], secret: str, variable: str, value: str | None
+) -> None:
+    others = {name: text for name, text in ENVIRON.items() if name != variable}
+    text = message_of({**LEAST, **given}, others if value is None else {**others, variable: value})
+    assert f"_env: of the task: {variable}: ${{secret:{secret}}}" in text
+
+
+@pytest.mark.parametrize(
+    "value", ["x ${secret:a}", "${secret:}", "${secret:pinr.token}", "${secret:a b}", "${secret:a"]
+)
+def test_a_secret_must_be_the_whole_value(value: str) -> None:
+    assert problems_of({**NEW, "audience_name": value}) == ["audience_name"]
+    assert "pinr" not in message_of({**NEW, "audience_name": value})
+
+
+@pytest.mark.parametrize("raw", [None, "", " ", "# only a comment", "null"])
+def test_missing_settings_show_the_least_to_write(raw: object) -> None:
+    text = message_of(raw)
+    assert "type: pinterest" in text
+    assert "PINTEREST_REFRESH_TOKEN: ${secret:pinterest.refresh_token}" in text
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ([LEAST], "a list is not a mapping"),
+        (5, "a number is not a mapping"),
+        (b"{}", "a value of type bytes is not a mapping"),
+        ("just text", "a string of 9 characters is not a mapping"),
+        ("type:\n\tpinterest: x", "it contains tabs"),
+        ("type: [", "neither valid JSON nor valid YAML (line 1, column 8)"),
+        ("type: a\ntype: b", "gives a key twice (line 2, column 1)"),
+        ('{"type": "a", "type": "b"}', "gives a key twice (line 1, column 15)"),
+        ("a: &a [x]\nb: *a", "uses a YAML alias (line 2, column 4)"),
+        ("a: &a {b: *a}", "uses a YAML alias"),
+        ("a: !!python/object:os.system x", "uses a YAML tag"),
+        ("a: !!int abc", "uses a YAML tag"),
+        ("? [a]\n: b", "a key that is not plain text"),
+        pytest.param("[" * 50_000, "nested more than 20 levels deep", id="deep"),
+        pytest.param('{"a":' * 50_000, "longer than 100000 characters", id="long"),
+        ("a: \ud800", "neither valid JSON nor valid YAML"),
+        ('a: "\\U00110000"', "neither valid JSON nor valid YAML"),
+        ("a: 1\n---\nb: 2", "neither valid JSON nor valid YAML"),
+    ],
+)
+def test_what_is_no_mapping_is_one_problem(raw: object, expected: str) -> None:
+    assert problems_of(raw) == ["result_settings"]
+    assert expected in message_of(raw)
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "expected"),
+    [
+        ("audience_name: '2024'", "audience_name", "2024"),
+        ("audience_name: yes", "audience_name", "yes"),
+        ("audience_name: 2024-01-01", "audience_name", "2024-01-01"),
+        ("audience_name: |\n  block", "audience_name", "block"),
+        ("min_records: 0010", "min_records", 10),
+        ("min_records: ~", "min_records", None),
+        ("dry_run: TRUE", "dry_run", True),
+        ("max_invalid_ratio: 0.5", "max_invalid_ratio", 0.5),
+    ],
+)
+def test_yaml_text_is_read_as_digdag_reads_it(line: str, name: str, expected: object) -> None:
+    base = "\n".join(f"{key}: '{value}'" for key, value in NEW.items() if key not in ("audience_name", name))
+    text = f"{base}\n{'' if name == 'audience_name' else 'audience_name: x'}\n{line}"
+    assert expected == getattr(read(text), name)
+
+
+def test_settings_show_no_credential_when_printed() -> None:
+    settings = read({**LEAST, "client_id": "plain-id", "client_secret": "plain-credential", "refresh_token": "plain-t"})
+    assert "plain-" not in repr(settings) + str(settings)
+    assert (settings.client_id.reveal(), settings.client_secret.reveal()) == ("plain-id", "plain-credential")
+
+
+def test_the_client_id_may_be_a_number() -> None:
+    assert Secret("1489021") == read({**LEAST, "client_id": 1489021}).client_id
+
+
+def test_every_row_of_the_table_is_documented_by_name_default_and_need() -> None:
+    table = {key.name: (key.default_text, key.required) for key in KEYS}
+    assert len(KEYS) == len(table)
+    expected = {
+        "type": ("–", "yes"),
+        "client_secret": ("from the environment", "yes"),
+        "action": ("create_new_audience", "no"),
+        "audience_id_clear": ("–", "for clear_current_audience"),
+        "audience_name": ("–", "for create_new_audience"),
+        "ignore_invalid_records": ("false", "no"),
+        "max_invalid_ratio": ("1.0", "no"),
+        "columns": ("–", "no"),
+    }
+    assert expected == {name: table[name] for name in expected}

@@ -1,0 +1,108 @@
+"""Whatever is handed over becomes `Settings` or a `SettingsError`, and no credential is in its text."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.settings.parse import KEYS, Action, Settings, parse
+
+MARKER = "tOpXmarkerXzz"
+CREDENTIALS = ("client_id", "client_secret", "refresh_token")
+ENVIRON = {f"PINTEREST_{name.upper()}": f"env-{MARKER}" for name in CREDENTIALS}
+NAMES = [key.name for key in KEYS] + ["ignore_error"]
+
+ANY_TEXT = st.text(st.characters(codec=None), max_size=60)  # lone surrogates included
+SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.sampled_from([10**4000, -(2**63)]) | st.floats() | ANY_TEXT
+) | st.binary(max_size=5)
+LIKELY = st.sampled_from(
+    [
+        "pinterest",
+        "customer_list",
+        "true",
+        "1",
+        "7",
+        "",
+        "0.5",
+        "{}",
+        "a: email",
+        "${secret:x}",
+        "${secret:pinterest.client_id}",
+    ]
+    + [action.value for action in Action]
+)
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    SCALARS | LIKELY,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ANY_TEXT, inner, max_size=3),
+    max_leaves=6,
+)
+KEY_NAMES = st.sampled_from(NAMES) | ANY_TEXT | st.integers() | st.none() | st.tuples(st.integers())
+MAPPINGS = st.dictionaries(KEY_NAMES, VALUES, max_size=12)
+
+
+def outcome(raw: object, environ: dict[str, str]) -> str:
+    """What a log could get to see: the settings printed, or the error's traceback."""
+    try:
+        result = parse(raw, environ=environ)
+    except SettingsError as error:
+        problem = error
+    else:
+        return seen_of(result)
+    assert str(problem).startswith("result_settings has ")
+    str(problem).encode("utf-8")
+    return "".join(traceback.format_exception(problem))
+
+
+def seen_of(result: object) -> str:
+    assert isinstance(result, Settings)
+    return repr((result.client_id, result.client_secret, result.refresh_token, result.warnings))
+
+
+@settings(max_examples=150, deadline=None)
+@given(raw=VALUES | MAPPINGS, environ=st.dictionaries(st.sampled_from(sorted(ENVIRON)), ANY_TEXT, max_size=3))
+def test_any_value_becomes_settings_or_one_error(raw: object, environ: dict[str, str]) -> None:
+    outcome(raw, environ)
+
+
+@settings(max_examples=150, deadline=None)
+@given(text=st.text(st.sampled_from("{}[]:,-&*!|>'\"#%@?\\\n\t ax1~$<"), max_size=60) | ANY_TEXT | MAPPINGS.map(repr))
+@example(text="a: &a [x]\nb: &b [*a, *a]\nc: [*b, *b]")
+@example(text="%YAML " + "9" * 5000 + ".1\n--- a")
+@example(text='"\\uD800"')
+@example(text="- " * 40_000)
+def test_any_text_becomes_settings_or_one_error(text: str) -> None:
+    outcome(text, ENVIRON)
+
+
+def test_a_mapping_that_contains_itself_is_an_error() -> None:
+    loop: dict[str, Any] = {}
+    loop.update(dict.fromkeys(NAMES, loop))
+    assert "a mapping is not" in outcome(loop, ENVIRON)
+
+
+@settings(max_examples=100, deadline=None)
+@given(raw=st.dictionaries(st.sampled_from(NAMES), LIKELY | VALUES, max_size=12), name=st.sampled_from(CREDENTIALS))
+def test_a_credential_never_shows_wherever_else_it_was_written(raw: dict[str, object], name: str) -> None:
+    copied = {key: value if index % 2 else MARKER for index, (key, value) in enumerate(raw.items())}
+    raw = {**copied, name: MARKER, f"x{MARKER}": MARKER, "columns": {MARKER: MARKER}}
+    assert MARKER not in outcome(raw, ENVIRON)
+
+
+@settings(max_examples=50, deadline=None)
+@given(cut=st.integers(0, 150), junk=st.sampled_from(["", "\t", "[", '"', "*a", ": :", "\x00", "&"]))
+def test_text_that_cannot_be_read_is_not_quoted(cut: int, junk: str) -> None:
+    text = json.dumps({name: f"{MARKER}{name}" for name in CREDENTIALS} | {"type": "pinterest"})
+    assert MARKER not in outcome(text[:cut] + junk + text[cut:], ENVIRON)
+
+
+@pytest.mark.parametrize("name", CREDENTIALS)
+@pytest.mark.parametrize("wrong", [f"{MARKER} two words", [MARKER], {MARKER: 1}, f"ü{MARKER}", f"x${{secret:{MARKER}"])
+def test_a_wrong_credential_is_not_shown(name: str, wrong: object) -> None:
+    assert MARKER not in outcome({name: wrong}, ENVIRON)

@@ -1,0 +1,203 @@
+"""One call to Treasure Data until it is answered or given up."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+import urllib3
+
+from td_pinterest_op.errors import TreasureDataError, WorkflowError
+from td_pinterest_op.retry import Retry
+from td_pinterest_op.secret import Secret
+from td_pinterest_op.treasure_data.api import NotNowError, TreasureData
+from tests.clock import FakeTime
+from tests.emulators.td import API_KEY, Fault, serve_td
+from tests.emulators.td import TreasureData as Emulator
+
+OPEN = "/v3/system/server_status"
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[Emulator, str]]:
+    with serve_td() as served:
+        yield served
+
+
+@pytest.fixture
+def emulator(served: tuple[Emulator, str]) -> Emulator:
+    served[0].faults.clear()
+    served[0].requests.clear()
+    return served[0]
+
+
+def client(
+    url: str, time: FakeTime, *, api_key: str = API_KEY, retries: int = 3, longest_wait: float = 300
+) -> TreasureData:
+    return TreasureData(
+        api_key=Secret(api_key),
+        endpoint=url,
+        connect_timeout=5,
+        read_timeout=5,
+        retry=Retry(count=retries, initial_wait=1, longest_wait=longest_wait, random=lambda: 0.0),
+        sleep=time.sleep,
+        wall_clock=time.now,
+    )
+
+
+@pytest.fixture
+def td(emulator: Emulator, served: tuple[Emulator, str], fake_time: FakeTime) -> TreasureData:
+    return client(served[1], fake_time)
+
+
+def test_an_answer_is_its_status_and_its_object(td: TreasureData) -> None:
+    assert (200, {"status": "ok"}) == td.call("GET", OPEN)
+
+
+@pytest.mark.parametrize("ending", ["", "/", "//"])
+def test_an_endpoint_may_end_in_a_slash_or_not(
+    emulator: Emulator, served: tuple[Emulator, str], fake_time: FakeTime, ending: str
+) -> None:
+    client(served[1].rstrip("/") + ending, fake_time).call("GET", OPEN)
+    assert [OPEN] == [received.path for received in emulator.requests]
+
+
+def test_what_is_not_there_and_what_conflicts_is_for_the_caller_to_judge(td: TreasureData) -> None:
+    assert td.call("GET", "/v3/job/status/99")[0] == 404
+
+
+def test_a_post_sends_its_fields(emulator: Emulator, td: TreasureData) -> None:
+    td.call("POST", "/v3/job/issue/presto/nowhere", query="select 'ä'", domain_key="k")
+    assert {"query": "select 'ä'", "domain_key": "k"} == dict(emulator.requests[-1].form)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(kind="status", status=429, times=3),
+        Fault(kind="status", status=500, times=3),
+        Fault(kind="status", status=503, times=3),
+        Fault(kind="reset", times=3),
+        Fault(kind="lost", times=3),
+        Fault(kind="cut", times=3),
+    ],
+    ids=lambda fault: f"{fault.kind}-{fault.status}",
+)
+def test_a_call_that_fails_for_a_moment_is_repeated_with_doubling_waits(
+    emulator: Emulator, td: TreasureData, fake_time: FakeTime, fault: Fault, method: str
+) -> None:
+    emulator.faults.add(fault)
+    path, fields = (OPEN, {}) if method == "GET" else ("/v3/job/kill/99", {"domain_key": "k"})
+    assert td.call(method, path, **fields)[0] in (200, 404)
+    assert [1, 2, 4] == fake_time.slept
+    assert 4 == len(emulator.requests)
+
+
+@pytest.mark.parametrize("fault", [Fault(kind="status", status=502, times=99), Fault(kind="reset", times=99)])
+def test_a_call_that_fails_for_ever_is_given_up_after_the_retries(
+    emulator: Emulator, td: TreasureData, fault: Fault
+) -> None:
+    emulator.faults.add(fault)
+    with pytest.raises(TreasureDataError) as caught:
+        td.call("GET", OPEN)
+    what = "answer 502" if fault.kind == "status" else "no answer (ProtocolError)"
+    assert f"Treasure Data: {what} to GET {OPEN}, 4 times; run this task again later" == str(caught.value)
+    assert 4 == len(emulator.requests)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(("asked", "slept"), [("7", 7), ("0", 1), ("soon", 1), ("", 1)])
+def test_a_wait_that_is_asked_for_is_kept_and_never_shortened(
+    emulator: Emulator, td: TreasureData, fake_time: FakeTime, status: int, asked: str, slept: float
+) -> None:
+    emulator.faults.add(Fault(kind="status", status=status, headers={"Retry-After": asked}))
+    td.call("GET", OPEN)
+    assert [slept] == fake_time.slept
+
+
+def test_a_wait_that_is_asked_for_by_a_date_is_kept_by_the_servers_own_clock(
+    emulator: Emulator, td: TreasureData, fake_time: FakeTime
+) -> None:
+    dates = {"Retry-After": "Thu, 01 Jan 2026 00:00:09 GMT", "Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
+    emulator.faults.add(Fault(kind="status", status=429, headers=dates))
+    td.call("GET", OPEN)
+    assert [9] == fake_time.slept
+
+
+def test_a_wait_that_is_longer_than_allowed_is_not_begun(
+    emulator: Emulator, td: TreasureData, fake_time: FakeTime
+) -> None:
+    emulator.faults.add(Fault(kind="status", status=429, headers={"Retry-After": "301"}))
+    with pytest.raises(
+        TreasureDataError, match=r"asks to wait 301 s, more than max_retry_wait_millis allows \(300 s\)"
+    ):
+        td.call("GET", OPEN)
+    assert [] == fake_time.slept
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [(401, r"check the secret td\.apikey, and that TD_API_SERVER"), (403, "give that user access to the database")],
+)
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_key_that_is_refused_is_for_the_workflows_author(
+    emulator: Emulator, td: TreasureData, status: int, advice: str, streamed: bool
+) -> None:
+    emulator.faults.add(Fault(kind="status", status=status))
+    with pytest.raises(WorkflowError, match=advice):
+        td.stream(OPEN, {}).__enter__() if streamed else td.call("GET", OPEN)
+    assert 1 == len(emulator.requests)
+
+
+@pytest.mark.parametrize("status", [302, 400, 422])
+def test_any_other_answer_is_final_and_comes_without_people_in_it(
+    emulator: Emulator, td: TreasureData, status: int
+) -> None:
+    text = '{"error": "%s person@shop.example"}' % ("x" * 280)
+    emulator.faults.add(Fault(kind="status", status=status, body=text, headers={"Location": "http://127.0.0.1:9/"}))
+    with pytest.raises(TreasureDataError) as caught:
+        td.call("GET", OPEN)
+    assert f'answer {status} "xxx' in str(caught.value)
+    assert "person" not in str(caught.value)
+    assert 1 == len(emulator.requests)
+
+
+@pytest.mark.parametrize("body", ["", "no JSON", "[1]", '"x"', "\x00"])
+def test_an_answer_that_is_no_object_is_an_empty_one(emulator: Emulator, td: TreasureData, body: str) -> None:
+    emulator.faults.add(Fault(kind="status", status=200, body=body))
+    assert (200, {}) == td.call("GET", OPEN)
+
+
+class TestStream:
+    def test_a_body_comes_piece_by_piece(self, td: TreasureData) -> None:
+        with td.stream(OPEN, {"Range": "bytes=0-"}) as response:
+            assert b'{"status": "ok"}' == response.read1(decode_content=False)
+
+    @pytest.mark.parametrize("status", [429, 500])
+    def test_an_answer_that_is_worth_another_try_says_how_long_to_wait(
+        self, emulator: Emulator, td: TreasureData, fake_time: FakeTime, status: int
+    ) -> None:
+        emulator.faults.add(Fault(kind="status", status=status, headers={"Retry-After": "9"}))
+        with pytest.raises(NotNowError) as caught:
+            td.stream(OPEN, {}).__enter__()
+        assert (9.0, f"answer {status}") == (caught.value.asked, str(caught.value))
+        assert [] == fake_time.slept
+
+    def test_a_connection_that_breaks_is_an_error_to_try_again_after(
+        self, emulator: Emulator, td: TreasureData
+    ) -> None:
+        emulator.faults.add(Fault(kind="reset"))
+        with pytest.raises((urllib3.exceptions.HTTPError, OSError)):
+            td.stream(OPEN, {}).__enter__()
+        assert 1 == len(emulator.requests)
+
+
+def test_the_clients_own_logger_which_prints_keys_and_rows_is_quiet(
+    emulator: Emulator, td: TreasureData, caplog: pytest.LogCaptureFixture
+) -> None:
+    emulator.faults.add(Fault(kind="status", status=500, body="person@shop.example"))
+    td.call("GET", OPEN)
+    assert logging.getLogger("tdclient").getEffectiveLevel() >= logging.ERROR
+    assert [] == [record for record in caplog.records if record.name.startswith("tdclient")]

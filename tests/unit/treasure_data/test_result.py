@@ -1,0 +1,319 @@
+"""Bytes of a result, however they come → every row once, or an error."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+import pytest
+import urllib3
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from td_pinterest_op.errors import JobError, TreasureDataError
+from td_pinterest_op.retry import Retry
+from td_pinterest_op.secret import Secret
+from td_pinterest_op.treasure_data.api import NotNowError, TreasureData
+from td_pinterest_op.treasure_data.job import Job
+from td_pinterest_op.treasure_data.result import JobResult
+from tests.clock import FakeTime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """How one request is answered: `at_most` bytes (None: all there are), then an end or, `with_length`, a break.
+
+    `ignores_range` starts from the beginning, `off` so many bytes before (or after) what was asked for; a `status`
+    above 300 is answered as it stands.
+    """
+
+    at_most: int | None = None
+    with_length: bool = True
+    ignores_range: bool = False
+    off: int = 0
+    status: int = 206
+    asked: float = 0.0
+
+
+WHOLE = Serving()
+
+
+class Wire(TreasureData):
+    """A Treasure Data that serves `content`, each request as the next of `servings` says, all others whole."""
+
+    def __init__(self, time: FakeTime, content: bytes, servings: Sequence[Serving] = (), *, retries: int = 3) -> None:
+        super().__init__(
+            api_key=Secret("1/unused"),
+            endpoint="http://127.0.0.1:9",
+            connect_timeout=1,
+            read_timeout=1,
+            retry=Retry(count=retries, initial_wait=1, longest_wait=60, random=lambda: 0.0),
+            sleep=time.sleep,
+            wall_clock=time.now,
+        )
+        self._content = content
+        self._servings = itertools.chain(servings, itertools.repeat(WHOLE))
+        self.ranges: list[str | None] = []
+
+    @contextlib.contextmanager
+    def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[urllib3.BaseHTTPResponse]:
+        assert "/v3/job/result/5?format=msgpack.gz" == path
+        self.ranges.append(headers.get("Range"))
+        serving = next(self._servings)
+        if serving.status in (429, 503):
+            raise NotNowError(f"answer {serving.status}", asked=serving.asked)
+        if serving.status > 300:
+            yield urllib3.HTTPResponse(status=serving.status, preload_content=False)
+            return
+        start = int(re.findall(r"\d+", headers.get("Range", "0"))[0])
+        if start and not serving.ignores_range and start >= len(self._content):
+            yield urllib3.HTTPResponse(status=416, preload_content=False)
+            return
+        start = 0 if serving.ignores_range or not headers else max(start - serving.off, 0)
+        yield self._part(serving, start, is_part=bool(headers) and not serving.ignores_range)
+
+    def _part(self, serving: Serving, start: int, *, is_part: bool) -> urllib3.HTTPResponse:
+        body = self._content[start:]
+        headers = {"Content-Range": f"bytes {start}-{len(self._content) - 1}/{len(self._content)}"} if is_part else {}
+        if serving.with_length:
+            headers["Content-Length"] = str(len(body))
+        return urllib3.HTTPResponse(
+            body=io.BytesIO(body[: serving.at_most]),
+            headers=headers,
+            status=206 if is_part else 200,
+            preload_content=False,
+            request_method="GET",
+        )
+
+
+def packed(values: Sequence[Any], *, members: int = 1) -> bytes:
+    """Rows of one column, as a gzip file of so many members."""
+    size = -(-len(values) // members) or 1
+    shares = [values[start : start + size] for start in range(0, len(values), size)] or [[]]
+    return b"".join(gzip.compress(b"".join(msgpack.packb([value]) for value in share)) for share in shares)
+
+
+def named(count: int) -> list[bytes]:
+    return [b"value %d" % number for number in range(count)]
+
+
+TEXTS = [value.decode() for value in named(500)]
+
+
+def job(records: int | None, size: int | None, columns: int = 1) -> Job:
+    return Job(id="5", schema=(("email", "varchar"),) * columns, records=records, size=size)
+
+
+def rows(wire: Wire, job: Job) -> list[Any]:
+    return [value for block in JobResult(wire, job) for value in block[0]]
+
+
+def test_every_row_comes_once_in_order(fake_time: FakeTime) -> None:
+    content = packed(TEXTS)
+    wire = Wire(fake_time, content)
+    assert named(500) == rows(wire, job(500, len(content)))
+    assert [None] == wire.ranges
+
+
+def test_a_result_of_no_rows_is_not_even_asked_for(fake_time: FakeTime) -> None:
+    wire = Wire(fake_time, b"")
+    assert [] == rows(wire, job(0, 0))
+    assert [] == wire.ranges
+
+
+def test_values_come_as_bytes_nulls_and_what_else_they_are(fake_time: FakeTime) -> None:
+    values = ["ä", None, 7, 2.5, True, [1], {"a": 1}, "x" * 100_000]
+    expected = ["ä".encode(), None, 7, 2.5, True, (1,), {b"a": 1}, b"x" * 100_000]
+    assert expected == rows(Wire(fake_time, packed(values)), job(8, None))
+
+
+def test_text_that_is_no_utf8_comes_as_it_is(fake_time: FakeTime) -> None:
+    content = gzip.compress(b"".join(msgpack.packb([value], use_bin_type=False) for value in (b"a", b"\xff\xfe", b"b")))
+    assert [b"a", b"\xff\xfe", b"b"] == rows(Wire(fake_time, content), job(3, None))
+
+
+def test_columns_come_apart_and_of_the_same_length(fake_time: FakeTime) -> None:
+    content = gzip.compress(b"".join(msgpack.packb([number, str(number), None]) for number in range(2000)))
+    numbers, texts, nulls = zip(*JobResult(Wire(fake_time, content), job(2000, None, columns=3)), strict=True)
+    assert list(range(2000)) == list(itertools.chain(*numbers))
+    assert [b"%d" % number for number in range(2000)] == list(itertools.chain(*texts))
+    assert [len(block) for block in numbers] == [len(block) for block in nulls]
+
+
+def test_blocks_stay_small_however_well_the_result_is_compressed(fake_time: FakeTime) -> None:
+    content = packed(["x" * 1000] * 20_000)
+    assert len(content) < 200_000
+    blocks = list(JobResult(Wire(fake_time, content), job(20_000, len(content))))
+    assert 20_000 == sum(len(block[0]) for block in blocks)
+    assert max(len(block[0]) for block in blocks) <= 525
+
+
+@pytest.mark.parametrize("members", [1, 2, 7, 500])
+def test_a_file_of_several_members_is_read_to_its_end(fake_time: FakeTime, members: int) -> None:
+    content = packed(TEXTS, members=members)
+    assert named(500) == rows(Wire(fake_time, content), job(500, len(content)))
+
+
+class TestBrokenOff:
+    @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
+    @pytest.mark.parametrize("with_length", [True, False], ids=["length", "no length"])
+    @pytest.mark.parametrize(
+        "again",
+        [WHOLE, Serving(ignores_range=True), Serving(off=10), Serving(off=10_000)],
+        ids=["range", "range ignored", "earlier", "from the start"],
+    )
+    @pytest.mark.parametrize("size_known", [True, False], ids=["size", "no size"])
+    def test_it_is_resumed_where_it_ended(
+        self, fake_time: FakeTime, share: float, with_length: bool, again: Serving, size_known: bool
+    ) -> None:
+        content = packed(TEXTS)
+        cut = int(len(content) * share)
+        wire = Wire(fake_time, content, [Serving(at_most=cut, with_length=with_length), again])
+        assert named(500) == rows(wire, job(500, len(content) if size_known else None))
+        assert [None, f"bytes={cut}-" if cut else None] == wire.ranges
+
+    def test_it_is_resumed_as_often_as_it_goes_on(self, fake_time: FakeTime) -> None:
+        content = packed(TEXTS)
+        wire = Wire(fake_time, content, [Serving(at_most=1)] * (len(content) - 1), retries=0)
+        assert named(500) == rows(wire, job(500, len(content)))
+        assert {1.0} == set(fake_time.slept)
+
+    def test_an_answer_with_a_later_part_is_not_taken(self, fake_time: FakeTime) -> None:
+        content = packed(TEXTS)
+        wire = Wire(fake_time, content, [Serving(at_most=100), Serving(off=-5)])
+        assert named(500) == rows(wire, job(500, len(content)))
+        assert [None, "bytes=100-", "bytes=100-"] == wire.ranges
+
+    def test_where_no_member_of_the_file_ends_an_end_is_none(self, fake_time: FakeTime) -> None:
+        content = packed(TEXTS)
+        wire = Wire(fake_time, content, [Serving(at_most=len(content) - 1, with_length=False)])
+        assert named(500) == rows(wire, job(None, None))
+        assert 2 == len(wire.ranges)
+
+    @pytest.mark.parametrize("records", [500, None], ids=["count known", "count not known"])
+    def test_a_break_between_two_members_is_no_end(self, fake_time: FakeTime, records: int | None) -> None:
+        content = packed(TEXTS, members=2)
+        first = len(packed(TEXTS[:250]))
+        wire = Wire(fake_time, content, [Serving(at_most=first, with_length=False)])
+        assert named(500) == rows(wire, job(records, len(content)))
+
+    def test_what_cannot_be_got_is_given_up_after_the_retries_with_the_reason(self, fake_time: FakeTime) -> None:
+        content = packed(TEXTS)
+        wire = Wire(fake_time, content, [Serving(at_most=900), *[Serving(status=503)] * 9])
+        with pytest.raises(TreasureDataError) as caught:
+            rows(wire, job(500, len(content)))
+        assert re.search(
+            r"is short: \d+ rows came of 500 \(the last of 4 tries: answer 503\); nothing", str(caught.value)
+        )
+        assert [1, 1, 2, 4] == fake_time.slept
+        assert 5 == len(wire.ranges)
+
+    def test_tries_that_bring_something_start_the_count_of_retries_anew(self, fake_time: FakeTime) -> None:
+        content = packed(TEXTS)
+        failing = [Serving(status=429), Serving(status=503), Serving(at_most=10)]
+        wire = Wire(fake_time, content, failing * 20, retries=2)
+        assert named(500) == rows(wire, job(500, len(content)))
+
+    def test_a_wait_that_is_asked_for_is_kept(self, fake_time: FakeTime) -> None:
+        content = packed(TEXTS)
+        wire = Wire(fake_time, content, [Serving(status=429, asked=33)])
+        assert named(500) == rows(wire, job(500, len(content)))
+        assert [33] == fake_time.slept
+
+    def test_a_wait_that_is_longer_than_allowed_is_not_begun(self, fake_time: FakeTime) -> None:
+        wire = Wire(fake_time, b"", [Serving(status=429, asked=61)])
+        with pytest.raises(TreasureDataError, match="answer 429 in the result of job 5; it asks to wait 61 s"):
+            rows(wire, job(1, 1))
+        assert [] == fake_time.slept
+
+
+class TestWrongCount:
+    @pytest.mark.parametrize("again", [WHOLE, Serving(ignores_range=True)], ids=["range", "range ignored"])
+    @pytest.mark.parametrize("size_known", [True, False], ids=["size", "no size"])
+    def test_fewer_rows_than_the_job_says_are_an_error_with_both_numbers_and_no_wait(
+        self, fake_time: FakeTime, again: Serving, size_known: bool
+    ) -> None:
+        content = packed(TEXTS)
+        wire = Wire(fake_time, content, [WHOLE, again])
+        with pytest.raises(
+            TreasureDataError, match=r"is short: 500 rows came of 501; nothing was sent\. Run this task"
+        ):
+            rows(wire, job(501, len(content) if size_known else None))
+        assert [] == fake_time.slept
+
+    @pytest.mark.parametrize("records", [1, 499])
+    def test_more_rows_than_the_job_says_are_an_error(self, fake_time: FakeTime, records: int) -> None:
+        with pytest.raises(TreasureDataError, match=f"holds more rows than the {records} that the job says"):
+            rows(Wire(fake_time, packed(TEXTS)), job(records, None))
+
+    def test_without_a_count_the_end_of_the_file_is_the_end(self, fake_time: FakeTime) -> None:
+        assert named(500) == rows(Wire(fake_time, packed(TEXTS)), job(None, None))
+
+
+class TestDamaged:
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"no gzip at all",
+            packed(TEXTS)[:-8] + bytes(8),
+            gzip.compress(b"\xc1" * 10),
+            packed(TEXTS[:10]) + b"trailing garbage",
+        ],
+        ids=["no gzip", "check sum", "no msgpack", "garbage behind it"],
+    )
+    def test_data_that_cannot_be_read_is_an_error(self, fake_time: FakeTime, content: bytes) -> None:
+        with pytest.raises(TreasureDataError, match="the result of job 5 cannot be read: its data is damaged"):
+            rows(Wire(fake_time, content), job(500, len(content)))
+
+    @pytest.mark.parametrize("row", [7, "text", {}, [], ["a", "b"]], ids=repr)
+    def test_a_row_that_is_none_of_this_schema_is_an_error(self, fake_time: FakeTime, row: object) -> None:
+        content = gzip.compress(msgpack.packb(["fine"]) + msgpack.packb(row))
+        with pytest.raises(TreasureDataError, match="holds a row that has not 1 columns"):
+            rows(Wire(fake_time, content), job(2, len(content)))
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "complaint"),
+    [
+        (404, JobError, "has no result: it must be a SELECT"),
+        (400, TreasureDataError, "answered 400 to the result of job 5"),
+        (302, TreasureDataError, "answered 302 to the result of job 5"),
+    ],
+)
+def test_an_answer_that_is_no_result_is_an_error_at_once(
+    fake_time: FakeTime, status: int, error: type[Exception], complaint: str
+) -> None:
+    wire = Wire(fake_time, b"", [Serving(status=status)])
+    with pytest.raises(error, match=complaint):
+        rows(wire, job(1, 1))
+    assert 1 == len(wire.ranges)
+
+
+_servings = st.builds(
+    Serving,
+    at_most=st.integers(0, 300),
+    with_length=st.booleans(),
+    ignores_range=st.booleans(),
+    off=st.integers(-5, 400),
+    status=st.sampled_from([206, 206, 206, 429, 503]),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(servings=st.lists(_servings, max_size=12), members=st.integers(1, 9), size_known=st.booleans())
+def test_whatever_the_wire_does_every_row_comes_once_or_the_result_is_short(
+    servings: list[Serving], members: int, size_known: bool
+) -> None:
+    content = packed(TEXTS[:100], members=members)
+    wire = Wire(FakeTime(), content, servings)
+    try:
+        assert named(100) == rows(wire, job(100, len(content) if size_known else None))
+    except TreasureDataError as error:
+        assert "is short" in str(error)  # noqa: PT017 - both ends are good

@@ -1,0 +1,89 @@
+"""How far a long phase is: a line every 15 s, a bar on a terminal, nothing when it is short."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from td_pinterest_op.workflow.progress import EVERY, Progress
+from tests.clock import FakeTime
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def run(time: FakeTime, *, total: int | None, steps: int, seconds: float, done: int = 1000) -> None:
+    """`steps` steps of `done` rows, each of so many seconds."""
+    with Progress(phase="reading", unit="rows", total=total, clock=time.now) as progress:
+        for step in range(1, steps + 1):
+            time.sleep(seconds)
+            progress(step * done)
+
+
+def test_a_short_phase_says_nothing(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
+    run(fake_time, total=9000, steps=9, seconds=(EVERY - 0.1) / 9)
+    assert [] == caplog.messages
+
+
+def test_a_long_one_says_a_line_every_15_seconds(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
+    run(fake_time, total=120_000, steps=60, seconds=1)
+    assert [
+        "reading: 15,000 rows, 1,000 a second, 12% of 120,000, 1 min 45 s left",
+        "reading: 30,000 rows, 1,000 a second, 25% of 120,000, 1 min 30 s left",
+        "reading: 45,000 rows, 1,000 a second, 38% of 120,000, 1 min 15 s left",
+        "reading: 60,000 rows, 1,000 a second, 50% of 120,000, 1 min 0 s left",
+    ] == caplog.messages
+
+
+def test_without_a_total_there_is_no_share(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
+    run(fake_time, total=None, steps=1, seconds=20)
+    assert ["reading: 1,000 rows, 50 a second"] == caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "seconds", "left"),
+    [
+        (1, 1200, 60, "19 h 59 min left"),
+        (20, 1220, 60, "1 h 0 min left"),
+        (20, 1200, 60, "59 min 0 s left"),
+        (600, 1200, 100, "1 min 40 s left"),
+        (600, 700, 60, "10 s left"),
+        (2000, 1200, 100, "0 s left"),
+    ],
+)
+def test_the_time_left_is_told_in_the_units_that_fit(
+    fake_time: FakeTime, caplog: pytest.LogCaptureFixture, done: int, total: int, seconds: int, left: str
+) -> None:
+    run(fake_time, total=total, steps=1, seconds=seconds, done=done)
+    assert caplog.messages[-1].endswith(f", {left}")
+
+
+def test_nothing_done_is_no_division_by_zero(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
+    run(fake_time, total=0, steps=1, seconds=60, done=0)
+    assert ["reading: 0 rows, 0 a second"] == caplog.messages
+
+
+def test_on_a_terminal_there_is_a_bar_that_is_gone_in_the_end(
+    fake_time: FakeTime, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    run(fake_time, total=4000, steps=2, seconds=30)
+    drawn = terminal.getvalue().split("\r\x1b[K")
+    assert (
+        "[########......................] reading: 1,000 rows, 33 a second, 25% of 4,000, 1 min 30 s left" == drawn[1]
+    )
+    assert drawn[2].startswith("[###############...............] ")
+    assert "" == drawn[-1]
+    assert [] == caplog.messages
+
+
+def test_a_bar_is_not_drawn_at_every_call(fake_time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    run(fake_time, total=4000, steps=1000, seconds=0.001)
+    assert terminal.getvalue().count("[") < 20

@@ -1,0 +1,222 @@
+"""The seam to digdag: parameters in, statistics out, and how a run ends."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import signal
+import sys
+import types
+from typing import Any
+
+import pytest
+
+from td_pinterest_op.errors import (
+    AudienceError,
+    ExportError,
+    SettingsError,
+    StoppedError,
+    UnexpectedError,
+    WorkflowError,
+)
+from td_pinterest_op.secret import Secret
+from td_pinterest_op.workflow import task as workflow
+from td_pinterest_op.workflow.task import Source, Task, source
+
+SESSION = {"session_time": "2026-11-25T00:00:00+00:00", "task_name": "+pinterest_export+export"}
+
+
+def task(**params: Any) -> Task:
+    return Task(params=SESSION | params, environ={})
+
+
+class TestKeys:
+    def test_a_session_key_is_eight_hex_digits_of_session_time_and_task_name(self) -> None:
+        text = "2026-11-25T00:00:00+00:00 +pinterest_export+export"
+        assert hashlib.sha256(text.encode()).hexdigest()[:8] == task().session_key
+
+    @pytest.mark.parametrize("name", ["session_time", "task_name"])
+    def test_another_session_or_task_has_another_key(self, name: str) -> None:
+        other = task(**{name: "another"})
+        assert task().session_key != other.session_key
+        assert task().domain_key("select 1") != other.domain_key("select 1")
+
+    @pytest.mark.parametrize("name", ["session_time", "task_name"])
+    @pytest.mark.parametrize("value", [None, ""])
+    def test_outside_a_session_keys_are_random(self, name: str, value: object) -> None:
+        outside = task(**{name: value})
+        assert len({outside.session_key for _ in range(10)}) == 10
+        assert len({outside.domain_key("select 1") for _ in range(10)}) == 10
+        assert [8] * 3 == [len(outside.session_key) for _ in range(3)]
+
+    def test_a_domain_key_is_the_same_for_the_same_query_and_another_for_a_corrected_one(self) -> None:
+        assert task().domain_key("select 1") == task(attempt_id=2).domain_key("select 1")
+        assert task().domain_key("select 1") != task().domain_key("select 2")
+        assert task().domain_key("dev", "select 1") != task().domain_key("prod", "select 1")
+        assert "select" not in task().domain_key("select 1")
+
+
+class TestSource:
+    @pytest.mark.parametrize(
+        ("params", "job_id"),
+        [
+            ({"job_id": "12"}, "12"),
+            ({"job_id": " 12 "}, "12"),
+            ({"job_id": 12}, "12"),
+            ({"job_id": 12.0}, "12"),
+            ({"job_id": "12", "td": {"last_job_id": "13"}}, "12"),
+            ({"td": {"last_job_id": "13"}}, "13"),
+            ({"td": {"last_job_id": 13}}, "13"),
+            ({"job_id": "", "query": " ", "td": {"last_job_id": "13"}}, "13"),
+        ],
+    )
+    def test_a_job_is_that_of_the_task_or_else_the_last_one_of_the_workflow(
+        self, params: dict[str, Any], job_id: str
+    ) -> None:
+        assert Source(job_id=job_id) == source(params)
+
+    @pytest.mark.parametrize(
+        ("params", "engine"),
+        [
+            ({"database": "crm"}, "presto"),
+            ({"database": "crm", "engine": "HIVE"}, "hive"),
+            ({"td": {"database": "crm", "engine": "trino"}}, "trino"),
+            ({"database": "crm", "td": {"database": "other", "last_job_id": "13"}}, "presto"),
+        ],
+    )
+    def test_a_query_comes_with_its_database_and_engine(self, params: dict[str, Any], engine: str) -> None:
+        expected = Source(job_id=None, query="select 1", database="crm", engine=engine)
+        assert expected == source(params | {"query": "select 1"})
+
+    @pytest.mark.parametrize(
+        ("params", "complaint"),
+        [
+            ({}, "there is no job to export: put a td> task before this one"),
+            ({"td": "x"}, "there is no job to export"),
+            ({"job_id": "1", "query": "select 1"}, "both job_id and query"),
+            ({"query": "select 1"}, "a query needs its database"),
+            (
+                {"query": "select 1", "engine": "spark"},
+                "a query needs its database: give the task a `database`; engine",
+            ),
+            ({"job_id": "${td.last_job_id}"}, "job_id must be the digits"),
+            ({"job_id": "1.5"}, "job_id must be the digits"),
+            ({"job_id": 1.5}, "job_id must be the digits"),
+            ({"job_id": -1}, "job_id must be the digits"),
+            ({"job_id": True}, "job_id must be the digits"),
+            ({"job_id": "١٢"}, "job_id must be the digits"),
+            ({"job_id": ["1"]}, "job_id must be the digits"),
+        ],
+    )
+    def test_anything_else_is_an_error_that_says_what_to_write(self, params: dict[str, Any], complaint: str) -> None:
+        with pytest.raises(SettingsError) as caught:
+            source(params)
+        assert complaint in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("job_id", "warned"),
+        [(2**53, False), (2**53 + 2, True), (float(2**53 + 2), True), (str(2**53 + 2), False)],
+    )
+    def test_a_number_of_which_digits_may_be_lost_is_warned_of(
+        self, caplog: pytest.LogCaptureFixture, job_id: object, warned: bool
+    ) -> None:
+        source({"job_id": job_id})
+        assert warned == ("over 2^53" in caplog.text)
+
+
+class TestEnvironment:
+    @pytest.mark.parametrize("environ", [{}, {"TD_API_KEY": " "}])
+    def test_a_missing_api_key_is_an_error_with_the_line_to_add(self, environ: dict[str, str]) -> None:
+        with pytest.raises(SettingsError, match=r"`TD_API_KEY: \$\{secret:td\.apikey\}` to the task's _env"):
+            Task(params={}, environ=environ).td_api_key  # noqa: B018 - a property that raises
+
+    def test_an_api_key_is_a_secret(self) -> None:
+        assert Secret("1/abc") == Task(params={}, environ={"TD_API_KEY": " 1/abc\n"}).td_api_key
+
+    def test_outside_of_digdag_there_is_no_task(self) -> None:
+        with pytest.raises(SettingsError, match=r"for a py> task of a digdag workflow"):
+            workflow.current_task()
+
+    def test_inside_of_digdag_parameters_come_from_it_and_values_go_to_it(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stored: list[object] = []
+        env = types.SimpleNamespace(params={"job_id": "1"}, store=stored.append)
+        monkeypatch.setitem(sys.modules, "digdag", types.SimpleNamespace(env=env))
+        assert Task(params={"job_id": "1"}, environ=os.environ) == workflow.current_task()
+        workflow.store(pinterest={"rows": 1})
+        assert [{"pinterest": {"rows": 1}}] == stored
+
+
+class TestRunning:
+    def test_one_of_our_errors_comes_out_as_it_is_and_alone(self) -> None:
+        raised = AudienceError("no such audience")
+
+        def look() -> None:
+            try:
+                int("a row could be quoted here")
+            except ValueError:
+                raise raised  # noqa: B904 - as it is, with its context
+
+        with pytest.raises(AudienceError) as caught, workflow.running():
+            look()
+        assert raised is caught.value
+        assert caught.value.__cause__ is None
+        assert caught.value.__suppress_context__
+
+    @pytest.mark.parametrize(
+        ("error", "told"),
+        [
+            (ValueError("person@shop.example is odd"), "ValueError at test_task.py:"),
+            (
+                OSError(5, "Input/output error", "/tmp/x"),
+                "OSError (Input/output error) at test_task.py:",
+            ),
+            (MemoryError(), "MemoryError at test_task.py:"),
+        ],
+    )
+    def test_of_any_other_error_only_type_and_place_are_told(self, error: Exception, told: str) -> None:
+        with pytest.raises(UnexpectedError) as caught, workflow.running():
+            raise error
+        assert str(caught.value).startswith(told)
+        assert "odd" not in str(caught.value)
+        assert "please report it" in str(caught.value)
+        assert caught.value.__suppress_context__
+
+    def test_a_full_disk_is_the_authors_to_mend(self) -> None:
+        with pytest.raises(WorkflowError, match="the disk is full: the operator needs 32 bytes"), workflow.running():
+            raise OSError(28, "No space left on device")
+
+    def test_a_task_that_is_told_to_end_says_so(self) -> None:
+        with pytest.raises(StoppedError, match="SIGTERM"), workflow.running():
+            signal.raise_signal(signal.SIGTERM)
+
+    @pytest.mark.parametrize("error", [None, AudienceError("no"), ValueError("no")])
+    def test_afterwards_everything_is_as_it_was(self, error: Exception | None) -> None:
+        def state() -> object:
+            log = logging.getLogger("td_pinterest_op")
+            return signal.getsignal(signal.SIGTERM), list(log.handlers), log.level, log.propagate
+
+        before = state()
+        try:
+            with workflow.running():
+                assert before != state()
+                if error:
+                    raise error
+        except ExportError:
+            pass
+        assert before == state()
+
+    def test_the_sessions_log_has_level_and_text_and_no_credential_or_person(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        Secret("hush-4711-hush")
+        log = logging.getLogger("td_pinterest_op.somewhere")
+        with workflow.running():
+            log.info("begun with %s", "hush-4711-hush")
+            log.warning("odd: %s", "anna@shop.invalid")
+            log.debug("not to be seen")
+        out, err = capsys.readouterr()
+        assert "" == out
+        assert ["INFO begun with ***", "WARNING odd: <hidden>"] == [line.split(" ", 2)[2] for line in err.splitlines()]

@@ -1,0 +1,272 @@
+"""Where a new refresh token is kept, and what is said when it cannot be."""
+
+from __future__ import annotations
+
+import logging
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import requests_mock
+
+from td_pinterest_op.retry import Retry
+from td_pinterest_op.secret import Secret
+from td_pinterest_op.workflow.token_store import DAY, TokenStore
+from tests.clock import FakeTime
+
+OLD, NEW, NEWER = Secret("s3cr3t-old-token"), Secret("s3cr3t-new-token"), Secret("s3cr3t-newer-token")
+KEY = "pinterest.refresh_token"
+TD_KEY = "1/s3cr3t-td-key"
+SERVER = "https://digdag.test:65432"
+HOSTED = f"https://api-workflow.treasuredata.com/api/projects/4711/secrets/{KEY}"
+# FakeTime begins on 2027-01-15.
+IN_60_DAYS = "2027-03-16"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def store(
+    environ: Mapping[str, str] | None = None, *, key: str | None = KEY, project_id: int | None = 4711
+) -> TokenStore:
+    time = FakeTime()
+    return TokenStore(
+        key=key,
+        current=OLD,
+        project_id=project_id,
+        environ={"TD_API_KEY": TD_KEY} | dict(environ or {}),
+        retry=Retry(count=7, initial_wait=0.5, longest_wait=300, random=lambda: 0),
+        sleep=time.sleep,
+        wall_clock=time.now,
+    )
+
+
+def secrets_file(folder: Path, content: str = "s3cr3t-old-token") -> Path:
+    file = folder / "secrets" / KEY
+    file.parent.mkdir(parents=True)
+    file.write_text(content)
+    file.chmod(0o600)
+    return file
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    ours = [record for record in caplog.records if record.name.startswith("td_pinterest_op")]
+    return [record.getMessage() for record in ours if record.levelno >= logging.WARNING]
+
+
+# -- the local secrets folder
+
+
+@pytest.mark.parametrize("content", ["s3cr3t-old-token", "s3cr3t-old-token\n"])
+def test_a_local_secret_is_replaced_where_it_was_and_stays_private(
+    home: Path, content: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = secrets_file(home / ".config" / "digdag", content)
+    before = file.stat().st_ino
+    store(project_id=1).keep(NEW, 60 * DAY)
+    assert "s3cr3t-new-token" == file.read_text()
+    assert 0o600 == stat.S_IMODE(file.stat().st_mode)
+    # A new file in the old one's place: nobody ever sees half a token.
+    assert before != file.stat().st_ino
+    assert [file] == list(file.parent.iterdir())
+    assert [] == warnings(caplog)
+
+
+@pytest.mark.parametrize(
+    ("environ", "folder"),
+    [
+        ({"XDG_CONFIG_HOME": "xdg"}, "xdg/digdag"),
+        ({"DIGDAG_CONFIG_HOME": "own"}, "own"),
+        ({"XDG_CONFIG_HOME": "xdg", "DIGDAG_CONFIG_HOME": "own"}, "own"),
+    ],
+)
+def test_the_folder_is_where_digdag_has_it(home: Path, environ: dict[str, str], folder: str) -> None:
+    file = secrets_file(home / folder)
+    store({name: str(home / value) for name, value in environ.items()}, project_id=1).keep(NEW, None)
+    assert "s3cr3t-new-token" == file.read_text()
+
+
+def test_a_token_that_is_rotated_twice_in_a_run_is_kept_twice(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = secrets_file(home / ".config" / "digdag")
+    kept = store(project_id=1)
+    kept.keep(NEW, None)
+    kept.keep(NEWER, None)
+    assert "s3cr3t-newer-token" == file.read_text()
+    assert [] == warnings(caplog)
+
+
+def test_a_local_secret_of_that_name_with_another_token_is_left_alone(home: Path) -> None:
+    file = secrets_file(home / ".config" / "digdag", "s3cr3t-of-somebody-else")
+    with requests_mock.Mocker() as server:
+        server.put(HOSTED)
+        store().keep(NEW, None)
+        assert 1 == server.call_count
+    assert "s3cr3t-of-somebody-else" == file.read_text()
+
+
+def test_a_local_secret_that_cannot_be_written_is_warned_of(
+    home: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = secrets_file(home / ".config" / "digdag")
+
+    def fails(self: Path, target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fails)
+    store(project_id=1).keep(NEW, 60 * DAY)
+    (warning,) = warnings(caplog)
+    assert "No space left on device" in warning
+    assert "s3cr3t-old-token" == file.read_text()
+    assert [file] == list(file.parent.iterdir())
+
+
+def test_a_user_without_a_home_has_no_local_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("no home")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    with requests_mock.Mocker() as server:
+        server.put(HOSTED)
+        store().keep(NEW, None)
+        assert 1 == server.call_count
+
+
+# -- the workflow server
+
+
+def only_request(server: requests_mock.Mocker) -> Any:
+    (request,) = server.request_history
+    return request
+
+
+@pytest.mark.parametrize(
+    ("td_server", "host"),
+    [
+        (None, "api-workflow.treasuredata.com"),
+        ("https://api.treasuredata.com/", "api-workflow.treasuredata.com"),
+        ("api.treasuredata.com", "api-workflow.treasuredata.com"),
+        ("https://api.eu01.treasuredata.com", "api-workflow.eu01.treasuredata.com"),
+        ("https://api.treasuredata.co.jp:443/", "api-workflow.treasuredata.co.jp"),
+        ("https://api.ap02.treasuredata.com", "api-workflow.ap02.treasuredata.com"),
+    ],
+)
+def test_hosted_workflow_keeps_it_in_the_project(
+    home: Path, td_server: str | None, host: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with requests_mock.Mocker() as server:
+        server.put(f"https://{host}/api/projects/4711/secrets/{KEY}", json={})
+        store({"TD_API_SERVER": td_server} if td_server else {}).keep(NEW, 60 * DAY)
+        request = only_request(server)
+    assert {"value": "s3cr3t-new-token"} == request.json()
+    assert f"TD1 {TD_KEY}" == request.headers["Authorization"]
+    assert [] == warnings(caplog)
+
+
+@pytest.mark.parametrize("authorization", ["Bearer s3cr3t-of-digdag", ""])
+def test_ones_own_server_gets_its_own_authorisation_and_never_treasure_datas_key(
+    home: Path, authorization: str
+) -> None:
+    environ = {"DIGDAG_ENDPOINT": f"{SERVER}/", "DIGDAG_AUTHORIZATION": authorization}
+    with requests_mock.Mocker() as server:
+        server.put(f"{SERVER}/api/projects/4711/secrets/{KEY}")
+        store(environ).keep(NEW, None)
+        request = only_request(server)
+    assert (authorization or None) == request.headers.get("Authorization")
+    assert TD_KEY not in f"{request.url}{request.headers}{request.body!r}"
+
+
+def test_a_netrc_file_is_not_asked_for_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / ".netrc").write_text("machine digdag.test login somebody password else\n")
+    with requests_mock.Mocker() as server:
+        server.put(f"{SERVER}/api/projects/4711/secrets/{KEY}")
+        store({"DIGDAG_ENDPOINT": SERVER}).keep(NEW, None)
+        assert "Authorization" not in only_request(server).headers
+
+
+@pytest.mark.parametrize("passing", [{"status_code": 503}, {"status_code": 429}, {"exc": requests.ConnectionError}])
+def test_a_passing_failure_is_tried_again(
+    home: Path, passing: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    with requests_mock.Mocker() as server:
+        server.put(HOSTED, [passing, passing, {"status_code": 200}])
+        store().keep(NEW, None)
+        assert 3 == server.call_count
+    assert [] == warnings(caplog)
+
+
+@pytest.mark.parametrize(
+    ("said", "tries", "why"),
+    [
+        ({"status_code": 401}, 1, "the workflow server answered 401"),
+        ({"status_code": 404}, 1, "the workflow server answered 404"),
+        ({"status_code": 302, "headers": {"Location": "https://elsewhere.test/"}}, 1, "answered 302"),
+        ({"status_code": 500}, 4, "the workflow server answered 500"),
+        ({"exc": requests.ConnectTimeout}, 4, "the workflow server cannot be reached: ConnectTimeout"),
+    ],
+)
+def test_what_cannot_be_kept_is_warned_of_once_with_the_day_and_what_to_do(
+    home: Path, said: dict[str, object], tries: int, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with requests_mock.Mocker() as server:
+        server.put(HOSTED, [said])
+        store().keep(NEW, 60 * DAY)
+        assert tries == server.call_count
+    (warning,) = warnings(caplog)
+    for part in (why, IN_60_DAYS, "Authorise the app again", f"in secret {KEY}"):
+        assert part in warning
+
+
+@pytest.mark.parametrize(
+    ("environ", "project_id", "key", "why"),
+    [
+        ({}, 4711, None, "given in plain text"),
+        # `digdag run` numbers its only project 1: never Treasure Data's project of that number.
+        ({}, 1, KEY, "no local secrets file, and there is no DIGDAG_ENDPOINT"),
+        ({}, None, KEY, "no local secrets file, and there is no DIGDAG_ENDPOINT"),
+        ({"TD_API_SERVER": "http://127.0.0.1:8080"}, 4711, KEY, "there is no DIGDAG_ENDPOINT"),
+        ({"TD_API_SERVER": "https://api.treasuredata.com.attacker.test"}, 4711, KEY, "there is no DIGDAG_ENDPOINT"),
+        ({"TD_API_SERVER": "https://api.a.b.treasuredata.com"}, 4711, KEY, "there is no DIGDAG_ENDPOINT"),
+        ({"DIGDAG_ENDPOINT": "http://digdag.test"}, 4711, KEY, "DIGDAG_ENDPOINT must be https"),
+        ({"DIGDAG_ENDPOINT": "digdag.test:65432"}, 4711, KEY, "DIGDAG_ENDPOINT must be https"),
+        ({"DIGDAG_ENDPOINT": SERVER}, None, KEY, "in a workflow project"),
+    ],
+)
+def test_without_a_place_to_keep_it_nothing_is_sent_anywhere(
+    home: Path,
+    environ: dict[str, str],
+    project_id: int | None,
+    key: str | None,
+    why: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with requests_mock.Mocker() as server:
+        store(environ, project_id=project_id, key=key).keep(NEW, None)
+        assert 0 == server.call_count
+    (warning,) = warnings(caplog)
+    assert why in warning
+    assert "a day that Pinterest did not name" in warning
+
+
+# -- the end of the old token
+
+
+@pytest.mark.parametrize(
+    ("seconds", "day"), [(14 * DAY, "2027-01-29"), (3 * DAY, "2027-01-18"), (14 * DAY + 1, None), (None, None)]
+)
+def test_an_end_within_fourteen_days_is_warned_of(
+    home: Path, seconds: float | None, day: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with requests_mock.Mocker() as server:
+        store().keep(None, seconds)
+        assert 0 == server.call_count
+    found = warnings(caplog)
+    assert (1 if day else 0) == len(found)
+    if day:
+        assert f"the refresh token ends on {day}" in found[0]
+        assert f"store the new refresh token in {KEY}" in found[0]
