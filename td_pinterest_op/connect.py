@@ -47,7 +47,7 @@ def pinterest(task: Task, settings: Settings, stats: Stats, timing: Timing) -> c
     """The endpoint must have been checked."""
     project_id = str(task.params.get("project_id"))
     tokens = TokenStore(
-        key=settings.refresh_token_key,
+        key=settings.refresh_token_secret,
         current=settings.refresh_token,
         project_id=int(project_id) if project_id.isdecimal() else None,
         environ=task.environ,

@@ -5,7 +5,7 @@
     │   ├── SettingsError            result_settings or the task's parameters are wrong
     │   ├── JobError                 the job failed, was killed, has no result, or lacks the column
     │   ├── InvalidRowsError         rows with invalid identifiers, in stop mode
-    │   ├── BrakeError               a limit that the author set (min_records, max_invalid_ratio, …) stopped the export
+    │   ├── LimitError               a limit that the author set (min_records, max_invalid_ratio, …) stopped the export
     │   └── AudienceError            the audience is missing, of another kind, or exists already
     ├── AccountError                 the owner of the Pinterest account or app
     ├── TreasureDataError            Treasure Data did not deliver what it should
@@ -36,12 +36,12 @@ _E = TypeVar("_E", bound="ExportError")
 class ExportError(Exception):
     """Anything that ends an export. The message is fit for a log: credentials and what looks like a person are masked.
 
-    `status` is the HTTP status of the answer that it comes from, None without one. `maybe_done` tells that the request
-    which failed may have been carried out all the same.
+    `status` is the HTTP status of the answer that it comes from, None without one. `maybe_applied` is true if the
+    request that failed may have been carried out.
     """
 
     status: int | None = None
-    maybe_done: bool = False
+    maybe_applied: bool = False
 
     def __init__(self, message: str) -> None:
         super().__init__(mask(message))
@@ -68,7 +68,7 @@ class InvalidRowsError(WorkflowError):
     """Rows with invalid identifiers, while `ignore_invalid_records` is false."""
 
 
-class BrakeError(WorkflowError):
+class LimitError(WorkflowError):
     """A limit that the author set stopped the export before anything was sent."""
 
 

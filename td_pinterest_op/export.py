@@ -24,10 +24,11 @@ from td_pinterest_op.settings.parse import Settings, parse
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.treasure_data.api import TreasureData
-from td_pinterest_op.treasure_data.job import Job, Query, finished_job, issued_job
+from td_pinterest_op.treasure_data.job import Job, Query, run_query, wait_for_job
 from td_pinterest_op.treasure_data.result import JobResult
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.progress import Progress
+from td_pinterest_op.workflow.run import task_process
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class PinterestExport:
 
     def run(self) -> None:
         """Stores the statistics under `pinterest`. Raises ExportError, whose message says who must do what."""
-        with workflow.running():
+        with task_process():
             workflow.store(pinterest=export(workflow.current_task(), SYSTEM))
 
 
@@ -95,10 +96,10 @@ def _gathering(problems: list[str]) -> Iterator[None]:
 def _job(td: TreasureData, task: workflow.Task, source: workflow.Source, stats: Stats) -> Job:
     if source.job_id:
         stats.job_id = source.job_id
-        return finished_job(td, source.job_id)
+        return wait_for_job(td, source.job_id)
     key = task.domain_key(source.engine, source.database, source.query)
     query = Query(sql=source.query, database=source.database, engine=source.engine, domain_key=key)
-    job = issued_job(td, query)
+    job = run_query(td, query)
     stats.job_id = job.id
     return job
 
@@ -119,7 +120,7 @@ def _read(
                 api=api,
                 stats=stats,
                 skip_refused=settings.ignore_invalid_records,
-                most_in_flight=settings.max_in_flight,
+                max_in_flight=settings.max_in_flight,
                 progress=progress,
             )
             batches = spool.batches(settings.limit_records_per_request)

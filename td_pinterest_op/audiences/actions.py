@@ -10,8 +10,8 @@ import logging
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
-from td_pinterest_op.audiences.audiences import Audiences, called, is_removed
-from td_pinterest_op.audiences.create_once import lowest
+from td_pinterest_op.audiences.audiences import Audiences, is_removed, label
+from td_pinterest_op.audiences.create_once import oldest
 from td_pinterest_op.audiences.customer_lists import CustomerLists, is_made_empty
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience, CustomerList
@@ -55,7 +55,7 @@ class Actions:
         self, *, settings: Settings, api: Api, stats: Stats, session_key: str, sleep: Callable[[float], None]
     ) -> None:
         self._settings, self._api, self._stats = settings, api, stats
-        self._lists = CustomerLists(api=api, session_key=session_key, taken=self._taken_lists, sleep=sleep)
+        self._lists = CustomerLists(api=api, session_key=session_key, in_use=self._lists_in_use, sleep=sleep)
         self._audiences = Audiences(api=api, ad_account_id=settings.ad_account_id, lists=self._lists, sleep=sleep)
 
     def look(self, records: Records | None) -> Target:
@@ -71,9 +71,9 @@ class Actions:
     # -- add, remove
 
     def _look_at_list(self, records: Records | None) -> Target:  # noqa: ARG002 - alike for all actions
-        audience = self._audiences.fit(self._audience_id)
+        audience = self._audiences.usable(self._audience_id)
         verb = "add to" if self._settings.action is Action.ADD else "remove from"
-        return Target(audience=audience, changes=(f"{verb} {called(audience)} (customer list {_list_of(audience)})",))
+        return Target(audience=audience, changes=(f"{verb} {label(audience)} (customer list {_list_of(audience)})",))
 
     def _add(self, target: Target, records: Records | None) -> None:
         self._send(records, _list_of(target.audience), "ADD")
@@ -85,10 +85,10 @@ class Actions:
 
     def _look_for_name(self, records: Records | None) -> Target:
         name = self._new_name
-        named = self._audiences.named(name)
-        own = self._audiences.own(named)
+        named = self._audiences.with_name(name)
+        own = self._audiences.made_by_this_session(named)
         if own is None and named:
-            raise AudienceError(_taken_name(lowest(named)))
+            raise AudienceError(_taken_name(oldest(named)))
         own_list = self._own_list(name, records)
         if own is not None:
             return self._moving(own, own_list, list_name=self._lists.name(name, self._stats.job_id))
@@ -105,8 +105,8 @@ class Actions:
             audience = target.audience or self._audiences.create(
                 name, description=self._settings.audience_description, list_id=made.id
             )
-            self._audiences.remove_doubles(audience)
-            self._note(self._audiences.read_back(audience.id, list_id=made.id, failing=_NOT_CREATED))
+            self._audiences.remove_duplicates(audience)
+            self._note(self._audiences.confirm_list(audience.id, list_id=made.id, message=_NOT_CREATED))
 
     @property
     def _new_name(self) -> str:
@@ -118,7 +118,7 @@ class Actions:
     def _look_at_replacement(self, records: Records | None) -> Target:
         if records and not records.unique:
             return self._look_at_emptying(records)
-        audience = self._audiences.fit(self._audience_id)
+        audience = self._audiences.usable(self._audience_id)
         list_name = self._lists.name(audience.name, self._stats.job_id)
         return self._moving(audience, self._own_list(audience.name, records), list_name=list_name)
 
@@ -132,21 +132,23 @@ class Actions:
                 self._move(audience, made)
 
     def _look_at_emptying(self, records: Records | None) -> Target:  # noqa: ARG002 - alike for all actions
-        audience = self._audiences.fit(self._audience_id)
+        audience = self._audiences.usable(self._audience_id)
         behind = self._api.customer_list(_list_of(audience))
         if behind and is_made_empty(behind):
-            return Target(audience=audience, own_list=behind, changes=(f"none: {called(audience)} is empty already",))
-        return self._moving(audience, self._lists.empty(audience.name), list_name=self._lists.name(audience.name))
+            return Target(audience=audience, own_list=behind, changes=(f"none: {label(audience)} is empty already",))
+        return self._moving(
+            audience, self._lists.unused_empty(audience.name), list_name=self._lists.name(audience.name)
+        )
 
     def _clear(self, target: Target, records: Records | None) -> None:  # noqa: ARG002 - alike for all actions
         audience = _there(target.audience)
-        self._move(audience, target.own_list or self._lists.make_empty(audience.name))
+        self._move(audience, target.own_list or self._lists.create_empty(audience.name))
 
     def _moving(self, audience: Audience, own: CustomerList | None, *, list_name: str) -> Target:
         behind = _list_of(audience)
         kept, changes = _list_changes(own, list_name=list_name)
         if own is None or own.id != behind:
-            changes.append(f"move {called(audience)} to it; customer list {behind} is left behind")
+            changes.append(f"move {label(audience)} to it; customer list {behind} is left behind")
         return Target(audience=audience, own_list=own, changes=(*kept, *changes), writes=len(changes))
 
     def _move(self, audience: Audience, made: CustomerList) -> None:
@@ -157,11 +159,11 @@ class Actions:
         # Until it is read back, what the audience stands on is the old list.
         self._stats.customer_list_id = behind
         self._api.move_audience(audience.id, customer_list_id=made.id)
-        self._audiences.read_back(
+        self._audiences.confirm_list(
             audience.id,
             list_id=made.id,
-            failing=(
-                f"Pinterest said that it moved {called(audience)} to customer list {made.id}, but the audience still "
+            message=(
+                f"Pinterest said that it moved {label(audience)} to customer list {made.id}, but the audience still "
                 f"stands on {behind}: its members are as they were, and list {made.id} is left behind unused. "
                 "Pinterest does not seem to move this audience: create a new one (create_new_audience) and delete this "
                 "one, or keep it up to date with add_people_to_current_audience and remove_people_from_current_audience"
@@ -174,9 +176,9 @@ class Actions:
     def _look_at_removal(self, records: Records | None) -> Target:  # noqa: ARG002 - alike for all actions
         found = self._audiences.removable(self._audience_id)
         if found is not None and not is_removed(found):
-            return Target(audience=found, changes=(f"remove {called(found)}; its customer list stays",), writes=1)
+            return Target(audience=found, changes=(f"remove {label(found)}; its customer list stays",), writes=1)
         if found is not None:
-            return Target(audience=found, changes=(f"none: {called(found)} is removed already",))
+            return Target(audience=found, changes=(f"none: {label(found)} is removed already",))
         return Target(changes=(f"remove audience {self._audience_id}, which cannot be read (any more)",), writes=1)
 
     def _delete(self, target: Target, records: Records | None) -> None:  # noqa: ARG002 - alike for all actions
@@ -200,7 +202,7 @@ class Actions:
         assert self._settings.audience_id  # noqa: S101 - the settings see to it
         return self._settings.audience_id
 
-    def _taken_lists(self) -> Collection[str]:
+    def _lists_in_use(self) -> Collection[str]:
         """The lists behind all audiences but the one that is worked on: the named one, or that of the new name."""
         one, new = self._settings.audience_id, self._settings.audience_name
         return {
@@ -223,12 +225,12 @@ class Actions:
         """The list of an earlier try of this session, if it was made for the very same records."""
         if records is None:
             return None
-        return self._lists.filled(audience_name, job_id=self._stats.job_id, same_records=records.same_as)
+        return self._lists.started(audience_name, job_id=self._stats.job_id, same_records=records.same_as)
 
     def _filled_list(self, target: Target, audience_name: str, records: Records | None) -> CustomerList:
         assert records is not None  # noqa: S101 - only actions without rows have none
         name = self._lists.name(audience_name, self._stats.job_id)
-        made = target.own_list or self._lists.make(name, records.list_type)
+        made = target.own_list or self._lists.create(name, records.list_type)
         self._send(records, made.id, "ADD")
         return made
 

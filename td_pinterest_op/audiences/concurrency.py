@@ -8,11 +8,11 @@ _RISE_SECONDS = 0.25
 _WEIGHT = 0.25
 
 
-class Flight:
+class ConcurrencyLimit:
     """Additive increase, multiplicative decrease, as TCP does it. `size` is how many may be under way now."""
 
-    def __init__(self, *, most: int) -> None:
-        self._most = most
+    def __init__(self, *, maximum: int) -> None:
+        self._maximum = maximum
         self._size = 1.0
         self._steady = False
         self._average: float | None = None
@@ -30,7 +30,7 @@ class Flight:
             self._halve()
         else:
             # One more for each answer at first, which doubles it every round trip; one more a round trip afterwards.
-            self._size = min(self._most, self._size + (1 / self._size if self._steady else 1))
+            self._size = min(self._maximum, self._size + (1 / self._size if self._steady else 1))
 
     def _is_rising(self, latency: float | None) -> bool:
         if latency is not None:

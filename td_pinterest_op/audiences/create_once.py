@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
 
-from td_pinterest_op.pinterest.client import MaybeArrivedError
+from td_pinterest_op.pinterest.client import MaybeAppliedError
 from td_pinterest_op.retry import Retry
 
 log = logging.getLogger(__name__)
@@ -20,8 +20,8 @@ class _HasId(Protocol):
 _T = TypeVar("_T", bound=_HasId)
 
 
-def lowest(things: Iterable[_T]) -> _T:
-    """The one with the lowest id: the one that all tries of a task agree on, whoever made it."""
+def oldest(things: Iterable[_T]) -> _T:
+    """The one with the oldest id: the one that all tries of a task agree on, whoever made it."""
     return min(things, key=lambda thing: int(thing.id))
 
 
@@ -32,13 +32,13 @@ def created_once(
 
     A creating request is repeated only after looking whether it was carried out. When two tries of a task create at the
     same moment, both see both afterwards, and both take the one that `find` prefers.
-    Raises MaybeArrivedError when the retries are used up, and what `create` and `find` raise.
+    Raises MaybeAppliedError when the retries are used up, and what `create` and `find` raise.
     """
     waits = retry.waits()
     for attempt in range(retry.count + 1):
         try:
             made = create()
-        except MaybeArrivedError as error:
+        except MaybeAppliedError as error:
             wait = next(waits)
             log.warning("%s; looking in %.1f s whether it was done", error, wait)
             sleep(wait)

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from td_pinterest_op.audiences.concurrency import Flight
+from td_pinterest_op.audiences.concurrency import ConcurrencyLimit
 from td_pinterest_op.errors import ExportError, RecordsRefusedError, RequestRefusedError, unexpected
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.records.spool import DIGEST_BYTES
@@ -17,10 +17,10 @@ from td_pinterest_op.stats import Stats
 log = logging.getLogger(__name__)
 
 # A 400 that every piece of a batch gets, so many halvings deep, is about the request and not about its records.
-DEPTH = 3
+MAX_HALVINGS = 3
 _BAD_REQUEST, _TOO_LARGE = 400, 413
 # Seconds after which a progress line is thought of, whatever happens.
-_LOOK = 1.0
+_POLL_SECONDS = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class _Batch:
     @property
     def missing(self) -> int:
         """Records that are surely not in. Those of a request that may have been carried out are not among them."""
-        unclear = self.under_way if self.error and self.error.maybe_done else 0
+        unclear = self.under_way if self.error and self.error.maybe_applied else 0
         return self.records - self.accepted - self.refused - unclear
 
 
@@ -46,10 +46,10 @@ class Sender:
     """Sends the batches of one run. `progress` is called with the number of records that are in or refused."""
 
     def __init__(
-        self, *, api: Api, stats: Stats, skip_refused: bool, most_in_flight: int, progress: Callable[[int], None]
+        self, *, api: Api, stats: Stats, skip_refused: bool, max_in_flight: int, progress: Callable[[int], None]
     ) -> None:
         self._api, self._stats, self._skip_refused = api, stats, skip_refused
-        self._flight = Flight(most=most_in_flight)
+        self._flight = ConcurrencyLimit(maximum=max_in_flight)
         self._progress = progress
         # In bytes of digests: set once a batch was too large, for all batches from then on.
         self._largest: int | None = None
@@ -73,13 +73,13 @@ class Sender:
                 if batch.error:
                     failure = failure or batch.error
                     # No request leaves any more, nor is one repeated; those under way are waited for.
-                    self._api.session.pace.stop(failure)
+                    self._api.client.rate_limiter.stop(failure)
                     missing += batch.missing
             if failure:
                 raise failure
         except ExportError as error:
             # Told to end from outside: the threads must not go on with what they have.
-            self._api.session.pace.stop(error)
+            self._api.client.rate_limiter.stop(error)
             raise error.extended(self._half_way(missing)) from None
         finally:
             for _ in range(self._threads):
@@ -93,12 +93,12 @@ class Sender:
             f". Half-way: of {unique} records {sent} are in, {refused} were refused, "
             f"{unique - self._begun + missing} are not in"
             + (f", and of {unclear} it is not known" if unclear else "")
-            + f". Running this task again is safe: it sends them all [last x-pinterest-rid {self._last_rid}]"
+            + f". Running this task again is safe: it sends them all [last x-pinterest-rid {self._last_request_id}]"
         )
 
     @property
-    def _last_rid(self) -> str:
-        return self._api.session.last_request_id
+    def _last_request_id(self) -> str:
+        return self._api.client.last_request_id
 
     def _run(self, batches: Iterable[bytes], send: Callable[[bytes], _Batch]) -> Iterator[_Batch]:
         """Keep as many batches under way as the flight allows; yields each as it ends. Begins none after an error."""
@@ -119,7 +119,7 @@ class Sender:
     def _next_settled(self) -> _Batch:
         while True:
             try:
-                return self._settled.get(timeout=_LOOK)
+                return self._settled.get(timeout=_POLL_SECONDS)
             except queue.Empty:
                 # Also while nothing settles, a long wait among others, it is to be seen how far the run is.
                 self._progress(self._stats.sent + self._stats.refused)
@@ -147,7 +147,7 @@ class Sender:
             batch.error = error
         except Exception as error:
             batch.error = unexpected(error)
-            batch.error.maybe_done = True
+            batch.error.maybe_applied = True
         return batch
 
     def _settle(self, digests: bytes, batch: _Batch, list_id: str, operation: str) -> None:
@@ -165,12 +165,12 @@ class Sender:
                     pieces += _halves(piece)
                 elif status == _BAD_REQUEST:
                     refused.append(piece)
-            if depth == DEPTH and batch.accepted == accepted and refused:
+            if depth == MAX_HALVINGS and batch.accepted == accepted and refused:
                 raise RequestRefusedError(
-                    f"Pinterest answered 400 to a batch and to every piece of it, {DEPTH} halvings deep: this seems to "
-                    f"be about the request, not about its records ({operation}, customer list {list_id}). If Pinterest "
-                    "does refuse so many of the records, a much smaller limit_records_per_request singles them out "
-                    f"[x-pinterest-rid {self._last_rid}]"
+                    f"Pinterest answered 400 to a batch and to every piece of it, {MAX_HALVINGS} halvings deep: "
+                    f"this seems to be about the request, not about its records ({operation}, list {list_id}). "
+                    "If Pinterest does refuse that many records, a much smaller limit_records_per_request singles "
+                    f"them out [x-pinterest-rid {self._last_request_id}]"
                 )
             culprits = sum(len(piece) == DIGEST_BYTES for piece in refused)
             batch.refused += culprits
@@ -209,10 +209,10 @@ class Sender:
                 f"Pinterest refused {batch.refused} of the {batch.records} records of a batch (400); "
                 "set ignore_invalid_records: true to skip and count such records"
             )
-        if not self._stats.sent and self._stats.refused >= min(2**DEPTH, self._stats.unique):
+        if not self._stats.sent and self._stats.refused >= min(2**MAX_HALVINGS, self._stats.unique):
             raise RequestRefusedError(
                 f"Pinterest refused the first {self._stats.refused} records one by one (400) and took none: "
-                f"this is about the request, not about its records [x-pinterest-rid {self._last_rid}]"
+                f"this is about the request, not about its records [x-pinterest-rid {self._last_request_id}]"
             )
 
 

@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.client import Counter, Session
+from td_pinterest_op.pinterest.client import Client, Counter
 from td_pinterest_op.pinterest.oauth import Tokens
-from td_pinterest_op.pinterest.rate_limit import Pace
+from td_pinterest_op.pinterest.rate_limit import RateLimiter
 from td_pinterest_op.pinterest.transport import Timeouts, Transport
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.secret import Secret
@@ -36,10 +36,12 @@ def connected(
 ) -> Iterator[Api]:
     """Pinterest's calls for one ad account, until the end of the block. Nothing is sent before the first call."""
     transport = Transport(timeouts=timeouts, connections=connections)
-    pace = Pace(requests_per_minute=requests_per_minute, clock=clock, wall_clock=wall_clock, sleep=sleep)
-    session = Session(endpoint=endpoint, transport=transport, pace=pace, retry=retry, clock=clock, count=count)
+    rate_limiter = RateLimiter(requests_per_minute=requests_per_minute, clock=clock, wall_clock=wall_clock, sleep=sleep)
+    client = Client(
+        endpoint=endpoint, transport=transport, rate_limiter=rate_limiter, retry=retry, clock=clock, count=count
+    )
     tokens = Tokens(
-        session=session,
+        client=client,
         client_id=client_id,
         client_secret=client_secret,
         refresh_token=refresh_token,
@@ -47,6 +49,6 @@ def connected(
         clock=clock,
     )
     try:
-        yield Api(session=session, authority=tokens, ad_account_id=ad_account_id)
+        yield Api(client=client, tokens=tokens, ad_account_id=ad_account_id)
     finally:
         transport.close()

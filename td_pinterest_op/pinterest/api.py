@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from td_pinterest_op.errors import ExportError, PinterestError, RequestRefusedError
-from td_pinterest_op.pinterest.client import Authority, Outcome, Request, Session, json_object
-from td_pinterest_op.pinterest.transport import Answer
+from td_pinterest_op.pinterest.client import Client, Outcome, Request, TokenSource, json_object
+from td_pinterest_op.pinterest.transport import Response
 
 CUSTOMER_LIST = "CUSTOMER_LIST"
 _PAGE_SIZE = 250
@@ -39,13 +39,13 @@ class CustomerList:
 
 
 class Api:
-    """Pinterest's calls for one ad account. Every method raises the session's errors and PinterestError.
+    """Pinterest's calls for one ad account. Every method raises the client's errors and PinterestError.
 
-    Creating calls are not repeated when they may have been carried out: they raise MaybeArrivedError then.
+    Creating calls are not repeated when they may have been carried out: they raise MaybeAppliedError then.
     """
 
-    def __init__(self, *, session: Session, authority: Authority, ad_account_id: str) -> None:
-        self.session, self._authority = session, authority
+    def __init__(self, *, client: Client, tokens: TokenSource, ad_account_id: str) -> None:
+        self.client, self._tokens = client, tokens
         self._account = f"/ad_accounts/{ad_account_id}"
 
     def audiences(self) -> Iterator[Audience]:
@@ -111,7 +111,7 @@ class Api:
             write=True,
             has_records=True,
         )
-        outcome = self.session.send(request, self._authority)
+        outcome = self.client.send(request, self._tokens)
         _entity(outcome.answer, request.purpose)
         return outcome
 
@@ -126,12 +126,12 @@ class Api:
             write=True,
             repeatable=repeatable,
         )
-        return self.session.send(request, self._authority)
+        return self.client.send(request, self._tokens)
 
     def _get(self, path: str, purpose: str) -> dict[str, Any] | None:
         request = Request(method="GET", path=self._account + path, purpose=purpose)
         try:
-            return _entity(self.session.send(request, self._authority).answer, purpose)
+            return _entity(self.client.send(request, self._tokens).answer, purpose)
         except RequestRefusedError as error:
             if error.status == 404:
                 return None
@@ -143,7 +143,7 @@ class Api:
         seen: set[str] = set()
         while True:
             path = f"{self._account}/{what}?{urllib.parse.urlencode(query)}"
-            outcome = self.session.send(Request(method="GET", path=path, purpose=purpose), self._authority)
+            outcome = self.client.send(Request(method="GET", path=path, purpose=purpose), self._tokens)
             page = json_object(outcome.answer)
             items = page.get("items")
             if not isinstance(items, list):
@@ -158,7 +158,7 @@ class Api:
             query["bookmark"] = bookmark
 
 
-def _entity(answer: Answer, purpose: str) -> dict[str, Any]:
+def _entity(answer: Response, purpose: str) -> dict[str, Any]:
     """The one thing that an answer describes. A 2xx is a success only with an id and without exceptions."""
     content = json_object(answer)
     if content.get("exceptions"):
@@ -168,11 +168,11 @@ def _entity(answer: Answer, purpose: str) -> dict[str, Any]:
     return content
 
 
-def _unusable(answer: Answer, purpose: str, why: str) -> ExportError:
+def _unusable(answer: Response, purpose: str, why: str) -> ExportError:
     error = PinterestError(
         f"Pinterest answered {answer.status} to {purpose}, but the answer {why} [x-pinterest-rid {answer.request_id}]"
     )
-    error.status, error.maybe_done = answer.status, True
+    error.status, error.maybe_applied = answer.status, True
     return error
 
 

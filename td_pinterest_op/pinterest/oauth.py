@@ -12,7 +12,7 @@ import requests
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from td_pinterest_op.errors import AccountError, PinterestError, RequestRefusedError
-from td_pinterest_op.pinterest.client import Request, Session, json_object
+from td_pinterest_op.pinterest.client import Client, Request, json_object
 from td_pinterest_op.secret import Secret
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Bearer(AuthBase):
 
 
 class Tokens:
-    """The authority of all requests of a run but the token request itself. May be used from several threads.
+    """The tokens of all requests of a run but the token request itself. May be used from several threads.
 
     `keep` is told of every refresh token that Pinterest issues, at once, and of the old one's end when there is none:
     arguments are the new token or None and the seconds for which the one to use next time lasts (None: not said).
@@ -51,27 +51,27 @@ class Tokens:
     def __init__(
         self,
         *,
-        session: Session,
+        client: Client,
         client_id: Secret,
         client_secret: Secret,
         refresh_token: Secret,
         keep: Callable[[Secret | None, float | None], None],
         clock: Callable[[], float],
     ) -> None:
-        self._session, self._keep, self._clock = session, keep, clock
-        self._client = _Client(client_id, client_secret)
+        self._client, self._keep, self._clock = client, keep, clock
+        self._app = _AppCredentials(client_id, client_secret)
         self._refresh_token = refresh_token
         self._bearer: Bearer | None = None
         self._lock = threading.Lock()
 
-    def auth(self) -> Bearer:
+    def token(self) -> Bearer:
         """The access token to use now. Raises AccountError when Pinterest will not give one."""
         with self._lock:
             if self._bearer is None or self._clock() >= self._bearer.expires_at:
                 self._bearer = self._refresh()
             return self._bearer
 
-    def renew(self, used: AuthBase) -> bool:
+    def refresh(self, used: AuthBase) -> bool:
         """Replace an access token that was refused, unless another thread has done so already."""
         with self._lock:
             if self._bearer is used:
@@ -94,12 +94,12 @@ class Tokens:
             advice=_REFUSED,
         )
         try:
-            outcome = self._session.send(request, self._client)
+            outcome = self._client.send(request, self._app)
         except (AccountError, RequestRefusedError) as error:
             raise AccountError(str(error)) from None
-        return self._adopt(json_object(outcome.answer))
+        return self._learn_limits(json_object(outcome.answer))
 
-    def _adopt(self, answer: Mapping[str, Any]) -> Bearer:
+    def _learn_limits(self, answer: Mapping[str, Any]) -> Bearer:
         token = answer.get("access_token")
         if not isinstance(token, str) or not token:
             raise PinterestError("Pinterest answered the token request without an access token")
@@ -115,16 +115,16 @@ class Tokens:
         return Bearer(Secret(token), expires_at=self._clock() + max(lifetime - _MARGIN, lifetime / 2))
 
 
-class _Client:
-    """The authority of the token request: the app's own credentials, of which there is only one pair."""
+class _AppCredentials:
+    """The credentials of the token request: the app's own credentials, of which there is only one pair."""
 
     def __init__(self, client_id: Secret, client_secret: Secret) -> None:
         self._auth = HTTPBasicAuth(client_id.reveal(), client_secret.reveal())
 
-    def auth(self) -> AuthBase:
+    def token(self) -> AuthBase:
         return self._auth
 
-    def renew(self, used: AuthBase) -> bool:  # noqa: ARG002 - the protocol's
+    def refresh(self, used: AuthBase) -> bool:  # noqa: ARG002 - the protocol's
         return False
 
 

@@ -28,7 +28,7 @@ class Arrival(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Decision:
     """A row of the table: what to do, the error when nothing more is to be done, and its advice."""
 
     step: Step
@@ -60,33 +60,33 @@ _TRIAL = (
     "standard access"
 )
 
-FAILURES: dict[Failure, Verdict] = {
-    Failure.NOT_CONNECTED: Verdict(Step.RETRY, Arrival.NO, UnavailableError, _LATER),
-    Failure.CONNECT_TIMEOUT: Verdict(Step.RETRY, Arrival.NO, UnavailableError, _LATER),
-    Failure.WRITE_TIMEOUT: Verdict(Step.RETRY, Arrival.MAYBE, UnavailableError, _LATER),
-    Failure.READ_TIMEOUT: Verdict(Step.RETRY, Arrival.MAYBE, UnavailableError, _LATER),
-    Failure.BROKEN: Verdict(Step.RETRY, Arrival.MAYBE, UnavailableError, _LATER),
-    Failure.TLS: Verdict(Step.GIVE_UP, Arrival.NO, PinterestError, "check the endpoint and the proxy's certificates"),
-    Failure.UNUSABLE: Verdict(Step.GIVE_UP, Arrival.NO, PinterestError, "check PINTEREST_API_ENDPOINT and the proxy"),
+FAILURES: dict[Failure, Decision] = {
+    Failure.NOT_CONNECTED: Decision(Step.RETRY, Arrival.NO, UnavailableError, _LATER),
+    Failure.CONNECT_TIMEOUT: Decision(Step.RETRY, Arrival.NO, UnavailableError, _LATER),
+    Failure.WRITE_TIMEOUT: Decision(Step.RETRY, Arrival.MAYBE, UnavailableError, _LATER),
+    Failure.READ_TIMEOUT: Decision(Step.RETRY, Arrival.MAYBE, UnavailableError, _LATER),
+    Failure.BROKEN: Decision(Step.RETRY, Arrival.MAYBE, UnavailableError, _LATER),
+    Failure.TLS: Decision(Step.GIVE_UP, Arrival.NO, PinterestError, "check the endpoint and the proxy's certificates"),
+    Failure.UNUSABLE: Decision(Step.GIVE_UP, Arrival.NO, PinterestError, "check PINTEREST_API_ENDPOINT and the proxy"),
 }
 
-# (status, code) → verdict; a code of None stands for every other code of that status, a status of n00 for its hundred.
-ANSWERS: dict[tuple[int, int | None], Verdict] = {
-    (300, None): Verdict(
+# (status, code) → decide; a code of None stands for every other code of that status, a status of n00 for its hundred.
+ANSWERS: dict[tuple[int, int | None], Decision] = {
+    (300, None): Decision(
         Step.GIVE_UP, Arrival.NO, PinterestError, "redirects are not followed; check PINTEREST_API_ENDPOINT"
     ),
-    (401, 3): Verdict(Step.GIVE_UP, Arrival.NO, AccountError, _SCOPES),
-    (401, None): Verdict(Step.REFRESH, Arrival.NO, AccountError, _SCOPES),
-    (403, 29): Verdict(Step.GIVE_UP, Arrival.NO, AccountError, _TRIAL),
-    (403, None): Verdict(Step.GIVE_UP, Arrival.NO, AccountError, _ROLE),
-    (408, None): Verdict(Step.RETRY, Arrival.MAYBE, UnavailableError, _LATER),
-    (429, None): Verdict(Step.WAIT, Arrival.NO, UnavailableError, _LATER),
-    (400, None): Verdict(Step.GIVE_UP, Arrival.NO, RequestRefusedError, "the request itself is at fault"),
-    (500, None): Verdict(Step.RETRY, Arrival.MAYBE, UnavailableError, _LATER),
+    (401, 3): Decision(Step.GIVE_UP, Arrival.NO, AccountError, _SCOPES),
+    (401, None): Decision(Step.REFRESH, Arrival.NO, AccountError, _SCOPES),
+    (403, 29): Decision(Step.GIVE_UP, Arrival.NO, AccountError, _TRIAL),
+    (403, None): Decision(Step.GIVE_UP, Arrival.NO, AccountError, _ROLE),
+    (408, None): Decision(Step.RETRY, Arrival.MAYBE, UnavailableError, _LATER),
+    (429, None): Decision(Step.WAIT, Arrival.NO, UnavailableError, _LATER),
+    (400, None): Decision(Step.GIVE_UP, Arrival.NO, RequestRefusedError, "the request itself is at fault"),
+    (500, None): Decision(Step.RETRY, Arrival.MAYBE, UnavailableError, _LATER),
 }
 
 
-def verdict(status: int, code: int | None) -> Verdict | None:
+def decide(status: int, code: int | None) -> Decision | None:
     """The row for an answer, None for a success (2xx)."""
     if 200 <= status < 300:
         return None

@@ -17,24 +17,24 @@ _EPOCH = 1_000_000_000.0
 # `100;w=1;name="…"`: one member of the structured list x-ratelimit-limit (IETF draft RateLimit header fields).
 _QUOTA = re.compile(r"(?<!\d)(\d{1,9})\s*;\s*w=(\d{1,9})(?!\d)")
 # Waits are made in steps of so many seconds, to notice when the run ends.
-_LOOK = 1.0
+_POLL_SECONDS = 1.0
 # A wait of so many seconds is told of.
 _LONG = 10.0
 
 log = logging.getLogger(__name__)
 
 
-class Slot:
-    """A request that was let through; `answered_at` is None while it is under way."""
+class Permit:
+    """A request that was let through; `completed_at` is None while it is under way."""
 
-    __slots__ = ("answered_at", "write")
+    __slots__ = ("completed_at", "write")
 
     def __init__(self, *, write: bool) -> None:
         self.write = write
-        self.answered_at: float | None = None
+        self.completed_at: float | None = None
 
 
-class Pace:
+class RateLimiter:
     """Lets requests through; every method may be called from several threads.
 
     A write leaves when the one `requests_per_minute` writes before it has been *answered* a full minute ago. Whatever
@@ -52,14 +52,14 @@ class Pace:
     ) -> None:
         self._clock, self._wall_clock, self._sleep = clock, wall_clock, sleep
         self._windows = {MINUTE: requests_per_minute}
-        self._slots: collections.deque[Slot] = collections.deque(maxlen=requests_per_minute)
+        self._permits: collections.deque[Permit] = collections.deque(maxlen=requests_per_minute)
         self._not_before = clock()
-        self._told_until = clock()
+        self._logged_until = clock()
         self._stopped: Exception | None = None
         self._lock = threading.Lock()
 
-    def enter(self, *, write: bool) -> tuple[Slot, float]:
-        """Wait until a request may leave; returns its slot, to be given to `leave`, and the seconds waited.
+    def acquire(self, *, write: bool) -> tuple[Permit, float]:
+        """Wait until a request may leave; returns its permit, to be given to `leave`, and the seconds waited.
 
         Raises StoppedError once `stop` was called.
         """
@@ -69,30 +69,30 @@ class Pace:
                 self._check()
                 delay = self._delay(write)
                 if delay <= 0:
-                    slot = Slot(write=write)
+                    permit = Permit(write=write)
                     if write:
-                        self._slots.append(slot)
-                    return slot, waited
-            self._tell(delay)
-            step = min(delay, _LOOK)
+                        self._permits.append(permit)
+                    return permit, waited
+            self._log_wait(delay)
+            step = min(delay, _POLL_SECONDS)
             self._sleep(step)
             waited += step
 
-    def pause(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> None:
         """Wait so long, for one request alone. Raises StoppedError as soon as `stop` was called."""
         until = self._clock() + seconds
         while (left := until - self._clock()) > 0:
             with self._lock:
                 self._check()
-            self._sleep(min(left, _LOOK))
+            self._sleep(min(left, _POLL_SECONDS))
 
-    def _tell(self, delay: float) -> None:
+    def _log_wait(self, delay: float) -> None:
         """Log a long wait, once for all requests that share it."""
         with self._lock:
             until = self._clock() + delay
-            if delay < _LONG or until <= self._told_until:
+            if delay < _LONG or until <= self._logged_until:
                 return
-            self._told_until, writes = until + _LONG, self._windows[MINUTE]
+            self._logged_until, writes = until + _LONG, self._windows[MINUTE]
         log.info("waiting %.0f s before the next request, as %d writes a minute and the server allow", delay, writes)
 
     def _check(self) -> None:
@@ -103,22 +103,22 @@ class Pace:
         now = self._clock()
         delay = self._not_before - now
         for window, limit in self._windows.items() if write else ():
-            if len(self._slots) >= limit:
-                answered_at = self._slots[-limit].answered_at
+            if len(self._permits) >= limit:
+                completed_at = self._permits[-limit].completed_at
                 # Under way still: how long is not known; look again soon.
-                delay = max(delay, 0.05 if answered_at is None else answered_at + window - now)
+                delay = max(delay, 0.05 if completed_at is None else completed_at + window - now)
         return delay
 
-    def leave(self, slot: Slot, headers: Mapping[str, str] | None = None) -> None:
+    def release(self, permit: Permit, headers: Mapping[str, str] | None = None) -> None:
         """Note that a request is answered (or failed), and what the answer's headers say of the limits for writes."""
         with self._lock:
-            slot.answered_at = self._clock()
-            if headers and slot.write:
-                self._adopt(headers)
+            permit.completed_at = self._clock()
+            if headers and permit.write:
+                self._learn_limits(headers)
 
-    def _adopt(self, headers: Mapping[str, str]) -> None:
+    def _learn_limits(self, headers: Mapping[str, str]) -> None:
         # What was set is the most: the server's figures only lower it, and may rise to it again.
-        most = self._slots.maxlen or 1
+        most = self._permits.maxlen or 1
         for quota, window in _QUOTA.findall(headers.get("x-ratelimit-limit", "")):
             # A longer one (a trial app's day) is not waited out in silence: its 429 says how long that would take.
             if 0 < float(window) <= MINUTE:
@@ -128,12 +128,12 @@ class Pace:
             if reset is not None and reset <= MINUTE:
                 self._not_before = max(self._not_before, self._clock() + reset)
 
-    def hold(self, seconds: float) -> bool:
+    def block_for(self, seconds: float) -> bool:
         """Let nothing through for so long; returns whether that is news: none is in force, or a clearly shorter one."""
         with self._lock:
             now, before = self._clock(), self._not_before
             self._not_before = max(before, now + seconds)
-            return before <= now or self._not_before > before + _LOOK
+            return before <= now or self._not_before > before + _POLL_SECONDS
 
     def stop(self, reason: Exception) -> None:
         """Let nothing through any more: whoever waits, or comes, gets a StoppedError that names the (first) reason."""

@@ -24,7 +24,7 @@ _PIECE = 64 * 1024
 _SOCKET_OPTIONS = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_SNDBUF, _PIECE)]
 
 
-class NoAnswerError(Exception):
+class NoResponseError(Exception):
     """There was no answer. Holds no text of the original exception."""
 
     def __init__(self, failure: Failure) -> None:
@@ -42,7 +42,7 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Response:
     """A complete HTTP answer."""
 
     status: int
@@ -66,10 +66,10 @@ class Transport:
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
 
-    def exchange(
+    def send(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: AuthBase
-    ) -> Answer:
-        """Send one request and read its whole answer. Raises NoAnswerError.
+    ) -> Response:
+        """Send one request and read its whole answer. Raises NoResponseError.
 
         `auth` is always given: without it requests would look into ~/.netrc and send what it finds there.
         """
@@ -83,8 +83,8 @@ class Transport:
                 **self._surroundings(url),
             )
         except requests.RequestException as error:
-            raise NoAnswerError(_failure(error)) from None
-        return Answer(status=response.status_code, headers=response.headers, body=response.content)
+            raise NoResponseError(_failure(error)) from None
+        return Response(status=response.status_code, headers=response.headers, body=response.content)
 
     def _surroundings(self, url: str) -> dict[str, Any]:
         """Proxies and certificates as the environment says: looked up once, since that costs a tenth of a request."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.records.identifiers import Kind
+from td_pinterest_op.records.identifiers import IdentifierType
 from td_pinterest_op.treasure_data.job import Job
 
 # varchar(32), char(64), string: Trino's and Hive's types for text.
@@ -19,7 +19,7 @@ class Column:
     """A column of the result that holds identifiers; `position` is counted from 0."""
 
     name: str
-    kind: Kind
+    kind: IdentifierType
     position: int
 
 
@@ -28,7 +28,9 @@ def identifier_columns(job: Job, columns: Mapping[str, str]) -> Sequence[Column]
 
     Raises JobError, which names all that is wrong: columns that are none, that are missing, or not of a string type.
     """
-    kinds = {kind.value: kind for kind in Kind} | {name: Kind(kind) for name, kind in columns.items()}
+    kinds = {kind.value: kind for kind in IdentifierType} | {
+        name: IdentifierType(kind) for name, kind in columns.items()
+    }
     found = [(position, name, kinds.get(name.lower()), type_) for position, (name, type_) in enumerate(job.schema)]
     problems = [
         f'there is no column "{name}", which `columns` names'
@@ -56,4 +58,4 @@ def identifier_columns(job: Job, columns: Mapping[str, str]) -> Sequence[Column]
 def list_type(columns: Sequence[Column]) -> str:
     """The type of a customer list made for these columns: that of their kind, EMAIL for several kinds."""
     kinds = {column.kind for column in columns}
-    return kinds.pop().name if len(kinds) == 1 else Kind.EMAIL.name
+    return kinds.pop().name if len(kinds) == 1 else IdentifierType.EMAIL.name

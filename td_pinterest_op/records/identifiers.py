@@ -21,7 +21,7 @@ from typing import cast
 from td_pinterest_op.records.placeholders import HASHES_OF_NOTHING, PLACEHOLDERS
 
 
-class Kind(str, enum.Enum):
+class IdentifierType(str, enum.Enum):
     """What a column holds."""
 
     EMAIL = "email"
@@ -73,7 +73,7 @@ _OTHER_HASH = re.compile("[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}")
 _DEVICE_ID = re.compile("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
-def digest_or_reason(kind: Kind, value: object) -> bytes | Reason:
+def digest_or_reason(kind: IdentifierType, value: object) -> bytes | Reason:
     """The 32-byte digest to send for `value` (raw UTF-8, as msgpack gives it with raw=True), or why there is none.
 
     The first line that holds decides:
@@ -107,7 +107,7 @@ def digest_or_reason(kind: Kind, value: object) -> bytes | Reason:
     return _text_digest_or_reason(kind, text)
 
 
-def _text_digest_or_reason(kind: Kind, text: str) -> bytes | Reason:
+def _text_digest_or_reason(kind: IdentifierType, text: str) -> bytes | Reason:
     if not text:
         return Reason.EMPTY
     if text.lower() in PLACEHOLDERS:
@@ -117,8 +117,8 @@ def _text_digest_or_reason(kind: Kind, text: str) -> bytes | Reason:
         return Reason.HASH_OF_NOTHING if digest in HASHES_OF_NOTHING else digest
     if _OTHER_HASH.fullmatch(text):
         return Reason.UNSUPPORTED_HASH
-    normal = text.upper() if kind is Kind.IDFA else text.lower()
-    flaw = _email_flaw(normal) if kind is Kind.EMAIL else _device_id_flaw(normal)
+    normal = text.upper() if kind is IdentifierType.IDFA else text.lower()
+    flaw = _email_flaw(normal) if kind is IdentifierType.EMAIL else _device_id_flaw(normal)
     return flaw or sha256(normal.encode()).digest()
 
 
@@ -161,26 +161,26 @@ _emails, _device_ids = _run_of(_PLAIN_EMAIL), _run_of(_DEVICE_ID.pattern)
 _hex_digests = re.compile(_SHA256_HEX.pattern.encode())
 
 # The runs of good lines, and the case in which they are hashed.
-_PLAIN: dict[Kind, tuple[re.Pattern[bytes], Callable[[bytes], bytes]]] = {
-    Kind.EMAIL: (_emails, bytes.lower),
-    Kind.MAID: (_device_ids, bytes.lower),
-    Kind.IDFA: (_device_ids, bytes.upper),
+_PLAIN: dict[IdentifierType, tuple[re.Pattern[bytes], Callable[[bytes], bytes]]] = {
+    IdentifierType.EMAIL: (_emails, bytes.lower),
+    IdentifierType.MAID: (_device_ids, bytes.lower),
+    IdentifierType.IDFA: (_device_ids, bytes.upper),
 }
 
 
-def digest_block(kind: Kind, values: Sequence[object]) -> DigestedBlock:
+def digest_block(kind: IdentifierType, values: Sequence[object]) -> DigestedBlock:
     """Digests and rejections of a block of values of one kind; see `digest_or_reason` for what it makes of each.
 
     Values are as msgpack gives them with raw=True. A few thousand at a time are best. The order of the digests
     is not that of the values. Never raises.
     """
-    digests = _recognise(kind, values)
-    open_rows = _unanswered(digests)
-    if not open_rows:
+    digests = _fast_digests(kind, values)
+    undecided = _positions_of_undecided(digests)
+    if not undecided:
         return DigestedBlock(digests=digests, rejected=[])
     rejected = []
-    trimmed = [_one_line(values[row]) for row in open_rows]
-    for row, digest in zip(open_rows, _recognise_either(kind, trimmed), strict=True):
+    trimmed = [_one_line(values[row]) for row in undecided]
+    for row, digest in zip(undecided, _fast_digests_mixed(kind, trimmed), strict=True):
         answer = digest or digest_or_reason(kind, values[row])
         if isinstance(answer, Reason):
             rejected.append((row, answer))
@@ -189,7 +189,7 @@ def digest_block(kind: Kind, values: Sequence[object]) -> DigestedBlock:
     return DigestedBlock(digests=list(filter(None, digests)), rejected=rejected)
 
 
-def _recognise(kind: Kind, values: Sequence[object]) -> list[bytes]:
+def _fast_digests(kind: IdentifierType, values: Sequence[object]) -> list[bytes]:
     """For each value its digest, or b"" where a closer look is needed."""
     texts = cast("list[bytes]", [value or b"" for value in values])
     try:
@@ -203,8 +203,8 @@ def _recognise(kind: Kind, values: Sequence[object]) -> list[bytes]:
     return digests if len(digests) == len(texts) else [b""] * len(texts)
 
 
-def _recognise_either(kind: Kind, texts: list[bytes]) -> list[bytes]:
-    """As `_recognise`, for few values, none with a newline inside, hashed and plain ones side by side."""
+def _fast_digests_mixed(kind: IdentifierType, texts: list[bytes]) -> list[bytes]:
+    """As `_fast_digests`, for few values, none with a newline inside, hashed and plain ones side by side."""
     lines = b"\n".join(texts) + b"\n"
     return [hashed or plain for hashed, plain in zip(_hashed(texts), _plain(kind, lines), strict=True)]
 
@@ -215,16 +215,16 @@ def _hashed(texts: list[bytes]) -> list[bytes]:
         digests = [unhexlify(text) if len(text) == 64 else b"" for text in texts]
     except ValueError:
         digests = [unhexlify(text) if _hex_digests.fullmatch(text) else b"" for text in texts]
-    return _without_nothing(digests)
+    return _without_empty_hashes(digests)
 
 
-def _plain(kind: Kind, lines: bytes) -> list[bytes]:
+def _plain(kind: IdentifierType, lines: bytes) -> list[bytes]:
     runs, in_case = _PLAIN[kind]
     lines = in_case(lines)
     values = lines.split(b"\n")[:-1]
     for row in _rows_between(runs, lines):
         values[row] = b""
-    return _without_nothing([sha256(value).digest() if value else b"" for value in values])
+    return _without_empty_hashes([sha256(value).digest() if value else b"" for value in values])
 
 
 def _rows_between(runs: re.Pattern[bytes], lines: bytes) -> Iterator[int]:
@@ -240,13 +240,13 @@ def _rows_between(runs: re.Pattern[bytes], lines: bytes) -> Iterator[int]:
         position = lines.index(b"\n", end) + 1
 
 
-def _without_nothing(digests: list[bytes]) -> list[bytes]:
+def _without_empty_hashes(digests: list[bytes]) -> list[bytes]:
     if HASHES_OF_NOTHING.isdisjoint(digests):
         return digests
     return [b"" if digest in HASHES_OF_NOTHING else digest for digest in digests]
 
 
-def _unanswered(digests: list[bytes]) -> list[int]:
+def _positions_of_undecided(digests: list[bytes]) -> list[int]:
     """Positions of b""."""
     # They are few, and index() finds them several times faster than a loop looks at each.
     rows: list[int] = []

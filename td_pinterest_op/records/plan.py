@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from td_pinterest_op.errors import BrakeError, InvalidRowsError
+from td_pinterest_op.errors import InvalidRowsError, LimitError
 from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.stats import Stats
 
@@ -64,17 +64,17 @@ class Plan:
 
 
 def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]) -> None:
-    """Raise when the rows must not be sent: InvalidRowsError in stop mode, BrakeError for a limit that was set."""
+    """Raise when the rows must not be sent: InvalidRowsError in stop mode, LimitError for a limit that was set."""
     if stats.invalid and not settings.ignore_invalid_records:
         raise InvalidRowsError(f"{_invalid(stats, first_invalid)}. Nothing was sent. {_FIX}")
     share = stats.invalid_rows / max(stats.read, 1)
     if share > settings.max_invalid_ratio:
-        raise BrakeError(
+        raise LimitError(
             f"{_invalid(stats, first_invalid)}: a share of {share:.4f} of the rows, more than max_invalid_ratio "
             f"allows ({settings.max_invalid_ratio}). Nothing was sent"
         )
     if not stats.unique and not settings.allow_empty:
-        raise BrakeError(
+        raise LimitError(
             f"there is no valid record to send ({stats.read:,} rows read, {stats.invalid:,} invalid). "
             "Nothing was sent. Set allow_empty: true if that may be (add and remove then do nothing, replace clears "
             "the audience)"
@@ -84,7 +84,7 @@ def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]
         ("max_records", settings.max_records, settings.max_records is not None and stats.unique > settings.max_records),
     ):
         if broken:
-            raise BrakeError(f"{stats.unique:,} unique records are outside {name} ({limit:,}). Nothing was sent")
+            raise LimitError(f"{stats.unique:,} unique records are outside {name} ({limit:,}). Nothing was sent")
 
 
 def _invalid(stats: Stats, first_invalid: Sequence[int]) -> str:

@@ -14,7 +14,7 @@ from td_pinterest_op.records.plan import NAMED_ROWS
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.api import TreasureData
-from td_pinterest_op.treasure_data.job import finished_job
+from td_pinterest_op.treasure_data.job import wait_for_job
 from td_pinterest_op.treasure_data.result import JobResult
 
 # One more than an error names, so that it knows whether there are more.
@@ -38,7 +38,7 @@ class Preparation:
                 self._take(block)
                 self._stats.read += len(block[0])
                 progress(self._stats.read)
-            self._spool.seal()
+            self._spool.finish()
         self._stats.unique, self._stats.duplicate = self._spool.unique, self._spool.duplicate
 
     def _take(self, block: list[list[Any]]) -> None:
@@ -60,7 +60,7 @@ class Preparation:
 def has_same_records(td: TreasureData, job_id: str, *, columns: Mapping[str, str], spool: Spool) -> bool:
     """Whether an earlier job's records are the very same as those in `spool`; not, when it cannot be read any more."""
     try:
-        job = finished_job(td, job_id)
+        job = wait_for_job(td, job_id)
         with Spool() as other:
             preparation = Preparation(
                 columns=identifier_columns(job, columns),

@@ -1,6 +1,6 @@
 """Digests → unique digests → batches, by way of a private temporary file.
 
-Digests are dealt into 256 buckets by their first byte, so that repeats always meet in the same bucket and memory
+Digests go into 256 buckets by their first byte, so that repeats always meet in the same bucket and memory
 holds one bucket at a time. Sealing sorts each bucket and drops its repeats: the same digests give the same batches,
 in whatever order they came. On disk: 32 bytes a digest, never a plain identifier.
 """
@@ -18,8 +18,8 @@ from types import TracebackType
 
 DIGEST_BYTES = 32
 _BUCKETS = 256
-_DEALT_DIGESTS = 1 << 13  # as objects, before they are packed: what a processor's cache holds
-_PACKED_DIGESTS = 1 << 18  # in memory between two writes: 8 MB, 32 KB to a bucket's next segment
+_INCOMING_DIGESTS = 1 << 13  # as objects, before they are packed: what a processor's cache holds
+_BUFFERED_DIGESTS = 1 << 18  # in memory between two writes: 8 MB, 32 KB to a bucket's next segment
 _SORTED_DIGESTS = 1 << 16  # as objects while a bucket is sorted; a larger bucket is split first
 
 # Thirty-two at a time: a third of what slicing one by one costs.
@@ -28,7 +28,7 @@ _ONE = Struct(f"{DIGEST_BYTES}s")
 
 
 class Spool:
-    """Takes digests until it is sealed, then gives them back, each once, as batches. A context manager.
+    """Takes digests until it is finished, then gives them back, each once, as batches. A context manager.
 
     Its file is readable by its owner only, has no name as soon as it is open (where the system allows that), and is
     gone with `close`. A full disk or any other failure of the file raises OSError; the spool is then good for
@@ -38,12 +38,12 @@ class Spool:
     def __init__(self) -> None:
         # Unbuffered: segments are large, and an error belongs to the write that caused it, not to a later flush.
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  closed by close()
-        self._dealt: list[list[bytes]] = [[] for _ in range(_BUCKETS)]
-        self._packed: list[bytearray] = [bytearray() for _ in range(_BUCKETS)]
-        self._dealt_count = self._packed_count = 0
-        self._edges: list[array[int]] = []  # for each write: where each bucket's segment begins, and the end
+        self._incoming: list[list[bytes]] = [[] for _ in range(_BUCKETS)]
+        self._buffers: list[bytearray] = [bytearray() for _ in range(_BUCKETS)]
+        self._incoming_count = self._buffered_count = 0
+        self._segment_offsets: list[array[int]] = []  # for each write: where each bucket's segment begins, and the end
         self._end = 0
-        self._unique: list[int] | None = None  # by bucket, once sealed
+        self._unique: list[int] | None = None  # by bucket, once finished
 
     def __enter__(self) -> Spool:
         return self
@@ -56,69 +56,71 @@ class Spool:
     def close(self) -> None:
         """Frees memory and file. May be called again."""
         self._file.close()
-        self._dealt, self._packed, self._edges = [], [], []
+        self._incoming, self._buffers, self._segment_offsets = [], [], []
 
     def add(self, digests: Sequence[bytes]) -> None:
-        """Takes digests of 32 bytes. Raises OSError; RuntimeError once sealed."""
+        """Takes digests of 32 bytes. Raises OSError; RuntimeError once finished."""
         if self._unique is not None:
-            raise RuntimeError("the spool is sealed")
-        dealt = self._dealt
+            raise RuntimeError("the spool is finished")
+        incoming = self._incoming
         for digest in digests:
-            dealt[digest[0]].append(digest)
-        self._dealt_count += len(digests)
-        if self._dealt_count >= _DEALT_DIGESTS:
+            incoming[digest[0]].append(digest)
+        self._incoming_count += len(digests)
+        if self._incoming_count >= _INCOMING_DIGESTS:
             self._pack()
-        if self._packed_count >= _PACKED_DIGESTS:
-            self._write_packed()
+        if self._buffered_count >= _BUFFERED_DIGESTS:
+            self._write_buffers()
 
-    def seal(self) -> None:
+    def finish(self) -> None:
         """Sorts, drops repeats, counts. Nothing can be added any more. Raises OSError."""
         if self._unique is None:
             self._pack()
-            self._write_packed()
-            self._dealt, self._packed = [], []
+            self._write_buffers()
+            self._incoming, self._buffers = [], []
             self._unique = [self._make_unique(bucket) for bucket in range(_BUCKETS)]
 
     @property
     def unique(self) -> int:
-        """Different digests. Raises RuntimeError unless sealed."""
-        return sum(self._sealed())
+        """Different digests. Raises RuntimeError unless finished."""
+        return sum(self._finished())
 
     @property
     def duplicate(self) -> int:
-        """Digests that were there already. Raises RuntimeError unless sealed."""
+        """Digests that were there already. Raises RuntimeError unless finished."""
         return self._end // DIGEST_BYTES - self.unique
 
     def batches(self, size: int) -> Iterator[bytes]:
         """Unique digests in ascending order, `size` at a time, each batch one string of 32 bytes a digest.
 
         All are full but the last. Every call starts anew and gives the same.
-        Raises OSError; ValueError for a size below 1; RuntimeError unless sealed.
+        Raises OSError; ValueError for a size below 1; RuntimeError unless finished.
         """
         if size < 1:
             raise ValueError("a batch holds at least one digest")
-        return _in_pieces(chain.from_iterable(map(self._stored, range(_BUCKETS), self._sealed())), size * DIGEST_BYTES)
+        return _in_pieces(
+            chain.from_iterable(map(self._stored, range(_BUCKETS), self._finished())), size * DIGEST_BYTES
+        )
 
-    def _sealed(self) -> list[int]:
+    def _finished(self) -> list[int]:
         if self._unique is None:
-            raise RuntimeError("the spool is not sealed yet")
+            raise RuntimeError("the spool is not finished yet")
         return self._unique
 
     def _pack(self) -> None:
-        _pack(self._dealt, self._packed)
-        self._packed_count += self._dealt_count
-        self._dealt_count = 0
+        _pack(self._incoming, self._buffers)
+        self._buffered_count += self._incoming_count
+        self._incoming_count = 0
 
-    def _write_packed(self) -> None:
-        edges = array("Q", accumulate(map(len, self._packed), initial=self._end))
-        if edges[-1] - self._end != self._packed_count * DIGEST_BYTES:
+    def _write_buffers(self) -> None:
+        segment_offsets = array("Q", accumulate(map(len, self._buffers), initial=self._end))
+        if segment_offsets[-1] - self._end != self._buffered_count * DIGEST_BYTES:
             raise ValueError(f"a digest is {DIGEST_BYTES} bytes")
-        for offset, packed in zip(edges, self._packed, strict=False):
-            self._write(offset, packed)
-            packed.clear()
-        self._edges.append(edges)
-        self._end = edges[-1]
-        self._packed_count = 0
+        for offset, buffers in zip(segment_offsets, self._buffers, strict=False):
+            self._write(offset, buffers)
+            buffers.clear()
+        self._segment_offsets.append(segment_offsets)
+        self._end = segment_offsets[-1]
+        self._buffered_count = 0
 
     def _make_unique(self, bucket: int) -> int:
         """Puts the bucket's unique digests, sorted, in the place of all its digests, and counts them."""
@@ -132,7 +134,10 @@ class Spool:
 
     def _segments(self, bucket: int) -> Iterator[tuple[int, int]]:
         """Offset and length in bytes."""
-        return ((edges[bucket], edges[bucket + 1] - edges[bucket]) for edges in self._edges)
+        return (
+            (segment_offsets[bucket], segment_offsets[bucket + 1] - segment_offsets[bucket])
+            for segment_offsets in self._segment_offsets
+        )
 
     def _stored(self, bucket: int, count: int) -> Iterator[bytes]:
         """The bucket's first `count` digests, a segment at a time."""
@@ -158,42 +163,42 @@ class Spool:
             left = left[self._file.write(left) :]
 
 
-def _pack(dealt: list[list[bytes]], packed: list[bytearray]) -> None:
+def _pack(incoming: list[list[bytes]], buffers: list[bytearray]) -> None:
     """Moves digests from objects, 88 bytes each and all over memory, to the ends of strings of 32 bytes each."""
-    for digests, string in zip(dealt, packed, strict=True):
+    for digests, string in zip(incoming, buffers, strict=True):
         string += b"".join(digests)
         digests.clear()
 
 
 def _sorted_unique(segments: Iterable[bytes], count: int) -> bytes:
     """The different digests among `count` that share their first byte, in ascending order."""
-    ways = min(1 << (count // _SORTED_DIGESTS).bit_length(), _BUCKETS)
-    parts = _split(segments, ways) if ways > 1 else [b"".join(segments)]
+    parts_count = min(1 << (count // _SORTED_DIGESTS).bit_length(), _BUCKETS)
+    parts = _split(segments, parts_count) if parts_count > 1 else [b"".join(segments)]
     for place, part in enumerate(parts):  # in place, for each part to be freed once it is done
         parts[place] = _sorted_unique_part(part)
     return b"".join(parts)
 
 
-def _split(segments: Iterable[bytes], ways: int) -> list[bytes | bytearray]:
+def _split(segments: Iterable[bytes], parts_count: int) -> list[bytes | bytearray]:
     """Parts in ascending order, by the second byte."""
-    dealt: list[list[bytes]] = [[] for _ in range(ways)]
-    packed = [bytearray() for _ in range(ways)]
-    deal = [dealt[byte * ways // _BUCKETS] for byte in range(_BUCKETS)]
+    incoming: list[list[bytes]] = [[] for _ in range(parts_count)]
+    buffers = [bytearray() for _ in range(parts_count)]
+    deal = [incoming[byte * parts_count // _BUCKETS] for byte in range(_BUCKETS)]
     for segment in segments:
         for digest in _digests(segment):
             deal[digest[1]].append(digest)
-        _pack(dealt, packed)
-    return [*packed]
+        _pack(incoming, buffers)
+    return [*buffers]
 
 
 def _sorted_unique_part(part: bytes | bytearray) -> bytes:
     # Dealt by the second byte before sorting: many short sorts cost half of one long one.
-    dealt: list[list[bytes]] = [[] for _ in range(_BUCKETS)]
+    incoming: list[list[bytes]] = [[] for _ in range(_BUCKETS)]
     for digest in _digests(part):
-        dealt[digest[1]].append(digest)
-    for digests in dealt:
+        incoming[digest[1]].append(digest)
+    for digests in incoming:
         digests.sort()
-    ordered = list(chain.from_iterable(dealt))
+    ordered = list(chain.from_iterable(incoming))
     differs_from_last = chain((True,), map(ne, islice(ordered, 1, None), ordered))
     return b"".join(compress(ordered, differs_from_last))
 

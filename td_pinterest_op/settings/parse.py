@@ -11,7 +11,7 @@ from typing import Any
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.settings import text as setting_text
-from td_pinterest_op.settings.table import ALL, AUDIENCE_ID_KEYS, KEYS, ORDERED, Action, Key
+from td_pinterest_op.settings.table import ALL, AUDIENCE_ID_SETTINGS, ORDERED, SETTINGS, Action, Setting
 from td_pinterest_op.settings.types import (
     ID,
     NUMERIC_CREDENTIAL,
@@ -24,7 +24,7 @@ from td_pinterest_op.settings.types import (
     shown,
 )
 
-__all__ = ["KEYS", "Action", "Key", "Settings", "parse"]
+__all__ = ["SETTINGS", "Action", "Setting", "Settings", "parse"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class Settings:
     client_id: Secret
     client_secret: Secret
     refresh_token: Secret
-    refresh_token_key: str | None  # the workflow secret that it came from; None when it was given in plain text
+    refresh_token_secret: str | None  # the workflow secret that it came from; None when it was given in plain text
     ad_account_id: str
     action: Action
     audience_id: str | None  # the one that the action needs; None for CREATE only
@@ -59,9 +59,9 @@ class Settings:
     warnings: tuple[str, ...]
 
 
-_BY_NAME = {key.name: key for key in KEYS}
-_NAMES = tuple(name for key in KEYS for name in (key.name, key.alias) if name)
-_KEYS_OF_THE_TASK = frozenset({"job_id", "query", "database", "engine"})
+_BY_NAME = {key.name: key for key in SETTINGS}
+_NAMES = tuple(name for key in SETTINGS for name in (key.name, key.alias) if name)
+_TASK_PARAMETERS = frozenset({"job_id", "query", "database", "engine"})
 _MOST_UNKNOWN_KEYS = 20
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
@@ -82,7 +82,7 @@ _LEAST_TO_WRITE = """missing; the least to write is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Answer:
+class _Given:
     """What was given under one name, read."""
 
     given: bool
@@ -92,7 +92,7 @@ class _Answer:
     lost_digits: bool = False
 
 
-_Answers = Mapping[str, _Answer]
+_GivenSettings = Mapping[str, _Given]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ def _mapping(raw: object, problems: _Problems) -> Mapping[object, object]:
 
 
 def _credentials(given: Mapping[object, object], environ: Mapping[str, str]) -> Collection[str]:
-    names = [key.name for key in KEYS if key.is_credential]
+    names = [key.name for key in SETTINGS if key.is_credential]
     written = [value.strip() for value in map(given.get, names) if isinstance(value, str)]
     secrets = [f"pinterest.{name}" for name in names]
     secrets += [literal[1] for literal in map(_SECRET_LITERAL.fullmatch, written) if literal]
@@ -167,12 +167,12 @@ def _credentials(given: Mapping[object, object], environ: Mapping[str, str]) -> 
     return frozenset(text for text in written + looked_up if len(text) >= 4)  # shorter ones are in any text
 
 
-def _answer(name: str, raw: object, environ: Mapping[str, str], show: Show, problems: _Problems) -> _Answer:
-    key = _key(name)
+def _answer(name: str, raw: object, environ: Mapping[str, str], show: Show, problems: _Problems) -> _Given:
+    key = _setting(name)
     try:
         value, secret = _resolved(key, raw, environ)
         if is_left_out(value):
-            return _Answer(given=False, value=key.default)
+            return _Given(given=False, value=key.default)
         read_value = key.kind.read(value, described if secret else show)
     except _MissingSecretError as missing:
         fault = str(missing)
@@ -180,20 +180,20 @@ def _answer(name: str, raw: object, environ: Mapping[str, str], show: Show, prob
         fault = f"{wrong}; allowed: {key.kind.allowed}"
     else:
         lost = key.kind in (ID, NUMERIC_CREDENTIAL) and has_lost_digits(value)
-        return _Answer(given=True, value=read_value, secret=secret, lost_digits=lost)
+        return _Given(given=True, value=read_value, secret=secret, lost_digits=lost)
     problems.add(name, fault)
-    return _Answer(given=True, wrong=True)
+    return _Given(given=True, wrong=True)
 
 
-def _key(name: str) -> Key:
-    return _BY_NAME.get(name) or next(key for key in KEYS if key.alias == name)
+def _setting(name: str) -> Setting:
+    return _BY_NAME.get(name) or next(key for key in SETTINGS if key.alias == name)
 
 
 class _MissingSecretError(Exception):
     """A workflow secret is not in the environment."""
 
 
-def _resolved(key: Key, raw: object, environ: Mapping[str, str]) -> tuple[object, str | None]:
+def _resolved(key: Setting, raw: object, environ: Mapping[str, str]) -> tuple[object, str | None]:
     """The value and the workflow secret that it came from, if it did."""
     secret = None
     if is_left_out(raw) and key.is_credential:
@@ -220,8 +220,8 @@ def _variable(secret: str) -> str:
     return re.sub(r"[.-]", "_", secret).upper()
 
 
-def _join_aliases(answers: dict[str, _Answer], problems: _Problems) -> None:
-    for key in KEYS:
+def _join_aliases(answers: dict[str, _Given], problems: _Problems) -> None:
+    for key in SETTINGS:
         if key.alias is None or not answers[key.alias].given:
             continue
         _check_same(key.name, key.alias, answers, problems)
@@ -229,7 +229,7 @@ def _join_aliases(answers: dict[str, _Answer], problems: _Problems) -> None:
             answers[key.name] = replace(answers[key.alias], given=False)  # warnings name what the author wrote
 
 
-def _check_same(name: str, other: str, answers: _Answers, problems: _Problems) -> None:
+def _check_same(name: str, other: str, answers: _GivenSettings, problems: _Problems) -> None:
     first, second = answers[name], answers[other]
     if first.given and second.given and not first.wrong and not second.wrong and first.value != second.value:
         problems.add(name, f"conflicts with {other}, which says otherwise; allowed: one of the two, or both alike")
@@ -240,7 +240,7 @@ def _check_names(given: Mapping[object, object], show: Show, problems: _Problems
     for name in unknown[:_MOST_UNKNOWN_KEYS]:
         if not isinstance(name, str):
             problems.add("a key", f"{described(name)} is not a key's name; allowed: text")
-        elif name in _KEYS_OF_THE_TASK:
+        elif name in _TASK_PARAMETERS:
             problems.add(name, "is not a key of result_settings; it belongs on the task, beside result_settings")
         else:
             label = show(name)
@@ -250,7 +250,7 @@ def _check_names(given: Mapping[object, object], show: Show, problems: _Problems
         problems.add("more keys", f"{len(unknown) - _MOST_UNKNOWN_KEYS} more are unknown")
 
 
-def _check_order(answers: _Answers, problems: _Problems) -> None:
+def _check_order(answers: _GivenSettings, problems: _Problems) -> None:
     for lesser, greater in ORDERED:
         least, most = answers[lesser].value, answers[greater].value
         # A least value that is a default gives way to the most that is allowed.
@@ -260,22 +260,22 @@ def _check_order(answers: _Answers, problems: _Problems) -> None:
             )
 
 
-def _of_default(answers: _Answers, *names: str) -> str:
+def _of_default(answers: _GivenSettings, *names: str) -> str:
     """Which of two settings in conflict was not written by the author, and so cannot be seen in the workflow."""
-    return "".join(f"; {name} is {_key(name).default_text} by default" for name in names if not answers[name].given)
+    return "".join(f"; {name} is {_setting(name).default_text} by default" for name in names if not answers[name].given)
 
 
-def _check_needed(action: Action, answers: _Answers, problems: _Problems) -> None:
-    for key in KEYS:
-        if action in key.needed_by and not answers[key.name].given and key.name not in AUDIENCE_ID_KEYS.values():
+def _check_needed(action: Action, answers: _GivenSettings, problems: _Problems) -> None:
+    for key in SETTINGS:
+        if action in key.needed_by and not answers[key.name].given and key.name not in AUDIENCE_ID_SETTINGS.values():
             reason = "" if key.needed_by == ALL else f", and {action.value} needs it"
             problems.add(key.name, f"missing{reason}; allowed: {key.kind.allowed}")
 
 
-def _audience_id(action: Action, answers: _Answers, problems: _Problems) -> str | None:
-    if action not in AUDIENCE_ID_KEYS:
+def _audience_id(action: Action, answers: _GivenSettings, problems: _Problems) -> str | None:
+    if action not in AUDIENCE_ID_SETTINGS:
         return None
-    name = AUDIENCE_ID_KEYS[action]
+    name = AUDIENCE_ID_SETTINGS[action]
     own, plain = answers[name], answers["audience_id"]
     _check_same(name, "audience_id", answers, problems)
     if not own.given and not plain.given:
@@ -284,22 +284,22 @@ def _audience_id(action: Action, answers: _Answers, problems: _Problems) -> str 
     return value
 
 
-def _settings(action: Action, audience_id: str | None, answers: _Answers) -> Settings:
+def _settings(action: Action, audience_id: str | None, answers: _GivenSettings) -> Settings:
     names = {each.name for each in fields(Settings)} & _BY_NAME.keys()
     values: dict[str, Any] = {
         name: answers[name].value if action in _BY_NAME[name].used_by else _BY_NAME[name].default for name in names
     }
-    values |= {key.name: Secret(values[key.name]) for key in KEYS if key.is_credential}
+    values |= {key.name: Secret(values[key.name]) for key in SETTINGS if key.is_credential}
     values |= {
-        "refresh_token_key": answers["refresh_token"].secret,
+        "refresh_token_secret": answers["refresh_token"].secret,
         "audience_id": audience_id,
         "warnings": _warnings(action, answers),
     }
     return Settings(**values)
 
 
-def _warnings(action: Action, answers: _Answers) -> tuple[str, ...]:
-    unused = [name for name in _NAMES if answers[name].given and action not in _key(name).used_by]
+def _warnings(action: Action, answers: _GivenSettings) -> tuple[str, ...]:
+    unused = [name for name in _NAMES if answers[name].given and action not in _setting(name).used_by]
     damaged = [name for name in _NAMES if answers[name].lost_digits]
     findings = (
         (f"{action.value} does not use these settings", unused),

@@ -41,7 +41,7 @@ class WrongValueError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class SettingType:
     """A type of setting: how a value of it is read, and what is allowed, in words.
 
     `read(value, show)` returns the value or raises `WrongValueError`; `show` turns a value into text for its message.
@@ -99,7 +99,7 @@ def described(value: object) -> str:
     return next((word for types, word in words if isinstance(value, types)), f"a value of type {type(value).__name__}")
 
 
-def whole_number(least: int, most: int) -> Kind:
+def whole_number(least: int, most: int) -> SettingType:
     """int from `least` to `most`."""
 
     def read(value: object, show: Show) -> int:
@@ -110,7 +110,7 @@ def whole_number(least: int, most: int) -> Kind:
             raise WrongValueError(f"{show(value)} is {'less' if number < least else 'more'} than allowed")
         return number
 
-    return Kind(read=read, allowed=f"a whole number from {least} to {most}")
+    return SettingType(read=read, allowed=f"a whole number from {least} to {most}")
 
 
 def _whole(value: object) -> int | None:
@@ -124,7 +124,7 @@ def _whole(value: object) -> int | None:
     return int(match[1]) if match else None
 
 
-def choice(words: Mapping[str, object], *, aliases: Mapping[str, object] | None = None) -> Kind:
+def choice(words: Mapping[str, object], *, aliases: Mapping[str, object] | None = None) -> SettingType:
     """One of the values of `words`, by its name; case never matters, and spaces, hyphens and underscores are alike."""
     known = {**words, **(aliases or {})}
 
@@ -135,7 +135,7 @@ def choice(words: Mapping[str, object], *, aliases: Mapping[str, object] | None 
             raise WrongValueError(f"{show(value)} is not known{near}")
         return known[name]
 
-    return Kind(read=read, allowed=", ".join(words))
+    return SettingType(read=read, allowed=", ".join(words))
 
 
 def _folded(word: str) -> str:
@@ -235,10 +235,10 @@ def _mapping(value: object) -> Mapping[object, object]:
     return value
 
 
-BOOLEAN = Kind(read=_read_boolean, allowed="true or false, in any case (not yes, no, 1 or 0)")
-RATIO = Kind(read=_read_ratio, allowed="a number from 0 to 1, such as 0.05")
-ID = Kind(read=_read_id, allowed="digits, at most 18, best in quotes")
-TEXT = Kind(read=_read_text, allowed="text on one line; a number in quotes")
-CREDENTIAL = Kind(read=_read_credential, allowed="text, as Pinterest shows it, or ${secret:…}")
-NUMERIC_CREDENTIAL = Kind(read=_read_numeric_credential, allowed=CREDENTIAL.allowed)
-COLUMNS = Kind(read=_read_columns, allowed="a mapping from the query's column name to email, maid or idfa")
+BOOLEAN = SettingType(read=_read_boolean, allowed="true or false, in any case (not yes, no, 1 or 0)")
+RATIO = SettingType(read=_read_ratio, allowed="a number from 0 to 1, such as 0.05")
+ID = SettingType(read=_read_id, allowed="digits, at most 18, best in quotes")
+TEXT = SettingType(read=_read_text, allowed="text on one line; a number in quotes")
+CREDENTIAL = SettingType(read=_read_credential, allowed="text, as Pinterest shows it, or ${secret:…}")
+NUMERIC_CREDENTIAL = SettingType(read=_read_numeric_credential, allowed=CREDENTIAL.allowed)
+COLUMNS = SettingType(read=_read_columns, allowed="a mapping from the query's column name to email, maid or idfa")

@@ -25,7 +25,7 @@ _REFUSED = {
 _TOO_MANY = 429
 
 
-class NotNowError(ConnectionError):
+class TemporaryError(ConnectionError):
     """Treasure Data cannot answer now (429, 5xx, a broken connection); `asked` are the seconds it asks to wait."""
 
     def __init__(self, message: str, *, asked: float = 0.0) -> None:
@@ -71,10 +71,10 @@ class TreasureData:
             try:
                 with self._opened(method, path, params=params) as response:
                     status, content = response.status, _json_object(response.read())
-            except NotNowError as error:
+            except TemporaryError as error:
                 failure = error
             except (urllib3.exceptions.HTTPError, OSError) as error:
-                failure = NotNowError(f"no answer ({_name(error)})")
+                failure = TemporaryError(f"no answer ({_name(error)})")
             else:
                 if status in (200, 404, 409):
                     return status, content
@@ -87,7 +87,7 @@ class TreasureData:
             f"Treasure Data: {failure} to {method} {path}, {self.retry.count + 1} times; run this task again later"
         )
 
-    def pause(self, failure: NotNowError, wait: float, what: str) -> None:
+    def pause(self, failure: TemporaryError, wait: float, what: str) -> None:
         """Sleep `wait` seconds, or as long as the answer asks. Raises TreasureDataError when that is too long."""
         if failure.asked > self.retry.longest_wait:
             raise TreasureDataError(
@@ -103,7 +103,7 @@ class TreasureData:
     ) -> contextlib.AbstractContextManager[urllib3.BaseHTTPResponse]:
         """One GET whose body is read piece by piece; not repeated.
 
-        Raises WorkflowError (key, permission); NotNowError, other OSError and urllib3's HTTPError when it is worth
+        Raises WorkflowError (key, permission); TemporaryError, other OSError and urllib3's HTTPError when it is worth
         another try.
         """
         return self._opened("GET", path, headers=headers)
@@ -127,7 +127,7 @@ class TreasureData:
                 raise WorkflowError(f"{_REFUSED[response.status]} (answer {response.status} to {method} {path})")
             if response.status == _TOO_MANY or response.status >= 500:
                 asked = retry_after(response.headers, wall=self._wall_clock())
-                raise NotNowError(f"answer {response.status}", asked=asked or 0.0)
+                raise TemporaryError(f"answer {response.status}", asked=asked or 0.0)
             yield response
 
 

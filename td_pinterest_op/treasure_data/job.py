@@ -42,12 +42,12 @@ class Job:
     size: int | None
 
 
-def finished_job(td: TreasureData, job_id: str) -> Job:
+def wait_for_job(td: TreasureData, job_id: str) -> Job:
     """The job, once it is finished. Raises JobError when it did not succeed or does not exist."""
     return _checked(job_id, _finished(td, job_id))
 
 
-def issued_job(td: TreasureData, query: Query) -> Job:
+def run_query(td: TreasureData, query: Query) -> Job:
     """The job of `query`: the one that an earlier try of this task issued, unless that failed, or a new one."""
     for attempt in range(1, _MOST_ISSUES + 1):
         key = query.domain_key if attempt == 1 else f"{query.domain_key}-{attempt}"

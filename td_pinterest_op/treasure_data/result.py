@@ -12,7 +12,7 @@ import msgpack
 import urllib3
 
 from td_pinterest_op.errors import JobError, TreasureDataError
-from td_pinterest_op.treasure_data.api import NotNowError, TreasureData
+from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData
 from td_pinterest_op.treasure_data.job import Job
 
 log = logging.getLogger(__name__)
@@ -41,22 +41,22 @@ class JobResult:
         self._unpacker = msgpack.Unpacker(raw=True, use_list=False, strict_map_key=False)
 
     def __iter__(self) -> Iterator[list[list[Any]]]:
-        waits, barren = self._td.retry.waits(), 0
+        waits, tries_without_progress = self._td.retry.waits(), 0
         while not self._complete:
             before = self._offset
             try:
                 yield from self._download()
-                failure = NotNowError("an end before the end")
-            except NotNowError as error:
+                failure = TemporaryError("an end before the end")
+            except TemporaryError as error:
                 failure = error
             except (urllib3.exceptions.HTTPError, OSError) as error:
-                failure = NotNowError(f"broken off ({type(error).__name__})")
+                failure = TemporaryError(f"broken off ({type(error).__name__})")
             if self._complete:
                 break
-            barren = 0 if self._offset > before else barren + 1
-            if self._at_end or barren > self._td.retry.count:
-                raise self._short("" if self._at_end else f" (the last of {barren} tries: {failure})")
-            wait = next(waits) if barren else self._td.retry.initial_wait
+            tries_without_progress = 0 if self._offset > before else tries_without_progress + 1
+            if self._at_end or tries_without_progress > self._td.retry.count:
+                raise self._short("" if self._at_end else f" (the last of {tries_without_progress} tries: {failure})")
+            wait = next(waits) if tries_without_progress else self._td.retry.initial_wait
             self._td.pause(failure, wait, f"in the result of job {self._job.id}")
 
     @property
@@ -90,7 +90,7 @@ class JobResult:
         self._at_end = self._inflater.eof and (self._job.size is None or self._offset >= self._job.size)
 
     def _skip(self, response: urllib3.BaseHTTPResponse) -> int:
-        """Bytes of this answer that have come already. Raises NotNowError for an answer that is worth another try."""
+        """Bytes of this response that have come already. Raises TemporaryError if another try may help."""
         if response.status == 200:
             return self._offset
         start = _RANGE_START.match(response.headers.get("Content-Range", ""))
@@ -99,7 +99,7 @@ class JobResult:
         if response.status == 404:
             raise JobError(f"job {self._job.id} (status success) has no result: it must be a SELECT")
         if response.status == 206:
-            raise NotNowError("another part than was asked for")
+            raise TemporaryError("another part than was asked for")
         raise TreasureDataError(f"Treasure Data answered {response.status} to the result of job {self._job.id}")
 
     def _blocks(self, data: bytes) -> Iterator[list[list[Any]]]:

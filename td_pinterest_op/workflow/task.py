@@ -1,23 +1,19 @@
-"""The seam to digdag: a task's parameters in, statistics out, the session's log, and the ways in which a run ends."""
+"""A task as digdag runs it: its parameters, its session, the source of its rows; statistics into the store."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 import os
 import secrets
-import signal
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
-from td_pinterest_op.errors import ExportError, SettingsError, StoppedError, unexpected
-from td_pinterest_op.secret import Secret, mask
+from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.secret import Secret
 
-log = logging.getLogger("td_pinterest_op")
+log = logging.getLogger(__name__)
 
 # digdag reads unquoted integers as JavaScript numbers: beyond this they have lost digits.
 _EXACT = 2**53
@@ -126,40 +122,3 @@ def _query(query: str, params: Mapping[str, Any], td: Mapping[str, Any]) -> Sour
     if problems:
         raise SettingsError("; ".join(problems))
     return Source(job_id=None, query=query, database=str(database).strip(), engine=engine)
-
-
-class _Masked(logging.Formatter):
-    """The last line of defence: nothing leaves with a credential or what looks like a person in it."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        # On a terminal, in place of the progress bar.
-        clear = "\r\x1b[K" if sys.stderr.isatty() else ""
-        return clear + mask(super().format(record))
-
-
-@contextlib.contextmanager
-def running() -> Iterator[None]:
-    """Around a whole run: log to the session's log, end on SIGTERM, and let nothing out but an ExportError.
-
-    Any other exception could quote a row: of it only type and place are told.
-    """
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Masked("%(asctime)s %(levelname)s %(message)s"))
-    level, propagate = log.level, log.propagate
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    before = signal.signal(signal.SIGTERM, _stop)
-    try:
-        yield
-    except ExportError as error:
-        raise error from None
-    except Exception as error:
-        raise unexpected(error) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        log.removeHandler(handler)
-        log.level, log.propagate = level, propagate
-
-
-def _stop(_signum: int, _frame: FrameType | None) -> None:
-    raise StoppedError("the run was told to end (SIGTERM)")

@@ -53,8 +53,8 @@ def write_rows(folder: Path, count: int) -> Rows:
     with rows.plain.open("wb") as plain, rows.hashed.open("wb") as hashed, rows.digests.open("wb") as digests:
         for start in range(0, count, _BLOCK):
             block = list(people(start, min(start + _BLOCK, count)))
-            plain.write(plain_gzip.compress(b"".join(_packed(value) for value, _ in block)))
-            hashed.write(hashed_gzip.compress(b"".join(_packed(digest or value) for value, digest in block)))
+            plain.write(plain_gzip.compress(b"".join(_buffers(value) for value, _ in block)))
+            hashed.write(hashed_gzip.compress(b"".join(_buffers(digest or value) for value, digest in block)))
             first_time = (digest for row, (_, digest) in enumerate(block) if digest and row % 50 != _REPEATED)
             digests.write(b"".join(digest + b"\n" for digest in first_time))
         plain.write(plain_gzip.flush())
@@ -75,7 +75,7 @@ def people(start: int, stop: int) -> Iterator[tuple[bytes, bytes]]:
         yield value, hashlib.sha256(value).hexdigest().encode()
 
 
-def _packed(value: bytes) -> bytes:
+def _buffers(value: bytes) -> bytes:
     """A row of one string, in msgpack."""
     header = bytes([0x91, 0xA0 | len(value)]) if len(value) < 32 else bytes([0x91, 0xD9, len(value)])
     return header + value

@@ -27,7 +27,7 @@ class Run:
     per_minute: int
     throttled: int | None = None
     hold: int = 1
-    most_in_flight: int = 8
+    max_in_flight: int = 8
     target: float | None = None
 
 
@@ -43,7 +43,7 @@ def ideal_seconds(run: Run, *, first_in_flight: int = 1) -> float:
     """The wall time of a sender that never hesitates, in seconds; an answer takes exactly the latency.
 
     It is held up by nothing but this: `first_in_flight` requests may be under way at first, one more with each answer
-    that comes, `most_in_flight` at last; no window of 60 s sees more than `per_minute` requests leave; after a 429
+    that comes, `max_in_flight` at last; no window of 60 s sees more than `per_minute` requests leave; after a 429
     none leaves for `hold`, and that request, which counted as one, has to be made again.
     """
     under_way: list[float] = []  # when each will be answered
@@ -55,7 +55,7 @@ def ideal_seconds(run: Run, *, first_in_flight: int = 1) -> float:
         now = max(now, held_until, window_opens)
         while under_way and (under_way[0] <= now or len(under_way) >= size):
             now = max(now, heapq.heappop(under_way))
-            size = min(run.most_in_flight, size + 1)
+            size = min(run.max_in_flight, size + 1)
         left.append(now)
         if run.throttled and len(left) % run.throttled == 0:
             held_until = now + run.hold
@@ -97,7 +97,7 @@ def _measure(run: Run) -> Line:
             services.add_job(people),
             limit_records_per_request=_RECORDS_IN_A_BATCH,
             requests_per_minute=run.per_minute,
-            max_in_flight=run.most_in_flight,
+            max_in_flight=run.max_in_flight,
         )
         calls = services.pinterest("/_test/requests")["requests"]
     if stats["records"]["sent"] != len(people):
@@ -138,7 +138,7 @@ def _row(line: Line) -> str:
         f"{ideal:.1f}",
         f"{line.wall / ideal:.2f}",
         f"≤ {run.target:g}" if run.target else "",
-        f"{ideal_seconds(run, first_in_flight=run.most_in_flight):.1f}",
+        f"{ideal_seconds(run, first_in_flight=run.max_in_flight):.1f}",
         str(line.busiest),
     )
     return f"| {' | '.join(cells)} |"

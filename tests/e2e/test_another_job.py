@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from td_pinterest_op.errors import BrakeError
+from td_pinterest_op.errors import LimitError
 from tests.e2e.audiences import CLEAR, NEW, REPLACE, list_behind, list_name, the_audience
 from tests.emulators.pinterest import Answer, Fault
 from tests.exporting import Services, digests, people
@@ -80,5 +80,5 @@ def test_the_share_of_invalid_rows_counts_rows_when_there_are_several_columns(se
     rows = [(person, "no device") for person in people(10)]
     job = services.td.add_job(columns=[("email", "varchar"), ("maid", "varchar")], rows=rows)
     settings = {"action": REPLACE, "audience_id": services.audience(), "ignore_invalid_records": True}
-    with pytest.raises(BrakeError, match=r"a share of 1\.0000 of the rows"):
+    with pytest.raises(LimitError, match=r"a share of 1\.0000 of the rows"):
         services.export(settings | {"max_invalid_ratio": "0.9"}, job_id=job)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.errors import BrakeError, InvalidRowsError
+from td_pinterest_op.errors import InvalidRowsError, LimitError
 from tests.e2e.audiences import ADD, CLEAR, CREATE, DELETE, NEW, REMOVE, REPLACE, list_behind, session_key, the_audience
 from tests.exporting import Services, digests, people
 
@@ -110,7 +110,7 @@ class TestBrakes:
         self, services: Services, action: str, values: list[str | None]
     ) -> None:
         settings = _settings_of(services, action) | {"ignore_invalid_records": True}
-        with pytest.raises(BrakeError) as caught:
+        with pytest.raises(LimitError) as caught:
             services.export(settings, job_id=services.job(values))
         assert f"no valid record to send ({len(values)} rows read, {len(values)} invalid)" in str(caught.value)
         assert "allow_empty" in str(caught.value)
@@ -155,7 +155,7 @@ class TestBrakes:
         self, services: Services, action: str, brake: dict[str, Any], complaint: str
     ) -> None:
         settings = _settings_of(services, action) | {"ignore_invalid_records": True}
-        with pytest.raises(BrakeError) as caught:
+        with pytest.raises(LimitError) as caught:
             services.export(settings | brake, job_id=services.job([*people(10), "n/a", None]))
         assert complaint in str(caught.value)
         assert "Nothing was sent" in str(caught.value)
@@ -175,7 +175,7 @@ class TestBrakes:
 
     @pytest.mark.parametrize("action", [ADD, CREATE, REPLACE])
     def test_a_dry_run_brakes_as_well(self, services: Services, action: str) -> None:
-        with pytest.raises(BrakeError):
+        with pytest.raises(LimitError):
             services.export(
                 _settings_of(services, action) | {"dry_run": True, "min_records": 5}, job_id=services.job(people(3))
             )

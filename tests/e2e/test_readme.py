@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from td_pinterest_op.records.identifiers import Reason
-from td_pinterest_op.settings.parse import KEYS
+from td_pinterest_op.settings.parse import SETTINGS
 from td_pinterest_op.stats import Stats
 from tests import dig
 from tests.e2e.project import ROOT, secrets
@@ -43,7 +43,7 @@ def test_the_workflow_of_the_readme_runs_in_an_empty_project(services: Services,
 
 
 def test_the_table_of_settings_names_every_key_and_its_default() -> None:
-    expected = [(f"`{key.name}`", key.default_text) for key in KEYS]
+    expected = [(f"`{key.name}`", key.default_text) for key in SETTINGS]
     assert expected == [(cells[0], cells[2].strip("`")) for cells in _first_cells("Settings")]
 
 

@@ -274,7 +274,7 @@ class TestDownload:
         self, services: Services, tmp_path: Path, times: int
     ) -> None:
         share = COUNT // times
-        members = [_packed(people(share, first=share * number)) for number in range(times)]
+        members = [_buffers(people(share, first=share * number)) for number in range(times)]
         (tmp_path / "result.msgpack.gz").write_bytes(b"".join(members))
         job = services.td.add_job(
             columns=[("email", "varchar")], path=tmp_path / "result.msgpack.gz", num_records=share * times
@@ -287,7 +287,7 @@ class TestDownload:
     def test_a_damaged_result_is_an_error_and_nothing_is_sent(
         self, services: Services, tmp_path: Path, damage: str
     ) -> None:
-        good = _packed(people(COUNT))
+        good = _buffers(people(COUNT))
         content = {
             "flipped": good[:5000] + bytes(255 - byte for byte in good[5000:5016]) + good[5016:],
             "garbage": b"no gzip at all" * 100,
@@ -390,5 +390,5 @@ class TestJobs:
         assert "line 1:8: cannot cast '<hidden>' or <hidden> or <hidden> to bigint" in str(caught.value)
 
 
-def _packed(values: Sequence[str]) -> bytes:
+def _buffers(values: Sequence[str]) -> bytes:
     return gzip.compress(b"".join(msgpack.packb([value]) for value in values))

@@ -15,14 +15,14 @@ from requests.auth import AuthBase
 from td_pinterest_op import pinterest
 from td_pinterest_op.errors import ExportError, UnexpectedError
 from td_pinterest_op.pinterest.policy import Failure
-from td_pinterest_op.pinterest.transport import Answer, NoAnswerError
+from td_pinterest_op.pinterest.transport import NoResponseError, Response
 from td_pinterest_op.settings.parse import Action
 from tests import guard
 from tests.exporting import digest, people
 from tests.faults.conftest import Stage
 
 AUDIENCE_ID, LIST_ID = "549755885175000777", "549755885175000111"
-Given = Answer | Failure
+Given = Response | Failure
 
 
 class _Scripted:
@@ -35,10 +35,10 @@ class _Scripted:
 
     def exchange(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: AuthBase
-    ) -> Answer:
+    ) -> Response:
         given = next(self.script, None)
         if isinstance(given, Failure):
-            raise NoAnswerError(given)
+            raise NoResponseError(given)
         return given or _json(self._usual(method, url.partition("?")[0], body))
 
     def close(self) -> None:
@@ -68,8 +68,8 @@ class _Scripted:
         }
 
 
-def _json(content: object, status: int = 200) -> Answer:
-    return Answer(status=status, headers={}, body=json.dumps(content).encode())
+def _json(content: object, status: int = 200) -> Response:
+    return Response(status=status, headers={}, body=json.dumps(content).encode())
 
 
 _ids = st.sampled_from([AUDIENCE_ID, LIST_ID, "1", "", "x", "-1", "²"])
@@ -120,12 +120,12 @@ _headers = st.dictionaries(
 _statuses = st.sampled_from([200, 200, 200, 200, 201, 204, 301, 400, 401, 403, 404, 408, 413, 429, 500, 503]) | (
     st.integers(100, 599)
 )
-_answers = st.builds(Answer, status=_statuses, headers=_headers, body=_bodies)
+_answers = st.builds(Response, status=_statuses, headers=_headers, body=_bodies)
 _given = st.one_of(_answers, _answers, st.sampled_from(Failure))
 # Mostly what is usual, so that runs get far.
 _script = st.lists(st.one_of(st.none(), st.none(), st.none(), _given), max_size=25)
 _token_answers = st.builds(
-    Answer, status=_statuses, headers=_headers, body=_tokens.map(lambda value: json.dumps(value).encode())
+    Response, status=_statuses, headers=_headers, body=_tokens.map(lambda value: json.dumps(value).encode())
 )
 
 

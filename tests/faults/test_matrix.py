@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import ExportError, UnavailableError
-from td_pinterest_op.pinterest.client import MaybeArrivedError
+from td_pinterest_op.pinterest.client import MaybeAppliedError
 from td_pinterest_op.settings.parse import Action
 from tests.emulators.pinterest import Fault
 from tests.exporting import Services, digests, people
@@ -188,7 +188,7 @@ def test_a_fault_loses_nothing_doubles_nothing_and_is_gone_after_a_rerun(
     else:
         with pytest.raises(cell.end) as raised:
             stage.export(settings, job_id=job_id)
-        assert cell.end is (UnavailableError if raised.type is MaybeArrivedError else raised.type)
+        assert cell.end is (UnavailableError if raised.type is MaybeAppliedError else raised.type)
         check_figures(stage, failed_stats(caplog), records=records, success=False)
         steps = done(cell.action, cell.moment, applied=cell.row.applied)
         assert expected(cell, steps, withheld=cell.poison) == found(stage)

@@ -1,4 +1,4 @@
-"""Pinterest as a script: a transport with prepared answers, and a session around it on a clock that does not wait."""
+"""Pinterest as a script: a transport with prepared answers, and a client around it on a clock that does not wait."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import requests
 from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
 
-from td_pinterest_op.pinterest.client import Session
+from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.policy import Failure
-from td_pinterest_op.pinterest.rate_limit import Pace
-from td_pinterest_op.pinterest.transport import Answer, NoAnswerError, Transport
+from td_pinterest_op.pinterest.rate_limit import RateLimiter
+from td_pinterest_op.pinterest.transport import NoResponseError, Response, Transport
 from td_pinterest_op.retry import Retry
 from tests.clock import FakeTime
 
 RETRY = Retry(count=3, initial_wait=0.5, longest_wait=300.0, random=lambda: 0.0)
 
 
-def answer(status: int = 200, content: object = None, headers: Mapping[str, str] | None = None) -> Answer:
+def answer(status: int = 200, content: object = None, headers: Mapping[str, str] | None = None) -> Response:
     """An answer with a JSON body; one that describes a thing with the id 1 unless told."""
     body = json.dumps({"id": "1"} if content is None else content).encode()
-    return Answer(status=status, headers=CaseInsensitiveDict(headers or {}), body=body)
+    return Response(status=status, headers=CaseInsensitiveDict(headers or {}), body=body)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,15 +43,15 @@ class Sent:
 class Script(Transport):
     """Gives its answers (or failures) in turn; the last one for ever. For several threads."""
 
-    def __init__(self, time: FakeTime, answers: Iterable[Answer | Failure]) -> None:
+    def __init__(self, time: FakeTime, answers: Iterable[Response | Failure]) -> None:
         self._time = time
         self._answers = collections.deque(answers)
         self._lock = threading.Lock()
         self.sent: list[Sent] = []
 
-    def exchange(
+    def send(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: AuthBase
-    ) -> Answer:
+    ) -> Response:
         prepared = auth(requests.Request(method, url).prepare())
         with self._lock:
             self.sent.append(
@@ -64,10 +64,10 @@ class Script(Transport):
                     at=self._time.now(),
                 )
             )
-            said = self._answers.popleft() if len(self._answers) > 1 else self._answers[0]
-        if isinstance(said, Failure):
-            raise NoAnswerError(said)
-        return said
+            description = self._answers.popleft() if len(self._answers) > 1 else self._answers[0]
+        if isinstance(description, Failure):
+            raise NoResponseError(description)
+        return description
 
     @property
     def times(self) -> list[float]:
@@ -77,7 +77,7 @@ class Script(Transport):
 
 @dataclass(slots=True, kw_only=True)
 class Counts:
-    """What a session counted."""
+    """What a client counted."""
 
     total: collections.Counter[str] = field(default_factory=collections.Counter)
 
@@ -95,34 +95,41 @@ class Counts:
 
 @dataclass(slots=True, kw_only=True)
 class Scene:
-    """A session between a script and a fake clock."""
+    """A client between a script and a fake clock."""
 
     time: FakeTime
     script: Script
     counts: Counts
-    session: Session
+    client: Client
 
 
-def scene(*answers: Answer | Failure, retry: Retry = RETRY, requests_per_minute: int = 390) -> Scene:
+def scene(*answers: Response | Failure, retry: Retry = RETRY, requests_per_minute: int = 390) -> Scene:
     time, counts = FakeTime(), Counts()
     script = Script(time, answers)
-    pace = Pace(requests_per_minute=requests_per_minute, clock=time.now, wall_clock=time.now, sleep=time.sleep)
-    session = Session(
-        endpoint="https://pinterest.test/v5/", transport=script, pace=pace, retry=retry, clock=time.now, count=counts
+    rate_limiter = RateLimiter(
+        requests_per_minute=requests_per_minute, clock=time.now, wall_clock=time.now, sleep=time.sleep
     )
-    return Scene(time=time, script=script, counts=counts, session=session)
+    client = Client(
+        endpoint="https://pinterest.test/v5/",
+        transport=script,
+        rate_limiter=rate_limiter,
+        retry=retry,
+        clock=time.now,
+        count=counts,
+    )
+    return Scene(time=time, script=script, counts=counts, client=client)
 
 
 class Keys:
-    """An authority with so many keys: the next one each time the current one was refused."""
+    """A token source with this many tokens: the next one each time the current one was refused."""
 
     def __init__(self, count: int = 1) -> None:
         self._keys: list[AuthBase] = [_Key(f"key {number}") for number in range(1, count + 1)]
 
-    def auth(self) -> AuthBase:
+    def token(self) -> AuthBase:
         return self._keys[0]
 
-    def renew(self, used: AuthBase) -> bool:
+    def refresh(self, used: AuthBase) -> bool:
         if used is self._keys[0] and len(self._keys) == 1:
             return False
         self._keys.pop(0)

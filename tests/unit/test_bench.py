@@ -20,9 +20,9 @@ from tests.bench.sending import Run, ideal_seconds
         (Run(batches=15, latency=0.5, per_minute=400), 2.0),
         (Run(batches=16, latency=0.5, per_minute=400), 2.5),
         (Run(batches=200, latency=0.5, per_minute=400), 14.0),
-        (Run(batches=5, latency=2.0, per_minute=400, most_in_flight=1), 10.0),
+        (Run(batches=5, latency=2.0, per_minute=400, max_in_flight=1), 10.0),
         # two windows: what left in the first minute holds up what may leave in the next
-        (Run(batches=4, latency=1.0, per_minute=2, most_in_flight=1), 62.0),
+        (Run(batches=4, latency=1.0, per_minute=2, max_in_flight=1), 62.0),
         # the second is answered 429 at once: after the wait it leaves again
         (Run(batches=2, latency=0.5, per_minute=400, throttled=2, hold=3), 4.0),
     ],

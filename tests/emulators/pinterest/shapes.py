@@ -116,8 +116,8 @@ def digests_of(records: str) -> list[bytes]:
     text = records.encode("ascii", "replace")
     if len(text) != 65 * count - 1 or text[64::65] != commas or text.translate(None, _HEX) != commas:
         raise invalid("records must all be SHA-256 digests of 64 lower-case hex digits, separated by commas")
-    packed = bytes.fromhex(text.replace(b",", b"").decode())
-    return [packed[start : start + 32] for start in range(0, len(packed), 32)]
+    buffers = bytes.fromhex(text.replace(b",", b"").decode())
+    return [buffers[start : start + 32] for start in range(0, len(buffers), 32)]
 
 
 def check_query(query: Mapping[str, str], allowed: Mapping[str, Callable[[str], bool]]) -> None:

@@ -162,7 +162,7 @@ class _JobCalls:
             return error(400, f"Result format {wanted!r} is not supported by the emulator")
         if job.status != "success" or job.output is None:
             return error(404, f"Result of job {job.id} is not available")
-        body = job.output.packed() if wanted == "msgpack.gz" else job.output.unpacked()
+        body = job.output.buffers() if wanted == "msgpack.gz" else job.output.unpacked()
         fault = _met.get()
         in_body = fault if fault and fault.kind in ("cut", "stall") else None
         return await send_part(request, body, ignore_range=self._state.ignore_range, fault=in_body)

@@ -35,7 +35,7 @@ class Output:
     raw_size: int | None
     rows: int
 
-    def packed(self) -> Body:
+    def buffers(self) -> Body:
         return _Packed(self)
 
     def unpacked(self) -> Body:
@@ -68,7 +68,7 @@ class _Unpacked:
 
     def chunks(self, start: int, stop: int | None) -> Iterator[bytes]:
         position = 0
-        for chunk in inflate(self.output.packed().chunks(0, None)):
+        for chunk in inflate(self.output.buffers().chunks(0, None)):
             part = chunk[max(start - position, 0) : None if stop is None else max(stop - position, 0)]
             position += len(chunk)
             if part:

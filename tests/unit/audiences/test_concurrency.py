@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from td_pinterest_op.audiences.concurrency import Flight
+from td_pinterest_op.audiences.concurrency import ConcurrencyLimit
 
 
-def sizes(flight: Flight, latencies: list[float | None], *, throttled: bool = False) -> list[int]:
+def sizes(flight: ConcurrencyLimit, latencies: list[float | None], *, throttled: bool = False) -> list[int]:
     """The size after each answer."""
     seen = []
     for latency in latencies:
@@ -18,22 +18,22 @@ def sizes(flight: Flight, latencies: list[float | None], *, throttled: bool = Fa
     return seen
 
 
-def grown(most: int = 8) -> Flight:
-    flight = Flight(most=most)
+def grown(most: int = 8) -> ConcurrencyLimit:
+    flight = ConcurrencyLimit(maximum=most)
     sizes(flight, [1.0] * most)
     return flight
 
 
 def test_it_starts_with_one() -> None:
-    assert 1 == Flight(most=8).size
+    assert 1 == ConcurrencyLimit(maximum=8).size
 
 
 def test_it_grows_by_one_for_each_good_answer_up_to_the_most() -> None:
-    assert [2, 3, 4, 5, 6, 7, 8, 8, 8] == sizes(Flight(most=8), [1.0] * 9)
+    assert [2, 3, 4, 5, 6, 7, 8, 8, 8] == sizes(ConcurrencyLimit(maximum=8), [1.0] * 9)
 
 
 def test_one_at_most_stays_one() -> None:
-    assert [1, 1, 1] == sizes(Flight(most=1), [1.0] * 3)
+    assert [1, 1, 1] == sizes(ConcurrencyLimit(maximum=1), [1.0] * 3)
 
 
 def test_a_throttled_answer_halves_it() -> None:
@@ -66,23 +66,23 @@ def test_jitter_does_not(jitter: list[float | None]) -> None:
 
 
 def test_a_server_that_became_slower_for_good_is_not_asked_one_at_a_time_for_ever() -> None:
-    flight = Flight(most=8)
+    flight = ConcurrencyLimit(maximum=8)
     sizes(flight, [0.1] * 50)
     assert 8 == sizes(flight, [1.5] * 200)[-1]
 
 
 def test_an_answer_without_a_latency_is_no_sign_of_a_fast_server() -> None:
-    flight = Flight(most=8)
+    flight = ConcurrencyLimit(maximum=8)
     assert [2, 3, 4, 5, 6, 7, 8] == sizes(flight, [None, None, 1.0, 1.0, 1.0, None, 1.0])
     assert 8 == sizes(flight, [1.0] * 20)[-1]
 
 
 @given(
-    most=st.integers(1, 64),
+    maximum=st.integers(1, 64),
     answers=st.lists(st.tuples(st.none() | st.floats(0, 1e6), st.booleans()), max_size=200),
 )
-def test_it_always_lies_between_one_and_the_most(most: int, answers: list[tuple[float | None, bool]]) -> None:
-    flight = Flight(most=most)
+def test_it_always_lies_between_one_and_the_most(maximum: int, answers: list[tuple[float | None, bool]]) -> None:
+    flight = ConcurrencyLimit(maximum=maximum)
     for latency, throttled in answers:
         flight.answered(latency=latency, throttled=throttled)
-        assert 1 <= flight.size <= most
+        assert 1 <= flight.size <= maximum

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from td_pinterest_op.audiences.create_once import created_once, lowest
+from td_pinterest_op.audiences.create_once import created_once, oldest
 from td_pinterest_op.errors import AccountError, ExportError, UnavailableError
-from td_pinterest_op.pinterest.client import MaybeArrivedError
+from td_pinterest_op.pinterest.client import MaybeAppliedError
 from td_pinterest_op.retry import Retry
 from tests.clock import FakeTime
 
@@ -35,27 +35,27 @@ class World:
     time: FakeTime = field(default_factory=FakeTime)
 
     def create(self) -> Thing:
-        said = self.answers.pop(0) if self.answers else "done"
-        if isinstance(said, ExportError):
-            raise said
+        description = self.answers.pop(0) if self.answers else "done"
+        if isinstance(description, ExportError):
+            raise description
         self.created += 1
         self.things.append(Thing(id=str(100 - self.created)))
-        if said == "lost":
-            raise MaybeArrivedError("no answer")
+        if description == "lost":
+            raise MaybeAppliedError("no answer")
         return self.things[-1]
 
     def find(self) -> Thing | None:
         self.looked += 1
         if self.looked <= self.hidden or not self.things:
             return None
-        return lowest(self.things)
+        return oldest(self.things)
 
     def once(self) -> Thing:
         return created_once(create=self.create, find=self.find, retry=RETRY, sleep=self.time.sleep)
 
 
-def maybe() -> MaybeArrivedError:
-    return MaybeArrivedError("no answer")
+def maybe() -> MaybeAppliedError:
+    return MaybeAppliedError("no answer")
 
 
 def test_it_is_created() -> None:
@@ -78,7 +78,7 @@ def test_it_is_created_again_when_it_is_not_found() -> None:
 
 def test_it_is_looked_for_before_each_repetition_and_after_the_last() -> None:
     world = World(answers=[maybe()] * 10)
-    with pytest.raises(MaybeArrivedError):
+    with pytest.raises(MaybeAppliedError):
         world.once()
     assert (6, 4) == (len(world.answers), world.looked)
     assert [0.5, 1, 2, 4] == world.time.slept
@@ -109,4 +109,4 @@ def test_any_other_error_ends_it(error: ExportError) -> None:
 
 
 def test_the_lowest_id_is_the_lowest_number_and_not_the_first_word() -> None:
-    assert "9" == lowest([Thing(id="10"), Thing(id="9"), Thing(id="100")]).id
+    assert "9" == oldest([Thing(id="10"), Thing(id="9"), Thing(id="100")]).id

@@ -35,14 +35,14 @@ Rule = Callable[[list[int]], None]
 
 
 class FakeApi:
-    """Takes records (numbers) unless `rule` raises. Is its own session and pace, for the sender uses little of them."""
+    """Takes records (numbers) unless `rule` raises. Plays client and rate limiter, too."""
 
     def __init__(self, rule: Rule) -> None:
         self._rule = rule
         self._lock = threading.Lock()
         self.requests: list[int] = []
         self.members: list[int] = []
-        self.session = self.pace = self
+        self.client = self.rate_limiter = self
         self.last_request_id = "rid-9"
         self.stopped = threading.Event()
 
@@ -80,9 +80,9 @@ def culprits(*bad: int) -> Rule:
     return rule
 
 
-def at_most(most: int, status: int = 413) -> Rule:
+def at_most(maximum: int, status: int = 413) -> Rule:
     def rule(numbers: list[int]) -> None:
-        if len(numbers) > most:
+        if len(numbers) > maximum:
             raise refused(status)
 
     return rule
@@ -102,13 +102,13 @@ class Run:
         records: int,
         batch: int,
         skip: bool = True,
-        most: int = 1,
+        maximum: int = 1,
         progress: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.api = FakeApi(rule)
         self.stats = Stats(action="add", ad_account_id="1", dry_run=False, unique=records)
         self.sender = Sender(
-            api=cast(Api, self.api), stats=self.stats, skip_refused=skip, most_in_flight=most, progress=progress
+            api=cast(Api, self.api), stats=self.stats, skip_refused=skip, max_in_flight=maximum, progress=progress
         )
         self._batches = [range(at, min(at + batch, records)) for at in range(0, records, batch)]
 
@@ -140,10 +140,10 @@ def no_thread_stays() -> Iterator[None]:
 # -- all goes well
 
 
-@pytest.mark.parametrize("most", [1, 2, 8])
+@pytest.mark.parametrize("maximum", [1, 2, 8])
 @pytest.mark.parametrize(("records", "batch", "requests"), [(0, 10, 0), (1, 10, 1), (10, 10, 1), (101, 10, 11)])
-def test_every_record_is_sent_once_in_full_batches(most: int, records: int, batch: int, requests: int) -> None:
-    run = Run(accept, records=records, batch=batch, most=most).send()
+def test_every_record_is_sent_once_in_full_batches(maximum: int, records: int, batch: int, requests: int) -> None:
+    run = Run(accept, records=records, batch=batch, maximum=maximum).send()
     assert list(range(records)) == sorted(run.api.members)
     assert requests == len(run.api.requests)
     assert all(size == batch for size in sorted(run.api.requests, reverse=True)[:-1])
@@ -169,7 +169,7 @@ def test_it_starts_with_one_request_and_never_has_more_under_way_than_allowed() 
         with lock:
             now -= 1
 
-    Run(rule, records=500, batch=1, most=4).send()
+    Run(rule, records=500, batch=1, maximum=4).send()
     assert 1 == under_way[0]
     assert max(under_way) <= 4
 
@@ -186,7 +186,7 @@ def test_one_culprit_in_ten_thousand_is_found_in_few_requests_and_skipped(culpri
 
 
 def test_one_culprit_in_a_hundred_thousand_costs_under_forty_requests_more() -> None:
-    run = Run(culprits(77_777), records=100_000, batch=10_000, most=8).send()
+    run = Run(culprits(77_777), records=100_000, batch=10_000, maximum=8).send()
     assert len(run.api.requests) < 10 + 40
     assert (99_999, 1) == run.counts
 
@@ -245,7 +245,7 @@ def test_it_is_about_the_request_in_a_later_batch_as_well() -> None:
 
 def test_a_culprit_in_every_batch_but_not_in_every_eighth_is_no_matter_of_the_request() -> None:
     bad = [*range(0, 800, 100)]
-    run = Run(culprits(*bad), records=800, batch=100, most=4).send()
+    run = Run(culprits(*bad), records=800, batch=100, maximum=4).send()
     assert (792, 8) == run.counts
 
 
@@ -255,16 +255,16 @@ def test_a_culprit_in_every_batch_but_not_in_every_eighth_is_no_matter_of_the_re
     batch=st.integers(1, 50),
     bad=st.sets(st.integers(0, 199), max_size=6),
     most_records=st.integers(1, 60),
-    most=st.integers(1, 4),
+    maximum=st.integers(1, 4),
 )
 def test_whatever_is_refused_all_is_counted(
-    records: int, batch: int, bad: set[int], most_records: int, most: int
+    records: int, batch: int, bad: set[int], most_records: int, maximum: int
 ) -> None:
     def rule(numbers: list[int]) -> None:
         at_most(most_records)(numbers)
         culprits(*bad)(numbers)
 
-    run = Run(rule, records=records, batch=batch, most=most)
+    run = Run(rule, records=records, batch=batch, maximum=maximum)
     try:
         run.send()
     except RequestRefusedError:
@@ -282,9 +282,9 @@ def test_after_a_413_the_smaller_size_is_kept_for_the_rest_of_the_run(caplog: py
     run = Run(at_most(300), records=3_000, batch=1_000).send()
     assert [1000, 500, *[250] * 12] == run.api.requests
     assert (3_000, 0) == run.counts
-    said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    description = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert ["Pinterest finds 1000 records too many", "Pinterest finds 500 records too many"] == [
-        text.split(";")[0] for text in said
+        text.split(";")[0] for text in description
     ]
 
 
@@ -294,7 +294,7 @@ def test_a_400_at_a_large_size_is_halved_but_not_kept() -> None:
 
 
 def test_many_at_once_learn_the_smaller_size_together() -> None:
-    run = Run(at_most(300), records=20_000, batch=1_000, most=8).send()
+    run = Run(at_most(300), records=20_000, batch=1_000, maximum=8).send()
     assert (20_000, 0) == run.counts
     assert max(run.api.requests[-60:]) <= 250
 
@@ -345,7 +345,7 @@ def test_records_that_may_have_been_taken_are_counted_as_not_known() -> None:
     def rule(numbers: list[int]) -> None:
         if 20 in numbers:
             error = UnavailableError("no answer")
-            error.maybe_done = True
+            error.maybe_applied = True
             raise error
 
     text = str(Run(rule, records=100, batch=10).fail())
@@ -357,7 +357,7 @@ def test_of_a_halved_batch_only_the_piece_under_way_is_not_known() -> None:
         culprits(0, 1)(numbers)
         if numbers == [2, 3]:
             error = UnavailableError("no answer")
-            error.maybe_done = True
+            error.maybe_applied = True
             raise error
 
     # 0–7 are refused, then 0–3, while 4–7 are in; then of 0–1 and 2–3 the latter is asked first and gets no answer.
@@ -376,7 +376,7 @@ def test_an_error_among_several_under_way_waits_for_the_others_and_has_exact_num
             others.set()
             assert run.api.stopped.wait(timeout=10)
             error = StoppedError("stopped after a try")
-            error.maybe_done = True
+            error.maybe_applied = True
             raise error
         if numbers[0] == 30:
             assert run.api.stopped.wait(timeout=10)
@@ -385,7 +385,7 @@ def test_an_error_among_several_under_way_waits_for_the_others_and_has_exact_num
             assert run.api.stopped.wait(timeout=10)
 
     others = threading.Event()
-    run = Run(rule, records=1_000, batch=10, most=8)
+    run = Run(rule, records=1_000, batch=10, maximum=8)
     # One at first; two after its answer: 10 and 20. They end together, so that 30 and 40 are never begun.
     error = run.fail()
     assert AccountError is type(error)
@@ -406,7 +406,7 @@ def test_what_succeeds_after_the_first_error_is_counted_as_in() -> None:
             assert run.api.stopped.wait(timeout=10)
 
     others = threading.Event()
-    run = Run(rule, records=100, batch=10, most=8)
+    run = Run(rule, records=100, batch=10, maximum=8)
     assert "of 100 records 20 are in, 0 were refused, 80 are not in. Running" in str(run.fail())
     assert set(range(10)) | set(range(20, 30)) == set(run.api.members)
 

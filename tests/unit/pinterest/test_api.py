@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from td_pinterest_op.errors import ExportError, PinterestError, RequestRefusedError
 from td_pinterest_op.pinterest.api import Api, Audience, CustomerList
-from td_pinterest_op.pinterest.client import MaybeArrivedError
+from td_pinterest_op.pinterest.client import MaybeAppliedError
 from td_pinterest_op.pinterest.policy import Failure
-from td_pinterest_op.pinterest.transport import Answer
+from td_pinterest_op.pinterest.transport import Response
 from tests.unit.scripted import Keys, Scene, answer, scene
 
 ACCOUNT = "549755885175"
@@ -42,9 +42,9 @@ READ = Audience(
 )
 
 
-def api(*answers: Answer | Failure) -> tuple[Api, Scene]:
+def api(*answers: Response | Failure) -> tuple[Api, Scene]:
     stage = scene(*answers)
-    return Api(session=stage.session, authority=Keys(), ad_account_id=ACCOUNT), stage
+    return Api(client=stage.client, tokens=Keys(), ad_account_id=ACCOUNT), stage
 
 
 def sent(stage: Scene, number: int = 0) -> tuple[str, str, Any]:
@@ -56,7 +56,7 @@ def queries(stage: Scene) -> list[dict[str, str]]:
     return [dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(call.url).query)) for call in stage.script.sent]
 
 
-def page(*ids: object, bookmark: object = None) -> Answer:
+def page(*ids: object, bookmark: object = None) -> Response:
     return answer(200, {"items": [{"id": id_} for id_ in ids], "bookmark": bookmark})
 
 
@@ -227,7 +227,7 @@ CHANGING: list[Callable[[Api], object]] = [
 @pytest.mark.parametrize("call", CREATING)
 def test_what_creates_is_not_repeated_when_it_may_have_been_done(call: Callable[[Api], object]) -> None:
     calls, stage = api(Failure.READ_TIMEOUT, answer(201))
-    with pytest.raises(MaybeArrivedError):
+    with pytest.raises(MaybeAppliedError):
         call(calls)
     assert 1 == len(stage.script.sent)
 
@@ -262,14 +262,14 @@ def test_a_2xx_that_is_no_success_is_a_failure_with_its_own_message(
     assert f"but the answer {why}" in str(error)
     assert str(error).endswith("[x-pinterest-rid r7]")
     assert "jane" not in str(error)
-    assert (PinterestError, 200, True) == (type(error), error.status, error.maybe_done)
+    assert (PinterestError, 200, True) == (type(error), error.status, error.maybe_applied)
     assert 1 == len(stage.script.sent)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"id": "1"', b"\xff"])
 def test_a_2xx_that_is_no_json_is_a_failure_too(body: bytes) -> None:
     with pytest.raises(PinterestError, match="has no id"):
-        api(Answer(status=200, headers={}, body=body))[0].remove_audience("1")
+        api(Response(status=200, headers={}, body=body))[0].remove_audience("1")
 
 
 @pytest.mark.parametrize("exceptions", [{}, [], None, ""])

@@ -22,9 +22,9 @@ from td_pinterest_op.errors import (
     StoppedError,
     UnavailableError,
 )
-from td_pinterest_op.pinterest.client import MaybeArrivedError, Outcome, Request
+from td_pinterest_op.pinterest.client import MaybeAppliedError, Outcome, Request
 from td_pinterest_op.pinterest.policy import Failure
-from td_pinterest_op.pinterest.transport import Answer
+from td_pinterest_op.pinterest.transport import Response
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.secret import Secret
 from tests.unit.scripted import RETRY, Keys, Scene, answer, scene
@@ -39,12 +39,12 @@ THROTTLED = answer(429, {"code": 8, "message": "Too many"})
 BROKEN = answer(500, {"code": 0, "message": "Oops"})
 
 
-def throttled(after: str) -> Answer:
+def throttled(after: str) -> Response:
     return answer(429, {"code": 8}, {"Retry-After": after})
 
 
 def send(stage: Scene, request: Request = WRITE, *, keys: int = 1) -> Outcome:
-    return stage.session.send(request, Keys(keys))
+    return stage.client.send(request, Keys(keys))
 
 
 def error_of(stage: Scene, request: Request = WRITE, *, keys: int = 1) -> ExportError:
@@ -107,7 +107,7 @@ def test_the_latency_is_that_of_the_last_try_alone() -> None:
         Failure.BROKEN,
     ],
 )
-def test_a_passing_failure_is_waited_out_and_tried_again(failure: Answer | Failure) -> None:
+def test_a_passing_failure_is_waited_out_and_tried_again(failure: Response | Failure) -> None:
     stage = scene(failure, failure, OK)
     assert OK == send(stage).answer
     assert [0, 0.5, 1.5] == stage.script.times
@@ -123,23 +123,23 @@ def test_a_failure_that_does_not_pass_is_tried_as_often_as_set_and_then_told() -
         'Pinterest answered 503 (code 7) "busy" to changing things; run this task again later '
         "[x-pinterest-rid r1]; tried 4 times"
     ) == str(error)
-    assert (503, True) == (error.status, error.maybe_done)
+    assert (503, True) == (error.status, error.maybe_applied)
 
 
 def test_no_retry_at_all_can_be_asked_for() -> None:
     stage = scene(BROKEN, retry=Retry(count=0, initial_wait=0.5, longest_wait=300, random=lambda: 0))
-    assert "tried" not in str(error_of(stage))
+    assert "attempt" not in str(error_of(stage))
     assert 1 == len(stage.script.sent)
 
 
 def test_a_request_that_was_never_connected_did_surely_not_arrive() -> None:
     error = error_of(scene(Failure.NOT_CONNECTED))
-    assert (None, False) == (error.status, error.maybe_done)
+    assert (None, False) == (error.status, error.maybe_applied)
     assert "no answer from Pinterest (could not connect) to changing things" in str(error)
 
 
 def test_one_doubtful_try_among_others_leaves_the_doubt() -> None:
-    assert error_of(scene(Failure.READ_TIMEOUT, Failure.NOT_CONNECTED)).maybe_done
+    assert error_of(scene(Failure.READ_TIMEOUT, Failure.NOT_CONNECTED)).maybe_applied
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_one_doubtful_try_among_others_leaves_the_doubt() -> None:
 def test_a_final_answer_is_not_repeated(status: int, content: object, kind: type[ExportError]) -> None:
     stage = scene(answer(status, content), OK)
     error = error_of(stage)
-    assert (kind, status, False) == (type(error), error.status, error.maybe_done)
+    assert (kind, status, False) == (type(error), error.status, error.maybe_applied)
     assert {"sent": 1, "retried": 0, "failed": 1, "milliseconds": 0} == stage.counts.total
 
 
@@ -224,7 +224,9 @@ def test_its_own_wait_counts_when_it_is_longer_than_what_a_5xx_asks() -> None:
 
 
 @pytest.mark.parametrize("failed", [answer(500, headers={"x-pinterest-rid": "r1"}), throttled("7")])
-def test_a_line_of_the_log_names_the_request_that_is_repeated(failed: Answer, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_line_of_the_log_names_the_request_that_is_repeated(
+    failed: Response, caplog: pytest.LogCaptureFixture
+) -> None:
     send(scene(failed, OK))
     (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert f"[x-pinterest-rid {failed.request_id}]" in line
@@ -232,7 +234,7 @@ def test_a_line_of_the_log_names_the_request_that_is_repeated(failed: Answer, ca
 
 def test_a_wait_is_for_all_requests_of_the_run() -> None:
     stage = scene(throttled("7"), OK)
-    original = stage.session.pace.hold
+    original = stage.client.rate_limiter.block_for
 
     def hold(seconds: float) -> bool:
         news = original(seconds)
@@ -240,7 +242,7 @@ def test_a_wait_is_for_all_requests_of_the_run() -> None:
             send(stage, READ)
         return news
 
-    stage.session.pace.hold = hold  # type: ignore[method-assign]
+    stage.client.rate_limiter.block_for = hold  # type: ignore[method-assign]
     send(stage)
     assert [0, 7, 7] == stage.script.times
 
@@ -325,28 +327,28 @@ class _FailingKeys(Keys):
         super().__init__()
         self.asked = 0
 
-    def auth(self) -> Any:
+    def token(self) -> Any:
         self.asked += 1
         if self.asked > 1:
             raise AccountError("no token")
-        return super().auth()
+        return super().token()
 
 
 @pytest.mark.parametrize(("first", "doubtful"), [(Failure.READ_TIMEOUT, True), (Failure.NOT_CONNECTED, False)])
 def test_a_token_that_fails_leaves_the_doubt_about_the_tries_before(first: Failure, doubtful: bool) -> None:
     with pytest.raises(AccountError) as caught:
-        scene(first, OK).session.send(WRITE, _FailingKeys())
-    assert doubtful is caught.value.maybe_done
+        scene(first, OK).client.send(WRITE, _FailingKeys())
+    assert doubtful is caught.value.maybe_applied
 
 
 # -- creating, stopping
 
 
 @pytest.mark.parametrize("failure", [BROKEN, Failure.READ_TIMEOUT, Failure.BROKEN, Failure.WRITE_TIMEOUT, answer(408)])
-def test_a_creating_request_that_may_have_arrived_is_not_repeated(failure: Answer | Failure) -> None:
+def test_a_creating_request_that_may_have_arrived_is_not_repeated(failure: Response | Failure) -> None:
     stage = scene(failure, OK)
     error = error_of(stage, CREATING)
-    assert (MaybeArrivedError, True) == (type(error), error.maybe_done)
+    assert (MaybeAppliedError, True) == (type(error), error.maybe_applied)
     assert 1 == len(stage.script.sent)
 
 
@@ -365,9 +367,9 @@ def test_what_follows_a_creating_request_waits_as_its_answer_asked() -> None:
 
 def test_no_request_leaves_after_the_run_was_stopped() -> None:
     stage = scene(OK)
-    stage.session.pace.stop(RuntimeError("an error elsewhere"))
+    stage.client.rate_limiter.stop(RuntimeError("an error elsewhere"))
     error = error_of(stage)
-    assert (StoppedError, False) == (type(error), error.maybe_done)
+    assert (StoppedError, False) == (type(error), error.maybe_applied)
     assert "an error elsewhere" in str(error)
     assert [] == stage.script.sent
 
@@ -377,18 +379,18 @@ def test_no_request_leaves_after_the_run_was_stopped() -> None:
     [(BROKEN, True), (Failure.READ_TIMEOUT, True), (Failure.NOT_CONNECTED, False), (throttled("9"), False)],
 )
 def test_a_request_that_is_stopped_while_it_waits_keeps_the_doubt_of_its_tries(
-    first: Answer | Failure, doubtful: bool
+    first: Response | Failure, doubtful: bool
 ) -> None:
     stage = scene(first, OK)
     sleep = stage.time.sleep
 
     def stopping(seconds: float) -> None:
-        stage.session.pace.stop(RuntimeError("the end"))
+        stage.client.rate_limiter.stop(RuntimeError("the end"))
         sleep(seconds)
 
-    stage.session.pace._sleep = stopping
+    stage.client.rate_limiter._sleep = stopping
     error = error_of(stage)
-    assert (StoppedError, doubtful) == (type(error), error.maybe_done)
+    assert (StoppedError, doubtful) == (type(error), error.maybe_applied)
     assert 1 == len(stage.script.sent)
 
 
@@ -405,8 +407,8 @@ def test_what_the_server_says_about_records_is_never_shown() -> None:
 def test_what_it_says_otherwise_is_shown_without_credentials_and_people_on_one_line() -> None:
     secret = Secret("s3cr3t-refresh-token").reveal()
     # Cut at two hundred characters, the credential and the address would be half there, and not recognised.
-    said = f"{'x ' * 92}{secret} jane@shop.example\nERROR forged {'y' * 300}"
-    text = str(error_of(scene(answer(400, {"message": said}))))
+    description = f"{'x ' * 92}{secret} jane@shop.example\nERROR forged {'y' * 300}"
+    text = str(error_of(scene(answer(400, {"message": description}))))
     assert "x *** <hidden>" in text
     assert "s3cr3t" not in text
     assert "jane" not in text
@@ -419,8 +421,8 @@ def test_what_it_says_otherwise_is_shown_without_credentials_and_people_on_one_l
     [b"", b"<html>", b"[1]", b"null", b'{"code": "x", "message": 7}', b"\xff\xfe", b"[" * 100_000, b"9" * 5_000],
 )
 def test_any_body_of_an_error_will_do(body: bytes) -> None:
-    said = Answer(status=400, headers=CaseInsensitiveDict(), body=body)
-    assert "Pinterest answered 400 to changing things" in str(error_of(scene(said)))
+    description = Response(status=400, headers=CaseInsensitiveDict(), body=body)
+    assert "Pinterest answered 400 to changing things" in str(error_of(scene(description)))
 
 
 @pytest.mark.parametrize(
@@ -438,7 +440,7 @@ def test_the_request_id_is_shown_and_is_nothing_but_a_name(header: str, shown: s
     # The guard takes 64 digits for a digest, and so does the mask.
     expected = "<hidden>" if len(shown) == 64 else shown
     assert f"[x-pinterest-rid {expected}]" in str(error_of(stage))
-    assert shown == stage.session.last_request_id
+    assert shown == stage.client.last_request_id
 
 
 ANSWERS = st.builds(
@@ -457,7 +459,7 @@ ANSWERS = st.builds(
     st.sampled_from([READ, WRITE, RECORDS, CREATING]),
 )
 def test_any_sequence_of_answers_ends_in_a_success_or_in_one_of_our_errors(
-    answers: list[Answer | Failure], request: Request
+    answers: list[Response | Failure], request: Request
 ) -> None:
     stage = scene(*answers, retry=RETRY)
     with contextlib.suppress(ExportError):

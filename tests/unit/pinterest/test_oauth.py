@@ -12,12 +12,12 @@ import pytest
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, UnavailableError
 from td_pinterest_op.pinterest.oauth import DAY, Bearer, Tokens
 from td_pinterest_op.pinterest.policy import Failure
-from td_pinterest_op.pinterest.transport import Answer
+from td_pinterest_op.pinterest.transport import Response
 from td_pinterest_op.secret import Secret
 from tests.unit.scripted import Scene, answer, scene
 
 
-def issued(token: object = "access-1", **more: object) -> Answer:
+def issued(token: object = "access-1", **more: object) -> Response:
     return answer(200, {"access_token": token, "token_type": "bearer", "expires_in": 30 * DAY} | more)
 
 
@@ -30,18 +30,18 @@ class Office:
     kept: list[tuple[str | None, float | None]]
 
     def token(self) -> str:
-        return shown(self.tokens.auth())
+        return shown(self.tokens.token())
 
 
 def shown(bearer: Bearer) -> str:
     return bearer._token.reveal()
 
 
-def office(*answers: Answer | Failure) -> Office:
+def office(*answers: Response | Failure) -> Office:
     stage = scene(*answers)
     kept: list[tuple[str | None, float | None]] = []
     tokens = Tokens(
-        session=stage.session,
+        client=stage.client,
         client_id=Secret("app-1489"),
         client_secret=Secret("s3cr3t:client"),
         refresh_token=Secret("s3cr3t-refresh&1"),
@@ -133,10 +133,10 @@ def test_many_threads_get_one_token_together() -> None:
 
 def test_many_threads_whose_token_was_refused_renew_it_once_together() -> None:
     rig = office(issued("access-1"), issued("access-2"), issued("access-3"))
-    refused = rig.tokens.auth()
+    refused = rig.tokens.token()
 
     def renewed() -> str:
-        assert rig.tokens.renew(refused)
+        assert rig.tokens.refresh(refused)
         return rig.token()
 
     assert ["access-2"] * 16 == in_threads(16, renewed)
@@ -147,7 +147,7 @@ def test_a_new_refresh_token_is_kept_at_once_and_used_from_then_on() -> None:
     rig = office(
         issued("access-1", refresh_token="s3cr3t-refresh-2", refresh_token_expires_in=60 * DAY), issued("access-2")
     )
-    rig.tokens.renew(rig.tokens.auth())
+    rig.tokens.refresh(rig.tokens.token())
     assert [("s3cr3t-refresh-2", 60 * DAY), (None, None)] == rig.kept
     assert b"refresh_token=s3cr3t-refresh-2" in rig.scene.script.sent[1].body
 
@@ -175,7 +175,7 @@ def test_what_is_kept_is_a_new_token_or_the_old_ones_end(
 
 
 @pytest.mark.parametrize(
-    ("said", "status"),
+    ("description", "status"),
     [
         (answer(401, {"code": 2, "message": "Authentication failed"}), "401 (code 2)"),
         (answer(401, {"code": 283, "message": "invalid grant"}), "401 (code 283)"),
@@ -183,8 +183,8 @@ def test_what_is_kept_is_a_new_token_or_the_old_ones_end(
         (answer(403, {"code": 29}), "403 (code 29)"),
     ],
 )
-def test_refused_credentials_are_for_the_apps_owner_and_not_repeated(said: Answer, status: str) -> None:
-    rig = office(said)
+def test_refused_credentials_are_for_the_apps_owner_and_not_repeated(description: Response, status: str) -> None:
+    rig = office(description)
     with pytest.raises(AccountError) as caught:
         rig.token()
     text = str(caught.value)
@@ -197,7 +197,7 @@ def test_refused_credentials_are_for_the_apps_owner_and_not_repeated(said: Answe
 
 
 @pytest.mark.parametrize("failure", [answer(500), Failure.READ_TIMEOUT])
-def test_a_token_server_that_is_down_is_nobodys_mistake(failure: Answer | Failure) -> None:
+def test_a_token_server_that_is_down_is_nobodys_mistake(failure: Response | Failure) -> None:
     with pytest.raises(UnavailableError):
         office(failure).token()
     assert "access-1" == office(failure, issued()).token()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, RequestRefusedError, UnavailableError
-from td_pinterest_op.pinterest.policy import FAILURES, Arrival, Failure, Step, verdict
+from td_pinterest_op.pinterest.policy import FAILURES, Arrival, Failure, Step, decide
 
 RETRY, WAIT, REFRESH, GIVE_UP = Step.RETRY, Step.WAIT, Step.REFRESH, Step.GIVE_UP
 NO, MAYBE = Arrival.NO, Arrival.MAYBE
@@ -13,8 +13,8 @@ NO, MAYBE = Arrival.NO, Arrival.MAYBE
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
 def test_a_2xx_is_a_success_whatever_its_code(status: int) -> None:
-    assert verdict(status, None) is None
-    assert verdict(status, 8) is None
+    assert decide(status, None) is None
+    assert decide(status, 8) is None
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_2xx_is_a_success_whatever_its_code(status: int) -> None:
 def test_an_answer_says_what_to_do_and_who_must_act(
     status: int, code: int | None, step: Step, error: type[ExportError], arrival: Arrival
 ) -> None:
-    row = verdict(status, code)
+    row = decide(status, code)
     assert row is not None
     assert (step, error, arrival) == (row.step, row.error, row.arrival)
     assert row.advice

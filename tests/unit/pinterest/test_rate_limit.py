@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
 from td_pinterest_op.errors import StoppedError
-from td_pinterest_op.pinterest.rate_limit import MINUTE, Pace, Slot
+from td_pinterest_op.pinterest.rate_limit import MINUTE, Permit, RateLimiter
 from tests.clock import FakeTime
 
 NOW = 1_800_000_000.0
@@ -45,18 +45,18 @@ def simulate(
         asked = seconds
         raise _LaterError
 
-    pace = Pace(requests_per_minute=per_minute, clock=lambda: now, wall_clock=lambda: now, sleep=sleep)
-    # What is to happen: (when, number, the slot that is answered then or None for a request that wants to leave).
-    events: list[tuple[float, int, Slot | None]] = [(0.0, number, None) for number in range(in_flight)]
+    rate_limiter = RateLimiter(requests_per_minute=per_minute, clock=lambda: now, wall_clock=lambda: now, sleep=sleep)
+    # What is to happen: (when, number, the permit that is answered then or None for a request that wants to leave).
+    events: list[tuple[float, int, Permit | None]] = [(0.0, number, None) for number in range(in_flight)]
     to_send, numbers, run = requests, iter(range(in_flight, 10**9)), Run(arrivals=[], ended=0.0)
     while events and to_send:
-        now, _, slot = heapq.heappop(events)
-        if slot is not None:
-            pace.leave(slot)
+        now, _, permit = heapq.heappop(events)
+        if permit is not None:
+            rate_limiter.release(permit)
             heapq.heappush(events, (now, next(numbers), None))
             continue
         try:
-            slot, _ = pace.enter(write=True)
+            permit, _ = rate_limiter.acquire(write=True)
         except _LaterError:
             heapq.heappush(events, (now + asked, next(numbers), None))
             continue
@@ -64,7 +64,7 @@ def simulate(
         to_send -= 1
         run.arrivals.append(now + took * arrival())
         run.ended = max(run.ended, now + took)
-        heapq.heappush(events, (now + took, next(numbers), slot))
+        heapq.heappush(events, (now + took, next(numbers), permit))
     return run
 
 
@@ -95,7 +95,7 @@ def test_no_minute_of_arrivals_ever_holds_more_than_the_limit(
 @pytest.mark.parametrize(
     ("requests", "per_minute", "in_flight", "latency", "ideal"),
     [
-        # the pace is the limit
+        # the rate is the limit
         (971, 400, 8, 1.0, 971 / 400 * 60),
         (971, 400, 64, 1.0, 971 / 400 * 60),
         # the latency is
@@ -114,14 +114,14 @@ def test_it_costs_no_time_but_what_the_limit_takes(
 
 def test_threads_share_the_limit() -> None:
     time = FakeTime()
-    pace = paced(time, per_minute=10)
+    rate_limiter = paced(time, per_minute=10)
     entered: list[float] = []
 
     def work() -> None:
         for _ in range(5):
-            slot, _ = pace.enter(write=True)
+            permit, _ = rate_limiter.acquire(write=True)
             entered.append(time.now())
-            pace.leave(slot)
+            rate_limiter.release(permit)
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
@@ -133,8 +133,8 @@ def test_threads_share_the_limit() -> None:
     assert all(later - first >= MINUTE for first, later in zip(entered, entered[10:], strict=False))
 
 
-def paced(time: FakeTime, *, per_minute: int = 390, wall: Callable[[], float] | None = None) -> Pace:
-    return Pace(requests_per_minute=per_minute, clock=time.now, wall_clock=wall or time.now, sleep=time.sleep)
+def paced(time: FakeTime, *, per_minute: int = 390, wall: Callable[[], float] | None = None) -> RateLimiter:
+    return RateLimiter(requests_per_minute=per_minute, clock=time.now, wall_clock=wall or time.now, sleep=time.sleep)
 
 
 def headers(**values: str) -> Mapping[str, str]:
@@ -143,87 +143,91 @@ def headers(**values: str) -> Mapping[str, str]:
 
 def test_reads_are_not_limited() -> None:
     time = FakeTime()
-    pace = paced(time, per_minute=1)
+    rate_limiter = paced(time, per_minute=1)
     for _ in range(50):
-        slot, waited = pace.enter(write=False)
-        pace.leave(slot)
+        permit, waited = rate_limiter.acquire(write=False)
+        rate_limiter.release(permit)
         assert 0 == waited
     assert [] == time.slept
 
 
 def test_a_hold_is_for_every_request_and_only_the_longest_counts() -> None:
     time = FakeTime()
-    pace = paced(time)
-    pace.hold(7)
-    pace.hold(3)
-    assert 7 == pace.enter(write=False)[1]
-    assert 0 == pace.enter(write=True)[1]
+    rate_limiter = paced(time)
+    rate_limiter.block_for(7)
+    rate_limiter.block_for(3)
+    assert 7 == rate_limiter.acquire(write=False)[1]
+    assert 0 == rate_limiter.acquire(write=True)[1]
     assert NOW + 7 == time.now()
 
 
 def test_a_hold_is_news_unless_one_like_it_is_in_force() -> None:
     time = FakeTime()
-    pace = paced(time)
-    assert [True, False, True] == [pace.hold(0.5), pace.hold(0.6), pace.hold(5)]
-    pace.enter(write=False)
-    assert pace.hold(0.5)
+    rate_limiter = paced(time)
+    assert [True, False, True] == [rate_limiter.block_for(0.5), rate_limiter.block_for(0.6), rate_limiter.block_for(5)]
+    rate_limiter.acquire(write=False)
+    assert rate_limiter.block_for(0.5)
 
 
 def test_a_hold_reaches_a_request_that_is_waiting_already() -> None:
     time = FakeTime()
-    pace = paced(time)
+    rate_limiter = paced(time)
 
     def sleep(seconds: float) -> None:
         if not time.slept:
-            pace.hold(20)
+            rate_limiter.block_for(20)
         time.sleep(seconds)
 
-    pace._sleep = sleep
-    pace.hold(2)
-    pace.enter(write=True)
+    rate_limiter._sleep = sleep
+    rate_limiter.block_for(2)
+    rate_limiter.acquire(write=True)
     assert NOW + 20 == time.now()
 
 
 def test_once_stopped_nobody_is_let_through_and_the_first_reason_is_named() -> None:
-    pace = paced(FakeTime())
-    pace.stop(RuntimeError("the first"))
-    pace.stop(RuntimeError("the second"))
+    rate_limiter = paced(FakeTime())
+    rate_limiter.stop(RuntimeError("the first"))
+    rate_limiter.stop(RuntimeError("the second"))
     for write in (True, False):
         with pytest.raises(StoppedError, match="the first"):
-            pace.enter(write=write)
+            rate_limiter.acquire(write=write)
     with pytest.raises(StoppedError, match="the first"):
-        pace.pause(1)
+        rate_limiter.wait(1)
 
 
-@pytest.mark.parametrize("wait", [lambda pace: pace.enter(write=True), lambda pace: pace.pause(300)])
-def test_whoever_waits_notices_the_stop_within_a_second(wait: Callable[[Pace], Any]) -> None:
+@pytest.mark.parametrize(
+    "wait", [lambda rate_limiter: rate_limiter.acquire(write=True), lambda rate_limiter: rate_limiter.wait(300)]
+)
+def test_whoever_waits_notices_the_stop_within_a_second(wait: Callable[[RateLimiter], Any]) -> None:
     time = FakeTime()
-    pace = paced(time)
-    pace.hold(300)
+    rate_limiter = paced(time)
+    rate_limiter.block_for(300)
 
     def sleep(seconds: float) -> None:
         if time.now() >= NOW + 5:
-            pace.stop(RuntimeError("enough"))
+            rate_limiter.stop(RuntimeError("enough"))
         time.sleep(seconds)
 
-    pace._sleep = sleep
+    rate_limiter._sleep = sleep
     with pytest.raises(StoppedError):
-        wait(pace)
+        wait(rate_limiter)
     assert time.now() <= NOW + 6
 
 
 def test_a_pause_lasts_as_long_as_asked() -> None:
     time = FakeTime()
-    paced(time).pause(2.5)
+    paced(time).wait(2.5)
     assert NOW + 2.5 == time.now()
 
 
-def writes_in_a_minute(pace: Pace, time: FakeTime, answered_with: Mapping[str, str], *, at_most: int = 1_000) -> int:
+def writes_in_a_minute(
+    rate_limiter: RateLimiter, time: FakeTime, answered_with: Mapping[str, str], *, at_most: int = 1_000
+) -> int:
     """How many writes are let through before the first one has to wait."""
     for count in range(at_most):
         before = time.now()
-        slot, _ = pace.enter(write=True)
-        pace.leave(slot, answered_with)
+        permit, _ = rate_limiter.acquire(write=True)
+        rate_limiter.release(permit, answered_with)
         if time.now() > before:
             return count
     return at_most
@@ -254,37 +258,37 @@ def test_the_servers_structured_limit_lowers_the_pace_and_never_raises_it(limit:
 
 def test_the_pace_rises_again_with_the_servers_limit_up_to_what_was_set() -> None:
     time = FakeTime()
-    pace = paced(time, per_minute=20)
-    assert 5 == writes_in_a_minute(pace, time, headers(x_ratelimit_limit="5;w=60"))
+    rate_limiter = paced(time, per_minute=20)
+    assert 5 == writes_in_a_minute(rate_limiter, time, headers(x_ratelimit_limit="5;w=60"))
     time.sleep(120)
-    assert 20 == writes_in_a_minute(pace, time, headers(x_ratelimit_limit="500;w=60"))
+    assert 20 == writes_in_a_minute(rate_limiter, time, headers(x_ratelimit_limit="500;w=60"))
 
 
 def test_the_limit_of_reads_is_not_that_of_writes() -> None:
     time = FakeTime()
-    pace = paced(time)
-    slot, _ = pace.enter(write=False)
-    pace.leave(slot, headers(x_ratelimit_limit="1;w=60", x_ratelimit_remaining="0", x_ratelimit_reset="9"))
-    assert 390 == writes_in_a_minute(pace, time, {})
+    rate_limiter = paced(time)
+    permit, _ = rate_limiter.acquire(write=False)
+    rate_limiter.release(permit, headers(x_ratelimit_limit="1;w=60", x_ratelimit_remaining="0", x_ratelimit_reset="9"))
+    assert 390 == writes_in_a_minute(rate_limiter, time, {})
 
 
 @pytest.mark.parametrize(
     ("reset", "waited"), [("5", 5.0), (str(NOW + 9), 9.0), ("60", 60.0), ("61", 0.0), ("nan", 0.0), ("", 0.0)]
 )
 def test_with_nothing_remaining_all_wait_for_the_reset_but_no_more_than_a_minute(reset: str, waited: float) -> None:
-    pace = paced(FakeTime(NOW))
-    slot, _ = pace.enter(write=True)
-    pace.leave(slot, headers(x_ratelimit_remaining="0", x_ratelimit_reset=reset))
-    assert waited == pace.enter(write=False)[1]
+    rate_limiter = paced(FakeTime(NOW))
+    permit, _ = rate_limiter.acquire(write=True)
+    rate_limiter.release(permit, headers(x_ratelimit_remaining="0", x_ratelimit_reset=reset))
+    assert waited == rate_limiter.acquire(write=False)[1]
 
 
 def test_a_failure_without_an_answer_ends_a_request_too() -> None:
     time = FakeTime()
-    pace = paced(time, per_minute=1)
-    slot, _ = pace.enter(write=True)
+    rate_limiter = paced(time, per_minute=1)
+    permit, _ = rate_limiter.acquire(write=True)
     time.sleep(10)
-    pace.leave(slot)
-    assert 60 == pytest.approx(pace.enter(write=True)[1])
+    rate_limiter.release(permit)
+    assert 60 == pytest.approx(rate_limiter.acquire(write=True)[1])
 
 
 DATE = formatdate(NOW, usegmt=True)
@@ -327,14 +331,14 @@ def test_a_retry_after_beyond_all_numbers_is_longer_than_anyone_waits() -> None:
 
 @pytest.mark.parametrize("wrong_by", [-86_400.0, 3_600.0])
 def test_a_date_is_measured_by_the_servers_clock_and_not_by_a_wrong_one_here(wrong_by: float) -> None:
-    pace = paced(FakeTime(NOW), wall=lambda: NOW + wrong_by)
-    assert 7 == pace.retry_after(headers(Date=DATE, Retry_After=formatdate(NOW + 7, usegmt=True)))
-    assert 7 == pace.reset_delay(headers(Date=DATE, x_ratelimit_reset=str(NOW + 7)))
+    rate_limiter = paced(FakeTime(NOW), wall=lambda: NOW + wrong_by)
+    assert 7 == rate_limiter.retry_after(headers(Date=DATE, Retry_After=formatdate(NOW + 7, usegmt=True)))
+    assert 7 == rate_limiter.reset_delay(headers(Date=DATE, x_ratelimit_reset=str(NOW + 7)))
 
 
 def test_a_date_header_that_cannot_be_read_leaves_the_clock_here() -> None:
-    said = headers(Date="yesterday", Retry_After=formatdate(NOW + 7, usegmt=True))
-    assert 7 == paced(FakeTime(NOW)).retry_after(said)
+    description = headers(Date="yesterday", Retry_After=formatdate(NOW + 7, usegmt=True))
+    assert 7 == paced(FakeTime(NOW)).retry_after(description)
 
 
 @pytest.mark.parametrize(
@@ -360,10 +364,10 @@ def test_the_reset_is_read_as_seconds_or_as_a_point_in_time(reset: str, expected
 
 
 @given(st.dictionaries(st.sampled_from(["Retry-After", "Date", "x-ratelimit-reset"]), st.text(max_size=40)))
-def test_no_header_makes_it_fail_or_go_back_in_time(said: dict[str, str]) -> None:
-    pace = paced(FakeTime(NOW))
-    for read in (pace.retry_after, pace.reset_delay):
-        asked = read(CaseInsensitiveDict(said))
+def test_no_header_makes_it_fail_or_go_back_in_time(description: dict[str, str]) -> None:
+    rate_limiter = paced(FakeTime(NOW))
+    for read in (rate_limiter.retry_after, rate_limiter.reset_delay):
+        asked = read(CaseInsensitiveDict(description))
         assert asked is None or asked >= 0
 
 
@@ -372,10 +376,10 @@ def test_no_header_makes_it_fail_or_go_back_in_time(said: dict[str, str]) -> Non
     reset=st.text(alphabet="0123456789.-einfa", max_size=12),
 )
 def test_no_limit_header_makes_an_answer_fail(limit: str, reset: str) -> None:
-    pace = paced(FakeTime(NOW))
-    slot, _ = pace.enter(write=True)
-    pace.leave(slot, headers(x_ratelimit_limit=limit, x_ratelimit_remaining="0", x_ratelimit_reset=reset))
-    assert pace.enter(write=True)[1] <= MINUTE
+    rate_limiter = paced(FakeTime(NOW))
+    permit, _ = rate_limiter.acquire(write=True)
+    rate_limiter.release(permit, headers(x_ratelimit_limit=limit, x_ratelimit_remaining="0", x_ratelimit_reset=reset))
+    assert rate_limiter.acquire(write=True)[1] <= MINUTE
 
 
 def test_the_dates_of_this_test_are_what_they_seem() -> None:

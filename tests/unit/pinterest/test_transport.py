@@ -15,7 +15,7 @@ import requests
 from requests.auth import AuthBase
 
 from td_pinterest_op.pinterest.policy import Failure
-from td_pinterest_op.pinterest.transport import Answer, NoAnswerError, Timeouts, Transport, is_safe
+from td_pinterest_op.pinterest.transport import NoResponseError, Response, Timeouts, Transport, is_safe
 
 LIMIT = 0.3
 GENEROUS = 20.0
@@ -99,12 +99,12 @@ def transport(*, connect: float = GENEROUS, write: float = GENEROUS, read: float
         made.close()
 
 
-def exchange(by: Transport, address: str, *, body: bytes | None = None, scheme: str = "http") -> Answer:
-    return by.exchange("PATCH", f"{scheme}://{address}/v5/x", headers={"X": "y"}, body=body, auth=Token())
+def exchange(by: Transport, address: str, *, body: bytes | None = None, scheme: str = "http") -> Response:
+    return by.send("PATCH", f"{scheme}://{address}/v5/x", headers={"X": "y"}, body=body, auth=Token())
 
 
 def failure_of(by: Transport, address: str, *, body: bytes | None = None, scheme: str = "http") -> Failure:
-    with pytest.raises(NoAnswerError) as caught:
+    with pytest.raises(NoResponseError) as caught:
         exchange(by, address, body=body, scheme=scheme)
     assert caught.value.__cause__ is None
     assert str(caught.value) == caught.value.failure.value
@@ -302,8 +302,8 @@ def test_a_tls_connection_that_is_cut_off_is_broken_and_no_matter_of_trust() -> 
 
 @pytest.mark.parametrize("url", ["http://", "http://[::1", "nonsense", "ftp://127.0.0.1"])
 def test_what_is_no_url_is_unusable(url: str) -> None:
-    with transport() as client, pytest.raises(NoAnswerError) as caught:
-        client.exchange("GET", url, headers={}, body=None, auth=Token())
+    with transport() as client, pytest.raises(NoResponseError) as caught:
+        client.send("GET", url, headers={}, body=None, auth=Token())
     assert Failure.UNUSABLE is caught.value.failure
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.records.columns import Column, identifier_columns, list_type
-from td_pinterest_op.records.identifiers import Kind
+from td_pinterest_op.records.identifiers import IdentifierType
 from td_pinterest_op.treasure_data.job import Job
 
 
@@ -18,19 +18,23 @@ class TestColumns:
     @pytest.mark.parametrize(
         ("schema", "mapping", "expected"),
         [
-            ([("email", "varchar")], {}, [("email", Kind.EMAIL, 0)]),
-            ([("E_Mail", "varchar")], {"e_mail": "email"}, [("E_Mail", Kind.EMAIL, 0)]),
-            ([("IDFA", "string"), ("Maid", "char(36)")], {}, [("IDFA", Kind.IDFA, 0), ("Maid", Kind.MAID, 1)]),
+            ([("email", "varchar")], {}, [("email", IdentifierType.EMAIL, 0)]),
+            ([("E_Mail", "varchar")], {"e_mail": "email"}, [("E_Mail", IdentifierType.EMAIL, 0)]),
+            (
+                [("IDFA", "string"), ("Maid", "char(36)")],
+                {},
+                [("IDFA", IdentifierType.IDFA, 0), ("Maid", IdentifierType.MAID, 1)],
+            ),
             (
                 [("a", "varchar"), ("email", "varchar")],
                 {"a": "email"},
-                [("a", Kind.EMAIL, 0), ("email", Kind.EMAIL, 1)],
+                [("a", IdentifierType.EMAIL, 0), ("email", IdentifierType.EMAIL, 1)],
             ),
-            ([("email", "varchar")], {"email": "maid"}, [("email", Kind.MAID, 0)]),
+            ([("email", "varchar")], {"email": "maid"}, [("email", IdentifierType.MAID, 0)]),
         ],
     )
     def test_identifiers_are_found_by_name_in_any_case_or_as_they_are_mapped(
-        self, schema: list[tuple[str, str]], mapping: dict[str, str], expected: list[tuple[str, Kind, int]]
+        self, schema: list[tuple[str, str]], mapping: dict[str, str], expected: list[tuple[str, IdentifierType, int]]
     ) -> None:
         columns = [Column(name=name, kind=kind, position=position) for name, kind, position in expected]
         assert columns == identifier_columns(job(*schema), mapping)
@@ -63,14 +67,14 @@ class TestColumns:
     @pytest.mark.parametrize(
         ("kinds", "expected"),
         [
-            ([Kind.EMAIL], "EMAIL"),
-            ([Kind.MAID], "MAID"),
-            ([Kind.IDFA], "IDFA"),
-            ([Kind.IDFA, Kind.IDFA], "IDFA"),
-            ([Kind.MAID, Kind.IDFA], "EMAIL"),
+            ([IdentifierType.EMAIL], "EMAIL"),
+            ([IdentifierType.MAID], "MAID"),
+            ([IdentifierType.IDFA], "IDFA"),
+            ([IdentifierType.IDFA, IdentifierType.IDFA], "IDFA"),
+            ([IdentifierType.MAID, IdentifierType.IDFA], "EMAIL"),
             ([], "EMAIL"),
         ],
     )
-    def test_a_list_has_the_type_of_its_only_kind(self, kinds: list[Kind], expected: str) -> None:
+    def test_a_list_has_the_type_of_its_only_kind(self, kinds: list[IdentifierType], expected: str) -> None:
         columns = [Column(name="", kind=kind, position=position) for position, kind in enumerate(kinds)]
         assert expected == list_type(columns)

@@ -8,7 +8,7 @@ import unicodedata
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from td_pinterest_op.records.identifiers import Kind, Reason, digest_block, digest_or_reason
+from td_pinterest_op.records.identifiers import IdentifierType, Reason, digest_block, digest_or_reason
 
 HEX = "0123456789abcdefABCDEF"
 EDGES = st.text(" \t\r\n\x0b\x1c\x85\u00a0\u200b\ufeff\u3000,", max_size=2)
@@ -41,12 +41,12 @@ blocks = st.one_of(
     st.lists(st.one_of(st.emails().map(str.encode), st.emails().map(str.encode), values), max_size=30),
     st.lists(st.one_of(uuids.map(str.encode), uuids.map(str.encode), values), max_size=30),
 )
-kinds = st.sampled_from(Kind)
+kinds = st.sampled_from(IdentifierType)
 
 
 @given(kinds, blocks)
 @settings(max_examples=400, deadline=None)
-def test_a_block_gives_what_its_values_give_one_by_one(kind: Kind, block: list[object]) -> None:
+def test_a_block_gives_what_its_values_give_one_by_one(kind: IdentifierType, block: list[object]) -> None:
     answers = [digest_or_reason(kind, value) for value in block]
     result = digest_block(kind, block)
     assert sorted(answer for answer in answers if not isinstance(answer, Reason)) == sorted(result.digests)
@@ -55,13 +55,13 @@ def test_a_block_gives_what_its_values_give_one_by_one(kind: Kind, block: list[o
 
 @given(kinds, values)
 @settings(max_examples=1000, deadline=None)
-def test_a_digest_comes_only_from_something_valid(kind: Kind, value: object) -> None:
+def test_a_digest_comes_only_from_something_valid(kind: IdentifierType, value: object) -> None:
     result = digest_block(kind, [value])
     assert len(result.digests) + len(result.rejected) == 1
     assert all(digest in acceptable(kind, value) for digest in result.digests)
 
 
-def acceptable(kind: Kind, value: object) -> set[bytes]:
+def acceptable(kind: IdentifierType, value: object) -> set[bytes]:
     """The digest a value may have, worked out by other means than the program's: it trims by Unicode category."""
     assert isinstance(value, bytes)
     text = value.decode()
@@ -71,9 +71,9 @@ def acceptable(kind: Kind, value: object) -> set[bytes]:
         text = text[:-1]
     if len(text) == 64 and set(text) <= set(HEX):
         return {bytes.fromhex(text)}
-    normal = text.upper() if kind is Kind.IDFA else text.lower()
+    normal = text.upper() if kind is IdentifierType.IDFA else text.lower()
     assert not any(invisible(char) or char == "," or unicodedata.category(char) == "Cc" for char in normal)
-    assert email(normal) if kind is Kind.EMAIL else device_id(normal)
+    assert email(normal) if kind is IdentifierType.EMAIL else device_id(normal)
     return {hashlib.sha256(normal.encode()).digest()}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.errors import BrakeError, InvalidRowsError
+from td_pinterest_op.errors import InvalidRowsError, LimitError
 from td_pinterest_op.records.plan import Plan, check_rows
 from td_pinterest_op.settings.parse import Settings, parse
 from td_pinterest_op.stats import Stats
@@ -74,7 +74,7 @@ class TestPlan:
 
 
 def message_of(settings: Settings, stats: Stats, *, first_invalid: list[int] | None = None) -> str:
-    with pytest.raises((BrakeError, InvalidRowsError)) as caught:
+    with pytest.raises((LimitError, InvalidRowsError)) as caught:
         check_rows(settings, stats, first_invalid=first_invalid or [])
     return str(caught.value)
 

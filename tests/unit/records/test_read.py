@@ -8,15 +8,15 @@ from typing import Any, cast
 import pytest
 
 from td_pinterest_op.records.columns import Column
-from td_pinterest_op.records.identifiers import Kind
+from td_pinterest_op.records.identifiers import IdentifierType
 from td_pinterest_op.records.read import Preparation
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.result import JobResult
 from tests.exporting import digests, people
 
-EMAIL = Column(name="email", kind=Kind.EMAIL, position=0)
-MAID = Column(name="maid", kind=Kind.MAID, position=1)
+EMAIL = Column(name="email", kind=IdentifierType.EMAIL, position=0)
+MAID = Column(name="maid", kind=IdentifierType.MAID, position=1)
 
 
 @pytest.fixture
@@ -94,6 +94,9 @@ class TestSeveralColumns:
         assert [1, 2] == first_invalid
 
     def test_columns_are_taken_by_their_position(self, spool: Spool) -> None:
-        columns = [Column(name="b", kind=Kind.EMAIL, position=2), Column(name="a", kind=Kind.EMAIL, position=0)]
+        columns = [
+            Column(name="b", kind=IdentifierType.EMAIL, position=2),
+            Column(name="a", kind=IdentifierType.EMAIL, position=0),
+        ]
         stats, _, _ = prepared(spool, [[in_bytes(people(2)), [7, 7], in_bytes(people(2, first=2))]], *columns)
         assert (2, 4, 4, 0) == (stats.read, stats.valid, stats.unique, stats.invalid)

@@ -19,11 +19,11 @@ def digests(count: int, seed: int = 1) -> list[bytes]:
     return [random.Random(f"{seed} {number}").randbytes(DIGEST_BYTES) for number in range(count)]
 
 
-def sealed(values: list[bytes], step: int = 100) -> Spool:
+def finished(values: list[bytes], step: int = 100) -> Spool:
     spool = Spool()
     for start in range(0, len(values), step):
         spool.add(values[start : start + step])
-    spool.seal()
+    spool.finish()
     return spool
 
 
@@ -34,8 +34,8 @@ def apart(batch: bytes) -> list[bytes]:
 @pytest.fixture(params=["in one piece", "in many small pieces"])
 def _pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "in many small pieces":
-        monkeypatch.setattr(module, "_DEALT_DIGESTS", 150)
-        monkeypatch.setattr(module, "_PACKED_DIGESTS", 400)
+        monkeypatch.setattr(module, "_INCOMING_DIGESTS", 150)
+        monkeypatch.setattr(module, "_BUFFERED_DIGESTS", 400)
         monkeypatch.setattr(module, "_SORTED_DIGESTS", 5)
 
 
@@ -54,7 +54,7 @@ class TestUnique:
         ],
     )
     def test_every_digest_comes_once_in_order_and_the_rest_is_counted(self, values: list[bytes]) -> None:
-        with sealed(values) as spool:
+        with finished(values) as spool:
             assert sorted(set(values)) == [digest for batch in spool.batches(7) for digest in apart(batch)]
             assert len(set(values)) == spool.unique
             assert len(values) - len(set(values)) == spool.duplicate
@@ -62,18 +62,18 @@ class TestUnique:
     def test_the_order_of_the_rows_does_not_matter(self) -> None:
         values = digests(2000) + digests(300)
         shuffled = random.Random(2).sample(values, len(values))
-        with sealed(values) as one, sealed(shuffled, step=37) as other:
+        with finished(values) as one, finished(shuffled, step=37) as other:
             assert list(one.batches(64)) == list(other.batches(64))
 
     @pytest.mark.parametrize("size", [1, 7, 999, 1000, 1001, 100_000])
     def test_batches_are_full_but_for_the_last(self, size: int) -> None:
-        with sealed(digests(1000)) as spool:
+        with finished(digests(1000)) as spool:
             full, rest = divmod(1000, size)
             expected = [size] * full + [rest] * (rest > 0)
             assert expected == [len(batch) // DIGEST_BYTES for batch in spool.batches(size)]
 
     def test_batches_can_be_had_again_in_any_size_and_side_by_side(self) -> None:
-        with sealed(digests(1000) + digests(10)) as spool:
+        with finished(digests(1000) + digests(10)) as spool:
             first = list(spool.batches(30))
             assert [(batch, batch) for batch in first] == list(zip(spool.batches(30), spool.batches(30), strict=True))
             assert b"".join(first) == b"".join(spool.batches(401))
@@ -85,14 +85,14 @@ def test_blocks_of_any_size_add_up() -> None:
         spool.add([])
         spool.add(values[:1])
         spool.add(tuple(values[1:]))
-        spool.seal()
-        spool.seal()
+        spool.finish()
+        spool.finish()
         assert (spool.unique, spool.duplicate) == (5000, 0)
 
 
 def test_the_file_is_its_owners_alone_and_has_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with sealed(digests(1000)) as spool:
+    with finished(digests(1000)) as spool:
         status = os.fstat(spool._file.fileno())
         assert stat.S_IMODE(status.st_mode) == 0o600
         assert status.st_nlink == 0
@@ -113,23 +113,23 @@ def test_counts_and_batches_are_there_only_once_sealed_and_then_nothing_can_be_a
     with Spool() as spool:
         spool.add(digests(10))
         for ask in (lambda: spool.unique, lambda: spool.duplicate, lambda: spool.batches(5)):
-            with pytest.raises(RuntimeError, match="not sealed"):
+            with pytest.raises(RuntimeError, match="not finished"):
                 ask()
-        spool.seal()
-        with pytest.raises(RuntimeError, match="sealed"):
+        spool.finish()
+        with pytest.raises(RuntimeError, match="finished"):
             spool.add(digests(1))
 
 
 @pytest.mark.parametrize("size", [0, -1])
 def test_a_batch_of_nothing_is_refused(size: int) -> None:
-    with sealed(digests(10)) as spool, pytest.raises(ValueError, match="at least one"):
+    with finished(digests(10)) as spool, pytest.raises(ValueError, match="at least one"):
         spool.batches(size)
 
 
 def test_what_is_not_a_digest_is_refused_without_being_shown() -> None:
     with Spool() as spool, pytest.raises(ValueError, match=r"^a digest is 32 bytes$"):  # noqa: PT012
         spool.add([b"ann@lee.org"])
-        spool.seal()
+        spool.finish()
 
 
 @contextlib.contextmanager
@@ -147,11 +147,11 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_write_is_an_oserror() -> None:
     with Spool() as spool:
         spool.add(digests(1000))
         with files_no_larger_than(10_000), pytest.raises(OSError, match="too large"):
-            spool.seal()
+            spool.finish()
 
 
 def test_a_file_that_was_cut_short_is_an_oserror() -> None:
-    with sealed(digests(1000)) as spool:
+    with finished(digests(1000)) as spool:
         os.ftruncate(spool._file.fileno(), 1000)
         with pytest.raises(OSError, match="shorter"):
             list(spool.batches(10))

@@ -10,7 +10,7 @@ import pytest
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret
-from td_pinterest_op.settings.parse import KEYS, Action, Settings, parse
+from td_pinterest_op.settings.parse import SETTINGS, Action, Settings, parse
 
 ENVIRON = {
     "PINTEREST_CLIENT_ID": "1489",
@@ -50,7 +50,7 @@ def test_the_least_settings_get_every_default() -> None:
         client_id=Secret("1489"),
         client_secret=Secret("env-client-credential"),
         refresh_token=Secret("pinr.env-token"),
-        refresh_token_key="pinterest.refresh_token",
+        refresh_token_secret="pinterest.refresh_token",
         ad_account_id="549755885175",
         action=Action.ADD,
         audience_id="2542620905475",
@@ -438,7 +438,7 @@ def test_the_refresh_token_remembers_the_workflow_secret_it_came_from(
     given: dict[str, str], environ: dict[str, str], expected: tuple[str, str | None]
 ) -> None:
     settings = read({**LEAST, **given}, {**ENVIRON, **environ})
-    assert expected == (settings.refresh_token.reveal(), settings.refresh_token_key)
+    assert expected == (settings.refresh_token.reveal(), settings.refresh_token_secret)
 
 
 def test_a_secret_may_stand_for_any_setting() -> None:
@@ -548,8 +548,8 @@ def test_the_client_id_may_be_a_number() -> None:
 
 
 def test_every_row_of_the_table_is_documented_by_name_default_and_need() -> None:
-    table = {key.name: (key.default_text, key.required) for key in KEYS}
-    assert len(KEYS) == len(table)
+    table = {key.name: (key.default_text, key.required) for key in SETTINGS}
+    assert len(SETTINGS) == len(table)
     expected = {
         "type": ("–", "yes"),
         "client_secret": ("from the environment", "yes"),

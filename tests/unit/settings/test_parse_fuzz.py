@@ -11,12 +11,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.settings.parse import KEYS, Action, Settings, parse
+from td_pinterest_op.settings.parse import SETTINGS, Action, Settings, parse
 
 MARKER = "tOpXmarkerXzz"
 CREDENTIALS = ("client_id", "client_secret", "refresh_token")
 ENVIRON = {f"PINTEREST_{name.upper()}": f"env-{MARKER}" for name in CREDENTIALS}
-NAMES = [key.name for key in KEYS] + ["ignore_error"]
+NAMES = [key.name for key in SETTINGS] + ["ignore_error"]
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=60)  # lone surrogates included
 SCALARS = (

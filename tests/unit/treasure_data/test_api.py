@@ -11,7 +11,7 @@ import urllib3
 from td_pinterest_op.errors import TreasureDataError, WorkflowError
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.secret import Secret
-from td_pinterest_op.treasure_data.api import NotNowError, TreasureData
+from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData
 from tests.clock import FakeTime
 from tests.emulators.td import API_KEY, Fault, serve_td
 from tests.emulators.td import TreasureData as Emulator
@@ -180,7 +180,7 @@ class TestStream:
         self, emulator: Emulator, td: TreasureData, fake_time: FakeTime, status: int
     ) -> None:
         emulator.faults.add(Fault(kind="status", status=status, headers={"Retry-After": "9"}))
-        with pytest.raises(NotNowError) as caught:
+        with pytest.raises(TemporaryError) as caught:
             td.stream(OPEN, {}).__enter__()
         assert (9.0, f"answer {status}") == (caught.value.asked, str(caught.value))
         assert [] == fake_time.slept

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from td_pinterest_op.errors import JobError, TreasureDataError
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.secret import Secret
-from td_pinterest_op.treasure_data.api import NotNowError, TreasureData
+from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import JobResult
 from tests.clock import FakeTime
@@ -68,7 +68,7 @@ class Wire(TreasureData):
         self.ranges.append(headers.get("Range"))
         serving = next(self._servings)
         if serving.status in (429, 503):
-            raise NotNowError(f"answer {serving.status}", asked=serving.asked)
+            raise TemporaryError(f"answer {serving.status}", asked=serving.asked)
         if serving.status > 300:
             yield urllib3.HTTPResponse(status=serving.status, preload_content=False)
             return
@@ -93,7 +93,7 @@ class Wire(TreasureData):
         )
 
 
-def packed(values: Sequence[Any], *, members: int = 1) -> bytes:
+def buffers(values: Sequence[Any], *, members: int = 1) -> bytes:
     """Rows of one column, as a gzip file of so many members."""
     size = -(-len(values) // members) or 1
     shares = [values[start : start + size] for start in range(0, len(values), size)] or [[]]
@@ -116,7 +116,7 @@ def rows(wire: Wire, job: Job) -> list[Any]:
 
 
 def test_every_row_comes_once_in_order(fake_time: FakeTime) -> None:
-    content = packed(TEXTS)
+    content = buffers(TEXTS)
     wire = Wire(fake_time, content)
     assert named(500) == rows(wire, job(500, len(content)))
     assert [None] == wire.ranges
@@ -131,7 +131,7 @@ def test_a_result_of_no_rows_is_not_even_asked_for(fake_time: FakeTime) -> None:
 def test_values_come_as_bytes_nulls_and_what_else_they_are(fake_time: FakeTime) -> None:
     values = ["ä", None, 7, 2.5, True, [1], {"a": 1}, "x" * 100_000]
     expected = ["ä".encode(), None, 7, 2.5, True, (1,), {b"a": 1}, b"x" * 100_000]
-    assert expected == rows(Wire(fake_time, packed(values)), job(8, None))
+    assert expected == rows(Wire(fake_time, buffers(values)), job(8, None))
 
 
 def test_text_that_is_no_utf8_comes_as_it_is(fake_time: FakeTime) -> None:
@@ -148,7 +148,7 @@ def test_columns_come_apart_and_of_the_same_length(fake_time: FakeTime) -> None:
 
 
 def test_blocks_stay_small_however_well_the_result_is_compressed(fake_time: FakeTime) -> None:
-    content = packed(["x" * 1000] * 20_000)
+    content = buffers(["x" * 1000] * 20_000)
     assert len(content) < 200_000
     blocks = list(JobResult(Wire(fake_time, content), job(20_000, len(content))))
     assert 20_000 == sum(len(block[0]) for block in blocks)
@@ -157,7 +157,7 @@ def test_blocks_stay_small_however_well_the_result_is_compressed(fake_time: Fake
 
 @pytest.mark.parametrize("members", [1, 2, 7, 500])
 def test_a_file_of_several_members_is_read_to_its_end(fake_time: FakeTime, members: int) -> None:
-    content = packed(TEXTS, members=members)
+    content = buffers(TEXTS, members=members)
     assert named(500) == rows(Wire(fake_time, content), job(500, len(content)))
 
 
@@ -173,39 +173,39 @@ class TestBrokenOff:
     def test_it_is_resumed_where_it_ended(
         self, fake_time: FakeTime, share: float, with_length: bool, again: Serving, size_known: bool
     ) -> None:
-        content = packed(TEXTS)
+        content = buffers(TEXTS)
         cut = int(len(content) * share)
         wire = Wire(fake_time, content, [Serving(at_most=cut, with_length=with_length), again])
         assert named(500) == rows(wire, job(500, len(content) if size_known else None))
         assert [None, f"bytes={cut}-" if cut else None] == wire.ranges
 
     def test_it_is_resumed_as_often_as_it_goes_on(self, fake_time: FakeTime) -> None:
-        content = packed(TEXTS)
+        content = buffers(TEXTS)
         wire = Wire(fake_time, content, [Serving(at_most=1)] * (len(content) - 1), retries=0)
         assert named(500) == rows(wire, job(500, len(content)))
         assert {1.0} == set(fake_time.slept)
 
     def test_an_answer_with_a_later_part_is_not_taken(self, fake_time: FakeTime) -> None:
-        content = packed(TEXTS)
+        content = buffers(TEXTS)
         wire = Wire(fake_time, content, [Serving(at_most=100), Serving(off=-5)])
         assert named(500) == rows(wire, job(500, len(content)))
         assert [None, "bytes=100-", "bytes=100-"] == wire.ranges
 
     def test_where_no_member_of_the_file_ends_an_end_is_none(self, fake_time: FakeTime) -> None:
-        content = packed(TEXTS)
+        content = buffers(TEXTS)
         wire = Wire(fake_time, content, [Serving(at_most=len(content) - 1, with_length=False)])
         assert named(500) == rows(wire, job(None, None))
         assert 2 == len(wire.ranges)
 
     @pytest.mark.parametrize("records", [500, None], ids=["count known", "count not known"])
     def test_a_break_between_two_members_is_no_end(self, fake_time: FakeTime, records: int | None) -> None:
-        content = packed(TEXTS, members=2)
-        first = len(packed(TEXTS[:250]))
+        content = buffers(TEXTS, members=2)
+        first = len(buffers(TEXTS[:250]))
         wire = Wire(fake_time, content, [Serving(at_most=first, with_length=False)])
         assert named(500) == rows(wire, job(records, len(content)))
 
     def test_what_cannot_be_got_is_given_up_after_the_retries_with_the_reason(self, fake_time: FakeTime) -> None:
-        content = packed(TEXTS)
+        content = buffers(TEXTS)
         wire = Wire(fake_time, content, [Serving(at_most=900), *[Serving(status=503)] * 9])
         with pytest.raises(TreasureDataError) as caught:
             rows(wire, job(500, len(content)))
@@ -216,13 +216,13 @@ class TestBrokenOff:
         assert 5 == len(wire.ranges)
 
     def test_tries_that_bring_something_start_the_count_of_retries_anew(self, fake_time: FakeTime) -> None:
-        content = packed(TEXTS)
+        content = buffers(TEXTS)
         failing = [Serving(status=429), Serving(status=503), Serving(at_most=10)]
         wire = Wire(fake_time, content, failing * 20, retries=2)
         assert named(500) == rows(wire, job(500, len(content)))
 
     def test_a_wait_that_is_asked_for_is_kept(self, fake_time: FakeTime) -> None:
-        content = packed(TEXTS)
+        content = buffers(TEXTS)
         wire = Wire(fake_time, content, [Serving(status=429, asked=33)])
         assert named(500) == rows(wire, job(500, len(content)))
         assert [33] == fake_time.slept
@@ -240,7 +240,7 @@ class TestWrongCount:
     def test_fewer_rows_than_the_job_says_are_an_error_with_both_numbers_and_no_wait(
         self, fake_time: FakeTime, again: Serving, size_known: bool
     ) -> None:
-        content = packed(TEXTS)
+        content = buffers(TEXTS)
         wire = Wire(fake_time, content, [WHOLE, again])
         with pytest.raises(
             TreasureDataError, match=r"is short: 500 rows came of 501; nothing was sent\. Run this task"
@@ -251,10 +251,10 @@ class TestWrongCount:
     @pytest.mark.parametrize("records", [1, 499])
     def test_more_rows_than_the_job_says_are_an_error(self, fake_time: FakeTime, records: int) -> None:
         with pytest.raises(TreasureDataError, match=f"holds more rows than the {records} that the job says"):
-            rows(Wire(fake_time, packed(TEXTS)), job(records, None))
+            rows(Wire(fake_time, buffers(TEXTS)), job(records, None))
 
     def test_without_a_count_the_end_of_the_file_is_the_end(self, fake_time: FakeTime) -> None:
-        assert named(500) == rows(Wire(fake_time, packed(TEXTS)), job(None, None))
+        assert named(500) == rows(Wire(fake_time, buffers(TEXTS)), job(None, None))
 
 
 class TestDamaged:
@@ -262,9 +262,9 @@ class TestDamaged:
         "content",
         [
             b"no gzip at all",
-            packed(TEXTS)[:-8] + bytes(8),
+            buffers(TEXTS)[:-8] + bytes(8),
             gzip.compress(b"\xc1" * 10),
-            packed(TEXTS[:10]) + b"trailing garbage",
+            buffers(TEXTS[:10]) + b"trailing garbage",
         ],
         ids=["no gzip", "check sum", "no msgpack", "garbage behind it"],
     )
@@ -311,7 +311,7 @@ _servings = st.builds(
 def test_whatever_the_wire_does_every_row_comes_once_or_the_result_is_short(
     servings: list[Serving], members: int, size_known: bool
 ) -> None:
-    content = packed(TEXTS[:100], members=members)
+    content = buffers(TEXTS[:100], members=members)
     wire = Wire(FakeTime(), content, servings)
     try:
         assert named(100) == rows(wire, job(100, len(content) if size_known else None))
