@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from td_pinterest_op.errors import JobError
@@ -26,33 +26,44 @@ class Column:
 def identifier_columns(job: Job, columns: Mapping[str, str]) -> Sequence[Column]:
     """The identifier columns of a result; `columns` maps lower-case names to `email`, `maid` or `idfa`.
 
-    Raises JobError, which names all that is wrong: columns that are none, that are missing, or not of a string type.
+    Raises JobError as `known_columns` does.
     """
-    kinds = {kind.value: kind for kind in IdentifierType} | {
-        name: IdentifierType(kind) for name, kind in columns.items()
-    }
-    found = [(position, name, kinds.get(name.lower()), type_) for position, (name, type_) in enumerate(job.schema)]
+    types = {type_.value: type_.value for type_ in IdentifierType} | dict(columns)
+    return [
+        Column(name=name, kind=IdentifierType(type_), position=position)
+        for name, type_, position in known_columns(job, types, mapped=columns)
+    ]
+
+
+def known_columns(job: Job, types: Mapping[str, str], *, mapped: Collection[str]) -> list[tuple[str, str, int]]:
+    """Name, type and position (from 0) of each column of a result; `types` maps lower-case names to types.
+
+    Raises JobError, which names every problem: columns that `types` does not know, columns in `mapped` (the names
+    in the setting `columns`) that are missing, columns that are not text.
+    """
+    found = [(name, types.get(name.lower()), position) for position, (name, _) in enumerate(job.schema)]
     problems = [
         f'there is no column "{name}", which `columns` names'
-        for name in columns
+        for name in mapped
         if name not in {column.lower() for column, _ in job.schema}
     ]
     problems += [
         f'column "{name}" is no identifier: leave it out of the query, or name it in `columns`'
-        for _, name, kind, _ in found
-        if kind is None
+        for name, type_, _ in found
+        if type_ is None
     ]
     problems += [
-        f'column "{name}" is of type {type_}: cast it to varchar'
-        for _, name, kind, type_ in found
-        if kind and not _TEXT.match(type_)
+        f'column "{name}" is of type {sql_type}: cast it to varchar'
+        for name, sql_type in job.schema
+        if types.get(name.lower()) and not _TEXT.match(sql_type)
     ]
-    if not any(kind for _, _, kind, _ in found):
-        problems.append("there is no column email, maid or idfa")
+    if all(type_ is None for _, type_, _ in found):
+        *most, last = dict.fromkeys(types.values())
+        problems.append(f"there is no column {', '.join(most)} or {last}")
     if problems:
-        names = ", ".join(f"{name} {type_}" for name, type_ in job.schema)
+        names = ", ".join(f"{name} {sql_type}" for name, sql_type in job.schema)
         raise JobError(f"the result of job {job.id} (columns: {names}) cannot be exported: {'; '.join(problems)}")
-    return [Column(name=name, kind=kind, position=position) for position, name, kind, _ in found if kind]
+    return [(name, type_, position) for name, type_, position in found if type_]
 
 
 def list_type(columns: Sequence[Column]) -> str:

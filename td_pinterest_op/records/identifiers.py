@@ -43,6 +43,8 @@ class Reason(str, enum.Enum):
     UNSUPPORTED_HASH = "unsupported_hash"
     PLACEHOLDER = "placeholder"
     HASH_OF_NOTHING = "hash_of_nothing"
+    NOT_A_PHONE_NUMBER = "not_a_phone_number"
+    NO_COUNTRY = "no_country"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,7 @@ _ZERO_WIDTH = (
     "\u2066\u2067\u2068\u2069\ufeff"
 )
 _TRIMMED = _WHITE_SPACE + _ZERO_WIDTH
-_SEPARATOR = re.compile(f"[,\x00-\x1f\x7f-\x9f{_TRIMMED}]")  # controls of both blocks, and DEL
+SEPARATOR = re.compile(f"[,\x00-\x1f\x7f-\x9f{_TRIMMED}]")  # controls of both blocks, and DEL
 _SHA256_HEX = re.compile("[0-9A-Fa-f]{64}")
 _OTHER_HASH = re.compile("[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}")
 _DEVICE_ID = re.compile("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
@@ -96,6 +98,14 @@ def digest_or_reason(kind: IdentifierType, value: object) -> bytes | Reason:
 
     Never raises.
     """
+    text = text_or_reason(value)
+    if isinstance(text, Reason):
+        return text
+    return hash_or_reason(text) or _plain_digest_or_reason(kind, text)
+
+
+def text_or_reason(value: object) -> str | Reason:
+    """The trimmed text of a value (raw UTF-8), or why it has none that identifies somebody."""
     if value is None:
         return Reason.NULL
     if not isinstance(value, bytes):
@@ -104,19 +114,20 @@ def digest_or_reason(kind: IdentifierType, value: object) -> bytes | Reason:
         text = value.decode().strip(_TRIMMED)
     except UnicodeDecodeError:
         return Reason.BAD_ENCODING
-    return _text_digest_or_reason(kind, text)
-
-
-def _text_digest_or_reason(kind: IdentifierType, text: str) -> bytes | Reason:
     if not text:
         return Reason.EMPTY
-    if text.lower() in PLACEHOLDERS:
-        return Reason.PLACEHOLDER
+    return Reason.PLACEHOLDER if text.lower() in PLACEHOLDERS else text
+
+
+def hash_or_reason(text: str) -> bytes | Reason | None:
+    """The digest that a trimmed text is, why it is a hash of no use, or None for a text that is no hash."""
     if _SHA256_HEX.fullmatch(text):
         digest = bytes.fromhex(text)
         return Reason.HASH_OF_NOTHING if digest in HASHES_OF_NOTHING else digest
-    if _OTHER_HASH.fullmatch(text):
-        return Reason.UNSUPPORTED_HASH
+    return Reason.UNSUPPORTED_HASH if _OTHER_HASH.fullmatch(text) else None
+
+
+def _plain_digest_or_reason(kind: IdentifierType, text: str) -> bytes | Reason:
     normal = text.upper() if kind is IdentifierType.IDFA else text.lower()
     flaw = _email_flaw(normal) if kind is IdentifierType.EMAIL else _device_id_flaw(normal)
     return flaw or sha256(normal.encode()).digest()
@@ -125,7 +136,7 @@ def _text_digest_or_reason(kind: IdentifierType, text: str) -> bytes | Reason:
 def _email_flaw(text: str) -> Reason | None:
     if len(text.encode()) > MAX_EMAIL_BYTES:
         return Reason.TOO_LONG
-    if _SEPARATOR.search(text):
+    if SEPARATOR.search(text):
         return Reason.CONTAINS_SEPARATOR
     local, _, domain = text.partition("@")
     labels = domain.split(".")
@@ -134,7 +145,7 @@ def _email_flaw(text: str) -> Reason | None:
 
 
 def _device_id_flaw(text: str) -> Reason | None:
-    if _SEPARATOR.search(text):
+    if SEPARATOR.search(text):
         return Reason.CONTAINS_SEPARATOR
     return None if _DEVICE_ID.fullmatch(text) else Reason.NOT_A_DEVICE_ID
 
@@ -174,11 +185,17 @@ def digest_block(kind: IdentifierType, values: Sequence[object]) -> DigestedBloc
     Values are as msgpack gives them with raw=True. A few thousand at a time are best. The order of the digests
     is not that of the values. Never raises.
     """
+    digests, rejected = digests_by_position(kind, values)
+    return DigestedBlock(digests=list(filter(None, digests)) if rejected else digests, rejected=rejected)
+
+
+def digests_by_position(kind: IdentifierType, values: Sequence[object]) -> tuple[list[bytes], list[tuple[int, Reason]]]:
+    """As `digest_block`, with one entry for each value: its digest, or b"" for a rejected value."""
     digests = _fast_digests(kind, values)
     undecided = _positions_of_undecided(digests)
+    rejected: list[tuple[int, Reason]] = []
     if not undecided:
-        return DigestedBlock(digests=digests, rejected=[])
-    rejected = []
+        return digests, rejected
     trimmed = [_one_line(values[row]) for row in undecided]
     for row, digest in zip(undecided, _fast_digests_mixed(kind, trimmed), strict=True):
         answer = digest or digest_or_reason(kind, values[row])
@@ -186,7 +203,7 @@ def digest_block(kind: IdentifierType, values: Sequence[object]) -> DigestedBloc
             rejected.append((row, answer))
         else:
             digests[row] = answer
-    return DigestedBlock(digests=list(filter(None, digests)), rejected=rejected)
+    return digests, rejected
 
 
 def _fast_digests(kind: IdentifierType, values: Sequence[object]) -> list[bytes]:

@@ -36,6 +36,7 @@ WORLD: dict[str, set[str]] = {
     "requests": {"pinterest.client", "pinterest.oauth", "pinterest.transport", "workflow.token_store"},
     "urllib3": {"treasure_data.api", "treasure_data.result", "pinterest.transport"},
     "backoff": {"retry"},
+    "phonenumbers": {"records.phones"},
     "yaml": {"settings.text"},
 }
 

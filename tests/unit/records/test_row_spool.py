@@ -1,0 +1,98 @@
+"""Rows with several keys → unique rows → batches."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from td_pinterest_op.records import row_spool
+from td_pinterest_op.records.row_spool import RowSpool
+
+
+def row(number: int, *, external_id: bytes = b"") -> bytes:
+    digest = random.Random(number).randbytes(32)
+    return (b"\x09" if external_id else b"\x01") + digest + external_id
+
+
+@pytest.fixture(params=[8 << 20, 100], ids=["in one piece", "in many small pieces"])
+def spool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[RowSpool]:
+    monkeypatch.setattr(row_spool, "_BUFFERED_BYTES", request.param)
+    with RowSpool() as made:
+        yield made
+
+
+def filled(spool: RowSpool, *blocks: list[bytes]) -> RowSpool:
+    for block in blocks:
+        spool.add(block)
+    spool.finish()
+    return spool
+
+
+def test_every_row_comes_once_and_the_rest_is_counted(spool: RowSpool) -> None:
+    rows = [row(number, external_id=b"A%d" % number) for number in range(500)]
+    filled(spool, rows[:300], rows[200:], rows[:1])
+    assert (500, 101, 1000) == (spool.unique, spool.duplicate, spool.keys)
+    assert sorted(rows) == sorted(each for batch in spool.batches(7) for each in batch)
+
+
+@pytest.mark.parametrize("size", [1, 7, 499, 500, 501])
+def test_batches_are_full_but_for_the_last(spool: RowSpool, size: int) -> None:
+    filled(spool, [row(number) for number in range(500)])
+    lengths = [len(batch) for batch in spool.batches(size)]
+    assert [size] * (500 // size) + [500 % size] * (500 % size > 0) == lengths
+
+
+def test_a_batch_of_long_rows_is_cut_by_its_bytes(spool: RowSpool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_spool, "_MAX_BATCH_BYTES", 1_000)
+    filled(spool, [row(number, external_id=b"x" * 216) for number in range(10)])
+    assert [4, 4, 2] == [len(batch) for batch in spool.batches(100)]
+
+
+def test_the_same_rows_give_the_same_batches_and_fingerprint_in_any_order(spool: RowSpool) -> None:
+    rows = [row(number) for number in range(300)]
+    filled(spool, rows)
+    with RowSpool() as other:
+        filled(other, rows[::-1], rows[:5])
+        assert list(spool.batches(11)) == list(other.batches(11))
+        assert spool.fingerprint == other.fingerprint
+
+
+def test_one_row_more_gives_another_fingerprint(spool: RowSpool) -> None:
+    filled(spool, [row(1), row(2)])
+    with RowSpool() as other:
+        assert spool.fingerprint != filled(other, [row(1), row(2), row(3)]).fingerprint
+
+
+def test_nothing_that_is_on_the_disk_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    files: list[Any] = []
+    make = tempfile.TemporaryFile
+
+    def remembering(**options: Any) -> Any:
+        files.append(make(**options))
+        return files[-1]
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", remembering)
+    with RowSpool() as spool:
+        filled(spool, [row(number, external_id=b"customer-4711") for number in range(100)])
+        (file,) = files
+        file.seek(0)
+        stored = file.read()
+        assert 100 * (1 + 32 + 13 + 2) == len(stored)
+        assert b"customer" not in stored
+        assert all(row(number)[1:9] not in stored for number in range(100))
+
+
+def test_an_empty_spool_has_no_batch(spool: RowSpool) -> None:
+    filled(spool)
+    assert (0, 0, []) == (spool.unique, spool.duplicate, list(spool.batches(10)))
+
+
+def test_a_short_file_is_an_error_and_never_fewer_rows(spool: RowSpool) -> None:
+    filled(spool, [row(number) for number in range(10)])
+    spool._file.truncate(5)
+    with pytest.raises(OSError, match="shorter than what was written"):
+        list(spool.batches(10))

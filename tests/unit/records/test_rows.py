@@ -1,0 +1,140 @@
+"""Rows with several keys: what becomes of each row, and how it is sent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+
+import pytest
+
+from td_pinterest_op.errors import JobError
+from td_pinterest_op.records import rows
+from td_pinterest_op.records.identifiers import Reason
+from td_pinterest_op.records.rows import RowBlock, RowColumn, RowKey, encode_block, row_columns
+from td_pinterest_op.treasure_data.job import Job
+
+DEVICE = "0123abcd-89ef-4cde-8f01-23456789abcd"
+ALL = ("email", "maid", "phone", "external_id")
+BOTH = ("email", "phone")
+
+
+def sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def encoded(types: tuple[str, ...], *of_rows: tuple[object, ...], country: str | None = "US") -> RowBlock:
+    columns = [RowColumn(name=type_, type=type_, position=position) for position, type_ in enumerate(types)]
+    values = [
+        [value.encode() if isinstance(value, str) else value for value in column]
+        for column in zip(*of_rows, strict=True)
+    ]
+    return encode_block(columns, values, default_country=country)
+
+
+def sent(block: RowBlock) -> list[dict[str, str]]:
+    return [json.loads(rows.to_json(row)) for row in block.rows]
+
+
+@pytest.mark.parametrize(
+    ("types", "row", "record"),
+    [
+        (
+            ALL,
+            (" Ann@Lee.org", DEVICE.upper(), "(202) 555-0143", " A-17 "),
+            {
+                "email": sha("ann@lee.org"),
+                "maid": sha(DEVICE),
+                "hashed_phone_number": sha("12025550143"),
+                "external_id": "A-17",
+            },
+        ),
+        (ALL, ("ann@lee.org", None, None, None), {"email": sha("ann@lee.org")}),
+        (ALL, (None, None, None, 'é "17"\\'), None),
+        (ALL, (None, None, None, 'é"17"\\'), {"external_id": 'é"17"\\'}),
+        (("external_id",), ("x" * 256,), {"external_id": "x" * 256}),
+        (("idfa", "email"), (DEVICE, "n/a"), {"maid": sha(DEVICE.upper())}),
+        (
+            BOTH,
+            (sha("ann@lee.org").upper(), sha("12025550143")),
+            {"email": sha("ann@lee.org"), "hashed_phone_number": sha("12025550143")},
+        ),
+    ],
+)
+def test_a_row_is_one_record_of_all_its_keys(
+    types: tuple[str, ...], row: tuple[object, ...], record: dict[str, str] | None
+) -> None:
+    assert [record] * (record is not None) == sent(encoded(types, row))
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ((None, None), Reason.NULL),
+        (("", None), Reason.EMPTY),
+        ((None, "12345"), Reason.NOT_A_PHONE_NUMBER),
+        (("ann", "12345"), Reason.NOT_AN_EMAIL),
+        ((7, "12345"), Reason.NOT_A_STRING),
+    ],
+)
+def test_a_row_without_a_valid_key_has_the_first_reason_that_tells_something(
+    row: tuple[object, object], reason: Reason
+) -> None:
+    block = encoded(BOTH, ("a@lee.org", None), row, ("b@lee.org", None))
+    assert (2, [(1, reason)], Counter()) == (len(block.rows), block.rejected, block.rejected_keys)
+
+
+def test_keys_that_a_valid_row_goes_without_are_counted_by_reason() -> None:
+    block = encoded(BOTH, ("a@lee.org", "12345"), ("b@lee.org", None), ("n/a", "2025550143"), ("c@lee.org", "12345"))
+    assert (4, []) == (len(block.rows), block.rejected)
+    assert Counter({Reason.NOT_A_PHONE_NUMBER: 2, Reason.PLACEHOLDER: 1}) == block.rejected_keys
+
+
+@pytest.mark.parametrize(
+    ("external_id", "reason"),
+    [
+        ("x" * 257, Reason.TOO_LONG),
+        ("a b", Reason.CONTAINS_SEPARATOR),
+        ("a,b", Reason.CONTAINS_SEPARATOR),
+        ("null", Reason.PLACEHOLDER),
+        (17, Reason.NOT_A_STRING),
+    ],
+)
+def test_an_external_id_is_text_of_at_most_256_characters_in_one_piece(external_id: object, reason: Reason) -> None:
+    assert [(0, reason)] == encoded(("external_id",), (external_id,)).rejected
+
+
+def test_the_same_keys_are_the_same_row_and_the_same_digest_as_another_key_is_not() -> None:
+    hashed = sha("12025550143")
+    one, again, other = encoded(BOTH, (None, "2025550143"), (None, hashed), (hashed, None)).rows
+    assert one == again
+    assert one != other
+
+
+def test_a_row_knows_its_keys_and_its_digests() -> None:
+    (row,) = encoded(ALL, ("ann@lee.org", None, "2025550143", "A-17")).rows
+    assert 3 == rows.count_keys(row)
+    assert [sha("ann@lee.org"), sha("12025550143")] == [digest.hex() for digest in rows.digests(row)]
+
+
+def job(*names: str, type_: str = "varchar") -> Job:
+    return Job(id="5", schema=tuple((name, type_) for name in names), records=1, size=1)
+
+
+class TestColumns:
+    def test_each_key_has_its_column_by_name_or_as_mapped(self) -> None:
+        found = row_columns(job("Email", "tel", "idfa", "crm_id"), {"tel": "phone", "crm_id": "external_id"})
+        assert [RowKey.EMAIL, RowKey.PHONE, RowKey.MAID, RowKey.EXTERNAL_ID] == [column.key for column in found]
+        assert [0, 1, 2, 3] == [column.position for column in found]
+
+    def test_two_columns_of_one_key_are_an_error(self) -> None:
+        with pytest.raises(JobError, match="maid and idfa both hold maid"):
+            row_columns(job("maid", "idfa", "email"), {})
+
+    def test_a_column_of_numbers_is_an_error(self) -> None:
+        with pytest.raises(JobError, match='column "phone" is of type bigint: cast it to varchar'):
+            row_columns(job("phone", type_="bigint"), {})
+
+    def test_a_result_without_a_key_says_which_there_are(self) -> None:
+        with pytest.raises(JobError, match="there is no column email, maid, idfa, phone or external_id"):
+            row_columns(job("mail"), {})
