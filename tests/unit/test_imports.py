@@ -24,7 +24,7 @@ LAYERS: list[set[str]] = [
     {"pinterest", "treasure_data", "settings"},
     {"stats"},
     {"errors"},
-    {"retry", "secret", "timing"},
+    {"reasons", "retry", "secret", "timing"},
     {"__init__"},
 ]
 
