@@ -17,6 +17,7 @@ from tests.emulators.pinterest.faults import (
     Faults,
     Mangle,
     Redirect,
+    Repeat,
     Reset,
     Stall,
     StopReading,
@@ -25,7 +26,7 @@ from tests.emulators.pinterest.faults import (
 from tests.emulators.pinterest.world import AD_ACCOUNT_ID, World
 
 EFFECTS: dict[str, Callable[..., Effect]] = {
-    kind.__name__.lower(): kind for kind in (Answer, Redirect, Mangle, Reset, Stall, StopReading, Delay)
+    kind.__name__.lower(): kind for kind in (Answer, Redirect, Mangle, Repeat, Reset, Stall, StopReading, Delay)
 }
 
 
@@ -87,6 +88,7 @@ class Control:
             web.delete("/_test/faults", self._clear_faults),
             web.post("/_test/switches", self._set_switches),
             web.post("/_test/seed", self._seed),
+            web.post("/_test/move", self._move),
             web.get("/_test/state", self._state),
             web.get("/_test/requests", self._requests),
             web.get("/_test/members/{list_id}", self._members),
@@ -113,6 +115,18 @@ class Control:
 
     async def _seed(self, request: web.Request) -> web.Response:
         return await _applied(request, lambda given: seed(self._world, given))
+
+    async def _move(self, request: web.Request) -> web.Response:
+        """Put another list behind an audience: `audience_id`, and `customer_list_id` or the fields of a new list."""
+
+        def move(given: Any) -> dict[str, Any]:
+            fields = dict(given)
+            audience_id, list_id = fields.pop("audience_id"), fields.pop("customer_list_id", None)
+            list_id = list_id or self._world.add_list(**fields).id
+            self._world.move_audience(audience_id, list_id)
+            return {"audience_id": audience_id, "customer_list_id": list_id}
+
+        return await _applied(request, move)
 
     async def _state(self, request: web.Request) -> web.Response:
         return web.json_response(self._world.state())

@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from tests.emulators.pinterest.calls import Call
-from tests.emulators.pinterest.faults import Answer, Delay, Effect, Mangle, Redirect, Reset, Stall, StopReading
+from tests.emulators.pinterest.faults import Answer, Delay, Effect, Mangle, Redirect, Repeat, Reset, Stall, StopReading
 from tests.emulators.pinterest.operations import Operation
 from tests.emulators.pinterest.refusals import CODES
 
@@ -39,7 +39,8 @@ class Outcome:
 class Exchange:
     """One request on its way. `echo` quotes its records for an error's message when the emulator is to leak them.
 
-    `outcome` is None until it is carried out; `answered` becomes False when the sender never gets an answer.
+    `outcome` is None until it is carried out; `answered` becomes False when the sender never gets an answer. `before`
+    makes the answer to the request before it on this connection once more.
     """
 
     request: web.Request
@@ -50,6 +51,7 @@ class Exchange:
     echo: str = ""
     outcome: Outcome | None = None
     answered: bool = True
+    before: Callable[[], web.Response] | None = None
 
     def respond(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> web.Response:
         given = {"Content-Type": "application/json", **self.headers, **(headers or {})}
@@ -73,21 +75,36 @@ async def _answer(effect: Answer, exchange: Exchange) -> web.StreamResponse:
         # Whole seconds both: rounded up, a date is never earlier than asked for.
         date = email.utils.formatdate(int(time.time()) + effect.retry_after + 1, usegmt=True)
         headers["Retry-After"] = date if effect.retry_after_is_date else str(effect.retry_after)
-    if effect.body is not None:
-        return exchange.respond(effect.status, effect.body.encode(), headers)
     code = CODES.get(effect.status, 0) if effect.code is None else effect.code
-    return exchange.respond_json(Outcome(status=effect.status, content=exchange.error(code, effect.message)), headers)
+    body = json.dumps(exchange.error(code, effect.message)) if effect.body is None else effect.body
+    response = exchange.respond(effect.status, body.encode(), headers)
+    return await close_after(response, exchange) if effect.closes else response
+
+
+async def close_after(response: web.Response, exchange: Exchange) -> web.Response:
+    """Send `response` and close the connection at once, whatever has not been read yet."""
+    response.force_close()
+    await response.prepare(exchange.request)
+    await response.write_eof()
+    if exchange.request.transport is not None:
+        exchange.request.transport.close()
+    return response
 
 
 async def _redirect(effect: Redirect, exchange: Exchange) -> web.StreamResponse:
     return exchange.respond(effect.status, b"", {"Location": effect.location})
 
 
+async def _repeat(effect: Repeat, exchange: Exchange) -> web.StreamResponse | None:
+    return exchange.before() if exchange.before is not None else None
+
+
 async def _delay(effect: Delay, exchange: Exchange) -> None:
     await asyncio.sleep(effect.seconds)
 
 
-async def _reset(effect: Reset, exchange: Exchange) -> web.StreamResponse:
+async def drop(exchange: Exchange) -> web.StreamResponse:
+    """Reset the connection; the response that is returned never arrives."""
     transport = exchange.request.transport
     exchange.answered = False
     if transport is not None:
@@ -95,6 +112,10 @@ async def _reset(effect: Reset, exchange: Exchange) -> web.StreamResponse:
         _socket(transport).setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
     return web.Response()
+
+
+async def _reset(effect: Reset, exchange: Exchange) -> web.StreamResponse:
+    return await drop(exchange)
 
 
 async def _stall(effect: Stall | StopReading, exchange: Exchange) -> web.StreamResponse:
@@ -174,6 +195,7 @@ _PERFORM: dict[type[Any], Callable[[Any, Exchange], Awaitable[web.StreamResponse
     Answer: _answer,
     Redirect: _redirect,
     Mangle: _mangle,
+    Repeat: _repeat,
     Reset: _reset,
     Stall: _stall,
     StopReading: _stall,

@@ -25,7 +25,8 @@ class When(enum.Enum):
 class Answer:
     """Answer so. `code` defaults to the one usual for the status, `body` to an error of that code and message.
 
-    `retry_after` in seconds, written as a date when `retry_after_is_date`.
+    `retry_after` in seconds, written as a date when `retry_after_is_date`. `closes`: the connection is closed after it,
+    and what the sender still has to say is not read.
     """
 
     status: int
@@ -35,6 +36,7 @@ class Answer:
     body: str | None = None
     retry_after: int | None = None
     retry_after_is_date: bool = False
+    closes: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,14 @@ class Mangle:
 
 
 MANGLED = ("no_id", "exceptions", "error_body", "not_json", "not_an_object", "empty", "truncated")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeat:
+    """Answer with the answer before this one on the same connection, its x-pinterest-rid included.
+
+    With When.AFTER what was asked is done, else it is not. The first request on a connection goes on as usual.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +96,7 @@ class Delay:
     seconds: float
 
 
-Effect = Answer | Redirect | Mangle | Reset | Stall | StopReading | Delay
+Effect = Answer | Redirect | Mangle | Repeat | Reset | Stall | StopReading | Delay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

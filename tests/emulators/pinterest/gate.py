@@ -7,6 +7,7 @@ import base64
 import functools
 import hmac
 import json
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -14,12 +15,21 @@ from typing import Any
 from aiohttp import web
 
 from tests.emulators.pinterest.calls import Call, CallLog
-from tests.emulators.pinterest.effects import Exchange, Outcome, perform
+from tests.emulators.pinterest.effects import Exchange, Outcome, close_after, drop, perform
 from tests.emulators.pinterest.faults import Faults, When
 from tests.emulators.pinterest.limits import Admission, RateLimits
 from tests.emulators.pinterest.operations import OPERATIONS, Asked, Done, Operation
-from tests.emulators.pinterest.refusals import RefusalError, invalid, not_found, throttled, unauthenticated
-from tests.emulators.pinterest.shapes import is_id
+from tests.emulators.pinterest.refusals import (
+    RefusalError,
+    invalid,
+    no_access,
+    not_found,
+    over_trial,
+    throttled,
+    too_large,
+    unauthenticated,
+)
+from tests.emulators.pinterest.shapes import is_audience_id, is_id
 from tests.emulators.pinterest.tokens import CLIENT_ID, CLIENT_SECRET, Tokens
 from tests.emulators.pinterest.world import World
 
@@ -43,6 +53,8 @@ class Gate:
         self._world, self._tokens, self._faults = world, tokens, faults
         self._calls, self._limits = calls, limits
         self.callbacks: list[tuple[When, Callable[[Call], object]]] = []
+        # By connection: what makes its last answer again.
+        self._last: weakref.WeakKeyDictionary[Any, Callable[[], web.Response]] = weakref.WeakKeyDictionary()
 
     def routes(self) -> list[web.RouteDef]:
         """The routes of all operations; what is none of them is logged and refused too."""
@@ -55,19 +67,32 @@ class Gate:
         path = request.path.removeprefix(PREFIX)
         call = self._calls.arrive(method=request.method, path=path, operation=operation.id, category=operation.category)
         exchange = Exchange(
-            request=request, operation=operation, call=call, headers={"x-pinterest-rid": call.request_id}
+            request=request,
+            operation=operation,
+            call=call,
+            headers={"x-pinterest-rid": call.request_id},
+            before=self._last.get(request.transport),
         )
         status: int | None = None
         try:
             response = await self._answer(exchange)
+            self._remember(request, response)
             status = response.status if exchange.answered else None
             return response
         finally:
             self._calls.finish(call, status)
 
+    def _remember(self, request: web.Request, response: web.StreamResponse) -> None:
+        if isinstance(response, web.Response) and not response.prepared and request.transport is not None:
+            status, body, headers = response.status, response.body, dict(response.headers)
+            self._last[request.transport] = lambda: web.Response(status=status, body=body, headers=headers)
+
     async def _answer(self, exchange: Exchange) -> web.StreamResponse:
         admission = self._admit(exchange)
         response = await self._moment(exchange, When.ARRIVAL)
+        if response is not None:
+            return response
+        response = await self._oversized(exchange)
         if response is not None:
             return response
         try:
@@ -101,16 +126,34 @@ class Gate:
                 return response
         return None
 
+    async def _oversized(self, exchange: Exchange) -> web.StreamResponse | None:
+        """What a body is met with that is too large to be read; None for one that may be read."""
+        switches = self._world.switches
+        length = exchange.request.content_length or 0
+        if switches.largest_body is None or length <= switches.largest_body:
+            return None
+        if switches.large_body_answer == "drop":
+            return await drop(exchange)
+        response = exchange.respond_json(_refusal(exchange, too_large(switches.largest_body)))
+        if switches.large_body_answer == "413 and close":
+            return await close_after(response, exchange)
+        await exchange.request.read()
+        return response
+
     async def _enter(self, exchange: Exchange, admission: Admission) -> None:
         """Authorise the sender and read the body; raises the refusal of either."""
+        switches = self._world.switches
         if not admission.admitted:
-            raise throttled()
+            over_the_day = admission.is_daily and switches.trial_answer == "403"
+            raise over_trial(switches.trial_writes) if over_the_day else throttled()
         request, operation = exchange.request, exchange.operation
         if operation is _UNKNOWN:
             raise not_found("Resource")
         authorization = request.headers.get("Authorization", "")
         if operation.scope is not None:
             self._tokens.check(authorization.removeprefix("Bearer "), operation.scope)
+            if switches.access_tier == "none" and operation.is_restricted:
+                raise no_access()
         elif not hmac.compare_digest(authorization.encode(), _BASIC.encode()):
             raise unauthenticated()
         if request.method in _BODY_METHODS:
@@ -142,8 +185,8 @@ class Gate:
 
 def _check_ids(asked: Asked) -> None:
     for name, value in asked.ids.items():
-        if not is_id(value):
-            raise invalid(f"{name} must be a string of at most 18 digits")
+        if not (is_audience_id if name == "audience_id" else is_id)(value):
+            raise invalid(f"{name} must be a string of digits, at most 18 but for an audience's")
     if "ad_account_id" in asked.ids:
         asked.world.account(asked.account_id)
 

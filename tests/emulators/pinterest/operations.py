@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.emulators.pinterest import shapes, views
-from tests.emulators.pinterest.refusals import invalid, invalid_audience, not_found, not_permitted, too_many_records
+from tests.emulators.pinterest.refusals import (
+    RefusalError,
+    invalid,
+    invalid_audience,
+    not_found,
+    not_permitted,
+    not_ready,
+    too_many_records,
+)
 from tests.emulators.pinterest.tokens import Tokens
 from tests.emulators.pinterest.world import Audience, CustomerList, World
 
@@ -46,6 +54,11 @@ class Operation:
     scope: str | None
     carry_out: Callable[[Asked], Done]
 
+    @property
+    def is_restricted(self) -> bool:
+        """Whether an app needs Pinterest's approval for it."""
+        return self.id.startswith(("audiences/", "customer_lists/"))
+
 
 def _token(asked: Asked) -> Done:
     form = shapes.check_fields(asked.body, shapes.TOKEN)
@@ -67,32 +80,47 @@ def _accounts_get(asked: Asked) -> Done:
 
 def _lists_list(asked: Asked) -> Done:
     shapes.check_query(asked.query, shapes.LIST_QUERY)
-    held = (one for one in asked.world.lists.values() if one.ad_account_id == asked.account_id)
-    return Done(content=views.page(asked.world, held, asked.query, views.show_list))
+    world = asked.world
+    lag = world.switches.listing_lag_seconds
+    held = (one for one in world.lists.values() if one.ad_account_id == asked.account_id)
+    seen = (then for one in held if (then := world.seen_list(one, lag)) is not None)
+    return Done(content=views.page(world, seen, asked.query, views.show_list))
 
 
 def _lists_get(asked: Asked) -> Done:
-    return Done(content=views.show_list(asked.world, _list(asked)))
+    seen = asked.world.seen_list(_list(asked), asked.world.switches.reading_lag_seconds)
+    if seen is None:
+        raise not_found("Customer list")
+    return Done(content=views.show_list(asked.world, seen))
 
 
 def _list(asked: Asked) -> CustomerList:
-    return asked.world.customer_list(asked.account_id, asked.ids["customer_list_id"])
+    held = asked.world.customer_list(asked.account_id, asked.ids["customer_list_id"])
+    if asked.world.seen_list(held, asked.world.switches.new_list_missing_seconds) is None:
+        raise not_found("Customer list")
+    return held
 
 
 def _lists_create(asked: Asked) -> Done:
     body = shapes.check_fields(asked.body, shapes.LIST_CREATE)
-    batch = _batch(asked, body["records"]) if "records" in body else _Batch(digests=[], exceptions={})
+    _check_account(asked, body, invalid)
+    if "records" not in body and asked.world.switches.records_required:
+        raise invalid("records is missing")
+    batch = _batch(asked, body["records"]) if "records" in body else _Batch(digests=[])
     made = asked.world.add_list(body["name"], ad_account_id=asked.account_id, list_type=body.get("list_type", "EMAIL"))
+    asked.world.note_list(made, is_new=True)
     made.num_uploaded = len(batch.digests)
     if asked.world.switches.keeps_members:
         made.members.update(batch.digests)
-    return Done(content=views.show_list(asked.world, made) | batch.exceptions, creates=True)
+    return Done(content=views.show_list(asked.world, made) | {"exceptions": batch.exceptions}, creates=True)
 
 
 def _lists_update(asked: Asked) -> Done:
     held = _list(asked)
     body = shapes.check_fields(asked.body, shapes.LIST_UPDATE)
+    _check_account(asked, body, invalid)
     batch = _batch(asked, body["records"])
+    asked.world.note_list(held)
     held.num_batches += 1
     held.updated = asked.world.clock()
     adds = body["operation_type"] == "ADD"
@@ -102,15 +130,15 @@ def _lists_update(asked: Asked) -> Done:
         held.num_removed += len(batch.digests)
     if asked.world.switches.keeps_members:
         (held.members.update if adds else held.members.difference_update)(batch.digests)
-    return Done(content=views.show_list(asked.world, held) | batch.exceptions)
+    return Done(content=views.show_list(asked.world, held) | {"exceptions": batch.exceptions})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Batch:
-    """What is to be applied, and the field that tells of the rest."""
+    """What is to be applied, and the `exceptions` about the rest."""
 
     digests: list[bytes]
-    exceptions: dict[str, Any]
+    exceptions: dict[str, Any] = field(default_factory=dict)
 
 
 def _batch(asked: Asked, records: str) -> _Batch:
@@ -118,13 +146,13 @@ def _batch(asked: Asked, records: str) -> _Batch:
     if switches.max_records is not None and len(digests) > switches.max_records:
         raise too_many_records(switches.max_records)
     if not switches.poison:
-        return _Batch(digests=digests, exceptions={})
+        return _Batch(digests=digests)
     poison = {bytes.fromhex(digest) for digest in switches.poison}
     good = [digest for digest in digests if digest not in poison]
     refused = len(digests) - len(good)
     if refused and switches.poison_answer == "400":
         raise invalid(f"{refused} of the records cannot be processed")
-    told = {"exceptions": {"code": 400, "message": f"{refused} records cannot be processed"}}
+    told = {"code": 400, "message": f"{refused} records cannot be processed"}
     return _Batch(digests=good, exceptions=told if refused else {})
 
 
@@ -134,12 +162,15 @@ def _batch(asked: Asked, records: str) -> _Batch:
 def _audiences_list(asked: Asked) -> Done:
     shapes.check_query(asked.query, shapes.AUDIENCE_QUERY)
     wanted = asked.query.get("ownership_type")
+    world = asked.world
+    lag = world.switches.listing_lag_seconds
     held = (
         one
-        for one in asked.world.audiences.values()
-        if not one.removed and _ownership(one, asked.account_id) in ({wanted} if wanted else shapes.OWNERSHIPS)
+        for one in world.audiences.values()
+        if _ownership(one, asked.account_id) in ({wanted} if wanted else shapes.OWNERSHIPS)
     )
-    return Done(content=views.page(asked.world, held, asked.query, views.show_audience))
+    seen = (then for one in held if (then := world.seen_audience(one, lag)) is not None and not then.removed)
+    return Done(content=views.page(world, seen, asked.query, views.show_audience))
 
 
 def _ownership(audience: Audience, account_id: str) -> str | None:
@@ -149,10 +180,11 @@ def _ownership(audience: Audience, account_id: str) -> str | None:
 
 
 def _audiences_get(asked: Asked) -> Done:
-    held = _audience(asked)
-    if held.removed and asked.world.switches.removed_audiences == "gone":
+    switches = asked.world.switches
+    seen = asked.world.seen_audience(_audience(asked), switches.reading_lag_seconds)
+    if seen is None or (seen.removed and switches.removed_audiences == "gone"):
         raise not_found("Audience")
-    return Done(content=views.show_audience(asked.world, held))
+    return Done(content=views.show_audience(asked.world, seen))
 
 
 def _audience(asked: Asked) -> Audience:
@@ -161,7 +193,7 @@ def _audience(asked: Asked) -> Audience:
 
 def _audiences_create(asked: Asked) -> Done:
     body = shapes.check_fields(asked.body, shapes.AUDIENCE_CREATE, invalid_audience)
-    _check_account(asked, body)
+    _check_account(asked, body, invalid_audience)
     if body["audience_type"] != "CUSTOMER_LIST":
         raise invalid_audience("only CUSTOMER_LIST audiences can be made here")
     made = asked.world.add_audience(
@@ -170,29 +202,34 @@ def _audiences_create(asked: Asked) -> Done:
         customer_list_id=_list_of_rule(asked, body["rule"]),
         description=body.get("description"),
     )
+    asked.world.note_audience(made, is_new=True)
     return Done(content=views.show_audience(asked.world, made), creates=True)
 
 
-def _check_account(asked: Asked, body: Mapping[str, Any]) -> None:
+def _check_account(asked: Asked, body: Mapping[str, Any], refuse: Callable[[str], RefusalError]) -> None:
     if body.get("ad_account_id", asked.account_id) != asked.account_id:
-        raise invalid_audience("ad_account_id is another than the path's")
+        raise refuse("ad_account_id is another than the path's")
 
 
-def _list_of_rule(asked: Asked, rule: object) -> str:
-    list_id = shapes.check_rule(rule)
-    held = asked.world.lists.get(list_id)
+def _list_of_rule(asked: Asked, given: object) -> str:
+    rule = shapes.check_rule(given)
+    _check_account(asked, rule, invalid_audience)
+    held = asked.world.lists.get(rule["customer_list_id"])
     if held is None or held.ad_account_id != asked.account_id:
         raise invalid_audience("the customer list does not exist in this ad account")
-    return list_id
+    refusal = asked.world.switches.processing_refusal
+    if refusal != "off" and views.list_status(asked.world, held) == "PROCESSING":
+        raise not_ready(int(refusal))
+    return held.id
 
 
 def _audiences_update(asked: Asked) -> Done:
     held = _audience(asked)
     body = shapes.check_fields(asked.body, shapes.AUDIENCE_UPDATE, invalid_audience)
-    _check_account(asked, body)
+    _check_account(asked, body, invalid_audience)
     if held.ad_account_id != asked.account_id:
         raise not_permitted()
-    return _UPDATES[body["operation_type"]](asked, held, body)
+    return _UPDATES[body.get("operation_type", "UPDATE")](asked, held, body)
 
 
 def _update(asked: Asked, held: Audience, body: Mapping[str, Any]) -> Done:
@@ -205,6 +242,7 @@ def _update(asked: Asked, held: Audience, body: Mapping[str, Any]) -> Done:
         if held.audience_type != "CUSTOMER_LIST":
             raise invalid_audience("only the rule of CUSTOMER_LIST audiences can be changed here")
         rule = {"customer_list_id": _list_of_rule(asked, body["rule"])}
+    asked.world.note_audience(held)
     held.name = body.get("name", held.name)
     held.description = body.get("description", held.description)
     held.updated = asked.world.clock()
@@ -217,6 +255,7 @@ def _update(asked: Asked, held: Audience, body: Mapping[str, Any]) -> Done:
 def _remove(asked: Asked, held: Audience, body: Mapping[str, Any]) -> Done:
     if held.removed and asked.world.switches.second_remove == "404":
         raise not_found("Audience")
+    asked.world.note_audience(held)
     held.removed = True
     return Done(content=views.show_audience(asked.world, held, tells_removal=False))
 

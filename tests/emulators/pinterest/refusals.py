@@ -12,7 +12,7 @@ class RefusalError(Exception):
 
 
 # The code that goes with a status when a fault names none.
-CODES = {400: 1, 401: 2, 403: 29, 404: 2, 413: 1, 429: 8, 500: 0, 502: 0, 503: 0}
+CODES = {400: 1, 401: 2, 403: 29, 404: 2, 409: 1, 413: 1, 423: 1, 429: 8, 500: 0, 502: 0, 503: 0}
 
 
 def invalid(message: str) -> RefusalError:
@@ -28,7 +28,16 @@ def unauthenticated() -> RefusalError:
 
 
 def missing_scope(scope: str) -> RefusalError:
-    return RefusalError(401, 3, f"Authorization failed. The token lacks the scope ['{scope}'].")
+    text = "Authorization failed. Your token does not have sufficient permissions to make this request."
+    return RefusalError(401, 3, f"{text} Missing: ['{scope}'].")
+
+
+def no_access() -> RefusalError:
+    return RefusalError(401, 3, "Your application does not have access to this restricted feature: audiences.")
+
+
+def over_trial(writes: int) -> RefusalError:
+    return RefusalError(403, 29, f"Your application has trial access: at most {writes} writes a day.")
 
 
 def invalid_grant() -> RefusalError:
@@ -41,6 +50,17 @@ def not_permitted() -> RefusalError:
 
 def not_found(what: str) -> RefusalError:
     return RefusalError(404, 2, f"{what} not found.")
+
+
+def not_ready(status: int) -> RefusalError:
+    """An audience on a list that is PROCESSING, answered 409 or 400."""
+    if status == 400:
+        return invalid_audience("the customer list is not ready")
+    return RefusalError(status, 1, "The customer list is still being processed. Try again later.")
+
+
+def too_large(most: int) -> RefusalError:
+    return RefusalError(413, 1, f"Request entity too large: at most {most} bytes.")
 
 
 def too_many_records(most: int) -> RefusalError:

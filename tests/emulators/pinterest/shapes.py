@@ -15,6 +15,7 @@ ORDERS = ("ASCENDING", "DESCENDING")
 OWNERSHIPS = ("OWNED", "RECEIVED")
 
 _ID = re.compile(r"[0-9]{1,18}")
+_DIGITS = re.compile(r"[0-9]+")
 _HEX = b"0123456789abcdef"
 
 
@@ -32,6 +33,11 @@ def is_id(value: object) -> bool:
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
+def is_audience_id(value: object) -> bool:
+    """A string of digits, however many: 5.28 states no maximum."""
+    return isinstance(value, str) and _DIGITS.fullmatch(value) is not None
+
+
 def _one_of(*values: str) -> tuple[Callable[[Any], bool], str]:
     return (lambda value: isinstance(value, str) and value in values), f"one of {', '.join(values)}"
 
@@ -44,16 +50,19 @@ _NAME = (_is_name, "a string of 1 to 255 characters")
 _ID_FIELD = (is_id, "a string of at most 18 digits")
 _RECORDS = Field(lambda value: isinstance(value, str), "one string, separated by commas")
 
-RULE = {"customer_list_id": Field(*_ID_FIELD, required=True)}
+# Pinterest's own client repeats the ad account here and in a list's body.
+RULE = {"customer_list_id": Field(*_ID_FIELD, required=True), "ad_account_id": Field(*_ID_FIELD)}
 _RULE_FIELD = (lambda value: isinstance(value, dict), "an object")
 
 LIST_CREATE = {
+    "ad_account_id": Field(*_ID_FIELD),
     "name": Field(*_NAME, required=True),
     "list_type": Field(*_one_of(*LIST_TYPES)),
     "records": _RECORDS,
     "is_nca": Field(lambda value: isinstance(value, bool), "true or false"),
 }
 LIST_UPDATE = {
+    "ad_account_id": Field(*_ID_FIELD),
     "operation_type": Field(*_one_of("ADD", "REMOVE"), required=True),
     # records_v2 is not emulated, so records cannot be left out.
     "records": Field(_RECORDS.check, _RECORDS.expected, required=True),
@@ -68,7 +77,8 @@ AUDIENCE_CREATE = _AUDIENCE | {
     "rule": Field(*_RULE_FIELD, required=True),
 }
 AUDIENCE_UPDATE = _AUDIENCE | {
-    "operation_type": Field(*_one_of("UPDATE", "REMOVE"), required=True),
+    # Without it the live service answers 200 [seen in recorded calls]: an UPDATE.
+    "operation_type": Field(*_one_of("UPDATE", "REMOVE")),
     "audience_type": Field(*_one_of(*AUDIENCE_TYPES)),
     "name": Field(*_NAME),
     "rule": Field(*_RULE_FIELD),
@@ -101,9 +111,9 @@ def check_fields(
     return body
 
 
-def check_rule(rule: object) -> str:
-    """The customer list's id in an audience's rule."""
-    return str(check_fields(rule, RULE, invalid_audience)["customer_list_id"])
+def check_rule(rule: object) -> dict[str, Any]:
+    """An audience's rule with a `customer_list_id`, and maybe the `ad_account_id`."""
+    return check_fields(rule, RULE, invalid_audience)
 
 
 def digests_of(records: str) -> list[bytes]:

@@ -12,6 +12,11 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "second_remove": ("accepted", "404"),
     "ratelimit_headers": ("delta", "epoch", "off"),
     "poison_answer": ("400", "exceptions"),
+    "large_body_answer": ("413", "413 and close", "drop"),
+    "processing_refusal": ("off", "409", "400"),
+    "removed_status": ("REMOVED", "ARCHIVED"),
+    "access_tier": ("standard", "trial", "none"),
+    "trial_answer": ("429", "403"),
 }
 
 
@@ -20,12 +25,26 @@ class Switches:
     """All may be set at any time; seconds are those of the emulator's clock unless said otherwise.
 
     moves_rules: UPDATE with a rule moves the audience to that list; False answers success and ignores the rule.
-    removed_audiences: a removed audience is "readable" (status REMOVED) or "gone" (404); it is never listed.
+    move_lag_seconds: for so long after a move, reads and listings show the list that was behind the audience before.
+    removed_audiences: a removed audience is "readable" (status `removed_status`: REMOVED or ARCHIVED) or "gone" (404);
+        it is never listed.
     second_remove: removing a removed audience is "accepted" or answered "404".
+    records_required: a list is created with records or not at all, as descriptions up to 5.23 say.
+    listing_lag_seconds: listings show what was so long ago; what was made since is not in them.
+    reading_lag_seconds: reads of one list or audience show what was so long ago; what was made since is not found.
+    new_list_missing_seconds: for so long after its creation a list is not found, neither to read nor to write.
+    processing_refusal: an audience is not put on a list that is PROCESSING: "409", "400" (invalid audience), or "off".
+    list_exceptions: the `exceptions` of every list that is read, an object or an array.
+    long_audience_ids: new audiences get ids of 19 digits, as users have and 5.28 allows.
     rotate_refresh_tokens: every refresh issues a new refresh token and refuses the old one from then on.
     renew_refresh_tokens: every refresh issues a new refresh token; the old one stays good.
     token_expiry_fields: answers say when the refresh token ends.
+    refresh_ends_access_tokens: every refresh ends the access tokens that were issued before it.
+    access_token_seconds, access_token_uses: an access token ends after so many seconds or requests, though its answer
+        promises thirty days.
     scope: of the access tokens issued from now on.
+    access_tier: of the app: "standard", "trial" (`trial_writes` a day, then `trial_answer`: "429", or "403"), or "none"
+        (401 with code 3: no access to the feature).
     created_status: of the answers to a token or creating request, 200 or 201.
     extra_fields: fields that no client knows are sprinkled over the answers.
     ratelimit_headers: x-ratelimit-reset in seconds from now ("delta"), since 1970 ("epoch"), or no such headers.
@@ -36,18 +55,35 @@ class Switches:
     poison: hex digests that no batch may hold; poison_answer: what is answered to one that does, "400" (nothing is
         applied) or "exceptions" (200; the others are applied).
     max_records: more in one request are answered 413.
+    largest_body: bytes; a longer body is answered 413 once it is read, 413 before it is read with the connection then
+        closed ("413 and close"), or not at all ("drop"), by `large_body_answer`.
     processing_seconds: for so long after a write a list is PROCESSING and its audiences INITIALIZING.
     latency_seconds: real seconds that every write takes.
     keeps_members: False counts records without keeping them, for measurements.
     """
 
     moves_rules: bool = True
+    move_lag_seconds: float = 0.0
     removed_audiences: str = "readable"
+    removed_status: str = "REMOVED"
     second_remove: str = "accepted"
+    records_required: bool = False
+    listing_lag_seconds: float = 0.0
+    reading_lag_seconds: float = 0.0
+    new_list_missing_seconds: float = 0.0
+    processing_refusal: str = "off"
+    list_exceptions: Any = field(default_factory=dict)
+    long_audience_ids: bool = False
     rotate_refresh_tokens: bool = False
     renew_refresh_tokens: bool = False
     token_expiry_fields: bool = True
+    refresh_ends_access_tokens: bool = False
+    access_token_seconds: float | None = None
+    access_token_uses: int | None = None
     scope: str = "ads:read ads:write"
+    access_tier: str = "standard"
+    trial_writes: int = 300
+    trial_answer: str = "429"
     created_status: int = 200
     extra_fields: bool = True
     ratelimit_headers: str = "delta"
@@ -58,6 +94,8 @@ class Switches:
     poison: frozenset[str] = frozenset()
     poison_answer: str = "400"
     max_records: int | None = None
+    largest_body: int | None = None
+    large_body_answer: str = "413"
     processing_seconds: float = 0.0
     latency_seconds: float = 0.0
     keeps_members: bool = True

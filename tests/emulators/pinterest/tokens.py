@@ -22,10 +22,13 @@ ACCESS_TOKEN_DAYS = 30
 REFRESH_TOKEN_DAYS = 60
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Grant:
+    """An access token; `uses_left` None: as many as it likes."""
+
     expires_at: float
     scopes: frozenset[str]
+    uses_left: int | None
 
 
 class Tokens:
@@ -45,6 +48,8 @@ class Tokens:
             if self._refresh.get(refresh_token, 0.0) <= now:
                 raise invalid_grant()
             self.refreshes += 1
+            if self._switches.refresh_ends_access_tokens:
+                self._access.clear()
             answer: dict[str, Any] = {
                 "response_type": "refresh_token",
                 "token_type": "bearer",
@@ -62,8 +67,12 @@ class Tokens:
 
     def _issue(self, now: float) -> str:
         token = f"pina.{MARKER}-{secrets.token_hex(16)}"
-        scopes = frozenset(self._switches.scope.split())
-        self._access[token] = _Grant(expires_at=now + ACCESS_TOKEN_DAYS * DAY, scopes=scopes)
+        given = self._switches.access_token_seconds
+        self._access[token] = _Grant(
+            expires_at=now + (ACCESS_TOKEN_DAYS * DAY if given is None else given),
+            scopes=frozenset(self._switches.scope.split()),
+            uses_left=self._switches.access_token_uses,
+        )
         return token
 
     def _renew(self, used: str, now: float) -> str:
@@ -79,8 +88,10 @@ class Tokens:
         """Raises the refusal unless `access_token` is good and has `scope`."""
         with self._lock:
             grant = self._access.get(access_token)
-            if grant is None or grant.expires_at <= self._clock():
+            if grant is None or grant.expires_at <= self._clock() or grant.uses_left == 0:
                 raise unauthenticated()
+            if grant.uses_left is not None:
+                grant.uses_left -= 1
             if scope not in grant.scopes:
                 raise missing_scope(scope)
 

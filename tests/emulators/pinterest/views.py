@@ -59,7 +59,7 @@ def show_list(world: World, held: CustomerList) -> dict[str, Any]:
             "num_removed_user_records": held.num_removed,
             "created_time": int(held.created),
             "updated_time": int(held.updated),
-            "exceptions": {},
+            "exceptions": world.switches.list_exceptions,
         },
     )
 
@@ -93,7 +93,7 @@ def show_audience(world: World, held: Audience, *, tells_removal: bool = True) -
             "description": held.description,
             "rule": dict(held.rule),
             "size": _audience_size(world, held),
-            "status": "REMOVED" if removed else _audience_status(world, held),
+            "status": world.switches.removed_status if removed else _audience_status(world, held),
             "is_nca": False,
             "created_by_company_name": None,
             "created_timestamp": int(held.created),

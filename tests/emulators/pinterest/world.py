@@ -6,9 +6,10 @@ import hashlib
 import itertools
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tests.emulators.pinterest.past import Past
 from tests.emulators.pinterest.refusals import not_found, not_permitted
 from tests.emulators.pinterest.switches import Switches
 
@@ -17,6 +18,8 @@ AD_ACCOUNT_ID = "549755885175"
 SMALLEST_AUDIENCE = 100
 # 18 digits, beyond 2^53: an id that went through a floating point number is another one.
 _FIRST_ID = 549_755_885_175_000_001
+# 19 digits, which still fit into 63 bits.
+_LONG_ID = 4_000_000_000_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +81,8 @@ class World:
         self.accounts: dict[str, AdAccount] = {}
         self.lists: dict[str, CustomerList] = {}
         self.audiences: dict[str, Audience] = {}
+        self.past_lists: Past[CustomerList] = Past()
+        self.past_audiences: Past[Audience] = Past()
         self._ids = itertools.count(_FIRST_ID)
         self.add_ad_account(AD_ACCOUNT_ID, name="Emulated ad account")
 
@@ -127,9 +132,38 @@ class World:
                 "updated": now,
             } | fields
             values["shared_with"] = frozenset(values.get("shared_with", ()))
-            made = Audience(id=str(next(self._ids)), ad_account_id=ad_account_id, name=name, **values)
+            number = next(self._ids) + (_LONG_ID if self.switches.long_audience_ids else 0)
+            made = Audience(id=str(number), ad_account_id=ad_account_id, name=name, **values)
             self.audiences[made.id] = made
             return made
+
+    def move_audience(self, audience_id: str, customer_list_id: str) -> None:
+        """Put another list behind an audience, as somebody else would; reads show it at once."""
+        with self.lock:
+            held = self.audiences[audience_id]
+            held.rule = {"customer_list_id": self.lists[customer_list_id].id}
+            held.updated = self.clock()
+
+    # -- how reads see it: a while ago --------------------------------------------------------------------------
+
+    def note_list(self, held: CustomerList, *, is_new: bool = False) -> None:
+        """Note how a list looks, right before a request changes it, or right after one made it."""
+        self.past_lists.note(held.id, None if is_new else held, self.clock())
+
+    def note_audience(self, held: Audience, *, is_new: bool = False) -> None:
+        """As `note_list`, for an audience."""
+        self.past_audiences.note(held.id, None if is_new else held, self.clock())
+
+    def seen_list(self, held: CustomerList, lag: float) -> CustomerList | None:
+        """A list as it was `lag` seconds ago; None: it was not made yet."""
+        return self.past_lists.seen(held.id, held, self.clock() - lag)
+
+    def seen_audience(self, held: Audience, lag: float) -> Audience | None:
+        """An audience as it was `lag` seconds ago, with the rule that may lag further behind; None: not made yet."""
+        now = self.clock()
+        seen = self.past_audiences.seen(held.id, held, now - lag)
+        moved = self.past_audiences.seen(held.id, held, now - max(lag, self.switches.move_lag_seconds))
+        return seen if seen is None or moved is None else replace(seen, rule=moved.rule)
 
     # -- finding, with the refusals of the API ------------------------------------------------------------------
 

@@ -35,6 +35,10 @@ class Output:
     raw_size: int | None
     rows: int
 
+    def close(self) -> None:
+        """Close the file; its space is given back."""
+        self.file.close()
+
     def buffers(self) -> Body:
         return _Packed(self)
 
@@ -87,7 +91,15 @@ def inflate(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def write_output(batches: Iterable[Sequence[Sequence[Any]]]) -> Output:
     """Pack batches of rows, one at a time; a `bytes` cell becomes a string of just these bytes, valid UTF-8 or not."""
-    file = tempfile.TemporaryFile(prefix="td-result-")  # noqa: SIM115 – belongs to the job, closed with it
+    file = tempfile.TemporaryFile(prefix="td-result-")  # noqa: SIM115 – belongs to the job; JobRunner.close closes it
+    try:
+        return _write(file, batches)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _write(file: IO[bytes], batches: Iterable[Sequence[Sequence[Any]]]) -> Output:
     engine = zlib.compressobj(level=1, wbits=_GZIP)
     rows = raw_size = 0
     for batch in batches:

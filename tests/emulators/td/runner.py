@@ -90,7 +90,7 @@ class JobRunner:
         self._go.set()
 
     def close(self) -> None:
-        """End the workers; a job that is under way is killed."""
+        """End the workers and close the results; a job that is under way is killed."""
         for job in self.all():
             self.kill(job.id)
         self.release()
@@ -100,6 +100,9 @@ class JobRunner:
                 self._interrupt(job_id)
             time.sleep(0.01)
         self._workers.shutdown(wait=True)
+        for job in self.all():
+            if job.output is not None:
+                job.output.close()
 
     def _interrupt(self, job_id: str) -> None:
         with self._lock:
@@ -138,7 +141,9 @@ class JobRunner:
         output = None
         now = job.scheduled_time or int(job.created_at)
         for statement in statements(job.query, dialect=_DIALECTS[job.type]):
-            output = None
+            if output is not None:
+                output.close()
+                output = None
             if run_statement(session, statement, now=now):
                 job.columns = [(column[0], trino_type(str(column[1]))) for column in session.description or []]
                 output = write_output(_batches(job, session))
@@ -150,6 +155,8 @@ class JobRunner:
         with self._lock:
             if not job.finished:
                 job.status, job.message, job.output, job.end_at = status, message, output, self._clock()
+            elif output is not None:
+                output.close()
 
 
 def _batches(job: Job, session: duckdb.DuckDBPyConnection) -> Iterator[Sequence[Sequence[Any]]]:

@@ -1,0 +1,27 @@
+"""The Pinterest emulator behind a socket, and the published client that speaks to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.contract.sdk import Sdk, refresh
+from tests.emulators.pinterest import Pinterest, serve_pinterest
+
+
+@pytest.fixture
+def served() -> Iterator[tuple[Pinterest, str]]:
+    with serve_pinterest() as (pinterest, endpoint):
+        yield pinterest, endpoint
+
+
+@pytest.fixture
+def pinterest(served: tuple[Pinterest, str]) -> Pinterest:
+    return served[0]
+
+
+@pytest.fixture
+def sdk(served: tuple[Pinterest, str]) -> Sdk:
+    endpoint = served[1]
+    return Sdk(endpoint, refresh(Sdk(endpoint, None)).access_token)

@@ -1,0 +1,87 @@
+"""The published client's calls, as a caller has them, and a few requests that it would not make."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pinterestsdk
+import requests
+from pinterestsdk.exceptions import ApiException
+
+from tests.emulators.pinterest import AD_ACCOUNT_ID, CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, Pinterest
+
+ACCOUNT: dict[str, Any] = {"ad_account_id": AD_ACCOUNT_ID}
+
+
+def digest(number: int) -> str:
+    return hashlib.sha256(f"person{number}@example.org".encode()).hexdigest()
+
+
+PEOPLE = [digest(number) for number in range(250)]
+
+
+class Sdk:
+    """The published client's calls, authorised, as a caller would have them."""
+
+    def __init__(self, endpoint: str, access_token: str | None) -> None:
+        self.endpoint = endpoint
+        configuration = pinterestsdk.Configuration(
+            host=endpoint, access_token=access_token, username=CLIENT_ID, password=CLIENT_SECRET
+        )
+        client = pinterestsdk.ApiClient(configuration)
+        self.oauth = pinterestsdk.OauthApi(client)
+        self.accounts = pinterestsdk.AdAccountsApi(client)
+        self.lists = pinterestsdk.CustomerListsApi(client)
+        self.audiences = pinterestsdk.AudiencesApi(client)
+
+    def create_list(self, name: str, people: list[str] | None = None) -> Any:
+        body = pinterestsdk.CustomerListCreate(
+            name=name, list_type=pinterestsdk.UserListType.EMAIL, records=",".join(people) if people else None
+        )
+        return self.lists.customer_lists_create(**ACCOUNT, customer_list_create=body)
+
+    def update_list(self, list_id: str, operation: str, records: str) -> Any:
+        body = pinterestsdk.CustomerListUpdateWithRequiredBody(
+            operation_type=pinterestsdk.UserListOperationType(operation), records=records
+        )
+        return self.lists.customer_lists_update(
+            **ACCOUNT, customer_list_id=list_id, customer_list_update_with_required_body=body
+        )
+
+    def create_audience(self, name: str, list_id: str) -> Any:
+        body = pinterestsdk.AdAccountsAudienceCreate(
+            **ACCOUNT,
+            name=name,
+            audience_type=pinterestsdk.AudienceType.CUSTOMER_LIST,
+            rule=pinterestsdk.AdAccountsAudienceRule(customer_list_id=list_id),
+        )
+        return self.audiences.audiences_create(**ACCOUNT, ad_accounts_audience_create=body)
+
+    def update_audience(self, audience_id: str, operation: str, **fields: Any) -> Any:
+        body = pinterestsdk.AdAccountsAudienceUpdate(
+            operation_type=pinterestsdk.AudienceUpdateOperationType(operation), **fields
+        )
+        return self.audiences.audiences_update(**ACCOUNT, audience_id=audience_id, ad_accounts_audience_update=body)
+
+    def get_audience(self, audience_id: str) -> Any:
+        return self.audiences.audiences_get(**ACCOUNT, audience_id=audience_id)
+
+
+def code_of(error: ApiException) -> Any:
+    """Pinterest's own code, as the published client parses it."""
+    parsed: Any = error.data
+    return parsed.code
+
+
+def refresh(sdk: Sdk, refresh_token: str = REFRESH_TOKEN) -> Any:
+    return sdk.oauth.oauth_token(
+        grant_type=pinterestsdk.TokenGrantType.REFRESH_TOKEN, refresh_token=refresh_token, continuous_refresh="true"
+    )
+
+
+def patch(sdk: Sdk, pinterest: Pinterest, list_id: str, **sent: Any) -> requests.Response:
+    """A request as the published client would not make it."""
+    headers = {"Authorization": f"Bearer {pinterest.tokens.issue_access_token()}", **sent.pop("headers", {})}
+    url = f"{sdk.endpoint}/ad_accounts/{AD_ACCOUNT_ID}/customer_lists/{list_id}"
+    return requests.patch(url, headers=headers, **{"timeout": 10, **sent})
