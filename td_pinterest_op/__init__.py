@@ -1,1 +1,17 @@
-"""Exports Treasure Data query results to Pinterest audiences, as a custom operator of a Treasure Workflow (digdag)."""
+"""Exports Treasure Data query results to Pinterest audiences, as a custom operator of a Treasure Workflow (digdag).
+
+The map, from the doors down; a module imports from lower rows or from its own folder:
+
+    export                       the door: what a workflow names after `py>:`
+    connect                      a task and its settings → both services, built once
+    audiences/                   the actions, customer lists, sending in batches
+    records/                     identifiers → digests or reasons, the spool on disk, the plan
+    workflow/                    the digdag task: parameters, log and signals, refresh token kept
+    pinterest/  treasure_data/   the two services over HTTP: one call, retried
+    settings/                    `result_settings` → one frozen value, or every problem at once
+    stats                        the figures of a run
+    errors  retry  secret  timing
+"""
+
+__version__ = "0.2.0"
+USER_AGENT = f"td_pinterest_op/{__version__}"

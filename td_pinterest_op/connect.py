@@ -1,89 +1,133 @@
-"""Settings and environment → connections to the two services; nothing is contacted yet."""
+"""A task and its settings → the two services, built once. Nothing is contacted before the first call."""
 
 from __future__ import annotations
 
 import contextlib
 import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
-from td_pinterest_op import pinterest as pinterest_
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.transport import Timeouts, is_safe
+from td_pinterest_op.pinterest.client import Client
+from td_pinterest_op.pinterest.oauth import Tokens
+from td_pinterest_op.pinterest.rate_limit import RateLimiter
+from td_pinterest_op.pinterest.transport import Timeouts, Transport, is_safe
 from td_pinterest_op.retry import Retry
-from td_pinterest_op.settings.parse import Settings
-from td_pinterest_op.stats import Stats
+from td_pinterest_op.settings.parse import ConnectionSettings
+from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.timing import Timing
-from td_pinterest_op.treasure_data.api import DEFAULT_ENDPOINT, TreasureData
+from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.workflow.task import Task
 from td_pinterest_op.workflow.token_store import TokenStore
 
-# Where the official clients look for them, and the defaults.
-_ENDPOINTS = {"TD_API_SERVER": DEFAULT_ENDPOINT, "PINTEREST_API_ENDPOINT": pinterest_.DEFAULT_ENDPOINT}
+# The environment variables of the official clients, and what stands for them.
+_DEFAULTS = {"TD_API_SERVER": "https://api.treasuredata.com/", "PINTEREST_API_ENDPOINT": "https://api.pinterest.com/v5"}
 
 
-def retry(settings: Settings) -> Retry:
-    return Retry(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoints:
+    """Where the two services are: URLs that secrets may be sent to."""
+
+    treasure_data: str
+    pinterest: str
+
+
+def endpoints(environ: Mapping[str, str]) -> Endpoints:
+    """The endpoints that the environment names. Raises SettingsError for one that secrets must not be sent to."""
+    given = {name: environ.get(name, "").strip() or default for name, default in _DEFAULTS.items()}
+    urls = {name: url if "://" in url else f"https://{url}" for name, url in given.items()}
+    unsafe = [name for name, url in urls.items() if not is_safe(url)]
+    if unsafe:
+        raise SettingsError(f"{' and '.join(unsafe)} must be https (plain http only to this machine's loop-back)")
+    return Endpoints(treasure_data=urls["TD_API_SERVER"], pinterest=urls["PINTEREST_API_ENDPOINT"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """The two services of a run: one client, one token and one rate limit for all ad accounts."""
+
+    client: Client
+    tokens: Tokens
+    ad_account_id: str
+    connect_treasure_data: Callable[[], TreasureData]
+
+    @property
+    def pinterest(self) -> Api:
+        """Pinterest's calls for the ad account of the settings."""
+        return self.pinterest_for(self.ad_account_id)
+
+    def pinterest_for(self, ad_account_id: str) -> Api:
+        """Pinterest's calls for any ad account that the token may use."""
+        return Api(client=self.client, tokens=self.tokens, ad_account_id=ad_account_id)
+
+    @cached_property
+    def treasure_data(self) -> TreasureData:
+        """Treasure Data's calls. Raises SettingsError without an API key."""
+        return self.connect_treasure_data()
+
+
+@contextlib.contextmanager
+def services(
+    task: Task, settings: ConnectionSettings, *, endpoints: Endpoints, timing: Timing, count: RequestCounts
+) -> Iterator[Services]:
+    """Both services, until the end of the block; `count` gets the requests that write to Pinterest."""
+    retry = Retry(
         count=settings.retry_count,
         initial_wait=settings.retry_initial_wait_millis / 1000,
         longest_wait=settings.max_retry_wait_millis / 1000,
         random=random.random,
     )
-
-
-def treasure_data(task: Task, settings: Settings, timing: Timing) -> TreasureData:
-    """Raises SettingsError for a missing key. The endpoint must have been checked."""
-    return TreasureData(
-        api_key=task.td_api_key,
-        endpoint=_endpoint(task, "TD_API_SERVER"),
-        connect_timeout=settings.connection_timeout_secs,
-        read_timeout=settings.read_timeout_secs,
-        retry=retry(settings),
-        sleep=timing.sleep,
-        wall_clock=timing.wall,
+    timeouts = Timeouts(
+        connect=settings.connection_timeout_secs, write=settings.write_timeout_secs, read=settings.read_timeout_secs
+    )
+    transport = Transport(timeouts=timeouts, connections=settings.max_in_flight)
+    client = Client(
+        endpoint=endpoints.pinterest,
+        transport=transport,
+        rate_limiter=RateLimiter(requests_per_minute=settings.requests_per_minute, timing=timing),
+        retry=retry,
+        timing=timing,
+        count=count,
+    )
+    tokens = Tokens(
+        client=client,
+        client_id=settings.client_id,
+        client_secret=settings.client_secret,
+        refresh_token=settings.refresh_token,
+        keep=_token_store(task, settings, retry, timing).keep,
+        timing=timing,
     )
 
+    def connect_treasure_data() -> TreasureData:
+        return TreasureData(
+            api_key=task.td_api_key,
+            endpoint=endpoints.treasure_data,
+            connect_timeout=timeouts.connect,
+            read_timeout=timeouts.read,
+            retry=retry,
+            timing=timing,
+        )
 
-def pinterest(task: Task, settings: Settings, stats: Stats, timing: Timing) -> contextlib.AbstractContextManager[Api]:
-    """The endpoint must have been checked."""
+    try:
+        yield Services(
+            client=client,
+            tokens=tokens,
+            ad_account_id=settings.ad_account_id,
+            connect_treasure_data=connect_treasure_data,
+        )
+    finally:
+        transport.close()
+
+
+def _token_store(task: Task, settings: ConnectionSettings, retry: Retry, timing: Timing) -> TokenStore:
     project_id = str(task.params.get("project_id"))
-    tokens = TokenStore(
+    return TokenStore(
         key=settings.refresh_token_secret,
         current=settings.refresh_token,
         project_id=int(project_id) if project_id.isdecimal() else None,
         environ=task.environ,
-        retry=retry(settings),
-        sleep=timing.sleep,
-        wall_clock=timing.wall,
+        retry=retry,
+        timing=timing,
     )
-    return pinterest_.connected(
-        endpoint=_endpoint(task, "PINTEREST_API_ENDPOINT"),
-        ad_account_id=settings.ad_account_id,
-        client_id=settings.client_id,
-        client_secret=settings.client_secret,
-        refresh_token=settings.refresh_token,
-        keep=tokens.keep,
-        timeouts=Timeouts(
-            connect=settings.connection_timeout_secs,
-            write=settings.write_timeout_secs,
-            read=settings.read_timeout_secs,
-        ),
-        connections=settings.max_in_flight,
-        requests_per_minute=settings.requests_per_minute,
-        retry=retry(settings),
-        count=stats.count,
-        clock=timing.monotonic,
-        wall_clock=timing.wall,
-        sleep=timing.sleep,
-    )
-
-
-def check_endpoints(task: Task) -> None:
-    """Raises SettingsError for endpoints that secrets must not be sent to."""
-    wrong = [name for name in _ENDPOINTS if not is_safe(_endpoint(task, name))]
-    if wrong:
-        raise SettingsError(f"{' and '.join(wrong)} must be https (plain http only to this machine's loop-back)")
-
-
-def _endpoint(task: Task, name: str) -> str:
-    endpoint = task.environ.get(name, "").strip() or _ENDPOINTS[name]
-    return endpoint if "://" in endpoint else f"https://{endpoint}"

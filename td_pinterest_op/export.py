@@ -9,9 +9,10 @@ import contextlib
 import json
 import logging
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
-from td_pinterest_op import connect as connections
+from td_pinterest_op import __version__, connect
 from td_pinterest_op.audiences.actions import READS_ROWS, Actions, Records
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import SettingsError, StoppedError
@@ -24,7 +25,7 @@ from td_pinterest_op.settings.parse import Settings, parse
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.treasure_data.api import TreasureData
-from td_pinterest_op.treasure_data.job import Job, Query, run_query, wait_for_job
+from td_pinterest_op.treasure_data.job import Job, Source, job_of
 from td_pinterest_op.treasure_data.result import JobResult
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.progress import Progress
@@ -47,17 +48,21 @@ def export(task: workflow.Task, timing: Timing) -> dict[str, Any]:
 
     Raises ExportError, and OSError when the spool cannot be written.
     """
-    settings, source = _checked(task)
+    log.info("td_pinterest_op %s", __version__)
+    settings, source, endpoints = _checked(task)
     for warning in settings.warnings:
         log.warning("%s", warning)
     stats = Stats(action=settings.action.value, ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
-    td = connections.treasure_data(task, settings, timing) if source else None
-    with _reported(stats), connections.pinterest(task, settings, stats, timing) as api, Spool() as spool:
+    connected = connect.services(task, settings, endpoints=endpoints, timing=timing, count=stats.requests)
+    with _reported(stats), connected as services, Spool() as spool:
+        api = services.pinterest
         actions = Actions(settings=settings, api=api, stats=stats, session_key=task.session_key, sleep=timing.sleep)
         target, records = actions.look(None), None
-        if td and source:
+        if source:
+            td = services.treasure_data
             with _measured(stats, "reading_seconds", timing):
-                records = _read(td, _job(td, task, source, stats), settings, stats, spool, api, timing)
+                job = job_of(td, source, note=partial(setattr, stats, "job_id"))
+                records = _read(td, job, settings, stats, spool, api, timing)
             target = actions.look(records)
         log.info("%s", Plan.of(settings, stats, changes=target.changes, writes=target.writes).text(stats))
         if not settings.dry_run:
@@ -67,22 +72,22 @@ def export(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     return stats.to_json()
 
 
-def _checked(task: workflow.Task) -> tuple[Settings, workflow.Source | None]:
-    """The settings, and where the rows come from, if any are read. Raises SettingsError, with all that is wrong."""
+def _checked(task: workflow.Task) -> tuple[Settings, Source | None, connect.Endpoints]:
+    """The settings, the source of the rows if any are read, the endpoints. Raises SettingsError with every problem."""
     problems: list[str] = []
-    settings = source = None
+    settings = source = endpoints = None
     with _gathering(problems):
         settings = parse(task.params.get("result_settings"), environ=task.environ)
     with _gathering(problems):
-        connections.check_endpoints(task)
+        endpoints = connect.endpoints(task.environ)
     if settings and settings.action in READS_ROWS:
         with _gathering(problems):
-            source = workflow.source(task.params)
+            source = workflow.source(task)
         with _gathering(problems):
             _ = task.td_api_key
-    if settings is None or problems:
+    if settings is None or endpoints is None or problems:
         raise SettingsError("\n".join(problems))
-    return settings, source
+    return settings, source, endpoints
 
 
 @contextlib.contextmanager
@@ -91,17 +96,6 @@ def _gathering(problems: list[str]) -> Iterator[None]:
         yield
     except SettingsError as error:
         problems.append(str(error))
-
-
-def _job(td: TreasureData, task: workflow.Task, source: workflow.Source, stats: Stats) -> Job:
-    if source.job_id:
-        stats.job_id = source.job_id
-        return wait_for_job(td, source.job_id)
-    key = task.domain_key(source.engine, source.database, source.query)
-    query = Query(sql=source.query, database=source.database, engine=source.engine, domain_key=key)
-    job = run_query(td, query)
-    stats.job_id = job.id
-    return job
 
 
 def _read(
@@ -149,7 +143,7 @@ def _reported(stats: Stats) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if isinstance(error, StoppedError) and not stats.requests_sent:
+        if isinstance(error, StoppedError) and not stats.requests.sent:
             error.extended(". Nothing was sent")
         log.error("statistics of the failed run: %s", json.dumps(stats.to_json()))  # noqa: TRY400
         raise

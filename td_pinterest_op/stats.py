@@ -11,15 +11,34 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from td_pinterest_op import __version__
 from td_pinterest_op.errors import UnexpectedError
 
 
 @dataclass(slots=True, kw_only=True)
-class Stats:
-    """What one run did; `columns` is how many of the result's columns hold identifiers, `invalid_rows` counts the rows
-    with an invalid value, which with several columns are fewer than the invalid values.
+class RequestCounts:
+    """The requests that write to Pinterest, and the seconds that all requests waited. For several threads."""
 
-    Only `count` may be called from several threads; all else belongs to the main one.
+    sent: int = 0
+    retried: int = 0
+    failed: int = 0
+    waiting_seconds: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def add(self, *, sent: int = 0, retried: int = 0, failed: int = 0, waiting_seconds: float = 0.0) -> None:
+        with self._lock:
+            self.sent += sent
+            self.retried += retried
+            self.failed += failed
+            self.waiting_seconds += waiting_seconds
+
+
+@dataclass(slots=True, kw_only=True)
+class Stats:
+    """What one run did. `columns`: how many columns of the result hold identifiers. `invalid_rows`: rows with an
+    invalid value, which can be fewer than the invalid values. `in_doubt`: records of requests without a known outcome.
+
+    Several threads may call `count` and use `requests`; everything else belongs to the main thread.
     """
 
     action: str
@@ -40,36 +59,22 @@ class Stats:
     duplicate: int = 0
     sent: int = 0
     refused: int = 0
-    requests_sent: int = 0
-    requests_retried: int = 0
-    requests_failed: int = 0
+    in_doubt: int = 0
     reading_seconds: float = 0.0
     sending_seconds: float = 0.0
-    waiting_seconds: float = 0.0
+    requests: RequestCounts = field(default_factory=RequestCounts)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
     def invalid(self) -> int:
         return self.invalid_by_reason.total()
 
-    def count(
-        self,
-        *,
-        sent: int = 0,
-        refused: int = 0,
-        requests_sent: int = 0,
-        requests_retried: int = 0,
-        requests_failed: int = 0,
-        waiting_seconds: float = 0.0,
-    ) -> None:
-        """Add to the counters that the sending threads share."""
+    def count(self, *, sent: int = 0, refused: int = 0, in_doubt: int = 0) -> None:
+        """Add to the counters of records that the sending threads share; `in_doubt` may be negative."""
         with self._lock:
             self.sent += sent
             self.refused += refused
-            self.requests_sent += requests_sent
-            self.requests_retried += requests_retried
-            self.requests_failed += requests_failed
-            self.waiting_seconds += waiting_seconds
+            self.in_doubt += in_doubt
 
     def check(self, *, complete: bool) -> None:
         """Check the invariants; `complete` adds the one that holds only when everything was to be sent.
@@ -96,6 +101,7 @@ class Stats:
             "previous_customer_list_id": self.previous_customer_list_id,
             "job_id": self.job_id,
             "dry_run": self.dry_run,
+            "version": __version__,
             "rows": {
                 "read": self.read,
                 "valid": self.valid,
@@ -109,13 +115,13 @@ class Stats:
                 "refused": self.refused,
             },
             "requests": {
-                "sent": self.requests_sent,
-                "retried": self.requests_retried,
-                "failed": self.requests_failed,
+                "sent": self.requests.sent,
+                "retried": self.requests.retried,
+                "failed": self.requests.failed,
             },
             "seconds": {
                 "reading": round(self.reading_seconds, 3),
                 "sending": round(self.sending_seconds, 3),
-                "waiting": round(self.waiting_seconds, 3),
+                "waiting": round(self.requests.waiting_seconds, 3),
             },
         }

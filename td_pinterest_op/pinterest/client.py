@@ -6,7 +6,7 @@ import contextlib
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,6 +18,8 @@ from td_pinterest_op.pinterest.rate_limit import RateLimiter
 from td_pinterest_op.pinterest.transport import NoResponseError, Response, Transport
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.secret import mask
+from td_pinterest_op.stats import RequestCounts
+from td_pinterest_op.timing import Timing
 
 log = logging.getLogger(__name__)
 
@@ -61,17 +63,6 @@ class TokenSource(Protocol):
         """After a 401: whether another authorisation than `used` is to be had."""
 
 
-class Counter(Protocol):
-    def __call__(
-        self,
-        *,
-        requests_sent: int = 0,
-        requests_retried: int = 0,
-        requests_failed: int = 0,
-        waiting_seconds: float = 0.0,
-    ) -> None: ...
-
-
 class MaybeAppliedError(UnavailableError):
     """A request that must not be carried out twice failed after it may have been carried out: look before repeating."""
 
@@ -105,13 +96,13 @@ class Client:
         transport: Transport,
         rate_limiter: RateLimiter,
         retry: Retry,
-        clock: Callable[[], float],
-        count: Counter,
+        timing: Timing,
+        count: RequestCounts,
     ) -> None:
         self._endpoint = endpoint.rstrip("/")
         self._transport = transport
         self.rate_limiter, self.retry = rate_limiter, retry
-        self._clock, self._count = clock, count
+        self._clock, self._count = timing.monotonic, count
         self._throttled_since: float | None = None
         self._lock = threading.Lock()
         self.last_request_id = "-"
@@ -164,9 +155,7 @@ class Client:
         answer: Response | None = None
         headers = {"Accept": "application/json"} | ({"Content-Type": request.content_type} if request.body else {})
         # Before it leaves: a run that is told to end while it waits for the answer has sent it.
-        self._count(
-            requests_sent=int(request.write), requests_retried=int(request.write and again), waiting_seconds=waited
-        )
+        self._count.add(sent=int(request.write), retried=int(request.write and again), waiting_seconds=waited)
         try:
             answer = self._transport.send(
                 request.method, self._endpoint + request.path, headers=headers, body=request.body, auth=auth
@@ -185,7 +174,7 @@ class Client:
         if decision is None:
             with self._lock:
                 self._throttled_since = None
-        self._count(requests_failed=int(request.write and decision is not None))
+        self._count.add(failed=int(request.write and decision is not None))
         return _Attempt(answer=answer, latency=self._clock() - started, decision=decision, description=description)
 
     def _error(self, request: Request, attempt: _Attempt, decision: Decision) -> ExportError:
@@ -219,7 +208,7 @@ class Client:
         asked = self._hold_as_asked(error, headers)
         log.warning("%s; trying again in %.1f s", description, max(wait, asked))
         self.rate_limiter.wait(wait)
-        self._count(waiting_seconds=wait)
+        self._count.add(waiting_seconds=wait)
 
     def _hold_as_asked(self, error: ExportError, headers: Mapping[str, str]) -> float:
         """Let no request leave before the time that a failed answer names; returns how long that is."""

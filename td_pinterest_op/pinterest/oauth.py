@@ -14,6 +14,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 from td_pinterest_op.errors import AccountError, PinterestError, RequestRefusedError
 from td_pinterest_op.pinterest.client import Client, Request, json_object
 from td_pinterest_op.secret import Secret
+from td_pinterest_op.timing import Timing
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +57,9 @@ class Tokens:
         client_secret: Secret,
         refresh_token: Secret,
         keep: Callable[[Secret | None, float | None], None],
-        clock: Callable[[], float],
+        timing: Timing,
     ) -> None:
-        self._client, self._keep, self._clock = client, keep, clock
+        self._client, self._keep, self._clock = client, keep, timing.monotonic
         self._app = _AppCredentials(client_id, client_secret)
         self._refresh_token = refresh_token
         self._bearer: Bearer | None = None

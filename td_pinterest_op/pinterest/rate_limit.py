@@ -6,10 +6,11 @@ import collections
 import logging
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.retry import retry_after, server_time
+from td_pinterest_op.timing import Timing
 
 MINUTE = 60.0
 # A reset later than this, in seconds, is no delay but a point in time (seconds since 1970).
@@ -39,22 +40,13 @@ class RateLimiter:
 
     A write leaves when the one `requests_per_minute` writes before it has been *answered* a full minute ago. Whatever
     the network does to either, they arrive more than a minute apart: no window of 60 s sees more than the limit.
-    `clock` gives monotonic seconds, `wall_clock` seconds since 1970.
     """
 
-    def __init__(
-        self,
-        *,
-        requests_per_minute: int,
-        clock: Callable[[], float],
-        wall_clock: Callable[[], float],
-        sleep: Callable[[float], None],
-    ) -> None:
-        self._clock, self._wall_clock, self._sleep = clock, wall_clock, sleep
+    def __init__(self, *, requests_per_minute: int, timing: Timing) -> None:
+        self._clock, self._wall_clock, self._sleep = timing.monotonic, timing.wall, timing.sleep
         self._windows = {MINUTE: requests_per_minute}
         self._permits: collections.deque[Permit] = collections.deque(maxlen=requests_per_minute)
-        self._not_before = clock()
-        self._logged_until = clock()
+        self._not_before = self._logged_until = self._clock()
         self._stopped: Exception | None = None
         self._lock = threading.Lock()
 

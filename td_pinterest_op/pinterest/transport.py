@@ -17,6 +17,7 @@ from requests.auth import AuthBase
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from td_pinterest_op import USER_AGENT
 from td_pinterest_op.pinterest.policy import Failure
 
 # The kernel is to hold little of a body, or a peer that stopped reading would go unnoticed behind its buffers.
@@ -62,6 +63,7 @@ class Transport:
         self._timeouts = timeouts
         self._environment: dict[str, Any] | None = None
         self._session = requests.Session()
+        self._session.headers["User-Agent"] = USER_AGENT
         adapter = _Adapter(write_timeout=timeouts.write, connections=connections)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)

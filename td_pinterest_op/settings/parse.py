@@ -24,37 +24,43 @@ from td_pinterest_op.settings.types import (
     shown,
 )
 
-__all__ = ["SETTINGS", "Action", "Setting", "Settings", "parse"]
+__all__ = ["SETTINGS", "Action", "ConnectionSettings", "Setting", "Settings", "parse"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """The settings of one export. A setting that the action does not use has its default here, whatever was given."""
+class ConnectionSettings:
+    """The settings that the connections to both services need."""
 
     client_id: Secret
     client_secret: Secret
     refresh_token: Secret
     refresh_token_secret: str | None  # the workflow secret that it came from; None when it was given in plain text
     ad_account_id: str
-    action: Action
-    audience_id: str | None  # the one that the action needs; None for CREATE only
-    audience_name: str | None  # None for all but CREATE
-    audience_description: str | None
-    limit_records_per_request: int
-    ignore_invalid_records: bool
     retry_count: int
     retry_initial_wait_millis: int
     max_retry_wait_millis: int
     connection_timeout_secs: int
     write_timeout_secs: int
     read_timeout_secs: int
+    requests_per_minute: int
+    max_in_flight: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(ConnectionSettings):
+    """The settings of one export. A setting that the action does not use has its default here, whatever was given."""
+
+    action: Action
+    audience_id: str | None  # the one that the action needs; None for CREATE only
+    audience_name: str | None  # None for all but CREATE
+    audience_description: str | None
+    limit_records_per_request: int
+    ignore_invalid_records: bool
     dry_run: bool
     allow_empty: bool
     max_invalid_ratio: float  # 0 to 1
     min_records: int | None
     max_records: int | None
-    requests_per_minute: int
-    max_in_flight: int
     columns: Mapping[str, str]  # name in the query, lower case → email, maid or idfa; empty: the columns are called so
     warnings: tuple[str, ...]
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import tdclient.api
 import urllib3
 
+from td_pinterest_op import USER_AGENT
 from td_pinterest_op.errors import TreasureDataError, WorkflowError
 from td_pinterest_op.retry import Retry, retry_after
 from td_pinterest_op.secret import Secret, mask
+from td_pinterest_op.timing import Timing
 
 log = logging.getLogger(__name__)
 
-DEFAULT_ENDPOINT = "https://api.treasuredata.com/"
 _REFUSED = {
     401: "Treasure Data refused the API key: check the secret td.apikey, and that TD_API_SERVER is the key's region",
     403: "Treasure Data does not permit this to the owner of the API key: give that user access to the database",
@@ -34,7 +35,7 @@ class TemporaryError(ConnectionError):
 
 
 class TreasureData:
-    """Calls with retries; waits come from `retry`, in seconds. `wall_clock` gives seconds since 1970."""
+    """Calls with retries; waits come from `retry`, in seconds."""
 
     def __init__(
         self,
@@ -44,15 +45,14 @@ class TreasureData:
         connect_timeout: float,
         read_timeout: float,
         retry: Retry,
-        sleep: Callable[[float], None],
-        wall_clock: Callable[[], float],
+        timing: Timing,
     ) -> None:
         # It prints the key at DEBUG, and raw bodies, which can be rows, at WARNING.
         logging.getLogger("tdclient").setLevel(logging.ERROR)
-        self.retry, self.sleep, self._wall_clock = retry, sleep, wall_clock
+        self.retry, self.sleep, self._wall_clock = retry, timing.sleep, timing.wall
         self._api = tdclient.api.API(
             api_key.reveal(),
-            user_agent="td_pinterest_op",
+            user_agent=USER_AGENT,
             # Without the slash it would ask for //v3/…
             endpoint=endpoint.rstrip("/") + "/",
             # No redirect is followed: the key goes to the endpoint only.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +22,17 @@ _MOST_ISSUES = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
-    """A query that the operator issues itself. `domain_key` makes issuing it twice one job."""
+class Source:
+    """Where the rows come from: a job's id, or a query to issue (then `job_id` is None).
 
-    sql: str
-    database: str
-    engine: str
-    domain_key: str
+    Treasure Data makes one job of all queries that are issued with the same `domain_key`.
+    """
+
+    job_id: str | None = None
+    query: str = ""
+    database: str = ""
+    engine: str = "presto"
+    domain_key: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,18 +46,27 @@ class Job:
     size: int | None
 
 
+def job_of(td: TreasureData, source: Source, *, note: Callable[[str], None]) -> Job:
+    """The job of `source`, once it is finished; `note` gets its id as soon as that is known. Raises as below."""
+    if source.job_id is None:
+        return run_query(td, source, note=note)
+    note(source.job_id)
+    return wait_for_job(td, source.job_id)
+
+
 def wait_for_job(td: TreasureData, job_id: str) -> Job:
     """The job, once it is finished. Raises JobError when it did not succeed or does not exist."""
     return _checked(job_id, _finished(td, job_id))
 
 
-def run_query(td: TreasureData, query: Query) -> Job:
-    """The job of `query`: the one that an earlier try of this task issued, unless that failed, or a new one."""
+def run_query(td: TreasureData, source: Source, *, note: Callable[[str], None] = lambda _: None) -> Job:
+    """The job of a query: the one that an earlier try of this task issued, unless that failed, or a new one."""
     for attempt in range(1, _MOST_ISSUES + 1):
-        key = query.domain_key if attempt == 1 else f"{query.domain_key}-{attempt}"
-        job_id, adopted = _issue(td, query, key)
+        key = source.domain_key if attempt == 1 else f"{source.domain_key}-{attempt}"
+        job_id, adopted = _issue(td, source, key)
+        note(job_id)
         log.info(
-            "job %s %s (%s on database %s)", job_id, "adopted" if adopted else "issued", query.engine, query.database
+            "job %s %s (%s on database %s)", job_id, "adopted" if adopted else "issued", source.engine, source.database
         )
         shown = _finished(td, job_id)
         if shown["status"] == "success" or not adopted:
@@ -61,15 +74,15 @@ def run_query(td: TreasureData, query: Query) -> Job:
     raise JobError(f"{_MOST_ISSUES} jobs of this query failed in this session; the last was job {job_id}")
 
 
-def _issue(td: TreasureData, query: Query, key: str) -> tuple[str, bool]:
-    path = f"/v3/job/issue/{query.engine}/{query.database}"
-    status, content = td.call("POST", path, query=query.sql, domain_key=key)
+def _issue(td: TreasureData, source: Source, key: str) -> tuple[str, bool]:
+    path = f"/v3/job/issue/{source.engine}/{source.database}"
+    status, content = td.call("POST", path, query=source.query, domain_key=key)
     details = content.get("details")
     job_id = content.get("job_id") if status == 200 else isinstance(details, dict) and details.get("conflicts_with")
     if job_id:
         return str(job_id), status == 409
     if status == 404:
-        raise JobError(f'there is no database "{query.database}" for the query (Treasure Data answered 404)')
+        raise JobError(f'there is no database "{source.database}" for the query (Treasure Data answered 404)')
     raise TreasureDataError(f"Treasure Data answered {status} to the query, without a job id")
 
 

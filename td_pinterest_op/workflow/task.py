@@ -7,11 +7,12 @@ import logging
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret
+from td_pinterest_op.treasure_data.job import Source
 
 log = logging.getLogger(__name__)
 
@@ -26,22 +27,22 @@ class Task:
 
     params: Mapping[str, Any]
     environ: Mapping[str, str]
+    _random: str = field(default_factory=lambda: secrets.token_hex(16), compare=False, repr=False)
 
     @property
     def session_key(self) -> str:
         """Eight hex digits that name this task of this workflow session; random outside a session."""
-        session = self._session
-        return hashlib.sha256(session.encode()).hexdigest()[:8] if session else secrets.token_hex(4)
+        return _hash(self._session)[:8]
 
     @property
     def _session(self) -> str:
-        time, name = self.params.get("session_time"), self.params.get("task_name")
-        return f"{time} {name}" if time and name else ""
+        # The same task of another project (staging, production) is another task.
+        time, project, name = map(self.params.get, ("session_time", "project_id", "task_name"))
+        return f"{time} {project} {name}" if time and name else self._random
 
     def domain_key(self, *query: str) -> str:
         """Makes a rerun of this task adopt its own job; a corrected query, database or engine issues a new one."""
-        session = self._session or secrets.token_hex(16)
-        return "td_pinterest_op-" + hashlib.sha256(" ".join([session, *query]).encode()).hexdigest()[:40]
+        return "td_pinterest_op-" + _hash(" ".join([self._session, *query]))[:40]
 
     @property
     def td_api_key(self) -> Secret:
@@ -52,14 +53,8 @@ class Task:
         return Secret(key)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """Where the rows come from: a job's id, or a query to issue (then `job_id` is None)."""
-
-    job_id: str | None
-    query: str = ""
-    database: str = ""
-    engine: str = "presto"
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def current_task() -> Task:
@@ -78,15 +73,16 @@ def store(**values: object) -> None:
     digdag.env.store(values)
 
 
-def source(params: Mapping[str, Any]) -> Source:
+def source(task: Task) -> Source:
     """The job of a task: `job_id`, else `query`, else `td.last_job_id`. Raises SettingsError."""
+    params = task.params
     td = params.get("td")
     td = td if isinstance(td, Mapping) else {}
     job_id, query = params.get("job_id"), params.get("query")
     if not _blank(job_id) and not _blank(query):
         raise SettingsError("the task has both job_id and query: leave one of them out")
     if _blank(job_id) and not _blank(query):
-        return _query(str(query), params, td)
+        return _query(str(query), task, td)
     job_id = td.get("last_job_id") if _blank(job_id) else job_id
     if _blank(job_id):
         raise SettingsError(
@@ -111,9 +107,9 @@ def _job_id(value: object) -> str:
     return text
 
 
-def _query(query: str, params: Mapping[str, Any], td: Mapping[str, Any]) -> Source:
-    database = params.get("database") or td.get("database")
-    engine = str(params.get("engine") or td.get("engine") or "presto").strip().lower()
+def _query(query: str, task: Task, td: Mapping[str, Any]) -> Source:
+    database = task.params.get("database") or td.get("database")
+    engine = str(task.params.get("engine") or td.get("engine") or "presto").strip().lower()
     problems = []
     if _blank(database):
         problems.append("a query needs its database: give the task a `database`")
@@ -121,4 +117,6 @@ def _query(query: str, params: Mapping[str, Any], td: Mapping[str, Any]) -> Sour
         problems.append(f"engine must be one of {', '.join(ENGINES)}")
     if problems:
         raise SettingsError("; ".join(problems))
-    return Source(job_id=None, query=query, database=str(database).strip(), engine=engine)
+    database = str(database).strip()
+    key = task.domain_key(engine, database, query)
+    return Source(query=query, database=database, engine=engine, domain_key=key)

@@ -12,7 +12,7 @@ import os
 import re
 import tempfile
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.transport import is_safe
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.secret import Secret
+from td_pinterest_op.timing import Timing
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +48,7 @@ class TokenStore:
     project_id: int | None
     environ: Mapping[str, str]
     retry: Retry
-    sleep: Callable[[float], None]
-    wall_clock: Callable[[], float]
+    timing: Timing
 
     def keep(self, issued: Secret | None, seconds: float | None) -> None:
         """Keep `issued` at once; `seconds` is how long it, or else the current one, lasts. Never raises: warns."""
@@ -79,7 +79,7 @@ class TokenStore:
         )
 
     def _date(self, seconds: float) -> str:
-        until = datetime.datetime.fromtimestamp(self.wall_clock() + seconds, tz=datetime.timezone.utc)
+        until = datetime.datetime.fromtimestamp(self.timing.wall() + seconds, tz=datetime.timezone.utc)
         return f"{until:%Y-%m-%d}"
 
     def _try_to_keep(self, issued: Secret) -> str | None:
@@ -123,7 +123,7 @@ class TokenStore:
         waits, said = self.retry.waits(), ""
         for attempt in range(_TRIES):
             if attempt:
-                self.sleep(next(waits))
+                self.timing.sleep(next(waits))
             try:
                 answer = requests.put(
                     url, json={"value": issued.reveal()}, auth=auth, timeout=_TIMEOUT, allow_redirects=False

@@ -19,7 +19,7 @@ NEXT_DAY = "2026-11-26T00:00:00+00:00"
 
 def session_key(session_time: str = SESSION) -> str:
     """The key in the names of the lists that a session makes."""
-    return hashlib.sha256(f"{session_time} {TASK_NAME}".encode()).hexdigest()[:8]
+    return hashlib.sha256(f"{session_time} 1 {TASK_NAME}".encode()).hexdigest()[:8]
 
 
 def list_name(audience: str, job_id: str, session_time: str = SESSION) -> str:

@@ -6,7 +6,7 @@ import collections
 import json
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import requests
 from requests.auth import AuthBase
@@ -17,6 +17,7 @@ from td_pinterest_op.pinterest.policy import Failure
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
 from td_pinterest_op.pinterest.transport import NoResponseError, Response, Transport
 from td_pinterest_op.retry import Retry
+from td_pinterest_op.stats import RequestCounts
 from tests.clock import FakeTime
 
 RETRY = Retry(count=3, initial_wait=0.5, longest_wait=300.0, random=lambda: 0.0)
@@ -76,45 +77,25 @@ class Script(Transport):
 
 
 @dataclass(slots=True, kw_only=True)
-class Counts:
-    """What a client counted."""
-
-    total: collections.Counter[str] = field(default_factory=collections.Counter)
-
-    def __call__(
-        self,
-        *,
-        requests_sent: int = 0,
-        requests_retried: int = 0,
-        requests_failed: int = 0,
-        waiting_seconds: float = 0.0,
-    ) -> None:
-        self.total.update(sent=requests_sent, retried=requests_retried, failed=requests_failed)
-        self.total["milliseconds"] += round(waiting_seconds * 1000)
-
-
-@dataclass(slots=True, kw_only=True)
 class Scene:
     """A client between a script and a fake clock."""
 
     time: FakeTime
     script: Script
-    counts: Counts
+    counts: RequestCounts
     client: Client
 
 
 def scene(*answers: Response | Failure, retry: Retry = RETRY, requests_per_minute: int = 390) -> Scene:
-    time, counts = FakeTime(), Counts()
+    time, counts = FakeTime(), RequestCounts()
     script = Script(time, answers)
-    rate_limiter = RateLimiter(
-        requests_per_minute=requests_per_minute, clock=time.now, wall_clock=time.now, sleep=time.sleep
-    )
+    rate_limiter = RateLimiter(requests_per_minute=requests_per_minute, timing=time.timing)
     client = Client(
         endpoint="https://pinterest.test/v5/",
         transport=script,
         rate_limiter=rate_limiter,
         retry=retry,
-        clock=time.now,
+        timing=time.timing,
         count=counts,
     )
     return Scene(time=time, script=script, counts=counts, client=client)

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from td_pinterest_op import __version__
 from td_pinterest_op.errors import UnexpectedError
-from td_pinterest_op.stats import Stats
+from td_pinterest_op.stats import RequestCounts, Stats
 
 
 def stats(**counts: Any) -> Stats:
@@ -70,12 +71,9 @@ def test_the_json_has_the_shape_that_is_promised_and_only_plain_types() -> None:
         customer_list_id="3",
         previous_customer_list_id="4",
         job_id="5",
-        requests_sent=9,
-        requests_retried=2,
-        requests_failed=3,
+        requests=RequestCounts(sent=9, retried=2, failed=3, waiting_seconds=0.5),
         reading_seconds=1.23456,
         sending_seconds=2.0,
-        waiting_seconds=0.5,
     )
     expected = {
         "action": "create_new_audience",
@@ -86,6 +84,7 @@ def test_the_json_has_the_shape_that_is_promised_and_only_plain_types() -> None:
         "previous_customer_list_id": "4",
         "job_id": "5",
         "dry_run": False,
+        "version": __version__,
         "rows": {"read": 10, "valid": 7, "invalid": 3, "invalid_by_reason": {"empty": 1, "null": 2}},
         "records": {"unique": 6, "duplicate": 1, "sent": 5, "refused": 1},
         "requests": {"sent": 9, "retried": 2, "failed": 3},
@@ -103,9 +102,11 @@ def test_threads_that_count_at_once_lose_nothing() -> None:
 
     def count() -> None:
         for _ in range(1000):
-            counted.count(sent=3, requests_sent=1, waiting_seconds=0.5)
+            counted.count(sent=3, in_doubt=-2)
+            counted.requests.add(sent=1, waiting_seconds=0.5)
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         for _ in range(8):
             pool.submit(count)
-    assert (24_000, 8_000, 4_000.0) == (counted.sent, counted.requests_sent, counted.waiting_seconds)
+    assert (24_000, -16_000) == (counted.sent, counted.in_doubt)
+    assert (8_000, 4_000.0) == (counted.requests.sent, counted.requests.waiting_seconds)

@@ -27,6 +27,7 @@ from td_pinterest_op.pinterest.policy import Failure
 from td_pinterest_op.pinterest.transport import Response
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.secret import Secret
+from td_pinterest_op.stats import RequestCounts
 from tests.unit.scripted import RETRY, Keys, Scene, answer, scene
 
 READ = Request(method="GET", path="/things", purpose="looking at things")
@@ -78,13 +79,13 @@ def test_a_read_has_no_content_type() -> None:
 def test_a_success_is_counted_as_one_request() -> None:
     stage = scene(OK)
     assert OK == send(stage).answer
-    assert {"sent": 1, "retried": 0, "failed": 0, "milliseconds": 0} == stage.counts.total
+    assert RequestCounts(sent=1, retried=0, failed=0, waiting_seconds=0) == stage.counts
 
 
 def test_reads_are_not_counted() -> None:
     stage = scene(BROKEN, OK)
     send(stage, READ)
-    assert (0, 0, 0) == tuple(stage.counts.total[name] for name in ("sent", "retried", "failed"))
+    assert (0, 0, 0) == (stage.counts.sent, stage.counts.retried, stage.counts.failed)
 
 
 def test_the_latency_is_that_of_the_last_try_alone() -> None:
@@ -111,7 +112,7 @@ def test_a_passing_failure_is_waited_out_and_tried_again(failure: Response | Fai
     stage = scene(failure, failure, OK)
     assert OK == send(stage).answer
     assert [0, 0.5, 1.5] == stage.script.times
-    assert {"sent": 3, "retried": 2, "failed": 2, "milliseconds": 1500} == stage.counts.total
+    assert RequestCounts(sent=3, retried=2, failed=2, waiting_seconds=1.5) == stage.counts
 
 
 def test_a_failure_that_does_not_pass_is_tried_as_often_as_set_and_then_told() -> None:
@@ -156,7 +157,7 @@ def test_a_final_answer_is_not_repeated(status: int, content: object, kind: type
     stage = scene(answer(status, content), OK)
     error = error_of(stage)
     assert (kind, status, False) == (type(error), error.status, error.maybe_applied)
-    assert {"sent": 1, "retried": 0, "failed": 1, "milliseconds": 0} == stage.counts.total
+    assert RequestCounts(sent=1, retried=0, failed=1, waiting_seconds=0) == stage.counts
 
 
 # -- waits that the server asks for
@@ -181,7 +182,7 @@ def test_a_429_is_waited_out_in_full(headers: Mapping[str, str], wait: float) ->
     stage = scene(answer(429, {"code": 8}, headers), OK)
     assert send(stage).throttled
     assert [0, wait] == stage.script.times
-    assert {"sent": 2, "retried": 1, "failed": 1, "milliseconds": wait * 1000} == stage.counts.total
+    assert RequestCounts(sent=2, retried=1, failed=1, waiting_seconds=wait) == stage.counts
 
 
 def test_a_429_is_not_counted_against_the_retries() -> None:
@@ -214,7 +215,7 @@ def test_a_5xx_with_retry_after_is_waited_out_in_full_by_all() -> None:
     stage = scene(answer(503, {}, {"Retry-After": "30"}), OK)
     send(stage)
     assert [0, 30] == stage.script.times
-    assert {"sent": 2, "retried": 1, "failed": 1, "milliseconds": 30_000} == stage.counts.total
+    assert RequestCounts(sent=2, retried=1, failed=1, waiting_seconds=30) == stage.counts
 
 
 def test_its_own_wait_counts_when_it_is_longer_than_what_a_5xx_asks() -> None:
@@ -285,7 +286,7 @@ def test_threads_that_are_throttled_and_answered_at_the_same_time_do_not_trip_ov
     for thread in threads:
         thread.join(timeout=30)
     assert [] == errors
-    assert 200 == stage.counts.total["sent"] - stage.counts.total["failed"]
+    assert 200 == stage.counts.sent - stage.counts.failed
 
 
 # -- authorisation
@@ -295,7 +296,7 @@ def test_a_401_gets_a_new_token_once() -> None:
     stage = scene(answer(401, {"code": 2}), OK)
     send(stage, keys=2)
     assert ["key 1", "key 2"] == [sent.authorization for sent in stage.script.sent]
-    assert {"sent": 2, "retried": 1, "failed": 1, "milliseconds": 0} == stage.counts.total
+    assert RequestCounts(sent=2, retried=1, failed=1, waiting_seconds=0) == stage.counts
 
 
 def test_a_401_that_remains_is_for_the_accounts_owner() -> None:

@@ -46,7 +46,7 @@ def office(*answers: Response | Failure) -> Office:
         client_secret=Secret("s3cr3t:client"),
         refresh_token=Secret("s3cr3t-refresh&1"),
         keep=lambda secret, seconds: kept.append((secret.reveal() if secret else None, seconds)),
-        clock=stage.time.now,
+        timing=stage.time.timing,
     )
     return Office(tokens=tokens, scene=stage, kept=kept)
 
@@ -69,7 +69,7 @@ def test_the_refresh_token_is_exchanged_with_the_apps_own_credentials() -> None:
 def test_the_token_request_is_none_of_the_counted_writes() -> None:
     rig = office(issued())
     rig.token()
-    assert 0 == rig.scene.counts.total["sent"]
+    assert 0 == rig.scene.counts.sent
 
 
 def test_one_token_serves_until_shortly_before_it_expires() -> None:

@@ -17,6 +17,7 @@ from requests.structures import CaseInsensitiveDict
 
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.pinterest.rate_limit import MINUTE, Permit, RateLimiter
+from td_pinterest_op.timing import Timing
 from tests.clock import FakeTime
 
 NOW = 1_800_000_000.0
@@ -45,7 +46,9 @@ def simulate(
         asked = seconds
         raise _LaterError
 
-    rate_limiter = RateLimiter(requests_per_minute=per_minute, clock=lambda: now, wall_clock=lambda: now, sleep=sleep)
+    rate_limiter = RateLimiter(
+        requests_per_minute=per_minute, timing=Timing(monotonic=lambda: now, wall=lambda: now, sleep=sleep)
+    )
     # What is to happen: (when, number, the permit that is answered then or None for a request that wants to leave).
     events: list[tuple[float, int, Permit | None]] = [(0.0, number, None) for number in range(in_flight)]
     to_send, numbers, run = requests, iter(range(in_flight, 10**9)), Run(arrivals=[], ended=0.0)
@@ -134,7 +137,8 @@ def test_threads_share_the_limit() -> None:
 
 
 def paced(time: FakeTime, *, per_minute: int = 390, wall: Callable[[], float] | None = None) -> RateLimiter:
-    return RateLimiter(requests_per_minute=per_minute, clock=time.now, wall_clock=wall or time.now, sleep=time.sleep)
+    timing = Timing(monotonic=time.now, wall=wall or time.now, sleep=time.sleep)
+    return RateLimiter(requests_per_minute=per_minute, timing=timing)
 
 
 def headers(**values: str) -> Mapping[str, str]:

@@ -41,8 +41,7 @@ def client(
         connect_timeout=5,
         read_timeout=5,
         retry=Retry(count=retries, initial_wait=1, longest_wait=longest_wait, random=lambda: 0.0),
-        sleep=time.sleep,
-        wall_clock=time.now,
+        timing=time.timing,
     )
 
 

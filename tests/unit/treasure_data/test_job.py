@@ -10,10 +10,10 @@ from td_pinterest_op.errors import JobError, TreasureDataError
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.treasure_data.api import TreasureData
-from td_pinterest_op.treasure_data.job import Job, Query, run_query, wait_for_job
+from td_pinterest_op.treasure_data.job import Job, Source, run_query, wait_for_job
 from tests.clock import FakeTime
 
-QUERY = Query(sql="select email from customers", database="crm", engine="presto", domain_key="key")
+QUERY = Source(query="select email from customers", database="crm", engine="presto", domain_key="key")
 EMAIL = '[["email","varchar"]]'
 
 
@@ -28,8 +28,7 @@ class Scripted(TreasureData):
             connect_timeout=1,
             read_timeout=1,
             retry=retry,
-            sleep=time.sleep,
-            wall_clock=time.now,
+            timing=time.timing,
         )
         self.script = script
         self.asked: list[tuple[str, dict[str, str]]] = []
@@ -144,7 +143,7 @@ class TestIssuedJob:
     def test_a_query_is_issued_under_its_domain_key(self, fake_time: FakeTime) -> None:
         td = issuing(fake_time, issued("5"), job_5="success")
         assert "5" == run_query(td, QUERY).id
-        assert ("POST /v3/job/issue/presto/crm", {"query": QUERY.sql, "domain_key": "key"}) == td.asked[0]
+        assert ("POST /v3/job/issue/presto/crm", {"query": QUERY.query, "domain_key": "key"}) == td.asked[0]
 
     def test_the_job_of_an_earlier_try_is_adopted(self, fake_time: FakeTime) -> None:
         assert "5" == run_query(issuing(fake_time, taken("5"), job_5="success"), QUERY).id

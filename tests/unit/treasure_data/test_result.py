@@ -55,8 +55,7 @@ class Wire(TreasureData):
             connect_timeout=1,
             read_timeout=1,
             retry=Retry(count=retries, initial_wait=1, longest_wait=60, random=lambda: 0.0),
-            sleep=time.sleep,
-            wall_clock=time.now,
+            timing=time.timing,
         )
         self._content = content
         self._servings = itertools.chain(servings, itertools.repeat(WHOLE))

@@ -14,10 +14,11 @@ from td_pinterest_op.errors import (
     SettingsError,
 )
 from td_pinterest_op.secret import Secret
+from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.task import Source, Task, source
+from td_pinterest_op.workflow.task import Task, source
 
-SESSION = {"session_time": "2026-11-25T00:00:00+00:00", "task_name": "+pinterest_export+export"}
+SESSION = {"session_time": "2026-11-25T00:00:00+00:00", "project_id": 4711, "task_name": "+pinterest_export+export"}
 
 
 def task(**params: Any) -> Task:
@@ -25,23 +26,24 @@ def task(**params: Any) -> Task:
 
 
 class TestKeys:
-    def test_a_session_key_is_eight_hex_digits_of_session_time_and_task_name(self) -> None:
-        text = "2026-11-25T00:00:00+00:00 +pinterest_export+export"
+    def test_a_session_key_is_eight_hex_digits_of_session_time_project_and_task_name(self) -> None:
+        text = "2026-11-25T00:00:00+00:00 4711 +pinterest_export+export"
         assert hashlib.sha256(text.encode()).hexdigest()[:8] == task().session_key
 
-    @pytest.mark.parametrize("name", ["session_time", "task_name"])
-    def test_another_session_or_task_has_another_key(self, name: str) -> None:
+    @pytest.mark.parametrize("name", ["session_time", "project_id", "task_name"])
+    def test_another_session_project_or_task_has_another_key(self, name: str) -> None:
         other = task(**{name: "another"})
         assert task().session_key != other.session_key
         assert task().domain_key("select 1") != other.domain_key("select 1")
 
     @pytest.mark.parametrize("name", ["session_time", "task_name"])
     @pytest.mark.parametrize("value", [None, ""])
-    def test_outside_a_session_keys_are_random(self, name: str, value: object) -> None:
-        outside = task(**{name: value})
-        assert len({outside.session_key for _ in range(10)}) == 10
-        assert len({outside.domain_key("select 1") for _ in range(10)}) == 10
-        assert [8] * 3 == [len(outside.session_key) for _ in range(3)]
+    def test_outside_a_session_each_run_has_random_keys_of_its_own(self, name: str, value: object) -> None:
+        runs = [task(**{name: value}) for _ in range(10)]
+        assert 10 == len({run.session_key for run in runs})
+        assert 10 == len({run.domain_key("select 1") for run in runs})
+        assert {8} == {len(run.session_key) for run in runs}
+        assert runs[0].session_key == runs[0].session_key
 
     def test_a_domain_key_is_the_same_for_the_same_query_and_another_for_a_corrected_one(self) -> None:
         assert task().domain_key("select 1") == task(attempt_id=2).domain_key("select 1")
@@ -67,7 +69,7 @@ class TestSource:
     def test_a_job_is_that_of_the_task_or_else_the_last_one_of_the_workflow(
         self, params: dict[str, Any], job_id: str
     ) -> None:
-        assert Source(job_id=job_id) == source(params)
+        assert Source(job_id=job_id) == source(task(**params))
 
     @pytest.mark.parametrize(
         ("params", "engine"),
@@ -79,8 +81,9 @@ class TestSource:
         ],
     )
     def test_a_query_comes_with_its_database_and_engine(self, params: dict[str, Any], engine: str) -> None:
-        expected = Source(job_id=None, query="select 1", database="crm", engine=engine)
-        assert expected == source(params | {"query": "select 1"})
+        key = task().domain_key(engine, "crm", "select 1")
+        expected = Source(query="select 1", database="crm", engine=engine, domain_key=key)
+        assert expected == source(task(**params, query="select 1"))
 
     @pytest.mark.parametrize(
         ("params", "complaint"),
@@ -104,7 +107,7 @@ class TestSource:
     )
     def test_anything_else_is_an_error_that_says_what_to_write(self, params: dict[str, Any], complaint: str) -> None:
         with pytest.raises(SettingsError) as caught:
-            source(params)
+            source(task(**params))
         assert complaint in str(caught.value)
 
     @pytest.mark.parametrize(
@@ -114,7 +117,7 @@ class TestSource:
     def test_a_number_of_which_digits_may_be_lost_is_warned_of(
         self, caplog: pytest.LogCaptureFixture, job_id: object, warned: bool
     ) -> None:
-        source({"job_id": job_id})
+        source(task(job_id=job_id))
         assert warned == ("over 2^53" in caplog.text)
 
 

@@ -42,8 +42,7 @@ def store(
         project_id=project_id,
         environ={"TD_API_KEY": TD_KEY} | dict(environ or {}),
         retry=Retry(count=7, initial_wait=0.5, longest_wait=300, random=lambda: 0),
-        sleep=time.sleep,
-        wall_clock=time.now,
+        timing=time.timing,
     )
 
 
