@@ -21,7 +21,7 @@ from td_pinterest_op.records.columns import identifier_columns, list_type
 from td_pinterest_op.records.plan import Plan, check_rows
 from td_pinterest_op.records.read import Preparation, has_same_records
 from td_pinterest_op.records.spool import Spool
-from td_pinterest_op.settings.parse import Settings, parse
+from td_pinterest_op.settings.parse import Settings, action_of, parse
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.treasure_data.api import TreasureData
@@ -76,11 +76,12 @@ def _checked(task: workflow.Task) -> tuple[Settings, Source | None, connect.Endp
     """The settings, the source of the rows if any are read, the endpoints. Raises SettingsError with every problem."""
     problems: list[str] = []
     settings = source = endpoints = None
+    raw = task.params.get("result_settings")
     with _gathering(problems):
-        settings = parse(task.params.get("result_settings"), environ=task.environ)
+        settings = parse(raw, environ=task.environ, from_console=task.is_activation)
     with _gathering(problems):
         endpoints = connect.endpoints(task.environ)
-    if settings and settings.action in READS_ROWS:
+    if (action := action_of(raw)) is None or action in READS_ROWS:
         with _gathering(problems):
             source = workflow.source(task)
         with _gathering(problems):

@@ -1,30 +1,42 @@
-"""`result_settings` of a task → one frozen, typed `Settings`, or one error that names every problem."""
+"""`result_settings` of a task → one frozen, typed value for each door, or one error that names every problem."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, fields, replace
-from functools import partial
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret
-from td_pinterest_op.settings import text as setting_text
-from td_pinterest_op.settings.table import ALL, AUDIENCE_ID_SETTINGS, ORDERED, SETTINGS, Action, Setting
-from td_pinterest_op.settings.types import (
-    ID,
-    NUMERIC_CREDENTIAL,
-    Show,
-    WrongValueError,
-    closest,
-    described,
-    has_lost_digits,
-    is_left_out,
-    shown,
+from td_pinterest_op.settings.given import Reading, read
+from td_pinterest_op.settings.table import (
+    ALL,
+    AUDIENCE_ID_SETTINGS,
+    CONNECTION,
+    ERASURE,
+    EXPORT,
+    SETTINGS,
+    STATUS,
+    Action,
+    IfExists,
+    Setting,
 )
 
-__all__ = ["SETTINGS", "Action", "ConnectionSettings", "Setting", "Settings", "parse"]
+__all__ = [
+    "SETTINGS",
+    "Action",
+    "ConnectionSettings",
+    "ErasureSettings",
+    "IfExists",
+    "Setting",
+    "Settings",
+    "StatusSettings",
+    "action_of",
+    "parse",
+    "parse_connection",
+    "parse_erasure",
+    "parse_status",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,21 +46,22 @@ class ConnectionSettings:
     client_id: Secret
     client_secret: Secret
     refresh_token: Secret
-    refresh_token_secret: str | None  # the workflow secret that it came from; None when it was given in plain text
-    ad_account_id: str
+    refresh_token_secret: str | None  # the workflow secret that it came from; None if it was given in plain text
+    ad_account_id: str  # of several: the first
     retry_count: int
     retry_initial_wait_millis: int
     max_retry_wait_millis: int
     connection_timeout_secs: int
     write_timeout_secs: int
     read_timeout_secs: int
-    requests_per_minute: int
-    max_in_flight: int
+    warnings: tuple[str, ...]
+    requests_per_minute: int = 390
+    max_in_flight: int = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(ConnectionSettings):
-    """The settings of one export. A setting that the action does not use has its default here, whatever was given."""
+    """The settings of one export. A setting that the action does not use has its default, whatever was given."""
 
     action: Action
     audience_id: str | None  # the one that the action needs; None for CREATE only
@@ -61,254 +74,151 @@ class Settings(ConnectionSettings):
     max_invalid_ratio: float  # 0 to 1
     min_records: int | None
     max_records: int | None
-    columns: Mapping[str, str]  # name in the query, lower case → email, maid or idfa; empty: the columns are called so
-    warnings: tuple[str, ...]
-
-
-_BY_NAME = {key.name: key for key in SETTINGS}
-_NAMES = tuple(name for key in SETTINGS for name in (key.name, key.alias) if name)
-_TASK_PARAMETERS = frozenset({"job_id", "query", "database", "engine"})
-_MOST_UNKNOWN_KEYS = 20
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
-
-_SECRET_LITERAL = re.compile(r"\$\{secret:\s*([^{}\s]*)\s*\}")
-_SECRET_NAME = re.compile(r"(?!pin[ar][._])[A-Za-z_][A-Za-z0-9_.-]{0,63}")  # not a token pasted in place of a name
-
-_LEAST_TO_WRITE = """missing; the least to write is
-    result_settings:
-      type: pinterest
-      ad_account_id: "549755885175"
-      audience_type: customer_list
-      action: add_people_to_current_audience
-      audience_id_add_people: "2542620905475"
-    _env:
-      PINTEREST_CLIENT_ID: ${secret:pinterest.client_id}
-      PINTEREST_CLIENT_SECRET: ${secret:pinterest.client_secret}
-      PINTEREST_REFRESH_TOKEN: ${secret:pinterest.refresh_token}"""
+    if_exists: IfExists
+    replace_newer: bool
+    expected_audience_name: str | None  # None for CREATE
+    columns: Mapping[str, str]  # name in the query, lower case → email, maid or idfa; empty: those are the names
+    report: str | None  # path of the page to write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Given:
-    """What was given under one name, read."""
+class StatusSettings(ConnectionSettings):
+    """The settings of one look at audiences."""
 
-    given: bool
-    wrong: bool = False
-    value: Any = None
-    secret: str | None = None  # the workflow secret that it came from
-    lost_digits: bool = False
-
-
-_GivenSettings = Mapping[str, _Given]
+    audience_ids: tuple[str, ...]  # one at least, each once
+    min_size: int | None
+    max_drop_ratio: float | None  # 0 to 1
+    previous_sizes: Mapping[str, int]  # audience id → size
+    fail_on: frozenset[str]  # statuses, in upper case
 
 
-@dataclass(frozen=True, slots=True)
-class _Problems:
-    """Problems by the name of the setting; a name that is not in the table comes last."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErasureSettings(ConnectionSettings):
+    """The settings of one erasure."""
 
-    texts: list[tuple[int, str]] = field(default_factory=list)
-
-    def add(self, name: str, text: str) -> None:
-        position = _NAMES.index(name) if name in _NAMES else len(_NAMES)
-        self.texts.append((position, f"- {name}: {text}"))
-
-    def raise_if_any(self) -> None:
-        if not self.texts:
-            return
-        count = f"{len(self.texts)} problem{'' if len(self.texts) == 1 else 's'}"
-        in_order = (text for _, text in sorted(self.texts, key=lambda problem: problem[0]))
-        raise SettingsError("\n".join([f"result_settings has {count}:", *in_order]))
+    ad_account_ids: tuple[str, ...]  # one at least, each once
+    limit_records_per_request: int
+    ignore_invalid_records: bool
+    dry_run: bool
+    columns: Mapping[str, str]
 
 
-def parse(raw: object, *, environ: Mapping[str, str]) -> Settings:
-    """The settings that `raw` holds.
+_C = TypeVar("_C", bound=ConnectionSettings)
+
+
+def parse(raw: object, *, environ: Mapping[str, str], from_console: bool = False) -> Settings:
+    """The settings of an export.
 
     Args:
-        raw: `result_settings` as digdag hands it over: a mapping, or JSON or YAML text of one.
+        raw: `result_settings` as digdag passes it: a mapping, or JSON or YAML text of one.
         environ: where credentials that are left out, and `${secret:…}` in any setting, are looked up.
+        from_console: whether Audience Studio wrote the settings: the keys that its console adds (`td_…`, `_…`, `type`
+            and the like) cause a warning, not an error.
 
     Raises:
-        SettingsError: with every problem, a line each. No credential is in it, given or looked up.
+        SettingsError: with every problem, a line each. It holds no credential, given or looked up.
     """
-    problems = _Problems()
-    given = _mapping(raw, problems)
-    problems.raise_if_any()
-    show = partial(shown, hidden=_credentials(given, environ))
-    answers = {name: _answer(name, given.get(name), environ, show, problems) for name in _NAMES}
-    _join_aliases(answers, problems)
-    _check_names(given, show, problems)
-    _check_order(answers, problems)
-    action: Action | None = answers["action"].value
+    reading = read(raw, table=EXPORT, environ=environ, from_console=from_console)
+    action: Action | None = reading.values["action"].value
+    reading.check_needed(key for key in SETTINGS if key.needed_by == ALL)
     audience_id = None
     if action is not None:
-        _check_needed(action, answers, problems)
-        audience_id = _audience_id(action, answers, problems)
-    problems.raise_if_any()
-    return _settings(action or Action.CREATE, audience_id, answers)
+        _check_needed_by(action, reading)
+        audience_id = _audience_id(action, reading)
+    reading.problems.raise_if_any()
+    used = action or Action.CREATE
+    names = {each.name for each in fields(Settings)}
+    unused = {key.name: key.default for key in SETTINGS if used not in key.used_by and key.name in names}
+    warnings = (*_unused(used, reading), *reading.warnings())
+    return _built(Settings, reading, **{**unused, "audience_id": audience_id, "warnings": warnings})
 
 
-def _mapping(raw: object, problems: _Problems) -> Mapping[object, object]:
-    fault = f"{described(raw)} is not a mapping"
-    value = raw
-    if isinstance(raw, str):
-        try:
-            value = setting_text.load(raw)
-        except setting_text.UnreadableTextError as error:
-            fault = f"{described(raw)}, which {error}"
-    if isinstance(value, Mapping):
-        return value
-    if is_left_out(value):
-        fault = _LEAST_TO_WRITE
-    else:
-        fault = f"{fault}; allowed: a mapping, or a string of one in JSON or YAML"
-    problems.add("result_settings", fault)
-    return {}
+def parse_status(raw: object, *, environ: Mapping[str, str]) -> StatusSettings:
+    """The settings of `AudienceStatus`. Arguments and errors: see `parse`."""
+    reading = read(raw, table=STATUS, environ=environ)
+    _check_always_needed(reading)
+    audience_ids = _one_or_several("audience_ids", "audience_id", reading)
+    reading.problems.raise_if_any()
+    return _built(StatusSettings, reading, audience_ids=audience_ids)
 
 
-def _credentials(given: Mapping[object, object], environ: Mapping[str, str]) -> Collection[str]:
-    names = [key.name for key in SETTINGS if key.is_credential]
-    written = [value.strip() for value in map(given.get, names) if isinstance(value, str)]
-    secrets = [f"pinterest.{name}" for name in names]
-    secrets += [literal[1] for literal in map(_SECRET_LITERAL.fullmatch, written) if literal]
-    looked_up = [environ.get(_variable(secret), "").strip() for secret in secrets]
-    return frozenset(text for text in written + looked_up if len(text) >= 4)  # shorter ones are in any text
+def parse_erasure(raw: object, *, environ: Mapping[str, str]) -> ErasureSettings:
+    """The settings of `PinterestErase`. Arguments and errors: see `parse`."""
+    reading = read(raw, table=ERASURE, environ=environ)
+    _check_always_needed(reading)
+    ad_account_ids = _one_or_several("ad_account_ids", "ad_account_id", reading)
+    reading.problems.raise_if_any()
+    return _built(ErasureSettings, reading, ad_account_ids=ad_account_ids, ad_account_id=ad_account_ids[0])
 
 
-def _answer(name: str, raw: object, environ: Mapping[str, str], show: Show, problems: _Problems) -> _Given:
-    key = _setting(name)
+def parse_connection(raw: object, *, environ: Mapping[str, str]) -> ConnectionSettings:
+    """The connection keys alone, for a door that has no settings of its own. Arguments and errors: see `parse`.
+
+    Without `ad_account_id` that of the result is empty.
+    """
+    reading = read(raw, table=CONNECTION, environ=environ)
+    _check_always_needed(reading)
+    reading.problems.raise_if_any()
+    ad_account_id = reading.values["ad_account_id"].value or ""
+    return _built(ConnectionSettings, reading, ad_account_id=ad_account_id)
+
+
+def action_of(raw: object) -> Action | None:
+    """The action that `result_settings` name, whatever else is wrong with them; None if that is not clear."""
     try:
-        value, secret = _resolved(key, raw, environ)
-        if is_left_out(value):
-            return _Given(given=False, value=key.default)
-        read_value = key.kind.read(value, described if secret else show)
-    except _MissingSecretError as missing:
-        fault = str(missing)
-    except WrongValueError as wrong:
-        fault = f"{wrong}; allowed: {key.kind.allowed}"
-    else:
-        lost = key.kind in (ID, NUMERIC_CREDENTIAL) and has_lost_digits(value)
-        return _Given(given=True, value=read_value, secret=secret, lost_digits=lost)
-    problems.add(name, fault)
-    return _Given(given=True, wrong=True)
+        action: Action | None = read(raw, table=EXPORT, environ={}).values["action"].value
+    except SettingsError:
+        return None
+    return action
 
 
-def _setting(name: str) -> Setting:
-    return _BY_NAME.get(name) or next(key for key in SETTINGS if key.alias == name)
+def _check_always_needed(reading: Reading) -> None:
+    reading.check_needed(key for key in reading.table.settings if key.needed_by == ALL)
 
 
-class _MissingSecretError(Exception):
-    """A workflow secret is not in the environment."""
+def _check_needed_by(action: Action, reading: Reading) -> None:
+    ids = AUDIENCE_ID_SETTINGS.values()
+    needed = [key for key in SETTINGS if action in key.needed_by != ALL and key.name not in ids]
+    reading.check_needed(needed, reason=f", and {action.value} needs it")
 
 
-def _resolved(key: Setting, raw: object, environ: Mapping[str, str]) -> tuple[object, str | None]:
-    """The value and the workflow secret that it came from, if it did."""
-    secret = None
-    if is_left_out(raw) and key.is_credential:
-        secret = f"pinterest.{key.name}"
-    elif isinstance(raw, str) and "${secret:" in raw:
-        literal = _SECRET_LITERAL.fullmatch(raw.strip())
-        if not literal or not _SECRET_NAME.fullmatch(literal[1]):
-            raise WrongValueError("a secret must be the whole value, and its name letters, digits, dots and dashes")
-        secret = literal[1]
-    if secret is None:
-        return raw, None
-    variable = _variable(secret)
-    value = environ.get(variable, "")
-    if not value.strip():
-        state = "empty" if variable in environ else "missing"
-        raise _MissingSecretError(
-            f"missing: {variable} is {state} in the environment; set the workflow's secret {secret} and add this line "
-            f"under _env: of the task: {variable}: ${{secret:{secret}}}"
-        )
-    return value, secret
-
-
-def _variable(secret: str) -> str:
-    return re.sub(r"[.-]", "_", secret).upper()
-
-
-def _join_aliases(answers: dict[str, _Given], problems: _Problems) -> None:
-    for key in SETTINGS:
-        if key.alias is None or not answers[key.alias].given:
-            continue
-        _check_same(key.name, key.alias, answers, problems)
-        if not answers[key.name].given:
-            answers[key.name] = replace(answers[key.alias], given=False)  # warnings name what the author wrote
-
-
-def _check_same(name: str, other: str, answers: _GivenSettings, problems: _Problems) -> None:
-    first, second = answers[name], answers[other]
-    if first.given and second.given and not first.wrong and not second.wrong and first.value != second.value:
-        problems.add(name, f"conflicts with {other}, which says otherwise; allowed: one of the two, or both alike")
-
-
-def _check_names(given: Mapping[object, object], show: Show, problems: _Problems) -> None:
-    unknown = [name for name in given if name not in _NAMES]
-    for name in unknown[:_MOST_UNKNOWN_KEYS]:
-        if not isinstance(name, str):
-            problems.add("a key", f"{described(name)} is not a key's name; allowed: text")
-        elif name in _TASK_PARAMETERS:
-            problems.add(name, "is not a key of result_settings; it belongs on the task, beside result_settings")
-        else:
-            label = show(name)
-            is_plain = _PLAIN_NAME.fullmatch(name) and label == repr(name)
-            problems.add(name if is_plain else f"a key ({label})", f"is unknown{closest(name, _NAMES)}")
-    if len(unknown) > _MOST_UNKNOWN_KEYS:
-        problems.add("more keys", f"{len(unknown) - _MOST_UNKNOWN_KEYS} more are unknown")
-
-
-def _check_order(answers: _GivenSettings, problems: _Problems) -> None:
-    for lesser, greater in ORDERED:
-        least, most = answers[lesser].value, answers[greater].value
-        # A least value that is a default gives way to the most that is allowed.
-        if least is not None and most is not None and least > most and answers[lesser].given:
-            problems.add(
-                greater, f"is less than {lesser}{_of_default(answers, lesser, greater)}; allowed: {lesser} or more"
-            )
-
-
-def _of_default(answers: _GivenSettings, *names: str) -> str:
-    """Which of two settings in conflict was not written by the author, and so cannot be seen in the workflow."""
-    return "".join(f"; {name} is {_setting(name).default_text} by default" for name in names if not answers[name].given)
-
-
-def _check_needed(action: Action, answers: _GivenSettings, problems: _Problems) -> None:
-    for key in SETTINGS:
-        if action in key.needed_by and not answers[key.name].given and key.name not in AUDIENCE_ID_SETTINGS.values():
-            reason = "" if key.needed_by == ALL else f", and {action.value} needs it"
-            problems.add(key.name, f"missing{reason}; allowed: {key.kind.allowed}")
-
-
-def _audience_id(action: Action, answers: _GivenSettings, problems: _Problems) -> str | None:
+def _audience_id(action: Action, reading: Reading) -> str | None:
     if action not in AUDIENCE_ID_SETTINGS:
         return None
     name = AUDIENCE_ID_SETTINGS[action]
-    own, plain = answers[name], answers["audience_id"]
-    _check_same(name, "audience_id", answers, problems)
+    own, plain = reading.values[name], reading.values["audience_id"]
+    reading.check_same(name, "audience_id")
     if not own.given and not plain.given:
-        problems.add(name, f"missing, and {action.value} needs it (or audience_id); allowed: {ID.allowed}")
+        allowed = reading.table.by_name[name].type.allowed
+        reading.problems.add(name, f"missing, and {action.value} needs it (or audience_id); allowed: {allowed}")
     value: str | None = own.value if own.given else plain.value
     return value
 
 
-def _settings(action: Action, audience_id: str | None, answers: _GivenSettings) -> Settings:
-    names = {each.name for each in fields(Settings)} & _BY_NAME.keys()
-    values: dict[str, Any] = {
-        name: answers[name].value if action in _BY_NAME[name].used_by else _BY_NAME[name].default for name in names
-    }
-    values |= {key.name: Secret(values[key.name]) for key in SETTINGS if key.is_credential}
-    values |= {
-        "refresh_token_secret": answers["refresh_token"].secret,
-        "audience_id": audience_id,
-        "warnings": _warnings(action, answers),
-    }
-    return Settings(**values)
+def _one_or_several(several: str, one: str, reading: Reading) -> tuple[str, ...]:
+    """The ids of `several`, else the one of `one`; both may be given if they agree."""
+    many, single = reading.values[several], reading.values[one]
+    if not many.given and not single.given:
+        reading.check_needed([reading.table.by_name[several]], reason=f" (or {one})")
+    wrong = many.wrong or single.wrong
+    if many.given and single.given and not wrong and single.value not in many.value:
+        reading.problems.add(several, f"conflicts with {one}, which is not among them; allowed: one of the two")
+    ids: tuple[str, ...] = many.value if many.given else (single.value,)
+    return ids
 
 
-def _warnings(action: Action, answers: _GivenSettings) -> tuple[str, ...]:
-    unused = [name for name in _NAMES if answers[name].given and action not in _setting(name).used_by]
-    damaged = [name for name in _NAMES if answers[name].lost_digits]
-    findings = (
-        (f"{action.value} does not use these settings", unused),
-        ("digdag may have changed the last digits of these numbers over 2^53; put them in quotes", damaged),
-    )
-    return tuple(f"{text}: {', '.join(names)}" for text, names in findings if names)
+def _built(kind: type[_C], reading: Reading, **others: Any) -> _C:
+    """A value of `kind` from what was read; `others` win."""
+    wanted = {each.name for each in fields(kind)}
+    keys = {name: key for name, key in reading.table.by_name.items() if name in wanted}
+    values: dict[str, Any] = {name: reading.values[name].value for name in keys}
+    values |= {name: Secret(values[name]) for name, key in keys.items() if key.is_credential}
+    values |= {"refresh_token_secret": reading.values["refresh_token"].secret, "warnings": reading.warnings()}
+    return kind(**{**values, **others})
+
+
+def _unused(action: Action, reading: Reading) -> tuple[str, ...]:
+    names = [
+        name for name, key in reading.table.by_name.items() if reading.values[name].given and action not in key.used_by
+    ]
+    return (f"{action.value} does not use these settings: {', '.join(names)}",) if names else ()

@@ -1,22 +1,25 @@
-"""The table of settings: every key of `result_settings`, its type, its default, and the actions that use or need it.
+"""The tables of settings: every key of `result_settings`, its type, its default, and the actions that use or need it.
 
-README's tables are checked against `SETTINGS`.
+There is a table for each door that takes `result_settings`. Tests compare README's tables with `SETTINGS`.
 """
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any
 
+from td_pinterest_op.settings.structures import AD_ACCOUNT_IDS, AUDIENCE_IDS, COLUMNS, SIZES, STATUS_SET
 from td_pinterest_op.settings.types import (
+    AD_ACCOUNT_ID,
+    AUDIENCE_ID,
     BOOLEAN,
-    COLUMNS,
     CREDENTIAL,
-    ID,
     NUMERIC_CREDENTIAL,
+    PAGE,
     RATIO,
     TEXT,
     SettingType,
@@ -36,8 +39,16 @@ class Action(str, enum.Enum):
     DELETE = "delete_current_audience"
 
 
+class IfExists(str, enum.Enum):
+    """What CREATE does if an audience of that name exists."""
+
+    FAIL = "fail"
+    ADD = "add"
+    REPLACE = "replace"
+
+
 ALL = frozenset(Action)
-_SENDING = frozenset({Action.ADD, Action.REMOVE, Action.CREATE, Action.REPLACE})
+READS_ROWS = frozenset({Action.ADD, Action.REMOVE, Action.CREATE, Action.REPLACE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +56,7 @@ class Setting:
     """One setting: a row of the table in README."""
 
     name: str
-    kind: SettingType
+    type: SettingType
     default: Any = None
     alias: str | None = None
     needed_by: frozenset[Action] = frozenset()
@@ -64,17 +75,30 @@ class Setting:
         """The default as README writes it; "–" for none."""
         if self.is_credential:
             return "from the environment"
-        if isinstance(self.default, Action):
-            return self.default.value
+        if isinstance(self.default, enum.Enum):
+            return str(self.default.value)
+        if isinstance(self.default, frozenset):
+            return ", ".join(sorted(self.default))
         return "–" if self.default is None or self.default == {} else str(self.default).lower()
 
 
-_ACTION = choice(
-    {action.value: action for action in Action},
-    aliases={"remove_people_to_current_audience": Action.REMOVE},
-)
-_SECONDS = whole_number(1, 86_400)
-_RECORDS_LIMIT = 1_000_000_000_000
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """The settings of one door.
+
+    `ordered`: pairs of settings of which the first may not be greater than the second; a setting that is left out
+    counts with its default. `example`: the shortest `result_settings` that work, for the message about missing ones.
+    """
+
+    settings: tuple[Setting, ...]
+    ordered: tuple[tuple[str, str], ...]
+    example: str
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Setting]:
+        """Settings by name and by alias, in the order of the table."""
+        return {name: key for key in self.settings for name in (key.name, key.alias) if name}
+
 
 AUDIENCE_ID_SETTINGS = {
     Action.ADD: "audience_id_add_people",
@@ -84,42 +108,134 @@ AUDIENCE_ID_SETTINGS = {
     Action.CLEAR: "audience_id_clear",
 }
 
-_credential = partial(Setting, kind=CREDENTIAL, needed_by=ALL, is_credential=True)
-_of_rows = partial(Setting, used_by=_SENDING)
-_of_new_audience = partial(Setting, kind=TEXT, used_by=frozenset({Action.CREATE}))
+_ACTION = choice(
+    {action.value: action for action in Action},
+    aliases={"remove_people_to_current_audience": Action.REMOVE},
+)
+_SECONDS = whole_number(1, 86_400)
+_RECORDS_LIMIT = 1_000_000_000_000
 
-SETTINGS: tuple[Setting, ...] = (
-    Setting(name="type", kind=choice({"pinterest": "pinterest"}), needed_by=ALL),
-    _credential(name="client_id", kind=NUMERIC_CREDENTIAL),
+_credential = partial(Setting, type=CREDENTIAL, needed_by=ALL, is_credential=True)
+_of_rows = partial(Setting, used_by=READS_ROWS)
+_of_new_audience = partial(Setting, type=TEXT, used_by=frozenset({Action.CREATE}))
+
+_TYPE = Setting(name="type", type=choice({"pinterest": "pinterest"}), needed_by=ALL)
+_CREDENTIALS = (
+    _credential(name="client_id", type=NUMERIC_CREDENTIAL),
     _credential(name="client_secret"),
     _credential(name="refresh_token"),
-    Setting(name="ad_account_id", kind=ID, needed_by=ALL),
-    Setting(name="audience_type", kind=choice({"customer_list": "customer_list"}), needed_by=ALL),
-    Setting(name="action", kind=_ACTION, default=Action.CREATE),
+)
+_AD_ACCOUNT = Setting(name="ad_account_id", type=AD_ACCOUNT_ID, needed_by=ALL)
+_BATCH_SIZE = _of_rows(name="limit_records_per_request", type=whole_number(1, 100_000), default=10_000)
+_SKIP_INVALID = _of_rows(name="ignore_invalid_records", alias="ignore_error", type=BOOLEAN, default=False)
+_RETRIES_AND_TIMEOUTS = (
+    Setting(name="retry_count", type=whole_number(0, 100), default=7),
+    Setting(name="retry_initial_wait_millis", type=whole_number(0, 3_600_000), default=500),
+    Setting(name="max_retry_wait_millis", type=whole_number(0, 86_400_000), default=300_000),
+    Setting(name="connection_timeout_secs", type=_SECONDS, default=180),
+    Setting(name="write_timeout_secs", type=_SECONDS, default=60),
+    Setting(name="read_timeout_secs", type=_SECONDS, default=180),
+)
+_DRY_RUN = Setting(name="dry_run", type=BOOLEAN, default=False)
+_RATE = Setting(name="requests_per_minute", type=whole_number(1, 100_000), default=390)
+_IN_FLIGHT = _of_rows(name="max_in_flight", type=whole_number(1, 64), default=8)
+_COLUMNS = _of_rows(name="columns", type=COLUMNS, default=MappingProxyType({}))
+
+SETTINGS: tuple[Setting, ...] = (
+    _TYPE,
+    *_CREDENTIALS,
+    _AD_ACCOUNT,
+    Setting(name="audience_type", type=choice({"customer_list": "customer_list"}), needed_by=ALL),
+    Setting(name="action", type=_ACTION, default=Action.CREATE),
     *(
-        Setting(name=name, kind=ID, needed_by=frozenset({action}), used_by=frozenset({action}))
+        Setting(name=name, type=AUDIENCE_ID, needed_by=frozenset({action}), used_by=frozenset({action}))
         for action, name in AUDIENCE_ID_SETTINGS.items()
     ),
     _of_new_audience(name="audience_name", needed_by=frozenset({Action.CREATE})),
     _of_new_audience(name="audience_description"),
-    _of_rows(name="limit_records_per_request", kind=whole_number(1, 100_000), default=10_000),
-    _of_rows(name="ignore_invalid_records", alias="ignore_error", kind=BOOLEAN, default=False),
-    Setting(name="retry_count", kind=whole_number(0, 100), default=7),
-    Setting(name="retry_initial_wait_millis", kind=whole_number(0, 3_600_000), default=500),
-    Setting(name="max_retry_wait_millis", kind=whole_number(0, 86_400_000), default=300_000),
-    Setting(name="connection_timeout_secs", kind=_SECONDS, default=180),
-    Setting(name="write_timeout_secs", kind=_SECONDS, default=60),
-    Setting(name="read_timeout_secs", kind=_SECONDS, default=180),
-    Setting(name="audience_id", kind=ID, used_by=ALL - {Action.CREATE}),
-    Setting(name="dry_run", kind=BOOLEAN, default=False),
-    _of_rows(name="allow_empty", kind=BOOLEAN, default=False),
-    _of_rows(name="max_invalid_ratio", kind=RATIO, default=1.0),
-    _of_rows(name="min_records", kind=whole_number(0, _RECORDS_LIMIT)),
-    _of_rows(name="max_records", kind=whole_number(1, _RECORDS_LIMIT)),
-    Setting(name="requests_per_minute", kind=whole_number(1, 100_000), default=390),
-    _of_rows(name="max_in_flight", kind=whole_number(1, 64), default=8),
-    _of_rows(name="columns", kind=COLUMNS, default=MappingProxyType({})),
+    _BATCH_SIZE,
+    _SKIP_INVALID,
+    *_RETRIES_AND_TIMEOUTS,
+    Setting(name="audience_id", type=AUDIENCE_ID, used_by=ALL - {Action.CREATE}),
+    _DRY_RUN,
+    _of_rows(name="allow_empty", type=BOOLEAN, default=False),
+    _of_rows(name="max_invalid_ratio", type=RATIO, default=1.0),
+    _of_rows(name="min_records", type=whole_number(0, _RECORDS_LIMIT)),
+    _of_rows(name="max_records", type=whole_number(1, _RECORDS_LIMIT)),
+    _RATE,
+    _IN_FLIGHT,
+    _of_new_audience(
+        name="if_exists", type=choice({choice_.value: choice_ for choice_ in IfExists}), default=IfExists.FAIL
+    ),
+    Setting(name="replace_newer", type=BOOLEAN, default=False, used_by=frozenset({Action.CREATE, Action.REPLACE})),
+    Setting(name="expected_audience_name", type=TEXT, used_by=ALL - {Action.CREATE}),
+    _COLUMNS,
+    Setting(name="report", type=PAGE),
 )
 
-# lesser first; in each pair a value that is left out counts with its default
-ORDERED = (("retry_initial_wait_millis", "max_retry_wait_millis"), ("min_records", "max_records"))
+EXPORT = Table(
+    settings=SETTINGS,
+    ordered=(("retry_initial_wait_millis", "max_retry_wait_millis"), ("min_records", "max_records")),
+    example="""
+    result_settings:
+      type: pinterest
+      ad_account_id: "549755885175"
+      audience_type: customer_list
+      action: add_people_to_current_audience
+      audience_id_add_people: "2542620905475"
+""",
+)
+
+_TYPE_IF_GIVEN = Setting(name="type", type=_TYPE.type)
+_AD_ACCOUNT_IF_GIVEN = Setting(name="ad_account_id", type=AD_ACCOUNT_ID)
+_WAITS = (("retry_initial_wait_millis", "max_retry_wait_millis"),)
+
+STATUS = Table(
+    settings=(
+        _TYPE_IF_GIVEN,
+        *_CREDENTIALS,
+        _AD_ACCOUNT,
+        Setting(name="audience_ids", type=AUDIENCE_IDS),
+        Setting(name="audience_id", type=AUDIENCE_ID),
+        Setting(name="min_size", type=whole_number(0, _RECORDS_LIMIT)),
+        Setting(name="max_drop_ratio", type=RATIO),
+        Setting(name="previous_sizes", type=SIZES, default=MappingProxyType({})),
+        Setting(name="fail_on", type=STATUS_SET, default=frozenset({"TOO_SMALL", "REMOVED"})),
+        *_RETRIES_AND_TIMEOUTS,
+    ),
+    ordered=_WAITS,
+    example="""
+    result_settings:
+      ad_account_id: "549755885175"
+      audience_ids: ["2542620905475"]
+""",
+)
+
+ERASURE = Table(
+    settings=(
+        _TYPE_IF_GIVEN,
+        *_CREDENTIALS,
+        Setting(name="ad_account_ids", type=AD_ACCOUNT_IDS),
+        _AD_ACCOUNT_IF_GIVEN,
+        _BATCH_SIZE,
+        _SKIP_INVALID,
+        *_RETRIES_AND_TIMEOUTS,
+        _DRY_RUN,
+        _RATE,
+        _IN_FLIGHT,
+        _COLUMNS,
+    ),
+    ordered=_WAITS,
+    example="""
+    result_settings:
+      ad_account_ids: ["549755885175"]
+""",
+)
+
+CONNECTION = Table(
+    settings=(_TYPE_IF_GIVEN, *_CREDENTIALS, _AD_ACCOUNT_IF_GIVEN, *_RETRIES_AND_TIMEOUTS),
+    ordered=_WAITS,
+    example="""
+    result_settings: {}
+""",
+)

@@ -1,7 +1,7 @@
-"""The types that a setting can have: a value as digdag hands it over → a value of our own, or what is wrong with it.
+"""The types of single values: a value as digdag passes it → a value of our own, or what is wrong with it.
 
-Each value may come as its own type or as a string. A message shows a wrong value only where that helps (numbers, words
-from a list) and where it cannot be a person or a credential.
+Each value may arrive as its own type or as a string. A message shows a wrong value only where that helps (numbers,
+words of a list) and where the value cannot be a person or a credential.
 """
 
 from __future__ import annotations
@@ -12,15 +12,12 @@ import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-
-from td_pinterest_op.settings import text as setting_text
+from decimal import Decimal
 
 Show = Callable[[object], str]
 
 _LONGEST_SHOWN = 40
-_LONGEST_GUESSED = 64  # no key or word of ours is longer, and difflib takes its time
-_MOST_FAULTS_OF_ONE_SETTING = 10
+_LONGEST_GUESSED = 64  # no key and no word of ours is longer; difflib is slow on long text
 _NOT_TO_BE_SHOWN = re.compile(
     r"@"  # an e-mail address
     r"|secret|bearer|pin[ar][._]"  # a credential, or where one is kept
@@ -31,9 +28,11 @@ _NOT_TO_BE_SHOWN = re.compile(
 )
 _WHOLE = re.compile(r"([+-]?[0-9]{1,24})(?:\.0{1,24})?")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,24}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?")
-_ID = re.compile(r"[0-9]{1,18}")
+_DIGITS = re.compile(r"[0-9]+")
 _CREDENTIAL = re.compile(r"[!-~]+")
-_LARGEST_EXACT = 2**53  # above it a double skips whole numbers
+LARGEST_EXACT = 2**53  # digdag's templates hold numbers as doubles: above this they skip whole numbers
+_LONGEST_AUDIENCE_ID = 40  # Pinterest sets no limit (`^\d+$` since API 5.28); ours keeps messages short
+_LONGEST_AD_ACCOUNT_ID = 18
 
 
 class WrongValueError(ValueError):
@@ -42,23 +41,37 @@ class WrongValueError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingType:
-    """A type of setting: how a value of it is read, and what is allowed, in words.
+    """A type of setting: how to read a value of it, and what is allowed, in words.
 
     `read(value, show)` returns the value or raises `WrongValueError`; `show` turns a value into text for its message.
+    `is_id`: a damaged number still looks right, so damage is worth a warning.
     """
 
     read: Callable[[object, Show], object]
     allowed: str
+    is_id: bool = False
 
 
 def is_left_out(value: object) -> bool:
-    """Null and blank text count as left out: digdag fills a missing value in as an empty string."""
+    """Null and blank text count as left out: digdag renders a missing value as an empty string."""
     return value is None or (isinstance(value, str) and not value.strip())
 
 
 def has_lost_digits(value: object) -> bool:
-    """Whether a number is too large to have come through digdag's templates unchanged."""
-    return isinstance(value, (int, float)) and abs(value) > _LARGEST_EXACT
+    """Whether an id may have lost digits in digdag's templates, which hold unquoted numbers as doubles.
+
+    A number over 2^53 may have. So may text of more than 16 digits that ends in zeros: a template writes 17 digits at
+    most and fills up with zeros.
+    """
+    if isinstance(value, (int, float)):
+        return abs(value) > LARGEST_EXACT
+    items = value if isinstance(value, (list, tuple)) else value.split(",") if isinstance(value, str) else ()
+    if len(items) > 1:
+        return any(has_lost_digits(item) for item in items)
+    text = value.strip() if isinstance(value, str) else ""
+    if len(text) <= 16 or len(text) > _LONGEST_AUDIENCE_ID or not _DIGITS.fullmatch(text):
+        return False
+    return text.endswith("00") or (text.endswith("0") and text == f"{Decimal(repr(float(text))):f}")
 
 
 def closest(word: str, words: Iterable[str]) -> str:
@@ -99,18 +112,18 @@ def described(value: object) -> str:
     return next((word for types, word in words if isinstance(value, types)), f"a value of type {type(value).__name__}")
 
 
-def whole_number(least: int, most: int) -> SettingType:
-    """int from `least` to `most`."""
+def whole_number(minimum: int, maximum: int) -> SettingType:
+    """int from `minimum` to `maximum`."""
 
     def read(value: object, show: Show) -> int:
         number = _whole(value)
         if number is None:
             raise WrongValueError(f"{show(value)} is not a whole number")
-        if not least <= number <= most:
-            raise WrongValueError(f"{show(value)} is {'less' if number < least else 'more'} than allowed")
+        if not minimum <= number <= maximum:
+            raise WrongValueError(f"{show(value)} is {'less' if number < minimum else 'more'} than allowed")
         return number
 
-    return SettingType(read=read, allowed=f"a whole number from {least} to {most}")
+    return SettingType(read=read, allowed=f"a whole number from {minimum} to {maximum}")
 
 
 def _whole(value: object) -> int | None:
@@ -119,13 +132,13 @@ def _whole(value: object) -> int | None:
     if isinstance(value, int):
         return value
     if isinstance(value, float):
-        return int(value) if value.is_integer() and abs(value) <= _LARGEST_EXACT else None
+        return int(value) if value.is_integer() and abs(value) <= LARGEST_EXACT else None
     match = _WHOLE.fullmatch(value.strip()) if isinstance(value, str) else None
     return int(match[1]) if match else None
 
 
 def choice(words: Mapping[str, object], *, aliases: Mapping[str, object] | None = None) -> SettingType:
-    """One of the values of `words`, by its name; case never matters, and spaces, hyphens and underscores are alike."""
+    """One of the values of `words`, by its name. Case never matters; spaces, hyphens and underscores are equivalent."""
     known = {**words, **(aliases or {})}
 
     def read(value: object, show: Show) -> object:
@@ -163,13 +176,19 @@ def _read_ratio(value: object, show: Show) -> float:
     return number
 
 
-def _read_id(value: object, _: Show) -> str:
-    text = value.strip() if isinstance(value, str) else None
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 10**18 and value == int(value):
-        text = str(int(value))
-    if text is None or not _ID.fullmatch(text):
-        raise WrongValueError(f"{described(value)} is not an id")
-    return text
+def _id(digits: int, allowed: str) -> SettingType:
+    """str of at most so `digits` digits."""
+
+    def read(value: object, _: Show) -> str:
+        text = value.strip() if isinstance(value, str) else ""
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if is_number and 0 <= value < 10**digits and value == int(value):  # type: ignore[operator, call-overload]
+            text = str(int(value))  # type: ignore[call-overload]
+        if len(text) > digits or not _DIGITS.fullmatch(text):
+            raise WrongValueError(f"{described(value)} is not an id")
+        return text
+
+    return SettingType(read=read, allowed=allowed, is_id=True)
 
 
 def _read_credential(value: object, _: Show) -> str:
@@ -192,53 +211,22 @@ def _read_text(value: object, _: Show) -> str:
     if categories & {"Cc", "Cs", "Zl", "Zp"}:
         raise WrongValueError("it contains line breaks, control characters or broken characters")
     if all(category[0] in "CZM" for category in categories):
-        raise WrongValueError("it contains nothing that could be seen")
+        raise WrongValueError("it contains nothing visible")
     return value.strip()
 
 
-_IDENTIFIERS = choice({name: name for name in ("email", "maid", "idfa")})
-
-
-def _read_columns(value: object, show: Show) -> Mapping[str, str]:
-    mapping = _mapping(value)
-    columns: dict[str, str] = {}
-    faults = []
-    for column, identifier in mapping.items():
-        name = column.strip().lower() if isinstance(column, str) else ""
-        try:
-            kind = str(_IDENTIFIERS.read(identifier, show))
-        except WrongValueError as error:
-            faults.append(f"column {show(column)}: {error}")
-            continue
-        if not name:
-            faults.append(f"{show(column)} is not a column's name")
-        elif name in columns:
-            faults.append(f"column {show(column)} is given twice (case does not matter)")
-        columns[name] = kind
-    if faults:
-        rest = len(faults) - _MOST_FAULTS_OF_ONE_SETTING
-        raise WrongValueError(
-            ", ".join(faults[:_MOST_FAULTS_OF_ONE_SETTING]) + (f", and {rest} more" if rest > 0 else "")
-        )
-    return MappingProxyType(columns)
-
-
-def _mapping(value: object) -> Mapping[object, object]:
-    fault = "is not a mapping"
-    if isinstance(value, str):
-        try:
-            value = setting_text.load(value)
-        except setting_text.UnreadableTextError as error:
-            fault = str(error)
-    if not isinstance(value, Mapping):
-        raise WrongValueError(f"{described(value)} {fault}")
-    return value
+def _read_page(value: object, show: Show) -> str:
+    text = _read_text(value, show)
+    if not text.lower().endswith((".html", ".htm")):
+        raise WrongValueError("it does not end in .html")
+    return text
 
 
 BOOLEAN = SettingType(read=_read_boolean, allowed="true or false, in any case (not yes, no, 1 or 0)")
 RATIO = SettingType(read=_read_ratio, allowed="a number from 0 to 1, such as 0.05")
-ID = SettingType(read=_read_id, allowed="digits, at most 18, best in quotes")
+AUDIENCE_ID = _id(_LONGEST_AUDIENCE_ID, "digits, best in quotes")
+AD_ACCOUNT_ID = _id(_LONGEST_AD_ACCOUNT_ID, f"digits, at most {_LONGEST_AD_ACCOUNT_ID}, best in quotes")
 TEXT = SettingType(read=_read_text, allowed="text on one line; a number in quotes")
+PAGE = SettingType(read=_read_page, allowed="the path of a file to write, ending in .html")
 CREDENTIAL = SettingType(read=_read_credential, allowed="text, as Pinterest shows it, or ${secret:…}")
-NUMERIC_CREDENTIAL = SettingType(read=_read_numeric_credential, allowed=CREDENTIAL.allowed)
-COLUMNS = SettingType(read=_read_columns, allowed="a mapping from the query's column name to email, maid or idfa")
+NUMERIC_CREDENTIAL = SettingType(read=_read_numeric_credential, allowed=CREDENTIAL.allowed, is_id=True)

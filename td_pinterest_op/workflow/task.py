@@ -45,6 +45,11 @@ class Task:
         return "td_pinterest_op-" + _hash(" ".join([self._session, *query]))[:40]
 
     @property
+    def is_activation(self) -> bool:
+        """Whether Audience Studio started the workflow: it then passes on settings that its console wrote."""
+        return "activation_id" in self.params
+
+    @property
     def td_api_key(self) -> Secret:
         """Raises SettingsError when it is not in the environment."""
         key = self.environ.get("TD_API_KEY", "").strip()

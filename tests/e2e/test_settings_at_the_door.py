@@ -62,7 +62,7 @@ class TestWrongSettings:
             ({"job_id": "1", "query": "select 1"}, "both job_id and query"),
             ({"query": "select 1"}, "a query needs its database"),
             ({"query": "select 1", "database": "crm", "engine": "spark"}, "engine must be one of presto, trino, hive"),
-            ({"job_id": "1", "result_settings": None}, "the least to write is"),
+            ({"job_id": "1", "result_settings": None}, "the shortest form is"),
             ({"job_id": "1", "result_settings": "type: [pinterest"}, "result_settings"),
         ],
         ids=["no job", "no job's id", "two sources", "no database", "engine", "no settings", "broken text"],
@@ -89,6 +89,26 @@ class TestWrongSettings:
         with pytest.raises(SettingsError, match=r"TD_API_KEY: \$\{secret:td\.apikey\}"):
             services.export({"action": ADD, "audience_id": "1"}, job_id="1")
         assert [] == services.pinterest.calls.all()
+
+    def test_a_missing_api_key_is_named_beside_wrong_settings(self, services: Services) -> None:
+        services.environ.pop("TD_API_KEY")
+        with pytest.raises(SettingsError) as caught:
+            services.export({"action": "add_peeple", "ad_account_id": None}, job_id="12x")
+        for part in ("- ad_account_id: missing", "- action: ", "job_id must be the digits", "there is no TD_API_KEY"):
+            assert part in str(caught.value)
+
+    def test_wrong_settings_of_an_action_without_rows_ask_for_no_api_key(self, services: Services) -> None:
+        services.environ.pop("TD_API_KEY")
+        with pytest.raises(SettingsError) as caught:
+            services.export({"action": "delete_current_audience"})
+        assert "TD_API_KEY" not in str(caught.value)
+
+    def test_keys_of_audience_studios_console_pass_in_an_activation_only(self, services: Services) -> None:
+        settings = {"action": "delete_current_audience", "audience_id": services.audience(), "td_connection": "x"}
+        with pytest.raises(SettingsError, match="- td_connection: is unknown"):
+            services.export(settings)
+        services.export(settings, activation_id=5)
+        assert services.pinterest.audiences[str(settings["audience_id"])].removed
 
     @pytest.mark.parametrize("name", ["TD_API_SERVER", "PINTEREST_API_ENDPOINT"])
     def test_plain_http_to_another_machine_is_refused(self, services: Services, name: str) -> None:

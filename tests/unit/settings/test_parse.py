@@ -10,7 +10,7 @@ import pytest
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret
-from td_pinterest_op.settings.parse import SETTINGS, Action, Settings, parse
+from td_pinterest_op.settings.parse import SETTINGS, Action, IfExists, Settings, action_of, parse
 
 ENVIRON = {
     "PINTEREST_CLIENT_ID": "1489",
@@ -71,7 +71,11 @@ def test_the_least_settings_get_every_default() -> None:
         max_records=None,
         requests_per_minute=390,
         max_in_flight=8,
+        if_exists=IfExists.FAIL,
+        replace_newer=False,
+        expected_audience_name=None,
         columns={},
+        report=None,
         warnings=(),
     )
     assert expected == read(LEAST)
@@ -119,6 +123,9 @@ def test_each_way_to_hand_them_over_gives_the_same_settings(raw: object) -> None
         ("max_invalid_ratio", 0, 0.0),
         ("max_invalid_ratio", ".05", 0.05),
         ("max_invalid_ratio", "1e-7", 1e-7),
+        ("audience_id", "2" * 40, "2" * 40),
+        ("report", " out/Page.HTML ", "out/Page.HTML"),
+        ("expected_audience_name", " Shoppers ", "Shoppers"),
         ("columns", {"Mail": "EMAIL", "device": "maid"}, {"mail": "email", "device": "maid"}),
         ("columns", '{"Mail": "email"}', {"mail": "email"}),
         ("columns", "Mail: email", {"mail": "email"}),
@@ -126,7 +133,7 @@ def test_each_way_to_hand_them_over_gives_the_same_settings(raw: object) -> None
     ],
 )
 def test_a_value_may_come_as_text_or_as_its_own_type(key: str, value: object, expected: object) -> None:
-    settings = read({**LEAST, key: value})
+    settings = read({**LEAST, **({"audience_id_add_people": ""} if key == "audience_id" else {}), key: value})
     assert expected == getattr(settings, key)
     assert type(expected) is type(getattr(settings, key)) or key == "columns"
 
@@ -179,6 +186,9 @@ def test_an_export_without_action_creates_an_audience() -> None:
         ("ad_account_id", True),
         ("ad_account_id", 1.5),
         ("ad_account_id", 1e30),
+        ("audience_id_add_people", "1" * 41),
+        ("report", "page.pdf"),
+        ("report", 7),
         ("audience_id_add_people", "abc"),
         ("audience_id", {"id": 1}),
         ("audience_name", "two\nlines"),
@@ -320,9 +330,13 @@ def test_problems_of_every_sort_are_reported_together() -> None:
         ({"action": "clear_current_audience"}, ["audience_id_clear"]),
         ({"action": ""}, ["audience_name"]),
         ({"action": "nonsense", "audience_id_add_people": ""}, ["action"]),
+        (
+            {"action": "nonsense", "type": "", "ad_account_id": "", "audience_type": ""},
+            ["type", "ad_account_id", "audience_type", "action"],
+        ),
     ],
 )
-def test_what_the_action_needs_is_missed_only_when_the_action_is_known(
+def test_everything_that_is_missing_is_named_even_if_the_action_is_wrong(
     changes: dict[str, object], expected: list[str]
 ) -> None:
     assert expected == problems_of({**LEAST, **changes})
@@ -417,11 +431,97 @@ def test_what_any_action_uses_is_never_warned_of() -> None:
     assert read({**LEAST, **generic}).warnings == ()
 
 
-@pytest.mark.parametrize(("number", "warned"), [(2**53, False), (2**53 + 1, True), (float(2**54), True)])
-def test_an_id_given_as_a_number_over_two_to_the_53_is_warned_of(number: float, warned: bool) -> None:
-    warnings = read({**LEAST, "ad_account_id": number}).warnings
-    assert warned == any("2^53" in warning and warning.endswith(": ad_account_id") for warning in warnings)
-    assert read({**LEAST, "ad_account_id": str(int(number))}).warnings == ()
+@pytest.mark.parametrize(
+    ("given", "warned"),
+    [
+        (2**53, False),
+        (2**53 + 1, True),
+        (float(2**54), True),
+        (str(2**53 + 1), False),
+        ("549755885175000002", False),
+        ("549755885175000000", True),
+        ("12345678901234560", True),  # 17 digits, as a template writes a number that has lost one
+        ("12345678901234567890", False),  # no template writes it: its double is 12345678901234567000
+        ("1234567890123400", False),  # 16 digits
+    ],
+)
+def test_an_id_that_may_have_lost_digits_in_a_template_is_warned_of(given: object, warned: bool) -> None:
+    warnings = read({**LEAST, "audience_id_add_people": given}).warnings
+    assert warned == any("2^53" in text and text.endswith(": audience_id_add_people") for text in warnings)
+
+
+def test_an_id_that_came_from_a_secret_is_never_warned_of() -> None:
+    raw = {**LEAST, "audience_id_add_people": "${secret:audience}"}
+    assert () == read(raw, {**ENVIRON, "AUDIENCE": "549755885175000000"}).warnings
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, IfExists.FAIL),
+        ({"if_exists": "fail"}, IfExists.FAIL),
+        ({"if_exists": "Add"}, IfExists.ADD),
+        ({"if_exists": " REPLACE "}, IfExists.REPLACE),
+    ],
+)
+def test_create_says_what_to_do_with_an_audience_of_that_name(changes: dict[str, object], expected: IfExists) -> None:
+    assert expected is read({**NEW, **changes}).if_exists
+
+
+def test_if_exists_has_its_words_only() -> None:
+    assert "- if_exists: 'update' is not known; allowed: fail, add, replace" in message_of(
+        {**NEW, "if_exists": "update"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "action"),
+    [
+        ("if_exists", "add", "add_people_to_current_audience"),
+        ("if_exists", "add", "replace_current_audience"),
+        ("replace_newer", "true", "add_people_to_current_audience"),
+        ("replace_newer", "true", "clear_current_audience"),
+        ("expected_audience_name", "x", "create_new_audience"),
+    ],
+)
+def test_a_new_setting_that_the_action_does_not_use_is_named_in_the_warning(key: str, value: str, action: str) -> None:
+    settings = read({**NEW, "audience_id": "7", "action": action, key: value})
+    assert key in settings.warnings[0]
+    assert getattr(settings, key) in (IfExists.FAIL, False, None)
+
+
+class TestAudienceStudio:
+    """Settings that the console of Audience Studio wrote."""
+
+    @pytest.mark.parametrize("key", ["td_user", "_internal", "resultType", "connection_type", "TD_x"])
+    def test_a_key_of_the_console_is_a_warning_there_and_an_error_elsewhere(self, key: str) -> None:
+        settings = parse({**LEAST, key: "x"}, environ=ENVIRON, from_console=True)
+        assert (f"result_settings has keys that this operator does not know; it ignores them: {key}",) == (
+            settings.warnings
+        )
+        assert [key] == problems_of({**LEAST, key: "x"})
+
+    @pytest.mark.parametrize("key", ["acount_id", "tdx", "types", "_jane@example.com", "query", 7])
+    def test_every_other_unknown_key_is_an_error_there_too(self, key: object) -> None:
+        raw: dict[object, object] = dict(LEAST.items())
+        raw[key] = "x"
+        with pytest.raises(SettingsError, match="has 1 problem"):
+            parse(raw, environ=ENVIRON, from_console=True)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (LEAST, Action.ADD),
+        ({"action": "Clear current audience", "type": "wrong"}, Action.CLEAR),
+        ({}, Action.CREATE),
+        ({"action": "nonsense"}, None),
+        ("[", None),
+        (None, None),
+    ],
+)
+def test_the_action_is_known_whatever_else_is_wrong(raw: object, expected: Action | None) -> None:
+    assert expected is action_of(raw)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,250 @@
+"""What a task gives under `result_settings`: each key read by its type, and every problem collected."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.settings import text as setting_text
+from td_pinterest_op.settings.table import Setting, Table
+from td_pinterest_op.settings.types import (
+    Show,
+    WrongValueError,
+    closest,
+    described,
+    has_lost_digits,
+    is_left_out,
+    shown,
+)
+
+_TASK_PARAMETERS = frozenset({"job_id", "query", "database", "engine"})
+_MAXIMUM_UNKNOWN_KEYS = 20
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+# Keys that Audience Studio's console adds to the settings that it passes on: td_…, _…, type and …Type.
+_ADDED_BY_CONSOLE = re.compile(r"(?:td)?_.*|.*type", re.IGNORECASE)
+
+_SECRET_LITERAL = re.compile(r"\$\{secret:\s*([^{}\s]*)\s*\}")
+_SECRET_NAME = re.compile(r"(?!pin[ar][._])[A-Za-z_][A-Za-z0-9_.-]{0,63}")  # not a token in place of a name
+
+_ENV_LINES = """\
+    _env:
+      PINTEREST_CLIENT_ID: ${secret:pinterest.client_id}
+      PINTEREST_CLIENT_SECRET: ${secret:pinterest.client_secret}
+      PINTEREST_REFRESH_TOKEN: ${secret:pinterest.refresh_token}"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What one key holds: the value, or the default if the key is left out; None if the value is wrong."""
+
+    given: bool
+    wrong: bool = False
+    value: Any = None
+    secret: str | None = None  # the workflow secret that the value came from
+    lost_digits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Problems:
+    """Problems by the name of the setting, in the order of the table; other names come last."""
+
+    names: Collection[str]
+    texts: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, name: str, text: str) -> None:
+        """Add a problem; `text` must be fit for a log."""
+        names = list(self.names)
+        self.texts.append((names.index(name) if name in names else len(names), f"- {name}: {text}"))
+
+    def raise_if_any(self) -> None:
+        """Raises SettingsError with all problems, a line each."""
+        if not self.texts:
+            return
+        count = f"{len(self.texts)} problem{'' if len(self.texts) == 1 else 's'}"
+        in_order = (text for _, text in sorted(self.texts, key=lambda problem: problem[0]))
+        raise SettingsError("\n".join([f"result_settings has {count}:", *in_order]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """`result_settings` read by a table. `ignored`: keys that Audience Studio's console added."""
+
+    table: Table
+    values: Mapping[str, Given]
+    ignored: tuple[str, ...]
+    problems: Problems
+
+    def warnings(self) -> tuple[str, ...]:
+        """What the author should know although nothing is wrong."""
+        damaged = [name for name, given in self.values.items() if given.lost_digits]
+        findings = (
+            (
+                "digdag may have changed the last digits of these ids (numbers over 2^53, or more than 16 digits that "
+                "end in zeros); put them in quotes where they are written first",
+                damaged,
+            ),
+            ("result_settings has keys that this operator does not know; it ignores them", self.ignored),
+        )
+        return tuple(f"{text}: {', '.join(names)}" for text, names in findings if names)
+
+    def check_same(self, name: str, other: str) -> None:
+        """Two names of one thing must not differ."""
+        first, second = self.values[name], self.values[other]
+        both = first.given and second.given and not first.wrong and not second.wrong
+        if both and first.value != second.value:
+            self.problems.add(
+                name, f"conflicts with {other}, which has another value; allowed: one of the two, or equal values"
+            )
+
+    def check_needed(self, keys: Iterable[Setting], *, reason: str = "") -> None:
+        """Each of `keys` must be given."""
+        for key in keys:
+            if not self.values[key.name].given:
+                self.problems.add(key.name, f"missing{reason}; allowed: {key.type.allowed}")
+
+
+def read(raw: object, *, table: Table, environ: Mapping[str, str], from_console: bool = False) -> Reading:
+    """Read `result_settings`; the problems found so far are in `Reading.problems`.
+
+    Args:
+        raw: `result_settings` as digdag passes it: a mapping, or JSON or YAML text of one.
+        environ: where credentials that are left out, and `${secret:…}` in any setting, are looked up.
+        from_console: whether Audience Studio wrote the settings; keys of its own are then ignored.
+
+    Raises:
+        SettingsError: `raw` is not a mapping.
+    """
+    problems = Problems(table.by_name.keys())
+    mapping = _mapping(raw, table, problems)
+    problems.raise_if_any()
+    show = partial(shown, hidden=_credentials(mapping, table, environ))
+    values = {
+        name: _given(name, key, mapping.get(name), environ, show, problems) for name, key in table.by_name.items()
+    }
+    unknown = [name for name in mapping if name not in table.by_name]
+    ignored = [name for name in unknown if from_console and _is_of_console(name, show)]
+    _check_names([name for name in unknown if name not in ignored], table, show, problems)
+    reading = Reading(table=table, values=values, ignored=tuple(map(str, ignored)), problems=problems)
+    _join_aliases(reading, values)
+    _check_order(reading)
+    return reading
+
+
+def _mapping(raw: object, table: Table, problems: Problems) -> Mapping[object, object]:
+    fault = f"{described(raw)} is not a mapping"
+    value = raw
+    if isinstance(raw, str):
+        try:
+            value = setting_text.load(raw)
+        except setting_text.UnreadableTextError as error:
+            fault = f"{described(raw)}, which {error}"
+    if isinstance(value, Mapping):
+        return value
+    if is_left_out(value):
+        fault = f"missing; the shortest form is{table.example}{_ENV_LINES}"
+    else:
+        fault = f"{fault}; allowed: a mapping, or a string of one in JSON or YAML"
+    problems.add("result_settings", fault)
+    return {}
+
+
+def _credentials(given: Mapping[object, object], table: Table, environ: Mapping[str, str]) -> Collection[str]:
+    names = [key.name for key in table.settings if key.is_credential]
+    written = [value.strip() for value in map(given.get, names) if isinstance(value, str)]
+    secrets = [f"pinterest.{name}" for name in names]
+    secrets += [literal[1] for literal in map(_SECRET_LITERAL.fullmatch, written) if literal]
+    looked_up = [environ.get(_variable(secret), "").strip() for secret in secrets]
+    return frozenset(text for text in written + looked_up if len(text) >= 4)  # shorter ones are part of any text
+
+
+def _given(name: str, key: Setting, raw: object, environ: Mapping[str, str], show: Show, problems: Problems) -> Given:
+    try:
+        value, secret = _resolved(key, raw, environ)
+        if is_left_out(value):
+            return Given(given=False, value=key.default)
+        read_value = key.type.read(value, described if secret else show)
+    except _MissingSecretError as missing:
+        fault = str(missing)
+    except WrongValueError as wrong:
+        fault = f"{wrong}; allowed: {key.type.allowed}"
+    else:
+        lost = key.type.is_id and secret is None and has_lost_digits(value)
+        return Given(given=True, value=read_value, secret=secret, lost_digits=lost)
+    problems.add(name, fault)
+    return Given(given=True, wrong=True)
+
+
+class _MissingSecretError(Exception):
+    """A workflow secret is not in the environment."""
+
+
+def _resolved(key: Setting, raw: object, environ: Mapping[str, str]) -> tuple[object, str | None]:
+    """The value, and the workflow secret that it came from (None: from no secret)."""
+    secret = None
+    if is_left_out(raw) and key.is_credential:
+        secret = f"pinterest.{key.name}"
+    elif isinstance(raw, str) and "${secret:" in raw:
+        literal = _SECRET_LITERAL.fullmatch(raw.strip())
+        if not literal or not _SECRET_NAME.fullmatch(literal[1]):
+            raise WrongValueError("a secret must be the whole value, and its name letters, digits, dots and dashes")
+        secret = literal[1]
+    if secret is None:
+        return raw, None
+    variable = _variable(secret)
+    value = environ.get(variable, "")
+    if not value.strip():
+        state = "empty" if variable in environ else "missing"
+        raise _MissingSecretError(
+            f"missing: {variable} is {state} in the environment; set the workflow's secret {secret} and add this line "
+            f"under _env: of the task: {variable}: ${{secret:{secret}}}"
+        )
+    return value, secret
+
+
+def _variable(secret: str) -> str:
+    return re.sub(r"[.-]", "_", secret).upper()
+
+
+def _is_of_console(name: object, show: Show) -> bool:
+    return isinstance(name, str) and bool(_ADDED_BY_CONSOLE.fullmatch(name)) and _is_plain(name, show)
+
+
+def _is_plain(name: str, show: Show) -> bool:
+    """Whether a message may show a key as it is."""
+    return bool(_PLAIN_NAME.fullmatch(name)) and show(name) == repr(name)
+
+
+def _check_names(unknown: Collection[object], table: Table, show: Show, problems: Problems) -> None:
+    for name in list(unknown)[:_MAXIMUM_UNKNOWN_KEYS]:
+        if not isinstance(name, str):
+            problems.add("a key", f"{described(name)} is not a key's name; allowed: text")
+        elif name in _TASK_PARAMETERS:
+            problems.add(name, "is not a key of result_settings; it belongs on the task, beside result_settings")
+        else:
+            label = name if _is_plain(name, show) else f"a key ({show(name)})"
+            problems.add(label, f"is unknown{closest(name, table.by_name)}")
+    if len(unknown) > _MAXIMUM_UNKNOWN_KEYS:
+        problems.add("more keys", f"{len(unknown) - _MAXIMUM_UNKNOWN_KEYS} more are unknown")
+
+
+def _join_aliases(reading: Reading, values: dict[str, Given]) -> None:
+    for key in reading.table.settings:
+        if key.alias is None or not values[key.alias].given:
+            continue
+        reading.check_same(key.name, key.alias)
+        if not values[key.name].given:
+            values[key.name] = replace(values[key.alias], given=False)  # warnings name what the author wrote
+
+
+def _check_order(reading: Reading) -> None:
+    for lower, upper in reading.table.ordered:
+        low, high = reading.values[lower], reading.values[upper]
+        # A lower bound that is a default gives way to the upper one.
+        if low.given and low.value is not None and high.value is not None and low.value > high.value:
+            default = reading.table.by_name[upper].default_text
+            by_default = "" if high.given else f"; {upper} is {default} by default"
+            reading.problems.add(upper, f"is less than {lower}{by_default}; allowed: {lower} or more")

@@ -1,0 +1,148 @@
+"""The types of settings that hold several values: a list or a mapping, as its own type or as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+
+from td_pinterest_op.settings import text as setting_text
+from td_pinterest_op.settings.types import (
+    AD_ACCOUNT_ID,
+    AUDIENCE_ID,
+    SettingType,
+    Show,
+    WrongValueError,
+    choice,
+    described,
+    is_left_out,
+    whole_number,
+)
+
+_MAXIMUM_FAULTS_SHOWN = 10
+_MAXIMUM_ITEMS = 1000  # a workflow has no more tasks, and each item is one request at least
+
+# AudienceStatus of Pinterest's API 5.28; REMOVED is the operator's own word for an audience that is gone.
+STATUSES = (
+    "INITIALIZING",
+    "READY",
+    "TOO_SMALL",
+    "ELIGIBLE",
+    "PERSONAS_INELIGIBLE_SIZE",
+    "PERSONAS_INITIALIZING",
+    "REMOVED",
+)
+
+_IDENTIFIERS = choice({name: name for name in ("email", "maid", "idfa")})
+_STATUS = choice({status.lower(): status for status in STATUSES})
+_SIZE = whole_number(0, 10_000_000_000)
+
+
+def _read_columns(value: object, show: Show) -> Mapping[str, str]:
+    columns: dict[str, str] = {}
+    faults = []
+    for column, identifier in _mapping(value).items():
+        name = column.strip().lower() if isinstance(column, str) else ""
+        try:
+            kind = str(_IDENTIFIERS.read(identifier, show))
+        except WrongValueError as error:
+            faults.append(f"column {show(column)}: {error}")
+            continue
+        if not name:
+            faults.append(f"{show(column)} is not a column's name")
+        elif name in columns:
+            faults.append(f"column {show(column)} is given twice (case does not matter)")
+        columns[name] = kind
+    _raise_if_any(faults)
+    return MappingProxyType(columns)
+
+
+def _read_sizes(value: object, show: Show) -> Mapping[str, int]:
+    sizes: dict[str, int] = {}
+    faults = []
+    for audience, size in _mapping(value).items():
+        try:
+            audience_id = str(AUDIENCE_ID.read(audience, show))
+            if not is_left_out(size):  # the history has no size of an audience that Pinterest still fills
+                sizes[audience_id] = _whole_size(size, show)
+        except WrongValueError as error:
+            faults.append(str(error))
+    _raise_if_any(faults)
+    return MappingProxyType(sizes)
+
+
+def _whole_size(value: object, show: Show) -> int:
+    size = _SIZE.read(value, show)
+    assert isinstance(size, int)  # noqa: S101 - whole_number sees to it
+    return size
+
+
+def _read_statuses(value: object, show: Show) -> frozenset[str]:
+    return frozenset(_each(_STATUS, _items(value), show))
+
+
+def _ids(of: SettingType) -> SettingType:
+    """tuple of ids, each once, in the order given; an id alone is a list of one."""
+
+    def read(value: object, show: Show) -> tuple[str, ...]:
+        ids = tuple(dict.fromkeys(_each(of, _items(value), show)))
+        if not ids:
+            raise WrongValueError(f"{described(value)} holds no id")
+        return ids
+
+    allowed = f"a list, or text with commas, of 1 to {_MAXIMUM_ITEMS} ids ({of.allowed})"
+    return SettingType(read=read, allowed=allowed, is_id=True)
+
+
+def _each(of: SettingType, items: Sequence[object], show: Show) -> list[str]:
+    values, faults = [], []
+    for position, item in enumerate(items, start=1):
+        try:
+            values.append(str(of.read(item, show)))
+        except WrongValueError as error:
+            faults.append(f"number {position}: {error}")
+    _raise_if_any(faults)
+    return values
+
+
+def _items(value: object) -> Sequence[object]:
+    """The items of a list, of JSON or YAML text of one, or of text with commas."""
+    if isinstance(value, str):
+        value = _loaded(value) if value.lstrip().startswith(("[", "- ")) else list(_between_commas(value))
+    elif isinstance(value, (int, float)):
+        value = [value]
+    if not isinstance(value, (list, tuple)):
+        raise WrongValueError(f"{described(value)} is not a list")
+    if len(value) > _MAXIMUM_ITEMS:
+        raise WrongValueError(f"a list of {len(value)} is longer than allowed")
+    return value
+
+
+def _between_commas(text: str) -> Iterator[str]:
+    return (item.strip() for item in text.split(",") if item.strip())
+
+
+def _mapping(value: object) -> Mapping[object, object]:
+    read = _loaded(value) if isinstance(value, str) else value
+    if not isinstance(read, Mapping):
+        raise WrongValueError(f"{described(value)} is not a mapping")
+    return read
+
+
+def _loaded(text: str) -> object:
+    try:
+        return setting_text.load(text)
+    except setting_text.UnreadableTextError as error:
+        raise WrongValueError(f"{described(text)} {error}") from None
+
+
+def _raise_if_any(faults: Sequence[str]) -> None:
+    if faults:
+        rest = len(faults) - _MAXIMUM_FAULTS_SHOWN
+        raise WrongValueError(", ".join(faults[:_MAXIMUM_FAULTS_SHOWN]) + (f", and {rest} more" if rest > 0 else ""))
+
+
+COLUMNS = SettingType(read=_read_columns, allowed="a mapping from the query's column name to email, maid or idfa")
+SIZES = SettingType(read=_read_sizes, allowed="a mapping from an audience's id to its size, a whole number")
+STATUS_SET = SettingType(read=_read_statuses, allowed=f"a list, or text with commas, of {', '.join(STATUSES)}")
+AUDIENCE_IDS = _ids(AUDIENCE_ID)
+AD_ACCOUNT_IDS = _ids(AD_ACCOUNT_ID)

@@ -1,0 +1,185 @@
+"""`result_settings` of the doors beside the export: the follow-up of audiences, the erasure, a bare connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.secret import Secret
+from td_pinterest_op.settings.parse import (
+    ConnectionSettings,
+    ErasureSettings,
+    StatusSettings,
+    parse_connection,
+    parse_erasure,
+    parse_status,
+)
+
+ENVIRON = {
+    "PINTEREST_CLIENT_ID": "1489",
+    "PINTEREST_CLIENT_SECRET": "env-client-credential",
+    "PINTEREST_REFRESH_TOKEN": "pinr.env-token",
+}
+CONNECTION: dict[str, Any] = {
+    "client_id": Secret("1489"),
+    "client_secret": Secret("env-client-credential"),
+    "refresh_token": Secret("pinr.env-token"),
+    "refresh_token_secret": "pinterest.refresh_token",
+    "retry_count": 7,
+    "retry_initial_wait_millis": 500,
+    "max_retry_wait_millis": 300000,
+    "connection_timeout_secs": 180,
+    "write_timeout_secs": 60,
+    "read_timeout_secs": 180,
+    "requests_per_minute": 390,
+    "max_in_flight": 8,
+    "warnings": (),
+}
+STATUS = {"ad_account_id": "549755885175", "audience_ids": ["7", "8"]}
+ERASURE = {"ad_account_ids": ["549755885175"]}
+
+Parse = Callable[..., ConnectionSettings]
+
+
+def problems_of(parse: Parse, raw: object, environ: Mapping[str, str] = ENVIRON) -> list[str]:
+    """The lines of the error, without its first."""
+    with pytest.raises(SettingsError) as caught:
+        parse(raw, environ=environ)
+    return str(caught.value).splitlines()[1:]
+
+
+def test_the_least_settings_of_a_follow_up_get_every_default() -> None:
+    expected = StatusSettings(
+        **CONNECTION,
+        ad_account_id="549755885175",
+        audience_ids=("7", "8"),
+        min_size=None,
+        max_drop_ratio=None,
+        previous_sizes={},
+        fail_on=frozenset({"TOO_SMALL", "REMOVED"}),
+    )
+    assert expected == parse_status(STATUS, environ=ENVIRON)
+
+
+def test_the_least_settings_of_an_erasure_get_every_default() -> None:
+    expected = ErasureSettings(
+        **CONNECTION,
+        ad_account_id="549755885175",
+        ad_account_ids=("549755885175",),
+        limit_records_per_request=10000,
+        ignore_invalid_records=False,
+        dry_run=False,
+        columns={},
+    )
+    assert expected == parse_erasure(ERASURE, environ=ENVIRON)
+
+
+def test_a_bare_connection_needs_credentials_only() -> None:
+    assert ConnectionSettings(**CONNECTION, ad_account_id="") == parse_connection({}, environ=ENVIRON)
+    assert 3 == len(problems_of(parse_connection, {}, {}))
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        ["7", "8"],
+        [7, 8, "7"],
+        '["7", "8"]',
+        "[7, 8]",
+        "7,8",
+        " 7 , 8, ",
+        "- 7\n- '8'",
+        ("7", 8.0),
+    ],
+)
+def test_ids_may_be_a_list_or_text_of_one(ids: object) -> None:
+    assert ("7", "8") == parse_status({**STATUS, "audience_ids": ids}, environ=ENVIRON).audience_ids
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"audience_ids": None, "audience_id": 7}, ("7",)),
+        ({"audience_ids": 7}, ("7",)),
+        ({"audience_ids": "7,8", "audience_id": "8"}, ("7", "8")),
+    ],
+)
+def test_one_audience_may_stand_under_its_own_name(changes: dict[str, object], expected: tuple[str, ...]) -> None:
+    assert expected == parse_status({**STATUS, **changes}, environ=ENVIRON).audience_ids
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"ad_account_ids": None, "ad_account_id": 7}, ("7",)),
+        ({"ad_account_ids": [1, 2], "ad_account_id": "2"}, ("1", "2")),
+    ],
+)
+def test_one_ad_account_may_stand_under_its_own_name(changes: dict[str, object], expected: tuple[str, ...]) -> None:
+    assert expected == parse_erasure({**ERASURE, **changes}, environ=ENVIRON).ad_account_ids
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("min_size", "100", 100),
+        ("max_drop_ratio", "0.5", 0.5),
+        ("previous_sizes", {"7": 5, 8: "6", "9": None}, {"7": 5, "8": 6}),
+        ("previous_sizes", '{"7": 5}', {"7": 5}),
+        ("fail_on", [], frozenset()),
+        ("fail_on", "too small, initializing", frozenset({"TOO_SMALL", "INITIALIZING"})),
+        ("fail_on", ["READY"], frozenset({"READY"})),
+        ("type", "Pinterest", None),
+    ],
+)
+def test_a_setting_of_a_follow_up_is_read(key: str, value: object, expected: object) -> None:
+    assert expected == getattr(parse_status({**STATUS, key: value}, environ=ENVIRON), key, None)
+
+
+@pytest.mark.parametrize(
+    ("parse", "raw", "expected"),
+    [
+        (parse_status, {**STATUS, "audience_ids": ""}, "- audience_ids: missing (or audience_id); allowed: a list"),
+        (parse_status, {**STATUS, "audience_ids": []}, "- audience_ids: a list holds no id; allowed"),
+        (parse_status, {**STATUS, "audience_ids": ["7", "x"]}, "- audience_ids: number 2: a string of 1 character"),
+        (parse_status, {**STATUS, "audience_ids": {"7": 1}}, "- audience_ids: a mapping is not a list"),
+        (parse_status, {**STATUS, "audience_ids": "["}, "- audience_ids: a string of 1 character is neither valid"),
+        (parse_status, {**STATUS, "audience_ids": [7] * 1001}, "- audience_ids: a list of 1001 is longer"),
+        (parse_status, {**STATUS, "audience_id": "9"}, "- audience_ids: conflicts with audience_id"),
+        (parse_status, {**STATUS, "ad_account_id": ""}, "- ad_account_id: missing; allowed: digits"),
+        (parse_status, {**STATUS, "previous_sizes": {"7": "many"}}, "- previous_sizes: 'many' is not a whole number"),
+        (parse_status, {**STATUS, "previous_sizes": {"x": 1}}, "- previous_sizes: a string of 1 character is not an"),
+        (parse_status, {**STATUS, "previous_sizes": [1]}, "- previous_sizes: a list is not a mapping"),
+        (
+            parse_status,
+            {**STATUS, "fail_on": "TOSMALL"},
+            "- fail_on: number 1: 'TOSMALL' is not known; did you mean too",
+        ),
+        (parse_status, {**STATUS, "max_drop_ratio": 2}, "- max_drop_ratio: 2 is not a number from 0 to 1"),
+        (parse_status, {**STATUS, "minsize": 2}, "- minsize: is unknown; did you mean min_size?"),
+        (parse_status, {**STATUS, "max_retry_wait_millis": 1, "retry_initial_wait_millis": 2}, "- max_retry_wait_mi"),
+        (parse_erasure, {}, "- ad_account_ids: missing (or ad_account_id); allowed: a list"),
+        (parse_erasure, {"ad_account_ids": ["1" * 19]}, "- ad_account_ids: number 1: a string of 19 characters"),
+        (parse_erasure, {**ERASURE, "ad_account_id": "9"}, "- ad_account_ids: conflicts with ad_account_id"),
+        (parse_erasure, {**ERASURE, "audience_id": "9"}, "- audience_id: is unknown"),
+        (parse_erasure, {**ERASURE, "query": "9"}, "- query: is not a key of result_settings; it belongs on the task"),
+        (parse_erasure, None, "- result_settings: missing; the shortest form is"),
+    ],
+)
+def test_a_wrong_setting_is_named(parse: Parse, raw: object, expected: str) -> None:
+    assert problems_of(parse, raw)[0].startswith(expected)
+
+
+def test_all_problems_of_a_follow_up_are_one_error() -> None:
+    raw = {"audience_ids": "x", "min_size": "-1", "fail_on": 3, "client_id": "a b", "zzz": 1}
+    names = [line.removeprefix("- ").split(":")[0] for line in problems_of(parse_status, raw)]
+    assert ["client_id", "ad_account_id", "audience_ids", "min_size", "fail_on", "zzz"] == names
+
+
+@pytest.mark.parametrize("ids", [[2**53 + 1, 7], "7,549755885175000000"])
+def test_ids_that_may_have_lost_digits_in_a_template_are_warned_of(ids: object) -> None:
+    (warning,) = parse_status({**STATUS, "audience_ids": ids}, environ=ENVIRON).warnings
+    assert warning.endswith(": audience_ids")
