@@ -21,10 +21,10 @@ LAYERS: list[set[str]] = [
     {"audiences"},
     {"records"},
     {"workflow"},
-    {"pinterest", "treasure_data", "settings"},
+    {"pinterest", "treasure_data", "settings", "report"},
     {"stats"},
     {"errors"},
-    {"reasons", "retry", "secret", "timing"},
+    {"history", "reasons", "retry", "secret", "timing"},
     {"__init__"},
 ]
 
@@ -38,6 +38,9 @@ WORLD: dict[str, set[str]] = {
     "backoff": {"retry"},
     "phonenumbers": {"records.phones"},
     "yaml": {"settings.text"},
+    "jinja2": {"report.page"},
+    "markupsafe": {"report.charts", "report.page"},
+    "pygal": {"report.charts"},
 }
 
 # Of the standard library: what reaches the network or another process.
