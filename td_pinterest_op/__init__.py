@@ -2,6 +2,7 @@
 
 The map, from the doors down; a module imports from lower rows or from its own folder:
 
+    cli/                         `td-pinterest`, for people: one module a command
     export                       the door: what a workflow names after `py>:`
     connect                      a task and its settings → both services, built once
     audiences/                   the actions, customer lists, sending in batches

@@ -100,7 +100,7 @@ def _value(node: yaml.Node | None) -> object:
         return _mapping(node)
     if isinstance(node, yaml.SequenceNode):
         return [_value(item) for item in node.value]
-    return _scalar(node) if isinstance(node, yaml.ScalarNode) else None
+    return scalar(node) if isinstance(node, yaml.ScalarNode) else None
 
 
 def _mapping(node: yaml.MappingNode) -> dict[str, object]:
@@ -114,7 +114,7 @@ def _mapping(node: yaml.MappingNode) -> dict[str, object]:
     return mapping
 
 
-def _scalar(node: yaml.ScalarNode) -> object:
+def scalar(node: yaml.ScalarNode) -> object:
     text: str = node.value
     if node.style is not None:  # quoted or a block: always a string
         return text

@@ -1,0 +1,24 @@
+"""`python -m td_pinterest_op` and `td-pinterest`: the command line, if what it needs is installed."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Run the command line; returns the exit code."""
+    try:
+        from td_pinterest_op.cli.program import run
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("click", "rich"):
+            raise
+        sys.stderr.write(
+            f"td-pinterest needs the package {error.name}, which is not installed: "
+            "run `pip install 'td_pinterest_op[cli]'`, or scripts/setup in a checkout\n"
+        )
+        return 1
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""`td-pinterest check`: the linter for exports in workflows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from td_pinterest_op.cli import screen
+from td_pinterest_op.cli.lint import dig_file, rules
+from td_pinterest_op.cli.lint.finding import Finding
+from td_pinterest_op.errors import SettingsError
+
+
+@click.command(
+    epilog="\b\nExamples:\n  td-pinterest check pinterest_export.dig\n  td-pinterest check *.dig --format github"
+)
+@click.argument("files", metavar="FILE.dig...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--format", "form", type=click.Choice(["text", "github"]), default="text", help="How findings are shown.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@click.option("--quiet", is_flag=True, help="Print nothing; the exit code tells.")
+def check(files: tuple[Path, ...], form: str, as_json: bool, quiet: bool) -> int:
+    """Find what is wrong with exports in workflows, without running them.
+
+    A finding is one line, `path:line: code: message`, and says how to cure it. The exit code is 1 if there is any.
+    """
+    found = [finding for file in files for finding in findings(file)]
+    if as_json:
+        screen.say_json(
+            [
+                {
+                    "path": str(one.path),
+                    "line": one.line,
+                    "code": one.code,
+                    "level": "error" if one.is_error else "warning",
+                    "message": one.message,
+                }
+                for one in found
+            ]
+        )
+    elif not quiet:
+        for one in found:
+            click.echo(one.github() if form == "github" else one.text())
+    return 1 if found else 0
+
+
+def findings(file: Path) -> list[Finding]:
+    """What is wrong with one workflow, by line. Raises SettingsError for a file that cannot be opened."""
+    try:
+        dig = dig_file.read(file)
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be opened: {error.strerror or type(error).__name__}") from None
+    rules.check(dig)
+    return sorted(dig.findings)

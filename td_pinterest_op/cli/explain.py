@@ -1,0 +1,82 @@
+"""`td-pinterest explain`: what a reason or an error means, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+import click
+
+from td_pinterest_op.cli import screen
+from td_pinterest_op.cli.explanations import ERRORS
+from td_pinterest_op.reasons import REASONS
+
+
+@click.command(epilog="\b\nExamples:\n  td-pinterest explain not_an_email\n  td-pinterest explain AudienceError")
+@click.argument("name", metavar="REASON|ERROR", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+def explain(name: str | None, as_json: bool) -> None:
+    """Explain why a value is rejected, or what an error means.
+
+    REASON is a name under `invalid_by_reason` in the statistics, ERROR the class in a log, such as JobError. Without a
+    name, all of them are listed.
+    """
+    if name is None:
+        _list_all(as_json)
+        return
+    found = _found(name)
+    if as_json:
+        screen.say_json(found)
+        return
+    screen.say(f"{found['name']}: {found['meaning']}")
+    if found.get("who"):
+        screen.say(f"\nWho must act: {found['who']}")
+    if found["example"]:
+        screen.say(f"\nExample: {found['example']}")
+    screen.say(f"\nWhat to do: {found['advice']}")
+    if found.get("sql"):
+        screen.say(f"\nSQL that finds the rows (put your table and column in):\n  {found['sql']}")
+
+
+def _entry(name: str) -> dict[str, Any]:
+    if name in REASONS:
+        reason = REASONS[name]
+        return {
+            "name": name,
+            "kind": "reason",
+            "meaning": f"the value {reason.meaning}",
+            "example": reason.example,
+            "advice": reason.advice,
+            "sql": reason.sql,
+        }
+    error = ERRORS[name]
+    return {
+        "name": name,
+        "kind": "error",
+        "meaning": error.meaning,
+        "who": error.who,
+        "example": error.example,
+        "advice": error.advice,
+    }
+
+
+def _found(name: str) -> dict[str, Any]:
+    """The entry of a name in any case. Raises click.UsageError, with the nearest name, for one that is not there."""
+    names = {known.lower(): known for known in (*REASONS, *ERRORS)}
+    word = name.strip().lower().replace("-", "_")
+    if word in names:
+        return _entry(names[word])
+    near = difflib.get_close_matches(word[:64], names, n=1)
+    suggestion = f"; did you mean {names[near[0]]}?" if near else ""
+    raise click.UsageError(
+        f"no reason and no error has that name{suggestion} `td-pinterest explain` without a name lists all"
+    )
+
+
+def _list_all(as_json: bool) -> None:
+    entries = [_entry(name) for name in (*REASONS, *ERRORS)]
+    if as_json:
+        screen.say_json(entries)
+        return
+    rows = [{"name": entry["name"], "meaning": entry["meaning"]} for entry in entries]
+    screen.table(rows, columns={"name": "NAME", "meaning": "MEANING"})

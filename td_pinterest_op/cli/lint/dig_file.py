@@ -1,0 +1,182 @@
+"""A .dig file with the files that it includes: every value with the file and the line in which it stands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from td_pinterest_op.cli.lint.finding import Finding
+from td_pinterest_op.settings import text as setting_text
+
+_INCLUDE = "!include"
+# What a tab may stand for: the first width with which the file is YAML is taken, to look for more problems.
+_TAB_WIDTHS = (8, 4, 2, 1)
+_LEADING = re.compile(r"^[ \t]*\t[ \t]*", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """A value and its place: `line` is that of its key, or its own. `quoted`: written with quotes, or as a block."""
+
+    value: str | int | bool | dict[str, Value] | list[Value] | None
+    path: Path
+    line: int
+    quoted: bool = False
+
+    @property
+    def mapping(self) -> dict[str, Value]:
+        """The members, empty for what is no mapping."""
+        return self.value if isinstance(self.value, dict) else {}
+
+    def get(self, *keys: str) -> Value | None:
+        """The value below nested keys, None where one is missing."""
+        found: Value | None = self
+        for key in keys:
+            found = found.mapping.get(key) if found else None
+        return found
+
+    def plain(self) -> object:
+        """The value without places."""
+        if isinstance(self.value, dict):
+            return {key: member.plain() for key, member in self.value.items()}
+        if isinstance(self.value, list):
+            return [item.plain() for item in self.value]
+        return self.value
+
+    def walk(self) -> Iterator[Value]:
+        """This value and every value below it."""
+        yield self
+        members = self.value.values() if isinstance(self.value, dict) else self.value
+        for member in members if not isinstance(members, str | int | None) else ():
+            yield from member.walk()
+
+
+@dataclass(slots=True, kw_only=True)
+class DigFile:
+    """`root` is None when the file cannot be read as YAML. `texts`: the file and all that it includes, by path."""
+
+    path: Path
+    root: Value | None = None
+    texts: dict[Path, str] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def folder(self) -> Path:
+        """The project folder."""
+        return self.path.parent
+
+    def find(self, at: Value | int, code: str, message: str, *, error: bool = True) -> None:
+        """Note a finding at a value, or at a line of the file itself."""
+        path, line = (at.path, at.line) if isinstance(at, Value) else (self.path, at)
+        finding = Finding(path=path, line=line, code=code, message=message, is_error=error)
+        if finding not in self.findings:
+            self.findings.append(finding)
+
+
+def read(path: Path) -> DigFile:
+    """The file. Raises OSError when it cannot be opened."""
+    made = DigFile(path=path)
+    made.root = _Reader(made).file(path)
+    if made.root is None and made.findings:
+        return made
+    if made.root is None or not isinstance(made.root.value, dict):
+        made.find(1, "yaml", "this is no workflow: a mapping of tasks is wanted, whose names begin with +")
+        made.root = None
+    return made
+
+
+class _Reader:
+    def __init__(self, dig: DigFile) -> None:
+        self._dig = dig
+        self._open: list[Path] = []
+
+    def file(self, path: Path) -> Value | None:
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError:
+            self._dig.find(_place(path, 1), "yaml", "the file is not UTF-8: save it as UTF-8")
+            return None
+        self._dig.texts[path] = text
+        node = self._composed(path, text)
+        self._open.append(path)
+        try:
+            return None if node is None else self._value(node, path, node.start_mark.line + 1)
+        finally:
+            self._open.pop()
+
+    def _composed(self, path: Path, text: str) -> yaml.Node | None:
+        candidates = [text]
+        if tabs := [text.count("\n", 0, found.start()) + 1 for found in _LEADING.finditer(text)]:
+            lines = f"line {tabs[0]}" if len(tabs) == 1 else f"{len(tabs)} lines from here to line {tabs[-1]}"
+            message = f"tabs stand before the text ({lines}), which YAML does not allow: indent with spaces"
+            self._dig.find(_place(path, tabs[0]), "tab", message)
+            candidates = [_LEADING.sub(_spaces(width), text) for width in _TAB_WIDTHS]
+        fault: yaml.YAMLError | None = None
+        for candidate in candidates:
+            try:
+                return yaml.compose(candidate, Loader=yaml.BaseLoader)
+            except yaml.YAMLError as error:
+                fault = fault or error
+        self._say_unreadable(path, fault)
+        return None
+
+    def _say_unreadable(self, path: Path, fault: yaml.YAMLError | None) -> None:
+        mark = fault.problem_mark or fault.context_mark if isinstance(fault, yaml.MarkedYAMLError) else None
+        problem = str(getattr(fault, "problem", None) or "it cannot be read")
+        message = f"not valid YAML ({problem}): digdag would refuse every workflow of the folder"
+        self._dig.find(_place(path, mark.line + 1 if mark else 1), "yaml", message)
+
+    def _value(self, node: yaml.Node, path: Path, line: int) -> Value:
+        if isinstance(node, yaml.MappingNode):
+            return Value(value=self._mapping(node, path), path=path, line=line)
+        if isinstance(node, yaml.SequenceNode):
+            items = [self._value(item, path, item.start_mark.line + 1) for item in node.value]
+            return Value(value=items, path=path, line=line)
+        assert isinstance(node, yaml.ScalarNode)  # noqa: S101 - YAML knows no fourth kind
+        value = setting_text.scalar(node)
+        return Value(value=value, path=path, line=line, quoted=node.style is not None)  # type: ignore[arg-type]
+
+    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Value]:
+        members: dict[str, Value] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.tag == _INCLUDE:
+                members |= self._included(value, path, line)
+                continue
+            name = str(key.value)
+            if name in members and members[name].path == path:
+                message = f"{name} stands here for the second time: digdag refuses a key that is given twice"
+                self._dig.find(_place(path, line), "duplicate-key", message)
+            members[name] = self._value(value, path, line)
+        return members
+
+    def _included(self, node: yaml.Node, path: Path, line: int) -> dict[str, Value]:
+        here = _place(path, line)
+        name = str(node.value)
+        target = path.parent / name
+        if ".." in Path(name).parts:
+            self._dig.find(here, "left-out", f"{name} is outside the project folder: digdag includes no path with ..")
+            return {}
+        if target in self._open:
+            self._dig.find(here, "yaml", f"{name} includes itself")
+            return {}
+        try:
+            included = self.file(target)
+        except OSError:
+            self._dig.find(
+                here, "left-out", f"the included file {name} is not there: its path begins at {path.parent}/"
+            )
+            return {}
+        return included.mapping if included else {}
+
+
+def _place(path: Path, line: int) -> Value:
+    return Value(value=None, path=path, line=line)
+
+
+def _spaces(width: int) -> Callable[[re.Match[str]], str]:
+    return lambda found: found[0].expandtabs(width)

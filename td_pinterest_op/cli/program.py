@@ -1,0 +1,78 @@
+"""The program: its commands, and the one place where an exception becomes a message and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from td_pinterest_op import __version__
+from td_pinterest_op.cli import screen
+from td_pinterest_op.cli.check import check
+from td_pinterest_op.cli.explain import explain
+from td_pinterest_op.errors import ExportError, unexpected
+
+# As shells count: 128 and the number of the signal.
+INTERRUPTED, CLOSED_PIPE = 130, 141
+
+_EXAMPLE = """\b
+Examples:
+  td-pinterest authorize --to local
+  td-pinterest doctor
+  td-pinterest export --settings export.yml --csv people.csv --dry-run
+"""
+
+
+@click.group(epilog=_EXAMPLE, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="td-pinterest")
+def program() -> None:
+    """Export people from Treasure Data to Pinterest audiences, and look after such exports."""
+
+
+for _command in (check, explain):
+    program.add_command(_command)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments name; returns the exit code.
+
+    0: done. 1: the command ran and something is wrong. 2: wrong usage. 130: Ctrl-C. 141: the reader of the output has
+    closed it.
+    """
+    screen.prepare_streams()
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What Python writes at its own end must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        code = program.main(args=arguments, prog_name="td-pinterest", standalone_mode=False)
+    except click.ClickException as error:
+        _show_usage_error(error)
+        return error.exit_code
+    except click.Abort:
+        screen.fail("Stopped: nothing more is done. Running the command again is safe")
+        return INTERRUPTED
+    except ExportError as error:
+        screen.fail(str(error))
+        return 1
+    except SystemExit:  # click's way of saying that nobody reads the output
+        return CLOSED_PIPE
+    except Exception as error:
+        screen.fail(str(unexpected(error)))
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _show_usage_error(error: click.ClickException) -> None:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f". `{context.command_path} --help` shows how to use it" if context else ""
+    screen.fail(error.format_message().rstrip(".") + hint)

@@ -1,0 +1,128 @@
+"""What the commands print: tables, messages, questions and JSON; plain text when no terminal reads it."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Mapping, Sequence
+
+import click
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from td_pinterest_op.secret import mask
+
+# No line is wrapped when a program or a file reads the output.
+_ENDLESS = 10_000
+
+Row = Mapping[str, object]
+
+
+def prepare_streams() -> None:
+    """Let a character that the terminal's encoding lacks cost a question mark, and not the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def console(*, stderr: bool = False) -> Console:
+    """The terminal, or what stands for it. Colours follow NO_COLOR and TERM."""
+    made = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not made.is_terminal:
+        made.width = _ENDLESS
+    return made
+
+
+def can_show(text: str) -> bool:
+    """Whether the encoding of the output has these characters."""
+    try:
+        text.encode(console().encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def say(text: str | Text = "") -> None:
+    """A line of the result."""
+    _print(console(), text)
+
+
+def note(text: str | Text) -> None:
+    """A line about the work, beside the result: on standard error."""
+    _print(console(stderr=True), text)
+
+
+def fail(message: str) -> None:
+    """An error: one paragraph on standard error."""
+    text = mask(message).strip()
+    _print(console(stderr=True), Text.assemble(("error: ", "bold red"), text if text.endswith(".") else f"{text}."))
+
+
+def say_json(value: object) -> None:
+    """The result for programs: JSON, and nothing else, on standard output."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def table(rows: Sequence[Row], *, columns: Mapping[str, str], right: Sequence[str] = ()) -> None:
+    """Rows as a table. `columns`: the rows' keys and their headings; `right`: keys of the numbers.
+
+    Where the terminal is too narrow for the longest values, each row becomes a block of lines instead: ids are there to
+    be copied, and a cut one is of no use.
+    """
+    out = console()
+    made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for key, heading in columns.items():
+        made.add_column(heading, justify="right" if key in right else "left", no_wrap=True)
+    for row in rows:
+        made.add_row(*(Text(cell(row.get(key))) for key in columns))
+    if Measurement.get(out, out.options.update(width=_ENDLESS), made).maximum <= out.width:
+        _print(out, made)
+        return
+    for row in rows:
+        _block(out, row, columns)
+
+
+def _block(out: Console, row: Row, columns: Mapping[str, str]) -> None:
+    first, *others = columns
+    _print(out, Text(cell(row.get(first)), style="bold"))
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(style="dim")
+    grid.add_column(overflow="fold")
+    for key in others:
+        grid.add_row(f"  {columns[key]}", Text(cell(row.get(key))))
+    _print(out, grid)
+
+
+def cell(value: object) -> str:
+    """A value for people: a dash for nothing, thousands set apart."""
+    if value is None or value == "" or value == []:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _print(out: Console, what: object) -> None:
+    with out.capture() as capture:
+        out.print(what)
+    text = "\n".join(line.rstrip() for line in capture.get().splitlines())
+    out.file.write(f"{text}\n")
+    out.file.flush()
+
+
+def is_interactive() -> bool:
+    """Whether somebody can answer a question."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def confirm(question: str) -> bool:
+    """Ask on standard error, so that standard output holds the result alone. Raises click.UsageError without a
+    terminal."""
+    if not is_interactive():
+        raise click.UsageError(f"{question} There is no terminal to answer: say --yes to go on without the question")
+    return click.confirm(question, err=True)

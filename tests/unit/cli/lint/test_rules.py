@@ -1,0 +1,258 @@
+"""`td-pinterest check`: each mistake is found, at its line, with its cure; nothing else is."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from td_pinterest_op.cli.check import findings
+from tests.unit.cli.running import Terminal
+
+ROOT = Path(__file__).parent.parent.parent.parent.parent
+
+GOOD = """\
+timezone: UTC
+
+_export:
+  td:
+    database: sandbox
+  docker:
+    image: treasuredata/customscript-python:3.12.11-td0
+
++query:
+  td>:
+    data: SELECT email FROM people
+
++export:
+  py>: td_pinterest_op.export.PinterestExport
+  result_settings:
+    type: pinterest
+    ad_account_id: "549755885175"
+    audience_type: customer_list
+    action: add_people_to_current_audience
+    audience_id_add_people: "2542620905475"
+  _env:
+    TD_API_KEY: ${secret:td.apikey}
+    PINTEREST_CLIENT_ID: ${secret:pinterest.client_id}
+    PINTEREST_CLIENT_SECRET: ${secret:pinterest.client_secret}
+    PINTEREST_REFRESH_TOKEN: ${secret:pinterest.refresh_token}
+"""
+
+# As the page of Treasure Data's own connector shows it.
+CONNECTOR = """\
+timezone: UTC
+
+_export:
+  td:
+    database: sandbox
+
++export:
+  td>:
+    data: SELECT email FROM people
+  result_settings:
+\t  type: pinterest
+\t  client_id: client_id
+\t  client_secret: client-s3cr3t
+\t  refresh_token: pinr.s3cr3t-token
+\t  ad_account_id: 549755885175
+\t  audience_type: customer_list
+\t  action: ADD_PEOPLE_TO_CURRENT_AUDIENCE
+\t  audience_name: Shoppers
+\t  audience_id_add_people: 2542620905475
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project folder with the operator in it."""
+    (tmp_path / "td_pinterest_op").mkdir()
+    return tmp_path
+
+
+def _found(project: Path, text: str) -> list[tuple[int, str]]:
+    file = project / "export.dig"
+    file.write_text(text)
+    return [(one.line, one.code) for one in findings(file)]
+
+
+def test_a_good_workflow_has_no_finding(project: Path) -> None:
+    assert [] == _found(project, GOOD)
+
+
+@pytest.mark.parametrize("workflow", sorted((ROOT / "workflows").glob("*.dig")), ids=lambda path: path.name)
+def test_our_own_workflows_have_no_finding(workflow: Path) -> None:
+    assert [] == [one.text() for one in findings(workflow)]
+
+
+def test_the_sample_of_the_connectors_page_has_each_problem_at_its_line(project: Path) -> None:
+    assert [
+        (10, "connector"),
+        (11, "tab"),
+        (12, "plain-secret"),
+        (13, "plain-secret"),
+        (14, "plain-secret"),
+        (17, "spelling"),
+        (18, "unused-setting"),
+    ] == _found(project, CONNECTOR)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("action: add", "acton: add", [(15, "setting"), (19, "unknown-setting")]),
+        ("_people_to_current", "_peple_to_current", [(19, "setting")]),
+        ('"549755885175"', '"account"', [(17, "setting")]),
+        ('    ad_account_id: "549755885175"\n', "", [(15, "setting")]),
+        ('"2542620905475"', "25426209054752542", [(20, "unquoted-id")]),
+        ("    TD_API_KEY: ${secret:td.apikey}\n", "", [(21, "env")]),
+        ("    PINTEREST_CLIENT_ID: ${secret:pinterest.client_id}\n", "", [(15, "env")]),
+        ("    type: pinterest\n", "\ttype: pinterest\n", [(16, "tab")]),
+        ("PinterestExport", "PinterestExprt", [(14, "class")]),
+        ("add_people_to_current_audience", "Add-People-To-Current-Audience", [(19, "spelling")]),
+        ("timezone: UTC", "timezone: UTC\ntimezone: UTC", [(2, "duplicate-key")]),
+        ("  docker:\n    image: treasuredata/customscript-python:3.12.11-td0\n", "", [(11, "docker")]),
+        ("td>:\n    data: SELECT email FROM people", "td>: people.sql", [(10, "left-out")]),
+        ("td>:\n    data: SELECT email FROM people", "td>: ../people.sql", [(10, "left-out")]),
+        ("    data: SELECT", "    data: [SELECT", [(13, "yaml")]),
+        ("+query:\n", "+query:\n  _retry: 3\n", [(10, "retry")]),
+        ("timezone: UTC\n", "timezone: UTC\n!include : 'no.yml'\n", [(2, "left-out")]),
+        ("type: pinterest\n", "type: pinterest\n    client_secret: s3cr3t\n", [(17, "plain-secret")]),
+    ],
+)
+def test_a_mistake_is_found_at_its_line(project: Path, old: str, new: str, expected: list[tuple[int, str]]) -> None:
+    assert old in GOOD
+    assert expected == _found(project, GOOD.replace(old, new, 1))
+
+
+def _scheduled(schedule: str, action: str) -> str:
+    head = f"timezone: UTC\n\nschedule:\n  {schedule}\n"
+    return GOOD.replace("timezone: UTC\n", head).replace(
+        '    action: add_people_to_current_audience\n    audience_id_add_people: "2542620905475"\n', action
+    )
+
+
+_CREATE = "    action: create_new_audience\n    audience_name: Shoppers\n"
+_REPLACE = '    action: replace_current_audience\n    audience_id: "2542620905475"\n'
+
+
+@pytest.mark.parametrize(
+    ("schedule", "action", "expected"),
+    [
+        ("daily>: 07:00:00", _CREATE, ["create-scheduled"]),
+        ("daily>: 07:00:00", _CREATE + "    if_exists: add\n", []),
+        ("daily>: 07:00:00", _REPLACE, []),
+        ("hourly>: 30:00", _REPLACE, ["replace-often"]),
+        ("minutes_interval>: 30", _REPLACE, ["replace-often"]),
+        ('cron>: "0 */6 * * *"', _REPLACE, ["replace-often"]),
+        ('cron>: "0 6 * * *"', _REPLACE, []),
+    ],
+)
+def test_an_action_that_does_not_fit_the_schedule_is_found(
+    project: Path, schedule: str, action: str, expected: list[str]
+) -> None:
+    assert expected == [code for _, code in _found(project, _scheduled(schedule, action))]
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        ("echo>: done", []),
+        ("mail>: {data: done}", ["retry"]),
+        ("http>: https://alerts.example/", ["retry"]),
+        ("td>: {data: SELECT 1}\n    insert_into: history", ["retry"]),
+        ("td>: {data: INSERT INTO history SELECT 1}", ["retry"]),
+    ],
+)
+def test_a_retry_around_what_happens_twice_is_found(project: Path, other: str, expected: list[str]) -> None:
+    indented = "".join(f"  {line}\n" for line in GOOD[GOOD.index("+export") :].splitlines())
+    text = f"{GOOD[: GOOD.index('+export')]}+group:\n  _retry: 2\n{indented}  +other:\n    {other}\n"
+    assert expected == [code for _, code in _found(project, text)]
+
+
+def test_an_id_of_an_included_file_is_found_there(project: Path) -> None:
+    (project / "ids.yml").write_text("first: 1\naccount: 54975588517500000\n")
+    text = GOOD.replace("_export:\n", "_export:\n  !include : 'ids.yml'\n").replace('"549755885175"', "${account}")
+    found = _file_findings(project, text)
+    assert [(project / "ids.yml", 2, "unquoted-id")] == found
+
+
+def _file_findings(project: Path, text: str) -> list[tuple[Path, int, str]]:
+    file = project / "export.dig"
+    file.write_text(text)
+    return [(one.path, one.line, one.code) for one in findings(file) if one.code != "setting"]
+
+
+def test_values_that_only_a_run_knows_are_left_alone(project: Path) -> None:
+    text = GOOD.replace('"2542620905475"', "${td.each.audience_id}").replace(
+        "add_people_to_current_audience", "${what}"
+    )
+    assert [] == _found(project, text)
+    assert [] == _found(project, GOOD.replace('"549755885175"', "${account || '1'}"))
+
+
+def test_a_docker_image_in_a_comment_is_enough(project: Path) -> None:
+    text = GOOD.replace("  docker:\n    image: ", "# docker:\n#   image: ")
+    assert [] == _found(project, text)
+
+
+@pytest.mark.parametrize("name", [".hidden/people.sql", "link.sql", "ignored.sql"])
+def test_a_file_that_a_push_leaves_out_is_found(
+    project: Path, tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
+    outside = tmp_path_factory.mktemp("outside") / "people.sql"
+    outside.write_text("SELECT 1")
+    (project / ".digdagignore").write_text("ignored.*\n")
+    (project / ".hidden").mkdir()
+    if name == "link.sql":
+        (project / name).symlink_to(outside)
+    else:
+        (project / name).write_text("SELECT 1")
+    text = GOOD.replace("td>:\n    data: SELECT email FROM people", f"td>: {name}")
+    assert [(10, "left-out")] == _found(project, text)
+
+
+def test_an_archive_of_more_than_10_mb_is_found_by_its_compressed_size(project: Path) -> None:
+    data = project / "data.bin"
+    data.write_bytes(bytes(11 << 20))
+    assert [] == _found(project, GOOD)
+    data.write_bytes(random.Random(1).randbytes(11 << 20))
+    assert [(1, "too-large")] == _found(project, GOOD)
+
+
+def test_an_operator_that_is_not_beside_the_workflow_is_found(tmp_path: Path) -> None:
+    assert [(14, "left-out")] == _found(tmp_path, GOOD)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"), [("- a list\n", "yaml"), ("", "yaml"), ("!include : 'export.dig'\n", "yaml")]
+)
+def test_what_is_no_workflow_is_said_so(project: Path, text: str, code: str) -> None:
+    assert [(1, code)] == _found(project, text)
+
+
+def test_the_command_prints_a_line_for_each_finding(terminal: Terminal, project: Path) -> None:
+    file = project / "export.dig"
+    file.write_text(CONNECTOR)
+    ran = terminal("check", file)
+    assert (1, "") == (ran.code, ran.err)
+    assert ran.out.startswith(f"{file}:10: connector: a td> task does not run this operator")
+    assert 7 == len(ran.out.splitlines())
+    assert f"::error file={file},line=11,title=tab::tabs" in terminal("check", "--format", "github", file).out
+    assert "tab" == json.loads(terminal("check", "--json", file).out)[1]["code"]
+    assert (1, "") == (terminal("check", "--quiet", file).code, terminal("check", "--quiet", file).out)
+
+
+def test_the_command_is_silent_about_a_good_workflow(terminal: Terminal, project: Path) -> None:
+    file = project / "export.dig"
+    file.write_text(GOOD)
+    ran = terminal("check", file)
+    assert (0, "", "") == (ran.code, ran.out, ran.err)
+
+
+def test_a_file_that_is_not_there_is_an_error(terminal: Terminal, tmp_path: Path) -> None:
+    ran = terminal("check", tmp_path / "no.dig")
+    assert (1, "") == (ran.code, ran.out)
+    assert "no.dig cannot be opened: No such file or directory" in ran.err

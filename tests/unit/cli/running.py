@@ -1,0 +1,33 @@
+"""Runs `td-pinterest` in this process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from td_pinterest_op.cli.program import run
+from tests import guard
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What a command left: its exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Terminal:
+    """Calls commands, and fails a test in which one prints a person or a secret."""
+
+    def __init__(self, capture: pytest.CaptureFixture[str]) -> None:
+        self._capture = capture
+
+    def __call__(self, *arguments: object) -> Ran:
+        self._capture.readouterr()
+        code = run(list(map(str, arguments)))
+        out, err = self._capture.readouterr()
+        guard.check(out + err, "the output of the command")
+        return Ran(code=code, out=out, err=err)

@@ -1,0 +1,53 @@
+"""`td-pinterest explain` knows every reason and every error."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+
+import pytest
+
+import td_pinterest_op
+from td_pinterest_op.cli.explanations import ERRORS
+from td_pinterest_op.errors import ExportError
+from td_pinterest_op.reasons import REASONS
+from tests.unit.cli.running import Terminal
+
+
+def _error_classes(of: type[ExportError] = ExportError) -> set[str]:
+    for module in pkgutil.walk_packages(td_pinterest_op.__path__, "td_pinterest_op."):
+        importlib.import_module(module.name)
+    return {of.__name__}.union(*(_error_classes(below) for below in of.__subclasses__()))
+
+
+def test_every_error_class_has_an_explanation_and_no_other() -> None:
+    assert sorted(_error_classes()) == sorted(ERRORS)
+
+
+@pytest.mark.parametrize("name", [*REASONS, *ERRORS])
+def test_each_name_is_explained_with_what_to_do(terminal: Terminal, name: str) -> None:
+    ran = terminal("explain", name)
+    assert (0, "") == (ran.code, ran.err)
+    assert ran.out.startswith(f"{name}: ")
+    assert "\nWhat to do: " in ran.out
+
+
+@pytest.mark.parametrize("written", ["NOT_AN_EMAIL", "not-an-email", " Not_An_Email "])
+def test_a_name_is_found_however_it_is_written(terminal: Terminal, written: str) -> None:
+    assert terminal("explain", written).out.startswith("not_an_email: ")
+
+
+def test_sql_comes_with_a_reason(terminal: Terminal) -> None:
+    assert "SELECT * FROM people WHERE email IS NULL" in terminal("explain", "null").out
+
+
+def test_an_unknown_name_is_wrong_usage_and_the_nearest_is_named(terminal: Terminal) -> None:
+    ran = terminal("explain", "not_a_mail")
+    assert 2 == ran.code
+    assert "did you mean not_an_email?" in ran.err
+
+
+def test_all_are_listed_without_a_name(terminal: Terminal) -> None:
+    assert [*REASONS, *ERRORS] == [entry["name"] for entry in json.loads(terminal("explain", "--json").out)]
+    assert len(REASONS) + len(ERRORS) + 1 == len(terminal("explain").out.splitlines())

@@ -1,0 +1,92 @@
+"""The conventions of all commands: exit codes, one paragraph for an error, nothing ugly whatever reads the output."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from td_pinterest_op import __version__
+from td_pinterest_op.cli.program import program, run
+from td_pinterest_op.errors import WorkflowError
+from tests.unit.cli.running import Terminal
+
+ROOT = Path(__file__).parent.parent.parent.parent
+COMMANDS = sorted(program.commands)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(terminal: Terminal, command: str) -> None:
+    ran = terminal(command, "--help")
+    assert 0 == ran.code
+    assert "Example" in ran.out
+    assert f"td-pinterest {command}" in ran.out
+
+
+def test_the_version_is_that_of_the_package(terminal: Terminal) -> None:
+    assert f"td-pinterest, version {__version__}\n" == terminal("--version").out
+
+
+@pytest.mark.parametrize("arguments", [["--nonsense"], ["nonsense"], ["check"], ["explain", "--nonsense"]])
+def test_wrong_usage_is_one_paragraph_and_code_2(terminal: Terminal, arguments: list[str]) -> None:
+    ran = terminal(*arguments)
+    assert (2, "") == (ran.code, ran.out)
+    assert ran.err.startswith("error: ")
+    assert 1 == len(ran.err.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "said"),
+    [
+        (WorkflowError("the disk is full"), 1, "error: the disk is full.\n"),
+        (KeyboardInterrupt(), 130, "Stopped"),
+        (KeyError("jane@shop.example"), 1, "a mistake in td_pinterest_op"),
+    ],
+)
+def test_an_exception_becomes_a_message_and_a_code(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, raised: BaseException, code: int, said: str
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(program.commands["explain"], "callback", fails)
+    ran = terminal("explain")
+    assert (code, "") == (ran.code, ran.out)
+    assert said in ran.err
+    assert "Traceback" not in ran.err
+
+
+def _process(arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    command = f"set -o pipefail; {sys.executable} -m td_pinterest_op {arguments}"
+    return subprocess.run(
+        ["bash", "-c", command], env=os.environ | environ, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("arguments", ["explain", "--help", "explain --json"])
+def test_a_reader_that_goes_away_early_causes_no_noise(arguments: str) -> None:
+    ran = _process(f"{arguments} | true")
+    assert ("", "") == (ran.stdout, ran.stderr)
+    assert ran.returncode in (0, 141)
+
+
+def test_an_encoding_without_the_characters_costs_question_marks_only() -> None:
+    ran = _process("explain unexpectederror; echo", PYTHONIOENCODING="ascii")
+    assert ("", 0) == (ran.stderr, ran.returncode)
+
+
+def test_the_program_says_which_package_it_lacks() -> None:
+    # -S: without the installed packages.
+    ran = subprocess.run(
+        [sys.executable, "-S", "-m", "td_pinterest_op"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert 1 == ran.returncode
+    assert "td-pinterest needs the package click" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_run_returns_and_does_not_exit() -> None:
+    assert 0 == run(["--version"])
