@@ -21,6 +21,7 @@ from td_pinterest_op.records.columns import identifier_columns, list_type
 from td_pinterest_op.records.plan import Plan, check_rows
 from td_pinterest_op.records.read import Preparation, has_same_records
 from td_pinterest_op.records.spool import Spool
+from td_pinterest_op.report.after_run import reported_to
 from td_pinterest_op.settings.parse import Settings, action_of, parse
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.timing import SYSTEM, Timing
@@ -54,7 +55,8 @@ def export(task: workflow.Task, timing: Timing) -> dict[str, Any]:
         log.warning("%s", warning)
     stats = Stats(action=settings.action.value, ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
     connected = connect.services(task, settings, endpoints=endpoints, timing=timing, count=stats.requests)
-    with _reported(stats), connected as services, Spool() as spool:
+    page = reported_to(settings.report, stats.to_json, wall_clock=timing.wall)
+    with page, _reported(stats), connected as services, Spool() as spool:
         api = services.pinterest
         actions = Actions(settings=settings, api=api, stats=stats, session_key=task.session_key, sleep=timing.sleep)
         target, records = actions.look(None), None

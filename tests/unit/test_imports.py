@@ -23,10 +23,10 @@ LAYERS: list[set[str]] = [
     {"audiences"},
     {"records"},
     {"workflow"},
-    {"pinterest", "treasure_data", "settings"},
+    {"pinterest", "treasure_data", "settings", "report"},
     {"stats"},
     {"errors"},
-    {"reasons", "retry", "secret", "timing"},
+    {"history", "reasons", "retry", "secret", "timing"},
     {"__init__"},
 ]
 
@@ -42,6 +42,9 @@ WORLD: dict[str, set[str]] = {
     "yaml": {"settings.text", "cli.lint.dig_file"},
     "click": {"cli.check", "cli.explain", "cli.program", "cli.screen"},
     "rich": {"cli.screen"},
+    "jinja2": {"report.page"},
+    "markupsafe": {"report.charts", "report.page"},
+    "pygal": {"report.charts"},
 }
 
 # Of the standard library: what reaches the network or another process.

@@ -1,0 +1,66 @@
+"""The columns of the history table: one row for each run of a workflow, and one for each audience of a follow-up.
+
+The SQL of the table (`warehouse.history`) and the report read the same columns here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+RUN, FOLLOW_UP = "run", "follow-up"
+SUCCESS, FAILED = "success", "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """`type` is Trino's. `run` is where the value stands in the statistics of a run (`rows.read`), `follow_up` where it
+    stands in an audience of `pinterest_status`; None for a kind of row that leaves the column empty."""
+
+    name: str
+    type: str = "varchar"
+    run: str | None = None
+    follow_up: str | None = None
+
+
+def _shared(name: str) -> Column:
+    return Column(name=name, run=name, follow_up=name)
+
+
+def _of_run(path: str, type_: str = "varchar") -> Column:
+    return Column(name=path.replace(".", "_"), type=type_, run=path)
+
+
+COLUMNS: tuple[Column, ...] = (
+    # Known to the workflow, whatever became of the run. `time` is the moment at which the row was written.
+    Column(name="time", type="bigint"),
+    Column(name="kind"),
+    Column(name="outcome"),
+    Column(name="workflow"),
+    Column(name="session_time"),
+    Column(name="session_uuid"),
+    Column(name="attempt_id"),
+    # What the operator stored.
+    _of_run("action"),
+    _shared("ad_account_id"),
+    _shared("audience_id"),
+    _shared("audience_name"),
+    Column(name="audience_status", run="audience.status", follow_up="status"),
+    Column(name="audience_size", type="bigint", run="audience.size", follow_up="size"),
+    Column(name="usable", type="boolean", follow_up="usable"),
+    _shared("customer_list_id"),
+    Column(name="customer_list_status", follow_up="customer_list_status"),
+    _of_run("previous_customer_list_id"),
+    _of_run("job_id"),
+    _of_run("dry_run", "boolean"),
+    *(_of_run(f"rows.{name}", "bigint") for name in ("read", "valid", "invalid")),
+    _of_run("rows.invalid_by_reason", "json"),
+    *(_of_run(f"records.{name}", "bigint") for name in ("unique", "duplicate", "sent", "refused", "keys")),
+    *(_of_run(f"requests.{name}", "bigint") for name in ("sent", "retried", "failed")),
+    *(_of_run(f"seconds.{name}", "double") for name in ("reading", "sending", "waiting")),
+    _of_run("version"),
+    _shared("summary"),
+    Column(name="error"),
+)
+"""In the order of the table. A `json` is stored as text."""
+
+NAMES = frozenset(column.name for column in COLUMNS)

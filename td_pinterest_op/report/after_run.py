@@ -1,0 +1,83 @@
+"""The operator's own report: after a run, into the file that the setting `report` names.
+
+The page carries its data, so the next run finds there the runs before it. A report that cannot be written is a warning:
+the export is done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from td_pinterest_op.errors import ExportError, unexpected
+from td_pinterest_op.report.entry import Entry, entry
+from td_pinterest_op.report.sources import DATA, entries
+
+log = logging.getLogger(__name__)
+
+Statistics = Callable[[], Mapping[str, Any]]
+
+
+@contextlib.contextmanager
+def reported_to(path: str | None, statistics: Statistics, *, wall_clock: Callable[[], float]) -> Iterator[None]:
+    """Write the report at the end of the block, whether it succeeds or raises; without a `path` do nothing.
+
+    A relative `path` is relative to the working folder, which for a task is the project. `wall_clock` gives seconds
+    since 1970.
+    """
+    error = ""
+    try:
+        yield
+    except BaseException as failure:
+        # The text of any other exception could quote a row.
+        error = str(failure) if isinstance(failure, ExportError) else type(failure).__name__
+        raise
+    finally:
+        if path:
+            write(Path(path), statistics(), error=error, now=datetime.fromtimestamp(wall_clock(), timezone.utc))
+
+
+def write(path: Path, statistics: Mapping[str, Any], *, error: str, now: datetime) -> None:
+    """Write the report of a run, beside those that the file has already. Never raises: what goes wrong is a warning."""
+    try:
+        from td_pinterest_op.report.page import page
+
+        run = entry(statistics, at=now, error=error)
+        html = page([*_earlier(path), run], audience_id=run.text("audience_id") or None, now=now)
+        _replace(path, html)
+    except ImportError as missing:
+        log.warning("no report was written: the Python package %s is not installed", missing.name)
+    except ExportError as problem:
+        log.warning("no report was written: %s", problem)
+    except OSError as problem:
+        log.warning("no report was written to %s: %s", path, problem.strerror)
+    except Exception as problem:
+        log.warning("no report was written: %s", unexpected(problem))
+    else:
+        log.info("report: %s", path.resolve())
+
+
+def _earlier(path: Path) -> list[Entry]:
+    """The entries of the report that the file holds; none if there is no file. Raises OSError, SettingsError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    except UnicodeDecodeError:
+        text = ""
+    if not DATA.search(text):
+        raise FileExistsError(errno.EEXIST, "the file is there already and is not a report of ours")
+    return entries(text, name=str(path))
+
+
+def _replace(path: Path, html: str) -> None:
+    """Write the whole file or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(html, encoding="utf-8")
+    part.replace(path)

@@ -1,0 +1,77 @@
+"""Charts as SVG without script, style or reference of their own: the page's style sheet colours them, light or dark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from xml.etree.ElementTree import Element
+
+import pygal
+from markupsafe import Markup
+from pygal.style import Style
+
+from td_pinterest_op.report.figures import number
+
+Points = Sequence[tuple[datetime, float]]
+
+# Width and height in pixels. A page shows the wide one or, on a phone, the narrow one, so that text keeps its size.
+_SIZES = {"wide": (960, 300), "narrow": (350, 260)}
+_FONT_SIZE = {"wide": 14, "narrow": 12}
+
+
+def over_time(points: Points, *, label: str, formatter: Callable[[float], str] = number) -> Markup | None:
+    """A line through `points` in the order of time, for wide and for narrow screens; None for fewer than two of them.
+
+    `label` says in words what the chart shows, for those who cannot see it.
+    """
+    if len(points) < 2:
+        return None
+    return Markup("").join(_line(points, size=size, label=label, formatter=formatter) for size in _SIZES)
+
+
+def _line(points: Points, *, size: str, label: str, formatter: Callable[[float], str]) -> Markup:
+    width, height = _SIZES[size]
+    font = _FONT_SIZE[size]
+    chart = pygal.DateTimeLine(
+        style=Style(label_font_size=font, major_label_font_size=font),
+        js=[],
+        css=[],
+        classes=("chart", size),
+        width=width,
+        height=height,
+        margin=8,
+        show_legend=False,
+        fill=True,
+        range=(0, max(value for _, value in points) or 1),
+        max_scale=5,
+        dots_size=4,
+        x_value_formatter=lambda at: f"{at:%d %b}".lstrip("0"),
+        value_formatter=formatter,
+        xrange=(points[0][0], points[-1][0]),
+    )
+    chart.x_labels = _dates(points, most=7 if size == "wide" else 3)
+    chart.add("", [(at, value) for at, value in points])
+    chart.add_xml_filter(lambda root: _plain(root, label=label))
+    return Markup(chart.render(is_unicode=True, disable_xml_declaration=True))  # noqa: S704 - pygal escapes
+
+
+def _dates(points: Points, *, most: int) -> list[datetime]:
+    """Days for the axis, whole days apart, from the first point's on."""
+    first, last = points[0][0], points[-1][0]
+    days = (last - first) // timedelta(days=1)
+    step = max(-(-days // (most - 1)), 1)
+    return [first + timedelta(days=day) for day in range(0, days + 1, step)]
+
+
+def _plain(root: Element, *, label: str) -> Element:
+    """The chart as one image with a name: without pygal's script, styles, tooltips and hidden texts."""
+    unwanted = {"defs", "title", "desc", "script", "style"}
+    for parent in list(root.iter()):
+        for child in list(parent):
+            is_comment = not isinstance(child.tag, str)
+            if is_comment or child.tag in unwanted or "tooltip-overlay" in child.get("class", ""):
+                parent.remove(child)
+    root.attrib.pop("id", None)
+    root.set("role", "img")
+    root.set("aria-label", label)
+    return root

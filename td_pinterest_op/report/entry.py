@@ -1,0 +1,100 @@
+"""One row of an audience's history: a run of the operator, or a look at the audience a day later.
+
+An entry is read from the statistics of a run (nested, as in the workflow store and in the log), from what a follow-up
+stores, or from a row of the history table, whose columns are the same names joined by underscores.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from td_pinterest_op.history import FAILED, FOLLOW_UP, NAMES, RUN, SUCCESS
+from td_pinterest_op.secret import mask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """`kind` is RUN or FOLLOW_UP, `outcome` SUCCESS or FAILED. Texts are masked. Figures that are not known are None.
+
+    `values` has every figure and id by the name of its column in the history table, such as `rows_read`.
+    """
+
+    kind: str
+    outcome: str
+    at: datetime | None
+    key: str
+    values: Mapping[str, Any] = field(repr=False)
+    invalid_by_reason: Mapping[str, int]
+
+    def text(self, name: str) -> str:
+        """A value as masked text; "" if it is not known."""
+        value = self.values.get(name)
+        return "" if value is None else mask(str(value))
+
+    def number(self, name: str) -> float | None:
+        """A figure, None if it is not known."""
+        try:
+            return float(self.values[name])
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether the run wrote nothing on purpose."""
+        return str(self.values.get("dry_run")).lower() in ("true", "1")
+
+
+def entry(given: Mapping[str, Any], *, at: datetime | None = None, error: str = "") -> Entry:
+    """One entry, from statistics or from a row. `at` and `error` count where `given` has none of its own."""
+    every = flat(given)
+    # Only what is known by name: an export of a table can hold anything.
+    values = {name: value for name, value in every.items() if name in NAMES}
+    reasons = values.pop("rows_invalid_by_reason", None)
+    said = str(values.get("error") or error)
+    failed = values.get("outcome") == FAILED or bool(said)
+    when = moment(values.get("time")) or moment(every.get("checked_at")) or at or moment(values.get("session_time"))
+    return Entry(
+        kind=str(values.get("kind") or (RUN if "rows_read" in values else FOLLOW_UP)),
+        outcome=FAILED if failed else SUCCESS,
+        at=when,
+        key=" ".join(str(values.get(name) or when) for name in ("session_uuid", "attempt_id")),
+        values=values | {"error": said},
+        invalid_by_reason=_counts(reasons),
+    )
+
+
+def flat(given: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"rows": {"read": 1}}` as `{"rows_read": 1}`; `rows.invalid_by_reason` stays a mapping of its own."""
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        full = f"{prefix}{name}".lower()
+        if isinstance(value, Mapping) and full != "rows_invalid_by_reason":
+            found |= flat(value, f"{full}_")
+        else:
+            found[full] = value
+    return found
+
+
+def moment(value: object) -> datetime | None:
+    """A time in UTC, from seconds since 1970 or from ISO 8601 text; None for anything else."""
+    try:
+        text = str(value).strip().replace("Z", "+00:00")
+        if text.replace(".", "", 1).isdecimal():
+            return datetime.fromtimestamp(float(text), timezone.utc)
+        found = datetime.fromisoformat(text)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return found.astimezone(timezone.utc) if found.tzinfo else found.replace(tzinfo=timezone.utc)
+
+
+def _counts(reasons: object) -> dict[str, int]:
+    """The non-zero counts, most frequent first."""
+    if isinstance(reasons, str) and reasons.strip():
+        reasons = json.loads(reasons)
+    found = reasons.items() if isinstance(reasons, Mapping) else ()
+    counts = {str(name): int(count) for name, count in found if int(count)}
+    return dict(sorted(counts.items(), key=lambda item: -item[1]))

@@ -1,0 +1,44 @@
+"""How figures, spans of time and moments are written on a page."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+
+def number(value: float | None) -> str:
+    """`12345.0` as "12,345"; "–" for None."""
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def share(part: float | None, whole: float | None) -> str:
+    """A share in per cent, with a decimal below ten; "–" if it cannot be told."""
+    if part is None or not whole:
+        return "–"
+    percent = 100 * part / whole
+    if 0 < percent < 0.1:
+        return "< 0.1 %"
+    return f"{percent:.1f} %" if 0 < percent < 10 else f"{percent:.0f} %"
+
+
+def change(now: float | None, before: float | None) -> str:
+    """The difference to the previous figure: "+12", "−3", "same"; "" if there is none."""
+    if now is None or before is None:
+        return ""
+    difference = round(now - before)
+    return f"{difference:+,}".replace("-", "−") if difference else "same"
+
+
+def duration(seconds: float | None) -> str:
+    """Two units at most: "1 h 5 min", "3 min 20 s", "12 s", "0.4 s"; "–" for None."""
+    if seconds is None:
+        return "–"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def day(at: datetime | None) -> str:
+    """ "25 Nov 2026, 07:00 UTC"; "at an unknown time" for None."""
+    return f"{at:%d %b %Y, %H:%M} UTC".lstrip("0") if at else "at an unknown time"

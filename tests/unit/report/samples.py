@@ -1,0 +1,51 @@
+"""A made-up run and a made-up follow-up, and a history of them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from td_pinterest_op.history import FOLLOW_UP, RUN
+from td_pinterest_op.report.entry import Entry, entry
+
+FIRST_DAY = datetime(2026, 11, 1, 7, 0, tzinfo=timezone.utc)
+AUDIENCE_ID = "549755885175000002"
+
+
+def statistics(*, sent: int = 1000, **others: Any) -> dict[str, Any]:
+    """What the operator stores of a run that read 350 rows more than it could use and met 250 people again."""
+    return {
+        "action": "add_people_to_current_audience",
+        "ad_account_id": "549755885175",
+        "audience_id": AUDIENCE_ID,
+        "audience_name": "Newsletter readers",
+        "customer_list_id": "2680059592705",
+        "previous_customer_list_id": None,
+        "job_id": "1000001",
+        "dry_run": False,
+        "audience": {"status": "READY", "size": 900},
+        "summary": f"{sent} people were added.",
+        "version": "0.2.0",
+        "rows": {
+            "read": sent + 600,
+            "valid": sent + 250,
+            "invalid": 350,
+            "invalid_by_reason": {"empty": 0, "not_an_email": 90, "null": 260},
+        },
+        "records": {"unique": sent, "duplicate": 250, "sent": sent, "refused": 0},
+        "requests": {"sent": 3, "retried": 1, "failed": 0},
+        "seconds": {"reading": 41.2, "sending": 190.1, "waiting": 65.0},
+    } | others
+
+
+def run(day: int = 0, **others: Any) -> Entry:
+    """A run on a day; every day a hundred people more."""
+    row = {"kind": RUN, "session_uuid": f"session {day}", "attempt_id": 1}
+    return entry(statistics(sent=1000 + 100 * day, **others) | row, at=FIRST_DAY + timedelta(days=day))
+
+
+def follow_up(day: int = 0, *, status: str = "READY", size: int | None = 900, **others: Any) -> Entry:
+    """A look at the audience, five hours after the run of the day."""
+    at = FIRST_DAY + timedelta(days=day, hours=5)
+    row = {"kind": FOLLOW_UP, "audience_id": AUDIENCE_ID, "audience_name": "Newsletter readers", "time": at.timestamp()}
+    return entry(row | {"audience_status": status, "audience_size": size} | others)

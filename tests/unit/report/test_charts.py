@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from xml.etree import ElementTree
+
+import pytest
+
+from td_pinterest_op.report.charts import over_time
+from tests.unit.report.samples import FIRST_DAY
+
+
+def days(count: int) -> list[tuple[object, float]]:
+    return [(FIRST_DAY + timedelta(days=day), 100.0 * day) for day in range(count)]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_fewer_than_two_points_make_no_line(count: int) -> None:
+    assert over_time(days(count), label="People") is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("count", [2, 3, 40, 400])
+def test_a_chart_is_a_wide_and_a_narrow_image_with_a_name_and_nothing_but_shapes_and_texts(count: int) -> None:
+    chart = over_time(days(count), label='People "over" <time>')  # type: ignore[arg-type]
+    assert chart is not None
+    root = ElementTree.fromstring(f"<both>{chart}</both>")
+    assert ["chart wide", "chart narrow"] == [svg.get("class") for svg in root]
+    assert {"img"} == {svg.get("role") for svg in root}
+    assert {'People "over" <time>'} == {svg.get("aria-label") for svg in root}
+    tags = {re.sub(r"\{.*\}", "", element.tag) for svg in root for element in svg.iter()}
+    assert set() == tags - {"svg", "g", "rect", "path", "text", "circle"}
+
+
+def test_two_looks_within_a_day_make_a_chart() -> None:
+    points = [(FIRST_DAY, 1.0), (FIRST_DAY + timedelta(hours=1), 2.0)]
+    assert over_time(points, label="People") is not None
+
+
+def test_nothing_but_zeros_makes_a_chart() -> None:
+    assert over_time([(at, 0.0) for at, _ in days(3)], label="People") is not None  # type: ignore[misc]

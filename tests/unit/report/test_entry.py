@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+
+import pytest
+
+from td_pinterest_op.history import COLUMNS, FAILED, FOLLOW_UP, NAMES, RUN, SUCCESS
+from td_pinterest_op.report.entry import entry, flat, moment
+from td_pinterest_op.stats import Stats
+from tests.unit.report.samples import statistics
+
+
+def test_statistics_and_the_row_that_the_history_keeps_of_them_give_the_same_entry() -> None:
+    given = flat(statistics())
+    row = {name: None if value is None else str(value) for name, value in given.items()}
+    row["rows_invalid_by_reason"] = json.dumps(given["rows_invalid_by_reason"])
+    of_row, of_statistics = entry(row), entry(statistics())
+    assert of_statistics.invalid_by_reason == of_row.invalid_by_reason
+    for column in COLUMNS:
+        if column.run and column.type not in ("boolean", "json"):
+            assert of_statistics.text(column.name) == of_row.text(column.name)
+            assert of_statistics.number(column.name) == of_row.number(column.name)
+    assert (RUN, SUCCESS) == (of_row.kind, of_row.outcome)
+
+
+def test_every_figure_of_the_statistics_has_its_column() -> None:
+    stats = Stats(action="a", ad_account_id="1", dry_run=False)
+    assert set() == set(flat(stats.to_json())) - NAMES
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "outcome"),
+    [
+        ({"rows": {"read": 1}}, RUN, SUCCESS),
+        ({"rows": {"read": 1}, "error": "refused"}, RUN, FAILED),
+        ({"kind": "run", "outcome": "failed"}, RUN, FAILED),
+        ({"kind": "follow-up", "audience_status": "READY"}, FOLLOW_UP, SUCCESS),
+        ({"audience_status": "READY"}, FOLLOW_UP, SUCCESS),
+    ],
+)
+def test_an_entry_knows_its_kind_and_its_outcome(given: dict[str, object], kind: str, outcome: str) -> None:
+    found = entry(given)
+    assert (kind, outcome) == (found.kind, found.outcome)
+
+
+def test_reasons_that_did_not_occur_are_left_out_and_the_most_frequent_is_first() -> None:
+    assert {"null": 260, "not_an_email": 90} == dict(entry(statistics()).invalid_by_reason)
+    assert ["null", "not_an_email"] == list(entry(statistics()).invalid_by_reason)
+
+
+def test_what_looks_like_a_person_is_hidden_and_an_unknown_column_is_dropped() -> None:
+    found = entry({"kind": "run", "error": "row 3 holds ann@lee.org", "email": "ann@lee.org"})
+    assert "row 3 holds <hidden>" == found.text("error")
+    assert "email" not in found.values
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (1793516400, "2026-11-01T07:00:00+00:00"),
+        ("1793516400", "2026-11-01T07:00:00+00:00"),
+        ("1793516400.5", "2026-11-01T07:00:00.500000+00:00"),
+        ("2026-11-01T07:00:00Z", "2026-11-01T07:00:00+00:00"),
+        ("2026-11-01T16:00:00+09:00", "2026-11-01T07:00:00+00:00"),
+        ("2026-11-01 07:00:00", "2026-11-01T07:00:00+00:00"),
+        ("yesterday", None),
+        ("", None),
+        (None, None),
+        ("9" * 40, None),
+    ],
+)
+def test_a_moment_is_read_from_seconds_or_iso_text(given: object, expected: str | None) -> None:
+    found = moment(given)
+    assert expected == (found.isoformat() if found else None)
+    assert found is None or timezone.utc == found.tzinfo
+    assert moment(datetime(2026, 11, 1, tzinfo=timezone.utc)) is not None
+
+
+@pytest.mark.parametrize("figure", [None, "", "many", []])
+def test_a_figure_that_is_not_known_is_none(figure: object) -> None:
+    assert entry({"kind": "run", "rows_read": figure}).number("rows_read") is None

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+
+from td_pinterest_op.report import figures
+
+
+@pytest.mark.parametrize(("value", "text"), [(12345.0, "12,345"), (0, "0"), (None, "–")])
+def test_a_number_has_separators(value: float | None, text: str) -> None:
+    assert text == figures.number(value)
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "text"),
+    [
+        (1, 3, "33 %"),
+        (41, 1000, "4.1 %"),
+        (1, 100_000, "< 0.1 %"),
+        (0, 5, "0 %"),
+        (5, 5, "100 %"),
+        (0, 0, "–"),
+        (None, 5, "–"),
+    ],
+)
+def test_a_share_is_in_per_cent(part: float | None, whole: float | None, text: str) -> None:
+    assert text == figures.share(part, whole)
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "text"),
+    [(1200, 1000, "+200"), (1000, 2500, "−1,500"), (5, 5, "same"), (5, None, ""), (None, 5, "")],
+)
+def test_a_change_has_its_sign(now: float | None, before: float | None, text: str) -> None:
+    assert text == figures.change(now, before)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "–"), (0.42, "0.4 s"), (12, "12 s"), (59.6, "1 min 0 s"), (200, "3 min 20 s"), (3900, "1 h 5 min")],
+)
+def test_a_duration_has_two_units_at_most(seconds: float | None, text: str) -> None:
+    assert text == figures.duration(seconds)
+
+
+def test_a_moment_that_is_not_known_is_said_to_be() -> None:
+    assert "at an unknown time" == figures.day(None)

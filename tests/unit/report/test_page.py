@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.reasons import REASONS
+from td_pinterest_op.report.page import page
+from td_pinterest_op.report.sources import DATA
+from tests import guard
+from tests.unit.report.samples import FIRST_DAY, follow_up, run
+
+
+def shown(html: str) -> str:
+    """The text of a page, without tags and without the data that it carries."""
+    return re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]+>", " ", DATA.sub("", html), flags=re.DOTALL))
+
+
+def test_the_previous_run_stands_beside_this_one() -> None:
+    text = shown(page([run(0), run(1)], now=FIRST_DAY))
+    assert "taken by Pinterest 1,100 1,000 +100" in text
+    assert "This run Run before Change" in text
+
+
+def test_a_single_run_has_no_empty_columns() -> None:
+    text = shown(page([run(0)], now=FIRST_DAY))
+    assert "Run before" not in text
+    assert "no earlier run" in text
+    assert "There is no line to draw yet" in text
+
+
+def test_each_reason_comes_with_what_to_do_and_the_sql_that_finds_the_rows() -> None:
+    text = shown(page([run(0)], now=FIRST_DAY))
+    for reason in ("null", "not_an_email"):
+        assert REASONS[reason].advice in text
+    assert "SELECT * FROM people WHERE email IS NULL" in text
+
+
+def test_a_reason_that_this_version_does_not_know_is_shown_with_its_count() -> None:
+    assert "moved_house 3" in shown(
+        page([run(0, rows={"read": 3, "invalid_by_reason": {"moved_house": 3}})], now=FIRST_DAY)
+    )
+
+
+def test_a_follow_up_before_the_last_run_does_not_speak_for_it() -> None:
+    html = page([run(0), follow_up(0), run(1)], now=FIRST_DAY)
+    assert "1,100 people are on their way to Pinterest" in html
+    assert "The audience is ready" in page([run(0), run(1), follow_up(1)], now=FIRST_DAY)
+
+
+def test_a_row_that_was_written_twice_is_shown_once() -> None:
+    assert page([run(0)], now=FIRST_DAY) == page([run(0), run(0)], now=FIRST_DAY)
+
+
+def test_an_audience_is_chosen_among_several() -> None:
+    several = [run(0), run(1, audience_id="99", audience_name="Others")]
+    assert "<h1>Others</h1>" in page(several, audience_id="99", now=FIRST_DAY)
+    assert "<h1>Newsletter readers</h1>" in page(several, audience_id="549755885175000002", now=FIRST_DAY)
+    with pytest.raises(SettingsError, match=r"several audiences .*--audience"):
+        page(several, now=FIRST_DAY)
+    with pytest.raises(SettingsError, match="no audience 7; it has 549755885175000002, 99"):
+        page(several, audience_id="7", now=FIRST_DAY)
+
+
+def test_a_failed_run_without_an_audience_counts_for_the_one_of_the_history() -> None:
+    html = page([run(0), run(1, audience_id=None, error="No such job.")], now=FIRST_DAY)
+    assert "The last run failed" in html
+
+
+def test_a_page_loads_nothing_and_runs_nothing() -> None:
+    html = page([run(day) for day in range(5)], now=FIRST_DAY)
+    assert "default-src 'none'" in html
+    assert [] == re.findall(r"<(?:script|link|img|iframe|object|embed|form|base)\b|@import|url\(|\bon\w+=", html)
+    assert [] == re.findall(r"\b(?:src|href|action)=", html)
+
+
+def test_markup_in_a_name_is_shown_as_text() -> None:
+    name = '</template><script>alert(1)</script>"&'
+    html = page([run(0, audience_name=name)], now=FIRST_DAY)
+    assert "<script" not in html
+    assert page([run(0, audience_name=name)], now=FIRST_DAY).count("<template") == 1
+
+
+def test_nothing_of_a_person_or_a_secret_is_on_the_page() -> None:
+    person, digest = "ann@shop.example", "ab" * 32
+    html = page([run(0, error=f"{person} {digest}", summary=person, audience_name=f"for {person}")], now=FIRST_DAY)
+    guard.check(html, "the page")
+
+
+def test_a_long_history_shows_the_newest_entries_and_says_how_many_it_hides() -> None:
+    html = page([run(day) for day in range(70)], now=FIRST_DAY)
+    assert "10 older entries are not shown" in html

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import datetime
+
+import pytest
+
+from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.history import FAILED, FOLLOW_UP, RUN, SUCCESS
+from td_pinterest_op.report.entry import flat
+from td_pinterest_op.report.page import page
+from td_pinterest_op.report.sources import entries
+from tests.unit.report.samples import AUDIENCE_ID, FIRST_DAY, follow_up, run, statistics
+
+STATUS = {
+    "checked_at": "2026-11-02T07:00:00Z",
+    "audiences": [{"audience_id": AUDIENCE_ID, "audience_name": "Readers", "status": "READY", "size": 900}],
+}
+LOG = """2026-11-25 07:00:02 +0000 [INFO] (0017@[0:default]+pinterest_export+export): py>: td_pinterest_op.export
+2026-11-25 07:00:03,512 INFO td_pinterest_op 0.2.0
+2026-11-25 07:01:10,100 {what}: {json}
+2026-11-25 07:01:11 +0000 [ERROR] (0017@[0:default]+pinterest_export+export): Task failed with unexpected error: Python
+command failed with code 1
+Error messages from python: Pinterest refused the token. Ask its owner for a new one (AccountError)
+\tfrom Traceback (most recent call last):
+"""
+
+
+def as_csv() -> str:
+    rows = [
+        {"kind": "run", "time": FIRST_DAY.timestamp(), **flat(statistics())},
+        {"kind": "follow-up", "time": FIRST_DAY.timestamp() + 86400, "audience_size": 900},
+    ]
+    rows[0]["rows_invalid_by_reason"] = json.dumps(rows[0]["rows_invalid_by_reason"])
+    file = io.StringIO()
+    writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        (json.dumps(statistics()), [RUN]),
+        (json.dumps({"pinterest": statistics(), "td": {"last_job_id": "1"}}, indent=2), [RUN]),
+        (json.dumps({"pinterest_status": STATUS}), [FOLLOW_UP]),
+        (json.dumps(STATUS), [FOLLOW_UP]),
+        (json.dumps([{"kind": "run", "time": 2}, {"kind": "follow-up", "time": 1}]), [FOLLOW_UP, RUN]),
+        (json.dumps(statistics()) + "\n" + json.dumps(statistics()) + "\n", [RUN, RUN]),
+        (LOG.format(what="INFO statistics", json=json.dumps(statistics())), [RUN]),
+        (as_csv(), [RUN, FOLLOW_UP]),
+        (page([run(0), follow_up(0), run(1)], now=FIRST_DAY), [RUN, FOLLOW_UP, RUN]),
+    ],
+    ids=["statistics", "store", "status store", "status", "rows", "lines", "log", "csv", "page"],
+)
+def test_statistics_are_found_in_every_form_in_which_they_are_kept(text: str, kinds: list[str]) -> None:
+    found = entries(text, name="it")
+    assert kinds == [one.kind for one in found]
+    assert {SUCCESS} == {one.outcome for one in found}
+
+
+def test_the_log_of_a_failed_run_gives_the_figures_and_the_error() -> None:
+    (found,) = entries(LOG.format(what="ERROR statistics of the failed run", json=json.dumps(statistics())), name="it")
+    assert FAILED == found.outcome
+    assert "Pinterest refused the token. Ask its owner for a new one" == found.text("error")
+    assert found.at == datetime(2026, 11, 25, 7, 1, 10).astimezone()
+
+
+def test_a_page_gives_back_what_it_was_made_of() -> None:
+    made_of = [run(0), follow_up(0), run(1, error="It failed.")]
+    again = entries(page(made_of, now=FIRST_DAY), name="it")
+    assert [one.at for one in made_of] == [one.at for one in again]
+    assert [one.outcome for one in made_of] == [one.outcome for one in again]
+    assert [one.number("records_sent") for one in made_of] == [one.number("records_sent") for one in again]
+    assert page(made_of, now=FIRST_DAY) == page(again, now=FIRST_DAY)
+
+
+@pytest.mark.parametrize("text", ["", "hello", "{", "[]", "{}", "[1]", '{"rows": 3, "kind": []', "a,b\n1,2\n"])
+def test_a_text_without_statistics_is_refused_by_its_name(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"^notes\.txt "):
+        entries(text, name="notes.txt")

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+
+from td_pinterest_op.report.entry import Entry
+from td_pinterest_op.report.verdict import verdict
+from tests.unit.report.samples import follow_up, run
+
+CLEAR, DELETE = run(action="clear_current_audience"), run(action="delete_current_audience")
+
+
+@pytest.mark.parametrize(
+    ("last_run", "seen", "tone", "headline"),
+    [
+        (run(), None, "waiting", "1,000 people are on their way to Pinterest"),
+        (run(action="remove_people_from_current_audience"), None, "waiting", "1,000 people are on their way out"),
+        (run(), follow_up(), "good", "The audience is ready: 900 matched people"),
+        (run(), follow_up(status="TOO_SMALL", size=40), "bad", "The audience is too small to use: 40 matched people"),
+        (run(), follow_up(status="INITIALIZING", size=None), "waiting", "Pinterest is still matching people"),
+        (run(), follow_up(status="PERSONAS_ODD", size=0), "waiting", "Pinterest is still matching people"),
+        (run(), follow_up(status="REMOVED"), "bad", "The audience cannot be used"),
+        (run(), follow_up(status="", outcome="failed", summary="Gone."), "bad", "The audience cannot be used"),
+        (None, follow_up(), "good", "The audience is ready: 900 matched people"),
+        (run(error="Pinterest was down."), follow_up(), "bad", "The last run failed"),
+        (run(dry_run=True), follow_up(), "waiting", "This was a rehearsal: nothing changed on Pinterest"),
+        (CLEAR, follow_up(), "good", "The audience is empty"),
+        (DELETE, None, "good", "The audience is deleted"),
+    ],
+)
+def test_the_first_screen_says_what_became_of_the_audience(
+    last_run: Entry | None, seen: Entry | None, tone: str, headline: str
+) -> None:
+    found = verdict(last_run, seen)
+    assert (tone, headline) == (found.tone, found.headline)
+    assert found.next
+
+
+def test_a_failed_run_says_how_many_people_got_through_and_why_it_failed() -> None:
+    failed = run(error="Pinterest was down.", records={"unique": 1000, "sent": 400})
+    assert "400 of 1,000 people reached Pinterest. Pinterest was down." == verdict(failed, None).detail
+
+
+def test_a_run_whose_time_is_known_names_the_day_to_look_again() -> None:
+    assert "Look again after 3 Nov 2026, 07:00 UTC" in verdict(run(), None).next
