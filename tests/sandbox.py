@@ -19,7 +19,7 @@ from pathlib import Path
 
 import duckdb
 
-from tests.emulators.__main__ import both
+from tests.emulators.__main__ import both, guide
 from tests.emulators.environment import digdag_home
 from tests.emulators.people import write_people
 from tests.emulators.pinterest import Pinterest
@@ -93,7 +93,8 @@ def _wait(environment: Mapping[str, str]) -> None:
     print("The emulators stay up; end them with Ctrl-C. For tries of your own, in another shell:\n")
     for name, value in environment.items():
         print(f"export {name}={value}")
-    print(f"cd {BUNDLE}", flush=True)
+    print(f"cd {BUNDLE}\n")
+    print("\n".join(guide(environment)), flush=True)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())

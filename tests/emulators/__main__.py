@@ -1,6 +1,7 @@
 """Runs both emulators until it is interrupted: `python -m tests.emulators`.
 
-Prints, as lines a shell can read, the environment in which the operator finds them.
+Prints, as lines a shell can read, the environment in which the operator finds them, and as comments the address of
+a page that shows what Pinterest holds, and what can be done to it.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.emulators.environment import environment
 from tests.emulators.people import write_people
 from tests.emulators.pinterest import (
     AD_ACCOUNT_ID,
+    CONTROLS,
     Pinterest,
+    Switches,
     serve_pinterest,
 )
 from tests.emulators.td import TreasureData, serve_td
@@ -40,12 +43,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ):
             for name, value in environment.items():
                 print(f"export {name}={value}")
-            sys.stdout.flush()
+            print("\n".join(f"# {line}".rstrip() for line in guide(environment)), flush=True)
             stopped.wait()
     except OSError as error:
         print(f"cannot start: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def guide(environment: Mapping[str, str]) -> list[str]:
+    """What a person can do with the emulator of Pinterest, in lines."""
+    address = environment["PINTEREST_API_ENDPOINT"].removesuffix("/v5")
+    return [
+        f"What Pinterest holds, live: {address}/",
+        f"The consent page: {environment['PINTEREST_OAUTH_URL']} (redirect {', '.join(Switches().redirect_uris)})",
+        "Test controls, JSON over HTTP; bodies that work stand on the page:",
+        *(f"  {method:6} {address}{path:26} {what}" for method, path, what, _ in CONTROLS),
+    ]
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

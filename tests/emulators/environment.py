@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.emulators.pinterest import CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
+from tests.emulators.pinterest import CLIENT_ID, CLIENT_SECRET, CONSENT_PATH, REFRESH_TOKEN
 from tests.emulators.td import API_KEY
 
 # The workflow's secrets, by the variable that holds each.
@@ -23,6 +23,7 @@ def environment(*, td_url: str, pinterest_endpoint: str) -> dict[str, str]:
         "TD_API_SERVER": td_url,
         "TD_API_KEY": API_KEY,
         "PINTEREST_API_ENDPOINT": pinterest_endpoint,
+        "PINTEREST_OAUTH_URL": pinterest_endpoint.removesuffix("/v5") + CONSENT_PATH,
         "PINTEREST_CLIENT_ID": CLIENT_ID,
         "PINTEREST_CLIENT_SECRET": CLIENT_SECRET,
         "PINTEREST_REFRESH_TOKEN": REFRESH_TOKEN,

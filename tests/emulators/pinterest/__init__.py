@@ -3,7 +3,10 @@
 Source: Pinterest's API description 5.28.0. What is not established of the live service is a switch.
 """
 
+from tests.emulators.pinterest.accounts import AD_ACCOUNT_ID, USER, AdAccount, User
 from tests.emulators.pinterest.calls import Call
+from tests.emulators.pinterest.consent import PATH as CONSENT_PATH
+from tests.emulators.pinterest.control import CONTROLS
 from tests.emulators.pinterest.emulator import Pinterest, serve_pinterest
 from tests.emulators.pinterest.faults import (
     Answer,
@@ -20,14 +23,17 @@ from tests.emulators.pinterest.faults import (
 )
 from tests.emulators.pinterest.switches import Switches
 from tests.emulators.pinterest.tokens import CLIENT_ID, CLIENT_SECRET, MARKER, REFRESH_TOKEN
-from tests.emulators.pinterest.world import AD_ACCOUNT_ID, AdAccount, Audience, CustomerList
+from tests.emulators.pinterest.world import Audience, CustomerList
 
 __all__ = [
     "AD_ACCOUNT_ID",
     "CLIENT_ID",
     "CLIENT_SECRET",
+    "CONSENT_PATH",
+    "CONTROLS",
     "MARKER",
     "REFRESH_TOKEN",
+    "USER",
     "AdAccount",
     "Answer",
     "Audience",
@@ -44,6 +50,7 @@ __all__ = [
     "Stall",
     "StopReading",
     "Switches",
+    "User",
     "When",
     "serve_pinterest",
 ]

@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.emulators.pinterest.accounts import AD_ACCOUNT_ID
 from tests.emulators.pinterest.calls import CallLog
 from tests.emulators.pinterest.faults import (
     Answer,
@@ -23,7 +24,24 @@ from tests.emulators.pinterest.faults import (
     StopReading,
     When,
 )
-from tests.emulators.pinterest.world import AD_ACCOUNT_ID, World
+from tests.emulators.pinterest.world import World
+
+# What a person or another process can do to the emulator: method, path, what it does, and a body that works.
+CONTROLS = (
+    ("GET", "/_test/state", "everything that is held, but for the members", ""),
+    ("GET", "/_test/members/{list_id}", "who is in a list: digests", ""),
+    ("GET", "/_test/requests", "every request so far, without its body", ""),
+    ("POST", "/_test/seed", "make users, ad accounts, lists and audiences", '{"lists": [{"name": "VIP"}]}'),
+    ("POST", "/_test/switches", "change how the emulator behaves", '{"listing_lag_seconds": 2}'),
+    (
+        "POST",
+        "/_test/faults",
+        "make the next request that matches go wrong",
+        '{"operation": "customer_lists/update", "effect": {"type": "answer", "status": 503}}',
+    ),
+    ("DELETE", "/_test/faults", "take all faults back", ""),
+    ("POST", "/_test/move", "put another list behind an audience", '{"audience_id": "…", "customer_list_id": "…"}'),
+)
 
 EFFECTS: dict[str, Callable[..., Effect]] = {
     kind.__name__.lower(): kind for kind in (Answer, Redirect, Mangle, Repeat, Reset, Stall, StopReading, Delay)
@@ -46,15 +64,17 @@ def fault_of(given: Mapping[str, Any]) -> Fault:
 
 
 def seed(world: World, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Make ad accounts, lists and audiences; returns the lists and audiences made, as `World.state` shows them.
+    """Make users, ad accounts, lists, audiences; returns the lists and audiences made, as `World.state` shows them.
 
-    The fields are those of `World.add_ad_account` (with `id`), `add_list` and `add_audience` (with `name`); an
-    audience may name its list in `customer_list` (the newest of that name) instead of `customer_list_id`.
+    The fields are those of `World.add_user`, `add_ad_account` (with `id`; `owner` is a username), `add_list` and
+    `add_audience` (with `name`); an audience may name its list in `customer_list` (the newest of that name) instead of
+    `customer_list_id`.
     """
     with world.lock:
+        for user in given.get("users", ()):
+            world.add_user(**user)
         for account in given.get("ad_accounts", ()):
-            fields = dict(account)
-            world.add_ad_account(fields.pop("id"), **fields)
+            _seed_account(world, dict(account))
         lists = {world.add_list(**one).id for one in given.get("lists", ())}
         audiences = {_seed_audience(world, dict(one)) for one in given.get("audiences", ())}
         for more in given.get("members", ()):
@@ -64,6 +84,12 @@ def seed(world: World, given: Mapping[str, Any]) -> dict[str, Any]:
         "lists": [one for one in state["lists"] if one["id"] in lists],
         "audiences": [one for one in state["audiences"] if one["id"] in audiences],
     }
+
+
+def _seed_account(world: World, fields: dict[str, Any]) -> None:
+    if "owner" in fields:
+        fields["owner"] = {user.username: user for user in world.users.values()}[fields["owner"]]
+    world.add_ad_account(fields.pop("id"), **fields)
 
 
 def _seed_audience(world: World, fields: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.emulators.pinterest.accounts import USER, User
 from tests.emulators.pinterest.calls import Call
 from tests.emulators.pinterest.faults import Answer, Delay, Effect, Mangle, Redirect, Repeat, Reset, Stall, StopReading
 from tests.emulators.pinterest.operations import Operation
@@ -47,6 +48,7 @@ class Exchange:
     operation: Operation
     call: Call
     headers: dict[str, str]
+    user: User = USER
     body: Any = None
     echo: str = ""
     outcome: Outcome | None = None

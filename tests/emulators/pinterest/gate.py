@@ -151,7 +151,7 @@ class Gate:
             raise not_found("Resource")
         authorization = request.headers.get("Authorization", "")
         if operation.scope is not None:
-            self._tokens.check(authorization.removeprefix("Bearer "), operation.scope)
+            exchange.user = self._tokens.check(authorization.removeprefix("Bearer "), operation.scope)
             if switches.access_tier == "none" and operation.is_restricted:
                 raise no_access()
         elif not hmac.compare_digest(authorization.encode(), _BASIC.encode()):
@@ -172,23 +172,28 @@ class Gate:
     def _carry_out(self, exchange: Exchange) -> Outcome:
         request = exchange.request
         asked = Asked(
-            world=self._world, tokens=self._tokens, ids=request.match_info, query=request.query, body=exchange.body
+            world=self._world,
+            tokens=self._tokens,
+            user=exchange.user,
+            ids=request.match_info,
+            query=request.query,
+            body=exchange.body,
         )
         try:
             with self._world.lock:
-                _check_ids(asked)
+                _check_ids(asked, writes=exchange.call.is_write)
                 done = exchange.operation.carry_out(asked)
         except RefusalError as error:
             return _refusal(exchange, error)
         return Outcome(status=self._world.switches.created_status if done.creates else 200, content=done.content)
 
 
-def _check_ids(asked: Asked) -> None:
+def _check_ids(asked: Asked, *, writes: bool) -> None:
     for name, value in asked.ids.items():
         if not (is_audience_id if name == "audience_id" else is_id)(value):
             raise invalid(f"{name} must be a string of digits, at most 18 but for an audience's")
     if "ad_account_id" in asked.ids:
-        asked.world.account(asked.account_id)
+        asked.world.account(asked.account_id, asked.user, writes=writes)
 
 
 def _refusal(exchange: Exchange, error: RefusalError) -> Outcome:

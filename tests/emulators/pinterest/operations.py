@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.emulators.pinterest import shapes, views
+from tests.emulators.pinterest.accounts import AdAccount, User
 from tests.emulators.pinterest.refusals import (
     RefusalError,
     invalid,
@@ -22,10 +23,14 @@ from tests.emulators.pinterest.world import Audience, CustomerList, World
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A request that may be carried out: `ids` from its path, its query, its body (parsed, shape not yet checked)."""
+    """A request that may be carried out: `ids` from its path, its query, its body (parsed, shape not yet checked).
+
+    `user` is the one in whose name the token acts; the first one where there is no token.
+    """
 
     world: World
     tokens: Tokens
+    user: User
     ids: Mapping[str, str]
     query: Mapping[str, str]
     body: Any
@@ -61,18 +66,38 @@ class Operation:
 
 
 def _token(asked: Asked) -> Done:
-    form = shapes.check_fields(asked.body, shapes.TOKEN)
-    return Done(content=asked.tokens.refresh(form["refresh_token"]), creates=True)
+    grant_type = shapes.grant_type(asked.body)
+    form = shapes.check_fields(asked.body, shapes.GRANTS[grant_type])
+    if grant_type == "refresh_token":
+        return Done(content=asked.tokens.refresh(form["refresh_token"]), creates=True)
+    return Done(content=asked.tokens.exchange(form["code"], redirect_uri=form["redirect_uri"]), creates=True)
+
+
+def _user_get(asked: Asked) -> Done:
+    shapes.check_query(asked.query, shapes.USER_QUERY)
+    account_id = asked.query.get("ad_account_id")
+    user = asked.user if account_id is None else asked.world.account(account_id, asked.user).owner
+    return Done(content=views.show_user(asked.world, user))
 
 
 def _accounts_list(asked: Asked) -> Done:
     shapes.check_query(asked.query, shapes.ACCOUNT_QUERY)
-    open_ones = (account for account in asked.world.accounts.values() if account.accessible)
-    return Done(content=views.page(asked.world, open_ones, asked.query, views.show_account))
+    shared = asked.query.get("include_shared_accounts", "true").lower() == "true"
+    readable = (
+        account
+        for account in asked.world.accounts.values()
+        if account.may_read(asked.user) and (shared or account.owner == asked.user)
+    )
+    return Done(content=views.page(asked.world, readable, asked.query, _show_account(asked)))
 
 
 def _accounts_get(asked: Asked) -> Done:
-    return Done(content=views.show_account(asked.world, asked.world.account(asked.account_id)))
+    account = asked.world.account(asked.account_id, asked.user)
+    return Done(content=_show_account(asked)(asked.world, account))
+
+
+def _show_account(asked: Asked) -> Callable[[World, AdAccount], dict[str, Any]]:
+    return lambda world, account: views.show_account(world, account, asked.user)
 
 
 # -- customer lists -------------------------------------------------------------------------------------------------
@@ -276,6 +301,7 @@ _AUDIENCES, _AUDIENCE = f"{_ACCOUNT}/audiences", f"{_ACCOUNT}/audiences/{{audien
 
 OPERATIONS = (
     _operation("oauth/token", "POST", "/oauth/token", "org_read", None, _token),
+    _operation("user_account/get", "GET", "/user_account", "org_read", "user_accounts:read", _user_get),
     _operation("ad_accounts/list", "GET", "/ad_accounts", *_READ, _accounts_list),
     _operation("ad_accounts/get", "GET", _ACCOUNT, *_READ, _accounts_get),
     _operation("customer_lists/list", "GET", _LISTS, *_READ, _lists_list),

@@ -44,6 +44,14 @@ def invalid_grant() -> RefusalError:
     return RefusalError(401, 283, "The provided authorization grant is invalid, expired or revoked.")
 
 
+def unknown_app() -> RefusalError:
+    return RefusalError(401, 283, "The client_id is not that of an app.")
+
+
+def unknown_redirect() -> RefusalError:
+    return RefusalError(400, 7, "The redirect_uri is not registered in the app.")
+
+
 def not_permitted() -> RefusalError:
     return RefusalError(403, 29, "You are not permitted to access that resource.")
 

@@ -83,12 +83,32 @@ AUDIENCE_UPDATE = _AUDIENCE | {
     "name": Field(*_NAME),
     "rule": Field(*_RULE_FIELD),
 }
-TOKEN = {
-    "grant_type": Field(*_one_of("refresh_token"), required=True),
-    "refresh_token": Field(lambda value: bool(value), "a refresh token", required=True),
-    "continuous_refresh": Field(*_one_of("true", "false")),
-    "scope": Field(lambda value: isinstance(value, str), "a string"),
+_SCOPE = Field(lambda value: isinstance(value, str), "a string")
+_CONTINUOUS = Field(*_one_of("true", "false"))
+_NOT_EMPTY = (bool, "a string that is not empty")
+# The forms of a token request, by grant_type. Other grants are not accepted for lists and audiences.
+GRANTS: dict[str, dict[str, Field]] = {
+    "refresh_token": {
+        "grant_type": Field(*_one_of("refresh_token"), required=True),
+        "refresh_token": Field(*_NOT_EMPTY, required=True),
+        "continuous_refresh": _CONTINUOUS,
+        "scope": _SCOPE,
+    },
+    "authorization_code": {
+        "grant_type": Field(*_one_of("authorization_code"), required=True),
+        "code": Field(*_NOT_EMPTY, required=True),
+        "redirect_uri": Field(*_NOT_EMPTY, required=True),
+        "continuous_refresh": _CONTINUOUS,
+    },
 }
+
+
+def grant_type(form: Mapping[str, Any]) -> str:
+    """Which grant a form asks for; raises the refusal of one that is none of GRANTS."""
+    given = str(form.get("grant_type", ""))
+    if given not in GRANTS:
+        raise invalid(f"grant_type is one of {', '.join(GRANTS)}")
+    return given
 
 
 def check_fields(
@@ -147,6 +167,7 @@ def _is_flag(value: str) -> bool:
     return value in ("true", "false", "True", "False")
 
 
+USER_QUERY: dict[str, Callable[[str], bool]] = {"ad_account_id": is_id}
 ACCOUNT_QUERY: dict[str, Callable[[str], bool]] = {
     "page_size": _is_page_size,
     "bookmark": bool,

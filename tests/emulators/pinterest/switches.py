@@ -15,6 +15,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "large_body_answer": ("413", "413 and close", "drop"),
     "processing_refusal": ("off", "409", "400"),
     "removed_status": ("REMOVED", "ARCHIVED"),
+    "refusal_answer": ("error", "error and description", "silence"),
     "access_tier": ("standard", "trial", "none"),
     "trial_answer": ("429", "403"),
 }
@@ -42,7 +43,13 @@ class Switches:
     refresh_ends_access_tokens: every refresh ends the access tokens that were issued before it.
     access_token_seconds, access_token_uses: an access token ends after so many seconds or requests, though its answer
         promises thirty days.
-    scope: of the access tokens issued from now on.
+    scope: of the access tokens that the first refresh token buys from now on; those of a consent have what was
+        approved.
+    withheld_scopes: scopes that no token gets, whatever was approved.
+    redirect_uris: those registered in the app; they must match to the letter.
+    code_seconds: for so long a code of consent may be exchanged.
+    refusal_answer: a consent that is refused redirects with "error", with "error and description", or it does not
+        redirect ("silence").
     access_tier: of the app: "standard", "trial" (`trial_writes` a day, then `trial_answer`: "429", or "403"), or "none"
         (401 with code 3: no access to the feature).
     created_status: of the answers to a token or creating request, 200 or 201.
@@ -81,6 +88,10 @@ class Switches:
     access_token_seconds: float | None = None
     access_token_uses: int | None = None
     scope: str = "ads:read ads:write"
+    withheld_scopes: str = ""
+    redirect_uris: frozenset[str] = frozenset({"http://localhost:8085/"})
+    code_seconds: float = 600.0
+    refusal_answer: str = "error"
     access_tier: str = "standard"
     trial_writes: int = 300
     trial_answer: str = "429"
@@ -108,4 +119,4 @@ class Switches:
             if name in CHOICES and value not in CHOICES[name]:
                 raise ValueError(f"{name} is one of {', '.join(CHOICES[name])}")
         for name, value in values.items():
-            setattr(self, name, frozenset(value) if name == "poison" else value)
+            setattr(self, name, frozenset(value) if name in ("poison", "redirect_uris") else value)

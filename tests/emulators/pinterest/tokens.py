@@ -1,4 +1,4 @@
-"""OAuth: which refresh tokens are good, and the access tokens that were issued for them."""
+"""OAuth: codes of consent, refresh tokens, and the access tokens that were issued for them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tests.emulators.pinterest.accounts import USER, User
 from tests.emulators.pinterest.refusals import invalid_grant, missing_scope, unauthenticated
 from tests.emulators.pinterest.switches import Switches
 
@@ -23,12 +24,31 @@ REFRESH_TOKEN_DAYS = 60
 
 
 @dataclass(slots=True, kw_only=True)
-class _Grant:
+class _Access:
     """An access token; `uses_left` None: as many as it likes."""
 
-    expires_at: float
+    user: User
     scopes: frozenset[str]
+    expires_at: float
     uses_left: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Refresh:
+    """A refresh token; `scopes` None: those of the switch `scope` at the time of each refresh."""
+
+    user: User
+    scopes: frozenset[str] | None
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Code:
+    """What a user consented to, waiting to be exchanged."""
+
+    user: User
+    redirect_uri: str
+    expires_at: float
 
 
 class Tokens:
@@ -37,68 +57,116 @@ class Tokens:
     def __init__(self, *, switches: Switches, clock: Callable[[], float]) -> None:
         self._switches, self._clock = switches, clock
         self._lock = threading.Lock()
-        self._refresh = {REFRESH_TOKEN: clock() + REFRESH_TOKEN_DAYS * DAY}
-        self._access: dict[str, _Grant] = {}
+        self._refresh: dict[str, _Refresh] = {}
+        self._access: dict[str, _Access] = {}
+        self._codes: dict[str, _Code] = {}
+        # Every scope that a user ever approved, by the user's id.
+        self._approved: dict[str, frozenset[str]] = {}
         self.refreshes = 0
+        self.set_refresh_token(REFRESH_TOKEN)
+
+    # -- what the API does --------------------------------------------------------------------------------------
+
+    def consent(self, user: User, *, scopes: frozenset[str], redirect_uri: str) -> str:
+        """Note what `user` approved; returns the code that buys the tokens."""
+        with self._lock:
+            self._approved[user.id] = self._approved.get(user.id, frozenset()) | scopes
+            code = f"{MARKER}-code-{secrets.token_hex(16)}"
+            expires_at = self._clock() + self._switches.code_seconds
+            self._codes[code] = _Code(user=user, redirect_uri=redirect_uri, expires_at=expires_at)
+            return code
+
+    def exchange(self, code: str, *, redirect_uri: str) -> dict[str, Any]:
+        """The answer to the exchange of a code, which is good once.
+
+        Raises the refusal of a code that is unknown, used, expired, or was given for another redirect.
+        """
+        with self._lock:
+            now, held = self._clock(), self._codes.pop(code, None)
+            if held is None or held.expires_at <= now or held.redirect_uri != redirect_uri:
+                raise invalid_grant()
+            granted = _Refresh(
+                user=held.user, scopes=self._approved[held.user.id], expires_at=now + REFRESH_TOKEN_DAYS * DAY
+            )
+            token = self._issue_refresh(granted)
+            answer = {"response_type": "authorization_code"} | self._access_answer(granted, now)
+            return answer | {"refresh_token": token} | self._expiry(token, now)
 
     def refresh(self, refresh_token: str) -> dict[str, Any]:
         """The answer to a refresh request. Raises the refusal for a token that is unknown, rotated away or expired."""
         with self._lock:
-            now = self._clock()
-            if self._refresh.get(refresh_token, 0.0) <= now:
+            now, held = self._clock(), self._refresh.get(refresh_token)
+            if held is None or held.expires_at <= now:
                 raise invalid_grant()
             self.refreshes += 1
             if self._switches.refresh_ends_access_tokens:
                 self._access.clear()
-            answer: dict[str, Any] = {
-                "response_type": "refresh_token",
-                "token_type": "bearer",
-                "access_token": self._issue(now),
-                "expires_in": ACCESS_TOKEN_DAYS * DAY,
-                "scope": self._switches.scope,
-            }
-            current = self._renew(refresh_token, now)
+            answer = {"response_type": "refresh_token"} | self._access_answer(held, now)
+            current = self._renew(refresh_token, held, now)
             if current != refresh_token:
                 answer["refresh_token"] = current
-            if self._switches.token_expiry_fields:
-                answer["refresh_token_expires_in"] = int(self._refresh[current] - now)
-                answer["refresh_token_expires_at"] = int(self._refresh[current])
-            return answer
+            return answer | (self._expiry(current, now) if self._switches.token_expiry_fields else {})
 
-    def _issue(self, now: float) -> str:
+    def _access_answer(self, held: _Refresh, now: float) -> dict[str, Any]:
+        scopes = self._scopes(held.scopes)
+        return {
+            "token_type": "bearer",
+            "access_token": self._issue(held.user, scopes, now),
+            "expires_in": ACCESS_TOKEN_DAYS * DAY,
+            "scope": " ".join(sorted(scopes)),
+        }
+
+    def _scopes(self, approved: frozenset[str] | None) -> frozenset[str]:
+        scopes = frozenset(self._switches.scope.split()) if approved is None else approved
+        return scopes - frozenset(self._switches.withheld_scopes.split())
+
+    def _issue(self, user: User, scopes: frozenset[str], now: float) -> str:
         token = f"pina.{MARKER}-{secrets.token_hex(16)}"
         given = self._switches.access_token_seconds
-        self._access[token] = _Grant(
+        self._access[token] = _Access(
+            user=user,
+            scopes=scopes,
             expires_at=now + (ACCESS_TOKEN_DAYS * DAY if given is None else given),
-            scopes=frozenset(self._switches.scope.split()),
             uses_left=self._switches.access_token_uses,
         )
         return token
 
-    def _renew(self, used: str, now: float) -> str:
+    def _issue_refresh(self, granted: _Refresh) -> str:
+        token = f"pinr.{MARKER}-{secrets.token_hex(16)}"
+        self._refresh[token] = granted
+        return token
+
+    def _renew(self, used: str, held: _Refresh, now: float) -> str:
         if not (self._switches.rotate_refresh_tokens or self._switches.renew_refresh_tokens):
             return used
         if self._switches.rotate_refresh_tokens:
             del self._refresh[used]
-        token = f"pinr.{MARKER}-{secrets.token_hex(16)}"
-        self._refresh[token] = now + REFRESH_TOKEN_DAYS * DAY
-        return token
+        return self._issue_refresh(
+            _Refresh(user=held.user, scopes=held.scopes, expires_at=now + REFRESH_TOKEN_DAYS * DAY)
+        )
 
-    def check(self, access_token: str, scope: str) -> None:
-        """Raises the refusal unless `access_token` is good and has `scope`."""
+    def _expiry(self, token: str, now: float) -> dict[str, Any]:
+        expires_at = self._refresh[token].expires_at
+        return {"refresh_token_expires_in": int(expires_at - now), "refresh_token_expires_at": int(expires_at)}
+
+    def check(self, access_token: str, scope: str) -> User:
+        """The user in whose name `access_token` acts. Raises the refusal unless it is good and has `scope`."""
         with self._lock:
-            grant = self._access.get(access_token)
-            if grant is None or grant.expires_at <= self._clock() or grant.uses_left == 0:
+            held = self._access.get(access_token)
+            if held is None or held.expires_at <= self._clock() or held.uses_left == 0:
                 raise unauthenticated()
-            if grant.uses_left is not None:
-                grant.uses_left -= 1
-            if scope not in grant.scopes:
+            if held.uses_left is not None:
+                held.uses_left -= 1
+            if scope not in held.scopes:
                 raise missing_scope(scope)
+            return held.user
 
-    def issue_access_token(self) -> str:
+    # -- for tests ----------------------------------------------------------------------------------------------
+
+    def issue_access_token(self, user: User = USER) -> str:
         """An access token without a refresh, for tests that speak to the emulator themselves."""
         with self._lock:
-            return self._issue(self._clock())
+            return self._issue(user, self._scopes(None), self._clock())
 
     def revoke_access_tokens(self) -> None:
         """Refuse every access token issued until now."""
@@ -108,9 +176,9 @@ class Tokens:
     def refresh_tokens(self) -> set[str]:
         """The refresh tokens that are good now."""
         with self._lock:
-            return {token for token, expires_at in self._refresh.items() if expires_at > self._clock()}
+            return {token for token, held in self._refresh.items() if held.expires_at > self._clock()}
 
-    def set_refresh_token(self, token: str, *, days: float = REFRESH_TOKEN_DAYS) -> None:
+    def set_refresh_token(self, token: str, *, days: float = REFRESH_TOKEN_DAYS, user: User = USER) -> None:
         """Make `token` a good one for so many days from now; 0 or less: an expired one."""
         with self._lock:
-            self._refresh[token] = self._clock() + days * DAY
+            self._refresh[token] = _Refresh(user=user, scopes=None, expires_at=self._clock() + days * DAY)

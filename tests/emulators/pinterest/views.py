@@ -7,8 +7,9 @@ import binascii
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+from tests.emulators.pinterest.accounts import AdAccount, User
 from tests.emulators.pinterest.refusals import invalid
-from tests.emulators.pinterest.world import SMALLEST_AUDIENCE, AdAccount, Audience, CustomerList, World
+from tests.emulators.pinterest.world import SMALLEST_AUDIENCE, Audience, CustomerList, World
 
 # What a client of today has never heard of, and must tolerate.
 EXTRA: dict[str, Any] = {"x_new_field": {"since": "5.99", "values": [1, None]}, "x_new_flag": None}
@@ -21,16 +22,31 @@ def _with_extra(world: World, shown: dict[str, Any]) -> dict[str, Any]:
     return shown | EXTRA if world.switches.extra_fields else shown
 
 
-def show_account(world: World, account: AdAccount) -> dict[str, Any]:
+def show_user(world: World, user: User) -> dict[str, Any]:
+    return _with_extra(
+        world,
+        {
+            "id": user.id,
+            "username": user.username,
+            "account_type": "BUSINESS" if user.business_name else "PINNER",
+            "business_name": user.business_name,
+            "about": "",
+            "profile_image": None,
+            "website_url": None,
+        },
+    )
+
+
+def show_account(world: World, account: AdAccount, user: User) -> dict[str, Any]:
     return _with_extra(
         world,
         {
             "id": account.id,
             "name": account.name,
-            "owner": {"id": "383791336903426391", "username": "emulated"},
+            "owner": {"id": account.owner.id, "username": account.owner.username},
             "country": "US",
             "currency": "USD",
-            "permissions": ["OWNER"],
+            "permissions": list(account.roles[user.id]),
             "created_time": 1_600_000_000,
             "updated_time": 1_600_000_000,
         },

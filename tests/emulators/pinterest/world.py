@@ -5,30 +5,21 @@ from __future__ import annotations
 import hashlib
 import itertools
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tests.emulators.pinterest.accounts import AD_ACCOUNT_ID, ROLES, USER, AdAccount, User
 from tests.emulators.pinterest.past import Past
 from tests.emulators.pinterest.refusals import not_found, not_permitted
 from tests.emulators.pinterest.switches import Switches
 
-AD_ACCOUNT_ID = "549755885175"
 # Fewer matched people than this and a list cannot be used.
 SMALLEST_AUDIENCE = 100
 # 18 digits, beyond 2^53: an id that went through a floating point number is another one.
 _FIRST_ID = 549_755_885_175_000_001
 # 19 digits, which still fit into 63 bits.
 _LONG_ID = 4_000_000_000_000_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdAccount:
-    """`accessible` False: requests about it are answered 403."""
-
-    id: str
-    name: str
-    accessible: bool = True
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,6 +69,7 @@ class World:
     def __init__(self, *, switches: Switches, clock: Callable[[], float]) -> None:
         self.switches, self.clock = switches, clock
         self.lock = threading.RLock()
+        self.users: dict[str, User] = {USER.id: USER}
         self.accounts: dict[str, AdAccount] = {}
         self.lists: dict[str, CustomerList] = {}
         self.audiences: dict[str, Audience] = {}
@@ -88,9 +80,34 @@ class World:
 
     # -- making, for the API and for tests ----------------------------------------------------------------------
 
-    def add_ad_account(self, ad_account_id: str, *, name: str = "Ad account", accessible: bool = True) -> AdAccount:
+    def add_user(self, username: str, *, business_name: str | None = None) -> User:
+        """A user who can consent; without a role on any ad account until one is made with it."""
         with self.lock:
-            account = AdAccount(id=ad_account_id, name=name, accessible=accessible)
+            user = User(id=str(next(self._ids)), username=username, business_name=business_name)
+            self.users[user.id] = user
+            return user
+
+    def add_ad_account(
+        self,
+        ad_account_id: str,
+        *,
+        name: str = "Ad account",
+        accessible: bool = True,
+        owner: User = USER,
+        roles: Mapping[str, Sequence[str]] | None = None,
+    ) -> AdAccount:
+        """A new ad account. `roles` are those of users who do not own it, by username.
+
+        Raises ValueError for a user or a role that there is not.
+        """
+        with self.lock:
+            users = {user.username: user.id for user in self.users.values()}
+            held: dict[str, tuple[str, ...]] = {owner.id: ("OWNER",)}
+            for username, given in (roles or {}).items():
+                if username not in users or not set(given) <= set(ROLES):
+                    raise ValueError(f"roles are those of {', '.join(users)}: {', '.join(ROLES)}")
+                held[users[username]] = tuple(given)
+            account = AdAccount(id=ad_account_id, name=name, accessible=accessible, owner=owner, roles=held)
             self.accounts[ad_account_id] = account
             return account
 
@@ -167,11 +184,12 @@ class World:
 
     # -- finding, with the refusals of the API ------------------------------------------------------------------
 
-    def account(self, ad_account_id: str) -> AdAccount:
+    def account(self, ad_account_id: str, user: User, *, writes: bool = False) -> AdAccount:
+        """One that the user may read, or write."""
         account = self.accounts.get(ad_account_id)
         if account is None:
             raise not_found("AdAccount")
-        if not account.accessible:
+        if not (account.may_write(user) if writes else account.may_read(user)):
             raise not_permitted()
         return account
 

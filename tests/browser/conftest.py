@@ -1,0 +1,95 @@
+"""A real browser: Chromium without a window, skipped where there is none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("selenium", reason="selenium is not installed")
+pytest.importorskip("axe_core_python", reason="axe-core-python is not installed")
+from axe_core_python.selenium import Axe
+from selenium import webdriver
+
+_FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+
+class Browser:
+    """A browser, its window's width, and what a test wants to know of the page in it."""
+
+    def __init__(self, driver: webdriver.Chrome) -> None:
+        self.driver = driver
+        self.resize(1280, 900)
+
+    def resize(self, width: int, height: int) -> None:
+        """Show pages as on a screen of this many CSS pixels; below 500 as a phone does."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    def prefer(self, scheme: str) -> None:
+        """Prefer the "light" or the "dark" colours."""
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+
+    def run(self, script: str) -> Any:
+        """What `script` returns in the page."""
+        return self.driver.execute_script(script)
+
+    def is_wider_than_screen(self) -> bool:
+        return bool(self.run("return document.documentElement.scrollWidth > window.innerWidth"))
+
+    def foreign_resources(self) -> list[str]:
+        """The addresses that the page loaded from elsewhere than its own server."""
+        loaded = self.run("return performance.getEntriesByType('resource').map(entry => entry.name)")
+        own = self.run("return location.origin")
+        return [address for address in loaded if not address.startswith((own, "data:"))]
+
+    def accessibility_faults(self) -> list[str]:
+        """What axe finds: the rule and the places of each."""
+        found = Axe().run(self.driver)["violations"]
+        return [f"{fault['id']}: {', '.join(str(node['target']) for node in fault['nodes'])}" for fault in found]
+
+    def text(self) -> str:
+        return str(self.run("return document.body.innerText"))
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    binary = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    driver = shutil.which("chromedriver")
+    if binary is None or driver is None:
+        pytest.skip("there is no chromium with its chromedriver on the PATH")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for flag in (*_FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    # The driver that is installed: selenium must not look for one on the network.
+    service = webdriver.ChromeService(driver, log_output=os.devnull)
+    with webdriver.Chrome(options=options, service=service) as started:
+        yield started
+
+
+@pytest.fixture
+def browser(chromium: webdriver.Chrome) -> Iterator[Browser]:
+    """A browser without cookies and with an empty page."""
+    chromium.get("about:blank")
+    chromium.delete_all_cookies()
+    browser = Browser(chromium)
+    browser.prefer("light")
+    yield browser
+    folder = os.environ.get("SCREENSHOTS")
+    if folder:
+        name = os.environ["PYTEST_CURRENT_TEST"].split("::")[-1].split(" ")[0]
+        chromium.save_screenshot(str(Path(folder) / f"{name}.png"))

@@ -1,0 +1,197 @@
+"""The pages of Pinterest's emulator, in a real browser: the consent, and the overview of what is held."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.parse import urlencode
+
+import pytest
+import requests
+from selenium.webdriver.common.by import By
+
+from tests.browser.conftest import Browser
+from tests.emulators.pinterest import AD_ACCOUNT_ID, CLIENT_ID, Answer, Fault, Pinterest, serve_pinterest
+
+SIZES = [(1280, 900), (390, 844)]
+
+
+class Callback:
+    """The redirect of an app: an HTTP server on loop-back that notes what it is asked for."""
+
+    def __init__(self) -> None:
+        asked = self.asked = list[str]()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if not self.path.startswith("/favicon"):
+                    asked.append(self.path)
+                self.send_response(200)
+                self.send_header("Content-Type", "text/plain")
+                self.end_headers()
+                self.wfile.write(b"You can close this window.")
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://localhost:{self._server.server_port}/"
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def callback() -> Iterator[Callback]:
+    started = Callback()
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def pinterest() -> Pinterest:
+    return Pinterest()
+
+
+@pytest.fixture
+def root(pinterest: Pinterest) -> Iterator[str]:
+    with serve_pinterest(state=pinterest) as (_, endpoint):
+        yield endpoint.removesuffix("/v5")
+
+
+def consent(root: str, callback: Callback) -> str:
+    asked = {"redirect_uri": callback.url, "response_type": "code", "scope": "ads:read,ads:write", "state": "s1"}
+    return f"{root}/oauth/?{urlencode({'client_id': CLIENT_ID} | asked)}"
+
+
+def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Wait for the browser, at most so many seconds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the browser did not get there"
+        threading.Event().wait(0.05)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("button", "answer"), [("approve", "/?code="), ("refuse", "/?error=access_denied")])
+def test_a_person_approves_or_refuses_for_an_account_of_their_choice(
+    browser: Browser,
+    pinterest: Pinterest,
+    root: str,
+    callback: Callback,
+    size: tuple[int, int],
+    button: str,
+    answer: str,
+) -> None:
+    pinterest.switches.redirect_uris = frozenset({callback.url})
+    agency = pinterest.add_user("agency", business_name="An agency")
+    browser.resize(*size)
+    browser.driver.get(consent(root, callback))
+    assert not browser.is_wider_than_screen()
+    browser.driver.find_element(By.CSS_SELECTOR, f"input[value='{agency.id}']").click()
+    browser.driver.find_element(By.CSS_SELECTOR, f"button[value={button}]").click()
+    until(lambda: callback.asked)
+    assert callback.asked[0].startswith(answer)
+    assert callback.asked[0].endswith("&state=s1")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_axe_finds_no_fault_on_either_page(
+    browser: Browser, pinterest: Pinterest, root: str, callback: Callback, size: tuple[int, int], scheme: str
+) -> None:
+    pinterest.switches.set({"redirect_uris": [callback.url], "listing_lag_seconds": 2})
+    pinterest.add_audience("Shoppers", customer_list_id=pinterest.add_list("Shoppers").id)
+    pinterest.add_audience("Gone", removed=True)
+    pinterest.inject(Fault(effect=Answer(status=503)))
+    requests.get(f"{root}/v5/ad_accounts", timeout=10)
+    browser.resize(*size)
+    browser.prefer(scheme)
+    for address in (consent(root, callback), f"{root}/"):
+        browser.driver.get(address)
+        assert [] == browser.accessibility_faults()
+
+
+def test_the_consent_page_is_used_by_keyboard_alone(
+    browser: Browser, pinterest: Pinterest, root: str, callback: Callback
+) -> None:
+    pinterest.switches.redirect_uris = frozenset({callback.url})
+    browser.driver.get(consent(root, callback))
+    browser.driver.find_element(By.CSS_SELECTOR, "button[value=refuse]").send_keys("\n")
+    until(lambda: callback.asked)
+    assert "error=access_denied" in callback.asked[0]
+
+
+def test_an_app_that_is_not_known_sees_json_and_no_redirect(
+    browser: Browser, pinterest: Pinterest, root: str, callback: Callback
+) -> None:
+    browser.driver.get(consent(root, callback))
+    assert '"code": 7' in browser.text()
+    browser.driver.get(consent(root, callback).replace(CLIENT_ID, "999"))
+    assert '"code": 283' in browser.text()
+    assert [] == callback.asked
+
+
+def digests(count: int) -> str:
+    return ",".join(hashlib.sha256(f"{number}".encode()).hexdigest() for number in range(count))
+
+
+def brightness(browser: Browser, style: str) -> int:
+    """The sum of red, green and blue of one of the page's colours."""
+    colour = str(browser.run(f"return getComputedStyle(document.body).{style}"))
+    return sum(int(part) for part in colour.removeprefix("rgb(").removesuffix(")").split(","))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_the_overview_shows_what_is_held_and_what_happens_without_a_reload(
+    browser: Browser, pinterest: Pinterest, root: str, size: tuple[int, int], scheme: str
+) -> None:
+    held = pinterest.add_list("Winter list")
+    pinterest.add_audience("Winter buyers", customer_list_id=held.id)
+    browser.resize(*size)
+    browser.prefer(scheme)
+    browser.driver.get(f"{root}/")
+    assert "Winter buyers" in browser.text()
+    assert not browser.is_wider_than_screen()
+    assert (scheme == "dark") == (brightness(browser, "backgroundColor") < brightness(browser, "color"))
+    browser.run("window.marker = true")
+    url = f"{root}/v5/ad_accounts/{AD_ACCOUNT_ID}/customer_lists/{held.id}"
+    headers = {"Authorization": f"Bearer {pinterest.tokens.issue_access_token()}"}
+    body = {"operation_type": "ADD", "records": digests(120)}
+    assert 200 == requests.patch(url, json=body, headers=headers, timeout=10).status_code
+    pinterest.inject(Fault(effect=Answer(status=503)))
+    assert 503 == requests.patch(url, json=body, headers=headers, timeout=10).status_code
+    until(lambda: "503" in browser.text())
+    text = browser.text()
+    assert "PATCH ADD" in text
+    assert "120" in text
+    assert "ready" in text
+    assert browser.run("return window.marker")
+    assert not browser.is_wider_than_screen()
+    assert [] == browser.foreign_resources()
+    assert digests(1) not in browser.driver.page_source
+
+
+def test_the_overview_says_when_the_emulator_is_gone(browser: Browser, pinterest: Pinterest) -> None:
+    with serve_pinterest(state=pinterest) as (_, endpoint):
+        browser.driver.get(endpoint.removesuffix("v5"))
+    until(lambda: "the emulator does not answer" in browser.text())
+
+
+def test_text_in_names_is_shown_as_text(browser: Browser, pinterest: Pinterest, root: str) -> None:
+    pinterest.add_audience("<img src=x onerror=document.title='broken'>")
+    browser.driver.get(f"{root}/")
+    assert "<img src=x" in browser.text()
+    assert "broken" != browser.driver.title
+
+
+def test_the_test_controls_are_on_the_page_with_their_address(browser: Browser, root: str) -> None:
+    browser.driver.get(f"{root}/")
+    browser.driver.find_element(By.TAG_NAME, "summary").click()
+    assert f"curl -X POST {root}/_test/switches" in browser.text()

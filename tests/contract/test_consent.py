@@ -1,0 +1,263 @@
+"""OAuth of Pinterest's emulator: the consent, the exchange of its code, and who may then see and do what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pinterestsdk
+import pytest
+import requests
+from pinterestsdk.exceptions import ForbiddenException, UnauthorizedException
+
+from tests.clock import FakeTime
+from tests.contract.sdk import PEOPLE, Sdk, code_of, refresh
+from tests.emulators.pinterest import AD_ACCOUNT_ID, CLIENT_ID, USER, Pinterest, User, serve_pinterest
+
+REDIRECT = "http://localhost:8085/"
+ASKED = {
+    "client_id": CLIENT_ID,
+    "redirect_uri": REDIRECT,
+    "response_type": "code",
+    "scope": "ads:read,ads:write",
+    "state": "a b&c",
+}
+
+
+@pytest.fixture
+def pinterest(fake_time: FakeTime) -> Pinterest:
+    return Pinterest(clock=fake_time.now, monotonic=fake_time.now)
+
+
+@pytest.fixture
+def sdk(pinterest: Pinterest) -> Iterator[Sdk]:
+    with serve_pinterest(state=pinterest) as (_, endpoint):
+        yield Sdk(endpoint, None)
+
+
+def page(sdk: Sdk, **asked: str) -> requests.Response:
+    return requests.get(sdk.endpoint.removesuffix("/v5") + "/oauth/", params=ASKED | asked, timeout=10)
+
+
+def decide(sdk: Sdk, decision: str, *, user: User = USER, asked: Mapping[str, str] | None = None) -> requests.Response:
+    form = ASKED | dict(asked or {}) | {"decision": decision, "user_id": user.id}
+    url = sdk.endpoint.removesuffix("/v5") + "/oauth/"
+    return requests.post(url, data=form, timeout=10, allow_redirects=False)
+
+
+def answer_of(response: requests.Response) -> dict[str, str]:
+    """What went back to the redirect."""
+    assert response.headers["Location"].startswith(REDIRECT + "?")
+    return {name: values[0] for name, values in parse_qs(urlsplit(response.headers["Location"]).query).items()}
+
+
+def code_from(sdk: Sdk, *, user: User = USER, scope: str = ASKED["scope"]) -> str:
+    return answer_of(decide(sdk, "approve", user=user, asked={"scope": scope}))["code"]
+
+
+def exchange(sdk: Sdk, code: str, redirect_uri: str = REDIRECT) -> Any:
+    return sdk.oauth.oauth_token(
+        grant_type=pinterestsdk.TokenGrantType.AUTHORIZATION_CODE,
+        code=code,
+        redirect_uri=redirect_uri,
+        continuous_refresh="true",
+    )
+
+
+# -- the page -------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_names_app_scopes_and_accounts(pinterest: Pinterest, sdk: Sdk) -> None:
+    pinterest.add_user("agency", business_name="<b>An agency</b>")
+    text = page(sdk).text
+    for shown in (
+        CLIENT_ID,
+        "ads:read",
+        "ads:write",
+        "@emulated",
+        AD_ACCOUNT_ID,
+        "&lt;b&gt;An agency",
+        "localhost:8085",
+    ):
+        assert shown in text
+    assert "<b>An agency" not in text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status", "code"),
+    [
+        ({"client_id": "999"}, 401, 283),
+        ({"redirect_uri": "http://localhost:8085"}, 400, 7),
+        ({"redirect_uri": "http://localhost:8086/"}, 400, 7),
+        ({"redirect_uri": "https://attacker.example/"}, 400, 7),
+        ({"response_type": "token"}, 400, 1),
+        ({"scope": "ads:everything"}, 400, 1),
+        ({"scope": ""}, 400, 1),
+    ],
+)
+def test_a_wrong_request_is_a_json_page_and_no_redirect(
+    sdk: Sdk, wrong: dict[str, str], status: int, code: int
+) -> None:
+    for refused in (page(sdk, **wrong), decide(sdk, "approve", asked=wrong)):
+        assert (status, code) == (refused.status_code, refused.json()["code"])
+        assert "Location" not in refused.headers
+
+
+def test_an_approval_goes_back_with_a_code_and_the_state(sdk: Sdk) -> None:
+    answer = answer_of(decide(sdk, "approve"))
+    assert {"code", "state"} == set(answer)
+    assert ASKED["state"] == answer["state"]
+
+
+@pytest.mark.parametrize(
+    ("how", "fields"),
+    [("error", {"error", "state"}), ("error and description", {"error", "error_description", "state"})],
+)
+def test_a_refusal_goes_back_with_an_error(pinterest: Pinterest, sdk: Sdk, how: str, fields: set[str]) -> None:
+    pinterest.switches.refusal_answer = how
+    answer = answer_of(decide(sdk, "refuse"))
+    assert (fields, "access_denied") == (set(answer), answer["error"])
+
+
+def test_a_refusal_may_go_nowhere(pinterest: Pinterest, sdk: Sdk) -> None:
+    pinterest.switches.refusal_answer = "silence"
+    refused = decide(sdk, "refuse")
+    assert (200, True) == (refused.status_code, "You refused" in refused.text)
+
+
+@pytest.mark.parametrize("wrong", [{"user_id": "1"}, {"decision": "perhaps"}])
+def test_a_decision_without_an_account_or_an_answer_is_refused(sdk: Sdk, wrong: dict[str, str]) -> None:
+    form = ASKED | {"decision": "approve", "user_id": USER.id} | wrong
+    url = sdk.endpoint.removesuffix("/v5") + "/oauth/"
+    assert 400 == requests.post(url, data=form, timeout=10, allow_redirects=False).status_code
+
+
+# -- the exchange ---------------------------------------------------------------------------------------------------
+
+
+def test_a_code_buys_both_tokens_with_their_ends_and_scopes(
+    pinterest: Pinterest, sdk: Sdk, fake_time: FakeTime
+) -> None:
+    token = exchange(sdk, code_from(sdk))
+    assert ("bearer", 30 * 86400, 60 * 86400) == (token.token_type, token.expires_in, token.refresh_token_expires_in)
+    assert ("ads:read ads:write", "authorization_code") == (token.scope, token.response_type)
+    assert int(fake_time.now()) + 60 * 86400 == token.refresh_token_expires_at
+    assert token.refresh_token in pinterest.tokens.refresh_tokens()
+    assert "ads:read ads:write" == refresh(sdk, token.refresh_token).scope
+
+
+def test_a_code_is_good_once_for_ten_minutes_and_for_its_redirect(sdk: Sdk, fake_time: FakeTime) -> None:
+    code = code_from(sdk)
+    exchange(sdk, code)
+    late = code_from(sdk)
+    fake_time.sleep(600)
+    elsewhere = (code_from(sdk), "http://localhost:8085")
+    for wrong, redirect_uri in ((code, REDIRECT), (late, REDIRECT), elsewhere, ("x", "y")):
+        with pytest.raises(UnauthorizedException) as caught:
+            exchange(sdk, wrong, redirect_uri)
+        assert 283 == code_of(caught.value)
+
+
+def test_the_exchange_needs_the_apps_secret(sdk: Sdk) -> None:
+    sdk.oauth.api_client.configuration.password = "wrong"
+    with pytest.raises(UnauthorizedException) as caught:
+        exchange(sdk, code_from(sdk))
+    assert 2 == code_of(caught.value)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"grant_type": "client_credentials"},
+        {"grant_type": "authorization_code", "code": "x"},
+        {"grant_type": "authorization_code", "redirect_uri": REDIRECT},
+        {"grant_type": "authorization_code", "code": "x", "redirect_uri": REDIRECT, "refresh_token": "y"},
+        {},
+    ],
+)
+def test_a_token_request_of_another_shape_is_refused(sdk: Sdk, form: dict[str, str]) -> None:
+    configuration = sdk.oauth.api_client.configuration
+    auth = (configuration.username or "", configuration.password or "")
+    assert 400 == requests.post(f"{sdk.endpoint}/oauth/token", data=form, auth=auth, timeout=10).status_code
+
+
+def test_the_scopes_of_an_answer_are_all_that_were_ever_approved_less_those_withheld(
+    pinterest: Pinterest, sdk: Sdk
+) -> None:
+    exchange(sdk, code_from(sdk, scope="user_accounts:read"))
+    assert "ads:read user_accounts:read" == exchange(sdk, code_from(sdk, scope="ads:read")).scope
+    pinterest.switches.withheld_scopes = "ads:write"
+    assert "ads:read user_accounts:read" == exchange(sdk, code_from(sdk)).scope
+
+
+# -- who sees what --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def agency(pinterest: Pinterest) -> User:
+    """A user who owns an ad account and may look into two others."""
+    agency = pinterest.add_user("agency", business_name="An agency")
+    pinterest.add_ad_account("201", name="Own", owner=agency)
+    pinterest.add_ad_account("202", name="Looked after", roles={"agency": ["AUDIENCE_MANAGER"]})
+    pinterest.add_ad_account("203", name="Looked at", roles={"agency": ["ANALYST", "FINANCE_MANAGER"]})
+    return agency
+
+
+def test_a_token_sees_the_ad_accounts_of_its_user_with_owner_and_roles(sdk: Sdk, agency: User) -> None:
+    seer = Sdk(sdk.endpoint, exchange(sdk, code_from(sdk, user=agency)).access_token)
+    seen = {one.id: (one.owner.username, [str(role.value) for role in one.permissions]) for one in all_accounts(seer)}
+    assert {
+        "201": ("agency", ["OWNER"]),
+        "202": ("emulated", ["AUDIENCE_MANAGER"]),
+        "203": ("emulated", ["ANALYST", "FINANCE_MANAGER"]),
+    } == seen
+    assert ["201"] == [one.id for one in all_accounts(seer, include_shared_accounts=False)]
+    assert "Looked at" == seer.accounts.ad_accounts_get(ad_account_id="203").name
+    with pytest.raises(ForbiddenException):
+        seer.accounts.ad_accounts_get(ad_account_id=AD_ACCOUNT_ID)
+
+
+def all_accounts(sdk: Sdk, **asked: Any) -> list[Any]:
+    """All pages, of one ad account each."""
+    page = sdk.accounts.ad_accounts_list(page_size=1, **asked)
+    found = list(page.items)
+    while page.bookmark:
+        page = sdk.accounts.ad_accounts_list(page_size=1, bookmark=page.bookmark, **asked)
+        found += page.items
+    return found
+
+
+def test_only_some_roles_may_write(sdk: Sdk, agency: User) -> None:
+    seer = Sdk(sdk.endpoint, exchange(sdk, code_from(sdk, user=agency)).access_token)
+    body = pinterestsdk.CustomerListCreate(name="people", records=PEOPLE[0])
+    for account_id in ("201", "202"):
+        assert seer.lists.customer_lists_create(ad_account_id=account_id, customer_list_create=body).id
+    assert [] == seer.lists.customer_lists_list(ad_account_id="203").items
+    with pytest.raises(ForbiddenException) as caught:
+        seer.lists.customer_lists_create(ad_account_id="203", customer_list_create=body)
+    assert 29 == code_of(caught.value)
+
+
+def test_the_user_of_a_token_is_shown_to_who_may_read_it(sdk: Sdk, agency: User) -> None:
+    token = exchange(sdk, code_from(sdk, user=agency, scope="ads:read,user_accounts:read"))
+    users = pinterestsdk.UserAccountApi(Sdk(sdk.endpoint, token.access_token).oauth.api_client)
+    user = users.user_account_get()
+    assert (agency.id, "agency", "An agency") == (user.id, user.username, user.business_name)
+    assert "emulated" == users.user_account_get(ad_account_id="202").username
+    with pytest.raises(UnauthorizedException) as caught:
+        pinterestsdk.UserAccountApi(Sdk(sdk.endpoint, refresh(sdk).access_token).oauth.api_client).user_account_get()
+    assert 3 == code_of(caught.value)
+
+
+def test_users_and_ad_accounts_are_seeded_over_http(pinterest: Pinterest, sdk: Sdk) -> None:
+    url = sdk.endpoint.removesuffix("/v5") + "/_test/seed"
+    seeds = {
+        "users": [{"username": "agency"}],
+        "ad_accounts": [{"id": "201", "owner": "agency", "roles": {"emulated": ["ANALYST"]}}],
+    }
+    assert 200 == requests.post(url, json=seeds, timeout=10).status_code
+    made = pinterest.accounts["201"]
+    assert ("agency", ("ANALYST",)) == (made.owner.username, made.roles[USER.id])
+    for wrong in ({"id": "1", "owner": "x"}, {"id": "1", "roles": {"agency": ["KING"]}}):
+        assert 400 == requests.post(url, json={"ad_accounts": [wrong]}, timeout=10).status_code

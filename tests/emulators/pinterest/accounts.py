@@ -1,0 +1,51 @@
+"""Who may do what: Pinterest users, ad accounts, and the roles of users on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+AD_ACCOUNT_ID = "549755885175"
+
+ROLES = (
+    "OWNER",
+    "ADMIN",
+    "ANALYST",
+    "SOS_READER",
+    "FINANCE_MANAGER",
+    "AUDIENCE_MANAGER",
+    "CAMPAIGN_MANAGER",
+    "CATALOGS_MANAGER",
+)
+# With one of these a user may write customer lists and audiences.
+WRITERS = frozenset({"OWNER", "ADMIN", "AUDIENCE_MANAGER"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A Pinterest user, in whose name a token acts."""
+
+    id: str
+    username: str
+    business_name: str | None = None
+
+
+# The one in whose name the emulator's first refresh token acts.
+USER = User(id="383791336903426391", username="emulated", business_name="Emulated Shop")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdAccount:
+    """`accessible` False: requests about it are answered 403. `roles` are those of each user, by the user's id."""
+
+    id: str
+    name: str
+    accessible: bool = True
+    owner: User = USER
+    roles: Mapping[str, tuple[str, ...]]
+
+    def may_read(self, user: User) -> bool:
+        return self.accessible and bool(self.roles.get(user.id))
+
+    def may_write(self, user: User) -> bool:
+        return self.accessible and not WRITERS.isdisjoint(self.roles.get(user.id, ()))
