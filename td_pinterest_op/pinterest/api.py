@@ -19,7 +19,8 @@ _PAGE_SIZE = 250
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audience:
-    """An audience; `customer_list_id` is None unless its rule names a customer list."""
+    """An audience; `customer_list_id` is None unless its rule names a customer list. `size`: matched people, None while
+    Pinterest does not know."""
 
     id: str
     name: str
@@ -27,6 +28,7 @@ class Audience:
     ad_account_id: str | None
     customer_list_id: str | None
     status: str
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,7 @@ class CustomerList:
     id: str
     name: str
     uploaded: int | None
+    status: str = ""
 
 
 class Api:
@@ -176,6 +179,10 @@ def _unusable(answer: Response, purpose: str, why: str) -> ExportError:
     return error
 
 
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
 def _text(value: object) -> str:
     return "" if value is None else str(value)
 
@@ -190,13 +197,14 @@ def _audience(content: dict[str, Any]) -> Audience:
         ad_account_id=_text(content.get("ad_account_id")) or None,
         customer_list_id=_text(list_id) or None,
         status=_text(content.get("status")),
+        size=_whole(content.get("size")),
     )
 
 
 def _customer_list(content: dict[str, Any]) -> CustomerList:
-    uploaded = content.get("num_uploaded_user_records")
     return CustomerList(
         id=_text(content["id"]),
         name=_text(content.get("name")),
-        uploaded=uploaded if isinstance(uploaded, int) else None,
+        uploaded=_whole(content.get("num_uploaded_user_records")),
+        status=_text(content.get("status")),
     )

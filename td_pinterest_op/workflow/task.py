@@ -72,10 +72,22 @@ def current_task() -> Task:
 
 
 def store(**values: object) -> None:
-    """Put values (plain JSON types) into the workflow store, for later tasks."""
+    """Put values (plain JSON types) into the workflow store, for later tasks.
+
+    digdag evaluates every text in the store as a template, for each later task: an audience named `${x}` would fail
+    them all.
+    """
     import digdag
 
-    digdag.env.store(values)
+    digdag.env.store({name: _without_templates(value) for name, value in values.items()})
+
+
+def _without_templates(value: object) -> object:
+    if isinstance(value, str):
+        return value.replace("${", "$ {")
+    if isinstance(value, Mapping):
+        return {name: _without_templates(one) for name, one in value.items()}
+    return [_without_templates(one) for one in value] if isinstance(value, list) else value
 
 
 def source(task: Task) -> Source:

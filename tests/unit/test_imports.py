@@ -18,7 +18,7 @@ PACKAGE = ROOT.name
 LAYERS: list[set[str]] = [
     {"__main__"},
     {"cli"},
-    {"export"},
+    {"export", "status"},
     {"connect"},
     {"audiences"},
     {"records"},

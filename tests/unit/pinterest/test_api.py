@@ -39,6 +39,7 @@ READ = Audience(
     ad_account_id=ACCOUNT,
     customer_list_id="643",
     status="READY",
+    size=120,
 )
 
 
@@ -317,3 +318,10 @@ def test_no_answer_makes_reading_it_crash(content: object) -> None:
     ):
         with contextlib.suppress(ExportError):
             call(api(answer(200, content))[0])
+
+
+@pytest.mark.parametrize(("size", "expected"), [(0, 0), (None, None), ("12", None), (True, None)])
+def test_a_size_that_is_no_whole_number_is_not_known(size: object, expected: int | None) -> None:
+    found = api(answer(200, AUDIENCE | {"size": size}))[0].audience("2542620905475")
+    assert found is not None
+    assert expected == found.size

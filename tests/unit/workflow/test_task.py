@@ -143,3 +143,11 @@ class TestEnvironment:
         assert Task(params={"job_id": "1"}, environ=os.environ) == workflow.current_task()
         workflow.store(pinterest={"rows": 1})
         assert [{"pinterest": {"rows": 1}}] == stored
+
+
+def test_what_looks_like_a_template_is_defused_in_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored: dict[str, Any] = {}
+    env = types.SimpleNamespace(store=stored.update)
+    monkeypatch.setitem(sys.modules, "digdag", types.SimpleNamespace(env=env))
+    workflow.store(pinterest={"name": "a ${b}", "rows": {"read": 1}, "audiences": [{"name": "${c}"}], "id": None})
+    assert {"name": "a $ {b}", "rows": {"read": 1}, "audiences": [{"name": "$ {c}"}], "id": None} == stored["pinterest"]

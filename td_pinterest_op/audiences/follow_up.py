@@ -1,0 +1,116 @@
+"""What became of an audience a day or two after it was filled: one state for each, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from td_pinterest_op.audiences.audiences import is_removed
+from td_pinterest_op.errors import AudienceError
+from td_pinterest_op.pinterest.api import Api, Audience
+
+REMOVED = "REMOVED"
+
+# Any other status, known or not, means that Pinterest is not done.
+_USABLE = frozenset({"READY"})
+_UNUSABLE = frozenset({"TOO_SMALL", "PERSONAS_INELIGIBLE_SIZE", REMOVED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """An audience as Pinterest shows it now. `status` is REMOVED for one that is removed, whatever Pinterest calls it.
+
+    `size`: matched people, None while Pinterest does not know.
+    """
+
+    audience_id: str
+    audience_name: str
+    status: str
+    size: int | None
+    customer_list_id: str | None
+    customer_list_status: str
+
+    @property
+    def usable(self) -> bool:
+        """Whether an ad group can use it now."""
+        return self.status in _USABLE
+
+    @property
+    def waiting(self) -> bool:
+        """Whether Pinterest is still at work on it."""
+        return self.status not in _USABLE | _UNUSABLE
+
+    @property
+    def summary(self) -> str:
+        """One sentence for people."""
+        people = "an unknown number of" if self.size is None else f"{self.size:,}"
+        if self.usable:
+            return f"The audience is ready, with {people} matched people."
+        if self.waiting:
+            return f"Pinterest is still matching people (status {self.status or 'unknown'}). Look again tomorrow."
+        if self.status == REMOVED:
+            return "The audience was removed. Create a new one."
+        return f"The audience is too small to use, with {people} matched people: Pinterest needs 100."
+
+    def to_json(self) -> dict[str, Any]:
+        """The state as plain JSON types, as the workflow store has it."""
+        return {
+            "audience_id": self.audience_id,
+            "audience_name": self.audience_name,
+            "status": self.status,
+            "size": self.size,
+            "customer_list_id": self.customer_list_id,
+            "customer_list_status": self.customer_list_status,
+            "usable": self.usable,
+            "summary": self.summary,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What fails a follow-up. `min_size` and `max_drop_ratio` wait until Pinterest is done with an audience."""
+
+    fail_on: Collection[str]
+    min_size: int | None
+    max_drop_ratio: float | None
+
+    def broken_by(self, state: State, *, previous_size: int | None) -> list[str]:
+        """What is wrong with a state, a phrase for each limit; empty if nothing is."""
+        broken = [f"its status is {state.status}"] if state.status in self.fail_on else []
+        if state.waiting or state.size is None:
+            return broken
+        if self.min_size is not None and state.size < self.min_size:
+            broken.append(f"it has {state.size:,} people, fewer than min_size ({self.min_size:,})")
+        if self.max_drop_ratio is not None and previous_size and state.size < previous_size * (1 - self.max_drop_ratio):
+            lost = (previous_size - state.size) / previous_size
+            broken.append(
+                f"it fell from {previous_size:,} to {state.size:,} people, by {lost:.0%}: more than max_drop_ratio "
+                f"allows ({self.max_drop_ratio})"
+            )
+        return broken
+
+
+def state_of(api: Api, audience_id: str) -> State:
+    """The state of an audience. Raises AudienceError if the ad account has none of that id, and the client's errors."""
+    audience = api.audience(audience_id)
+    if audience is None:
+        raise AudienceError(f"audience {audience_id}: Pinterest knows none of that id in this ad account")
+    behind = api.customer_list(audience.customer_list_id) if audience.customer_list_id else None
+    return State(
+        audience_id=audience.id,
+        audience_name=audience.name,
+        status=_status(audience),
+        size=audience.size,
+        customer_list_id=audience.customer_list_id,
+        customer_list_status=behind.status if behind else "",
+    )
+
+
+def label_of(state: State) -> str:
+    """An audience as messages name it."""
+    return f'audience {state.audience_id} "{state.audience_name}"'
+
+
+def _status(audience: Audience) -> str:
+    return REMOVED if is_removed(audience) else audience.status.upper()

@@ -1,0 +1,115 @@
+"""The follow-up: `py>: td_pinterest_op.status.AudienceStatus` in a .dig file, a day or two after an export.
+
+It reads audiences and writes nothing to Pinterest.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from td_pinterest_op import connect
+from td_pinterest_op.audiences.follow_up import Limits, State, label_of, state_of
+from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
+from td_pinterest_op.pinterest.api import Api
+from td_pinterest_op.settings.parse import StatusSettings, parse_status
+from td_pinterest_op.stats import RequestCounts
+from td_pinterest_op.timing import SYSTEM, Timing
+from td_pinterest_op.workflow import task as workflow
+from td_pinterest_op.workflow.run import task_process
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowUp:
+    """What one look found: the state of each audience that could be read, and a sentence for each problem."""
+
+    checked_at: str
+    ad_account_id: str
+    states: tuple[State, ...]
+    problems: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """What later tasks find under `pinterest_status`."""
+        usable = sum(state.usable for state in self.states)
+        waiting = sum(state.waiting for state in self.states)
+        return {
+            "checked_at": self.checked_at,
+            "ad_account_id": self.ad_account_id,
+            "audiences": [state.to_json() for state in self.states],
+            "usable": usable,
+            "waiting": waiting,
+            "unusable": len(self.states) - usable - waiting,
+            "problems": list(self.problems),
+        }
+
+    def raise_for_problems(self) -> None:
+        """Raises AudienceError, which names every problem, if there is one."""
+        if self.problems:
+            raise AudienceError("; ".join(self.problems))
+
+
+class AudienceStatus:
+    """Looks at audiences, as the task's `result_settings` say, and stores what it finds under `pinterest_status`."""
+
+    def run(self) -> None:
+        """Fails for what `fail_on`, `min_size` and `max_drop_ratio` do not allow, and for what cannot be read."""
+        with task_process():
+            found = follow_up(workflow.current_task(), SYSTEM)
+            workflow.store(pinterest_status=found.to_json())
+            found.raise_for_problems()
+
+    def look(self) -> None:
+        """As `run`, but a problem only stands in `pinterest_status.problems`: what a failed task stores is lost.
+
+        The workflow can then write its history first, and fail after that.
+        """
+        with task_process():
+            workflow.store(pinterest_status=follow_up(workflow.current_task(), SYSTEM).to_json())
+
+
+def follow_up(task: workflow.Task, timing: Timing) -> FollowUp:
+    """Read every audience that the settings name. Raises SettingsError, and the errors of a token that is refused."""
+    settings = parse_status(task.params.get("result_settings"), environ=task.environ)
+    endpoints = connect.endpoints(task.environ)
+    for warning in settings.warnings:
+        log.warning("%s", warning)
+    states, problems = [], []
+    connected = connect.services(task, settings, endpoints=endpoints, timing=timing, count=RequestCounts())
+    with connected as services:
+        for audience_id in settings.audience_ids:
+            found = _read(services.pinterest, audience_id)
+            if isinstance(found, State):
+                states.append(found)
+                problems += _judged(found, settings)
+            else:
+                problems.append(found)
+    return FollowUp(
+        checked_at=datetime.fromtimestamp(timing.wall(), timezone.utc).isoformat(timespec="seconds"),
+        ad_account_id=settings.ad_account_id,
+        states=tuple(states),
+        problems=tuple(problems),
+    )
+
+
+def _read(api: Api, audience_id: str) -> State | str:
+    """The state of an audience, or a sentence that says why it cannot be read. Raises what concerns all of them."""
+    try:
+        return state_of(api, audience_id)
+    except (AccountError, StoppedError):
+        raise
+    except ExportError as error:
+        log.warning("audience %s cannot be read: %s", audience_id, error)
+        return f"audience {audience_id} cannot be read: {error}"
+
+
+def _judged(state: State, settings: StatusSettings) -> list[str]:
+    """The problem of a state, if it has one; the log gets the state either way."""
+    limits = Limits(fail_on=settings.fail_on, min_size=settings.min_size, max_drop_ratio=settings.max_drop_ratio)
+    broken = limits.broken_by(state, previous_size=settings.previous_sizes.get(state.audience_id))
+    level = logging.INFO if state.usable and not broken else logging.WARNING
+    log.log(level, "%s: %s", label_of(state), state.summary)
+    return [f"{label_of(state)}: {' and '.join(broken)}. {state.summary}"] if broken else []

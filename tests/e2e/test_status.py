@@ -1,0 +1,123 @@
+"""The follow-up, between the two emulators."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from td_pinterest_op.errors import AccountError, AudienceError, SettingsError
+from td_pinterest_op.status import FollowUp, follow_up
+from td_pinterest_op.workflow.task import Task
+from tests import guard
+from tests.emulators.pinterest import AD_ACCOUNT_ID
+from tests.emulators.pinterest.faults import Answer, Fault
+from tests.exporting import Services, people
+
+
+def look(services: Services, *audience_ids: str, **settings: Any) -> FollowUp:
+    given = {"ad_account_id": AD_ACCOUNT_ID, "audience_ids": list(audience_ids), "retry_count": 0} | settings
+    found = follow_up(Task(params={"result_settings": given}, environ=services.environ), services.time.timing)
+    guard.check(json.dumps(found.to_json()), "the store")
+    return found
+
+
+def test_the_state_of_each_audience_is_stored(services: Services) -> None:
+    small, large = services.audience(people(40), name="Small"), services.audience(people(120), name="Large")
+    services.pinterest.switches.processing_seconds = 3600
+    behind = services.pinterest.audiences[small].rule["customer_list_id"]
+    services.pinterest.lists[behind].updated = services.time.now() - 7200
+    services.pinterest.lists[services.pinterest.audiences[large].rule["customer_list_id"]].updated = services.time.now()
+    stored = look(services, small, large).to_json()
+    assert {"usable": 0, "waiting": 1, "unusable": 1} == {
+        name: stored[name] for name in ("usable", "waiting", "unusable")
+    }
+    assert {
+        "audience_id": small,
+        "audience_name": "Small",
+        "status": "TOO_SMALL",
+        "size": 40,
+        "customer_list_id": behind,
+        "customer_list_status": "TOO_SMALL",
+        "usable": False,
+        "summary": "The audience is too small to use, with 40 matched people: Pinterest needs 100.",
+    } == stored["audiences"][0]
+    assert ("INITIALIZING", None) == (stored["audiences"][1]["status"], stored["audiences"][1]["size"])
+    assert stored["checked_at"].endswith("+00:00")
+
+
+def test_three_days_of_waiting_too_small_and_ready(services: Services) -> None:
+    audience_id = services.audience(people(40))
+    held = services.pinterest.audiences[audience_id]
+    found = []
+    for status, size in (("INITIALIZING", None), ("TOO_SMALL", 40), ("READY", 4000)):
+        held.status, held.size = status, size
+        found.append(look(services, audience_id))
+        services.time.sleep(86400)
+    assert [0, 1, 0] == [len(one.problems) for one in found]
+    assert [(0, 1, 0), (0, 0, 1), (1, 0, 0)] == [
+        tuple(one.to_json()[name] for name in ("usable", "waiting", "unusable")) for one in found
+    ]
+    with pytest.raises(AudienceError, match=f'^audience {audience_id} "Shoppers": its status is TOO_SMALL'):
+        found[1].raise_for_problems()
+    found[2].raise_for_problems()
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({}, None),
+        ({"min_size": 120}, None),
+        ({"min_size": "121"}, "fewer than min_size"),
+        ({"max_drop_ratio": 0.5, "previous_sizes": '{"%s": 200}'}, None),
+        ({"max_drop_ratio": 0.1, "previous_sizes": '{"%s": 200}'}, "more than max_drop_ratio"),
+        ({"fail_on": ["READY"]}, "its status is READY"),
+    ],
+)
+def test_each_limit_fails_as_set(services: Services, settings: dict[str, Any], problem: str | None) -> None:
+    audience_id = services.audience(people(120))
+    if "previous_sizes" in settings:
+        settings = settings | {"previous_sizes": settings["previous_sizes"] % audience_id}
+    problems = look(services, audience_id, **settings).problems
+    assert (problem is not None) == bool(problems)
+    assert problem is None or problem in problems[0]
+
+
+def test_an_audience_that_cannot_be_read_is_named_and_the_others_are_reported(
+    services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    there = services.audience(people(120))
+    services.pinterest.inject(Fault(effect=Answer(status=500), path=r"/audiences/77$", times=None))
+    found = look(services, "77", "88", there)
+    assert [there] == [state.audience_id for state in found.states]
+    assert 2 == len(found.problems)
+    assert "audience 77 cannot be read: " in found.problems[0]
+    assert "audience 88: Pinterest knows none of that id" in found.problems[1]
+    assert "audience 77 cannot be read" in caplog.text
+    with pytest.raises(AudienceError, match=r"77.*88"):
+        found.raise_for_problems()
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_a_removed_audience_fails_whether_it_can_still_be_read_or_not(services: Services, readable: bool) -> None:
+    audience_id = services.audience(people(120))
+    services.pinterest.audiences[audience_id].removed = True
+    services.pinterest.switches.removed_status = "ARCHIVED"
+    services.pinterest.switches.removed_audiences = "readable" if readable else "gone"
+    found = look(services, audience_id)
+    assert [audience_id in problem for problem in found.problems] == [True]
+    assert (["REMOVED"] if readable else []) == [state.status for state in found.states]
+
+
+def test_a_token_that_is_refused_ends_the_look_at_once(services: Services, caplog: pytest.LogCaptureFixture) -> None:
+    services.environ["PINTEREST_REFRESH_TOKEN"] = "pinr.s3cr3t-wrong-token"
+    with pytest.raises(AccountError):
+        look(services, "77", "88")
+    assert "cannot be read" not in caplog.text
+
+
+def test_wrong_settings_are_reported_before_anything_is_contacted(services: Services) -> None:
+    with pytest.raises(SettingsError, match="audience_ids"):
+        look(services)
+    assert [] == services.pinterest.calls.all()

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import pytest
+
+from td_pinterest_op.audiences.follow_up import Limits, State
+
+
+def state(status: str, size: int | None = 500) -> State:
+    return State(
+        audience_id="1",
+        audience_name="Shoppers",
+        status=status,
+        size=size,
+        customer_list_id="2",
+        customer_list_status="READY",
+    )
+
+
+def limits(*fail_on: str, min_size: int | None = None, max_drop_ratio: float | None = None) -> Limits:
+    return Limits(fail_on=fail_on, min_size=min_size, max_drop_ratio=max_drop_ratio)
+
+
+@pytest.mark.parametrize(
+    ("status", "usable", "waiting"),
+    [
+        ("READY", True, False),
+        ("INITIALIZING", False, True),
+        ("ELIGIBLE", False, True),
+        ("PERSONAS_INITIALIZING", False, True),
+        ("ODD", False, True),
+        ("", False, True),
+        ("TOO_SMALL", False, False),
+        ("PERSONAS_INELIGIBLE_SIZE", False, False),
+        ("REMOVED", False, False),
+    ],
+)
+def test_an_audience_is_usable_waiting_or_unusable_and_waiting_with_an_unknown_status(
+    status: str, usable: bool, waiting: bool
+) -> None:
+    assert (usable, waiting) == (state(status).usable, state(status).waiting)
+    assert usable == state(status).to_json()["usable"]
+    assert state(status).summary
+
+
+@pytest.mark.parametrize(
+    ("seen", "limit", "previous", "broken"),
+    [
+        (state("READY"), limits("TOO_SMALL", "REMOVED"), None, []),
+        (state("TOO_SMALL", 40), limits("TOO_SMALL"), None, ["its status is TOO_SMALL"]),
+        (state("TOO_SMALL", 40), limits(), None, []),
+        (state("INITIALIZING", None), limits("INITIALIZING"), None, ["its status is INITIALIZING"]),
+        (state("READY", 499), limits(min_size=500), None, ["it has 499 people, fewer than min_size (500)"]),
+        (state("READY", 500), limits(min_size=500), None, []),
+        (state("INITIALIZING", 0), limits(min_size=500, max_drop_ratio=0.1), 1000, []),
+        (state("READY", None), limits(min_size=500, max_drop_ratio=0.1), 1000, []),
+        (state("READY", 800), limits(max_drop_ratio=0.2), 1000, []),
+        (
+            state("READY", 799),
+            limits(max_drop_ratio=0.2),
+            1000,
+            ["it fell from 1,000 to 799 people, by 20%: more than max_drop_ratio allows (0.2)"],
+        ),
+        (state("READY", 1), limits(max_drop_ratio=0.2), None, []),
+        (state("READY", 1), limits(max_drop_ratio=0.2), 0, []),
+    ],
+)
+def test_a_limit_is_broken_or_held(seen: State, limit: Limits, previous: int | None, broken: list[str]) -> None:
+    assert broken == limit.broken_by(seen, previous_size=previous)
