@@ -96,7 +96,7 @@ def services(
         client_id=settings.client_id,
         client_secret=settings.client_secret,
         refresh_token=settings.refresh_token,
-        keep=_token_store(task, settings, retry, timing).keep,
+        on_new_refresh_token=_token_store(task, settings, retry, timing).save,
         timing=timing,
     )
 
@@ -124,7 +124,7 @@ def services(
 def _token_store(task: Task, settings: ConnectionSettings, retry: Retry, timing: Timing) -> TokenStore:
     project_id = str(task.params.get("project_id"))
     return TokenStore(
-        key=settings.refresh_token_secret,
+        secret_name=settings.refresh_token_secret,
         current=settings.refresh_token,
         project_id=int(project_id) if project_id.isdecimal() else None,
         environ=task.environ,

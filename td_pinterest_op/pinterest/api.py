@@ -68,19 +68,19 @@ class Api:
             "rule": {"customer_list_id": customer_list_id},
         } | ({"description": description} if description else {})
         outcome = self._write("POST", "/audiences", f'creating audience "{name}"', content, repeatable=False)
-        return _audience(_entity(outcome.answer, f'creating audience "{name}"'))
+        return _audience(_entity(outcome.response, f'creating audience "{name}"'))
 
     def move_audience(self, audience_id: str, *, customer_list_id: str) -> None:
         """Ask Pinterest to put another customer list behind an audience; whether it did must be read back."""
         content = {"operation_type": "UPDATE", "rule": {"customer_list_id": customer_list_id}}
         purpose = f"moving audience {audience_id} to customer list {customer_list_id}"
-        _entity(self._write("PATCH", f"/audiences/{audience_id}", purpose, content).answer, purpose)
+        _entity(self._write("PATCH", f"/audiences/{audience_id}", purpose, content).response, purpose)
 
     def remove_audience(self, audience_id: str) -> None:
         """Remove an audience. Raises ExportError with status 404 when Pinterest does not know it."""
         purpose = f"removing audience {audience_id}"
         _entity(
-            self._write("PATCH", f"/audiences/{audience_id}", purpose, {"operation_type": "REMOVE"}).answer, purpose
+            self._write("PATCH", f"/audiences/{audience_id}", purpose, {"operation_type": "REMOVE"}).response, purpose
         )
 
     def customer_lists(self) -> Iterator[CustomerList]:
@@ -96,7 +96,7 @@ class Api:
         """A new, empty customer list; `list_type` is EMAIL, MAID or IDFA."""
         content = {"name": name, "list_type": list_type}
         outcome = self._write("POST", "/customer_lists", f'creating customer list "{name}"', content, repeatable=False)
-        return _customer_list(_entity(outcome.answer, f'creating customer list "{name}"'))
+        return _customer_list(_entity(outcome.response, f'creating customer list "{name}"'))
 
     def change_records(self, list_id: str, *, operation: str, digests: bytes) -> Outcome:
         """ADD or REMOVE records; `digests` are 32 bytes each, one after the other.
@@ -115,7 +115,7 @@ class Api:
             has_records=True,
         )
         outcome = self.client.send(request, self._tokens)
-        _entity(outcome.answer, request.purpose)
+        _entity(outcome.response, request.purpose)
         return outcome
 
     def _write(
@@ -134,7 +134,7 @@ class Api:
     def _get(self, path: str, purpose: str) -> dict[str, Any] | None:
         request = Request(method="GET", path=self._account + path, purpose=purpose)
         try:
-            return _entity(self.client.send(request, self._tokens).answer, purpose)
+            return _entity(self.client.send(request, self._tokens).response, purpose)
         except RequestRefusedError as error:
             if error.status == 404:
                 return None
@@ -147,35 +147,36 @@ class Api:
         while True:
             path = f"{self._account}/{what}?{urllib.parse.urlencode(query)}"
             outcome = self.client.send(Request(method="GET", path=path, purpose=purpose), self._tokens)
-            page = json_object(outcome.answer)
+            page = json_object(outcome.response)
             items = page.get("items")
             if not isinstance(items, list):
-                raise _unusable(outcome.answer, purpose, "has no items")
+                raise _unusable(outcome.response, purpose, "has no items")
             yield from (item for item in items if isinstance(item, dict) and "id" in item)
             bookmark = _text(page.get("bookmark"))
             if not bookmark:
                 return
             if bookmark in seen:
-                raise _unusable(outcome.answer, purpose, "names the same next page again")
+                raise _unusable(outcome.response, purpose, "names the same next page again")
             seen.add(bookmark)
             query["bookmark"] = bookmark
 
 
-def _entity(answer: Response, purpose: str) -> dict[str, Any]:
+def _entity(response: Response, purpose: str) -> dict[str, Any]:
     """The one thing that an answer describes. A 2xx is a success only with an id and without exceptions."""
-    content = json_object(answer)
+    content = json_object(response)
     if content.get("exceptions"):
-        raise _unusable(answer, purpose, "holds exceptions: Pinterest did not do it, or not all of it")
+        raise _unusable(response, purpose, "holds exceptions: Pinterest did not do it, or not all of it")
     if not content.get("id"):
-        raise _unusable(answer, purpose, "has no id: whether it was done is not known")
+        raise _unusable(response, purpose, "has no id: whether it was done is not known")
     return content
 
 
-def _unusable(answer: Response, purpose: str, why: str) -> ExportError:
+def _unusable(response: Response, purpose: str, why: str) -> ExportError:
     error = PinterestError(
-        f"Pinterest answered {answer.status} to {purpose}, but the answer {why} [x-pinterest-rid {answer.request_id}]"
+        f"Pinterest answered {response.status} to {purpose}, but the answer {why} "
+        f"[x-pinterest-rid {response.request_id}]"
     )
-    error.status, error.maybe_applied = answer.status, True
+    error.status, error.maybe_applied = response.status, True
     return error
 
 

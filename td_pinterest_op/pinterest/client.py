@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from requests.auth import AuthBase
 
 from td_pinterest_op.errors import AccountError, ExportError, RequestRefusedError, UnavailableError
-from td_pinterest_op.pinterest.policy import FAILURES, Arrival, Decision, Step, decide
+from td_pinterest_op.pinterest.policy import FAILURES, Decision, Recovery, decide
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
 from td_pinterest_op.pinterest.transport import NoResponseError, Response, Transport
 from td_pinterest_op.retry import Retry
@@ -49,7 +49,7 @@ class Request:
 class Outcome:
     """A successful answer; `latency` is that of the last try alone, `throttled` whether any try was answered 429."""
 
-    answer: Response
+    response: Response
     latency: float
     throttled: bool
 
@@ -71,19 +71,19 @@ class MaybeAppliedError(UnavailableError):
 class _Attempt:
     """One exchange and what it means; `decision` is None for a success."""
 
-    answer: Response | None
+    response: Response | None
     latency: float
     decision: Decision | None
     description: str
 
     @property
     def headers(self) -> Mapping[str, str]:
-        return self.answer.headers if self.answer else {}
+        return self.response.headers if self.response else {}
 
     @property
     def request_id(self) -> str:
         """Pinterest's name for the request, for support requests."""
-        return f" [x-pinterest-rid {self.answer.request_id}]" if self.answer else ""
+        return f" [x-pinterest-rid {self.response.request_id}]" if self.response else ""
 
 
 class Client:
@@ -116,75 +116,75 @@ class Client:
         retry_waits, throttle_waits = self.retry.waits(), self.retry.waits()
         retries, throttled, renewed, maybe_applied = 0, False, False, False
         while True:
-            with _keeping_doubt(maybe_applied):
+            with _keeping_maybe_applied(maybe_applied):
                 auth = tokens.token()
-                attempt = self._try(request, auth, again=retries > 0 or throttled or renewed)
+                attempt = self._attempt(request, auth, again=retries > 0 or throttled or renewed)
             if attempt.decision is None:
-                assert attempt.answer is not None  # noqa: S101 - there is no success without an answer
-                return Outcome(answer=attempt.answer, latency=attempt.latency, throttled=throttled)
-            step, error = attempt.decision.step, self._error(request, attempt, attempt.decision)
-            maybe_applied = error.maybe_applied = maybe_applied or attempt.decision.arrival is Arrival.MAYBE
-            if step is Step.WAIT:
+                assert attempt.response is not None  # noqa: S101 - there is no success without an answer
+                return Outcome(response=attempt.response, latency=attempt.latency, throttled=throttled)
+            recovery, error = attempt.decision.recovery, self._error(request, attempt, attempt.decision)
+            maybe_applied = error.maybe_applied = maybe_applied or attempt.decision.maybe_applied
+            if recovery is Recovery.WAIT:
                 throttled = True
                 description = f"{attempt.description} to {request.purpose}{attempt.request_id}"
-                self._wait_as_asked(description, error, attempt.headers, default=next(throttle_waits))
-            elif step is Step.REFRESH and not renewed:
-                with _keeping_doubt(maybe_applied):
+                self._wait_out_throttling(description, error, attempt.headers, default=next(throttle_waits))
+            elif recovery is Recovery.REFRESH and not renewed:
+                with _keeping_maybe_applied(maybe_applied):
                     renewed = tokens.refresh(auth)
                 if not renewed:
                     raise error
-            elif step is not Step.RETRY:
+            elif recovery is not Recovery.RETRY:
                 raise error
             elif not request.repeatable and maybe_applied:
-                self._hold_as_asked(error, attempt.headers)
-                raise _maybe_arrived(error)
+                self._block_as_asked(error, attempt.headers)
+                raise _maybe_applied(error)
             elif retries >= self.retry.count:
                 raise error.extended(f"; tried {retries + 1} times" if retries else "")
             else:
                 retries += 1
-                with _keeping_doubt(maybe_applied):
+                with _keeping_maybe_applied(maybe_applied):
                     description = (
                         f"{attempt.description} to {request.purpose}{attempt.request_id}, "
                         f"try {retries} of {self.retry.count + 1}"
                     )
                     self._wait_to_retry(description, error, attempt.headers, wait=next(retry_waits))
 
-    def _try(self, request: Request, auth: AuthBase, *, again: bool) -> _Attempt:
+    def _attempt(self, request: Request, auth: AuthBase, *, again: bool) -> _Attempt:
         permit, waited = self.rate_limiter.acquire(write=request.write)
         started = self._clock()
-        answer: Response | None = None
+        response: Response | None = None
         headers = {"Accept": "application/json"} | ({"Content-Type": request.content_type} if request.body else {})
         # Before it leaves: a run that is told to end while it waits for the answer has sent it.
         self._count.add(sent=int(request.write), retried=int(request.write and again), waiting_seconds=waited)
         try:
-            answer = self._transport.send(
+            response = self._transport.send(
                 request.method, self._endpoint + request.path, headers=headers, body=request.body, auth=auth
             )
         except NoResponseError as error:
             decision: Decision | None = FAILURES[error.failure]
             description = f"no answer from Pinterest ({error})"
         else:
-            decision = decide(answer.status, error_code(answer))
+            decision = decide(response.status, error_code(response))
             description = (
-                f"Pinterest answered {_quoted(answer, with_message=not request.has_records)}" if decision else ""
+                f"Pinterest answered {_quoted(response, with_message=not request.has_records)}" if decision else ""
             )
-            self.last_request_id = answer.request_id
+            self.last_request_id = response.request_id
         finally:
-            self.rate_limiter.release(permit, answer.headers if answer else None)
+            self.rate_limiter.release(permit, response.headers if response else None)
         if decision is None:
             with self._lock:
                 self._throttled_since = None
         self._count.add(failed=int(request.write and decision is not None))
-        return _Attempt(answer=answer, latency=self._clock() - started, decision=decision, description=description)
+        return _Attempt(response=response, latency=self._clock() - started, decision=decision, description=description)
 
     def _error(self, request: Request, attempt: _Attempt, decision: Decision) -> ExportError:
         refused = issubclass(decision.error, AccountError | RequestRefusedError)
         advice = request.advice if request.advice and refused else decision.advice
         error = decision.error(f"{attempt.description} to {request.purpose}; {advice}{attempt.request_id}")
-        error.status = attempt.answer.status if attempt.answer else None
+        error.status = attempt.response.status if attempt.response else None
         return error
 
-    def _wait_as_asked(
+    def _wait_out_throttling(
         self, description: str, error: ExportError, headers: Mapping[str, str], *, default: float
     ) -> None:
         asked = self.rate_limiter.retry_after(headers)
@@ -205,12 +205,12 @@ class Client:
             log.warning("%s; all requests wait %.1f s", description, wait)
 
     def _wait_to_retry(self, description: str, error: ExportError, headers: Mapping[str, str], *, wait: float) -> None:
-        asked = self._hold_as_asked(error, headers)
+        asked = self._block_as_asked(error, headers)
         log.warning("%s; trying again in %.1f s", description, max(wait, asked))
         self.rate_limiter.wait(wait)
         self._count.add(waiting_seconds=wait)
 
-    def _hold_as_asked(self, error: ExportError, headers: Mapping[str, str]) -> float:
+    def _block_as_asked(self, error: ExportError, headers: Mapping[str, str]) -> float:
         """Let no request leave before the time that a failed answer names; returns how long that is."""
         asked = self.rate_limiter.retry_after(headers) or 0.0
         self._refuse_to_wait(error, asked)
@@ -226,7 +226,7 @@ class Client:
 
 
 @contextlib.contextmanager
-def _keeping_doubt(maybe_applied: bool) -> Iterator[None]:
+def _keeping_maybe_applied(maybe_applied: bool) -> Iterator[None]:
     """When it ends without a try (no token, run stopped), what became of the earlier tries is as open as before."""
     try:
         yield
@@ -235,33 +235,33 @@ def _keeping_doubt(maybe_applied: bool) -> Iterator[None]:
         raise
 
 
-def _maybe_arrived(error: ExportError) -> MaybeAppliedError:
-    doubtful = MaybeAppliedError(str(error))
-    doubtful.status, doubtful.maybe_applied = error.status, True
-    return doubtful
+def _maybe_applied(error: ExportError) -> MaybeAppliedError:
+    error_after = MaybeAppliedError(str(error))
+    error_after.status, error_after.maybe_applied = error.status, True
+    return error_after
 
 
-def _quoted(answer: Response, *, with_message: bool) -> str:
-    code = error_code(answer)
-    text = str(answer.status) if code is None else f"{answer.status} (code {code})"
+def _quoted(response: Response, *, with_message: bool) -> str:
+    code = error_code(response)
+    text = str(response.status) if code is None else f"{response.status} (code {code})"
     # An answer to records may echo them: what it says is then kept out of every message.
-    message = json_object(answer).get("message")
+    message = json_object(response).get("message")
     if not with_message or not isinstance(message, str):
         return text
     # Masked before it is cut: half a credential is not recognised. One line, so that it cannot pass for several.
     return f'{text} "{" ".join(mask(message).split())[:200]}"'
 
 
-def error_code(answer: Response) -> int | None:
+def error_code(response: Response) -> int | None:
     """The `code` of Pinterest's error body, None without one."""
-    code = json_object(answer).get("code")
+    code = json_object(response).get("code")
     return code if isinstance(code, int) else None
 
 
-def json_object(answer: Response) -> dict[str, Any]:
+def json_object(response: Response) -> dict[str, Any]:
     """The answer's body, empty when it is no JSON object."""
     try:
-        content = json.loads(answer.body)
+        content = json.loads(response.body)
     except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -45,8 +45,8 @@ class Bearer(AuthBase):
 class Tokens:
     """The tokens of all requests of a run but the token request itself. May be used from several threads.
 
-    `keep` is told of every refresh token that Pinterest issues, at once, and of the old one's end when there is none:
-    arguments are the new token or None and the seconds for which the one to use next time lasts (None: not said).
+    `on_new_refresh_token(token, seconds)` is called at once for each new refresh token; with None when Pinterest sent
+    no new one. `seconds`: how long the token to use next is valid, None if unknown.
     """
 
     def __init__(
@@ -56,10 +56,10 @@ class Tokens:
         client_id: Secret,
         client_secret: Secret,
         refresh_token: Secret,
-        keep: Callable[[Secret | None, float | None], None],
+        on_new_refresh_token: Callable[[Secret | None, float | None], None],
         timing: Timing,
     ) -> None:
-        self._client, self._keep, self._clock = client, keep, timing.monotonic
+        self._client, self._on_new_refresh_token, self._clock = client, on_new_refresh_token, timing.monotonic
         self._app = _AppCredentials(client_id, client_secret)
         self._refresh_token = refresh_token
         self._bearer: Bearer | None = None
@@ -98,19 +98,19 @@ class Tokens:
             outcome = self._client.send(request, self._app)
         except (AccountError, RequestRefusedError) as error:
             raise AccountError(str(error)) from None
-        return self._learn_limits(json_object(outcome.answer))
+        return self._learn(json_object(outcome.response))
 
-    def _learn_limits(self, answer: Mapping[str, Any]) -> Bearer:
-        token = answer.get("access_token")
+    def _learn(self, content: Mapping[str, Any]) -> Bearer:
+        token = content.get("access_token")
         if not isinstance(token, str) or not token:
             raise PinterestError("Pinterest answered the token request without an access token")
-        lifetime = _seconds(answer.get("expires_in")) or _ACCESS_DAYS * DAY
-        renewed = answer.get("refresh_token")
+        lifetime = _seconds(content.get("expires_in")) or _ACCESS_DAYS * DAY
+        renewed = content.get("refresh_token")
         issued: Secret | None = None
         if isinstance(renewed, str) and renewed and renewed != self._refresh_token.reveal():
             issued = self._refresh_token = Secret(renewed)
-        self._keep(
-            issued, _seconds(answer.get("refresh_token_expires_in")) or (_REFRESH_DAYS * DAY if issued else None)
+        self._on_new_refresh_token(
+            issued, _seconds(content.get("refresh_token_expires_in")) or (_REFRESH_DAYS * DAY if issued else None)
         )
         # At least a little use before it is renewed, however short it lasts.
         return Bearer(Secret(token), expires_at=self._clock() + max(lifetime - _MARGIN, lifetime / 2))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, RequestRefusedError, UnavailableError
 
 
-class Step(enum.Enum):
+class Recovery(enum.Enum):
     """What to do next."""
 
     RETRY = "wait as set, then try again, at most retry_count times"
@@ -20,19 +20,12 @@ class Step(enum.Enum):
     GIVE_UP = "do not try again"
 
 
-class Arrival(enum.Enum):
-    """Whether a request that failed may have been carried out all the same."""
-
-    NO = "it surely did not arrive, or was surely not carried out"
-    MAYBE = "it may have been carried out"
-
-
 @dataclass(frozen=True, slots=True)
 class Decision:
     """A row of the table: what to do, the error when nothing more is to be done, and its advice."""
 
-    step: Step
-    arrival: Arrival
+    recovery: Recovery
+    maybe_applied: bool
     error: type[ExportError]
     advice: str
 
@@ -61,28 +54,28 @@ _TRIAL = (
 )
 
 FAILURES: dict[Failure, Decision] = {
-    Failure.NOT_CONNECTED: Decision(Step.RETRY, Arrival.NO, UnavailableError, _LATER),
-    Failure.CONNECT_TIMEOUT: Decision(Step.RETRY, Arrival.NO, UnavailableError, _LATER),
-    Failure.WRITE_TIMEOUT: Decision(Step.RETRY, Arrival.MAYBE, UnavailableError, _LATER),
-    Failure.READ_TIMEOUT: Decision(Step.RETRY, Arrival.MAYBE, UnavailableError, _LATER),
-    Failure.BROKEN: Decision(Step.RETRY, Arrival.MAYBE, UnavailableError, _LATER),
-    Failure.TLS: Decision(Step.GIVE_UP, Arrival.NO, PinterestError, "check the endpoint and the proxy's certificates"),
-    Failure.UNUSABLE: Decision(Step.GIVE_UP, Arrival.NO, PinterestError, "check PINTEREST_API_ENDPOINT and the proxy"),
+    Failure.NOT_CONNECTED: Decision(Recovery.RETRY, False, UnavailableError, _LATER),
+    Failure.CONNECT_TIMEOUT: Decision(Recovery.RETRY, False, UnavailableError, _LATER),
+    Failure.WRITE_TIMEOUT: Decision(Recovery.RETRY, True, UnavailableError, _LATER),
+    Failure.READ_TIMEOUT: Decision(Recovery.RETRY, True, UnavailableError, _LATER),
+    Failure.BROKEN: Decision(Recovery.RETRY, True, UnavailableError, _LATER),
+    Failure.TLS: Decision(Recovery.GIVE_UP, False, PinterestError, "check the endpoint and the proxy's certificates"),
+    Failure.UNUSABLE: Decision(Recovery.GIVE_UP, False, PinterestError, "check PINTEREST_API_ENDPOINT and the proxy"),
 }
 
 # (status, code) → decide; a code of None stands for every other code of that status, a status of n00 for its hundred.
 ANSWERS: dict[tuple[int, int | None], Decision] = {
     (300, None): Decision(
-        Step.GIVE_UP, Arrival.NO, PinterestError, "redirects are not followed; check PINTEREST_API_ENDPOINT"
+        Recovery.GIVE_UP, False, PinterestError, "redirects are not followed; check PINTEREST_API_ENDPOINT"
     ),
-    (401, 3): Decision(Step.GIVE_UP, Arrival.NO, AccountError, _SCOPES),
-    (401, None): Decision(Step.REFRESH, Arrival.NO, AccountError, _SCOPES),
-    (403, 29): Decision(Step.GIVE_UP, Arrival.NO, AccountError, _TRIAL),
-    (403, None): Decision(Step.GIVE_UP, Arrival.NO, AccountError, _ROLE),
-    (408, None): Decision(Step.RETRY, Arrival.MAYBE, UnavailableError, _LATER),
-    (429, None): Decision(Step.WAIT, Arrival.NO, UnavailableError, _LATER),
-    (400, None): Decision(Step.GIVE_UP, Arrival.NO, RequestRefusedError, "the request itself is at fault"),
-    (500, None): Decision(Step.RETRY, Arrival.MAYBE, UnavailableError, _LATER),
+    (401, 3): Decision(Recovery.GIVE_UP, False, AccountError, _SCOPES),
+    (401, None): Decision(Recovery.REFRESH, False, AccountError, _SCOPES),
+    (403, 29): Decision(Recovery.GIVE_UP, False, AccountError, _TRIAL),
+    (403, None): Decision(Recovery.GIVE_UP, False, AccountError, _ROLE),
+    (408, None): Decision(Recovery.RETRY, True, UnavailableError, _LATER),
+    (429, None): Decision(Recovery.WAIT, False, UnavailableError, _LATER),
+    (400, None): Decision(Recovery.GIVE_UP, False, RequestRefusedError, "the request itself is at fault"),
+    (500, None): Decision(Recovery.RETRY, True, UnavailableError, _LATER),
 }
 
 

@@ -38,19 +38,19 @@ _TD_HOST = re.compile(r"api\.(?:[a-z0-9-]+\.)?treasuredata\.(?:com|co\.jp)")
 
 @dataclass(slots=True, kw_only=True)
 class TokenStore:
-    """`key` is the workflow secret's name, None when the token was given in plain text; then it cannot be kept.
+    """`secret_name` is the workflow secret's name, None when the token was given in plain text; then it cannot be kept.
 
     `current` is the token that the secret holds: the last one that was kept.
     """
 
-    key: str | None
+    secret_name: str | None
     current: Secret
     project_id: int | None
     environ: Mapping[str, str]
     retry: Retry
     timing: Timing
 
-    def keep(self, issued: Secret | None, seconds: float | None) -> None:
+    def save(self, issued: Secret | None, seconds: float | None) -> None:
         """Keep `issued` at once; `seconds` is how long it, or else the current one, lasts. Never raises: warns."""
         if issued is None:
             if seconds is not None and seconds <= _SOON:
@@ -58,16 +58,16 @@ class TokenStore:
                     "the refresh token ends on %s and Pinterest gave no new one: the owner of the Pinterest app must "
                     "authorise it again before, and store the new refresh token in %s",
                     self._date(seconds),
-                    self.key or "the task's settings",
+                    self.secret_name or "the task's settings",
                 )
             return
         try:
-            why = self._try_to_keep(issued)
+            why = self._try_to_save(issued)
         except (OSError, ValueError, RuntimeError) as error:
             why = type(error).__name__
         if why is None:
             self.current = issued
-            log.info("Pinterest issued a new refresh token; it is kept in secret %s", self.key)
+            log.info("Pinterest issued a new refresh token; it is kept in secret %s", self.secret_name)
             return
         log.warning(
             "Pinterest issued a new refresh token, which could not be kept (%s): exports go on with the old one until "
@@ -75,16 +75,16 @@ class TokenStore:
             "its refresh token in secret %s",
             why,
             self._date(seconds) if seconds else "a day that Pinterest did not name",
-            self.key or "pinterest.refresh_token, not in the settings",
+            self.secret_name or "pinterest.refresh_token, not in the settings",
         )
 
     def _date(self, seconds: float) -> str:
         until = datetime.datetime.fromtimestamp(self.timing.wall() + seconds, tz=datetime.timezone.utc)
         return f"{until:%Y-%m-%d}"
 
-    def _try_to_keep(self, issued: Secret) -> str | None:
+    def _try_to_save(self, issued: Secret) -> str | None:
         """None when it is kept, else why not."""
-        if self.key is None:
+        if self.secret_name is None:
             return "it was given in plain text, not by a secret"
         local = self._local_file()
         if local is not None:
@@ -93,13 +93,13 @@ class TokenStore:
             endpoint, auth = self._server()
         except SettingsError as error:
             return str(error)
-        return self._put(f"{endpoint}/api/projects/{self.project_id}/secrets/{self.key}", auth, issued)
+        return self._put(f"{endpoint}/api/projects/{self.project_id}/secrets/{self.secret_name}", auth, issued)
 
     def _local_file(self) -> Path | None:
         """The file of `digdag secrets --local`, if the current token came from it."""
         try:
             config = Path(self.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "digdag"
-            file = Path(self.environ.get("DIGDAG_CONFIG_HOME") or config) / "secrets" / str(self.key)
+            file = Path(self.environ.get("DIGDAG_CONFIG_HOME") or config) / "secrets" / str(self.secret_name)
             return file if file.read_text().strip() == self.current.reveal() else None
         except (OSError, ValueError, RuntimeError):  # RuntimeError: the user has no home
             return None

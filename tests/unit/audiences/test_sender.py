@@ -59,7 +59,7 @@ class FakeApi:
         self._rule(numbers)
         with self._lock:
             self.members += numbers
-        return Outcome(answer=answer(), latency=0.01, throttled=False)
+        return Outcome(response=answer(), latency=0.01, throttled=False)
 
 
 def refused(status: int) -> ExportError:

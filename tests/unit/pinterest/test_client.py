@@ -78,7 +78,7 @@ def test_a_read_has_no_content_type() -> None:
 
 def test_a_success_is_counted_as_one_request() -> None:
     stage = scene(OK)
-    assert OK == send(stage).answer
+    assert OK == send(stage).response
     assert RequestCounts(sent=1, retried=0, failed=0, waiting_seconds=0) == stage.counts
 
 
@@ -110,7 +110,7 @@ def test_the_latency_is_that_of_the_last_try_alone() -> None:
 )
 def test_a_passing_failure_is_waited_out_and_tried_again(failure: Response | Failure) -> None:
     stage = scene(failure, failure, OK)
-    assert OK == send(stage).answer
+    assert OK == send(stage).response
     assert [0, 0.5, 1.5] == stage.script.times
     assert RequestCounts(sent=3, retried=2, failed=2, waiting_seconds=1.5) == stage.counts
 
@@ -464,4 +464,4 @@ def test_any_sequence_of_answers_ends_in_a_success_or_in_one_of_our_errors(
 ) -> None:
     stage = scene(*answers, retry=RETRY)
     with contextlib.suppress(ExportError):
-        assert 2 == send(stage, request, keys=2).answer.status // 100
+        assert 2 == send(stage, request, keys=2).response.status // 100

@@ -45,7 +45,7 @@ def office(*answers: Response | Failure) -> Office:
         client_id=Secret("app-1489"),
         client_secret=Secret("s3cr3t:client"),
         refresh_token=Secret("s3cr3t-refresh&1"),
-        keep=lambda secret, seconds: kept.append((secret.reveal() if secret else None, seconds)),
+        on_new_refresh_token=lambda secret, seconds: kept.append((secret.reveal() if secret else None, seconds)),
         timing=stage.time.timing,
     )
     return Office(tokens=tokens, scene=stage, kept=kept)

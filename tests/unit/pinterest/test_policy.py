@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, RequestRefusedError, UnavailableError
-from td_pinterest_op.pinterest.policy import FAILURES, Arrival, Failure, Step, decide
+from td_pinterest_op.pinterest.policy import FAILURES, Failure, Recovery, decide
 
-RETRY, WAIT, REFRESH, GIVE_UP = Step.RETRY, Step.WAIT, Step.REFRESH, Step.GIVE_UP
-NO, MAYBE = Arrival.NO, Arrival.MAYBE
+RETRY, WAIT, REFRESH, GIVE_UP = Recovery.RETRY, Recovery.WAIT, Recovery.REFRESH, Recovery.GIVE_UP
+NO, MAYBE = False, True
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
@@ -18,7 +18,7 @@ def test_a_2xx_is_a_success_whatever_its_code(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "step", "error", "arrival"),
+    ("status", "code", "recovery", "error", "maybe_applied"),
     [
         (301, None, GIVE_UP, PinterestError, NO),
         (304, None, GIVE_UP, PinterestError, NO),
@@ -49,16 +49,16 @@ def test_a_2xx_is_a_success_whatever_its_code(status: int) -> None:
     ],
 )
 def test_an_answer_says_what_to_do_and_who_must_act(
-    status: int, code: int | None, step: Step, error: type[ExportError], arrival: Arrival
+    status: int, code: int | None, recovery: Recovery, error: type[ExportError], maybe_applied: bool
 ) -> None:
     row = decide(status, code)
     assert row is not None
-    assert (step, error, arrival) == (row.step, row.error, row.arrival)
+    assert (recovery, error, maybe_applied) == (row.recovery, row.error, row.maybe_applied)
     assert row.advice
 
 
 @pytest.mark.parametrize(
-    ("failure", "step", "error", "arrival"),
+    ("failure", "recovery", "error", "maybe_applied"),
     [
         (Failure.NOT_CONNECTED, RETRY, UnavailableError, NO),
         (Failure.CONNECT_TIMEOUT, RETRY, UnavailableError, NO),
@@ -70,10 +70,10 @@ def test_an_answer_says_what_to_do_and_who_must_act(
     ],
 )
 def test_a_failure_without_an_answer_says_so_too(
-    failure: Failure, step: Step, error: type[ExportError], arrival: Arrival
+    failure: Failure, recovery: Recovery, error: type[ExportError], maybe_applied: bool
 ) -> None:
     row = FAILURES[failure]
-    assert (step, error, arrival) == (row.step, row.error, row.arrival)
+    assert (recovery, error, maybe_applied) == (row.recovery, row.error, row.maybe_applied)
 
 
 def test_every_failure_has_its_row() -> None:

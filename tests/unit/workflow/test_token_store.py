@@ -33,11 +33,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def store(
-    environ: Mapping[str, str] | None = None, *, key: str | None = KEY, project_id: int | None = 4711
+    environ: Mapping[str, str] | None = None, *, secret_name: str | None = KEY, project_id: int | None = 4711
 ) -> TokenStore:
     time = FakeTime()
     return TokenStore(
-        key=key,
+        secret_name=secret_name,
         current=OLD,
         project_id=project_id,
         environ={"TD_API_KEY": TD_KEY} | dict(environ or {}),
@@ -68,7 +68,7 @@ def test_a_local_secret_is_replaced_where_it_was_and_stays_private(
 ) -> None:
     file = secrets_file(home / ".config" / "digdag", content)
     before = file.stat().st_ino
-    store(project_id=1).keep(NEW, 60 * DAY)
+    store(project_id=1).save(NEW, 60 * DAY)
     assert "s3cr3t-new-token" == file.read_text()
     assert 0o600 == stat.S_IMODE(file.stat().st_mode)
     # A new file in the old one's place: nobody ever sees half a token.
@@ -87,15 +87,15 @@ def test_a_local_secret_is_replaced_where_it_was_and_stays_private(
 )
 def test_the_folder_is_where_digdag_has_it(home: Path, environ: dict[str, str], folder: str) -> None:
     file = secrets_file(home / folder)
-    store({name: str(home / value) for name, value in environ.items()}, project_id=1).keep(NEW, None)
+    store({name: str(home / value) for name, value in environ.items()}, project_id=1).save(NEW, None)
     assert "s3cr3t-new-token" == file.read_text()
 
 
 def test_a_token_that_is_rotated_twice_in_a_run_is_kept_twice(home: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = secrets_file(home / ".config" / "digdag")
     kept = store(project_id=1)
-    kept.keep(NEW, None)
-    kept.keep(NEWER, None)
+    kept.save(NEW, None)
+    kept.save(NEWER, None)
     assert "s3cr3t-newer-token" == file.read_text()
     assert [] == warnings(caplog)
 
@@ -104,7 +104,7 @@ def test_a_local_secret_of_that_name_with_another_token_is_left_alone(home: Path
     file = secrets_file(home / ".config" / "digdag", "s3cr3t-of-somebody-else")
     with requests_mock.Mocker() as server:
         server.put(HOSTED)
-        store().keep(NEW, None)
+        store().save(NEW, None)
         assert 1 == server.call_count
     assert "s3cr3t-of-somebody-else" == file.read_text()
 
@@ -118,7 +118,7 @@ def test_a_local_secret_that_cannot_be_written_is_warned_of(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", fails)
-    store(project_id=1).keep(NEW, 60 * DAY)
+    store(project_id=1).save(NEW, 60 * DAY)
     (warning,) = warnings(caplog)
     assert "No space left on device" in warning
     assert "s3cr3t-old-token" == file.read_text()
@@ -132,7 +132,7 @@ def test_a_user_without_a_home_has_no_local_secrets(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Path, "home", homeless)
     with requests_mock.Mocker() as server:
         server.put(HOSTED)
-        store().keep(NEW, None)
+        store().save(NEW, None)
         assert 1 == server.call_count
 
 
@@ -160,7 +160,7 @@ def test_hosted_workflow_keeps_it_in_the_project(
 ) -> None:
     with requests_mock.Mocker() as server:
         server.put(f"https://{host}/api/projects/4711/secrets/{KEY}", json={})
-        store({"TD_API_SERVER": td_server} if td_server else {}).keep(NEW, 60 * DAY)
+        store({"TD_API_SERVER": td_server} if td_server else {}).save(NEW, 60 * DAY)
         request = only_request(server)
     assert {"value": "s3cr3t-new-token"} == request.json()
     assert f"TD1 {TD_KEY}" == request.headers["Authorization"]
@@ -174,7 +174,7 @@ def test_ones_own_server_gets_its_own_authorisation_and_never_treasure_datas_key
     environ = {"DIGDAG_ENDPOINT": f"{SERVER}/", "DIGDAG_AUTHORIZATION": authorization}
     with requests_mock.Mocker() as server:
         server.put(f"{SERVER}/api/projects/4711/secrets/{KEY}")
-        store(environ).keep(NEW, None)
+        store(environ).save(NEW, None)
         request = only_request(server)
     assert (authorization or None) == request.headers.get("Authorization")
     assert TD_KEY not in f"{request.url}{request.headers}{request.body!r}"
@@ -184,7 +184,7 @@ def test_a_netrc_file_is_not_asked_for_it(home: Path, monkeypatch: pytest.Monkey
     (home / ".netrc").write_text("machine digdag.test login somebody password else\n")
     with requests_mock.Mocker() as server:
         server.put(f"{SERVER}/api/projects/4711/secrets/{KEY}")
-        store({"DIGDAG_ENDPOINT": SERVER}).keep(NEW, None)
+        store({"DIGDAG_ENDPOINT": SERVER}).save(NEW, None)
         assert "Authorization" not in only_request(server).headers
 
 
@@ -194,7 +194,7 @@ def test_a_passing_failure_is_tried_again(
 ) -> None:
     with requests_mock.Mocker() as server:
         server.put(HOSTED, [passing, passing, {"status_code": 200}])
-        store().keep(NEW, None)
+        store().save(NEW, None)
         assert 3 == server.call_count
     assert [] == warnings(caplog)
 
@@ -214,7 +214,7 @@ def test_what_cannot_be_kept_is_warned_of_once_with_the_day_and_what_to_do(
 ) -> None:
     with requests_mock.Mocker() as server:
         server.put(HOSTED, [said])
-        store().keep(NEW, 60 * DAY)
+        store().save(NEW, 60 * DAY)
         assert tries == server.call_count
     (warning,) = warnings(caplog)
     for part in (why, IN_60_DAYS, "Authorise the app again", f"in secret {KEY}"):
@@ -222,7 +222,7 @@ def test_what_cannot_be_kept_is_warned_of_once_with_the_day_and_what_to_do(
 
 
 @pytest.mark.parametrize(
-    ("environ", "project_id", "key", "why"),
+    ("environ", "project_id", "secret_name", "why"),
     [
         ({}, 4711, None, "given in plain text"),
         # `digdag run` numbers its only project 1: never Treasure Data's project of that number.
@@ -240,12 +240,12 @@ def test_without_a_place_to_keep_it_nothing_is_sent_anywhere(
     home: Path,
     environ: dict[str, str],
     project_id: int | None,
-    key: str | None,
+    secret_name: str | None,
     why: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with requests_mock.Mocker() as server:
-        store(environ, project_id=project_id, key=key).keep(NEW, None)
+        store(environ, project_id=project_id, secret_name=secret_name).save(NEW, None)
         assert 0 == server.call_count
     (warning,) = warnings(caplog)
     assert why in warning
@@ -262,7 +262,7 @@ def test_an_end_within_fourteen_days_is_warned_of(
     home: Path, seconds: float | None, day: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     with requests_mock.Mocker() as server:
-        store().keep(None, seconds)
+        store().save(None, seconds)
         assert 0 == server.call_count
     found = warnings(caplog)
     assert (1 if day else 0) == len(found)
