@@ -15,6 +15,7 @@ from td_pinterest_op.pinterest.oauth import Tokens
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
 from td_pinterest_op.pinterest.transport import Timeouts, Transport, is_safe
 from td_pinterest_op.retry import Retry
+from td_pinterest_op.secret import Secret
 from td_pinterest_op.settings.parse import ConnectionSettings
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.timing import Timing
@@ -24,6 +25,8 @@ from td_pinterest_op.workflow.token_store import TokenStore
 
 # The environment variables of the official clients, and what stands for them.
 _DEFAULTS = {"TD_API_SERVER": "https://api.treasuredata.com/", "PINTEREST_API_ENDPOINT": "https://api.pinterest.com/v5"}
+
+OnNewRefreshToken = Callable[[Secret | None, float | None], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,64 +73,91 @@ class Services:
 
 @contextlib.contextmanager
 def services(
-    task: Task, settings: ConnectionSettings, *, endpoints: Endpoints, timing: Timing, count: RequestCounts
+    task: Task,
+    settings: ConnectionSettings,
+    *,
+    endpoints: Endpoints,
+    timing: Timing,
+    count: RequestCounts,
+    on_new_refresh_token: OnNewRefreshToken | None = None,
 ) -> Iterator[Services]:
-    """Both services, until the end of the block; `count` gets the requests that write to Pinterest."""
-    retry = Retry(
-        count=settings.retry_count,
-        initial_wait=settings.retry_initial_wait_millis / 1000,
-        longest_wait=settings.max_retry_wait_millis / 1000,
-        random=random.random,
-    )
-    timeouts = Timeouts(
-        connect=settings.connection_timeout_secs, write=settings.write_timeout_secs, read=settings.read_timeout_secs
-    )
-    transport = Transport(timeouts=timeouts, connections=settings.max_in_flight)
-    client = Client(
-        endpoint=endpoints.pinterest,
-        transport=transport,
-        rate_limiter=RateLimiter(requests_per_minute=settings.requests_per_minute, timing=timing),
-        retry=retry,
-        timing=timing,
-        count=count,
-    )
-    tokens = Tokens(
-        client=client,
-        client_id=settings.client_id,
-        client_secret=settings.client_secret,
-        refresh_token=settings.refresh_token,
-        on_new_refresh_token=_token_store(task, settings, retry, timing).save,
-        timing=timing,
-    )
+    """Both services, until the end of the block.
 
-    def connect_treasure_data() -> TreasureData:
-        return TreasureData(
-            api_key=task.td_api_key,
-            endpoint=endpoints.treasure_data,
-            connect_timeout=timeouts.connect,
-            read_timeout=timeouts.read,
-            retry=retry,
+    `count` gets the requests that write to Pinterest. Each refresh token that Pinterest issues goes to
+    `on_new_refresh_token` (see `Tokens`); without it, to where the task's own token came from.
+    """
+    retry = _retry(settings)
+    with pinterest_client(settings, endpoint=endpoints.pinterest, timing=timing, count=count) as client:
+        tokens = Tokens(
+            client=client,
+            client_id=settings.client_id,
+            client_secret=settings.client_secret,
+            refresh_token=settings.refresh_token,
+            on_new_refresh_token=on_new_refresh_token or token_store(task, settings, timing).save,
             timing=timing,
         )
 
-    try:
+        def connect_treasure_data() -> TreasureData:
+            return TreasureData(
+                api_key=task.td_api_key,
+                endpoint=endpoints.treasure_data,
+                connect_timeout=settings.connection_timeout_secs,
+                read_timeout=settings.read_timeout_secs,
+                retry=retry,
+                timing=timing,
+            )
+
         yield Services(
             client=client,
             tokens=tokens,
             ad_account_id=settings.ad_account_id,
             connect_treasure_data=connect_treasure_data,
         )
+
+
+@contextlib.contextmanager
+def pinterest_client(
+    settings: ConnectionSettings, *, endpoint: str, timing: Timing, count: RequestCounts
+) -> Iterator[Client]:
+    """Requests to Pinterest, until the end of the block."""
+    transport = Transport(
+        timeouts=Timeouts(
+            connect=settings.connection_timeout_secs,
+            write=settings.write_timeout_secs,
+            read=settings.read_timeout_secs,
+        ),
+        connections=settings.max_in_flight,
+    )
+    try:
+        yield Client(
+            endpoint=endpoint,
+            transport=transport,
+            rate_limiter=RateLimiter(requests_per_minute=settings.requests_per_minute, timing=timing),
+            retry=_retry(settings),
+            timing=timing,
+            count=count,
+        )
     finally:
         transport.close()
 
 
-def _token_store(task: Task, settings: ConnectionSettings, retry: Retry, timing: Timing) -> TokenStore:
+def _retry(settings: ConnectionSettings) -> Retry:
+    return Retry(
+        count=settings.retry_count,
+        initial_wait=settings.retry_initial_wait_millis / 1000,
+        longest_wait=settings.max_retry_wait_millis / 1000,
+        random=random.random,
+    )
+
+
+def token_store(task: Task, settings: ConnectionSettings, timing: Timing) -> TokenStore:
+    """Where a new refresh token of a task goes."""
     project_id = str(task.params.get("project_id"))
     return TokenStore(
         secret_name=settings.refresh_token_secret,
         current=settings.refresh_token,
         project_id=int(project_id) if project_id.isdecimal() else None,
         environ=task.environ,
-        retry=retry,
+        retry=_retry(settings),
         timing=timing,
     )

@@ -36,11 +36,13 @@ _E = TypeVar("_E", bound="ExportError")
 class ExportError(Exception):
     """Anything that ends an export. The message is fit for a log: credentials and what looks like a person are masked.
 
-    `status` is the HTTP status of the answer that it comes from, None without one. `maybe_applied` is true if the
+    `status` is the HTTP status of the answer that it comes from, None without one; `code` is Pinterest's own, in the
+    answer's body. `maybe_applied` is true if the
     request that failed may have been carried out.
     """
 
     status: int | None = None
+    code: int | None = None
     maybe_applied: bool = False
 
     def __init__(self, message: str) -> None:

@@ -10,6 +10,7 @@ import click
 
 from td_pinterest_op import __version__
 from td_pinterest_op.cli import screen
+from td_pinterest_op.cli.authorize import authorize
 from td_pinterest_op.cli.check import check
 from td_pinterest_op.cli.explain import explain
 from td_pinterest_op.errors import ExportError, unexpected
@@ -31,7 +32,7 @@ def program() -> None:
     """Export people from Treasure Data to Pinterest audiences, and look after such exports."""
 
 
-for _command in (check, explain):
+for _command in (authorize, check, explain):
     program.add_command(_command)
 
 

@@ -182,6 +182,7 @@ class Client:
         advice = request.advice if request.advice and refused else decision.advice
         error = decision.error(f"{attempt.description} to {request.purpose}; {advice}{attempt.request_id}")
         error.status = attempt.response.status if attempt.response else None
+        error.code = error_code(attempt.response) if attempt.response else None
         return error
 
     def _wait_out_throttling(
@@ -237,7 +238,7 @@ def _keeping_maybe_applied(maybe_applied: bool) -> Iterator[None]:
 
 def _maybe_applied(error: ExportError) -> MaybeAppliedError:
     error_after = MaybeAppliedError(str(error))
-    error_after.status, error_after.maybe_applied = error.status, True
+    error_after.status, error_after.code, error_after.maybe_applied = error.status, error.code, True
     return error_after
 
 

@@ -42,6 +42,19 @@ class Bearer(AuthBase):
         return request
 
 
+class FixedToken:
+    """An access token that cannot be renewed, as a source of tokens."""
+
+    def __init__(self, bearer: Bearer) -> None:
+        self._bearer = bearer
+
+    def token(self) -> Bearer:
+        return self._bearer
+
+    def refresh(self, used: AuthBase) -> bool:  # noqa: ARG002 - the protocol's
+        return False
+
+
 class Tokens:
     """The tokens of all requests of a run but the token request itself. May be used from several threads.
 
@@ -60,7 +73,7 @@ class Tokens:
         timing: Timing,
     ) -> None:
         self._client, self._on_new_refresh_token, self._clock = client, on_new_refresh_token, timing.monotonic
-        self._app = _AppCredentials(client_id, client_secret)
+        self._app = AppCredentials(client_id, client_secret)
         self._refresh_token = refresh_token
         self._bearer: Bearer | None = None
         self._lock = threading.Lock()
@@ -104,19 +117,19 @@ class Tokens:
         token = content.get("access_token")
         if not isinstance(token, str) or not token:
             raise PinterestError("Pinterest answered the token request without an access token")
-        lifetime = _seconds(content.get("expires_in")) or _ACCESS_DAYS * DAY
+        lifetime = seconds_of(content.get("expires_in")) or _ACCESS_DAYS * DAY
         renewed = content.get("refresh_token")
         issued: Secret | None = None
         if isinstance(renewed, str) and renewed and renewed != self._refresh_token.reveal():
             issued = self._refresh_token = Secret(renewed)
         self._on_new_refresh_token(
-            issued, _seconds(content.get("refresh_token_expires_in")) or (_REFRESH_DAYS * DAY if issued else None)
+            issued, seconds_of(content.get("refresh_token_expires_in")) or (_REFRESH_DAYS * DAY if issued else None)
         )
         # At least a little use before it is renewed, however short it lasts.
         return Bearer(Secret(token), expires_at=self._clock() + max(lifetime - _MARGIN, lifetime / 2))
 
 
-class _AppCredentials:
+class AppCredentials:
     """The credentials of the token request: the app's own credentials, of which there is only one pair."""
 
     def __init__(self, client_id: Secret, client_secret: Secret) -> None:
@@ -129,7 +142,7 @@ class _AppCredentials:
         return False
 
 
-def _seconds(value: object) -> float | None:
+def seconds_of(value: object) -> float | None:
     """A lifetime as Pinterest states it, None when it is none (NaN compares false) or longer than a date can hold."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None

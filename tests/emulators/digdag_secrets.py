@@ -70,6 +70,7 @@ class DigdagSecrets:
         app = web.Application(middlewares=[self._guard])
         app.add_routes(
             [
+                web.get("/api/projects", self._projects),
                 web.put("/api/projects/{id}/secrets/{key}", self._put),
                 web.delete("/api/projects/{id}/secrets/{key}", self._delete),
                 web.get("/api/projects/{id}/secrets", self._list),
@@ -110,6 +111,11 @@ class DigdagSecrets:
         with self._lock:
             self._secrets[project_id].pop(key, None)
         return self._told(project_id, key)
+
+    async def _projects(self, request: web.Request) -> web.Response:
+        name = request.query.get("name")
+        found = [{"id": key, "name": known} for key, known in self.projects.items() if name in (None, known)]
+        return web.json_response({"projects": found})
 
     async def _list(self, request: web.Request) -> web.Response:
         return web.json_response({"secrets": [{"key": key} for key in self.secrets(request.match_info["id"])]})

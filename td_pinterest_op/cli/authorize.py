@@ -1,0 +1,236 @@
+"""`td-pinterest authorize`: a refresh token by a person's consent, stored where exports look for it."""
+
+from __future__ import annotations
+
+import datetime
+import queue
+import secrets
+import sys
+import webbrowser
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from td_pinterest_op import connect
+from td_pinterest_op.cli import callback, options, screen
+from td_pinterest_op.cli import credentials as found_credentials
+from td_pinterest_op.cli.callback import RedirectAddress
+from td_pinterest_op.cli.connection import settings_of
+from td_pinterest_op.cli.credentials import SECRETS, Credentials
+from td_pinterest_op.cli.secret_target import Target, target
+from td_pinterest_op.errors import AccountError, ExportError, SettingsError
+from td_pinterest_op.pinterest import consent
+from td_pinterest_op.pinterest.catalog import AdAccount, Catalog
+from td_pinterest_op.pinterest.client import Client
+from td_pinterest_op.pinterest.consent import Grant
+from td_pinterest_op.pinterest.oauth import Bearer, FixedToken
+from td_pinterest_op.secret import Secret
+from td_pinterest_op.stats import RequestCounts
+from td_pinterest_op.timing import SYSTEM
+
+REDIRECT = "http://localhost:8085/"
+_TARGETS = ("local", "td", "server", "file")
+_NO_TOKEN = "no-token-yet"  # noqa: S105 - stands for the token that is to be got
+
+_EXAMPLE = """\b
+Examples:
+  td-pinterest authorize --to local
+  td-pinterest authorize --to td pinterest_export
+  td-pinterest authorize --to server https://digdag.example.com pinterest_export
+  td-pinterest authorize --no-browser --to file ~/.pinterest.env
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _App:
+    client_id: Secret
+    client_secret: Secret
+
+
+@click.command(epilog=_EXAMPLE)
+@click.option("--to", "kind", type=click.Choice(_TARGETS), default="local", show_default=True, help="Where to store.")
+@click.argument("place", nargs=-1, metavar="[PROJECT | URL PROJECT | PATH]")
+@click.option("--redirect", default=REDIRECT, show_default=True, help="The redirect address, as the app has it.")
+@click.option("--no-browser", is_flag=True, help="Print the address; paste the redirected address back.")
+@click.option("--timeout", type=click.IntRange(1, 3600), default=300, show_default=True, help="Seconds to wait.")
+@options.all_of(options.env_file, options.as_json)
+def authorize(
+    kind: str,
+    place: tuple[str, ...],
+    redirect: str,
+    no_browser: bool,
+    timeout: int,
+    env_file: Path | None,
+    as_json: bool,
+) -> int:
+    """Get a refresh token from Pinterest, by consent in a browser, and store it.
+
+    Opens Pinterest's consent page, waits for the redirect to this machine, checks what was granted, and stores client
+    id, client secret and refresh token: in the local digdag secrets (local), the secrets of a hosted workflow project
+    (td PROJECT), those of a project on a digdag server (server URL PROJECT), or a file (file PATH).
+
+    The app's client id and secret come from PINTEREST_CLIENT_ID and PINTEREST_CLIENT_SECRET, from where the other
+    commands find credentials, or are asked for. No secret is an argument, and none is shown.
+    """
+    credentials = found_credentials.find(env_file)
+    store = target(kind, place, credentials.environ)
+    app = _app(credentials)
+    laid = {
+        **credentials.environ,
+        "PINTEREST_CLIENT_ID": app.client_id.reveal(),
+        "PINTEREST_CLIENT_SECRET": app.client_secret.reveal(),
+        "PINTEREST_REFRESH_TOKEN": _NO_TOKEN,
+    }
+    settings = settings_of(Credentials(environ=laid, sources={}))
+    endpoint = connect.endpoints(laid).pinterest
+    with connect.pinterest_client(settings, endpoint=endpoint, timing=SYSTEM, count=RequestCounts()) as client:
+        page = laid.get("PINTEREST_OAUTH_URL") or consent.CONSENT_URL
+        code = _pasted_code(page, app, redirect) if no_browser else _code(page, app, redirect, timeout)
+        grant = consent.exchange(
+            client, client_id=app.client_id, client_secret=app.client_secret, code=code, redirect_uri=redirect
+        )
+        _check_scopes(grant)
+        where = _stored(store, app, grant)
+        return _report(client, grant, where=where, as_json=as_json)
+
+
+def _app(credentials: Credentials) -> _App:
+    """The app's credentials: found, or asked for."""
+    found = {}
+    for variable, label in (("PINTEREST_CLIENT_ID", "client id"), ("PINTEREST_CLIENT_SECRET", "client secret")):
+        value = credentials.environ.get(variable, "")
+        if value:
+            screen.note(f"The app's {label}: from {credentials.sources.get(variable, found_credentials.ENVIRONMENT)}")
+        else:
+            value = _asked(variable, label)
+        found[variable] = Secret(value.strip())
+    return _App(client_id=found["PINTEREST_CLIENT_ID"], client_secret=found["PINTEREST_CLIENT_SECRET"])
+
+
+def _asked(variable: str, label: str) -> str:
+    if not screen.is_interactive():
+        raise SettingsError(
+            f"there is no {variable}, and no terminal to ask at for the app's {label}: set the environment variable; "
+            f"the "
+            "value is on the app's page at https://developers.pinterest.com/apps/"
+        )
+    hidden = variable.endswith("SECRET")
+    prompt = f"The app's {label}, from https://developers.pinterest.com/apps/" + (" (not shown)" if hidden else "")
+    return str(click.prompt(prompt, hide_input=hidden, err=True))
+
+
+def _code(page: str, app: _App, redirect: str, timeout: int) -> Secret:
+    """The code that Pinterest redirects to this machine."""
+    address, state = RedirectAddress.of(redirect), secrets.token_urlsafe(32)
+    link = _link(page, app, redirect, state)
+    # Listening first: a browser that is logged in and has approved before comes back at once.
+    with callback.listening(address, state=state) as arrived:
+        screen.note(f"Waiting at {redirect} for your approval. If no browser opens, open this address:\n\n  {link}\n")
+        webbrowser.open(link)
+        try:
+            return callback.code_of(arrived.get(timeout=timeout))
+        except queue.Empty:
+            raise AccountError(
+                f"nothing came back within {timeout} s. Either nobody approved; or the browser shows an error of "
+                "Pinterest (code 283 or 7), because the client id is wrong or the app does not have the redirect "
+                "address "
+                f"{redirect}, exactly so, with the slash: correct it at https://developers.pinterest.com/apps/ and "
+                f"run the "
+                "command again"
+            ) from None
+
+
+def _pasted_code(page: str, app: _App, redirect: str) -> Secret:
+    """The code of the address that the user pastes: a line of standard input."""
+    state = secrets.token_urlsafe(32)
+    link = _link(page, app, redirect, state)
+    screen.note(
+        f"Open this address in any browser and approve:\n\n  {link}\n\nThe browser then goes to {redirect} and may say "
+        "that it cannot connect. Paste the whole address of that page here, and press Enter:"
+    )
+    pasted = sys.stdin.readline()
+    if not pasted.strip():
+        raise SettingsError("no address was pasted: nothing was stored. Run the command again")
+    return callback.code_of(callback.answer_of(pasted, state=state))
+
+
+def _link(page: str, app: _App, redirect: str, state: str) -> str:
+    return consent.consent_address(page=page, client_id=app.client_id.reveal(), redirect_uri=redirect, state=state)
+
+
+def _check_scopes(grant: Grant) -> None:
+    if grant.missing_scopes:
+        raise AccountError(
+            f"the consent lacks the scope {' and '.join(grant.missing_scopes)}, and an export needs it: nothing was "
+            "stored. Check which scopes the app may ask for at https://developers.pinterest.com/apps/, and run the "
+            "command "
+            "again"
+        )
+
+
+def _stored(store: Target, app: _App, grant: Grant) -> str:
+    try:
+        return store(
+            {
+                SECRETS["PINTEREST_CLIENT_ID"]: app.client_id,
+                SECRETS["PINTEREST_CLIENT_SECRET"]: app.client_secret,
+                SECRETS["PINTEREST_REFRESH_TOKEN"]: grant.refresh_token,
+            }
+        )
+    except SettingsError as error:
+        raise error.extended(". The consent is given, but its token is lost: run the command again") from None
+
+
+def _report(client: Client, grant: Grant, *, where: str, as_json: bool) -> int:
+    catalog = Catalog(client=client, tokens=FixedToken(Bearer(grant.access_token, expires_at=float("inf"))))
+    expires = _day(grant.expires_in)
+    try:
+        accounts = list(catalog.ad_accounts())
+    except ExportError as error:
+        # What matters is done.
+        screen.note(f"The token is stored, but its ad accounts cannot be listed now: {error}")
+        accounts = []
+    user = _user(catalog, grant, accounts)
+    if as_json:
+        screen.say_json(
+            {
+                "stored_in": where,
+                "user": user,
+                "scopes": sorted(grant.scopes),
+                "expires": expires,
+                "ad_accounts": [_row(account) for account in accounts],
+            }
+        )
+        return 0
+    screen.say(f"Stored in {where}.")
+    screen.say(f"User: {user or 'Pinterest does not show it'}")
+    screen.say(f"Scopes: {' '.join(sorted(grant.scopes)) or 'Pinterest does not name them'}")
+    screen.say(f"The refresh token lasts until {expires or 'a day that Pinterest does not name'}; exports renew it.")
+    if accounts:
+        screen.say()
+        columns = {"id": "AD ACCOUNT", "name": "NAME", "roles": "ROLES", "may_export": "MAY EXPORT"}
+        screen.table([_row(account) for account in accounts], columns=columns)
+    elif not as_json:
+        screen.note("The user has no ad account yet: an export needs one.")
+    screen.say("\nNext: td-pinterest doctor")
+    return 0
+
+
+def _user(catalog: Catalog, grant: Grant, accounts: list[AdAccount]) -> str | None:
+    if "user_accounts:read" in grant.scopes:
+        return catalog.username()
+    owners = {account.owner for account in accounts if "OWNER" in account.roles and account.owner}
+    return owners.pop() if len(owners) == 1 else None
+
+
+def _row(account: AdAccount) -> Mapping[str, object]:
+    return {"id": account.id, "name": account.name, "roles": list(account.roles), "may_export": account.may_write}
+
+
+def _day(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    until = datetime.datetime.fromtimestamp(SYSTEM.wall() + seconds, tz=datetime.timezone.utc)
+    return f"{until:%Y-%m-%d}"

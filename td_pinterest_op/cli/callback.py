@@ -1,0 +1,160 @@
+"""Waits on this machine for Pinterest's redirect after consent."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hmac
+import http.server
+import queue
+import socket
+import threading
+import urllib.parse
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from td_pinterest_op.errors import AccountError, SettingsError
+from td_pinterest_op.secret import Secret
+
+# A browser takes one or the other for "localhost".
+_LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>td-pinterest</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
+<style>body{font:16px/1.5 system-ui,sans-serif;max-width:32rem;margin:15vh auto;padding:0 1rem}</style></head>
+<body><main><h1>%s</h1><p>You can close this page and go back to the terminal.</p></main></body></html>
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedirectAddress:
+    """An address of this machine that is registered in the Pinterest app."""
+
+    url: str
+    port: int
+    path: str
+
+    @classmethod
+    def of(cls, url: str) -> RedirectAddress:
+        """Raises SettingsError for an address that this machine cannot listen on."""
+        parts = urllib.parse.urlsplit(url)
+        try:
+            port = parts.port or 80
+        except ValueError:
+            port = 0
+        if parts.scheme != "http" or parts.hostname not in ("localhost", "127.0.0.1", "::1") or not 0 < port < 65536:
+            raise SettingsError(
+                f"the redirect address {url} is not of this machine: use http://localhost:PORT/, or --no-browser and "
+                "paste the address to which Pinterest redirects"
+            )
+        return cls(url=url, port=port, path=parts.path or "/")
+
+
+@contextlib.contextmanager
+def listening(address: RedirectAddress, *, state: str) -> Iterator[queue.Queue[Mapping[str, str]]]:
+    """Listen for the redirect; its parameters arrive in the queue. Raises SettingsError for a port that is taken.
+
+    A request with another state is answered and ignored: it is not the answer to this consent.
+    """
+    arrived: queue.Queue[Mapping[str, str]] = queue.Queue()
+    servers = []
+    try:
+        for family, host in _LOOPBACK:
+            server = _server(family, host, address, _handler(address.path, state, arrived))
+            servers += [server] if server else []
+        if not servers:
+            raise SettingsError(f"this machine has no loop-back address to listen on for {address.url}")
+        for server in servers:
+            threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
+        yield arrived
+    finally:
+        for server in servers:
+            server.shutdown()
+            server.server_close()
+
+
+def code_of(answer: Mapping[str, str]) -> Secret:
+    """The code of a redirect. Raises AccountError for a refusal."""
+    if code := answer.get("code"):
+        return Secret(code)
+    if answer.get("error") == "access_denied":
+        raise AccountError(
+            "the consent was refused on Pinterest's page: nothing was stored. Run the command again to ask"
+        )
+    raise AccountError(
+        f"Pinterest came back without a code ({_word(answer.get('error'))}): nothing was stored. Run the command again"
+    )
+
+
+def answer_of(pasted: str, *, state: str) -> Mapping[str, str]:
+    """The parameters of a redirect's address that somebody pasted. Raises SettingsError for what is none."""
+    answer = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(pasted.strip()).query))
+    if not answer.keys() & {"code", "error"}:
+        raise SettingsError(
+            "this is not the address to which Pinterest redirects: copy the whole line of the browser's address bar, "
+            "which holds ?code=, after you have approved"
+        )
+    if not hmac.compare_digest(answer.get("state", "").encode(), state.encode()):
+        raise SettingsError(
+            "the pasted address belongs to another attempt (its state differs): run the command again, and open the "
+            "address that it prints"
+        )
+    return answer
+
+
+def _word(text: str | None) -> str:
+    """An error's name, if it is one."""
+    return text if text and text.replace("_", "").isalnum() and len(text) < 40 else "it named no error"
+
+
+def _server(
+    family: socket.AddressFamily, host: str, address: RedirectAddress, handler: type[http.server.BaseHTTPRequestHandler]
+) -> http.server.ThreadingHTTPServer | None:
+    kind = type("Server", (http.server.ThreadingHTTPServer,), {"address_family": family, "daemon_threads": True})
+    try:
+        made: http.server.ThreadingHTTPServer = kind((host, address.port), handler)
+    except OSError as error:
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            why = "is in use by another program" if error.errno == errno.EADDRINUSE else "is not allowed to you"
+            raise SettingsError(
+                f"port {address.port} {why}, and Pinterest redirects to it: end that program, or register another "
+                "address such as http://localhost:8086/ in the Pinterest app and give it with --redirect"
+            ) from None
+        return None  # a machine without IPv6, or without IPv4
+    return made
+
+
+def _handler(
+    path: str, state: str, arrived: queue.Queue[Mapping[str, str]]
+) -> type[http.server.BaseHTTPRequestHandler]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        timeout = 10
+
+        def do_GET(self) -> None:
+            parts = urllib.parse.urlsplit(self.path)
+            answer = dict(urllib.parse.parse_qsl(parts.query))
+            if parts.path != path or not answer.keys() & {"code", "error"}:
+                self._say(404, "There is nothing here")
+            elif not hmac.compare_digest(answer.get("state", "").encode(), state.encode()):
+                self._say(400, "This answer belongs to another attempt")
+            else:
+                self._say(200, "Approved" if "code" in answer else "Refused")
+                arrived.put(answer)
+
+        def _say(self, status: int, heading: str) -> None:
+            body = (_PAGE % heading).encode()
+            self.send_response(status)
+            for name, value in (
+                ("Content-Type", "text/html; charset=utf-8"),
+                ("Content-Length", str(len(body))),
+                ("Cache-Control", "no-store"),
+                ("Referrer-Policy", "no-referrer"),
+            ):
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing: the request's line holds the code."""
+
+    return Handler

@@ -1,0 +1,135 @@
+"""Credentials and options of a command → the two services."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from td_pinterest_op import connect
+from td_pinterest_op.cli import credentials as found_credentials
+from td_pinterest_op.cli import screen
+from td_pinterest_op.cli.credentials import Credentials
+from td_pinterest_op.connect import Services
+from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.pinterest.catalog import Catalog
+from td_pinterest_op.secret import Secret
+from td_pinterest_op.settings.parse import ConnectionSettings, parse_connection
+from td_pinterest_op.stats import RequestCounts
+from td_pinterest_op.timing import SYSTEM
+from td_pinterest_op.workflow import local_secrets
+from td_pinterest_op.workflow.task import Task
+
+# Somebody waits at the terminal: fewer and shorter tries than in a task. Seconds and milliseconds, as in the settings.
+_PATIENCE = {"retry_count": 3, "max_retry_wait_millis": 10_000, "connection_timeout_secs": 20, "read_timeout_secs": 60}
+# `digdag run` gives this id to its project: a new refresh token is looked for in the local secrets.
+_LOCAL_PROJECT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """The services, and what a command needs to know beside them."""
+
+    services: Services
+    credentials: Credentials
+
+    @property
+    def catalog(self) -> Catalog:
+        return Catalog(client=self.services.client, tokens=self.services.tokens)
+
+
+@contextlib.contextmanager
+def connected(env_file: Path | None, *, quiet: bool = False) -> Iterator[Connection]:
+    """Both services, until the end of the block. Raises SettingsError for credentials that are nowhere."""
+    credentials = found_credentials.find(env_file)
+    check_complete(credentials, *(name for name in found_credentials.SECRETS if name != "TD_API_KEY"))
+    if not quiet:
+        screen.note(f"Credentials: {credentials.described()}")
+    settings = settings_of(credentials)
+    with connect.services(
+        task_of(credentials),
+        settings,
+        endpoints=connect.endpoints(credentials.environ),
+        timing=SYSTEM,
+        count=RequestCounts(),
+        on_new_refresh_token=keeper(credentials, settings),
+    ) as services:
+        yield Connection(services=services, credentials=credentials)
+
+
+def check_complete(credentials: Credentials, *variables: str) -> None:
+    """Raises SettingsError that names those of the variables that were found nowhere."""
+    missing = [name for name in variables if name in credentials.missing]
+    if missing:
+        file = f"the file {credentials.env_file}" if credentials.env_file else "a file (--env-file names one)"
+        advice = (
+            "store Treasure Data's key with `digdag secrets --local --set td.apikey`"
+            if missing == ["TD_API_KEY"]
+            else "`td-pinterest authorize` gets and stores them"
+        )
+        raise SettingsError(
+            f"{', '.join(missing)} found nowhere: neither in the environment, nor in {found_credentials.LOCAL}, nor in "
+            f"{file}. {advice[0].upper()}{advice[1:]}"
+        )
+
+
+def settings_of(credentials: Credentials) -> ConnectionSettings:
+    """The settings of the connections, with the patience of somebody at a terminal."""
+    return parse_connection({"type": "pinterest", **_PATIENCE}, environ=credentials.environ)
+
+
+def task_of(credentials: Credentials, **params: object) -> Task:
+    """What stands for a workflow's task."""
+    return Task(params={"project_id": _LOCAL_PROJECT, **params}, environ=credentials.environ)
+
+
+def keeper(credentials: Credentials, settings: ConnectionSettings) -> connect.OnNewRefreshToken:
+    """Keeps a new refresh token where the old one was found."""
+    store = connect.token_store(task_of(credentials), settings, SYSTEM)
+    variable = "PINTEREST_REFRESH_TOKEN"
+    path = credentials.env_file
+    if path is None or credentials.sources.get(variable) != f"the file {path}":
+        return store.save
+
+    def save(issued: Secret | None, seconds: float | None) -> None:
+        if issued is None:
+            store.save(issued, seconds)
+            return
+        lines = [line for line in path.read_text().splitlines() if not _sets(line, variable)]
+        local_secrets.replace(path, "\n".join([*lines, f"{variable}={issued.reveal()}", ""]))
+        screen.note(f"Pinterest issued a new refresh token; it is kept in {path}")
+
+    return save
+
+
+def _sets(line: str, variable: str) -> bool:
+    return line.strip().removeprefix("export ").lstrip().startswith(f"{variable}=")
+
+
+def ad_account_of(connection: Connection, given: str | None) -> str:
+    """The ad account that was named, else the one in the environment, else the only one there is."""
+    named = given or connection.credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
+    if named:
+        return checked_id(named, "--ad-account")
+    accounts = list(connection.catalog.ad_accounts())
+    if len(accounts) == 1:
+        screen.note(f'Ad account: {accounts[0].id} "{accounts[0].name}", the only one')
+        return accounts[0].id
+    if not accounts:
+        raise SettingsError(
+            "the Pinterest user has no ad account: make one in Pinterest's Ads Manager, or have access to one granted"
+        )
+    listed = ", ".join(f'{account.id} "{account.name}"' for account in accounts[:10])
+    raise click.UsageError(f"which ad account? Name one with --ad-account or PINTEREST_AD_ACCOUNT_ID: {listed}")
+
+
+def checked_id(text: str, option: str) -> str:
+    """An id from the command line. Raises click.UsageError for what is none."""
+    if not (text.isascii() and text.strip().isdecimal()):
+        raise click.UsageError(
+            f"{option} must be the digits of an id; `td-pinterest accounts` and `audiences` list them"
+        )
+    return text.strip()

@@ -1,0 +1,159 @@
+"""Where `authorize` stores secrets. No secret is ever an argument of another program."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import stat
+import subprocess
+import urllib.parse
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import click
+import requests
+from requests.auth import AuthBase
+
+from td_pinterest_op.cli.credentials import SECRETS
+from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.pinterest.transport import is_safe
+from td_pinterest_op.secret import Secret, mask
+from td_pinterest_op.workflow import local_secrets
+
+# Writes secrets, by their workflow names, and says where they are.
+Target = Callable[[Mapping[str, Secret]], str]
+
+_TIMEOUT = 30.0
+
+
+def target(kind: str, arguments: Sequence[str], environ: Mapping[str, str]) -> Target:
+    """The place that `--to KIND ARGUMENTS` names, checked as far as it can be before Pinterest is asked.
+
+    Raises click.UsageError for arguments that do not fit, SettingsError for a place that cannot be used.
+    """
+    wanted = {"local": (), "td": ("PROJECT",), "server": ("URL", "PROJECT"), "file": ("PATH",)}[kind]
+    if len(arguments) != len(wanted):
+        raise click.UsageError(
+            f"--to {' '.join((kind, *wanted))} is the form, and {len(arguments)} words follow {kind}"
+        )
+    if kind == "local":
+        return lambda secrets: _to_local(secrets, environ)
+    if kind == "td":
+        return _to_td(arguments[0])
+    if kind == "file":
+        return _to_file(Path(arguments[0]))
+    return _to_server(arguments[0], arguments[1], environ)
+
+
+def _to_local(secrets: Mapping[str, Secret], environ: Mapping[str, str]) -> str:
+    try:
+        files = [local_secrets.write(name, value, environ) for name, value in secrets.items()]
+    except (OSError, RuntimeError) as error:
+        raise SettingsError(f"the local digdag secrets cannot be written: {_why(error)}") from None
+    return f"the local digdag secrets ({files[0].parent})"
+
+
+def _to_td(project: str) -> Target:
+    td = shutil.which("td")
+    if td is None:
+        raise SettingsError(
+            "there is no td command on the PATH, which --to td needs: install Treasure Data's toolbelt, or use "
+            "--to file PATH and set the secrets in the console"
+        )
+
+    def store(secrets: Mapping[str, Secret]) -> str:
+        # `@-`: a JSON mapping from standard input. As an argument every user of this machine could read it.
+        values = json.dumps({name: value.reveal() for name, value in secrets.items()})
+        command = [td, "wf", "secrets", "--project", project, "--set", "@-"]
+        done = subprocess.run(command, input=values, capture_output=True, text=True, check=False)  # noqa: S603
+        if done.returncode:
+            said = " ".join(mask(done.stderr or done.stdout).split())[-300:]
+            raise SettingsError(f"`td wf secrets --project {project}` failed (exit code {done.returncode}): {said}")
+        return f"the secrets of the hosted workflow project {project}"
+
+    return store
+
+
+def _to_file(path: Path) -> Target:
+    if not path.parent.is_dir():
+        raise SettingsError(f"there is no folder {path.parent} for the file {path.name}")
+    if path.exists() and not path.is_file():
+        raise SettingsError(f"{path} is not a file")
+
+    def store(secrets: Mapping[str, Secret]) -> str:
+        variables = {variable: secrets[name] for variable, name in SECRETS.items() if name in secrets}
+        try:
+            kept = path.read_text().splitlines() if path.exists() else []
+            starts = tuple(f"{prefix}{variable}=" for variable in variables for prefix in ("", "export "))
+            lines = [line for line in kept if not line.startswith(starts)]
+            lines += [f"{variable}={_quoted(value.reveal())}" for variable, value in variables.items()]
+            local_secrets.replace(path, "\n".join([*lines, ""]))
+            path.chmod(stat.S_IRUSR | stat.S_IWUSR)
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"the file {path} cannot be written: {_why(error)}") from None
+        return f"the file {path}"
+
+    return store
+
+
+def _quoted(value: str) -> str:
+    return value if re.fullmatch(r"[\w.+/=-]+", value) else "'" + value.replace("'", "'\\''") + "'"
+
+
+class _Header(AuthBase):
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._value:
+            request.headers["Authorization"] = self._value
+        return request
+
+
+def _to_server(url: str, project: str, environ: Mapping[str, str]) -> Target:
+    """digdag's own API: the project's id by its name, then each secret."""
+    if not is_safe(url):
+        raise SettingsError(f"{url} must be https (plain http only to this machine's loop-back): secrets go there")
+    base, auth = url.rstrip("/").removesuffix("/api"), _Header(environ.get("DIGDAG_AUTHORIZATION", ""))
+
+    def call(method: str, path: str, content: object = None) -> requests.Response:
+        try:
+            return requests.request(
+                method, base + path, json=content, auth=auth, timeout=_TIMEOUT, allow_redirects=False
+            )
+        except requests.RequestException as error:
+            raise SettingsError(f"the digdag server {base} cannot be reached ({type(error).__name__})") from None
+
+    def store(secrets: Mapping[str, Secret]) -> str:
+        found = call("GET", f"/api/projects?name={urllib.parse.quote(project)}")
+        project_id = _project_id(found)
+        if project_id is None:
+            raise SettingsError(
+                f"the digdag server {base} knows no project {project} (it answered {found.status_code}): push it "
+                f"first, "
+                "or set DIGDAG_AUTHORIZATION to the Authorization header that the server wants"
+            )
+        for name, value in secrets.items():
+            answer = call("PUT", f"/api/projects/{project_id}/secrets/{name}", {"value": value.reveal()})
+            if not 200 <= answer.status_code < 300:
+                raise SettingsError(
+                    f"the digdag server {base} answered {answer.status_code} to secret {name} of project {project}: a "
+                    "server keeps secrets only with digdag.secret-encryption-key in its configuration"
+                )
+        return f"the secrets of project {project} on {base}"
+
+    return store
+
+
+def _project_id(found: requests.Response) -> str | None:
+    try:
+        content = found.json()
+        projects = content["projects"] if isinstance(content, dict) else content
+        return urllib.parse.quote(str(projects[0]["id"]), safe="")
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
+def _why(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__

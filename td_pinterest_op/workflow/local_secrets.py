@@ -1,0 +1,56 @@
+"""The secrets of `digdag run`: a file each, under the name of the secret, in a folder of the user.
+
+Source: digdag-cli, Secrets.java and ConfigUtil.digdagConfigHome.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from td_pinterest_op.secret import Secret
+
+
+def folder(environ: Mapping[str, str]) -> Path:
+    """The folder of the secrets. Raises RuntimeError when neither the environment nor the system names a home."""
+    config = environ.get("DIGDAG_CONFIG_HOME")
+    if config:
+        return Path(config) / "secrets"
+    home = environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(home) / "digdag" / "secrets"
+
+
+def read(name: str, environ: Mapping[str, str]) -> str | None:
+    """The value of a secret, None when it is not there, is not text or cannot be read."""
+    try:
+        return (folder(environ) / name).read_text().strip()
+    except (OSError, ValueError, RuntimeError):
+        return None
+
+
+def write(name: str, value: Secret, environ: Mapping[str, str]) -> Path:
+    """Store a secret, readable by its owner alone, in a folder that its owner alone may enter; returns the file.
+
+    Raises OSError, and RuntimeError as `folder` does.
+    """
+    where = folder(environ)
+    where.mkdir(parents=True, exist_ok=True, mode=0o700)
+    where.chmod(0o700)
+    replace(where / name, value.reveal())
+    return where / name
+
+
+def replace(file: Path, text: str) -> None:
+    """Write a file with mode 0600 that holds the old or the new text at any moment. Raises OSError."""
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
+    try:
+        with os.fdopen(handle, "w") as new:
+            new.write(text)
+            new.flush()
+            os.fsync(new.fileno())
+        Path(name).replace(file)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,98 @@
+"""`td-pinterest authorize` as a person does it: the command in a terminal, the consent page in a real browser."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import dig, guard
+from tests.browser.conftest import Browser
+from tests.e2e.project import ROOT, secrets
+from tests.exporting import Services
+
+COMMAND = [sys.executable, "-m", "td_pinterest_op", "authorize", "--to", "local", "--timeout", "60"]
+_LINK = re.compile(r"http://127\.0\.0\.1:\d+/oauth/\S+")
+
+
+def _link(process: subprocess.Popen[str]) -> str:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if found := _LINK.search(line):
+            return found[0]
+    raise AssertionError("the command printed no address")
+
+
+@pytest.fixture
+def free_port(services: Services) -> str:
+    """A redirect address on a free port, registered in the app."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"http://localhost:{probe.getsockname()[1]}/"
+    services.pinterest.switches.redirect_uris = frozenset({address})
+    return address
+
+
+def test_a_token_got_in_the_browser_runs_the_workflow(
+    browser: Browser, services: Services, free_port: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # The browser's driver writes down the address of the page, which holds the code.
+    caplog.set_level(logging.INFO, logger="selenium")
+    environ = os.environ | services.environ | {"DIGDAG_CONFIG_HOME": str(tmp_path / "digdag"), "BROWSER": "true"}
+    del environ["PINTEREST_REFRESH_TOKEN"]
+    with subprocess.Popen(
+        [*COMMAND, "--redirect", free_port],
+        cwd=ROOT,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        browser.driver.get(_link(process))
+        browser.driver.find_element("css selector", "button[value=approve]").click()
+        assert "Approved" in browser.text()
+        assert [] == browser.accessibility_faults()
+        out, err = process.communicate(timeout=30)
+    assert 0 == process.returncode, err
+    assert "Stored in the local digdag secrets" in out
+    guard.check(out + err, "the output of the command")
+    stored = {file.name: file.read_text() for file in (tmp_path / "digdag" / "secrets").iterdir()}
+    assert {0o600} == {file.stat().st_mode & 0o777 for file in (tmp_path / "digdag" / "secrets").iterdir()}
+    _export_with(stored, services, tmp_path)
+
+
+def _export_with(stored: dict[str, str], services: Services, folder: Path) -> None:
+    """Run a workflow under tests/dig with the secrets that the command stored."""
+    audience = services.audience()
+    job = services.job(["anna@shop.example", "bela@shop.example"])
+    workflow = folder / "export.dig"
+    workflow.write_text(f"""\
++export:
+  py>: td_pinterest_op.export.PinterestExport
+  job_id: "{job}"
+  result_settings:
+    type: pinterest
+    ad_account_id: "549755885175"
+    audience_type: customer_list
+    action: add_people_to_current_audience
+    audience_id: "{audience}"
+  _env:
+    TD_API_KEY: ${{secret:td.apikey}}
+    PINTEREST_CLIENT_ID: ${{secret:pinterest.client_id}}
+    PINTEREST_CLIENT_SECRET: ${{secret:pinterest.client_secret}}
+    PINTEREST_REFRESH_TOKEN: ${{secret:pinterest.refresh_token}}
+""")
+    (folder / "td_pinterest_op").symlink_to(ROOT / "td_pinterest_op")
+    endpoints = {name: services.environ[name] for name in ("TD_API_SERVER", "PINTEREST_API_ENDPOINT")}
+    result = dig.run(
+        workflow, secrets={"td.apikey": secrets(services)["td.apikey"], **stored}, environ=os.environ | endpoints
+    )
+    assert "success" == result.status, result.error
+    assert 2 == len(services.pinterest.members_of_audience(audience))

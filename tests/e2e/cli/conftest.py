@@ -1,0 +1,79 @@
+"""`td-pinterest` between the two emulators, as somebody at a terminal has it."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.exporting import Services
+from tests.unit.cli.running import Ran, Terminal
+
+GOLDEN = Path(__file__).parent / "golden"
+_VOLATILE = (
+    (re.compile(r"http://(?:127\.0\.0\.1|localhost):\d+"), "http://HOST:PORT"),
+    (re.compile(r"/\S*/pytest-\S+?(?=[/)\s.;,]*(?:$|[\s)]))", re.MULTILINE), "FOLDER"),
+    (re.compile(r"\b\d{4}-\d\d-\d\d(?: \d\d:\d\d)?"), "DAY"),
+    (re.compile(r"state=[\w-]+"), "state=STATE"),
+    (re.compile(r"localhost%3A\d+"), "localhost%3APORT"),
+    (re.compile(r"client_id=\d+"), "client_id=ID"),
+    (re.compile(r"\b\d+\.\d+(?= s\b)|\b\d+(?:\.\d+)? s\b"), "TIME"),
+    (re.compile(r"\(td [0-9a-f]{8} "), "(td SESSION "),
+    (re.compile(r" [0-9a-f]{8}\)"), " RECORDS)"),
+)
+
+
+def normalised(text: str) -> str:
+    """Output without what differs from run to run."""
+    for pattern, name in _VOLATILE:
+        text = pattern.sub(name, text)
+    return text
+
+
+@pytest.fixture
+def at_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, services: Services, tmp_path: Path
+) -> Terminal:
+    """The commands, with the emulators' endpoints and credentials in the environment and no local secrets."""
+    for name in [name for name in os.environ if name.startswith(("PINTEREST_", "TD_", "DIGDAG_"))]:
+        monkeypatch.delenv(name)
+    for name, value in services.environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DIGDAG_CONFIG_HOME", str(tmp_path / "digdag"))
+    monkeypatch.setattr("webbrowser.open", lambda _: False)
+    return Terminal(capsys)
+
+
+@pytest.fixture
+def redirect(services: Services) -> str:
+    """A redirect address of this machine that the app has, on a free port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"http://localhost:{probe.getsockname()[1]}/"
+    services.pinterest.switches.redirect_uris = frozenset({address})
+    return address
+
+
+@pytest.fixture
+def types(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Sets what the next command reads from standard input."""
+    return lambda text: monkeypatch.setattr("sys.stdin", io.StringIO(text))
+
+
+@pytest.fixture
+def as_recorded(request: pytest.FixtureRequest) -> Callable[[Ran, str], None]:
+    """Compares what a command printed with its file in tests/e2e/cli/golden, which GOLDEN=write writes."""
+
+    def compare(ran: Ran, name: str) -> None:
+        text = normalised(f"exit code {ran.code}\n--- output\n{ran.out}--- errors and notes\n{ran.err}")
+        file = GOLDEN / f"{name}.txt"
+        if os.environ.get("GOLDEN") == "write":
+            file.write_text(text)
+        assert file.read_text() == text
+
+    return compare

@@ -1,0 +1,313 @@
+"""`td-pinterest authorize`: consent, by a redirect and by pasting; every way in which it can fail; where secrets go."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import stat
+import threading
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests import guard
+from tests.emulators.digdag_secrets import serve_secrets
+from tests.emulators.pinterest import USER
+from tests.exporting import Services
+from tests.unit.cli.running import Ran, Terminal
+
+Recorded = Callable[[Ran, str], None]
+
+
+def _answer(link: str, *, decision: str = "approve", follow: bool = True) -> str:
+    """What a person does on the consent page; returns the address to which Pinterest redirects."""
+    page, _, query = link.partition("?")
+    form = dict(urllib.parse.parse_qsl(query)) | {"user_id": USER.id, "decision": decision}
+    answer = requests.post(page, data=form, allow_redirects=False, timeout=10)
+    target = answer.headers.get("Location", "")
+    if follow and target:
+        # Not by requests: its log would hold the code, which a browser keeps to itself.
+        with urllib.request.urlopen(target, timeout=10) as page:
+            assert 200 == page.status
+    return target
+
+
+@pytest.fixture
+def browser(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Stands for the person at the browser: sets what happens when the command opens the consent page."""
+
+    def opens(act: Callable[[str], object] = _answer) -> None:
+        monkeypatch.setattr("webbrowser.open", lambda link: threading.Thread(target=act, args=(link,)).start())
+
+    return opens
+
+
+@pytest.fixture
+def new_token(at_terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has a refresh token yet."""
+    monkeypatch.delenv("PINTEREST_REFRESH_TOKEN")
+
+
+def _local(tmp_path: Path) -> Path:
+    return tmp_path / "digdag" / "secrets"
+
+
+@pytest.mark.usefixtures("new_token")
+def test_consent_stores_the_three_secrets_where_their_owner_alone_can_read_them(
+    at_terminal: Terminal, browser: Callable[..., None], redirect: str, tmp_path: Path, as_recorded: Recorded
+) -> None:
+    browser()
+    os.umask(0o022)
+    as_recorded(at_terminal("authorize", "--to", "local", "--redirect", redirect), "authorize")
+    folder = _local(tmp_path)
+    assert 0o700 == stat.S_IMODE(folder.stat().st_mode)
+    names = {"pinterest.client_id", "pinterest.client_secret", "pinterest.refresh_token"}
+    assert names == {file.name for file in folder.iterdir()}
+    assert {0o600} == {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()}
+
+
+@pytest.mark.usefixtures("new_token")
+def test_the_stored_token_runs_an_export(
+    at_terminal: Terminal,
+    browser: Callable[..., None],
+    redirect: str,
+    services: Services,
+    tmp_path: Path,
+) -> None:
+    browser()
+    assert 0 == at_terminal("authorize", "--redirect", redirect).code
+    token = (_local(tmp_path) / "pinterest.refresh_token").read_text()
+    audience = services.audience()
+    stats = services.export(
+        {"action": "add_people_to_current_audience", "audience_id": audience},
+        job_id=services.job(["anna@shop.example"]),
+        environ={"PINTEREST_REFRESH_TOKEN": token},
+    )
+    assert 1 == stats["records"]["sent"]
+
+
+@pytest.mark.usefixtures("new_token")
+def test_json_holds_the_account_and_no_token(
+    at_terminal: Terminal, browser: Callable[..., None], redirect: str
+) -> None:
+    browser()
+    found = json.loads(at_terminal("authorize", "--json", "--redirect", redirect).out)
+    assert ["ads:read", "ads:write"] == found["scopes"]
+    assert {"stored_in", "user", "scopes", "expires", "ad_accounts"} == set(found)
+    assert "emulated" == found["user"]
+
+
+@pytest.mark.usefixtures("new_token")
+def test_the_redirected_address_can_be_pasted(
+    at_terminal: Terminal, services: Services, redirect: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Person:
+        """Reads the address from the terminal, approves, and pastes where the browser ended."""
+
+        link = ""
+
+        def isatty(self) -> bool:
+            return False
+
+        def readline(self) -> str:
+            return _answer(self.link, follow=False) + "\n"
+
+    person = Person()
+    from td_pinterest_op.pinterest import consent
+
+    original = consent.consent_address
+
+    def seen(**arguments: str) -> str:
+        person.link = original(**arguments)
+        return person.link
+
+    monkeypatch.setattr(consent, "consent_address", seen)
+    monkeypatch.setattr("sys.stdin", person)
+    assert 0 == at_terminal("authorize", "--no-browser", "--redirect", redirect).code
+    assert (_local(tmp_path) / "pinterest.refresh_token").exists()
+
+
+@pytest.mark.usefixtures("new_token")
+@pytest.mark.parametrize(
+    ("pasted", "said"),
+    [
+        ("", "no address was pasted"),
+        ("hello", "not the address to which Pinterest redirects"),
+        ("http://localhost:8085/?code=1&state=other", "belongs to another attempt"),
+        ("http://localhost:8085/?code=1", "belongs to another attempt"),
+    ],
+)
+def test_what_is_pasted_must_be_the_answer(
+    at_terminal: Terminal, types: Callable[[str], None], redirect: str, pasted: str, said: str, tmp_path: Path
+) -> None:
+    types(f"{pasted}\n" if pasted else "")
+    ran = at_terminal("authorize", "--no-browser", "--redirect", redirect)
+    assert 1 == ran.code
+    assert said in ran.err
+    assert not _local(tmp_path).exists()
+
+
+@pytest.mark.usefixtures("new_token")
+def test_a_refused_consent_is_said_so(at_terminal: Terminal, browser: Callable[..., None], redirect: str) -> None:
+    browser(lambda link: _answer(link, decision="refuse"))
+    ran = at_terminal("authorize", "--redirect", redirect)
+    assert 1 == ran.code
+    assert "the consent was refused on Pinterest's page: nothing was stored" in ran.err
+
+
+@pytest.mark.usefixtures("new_token")
+def test_a_redirect_that_never_comes_names_both_causes(at_terminal: Terminal, redirect: str) -> None:
+    ran = at_terminal("authorize", "--redirect", redirect, "--timeout", 1)
+    assert 1 == ran.code
+    assert "nothing came back within 1 s" in ran.err
+    assert "the client id is wrong or the app does not have the redirect address" in ran.err
+
+
+@pytest.mark.usefixtures("new_token")
+def test_an_answer_with_another_state_is_ignored(
+    at_terminal: Terminal, browser: Callable[..., None], redirect: str
+) -> None:
+    def forged_first(link: str) -> None:
+        assert 400 == requests.get(f"{redirect}?code=forged&state=guessed", timeout=10).status_code
+        assert 404 == requests.get(f"{redirect}favicon.ico", timeout=10).status_code
+        _answer(link)
+
+    browser(forged_first)
+    assert 0 == at_terminal("authorize", "--redirect", redirect).code
+
+
+@pytest.mark.usefixtures("new_token")
+def test_a_code_that_is_used_up_is_told_from_a_wrong_secret(
+    at_terminal: Terminal, browser: Callable[..., None], redirect: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def invents_a_code(link: str) -> None:
+        state = urllib.parse.parse_qs(link.partition("?")[2])["state"][0]
+        requests.get(redirect, params={"code": "used-up", "state": state}, timeout=10)
+
+    browser(invents_a_code)
+    assert "the code is used up, too old" in at_terminal("authorize", "--redirect", redirect).err
+    browser()
+    monkeypatch.setenv("PINTEREST_CLIENT_SECRET", "another-s3cr3t")
+    assert "check client id and client secret" in at_terminal("authorize", "--redirect", redirect).err
+
+
+@pytest.mark.usefixtures("new_token")
+def test_a_consent_without_a_scope_stores_nothing(
+    at_terminal: Terminal,
+    browser: Callable[..., None],
+    redirect: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    browser(lambda link: _answer(link.replace("%2Cads%3Awrite", "")))
+    ran = at_terminal("authorize", "--redirect", redirect)
+    assert 1 == ran.code
+    assert "the consent lacks the scope ads:write" in ran.err
+    assert not _local(tmp_path).exists()
+
+
+@pytest.mark.usefixtures("new_token")
+def test_a_port_in_use_is_named_before_the_browser_opens(
+    at_terminal: Terminal, redirect: str, services: Services
+) -> None:
+    port = urllib.parse.urlsplit(redirect).port
+    with socket.create_server(("127.0.0.1", port or 0)):
+        ran = at_terminal("authorize", "--redirect", redirect)
+    assert 1 == ran.code
+    assert f"port {port} is in use by another program" in ran.err
+
+
+def test_without_a_terminal_the_missing_secret_is_named(
+    at_terminal: Terminal, types: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PINTEREST_CLIENT_SECRET")
+    types("")
+    ran = at_terminal("authorize")
+    assert 1 == ran.code
+    assert "there is no PINTEREST_CLIENT_SECRET, and no terminal to ask at" in ran.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--to", "td"], ["--to", "server", "https://digdag.example"], ["--to", "local", "x"], ["--to", "x"]]
+)
+def test_a_place_that_is_not_complete_is_wrong_usage(at_terminal: Terminal, arguments: list[str]) -> None:
+    assert 2 == at_terminal("authorize", *arguments).code
+
+
+@pytest.mark.usefixtures("new_token")
+def test_a_file_keeps_its_other_lines(
+    at_terminal: Terminal, browser: Callable[..., None], redirect: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "secrets.env"
+    file.write_text("# mine\nOTHER=1\nexport PINTEREST_CLIENT_ID=old\n")
+    browser()
+    assert 0 == at_terminal("authorize", "--redirect", redirect, "--to", "file", file).code
+    lines = file.read_text().splitlines()
+    assert ["# mine", "OTHER=1", "PINTEREST_CLIENT_ID=1503921"] == lines[:3]
+    assert 5 == len(lines)
+    assert 0o600 == stat.S_IMODE(file.stat().st_mode)
+
+
+@pytest.mark.usefixtures("new_token")
+def test_a_server_gets_the_secrets_over_its_api(
+    at_terminal: Terminal, browser: Callable[..., None], redirect: str
+) -> None:
+    browser()
+    with serve_secrets() as (server, url):
+        project_id, name = next(iter(server.projects.items()))
+        ran = at_terminal("authorize", "--redirect", redirect, "--to", "server", url, name)
+        assert (0, ran.err) == (ran.code, ran.err)
+        assert {"pinterest.client_id", "pinterest.client_secret", "pinterest.refresh_token"} <= set(
+            server.secrets(project_id)
+        )
+
+
+@contextlib.contextmanager
+def _td_command(folder: Path, monkeypatch: pytest.MonkeyPatch, *, code: int = 0) -> Iterator[Path]:
+    """A td command that writes down its arguments and its standard input."""
+    (folder / "bin").mkdir()
+    td = folder / "bin" / "td"
+    td.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" > {folder}/arguments\ncat > {folder}/input\nexit {code}\n')
+    td.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    yield folder
+
+
+@pytest.mark.usefixtures("new_token")
+def test_the_td_command_gets_no_secret_as_an_argument(
+    at_terminal: Terminal,
+    browser: Callable[..., None],
+    redirect: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    browser()
+    with _td_command(tmp_path, monkeypatch) as folder:
+        assert 0 == at_terminal("authorize", "--redirect", redirect, "--to", "td", "pinterest_export").code
+        assert "wf secrets --project pinterest_export --set @-\n" == (folder / "arguments").read_text()
+        guard.check((folder / "arguments").read_text(), "the process list")
+        assert {"pinterest.client_id", "pinterest.client_secret", "pinterest.refresh_token"} == set(
+            json.loads((folder / "input").read_text())
+        )
+
+
+@pytest.mark.usefixtures("new_token")
+def test_a_td_command_that_fails_is_said_so(
+    at_terminal: Terminal,
+    browser: Callable[..., None],
+    redirect: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    browser()
+    with _td_command(tmp_path, monkeypatch, code=3):
+        ran = at_terminal("authorize", "--redirect", redirect, "--to", "td", "pinterest_export")
+    assert 1 == ran.code
+    assert "failed (exit code 3)" in ran.err
+    assert "its token is lost: run the command again" in ran.err
