@@ -1,8 +1,8 @@
 """Runs a .dig file without digdag: for CI, the sandbox, and machines without Java.
 
 Enough of digdag to run this project's own workflows as digdag runs them; what it does not know it refuses. A
-`schedule:` is accepted and does nothing, every run is a `--rerun`, and `docker:` is ignored, as digdag's simple
-executor does.
+`schedule:` only gives the times of the sessions before and after this one, every run is a `--rerun`, and `docker:` is
+ignored, as digdag's simple executor does.
 
     from tests.dig import run
     result = run("workflows/pinterest_export.dig", secrets={"td.apikey": "…"})
@@ -21,9 +21,10 @@ from time import sleep as real_sleep
 from typing import Any
 
 from .config import DigError, Params, RefusedError
-from .engine import Attempt, session_params
+from .engine import Attempt
 from .operators import Machine
-from .workflow import read
+from .session import session_params
+from .workflow import check_project, read
 
 __all__ = ["DigError", "RefusedError", "Result", "read", "run"]
 
@@ -34,7 +35,8 @@ class Result:
 
     `status` is success or error; `store` all that tasks stored, merged; `tasks` the (full name, state) of each in the
     order of their creation, repetitions included; `log` all that was logged; `error` the failed tasks and their
-    messages, None on success.
+    messages, None when no task failed. A group that succeeds at its second try leaves both status success and an
+    error: `digdag run` then ends with code 1.
     """
 
     status: str
@@ -72,6 +74,7 @@ def run(
     when it holds what is unknown here; a task that fails is no exception but a `Result`.
     """
     file = Path(path).absolute()
+    check_project(file.parent)
     workflow = read(file)
     written: list[str] = []
 
@@ -88,7 +91,7 @@ def run(
         python=python,
         on_spawn=on_spawn,
     )
-    session = session_params(session_time, workflow.timezone)
+    session = session_params(session_time, workflow.timezone, workflow.schedule)
     attempt = Attempt(machine=machine, session=session, source=file.name)
     left = attempt.run(workflow.root, dict(params or {}))
     failed = [node for node in attempt.nodes if node.state == "error"]
@@ -97,5 +100,5 @@ def run(
         store=left.store,
         tasks=[(node.task.name, node.state) for node in attempt.nodes],
         log="".join(written),
-        error=None if left.error is None else "\n".join(f"  * {node.task.name}:\n    {node.error}" for node in failed),
+        error="\n".join(f"  * {node.task.name}:\n    {node.error}" for node in failed) if failed else None,
     )

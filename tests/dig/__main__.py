@@ -11,6 +11,7 @@ from typing import Any
 
 from . import DigError, read, run
 from .config import Params, load, merge
+from .workflow import check_project
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -59,6 +60,7 @@ def _run(options: argparse.Namespace) -> int:
     workflow = project / (name if name.endswith(".dig") else f"{name}.dig")
     if workflow.parent.resolve() != project.resolve():
         raise DigError(f"{name}: only a .dig file in the project folder itself is a workflow; set --project")
+    check_project(project)
     if options.command == "check":
         read(workflow)
         return 0
@@ -70,7 +72,8 @@ def _run(options: argparse.Namespace) -> int:
         log=lambda text: print(text, end="", flush=True),
     )
     print("Success." if result.error is None else f"\n{result.error}\n", file=sys.stderr)
-    return 0 if result.status == "success" else 1
+    # So digdag does, even when a group succeeded at its second try.
+    return 0 if result.error is None else 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

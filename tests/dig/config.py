@@ -20,6 +20,9 @@ import yaml
 
 Params = dict[str, Any]
 
+# Java's frames are digdag's own business; a workflow can only show them.
+_FRAMES = "io.digdag.core.agent.OperatorManager.callExecutor(OperatorManager.java:399)"
+
 _BOOLEANS = {"true": True, "True": True, "false": False, "False": False, "": False}
 _TAG = "tag:yaml.org,2002:"
 _RULES: tuple[tuple[str, str, str], ...] = (
@@ -33,7 +36,36 @@ _RULES: tuple[tuple[str, str, str], ...] = (
 
 
 class DigError(Exception):
-    """The workflow is wrong, or a task of it failed. The text is `${error.message}`."""
+    """The workflow is wrong, or a task of it failed.
+
+    `kind` is what digdag adds to `${error.message}` in brackets: the class of the exception in its own words.
+    """
+
+    kind: ClassVar[str | None] = "config"
+
+    def params(self) -> Params:
+        """`${error}`: `message`, and `stacktrace` for what digdag did not expect."""
+        if self.kind is None:
+            return {"message": str(self)}
+        return {"message": f"{self} ({self.kind})", "stacktrace": _FRAMES}
+
+
+class TaskFailedError(DigError):
+    """A task failed as tasks do: `fail>`, a job that ends in an error."""
+
+    kind = None
+
+
+class ChildFailedError(DigError):
+    """The child of a `py>` task failed."""
+
+    kind = "runtime"
+
+
+class ServiceError(DigError):
+    """Treasure Data's API refused a request."""
+
+    kind = "td client"
 
 
 class RefusedError(DigError):
@@ -72,7 +104,9 @@ def as_int(params: Mapping[str, Any], key: str, default: int | None = None) -> i
 
 
 def as_bool(params: Mapping[str, Any], key: str, default: bool = False) -> bool:
-    """A boolean, also out of text; `default` for an absent one. Raises DigError for anything else."""
+    """A boolean, also out of text or an integer that is not 0; `default` for an absent one. Raises DigError."""
+    if type(params.get(key)) is int:
+        return int(params[key]) != 0
     text = as_text(params, key) if key in params else str(default)
     if text not in _BOOLEANS:
         raise DigError(f"Parameter '{key}' must be true or false, not {text}")

@@ -4,53 +4,30 @@ from __future__ import annotations
 
 import copy
 import json
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from . import operators, td_operators
+from . import operators, td_operators, web_operators
 from .config import DigError, Params, merge, nested
-from .operators import Call, Machine, Outcome
+from .operators import MOST_TASKS, Call, Machine, Outcome
 from .template import evaluate
-from .workflow import GENERATED, MOST_TASKS, Task, compile_task, retry_waits
+from .workflow import GENERATED, Task, compile_task, retry_waits
 
 OPERATORS: Mapping[str | None, Callable[[Call], Outcome]] = {
     "echo": operators.echo,
     "fail": operators.fail,
     "if": operators.if_,
     "for_range": operators.for_range,
+    "for_each": operators.for_each,
+    "loop": operators.loop,
+    "call": operators.call,
     "py": operators.py,
     "td": td_operators.td,
     "td_ddl": td_operators.td_ddl,
+    "http": web_operators.http,
+    "mail": web_operators.mail,
 }
-
-
-def session_params(given: datetime | str | None, timezone: str) -> Params:
-    """The parameters that every task of a session has, beside its task_name. Raises DigError for wrong texts."""
-    try:
-        zone = ZoneInfo(timezone)
-        time = (
-            given if isinstance(given, datetime) else datetime.fromisoformat(given or f"{datetime.now(zone):%Y-%m-%d}")
-        )
-    except (ZoneInfoNotFoundError, ValueError):
-        raise DigError(f'A session has a time zone, and "yyyy-MM-dd[ HH:mm:ss]", not {timezone}, {given}') from None
-    local = time.astimezone(zone) if time.tzinfo else time.replace(tzinfo=zone)
-    return {
-        "timezone": timezone,
-        "session_uuid": str(uuid.uuid4()),
-        "session_time": local.isoformat(timespec="seconds"),
-        "session_id": 1,
-        "session_date": f"{local:%Y-%m-%d}",
-        "session_date_compact": f"{local:%Y%m%d}",
-        "session_local_time": f"{local:%Y-%m-%d %H:%M:%S}",
-        "session_tz_offset": f"{local:%z}",
-        "session_unixtime": int(local.timestamp()),
-        "project_id": 1,
-        "attempt_id": 1,
-    }
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -152,7 +129,7 @@ class Attempt:
         except DigError as error:
             node.state, node.error = "error", str(error)
             self._machine.log(f"[ERROR] ({node.task.name}): Task failed: {error}\n")
-            return Left(error={"message": str(error)})
+            return Left(error=error.params())
         left = self._run_waves(below, merge(merge(seen, outcome.export), outcome.store))
         return Left(store=merge(copy.deepcopy(outcome.store), left.store), error=left.error)
 

@@ -6,6 +6,7 @@ Sources: digdag-standards, operator/*OperatorFactory.java.
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import re
 import shutil
@@ -13,11 +14,26 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, prod
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 from . import py_child
-from .config import DigError, Params, as_bool, as_int, as_text, merge, nested
+from .config import (
+    ChildFailedError,
+    DigError,
+    Params,
+    TaskFailedError,
+    as_bool,
+    as_int,
+    as_text,
+    load,
+    merge,
+    nested,
+)
+
+MOST_TASKS = 1000
 
 _VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z_0-9]*")
 _SECRET = re.compile(r"\$\{([\s\S]*?):([\s\S]+?)\}")
@@ -42,12 +58,16 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One run of a task: `params` are its parameters, evaluated and merged; `local` those written on the task."""
+    """One run of a task: `params` are its parameters, evaluated and merged; `local` those written on the task.
+
+    `state` is what the operator keeps from one try of the task to the next.
+    """
 
     machine: Machine
     name: str
     params: Params
     local: Params
+    state: Params = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +87,7 @@ def echo(call: Call) -> Outcome:
 
 def fail(call: Call) -> Outcome:
     """`fail>`: fail with a message."""
-    raise DigError(as_text(call.params, "_command"))
+    raise TaskFailedError(as_text(call.params, "_command"))
 
 
 def if_(call: Call) -> Outcome:
@@ -85,12 +105,69 @@ def for_range(call: Call) -> Outcome:
     if size < 1:
         raise DigError(f"for_range> takes a step or slices of at least 1, not {size}")
     step = size if "step" in given else max(ceil((end - start) / size), 1)
-    subtask: Params = {"_parallel": call.local.get("_parallel", False)}
+    subtask = _parallel(call)
     for index, low in enumerate(range(start, end, step)):
         high = min(low + step, end)
         export = {**nested(do, "_export"), "range": {"from": low, "to": high, "index": index}}
         subtask[f"+range-from={low}&to={high}"] = {**do, "_export": export}
     return Outcome(subtask=subtask)
+
+
+def for_each(call: Call) -> Outcome:
+    """`for_each>`: `_do` for every combination of the values of its lists, with each list's value under its name."""
+    lists = {name: _parsed(value, list) for name, value in _parsed(call.params["_command"], dict).items()}
+    do, subtask = nested(call.params, "_do"), _parallel(call)
+    if prod(map(len, lists.values())) > MOST_TASKS:
+        raise DigError(f"Too many for_each subtasks. Limit: {MOST_TASKS}")
+    for combination in itertools.product(*(list(enumerate(values)) for values in lists.values())):
+        tags = [
+            f"{place}={_tag(name)}={index}={_tag(value)}"
+            for place, (name, (index, value)) in enumerate(zip(lists, combination, strict=True))
+        ]
+        values = {name: value for name, (_, value) in zip(lists, combination, strict=True)}
+        subtask[f"+for-{'&'.join(tags)}"] = {**do, "_export": {**nested(do, "_export"), **values}}
+    # Without a list there is nothing to do; the product of none would be one empty combination.
+    return Outcome(subtask=subtask if lists else {})
+
+
+def _tag(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return quote(text[:8], safe="*-._")
+
+
+def _parsed(value: Any, wanted: type[Any]) -> Any:
+    """A list or mapping, also as JSON text: that is what a template gives. Raises DigError for anything else."""
+    try:
+        parsed = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        parsed = None
+    if not isinstance(parsed, wanted):
+        raise DigError(f"for_each> takes lists by name, not {json.dumps(value)}")
+    return parsed
+
+
+def loop(call: Call) -> Outcome:
+    """`loop>`: `_do` so many times, with `i` counted from 0."""
+    count, do = as_int(call.params, "count" if "count" in call.local else "_command"), nested(call.params, "_do")
+    if count > MOST_TASKS:
+        raise DigError(f"Too many loop subtasks. Limit: {MOST_TASKS}")
+    subtask = _parallel(call)
+    for i in range(count):
+        subtask[f"+loop-{i}"] = {**do, "_export": {**nested(do, "_export"), "i": i}}
+    return Outcome(subtask=subtask)
+
+
+def _parallel(call: Call) -> Params:
+    return {"_parallel": call.local.get("_parallel", False)}
+
+
+def call(call: Call) -> Outcome:
+    """`call>`: the tasks of another file of the project, with its exports and its `_error`."""
+    name = as_text(call.params, "_command")
+    path = call.machine.project / (name if name.endswith(".dig") else f"{name}.dig")
+    config = load(path)
+    # They belong to a workflow that is run by itself.
+    return Outcome(subtask={key: value for key, value in config.items() if key not in ("timezone", "schedule", "sla")})
 
 
 def py(call: Call) -> Outcome:
@@ -108,9 +185,9 @@ def py(call: Call) -> Outcome:
         error = nested(output or {}, "error")
         told = f"\nError messages from python: {error['message']} ({error['class']})" if error else ""
         trace = (f"\n\tfrom {line}" for line in error.get("backtrace", ()))
-        raise DigError(f"Python command failed with code {code}{told}{''.join(trace)}")
+        raise ChildFailedError(f"Python command failed with code {code}{told}{''.join(trace)}")
     if output is None:
-        raise DigError("output.json does not exist. Something unexpected error happened. Please check logs.")
+        raise ChildFailedError("output.json does not exist. Something unexpected error happened. Please check logs.")
     return Outcome(store=nested(output, "store_params"), export=nested(output, "export_params"))
 
 
@@ -130,15 +207,21 @@ def _environment(call: Call) -> dict[str, str]:
         if not _VARIABLE.fullmatch(name):
             raise DigError(f"Invalid _env key name: {name}")
 
+    return {name: resolve_secrets(as_text(given, name), call.machine) for name in given}
+
+
+def resolve_secrets(text: str, machine: Machine) -> str:
+    """`text` with each `${secret:…}` replaced. Raises DigError for a secret that there is not."""
+
     def secret(match: re.Match[str]) -> str:
         name = match[2].strip()
         if match[1].strip() != "secret":
             raise DigError(f"Invalid parametrization: '{match[0]}'")
-        if name not in call.machine.secrets:
+        if name not in machine.secrets:
             raise DigError(f"Secret not found for key: '{name}'")
-        return call.machine.secrets[name]
+        return machine.secrets[name]
 
-    return {name: _SECRET.sub(secret, as_text(given, name)) for name in given}
+    return _SECRET.sub(secret, text)
 
 
 def _run(call: Call, command: list[str]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,7 @@ import tdclient
 from tdclient import errors
 from tdclient.util import create_url
 
-from .config import DigError, Params, RefusedError, Whole, as_bool, as_text, nested
+from .config import DigError, Params, RefusedError, ServiceError, TaskFailedError, Whole, as_bool, as_text, nested
 from .operators import Call, Outcome
 from .template import fill
 
@@ -23,6 +24,8 @@ from .template import fill
 logging.getLogger("tdclient").setLevel(logging.INFO)
 
 _POLL = 0.2  # seconds
+_INSERT_LINE = re.compile(r"(\A|\r?\n)--\s*DIGDAG_INSERT_LINE[^\n]*")
+_COMMENTS = re.compile(r"\A([\r\n\t]*(?:(?:\A|\n)--[^\n]*)+)\n?([^\n]*)\Z")
 
 
 def td(call: Call) -> Outcome:
@@ -30,16 +33,23 @@ def td(call: Call) -> Outcome:
     with _client(call) as (client, options):
         if options.get("engine", "presto") != "presto":
             raise RefusedError(f"td> knows engine: presto here, not {options['engine']}")
-        statement = _statement(client, options, _query(call, options))
-        issue: Any = client.api.query  # typed with literals; here the workflow gives the values
-        time = call.params["session_unixtime"]
-        job_id = str(issue(statement, type="presto", db=options["database"], scheduled_time=time))
-        call.machine.log(f"[INFO] ({call.name}): job {job_id}:\n{statement}\n")
+        # A _retry looks at the same job again, as digdag's state keeps its id.
+        job_id = call.state.get("job_id") or _issue(call, client, options)
+        call.state["job_id"] = job_id
         job = _finished(call, client, job_id)
         store: Params = {"last_job_id": job_id, "last_job": {"id": job_id, "num_records": job["num_records"] or 0}}
         if as_bool(options, "store_last_results"):
             store["last_results"] = Whole(_first_row(client, job))
     return Outcome(store={"td": store})
+
+
+def _issue(call: Call, client: tdclient.Client, options: Params) -> str:
+    statement = _header(call) + _statement(client, options, project_text(call, options, "query"))
+    issue: Any = client.api.query  # typed with literals; here the workflow gives the values
+    time = call.params["session_unixtime"]
+    job_id = str(issue(statement, type="presto", db=options["database"], scheduled_time=time))
+    call.machine.log(f"[INFO] ({call.name}): job {job_id}:\n{statement}\n")
+    return job_id
 
 
 def td_ddl(call: Call) -> Outcome:
@@ -84,13 +94,23 @@ def _client(call: Call) -> Iterator[tuple[tdclient.Client, Params]]:
         try:
             yield client, options
         except errors.APIError as error:
-            raise DigError(f"{error} (td client)") from None
+            raise ServiceError(str(error)) from None
 
 
-def _query(call: Call, options: Params) -> str:
+def _header(call: Call) -> str:
+    """The comment lines with which digdag begins every job's query."""
+    session, workflow = call.params, call.name.split("+")[1].split("^")[0]
+    return (
+        f"-- project_id: {session['project_id']}\n-- project_name: default\n-- workflow_name: {workflow}\n"
+        f"-- session_id: {session['session_id']}\n-- attempt_id: {session['attempt_id']}\n-- task_name: {call.name}\n"
+    )
+
+
+def project_text(call: Call, options: Params, key: str) -> str:
+    """The text of a task: the parameter `key`, or `{data: …}`, or the template in a file of the project."""
     command = call.params["_command"]
     if command is None:
-        return as_text(options, "query")
+        return as_text(options, key)
     if isinstance(command, dict):
         return as_text(command, "data")
     name = as_text(call.params, "_command")
@@ -109,13 +129,20 @@ def _statement(client: tdclient.Client, options: Params, query: str) -> str:
         raise DigError("Setting both insert_into and create_table is invalid")
     if not insert and not create:
         return query
-    if "DIGDAG_INSERT_LINE" in query:
-        raise RefusedError("DIGDAG_INSERT_LINE is not known here")
     name = ".".join(f'"{part}"' for part in str(insert or create).split(".", 1))
     if create:
-        return f"DROP TABLE IF EXISTS {name};\nCREATE TABLE {name} AS\n{query}"
+        return _with_command(f"DROP TABLE IF EXISTS {name};\nCREATE TABLE {name} AS", query)
     _create_table(client, *_table(insert, options))
-    return f"INSERT INTO {name}\n{query}"
+    return _with_command(f"INSERT INTO {name}", query)
+
+
+def _with_command(command: str, query: str) -> str:
+    """Where digdag puts INSERT or CREATE: at a line that says so, below a comment before one line, else on top."""
+    if found := _INSERT_LINE.search(query):
+        return query[: found.start()] + found[1] + command + query[found.end() :]
+    if found := _COMMENTS.search(query):
+        return f"{found[1]}\n{command}\n{found[2]}"
+    return f"{command}\n{query}"
 
 
 def _finished(call: Call, client: tdclient.Client, job_id: str) -> dict[str, Any]:
@@ -124,7 +151,7 @@ def _finished(call: Call, client: tdclient.Client, job_id: str) -> dict[str, Any
     job: dict[str, Any] = client.api.show_job(job_id)
     if job["status"] != "success":
         debug = job["debug"] or {}
-        raise DigError(f"{debug.get('cmdout')}\n{debug.get('stderr')}")
+        raise TaskFailedError(f"{debug.get('cmdout')}\n{debug.get('stderr')}")
     return job
 
 

@@ -5,6 +5,8 @@ Source: digdag-core, workflow/WorkflowCompiler.java.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from .config import DigError, Params, RefusedError, as_bool, as_int, load, nested
+from .operators import MOST_TASKS
+from .session import check_schedule
 
-MOST_TASKS = 1000
 _TASK_NAME = re.compile(r"\+[a-zA-Z_0-9\-=\[\]{}%&@`,.]{0,254}")
 _TASK = ("_export", "_error", "_check")
 _TD = (*_TASK, "_retry", "database", "endpoint", "use_ssl")
@@ -25,8 +28,24 @@ OPTIONS: dict[str | None, tuple[str | None, ...]] = {
     "fail": _TASK,
     "if": (*_TASK, "_do", "_else_do"),
     "for_range": (*_TASK, "_do", "_parallel"),
+    "for_each": (*_TASK, "_do", "_parallel"),
+    "loop": (*_TASK, "_do", "_parallel", "count"),
+    # Keys of its own do not reach what is called.
+    "call": (*_TASK, None),
     "py": (*_TASK, "_retry", "_env", None),
     "td": (*_TD, "query", "engine", "create_table", "insert_into", "store_last_results"),
+    "http": (
+        *_TASK,
+        "method",
+        "content",
+        "content_format",
+        "content_type",
+        "headers",
+        "store_content",
+        "timeout",
+        "retry",
+    ),
+    "mail": (*_TASK, "subject", "to", "cc", "bcc", "from", "html", "body", "host", "port", "tls", "ssl", "username"),
     "td_ddl": (*_TD, "create_tables", "drop_tables", "empty_tables", "rename_tables"),
 }
 _RETRY = {"limit", "interval", "max_interval", "interval_type"}
@@ -49,20 +68,35 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workflow:
-    """A .dig file: its root task, and the name of its time zone."""
+    """A .dig file: its root task, the name of its time zone, and its schedule, empty where there is none."""
 
     root: Task
     timezone: str
+    schedule: Params
 
 
 def read(path: Path) -> Workflow:
     """Load a .dig file. Raises DigError, RefusedError for what is unknown here; both name the file and the task."""
     config = load(path)
     timezone = str(config.pop("timezone", None) or "UTC")
+    schedule = nested(config, "schedule")
     config.pop("schedule", None)
+    if schedule:
+        check_schedule(schedule)
     if any(key.endswith(">") for key in config):
         raise DigError(f"{path}: a workflow has tasks, whose names begin with +, and no operator of its own")
-    return Workflow(root=compile_task(config, name=f"+{path.stem}", source=path.name), timezone=timezone)
+    root = compile_task(config, name=f"+{path.stem}", source=path.name)
+    return Workflow(root=root, timezone=timezone, schedule=schedule)
+
+
+def check_project(folder: Path) -> None:
+    """Raises DigError when any workflow of the project is wrong: digdag then runs none of them.
+
+    What is only unknown here does no harm in a workflow that is not run.
+    """
+    for path in sorted(folder.glob("*.dig")):
+        with contextlib.suppress(RefusedError):
+            read(path)
 
 
 def retry_waits(params: Mapping[str, Any]) -> list[int]:
@@ -137,6 +171,8 @@ def _operator(config: Params) -> str | None:
 
 def _side_by_side(parallel: Any) -> int:
     """How many tasks of a group run at once."""
+    if not isinstance(parallel, (bool, str, dict)):
+        raise DigError(f"Invalid _parallel format: {json.dumps(parallel)}")
     if not isinstance(parallel, dict):
         return MOST_TASKS if as_bool({"_parallel": parallel}, "_parallel") else 1
     limit = as_int(parallel, "limit")

@@ -35,7 +35,7 @@ def secrets(services: Services) -> dict[str, str]:
 def run_with_stand_in(workflow: Path, services: Services, folder: Path) -> Ran:
     """Run a workflow with tests/dig."""
     result = dig.run(workflow, secrets=secrets(services), environ=os.environ | services.environ, session_time=SESSION)
-    return Ran(succeeded=result.status == "success", log=result.log + (result.error or ""))
+    return Ran(succeeded=result.error is None, log=result.log + (result.error or ""))
 
 
 def run_with_digdag(workflow: Path, services: Services, folder: Path) -> Ran:

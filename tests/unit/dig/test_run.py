@@ -204,7 +204,7 @@ def test_an_error_task_runs_once_after_the_retries_with_message_and_traceback(fl
         "\nE<Python command failed with code 1\nError messages from python: try 2 (ValueError)\n\tfrom "
     )
     assert "job.py" in message
-    assert "ValueError: try 2\n>" in message
+    assert "ValueError: try 2\n (runtime)>" in message
     assert (result.state("+a"), result.state("+a^error")) == ("error", "success")
 
 

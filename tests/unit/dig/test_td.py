@@ -60,7 +60,43 @@ def test_the_query_is_issued_as_of_the_sessions_time(flow: Flow, treasure_data: 
     flow("+q: {td>: {data: select 1 as one}}\n", session_time="2026-01-02")
     issued = next(request for request in treasure_data[0].requests if "/job/issue/" in request.path)
     assert issued.path == "/v3/job/issue/presto/shop"
-    assert (issued.form["query"], issued.form["scheduled_time"]) == ("select 1 as one", "1767312000")
+    assert issued.form["scheduled_time"] == "1767312000"
+    assert issued.form["query"] == (
+        "-- project_id: 1\n-- project_name: default\n-- workflow_name: flow\n-- session_id: 1\n-- attempt_id: 1\n"
+        "-- task_name: +flow+q\nselect 1 as one"
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "issued"),
+    [
+        ("select 1 as one", 'INSERT INTO "made"\nselect 1 as one'),
+        ("-- why\nselect 1 as one", '-- why\nINSERT INTO "made"\nselect 1 as one'),
+        ("-- why\nselect 1\n  as one", 'INSERT INTO "made"\n-- why\nselect 1\n  as one'),
+        ("select 1 as one -- x\n", 'INSERT INTO "made"\nselect 1 as one -- x\n'),
+        ("-- a\n-- DIGDAG_INSERT_LINE here\nselect 1 as one", '-- a\nINSERT INTO "made"\nselect 1 as one'),
+    ],
+)
+def test_the_insert_stands_where_digdag_puts_it(
+    flow: Flow, tmp_path: Path, treasure_data: tuple[TreasureData, str], query: str, issued: str
+) -> None:
+    (tmp_path / "query.sql").write_text(query)
+    result = flow("+q: {td>: query.sql, insert_into: made}\n")
+    assert result.status == "success", result.error
+    (request,) = [request for request in treasure_data[0].requests if "/job/issue/" in request.path]
+    assert request.form["query"].endswith(f"+flow+q\n{issued}")
+
+
+def test_a_retry_of_a_query_looks_at_the_same_failed_job_and_one_of_its_group_issues_another(
+    flow: Flow, treasure_data: tuple[TreasureData, str]
+) -> None:
+    def issued() -> int:
+        return sum("/job/issue/" in request.path for request in treasure_data[0].requests)
+
+    assert flow("+q: {td>: {data: select nothing}, _retry: 3}\n").status == "error"
+    assert issued() == 1
+    assert flow("+g: {_retry: 1, +q: {td>: {data: select nothing}}}\n").status == "error"
+    assert issued() == 3
 
 
 def test_the_first_row_is_stored_when_asked_for_and_replaces_the_last(flow: Flow) -> None:

@@ -1,0 +1,341 @@
+"""Control flow, one workflow each: what tests.dig prints, and what the real engine prints where there is one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.dig import DigError, run
+
+SESSION = "2026-03-30 00:00:00"
+_MODULE = """
+import digdag
+
+def once(name="tries"):
+    with open(name, "a") as file:
+        file.write("x")
+    with open(name) as file:
+        count = len(file.read())
+    digdag.env.store({"counted": {"try%d" % count: count}})
+    if count < 2:
+        raise ValueError("first try")
+
+def keep(key, value=1):
+    digdag.env.store({"kept": {key: value}})
+
+def note(key, error):
+    digdag.env.store({"failures": {key: error["message"].splitlines()[0]}})
+
+def kinds(entry):
+    print("E: %s" % sorted((name, type(value).__name__) for name, value in entry.items()))
+
+def dollar():
+    raise ValueError("a price of $" + "{price}")
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """Files of a project, of which flow.dig is run; the lines it prints that begin with "E:"; whether it succeeds."""
+
+    name: str
+    flow: str
+    printed: list[str]
+    succeeds: bool = True
+    files: dict[str, str] = field(default_factory=dict)
+    in_order: bool = True
+
+
+CASES = [
+    Case(
+        name="for_each hands out every combination with its own types",
+        flow="""
+_export: {sizes: [1, 2], entries: [{id: "1", ratio: 1.5, none: null, nested: {a: 1}}]}
++a:
+  for_each>: {colour: [red, a green one], size: "${sizes}"}
+  _do: {+show: {echo>: "E: ${colour} ${size + 1} ${task_name}"}}
++b:
+  for_each>: {entry: "${entries}"}
+  _do: {+kinds: {py>: job.kinds}}
++c: {for_each>: {x: []}, _do: {echo>: "E: never"}}
+""",
+        printed=[
+            "E: red 2 +flow+a^sub+for-0=colour=0=red&1=size=0=1+show",
+            "E: red 3 +flow+a^sub+for-0=colour=0=red&1=size=1=2+show",
+            "E: a green one 2 +flow+a^sub+for-0=colour=1=a%20green%20&1=size=0=1+show",
+            "E: a green one 3 +flow+a^sub+for-0=colour=1=a%20green%20&1=size=1=2+show",
+            "E: [('id', 'str'), ('nested', 'dict'), ('none', 'NoneType'), ('ratio', 'float')]",
+        ],
+    ),
+    Case(
+        name="a sequential loop ends at the first failure",
+        flow="""
++a:
+  for_each>: {x: [1, 2, 3]}
+  _do:
+    +say: {echo>: "E: ${x}"}
+    +end: {if>: "${x == 2}", _do: {fail>: "no ${x}"}}
+  _error: {echo>: "E: loop ${error.message}"}
+_error: {echo>: "E: top ${error.message} ${typeof error.stacktrace}"}
+""",
+        printed=["E: 1", "E: 2", "E: loop no 2", "E: top no 2 undefined"],
+        succeeds=False,
+    ),
+    Case(
+        name="with a limit the wave ends and later waves are left out",
+        flow="""
++a:
+  for_each>: {x: [1, 2, 3]}
+  _parallel: {limit: 2}
+  _do: {+say: {echo>: "E: ${x}"}, +end: {if>: "${x == 1}", _do: {fail>: "no"}}}
+""",
+        printed=["E: 1", "E: 2"],
+        succeeds=False,
+        in_order=False,
+    ),
+    Case(
+        name="side by side all run and what a child's error task stores reaches those above",
+        flow="""
++a:
+  for_each>: {x: [a, b, c]}
+  _parallel: true
+  _do:
+    +one: {py>: job.keep, key: "${x}"}
+    +two: {if>: "${x != 'a'}", _do: {fail>: "no ${x}"}}
+    _error: {py>: job.note, key: "${x}"}
++never: {echo>: "E: never"}
+_error: {echo>: "E: ${JSON.stringify(failures)} ${Object.keys(kept).sort()}"}
+""",
+        printed=['E: {"b":"no b","c":"no c"} ["a","b","c"]'],
+        succeeds=False,
+    ),
+    Case(
+        name="what a call stores comes back, what it exports does not, and two error tasks run",
+        flow="""
++a:
+  _export: {who: first}
+  call>: below
+  lost: key
++b: {echo>: "E: ${kept.inner} ${typeof inner_only} ${kept.outer}"}
++c: {_export: {who: bad}, call>: below.dig}
+_error: {echo>: "E: outer ${error.message}"}
+""",
+        files={
+            "below.dig": """
+timezone: Asia/Tokyo
+schedule: {daily>: "07:00:00"}
+_export: {inner_only: 1, who: default}
++say: {echo>: "E: below ${who} ${typeof lost} ${timezone} ${task_name}"}
++keep: {py>: job.keep, key: inner, value: 2}
++keep2: {py>: job.keep, key: outer, value: 3}
++end: {echo>: "E: fine"}
+_error: {echo>: "E: inner ${error.message}"}
+"""
+        },
+        printed=[
+            "E: below default undefined UTC +flow+a^sub+say",
+            "E: fine",
+            "E: 2 undefined 3",
+            "E: below default undefined UTC +flow+c^sub+say",
+            "E: fine",
+        ],
+    ),
+    Case(
+        name="a called file that fails runs its own error task and then the caller's",
+        flow="""
++a: {call>: below}
+_error: {echo>: "E: outer ${error.message}"}
+""",
+        files={"below.dig": "+x: {fail>: broken}\n_error: {echo>: 'E: inner ${error.message}'}\n"},
+        printed=["E: inner broken", "E: outer broken"],
+        succeeds=False,
+    ),
+    Case(
+        name="a group that succeeds at its second try goes on, yet a local run ends with code 1",
+        flow="""
++g:
+  _retry: 1
+  +a: {py>: job.once}
+  _error: {echo>: "E: never"}
++after: {echo>: "E: after ${JSON.stringify(counted)}"}
+_error: {echo>: "E: never"}
+""",
+        printed=['E: after {"try2":2}'],
+        succeeds=False,
+    ),
+    Case(
+        name="loop counts, fail takes a number, an integer is true",
+        flow="""
++a: {loop>: 3, _do: {echo>: "E: ${i}"}}
++b: {if>: 1, _do: {echo>: "E: yes"}, _else_do: {echo>: "E: no"}}
++c: {if>: "${''}", _do: {echo>: "E: yes"}, _else_do: {echo>: "E: no"}}
++d: {fail>: "${42}", _error: {echo>: "E: ${error.message}"}}
+""",
+        printed=["E: 0", "E: 1", "E: 2", "E: yes", "E: no", "E: 42"],
+        succeeds=False,
+    ),
+    Case(
+        name="the error of a py task has a stacktrace and ends in its kind",
+        flow="""
++a: {py>: job.once, name: other}
+_error:
+  +one: {echo>: "E: ${error.message.split('\\n')[0]} ${error.message.slice(-10).trim()}"}
+  +two: {echo>: "E: ${/OperatorManager/.test(error.stacktrace)} ${/\\n/.test(error.stacktrace)} ${task_name}"}
+""".replace("\\", "\\\\"),
+        printed=["E: Python command failed with code 1 (runtime)", "E: true false +flow^error+two"],
+        succeeds=False,
+    ),
+    Case(
+        name="an error that holds a template ends every error task",
+        flow="""
++a: {py>: job.dollar}
+_error: {echo>: "E: never shown"}
+""",
+        printed=[],
+        succeeds=False,
+    ),
+    Case(
+        name="a schedule gives the sessions before and after",
+        flow="""
+timezone: Europe/Berlin
+schedule: {daily>: "07:00:00", skip_on_overtime: true}
++a: {echo>: "E: ${last_session_time} ${next_session_time} ${last_session_date_compact} [${last_executed_session_time}]"}
++b: {echo>: "E: ${last_session_tz_offset} ${next_session_tz_offset} ${next_session_unixtime - session_unixtime}"}
+""",
+        printed=[
+            "E: 2026-03-29T00:00:00+01:00 2026-03-31T00:00:00+02:00 20260329 []",
+            "E: +0100 +0200 86400",
+        ],
+    ),
+    Case(
+        name="without a schedule there is no session before",
+        flow="""
++a: {echo>: "E: ${typeof last_session_time} [${last_executed_session_time}] [${last_executed_session_unixtime}]"}
+""",
+        printed=["E: undefined [] []"],
+    ),
+    Case(
+        name="an include stands under an export and under a key of its own line",
+        flow="""
+_export:
+  !include : 'config/all.yml'
+  more:
+    !include : 'config/all.yml'
++a:
+  for_each>: {one: "${audiences}"}
+  _do: {echo>: "E: ${one} ${more.audiences.length}"}
+""",
+        files={"config/all.yml": "audiences: [x, y]\n"},
+        printed=["E: x 2", "E: y 2"],
+    ),
+    Case(
+        name="weekly sessions are on their day",
+        flow="""
+timezone: UTC
+schedule: {weekly>: "Wed,09:00:00"}
++a: {echo>: "E: ${last_session_date} ${next_session_date}"}
+""",
+        printed=["E: 2026-03-25 2026-04-01"],
+    ),
+    Case(
+        name="hourly and monthly sessions begin with their hour and day",
+        flow="""
+timezone: UTC
+schedule: {hourly>: "30:00"}
++a: {echo>: "E: ${last_session_local_time} ${next_session_local_time}"}
+""",
+        printed=["E: 2026-03-29 23:00:00 2026-03-30 01:00:00"],
+    ),
+    Case(
+        name="monthly sessions are on their day of the month",
+        flow="""
+timezone: UTC
+schedule: {monthly>: "15,09:00:00"}
++a: {echo>: "E: ${last_session_date} ${next_session_date}"}
+""",
+        printed=["E: 2026-03-15 2026-04-15"],
+    ),
+]
+each_case = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+Lay = Callable[[Case], Path]
+
+
+@pytest.fixture
+def lay(tmp_path: Path) -> Lay:
+    """Lays a case's project out; returns its flow.dig."""
+
+    def lay_out(case: Case) -> Path:
+        for name, text in {**case.files, "flow.dig": case.flow.lstrip(), "job.py": _MODULE}.items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(text)
+        return tmp_path / "flow.dig"
+
+    return lay_out
+
+
+def _compare(case: Case, log: str, succeeded: bool) -> None:
+    printed = [line for line in log.splitlines() if line.startswith("E:")]
+    expected = case.printed if case.in_order else sorted(case.printed)
+    assert (expected, case.succeeds) == (printed if case.in_order else sorted(printed), succeeded), log
+
+
+@each_case
+def test_the_stand_in_does_it(lay: Lay, case: Case) -> None:
+    result = run(lay(case), session_time=SESSION, sleep=lambda _seconds: None)
+    _compare(case, result.log, result.error is None)
+
+
+@pytest.mark.digdag
+@pytest.mark.skipif(shutil.which("digdag") is None, reason="there is no digdag command on the PATH")
+@each_case
+def test_digdag_does_it(lay: Lay, tmp_path: Path, case: Case) -> None:
+    done = _digdag(lay(case), tmp_path)
+    _compare(case, done.stdout + done.stderr, done.returncode == 0)
+
+
+def _digdag(flow: Path, home: Path) -> subprocess.CompletedProcess[str]:
+    environment = {
+        "DIGDAG_CONFIG_HOME": str(home / "home"),
+        # A py> task takes the python on the PATH.
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+    }
+    command = ["digdag", "run", flow.name, "--rerun", "--no-save", "--session", SESSION]
+    return subprocess.run(
+        command,
+        cwd=flow.parent,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+
+
+BROKEN = Case(
+    name="broken", flow="+a: {echo>: 'E: ran'}\n", files={"beside.dig": "+a: {echo>: a, fail>: b}\n"}, printed=[]
+)
+
+
+def test_a_broken_workflow_beside_stops_every_other(lay: Lay) -> None:
+    with pytest.raises(DigError, match="more than one operator"):
+        run(lay(BROKEN))
+
+
+def test_a_workflow_beside_that_is_only_unknown_here_stops_nothing(lay: Lay, tmp_path: Path) -> None:
+    (tmp_path / "beside.dig").write_text("+a: {sh>: ls}\n")
+    assert run(lay(Case(name="fine", flow="+a: {echo>: a}\n", printed=[]))).status == "success"
+
+
+@pytest.mark.digdag
+@pytest.mark.skipif(shutil.which("digdag") is None, reason="there is no digdag command on the PATH")
+def test_digdag_is_stopped_by_a_broken_workflow_beside(lay: Lay, tmp_path: Path) -> None:
+    done = _digdag(lay(BROKEN), tmp_path)
+    assert done.returncode == 1
+    assert "E: ran" not in done.stdout

@@ -1,0 +1,163 @@
+"""`http>` and `mail>`, to sinks on this machine."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import json
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.dig import Result, run
+
+Flow = Callable[..., Result]
+
+
+@pytest.fixture
+def flow(tmp_path: Path) -> Flow:
+    def run_text(text: str, **options: Any) -> Result:
+        (tmp_path / "flow.dig").write_text(text)
+        return run(tmp_path / "flow.dig", **options)
+
+    return run_text
+
+
+@pytest.fixture
+def web() -> Iterator[tuple[str, list[tuple[str, str, dict[str, str], str]]]]:
+    """A server that answers the status in its path; its address, and (method, path, headers, body) of each request."""
+    asked: list[tuple[str, str, dict[str, str], str]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+            asked.append((self.command, self.path, dict(self.headers), body))
+            self.send_response(int(self.path.split("/")[1]))
+            self.end_headers()
+            self.wfile.write(b"heard")
+
+        do_POST = do_GET  # noqa: N815 (the name that http.server looks for)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+        thread.join()
+
+
+class _Smtp(socketserver.StreamRequestHandler):
+    """The least of SMTP: takes every message."""
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 here\r\n")
+        while line := self.rfile.readline().strip().upper():
+            if line == b"DATA":
+                self.wfile.write(b"354 go on\r\n")
+                text = b"".join(iter(self.rfile.readline, b".\r\n"))
+                taken: list[bytes] = vars(self.server)["taken"]
+                taken.append(text)
+            self.wfile.write(b"221 bye\r\n" if line == b"QUIT" else b"250 fine\r\n")
+
+
+@pytest.fixture
+def smtp() -> Iterator[tuple[int, list[bytes]]]:
+    """A mail server: its port, and the messages it took."""
+    taken: list[bytes] = []
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Smtp) as server:
+        vars(server)["taken"] = taken
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield server.server_address[1], taken
+        server.shutdown()
+        thread.join()
+
+
+def test_a_mapping_is_posted_as_json_to_an_address_that_is_a_secret(flow: Flow, web: Any) -> None:
+    result = flow(
+        "+a: {fail>: 'a \"quoted\"\n\n  line'}\n"
+        "_error:\n  http>: ${secret:slack.webhook}\n  method: POST\n  store_content: true\n"
+        "  headers: [{X-Token: 'Bearer ${secret:slack.token}'}]\n  content: {text: 'failed ${error.message}'}\n",
+        secrets={"slack.webhook": f"{web[0]}/200/hook", "slack.token": "t1"},
+    )
+    ((method, path, headers, body),) = web[1]
+    assert (method, path, headers["X-Token"]) == ("POST", "/200/hook", "Bearer t1")
+    assert json.loads(body) == {"text": 'failed a "quoted"\nline'}
+    assert result.store["http"] == {"last_status": 200, "last_content": "heard"}
+    assert "Sending HTTP request: POST ***" in result.log
+    assert web[0] not in result.log
+
+
+@pytest.mark.parametrize(("status", "words"), [(404, "HTTP 4XX Client Error"), (503, "HTTP 5XX Server Error")])
+def test_an_error_status_fails_the_task(flow: Flow, web: Any, status: int, words: str) -> None:
+    result = flow(f"+a: {{http>: '{web[0]}/{status}'}}\n")
+    assert result.status == "error"
+    assert words in str(result.error)
+
+
+def test_a_secret_called_http_uri_takes_the_place_of_every_address(flow: Flow, web: Any) -> None:
+    flow("+a: {http>: 'http://localhost:9/'}\n", secrets={"http.uri": f"{web[0]}/200/taken"})
+    assert ["/200/taken"] == [path for _, path, _, _ in web[1]]
+
+
+@pytest.mark.parametrize(
+    "task", ["http>: 'http://example.com/'", "http>: 'http://10.0.0.1/'", "http>: 'file:///etc/x'"]
+)
+def test_another_machine_is_not_reached(flow: Flow, task: str) -> None:
+    result = flow(f"+a: {{{task}}}\n")
+    assert "this machine only" in str(result.error)
+
+
+MAIL = "_export: {{mail: {{from: a@shop.example, port: {port}, host: 127.0.0.1}}}}\n"
+
+
+def test_a_mail_is_sent_with_its_subject_and_text(flow: Flow, smtp: tuple[int, list[bytes]]) -> None:
+    task = "{mail>: {data: 'Füllung ${session_date}'}, subject: 'Zürich', to: [b@shop.example, c@shop.example]}"
+    result = flow(MAIL.format(port=smtp[0]) + f"+a: {task}\n", session_time="2026-01-02")
+    assert result.status == "success", result.error
+    message = email.message_from_bytes(smtp[1][0], policy=email.policy.default)
+    assert (message["Subject"], message["To"]) == ("Zürich", "b@shop.example, c@shop.example")
+    assert message.get_body(("plain",)).get_content().strip() == "Füllung 2026-01-02"  # type: ignore[union-attr]
+
+
+def test_a_mail_is_a_template_in_a_file(flow: Flow, tmp_path: Path, smtp: tuple[int, list[bytes]]) -> None:
+    (tmp_path / "body.txt").write_text("<b>${1 + 1}</b>")
+    task = "{mail>: body.txt, subject: s, to: b@shop.example, html: true}"
+    assert flow(MAIL.format(port=smtp[0]) + f"+a: {task}\n").status == "success"
+    assert b"text/html" in smtp[1][0]
+    assert b"<b>2</b>" in smtp[1][0]
+
+
+@pytest.mark.parametrize(
+    ("export", "secrets", "complaint"),
+    [
+        ("{from: a@shop.example, port: 25}", {}, "Missing SMTP configuration"),
+        ("{from: a@shop.example}", {"mail.host": "127.0.0.1", "mail.port": "25"}, "Parameter 'port' is required"),
+        ("{port: 25, host: 127.0.0.1}", {}, "Parameter 'from' is required"),
+        ("{from: a@shop.example, port: 25, host: mail.example}", {}, "this machine only"),
+    ],
+)
+def test_a_mail_without_its_settings_fails(flow: Flow, export: str, secrets: dict[str, str], complaint: str) -> None:
+    result = flow(
+        f"_export: {{mail: {export}}}\n+a: {{mail>: {{data: x}}, subject: s, to: b@shop.example}}\n", secrets=secrets
+    )
+    assert complaint in str(result.error)
+
+
+def test_one_alert_that_fails_does_not_stop_the_one_beside_it(flow: Flow, web: Any) -> None:
+    text = (
+        "_export: {mail: {from: a@shop.example, port: 1, host: 127.0.0.1}}\n"
+        "+a: {fail>: no}\n_error:\n  _parallel: true\n"
+        "  +mail: {mail>: {data: x}, subject: s, to: b@shop.example}\n"
+        f"  +web: {{http>: '{web[0]}/200/told'}}\n"
+    )
+    assert flow(text).status == "error"
+    assert ["/200/told"] == [path for _, path, _, _ in web[1]]
