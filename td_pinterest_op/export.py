@@ -13,20 +13,21 @@ from functools import partial
 from typing import Any
 
 from td_pinterest_op import __version__, connect
-from td_pinterest_op.audiences.actions import READS_ROWS, Actions, Records
+from td_pinterest_op.audiences.actions import Actions
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import SettingsError, StoppedError
-from td_pinterest_op.pinterest.api import Api
+from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.columns import identifier_columns, list_type
 from td_pinterest_op.records.plan import Plan, check_rows
-from td_pinterest_op.records.read import Preparation, has_same_records
+from td_pinterest_op.records.read import Preparation, Prepared
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.report.after_run import reported_to
 from td_pinterest_op.settings.parse import Settings, action_of, parse
+from td_pinterest_op.settings.table import READS_ROWS
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.treasure_data.api import TreasureData
-from td_pinterest_op.treasure_data.job import Job, Source, job_of
+from td_pinterest_op.treasure_data.job import Source, job_of
 from td_pinterest_op.treasure_data.result import JobResult
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.progress import Progress
@@ -45,7 +46,7 @@ class PinterestExport:
 
 
 def export(task: workflow.Task, timing: Timing) -> dict[str, Any]:
-    """Look, read, plan, perform; returns the statistics.
+    """Check, read, plan, then do the steps; returns the statistics.
 
     Raises ExportError, and OSError when the spool cannot be written.
     """
@@ -56,20 +57,25 @@ def export(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     stats = Stats(action=settings.action.value, ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
     connected = connect.services(task, settings, endpoints=endpoints, timing=timing, count=stats.requests)
     page = reported_to(settings.report, stats.to_json, wall_clock=timing.wall)
-    with page, _reported(stats), connected as services, Spool() as spool:
-        api = services.pinterest
-        actions = Actions(settings=settings, api=api, stats=stats, session_key=task.session_key, sleep=timing.sleep)
-        target, records = actions.look(None), None
+    with page, _reported(stats), connected as services, contextlib.ExitStack() as stack:
+        sender = _sender(services.pinterest.client, settings, stats, timing)
+        actions = Actions(
+            settings=settings, api=services.pinterest, stats=stats, session_key=task.session_key, sender=sender
+        )
+        actions.check()
+        prepared = None
         if source:
-            td = services.treasure_data
-            with _measured(stats, "reading_seconds", timing):
-                job = job_of(td, source, note=partial(setattr, stats, "job_id"))
-                records = _read(td, job, settings, stats, spool, api, timing)
-            target = actions.look(records)
-        log.info("%s", Plan.of(settings, stats, changes=target.changes, writes=target.writes).text(stats))
+            # No spool for actions without rows: they need no temporary folder.
+            prepared = _read(services.treasure_data, source, settings, stats, stack.enter_context(Spool()), timing)
+        steps = actions.steps(prepared)
+        plan = Plan.of(
+            settings, stats, changes=[step.says for step in steps], writes=sum(step.writes for step in steps)
+        )
+        log.info("%s", plan.text(stats))
         if not settings.dry_run:
             with _measured(stats, "sending_seconds", timing):
-                actions.perform(target, records)
+                for step in steps:
+                    step.do()
         stats.check(complete=not settings.dry_run)
     return stats.to_json()
 
@@ -101,33 +107,26 @@ def _gathering(problems: list[str]) -> Iterator[None]:
         problems.append(str(error))
 
 
-def _read(
-    td: TreasureData, job: Job, settings: Settings, stats: Stats, spool: Spool, api: Api, timing: Timing
-) -> Records:
-    """The rows' unique digests into the spool, and the brakes."""
-    columns = identifier_columns(job, settings.columns)
-    preparation = Preparation(columns=columns, spool=spool, stats=stats)
-    with Progress(phase="reading", unit="rows", total=job.records, clock=timing.monotonic) as progress:
-        preparation.read(JobResult(td, job), progress=progress)
-    check_rows(settings, stats, first_invalid=preparation.first_invalid)
+def _read(td: TreasureData, source: Source, settings: Settings, stats: Stats, spool: Spool, timing: Timing) -> Prepared:
+    """The unique digests of the rows, in the spool, once the limits allow them to be sent."""
+    with _measured(stats, "reading_seconds", timing):
+        job = job_of(td, source, note=partial(setattr, stats, "job_id"))
+        columns = identifier_columns(job, settings.columns)
+        preparation = Preparation(columns=columns, spool=spool, stats=stats)
+        with Progress(phase="reading", unit="rows", total=job.records, clock=timing.monotonic) as progress:
+            preparation.read(JobResult(td, job), progress=progress)
+        check_rows(settings, stats, first_invalid=preparation.first_invalid)
+    return Prepared(unique=stats.unique, list_type=list_type(columns), spool=spool)
 
-    def send(list_id: str, operation: str) -> None:
-        with Progress(phase="sending", unit="records", total=stats.unique, clock=timing.monotonic) as progress:
-            sender = Sender(
-                api=api,
-                stats=stats,
-                skip_refused=settings.ignore_invalid_records,
-                max_in_flight=settings.max_in_flight,
-                progress=progress,
-            )
-            batches = spool.batches(settings.limit_records_per_request)
-            sender.send(batches, list_id=list_id, operation=operation)
 
-    return Records(
-        unique=stats.unique,
-        list_type=list_type(columns),
-        send=send,
-        same_as=lambda job_id: has_same_records(td, job_id, columns=settings.columns, spool=spool),
+def _sender(client: Client, settings: Settings, stats: Stats, timing: Timing) -> Sender:
+    return Sender(
+        client=client,
+        stats=stats,
+        batch_size=settings.limit_records_per_request,
+        skip_refused=settings.ignore_invalid_records,
+        max_in_flight=settings.max_in_flight,
+        progress=partial(Progress, phase="sending", unit="records", clock=timing.monotonic),
     )
 
 
@@ -146,6 +145,7 @@ def _reported(stats: Stats) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
+        stats.failed = True
         if isinstance(error, StoppedError) and not stats.requests.sent:
             error.extended(". Nothing was sent")
         log.error("statistics of the failed run: %s", json.dumps(stats.to_json()))  # noqa: TRY400

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import backoff
 
+_SHORTEST_LOOK = 0.5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
@@ -25,6 +27,24 @@ class Retry:
         next(doubling)  # it yields nothing of use before it is started
         for wait in doubling:
             yield min(wait * (1 + self.random() / 2), self.longest_wait)
+
+    def attempts(self, sleep: Callable[[float], None]) -> Iterator[int]:
+        """1, 2, … up to the first try and all retries, sleeping before each but the first."""
+        yield 1
+        for attempt, wait in zip(range(2, self.count + 2), self.waits(), strict=False):
+            sleep(wait)
+            yield attempt
+
+    def waits_for(self, seconds: float) -> Iterator[float]:
+        """The waits of all retries, and more of them until they add up to `seconds`."""
+        waited = 0.0
+        for retry, wait in enumerate(self.waits()):
+            if retry >= self.count and waited >= seconds:
+                return
+            # Retries may be set to come at once; whoever waits for somebody else's work must let time pass.
+            wait = max(wait, _SHORTEST_LOOK)
+            waited += wait
+            yield wait
 
 
 def retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:

@@ -13,6 +13,16 @@ from typing import Any
 
 from td_pinterest_op import __version__
 from td_pinterest_op.errors import UnexpectedError
+from td_pinterest_op.reasons import REASONS
+
+_DONE = {
+    "add_people_to_current_audience": "Added {sent} records to {audience}",
+    "remove_people_from_current_audience": "Removed {sent} records from {audience}",
+    "create_new_audience": "Created {audience} with {sent} records",
+    "replace_current_audience": "Replaced the members of {audience} by {sent} records",
+    "clear_current_audience": "Cleared {audience}",
+    "delete_current_audience": "Deleted {audience}",
+}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,6 +59,8 @@ class Stats:
     customer_list_id: str | None = None
     previous_customer_list_id: str | None = None
     job_id: str | None = None
+    audience_status: str | None = None
+    audience_size: int | None = None
 
     columns: int = 1
     read: int = 0
@@ -60,6 +72,7 @@ class Stats:
     sent: int = 0
     refused: int = 0
     in_doubt: int = 0
+    failed: bool = False
     reading_seconds: float = 0.0
     sending_seconds: float = 0.0
     requests: RequestCounts = field(default_factory=RequestCounts)
@@ -90,8 +103,26 @@ class Stats:
         if broken:
             raise UnexpectedError(f"the statistics do not add up ({'; '.join(broken)}): {self.to_json()}")
 
+    @property
+    def summary(self) -> str:
+        """What was done, in one sentence for people."""
+        audience = f'audience "{self.audience_name or self.audience_id}"'
+        if self.failed:
+            begin = f"Failed: {self.action} on {audience}, {self.sent:,} of {self.unique:,} records sent"
+        elif self.dry_run:
+            begin = f"Dry run: {self.action} on {audience} would send {self.unique:,} records; nothing was written"
+        else:
+            done = _DONE.get(self.action, f"did {self.action} on {{audience}} with {{sent}} records")
+            begin = done.format(audience=audience, sent=f"{self.sent:,}")
+        left_out = [f"{self.invalid:,} invalid values were left out"] if self.invalid else []
+        left_out += [f"Pinterest refused {self.refused:,}"] if self.refused else []
+        return "; ".join([begin, *left_out]) + "."
+
     def to_json(self) -> dict[str, Any]:
-        """The statistics as plain JSON types, in the order of the README's table."""
+        """The statistics as plain JSON types, in the order of the README's table.
+
+        Every reason is in it, with zero if need be: digdag merges what two tasks store, key by key.
+        """
         return {
             "action": self.action,
             "ad_account_id": self.ad_account_id,
@@ -101,12 +132,14 @@ class Stats:
             "previous_customer_list_id": self.previous_customer_list_id,
             "job_id": self.job_id,
             "dry_run": self.dry_run,
+            "audience": {"status": self.audience_status, "size": self.audience_size},
+            "summary": self.summary,
             "version": __version__,
             "rows": {
                 "read": self.read,
                 "valid": self.valid,
                 "invalid": self.invalid,
-                "invalid_by_reason": dict(sorted(self.invalid_by_reason.items())),
+                "invalid_by_reason": {reason: self.invalid_by_reason[reason] for reason in sorted(REASONS)},
             },
             "records": {
                 "unique": self.unique,

@@ -1,4 +1,4 @@
-"""The actions, in Pinterest's own words. Each first looks (reads only), then performs; run twice, it ends in one place.
+"""The actions. Each reads first, then writes. Running one twice gives the same result.
 
 The user knows an audience; records go to the customer list behind it (`rule.customer_list_id`).
 """
@@ -7,250 +7,290 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from td_pinterest_op.audiences.audiences import Audiences, is_removed, label
 from td_pinterest_op.audiences.create_once import oldest
-from td_pinterest_op.audiences.customer_lists import CustomerLists, is_made_empty
+from td_pinterest_op.audiences.customer_lists import CustomerLists, ListToFill, is_made_empty, job_of
+from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, ExportError
-from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience, CustomerList
-from td_pinterest_op.settings.parse import Action, Settings
+from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience
+from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.settings.parse import Action, IfExists, Settings
 from td_pinterest_op.stats import Stats
 
 log = logging.getLogger(__name__)
 
-READS_ROWS = frozenset({Action.ADD, Action.REMOVE, Action.CREATE, Action.REPLACE})
-_NOT_CREATED = "Pinterest answered that it created the audience, but it cannot be read back with its customer list"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """What an action found on Pinterest. `changes` and `writes` are for the plan: what will be created, changed or left
-    behind, and how many requests that takes beside the batches."""
+class Step:
+    """One step of an action. `says`: what it does, for the plan. `writes`: its requests besides those of batches."""
 
-    audience: Audience | None = None
-    own_list: CustomerList | None = None
-    changes: tuple[str, ...] = ()
+    says: str
     writes: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Records:
-    """What there is to send: how many records, the type of a list made for them, and `send(list id, ADD or REMOVE)`.
-
-    `same_as` tells whether another job, given by its id, has the very same records.
-    """
-
-    unique: int
-    list_type: str
-    send: Callable[[str, str], None]
-    same_as: Callable[[str], bool]
+    do: Callable[[], object]
 
 
 class Actions:
-    """The six actions. Raises AudienceError when one cannot be done, and what goes wrong on the way."""
+    """The steps of the action that the settings name. Raises AudienceError when it cannot be done."""
 
-    def __init__(
-        self, *, settings: Settings, api: Api, stats: Stats, session_key: str, sleep: Callable[[float], None]
-    ) -> None:
-        self._settings, self._api, self._stats = settings, api, stats
-        self._lists = CustomerLists(api=api, session_key=session_key, in_use=self._lists_in_use, sleep=sleep)
-        self._audiences = Audiences(api=api, ad_account_id=settings.ad_account_id, lists=self._lists, sleep=sleep)
+    def __init__(self, *, settings: Settings, api: Api, stats: Stats, session_key: str, sender: Sender) -> None:
+        self._settings, self._api, self._stats, self._sender = settings, api, stats, sender
+        self._new_name = settings.audience_name or ""
+        self._lists = CustomerLists(
+            api=api,
+            session_key=session_key,
+            audience_id=settings.audience_id,
+            audience_name=settings.audience_name,
+        )
+        self._audiences = Audiences(api=api, lists=self._lists)
 
-    def look(self, records: Records | None) -> Target:
-        """Find what the action needs; writes nothing. `records` is None before the rows are read, or when none are."""
-        target = _LOOKS[self._settings.action](self, records)
-        self._note(target.audience)
-        return target
+    def check(self) -> None:
+        """Check, before any row is read, that the audience can be changed or that its name is free."""
+        if self._settings.action is Action.CREATE:
+            self._existing_or_own()
+        elif self._settings.action is Action.DELETE:
+            self._removable()
+        else:
+            self._usable()
 
-    def perform(self, target: Target, records: Records | None) -> None:
-        """Do it; `records` is None for the actions that read no rows."""
-        _PERFORMANCES[self._settings.action](self, target, records)
+    def steps(self, prepared: Prepared | None) -> list[Step]:
+        """What there is to do. Reads only. `prepared` is None for the actions that read no rows."""
+        return _STEPS[self._settings.action](self, prepared or Prepared.nothing())
 
     # -- add, remove
 
-    def _look_at_list(self, records: Records | None) -> Target:  # noqa: ARG002 - alike for all actions
-        audience = self._audiences.usable(self._audience_id)
-        verb = "add to" if self._settings.action is Action.ADD else "remove from"
-        return Target(audience=audience, changes=(f"{verb} {label(audience)} (customer list {_list_of(audience)})",))
+    def _add(self, prepared: Prepared) -> list[Step]:
+        return self._change(self._usable(), prepared, "ADD", "add to")
 
-    def _add(self, target: Target, records: Records | None) -> None:
-        self._send(records, _list_of(target.audience), "ADD")
+    def _remove(self, prepared: Prepared) -> list[Step]:
+        return self._change(self._usable(), prepared, "REMOVE", "remove from")
 
-    def _remove(self, target: Target, records: Records | None) -> None:
-        self._send(records, _list_of(target.audience), "REMOVE")
+    def _change(self, audience: Audience, prepared: Prepared, operation: str, verb: str) -> list[Step]:
+        list_id = _list_of(audience)
+
+        def send() -> None:
+            self._sender.send(prepared, partial(self._api.change_records, list_id, operation=operation))
+            self._check_unmoved(audience)
+
+        return [Step(says=f"{verb} {label(audience)} (customer list {list_id})", do=send)]
+
+    def _check_unmoved(self, audience: Audience) -> None:
+        now = self._api.audience(audience.id)
+        if now and now.customer_list_id == audience.customer_list_id:
+            self._note(now)
+            return
+        state = f"stands on customer list {now.customer_list_id} now" if now else "cannot be found any more"
+        raise AudienceError(
+            f"{label(audience)} was changed by somebody else during this export: it {state}. All {self._stats.sent} "
+            f"records went to customer list {audience.customer_list_id}, which was behind it before, so they have no "
+            "effect on the audience. Run this task again"
+        )
 
     # -- create
 
-    def _look_for_name(self, records: Records | None) -> Target:
-        name = self._new_name
-        named = self._audiences.with_name(name)
+    def _create(self, prepared: Prepared) -> list[Step]:
+        existing, own = self._existing_or_own()
+        if own:
+            return self._fill_and_move(own, prepared)
+        if existing:
+            return self._serve_existing(existing, prepared)
+        target, fill = self._fill(self._new_name, prepared)
+        create = Step(
+            says=f'create audience "{self._new_name}" on it', writes=1, do=lambda: self._create_audience(target)
+        )
+        return [fill, create]
+
+    def _existing_or_own(self) -> tuple[Audience | None, Audience | None]:
+        """The audience of another session that has the new name, or the one that this session made of it."""
+        self._stats.audience_name = self._new_name
+        named = self._audiences.with_name(self._new_name)
         own = self._audiences.made_by_this_session(named)
-        if own is None and named:
+        if own or not named:
+            return None, own
+        if self._settings.if_exists is IfExists.FAIL:
             raise AudienceError(_taken_name(oldest(named)))
-        own_list = self._own_list(name, records)
-        if own is not None:
-            return self._moving(own, own_list, list_name=self._lists.name(name, self._stats.job_id))
-        kept, changes = _list_changes(own_list, list_name=self._lists.name(name, self._stats.job_id))
-        changes.append(f'create audience "{name}" on it')
-        return Target(own_list=own_list, changes=(*kept, *changes), writes=len(changes))
-
-    def _create(self, target: Target, records: Records | None) -> None:
-        name = self._new_name
-        made = self._filled_list(target, name, records)
-        with self._all_in(made):
-            if target.audience:
-                self._move(target.audience, made)
-            audience = target.audience or self._audiences.create(
-                name, description=self._settings.audience_description, list_id=made.id
+        if len(named) > 1:
+            ids = ", ".join(sorted((one.id for one in named), key=int))
+            raise AudienceError(
+                f'several audiences are named "{self._new_name}" (ids {ids}): with if_exists: '
+                f"{self._settings.if_exists.value} it must be one; use another action with the id that is meant"
             )
-            self._audiences.remove_duplicates(audience)
-            self._note(self._audiences.confirm_list(audience.id, list_id=made.id, message=_NOT_CREATED))
+        return self._usable(named[0].id), None
 
-    @property
-    def _new_name(self) -> str:
-        assert self._settings.audience_name  # noqa: S101 - the settings see to it
-        return self._settings.audience_name
+    def _serve_existing(self, existing: Audience, prepared: Prepared) -> list[Step]:
+        if self._settings.if_exists is IfExists.ADD:
+            return self._change(existing, prepared, "ADD", "add to")
+        return self._fill_and_move(existing, prepared)
+
+    def _create_audience(self, target: ListToFill) -> None:
+        with self._all_in(target):
+            existing, own = self._existing_or_own()  # it may have been created while the records were sent
+            if existing:
+                raise AudienceError(_taken_name(existing))
+            if own:
+                self._move(own, target)
+                return
+            created = self._audiences.create(
+                self._new_name, description=self._settings.audience_description, list_id=target.id
+            )
+            self._note(created)
+            self._withdraw_for(self._audiences.rivals(created), created)
+            kept = self._audiences.remove_duplicates(self._new_name) or created
+            self._note(self._audiences.confirm_list(kept.id, list_id=target.id))
+            self._audiences.remove_late_duplicates(self._new_name)
+
+    def _withdraw_for(self, rivals: list[Audience], created: Audience) -> None:
+        """Two sessions created audiences of one name: the older one stays."""
+        if rivals:
+            log.warning("removing audience %s: another session created one of the same name first", created.id)
+            self._audiences.remove(created.id)
+            raise AudienceError(_taken_name(oldest(rivals)))
 
     # -- replace, clear
 
-    def _look_at_replacement(self, records: Records | None) -> Target:
-        if records and not records.unique:
-            return self._look_at_emptying(records)
-        audience = self._audiences.usable(self._audience_id)
-        list_name = self._lists.name(audience.name, self._stats.job_id)
-        return self._moving(audience, self._own_list(audience.name, records), list_name=list_name)
+    def _replace(self, prepared: Prepared) -> list[Step]:
+        return self._fill_and_move(self._usable(), prepared)
 
-    def _replace(self, target: Target, records: Records | None) -> None:
-        audience = _there(target.audience)
-        if records and not records.unique:
-            self._clear(target, records)
-        else:
-            made = self._filled_list(target, audience.name, records)
-            with self._all_in(made):
-                self._move(audience, made)
+    def _clear(self, _: Prepared) -> list[Step]:
+        return self._empty_and_move(self._usable())
 
-    def _look_at_emptying(self, records: Records | None) -> Target:  # noqa: ARG002 - alike for all actions
-        audience = self._audiences.usable(self._audience_id)
-        behind = self._api.customer_list(_list_of(audience))
+    def _fill_and_move(self, audience: Audience, prepared: Prepared) -> list[Step]:
+        if not prepared.unique:
+            return self._empty_and_move(audience)
+        self._refuse_younger_job(audience)
+        target, fill = self._fill(audience.name, prepared)
+        return [fill, *self._move_steps(audience, target)]
+
+    def _empty_and_move(self, audience: Audience) -> list[Step]:
+        behind = self._lists.find(_list_of(audience))
         if behind and is_made_empty(behind):
-            return Target(audience=audience, own_list=behind, changes=(f"none: {label(audience)} is empty already",))
-        return self._moving(
-            audience, self._lists.unused_empty(audience.name), list_name=self._lists.name(audience.name)
+            return [Step(says=f"none: {label(audience)} is empty already", do=lambda: self._note(audience))]
+        target, create = self._empty(audience.name)
+        return [create, *self._move_steps(audience, target)]
+
+    def _fill(self, audience_name: str, prepared: Prepared) -> tuple[ListToFill, Step]:
+        """The list for the records, and the step that sends them; the first batch creates the list."""
+        if not prepared.unique:
+            return self._empty(audience_name)
+        target = self._lists.to_fill(
+            audience_name,
+            job_id=self._stats.job_id,
+            fingerprint=prepared.fingerprint,
+            list_type=prepared.list_type,
         )
 
-    def _clear(self, target: Target, records: Records | None) -> None:  # noqa: ARG002 - alike for all actions
-        audience = _there(target.audience)
-        self._move(audience, target.own_list or self._lists.create_empty(audience.name))
+        def send() -> None:
+            self._sender.send(prepared, target.put)
+            self._stats.customer_list_id = target.id
 
-    def _moving(self, audience: Audience, own: CustomerList | None, *, list_name: str) -> Target:
-        behind = _list_of(audience)
-        kept, changes = _list_changes(own, list_name=list_name)
-        if own is None or own.id != behind:
-            changes.append(f"move {label(audience)} to it; customer list {behind} is left behind")
-        return Target(audience=audience, own_list=own, changes=(*kept, *changes), writes=len(changes))
+        return target, Step(says=_list_change(target), do=send)
 
-    def _move(self, audience: Audience, made: CustomerList) -> None:
+    def _empty(self, audience_name: str) -> tuple[ListToFill, Step]:
+        target = self._lists.to_leave_empty(audience_name)
+        return target, Step(says=_list_change(target), writes=0 if target.id else 1, do=target.leave_empty)
+
+    def _move_steps(self, audience: Audience, target: ListToFill) -> list[Step]:
         behind = _list_of(audience)
-        if behind == made.id:
-            self._stats.customer_list_id = made.id
-            return
-        # Until it is read back, what the audience stands on is the old list.
-        self._stats.customer_list_id = behind
-        self._api.move_audience(audience.id, customer_list_id=made.id)
-        self._audiences.confirm_list(
-            audience.id,
-            list_id=made.id,
-            message=(
-                f"Pinterest said that it moved {label(audience)} to customer list {made.id}, but the audience still "
-                f"stands on {behind}: its members are as they were, and list {made.id} is left behind unused. "
-                "Pinterest does not seem to move this audience: create a new one (create_new_audience) and delete this "
-                "one, or keep it up to date with add_people_to_current_audience and remove_people_from_current_audience"
-            ),
-        )
-        self._stats.customer_list_id, self._stats.previous_customer_list_id = made.id, behind
+        if target.id == behind:
+            return [Step(says=f"none: {label(audience)} stands on it already", do=lambda: self._move(audience, target))]
+        says = f"move {label(audience)} to it; customer list {behind} is left behind"
+        return [Step(says=says, writes=1, do=lambda: self._move(audience, target))]
+
+    def _move(self, audience: Audience, target: ListToFill) -> None:
+        with self._all_in(target):
+            now = self._audiences.usable(audience.id)  # somebody else may have moved it since
+            behind = _list_of(now)
+            self._note(now)
+            if behind != target.id:
+                self._refuse_younger_job(now)
+                self._audiences.move(now.id, list_id=target.id)
+                self._note(self._audiences.confirm_list(now.id, list_id=target.id))
+                self._stats.previous_customer_list_id = behind
+
+    def _refuse_younger_job(self, audience: Audience) -> None:
+        """Raises AudienceError when the list behind an audience has the people of a job with a higher id."""
+        own, found = self._stats.job_id, job_of(self._lists.find(_list_of(audience)))
+        if own and found and found > int(own) and not self._settings.replace_newer:
+            raise AudienceError(
+                f"{label(audience)} holds the result of job {found}, which is younger than job {own} of this task: the "
+                "younger result stays. If the older one must replace it, or the job ids come from two accounts or "
+                "regions of Treasure Data, set replace_newer: true"
+            )
 
     # -- delete
 
-    def _look_at_removal(self, records: Records | None) -> Target:  # noqa: ARG002 - alike for all actions
-        found = self._audiences.removable(self._audience_id)
-        if found is not None and not is_removed(found):
-            return Target(audience=found, changes=(f"remove {label(found)}; its customer list stays",), writes=1)
-        if found is not None:
-            return Target(audience=found, changes=(f"none: {label(found)} is removed already",))
-        return Target(changes=(f"remove audience {self._audience_id}, which cannot be read (any more)",), writes=1)
+    def _delete(self, _: Prepared) -> list[Step]:
+        found = self._removable()
+        if found is None:
+            says = f"remove audience {self._audience_id}, which cannot be read (any more)"
+            return [Step(says=says, writes=1, do=self._remove_unread)]
+        if is_removed(found):
+            return [Step(says=f"none: {label(found)} is removed already", do=partial(self._note, found))]
+        says = f"remove {label(found)}; its customer list stays"
+        # Whatever the answer: an audience that was there a moment ago is gone now.
+        return [Step(says=says, writes=1, do=partial(self._audiences.remove, found.id))]
 
-    def _delete(self, target: Target, records: Records | None) -> None:  # noqa: ARG002 - alike for all actions
-        self._stats.audience_id = self._audience_id
-        if not target.writes:
-            log.info("audience %s is removed already", self._audience_id)
-            return
-        # One that was there a moment ago is gone for a ghost of this task, or for a try whose answer was lost.
-        if not self._audiences.remove(self._audience_id) and target.audience is None:
+    def _remove_unread(self) -> None:
+        if not self._audiences.remove(self._audience_id):
             raise AudienceError(
                 f"Pinterest knows no audience {self._audience_id} in ad account {self._settings.ad_account_id}: either "
                 "it was deleted before, or it never existed there. Check audience_id_delete and ad_account_id"
             )
-        if target.audience is None:
-            log.info("audience %s could not be read, but its removal was accepted: removed already", self._audience_id)
+        log.info("audience %s could not be read, but its removal was accepted: removed already", self._audience_id)
 
     # -- what several actions do
 
     @property
     def _audience_id(self) -> str:
-        assert self._settings.audience_id  # noqa: S101 - the settings see to it
-        return self._settings.audience_id
+        return self._settings.audience_id or ""
 
-    def _lists_in_use(self) -> Collection[str]:
-        """The lists behind all audiences but the one that is worked on: the named one, or that of the new name."""
-        one, new = self._settings.audience_id, self._settings.audience_name
-        return {
-            audience.customer_list_id
-            for audience in self._api.audiences()
-            if audience.customer_list_id and audience.id != one and audience.name != new
-        }
+    def _usable(self, audience_id: str | None = None) -> Audience:
+        found = self._audiences.usable(audience_id or self._audience_id)
+        self._note(found)
+        self._check_name(found)
+        return found
 
-    def _note(self, audience: Audience | None) -> None:
-        if audience:
-            self._stats.audience_id, self._stats.audience_name = audience.id, audience.name
-            self._stats.customer_list_id = audience.customer_list_id
+    def _removable(self) -> Audience | None:
+        self._stats.audience_id = self._audience_id
+        found = self._audiences.removable(self._audience_id)
+        if found:
+            self._note(found)
+        self._check_name(found)
+        return found
 
-    def _send(self, records: Records | None, list_id: str, operation: str) -> None:
-        assert records is not None  # noqa: S101 - only actions without rows have none
-        self._stats.customer_list_id = list_id
-        records.send(list_id, operation)
+    def _check_name(self, audience: Audience | None) -> None:
+        expected = self._settings.expected_audience_name
+        if expected is not None and (audience is None or audience.name != expected):
+            found = f'named "{audience.name}"' if audience else "not to be read, so that its name is not known"
+            raise AudienceError(
+                f'audience {self._stats.audience_id} is {found}; expected_audience_name is "{expected}": check the id. '
+                "Nothing was changed"
+            )
 
-    def _own_list(self, audience_name: str, records: Records | None) -> CustomerList | None:
-        """The list of an earlier try of this session, if it was made for the very same records."""
-        if records is None:
-            return None
-        return self._lists.started(audience_name, job_id=self._stats.job_id, same_records=records.same_as)
-
-    def _filled_list(self, target: Target, audience_name: str, records: Records | None) -> CustomerList:
-        assert records is not None  # noqa: S101 - only actions without rows have none
-        name = self._lists.name(audience_name, self._stats.job_id)
-        made = target.own_list or self._lists.create(name, records.list_type)
-        self._send(records, made.id, "ADD")
-        return made
+    def _note(self, audience: Audience) -> None:
+        self._stats.audience_id, self._stats.audience_name = audience.id, audience.name
+        self._stats.customer_list_id = audience.customer_list_id
+        self._stats.audience_status, self._stats.audience_size = audience.status or None, audience.size
 
     @contextlib.contextmanager
-    def _all_in(self, made: CustomerList) -> Iterator[None]:
-        """What is left to do once all records are in a list; an error says so."""
+    def _all_in(self, target: ListToFill) -> Iterator[None]:
+        """Around what is left to do once all records are in a list: an error says so."""
         try:
             yield
         except ExportError as error:
             raise error.extended(
-                f". All {self._stats.sent} records are in customer list {made.id}, but it is not seen behind the "
-                "audience. Running this task again is safe: it goes on from there"
+                f". All {self._stats.sent} records are in customer list {target.id}, but that list was not seen behind "
+                "the audience. Running this task again is safe: it goes on from there"
             ) from None
 
 
-def _list_changes(own: CustomerList | None, *, list_name: str) -> tuple[list[str], list[str]]:
-    """What the plan says of the list to fill: what is there already, and what has to be created."""
-    if own:
-        return [f"go on with customer list {own.id} of this session's earlier try"], []
-    return [], [f'create customer list "{list_name}"']
+def _list_change(target: ListToFill) -> str:
+    if target.started:
+        return f"go on with customer list {target.id} of this session's earlier try"
+    return f'create customer list "{target.name}"'
 
 
 def _taken_name(audience: Audience) -> str:
@@ -261,26 +301,12 @@ def _taken_name(audience: Audience) -> str:
     )
 
 
-def _there(audience: Audience | None) -> Audience:
-    assert audience is not None  # noqa: S101 - `look` has found it
-    return audience
+def _list_of(audience: Audience) -> str:
+    assert audience.customer_list_id is not None  # noqa: S101 - Audiences.usable has checked it
+    return audience.customer_list_id
 
 
-def _list_of(audience: Audience | None) -> str:
-    list_id = _there(audience).customer_list_id
-    assert list_id is not None  # noqa: S101 - `_audience` has checked it
-    return list_id
-
-
-_LOOKS: dict[Action, Callable[[Actions, Records | None], Target]] = {
-    Action.ADD: Actions._look_at_list,
-    Action.REMOVE: Actions._look_at_list,
-    Action.CREATE: Actions._look_for_name,
-    Action.REPLACE: Actions._look_at_replacement,
-    Action.CLEAR: Actions._look_at_emptying,
-    Action.DELETE: Actions._look_at_removal,
-}
-_PERFORMANCES: dict[Action, Callable[[Actions, Target, Records | None], None]] = {
+_STEPS: dict[Action, Callable[[Actions, Prepared], list[Step]]] = {
     Action.ADD: Actions._add,
     Action.REMOVE: Actions._remove,
     Action.CREATE: Actions._create,

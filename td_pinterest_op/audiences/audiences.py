@@ -1,12 +1,13 @@
-"""The audiences that an action works on: found, checked, created once, removed, read back."""
+"""The audiences that an action works on: found, checked, created once, moved, removed, read back."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
-from td_pinterest_op.audiences.create_once import created_once, oldest
-from td_pinterest_op.audiences.customer_lists import CustomerLists
+from td_pinterest_op.audiences.create_once import created_once, look_for, oldest
+from td_pinterest_op.audiences.customer_lists import PATIENCE, CustomerLists
 from td_pinterest_op.errors import AudienceError, PinterestError, RequestRefusedError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience
 
@@ -14,27 +15,33 @@ log = logging.getLogger(__name__)
 
 # Statuses of an audience that was removed, where it can still be read. Not in the API description.
 _REMOVED = frozenset({"REMOVED", "DELETED", "ARCHIVED"})
-_READ_BACK = 5
+# A create or a move that is refused with one of these may succeed once Pinterest has finished with the list.
+_NOT_READY = (400, 404)
+
+_T = TypeVar("_T")
 
 
 class Audiences:
-    """Those of one ad account. `lists` are this session's: by them it knows its own audiences.
+    """The audiences of one ad account. `lists` tells which ones this session made.
 
     Methods raise AudienceError, as they say, and what the API raises.
     """
 
-    def __init__(self, *, api: Api, ad_account_id: str, lists: CustomerLists, sleep: Callable[[float], None]) -> None:
-        self._api, self._account, self._lists, self._sleep = api, ad_account_id, lists, sleep
+    def __init__(self, *, api: Api, lists: CustomerLists) -> None:
+        self._api, self._lists = api, lists
+        self._created_in_doubt = False
 
     def usable(self, audience_id: str) -> Audience:
         """The audience, fit for an action on the list behind it. Raises AudienceError when it is not."""
         found = self._api.audience(audience_id)
         if found is None:
-            raise AudienceError(f"there is no audience {audience_id} in ad account {self._account}: check both ids")
+            raise AudienceError(
+                f"there is no audience {audience_id} in ad account {self._api.ad_account_id}: check both ids"
+            )
         self._check_type(found)
         if is_removed(found):
             raise AudienceError(f"{label(found)} was removed: create a new one (action create_new_audience)")
-        if found.customer_list_id is None or self._api.customer_list(found.customer_list_id) is None:
+        if found.customer_list_id is None or self._lists.find(found.customer_list_id) is None:
             raise AudienceError(
                 f"{label(found)} has no customer list behind it: it cannot take records; create a new one"
             )
@@ -48,29 +55,54 @@ class Audiences:
         return found
 
     def with_name(self, name: str) -> list[Audience]:
-        """All that have a name: Pinterest does not keep names apart."""
+        """All audiences with a name: Pinterest lets several have the same."""
         return [audience for audience in self._api.audiences() if audience.name == name and not is_removed(audience)]
 
     def made_by_this_session(self, named: Iterable[Audience]) -> Audience | None:
-        """The one that this session created, on a list of its own; of several, the oldest."""
-        own = [audience for audience in named if self._made_by_this_session(audience)]
+        """The audience that this session created, on a list of its own; of several, the oldest."""
+        own = [audience for audience in named if self._is_own(audience)]
         return oldest(own) if own else None
 
     def create(self, name: str, *, description: str | None, list_id: str) -> Audience:
-        """A new audience, or the one that an earlier try or a ghost of this task created."""
-        return created_once(
-            create=lambda: self._api.create_audience(name=name, description=description, customer_list_id=list_id),
+        """A new audience, or the one that another run of this task created."""
+        created = created_once(
+            create=lambda: self._once_ready(
+                list_id,
+                lambda: self._api.create_audience(name=name, description=description, customer_list_id=list_id),
+            ),
             find=lambda: self.made_by_this_session(self.with_name(name)),
-            retry=self._api.client.retry,
-            sleep=self._sleep,
+            client=self._api.client,
         )
+        self._created_in_doubt = created.lost
+        return created.thing
 
-    def remove_duplicates(self, kept: Audience) -> None:
-        """A ghost of this task may have created the audience at the same moment: the one with the lower id stays."""
-        for double in self.with_name(kept.name):
-            if int(double.id) > int(kept.id) and self._made_by_this_session(double):
+    def rivals(self, created: Audience) -> list[Audience]:
+        """The audiences of other sessions with the same name that are older than the one just created.
+
+        The listing is read until it shows the new audience: then it shows every older one as well.
+        """
+
+        def listed() -> list[Audience] | None:
+            named = self.with_name(created.name)
+            return named if any(one.id == created.id for one in named) else None
+
+        named = listed() or look_for(listed, self._api.client) or []
+        return [one for one in named if int(one.id) < int(created.id) and not self._is_own(one)]
+
+    def remove_duplicates(self, name: str) -> Audience | None:
+        """The audience of this session with that name; of several, the oldest stays and the others are removed."""
+        own = [audience for audience in self.with_name(name) if self._is_own(audience)]
+        kept = oldest(own) if own else None
+        for double in own:
+            if kept and double.id != kept.id:
                 log.warning("removing audience %s: %s was created for this session, too", double.id, kept.id)
                 self.remove(double.id)
+        return kept
+
+    def remove_late_duplicates(self, name: str) -> None:
+        """Look for duplicates once more if the response to a create request was lost: they may show late."""
+        if self._created_in_doubt:
+            self.remove_duplicates(name)
 
     def remove(self, audience_id: str) -> bool:
         """Remove an audience; False when Pinterest does not know it."""
@@ -82,18 +114,45 @@ class Audiences:
             return False
         return True
 
-    def confirm_list(self, audience_id: str, *, list_id: str, message: str) -> Audience:
-        """The audience as it is now. Raises PinterestError, saying `message`, when another list is behind it."""
-        waits = self._api.client.retry.waits()
-        for attempt in range(_READ_BACK):
-            if attempt:
-                self._sleep(next(waits))
-            audience = self._api.audience(audience_id)
+    def move(self, audience_id: str, *, list_id: str) -> None:
+        """Ask Pinterest to put a list behind an audience."""
+        self._once_ready(list_id, lambda: self._api.move_audience(audience_id, customer_list_id=list_id))
+
+    def confirm_list(self, audience_id: str, *, list_id: str) -> Audience:
+        """The audience as it is now, with that list behind it.
+
+        Waits for as long as the retry settings allow, at least half a minute: reads may lag behind writes.
+        Raises PinterestError when another list is still seen behind it.
+        """
+        client = self._api.client
+        audience = self._api.audience(audience_id)
+        for wait in client.retry.waits_for(PATIENCE):
             if audience and audience.customer_list_id == list_id:
                 return audience
-        raise PinterestError(message)
+            client.rate_limiter.wait(wait)
+            audience = self._api.audience(audience_id)
+        if audience and audience.customer_list_id == list_id:
+            return audience
+        seen = f"customer list {audience.customer_list_id} was behind it" if audience else "it was not found"
+        raise PinterestError(
+            f"Pinterest accepted customer list {list_id} for audience {audience_id}, but at the last look {seen}: the "
+            "change may still show"
+        )
 
-    def _made_by_this_session(self, audience: Audience) -> bool:
+    def _once_ready(self, list_id: str, request: Callable[[], _T]) -> _T:
+        """Do `request`, and repeat it while Pinterest refuses it and has not finished with the list."""
+        client = self._api.client
+        for wait in client.retry.waits_for(PATIENCE):
+            try:
+                return request()
+            except RequestRefusedError as error:
+                if error.status not in _NOT_READY or not self._lists.is_settling(list_id):
+                    raise
+                log.info("customer list %s is not ready (%s); trying again in %.1f s", list_id, error, wait)
+            client.rate_limiter.wait(wait)
+        return request()
+
+    def _is_own(self, audience: Audience) -> bool:
         return audience.customer_list_id is not None and self._lists.is_of_this_session(audience.customer_list_id)
 
     def _check_type(self, audience: Audience) -> None:
@@ -101,9 +160,9 @@ class Audiences:
             raise AudienceError(
                 f"{label(audience)} is of type {audience.audience_type}: only {CUSTOMER_LIST} audiences hold records"
             )
-        if audience.ad_account_id not in (None, self._account):
+        if audience.ad_account_id not in (None, self._api.ad_account_id):
             raise AudienceError(
-                f"{label(audience)} belongs to ad account {audience.ad_account_id}, not to {self._account}: "
+                f"{label(audience)} belongs to ad account {audience.ad_account_id}, not to {self._api.ad_account_id}: "
                 "it is shared with it, and only its owner's account can change it"
             )
 

@@ -1,15 +1,18 @@
-"""Creating a thing once, though an answer may be lost and a ghost of the same task may be at it too."""
+"""Create something exactly once, even if the response is lost or a second run of the task is creating it too."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
-from td_pinterest_op.pinterest.client import MaybeAppliedError
-from td_pinterest_op.retry import Retry
+from td_pinterest_op.pinterest.client import Client, MaybeAppliedError
 
 log = logging.getLogger(__name__)
+
+# Listings may lag behind writes. Seconds before each look after a lost response, ten in all.
+_LOOKS = (0.5, 1.0, 1.5, 2.0, 2.5, 2.5)
 
 
 class _HasId(Protocol):
@@ -18,36 +21,53 @@ class _HasId(Protocol):
 
 
 _T = TypeVar("_T", bound=_HasId)
+_Found = TypeVar("_Found")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Created(Generic[_T]):
+    """What was created. `answered`: it is what the answered request made. `lost`: the response of a try was lost."""
+
+    thing: _T
+    answered: bool
+    lost: bool
 
 
 def oldest(things: Iterable[_T]) -> _T:
-    """The one with the oldest id: the one that all tries of a task agree on, whoever made it."""
+    """The one with the lowest id, on which all tries of a task agree, whoever made it."""
     return min(things, key=lambda thing: int(thing.id))
 
 
-def created_once(
-    *, create: Callable[[], _T], find: Callable[[], _T | None], retry: Retry, sleep: Callable[[float], None]
-) -> _T:
-    """Create a thing, or find that it is there.
+def look_for(find: Callable[[], _Found | None], client: Client) -> _Found | None:
+    """What `find` finds, looking for ten seconds; None if it does not show by then."""
+    for wait in _LOOKS:
+        client.rate_limiter.wait(wait)
+        found = find()
+        if found is not None:
+            return found
+    return None
 
-    A creating request is repeated only after looking whether it was carried out. When two tries of a task create at the
-    same moment, both see both afterwards, and both take the one that `find` prefers.
+
+def created_once(*, create: Callable[[], _T], find: Callable[[], _T | None], client: Client) -> Created[_T]:
+    """Create a thing, or find it.
+
+    A request to create is repeated only after a look. If two runs of a task create at the same moment, both see both
+    things afterwards, and both take the one that `find` prefers.
     Raises MaybeAppliedError when the retries are used up, and what `create` and `find` raise.
     """
-    waits = retry.waits()
-    for attempt in range(retry.count + 1):
+    lost = 0
+    while True:
         try:
             made = create()
         except MaybeAppliedError as error:
-            wait = next(waits)
-            log.warning("%s; looking in %.1f s whether it was done", error, wait)
-            sleep(wait)
-            found = find()
-            if found is None and attempt == retry.count:
-                raise
+            lost += 1
+            log.warning("%s; looking for it for %.0f s before the request is repeated", error, sum(_LOOKS))
+            found = look_for(find, client)
             if found is not None:
-                return found
+                return Created(thing=found, answered=False, lost=True)
+            if lost > client.retry.count:
+                raise
         else:
-            # A list may not show at once what was just created.
-            return find() or made
-    raise AssertionError("unreachable")
+            # A listing may not show yet what was just created.
+            first = find() or made
+            return Created(thing=first, answered=first.id == made.id, lost=lost > 0)

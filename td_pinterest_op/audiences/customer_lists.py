@@ -1,110 +1,225 @@
-"""The customer lists that this operator makes: how they are named, found again, and made once.
+"""The customer lists that this operator makes: how they are named, found again, created once and filled.
 
-A list of ours is named `{audience name} (td {session key} {job id})`: by that a rerun of the same workflow session
-recognises its own work, whatever step the earlier try died after, and a ghost of it that is still running.
+A list of ours is named `{audience name} (td {session key} {job id} {fingerprint})`. By its name a rerun of the same
+workflow session recognises its own work, whatever step the earlier try stopped after, and so does a second run of the
+same task (digdag is at-least-once).
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
-from collections.abc import Callable, Collection, Iterable
-from itertools import chain
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
-from td_pinterest_op.audiences.create_once import created_once, oldest
+from td_pinterest_op.audiences.create_once import Created, created_once, oldest
+from td_pinterest_op.errors import RequestRefusedError
 from td_pinterest_op.pinterest.api import Api, CustomerList
+from td_pinterest_op.pinterest.client import Outcome
+from td_pinterest_op.records.spool import fingerprint
 
 log = logging.getLogger(__name__)
 
-_NO_JOB = "-"  # stands for the job id in the name of a list that was made empty
-_OURS = re.compile(r" \(td (?P<session>[0-9a-f]{8}) (?P<job>\S+)\)$")
+# Seconds that Pinterest gets to show what it has just written, whatever the retry settings say.
+PATIENCE = 30.0
+_NO_JOB = "-"  # stands for the job id in the name of a list that is created empty
+_OURS = re.compile(r" \(td (?P<session>[0-9a-f]{8}) (?P<job>[0-9]+|-) (?P<fingerprint>[0-9a-f]{8})\)$")
+# Of the 255 characters that a list's name may have, 55 are left to what follows the audience's name.
+_AUDIENCE_NAME_CHARACTERS = 200
+_SETTLING = frozenset({"PROCESSING", "UPLOADING"})
 
 
 class CustomerLists:
-    """Those of one workflow session. Methods raise what the API raises.
+    """The customer lists that one workflow session made for one audience, the one with this id or with this name.
 
-    `in_use` gives the ids of the lists behind other audiences than the one worked on. Audiences may share a name,
-    so a list's name alone does not tell whose it is, and nobody must get into two audiences by one list.
+    Audiences may share a name, so a list's name alone does not tell whose it is. A list behind any other audience is
+    never used: by one list its people would get into two audiences. Methods raise what the API raises.
     """
 
-    def __init__(
-        self, *, api: Api, session_key: str, in_use: Callable[[], Collection[str]], sleep: Callable[[float], None]
-    ) -> None:
-        self._api, self._session_key, self._in_use, self._sleep = api, session_key, in_use, sleep
+    def __init__(self, *, api: Api, session_key: str, audience_id: str | None, audience_name: str | None) -> None:
+        self._api, self._session_key = api, session_key
+        self._audience_id, self._audience_name = audience_id, audience_name
+        self._made: set[str] = set()  # ids of lists that are known to be of this session
 
-    def name(self, audience_name: str, job_id: str | None = None) -> str:
-        """How a list for an audience of that name is called; without a job, one that is made empty."""
-        return f"{audience_name} (td {self._session_key} {job_id or _NO_JOB})"
+    def to_fill(self, audience_name: str, *, job_id: str | None, fingerprint: str, list_type: str) -> ListToFill:
+        """The list of an earlier try of this session for the very same records, else a new one.
+
+        Other records (of a corrected query, say) need a list of their own: added to the earlier ones they would make a
+        mixture. The fingerprint tells them apart, whatever job they come from.
+        """
+        started = [
+            found
+            for found in self._of_session(audience_name)
+            if (name := _OURS.search(found.name)) and name["fingerprint"] == fingerprint and name["job"] != _NO_JOB
+        ]
+        return ListToFill(
+            lists=self,
+            name=self._name(audience_name, job_id or _NO_JOB, fingerprint),
+            list_type=list_type,
+            started=oldest(started) if started else None,
+        )
+
+    def to_leave_empty(self, audience_name: str) -> ListToFill:
+        """The list that this session created empty, if it still is, else a new one. Its type is EMAIL."""
+        empty = list(filter(is_made_empty, self._of_session(audience_name)))
+        return ListToFill(
+            lists=self,
+            name=self._name(audience_name, _NO_JOB, fingerprint()),
+            list_type="EMAIL",
+            started=oldest(empty) if empty else None,
+        )
 
     def is_of_this_session(self, list_id: str) -> bool:
+        if list_id not in self._made:
+            # A list that was just created may be in the listing before it can be read.
+            found = self.find(list_id)
+            if found is None or not self._is_ours(found):
+                return False
+            self._made.add(list_id)
+        return True
+
+    def find(self, list_id: str) -> CustomerList | None:
+        """The list of that id, read or, if it cannot be read (yet), from the listing."""
         found = self._api.customer_list(list_id)
-        ours = _OURS.search(found.name) if found else None
-        return ours is not None and ours["session"] == self._session_key
+        return found or next((one for one in self._api.customer_lists() if one.id == list_id), None)
 
-    def started(
-        self, audience_name: str, *, job_id: str | None, same_records: Callable[[str], bool]
-    ) -> CustomerList | None:
-        """The list that this session made for these records of an audience of that name; the oldest of several.
+    def is_settling(self, list_id: str) -> bool:
+        """Whether Pinterest has not finished with a list: it cannot be found yet, or it is being processed."""
+        found = self._api.customer_list(list_id)
+        return found is None or found.status.upper() in _SETTLING
 
-        A list of the job itself, else one of another job that has the `same_records`: a rerun of the whole workflow has
-        another job. Where its records are others (a corrected query, say), they go to a list of their own: added to
-        the earlier ones they would make a mixture.
-        """
-        lists = [found for found in self._of_session(audience_name) if not _is_named_empty(found)]
-        own = (found for found in lists if _job(found) == job_id)
-        others = (found for found in lists if _job(found) != job_id and same_records(_job(found)))
-        return next(chain(own, others), None)
-
-    def unused_empty(self, audience_name: str) -> CustomerList | None:
-        """The list that this session made empty for an audience of that name, if it still is."""
-        return next(filter(is_made_empty, self._of_session(audience_name)), None)
-
-    def create(self, name: str, list_type: str) -> CustomerList:
-        """A new list, or the one of that name that an earlier try made."""
-        return self._made(name, list_type, find=lambda: self._named(name, lambda _: True))
-
-    def create_empty(self, audience_name: str) -> CustomerList:
-        """A new list that stays empty; not one of the same name that records were sent to since."""
-        name = self.name(audience_name)
-        return self._made(name, "EMAIL", find=lambda: self._named(name, is_made_empty))
-
-    def _made(self, name: str, list_type: str, *, find: Callable[[], CustomerList | None]) -> CustomerList:
-        made = created_once(
-            create=lambda: self._api.create_customer_list(name=name, list_type=list_type),
-            find=find,
-            retry=self._api.client.retry,
-            sleep=self._sleep,
+    def create(self, name: str, list_type: str, digests: bytes) -> Created[CustomerList]:
+        """A new list with its first records, or the one of that name that an earlier try made."""
+        return self._created(
+            name,
+            lambda: self._api.create_customer_list(name=name, list_type=list_type, digests=digests),
+            usable=lambda _: True,
         )
-        log.info('customer list %s "%s"', made.id, name)
-        return made
 
-    def _named(self, name: str, fits: Callable[[CustomerList], bool]) -> CustomerList | None:
-        same = self._not_in_use(found for found in self._api.customer_lists() if found.name == name and fits(found))
-        return oldest(same) if same else None
+    def create_empty(self, name: str, list_type: str) -> CustomerList:
+        """A new list that stays empty; not one of the same name that records were sent to since.
+
+        Where Pinterest demands records, the list gets one digest that belongs to nobody.
+        """
+        try:
+            return self._created(
+                name, lambda: self._api.create_customer_list(name=name, list_type=list_type), usable=is_made_empty
+            ).thing
+        except RequestRefusedError as error:
+            if error.status != 400:
+                raise
+        # Made of the name: a second run of this task comes to the same digest, and to the same name.
+        nobody = hashlib.sha256(f"nobody in {name}".encode()).digest()
+        named = _OURS.sub(f" (td {self._session_key} {_NO_JOB} {fingerprint([nobody])})", name)
+        log.info("Pinterest demands records of a new customer list: this one gets a digest that is nobody's")
+        return self._created(
+            named,
+            lambda: self._api.create_customer_list(name=named, list_type=list_type, digests=nobody),
+            usable=is_made_empty,
+        ).thing
+
+    def add(self, list_id: str, digests: bytes) -> Outcome:
+        """Add records to a list that may have been created a moment ago: for some seconds it may not be found."""
+        client = self._api.client
+        for wait in client.retry.waits_for(PATIENCE):
+            try:
+                return self._api.change_records(list_id, digests, operation="ADD")
+            except RequestRefusedError as error:
+                if error.status != 404:
+                    raise
+            log.info("customer list %s is not found yet; trying again in %.1f s", list_id, wait)
+            client.rate_limiter.wait(wait)
+        return self._api.change_records(list_id, digests, operation="ADD")
+
+    def _created(
+        self, name: str, create: Callable[[], CustomerList], *, usable: Callable[[CustomerList], bool]
+    ) -> Created[CustomerList]:
+        def find() -> CustomerList | None:
+            same = self._not_in_use(one for one in self._api.customer_lists() if one.name == name and usable(one))
+            return oldest(same) if same else None
+
+        created = created_once(create=create, find=find, client=self._api.client)
+        self._made.add(created.thing.id)
+        log.info('customer list %s "%s"', created.thing.id, name)
+        return created
+
+    def _name(self, audience_name: str, job_id: str, fingerprint: str) -> str:
+        return f"{self._beginning(audience_name)}{job_id} {fingerprint})"
+
+    def _beginning(self, audience_name: str) -> str:
+        return f"{audience_name[:_AUDIENCE_NAME_CHARACTERS]} (td {self._session_key} "
+
+    def _is_ours(self, found: CustomerList) -> bool:
+        name = _OURS.search(found.name)
+        return name is not None and name["session"] == self._session_key
 
     def _of_session(self, audience_name: str) -> list[CustomerList]:
-        begin = f"{audience_name} (td {self._session_key} "
+        beginning = self._beginning(audience_name)
         own = self._not_in_use(
-            found for found in self._api.customer_lists() if found.name.startswith(begin) and _OURS.search(found.name)
+            one for one in self._api.customer_lists() if one.name.startswith(beginning) and self._is_ours(one)
         )
-        return sorted(own, key=lambda found: int(found.id))
+        self._made.update(one.id for one in own)
+        return own
 
     def _not_in_use(self, lists: Iterable[CustomerList]) -> list[CustomerList]:
         found = list(lists)
-        in_use = self._in_use() if found else ()
+        if not found:
+            return []
+        in_use = {
+            audience.customer_list_id
+            for audience in self._api.audiences()
+            if audience.id != self._audience_id and audience.name != self._audience_name
+        }
         return [one for one in found if one.id not in in_use]
 
 
-def is_made_empty(customer_list: CustomerList) -> bool:
-    """Whether it is a list of ours that was made empty and, as far as Pinterest says, nothing was sent to since."""
-    return _is_named_empty(customer_list) and not customer_list.uploaded
+@dataclass(slots=True, kw_only=True)
+class ListToFill:
+    """A list that is to get records, or to stay empty: `started` by an earlier try, or created now. `id` is "" before.
+
+    Several threads may call `put`.
+    """
+
+    lists: CustomerLists
+    name: str
+    list_type: str
+    started: CustomerList | None
+    id: str = ""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        if self.started:
+            self.id = self.started.id
+
+    def put(self, digests: bytes) -> Outcome | None:
+        """Add records; the first ones create the list. None: the records are in, and it is not known how fast."""
+        with self._lock:
+            if not self.id:
+                created = self.lists.create(self.name, self.list_type, digests)
+                self.id = created.thing.id
+                if created.answered:
+                    return None
+        # Also if the list was found: it is not known which records the request that made it held.
+        return self.lists.add(self.id, digests)
+
+    def leave_empty(self) -> None:
+        """Create the list without records, unless it is there."""
+        if not self.id:
+            self.id = self.lists.create_empty(self.name, self.list_type).id
 
 
-def _is_named_empty(customer_list: CustomerList) -> bool:
-    return _job(customer_list) == _NO_JOB
+def is_made_empty(found: CustomerList) -> bool:
+    """Whether a list of ours was created empty and, as far as Pinterest says, has got no records since."""
+    name = _OURS.search(found.name)
+    if name is None or name["job"] != _NO_JOB:
+        return False
+    # A list that had to be created with a digest is named for that one.
+    return (found.uploaded or 0) <= (0 if name["fingerprint"] == fingerprint() else 1)
 
 
-def _job(customer_list: CustomerList) -> str:
-    """The job in the name of a list of ours; nothing for any other list."""
-    ours = _OURS.search(customer_list.name)
-    return ours["job"] if ours else ""
+def job_of(found: CustomerList | None) -> int | None:
+    """The job in the name of a list of ours, None for any other list."""
+    name = _OURS.search(found.name) if found else None
+    return int(name["job"]) if name and name["job"] != _NO_JOB else None

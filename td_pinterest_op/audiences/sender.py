@@ -1,4 +1,4 @@
-"""Batches → requests: several under way at once, halved when Pinterest will not take one; what a failed batch means."""
+"""Batches → requests: several at once, halved if Pinterest refuses one. An error says what became of the records."""
 
 from __future__ import annotations
 
@@ -6,51 +6,63 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Protocol
 
 from td_pinterest_op.audiences.concurrency import ConcurrencyLimit
-from td_pinterest_op.errors import ExportError, RecordsRefusedError, RequestRefusedError, unexpected
-from td_pinterest_op.pinterest.api import Api
+from td_pinterest_op.errors import ExportError, RecordsRefusedError, RequestRefusedError, WorkflowError, unexpected
+from td_pinterest_op.pinterest.client import Client, Outcome
+from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.records.spool import DIGEST_BYTES
 from td_pinterest_op.stats import Stats
 
 log = logging.getLogger(__name__)
 
-# A 400 that every piece of a batch gets, so many halvings deep, is about the request and not about its records.
+# A 400 that every piece of a batch gets, this many halvings deep, is about the request and not about its records.
 MAX_HALVINGS = 3
 _BAD_REQUEST, _TOO_LARGE = 400, 413
-# Seconds after which a progress line is thought of, whatever happens.
+# Seconds between two looks at the progress while no request ends.
 _POLL_SECONDS = 1.0
+
+# Sends one piece (32 bytes a digest); returns None when it is in and nothing is known of the latency.
+Put = Callable[[bytes], Outcome | None]
+
+
+class Progress(Protocol):
+    """Makes what shows the progress: called, in a `with`, with the number of records that are in or refused."""
+
+    def __call__(self, *, total: int) -> AbstractContextManager[Callable[[int], None]]: ...
 
 
 @dataclass(slots=True, kw_only=True)
 class _Batch:
-    """A batch and what has become of its records so far; `under_way` counts those of the request that is being made."""
+    """What became of a batch. `latency` is None when it tells nothing."""
 
     records: int
     accepted: int = 0
     refused: int = 0
-    under_way: int = 0
     latency: float | None = None
     throttled: bool = False
     error: ExportError | None = None
 
-    @property
-    def missing(self) -> int:
-        """Records that are surely not in. Those of a request that may have been carried out are not among them."""
-        unclear = self.under_way if self.error and self.error.maybe_applied else 0
-        return self.records - self.accepted - self.refused - unclear
-
 
 class Sender:
-    """Sends the batches of one run. `progress` is called with the number of records that are in or refused."""
+    """Sends the records of one run, in batches of `batch_size`."""
 
     def __init__(
-        self, *, api: Api, stats: Stats, skip_refused: bool, max_in_flight: int, progress: Callable[[int], None]
+        self,
+        *,
+        client: Client,
+        stats: Stats,
+        batch_size: int,
+        skip_refused: bool,
+        max_in_flight: int,
+        progress: Progress,
     ) -> None:
-        self._api, self._stats, self._skip_refused = api, stats, skip_refused
-        self._flight = ConcurrencyLimit(maximum=max_in_flight)
-        self._progress = progress
+        self._client, self._stats, self._progress = client, stats, progress
+        self._batch_size, self._skip_refused = batch_size, skip_refused
+        self._concurrency = ConcurrencyLimit(maximum=max_in_flight)
         # In bytes of digests: set once a batch was too large, for all batches from then on.
         self._largest: int | None = None
         self._lock = threading.Lock()
@@ -58,99 +70,113 @@ class Sender:
         self._settled: queue.SimpleQueue[_Batch] = queue.SimpleQueue()
         self._threads = 0
         self._in_flight = 0
-        self._begun = 0
 
-    def send(self, batches: Iterable[bytes], *, list_id: str, operation: str) -> None:
-        """Send every batch (32 bytes a digest); `operation` is ADD or REMOVE. Their order does not matter.
+    def send(self, prepared: Prepared, put: Put) -> None:
+        """Send every batch by `put`, one alone at first; their order does not matter.
 
-        Raises the first error, once it is known what became of the batches under way. The message says how many records
-        are in and how many are not.
+        Raises the first error once the outcome of the batches in flight is known. Its message says how many records are
+        in and how many are not.
         """
-        missing = 0
         try:
-            failure: ExportError | None = None
-            for batch in self._run(batches, lambda digests: self._send(digests, list_id, operation)):
-                if batch.error:
-                    failure = failure or batch.error
-                    # No request leaves any more, nor is one repeated; those under way are waited for.
-                    self._api.client.rate_limiter.stop(failure)
-                    missing += batch.missing
-            if failure:
-                raise failure
-        except ExportError as error:
-            # Told to end from outside: the threads must not go on with what they have.
-            self._api.client.rate_limiter.stop(error)
-            raise error.extended(self._half_way(missing)) from None
+            with self._progress(total=prepared.unique) as progress:
+                self._send_all(prepared.batches(self._batch_size), put, progress)
+        except Exception as error:
+            known = error if isinstance(error, ExportError) else unexpected(error)
+            # After a signal, or a failure of the spool: the threads must not go on with what they have.
+            self._client.rate_limiter.stop(known)
+            raise known.extended(self._partly_sent()) from None
         finally:
             for _ in range(self._threads):
                 self._jobs.put(None)
 
-    def _half_way(self, missing: int) -> str:
-        # Read once each: requests that are under way still may be counted meanwhile.
-        unique, sent, refused = self._stats.unique, self._stats.sent, self._stats.refused
-        unclear = self._begun - sent - refused - missing
+    def _send_all(self, batches: Iterator[bytes], put: Put, progress: Callable[[int], None]) -> None:
+        failure: ExportError | None = None
+        for batch in self._run(batches, put, lambda: progress(self._stats.sent + self._stats.refused)):
+            if batch.error:
+                failure = failure or batch.error
+                # No request leaves any more, nor is one repeated; those in flight are waited for.
+                self._client.rate_limiter.stop(failure)
+        if failure:
+            raise failure
+
+    def _partly_sent(self) -> str:
+        # Read once each: requests that are still in flight may be counted meanwhile.
+        unique, sent, refused, in_doubt = (
+            self._stats.unique,
+            self._stats.sent,
+            self._stats.refused,
+            self._stats.in_doubt,
+        )
         return (
-            f". Half-way: of {unique} records {sent} are in, {refused} were refused, "
-            f"{unique - self._begun + missing} are not in"
-            + (f", and of {unclear} it is not known" if unclear else "")
-            + f". Running this task again is safe: it sends them all [last x-pinterest-rid {self._last_request_id}]"
+            f". Partly sent: of {unique} records {sent} are in, {refused} were refused, "
+            f"{unique - sent - refused - in_doubt} are not in"
+            + (f", and of {in_doubt} it is not known" if in_doubt else "")
+            + ". Running this task again is safe: it sends them all "
+            f"[last x-pinterest-rid {self._client.last_request_id}]"
         )
 
-    @property
-    def _last_request_id(self) -> str:
-        return self._api.client.last_request_id
-
-    def _run(self, batches: Iterable[bytes], send: Callable[[bytes], _Batch]) -> Iterator[_Batch]:
-        """Keep as many batches under way as the flight allows; yields each as it ends. Begins none after an error."""
-        waiting: Iterator[bytes] = iter(batches)
+    def _run(self, batches: Iterator[bytes], put: Put, progress: Callable[[], None]) -> Iterator[_Batch]:
+        """Keep as many batches in flight as is good; yields each as it ends. Begins none after an error."""
+        waiting: Iterator[bytes] = batches
         while True:
-            while self._in_flight < self._flight.size and (digests := next(waiting, None)) is not None:
-                self._begin(digests, send)
+            while self._in_flight < self._concurrency.size and (digests := next(waiting, None)) is not None:
+                self._begin(digests, put)
             if not self._in_flight:
                 return
-            batch = self._next_settled()
+            batch = self._next_settled(progress)
             self._in_flight -= 1
             if batch.error:
                 waiting = iter(())
-            self._flight.answered(latency=batch.latency, throttled=batch.throttled)
-            self._progress(self._stats.sent + self._stats.refused)
+            self._concurrency.answered(latency=batch.latency, throttled=batch.throttled)
+            progress()
             yield batch
 
-    def _next_settled(self) -> _Batch:
+    def _next_settled(self, progress: Callable[[], None]) -> _Batch:
         while True:
             try:
                 return self._settled.get(timeout=_POLL_SECONDS)
             except queue.Empty:
-                # Also while nothing settles, a long wait among others, it is to be seen how far the run is.
-                self._progress(self._stats.sent + self._stats.refused)
+                # Also while no request ends, during a long wait for example, the progress is to be seen.
+                progress()
 
-    def _begin(self, digests: bytes, send: Callable[[bytes], _Batch]) -> None:
+    def _begin(self, digests: bytes, put: Put) -> None:
+        if self._in_flight >= self._threads:
+            self._start_thread(put)
         self._in_flight += 1
-        self._begun += len(digests) // DIGEST_BYTES
-        if self._in_flight > self._threads:
-            self._threads += 1
-            # Daemons: a run that is told to stop must not wait for an answer that may take minutes.
-            threading.Thread(target=self._work, args=(send,), name=f"send-{self._threads}", daemon=True).start()
         self._jobs.put(digests)
 
-    def _work(self, send: Callable[[bytes], _Batch]) -> None:
-        while (digests := self._jobs.get()) is not None:
-            self._settled.put(send(digests))
+    def _start_thread(self, put: Put) -> None:
+        # A daemon: a run that is told to stop must not wait for a response that may take minutes.
+        thread = threading.Thread(target=self._work, args=(put,), name=f"send-{self._threads + 1}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            if not self._threads:
+                raise WorkflowError(
+                    "the system does not let this process start a thread: raise the limit of processes or of memory"
+                ) from None
+            log.warning("the system lets this process have no more than %d threads: going on with these", self._threads)
+            self._concurrency.limit(self._threads)
+        else:
+            self._threads += 1
 
-    def _send(self, digests: bytes, list_id: str, operation: str) -> _Batch:
+    def _work(self, put: Put) -> None:
+        while (digests := self._jobs.get()) is not None:
+            self._settled.put(self._send(digests, put))
+
+    def _send(self, digests: bytes, put: Put) -> _Batch:
         batch = _Batch(records=len(digests) // DIGEST_BYTES)
         try:
             for piece in _cut(digests, self._largest or len(digests)):
-                self._settle(piece, batch, list_id, operation)
+                self._settle(piece, batch, put)
             self._judge(batch)
         except ExportError as error:
             batch.error = error
         except Exception as error:
             batch.error = unexpected(error)
-            batch.error.maybe_applied = True
         return batch
 
-    def _settle(self, digests: bytes, batch: _Batch, list_id: str, operation: str) -> None:
+    def _settle(self, digests: bytes, batch: _Batch, put: Put) -> None:
         """Send `digests`, in halves of halves where Pinterest refuses them, until the culprits are alone."""
         accepted, depth, pieces = batch.accepted, 0, [digests]
         while pieces:
@@ -160,7 +186,7 @@ class Sender:
                 if self._largest and len(piece) > self._largest:
                     pieces += _cut(piece, self._largest)
                     continue
-                status = self._status(piece, batch, list_id, operation)
+                status = self._status(piece, batch, put)
                 if status == _TOO_LARGE:
                     pieces += _halves(piece)
                 elif status == _BAD_REQUEST:
@@ -168,9 +194,9 @@ class Sender:
             if depth == MAX_HALVINGS and batch.accepted == accepted and refused:
                 raise RequestRefusedError(
                     f"Pinterest answered 400 to a batch and to every piece of it, {MAX_HALVINGS} halvings deep: "
-                    f"this seems to be about the request, not about its records ({operation}, list {list_id}). "
+                    "this seems to be about the request, not about its records. "
                     "If Pinterest does refuse that many records, a much smaller limit_records_per_request singles "
-                    f"them out [x-pinterest-rid {self._last_request_id}]"
+                    f"them out [x-pinterest-rid {self._client.last_request_id}]"
                 )
             culprits = sum(len(piece) == DIGEST_BYTES for piece in refused)
             batch.refused += culprits
@@ -178,24 +204,29 @@ class Sender:
             pieces = [half for piece in refused if len(piece) > DIGEST_BYTES for half in _halves(piece)]
             depth += 1
 
-    def _status(self, piece: bytes, batch: _Batch, list_id: str, operation: str) -> int:
+    def _status(self, piece: bytes, batch: _Batch, put: Put) -> int:
         """200 when the piece is in, else the 400 or 413 that says to halve it."""
-        batch.under_way = records = len(piece) // DIGEST_BYTES
+        records = len(piece) // DIGEST_BYTES
+        self._stats.count(in_doubt=records)
         try:
-            outcome = self._api.change_records(list_id, operation=operation, digests=piece)
+            outcome = put(piece)
         except RequestRefusedError as error:
+            self._stats.count(in_doubt=-records)
             if error.status == _TOO_LARGE and records > 1:
                 self._shrink((records + 1) // 2)
                 log.warning("Pinterest finds %d records too many; at most %d from now on", records, (records + 1) // 2)
             elif error.status != _BAD_REQUEST:
                 raise
-            batch.under_way = 0
             return error.status
-        batch.under_way = 0
+        except ExportError as error:
+            if not error.maybe_applied:
+                self._stats.count(in_doubt=-records)
+            raise
+        self._stats.count(sent=records, in_doubt=-records)
         batch.accepted += records
-        batch.latency = max(batch.latency or 0.0, outcome.latency)
-        batch.throttled = batch.throttled or outcome.throttled
-        self._stats.count(sent=records)
+        if outcome:
+            batch.latency = max(batch.latency or 0.0, outcome.latency)
+            batch.throttled = batch.throttled or outcome.throttled
         return 200
 
     def _shrink(self, records: int) -> None:
@@ -212,11 +243,11 @@ class Sender:
         if not self._stats.sent and self._stats.refused >= min(2**MAX_HALVINGS, self._stats.unique):
             raise RequestRefusedError(
                 f"Pinterest refused the first {self._stats.refused} records one by one (400) and took none: "
-                f"this is about the request, not about its records [x-pinterest-rid {self._last_request_id}]"
+                f"this is about the request, not about its records [x-pinterest-rid {self._client.last_request_id}]"
             )
 
 
-def _cut(digests: bytes, size: int) -> Iterator[bytes]:
+def _cut(digests: bytes, size: int) -> Iterable[bytes]:
     return (digests[start : start + size] for start in range(0, len(digests), size))
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import binascii
 import json
+import logging
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from td_pinterest_op.errors import ExportError, PinterestError, RequestRefusedError
+from td_pinterest_op.errors import AccountError, ExportError, PinterestError, RequestRefusedError
 from td_pinterest_op.pinterest.client import Client, Outcome, Request, TokenSource, json_object
 from td_pinterest_op.pinterest.transport import Response
 
+log = logging.getLogger(__name__)
+
 CUSTOMER_LIST = "CUSTOMER_LIST"
+_DIGEST_BYTES = 32
 _PAGE_SIZE = 250
 
 
@@ -48,7 +52,7 @@ class Api:
     """
 
     def __init__(self, *, client: Client, tokens: TokenSource, ad_account_id: str) -> None:
-        self.client, self._tokens = client, tokens
+        self.client, self._tokens, self.ad_account_id = client, tokens, ad_account_id
         self._account = f"/ad_accounts/{ad_account_id}"
 
     def audiences(self) -> Iterator[Audience]:
@@ -92,29 +96,38 @@ class Api:
         found = self._get(f"/customer_lists/{list_id}", f"looking up customer list {list_id}")
         return None if found is None else _customer_list(found)
 
-    def create_customer_list(self, *, name: str, list_type: str) -> CustomerList:
-        """A new, empty customer list; `list_type` is EMAIL, MAID or IDFA."""
-        content = {"name": name, "list_type": list_type}
-        outcome = self._write("POST", "/customer_lists", f'creating customer list "{name}"', content, repeatable=False)
-        return _customer_list(_entity(outcome.response, f'creating customer list "{name}"'))
+    def create_customer_list(self, *, name: str, list_type: str, digests: bytes = b"") -> CustomerList:
+        """A new customer list with its first records, 32 bytes each; `list_type` is EMAIL, MAID or IDFA.
 
-    def change_records(self, list_id: str, *, operation: str, digests: bytes) -> Outcome:
-        """ADD or REMOVE records; `digests` are 32 bytes each, one after the other.
-
-        Raises ExportError with the status 400 or 413 when Pinterest will not take the records.
+        Raises RequestRefusedError with the status 400 or 413 when Pinterest will not take the records.
         """
-        count = len(digests) // 32
-        # Concatenated: a JSON encoder would read all of the text once more to find nothing to escape.
-        body = b'{"operation_type":"%s","records":"%s"}' % (operation.encode(), binascii.hexlify(digests, ",", 32))
+        count = len(digests) // _DIGEST_BYTES
+        content = json.dumps({"name": name, "list_type": list_type}).encode()
+        request = Request(
+            method="POST",
+            path=f"{self._account}/customer_lists",
+            purpose=f'creating customer list "{name}"' + (f" with {count} records" if count else ""),
+            body=b'%s,"records":"%s"}' % (content[:-1], _hex(digests)) if count else content,
+            write=True,
+            has_records=count > 0,
+            repeatable=False,
+        )
+        return _customer_list(_entity(self._send(request).response, request.purpose))
+
+    def change_records(self, list_id: str, digests: bytes, *, operation: str) -> Outcome:
+        """ADD or REMOVE records, 32 bytes each.
+
+        Raises RequestRefusedError with the status 400 or 413 when Pinterest will not take the records.
+        """
         request = Request(
             method="PATCH",
             path=f"{self._account}/customer_lists/{list_id}",
-            purpose=f"{operation} of {count} records, customer list {list_id}",
-            body=body,
+            purpose=f"{operation} of {len(digests) // _DIGEST_BYTES} records, customer list {list_id}",
+            body=b'{"operation_type":"%s","records":"%s"}' % (operation.encode(), _hex(digests)),
             write=True,
             has_records=True,
         )
-        outcome = self.client.send(request, self._tokens)
+        outcome = self._send(request)
         _entity(outcome.response, request.purpose)
         return outcome
 
@@ -129,12 +142,20 @@ class Api:
             write=True,
             repeatable=repeatable,
         )
-        return self.client.send(request, self._tokens)
+        return self._send(request)
+
+    def _send(self, request: Request) -> Outcome:
+        try:
+            return self.client.send(request, self._tokens)
+        except AccountError as error:
+            if error.status == 403:
+                error.extended(f" [ad account {self.ad_account_id}]")
+            raise
 
     def _get(self, path: str, purpose: str) -> dict[str, Any] | None:
         request = Request(method="GET", path=self._account + path, purpose=purpose)
         try:
-            return _entity(self.client.send(request, self._tokens).response, purpose)
+            return _entity(self._send(request).response, purpose, is_read=True)
         except RequestRefusedError as error:
             if error.status == 404:
                 return None
@@ -146,7 +167,7 @@ class Api:
         seen: set[str] = set()
         while True:
             path = f"{self._account}/{what}?{urllib.parse.urlencode(query)}"
-            outcome = self.client.send(Request(method="GET", path=path, purpose=purpose), self._tokens)
+            outcome = self._send(Request(method="GET", path=path, purpose=purpose))
             page = json_object(outcome.response)
             items = page.get("items")
             if not isinstance(items, list):
@@ -161,10 +182,17 @@ class Api:
             query["bookmark"] = bookmark
 
 
-def _entity(response: Response, purpose: str) -> dict[str, Any]:
-    """The one thing that an answer describes. A 2xx is a success only with an id and without exceptions."""
+def _entity(response: Response, purpose: str, *, is_read: bool = False) -> dict[str, Any]:
+    """The one thing that an answer describes. A 2xx is a success only with an id and, for a write, without exceptions.
+
+    On a read, exceptions are about earlier uploads.
+    """
     content = json_object(response)
-    if content.get("exceptions"):
+    if content.get("exceptions") and is_read:
+        log.warning(
+            "Pinterest reports exceptions of earlier uploads (%s) [x-pinterest-rid %s]", purpose, response.request_id
+        )
+    elif content.get("exceptions"):
         raise _unusable(response, purpose, "holds exceptions: Pinterest did not do it, or not all of it")
     if not content.get("id"):
         raise _unusable(response, purpose, "has no id: whether it was done is not known")
@@ -180,12 +208,17 @@ def _unusable(response: Response, purpose: str, why: str) -> ExportError:
     return error
 
 
-def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+def _hex(digests: bytes) -> bytes:
+    # Put into bodies by hand: a JSON encoder would read all of the text once more to find nothing to escape.
+    return binascii.hexlify(digests, ",", _DIGEST_BYTES)
 
 
 def _text(value: object) -> str:
     return "" if value is None else str(value)
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _audience(content: dict[str, Any]) -> Audience:

@@ -12,7 +12,8 @@ from td_pinterest_op.stats import Stats
 
 # Row numbers that an error names.
 NAMED_ROWS = 10
-_FIX = "Correct the query, or set ignore_invalid_records: true to skip and count such rows"
+_FIX = "Correct the query"
+_FIX_OR_SKIP = f"{_FIX}, or set ignore_invalid_records: true to skip and count such rows"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,13 +67,16 @@ class Plan:
 def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]) -> None:
     """Raise when the rows must not be sent: InvalidRowsError in stop mode, LimitError for a limit that was set."""
     if stats.invalid and not settings.ignore_invalid_records:
-        raise InvalidRowsError(f"{_invalid(stats, first_invalid)}. Nothing was sent. {_FIX}")
+        raise InvalidRowsError(f"{_invalid(stats, first_invalid)}. Nothing was sent. {_FIX_OR_SKIP}")
     share = stats.invalid_rows / max(stats.read, 1)
     if share > settings.max_invalid_ratio:
         raise LimitError(
             f"{_invalid(stats, first_invalid)}: a share of {share:.4f} of the rows, more than max_invalid_ratio "
             f"allows ({settings.max_invalid_ratio}). Nothing was sent"
         )
+    if stats.invalid > stats.invalid_by_reason["null"] and not stats.unique:
+        # Not what allow_empty is about: sent as a replace, it would empty the audience.
+        raise InvalidRowsError(f"{_invalid(stats, first_invalid)}: there is no valid record. Nothing was sent. {_FIX}")
     if not stats.unique and not settings.allow_empty:
         raise LimitError(
             f"there is no valid record to send ({stats.read:,} rows read, {stats.invalid:,} invalid). "

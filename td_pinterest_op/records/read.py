@@ -4,23 +4,42 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from td_pinterest_op.errors import TreasureDataError, WorkflowError
-from td_pinterest_op.records.columns import Column, identifier_columns
-from td_pinterest_op.records.identifiers import Reason, digest_block
+from td_pinterest_op.records.columns import Column
+from td_pinterest_op.records.identifiers import IdentifierType, Reason, digest_block
 from td_pinterest_op.records.plan import NAMED_ROWS
-from td_pinterest_op.records.spool import Spool
+from td_pinterest_op.records.spool import Spool, fingerprint
 from td_pinterest_op.stats import Stats
-from td_pinterest_op.treasure_data.api import TreasureData
-from td_pinterest_op.treasure_data.job import wait_for_job
 from td_pinterest_op.treasure_data.result import JobResult
 
 # One more than an error names, so that it knows whether there are more.
 KEPT_ROWS = NAMED_ROWS + 1
-# Records of two jobs that are compared at once.
-_COMPARED = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """The records to send: how many, the type of a list that is created for them, and the spool that holds them."""
+
+    unique: int
+    list_type: str
+    spool: Spool | None
+
+    @classmethod
+    def nothing(cls) -> Prepared:
+        """For actions that read no rows."""
+        return cls(unique=0, list_type=IdentifierType.EMAIL.name, spool=None)
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same records, whatever job they come from."""
+        return self.spool.fingerprint if self.spool else fingerprint()
+
+    def batches(self, size: int) -> Iterator[bytes]:
+        """The records, 32 bytes each, `size` at a time. Every call starts anew and gives the same. Raises OSError."""
+        return self.spool.batches(size) if self.spool else iter(())
 
 
 class Preparation:
@@ -55,23 +74,6 @@ class Preparation:
         self._stats.invalid_rows += len(rows)
         if len(self.first_invalid) < KEPT_ROWS:
             self.first_invalid = sorted({*self.first_invalid, *rows})[:KEPT_ROWS]
-
-
-def has_same_records(td: TreasureData, job_id: str, *, columns: Mapping[str, str], spool: Spool) -> bool:
-    """Whether an earlier job's records are the very same as those in `spool`; not, when it cannot be read any more."""
-    try:
-        job = wait_for_job(td, job_id)
-        with Spool() as other:
-            preparation = Preparation(
-                columns=identifier_columns(job, columns),
-                spool=other,
-                stats=Stats(action="", ad_account_id="", dry_run=True),
-            )
-            preparation.read(JobResult(td, job), progress=lambda _: None)
-            pairs = zip(other.batches(_COMPARED), spool.batches(_COMPARED), strict=False)
-            return other.unique == spool.unique and all(one == another for one, another in pairs)
-    except (WorkflowError, TreasureDataError):
-        return False
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ in whatever order they came. On disk: 32 bytes a digest, never a plain identifie
 from __future__ import annotations
 
 import errno
+import hashlib
 import tempfile
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +22,8 @@ _BUCKETS = 256
 _INCOMING_DIGESTS = 1 << 13  # as objects, before they are packed: what a processor's cache holds
 _BUFFERED_DIGESTS = 1 << 18  # in memory between two writes: 8 MB, 32 KB to a bucket's next segment
 _SORTED_DIGESTS = 1 << 16  # as objects while a bucket is sorted; a larger bucket is split first
+
+_SMALL_PART = 1 << 15  # bytes of a part that is sorted at once, without 256 lists
 
 # Thirty-two at a time: a third of what slicing one by one costs.
 _MANY = Struct(f"{DIGEST_BYTES}s" * 32)
@@ -89,6 +92,11 @@ class Spool:
         """Digests that were there already. Raises RuntimeError unless finished."""
         return self._end // DIGEST_BYTES - self.unique
 
+    @property
+    def fingerprint(self) -> str:
+        """Names the unique digests: the same digests give the same eight hex digits. Raises OSError, RuntimeError."""
+        return fingerprint(self._chunks())
+
     def batches(self, size: int) -> Iterator[bytes]:
         """Unique digests in ascending order, `size` at a time, each batch one string of 32 bytes a digest.
 
@@ -97,9 +105,10 @@ class Spool:
         """
         if size < 1:
             raise ValueError("a batch holds at least one digest")
-        return _in_pieces(
-            chain.from_iterable(map(self._stored, range(_BUCKETS), self._finished())), size * DIGEST_BYTES
-        )
+        return _in_pieces(self._chunks(), size * DIGEST_BYTES)
+
+    def _chunks(self) -> Iterator[bytes]:
+        return chain.from_iterable(map(self._stored, range(_BUCKETS), self._finished()))
 
     def _finished(self) -> list[int]:
         if self._unique is None:
@@ -163,6 +172,14 @@ class Spool:
             left = left[self._file.write(left) :]
 
 
+def fingerprint(chunks: Iterable[bytes] = ()) -> str:
+    """Eight hex digits of the SHA-256 of sorted digests; `chunks` are parts of any size, in order."""
+    sha = hashlib.sha256()
+    for chunk in chunks:
+        sha.update(chunk)
+    return sha.hexdigest()[:8]
+
+
 def _pack(incoming: list[list[bytes]], buffers: list[bytearray]) -> None:
     """Moves digests from objects, 88 bytes each and all over memory, to the ends of strings of 32 bytes each."""
     for digests, string in zip(incoming, buffers, strict=True):
@@ -192,15 +209,19 @@ def _split(segments: Iterable[bytes], parts_count: int) -> list[bytes | bytearra
 
 
 def _sorted_unique_part(part: bytes | bytearray) -> bytes:
-    # Dealt by the second byte before sorting: many short sorts cost half of one long one.
+    ordered = sorted(_digests(part)) if len(part) < _SMALL_PART else _sorted_by_second_byte(part)
+    differs_from_last = chain((True,), map(ne, islice(ordered, 1, None), ordered))
+    return b"".join(compress(ordered, differs_from_last))
+
+
+def _sorted_by_second_byte(part: bytes | bytearray) -> list[bytes]:
+    # Many short sorts cost half of one long one.
     incoming: list[list[bytes]] = [[] for _ in range(_BUCKETS)]
     for digest in _digests(part):
         incoming[digest[1]].append(digest)
     for digests in incoming:
         digests.sort()
-    ordered = list(chain.from_iterable(incoming))
-    differs_from_last = chain((True,), map(ne, islice(ordered, 1, None), ordered))
-    return b"".join(compress(ordered, differs_from_last))
+    return list(chain.from_iterable(incoming))
 
 
 def _digests(data: bytes | bytearray) -> Iterator[bytes]:

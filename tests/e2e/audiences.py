@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
-from tests.exporting import SESSION, TASK_NAME, Services
+from tests.exporting import SESSION, TASK_NAME, Services, digests
 
 ADD = "add_people_to_current_audience"
 REMOVE = "remove_people_from_current_audience"
@@ -14,6 +15,7 @@ CLEAR = "clear_current_audience"
 DELETE = "delete_current_audience"
 
 NEW = {"action": CREATE, "audience_name": "Spring"}
+_EVERYBODY = {bytes.fromhex(one) for one in digests(1000)}
 NEXT_DAY = "2026-11-26T00:00:00+00:00"
 
 
@@ -22,9 +24,20 @@ def session_key(session_time: str = SESSION) -> str:
     return hashlib.sha256(f"{session_time} 1 {TASK_NAME}".encode()).hexdigest()[:8]
 
 
-def list_name(audience: str, job_id: str, session_time: str = SESSION) -> str:
+def fingerprint(records: Iterable[str]) -> str:
+    """What names these records, hex digests, in the name of a list."""
+    return hashlib.sha256(b"".join(sorted(map(bytes.fromhex, records)))).hexdigest()[:8]
+
+
+def list_name(audience: str, job_id: str, records: Iterable[str] = (), session_time: str = SESSION) -> str:
     """How a session names its list for an audience; the job id is `-` for an empty one."""
-    return f"{audience} (td {session_key(session_time)} {job_id})"
+    return f"{audience} (td {session_key(session_time)} {job_id} {fingerprint(records)})"
+
+
+def is_cleared(services: Services, audience_id: str) -> bool:
+    """Whether an audience stands on a list that was created empty, or with a digest that is nobody's."""
+    behind = services.pinterest.lists[list_behind(services, audience_id)]
+    return " - " in behind.name and len(behind.members) <= 1 and not behind.members & _EVERYBODY
 
 
 def the_audience(services: Services, name: str = "Spring") -> str:

@@ -30,10 +30,12 @@ class TestCreate:
         stored = services.export(NEW | {"audience_description": "Spring buyers"}, job_id=job)
         audience_id = the_audience(services)
         assert digests(10) == services.pinterest.members_of_audience(audience_id)
-        assert list_name("Spring", job) == services.pinterest.lists[list_behind(services, audience_id)].name
+        assert (
+            list_name("Spring", job, digests(10)) == services.pinterest.lists[list_behind(services, audience_id)].name
+        )
         assert "Spring buyers" == services.pinterest.audiences[audience_id].description
         operations = [call.operation for call in services.pinterest.calls.writes()]
-        assert ["customer_lists/create", "customer_lists/update", "audiences/create"] == operations
+        assert ["customer_lists/create", "audiences/create"] == operations
         assert (audience_id, "Spring") == (stored["audience_id"], stored["audience_name"])
         assert list_behind(services, audience_id) == stored["customer_list_id"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.audiences import CLEAR, DELETE, NEW, REPLACE, the_audience
+from tests.e2e.audiences import CLEAR, DELETE, NEW, REPLACE, is_cleared, the_audience
 from tests.exporting import Services, digests, people
 
 
@@ -41,7 +41,7 @@ class TestGhosts:
         audience_id = services.audience(people(5))
         at_once(lambda: services.export({"action": action, "audience_id": audience_id}))
         if action == CLEAR:
-            assert set() == services.pinterest.members_of_audience(audience_id)
+            assert is_cleared(services, audience_id)
         else:
             assert services.pinterest.audiences[audience_id].removed
 

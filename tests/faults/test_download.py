@@ -8,7 +8,7 @@ import pytest
 
 from td_pinterest_op.errors import ExportError, TreasureDataError
 from tests.emulators.td.faults import Fault
-from tests.exporting import digests, people
+from tests.exporting import NO_REASONS, digests, people
 from tests.faults.conftest import Stage
 
 ROWS = 3000
@@ -39,7 +39,7 @@ def test_a_stream_that_is_cut_off_is_resumed(
     td.requests.clear()
     audience_id, stats = add(stage, job_id)
     assert digests(ROWS) == stage.pinterest.members_of_audience(audience_id)
-    assert {"read": ROWS, "valid": ROWS, "invalid": 0, "invalid_by_reason": {}} == stats["rows"]
+    assert {"read": ROWS, "valid": ROWS, "invalid": 0, "invalid_by_reason": NO_REASONS} == stats["rows"]
     first, *more = td.calls("GET", RESULT)
     assert "Range" not in first.headers
     assert more

@@ -28,8 +28,9 @@ NEW = digests(RECORDS)
 STAY = digests(5, first=1000)
 ORDER = sorted(NEW)
 NAME = "Shoppers"
-HALF_WAY = re.compile(
-    r"Half-way: of (\d+) records (\d+) are in, (\d+) were refused, (\d+) are not in(?:, and of (\d+) it is not known)?"
+PARTLY_SENT = re.compile(
+    r"Partly sent: of (\d+) records (\d+) are in, (\d+) were refused, (\d+) are not in"
+    r"(?:, and of (\d+) it is not known)?"
 )
 
 
@@ -152,9 +153,9 @@ def check_figures(stage: Stage, stats: dict[str, Any], *, records: int, success:
     assert stats["requests"]["failed"] >= stats["requests"]["retried"]
 
 
-def check_half_way(error: ExportError, *, truly_in: int) -> None:
+def check_partly_sent(error: ExportError, *, truly_in: int) -> None:
     """What the message says of the records holds on the server."""
-    said = HALF_WAY.search(str(error))
+    said = PARTLY_SENT.search(str(error))
     assert said, "the error does not say how many records are in"
     records, sent, refused, missing, unclear = (int(number or 0) for number in said.groups())
     assert RECORDS == records == sent + refused + missing + unclear
@@ -194,7 +195,7 @@ def test_a_fault_loses_nothing_doubles_nothing_and_is_gone_after_a_rerun(
         assert expected(cell, steps, withheld=cell.poison) == found(stage)
         if cell.moment in BATCH:
             truly_in = BATCH_SIZE * len(steps.intersection(BATCH)) - (cell.poison is not None)
-            check_half_way(raised.value, truly_in=truly_in)
+            check_partly_sent(raised.value, truly_in=truly_in)
     stage.undisturbed()
     stage.export(settings, job_id=job_id)
     assert expected(cell, whole, withheld=None) == found(stage)

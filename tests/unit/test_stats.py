@@ -11,6 +11,7 @@ import pytest
 
 from td_pinterest_op import __version__
 from td_pinterest_op.errors import UnexpectedError
+from td_pinterest_op.reasons import REASONS
 from td_pinterest_op.stats import RequestCounts, Stats
 
 
@@ -71,6 +72,8 @@ def test_the_json_has_the_shape_that_is_promised_and_only_plain_types() -> None:
         customer_list_id="3",
         previous_customer_list_id="4",
         job_id="5",
+        audience_status="READY",
+        audience_size=120,
         requests=RequestCounts(sent=9, retried=2, failed=3, waiting_seconds=0.5),
         reading_seconds=1.23456,
         sending_seconds=2.0,
@@ -84,8 +87,15 @@ def test_the_json_has_the_shape_that_is_promised_and_only_plain_types() -> None:
         "previous_customer_list_id": "4",
         "job_id": "5",
         "dry_run": False,
+        "audience": {"status": "READY", "size": 120},
+        "summary": ('Created audience "Spring" with 5 records; 3 invalid values were left out; Pinterest refused 1.'),
         "version": __version__,
-        "rows": {"read": 10, "valid": 7, "invalid": 3, "invalid_by_reason": {"empty": 1, "null": 2}},
+        "rows": {
+            "read": 10,
+            "valid": 7,
+            "invalid": 3,
+            "invalid_by_reason": dict.fromkeys(sorted(REASONS), 0) | {"empty": 1, "null": 2},
+        },
         "records": {"unique": 6, "duplicate": 1, "sent": 5, "refused": 1},
         "requests": {"sent": 9, "retried": 2, "failed": 3},
         "seconds": {"reading": 1.235, "sending": 2.0, "waiting": 0.5},
@@ -95,6 +105,29 @@ def test_the_json_has_the_shape_that_is_promised_and_only_plain_types() -> None:
     assert list(expected) == list(shown)
     assert expected == json.loads(json.dumps(shown))
     assert dict is type(shown["rows"]["invalid_by_reason"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "summary"),
+    [
+        ({"action": "add_people_to_current_audience"}, 'Added 5 records to audience "Spring".'),
+        ({"action": "remove_people_from_current_audience"}, 'Removed 5 records from audience "Spring".'),
+        ({"action": "replace_current_audience"}, 'Replaced the members of audience "Spring" by 5 records.'),
+        ({"action": "clear_current_audience", "sent": 0}, 'Cleared audience "Spring".'),
+        ({"action": "delete_current_audience", "audience_name": None, "audience_id": "7"}, 'Deleted audience "7".'),
+        (
+            {"action": "create_new_audience", "dry_run": True},
+            'Dry run: create_new_audience on audience "Spring" would send 6 records; nothing was written.',
+        ),
+        (
+            {"action": "create_new_audience", "failed": True},
+            'Failed: create_new_audience on audience "Spring", 5 of 6 records sent.',
+        ),
+    ],
+)
+def test_a_summary_says_in_one_sentence_what_was_done(changed: dict[str, Any], summary: str) -> None:
+    counts: dict[str, Any] = {"dry_run": False, "audience_name": "Spring", "unique": 6, "sent": 5} | changed
+    assert summary == Stats(ad_account_id="1", **counts).summary
 
 
 def test_threads_that_count_at_once_lose_nothing() -> None:

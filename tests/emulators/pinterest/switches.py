@@ -74,7 +74,7 @@ class Switches:
     removed_audiences: str = "readable"
     removed_status: str = "REMOVED"
     second_remove: str = "accepted"
-    records_required: bool = False
+    records_required: bool = True
     listing_lag_seconds: float = 0.0
     reading_lag_seconds: float = 0.0
     new_list_missing_seconds: float = 0.0

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import types
 from dataclasses import dataclass, field
+from typing import cast
 
 import pytest
 
-from td_pinterest_op.audiences.create_once import created_once, oldest
+from td_pinterest_op.audiences.create_once import Created, created_once, oldest
 from td_pinterest_op.errors import AccountError, ExportError, UnavailableError
-from td_pinterest_op.pinterest.client import MaybeAppliedError
+from td_pinterest_op.pinterest.client import Client, MaybeAppliedError
 from td_pinterest_op.retry import Retry
 from tests.clock import FakeTime
 
@@ -22,7 +24,7 @@ class Thing:
 
 @dataclass(slots=True, kw_only=True)
 class World:
-    """What there is. `answers` are what creating does, in turn: an error, or `lost` for one that was done all the same.
+    """What there is. `answers` are what creating does, in turn: an error, or `lost` for one that was done.
 
     `hidden` looks do not show yet what was created.
     """
@@ -30,7 +32,7 @@ class World:
     answers: list[ExportError | str] = field(default_factory=list)
     things: list[Thing] = field(default_factory=list)
     hidden: int = 0
-    created: int = 0
+    count: int = 0
     looked: int = 0
     time: FakeTime = field(default_factory=FakeTime)
 
@@ -38,8 +40,8 @@ class World:
         description = self.answers.pop(0) if self.answers else "done"
         if isinstance(description, ExportError):
             raise description
-        self.created += 1
-        self.things.append(Thing(id=str(100 - self.created)))
+        self.count += 1
+        self.things.append(Thing(id=str(100 - self.count)))
         if description == "lost":
             raise MaybeAppliedError("no answer")
         return self.things[-1]
@@ -51,7 +53,12 @@ class World:
         return oldest(self.things)
 
     def once(self) -> Thing:
-        return created_once(create=self.create, find=self.find, retry=RETRY, sleep=self.time.sleep)
+        return self.created().thing
+
+    def created(self) -> Created[Thing]:
+        rate_limiter = types.SimpleNamespace(wait=self.time.sleep)
+        client = cast(Client, types.SimpleNamespace(rate_limiter=rate_limiter, retry=RETRY))
+        return created_once(create=self.create, find=self.find, client=client)
 
 
 def maybe() -> MaybeAppliedError:
@@ -60,38 +67,44 @@ def maybe() -> MaybeAppliedError:
 
 def test_it_is_created() -> None:
     world = World()
-    assert Thing(id="99") == world.once()
-    assert (1, []) == (world.created, world.time.slept)
+    assert Created(thing=Thing(id="99"), answered=True, lost=False) == world.created()
+    assert (1, []) == (world.count, world.time.slept)
 
 
-def test_what_was_created_though_the_answer_was_lost_is_found_and_adopted() -> None:
+def test_what_was_created_though_the_response_was_lost_is_found() -> None:
     world = World(answers=["lost"])
+    assert Created(thing=Thing(id="99"), answered=False, lost=True) == world.created()
+    assert (1, [0.5]) == (world.count, world.time.slept)
+
+
+@pytest.mark.parametrize(("hidden", "waited"), [(1, 1.5), (2, 3.0), (5, 10.0)])
+def test_a_listing_that_lags_is_read_for_ten_seconds_before_the_request_is_repeated(hidden: int, waited: float) -> None:
+    world = World(answers=["lost"], hidden=hidden)
     assert Thing(id="99") == world.once()
-    assert (1, [0.5]) == (world.created, world.time.slept)
+    assert (1, waited) == (world.count, sum(world.time.slept))
 
 
 def test_it_is_created_again_when_it_is_not_found() -> None:
     world = World(answers=[maybe(), maybe()])
-    assert Thing(id="99") == world.once()
-    assert (1, [0.5, 1.0]) == (world.created, world.time.slept)
+    assert Created(thing=Thing(id="99"), answered=True, lost=True) == world.created()
+    assert (1, 20.0) == (world.count, sum(world.time.slept))
 
 
 def test_it_is_looked_for_before_each_repetition_and_after_the_last() -> None:
     world = World(answers=[maybe()] * 10)
     with pytest.raises(MaybeAppliedError):
         world.once()
-    assert (6, 4) == (len(world.answers), world.looked)
-    assert [0.5, 1, 2, 4] == world.time.slept
+    assert (6, 40.0) == (len(world.answers), sum(world.time.slept))
 
 
-def test_one_that_shows_late_may_be_there_twice_and_the_lowest_id_is_taken() -> None:
-    world = World(answers=["lost"], hidden=1)
-    assert Thing(id="98") == world.once()
-    assert 2 == world.created
+def test_one_that_shows_later_than_that_is_there_twice_and_the_lowest_id_is_taken() -> None:
+    world = World(answers=["lost"], hidden=6)
+    assert Created(thing=Thing(id="98"), answered=True, lost=True) == world.created()
+    assert 2 == world.count
 
 
-def test_the_double_of_a_ghost_is_seen_by_both_and_both_take_the_lower_id() -> None:
-    assert Thing(id="7") == World(things=[Thing(id="7")]).once()
+def test_the_double_of_a_second_run_is_seen_by_both_and_both_take_the_lower_id() -> None:
+    assert Created(thing=Thing(id="7"), answered=False, lost=False) == World(things=[Thing(id="7")]).created()
     assert Thing(id="99") == World(things=[Thing(id="1000")]).once()
 
 
@@ -105,7 +118,7 @@ def test_any_other_error_ends_it(error: ExportError) -> None:
     world = World(answers=[error])
     with pytest.raises(type(error)):
         world.once()
-    assert (0, 0) == (world.created, world.looked)
+    assert (0, 0) == (world.count, world.looked)
 
 
 def test_the_lowest_id_is_the_lowest_number_and_not_the_first_word() -> None:

@@ -25,32 +25,31 @@ from td_pinterest_op.errors import (
     UnavailableError,
     UnexpectedError,
 )
-from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.client import Outcome
-from td_pinterest_op.records.spool import DIGEST_BYTES
+from td_pinterest_op.pinterest.client import Client, Outcome
+from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.records.spool import DIGEST_BYTES, Spool
 from td_pinterest_op.stats import Stats
 from tests.unit.scripted import answer
 
 Rule = Callable[[list[int]], None]
 
 
-class FakeApi:
-    """Takes records (numbers) unless `rule` raises. Plays client and rate limiter, too."""
+class FakeClient:
+    """Takes records (numbers) unless `rule` raises. Plays the rate limiter, too."""
 
     def __init__(self, rule: Rule) -> None:
         self._rule = rule
         self._lock = threading.Lock()
         self.requests: list[int] = []
         self.members: list[int] = []
-        self.client = self.rate_limiter = self
+        self.rate_limiter = self
         self.last_request_id = "rid-9"
         self.stopped = threading.Event()
 
     def stop(self, reason: Exception) -> None:
         self.stopped.set()
 
-    def change_records(self, list_id: str, *, operation: str, digests: bytes) -> Outcome:
-        assert ("643", "ADD") == (list_id, operation)
+    def put(self, digests: bytes) -> Outcome:
         numbers = [
             int.from_bytes(digests[at : at + DIGEST_BYTES], "big") for at in range(0, len(digests), DIGEST_BYTES)
         ]
@@ -105,16 +104,24 @@ class Run:
         maximum: int = 1,
         progress: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self.api = FakeApi(rule)
+        self.api = FakeClient(rule)
         self.stats = Stats(action="add", ad_account_id="1", dry_run=False, unique=records)
         self.sender = Sender(
-            api=cast(Api, self.api), stats=self.stats, skip_refused=skip, max_in_flight=maximum, progress=progress
+            client=cast(Client, self.api),
+            stats=self.stats,
+            batch_size=batch,
+            skip_refused=skip,
+            max_in_flight=maximum,
+            progress=lambda total: contextlib.nullcontext(progress),
         )
-        self._batches = [range(at, min(at + batch, records)) for at in range(0, records, batch)]
+        self.spool = Spool()
 
     def send(self) -> Run:
-        batches = (b"".join(number.to_bytes(DIGEST_BYTES, "big") for number in batch) for batch in self._batches)
-        self.sender.send(batches, list_id="643", operation="ADD")
+        with self.spool as spool:
+            spool.add([number.to_bytes(DIGEST_BYTES, "big") for number in range(self.stats.unique)])
+            spool.finish()
+            prepared = Prepared(unique=self.stats.unique, list_type="EMAIL", spool=spool)
+            self.sender.send(prepared, self.api.put)
         return self
 
     def fail(self) -> ExportError:
@@ -389,7 +396,7 @@ def test_an_error_among_several_under_way_waits_for_the_others_and_has_exact_num
     # One at first; two after its answer: 10 and 20. They end together, so that 30 and 40 are never begun.
     error = run.fail()
     assert AccountError is type(error)
-    assert str(error).startswith("role. Half-way: ")
+    assert str(error).startswith("role. Partly sent: ")
     assert "of 1000 records 10 are in, 0 were refused, 980 are not in, and of 10 it is not known." in str(error)
     assert (10, 0) == run.counts
 
@@ -419,7 +426,7 @@ def test_a_mistake_of_ours_tells_its_type_only_and_leaves_its_batch_open() -> No
     error = Run(rule, records=100, batch=10).fail()
     assert UnexpectedError is type(error)
     assert re.match(r"KeyError at test_sender\.py:\d+, in rule: a mistake in td_pinterest_op", str(error))
-    assert "Half-way: of 100 records 20 are in, 0 were refused, " in str(error)
+    assert "Partly sent: of 100 records 20 are in, 0 were refused, " in str(error)
     assert "70 are not in, and of 10 it is not known." in str(error)
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from td_pinterest_op.errors import ExportError, PinterestError, RequestRefusedError
+from td_pinterest_op.errors import AccountError, ExportError, PinterestError, RequestRefusedError
 from td_pinterest_op.pinterest.api import Api, Audience, CustomerList
 from td_pinterest_op.pinterest.client import MaybeAppliedError
 from td_pinterest_op.pinterest.policy import Failure
@@ -91,7 +91,10 @@ def test_an_audience_of_another_kind_has_no_list(rule: object) -> None:
 
 def test_an_audience_may_say_next_to_nothing() -> None:
     found = api(answer(200, {"id": "1"}))[0].audience("1")
-    assert Audience(id="1", name="", audience_type="", ad_account_id=None, customer_list_id=None, status="") == found
+    assert (
+        Audience(id="1", name="", audience_type="", ad_account_id=None, customer_list_id=None, status="", size=None)
+        == found
+    )
 
 
 def test_what_pinterest_does_not_know_is_none() -> None:
@@ -112,7 +115,7 @@ def test_any_other_refusal_of_a_look_is_an_error(status: int) -> None:
 )
 def test_a_lists_count_of_uploads_is_a_number_or_unknown(uploaded: object, expected: int | None) -> None:
     calls, stage = api(answer(200, {"id": 643, "name": "L", "num_uploaded_user_records": uploaded}))
-    assert CustomerList(id="643", name="L", uploaded=expected) == calls.customer_list("643")
+    assert CustomerList(id="643", name="L", uploaded=expected, status="") == calls.customer_list("643")
     assert ("GET", "/customer_lists/643", None) == sent(stage)
 
 
@@ -128,7 +131,7 @@ def test_a_listing_goes_over_all_pages() -> None:
 
 def test_customer_lists_are_not_asked_for_by_ownership() -> None:
     calls, stage = api(page("1"))
-    assert [CustomerList(id="1", name="", uploaded=None)] == list(calls.customer_lists())
+    assert [CustomerList(id="1", name="", uploaded=None, status="")] == list(calls.customer_lists())
     assert [{"page_size": "250", "order": "DESCENDING"}] == queries(stage)
 
 
@@ -208,20 +211,46 @@ def test_a_change_is_put_in_pinterests_words(
 def test_records_go_as_one_string_of_hex_digests(operation: str, count: int) -> None:
     digests = [hashlib.sha256(str(number).encode()) for number in range(count)]
     calls, stage = api(answer(200, {"id": "643"}))
-    calls.change_records("643", operation=operation, digests=b"".join(digest.digest() for digest in digests))
+    calls.change_records("643", b"".join(digest.digest() for digest in digests), operation=operation)
     method, path, content = sent(stage)
     assert ("PATCH", "/customer_lists/643") == (method, path)
     assert {"operation_type": operation, "records": ",".join(digest.hexdigest() for digest in digests)} == content
 
 
+def test_a_list_is_created_with_its_first_records() -> None:
+    digests = [hashlib.sha256(str(number).encode()) for number in range(3)]
+    calls, stage = api(answer(201, {"id": "643", "name": 'K"', "status": "PROCESSING"}))
+    made = calls.create_customer_list(
+        name='K"äufer', list_type="MAID", digests=b"".join(digest.digest() for digest in digests)
+    )
+    assert ("643", "PROCESSING") == (made.id, made.status)
+    records = ",".join(digest.hexdigest() for digest in digests)
+    assert ("POST", "/customer_lists", {"name": 'K"äufer', "list_type": "MAID", "records": records}) == sent(stage)
+
+
+@pytest.mark.parametrize("exceptions", [{"code": 2, "message": "jane"}, [{"code": 2}]])
+def test_exceptions_on_a_read_are_a_warning(exceptions: object, caplog: pytest.LogCaptureFixture) -> None:
+    calls, _ = api(answer(200, {"id": "643", "name": "L", "exceptions": exceptions}, {"x-pinterest-rid": "r7"}))
+    assert calls.customer_list("643")
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "exceptions of earlier uploads (looking up customer list 643) [x-pinterest-rid r7]" in warning
+    assert "jane" not in caplog.text
+
+
+def test_a_403_names_the_ad_account() -> None:
+    with pytest.raises(AccountError, match=rf"\[ad account {ACCOUNT}\]$"):
+        api(answer(403, {"code": 29}))[0].change_records("643", bytes(32), operation="ADD")
+
+
 CREATING: list[Callable[[Api], object]] = [
     lambda api: api.create_audience(name="N", description=None, customer_list_id="643"),
     lambda api: api.create_customer_list(name="N", list_type="EMAIL"),
+    lambda api: api.create_customer_list(name="N", list_type="EMAIL", digests=bytes(32)),
 ]
 CHANGING: list[Callable[[Api], object]] = [
     lambda api: api.move_audience("25", customer_list_id="644"),
     lambda api: api.remove_audience("25"),
-    lambda api: api.change_records("643", operation="ADD", digests=bytes(32)),
+    lambda api: api.change_records("643", bytes(32), operation="ADD"),
 ]
 
 
@@ -282,7 +311,7 @@ def test_exceptions_that_are_empty_are_none(exceptions: object) -> None:
 def test_refused_records_say_how_many_and_nothing_of_the_answer(status: int) -> None:
     calls, _ = api(answer(status, {"code": 1, "message": "jane"}, {"x-pinterest-rid": "r7"}))
     with pytest.raises(RequestRefusedError) as caught:
-        calls.change_records("643", operation="ADD", digests=bytes(96))
+        calls.change_records("643", bytes(96), operation="ADD")
     assert status == caught.value.status
     assert f"Pinterest answered {status} (code 1) to ADD of 3 records, customer list 643" in str(caught.value)
     assert "[x-pinterest-rid r7]" in str(caught.value)
