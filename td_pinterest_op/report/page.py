@@ -84,7 +84,8 @@ def page(entries: Sequence[Entry], *, audience_id: str | None = None, now: datet
     chosen = _of_one_audience(entries, audience_id)[-MOST_ENTRIES:]
     runs = [one for one in chosen if one.kind == RUN]
     run, previous = (runs[-1] if runs else None), (runs[-2] if len(runs) > 1 else None)
-    seen = [one for one in chosen if one.kind == FOLLOW_UP and not (run and _is_before(one, run))]
+    looks = [one for one in chosen if one.kind == FOLLOW_UP and one.text("audience_status")]
+    seen = [one for one in looks if not (run and _is_before(one, run))]
     latest = run or chosen[-1]
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return template.from_string(

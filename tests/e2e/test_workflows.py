@@ -104,4 +104,4 @@ def test_a_failure_is_reported_with_what_to_do_and_fails_the_workflow(run: Run, 
     ran = run("pinterest_export")
     assert not ran.succeeded
     assert f"there is no audience 549755885175999999 in ad account {AD_ACCOUNT_ID}" in ran.log
-    assert "The Pinterest export of 2026-11-25T00:00:00+00:00 failed:" in ran.log
+    assert "pinterest_export of 2026-11-25T00:00:00+00:00 failed: there is no audience" in ran.log

@@ -20,7 +20,7 @@ LAYERS: list[set[str]] = [
     {"cli"},
     {"export", "status"},
     {"connect"},
-    {"audiences"},
+    {"audiences", "warehouse"},
     {"records"},
     {"workflow"},
     {"pinterest", "treasure_data", "settings", "report"},

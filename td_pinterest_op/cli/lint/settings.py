@@ -31,6 +31,7 @@ Parser = Callable[..., ConnectionSettings]
 PARSERS: Mapping[str, Parser] = {
     "td_pinterest_op.export.PinterestExport": parse,
     "td_pinterest_op.status.AudienceStatus": parse_status,
+    "td_pinterest_op.status.AudienceStatus.look": parse_status,
     "td_pinterest_op.erase.PinterestErase": parse_erasure,
 }
 

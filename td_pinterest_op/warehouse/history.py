@@ -1,0 +1,103 @@
+"""Trino's SQL of the history table, as files for workflows/queries; digdag fills in `${…}`.
+
+A template puts the statistics into the SQL as one JSON text with its quotes doubled: no value can end the text, and
+what is absent is NULL. A row may be written twice (a repeated attempt): whoever reads the table takes the last one of
+each session, attempt and audience.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from textwrap import fill
+
+from td_pinterest_op.history import COLUMNS, FOLLOW_UP, RUN, Column
+
+TABLE = "${history.table}"
+
+# What a workflow knows by itself. `failure` is the paragraph that `_error` makes of the error's message.
+_KNOWN = {
+    "time": "CAST(to_unixtime(current_timestamp) AS bigint)",
+    "workflow": "'${task_name.split(/[+^]/)[1]}'",
+    "session_time": "'${session_time}'",
+    "session_uuid": "'${session_uuid}'",
+    "attempt_id": "'${attempt_id}'",
+}
+_OF_RUN = _KNOWN | {
+    "kind": f"coalesce(json_extract_scalar(intent, '$.kind'), '{RUN}')",
+    "outcome": '\'${typeof error === "undefined" ? "success" : "failed"}\'',
+    **{
+        name: f"coalesce(json_extract_scalar(run, '$.{name}'), json_extract_scalar(intent, '$.{name}'))"
+        for name in ("action", "ad_account_id", "audience_id")
+    },
+    "error": (
+        """nullif('${typeof failure === "undefined" ? "" : failure.substring(0, 1000).replace(/'/g, "''")}', '')"""
+    ),
+}
+_OF_FOLLOW_UP = _KNOWN | {
+    "kind": f"'{FOLLOW_UP}'",
+    "outcome": "'success'",
+    "ad_account_id": "'${pinterest_status.ad_account_id}'",
+}
+
+
+def files() -> Mapping[str, str]:
+    """The text of every query, by file name."""
+    return {
+        "history_table.sql": _table(),
+        "history_run.sql": _run(),
+        "history_status.sql": _follow_up(),
+    }
+
+
+def _table() -> str:
+    columns = ",\n".join(f"  {column.name} {_type(column)}" for column in COLUMNS)
+    return f"""-- The history: one row for each run of a workflow, and one for each audience of a follow-up.
+CREATE TABLE IF NOT EXISTS {TABLE} (
+{columns}
+)
+"""
+
+
+def _run() -> str:
+    values = {column.name: _value(column, "run", column.run) for column in COLUMNS if column.run} | _OF_RUN
+    return f"""-- The row of a run. `pinterest` is what the operator stored, `intent` what the workflow set out to do.
+{_insert(values)}
+FROM (
+  SELECT
+    json_parse('{_json("pinterest")}') AS run,
+    json_parse('{_json("intent")}') AS intent
+) AS given
+"""
+
+
+def _follow_up() -> str:
+    values = {column.name: _value(column, "audience", column.follow_up) for column in COLUMNS if column.follow_up}
+    return f"""-- A row for each audience that the follow-up read.
+{_insert(values | _OF_FOLLOW_UP)}
+FROM UNNEST(CAST(json_parse('{_json("pinterest_status.audiences")}') AS array(json))) AS given (audience)
+"""
+
+
+def _json(path: str) -> str:
+    """A template for a parameter as JSON in an SQL text; `null` if there is no such parameter."""
+    name = path.split(".")[0]
+    return f'${{typeof {name} === "undefined" ? "null" : JSON.stringify({path}).replace(/\'/g, "\'\'")}}'
+
+
+def _insert(values: Mapping[str, str]) -> str:
+    """Columns are named: one that is left out is NULL."""
+    names = [column.name for column in COLUMNS if column.name in values]
+    selected = ",\n".join(f"  {values[name]} AS {name}" for name in names)
+    listed = fill(", ".join(names), width=116, initial_indent="  ", subsequent_indent="  ")
+    return f"INSERT INTO {TABLE} (\n{listed}\n)\nSELECT\n{selected}"
+
+
+def _value(column: Column, source: str, path: str | None) -> str:
+    if column.type == "json":
+        return f"json_format(json_extract({source}, '$.{path}'))"
+    value = f"json_extract_scalar({source}, '$.{path}')"
+    return value if column.type == "varchar" else f"CAST({value} AS {column.type})"
+
+
+def _type(column: Column) -> str:
+    return "varchar" if column.type == "json" else column.type

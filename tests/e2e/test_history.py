@@ -1,0 +1,127 @@
+"""The history that every workflow keeps, and the follow-up's workflow, run from the bundle."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import guard
+from tests.e2e.project import ENGINES, Engine, Ran
+from tests.emulators.pinterest import AD_ACCOUNT_ID
+from tests.exporting import Services, people
+
+pytestmark = pytest.mark.parametrize("engine", ENGINES)
+Run = Callable[[str], Ran]
+WORKFLOWS = Path(__file__).parents[2] / "workflows"
+
+
+@pytest.fixture
+def project(bundle: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(bundle, tmp_path / "project")
+
+
+@pytest.fixture
+def run(engine: Engine, services: Services, project: Path, tmp_path: Path) -> Run:
+    """Runs a workflow of the project by its name; what it prints is checked for leaks."""
+    services.td.create("sandbox", "people", [{"email": person, "opted_in": True} for person in people(120)])
+
+    def run_workflow(name: str) -> Ran:
+        ran = engine(project / f"{name}.dig", services, tmp_path)
+        guard.check(ran.log, "the log")
+        return ran
+
+    return run_workflow
+
+
+def change(file: Path, *changes: tuple[str, str]) -> None:
+    text = file.read_text()
+    for pattern, replacement in changes:
+        text, count = re.subn(pattern, replacement, text)
+        assert count, pattern
+    file.write_text(text)
+
+
+def use_audience(project: Path, audience_id: str) -> None:
+    change(project / "config" / "pinterest.yml", (r'audience_id: "\d+"', f'audience_id: "{audience_id}"'))
+
+
+def history(services: Services) -> list[dict[str, Any]]:
+    """All rows, in the order in which they were written."""
+    session = services.td.warehouse.session("sandbox", scheduled_time=0)
+    done = session.execute("SELECT * FROM pinterest_history ORDER BY rowid")
+    names = [column[0] for column in done.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in done.fetchall()]
+
+
+def test_each_run_and_each_failure_leave_a_row(run: Run, services: Services, project: Path) -> None:
+    use_audience(project, audience_id := services.audience(["before@shop.example"], name='L\'été ${x} "quoted"'))
+    assert run("pinterest_export").succeeded
+    use_audience(project, "77")
+    assert not run("pinterest_export").succeeded
+    done, failed = history(services)
+    assert ("run", "success", "pinterest_export", "add_people_to_current_audience", audience_id, 120, None) == tuple(
+        done[name] for name in ("kind", "outcome", "workflow", "action", "audience_id", "records_sent", "error")
+    )
+    assert 'L\'été $ {x} "quoted"' == done["audience_name"]
+    assert 0 == sum(json.loads(done["rows_invalid_by_reason"]).values())
+    assert ("run", "failed", "add_people_to_current_audience", AD_ACCOUNT_ID, "77", None) == tuple(
+        failed[name] for name in ("kind", "outcome", "action", "ad_account_id", "audience_id", "records_sent")
+    )
+    assert failed["error"].startswith("there is no audience 77 in ad account")
+    assert "Traceback" not in failed["error"]
+    assert "\n" not in failed["error"]
+
+
+def test_one_line_turns_the_history_off(run: Run, services: Services, project: Path) -> None:
+    use_audience(project, services.audience(people(3)))
+    change(project / "config" / "workflow.yml", ("keep: true", "keep: false"))
+    for workflow in ("pinterest_export", "pinterest_status"):
+        ran = run(workflow)
+        assert "queries/history" not in ran.log
+    assert ["people"] == [table.name for table in services.td.warehouse.tables("sandbox")]
+
+
+def test_three_days_of_follow_up_leave_three_rows_and_fail_on_the_day_of_too_small(
+    run: Run, services: Services, project: Path
+) -> None:
+    use_audience(project, audience_id := services.audience(people(40)))
+    held = services.pinterest.audiences[audience_id]
+    succeeded = []
+    for status, size in (("INITIALIZING", 0), ("TOO_SMALL", 40), ("READY", 4000)):
+        held.status, held.size = status, size
+        ran = run("pinterest_status")
+        succeeded.append(ran.succeeded)
+        assert (f'audience {audience_id} "Shoppers": its status is TOO_SMALL' in ran.log) == (status == "TOO_SMALL")
+    assert [True, False, True] == succeeded
+    looks = [row for row in history(services) if row["audience_status"]]
+    assert [("INITIALIZING", 0), ("TOO_SMALL", 40), ("READY", 4000)] == [
+        (row["audience_status"], row["audience_size"]) for row in looks
+    ]
+    failed = [row for row in history(services) if row["outcome"] == "failed"]
+    assert [("follow-up", audience_id)] == [(row["kind"], row["audience_id"]) for row in failed]
+
+
+def test_an_audience_that_shrinks_is_compared_with_its_last_size_in_the_history(
+    run: Run, services: Services, project: Path
+) -> None:
+    use_audience(project, audience_id := services.audience(people(40)))
+    held = services.pinterest.audiences[audience_id]
+    held.status, held.size = "READY", 4000
+    assert run("pinterest_status").succeeded
+    held.size = 1000
+    ran = run("pinterest_status")
+    assert not ran.succeeded
+    assert "it fell from 4,000 to 1,000 people, by 75%: more than max_drop_ratio allows (0.5)" in ran.log
+
+
+def test_every_workflow_keeps_the_history_and_shows_its_failure(engine: Engine) -> None:
+    for workflow in WORKFLOWS.glob("*.dig"):
+        text = workflow.read_text()
+        assert "_error:\n  !include : config/failed.yml\n" in text, workflow.name
+        assert "+history:\n" in text, workflow.name

@@ -1,0 +1,149 @@
+"""The history's SQL as it is shipped: what a workflow's values make of it, run by DuckDB in place of Trino."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from td_pinterest_op.history import COLUMNS
+from td_pinterest_op.report.entry import entry
+from td_pinterest_op.report.sources import entries
+from td_pinterest_op.warehouse.history import files
+from tests.dig.template import fill
+from tests.emulators.td.sql import statements
+from tests.unit.report.samples import statistics
+
+QUERIES = Path(__file__).parents[3] / "workflows" / "queries"
+SESSION: dict[str, Any] = {
+    "history": {"table": "pinterest_history"},
+    "task_name": "+pinterest_export+history^sub+row",
+    "session_time": "2026-11-25T00:00:00+00:00",
+    "session_uuid": "0f3c",
+    "attempt_id": 7,
+}
+INTENT = {"action": "replace_current_audience", "ad_account_id": "549755885175", "audience_id": "12"}
+NASTY = """L'été "x" \\ \n\t; DROP TABLE pinterest_history; -- $ {y} 'a''b' \U0001f600"""
+AUDIENCE = {"audience_id": "12", "audience_name": NASTY, "status": "READY", "size": 40, "usable": True, "summary": "s"}
+
+
+class Warehouse:
+    """A database with the history in it."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self.run("history_table")
+
+    def run(self, name: str, **params: Any) -> list[dict[str, Any]]:
+        """The rows of a shipped query, filled in with these parameters of a workflow."""
+        sql = fill((QUERIES / f"{name}.sql").read_text(), SESSION | params)
+        for statement in statements(sql, dialect="trino"):
+            done = self._connection.execute(statement.sql)
+        names = [column[0] for column in done.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in done.fetchall()]
+
+    def rows(self) -> list[dict[str, Any]]:
+        done = self._connection.execute("SELECT * FROM pinterest_history ORDER BY rowid")
+        return [
+            dict(zip([column[0] for column in done.description or ()], row, strict=True)) for row in done.fetchall()
+        ]
+
+
+@pytest.fixture
+def warehouse() -> Iterator[Warehouse]:
+    with duckdb.connect() as connection:
+        yield Warehouse(connection)
+
+
+@pytest.mark.parametrize("name", files())
+def test_the_shipped_query_is_the_one_that_the_columns_make(name: str) -> None:
+    assert files()[name] == (QUERIES / name).read_text()
+
+
+def test_making_the_table_again_keeps_its_rows(warehouse: Warehouse) -> None:
+    warehouse.run("history_run", pinterest=statistics())
+    warehouse.run("history_table")
+    assert 1 == len(warehouse.rows())
+
+
+def test_a_run_gets_a_row_with_all_its_figures(warehouse: Warehouse) -> None:
+    warehouse.run("history_run", pinterest=statistics(), intent=INTENT)
+    (row,) = warehouse.rows()
+    assert ("run", "success", "pinterest_export", "0f3c", "7") == tuple(
+        row[name] for name in ("kind", "outcome", "workflow", "session_uuid", "attempt_id")
+    )
+    assert {"empty": 0, "not_an_email": 90, "null": 260} == json.loads(row["rows_invalid_by_reason"])
+    given, kept = entry(statistics()), entry(row)
+    for column in COLUMNS:
+        if column.run and column.type not in ("boolean", "json"):
+            assert (given.text(column.name), given.number(column.name)) == (
+                kept.text(column.name),
+                kept.number(column.name),
+            )
+    assert row["dry_run"] is False
+    assert abs(row["time"] - 1_790_000_000) < 2_000_000_000
+
+
+def test_a_failed_run_gets_a_row_with_what_it_set_out_to_do_and_why_it_failed(warehouse: Warehouse) -> None:
+    warehouse.run("history_run", intent=INTENT, error={"message": "x"}, failure=f"It failed: {NASTY}")
+    (row,) = warehouse.rows()
+    assert ("run", "failed", f"It failed: {NASTY}") == (row["kind"], row["outcome"], row["error"])
+    assert INTENT == {name: row[name] for name in INTENT}
+    assert None is row["rows_read"] is row["audience_name"]
+
+
+def test_a_failed_run_without_anything_gets_a_row(warehouse: Warehouse) -> None:
+    warehouse.run("history_run", error={"message": "x"})
+    assert [("failed", None)] == [(row["outcome"], row["error"]) for row in warehouse.rows()]
+
+
+def test_a_long_error_is_cut_before_its_quotes_are_doubled(warehouse: Warehouse) -> None:
+    warehouse.run("history_run", error={"message": "x"}, failure="'" * 3000)
+    assert "'" * 1000 == warehouse.rows()[0]["error"]
+
+
+@pytest.mark.parametrize("name", ["audience_name", "summary", "version"])
+def test_no_value_ends_the_sql_text(warehouse: Warehouse, name: str) -> None:
+    warehouse.run("history_run", pinterest=statistics() | {name: NASTY})
+    assert NASTY == warehouse.rows()[0][name]
+
+
+def test_a_follow_up_gets_a_row_for_each_audience(warehouse: Warehouse) -> None:
+    status = {"ad_account_id": "5", "audiences": [AUDIENCE, AUDIENCE | {"audience_id": "13", "size": None}]}
+    warehouse.run("history_status", pinterest_status=status)
+    assert [("follow-up", "5", "12", NASTY, 40, True), ("follow-up", "5", "13", NASTY, None, True)] == [
+        tuple(
+            row[name] for name in ("kind", "ad_account_id", "audience_id", "audience_name", "audience_size", "usable")
+        )
+        for row in warehouse.rows()
+    ]
+
+
+def test_the_last_known_size_of_each_audience_is_handed_on_as_json(warehouse: Warehouse) -> None:
+    assert [{"sizes": "{}"}] == warehouse.run("history_sizes")
+    for size, status in ((10, "READY"), (0, "INITIALIZING"), (None, "READY")):
+        seen = [AUDIENCE | {"size": size, "status": status}, AUDIENCE | {"audience_id": "13", "size": 7}]
+        warehouse.run("history_status", pinterest_status={"ad_account_id": "5", "audiences": seen})
+    (found,) = warehouse.run("history_sizes")
+    assert {"12": 10, "13": 7} == json.loads(found["sizes"])
+
+
+def test_the_usual_questions_count_a_row_that_was_written_twice_once(warehouse: Warehouse) -> None:
+    for _ in range(2):
+        warehouse.run("history_run", pinterest=statistics())
+        warehouse.run("history_status", pinterest_status={"ad_account_id": "5", "audiences": [AUDIENCE]})
+        warehouse.run("history_run", intent=INTENT, error={"message": "x"}, failure="It failed.", attempt_id=8)
+    assert [40] == [row["audience_size"] for row in warehouse.run("history_people")]
+    assert [21.88] == [row["rejected_percent"] for row in warehouse.run("history_rejected")]
+    assert ["It failed."] == [row["error"] for row in warehouse.run("history_failed")]
+    assert ["12", "549755885175000002"] == sorted(row["audience_id"] for row in warehouse.run("history_last_runs"))
+
+
+def test_a_report_is_made_of_the_rows(warehouse: Warehouse) -> None:
+    warehouse.run("history_run", pinterest=statistics())
+    warehouse.run("history_status", pinterest_status={"ad_account_id": "5", "audiences": [AUDIENCE]})
+    assert ["run", "follow-up"] == [one.kind for one in entries(json.dumps(warehouse.rows()), name="rows")]
