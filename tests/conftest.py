@@ -3,14 +3,38 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
+import tempfile
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from td_pinterest_op.errors import ExportError
 from tests import guard
 from tests.clock import FakeTime
 from tests.exporting import Services, services_running
+
+# A machine that is busy is no failure: how long something takes is for the bench.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
+
+
+_home = pytest.StashKey["tempfile.TemporaryDirectory[str]"]()
+_USERS_OWN = re.compile(r"(TD|TREASURE_DATA|PINTEREST|DIGDAG|XDG)_|(HTTPS?|ALL|NO)_PROXY$", re.IGNORECASE)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the tests a home of their own: digdag and the operator keep secrets there, and the user's are not ours."""
+    config.stash[_home] = home = tempfile.TemporaryDirectory(prefix="td-pinterest-tests-")
+    for name in filter(_USERS_OWN.match, list(os.environ)):
+        del os.environ[name]
+    os.environ |= {"HOME": home.name, "DIGDAG_CONFIG_HOME": f"{home.name}/digdag"}
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[_home].cleanup()
 
 
 @pytest.fixture(autouse=True)

@@ -24,8 +24,8 @@ from tests.emulators.environment import digdag_home
 from tests.emulators.people import write_people
 from tests.emulators.pinterest import Pinterest
 
-BUNDLE = Path(__file__).parent.parent / "build" / "pinterest_export"
-WORKFLOW = BUNDLE / "pinterest_export.dig"
+ROOT = Path(__file__).parent.parent
+WORKFLOW = "pinterest_export.dig"
 # What should be in the list, by SQL and not by the operator.
 CHECK = """
 WITH asked AS (SELECT email FROM read_parquet($file) WHERE opted_in),
@@ -47,25 +47,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--keep", action="store_true", help="leave the emulators up for tries of your own")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
+        project = Path(folder) / "pinterest_export"
+        subprocess.run([sys.executable, ROOT / "scripts" / "bundle.py", project], check=True, stdout=subprocess.DEVNULL)
         people = write_people(Path(folder) / "people.parquet", rows=options.rows)
         with both(data=people) as (pinterest, environment):
             home = digdag_home(Path(folder), environment)
-            code = _run(environment | home)
+            code = _run(project, environment | home)
             same = _show(people, pinterest, environment["PINTEREST_AUDIENCE_ID"])
             if options.keep:
-                _wait(environment | home)
+                _wait(project, environment | home)
     return code or int(not same)
 
 
-def _run(environment: Mapping[str, str]) -> int:
+def _run(project: Path, environment: Mapping[str, str]) -> int:
     digdag = shutil.which("digdag")
-    command = [digdag, "run"] if digdag else [sys.executable, "-m", "tests.dig", "run", "--project", str(BUNDLE)]
-    print(f"Running {WORKFLOW.name} with {digdag or 'tests/dig, since there is no digdag on the PATH'}.", flush=True)
+    command = [digdag, "run"] if digdag else [sys.executable, "-m", "tests.dig", "run", "--project", str(project)]
+    print(f"Running {WORKFLOW} with {digdag or 'tests/dig, since there is no digdag on the PATH'}.", flush=True)
     # The python of a py> task is the one on the PATH.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     return subprocess.run(
-        [*command, WORKFLOW.name, "--rerun", "--no-save"],
-        cwd=BUNDLE if digdag else BUNDLE.parent.parent,
+        [*command, WORKFLOW, "--rerun", "--no-save"],
+        cwd=project if digdag else ROOT,
         env=os.environ | environment | {"PATH": path},
         check=False,
     ).returncode
@@ -89,11 +91,11 @@ def _show(people: Path, pinterest: Pinterest, audience_id: str) -> bool:
     return same
 
 
-def _wait(environment: Mapping[str, str]) -> None:
+def _wait(project: Path, environment: Mapping[str, str]) -> None:
     print("The emulators stay up; end them with Ctrl-C. For tries of your own, in another shell:\n")
     for name, value in environment.items():
         print(f"export {name}={value}")
-    print(f"cd {BUNDLE}\n")
+    print(f"cd {project}\n")
     print("\n".join(guide(environment)), flush=True)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -68,8 +68,12 @@ _ZERO_WIDTH = (
     "\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064"
     "\u2066\u2067\u2068\u2069\ufeff"
 )
-_TRIMMED = _WHITE_SPACE + _ZERO_WIDTH
-SEPARATOR = re.compile(f"[,\x00-\x1f\x7f-\x9f{_TRIMMED}]")  # controls of both blocks, and DEL
+TRIMMED = _WHITE_SPACE + _ZERO_WIDTH
+"""Removed from both ends of a value. `warehouse` makes its SQL from this and from `SEPARATORS`."""
+_CONTROLS = "".join(map(chr, (*range(0x20), *range(0x7F, 0xA0))))  # of both blocks, and DEL
+SEPARATORS = "," + _CONTROLS + TRIMMED
+"""A plain identifier holds none of these characters."""
+SEPARATOR = re.compile(f"[{re.escape(SEPARATORS)}]")
 _SHA256_HEX = re.compile("[0-9A-Fa-f]{64}")
 _OTHER_HASH = re.compile("[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}")
 _DEVICE_ID = re.compile("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
@@ -111,7 +115,7 @@ def text_or_reason(value: object) -> str | Reason:
     if not isinstance(value, bytes):
         return Reason.NOT_A_STRING
     try:
-        text = value.decode().strip(_TRIMMED)
+        text = value.decode().strip(TRIMMED)
     except UnicodeDecodeError:
         return Reason.BAD_ENCODING
     if not text:

@@ -9,7 +9,7 @@ from tests import guard
 from tests.e2e.project import ROOT
 
 
-def test_the_sandbox_ends_with_pinterest_holding_exactly_what_was_read(bundle: object) -> None:
+def test_the_sandbox_ends_with_pinterest_holding_exactly_what_was_read() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.sandbox", "--rows", "3000"], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -135,7 +135,7 @@ def job_id(shared_services: Any) -> str:
     return made
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, suppress_health_check=list(HealthCheck))
 @given(
     action=st.sampled_from(Action), token=st.none() | _token_answers | _given, script=_script, rounds=st.integers(1, 9)
 )

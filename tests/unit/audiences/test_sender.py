@@ -256,7 +256,7 @@ def test_a_culprit_in_every_batch_but_not_in_every_eighth_is_no_matter_of_the_re
     assert (792, 8) == run.counts
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     records=st.integers(1, 200),
     batch=st.integers(1, 50),

@@ -71,7 +71,7 @@ def simulate(
     return run
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32),
     per_minute=st.integers(1, 30),

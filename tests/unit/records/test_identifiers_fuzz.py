@@ -45,7 +45,7 @@ kinds = st.sampled_from(IdentifierType)
 
 
 @given(kinds, blocks)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_a_block_gives_what_its_values_give_one_by_one(kind: IdentifierType, block: list[object]) -> None:
     answers = [digest_or_reason(kind, value) for value in block]
     result = digest_block(kind, block)
@@ -54,7 +54,7 @@ def test_a_block_gives_what_its_values_give_one_by_one(kind: IdentifierType, blo
 
 
 @given(kinds, values)
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 def test_a_digest_comes_only_from_something_valid(kind: IdentifierType, value: object) -> None:
     result = digest_block(kind, [value])
     assert len(result.digests) + len(result.rejected) == 1

@@ -305,7 +305,7 @@ _servings = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(servings=st.lists(_servings, max_size=12), members=st.integers(1, 9), size_known=st.booleans())
 def test_whatever_the_wire_does_every_row_comes_once_or_the_result_is_short(
     servings: list[Serving], members: int, size_known: bool

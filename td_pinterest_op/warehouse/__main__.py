@@ -1,0 +1,17 @@
+"""Writes the queries that are made from tables: `python -m td_pinterest_op.warehouse workflows/queries`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from td_pinterest_op.warehouse.queries import files
+
+
+def main(folder: str) -> None:
+    for name, text in files().items():
+        (Path(folder) / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

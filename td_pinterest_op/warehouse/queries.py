@@ -1,0 +1,62 @@
+"""The queries that are shipped for a warehouse, by file name: `python -m td_pinterest_op.warehouse FOLDER` writes them.
+
+A test compares the files in workflows/queries with this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from textwrap import indent
+
+from td_pinterest_op.records.identifiers import IdentifierType
+from td_pinterest_op.warehouse import mirror
+from td_pinterest_op.warehouse.hashing import full, safe
+
+_NOTE = "-- Made by `python -m td_pinterest_op.warehouse` from the operator's own rules: edit table and columns only.\n"
+_PEOPLE = "SELECT 'email' AS type, email AS value FROM people WHERE opted_in"
+_KEYS = "SELECT customer_id, 'email' AS type, email AS value FROM people WHERE opted_in"
+
+
+def files() -> Mapping[str, str]:
+    """The text of every query that is made from tables, by file name."""
+    return {
+        "hashed.sql": _hashed(),
+        "hashed_full.sql": _hashed_full(),
+        "rejected.sql": _rejected(),
+        **{name: _NOTE + text for name, text in mirror.files().items()},
+    }
+
+
+def _hashed() -> str:
+    others = "\n".join(indent(f"  {safe(type_)}", "-- ") for type_ in (IdentifierType.MAID, IdentifierType.IDFA))
+    return f"""\
+-- In place of people.sql: the warehouse hashes what is plainly good. The operator judges every other value.
+{_NOTE}SELECT
+  {safe(IdentifierType.EMAIL)}
+FROM people
+WHERE opted_in
+-- For a column maid or idfa, in place of that of email:
+{others}
+"""
+
+
+def _hashed_full() -> str:
+    return f"""\
+-- In place of people.sql: no plain identifier leaves the warehouse. A rejected value becomes NULL, which the
+-- operator counts; rejected.sql has the reasons. For a column maid or idfa, write its name for every `email` outside
+-- of the conditions.
+{_NOTE}SELECT CASE WHEN length(answer) = 64 THEN answer END AS email FROM (
+{full(_PEOPLE)}
+)
+"""
+
+
+def _rejected() -> str:
+    return f"""-- Your own keys, with the reason for each value that is rejected. Nothing leaves the warehouse.
+-- unsure: the warehouse cannot hash this address, and the operator can. Write your key for customer_id.
+{_NOTE}SELECT customer_id, answer AS reason FROM (
+{full(_KEYS, keep="customer_id, ")}
+)
+WHERE length(answer) < 64
+ORDER BY reason, customer_id
+"""

@@ -1,0 +1,47 @@
+"""The tests keep away from what the user of this machine has: digdag's secrets, credentials, proxies."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+PROBE = """
+import os, pathlib
+def test_probe():
+    print("seen:", pathlib.Path.home(), os.environ["DIGDAG_CONFIG_HOME"], os.environ.get("PINTEREST_REFRESH_TOKEN"))
+"""
+
+
+def test_secrets_are_looked_for_in_a_home_of_the_tests() -> None:
+    own = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    assert own != Path.home()
+    assert Path(os.environ["DIGDAG_CONFIG_HOME"]).is_relative_to(Path.home())
+
+
+def test_what_the_user_has_in_the_environment_reaches_no_test(tmp_path: Path) -> None:
+    probe = tmp_path / "test_probe.py"
+    probe.write_text(PROBE)
+    users = {"DIGDAG_CONFIG_HOME": str(tmp_path / "users"), "PINTEREST_REFRESH_TOKEN": "users"}
+    command = [sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider", "-p", "tests.conftest", str(probe)]
+    done = subprocess.run(
+        [*command, f"--rootdir={tmp_path}"],
+        cwd=ROOT,
+        env=os.environ | users,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    (seen,) = [line for line in done.stdout.splitlines() if "seen:" in line]
+    assert "users" not in seen
+    assert "None" in seen
+
+
+@pytest.mark.parametrize("name", ["TD_API_KEY", "PINTEREST_CLIENT_ID", "DIGDAG_ENDPOINT", "HTTPS_PROXY", "no_proxy"])
+def test_no_test_sees_a_variable_that_would_change_it(name: str) -> None:
+    assert name not in os.environ

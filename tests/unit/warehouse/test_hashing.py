@@ -1,0 +1,219 @@
+"""The warehouse's SQL gives the same answers as the operator, value by value."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import duckdb
+import pytest
+import sqlglot
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from td_pinterest_op.records.identifiers import SEPARATORS, IdentifierType, Reason, digest_or_reason
+from td_pinterest_op.records.placeholders import HASHES_OF_NOTHING, PLACEHOLDERS
+from td_pinterest_op.warehouse.hashing import UNSURE, full, safe
+from td_pinterest_op.warehouse.queries import files
+from tests.unit.records.test_identifiers_fuzz import padded, texts
+
+QUERIES = Path(__file__).parent.parent.parent.parent / "workflows" / "queries"
+UUID = "5eed0123-4567-89ab-cdef-0123456789ab"
+HASH = hashlib.sha256(b"ann@lee.example").hexdigest()
+# Characters that take part in a rule, or whose case is peculiar.
+CHARACTERS = sorted(
+    set(SEPARATORS) | set("@.-+aA0fF\u0130\u0131\u00df\u1e9e\u212a\ufb00\u00e9\u00c9\u01c5\U0001f600\U00010400")
+)
+TYPES = list(IdentifierType)
+
+ALLOWED = {
+    "array_agg",
+    "array_join",
+    "cast",
+    "ceil",
+    "coalesce",
+    "count",
+    "date_trunc",
+    "floor",
+    "greatest",
+    "length",
+    "lower",
+    "max",
+    "max_by",
+    "min",
+    "now",
+    "replace",
+    "regexp_like",
+    "sha256",
+    "substr",
+    "sum",
+    "to_hex",
+    "to_unixtime",
+    "to_utf8",
+    "trim",
+    "upper",
+}
+# What may stand before a parenthesis and is no function.
+WORDS = {
+    "and",
+    "array",
+    "as",
+    "by",
+    "else",
+    "exists",
+    "from",
+    "if",
+    "in",
+    "into",
+    "join",
+    "not",
+    "on",
+    "or",
+    "over",
+    "select",
+    "then",
+    "union",
+    "values",
+    "when",
+    "where",
+    "with",
+}
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(":memory:", config={"threads": 1}) as connection:
+        connection.execute("CREATE TABLE given (number BIGINT, type VARCHAR, value VARCHAR)")
+        yield connection
+
+
+def in_duckdb(query: str) -> str:
+    return sqlglot.transpile(query, read="trino", write="duckdb")[0]
+
+
+FULL = in_duckdb(
+    f"SELECT answer FROM ({full('SELECT number, type, value FROM given', keep='number, ')}) ORDER BY number"
+)
+SAFE = {
+    type_: in_duckdb(f"SELECT {safe(type_)} FROM (SELECT number, value AS {type_.value} FROM given) ORDER BY number")
+    for type_ in TYPES
+}
+
+
+def answers(
+    database: duckdb.DuckDBPyConnection, query: str, type_: IdentifierType, values: Sequence[str | None]
+) -> list[str | None]:
+    database.execute("DELETE FROM given")
+    database.executemany("INSERT INTO given VALUES (?, ?, ?)", [(n, type_.value, v) for n, v in enumerate(values)])
+    return [answer for (answer,) in database.execute(query).fetchall()]
+
+
+def expected(type_: IdentifierType, value: str | None) -> str:
+    answer = digest_or_reason(type_, None if value is None else value.encode())
+    return answer.value if isinstance(answer, Reason) else answer.hex()
+
+
+def corpus() -> list[str | None]:
+    """Every character in and around an address, a device id and a digest; all placeholders; lengths at their edge."""
+    shapes = ("ann@lee.example", UUID, HASH)
+    inside = [f"{shape[:4]}{char}{shape[4:]}" for shape in shapes for char in CHARACTERS]
+    around = [f"{char}{shape}{char}" for shape in shapes for char in CHARACTERS]
+    cases = [change(shape) for shape in shapes for change in (str.upper, str.title, str.swapcase)]
+    words = [change(word) for word in sorted(PLACEHOLDERS) for change in (str, str.upper, str.capitalize)]
+    nothing = [digest.hex() for digest in sorted(HASHES_OF_NOTHING)]
+    lengths = ["a" * count + end for count in range(240, 258) for end in ("@b.cc", "\u00e9@b.cc", "\u0130@b.cc")]
+    forms = [
+        "a@b",
+        "@b.cc",
+        "a@",
+        "a@b.",
+        "a@.b",
+        "a@b..c",
+        "a@@b.cc",
+        "a@b@c.dd",
+        "a.b@c-d.ee",
+        "",
+        "\u00e9@\u00fc.de",
+    ]
+    hashes = [HASH[:size] for size in (31, 32, 33, 39, 40, 41, 63)] + [HASH + "0", "5EED" * 16, "\ufb00" * 32]
+    return [None, *CHARACTERS, *inside, *around, *cases, *words, *nothing, *lengths, *forms, *hashes]
+
+
+@pytest.mark.parametrize("type_", TYPES)
+def test_the_full_form_gives_the_digest_or_the_reason_of_the_whole_corpus(
+    database: duckdb.DuckDBPyConnection, type_: IdentifierType
+) -> None:
+    values = corpus()
+    assert [expected(type_, value) for value in values] == answers(database, FULL, type_, values)
+
+
+@pytest.mark.parametrize("type_", TYPES)
+def test_the_operator_makes_the_same_of_the_safe_form_as_of_the_value(
+    database: duckdb.DuckDBPyConnection, type_: IdentifierType
+) -> None:
+    values = corpus()
+    hashed = answers(database, SAFE[type_], type_, values)
+    assert [expected(type_, value) for value in values] == [expected(type_, value) for value in hashed]
+    assert hashlib.sha256(b"ann@lee.example").hexdigest() in hashed or type_ is not IdentifierType.EMAIL
+
+
+@given(st.sampled_from(TYPES), st.lists(st.one_of(st.none(), texts, padded), min_size=1, max_size=50))
+@settings(max_examples=60, deadline=None)
+def test_both_forms_agree_with_the_operator_on_anything(type_: IdentifierType, values: list[str | None]) -> None:
+    with duckdb.connect(":memory:", config={"threads": 1}) as database:
+        database.execute("CREATE TABLE given (number BIGINT, type VARCHAR, value VARCHAR)")
+        python = [expected(type_, value) for value in values]
+        sql = answers(database, FULL, type_, values)
+        assert [answer for answer, given in zip(python, sql, strict=True) if given != UNSURE] == [
+            given for given in sql if given != UNSURE
+        ]
+        assert python == [expected(type_, value) for value in answers(database, SAFE[type_], type_, values)]
+
+
+def test_an_address_is_unsure_only_for_a_letter_whose_lower_case_depends(database: duckdb.DuckDBPyConnection) -> None:
+    letters = [chr(code) for code in range(0x80, sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF]
+    cased = [letter for letter in letters if letter.lower() != letter]
+    values = [f"x{letter}@b.cc" for letter in cased]
+    given = answers(database, FULL, IdentifierType.EMAIL, values)
+    sure = [(value, answer) for value, answer in zip(values, given, strict=True) if answer != UNSURE]
+    assert [expected(IdentifierType.EMAIL, value) for value, _ in sure] == [answer for _, answer in sure]
+    assert {"\u03a3", "\u2c2f", "\ua7c0", "\U00010570"} <= {
+        letter for letter, answer in zip(cased, given, strict=True) if answer == UNSURE
+    }
+    assert len(values) - len(sure) < 60
+
+
+def test_the_operator_itself_hashes_what_is_unsure(database: duckdb.DuckDBPyConnection) -> None:
+    value = "SOFI\u03a3@shop.example"
+    assert [UNSURE] == answers(database, FULL, IdentifierType.EMAIL, [value])
+    assert [value] == answers(database, SAFE[IdentifierType.EMAIL], IdentifierType.EMAIL, [value])
+
+
+@pytest.mark.parametrize("name", sorted(files()))
+def test_a_shipped_query_is_the_generated_one(name: str) -> None:
+    assert files()[name] == (QUERIES / name).read_text(encoding="utf-8"), (
+        "python -m td_pinterest_op.warehouse workflows/queries"
+    )
+
+
+def test_every_query_made_from_tables_has_lines_that_fit() -> None:
+    long = {name: line for name, text in files().items() for line in text.splitlines() if len(line) > 1000}
+    assert {} == long
+
+
+@pytest.mark.parametrize("name", sorted(files()))
+def test_a_query_is_trino_with_allowed_functions_only(name: str) -> None:
+    text = re.sub(r"\$\{typeof[^}]*\}", "549755885175000002", files()[name])
+    text = re.sub(r"\$\{pinterest_mirror\.columns\.\w+\}", "email", text)
+    text = re.sub(r"\$\{mirror\.ledger\}", "pinterest_ledger", text)
+    text = re.sub(r"\$\{mirror\.(?:adopt|rebuild)\}", "false", text)
+    text = re.sub(r"'\$\{[^}]*\}'", "'text'", text)
+    text = re.sub(r"\$\{[^}]*\}", "1", text)
+    assert all(tree is not None for tree in sqlglot.parse(text, read="trino"))
+    code = re.sub(r"--[^\n]*|'(?:[^']|'')*'", "", text)
+    called = {found.lower() for found in re.findall(r"\b([A-Za-z_]\w*)\s*\(", code)}
+    tables = {"pinterest_ledger", "given"}
+    assert set() == called - ALLOWED - WORDS - tables
