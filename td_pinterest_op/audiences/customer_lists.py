@@ -223,3 +223,9 @@ def job_of(found: CustomerList | None) -> int | None:
     """The job in the name of a list of ours, None for any other list."""
     name = _OURS.search(found.name) if found else None
     return int(name["job"]) if name and name["job"] != _NO_JOB else None
+
+
+def origin_of(list_name: str) -> tuple[str, str | None] | None:
+    """The session key and the job id in the name of a list of ours (no job: it was created empty); None for others."""
+    ours = _OURS.search(list_name)
+    return (ours["session"], None if ours["job"] == _NO_JOB else ours["job"]) if ours else None

@@ -35,6 +35,7 @@ class Connection:
 
     services: Services
     credentials: Credentials
+    quiet: bool
 
     @property
     def catalog(self) -> Catalog:
@@ -57,7 +58,7 @@ def connected(env_file: Path | None, *, quiet: bool = False) -> Iterator[Connect
         count=RequestCounts(),
         on_new_refresh_token=keeper(credentials, settings),
     ) as services:
-        yield Connection(services=services, credentials=credentials)
+        yield Connection(services=services, credentials=credentials, quiet=quiet)
 
 
 def check_complete(credentials: Credentials, *variables: str) -> None:
@@ -116,7 +117,8 @@ def ad_account_of(connection: Connection, given: str | None) -> str:
         return checked_id(named, "--ad-account")
     accounts = list(connection.catalog.ad_accounts())
     if len(accounts) == 1:
-        screen.note(f'Ad account: {accounts[0].id} "{accounts[0].name}", the only one')
+        if not connection.quiet:
+            screen.note(f'Ad account: {accounts[0].id} "{accounts[0].name}", the only one')
         return accounts[0].id
     if not accounts:
         raise SettingsError(

@@ -13,6 +13,7 @@ from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.authorize import authorize
 from td_pinterest_op.cli.check import check
 from td_pinterest_op.cli.explain import explain
+from td_pinterest_op.cli.listing import accounts, audience, audiences, lists
 from td_pinterest_op.errors import ExportError, unexpected
 
 # As shells count: 128 and the number of the signal.
@@ -32,7 +33,7 @@ def program() -> None:
     """Export people from Treasure Data to Pinterest audiences, and look after such exports."""
 
 
-for _command in (authorize, check, explain):
+for _command in (authorize, accounts, audiences, audience, lists, check, explain):
     program.add_command(_command)
 
 

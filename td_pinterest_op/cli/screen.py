@@ -96,6 +96,16 @@ def _block(out: Console, row: Row, columns: Mapping[str, str]) -> None:
     _print(out, grid)
 
 
+def properties(row: Row) -> None:
+    """One thing, a line for each of its properties."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for key, value in row.items():
+        grid.add_row(key.replace("_", " "), Text(cell(value)))
+    _print(console(), grid)
+
+
 def cell(value: object) -> str:
     """A value for people: a dash for nothing, thousands set apart."""
     if value is None or value == "" or value == []:
@@ -104,7 +114,10 @@ def cell(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, str):
+        # Names come from Pinterest: a control character in one must not reach the terminal.
+        return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in value)
+    return ", ".join(map(cell, value)) if isinstance(value, list) else str(value)
 
 
 def _print(out: Console, what: object) -> None:

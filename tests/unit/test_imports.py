@@ -51,6 +51,7 @@ WORLD: dict[str, set[str]] = {
         "cli.check",
         "cli.connection",
         "cli.explain",
+        "cli.listing",
         "cli.options",
         "cli.program",
         "cli.screen",

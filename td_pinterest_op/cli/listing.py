@@ -1,0 +1,211 @@
+"""`td-pinterest accounts`, `audiences`, `lists` and `audience`: what exists on Pinterest."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from td_pinterest_op.audiences.customer_lists import origin_of
+from td_pinterest_op.cli import options, screen
+from td_pinterest_op.cli.connection import Connection, ad_account_of, checked_id, connected
+from td_pinterest_op.errors import AudienceError
+
+_LISTING = options.all_of(options.name_filter, options.env_file, options.as_json, options.quiet)
+
+
+@click.command(epilog="\b\nExample:\n  td-pinterest accounts")
+@_LISTING
+def accounts(name: str | None, env_file: Path | None, as_json: bool, quiet: bool) -> None:
+    """List the ad accounts that the token may read, with the user's roles."""
+    with connected(env_file, quiet=quiet) as connection:
+        rows = [
+            {
+                "id": account.id,
+                "name": account.name,
+                "status": _export_status(account.may_write),
+                "roles": list(account.roles),
+                "owner": account.owner,
+            }
+            for account in connection.catalog.ad_accounts()
+        ]
+    columns = {"id": "ID", "name": "NAME", "status": "STATUS", "roles": "ROLES", "owner": "OWNER"}
+    _show(_named(rows, name), columns, as_json=as_json, nothing="no ad account")
+
+
+@click.command(epilog="\b\nExamples:\n  td-pinterest audiences\n  td-pinterest audiences --name shoppers --json")
+@options.ad_account
+@_LISTING
+def audiences(ad_account: str | None, name: str | None, env_file: Path | None, as_json: bool, quiet: bool) -> None:
+    """List the audiences of the ad account: ids, types, status, size and the customer list behind each."""
+    with connected(env_file, quiet=quiet) as connection:
+        account = ad_account_of(connection, ad_account)
+        rows = [audience_row(content) for content in connection.catalog.audiences(account)]
+    columns = {
+        "id": "ID",
+        "name": "NAME",
+        "audience_type": "TYPE",
+        "status": "STATUS",
+        "size": "SIZE",
+        "customer_list_id": "CUSTOMER LIST",
+        "created": "CREATED",
+        "changed": "CHANGED",
+    }
+    _show(_named(rows, name), columns, as_json=as_json, nothing="no audience")
+
+
+@click.command(epilog="\b\nExamples:\n  td-pinterest lists\n  td-pinterest lists --left-behind")
+@options.ad_account
+@click.option("--left-behind", is_flag=True, help="Only lists that no audience uses.")
+@_LISTING
+def lists(
+    ad_account: str | None, left_behind: bool, name: str | None, env_file: Path | None, as_json: bool, quiet: bool
+) -> None:
+    """List the customer lists of the ad account, and mark those that no audience uses.
+
+    Pinterest has no way to delete a customer list: a replace or a clear leaves one behind. Of the operator's own lists
+    the session and the job that made them are shown.
+    """
+    with connected(env_file, quiet=quiet) as connection:
+        account = ad_account_of(connection, ad_account)
+        rows = _list_rows(connection, account)
+    rows = [row for row in rows if row["left_behind"] or not left_behind]
+    columns = {
+        "id": "ID",
+        "name": "NAME",
+        "list_type": "TYPE",
+        "status": "STATUS",
+        "uploaded": "UPLOADED",
+        "used_by": "USED BY",
+        "left_behind": "LEFT BEHIND",
+        "session": "SESSION",
+        "job_id": "JOB",
+        "created": "CREATED",
+        "changed": "CHANGED",
+    }
+    shown = {key: heading for key, heading in columns.items() if key != "list_type" or any(row[key] for row in rows)}
+    _show(_named(rows, name), shown, as_json=as_json, nothing="no customer list")
+
+
+@click.command(epilog="\b\nExample:\n  td-pinterest audience 2542620905475")
+@click.argument("audience_id", metavar="ID", required=False)
+@options.all_of(options.ad_account, options.env_file, options.as_json, options.quiet)
+def audience(
+    audience_id: str | None, ad_account: str | None, env_file: Path | None, as_json: bool, quiet: bool
+) -> None:
+    """Show one audience in full, with the customer list behind it and what made that list.
+
+    Without ID it is the audience of PINTEREST_AUDIENCE_ID.
+    """
+    with connected(env_file, quiet=quiet) as connection:
+        account = ad_account_of(connection, ad_account)
+        named = audience_id or connection.credentials.environ.get("PINTEREST_AUDIENCE_ID")
+        if not named:
+            raise click.UsageError("which audience? Give its id; `td-pinterest audiences` lists them")
+        content = connection.catalog.audience(account, checked_id(named, "ID"))
+        if content is None:
+            raise AudienceError(
+                f"there is no audience {named} in ad account {account}: `td-pinterest audiences` lists those that exist"
+            )
+        row = _full_row(connection, account, content)
+    if as_json:
+        screen.say_json(row)
+    else:
+        screen.properties(row)
+
+
+def _full_row(connection: Connection, account: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    row = audience_row(content) | {"description": content.get("description"), "ad_account_id": account}
+    list_id = row["customer_list_id"]
+    behind = connection.catalog.customer_list(account, list_id) if list_id else None
+    if behind:
+        shown = _list_row(behind, used_by=[row["id"]])
+        keys = ("name", "status", "uploaded", "removed", "batches", "session", "job_id", "created", "changed")
+        row |= {f"list_{key}": shown[key] for key in keys}
+    return row
+
+
+def audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
+    """An audience for a table or for programs."""
+    rule = content.get("rule")
+    return {
+        "id": str(content["id"]),
+        "name": content.get("name"),
+        "audience_type": content.get("audience_type"),
+        "status": content.get("status"),
+        "size": content.get("size"),
+        "customer_list_id": str(found)
+        if isinstance(rule, Mapping) and (found := rule.get("customer_list_id"))
+        else None,
+        "seed_audience_id": _seed(rule),
+        "created": _time(content.get("created_timestamp")),
+        "changed": _time(content.get("updated_timestamp")),
+    }
+
+
+def _seed(rule: object) -> str | None:
+    """The audience that a look-alike stands on."""
+    seed = rule.get("seed_id") if isinstance(rule, Mapping) else None
+    seed = seed[0] if isinstance(seed, list) and seed else seed
+    return str(seed) if seed else None
+
+
+def _list_rows(connection: Connection, account: str) -> list[dict[str, Any]]:
+    used_by: dict[str, list[str]] = {}
+    for content in connection.catalog.audiences(account):
+        row = audience_row(content)
+        if row["customer_list_id"]:
+            used_by.setdefault(row["customer_list_id"], []).append(row["id"])
+    return [
+        _list_row(content, used_by=used_by.get(str(content["id"]), []))
+        for content in connection.catalog.customer_lists(account)
+    ]
+
+
+def _list_row(content: Mapping[str, Any], *, used_by: Sequence[str]) -> dict[str, Any]:
+    origin = origin_of(str(content.get("name") or ""))
+    return {
+        "id": str(content["id"]),
+        "name": content.get("name"),
+        "list_type": content.get("list_type"),
+        "status": content.get("status"),
+        "uploaded": content.get("num_uploaded_user_records"),
+        "removed": content.get("num_removed_user_records"),
+        "batches": content.get("num_batches"),
+        "used_by": sorted(used_by),
+        "left_behind": not used_by,
+        "session": origin[0] if origin else None,
+        "job_id": origin[1] if origin else None,
+        "created": _time(content.get("created_time")),
+        "changed": _time(content.get("updated_time")),
+    }
+
+
+def _export_status(may_write: bool | None) -> str:
+    return "roles not shown" if may_write is None else "may export" if may_write else "may read only"
+
+
+def _time(value: object) -> str | None:
+    """A moment of Pinterest's (seconds since 1970) in UTC."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e11:
+        return None
+    return f"{datetime.datetime.fromtimestamp(value, tz=datetime.timezone.utc):%Y-%m-%d %H:%M}"
+
+
+def _named(rows: Iterable[dict[str, Any]], name: str | None) -> list[dict[str, Any]]:
+    """Those whose name contains `name`, sorted by name, then by id."""
+    wanted = (name or "").casefold()
+    found = [row for row in rows if wanted in str(row["name"] or "").casefold()]
+    return sorted(found, key=lambda row: (str(row["name"] or "").casefold(), len(row["id"]), row["id"]))
+
+
+def _show(rows: list[dict[str, Any]], columns: Mapping[str, str], *, as_json: bool, nothing: str) -> None:
+    if as_json:
+        screen.say_json(rows)
+    elif rows:
+        screen.table(rows, columns=columns, right=("size", "uploaded"))
+    else:
+        screen.note(f"There is {nothing} to show.")

@@ -1,0 +1,124 @@
+"""`accounts`, `audiences`, `lists` and `audience`: what exists, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from rich.console import Console
+
+from tests.exporting import SESSION, Services
+from tests.unit.cli.running import Ran, Terminal
+
+Recorded = Callable[[Ran, str], None]
+
+
+@pytest.fixture
+def shop(services: Services) -> str:
+    """Three audiences, one of them replaced once; returns the id of that one."""
+    services.audience(["anna@shop.example"], name="Shoppers")
+    services.audience(name="Newsletter readers")
+    replaced = services.audience(["bela@shop.example"], name="Buyers")
+    services.export(
+        {"action": "replace_current_audience", "audience_id": replaced},
+        job_id=services.job(["chloe@shop.example"]),
+        session_time=SESSION,
+    )
+    return replaced
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("command", ["accounts", "audiences", "lists"])
+def test_a_listing_is_a_table(at_terminal: Terminal, as_recorded: Recorded, command: str) -> None:
+    as_recorded(at_terminal(command), command)
+
+
+def test_an_audience_is_shown_in_full(at_terminal: Terminal, as_recorded: Recorded, shop: str) -> None:
+    as_recorded(at_terminal("audience", shop), "audience")
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(
+    ("command", "fields"),
+    [
+        ("accounts", {"id", "name", "status"}),
+        ("audiences", {"id", "name", "status", "audience_type", "size", "customer_list_id"}),
+        ("lists", {"id", "name", "status", "used_by", "left_behind"}),
+    ],
+)
+def test_json_is_a_list_of_objects(at_terminal: Terminal, command: str, fields: set[str]) -> None:
+    found = json.loads(at_terminal(command, "--json").out)
+    assert found
+    assert all(fields <= set(one) for one in found)
+    assert all(isinstance(one["id"], str) for one in found)
+
+
+def test_lists_that_no_audience_uses_are_left_behind(at_terminal: Terminal, services: Services, shop: str) -> None:
+    found = {one["name"]: one for one in json.loads(at_terminal("lists", "--json").out)}
+    assert found["Buyers list"]["left_behind"]
+    assert [] == found["Buyers list"]["used_by"]
+    ours = next(one for name, one in found.items() if name.startswith("Buyers (td "))
+    assert [shop] == ours["used_by"]
+    assert not ours["left_behind"]
+    assert ours["session"]
+    assert ours["job_id"]
+    assert ["Buyers list"] == [one["name"] for one in json.loads(at_terminal("lists", "--left-behind", "--json").out)]
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_name_filters_in_any_case(at_terminal: Terminal) -> None:
+    found = json.loads(at_terminal("audiences", "--name", "SHOP", "--json").out)
+    assert ["Shoppers"] == [one["name"] for one in found]
+
+
+def test_all_pages_are_listed(at_terminal: Terminal, services: Services) -> None:
+    for number in range(260):
+        services.pinterest.add_list(f"list {number}")
+    assert 260 == len(json.loads(at_terminal("lists", "--json").out))
+
+
+def test_nothing_is_said_so_and_is_no_error(at_terminal: Terminal) -> None:
+    ran = at_terminal("audiences", "--quiet")
+    assert (0, "", "There is no audience to show.\n") == (ran.code, ran.out, ran.err)
+    assert [] == json.loads(at_terminal("audiences", "--json").out)
+
+
+def test_an_audience_that_is_not_there_is_an_error(at_terminal: Terminal) -> None:
+    ran = at_terminal("audience", "123")
+    assert (1, "") == (ran.code, ran.out)
+    assert "there is no audience 123 in ad account 549755885175" in ran.err
+
+
+@pytest.mark.parametrize("arguments", [["audience"], ["audience", "x"], ["audiences", "--ad-account", "../x"]])
+def test_an_id_is_digits(at_terminal: Terminal, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    monkeypatch.delenv("PINTEREST_AUDIENCE_ID", raising=False)
+    assert 2 == at_terminal(*arguments).code
+
+
+def test_the_only_ad_account_is_taken(at_terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PINTEREST_AD_ACCOUNT_ID", raising=False)
+    assert 'Ad account: 549755885175 "Emulated ad account", the only one' in at_terminal("audiences").err
+
+
+def test_missing_credentials_are_named_with_every_place(at_terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PINTEREST_CLIENT_ID")
+    ran = at_terminal("accounts")
+    assert 1 == ran.code
+    assert "PINTEREST_CLIENT_ID found nowhere: neither in the environment, nor in the local digdag secrets" in ran.err
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("command", ["audiences", "lists"])
+def test_a_narrow_terminal_gets_blocks_and_whole_ids(
+    at_terminal: Terminal, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr("td_pinterest_op.cli.screen.console", lambda *, stderr=False: Console(width=40, stderr=stderr))
+    ran = at_terminal(command)
+    assert 40 >= max(map(len, ran.out.splitlines()))
+    assert all(one["id"] in ran.out for one in json.loads(at_terminal(command, "--json").out))
+
+
+def test_a_control_character_in_a_name_does_not_reach_the_terminal(at_terminal: Terminal, services: Services) -> None:
+    services.audience(name="Evil \x1b[2J name")
+    assert "\x1b" not in at_terminal("audiences").out
