@@ -28,10 +28,10 @@ from td_pinterest_op.stats import Stats
 from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Source, job_of
-from td_pinterest_op.treasure_data.result import JobResult
+from td_pinterest_op.treasure_data.result import JobResult, Rows
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.progress import Progress
 from td_pinterest_op.workflow.run import task_process
+from td_pinterest_op.workflow.watcher import LogWatcher, Watcher
 
 log = logging.getLogger(__name__)
 
@@ -45,33 +45,56 @@ class PinterestExport:
             workflow.store(pinterest=export(workflow.current_task(), SYSTEM))
 
 
-def export(task: workflow.Task, timing: Timing) -> dict[str, Any]:
+def export(
+    task: workflow.Task,
+    timing: Timing,
+    *,
+    rows: Rows | None = None,
+    watcher: Watcher | None = None,
+    on_new_refresh_token: connect.OnNewRefreshToken | None = None,
+) -> dict[str, Any]:
     """Check, read, plan, then do the steps; returns the statistics.
+
+    Args:
+        rows: what is exported in place of the task's job.
+        watcher: who gets the plan and the progress; the log if nobody else does.
+        on_new_refresh_token: see `connect.services`.
 
     Raises ExportError, and OSError when the spool cannot be written.
     """
     log.info("td_pinterest_op %s", __version__)
-    settings, source, endpoints = _checked(task)
+    settings, source, endpoints = _checked(task, rows)
+    watcher = watcher or LogWatcher(clock=timing.monotonic)
     for warning in settings.warnings:
         log.warning("%s", warning)
     stats = Stats(action=settings.action.value, ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
-    connected = connect.services(task, settings, endpoints=endpoints, timing=timing, count=stats.requests)
+    connected = connect.services(
+        task,
+        settings,
+        endpoints=endpoints,
+        timing=timing,
+        count=stats.requests,
+        on_new_refresh_token=on_new_refresh_token,
+    )
     page = reported_to(settings.report, stats.to_json, wall_clock=timing.wall)
     with page, _reported(stats), connected as services, contextlib.ExitStack() as stack:
-        sender = _sender(services.pinterest.client, settings, stats, timing)
+        sender = _sender(services.pinterest.client, settings, stats, watcher)
         actions = Actions(
             settings=settings, api=services.pinterest, stats=stats, session_key=task.session_key, sender=sender
         )
         actions.check()
         prepared = None
-        if source:
-            # No spool for actions without rows: they need no temporary folder.
-            prepared = _read(services.treasure_data, source, settings, stats, stack.enter_context(Spool()), timing)
+        with _measured(stats, "reading_seconds", timing):
+            if source:
+                rows = _rows_of(services.treasure_data, source, stats)
+            if rows:
+                # No spool for actions without rows: they need no temporary folder.
+                prepared = _read(rows, settings, stats, stack.enter_context(Spool()), watcher)
         steps = actions.steps(prepared)
         plan = Plan.of(
             settings, stats, changes=[step.says for step in steps], writes=sum(step.writes for step in steps)
         )
-        log.info("%s", plan.text(stats))
+        watcher.plan(plan.text(stats))
         if not settings.dry_run:
             with _measured(stats, "sending_seconds", timing):
                 for step in steps:
@@ -80,7 +103,7 @@ def export(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     return stats.to_json()
 
 
-def _checked(task: workflow.Task) -> tuple[Settings, Source | None, connect.Endpoints]:
+def _checked(task: workflow.Task, rows: Rows | None) -> tuple[Settings, Source | None, connect.Endpoints]:
     """The settings, the source of the rows if any are read, the endpoints. Raises SettingsError with every problem."""
     problems: list[str] = []
     settings = source = endpoints = None
@@ -89,7 +112,7 @@ def _checked(task: workflow.Task) -> tuple[Settings, Source | None, connect.Endp
         settings = parse(raw, environ=task.environ, from_console=task.is_activation)
     with _gathering(problems):
         endpoints = connect.endpoints(task.environ)
-    if (action := action_of(raw)) is None or action in READS_ROWS:
+    if rows is None and ((action := action_of(raw)) is None or action in READS_ROWS):
         with _gathering(problems):
             source = workflow.source(task)
         with _gathering(problems):
@@ -107,26 +130,29 @@ def _gathering(problems: list[str]) -> Iterator[None]:
         problems.append(str(error))
 
 
-def _read(td: TreasureData, source: Source, settings: Settings, stats: Stats, spool: Spool, timing: Timing) -> Prepared:
+def _rows_of(td: TreasureData, source: Source, stats: Stats) -> Rows:
+    job = job_of(td, source, note=partial(setattr, stats, "job_id"))
+    return Rows(job=job, blocks=JobResult(td, job))
+
+
+def _read(rows: Rows, settings: Settings, stats: Stats, spool: Spool, watcher: Watcher) -> Prepared:
     """The unique digests of the rows, in the spool, once the limits allow them to be sent."""
-    with _measured(stats, "reading_seconds", timing):
-        job = job_of(td, source, note=partial(setattr, stats, "job_id"))
-        columns = identifier_columns(job, settings.columns)
-        preparation = Preparation(columns=columns, spool=spool, stats=stats)
-        with Progress(phase="reading", unit="rows", total=job.records, clock=timing.monotonic) as progress:
-            preparation.read(JobResult(td, job), progress=progress)
-        check_rows(settings, stats, first_invalid=preparation.first_invalid)
+    columns = identifier_columns(rows.job, settings.columns)
+    preparation = Preparation(columns=columns, spool=spool, stats=stats)
+    with watcher.progress(phase="reading", unit="rows", total=rows.job.records) as progress:
+        preparation.read(rows.blocks, progress=progress)
+    check_rows(settings, stats, first_invalid=preparation.first_invalid)
     return Prepared(unique=stats.unique, list_type=list_type(columns), spool=spool)
 
 
-def _sender(client: Client, settings: Settings, stats: Stats, timing: Timing) -> Sender:
+def _sender(client: Client, settings: Settings, stats: Stats, watcher: Watcher) -> Sender:
     return Sender(
         client=client,
         stats=stats,
         batch_size=settings.limit_records_per_request,
         skip_refused=settings.ignore_invalid_records,
         max_in_flight=settings.max_in_flight,
-        progress=partial(Progress, phase="sending", unit="records", clock=timing.monotonic),
+        progress=partial(watcher.progress, phase="sending", unit="records"),
     )
 
 

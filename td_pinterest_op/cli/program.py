@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -13,8 +14,11 @@ from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.authorize import authorize
 from td_pinterest_op.cli.check import check
 from td_pinterest_op.cli.explain import explain
+from td_pinterest_op.cli.export import export
 from td_pinterest_op.cli.listing import accounts, audience, audiences, lists
 from td_pinterest_op.errors import ExportError, unexpected
+
+log = logging.getLogger("td_pinterest_op")
 
 # As shells count: 128 and the number of the signal.
 INTERRUPTED, CLOSED_PIPE = 130, 141
@@ -33,7 +37,7 @@ def program() -> None:
     """Export people from Treasure Data to Pinterest audiences, and look after such exports."""
 
 
-for _command in (authorize, accounts, audiences, audience, lists, check, explain):
+for _command in (authorize, accounts, audiences, audience, lists, export, check, explain):
     program.add_command(_command)
 
 
@@ -44,6 +48,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     closed it.
     """
     screen.prepare_streams()
+    warnings = screen.Warnings()
+    log.addHandler(warnings)
     try:
         code = _run(arguments)
         sys.stdout.flush()
@@ -51,6 +57,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # What Python writes at its own end must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CLOSED_PIPE
+    finally:
+        log.removeHandler(warnings)
     return code
 
 

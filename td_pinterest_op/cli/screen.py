@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -43,6 +44,15 @@ def can_show(text: str) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
+
+
+class Warnings(logging.Handler):
+    """Shows the operator's warnings on standard error. Its errors come as exceptions; the rest of its log is left "
+    "out."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno == logging.WARNING:
+            _print(console(stderr=True), Text.assemble(("warning: ", "bold yellow"), mask(record.getMessage())))
 
 
 def say(text: str | Text = "") -> None:

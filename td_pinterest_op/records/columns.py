@@ -62,7 +62,7 @@ def known_columns(job: Job, types: Mapping[str, str], *, mapped: Collection[str]
         problems.append(f"there is no column {', '.join(most)} or {last}")
     if problems:
         names = ", ".join(f"{name} {sql_type}" for name, sql_type in job.schema)
-        raise JobError(f"the result of job {job.id} (columns: {names}) cannot be exported: {'; '.join(problems)}")
+        raise JobError(f"{job.label} (columns: {names}) cannot be exported: {'; '.join(problems)}")
     return [(name, type_, position) for name, type_, position in found if type_]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,6 @@ from td_pinterest_op.records.identifiers import IdentifierType, Reason, digest_b
 from td_pinterest_op.records.plan import NAMED_ROWS
 from td_pinterest_op.records.spool import Spool, fingerprint
 from td_pinterest_op.stats import Stats
-from td_pinterest_op.treasure_data.result import JobResult
 
 # One more than an error names, so that it knows whether there are more.
 KEPT_ROWS = NAMED_ROWS + 1
@@ -50,10 +49,10 @@ class Preparation:
         stats.columns = len(columns)
         self.first_invalid: list[int] = []
 
-    def read(self, result: JobResult, *, progress: Callable[[int], None]) -> None:
+    def read(self, blocks: Iterable[list[list[Any]]], *, progress: Callable[[int], None]) -> None:
         """Read all rows; `progress` is called with their number so far. Raises JobError, TreasureDataError, OSError."""
         with _no_search_for_cycles():
-            for block in result:
+            for block in blocks:
                 self._take(block)
                 self._stats.read += len(block[0])
                 progress(self._stats.read)

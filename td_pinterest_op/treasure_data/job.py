@@ -38,12 +38,18 @@ class Source:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A job that succeeded. `schema` is (name, type) of each column; `records` and `size` (compressed bytes) are None
-    when Treasure Data does not say."""
+    when Treasure Data does not say. `file` stands in place of a job: then there is no id."""
 
     id: str
     schema: tuple[tuple[str, str], ...]
     records: int | None
     size: int | None
+    file: str | None = None
+
+    @property
+    def label(self) -> str:
+        """How messages name it."""
+        return f"the file {self.file}" if self.file else f"the result of job {self.id}"
 
 
 def job_of(td: TreasureData, source: Source, *, note: Callable[[str], None]) -> Job:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import msgpack
@@ -22,6 +23,14 @@ _READ = 64 * 1024
 _INFLATED = 128 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
 _RANGE_START = re.compile(r"bytes (\d+)-")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """What is exported. `blocks` yields a list for each column of the job's schema, all of the same length; once."""
+
+    job: Job
+    blocks: Iterable[list[list[Any]]]
 
 
 class JobResult:

@@ -23,6 +23,7 @@ _VOLATILE = (
     (re.compile(r"localhost%3A\d+"), "localhost%3APORT"),
     (re.compile(r"client_id=\d+"), "client_id=ID"),
     (re.compile(r"\b\d+\.\d+(?= s\b)|\b\d+(?:\.\d+)? s\b"), "TIME"),
+    (re.compile(r"(seconds\.\w+ +)[\d.]+"), r"\1TIME"),
     (re.compile(r"\(td [0-9a-f]{8} "), "(td SESSION "),
     (re.compile(r" [0-9a-f]{8}\)"), " RECORDS)"),
 )

@@ -1,0 +1,213 @@
+"""`td-pinterest export`: the operator without a workflow."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from td_pinterest_op.cli import credentials as found_credentials
+from td_pinterest_op.cli import options, screen
+from td_pinterest_op.cli.connection import check_complete, keeper, settings_of, task_of
+from td_pinterest_op.cli.credentials import SECRETS, Credentials
+from td_pinterest_op.cli.csv_rows import csv_rows
+from td_pinterest_op.errors import SettingsError, StoppedError
+from td_pinterest_op.export import export as run_export
+from td_pinterest_op.settings import text as setting_text
+from td_pinterest_op.settings.parse import Action, action_of
+from td_pinterest_op.settings.table import AUDIENCE_ID_SETTINGS, READS_ROWS
+from td_pinterest_op.timing import SYSTEM
+from td_pinterest_op.treasure_data.result import Rows
+
+_EXAMPLE = """\b
+Examples:
+  td-pinterest export --settings export.yml --csv people.csv --dry-run
+  td-pinterest export --settings export.yml --query people.sql --database shop
+  td-pinterest export --settings export.yml --job 2345678 --yes --json
+"""
+
+
+@click.command(epilog=_EXAMPLE)
+@click.option(
+    "--settings",
+    "settings_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The result_settings of a workflow, as a YAML or JSON file.",
+)
+@click.option("--job", "job_id", metavar="ID", help="Export the result of this Treasure Data job.")
+@click.option("--query", type=click.Path(path_type=Path, dir_okay=False), help="Export the result of this SQL file.")
+@click.option("--database", help="The database of --query.")
+@click.option("--engine", type=click.Choice(["presto", "trino", "hive"]), help="The engine of --query.")
+@click.option("--csv", "csv_file", type=click.Path(path_type=Path, dir_okay=False), help="Export a CSV file (or .gz).")
+@click.option("--dry-run", is_flag=True, help="Do everything up to the plan; write nothing to Pinterest.")
+@click.option("--yes", is_flag=True, help="Do not ask before the first write.")
+@options.all_of(options.ad_account, options.audience, options.env_file, options.as_json, options.quiet)
+def export(
+    settings_file: Path,
+    ad_account: str | None,
+    audience: str | None,
+    env_file: Path | None,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+    quiet: bool,
+    **source: Any,
+) -> int:
+    """Run an export once, from this terminal: a job, a query or a CSV file.
+
+    Shows the plan and asks before the first write to Pinterest. The settings are those of a workflow; type and
+    audience_type may be left out, and the ids come from --ad-account and --audience where the file has none.
+    """
+    credentials = found_credentials.find(env_file)
+    raw = _settings(settings_file, credentials, ad_account=ad_account, audience=audience, dry_run=dry_run)
+    reads_rows = (action_of(raw) or Action.CREATE) in READS_ROWS
+    _check_source(source, reads_rows=reads_rows)
+    check_complete(
+        credentials, *(name for name in SECRETS if name != "TD_API_KEY" or (reads_rows and not source["csv_file"]))
+    )
+    if not quiet:
+        screen.note(f"Credentials: {credentials.described()}")
+    is_dry = str(raw.get("dry_run", "")).lower() == "true"
+    watcher = TerminalWatcher(ask=not (yes or is_dry), quiet=quiet)
+    with _rows(source["csv_file"]) as rows, _stopping():
+        statistics = run_export(
+            task_of(credentials, result_settings=raw, **_params(source)),
+            SYSTEM,
+            rows=rows,
+            watcher=watcher,
+            on_new_refresh_token=keeper(credentials, settings_of(credentials)),
+        )
+    if as_json:
+        screen.say_json(statistics)
+    else:
+        _show(statistics)
+    return 0
+
+
+def _settings(
+    path: Path, credentials: Credentials, *, ad_account: str | None, audience: str | None, dry_run: bool
+) -> dict[str, object]:
+    """The settings of a file, completed from the command line and the environment."""
+    try:
+        read = setting_text.load(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise SettingsError(f"the file {path} of --settings cannot be read: {why}") from None
+    except setting_text.UnreadableTextError as error:
+        raise SettingsError(f"the file {path} of --settings {error}") from None
+    if isinstance(read, Mapping) and isinstance(read.get("result_settings"), Mapping):
+        read = read["result_settings"]
+    if not isinstance(read, Mapping):
+        raise SettingsError(f"the file {path} of --settings is no mapping of settings: README lists them")
+    given = {"type": "pinterest", "audience_type": "customer_list"} | dict(read)
+    account = ad_account or (None if given.get("ad_account_id") else credentials.environ.get("PINTEREST_AD_ACCOUNT_ID"))
+    if account:
+        given["ad_account_id"] = account
+    has_id = any(str(name).startswith("audience_id") for name in given)
+    known = audience or (None if has_id else credentials.environ.get("PINTEREST_AUDIENCE_ID"))
+    if known and action_of(given) in AUDIENCE_ID_SETTINGS:
+        given = {name: value for name, value in given.items() if not str(name).startswith("audience_id")}
+        given["audience_id"] = known
+    return given | ({"dry_run": True} if dry_run else {})
+
+
+def _check_source(source: Mapping[str, Any], *, reads_rows: bool) -> None:
+    named = [option for option in ("job_id", "query", "csv_file") if source[option]]
+    if reads_rows and len(named) != 1:
+        raise click.UsageError("give one of --job ID, --query FILE --database DB, and --csv FILE")
+    if not reads_rows and named:
+        raise click.UsageError("the action of the settings reads no rows: leave out --job, --query and --csv")
+    if bool(source["query"]) != bool(source["database"]):
+        raise click.UsageError("--query and --database go together")
+
+
+def _params(source: Mapping[str, Any]) -> dict[str, object]:
+    if source["job_id"]:
+        return {"job_id": source["job_id"]}
+    if not source["query"]:
+        return {}
+    path = source["query"]
+    try:
+        query = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the file {path} of --query cannot be read: {getattr(error, 'strerror', error)}") from None
+    return {"query": query, "database": source["database"], "engine": source["engine"]}
+
+
+def _rows(path: Path | None) -> contextlib.AbstractContextManager[Rows | None]:
+    return csv_rows(path) if path else contextlib.nullcontext()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TerminalWatcher:
+    """Shows the plan and asks; shows bars on a terminal."""
+
+    ask: bool
+    quiet: bool
+
+    def plan(self, text: str) -> None:
+        """Raises StoppedError when the answer is no."""
+        if not self.quiet or self.ask:
+            screen.note(text[0].upper() + text[1:])
+        if self.ask and not screen.confirm("Write this to Pinterest?"):
+            raise StoppedError("you answered no")
+
+    @contextlib.contextmanager
+    def progress(self, *, phase: str, unit: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        """A bar on a terminal, nothing elsewhere."""
+        console = Console(stderr=True)
+        if self.quiet or not console.is_terminal:
+            yield lambda _: None
+            return
+        columns = (TextColumn(f"{phase:7}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task(phase, total=total)
+            yield lambda done: bar.update(task, completed=done)
+
+
+@contextlib.contextmanager
+def _stopping() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the export with its own message, which says how many records are in."""
+    received: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        if len(received) == 1:  # a second one would interrupt what the first one lets finish
+            raise StoppedError(f"the run was told to end ({signal.Signals(number).name})")
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except StoppedError as error:
+        if not received:
+            raise
+        screen.fail(str(error))
+        raise click.exceptions.Exit(128 + received[0]) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _show(statistics: Mapping[str, Any]) -> None:
+    rows = [{"figure": name, "value": value} for name, value in _flat(statistics)]
+    screen.table(rows, columns={"figure": "FIGURE", "value": "VALUE"})
+    if statistics.get("summary"):
+        screen.say(f"\n{statistics['summary']}")
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The figures by their dotted names; reasons that did not occur are left out."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif value is not None and name != "summary" and not (prefix.endswith("by_reason.") and not value):
+            yield f"{prefix}{name}", value

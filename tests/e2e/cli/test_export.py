@@ -1,0 +1,230 @@
+"""`td-pinterest export`: a job, a query or a CSV file, with the plan, the question and the figures."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.project import ROOT
+from tests.exporting import Services, digests, people
+from tests.unit.cli.running import Ran, Terminal
+
+Recorded = Callable[[Ran, str], None]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, services: Services) -> Path:
+    """A settings file that adds people to an audience, and skips what is invalid."""
+    file = tmp_path / "export.yml"
+    file.write_text(
+        f"ad_account_id: '549755885175'\naction: add_people_to_current_audience\naudience_id: '{services.audience()}'\n"
+        "ignore_invalid_records: true\n"
+    )
+    return file
+
+
+@pytest.fixture
+def csv_file(tmp_path: Path) -> Path:
+    """Five people, one of them twice and one without an address."""
+    file = tmp_path / "people.csv"
+    file.write_text("email\n" + "\n".join([*people(4), *people(1), "nobody"]) + "\n")
+    return file
+
+
+def _audience(services: Services) -> str:
+    return next(iter(services.pinterest.audiences))
+
+
+def test_a_csv_file_is_exported_with_plan_and_table(
+    at_terminal: Terminal, as_recorded: Recorded, services: Services, settings: Path, csv_file: Path
+) -> None:
+    as_recorded(at_terminal("export", "--settings", settings, "--csv", csv_file, "--yes"), "export")
+    assert digests(4) == services.pinterest.members_of_audience(_audience(services))
+
+
+def test_a_dry_run_shows_the_plan_and_writes_nothing(
+    at_terminal: Terminal, as_recorded: Recorded, services: Services, settings: Path, csv_file: Path
+) -> None:
+    as_recorded(at_terminal("export", "--settings", settings, "--csv", csv_file, "--dry-run"), "export_dry_run")
+    assert set() == services.pinterest.members_of_audience(_audience(services))
+    assert [] == services.pinterest.calls.writes()
+
+
+def test_a_compressed_file_with_a_byte_order_mark_is_read_as_well(
+    at_terminal: Terminal, services: Services, settings: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "people.csv.gz"
+    file.write_bytes(gzip.compress(("\ufeffEMAIL\r\n" + "\r\n".join(people(10_000)) + "\r\n").encode()))
+    ran = at_terminal("export", "--settings", settings, "--csv", file, "--yes", "--json", "--quiet")
+    assert (0, "") == (ran.code, ran.err)
+    statistics = json.loads(ran.out)
+    assert 10_000 == statistics["rows"]["read"] == statistics["records"]["sent"]
+    assert digests(10_000) == services.pinterest.members_of_audience(_audience(services))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty: its first line must be the names of the columns"),
+        (b"email,country\na@b.example,DE\n", 'column "country" is no identifier'),
+        (b"email,maid\nonly one\n", "row 1 of the file"),
+        (b'email\n"open\n', "cannot be read as CSV"),
+        (gzip.compress(b"email\n" + b"x" * 100)[:-12], "ends before its compressed data does"),
+    ],
+)
+def test_a_file_that_cannot_be_exported_is_named_and_nothing_is_sent(
+    at_terminal: Terminal, services: Services, settings: Path, tmp_path: Path, content: bytes, said: str
+) -> None:
+    file = tmp_path / "people.csv"
+    file.write_bytes(content)
+    ran = at_terminal("export", "--settings", settings, "--csv", file, "--yes")
+    assert 1 == ran.code
+    assert said in ran.err
+    assert [] == services.pinterest.calls.writes()
+
+
+def test_a_value_that_is_no_utf_8_is_counted(
+    at_terminal: Terminal, services: Services, settings: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "people.csv"
+    file.write_bytes(b"email\nj\xfcrgen@shop.example\n" + people(1)[0].encode() + b"\n")
+    ran = at_terminal("export", "--settings", settings, "--csv", file, "--yes", "--json")
+    assert 1 == json.loads(ran.out)["rows"]["invalid_by_reason"]["bad_encoding"]
+
+
+def test_a_job_is_exported(at_terminal: Terminal, services: Services, settings: Path) -> None:
+    job = services.job(people(3))
+    ran = at_terminal("export", "--settings", settings, "--job", job, "--yes", "--json")
+    assert (0, job) == (ran.code, json.loads(ran.out)["job_id"])
+
+
+def test_a_query_is_issued_and_exported(
+    at_terminal: Terminal, services: Services, settings: Path, tmp_path: Path
+) -> None:
+    services.td.create("shop", "people", [{"email": person} for person in people(3)])
+    query = tmp_path / "people.sql"
+    query.write_text("SELECT email FROM people")
+    ran = at_terminal("export", "--settings", settings, "--query", query, "--database", "shop", "--yes", "--json")
+    assert (0, 3) == (ran.code, json.loads(ran.out)["records"]["sent"])
+
+
+def test_without_a_terminal_the_question_needs_yes(
+    at_terminal: Terminal, services: Services, settings: Path, csv_file: Path
+) -> None:
+    ran = at_terminal("export", "--settings", settings, "--csv", csv_file)
+    assert 2 == ran.code
+    assert "say --yes to go on without the question" in ran.err
+    assert [] == services.pinterest.calls.writes()
+
+
+@pytest.mark.parametrize(("answer", "code", "sent"), [(True, 0, 4), (False, 1, 0)])
+def test_the_answer_decides(
+    at_terminal: Terminal,
+    services: Services,
+    settings: Path,
+    csv_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: bool,
+    code: int,
+    sent: int,
+) -> None:
+    monkeypatch.setattr("td_pinterest_op.cli.screen.confirm", lambda _: answer)
+    ran = at_terminal("export", "--settings", settings, "--csv", csv_file)
+    assert code == ran.code
+    assert sent == len(services.pinterest.members_of_audience(_audience(services)))
+    assert answer or "you answered no. Nothing was sent" in ran.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--job", "1", "--csv", "x.csv"], ["--query", "x.sql"], ["--database", "shop", "--job", "1"]],
+)
+def test_one_source_is_wanted(at_terminal: Terminal, settings: Path, arguments: list[str]) -> None:
+    assert 2 == at_terminal("export", "--settings", settings, *arguments).code
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("acton: add\n", "acton: is unknown; did you mean action?"),
+        ("- a list\n", "is no mapping of settings"),
+        ("\ta: b\n", "contains tabs"),
+    ],
+)
+def test_wrong_settings_are_named(at_terminal: Terminal, tmp_path: Path, csv_file: Path, text: str, said: str) -> None:
+    file = tmp_path / "wrong.yml"
+    file.write_text(text)
+    ran = at_terminal("export", "--settings", file, "--csv", csv_file, "--yes")
+    assert 1 == ran.code
+    assert said in ran.err
+
+
+def test_the_result_settings_of_a_workflow_can_be_given_as_they_are(
+    at_terminal: Terminal, services: Services, settings: Path, csv_file: Path, tmp_path: Path
+) -> None:
+    nested = tmp_path / "nested.yml"
+    nested.write_text("result_settings:\n" + "".join(f"  {line}\n" for line in settings.read_text().splitlines()))
+    assert 0 == at_terminal("export", "--settings", nested, "--csv", csv_file, "--yes").code
+
+
+def test_a_renewed_refresh_token_is_kept_in_the_file_that_it_came_from(
+    at_terminal: Terminal,
+    services: Services,
+    settings: Path,
+    csv_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    services.pinterest.switches.rotate_refresh_tokens = True
+    file = tmp_path / "secrets.env"
+    file.write_text(f"# mine\nPINTEREST_REFRESH_TOKEN={os.environ['PINTEREST_REFRESH_TOKEN']}\n")
+    file.chmod(0o600)
+    monkeypatch.delenv("PINTEREST_REFRESH_TOKEN")
+    for _ in range(3):
+        ran = at_terminal("export", "--settings", settings, "--csv", csv_file, "--yes", "--env-file", file)
+        assert 0 == ran.code, ran.err
+    assert "# mine" == file.read_text().splitlines()[0]
+    assert 0o600 == file.stat().st_mode & 0o777
+
+
+def test_a_file_of_secrets_that_others_can_read_is_refused(
+    at_terminal: Terminal, settings: Path, csv_file: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "secrets.env"
+    file.write_text("A=1\n")
+    file.chmod(0o644)
+    ran = at_terminal("export", "--settings", settings, "--csv", csv_file, "--env-file", file)
+    assert 1 == ran.code
+    assert f"run `chmod 600 {file}` first" in ran.err
+
+
+def test_ctrl_c_says_how_many_records_are_in_and_ends_with_130(
+    services: Services, settings: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text("email\n" + "\n".join(people(200)) + "\n")
+    settings.write_text(settings.read_text() + "limit_records_per_request: 1\n")
+    services.pinterest.switches.latency_seconds = 0.2
+    with subprocess.Popen(
+        [sys.executable, "-m", "td_pinterest_op", "export", "--settings", settings, "--csv", file, "--yes"],
+        cwd=ROOT,
+        env=os.environ | services.environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        services.pinterest.on_request(lambda call: process.send_signal(signal.SIGINT) if call.number == 10 else None)
+        _, err = process.communicate(timeout=60)
+    assert 130 == process.returncode, err
+    assert "the run was told to end" in err
+    assert "Partly sent: of 200 records" in err
+    assert "statistics" not in err
+    assert "Traceback" not in err
