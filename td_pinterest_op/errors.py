@@ -10,19 +10,21 @@
     ├── AccountError                 the owner of the Pinterest account or app
     ├── TreasureDataError            Treasure Data did not deliver what it should
     ├── PinterestError               Pinterest did not do what it should
-    │   ├── RequestRefusedError      it will not take this request, however often it is sent
-    │   ├── RecordsRefusedError      it will not take some records, in stop mode
+    │   ├── RequestRefusedError      it refuses this request, however often it is sent
+    │   ├── RecordsRefusedError      it refuses some records, in stop mode
     │   └── UnavailableError         it failed, or could not be reached, until the retries were used up
-    ├── StoppedError                 nobody: the run was told to end (SIGTERM), or ends for another error
+    ├── StoppedError                 nobody: a signal ended the run, or it ends for another error
     └── UnexpectedError              the authors of this operator
 
 digdag prints message and traceback into the session log: a message says what happened, to which thing, and what to do,
-and never holds a value that could be a person or a secret.
+and never holds a value that could be a person or a secret. digdag also reads a message as a template: `${…}` in it
+would end every _error task.
 """
 
 from __future__ import annotations
 
 import errno
+import re
 import tempfile
 import traceback
 from pathlib import Path
@@ -31,14 +33,14 @@ from typing import TypeVar
 from td_pinterest_op.secret import mask
 
 _E = TypeVar("_E", bound="ExportError")
+_TEMPLATE = re.compile(r"\$\{(?!secret:)")
 
 
 class ExportError(Exception):
     """Anything that ends an export. The message is fit for a log: credentials and what looks like a person are masked.
 
-    `status` is the HTTP status of the answer that it comes from, None without one; `code` is Pinterest's own, in the
-    answer's body. `maybe_applied` is true if the
-    request that failed may have been carried out.
+    `status` is the HTTP status of the response that caused it, None without one; `code` is Pinterest's own, in the
+    response's body. `maybe_applied` is true if the request that failed may have been carried out.
     """
 
     status: int | None = None
@@ -46,11 +48,11 @@ class ExportError(Exception):
     maybe_applied: bool = False
 
     def __init__(self, message: str) -> None:
-        super().__init__(mask(message))
+        super().__init__(_fit_for_a_log(message))
 
     def extended(self: _E, text: str) -> _E:
-        """This error, saying `text` as well."""
-        self.args = (f"{self.args[0]}{mask(text)}",)
+        """This error with `text` added to its message."""
+        self.args = (f"{self.args[0]}{_fit_for_a_log(text)}",)
         return self
 
 
@@ -91,11 +93,11 @@ class PinterestError(ExportError):
 
 
 class RequestRefusedError(PinterestError):
-    """Pinterest will not take this request, however often it is sent."""
+    """Pinterest refuses this request, however often it is sent."""
 
 
 class RecordsRefusedError(PinterestError):
-    """Pinterest will not take some records, while `ignore_invalid_records` is false."""
+    """Pinterest refuses some records, while `ignore_invalid_records` is false."""
 
 
 class UnavailableError(PinterestError):
@@ -103,23 +105,66 @@ class UnavailableError(PinterestError):
 
 
 class StoppedError(ExportError):
-    """The run was told to end, or a request was not made because the run ends for another error."""
+    """A signal ended the run, or a request was not made because the run ends for another error."""
 
 
 class UnexpectedError(ExportError):
     """A mistake in this operator. Its message holds no text of the original exception, which could quote a row."""
 
 
+def _fit_for_a_log(text: str) -> str:
+    return _TEMPLATE.sub("$ {", mask(text))
+
+
 def unexpected(error: Exception) -> ExportError:
-    """What to make of an exception that nobody expected. It could quote a row: only its type and place are told."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return WorkflowError(
-            f"the disk is full: the operator needs 32 bytes for each identifier in {tempfile.gettempdir()}; "
-            "make room there, or let the environment variable TMPDIR name another folder"
-        )
-    place = traceback.extract_tb(error.__traceback__)[-1]
+    """The error to raise in place of one that no code expects. That one could quote a row: only its type and place are
+    named."""
+    known = _of_the_machine(error)
+    if known:
+        return WorkflowError(known)
+    places = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(places[-1].filename).name}:{places[-1].lineno}, in {places[-1].name}" if places else ""
     why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
     return UnexpectedError(
-        f"{type(error).__name__}{why} at {Path(place.filename).name}:{place.lineno}, in {place.name}: "
-        "a mistake in td_pinterest_op; please report it with this line"
+        f"{type(error).__name__}{why}{place}: a mistake in td_pinterest_op; please report it with this line"
+    )
+
+
+# What a machine lacks, by the number of the system's error; `{folder}` is the folder of temporary files.
+_LACKING = {
+    errno.ENOSPC: "the disk is full: {spool}; make room there, {elsewhere}",
+    errno.EDQUOT: "the disk quota is used up: {spool}; make room there, {elsewhere}",
+    errno.EFBIG: "the system does not allow files as large as this one: {spool}; raise `ulimit -f`, {elsewhere}",
+    errno.EROFS: "{folder} is read-only: {spool}; make it writable, {elsewhere}",
+    errno.EACCES: "the system does not permit writing to {folder}: {spool}; permit it, {elsewhere}",
+    errno.EMFILE: "the process has too many files open: raise `ulimit -n`",
+    errno.ENFILE: "the machine has too many files open: run this task again when less runs beside it",
+}
+
+
+def _of_the_machine(error: Exception) -> str | None:
+    """What the machine lacks and what to do, None if the error is about something else."""
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return (
+            "the system starts no more threads: raise the limit of processes (`ulimit -u`, or the container's), or set "
+            "max_in_flight: 1"
+        )
+    if isinstance(error, MemoryError):
+        return "the memory is used up: give the task's machine or container more, or run less beside it"
+    if not isinstance(error, OSError):
+        return None
+    try:
+        folder = tempfile.gettempdir()
+    except OSError:
+        return (
+            "there is no folder for temporary files that can be written: let the environment variable TMPDIR name one; "
+            "the operator needs 32 bytes there for each identifier"
+        )
+    return (
+        _LACKING.get(error.errno or 0, "").format(
+            folder=folder,
+            spool=f"the operator needs 32 bytes for each identifier in {folder}",
+            elsewhere="or let the environment variable TMPDIR name another folder",
+        )
+        or None
     )

@@ -1,4 +1,4 @@
-"""How often a request is repeated, and how long is waited before: as set, and as a server asks."""
+"""How often a request is repeated and how long the waits before are: as set, and as a server asks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from dataclasses import dataclass
 import backoff
 
 _SHORTEST_LOOK = 0.5
+DAY = 86_400.0
+# No date is later than this many seconds from now.
+_LONGEST = 1000 * 365 * DAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,9 +25,9 @@ class Retry:
     random: Callable[[], float]
 
     def waits(self) -> Iterator[float]:
-        """The waits before the first, second, … retry, without end: doubling, plus up to half as much again."""
+        """The waits before the first, second, … retry, without end: each doubles, plus up to half of it at random."""
         doubling = backoff.expo(base=2, factor=self.initial_wait, max_value=self.longest_wait)
-        next(doubling)  # it yields nothing of use before it is started
+        next(doubling)  # its first value is no wait
         for wait in doubling:
             yield min(wait * (1 + self.random() / 2), self.longest_wait)
 
@@ -50,7 +53,7 @@ class Retry:
 def retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
     """Seconds that `Retry-After` (seconds or a date) asks to wait, None without one that can be read.
 
-    `wall` is the time here, in seconds since 1970.
+    `wall` is this machine's time, in seconds since 1970.
     """
     asked = headers.get("Retry-After", "").strip()
     if asked.isdecimal() and asked.isascii():
@@ -60,15 +63,29 @@ def retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
 
 
 def server_time(headers: Mapping[str, str], *, wall: float) -> float:
-    """The time by the server's own clock where it shows it, so that a wrong one here changes nothing."""
+    """The time by the server's own clock where it shows one: this machine's clock may be wrong."""
     now = _http_date(headers.get("Date", ""))
     return wall if now is None else now
+
+
+def duration(seconds: float, *, wall: float) -> str:
+    """A wait for people: "12.5 s", and from two minutes on the time at which it ends: "2 h 5 min (until 14:05 UTC)"."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    until = datetime.datetime.fromtimestamp(wall, tz=datetime.timezone.utc) + datetime.timedelta(
+        seconds=min(seconds, _LONGEST)
+    )
+    hours, minutes = divmod(minutes, 60)
+    length = f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    day = "%Y-%m-%d " if seconds >= DAY / 2 else ""
+    return f"{length} (until {until:{day}%H:%M} UTC)"
 
 
 def _http_date(text: str) -> float | None:
     try:
         moment = email.utils.parsedate_to_datetime(text)
-        # Without a zone (the asctime form) it is UTC as well, and not this machine's time.
+        # The asctime form has no zone; it is UTC as well.
         return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)).timestamp()
     except (TypeError, ValueError, OverflowError, IndexError):
         return None

@@ -1,19 +1,52 @@
-"""A value that does not print itself, and a mask for text that comes from elsewhere."""
+"""A value that does not print itself, and a mask for text that comes from elsewhere.
+
+The mask recognises a credential in every form in which an echo may show it: plain, URL-encoded, escaped as in JSON,
+HTML or Python, in base64 (alone or inside longer encoded text), and cut to a part of it. It takes linear time.
+"""
 
 from __future__ import annotations
 
+import base64
 import re
+from collections.abc import Iterator
+from typing import NamedTuple
 
-# Every credential of this process, for `mask`. A shorter value would hide ordinary words.
-_known: set[str] = set()
-_SHORTEST = 6
+# Nobody reads a message that is longer than this many characters.
+LONGEST_TEXT = 100_000
 
-# What could be a person: an e-mail address, a device id, an MD5, SHA-1 or SHA-256.
+# A part of this many characters is recognised wherever it stands. Shorter forms are recognised only as whole words.
+_GRAM = 6
+# A part that is long enough to be of use to somebody, and too long to be an ordinary word.
+_SHORTEST_PART, _LONGEST_PART = 8, 12
+
+# What could be a person: an e-mail address, a device id, an MD5, SHA-1 or SHA-256. The address begins where a
+# word begins, so that a long word without an `@` is read once and not once for each of its characters.
 _PERSON = re.compile(
-    r"[^\s@'\"]{1,256}@[^\s@'\"]{1,256}\.[^\s@'\"]{1,64}"
+    r"(?<![^\s@'\"])[^\s@'\"]+?(?:@|%40|\\u0040)[^\s@'\"]+\.[^\s@'\"]+"
     r"|[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}"
     r"|[0-9A-Fa-f]{32,}"
 )
+# One character as URLs, JSON, Python and HTML escape it.
+_ESCAPED = re.compile(
+    r"%([0-9A-Fa-f]{2})|\\u([0-9A-Fa-f]{4})|\\x([0-9A-Fa-f]{2})|&#x([0-9A-Fa-f]{2,4});|&#([0-9]{2,5});"
+    r"|&(amp|quot|lt|gt);|\\(?=[^\w\s])"
+)
+_HTML = {"amp": "&", "quot": '"', "lt": "<", "gt": ">"}
+# Text that was escaped twice is common (JSON in JSON), three times is not.
+_LEVELS = 3
+
+
+class _Place(NamedTuple):
+    """Where a gram stands: at `start` of `form`, of which a part of `shortest` characters must not be shown."""
+
+    form: str
+    start: int
+    shortest: int
+
+
+_known: set[str] = set()
+_short_forms: set[str] = set()
+_places: dict[str, tuple[_Place, ...]] = {}
 
 
 class Secret:
@@ -23,8 +56,10 @@ class Secret:
 
     def __init__(self, value: str) -> None:
         self._value = value
-        if len(value) >= _SHORTEST:
+        if value and value not in _known:
             _known.add(value)
+            for form in _forms(value):
+                _remember(form)
 
     def reveal(self) -> str:
         return self._value
@@ -45,7 +80,114 @@ class Secret:
 
 
 def mask(text: str) -> str:
-    """`text` without any known credential, and without anything that looks like an identifier of a person."""
-    for value in sorted(_known, key=len, reverse=True):
-        text = text.replace(value, "***")
-    return _PERSON.sub("<hidden>", text)
+    """`text` without any known credential, and without anything that looks like an identifier of a person.
+
+    Text longer than LONGEST_TEXT is cut at a space before.
+    """
+    if len(text) > LONGEST_TEXT:
+        text = text[:LONGEST_TEXT].rpartition(" ")[0] + " …"
+    return _PERSON.sub("<hidden>", _without_credentials(text))
+
+
+def excerpt(text: str, length: int) -> str:
+    """The beginning of a foreign text on one line. It is masked before it is cut: half a credential is hard to see."""
+    return printable(" ".join(mask(text).split()))[:length]
+
+
+def printable(text: str) -> str:
+    """`text` with its control characters escaped, so that a name cannot forge a line of the log."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _forms(value: str) -> Iterator[str]:
+    yield value
+    # A form's escape that is no escape of its own.
+    yield value.replace(" ", "+")
+    data = value.encode("utf-8", "surrogatepass")
+    for before in range(3):
+        encoded = base64.b64encode(b"\0" * before + data).decode().rstrip("=")
+        # The characters that depend on nothing but the value, whatever stands before and after it.
+        inner = encoded[(0, 2, 3)[before] : (before + len(data)) * 8 // 6]
+        for form in ([encoded] if not before else []) + ([inner] if len(inner) >= _GRAM else []):
+            yield form
+            yield form.replace("+", "-").replace("/", "_")
+
+
+def _remember(form: str) -> None:
+    if len(form) < _GRAM:
+        _short_forms.add(form)
+        return
+    whole = len(form) < _LONGEST_PART
+    shortest = len(form) if whole else min(_LONGEST_PART, max(_SHORTEST_PART, (len(form) + 1) // 2))
+    for start in range(len(form) - shortest + 1):
+        gram, place = form[start : start + _GRAM], _Place(form, start, shortest)
+        _places[gram] = (*_places.get(gram, ()), place)
+
+
+def _without_credentials(text: str) -> str:
+    hidden: list[tuple[int, int]] = []
+    view, starts = text, list(range(len(text) + 1))
+    for _ in range(_LEVELS):
+        hidden += [(starts[first], starts[last]) for first, last in _found(view)]
+        decoded, decoded_starts = _decoded(view)
+        if decoded == view:
+            break
+        starts = [starts[position] for position in decoded_starts]
+        view = decoded
+    pieces, end = [], 0
+    for first, last in sorted(hidden):
+        if first >= end:
+            pieces += [text[end:first], "***"]
+        end = max(end, last)
+    return "".join([*pieces, text[end:]])
+
+
+def _found(text: str) -> Iterator[tuple[int, int]]:
+    """Begin and end of every credential, or part of one, in `text`."""
+    for form in _short_forms:
+        for match in re.finditer(rf"(?<![0-9A-Za-z]){re.escape(form)}(?![0-9A-Za-z])", text):
+            yield match.span()
+    start = 0
+    while start <= len(text) - _GRAM:
+        length = max((_common(text, start, place) for place in _places.get(text[start : start + _GRAM], ())), default=0)
+        if length:
+            yield start, start + length
+        start += length or 1
+
+
+def _common(text: str, start: int, place: _Place) -> int:
+    """How many characters `text` from `start` has in common with a form, 0 if they are too few to matter."""
+    form, length = place.form, _GRAM
+    longest = min(len(text) - start, len(form) - place.start)
+    while length < longest and text[start + length] == form[place.start + length]:
+        length += 1
+    return length if length >= place.shortest else 0
+
+
+def _decoded(text: str) -> tuple[str, list[int]]:
+    """`text` without escapes, and where in `text` each of its characters begins; last, where `text` ends."""
+    if not any(sign in text for sign in "%\\&"):
+        return text, []
+    pieces: list[str] = []
+    starts: list[int] = []
+    end = 0
+    for match in _ESCAPED.finditer(text):
+        pieces.append(text[end : match.start()])
+        starts += range(end, match.start())
+        character = _character(match)
+        pieces.append(character)
+        starts += [match.start()] * len(character)
+        end = match.end()
+    pieces.append(text[end:])
+    return "".join(pieces), [*starts, *range(end, len(text) + 1)]
+
+
+def _character(match: re.Match[str]) -> str:
+    *hexadecimal, decimal, name = match.groups()
+    if name:
+        return _HTML[name]
+    code = next((int(digits, 16) for digits in hexadecimal if digits), int(decimal) if decimal else None)
+    # A backslash alone escapes what follows it.
+    return "" if code is None else chr(code)

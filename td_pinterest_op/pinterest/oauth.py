@@ -11,6 +11,7 @@ from typing import Any
 import requests
 from requests.auth import AuthBase, HTTPBasicAuth
 
+from td_pinterest_op import stop
 from td_pinterest_op.errors import AccountError, PinterestError, RequestRefusedError
 from td_pinterest_op.pinterest.client import Client, Request, json_object
 from td_pinterest_op.secret import Secret
@@ -82,14 +83,14 @@ class Tokens:
         """The access token to use now. Raises AccountError when Pinterest will not give one."""
         with self._lock:
             if self._bearer is None or self._clock() >= self._bearer.expires_at:
-                self._bearer = self._refresh()
+                self._bearer = stop.shielded(self._refresh)
             return self._bearer
 
     def refresh(self, used: AuthBase) -> bool:
         """Replace an access token that was refused, unless another thread has done so already."""
         with self._lock:
             if self._bearer is used:
-                self._bearer = self._refresh()
+                self._bearer = stop.shielded(self._refresh)
             return True
 
     def _refresh(self) -> Bearer:
@@ -122,9 +123,10 @@ class Tokens:
         issued: Secret | None = None
         if isinstance(renewed, str) and renewed and renewed != self._refresh_token.reveal():
             issued = self._refresh_token = Secret(renewed)
-        self._on_new_refresh_token(
-            issued, seconds_of(content.get("refresh_token_expires_in")) or (_REFRESH_DAYS * DAY if issued else None)
-        )
+        with stop.saving():
+            self._on_new_refresh_token(
+                issued, seconds_of(content.get("refresh_token_expires_in")) or (_REFRESH_DAYS * DAY if issued else None)
+            )
         # At least a little use before it is renewed, however short it lasts.
         return Bearer(Secret(token), expires_at=self._clock() + max(lifetime - _MARGIN, lifetime / 2))
 

@@ -1,4 +1,5 @@
-"""The limits that all requests of a run share: so many writes in a window, nothing before a time the server named."""
+"""Rate limits shared by all requests of a run: a number of writes per window, and no request before the time the server
+asked for."""
 
 from __future__ import annotations
 
@@ -8,8 +9,9 @@ import re
 import threading
 from collections.abc import Mapping
 
+from td_pinterest_op import stop
 from td_pinterest_op.errors import StoppedError
-from td_pinterest_op.retry import retry_after, server_time
+from td_pinterest_op.retry import duration, retry_after, server_time
 from td_pinterest_op.timing import Timing
 
 MINUTE = 60.0
@@ -17,16 +19,18 @@ MINUTE = 60.0
 _EPOCH = 1_000_000_000.0
 # `100;w=1;name="…"`: one member of the structured list x-ratelimit-limit (IETF draft RateLimit header fields).
 _QUOTA = re.compile(r"(?<!\d)(\d{1,9})\s*;\s*w=(\d{1,9})(?!\d)")
-# Waits are made in steps of so many seconds, to notice when the run ends.
+# Waits are split into steps of this many seconds, so that a stopped run is noticed.
 _POLL_SECONDS = 1.0
-# A wait of so many seconds is told of.
+# How soon to look again for the response to a write that is under way.
+_RESPONSE_POLL_SECONDS = 0.05
+# Waits longer than this are logged.
 _LONG = 10.0
 
 log = logging.getLogger(__name__)
 
 
 class Permit:
-    """A request that was let through; `completed_at` is None while it is under way."""
+    """A request that may leave; `completed_at` is None while it is under way."""
 
     __slots__ = ("completed_at", "write")
 
@@ -36,10 +40,10 @@ class Permit:
 
 
 class RateLimiter:
-    """Lets requests through; every method may be called from several threads.
+    """Says when a request may leave. Every method may be called from several threads.
 
-    A write leaves when the one `requests_per_minute` writes before it has been *answered* a full minute ago. Whatever
-    the network does to either, they arrive more than a minute apart: no window of 60 s sees more than the limit.
+    Write number n may leave one minute after the *response* to write n − requests_per_minute. Whatever the network does
+    to either, they arrive more than a minute apart: no window of 60 s sees more than the limit.
     """
 
     def __init__(self, *, requests_per_minute: int, timing: Timing) -> None:
@@ -51,9 +55,9 @@ class RateLimiter:
         self._lock = threading.Lock()
 
     def acquire(self, *, write: bool) -> tuple[Permit, float]:
-        """Wait until a request may leave; returns its permit, to be given to `leave`, and the seconds waited.
+        """Wait until a request may leave; returns its permit, to be given to `release`, and the seconds waited.
 
-        Raises StoppedError once `stop` was called.
+        Raises StoppedError once `stop` was called, or the run was told to end.
         """
         waited = 0.0
         while True:
@@ -71,7 +75,7 @@ class RateLimiter:
             waited += step
 
     def wait(self, seconds: float) -> None:
-        """Wait so long, for one request alone. Raises StoppedError as soon as `stop` was called."""
+        """Wait, for one request alone. Raises StoppedError as soon as the run is stopped."""
         until = self._clock() + seconds
         while (left := until - self._clock()) > 0:
             with self._lock:
@@ -85,11 +89,16 @@ class RateLimiter:
             if delay < _LONG or until <= self._logged_until:
                 return
             self._logged_until, writes = until + _LONG, self._windows[MINUTE]
-        log.info("waiting %.0f s before the next request, as %d writes a minute and the server allow", delay, writes)
+        log.info(
+            "waiting %s for the next request: %d writes a minute are allowed, or the server asked for the wait",
+            duration(delay, wall=self._wall_clock()),
+            writes,
+        )
 
     def _check(self) -> None:
+        stop.check()
         if self._stopped:
-            raise StoppedError(f"not sent, since the run ends: {self._stopped}")
+            raise StoppedError(f"not sent, because the run ends: {self._stopped}")
 
     def _delay(self, write: bool) -> float:
         now = self._clock()
@@ -97,38 +106,38 @@ class RateLimiter:
         for window, limit in self._windows.items() if write else ():
             if len(self._permits) >= limit:
                 completed_at = self._permits[-limit].completed_at
-                # Under way still: how long is not known; look again soon.
-                delay = max(delay, 0.05 if completed_at is None else completed_at + window - now)
+                until_then = _RESPONSE_POLL_SECONDS if completed_at is None else completed_at + window - now
+                delay = max(delay, until_then)
         return delay
 
     def release(self, permit: Permit, headers: Mapping[str, str] | None = None) -> None:
-        """Note that a request is answered (or failed), and what the answer's headers say of the limits for writes."""
+        """Note that a request has its response (or failed), and what the headers say about the limits for writes."""
         with self._lock:
             permit.completed_at = self._clock()
             if headers and permit.write:
                 self._learn_limits(headers)
 
     def _learn_limits(self, headers: Mapping[str, str]) -> None:
-        # What was set is the most: the server's figures only lower it, and may rise to it again.
-        most = self._permits.maxlen or 1
+        # The setting is the maximum: the server's figures only lower it, and may rise to it again.
+        maximum = self._permits.maxlen or 1
         for quota, window in _QUOTA.findall(headers.get("x-ratelimit-limit", "")):
-            # A longer one (a trial app's day) is not waited out in silence: its 429 says how long that would take.
+            # A longer window (a trial app's day) is not waited out in silence: its 429 says how long that takes.
             if 0 < float(window) <= MINUTE:
-                self._windows[float(window)] = min(max(int(quota), 1), most)
+                self._windows[float(window)] = min(max(int(quota), 1), maximum)
         if headers.get("x-ratelimit-remaining") == "0":
             reset = self.reset_delay(headers)
             if reset is not None and reset <= MINUTE:
                 self._not_before = max(self._not_before, self._clock() + reset)
 
     def block_for(self, seconds: float) -> bool:
-        """Let nothing through for so long; returns whether that is news: none is in force, or a clearly shorter one."""
+        """Let no request leave for that long; returns whether this is news: no block is in force, or a shorter one."""
         with self._lock:
             now, before = self._clock(), self._not_before
             self._not_before = max(before, now + seconds)
             return before <= now or self._not_before > before + _POLL_SECONDS
 
     def stop(self, reason: Exception) -> None:
-        """Let nothing through any more: whoever waits, or comes, gets a StoppedError that names the (first) reason."""
+        """Let no request leave any more: all get a StoppedError that names the (first) reason."""
         with self._lock:
             self._stopped = self._stopped or reason
 

@@ -1,50 +1,39 @@
-"""Tells how far a long phase is: a line in the log every 15 s, a bar on a terminal, nothing when it is short."""
+"""Says how far a long phase is: a line in the log every 15 s, nothing when the phase is short."""
 
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable
+
+from td_pinterest_op import stop
 
 log = logging.getLogger(__name__)
 
 EVERY = 15.0
-_BAR, _BAR_EVERY = 30, 0.2
 
 
 class Progress:
-    """Call it with how many of `total` (None: not known) are done; a context, at whose end the bar is removed.
+    """Call it with how many of `total` (None: not known) are done. `clock` gives monotonic seconds.
 
-    `clock` gives monotonic seconds.
+    Raises StoppedError once the run was told to end.
     """
 
     def __init__(self, *, phase: str, unit: str, total: int | None, clock: Callable[[], float]) -> None:
         self._phase, self._unit, self._total, self._clock = phase, unit, total, clock
-        self._begin = clock()
-        self._said = self._drawn = self._begin
-        self._bar = sys.stderr.isatty()
+        self._begin = self._logged_at = clock()
 
     def __call__(self, done: int) -> None:
+        stop.check()
         now = self._clock()
-        if self._bar and now - self._drawn >= _BAR_EVERY:
-            self._drawn = now
-            self._draw(done, now)
-        elif not self._bar and now - self._said >= EVERY:
-            self._said = now
+        if now - self._logged_at >= EVERY:
+            self._logged_at = now
             log.info("%s", self._text(done, now))
 
     def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._drawn > self._begin:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
-
-    def _draw(self, done: int, now: float) -> None:
-        filled = round(_BAR * min(done / self._total, 1)) if self._total else 0
-        sys.stderr.write(f"\r\x1b[K[{'#' * filled}{'.' * (_BAR - filled)}] {self._text(done, now)}")
-        sys.stderr.flush()
+        """Nothing is left behind."""
 
     def _text(self, done: int, now: float) -> str:
         rate = done / max(now - self._begin, 1e-9)

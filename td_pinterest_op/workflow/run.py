@@ -1,52 +1,120 @@
-"""The process of a task: its log, signals, and what gets out when it fails."""
+"""The process of a task: its signals, its log, and what comes out of it when it fails."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
+import stat
 import sys
-from collections.abc import Iterator
-from types import FrameType
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any
 
-from td_pinterest_op.errors import ExportError, StoppedError, unexpected
-from td_pinterest_op.secret import mask
+from td_pinterest_op import stop
+from td_pinterest_op.errors import ExportError, unexpected
+from td_pinterest_op.workflow.session_log import SessionLog
 
 log = logging.getLogger("td_pinterest_op")
 
-
-class _Masked(logging.Formatter):
-    """The last line of defence: nothing leaves with a credential or what looks like a person in it."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        # On a terminal, in place of the progress bar.
-        clear = "\r\x1b[K" if sys.stderr.isatty() else ""
-        return clear + mask(super().format(record))
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# A process that was told to end and has not ended after this many seconds is ended from outside Python's main thread.
+_PATIENCE = 1.7
 
 
-@contextlib.contextmanager
-def task_process() -> Iterator[None]:
-    """Around a whole run: log to the session's log, end on SIGTERM, and let nothing out but an ExportError.
+class task_process:  # noqa: N801 - used like a function
+    """Around a whole run: log to the session's log, end on SIGTERM and SIGINT, let nothing out but an ExportError.
 
-    Any other exception could quote a row: of it only type and place are told.
+    Any other exception could quote a row: the error that replaces it names only its type and place. The error comes out
+    without the traceback of the run, which digdag would print: of the run's frames it shows this class's alone.
     """
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Masked("%(asctime)s %(levelname)s %(message)s"))
-    level, propagate = log.level, log.propagate
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    before = signal.signal(signal.SIGTERM, _stop)
-    try:
-        yield
-    except ExportError as error:
-        raise error from None
-    except Exception as error:
-        raise unexpected(error) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        log.removeHandler(handler)
-        log.level, log.propagate = level, propagate
+
+    def __enter__(self) -> None:
+        self._level, self._propagate = log.level, log.propagate
+        self._handler = SessionLog()
+        log.addHandler(self._handler)
+        log.setLevel(logging.INFO)
+        # The root logger's handlers do not mask.
+        log.propagate = False
+        self._watch = _Watch()
+        self._before = {number: signal.signal(number, _stop) for number in _SIGNALS}
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: TracebackType | None) -> None:
+        if stop.requested():
+            stop.finish()
+        self._end()
+        if isinstance(error, Exception):
+            failure = error if isinstance(error, ExportError) else unexpected(error)
+            _print_once(failure)
+            raise failure.with_traceback(None) from None
+
+    def _end(self) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+        self._watch.close()
+        stop.reset()
+        self._handler.close()
+        log.removeHandler(self._handler)
+        log.setLevel(self._level)
+        log.propagate = self._propagate
 
 
-def _stop(_signum: int, _frame: FrameType | None) -> None:
-    raise StoppedError("the run was told to end (SIGTERM)")
+def _stop(number: int, _frame: FrameType | None) -> None:
+    first = not stop.requested()
+    stop.request(signal.Signals(number).name)
+    # Whoever reads the log may be stuck: from now on nobody waits for that reader.
+    for stream in (1, 2):
+        with contextlib.suppress(OSError):
+            if stat.S_ISFIFO(os.fstat(stream).st_mode):
+                os.set_blocking(stream, False)
+    # Once: a second one would interrupt what the first one lets finish.
+    if first:
+        stop.check()
+
+
+class _Watch:
+    """Ends the process if it does not end by itself after a signal.
+
+    Python calls a signal's handler between two steps of the main thread, which may be stuck in a look-up of a host or
+    in a write. The system writes the signal's number to the wake-up pipe at once, and a thread reads it there.
+    """
+
+    def __init__(self) -> None:
+        self._ended = threading.Event()
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._writer, False)
+        self._before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        self._thread = threading.Thread(target=self._wait, name="watch", daemon=True)
+        # Without a thread to be had, the handler alone must do.
+        with contextlib.suppress(RuntimeError):
+            self._thread.start()
+
+    def _wait(self) -> None:
+        while (number := os.read(self._reader, 1)) and number[0] not in _SIGNALS:
+            pass
+        if not number or self._ended.wait(_PATIENCE):
+            return
+        stop.finish()
+        if not self._ended.is_set():
+            os._exit(128 + number[0])
+
+    def close(self) -> None:
+        self._ended.set()
+        signal.set_wakeup_fd(self._before)
+        os.close(self._writer)
+        if self._thread.ident is not None:
+            self._thread.join()
+        os.close(self._reader)
+
+
+def _print_once(failure: ExportError) -> None:
+    """Let Python not print `failure` at its end: digdag prints its message already."""
+    before: Callable[..., Any] = sys.excepthook
+
+    def quiet(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if error is not failure:
+            before(kind, error, traceback)
+
+    sys.excepthook = quiet

@@ -40,8 +40,19 @@ class Child:
         return stored
 
 
-def start(services: Services, settings: Mapping[str, Any], *, job_id: str | None, folder: Path) -> Child:
-    """Start the run that `Services.export` makes with the same arguments: the same task of the same session."""
+def start(
+    services: Services,
+    settings: Mapping[str, Any],
+    *,
+    job_id: str | None,
+    folder: Path,
+    output: int = subprocess.PIPE,
+    environ: Mapping[str, str] | None = None,
+) -> Child:
+    """Start the run that `Services.export` makes with the same arguments: the same task of the same session.
+
+    `output` is a descriptor for all that it prints.
+    """
     temp = folder / "tmp"
     temp.mkdir(parents=True)
     params = {
@@ -62,9 +73,9 @@ def start(services: Services, settings: Mapping[str, Any], *, job_id: str | None
     process = subprocess.Popen(
         [sys.executable, "runner.py", "td_pinterest_op.export.PinterestExport", "input.json", "output.json"],
         cwd=folder,
-        env={**os.environ, **services.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(temp)},
+        env={**os.environ, **services.environ, **(environ or {}), "PYTHONPATH": str(ROOT), "TMPDIR": str(temp)},
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=output,
         stderr=subprocess.STDOUT,
     )
     return Child(process=process, folder=folder, temp=temp)

@@ -24,7 +24,7 @@ LAYERS: list[set[str]] = [
     {"records"},
     {"workflow"},
     {"pinterest", "treasure_data", "settings", "report"},
-    {"stats"},
+    {"stats", "stop"},
     {"errors"},
     {"history", "reasons", "retry", "secret", "timing"},
     {"__init__"},

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import copy
+import html
 import json
 import logging
 import pickle
+from base64 import b64encode, urlsafe_b64encode
+from urllib.parse import quote, quote_plus
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from td_pinterest_op import secret
 from td_pinterest_op.errors import ExportError
-from td_pinterest_op.secret import Secret, mask
+from td_pinterest_op.secret import LONGEST_TEXT, Secret, excerpt, mask
 
 VALUE = "hush-4711-hush"
+
+
+@pytest.fixture(autouse=True)
+def known_here_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short credential of one test would be hidden in the texts of all others."""
+    for name, empty in (("_known", set()), ("_short_forms", set()), ("_places", {})):
+        monkeypatch.setattr(secret, name, empty)
 
 
 @pytest.mark.parametrize("show", [str, repr, "{}".format, "{!r:>5}".format, lambda secret: f"{secret}"])
@@ -70,6 +83,95 @@ def test_the_mask_hides_credentials_and_what_could_be_a_person_and_nothing_else(
     assert masked == mask(text)
 
 
+TOKEN = "hush:ab/c+d&e=f\"g%h'i-j_k~l.m 4711"
+FORMS = {
+    "plain": TOKEN,
+    "in a path": quote(TOKEN, safe=""),
+    "in a form": quote_plus(TOKEN),
+    "in a form in small letters": quote_plus(TOKEN).lower(),
+    "with every character escaped": "".join(f"%{byte:02x}" for byte in TOKEN.encode()),
+    "in a path of a path": quote(quote(TOKEN)),
+    "in JSON": json.dumps(TOKEN)[1:-1],
+    "in JSON with slashes escaped": json.dumps(TOKEN)[1:-1].replace("/", "\\/"),
+    "in JSON with everything escaped": "".join(f"\\u{ord(c):04x}" for c in TOKEN),
+    "in JSON of JSON": json.dumps(json.dumps(TOKEN))[3:-3],
+    "in HTML": html.escape(TOKEN),
+    "in Python": repr(TOKEN)[1:-1],
+    "in base64": b64encode(TOKEN.encode()).decode().rstrip("="),
+    "in base64 for URLs": urlsafe_b64encode(TOKEN.encode()).decode().rstrip("="),
+    "in base64 in a form": quote_plus(b64encode(TOKEN.encode()).decode().rstrip("=")),
+    "the first half": TOKEN[: len(TOKEN) // 2],
+    "the second half": TOKEN[len(TOKEN) // 2 :],
+    "half of its base64": b64encode(TOKEN.encode()).decode()[:20],
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
+def test_a_credential_is_hidden_in_every_form(form: str) -> None:
+    Secret(TOKEN)
+    assert "refused: *** (code 7)" == mask(f"refused: {form} (code 7)")
+
+
+@pytest.mark.parametrize("before", ["Bearer ", "1:", "ab", ""])
+def test_a_credential_is_hidden_inside_of_longer_base64(before: str) -> None:
+    Secret(TOKEN)
+    left = mask(b64encode(f"{before}{TOKEN}--".encode()).decode()).split("***")
+    assert 2 == len(left)
+    # Of the credential itself less than a character is left at either end.
+    assert len(left[0]) <= len(b64encode(before.encode())) + 1
+    assert len(left[1]) <= 6
+
+
+@pytest.mark.parametrize("value", ["a", "ab1", "abc12"])
+def test_a_short_credential_is_hidden_where_it_is_a_word_of_its_own(value: str) -> None:
+    Secret(value)
+    Secret(f"1489:{value}")
+    encoded = b64encode(f"1489:{value}".encode()).decode().rstrip("=")
+    assert f"client_secret=***&x, Basic ***; x{value}x" == mask(f"client_secret={value}&x, Basic {encoded}; x{value}x")
+
+
+def test_a_part_that_could_be_a_word_is_not_hidden() -> None:
+    Secret("pinr.tokens-for-everybody-4711")
+    assert "the tokens for everybody" == mask("the tokens for everybody")
+    assert "tokens" == mask("tokens")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" * 16_000_000,
+        "x@" * 8_000_000,
+        "hush-4711-" * 1_600_000,
+        "f" * 16_000_000,
+        "%41" * 5_000_000,
+        "a@b " * 4_000_000,
+    ],
+)
+def test_a_text_of_many_megabytes_is_cut_before_it_costs_anything(text: str) -> None:
+    Secret(VALUE)
+    assert len(mask(text)) <= LONGEST_TEXT + 2
+
+
+@given(st.text(), st.text(min_size=8), st.text())
+def test_no_text_around_a_credential_uncovers_it(before: str, value: str, after: str) -> None:
+    Secret(value)
+    assert value not in mask(before + value + after)
+
+
+@pytest.mark.parametrize(
+    ("text", "length", "shown"),
+    [
+        (f"{'x ' * 95}{VALUE} and more", 200, f"{'x ' * 95}*** and mo"),
+        ("a\nb\tc", 200, "a b c"),
+        ("a\x1b[2Kb\u202e", 200, "a\\x1b[2Kb\\u202e"),
+        ("", 200, ""),
+    ],
+)
+def test_an_excerpt_is_masked_before_it_is_cut_and_is_one_line(text: str, length: int, shown: str) -> None:
+    Secret(VALUE)
+    assert shown == excerpt(text, length)
+
+
 def test_a_credential_that_holds_another_is_hidden_as_a_whole() -> None:
     Secret("inner-value")
     Secret("inner-value-and-more")
@@ -79,6 +181,13 @@ def test_a_credential_that_holds_another_is_hidden_as_a_whole() -> None:
 def test_a_credential_that_is_short_hides_no_ordinary_words() -> None:
     Secret("adio")
     assert "a radio" == mask("a radio")
+
+
+@pytest.mark.parametrize("template", ["${x}", "${x.y('a')}", "${", "$${x}"])
+def test_no_error_holds_a_template_of_digdag(template: str) -> None:
+    text = str(ExportError(f"name {template}").extended(template))
+    assert "${" not in text
+    assert "add `${secret:td.apikey}`" == str(ExportError("add `${secret:td.apikey}`"))
 
 
 def test_every_error_is_masked_when_it_is_made_and_when_it_is_extended() -> None:

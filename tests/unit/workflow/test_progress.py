@@ -1,19 +1,12 @@
-"""How far a long phase is: a line every 15 s, a bar on a terminal, nothing when it is short."""
+"""How far a long phase is: a line every 15 s, nothing when it is short."""
 
 from __future__ import annotations
 
-import io
-import sys
-
 import pytest
 
+from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.workflow.progress import EVERY, Progress
 from tests.clock import FakeTime
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 def run(time: FakeTime, *, total: int | None, steps: int, seconds: float, done: int = 1000) -> None:
@@ -67,23 +60,6 @@ def test_nothing_done_is_no_division_by_zero(fake_time: FakeTime, caplog: pytest
     assert ["reading: 0 rows, 0 a second"] == caplog.messages
 
 
-def test_on_a_terminal_there_is_a_bar_that_is_gone_in_the_end(
-    fake_time: FakeTime, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    run(fake_time, total=4000, steps=2, seconds=30)
-    drawn = terminal.getvalue().split("\r\x1b[K")
-    assert (
-        "[########......................] reading: 1,000 rows, 33 a second, 25% of 4,000, 1 min 30 s left" == drawn[1]
-    )
-    assert drawn[2].startswith("[###############...............] ")
-    assert "" == drawn[-1]
-    assert [] == caplog.messages
-
-
-def test_a_bar_is_not_drawn_at_every_call(fake_time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    run(fake_time, total=4000, steps=1000, seconds=0.001)
-    assert terminal.getvalue().count("[") < 20
+def test_a_phase_ends_once_the_run_was_told_to_end(fake_time: FakeTime, told_to_end: None) -> None:
+    with pytest.raises(StoppedError, match="SIGTERM"):
+        run(fake_time, total=None, steps=1, seconds=1)

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
 import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
 
 import pytest
 
+from td_pinterest_op import stop
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError, UnexpectedError, WorkflowError
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.workflow.run import task_process
+
+
+@pytest.fixture(autouse=True)
+def hook() -> Iterator[None]:
+    before = sys.excepthook
+    yield
+    sys.excepthook = before
 
 
 def test_one_of_our_errors_comes_out_as_it_is_and_alone() -> None:
@@ -36,7 +50,6 @@ def test_one_of_our_errors_comes_out_as_it_is_and_alone() -> None:
             OSError(5, "Input/output error", "/tmp/x"),
             "OSError (Input/output error) at test_run.py:",
         ),
-        (MemoryError(), "MemoryError at test_run.py:"),
     ],
 )
 def test_of_any_other_error_only_type_and_place_are_told(error: Exception, told: str) -> None:
@@ -48,21 +61,95 @@ def test_of_any_other_error_only_type_and_place_are_told(error: Exception, told:
     assert caught.value.__suppress_context__
 
 
-def test_a_full_disk_is_the_authors_to_mend() -> None:
-    with pytest.raises(WorkflowError, match="the disk is full: the operator needs 32 bytes"), task_process():
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk is full: the operator needs 32 bytes for each"),
+        (OSError(errno.EDQUOT, "Quota"), "the disk quota is used up"),
+        (OSError(errno.EFBIG, "File too large"), "raise `ulimit -f`, or let the environment variable TMPDIR"),
+        (OSError(errno.EROFS, "Read-only"), "is read-only"),
+        (PermissionError(errno.EACCES, "Permission denied"), "the system does not permit writing to"),
+        (OSError(errno.EMFILE, "Too many open files"), "raise `ulimit -n`"),
+        (OSError(errno.ENFILE, "Too many open files"), "run this task again when less runs beside it"),
+        (MemoryError(), "the memory is used up"),
+        (RuntimeError("can't start new thread"), "the system starts no more threads"),
+    ],
+)
+def test_what_the_machine_lacks_is_the_authors_to_mend(error: Exception, told: str) -> None:
+    with pytest.raises(WorkflowError) as caught, task_process():
+        raise error
+    assert told in str(caught.value)
+    assert "mistake" not in str(caught.value)
 
 
-def test_a_task_that_is_told_to_end_says_so() -> None:
-    with pytest.raises(StoppedError, match="SIGTERM"), task_process():
-        signal.raise_signal(signal.SIGTERM)
+def test_without_a_folder_for_temporary_files_the_error_says_how_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The guard over the output needs such a folder itself.
+    with monkeypatch.context() as patched:
+        patched.setattr(tempfile, "tempdir", None)
+        patched.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nowhere"])
+        with pytest.raises(WorkflowError, match="let the environment variable TMPDIR name one"), task_process():
+            tempfile.TemporaryFile()  # noqa: SIM115 - it fails
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_task_that_is_told_to_end_says_so(number: signal.Signals) -> None:
+    with pytest.raises(StoppedError, match=number.name), task_process():
+        signal.raise_signal(number)
+
+
+def test_the_flag_outlives_an_exception_that_is_swallowed() -> None:
+    with pytest.raises(StoppedError, match="SIGTERM"), task_process():  # noqa: PT012 - what it is about
+        with contextlib.suppress(Exception):
+            signal.raise_signal(signal.SIGTERM)
+        assert stop.requested()
+        signal.raise_signal(signal.SIGTERM)  # the second one interrupts nothing
+        stop.check()
+
+
+def test_an_error_comes_out_without_the_traceback_of_the_run() -> None:
+    def deep(depth: int) -> None:
+        if not depth:
+            raise AudienceError("no such audience")
+        deep(depth - 1)
+
+    with pytest.raises(AudienceError) as caught, task_process():
+        deep(20)
+    shown = traceback.format_exception(caught.value)
+    assert len(shown) <= 4
+    assert 1 == "".join(shown).count("no such audience")
+
+
+def test_python_does_not_print_an_error_that_digdag_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(AudienceError) as caught, task_process():
+        raise AudienceError("no such audience")
+    sys.excepthook(AudienceError, caught.value, None)
+    assert "" == capsys.readouterr().err
+    sys.excepthook(AudienceError, AudienceError("another one"), None)
+    assert "another one" in capsys.readouterr().err
+
+
+def test_the_log_does_not_reach_handlers_that_do_not_mask(capsys: pytest.CaptureFixture[str]) -> None:
+    unmasked = logging.StreamHandler(sys.stdout)
+    logging.getLogger().addHandler(unmasked)
+    try:
+        with task_process():
+            logging.getLogger("td_pinterest_op.somewhere").warning("a line")
+    finally:
+        logging.getLogger().removeHandler(unmasked)
+    assert "" == capsys.readouterr().out
 
 
 @pytest.mark.parametrize("error", [None, AudienceError("no"), ValueError("no")])
 def test_afterwards_everything_is_as_it_was(error: Exception | None) -> None:
     def state() -> object:
         log = logging.getLogger("td_pinterest_op")
-        return signal.getsignal(signal.SIGTERM), list(log.handlers), log.level, log.propagate
+        return (
+            signal.getsignal(signal.SIGTERM),
+            signal.getsignal(signal.SIGINT),
+            list(log.handlers),
+            log.level,
+            log.propagate,
+        )
 
     before = state()
     try:

@@ -1,0 +1,94 @@
+"""Whether the run was told to end: a flag that every wait and every loop looks at.
+
+The signal's handler raises an exception in the main thread, but code in between may swallow an exception. The flag is
+of the process, as signals are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import TypeVar
+
+from td_pinterest_op.errors import StoppedError
+
+_T = TypeVar("_T")
+
+# How long the end waits: for a response that may bring a new refresh token, and for saving one that has come.
+_RESPONSE_SECONDS, _SAVING_SECONDS = 1.0, 10.0
+_POLL_SECONDS = 0.02
+
+_reason: str | None = None
+_shielded: set[threading.Thread] = set()
+_saving: set[int] = set()
+
+
+def request(reason: str) -> None:
+    """Tell the run to end; `reason` completes "the run was told to end (…)"."""
+    global _reason
+    _reason = _reason or reason
+
+
+def requested() -> bool:
+    return _reason is not None
+
+
+def check() -> None:
+    """Raise StoppedError if the run was told to end."""
+    if _reason is not None:
+        raise StoppedError(f"the run was told to end ({_reason})")
+
+
+def reset() -> None:
+    """Forget the request: another run may begin in this process."""
+    global _reason
+    _reason = None
+
+
+def shielded(function: Callable[[], _T]) -> _T:
+    """`function()` in a thread of its own, so that a signal, which is raised in the main thread, does not cut it short.
+
+    The caller may be interrupted; `finish` then waits for the thread.
+    """
+    future: Future[_T] = Future()
+    thread = threading.Thread(target=_fill, args=(future, function), name="shielded", daemon=True)
+    _shielded.add(thread)
+    try:
+        thread.start()
+    except RuntimeError:
+        # There are no threads left: better without a shield than not at all.
+        _shielded.discard(thread)
+        return function()
+    return future.result()
+
+
+def _fill(future: Future[_T], function: Callable[[], _T]) -> None:
+    try:
+        future.set_result(function())
+    except BaseException as error:
+        future.set_exception(error)
+    finally:
+        _shielded.discard(threading.current_thread())
+
+
+@contextlib.contextmanager
+def saving() -> Iterator[None]:
+    """Around what must be saved before the process ends."""
+    key = threading.get_ident()
+    _saving.add(key)
+    try:
+        yield
+    finally:
+        _saving.discard(key)
+
+
+def finish() -> None:
+    """Wait for a response that is under way within `shielded`, one second at most, and for `saving`, ten at most."""
+    begin = time.monotonic()
+    while (_shielded and time.monotonic() - begin < _RESPONSE_SECONDS) or (
+        _saving and time.monotonic() - begin < _SAVING_SECONDS
+    ):
+        time.sleep(_POLL_SECONDS)

@@ -1,0 +1,123 @@
+"""The session's log, as digdag collects it from stderr: masked, one line for many alike, and never in the run's way."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from td_pinterest_op import stop
+from td_pinterest_op.errors import ExportError
+from td_pinterest_op.secret import mask
+
+# Seconds in which warnings that differ in figures only are counted instead of written.
+ALIKE_SECONDS = 60.0
+# A stuck reader of the log gets this many seconds once the run was told to end, for all lines together.
+_LAST_SECONDS = 0.3
+_POLL_SECONDS = 0.01
+_FIGURES = re.compile(r"\[x-pinterest-rid [^\]]*\]|[0-9]+(?:[.,:][0-9]+)*")
+# Everything that moves a cursor or colours a line, but not the end of a line.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+class SessionLog(logging.Handler):
+    """Writes to stderr without a lock: a thread that waits for the reader of the log holds up no other one.
+
+    `clock` gives monotonic seconds.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        self._clock = clock
+        self._alike: dict[str, _Alike] = {}
+        self._alike_lock = threading.Lock()
+        self._left = _LAST_SECONDS
+
+    def createLock(self) -> None:  # noqa: N802 - logging's name
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line. Raises StoppedError when a signal arrives meanwhile."""
+        try:
+            message = record.getMessage()
+            again = self._count(record, message) if record.levelno == logging.WARNING else 0
+            if again is not None:
+                self._write(self._line(record) + (f" ({again} more like this)" if again else ""))
+        except ExportError:
+            raise
+        except Exception as error:
+            # Not logging's own handling, which prints the arguments unmasked.
+            self._write(f"a line of the log from {record.name} is left out ({type(error).__name__})")
+
+    def _line(self, record: logging.LogRecord) -> str:
+        text = _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), mask(self.format(record)))
+        # Indented, so that no line of a message passes for a line of the log.
+        return text.replace("\n", "\n    ")
+
+    def _count(self, record: logging.LogRecord, message: str) -> int | None:
+        """How many warnings like this one were left out before it; None if this one is left out as well."""
+        with self._alike_lock:
+            alike = self._alike.setdefault(_FIGURES.sub("#", message), _Alike())
+            now = self._clock()
+            if alike.written_at is not None and now - alike.written_at < ALIKE_SECONDS:
+                alike.left_out, alike.last = alike.left_out + 1, record
+                return None
+            left_out, alike.written_at, alike.left_out = alike.left_out, now, 0
+            return left_out
+
+    def close(self) -> None:
+        """Write the last of all warnings that were left out, with their number."""
+        for alike in self._alike.values():
+            if alike.last is not None and alike.left_out:
+                more = f" ({alike.left_out - 1} more like this)" if alike.left_out > 1 else ""
+                self._write(self._line(alike.last) + more)
+        self._alike.clear()
+        super().close()
+
+    def _write(self, line: str) -> None:
+        stream = sys.stderr
+        if stream is None:  # closed before Python began
+            return
+        data = f"{line}\n".encode("utf-8", "backslashreplace")
+        try:
+            descriptor = stream.fileno()
+        except (OSError, ValueError):
+            _write_text(stream, data)
+            return
+        left = memoryview(data)
+        while left:
+            try:
+                left = left[os.write(descriptor, left) :]
+            except BlockingIOError:
+                if stop.requested() and self._left <= 0:
+                    return
+                self._left -= _POLL_SECONDS if stop.requested() else 0.0
+                time.sleep(_POLL_SECONDS)
+            except OSError:
+                # Closed, or nobody reads: the run goes on without a log.
+                return
+
+
+class _Alike:
+    """Warnings that differ in figures only; `written_at` is when one of them was written last."""
+
+    __slots__ = ("last", "left_out", "written_at")
+
+    def __init__(self) -> None:
+        self.written_at: float | None = None
+        self.left_out = 0
+        self.last: logging.LogRecord | None = None
+
+
+def _write_text(stream: TextIO, data: bytes) -> None:
+    try:
+        stream.write(data.decode())
+        stream.flush()
+    except (OSError, ValueError):
+        return

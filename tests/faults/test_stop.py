@@ -1,0 +1,105 @@
+"""A run is told to end: it ends within two seconds, whatever its log, its server or its code do meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import guard
+from tests.emulators.digdag_secrets import DigdagSecrets, serve_secrets
+from tests.emulators.pinterest import REFRESH_TOKEN, Call, Fault, Stall, When
+from tests.exporting import Services, people
+from tests.faults import child
+from tests.faults.child import Child
+
+WITHIN = 2.0
+KEY = "pinterest.refresh_token"
+
+
+@pytest.fixture
+def stuck() -> Iterator[int]:
+    """A pipe that is full, and that nobody reads."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    try:
+        while True:
+            os.write(writer, b"x" * 65_536)
+    except BlockingIOError:
+        os.set_blocking(writer, True)
+    yield writer
+    os.close(reader)
+    os.close(writer)
+
+
+def adding(services: Services) -> dict[str, Any]:
+    audience_id = services.audience([], name="Shoppers")
+    return {"action": "add_people_to_current_audience", "audience_id": audience_id}
+
+
+def seconds_to_end(run: Child) -> float:
+    begin = time.monotonic()
+    run.process.send_signal(signal.SIGTERM)
+    run.process.wait(timeout=15)
+    return time.monotonic() - begin
+
+
+def test_a_run_whose_log_nobody_reads_ends(services: Services, stuck: int, tmp_path: Path) -> None:
+    run = child.start(services, adding(services), job_id=services.job(people(5)), folder=tmp_path, output=stuck)
+    time.sleep(1.5)  # it hangs in its first line
+    assert run.process.poll() is None
+    assert seconds_to_end(run) < WITHIN
+    error = json.loads((tmp_path / "output.json").read_text())["error"]
+    assert "StoppedError" == error["class"]
+    assert "the run was told to end (SIGTERM)" in error["message"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_waits_for_a_response_ends_with_one_sentence(
+    services: Services, tmp_path: Path, number: signal.Signals
+) -> None:
+    asked = threading.Event()
+    services.pinterest.inject(Fault(effect=Stall(), operation="audiences/list"))
+    services.pinterest.on_request(lambda call: asked.set() if call.operation == "audiences/list" else None)
+    settings = {"action": "create_new_audience", "audience_name": "Shoppers"}
+    run = child.start(services, settings, job_id=services.job(people(5)), folder=tmp_path)
+    assert asked.wait(15)
+    begin = time.monotonic()
+    run.process.send_signal(number)
+    _, said = run.ended(within=15)
+    assert time.monotonic() - begin < WITHIN
+    assert f"the run was told to end ({number.name}). Nothing was sent" in said
+    assert "Traceback" not in said
+    guard.check(said, "the output")
+
+
+def test_a_refresh_token_that_was_just_issued_is_saved_before_the_end(services: Services, tmp_path: Path) -> None:
+    """The signal comes when Pinterest has issued it and has not answered yet; saving it takes two tries."""
+    services.pinterest.switches.rotate_refresh_tokens = True
+    with serve_secrets(state=DigdagSecrets(api_key="workflow-s3cr3t-key", projects={"1": "pinterest"})) as (
+        secrets,
+        url,
+    ):
+        secrets.set_secret(KEY, REFRESH_TOKEN, project_id="1")
+        secrets.fail(503, times=1)
+
+        def told_to_end(call: Call) -> None:
+            if call.operation == "oauth/token":
+                run.process.send_signal(signal.SIGTERM)
+                time.sleep(0.3)
+
+        services.pinterest.on_request(told_to_end, when=When.AFTER)
+        environ = {"DIGDAG_ENDPOINT": url, "DIGDAG_AUTHORIZATION": "TD1 workflow-s3cr3t-key"}
+        run = child.start(services, adding(services), job_id=services.job([]), folder=tmp_path, environ=environ)
+        _, said = run.ended(within=15)
+        assert "the run was told to end (SIGTERM)" in said
+        assert secrets.secrets("1")[KEY] in services.pinterest.tokens.refresh_tokens()
+        assert secrets.secrets("1")[KEY] != REFRESH_TOKEN
+        guard.check(said, "the output")
