@@ -16,6 +16,8 @@ LONGEST_TEXT = 100_000
 
 # A part of this many characters is recognised wherever it stands. Shorter forms are recognised only as whole words.
 _GRAM = 6
+# One or two characters are no credential, and stand in every message.
+_SHORTEST_FORM = 3
 # A part that is long enough to be of use to somebody, and too long to be an ordinary word.
 _SHORTEST_PART, _LONGEST_PART = 8, 12
 
@@ -116,6 +118,8 @@ def _forms(value: str) -> Iterator[str]:
 
 
 def _remember(form: str) -> None:
+    if len(form) < _SHORTEST_FORM:
+        return
     if len(form) < _GRAM:
         _short_forms.add(form)
         return

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
+from td_pinterest_op import secret
 from td_pinterest_op.errors import ExportError
 from tests import guard
 from tests.clock import FakeTime
@@ -35,6 +36,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     config.stash[_home].cleanup()
+
+
+@pytest.fixture(autouse=True)
+def forgotten_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A credential of one test hides nothing in the texts of another."""
+    monkeypatch.setattr(secret, "_known", set())
+    monkeypatch.setattr(secret, "_short_forms", set())
+    monkeypatch.setattr(secret, "_places", {})
 
 
 @pytest.fixture(autouse=True)

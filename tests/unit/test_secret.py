@@ -14,18 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from td_pinterest_op import secret
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.secret import LONGEST_TEXT, Secret, excerpt, mask
 
 VALUE = "hush-4711-hush"
-
-
-@pytest.fixture(autouse=True)
-def known_here_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A short credential of one test would be hidden in the texts of all others."""
-    for name, empty in (("_known", set()), ("_short_forms", set()), ("_places", {})):
-        monkeypatch.setattr(secret, name, empty)
 
 
 @pytest.mark.parametrize("show", [str, repr, "{}".format, "{!r:>5}".format, lambda secret: f"{secret}"])
@@ -122,7 +114,7 @@ def test_a_credential_is_hidden_inside_of_longer_base64(before: str) -> None:
     assert len(left[1]) <= 6
 
 
-@pytest.mark.parametrize("value", ["a", "ab1", "abc12"])
+@pytest.mark.parametrize("value", ["ab1", "abc1", "abc12"])
 def test_a_short_credential_is_hidden_where_it_is_a_word_of_its_own(value: str) -> None:
     Secret(value)
     Secret(f"1489:{value}")
