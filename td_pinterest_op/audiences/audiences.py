@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 # Statuses of an audience that was removed, where it can still be read. Not in the API description.
 _REMOVED = frozenset({"REMOVED", "DELETED", "ARCHIVED"})
 # A create or a move that is refused with one of these may succeed once Pinterest has finished with the list.
-_NOT_READY = (400, 404)
+_NOT_READY = (400, 404, 409, 423)
 
 _T = TypeVar("_T")
 

@@ -12,7 +12,7 @@ from td_pinterest_op.pinterest.client import Client, MaybeAppliedError
 log = logging.getLogger(__name__)
 
 # Listings may lag behind writes. Seconds before each look after a lost response, ten in all.
-_LOOKS = (0.5, 1.0, 1.5, 2.0, 2.5, 2.5)
+_LOOKS = (0.5, 1.5, 2.0, 3.0, 3.0)
 
 
 class _HasId(Protocol):

@@ -37,22 +37,23 @@ class Where:
 
 
 BATCH = (Moment.FIRST_BATCH, Moment.MIDDLE_BATCH, Moment.LAST_BATCH)
+# A list is created with the first batch.
+BATCHES_OF_NEW_LIST = (Moment.LIST_CREATION, Moment.MIDDLE_BATCH, Moment.LAST_BATCH)
 CREATING = (Moment.LIST_CREATION, Moment.AUDIENCE_CREATION)
 WRITES = (*CREATING, *BATCH, Moment.MOVE, Moment.REMOVAL)
 ALL = tuple(moment for moment in Moment if moment is not Moment.ANY)
 
 STEPS: dict[Action, tuple[Moment, ...]] = {
-    Action.ADD: (Moment.TOKEN, Moment.LOOK_UP, *BATCH),
-    Action.REMOVE: (Moment.TOKEN, Moment.LOOK_UP, *BATCH),
+    Action.ADD: (Moment.TOKEN, Moment.LOOK_UP, *BATCH, Moment.READ_BACK),
+    Action.REMOVE: (Moment.TOKEN, Moment.LOOK_UP, *BATCH, Moment.READ_BACK),
     Action.CREATE: (
         Moment.TOKEN,
         Moment.LOOK_UP,
-        Moment.LIST_CREATION,
-        *BATCH,
+        *BATCHES_OF_NEW_LIST,
         Moment.AUDIENCE_CREATION,
         Moment.READ_BACK,
     ),
-    Action.REPLACE: (Moment.TOKEN, Moment.LOOK_UP, Moment.LIST_CREATION, *BATCH, Moment.MOVE, Moment.READ_BACK),
+    Action.REPLACE: (Moment.TOKEN, Moment.LOOK_UP, *BATCHES_OF_NEW_LIST, Moment.MOVE, Moment.READ_BACK),
     Action.CLEAR: (Moment.TOKEN, Moment.LOOK_UP, Moment.LIST_CREATION, Moment.MOVE, Moment.READ_BACK),
     Action.DELETE: (Moment.TOKEN, Moment.LOOK_UP, Moment.REMOVAL),
 }
@@ -73,9 +74,18 @@ _WHERE: dict[Moment, Where] = {
 def where(action: Action, moment: Moment) -> Where:
     """The requests of `action` that are the moment."""
     if moment is Moment.READ_BACK and action is not Action.CREATE:
-        # The audience is read before, to look: also once more after the rows, where there are any.
-        return Where(operation="audiences/get", after=2 if action is Action.REPLACE else 1)
+        # The audience is read before: before and after the rows, and again right before a move.
+        return Where(operation="audiences/get", after=2 if action in (Action.ADD, Action.REMOVE) else 3)
+    if moment in (Moment.MIDDLE_BATCH, Moment.LAST_BATCH) and batches(action) is BATCHES_OF_NEW_LIST:
+        return Where(operation="customer_lists/update", after=BATCHES_OF_NEW_LIST.index(moment) - 1)
     return _WHERE[moment]
+
+
+def batches(action: Action) -> tuple[Moment, ...]:
+    """The moments that send records, in the order of the records."""
+    if action in (Action.CREATE, Action.REPLACE):
+        return BATCHES_OF_NEW_LIST
+    return BATCH if action in (Action.ADD, Action.REMOVE) else ()
 
 
 def done(action: Action, moment: Moment, *, applied: bool) -> frozenset[Moment]:

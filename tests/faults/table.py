@@ -15,6 +15,7 @@ from td_pinterest_op.errors import (
     RequestRefusedError,
     UnavailableError,
 )
+from td_pinterest_op.settings.parse import Action
 from tests.emulators.pinterest import Answer, Effect, Mangle, Redirect, Reset, Stall, When
 from tests.faults.moments import ALL, BATCH, CREATING, WRITES, Moment
 
@@ -38,8 +39,8 @@ class Row:
     """One fault. `ends` says how a run ends that meets it so often; how often is left out there makes no cell.
 
     `effect` happens at `when`; None: nothing does, but one record of the batch is poisoned. `at` are the moments that
-    it is about, `ends_at` those where it ends otherwise. `settings` are laid over those of the run. `slow` faults take
-    real time: they are met by one action a moment.
+    it is about, `ends_at` and `ends_for` those where it ends otherwise. `settings` are laid over those of the run.
+    `slow` faults take real time: one action meets them at each moment.
     """
 
     fault: str
@@ -47,6 +48,7 @@ class Row:
     when: When = When.BEFORE
     ends: Mapping[Often, Outcome]
     ends_at: Mapping[tuple[Often, Moment], Outcome] = field(default_factory=dict)
+    ends_for: Mapping[tuple[Action, Moment], Outcome] = field(default_factory=dict)
     at: tuple[Moment, ...] = ALL
     settings: Mapping[str, Any] = field(default_factory=dict)
     slow: bool = False
@@ -56,8 +58,8 @@ class Row:
         """Whether the request that meets the fault is carried out all the same."""
         return self.when is When.AFTER or self.effect is None
 
-    def end(self, often: Often, moment: Moment) -> Outcome:
-        return self.ends_at.get((often, moment), self.ends[often])
+    def end(self, often: Often, action: Action, moment: Moment) -> Outcome:
+        return self.ends_for.get((action, moment), self.ends_at.get((often, moment), self.ends[often]))
 
 
 # Repeated until it goes well, or the retries (for a 429: the patience) are used up.
@@ -70,7 +72,13 @@ NO_TOKEN: dict[tuple[Often, Moment], Outcome] = {(ONCE, Moment.TOKEN): AccountEr
 # A batch is halved; what is no batch ends the run.
 HALVED = {ONCE: SUCCESS, ALWAYS: RequestRefusedError}
 NOT_HALVED: dict[tuple[Often, Moment], Outcome] = {
-    (ONCE, moment): RequestRefusedError for moment in ALL if moment not in BATCH
+    (ONCE, moment): RequestRefusedError for moment in ALL if moment not in (*BATCH, Moment.LIST_CREATION)
+}
+# A list that was created a moment ago may not be found yet.
+NEW_LIST: dict[tuple[Action, Moment], Outcome] = {
+    (action, moment): SUCCESS
+    for action in (Action.CREATE, Action.REPLACE)
+    for moment in (Moment.MIDDLE_BATCH, Moment.LAST_BATCH)
 }
 REFUSED_TOKEN: dict[tuple[Often, Moment], Outcome] = {(often, Moment.TOKEN): AccountError for often in Often}
 WITH_ID = (*WRITES, Moment.READ_BACK)
@@ -104,13 +112,15 @@ def rows() -> tuple[Row, ...]:
         row(fault="answer without id", effect=Mangle(how="no_id"), when=AFTER, ends={ONCE: PinterestError},
             at=WITH_ID),
         row(fault="2xx with an error", effect=Mangle(how="error_body"), when=AFTER, ends={ONCE: PinterestError}),
-        row(fault="exceptions", effect=Mangle(how="exceptions"), when=AFTER, ends={ONCE: PinterestError}, at=WITH_ID),
+        row(fault="exceptions", effect=Mangle(how="exceptions"), when=AFTER, ends={ONCE: PinterestError}, at=WITH_ID,
+            ends_at={(ONCE, Moment.READ_BACK): SUCCESS}),
         row(fault="redirect to another host", effect=Redirect(location=ANOTHER_HOST), ends={ONCE: PinterestError}),
 
         row(fault="401, token expired", effect=Answer(status=401), ends=RENEWED, ends_at=NO_TOKEN),
         row(fault="401, scope", effect=Answer(status=401, code=3), ends={ONCE: AccountError}),
         row(fault="403", effect=Answer(status=403), ends={ONCE: AccountError}),
-        row(fault="404", effect=Answer(status=404), ends={ONCE: RequestRefusedError}, at=BATCH),
+        row(fault="404", effect=Answer(status=404), ends={ONCE: RequestRefusedError}, at=BATCH,
+            ends_for=NEW_LIST),
         row(fault="413", effect=Answer(status=413), ends=HALVED, at=BATCH),
         row(fault="400", effect=Answer(status=400), ends=HALVED, ends_at=NOT_HALVED | REFUSED_TOKEN),
         row(fault="one poisoned record, stop mode", effect=None, ends={ONCE: RecordsRefusedError}, at=BATCH),

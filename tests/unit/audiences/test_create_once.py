@@ -77,7 +77,7 @@ def test_what_was_created_though_the_response_was_lost_is_found() -> None:
     assert (1, [0.5]) == (world.count, world.time.slept)
 
 
-@pytest.mark.parametrize(("hidden", "waited"), [(1, 1.5), (2, 3.0), (5, 10.0)])
+@pytest.mark.parametrize(("hidden", "waited"), [(1, 2.0), (2, 4.0), (4, 10.0)])
 def test_a_listing_that_lags_is_read_for_ten_seconds_before_the_request_is_repeated(hidden: int, waited: float) -> None:
     world = World(answers=["lost"], hidden=hidden)
     assert Thing(id="99") == world.once()
@@ -98,7 +98,7 @@ def test_it_is_looked_for_before_each_repetition_and_after_the_last() -> None:
 
 
 def test_one_that_shows_later_than_that_is_there_twice_and_the_lowest_id_is_taken() -> None:
-    world = World(answers=["lost"], hidden=6)
+    world = World(answers=["lost"], hidden=5)
     assert Created(thing=Thing(id="98"), answered=True, lost=True) == world.created()
     assert 2 == world.count
 

@@ -1,0 +1,305 @@
+"""Runs beside each other, and a Pinterest whose reads lag: each ends as the specification says, members exact."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from td_pinterest_op.errors import AudienceError, ExportError, PinterestError
+from tests.e2e.audiences import (
+    ADD,
+    CLEAR,
+    DELETE,
+    NEW,
+    NEXT_DAY,
+    REMOVE,
+    REPLACE,
+    is_cleared,
+    list_behind,
+    the_audience,
+)
+from tests.e2e.test_ghosts import meet_at
+from tests.emulators.pinterest import Answer, Call, Fault, Reset, When
+from tests.exporting import Services, digests, people
+
+
+def during(services: Services, operation: str, run: Callable[[], object]) -> None:
+    """Make `run` happen when the next request of that operation arrives, before it is carried out."""
+    left = [run]
+
+    def interrupt(call: Call) -> None:
+        if call.operation == operation and left:
+            left.pop()()
+
+    services.pinterest.on_request(interrupt)
+
+
+# -- two projects, two sessions
+
+
+def test_another_project_does_not_take_over_an_audience_of_the_same_session_and_task(services: Services) -> None:
+    services.export(NEW, job_id=services.job(people(9)), project_id=1)
+    with pytest.raises(AudienceError, match="already exists"):
+        services.export(NEW, job_id=services.job(people(4, first=50)), project_id=2)
+    assert digests(9) == services.pinterest.members_of_audience(the_audience(services))
+
+
+def test_two_projects_that_clear_audiences_of_one_name_never_share_a_list(services: Services) -> None:
+    one, other = services.audience(people(2), name="Twin"), services.audience(people(3), name="Twin")
+    services.export({"action": CLEAR, "audience_id": one}, project_id=1)
+    services.export({"action": CLEAR, "audience_id": other}, project_id=2)
+    assert list_behind(services, one) != list_behind(services, other)
+
+
+@pytest.mark.parametrize("listing_lag", [0, 2])
+def test_of_two_sessions_that_create_one_name_at_once_the_one_with_the_higher_id_withdraws(
+    services: Services, listing_lag: float
+) -> None:
+    services.pinterest.switches.listing_lag_seconds = listing_lag
+    meet_at(services, "audiences/create")
+    jobs = [services.job(people(5)), services.job(people(7, first=50))]
+
+    def create(number: int) -> ExportError | None:
+        try:
+            services.export(NEW, job_id=jobs[number], session_time=f"2026-11-2{number}T00:00:00+00:00")
+        except AudienceError as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        errors = list(pool.map(create, range(2)))
+    (failed,) = [error for error in errors if error]
+    kept = the_audience(services)
+    assert f"already exists (id {kept})" in str(failed)
+    assert (digests(5) if errors[0] is None else digests(7, first=50)) == services.pinterest.members_of_audience(kept)
+    made = services.pinterest.audiences_named("Spring", removed=None)
+    assert kept == min(made, key=lambda audience: int(audience.id)).id
+
+
+def test_a_name_that_is_taken_while_the_records_are_sent_is_noticed_before_the_audience_is_created(
+    services: Services,
+) -> None:
+    during(services, "customer_lists/create", lambda: services.audience(people(1), name="Spring"))
+    with pytest.raises(AudienceError, match="already exists"):
+        services.export(NEW, job_id=services.job(people(9)))
+    assert [] == services.pinterest.calls.of("audiences/create")
+
+
+# -- older beside younger, replace under add
+
+
+@pytest.mark.parametrize("operation", ["audiences/get", "customer_lists/create"], ids=["before", "while sending"])
+@pytest.mark.parametrize("replace_newer", [False, True])
+def test_an_older_job_does_not_overwrite_a_younger_one(services: Services, operation: str, replace_newer: bool) -> None:
+    settings = {"action": REPLACE, "audience_id": (audience_id := services.audience(people(3, first=500)))}
+    older, younger = services.job(people(9)), services.job(people(4, first=50))
+    during(services, operation, lambda: services.export(settings, job_id=younger, session_time=NEXT_DAY))
+    if replace_newer:
+        services.export(settings | {"replace_newer": True}, job_id=older)
+    else:
+        with pytest.raises(AudienceError, match=rf"the result of job {younger}, which is younger than job {older}"):
+            services.export(settings, job_id=older)
+    members = digests(9) if replace_newer else digests(4, first=50)
+    assert members == services.pinterest.members_of_audience(audience_id)
+
+
+@pytest.mark.parametrize(
+    ("action", "after"), [(ADD, digests(3) | digests(4, first=50)), (REMOVE, digests(4, first=50))]
+)
+def test_an_add_or_remove_says_that_a_replace_moved_the_audience_and_a_rerun_is_right(
+    services: Services, action: str, after: set[str]
+) -> None:
+    audience_id, job = services.audience(people(9)), services.job(people(3))
+    replace = {"action": REPLACE, "audience_id": audience_id}
+    replacement = services.job(people(4, first=50) + (people(2) if action == REMOVE else []))
+    during(services, "customer_lists/update", lambda: services.export(replace, job_id=replacement))
+    with pytest.raises(AudienceError, match="was changed by somebody else during this export"):
+        services.export({"action": action, "audience_id": audience_id}, job_id=job, session_time=NEXT_DAY)
+    services.export({"action": action, "audience_id": audience_id}, job_id=job, session_time=NEXT_DAY)
+    assert after == services.pinterest.members_of_audience(audience_id)
+
+
+def test_an_audience_that_is_removed_during_an_add_is_an_error(services: Services) -> None:
+    services.pinterest.switches.removed_audiences = "gone"
+    audience_id, job = services.audience(people(9)), services.job(people(3))
+    delete = {"action": DELETE, "audience_id": audience_id}
+    during(services, "customer_lists/update", lambda: services.export(delete))
+    with pytest.raises(AudienceError, match="it cannot be found any more"):
+        services.export({"action": ADD, "audience_id": audience_id}, job_id=job)
+
+
+# -- a Pinterest that lags
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["answered", "answers lost"])
+@pytest.mark.parametrize("action", [ADD, REMOVE, NEW["action"], REPLACE, CLEAR, DELETE])
+def test_listings_two_seconds_behind_and_reads_twelve_double_nothing(
+    services: Services, action: str, lost: bool
+) -> None:
+    audience_id = services.audience(people(6))
+    services.time.sleep(60)
+    services.pinterest.switches.set({"listing_lag_seconds": 2, "reading_lag_seconds": 12})
+    if lost:
+        for operation in ("customer_lists/create", "audiences/create", "audiences/update"):
+            services.pinterest.inject(Fault(effect=Reset(), when=When.AFTER, operation=operation))
+    settings = NEW if action == NEW["action"] else {"action": action, "audience_id": audience_id}
+    job = None if action in (CLEAR, DELETE) else services.job(people(9, first=3))
+    for _ in range(2):
+        services.export(settings | {"limit_records_per_request": 4}, job_id=job)
+    services.time.sleep(60)
+    members = {ADD: digests(12), REMOVE: digests(3), REPLACE: digests(9, first=3)}
+    if action == NEW["action"]:
+        assert digests(9, first=3) == services.pinterest.members_of_audience(the_audience(services))
+        assert 1 == len(services.pinterest.audiences_named("Spring", removed=None))
+    elif action == CLEAR:
+        assert is_cleared(services, audience_id)
+    elif action == DELETE:
+        assert services.pinterest.audiences[audience_id].removed
+    else:
+        assert members[action] == services.pinterest.members_of_audience(audience_id)
+    assert (1 if action in (ADD, REMOVE, DELETE) else 2) == len(services.pinterest.lists)
+
+
+@pytest.mark.parametrize("settings", [NEW, {"action": REPLACE}], ids=["create", "replace"])
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {"new_list_missing_seconds": 8},
+        {"processing_seconds": 20, "processing_refusal": "400"},
+        {"processing_seconds": 20, "processing_refusal": "409"},
+    ],
+    ids=["list not found yet", "400 while processing", "409 while processing"],
+)
+def test_a_new_list_that_is_not_ready_is_waited_for(
+    services: Services, settings: dict[str, Any], switches: dict[str, Any]
+) -> None:
+    audience = {} if settings is NEW else {"audience_id": services.audience(people(2))}
+    services.time.sleep(60)
+    services.pinterest.switches.set(switches)
+    services.export(settings | audience | {"limit_records_per_request": 4}, job_id=services.job(people(9)))
+    audience_id = audience.get("audience_id") or the_audience(services)
+    assert digests(9) == services.pinterest.members_of_audience(audience_id)
+
+
+@pytest.mark.parametrize("retries", [0, 7])
+def test_a_slow_move_is_waited_for_at_least_half_a_minute(services: Services, retries: int) -> None:
+    services.pinterest.switches.move_lag_seconds = 25
+    audience_id = services.audience(people(5))
+    settings = {"action": REPLACE, "audience_id": audience_id, "retry_count": retries}
+    stored = services.export(settings, job_id=services.job(people(9)))
+    assert list_behind(services, audience_id) == stored["customer_list_id"]
+
+
+def test_a_move_that_does_not_show_in_time_says_what_was_seen_and_advises_to_delete_nothing(services: Services) -> None:
+    services.pinterest.switches.move_lag_seconds = 10_000
+    settings = {"action": REPLACE, "audience_id": services.audience(people(5))}
+    before = list_behind(services, settings["audience_id"])
+    with pytest.raises(PinterestError) as caught:
+        services.export(settings, job_id=services.job(people(9)))
+    for part in (f"at the last look customer list {before} was behind it", "may still show", "again is safe"):
+        assert part in str(caught.value)
+    assert "delete" not in str(caught.value).lower()
+
+
+# -- if_exists, expected_audience_name
+
+
+@pytest.mark.parametrize(("if_exists", "members"), [("add", digests(12)), ("replace", digests(9, first=3))])
+def test_one_workflow_serves_the_first_day_and_every_other(
+    services: Services, if_exists: str, members: set[str]
+) -> None:
+    settings = NEW | {"if_exists": if_exists}
+    first = services.export(settings, job_id=services.job(people(6)))
+    for _ in range(2):
+        stored = services.export(settings, job_id=services.job(people(9, first=3)), session_time=NEXT_DAY)
+    assert first["audience_id"] == stored["audience_id"] == the_audience(services)
+    assert members == services.pinterest.members_of_audience(the_audience(services))
+
+
+def test_several_audiences_of_that_name_are_an_error_with_their_ids(services: Services) -> None:
+    ids = [services.audience(name="Spring"), services.audience(name="Spring")]
+    with pytest.raises(AudienceError) as caught:
+        services.export(NEW | {"if_exists": "add"}, job_id=services.job(people(3)))
+    assert f"(ids {', '.join(ids)})" in str(caught.value)
+    assert [] == services.pinterest.calls.writes()
+
+
+@pytest.mark.parametrize("action", [ADD, REMOVE, REPLACE, CLEAR, DELETE])
+def test_an_audience_with_another_name_than_expected_is_not_touched(services: Services, action: str) -> None:
+    settings = {"action": action, "audience_id": services.audience(people(3)), "expected_audience_name": "Customers"}
+    job = None if action in (CLEAR, DELETE) else services.job(people(2))
+    with pytest.raises(AudienceError, match='is named "Shoppers"; expected_audience_name is "Customers"'):
+        services.export(settings, job_id=job)
+    assert [] == services.pinterest.calls.writes()
+    services.export(settings | {"expected_audience_name": "Shoppers"}, job_id=job)
+    assert [] != services.pinterest.calls.writes()
+
+
+def test_a_name_that_cannot_be_read_is_not_the_expected_one(services: Services) -> None:
+    settings = {"action": DELETE, "audience_id": "123", "expected_audience_name": "Customers"}
+    with pytest.raises(AudienceError, match="not to be read"):
+        services.export(settings)
+    assert [] == services.pinterest.calls.writes()
+
+
+# -- names, ids, places
+
+
+def test_the_name_of_a_list_is_never_longer_than_pinterest_takes(services: Services) -> None:
+    name = "Käufer " * 60
+    audience_id = services.audience(people(3), name=name)
+    settings = {"action": REPLACE, "audience_id": audience_id}
+    for _ in range(2):
+        services.export(settings, job_id=services.job(people(5)))
+    services.export({"action": CLEAR, "audience_id": audience_id})
+    assert 3 == len(services.pinterest.lists)
+    assert all(len(one.name) <= 255 for one in services.pinterest.lists.values() if "(td " in one.name)
+
+
+def test_audience_ids_of_nineteen_digits_are_ids(services: Services) -> None:
+    services.pinterest.switches.long_audience_ids = True
+    audience_id = services.audience(people(3))
+    assert 19 == len(audience_id)
+    services.export({"action": ADD, "audience_id": audience_id}, job_id=services.job(people(5)))
+    assert digests(5) == services.pinterest.members_of_audience(audience_id)
+
+
+@pytest.mark.parametrize("exceptions", [{"code": 1}, [{"code": 1}]], ids=["object", "array"])
+@pytest.mark.parametrize("action", [ADD, REMOVE, REPLACE, CLEAR, DELETE])
+def test_exceptions_of_earlier_uploads_do_not_block_an_audience(
+    services: Services, action: str, exceptions: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    services.pinterest.switches.list_exceptions = exceptions
+    settings = {"action": action, "audience_id": services.audience(people(3))}
+    services.export(settings, job_id=None if action in (CLEAR, DELETE) else services.job(people(5)))
+    assert (action != DELETE) == ("exceptions of earlier uploads" in caplog.text)
+
+
+@pytest.mark.parametrize("action", [CLEAR, DELETE])
+def test_actions_without_rows_need_no_temporary_folder(
+    services: Services, action: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    audience_id = services.audience(people(3))
+    with monkeypatch.context() as patched:
+        patched.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+        services.export({"action": action, "audience_id": audience_id})
+
+
+def test_the_statistics_of_a_failed_run_hold_the_ids_that_are_known(
+    services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    services.pinterest.inject(Fault(effect=Answer(status=403), operation="audiences/create"))
+    job = services.job(people(5))
+    with pytest.raises(ExportError):
+        services.export(NEW, job_id=job)
+    (line,) = [text for text in caplog.messages if text.startswith("statistics of the failed run: ")]
+    stats = json.loads(line.partition(": ")[2])
+    (made,) = services.pinterest.lists
+    assert (job, made, "Spring") == (stats["job_id"], stats["customer_list_id"], stats["audience_name"])
+    assert stats["summary"].startswith('Failed: create_new_audience on audience "Spring"')
