@@ -157,6 +157,11 @@ class _Adapter(requests.adapters.HTTPAdapter):
         super().init_poolmanager(*args, socket_options=_SOCKET_OPTIONS, **kwargs)
         self.poolmanager.pool_classes_by_scheme = self._pools
 
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        # urllib3 before 2.0 takes a body that breaks off for a whole one, unless it is told to compare the lengths.
+        resp.enforce_content_length = True
+        return super().build_response(req, resp)
+
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(proxy, socket_options=_SOCKET_OPTIONS, **kwargs)
         manager.pool_classes_by_scheme = self._pools

@@ -180,7 +180,8 @@ def test_an_address_is_unsure_only_for_a_letter_whose_lower_case_depends(databas
     given = answers(database, FULL, IdentifierType.EMAIL, values)
     sure = [(value, answer) for value, answer in zip(values, given, strict=True) if answer != UNSURE]
     assert [expected(IdentifierType.EMAIL, value) for value, _ in sure] == [answer for _, answer in sure]
-    assert {"\u03a3", "\u2c2f", "\ua7c0", "\U00010570"} <= {
+    # Python 3.10 does not know the case of the last three yet: it keeps them as they are.
+    assert {"\u03a3", "\u2c2f", "\ua7c0", "\U00010570"} & set(cased) <= {
         letter for letter, answer in zip(cased, given, strict=True) if answer == UNSURE
     }
     assert len(values) - len(sure) < 60
