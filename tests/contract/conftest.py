@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import pytest
 
 from tests.contract.sdk import Sdk, refresh
 from tests.emulators.pinterest import Pinterest, serve_pinterest
+
+
+@pytest.fixture(autouse=True)
+def quiet_client(caplog: pytest.LogCaptureFixture) -> None:
+    # At DEBUG td-client logs the API key, which the guard over all tests takes for a leak of ours.
+    caplog.set_level(logging.INFO, logger="tdclient")
 
 
 @pytest.fixture

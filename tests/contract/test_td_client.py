@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
-import logging
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -24,12 +23,6 @@ from tests.emulators.td import API_KEY, Fault, TreasureData, serve_td
 
 DB = "sample_db"
 HEADER = "-- project_id: 1\n-- project_name: demo\n-- workflow_name: export\n-- session_id: 2\n-- task_name: +query\n"
-
-
-@pytest.fixture(autouse=True)
-def _quiet_client(caplog: pytest.LogCaptureFixture) -> None:
-    # At DEBUG td-client logs the API key, which the guard over all tests takes for a leak of ours.
-    caplog.set_level(logging.INFO, logger="tdclient")
 
 
 @pytest.fixture
@@ -456,9 +449,10 @@ def test_faults_come_in_their_order_and_only_where_they_match(td: TreasureData, 
         fetch(f"{url}v3/{path}")[:2] for path in ("database/list", "table/list/sample_db", *["database/list"] * 3)
     ]
 
-    assert [429, 200, 200, 500, 200] == [status for status, _ in answers]
+    # The second spares one request, whatever that one meets.
+    assert [429, 200, 500, 200, 200] == [status for status, _ in answers]
     assert "7" == answers[0][1]["Retry-After"]
-    assert ["status", None, None, "status", None] == [received.fault for received in td.requests]
+    assert ["status", None, "status", None, None] == [received.fault for received in td.requests]
 
 
 def test_a_reset_connection_gives_no_answer(td: TreasureData, url: str) -> None:

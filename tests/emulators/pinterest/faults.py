@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import enum
-import random
 import re
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.emulators.fault_queue import FaultQueue, Turns
 from tests.emulators.pinterest.calls import Call
 
 
@@ -105,8 +104,7 @@ class Fault:
 
     `method` and `path` (below the endpoint) are regular expressions, matched in full and searched; `operation` is an
     operationId such as "customer_lists/update", `operation_type` the body's, such as "ADD" (not at When.ARRIVAL: it
-    is not read yet). Of the matching requests the first `after` are spared; then every `every`-th one is met, with
-    `probability` (drawn from `seed`), `times` in all (None: without end).
+    is not read yet). The other fields are those of `Turns`.
     """
 
     effect: Effect
@@ -136,60 +134,27 @@ class Fault:
         )
 
 
-class _Queued:
-    """A fault, and how often it has matched and met."""
-
-    def __init__(self, fault: Fault) -> None:
-        self.fault = fault
-        self.left = fault.times
-        self._seen = 0
-        self._random = random.Random(fault.seed)
-
-    def is_due(self, call: Call) -> bool:
-        fault = self.fault
-        if not fault.matches(call):
-            return False
-        self._seen += 1
-        turn = self._seen - fault.after
-        drawn = self._random.random() < fault.probability
-        return self.left != 0 and turn > 0 and turn % fault.every == 0 and drawn
-
-
 class Faults:
     """The faults in force. Every method may be called from any thread."""
 
     def __init__(self) -> None:
-        self._queue: list[_Queued] = []
-        self._lock = threading.Lock()
-
-    def add(self, *faults: Fault) -> None:
-        with self._lock:
-            self._queue += [_Queued(fault) for fault in faults]
-
-    def clear(self) -> None:
-        with self._lock:
-            self._queue.clear()
-
-    def pending(self) -> int:
-        """How many faults have meetings left (those without end included)."""
-        with self._lock:
-            return sum(queued.left != 0 for queued in self._queue)
+        self._queue: FaultQueue[Fault] = FaultQueue(turns=_turns, choose=_delays_and_one_other)
+        self.add, self.clear, self.pending = self._queue.add, self._queue.clear, self._queue.pending
 
     def due(self, call: Call, when: When) -> list[Effect]:
-        """The effects on `call` at this moment: every delay, and the first of the others; to be asked once each.
+        """The effects on `call` at this moment: every delay, and the first of the others; to be asked once each."""
+        met = self._queue.meet(lambda fault: fault.when is when and fault.matches(call))
+        return [fault.effect for fault in met]
 
-        A fault that stands behind another one keeps its meeting for a later request.
-        """
-        with self._lock:
-            delays: list[Effect] = []
-            others: list[Effect] = []
-            for queued in self._queue:
-                if queued.fault.when is not when or not queued.is_due(call):
-                    continue
-                chosen = delays if isinstance(queued.fault.effect, Delay) else others
-                if chosen is others and others:
-                    continue
-                chosen.append(queued.fault.effect)
-                if queued.left is not None:
-                    queued.left -= 1
-            return delays + others
+
+def _turns(fault: Fault) -> Turns:
+    return Turns(
+        after=fault.after, every=fault.every, probability=fault.probability, seed=fault.seed, times=fault.times
+    )
+
+
+def _delays_and_one_other(due: list[Fault]) -> list[int]:
+    is_delay = [isinstance(fault.effect, Delay) for fault in due]
+    delays = [place for place, one in enumerate(is_delay) if one]
+    others = [place for place, one in enumerate(is_delay) if not one]
+    return delays + others[:1]

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from tests.emulators.td.faults import fault_from_json
+from tests.emulators.td.faults import Fault, JobFault
 from tests.emulators.td.state import TreasureData
 
 _SWITCHES = {"ignore_range": bool, "claim_extra_records": int}
 
 
 def control_routes(state: TreasureData) -> Iterable[web.AbstractRouteDef]:
-    """POST faults (one or a list), DELETE faults, POST load, jobs and switches, GET and DELETE requests."""
+    """POST faults, job_faults (one or a list), DELETE faults, POST load, jobs and switches, GET and DELETE requests."""
     calls = _Controls(state)
     return [
         web.post("/_test/faults", calls.add_faults),
         web.delete("/_test/faults", calls.clear_faults),
+        web.post("/_test/job_faults", calls.add_job_faults),
         web.post("/_test/load", calls.load),
         web.post("/_test/jobs", calls.add_job),
         web.post("/_test/switches", calls.switch),
@@ -35,16 +36,15 @@ class _Controls:
 
     async def add_faults(self, request: web.Request) -> web.Response:
         """A `Fault` as JSON, or a list of them."""
-        payload = await request.json()
-        try:
-            faults = [fault_from_json(fault) for fault in (payload if isinstance(payload, list) else [payload])]
-        except ValueError as wrong:
-            return web.json_response({"error": str(wrong)}, status=400)
-        self._state.faults.add(*faults)
-        return web.json_response({"added": len(faults)})
+        return await _added(request, Fault, self._state.faults.add)
+
+    async def add_job_faults(self, request: web.Request) -> web.Response:
+        """A `JobFault` as JSON, or a list of them."""
+        return await _added(request, JobFault, self._state.job_faults.add)
 
     async def clear_faults(self, request: web.Request) -> web.Response:
         self._state.faults.clear()
+        self._state.job_faults.clear()
         return web.json_response({})
 
     async def load(self, request: web.Request) -> web.Response:
@@ -81,3 +81,14 @@ class _Controls:
     async def clear_requests(self, request: web.Request) -> web.Response:
         self._state.requests.clear()
         return web.json_response({})
+
+
+async def _added(request: web.Request, kind: Callable[..., Any], add: Callable[..., None]) -> web.Response:
+    """Add faults of a kind from their fields as JSON; 400 for a field or a value that makes no sense."""
+    payload = await request.json()
+    try:
+        faults = [kind(**fields) for fields in (payload if isinstance(payload, list) else [payload])]
+    except (TypeError, ValueError) as wrong:
+        return web.json_response({"error": str(wrong)}, status=400)
+    add(*faults)
+    return web.json_response({"added": len(faults)})

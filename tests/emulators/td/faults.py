@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+
+from tests.emulators.fault_queue import FaultQueue, Turns, first
 
 _KINDS = {
     "status": "answered with `status`, `headers` and `body` (Treasure Data's error JSON unless given)",
@@ -20,7 +20,7 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One thing that goes wrong for `times` requests that match, after `skip` of them went well.
+    """One thing that goes wrong for `times` requests that match, after the first `skip` of them.
 
     `path` is searched in the request's path as a regular expression; `method` empty is any. The mark of "cut" and
     "stall" is `after_bytes` of the body, else `after_fraction` of it. Raises ValueError for what makes no sense.
@@ -54,42 +54,49 @@ class Fault:
         return int(length * self.after_fraction) if self.after_bytes is None else min(self.after_bytes, length)
 
 
-@dataclass(slots=True)
-class _Queued:
-    fault: Fault
-    seen: int = 0
-
-    def fires(self) -> bool:
-        self.seen += 1
-        return self.fault.skip < self.seen <= self.fault.skip + self.fault.times
-
-
-class FaultQueue:
-    """Faults in the order they were added; a request meets the first of them that is due and none after it."""
+class Faults:
+    """The faults in force. Every method may be called from any thread."""
 
     def __init__(self) -> None:
-        self._queued: list[_Queued] = []
-        self._lock = threading.Lock()
-
-    def add(self, *faults: Fault) -> None:
-        with self._lock:
-            self._queued += [_Queued(fault) for fault in faults]
-
-    def clear(self) -> None:
-        with self._lock:
-            self._queued.clear()
+        self._queue: FaultQueue[Fault] = FaultQueue(turns=_turns, choose=first)
+        self.add, self.clear = self._queue.add, self._queue.clear
 
     def next_for(self, method: str, path: str) -> Fault | None:
-        with self._lock:
-            for queued in self._queued:
-                if queued.fault.matches(method, path) and queued.fires():
-                    return queued.fault
-        return None
+        """The fault that a request meets: the first that is due, if there is one."""
+        met = self._queue.meet(lambda fault: fault.matches(method, path))
+        return met[0] if met else None
 
 
-def fault_from_json(payload: Mapping[str, Any]) -> Fault:
-    """A fault from its fields as a JSON object; raises ValueError for a field that there is not."""
-    try:
-        return Fault(**payload)
-    except TypeError as error:
-        raise ValueError(str(error)) from error
+def _turns(fault: Fault) -> Turns:
+    return Turns(after=fault.skip, times=fault.times)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFault:
+    """A job that fails: the first `times` whose query matches the regular expression `query`.
+
+    An INSERT or CREATE in it first writes this `share` of its rows, 0 to 1: whether Treasure Data takes them back is
+    not known. `message` is the engine's. Raises ValueError for what makes no sense.
+    """
+
+    query: str = ""
+    share: float = 0.0
+    message: str = "Killed by the system because this query generates too much data"
+    times: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise ValueError("share is 0 to 1")
+        re.compile(self.query)
+
+
+class JobFaults:
+    """The jobs that will fail. Every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._queue: FaultQueue[JobFault] = FaultQueue(turns=lambda fault: Turns(times=fault.times), choose=first)
+        self.add, self.clear = self._queue.add, self._queue.clear
+
+    def next_for(self, query: str) -> JobFault | None:
+        met = self._queue.meet(lambda fault: re.search(fault.query, query) is not None)
+        return met[0] if met else None

@@ -10,11 +10,12 @@ from typing import Any
 
 import duckdb
 
+from tests.emulators.td.faults import JobFaults
 from tests.emulators.td.jobs import Job
 from tests.emulators.td.output import Output, write_output
 from tests.emulators.td.sql import QueryFailedError, statements
 from tests.emulators.td.typenames import trino_type
-from tests.emulators.td.warehouse import RefusedError, Warehouse, run_statement
+from tests.emulators.td.warehouse import RefusedError, Warehouse, part_of, run_statement
 
 _DIALECTS = {"presto": "trino", "trino": "trino", "hive": "hive"}
 _ROWS_AT_A_TIME = 10_000
@@ -23,8 +24,8 @@ _ROWS_AT_A_TIME = 10_000
 class JobRunner:
     """Jobs by id, run by two workers in the order they were issued. Every method may be called from any thread."""
 
-    def __init__(self, warehouse: Warehouse, *, clock: Callable[[], float]) -> None:
-        self._warehouse = warehouse
+    def __init__(self, warehouse: Warehouse, *, faults: JobFaults, clock: Callable[[], float]) -> None:
+        self._warehouse, self._faults = warehouse, faults
         self._clock = clock
         self._jobs: dict[str, Job] = {}
         self._sessions: dict[str, duckdb.DuckDBPyConnection] = {}
@@ -140,7 +141,12 @@ class JobRunner:
         """Run every statement; the rows are those of the last one, if that is a SELECT."""
         output = None
         now = job.scheduled_time or int(job.created_at)
+        fault = self._faults.next_for(job.query)
         for statement in statements(job.query, dialect=_DIALECTS[job.type]):
+            if fault is not None and statement.kind in ("select", "insert", "create"):
+                if statement.kind != "select" and fault.share:
+                    run_statement(session, part_of(session, statement, fault.share), now=now)
+                raise QueryFailedError(fault.message)
             if output is not None:
                 output.close()
                 output = None

@@ -22,12 +22,16 @@ class QueryFailedError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """One statement in DuckDB's SQL; `source` is the SELECT in it, and `table` what an INSERT or CREATE writes to."""
+    """One statement in DuckDB's SQL; `source` is the SELECT in it, and `table` what an INSERT or CREATE writes to.
+
+    `columns` are those that an INSERT names, in lower case; none for one that goes by the names of its SELECT.
+    """
 
     kind: str
     sql: str = ""
     source: str = ""
     table: str = ""
+    columns: tuple[str, ...] = ()
     overwrite: bool = False
 
 
@@ -45,15 +49,35 @@ def statements(query: str, *, dialect: str) -> Iterator[Statement]:
 def _statement(tree: exp.Expr) -> Statement:
     if isinstance(tree, (exp.Query, exp.Values)):
         return Statement(kind="select", sql=_duckdb(_with_names(tree)))
-    if isinstance(tree, exp.Insert) and isinstance(tree.this, exp.Table):
-        overwrite = bool(tree.args.get("overwrite"))
-        return Statement(kind="insert", source=_duckdb(tree.expression), table=_duckdb(tree.this), overwrite=overwrite)
+    if isinstance(tree, exp.Insert):
+        is_named = isinstance(tree.this, exp.Schema)
+        return Statement(
+            kind="insert",
+            sql=_duckdb(tree),
+            source=_duckdb(tree.expression),
+            table=_duckdb(tree.this.this if is_named else tree.this),
+            columns=tuple(column.name.lower() for column in tree.this.expressions) if is_named else (),
+            overwrite=bool(tree.args.get("overwrite")),
+        )
     if isinstance(tree, exp.Create) and tree.kind == "TABLE" and isinstance(tree.expression, exp.Query):
         head = exp.Create(this=tree.this, kind="TABLE", exists=tree.args.get("exists"))
         return Statement(kind="create", source=_duckdb(tree.expression), sql=_duckdb(head))
-    if isinstance(tree, (exp.Insert, exp.Create, *_PLAIN)):
+    if isinstance(tree, exp.Delete) and not tree.args.get("where"):
+        raise QueryFailedError("DELETE needs a WHERE clause")
+    if isinstance(tree, exp.Create):
+        _add_time(tree)
+    if isinstance(tree, (exp.Create, *_PLAIN)):
         return Statement(kind="plain", sql=_duckdb(tree))
     raise QueryFailedError(f"line 1:1: mismatched input '{tree.sql().split(' ')[0]}'")
+
+
+def _add_time(tree: exp.Create) -> None:
+    """Every table has a `time`."""
+    columns = tree.this.expressions if isinstance(tree.this, exp.Schema) else []
+    if columns and "time" not in {column.name.lower() for column in columns}:
+        tree.this.append(
+            "expressions", exp.ColumnDef(this=exp.to_identifier("time"), kind=exp.DataType.build("bigint"))
+        )
 
 
 def _with_names(tree: exp.Expr) -> exp.Expr:
@@ -92,5 +116,24 @@ CREATE MACRO main.td_time_range
 CREATE MACRO main.td_time_string
   (t, f, tz) AS td_time_text(timezone(if(tz = 'JST', 'Asia/Tokyo', tz), to_timestamp(t)), f),
   (t, f) AS td_time_text(timezone('UTC', to_timestamp(t)), f);
+CREATE MACRO main.td_length(n, unit) AS CASE unit
+  WHEN 's' THEN to_seconds(n) WHEN 'm' THEN to_minutes(n) WHEN 'h' THEN to_hours(n)
+  WHEN 'd' THEN to_days(n) WHEN 'w' THEN to_days(7 * n) WHEN 'M' THEN to_months(n) ELSE error('unknown unit') END;
+CREATE MACRO main.td_zone(tz) AS if(tz = 'JST', 'Asia/Tokyo', tz);
+CREATE MACRO main.td_moved(t, span, tz) AS td_unix(t, tz) + epoch(td_length(span[:-2]::INTEGER, span[-1]))::BIGINT;
+CREATE MACRO main.td_time_add(t, span, tz) AS td_moved(t, span, tz), (t, span) AS td_moved(t, span, 'UTC');
 CREATE MACRO main.td_scheduled_time() AS getvariable('td_scheduled_time')::BIGINT;
+-- -7d: the seven days before today; -7d/now: and today until the scheduled time; -7d/2026-01-31: those before that day.
+CREATE MACRO main.td_reference(span, tz) AS
+  coalesce(td_unix(nullif(nullif(split_part(span, '/', 2), ''), 'now'), tz), td_scheduled_time());
+CREATE MACRO main.td_unit(span) AS regexp_extract(span, '^[+-]?\\d+([smhdwM])', 1);
+CREATE MACRO main.td_begin(span, tz) AS date_trunc(
+  CASE td_unit(span) WHEN 's' THEN 'second' WHEN 'm' THEN 'minute' WHEN 'h' THEN 'hour'
+    WHEN 'd' THEN 'day' WHEN 'w' THEN 'week' WHEN 'M' THEN 'month' ELSE error('unknown interval') END,
+  timezone(td_zone(tz), to_timestamp(td_reference(span, tz))));
+CREATE MACRO main.td_between(t, span, tz) AS (
+  t >= epoch(timezone(td_zone(tz),
+    td_begin(span, tz) + td_length(regexp_extract(span, '^([+-]?\\d+)', 1)::INTEGER, td_unit(span))))
+  AND t < if(span LIKE '%/now', td_scheduled_time(), epoch(timezone(td_zone(tz), td_begin(span, tz)))));
+CREATE MACRO main.td_interval(t, span, tz) AS td_between(t, span, tz), (t, span) AS td_between(t, span, 'UTC');
 """

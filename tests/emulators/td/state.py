@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.emulators.td.faults import FaultQueue
+from tests.emulators.td.faults import Faults, JobFaults
 from tests.emulators.td.jobs import Job
 from tests.emulators.td.output import in_batches, open_output, write_output
 from tests.emulators.td.runner import JobRunner
@@ -41,8 +41,9 @@ class TreasureData:
     def __init__(self, *, api_keys: Iterable[str] = (API_KEY,), clock: Callable[[], float] = time.time) -> None:
         self.api_keys = frozenset(api_keys)
         self.warehouse = Warehouse()
-        self.jobs = JobRunner(self.warehouse, clock=clock)
-        self.faults = FaultQueue()
+        self.job_faults = JobFaults()
+        self.jobs = JobRunner(self.warehouse, faults=self.job_faults, clock=clock)
+        self.faults = Faults()
         self.requests: list[Received] = []
         self.connections: dict[str, int] = {}
         self.ignore_range = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -131,8 +131,21 @@ def run_statement(session: duckdb.DuckDBPyConnection, statement: Statement, *, n
     return statement.kind == "select"
 
 
+def part_of(session: duckdb.DuckDBPyConnection, statement: Statement, share: float) -> Statement:
+    """A statement that writes only this share of its rows, the first ones."""
+    (count,) = session.execute(f"SELECT count(*) FROM ({statement.source})").fetchone() or (0,)
+    return replace(statement, source=f"SELECT * FROM ({statement.source}) LIMIT {int(count * share)}")
+
+
 def _insert(session: duckdb.DuckDBPyConnection, statement: Statement, *, now: int) -> None:
     # Treasure Data's tables have no fixed schema: columns go by name, and new ones are added.
+    if statement.columns:
+        columns, source = statement.columns, statement.source
+        if "time" not in columns:
+            columns, source = (*columns, "time"), f"SELECT *, {now}::BIGINT FROM ({source})"
+        names = ", ".join(f'"{name}"' for name in columns)
+        session.execute(f"INSERT INTO {statement.table} ({names}) {source}")
+        return
     source = _with_time(session, statement.source, now=now)
     session.begin()
     try:

@@ -1,0 +1,205 @@
+"""The SQL of the shipped queries and workflows, as Treasure Data's emulator runs it, through td-client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+import tdclient
+
+from tests.emulators.td import API_KEY, JobFault, TreasureData, serve_td
+
+DATABASE = "sandbox"
+# 2026-01-02 00:00:00 UTC, a Friday.
+SCHEDULED = 1_767_312_000
+
+
+@pytest.fixture
+def served() -> Iterator[tuple[TreasureData, str]]:
+    with serve_td() as (td, url):
+        td.create(DATABASE, "people", [{"email": f"p{number}@shop.example"} for number in range(10)])
+        yield td, url
+
+
+@pytest.fixture
+def td(served: tuple[TreasureData, str]) -> TreasureData:
+    return served[0]
+
+
+class Session:
+    """Queries of one database, one after the other."""
+
+    def __init__(self, url: str) -> None:
+        self._client = tdclient.Client(apikey=API_KEY, endpoint=url)
+
+    def job(self, sql: str) -> Any:
+        job_id = self._client.api.query(sql, type="presto", db=DATABASE, scheduled_time=SCHEDULED)
+        job = self._client.job(job_id)
+        job.wait(wait_interval=0.02)  # type: ignore[arg-type]
+        return job
+
+    def rows(self, sql: str) -> list[list[Any]]:
+        job = self.job(sql)
+        assert "success" == job.status(), job.debug
+        return list(job.result())
+
+    def do(self, sql: str) -> None:
+        job = self.job(sql)
+        assert "success" == job.status(), job.debug
+
+    def close(self) -> None:
+        self._client.close()
+
+
+@pytest.fixture
+def sql(served: tuple[TreasureData, str]) -> Iterator[Session]:
+    session = Session(served[1])
+    yield session
+    session.close()
+
+
+LEDGER = """CREATE TABLE IF NOT EXISTS ledger WITH (bucketed_on = array['audience_id'], bucket_count = 512) AS
+SELECT cast(NULL AS varchar) AS audience_id, cast(NULL AS bigint) AS plan, cast(NULL AS bigint) AS time WHERE false"""
+
+
+def test_a_bucketed_table_is_made_once_and_keeps_its_rows_from_job_to_job(sql: Session) -> None:
+    sql.do(LEDGER)
+    sql.do("INSERT INTO ledger (plan, audience_id, time) SELECT 1, 'a', 5")
+    sql.do(LEDGER)
+    assert [["a", 1, 5]] == sql.rows("SELECT * FROM ledger")
+
+
+@pytest.mark.parametrize("create", ["CREATE TABLE made (k varchar)", "CREATE TABLE made AS SELECT 'x' AS k"])
+def test_every_table_has_a_time_and_a_row_that_brings_none_gets_that_of_its_job(sql: Session, create: str) -> None:
+    sql.do(create)
+    sql.do("INSERT INTO made (k) VALUES ('y')")
+    assert ["y", SCHEDULED] in sql.rows("SELECT k, time FROM made")
+
+
+def test_an_insert_with_a_list_of_columns_goes_by_their_places_and_leaves_the_others_null(sql: Session) -> None:
+    sql.do(LEDGER)
+    sql.do("""-- project_id: 1
+-- task_name: +mirror+plan
+INSERT INTO ledger (plan, time)
+WITH number AS (SELECT 7 AS a) SELECT a, cast(to_unixtime(TIMESTAMP '1970-01-01 00:01:00') AS bigint) FROM number
+UNION ALL SELECT 8, 61""")
+    assert [[None, 7, 60], [None, 8, 61]] == sql.rows("SELECT * FROM ledger ORDER BY plan")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "INSERT INTO ledger (plan, audience_id) SELECT 1",
+        "INSERT INTO ledger (nothing) SELECT 1",
+        "INSERT INTO nowhere (plan) SELECT 1",
+        "CREATE TABLE ledger (plan bigint)",
+        "DELETE FROM ledger",
+    ],
+)
+def test_what_cannot_be_written_fails_the_job_and_changes_nothing(sql: Session, wrong: str) -> None:
+    sql.do(LEDGER)
+    sql.do("INSERT INTO ledger (plan) SELECT 1")
+    assert "error" == sql.job(wrong).status()
+    assert [[1]] == sql.rows("SELECT plan FROM ledger")
+
+
+def test_a_job_may_hold_several_statements_and_a_semicolon_at_its_end(sql: Session) -> None:
+    sql.do("DROP TABLE IF EXISTS made; CREATE TABLE made AS SELECT 1 AS a; INSERT INTO made (a) SELECT 2;")
+    assert [[1], [2]] == sql.rows("SELECT a FROM made ORDER BY a;")
+    sql.do("DELETE FROM made WHERE a < 2; ALTER TABLE IF EXISTS made ADD COLUMN IF NOT EXISTS b varchar")
+    assert [[2, None]] == sql.rows("SELECT a, b FROM made")
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("to_unixtime(TIMESTAMP '2026-01-02 00:00:00')", float(SCHEDULED)),
+        ("lower(to_hex(sha256(to_utf8('a'))))", "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"),
+        ("to_hex(to_utf8('é'))", "C3A9"),
+        (r"regexp_like('ab', '\A[a-z]+\z')", True),
+        (r"regexp_like('ab' || chr(10), '\A[a-z]+\z')", False),
+        (r"trim(BOTH U&'\00a0\200b' FROM U&'\00a0x\200b')", "x"),
+        ("json_extract_scalar(json_parse('{\"a\": {\"b\": 3}}'), '$.a.b')", "3"),
+        ("json_format(json_extract(json_parse('{\"a\": {\"b\": 3}}'), '$.a'))", '{"b":3}'),
+        ("array_join(array_agg(x || '!' ORDER BY x DESC), ', ')", "c!, b!, a!"),
+        ("max_by(x, y)", "a"),
+        ("min_by(x, y)", "c"),
+        ("count_if(y > 1)", 2),
+        ("if(count(*) = 3, 'yes', 'no')", "yes"),
+        ("coalesce(sum(y), 0)", 6),
+        ("TD_SCHEDULED_TIME()", SCHEDULED),
+        ("TD_TIME_ADD(TD_SCHEDULED_TIME(), '-400d')", SCHEDULED - 400 * 86400),
+        ("TD_TIME_ADD('2026-01-02', '1h', 'JST')", SCHEDULED - 8 * 3600),
+        ("TD_TIME_RANGE(5, NULL, '1970-01-02')", True),
+        ("TD_TIME_RANGE(86400, NULL, '1970-01-02')", False),
+    ],
+)
+def test_trinos_functions_have_trinos_results(sql: Session, expression: str, value: object) -> None:
+    assert [[value]] == sql.rows(f"SELECT {expression} AS v FROM (VALUES ('a', 3), ('b', 2), ('c', 1)) t(x, y) LIMIT 1")
+
+
+HOUR, DAY = 3600, 86400
+
+
+@pytest.mark.parametrize(
+    ("interval", "begin", "end"),
+    [
+        ("'-30d'", SCHEDULED - 30 * DAY, SCHEDULED),
+        ("'-90d/now', 'UTC'", SCHEDULED - 90 * DAY, SCHEDULED),
+        ("'-1d', 'JST'", SCHEDULED - DAY - 9 * HOUR, SCHEDULED - 9 * HOUR),
+        ("'-1d/now', 'JST'", SCHEDULED - DAY - 9 * HOUR, SCHEDULED),
+        ("'-2h'", SCHEDULED - 2 * HOUR, SCHEDULED),
+        ("'-1w'", SCHEDULED - 11 * DAY, SCHEDULED - 4 * DAY),
+        ("'-1M'", SCHEDULED - 32 * DAY, SCHEDULED - DAY),
+        ("'-1d/2026-01-01'", SCHEDULED - 2 * DAY, SCHEDULED - DAY),
+    ],
+)
+def test_an_interval_begins_and_ends_with_its_unit_before_the_scheduled_time(
+    sql: Session, interval: str, begin: int, end: int
+) -> None:
+    times = f"(VALUES {begin - 1}, {begin}, {end - 1}, {end}) t(time)"
+    rows = sql.rows(f"SELECT time FROM {times} WHERE TD_INTERVAL(time, {interval}) ORDER BY time")
+    assert [[begin], [end - 1]] == rows
+
+
+def test_a_difference_of_two_sets_is_joined_from_both_sides(sql: Session) -> None:
+    rows = sql.rows("""WITH known AS (SELECT * FROM (VALUES 'a', 'b') t(digest)),
+    wanted AS (SELECT DISTINCT digest FROM (VALUES 'b', 'c', 'c') t(digest))
+    SELECT coalesce(w.digest, k.digest) AS digest, if(w.digest IS NULL, 'leave', 'join') AS op
+    FROM known k FULL OUTER JOIN wanted w ON k.digest = w.digest
+    WHERE w.digest IS NULL OR k.digest IS NULL ORDER BY 1""")
+    assert [["a", "leave"], ["c", "join"]] == rows
+
+
+def test_rows_come_out_of_an_array_in_json(sql: Session) -> None:
+    query = """SELECT json_extract_scalar(one, '$.id') AS id
+    FROM UNNEST(CAST(json_parse('{}') AS array(json))) AS given (one)"""
+    assert [["1"], ["2"]] == sql.rows(query.format('[{"id": "1"}, {"id": "2"}]'))
+    assert [] == sql.rows(query.format("null"))
+
+
+@pytest.mark.parametrize(("share", "left"), [(0.0, 0), (0.5, 5), (1.0, 10)])
+@pytest.mark.parametrize("statement", ["INSERT INTO made (email)", "INSERT INTO made"])
+def test_an_insert_may_die_with_a_share_of_its_rows_written(
+    td: TreasureData, sql: Session, share: float, left: int, statement: str
+) -> None:
+    sql.do("CREATE TABLE made (email varchar)")
+    td.job_faults.add(JobFault(query="INSERT", share=share, message="Query exceeded its memory"))
+    failed = sql.job(f"{statement} SELECT email FROM people")
+    assert "error" == failed.status()
+    assert "Query exceeded its memory" in failed.debug["stderr"]
+    assert [[left]] == sql.rows("SELECT count(*) AS n FROM made")
+    sql.do(f"{statement} SELECT email FROM people")
+    assert [[left + 10]] == sql.rows("SELECT count(*) AS n FROM made")
+
+
+def test_jobs_are_made_to_fail_over_http(served: tuple[TreasureData, str], sql: Session) -> None:
+    def add(*faults: dict[str, object]) -> int:
+        return requests.post(f"{served[1]}_test/job_faults", json=list(faults), timeout=10).status_code
+
+    assert [400, 400, 200] == [add({"share": 2}), add({"wish": 1}), add({"query": "people"})]
+    assert "success" == sql.job("SELECT 1 AS a").status()
+    assert "error" == sql.job("SELECT email FROM people").status()
+    assert "success" == sql.job("SELECT email FROM people").status()
