@@ -141,6 +141,11 @@ class RateLimiter:
         with self._lock:
             self._stopped = self._stopped or reason
 
+    def resume(self) -> None:
+        """Let requests through again after `stop`: the run goes on without what failed."""
+        with self._lock:
+            self._stopped = None
+
     def retry_after(self, headers: Mapping[str, str]) -> float | None:
         """Seconds that `Retry-After` asks to wait, None without one that can be read."""
         return retry_after(headers, wall=self._wall_clock())

@@ -64,19 +64,24 @@ class Plan:
         return f"{math.ceil(self.minutes):,} min" if self.minutes > 1 else "under a minute"
 
 
-def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]) -> None:
-    """Raise when the rows must not be sent: InvalidRowsError in stop mode, LimitError for a limit that was set."""
-    if stats.invalid and not settings.ignore_invalid_records:
+def check_values(stats: Stats, *, skip_invalid: bool, first_invalid: Sequence[int]) -> None:
+    """Raise InvalidRowsError for an invalid value, or with `skip_invalid` if values are invalid and none is valid."""
+    if stats.invalid and not skip_invalid:
         raise InvalidRowsError(f"{_invalid(stats, first_invalid)}. Nothing was sent. {_FIX_OR_SKIP}")
+    if stats.invalid > stats.invalid_by_reason["null"] and not stats.unique:
+        # Not what allow_empty is about: sent as a replace, it would empty the audience.
+        raise InvalidRowsError(f"{_invalid(stats, first_invalid)}: there is no valid record. Nothing was sent. {_FIX}")
+
+
+def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]) -> None:
+    """Raise when the rows must not be sent: InvalidRowsError as `check_values`, LimitError for a limit that was set."""
+    check_values(stats, skip_invalid=settings.ignore_invalid_records, first_invalid=first_invalid)
     share = stats.invalid_rows / max(stats.read, 1)
     if share > settings.max_invalid_ratio:
         raise LimitError(
             f"{_invalid(stats, first_invalid)}: a share of {share:.4f} of the rows, more than max_invalid_ratio "
             f"allows ({settings.max_invalid_ratio}). Nothing was sent"
         )
-    if stats.invalid > stats.invalid_by_reason["null"] and not stats.unique:
-        # Not what allow_empty is about: sent as a replace, it would empty the audience.
-        raise InvalidRowsError(f"{_invalid(stats, first_invalid)}: there is no valid record. Nothing was sent. {_FIX}")
     if not stats.unique and not settings.allow_empty:
         raise LimitError(
             f"there is no valid record to send ({stats.read:,} rows read, {stats.invalid:,} invalid). "

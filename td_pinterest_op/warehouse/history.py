@@ -60,11 +60,11 @@ CREATE TABLE IF NOT EXISTS {TABLE} (
 
 def _run() -> str:
     values = {column.name: _value(column, "run", column.run) for column in COLUMNS if column.run} | _OF_RUN
-    return f"""-- The row of a run. `pinterest` is what the operator stored, `intent` what the workflow set out to do.
+    return f"""-- The row of a run: what the operator stored, or what the workflow set out to do (`intent`).
 {_insert(values)}
 FROM (
   SELECT
-    json_parse('{_json("pinterest")}') AS run,
+    json_parse('{_json("pinterest", "pinterest_erasure")}') AS run,
     json_parse('{_json("intent")}') AS intent
 ) AS given
 """
@@ -78,10 +78,12 @@ FROM UNNEST(CAST(json_parse('{_json("pinterest_status.audiences")}') AS array(js
 """
 
 
-def _json(path: str) -> str:
-    """A template for a parameter as JSON in an SQL text; `null` if there is no such parameter."""
-    name = path.split(".")[0]
-    return f'${{typeof {name} === "undefined" ? "null" : JSON.stringify({path}).replace(/\'/g, "\'\'")}}'
+def _json(*paths: str) -> str:
+    """A template for the first of these parameters that there is, as JSON in an SQL text; `null` if there is none."""
+    found = '"null"'
+    for path in reversed(paths):
+        found = f"""typeof {path.split(".")[0]} === "undefined" ? {found} : JSON.stringify({path})"""
+    return f"${{({found}).replace(/'/g, \"''\")}}"
 
 
 def _insert(values: Mapping[str, str]) -> str:

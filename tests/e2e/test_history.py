@@ -14,7 +14,7 @@ import pytest
 from tests import guard
 from tests.e2e.project import ENGINES, Engine, Ran
 from tests.emulators.pinterest import AD_ACCOUNT_ID
-from tests.exporting import Services, people
+from tests.exporting import Services, digests, people
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
 Run = Callable[[str], Ran]
@@ -118,6 +118,20 @@ def test_an_audience_that_shrinks_is_compared_with_its_last_size_in_the_history(
     ran = run("pinterest_status")
     assert not ran.succeeded
     assert "it fell from 4,000 to 1,000 people, by 75%: more than max_drop_ratio allows (0.5)" in ran.log
+
+
+def test_an_erasure_takes_people_out_of_every_list_and_leaves_a_row(run: Run, services: Services) -> None:
+    services.td.create("sandbox", "opt_outs", [{"email": person} for person in people(5)])
+    held = [services.pinterest.add_list(f"List {number}", members=digests(9)) for number in range(3)]
+    ran = run("pinterest_erase")
+    assert ran.succeeded, ran.log
+    assert "5 people removed from 3 of 3 customer lists in 1 ad accounts" in ran.log
+    for one in held:
+        assert digests(4, first=5) == services.pinterest.members(one.id)
+    (row,) = history(services)
+    assert ("success", "erase", 5, 3) == tuple(
+        row[name] for name in ("outcome", "action", "rows_read", "requests_sent")
+    )
 
 
 def test_every_workflow_keeps_the_history_and_shows_its_failure(engine: Engine) -> None:

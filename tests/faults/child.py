@@ -40,19 +40,24 @@ class Child:
         return stored
 
 
+EXPORT = "td_pinterest_op.export.PinterestExport"
+
+
 def start(
     services: Services,
     settings: Mapping[str, Any],
     *,
     job_id: str | None,
     folder: Path,
+    operator: str = EXPORT,
     output: int = subprocess.PIPE,
     environ: Mapping[str, str] | None = None,
 ) -> Child:
     """Start the run that `Services.export` makes with the same arguments: the same task of the same session.
 
-    `output` is a descriptor for all that it prints.
+    Another `operator` gets its settings as they are. `output` is a descriptor for all that it prints.
     """
+    least = {"type": "pinterest", "ad_account_id": AD_ACCOUNT_ID, "audience_type": "customer_list"}
     temp = folder / "tmp"
     temp.mkdir(parents=True)
     params = {
@@ -60,18 +65,13 @@ def start(
         "task_name": TASK_NAME,
         "project_id": 1,
         "job_id": job_id,
-        "result_settings": {
-            "type": "pinterest",
-            "ad_account_id": AD_ACCOUNT_ID,
-            "audience_type": "customer_list",
-            **settings,
-        },
+        "result_settings": {**(least if operator == EXPORT else {}), **settings},
     }
     (folder / "input.json").write_text(json.dumps({"params": params}))
     # Where it stands, modules beside it would hide the standard library's.
     shutil.copyfile(py_child.__file__, folder / "runner.py")
     process = subprocess.Popen(
-        [sys.executable, "runner.py", "td_pinterest_op.export.PinterestExport", "input.json", "output.json"],
+        [sys.executable, "runner.py", operator, "input.json", "output.json"],
         cwd=folder,
         env={**os.environ, **services.environ, **(environ or {}), "PYTHONPATH": str(ROOT), "TMPDIR": str(temp)},
         stdin=subprocess.DEVNULL,

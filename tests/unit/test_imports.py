@@ -18,7 +18,7 @@ PACKAGE = ROOT.name
 LAYERS: list[set[str]] = [
     {"__main__"},
     {"cli"},
-    {"export", "status"},
+    {"erase", "export", "status"},
     {"connect"},
     {"audiences", "warehouse"},
     {"records"},

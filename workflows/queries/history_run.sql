@@ -1,4 +1,4 @@
--- The row of a run. `pinterest` is what the operator stored, `intent` what the workflow set out to do.
+-- The row of a run: what the operator stored, or what the workflow set out to do (`intent`).
 INSERT INTO ${history.table} (
   time, kind, outcome, workflow, session_time, session_uuid, attempt_id, action, ad_account_id, audience_id,
   audience_name, audience_status, audience_size, customer_list_id, previous_customer_list_id, job_id, dry_run,
@@ -44,6 +44,6 @@ SELECT
   nullif('${typeof failure === "undefined" ? "" : failure.substring(0, 1000).replace(/'/g, "''")}', '') AS error
 FROM (
   SELECT
-    json_parse('${typeof pinterest === "undefined" ? "null" : JSON.stringify(pinterest).replace(/'/g, "''")}') AS run,
-    json_parse('${typeof intent === "undefined" ? "null" : JSON.stringify(intent).replace(/'/g, "''")}') AS intent
+    json_parse('${(typeof pinterest === "undefined" ? typeof pinterest_erasure === "undefined" ? "null" : JSON.stringify(pinterest_erasure) : JSON.stringify(pinterest)).replace(/'/g, "''")}') AS run,
+    json_parse('${(typeof intent === "undefined" ? "null" : JSON.stringify(intent)).replace(/'/g, "''")}') AS intent
 ) AS given

@@ -20,4 +20,4 @@ SELECT
   json_extract_scalar(audience, '$.customer_list_id') AS customer_list_id,
   json_extract_scalar(audience, '$.customer_list_status') AS customer_list_status,
   json_extract_scalar(audience, '$.summary') AS summary
-FROM UNNEST(CAST(json_parse('${typeof pinterest_status === "undefined" ? "null" : JSON.stringify(pinterest_status.audiences).replace(/'/g, "''")}') AS array(json))) AS given (audience)
+FROM UNNEST(CAST(json_parse('${(typeof pinterest_status === "undefined" ? "null" : JSON.stringify(pinterest_status.audiences)).replace(/'/g, "''")}') AS array(json))) AS given (audience)

@@ -391,3 +391,12 @@ def test_the_dates_of_this_test_are_what_they_seem() -> None:
 
     moment = datetime.datetime.fromtimestamp(NOW, tz=datetime.timezone.utc)
     assert "Fri, 15 Jan 2027 08:00:00 GMT" == DATE == format_datetime(moment, usegmt=True)
+
+
+def test_after_a_resume_requests_are_let_through_again(fake_time: FakeTime) -> None:
+    rate_limiter = RateLimiter(requests_per_minute=2, timing=fake_time.timing)
+    rate_limiter.stop(RuntimeError("enough"))
+    rate_limiter.resume()
+    permit, waited = rate_limiter.acquire(write=True)
+    rate_limiter.release(permit)
+    assert 0 == waited

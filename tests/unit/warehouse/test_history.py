@@ -112,6 +112,15 @@ def test_no_value_ends_the_sql_text(warehouse: Warehouse, name: str) -> None:
     assert NASTY == warehouse.rows()[0][name]
 
 
+def test_an_erasure_gets_a_row_with_its_figures(warehouse: Warehouse) -> None:
+    stored = {"records": 40, "rows": {"read": 41}, "requests": {"sent": 7}, "summary": "40 people were removed."}
+    warehouse.run("history_run", pinterest_erasure=stored, intent={"action": "erase", "ad_account_id": "5"})
+    (row,) = warehouse.rows()
+    assert ("erase", 41, 7, "40 people were removed.", None) == tuple(
+        row[name] for name in ("action", "rows_read", "requests_sent", "summary", "records_sent")
+    )
+
+
 def test_a_follow_up_gets_a_row_for_each_audience(warehouse: Warehouse) -> None:
     status = {"ad_account_id": "5", "audiences": [AUDIENCE, AUDIENCE | {"audience_id": "13", "size": None}]}
     warehouse.run("history_status", pinterest_status=status)

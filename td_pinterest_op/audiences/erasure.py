@@ -1,0 +1,146 @@
+"""People out of every customer list of several ad accounts, with a receipt for each list.
+
+Lists that a replace left behind are among them: Pinterest still holds their members, and nobody can delete a list.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from td_pinterest_op.audiences.sender import Put, Sender
+from td_pinterest_op.errors import ExportError, StoppedError, UnexpectedError
+from td_pinterest_op.pinterest.api import Api, CustomerList
+from td_pinterest_op.pinterest.client import Outcome
+from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.stats import Stats
+
+log = logging.getLogger(__name__)
+
+MakeSender = Callable[[Stats], Sender]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A customer list to take people out of; None for an ad account whose lists cannot be read, for a `reason`."""
+
+    ad_account_id: str
+    customer_list: CustomerList | None
+    reason: str = ""
+
+    @property
+    def label(self) -> str:
+        """The list as messages name it."""
+        if self.customer_list is None:
+            return f"the lists of ad account {self.ad_account_id}"
+        return f'customer list {self.customer_list.id} "{self.customer_list.name}" of ad account {self.ad_account_id}'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What became of a target: how many records it took, and why not all of them if there is a `reason`."""
+
+    target: Target
+    records: int
+    request_ids: Sequence[str]
+    reason: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """A row of the receipt, or of what failed; plain JSON types, without any digest or value."""
+        behind = self.target.customer_list
+        row = {
+            "ad_account_id": self.target.ad_account_id,
+            "customer_list_id": behind.id if behind else None,
+            "customer_list_name": behind.name if behind else None,
+            "records": self.records,
+            "request_ids": list(self.request_ids),
+        }
+        return row | ({"reason": self.reason} if self.reason else {})
+
+
+@dataclass(slots=True, kw_only=True)
+class _Requests:
+    """The requests that a list has taken. For several threads."""
+
+    ids: list[str] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def noted(self, put: Put) -> Put:
+        """`put`, with the id of each successful request noted."""
+
+        def noting(digests: bytes) -> Outcome | None:
+            outcome = put(digests)
+            if outcome:
+                with self._lock:
+                    self.ids.append(outcome.response.request_id)
+            return outcome
+
+        return noting
+
+
+def targets_of(apis: Mapping[str, Api]) -> list[Target]:
+    """Every customer list of the ad accounts, over all pages. An account that cannot be read is a target as well."""
+    targets = []
+    for account, api in apis.items():
+        try:
+            targets += [Target(ad_account_id=account, customer_list=found) for found in api.customer_lists()]
+        except StoppedError:
+            raise
+        except ExportError as error:
+            log.warning("the customer lists of ad account %s cannot be read: %s", account, error)
+            targets.append(Target(ad_account_id=account, customer_list=None, reason=str(error)))
+    return targets
+
+
+def plan_text(targets: Sequence[Target], *, records: int, batch_size: int, requests_per_minute: int) -> str:
+    """What the erasure takes, for the log."""
+    lists = sum(target.customer_list is not None for target in targets)
+    accounts = len({target.ad_account_id for target in targets})
+    requests = lists * math.ceil(records / batch_size)
+    minutes = math.ceil(requests / requests_per_minute)
+    return (
+        f"plan: remove {records:,} records from each of {lists:,} customer lists in {accounts:,} ad accounts, "
+        f"{requests:,} requests, at most {requests_per_minute:,} a minute: about {minutes:,} min"
+    )
+
+
+def erase(
+    targets: Sequence[Target], prepared: Prepared, *, apis: Mapping[str, Api], sender: MakeSender
+) -> Iterator[Result]:
+    """Remove the records from each list in turn; a list that does not take them all does not stop the others.
+
+    Raises StoppedError when the run is told to end, and what the spool raises.
+    """
+    for number, target in enumerate(targets, start=1):
+        if target.customer_list is None:
+            yield Result(target=target, records=0, request_ids=(), reason=target.reason)
+            continue
+        result = _erase_one(target.customer_list, target, prepared, api=apis[target.ad_account_id], sender=sender)
+        log.info("%d of %d: %s: %d records removed", number, len(targets), target.label, result.records)
+        if result.reason:
+            log.warning("%s: %s", target.label, result.reason)
+        yield result
+
+
+def _erase_one(behind: CustomerList, target: Target, prepared: Prepared, *, api: Api, sender: MakeSender) -> Result:
+    stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.unique)
+    requests, reason = _Requests(), ""
+
+    def remove(digests: bytes) -> Outcome:
+        return api.change_records(behind.id, digests, operation="REMOVE")
+
+    try:
+        sender(stats).send(prepared, requests.noted(remove))
+    except (StoppedError, UnexpectedError):
+        raise
+    except ExportError as error:
+        reason = str(error)
+        # The sender has let nothing through since: the other lists go on.
+        api.client.rate_limiter.resume()
+    if stats.refused and not reason:
+        reason = f"Pinterest refused {stats.refused:,} of the records"
+    return Result(target=target, records=stats.sent, request_ids=tuple(requests.ids), reason=reason)

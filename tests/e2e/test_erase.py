@@ -1,0 +1,184 @@
+"""Erasure: people out of every list, between the two emulators."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from td_pinterest_op.erase import erasure
+from td_pinterest_op.errors import InvalidRowsError, JobError, PinterestError, SettingsError
+from td_pinterest_op.workflow.task import Task
+from tests import guard
+from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Call, Fault, When
+from tests.exporting import SESSION, TASK_NAME, Services, digests, people
+from tests.faults import child
+
+ERASE = "td_pinterest_op.erase.PinterestErase"
+OTHERS = ("549755885176", "549755885177")
+ACCOUNTS = (AD_ACCOUNT_ID, *OTHERS)
+
+
+def erase(services: Services, job_id: str | None, **settings: Any) -> dict[str, Any]:
+    """Run it; `settings` are laid over the least that an erasure needs."""
+    given = {"ad_account_ids": ",".join(ACCOUNTS), "retry_count": 2} | settings
+    params = {"session_time": SESSION, "task_name": TASK_NAME, "project_id": 1, "result_settings": given}
+    task = Task(params=params | ({"job_id": job_id} if job_id else {}), environ=services.environ)
+    stored = erasure(task, services.time.timing)
+    guard.check(json.dumps(stored), "the store")
+    return stored
+
+
+@pytest.fixture
+def lists(services: Services) -> list[str]:
+    """Seven lists in three ad accounts, with fifty people each of whom forty opt out; one is behind no audience."""
+    for account in OTHERS:
+        services.pinterest.add_ad_account(account)
+    made = [
+        services.pinterest.add_list(f"List {number}", ad_account_id=ACCOUNTS[number % 3], members=digests(50))
+        for number in range(7)
+    ]
+    services.pinterest.add_audience("Shoppers", customer_list_id=made[0].id)
+    return [one.id for one in made]
+
+
+def test_the_people_are_in_no_list_any_more_and_the_receipt_says_so(services: Services, lists: list[str]) -> None:
+    stored = erase(services, services.job([*people(40), *people(40)]), limit_records_per_request=15)
+    for list_id in lists:
+        assert digests(10, first=40) == services.pinterest.members(list_id)
+    assert (40, 3, 7) == (stored["records"], stored["accounts"], stored["lists"])
+    assert {"read": 80, "valid": 80, "invalid": 0} == {
+        name: stored["rows"][name] for name in ("read", "valid", "invalid")
+    }
+    assert 21 == stored["requests"]["sent"]
+    assert [] == stored["failed"]
+    assert sorted(lists) == sorted(row["customer_list_id"] for row in stored["receipt"])
+    assert {40} == {row["records"] for row in stored["receipt"]}
+    assert {3} == {len(row["request_ids"]) for row in stored["receipt"]}
+    assert "40 people were removed from 7 of 7 customer lists." == stored["summary"]
+
+
+def test_the_only_ad_account_is_the_default(services: Services) -> None:
+    held = services.pinterest.add_list("List", members=digests(3))
+    stored = erase(services, services.job(people(3)), ad_account_ids=None, ad_account_id=AD_ACCOUNT_ID)
+    assert set() == services.pinterest.members(held.id)
+    assert (1, 1) == (stored["accounts"], stored["lists"])
+
+
+def test_a_list_that_cannot_be_reached_is_named_and_does_not_stop_the_others(
+    services: Services, lists: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    services.pinterest.inject(Fault(effect=Answer(status=500), path=f"/customer_lists/{lists[2]}$", times=None))
+    services.pinterest.inject(Fault(effect=Answer(status=403), path=f"/{OTHERS[0]}/customer_lists$", times=None))
+    with pytest.raises(PinterestError) as raised:
+        erase(services, services.job(people(40)))
+    assert f'customer list {lists[2]} "List 2" of ad account {OTHERS[1]}' in str(raised.value)
+    assert f"the lists of ad account {OTHERS[0]}" in str(raised.value)
+    assert "Run this task again" in str(raised.value)
+    done = [list_id for number, list_id in enumerate(lists) if number % 3 != 1 and number != 2]
+    for list_id in done:
+        assert digests(10, first=40) == services.pinterest.members(list_id)
+    receipt = json.loads(
+        next(line for line in caplog.messages if line.startswith("receipt: ")).removeprefix("receipt: ")
+    )
+    assert sorted(done) == sorted(row["customer_list_id"] for row in receipt["receipt"])
+    assert {lists[2], None} == {row["customer_list_id"] for row in receipt["failed"]}
+    assert all(row["reason"] for row in receipt["failed"])
+
+
+def test_a_list_that_refuses_a_record_is_no_part_of_the_receipt(services: Services, lists: list[str]) -> None:
+    services.pinterest.switches.poison = frozenset(digests(1))
+    with pytest.raises(PinterestError, match="Pinterest refused 1 of the records"):
+        erase(services, services.job(people(40)), ignore_invalid_records=True)
+    assert digests(1) | digests(10, first=40) == services.pinterest.members(lists[0])
+
+
+def test_a_dry_run_says_how_many_lists_and_requests_it_takes_and_writes_nothing(
+    services: Services, lists: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    stored = erase(services, services.job(people(40)), dry_run=True, limit_records_per_request=15)
+    assert "plan: remove 40 records from each of 7 customer lists in 3 ad accounts, 21 requests" in caplog.text
+    assert [] == services.pinterest.calls.writes() == stored["receipt"]
+    assert (7, 40, True) == (stored["lists"], stored["records"], stored["dry_run"])
+    assert digests(50) == services.pinterest.members(lists[0])
+
+
+def test_nobody_to_erase_is_a_success_without_a_request(services: Services, lists: list[str]) -> None:
+    stored = erase(services, services.job([]))
+    assert [] == services.pinterest.calls.writes() == stored["receipt"]
+
+
+@pytest.mark.parametrize(
+    ("values", "settings", "raised"),
+    [
+        ([*people(3), "nobody"], {}, InvalidRowsError),
+        (["nobody"], {"ignore_invalid_records": True}, InvalidRowsError),
+        (people(3), {"columns": {"phone": "email"}}, JobError),
+    ],
+)
+def test_rows_that_must_not_be_used_stop_it_before_anything_is_written(
+    services: Services, lists: list[str], values: list[str], settings: dict[str, Any], raised: type[Exception]
+) -> None:
+    with pytest.raises(raised):
+        erase(services, services.job(values), **settings)
+    assert [] == services.pinterest.calls.writes()
+
+
+def test_every_problem_of_the_task_is_reported_at_once(services: Services) -> None:
+    services.environ.pop("TD_API_KEY")
+    with pytest.raises(SettingsError) as raised:
+        erase(services, None, ad_account_ids="x")
+    for problem in ("ad_account_ids", "there is no job", "TD_API_KEY"):
+        assert problem in str(raised.value)
+    assert [] == services.pinterest.calls.all()
+
+
+class _Killer:
+    """Kills a process after its `number`-th removal was carried out."""
+
+    def __init__(self, number: int) -> None:
+        self.left = number
+        self.victim: child.Child | None = None
+
+    def __call__(self, call: Call) -> None:
+        if self.victim and call.operation == "customer_lists/update":
+            self.left -= 1
+            if not self.left:
+                self.victim.process.kill()
+                self.victim.process.wait()
+
+
+def test_five_thousand_people_leave_forty_lists_though_one_account_refuses_and_the_process_dies_twice(
+    services: Services, tmp_path: Path
+) -> None:
+    for account in OTHERS:
+        services.pinterest.add_ad_account(account)
+    gone, staying = digests(5000), digests(20, first=9000)
+    for number in range(40):
+        members = [*gone, *staying]
+        services.pinterest.add_list(f"List {number}", ad_account_id=ACCOUNTS[number % 3], members=members)
+    job_id = services.job(people(5000))
+    for number in (4, 11):
+        killer = _Killer(number)
+        services.pinterest.on_request(killer, when=When.AFTER)
+        settings = {"ad_account_ids": list(ACCOUNTS), "limit_records_per_request": 2000}
+        killer.victim = child.start(
+            services, settings, job_id=job_id, folder=tmp_path / f"run {number}", operator=ERASE
+        )
+        code, said = killer.victim.ended()
+        killer.victim = None
+        guard.check(said, "the output")
+        assert -signal.SIGKILL == code, said[-500:]
+    refusal = Fault(effect=Answer(status=503), path=f"/{OTHERS[0]}/customer_lists/", method="PATCH", times=20)
+    services.pinterest.inject(refusal)
+    with pytest.raises(PinterestError, match=f"of ad account {OTHERS[0]}"):
+        erase(services, job_id)
+    stored = erase(services, job_id)
+    assert staying == set().union(*(services.pinterest.members(list_id) for list_id in services.pinterest.lists))
+    assert (5000, 3, 40, []) == tuple(stored[name] for name in ("records", "accounts", "lists", "failed"))
+    assert set(services.pinterest.lists) == {row["customer_list_id"] for row in stored["receipt"]}
+    assert 200_000 == sum(row["records"] for row in stored["receipt"])
+    assert 40 == stored["requests"]["sent"] == sum(len(row["request_ids"]) for row in stored["receipt"])
