@@ -1,0 +1,85 @@
+"""`scripts/release`: what it refuses, and the tag that it makes."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from td_pinterest_op import __version__
+
+ROOT = Path(__file__).parent.parent.parent.parent
+README = "## Changes\n\n### [1.2.3] - 2026-01-02\n\n#### Added\n\n- Rooms.\n\n### [1.2.2] - 2026-01-01\n\n- Old.\n"
+
+
+def run(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+
+
+def commit(project: Path) -> None:
+    who = ("-c", "user.name=A", "-c", "user.email=a@a.example")
+    assert 0 == run(project, "git", "add", "--all").returncode
+    assert 0 == run(project, "git", *who, "commit", "--message", "x").returncode
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository of version 1.2.3 whose checks take no time."""
+    for name in ("GIT_AUTHOR", "GIT_COMMITTER"):
+        monkeypatch.setenv(f"{name}_NAME", "A")
+        monkeypatch.setenv(f"{name}_EMAIL", "a@a.example")
+    for folder in ("scripts", "td_pinterest_op", ".ci"):
+        (tmp_path / folder).mkdir()
+    shutil.copy(ROOT / "scripts" / "release", tmp_path / "scripts")
+    (tmp_path / "td_pinterest_op" / "__init__.py").write_text('__version__ = "1.2.3"\n')
+    (tmp_path / "README.md").write_text(README)
+    (tmp_path / ".ci" / "run").write_text("#!/bin/sh\necho checked\n")
+    (tmp_path / ".ci" / "run").chmod(0o755)
+    run(tmp_path, "git", "init")
+    commit(tmp_path)
+    return tmp_path
+
+
+def test_it_checks_and_tags_with_the_entry_of_the_changes_and_uploads_nothing(project: Path) -> None:
+    done = run(project, "scripts/release")
+    assert (0, "") == (done.returncode, done.stderr)
+    assert done.stdout.startswith("checked\n")
+    assert "Nothing was uploaded" in done.stdout
+    message = run(project, "git", "tag", "--list", "--format=%(contents)").stdout
+    assert "td_pinterest_op 1.2.3\n\n#### Added\n\n- Rooms." == message.strip()
+
+
+def test_it_refuses_what_is_not_committed(project: Path) -> None:
+    (project / "new").touch()
+    done = run(project, "scripts/release")
+    assert (1, "") == (done.returncode, done.stdout)
+    assert "not committed" in done.stderr
+
+
+def test_it_refuses_a_version_without_an_entry_in_the_changes(project: Path) -> None:
+    (project / "td_pinterest_op" / "__init__.py").write_text('__version__ = "1.2.4"\n')
+    commit(project)
+    done = run(project, "scripts/release")
+    assert (1, "") == (done.returncode, done.stdout)
+    assert 'no entry "### [1.2.4] - ' in done.stderr
+
+
+def test_it_refuses_a_version_that_is_tagged(project: Path) -> None:
+    assert 0 == run(project, "scripts/release").returncode
+    done = run(project, "scripts/release")
+    assert (1, "") == (done.returncode, done.stdout)
+    assert "v1.2.3 is tagged already" in done.stderr
+
+
+def test_it_makes_no_tag_when_a_check_fails(project: Path) -> None:
+    (project / ".ci" / "run").write_text("#!/bin/sh\nexit 3\n")
+    commit(project)
+    assert 3 == run(project, "scripts/release").returncode
+    assert "" == run(project, "git", "tag").stdout
+
+
+def test_the_version_of_the_package_has_an_entry_in_the_changes() -> None:
+    assert re.search(rf"^### \[{re.escape(__version__)}\] - \d{{4}}-\d\d-\d\d$", (ROOT / "README.md").read_text(), re.M)
