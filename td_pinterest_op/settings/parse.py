@@ -19,6 +19,7 @@ from td_pinterest_op.settings.table import (
     STATUS,
     Action,
     IfExists,
+    RecordsFormat,
     Setting,
 )
 
@@ -28,6 +29,7 @@ __all__ = [
     "ConnectionSettings",
     "ErasureSettings",
     "IfExists",
+    "RecordsFormat",
     "Setting",
     "Settings",
     "StatusSettings",
@@ -64,8 +66,8 @@ class Settings(ConnectionSettings):
     """The settings of one export. A setting that the action does not use has its default, whatever was given."""
 
     action: Action
-    audience_id: str | None  # the one that the action needs; None for CREATE only
-    audience_name: str | None  # None for all but CREATE
+    audience_id: str | None  # the one that the action needs; None if it creates one
+    audience_name: str | None  # None unless the action creates one
     audience_description: str | None
     limit_records_per_request: int
     ignore_invalid_records: bool
@@ -76,9 +78,15 @@ class Settings(ConnectionSettings):
     max_records: int | None
     if_exists: IfExists
     replace_newer: bool
-    expected_audience_name: str | None  # None for CREATE
+    expected_audience_name: str | None  # None if the action creates one
     columns: Mapping[str, str]  # name in the query, lower case → email, maid or idfa; empty: those are the names
     report: str | None  # path of the page to write
+    records: RecordsFormat
+    default_country: str | None  # ISO 3166 alpha-2, in upper case
+    is_nca: bool
+    seed_audience_id: str | None  # this and the next two: None for all but CREATE_ACTALIKE
+    country: str | None  # us, ca or gb
+    percentage: int | None  # 1 to 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +133,7 @@ def parse(raw: object, *, environ: Mapping[str, str], from_console: bool = False
     if action is not None:
         _check_needed_by(action, reading)
         audience_id = _audience_id(action, reading)
+    _check_columns(reading)
     reading.problems.raise_if_any()
     used = action or Action.CREATE
     names = {each.name for each in fields(Settings)}
@@ -147,6 +156,7 @@ def parse_erasure(raw: object, *, environ: Mapping[str, str]) -> ErasureSettings
     reading = read(raw, table=ERASURE, environ=environ)
     _check_always_needed(reading)
     ad_account_ids = _one_or_several("ad_account_ids", "ad_account_id", reading)
+    _check_columns(reading)
     reading.problems.raise_if_any()
     return _built(ErasureSettings, reading, ad_account_ids=ad_account_ids, ad_account_id=ad_account_ids[0])
 
@@ -193,6 +203,16 @@ def _audience_id(action: Action, reading: Reading) -> str | None:
         reading.problems.add(name, f"missing, and {action.value} needs it (or audience_id); allowed: {allowed}")
     value: str | None = own.value if own.given else plain.value
     return value
+
+
+def _check_columns(reading: Reading) -> None:
+    columns = reading.values["columns"].value or {}
+    are_rows = "records" in reading.values and reading.values["records"].value is RecordsFormat.ROWS
+    if not are_rows and not {"phone", "external_id"}.isdisjoint(columns.values()):
+        reading.problems.add(
+            "columns",
+            "phone and external_id are keys of a row; allowed: email, maid or idfa, or these with records: rows",
+        )
 
 
 def _one_or_several(several: str, one: str, reading: Reading) -> tuple[str, ...]:

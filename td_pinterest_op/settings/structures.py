@@ -32,7 +32,7 @@ STATUSES = (
     "REMOVED",
 )
 
-_IDENTIFIERS = choice({name: name for name in ("email", "maid", "idfa")})
+_IDENTIFIERS = choice({name: name for name in ("email", "maid", "idfa", "phone", "external_id")})
 _STATUS = choice({status.lower(): status for status in STATUSES})
 _SIZE = whole_number(0, 10_000_000_000)
 
@@ -141,7 +141,10 @@ def _raise_if_any(faults: Sequence[str]) -> None:
         raise WrongValueError(", ".join(faults[:_MAXIMUM_FAULTS_SHOWN]) + (f", and {rest} more" if rest > 0 else ""))
 
 
-COLUMNS = SettingType(read=_read_columns, allowed="a mapping from the query's column name to email, maid or idfa")
+COLUMNS = SettingType(
+    read=_read_columns,
+    allowed="a mapping from the query's column name to email, maid or idfa; with records: rows also phone, external_id",
+)
 SIZES = SettingType(read=_read_sizes, allowed="a mapping from an audience's id to its size, a whole number")
 STATUS_SET = SettingType(read=_read_statuses, allowed=f"a list, or text with commas, of {', '.join(STATUSES)}")
 AUDIENCE_IDS = _ids(AUDIENCE_ID)

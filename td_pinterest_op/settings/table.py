@@ -17,6 +17,7 @@ from td_pinterest_op.settings.types import (
     AD_ACCOUNT_ID,
     AUDIENCE_ID,
     BOOLEAN,
+    COUNTRY,
     CREDENTIAL,
     NUMERIC_CREDENTIAL,
     PAGE,
@@ -37,6 +38,7 @@ class Action(str, enum.Enum):
     REPLACE = "replace_current_audience"
     CLEAR = "clear_current_audience"
     DELETE = "delete_current_audience"
+    CREATE_ACTALIKE = "create_actalike_audience"
 
 
 class IfExists(str, enum.Enum):
@@ -47,7 +49,15 @@ class IfExists(str, enum.Enum):
     REPLACE = "replace"
 
 
+class RecordsFormat(str, enum.Enum):
+    """What a record is: one identifier, or a row of the query with all its keys."""
+
+    IDENTIFIERS = "identifiers"
+    ROWS = "rows"
+
+
 ALL = frozenset(Action)
+_CREATING = frozenset({Action.CREATE, Action.CREATE_ACTALIKE})
 READS_ROWS = frozenset({Action.ADD, Action.REMOVE, Action.CREATE, Action.REPLACE})
 
 
@@ -108,6 +118,11 @@ AUDIENCE_ID_SETTINGS = {
     Action.CLEAR: "audience_id_clear",
 }
 
+
+def _words(values: type[enum.Enum]) -> SettingType:
+    return choice({str(value.value): value for value in values})
+
+
 _ACTION = choice(
     {action.value: action for action in Action},
     aliases={"remove_people_to_current_audience": Action.REMOVE},
@@ -117,7 +132,11 @@ _RECORDS_LIMIT = 1_000_000_000_000
 
 _credential = partial(Setting, type=CREDENTIAL, needed_by=ALL, is_credential=True)
 _of_rows = partial(Setting, used_by=READS_ROWS)
-_of_new_audience = partial(Setting, type=TEXT, used_by=frozenset({Action.CREATE}))
+_of_new_audience = partial(Setting, used_by=_CREATING)
+_of_new_list = partial(Setting, used_by=frozenset({Action.CREATE, Action.REPLACE}), type=BOOLEAN, default=False)
+_of_actalike = partial(
+    Setting, needed_by=frozenset({Action.CREATE_ACTALIKE}), used_by=frozenset({Action.CREATE_ACTALIKE})
+)
 
 _TYPE = Setting(name="type", type=choice({"pinterest": "pinterest"}), needed_by=ALL)
 _CREDENTIALS = (
@@ -151,12 +170,12 @@ SETTINGS: tuple[Setting, ...] = (
         Setting(name=name, type=AUDIENCE_ID, needed_by=frozenset({action}), used_by=frozenset({action}))
         for action, name in AUDIENCE_ID_SETTINGS.items()
     ),
-    _of_new_audience(name="audience_name", needed_by=frozenset({Action.CREATE})),
-    _of_new_audience(name="audience_description"),
+    _of_new_audience(name="audience_name", type=TEXT, needed_by=_CREATING),
+    _of_new_audience(name="audience_description", type=TEXT),
     _BATCH_SIZE,
     _SKIP_INVALID,
     *_RETRIES_AND_TIMEOUTS,
-    Setting(name="audience_id", type=AUDIENCE_ID, used_by=ALL - {Action.CREATE}),
+    Setting(name="audience_id", type=AUDIENCE_ID, used_by=ALL - _CREATING),
     _DRY_RUN,
     _of_rows(name="allow_empty", type=BOOLEAN, default=False),
     _of_rows(name="max_invalid_ratio", type=RATIO, default=1.0),
@@ -164,13 +183,17 @@ SETTINGS: tuple[Setting, ...] = (
     _of_rows(name="max_records", type=whole_number(1, _RECORDS_LIMIT)),
     _RATE,
     _IN_FLIGHT,
-    _of_new_audience(
-        name="if_exists", type=choice({choice_.value: choice_ for choice_ in IfExists}), default=IfExists.FAIL
-    ),
-    Setting(name="replace_newer", type=BOOLEAN, default=False, used_by=frozenset({Action.CREATE, Action.REPLACE})),
-    Setting(name="expected_audience_name", type=TEXT, used_by=ALL - {Action.CREATE}),
+    Setting(name="if_exists", type=_words(IfExists), default=IfExists.FAIL, used_by=frozenset({Action.CREATE})),
+    _of_new_list(name="replace_newer"),
+    Setting(name="expected_audience_name", type=TEXT, used_by=ALL - _CREATING),
     _COLUMNS,
     Setting(name="report", type=PAGE),
+    _of_rows(name="records", type=_words(RecordsFormat), default=RecordsFormat.IDENTIFIERS),
+    _of_rows(name="default_country", type=COUNTRY),
+    _of_new_list(name="is_nca"),
+    _of_actalike(name="seed_audience_id", type=AUDIENCE_ID),
+    _of_actalike(name="country", type=choice({code: code for code in ("us", "ca", "gb")})),
+    _of_actalike(name="percentage", type=whole_number(1, 10)),
 )
 
 EXPORT = Table(

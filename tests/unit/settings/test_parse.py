@@ -10,7 +10,7 @@ import pytest
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret
-from td_pinterest_op.settings.parse import SETTINGS, Action, IfExists, Settings, action_of, parse
+from td_pinterest_op.settings.parse import SETTINGS, Action, IfExists, RecordsFormat, Settings, action_of, parse
 
 ENVIRON = {
     "PINTEREST_CLIENT_ID": "1489",
@@ -25,6 +25,7 @@ LEAST = {
     "audience_id_add_people": "2542620905475",
 }
 NEW = {**LEAST, "action": "create_new_audience", "audience_id_add_people": "", "audience_name": "Spring buyers"}
+ACTALIKE = {"seed_audience_id": "8", "country": "US", "percentage": "5"}
 
 
 def read(raw: object, environ: Mapping[str, str] = ENVIRON) -> Settings:
@@ -76,6 +77,12 @@ def test_the_least_settings_get_every_default() -> None:
         expected_audience_name=None,
         columns={},
         report=None,
+        records=RecordsFormat.IDENTIFIERS,
+        default_country=None,
+        is_nca=False,
+        seed_audience_id=None,
+        country=None,
+        percentage=None,
         warnings=(),
     )
     assert expected == read(LEAST)
@@ -130,6 +137,8 @@ def test_each_way_to_hand_them_over_gives_the_same_settings(raw: object) -> None
         ("columns", '{"Mail": "email"}', {"mail": "email"}),
         ("columns", "Mail: email", {"mail": "email"}),
         ("columns", {}, {}),
+        ("records", "Rows", RecordsFormat.ROWS),
+        ("default_country", " de", "DE"),
     ],
 )
 def test_a_value_may_come_as_text_or_as_its_own_type(key: str, value: object, expected: object) -> None:
@@ -144,7 +153,7 @@ def test_a_value_may_come_as_text_or_as_its_own_type(key: str, value: object, ex
     "change", [str, str.upper, str.title, lambda word: word.replace("_", " "), lambda word: word.replace("_", "-")]
 )
 def test_an_action_is_known_in_every_spelling(action: Action, change: Any, spelling: str) -> None:
-    raw = {**NEW, "audience_id": "7", "action": spelling.format(change(action.value))}
+    raw = {**NEW, **ACTALIKE, "audience_id": "7", "action": spelling.format(change(action.value))}
     assert action is read(raw).action
 
 
@@ -234,6 +243,12 @@ def test_an_export_without_action_creates_an_audience() -> None:
         ("columns", {"mail": "email", "MAIL": "email"}),
         ("columns", {1: "email"}),
         ("columns", {"": "email"}),
+        ("records", "people"),
+        ("default_country", "Germany"),
+        ("default_country", "49"),
+        ("default_country", 49),
+        ("columns", {"tel": "phone"}),
+        ("columns", {"crm": "external_id"}),
         ("client_id", 1.5),
         ("client_secret", 12345),
         ("refresh_token", "two words"),
@@ -647,6 +662,36 @@ def test_the_client_id_may_be_a_number() -> None:
     assert Secret("1489021") == read({**LEAST, "client_id": 1489021}).client_id
 
 
+def test_rows_may_have_columns_of_phones_and_external_ids() -> None:
+    columns = {"tel": "phone", "crm": "external_id", "mail": "email"}
+    assert columns == read({**LEAST, "records": "rows", "columns": columns}).columns
+
+
+def test_an_actalike_audience_needs_its_seed_country_and_share() -> None:
+    raw = {**NEW, "action": "create_actalike_audience"}
+    assert ["seed_audience_id", "country", "percentage"] == problems_of(raw)
+    settings = read({**raw, **ACTALIKE})
+    assert ("8", "us", 5, "Spring buyers") == (
+        settings.seed_audience_id,
+        settings.country,
+        settings.percentage,
+        settings.audience_name,
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("country", "DE"), ("percentage", 0), ("percentage", "11"), ("seed_audience_id", "x")]
+)
+def test_an_actalike_audience_has_limits(key: str, value: object) -> None:
+    assert [key] == problems_of({**NEW, **ACTALIKE, "action": "create_actalike_audience", key: value})
+
+
+@pytest.mark.parametrize(("action", "expected"), [("create_new_audience", True), ("replace_current_audience", True)])
+def test_is_nca_is_for_new_lists(action: str, expected: bool) -> None:
+    assert expected is read({**NEW, "audience_id": "7", "action": action, "is_nca": "true"}).is_nca
+    assert False is read({**LEAST, "is_nca": "true"}).is_nca
+
+
 def test_every_row_of_the_table_is_documented_by_name_default_and_need() -> None:
     table = {key.name: (key.default_text, key.required) for key in SETTINGS}
     assert len(SETTINGS) == len(table)
@@ -655,7 +700,7 @@ def test_every_row_of_the_table_is_documented_by_name_default_and_need() -> None
         "client_secret": ("from the environment", "yes"),
         "action": ("create_new_audience", "no"),
         "audience_id_clear": ("–", "for clear_current_audience"),
-        "audience_name": ("–", "for create_new_audience"),
+        "audience_name": ("–", "for create_actalike_audience, create_new_audience"),
         "ignore_invalid_records": ("false", "no"),
         "max_invalid_ratio": ("1.0", "no"),
         "columns": ("–", "no"),
