@@ -17,9 +17,9 @@ from td_pinterest_op.audiences.actions import Actions
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import SettingsError, StoppedError
 from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.records.columns import identifier_columns, list_type
 from td_pinterest_op.records.plan import Plan, check_rows
-from td_pinterest_op.records.read import Preparation, Prepared
+from td_pinterest_op.records.read import Prepared, preparation_of, spool_for
+from td_pinterest_op.records.row_spool import RowSpool
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.report.after_run import reported_to
 from td_pinterest_op.settings.parse import Settings, action_of, parse
@@ -89,7 +89,9 @@ def export(
                 rows = _rows_of(services.treasure_data, source, stats)
             if rows:
                 # No spool for actions without rows: they need no temporary folder.
-                prepared = _read(rows, settings, stats, stack.enter_context(Spool()), watcher)
+                spool = spool_for(settings)
+                stack.callback(spool.close)
+                prepared = _read(rows, settings, stats, spool, watcher)
         steps = actions.steps(prepared)
         plan = Plan.of(
             settings, stats, changes=[step.says for step in steps], writes=sum(step.writes for step in steps)
@@ -135,14 +137,13 @@ def _rows_of(td: TreasureData, source: Source, stats: Stats) -> Rows:
     return Rows(job=job, blocks=JobResult(td, job))
 
 
-def _read(rows: Rows, settings: Settings, stats: Stats, spool: Spool, watcher: Watcher) -> Prepared:
-    """The unique digests of the rows, in the spool, once the limits allow them to be sent."""
-    columns = identifier_columns(rows.job, settings.columns)
-    preparation = Preparation(columns=columns, spool=spool, stats=stats)
+def _read(rows: Rows, settings: Settings, stats: Stats, spool: Spool | RowSpool, watcher: Watcher) -> Prepared:
+    """The unique records of the rows, in the spool, once the limits allow them to be sent."""
+    preparation = preparation_of(rows.job, settings=settings, spool=spool, stats=stats)
     with watcher.progress(phase="reading", unit="rows", total=rows.job.records) as progress:
         preparation.read(rows.blocks, progress=progress)
     check_rows(settings, stats, first_invalid=preparation.first_invalid)
-    return Prepared(unique=stats.unique, list_type=list_type(columns), spool=spool)
+    return preparation.prepared
 
 
 def _sender(client: Client, settings: Settings, stats: Stats, watcher: Watcher) -> Sender:

@@ -22,6 +22,7 @@ _DONE = {
     "replace_current_audience": "Replaced the members of {audience} by {sent} records",
     "clear_current_audience": "Cleared {audience}",
     "delete_current_audience": "Deleted {audience}",
+    "create_actalike_audience": "Created look-alike {audience}",
 }
 
 
@@ -47,6 +48,8 @@ class RequestCounts:
 class Stats:
     """What one run did. `columns`: how many columns of the result hold identifiers. `invalid_rows`: rows with an
     invalid value, which can be fewer than the invalid values. `in_doubt`: records of requests without a known outcome.
+    `keys`: keys of the unique rows, None if every record is one key. `invalid_keys_by_reason`: keys that valid rows go
+    without.
 
     Several threads may call `count` and use `requests`; everything else belongs to the main thread.
     """
@@ -72,6 +75,8 @@ class Stats:
     sent: int = 0
     refused: int = 0
     in_doubt: int = 0
+    keys: int | None = None
+    invalid_keys_by_reason: Counter[str] = field(default_factory=Counter)
     failed: bool = False
     reading_seconds: float = 0.0
     sending_seconds: float = 0.0
@@ -118,6 +123,11 @@ class Stats:
         left_out += [f"Pinterest refused {self.refused:,}"] if self.refused else []
         return "; ".join([begin, *left_out]) + "."
 
+    def _keys_to_json(self) -> dict[str, int]:
+        if self.keys is None:
+            return {}
+        return {"keys": self.keys, "invalid_keys": self.invalid_keys_by_reason.total()}
+
     def to_json(self) -> dict[str, Any]:
         """The statistics as plain JSON types, in the order of the README's table.
 
@@ -146,6 +156,7 @@ class Stats:
                 "duplicate": self.duplicate,
                 "sent": self.sent,
                 "refused": self.refused,
+                **self._keys_to_json(),
             },
             "requests": {
                 "sent": self.requests.sent,

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from td_pinterest_op.audiences.actalikes import Actalikes
 from td_pinterest_op.audiences.audiences import Audiences, is_removed, label
 from td_pinterest_op.audiences.create_once import oldest
 from td_pinterest_op.audiences.customer_lists import CustomerLists, ListToFill, is_made_empty, job_of
-from td_pinterest_op.audiences.sender import Sender
+from td_pinterest_op.audiences.row_fallback import RowFallback
+from td_pinterest_op.audiences.sender import Put, Sender
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience
 from td_pinterest_op.records.read import Prepared
@@ -44,13 +46,20 @@ class Actions:
             session_key=session_key,
             audience_id=settings.audience_id,
             audience_name=settings.audience_name,
+            is_nca=settings.is_nca,
         )
         self._audiences = Audiences(api=api, lists=self._lists)
+        self._actalikes = Actalikes(api=api, lists=self._lists, session_key=session_key, settings=settings)
+        self._fallback = RowFallback(
+            stats=stats, batch_size=settings.limit_records_per_request, skip_refused=settings.ignore_invalid_records
+        )
 
     def check(self) -> None:
         """Check, before any row is read, that the audience can be changed or that its name is free."""
         if self._settings.action is Action.CREATE:
             self._existing_or_own()
+        elif self._settings.action is Action.CREATE_ACTALIKE:
+            self._own_actalike()
         elif self._settings.action is Action.DELETE:
             self._removable()
         else:
@@ -72,7 +81,7 @@ class Actions:
         list_id = _list_of(audience)
 
         def send() -> None:
-            self._sender.send(prepared, partial(self._api.change_records, list_id, operation=operation))
+            self._send(prepared, partial(self._api.change_records, list_id, operation=operation))
             self._check_unmoved(audience)
 
         return [Step(says=f"{verb} {label(audience)} (customer list {list_id})", do=send)]
@@ -149,6 +158,32 @@ class Actions:
             self._audiences.remove(created.id)
             raise AudienceError(_taken_name(oldest(rivals)))
 
+    # -- create a look-alike
+
+    def _create_actalike(self, _: Prepared) -> list[Step]:
+        own = self._own_actalike()
+        if own:
+            return [Step(says=f"none: this session created {label(own)} already", do=lambda: self._note(own))]
+        return [Step(says=self._actalikes.says, writes=1, do=self._create_actalike_audience)]
+
+    def _own_actalike(self) -> Audience | None:
+        """The audience that this session created; without one, its name must be free and its seed ready."""
+        self._stats.audience_name = self._new_name
+        named = self._actalikes.with_name(self._new_name)
+        own = self._actalikes.made_by_this_session(named)
+        if named and not own:
+            raise AudienceError(_taken_name(oldest(named)))
+        if not own:
+            self._actalikes.check_seed()
+        return own
+
+    def _create_actalike_audience(self) -> None:
+        created = self._actalikes.create_actalike()
+        self._note(created)
+        self._withdraw_for(self._actalikes.rivals(created), created)
+        self._note(self._actalikes.remove_duplicates(self._new_name) or created)
+        self._actalikes.remove_late_duplicates(self._new_name)
+
     # -- replace, clear
 
     def _replace(self, prepared: Prepared) -> list[Step]:
@@ -183,7 +218,7 @@ class Actions:
         )
 
         def send() -> None:
-            self._sender.send(prepared, target.put)
+            self._send(prepared, target.put)
             self._stats.customer_list_id = target.id
 
         return target, Step(says=_list_change(target), do=send)
@@ -242,6 +277,9 @@ class Actions:
         log.info("audience %s could not be read, but its removal was accepted: removed already", self._audience_id)
 
     # -- what several actions do
+
+    def _send(self, prepared: Prepared, put: Put) -> None:
+        self._sender.send(prepared, self._fallback.around(put))
 
     @property
     def _audience_id(self) -> str:
@@ -313,4 +351,5 @@ _STEPS: dict[Action, Callable[[Actions, Prepared], list[Step]]] = {
     Action.REPLACE: Actions._replace,
     Action.CLEAR: Actions._clear,
     Action.DELETE: Actions._delete,
+    Action.CREATE_ACTALIKE: Actions._create_actalike,
 }

@@ -18,6 +18,7 @@ from td_pinterest_op.audiences.create_once import Created, created_once, oldest
 from td_pinterest_op.errors import RequestRefusedError
 from td_pinterest_op.pinterest.api import Api, CustomerList
 from td_pinterest_op.pinterest.client import Outcome
+from td_pinterest_op.records.batch import Batch, Digests
 from td_pinterest_op.records.spool import fingerprint
 
 log = logging.getLogger(__name__)
@@ -38,9 +39,11 @@ class CustomerLists:
     never used: by one list its people would get into two audiences. Methods raise what the API raises.
     """
 
-    def __init__(self, *, api: Api, session_key: str, audience_id: str | None, audience_name: str | None) -> None:
+    def __init__(
+        self, *, api: Api, session_key: str, audience_id: str | None, audience_name: str | None, is_nca: bool
+    ) -> None:
         self._api, self._session_key = api, session_key
-        self._audience_id, self._audience_name = audience_id, audience_name
+        self._audience_id, self._audience_name, self._is_nca = audience_id, audience_name, is_nca
         self._made: set[str] = set()  # ids of lists that are known to be of this session
 
     def to_fill(self, audience_name: str, *, job_id: str | None, fingerprint: str, list_type: str) -> ListToFill:
@@ -90,11 +93,13 @@ class CustomerLists:
         found = self._api.customer_list(list_id)
         return found is None or found.status.upper() in _SETTLING
 
-    def create(self, name: str, list_type: str, digests: bytes) -> Created[CustomerList]:
+    def create(self, name: str, list_type: str, records: Batch) -> Created[CustomerList]:
         """A new list with its first records, or the one of that name that an earlier try made."""
         return self._created(
             name,
-            lambda: self._api.create_customer_list(name=name, list_type=list_type, digests=digests),
+            lambda: self._api.create_customer_list(
+                name=name, list_type=list_type, records=records, is_nca=self._is_nca
+            ),
             usable=lambda _: True,
         )
 
@@ -105,7 +110,9 @@ class CustomerLists:
         """
         try:
             return self._created(
-                name, lambda: self._api.create_customer_list(name=name, list_type=list_type), usable=is_made_empty
+                name,
+                lambda: self._api.create_customer_list(name=name, list_type=list_type, is_nca=self._is_nca),
+                usable=is_made_empty,
             ).thing
         except RequestRefusedError as error:
             if error.status != 400:
@@ -116,22 +123,24 @@ class CustomerLists:
         log.info("Pinterest demands records of a new customer list: this one gets a digest that is nobody's")
         return self._created(
             named,
-            lambda: self._api.create_customer_list(name=named, list_type=list_type, digests=nobody),
+            lambda: self._api.create_customer_list(
+                name=named, list_type=list_type, records=Digests(nobody), is_nca=self._is_nca
+            ),
             usable=is_made_empty,
         ).thing
 
-    def add(self, list_id: str, digests: bytes) -> Outcome:
+    def add(self, list_id: str, records: Batch) -> Outcome:
         """Add records to a list that may have been created a moment ago: for some seconds it may not be found."""
         client = self._api.client
         for wait in client.retry.waits_for(PATIENCE):
             try:
-                return self._api.change_records(list_id, digests, operation="ADD")
+                return self._api.change_records(list_id, records, operation="ADD")
             except RequestRefusedError as error:
                 if error.status != 404:
                     raise
             log.info("customer list %s is not found yet; trying again in %.1f s", list_id, wait)
             client.rate_limiter.wait(wait)
-        return self._api.change_records(list_id, digests, operation="ADD")
+        return self._api.change_records(list_id, records, operation="ADD")
 
     def _created(
         self, name: str, create: Callable[[], CustomerList], *, usable: Callable[[CustomerList], bool]
@@ -193,16 +202,16 @@ class ListToFill:
         if self.started:
             self.id = self.started.id
 
-    def put(self, digests: bytes) -> Outcome | None:
+    def put(self, records: Batch) -> Outcome | None:
         """Add records; the first ones create the list. None: the records are in, and it is not known how fast."""
         with self._lock:
             if not self.id:
-                created = self.lists.create(self.name, self.list_type, digests)
+                created = self.lists.create(self.name, self.list_type, records)
                 self.id = created.thing.id
                 if created.answered:
                     return None
         # Also if the list was found: it is not known which records the request that made it held.
-        return self.lists.add(self.id, digests)
+        return self.lists.add(self.id, records)
 
     def leave_empty(self) -> None:
         """Create the list without records, unless it is there."""

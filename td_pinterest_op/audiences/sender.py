@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,8 +13,8 @@ from typing import Protocol
 from td_pinterest_op.audiences.concurrency import ConcurrencyLimit
 from td_pinterest_op.errors import ExportError, RecordsRefusedError, RequestRefusedError, WorkflowError, unexpected
 from td_pinterest_op.pinterest.client import Client, Outcome
+from td_pinterest_op.records.batch import Batch
 from td_pinterest_op.records.read import Prepared
-from td_pinterest_op.records.spool import DIGEST_BYTES
 from td_pinterest_op.stats import Stats
 
 log = logging.getLogger(__name__)
@@ -25,8 +25,8 @@ _BAD_REQUEST, _TOO_LARGE = 400, 413
 # Seconds between two looks at the progress while no request ends.
 _POLL_SECONDS = 1.0
 
-# Sends one piece (32 bytes a digest); returns None when it is in and nothing is known of the latency.
-Put = Callable[[bytes], Outcome | None]
+# Sends one piece; returns None when it is in and nothing is known of the latency.
+Put = Callable[[Batch], Outcome | None]
 
 
 class Progress(Protocol):
@@ -63,10 +63,10 @@ class Sender:
         self._client, self._stats, self._progress = client, stats, progress
         self._batch_size, self._skip_refused = batch_size, skip_refused
         self._concurrency = ConcurrencyLimit(maximum=max_in_flight)
-        # In bytes of digests: set once a batch was too large, for all batches from then on.
+        # Records: set once a batch was too large, for all batches from then on.
         self._largest: int | None = None
         self._lock = threading.Lock()
-        self._jobs: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._settled: queue.SimpleQueue[_Batch] = queue.SimpleQueue()
         self._threads = 0
         self._in_flight = 0
@@ -89,7 +89,7 @@ class Sender:
             for _ in range(self._threads):
                 self._jobs.put(None)
 
-    def _send_all(self, batches: Iterator[bytes], put: Put, progress: Callable[[int], None]) -> None:
+    def _send_all(self, batches: Iterator[Batch], put: Put, progress: Callable[[int], None]) -> None:
         failure: ExportError | None = None
         for batch in self._run(batches, put, lambda: progress(self._stats.sent + self._stats.refused)):
             if batch.error:
@@ -115,12 +115,12 @@ class Sender:
             f"[last x-pinterest-rid {self._client.last_request_id}]"
         )
 
-    def _run(self, batches: Iterator[bytes], put: Put, progress: Callable[[], None]) -> Iterator[_Batch]:
+    def _run(self, batches: Iterator[Batch], put: Put, progress: Callable[[], None]) -> Iterator[_Batch]:
         """Keep as many batches in flight as is good; yields each as it ends. Begins none after an error."""
-        waiting: Iterator[bytes] = batches
+        waiting: Iterator[Batch] = batches
         while True:
-            while self._in_flight < self._concurrency.size and (digests := next(waiting, None)) is not None:
-                self._begin(digests, put)
+            while self._in_flight < self._concurrency.size and (records := next(waiting, None)) is not None:
+                self._begin(records, put)
             if not self._in_flight:
                 return
             batch = self._next_settled(progress)
@@ -139,11 +139,11 @@ class Sender:
                 # Also while no request ends, during a long wait for example, the progress is to be seen.
                 progress()
 
-    def _begin(self, digests: bytes, put: Put) -> None:
+    def _begin(self, records: Batch, put: Put) -> None:
         if self._in_flight >= self._threads:
             self._start_thread(put)
         self._in_flight += 1
-        self._jobs.put(digests)
+        self._jobs.put(records)
 
     def _start_thread(self, put: Put) -> None:
         # A daemon: a run that is told to stop must not wait for a response that may take minutes.
@@ -161,13 +161,13 @@ class Sender:
             self._threads += 1
 
     def _work(self, put: Put) -> None:
-        while (digests := self._jobs.get()) is not None:
-            self._settled.put(self._send(digests, put))
+        while (records := self._jobs.get()) is not None:
+            self._settled.put(self._send(records, put))
 
-    def _send(self, digests: bytes, put: Put) -> _Batch:
-        batch = _Batch(records=len(digests) // DIGEST_BYTES)
+    def _send(self, records: Batch, put: Put) -> _Batch:
+        batch = _Batch(records=len(records))
         try:
-            for piece in _cut(digests, self._largest or len(digests)):
+            for piece in records.split(self._largest or len(records)):
                 self._settle(piece, batch, put)
             self._judge(batch)
         except ExportError as error:
@@ -176,15 +176,16 @@ class Sender:
             batch.error = unexpected(error)
         return batch
 
-    def _settle(self, digests: bytes, batch: _Batch, put: Put) -> None:
-        """Send `digests`, in halves of halves where Pinterest refuses them, until the culprits are alone."""
-        accepted, depth, pieces = batch.accepted, 0, [digests]
+    def _settle(self, records: Batch, batch: _Batch, put: Put) -> None:
+        """Send `records`, in halves of halves where Pinterest refuses them, until the culprits are alone."""
+        accepted, depth = batch.accepted, 0
+        pieces: list[Batch] = [records]
         while pieces:
             refused = []
             while pieces:
                 piece = pieces.pop()
                 if self._largest and len(piece) > self._largest:
-                    pieces += _cut(piece, self._largest)
+                    pieces += piece.split(self._largest)
                     continue
                 status = self._status(piece, batch, put)
                 if status == _TOO_LARGE:
@@ -198,15 +199,15 @@ class Sender:
                     "If Pinterest does refuse that many records, a much smaller limit_records_per_request singles "
                     f"them out [x-pinterest-rid {self._client.last_request_id}]"
                 )
-            culprits = sum(len(piece) == DIGEST_BYTES for piece in refused)
+            culprits = sum(len(piece) == 1 for piece in refused)
             batch.refused += culprits
             self._stats.count(refused=culprits)
-            pieces = [half for piece in refused if len(piece) > DIGEST_BYTES for half in _halves(piece)]
+            pieces = [half for piece in refused if len(piece) > 1 for half in _halves(piece)]
             depth += 1
 
-    def _status(self, piece: bytes, batch: _Batch, put: Put) -> int:
+    def _status(self, piece: Batch, batch: _Batch, put: Put) -> int:
         """200 when the piece is in, else the 400 or 413 that says to halve it."""
-        records = len(piece) // DIGEST_BYTES
+        records = len(piece)
         self._stats.count(in_doubt=records)
         try:
             outcome = put(piece)
@@ -231,7 +232,7 @@ class Sender:
 
     def _shrink(self, records: int) -> None:
         with self._lock:
-            self._largest = min(records * DIGEST_BYTES, self._largest or records * DIGEST_BYTES)
+            self._largest = min(records, self._largest or records)
 
     def _judge(self, batch: _Batch) -> None:
         """Raise when the records that Pinterest refused end the export."""
@@ -247,10 +248,5 @@ class Sender:
             )
 
 
-def _cut(digests: bytes, size: int) -> Iterable[bytes]:
-    return (digests[start : start + size] for start in range(0, len(digests), size))
-
-
-def _halves(digests: bytes) -> list[bytes]:
-    middle = (len(digests) // DIGEST_BYTES + 1) // 2 * DIGEST_BYTES
-    return [digests[:middle], digests[middle:]]
+def _halves(records: Batch) -> Sequence[Batch]:
+    return records.split((len(records) + 1) // 2)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import binascii
 import json
 import logging
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, RequestRefusedError
 from td_pinterest_op.pinterest.client import Client, Outcome, Request, TokenSource, json_object
@@ -16,8 +15,7 @@ from td_pinterest_op.pinterest.transport import Response
 
 log = logging.getLogger(__name__)
 
-CUSTOMER_LIST = "CUSTOMER_LIST"
-_DIGEST_BYTES = 32
+CUSTOMER_LIST, ACTALIKE = "CUSTOMER_LIST", "ACTALIKE"
 _PAGE_SIZE = 250
 
 
@@ -33,6 +31,7 @@ class Audience:
     customer_list_id: str | None
     status: str
     size: int | None = None
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +42,15 @@ class CustomerList:
     name: str
     uploaded: int | None
     status: str = ""
+
+
+class Records(Protocol):
+    """Records that go into one request; `len` counts them."""
+
+    def __len__(self) -> int: ...
+
+    def to_json(self) -> bytes:
+        """The member of a request's body that holds them, such as `"records":"…"`."""
 
 
 class Api:
@@ -74,6 +82,20 @@ class Api:
         outcome = self._write("POST", "/audiences", f'creating audience "{name}"', content, repeatable=False)
         return _audience(_entity(outcome.response, f'creating audience "{name}"'))
 
+    def create_actalike_audience(
+        self, *, name: str, description: str, seed_audience_id: str, country: str, percentage: int
+    ) -> Audience:
+        """A new look-alike audience: the `percentage` (1 to 10) of a country's people who are most like the seed."""
+        content = {
+            "audience_type": ACTALIKE,
+            "name": name,
+            "description": description,
+            "rule": {"seed_id": [seed_audience_id], "country": country, "percentage": percentage},
+        }
+        purpose = f'creating audience "{name}"'
+        outcome = self._write("POST", "/audiences", purpose, content, repeatable=False)
+        return _audience(_entity(outcome.response, purpose))
+
     def move_audience(self, audience_id: str, *, customer_list_id: str) -> None:
         """Ask Pinterest to put another customer list behind an audience; whether it did must be read back."""
         content = {"operation_type": "UPDATE", "rule": {"customer_list_id": customer_list_id}}
@@ -96,34 +118,37 @@ class Api:
         found = self._get(f"/customer_lists/{list_id}", f"looking up customer list {list_id}")
         return None if found is None else _customer_list(found)
 
-    def create_customer_list(self, *, name: str, list_type: str, digests: bytes = b"") -> CustomerList:
-        """A new customer list with its first records, 32 bytes each; `list_type` is EMAIL, MAID or IDFA.
+    def create_customer_list(
+        self, *, name: str, list_type: str, records: Records | None = None, is_nca: bool = False
+    ) -> CustomerList:
+        """A new customer list with its first records; `list_type` is EMAIL, MAID or IDFA.
+
+        `is_nca`: the list is for new-customer acquisition.
 
         Raises RequestRefusedError with the status 400 or 413 when Pinterest will not take the records.
         """
-        count = len(digests) // _DIGEST_BYTES
-        content = json.dumps({"name": name, "list_type": list_type}).encode()
+        content = json.dumps({"name": name, "list_type": list_type} | ({"is_nca": True} if is_nca else {})).encode()
         request = Request(
             method="POST",
             path=f"{self._account}/customer_lists",
-            purpose=f'creating customer list "{name}"' + (f" with {count} records" if count else ""),
-            body=b'%s,"records":"%s"}' % (content[:-1], _hex(digests)) if count else content,
+            purpose=f'creating customer list "{name}"' + (f" with {len(records)} records" if records else ""),
+            body=b"%s,%s}" % (content[:-1], records.to_json()) if records else content,
             write=True,
-            has_records=count > 0,
+            has_records=records is not None,
             repeatable=False,
         )
         return _customer_list(_entity(self._send(request).response, request.purpose))
 
-    def change_records(self, list_id: str, digests: bytes, *, operation: str) -> Outcome:
-        """ADD or REMOVE records, 32 bytes each.
+    def change_records(self, list_id: str, records: Records, *, operation: str) -> Outcome:
+        """ADD or REMOVE records.
 
         Raises RequestRefusedError with the status 400 or 413 when Pinterest will not take the records.
         """
         request = Request(
             method="PATCH",
             path=f"{self._account}/customer_lists/{list_id}",
-            purpose=f"{operation} of {len(digests) // _DIGEST_BYTES} records, customer list {list_id}",
-            body=b'{"operation_type":"%s","records":"%s"}' % (operation.encode(), _hex(digests)),
+            purpose=f"{operation} of {len(records)} records, customer list {list_id}",
+            body=b'{"operation_type":"%s",%s}' % (operation.encode(), records.to_json()),
             write=True,
             has_records=True,
         )
@@ -208,11 +233,6 @@ def _unusable(response: Response, purpose: str, why: str) -> ExportError:
     return error
 
 
-def _hex(digests: bytes) -> bytes:
-    # Put into bodies by hand: a JSON encoder would read all of the text once more to find nothing to escape.
-    return binascii.hexlify(digests, ",", _DIGEST_BYTES)
-
-
 def _text(value: object) -> str:
     return "" if value is None else str(value)
 
@@ -232,6 +252,7 @@ def _audience(content: dict[str, Any]) -> Audience:
         customer_list_id=_text(list_id) or None,
         status=_text(content.get("status")),
         size=_whole(content.get("size")),
+        description=_text(content.get("description")),
     )
 
 

@@ -28,6 +28,12 @@ def phone_digest_or_reason(value: object, *, default_country: str | None) -> byt
     return hash_or_reason(text) or _plain_digest_or_reason(text, default_country)
 
 
+def check_country(default_country: str | None) -> None:
+    """Raise WorkflowError for a country that has no phone numbers."""
+    if default_country is not None and default_country not in _library().SUPPORTED_REGIONS:
+        raise WorkflowError(f"default_country: {default_country} is not a country (ISO 3166 alpha-2, such as US)")
+
+
 def _plain_digest_or_reason(text: str, default_country: str | None) -> bytes | Reason:
     phonenumbers = _library()
     if len(text) > _MAX_CHARACTERS:

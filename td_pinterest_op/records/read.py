@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import gc
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from td_pinterest_op.records.columns import Column
+from td_pinterest_op.records.batch import Batch, Digests, RowRecords
+from td_pinterest_op.records.columns import Column, identifier_columns, list_type
 from td_pinterest_op.records.identifiers import IdentifierType, Reason, digest_block
+from td_pinterest_op.records.phones import check_country
 from td_pinterest_op.records.plan import NAMED_ROWS
+from td_pinterest_op.records.row_spool import RowSpool
+from td_pinterest_op.records.rows import RowColumn, encode_block, row_columns
 from td_pinterest_op.records.spool import Spool, fingerprint
+from td_pinterest_op.settings.parse import RecordsFormat, Settings
 from td_pinterest_op.stats import Stats
+from td_pinterest_op.treasure_data.job import Job
+
+log = logging.getLogger(__name__)
 
 # One more than an error names, so that it knows whether there are more.
 KEPT_ROWS = NAMED_ROWS + 1
@@ -24,7 +34,7 @@ class Prepared:
 
     unique: int
     list_type: str
-    spool: Spool | None
+    spool: Spool | RowSpool | None
 
     @classmethod
     def nothing(cls) -> Prepared:
@@ -36,17 +46,22 @@ class Prepared:
         """The same for the same records, whatever job they come from."""
         return self.spool.fingerprint if self.spool else fingerprint()
 
-    def batches(self, size: int) -> Iterator[bytes]:
-        """The records, 32 bytes each, `size` at a time. Every call starts anew and gives the same. Raises OSError."""
-        return self.spool.batches(size) if self.spool else iter(())
+    def batches(self, size: int) -> Iterator[Batch]:
+        """The records, `size` at a time. Every call starts anew and gives the same. Raises OSError."""
+        if self.spool is None:
+            return iter(())
+        return (
+            map(RowRecords, self.spool.batches(size))
+            if isinstance(self.spool, RowSpool)
+            else map(Digests, self.spool.batches(size))
+        )
 
 
-class Preparation:
+class Preparation(abc.ABC):
     """Fills a spool and counts. `first_invalid` are the positions of the first invalid rows, the first row being 1."""
 
-    def __init__(self, *, columns: Sequence[Column], spool: Spool, stats: Stats) -> None:
-        self._columns, self._spool, self._stats = columns, spool, stats
-        stats.columns = len(columns)
+    def __init__(self, *, spool: Spool | RowSpool, stats: Stats, list_type: str) -> None:
+        self._spool, self._stats, self._list_type = spool, stats, list_type
         self.first_invalid: list[int] = []
 
     def read(self, blocks: Iterable[list[list[Any]]], *, progress: Callable[[int], None]) -> None:
@@ -59,15 +74,16 @@ class Preparation:
             self._spool.finish()
         self._stats.unique, self._stats.duplicate = self._spool.unique, self._spool.duplicate
 
+    @property
+    def prepared(self) -> Prepared:
+        """What was read, ready to be sent."""
+        return Prepared(unique=self._stats.unique, list_type=self._list_type, spool=self._spool)
+
+    @abc.abstractmethod
     def _take(self, block: list[list[Any]]) -> None:
-        rejected: list[tuple[int, Reason]] = []
-        for column in self._columns:
-            digested = digest_block(column.kind, block[column.position])
-            self._spool.add(digested.digests)
-            self._stats.valid += len(digested.digests)
-            rejected += digested.rejected
-        if len(self._columns) > 1:
-            rejected = _without_lone_nulls(rejected, columns=len(self._columns))
+        """Put what is valid in a block into the spool, and count."""
+
+    def _reject(self, rejected: Sequence[tuple[int, Reason]]) -> None:
         self._stats.invalid_by_reason.update(reason.value for _, reason in rejected)
         rows = {self._stats.read + position + 1 for position, _ in rejected}
         self._stats.invalid_rows += len(rows)
@@ -75,9 +91,69 @@ class Preparation:
             self.first_invalid = sorted({*self.first_invalid, *rows})[:KEPT_ROWS]
 
 
+class IdentifierPreparation(Preparation):
+    """Every valid value is a record."""
+
+    def __init__(self, *, columns: Sequence[Column], spool: Spool, stats: Stats) -> None:
+        super().__init__(spool=spool, stats=stats, list_type=list_type(columns))
+        self._columns, self._digests = columns, spool
+        stats.columns = len(columns)
+
+    def _take(self, block: list[list[Any]]) -> None:
+        rejected: list[tuple[int, Reason]] = []
+        for column in self._columns:
+            digested = digest_block(column.kind, block[column.position])
+            self._digests.add(digested.digests)
+            self._stats.valid += len(digested.digests)
+            rejected += digested.rejected
+        if len(self._columns) > 1:
+            rejected = _without_lone_nulls(rejected, columns=len(self._columns))
+        self._reject(rejected)
+
+
+class RowPreparation(Preparation):
+    """Every row with a valid key is a record. `default_country`: see `phones`."""
+
+    def __init__(
+        self, *, columns: Sequence[RowColumn], default_country: str | None, spool: RowSpool, stats: Stats
+    ) -> None:
+        super().__init__(spool=spool, stats=stats, list_type=IdentifierType.EMAIL.name)
+        self._columns, self._default_country, self._rows = columns, default_country, spool
+
+    def read(self, blocks: Iterable[list[list[Any]]], *, progress: Callable[[int], None]) -> None:
+        super().read(blocks, progress=progress)
+        self._stats.keys = self._rows.keys
+        reasons = ", ".join(f"{reason} {count}" for reason, count in self._stats.invalid_keys_by_reason.most_common())
+        if reasons:
+            log.warning("valid rows go without keys that are invalid: %s", reasons)
+
+    def _take(self, block: list[list[Any]]) -> None:
+        encoded = encode_block(self._columns, block, default_country=self._default_country)
+        self._rows.add(encoded.rows)
+        self._stats.valid += len(encoded.rows)
+        self._stats.invalid_keys_by_reason.update(
+            {reason.value: count for reason, count in encoded.rejected_keys.items()}
+        )
+        self._reject(encoded.rejected)
+
+
+def spool_for(settings: Settings) -> Spool | RowSpool:
+    """An empty spool for the records that the settings ask for. Raises OSError."""
+    return RowSpool() if settings.records is RecordsFormat.ROWS else Spool()
+
+
+def preparation_of(job: Job, *, settings: Settings, spool: Spool | RowSpool, stats: Stats) -> Preparation:
+    """What reads the result of a job into the spool. Raises JobError for its columns, WorkflowError (see `phones`)."""
+    if isinstance(spool, Spool):
+        return IdentifierPreparation(columns=identifier_columns(job, settings.columns), spool=spool, stats=stats)
+    check_country(settings.default_country)
+    columns = row_columns(job, settings.columns)
+    return RowPreparation(columns=columns, default_country=settings.default_country, spool=spool, stats=stats)
+
+
 @contextlib.contextmanager
 def _no_search_for_cycles() -> Iterator[None]:
-    """Rows never form reference cycles; searching for some costs 4 % of the reading time."""
+    """RowRecords never form reference cycles; searching for some costs 4 % of the reading time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -26,6 +26,7 @@ from td_pinterest_op.errors import (
     UnexpectedError,
 )
 from td_pinterest_op.pinterest.client import Client, Outcome
+from td_pinterest_op.records.batch import Batch, Digests
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.records.spool import DIGEST_BYTES, Spool
 from td_pinterest_op.stats import Stats
@@ -49,7 +50,8 @@ class FakeClient:
     def stop(self, reason: Exception) -> None:
         self.stopped.set()
 
-    def put(self, digests: bytes) -> Outcome:
+    def put(self, records: Batch) -> Outcome:
+        digests = cast(Digests, records).data
         numbers = [
             int.from_bytes(digests[at : at + DIGEST_BYTES], "big") for at in range(0, len(digests), DIGEST_BYTES)
         ]

@@ -18,6 +18,7 @@ from td_pinterest_op.pinterest.api import Api, Audience, CustomerList
 from td_pinterest_op.pinterest.client import MaybeAppliedError
 from td_pinterest_op.pinterest.policy import Failure
 from td_pinterest_op.pinterest.transport import Response
+from td_pinterest_op.records.batch import Digests
 from tests.unit.scripted import Keys, Scene, answer, scene
 
 ACCOUNT = "549755885175"
@@ -211,7 +212,7 @@ def test_a_change_is_put_in_pinterests_words(
 def test_records_go_as_one_string_of_hex_digests(operation: str, count: int) -> None:
     digests = [hashlib.sha256(str(number).encode()) for number in range(count)]
     calls, stage = api(answer(200, {"id": "643"}))
-    calls.change_records("643", b"".join(digest.digest() for digest in digests), operation=operation)
+    calls.change_records("643", Digests(b"".join(digest.digest() for digest in digests)), operation=operation)
     method, path, content = sent(stage)
     assert ("PATCH", "/customer_lists/643") == (method, path)
     assert {"operation_type": operation, "records": ",".join(digest.hexdigest() for digest in digests)} == content
@@ -221,7 +222,7 @@ def test_a_list_is_created_with_its_first_records() -> None:
     digests = [hashlib.sha256(str(number).encode()) for number in range(3)]
     calls, stage = api(answer(201, {"id": "643", "name": 'K"', "status": "PROCESSING"}))
     made = calls.create_customer_list(
-        name='K"äufer', list_type="MAID", digests=b"".join(digest.digest() for digest in digests)
+        name='K"äufer', list_type="MAID", records=Digests(b"".join(digest.digest() for digest in digests))
     )
     assert ("643", "PROCESSING") == (made.id, made.status)
     records = ",".join(digest.hexdigest() for digest in digests)
@@ -239,18 +240,18 @@ def test_exceptions_on_a_read_are_a_warning(exceptions: object, caplog: pytest.L
 
 def test_a_403_names_the_ad_account() -> None:
     with pytest.raises(AccountError, match=rf"\[ad account {ACCOUNT}\]$"):
-        api(answer(403, {"code": 29}))[0].change_records("643", bytes(32), operation="ADD")
+        api(answer(403, {"code": 29}))[0].change_records("643", Digests(bytes(32)), operation="ADD")
 
 
 CREATING: list[Callable[[Api], object]] = [
     lambda api: api.create_audience(name="N", description=None, customer_list_id="643"),
     lambda api: api.create_customer_list(name="N", list_type="EMAIL"),
-    lambda api: api.create_customer_list(name="N", list_type="EMAIL", digests=bytes(32)),
+    lambda api: api.create_customer_list(name="N", list_type="EMAIL", records=Digests(bytes(32))),
 ]
 CHANGING: list[Callable[[Api], object]] = [
     lambda api: api.move_audience("25", customer_list_id="644"),
     lambda api: api.remove_audience("25"),
-    lambda api: api.change_records("643", bytes(32), operation="ADD"),
+    lambda api: api.change_records("643", Digests(bytes(32)), operation="ADD"),
 ]
 
 
@@ -311,7 +312,7 @@ def test_exceptions_that_are_empty_are_none(exceptions: object) -> None:
 def test_refused_records_say_how_many_and_nothing_of_the_answer(status: int) -> None:
     calls, _ = api(answer(status, {"code": 1, "message": "jane"}, {"x-pinterest-rid": "r7"}))
     with pytest.raises(RequestRefusedError) as caught:
-        calls.change_records("643", bytes(96), operation="ADD")
+        calls.change_records("643", Digests(bytes(96)), operation="ADD")
     assert status == caught.value.status
     assert f"Pinterest answered {status} (code 1) to ADD of 3 records, customer list 643" in str(caught.value)
     assert "[x-pinterest-rid r7]" in str(caught.value)
