@@ -107,9 +107,14 @@ def _lists_list(asked: Asked) -> Done:
     shapes.check_query(asked.query, shapes.LIST_QUERY)
     world = asked.world
     lag = world.switches.listing_lag_seconds
-    held = (one for one in world.lists.values() if one.ad_account_id == asked.account_id)
+    without_nca = asked.query.get("exclude_nca", "false").lower() == "true"
+    held = (
+        one
+        for one in world.lists.values()
+        if one.ad_account_id == asked.account_id and not (without_nca and one.is_nca)
+    )
     seen = (then for one in held if (then := world.seen_list(one, lag)) is not None)
-    return Done(content=views.page(world, seen, asked.query, views.show_list))
+    return Done(content=views.page(world, seen, asked.query, views.show_listed))
 
 
 def _lists_get(asked: Asked) -> Done:
@@ -129,14 +134,13 @@ def _list(asked: Asked) -> CustomerList:
 def _lists_create(asked: Asked) -> Done:
     body = shapes.check_fields(asked.body, shapes.LIST_CREATE)
     _check_account(asked, body, invalid)
-    if "records" not in body and asked.world.switches.records_required:
-        raise invalid("records is missing")
-    batch = _batch(asked, body["records"]) if "records" in body else _Batch(digests=[])
+    batch = _batch(asked, body, required=asked.world.switches.records_required)
     made = asked.world.add_list(body["name"], ad_account_id=asked.account_id, list_type=body.get("list_type", "EMAIL"))
     asked.world.note_list(made, is_new=True)
-    made.num_uploaded = len(batch.digests)
+    made.is_nca = body.get("is_nca", False)
+    made.num_uploaded = batch.records
     if asked.world.switches.keeps_members:
-        made.members.update(batch.digests)
+        made.members.update(batch.keys)
     return Done(content=views.show_list(asked.world, made) | {"exceptions": batch.exceptions}, creates=True)
 
 
@@ -144,41 +148,56 @@ def _lists_update(asked: Asked) -> Done:
     held = _list(asked)
     body = shapes.check_fields(asked.body, shapes.LIST_UPDATE)
     _check_account(asked, body, invalid)
-    batch = _batch(asked, body["records"])
+    batch = _batch(asked, body, required=True)
     asked.world.note_list(held)
     held.num_batches += 1
     held.updated = asked.world.clock()
     adds = body["operation_type"] == "ADD"
     if adds:
-        held.num_uploaded += len(batch.digests)
+        held.num_uploaded += batch.records
     else:
-        held.num_removed += len(batch.digests)
+        held.num_removed += batch.records
     if asked.world.switches.keeps_members:
-        (held.members.update if adds else held.members.difference_update)(batch.digests)
+        (held.members.update if adds else held.members.difference_update)(batch.keys)
     return Done(content=views.show_list(asked.world, held) | {"exceptions": batch.exceptions})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Batch:
-    """What is to be applied, and the `exceptions` about the rest."""
+    """What is to be applied: how many records, and their keys; and the `exceptions` about the rest."""
 
-    digests: list[bytes]
+    records: int
+    keys: list[bytes]
     exceptions: dict[str, Any] = field(default_factory=dict)
 
 
-def _batch(asked: Asked, records: str) -> _Batch:
-    digests, switches = shapes.digests_of(records), asked.world.switches
-    if switches.max_records is not None and len(digests) > switches.max_records:
+def _batch(asked: Asked, body: Mapping[str, Any], *, required: bool) -> _Batch:
+    switches = asked.world.switches
+    if "records_v2" in body and not switches.takes_rows:
+        raise invalid("unknown field 'records_v2'")
+    if "records" in body and "records_v2" in body:
+        raise invalid("exactly one of records and records_v2")
+    if "records_v2" in body:
+        records = shapes.rows_of(body["records_v2"])
+    elif "records" in body:
+        records = [[digest] for digest in shapes.digests_of(body["records"])]
+    elif required:
+        raise invalid("records is missing")
+    else:
+        records = []
+    if switches.max_records is not None and len(records) > switches.max_records:
         raise too_many_records(switches.max_records)
-    if not switches.poison:
-        return _Batch(digests=digests)
-    poison = {bytes.fromhex(digest) for digest in switches.poison}
-    good = [digest for digest in digests if digest not in poison]
-    refused = len(digests) - len(good)
-    if refused and switches.poison_answer == "400":
+    return _without_poison(records, {bytes.fromhex(digest) for digest in switches.poison}, switches.poison_answer)
+
+
+def _without_poison(records: list[list[bytes]], poison: set[bytes], answer: str) -> _Batch:
+    good = [record for record in records if poison.isdisjoint(record)] if poison else records
+    refused = len(records) - len(good)
+    if refused and answer == "400":
         raise invalid(f"{refused} of the records cannot be processed")
     told = {"code": 400, "message": f"{refused} records cannot be processed"}
-    return _Batch(digests=good, exceptions=told if refused else {})
+    keys = [key for record in good for key in record]
+    return _Batch(records=len(good), keys=keys, exceptions=told if refused else {})
 
 
 # -- audiences ------------------------------------------------------------------------------------------------------
@@ -219,16 +238,33 @@ def _audience(asked: Asked) -> Audience:
 def _audiences_create(asked: Asked) -> Done:
     body = shapes.check_fields(asked.body, shapes.AUDIENCE_CREATE, invalid_audience)
     _check_account(asked, body, invalid_audience)
-    if body["audience_type"] != "CUSTOMER_LIST":
-        raise invalid_audience("only CUSTOMER_LIST audiences can be made here")
+    rules = {"CUSTOMER_LIST": _customer_list_rule, "ACTALIKE": _actalike_rule}
+    if body["audience_type"] not in rules:
+        raise invalid_audience("only CUSTOMER_LIST and ACTALIKE audiences can be made here")
     made = asked.world.add_audience(
         body["name"],
         ad_account_id=asked.account_id,
-        customer_list_id=_list_of_rule(asked, body["rule"]),
+        audience_type=body["audience_type"],
+        rule=rules[body["audience_type"]](asked, body["rule"]),
         description=body.get("description"),
     )
     asked.world.note_audience(made, is_new=True)
     return Done(content=views.show_audience(asked.world, made), creates=True)
+
+
+def _customer_list_rule(asked: Asked, given: object) -> dict[str, Any]:
+    return {"customer_list_id": _list_of_rule(asked, given)}
+
+
+def _actalike_rule(asked: Asked, given: object) -> dict[str, Any]:
+    rule = shapes.check_fields(given, shapes.ACTALIKE_RULE, invalid_audience)
+    (seed_id,) = rule["seed_id"] if isinstance(rule["seed_id"], list) else (rule["seed_id"],)
+    seed = asked.world.audiences.get(seed_id)
+    if seed is None or seed.removed or seed.ad_account_id != asked.account_id:
+        raise invalid_audience("the seed audience does not exist in this ad account")
+    if views.audience_status(asked.world, seed) != "READY":
+        raise invalid_audience("the seed audience is not ready")
+    return rule
 
 
 def _check_account(asked: Asked, body: Mapping[str, Any], refuse: Callable[[str], RefusalError]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -49,8 +50,25 @@ def _is_name(value: object) -> bool:
 _NAME = (_is_name, "a string of 1 to 255 characters")
 _ID_FIELD = (is_id, "a string of at most 18 digits")
 _RECORDS = Field(lambda value: isinstance(value, str), "one string, separated by commas")
+_ROWS = Field(lambda value: isinstance(value, list) and bool(value), "a list of rows")
+# Of CustomerListRecordRow: those that are hashed, and those that are sent as they are.
+_HASHED_KEYS = frozenset({"email", "maid", "hashed_phone_number", "hashed_pinner_id"})
+_PLAIN_KEYS = frozenset({"external_id", "ip_address", "user_agent", "liveramp_envelope"})
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 # Pinterest's own client repeats the ad account here and in a list's body.
+_COUNTRIES = ("US", "CA", "GB")
+ACTALIKE_RULE = {
+    "seed_id": Field(
+        lambda value: (
+            is_audience_id(value) or (isinstance(value, list) and len(value) == 1 and is_audience_id(value[0]))
+        ),
+        "the id of one audience",
+        required=True,
+    ),
+    "country": Field(*_one_of(*_COUNTRIES), required=True),
+    "percentage": Field(lambda value: str(value) in map(str, range(1, 11)), "1 to 10", required=True),
+}
 RULE = {"customer_list_id": Field(*_ID_FIELD, required=True), "ad_account_id": Field(*_ID_FIELD)}
 _RULE_FIELD = (lambda value: isinstance(value, dict), "an object")
 
@@ -59,13 +77,14 @@ LIST_CREATE = {
     "name": Field(*_NAME, required=True),
     "list_type": Field(*_one_of(*LIST_TYPES)),
     "records": _RECORDS,
+    "records_v2": _ROWS,
     "is_nca": Field(lambda value: isinstance(value, bool), "true or false"),
 }
 LIST_UPDATE = {
     "ad_account_id": Field(*_ID_FIELD),
     "operation_type": Field(*_one_of("ADD", "REMOVE"), required=True),
-    # records_v2 is not emulated, so records cannot be left out.
-    "records": Field(_RECORDS.check, _RECORDS.expected, required=True),
+    "records": _RECORDS,
+    "records_v2": _ROWS,
 }
 _AUDIENCE = {
     "ad_account_id": Field(*_ID_FIELD),
@@ -148,6 +167,30 @@ def digests_of(records: str) -> list[bytes]:
         raise invalid("records must all be SHA-256 digests of 64 lower-case hex digits, separated by commas")
     buffers = bytes.fromhex(text.replace(b",", b"").decode())
     return [buffers[start : start + 32] for start in range(0, len(buffers), 32)]
+
+
+def rows_of(records: list[Any]) -> list[list[bytes]]:
+    """The keys of each row in `records_v2`, 32 bytes each; raises the refusal of a row that is not as it should be.
+
+    A key that is not hashed is represented by a digest of its name and value.
+    """
+    return [[_key(name, value) for name, value in _row(row).items()] for row in records]
+
+
+def _row(row: object) -> dict[str, Any]:
+    if not isinstance(row, dict) or not row or not row.keys() <= _HASHED_KEYS | _PLAIN_KEYS:
+        raise invalid("a row of records_v2 is an object of the keys in CustomerListRecordRow, one at least")
+    return row
+
+
+def _key(name: str, value: object) -> bytes:
+    if not isinstance(value, str) or not value:
+        raise invalid(f"{name} must be a string that is not empty")
+    if name in _PLAIN_KEYS:
+        return hashlib.sha256(f"{name}:{value}".encode()).digest()
+    if not _SHA256.fullmatch(value):
+        raise invalid(f"{name} must be a SHA-256 digest of 64 lower-case hex digits")
+    return bytes.fromhex(value)
 
 
 def check_query(query: Mapping[str, str], allowed: Mapping[str, Callable[[str], bool]]) -> None:

@@ -31,6 +31,7 @@ class Switches:
         it is never listed.
     second_remove: removing a removed audience is "accepted" or answered "404".
     records_required: a list is created with records or not at all, as descriptions up to 5.23 say.
+    takes_rows: records_v2 is known; else it is an unknown field, as before 5.28.
     listing_lag_seconds: listings show what was so long ago; what was made since is not in them.
     reading_lag_seconds: reads of one list or audience show what was so long ago; what was made since is not found.
     new_list_missing_seconds: for so long after its creation a list is not found, neither to read nor to write.
@@ -75,6 +76,7 @@ class Switches:
     removed_status: str = "REMOVED"
     second_remove: str = "accepted"
     records_required: bool = True
+    takes_rows: bool = True
     listing_lag_seconds: float = 0.0
     reading_lag_seconds: float = 0.0
     new_list_missing_seconds: float = 0.0

@@ -69,7 +69,6 @@ def show_list(world: World, held: CustomerList) -> dict[str, Any]:
             "ad_account_id": held.ad_account_id,
             "name": held.name,
             "status": list_status(world, held),
-            "is_nca": False,
             "num_batches": held.num_batches,
             "num_uploaded_user_records": held.num_uploaded,
             "num_removed_user_records": held.num_removed,
@@ -80,7 +79,12 @@ def show_list(world: World, held: CustomerList) -> dict[str, Any]:
     )
 
 
-def _audience_status(world: World, held: Audience) -> str:
+def show_listed(world: World, held: CustomerList) -> dict[str, Any]:
+    """A list in a listing: only there does the live service tell `is_nca`."""
+    return show_list(world, held) | {"is_nca": held.is_nca}
+
+
+def audience_status(world: World, held: Audience) -> str:
     if held.status is not None:
         return held.status
     behind = world.lists.get(str(held.rule.get("customer_list_id")))
@@ -109,7 +113,7 @@ def show_audience(world: World, held: Audience, *, tells_removal: bool = True) -
             "description": held.description,
             "rule": dict(held.rule),
             "size": _audience_size(world, held),
-            "status": world.switches.removed_status if removed else _audience_status(world, held),
+            "status": world.switches.removed_status if removed else audience_status(world, held),
             "is_nca": False,
             "created_by_company_name": None,
             "created_timestamp": int(held.created),

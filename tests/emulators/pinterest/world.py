@@ -36,6 +36,7 @@ class CustomerList:
     num_batches: int = 1
     num_uploaded: int = 0
     num_removed: int = 0
+    is_nca: bool = False
 
     def fingerprint(self) -> str:
         """SHA-256, in hex, over the sorted digests."""

@@ -1,0 +1,102 @@
+"""Look-alike audiences: created once, and only of a seed that Pinterest can work with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from td_pinterest_op.errors import AudienceError, ExportError
+from tests.e2e.audiences import NEXT_DAY
+from tests.emulators.pinterest import Fault, Reset, When
+from tests.exporting import Services, people
+
+ACTALIKE = {"action": "create_actalike_audience", "audience_name": "Like shoppers", "country": "US", "percentage": "5"}
+
+
+def seed(services: Services, size: int = 150) -> str:
+    return services.audience(people(size))
+
+
+def made(services: Services) -> list[Any]:
+    return services.pinterest.audiences_named("Like shoppers")
+
+
+def test_it_is_created_on_its_seed(services: Services) -> None:
+    seed_id = seed(services)
+    stored = services.export({**ACTALIKE, "seed_audience_id": seed_id, "audience_description": "For spring"})
+    (audience,) = made(services)
+    assert "ACTALIKE" == audience.audience_type
+    assert {"seed_id": [seed_id], "country": "US", "percentage": 5} == audience.rule
+    assert str(audience.description).startswith("For spring (td ")
+    assert (audience.id, "Like shoppers", None) == tuple(
+        stored[name] for name in ("audience_id", "audience_name", "customer_list_id")
+    )
+    assert 'Created look-alike audience "Like shoppers".' == stored["summary"]
+
+
+def test_made_twice_in_a_session_it_is_one(services: Services) -> None:
+    settings = {**ACTALIKE, "seed_audience_id": seed(services)}
+    first, second = services.export(settings), services.export(settings)
+    assert [first["audience_id"]] == [audience.id for audience in made(services)] == [second["audience_id"]]
+
+
+def test_in_another_session_its_name_is_taken(services: Services) -> None:
+    settings = {**ACTALIKE, "seed_audience_id": seed(services)}
+    first = services.export(settings)
+    with pytest.raises(AudienceError, match=rf'named "Like shoppers" already exists \(id {first["audience_id"]}\)'):
+        services.export(settings, session_time=NEXT_DAY)
+    assert 1 == len(made(services))
+
+
+@pytest.mark.parametrize("lag", [0.0, 2.0])
+@pytest.mark.parametrize("moment", [When.BEFORE, When.AFTER])
+def test_a_lost_response_makes_no_second_one(services: Services, lag: float, moment: When) -> None:
+    services.pinterest.switches.listing_lag_seconds = lag
+    settings = {**ACTALIKE, "seed_audience_id": seed(services)}
+    services.pinterest.inject(Fault(effect=Reset(), operation="audiences/create", when=moment))
+    stored = services.export(settings)
+    assert [stored["audience_id"]] == [audience.id for audience in made(services)]
+
+
+@pytest.mark.parametrize(
+    ("size", "fields", "reason"),
+    [
+        (99, {}, "has the status TOO_SMALL, not READY"),
+        (150, {"status": "INITIALIZING"}, "has the status INITIALIZING, not READY"),
+        (150, {"status": "READY", "size": 99}, "has 99 people, fewer than 100"),
+        (150, {"removed": True}, "there is no seed audience"),
+    ],
+)
+def test_a_seed_that_is_not_ready_or_too_small_is_an_error_before_anything_is_written(
+    services: Services, size: int, fields: dict[str, Any], reason: str
+) -> None:
+    seed_id = seed(services, size)
+    for name, value in fields.items():
+        setattr(services.pinterest.audiences[seed_id], name, value)
+    with pytest.raises(AudienceError, match=reason):
+        services.export({**ACTALIKE, "seed_audience_id": seed_id})
+    assert [] == services.pinterest.calls.writes()
+
+
+def test_a_seed_that_does_not_exist_is_an_error(services: Services) -> None:
+    with pytest.raises(AudienceError, match="there is no seed audience 7 in ad account"):
+        services.export({**ACTALIKE, "seed_audience_id": "7"})
+
+
+def test_a_dry_run_says_what_would_be_created_and_creates_nothing(
+    services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    seed_id = seed(services)
+    services.export({**ACTALIKE, "seed_audience_id": seed_id, "dry_run": True})
+    assert f"the 5 % of the people in US who are most like audience {seed_id}" in caplog.text
+    assert [] == made(services)
+
+
+def test_it_needs_neither_a_job_nor_the_key_of_treasure_data(services: Services) -> None:
+    settings = {**ACTALIKE, "seed_audience_id": seed(services)}
+    try:
+        services.export(settings, environ={"TD_API_KEY": ""})
+    except ExportError as error:
+        pytest.fail(str(error))
+    assert 1 == len(made(services))

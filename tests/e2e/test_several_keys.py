@@ -1,0 +1,189 @@
+"""Rows with several keys: one record for a person, removed with all its keys, or sent as identifiers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from td_pinterest_op.errors import InvalidRowsError, JobError, RecordsRefusedError, WorkflowError
+from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE
+from tests.exporting import Services
+
+ROWS = {"action": ADD, "records": "rows", "ignore_invalid_records": True}
+KEYS = [("email", "varchar"), ("maid", "varchar"), ("phone", "varchar"), ("external_id", "varchar")]
+DEVICE = "5eed0001-aaaa-4bbb-8ccc-{:012d}"
+
+
+def sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def person(number: int) -> tuple[str, str, str, str]:
+    """A made-up person with all keys."""
+    return f"person{number}@shop.example", DEVICE.format(number), f"+1 202-555-{number:04d}", f"A-{number}"
+
+
+def keys_of(number: int, *, external_id: bool = True) -> set[str]:
+    """The digests of that person, as the emulator keeps them."""
+    email, device, phone, crm = person(number)
+    hashed = {sha(email), sha(device), sha(phone.translate(str.maketrans("", "", "+- ")))}
+    return hashed | ({sha(f"external_id:{crm}")} if external_id else set())
+
+
+def everybody(*numbers: int, external_id: bool = True) -> set[str]:
+    return set().union(*(keys_of(number, external_id=external_id) for number in numbers))
+
+
+def audience(services: Services) -> tuple[str, str]:
+    """A new audience and the list behind it."""
+    behind = services.pinterest.add_list("Shoppers")
+    return services.pinterest.add_audience("Shoppers", customer_list_id=behind.id).id, behind.id
+
+
+def job(services: Services, *rows: tuple[Any, ...], columns: list[tuple[str, str]] = KEYS) -> str:
+    return services.td.add_job(columns=columns, rows=rows)
+
+
+def test_a_row_is_one_record_of_all_its_keys(services: Services) -> None:
+    audience_id, list_id = audience(services)
+    stored = services.export({**ROWS, "audience_id": audience_id}, job_id=job(services, *map(person, range(100, 103))))
+    assert everybody(100, 101, 102) == services.pinterest.members(list_id)
+    assert 3 == services.pinterest.lists[list_id].num_uploaded
+    assert {"unique": 3, "duplicate": 0, "sent": 3, "refused": 0, "keys": 12, "invalid_keys": 0} == stored["records"]
+    assert (3, 3, 0) == tuple(stored["rows"][name] for name in ("read", "valid", "invalid"))
+
+
+def test_removing_a_row_removes_all_its_keys(services: Services) -> None:
+    audience_id, list_id = audience(services)
+    both = job(services, person(100), person(101))
+    services.export({**ROWS, "audience_id": audience_id}, job_id=both)
+    services.export({**ROWS, "action": REMOVE, "audience_id": audience_id}, job_id=job(services, person(100)))
+    assert everybody(101) == services.pinterest.members(list_id)
+
+
+@pytest.mark.parametrize("action", [CREATE, REPLACE])
+def test_a_new_list_is_created_with_rows_and_for_new_customers_if_asked(services: Services, action: str) -> None:
+    audience_id, _ = audience(services)
+    named = {"audience_name": "Spring"} if action == CREATE else {"audience_id": audience_id}
+    stored = services.export(
+        {**ROWS, **named, "action": action, "is_nca": True}, job_id=job(services, person(100), person(101))
+    )
+    made = services.pinterest.lists[stored["customer_list_id"]]
+    assert (everybody(100, 101), True) == (services.pinterest.members(made.id), made.is_nca)
+
+
+def test_the_same_person_is_sent_once_in_whatever_form_and_the_keys_of_a_row_may_be_few(services: Services) -> None:
+    audience_id, list_id = audience(services)
+    email, device, phone, crm = person(100)
+    rows = [
+        person(100),
+        (email.upper(), device, sha("12025550100"), f" {crm}"),
+        (None, None, phone, None),
+        ("n/a", None, None, "A-7"),
+        (None, None, None, None),
+        ("nobody", "", "12345", None),
+    ]
+    stored = services.export({**ROWS, "audience_id": audience_id}, job_id=job(services, *rows))
+    assert everybody(100) | {sha("external_id:A-7")} == services.pinterest.members(list_id)
+    assert {"unique": 3, "duplicate": 1, "sent": 3, "refused": 0, "keys": 6, "invalid_keys": 1} == stored["records"]
+    assert (6, 4, 2) == tuple(stored["rows"][name] for name in ("read", "valid", "invalid"))
+    counted = {reason: count for reason, count in stored["rows"]["invalid_by_reason"].items() if count}
+    assert {"null": 1, "not_an_email": 1} == counted
+
+
+@pytest.mark.parametrize("takes_rows", [True, False])
+def test_a_server_that_knows_only_identifiers_gets_every_digest_and_one_warning(
+    services: Services, caplog: pytest.LogCaptureFixture, takes_rows: bool
+) -> None:
+    services.pinterest.switches.takes_rows = takes_rows
+    audience_id, list_id = audience(services)
+    stored = services.export(
+        {**ROWS, "audience_id": audience_id, "limit_records_per_request": 10},
+        job_id=job(services, *map(person, range(100, 150))),
+    )
+    assert everybody(*range(100, 150), external_id=takes_rows) == services.pinterest.members(list_id)
+    assert (50, 0, 200) == tuple(stored["records"][name] for name in ("sent", "refused", "keys"))
+    warnings = [record for record in caplog.records if "refuses records with several keys" in record.getMessage()]
+    assert (not takes_rows) == len(warnings)
+
+
+@pytest.mark.parametrize("action", [CREATE, REPLACE])
+def test_there_a_new_list_is_created_with_identifiers(services: Services, action: str) -> None:
+    services.pinterest.switches.takes_rows = False
+    audience_id, _ = audience(services)
+    named = {"audience_name": "Spring"} if action == CREATE else {"audience_id": audience_id}
+    stored = services.export({**ROWS, **named, "action": action}, job_id=job(services, *map(person, range(100, 130))))
+    members = services.pinterest.members(stored["customer_list_id"])
+    assert everybody(*range(100, 130), external_id=False) == members
+    assert 1 == len(services.pinterest.lists_named(services.pinterest.lists[stored["customer_list_id"]].name))
+
+
+def test_there_a_record_of_an_external_id_alone_is_counted_as_refused(services: Services) -> None:
+    services.pinterest.switches.takes_rows = False
+    audience_id, list_id = audience(services)
+    rows = job(services, person(100), (None, None, None, "A-1"), (None, None, None, "A-2"))
+    stored = services.export({**ROWS, "audience_id": audience_id}, job_id=rows)
+    assert everybody(100, external_id=False) == services.pinterest.members(list_id)
+    assert (1, 2) == (stored["records"]["sent"], stored["records"]["refused"])
+
+
+def test_there_it_is_an_error_in_stop_mode(services: Services) -> None:
+    services.pinterest.switches.takes_rows = False
+    audience_id, _ = audience(services)
+    rows = job(services, person(100), (None, None, None, "A-1"))
+    with pytest.raises(RecordsRefusedError, match="1 records of a batch have an external id only"):
+        services.export({**ROWS, "ignore_invalid_records": False, "audience_id": audience_id}, job_id=rows)
+
+
+def test_a_row_that_pinterest_refuses_is_found_among_many(services: Services) -> None:
+    audience_id, list_id = audience(services)
+    services.pinterest.switches.poison = frozenset({sha(person(100)[0])})
+    stored = services.export({**ROWS, "audience_id": audience_id}, job_id=job(services, *map(person, range(100, 164))))
+    assert everybody(*range(101, 164)) == services.pinterest.members(list_id)
+    assert (63, 1) == (stored["records"]["sent"], stored["records"]["refused"])
+
+
+def test_a_row_without_a_valid_key_stops_the_export_in_stop_mode(services: Services) -> None:
+    audience_id, list_id = audience(services)
+    rows = job(services, person(100), ("nobody", None, "12345", None))
+    with pytest.raises(InvalidRowsError, match=r"1 of 2 rows are invalid \(not_an_email 1\); the first are in rows 2"):
+        services.export({**ROWS, "ignore_invalid_records": False, "audience_id": audience_id}, job_id=rows)
+    assert set() == services.pinterest.members(list_id)
+
+
+def test_a_national_number_is_of_the_default_country(services: Services) -> None:
+    audience_id, list_id = audience(services)
+    rows = job(services, ("(202) 555-0143",), columns=[("phone", "varchar")])
+    stored = services.export(
+        {**ROWS, "audience_id": audience_id, "allow_empty": True, "default_country": "us"}, job_id=rows
+    )
+    assert {sha("12025550143")} == services.pinterest.members(list_id)
+    assert 1 == stored["records"]["keys"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "columns", "error", "message"),
+    [
+        ({"default_country": "XX"}, KEYS, WorkflowError, "default_country: XX is not a country"),
+        ({"records": "identifiers"}, KEYS, JobError, 'column "phone" is no identifier'),
+        ({}, [*KEYS, ("idfa", "varchar")], JobError, "maid and idfa both hold maid"),
+    ],
+)
+def test_what_cannot_be_is_an_error_before_anything_is_sent(
+    services: Services, settings: dict[str, str], columns: list[tuple[str, str]], error: type[Exception], message: str
+) -> None:
+    audience_id, _ = audience(services)
+    rows = job(services, (*person(100), *[None] * (len(columns) - 4)), columns=columns)
+    with pytest.raises(error, match=message):
+        services.export({**ROWS, "audience_id": audience_id, **settings}, job_id=rows)
+    assert [] == services.pinterest.calls.writes()
+
+
+def test_no_key_is_in_the_statistics_or_the_log(services: Services, caplog: pytest.LogCaptureFixture) -> None:
+    audience_id, _ = audience(services)
+    stored = services.export({**ROWS, "audience_id": audience_id}, job_id=job(services, *map(person, range(100, 120))))
+    shown = json.dumps(stored) + caplog.text
+    assert not any(key in shown for number in range(100, 120) for key in (*person(number), *keys_of(number)))
