@@ -153,7 +153,7 @@ def preparation_of(job: Job, *, settings: Settings, spool: Spool | RowSpool, sta
 
 @contextlib.contextmanager
 def _no_search_for_cycles() -> Iterator[None]:
-    """RowRecords never form reference cycles; searching for some costs 4 % of the reading time."""
+    """Rows never form reference cycles; searching for some costs 4 % of the reading time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
