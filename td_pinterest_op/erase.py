@@ -19,7 +19,7 @@ from td_pinterest_op.errors import PinterestError, SettingsError, UnexpectedErro
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.columns import identifier_columns, list_type
 from td_pinterest_op.records.plan import check_values
-from td_pinterest_op.records.read import Preparation, Prepared
+from td_pinterest_op.records.read import IdentifierPreparation, Prepared
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.settings.parse import ErasureSettings, parse_erasure
 from td_pinterest_op.stats import Stats
@@ -58,7 +58,7 @@ def erasure(task: workflow.Task, timing: Timing) -> dict[str, Any]:
         targets = targets_of(apis)
         job = job_of(services.treasure_data, source, note=partial(setattr, stats, "job_id"))
         columns = identifier_columns(job, settings.columns)
-        preparation = Preparation(columns=columns, spool=spool, stats=stats)
+        preparation = IdentifierPreparation(columns=columns, spool=spool, stats=stats)
         with Progress(phase="reading", unit="rows", total=job.records, clock=timing.monotonic) as progress:
             preparation.read(JobResult(services.treasure_data, job), progress=progress)
         check_values(stats, skip_invalid=settings.ignore_invalid_records, first_invalid=preparation.first_invalid)

@@ -16,6 +16,7 @@ from td_pinterest_op.audiences.sender import Put, Sender
 from td_pinterest_op.errors import ExportError, StoppedError, UnexpectedError
 from td_pinterest_op.pinterest.api import Api, CustomerList
 from td_pinterest_op.pinterest.client import Outcome
+from td_pinterest_op.records.batch import Batch
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.stats import Stats
 
@@ -72,8 +73,8 @@ class _Requests:
     def noted(self, put: Put) -> Put:
         """`put`, with the id of each successful request noted."""
 
-        def noting(digests: bytes) -> Outcome | None:
-            outcome = put(digests)
+        def noting(records: Batch) -> Outcome | None:
+            outcome = put(records)
             if outcome:
                 with self._lock:
                     self.ids.append(outcome.response.request_id)
@@ -130,8 +131,8 @@ def _erase_one(behind: CustomerList, target: Target, prepared: Prepared, *, api:
     stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.unique)
     requests, reason = _Requests(), ""
 
-    def remove(digests: bytes) -> Outcome:
-        return api.change_records(behind.id, digests, operation="REMOVE")
+    def remove(records: Batch) -> Outcome:
+        return api.change_records(behind.id, records, operation="REMOVE")
 
     try:
         sender(stats).send(prepared, requests.noted(remove))
