@@ -14,5 +14,9 @@ The map, from the doors down; a module imports from lower rows or from its own f
     errors  retry  secret  timing
 """
 
+from td_pinterest_op import requirements
+
 __version__ = "0.2.0"
 USER_AGENT = f"td_pinterest_op/{__version__}"
+
+requirements.check()

@@ -23,7 +23,10 @@ hypothesis.settings.load_profile("tests")
 
 
 _home = pytest.StashKey["tempfile.TemporaryDirectory[str]"]()
-_USERS_OWN = re.compile(r"(TD|TREASURE_DATA|PINTEREST|DIGDAG|XDG)_|(HTTPS?|ALL|NO)_PROXY$", re.IGNORECASE)
+_USERS_OWN = re.compile(
+    r"(TD|TREASURE_DATA|PINTEREST|DIGDAG|XDG)_|(HTTPS?|ALL|NO)_PROXY$|(REQUESTS|CURL)_CA_BUNDLE$|SSL_CERT_",
+    re.IGNORECASE,
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -133,7 +133,8 @@ def hash_or_reason(text: str) -> bytes | Reason | None:
 
 def _plain_digest_or_reason(kind: IdentifierType, text: str) -> bytes | Reason:
     normal = text.upper() if kind is IdentifierType.IDFA else text.lower()
-    flaw = _email_flaw(normal) if kind is IdentifierType.EMAIL else _device_id_flaw(normal)
+    # A device id is judged as it was written: upper() makes two hex digits of the ligature \ufb00.
+    flaw = _email_flaw(normal) if kind is IdentifierType.EMAIL else _device_id_flaw(text)
     return flaw or sha256(normal.encode()).digest()
 
 

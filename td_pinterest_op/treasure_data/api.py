@@ -1,10 +1,12 @@
-"""Treasure Data's API: one call until it is answered or given up. The only importer of tdclient."""
+"""One call to Treasure Data, retried until it succeeds or the retries are used up; all that tdclient is used for."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import logging
+import urllib.parse
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,9 +15,11 @@ import urllib3
 
 from td_pinterest_op import USER_AGENT
 from td_pinterest_op.errors import TreasureDataError, WorkflowError
+from td_pinterest_op.printable import printable
 from td_pinterest_op.retry import Retry, retry_after
-from td_pinterest_op.secret import Secret, mask
+from td_pinterest_op.secret import Secret
 from td_pinterest_op.timing import Timing
+from td_pinterest_op.treasure_data.pool import route
 
 log = logging.getLogger(__name__)
 
@@ -24,14 +28,25 @@ _REFUSED = {
     403: "Treasure Data does not permit this to the owner of the API key: give that user access to the database",
 }
 _TOO_MANY = 429
+_PIECE = 64 * 1024
+# A response of a call holds the text of a query and a schema at most; both are far smaller.
+MAXIMUM_BODY = 8 * 1024 * 1024
+_DEFLATE_OR_GZIP = 32 + zlib.MAX_WBITS
+
+
+def path_of(*parts: str) -> str:
+    """`/v3/…` of these parts, each quoted whole. Raises WorkflowError for a part that would lead elsewhere."""
+    if any(part.strip(".") == "" for part in parts):
+        raise WorkflowError("a name for Treasure Data is empty or made of dots: nothing was asked")
+    return "/v3/" + "/".join(urllib.parse.quote(part, safe="") for part in parts)
 
 
 class TemporaryError(ConnectionError):
-    """Treasure Data cannot answer now (429, 5xx, a broken connection); `asked` are the seconds it asks to wait."""
+    """Treasure Data cannot answer now: 429, 5xx, a broken connection. `retry_after`: seconds that it asks to wait."""
 
-    def __init__(self, message: str, *, asked: float = 0.0) -> None:
+    def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
         super().__init__(message)
-        self.asked = asked
+        self.retry_after = retry_after
 
 
 class TreasureData:
@@ -47,39 +62,35 @@ class TreasureData:
         retry: Retry,
         timing: Timing,
     ) -> None:
-        # It prints the key at DEBUG, and raw bodies, which can be rows, at WARNING.
+        # td-client logs the key at DEBUG, and raw bodies, which can be rows, at WARNING.
         logging.getLogger("tdclient").setLevel(logging.ERROR)
         self.retry, self.sleep, self._wall_clock = retry, timing.sleep, timing.wall
-        self._api = tdclient.api.API(
-            api_key.reveal(),
-            user_agent=USER_AGENT,
-            # Without the slash it would ask for //v3/…
-            endpoint=endpoint.rstrip("/") + "/",
-            # No redirect is followed: the key goes to the endpoint only.
-            retries=urllib3.Retry(total=0, redirect=0, raise_on_redirect=False),
-            timeout=urllib3.Timeout(connect=connect_timeout, read=read_timeout),
-        )
+        # Without the slash at its end td-client would ask for //v3/…
+        self._api = tdclient.api.API(api_key.reveal(), user_agent=USER_AGENT, endpoint=endpoint.rstrip("/") + "/")
+        self._route = route(self._api.endpoint, connect_timeout=connect_timeout, read_timeout=read_timeout)
+        self._api.http = self._route.pool
 
     def call(self, method: str, path: str, **params: str) -> tuple[int, dict[str, Any]]:
-        """The status (200, 404 or 409) and the JSON object of an answer.
+        """The status (200, 404 or 409) and the JSON object of a response; `path`: see `path_of`.
 
-        A POST is repeated like a GET: give it a `domain_key`, or make sure that it may be.
+        A POST is repeated like a GET: give it a `domain_key`, or make sure that it may be repeated.
         Raises WorkflowError (key, permission) and TreasureDataError.
         """
         waits = self.retry.waits()
         for attempt in range(self.retry.count + 1):
             try:
                 with self._opened(method, path, params=params) as response:
-                    status, content = response.status, _json_object(response.read())
+                    status, content = response.status, _json_object(_body(response, f"{method} {path}"))
             except TemporaryError as error:
                 failure = error
             except (urllib3.exceptions.HTTPError, OSError) as error:
-                failure = TemporaryError(f"no answer ({_name(error)})")
+                failure = self._failure(error)
             else:
                 if status in (200, 404, 409):
                     return status, content
                 raise TreasureDataError(
-                    f'Treasure Data: answer {status} "{_said(content)}" to {method} {path}; run this task again later'
+                    f'Treasure Data: response {status} "{_error_text(content)}" to {method} {path}; '
+                    "run this task again later"
                 )
             if attempt < self.retry.count:
                 self.pause(failure, next(waits), f"to {method} {path}")
@@ -88,13 +99,13 @@ class TreasureData:
         )
 
     def pause(self, failure: TemporaryError, wait: float, what: str) -> None:
-        """Sleep `wait` seconds, or as long as the answer asks. Raises TreasureDataError when that is too long."""
-        if failure.asked > self.retry.longest_wait:
+        """Sleep `wait` seconds, or as long as the response asks. Raises TreasureDataError if that is too long."""
+        if failure.retry_after > self.retry.longest_wait:
             raise TreasureDataError(
-                f"Treasure Data: {failure} {what}; it asks to wait {failure.asked:.0f} s, more than "
+                f"Treasure Data: {failure} {what}; it asks to wait {failure.retry_after:.0f} s, more than "
                 f"max_retry_wait_millis allows ({self.retry.longest_wait:.0f} s); run this task again later"
             )
-        wait = max(wait, failure.asked)
+        wait = max(wait, failure.retry_after)
         log.warning("Treasure Data: %s %s; trying again in %.1f s", failure, what, wait)
         self.sleep(wait)
 
@@ -103,8 +114,8 @@ class TreasureData:
     ) -> contextlib.AbstractContextManager[urllib3.BaseHTTPResponse]:
         """One GET whose body is read piece by piece; not repeated.
 
-        Raises WorkflowError (key, permission); TemporaryError, other OSError and urllib3's HTTPError when it is worth
-        another try.
+        Raises WorkflowError (key, permission); TemporaryError, other OSError and urllib3's HTTPError if another try
+        may help; TreasureDataError for a certificate, which no other try makes better.
         """
         return self._opened("GET", path, headers=headers)
 
@@ -117,28 +128,75 @@ class TreasureData:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Iterator[urllib3.BaseHTTPResponse]:
-        # Not td-client's get() and post(): these retry by themselves, for minutes, and hide what was answered.
+        # Not td-client's get() and post(): these retry on their own, for minutes, and hide the response.
         url, all_headers = self._api.build_request(path, dict(headers or {}))
-        response = self._api.send_request(
-            method, url, fields=dict(params) if params else None, headers=all_headers, preload_content=False
-        )
+        try:
+            response = self._api.send_request(
+                method,
+                url,
+                fields=dict(params) if params else None,
+                headers=all_headers,
+                preload_content=False,
+                enforce_content_length=True,  # not the default of urllib3 1.26
+            )
+        except urllib3.exceptions.MaxRetryError as error:
+            self._check_certificate(error)
+            raise
         with contextlib.closing(response):
             if response.status in _REFUSED:
-                raise WorkflowError(f"{_REFUSED[response.status]} (answer {response.status} to {method} {path})")
+                raise WorkflowError(f"{_REFUSED[response.status]} (response {response.status} to {method} {path})")
             if response.status == _TOO_MANY or response.status >= 500:
                 asked = retry_after(response.headers, wall=self._wall_clock())
-                raise TemporaryError(f"answer {response.status}", asked=asked or 0.0)
+                raise TemporaryError(f"response {response.status}", retry_after=asked or 0.0)
             yield response
 
+    def _failure(self, error: Exception) -> TemporaryError:
+        return TemporaryError(f"no response ({_cause(error)}) from {self._route.through}")
 
-def _name(error: Exception) -> str:
-    cause = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) else None
-    return type(cause or error).__name__
+    def _check_certificate(self, error: urllib3.exceptions.MaxRetryError) -> None:
+        if isinstance(error.reason, urllib3.exceptions.SSLError) and "certificate" in str(error.reason).lower():
+            raise TreasureDataError(
+                f"Treasure Data: the certificate of {self._route.through} is not accepted. If your network has a "
+                "certificate authority of its own, name its file in REQUESTS_CA_BUNDLE or SSL_CERT_FILE"
+            ) from None
 
 
-def _said(content: Mapping[str, Any]) -> str:
-    # Masked before it is cut: half of an identifier would not be recognised.
-    return mask(str(content.get("error") or content.get("message") or content.get("text") or ""))[:300]
+def read_piece(response: urllib3.BaseHTTPResponse, size: int = _PIECE) -> bytes:
+    """Up to `size` bytes of a body as they arrive, not decoded; b"" at its end."""
+    # urllib3 1.26 has no read1: it waits until the piece is full.
+    read = getattr(response, "read1", response.read)
+    piece: bytes = read(size, decode_content=False)
+    return piece
+
+
+def _body(response: urllib3.BaseHTTPResponse, what: str) -> bytes:
+    """The whole body, decoded. Raises TreasureDataError if it is too large, before or after decompression."""
+    pieces, size = [], 0
+    while piece := read_piece(response):
+        pieces.append(piece)
+        size += len(piece)
+        if size > MAXIMUM_BODY:
+            break
+    body = b"".join(pieces)
+    if response.headers.get("Content-Encoding") and body:
+        with contextlib.suppress(zlib.error):  # what is not compressed after all is no JSON either
+            body = zlib.decompressobj(_DEFLATE_OR_GZIP).decompress(body, MAXIMUM_BODY + 1)
+    if len(body) > MAXIMUM_BODY:
+        raise TreasureDataError(f"Treasure Data: the response to {what} has more than {MAXIMUM_BODY >> 20} MB")
+    return body
+
+
+def _cause(error: Exception) -> str:
+    """The kind of failure, and the system's word for it if there is one; never text of the exception."""
+    reason = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) else None
+    cause = reason or error
+    system = next((each for each in (cause, cause.__cause__, cause.__context__) if isinstance(each, OSError)), None)
+    word = f", {system.strerror}" if system is not None and system.strerror else ""
+    return f"{type(cause).__name__}{word}"
+
+
+def _error_text(content: Mapping[str, Any]) -> str:
+    return printable(str(content.get("error") or content.get("message") or content.get("text") or ""), longest=300)
 
 
 def _json_object(body: bytes) -> dict[str, Any]:

@@ -1,24 +1,34 @@
-"""The job whose rows are exported: found, or issued and waited for, and checked before a row is read."""
+"""The job whose rows are exported: found or issued, waited for, and checked before a row is read."""
 
 from __future__ import annotations
 
 import json
 import logging
+import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from td_pinterest_op.errors import JobError, TreasureDataError
+from td_pinterest_op.printable import printable
 from td_pinterest_op.secret import mask
-from td_pinterest_op.treasure_data.api import TreasureData
+from td_pinterest_op.treasure_data.api import TreasureData, path_of
 
 log = logging.getLogger(__name__)
 
 _FINISHED = ("success", "error", "killed")
-# Polling, in seconds: soon at first, for short queries, then seldom.
+_UNFINISHED = ("queued", "booting", "running")
+# Polls of a job whose status is none of these: some five minutes.
+_MAXIMUM_UNKNOWN = 30
+# Polling, in seconds: often at first, for short queries, then seldom.
 _FIRST_POLL, _LAST_POLL = 1.0, 10.0
-# A rerun adopts the job of the earlier try; if that one failed, the next name is tried, so often at most.
-_MOST_ISSUES = 20
+# A rerun reuses its earlier job. If that job failed, it tries the next domain key, up to this many times.
+_MAXIMUM_ISSUES = 20
+_JOB_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+# Below 2^53, so that a float holds every count exactly.
+_LARGEST_COUNT = 10**15
+_LONGEST_ENGINE_TEXT = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +47,8 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A job that succeeded. `schema` is (name, type) of each column; `records` and `size` (compressed bytes) are None
-    when Treasure Data does not say. `file` stands in place of a job: then there is no id."""
+    """A job that succeeded. `schema`: (name, type) of each column. `records` and `size` (compressed bytes) are None if
+    Treasure Data does not say. `file` stands in place of a job: then there is no id."""
 
     id: str
     schema: tuple[tuple[str, str], ...]
@@ -53,7 +63,10 @@ class Job:
 
 
 def job_of(td: TreasureData, source: Source, *, note: Callable[[str], None]) -> Job:
-    """The job of `source`, once it is finished; `note` gets its id as soon as that is known. Raises as below."""
+    """The job of `source`, once it is finished; `note` gets its id as soon as that is known.
+
+    Raises JobError if the job did not succeed or does not exist, and TreasureDataError.
+    """
     if source.job_id is None:
         return run_query(td, source, note=note)
     note(source.job_id)
@@ -61,43 +74,49 @@ def job_of(td: TreasureData, source: Source, *, note: Callable[[str], None]) -> 
 
 
 def wait_for_job(td: TreasureData, job_id: str) -> Job:
-    """The job, once it is finished. Raises JobError when it did not succeed or does not exist."""
-    return _checked(job_id, _finished(td, job_id))
+    """The job, once it is finished. Raises JobError if it did not succeed or does not exist."""
+    return _job_from(job_id, _finished(td, job_id))
 
 
 def run_query(td: TreasureData, source: Source, *, note: Callable[[str], None] = lambda _: None) -> Job:
     """The job of a query: the one that an earlier try of this task issued, unless that failed, or a new one."""
-    for attempt in range(1, _MOST_ISSUES + 1):
+    for attempt in range(1, _MAXIMUM_ISSUES + 1):
         key = source.domain_key if attempt == 1 else f"{source.domain_key}-{attempt}"
         job_id, adopted = _issue(td, source, key)
         note(job_id)
         log.info(
             "job %s %s (%s on database %s)", job_id, "adopted" if adopted else "issued", source.engine, source.database
         )
-        shown = _finished(td, job_id)
-        if shown["status"] == "success" or not adopted:
-            return _checked(job_id, shown)
-    raise JobError(f"{_MOST_ISSUES} jobs of this query failed in this session; the last was job {job_id}")
+        details = _finished(td, job_id)
+        if details["status"] == "success" or not adopted:
+            return _job_from(job_id, details)
+    raise JobError(f"{_MAXIMUM_ISSUES} jobs of this query failed in this session; the last was job {job_id}")
 
 
 def _issue(td: TreasureData, source: Source, key: str) -> tuple[str, bool]:
-    path = f"/v3/job/issue/{source.engine}/{source.database}"
+    path = path_of("job", "issue", source.engine, source.database)
     status, content = td.call("POST", path, query=source.query, domain_key=key)
-    details = content.get("details")
-    job_id = content.get("job_id") if status == 200 else isinstance(details, dict) and details.get("conflicts_with")
-    if job_id:
+    conflict = content.get("details")
+    job_id = content.get("job_id") if status == 200 else isinstance(conflict, dict) and conflict.get("conflicts_with")
+    if job_id and _JOB_ID.fullmatch(str(job_id)):
         return str(job_id), status == 409
     if status == 404:
-        raise JobError(f'there is no database "{source.database}" for the query (Treasure Data answered 404)')
-    raise TreasureDataError(f"Treasure Data answered {status} to the query, without a job id")
+        raise JobError(f'there is no database "{source.database}" for the query (Treasure Data responded 404)')
+    raise TreasureDataError(f"Treasure Data responded {status} to the query, without a job id")
 
 
 def _finished(td: TreasureData, job_id: str) -> dict[str, Any]:
-    pause, waited, shown = _FIRST_POLL, 0.0, _FIRST_POLL
-    while (status := _get(td, "status", job_id).get("status")) not in _FINISHED:
-        if waited >= shown:
-            log.info("job %s is %s; waiting for it since %.0f s", job_id, status, waited)
-            shown = waited * 2
+    pause, waited, next_log_at, unknown = _FIRST_POLL, 0.0, _FIRST_POLL, 0
+    while (status := _get(td, "status", job_id)["status"]) not in _FINISHED:
+        unknown = 0 if status in _UNFINISHED else unknown + 1
+        if unknown > _MAXIMUM_UNKNOWN:
+            raise TreasureDataError(
+                f'job {job_id} has the status "{printable(status)}" for {waited:.0f} s, which this operator does not '
+                "know; nothing was sent. Look at the job in the console, then run this task again"
+            )
+        if waited >= next_log_at:
+            log.info("job %s is %s; waiting for it for %.0f s so far", job_id, printable(status), waited)
+            next_log_at = waited * 2
         td.sleep(pause)
         waited += pause
         pause = min(pause * 1.5, _LAST_POLL)
@@ -105,37 +124,49 @@ def _finished(td: TreasureData, job_id: str) -> dict[str, Any]:
 
 
 def _get(td: TreasureData, what: str, job_id: str) -> dict[str, Any]:
-    status, content = td.call("GET", f"/v3/job/{what}/{job_id}")
+    status, content = td.call("GET", path_of("job", what, job_id))
     if status == 404:
         raise JobError(f"Treasure Data knows no job {job_id}: is TD_API_SERVER the region in which it ran?")
     if not isinstance(content.get("status"), str):
-        raise TreasureDataError(f"Treasure Data answered to {what} job {job_id} without its status")
+        raise TreasureDataError(f"Treasure Data responded to {what} job {job_id} without its status")
     return content
 
 
-def _checked(job_id: str, shown: Mapping[str, Any]) -> Job:
-    if shown["status"] != "success":
-        raise JobError(f"job {job_id} ended with status {shown['status']}: nothing was sent{_engine_message(shown)}")
+def _job_from(job_id: str, details: Mapping[str, Any]) -> Job:
+    status = details["status"]
+    if status != "success":
+        raise JobError(f"job {job_id} ended with status {printable(status)}: nothing was sent{_engine_text(details)}")
     try:
-        schema = json.loads(shown.get("hive_result_schema") or "null")
-        columns = tuple((str(name), str(kind)) for name, kind, *_ in schema)
-    except (TypeError, ValueError):
+        schema = json.loads(details.get("hive_result_schema") or "null")
+        columns = tuple(_column(*column) for column in schema)
+    except (TypeError, ValueError, RecursionError):
         raise JobError(f"job {job_id} (status success) has no result: it must be a SELECT") from None
     return Job(
-        id=job_id, schema=columns, records=_count(shown.get("num_records")), size=_count(shown.get("result_size"))
+        id=job_id, schema=columns, records=_count(details.get("num_records")), size=_count(details.get("result_size"))
     )
 
 
-def _engine_message(shown: Mapping[str, Any]) -> str:
-    debug = shown.get("debug")
-    lines = [line for part in ("stderr", "cmdout") for line in str((debug or {}).get(part) or "").splitlines()]
-    said = [line.strip() for line in lines if line.strip()]
+def _column(name: object, type_: object, *_: object) -> tuple[str, str]:
+    if not isinstance(name, str) or not isinstance(type_, str):
+        raise TypeError
+    return name, type_
+
+
+def _engine_text(details: Mapping[str, Any]) -> str:
+    """The last lines that the engine wrote about a failed job."""
+    debug = details.get("debug")
+    parts = [debug.get("stderr"), debug.get("cmdout")] if isinstance(debug, Mapping) else [debug]
+    text = "\n".join(part[-_LONGEST_ENGINE_TEXT:] for part in parts if isinstance(part, str))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     # Masked before it is cut: half of an identifier would not be recognised.
-    return f"; its last words: {mask(' / '.join(said[-6:]))[-600:]}" if said else ""
+    last = mask(" / ".join(lines[-6:]))[-600:]
+    return f"; the engine's last lines: {printable(last, longest=600)}" if last else ""
 
 
 def _count(value: object) -> int | None:
+    """A count that came as a number or as text; None if it is neither."""
     try:
-        return int(value)  # type: ignore[call-overload, no-any-return]
-    except (TypeError, ValueError):
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
         return None
+    return int(number) if math.isfinite(number) and 0 <= number <= _LARGEST_COUNT else None

@@ -13,13 +13,12 @@ import msgpack
 import urllib3
 
 from td_pinterest_op.errors import JobError, TreasureDataError
-from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData
+from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, path_of, read_piece
 from td_pinterest_op.treasure_data.job import Job
 
 log = logging.getLogger(__name__)
 
-# Bytes read at once, and the most that they are inflated to at once: with the rows, what a block takes in memory.
-_READ = 64 * 1024
+# Bytes that are inflated at once: with the rows made of them, the memory that a block takes.
 _INFLATED = 128 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
 _RANGE_START = re.compile(r"bytes (\d+)-")
@@ -34,19 +33,19 @@ class Rows:
 
 
 class JobResult:
-    """The rows of a job. To be iterated once: yields a list for each column, all of the same length.
+    """The rows of a job; iterate once: yields blocks, a list for each column, all of the same length.
 
     Values are bytes (text is not decoded: one bad byte would cost the whole block), None, or other msgpack types.
-    Raises JobError and TreasureDataError; after the last block it is sure that as many rows came as the job says.
+    Raises JobError and TreasureDataError. After the last block the number of rows is the one that the job says.
     """
 
     def __init__(self, td: TreasureData, job: Job) -> None:
         self._td, self._job = td, job
         self._offset = 0
         self._rows = 0
-        self._at_end = False  # Treasure Data has no more bytes to give
+        self._at_end = False  # Treasure Data has no more bytes
         self._inflater = zlib.decompressobj(_GZIP)
-        # Tuples are made faster than lists, and the garbage collector loses interest in them.
+        # Tuples are made faster than lists, and the garbage collector stops looking at them.
         self._unpacker = msgpack.Unpacker(raw=True, use_list=False, strict_map_key=False)
 
     def __iter__(self) -> Iterator[list[list[Any]]]:
@@ -55,7 +54,7 @@ class JobResult:
             before = self._offset
             try:
                 yield from self._download()
-                failure = TemporaryError("an end before the end")
+                failure = TemporaryError("an early end")
             except TemporaryError as error:
                 failure = error
             except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -64,42 +63,45 @@ class JobResult:
                 break
             tries_without_progress = 0 if self._offset > before else tries_without_progress + 1
             if self._at_end or tries_without_progress > self._td.retry.count:
-                raise self._short("" if self._at_end else f" (the last of {tries_without_progress} tries: {failure})")
+                raise self._truncated(
+                    "" if self._at_end else f" (the last of {tries_without_progress} tries: {failure})"
+                )
             wait = next(waits) if tries_without_progress else self._td.retry.initial_wait
             self._td.pause(failure, wait, f"in the result of job {self._job.id}")
 
     @property
     def _complete(self) -> bool:
         """Whether every row is in: the compressed stream has reached its end, and the job's own count is met."""
-        if self._job.records == 0:
-            return True
+        if self._job.records == 0:  # the result may have no bytes at all; rows in it are found by asking once
+            return self._at_end
         whole = self._inflater.eof and not self._inflater.unused_data
         return whole and (self._rows == self._job.records or (self._job.records is None and self._at_end))
 
-    def _short(self, why: str) -> TreasureDataError:
+    def _truncated(self, why: str) -> TreasureDataError:
         return TreasureDataError(
-            f"the result of job {self._job.id} is short: {self._rows} rows came of {self._job.records}{why}; "
+            f"the result of job {self._job.id} is truncated: {self._rows} of {self._job.records} rows came{why}; "
             "nothing was sent. Run this task again"
         )
 
     def _download(self) -> Iterator[list[list[Any]]]:
-        path = f"/v3/job/result/{self._job.id}?format=msgpack.gz"
+        path = f"{path_of('job', 'result', self._job.id)}?format=msgpack.gz"
         headers = {"Range": f"bytes={self._offset}-"} if self._offset else {}
         with self._td.stream(path, headers) as response:
-            if response.status == 416:
+            if response.status == 416 or (response.status == 404 and self._job.records == 0):
                 self._at_end = True
                 return
             skip = self._skip(response)
-            while data := response.read1(_READ, decode_content=False):
+            while data := read_piece(response):
                 fresh, skip = data[skip:], max(skip - len(data), 0)
                 self._offset += len(fresh)
                 yield from self._blocks(fresh)
-        # Closed without an error, which says nothing: a connection that breaks off where no length was announced
-        # looks the same. It is the end only where the compressed file ends as well.
-        self._at_end = self._inflater.eof and (self._job.size is None or self._offset >= self._job.size)
+        # A clean close proves nothing: without a Content-Length, a broken connection looks the same. It is the end only
+        # where the compressed file ends as well, or where nothing came and nothing was announced.
+        is_whole = self._inflater.eof or (self._job.records == 0 and self._offset == 0)
+        self._at_end = is_whole and (self._job.size is None or self._offset >= self._job.size)
 
     def _skip(self, response: urllib3.BaseHTTPResponse) -> int:
-        """Bytes of this response that have come already. Raises TemporaryError if another try may help."""
+        """How many bytes of this response came before. Raises TemporaryError if another try may help."""
         if response.status == 200:
             return self._offset
         start = _RANGE_START.match(response.headers.get("Content-Range", ""))
@@ -108,8 +110,8 @@ class JobResult:
         if response.status == 404:
             raise JobError(f"job {self._job.id} (status success) has no result: it must be a SELECT")
         if response.status == 206:
-            raise TemporaryError("another part than was asked for")
-        raise TreasureDataError(f"Treasure Data answered {response.status} to the result of job {self._job.id}")
+            raise TemporaryError("another part than the one asked for")
+        raise TreasureDataError(f"Treasure Data responded {response.status} to the result of job {self._job.id}")
 
     def _blocks(self, data: bytes) -> Iterator[list[list[Any]]]:
         while data:
@@ -129,17 +131,17 @@ class JobResult:
     def _columns(self, rows: list[Any]) -> list[list[Any]]:
         width = len(self._job.schema)
         try:
-            # One column, the usual case, takes a third of the time of turning rows into columns.
+            # One column, the usual case, takes a third of the time that turning rows into columns takes.
             one = width == 1
             columns = [[value for (value,) in rows]] if one else [list(column) for column in zip(*rows, strict=True)]
         except (TypeError, ValueError):
             columns = []
         if len(columns) != width:
-            raise TreasureDataError(f"the result of job {self._job.id} holds a row that has not {width} columns")
+            raise TreasureDataError(f"the result of job {self._job.id} holds a row that does not have {width} columns")
         self._rows += len(rows)
         if self._job.records is not None and self._rows > self._job.records:
             raise TreasureDataError(
-                f"the result of job {self._job.id} holds more rows than the {self._job.records} that the job says: "
-                f"{self._rows} at least; nothing was sent. Run this task again"
+                f"the result of job {self._job.id} holds {self._rows} rows or more, but the job says "
+                f"{self._job.records}; nothing was sent. Run this task again"
             )
         return columns

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,13 +13,15 @@ from typing import Any
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret
+from td_pinterest_op.settings.types import has_lost_digits
 from td_pinterest_op.treasure_data.job import Source
 
 log = logging.getLogger(__name__)
 
-# digdag reads unquoted integers as JavaScript numbers: beyond this they have lost digits.
-_EXACT = 2**53
 ENGINES = ("presto", "trino", "hive")
+# A name, never a path: the API key could do more than query.
+_DATABASE = re.compile(r"[a-z0-9_]{1,255}")
+_JOB_ID = re.compile(r"[0-9]{1,40}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +54,7 @@ class Task:
 
     @property
     def td_api_key(self) -> Secret:
-        """Raises SettingsError when it is not in the environment."""
+        """Raises SettingsError if it is not in the environment."""
         key = self.environ.get("TD_API_KEY", "").strip()
         if not key:
             raise SettingsError("there is no TD_API_KEY: add `TD_API_KEY: ${secret:td.apikey}` to the task's _env")
@@ -91,17 +94,26 @@ def _without_templates(value: object) -> object:
 
 
 def source(task: Task) -> Source:
-    """The job of a task: `job_id`, else `query`, else `td.last_job_id`. Raises SettingsError."""
+    """The job of a task: `job_id`, else `query`, else `td.last_job_id`. Raises SettingsError.
+
+    A `job_id` or `query` that is there but blank is an error: a template that rendered to nothing must not export the
+    people of an earlier job.
+    """
     params = task.params
     td = params.get("td")
     td = td if isinstance(td, Mapping) else {}
-    job_id, query = params.get("job_id"), params.get("query")
-    if not _blank(job_id) and not _blank(query):
+    blank = [name for name in ("job_id", "query") if name in params and _is_blank(params[name])]
+    if blank:
+        raise SettingsError(
+            f"{' and '.join(blank)} of the task {'is' if len(blank) == 1 else 'are'} blank: give a value, or leave the "
+            "line out to export the last job of the workflow"
+        )
+    if "job_id" in params and "query" in params:
         raise SettingsError("the task has both job_id and query: leave one of them out")
-    if _blank(job_id) and not _blank(query):
-        return _query(str(query), task, td)
-    job_id = td.get("last_job_id") if _blank(job_id) else job_id
-    if _blank(job_id):
+    if "query" in params:
+        return _query(str(params["query"]), task, td)
+    job_id = params.get("job_id", td.get("last_job_id"))
+    if _is_blank(job_id):
         raise SettingsError(
             "there is no job to export: put a td> task before this one, or give this one a job_id, or a query and its "
             "database"
@@ -109,7 +121,7 @@ def source(task: Task) -> Source:
     return Source(job_id=_job_id(job_id))
 
 
-def _blank(value: object) -> bool:
+def _is_blank(value: object) -> bool:
     return value is None or str(value).strip() == ""
 
 
@@ -117,19 +129,24 @@ def _job_id(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     text = str(value).strip()
-    if isinstance(value, bool) or not (text.isascii() and text.isdecimal()):
+    if isinstance(value, bool) or not _JOB_ID.fullmatch(text):
         raise SettingsError("job_id must be the digits of a Treasure Data job's id")
-    if isinstance(value, int) and value > _EXACT:
-        log.warning("job_id came as a number over 2^53, of which digdag loses digits: quote it")
+    if has_lost_digits(value):
+        log.warning(
+            "digdag may have changed the last digits of job_id (a number over 2^53, or more than 16 digits that end in "
+            "zeros): put it in quotes where it is written first"
+        )
     return text
 
 
 def _query(query: str, task: Task, td: Mapping[str, Any]) -> Source:
-    database = task.params.get("database") or td.get("database")
+    database = task.params.get("database", td.get("database"))
     engine = str(task.params.get("engine") or td.get("engine") or "presto").strip().lower()
     problems = []
-    if _blank(database):
+    if _is_blank(database):
         problems.append("a query needs its database: give the task a `database`")
+    elif not _DATABASE.fullmatch(str(database).strip()):
+        problems.append("database must be a database's name: small letters, digits and underscores")
     if engine not in ENGINES:
         problems.append(f"engine must be one of {', '.join(ENGINES)}")
     if problems:

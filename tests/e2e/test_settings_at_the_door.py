@@ -59,13 +59,27 @@ class TestWrongSettings:
         [
             ({}, "there is no job to export"),
             ({"job_id": "12x"}, "job_id must be the digits"),
+            ({"job_id": "", "td": {"last_job_id": "1"}}, "job_id of the task is blank"),
+            ({"query": "", "td": {"last_job_id": "1"}}, "query of the task is blank"),
+            ({"query": "select 1", "database": "../../x"}, "must be a database's name"),
             ({"job_id": "1", "query": "select 1"}, "both job_id and query"),
             ({"query": "select 1"}, "a query needs its database"),
             ({"query": "select 1", "database": "crm", "engine": "spark"}, "engine must be one of presto, trino, hive"),
             ({"job_id": "1", "result_settings": None}, "the shortest form is"),
             ({"job_id": "1", "result_settings": "type: [pinterest"}, "result_settings"),
         ],
-        ids=["no job", "no job's id", "two sources", "no database", "engine", "no settings", "broken text"],
+        ids=[
+            "no job",
+            "no job's id",
+            "blank job",
+            "blank query",
+            "path",
+            "two sources",
+            "no database",
+            "engine",
+            "no settings",
+            "broken text",
+        ],
     )
     def test_a_task_that_cannot_be_run_is_an_error_before_anything_is_contacted(
         self, services: Services, task: dict[str, Any], complaint: str
@@ -222,6 +236,5 @@ class TestForms:
         services.export(
             {"action": ADD, "audience_id": audience_id, "limit_records_per_request": "", "audience_id_add_people": ""},
             job_id=services.job(people(5)),
-            query="",
         )
         assert digests(5) == services.pinterest.members_of_audience(audience_id)

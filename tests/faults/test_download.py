@@ -82,7 +82,7 @@ def test_a_job_that_claims_more_rows_than_it_serves_is_an_error_with_both_number
     job_id = stage.services.td.add_job(
         columns=[("email", "varchar")], rows=[(row,) for row in rows], num_records=ROWS + 7
     )
-    with pytest.raises(TreasureDataError, match=rf"{ROWS} rows came of {ROWS + 7}.*nothing was sent"):
+    with pytest.raises(TreasureDataError, match=rf"{ROWS} of {ROWS + 7} rows came.*nothing was sent"):
         add(stage, job_id)
     assert [] == stage.pinterest.calls.writes()
 

@@ -92,7 +92,8 @@ async def _call_with_fault(
 def _status(fault: Fault) -> web.Response:
     if fault.body is None:
         return error(fault.status, "Made to fail by a test", headers=fault.headers)
-    return web.Response(status=fault.status, headers=fault.headers, text=fault.body)
+    body = fault.body if isinstance(fault.body, bytes) else fault.body.encode()
+    return web.Response(status=fault.status, headers=fault.headers, body=body)
 
 
 async def _call(state: TreasureData, request: web.Request, handler: Handler) -> web.StreamResponse:

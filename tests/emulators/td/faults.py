@@ -33,7 +33,7 @@ class Fault:
     times: int = 1
     status: int = 503
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: str | None = None
+    body: str | bytes | None = None
     after_bytes: int | None = None
     after_fraction: float = 0.5
     with_length: bool = True

@@ -43,11 +43,30 @@ class TestColumns:
     def test_types_of_text_are_good(self, type_: str) -> None:
         assert 1 == len(identifier_columns(job(("email", type_)), {}))
 
-    @pytest.mark.parametrize("type_", ["bigint", "varbinary", "array(varchar)", "unknown", "json", "charm", ""])
+    @pytest.mark.parametrize("type_", ["bigint", "array(varchar)", "unknown", "json", "charm", ""])
     def test_every_other_type_is_an_error_that_says_to_cast(self, type_: str) -> None:
         with pytest.raises(JobError) as caught:
             identifier_columns(job(("email", type_)), {})
         assert f'column "email" is of type {type_}: cast it to varchar' in str(caught.value)
+
+    @pytest.mark.parametrize("type_", ["varbinary", "VARBINARY"])
+    def test_bytes_are_to_be_written_as_hex_digits(self, type_: str) -> None:
+        with pytest.raises(JobError) as caught:
+            identifier_columns(job(("email", type_)), {})
+        assert f'column "email" is of type {type_}: wrap it in to_hex(…)' in str(caught.value)
+
+    def test_a_million_columns_are_an_error_of_a_few_lines_at_once(self) -> None:
+        with pytest.raises(JobError) as caught:
+            identifier_columns(job(*((f"column{number}", "varchar") for number in range(1_000_000))), {"mail": "email"})
+        assert 5_000 > len(str(caught.value))
+        assert "column19 varchar, and 999980 more)" in str(caught.value)
+
+    def test_a_name_is_shown_on_one_line_masked_and_cut(self) -> None:
+        with pytest.raises(JobError) as caught:
+            identifier_columns(job(("a\n\x1b[31mINFO x", "varchar"), ("x@shop.example", "y" * 500)), {})
+        text = str(caught.value)
+        assert "\\n\\x1b[31mINFO x" in text
+        assert (False, False, True) == ("\n" in text, "x@shop" in text, "y" * 80 + "…" in text)
 
     def test_all_that_is_wrong_comes_at_once_with_all_that_was_found(self) -> None:
         with pytest.raises(JobError) as caught:

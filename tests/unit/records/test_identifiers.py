@@ -158,6 +158,7 @@ def test_a_malformed_email_has_a_reason(value: str, reason: Reason) -> None:
         ("{" + UUID + "}", Reason.NOT_A_DEVICE_ID),
         ("0123abcd8-9ef-4cde-8f01-23456789abcd", Reason.NOT_A_DEVICE_ID),
         (UUID.replace("0", "０"), Reason.NOT_A_DEVICE_ID),
+        ("\ufb00" + UUID[2:], Reason.NOT_A_DEVICE_ID),  # a ligature of two hex digits, in upper case
         ("ann@lee.org", Reason.NOT_A_DEVICE_ID),
         ("x" * 300, Reason.NOT_A_DEVICE_ID),
         (UUID.replace("-", " "), Reason.CONTAINS_SEPARATOR),

@@ -1,9 +1,11 @@
-"""One call to Treasure Data until it is answered or given up."""
+"""One call to Treasure Data, retried until it succeeds or the retries are used up."""
 
 from __future__ import annotations
 
+import gzip
 import logging
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 
 import pytest
 import urllib3
@@ -11,7 +13,7 @@ import urllib3
 from td_pinterest_op.errors import TreasureDataError, WorkflowError
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.secret import Secret
-from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData
+from td_pinterest_op.treasure_data.api import MAXIMUM_BODY, TemporaryError, TreasureData, path_of
 from tests.clock import FakeTime
 from tests.emulators.td import API_KEY, Fault, serve_td
 from tests.emulators.td import TreasureData as Emulator
@@ -62,6 +64,45 @@ def test_an_endpoint_may_end_in_a_slash_or_not(
     assert [OPEN] == [received.path for received in emulator.requests]
 
 
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        (("job", "show", "5"), "/v3/job/show/5"),
+        (("job", "issue", "presto", "../../database/delete/x"), "/v3/job/issue/presto/..%2F..%2Fdatabase%2Fdelete%2Fx"),
+        (("job", "a?b#c%d é"), "/v3/job/a%3Fb%23c%25d%20%C3%A9"),
+    ],
+)
+def test_each_part_of_a_path_is_quoted_whole(parts: tuple[str, ...], expected: str) -> None:
+    assert expected == path_of(*parts)
+
+
+@pytest.mark.parametrize("part", ["", ".", "..", "..."])
+def test_a_part_that_would_lead_elsewhere_is_refused(part: str) -> None:
+    with pytest.raises(WorkflowError, match="empty or made of dots"):
+        path_of("job", "show", part)
+
+
+class TestBodies:
+    """A response without end is bounded, before and after decompression."""
+
+    @pytest.mark.parametrize("fault_headers", [{}, {"Content-Encoding": "gzip"}], ids=["plain", "gzip bomb"])
+    def test_a_body_of_more_than_some_megabytes_is_an_error(
+        self, emulator: Emulator, td: TreasureData, fault_headers: dict[str, str]
+    ) -> None:
+        text = b'{"status": "' + b"x" * (MAXIMUM_BODY + 1)
+        body = gzip.compress(text) if fault_headers else text
+        emulator.faults.add(Fault(kind="status", status=200, headers=fault_headers, body=body))
+        with pytest.raises(TreasureDataError, match=f"the response to GET {OPEN} has more than 8 MB"):
+            td.call("GET", OPEN)
+        assert 1 == len(emulator.requests)
+
+    @pytest.mark.parametrize("pack", [gzip.compress, zlib.compress])
+    def test_a_compressed_body_is_read(self, emulator: Emulator, td: TreasureData, pack: Callable[..., bytes]) -> None:
+        headers = {"Content-Encoding": "gzip"}
+        emulator.faults.add(Fault(kind="status", status=200, headers=headers, body=pack(b'{"a": 1}')))
+        assert (200, {"a": 1}) == td.call("GET", OPEN)
+
+
 def test_what_is_not_there_and_what_conflicts_is_for_the_caller_to_judge(td: TreasureData) -> None:
     assert td.call("GET", "/v3/job/status/99")[0] == 404
 
@@ -96,12 +137,13 @@ def test_a_call_that_fails_for_a_moment_is_repeated_with_doubling_waits(
 
 @pytest.mark.parametrize("fault", [Fault(kind="status", status=502, times=99), Fault(kind="reset", times=99)])
 def test_a_call_that_fails_for_ever_is_given_up_after_the_retries(
-    emulator: Emulator, td: TreasureData, fault: Fault
+    emulator: Emulator, served: tuple[Emulator, str], td: TreasureData, fault: Fault
 ) -> None:
     emulator.faults.add(fault)
     with pytest.raises(TreasureDataError) as caught:
         td.call("GET", OPEN)
-    what = "answer 502" if fault.kind == "status" else "no answer (ProtocolError)"
+    where = served[1].removeprefix("http://").rstrip("/")
+    what = "response 502" if fault.kind == "status" else f"no response (ProtocolError) from {where}"
     assert f"Treasure Data: {what} to GET {OPEN}, 4 times; run this task again later" == str(caught.value)
     assert 4 == len(emulator.requests)
 
@@ -158,7 +200,7 @@ def test_any_other_answer_is_final_and_comes_without_people_in_it(
     emulator.faults.add(Fault(kind="status", status=status, body=text, headers={"Location": "http://127.0.0.1:9/"}))
     with pytest.raises(TreasureDataError) as caught:
         td.call("GET", OPEN)
-    assert f'answer {status} "xxx' in str(caught.value)
+    assert f'response {status} "xxx' in str(caught.value)
     assert "person" not in str(caught.value)
     assert 1 == len(emulator.requests)
 
@@ -181,7 +223,7 @@ class TestStream:
         emulator.faults.add(Fault(kind="status", status=status, headers={"Retry-After": "9"}))
         with pytest.raises(TemporaryError) as caught:
             td.stream(OPEN, {}).__enter__()
-        assert (9.0, f"answer {status}") == (caught.value.asked, str(caught.value))
+        assert (9.0, f"response {status}") == (caught.value.retry_after, str(caught.value))
         assert [] == fake_time.slept
 
     def test_a_connection_that_breaks_is_an_error_to_try_again_after(

@@ -62,6 +62,10 @@ class TestFinishedJob:
         job = job_of(fake_time, shown(num_records=value, result_size=value))
         assert (None, None) == (job.records, job.size)
 
+    @pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), "Infinity", 1e300, -1, 10**400])
+    def test_counts_that_cannot_be_are_unknown(self, fake_time: FakeTime, value: object) -> None:
+        assert job_of(fake_time, shown(num_records=value)).records is None
+
     def test_counts_may_come_as_text(self, fake_time: FakeTime) -> None:
         assert 12 == job_of(fake_time, shown(num_records="12")).records
 
@@ -76,7 +80,7 @@ class TestFinishedJob:
     ) -> None:
         job_of(fake_time, shown(), *["running"] * 100, "success")
         assert 5 < len(caplog.messages) < 15
-        assert caplog.messages[-1].startswith("job 5 is running; waiting for it since ")
+        assert caplog.messages[-1].startswith("job 5 is running; waiting for it for ")
 
     @pytest.mark.parametrize("status", ["error", "killed"])
     def test_one_that_did_not_succeed_is_an_error_with_its_status_and_last_words(
@@ -87,7 +91,7 @@ class TestFinishedJob:
             job_of(fake_time, shown(status, debug=debug))
         expected = (
             f"job 5 ended with status {status}: nothing was sent; "
-            "its last words: line 1 / line 1:8: no column mail / started at noon"
+            "the engine's last lines: line 1 / line 1:8: no column mail / started at noon"
         )
         assert expected == str(caught.value)
 
@@ -139,6 +143,52 @@ def taken(job_id: str) -> tuple[int, dict[str, Any]]:
     return 409, {"details": {"conflicts_with": job_id}}
 
 
+class TestStrangeAnswers:
+    """What no Treasure Data should send ends in an error of a line."""
+
+    @pytest.mark.parametrize(
+        "schema",
+        ["[" * 100_000, '[["email","varchar"],' + "[" * 100_000, '[[["a"],"varchar"]]', '[["email"]]', '{"a": 1}', "7"],
+        ids=["deep", "deep at the end", "a name of lists", "no type", "a mapping", "a number"],
+    )
+    def test_a_schema_that_is_none_is_a_job_without_result(self, fake_time: FakeTime, schema: str) -> None:
+        with pytest.raises(JobError, match="has no result"):
+            job_of(fake_time, shown(hive_result_schema=schema))
+
+    @pytest.mark.parametrize(
+        ("debug", "expected"),
+        [
+            ("Query failed", "; the engine's last lines: Query failed"),
+            ({"stderr": "Query failed\n"}, "; the engine's last lines: Query failed"),
+            ({"stderr": ["x"], "cmdout": 5}, ""),
+            (["x"], ""),
+            (7, ""),
+            (None, ""),
+            ("a\x1b[31m\x00", "; the engine's last lines: a\\x1b[31m\\x00"),
+        ],
+    )
+    def test_what_an_engine_wrote_may_have_any_form(self, fake_time: FakeTime, debug: object, expected: str) -> None:
+        with pytest.raises(JobError) as caught:
+            job_of(fake_time, shown("error", debug=debug))
+        assert f"job 5 ended with status error: nothing was sent{expected}" == str(caught.value)
+
+    def test_a_status_that_nobody_knows_is_waited_for_some_minutes_only(self, fake_time: FakeTime) -> None:
+        with pytest.raises(TreasureDataError, match=r'job 5 has the status "paused\\n" for \d+ s, which this operator'):
+            job_of(fake_time, shown("paused\n"))
+        assert 120 < sum(fake_time.slept) < 600
+
+    def test_a_status_that_nobody_knows_may_pass(self, fake_time: FakeTime) -> None:
+        statuses = (["paused"] * 30 + ["running"]) * 3
+        assert "5" == job_of(fake_time, shown(), *statuses, "success").id
+
+    @pytest.mark.parametrize("job_id", ["../../database/delete/x", "a/b", "7?x", "", ["7"], "1" * 65])
+    def test_a_job_id_that_is_none_is_never_asked_for(self, fake_time: FakeTime, job_id: object) -> None:
+        td = issuing(fake_time, (200, {"job_id": job_id}))
+        with pytest.raises(TreasureDataError, match="responded 200 to the query, without a job id"):
+            run_query(td, QUERY)
+        assert 1 == len(td.asked)
+
+
 class TestIssuedJob:
     def test_a_query_is_issued_under_its_domain_key(self, fake_time: FakeTime) -> None:
         td = issuing(fake_time, issued("5"), job_5="success")
@@ -170,5 +220,5 @@ class TestIssuedJob:
     def test_an_answer_without_a_job_is_treasure_datas_error(
         self, fake_time: FakeTime, answer: tuple[int, dict[str, Any]]
     ) -> None:
-        with pytest.raises(TreasureDataError, match=f"answered {answer[0]} to the query, without a job id"):
+        with pytest.raises(TreasureDataError, match=f"responded {answer[0]} to the query, without a job id"):
             run_query(issuing(fake_time, answer), QUERY)

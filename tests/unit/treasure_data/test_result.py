@@ -67,7 +67,7 @@ class Wire(TreasureData):
         self.ranges.append(headers.get("Range"))
         serving = next(self._servings)
         if serving.status in (429, 503):
-            raise TemporaryError(f"answer {serving.status}", asked=serving.asked)
+            raise TemporaryError(f"response {serving.status}", retry_after=serving.asked)
         if serving.status > 300:
             yield urllib3.HTTPResponse(status=serving.status, preload_content=False)
             return
@@ -121,10 +121,22 @@ def test_every_row_comes_once_in_order(fake_time: FakeTime) -> None:
     assert [None] == wire.ranges
 
 
-def test_a_result_of_no_rows_is_not_even_asked_for(fake_time: FakeTime) -> None:
-    wire = Wire(fake_time, b"")
-    assert [] == rows(wire, job(0, 0))
-    assert [] == wire.ranges
+@pytest.mark.parametrize("content", [b"", gzip.compress(b"")], ids=["no bytes", "an empty file"])
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_result_of_no_rows_may_have_no_bytes(fake_time: FakeTime, content: bytes, is_told: bool) -> None:
+    wire = Wire(fake_time, content)
+    assert [] == rows(wire, job(0, len(content) if is_told else None))
+    assert [None] == wire.ranges
+
+
+def test_a_result_of_no_rows_may_not_be_there(fake_time: FakeTime) -> None:
+    assert [] == rows(Wire(fake_time, b"", [Serving(status=404)]), job(0, 0))
+
+
+def test_rows_in_a_result_that_should_have_none_are_an_error(fake_time: FakeTime) -> None:
+    content = buffers(["a", "b"])
+    with pytest.raises(TreasureDataError, match="holds 2 rows or more, but the job says 0; nothing was sent"):
+        rows(Wire(fake_time, content), job(0, len(content)))
 
 
 def test_values_come_as_bytes_nulls_and_what_else_they_are(fake_time: FakeTime) -> None:
@@ -209,7 +221,7 @@ class TestBrokenOff:
         with pytest.raises(TreasureDataError) as caught:
             rows(wire, job(500, len(content)))
         assert re.search(
-            r"is short: \d+ rows came of 500 \(the last of 4 tries: answer 503\); nothing", str(caught.value)
+            r"is truncated: \d+ of 500 rows came \(the last of 4 tries: response 503\); nothing", str(caught.value)
         )
         assert [1, 1, 2, 4] == fake_time.slept
         assert 5 == len(wire.ranges)
@@ -228,7 +240,7 @@ class TestBrokenOff:
 
     def test_a_wait_that_is_longer_than_allowed_is_not_begun(self, fake_time: FakeTime) -> None:
         wire = Wire(fake_time, b"", [Serving(status=429, asked=61)])
-        with pytest.raises(TreasureDataError, match="answer 429 in the result of job 5; it asks to wait 61 s"):
+        with pytest.raises(TreasureDataError, match="response 429 in the result of job 5; it asks to wait 61 s"):
             rows(wire, job(1, 1))
         assert [] == fake_time.slept
 
@@ -242,14 +254,14 @@ class TestWrongCount:
         content = buffers(TEXTS)
         wire = Wire(fake_time, content, [WHOLE, again])
         with pytest.raises(
-            TreasureDataError, match=r"is short: 500 rows came of 501; nothing was sent\. Run this task"
+            TreasureDataError, match=r"is truncated: 500 of 501 rows came; nothing was sent\. Run this task"
         ):
             rows(wire, job(501, len(content) if size_known else None))
         assert [] == fake_time.slept
 
     @pytest.mark.parametrize("records", [1, 499])
     def test_more_rows_than_the_job_says_are_an_error(self, fake_time: FakeTime, records: int) -> None:
-        with pytest.raises(TreasureDataError, match=f"holds more rows than the {records} that the job says"):
+        with pytest.raises(TreasureDataError, match=f"rows or more, but the job says {records};"):
             rows(Wire(fake_time, buffers(TEXTS)), job(records, None))
 
     def test_without_a_count_the_end_of_the_file_is_the_end(self, fake_time: FakeTime) -> None:
@@ -274,7 +286,7 @@ class TestDamaged:
     @pytest.mark.parametrize("row", [7, "text", {}, [], ["a", "b"]], ids=repr)
     def test_a_row_that_is_none_of_this_schema_is_an_error(self, fake_time: FakeTime, row: object) -> None:
         content = gzip.compress(msgpack.packb(["fine"]) + msgpack.packb(row))
-        with pytest.raises(TreasureDataError, match="holds a row that has not 1 columns"):
+        with pytest.raises(TreasureDataError, match="holds a row that does not have 1 columns"):
             rows(Wire(fake_time, content), job(2, len(content)))
 
 
@@ -282,8 +294,8 @@ class TestDamaged:
     ("status", "error", "complaint"),
     [
         (404, JobError, "has no result: it must be a SELECT"),
-        (400, TreasureDataError, "answered 400 to the result of job 5"),
-        (302, TreasureDataError, "answered 302 to the result of job 5"),
+        (400, TreasureDataError, "responded 400 to the result of job 5"),
+        (302, TreasureDataError, "responded 302 to the result of job 5"),
     ],
 )
 def test_an_answer_that_is_no_result_is_an_error_at_once(
@@ -315,4 +327,4 @@ def test_whatever_the_wire_does_every_row_comes_once_or_the_result_is_short(
     try:
         assert named(100) == rows(wire, job(100, len(content) if size_known else None))
     except TreasureDataError as error:
-        assert "is short" in str(error)  # noqa: PT017 - both ends are good
+        assert "is truncated" in str(error)  # noqa: PT017 - both ends are good

@@ -63,7 +63,6 @@ class TestSource:
             ({"job_id": "12", "td": {"last_job_id": "13"}}, "12"),
             ({"td": {"last_job_id": "13"}}, "13"),
             ({"td": {"last_job_id": 13}}, "13"),
-            ({"job_id": "", "query": " ", "td": {"last_job_id": "13"}}, "13"),
         ],
     )
     def test_a_job_is_that_of_the_task_or_else_the_last_one_of_the_workflow(
@@ -91,6 +90,18 @@ class TestSource:
             ({}, "there is no job to export: put a td> task before this one"),
             ({"td": "x"}, "there is no job to export"),
             ({"job_id": "1", "query": "select 1"}, "both job_id and query"),
+            ({"job_id": "", "td": {"last_job_id": "13"}}, "job_id of the task is blank"),
+            ({"job_id": None, "td": {"last_job_id": "13"}}, "job_id of the task is blank"),
+            ({"query": " \n", "td": {"last_job_id": "13"}}, "query of the task is blank"),
+            ({"job_id": "", "query": "select 1", "database": "crm"}, "job_id of the task is blank"),
+            ({"job_id": " ", "query": ""}, "job_id and query of the task are blank"),
+            ({"query": "select 1", "database": "", "td": {"database": "crm"}}, "a query needs its database"),
+            ({"query": "select 1", "database": "../../../database/delete/people"}, "must be a database's name"),
+            ({"query": "select 1", "database": "crm?x=1"}, "must be a database's name"),
+            ({"query": "select 1", "database": "CRM"}, "must be a database's name"),
+            ({"query": "select 1", "database": {"a": 1}}, "must be a database's name"),
+            ({"job_id": "1" * 41}, "job_id must be the digits"),
+            ({"job_id": "../../x"}, "job_id must be the digits"),
             ({"query": "select 1"}, "a query needs its database"),
             (
                 {"query": "select 1", "engine": "spark"},
@@ -112,7 +123,13 @@ class TestSource:
 
     @pytest.mark.parametrize(
         ("job_id", "warned"),
-        [(2**53, False), (2**53 + 2, True), (float(2**53 + 2), True), (str(2**53 + 2), False)],
+        [
+            (2**53, False),
+            (2**53 + 2, True),
+            (float(2**53 + 2), True),
+            (str(2**53 + 2), False),
+            ("1234567890123456800", True),
+        ],
     )
     def test_a_number_of_which_digits_may_be_lost_is_warned_of(
         self, caplog: pytest.LogCaptureFixture, job_id: object, warned: bool

@@ -1,0 +1,21 @@
+"""Names and sentences of other systems, made fit for one line of a log or an error."""
+
+from __future__ import annotations
+
+from td_pinterest_op.secret import mask
+
+# Masking takes a second for some megabytes: what is far longer than a line is cut before, generously.
+_LONGEST_MASKED = 20_000
+
+
+def printable(text: str, *, longest: int = 80) -> str:
+    """`text` masked, on one line, control characters escaped, at most `longest` characters and an ellipsis.
+
+    Masking comes before cutting, since half of an identifier would not be recognised.
+    """
+    line = "".join(_escaped(character) for character in mask(text[:_LONGEST_MASKED]))
+    return line if len(line) <= longest else f"{line[:longest]}…"
+
+
+def _escaped(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")

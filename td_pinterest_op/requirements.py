@@ -1,0 +1,45 @@
+"""What the operator needs from its Python: checked at import, so that a lack is one sentence and no traceback of ours.
+
+Written for any Python 3: an old one must be able to read this far.
+"""
+
+import importlib
+import sys
+
+MINIMUM_PYTHON = (3, 10)
+# Modules and the packages that bring them.
+MODULES = {
+    "backoff": "python-backoff",
+    "msgpack": "msgpack",
+    "requests": "requests",
+    "tdclient": "td-client",
+    "urllib3": "urllib3",
+    "yaml": "PyYAML",
+}
+
+
+def check(python=None):
+    # type: (tuple[int, ...] | None) -> None
+    """Raise ImportError, saying what was found and what is needed."""
+    found = tuple(python or sys.version_info)[:2]
+    if found < MINIMUM_PYTHON:
+        raise ImportError(
+            "td_pinterest_op needs Python {}.{} or newer; this is Python {}.{}".format(*MINIMUM_PYTHON, *found)
+        )
+    missing = [package for module, package in MODULES.items() if not _can_import(module)]
+    if missing:
+        raise ImportError(
+            "td_pinterest_op needs packages that this Python ({}) does not have: {}. Install them, or lay out the "
+            "operator with scripts/bundle --with-dependencies".format(sys.executable, ", ".join(missing))
+        )
+
+
+def _can_import(module):
+    # type: (str) -> bool
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and error.name.split(".")[0] != module:
+            raise  # the package is there, and something that it needs is not: its own error says what
+        return False
+    return True

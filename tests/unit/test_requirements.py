@@ -1,0 +1,41 @@
+"""What is missing for the operator is one sentence at import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from td_pinterest_op import requirements
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.mark.parametrize("python", [(3, 10), (3, 10, 0, "final", 0), (3, 13), (4, 0)])
+def test_a_python_that_is_new_enough_passes(python: tuple[int, ...]) -> None:
+    requirements.check(python)
+
+
+@pytest.mark.parametrize("python", [(3, 9, 22), (3, 6)])
+def test_an_old_python_is_named_with_what_is_needed(python: tuple[int, ...]) -> None:
+    with pytest.raises(ImportError, match=rf"needs Python 3\.10 or newer; this is Python 3\.{python[1]}$"):
+        requirements.check(python)
+
+
+def test_missing_packages_are_named_once_by_the_names_to_install() -> None:
+    # -S: without site-packages.
+    command = [sys.executable, "-S", "-c", "import td_pinterest_op.export"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ImportError: td_pinterest_op needs packages that this Python (")
+    assert ": python-backoff, msgpack, requests, td-client, urllib3, PyYAML. Install them" in last
+
+
+def test_a_package_that_lacks_one_of_its_own_says_so_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "half_there.py").write_text("import not_there_at_all")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(requirements, "MODULES", {"half_there": "half-there"})
+    with pytest.raises(ModuleNotFoundError, match="not_there_at_all"):
+        requirements.check()
