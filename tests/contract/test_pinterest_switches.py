@@ -18,6 +18,7 @@ from tests.emulators.pinterest import (
     Pinterest,
     Repeat,
     Reset,
+    Switches,
     When,
     serve_pinterest,
 )
@@ -50,7 +51,8 @@ class Caller:
 
 @pytest.fixture
 def pinterest(fake_time: FakeTime) -> Pinterest:
-    return Pinterest(clock=fake_time.now, monotonic=fake_time.now)
+    switches = Switches(records_required=False)
+    return Pinterest(switches=switches, clock=fake_time.now, monotonic=fake_time.now)
 
 
 @pytest.fixture

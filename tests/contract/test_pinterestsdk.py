@@ -326,11 +326,11 @@ def test_a_fault_spares_meets_and_passes(pinterest: Pinterest, sdk: Sdk) -> None
 NO_ANSWER = "no answer"
 
 
-def outcome_of(sdk: Sdk, pinterest: Pinterest, list_id: str) -> int | str:
+def outcome_of(sdk: Sdk, pinterest: Pinterest, list_id: str, *, timeout: float = 30) -> int | str:
     """The status that a batch of ten thousand gets; too large to be sent before the answer comes."""
     body = {"operation_type": "ADD", "records": ",".join(PEOPLE * 40)}
     try:
-        return patch(sdk, pinterest, list_id, json=body, timeout=1, allow_redirects=False).status_code
+        return patch(sdk, pinterest, list_id, json=body, timeout=timeout, allow_redirects=False).status_code
     except requests.RequestException:
         return NO_ANSWER
 
@@ -362,7 +362,8 @@ def test_a_fault_meets_one_request_and_applies_it_or_not(
 ) -> None:
     held = pinterest.add_list("people")
     pinterest.inject(Fault(effect=effect, when=when, operation="customer_lists/update"))
-    assert outcome == outcome_of(sdk, pinterest, held.id)
+    # A busy machine may take a while to answer; one that never answers is not waited for.
+    assert outcome == outcome_of(sdk, pinterest, held.id, timeout=1 if outcome == NO_ANSWER else 30)
     assert (set(PEOPLE) if applied else set()) == pinterest.members(held.id)
     assert 200 == outcome_of(sdk, pinterest, held.id)
     assert set(PEOPLE) == pinterest.members(held.id)

@@ -12,8 +12,9 @@ class Call:
     """One request. `path` is below the endpoint; times are monotonic seconds.
 
     `operation` is the API description's operationId ("customer_lists/update"), `operation_type` the body's (ADD, …),
-    `records` the number of records in it: both are known once the body is read. `finished` and `status` are None
-    while it is under way, `status` also when it was never answered. `fault` names the effect of one that was met.
+    `records` the number of records in it and `keys` that of their keys: known once the body is read. `finished` and
+    `status` are None while it is under way, `status` also when it was never answered. `fault` names the effect of one
+    that was met.
     """
 
     number: int
@@ -25,6 +26,7 @@ class Call:
     request_id: str
     operation_type: str | None = None
     records: int = 0
+    keys: int = 0
     finished: float | None = None
     status: int | None = None
     fault: str | None = None

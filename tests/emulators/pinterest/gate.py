@@ -162,12 +162,17 @@ class Gate:
 
     def _look_into(self, exchange: Exchange) -> None:
         body = exchange.body if isinstance(exchange.body, dict) else {}
-        records, operation_type = body.get("records"), body.get("operation_type")
-        exchange.call.operation_type = operation_type if isinstance(operation_type, str) else None
-        if isinstance(records, str):
-            exchange.call.records = records.count(",") + 1 if records else 0
-            if self._world.switches.echo_records_in_errors:
-                exchange.echo = f" Received: {', '.join(records.split(',')[:_QUOTED])}"
+        records, rows, operation_type = body.get("records"), body.get("records_v2"), body.get("operation_type")
+        call, quoted = exchange.call, []
+        call.operation_type = operation_type if isinstance(operation_type, str) else None
+        if isinstance(records, str) and records:
+            call.records = call.keys = records.count(",") + 1
+            quoted = records.split(",", _QUOTED)[:_QUOTED]
+        elif isinstance(rows, list):
+            call.records, call.keys = len(rows), sum(len(row) for row in rows if isinstance(row, dict))
+            quoted = [json.dumps(row) for row in rows[:_QUOTED]]
+        if quoted and self._world.switches.echo_records_in_errors:
+            exchange.echo = f" Received: {', '.join(quoted)}"
 
     def _carry_out(self, exchange: Exchange) -> Outcome:
         request = exchange.request

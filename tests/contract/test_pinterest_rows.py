@@ -1,0 +1,243 @@
+"""Rows with several keys, lists for new customers, and look-alikes: the emulator against the published client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pinterestsdk
+import pytest
+import requests
+from pinterestsdk.exceptions import BadRequestException
+
+from tests.contract.sdk import ACCOUNT, PEOPLE, Sdk, code_of, patch
+from tests.emulators.pinterest import AD_ACCOUNT_ID, Pinterest
+
+PERSON = {"email": PEOPLE[0], "maid": PEOPLE[1], "hashed_phone_number": PEOPLE[2]}
+OTHER = {"email": PEOPLE[3], "external_id": "customer-4"}
+
+
+def create(sdk: Sdk, name: str = "people", *rows: dict[str, str], **fields: Any) -> Any:
+    records = [pinterestsdk.CustomerListRecordRow(**row) for row in rows]
+    body = pinterestsdk.CustomerListCreate(name=name, records_v2=records, **fields)
+    return sdk.lists.customer_lists_create(**ACCOUNT, customer_list_create=body)
+
+
+def update(sdk: Sdk, list_id: str, operation: str, *rows: dict[str, str]) -> Any:
+    body = pinterestsdk.CustomerListUpdateWithRequiredBody(
+        operation_type=pinterestsdk.UserListOperationType(operation),
+        records_v2=[pinterestsdk.CustomerListRecordRow(**row) for row in rows],
+    )
+    return sdk.lists.customer_lists_update(
+        **ACCOUNT, customer_list_id=list_id, customer_list_update_with_required_body=body
+    )
+
+
+# -- rows -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_row_is_one_record_of_several_keys_and_its_removal_removes_them_all(pinterest: Pinterest, sdk: Sdk) -> None:
+    made = create(sdk, "people", PERSON)
+    assert (1, 1) == (made.num_uploaded_user_records, made.num_batches)
+    assert set(PEOPLE[:3]) == pinterest.members(made.id)
+    assert 2 == update(sdk, made.id, "ADD", OTHER).num_uploaded_user_records
+    assert 1 == update(sdk, made.id, "REMOVE", PERSON).num_removed_user_records
+    assert PEOPLE[3] in pinterest.members(made.id)
+    assert pinterest.members(made.id).isdisjoint(PEOPLE[:3])
+    update(sdk, made.id, "REMOVE", OTHER)
+    assert set() == pinterest.members(made.id)
+
+
+def test_the_log_counts_rows_and_their_keys(pinterest: Pinterest, sdk: Sdk) -> None:
+    update(sdk, create(sdk, "people", PERSON, OTHER).id, "ADD", PERSON)
+    counted = [(call.records, call.keys) for call in pinterest.calls.writes()]
+    assert [(2, 5), (1, 3)] == counted
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {},
+        [],
+        {"email": "someone@shop.example"},
+        {"email": PEOPLE[0].upper()},
+        {"email": PEOPLE[0][:-1]},
+        {"maid": "5eed0000-0000-4000-8000-000000000000"},
+        {"hashed_phone_number": "4915112345678"},
+        {"hashed_phone_number": None},
+        {"hashed_pinner_id": "1"},
+        {"email": [PEOPLE[0]]},
+        {"external_id": ""},
+        {"external_id": 7},
+        {"idfa": PEOPLE[0]},
+        {"phone": PEOPLE[0]},
+    ],
+)
+def test_one_wrong_row_refuses_the_batch_and_changes_nothing(pinterest: Pinterest, sdk: Sdk, row: Any) -> None:
+    held = pinterest.add_list("people")
+    refused = patch(sdk, pinterest, held.id, json={"operation_type": "ADD", "records_v2": [PERSON, row]})
+    assert (400, 1) == (refused.status_code, refused.json()["code"])
+    assert set() == pinterest.members(held.id)
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"records": PEOPLE[0], "records_v2": [PERSON]}, {"records_v2": []}, {"records_v2": PEOPLE[0]}]
+)
+def test_exactly_one_kind_of_records_goes_into_a_request(
+    pinterest: Pinterest, sdk: Sdk, fields: dict[str, Any]
+) -> None:
+    held = pinterest.add_list("people")
+    assert 400 == patch(sdk, pinterest, held.id, json={"operation_type": "ADD"} | fields).status_code
+    assert set() == pinterest.members(held.id)
+
+
+def test_rows_are_records_where_records_are_required(pinterest: Pinterest, sdk: Sdk) -> None:
+    pinterest.switches.records_required = True
+    assert 1 == create(sdk, "people", PERSON).num_uploaded_user_records
+
+
+def test_a_server_that_knows_only_records_refuses_rows(pinterest: Pinterest, sdk: Sdk) -> None:
+    pinterest.switches.takes_rows = False
+    held = pinterest.add_list("people")
+    with pytest.raises(BadRequestException) as caught:
+        create(sdk, "other", PERSON)
+    assert 1 == code_of(caught.value)
+    with pytest.raises(BadRequestException) as caught:
+        update(sdk, held.id, "ADD", PERSON)
+    assert 1 == code_of(caught.value)
+    assert [held] == list(pinterest.lists.values())
+    sdk.update_list(held.id, "ADD", ",".join(PEOPLE[:3]))
+    assert set(PEOPLE[:3]) == pinterest.members(held.id)
+
+
+@pytest.mark.parametrize(("most", "status"), [(1, 413), (2, 200)])
+def test_rows_are_counted_against_what_a_request_may_hold(
+    pinterest: Pinterest, sdk: Sdk, most: int, status: int
+) -> None:
+    pinterest.switches.max_records = most
+    held = pinterest.add_list("people")
+    body = {"operation_type": "ADD", "records_v2": [PERSON, OTHER]}
+    assert status == patch(sdk, pinterest, held.id, json=body).status_code
+
+
+@pytest.mark.parametrize(("answer", "held"), [("400", set()), ("exceptions", {PEOPLE[3]})])
+def test_a_row_with_one_poisoned_key_is_refused_whole(
+    pinterest: Pinterest, sdk: Sdk, answer: str, held: set[str]
+) -> None:
+    made = pinterest.add_list("people")
+    pinterest.switches.set({"poison": [PEOPLE[1]], "poison_answer": answer})
+    body = {"operation_type": "ADD", "records_v2": [PERSON, {"email": PEOPLE[3]}]}
+    answered = patch(sdk, pinterest, made.id, json=body)
+    assert (400 if answer == "400" else 200) == answered.status_code
+    assert held == pinterest.members(made.id)
+
+
+def test_an_error_quotes_rows_only_when_it_is_told_to(pinterest: Pinterest, sdk: Sdk) -> None:
+    held = pinterest.add_list("people")
+    body = {"operation_type": "ADD", "records_v2": [{"email": "someone@example.org"}]}
+    assert "someone" not in patch(sdk, pinterest, held.id, json=body).text
+    pinterest.switches.echo_records_in_errors = True
+    assert "someone@example.org" in patch(sdk, pinterest, held.id, json=body).text
+
+
+# -- new customers --------------------------------------------------------------------------------------------------
+
+
+def test_a_list_for_new_customers_is_told_and_left_out_in_listings(pinterest: Pinterest, sdk: Sdk) -> None:
+    create(sdk, "all", PERSON)
+    create(sdk, "new", PERSON, is_nca=True)
+    listed = sdk.lists.customer_lists_list(**ACCOUNT).items
+    assert [("all", False), ("new", True)] == [(one.name, one.is_nca) for one in listed]
+    assert ["all"] == [one.name for one in sdk.lists.customer_lists_list(**ACCOUNT, exclude_nca=True).items]
+
+
+# -- look-alikes ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def seed(pinterest: Pinterest) -> str:
+    """An audience of a hundred people."""
+    return pinterest.add_audience("seed", customer_list_id=pinterest.add_list("x", members=PEOPLE[:100]).id).id
+
+
+def look_alike(sdk: Sdk, **rule: Any) -> Any:
+    body = pinterestsdk.AdAccountsAudienceCreate(
+        **ACCOUNT,
+        name="alike",
+        audience_type=pinterestsdk.AudienceType.ACTALIKE,
+        rule=pinterestsdk.AdAccountsAudienceRule.from_dict(rule),
+    )
+    return sdk.audiences.audiences_create(**ACCOUNT, ad_accounts_audience_create=body)
+
+
+@pytest.mark.parametrize("percentage", [1, 10])
+def test_a_look_alike_is_made_of_a_seed_a_country_and_a_share(sdk: Sdk, seed: str, percentage: int) -> None:
+    made = look_alike(sdk, seed_id=[seed], country="US", percentage=percentage)
+    read = sdk.get_audience(made.id)
+    assert ("ACTALIKE", "alike") == (read.audience_type.value, read.name)
+    rule = read.rule.to_dict()
+    assert ([seed], "US", percentage) == (rule["seed_id"], rule["country"], rule["percentage"])
+    listed = sdk.audiences.audiences_list(**ACCOUNT).items
+    assert [seed, made.id] == [one.id for one in listed]
+
+
+def test_a_rule_may_hold_texts_as_the_description_has_them(pinterest: Pinterest, sdk: Sdk, seed: str) -> None:
+    assert 200 == answer_to(sdk, pinterest, {"seed_id": seed, "country": "US", "percentage": "10"})[0]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"percentage": 0},
+        {"percentage": 11},
+        {"percentage": "1.5"},
+        {"country": "DE"},
+        {"country": "us"},
+        {"seed_id": []},
+        {"seed_id": ["1", "2"]},
+        {"seed_id": "1"},
+        {"customer_list_id": "1"},
+    ],
+)
+def test_a_rule_that_is_none_makes_no_look_alike(
+    pinterest: Pinterest, sdk: Sdk, seed: str, wrong: dict[str, Any]
+) -> None:
+    rule = {"seed_id": [seed], "country": "US", "percentage": 1} | wrong
+    assert (400, 400) == answer_to(sdk, pinterest, rule)
+    assert 1 == len(pinterest.audiences)
+
+
+def answer_to(sdk: Sdk, pinterest: Pinterest, rule: dict[str, Any]) -> tuple[int, int]:
+    """Status and code of a request to create a look-alike by `rule`."""
+    answer = requests.post(
+        f"{sdk.endpoint}/ad_accounts/{AD_ACCOUNT_ID}/audiences",
+        json={"audience_type": "ACTALIKE", "name": "alike", "rule": rule},
+        headers={"Authorization": f"Bearer {pinterest.tokens.issue_access_token()}"},
+        timeout=10,
+    )
+    return answer.status_code, answer.json().get("code", 0)
+
+
+def test_a_seed_must_be_ready_here_and_large_enough(pinterest: Pinterest, sdk: Sdk, seed: str) -> None:
+    pinterest.add_ad_account("201")
+    small = pinterest.add_list("small", members=PEOPLE[:99])
+    seeds = {
+        "too small": pinterest.add_audience("small", customer_list_id=small.id),
+        "removed": pinterest.add_audience("gone", customer_list_id=small.id, removed=True),
+        "not ready": pinterest.add_audience("busy", status="INITIALIZING"),
+        "elsewhere": pinterest.add_audience("foreign", ad_account_id="201"),
+    }
+    rule = {"country": "GB", "percentage": 1}
+    answers = {what: answer_to(sdk, pinterest, rule | {"seed_id": [one.id]}) for what, one in seeds.items()}
+    assert dict.fromkeys(seeds, (400, 400)) == answers
+    pinterest.switches.processing_seconds = 3600
+    assert (400, 400) == answer_to(sdk, pinterest, rule | {"seed_id": [seed]})
+    pinterest.switches.processing_seconds = 0
+    assert 200 == answer_to(sdk, pinterest, rule | {"seed_id": [seed]})[0]
+
+
+def test_only_the_name_of_a_look_alike_can_be_changed(sdk: Sdk, seed: str) -> None:
+    made = look_alike(sdk, seed_id=[seed], country="CA", percentage=3)
+    sdk.update_audience(made.id, "UPDATE", name="renamed")
+    assert "renamed" == sdk.get_audience(made.id).name
+    with pytest.raises(BadRequestException):
+        sdk.update_audience(made.id, "UPDATE", rule=pinterestsdk.AdAccountsAudienceRule(customer_list_id="1"))
