@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from td_pinterest_op import stop
 from td_pinterest_op.cli import credentials as found_credentials
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.connection import check_complete, keeper, settings_of, task_of
@@ -179,22 +180,25 @@ def _stopping() -> Iterator[None]:
     """Ctrl-C and SIGTERM end the export with its own message, which says how many records are in."""
     received: list[int] = []
 
-    def stop(number: int, _frame: FrameType | None) -> None:
+    def end(number: int, _frame: FrameType | None) -> None:
         received.append(number)
+        stop.request(signal.Signals(number).name)
         if len(received) == 1:  # a second one would interrupt what the first one lets finish
-            raise StoppedError(f"the run was told to end ({signal.Signals(number).name})")
+            stop.check()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     except StoppedError as error:
         if not received:
             raise
+        stop.finish()
         screen.fail(str(error))
         raise click.exceptions.Exit(128 + received[0]) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        stop.reset()
 
 
 def _show(statistics: Mapping[str, Any]) -> None:

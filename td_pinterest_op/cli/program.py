@@ -13,6 +13,7 @@ from td_pinterest_op import __version__
 from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.authorize import authorize
 from td_pinterest_op.cli.check import check
+from td_pinterest_op.cli.doctor import doctor
 from td_pinterest_op.cli.explain import explain
 from td_pinterest_op.cli.export import export
 from td_pinterest_op.cli.listing import accounts, audience, audiences, lists
@@ -37,7 +38,7 @@ def program() -> None:
     """Export people from Treasure Data to Pinterest audiences, and look after such exports."""
 
 
-for _command in (authorize, accounts, audiences, audience, lists, export, check, explain):
+for _command in (authorize, doctor, accounts, audiences, audience, lists, export, check, explain):
     program.add_command(_command)
 
 

@@ -106,6 +106,7 @@ class Client:
         self._throttled_since: float | None = None
         self._lock = threading.Lock()
         self.last_request_id = "-"
+        self.last_headers: Mapping[str, str] = {}
 
     def send(self, request: Request, tokens: TokenSource) -> Outcome:
         """Send `request` until it succeeds.
@@ -168,7 +169,7 @@ class Client:
             description = (
                 f"Pinterest answered {_quoted(response, with_message=not request.has_records)}" if decision else ""
             )
-            self.last_request_id = response.request_id
+            self.last_request_id, self.last_headers = response.request_id, response.headers
         finally:
             self.rate_limiter.release(permit, response.headers if response else None)
         if decision is None:

@@ -76,6 +76,9 @@ class Tokens:
         self._client, self._on_new_refresh_token, self._clock = client, on_new_refresh_token, timing.monotonic
         self._app = AppCredentials(client_id, client_secret)
         self._refresh_token = refresh_token
+        # What the last response said: the scopes, and for how many seconds the refresh token lasts; None if unknown.
+        self.scopes: frozenset[str] = frozenset()
+        self.refresh_expires_in: float | None = None
         self._bearer: Bearer | None = None
         self._lock = threading.Lock()
 
@@ -111,7 +114,9 @@ class Tokens:
         try:
             outcome = self._client.send(request, self._app)
         except (AccountError, RequestRefusedError) as error:
-            raise AccountError(str(error)) from None
+            refused = AccountError(str(error))
+            refused.status, refused.code = error.status, error.code
+            raise refused from None
         return self._learn(json_object(outcome.response))
 
     def _learn(self, content: Mapping[str, Any]) -> Bearer:
@@ -123,10 +128,11 @@ class Tokens:
         issued: Secret | None = None
         if isinstance(renewed, str) and renewed and renewed != self._refresh_token.reveal():
             issued = self._refresh_token = Secret(renewed)
+        self.scopes = frozenset(str(content.get("scope") or "").replace(",", " ").split())
+        said = seconds_of(content.get("refresh_token_expires_in"))
+        self.refresh_expires_in = said or (_REFRESH_DAYS * DAY if issued else None)
         with stop.saving():
-            self._on_new_refresh_token(
-                issued, seconds_of(content.get("refresh_token_expires_in")) or (_REFRESH_DAYS * DAY if issued else None)
-            )
+            self._on_new_refresh_token(issued, self.refresh_expires_in)
         # At least a little use before it is renewed, however short it lasts.
         return Bearer(Secret(token), expires_at=self._clock() + max(lifetime - _MARGIN, lifetime / 2))
 

@@ -1,0 +1,188 @@
+"""`td-pinterest doctor`: everything that an export needs, a line each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.text import Text
+
+from td_pinterest_op import connect
+from td_pinterest_op.cli import checks, options, screen
+from td_pinterest_op.cli import credentials as found_credentials
+from td_pinterest_op.cli.checks import ERROR, OK, WARNING, Check
+from td_pinterest_op.cli.connection import keeper, settings_of, task_of
+from td_pinterest_op.cli.credentials import Credentials
+from td_pinterest_op.connect import Services
+from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.pinterest.catalog import Catalog
+from td_pinterest_op.stats import RequestCounts
+from td_pinterest_op.timing import SYSTEM
+
+_SIGNS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), ERROR: ("✗", "bold red")}
+_PLAIN_SIGNS = {OK: "ok", WARNING: "!", ERROR: "x"}
+_ON_PINTEREST = ("token", "scopes", "token_days", "clock", "tier", "ad_account", "role", "audience")
+
+_EXAMPLE = """\b
+Examples:
+  td-pinterest doctor
+  td-pinterest doctor --query people.sql --database shop
+  td-pinterest doctor --job 2345678 --workflow pinterest_export.dig --json
+"""
+
+
+@click.command(epilog=_EXAMPLE)
+@options.all_of(options.ad_account, options.audience)
+@click.option("--job", "job_id", metavar="ID", help="Look at the result of this Treasure Data job too.")
+@click.option(
+    "--query", type=click.Path(path_type=Path, dir_okay=False), help="Run this SQL file and look at its rows."
+)
+@click.option("--database", help="The database of --query.")
+@click.option("--workflow", type=click.Path(path_type=Path, dir_okay=False), help="Check this .dig file too.")
+@options.all_of(options.env_file, options.as_json)
+def doctor(
+    ad_account: str | None,
+    audience: str | None,
+    job_id: str | None,
+    query: Path | None,
+    database: str | None,
+    workflow: Path | None,
+    env_file: Path | None,
+    as_json: bool,
+) -> int:
+    """Check everything that an export needs, and say what to do about each problem. Writes nothing to Pinterest.
+
+    A job or a query is read, and its first 1,000 rows are judged. The exit code is 1 if something is wrong.
+    """
+    if bool(query) != bool(database) or (query and job_id):
+        raise click.UsageError("--query and --database go together, and exclude --job")
+    found = found_credentials.find(env_file)
+    environ = found.environ
+    done: list[Check] = []
+    for check in _all(
+        found,
+        ad_account=ad_account or environ.get("PINTEREST_AD_ACCOUNT_ID"),
+        audience=audience or environ.get("PINTEREST_AUDIENCE_ID"),
+        params=_params(job_id, query, database),
+        workflow=workflow,
+    ):
+        done.append(check)
+        if not as_json:
+            _show(check)
+    return _end(done, as_json=as_json)
+
+
+def _params(job_id: str | None, query: Path | None, database: str | None) -> dict[str, Any]:
+    if query is None:
+        return {"job_id": job_id} if job_id else {}
+    try:
+        return {"query": query.read_text(), "database": database}
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise SettingsError(f"the file {query} of --query cannot be read: {why}") from None
+
+
+def _all(
+    found: Credentials,
+    *,
+    ad_account: str | None,
+    audience: str | None,
+    params: dict[str, Any],
+    workflow: Path | None,
+) -> Iterator[Check]:
+    yield (complete := checks.credentials(found))
+    yield checks.proxy(found.environ)
+    try:
+        endpoints = connect.endpoints(found.environ)
+    except SettingsError as failure:
+        yield checks.error("endpoints", str(failure), "correct the variables, or unset them for the defaults")
+        endpoints = None
+    if endpoints and complete.status == OK:
+        yield from _connected(found, endpoints, ad_account=ad_account, audience=audience, params=params)
+    else:
+        because = "the endpoints are wrong" if endpoints is None else "credentials are missing"
+        yield from (checks.skipped(name, because) for name in _ON_PINTEREST)
+        key = checks.treasure_data_key(found)
+        yield key or checks.skipped("treasure_data", because)
+    if workflow:
+        yield checks.workflow(workflow)
+
+
+def _connected(
+    found: Credentials,
+    endpoints: connect.Endpoints,
+    *,
+    ad_account: str | None,
+    audience: str | None,
+    params: dict[str, Any],
+) -> Iterator[Check]:
+    settings = settings_of(found)
+    with connect.services(
+        task_of(found),
+        settings,
+        endpoints=endpoints,
+        timing=SYSTEM,
+        count=RequestCounts(),
+        on_new_refresh_token=keeper(found, settings),
+    ) as services:
+        yield from _pinterest(services, ad_account=ad_account, audience=audience)
+        yield from _treasure_data(services, found, endpoints, params)
+
+
+def _pinterest(services: Services, *, ad_account: str | None, audience: str | None) -> Iterator[Check]:
+    yield (accepted := checks.token(services))
+    if accepted.status == ERROR:
+        yield from (checks.skipped(name, "there is no access token") for name in _ON_PINTEREST[1:])
+        return
+    yield (scopes := checks.scopes(services))
+    yield checks.days_left(services)
+    yield checks.clock(services, SYSTEM)
+    if scopes.status == ERROR and "ads:read" in scopes.message:
+        yield from (
+            checks.skipped(name, "the token may not read") for name in ("tier", "ad_account", "role", "audience")
+        )
+        return
+    catalog = Catalog(client=services.client, tokens=services.tokens)
+    answer, account = checks.ad_account(catalog, ad_account)
+    yield checks.tier(services)
+    yield answer
+    if account is None:
+        yield from (checks.skipped(name, "there is no ad account to look at") for name in ("role", "audience"))
+        return
+    yield checks.role(account)
+    yield checks.audience(services, account.id, audience)
+
+
+def _treasure_data(
+    services: Services, found: Credentials, endpoints: connect.Endpoints, params: dict[str, Any]
+) -> Iterator[Check]:
+    key = checks.treasure_data_key(found) or checks.treasure_data(services.treasure_data, endpoints.treasure_data)
+    yield key
+    if not params:
+        return
+    yield (
+        checks.rows(services, found, params) if key.status == OK else checks.skipped("rows", "the key is not accepted")
+    )
+
+
+def _show(check: Check) -> None:
+    sign, style = _SIGNS[check.status]
+    sign = sign if screen.can_show(sign) else _PLAIN_SIGNS[check.status]
+    line = Text.assemble((sign, style), " ", (f"{check.name}: ", "bold"), check.message)
+    screen.say(line)
+    if check.advice and check.status != OK:
+        screen.say(Text(f"  → {check.advice}" if screen.can_show("→") else f"  -> {check.advice}"))
+
+
+def _end(done: list[Check], *, as_json: bool) -> int:
+    is_ok = not any(check.status == ERROR for check in done)
+    if as_json:
+        screen.say_json({"ok": is_ok, "checks": [asdict(check) for check in done]})
+    else:
+        counts = {status: sum(check.status == status for check in done) for status in _SIGNS}
+        ending = "Everything that an export needs is there." if is_ok else "An export would fail."
+        screen.say(f"\n{ending} {counts[OK]} good, {counts[WARNING]} to look at, {counts[ERROR]} wrong")
+    return 0 if is_ok else 1

@@ -1,0 +1,269 @@
+"""`td-pinterest doctor`: all green when all is well; each planted fault is named with its cure, and nothing else is."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from td_pinterest_op.timing import Timing
+from tests.emulators.pinterest import AD_ACCOUNT_ID, USER
+from tests.exporting import Services, people
+from tests.unit.cli.running import Ran, Terminal
+
+Recorded = Callable[[Ran, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """A healthy set-up, to plant one fault in."""
+
+    services: Services
+    monkeypatch: pytest.MonkeyPatch
+    folder: Path
+    audience: str
+    job: str
+    workflow: Path
+
+    def env(self, name: str, value: str) -> None:
+        self.monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def scene(at_terminal: Terminal, services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Scene:
+    """An audience of 200 people, a good job and a good workflow."""
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    # The emulator is on a clock of its own, and its Date header on the machine's.
+    audience = services.audience(people(200))
+    job = services.job(people(1_500))
+    monkeypatch.setenv("PINTEREST_AD_ACCOUNT_ID", AD_ACCOUNT_ID)
+    monkeypatch.setenv("PINTEREST_AUDIENCE_ID", audience)
+    workflow = tmp_path / "good.dig"
+    workflow.write_text("+done:\n  echo>: done\n")
+    return Scene(
+        services=services, monkeypatch=monkeypatch, folder=tmp_path, audience=audience, job=job, workflow=workflow
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_all_is_green_when_all_is_well(at_terminal: Terminal, scene: Scene, as_recorded: Recorded) -> None:
+    as_recorded(at_terminal("doctor", "--job", scene.job, "--workflow", scene.workflow), "doctor")
+
+
+def test_json_has_the_promised_form(at_terminal: Terminal, scene: Scene) -> None:
+    found = json.loads(at_terminal("doctor", "--json").out)
+    assert found["ok"] is True
+    assert all({"name", "status", "message", "advice"} == set(check) for check in found["checks"])
+    assert {"ok"} == {check["status"] for check in found["checks"]}
+
+
+def test_nothing_is_written_to_pinterest(at_terminal: Terminal, scene: Scene) -> None:
+    at_terminal("doctor", "--job", scene.job)
+    assert [] == scene.services.pinterest.calls.writes()
+
+
+def test_a_query_is_run_and_judged(at_terminal: Terminal, scene: Scene) -> None:
+    scene.services.td.create("shop", "people", [{"email": person} for person in people(3)])
+    query = scene.folder / "people.sql"
+    query.write_text("SELECT email FROM people")
+    ran = at_terminal("doctor", "--query", query, "--database", "shop")
+    assert 0 == ran.code
+    assert "of its first 3 rows 0 are invalid" in ran.out
+
+
+def _no_client_id(scene: Scene) -> None:
+    scene.monkeypatch.delenv("PINTEREST_CLIENT_ID")
+
+
+def _no_td_key(scene: Scene) -> None:
+    scene.monkeypatch.delenv("TD_API_KEY")
+
+
+def _unsafe_endpoint(scene: Scene) -> None:
+    scene.env("TD_API_SERVER", "http://td.example/")
+
+
+def _no_proxy_address(scene: Scene) -> None:
+    scene.env("HTTPS_PROXY", "proxy")
+
+
+def _wrong_client_secret(scene: Scene) -> None:
+    scene.env("PINTEREST_CLIENT_SECRET", "other-s3cr3t")
+
+
+def _wrong_token(scene: Scene) -> None:
+    scene.env("PINTEREST_REFRESH_TOKEN", "pinr.other-s3cr3t")
+
+
+def _no_write_scope(scene: Scene) -> None:
+    scene.services.pinterest.switches.scope = "ads:read"
+
+
+def _token_ends(scene: Scene) -> None:
+    scene.services.time.sleep(55 * 86_400)
+
+
+def _clock_behind(scene: Scene) -> None:
+    late = Timing(wall=lambda: time.time() - 3_600)
+    scene.monkeypatch.setattr("td_pinterest_op.cli.doctor.SYSTEM", late)
+
+
+def _trial(scene: Scene) -> None:
+    scene.services.pinterest.switches.ratelimit_limit_header = '300, 300;w=86400;name="trial"'
+
+
+def _other_account(scene: Scene) -> None:
+    scene.env("PINTEREST_AD_ACCOUNT_ID", "123456")
+
+
+def _pinterest_down(scene: Scene) -> None:
+    scene.env("PINTEREST_API_ENDPOINT", f"http://127.0.0.1:{_free_port()}/v5")
+    scene.monkeypatch.setattr("td_pinterest_op.cli.connection._PATIENCE", {"retry_count": 0})
+
+
+def _td_down(scene: Scene) -> None:
+    scene.env("TD_API_SERVER", f"http://127.0.0.1:{_free_port()}/")
+    scene.monkeypatch.setattr("td_pinterest_op.cli.connection._PATIENCE", {"retry_count": 0})
+
+
+def _no_audience(scene: Scene) -> None:
+    scene.env("PINTEREST_AUDIENCE_ID", "99")
+
+
+def _other_type(scene: Scene) -> None:
+    made = scene.services.pinterest.add_audience("Visitors", audience_type="VISITOR")
+    scene.env("PINTEREST_AUDIENCE_ID", made.id)
+
+
+def _removed(scene: Scene) -> None:
+    scene.services.pinterest.audiences[scene.audience].removed = True
+
+
+def _too_small(scene: Scene) -> None:
+    scene.env("PINTEREST_AUDIENCE_ID", scene.services.audience(people(3), name="Few"))
+
+
+def _not_named(scene: Scene) -> None:
+    scene.monkeypatch.delenv("PINTEREST_AUDIENCE_ID")
+
+
+def _wrong_td_key(scene: Scene) -> None:
+    scene.env("TD_API_KEY", "1/other-s3cr3t")
+
+
+def _analyst(scene: Scene) -> None:
+    accounts = scene.services.pinterest.accounts
+    accounts[AD_ACCOUNT_ID] = replace(accounts[AD_ACCOUNT_ID], roles={USER.id: ("ANALYST",)})
+
+
+def _tab(scene: Scene) -> None:
+    scene.workflow.write_text("+done:\n\techo>: done\n")
+
+
+FAULTS: dict[Callable[[Scene], None], tuple[str, str, str, str]] = {
+    # the fault: the check, its status, what it says, what to do
+    _no_client_id: ("credentials", "error", "PINTEREST_CLIENT_ID found nowhere", "td-pinterest authorize"),
+    _no_td_key: ("treasure_data", "error", "TD_API_KEY found nowhere", "digdag secrets --local --set td.apikey"),
+    _unsafe_endpoint: ("endpoints", "error", "TD_API_SERVER must be https", "correct the variables"),
+    _no_proxy_address: ("proxy", "error", "HTTPS_PROXY is not the address of a proxy", "http://HOST:PORT"),
+    _wrong_client_secret: ("token", "error", "401", "client_secret"),
+    _wrong_token: ("token", "error", "401 (code 283)", "authorise the app again"),
+    _no_write_scope: ("scopes", "error", "the token lacks ads:write", "td-pinterest authorize"),
+    _token_ends: ("token_days", "warning", "5 days more", "td-pinterest authorize"),
+    _clock_behind: ("clock", "error", " s behind", "set the clock"),
+    _trial: ("tier", "warning", "trial access: 300 requests a day, about 3,000,000 people", "Upgrade"),
+    _other_account: ("ad_account", "error", "does not read ad account 123456", "correct the id"),
+    _analyst: ("role", "warning", "ANALYST", "AUDIENCE_MANAGER"),
+    _pinterest_down: ("token", "error", "no answer from Pinterest", ""),
+    _no_audience: ("audience", "error", "there is no audience 99", "td-pinterest audiences"),
+    _other_type: ("audience", "error", "is of type VISITOR", "td-pinterest audiences"),
+    _removed: ("audience", "error", "was removed", "td-pinterest audiences"),
+    _too_small: ("audience", "warning", "TOO_SMALL, size 3", "export more people"),
+    _not_named: ("audience", "warning", "no audience is named", "PINTEREST_AUDIENCE_ID"),
+    _wrong_td_key: ("treasure_data", "error", "Treasure Data refused the API key", "TD_API_SERVER"),
+    _td_down: ("treasure_data", "error", "Treasure Data", ""),
+    _tab: ("workflow", "error", "tabs stand before the text", "td-pinterest check"),
+}
+
+
+@pytest.mark.parametrize("plant", FAULTS, ids=lambda fault: fault.__name__.lstrip("_"))
+def test_a_planted_fault_is_named_with_its_cure_and_nothing_else_is_red(
+    at_terminal: Terminal, scene: Scene, plant: Callable[[Scene], None]
+) -> None:
+    plant(scene)
+    name, status, said, cure = FAULTS[plant]
+    ran = at_terminal("doctor", "--json", "--workflow", scene.workflow)
+    found = {check["name"]: check for check in json.loads(ran.out)["checks"]}
+    assert [name] == [check["name"] for check in found.values() if check["status"] != "ok" and not _skipped(check)]
+    assert status == found[name]["status"]
+    assert said in found[name]["message"]
+    assert cure in f"{found[name]['message']} {found[name]['advice']}"
+    assert int(status == "error") == ran.code
+
+
+def _skipped(check: dict[str, str]) -> bool:
+    """What cannot be checked because of another fault; that no audience is named is a fault itself."""
+    return check["message"].startswith("not checked") and "is named" not in check["message"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows", "status", "said", "cure"),
+    [
+        (
+            [("mail", "varchar")],
+            [("a@b.example",)],
+            "error",
+            'column "mail" is no identifier',
+            "there is no column email",
+        ),
+        ([("email", "bigint")], [(1,)], "error", "cast it to varchar", ""),
+        ([("email", "varchar")], [("nobody",)] * 3, "error", "3 are invalid (not_an_email 3)", "explain not_an_email"),
+        ([("email", "varchar")], [("nobody",), ("a@b.example",)], "warning", "1 are invalid", "explain not_an_email"),
+        ([("email", "varchar")], [], "warning", "has no rows", "WHERE"),
+    ],
+)
+def test_the_rows_of_a_job_are_judged(
+    at_terminal: Terminal,
+    scene: Scene,
+    columns: list[tuple[str, str]],
+    rows: list[tuple[object, ...]],
+    status: str,
+    said: str,
+    cure: str,
+) -> None:
+    job = scene.services.td.add_job(columns=columns, rows=rows)
+    found = {check["name"]: check for check in json.loads(at_terminal("doctor", "--json", "--job", job).out)["checks"]}
+    assert ["rows"] == [name for name, check in found.items() if check["status"] != "ok"]
+    assert status == found["rows"]["status"]
+    assert said in f"{found['rows']['message']} {found['rows']['advice']}"
+    assert cure in f"{found['rows']['message']} {found['rows']['advice']}"
+
+
+def test_only_the_first_rows_are_judged(at_terminal: Terminal, scene: Scene) -> None:
+    assert "of its first 1,000 rows 0 are invalid" in at_terminal("doctor", "--job", scene.job).out
+
+
+@pytest.mark.parametrize("status", ["error", "killed"])
+def test_a_job_that_failed_is_named(at_terminal: Terminal, scene: Scene, status: str) -> None:
+    job = scene.services.td.add_job(status=status, message="line 1: no such column")
+    ran = at_terminal("doctor", "--job", job)
+    assert 1 == ran.code
+    assert f"job {job} ended with status {status}" in ran.out
+
+
+def test_signs_are_plain_where_the_encoding_has_no_others(
+    at_terminal: Terminal, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("td_pinterest_op.cli.screen.can_show", str.isascii)
+    assert at_terminal("doctor").out.isascii()
