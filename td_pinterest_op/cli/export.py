@@ -202,8 +202,8 @@ def _stopping() -> Iterator[None]:
 
 
 def _show(statistics: Mapping[str, Any]) -> None:
-    rows = [{"figure": name, "value": value} for name, value in _flat(statistics)]
-    screen.table(rows, columns={"figure": "FIGURE", "value": "VALUE"})
+    figures = {name.replace("rows.invalid_by_reason.", "invalid: "): value for name, value in _flat(statistics)}
+    screen.properties(figures)
     if statistics.get("summary"):
         screen.say(f"\n{statistics['summary']}")
 

@@ -114,7 +114,7 @@ def audience(
     if as_json:
         screen.say_json(row)
     else:
-        screen.properties(row)
+        screen.properties({name.replace("_", " "): value for name, value in row.items()})
 
 
 def _full_row(connection: Connection, account: str, content: Mapping[str, Any]) -> dict[str, Any]:

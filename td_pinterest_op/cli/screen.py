@@ -112,7 +112,7 @@ def properties(row: Row) -> None:
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for key, value in row.items():
-        grid.add_row(key.replace("_", " "), Text(cell(value)))
+        grid.add_row(key, Text(cell(value)))
     _print(console(), grid)
 
 

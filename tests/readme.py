@@ -1,0 +1,40 @@
+"""README's section of commands, out of the commands' own help: `python -m tests.readme` writes it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from td_pinterest_op.cli.program import program
+
+README = Path(__file__).parent.parent / "README.md"
+_SECTION = re.compile(r"(<!-- commands: python -m tests\.readme -->\n).*?(<!-- end of commands -->)", re.DOTALL)
+_WIDTH = 100
+
+
+def commands() -> str:
+    """The help of the program and of every command, as Markdown."""
+    root = click.Context(program, info_name="td-pinterest", terminal_width=_WIDTH)
+    parts = [_help(root)]
+    for name, command in sorted(program.commands.items()):
+        parts.append(_help(click.Context(command, info_name=name, parent=root, terminal_width=_WIDTH)))
+    return "\n".join(parts)
+
+
+def _help(context: click.Context) -> str:
+    lines = "\n".join(line.rstrip() for line in context.get_help().splitlines())
+    return f"### `{context.command_path}`\n\n```text\n{lines}\n```\n"
+
+
+def with_commands(text: str) -> str:
+    """README with its section of commands made anew. Raises ValueError where the section's marks are missing."""
+    made, count = _SECTION.subn(lambda found: f"{found[1]}\n{commands()}\n{found[2]}", text)
+    if count != 1:
+        raise ValueError("README has no section of commands")
+    return made
+
+
+if __name__ == "__main__":
+    README.write_text(with_commands(README.read_text()))
