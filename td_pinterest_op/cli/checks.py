@@ -19,7 +19,7 @@ from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.catalog import WRITERS, AdAccount, Catalog
 from td_pinterest_op.pinterest.consent import SCOPES
 from td_pinterest_op.records.columns import identifier_columns
-from td_pinterest_op.records.read import Preparation
+from td_pinterest_op.records.read import IdentifierPreparation
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.retry import server_time
 from td_pinterest_op.stats import Stats
@@ -189,7 +189,7 @@ def audience(services: Services, account_id: str, audience_id: str | None) -> Ch
         advice = "name one with --audience or PINTEREST_AUDIENCE_ID; `td-pinterest audiences` lists them"
         return warning("audience", "not checked: no audience is named", advice)
     api = services.pinterest_for(account_id)
-    lists = CustomerLists(api=api, session_key="", audience_id=audience_id, audience_name=None)
+    lists = CustomerLists(api=api, session_key="", audience_id=audience_id, audience_name=None, is_nca=False)
     try:
         found = Audiences(api=api, lists=lists).usable(audience_id)
     except AudienceError as failure:
@@ -235,7 +235,7 @@ def rows(services: Services, found: Credentials, params: Mapping[str, Any]) -> C
         stats = Stats(action="", ad_account_id="", dry_run=True)
         with Spool() as spool:
             blocks = _first_rows(iter(JobResult(td, job)))
-            Preparation(columns=columns, spool=spool, stats=stats).read(blocks, progress=lambda _: None)
+            IdentifierPreparation(columns=columns, spool=spool, stats=stats).read(blocks, progress=lambda _: None)
     except ExportError as failure:
         return _of_failure("rows", failure)
     names = ", ".join(column.name for column in columns)

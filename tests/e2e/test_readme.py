@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import re
 import shutil
+import textwrap
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from td_pinterest_op.cli.explanations import ERRORS
 from td_pinterest_op.records.identifiers import Reason
-from td_pinterest_op.settings.parse import SETTINGS
+from td_pinterest_op.settings.parse import SETTINGS, Action, parse
+from td_pinterest_op.settings.text import load
 from td_pinterest_op.stats import Stats
 from tests import dig
 from tests.e2e.project import ROOT, secrets
 from tests.exporting import Services, digest
+from tests.readme import with_commands
 
 README = (ROOT / "README.md").read_text()
+CLICK = version("click")
 
 
 def _block(after: str) -> str:
@@ -61,3 +67,26 @@ def test_every_figure_of_the_statistics_is_explained() -> None:
     ]
     explained = re.findall(r"`([a-z_.]+)`", README.split("\n## Statistics\n")[1].split("\n\n")[1])
     assert sorted(names) == sorted(explained)
+
+
+def test_every_error_has_a_row_that_says_who_must_act() -> None:
+    explained = [name for cells in _first_cells("Errors") for name in re.findall(r"`(\w+)`", cells[0])]
+    assert sorted(set(ERRORS) - {"ExportError"}) == sorted(explained)
+
+
+@pytest.mark.skipif(not CLICK.startswith("8.5"), reason="README holds the help as click 8.5 lays it out")
+def test_the_commands_are_those_of_the_program_with_their_help() -> None:
+    assert README == with_commands(README), "run python -m tests.readme"
+
+
+def test_every_workflow_has_a_row() -> None:
+    rows = {cells[0].strip("`") for cells in _first_cells("A workflow")}
+    assert {path.name for path in (ROOT / "workflows").glob("*.dig")} == rows
+
+
+def test_the_settings_of_the_first_export_are_good() -> None:
+    environ = {f"PINTEREST_{name}": "made-up" for name in ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN")}
+    given = load(textwrap.dedent(_block("**The first export, dry.**")))
+    assert isinstance(given, dict)
+    complete = {"type": "pinterest", "audience_type": "customer_list", "ad_account_id": "549755885175"} | given
+    assert (Action.ADD, ()) == ((settings := parse(complete, environ=environ)).action, settings.warnings)
