@@ -23,13 +23,14 @@ _REPEATED = 13
 class Rows:
     """`plain` and `hashed` are job results (msgpack.gz), row by row the same people; `digests` the unique digests.
 
-    The last is text, one a line.
+    The latter is text, one a line. `keys` is a job result with a device id and a hashed phone number for each e-mail.
     """
 
     count: int
     plain: Path
     hashed: Path
     digests: Path
+    keys: Path
 
     @property
     def unique(self) -> int:
@@ -48,17 +49,25 @@ def write_rows(folder: Path, count: int) -> Rows:
         plain=folder / f"{count}-plain.msgpack.gz",
         hashed=folder / f"{count}-hashed.msgpack.gz",
         digests=folder / f"{count}-digests.txt",
+        keys=folder / f"{count}-keys.msgpack.gz",
     )
-    plain_gzip, hashed_gzip = zlib.compressobj(1, wbits=_GZIP), zlib.compressobj(1, wbits=_GZIP)
-    with rows.plain.open("wb") as plain, rows.hashed.open("wb") as hashed, rows.digests.open("wb") as digests:
+    plain_gzip, hashed_gzip, keys_gzip = (zlib.compressobj(1, wbits=_GZIP) for _ in range(3))
+    with (
+        rows.plain.open("wb") as plain,
+        rows.hashed.open("wb") as hashed,
+        rows.digests.open("wb") as digests,
+        rows.keys.open("wb") as keys,
+    ):
         for start in range(0, count, _BLOCK):
             block = list(people(start, min(start + _BLOCK, count)))
             plain.write(plain_gzip.compress(b"".join(_buffers(value) for value, _ in block)))
             hashed.write(hashed_gzip.compress(b"".join(_buffers(digest or value) for value, digest in block)))
+            keys.write(keys_gzip.compress(b"".join(_with_keys(value, digest) for value, digest in block)))
             first_time = (digest for row, (_, digest) in enumerate(block) if digest and row % 50 != _REPEATED)
             digests.write(b"".join(digest + b"\n" for digest in first_time))
         plain.write(plain_gzip.flush())
         hashed.write(hashed_gzip.flush())
+        keys.write(keys_gzip.flush())
     return rows
 
 
@@ -75,7 +84,18 @@ def people(start: int, stop: int) -> Iterator[tuple[bytes, bytes]]:
         yield value, hashlib.sha256(value).hexdigest().encode()
 
 
+def _with_keys(value: bytes, digest: bytes) -> bytes:
+    """A row of three keys, in msgpack: an invalid e-mail has no others."""
+    if not digest:
+        return b"\x93" + _text(value) + b"\xc0\xc0"
+    device = b"-".join((b"5eed" + digest[:4], digest[4:8], digest[8:12], digest[12:16], digest[16:28]))
+    return b"\x93" + _text(value) + _text(device) + _text(digest[::-1])
+
+
 def _buffers(value: bytes) -> bytes:
     """A row of one string, in msgpack."""
-    header = bytes([0x91, 0xA0 | len(value)]) if len(value) < 32 else bytes([0x91, 0xD9, len(value)])
-    return header + value
+    return b"\x91" + _text(value)
+
+
+def _text(value: bytes) -> bytes:
+    return (bytes([0xA0 | len(value)]) if len(value) < 32 else bytes([0xD9, len(value)])) + value

@@ -43,9 +43,9 @@ def _call(url: str, content: object) -> Any:
 
 
 @contextlib.contextmanager
-def serving(results: Mapping[Path, int] | None = None) -> Iterator[Services]:
-    """Run both; `results` are msgpack.gz files of one column `email` and how many rows each holds."""
-    jobs = {str(path): rows for path, rows in (results or {}).items()}
+def serving(results: Mapping[Path, tuple[int, Sequence[str]]] | None = None) -> Iterator[Services]:
+    """Run both; `results` are msgpack.gz files, each with how many rows it holds and the names of its columns."""
+    jobs = {str(path): rows_and_columns for path, rows_and_columns in (results or {}).items()}
     command = [sys.executable, "-m", "tests.bench.services", json.dumps(jobs)]
     with subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin
@@ -56,7 +56,7 @@ def serving(results: Mapping[Path, int] | None = None) -> Iterator[Services]:
             process.stdin.close()
 
 
-def main(results: Mapping[str, int]) -> None:
+def main(results: Mapping[str, tuple[int, Sequence[str]]]) -> None:
     """Serve until standard input ends, which it does when whoever started this is gone."""
     # Here, and not above: who starts this process must stay small, see `measuring`.
     from tests.emulators.__main__ import AUDIENCE_NAME
@@ -69,8 +69,8 @@ def main(results: Mapping[str, int]) -> None:
     audience = pinterest.add_audience(AUDIENCE_NAME, customer_list_id=behind.id)
     with serve_td() as (td, td_url), serve_pinterest(state=pinterest) as (_, endpoint):
         jobs = {
-            path: td.add_job(columns=[("email", "varchar")], path=Path(path), num_records=rows)
-            for path, rows in results.items()
+            path: td.add_job(columns=[(name, "varchar") for name in columns], path=Path(path), num_records=rows)
+            for path, (rows, columns) in results.items()
         }
         environ = environment(td_url=td_url, pinterest_endpoint=endpoint) | {
             "BENCH_ACCESS_TOKEN": pinterest.tokens.issue_access_token(),

@@ -51,3 +51,11 @@ def test_the_files_hold_the_same_people_and_each_digest_once(tmp_path: Path) -> 
     assert [digest or value for value, digest in people(0, 20_000)] == hashed
     assert {digest for _, digest in people(0, 20_000) if digest} == set(rows.digests.read_bytes().split())
     assert rows.unique == len(rows.digests.read_bytes().split())
+
+
+def test_rows_of_three_keys_are_the_same_people(tmp_path: Path) -> None:
+    rows = write_rows(tmp_path, 1_000)
+    keys = list(msgpack.Unpacker(io.BytesIO(gzip.decompress(rows.keys.read_bytes())), raw=True))
+    assert [value for value, _ in people(0, 1_000)] == [email for email, _, _ in keys]
+    assert 10 == sum(device is None and phone is None for _, device, phone in keys)
+    assert 970 == len({phone for _, _, phone in keys if phone})
