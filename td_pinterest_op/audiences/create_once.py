@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from td_pinterest_op.pinterest.client import Client, MaybeAppliedError
+from td_pinterest_op.pinterest.client import BrokenTwiceError, Client, MaybeAppliedError
 
 log = logging.getLogger(__name__)
 
+_BROKEN = 2
 # Listings may lag behind writes. Seconds before each look after a lost response, ten in all.
 _LOOKS = (0.5, 1.5, 2.0, 3.0, 3.0)
 
@@ -48,12 +49,15 @@ def look_for(find: Callable[[], _Found | None], client: Client) -> _Found | None
     return None
 
 
-def created_once(*, create: Callable[[], _T], find: Callable[[], _T | None], client: Client) -> Created[_T]:
+def created_once(
+    *, create: Callable[[], _T], find: Callable[[], _T | None], client: Client, divisible: bool = False
+) -> Created[_T]:
     """Create a thing, or find it.
 
     A request to create is repeated only after a look. If two runs of a task create at the same moment, both see both
     things afterwards, and both take the one that `find` prefers.
-    Raises MaybeAppliedError when the retries are used up, and what `create` and `find` raise.
+    Raises MaybeAppliedError when the retries are used up, and what `create` and `find` raise. If the request is
+    `divisible`, raises BrokenTwiceError after two requests without any response.
     """
     lost = 0
     while True:
@@ -67,6 +71,8 @@ def created_once(*, create: Callable[[], _T], find: Callable[[], _T | None], cli
                 return Created(thing=found, answered=False, lost=True)
             if lost > client.retry.count:
                 raise
+            if divisible and error.status is None and lost == _BROKEN:
+                raise BrokenTwiceError(str(error)) from None
         else:
             # A listing may not show yet what was just created.
             first = find() or made

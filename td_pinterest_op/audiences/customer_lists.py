@@ -101,6 +101,7 @@ class CustomerLists:
                 name=name, list_type=list_type, records=records, is_nca=self._is_nca
             ),
             usable=lambda _: True,
+            divisible=len(records) > 1,
         )
 
     def create_empty(self, name: str, list_type: str) -> CustomerList:
@@ -143,13 +144,18 @@ class CustomerLists:
         return self._api.change_records(list_id, records, operation="ADD")
 
     def _created(
-        self, name: str, create: Callable[[], CustomerList], *, usable: Callable[[CustomerList], bool]
+        self,
+        name: str,
+        create: Callable[[], CustomerList],
+        *,
+        usable: Callable[[CustomerList], bool],
+        divisible: bool = False,
     ) -> Created[CustomerList]:
         def find() -> CustomerList | None:
             same = self._not_in_use(one for one in self._api.customer_lists() if one.name == name and usable(one))
             return oldest(same) if same else None
 
-        created = created_once(create=create, find=find, client=self._api.client)
+        created = created_once(create=create, find=find, client=self._api.client, divisible=divisible)
         self._made.add(created.thing.id)
         log.info('customer list %s "%s"', created.thing.id, name)
         return created

@@ -8,11 +8,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 from td_pinterest_op.audiences.concurrency import ConcurrencyLimit
 from td_pinterest_op.errors import ExportError, RecordsRefusedError, RequestRefusedError, WorkflowError, unexpected
-from td_pinterest_op.pinterest.client import Client, Outcome
+from td_pinterest_op.pinterest.client import BrokenTwiceError, Client, Outcome
 from td_pinterest_op.records.batch import Batch
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.stats import Stats
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 
 # A 400 that every piece of a batch gets, this many halvings deep, is about the request and not about its records.
 MAX_HALVINGS = 3
-_BAD_REQUEST, _TOO_LARGE = 400, 413
+_BAD_REQUEST, _TOO_LARGE, _NO_ANSWER = 400, 413, 0
 # Seconds between two looks at the progress while no request ends.
 _POLL_SECONDS = 1.0
 
@@ -45,6 +46,16 @@ class _Batch:
     latency: float | None = None
     throttled: bool = False
     error: ExportError | None = None
+    # Times that the connection broke twice at one size, since a piece was accepted.
+    broken: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Part of a batch. `in_doubt`: an earlier request may have brought its records in, and they are counted as such."""
+
+    records: Batch
+    in_doubt: bool = False
 
 
 class Sender:
@@ -179,19 +190,19 @@ class Sender:
     def _settle(self, records: Batch, batch: _Batch, put: Put) -> None:
         """Send `records`, in halves of halves where Pinterest refuses them, until the culprits are alone."""
         accepted, depth = batch.accepted, 0
-        pieces: list[Batch] = [records]
+        pieces = [_Piece(records)]
         while pieces:
-            refused = []
+            refused: list[Batch] = []
             while pieces:
                 piece = pieces.pop()
-                if self._largest and len(piece) > self._largest:
-                    pieces += piece.split(self._largest)
+                if self._largest and len(piece.records) > self._largest:
+                    pieces += [_Piece(part, in_doubt=piece.in_doubt) for part in piece.records.split(self._largest)]
                     continue
                 status = self._status(piece, batch, put)
-                if status == _TOO_LARGE:
-                    pieces += _halves(piece)
+                if status in (_TOO_LARGE, _NO_ANSWER):
+                    pieces += [_Piece(half, in_doubt=status == _NO_ANSWER) for half in _halves(piece.records)]
                 elif status == _BAD_REQUEST:
-                    refused.append(piece)
+                    refused.append(piece.records)
             if depth == MAX_HALVINGS and batch.accepted == accepted and refused:
                 raise RequestRefusedError(
                     f"Pinterest answered 400 to a batch and to every piece of it, {MAX_HALVINGS} halvings deep: "
@@ -199,18 +210,23 @@ class Sender:
                     "If Pinterest does refuse that many records, a much smaller limit_records_per_request singles "
                     f"them out [x-pinterest-rid {self._client.last_request_id}]"
                 )
-            culprits = sum(len(piece) == 1 for piece in refused)
+            culprits = sum(len(part) == 1 for part in refused)
             batch.refused += culprits
             self._stats.count(refused=culprits)
-            pieces = [half for piece in refused if len(piece) > 1 for half in _halves(piece)]
+            pieces = [_Piece(half) for part in refused if len(part) > 1 for half in _halves(part)]
             depth += 1
 
-    def _status(self, piece: Batch, batch: _Batch, put: Put) -> int:
-        """200 when the piece is in, else the 400 or 413 that says to halve it."""
-        records = len(piece)
-        self._stats.count(in_doubt=records)
+    def _status(self, piece: _Piece, batch: _Batch, put: Put) -> int:
+        """200 when the piece is in, else why to halve it: 400, 413, or 0 if the connection broke twice."""
+        records = len(piece.records)
+        if not piece.in_doubt:
+            self._stats.count(in_doubt=records)
         try:
-            outcome = put(piece)
+            outcome = put(piece.records)
+        except BrokenTwiceError as error:
+            self._wait_for_connection(batch, error)
+            log.warning("the connection broke twice at %d records; trying half as many", records)
+            return _NO_ANSWER
         except RequestRefusedError as error:
             self._stats.count(in_doubt=-records)
             if error.status == _TOO_LARGE and records > 1:
@@ -220,15 +236,27 @@ class Sender:
                 raise
             return error.status
         except ExportError as error:
-            if not error.maybe_applied:
+            if not error.maybe_applied and not piece.in_doubt:
                 self._stats.count(in_doubt=-records)
             raise
         self._stats.count(sent=records, in_doubt=-records)
         batch.accepted += records
+        if batch.broken:
+            batch.broken = 0
+            self._shrink(records)
+            log.warning("%d records went through; at most that many from now on", records)
         if outcome:
             batch.latency = max(batch.latency or 0.0, outcome.latency)
             batch.throttled = batch.throttled or outcome.throttled
         return 200
+
+    def _wait_for_connection(self, batch: _Batch, error: BrokenTwiceError) -> None:
+        """Wait as the retries of one request do: a gateway that drops large bodies looks like one that is down."""
+        batch.broken += 1
+        retry, tried = self._client.retry, 2 * batch.broken
+        if tried > retry.count:
+            raise error.extended(f"; tried {tried} times")
+        self._client.rate_limiter.wait(sum(islice(retry.waits(), tried - 1, tried + 1)))
 
     def _shrink(self, records: int) -> None:
         with self._lock:

@@ -135,6 +135,7 @@ class Api:
             body=b"%s,%s}" % (content[:-1], records.to_json()) if records else content,
             write=True,
             has_records=records is not None,
+            divisible=records is not None and len(records) > 1,
             repeatable=False,
         )
         return _customer_list(_entity(self._send(request).response, request.purpose))
@@ -151,6 +152,7 @@ class Api:
             body=b'{"operation_type":"%s",%s}' % (operation.encode(), records.to_json()),
             write=True,
             has_records=True,
+            divisible=len(records) > 1,
         )
         outcome = self._send(request)
         _entity(outcome.response, request.purpose)

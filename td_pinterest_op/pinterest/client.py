@@ -8,12 +8,12 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from requests.auth import AuthBase
 
 from td_pinterest_op.errors import AccountError, ExportError, RequestRefusedError, UnavailableError
-from td_pinterest_op.pinterest.policy import FAILURES, Decision, Recovery, decide
+from td_pinterest_op.pinterest.policy import FAILURES, Decision, Failure, Recovery, decide
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
 from td_pinterest_op.pinterest.transport import NoResponseError, Response, Transport
 from td_pinterest_op.retry import Retry
@@ -22,6 +22,8 @@ from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.timing import Timing
 
 log = logging.getLogger(__name__)
+
+_U = TypeVar("_U", bound=UnavailableError)
 
 # A 429 is waited out for so many times the longest single wait, with no other request succeeding meanwhile.
 PATIENCE = 4
@@ -41,6 +43,7 @@ class Request:
     content_type: str = "application/json"
     write: bool = False
     has_records: bool = False
+    divisible: bool = False
     repeatable: bool = True
     advice: str | None = None
 
@@ -67,10 +70,15 @@ class MaybeAppliedError(UnavailableError):
     """A request that must not be carried out twice failed after it may have been carried out: look before repeating."""
 
 
+class BrokenTwiceError(UnavailableError):
+    """The connection broke twice at a request that can be divided: its body may be too large for something between."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Attempt:
-    """One exchange and what it means; `decision` is None for a success."""
+    """One exchange and what it means; `decision` is None for a success. `broken`: the connection broke midway."""
 
+    broken: bool
     response: Response | None
     latency: float
     decision: Decision | None
@@ -115,7 +123,7 @@ class Client:
         UnavailableError when the retries or the patience are used up; and StoppedError once the run was stopped.
         """
         retry_waits, throttle_waits = self.retry.waits(), self.retry.waits()
-        retries, throttled, renewed, maybe_applied = 0, False, False, False
+        retries, broken, throttled, renewed, maybe_applied = 0, 0, False, False, False
         while True:
             with _keeping_maybe_applied(maybe_applied):
                 auth = tokens.token()
@@ -138,10 +146,13 @@ class Client:
                 raise error
             elif not request.repeatable and maybe_applied:
                 self._block_as_asked(error, attempt.headers)
-                raise _maybe_applied(error)
+                raise _maybe_applied(error, MaybeAppliedError)
             elif retries >= self.retry.count:
                 raise error.extended(f"; tried {retries + 1} times" if retries else "")
+            elif request.divisible and attempt.broken and broken == 1:
+                raise _maybe_applied(error, BrokenTwiceError)
             else:
+                broken += attempt.broken
                 retries += 1
                 with _keeping_maybe_applied(maybe_applied):
                     description = (
@@ -154,6 +165,7 @@ class Client:
         permit, waited = self.rate_limiter.acquire(write=request.write)
         started = self._clock()
         response: Response | None = None
+        broken = False
         headers = {"Accept": "application/json"} | ({"Content-Type": request.content_type} if request.body else {})
         # Before it leaves: a run that is told to end while it waits for the answer has sent it.
         self._count.add(sent=int(request.write), retried=int(request.write and again), waiting_seconds=waited)
@@ -163,6 +175,7 @@ class Client:
             )
         except NoResponseError as error:
             decision: Decision | None = FAILURES[error.failure]
+            broken = error.failure in (Failure.BROKEN, Failure.WRITE_TIMEOUT)
             description = f"no answer from Pinterest ({error})"
         else:
             decision = decide(response.status, error_code(response))
@@ -176,7 +189,13 @@ class Client:
             with self._lock:
                 self._throttled_since = None
         self._count.add(failed=int(request.write and decision is not None))
-        return _Attempt(response=response, latency=self._clock() - started, decision=decision, description=description)
+        return _Attempt(
+            response=response,
+            latency=self._clock() - started,
+            decision=decision,
+            description=description,
+            broken=broken,
+        )
 
     def _error(self, request: Request, attempt: _Attempt, decision: Decision) -> ExportError:
         refused = issubclass(decision.error, AccountError | RequestRefusedError)
@@ -237,8 +256,8 @@ def _keeping_maybe_applied(maybe_applied: bool) -> Iterator[None]:
         raise
 
 
-def _maybe_applied(error: ExportError) -> MaybeAppliedError:
-    error_after = MaybeAppliedError(str(error))
+def _maybe_applied(error: ExportError, kind: type[_U]) -> _U:
+    error_after = kind(str(error))
     error_after.status, error_after.code, error_after.maybe_applied = error.status, error.code, True
     return error_after
 

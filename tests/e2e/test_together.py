@@ -303,3 +303,16 @@ def test_the_statistics_of_a_failed_run_hold_the_ids_that_are_known(
     (made,) = services.pinterest.lists
     assert (job, made, "Spring") == (stats["job_id"], stats["customer_list_id"], stats["audience_name"])
     assert stats["summary"].startswith('Failed: create_new_audience on audience "Spring"')
+
+
+@pytest.mark.parametrize("answer", ["413", "413 and close", "drop"])
+@pytest.mark.parametrize("settings", [NEW, {"action": ADD}], ids=["create", "add"])
+def test_bodies_that_are_too_large_are_halved_however_that_is_said(
+    services: Services, settings: dict[str, Any], answer: str
+) -> None:
+    audience = {} if settings is NEW else {"audience_id": services.audience()}
+    services.pinterest.switches.set({"largest_body": 30_000, "large_body_answer": answer})
+    stored = services.export(settings | audience, job_id=services.job(people(2_000)))
+    audience_id = audience.get("audience_id") or the_audience(services)
+    assert digests(2_000) == services.pinterest.members_of_audience(audience_id)
+    assert (2_000, 0) == (stored["records"]["sent"], stored["records"]["refused"])

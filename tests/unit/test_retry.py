@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from itertools import islice
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from td_pinterest_op.retry import Retry
+from tests.clock import FakeTime
 
 
 def waits(count: int, *, initial: float = 0.5, longest: float = 300.0, random: float = 0.0) -> list[float]:
@@ -53,3 +55,27 @@ def test_each_lies_between_its_base_and_half_as_much_again(
     for number, wait in enumerate(islice(retry.waits(), len(randoms))):
         base = min(initial * 2**number, longest)
         assert base <= wait <= min(base * 1.5, longest)
+
+
+def test_attempts_sleep_before_each_but_the_first() -> None:
+    time = FakeTime()
+    retry = Retry(count=3, initial_wait=0.5, longest_wait=300, random=lambda: 0)
+    assert [1, 2, 3, 4] == list(retry.attempts(time.sleep))
+    assert [0.5, 1, 2] == time.slept
+    assert [1] == list(dataclasses.replace(retry, count=0).attempts(time.sleep))
+
+
+@pytest.mark.parametrize(
+    ("count", "initial", "waits"),
+    [
+        (7, 0.5, [0.5, 1, 2, 4, 8, 16, 32]),
+        (2, 0.5, [0.5, 1, 2, 4, 8, 16]),
+        (0, 20, [20, 40]),
+        (0, 0, [0.5] * 60),
+    ],
+)
+def test_whoever_waits_for_another_waits_as_long_as_the_retries_and_at_least_as_long_as_it_says(
+    count: int, initial: float, waits: list[float]
+) -> None:
+    retry = Retry(count=count, initial_wait=initial, longest_wait=300, random=lambda: 0)
+    assert waits == list(retry.waits_for(30))

@@ -1,4 +1,4 @@
-"""How many requests are under way at once."""
+"""How many requests run at once."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from hypothesis import strategies as st
 from td_pinterest_op.audiences.concurrency import ConcurrencyLimit
 
 
-def sizes(flight: ConcurrencyLimit, latencies: list[float | None], *, throttled: bool = False) -> list[int]:
+def sizes(limit: ConcurrencyLimit, latencies: list[float | None], *, throttled: bool = False) -> list[int]:
     """The size after each answer."""
     seen = []
     for latency in latencies:
-        flight.answered(latency=latency, throttled=throttled)
-        seen.append(flight.size)
+        limit.answered(latency=latency, throttled=throttled)
+        seen.append(limit.size)
     return seen
 
 
 def grown(most: int = 8) -> ConcurrencyLimit:
-    flight = ConcurrencyLimit(maximum=most)
-    sizes(flight, [1.0] * most)
-    return flight
+    limit = ConcurrencyLimit(maximum=most)
+    sizes(limit, [1.0] * most)
+    return limit
 
 
 def test_it_starts_with_one() -> None:
@@ -40,7 +40,7 @@ def test_a_throttled_answer_halves_it() -> None:
     assert [4] == sizes(grown(), [1.0], throttled=True)
 
 
-def test_the_answers_that_were_under_way_when_it_was_halved_do_not_halve_it_again() -> None:
+def test_the_responses_that_were_in_flight_when_it_was_halved_do_not_halve_it_again() -> None:
     assert [4] + [4] * 7 + [2] == sizes(grown(), [1.0] * 9, throttled=True)
 
 
@@ -49,15 +49,44 @@ def test_it_never_falls_below_one() -> None:
 
 
 def test_after_a_halving_it_grows_by_one_a_round_trip() -> None:
-    flight = grown(16)
-    flight.answered(latency=1.0, throttled=True)
-    assert [8] * 7 == sizes(flight, [1.0] * 7)
-    assert 9 == sizes(flight, [1.0, 1.0])[-1]
+    limit = grown(16)
+    limit.answered(latency=1.0, throttled=True)
+    assert [8] * 7 == sizes(limit, [1.0] * 7)
+    assert 9 == sizes(limit, [1.0, 1.0])[-1]
 
 
 def test_rising_latency_halves_it() -> None:
     seen = sizes(grown(), [3.0] * 6)
     assert 4 == min(seen)
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "halved"),
+    [
+        # An average that has doubled is no rise until it has also grown by a quarter of a second.
+        (0.1, [0.4] * 30, False),
+        (0.1, [0.5] * 30, True),
+        (1.0, [2.2] * 30, False),
+        (1.0, [2.3] * 30, True),
+        # One late response among many moves the average by a quarter of the difference.
+        (1.0, [6.0, 1.0, 1.0], False),
+        (1.0, [6.1, 1.0, 1.0], True),
+    ],
+)
+def test_latency_rises_when_its_average_doubles_and_grows_by_a_quarter_of_a_second(
+    first: float, later: list[float | None], halved: bool
+) -> None:
+    limit = ConcurrencyLimit(maximum=8)
+    sizes(limit, [first] * 8)
+    assert halved == (min(sizes(limit, later)) < 8)
+
+
+def test_a_lower_maximum_holds_at_once_and_for_good() -> None:
+    limit = grown()
+    limit.limit(3)
+    assert [3, 3, 3] == [limit.size, *sizes(limit, [1.0] * 2)]
+    limit.limit(5)
+    assert 3 == sizes(limit, [1.0] * 5)[-1]
 
 
 @pytest.mark.parametrize("jitter", [[0.001, 0.01, 0.2] * 10, [0.9, 1.1] * 15])
@@ -66,15 +95,15 @@ def test_jitter_does_not(jitter: list[float | None]) -> None:
 
 
 def test_a_server_that_became_slower_for_good_is_not_asked_one_at_a_time_for_ever() -> None:
-    flight = ConcurrencyLimit(maximum=8)
-    sizes(flight, [0.1] * 50)
-    assert 8 == sizes(flight, [1.5] * 200)[-1]
+    limit = ConcurrencyLimit(maximum=8)
+    sizes(limit, [0.1] * 50)
+    assert 8 == sizes(limit, [1.5] * 200)[-1]
 
 
 def test_an_answer_without_a_latency_is_no_sign_of_a_fast_server() -> None:
-    flight = ConcurrencyLimit(maximum=8)
-    assert [2, 3, 4, 5, 6, 7, 8] == sizes(flight, [None, None, 1.0, 1.0, 1.0, None, 1.0])
-    assert 8 == sizes(flight, [1.0] * 20)[-1]
+    limit = ConcurrencyLimit(maximum=8)
+    assert [2, 3, 4, 5, 6, 7, 8] == sizes(limit, [None, None, 1.0, 1.0, 1.0, None, 1.0])
+    assert 8 == sizes(limit, [1.0] * 20)[-1]
 
 
 @given(
@@ -82,7 +111,7 @@ def test_an_answer_without_a_latency_is_no_sign_of_a_fast_server() -> None:
     answers=st.lists(st.tuples(st.none() | st.floats(0, 1e6), st.booleans()), max_size=200),
 )
 def test_it_always_lies_between_one_and_the_most(maximum: int, answers: list[tuple[float | None, bool]]) -> None:
-    flight = ConcurrencyLimit(maximum=maximum)
+    limit = ConcurrencyLimit(maximum=maximum)
     for latency, throttled in answers:
-        flight.answered(latency=latency, throttled=throttled)
-        assert 1 <= flight.size <= maximum
+        limit.answered(latency=latency, throttled=throttled)
+        assert 1 <= limit.size <= maximum

@@ -10,7 +10,7 @@ import pytest
 
 from td_pinterest_op.audiences.create_once import Created, created_once, oldest
 from td_pinterest_op.errors import AccountError, ExportError, UnavailableError
-from td_pinterest_op.pinterest.client import Client, MaybeAppliedError
+from td_pinterest_op.pinterest.client import BrokenTwiceError, Client, MaybeAppliedError
 from td_pinterest_op.retry import Retry
 from tests.clock import FakeTime
 
@@ -55,10 +55,10 @@ class World:
     def once(self) -> Thing:
         return self.created().thing
 
-    def created(self) -> Created[Thing]:
+    def created(self, *, divisible: bool = False) -> Created[Thing]:
         rate_limiter = types.SimpleNamespace(wait=self.time.sleep)
         client = cast(Client, types.SimpleNamespace(rate_limiter=rate_limiter, retry=RETRY))
-        return created_once(create=self.create, find=self.find, client=client)
+        return created_once(create=self.create, find=self.find, client=client, divisible=divisible)
 
 
 def maybe() -> MaybeAppliedError:
@@ -111,6 +111,18 @@ def test_the_double_of_a_second_run_is_seen_by_both_and_both_take_the_lower_id()
 def test_what_was_just_created_counts_though_no_list_shows_it_yet() -> None:
     world = World(hidden=100)
     assert Thing(id="99") == world.once()
+
+
+@pytest.mark.parametrize(("status", "tries"), [(None, 2), (500, 4)])
+def test_what_can_be_divided_is_given_up_after_two_requests_without_any_response(
+    status: int | None, tries: int
+) -> None:
+    error = maybe()
+    error.status = status
+    world = World(answers=[error] * 10)
+    with pytest.raises(BrokenTwiceError if status is None else MaybeAppliedError):
+        world.created(divisible=True)
+    assert tries == 10 - len(world.answers)
 
 
 @pytest.mark.parametrize("error", [AccountError("no"), UnavailableError("no")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import re
 import signal
@@ -24,13 +25,17 @@ from td_pinterest_op.errors import (
     StoppedError,
     UnavailableError,
     UnexpectedError,
+    WorkflowError,
 )
-from td_pinterest_op.pinterest.client import Client, Outcome
+from td_pinterest_op.pinterest.client import BrokenTwiceError, Client, Outcome
 from td_pinterest_op.records.batch import Batch, Digests
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.records.spool import DIGEST_BYTES, Spool
+from td_pinterest_op.retry import Retry
 from td_pinterest_op.stats import Stats
 from tests.unit.scripted import answer
+
+RETRY = Retry(count=7, initial_wait=0.5, longest_wait=300.0, random=lambda: 0.0)
 
 Rule = Callable[[list[int]], None]
 
@@ -44,11 +49,16 @@ class FakeClient:
         self.requests: list[int] = []
         self.members: list[int] = []
         self.rate_limiter = self
+        self.retry = RETRY
+        self.waited: list[float] = []
         self.last_request_id = "rid-9"
         self.stopped = threading.Event()
 
     def stop(self, reason: Exception) -> None:
         self.stopped.set()
+
+    def wait(self, seconds: float) -> None:
+        self.waited.append(seconds)
 
     def put(self, records: Batch) -> Outcome:
         digests = cast(Digests, records).data
@@ -159,13 +169,13 @@ def test_every_record_is_sent_once_in_full_batches(maximum: int, records: int, b
     assert (records, 0) == run.counts
 
 
-def test_progress_is_told_of_every_batch() -> None:
+def test_progress_is_called_after_every_batch() -> None:
     told: list[int] = []
     Run(accept, records=25, batch=10, progress=told.append).send()
     assert [10, 20, 25] == told
 
 
-def test_it_starts_with_one_request_and_never_has_more_under_way_than_allowed() -> None:
+def test_it_starts_with_one_request_and_never_has_more_in_flight_than_allowed() -> None:
     lock = threading.Lock()
     under_way: list[int] = []
     now = 0
@@ -220,27 +230,30 @@ def test_in_stop_mode_the_message_says_how_many_were_refused(bad: tuple[int, ...
     assert 100 not in run.api.requests[1:]
 
 
-@pytest.mark.parametrize("skip", [True, False])
-@pytest.mark.parametrize(("records", "batch"), [(10_000, 10_000), (100_000, 10_000), (8, 8), (1_000, 9)])
-def test_a_400_that_all_get_is_about_the_request_and_found_out_in_fifteen_requests(
-    records: int, batch: int, skip: bool
+@pytest.mark.parametrize(
+    ("records", "batch", "skip", "sign", "requests"),
+    [
+        *(
+            (records, batch, skip, "3 halvings deep: this seems to be about the request, not", 15)
+            for records, batch in [(10_000, 10_000), (100_000, 10_000), (8, 8), (1_000, 9)]
+            for skip in (True, False)
+        ),
+        # Batches that are too small to be halved three times.
+        *(
+            (records, batch, True, "about the request, not about its records", 24)
+            for records, batch in [(1, 10), (4, 4), (7, 7), (7, 1), (1_000, 1), (1_000, 3), (1_000, 5)]
+        ),
+    ],
+)
+def test_a_400_that_all_records_get_is_about_the_request(
+    records: int, batch: int, skip: bool, sign: str, requests: int
 ) -> None:
     run = Run(refuse_all, records=records, batch=batch, skip=skip)
     error = run.fail()
     assert RequestRefusedError is type(error)
-    assert "every piece of it, 3 halvings deep: this seems to be about the request, not about its records" in str(error)
+    assert sign in str(error)
     assert "[x-pinterest-rid rid-9]" in str(error)
-    assert len(run.api.requests) <= 15
-    assert 0 == run.stats.sent
-
-
-@pytest.mark.parametrize(("records", "batch"), [(1, 10), (4, 4), (7, 7), (7, 1), (1_000, 1), (1_000, 3), (1_000, 5)])
-def test_so_is_one_that_all_get_when_batches_are_too_small_to_be_halved_so_often(records: int, batch: int) -> None:
-    run = Run(refuse_all, records=records, batch=batch)
-    error = run.fail()
-    assert RequestRefusedError is type(error)
-    assert "about the request, not about its records" in str(error)
-    assert len(run.api.requests) <= 24
+    assert len(run.api.requests) <= requests
     assert 0 == run.stats.sent
 
 
@@ -252,7 +265,7 @@ def test_it_is_about_the_request_in_a_later_batch_as_well() -> None:
     assert "of 300 records 100 are in, 0 were refused, 200 are not in." in str(error)
 
 
-def test_a_culprit_in_every_batch_but_not_in_every_eighth_is_no_matter_of_the_request() -> None:
+def test_a_culprit_in_every_batch_but_not_in_every_eighth_is_about_the_records() -> None:
     bad = [*range(0, 800, 100)]
     run = Run(culprits(*bad), records=800, batch=100, maximum=4).send()
     assert (792, 8) == run.counts
@@ -324,7 +337,7 @@ def test_a_culprit_is_found_in_pieces_that_were_too_large_before(culprit: int) -
     assert (999, 1) == Run(rule, records=1_000, batch=1_000).send().counts
 
 
-# -- errors half-way
+# -- errors midway
 
 
 @pytest.mark.parametrize(
@@ -361,7 +374,7 @@ def test_records_that_may_have_been_taken_are_counted_as_not_known() -> None:
     assert "of 100 records 20 are in, 0 were refused, 70 are not in, and of 10 it is not known." in text
 
 
-def test_of_a_halved_batch_only_the_piece_under_way_is_not_known() -> None:
+def test_of_a_halved_batch_only_the_piece_in_flight_is_in_doubt() -> None:
     def rule(numbers: list[int]) -> None:
         culprits(0, 1)(numbers)
         if numbers == [2, 3]:
@@ -420,7 +433,7 @@ def test_what_succeeds_after_the_first_error_is_counted_as_in() -> None:
     assert set(range(10)) | set(range(20, 30)) == set(run.api.members)
 
 
-def test_a_mistake_of_ours_tells_its_type_only_and_leaves_its_batch_open() -> None:
+def test_a_mistake_of_ours_shows_its_type_only_and_leaves_its_batch_in_doubt() -> None:
     def rule(numbers: list[int]) -> None:
         if 20 in numbers:
             raise KeyError("jane@shop.example")
@@ -430,6 +443,91 @@ def test_a_mistake_of_ours_tells_its_type_only_and_leaves_its_batch_open() -> No
     assert re.match(r"KeyError at test_sender\.py:\d+, in rule: a mistake in td_pinterest_op", str(error))
     assert "Partly sent: of 100 records 20 are in, 0 were refused, " in str(error)
     assert "70 are not in, and of 10 it is not known." in str(error)
+
+
+# -- a connection that breaks
+
+
+def drops(maximum: int) -> Rule:
+    """What lies between drops a body of more records than that, and never answers."""
+
+    def rule(numbers: list[int]) -> None:
+        if len(numbers) > maximum:
+            error = BrokenTwiceError("the connection broke") if len(numbers) > 1 else UnavailableError("it broke")
+            error.maybe_applied = True
+            raise error
+
+    return rule
+
+
+def test_a_body_that_is_dropped_twice_is_halved_and_the_smaller_size_is_kept() -> None:
+    run = Run(drops(300), records=3_000, batch=1_000).send()
+    assert [1000, 500, *[250] * 12] == run.api.requests
+    assert (3_000, 0, 0) == (*run.counts, run.stats.in_doubt)
+    # The waits before the third and the fourth try, then before the fifth and the sixth.
+    assert [1 + 2, 4 + 8] == run.api.waited
+
+
+def test_a_connection_that_breaks_at_every_size_ends_the_run_after_the_retries() -> None:
+    run = Run(drops(0), records=3_000, batch=1_000)
+    error = run.fail()
+    assert "; tried 8 times. Partly sent: of 3000 records 0 are in, 0 were refused, 2000 are not in" in str(error)
+    assert "and of 1000 it is not known" in str(error)
+    assert [1000, 500, 250, 125] == run.api.requests
+
+
+def test_records_in_doubt_stay_so_until_a_later_request_settles_them() -> None:
+    def rule(numbers: list[int]) -> None:
+        drops(4)(numbers)
+        if 0 in numbers:
+            raise AccountError("role")
+
+    text = str(Run(rule, records=8, batch=8).fail())
+    assert "of 8 records 4 are in, 0 were refused, 0 are not in, and of 4 it is not known" in text
+
+
+# -- threads, the spool
+
+
+def test_fewer_threads_than_wanted_are_enough(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    start = threading.Thread.start
+    started: list[threading.Thread] = []
+
+    def start_two(thread: threading.Thread) -> None:
+        if len(started) == 2:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_two)
+    run = Run(accept, records=500, batch=1, maximum=8).send()
+    assert (500, 0) == run.counts
+    assert 1 == caplog.text.count("no more than 2 threads")
+
+
+def test_without_any_thread_nothing_is_sent_and_the_message_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    error = Run(accept, records=10, batch=1).fail()
+    assert WorkflowError is type(error)
+    assert "does not let this process start a thread" in str(error)
+    assert "of 10 records 0 are in, 0 were refused, 10 are not in." in str(error)
+
+
+def test_a_spool_that_cannot_be_read_any_more_says_how_far_the_run_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Spool.batches
+
+    def failing(spool: Spool, size: int) -> Iterator[bytes]:
+        yield next(read(spool, size))
+        raise OSError(errno.EIO, "input/output error")
+
+    monkeypatch.setattr(Spool, "batches", failing)
+    error = Run(accept, records=30, batch=10).fail()
+    assert "Partly sent: of 30 records 10 are in, 0 were refused, 20 are not in" in str(error)
 
 
 # -- told to end from outside

@@ -22,7 +22,7 @@ from td_pinterest_op.errors import (
     StoppedError,
     UnavailableError,
 )
-from td_pinterest_op.pinterest.client import MaybeAppliedError, Outcome, Request
+from td_pinterest_op.pinterest.client import BrokenTwiceError, MaybeAppliedError, Outcome, Request
 from td_pinterest_op.pinterest.policy import Failure
 from td_pinterest_op.pinterest.transport import Response
 from td_pinterest_op.retry import Retry
@@ -465,3 +465,16 @@ def test_any_sequence_of_answers_ends_in_a_success_or_in_one_of_our_errors(
     stage = scene(*answers, retry=RETRY)
     with contextlib.suppress(ExportError):
         assert 2 == send(stage, request, keys=2).response.status // 100
+
+
+@pytest.mark.parametrize("failure", [Failure.BROKEN, Failure.WRITE_TIMEOUT])
+@pytest.mark.parametrize(("divisible", "tries"), [(True, 2), (False, 4)])
+def test_a_request_that_can_be_divided_is_given_up_after_two_broken_connections(
+    failure: Failure, divisible: bool, tries: int
+) -> None:
+    stage = scene(failure)
+    request = Request(method="PATCH", path="/x", purpose="changing things", body=b"{}", divisible=divisible)
+    with pytest.raises(BrokenTwiceError if divisible else UnavailableError) as caught:
+        stage.client.send(request, Keys())
+    assert caught.value.maybe_applied
+    assert tries == len(stage.script.sent)

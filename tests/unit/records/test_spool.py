@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import random
 import resource
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from td_pinterest_op.records import spool as module
-from td_pinterest_op.records.spool import DIGEST_BYTES, Spool
+from td_pinterest_op.records.spool import DIGEST_BYTES, Spool, fingerprint
 
 
 def digests(count: int, seed: int = 1) -> list[bytes]:
@@ -155,3 +156,16 @@ def test_a_file_that_was_cut_short_is_an_oserror() -> None:
         os.ftruncate(spool._file.fileno(), 1000)
         with pytest.raises(OSError, match="shorter"):
             list(spool.batches(10))
+
+
+def test_a_fingerprint_is_eight_hex_digits_of_the_sha256_of_the_sorted_digests() -> None:
+    digests = [hashlib.sha256(str(number).encode()).digest() for number in range(1000)]
+    expected = hashlib.sha256(b"".join(sorted(digests))).hexdigest()[:8]
+    for order in (digests, digests[::-1], [*digests, *digests[:5]]):
+        with Spool() as spool:
+            spool.add(order)
+            spool.finish()
+            assert expected == spool.fingerprint == spool.fingerprint
+    with Spool() as spool:
+        spool.finish()
+        assert fingerprint() == spool.fingerprint != expected
