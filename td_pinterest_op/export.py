@@ -1,6 +1,6 @@
 """The operator: `py>: td_pinterest_op.export.PinterestExport` in a .dig file.
 
-All is prepared first – settings, audience, rows, plan – and only then is anything written to Pinterest.
+Settings, audience, rows and plan come first; only then is anything written to Pinterest.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ def _measured(stats: Stats, name: str, timing: Timing) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _reported(stats: Stats) -> Iterator[None]:
-    """Log the statistics whatever happens: what a failed task has stored is lost."""
+    """Log the statistics in any case: what a failed task stores is lost."""
     try:
         yield
     except BaseException as error:

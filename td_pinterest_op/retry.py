@@ -31,13 +31,6 @@ class Retry:
         for wait in doubling:
             yield min(wait * (1 + self.random() / 2), self.longest_wait)
 
-    def attempts(self, sleep: Callable[[float], None]) -> Iterator[int]:
-        """1, 2, … up to the first try and all retries, sleeping before each but the first."""
-        yield 1
-        for attempt, wait in zip(range(2, self.count + 2), self.waits(), strict=False):
-            sleep(wait)
-            yield attempt
-
     def waits_for(self, seconds: float) -> Iterator[float]:
         """The waits of all retries, and more of them until they add up to `seconds`."""
         waited = 0.0

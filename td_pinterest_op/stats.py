@@ -1,7 +1,7 @@
 """The counters of one export, and their JSON for the workflow store.
 
-The counts always add up (see `Stats.check`): with one identifier column every row read is valid or invalid; with
-several columns `rows.valid` and `rows.invalid` count values, since each non-null value of a row is an identifier.
+The counts always add up (see `Stats.check`). With one identifier column every row read is valid or invalid. With
+several columns `rows.valid` and `rows.invalid` count values: each non-null value of a row is an identifier.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Stats:
             self.in_doubt += in_doubt
 
     def check(self, *, complete: bool) -> None:
-        """Check the invariants; `complete` adds the one that holds only when everything was to be sent.
+        """Check the invariants; `complete` adds the one that holds when everything was sent.
 
         Raises UnexpectedError, which names the figures that do not add up.
         """

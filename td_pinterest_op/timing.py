@@ -1,4 +1,4 @@
-"""The clocks and the sleep of a run, so that a test can give its own."""
+"""The clocks and the sleep of a run, as arguments: a test gives its own."""
 
 from __future__ import annotations
 

@@ -128,6 +128,12 @@ ERRORS: Mapping[str, ErrorExplanation] = MappingProxyType(
             example='no answer from Pinterest (time-out) to creating customer list "Shoppers"',
             advice="Run the task again: it looks for what it made before, and makes nothing twice.",
         ),
+        "BrokenTwiceError": ErrorExplanation(
+            who=_NOBODY,
+            meaning="The connection broke at every size of batch until the retries were used up.",
+            example="no answer from Pinterest (the connection broke) to ADD of 1250 records; tried 8 times",
+            advice="Run the task again later. If it happens each time, ask who runs the proxy for its largest body.",
+        ),
         "StoppedError": ErrorExplanation(
             who=_NOBODY,
             meaning="The run was told to end (SIGTERM, Ctrl-C). The message says how many records are in.",

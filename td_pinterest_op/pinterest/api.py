@@ -1,4 +1,4 @@
-"""The calls of Pinterest's API v5 that an export uses, in Pinterest's own words: audiences and customer lists."""
+"""The calls of Pinterest's API v5 about audiences and customer lists, named as Pinterest names them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Records(Protocol):
 class Api:
     """Pinterest's calls for one ad account. Every method raises the client's errors and PinterestError.
 
-    Creating calls are not repeated when they may have been carried out: they raise MaybeAppliedError then.
+    Calls that create are not repeated when they may have been applied: they raise MaybeAppliedError then.
     """
 
     def __init__(self, *, client: Client, tokens: TokenSource, ad_account_id: str) -> None:
@@ -97,7 +97,7 @@ class Api:
         return _audience(_entity(outcome.response, purpose))
 
     def move_audience(self, audience_id: str, *, customer_list_id: str) -> None:
-        """Ask Pinterest to put another customer list behind an audience; whether it did must be read back."""
+        """Ask Pinterest to put another customer list behind an audience. Only reading it back shows whether it did."""
         content = {"operation_type": "UPDATE", "rule": {"customer_list_id": customer_list_id}}
         purpose = f"moving audience {audience_id} to customer list {customer_list_id}"
         _entity(self._write("PATCH", f"/audiences/{audience_id}", purpose, content).response, purpose)

@@ -1,4 +1,4 @@
-"""What an export is about to do, and the brakes: pure arithmetic, and the text that is shown before the first write."""
+"""What an export will do, as text for the log, and the limits that stop it before the first write."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _FIX_OR_SKIP = f"{_FIX}, or set ignore_invalid_records: true to skip and count s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """`changes` are the things that will be created, changed or left behind, a sentence each; `writes` counts the
-    requests for them, beside those for the batches."""
+    """`changes`: one sentence for each thing that will be created, changed or left behind. `writes`: the requests for
+    them, in addition to the batches."""
 
     changes: Sequence[str]
     writes: int
@@ -43,7 +43,7 @@ class Plan:
 
     @property
     def minutes(self) -> float:
-        """How long the pace alone makes it take."""
+        """How long the requests take at the rate limit."""
         return self.requests / self.requests_per_minute
 
     def text(self, stats: Stats) -> str:
@@ -85,8 +85,8 @@ def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]
     if not stats.unique and not settings.allow_empty:
         raise LimitError(
             f"there is no valid record to send ({stats.read:,} rows read, {stats.invalid:,} invalid). "
-            "Nothing was sent. Set allow_empty: true if that may be (add and remove then do nothing, replace clears "
-            "the audience)"
+            "Nothing was sent. Set allow_empty: true if an empty result is expected (add and remove then do nothing, "
+            "create makes an empty audience, replace clears the audience)"
         )
     for name, limit, broken in (
         ("min_records", settings.min_records, settings.min_records is not None and stats.unique < settings.min_records),

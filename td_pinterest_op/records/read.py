@@ -1,4 +1,4 @@
-"""The first phase: a job's rows → unique digests in the spool, and what is wrong with the rows. Nothing is sent."""
+"""The first phase: the rows of a job → unique digests in the spool, and counts of what is invalid. Sends nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from td_pinterest_op.treasure_data.job import Job
 
 log = logging.getLogger(__name__)
 
-# One more than an error names, so that it knows whether there are more.
+# One more than an error names: it then knows whether there are more.
 KEPT_ROWS = NAMED_ROWS + 1
 
 
@@ -164,7 +164,7 @@ def _no_search_for_cycles() -> Iterator[None]:
 
 
 def _without_lone_nulls(rejected: list[tuple[int, Reason]], *, columns: int) -> list[tuple[int, Reason]]:
-    """With several columns a null means only that a row has no such identifier; a row of nulls is one invalid row."""
+    """With several columns a null only says that a row has no such identifier; a row of nulls is one invalid row."""
     nulls: dict[int, int] = {}
     for position, reason in rejected:
         if reason is Reason.NULL:

@@ -1,8 +1,8 @@
-"""Digests → unique digests → batches, by way of a private temporary file.
+"""Digests → unique digests → batches, through a private temporary file.
 
 Digests go into 256 buckets by their first byte, so that repeats always meet in the same bucket and memory
-holds one bucket at a time. Sealing sorts each bucket and drops its repeats: the same digests give the same batches,
-in whatever order they came. On disk: 32 bytes a digest, never a plain identifier.
+holds one bucket at a time. `finish` sorts each bucket and drops its repeats: the same digests give the same batches,
+in whatever order they come. On disk: 32 bytes a digest, never a plain identifier.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SORTED_DIGESTS = 1 << 16  # as objects while a bucket is sorted; a larger bucke
 
 _SMALL_PART = 1 << 15  # bytes of a part that is sorted at once, without 256 lists
 
-# Thirty-two at a time: a third of what slicing one by one costs.
+# Thirty-two at a time costs a third of slicing one by one.
 _MANY = Struct(f"{DIGEST_BYTES}s" * 32)
 _ONE = Struct(f"{DIGEST_BYTES}s")
 
@@ -34,8 +34,8 @@ class Spool:
     """Takes digests until it is finished, then gives them back, each once, as batches. A context manager.
 
     Its file is readable by its owner only, has no name as soon as it is open (where the system allows that), and is
-    gone with `close`. A full disk or any other failure of the file raises OSError; the spool is then good for
-    `close` only. Not for several threads at a time.
+    gone with `close`. A full disk or any other failure of the file raises OSError; after that only `close` works.
+    For one thread at a time.
     """
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class Spool:
 
     @property
     def duplicate(self) -> int:
-        """Digests that were there already. Raises RuntimeError unless finished."""
+        """Repeats that were dropped. Raises RuntimeError unless finished."""
         return self._end // DIGEST_BYTES - self.unique
 
     @property
@@ -168,7 +168,7 @@ class Spool:
     def _write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
         self._file.seek(offset)
         left = memoryview(data)
-        while left:  # a write may stop half-way; on a full disk it is the next one that raises
+        while left:  # a write may be partial; on a full disk the next one raises
             left = left[self._file.write(left) :]
 
 

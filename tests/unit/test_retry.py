@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from itertools import islice
 
 import pytest
@@ -10,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from td_pinterest_op.retry import Retry
-from tests.clock import FakeTime
 
 
 def waits(count: int, *, initial: float = 0.5, longest: float = 300.0, random: float = 0.0) -> list[float]:
@@ -55,14 +53,6 @@ def test_each_lies_between_its_base_and_half_as_much_again(
     for number, wait in enumerate(islice(retry.waits(), len(randoms))):
         base = min(initial * 2**number, longest)
         assert base <= wait <= min(base * 1.5, longest)
-
-
-def test_attempts_sleep_before_each_but_the_first() -> None:
-    time = FakeTime()
-    retry = Retry(count=3, initial_wait=0.5, longest_wait=300, random=lambda: 0)
-    assert [1, 2, 3, 4] == list(retry.attempts(time.sleep))
-    assert [0.5, 1, 2] == time.slept
-    assert [1] == list(dataclasses.replace(retry, count=0).attempts(time.sleep))
 
 
 @pytest.mark.parametrize(
