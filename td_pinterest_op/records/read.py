@@ -58,7 +58,7 @@ class Prepared:
 
 
 class Preparation(abc.ABC):
-    """Fills a spool and counts. `first_invalid` are the positions of the first invalid rows, the first row being 1."""
+    """Fills a spool and counts. `first_invalid`: the positions of the first invalid rows; the first row is 1."""
 
     def __init__(self, *, spool: Spool | RowSpool, stats: Stats, list_type: str) -> None:
         self._spool, self._stats, self._list_type = spool, stats, list_type
