@@ -20,7 +20,7 @@ SIZES = [(1280, 900), (390, 844)]
 
 
 class Callback:
-    """The redirect of an app: an HTTP server on loop-back that notes what it is asked for."""
+    """The redirect of an app: an HTTP server on loop-back that keeps the paths of its requests."""
 
     def __init__(self) -> None:
         asked = self.asked = list[str]()
@@ -70,7 +70,7 @@ def consent(root: str, callback: Callback) -> str:
 
 
 def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    """Wait for the browser, at most so many seconds."""
+    """Wait for the browser, at most this long."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "the browser did not get there"

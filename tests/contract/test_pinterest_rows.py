@@ -150,6 +150,14 @@ def test_a_list_for_new_customers_is_told_and_left_out_in_listings(pinterest: Pi
     assert ["all"] == [one.name for one in sdk.lists.customer_lists_list(**ACCOUNT, exclude_nca=True).items]
 
 
+def test_an_audience_on_such_a_list_is_told_and_left_out_too(sdk: Sdk) -> None:
+    sdk.create_audience("all", create(sdk, "all", PERSON).id)
+    sdk.create_audience("new", create(sdk, "new", PERSON, is_nca=True).id)
+    listed = sdk.audiences.audiences_list(**ACCOUNT).items
+    assert [("all", False), ("new", True)] == [(one.name, one.is_nca) for one in listed]
+    assert ["all"] == [one.name for one in sdk.audiences.audiences_list(**ACCOUNT, exclude_nca=True).items]
+
+
 # -- look-alikes ----------------------------------------------------------------------------------------------------
 
 

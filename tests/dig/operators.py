@@ -147,7 +147,7 @@ def _parsed(value: Any, wanted: type[Any]) -> Any:
 
 
 def loop(call: Call) -> Outcome:
-    """`loop>`: `_do` so many times, with `i` counted from 0."""
+    """`loop>`: repeat `_do`, with `i` counted from 0."""
     count, do = as_int(call.params, "count" if "count" in call.local else "_command"), nested(call.params, "_do")
     if count > MOST_TASKS:
         raise DigError(f"Too many loop subtasks. Limit: {MOST_TASKS}")
@@ -211,7 +211,7 @@ def _environment(call: Call) -> dict[str, str]:
 
 
 def resolve_secrets(text: str, machine: Machine) -> str:
-    """`text` with each `${secret:…}` replaced. Raises DigError for a secret that there is not."""
+    """`text` with each `${secret:…}` replaced. Raises DigError for an unknown secret."""
 
     def secret(match: re.Match[str]) -> str:
         name = match[2].strip()

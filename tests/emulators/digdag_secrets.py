@@ -27,7 +27,7 @@ _LONGEST_VALUE = 16 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretsCall:
-    """One request; `status` is what it was answered."""
+    """One request, and the status of its response."""
 
     method: str
     path: str
@@ -58,7 +58,7 @@ class DigdagSecrets:
             self._secrets[project_id][key] = value
 
     def fail(self, status: int, *, times: int = 1) -> None:
-        """Answer the next so many requests with this status, without carrying them out."""
+        """Answer the next `times` requests with this status and do nothing else."""
         with self._lock:
             self._faults += [status] * times
 

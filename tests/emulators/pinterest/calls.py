@@ -89,7 +89,7 @@ class CallLog:
             return self._max_writes_under_way
 
     def busiest(self, seconds: float = 60.0, *, category: str = "ads_write") -> int:
-        """The most requests of a category that arrived in any window of so many seconds."""
+        """The highest number of requests of a category that arrived in any window of this length."""
         arrivals = [call.arrived for call in self.all() if call.category == category]
         most = start = 0
         for end, arrived in enumerate(arrivals):

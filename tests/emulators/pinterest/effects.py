@@ -30,7 +30,7 @@ _MADE_UP_ID = "549755885175999999"
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """What is to be answered: an object."""
+    """The response to send: its status and its JSON object."""
 
     status: int
     content: dict[str, Any]
@@ -67,7 +67,7 @@ class Exchange:
 
 
 async def perform(effect: Effect, exchange: Exchange) -> web.StreamResponse | None:
-    """Carry out `effect`; None when the request goes on as if nothing had been."""
+    """Carry out `effect`; None when the request goes on as usual."""
     return await _PERFORM[type(effect)](effect, exchange)
 
 

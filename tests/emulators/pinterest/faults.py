@@ -22,7 +22,7 @@ class When(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """Answer so. `code` defaults to the one usual for the status, `body` to an error of that code and message.
+    """Send this response. `code` defaults to the one usual for the status, `body` to an error of that code and message.
 
     `retry_after` in seconds, written as a date when `retry_after_is_date`. `closes`: the connection is closed after it,
     and what the sender still has to say is not read.
@@ -90,7 +90,7 @@ class StopReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delay:
-    """Wait so many real seconds, then go on as if nothing had been."""
+    """Wait this many real seconds, then go on as usual."""
 
     seconds: float
 

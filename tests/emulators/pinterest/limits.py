@@ -1,4 +1,4 @@
-"""Rate limits: so many requests of a category in any second and any minute, and the headers that tell of them."""
+"""Rate limits: a number of requests per category, second, minute and day, and the headers that state them."""
 
 from __future__ import annotations
 

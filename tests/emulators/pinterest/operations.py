@@ -214,7 +214,9 @@ def _audiences_list(asked: Asked) -> Done:
         if _ownership(one, asked.account_id) in ({wanted} if wanted else shapes.OWNERSHIPS)
     )
     seen = (then for one in held if (then := world.seen_audience(one, lag)) is not None and not then.removed)
-    return Done(content=views.page(world, seen, asked.query, views.show_audience))
+    if asked.query.get("exclude_nca", "false").lower() == "true":
+        seen = (one for one in seen if not views.derives_from_nca(world, one))
+    return Done(content=views.page(world, seen, asked.query, views.show_listed_audience))
 
 
 def _ownership(audience: Audience, account_id: str) -> str | None:

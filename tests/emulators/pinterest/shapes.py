@@ -22,7 +22,7 @@ _HEX = b"0123456789abcdef"
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a body: `check` says whether a value will do, `expected` what would."""
+    """One field of a body: `check` says whether a value is allowed, `expected` which values are."""
 
     check: Callable[[Any], bool]
     expected: str

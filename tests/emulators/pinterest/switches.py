@@ -26,7 +26,7 @@ class Switches:
     """All may be set at any time; seconds are those of the emulator's clock unless said otherwise.
 
     moves_rules: UPDATE with a rule moves the audience to that list; False answers success and ignores the rule.
-    move_lag_seconds: for so long after a move, reads and listings show the list that was behind the audience before.
+    move_lag_seconds: for this long after a move, reads and listings show the list that was behind the audience before.
     removed_audiences: a removed audience is "readable" (status `removed_status`: REMOVED or ARCHIVED) or "gone" (404);
         it is never listed.
     second_remove: removing a removed audience is "accepted" or answered "404".
@@ -34,7 +34,7 @@ class Switches:
     takes_rows: records_v2 is known; else it is an unknown field, as before 5.28.
     listing_lag_seconds: listings show what was so long ago; what was made since is not in them.
     reading_lag_seconds: reads of one list or audience show what was so long ago; what was made since is not found.
-    new_list_missing_seconds: for so long after its creation a list is not found, neither to read nor to write.
+    new_list_missing_seconds: for this long after its creation a list is not found, neither to read nor to write.
     processing_refusal: an audience is not put on a list that is PROCESSING: "409", "400" (invalid audience), or "off".
     list_exceptions: the `exceptions` of every list that is read, an object or an array.
     long_audience_ids: new audiences get ids of 19 digits, as users have and 5.28 allows.
@@ -42,13 +42,13 @@ class Switches:
     renew_refresh_tokens: every refresh issues a new refresh token; the old one stays good.
     token_expiry_fields: answers say when the refresh token ends.
     refresh_ends_access_tokens: every refresh ends the access tokens that were issued before it.
-    access_token_seconds, access_token_uses: an access token ends after so many seconds or requests, though its answer
+    access_token_seconds, access_token_uses: an access token ends after this many seconds or requests, though its answer
         promises thirty days.
     scope: of the access tokens that the first refresh token buys from now on; those of a consent have what was
         approved.
     withheld_scopes: scopes that no token gets, whatever was approved.
     redirect_uris: those registered in the app; they must match to the letter.
-    code_seconds: for so long a code of consent may be exchanged.
+    code_seconds: how long a code of consent may be exchanged.
     refusal_answer: a consent that is refused redirects with "error", with "error and description", or it does not
         redirect ("silence").
     access_tier: of the app: "standard", "trial" (`trial_writes` a day, then `trial_answer`: "429", or "403"), or "none"
@@ -65,7 +65,7 @@ class Switches:
     max_records: more in one request are answered 413.
     largest_body: bytes; a longer body is answered 413 once it is read, 413 before it is read with the connection then
         closed ("413 and close"), or not at all ("drop"), by `large_body_answer`.
-    processing_seconds: for so long after a write a list is PROCESSING and its audiences INITIALIZING.
+    processing_seconds: for this long after a write a list is PROCESSING and its audiences INITIALIZING.
     latency_seconds: real seconds that every write takes.
     keeps_members: False counts records without keeping them, for measurements.
     """

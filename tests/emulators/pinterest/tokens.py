@@ -179,6 +179,6 @@ class Tokens:
             return {token for token, held in self._refresh.items() if held.expires_at > self._clock()}
 
     def set_refresh_token(self, token: str, *, days: float = REFRESH_TOKEN_DAYS, user: User = USER) -> None:
-        """Make `token` a good one for so many days from now; 0 or less: an expired one."""
+        """Make `token` valid for this many days from now; 0 or less: an expired one."""
         with self._lock:
             self._refresh[token] = _Refresh(user=user, scopes=None, expires_at=self._clock() + days * DAY)

@@ -122,6 +122,16 @@ def show_audience(world: World, held: Audience, *, tells_removal: bool = True) -
     )
 
 
+def show_listed_audience(world: World, held: Audience) -> dict[str, Any]:
+    """An audience in a listing: `is_nca` is that of the list behind it."""
+    return show_audience(world, held) | {"is_nca": derives_from_nca(world, held)}
+
+
+def derives_from_nca(world: World, held: Audience) -> bool:
+    behind = world.lists.get(str(held.rule.get("customer_list_id")))
+    return behind is not None and behind.is_nca
+
+
 def page(
     world: World, held: Iterable[_T], query: Mapping[str, str], show: Callable[[World, _T], dict[str, Any]]
 ) -> dict[str, Any]:

@@ -99,7 +99,7 @@ class World:
     ) -> AdAccount:
         """A new ad account. `roles` are those of users who do not own it, by username.
 
-        Raises ValueError for a user or a role that there is not.
+        Raises ValueError for an unknown user or role.
         """
         with self.lock:
             users = {user.username: user.id for user in self.users.values()}

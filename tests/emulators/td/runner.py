@@ -65,7 +65,7 @@ class JobRunner:
             return job
 
     def issue(self, *, type: str, database: str, **fields: Any) -> Job:  # noqa: A002 – the API's name
-        """Put a query into the queue. Raises RefusedError for an engine or database that there is not."""
+        """Put a query into the queue. Raises RefusedError for an unknown engine or database."""
         if type not in _DIALECTS:
             raise RefusedError(422, f"Job type {type!r} is not supported")
         self._warehouse.require_database(database)

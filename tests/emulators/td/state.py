@@ -33,7 +33,7 @@ class TreasureData:
     """One account: databases, jobs, connections, faults to come, requests received.
 
     `ignore_range`: a request for a part of a result gets all of it, with 200.
-    `claim_extra_records`: jobs claim so many more records than they serve.
+    `claim_extra_records`: jobs claim this many records more than they serve.
     `connections`: ids of result connections by name.
     `requests`: everything received but the test's own calls, oldest first.
     """

@@ -16,7 +16,7 @@ _NAME = re.compile(r"[a-z0-9_]{3,256}")
 
 
 class RefusedError(Exception):
-    """A request that Treasure Data refuses, with the HTTP status it does so with."""
+    """A request that Treasure Data refuses, and the HTTP status of the refusal."""
 
     def __init__(self, status: int, text: str, **details: str) -> None:
         super().__init__(text)
@@ -119,7 +119,7 @@ class Warehouse:
 
 
 def run_statement(session: duckdb.DuckDBPyConnection, statement: Statement, *, now: int) -> bool:
-    """Run one statement; True when rows are to be fetched from the session. Raises duckdb.Error."""
+    """Run one statement; True when it has rows to fetch from the session. Raises duckdb.Error."""
     if statement.kind == "select":
         session.execute(statement.sql)
     elif statement.kind == "insert":
