@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests import guard
 from tests.e2e.audiences import is_cleared
@@ -43,9 +44,12 @@ def run(engine: Engine, services: Services, project: Path, tmp_path: Path) -> Ru
     return run_workflow
 
 
-def use_audience(project: Path, audience_id: str) -> None:
+def use_audience(project: Path, audience_id: str, *, verb: str | None = None, name: str = "Shoppers") -> None:
+    """Fill in the audience of the workflow `pinterest_{verb}`; None: the one that people are added to."""
     config = project / "config" / "pinterest.yml"
-    config.write_text(re.sub(r'audience_id: "\d+"', f'audience_id: "{audience_id}"', config.read_text()))
+    ids = yaml.safe_load(config.read_text())
+    (ids[verb] if verb else ids).update({"audience_id": audience_id} | ({"audience_name": name} if verb else {}))
+    config.write_text(yaml.safe_dump(ids))
 
 
 def statistics(ran: Ran) -> dict[str, object]:
@@ -64,9 +68,9 @@ def test_export_adds_the_people_of_the_query_and_reports_them(run: Run, services
 
 
 def test_remove_takes_the_people_of_the_query_out(run: Run, services: Services, project: Path) -> None:
-    use_audience(project, audience_id := services.audience(people(300)))
+    use_audience(project, audience_id := services.audience([*people(3), "left@shop.example"]), verb="remove")
     assert run("pinterest_remove").succeeded
-    assert digests(50, first=250) == services.pinterest.members_of_audience(audience_id)
+    assert digests(3) == services.pinterest.members_of_audience(audience_id)
 
 
 def test_create_run_twice_in_a_session_makes_one_list_and_one_audience(run: Run, services: Services) -> None:
@@ -79,7 +83,7 @@ def test_create_run_twice_in_a_session_makes_one_list_and_one_audience(run: Run,
 
 
 def test_replace_leaves_the_people_of_the_query_only(run: Run, services: Services, project: Path) -> None:
-    use_audience(project, audience_id := services.audience(people(5, first=1000)))
+    use_audience(project, audience_id := services.audience(people(5, first=1000)), verb="replace")
     ran = run("pinterest_replace")
     assert ran.succeeded, ran.log
     assert digests(250) == services.pinterest.members_of_audience(audience_id)
@@ -87,13 +91,13 @@ def test_replace_leaves_the_people_of_the_query_only(run: Run, services: Service
 
 
 def test_clear_leaves_nobody(run: Run, services: Services, project: Path) -> None:
-    use_audience(project, audience_id := services.audience(people(5)))
+    use_audience(project, audience_id := services.audience(people(5)), verb="clear")
     assert run("pinterest_clear").succeeded
     assert is_cleared(services, audience_id)
 
 
 def test_delete_run_twice_succeeds_both_times(run: Run, services: Services, project: Path) -> None:
-    use_audience(project, audience_id := services.audience(people(5)))
+    use_audience(project, audience_id := services.audience(people(5)), verb="delete")
     assert run("pinterest_delete").succeeded
     assert run("pinterest_delete").succeeded
     assert services.pinterest.audiences[audience_id].removed
@@ -105,3 +109,27 @@ def test_a_failure_is_reported_with_what_to_do_and_fails_the_workflow(run: Run, 
     assert not ran.succeeded
     assert f"there is no audience 549755885175999999 in ad account {AD_ACCOUNT_ID}" in ran.log
     assert "pinterest_export of 2026-11-25T00:00:00+00:00 failed: there is no audience" in ran.log
+
+
+@pytest.mark.parametrize("verb", ["remove", "replace", "clear", "delete"])
+def test_a_workflow_that_takes_people_away_does_nothing_as_it_ships(
+    run: Run, services: Services, project: Path, verb: str
+) -> None:
+    use_audience(project, audience_id := services.audience(people(5)))
+    ran = run(f"pinterest_{verb}")
+    assert not ran.succeeded
+    assert "missing, and" in ran.log
+    assert [] == services.pinterest.calls.all()
+    assert digests(5) == services.pinterest.members_of_audience(audience_id)
+
+
+@pytest.mark.parametrize("verb", ["remove", "replace", "clear", "delete"])
+def test_a_workflow_that_takes_people_away_stops_at_an_audience_of_another_name(
+    run: Run, services: Services, project: Path, verb: str
+) -> None:
+    use_audience(project, audience_id := services.audience(people(5)), verb=verb, name="Somebody else's")
+    ran = run(f"pinterest_{verb}")
+    assert not ran.succeeded
+    assert "expected_audience_name" in ran.log
+    assert [] == services.pinterest.calls.writes()
+    assert digests(5) == services.pinterest.members_of_audience(audience_id)
