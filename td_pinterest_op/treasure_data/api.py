@@ -137,7 +137,10 @@ class TreasureData:
                 fields=dict(params) if params else None,
                 headers=all_headers,
                 preload_content=False,
-                enforce_content_length=True,  # not the default of urllib3 1.26
+                # urllib3 1.26 needs each said with each request. The key goes to the endpoint only: no redirect.
+                redirect=False,
+                retries=urllib3.Retry(total=0, redirect=0, raise_on_redirect=False),
+                enforce_content_length=True,
             )
         except urllib3.exceptions.MaxRetryError as error:
             self._check_certificate(error)

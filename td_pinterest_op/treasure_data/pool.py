@@ -35,8 +35,6 @@ def route(endpoint: str, *, connect_timeout: float, read_timeout: float) -> Rout
     found = requests.Session().merge_environment_settings(endpoint, {}, None, None, None)
     options: dict[str, Any] = {
         "timeout": urllib3.Timeout(connect=connect_timeout, read=read_timeout),
-        # The key goes to the endpoint only: no redirect is followed.
-        "retries": urllib3.Retry(total=0, redirect=0, raise_on_redirect=False),
         **_certificates(found["verify"]),
     }
     # Plain http is for this machine alone, and no proxy should see it.

@@ -13,7 +13,7 @@ import urllib3
 from td_pinterest_op.errors import TreasureDataError, WorkflowError
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.secret import Secret
-from td_pinterest_op.treasure_data.api import MAXIMUM_BODY, TemporaryError, TreasureData, path_of
+from td_pinterest_op.treasure_data.api import MAXIMUM_BODY, TemporaryError, TreasureData, path_of, read_piece
 from tests.clock import FakeTime
 from tests.emulators.td import API_KEY, Fault, serve_td
 from tests.emulators.td import TreasureData as Emulator
@@ -214,7 +214,7 @@ def test_an_answer_that_is_no_object_is_an_empty_one(emulator: Emulator, td: Tre
 class TestStream:
     def test_a_body_comes_piece_by_piece(self, td: TreasureData) -> None:
         with td.stream(OPEN, {"Range": "bytes=0-"}) as response:
-            assert b'{"status": "ok"}' == response.read1(decode_content=False)
+            assert b'{"status": "ok"}' == read_piece(response)
 
     @pytest.mark.parametrize("status", [429, 500])
     def test_an_answer_that_is_worth_another_try_says_how_long_to_wait(
