@@ -117,8 +117,10 @@ def _fit_for_a_log(text: str) -> str:
 
 
 def unexpected(error: Exception) -> ExportError:
-    """The error to raise in place of one that no code expects. That one could quote a row: only its type and place are
-    named."""
+    """The error to raise in place of one that no code expects.
+
+    That one could quote a row: only its type and place are named.
+    """
     known = _of_the_machine(error)
     if known:
         return WorkflowError(known)

@@ -13,8 +13,11 @@ SUCCESS, FAILED = "success", "failed"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """`type` is Trino's. `run` is where the value stands in the statistics of a run (`rows.read`), `follow_up` where it
-    stands in an audience of `pinterest_status`; None for a kind of row that leaves the column empty."""
+    """A column of the history.
+
+    `type` is Trino's. `run` is where the value stands in the statistics of a run (`rows.read`), `follow_up` where it
+    stands in an audience of `pinterest_status`; None for a kind of row that leaves the column empty.
+    """
 
     name: str
     type: str = "varchar"

@@ -64,6 +64,7 @@ class Secret:
                 _remember(form)
 
     def reveal(self) -> str:
+        """The value itself, for the request that needs it."""
         return self._value
 
     def __str__(self) -> str:

@@ -37,6 +37,7 @@ class RequestCounts:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def add(self, *, sent: int = 0, retried: int = 0, failed: int = 0, waiting_seconds: float = 0.0) -> None:
+        """Add to the counters, from any thread."""
         with self._lock:
             self.sent += sent
             self.retried += retried
@@ -46,7 +47,9 @@ class RequestCounts:
 
 @dataclass(slots=True, kw_only=True)
 class Stats:
-    """What one run did. `columns`: how many columns of the result hold identifiers. `invalid_rows`: rows with an
+    """What one run did.
+
+    `columns`: how many columns of the result hold identifiers. `invalid_rows`: rows with an
     invalid value, which can be fewer than the invalid values. `in_doubt`: records of requests without a known outcome.
     `keys`: keys of the unique rows, None if every record is one key. `invalid_keys_by_reason`: keys that valid rows go
     without.
@@ -85,6 +88,7 @@ class Stats:
 
     @property
     def invalid(self) -> int:
+        """Values that were rejected."""
         return self.invalid_by_reason.total()
 
     def count(self, *, sent: int = 0, refused: int = 0, in_doubt: int = 0) -> None:

@@ -33,6 +33,7 @@ def request(reason: str) -> None:
 
 
 def requested() -> bool:
+    """Whether the run was told to end."""
     return _reason is not None
 
 

@@ -1,0 +1,1 @@
+"""What an export does to audiences and customer lists."""

@@ -168,6 +168,7 @@ class Audiences:
 
 
 def is_removed(audience: Audience) -> bool:
+    """Whether the audience has been removed: it can still be read, and never changed."""
     return audience.status.upper() in _REMOVED
 
 

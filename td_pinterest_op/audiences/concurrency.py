@@ -21,6 +21,7 @@ class ConcurrencyLimit:
 
     @property
     def size(self) -> int:
+        """How many requests may run at once now."""
         return int(self._size)
 
     def limit(self, maximum: int) -> None:

@@ -75,6 +75,7 @@ class CustomerLists:
         )
 
     def is_of_this_session(self, list_id: str) -> bool:
+        """Whether this session of the workflow made the list."""
         if list_id not in self._made:
             # A list that was just created may be in the listing before it can be read.
             found = self.find(list_id)

@@ -33,7 +33,8 @@ Put = Callable[[Batch], Outcome | None]
 class Progress(Protocol):
     """Makes what shows the progress: called, in a `with`, with the number of records that are in or refused."""
 
-    def __call__(self, *, total: int) -> AbstractContextManager[Callable[[int], None]]: ...
+    def __call__(self, *, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        """Show the sending of `total` records; what it yields takes the number of those that are done."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -49,14 +49,17 @@ class Check:
 
 
 def ok(name: str, message: str) -> Check:
+    """A check that found nothing wrong."""
     return Check(name=name, status=OK, message=message)
 
 
 def warning(name: str, message: str, advice: str) -> Check:
+    """A check that found something to know."""
     return Check(name=name, status=WARNING, message=message, advice=advice)
 
 
 def error(name: str, message: str, advice: str) -> Check:
+    """A check that found what stops an export."""
     return Check(name=name, status=ERROR, message=message, advice=advice)
 
 
@@ -115,6 +118,7 @@ def token(services: Services) -> Check:
 
 
 def scopes(services: Services) -> Check:
+    """Whether the token may read and write audiences."""
     granted = services.tokens.scopes
     missing = [scope for scope in SCOPES if granted and scope not in granted]
     if missing:
@@ -124,6 +128,7 @@ def scopes(services: Services) -> Check:
 
 
 def days_left(services: Services) -> Check:
+    """How long the refresh token still lasts."""
     seconds = services.tokens.refresh_expires_in
     if seconds is None:
         return ok("token_days", "Pinterest does not say how long the refresh token lasts")
@@ -176,6 +181,7 @@ def ad_account(catalog: Catalog, named: str | None) -> tuple[Check, AdAccount | 
 
 
 def role(account: AdAccount) -> Check:
+    """Whether the user may change audiences of the ad account."""
     shown = ", ".join(account.roles) or "not shown by Pinterest"
     if account.may_write is False:
         advice = f"have the owner grant one of {', '.join(sorted(WRITERS))} in Business Manager"
@@ -209,6 +215,7 @@ def audience(services: Services, account_id: str, audience_id: str | None) -> Ch
 
 
 def treasure_data_key(found: Credentials) -> Check | None:
+    """Whether the key of Treasure Data is there; None if it is, since only a request can judge it."""
     if "TD_API_KEY" in found.missing:
         message = f"TD_API_KEY found nowhere (as a secret: {SECRETS['TD_API_KEY']})"
         advice = "set it, or store it with `digdag secrets --local --set td.apikey`"

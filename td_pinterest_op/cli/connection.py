@@ -39,6 +39,7 @@ class Connection:
 
     @property
     def catalog(self) -> Catalog:
+        """What there is in Pinterest's ad accounts."""
         return Catalog(client=self.services.client, tokens=self.services.tokens)
 
 

@@ -47,10 +47,13 @@ def can_show(text: str) -> bool:
 
 
 class Warnings(logging.Handler):
-    """Shows the operator's warnings on standard error. Its errors come as exceptions; the rest of its log is left "
-    "out."""
+    """Shows the operator's warnings on standard error.
+
+    Its errors come as exceptions; the rest of its log is left out.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Print a warning without the secrets in it."""
         if record.levelno == logging.WARNING:
             _print(console(stderr=True), Text.assemble(("warning: ", "bold yellow"), mask(record.getMessage())))
 
@@ -144,8 +147,10 @@ def is_interactive() -> bool:
 
 
 def confirm(question: str) -> bool:
-    """Ask on standard error, so that standard output holds the result alone. Raises click.UsageError without a
-    terminal."""
+    """Ask on standard error, so that standard output holds the result alone.
+
+    Raises click.UsageError without a terminal.
+    """
     if not is_interactive():
         raise click.UsageError(f"{question} There is no terminal to answer: say --yes to go on without the question")
     return click.confirm(question, err=True)

@@ -21,8 +21,10 @@ _PAGE_SIZE = 250
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audience:
-    """An audience; `customer_list_id` is None unless its rule names a customer list. `size`: matched people, None while
-    Pinterest does not know."""
+    """An audience; `customer_list_id` is None unless its rule names a customer list.
+
+    `size`: matched people, None while Pinterest does not know.
+    """
 
     id: str
     name: str
@@ -74,6 +76,7 @@ class Api:
         return None if found is None else _audience(found)
 
     def create_audience(self, *, name: str, description: str | None, customer_list_id: str) -> Audience:
+        """Create an audience on a customer list. Raises MaybeAppliedError when it may exist."""
         content = {
             "audience_type": CUSTOMER_LIST,
             "name": name,

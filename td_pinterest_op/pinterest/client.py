@@ -33,8 +33,11 @@ _LEAST_PAUSE = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """`purpose` completes "Pinterest answered 500 to …". `path` is below the endpoint. `advice` is what to do about an
-    answer that refuses it, where there is more to say than the policy does."""
+    """One request to Pinterest, before a token is added.
+
+    `purpose` completes "Pinterest answered 500 to …". `path` is below the endpoint. `advice` is what to do about an
+    answer that refuses it, where there is more to say than the policy does.
+    """
 
     method: str
     path: str
@@ -60,7 +63,8 @@ class Outcome:
 class TokenSource(Protocol):
     """Where a request's authorisation comes from."""
 
-    def token(self) -> AuthBase: ...
+    def token(self) -> AuthBase:
+        """The authorisation to send now."""
 
     def refresh(self, used: AuthBase) -> bool:
         """After a 401: whether another authorisation than `used` is to be had."""

@@ -39,6 +39,7 @@ class Bearer(AuthBase):
         self._token, self.expires_at = token, expires_at
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Add the Authorization header."""
         request.headers["Authorization"] = f"Bearer {self._token.reveal()}"
         return request
 
@@ -50,9 +51,11 @@ class FixedToken:
         self._bearer = bearer
 
     def token(self) -> Bearer:
+        """The one token that there is."""
         return self._bearer
 
     def refresh(self, used: AuthBase) -> bool:  # noqa: ARG002 - the protocol's
+        """False: there is no other."""
         return False
 
 
@@ -144,9 +147,11 @@ class AppCredentials:
         self._auth = HTTPBasicAuth(client_id.reveal(), client_secret.reveal())
 
     def token(self) -> AuthBase:
+        """The app's credentials."""
         return self._auth
 
     def refresh(self, used: AuthBase) -> bool:  # noqa: ARG002 - the protocol's
+        """False: there is no other."""
         return False
 
 

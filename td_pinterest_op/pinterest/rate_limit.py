@@ -1,5 +1,7 @@
-"""Rate limits shared by all requests of a run: a number of writes per window, and no request before the time the server
-asked for."""
+"""Rate limits shared by all requests of a run.
+
+A number of writes per window, and no request before the time the server asked for.
+"""
 
 from __future__ import annotations
 

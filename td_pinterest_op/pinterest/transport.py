@@ -95,6 +95,7 @@ class Transport:
         return self._environment
 
     def close(self) -> None:
+        """Close all connections."""
         self._session.close()
 
 

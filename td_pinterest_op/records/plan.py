@@ -18,8 +18,11 @@ _FIX_OR_SKIP = f"{_FIX}, or set ignore_invalid_records: true to skip and count s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """`changes`: one sentence for each thing that will be created, changed or left behind. `writes`: the requests for
-    them, in addition to the batches."""
+    """What an export is about to do.
+
+    `changes`: one sentence for each thing that will be created, changed or left behind. `writes`: the requests for
+    them, in addition to the batches.
+    """
 
     changes: Sequence[str]
     writes: int
@@ -29,6 +32,7 @@ class Plan:
 
     @classmethod
     def of(cls, settings: Settings, stats: Stats, *, changes: Sequence[str], writes: int) -> Plan:
+        """The plan of an export whose records are counted."""
         return cls(
             changes=changes,
             writes=writes,
@@ -39,6 +43,7 @@ class Plan:
 
     @property
     def requests(self) -> int:
+        """All writes, those of the batches included."""
         return self.writes + self.batches
 
     @property

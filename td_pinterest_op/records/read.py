@@ -121,6 +121,7 @@ class RowPreparation(Preparation):
         self._columns, self._default_country, self._rows = columns, default_country, spool
 
     def read(self, blocks: Iterable[list[list[Any]]], *, progress: Callable[[int], None]) -> None:
+        """Read all blocks, and warn of keys that valid rows go without."""
         super().read(blocks, progress=progress)
         self._stats.keys = self._rows.keys
         reasons = ", ".join(f"{reason} {count}" for reason, count in self._stats.invalid_keys_by_reason.most_common())

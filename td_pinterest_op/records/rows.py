@@ -63,13 +63,17 @@ class RowColumn:
 
     @property
     def key(self) -> RowKey:
+        """The key of a record that the column fills."""
         return _KEY_OF_COLUMN[self.type]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowBlock:
-    """`rows`: one string of bytes for each valid row, repeats included. `rejected`: position (from 0) and reason of
-    each row without a valid key. `rejected_keys`: the reasons of keys that were left out of valid rows."""
+    """The rows of one block, judged.
+
+    `rows`: one string of bytes for each valid row, repeats included. `rejected`: position (from 0) and reason of
+    each row without a valid key. `rejected_keys`: the reasons of keys that were left out of valid rows.
+    """
 
     rows: list[bytes]
     rejected: list[tuple[int, Reason]]

@@ -1,0 +1,1 @@
+"""`result_settings`: one frozen value, or every problem at once."""

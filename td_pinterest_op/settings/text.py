@@ -115,6 +115,7 @@ def _mapping(node: yaml.MappingNode) -> dict[str, object]:
 
 
 def scalar(node: yaml.ScalarNode) -> object:
+    """The value of a YAML scalar: digits are whole numbers, quoted text stays text."""
     text: str = node.value
     if node.style is not None:  # quoted or a block: always a string
         return text

@@ -1,0 +1,1 @@
+"""Treasure Data over HTTP: jobs and their results."""

@@ -47,8 +47,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A job that succeeded. `schema`: (name, type) of each column. `records` and `size` (compressed bytes) are None if
-    Treasure Data does not say. `file` stands in place of a job: then there is no id."""
+    """A job that succeeded.
+
+    `schema`: (name, type) of each column. `records` and `size` (compressed bytes) are None if Treasure Data does not
+    say. `file` stands in place of a job: then there is no id.
+    """
 
     id: str
     schema: tuple[tuple[str, str], ...]

@@ -9,6 +9,7 @@ from td_pinterest_op.warehouse.queries import files
 
 
 def main(folder: str) -> None:
+    """Write all generated queries into the folder."""
     for name, text in files().items():
         (Path(folder) / name).write_text(text, encoding="utf-8")
 

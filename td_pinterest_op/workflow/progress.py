@@ -23,6 +23,7 @@ class Progress:
         self._begin = self._logged_at = clock()
 
     def __call__(self, done: int) -> None:
+        """Log how far it is, now and then. Raises StoppedError when the run was told to end."""
         stop.check()
         now = self._clock()
         if now - self._logged_at >= EVERY:

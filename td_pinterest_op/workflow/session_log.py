@@ -40,6 +40,7 @@ class SessionLog(logging.Handler):
         self._left = _LAST_SECONDS
 
     def createLock(self) -> None:  # noqa: N802 - logging's name
+        """Make no lock: a signal may arrive while one is held."""
         self.lock = None
 
     def emit(self, record: logging.LogRecord) -> None:

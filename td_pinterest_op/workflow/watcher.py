@@ -32,9 +32,11 @@ class LogWatcher:
     clock: Callable[[], float]
 
     def plan(self, text: str) -> None:
+        """Log the plan."""
         log.info("%s", text)
 
     def progress(
         self, *, phase: str, unit: str, total: int | None
     ) -> contextlib.AbstractContextManager[Callable[[int], None]]:
+        """Log how far a phase is, now and then."""
         return Progress(phase=phase, unit=unit, total=total, clock=self.clock)
