@@ -13,7 +13,7 @@ from functools import partial
 
 from td_pinterest_op.audiences.actalikes import Actalikes
 from td_pinterest_op.audiences.audiences import Audiences, is_removed, label
-from td_pinterest_op.audiences.create_once import oldest
+from td_pinterest_op.audiences.create_once import age, oldest
 from td_pinterest_op.audiences.customer_lists import CustomerLists, ListToFill, is_made_empty, job_of
 from td_pinterest_op.audiences.row_fallback import RowFallback
 from td_pinterest_op.audiences.sender import Put, Sender
@@ -122,7 +122,7 @@ class Actions:
         if self._settings.if_exists is IfExists.FAIL:
             raise AudienceError(_taken_name(oldest(named)))
         if len(named) > 1:
-            ids = ", ".join(sorted((one.id for one in named), key=int))
+            ids = ", ".join(one.id for one in sorted(named, key=age))
             raise AudienceError(
                 f'several audiences are named "{self._new_name}" (ids {ids}): with if_exists: '
                 f"{self._settings.if_exists.value} it must be one; use another action with the id that is meant"

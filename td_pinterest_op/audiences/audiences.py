@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from td_pinterest_op.audiences.create_once import created_once, look_for, oldest
+from td_pinterest_op.audiences.create_once import age, created_once, look_for, oldest
 from td_pinterest_op.audiences.customer_lists import PATIENCE, CustomerLists
 from td_pinterest_op.errors import AudienceError, PinterestError, RequestRefusedError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience
@@ -87,7 +87,7 @@ class Audiences:
             return named if any(one.id == created.id for one in named) else None
 
         named = listed() or look_for(listed, self._api.client) or []
-        return [one for one in named if int(one.id) < int(created.id) and not self._is_own(one)]
+        return [one for one in named if age(one) < age(created) and not self._is_own(one)]
 
     def remove_duplicates(self, name: str) -> Audience | None:
         """The audience of this session with that name; of several, the oldest stays and the others are removed."""

@@ -36,7 +36,12 @@ class Created(Generic[_T]):
 
 def oldest(things: Iterable[_T]) -> _T:
     """The one with the lowest id, on which all tries of a task agree, whoever made it."""
-    return min(things, key=lambda thing: int(thing.id))
+    return min(things, key=age)
+
+
+def age(thing: _HasId) -> tuple[int, str]:
+    """Sorts by id, the oldest first: ids are numbers without leading zeros."""
+    return len(thing.id), thing.id
 
 
 def look_for(find: Callable[[], _Found | None], client: Client) -> _Found | None:

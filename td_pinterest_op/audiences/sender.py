@@ -77,6 +77,7 @@ class Sender:
         self._concurrency = ConcurrencyLimit(maximum=max_in_flight)
         # Records: set once a batch was too large, for all batches from then on.
         self._largest: int | None = None
+        self._most_accepted = 0  # records in one request
         self._lock = threading.Lock()
         self._jobs: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._settled: queue.SimpleQueue[_Batch] = queue.SimpleQueue()
@@ -242,10 +243,12 @@ class Sender:
             raise
         self._stats.count(sent=records, in_doubt=-records)
         batch.accepted += records
-        if batch.broken:
-            batch.broken = 0
+        if batch.broken and records >= self._most_accepted:
+            # No larger piece has ever gone through: it is the size, and not the connection.
             self._shrink(records)
             log.warning("%d records went through; at most that many from now on", records)
+        batch.broken = 0
+        self._most_accepted = max(self._most_accepted, records)
         if outcome:
             batch.latency = max(batch.latency or 0.0, outcome.latency)
             batch.throttled = batch.throttled or outcome.throttled

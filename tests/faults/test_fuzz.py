@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from requests.auth import AuthBase
 
-from td_pinterest_op import pinterest
+from td_pinterest_op import connect
 from td_pinterest_op.errors import ExportError, UnexpectedError
 from td_pinterest_op.pinterest.policy import Failure
 from td_pinterest_op.pinterest.transport import NoResponseError, Response
@@ -23,6 +23,16 @@ from tests.faults.conftest import Stage
 
 AUDIENCE_ID, LIST_ID = "549755885175000777", "549755885175000111"
 Given = Response | Failure
+# What the actions that create an audience need.
+NAMED: dict[Action, dict[str, Any]] = {
+    Action.CREATE: {"audience_name": "Shoppers"},
+    Action.CREATE_ACTALIKE: {
+        "audience_name": "Shoppers",
+        "seed_audience_id": AUDIENCE_ID,
+        "country": "US",
+        "percentage": 1,
+    },
+}
 
 
 class _Scripted:
@@ -33,7 +43,7 @@ class _Scripted:
     def __init__(self, **settings: Any) -> None:
         self._list_id, self._audiences, self._lists = LIST_ID, [AUDIENCE_ID], [LIST_ID]
 
-    def exchange(
+    def send(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: AuthBase
     ) -> Response:
         given = next(self.script, None)
@@ -65,6 +75,7 @@ class _Scripted:
             "audience_type": "CUSTOMER_LIST",
             "rule": rule,
             "status": "READY",
+            "size": 10_000,
         }
 
 
@@ -142,9 +153,9 @@ def job_id(shared_services: Any) -> str:
 def test_any_answers_end_in_success_or_in_one_of_our_errors(
     action: Action, token: Given | None, script: list[Given | None], rounds: int, stage: Stage, job_id: str
 ) -> None:
-    named = {"audience_name": "Shoppers"} if action is Action.CREATE else {"audience_id": AUDIENCE_ID}
+    named = NAMED.get(action, {"audience_id": AUDIENCE_ID})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pinterest, "Transport", _Scripted)
+        patch.setattr(connect, "Transport", _Scripted)
         patch.setattr(_Scripted, "script", itertools.chain([token], *[script] * rounds))
         stats = _ended(
             stage, {"action": action.value, "limit_records_per_request": 2, "retry_count": 2, **named}, job_id
@@ -166,8 +177,8 @@ def _ended(stage: Stage, wanted: dict[str, Any], job_id: str) -> dict[str, Any] 
 @pytest.mark.parametrize("action", Action)
 def test_the_usual_answers_make_a_success_of_every_action(stage: Stage, action: Action, job_id: str) -> None:
     """Else the fuzzing above would not get far."""
-    named = {"audience_name": "Shoppers"} if action is Action.CREATE else {"audience_id": AUDIENCE_ID}
+    named = NAMED.get(action, {"audience_id": AUDIENCE_ID})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pinterest, "Transport", _Scripted)
+        patch.setattr(connect, "Transport", _Scripted)
         stats = stage.export({"action": action.value, **named}, job_id=job_id)
     assert action.value == stats["action"]

@@ -44,7 +44,11 @@ def test_failing_batches_are_repeated_until_every_record_is_in(stage: Stage, fau
     assert digests(200) == members
     assert {"unique": 200, "duplicate": 0, "sent": 200, "refused": 0} == stats["records"]
     writes = stage.pinterest.calls.writes()
-    assert {"sent": len(writes), "retried": len(writes) - 100, "failed": len(writes) - 100} == stats["requests"]
+    failed = len([call for call in writes if call.fault])
+    assert (len(writes), failed) == (stats["requests"]["sent"], stats["requests"]["failed"])
+    # More than the batches and their repetitions only if a connection broke twice: then halves were sent.
+    halved = isinstance(fault.effect, Reset) and fault.times is None
+    assert halved or len(writes) - 100 == failed == stats["requests"]["retried"]
 
 
 MISHAPS: tuple[tuple[Effect, When], ...] = (

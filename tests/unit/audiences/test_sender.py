@@ -468,6 +468,19 @@ def test_a_body_that_is_dropped_twice_is_halved_and_the_smaller_size_is_kept() -
     assert [1 + 2, 4 + 8] == run.api.waited
 
 
+def test_a_connection_that_breaks_twice_by_chance_does_not_make_the_other_batches_smaller() -> None:
+    left = [2]
+
+    def rule(numbers: list[int]) -> None:
+        if 1_000 in numbers and left:
+            left.pop()
+            drops(0)(numbers)
+
+    run = Run(rule, records=4_000, batch=1_000).send()
+    assert [1000, 1000, 500, 500, 1000, 1000] == run.api.requests
+    assert (4_000, 0) == run.counts
+
+
 def test_a_connection_that_breaks_at_every_size_ends_the_run_after_the_retries() -> None:
     run = Run(drops(0), records=3_000, batch=1_000)
     error = run.fail()
