@@ -83,7 +83,10 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chr
 
 @pytest.fixture
 def browser(chromium: webdriver.Chrome) -> Iterator[Browser]:
-    """A browser without cookies and with an empty page."""
+    """A browser without cookies and with an empty page.
+
+    The variable SCREENSHOTS names a folder for a picture of each test's last page.
+    """
     chromium.get("about:blank")
     chromium.delete_all_cookies()
     browser = Browser(chromium)
