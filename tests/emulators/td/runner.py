@@ -133,7 +133,8 @@ class JobRunner:
             if job.finished:
                 return None
             job.status, job.start_at = "running", self._clock()
-            session = self._warehouse.session(job.database, scheduled_time=job.scheduled_time or int(job.created_at))
+            scheduled = job.scheduled_time or int(job.created_at)
+            session = self._warehouse.session(job.database, scheduled_time=scheduled, now=self._clock())
             self._sessions[job.id] = session
             return session
 

@@ -13,6 +13,7 @@ from sqlglot.errors import SqlglotError
 # It warns of statements that it does not know; a job that fails says so itself.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
+_NOW = sqlglot.parse_one("to_timestamp(getvariable('td_now'))", read="duckdb")
 _PLAIN = (exp.Drop, exp.Alter, exp.Delete)
 
 
@@ -90,7 +91,9 @@ def _with_names(tree: exp.Expr) -> exp.Expr:
 
 
 def _duckdb(tree: exp.Expr) -> str:
-    return tree.sql(dialect="duckdb", comments=False, unsupported_level=ErrorLevel.IGNORE)
+    # now() is the time of the emulator's own clock.
+    timed = tree.transform(lambda each: _NOW.copy() if isinstance(each, exp.CurrentTimestamp) else each)
+    return timed.sql(dialect="duckdb", comments=False, unsupported_level=ErrorLevel.IGNORE)
 
 
 def _message(error: SqlglotError) -> str:

@@ -110,11 +110,12 @@ class Warehouse:
     def load_parquet(self, database: str, table: str, path: Path) -> None:
         self.load(database, table, "FROM read_parquet(?)", [str(path)])
 
-    def session(self, database: str, *, scheduled_time: int) -> duckdb.DuckDBPyConnection:
+    def session(self, database: str, *, scheduled_time: int, now: float = 0.0) -> duckdb.DuckDBPyConnection:
         """A connection on which unqualified tables are those of `database`."""
         cursor = self._con.cursor()
         cursor.execute(f"SET search_path = '{database},main'")
         cursor.execute(f"SET VARIABLE td_scheduled_time = {scheduled_time}")
+        cursor.execute(f"SET VARIABLE td_now = {now:.6f}::DOUBLE")
         return cursor
 
 
