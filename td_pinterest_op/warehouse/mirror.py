@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from td_pinterest_op.warehouse.hashing import full
 
 _LEDGER = "${mirror.ledger}"
-_AUDIENCE = "${typeof mirror_audience_id === 'undefined' ? target.audience_id : mirror_audience_id}"
+_AUDIENCE = "${mirror_audience}"
 _DAY = 86_400_000  # milliseconds
 
 # CTEs: `known` has each digest of the ledger with its state, in, out or unsure; `settling` the newest of each event.
@@ -69,7 +69,8 @@ _CHANGE = f"""wanted AS (
     FROM compared WHERE wanted AND state = 'in')
 ), due AS (
   SELECT digest, joined, substr(digest, 1, 4) AS part FROM compared CROSS JOIN today
-  WHERE wanted AND state = 'in' AND ${{mirror.resend_days}} > 0 AND joined <= now_ms - ${{mirror.resend_days}} * {_DAY}
+  WHERE wanted AND state = 'in' AND ${{mirror.resend_days}} > 0
+    AND joined < (day - ${{mirror.resend_days}} + 1) * {_DAY}
 ), parts AS (
   -- Those first whose last join is oldest; by parts, since one node alone would have to rank all of them.
   SELECT joined, part, sum(count(*)) OVER (ORDER BY joined, part) - count(*) AS before FROM due GROUP BY joined, part
@@ -264,6 +265,16 @@ WHERE audience_id = '{_AUDIENCE}' AND op IN ('replaced', 'compacted')
 _FORGET = f"""-- Takes out of the ledger what was written before its base: no query looks at it any more.
 DELETE FROM {_LEDGER} WHERE audience_id = '{_AUDIENCE}' AND plan < ${{td.last_results.base}}
 """
+
+
+def people_columns(audience_id: str) -> str:
+    """A query without rows, whose columns are those of the day's people."""
+    return f"SELECT * FROM pinterest_people_{audience_id} LIMIT 0"
+
+
+def newest_plan(ledger: str, audience_id: str) -> str:
+    """A query of one number: the newest plan for an audience, settled or not; 0 for none."""
+    return f"SELECT coalesce(max(plan), 0) AS newest FROM {ledger} WHERE audience_id = '{audience_id}'"
 
 
 def files() -> Mapping[str, str]:

@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from td_pinterest_op.errors import SettingsError
@@ -42,6 +42,11 @@ class Task:
         # The same task of another project (staging, production) is another task.
         time, project, name = map(self.params.get, ("session_time", "project_id", "task_name"))
         return f"{time} {project} {name}" if time and name else self._random
+
+    def asking(self, query: str, **params: object) -> Task:
+        """This task, exporting a query in place of whatever it names or an earlier task stored."""
+        kept = {name: value for name, value in self.params.items() if name != "job_id"}
+        return replace(self, params={**kept, **params, "query": query})
 
     def domain_key(self, *query: str) -> str:
         """Makes a rerun of this task adopt its own job; a corrected query, database or engine issues a new one."""

@@ -2,7 +2,7 @@
 -- Writes the present state of every digest, a row each. It is not valid before mirror_compacted.sql says so.
 INSERT INTO ${mirror.ledger} (audience_id, plan, op, digest, joined, figure, resent, ad_account_id, customer_list_id, session, time)
 WITH ledger AS (
-  SELECT * FROM ${mirror.ledger} WHERE audience_id = '${typeof mirror_audience_id === 'undefined' ? target.audience_id : mirror_audience_id}'
+  SELECT * FROM ${mirror.ledger} WHERE audience_id = '${mirror_audience}'
 ), settling AS (
   SELECT
     max(CASE WHEN op IN ('settled', 'replaced', 'compacted') THEN plan END) AS settled,
@@ -28,11 +28,11 @@ WITH ledger AS (
 ), state AS (
   SELECT digest, joined, CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op FROM known WHERE state <> 'out'
 )
-SELECT '${typeof mirror_audience_id === 'undefined' ? target.audience_id : mirror_audience_id}', number.plan, state.op, state.digest, state.joined, cast(NULL AS bigint), cast(NULL AS bigint),
+SELECT '${mirror_audience}', number.plan, state.op, state.digest, state.joined, cast(NULL AS bigint), cast(NULL AS bigint),
   cast(NULL AS varchar), cast(NULL AS varchar), cast(NULL AS varchar), CAST(to_unixtime(now()) AS bigint)
 FROM state CROSS JOIN number
 UNION ALL
-SELECT '${typeof mirror_audience_id === 'undefined' ? target.audience_id : mirror_audience_id}', number.plan, 'compacting', cast(NULL AS varchar), number.seen, (SELECT count(*) FROM state),
+SELECT '${mirror_audience}', number.plan, 'compacting', cast(NULL AS varchar), number.seen, (SELECT count(*) FROM state),
   cast(NULL AS bigint),
   (SELECT max_by(ad_account_id, plan) FROM ledger WHERE op IN ('settled', 'replaced', 'compacted')),
   (SELECT max_by(customer_list_id, plan) FROM ledger WHERE op IN ('settled', 'replaced', 'compacted')),

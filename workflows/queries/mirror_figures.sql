@@ -1,7 +1,7 @@
 -- Made by `python -m td_pinterest_op.warehouse` from the operator's own rules: edit table and columns only.
 -- What this day would change, and `problem`, which stops the mirror before it writes anything; empty for none.
 WITH ledger AS (
-  SELECT * FROM ${mirror.ledger} WHERE audience_id = '${typeof mirror_audience_id === 'undefined' ? target.audience_id : mirror_audience_id}'
+  SELECT * FROM ${mirror.ledger} WHERE audience_id = '${mirror_audience}'
 ), settling AS (
   SELECT
     max(CASE WHEN op IN ('settled', 'replaced', 'compacted') THEN plan END) AS settled,
@@ -22,7 +22,7 @@ WITH ledger AS (
   FROM newest
   LEFT JOIN (SELECT DISTINCT plan FROM ledger WHERE op IN ('settled', 'replaced')) done ON done.plan = newest.plan
 ), wanted AS (
-  SELECT answer AS digest FROM pinterest_digests_${typeof mirror_audience_id === 'undefined' ? target.audience_id : mirror_audience_id} WHERE length(answer) = 64
+  SELECT answer AS digest FROM pinterest_digests_${mirror_audience} WHERE length(answer) = 64
 ), compared AS (
   SELECT coalesce(wanted.digest, known.digest) AS digest, wanted.digest IS NOT NULL AS wanted,
     coalesce(known.state, 'out') AS state, known.joined
@@ -40,7 +40,8 @@ WITH ledger AS (
     FROM compared WHERE wanted AND state = 'in')
 ), due AS (
   SELECT digest, joined, substr(digest, 1, 4) AS part FROM compared CROSS JOIN today
-  WHERE wanted AND state = 'in' AND ${mirror.resend_days} > 0 AND joined <= now_ms - ${mirror.resend_days} * 86400000
+  WHERE wanted AND state = 'in' AND ${mirror.resend_days} > 0
+    AND joined < (day - ${mirror.resend_days} + 1) * 86400000
 ), parts AS (
   -- Those first whose last join is oldest; by parts, since one node alone would have to rank all of them.
   SELECT joined, part, sum(count(*)) OVER (ORDER BY joined, part) - count(*) AS before FROM due GROUP BY joined, part
@@ -52,10 +53,10 @@ WITH ledger AS (
   WHERE (wanted AND state <> 'in') OR (NOT wanted AND state <> 'out')
 ), figures AS (
   SELECT
-    (SELECT coalesce(sum(amount), 0) FROM pinterest_digests_${typeof mirror_audience_id === 'undefined' ? target.audience_id : mirror_audience_id}) AS given,
-    (SELECT coalesce(sum(amount), 0) FROM pinterest_digests_${typeof mirror_audience_id === 'undefined' ? target.audience_id : mirror_audience_id} WHERE length(answer) < 64) AS rejected,
+    (SELECT coalesce(sum(amount), 0) FROM pinterest_digests_${mirror_audience}) AS given,
+    (SELECT coalesce(sum(amount), 0) FROM pinterest_digests_${mirror_audience} WHERE length(answer) < 64) AS rejected,
     (SELECT coalesce(array_join(array_agg(answer || ' ' || cast(amount AS varchar) ORDER BY answer), ', '), '')
-      FROM pinterest_digests_${typeof mirror_audience_id === 'undefined' ? target.audience_id : mirror_audience_id} WHERE length(answer) < 64) AS reasons,
+      FROM pinterest_digests_${mirror_audience} WHERE length(answer) < 64) AS reasons,
     (SELECT count(*) FROM wanted) AS people,
     (SELECT count(*) FROM known WHERE state <> 'out') AS members,
     (SELECT count(*) FROM change WHERE op = 'join') AS join_count,

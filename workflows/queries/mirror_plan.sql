@@ -3,7 +3,7 @@
 -- is whole.
 INSERT INTO ${mirror.ledger} (audience_id, plan, op, digest, joined, figure, resent, ad_account_id, customer_list_id, session, time)
 WITH ledger AS (
-  SELECT * FROM ${mirror.ledger} WHERE audience_id = '${typeof mirror_audience_id === 'undefined' ? target.audience_id : mirror_audience_id}'
+  SELECT * FROM ${mirror.ledger} WHERE audience_id = '${mirror_audience}'
 ), settling AS (
   SELECT
     max(CASE WHEN op IN ('settled', 'replaced', 'compacted') THEN plan END) AS settled,
@@ -24,7 +24,7 @@ WITH ledger AS (
   FROM newest
   LEFT JOIN (SELECT DISTINCT plan FROM ledger WHERE op IN ('settled', 'replaced')) done ON done.plan = newest.plan
 ), wanted AS (
-  SELECT answer AS digest FROM pinterest_digests_${typeof mirror_audience_id === 'undefined' ? target.audience_id : mirror_audience_id} WHERE length(answer) = 64
+  SELECT answer AS digest FROM pinterest_digests_${mirror_audience} WHERE length(answer) = 64
 ), compared AS (
   SELECT coalesce(wanted.digest, known.digest) AS digest, wanted.digest IS NOT NULL AS wanted,
     coalesce(known.state, 'out') AS state, known.joined
@@ -42,7 +42,8 @@ WITH ledger AS (
     FROM compared WHERE wanted AND state = 'in')
 ), due AS (
   SELECT digest, joined, substr(digest, 1, 4) AS part FROM compared CROSS JOIN today
-  WHERE wanted AND state = 'in' AND ${mirror.resend_days} > 0 AND joined <= now_ms - ${mirror.resend_days} * 86400000
+  WHERE wanted AND state = 'in' AND ${mirror.resend_days} > 0
+    AND joined < (day - ${mirror.resend_days} + 1) * 86400000
 ), parts AS (
   -- Those first whose last join is oldest; by parts, since one node alone would have to rank all of them.
   SELECT joined, part, sum(count(*)) OVER (ORDER BY joined, part) - count(*) AS before FROM due GROUP BY joined, part
@@ -59,12 +60,12 @@ WITH ledger AS (
   UNION ALL SELECT digest, 'join', 1 FROM resent WHERE '${td.last_results.mode}' = 'difference'
   UNION ALL SELECT digest, 'join', 0 FROM wanted WHERE '${td.last_results.mode}' = 'replace'
 )
-SELECT '${typeof mirror_audience_id === 'undefined' ? target.audience_id : mirror_audience_id}', number.plan, planned.op, planned.digest,
+SELECT '${mirror_audience}', number.plan, planned.op, planned.digest,
   CASE WHEN planned.op = 'join' THEN number.plan END, cast(NULL AS bigint), cast(NULL AS bigint),
   cast(NULL AS varchar), cast(NULL AS varchar), cast(NULL AS varchar), CAST(to_unixtime(now()) AS bigint)
 FROM planned CROSS JOIN number
 UNION ALL
-SELECT '${typeof mirror_audience_id === 'undefined' ? target.audience_id : mirror_audience_id}', number.plan,
+SELECT '${mirror_audience}', number.plan,
   CASE '${td.last_results.mode}' WHEN 'replace' THEN 'replacing' ELSE 'planned' END, cast(NULL AS varchar),
   cast(NULL AS bigint), (SELECT count(*) FROM planned), (SELECT sum(again) FROM planned),
   '${target.ad_account_id}', '${pinterest_mirror.customer_list_id}', '${session_uuid}', CAST(to_unixtime(now()) AS bigint)

@@ -1,7 +1,7 @@
 -- Made by `python -m td_pinterest_op.warehouse` from the operator's own rules: edit table and columns only.
 -- The plan that this session has just written, and `problem` if it must not be sent.
 WITH ledger AS (
-  SELECT * FROM ${mirror.ledger} WHERE audience_id = '${typeof mirror_audience_id === 'undefined' ? target.audience_id : mirror_audience_id}'
+  SELECT * FROM ${mirror.ledger} WHERE audience_id = '${mirror_audience}'
 ), mine AS (
   SELECT max(plan) AS plan, max_by(op, plan) AS op, max_by(figure, plan) AS figure, max_by(resent, plan) AS resent
   FROM ledger WHERE op IN ('planned', 'replacing') AND session = '${session_uuid}'
