@@ -18,6 +18,7 @@ PACKAGE = ROOT.name
 LAYERS: list[set[str]] = [
     {"__main__"},
     {"cli"},
+    {"activation", "many", "mirror"},
     {"erase", "export", "status"},
     {"connect"},
     {"audiences", "warehouse"},

@@ -15,6 +15,7 @@ from td_pinterest_op.settings.parse import (
     ConnectionSettings,
     action_of,
     parse,
+    parse_connection,
     parse_erasure,
     parse_status,
 )
@@ -33,7 +34,19 @@ PARSERS: Mapping[str, Parser] = {
     "td_pinterest_op.status.AudienceStatus": parse_status,
     "td_pinterest_op.status.AudienceStatus.look": parse_status,
     "td_pinterest_op.erase.PinterestErase": parse_erasure,
+    "td_pinterest_op.mirror.Mirror.look": parse_status,
+    "td_pinterest_op.mirror.Mirror.send": parse,
+    "td_pinterest_op.many.Many.renew": parse_connection,
 }
+# What completes its settings when it runs: from a list, or from what Audience Studio hands over.
+COMPLETED = frozenset(
+    {
+        "td_pinterest_op.many.Many.export",
+        "td_pinterest_op.many.Many.gate",
+        "td_pinterest_op.activation.PinterestActivation",
+        "td_pinterest_op.activation.PinterestActivation.prepare",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

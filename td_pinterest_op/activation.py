@@ -1,0 +1,96 @@
+"""An activation of Audience Studio: `py>: td_pinterest_op.activation.PinterestActivation` in a .dig file.
+
+The console hands its settings over as JSON. They are laid over the task's own, and an audience that neither names is
+named after the segment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.export import export
+from td_pinterest_op.settings.table import AUDIENCE_ID_SETTINGS, Action
+from td_pinterest_op.settings.text import load
+from td_pinterest_op.timing import SYSTEM, Timing
+from td_pinterest_op.workflow import task as workflow
+from td_pinterest_op.workflow.run import task_process
+
+log = logging.getLogger(__name__)
+
+_IDS = ("audience_id", *AUDIENCE_ID_SETTINGS.values())
+# What a later run does, and the action for an audience that the settings name by its id.
+_LATER = {"add": Action.ADD, "replace": Action.REPLACE, "mirror": Action.ADD}
+_NOBODY = "SELECT CAST(NULL AS varchar) AS email WHERE 1 = 0"
+
+
+class PinterestActivation:
+    """Exports what an activation found, as the console's settings and the task's own say."""
+
+    def run(self) -> None:
+        """Stores the statistics under `pinterest`. Raises ExportError, whose message says who must do what."""
+        with task_process():
+            workflow.store(pinterest=export(activated(workflow.current_task()), SYSTEM))
+
+    def prepare(self) -> None:
+        """Create the audience of a mirror, without people, if there is none.
+
+        Stores its id under `pinterest_activation`, for pinterest_mirror.dig.
+        """
+        with task_process():
+            stored = prepare(workflow.current_task(), SYSTEM)
+            workflow.store(pinterest_activation={"audience_id": stored["audience_id"]})
+
+
+def prepare(task: workflow.Task, timing: Timing) -> dict[str, Any]:
+    """Find the audience, or create it without people; returns the statistics of that."""
+    whole = activated(task)
+    settings = {**whole.params["result_settings"], "allow_empty": True}
+    return export(whole.asking(_NOBODY, result_settings=settings), timing)
+
+
+def activated(task: workflow.Task) -> workflow.Task:
+    """The task with the settings of the console and of the workflow. Raises SettingsError.
+
+    The task's parameter `later_runs` (add, replace or mirror) says what is done with an audience that exists.
+    """
+    later = str(task.params.get("later_runs") or "add").strip().lower()
+    if later not in _LATER:
+        raise SettingsError(f"later_runs must be one of {', '.join(_LATER)}")
+    settings = {**_mapping(task.params.get("result_settings"), "result_settings"), **_console(task)}
+    if any(settings.get(name) for name in _IDS):
+        settings.setdefault("action", _LATER[later].value)
+    else:
+        settings.setdefault("action", Action.CREATE.value)
+        settings["audience_name"] = settings.get("audience_name") or _segment(task)
+        settings.setdefault("if_exists", "replace" if later == "replace" else "add")
+    return dataclasses.replace(task, params={**task.params, "result_settings": settings})
+
+
+def _console(task: workflow.Task) -> Mapping[str, Any]:
+    """What the console says; a field that its form left blank says nothing."""
+    given = _mapping(task.params.get("result_connection_settings") or {}, "result_connection_settings")
+    return {name: value for name, value in given.items() if value not in (None, "")}
+
+
+def _mapping(given: object, name: str) -> Mapping[str, Any]:
+    try:
+        value = load(given) if isinstance(given, str) else given
+    except ValueError as error:
+        raise SettingsError(f"{name} cannot be read: {error}") from None
+    if not isinstance(value, Mapping):
+        raise SettingsError(f"{name} must be a mapping, or JSON of one")
+    return value
+
+
+def _segment(task: workflow.Task) -> str:
+    name = str(task.params.get("segment_name") or "").strip()
+    if not name:
+        raise SettingsError(
+            "the audience has no name: the activation has handed over no segment_name, and its settings have neither "
+            "audience_name nor audience_id"
+        )
+    return name

@@ -1,0 +1,77 @@
+"""An activation of Audience Studio: with tests/dig, and with digdag where there is one."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests import guard
+from tests.e2e.project import ENGINES, Engine, Ran
+from tests.exporting import Services, digests, people
+
+pytestmark = pytest.mark.parametrize("engine", ENGINES)
+
+
+def activate(
+    engine: Engine, services: Services, project: Path, folder: Path, found: list[str], *, later: str, **console: object
+) -> Ran:
+    """Run the workflow as the console starts it: with the activation's parameters."""
+    services.td.create("sandbox", "people", [{"email": "nobody@shop.example"}])
+    services.td.create("cdp_audience_1", "cdp_syndication_1", [{"email": person} for person in found])
+    handed = {
+        "segment_id": 12,
+        "segment_name": "Likely buyers",
+        "activation_id": 34,
+        "audience_id": 56,
+        "activation_actions_db": "cdp_audience_1",
+        "activation_actions_table": "cdp_syndication_1",
+        "result_connection_settings": json.dumps(console),
+    }
+    path = project / "pinterest_activation.dig"
+    text = re.sub(r"later_runs: \w+", f"later_runs: {later}", path.read_text())
+    if "segment_id" not in text:
+        text = text.replace(
+            "_export:\n", "_export:\n" + "".join(f"  {key}: {json.dumps(value)}\n" for key, value in handed.items()), 1
+        )
+    path.write_text(text)
+    ran = engine(path, services, folder)
+    guard.check(ran.log, "the log")
+    return ran
+
+
+@pytest.mark.parametrize("later", ["add", "replace", "mirror"])
+def test_the_first_run_creates_the_audience_and_later_runs_do_what_one_line_says(
+    engine: Engine,
+    services: Services,
+    bundle: Path,
+    tmp_path: Path,
+    later: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    project = Path(shutil.copytree(bundle, tmp_path / "project"))
+    console = {"type": "pinterest", "td_connector": "x", "_version": 3, "audience_name": ""}
+    ran = activate(engine, services, project, tmp_path, people(150), later=later, **console)
+    assert ran.succeeded, ran.log
+    (audience,) = services.pinterest.audiences_named("Likely buyers")
+    first = services.pinterest.members_of_audience(audience.id)
+    assert digests(150) == first
+    monkeypatch.setattr("tests.e2e.project.SESSION", "2026-11-26 00:00:00")
+    ran = activate(engine, services, project, tmp_path, people(150, first=20), later=later, **console)
+    assert ran.succeeded, ran.log
+    (audience,) = services.pinterest.audiences_named("Likely buyers")
+    expected = digests(170) if later == "add" else digests(150, first=20)
+    assert expected == services.pinterest.members_of_audience(audience.id)
+
+
+def test_an_audience_that_the_settings_name_gets_the_people(
+    engine: Engine, services: Services, bundle: Path, tmp_path: Path
+) -> None:
+    project = Path(shutil.copytree(bundle, tmp_path / "project"))
+    audience_id = services.audience(["before@shop.example"])
+    ran = activate(engine, services, project, tmp_path, people(5), later="replace", audience_id=audience_id)
+    assert ran.succeeded, ran.log
+    assert digests(5) == services.pinterest.members_of_audience(audience_id)

@@ -1,0 +1,99 @@
+"""Several audiences: what each entry of the list becomes, and what is stored of one that fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from td_pinterest_op import many
+from td_pinterest_op.errors import ExportError, WorkflowError
+from td_pinterest_op.settings.parse import Action
+from td_pinterest_op.workflow.task import Task
+from tests.exporting import Services, people
+
+WORKFLOWS = Path(__file__).parent.parent.parent / "workflows"
+ADD = Action.ADD.value
+
+
+def entry(**keys: object) -> dict[str, Any]:
+    found = {"name": "vip", "ad_account_id": "549755885175", "action": ADD, "query": "SELECT email FROM people"}
+    return {name: value for name, value in (found | keys).items() if value is not None}
+
+
+def outcome(services: Services, one: dict[str, Any], **params: Any) -> dict[str, Any]:
+    shared = {"type": "pinterest", "audience_type": "customer_list"}
+    task = {"audience": one, "database": "sandbox", "concurrent": 4, "result_settings": shared} | params
+    name, found = many.outcome_of(Task(params=task, environ=services.environ), services.time.timing)
+    assert "vip" == name
+    return found
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"query": None}, "vip needs a query"),
+        ({"segment": "cdp_audience_1.vip"}, "vip needs a query"),
+        ({"query": None, "segment": "a; DROP TABLE b"}, "vip: segment is a table"),
+        ({"query": None, "segment": "vip", "column": "a, b"}, "vip: segment is a table"),
+        ({"query": "queries/none.sql"}, "vip: there is no file queries/none.sql in the project"),
+        ({"audience_id": "549755885175999999"}, "there is no audience 549755885175999999"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_an_entry_that_fails_is_stored_with_its_message_and_figures_of_zero(
+    services: Services, keys: dict[str, object], message: str
+) -> None:
+    found = outcome(services, entry(**({"audience_id": services.audience()} | keys)))
+    assert not found["ok"]
+    assert message in found["error"]
+    assert 0 == found["statistics"]["records"]["sent"]
+
+
+def test_an_entry_exports_its_segment_and_keeps_to_its_share_of_the_requests(
+    services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    services.td.create("sandbox", "vip", [{"email": person} for person in people(3)])
+    found = outcome(services, entry(query=None, segment="sandbox.vip", audience_id=services.audience()))
+    assert found["ok"], found["error"]
+    assert 3 == found["statistics"]["records"]["sent"]
+    assert "at most 97 a minute" in caplog.text
+
+
+def test_a_query_may_stand_in_a_file(services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("vip.sql").write_text("SELECT email FROM vip")
+    services.td.create("sandbox", "vip", [{"email": person} for person in people(3)])
+    assert outcome(services, entry(query="vip.sql", audience_id=services.audience()))["ok"]
+
+
+def test_the_gate_names_whoever_failed_or_left_nothing() -> None:
+    entries = [entry(name=name) for name in ("one", "two", "three")]
+    stored = {"one": {"ok": True, "error": ""}, "two": {"ok": False, "error": "the disk is full"}}
+    with pytest.raises(WorkflowError, match="2 of 3 audiences failed: two: the disk is full; three: it has no outcome"):
+        many.check(Task(params={"audiences": entries, "pinterest_many": stored}, environ={}))
+    many.check(Task(params={"audiences": entries[:1], "pinterest_many": stored}, environ={}))
+
+
+@pytest.mark.parametrize("audiences", [None, [], ["vip"], [entry(), entry()]])
+def test_a_list_without_entries_or_with_a_name_twice_is_refused(services: Services, audiences: object) -> None:
+    task = Task(params={"audiences": audiences, "result_settings": {"type": "pinterest"}}, environ=services.environ)
+    with pytest.raises(ExportError, match=r"audiences\.yml|more than once"):
+        many.renew(task, services.time.timing)
+
+
+def test_one_token_is_asked_for_before_the_entries_start(services: Services) -> None:
+    task = Task(params={"audiences": [entry()], "result_settings": {"type": "pinterest"}}, environ=services.environ)
+    many.renew(task, services.time.timing)
+    assert 1 == len(services.pinterest.calls.all())
+
+
+def test_the_shipped_workflow_divides_by_the_number_that_run_at_once() -> None:
+    text = (WORKFLOWS / "pinterest_many.dig").read_text()
+    assert "concurrent: 4 " in text
+    assert "_parallel: {limit: 4}" in text
+    assert ["newsletter", "members with an Android phone"] == [
+        one["name"] for one in yaml.safe_load((WORKFLOWS / "config" / "audiences.yml").read_text())["audiences"]
+    ]
