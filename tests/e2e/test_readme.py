@@ -59,7 +59,7 @@ def test_every_reason_for_rejection_is_explained(reason: Reason) -> None:
 
 
 def test_every_figure_of_the_statistics_is_explained() -> None:
-    stats = Stats(action="", ad_account_id="", dry_run=False).to_json()
+    stats = Stats(action="", ad_account_id="", dry_run=False, keys=0).to_json()
     names = [
         f"{group}.{name}" if isinstance(value, dict) else group
         for group, value in stats.items()
