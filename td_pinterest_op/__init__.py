@@ -3,15 +3,16 @@
 The map, from the doors down; a module imports from lower rows or from its own folder:
 
     cli/                         `td-pinterest`, for people: one module a command
-    export                       the door: what a workflow names after `py>:`
+    export  status  erase        the doors that a workflow names after `py>:`
     connect                      a task and its settings → both services, built once
     audiences/                   the actions, customer lists, sending in batches
+    warehouse/                   SQL made from the operator's own tables: hashing, mirror, history
     records/                     identifiers → digests or reasons, the spool on disk, the plan
     workflow/                    the digdag task: parameters, log and signals, refresh token kept
     pinterest/  treasure_data/   the two services over HTTP: one call, retried
     settings/                    `result_settings` → one frozen value, or every problem at once
-    stats                        the figures of a run
-    errors  retry  secret  timing
+    report/                      statistics → one page
+    stats  errors  retry  secret  timing
 """
 
 from td_pinterest_op import requirements
