@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from td_pinterest_op.audiences.customer_lists import origin_of
+from td_pinterest_op.cli import history as history_table
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.connection import Connection, ad_account_of, checked_id, connected
 from td_pinterest_op.errors import AudienceError
@@ -92,13 +93,20 @@ def lists(
 
 @click.command(epilog="\b\nExample:\n  td-pinterest audience 2542620905475")
 @click.argument("audience_id", metavar="ID", required=False)
-@options.all_of(options.ad_account, options.env_file, options.as_json, options.quiet)
+@options.ad_account
+@history_table.option
+@options.all_of(options.env_file, options.as_json, options.quiet)
 def audience(
-    audience_id: str | None, ad_account: str | None, env_file: Path | None, as_json: bool, quiet: bool
+    audience_id: str | None,
+    ad_account: str | None,
+    history: str | None,
+    env_file: Path | None,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Show one audience in full, with the customer list behind it and what made that list.
 
-    Without ID it is the audience of PINTEREST_AUDIENCE_ID.
+    Without ID it is the audience of PINTEREST_AUDIENCE_ID. With --history its runs and sizes over time follow.
     """
     with connected(env_file, quiet=quiet) as connection:
         account = ad_account_of(connection, ad_account)
@@ -111,10 +119,31 @@ def audience(
                 f"there is no audience {named} in ad account {account}: `td-pinterest audiences` lists those that exist"
             )
         row = _full_row(connection, account, content)
+    past = _past(history, row["id"], env_file) if history else []
     if as_json:
-        screen.say_json(row)
-    else:
-        screen.properties({name.replace("_", " "): value for name, value in row.items()})
+        screen.say_json(row | ({"history": past} if history else {}))
+        return
+    screen.properties({name.replace("_", " "): value for name, value in row.items()})
+    if history:
+        screen.say()
+        columns = {"at": "WHEN", "what": "WHAT", "sent": "SENT", "rejected": "REJECTED", "status": "STATUS"}
+        _show(past, columns | {"size": "SIZE"}, as_json=False, nothing="nothing in the history")
+
+
+def _past(history: str, audience_id: str, env_file: Path | None) -> list[dict[str, Any]]:
+    """The rows of an audience in the history, the newest first."""
+    return [
+        {
+            "at": f"{one.at:%Y-%m-%d %H:%M}" if one.at else None,
+            "what": one.text("action") or one.kind,
+            "outcome": one.outcome,
+            "sent": one.whole("records_sent"),
+            "rejected": one.whole("rows_invalid"),
+            "status": one.text("audience_status") or None,
+            "size": one.whole("audience_size"),
+        }
+        for one in reversed(history_table.entries(history, audience_id=audience_id, env_file=env_file))
+    ]
 
 
 def _full_row(connection: Connection, account: str, content: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,6 +42,11 @@ class Entry:
         except (KeyError, TypeError, ValueError):
             return None
 
+    def whole(self, name: str) -> int | None:
+        """A count, None if it is not known."""
+        found = self.number(name)
+        return None if found is None else round(found)
+
     @property
     def dry_run(self) -> bool:
         """Whether the run wrote nothing on purpose."""

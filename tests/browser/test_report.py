@@ -1,0 +1,79 @@
+"""The report in a real browser: wide, on a phone, in the dark, on paper. It loads nothing, and axe finds no fault."""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+
+import pytest
+
+from td_pinterest_op.report.page import page
+from tests.browser.conftest import Browser
+from tests.unit.report.samples import FIRST_DAY, follow_up, run
+
+LONG_NAME = "Newsletter readers of the spring who have bought_something_without_any_space_in_its_name " * 2
+PAGES = {
+    "history": [one for day in range(40) for one in (run(day), follow_up(day, size=900 + 40 * day))],
+    "one_run": [run(0)],
+    "failed": [run(0), run(1, error=f"Pinterest answered 503 to 8 of 8 tries. {'It is down. ' * 60}")],
+    "too_small": [run(0), follow_up(0, status="TOO_SMALL", size=40)],
+    "long_names": [run(0, audience_name=LONG_NAME, summary=LONG_NAME), run(1, audience_name=LONG_NAME)],
+    "follow_up_alone": [follow_up(0), follow_up(1)],
+}
+SCREENS = {"wide": (1280, "light"), "phone": (390, "light"), "dark": (1280, "dark"), "dark_phone": (390, "dark")}
+
+
+def show(browser: Browser, folder: Path, name: str) -> None:
+    file = folder / f"{name}.html"
+    file.write_text(page(PAGES[name], now=FIRST_DAY), encoding="utf-8")
+    browser.driver.get(file.as_uri())
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("name", PAGES)
+def test_a_report_fits_the_screen_loads_nothing_and_is_accessible(
+    browser: Browser, tmp_path: Path, name: str, screen: str
+) -> None:
+    width, scheme = SCREENS[screen]
+    browser.resize(width, 900)
+    browser.prefer(scheme)
+    show(browser, tmp_path, name)
+    assert not browser.is_wider_than_screen()
+    assert [] == browser.run("return performance.getEntriesByType('resource').map(entry => entry.name)")
+    assert [] == browser.accessibility_faults()
+    logged = browser.driver.get_log("browser")  # type: ignore[no-untyped-call]
+    assert [] == [entry for entry in logged if entry["level"] == "SEVERE"]
+
+
+def test_the_first_screen_of_a_phone_says_what_became_of_the_audience_and_what_to_do(
+    browser: Browser, tmp_path: Path
+) -> None:
+    browser.resize(390, 844)
+    show(browser, tmp_path, "too_small")
+    ends = browser.run("return document.querySelector('.verdict').getBoundingClientRect().bottom")
+    assert ends < 844
+    assert "The audience is too small to use: 40 matched people" in browser.text()
+
+
+@pytest.mark.parametrize(("width", "shown"), [(1280, "wide"), (390, "narrow")])
+def test_one_chart_of_the_two_is_shown(browser: Browser, tmp_path: Path, width: int, shown: str) -> None:
+    browser.resize(width, 900)
+    show(browser, tmp_path, "history")
+    visible = "return [...document.querySelectorAll('.chart')].filter(e => e.getBoundingClientRect().width)"
+    assert [shown] * 2 == browser.run(f"{visible}.map(e => e.classList[1])")
+
+
+def test_the_dark_form_is_dark_and_paper_is_white(browser: Browser, tmp_path: Path) -> None:
+    browser.prefer("dark")
+    show(browser, tmp_path, "history")
+    ground = "return getComputedStyle(document.body).backgroundColor"
+    assert "rgb(20, 23, 27)" == browser.run(ground)
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    assert "rgb(255, 255, 255)" == browser.run(ground)
+    paper = browser.driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    pdf = base64.b64decode(paper["data"])
+    assert pdf.startswith(b"%PDF")
+    if folder := os.environ.get("SCREENSHOTS"):
+        (Path(folder) / "report.pdf").write_bytes(pdf)
