@@ -29,6 +29,10 @@ _DEFAULTS = {"TD_API_SERVER": "https://api.treasuredata.com/", "PINTEREST_API_EN
 OnNewRefreshToken = Callable[[Secret | None, float | None], None]
 
 
+# What an export needs of the token, also in a dry run.
+TO_WRITE = frozenset({"ads:read", "ads:write"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoints:
     """Where the two services are: URLs that secrets may be sent to."""
@@ -80,20 +84,24 @@ def services(
     timing: Timing,
     count: RequestCounts,
     on_new_refresh_token: OnNewRefreshToken | None = None,
+    scopes: frozenset[str] = frozenset(),
 ) -> Iterator[Services]:
     """Both services, until the end of the block.
 
     `count` gets the requests that write to Pinterest. Each refresh token that Pinterest issues goes to
-    `on_new_refresh_token` (see `Tokens`); without it, to where the task's own token came from.
+    `on_new_refresh_token` (see `Tokens`); without it, to where the task's own token came from. A token
+    that lacks one of the `scopes` is an AccountError before any other request.
     """
-    retry = _retry(settings)
+    retry, store = _retry(settings), token_store(task, settings, timing)
     with pinterest_client(settings, endpoint=endpoints.pinterest, timing=timing, count=count) as client:
         tokens = Tokens(
             client=client,
             client_id=settings.client_id,
             client_secret=settings.client_secret,
             refresh_token=settings.refresh_token,
-            on_new_refresh_token=on_new_refresh_token or token_store(task, settings, timing).save,
+            on_new_refresh_token=on_new_refresh_token or store.save,
+            stored_refresh_token=store.stored,
+            scopes=scopes,
             timing=timing,
         )
 

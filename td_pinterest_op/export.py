@@ -75,6 +75,7 @@ def export(
         timing=timing,
         count=stats.requests,
         on_new_refresh_token=on_new_refresh_token,
+        scopes=connect.TO_WRITE,
     )
     page = reported_to(settings.report, stats.to_json, wall_clock=timing.wall)
     with page, _reported(stats), connected as services, contextlib.ExitStack() as stack:

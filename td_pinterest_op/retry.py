@@ -61,17 +61,20 @@ def server_time(headers: Mapping[str, str], *, wall: float) -> float:
     return wall if now is None else now
 
 
-def duration(seconds: float, *, wall: float) -> str:
-    """A wait for people: "12.5 s", and from two minutes on the time at which it ends: "2 h 5 min (until 14:05 UTC)"."""
+def duration(seconds: float, *, wall: float | None = None) -> str:
+    """A time for people: "12.5 s", "21 min".
+
+    With `wall`, this machine's time, also when it ends: "2 h 5 min (until 14:05 UTC)".
+    """
     if seconds < 120:
         return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    until = datetime.datetime.fromtimestamp(wall, tz=datetime.timezone.utc) + datetime.timedelta(
-        seconds=min(seconds, _LONGEST)
-    )
-    hours, minutes = divmod(minutes, 60)
+    hours, minutes = divmod(round(seconds / 60), 60)
     length = f"{hours} h {minutes} min" if hours else f"{minutes} min"
-    day = "%Y-%m-%d " if seconds >= DAY / 2 else ""
+    if wall is None:
+        return length
+    now = datetime.datetime.fromtimestamp(wall, tz=datetime.timezone.utc)
+    until = now + datetime.timedelta(seconds=min(seconds, _LONGEST))
+    day = "" if until - now < datetime.timedelta(hours=12) else "%Y-%m-%d "
     return f"{length} (until {until:{day}%H:%M} UTC)"
 
 

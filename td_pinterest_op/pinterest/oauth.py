@@ -1,4 +1,4 @@
-"""Access tokens: got from the refresh token, renewed before they expire and when Pinterest refuses one."""
+"""Access tokens: bought with the refresh token, renewed before they expire and when Pinterest refuses one."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from requests.auth import AuthBase, HTTPBasicAuth
 from td_pinterest_op import stop
 from td_pinterest_op.errors import AccountError, PinterestError, RequestRefusedError
 from td_pinterest_op.pinterest.client import Client, Request, json_object
+from td_pinterest_op.retry import DAY
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.timing import Timing
 
 log = logging.getLogger(__name__)
 
-DAY = 86_400.0
 # An access token lasts 30 days: ten minutes more or less do not matter, a request that arrives too late does.
 _MARGIN = 600.0
-# Used when the answer does not say: Pinterest's own figure.
+# Pinterest's own figures, for a response without them.
 _ACCESS_DAYS, _REFRESH_DAYS = 30, 60
 _LONGEST = 100 * 365 * DAY
 _REFUSED = (
@@ -54,16 +54,20 @@ class FixedToken:
         """The one token that there is."""
         return self._bearer
 
+    def worked(self, used: AuthBase) -> None:
+        """A token that cannot be renewed need not be proved."""
+
     def refresh(self, used: AuthBase) -> bool:  # noqa: ARG002 - the protocol's
         """False: there is no other."""
         return False
 
 
 class Tokens:
-    """The tokens of all requests of a run but the token request itself. May be used from several threads.
+    """Provides the access token for every request except the token request. May be used from several threads.
 
     `on_new_refresh_token(token, seconds)` is called at once for each new refresh token; with None when Pinterest sent
-    no new one. `seconds`: how long the token to use next is valid, None if unknown.
+    no new one. `seconds`: how long the token to use next is valid, None if unknown. `stored_refresh_token()` is the
+    token that is stored now, None if unknown: another task may have renewed it. `scopes`: those that the run needs.
     """
 
     def __init__(
@@ -75,31 +79,73 @@ class Tokens:
         refresh_token: Secret,
         on_new_refresh_token: Callable[[Secret | None, float | None], None],
         timing: Timing,
+        stored_refresh_token: Callable[[], Secret | None] = lambda: None,
+        scopes: frozenset[str] = frozenset(),
     ) -> None:
         self._client, self._on_new_refresh_token, self._clock = client, on_new_refresh_token, timing.monotonic
+        self._stored_refresh_token, self._needed_scopes = stored_refresh_token, scopes
         self._app = AppCredentials(client_id, client_secret)
-        self._refresh_token = refresh_token
+        self._refresh_token, self._had = refresh_token, {refresh_token}
         # What the last response said: the scopes, and for how many seconds the refresh token lasts; None if unknown.
         self.scopes: frozenset[str] = frozenset()
         self.refresh_expires_in: float | None = None
         self._bearer: Bearer | None = None
+        # Whether the current token was ever accepted, and whether it already replaces one that never was.
+        self._proved = self._replaced_unproved = False
         self._lock = threading.Lock()
 
     def token(self) -> Bearer:
-        """The access token to use now. Raises AccountError when Pinterest will not give one."""
+        """The access token to use now. Raises AccountError when Pinterest gives none."""
         with self._lock:
             if self._bearer is None or self._clock() >= self._bearer.expires_at:
-                self._bearer = stop.shielded(self._refresh)
+                self._renew()
+            assert self._bearer is not None  # noqa: S101 - renewed
             return self._bearer
 
-    def refresh(self, used: AuthBase) -> bool:
-        """Replace an access token that was refused, unless another thread has done so already."""
+    def worked(self, used: AuthBase) -> None:
+        """Pinterest accepted a token."""
         with self._lock:
             if self._bearer is used:
-                self._bearer = stop.shielded(self._refresh)
+                self._proved, self._replaced_unproved = True, False
+
+    def refresh(self, used: AuthBase) -> bool:
+        """Replace an access token that Pinterest refused: True if there is another one to try.
+
+        A token that is no longer the current one proves nothing. The current one is renewed if it ever worked. One that
+        never worked is renewed once: if the next one does not work either, it is not about the token.
+        """
+        with self._lock:
+            if self._bearer is not used:
+                return True
+            if not self._proved and self._replaced_unproved:
+                return False
+            self._replaced_unproved = not self._proved
+            self._adopt_stored_token()
+            self._renew()
             return True
 
-    def _refresh(self) -> Bearer:
+    def _renew(self) -> None:
+        self._bearer = stop.shielded(self._exchange_or_adopt)
+        self._proved = False
+
+    def _adopt_stored_token(self) -> bool:
+        """Use the refresh token that is stored, if it is none that this run had: another task has renewed it."""
+        stored = self._stored_refresh_token()
+        if stored is None or stored in self._had:
+            return False
+        self._had.add(stored)
+        self._refresh_token = stored
+        return True
+
+    def _exchange_or_adopt(self) -> Bearer:
+        try:
+            return self._exchange()
+        except AccountError:
+            if not self._adopt_stored_token():
+                raise
+            return self._exchange()
+
+    def _exchange(self) -> Bearer:
         form = {
             "grant_type": "refresh_token",
             "refresh_token": self._refresh_token.reveal(),
@@ -131,24 +177,41 @@ class Tokens:
         issued: Secret | None = None
         if isinstance(renewed, str) and renewed and renewed != self._refresh_token.reveal():
             issued = self._refresh_token = Secret(renewed)
+            self._had.add(issued)
         self.scopes = frozenset(str(content.get("scope") or "").replace(",", " ").split())
         said = seconds_of(content.get("refresh_token_expires_in"))
         self.refresh_expires_in = said or (_REFRESH_DAYS * DAY if issued else None)
         with stop.saving():
             self._on_new_refresh_token(issued, self.refresh_expires_in)
+        self._check_scopes()
         # At least a little use before it is renewed, however short it lasts.
         return Bearer(Secret(token), expires_at=self._clock() + max(lifetime - _MARGIN, lifetime / 2))
 
+    def _check_scopes(self) -> None:
+        """Raise AccountError if the token lacks a scope that the run needs; Pinterest may leave the scopes out."""
+        missing = self._needed_scopes - self.scopes if self.scopes else None
+        if missing:
+            raise AccountError(
+                f"the refresh token lacks the scope {' and '.join(sorted(missing))}: the owner of the Pinterest "
+                "account must authorise the app again, with the scopes ads:read and ads:write, and store the new "
+                "refresh token"
+            )
+
 
 class AppCredentials:
-    """The credentials of the token request: the app's own credentials, of which there is only one pair."""
+    """The credentials of the token request: the app's own, of which there is only one pair."""
 
     def __init__(self, client_id: Secret, client_secret: Secret) -> None:
+        # So that the mask knows the pair in base64.
+        Secret(f"{client_id.reveal()}:{client_secret.reveal()}")
         self._auth = HTTPBasicAuth(client_id.reveal(), client_secret.reveal())
 
     def token(self) -> AuthBase:
         """The app's credentials."""
         return self._auth
+
+    def worked(self, used: AuthBase) -> None:
+        """There is only one pair."""
 
     def refresh(self, used: AuthBase) -> bool:  # noqa: ARG002 - the protocol's
         """False: there is no other."""
@@ -156,7 +219,7 @@ class AppCredentials:
 
 
 def seconds_of(value: object) -> float | None:
-    """A lifetime as Pinterest states it, None when it is none (NaN compares false) or longer than a date can hold."""
+    """A lifetime as Pinterest states it; None for any other value (NaN compares false) or more than a date can hold."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 < value <= _LONGEST else None

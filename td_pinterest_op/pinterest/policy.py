@@ -1,4 +1,4 @@
-"""What an answer or a failure of Pinterest means: repeat it or not, and who must act. A table, nothing else.
+"""What a response or a failure of Pinterest means: repeat the request or not, and who must act. Tables, nothing else.
 
 Source of the codes: Pinterest API v5, `Pinterest.Lib.Error`, and what was seen of the live service.
 """
@@ -6,6 +6,7 @@ Source of the codes: Pinterest API v5, `Pinterest.Lib.Error`, and what was seen 
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass
 
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, RequestRefusedError, UnavailableError
@@ -16,13 +17,16 @@ class Recovery(enum.Enum):
 
     RETRY = "wait as set, then try again, at most retry_count times"
     WAIT = "wait as the server says, then try again; not counted as a retry"
-    REFRESH = "get a new access token, then try again, once"
+    REFRESH = "get a new access token, then try again"
     GIVE_UP = "do not try again"
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A row of the table: what to do, the error when nothing more is to be done, and its advice."""
+    """What to do, the error when nothing more can be done, and its advice.
+
+    `maybe_applied`: the request that failed may have been carried out.
+    """
 
     recovery: Recovery
     maybe_applied: bool
@@ -31,21 +35,29 @@ class Decision:
 
 
 class Failure(enum.Enum):
-    """Ways in which there was no answer at all."""
+    """Ways in which there is no response, or none that can be used."""
 
     NOT_CONNECTED = "could not connect"
     CONNECT_TIMEOUT = "no connection within connection_timeout_secs"
     WRITE_TIMEOUT = "the server stopped reading for write_timeout_secs"
-    READ_TIMEOUT = "no byte of the answer for read_timeout_secs"
+    READ_TIMEOUT = "no byte of the response for read_timeout_secs"
     BROKEN = "the connection broke"
+    REPEATED = "the response to an earlier request came once more"
+    OVERSIZED = "the response is larger than 8 MB"
     TLS = "the TLS connection could not be trusted"
     UNUSABLE = "the request could not be made"
 
+
+_LONGEST_MESSAGE = 10_000
 
 _LATER = "run this task again later"
 _SCOPES = (
     "the owner of the Pinterest account must authorise the app again, with the scopes ads:read and ads:write, "
     "and store the new refresh token"
+)
+_ACCESS = (
+    "the app has no access to audiences: its owner must check its access tier at Pinterest (trial or standard), and "
+    "ask for access"
 )
 _ROLE = "the owner of the ad account must give the authorising user a role that may manage audiences"
 _TRIAL = (
@@ -59,30 +71,56 @@ FAILURES: dict[Failure, Decision] = {
     Failure.WRITE_TIMEOUT: Decision(Recovery.RETRY, True, UnavailableError, _LATER),
     Failure.READ_TIMEOUT: Decision(Recovery.RETRY, True, UnavailableError, _LATER),
     Failure.BROKEN: Decision(Recovery.RETRY, True, UnavailableError, _LATER),
+    Failure.REPEATED: Decision(Recovery.RETRY, True, UnavailableError, _LATER),
+    Failure.OVERSIZED: Decision(Recovery.RETRY, True, UnavailableError, _LATER),
     Failure.TLS: Decision(Recovery.GIVE_UP, False, PinterestError, "check the endpoint and the proxy's certificates"),
     Failure.UNUSABLE: Decision(Recovery.GIVE_UP, False, PinterestError, "check PINTEREST_API_ENDPOINT and the proxy"),
 }
 
-# (status, code) → decide; a code of None stands for every other code of that status, a status of n00 for its hundred.
+# (status, code) → decision; a code of None stands for every other code of that status, a status of n00 for its hundred.
 ANSWERS: dict[tuple[int, int | None], Decision] = {
     (300, None): Decision(
         Recovery.GIVE_UP, False, PinterestError, "redirects are not followed; check PINTEREST_API_ENDPOINT"
     ),
-    (401, 3): Decision(Recovery.GIVE_UP, False, AccountError, _SCOPES),
+    (401, 3): Decision(Recovery.GIVE_UP, False, AccountError, f"{_SCOPES}. Or {_ACCESS}"),
     (401, None): Decision(Recovery.REFRESH, False, AccountError, _SCOPES),
     (403, 29): Decision(Recovery.GIVE_UP, False, AccountError, _TRIAL),
     (403, None): Decision(Recovery.GIVE_UP, False, AccountError, _ROLE),
     (408, None): Decision(Recovery.RETRY, True, UnavailableError, _LATER),
+    (409, None): Decision(Recovery.RETRY, False, UnavailableError, _LATER),
+    (423, None): Decision(Recovery.RETRY, False, UnavailableError, _LATER),
     (429, None): Decision(Recovery.WAIT, False, UnavailableError, _LATER),
     (400, None): Decision(Recovery.GIVE_UP, False, RequestRefusedError, "the request itself is at fault"),
     (500, None): Decision(Recovery.RETRY, True, UnavailableError, _LATER),
 }
 
 
-def decide(status: int, code: int | None) -> Decision | None:
-    """The row for an answer, None for a success (2xx)."""
+# Where the message says more than status and code: (status, code, what the message holds) → decision.
+MESSAGES: tuple[tuple[int, int | None, re.Pattern[str], Decision], ...] = (
+    (400, 12, re.compile(""), ANSWERS[500, None]),
+    (400, None, re.compile(r"something went wrong|retry after|try again", re.IGNORECASE), ANSWERS[500, None]),
+    (
+        401,
+        3,
+        re.compile(r"does not have access|restricted feature", re.IGNORECASE),
+        Decision(Recovery.GIVE_UP, False, AccountError, _ACCESS),
+    ),
+    (
+        401,
+        3,
+        re.compile(r"sufficient permission|missing|scope", re.IGNORECASE),
+        Decision(Recovery.GIVE_UP, False, AccountError, _SCOPES),
+    ),
+)
+
+
+def decide(status: int, code: int | None, message: str = "") -> Decision | None:
+    """The decision about a response, None for a success (2xx). `message` is Pinterest's own, as it came."""
     if 200 <= status < 300:
         return None
+    for of_status, of_code, pattern, decision in MESSAGES:
+        if status == of_status and of_code in (None, code) and pattern.search(message[:_LONGEST_MESSAGE]):
+            return decision
     hundred = status // 100 * 100
     for key in ((status, code), (status, None), (hundred, None)):
         if key in ANSWERS:

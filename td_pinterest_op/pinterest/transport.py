@@ -1,11 +1,13 @@
-"""One HTTP exchange: connect, write and read limits that really hold, no redirects, TLS but to loop-back."""
+"""One HTTP request: enforced time-outs, bounded bodies, no redirects, https required except to this machine."""
 
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 import ssl
 import urllib.parse
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,17 +21,22 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from td_pinterest_op import USER_AGENT
 from td_pinterest_op.pinterest.policy import Failure
+from td_pinterest_op.secret import excerpt, mask
 
+# The most that is read of a body, in bytes, compressed or not. A page of 250 audiences takes a tenth of it.
+LARGEST_BODY = 8 * 1024 * 1024
 # The kernel is to hold little of a body, or a peer that stopped reading would go unnoticed behind its buffers.
 _PIECE = 64 * 1024
 _SOCKET_OPTIONS = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_SNDBUF, _PIECE)]
+_HOST = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
+_REQUEST_ID = "x-pinterest-rid"
 
 
 class NoResponseError(Exception):
-    """There was no answer. Holds no text of the original exception."""
+    """There was no response. `where` completes the failure: host, port, proxy and cause."""
 
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.value)
+    def __init__(self, failure: Failure, where: str = "") -> None:
+        super().__init__(f"{failure.value}{where}")
         self.failure = failure
 
 
@@ -44,7 +51,7 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """A complete HTTP answer."""
+    """A complete HTTP response; `body` is empty where an error's is larger than LARGEST_BODY."""
 
     status: int
     headers: Mapping[str, str]
@@ -53,49 +60,60 @@ class Response:
     @property
     def request_id(self) -> str:
         """Pinterest's name for the request, `-` when it gave none; only what such a name may consist of."""
-        return "".join(c for c in self.headers.get("x-pinterest-rid", "") if c.isalnum() or c in "-_")[:64] or "-"
+        # Masked before anything is left out of it: a credential would not be recognised afterwards.
+        given = mask(self.headers.get(_REQUEST_ID, ""))
+        return "".join(c for c in given if c.isalnum() or c in "-_*")[:64] or "-"
 
 
 class Transport:
-    """A pool of connections. `exchange` may be called from several threads."""
+    """A pool of connections. `send` may be called from several threads."""
 
     def __init__(self, *, timeouts: Timeouts, connections: int) -> None:
         self._timeouts = timeouts
-        self._environment: dict[str, Any] | None = None
+        self._environments: dict[str, dict[str, Any]] = {}
         self._session = requests.Session()
         self._session.headers["User-Agent"] = USER_AGENT
-        adapter = _Adapter(write_timeout=timeouts.write, connections=connections)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
+        self._session.headers["Accept-Encoding"] = "gzip"
+        self._adapter = _Adapter(write_timeout=timeouts.write, connections=connections)
 
     def send(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: AuthBase
     ) -> Response:
-        """Send one request and read its whole answer. Raises NoResponseError.
+        """Send one request and read its whole response. Raises NoResponseError.
 
         `auth` is always given: without it requests would look into ~/.netrc and send what it finds there.
         """
+        environment: dict[str, Any] = {}
         try:
-            response = self._session.send(
-                self._session.prepare_request(
-                    requests.Request(method, url, headers=dict(headers), data=body, auth=auth)
-                ),
-                timeout=(self._timeouts.connect, self._timeouts.read),
-                allow_redirects=False,
-                **self._surroundings(url),
+            request = self._session.prepare_request(
+                requests.Request(method, url, headers=dict(headers), data=body, auth=auth)
             )
-        except requests.RequestException as error:
-            raise NoResponseError(_failure(error)) from None
-        return Response(status=response.status_code, headers=response.headers, body=response.content)
+            environment = self._environment(url)
+            # By the adapter, not by the session, which parses where a redirect leads even if it does not follow it.
+            response = self._adapter.send(
+                request, stream=True, timeout=(self._timeouts.connect, self._timeouts.read), **environment
+            )
+            with response:
+                return Response(status=response.status_code, headers=response.headers, body=_body(response))
+        except NoResponseError as error:
+            raise NoResponseError(error.failure, _where(url, environment, error)) from None
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, zlib.error, UnicodeError) as error:
+            raise NoResponseError(_failure(error), _where(url, environment, error)) from None
 
-    def _surroundings(self, url: str) -> dict[str, Any]:
+    def _environment(self, url: str) -> dict[str, Any]:
         """Proxies and certificates as the environment says: looked up once, since that costs a tenth of a request."""
-        if self._environment is None:
-            self._environment = dict(self._session.merge_environment_settings(url, {}, None, None, None))
-        return self._environment
+        parts = urllib.parse.urlsplit(url)
+        origin = f"{parts.scheme}://{parts.netloc}"
+        if origin not in self._environments:
+            found = dict(self._session.merge_environment_settings(url, {}, None, None, None))
+            # A proxy's own loop-back is another machine's.
+            proxies = {} if _is_loopback(parts.hostname or "") else found["proxies"]
+            self._environments[origin] = {"proxies": proxies, "verify": found["verify"], "cert": found["cert"]}
+        return self._environments[origin]
 
     def close(self) -> None:
         """Close all connections."""
+        self._adapter.close()
         self._session.close()
 
 
@@ -104,48 +122,115 @@ def is_safe(url: str) -> bool:
     try:
         parts = urllib.parse.urlsplit(url)
         host = parts.hostname or ""
-        loopback = host == "localhost" or (host != "" and _is_loopback_address(host))
     except ValueError:
         return False
-    return host != "" and (parts.scheme == "https" or (parts.scheme == "http" and loopback))
+    # A name and a port, nothing that two parsers could read in two ways.
+    if not host or not _HOST.fullmatch(parts.netloc) or "\\" in url:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
 
 
-def _is_loopback_address(host: str) -> bool:
+def is_this_machine(url: str) -> bool:
+    """Whether a URL leads to loop-back, which is never reached through a proxy."""
+    return _is_loopback(urllib.parse.urlsplit(url).hostname or "")
+
+
+def _is_loopback(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _body(response: requests.Response) -> bytes:
+    """The body, decompressed. Raises NoResponseError for a success whose body is too large or cut short."""
+    raw, data, length = response.raw, bytearray(), response.headers.get("Content-Length", "")
+    while len(data) <= LARGEST_BODY and (piece := raw.read(_PIECE, decode_content=False)):
+        data += piece
+    whole, encoding = bytes(data), response.headers.get("Content-Encoding", "").strip().lower()
+    if len(whole) <= LARGEST_BODY:
+        if length.isascii() and length.isdecimal() and len(whole) < int(length) and not _has_no_body(response):
+            # urllib3 1.26 does not notice.
+            raise NoResponseError(Failure.BROKEN)
+        if whole and encoding in ("gzip", "x-gzip", "deflate"):
+            # 32: gzip or zlib, whichever it is. One byte more than allowed shows that there is more.
+            whole = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(whole, LARGEST_BODY + 1)
+    if len(whole) <= LARGEST_BODY:
+        return whole
+    if response.status_code < 300:
+        raise NoResponseError(Failure.OVERSIZED)
+    return b""
+
+
+def _has_no_body(response: requests.Response) -> bool:
+    return response.request.method == "HEAD" or response.status_code in (204, 304)
 
 
 class _WriteTimeoutError(OSError):
-    """Nothing of what was left to send was taken in time."""
+    """The peer took nothing of what was left to send in time."""
+
+
+class _RepeatedResponseError(OSError):
+    """The response to an earlier request came once more on the same connection."""
 
 
 class _WriteLimit(HTTPConnection):
-    """Sends as much as the peer takes, again and again, with a time limit for each.
+    """Sends as much as the peer takes, again and again, with a time limit for each; knows a repeated response.
 
     urllib3 knows a connect and a read limit only: sends run under the connect limit, and for the whole body at once.
     """
 
     write_timeout: float
+    request_ids: _RequestIds
+    _last_request_id: str | None = None
 
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
         self.sock.settimeout(self.write_timeout)
-        # Not `sendall`, whose limit is for all of it: a peer that reads slowly makes progress all the same. In pieces,
-        # since TLS would take even `send` for all of it.
+        # Not `sendall`, whose limit is for all of it: a peer that reads slowly still makes progress. In pieces, since
+        # TLS would take even `send` for all of it.
         left = memoryview(data)
         try:
             while left:
                 left = left[self.sock.send(left[:_PIECE]) :]
         except TimeoutError:
             raise _WriteTimeoutError from None
+        except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            # A peer that refuses a large body responds before it has read all of it, then closes. After this error,
+            # and no other, urllib3 looks for a response.
+            raise BrokenPipeError from None
+
+    def connect(self) -> None:
+        self._last_request_id = None
+        super().connect()
+
+    def getresponse(self, *args: Any, **kwargs: Any) -> Any:
+        response = super().getresponse(*args, **kwargs)
+        before, self._last_request_id = self._last_request_id, response.headers.get(_REQUEST_ID)
+        if self.request_ids.is_repeated(self._last_request_id, before):
+            raise _RepeatedResponseError
+        return response
+
+
+class _RequestIds:
+    """Whether Pinterest names each request differently. A server that does not cannot be judged by its names."""
+
+    def __init__(self) -> None:
+        self._first: str | None = None
+        self._differ = True
+
+    def is_repeated(self, request_id: str | None, before: str | None) -> bool:
+        """`before`: the request id of the response before on the same connection, None if it is the first there."""
+        if before is None:
+            self._differ = self._differ and (request_id is None or request_id != self._first)
+            self._first = self._first or request_id
+        return self._differ and request_id is not None and request_id == before
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
     def __init__(self, *, write_timeout: float, connections: int) -> None:
-        limit = {"write_timeout": write_timeout}
+        limit = {"write_timeout": write_timeout, "request_ids": _RequestIds()}
         http = type("Connection", (_WriteLimit,), limit)
         https = type("SecureConnection", (_WriteLimit, HTTPSConnection), limit)
         self._pools = {
@@ -170,16 +255,18 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An exception and all that it wraps: requests and urllib3 keep the original in `args` or `reason`."""
-    yield error
-    for inner in (*error.args, getattr(error, "reason", None)):
-        if isinstance(inner, BaseException) and inner is not error:
-            yield from _causes(inner)
+    """An exception and all that it wraps: requests and urllib3 keep the original in `args`, `reason` or the cause."""
+    seen: list[BaseException] = [error]
+    for outer in seen:
+        yield outer
+        inner = (*outer.args, getattr(outer, "reason", None), outer.__cause__ or outer.__context__)
+        seen += [found for found in inner if isinstance(found, BaseException) and found not in seen]
 
 
 _FAILURES: tuple[tuple[type[BaseException], Failure], ...] = (
     (_WriteTimeoutError, Failure.WRITE_TIMEOUT),
-    # Cut off within TLS: no matter of trust.
+    (_RepeatedResponseError, Failure.REPEATED),
+    # Cut off within TLS: not about trust.
     (ssl.SSLEOFError, Failure.BROKEN),
     (ssl.SSLZeroReturnError, Failure.BROKEN),
     (ssl.SSLSyscallError, Failure.BROKEN),
@@ -192,10 +279,31 @@ _FAILURES: tuple[tuple[type[BaseException], Failure], ...] = (
     (requests.ConnectionError, Failure.BROKEN),
     (requests.exceptions.ChunkedEncodingError, Failure.BROKEN),
     (requests.exceptions.ContentDecodingError, Failure.BROKEN),
+    (urllib3.exceptions.ProtocolError, Failure.BROKEN),
+    (zlib.error, Failure.BROKEN),
 )
 
 
-def _failure(error: requests.RequestException) -> Failure:
+def _where(url: str, environment: Mapping[str, Any], error: BaseException) -> str:
+    """Host and port, the proxy's if there is one, and the system's own words for the cause."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host = f": {parts.hostname}:{parts.port or (80 if parts.scheme == 'http' else 443)}" if parts.hostname else ""
+        proxy = urllib.parse.urlsplit(requests.utils.select_proxy(url, environment.get("proxies")) or "")
+        through = f" through the proxy {proxy.hostname}:{proxy.port or 80}" if proxy.hostname else ""
+    except ValueError:
+        return ""
+    causes = [text for cause in _causes(error) if (text := _system_text(cause))]
+    return f"{host}{through}" + (f" ({excerpt(causes[-1], 100)})" if host and causes else "")
+
+
+def _system_text(error: BaseException) -> str | None:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate: {error.verify_message}"
+    return error.strerror if isinstance(error, OSError) and isinstance(error.strerror, str) else None
+
+
+def _failure(error: BaseException) -> Failure:
     causes = list(_causes(error))
     for kind, failure in _FAILURES:
         if any(isinstance(cause, kind) for cause in causes):

@@ -1,7 +1,7 @@
-"""Keeps a new refresh token where the old one came from, so that an export does not end when the old one does.
+"""Saves a new refresh token where the old one came from, so that exports go on when the old one ends.
 
-Where that is: the local secrets folder of `digdag run`, when the old token is found there; else the workflow project's
-secrets, over digdag's REST API (hosted Treasure Workflow, or the server that DIGDAG_ENDPOINT names).
+That is the workflow project's secrets, over digdag's REST API (the server that DIGDAG_ENDPOINT names, else hosted
+Treasure Workflow); in a local run without DIGDAG_ENDPOINT, the local secrets folder of `digdag run`.
 """
 
 from __future__ import annotations
@@ -13,21 +13,20 @@ import re
 import tempfile
 import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import requests
 from requests.auth import AuthBase
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.pinterest.transport import is_safe
-from td_pinterest_op.retry import Retry
+from td_pinterest_op.pinterest.transport import is_safe, is_this_machine
+from td_pinterest_op.retry import DAY, Retry
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.timing import Timing
 
 log = logging.getLogger(__name__)
 
-DAY = 86_400.0
 _SOON = 14 * DAY
 _TIMEOUT = 30.0
 _TRIES = 4
@@ -38,9 +37,9 @@ _TD_HOST = re.compile(r"api\.(?:[a-z0-9-]+\.)?treasuredata\.(?:com|co\.jp)")
 
 @dataclass(slots=True, kw_only=True)
 class TokenStore:
-    """`secret_name` is the workflow secret's name, None when the token was given in plain text; then it cannot be kept.
+    """`secret_name` is the workflow secret's name; None if the token was given in plain text, then it cannot be saved.
 
-    `current` is the token that the secret holds: the last one that was kept.
+    `current` is the token that the secret holds: the last one that was saved.
     """
 
     secret_name: str | None
@@ -49,14 +48,23 @@ class TokenStore:
     environ: Mapping[str, str]
     retry: Retry
     timing: Timing
+    _is_local: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        # The token of the task may come from elsewhere, and the file hold somebody else's.
+        file = self._local_file()
+        self._is_local = file is not None and _content(file) == self.current.reveal()
 
     def save(self, issued: Secret | None, seconds: float | None) -> None:
-        """Keep `issued` at once; `seconds` is how long it, or else the current one, lasts. Never raises: warns."""
+        """Save `issued` at once. Never raises: warns.
+
+        `seconds`: validity of `issued`, or of the current token if `issued` is None.
+        """
         if issued is None:
             if seconds is not None and seconds <= _SOON:
                 log.warning(
                     "the refresh token ends on %s and Pinterest gave no new one: the owner of the Pinterest app must "
-                    "authorise it again before, and store the new refresh token in %s",
+                    "authorise it again before that day, and store the new refresh token in %s",
                     self._date(seconds),
                     self.secret_name or "the task's settings",
                 )
@@ -67,12 +75,12 @@ class TokenStore:
             why = type(error).__name__
         if why is None:
             self.current = issued
-            log.info("Pinterest issued a new refresh token; it is kept in secret %s", self.secret_name)
+            log.info("Pinterest issued a new refresh token; it is saved in secret %s", self.secret_name)
             return
         log.warning(
-            "Pinterest issued a new refresh token, which could not be kept (%s): exports go on with the old one until "
-            "it ends, on %s at the latest, or at once if Pinterest has withdrawn it. Authorise the app again and store "
-            "its refresh token in secret %s",
+            "Pinterest issued a new refresh token, which could not be saved (%s): exports go on with the old one "
+            "until it ends, on %s at the latest, or at once if Pinterest has withdrawn it. Authorise the app again and "
+            "store its refresh token in secret %s",
             why,
             self._date(seconds) if seconds else "a day that Pinterest did not name",
             self.secret_name or "pinterest.refresh_token, not in the settings",
@@ -83,11 +91,11 @@ class TokenStore:
         return f"{until:%Y-%m-%d}"
 
     def _try_to_save(self, issued: Secret) -> str | None:
-        """None when it is kept, else why not."""
+        """None when it is saved, else why not."""
         if self.secret_name is None:
             return "it was given in plain text, not by a secret"
         local = self._local_file()
-        if local is not None:
+        if local is not None and _content(local) == self.current.reveal():
             return _replace(local, issued)
         try:
             endpoint, auth = self._server()
@@ -95,21 +103,28 @@ class TokenStore:
             return str(error)
         return self._put(f"{endpoint}/api/projects/{self.project_id}/secrets/{self.secret_name}", auth, issued)
 
+    def stored(self) -> Secret | None:
+        """The token that is stored now, None if unknown: a workflow server does not show its secrets."""
+        local = self._local_file()
+        content = _content(local) if local is not None and self._is_local else None
+        return Secret(content) if content else None
+
     def _local_file(self) -> Path | None:
-        """The file of `digdag secrets --local`, if the current token came from it."""
+        """The file of `digdag secrets --local`; None unless the run is local and names no workflow server."""
+        if self.secret_name is None or self.project_id != _LOCAL_PROJECT or self.environ.get("DIGDAG_ENDPOINT"):
+            return None
         try:
             config = Path(self.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "digdag"
-            file = Path(self.environ.get("DIGDAG_CONFIG_HOME") or config) / "secrets" / str(self.secret_name)
-            return file if file.read_text().strip() == self.current.reveal() else None
-        except (OSError, ValueError, RuntimeError):  # RuntimeError: the user has no home
+            return Path(self.environ.get("DIGDAG_CONFIG_HOME") or config) / "secrets" / self.secret_name
+        except RuntimeError:  # the user has no home
             return None
 
     def _server(self) -> tuple[str, _Header]:
-        """The workflow server's endpoint and authorisation. Raises SettingsError when there is none to be used."""
+        """The workflow server's endpoint and authorisation. Raises SettingsError without one that may get a secret."""
         endpoint = self.environ.get("DIGDAG_ENDPOINT", "").rstrip("/")
         if endpoint:
             if self.project_id is None or not is_safe(endpoint):
-                raise SettingsError("DIGDAG_ENDPOINT must be https (http only to loop-back), in a workflow project")
+                raise SettingsError("DIGDAG_ENDPOINT must be https (http only to this machine), in a workflow project")
             # Never the Treasure Data key: it is not that server's.
             return endpoint, _Header(Secret(self.environ.get("DIGDAG_AUTHORIZATION", "")))
         server = self.environ.get("TD_API_SERVER") or "https://api.treasuredata.com/"
@@ -120,27 +135,34 @@ class TokenStore:
         return f"https://{hosted}", _Header(Secret(f"TD1 {self.environ.get('TD_API_KEY', '')}"))
 
     def _put(self, url: str, auth: _Header, issued: Secret) -> str | None:
-        waits, said = self.retry.waits(), ""
+        waits, why = self.retry.waits(), ""
+        proxies = {"http": "", "https": ""} if is_this_machine(url) else None
         for attempt in range(_TRIES):
             if attempt:
                 self.timing.sleep(next(waits))
             try:
-                answer = requests.put(
-                    url, json={"value": issued.reveal()}, auth=auth, timeout=_TIMEOUT, allow_redirects=False
+                response = requests.put(
+                    url,
+                    json={"value": issued.reveal()},
+                    auth=auth,
+                    timeout=_TIMEOUT,
+                    allow_redirects=False,
+                    proxies=proxies,
+                    stream=True,
                 )
             except requests.RequestException as error:
-                said = f"the workflow server cannot be reached: {type(error).__name__}"
+                why = f"the workflow server cannot be reached: {type(error).__name__}"
                 continue
-            if 200 <= answer.status_code < 300:
+            if 200 <= response.status_code < 300:
                 return None
-            said = f"the workflow server answered {answer.status_code}"
-            if answer.status_code < 500 and answer.status_code != 429:
+            why = f"the workflow server answered {response.status_code}"
+            if response.status_code < 500 and response.status_code != 429:
                 break
-        return said
+        return why
 
 
 class _Header(AuthBase):
-    """An Authorization header as it is; none when empty. Given always, so that ~/.netrc is not asked."""
+    """An Authorization header as it is; none when empty. Always given: without it requests looks into ~/.netrc."""
 
     def __init__(self, value: Secret) -> None:
         self._value = value
@@ -151,8 +173,15 @@ class _Header(AuthBase):
         return request
 
 
+def _content(file: Path) -> str | None:
+    try:
+        return file.read_text().strip()
+    except (OSError, ValueError):
+        return None
+
+
 def _replace(file: Path, issued: Secret) -> str | None:
-    """Put `issued` into a secrets file, which is the old or the new one at any moment."""
+    """Put `issued` into a secrets file. At any moment the file is the old or the new one, whole."""
     try:
         handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
         try:

@@ -105,10 +105,14 @@ class Keys:
     """A token source with this many tokens: the next one each time the current one was refused."""
 
     def __init__(self, count: int = 1) -> None:
+        self.proved: list[AuthBase] = []
         self._keys: list[AuthBase] = [_Key(f"key {number}") for number in range(1, count + 1)]
 
     def token(self) -> AuthBase:
         return self._keys[0]
+
+    def worked(self, used: AuthBase) -> None:
+        self.proved.append(used)
 
     def refresh(self, used: AuthBase) -> bool:
         if used is self._keys[0] and len(self._keys) == 1:

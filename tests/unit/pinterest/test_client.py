@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import threading
 from collections.abc import Mapping
@@ -136,7 +137,7 @@ def test_no_retry_at_all_can_be_asked_for() -> None:
 def test_a_request_that_was_never_connected_did_surely_not_arrive() -> None:
     error = error_of(scene(Failure.NOT_CONNECTED))
     assert (None, False) == (error.status, error.maybe_applied)
-    assert "no answer from Pinterest (could not connect) to changing things" in str(error)
+    assert "no response from Pinterest (could not connect) to changing things" in str(error)
 
 
 def test_one_doubtful_try_among_others_leaves_the_doubt() -> None:
@@ -158,6 +159,23 @@ def test_a_final_answer_is_not_repeated(status: int, content: object, kind: type
     error = error_of(stage)
     assert (kind, status, False) == (type(error), error.status, error.maybe_applied)
     assert RequestCounts(sent=1, retried=0, failed=1, waiting_seconds=0) == stage.counts
+
+
+@pytest.mark.parametrize(
+    "failed",
+    [
+        answer(409, {"code": 1}),
+        answer(423),
+        answer(400, {"code": 12, "message": "x"}),
+        answer(400, {"code": 1, "message": "Sorry, something went wrong"}),
+        Failure.REPEATED,
+        Failure.OVERSIZED,
+    ],
+)
+def test_what_passes_by_itself_is_tried_again(failed: Response | Failure) -> None:
+    stage = scene(failed, failed, OK)
+    send(stage)
+    assert [0, 0.5, 1.5] == stage.script.times
 
 
 # -- waits that the server asks for
@@ -207,7 +225,7 @@ def test_a_server_that_asks_for_more_than_the_longest_wait_is_not_tried_again(st
     stage = scene(answer(status, {}, {"Retry-After": "301"}), OK)
     error = error_of(stage)
     assert UnavailableError is type(error)
-    assert "asks to wait 301.0 s, more than max_retry_wait_millis allows (300.0 s)" in str(error)
+    assert "asks to wait 5 min (until 08:05 UTC), more than max_retry_wait_millis allows (5 min)" in str(error)
     assert [0] == stage.script.times
 
 
@@ -251,7 +269,7 @@ def test_a_wait_is_for_all_requests_of_the_run() -> None:
 def test_it_gives_up_when_nothing_has_succeeded_for_four_times_the_longest_wait() -> None:
     stage = scene(throttled("250"))
     error = error_of(stage)
-    assert "no request has succeeded for 1250 s" in str(error)
+    assert "no request has succeeded for 21 min" in str(error)
     assert [0, 250, 500, 750, 1000, 1250] == stage.script.times
 
 
@@ -292,19 +310,40 @@ def test_threads_that_are_throttled_and_answered_at_the_same_time_do_not_trip_ov
 # -- authorisation
 
 
-def test_a_401_gets_a_new_token_once() -> None:
-    stage = scene(answer(401, {"code": 2}), OK)
+REFUSED = answer(401, {"code": 2})
+
+
+def test_a_401_gets_a_new_token() -> None:
+    stage = scene(REFUSED, OK)
     send(stage, keys=2)
     assert ["key 1", "key 2"] == [sent.authorization for sent in stage.script.sent]
     assert RequestCounts(sent=2, retried=1, failed=1, waiting_seconds=0) == stage.counts
 
 
+def test_a_token_that_a_request_succeeded_with_is_known_to_work() -> None:
+    stage, keys = scene(BROKEN, OK), Keys()
+    stage.client.send(WRITE, keys)
+    assert [keys.token()] == keys.proved
+
+
 def test_a_401_that_remains_is_for_the_accounts_owner() -> None:
-    stage = scene(answer(401, {"code": 2}))
+    stage = scene(REFUSED)
     error = error_of(stage, keys=3)
     assert AccountError is type(error)
     assert "must authorise the app again" in str(error)
-    assert 2 == len(stage.script.sent)
+    assert 3 == len(stage.script.sent)
+
+
+def test_a_request_that_meets_several_rotations_goes_on() -> None:
+    stage = scene(REFUSED, REFUSED, BROKEN, REFUSED, OK)
+    send(stage, keys=4)
+    assert "key 4" == stage.script.sent[-1].authorization
+
+
+def test_ten_refusals_end_a_request() -> None:
+    stage = scene(REFUSED)
+    assert AccountError is type(error_of(stage, keys=100))
+    assert 10 == len(stage.script.sent)
 
 
 def test_a_missing_scope_is_not_helped_by_a_new_token() -> None:
@@ -426,21 +465,38 @@ def test_any_body_of_an_error_will_do(body: bytes) -> None:
     assert "Pinterest answered 400 to changing things" in str(error_of(scene(description)))
 
 
+@pytest.mark.parametrize("request_", [READ, WRITE])
+def test_an_error_says_which_ad_account_it_is_about(request_: Request) -> None:
+    request_ = dataclasses.replace(request_, path="/ad_accounts/549755885175/audiences", purpose='creating "a\nb\x1b"')
+    text = str(error_of(scene(answer(403)), request_))
+    assert 'Pinterest answered 403 to creating "a\\nb\\x1b" (ad account 549755885175); ' in text
+
+
+def test_what_the_token_endpoint_says_is_never_quoted() -> None:
+    exchange = Request(method="POST", path="/oauth/token", purpose="exchanging", body=b"x")
+    text = str(error_of(scene(answer(401, {"code": 283, "message": "invalid grant abc"})), exchange))
+    assert "Pinterest answered 401 (code 283) to exchanging" in text
+    assert "abc" not in text
+
+
 @pytest.mark.parametrize(
     ("header", "shown"),
     [
         ("abc-123_X", "abc-123_X"),
         ("a b\r\nInjected: yes", "abInjectedyes"),
         ("<script>", "script"),
-        ("9" * 100, "9" * 64),
+        ("9" * 31 + "-" + "8" * 70, "9" * 31 + "-hidden"),
+        ("x" * 100, "x" * 64),
+        ("rid:s3cr3t&refresh=token", "rid***"),
+        ("x" * 60 + "s3cr3t&refresh=token", "x" * 60 + "***"),
         ("", "-"),
     ],
 )
 def test_the_request_id_is_shown_and_is_nothing_but_a_name(header: str, shown: str) -> None:
+    Secret(":s3cr3t&refresh=token")
+    Secret("s3cr3t&refresh=token")
     stage = scene(answer(400, {}, {"x-pinterest-rid": header}))
-    # The guard takes 64 digits for a digest, and so does the mask.
-    expected = "<hidden>" if len(shown) == 64 else shown
-    assert f"[x-pinterest-rid {expected}]" in str(error_of(stage))
+    assert f"[x-pinterest-rid {shown}]" in str(error_of(stage))
     assert shown == stage.client.last_request_id
 
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import pytest
 
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, UnavailableError
-from td_pinterest_op.pinterest.oauth import DAY, Bearer, Tokens
+from td_pinterest_op.pinterest.oauth import Bearer, Tokens
 from td_pinterest_op.pinterest.policy import Failure
 from td_pinterest_op.pinterest.transport import Response
-from td_pinterest_op.secret import Secret
+from td_pinterest_op.retry import DAY
+from td_pinterest_op.secret import Secret, mask
 from tests.unit.scripted import Scene, answer, scene
 
 
@@ -27,6 +28,7 @@ class Office:
 
     tokens: Tokens
     scene: Scene
+    stored: list[Secret]
     kept: list[tuple[str | None, float | None]]
 
     def token(self) -> str:
@@ -37,8 +39,8 @@ def shown(bearer: Bearer) -> str:
     return bearer._token.reveal()
 
 
-def office(*answers: Response | Failure) -> Office:
-    stage = scene(*answers)
+def office(*answers: Response | Failure, scopes: frozenset[str] = frozenset()) -> Office:
+    stage, stored = scene(*answers), [Secret("s3cr3t-refresh&1")]
     kept: list[tuple[str | None, float | None]] = []
     tokens = Tokens(
         client=stage.client,
@@ -46,9 +48,11 @@ def office(*answers: Response | Failure) -> Office:
         client_secret=Secret("s3cr3t:client"),
         refresh_token=Secret("s3cr3t-refresh&1"),
         on_new_refresh_token=lambda secret, seconds: kept.append((secret.reveal() if secret else None, seconds)),
+        stored_refresh_token=lambda: stored[0],
+        scopes=scopes,
         timing=stage.time.timing,
     )
-    return Office(tokens=tokens, scene=stage, kept=kept)
+    return Office(tokens=tokens, scene=stage, kept=kept, stored=stored)
 
 
 def test_the_refresh_token_is_exchanged_with_the_apps_own_credentials() -> None:
@@ -214,3 +218,98 @@ def test_a_refresh_that_failed_is_tried_anew_by_the_next_request() -> None:
     with pytest.raises(ExportError):
         rig.token()
     assert "access-1" == rig.token()
+
+
+# -- a token that is refused
+
+
+def test_a_token_that_worked_is_renewed_whenever_it_is_refused() -> None:
+    rig = office(issued("access-1"), issued("access-2"), issued("access-3"))
+    for _ in range(2):
+        token = rig.tokens.token()
+        rig.tokens.worked(token)
+        assert rig.tokens.refresh(token)
+    assert "access-3" == rig.token()
+
+
+def test_a_token_that_never_worked_is_renewed_once() -> None:
+    rig = office(issued("access-1"), issued("access-2"), issued("access-3"), issued("access-4"))
+    assert rig.tokens.refresh(rig.tokens.token())
+    assert not rig.tokens.refresh(rig.tokens.token())
+    rig.tokens.worked(rig.tokens.token())
+    assert rig.tokens.refresh(rig.tokens.token())
+    assert "access-3" == rig.token()
+
+
+def test_a_refusal_of_an_earlier_token_costs_nothing() -> None:
+    rig = office(issued("access-1"), issued("access-2"))
+    first = rig.tokens.token()
+    assert rig.tokens.refresh(first)
+    for _ in range(20):
+        assert rig.tokens.refresh(first)
+    assert "access-2" == rig.token()
+    assert 2 == len(rig.scene.script.sent)
+
+
+def test_a_success_with_an_earlier_token_proves_nothing_about_the_current_one() -> None:
+    rig = office(issued("access-1"), issued("access-2"))
+    first = rig.tokens.token()
+    assert rig.tokens.refresh(first)
+    rig.tokens.worked(first)
+    assert not rig.tokens.refresh(rig.tokens.token())
+
+
+def test_a_refresh_after_a_refusal_uses_the_token_that_another_task_has_stored() -> None:
+    rig = office(issued("access-1"), issued("access-2"))
+    token = rig.tokens.token()
+    rig.stored[0] = Secret("s3cr3t-refresh-of-another-task")
+    assert rig.tokens.refresh(token)
+    assert b"refresh_token=s3cr3t-refresh-of-another-task" in rig.scene.script.sent[1].body
+
+
+def test_a_refresh_token_that_another_task_has_renewed_meanwhile_is_replaced_once() -> None:
+    rig = office(answer(401, {"code": 283}), issued("access-1"))
+    rig.stored[0] = Secret("s3cr3t-refresh-of-another-task")
+    assert "access-1" == rig.token()
+    assert b"refresh_token=s3cr3t-refresh-of-another-task" in rig.scene.script.sent[1].body
+
+
+def test_an_old_token_that_is_still_stored_is_not_taken_for_a_new_one() -> None:
+    """Saving the new one has failed."""
+    rig = office(issued("access-1", refresh_token="s3cr3t-new"), issued("access-2"))
+    assert rig.tokens.refresh(rig.tokens.token())
+    assert b"refresh_token=s3cr3t-new" in rig.scene.script.sent[1].body
+
+
+# -- scopes
+
+TO_WRITE = frozenset({"ads:read", "ads:write"})
+
+
+@pytest.mark.parametrize(
+    ("granted", "missing"),
+    [
+        ("ads:read ads:write", None),
+        ("ads:write user_accounts:read ads:read", None),
+        ("ads:read,ads:write", None),
+        ("", None),
+        (None, None),
+        ("ads:read", "ads:write"),
+        ("ads:write_all", "ads:read and ads:write"),
+    ],
+)
+def test_a_token_without_a_scope_that_the_run_needs_is_for_the_accounts_owner(
+    granted: object, missing: str | None
+) -> None:
+    rig = office(issued(scope=granted, refresh_token="s3cr3t-new"), scopes=TO_WRITE)
+    if missing is None:
+        assert "access-1" == rig.token()
+        return
+    with pytest.raises(AccountError, match=f"the refresh token lacks the scope {missing}: the owner"):
+        rig.token()
+    assert "s3cr3t-new" == rig.kept[0][0]
+
+
+def test_the_apps_pair_is_hidden_in_base64() -> None:
+    office()
+    assert "Basic ***" == mask("Basic " + base64.b64encode(b"app-1489:s3cr3t:client").decode().rstrip("="))

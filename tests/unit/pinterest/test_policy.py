@@ -34,7 +34,8 @@ def test_a_2xx_is_a_success_whatever_its_code(status: int) -> None:
         (403, None, GIVE_UP, AccountError, NO),
         (404, 2, GIVE_UP, RequestRefusedError, NO),
         (408, None, RETRY, UnavailableError, MAYBE),
-        (409, None, GIVE_UP, RequestRefusedError, NO),
+        (409, None, RETRY, UnavailableError, NO),
+        (423, None, RETRY, UnavailableError, NO),
         (413, None, GIVE_UP, RequestRefusedError, NO),
         (429, 8, WAIT, UnavailableError, NO),
         (429, 30, WAIT, UnavailableError, NO),
@@ -65,6 +66,8 @@ def test_an_answer_says_what_to_do_and_who_must_act(
         (Failure.WRITE_TIMEOUT, RETRY, UnavailableError, MAYBE),
         (Failure.READ_TIMEOUT, RETRY, UnavailableError, MAYBE),
         (Failure.BROKEN, RETRY, UnavailableError, MAYBE),
+        (Failure.REPEATED, RETRY, UnavailableError, MAYBE),
+        (Failure.OVERSIZED, RETRY, UnavailableError, MAYBE),
         (Failure.TLS, GIVE_UP, PinterestError, NO),
         (Failure.UNUSABLE, GIVE_UP, PinterestError, NO),
     ],
@@ -74,6 +77,28 @@ def test_a_failure_without_an_answer_says_so_too(
 ) -> None:
     row = FAILURES[failure]
     assert (recovery, error, maybe_applied) == (row.recovery, row.error, row.maybe_applied)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "recovery", "advice"),
+    [
+        (400, 12, "", RETRY, "later"),
+        (400, 1, "Something went wrong on our end", RETRY, "later"),
+        (400, None, "Retry after a while", RETRY, "later"),
+        (400, 1, "Invalid records", GIVE_UP, "the request itself"),
+        (404, 12, "something went wrong", GIVE_UP, "the request itself"),
+        (401, 3, "Your application does not have access to this restricted feature: x", GIVE_UP, "access tier"),
+        (401, 3, "Your token does not have sufficient permissions. Missing: ['ads:write']", GIVE_UP, "with the scopes"),
+        (401, 3, "no", GIVE_UP, "Or the app has no access"),
+    ],
+)
+def test_a_message_decides_where_status_and_code_say_too_little(
+    status: int, code: int | None, message: str, recovery: Recovery, advice: str
+) -> None:
+    row = decide(status, code, message)
+    assert row is not None
+    assert recovery is row.recovery
+    assert advice in row.advice
 
 
 def test_every_failure_has_its_row() -> None:

@@ -1,12 +1,15 @@
-"""One HTTP exchange, with peers that misbehave: real sockets on loop-back, limits of a fraction of a second."""
+"""One HTTP request, with peers that misbehave: real sockets on loop-back, limits of a fraction of a second."""
 
 from __future__ import annotations
 
 import contextlib
+import gzip
+import resource
 import socket
 import struct
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -107,7 +110,7 @@ def failure_of(by: Transport, address: str, *, body: bytes | None = None, scheme
     with pytest.raises(NoResponseError) as caught:
         exchange(by, address, body=body, scheme=scheme)
     assert caught.value.__cause__ is None
-    assert str(caught.value) == caught.value.failure.value
+    assert str(caught.value).startswith(f"{caught.value.failure.value}: {address}")
     return caught.value.failure
 
 
@@ -116,7 +119,7 @@ def failure_of(by: Transport, address: str, *, body: bytes | None = None, scheme
 
 def answers(this: Peer, connection: socket.socket) -> None:
     while this.head(connection):
-        connection.sendall(ANSWER)
+        connection.sendall(ANSWER.replace(b"r1", b"r%d" % len(this.heard)))
 
 
 def never_reads(this: Peer, connection: socket.socket) -> None:
@@ -186,7 +189,42 @@ def refuses_early(this: Peer, connection: socket.socket) -> None:
     connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
 
+def refuses_early_and_closes(this: Peer, connection: socket.socket) -> None:
+    """What is left of the body is not read: the system then resets the connection."""
+    refuses_early(this, connection)
+
+
+def repeats_its_response(this: Peer, connection: socket.socket) -> None:
+    number = this.connections
+    while this.head(connection):
+        connection.sendall(ANSWER.replace(b"r1", b"of connection %d" % number))
+
+
+def names_all_requests_alike(this: Peer, connection: socket.socket) -> None:
+    while this.head(connection):
+        connection.sendall(ANSWER)
+
+
+def sends_without_end(this: Peer, connection: socket.socket) -> None:
+    head = this.head(connection)
+    connection.sendall(b"HTTP/1.1 %d Sent\r\n\r\n" % (500 if b"X-Fail" in head else 200))
+    while not this.at_end.is_set():
+        connection.sendall(b" " * 65_536)
+
+
+def sends_a_bomb(this: Peer, connection: socket.socket) -> None:
+    this.head(connection)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(BOMB) + BOMB)
+
+
+def redirects_nowhere(this: Peer, connection: socket.socket) -> None:
+    this.head(connection)
+    connection.sendall(b"HTTP/1.1 307 Go\r\nLocation: http://x/\xff\xfe\xe9\r\nContent-Length: 0\r\n\r\n")
+
+
 BODY = 1_500_000
+# 200 kB that become 200 MB.
+BOMB = gzip.compress(b"0" * 200_000_000, 1)
 
 
 # -- tests
@@ -260,6 +298,83 @@ def test_a_refusal_that_comes_before_all_is_sent_is_heard() -> None:
         assert 413 == exchange(client, server.address, body=b"x" * 8_000_000).status
 
 
+def test_a_refusal_is_heard_though_the_peer_closes_before_the_body_is_read() -> None:
+    for _ in range(5):
+        with peer(refuses_early_and_closes) as server, transport() as client:
+            assert 413 == exchange(client, server.address, body=b"x" * 8_000_000).status
+
+
+def test_the_response_to_an_earlier_request_is_none_to_this_one() -> None:
+    with peer(repeats_its_response) as server, transport() as client:
+        assert "ofconnection1" == exchange(client, server.address).request_id
+        assert Failure.REPEATED is failure_of(client, server.address)
+        assert "ofconnection2" == exchange(client, server.address).request_id
+        assert 2 == server.connections
+
+
+def test_a_server_that_names_all_requests_alike_is_not_judged_by_the_names() -> None:
+    with peer(names_all_requests_alike) as server, transport() as client:
+        exchange(client, server.address)
+        assert Failure.REPEATED is failure_of(client, server.address)
+        for _ in range(5):
+            assert 200 == exchange(client, server.address).status
+
+
+@pytest.mark.parametrize("serve", [sends_without_end, sends_a_bomb], ids=lambda serve: serve.__name__)
+def test_a_body_without_end_is_not_read_to_its_end(serve: Callable[[Peer, socket.socket], None]) -> None:
+    with peer(serve) as server, transport() as client:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        assert Failure.OVERSIZED is failure_of(client, server.address)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000
+
+
+def test_an_error_without_end_is_known_by_its_status() -> None:
+    with peer(sends_without_end) as server, transport() as client:
+        response = client.send("GET", f"http://{server.address}/", headers={"X-Fail": "1"}, body=None, auth=Token())
+    assert (500, b"") == (response.status, response.body)
+
+
+@pytest.mark.parametrize(("encoding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_a_compressed_body_is_read(encoding: str, compress: Callable[[bytes], bytes]) -> None:
+    data = compress(b"{}")
+
+    def compresses(this: Peer, connection: socket.socket) -> None:
+        this.head(connection)
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: {len(data)}\r\n\r\n"
+        connection.sendall(head.encode() + data)
+
+    with peer(compresses) as server, transport() as client:
+        assert b"{}" == exchange(client, server.address).body
+        assert b"Accept-Encoding: gzip\r\n" in server.heard[0]
+
+
+def test_where_a_redirect_leads_does_not_matter() -> None:
+    with peer(redirects_nowhere) as server, transport() as client:
+        assert 307 == exchange(client, server.address).status
+
+
+def test_this_machine_is_not_reached_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    with peer(answers) as proxy, peer(answers) as server, transport() as client:
+        for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, f"http://{proxy.address}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        assert 200 == exchange(client, server.address).status
+        assert 0 == proxy.connections
+
+
+def test_a_failure_names_host_port_proxy_and_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as unused, transport() as client:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        monkeypatch.setenv("https_proxy", f"http://user:s3cr3t@127.0.0.1:{port}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        with pytest.raises(NoResponseError) as caught:
+            exchange(client, "api.pinterest.test", scheme="https")
+    assert (
+        f"could not connect: api.pinterest.test:443 through the proxy 127.0.0.1:{port} (Connection refused)"
+    ) == str(caught.value)
+
+
 def test_nobody_there_is_not_connected() -> None:
     with socket.socket() as unused, transport() as client:
         unused.bind(("127.0.0.1", 0))
@@ -268,7 +383,7 @@ def test_nobody_there_is_not_connected() -> None:
 
 def test_a_host_that_does_not_exist_is_not_connected() -> None:
     with transport() as client:
-        assert Failure.NOT_CONNECTED is failure_of(client, "host.invalid")
+        assert Failure.NOT_CONNECTED is failure_of(client, "host.invalid:80")
 
 
 def test_a_peer_that_accepts_no_connection_fails_after_the_connect_limit() -> None:
@@ -350,6 +465,12 @@ def test_a_netrc_file_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ("http://localhost.attacker.test", False),
         ("http://127.0.0.1.attacker.test", False),
         ("http://127.0.0.1@attacker.test", False),
+        ("http://attacker.test\\@localhost/", False),
+        ("http://attacker.test\\@127.0.0.1:80/v5", False),
+        ("https://attacker.test\\@api.pinterest.com", False),
+        ("http://localhost#@attacker.test", True),
+        ("http://user@localhost", False),
+        ("http://local host", False),
         ("http://0.0.0.0:8080", False),
         ("http://192.168.0.1", False),
         ("http://[::2]", False),

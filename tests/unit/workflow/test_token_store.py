@@ -12,9 +12,9 @@ import pytest
 import requests
 import requests_mock
 
-from td_pinterest_op.retry import Retry
+from td_pinterest_op.retry import DAY, Retry
 from td_pinterest_op.secret import Secret
-from td_pinterest_op.workflow.token_store import DAY, TokenStore
+from td_pinterest_op.workflow.token_store import TokenStore
 from tests.clock import FakeTime
 
 OLD, NEW, NEWER = Secret("s3cr3t-old-token"), Secret("s3cr3t-new-token"), Secret("s3cr3t-newer-token")
@@ -107,6 +107,40 @@ def test_a_local_secret_of_that_name_with_another_token_is_left_alone(home: Path
         store().save(NEW, None)
         assert 1 == server.call_count
     assert "s3cr3t-of-somebody-else" == file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("environ", "project_id", "url"),
+    [
+        ({"DIGDAG_ENDPOINT": SERVER}, 1, f"{SERVER}/api/projects/1/secrets/{KEY}"),
+        ({"DIGDAG_ENDPOINT": SERVER}, 4711, f"{SERVER}/api/projects/4711/secrets/{KEY}"),
+        ({}, 4711, HOSTED),
+    ],
+)
+def test_a_local_secret_with_the_same_token_is_used_in_local_runs_without_an_endpoint_only(
+    home: Path, environ: dict[str, str], project_id: int, url: str
+) -> None:
+    file = secrets_file(home / ".config" / "digdag")
+    with requests_mock.Mocker() as server:
+        server.put(url)
+        kept = store(environ, project_id=project_id)
+        kept.save(NEW, None)
+        assert 1 == server.call_count
+    assert "s3cr3t-old-token" == file.read_text()
+    assert None is kept.stored()
+
+
+def test_what_another_task_has_stored_is_known_in_a_local_run(home: Path) -> None:
+    file = secrets_file(home / ".config" / "digdag")
+    kept = store(project_id=1)
+    file.write_text("s3cr3t-newer-token\n")
+    assert NEWER == kept.stored()
+
+
+@pytest.mark.parametrize("content", ["s3cr3t-of-somebody-else", ""])
+def test_a_local_secret_that_the_task_did_not_get_is_nobodys_news(home: Path, content: str) -> None:
+    secrets_file(home / ".config" / "digdag", content)
+    assert None is store(project_id=1).stored()
 
 
 def test_a_local_secret_that_cannot_be_written_is_warned_of(
