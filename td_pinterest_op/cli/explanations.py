@@ -125,13 +125,13 @@ ERRORS: Mapping[str, ErrorExplanation] = MappingProxyType(
         "MaybeAppliedError": ErrorExplanation(
             who=_NOBODY,
             meaning="The answer to a request got lost: Pinterest may have done it.",
-            example='no answer from Pinterest (time-out) to creating customer list "Shoppers"',
+            example='no response from Pinterest (time-out) to creating customer list "Shoppers"',
             advice="Run the task again: it looks for what it made before, and makes nothing twice.",
         ),
         "BrokenTwiceError": ErrorExplanation(
             who=_NOBODY,
             meaning="The connection broke at every size of batch until the retries were used up.",
-            example="no answer from Pinterest (the connection broke) to ADD of 1250 records; tried 8 times",
+            example="no response from Pinterest (the connection broke) to ADD of 1250 records; tried 8 times",
             advice="Run the task again later. If it happens each time, ask who runs the proxy for its largest body.",
         ),
         "StoppedError": ErrorExplanation(

@@ -111,7 +111,7 @@ def test_a_token_that_cannot_be_kept_is_one_warning_and_no_failure(
     run(rotating, REFRESH_TOKEN, environ={name: value.format(url=keeper[1]) for name, value in environ.items()})
     said = warnings(caplog)
     assert 1 == len(said)
-    assert "could not be kept" in said[0]
+    assert "could not be saved" in said[0]
     assert KEY in said[0]
     assert {KEY: REFRESH_TOKEN} == keeper[0].secrets()
 
@@ -120,7 +120,7 @@ def test_a_token_in_plain_settings_cannot_be_kept_and_that_is_said(
     rotating: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     run(rotating, "unused", environ={}, refresh_token=REFRESH_TOKEN)
-    assert 1 == len([said for said in warnings(caplog) if "could not be kept" in said])
+    assert 1 == len([said for said in warnings(caplog) if "could not be saved" in said])
 
 
 def test_the_key_of_treasure_data_is_never_sent_to_ones_own_workflow_server(

@@ -185,7 +185,7 @@ FAULTS: dict[Callable[[Scene], None], tuple[str, str, str, str]] = {
     _trial: ("tier", "warning", "trial access: 300 requests a day, about 3,000,000 people", "Upgrade"),
     _other_account: ("ad_account", "error", "does not read ad account 123456", "correct the id"),
     _analyst: ("role", "warning", "ANALYST", "AUDIENCE_MANAGER"),
-    _pinterest_down: ("token", "error", "no answer from Pinterest", ""),
+    _pinterest_down: ("token", "error", "no response from Pinterest", ""),
     _no_audience: ("audience", "error", "there is no audience 99", "td-pinterest audiences"),
     _other_type: ("audience", "error", "is of type VISITOR", "td-pinterest audiences"),
     _removed: ("audience", "error", "was removed", "td-pinterest audiences"),
