@@ -19,9 +19,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Everything is measured before anything is printed: half a table is of no use.
     prepared = preparing.measure(options.rows or (FULL_SIZES if options.full else SIZES), say=_say)
     sent = [] if options.no_sending else sending.measure(say=_say)
+    # Only now: the process that measures others must stay small, see `measuring`.
+    from tests.bench import mirroring
+
+    mirrored = [] if options.no_mirror else mirroring.measure(max(SIZES), say=_say)
     print(f"{machine.description()}.\n\n{preparing.table(prepared)}")
     if sent:
         print(f"\n{sending.table(sent)}")
+    if mirrored:
+        print(f"\n{mirroring.table(mirrored)}")
     _say(f"took {time.monotonic() - begin:.0f} s")
     return 0
 
@@ -34,6 +40,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     size.add_argument("--rows", type=int, action="append", choices=FULL_SIZES, help="this number of rows only")
     parser.add_argument("--no-sending", action="store_true", help="leave out the sending phase, which takes real time")
+    parser.add_argument("--no-mirror", action="store_true", help="leave out the days of the mirror")
     return parser.parse_args(arguments)
 
 

@@ -12,7 +12,7 @@ import shutil
 import time as real_time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ class World:
     pinterest: Pinterest
     time: FakeTime
     environ: dict[str, str]
-    settings: dict[str, str] = field(default_factory=dict)
+    batch: int = BATCH
 
     def audience(self, members: Collection[str] = (), *, name: str = "Newsletter") -> str:
         """Make an audience with members (their plain identifiers), and name it in config/pinterest.yml."""
@@ -216,7 +216,7 @@ class _Steps:
         name, step = _STEPS[call.params["_command"]]
         params = dict(call.params)
         if "action" in params["result_settings"]:
-            params["result_settings"] = params["result_settings"] | {"limit_records_per_request": BATCH}
+            params["result_settings"] = params["result_settings"] | {"limit_records_per_request": self.world.batch}
         task = Task(params=params, environ=self.world.environ | operators._environment(call))
         try:
             return Outcome(store={name: step(task, self.world.time.timing)})
@@ -225,7 +225,7 @@ class _Steps:
 
 
 @contextlib.contextmanager
-def world(folder: Path) -> Iterator[World]:
+def world(folder: Path, *, batch: int = BATCH) -> Iterator[World]:
     """A copy of the shipped workflows in `folder`, between the emulators."""
     time = FakeTime(now=BEGIN.timestamp())
     project = Path(shutil.copytree(WORKFLOWS, folder / "project"))
@@ -237,4 +237,4 @@ def world(folder: Path) -> Iterator[World]:
         serve_pinterest(state=emulated) as (pinterest, endpoint),
     ):
         environ = environment(td_url=td_url, pinterest_endpoint=endpoint)
-        yield World(project=project, td=td, pinterest=pinterest, time=time, environ=environ)
+        yield World(project=project, td=td, pinterest=pinterest, time=time, environ=environ, batch=batch)

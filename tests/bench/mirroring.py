@@ -1,0 +1,72 @@
+"""A day of the mirror beside a replace of everybody: requests, bytes downloaded, seconds.
+
+The days run in this process on a fake clock, which passes over the waits: `seconds` is work alone, emulators included.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.mirror.days import DATABASE, World, world
+
+SHARES = (0.01, 0.1, 1.0)
+_BATCH = 10_000
+_PEOPLE = "SELECT 'person' || i || '@shop.example' AS email, true AS opted_in FROM range({first}, {last}) r(i)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Day:
+    """`people` follow a day on which `share` of them leave and as many join; None is the replace of everybody."""
+
+    people: int
+    share: float | None
+    requests: int
+    downloaded: int
+    seconds: float
+
+
+def measure(people: int, *, say: Callable[[str], None]) -> list[Day]:
+    """The first day, a replace, and a day for each share. Raises RuntimeError when a day fails."""
+    with tempfile.TemporaryDirectory() as folder, world(Path(folder), batch=_BATCH) as mirrored:
+        mirrored.audience()
+        mirrored.configure(max_leave_ratio="1.0")
+        (mirrored.project / "queries" / "people.sql").write_text("SELECT email FROM people WHERE opted_in\n")
+        first, days = 0, []
+        for number, share in enumerate((None, *SHARES)):
+            say(f"mirroring {people:,} people, change {'all, by a replace' if share is None else share}")
+            first += int(people * (share or 0))
+            days.append(_day(mirrored, number, people=people, first=first, share=share))
+        return days
+
+
+def _day(mirrored: World, number: int, *, people: int, first: int, share: float | None) -> Day:
+    mirrored.td.create(DATABASE, "people", _PEOPLE.format(first=first, last=first + people))
+    before, jobs = len(mirrored.pinterest.calls.writes()), len(mirrored.td.jobs.all())
+    begin = time.monotonic()
+    ran = mirrored.run(number)
+    seconds = time.monotonic() - begin
+    if not ran.succeeded:
+        raise RuntimeError(f"the mirror failed: {ran.result.error}")
+    new = mirrored.td.jobs.all()[: len(mirrored.td.jobs.all()) - jobs]
+    return Day(
+        people=people,
+        share=share,
+        requests=sum(call.records > 0 for call in mirrored.pinterest.calls.writes()[before:]),
+        downloaded=sum(job.output.size for job in new if job.output and job.query.startswith("SELECT digest AS")),
+        seconds=seconds,
+    )
+
+
+def table(days: Sequence[Day]) -> str:
+    """The days as Markdown."""
+    head = "| people | change each way | requests with records | MB downloaded | seconds of work |"
+    rows = [
+        f"| {day.people:,} | {'replace' if day.share is None else f'{day.share:.0%}'} | {day.requests:,} "
+        f"| {day.downloaded / 1e6:.1f} | {day.seconds:.1f} |"
+        for day in days
+    ]
+    return "\n".join([head, "| --: | --: | --: | --: | --: |", *rows])
