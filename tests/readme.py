@@ -16,7 +16,8 @@ _WIDTH = 100
 
 def commands() -> str:
     """The help of the program and of every command, as Markdown."""
-    root = click.Context(program, info_name="td-pinterest", terminal_width=_WIDTH)
+    names = program.context_settings["help_option_names"]
+    root = click.Context(program, info_name="td-pinterest", terminal_width=_WIDTH, help_option_names=names)
     parts = [_help(root)]
     for name, command in sorted(program.commands.items()):
         parts.append(_help(click.Context(command, info_name=name, parent=root, terminal_width=_WIDTH)))

@@ -119,6 +119,7 @@ def test_the_sample_of_the_connectors_page_has_each_problem_at_its_line(project:
         ("    data: SELECT", "    data: [SELECT", [(13, "yaml")]),
         ("+query:\n", "+query:\n  _retry: 3\n", [(10, "retry")]),
         ("timezone: UTC\n", "timezone: UTC\n!include : 'no.yml'\n", [(2, "left-out")]),
+        ("  _env:\n", '  job_id: ""\n  _env:\n', [(21, "source")]),
         ("type: pinterest\n", "type: pinterest\n    client_secret: s3cr3t\n", [(17, "plain-secret")]),
     ],
 )
