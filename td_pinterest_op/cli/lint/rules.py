@@ -45,7 +45,7 @@ def is_ours(task: Task) -> bool:
 def _check_digits(dig: DigFile) -> None:
     for value in dig.root.walk() if dig.root else ():
         if not value.quoted and not isinstance(value.value, bool) and has_lost_digits(value.value):
-            message = "a number of so many digits changes when digdag reads it: put the id in quotes"
+            message = "a number of more than 15 digits can change when digdag reads it: put the id in quotes"
             dig.find(value, "unquoted-id", message)
 
 
