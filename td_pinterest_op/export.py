@@ -78,32 +78,47 @@ def export(
         scopes=connect.TO_WRITE,
     )
     page = reported_to(settings.report, stats.to_json, wall_clock=timing.wall)
-    with page, _reported(stats), connected as services, contextlib.ExitStack() as stack:
-        sender = _sender(services.pinterest.client, settings, stats, watcher)
-        actions = Actions(
-            settings=settings, api=services.pinterest, stats=stats, session_key=task.session_key, sender=sender
-        )
-        actions.check()
+    with page, _reported(stats), connected as services:
+        _run(services, task, settings, source or rows, stats=stats, watcher=watcher, timing=timing)
+    return stats.to_json()
+
+
+def _run(
+    services: connect.Services,
+    task: workflow.Task,
+    settings: Settings,
+    source: Source | Rows | None,
+    *,
+    stats: Stats,
+    watcher: Watcher,
+    timing: Timing,
+) -> None:
+    """Check, read, plan, and do the steps. `source` is None for actions that read no rows."""
+    actions = Actions(
+        settings=settings,
+        api=services.pinterest,
+        stats=stats,
+        session_key=task.session_key,
+        sender=_sender(services.pinterest.client, settings, stats, watcher),
+    )
+    actions.check()
+    with contextlib.ExitStack() as stack:
         prepared = None
-        with _measured(stats, "reading_seconds", timing):
-            if source:
-                rows = _rows_of(services.treasure_data, source, stats)
-            if rows:
-                # No spool for actions without rows: they need no temporary folder.
-                spool = spool_for(settings)
-                stack.callback(spool.close)
+        if source:
+            # No spool for actions without rows: they need no temporary folder.
+            spool = spool_for(settings)
+            stack.callback(spool.close)
+            with _measured(stats, "reading_seconds", timing):
+                rows = source if isinstance(source, Rows) else _rows_of(services.treasure_data, source, stats)
                 prepared = _read(rows, settings, stats, spool, watcher)
         steps = actions.steps(prepared)
-        plan = Plan.of(
-            settings, stats, changes=[step.says for step in steps], writes=sum(step.writes for step in steps)
-        )
-        watcher.plan(plan.text(stats))
+        changes, writes = [step.says for step in steps], sum(step.writes for step in steps)
+        watcher.plan(Plan.of(settings, stats, changes=changes, writes=writes).text(stats))
         if not settings.dry_run:
             with _measured(stats, "sending_seconds", timing):
                 for step in steps:
                     step.do()
         stats.check(complete=not settings.dry_run)
-    return stats.to_json()
 
 
 def _checked(task: workflow.Task, rows: Rows | None) -> tuple[Settings, Source | None, connect.Endpoints]:
