@@ -1,0 +1,86 @@
+"""What a terminal shows: colours unless NO_COLOR says no, nothing wider than the screen, bars that leave no trace."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.project import ROOT
+from tests.emulators.pinterest import AD_ACCOUNT_ID
+from tests.exporting import Services, people
+
+_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-9]m")
+
+
+def _at(columns: int, services: Services, *arguments: str | Path, typed: str = "", **environ: str) -> tuple[str, int]:
+    """All that a terminal of this width shows, and the exit code."""
+    parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    named = {
+        "PINTEREST_AD_ACCOUNT_ID": AD_ACCOUNT_ID,
+        "PINTEREST_AUDIENCE_ID": next(iter(services.pinterest.audiences)),
+    }
+    clean = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "FORCE_COLOR")}
+    with subprocess.Popen(
+        [sys.executable, "-m", "td_pinterest_op", *map(str, arguments)],
+        cwd=ROOT,
+        env=clean | services.environ | named | {"TERM": "xterm-256color"} | environ,
+        stdin=child,
+        stdout=child,
+        stderr=child,
+    ) as process:
+        os.close(child)
+        os.write(parent, typed.encode())
+        shown = b""
+        while data := _read(parent):
+            shown += data
+    os.close(parent)
+    return shown.decode(), process.returncode
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65_536)
+    except OSError:  # the other side is closed
+        return b""
+
+
+def _lines(shown: str) -> list[str]:
+    return [line for part in _CODES.sub("", shown).splitlines() for line in part.split("\r")]
+
+
+@pytest.mark.parametrize("command", [["doctor"], ["audiences"], ["lists"], ["accounts"], ["audience", "12"]])
+def test_nothing_is_wider_than_a_narrow_terminal(services: Services, command: list[str]) -> None:
+    services.audience(people(200), name="Newsletter readers of the spring campaign")
+    shown, _ = _at(40, services, *command)
+    assert 40 >= max(map(len, _lines(shown)))
+
+
+def test_colours_go_to_a_terminal_unless_no_color_is_set(services: Services) -> None:
+    services.audience(people(200))
+    assert _COLOUR.search(_at(120, services, "doctor")[0])
+    assert not _COLOUR.search(_at(120, services, "doctor", NO_COLOR="1")[0])
+
+
+def test_the_answer_is_asked_for_and_the_bars_end_without_a_trace(services: Services, tmp_path: Path) -> None:
+    audience = services.audience()
+    (tmp_path / "people.csv").write_text("email\n" + "\n".join(people(5)) + "\n")
+    (tmp_path / "export.yml").write_text("action: add_people_to_current_audience\n")
+    arguments = ("export", "--settings", tmp_path / "export.yml", "--csv", tmp_path / "people.csv")
+    shown, code = _at(100, services, *arguments, typed="y\n")
+    assert 0 == code
+    assert "Write this to Pinterest? [y/N]:" in shown
+    assert 5 == len(services.pinterest.members_of_audience(audience))
+    shown, code = _at(100, services, *arguments, typed="n\n")
+    assert 1 == code
+    assert "you answered no" in " ".join(_lines(shown))
