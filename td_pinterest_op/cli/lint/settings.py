@@ -101,9 +101,14 @@ def _known(task: Task, given: Value) -> tuple[dict[str, object], set[str]]:
     unknown = set()
     for name, value in given.mapping.items():
         try:
-            known[name] = task.filled(value)
+            filled = task.filled(value)
         except UnknownError:
+            filled = ""
+        # A template that is blank yet waits for its value in a file of settings: the run itself insists on it.
+        if filled == "" and value.value != "":
             unknown.add(name)
+        else:
+            known[name] = filled
     # What stands there in plain text may be any word: the parser would mask it in every message.
     known |= dict.fromkeys(known.keys() & {setting.name for setting in SETTINGS if setting.is_credential}, STAND_IN)
     for prefix in ("audience_id", "ad_account_id"):  # one of several names will do
