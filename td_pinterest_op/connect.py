@@ -92,10 +92,7 @@ def services(
     `on_new_refresh_token` (see `Tokens`); without it, to where the task's own token came from. A token
     that lacks one of the `scopes` is an AccountError before any other request.
     """
-<<<<<<< HEAD
     retry, store = _retry(settings), token_store(task, settings, timing)
-=======
->>>>>>> 20228cb (Part the export into what is set up and what is run)
     with pinterest_client(settings, endpoint=endpoints.pinterest, timing=timing, count=count) as client:
         tokens = Tokens(
             client=client,
@@ -114,7 +111,7 @@ def services(
                 endpoint=endpoints.treasure_data,
                 connect_timeout=settings.connection_timeout_secs,
                 read_timeout=settings.read_timeout_secs,
-                retry=_retry(settings),
+                retry=retry,
                 timing=timing,
             )
 
