@@ -6,13 +6,31 @@ hold the marker `s3cr3t`, and Treasure Data's key is the emulator's. Anything of
 
 from __future__ import annotations
 
+import base64
 import re
+
+_MARKER = "s3cr3t"
+
+
+def _in_base64(text: str) -> set[str]:
+    """What base64 of any text that holds `text` shows, at each of the three places where it can begin."""
+    found = set()
+    for before, begin in enumerate((0, 2, 3)):
+        encoded = base64.b64encode(b"\0" * before + text.encode()).decode()
+        found.add(encoded[begin : (before + len(text)) * 8 // 6])
+    return found
+
 
 _FORBIDDEN = {
     "an e-mail address": re.compile(r"[^\s@\"'<>()]+@[^\s@\"'<>()]*\.example\b", re.IGNORECASE),
     "a device id": re.compile(r"\b5eed[0-9a-f]{4}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE),
     "a digest": re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{64}(?![0-9a-fA-F])"),
-    "a secret": re.compile(r"s3cr3t|\d+/(?:0123456789){4}", re.IGNORECASE),
+    "a secret": re.compile(r"s3cr3t|\d+(?:/|%2F|\\/)(?:0123456789){2}", re.IGNORECASE),
+    "an escaped secret": re.compile(
+        "|".join("".join(escape.format(ord(c)) for c in _MARKER) for escape in ("%{:02x}", r"\\u{:04x}", "&#{};")),
+        re.IGNORECASE,
+    ),
+    "a secret in base64": re.compile("|".join(map(re.escape, _in_base64(_MARKER) | _in_base64("0123456789" * 2)))),
 }
 
 
