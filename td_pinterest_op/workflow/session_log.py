@@ -39,9 +39,12 @@ class SessionLog(logging.Handler):
         self._alike_lock = threading.Lock()
         self._left = _LAST_SECONDS
 
-    def createLock(self) -> None:  # noqa: N802 - logging's name
-        """Make no lock: a signal may arrive while one is held."""
-        self.lock = None
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write one line, in place of logging's own way, which holds the handler's lock meanwhile."""
+        passes = bool(self.filter(record))
+        if passes:
+            self.emit(record)
+        return passes
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line. Raises StoppedError when a signal arrives meanwhile."""
