@@ -53,9 +53,10 @@ class task_process:  # noqa: N801 - used like a function
     def _end(self) -> None:
         for number, before in self._before.items():
             signal.signal(number, before)
+        # While the request to end and the watch still stand: it writes, and the reader of the log may be stuck.
+        self._handler.close()
         self._watch.close()
         stop.reset()
-        self._handler.close()
         log.removeHandler(self._handler)
         log.setLevel(self._level)
         log.propagate = self._propagate

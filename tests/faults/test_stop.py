@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ import pytest
 
 from tests import guard
 from tests.emulators.digdag_secrets import DigdagSecrets, serve_secrets
-from tests.emulators.pinterest import REFRESH_TOKEN, Call, Fault, Stall, When
+from tests.emulators.pinterest import REFRESH_TOKEN, Answer, Call, Fault, Stall, When
 from tests.exporting import Services, people
 from tests.faults import child
 from tests.faults.child import Child
@@ -28,15 +29,22 @@ KEY = "pinterest.refresh_token"
 def stuck() -> Iterator[int]:
     """A pipe that is full, and that nobody reads."""
     reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    try:
-        while True:
-            os.write(writer, b"x" * 65_536)
-    except BlockingIOError:
-        os.set_blocking(writer, True)
+    fill(writer)
     yield writer
     os.close(reader)
     os.close(writer)
+
+
+def fill(writer: int) -> None:
+    """Write to a pipe until it takes no more."""
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x")
+    os.set_blocking(writer, True)
 
 
 def adding(services: Services) -> dict[str, Any]:
@@ -59,6 +67,29 @@ def test_a_run_whose_log_nobody_reads_ends(services: Services, stuck: int, tmp_p
     error = json.loads((tmp_path / "output.json").read_text())["error"]
     assert "StoppedError" == error["class"]
     assert "the run was told to end (SIGTERM)" in error["message"]
+
+
+def test_a_run_whose_log_is_no_longer_read_ends_though_it_still_has_warnings_to_write(
+    services: Services, tmp_path: Path
+) -> None:
+    """Of warnings that are alike, the last one is written at the end."""
+    tried = threading.Semaphore(0)
+    services.pinterest.inject(Fault(effect=Answer(status=503), operation="customer_lists/update", times=None))
+    services.pinterest.on_request(lambda call: tried.release() if call.operation == "customer_lists/update" else None)
+    reader, writer = os.pipe()
+    settings = {**adding(services), "retry_initial_wait_millis": 50}
+    run = child.start(services, settings, job_id=services.job(people(5)), folder=tmp_path, output=writer)
+    try:
+        for _ in range(3):
+            assert tried.acquire(timeout=15)
+        fill(writer)
+        assert run.process.poll() is None
+        assert seconds_to_end(run) < WITHIN
+        assert "the run was told to end (SIGTERM)" in (tmp_path / "output.json").read_text()
+    finally:
+        run.process.kill()
+        os.close(reader)
+        os.close(writer)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
