@@ -148,7 +148,9 @@ class TestClear:
 
     def test_a_rerun_takes_the_empty_list_of_a_try_that_died_before_the_move(self, services: Services) -> None:
         audience_id = services.audience(people(5))
-        services.pinterest.inject(Fault(effect=Answer(status=400), operation="audiences/update"))
+        services.pinterest.inject(
+            Fault(effect=Answer(status=400, message="Invalid rule"), operation="audiences/update")
+        )
         with pytest.raises(PinterestError):
             services.export({"action": CLEAR, "audience_id": audience_id})
         assert digests(5) == services.pinterest.members_of_audience(audience_id)
