@@ -14,6 +14,7 @@ from typing import Any
 from td_pinterest_op import __version__
 from td_pinterest_op.errors import UnexpectedError
 from td_pinterest_op.reasons import REASONS
+from td_pinterest_op.secret import printable
 
 _DONE = {
     "add_people_to_current_audience": "Added {sent} records to {audience}",
@@ -115,7 +116,7 @@ class Stats:
     @property
     def summary(self) -> str:
         """What was done, in one sentence for people."""
-        audience = f'audience "{self.audience_name or self.audience_id}"'
+        audience = f'audience "{printable(self.audience_name or self.audience_id or "")}"'
         if self.failed:
             begin = f"Failed: {self.action} on {audience}, {self.sent:,} of {self.unique:,} records sent"
         elif self.dry_run:

@@ -20,6 +20,7 @@ from td_pinterest_op.audiences.sender import Put, Sender
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience
 from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.secret import printable
 from td_pinterest_op.settings.parse import Action, IfExists, Settings
 from td_pinterest_op.stats import Stats
 
@@ -88,10 +89,12 @@ class Actions:
 
     def _check_unmoved(self, audience: Audience) -> None:
         now = self._api.audience(audience.id)
-        if now and now.customer_list_id == audience.customer_list_id:
+        if now and not is_removed(now) and now.customer_list_id == audience.customer_list_id:
             self._note(now)
             return
-        state = f"stands on customer list {now.customer_list_id} now" if now else "cannot be found any more"
+        state = "cannot be found any more"
+        if now:
+            state = "was removed" if is_removed(now) else f"stands on customer list {now.customer_list_id} now"
         raise AudienceError(
             f"{label(audience)} was changed by somebody else during this export: it {state}. All {self._stats.sent} "
             f"records went to customer list {audience.customer_list_id}, which was behind it before, so they have no "
@@ -302,7 +305,9 @@ class Actions:
     def _check_name(self, audience: Audience | None) -> None:
         expected = self._settings.expected_audience_name
         if expected is not None and (audience is None or audience.name != expected):
-            found = f'named "{audience.name}"' if audience else "not to be read, so that its name is not known"
+            found = (
+                f'named "{printable(audience.name)}"' if audience else "not to be read, so that its name is not known"
+            )
             raise AudienceError(
                 f'audience {self._stats.audience_id} is {found}; expected_audience_name is "{expected}": check the id. '
                 "Nothing was changed"
@@ -318,23 +323,29 @@ class Actions:
         """Around what is left to do once all records are in a list: an error says so."""
         try:
             yield
+        except AudienceError as error:
+            # Running again would end here again.
+            raise error.extended(f". {self._where(target)}, which is not behind that audience") from None
         except ExportError as error:
             raise error.extended(
-                f". All {self._stats.sent} records are in customer list {target.id}, but that list was not seen behind "
-                "the audience. Running this task again is safe: it goes on from there"
+                f". {self._where(target)}, but that list was not seen behind the audience. Running this task again is "
+                "safe: it goes on from there"
             ) from None
+
+    def _where(self, target: ListToFill) -> str:
+        return f"All {self._stats.sent} records are in customer list {target.id}"
 
 
 def _list_change(target: ListToFill) -> str:
     if target.started:
         return f"go on with customer list {target.id} of this session's earlier try"
-    return f'create customer list "{target.name}"'
+    return f'create customer list "{printable(target.name)}"'
 
 
 def _taken_name(audience: Audience) -> str:
     use = f"to put people into it use action {Action.ADD.value} or {Action.REPLACE.value} with its id, or "
     return (
-        f'an audience named "{audience.name}" already exists (id {audience.id}): '
+        f'an audience named "{printable(audience.name)}" already exists (id {audience.id}): '
         f"{use if audience.audience_type == CUSTOMER_LIST else ''}choose another audience_name"
     )
 

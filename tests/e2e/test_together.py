@@ -125,13 +125,42 @@ def test_an_add_or_remove_says_that_a_replace_moved_the_audience_and_a_rerun_is_
     assert after == services.pinterest.members_of_audience(audience_id)
 
 
-def test_an_audience_that_is_removed_during_an_add_is_an_error(services: Services) -> None:
-    services.pinterest.switches.removed_audiences = "gone"
+@pytest.mark.parametrize(("removed", "state"), [("gone", "cannot be found any more"), ("readable", "was removed")])
+def test_an_audience_that_is_removed_during_an_add_is_an_error(services: Services, removed: str, state: str) -> None:
+    services.pinterest.switches.removed_audiences = removed
     audience_id, job = services.audience(people(9)), services.job(people(3))
     delete = {"action": DELETE, "audience_id": audience_id}
     during(services, "customer_lists/update", lambda: services.export(delete))
-    with pytest.raises(AudienceError, match="it cannot be found any more"):
+    with pytest.raises(AudienceError, match=f"it {state}"):
         services.export({"action": ADD, "audience_id": audience_id}, job_id=job)
+
+
+def test_what_another_session_decided_is_not_said_to_be_mended_by_running_again(services: Services) -> None:
+    during(services, "customer_lists/create", lambda: services.audience(people(1), name="Spring"))
+    with pytest.raises(AudienceError) as taken:
+        services.export(NEW, job_id=services.job(people(9)))
+    settings = {"action": REPLACE, "audience_id": services.audience(people(3))}
+    older, younger = services.job(people(9)), services.job(people(4))
+    during(services, "customer_lists/create", lambda: services.export(settings, job_id=younger, session_time=NEXT_DAY))
+    with pytest.raises(AudienceError) as overtaken:
+        services.export(settings, job_id=older)
+    for error in (taken, overtaken):
+        assert str(error.value).endswith(", which is not behind that audience")
+        assert "unning this task again" not in str(error.value)
+
+
+def test_an_audiences_name_forges_no_line_of_a_message_or_a_summary(services: Services) -> None:
+    audience_id, job = services.audience(people(3), name="Shoppers\nERROR forged \x1b[31m"), services.job(people(4))
+    replace = {"action": REPLACE, "audience_id": audience_id}
+    with pytest.raises(AudienceError) as wrong_name:
+        services.export({**replace, "expected_audience_name": "Shoppers"}, job_id=job)
+    younger = services.job(people(5))
+    summary = services.export(replace, job_id=younger)["summary"]
+    with pytest.raises(AudienceError) as overtaken:
+        services.export(replace, job_id=job, session_time=NEXT_DAY)
+    for text in (str(wrong_name.value), summary, str(overtaken.value)):
+        assert "Shoppers\\nERROR forged \\x1b[31m" in text
+        assert text.isprintable()
 
 
 # -- a Pinterest that lags
