@@ -92,13 +92,15 @@ class Actions:
         if now and not is_removed(now) and now.customer_list_id == audience.customer_list_id:
             self._note(now)
             return
-        state = "cannot be found any more"
-        if now:
-            state = "was removed" if is_removed(now) else f"stands on customer list {now.customer_list_id} now"
+        state, advice = "cannot be found any more", ""
+        if now and is_removed(now):
+            state = "was removed"
+        elif now:
+            state, advice = f"stands on customer list {now.customer_list_id} now", ". Run this task again"
         raise AudienceError(
             f"{label(audience)} was changed by somebody else during this export: it {state}. All {self._stats.sent} "
             f"records went to customer list {audience.customer_list_id}, which was behind it before, so they have no "
-            "effect on the audience. Run this task again"
+            f"effect on the audience{advice}"
         )
 
     # -- create
@@ -141,7 +143,7 @@ class Actions:
         with self._all_in(target):
             existing, own = self._existing_or_own()  # it may have been created while the records were sent
             if existing:
-                raise AudienceError(_taken_name(existing))
+                raise AudienceError(self._taken_meanwhile(existing))
             if own:
                 self._move(own, target)
                 return
@@ -159,7 +161,15 @@ class Actions:
         if rivals:
             log.warning("removing audience %s: another session created one of the same name first", created.id)
             self._audiences.remove(created.id)
-            raise AudienceError(_taken_name(oldest(rivals)))
+            raise AudienceError(self._taken_meanwhile(oldest(rivals)))
+
+    def _taken_meanwhile(self, audience: Audience) -> str:
+        if self._settings.if_exists is IfExists.FAIL or self._settings.action is not Action.CREATE:
+            return _taken_name(audience)
+        return (
+            f'an audience named "{printable(audience.name)}" already exists (id {audience.id}): it was created while '
+            f"this task ran. Run this task again: if_exists: {self._settings.if_exists.value} then applies to it"
+        )
 
     # -- create a look-alike
 

@@ -91,6 +91,18 @@ def test_a_name_that_is_taken_while_the_records_are_sent_is_noticed_before_the_a
     assert [] == services.pinterest.calls.of("audiences/create")
 
 
+@pytest.mark.parametrize(("if_exists", "after"), [("add", digests(9) | digests(1, first=50)), ("replace", digests(9))])
+def test_a_session_that_finds_its_name_taken_does_as_if_exists_says_when_it_runs_again(
+    services: Services, if_exists: str, after: set[str]
+) -> None:
+    new, job = {**NEW, "if_exists": if_exists}, services.job(people(9))
+    during(services, "customer_lists/create", lambda: services.audience(people(1, first=50), name="Spring"))
+    with pytest.raises(AudienceError, match=f"Run this task again: if_exists: {if_exists} then applies to it"):
+        services.export(new, job_id=job)
+    services.export(new, job_id=job)
+    assert after == services.pinterest.members_of_audience(the_audience(services))
+
+
 # -- older beside younger, replace under add
 
 
@@ -131,7 +143,7 @@ def test_an_audience_that_is_removed_during_an_add_is_an_error(services: Service
     audience_id, job = services.audience(people(9)), services.job(people(3))
     delete = {"action": DELETE, "audience_id": audience_id}
     during(services, "customer_lists/update", lambda: services.export(delete))
-    with pytest.raises(AudienceError, match=f"it {state}"):
+    with pytest.raises(AudienceError, match=f"it {state}.* no effect on the audience$"):
         services.export({"action": ADD, "audience_id": audience_id}, job_id=job)
 
 
