@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from td_pinterest_op.errors import AccountError, ExportError, PinterestError, RequestRefusedError
+from td_pinterest_op.errors import ExportError, PinterestError, RequestRefusedError
 from td_pinterest_op.pinterest.client import Client, Outcome, Request, TokenSource, json_object
 from td_pinterest_op.pinterest.transport import Response
 
@@ -175,12 +175,7 @@ class Api:
         return self._send(request)
 
     def _send(self, request: Request) -> Outcome:
-        try:
-            return self.client.send(request, self._tokens)
-        except AccountError as error:
-            if error.status == 403:
-                error.extended(f" [ad account {self.ad_account_id}]")
-            raise
+        return self.client.send(request, self._tokens)
 
     def _get(self, path: str, purpose: str) -> dict[str, Any] | None:
         request = Request(method="GET", path=self._account + path, purpose=purpose)
