@@ -1,4 +1,4 @@
-"""pins/ follows setup.cfg: run `scripts/pin` when one of these fails."""
+"""scripts/pins/ follows setup.cfg: run `scripts/pin` when one of these fails."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def requirements(text: str) -> dict[str, list[Requirement]]:
 
 
 def pins(name: str) -> dict[str, list[Requirement]]:
-    return requirements((ROOT / "pins" / name).read_text())
+    return requirements((ROOT / "scripts" / "pins" / name).read_text())
 
 
 def declared(*extras: str) -> dict[str, list[Requirement]]:
@@ -52,7 +52,7 @@ def _padded(version: str) -> tuple[int, ...]:
 
 
 def test_what_the_bundle_holds_is_pinned_by_hash() -> None:
-    lines = (ROOT / "pins" / "bundle.txt").read_text().splitlines()
+    lines = (ROOT / "scripts" / "pins" / "bundle.txt").read_text().splitlines()
     names = [number for number, line in enumerate(lines) if not line.startswith(" ")]
     assert set() == declared().keys() - pins("bundle.txt").keys()
     assert all(lines[number + 1].lstrip().startswith("--hash=sha256:") for number in names)
