@@ -1,7 +1,7 @@
 """The main job end to end on this machine: `scripts/sandbox`.
 
 Starts both emulators with made-up people, runs workflows/pinterest_export.dig from the bundled folder, and shows what
-Pinterest then holds beside what was read.
+Pinterest then holds beside what was read. The history of the run becomes a page, build/sandbox_report.html.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from pathlib import Path
 
 import duckdb
 
-from tests.emulators.__main__ import both, guide
+from tests.emulators.__main__ import DATABASE, both, guide
 from tests.emulators.environment import digdag_home
 from tests.emulators.people import write_people
 from tests.emulators.pinterest import Pinterest
 
 ROOT = Path(__file__).parent.parent
 WORKFLOW = "pinterest_export.dig"
+# It outlives the run's own folder.
+PAGE = ROOT / "build" / "sandbox_report.html"
 # What should be in the list, by SQL and not by the operator.
 CHECK = """
 WITH asked AS (SELECT email FROM read_parquet($file) WHERE opted_in),
@@ -41,9 +43,10 @@ SELECT (SELECT count(*) FROM asked), count(*), count(DISTINCT digest), list(DIST
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it; returns the exit code: 0 when Pinterest holds exactly what it should."""
+    """Run it; returns the exit code: 0 when Pinterest holds exactly what it should and the page is written."""
     parser = argparse.ArgumentParser(prog="scripts/sandbox", description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000, help="made-up people")
+    parser.add_argument("--page", type=Path, default=PAGE, help="the page about the run (default: %(default)s)")
     parser.add_argument("--keep", action="store_true", help="leave the emulators up for tries of your own")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
@@ -54,9 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             home = digdag_home(Path(folder), environment)
             code = _run(project, environment | home)
             same = _show(people, pinterest, environment["PINTEREST_AUDIENCE_ID"])
+            written = _report(options.page.absolute(), environment)
             if options.keep:
                 _wait(project, environment | home)
-    return code or int(not same)
+    return code or int(not (same and written))
 
 
 def _run(project: Path, environment: Mapping[str, str]) -> int:
@@ -89,6 +93,17 @@ def _show(people: Path, pinterest: Pinterest, audience_id: str) -> bool:
   audience {audience_id} "{pinterest.audiences[audience_id].name}"
 """)
     return same
+
+
+def _report(page: Path, environment: Mapping[str, str]) -> bool:
+    """Write the page about the run from its row in the history table, with the command line, and say where it is."""
+    page.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "td_pinterest_op", "report", "--history", f"{DATABASE}.pinterest_history"]
+    # The command line says on stderr what went wrong.
+    done = subprocess.run([*command, "--quiet", "--output", page], cwd=ROOT, env=os.environ | environment, check=False)
+    if done.returncode == 0:
+        print(f"The page about this run: {page}\n", flush=True)
+    return done.returncode == 0
 
 
 def _wait(project: Path, environment: Mapping[str, str]) -> None:

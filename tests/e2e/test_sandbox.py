@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
+from td_pinterest_op.report.sources import entries
 from tests import guard
 from tests.e2e.project import ROOT
-from tests.emulators.__main__ import guide
+from tests.emulators.__main__ import AUDIENCE_NAME, guide
 from tests.emulators.environment import environment
 from tests.emulators.pinterest import CONTROLS
 
 
-def test_the_sandbox_ends_with_pinterest_holding_exactly_what_was_read() -> None:
+def test_the_sandbox_ends_with_pinterest_holding_exactly_what_was_read_and_a_page_about_the_run(tmp_path: Path) -> None:
+    page = tmp_path / "new" / "page.html"
     done = subprocess.run(
-        [sys.executable, "-m", "tests.sandbox", "--rows", "3000"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "tests.sandbox", "--rows", "3000", "--page", page],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     guard.check(done.stdout + done.stderr, "the sandbox")
     assert (0, True) == (
         done.returncode,
         "the very same digests                                          yes" in done.stdout,
+    ), done.stderr
+    assert f"The page about this run: {page}\n" in done.stdout
+    html = page.read_text()
+    guard.check(html, "the page")
+    (run,) = entries(html, name="the page")
+    statistics = json.loads(re.findall(r"INFO statistics: (\{.*\})", done.stdout)[-1])
+    assert AUDIENCE_NAME == run.text("audience_name")
+    assert (statistics["rows"]["read"], statistics["records"]["sent"]) == (
+        run.number("rows_read"),
+        run.number("records_sent"),
     )
 
 
