@@ -36,6 +36,7 @@ def test_a_report_fits_the_screen_loads_nothing_and_is_accessible(
     width, scheme = SCREENS[screen]
     browser.resize(width, 900)
     browser.prefer(scheme)
+    browser.driver.get_log("browser")  # type: ignore[no-untyped-call]  # what pages of other tests have left
     show(browser, tmp_path, name)
     assert not browser.is_wider_than_screen()
     assert [] == browser.run("return performance.getEntriesByType('resource').map(entry => entry.name)")

@@ -30,7 +30,7 @@ class Answer:
 
     status: int
     code: int | None = None
-    message: str = "Something went wrong."
+    message: str = "A fault was planted."
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str | None = None
     retry_after: int | None = None
