@@ -6,9 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol
 
 import pytest
 
@@ -32,17 +34,25 @@ def secrets(services: Services) -> dict[str, str]:
     return {name: services.environ[variable] for name, variable in SECRETS.items()}
 
 
-def run_with_stand_in(workflow: Path, services: Services, folder: Path) -> Ran:
+NO_MORE: Mapping[str, str] = MappingProxyType({})
+
+
+def run_with_stand_in(
+    workflow: Path, services: Services, folder: Path, more_secrets: Mapping[str, str] = NO_MORE
+) -> Ran:
     """Run a workflow with tests/dig."""
-    result = dig.run(workflow, secrets=secrets(services), environ=os.environ | services.environ, session_time=SESSION)
+    given = secrets(services) | dict(more_secrets)
+    result = dig.run(workflow, secrets=given, environ=os.environ | services.environ, session_time=SESSION)
     return Ran(succeeded=result.error is None, log=result.log + (result.error or ""))
 
 
-def run_with_digdag(workflow: Path, services: Services, folder: Path) -> Ran:
+def run_with_digdag(workflow: Path, services: Services, folder: Path, more_secrets: Mapping[str, str] = NO_MORE) -> Ran:
     """Run a workflow with the real engine; its secrets are files in `folder`."""
     # A py> task takes the python on the PATH.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = digdag_home(folder, services.environ) | {"PATH": path}
+    for name, value in more_secrets.items():
+        Path(environment["DIGDAG_CONFIG_HOME"], "secrets", name).write_text(value)
     done = subprocess.run(
         ["digdag", "run", workflow.name, "--rerun", "--session", SESSION],
         cwd=workflow.parent,
@@ -67,4 +77,11 @@ ENGINES: list[object] = [
         ],
     ),
 ]
-Engine = Callable[[Path, Services, Path], Ran]
+
+
+class Engine(Protocol):
+    """Either of the two."""
+
+    def __call__(
+        self, workflow: Path, services: Services, folder: Path, more_secrets: Mapping[str, str] = NO_MORE, /
+    ) -> Ran: ...

@@ -5,16 +5,14 @@ from __future__ import annotations
 import email
 import email.policy
 import json
-import socketserver
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.dig import Result, run
+from tests.sinks import Asked, mail_sink, web_sink
 
 Flow = Callable[..., Result]
 
@@ -29,56 +27,15 @@ def flow(tmp_path: Path) -> Flow:
 
 
 @pytest.fixture
-def web() -> Iterator[tuple[str, list[tuple[str, str, dict[str, str], str]]]]:
-    """A server that answers the status in its path; its address, and (method, path, headers, body) of each request."""
-    asked: list[tuple[str, str, dict[str, str], str]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-            asked.append((self.command, self.path, dict(self.headers), body))
-            self.send_response(int(self.path.split("/")[1]))
-            self.end_headers()
-            self.wfile.write(b"heard")
-
-        do_POST = do_GET  # noqa: N815 (the name that http.server looks for)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", asked
-        server.shutdown()
-        thread.join()
-
-
-class _Smtp(socketserver.StreamRequestHandler):
-    """The least of SMTP: takes every message."""
-
-    def handle(self) -> None:
-        self.wfile.write(b"220 here\r\n")
-        while line := self.rfile.readline().strip().upper():
-            if line == b"DATA":
-                self.wfile.write(b"354 go on\r\n")
-                text = b"".join(iter(self.rfile.readline, b".\r\n"))
-                taken: list[bytes] = vars(self.server)["taken"]
-                taken.append(text)
-            self.wfile.write(b"221 bye\r\n" if line == b"QUIT" else b"250 fine\r\n")
+def web() -> Iterator[tuple[str, list[Asked]]]:
+    with web_sink() as sink:
+        yield sink
 
 
 @pytest.fixture
 def smtp() -> Iterator[tuple[int, list[bytes]]]:
-    """A mail server: its port, and the messages it took."""
-    taken: list[bytes] = []
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Smtp) as server:
-        vars(server)["taken"] = taken
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        yield server.server_address[1], taken
-        server.shutdown()
-        thread.join()
+    with mail_sink() as sink:
+        yield sink
 
 
 def test_a_mapping_is_posted_as_json_to_an_address_that_is_a_secret(flow: Flow, web: Any) -> None:

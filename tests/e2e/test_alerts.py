@@ -1,0 +1,134 @@
+"""The mail and the message of config/failed.yml, with their comment signs taken away, to servers on this machine."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests import guard
+from tests.e2e.project import ENGINES, Engine, Ran
+from tests.emulators.pinterest import AD_ACCOUNT_ID
+from tests.exporting import Services, people
+from tests.sinks import Asked, mail_sink, web_sink
+
+pytestmark = pytest.mark.parametrize("engine", ENGINES)
+MISSING = "549755885175999999"
+FAILURE = f"there is no audience {MISSING} in ad account {AD_ACCOUNT_ID}: check both ids"
+SESSION = "2026-11-25T00:00:00+00:00"
+CLOSED_PORT = 1
+HOOK = "hook-s3cr3t"
+# In YAML, through re.sub, which reads a backslash as well.
+LINES = r'"The first line.\\nThe row of jane@shop.example is wrong."'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sinks:
+    """The servers, and what they were given."""
+
+    mail_port: int
+    mails: list[bytes]
+    address: str
+    messages: list[Asked]
+
+    def mail(self) -> tuple[str, str, str]:
+        """Receiver, subject and text of the only mail."""
+        (taken,) = self.mails
+        message = email.message_from_bytes(taken, policy=email.policy.default)
+        body = message.get_body(("plain",))
+        assert body is not None
+        guard.check(taken.decode().replace("you@example.com", ""), "the mail")
+        return str(message["To"]), str(message["Subject"]), body.get_content().strip()
+
+    def message(self) -> dict[str, str]:
+        """The JSON of the only message."""
+        (asked,) = self.messages
+        guard.check(asked.body, "the message")
+        found: dict[str, str] = json.loads(asked.body)
+        return found
+
+
+@pytest.fixture
+def sinks() -> Iterator[Sinks]:
+    with mail_sink() as (port, mails), web_sink() as (address, messages):
+        yield Sinks(mail_port=port, mails=mails, address=address, messages=messages)
+
+
+@pytest.fixture
+def project(bundle: Path, tmp_path: Path, services: Services) -> Path:
+    services.td.create("sandbox", "people", [{"email": person, "opted_in": True} for person in people(20)])
+    return shutil.copytree(bundle, tmp_path / "project")
+
+
+def change(file: Path, *changes: tuple[str, str]) -> None:
+    text = file.read_text()
+    for pattern, replacement in changes:
+        text, count = re.subn(pattern, replacement, text, flags=re.MULTILINE)
+        assert count, pattern
+    file.write_text(text)
+
+
+@pytest.fixture
+def alerts(project: Path) -> Path:
+    """The project with both alerts switched on, as a reader of failed.yml does it; its audience does not exist."""
+    change(project / "config" / "failed.yml", (r"^# (?=\+|  )", ""))
+    change(project / "config" / "pinterest.yml", (r'audience_id: "\d+"', f'audience_id: "{MISSING}"'))
+    return project
+
+
+def run(engine: Engine, services: Services, project: Path, *, mail_port: int, webhook: str) -> Ran:
+    """Run the export, which fails. The address of `webhook` is a secret."""
+    change(
+        project / "config" / "failed.yml",
+        (r"^  # port: \d+$", f"  port: {mail_port}"),
+        (r"^  # from: ", "  from: "),
+    )
+    more = {"mail.host": "127.0.0.1", "slack.webhook": webhook}
+    ran = engine(project / "pinterest_export.dig", services, project.parent, more)
+    assert not ran.succeeded
+    assert webhook not in ran.log
+    return ran
+
+
+def test_each_alert_says_once_what_failed_with_which_audience_and_what_to_do(
+    engine: Engine, services: Services, alerts: Path, sinks: Sinks
+) -> None:
+    ran = run(engine, services, alerts, mail_port=sinks.mail_port, webhook=f"{sinks.address}/200/{HOOK}")
+    guard.check(ran.log, "the log")
+    to, subject, text = sinks.mail()
+    assert ("you@example.com", "[pinterest] pinterest_export failed") == (to, subject), ran.log
+    told = re.escape(f"pinterest_export of {SESSION} failed: {FAILURE}") + r" \(attempt \d+\)"
+    assert re.fullmatch(told, text), text
+    assert ["text"] == list(message := sinks.message())
+    assert re.fullmatch(told, message["text"]), message
+
+
+def test_alerts_tell_the_first_line_of_a_message_and_not_the_people_in_its_other_lines(
+    engine: Engine, services: Services, alerts: Path, sinks: Sinks
+) -> None:
+    change(alerts / "pinterest_export.dig", (r"^  td>: queries/people.sql$", f"  fail>: {LINES}"))
+    run(engine, services, alerts, mail_port=sinks.mail_port, webhook=f"{sinks.address}/200/{HOOK}")
+    assert "failed: The first line. (attempt" in sinks.mail()[-1]
+    assert "failed: The first line. (attempt" in sinks.message()["text"]
+
+
+def test_a_mail_server_that_is_away_does_not_silence_the_message(
+    engine: Engine, services: Services, alerts: Path, sinks: Sinks
+) -> None:
+    run(engine, services, alerts, mail_port=CLOSED_PORT, webhook=f"{sinks.address}/200/{HOOK}")
+    assert FAILURE in sinks.message()["text"]
+    assert [] == sinks.mails
+
+
+def test_a_message_that_is_refused_does_not_silence_the_mail(
+    engine: Engine, services: Services, alerts: Path, sinks: Sinks
+) -> None:
+    run(engine, services, alerts, mail_port=sinks.mail_port, webhook=f"{sinks.address}/404/{HOOK}")
+    assert FAILURE in sinks.mail()[-1]

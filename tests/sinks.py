@@ -1,0 +1,75 @@
+"""Where a test's alerts end: a web server and a mail server on this machine that keep what they are given."""
+
+from __future__ import annotations
+
+import contextlib
+import socketserver
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import NamedTuple
+
+
+class Asked(NamedTuple):
+    """A request that the web server was given."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: str
+
+
+@contextlib.contextmanager
+def web_sink() -> Iterator[tuple[str, list[Asked]]]:
+    """A server that answers the status in its path; yields its address, and each request."""
+    asked: list[Asked] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+            asked.append(Asked(self.command, self.path, dict(self.headers), body))
+            self.send_response(int(self.path.split("/")[1]))
+            self.end_headers()
+            self.wfile.write(b"heard")
+
+        do_POST = do_GET  # noqa: N815 (the name that http.server looks for)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server, _serving(server):
+        yield f"http://127.0.0.1:{server.server_port}", asked
+
+
+class _Smtp(socketserver.StreamRequestHandler):
+    """The least of SMTP: takes every message."""
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 here\r\n")
+        while line := self.rfile.readline().strip().upper():
+            if line == b"DATA":
+                self.wfile.write(b"354 go on\r\n")
+                text = b"".join(iter(self.rfile.readline, b".\r\n"))
+                taken: list[bytes] = vars(self.server)["taken"]
+                taken.append(text)
+            self.wfile.write(b"221 bye\r\n" if line == b"QUIT" else b"250 fine\r\n")
+
+
+@contextlib.contextmanager
+def mail_sink() -> Iterator[tuple[int, list[bytes]]]:
+    """A mail server; yields its port, and the messages it took."""
+    taken: list[bytes] = []
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Smtp) as server, _serving(server):
+        vars(server)["taken"] = taken
+        yield server.server_address[1], taken
+
+
+@contextlib.contextmanager
+def _serving(server: socketserver.BaseServer) -> Iterator[None]:
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
