@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -85,3 +86,12 @@ class Engine(Protocol):
     def __call__(
         self, workflow: Path, services: Services, folder: Path, more_secrets: Mapping[str, str] = NO_MORE, /
     ) -> Ran: ...
+
+
+def change(file: Path, *changes: tuple[str, str]) -> None:
+    """Edit a file of the project: each (pattern, replacement) changes something; ^ and $ are those of a line."""
+    text = file.read_text()
+    for pattern, replacement in changes:
+        text, count = re.subn(pattern, replacement, text, flags=re.MULTILINE)
+        assert count, pattern
+    file.write_text(text)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests import guard
-from tests.e2e.project import ENGINES, Engine, Ran
+from tests.e2e.project import ENGINES, Engine, Ran, change
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, people
 from tests.sinks import Asked, mail_sink, web_sink
@@ -65,14 +65,6 @@ def sinks() -> Iterator[Sinks]:
 def project(bundle: Path, tmp_path: Path, services: Services) -> Path:
     services.td.create("sandbox", "people", [{"email": person, "opted_in": True} for person in people(20)])
     return shutil.copytree(bundle, tmp_path / "project")
-
-
-def change(file: Path, *changes: tuple[str, str]) -> None:
-    text = file.read_text()
-    for pattern, replacement in changes:
-        text, count = re.subn(pattern, replacement, text, flags=re.MULTILINE)
-        assert count, pattern
-    file.write_text(text)
 
 
 @pytest.fixture

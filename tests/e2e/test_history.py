@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests import guard
-from tests.e2e.project import ENGINES, Engine, Ran
+from tests.e2e.project import ENGINES, Engine, Ran, change
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
 
@@ -36,14 +35,6 @@ def run(engine: Engine, services: Services, project: Path, tmp_path: Path) -> Ru
         return ran
 
     return run_workflow
-
-
-def change(file: Path, *changes: tuple[str, str]) -> None:
-    text = file.read_text()
-    for pattern, replacement in changes:
-        text, count = re.subn(pattern, replacement, text)
-        assert count, pattern
-    file.write_text(text)
 
 
 def use_audience(project: Path, audience_id: str) -> None:
