@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from td_pinterest_op.secret import mask
+from td_pinterest_op.secret import escaped, mask
 
 # Masking takes a second for some megabytes: what is far longer than a line is cut before, generously.
 _LONGEST_MASKED = 20_000
@@ -13,9 +13,5 @@ def printable(text: str, *, longest: int = 80) -> str:
 
     Masking comes before cutting, since half of an identifier would not be recognised.
     """
-    line = "".join(_escaped(character) for character in mask(text[:_LONGEST_MASKED]))
+    line = escaped(mask(text[:_LONGEST_MASKED]))
     return line if len(line) <= longest else f"{line[:longest]}…"
-
-
-def _escaped(character: str) -> str:
-    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")

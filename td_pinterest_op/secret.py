@@ -94,10 +94,10 @@ def mask(text: str) -> str:
 
 def excerpt(text: str, length: int) -> str:
     """The beginning of a foreign text on one line. It is masked before it is cut: half a credential is hard to see."""
-    return printable(" ".join(mask(text).split()))[:length]
+    return escaped(" ".join(mask(text).split()))[:length]
 
 
-def printable(text: str) -> str:
+def escaped(text: str) -> str:
     """`text` with its control characters escaped, so that a name cannot forge a line of the log."""
     if text.isprintable():
         return text

@@ -14,7 +14,7 @@ from typing import Any
 from td_pinterest_op import __version__
 from td_pinterest_op.errors import UnexpectedError
 from td_pinterest_op.reasons import REASONS
-from td_pinterest_op.secret import printable
+from td_pinterest_op.secret import escaped
 
 _DONE = {
     "add_people_to_current_audience": "Added {sent} records to {audience}",
@@ -116,7 +116,7 @@ class Stats:
     @property
     def summary(self) -> str:
         """What was done, in one sentence for people."""
-        audience = f'audience "{printable(self.audience_name or self.audience_id or "")}"'
+        audience = f'audience "{escaped(self.audience_name or self.audience_id or "")}"'
         if self.failed:
             begin = f"Failed: {self.action} on {audience}, {self.sent:,} of {self.unique:,} records sent"
         elif self.dry_run:

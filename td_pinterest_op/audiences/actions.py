@@ -20,7 +20,7 @@ from td_pinterest_op.audiences.sender import Put, Sender
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience
 from td_pinterest_op.records.read import Prepared
-from td_pinterest_op.secret import printable
+from td_pinterest_op.secret import escaped
 from td_pinterest_op.settings.parse import Action, IfExists, Settings
 from td_pinterest_op.stats import Stats
 
@@ -167,7 +167,7 @@ class Actions:
         if self._settings.if_exists is IfExists.FAIL or self._settings.action is not Action.CREATE:
             return _taken_name(audience)
         return (
-            f'an audience named "{printable(audience.name)}" already exists (id {audience.id}): it was created while '
+            f'an audience named "{escaped(audience.name)}" already exists (id {audience.id}): it was created while '
             f"this task ran. Run this task again: if_exists: {self._settings.if_exists.value} then applies to it"
         )
 
@@ -315,9 +315,7 @@ class Actions:
     def _check_name(self, audience: Audience | None) -> None:
         expected = self._settings.expected_audience_name
         if expected is not None and (audience is None or audience.name != expected):
-            found = (
-                f'named "{printable(audience.name)}"' if audience else "not to be read, so that its name is not known"
-            )
+            found = f'named "{escaped(audience.name)}"' if audience else "not to be read, so that its name is not known"
             raise AudienceError(
                 f'audience {self._stats.audience_id} is {found}; expected_audience_name is "{expected}": check the id. '
                 "Nothing was changed"
@@ -349,13 +347,13 @@ class Actions:
 def _list_change(target: ListToFill) -> str:
     if target.started:
         return f"go on with customer list {target.id} of this session's earlier try"
-    return f'create customer list "{printable(target.name)}"'
+    return f'create customer list "{escaped(target.name)}"'
 
 
 def _taken_name(audience: Audience) -> str:
     use = f"to put people into it use action {Action.ADD.value} or {Action.REPLACE.value} with its id, or "
     return (
-        f'an audience named "{printable(audience.name)}" already exists (id {audience.id}): '
+        f'an audience named "{escaped(audience.name)}" already exists (id {audience.id}): '
         f"{use if audience.audience_type == CUSTOMER_LIST else ''}choose another audience_name"
     )
 

@@ -10,7 +10,7 @@ from td_pinterest_op.audiences.create_once import age, created_once, look_for, o
 from td_pinterest_op.audiences.customer_lists import PATIENCE, CustomerLists
 from td_pinterest_op.errors import AudienceError, PinterestError, RequestRefusedError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience
-from td_pinterest_op.secret import printable
+from td_pinterest_op.secret import escaped
 
 log = logging.getLogger(__name__)
 
@@ -175,4 +175,4 @@ def is_removed(audience: Audience) -> bool:
 
 def label(audience: Audience) -> str:
     """An audience as messages name it: its name may hold line breaks, which are escaped."""
-    return f'audience {audience.id} "{printable(audience.name)}"'
+    return f'audience {audience.id} "{escaped(audience.name)}"'

@@ -18,7 +18,7 @@ from td_pinterest_op.pinterest.api import Api, CustomerList
 from td_pinterest_op.pinterest.client import Outcome
 from td_pinterest_op.records.batch import Batch
 from td_pinterest_op.records.read import Prepared
-from td_pinterest_op.secret import printable
+from td_pinterest_op.secret import escaped
 from td_pinterest_op.stats import Stats
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Target:
         """The list as messages name it."""
         if self.customer_list is None:
             return f"the lists of ad account {self.ad_account_id}"
-        name = printable(self.customer_list.name)
+        name = escaped(self.customer_list.name)
         return f'customer list {self.customer_list.id} "{name}" of ad account {self.ad_account_id}'
 
 

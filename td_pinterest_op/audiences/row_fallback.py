@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
+from td_pinterest_op.audiences.sender import Put
 from td_pinterest_op.errors import RecordsRefusedError, RequestRefusedError
 from td_pinterest_op.pinterest.client import Outcome
 from td_pinterest_op.records.batch import Batch, RowRecords
 from td_pinterest_op.stats import Stats
 
 log = logging.getLogger(__name__)
-
-Put = Callable[[Batch], Outcome | None]
 
 
 class RowFallback:

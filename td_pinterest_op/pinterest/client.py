@@ -19,7 +19,7 @@ from td_pinterest_op.pinterest.policy import FAILURES, Decision, Failure, Recove
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
 from td_pinterest_op.pinterest.transport import NoResponseError, Response, Transport
 from td_pinterest_op.retry import Retry, duration
-from td_pinterest_op.secret import excerpt, printable
+from td_pinterest_op.secret import escaped, excerpt
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.timing import Timing
 
@@ -62,7 +62,7 @@ class Request:
     def label(self) -> str:
         """The purpose and the ad account. Names in it are escaped: they come from elsewhere."""
         account = _AD_ACCOUNT.match(self.path)
-        return printable(self.purpose) + (f" (ad account {account[1]})" if account else "")
+        return escaped(self.purpose) + (f" (ad account {account[1]})" if account else "")
 
     @property
     def quotable(self) -> bool:

@@ -9,7 +9,7 @@ from types import ModuleType
 from td_pinterest_op.errors import WorkflowError
 from td_pinterest_op.records.identifiers import Reason, hash_or_reason, text_or_reason
 
-# The library would take much longer for such texts, and no number has so many characters.
+# No number is longer, and the library takes much longer for a longer text.
 _MAX_CHARACTERS = 80
 
 

@@ -88,7 +88,7 @@ class _Watch:
         os.set_blocking(self._writer, False)
         self._before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         self._thread = threading.Thread(target=self._wait, name="watch", daemon=True)
-        # Without a thread to be had, the handler alone must do.
+        # If no thread can start, the handler works alone.
         with contextlib.suppress(RuntimeError):
             self._thread.start()
 
