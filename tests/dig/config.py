@@ -12,6 +12,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Hashable, Mapping
+from functools import lru_cache
 from os.path import normpath
 from pathlib import Path
 from typing import Any, ClassVar
@@ -145,10 +146,16 @@ for _name, _pattern, _first in _RULES:
 _Loader.add_constructor("!include", lambda _loader, _node: _Include())
 
 
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> Any:
+    """What the text says, which nobody changes: each run reads all the workflows of its project again."""
+    return yaml.load(text, _Loader)
+
+
 def load(path: Path) -> Params:
     """Read the file, its includes merged. Raises DigError, naming the file, when it is missing or wrong."""
     try:
-        value = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        value = _parsed(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise DigError(f"{path}: {error}") from None
     if not isinstance(value, dict):

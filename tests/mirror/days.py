@@ -133,7 +133,7 @@ class World:
                 secrets={name: self.environ[variable] for name, variable in SECRETS.items()},
                 environ=self.environ,
                 session_time=begin,
-                sleep=lambda _: real_time.sleep(0.001),
+                sleep=lambda _: real_time.sleep(0.01),
             )
         # What was planned to fail in this attempt does not fail in the next one.
         self.pinterest.faults.clear()

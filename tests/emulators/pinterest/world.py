@@ -76,7 +76,8 @@ class World:
         self.audiences: dict[str, Audience] = {}
         self.past_lists: Past[CustomerList] = Past()
         self.past_audiences: Past[Audience] = Past()
-        self._ids = itertools.count(_FIRST_ID)
+        # None ends in a zero: the operator warns of ids that look as if a template had rounded them.
+        self._ids = (number for number in itertools.count(_FIRST_ID) if number % 10)
         self.add_ad_account(AD_ACCOUNT_ID, name="Emulated ad account")
 
     # -- making, for the API and for tests ----------------------------------------------------------------------

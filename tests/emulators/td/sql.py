@@ -23,7 +23,7 @@ class QueryFailedError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """One statement in DuckDB's SQL; `source` is the SELECT in it, and `table` what an INSERT or CREATE writes to.
+    """One statement in DuckDB's SQL; `source` is the SELECT in it, and `table` what an INSERT writes to.
 
     `columns` are those that an INSERT names, in lower case; none for one that goes by the names of its SELECT.
     """
@@ -54,7 +54,6 @@ def _statement(tree: exp.Expr) -> Statement:
         is_named = isinstance(tree.this, exp.Schema)
         return Statement(
             kind="insert",
-            sql=_duckdb(tree),
             source=_duckdb(tree.expression),
             table=_duckdb(tree.this.this if is_named else tree.this),
             columns=tuple(column.name.lower() for column in tree.this.expressions) if is_named else (),
@@ -91,9 +90,10 @@ def _with_names(tree: exp.Expr) -> exp.Expr:
 
 
 def _duckdb(tree: exp.Expr) -> str:
+    """The SQL of a tree that is not used again: a copy of it takes as long as its SQL."""
     # now() is the time of the emulator's own clock.
-    timed = tree.transform(lambda each: _NOW.copy() if isinstance(each, exp.CurrentTimestamp) else each)
-    return timed.sql(dialect="duckdb", comments=False, unsupported_level=ErrorLevel.IGNORE)
+    timed = tree.transform(lambda each: _NOW.copy() if isinstance(each, exp.CurrentTimestamp) else each, copy=False)
+    return timed.sql(dialect="duckdb", copy=False, comments=False, unsupported_level=ErrorLevel.IGNORE)
 
 
 def _message(error: SqlglotError) -> str:

@@ -17,6 +17,7 @@ from td_pinterest_op.report.sources import entries
 from td_pinterest_op.warehouse.history import files
 from tests.dig.template import fill
 from tests.emulators.td.sql import statements
+from tests.emulators.td.warehouse import run_statement
 from tests.unit.report.samples import statistics
 
 WORKFLOWS = Path(__file__).parents[3] / "workflows"
@@ -46,9 +47,9 @@ class Warehouse:
         """The rows of a shipped query, filled in with these parameters of a workflow."""
         sql = fill((QUERIES / f"{name}.sql").read_text(), SESSION | params)
         for statement in statements(sql, dialect="trino"):
-            done = self._connection.execute(statement.sql)
-        names = [column[0] for column in done.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in done.fetchall()]
+            run_statement(self._connection, statement, now=NOW)
+        names = [column[0] for column in self._connection.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in self._connection.fetchall()]
 
     def rows(self) -> list[dict[str, Any]]:
         done = self._connection.execute("SELECT * FROM pinterest_history ORDER BY rowid")
