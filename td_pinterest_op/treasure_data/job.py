@@ -20,9 +20,10 @@ log = logging.getLogger(__name__)
 _FINISHED = ("success", "error", "killed")
 _UNFINISHED = ("queued", "booting", "running")
 # Polls of a job whose status is none of these: some five minutes.
-_MAXIMUM_UNKNOWN = 30
+_MAXIMUM_UNKNOWN = 36
 # Polling, in seconds: often at first, for short queries, then seldom.
-_FIRST_POLL, _LAST_POLL = 1.0, 10.0
+_FIRST_POLL, _LAST_POLL = 0.1, 10.0
+_FIRST_LOG = 1.0
 # A rerun reuses its earlier job. If that job failed, it tries the next domain key, up to this many times.
 _MAXIMUM_ISSUES = 20
 _JOB_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
@@ -109,7 +110,7 @@ def _issue(td: TreasureData, source: Source, key: str) -> tuple[str, bool]:
 
 
 def _finished(td: TreasureData, job_id: str) -> dict[str, Any]:
-    pause, waited, next_log_at, unknown = _FIRST_POLL, 0.0, _FIRST_POLL, 0
+    pause, waited, next_log_at, unknown = _FIRST_POLL, 0.0, _FIRST_LOG, 0
     while (status := _get(td, "status", job_id)["status"]) not in _FINISHED:
         unknown = 0 if status in _UNFINISHED else unknown + 1
         if unknown > _MAXIMUM_UNKNOWN:

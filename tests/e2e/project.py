@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time as real_time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,14 @@ def run_with_stand_in(
 ) -> Ran:
     """Run a workflow with tests/dig."""
     given = secrets(services) | dict(more_secrets)
-    result = dig.run(workflow, secrets=given, environ=os.environ | services.environ, session_time=SESSION)
+    result = dig.run(
+        workflow,
+        secrets=given,
+        environ=os.environ | services.environ,
+        session_time=SESSION,
+        # The emulated job ends within milliseconds; the engine would look again after a second.
+        sleep=lambda _: real_time.sleep(0.01),
+    )
     return Ran(succeeded=result.error is None, log=result.log + (result.error or ""))
 
 

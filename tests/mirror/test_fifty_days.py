@@ -1,4 +1,4 @@
-"""Fifty random days of joiners and leavers; half of them die at a random step."""
+"""Fifty random days of joiners and leavers, in two runs; half of them die at a random step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.exporting import digest
 from tests.mirror.days import LEDGER, Attempt, Death, World
 
-DAYS = 50
+DAYS = 25
 HOW = ("before", "midway", "after")
 SETTLED = f"(SELECT plan FROM {LEDGER} WHERE op IN ('settled', 'replaced'))"
 
