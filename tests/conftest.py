@@ -22,6 +22,8 @@ hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
 
 
+# The folders of tests that coverage is measured in.
+_COVERING = ("unit", "e2e")
 _home = pytest.StashKey["tempfile.TemporaryDirectory[str]"]()
 _USERS_OWN = re.compile(
     r"(TD|TREASURE_DATA|PINTEREST|DIGDAG|XDG)_|(HTTPS?|ALL|NO)_PROXY$|(REQUESTS|CURL)_CA_BUNDLE$|SSL_CERT_",
@@ -35,6 +37,13 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in filter(_USERS_OWN.match, list(os.environ)):
         del os.environ[name]
     os.environ |= {"HOME": home.name, "DIGDAG_CONFIG_HOME": f"{home.name}/digdag"}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Measure coverage where each behaviour has its test; the campaigns run the same code over and over."""
+    for item in items:
+        if item.path.relative_to(config.rootpath).parts[1] not in _COVERING:
+            item.add_marker("no_cover")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

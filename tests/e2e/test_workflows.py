@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
+from td_pinterest_op import __version__
 from tests import guard
 from tests.e2e.audiences import is_cleared
 from tests.e2e.project import ENGINES, Engine, Ran
@@ -65,6 +68,19 @@ def test_export_adds_the_people_of_the_query_and_reports_them(run: Run, services
     assert digests(250) <= services.pinterest.members_of_audience(audience_id)
     assert {"unique": 250, "duplicate": 0, "sent": 250, "refused": 0} == statistics(ran)["records"]
     assert f"Pinterest audience {audience_id}: 250 records sent of 252 rows" in ran.log
+
+
+def test_the_command_line_the_log_and_the_statistics_name_one_version(
+    run: Run, services: Services, project: Path
+) -> None:
+    use_audience(project, services.audience(["before@shop.example"]))
+    ran = run("pinterest_export")
+    asked = subprocess.run(
+        [sys.executable, "-m", "td_pinterest_op", "--version"], cwd=project, capture_output=True, text=True, check=True
+    )
+    assert f"td-pinterest, version {__version__}\n" == asked.stdout
+    assert f"INFO td_pinterest_op {__version__}\n" in ran.log
+    assert __version__ == statistics(ran)["version"]
 
 
 def test_remove_takes_the_people_of_the_query_out(run: Run, services: Services, project: Path) -> None:
