@@ -16,7 +16,7 @@ import yaml
 from td_pinterest_op import __version__
 from tests import guard
 from tests.e2e.audiences import is_cleared
-from tests.e2e.project import ENGINES, Engine, Ran
+from tests.e2e.project import ENGINES, ROOT, Engine, Ran
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
 
@@ -75,9 +75,8 @@ def test_the_command_line_the_log_and_the_statistics_name_one_version(
 ) -> None:
     use_audience(project, services.audience(["before@shop.example"]))
     ran = run("pinterest_export")
-    asked = subprocess.run(
-        [sys.executable, "-m", "td_pinterest_op", "--version"], cwd=project, capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, "-m", "td_pinterest_op", "--version"]
+    asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert f"td-pinterest, version {__version__}\n" == asked.stdout
     assert f"INFO td_pinterest_op {__version__}\n" in ran.log
     assert __version__ == statistics(ran)["version"]
