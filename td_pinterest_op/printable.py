@@ -1,4 +1,4 @@
-"""Names and sentences of other systems, made fit for one line of a log or an error."""
+"""What goes into one line of a log or an error: names and sentences of other systems, numbers with their nouns."""
 
 from __future__ import annotations
 
@@ -15,3 +15,8 @@ def printable(text: str, *, longest: int = 80) -> str:
     """
     line = escaped(mask(text[:_LONGEST_MASKED]))
     return line if len(line) <= longest else f"{line[:longest]}…"
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """`number` with its noun in the singular or the plural: "1 record", "2,000 records"."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

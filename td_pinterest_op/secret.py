@@ -1,7 +1,7 @@
 """A value that does not print itself, and a mask for text that comes from elsewhere.
 
 The mask recognises a credential in every form in which an echo may show it: plain, URL-encoded, escaped as in JSON,
-HTML or Python, in base64 (alone or inside longer encoded text), and cut to a part of it. It takes linear time.
+HTML or Python, in base64 (alone or inside longer encoded text) or hex, and cut to a part of it. It takes linear time.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ LONGEST_TEXT = 100_000
 _GRAM = 6
 # One or two characters are no credential, and stand in every message.
 _SHORTEST_FORM = 3
+# The hex digits of fewer bytes could be an ordinary number. 16 bytes and more are hidden as what could be a person's.
+_SHORTEST_IN_HEX = 4
 # A part that is long enough to be of use to somebody, and too long to be an ordinary word.
 _SHORTEST_PART, _LONGEST_PART = 8, 12
 
@@ -109,6 +111,9 @@ def _forms(value: str) -> Iterator[str]:
     # A form's escape that is no escape of its own.
     yield value.replace(" ", "+")
     data = value.encode("utf-8", "surrogatepass")
+    if len(data) >= _SHORTEST_IN_HEX:
+        yield data.hex()
+        yield data.hex().upper()
     for before in range(3):
         encoded = base64.b64encode(b"\0" * before + data).decode().rstrip("=")
         # The characters that depend on nothing but the value, whatever stands before and after it.

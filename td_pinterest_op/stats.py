@@ -13,14 +13,15 @@ from typing import Any
 
 from td_pinterest_op import __version__
 from td_pinterest_op.errors import UnexpectedError
+from td_pinterest_op.printable import counted
 from td_pinterest_op.reasons import REASONS
 from td_pinterest_op.secret import escaped
 
 _DONE = {
-    "add_people_to_current_audience": "Added {sent} records to {audience}",
-    "remove_people_from_current_audience": "Removed {sent} records from {audience}",
-    "create_new_audience": "Created {audience} with {sent} records",
-    "replace_current_audience": "Replaced the members of {audience} by {sent} records",
+    "add_people_to_current_audience": "Added {sent} to {audience}",
+    "remove_people_from_current_audience": "Removed {sent} from {audience}",
+    "create_new_audience": "Created {audience} with {sent}",
+    "replace_current_audience": "Replaced the members of {audience} by {sent}",
     "clear_current_audience": "Cleared {audience}",
     "delete_current_audience": "Deleted {audience}",
     "create_actalike_audience": "Created look-alike {audience}",
@@ -118,13 +119,15 @@ class Stats:
         """What was done, in one sentence for people."""
         audience = f'audience "{escaped(self.audience_name or self.audience_id or "")}"'
         if self.failed:
-            begin = f"Failed: {self.action} on {audience}, {self.sent:,} of {self.unique:,} records sent"
+            begin = f"Failed: {self.action} on {audience}, {self.sent:,} of {counted(self.unique, 'record')} sent"
         elif self.dry_run:
-            begin = f"Dry run: {self.action} on {audience} would send {self.unique:,} records; nothing was written"
+            wanted = counted(self.unique, "record")
+            begin = f"Dry run: {self.action} on {audience} would send {wanted}; nothing was written"
         else:
-            done = _DONE.get(self.action, f"did {self.action} on {{audience}} with {{sent}} records")
-            begin = done.format(audience=audience, sent=f"{self.sent:,}")
-        left_out = [f"{self.invalid:,} invalid values were left out"] if self.invalid else []
+            done = _DONE.get(self.action, f"did {self.action} on {{audience}} with {{sent}}")
+            begin = done.format(audience=audience, sent=counted(self.sent, "record"))
+        was = "was" if self.invalid == 1 else "were"
+        left_out = [f"{counted(self.invalid, 'invalid value')} {was} left out"] if self.invalid else []
         left_out += [f"Pinterest refused {self.refused:,}"] if self.refused else []
         return "; ".join([begin, *left_out]) + "."
 

@@ -9,7 +9,7 @@ from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import ACTALIKE, Api, Audience
 from td_pinterest_op.settings.parse import Settings
 
-_READY = "READY"
+_READY, _TOO_SMALL = "READY", "TOO_SMALL"
 # Below this, the API description calls a list and an audience TOO_SMALL.
 _SMALLEST_SEED = 100
 
@@ -35,9 +35,13 @@ class Actalikes(Audiences):
             )
         # The status first: the size of an audience that Pinterest still fills says nothing.
         if seed.status.upper() != _READY:
+            why = (
+                f"an audience of fewer than {_SMALLEST_SEED} matched people has no look-alikes; add people to it"
+                if seed.status.upper() == _TOO_SMALL
+                else "Pinterest takes a day or two to fill an audience; run this task again then"
+            )
             raise AudienceError(
-                f"seed {label(seed)} has the status {seed.status or 'unknown'}, not {_READY}. Pinterest takes a day or "
-                f"two to fill an audience; one of fewer than {_SMALLEST_SEED} matched people stays too small. "
+                f"seed {label(seed)} has the status {seed.status or 'unknown'}, not {_READY}: {why}. "
                 "Nothing was created"
             )
         if seed.size is not None and seed.size < _SMALLEST_SEED:
@@ -51,7 +55,7 @@ class Actalikes(Audiences):
         """The creation, as a plan states it."""
         return (
             f'create audience "{self._wanted.audience_name}": the {self._wanted.percentage} % of the people in '
-            f"{self._country} who are most like audience {self._wanted.seed_audience_id}"
+            f"{self._wanted.country} who are most like audience {self._wanted.seed_audience_id}"
         )
 
     def create_actalike(self) -> Audience:
@@ -69,13 +73,9 @@ class Actalikes(Audiences):
             name=self._wanted.audience_name or "",
             description=" ".join(filter(None, (self._wanted.audience_description, self._mark))),
             seed_audience_id=self._wanted.seed_audience_id or "",
-            country=self._country,
+            country=self._wanted.country or "",
             percentage=self._wanted.percentage or 0,
         )
-
-    @property
-    def _country(self) -> str:
-        return (self._wanted.country or "").upper()
 
     def _is_own(self, audience: Audience) -> bool:
         return audience.audience_type == ACTALIKE and audience.description.endswith(self._mark)

@@ -85,7 +85,7 @@ class Settings(ConnectionSettings):
     default_country: str | None  # ISO 3166 alpha-2, in upper case
     is_nca: bool
     seed_audience_id: str | None  # this and the next two: None for all but CREATE_ACTALIKE
-    country: str | None  # us, ca or gb
+    country: str | None  # US, CA or GB
     percentage: int | None  # 1 to 10
 
 

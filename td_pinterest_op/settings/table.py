@@ -192,7 +192,7 @@ SETTINGS: tuple[Setting, ...] = (
     _of_rows(name="default_country", type=COUNTRY),
     _of_new_list(name="is_nca"),
     _of_actalike(name="seed_audience_id", type=AUDIENCE_ID),
-    _of_actalike(name="country", type=choice({code: code for code in ("us", "ca", "gb")})),
+    _of_actalike(name="country", type=choice({code: code for code in ("US", "CA", "GB")})),
     _of_actalike(name="percentage", type=whole_number(1, 10)),
 )
 

@@ -140,7 +140,7 @@ def _whole(value: object) -> int | None:
 
 def choice(words: Mapping[str, object], *, aliases: Mapping[str, object] | None = None) -> SettingType:
     """One of the values of `words`, by its name. Case never matters; spaces, hyphens and underscores are equivalent."""
-    known = {**words, **(aliases or {})}
+    known = {_folded(word): value for word, value in {**words, **(aliases or {})}.items()}
 
     def read(value: object, show: Show) -> object:
         name = _folded(value) if isinstance(value, str) else ""

@@ -62,8 +62,8 @@ def test_a_lost_response_makes_no_second_one(services: Services, lag: float, mom
 @pytest.mark.parametrize(
     ("size", "fields", "reason"),
     [
-        (99, {}, "has the status TOO_SMALL, not READY"),
-        (150, {"status": "INITIALIZING"}, "has the status INITIALIZING, not READY"),
+        (99, {}, "has the status TOO_SMALL, not READY: an audience of fewer than 100 matched people"),
+        (150, {"status": "INITIALIZING"}, "has the status INITIALIZING, not READY: Pinterest takes a day or two"),
         (150, {"status": "READY", "size": 99}, "has 99 people, fewer than 100"),
         (150, {"removed": True}, "there is no seed audience"),
     ],

@@ -126,5 +126,8 @@ def rows() -> tuple[Row, ...]:
         row(fault="one poisoned record, stop mode", effect=None, ends={ONCE: RecordsRefusedError}, at=BATCH),
         row(fault="one poisoned record, skip mode", effect=None, ends={ONCE: SUCCESS}, at=BATCH,
             settings={"ignore_invalid_records": True}),
+
+        row(fault="409", effect=Answer(status=409), ends=RETRIED, at=(*CREATING, Moment.MIDDLE_BATCH)),
+        row(fault="423", effect=Answer(status=423), ends=RETRIED, at=(*CREATING, Moment.MIDDLE_BATCH)),
     )
     # fmt: on

@@ -92,6 +92,8 @@ FORMS = {
     "in base64": b64encode(TOKEN.encode()).decode().rstrip("="),
     "in base64 for URLs": urlsafe_b64encode(TOKEN.encode()).decode().rstrip("="),
     "in base64 in a form": quote_plus(b64encode(TOKEN.encode()).decode().rstrip("=")),
+    "in hex": TOKEN.encode().hex(),
+    "in hex in capitals": TOKEN.encode().hex().upper(),
     "the first half": TOKEN[: len(TOKEN) // 2],
     "the second half": TOKEN[len(TOKEN) // 2 :],
     "half of its base64": b64encode(TOKEN.encode()).decode()[:20],
@@ -120,6 +122,14 @@ def test_a_short_credential_is_hidden_where_it_is_a_word_of_its_own(value: str) 
     Secret(f"1489:{value}")
     encoded = b64encode(f"1489:{value}".encode()).decode().rstrip("=")
     assert f"client_secret=***&x, Basic ***; x{value}x" == mask(f"client_secret={value}&x, Basic {encoded}; x{value}x")
+
+
+@pytest.mark.parametrize("value", ["abc1", "abc12", "abc12345"])
+def test_a_short_credential_is_hidden_in_hex(value: str) -> None:
+    Secret(value)
+    assert "key *** of *** or x***x" == mask(
+        f"key {value.encode().hex()} of {value.encode().hex().upper()} or x{value.encode().hex()}x"
+    )
 
 
 def test_a_part_that_could_be_a_word_is_not_hidden() -> None:

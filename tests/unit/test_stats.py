@@ -113,6 +113,10 @@ def test_the_json_has_the_shape_that_is_promised_and_only_plain_types() -> None:
         ({"action": "add_people_to_current_audience"}, 'Added 5 records to audience "Spring".'),
         ({"action": "remove_people_from_current_audience"}, 'Removed 5 records from audience "Spring".'),
         ({"action": "replace_current_audience"}, 'Replaced the members of audience "Spring" by 5 records.'),
+        (
+            {"action": "add_people_to_current_audience", "sent": 1, "invalid_by_reason": Counter(null=1)},
+            'Added 1 record to audience "Spring"; 1 invalid value was left out.',
+        ),
         ({"action": "clear_current_audience", "sent": 0}, 'Cleared audience "Spring".'),
         ({"action": "delete_current_audience", "audience_name": None, "audience_id": "7"}, 'Deleted audience "7".'),
         (

@@ -671,7 +671,7 @@ def test_an_actalike_audience_needs_its_seed_country_and_share() -> None:
     raw = {**NEW, "action": "create_actalike_audience"}
     assert ["seed_audience_id", "country", "percentage"] == problems_of(raw)
     settings = read({**raw, **ACTALIKE})
-    assert ("8", "us", 5, "Spring buyers") == (
+    assert ("8", "US", 5, "Spring buyers") == (
         settings.seed_audience_id,
         settings.country,
         settings.percentage,
