@@ -66,9 +66,10 @@ def has_lost_digits(value: object) -> bool:
     """
     if isinstance(value, (int, float)):
         return abs(value) > LARGEST_EXACT
-    items = value if isinstance(value, (list, tuple)) else value.split(",") if isinstance(value, str) else ()
-    if len(items) > 1:
-        return any(has_lost_digits(item) for item in items)
+    if isinstance(value, str) and "," in value:
+        value = value.split(",")
+    if isinstance(value, (list, tuple)):
+        return any(map(has_lost_digits, value))
     text = value.strip() if isinstance(value, str) else ""
     if len(text) <= 16 or len(text) > _LONGEST_AUDIENCE_ID or not _DIGITS.fullmatch(text):
         return False

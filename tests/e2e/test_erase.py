@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from td_pinterest_op import stop
 from td_pinterest_op.erase import erasure
-from td_pinterest_op.errors import InvalidRowsError, JobError, PinterestError, SettingsError
+from td_pinterest_op.errors import (
+    InvalidRowsError,
+    JobError,
+    PinterestError,
+    SettingsError,
+    StoppedError,
+    UnexpectedError,
+)
+from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.workflow.task import Task
 from tests import guard
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Call, Fault, When
@@ -134,6 +145,54 @@ def test_every_problem_of_the_task_is_reported_at_once(services: Services) -> No
     for problem in ("ad_account_ids", "there is no job", "TD_API_KEY"):
         assert problem in str(raised.value)
     assert [] == services.pinterest.calls.all()
+
+
+@pytest.fixture
+def told_to_end_at(services: Services) -> Iterator[Callable[[str], None]]:
+    """Has the run told to end by the first request of an operation, which Pinterest then does not serve."""
+
+    def arrange(operation: str) -> None:
+        services.pinterest.on_request(lambda call: stop.request("SIGTERM") if call.operation == operation else None)
+        services.pinterest.inject(Fault(effect=Answer(status=503), operation=operation, times=None))
+
+    yield arrange
+    stop.reset()
+
+
+@pytest.mark.parametrize("operation", ["customer_lists/list", "customer_lists/update"])
+def test_an_erasure_that_is_told_to_end_ends_at_once_and_blames_no_list(
+    services: Services,
+    lists: list[str],
+    told_to_end_at: Callable[[str], None],
+    operation: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told_to_end_at(operation)
+    with pytest.raises(StoppedError, match=r"told to end \(SIGTERM\)"):
+        erase(services, services.job(people(40)))
+    assert 1 == len(services.pinterest.calls.of(operation))
+    assert "cannot be read" not in caplog.text
+    assert "receipt" not in caplog.text
+    assert digests(50) == services.pinterest.members(lists[0])
+
+
+def test_no_receipt_is_given_when_not_every_record_was_sent(
+    services: Services, lists: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    batches = Spool.batches
+    monkeypatch.setattr(Spool, "batches", lambda self, size: islice(batches(self, size), 2))
+    with pytest.raises(UnexpectedError, match="the receipt does not add up"):
+        erase(services, services.job(people(40)), limit_records_per_request=15)
+    assert "receipt: " not in caplog.text
+
+
+def test_an_ad_account_whose_id_may_have_lost_digits_is_warned_of(
+    services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    services.pinterest.add_ad_account("54975588517500000")
+    stored = erase(services, services.job(people(3)), ad_account_ids=["54975588517500000"])
+    assert 1 == stored["accounts"]
+    assert 1 == len([line for line in caplog.messages if line.endswith(": ad_account_ids")])
 
 
 class _Killer:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
+import types
 from typing import Any
 
 import pytest
 
 from td_pinterest_op.errors import AccountError, AudienceError, SettingsError
-from td_pinterest_op.status import FollowUp, follow_up
+from td_pinterest_op.status import AudienceStatus, FollowUp, follow_up
 from td_pinterest_op.workflow.task import Task
 from tests import guard
 from tests.emulators.pinterest import AD_ACCOUNT_ID
@@ -115,6 +118,30 @@ def test_a_token_that_is_refused_ends_the_look_at_once(services: Services, caplo
     with pytest.raises(AccountError):
         look(services, "77", "88")
     assert "cannot be read" not in caplog.text
+
+
+def test_an_id_that_may_have_lost_digits_is_warned_of(services: Services, caplog: pytest.LogCaptureFixture) -> None:
+    found = look(services, "549755885175000000")
+    assert "audience 549755885175000000: Pinterest knows none of that id" in found.problems[0]
+    assert 1 == len([line for line in caplog.messages if line.endswith(": audience_ids")])
+
+
+@pytest.mark.parametrize(("method", "fails"), [("run", True), ("look", False)])
+def test_a_task_stores_what_it_found_and_only_run_fails_for_a_problem(
+    services: Services, monkeypatch: pytest.MonkeyPatch, method: str, fails: bool
+) -> None:
+    stored: dict[str, Any] = {}
+    audience_id = services.audience(people(40))
+    settings = {"ad_account_id": AD_ACCOUNT_ID, "audience_ids": [audience_id]}
+    env = types.SimpleNamespace(params={"result_settings": settings}, store=stored.update)
+    monkeypatch.setitem(sys.modules, "digdag", types.SimpleNamespace(env=env))
+    for name, value in services.environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    with pytest.raises(AudienceError, match="its status is TOO_SMALL") if fails else contextlib.nullcontext():
+        getattr(AudienceStatus(), method)()
+    (problem,) = stored["pinterest_status"]["problems"]
+    assert f'audience {audience_id} "Shoppers": its status is TOO_SMALL' in problem
 
 
 def test_wrong_settings_are_reported_before_anything_is_contacted(services: Services) -> None:

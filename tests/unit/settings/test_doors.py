@@ -179,7 +179,7 @@ def test_all_problems_of_a_follow_up_are_one_error() -> None:
     assert ["client_id", "ad_account_id", "audience_ids", "min_size", "fail_on", "zzz"] == names
 
 
-@pytest.mark.parametrize("ids", [[2**53 + 1, 7], "7,549755885175000000"])
+@pytest.mark.parametrize("ids", [[2**53 + 1, 7], [2**53 + 1], "7,549755885175000000", ["549755885175000000"]])
 def test_ids_that_may_have_lost_digits_in_a_template_are_warned_of(ids: object) -> None:
     (warning,) = parse_status({**STATUS, "audience_ids": ids}, environ=ENVIRON).warnings
     assert warning.endswith(": audience_ids")
