@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from td_pinterest_op import connect
-from td_pinterest_op.audiences.follow_up import REMOVED, State, state_of
+from td_pinterest_op.audiences.follow_up import REMOVED, State, label_of, state_of
 from td_pinterest_op.errors import AudienceError, LimitError, SettingsError
 from td_pinterest_op.export import export
 from td_pinterest_op.records.columns import identifier_columns
@@ -109,19 +109,20 @@ def _connected(task: workflow.Task, raw: object, timing: Timing) -> Iterator[tup
 
 
 def _usable(state: State) -> State:
-    name = f'audience {state.audience_id} "{state.audience_name}"'
     if state.status == REMOVED:
         raise AudienceError(
-            f"{name} was removed. Nothing was sent. Create a new one, and name it in config/pinterest.yml"
+            f"{label_of(state)} was removed. Nothing was sent. Create a new one, and name it in config/pinterest.yml"
         )
     if state.customer_list_id is None:
-        raise AudienceError(f"{name} has no customer list behind it. Nothing was sent. Name another audience")
+        raise AudienceError(
+            f"{label_of(state)} has no customer list behind it. Nothing was sent. Name another audience"
+        )
     return state
 
 
 def _moved(state: State, expected: str) -> AudienceError:
     return AudienceError(
-        f'audience {state.audience_id} "{state.audience_name}" does not stand on customer list {expected} any more, '
+        f"{label_of(state)} does not stand on customer list {expected} any more, "
         "which the mirror fills: somebody else moved it. Set rebuild: true in config/mirror.yml for one run to replace "
         "its people and begin anew"
     )

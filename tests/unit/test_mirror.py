@@ -1,0 +1,137 @@
+"""The mirror's steps beside SQL: what they find out, and why they send nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from td_pinterest_op.errors import AudienceError, LimitError, SettingsError
+from td_pinterest_op.mirror import look_at, send
+from td_pinterest_op.workflow.task import Task
+from tests.emulators.pinterest import AD_ACCOUNT_ID, Call
+from tests.exporting import SESSION, TASK_NAME, Services, digests, people
+
+LEDGER = "pinterest_ledger"
+
+
+def look(services: Services, audience_id: str) -> dict[str, Any]:
+    settings = {"ad_account_id": AD_ACCOUNT_ID, "audience_id": audience_id}
+    params = {"database": "sandbox", "result_settings": settings}
+    return look_at(Task(params=params, environ=services.environ), services.time.timing)
+
+
+def send_plan(services: Services, audience_id: str, **given: Any) -> dict[str, Any]:
+    settings = {
+        "type": "pinterest",
+        "ad_account_id": AD_ACCOUNT_ID,
+        "audience_type": "customer_list",
+        "action": "add_people_to_current_audience",
+        "audience_id": audience_id,
+    }
+    params = {
+        "database": "sandbox",
+        "session_time": SESSION,
+        "task_name": TASK_NAME,
+        "query": "SELECT email FROM people",
+        "plan": 7,
+        "ledger": LEDGER,
+        "result_settings": settings,
+    }
+    return send(Task(params=params | given, environ=services.environ), services.time.timing)
+
+
+def writes(services: Services) -> list[str]:
+    return [call.operation for call in services.pinterest.calls.writes()]
+
+
+def list_behind(services: Services, audience_id: str) -> str:
+    return str(services.pinterest.audiences[audience_id].rule["customer_list_id"])
+
+
+@pytest.fixture
+def audience_id(services: Services) -> str:
+    """An audience whose people are staged, with seven plans in the ledger and three people to send."""
+    made = services.audience()
+    services.td.create("sandbox", f"pinterest_people_{made}", [{"email": people(1)[0]}])
+    services.td.create("sandbox", LEDGER, [{"audience_id": made, "plan": plan} for plan in range(1, 8)])
+    services.td.create("sandbox", "people", [{"email": person} for person in people(3)])
+    return made
+
+
+def test_a_look_finds_the_audience_its_list_and_the_columns_of_the_people(services: Services, audience_id: str) -> None:
+    assert {
+        "audience_id": audience_id,
+        "audience_name": "Shoppers",
+        "customer_list_id": list_behind(services, audience_id),
+        "column": "email",
+        "columns": {"email": '"email"', "maid": "CAST(NULL AS varchar)", "idfa": "CAST(NULL AS varchar)"},
+    } == look(services, audience_id)
+
+
+def test_a_removed_audience_is_not_mirrored(services: Services, audience_id: str) -> None:
+    services.pinterest.audiences[audience_id].removed = True
+    for step in (look, send_plan):
+        with pytest.raises(AudienceError, match=f'audience {audience_id} "Shoppers" was removed. Nothing was sent'):
+            step(services, audience_id)
+    assert [] == writes(services)
+
+
+def test_an_audience_without_a_customer_list_is_not_mirrored(services: Services) -> None:
+    audience_id = services.pinterest.add_audience("Visitors", audience_type="VISITOR").id
+    with pytest.raises(AudienceError, match=f'audience {audience_id} "Visitors" has no customer list behind it'):
+        look(services, audience_id)
+
+
+def test_the_name_of_an_audience_forges_no_line_of_the_error(services: Services) -> None:
+    audience_id = services.pinterest.add_audience("Visitors\nINFO all is well").id
+    with pytest.raises(AudienceError) as caught:
+        look(services, audience_id)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_newest_plan_is_sent_to_the_list_that_it_was_made_for(services: Services, audience_id: str) -> None:
+    behind = list_behind(services, audience_id)
+    stored = send_plan(services, audience_id, customer_list_id=behind)
+    assert (3, behind) == (stored["records"]["sent"], stored["customer_list_id"])
+    assert digests(3) == services.pinterest.members(behind)
+
+
+def test_a_plan_that_a_later_one_has_replaced_is_not_sent(services: Services, audience_id: str) -> None:
+    with pytest.raises(LimitError, match=f"plan 6 of audience {audience_id} is out of date: 7 is the newest"):
+        send_plan(services, audience_id, plan=6)
+    assert [] == writes(services)
+
+
+def test_an_audience_that_was_moved_before_the_send_gets_nothing(services: Services, audience_id: str) -> None:
+    with pytest.raises(AudienceError, match="does not stand on customer list 4711 any more"):
+        send_plan(services, audience_id, customer_list_id="4711")
+    assert [] == writes(services)
+
+
+def test_an_audience_that_is_moved_while_its_plan_is_sent_is_an_error(services: Services, audience_id: str) -> None:
+    behind, other = list_behind(services, audience_id), services.pinterest.add_list("Somebody else's").id
+    looks: list[str] = []
+
+    def move(call: Call) -> None:
+        if call.operation == "audiences/get":
+            looks.append(call.operation)
+            if len(looks) == 2:
+                services.pinterest.move_audience(audience_id, other)
+
+    services.pinterest.on_request(move)
+    with pytest.raises(AudienceError, match=f"does not stand on customer list {behind} any more, which the mirror"):
+        send_plan(services, audience_id, customer_list_id=behind)
+    assert set() == services.pinterest.members(behind)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"plan": "x"}, {"plan": None}, {"plan": -1}, {"ledger": "a; DROP TABLE b"}, {"ledger": None}]
+)
+def test_a_send_without_its_plan_or_its_ledger_is_refused_before_anything_is_contacted(
+    services: Services, wrong: dict[str, Any]
+) -> None:
+    with pytest.raises(SettingsError, match="its number as `plan` and the name of the ledger's table as `ledger`"):
+        send_plan(services, "7", **wrong)
+    assert [] == services.td.requests
+    assert [] == services.pinterest.calls.all()
