@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import datetime
 import logging
-import os
 import re
-import tempfile
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import requests
 from requests.auth import AuthBase
@@ -24,6 +21,7 @@ from td_pinterest_op.pinterest.transport import is_safe, is_this_machine
 from td_pinterest_op.retry import DAY, Retry
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.timing import Timing
+from td_pinterest_op.workflow import local_secrets
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +50,7 @@ class TokenStore:
 
     def __post_init__(self) -> None:
         # The token of the task may come from elsewhere, and the file hold somebody else's.
-        file = self._local_file()
-        self._is_local = file is not None and _content(file) == self.current.reveal()
+        self._is_local = self._local() == self.current.reveal()
 
     def save(self, issued: Secret | None, seconds: float | None) -> None:
         """Save `issued` at once. Never raises: warns.
@@ -94,9 +91,12 @@ class TokenStore:
         """None when it is saved, else why not."""
         if self.secret_name is None:
             return "it was given in plain text, not by a secret"
-        local = self._local_file()
-        if local is not None and _content(local) == self.current.reveal():
-            return _replace(local, issued)
+        if self._local() == self.current.reveal():
+            try:
+                local_secrets.replace(local_secrets.folder(self.environ) / self.secret_name, issued.reveal())
+            except OSError as error:
+                return f"the local secrets file cannot be written: {error.strerror}"
+            return None
         try:
             endpoint, auth = self._server()
         except SettingsError as error:
@@ -105,19 +105,14 @@ class TokenStore:
 
     def stored(self) -> Secret | None:
         """The token that is stored now, None if unknown: a workflow server does not show its secrets."""
-        local = self._local_file()
-        content = _content(local) if local is not None and self._is_local else None
+        content = self._local() if self._is_local else None
         return Secret(content) if content else None
 
-    def _local_file(self) -> Path | None:
-        """The file of `digdag secrets --local`; None unless the run is local and names no workflow server."""
+    def _local(self) -> str | None:
+        """What `digdag secrets --local` has; None unless the run is local and names no workflow server."""
         if self.secret_name is None or self.project_id != _LOCAL_PROJECT or self.environ.get("DIGDAG_ENDPOINT"):
             return None
-        try:
-            config = Path(self.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "digdag"
-            return Path(self.environ.get("DIGDAG_CONFIG_HOME") or config) / "secrets" / self.secret_name
-        except RuntimeError:  # the user has no home
-            return None
+        return local_secrets.read(self.secret_name, self.environ)
 
     def _server(self) -> tuple[str, _Header]:
         """The workflow server's endpoint and authorisation. Raises SettingsError without one that may get a secret."""
@@ -171,26 +166,3 @@ class _Header(AuthBase):
         if self._value.reveal():
             request.headers["Authorization"] = self._value.reveal()
         return request
-
-
-def _content(file: Path) -> str | None:
-    try:
-        return file.read_text().strip()
-    except (OSError, ValueError):
-        return None
-
-
-def _replace(file: Path, issued: Secret) -> str | None:
-    """Put `issued` into a secrets file. At any moment the file is the old or the new one, whole."""
-    try:
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
-        try:
-            with os.fdopen(handle, "w") as new:
-                new.write(issued.reveal())
-            Path(name).replace(file)
-        except (OSError, ValueError):
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        return f"the local secrets file cannot be written: {error.strerror}"
-    return None

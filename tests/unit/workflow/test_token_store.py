@@ -159,15 +159,30 @@ def test_a_local_secret_that_cannot_be_written_is_warned_of(
     assert [file] == list(file.parent.iterdir())
 
 
-def test_a_user_without_a_home_has_no_local_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_home_has_no_local_secrets(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def homeless() -> Path:
         raise RuntimeError("no home")
 
     monkeypatch.setattr(Path, "home", homeless)
-    with requests_mock.Mocker() as server:
-        server.put(HOSTED)
-        store().save(NEW, None)
-        assert 1 == server.call_count
+    kept = store(project_id=1)
+    kept.save(NEW, None)
+    (warning,) = warnings(caplog)
+    assert "no local secrets file" in warning
+    assert None is kept.stored()
+
+
+def test_a_token_that_cannot_be_written_as_text_is_warned_of_and_the_old_one_stays(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = secrets_file(home / ".config" / "digdag")
+    kept = store(project_id=1)
+    kept.save(Secret("s3cr3t-\udcff-token"), 60 * DAY)
+    (warning,) = warnings(caplog)
+    assert "could not be saved (UnicodeEncodeError)" in warning
+    assert OLD == kept.current == kept.stored()
+    assert [file] == list(file.parent.iterdir())
 
 
 # -- the workflow server

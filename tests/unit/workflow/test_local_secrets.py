@@ -1,0 +1,62 @@
+"""The secrets of `digdag run`, as files of their owner alone."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from td_pinterest_op.secret import Secret
+from td_pinterest_op.workflow import local_secrets
+
+KEY = "pinterest.refresh_token"
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, "home/.config/digdag/secrets"),
+        ({"XDG_CONFIG_HOME": "", "DIGDAG_CONFIG_HOME": ""}, "home/.config/digdag/secrets"),
+        ({"XDG_CONFIG_HOME": "xdg"}, "xdg/digdag/secrets"),
+        ({"XDG_CONFIG_HOME": "xdg", "DIGDAG_CONFIG_HOME": "own"}, "own/secrets"),
+    ],
+)
+def test_they_are_where_digdag_looks_for_them(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], expected: str
+) -> None:
+    monkeypatch.setenv("HOME", "home")
+    assert Path(expected) == local_secrets.folder(environ)
+
+
+def test_what_is_written_is_read_again_and_open_to_nobody_else(tmp_path: Path) -> None:
+    environ = {"DIGDAG_CONFIG_HOME": str(tmp_path / "digdag")}
+    for value in ("s3cr3t-one", "s3cr3t-two"):
+        file = local_secrets.write(KEY, Secret(value), environ)
+        assert value == local_secrets.read(KEY, environ)
+    assert [file] == list(file.parent.iterdir())
+    assert (0o600, 0o700) == (stat.S_IMODE(file.stat().st_mode), stat.S_IMODE(file.parent.stat().st_mode))
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_one_that_is_not_there_or_is_no_text_is_none(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "secrets").mkdir()
+        (tmp_path / "secrets" / KEY).write_bytes(content)
+    assert None is local_secrets.read(KEY, {"DIGDAG_CONFIG_HOME": str(tmp_path)})
+
+
+def test_a_write_that_fails_leaves_the_old_text_and_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / KEY
+    file.write_text("s3cr3t-old")
+
+    def fails(self: Path, target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fails)
+    with pytest.raises(OSError, match="No space left"):
+        local_secrets.replace(file, "s3cr3t-new")
+    assert "s3cr3t-old" == file.read_text()
+    assert [file] == list(tmp_path.iterdir())
