@@ -144,26 +144,18 @@ def _is_loopback(host: str) -> bool:
 
 def _body(response: requests.Response) -> bytes:
     """The body, decompressed. Raises NoResponseError for a success whose body is too large or cut short."""
-    raw, data, length = response.raw, bytearray(), response.headers.get("Content-Length", "")
+    raw, data = response.raw, bytearray()
     while len(data) <= LARGEST_BODY and (piece := raw.read(_PIECE, decode_content=False)):
         data += piece
     whole, encoding = bytes(data), response.headers.get("Content-Encoding", "").strip().lower()
-    if len(whole) <= LARGEST_BODY:
-        if length.isascii() and length.isdecimal() and len(whole) < int(length) and not _has_no_body(response):
-            # urllib3 1.26 does not notice.
-            raise NoResponseError(Failure.BROKEN)
-        if whole and encoding in ("gzip", "x-gzip", "deflate"):
-            # 32: gzip or zlib, whichever it is. One byte more than allowed shows that there is more.
-            whole = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(whole, LARGEST_BODY + 1)
+    if whole and len(whole) <= LARGEST_BODY and encoding in ("gzip", "x-gzip", "deflate"):
+        # 32: gzip or zlib, whichever it is. One byte more than allowed shows that there is more.
+        whole = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(whole, LARGEST_BODY + 1)
     if len(whole) <= LARGEST_BODY:
         return whole
     if response.status_code < 300:
         raise NoResponseError(Failure.OVERSIZED)
     return b""
-
-
-def _has_no_body(response: requests.Response) -> bool:
-    return response.request.method == "HEAD" or response.status_code in (204, 304)
 
 
 class _WriteTimeoutError(OSError):

@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import resource
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -161,6 +162,21 @@ def cuts_the_answer(this: Peer, connection: socket.socket) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
 
 
+def cuts_an_error(this: Peer, connection: socket.socket) -> None:
+    this.head(connection)
+    connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 100\r\n\r\n{")
+
+
+def promises_a_body_that_never_comes(this: Peer, connection: socket.socket) -> None:
+    this.head(connection)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+
+
+def answers_without_a_body(this: Peer, connection: socket.socket) -> None:
+    this.head(connection)
+    connection.sendall(b"HTTP/1.1 204 No Content\r\nContent-Length: 100\r\n\r\n")
+
+
 def stops_within_the_answer(this: Peer, connection: socket.socket) -> None:
     cuts_the_answer(this, connection)
     this.at_end.wait(GENEROUS)
@@ -286,11 +302,27 @@ def test_a_peer_that_answers_slowly_but_steadily_does_not_fail() -> None:
 
 
 @pytest.mark.parametrize(
-    "serve", [resets, cuts_the_answer, hangs_up, speaks_no_http, lies_about_gzip], ids=lambda serve: serve.__name__
+    "serve",
+    [
+        resets,
+        cuts_the_answer,
+        cuts_an_error,
+        promises_a_body_that_never_comes,
+        hangs_up,
+        speaks_no_http,
+        lies_about_gzip,
+    ],
+    ids=lambda serve: serve.__name__,
 )
 def test_a_connection_that_breaks_is_said_to_be_broken(serve: Callable[[Peer, socket.socket], None]) -> None:
     with peer(serve) as server, transport() as client:
         assert Failure.BROKEN is failure_of(client, server.address, body=b"{}")
+
+
+def test_an_answer_that_has_no_body_is_whole_whatever_length_it_names() -> None:
+    with peer(answers_without_a_body) as server, transport() as client:
+        answer = exchange(client, server.address)
+    assert (204, b"") == (answer.status, answer.body)
 
 
 def test_a_refusal_that_comes_before_all_is_sent_is_heard() -> None:
@@ -413,6 +445,22 @@ def test_an_endpoint_without_tls_cannot_be_trusted() -> None:
 def test_a_tls_connection_that_is_cut_off_is_broken_and_no_matter_of_trust() -> None:
     with peer(hangs_up_in_the_handshake) as server, transport() as client:
         assert Failure.BROKEN is failure_of(client, server.address, scheme="https")
+
+
+def test_a_certificate_that_cannot_be_trusted_is_told_with_what_is_wrong_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refusal = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    refusal.verify_message = "certificate has expired"
+
+    def refuses(*_: object, **__: object) -> None:
+        raise refusal
+
+    monkeypatch.setattr(ssl.SSLContext, "wrap_socket", refuses)
+    with peer(never_answers) as server, transport() as client, pytest.raises(NoResponseError) as caught:
+        exchange(client, server.address, scheme="https")
+    assert Failure.TLS is caught.value.failure
+    assert str(caught.value).endswith(f": {server.address} (certificate: certificate has expired)")
 
 
 @pytest.mark.parametrize("url", ["http://", "http://[::1", "nonsense", "ftp://127.0.0.1"])
