@@ -28,18 +28,16 @@ class Retry:
         """The waits before the first, second, … retry, without end: each doubles, plus up to half of it at random."""
         doubling = backoff.expo(base=2, factor=self.initial_wait, max_value=self.longest_wait)
         next(doubling)  # its first value is no wait
-        for wait in doubling:
-            yield min(wait * (1 + self.random() / 2), self.longest_wait)
+        while True:
+            yield min(next(doubling) * (1 + self.random() / 2), self.longest_wait)
 
     def waits_for(self, seconds: float) -> Iterator[float]:
         """The waits of all retries, and more of them until they add up to `seconds`."""
-        waited = 0.0
-        for retry, wait in enumerate(self.waits()):
-            if retry >= self.count and waited >= seconds:
-                return
+        waits, retry, waited = self.waits(), 0, 0.0
+        while retry < self.count or waited < seconds:
             # Retries may be set to come at once; whoever waits for somebody else's work must let time pass.
-            wait = max(wait, _SHORTEST_LOOK)
-            waited += wait
+            wait = max(next(waits), _SHORTEST_LOOK)
+            retry, waited = retry + 1, waited + wait
             yield wait
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from td_pinterest_op.audiences.sender import Put, Sender
+from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError, StoppedError, UnexpectedError
 from td_pinterest_op.pinterest.api import Api, CustomerList
 from td_pinterest_op.pinterest.client import Outcome
@@ -72,14 +72,13 @@ class _Requests:
     ids: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def noted(self, put: Put) -> Put:
+    def noted(self, put: Callable[[Batch], Outcome]) -> Callable[[Batch], Outcome]:
         """`put`, with the id of each successful request noted."""
 
-        def noting(records: Batch) -> Outcome | None:
+        def noting(records: Batch) -> Outcome:
             outcome = put(records)
-            if outcome:
-                with self._lock:
-                    self.ids.append(outcome.response.request_id)
+            with self._lock:
+                self.ids.append(outcome.response.request_id)
             return outcome
 
         return noting

@@ -87,8 +87,6 @@ class Setting:
             return "from the environment"
         if isinstance(self.default, enum.Enum):
             return str(self.default.value)
-        if isinstance(self.default, frozenset):
-            return ", ".join(sorted(self.default))
         return "–" if self.default is None or self.default == {} else str(self.default).lower()
 
 

@@ -50,7 +50,7 @@ class JobResult:
 
     def __iter__(self) -> Iterator[list[list[Any]]]:
         waits, tries_without_progress = self._td.retry.waits(), 0
-        while not self._complete:
+        while True:
             before = self._offset
             try:
                 yield from self._download()
@@ -60,7 +60,7 @@ class JobResult:
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 failure = TemporaryError(f"broken off ({type(error).__name__})")
             if self._complete:
-                break
+                return
             tries_without_progress = 0 if self._offset > before else tries_without_progress + 1
             if self._at_end or tries_without_progress > self._td.retry.count:
                 raise self._truncated(
