@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.errors import AudienceError
+from td_pinterest_op.errors import AudienceError, RequestRefusedError
 from tests.e2e.audiences import (
     ADD,
     CLEAR,
@@ -17,7 +17,7 @@ from tests.e2e.audiences import (
     REPLACE,
     list_behind,
 )
-from tests.emulators.pinterest import AD_ACCOUNT_ID, Fault, Reset, When
+from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Fault, Reset, When
 from tests.exporting import Services, digests, people
 
 
@@ -103,6 +103,13 @@ class TestDelete:
             services.export({"action": DELETE, "audience_id": audience_id})
         for part in (audience_id, AD_ACCOUNT_ID, "deleted before", "never existed"):
             assert part in str(caught.value)
+
+    def test_a_removal_that_is_refused_is_an_error_and_the_audience_stays(self, services: Services) -> None:
+        audience_id = services.audience(people(5))
+        services.pinterest.inject(Fault(effect=Answer(status=422), operation="audiences/update", times=None))
+        with pytest.raises(RequestRefusedError, match="Pinterest answered 422"):
+            services.export({"action": DELETE, "audience_id": audience_id})
+        assert not services.pinterest.audiences[audience_id].removed
 
     def test_a_removal_whose_answer_was_lost_is_a_success(self, services: Services) -> None:
         services.pinterest.switches.set({"removed_audiences": "gone", "second_remove": "404"})

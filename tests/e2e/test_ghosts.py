@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.audiences import CLEAR, DELETE, NEW, REPLACE, is_cleared, the_audience
+from tests.emulators.pinterest import Call, When
 from tests.exporting import Services, digests, people
 
 
@@ -25,6 +26,25 @@ class TestGhosts:
         assert [audience_id] * 2 == [first["audience_id"], second["audience_id"]]
         made = services.pinterest.audiences_named("Spring", removed=None)
         assert audience_id == min(made, key=lambda audience: int(audience.id)).id
+
+    def test_a_ghost_that_creates_the_audience_while_the_records_are_sent_leaves_one_audience(
+        self, services: Services
+    ) -> None:
+        job, ghosts = services.job(people(10)), list[str]()
+
+        def ghost(call: Call) -> None:
+            if call.operation == "customer_lists/create" and not ghosts:
+                ghosts.append("called")
+                ghosts.append(services.export(NEW | {"limit_records_per_request": 3}, job_id=job)["audience_id"])
+
+        services.pinterest.on_request(ghost, when=When.AFTER)
+        stored = services.export(NEW | {"limit_records_per_request": 3}, job_id=job)
+        audience_id = the_audience(services)
+        assert ["called", audience_id] == ghosts
+        assert audience_id == stored["audience_id"]
+        assert digests(10) == services.pinterest.members_of_audience(audience_id)
+        assert 1 == len(services.pinterest.calls.of("audiences/create"))
+        assert 1 == len(services.pinterest.lists)
 
     def test_two_replacements_at_the_same_moment_end_with_the_new_members(self, services: Services) -> None:
         meet_at(services, "customer_lists/create")

@@ -6,7 +6,8 @@ import contextlib
 
 import pytest
 
-from td_pinterest_op.errors import ExportError, PinterestError
+from td_pinterest_op.audiences.customer_lists import PATIENCE
+from td_pinterest_op.errors import ExportError, PinterestError, RequestRefusedError
 from tests.e2e.audiences import (
     ADD,
     CLEAR,
@@ -102,8 +103,53 @@ class TestReplace:
         assert digests(10) == services.pinterest.members_of_audience(audience_id)
         assert 2 == len(services.pinterest.lists)
 
+    def test_a_list_that_pinterest_never_finishes_is_not_put_behind_the_audience(self, services: Services) -> None:
+        services.pinterest.switches.set({"processing_seconds": 1e9, "processing_refusal": "400"})
+        audience_id, begin = services.audience(people(5)), services.time.now()
+        before = list_behind(services, audience_id)
+        with pytest.raises(RequestRefusedError, match="Pinterest answered 400"):
+            services.export(
+                {"action": REPLACE, "audience_id": audience_id, "retry_count": 2}, job_id=services.job(people(10))
+            )
+        assert before == list_behind(services, audience_id)
+        assert services.time.now() - begin >= PATIENCE
+
+    def test_a_new_list_that_is_never_found_is_an_error_with_what_is_in(self, services: Services) -> None:
+        services.pinterest.switches.new_list_missing_seconds = 1e9
+        audience_id, begin = services.audience(people(5)), services.time.now()
+        with pytest.raises(RequestRefusedError, match=r"Pinterest answered 404.*of 10 records 4 are in"):
+            services.export(
+                {
+                    "action": REPLACE,
+                    "audience_id": audience_id,
+                    "limit_records_per_request": 4,
+                    "retry_count": 2,
+                },
+                job_id=services.job(people(10)),
+            )
+        assert digests(5) == services.pinterest.members_of_audience(audience_id)
+        assert services.time.now() - begin >= PATIENCE
+
+    def test_a_refusal_of_records_by_a_new_list_is_not_waited_for(self, services: Services) -> None:
+        audience_id = services.audience(people(5))
+        services.pinterest.inject(Fault(effect=Answer(status=422), operation="customer_lists/update", times=None))
+        with pytest.raises(RequestRefusedError, match="Pinterest answered 422"):
+            services.export(
+                {"action": REPLACE, "audience_id": audience_id, "limit_records_per_request": 4},
+                job_id=services.job(people(10)),
+            )
+        assert 1 == len(services.pinterest.calls.of("customer_lists/update"))
+
 
 class TestClear:
+    def test_a_refusal_that_is_not_about_missing_records_creates_no_second_list(self, services: Services) -> None:
+        audience_id = services.audience(people(5))
+        services.pinterest.inject(Fault(effect=Answer(status=422), operation="customer_lists/create", times=None))
+        with pytest.raises(RequestRefusedError, match="Pinterest answered 422"):
+            services.export({"action": CLEAR, "audience_id": audience_id})
+        assert 1 == len(services.pinterest.calls.of("customer_lists/create"))
+        assert digests(5) == services.pinterest.members_of_audience(audience_id)
+
     @pytest.mark.parametrize("demands_records", [True, False])
     def test_the_audience_stands_on_a_new_empty_list_of_type_email(
         self, services: Services, demands_records: bool

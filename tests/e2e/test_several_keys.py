@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.errors import InvalidRowsError, JobError, RecordsRefusedError, WorkflowError
+from td_pinterest_op.errors import InvalidRowsError, JobError, RecordsRefusedError, RequestRefusedError, WorkflowError
 from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE
 from tests.exporting import Services
 
@@ -128,6 +128,18 @@ def test_there_a_record_of_an_external_id_alone_is_counted_as_refused(services: 
     stored = services.export({**ROWS, "audience_id": audience_id}, job_id=rows)
     assert everybody(100, external_id=False) == services.pinterest.members(list_id)
     assert (1, 2) == (stored["records"]["sent"], stored["records"]["refused"])
+
+
+def test_there_records_of_external_ids_alone_are_refused_as_they_came(
+    services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    services.pinterest.switches.takes_rows = False
+    audience_id, list_id = audience(services)
+    rows = job(services, (None, None, None, "A-1"), (None, None, None, "A-2"))
+    with pytest.raises(RequestRefusedError, match=r"refused the first 2 records one by one \(400\) and took none"):
+        services.export({**ROWS, "audience_id": audience_id}, job_id=rows)
+    assert set() == services.pinterest.members(list_id)
+    assert "are sent in that way" not in caplog.text
 
 
 def test_there_it_is_an_error_in_stop_mode(services: Services) -> None:

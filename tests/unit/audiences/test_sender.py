@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from td_pinterest_op.audiences import sender
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import (
     AccountError,
@@ -173,6 +174,22 @@ def test_progress_is_called_after_every_batch() -> None:
     told: list[int] = []
     Run(accept, records=25, batch=10, progress=told.append).send()
     assert [10, 20, 25] == told
+
+
+def test_progress_is_to_be_seen_while_no_request_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "_POLL_SECONDS", 0.001)
+    told: list[int] = []
+    seen = threading.Event()
+
+    def tell(records: int) -> None:
+        told.append(records)
+        seen.set()
+
+    def rule(numbers: list[int]) -> None:
+        assert seen.wait(10)
+
+    Run(rule, records=5, batch=10, progress=tell).send()
+    assert (0, 5) == (told[0], told[-1])
 
 
 def test_it_starts_with_one_request_and_never_has_more_in_flight_than_allowed() -> None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import pytest
 
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, UnavailableError
-from td_pinterest_op.pinterest.oauth import Bearer, Tokens
+from td_pinterest_op.pinterest.client import Request
+from td_pinterest_op.pinterest.oauth import Bearer, FixedToken, Tokens
 from td_pinterest_op.pinterest.policy import Failure
 from td_pinterest_op.pinterest.transport import Response
 from td_pinterest_op.retry import DAY
@@ -239,6 +240,14 @@ def test_a_token_that_never_worked_is_renewed_once() -> None:
     rig.tokens.worked(rig.tokens.token())
     assert rig.tokens.refresh(rig.tokens.token())
     assert "access-3" == rig.token()
+
+
+def test_a_token_that_cannot_be_renewed_is_used_once_and_its_refusal_told() -> None:
+    stage = scene(answer(401, {"code": 2}))
+    fixed = FixedToken(Bearer(Secret("s3cr3t-access"), expires_at=stage.time.now()))
+    with pytest.raises(AccountError, match="Pinterest answered 401"):
+        stage.client.send(Request(method="GET", path="/ad_accounts", purpose="listing ad accounts"), fixed)
+    assert ["Bearer s3cr3t-access"] == [sent.authorization for sent in stage.script.sent]
 
 
 def test_a_refusal_of_an_earlier_token_costs_nothing() -> None:
