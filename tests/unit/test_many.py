@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 from td_pinterest_op import many
-from td_pinterest_op.errors import ExportError, WorkflowError
+from td_pinterest_op.errors import ExportError, SettingsError, WorkflowError
 from td_pinterest_op.settings.parse import Action
 from td_pinterest_op.workflow.task import Task
+from tests.clock import FakeTime
 from tests.exporting import Services, people
 
 WORKFLOWS = Path(__file__).parent.parent.parent / "workflows"
@@ -41,6 +42,7 @@ def outcome(services: Services, one: dict[str, Any], **params: Any) -> dict[str,
         ({"query": "queries/none.sql"}, "vip: there is no file queries/none.sql in the project"),
         ({"audience_id": "549755885175999999"}, "there is no audience 549755885175999999"),
         ({"colour": "red"}, "colour"),
+        ({"requests_per_minute": "many"}, "requests_per_minute: 'many' is not a whole number"),
     ],
 )
 def test_an_entry_that_fails_is_stored_with_its_message_and_figures_of_zero(
@@ -50,6 +52,26 @@ def test_an_entry_that_fails_is_stored_with_its_message_and_figures_of_zero(
     assert not found["ok"]
     assert message in found["error"]
     assert 0 == found["statistics"]["records"]["sent"]
+
+
+def test_a_mistake_of_ours_is_stored_as_well_without_what_it_could_quote(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("person@shop.example is odd")
+
+    monkeypatch.setattr(many, "export", broken)
+    found = outcome(services, entry(audience_id="7"))
+    assert not found["ok"]
+    assert found["error"].startswith("ValueError at test_many.py")
+    assert "please report it" in found["error"]
+
+
+@pytest.mark.parametrize("one", [None, "vip", ["vip"]])
+def test_a_task_without_its_entry_is_an_error(one: object) -> None:
+    task = Task(params={"audience": one}, environ={})
+    with pytest.raises(SettingsError, match="has its entry of the list as `audience`"):
+        many.outcome_of(task, FakeTime().timing)
 
 
 def test_an_entry_exports_its_segment_and_keeps_to_its_share_of_the_requests(

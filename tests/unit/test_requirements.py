@@ -33,6 +33,13 @@ def test_missing_packages_are_named_once_by_the_names_to_install() -> None:
     assert ": python-backoff, msgpack, requests, td-client, urllib3, PyYAML. Install them" in last
 
 
+def test_of_several_packages_only_those_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    modules = {"not_there_at_all": "not-there", "json": "json-package", "nor_this_one": "nor-this"}
+    monkeypatch.setattr(requirements, "MODULES", modules)
+    with pytest.raises(ImportError, match=r"does not have: not-there, nor-this\. Install them"):
+        requirements.check()
+
+
 def test_a_package_that_lacks_one_of_its_own_says_so_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "half_there.py").write_text("import not_there_at_all")
     monkeypatch.syspath_prepend(tmp_path)

@@ -106,6 +106,12 @@ def test_a_credential_is_hidden_in_every_form(form: str) -> None:
     assert "refused: *** (code 7)" == mask(f"refused: {form} (code 7)")
 
 
+def test_a_credential_is_hidden_beside_text_that_was_escaped_more_often() -> None:
+    Secret(TOKEN)
+    deep = quote(quote(quote(quote("100 %"))))
+    assert f"refused: *** at {deep}" == mask(f"refused: {quote(TOKEN)} at {deep}")
+
+
 @pytest.mark.parametrize("before", ["Bearer ", "1:", "ab", ""])
 def test_a_credential_is_hidden_inside_of_longer_base64(before: str) -> None:
     Secret(TOKEN)

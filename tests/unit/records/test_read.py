@@ -10,7 +10,7 @@ import pytest
 
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.identifiers import IdentifierType
-from td_pinterest_op.records.read import IdentifierPreparation
+from td_pinterest_op.records.read import IdentifierPreparation, Prepared
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.result import JobResult
@@ -46,6 +46,11 @@ def test_every_person_is_in_the_spool_once(spool: Spool) -> None:
     assert [5, 10, 11] == told
     held = b"".join(spool.batches(100))
     assert digests(8) == {held[start : start + 32].hex() for start in range(0, len(held), 32)}
+
+
+def test_an_action_that_reads_no_rows_has_nothing_to_send() -> None:
+    nothing = Prepared.nothing()
+    assert (0, []) == (nothing.unique, list(nothing.batches(100)))
 
 
 def test_no_block_is_no_row(spool: Spool) -> None:

@@ -58,6 +58,24 @@ def test_a_file_of_somebody_else_is_left_alone(tmp_path: Path, caplog: pytest.Lo
     assert f"no report was written to {path}: the file is there already and is not a report of ours" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("half of it", "cannot be read as statistics: JSONDecodeError"),
+        ("[]", "holds no statistics of an export"),
+    ],
+)
+def test_a_report_of_ours_whose_data_is_lost_is_left_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: str, why: str
+) -> None:
+    path = tmp_path / "page.html"
+    damaged = f'<template id="td-pinterest-report">{content}</template>'
+    path.write_text(damaged)
+    write(path, statistics(), error="", now=FIRST_DAY)
+    assert damaged == path.read_text()
+    assert f"no report was written: {path} {why}" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["jinja2", "pygal"])
 def test_a_missing_package_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str

@@ -68,6 +68,20 @@ def test_a_failed_run_without_an_audience_counts_for_the_one_of_the_history() ->
     assert "The last run failed" in html
 
 
+@pytest.mark.parametrize(
+    ("earlier", "last", "title"),
+    [
+        ({}, {"audience_name": None}, "Newsletter readers"),
+        ({"audience_name": None}, {"audience_name": None}, "audience 549755885175000002"),
+        ({"audience_name": None}, {"audience_name": None, "audience_id": None}, "audience without an id"),
+    ],
+)
+def test_the_title_is_the_newest_name_that_is_known_or_else_the_id(
+    earlier: dict[str, None], last: dict[str, None], title: str
+) -> None:
+    assert f"<h1>{title}</h1>" in page([run(0, **earlier), run(1, **last)], now=FIRST_DAY)
+
+
 def test_a_page_loads_nothing_and_runs_nothing() -> None:
     html = page([run(day) for day in range(5)], now=FIRST_DAY)
     assert "default-src 'none'" in html

@@ -391,6 +391,12 @@ def test_an_unknown_key_gets_a_suggestion(key: str, suggestion: str) -> None:
     assert f"result_settings has 1 problem:\n{lines}" == message_of({**LEAST, key: "1"})
 
 
+@pytest.mark.parametrize(("length", "guessed"), [(64, True), (65, False)])
+def test_a_text_that_is_too_long_for_a_slip_gets_no_suggestion(length: int, guessed: bool) -> None:
+    action = Action.REMOVE.value.ljust(length, "x")
+    assert guessed == (f"did you mean {Action.REMOVE.value}?" in message_of({**LEAST, "action": action}))
+
+
 @pytest.mark.parametrize(
     ("key", "expected"),
     [

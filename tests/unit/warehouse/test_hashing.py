@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import runpy
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -191,6 +192,16 @@ def test_the_operator_itself_hashes_what_is_unsure(database: duckdb.DuckDBPyConn
     value = "SOFI\u03a3@shop.example"
     assert [UNSURE] == answers(database, FULL, IdentifierType.EMAIL, [value])
     assert [value] == answers(database, SAFE[IdentifierType.EMAIL], IdentifierType.EMAIL, [value])
+
+
+@pytest.mark.parametrize(("run_as", "written"), [("__main__", files()), ("imported", {})])
+def test_the_module_writes_every_query_into_the_folder_that_it_is_given_when_it_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_as: str, written: Mapping[str, str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["td_pinterest_op.warehouse", str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "td_pinterest_op.warehouse.__main__", raising=False)
+    runpy.run_module("td_pinterest_op.warehouse", run_name=run_as)
+    assert written == {file.name: file.read_text(encoding="utf-8") for file in tmp_path.iterdir()}
 
 
 @pytest.mark.parametrize("name", sorted(files()))

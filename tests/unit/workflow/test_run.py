@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Iterator
 
@@ -16,6 +18,7 @@ import pytest
 from td_pinterest_op import stop
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError, UnexpectedError, WorkflowError
 from td_pinterest_op.secret import Secret
+from td_pinterest_op.workflow import run
 from td_pinterest_op.workflow.run import task_process
 
 
@@ -104,6 +107,82 @@ def test_the_flag_outlives_an_exception_that_is_swallowed() -> None:
         assert stop.requested()
         signal.raise_signal(signal.SIGTERM)  # the second one interrupts nothing
         stop.check()
+
+
+@pytest.mark.parametrize("before", [[], [signal.SIGUSR1]], ids=["at once", "after another signal"])
+def test_a_task_that_was_told_to_end_and_goes_on_is_ended(
+    monkeypatch: pytest.MonkeyPatch, before: list[signal.Signals]
+) -> None:
+    codes: list[int] = []
+    ended = threading.Event()
+
+    def leave(code: int) -> None:
+        codes.append(code)
+        ended.set()
+
+    monkeypatch.setattr(os, "_exit", leave)
+    monkeypatch.setattr(run, "_PATIENCE", 0.01)
+    others = signal.signal(signal.SIGUSR1, lambda *_: None)
+    try:
+        with task_process():
+            for number in before:
+                signal.raise_signal(number)
+            assert [] == codes
+            with contextlib.suppress(StoppedError):
+                signal.raise_signal(signal.SIGTERM)
+            assert ended.wait(10)
+    finally:
+        signal.signal(signal.SIGUSR1, others)
+    assert [128 + signal.SIGTERM] == codes
+
+
+def test_a_task_that_ends_while_its_last_savings_are_waited_for_is_left_to_end_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waiting, over = threading.Event(), threading.Event()
+    set_wakeup_fd = signal.set_wakeup_fd
+
+    def finish() -> None:
+        if threading.current_thread() is not threading.main_thread():
+            waiting.set()
+            assert over.wait(10)
+
+    def at_the_end(*given: int, **more: bool) -> int:
+        over.set()
+        return set_wakeup_fd(*given, **more)
+
+    monkeypatch.setattr(os, "_exit", lambda code: pytest.fail(f"ended with {code}"))
+    monkeypatch.setattr(run, "_PATIENCE", 0.0)
+    monkeypatch.setattr(stop, "finish", finish)
+    with task_process():
+        with contextlib.suppress(StoppedError):
+            signal.raise_signal(signal.SIGTERM)
+        assert waiting.wait(10)
+        monkeypatch.setattr(signal, "set_wakeup_fd", at_the_end)
+
+
+def test_a_task_that_cannot_start_a_thread_can_still_be_told_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fails)
+    with pytest.raises(StoppedError, match="SIGTERM"), task_process():
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_once_told_to_end_nobody_waits_for_the_reader_of_the_output() -> None:
+    reader, writer = os.pipe()
+    output = os.dup(1)
+    os.dup2(writer, 1)
+    try:
+        assert os.get_blocking(writer)
+        with pytest.raises(StoppedError), task_process():
+            signal.raise_signal(signal.SIGTERM)
+        assert not os.get_blocking(writer)
+    finally:
+        os.dup2(output, 1)
+        for descriptor in (reader, writer, output):
+            os.close(descriptor)
 
 
 def test_an_error_comes_out_without_the_traceback_of_the_run() -> None:
