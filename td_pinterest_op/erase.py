@@ -17,6 +17,7 @@ from td_pinterest_op.audiences.erasure import Result, Target, erase, plan_text, 
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import PinterestError, SettingsError, UnexpectedError
 from td_pinterest_op.pinterest.client import Client
+from td_pinterest_op.printable import counted
 from td_pinterest_op.records.columns import identifier_columns, list_type
 from td_pinterest_op.records.plan import check_values
 from td_pinterest_op.records.read import IdentifierPreparation, Prepared
@@ -132,7 +133,7 @@ def _receipt(
         "accounts": len(settings.ad_account_ids),
         "lists": lists,
         "requests": statistics["requests"],
-        "summary": f"{stats.unique:,} people were removed from {len(done):,} of {lists:,} customer lists.",
+        "summary": _summary(stats.unique, done=len(done), lists=lists, dry_run=settings.dry_run),
         "receipt": [result.to_json() for result in done],
         "failed": [result.to_json() for result in failed],
     }
@@ -144,3 +145,10 @@ def _receipt(
             f"{len(done)} are done. Run this task again: repeating the whole erasure does no harm"
         )
     return receipt
+
+
+def _summary(people: int, *, done: int, lists: int, dry_run: bool) -> str:
+    whom = counted(people, "person", "people")
+    if dry_run:
+        return f"Dry run: {whom} would be removed from {counted(lists, 'customer list')}; nothing was written."
+    return f"{whom} {'was' if people == 1 else 'were'} removed from {done:,} of {counted(lists, 'customer list')}."

@@ -16,8 +16,9 @@ log = logging.getLogger(__name__)
 
 # Statuses of an audience that was removed, where it can still be read. Not in the API description.
 _REMOVED = frozenset({"REMOVED", "DELETED", "ARCHIVED"})
-# A create or a move that is refused with one of these may succeed once Pinterest has finished with the list.
-_NOT_READY = (400, 404, 409, 423)
+# A create or a move that is refused with one of these may succeed once Pinterest has finished with the list. The client
+# itself repeats what meets a 409 or 423.
+_NOT_READY = (400, 404)
 
 _T = TypeVar("_T")
 

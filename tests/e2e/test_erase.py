@@ -114,7 +114,13 @@ def test_a_dry_run_says_how_many_lists_and_requests_it_takes_and_writes_nothing(
     assert "plan: remove 40 records from each of 7 customer lists in 3 ad accounts, 21 requests" in caplog.text
     assert [] == services.pinterest.calls.writes() == stored["receipt"]
     assert (7, 40, True) == (stored["lists"], stored["records"], stored["dry_run"])
+    assert "Dry run: 40 people would be removed from 7 customer lists; nothing was written." == stored["summary"]
     assert digests(50) == services.pinterest.members(lists[0])
+
+
+def test_one_person_is_no_people(services: Services, lists: list[str]) -> None:
+    stored = erase(services, services.job(people(1)))
+    assert "1 person was removed from 7 of 7 customer lists." == stored["summary"]
 
 
 def test_nobody_to_erase_is_a_success_without_a_request(services: Services, lists: list[str]) -> None:
