@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
-import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from td_pinterest_op.errors import ExportError, PinterestError, RequestRefusedError
-from td_pinterest_op.pinterest.client import Client, Outcome, Request, TokenSource, json_object
+from td_pinterest_op.errors import RequestRefusedError
+from td_pinterest_op.json_body import json_object
+from td_pinterest_op.pinterest.client import Client, Outcome, Request, TokenSource
+from td_pinterest_op.pinterest.content import listed, text_of, unusable
 from td_pinterest_op.pinterest.transport import Response
 
 log = logging.getLogger(__name__)
 
 CUSTOMER_LIST, ACTALIKE = "CUSTOMER_LIST", "ACTALIKE"
-_PAGE_SIZE = 250
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ class Api:
     def audiences(self) -> Iterator[Audience]:
         """All audiences that the ad account owns, newest first, over all pages."""
         # Without ownership_type, Pinterest lists audiences that others shared as well.
-        return map(_audience, self._pages("audiences", ownership_type="OWNED"))
+        return map(_audience, self._listed("audiences", ownership_type="OWNED"))
 
     def audience(self, audience_id: str) -> Audience | None:
         """The audience, None when Pinterest has none with that id in this ad account."""
@@ -114,7 +114,7 @@ class Api:
 
     def customer_lists(self) -> Iterator[CustomerList]:
         """All customer lists of the ad account, newest first, over all pages."""
-        return map(_customer_list, self._pages("customer_lists"))
+        return map(_customer_list, self._listed("customer_lists"))
 
     def customer_list(self, list_id: str) -> CustomerList | None:
         """The customer list, None when Pinterest has none with that id in this ad account."""
@@ -186,25 +186,13 @@ class Api:
                 return None
             raise
 
-    def _pages(self, what: str, **query: str) -> Iterator[dict[str, Any]]:
+    def _listed(self, what: str, **query: str) -> Iterator[dict[str, Any]]:
         purpose = f"listing {what.replace('_', ' ')}"
-        query |= {"page_size": str(_PAGE_SIZE), "order": "DESCENDING"}
-        seen: set[str] = set()
-        while True:
-            path = f"{self._account}/{what}?{urllib.parse.urlencode(query)}"
-            outcome = self._send(Request(method="GET", path=path, purpose=purpose))
-            page = json_object(outcome.response)
-            items = page.get("items")
-            if not isinstance(items, list):
-                raise _unusable(outcome.response, purpose, "has no items")
-            yield from (item for item in items if isinstance(item, dict) and "id" in item)
-            bookmark = _text(page.get("bookmark"))
-            if not bookmark:
-                return
-            if bookmark in seen:
-                raise _unusable(outcome.response, purpose, "names the same next page again")
-            seen.add(bookmark)
-            query["bookmark"] = bookmark
+
+        def get(path: str) -> Response:
+            return self._send(Request(method="GET", path=path, purpose=purpose)).response
+
+        return listed(get, f"{self._account}/{what}", purpose=purpose, order="DESCENDING", **query)
 
 
 def _entity(response: Response, purpose: str, *, is_read: bool = False) -> dict[str, Any]:
@@ -212,29 +200,16 @@ def _entity(response: Response, purpose: str, *, is_read: bool = False) -> dict[
 
     On a read, exceptions are about earlier uploads.
     """
-    content = json_object(response)
+    content = json_object(response.body)
     if content.get("exceptions") and is_read:
         log.warning(
             "Pinterest reports exceptions of earlier uploads (%s) [x-pinterest-rid %s]", purpose, response.request_id
         )
     elif content.get("exceptions"):
-        raise _unusable(response, purpose, "holds exceptions: Pinterest did not do it, or not all of it")
+        raise unusable(response, purpose, "holds exceptions: Pinterest did not do it, or not all of it")
     if not content.get("id"):
-        raise _unusable(response, purpose, "has no id: whether it was done is not known")
+        raise unusable(response, purpose, "has no id: whether it was done is not known")
     return content
-
-
-def _unusable(response: Response, purpose: str, why: str) -> ExportError:
-    error = PinterestError(
-        f"Pinterest answered {response.status} to {purpose}, but the answer {why} "
-        f"[x-pinterest-rid {response.request_id}]"
-    )
-    error.status, error.maybe_applied = response.status, True
-    return error
-
-
-def _text(value: object) -> str:
-    return "" if value is None else str(value)
 
 
 def _whole(value: object) -> int | None:
@@ -245,21 +220,21 @@ def _audience(content: dict[str, Any]) -> Audience:
     rule = content.get("rule")
     list_id = rule.get("customer_list_id") if isinstance(rule, dict) else None
     return Audience(
-        id=_text(content["id"]),
-        name=_text(content.get("name")),
-        audience_type=_text(content.get("audience_type")),
-        ad_account_id=_text(content.get("ad_account_id")) or None,
-        customer_list_id=_text(list_id) or None,
-        status=_text(content.get("status")),
+        id=text_of(content["id"]),
+        name=text_of(content.get("name")),
+        audience_type=text_of(content.get("audience_type")),
+        ad_account_id=text_of(content.get("ad_account_id")) or None,
+        customer_list_id=text_of(list_id) or None,
+        status=text_of(content.get("status")),
         size=_whole(content.get("size")),
-        description=_text(content.get("description")),
+        description=text_of(content.get("description")),
     )
 
 
 def _customer_list(content: dict[str, Any]) -> CustomerList:
     return CustomerList(
-        id=_text(content["id"]),
-        name=_text(content.get("name")),
+        id=text_of(content["id"]),
+        name=text_of(content.get("name")),
         uploaded=_whole(content.get("num_uploaded_user_records")),
-        status=_text(content.get("status")),
+        status=text_of(content.get("status")),
     )

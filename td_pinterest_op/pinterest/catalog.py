@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from td_pinterest_op.errors import ExportError, PinterestError
-from td_pinterest_op.pinterest.client import Client, Request, TokenSource, json_object
+from td_pinterest_op.errors import ExportError
+from td_pinterest_op.json_body import json_object
+from td_pinterest_op.pinterest.client import Client, Request, TokenSource
+from td_pinterest_op.pinterest.content import listed, text_of
+from td_pinterest_op.pinterest.transport import Response
 
-_PAGE_SIZE = 250
 # Roles that may write customer lists and audiences.
 WRITERS = frozenset({"OWNER", "ADMIN", "AUDIENCE_MANAGER"})
 
@@ -39,16 +41,18 @@ class Catalog:
 
     def ad_accounts(self) -> Iterator[AdAccount]:
         """All ad accounts that the token may read, those of others that are shared with it included."""
-        return map(_ad_account, self._pages("/ad_accounts", "listing ad accounts", include_shared_accounts="true"))
+        return map(_ad_account, self._listed("/ad_accounts", "listing ad accounts", include_shared_accounts="true"))
 
     def audiences(self, ad_account_id: str) -> Iterator[dict[str, Any]]:
         """The audiences that the ad account owns, as Pinterest shows them, newest first."""
         path = f"/ad_accounts/{ad_account_id}/audiences"
-        return self._pages(path, "listing audiences", order="DESCENDING", ownership_type="OWNED")
+        return self._listed(path, "listing audiences", order="DESCENDING", ownership_type="OWNED")
 
     def customer_lists(self, ad_account_id: str) -> Iterator[dict[str, Any]]:
         """The customer lists of the ad account, as Pinterest shows them, newest first."""
-        return self._pages(f"/ad_accounts/{ad_account_id}/customer_lists", "listing customer lists", order="DESCENDING")
+        return self._listed(
+            f"/ad_accounts/{ad_account_id}/customer_lists", "listing customer lists", order="DESCENDING"
+        )
 
     def audience(self, ad_account_id: str, audience_id: str) -> dict[str, Any] | None:
         """One audience, None when the ad account has none with that id."""
@@ -62,39 +66,25 @@ class Catalog:
     def username(self) -> str | None:
         """The user in whose name the token acts; None without the scope user_accounts:read."""
         try:
-            return _text((self._one("/user_account", "looking up the user") or {}).get("username")) or None
+            return text_of((self._one("/user_account", "looking up the user") or {}).get("username")) or None
         except ExportError as error:
             if error.status in (401, 403):
                 return None
             raise
 
     def _one(self, path: str, purpose: str) -> dict[str, Any] | None:
-        request = Request(method="GET", path=path, purpose=purpose)
         try:
-            return json_object(self._client.send(request, self._tokens).response)
+            return json_object(self._get(path, purpose).body)
         except ExportError as error:
             if error.status == 404:
                 return None
             raise
 
-    def _pages(self, path: str, purpose: str, **query: str) -> Iterator[dict[str, Any]]:
-        query["page_size"] = str(_PAGE_SIZE)
-        seen: set[str] = set()
-        while True:
-            request = Request(method="GET", path=f"{path}?{urllib.parse.urlencode(query)}", purpose=purpose)
-            page = json_object(self._client.send(request, self._tokens).response)
-            items, bookmark = page.get("items"), _text(page.get("bookmark"))
-            if not isinstance(items, list) or bookmark in seen:
-                raise PinterestError(f"Pinterest's answer to {purpose} is no page of a listing: run the command again")
-            yield from (item for item in items if isinstance(item, dict) and "id" in item)
-            if not bookmark:
-                return
-            seen.add(bookmark)
-            query["bookmark"] = bookmark
+    def _listed(self, path: str, purpose: str, **query: str) -> Iterator[dict[str, Any]]:
+        return listed(partial(self._get, purpose=purpose), path, purpose=purpose, **query)
 
-
-def _text(value: object) -> str:
-    return "" if value is None else str(value)
+    def _get(self, path: str, purpose: str) -> Response:
+        return self._client.send(Request(method="GET", path=path, purpose=purpose), self._tokens).response
 
 
 def _ad_account(content: dict[str, Any]) -> AdAccount:
@@ -102,9 +92,9 @@ def _ad_account(content: dict[str, Any]) -> AdAccount:
     owner = owner if isinstance(owner, dict) else {}
     roles = content.get("permissions")
     return AdAccount(
-        id=_text(content["id"]),
-        name=_text(content.get("name")),
-        owner=_text(owner.get("username")),
-        owner_id=_text(owner.get("id")),
+        id=text_of(content["id"]),
+        name=text_of(content.get("name")),
+        owner=text_of(owner.get("username")),
+        owner_id=text_of(owner.get("id")),
         roles=tuple(map(str, roles)) if isinstance(roles, list) else (),
     )

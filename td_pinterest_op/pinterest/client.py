@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from requests.auth import AuthBase
 
 from td_pinterest_op.errors import AccountError, ExportError, RequestRefusedError, UnavailableError
+from td_pinterest_op.json_body import json_object
 from td_pinterest_op.pinterest.policy import FAILURES, Decision, Failure, Recovery, decide
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
 from td_pinterest_op.pinterest.transport import NoResponseError, Response, Transport
@@ -319,20 +319,11 @@ def _quoted(response: Response, *, with_message: bool) -> str:
 
 
 def _message(response: Response) -> str:
-    message = json_object(response).get("message")
+    message = json_object(response.body).get("message")
     return message if isinstance(message, str) else ""
 
 
 def error_code(response: Response) -> int | None:
     """The `code` of Pinterest's error body, None without one."""
-    code = json_object(response).get("code")
+    code = json_object(response.body).get("code")
     return code if isinstance(code, int) else None
-
-
-def json_object(response: Response) -> dict[str, Any]:
-    """The response's body, empty when it is no JSON object."""
-    try:
-        content = json.loads(response.body)
-    except (ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -6,8 +6,9 @@ import urllib.parse
 from dataclasses import dataclass
 
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError
-from td_pinterest_op.pinterest.client import Client, Request, json_object
-from td_pinterest_op.pinterest.oauth import AppCredentials, seconds_of
+from td_pinterest_op.json_body import json_object
+from td_pinterest_op.pinterest.client import Client
+from td_pinterest_op.pinterest.oauth import AppCredentials, seconds_of, token_request
 from td_pinterest_op.secret import Secret
 
 CONSENT_URL = "https://www.pinterest.com/oauth/"
@@ -60,17 +61,9 @@ def exchange(client: Client, *, client_id: Secret, client_secret: Secret, code: 
         "redirect_uri": redirect_uri,
         "continuous_refresh": "true",
     }
-    request = Request(
-        method="POST",
-        path="/oauth/token",
-        purpose="exchanging the code for a refresh token",
-        body=urllib.parse.urlencode(form).encode(),
-        content_type="application/x-www-form-urlencoded",
-        repeatable=False,
-        advice="",
-    )
+    request = token_request(form, purpose="exchanging the code for a refresh token", advice="", repeatable=False)
     try:
-        content = json_object(client.send(request, AppCredentials(client_id, client_secret)).response)
+        content = json_object(client.send(request, AppCredentials(client_id, client_secret)).response.body)
     except ExportError as error:
         raise _refusal(error) from None
     access, refresh = content.get("access_token"), content.get("refresh_token")

@@ -13,7 +13,8 @@ from requests.auth import AuthBase, HTTPBasicAuth
 
 from td_pinterest_op import stop
 from td_pinterest_op.errors import AccountError, PinterestError, RequestRefusedError
-from td_pinterest_op.pinterest.client import Client, Request, json_object
+from td_pinterest_op.json_body import json_object
+from td_pinterest_op.pinterest.client import Client, Request
 from td_pinterest_op.retry import DAY
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.timing import Timing
@@ -152,21 +153,14 @@ class Tokens:
             # Asks for a refresh token that can be renewed without end; apps made since 2025-09-25 ignore it.
             "continuous_refresh": "true",
         }
-        request = Request(
-            method="POST",
-            path="/oauth/token",
-            purpose="exchanging the refresh token for an access token",
-            body=urllib.parse.urlencode(form).encode(),
-            content_type="application/x-www-form-urlencoded",
-            advice=_REFUSED,
-        )
+        request = token_request(form, purpose="exchanging the refresh token for an access token", advice=_REFUSED)
         try:
             outcome = self._client.send(request, self._app)
         except (AccountError, RequestRefusedError) as error:
             refused = AccountError(str(error))
             refused.status, refused.code = error.status, error.code
             raise refused from None
-        return self._learn(json_object(outcome.response))
+        return self._learn(json_object(outcome.response.body))
 
     def _learn(self, content: Mapping[str, Any]) -> Bearer:
         token = content.get("access_token")
@@ -196,6 +190,19 @@ class Tokens:
                 "account must authorise the app again, with the scopes ads:read and ads:write, and store the new "
                 "refresh token"
             )
+
+
+def token_request(form: Mapping[str, str], *, purpose: str, advice: str, repeatable: bool = True) -> Request:
+    """The request for a token, with the fields of its form."""
+    return Request(
+        method="POST",
+        path="/oauth/token",
+        purpose=purpose,
+        body=urllib.parse.urlencode(form).encode(),
+        content_type="application/x-www-form-urlencoded",
+        repeatable=repeatable,
+        advice=advice,
+    )
 
 
 class AppCredentials:

@@ -6,15 +6,14 @@ An external id is not a digest: the file is therefore encrypted with a key that 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import secrets
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from zlib import crc32
 
 from td_pinterest_op.records.rows import count_keys
+from td_pinterest_op.records.spool_file import SpoolFile
 
 _BUCKETS = 256
 _BUFFERED_BYTES = 8 << 20  # in memory between two writes
@@ -27,13 +26,11 @@ _MAX_BATCH_BYTES = 2 << 20
 class RowSpool:
     """Takes rows (see `rows`) until it is finished, then gives them back, each once, as batches. A context manager.
 
-    Its file is readable by its owner only, has no name as soon as it is open (where the system allows that), and is
-    gone with `close`. A full disk or any other failure of the file raises OSError; after that only `close` works.
+    Its file is gone with `close`; when the file fails with an OSError, only `close` works after that.
     """
 
     def __init__(self) -> None:
-        # Unbuffered: segments are large, and an error belongs to the write that caused it, not to a later flush.
-        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  closed by close()
+        self._file = SpoolFile()
         self._key = secrets.token_bytes(32)
         self._buffers: list[list[bytes]] = [[] for _ in range(_BUCKETS)]
         self._buffered_bytes = 0
@@ -103,7 +100,7 @@ class RowSpool:
         for rows, segments in zip(self._buffers, self._segments, strict=True):
             data = b"".join(map(_framed, rows))
             if data:
-                self._write(self._encrypted(data, self._end))
+                self._file.write(self._end, self._encrypted(data, self._end))
                 segments.append((self._end, len(data)))
                 self._end += len(data)
                 rows.clear()
@@ -111,11 +108,7 @@ class RowSpool:
 
     def _stored(self, bucket: int) -> Iterator[bytes]:
         for offset, length in self._segments[bucket]:
-            self._file.seek(offset)
-            data = self._file.read(length)
-            if len(data) != length:
-                raise OSError(errno.EIO, "the spool file is shorter than what was written to it")
-            yield from _rows(self._encrypted(data, offset))
+            yield from _rows(self._encrypted(self._file.read(offset, length), offset))
 
     def _encrypted(self, data: bytes, offset: int) -> bytes:
         """The data of one segment under a keystream of its own; the same call decrypts it."""
@@ -124,12 +117,6 @@ class RowSpool:
         stream = hashlib.shake_256(self._key + offset.to_bytes(8, "big")).digest(len(data))
         both = int.from_bytes(data, "big") ^ int.from_bytes(stream, "big")
         return both.to_bytes(len(data), "big")
-
-    def _write(self, data: bytes) -> None:
-        self._file.seek(self._end)
-        left = memoryview(data)
-        while left:  # a write may stop half-way; on a full disk it is the next one that raises
-            left = left[self._file.write(left) :]
 
 
 def _framed(row: bytes) -> bytes:

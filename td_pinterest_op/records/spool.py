@@ -7,15 +7,15 @@ in whatever order they come. On disk: 32 bytes a digest, never a plain identifie
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import tempfile
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain, compress, islice
 from operator import ne
 from struct import Struct
 from types import TracebackType
+
+from td_pinterest_op.records.spool_file import SpoolFile
 
 DIGEST_BYTES = 32
 _BUCKETS = 256
@@ -33,14 +33,12 @@ _ONE = Struct(f"{DIGEST_BYTES}s")
 class Spool:
     """Takes digests until it is finished, then gives them back, each once, as batches. A context manager.
 
-    Its file is readable by its owner only, has no name as soon as it is open (where the system allows that), and is
-    gone with `close`. A full disk or any other failure of the file raises OSError; after that only `close` works.
-    For one thread at a time.
+    Its file is gone with `close`; when the file fails with an OSError, only `close` works after that. For one thread at
+    a time.
     """
 
     def __init__(self) -> None:
-        # Unbuffered: segments are large, and an error belongs to the write that caused it, not to a later flush.
-        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  closed by close()
+        self._file = SpoolFile()
         self._incoming: list[list[bytes]] = [[] for _ in range(_BUCKETS)]
         self._buffers: list[bytearray] = [bytearray() for _ in range(_BUCKETS)]
         self._incoming_count = self._buffered_count = 0
@@ -125,7 +123,7 @@ class Spool:
         if segment_offsets[-1] - self._end != self._buffered_count * DIGEST_BYTES:
             raise ValueError(f"a digest is {DIGEST_BYTES} bytes")
         for offset, buffers in zip(segment_offsets, self._buffers, strict=False):
-            self._write(offset, buffers)
+            self._file.write(offset, buffers)
             buffers.clear()
         self._segment_offsets.append(segment_offsets)
         self._end = segment_offsets[-1]
@@ -137,7 +135,7 @@ class Spool:
         data = memoryview(_sorted_unique(self._stored(bucket, count), count))
         written = 0
         for offset, length in self._segments(bucket):
-            self._write(offset, data[written : written + length])
+            self._file.write(offset, data[written : written + length])
             written += length
         return len(data) // DIGEST_BYTES
 
@@ -154,22 +152,9 @@ class Spool:
         for offset, length in self._segments(bucket):
             if not left:
                 return
-            data = self._read(offset, min(length, left))
+            data = self._file.read(offset, min(length, left))
             left -= len(data)
             yield data
-
-    def _read(self, offset: int, length: int) -> bytes:
-        self._file.seek(offset)
-        data = self._file.read(length)
-        if len(data) != length:
-            raise OSError(errno.EIO, "the spool file is shorter than what was written to it")
-        return data
-
-    def _write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
-        self._file.seek(offset)
-        left = memoryview(data)
-        while left:  # a write may be partial; on a full disk the next one raises
-            left = left[self._file.write(left) :]
 
 
 def fingerprint(chunks: Iterable[bytes] = ()) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import urllib.parse
 import zlib
@@ -15,6 +14,7 @@ import urllib3
 
 from td_pinterest_op import USER_AGENT
 from td_pinterest_op.errors import TreasureDataError, WorkflowError
+from td_pinterest_op.json_body import json_object
 from td_pinterest_op.printable import printable
 from td_pinterest_op.retry import Retry, retry_after
 from td_pinterest_op.secret import Secret
@@ -80,7 +80,7 @@ class TreasureData:
         for attempt in range(self.retry.count + 1):
             try:
                 with self._opened(method, path, params=params) as response:
-                    status, content = response.status, _json_object(_body(response, f"{method} {path}"))
+                    status, content = response.status, json_object(_body(response, f"{method} {path}"))
             except TemporaryError as error:
                 failure = error
             except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -200,11 +200,3 @@ def _cause(error: Exception) -> str:
 
 def _error_text(content: Mapping[str, Any]) -> str:
     return printable(str(content.get("error") or content.get("message") or content.get("text") or ""), longest=300)
-
-
-def _json_object(body: bytes) -> dict[str, Any]:
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}

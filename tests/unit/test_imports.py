@@ -27,7 +27,7 @@ LAYERS: list[set[str]] = [
     {"pinterest", "treasure_data", "settings", "report"},
     {"stats", "stop"},
     {"errors"},
-    {"history", "printable", "reasons", "retry"},
+    {"history", "json_body", "printable", "reasons", "retry"},
     {"secret", "timing"},
     {"__init__"},
     {"requirements"},

@@ -93,6 +93,6 @@ def test_an_empty_spool_has_no_batch(spool: RowSpool) -> None:
 
 def test_a_short_file_is_an_error_and_never_fewer_rows(spool: RowSpool) -> None:
     filled(spool, [row(number) for number in range(10)])
-    spool._file.truncate(5)
+    spool._file._file.truncate(5)
     with pytest.raises(OSError, match="shorter than what was written"):
         list(spool.batches(10))

@@ -94,7 +94,7 @@ def test_blocks_of_any_size_add_up() -> None:
 def test_the_file_is_its_owners_alone_and_has_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with finished(digests(1000)) as spool:
-        status = os.fstat(spool._file.fileno())
+        status = os.fstat(spool._file._file.fileno())
         assert stat.S_IMODE(status.st_mode) == 0o600
         assert status.st_nlink == 0
         assert list(tmp_path.iterdir()) == []
@@ -106,7 +106,7 @@ def test_nothing_is_left_open_after_an_error() -> None:
     with pytest.raises(KeyError), spool:  # noqa: PT012
         spool.add(digests(10))
         raise KeyError
-    assert spool._file.closed
+    assert spool._file._file.closed
     spool.close()
 
 
@@ -153,7 +153,7 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_write_is_an_oserror() -> None:
 
 def test_a_file_that_was_cut_short_is_an_oserror() -> None:
     with finished(digests(1000)) as spool:
-        os.ftruncate(spool._file.fileno(), 1000)
+        os.ftruncate(spool._file._file.fileno(), 1000)
         with pytest.raises(OSError, match="shorter"):
             list(spool.batches(10))
 

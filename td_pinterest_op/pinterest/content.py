@@ -1,0 +1,51 @@
+"""What a response of Pinterest holds."""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from td_pinterest_op.errors import ExportError, PinterestError
+from td_pinterest_op.json_body import json_object
+from td_pinterest_op.pinterest.transport import Response
+
+_PAGE_SIZE = 250
+
+
+def listed(get: Callable[[str], Response], path: str, *, purpose: str, **query: str) -> Iterator[dict[str, Any]]:
+    """The entities of a listing, page after page; `get` requests a path with its query.
+
+    Raises PinterestError for a response that is no page, and what `get` raises.
+    """
+    query["page_size"] = str(_PAGE_SIZE)
+    seen: set[str] = set()
+    while True:
+        response = get(f"{path}?{urllib.parse.urlencode(query)}")
+        page = json_object(response.body)
+        items = page.get("items")
+        if not isinstance(items, list):
+            raise unusable(response, purpose, "has no items")
+        yield from (item for item in items if isinstance(item, dict) and "id" in item)
+        bookmark = text_of(page.get("bookmark"))
+        if not bookmark:
+            return
+        if bookmark in seen:
+            raise unusable(response, purpose, "names the same next page again")
+        seen.add(bookmark)
+        query["bookmark"] = bookmark
+
+
+def unusable(response: Response, purpose: str, why: str) -> ExportError:
+    """The error for a success whose content is not what Pinterest promises: it may have been carried out."""
+    error = PinterestError(
+        f"Pinterest answered {response.status} to {purpose}, but the answer {why} "
+        f"[x-pinterest-rid {response.request_id}]"
+    )
+    error.status, error.maybe_applied = response.status, True
+    return error
+
+
+def text_of(value: object) -> str:
+    """The value as text, empty for a null."""
+    return "" if value is None else str(value)
