@@ -121,11 +121,79 @@ def test_the_sample_of_the_connectors_page_has_each_problem_at_its_line(project:
         ("timezone: UTC\n", "timezone: UTC\n!include : 'no.yml'\n", [(2, "left-out")]),
         ("  _env:\n", '  job_id: ""\n  _env:\n', [(21, "source")]),
         ("type: pinterest\n", "type: pinterest\n    client_secret: s3cr3t\n", [(17, "plain-secret")]),
+        ("type: pinterest\n", "type: pinterest\n    client_secret: ''\n", []),
+        ("td_pinterest_op.export.PinterestExport", "reports.Weekly", []),
+        ("  docker:\n", "  _env:\n    A: b\n  docker:\n", [(6, "env")]),
+        ("  _env:\n", "  job_id: ${td.last_job_id}\n  _env:\n", []),
+        ("    data: SELECT email FROM people\n", "    data: SELECT 1\n  _retry: 2\n", [(12, "retry")]),
+        ("timezone: UTC\n", "timezone: UTC\n!include : '../all.yml'\n", [(2, "left-out")]),
+        ("td>:\n    data: SELECT email FROM people", "call>: query", [(10, "left-out")]),
+        ("td>:\n    data: SELECT email FROM people", "call>: query.dig", [(10, "left-out")]),
+        ("td>:\n    data: SELECT email FROM people", "call>: ${which}", []),
+        ("td>:\n    data: SELECT email FROM people", "td>: ''", []),
     ],
 )
 def test_a_mistake_is_found_at_its_line(project: Path, old: str, new: str, expected: list[tuple[int, str]]) -> None:
     assert old in GOOD
     assert expected == _found(project, GOOD.replace(old, new, 1))
+
+
+_SETTINGS = GOOD[GOOD.index("  result_settings:") : GOOD.index("  _env:")]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ("", [(13, "setting")]),
+        ("  result_settings: ${activation.settings}\n", []),
+        ("  result_settings: type=pinterest\n", [(15, "setting")]),
+        (
+            '  result_settings: \'{"type": "pinterest", "ad_account_id": "1", "audience_type": "customer_list", '
+            '"action": "add_people_to_current_audience", "audience_id": "2"}\'\n',
+            [],
+        ),
+        ('  result_settings: \'{"type": "pinterest", "acton": "add"}\'\n', [(15, "setting")]),
+    ],
+)
+def test_settings_may_be_one_text(project: Path, settings: str, expected: list[tuple[int, str]]) -> None:
+    assert expected == sorted(set(_found(project, GOOD.replace(_SETTINGS, settings))))
+
+
+def test_a_connection_of_the_connector_is_found_too(project: Path) -> None:
+    text = CONNECTOR.replace("  result_settings:", "  result_connection: shop\n  result_settings:")
+    assert [(10, "connector"), (11, "connector"), (12, "tab")] == _found(project, text)[:3]
+
+
+def test_a_retry_around_tasks_of_others_is_no_matter_of_ours(project: Path) -> None:
+    assert [] == _found(project, f"{GOOD}\n+others:\n  _retry: 2\n  +mail:\n    mail>: {{data: done}}\n")
+
+
+def test_a_file_that_is_not_utf_8_is_said_so(project: Path) -> None:
+    file = project / "export.dig"
+    file.write_bytes(b"+a:\n  echo>: \xfc\n")
+    assert [f"{file}:1: yaml: the file is not UTF-8: save it as UTF-8"] == [one.text() for one in findings(file)]
+
+
+def test_a_file_that_is_included_twice_is_found_once(project: Path) -> None:
+    (project / "ids.yml").write_text("ids:\n\tfirst: '1'\n")
+    text = GOOD.replace("_export:\n", "_export:\n" + "  !include : 'ids.yml'\n" * 2)
+    assert [(project / "ids.yml", 2, "tab")] == _file_findings(project, text)
+
+
+@pytest.mark.parametrize(
+    ("exported", "expected"),
+    [
+        ("ids: {account: '549755885175'}", []),
+        ("ids: {account: account}", [(18, "setting")]),
+        ("ids: {account: {one: '549755885175'}}", []),  # a mapping fills no template: only the run can say
+        ("ids: {account: ['549755885175']}", []),
+    ],
+)
+def test_a_template_is_filled_with_what_is_exported(
+    project: Path, exported: str, expected: list[tuple[int, str]]
+) -> None:
+    text = GOOD.replace("_export:\n", f"_export:\n  {exported}\n").replace('"549755885175"', "${ids.account}")
+    assert expected == _found(project, text)
 
 
 def _scheduled(schedule: str, action: str) -> str:
