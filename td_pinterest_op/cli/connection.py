@@ -11,7 +11,7 @@ import click
 
 from td_pinterest_op import connect
 from td_pinterest_op.cli import credentials as found_credentials
-from td_pinterest_op.cli import screen
+from td_pinterest_op.cli import screen, text_file
 from td_pinterest_op.cli.credentials import Credentials
 from td_pinterest_op.connect import Services
 from td_pinterest_op.errors import SettingsError
@@ -100,8 +100,16 @@ def keeper(credentials: Credentials, settings: ConnectionSettings) -> connect.On
         if issued is None:
             store.save(issued, seconds)
             return
-        lines = [line for line in path.read_text().splitlines() if not _sets(line, variable)]
-        local_secrets.replace(path, "\n".join([*lines, f"{variable}={issued.reveal()}", ""]))
+        try:
+            lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not _sets(line, variable)]
+            local_secrets.replace(path, "\n".join([*lines, f"{variable}={issued.reveal()}", ""]))
+        except (OSError, UnicodeDecodeError) as error:
+            # The run goes on, as with a workflow's secret that cannot be saved.
+            screen.note(
+                f"Pinterest issued a new refresh token, which could not be kept in {path} ({text_file.why(error)}): "
+                "run `td-pinterest authorize` before the old one ends, or at once if Pinterest has withdrawn it"
+            )
+            return
         screen.note(f"Pinterest issued a new refresh token; it is kept in {path}")
 
     return save

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from td_pinterest_op.cli import text_file
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.workflow import local_secrets
@@ -89,13 +90,8 @@ def _local(variable: str, environ: Mapping[str, str]) -> str | None:
 
 def _read_env_file(path: Path) -> dict[str, str]:
     """The variables of a file of NAME=VALUE lines, as a shell reads them (comments, quotes and `export` allowed)."""
-    try:
-        text = path.read_text()
-        mode = path.stat().st_mode
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise SettingsError(f"the file {path} of --env-file cannot be read: {why}") from None
-    if mode & _OPEN_TO_OTHERS:
+    text = text_file.read(path, "--env-file")
+    if path.stat().st_mode & _OPEN_TO_OTHERS:
         raise SettingsError(f"others can read the file {path} of --env-file: run `chmod 600 {path}` first")
     variables = {}
     for number, line in enumerate(text.splitlines(), 1):

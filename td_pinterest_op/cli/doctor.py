@@ -11,7 +11,7 @@ import click
 from rich.text import Text
 
 from td_pinterest_op import connect
-from td_pinterest_op.cli import checks, options, screen
+from td_pinterest_op.cli import checks, options, screen, text_file
 from td_pinterest_op.cli import credentials as found_credentials
 from td_pinterest_op.cli.checks import ERROR, OK, WARNING, Check
 from td_pinterest_op.cli.connection import keeper, settings_of, task_of
@@ -78,11 +78,7 @@ def doctor(
 def _params(job_id: str | None, query: Path | None, database: str | None) -> dict[str, Any]:
     if query is None:
         return {"job_id": job_id} if job_id else {}
-    try:
-        return {"query": query.read_text(), "database": database}
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise SettingsError(f"the file {query} of --query cannot be read: {why}") from None
+    return {"query": text_file.read(query, "--query"), "database": database}
 
 
 def _all(

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from td_pinterest_op import stop
 from td_pinterest_op.cli import credentials as found_credentials
-from td_pinterest_op.cli import options, screen
+from td_pinterest_op.cli import options, screen, text_file
 from td_pinterest_op.cli.connection import check_complete, keeper, settings_of, task_of
 from td_pinterest_op.cli.credentials import SECRETS, Credentials
 from td_pinterest_op.cli.csv_rows import csv_rows
@@ -79,7 +79,7 @@ def export(
         screen.note(f"Credentials: {credentials.described()}")
     is_dry = str(raw.get("dry_run", "")).lower() == "true"
     watcher = TerminalWatcher(ask=not (yes or is_dry), quiet=quiet)
-    with _rows(source["csv_file"]) as rows, _stopping():
+    with _rows(source["csv_file"]) as rows, stopping():
         statistics = run_export(
             task_of(credentials, result_settings=raw, **_params(source)),
             SYSTEM,
@@ -99,10 +99,7 @@ def _settings(
 ) -> dict[str, object]:
     """The settings of a file, completed from the command line and the environment."""
     try:
-        read = setting_text.load(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise SettingsError(f"the file {path} of --settings cannot be read: {why}") from None
+        read = setting_text.load(text_file.read(path, "--settings"))
     except setting_text.UnreadableTextError as error:
         raise SettingsError(f"the file {path} of --settings {error}") from None
     if isinstance(read, Mapping) and isinstance(read.get("result_settings"), Mapping):
@@ -136,12 +133,11 @@ def _params(source: Mapping[str, Any]) -> dict[str, object]:
         return {"job_id": source["job_id"]}
     if not source["query"]:
         return {}
-    path = source["query"]
-    try:
-        query = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"the file {path} of --query cannot be read: {getattr(error, 'strerror', error)}") from None
-    return {"query": query, "database": source["database"], "engine": source["engine"]}
+    return {
+        "query": text_file.read(source["query"], "--query"),
+        "database": source["database"],
+        "engine": source["engine"],
+    }
 
 
 def _rows(path: Path | None) -> contextlib.AbstractContextManager[Rows | None]:
@@ -176,7 +172,7 @@ class TerminalWatcher:
 
 
 @contextlib.contextmanager
-def _stopping() -> Iterator[None]:
+def stopping() -> Iterator[None]:
     """Ctrl-C and SIGTERM end the export with its own message, which says how many records are in."""
     received: list[int] = []
 
@@ -204,8 +200,7 @@ def _stopping() -> Iterator[None]:
 def _show(statistics: Mapping[str, Any]) -> None:
     figures = {name.replace("rows.invalid_by_reason.", "invalid: "): value for name, value in _flat(statistics)}
     screen.properties(figures)
-    if statistics.get("summary"):
-        screen.say(f"\n{statistics['summary']}")
+    screen.say(f"\n{statistics['summary']}")
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.project import ROOT
+from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
 from tests.unit.cli.running import Ran, Terminal
 
@@ -149,6 +150,40 @@ def test_the_answer_decides(
 )
 def test_one_source_is_wanted(at_terminal: Terminal, settings: Path, arguments: list[str]) -> None:
     assert 2 == at_terminal("export", "--settings", settings, *arguments).code
+
+
+def test_an_action_without_rows_takes_no_source(at_terminal: Terminal, tmp_path: Path, csv_file: Path) -> None:
+    file = tmp_path / "clear.yml"
+    file.write_text("action: clear_current_audience\n")
+    ran = at_terminal("export", "--settings", file, "--csv", csv_file)
+    assert 2 == ran.code
+    assert "the action of the settings reads no rows: leave out --job, --query and --csv" in ran.err
+
+
+def test_an_action_without_rows_needs_neither_a_source_nor_a_key_of_treasure_data(
+    at_terminal: Terminal, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audience = services.audience(people(2))
+    monkeypatch.delenv("TD_API_KEY")
+    file = tmp_path / "clear.yml"
+    file.write_text(f"action: clear_current_audience\nad_account_id: '{AD_ACCOUNT_ID}'\n")
+    ran = at_terminal("export", "--settings", file, "--audience", audience, "--yes")
+    assert 0 == ran.code, ran.err
+    assert digests(2).isdisjoint(services.pinterest.members_of_audience(audience))
+
+
+@pytest.mark.parametrize("option", ["--settings", "--query"])
+@pytest.mark.parametrize(("content", "why"), [(None, "No such file or directory"), (b"\xfc", "it is not UTF-8 text")])
+def test_a_file_that_cannot_be_read_is_named(
+    at_terminal: Terminal, settings: Path, tmp_path: Path, option: str, content: bytes | None, why: str
+) -> None:
+    file = tmp_path / "file"
+    if content is not None:
+        file.write_bytes(content)
+    given = {"--settings": settings, "--query": tmp_path / "no.sql", "--database": "shop"} | {option: file}
+    ran = at_terminal("export", *(part for pair in given.items() for part in pair))
+    assert (1, "") == (ran.code, ran.out)
+    assert f"the file {file} of {option} cannot be read: {why}" in ran.err
 
 
 @pytest.mark.parametrize(

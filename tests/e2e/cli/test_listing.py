@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from td_pinterest_op.cli.listing import audience_row
 from tests.exporting import SESSION, Services
 from tests.unit.cli.running import Ran, Terminal
 
@@ -99,6 +101,69 @@ def test_an_id_is_digits(at_terminal: Terminal, monkeypatch: pytest.MonkeyPatch,
 def test_the_only_ad_account_is_taken(at_terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PINTEREST_AD_ACCOUNT_ID", raising=False)
     assert 'Ad account: 549755885175 "Emulated ad account", the only one' in at_terminal("audiences").err
+
+
+@pytest.mark.parametrize(
+    ("another", "code", "said"),
+    [
+        (None, 1, "the Pinterest user has no ad account: make one in Pinterest's Ads Manager"),
+        ("Other", 2, 'Name one with --ad-account or PINTEREST_AD_ACCOUNT_ID: 549755885175 "Emulated ad account", 549'),
+    ],
+)
+def test_an_ad_account_must_be_named_unless_there_is_one_only(
+    at_terminal: Terminal,
+    services: Services,
+    monkeypatch: pytest.MonkeyPatch,
+    another: str | None,
+    code: int,
+    said: str,
+) -> None:
+    monkeypatch.delenv("PINTEREST_AD_ACCOUNT_ID", raising=False)
+    if another:
+        services.pinterest.add_ad_account("549755885176", name=another)
+    else:
+        services.pinterest.accounts.clear()
+    ran = at_terminal("audiences")
+    assert (code, "") == (ran.code, ran.out)
+    assert said in ran.err
+
+
+def test_an_audience_of_another_type_has_no_list(at_terminal: Terminal, services: Services) -> None:
+    visitors = services.pinterest.add_audience("Visitors", audience_type="VISITOR").id
+    services.pinterest.add_list("Alone")
+    shown = json.loads(at_terminal("audience", visitors, "--json").out)
+    assert ("VISITOR", None) == (shown["audience_type"], shown["customer_list_id"])
+    assert not [name for name in shown if name.startswith("list_")]
+    assert [[]] == [one["used_by"] for one in json.loads(at_terminal("lists", "--json").out)]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (1_793_516_400, "2026-11-01 07:00"),
+        (1_793_516_400.5, "2026-11-01 07:00"),
+        (None, None),
+        ("1793516400", None),
+        (True, None),
+        (0, None),
+        (1_793_516_400_000, None),
+    ],
+)
+def test_a_moment_is_shown_if_it_is_one(value: object, shown: str | None) -> None:
+    assert shown == audience_row({"id": 1, "created_timestamp": value})["created"]
+
+
+def test_a_refresh_token_that_ends_soon_is_warned_of_also_when_it_is_in_a_file(
+    at_terminal: Terminal, services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "secrets.env"
+    file.write_text(f"PINTEREST_REFRESH_TOKEN={services.environ['PINTEREST_REFRESH_TOKEN']}\n")
+    file.chmod(0o600)
+    monkeypatch.delenv("PINTEREST_REFRESH_TOKEN")
+    services.time.sleep(55 * 86_400)
+    ran = at_terminal("accounts", "--env-file", file)
+    assert 0 == ran.code
+    assert "warning: the refresh token ends on " in ran.err
 
 
 def test_missing_credentials_are_named_with_every_place(at_terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:

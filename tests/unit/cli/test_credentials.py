@@ -1,0 +1,125 @@
+"""Where credentials come from, and what a file of them may hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from td_pinterest_op.cli import connection, credentials
+from td_pinterest_op.cli.credentials import Credentials
+from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.secret import Secret
+from tests.emulators.environment import environment
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Path:
+    """The folder of the local digdag secrets."""
+    folder = tmp_path / "digdag" / "secrets"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """An empty file for --env-file, which its owner alone can read."""
+    file = tmp_path / "secrets.env"
+    file.touch(0o600)
+    return file
+
+
+def _find(local: Path, file: Path | None = None, **environ: str) -> Credentials:
+    return credentials.find(file, {"DIGDAG_CONFIG_HOME": str(local.parent)} | environ)
+
+
+def test_the_first_place_that_has_a_variable_gives_it(local: Path, file: Path) -> None:
+    (local / "pinterest.client_id").write_text("local\n")
+    (local / "pinterest.client_secret").write_text("local-s3cr3t")
+    file.write_text("PINTEREST_CLIENT_ID=file\nPINTEREST_REFRESH_TOKEN=file-s3cr3t\n")
+    found = _find(local, file, PINTEREST_CLIENT_SECRET="environment-s3cr3t", PINTEREST_REFRESH_TOKEN=" ")
+    shown = {name: found.environ[name] for name in credentials.SECRETS if name in found.sources}
+    assert {
+        "PINTEREST_CLIENT_ID": "local",
+        "PINTEREST_CLIENT_SECRET": "environment-s3cr3t",
+        "PINTEREST_REFRESH_TOKEN": "file-s3cr3t",
+    } == shown
+    assert ("TD_API_KEY",) == found.missing
+    assert found.described() == (
+        f"PINTEREST_CLIENT_ID from the local digdag secrets ({local}); "
+        "PINTEREST_CLIENT_SECRET from the environment; "
+        f"PINTEREST_REFRESH_TOKEN from the file {file}"
+    )
+
+
+def test_credentials_that_are_nowhere_are_described_so(local: Path) -> None:
+    assert "nowhere" == _find(local).described()
+
+
+@pytest.mark.parametrize(
+    ("use_ssl", "endpoint"),
+    [(None, "https://td.test:81"), ("true", "https://td.test:81"), ("false\n", "http://td.test:81")],
+)
+def test_the_endpoint_of_treasure_data_is_that_of_the_local_secrets(
+    local: Path, use_ssl: str | None, endpoint: str
+) -> None:
+    (local / "td.endpoint").write_text("td.test:81")
+    if use_ssl is not None:
+        (local / "td.use_ssl").write_text(use_ssl)
+    assert endpoint == _find(local).environ["TD_API_SERVER"]
+
+
+def test_a_user_without_a_home_has_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "home", _no_home)
+    assert "the environment" == credentials.find(None, environment(td_url="-", pinterest_endpoint="-")).described()
+
+
+def _no_home() -> Path:
+    raise RuntimeError("Could not determine home directory.")
+
+
+def test_a_file_is_read_as_a_shell_reads_it(local: Path, file: Path) -> None:
+    file.write_text("# mine\n\nexport TD_API_KEY='1/s3cr3t # key'  # the key\nPINTEREST_CLIENT_ID=1 A=\n")
+    found = _find(local, file)
+    assert ("1/s3cr3t # key", "1") == (found.environ["TD_API_KEY"], found.environ["PINTEREST_CLIENT_ID"])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"A=1\nPINTEREST_CLIENT_SECRET='s3cr3t\n", r"^line 2 of the file \S+ is not NAME=VALUE$"),
+        (b"PINTEREST_CLIENT_SECRET s3cr3t\n", r"^line 1 of the file \S+ is not NAME=VALUE$"),
+        (b"PINTEREST-CLIENT-SECRET=s3cr3t\n", r"^line 1 of the file \S+ is not NAME=VALUE$"),
+        (b"PINTEREST_CLIENT_SECRET=s3cr3t\xff\n", "of --env-file cannot be read: it is not UTF-8 text$"),
+    ],
+)
+def test_a_file_that_is_no_list_of_variables_is_refused_without_quoting_it(
+    local: Path, file: Path, content: bytes, said: str
+) -> None:
+    file.write_bytes(content)
+    with pytest.raises(SettingsError, match=said):
+        _find(local, file)
+
+
+def test_a_file_that_is_not_there_is_named(local: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"no\.env of --env-file cannot be read: No such file or directory$"):
+        _find(local, tmp_path / "no.env")
+
+
+def test_a_new_refresh_token_that_cannot_be_kept_in_its_file_is_said_so_and_ends_nothing(
+    local: Path, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text("PINTEREST_REFRESH_TOKEN=old-s3cr3t\n")
+    environ = environment(td_url="https://td.test", pinterest_endpoint="https://pinterest.test/v5")
+    del environ["PINTEREST_REFRESH_TOKEN"]
+    found = _find(local, file, **environ)
+    keep = connection.keeper(found, connection.settings_of(found))
+    keep(Secret("newer-s3cr3t"), None)
+    assert "PINTEREST_REFRESH_TOKEN=newer-s3cr3t\n" == file.read_text()
+    file.unlink()
+    keep(Secret("newest-s3cr3t"), None)
+    assert [
+        f"Pinterest issued a new refresh token; it is kept in {file}",
+        f"Pinterest issued a new refresh token, which could not be kept in {file} (No such file or directory): run "
+        "`td-pinterest authorize` before the old one ends, or at once if Pinterest has withdrawn it",
+    ] == capsys.readouterr().err.splitlines()
