@@ -113,8 +113,7 @@ def _asked(variable: str, label: str) -> str:
     if not screen.is_interactive():
         raise SettingsError(
             f"there is no {variable}, and no terminal to ask at for the app's {label}: set the environment variable; "
-            f"the "
-            "value is on the app's page at https://developers.pinterest.com/apps/"
+            "the value is on the app's page at https://developers.pinterest.com/apps/"
         )
     hidden = variable.endswith("SECRET")
     prompt = f"The app's {label}, from https://developers.pinterest.com/apps/" + (" (not shown)" if hidden else "")
@@ -186,13 +185,14 @@ def _stored(store: Target, app: _App, grant: Grant) -> str:
 def _report(client: Client, grant: Grant, *, where: str, as_json: bool) -> int:
     catalog = Catalog(client=client, tokens=FixedToken(Bearer(grant.access_token, expires_at=float("inf"))))
     expires = _day(grant.expires_in)
+    accounts: list[AdAccount] | None = None
+    user = None
     try:
         accounts = list(catalog.ad_accounts())
+        user = _user(catalog, grant, accounts)
     except ExportError as error:
         # What matters is done.
-        screen.note(f"The token is stored, but its ad accounts cannot be listed now: {error}")
-        accounts = []
-    user = _user(catalog, grant, accounts)
+        screen.note(f"The token is stored, but its user and ad accounts cannot be shown now: {error}")
     if as_json:
         screen.say_json(
             {
@@ -200,7 +200,7 @@ def _report(client: Client, grant: Grant, *, where: str, as_json: bool) -> int:
                 "user": user,
                 "scopes": sorted(grant.scopes),
                 "expires": expires,
-                "ad_accounts": [_row(account) for account in accounts],
+                "ad_accounts": [_row(account) for account in accounts or ()],
             }
         )
         return 0
@@ -212,7 +212,7 @@ def _report(client: Client, grant: Grant, *, where: str, as_json: bool) -> int:
         screen.say()
         columns = {"id": "AD ACCOUNT", "name": "NAME", "roles": "ROLES", "may_export": "MAY EXPORT"}
         screen.table([_row(account) for account in accounts], columns=columns)
-    elif not as_json:
+    elif accounts is not None:
         screen.note("The user has no ad account yet: an export needs one.")
     screen.say("\nNext: td-pinterest doctor")
     return 0

@@ -37,12 +37,13 @@ class RedirectAddress:
     @classmethod
     def of(cls, url: str) -> RedirectAddress:
         """Raises SettingsError for an address that this machine cannot listen on."""
-        parts = urllib.parse.urlsplit(url)
         try:
-            port = parts.port or 80
-        except ValueError:
-            port = 0
-        if parts.scheme != "http" or parts.hostname not in ("localhost", "127.0.0.1", "::1") or not 0 < port < 65536:
+            parts = urllib.parse.urlsplit(url)
+            port = 80 if parts.port is None else parts.port
+            is_here = parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1") and port > 0
+        except ValueError:  # such as a port beyond 65535
+            is_here = False
+        if not is_here:
             raise SettingsError(
                 f"the redirect address {url} is not of this machine: use http://localhost:PORT/, or --no-browser and "
                 "paste the address to which Pinterest redirects"
@@ -88,7 +89,7 @@ def code_of(answer: Mapping[str, str]) -> Secret:
 
 def answer_of(pasted: str, *, state: str) -> Mapping[str, str]:
     """The parameters of a redirect's address that somebody pasted. Raises SettingsError for what is none."""
-    answer = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(pasted.strip()).query))
+    answer = dict(urllib.parse.parse_qsl(pasted.strip().partition("#")[0].partition("?")[2]))
     if not answer.keys() & {"code", "error"}:
         raise SettingsError(
             "this is not the address to which Pinterest redirects: copy the whole line of the browser's address bar, "

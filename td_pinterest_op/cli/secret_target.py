@@ -15,6 +15,7 @@ import click
 import requests
 from requests.auth import AuthBase
 
+from td_pinterest_op.cli import text_file
 from td_pinterest_op.cli.credentials import SECRETS
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.transport import is_safe
@@ -49,8 +50,12 @@ def target(kind: str, arguments: Sequence[str], environ: Mapping[str, str]) -> T
 def _to_local(secrets: Mapping[str, Secret], environ: Mapping[str, str]) -> str:
     try:
         files = [local_secrets.write(name, value, environ) for name, value in secrets.items()]
-    except (OSError, RuntimeError) as error:
-        raise SettingsError(f"the local digdag secrets cannot be written: {_why(error)}") from None
+    except OSError as error:
+        raise SettingsError(f"the local digdag secrets cannot be written: {text_file.why(error)}") from None
+    except RuntimeError:
+        raise SettingsError(
+            "the local digdag secrets have no folder, as this user has no home: let DIGDAG_CONFIG_HOME name one"
+        ) from None
     return f"the local digdag secrets ({files[0].parent})"
 
 
@@ -84,14 +89,14 @@ def _to_file(path: Path) -> Target:
     def store(secrets: Mapping[str, Secret]) -> str:
         variables = {variable: secrets[name] for variable, name in SECRETS.items() if name in secrets}
         try:
-            kept = path.read_text().splitlines() if path.exists() else []
+            kept = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
             starts = tuple(f"{prefix}{variable}=" for variable in variables for prefix in ("", "export "))
             lines = [line for line in kept if not line.startswith(starts)]
             lines += [f"{variable}={_quoted(value.reveal())}" for variable, value in variables.items()]
             local_secrets.replace(path, "\n".join([*lines, ""]))
             path.chmod(stat.S_IRUSR | stat.S_IWUSR)
         except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"the file {path} cannot be written: {_why(error)}") from None
+            raise SettingsError(f"the file {path} cannot be written: {text_file.why(error)}") from None
         return f"the file {path}"
 
     return store
@@ -131,8 +136,7 @@ def _to_server(url: str, project: str, environ: Mapping[str, str]) -> Target:
         if project_id is None:
             raise SettingsError(
                 f"the digdag server {base} knows no project {project} (it answered {found.status_code}): push it "
-                f"first, "
-                "or set DIGDAG_AUTHORIZATION to the Authorization header that the server wants"
+                "first, or set DIGDAG_AUTHORIZATION to the Authorization header that the server wants"
             )
         for name, value in secrets.items():
             answer = call("PUT", f"/api/projects/{project_id}/secrets/{name}", {"value": value.reveal()})
@@ -153,7 +157,3 @@ def _project_id(found: requests.Response) -> str | None:
         return urllib.parse.quote(str(projects[0]["id"]), safe="")
     except (ValueError, LookupError, TypeError):
         return None
-
-
-def _why(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__

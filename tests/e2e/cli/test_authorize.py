@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
+import socketserver
 import stat
 import threading
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,11 +21,12 @@ import requests
 
 from tests import guard
 from tests.emulators.digdag_secrets import serve_secrets
-from tests.emulators.pinterest import USER
+from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Fault
 from tests.exporting import Services
 from tests.unit.cli.running import Ran, Terminal
 
 Recorded = Callable[[Ran, str], None]
+ALL_SCOPES = "ads:read,ads:write,user_accounts:read"
 
 
 def _answer(link: str, *, decision: str = "approve", follow: bool = True) -> str:
@@ -141,6 +145,7 @@ def test_the_redirected_address_can_be_pasted(
         ("hello", "not the address to which Pinterest redirects"),
         ("http://localhost:8085/?code=1&state=other", "belongs to another attempt"),
         ("http://localhost:8085/?code=1", "belongs to another attempt"),
+        ("http://[localhost/?code=1", "belongs to another attempt"),
     ],
 )
 def test_what_is_pasted_must_be_the_answer(
@@ -167,6 +172,129 @@ def test_a_redirect_that_never_comes_names_both_causes(at_terminal: Terminal, re
     assert 1 == ran.code
     assert "nothing came back within 1 s" in ran.err
     assert "the client id is wrong or the app does not have the redirect address" in ran.err
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://localhost:8085/",
+        "http://shop.test:8085/",
+        "http://localhost:99999/",
+        "http://localhost:0/",
+        "http://[localhost/",
+    ],
+)
+def test_a_redirect_address_of_another_machine_is_refused(at_terminal: Terminal, address: str) -> None:
+    ran = at_terminal("authorize", "--redirect", address, "--timeout", 1)
+    assert (1, "") == (ran.code, ran.out)
+    assert f"the redirect address {address} is not of this machine: use http://localhost:PORT/" in ran.err
+
+
+@pytest.mark.usefixtures("new_token")
+@pytest.mark.parametrize(
+    ("error", "said"), [("server_error", "(server_error)"), ("a long <b>story</b>", "(it named no error)")]
+)
+def test_a_redirect_with_another_error_names_it_if_it_is_a_name(
+    at_terminal: Terminal, browser: Callable[..., None], redirect: str, error: str, said: str
+) -> None:
+    def fails(link: str) -> None:
+        state = urllib.parse.parse_qs(link.partition("?")[2])["state"][0]
+        assert 200 == requests.get(redirect, params={"error": error, "state": state}, timeout=10).status_code
+
+    browser(fails)
+    ran = at_terminal("authorize", "--redirect", redirect)
+    assert 1 == ran.code
+    assert f"Pinterest came back without a code {said}: nothing was stored" in ran.err
+
+
+def _refuses_to_listen(monkeypatch: pytest.MonkeyPatch, families: Container[int], number: int) -> None:
+    original = socketserver.TCPServer.server_bind
+
+    def bind(self: socketserver.TCPServer) -> None:
+        if self.address_family in families:
+            raise OSError(number, os.strerror(number))
+        original(self)
+
+    monkeypatch.setattr(socketserver.TCPServer, "server_bind", bind)
+
+
+@pytest.mark.usefixtures("new_token")
+def test_a_machine_without_ipv6_is_enough(
+    at_terminal: Terminal, browser: Callable[..., None], redirect: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _refuses_to_listen(monkeypatch, {socket.AF_INET6}, errno.EADDRNOTAVAIL)
+    browser()
+    ran = at_terminal("authorize", "--redirect", redirect)
+    assert 0 == ran.code, ran.err
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.EADDRNOTAVAIL, "this machine has no loop-back address to listen on for {redirect}"),
+        (errno.EACCES, "port {port} is not allowed to you, and Pinterest redirects to it"),
+    ],
+)
+def test_a_machine_that_cannot_listen_says_why(
+    at_terminal: Terminal, redirect: str, monkeypatch: pytest.MonkeyPatch, number: int, said: str
+) -> None:
+    _refuses_to_listen(monkeypatch, {socket.AF_INET, socket.AF_INET6}, number)
+    ran = at_terminal("authorize", "--redirect", redirect)
+    assert 1 == ran.code
+    assert said.format(redirect=redirect, port=urllib.parse.urlsplit(redirect).port) in ran.err
+
+
+@pytest.mark.usefixtures("new_token")
+def test_accounts_that_cannot_be_listed_now_cost_nothing_that_is_stored(
+    at_terminal: Terminal, browser: Callable[..., None], services: Services, redirect: str, tmp_path: Path
+) -> None:
+    services.pinterest.inject(Fault(effect=Answer(status=403), path="/ad_accounts"))
+    browser()
+    ran = at_terminal("authorize", "--redirect", redirect)
+    assert 0 == ran.code
+    assert "The token is stored, but its user and ad accounts cannot be shown now: " in ran.err
+    assert "no ad account yet" not in ran.err
+    assert "User: Pinterest does not show it\n" in ran.out
+    assert (_local(tmp_path) / "pinterest.refresh_token").exists()
+
+
+@pytest.mark.usefixtures("new_token")
+def test_a_user_without_an_ad_account_is_told_that_an_export_needs_one(
+    at_terminal: Terminal, browser: Callable[..., None], services: Services, redirect: str
+) -> None:
+    services.pinterest.accounts.clear()
+    browser()
+    ran = at_terminal("authorize", "--redirect", redirect)
+    assert 0 == ran.code
+    assert ran.err.endswith("The user has no ad account yet: an export needs one.\n")
+
+
+@pytest.mark.usefixtures("new_token")
+@pytest.mark.parametrize(
+    ("scopes", "shown"), [("ads:read,ads:write", "Pinterest does not show it"), (ALL_SCOPES, "emulated")]
+)
+def test_the_user_of_an_account_of_others_is_shown_where_the_scopes_allow_it(
+    at_terminal: Terminal, browser: Callable[..., None], services: Services, redirect: str, scopes: str, shown: str
+) -> None:
+    account = services.pinterest.accounts[AD_ACCOUNT_ID]
+    services.pinterest.accounts[AD_ACCOUNT_ID] = replace(account, roles={USER.id: ("ADMIN",)})
+    asked = urllib.parse.quote("ads:read,ads:write")
+    browser(lambda link: _answer(link.replace(asked, urllib.parse.quote(scopes))))
+    ran = at_terminal("authorize", "--redirect", redirect)
+    assert f"User: {shown}\nScopes: {' '.join(sorted(scopes.split(',')))}\n" in ran.out
+
+
+@pytest.mark.usefixtures("new_token")
+def test_what_pinterest_leaves_out_of_its_answer_is_said_so(
+    at_terminal: Terminal, browser: Callable[..., None], services: Services, redirect: str
+) -> None:
+    tokens = {"access_token": services.pinterest.tokens.issue_access_token(), "refresh_token": "pinr.s3cr3t"}
+    services.pinterest.inject(Fault(effect=Answer(status=200, body=json.dumps(tokens)), path="/oauth/token"))
+    browser()
+    ran = at_terminal("authorize", "--redirect", redirect)
+    assert 0 == ran.code, ran.err
+    assert "Scopes: Pinterest does not name them\n" in ran.out
+    assert "The refresh token lasts until a day that Pinterest does not name; exports renew it.\n" in ran.out
 
 
 @pytest.mark.usefixtures("new_token")

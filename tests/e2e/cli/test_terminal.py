@@ -10,25 +10,34 @@ import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
+from tests import guard
 from tests.e2e.project import ROOT
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, people
 
+NO_ANSWERS: Mapping[str, str] = MappingProxyType({})
 _CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-9]m")
 
 
-def _at(columns: int, services: Services, *arguments: str | Path, typed: str = "", **environ: str) -> tuple[str, int]:
-    """All that a terminal of this width shows, and the exit code."""
+def _at(
+    columns: int, services: Services, *arguments: str | Path, answers: Mapping[str, str] = NO_ANSWERS, **environ: str
+) -> tuple[str, int]:
+    """All that a terminal of this width shows, and the exit code.
+
+    `answers`: what is typed once the terminal shows a text, in this order.
+    """
     parent, child = pty.openpty()
     fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     named = {
         "PINTEREST_AD_ACCOUNT_ID": AD_ACCOUNT_ID,
-        "PINTEREST_AUDIENCE_ID": next(iter(services.pinterest.audiences)),
+        "PINTEREST_AUDIENCE_ID": next(iter(services.pinterest.audiences), ""),
     }
     clean = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "FORCE_COLOR")}
     with subprocess.Popen(
@@ -40,10 +49,11 @@ def _at(columns: int, services: Services, *arguments: str | Path, typed: str = "
         stderr=child,
     ) as process:
         os.close(child)
-        os.write(parent, typed.encode())
-        shown = b""
+        shown, waiting = b"", list(answers.items())
         while data := _read(parent):
             shown += data
+            while waiting and waiting[0][0].encode() in shown:
+                os.write(parent, waiting.pop(0)[1].encode())
     os.close(parent)
     return shown.decode(), process.returncode
 
@@ -77,10 +87,24 @@ def test_the_answer_is_asked_for_and_the_bars_end_without_a_trace(services: Serv
     (tmp_path / "people.csv").write_text("email\n" + "\n".join(people(5)) + "\n")
     (tmp_path / "export.yml").write_text("action: add_people_to_current_audience\n")
     arguments = ("export", "--settings", tmp_path / "export.yml", "--csv", tmp_path / "people.csv")
-    shown, code = _at(100, services, *arguments, typed="y\n")
+    shown, code = _at(100, services, *arguments, answers={"[y/N]:": "y\n"})
     assert 0 == code
     assert "Write this to Pinterest? [y/N]:" in shown
     assert 5 == len(services.pinterest.members_of_audience(audience))
-    shown, code = _at(100, services, *arguments, typed="n\n")
+    shown, code = _at(100, services, *arguments, answers={"[y/N]:": "n\n"})
     assert 1 == code
     assert "you answered no" in " ".join(_lines(shown))
+
+
+def test_the_credentials_of_the_app_are_asked_for_and_the_secret_is_not_shown(services: Services) -> None:
+    answers = {
+        "The app's client id, from https://developers.pinterest.com/apps/:": "1503921\n",
+        "The app's client secret, from https://developers.pinterest.com/apps/ (not shown):": "typed-s3cr3t\n",
+        "press Enter:": "\n",
+    }
+    empty = {"PINTEREST_CLIENT_ID": "", "PINTEREST_CLIENT_SECRET": ""}
+    shown, code = _at(200, services, "authorize", "--no-browser", answers=answers, **empty)
+    assert 1 == code
+    assert "client_id=1503921&" in shown
+    assert "no address was pasted: nothing was stored" in " ".join(_lines(shown))
+    guard.check(shown, "the terminal")

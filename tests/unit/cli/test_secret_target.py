@@ -1,0 +1,137 @@
+"""Where `authorize` stores secrets: what is refused beforehand, what is said when storing fails, what arrives."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from td_pinterest_op.cli import credentials
+from td_pinterest_op.cli.secret_target import target
+from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.secret import Secret
+from tests.emulators.digdag_secrets import DigdagSecrets, serve_secrets
+from tests.unit.cli.running import Terminal
+
+
+@pytest.fixture
+def values() -> dict[str, str]:
+    """The three secrets, one of which a shell would take apart."""
+    return {
+        "pinterest.client_id": "1503921",
+        "pinterest.client_secret": 'client\'s "s3cr3t" $HOME # `x`',
+        "pinterest.refresh_token": "pinr.s3cr3t-token",
+    }
+
+
+def _store(values: Mapping[str, str], kind: str, *place: str | Path, **environ: str) -> str:
+    store = target(kind, list(map(str, place)), environ)
+    return store({name: Secret(value) for name, value in values.items()})
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        (["td", "shop"], "there is no td command on the PATH"),
+        (["file", "no/secrets.env"], "there is no folder no for the file secrets.env"),
+        (["file", "."], ". is not a file"),
+        (["server", "http://digdag.test", "shop"], "http://digdag.test must be https"),
+        (["server", "https://[", "shop"], "https://[ must be https"),
+    ],
+)
+def test_a_place_that_cannot_be_used_is_named_before_anything_is_asked(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    ran = terminal("authorize", "--to", *place)
+    assert (1, "") == (ran.code, ran.out)
+    assert ran.err.startswith(f"error: {said}")
+
+
+def test_a_file_of_secrets_is_read_back_by_every_command(values: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "secrets.env"
+    assert f"the file {file}" == _store(values, "file", file)
+    found = credentials.find(file, {"DIGDAG_CONFIG_HOME": str(tmp_path)})
+    names = {name: variable for variable, name in credentials.SECRETS.items()}
+    assert values == {name: found.environ[names[name]] for name in values}
+
+
+def test_a_file_that_is_not_text_is_left_as_it_is(values: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "secrets.env"
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match=r"secrets\.env cannot be written: it is not UTF-8 text$"):
+        _store(values, "file", file)
+    assert b"\xff\xfe" == file.read_bytes()
+
+
+def test_local_secrets_that_cannot_be_written_are_said_so(values: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "digdag").write_text("a file where a folder should be")
+    with pytest.raises(SettingsError, match=r"^the local digdag secrets cannot be written: Not a directory$"):
+        _store(values, "local", DIGDAG_CONFIG_HOME=str(tmp_path / "digdag"))
+
+
+def test_a_user_without_a_home_is_told_which_variable_to_set(
+    values: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "home", _no_home)
+    with pytest.raises(SettingsError, match="this user has no home: let DIGDAG_CONFIG_HOME name one"):
+        _store(values, "local")
+
+
+def _no_home() -> Path:
+    raise RuntimeError("Could not determine home directory.")
+
+
+def test_what_a_failed_td_command_says_is_shown_without_the_secrets(
+    values: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    td = tmp_path / "td"
+    td.write_text('#!/bin/sh\necho "no such project"\ncat\nexit 4\n')
+    td.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(SettingsError, match=r"--project shop` failed \(exit code 4\): no such project \{") as failure:
+        _store(values, "td", "shop")
+    assert "***" in str(failure.value)
+
+
+def test_a_server_gets_the_secrets_with_the_authorization_of_the_environment(values: dict[str, str]) -> None:
+    with serve_secrets(state=DigdagSecrets(api_key="digdag-s3cr3t")) as (server, url):
+        where = _store(values, "server", f"{url}/api/", "pinterest_export", DIGDAG_AUTHORIZATION="TD1 digdag-s3cr3t")
+        assert f"the secrets of project pinterest_export on {url}" == where
+        assert values == server.secrets()
+
+
+@pytest.mark.parametrize(
+    ("api_key", "project", "said"),
+    [
+        (None, "shop", "knows no project shop (it answered 200): push it first"),
+        ("digdag-s3cr3t", "pinterest_export", "it answered 401): push it first, or set DIGDAG_AUTHORIZATION"),
+    ],
+)
+def test_a_project_that_a_server_does_not_show_is_named_with_both_causes(
+    values: dict[str, str], api_key: str | None, project: str, said: str
+) -> None:
+    with serve_secrets(state=DigdagSecrets(api_key=api_key)) as (server, url):
+        with pytest.raises(SettingsError) as failure:
+            _store(values, "server", url, project)
+        assert said in str(failure.value)
+        assert {} == server.secrets()
+
+
+def test_a_secret_that_a_server_refuses_is_named() -> None:
+    with serve_secrets() as (_, url), pytest.raises(SettingsError) as failure:
+        _store({"no.name-": "s3cr3t"}, "server", url, "pinterest_export")
+    assert "answered 400 to secret no.name- of project pinterest_export" in str(failure.value)
+    assert "digdag.secret-encryption-key" in str(failure.value)
+
+
+def test_a_server_that_does_not_answer_is_named(values: dict[str, str]) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))  # not listening: nobody answers there, and nobody else can take the port
+        url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+        with pytest.raises(SettingsError, match=rf"^the digdag server {url} cannot be reached \(ConnectionError\)$"):
+            _store(values, "server", url, "shop")
