@@ -80,15 +80,14 @@ def proxy(environ: Mapping[str, str]) -> Check:
     names = [name for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy") if environ.get(name)]
     if not names:
         return ok("proxy", "none is set")
-    parts = urllib.parse.urlsplit(environ[names[0]])
     try:
-        address = f"{parts.scheme}://{parts.hostname}:{parts.port}" if parts.hostname and parts.port else ""
-    except ValueError:
-        address = ""
-    if parts.scheme not in ("http", "https", "socks5", "socks5h") or not address:
-        advice = f"set {names[0]} to http://HOST:PORT, or unset it"
-        return error("proxy", f"{names[0]} is not the address of a proxy", advice)
-    return ok("proxy", f"{names[0]} is {address}")
+        parts = urllib.parse.urlsplit(environ[names[0]])
+        if parts.scheme in ("http", "https", "socks5", "socks5h") and parts.hostname and parts.port:
+            return ok("proxy", f"{names[0]} is {parts.scheme}://{parts.netloc.rpartition('@')[2]}")
+    except ValueError:  # such as a port beyond 65535
+        pass
+    advice = f"set {names[0]} to http://HOST:PORT, or unset it"
+    return error("proxy", f"{names[0]} is not the address of a proxy", advice)
 
 
 def workflow(path: Path) -> Check:

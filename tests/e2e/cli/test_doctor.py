@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from td_pinterest_op.timing import Timing
-from tests.emulators.pinterest import AD_ACCOUNT_ID, USER
+from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Fault
 from tests.exporting import Services, people
 from tests.unit.cli.running import Ran, Terminal
 
@@ -171,6 +171,31 @@ def _tab(scene: Scene) -> None:
     scene.workflow.write_text("+done:\n\techo>: done\n")
 
 
+def _no_read_scope(scene: Scene) -> None:
+    scene.services.pinterest.switches.scope = "ads:write"
+
+
+def _no_workflow(scene: Scene) -> None:
+    scene.workflow.unlink()
+
+
+def _accounts_refused(scene: Scene) -> None:
+    scene.services.pinterest.inject(Fault(effect=Answer(status=403), path="/ad_accounts$"))
+
+
+def _several_accounts(scene: Scene) -> None:
+    scene.monkeypatch.delenv("PINTEREST_AD_ACCOUNT_ID")
+    scene.services.pinterest.add_ad_account("549755885176", name="Another")
+
+
+def _audience_refused(scene: Scene) -> None:
+    scene.services.pinterest.inject(Fault(effect=Answer(status=403), path="/audiences/"))
+
+
+def _filling(scene: Scene) -> None:
+    scene.services.pinterest.switches.processing_seconds = 3_600.0
+
+
 FAULTS: dict[Callable[[Scene], None], tuple[str, str, str, str]] = {
     # the fault: the check, its status, what it says, what to do
     _no_client_id: ("credentials", "error", "PINTEREST_CLIENT_ID found nowhere", "td-pinterest authorize"),
@@ -193,6 +218,17 @@ FAULTS: dict[Callable[[Scene], None], tuple[str, str, str, str]] = {
     _not_named: ("audience", "warning", "no audience is named", "PINTEREST_AUDIENCE_ID"),
     _wrong_td_key: ("treasure_data", "error", "Treasure Data refused the API key", "TD_API_SERVER"),
     _td_down: ("treasure_data", "error", "Treasure Data", ""),
+    _no_read_scope: ("scopes", "error", "the token lacks ads:read", "td-pinterest authorize"),
+    _accounts_refused: ("ad_account", "error", "403", ""),
+    _several_accounts: (
+        "ad_account",
+        "error",
+        'reads 549755885175 "Emulated ad account", 549755885176',
+        "--ad-account",
+    ),
+    _audience_refused: ("audience", "error", "403", ""),
+    _filling: ("audience", "warning", "INITIALIZING", "look again tomorrow"),
+    _no_workflow: ("workflow", "error", "cannot be opened: No such file", "name an existing .dig file"),
     _tab: ("workflow", "error", "tabs stand before the text", "td-pinterest check"),
 }
 
@@ -252,6 +288,29 @@ def test_the_rows_of_a_job_are_judged(
 
 def test_only_the_first_rows_are_judged(at_terminal: Terminal, scene: Scene) -> None:
     assert "of its first 1,000 rows 0 are invalid" in at_terminal("doctor", "--job", scene.job).out
+
+
+def test_an_end_of_the_token_that_pinterest_does_not_name_is_no_fault(at_terminal: Terminal, scene: Scene) -> None:
+    scene.services.pinterest.switches.token_expiry_fields = False
+    ran = at_terminal("doctor")
+    assert 0 == ran.code
+    assert "token_days: Pinterest does not say how long the refresh token lasts\n" in ran.out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--query", "x.sql"], ["--database", "shop"], ["--query", "x.sql", "--database", "s", "--job", "1"]]
+)
+def test_one_source_of_rows_is_wanted(at_terminal: Terminal, arguments: list[str]) -> None:
+    ran = at_terminal("doctor", *arguments)
+    assert (2, "") == (ran.code, ran.out)
+    assert "--query and --database go together, and exclude --job" in ran.err
+
+
+def test_a_query_that_cannot_be_read_is_named(at_terminal: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "people.sql").write_bytes(b"SELECT '\xfc'")
+    ran = at_terminal("doctor", "--query", tmp_path / "people.sql", "--database", "shop")
+    assert (1, "") == (ran.code, ran.out)
+    assert "people.sql of --query cannot be read: it is not UTF-8 text" in ran.err
 
 
 @pytest.mark.parametrize("status", ["error", "killed"])
