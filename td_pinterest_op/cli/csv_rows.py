@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import itertools
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -36,7 +37,7 @@ def csv_rows(path: Path) -> Iterator[Rows]:
             schema = tuple((name.strip(), "varchar") for name in header)
             job = Job(id="-", schema=schema, records=None, size=None, file=str(path))
             yield Rows(job=job, blocks=_blocks(reader, len(header), path))
-    except (csv.Error, gzip.BadGzipFile, EOFError) as error:
+    except (csv.Error, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise JobError(f"the file {path} cannot be read as CSV: {_why(error)}; nothing was sent") from None
     except OSError as error:
         if error.filename != str(path):

@@ -67,7 +67,7 @@ def _found(name: str) -> dict[str, Any]:
     if word in names:
         return _entry(names[word])
     near = difflib.get_close_matches(word[:64], names, n=1)
-    suggestion = f"; did you mean {names[near[0]]}?" if near else ""
+    suggestion = f"; did you mean {names[near[0]]}?" if near else ":"
     raise click.UsageError(
         f"no reason and no error has that name{suggestion} `td-pinterest explain` without a name lists all"
     )

@@ -42,10 +42,26 @@ def test_sql_comes_with_a_reason(terminal: Terminal) -> None:
     assert "SELECT * FROM people WHERE email IS NULL" in terminal("explain", "null").out
 
 
-def test_an_unknown_name_is_wrong_usage_and_the_nearest_is_named(terminal: Terminal) -> None:
-    ran = terminal("explain", "not_a_mail")
+def test_json_holds_what_is_shown(terminal: Terminal) -> None:
+    found = json.loads(terminal("explain", "null", "--json").out)
+    assert {"name", "kind", "meaning", "example", "advice", "sql"} == set(found)
+    assert ("null", "reason") == (found["name"], found["kind"])
+    assert {"name", "kind", "meaning", "who", "example", "advice"} == set(
+        json.loads(terminal("explain", "JobError", "--json").out)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("not_a_mail", "has that name; did you mean not_an_email? `td-pinterest explain` without a name lists all"),
+        ("xyz", "has that name: `td-pinterest explain` without a name lists all"),
+    ],
+)
+def test_an_unknown_name_is_wrong_usage_and_the_nearest_is_named(terminal: Terminal, name: str, said: str) -> None:
+    ran = terminal("explain", name)
     assert 2 == ran.code
-    assert "did you mean not_an_email?" in ran.err
+    assert said in ran.err
 
 
 def test_all_are_listed_without_a_name(terminal: Terminal) -> None:
