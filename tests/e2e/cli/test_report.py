@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,32 @@ def test_what_cannot_be_reported_is_said(at_terminal: Terminal, arguments: list[
     ran = at_terminal("report", *arguments)
     assert code == ran.code
     assert message in ran.err
+
+
+def test_a_file_that_is_not_text_is_named(at_terminal: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "stats.json").write_bytes(b"\xff")
+    ran = at_terminal("report", tmp_path / "stats.json")
+    assert (1, "") == (ran.code, ran.out)
+    assert "stats.json cannot be read: it is not UTF-8 text" in ran.err
+
+
+def test_a_package_that_is_not_installed_is_named(
+    at_terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stats.json").write_text(json.dumps(statistics()))
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    monkeypatch.delitem(sys.modules, "td_pinterest_op.report.page", raising=False)
+    ran = at_terminal("report", tmp_path / "stats.json", "-o", tmp_path / "page.html")
+    assert 1 == ran.code
+    assert "the Python package jinja2 is not installed: pip install 'td_pinterest_op[cli,report]'" in ran.err
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_nothing_is_said_of_a_page_when_quiet(at_terminal: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "stats.json").write_text(json.dumps(statistics()))
+    ran = at_terminal("report", tmp_path / "stats.json", "-o", tmp_path / "page.html", "--quiet")
+    assert (0, "", "") == (ran.code, ran.out, ran.err)
+    assert (tmp_path / "page.html").exists()
 
 
 def test_a_page_that_cannot_be_written_is_an_error(at_terminal: Terminal, tmp_path: Path) -> None:

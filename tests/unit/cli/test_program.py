@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from td_pinterest_op import __version__
+from td_pinterest_op.__main__ import main
 from td_pinterest_op.cli.program import program, run
 from td_pinterest_op.errors import WorkflowError
 from tests.unit.cli.running import Terminal
@@ -73,6 +74,16 @@ def test_a_reader_that_goes_away_early_causes_no_noise(arguments: str) -> None:
     assert ran.returncode in (0, 141)
 
 
+@pytest.mark.parametrize("arguments", [["nonsense"], ["--version"]])
+def test_a_pipe_that_nobody_reads_ends_the_program_as_a_shell_counts(arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "td_pinterest_op", *arguments]
+    ran = subprocess.run(command, cwd=ROOT, stdout=writer, stderr=writer, check=False)
+    os.close(writer)
+    assert 141 == ran.returncode
+
+
 def test_an_encoding_without_the_characters_costs_question_marks_only() -> None:
     ran = _process("explain unexpectederror; echo", PYTHONIOENCODING="ascii")
     assert ("", 0) == (ran.stderr, ran.returncode)
@@ -85,6 +96,14 @@ def test_the_program_says_which_package_it_lacks() -> None:
     assert 1 == ran.returncode
     assert "td-pinterest needs the package click" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_a_module_of_the_program_itself_that_is_missing_is_no_package_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "td_pinterest_op.cli.program", None)
+    with pytest.raises(ModuleNotFoundError, match=r"td_pinterest_op\.cli\.program"):
+        main()
 
 
 def test_run_returns_and_does_not_exit() -> None:
