@@ -25,7 +25,7 @@ def folder(environ: Mapping[str, str]) -> Path:
 def read(name: str, environ: Mapping[str, str]) -> str | None:
     """The value of a secret, None when it is not there, is not text or cannot be read."""
     try:
-        return (folder(environ) / name).read_text().strip()
+        return (folder(environ) / name).read_text(encoding="utf-8").strip()
     except (OSError, ValueError, RuntimeError):
         return None
 
@@ -46,7 +46,7 @@ def replace(file: Path, text: str) -> None:
     """Write a file with mode 0600 that holds the old or the new text at any moment. Raises OSError."""
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
     try:
-        with os.fdopen(handle, "w") as new:
+        with os.fdopen(handle, "w", encoding="utf-8") as new:
             new.write(text)
             new.flush()
             os.fsync(new.fileno())
