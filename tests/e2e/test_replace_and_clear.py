@@ -136,7 +136,7 @@ class TestReplace:
         with pytest.raises(RequestRefusedError, match="Pinterest answered 422"):
             services.export(
                 {"action": REPLACE, "audience_id": audience_id, "limit_records_per_request": 4},
-                job_id=services.job(people(10)),
+                job_id=services.job(people(8)),
             )
         assert 1 == len(services.pinterest.calls.of("customer_lists/update"))
 
