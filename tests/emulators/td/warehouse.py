@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,8 +41,17 @@ class Warehouse:
     """All databases of the account. Every method may be called from any thread."""
 
     def __init__(self) -> None:
-        self._con = duckdb.connect(":memory:", config={"threads": 2})
-        self._con.execute(FUNCTIONS)
+        self._lock = threading.Lock()
+        self._opened: duckdb.DuckDBPyConnection | None = None
+
+    @property
+    def _con(self) -> duckdb.DuckDBPyConnection:
+        # Opened for the first statement: it takes longer than all the rest of an emulator, and many tests have none.
+        with self._lock:
+            if self._opened is None:
+                self._opened = duckdb.connect(":memory:", config={"threads": 2})
+                self._opened.execute(FUNCTIONS)
+            return self._opened
 
     def databases(self) -> list[str]:
         found = self._con.cursor().execute("SELECT schema_name FROM duckdb_schemas() WHERE NOT internal ORDER BY 1")
