@@ -7,7 +7,6 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import hypothesis
 import pytest
@@ -23,8 +22,6 @@ hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
 
 
-# The folders of tests that coverage is measured in.
-_COVERING = [Path(__file__).parent / name for name in ("unit", "e2e")]
 _home = pytest.StashKey["tempfile.TemporaryDirectory[str]"]()
 _USERS_OWN = re.compile(
     r"(TD|TREASURE_DATA|PINTEREST|DIGDAG|XDG)_|(HTTPS?|ALL|NO)_PROXY$|(REQUESTS|CURL)_CA_BUNDLE$|SSL_CERT_",
@@ -38,13 +35,6 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in filter(_USERS_OWN.match, list(os.environ)):
         del os.environ[name]
     os.environ |= {"HOME": home.name, "DIGDAG_CONFIG_HOME": f"{home.name}/digdag"}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure coverage where each behaviour has its test; the campaigns run the same code over and over."""
-    for item in items:
-        if not any(item.path.is_relative_to(folder) for folder in _COVERING):
-            item.add_marker("no_cover")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

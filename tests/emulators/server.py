@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -19,6 +20,12 @@ async def _listen(app: web.Application, port: int) -> tuple[web.AppRunner, int]:
     return runner, int(runner.addresses[0][1])
 
 
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    # Coverage would follow every line of the server, which takes as long again and tells nothing of the operator.
+    sys.settrace(None)
+    loop.run_forever()
+
+
 @contextlib.contextmanager
 def serve(app: web.Application, *, port: int = 0) -> Iterator[str]:
     """Serve `app` on 127.0.0.1 in a thread of its own; yields the base URL without a trailing slash.
@@ -26,7 +33,7 @@ def serve(app: web.Application, *, port: int = 0) -> Iterator[str]:
     `port` 0 takes a free one. Raises OSError when the port is taken.
     """
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="emulator", daemon=True)
+    thread = threading.Thread(target=_run, args=(loop,), name="emulator", daemon=True)
     thread.start()
     try:
         runner, bound = asyncio.run_coroutine_threadsafe(_listen(app, port), loop).result()

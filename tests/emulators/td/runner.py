@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +33,12 @@ class JobRunner:
         self._lock = threading.RLock()
         self._go = threading.Event()
         self._go.set()
-        self._workers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="td-job")
+        self._workers = ThreadPoolExecutor(
+            max_workers=2,
+            thread_name_prefix="td-job",
+            # As the server, see `serve`.
+            initializer=lambda: sys.settrace(None),
+        )
 
     def all(self) -> list[Job]:
         """Newest first."""
