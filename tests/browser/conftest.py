@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,14 @@ _FLAGS = (
     "--disable-sync",
     "--no-first-run",
 )
+
+
+def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
+    """Wait for the browser, at most this long."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the browser did not get there"
+        threading.Event().wait(0.05)
 
 
 class Browser:
@@ -62,7 +72,7 @@ class Browser:
         return [f"{fault['id']}: {', '.join(str(node['target']) for node in fault['nodes'])}" for fault in found]
 
     def text(self) -> str:
-        return str(self.run("return document.body.innerText"))
+        return str(self.run("return document.body ? document.body.innerText : ''"))
 
 
 @pytest.fixture(scope="session")

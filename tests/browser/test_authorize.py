@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests import dig, guard
-from tests.browser.conftest import Browser
+from tests.browser.conftest import Browser, until
 from tests.e2e.project import ROOT, secrets
 from tests.exporting import Services
 
@@ -57,7 +57,8 @@ def test_a_token_got_in_the_browser_runs_the_workflow(
     ) as process:
         browser.driver.get(_link(process))
         browser.driver.find_element("css selector", "button[value=approve]").click()
-        assert "Approved" in browser.text()
+        # The page comes after two redirects and the exchange of the code.
+        until(lambda: "Approved" in browser.text())
         assert [] == browser.accessibility_faults()
         out, err = process.communicate(timeout=30)
     assert 0 == process.returncode, err

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import urlencode
 
@@ -13,7 +12,7 @@ import pytest
 import requests
 from selenium.webdriver.common.by import By
 
-from tests.browser.conftest import Browser
+from tests.browser.conftest import Browser, until
 from tests.emulators.pinterest import AD_ACCOUNT_ID, CLIENT_ID, Answer, Fault, Pinterest, serve_pinterest
 
 SIZES = [(1280, 900), (390, 844)]
@@ -67,14 +66,6 @@ def root(pinterest: Pinterest) -> Iterator[str]:
 def consent(root: str, callback: Callback) -> str:
     asked = {"redirect_uri": callback.url, "response_type": "code", "scope": "ads:read,ads:write", "state": "s1"}
     return f"{root}/oauth/?{urlencode({'client_id': CLIENT_ID} | asked)}"
-
-
-def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    """Wait for the browser, at most this long."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "the browser did not get there"
-        threading.Event().wait(0.05)
 
 
 @pytest.mark.parametrize("size", SIZES)
