@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import re
@@ -35,6 +36,12 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in filter(_USERS_OWN.match, list(os.environ)):
         del os.environ[name]
     os.environ |= {"HOME": home.name, "DIGDAG_CONFIG_HOME": f"{home.name}/digdag"}
+
+
+def pytest_collection_finish() -> None:
+    """What all tests share is looked through for garbage only once."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
