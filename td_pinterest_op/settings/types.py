@@ -64,13 +64,15 @@ def has_lost_digits(value: object) -> bool:
     A number over 2^53 may have. So may text of more than 16 digits that ends in zeros: a template writes 17 digits at
     most and fills up with zeros.
     """
-    if isinstance(value, (int, float)):
-        return abs(value) > LARGEST_EXACT
-    if isinstance(value, str) and "," in value:
-        value = value.split(",")
-    if isinstance(value, (list, tuple)):
-        return any(map(has_lost_digits, value))
-    text = value.strip() if isinstance(value, str) else ""
+    # Several ids are a list, or text with commas; a list in a list is none, however deep it goes.
+    items = value if isinstance(value, (list, tuple)) else [value]
+    return any(_may_be_rounded(id_) for item in items for id_ in (item.split(",") if isinstance(item, str) else [item]))
+
+
+def _may_be_rounded(id_: object) -> bool:
+    if isinstance(id_, (int, float)):
+        return abs(id_) > LARGEST_EXACT
+    text = id_.strip() if isinstance(id_, str) else ""
     if len(text) <= 16 or len(text) > _LONGEST_AUDIENCE_ID or not _DIGITS.fullmatch(text):
         return False
     return text.endswith("00") or (text.endswith("0") and text == f"{Decimal(repr(float(text))):f}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.bench.exporting import export
-from tests.bench.services import serving
+from tests.bench.services import Services, serving
 
 WINDOW = 60.0
 # Few, so that CPU does not matter.
@@ -87,22 +87,31 @@ def _measure(run: Run) -> Line:
     people = [f"person{number}@shop.example" for number in range(run.batches * _RECORDS_IN_A_BATCH)]
     # Emulators of its own: their window of a minute would otherwise remember the run before.
     with serving() as services:
-        services.pinterest("/_test/switches", {"latency_seconds": run.latency, "limits": {"ads_write": run.per_minute}})
         if run.throttled:
             effect = {"type": "answer", "status": 429, "retry_after": run.hold}
             fault = {"effect": effect, "operation": "customer_lists/update", "every": run.throttled, "times": None}
             services.pinterest("/_test/faults", fault)
-        _, stats = export(
-            services,
-            services.add_job(people),
-            limit_records_per_request=_RECORDS_IN_A_BATCH,
-            requests_per_minute=run.per_minute,
-            max_in_flight=run.max_in_flight,
-        )
+        stats = export_at(run, services, services.add_job(people), batch=_RECORDS_IN_A_BATCH, people=len(people))
         calls = services.pinterest("/_test/requests")["requests"]
-    if stats["records"]["sent"] != len(people):
-        raise RuntimeError(f"{stats['records']['sent']} records were sent, and there are {len(people)}")
     return Line(run=run, wall=stats["seconds"]["sending"], busiest=_busiest(calls))
+
+
+def export_at(run: Run, services: Services, job_id: str, *, batch: int, people: int) -> dict[str, Any]:
+    """Export a job with the limits of a run, `batch` records a request; returns the statistics.
+
+    Raises RuntimeError when it fails, or sends another number of records than there are different `people`.
+    """
+    services.pinterest("/_test/switches", {"latency_seconds": run.latency, "limits": {"ads_write": run.per_minute}})
+    _, stats = export(
+        services,
+        job_id,
+        limit_records_per_request=batch,
+        requests_per_minute=run.per_minute,
+        max_in_flight=run.max_in_flight,
+    )
+    if stats["records"]["sent"] != people:
+        raise RuntimeError(f"{stats['records']['sent']} records were sent, and there are {people}")
+    return stats
 
 
 def _busiest(calls: Sequence[dict[str, Any]]) -> int:

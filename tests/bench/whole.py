@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.exporting import export
 from tests.bench.rows import write_rows
-from tests.bench.sending import Run, ideal_seconds
+from tests.bench.sending import Run, export_at, ideal_seconds
 from tests.bench.services import serving
 
 _BATCH = 10_000
@@ -42,20 +41,9 @@ def _measure(size: int, say: Callable[[str], None]) -> Line:
         run = Run(batches=-(-rows.unique // _BATCH), latency=_LATENCY, per_minute=_PER_MINUTE)
         say(f"{size:,} rows, whole: {run.batches} requests at {_PER_MINUTE} a minute")
         with serving({rows.plain: (size, ["email"])}) as services:
-            limits = {"latency_seconds": run.latency, "limits": {"ads_write": run.per_minute}}
-            services.pinterest("/_test/switches", limits)
             begin = time.monotonic()
-            _, stats = export(
-                services,
-                services.jobs[str(rows.plain)],
-                limit_records_per_request=_BATCH,
-                requests_per_minute=run.per_minute,
-                max_in_flight=run.max_in_flight,
-            )
-            wall = time.monotonic() - begin
-    if stats["records"]["sent"] != rows.unique:
-        raise RuntimeError(f"{stats['records']['sent']} records were sent, and there are {rows.unique}")
-    return Line(rows=size, run=run, wall=wall)
+            export_at(run, services, services.jobs[str(rows.plain)], batch=_BATCH, people=rows.unique)
+            return Line(rows=size, run=run, wall=time.monotonic() - begin)
 
 
 def table(lines: Sequence[Line]) -> str:
