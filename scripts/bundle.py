@@ -102,7 +102,12 @@ def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         if path.is_file() and not any(part.startswith((".", "__pycache__")) for part in name.parts):
-            yield name.as_posix(), path.read_bytes()
+            yield name.as_posix(), _in_place(path.read_bytes()) if path.name == "README.md" else path.read_bytes()
+
+
+def _in_place(text: bytes) -> bytes:
+    """A README whose links fit the folder that is laid out, in which the workflows' one stands beside the package."""
+    return text.replace(b"](../td_pinterest_op/", b"](td_pinterest_op/").replace(b"](../workflows/", b"](../")
 
 
 def _operator() -> Iterator[tuple[str, bytes]]:

@@ -1,4 +1,4 @@
-"""README's section of commands, out of the commands' own help: `python -m tests.readme` writes it."""
+"""The commands in the command line's README, out of their own help: `python -m tests.readme` writes them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from td_pinterest_op.cli.program import program
 
-README = Path(__file__).parent.parent / "README.md"
+README = Path(__file__).parent.parent / "td_pinterest_op" / "cli" / "README.md"
 _SECTION = re.compile(r"(<!-- commands: python -m tests\.readme -->\n).*?(<!-- end of commands -->)", re.DOTALL)
 _WIDTH = 100
 
@@ -26,14 +26,14 @@ def commands() -> str:
 
 def _help(context: click.Context) -> str:
     lines = "\n".join(line.rstrip() for line in context.get_help().splitlines())
-    return f"### `{context.command_path}`\n\n```text\n{lines}\n```\n"
+    return f"## `{context.command_path}`\n\n```text\n{lines}\n```\n"
 
 
 def with_commands(text: str) -> str:
-    """README with its section of commands made anew. Raises ValueError where the section's marks are missing."""
+    """The command line's README with its commands made anew. Raises ValueError where their marks are missing."""
     made, count = _SECTION.subn(lambda found: f"{found[1]}\n{commands()}\n{found[2]}", text)
     if count != 1:
-        raise ValueError("README has no section of commands")
+        raise ValueError("the README has no section of commands")
     return made
 
 

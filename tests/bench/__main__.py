@@ -1,4 +1,4 @@
-"""`scripts/bench`: measures, and prints the tables that README holds."""
+"""`scripts/bench`: measures, and prints the tables that tests/bench/README.md holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""README is true: its workflow runs as it stands, and its tables are the program's."""
+"""The READMEs are true: the workflow runs as it stands, tables are the program's, links lead somewhere."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from td_pinterest_op.cli.explanations import ERRORS
 from td_pinterest_op.records.identifiers import Reason
 from td_pinterest_op.settings.parse import SETTINGS, Action, parse
+from td_pinterest_op.settings.table import ERASURE, STATUS
 from td_pinterest_op.settings.text import load
 from td_pinterest_op.stats import Stats
 from tests import dig
@@ -20,7 +21,12 @@ from tests.e2e.project import ROOT, secrets
 from tests.exporting import Services, digest
 from tests.readme import with_commands
 
-README = (ROOT / "README.md").read_text()
+README, OPERATOR, WORKFLOWS, COMMANDS = (
+    (ROOT / folder / "README.md").read_text() for folder in (".", "td_pinterest_op", "workflows", "td_pinterest_op/cli")
+)
+DOCUMENTS = [
+    path for path in ROOT.rglob("*.md") if not path.relative_to(ROOT).parts[0].startswith((".", "build", "dist"))
+]
 CLICK = version("click")
 
 
@@ -30,9 +36,9 @@ def _block(after: str) -> str:
     return found[1]
 
 
-def _first_cells(heading: str) -> list[list[str]]:
+def _first_cells(text: str, heading: str) -> list[list[str]]:
     """The cells of each row of the first table below a heading."""
-    table = README.split(f"\n## {heading}\n")[1].split("\n| --- |")[1].split("\n\n")[0]
+    table = text.split(f"\n## {heading}\n")[1].split("\n| --- |")[1].split("\n\n")[0]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[1:]]
 
 
@@ -41,7 +47,7 @@ def test_the_workflow_of_the_readme_runs_in_an_empty_project(services: Services,
         shutil.copytree(bundle / part, tmp_path / part)
     services.td.create("sandbox", "people", [{"email": "One@shop.example", "opted_in": True}])
     audience_id = services.audience()
-    text = _block("## A workflow").replace("549755885175000002", audience_id)
+    text = _block("## The shortest workflow").replace("549755885175000002", audience_id)
     (tmp_path / "pinterest_export.dig").write_text(text)
     result = dig.run(tmp_path / "pinterest_export.dig", secrets=secrets(services), environ=services.environ)
     assert result.error is None
@@ -50,12 +56,12 @@ def test_the_workflow_of_the_readme_runs_in_an_empty_project(services: Services,
 
 def test_the_table_of_settings_names_every_key_and_its_default() -> None:
     expected = [(f"`{key.name}`", key.default_text) for key in SETTINGS]
-    assert expected == [(cells[0], cells[2].strip("`")) for cells in _first_cells("Settings")]
+    assert expected == [(cells[0], cells[2].strip("`")) for cells in _first_cells(OPERATOR, "Settings")]
 
 
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_for_rejection_is_explained(reason: Reason) -> None:
-    assert f"| `{reason.value}` |" in README
+    assert f"| `{reason.value}` |" in OPERATOR
 
 
 def test_every_figure_of_the_statistics_is_explained() -> None:
@@ -65,22 +71,22 @@ def test_every_figure_of_the_statistics_is_explained() -> None:
         for group, value in stats.items()
         for name in (value if isinstance(value, dict) else [group])
     ]
-    explained = re.findall(r"`([a-z_.]+)`", README.split("\n## Statistics\n")[1].split("\n\n")[1])
+    explained = re.findall(r"`([a-z_.]+)`", OPERATOR.split("\n## Statistics\n")[1].split("\n\n")[1])
     assert sorted(names) == sorted(explained)
 
 
 def test_every_error_has_a_row_that_says_who_must_act() -> None:
-    explained = [name for cells in _first_cells("Errors") for name in re.findall(r"`(\w+)`", cells[0])]
+    explained = [name for cells in _first_cells(OPERATOR, "Errors") for name in re.findall(r"`(\w+)`", cells[0])]
     assert sorted(set(ERRORS) - {"ExportError"}) == sorted(explained)
 
 
-@pytest.mark.skipif(not CLICK.startswith("8.5"), reason="README holds the help as click 8.5 lays it out")
+@pytest.mark.skipif(not CLICK.startswith("8.5"), reason="the README holds the help as click 8.5 lays it out")
 def test_the_commands_are_those_of_the_program_with_their_help() -> None:
-    assert README == with_commands(README), "run python -m tests.readme"
+    assert COMMANDS == with_commands(COMMANDS), "run python -m tests.readme"
 
 
 def test_every_workflow_has_a_row() -> None:
-    rows = {cells[0].strip("`") for cells in _first_cells("A workflow")}
+    rows = {cells[0].strip("`") for cells in _first_cells(WORKFLOWS, "The workflows, one by one")}
     assert {path.name for path in (ROOT / "workflows").glob("*.dig")} == rows
 
 
@@ -90,3 +96,32 @@ def test_the_settings_of_the_first_export_are_good() -> None:
     assert isinstance(given, dict)
     complete = {"type": "pinterest", "audience_type": "customer_list", "ad_account_id": "549755885175"} | given
     assert (Action.ADD, ()) == ((settings := parse(complete, environ=environ)).action, settings.warnings)
+
+
+def test_every_setting_that_only_some_workflows_have_has_a_row() -> None:
+    shared = {setting.name for setting in SETTINGS}
+    own = [setting.name for table in (STATUS, ERASURE) for setting in table.settings if setting.name not in shared]
+    explained = re.findall(
+        r"^\| `(\w+)` \| `pinterest_\w+\.dig` \|", WORKFLOWS.split("| setting | of |")[1], re.MULTILINE
+    )
+    assert own == explained
+
+
+def test_the_readme_is_what_a_newcomer_reads() -> None:
+    assert len(README.splitlines()) <= 300
+
+
+def _anchors(path: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_relative_link_leads_somewhere(document: Path) -> None:
+    broken = []
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", document.read_text()):
+        name, _, anchor = link.partition("#")
+        target = (document.parent / name).resolve() if name else document
+        if not target.exists() or (anchor and anchor not in _anchors(target)):
+            broken.append(link)
+    assert [] == broken

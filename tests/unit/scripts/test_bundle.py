@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -48,6 +49,16 @@ def test_it_holds_nothing_that_serves_people_at_a_terminal_or_fits_one_python_on
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*")]
     unwanted = ("td_pinterest_op/cli", "td_pinterest_op/__main__", ".pyc", ".so", "__pycache__")
     assert [] == [name for name in names if any(part in name for part in unwanted)]
+
+
+def test_the_links_of_its_readmes_lead_somewhere(folder: Path) -> None:
+    links = [
+        (document.parent / link).resolve()
+        for document in (folder / "README.md", folder / "td_pinterest_op" / "README.md")
+        for link in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", document.read_text())
+    ]
+    assert [] == [link for link in links if not link.exists()]
+    assert links
 
 
 @pytest.mark.parametrize("name", ["config/pinterest.yml", "queries/people.sql", "pinterest_export.dig"])
