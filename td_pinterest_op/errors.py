@@ -17,23 +17,21 @@
     └── UnexpectedError              the authors of this operator
 
 digdag prints message and traceback into the session log: a message says what happened, to which thing, and what to do,
-and never holds a value that could be a person or a secret. digdag also reads a message as a template: `${…}` in it
-would end every _error task.
+and never holds a value that could be a person, a secret, or a template for digdag.
 """
 
 from __future__ import annotations
 
 import errno
-import re
 import tempfile
 import traceback
 from pathlib import Path
 from typing import TypeVar
 
 from td_pinterest_op.secret import mask
+from td_pinterest_op.template import without_templates
 
 _E = TypeVar("_E", bound="ExportError")
-_TEMPLATE = re.compile(r"\$\{(?!secret:)")
 
 
 class ExportError(Exception):
@@ -48,11 +46,11 @@ class ExportError(Exception):
     maybe_applied: bool = False
 
     def __init__(self, message: str) -> None:
-        super().__init__(_fit_for_a_log(message))
+        super().__init__(without_templates(mask(message)))
 
     def extended(self: _E, text: str) -> _E:
         """This error with `text` added to its message."""
-        self.args = (f"{self.args[0]}{_fit_for_a_log(text)}",)
+        self.args = (without_templates(f"{self.args[0]}{mask(text)}"),)
         return self
 
 
@@ -110,10 +108,6 @@ class StoppedError(ExportError):
 
 class UnexpectedError(ExportError):
     """A mistake in this operator. Its message holds no text of the original exception, which could quote a row."""
-
-
-def _fit_for_a_log(text: str) -> str:
-    return _TEMPLATE.sub("$ {", mask(text))
 
 
 def unexpected(error: Exception) -> ExportError:

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from td_pinterest_op.template import without_templates
+
 # Nobody reads a message that is longer than this many characters.
 LONGEST_TEXT = 100_000
 
@@ -100,10 +102,10 @@ def excerpt(text: str, length: int) -> str:
 
 
 def escaped(text: str) -> str:
-    """`text` with its control characters escaped, so that a name cannot forge a line of the log."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    """`text` with its control characters escaped, so that a name forges no line of the log, nor a template."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return without_templates(text)
 
 
 def _forms(value: str) -> Iterator[str]:

@@ -16,6 +16,7 @@ from td_pinterest_op.errors import UnexpectedError
 from td_pinterest_op.printable import counted
 from td_pinterest_op.reasons import REASONS
 from td_pinterest_op.secret import escaped
+from td_pinterest_op.template import without_templates
 
 _DONE = {
     "add_people_to_current_audience": "Added {sent} to {audience}",
@@ -141,7 +142,7 @@ class Stats:
 
         Every reason is in it, with zero if need be: digdag merges what two tasks store, key by key.
         """
-        return {
+        statistics = {
             "action": self.action,
             "ad_account_id": self.ad_account_id,
             "audience_id": self.audience_id,
@@ -177,3 +178,4 @@ class Stats:
                 "waiting": round(self.requests.waiting_seconds, 3),
             },
         }
+        return without_templates(statistics)

@@ -62,6 +62,8 @@ def nothing_leaks(
 ) -> Iterator[None]:
     """Fails a test in which a plain identifier, a digest or a secret shows in a log record, an error's text or stdout.
 
+    Nor may an error or a log record of ours hold a template of digdag's.
+
     The store is checked where a test gets it from: see `Services.export`.
     """
     said: list[str] = []
@@ -76,8 +78,12 @@ def nothing_leaks(
     with caplog.at_level(logging.DEBUG):
         yield
     guard.check("\n".join(said), "an error")
+    guard.check_inert("\n".join(said), "an error")
     for phase in ("setup", "call"):
-        guard.check("\n".join(record.getMessage() for record in caplog.get_records(phase)), "a log record")
+        records = caplog.get_records(phase)
+        guard.check("\n".join(record.getMessage() for record in records), "a log record")
+        own = (record.getMessage() for record in records if record.name.startswith("td_pinterest_op"))
+        guard.check_inert("\n".join(own), "a log record")
     if capture is not None:
         out, err = capture.readouterr()
         guard.check(out + err, "the output")

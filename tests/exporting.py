@@ -80,6 +80,7 @@ class Services:
         } | params
         stored = export(Task(params=_without_none(task), environ=self.environ | dict(environ or {})), self.time.timing)
         guard.check(json.dumps(stored), "the store")
+        guard.check_inert(json.dumps(stored), "the store")
         return stored
 
 

@@ -42,3 +42,9 @@ def leaks(text: str) -> list[str]:
 def check(text: str, where: str) -> None:
     """Raise AssertionError when `text`, found in `where`, shows anything that it must not."""
     assert [] == leaks(text), f"{where} shows {', '.join(leaks(text))}"
+
+
+def check_inert(text: str, where: str) -> None:
+    """Raise AssertionError when `text`, found in `where`, holds what digdag would fill in."""
+    before, template, after = text.partition("${")
+    assert not template, f"{where} holds a template: {before[-80:]}{template}{after[:80]}"

@@ -32,9 +32,7 @@ _SECRET_NAME = re.compile(r"(?!pin[ar][._])[A-Za-z_][A-Za-z0-9_.-]{0,63}")  # no
 
 _ENV_LINES = """\
     _env:
-      PINTEREST_CLIENT_ID: ${secret:pinterest.client_id}
-      PINTEREST_CLIENT_SECRET: ${secret:pinterest.client_secret}
-      PINTEREST_REFRESH_TOKEN: ${secret:pinterest.refresh_token}"""
+      !include : config/environment.yml"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,8 +197,8 @@ def _resolved(key: Setting, raw: object, environ: Mapping[str, str]) -> tuple[ob
     if not value.strip():
         state = "empty" if variable in environ else "missing"
         raise _MissingSecretError(
-            f"missing: {variable} is {state} in the environment; set the workflow's secret {secret} and add this line "
-            f"under _env: of the task: {variable}: ${{secret:{secret}}}"
+            f"missing: {variable} is {state} in the environment; set the workflow's secret {secret}, and give it to "
+            f"the task as {variable}, under its _env (config/environment.yml has such lines)"
         )
     return value, secret
 

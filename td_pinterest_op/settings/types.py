@@ -240,5 +240,5 @@ AD_ACCOUNT_ID = _id(_LONGEST_AD_ACCOUNT_ID, f"digits, at most {_LONGEST_AD_ACCOU
 TEXT = SettingType(read=_read_text, allowed="text on one line; a number in quotes")
 COUNTRY = SettingType(read=_read_country, allowed="two letters (ISO 3166), such as US")
 PAGE = SettingType(read=_read_page, allowed="the path of a file to write, ending in .html")
-CREDENTIAL = SettingType(read=_read_credential, allowed="text, as Pinterest shows it, or ${secret:…}")
+CREDENTIAL = SettingType(read=_read_credential, allowed="text, as Pinterest shows it, or the template of a secret")
 NUMERIC_CREDENTIAL = SettingType(read=_read_numeric_credential, allowed=CREDENTIAL.allowed, is_id=True)

@@ -14,6 +14,7 @@ from typing import TextIO
 from td_pinterest_op import stop
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.secret import mask
+from td_pinterest_op.template import without_templates
 
 # Seconds in which warnings that differ in figures only are counted instead of written.
 ALIKE_SECONDS = 60.0
@@ -60,7 +61,7 @@ class SessionLog(logging.Handler):
     def _line(self, record: logging.LogRecord) -> str:
         text = _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), mask(self.format(record)))
         # Indented, so that no line of a message passes for a line of the log.
-        return text.replace("\n", "\n    ")
+        return without_templates(text.replace("\n", "\n    "))
 
     def _count(self, record: logging.LogRecord, message: str) -> int | None:
         """How many warnings like this one were left out before it; None if this one is left out as well."""

@@ -14,6 +14,7 @@ from typing import Any
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.settings.types import has_lost_digits
+from td_pinterest_op.template import without_templates
 from td_pinterest_op.treasure_data.job import Source
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,10 @@ class Task:
         """Raises SettingsError if it is not in the environment."""
         key = self.environ.get("TD_API_KEY", "").strip()
         if not key:
-            raise SettingsError("there is no TD_API_KEY: add `TD_API_KEY: ${secret:td.apikey}` to the task's _env")
+            raise SettingsError(
+                "there is no TD_API_KEY: set the workflow's secret td.apikey, and give it to the task as TD_API_KEY, "
+                "under its _env (config/environment.yml has the line)"
+            )
         return Secret(key)
 
 
@@ -80,22 +84,10 @@ def current_task() -> Task:
 
 
 def store(**values: object) -> None:
-    """Put values (plain JSON types) into the workflow store, for later tasks.
-
-    digdag evaluates every text in the store as a template, for each later task: an audience named `${x}` would fail
-    them all.
-    """
+    """Put values (plain JSON types) into the workflow store, for later tasks: an audience named `${x}` ends none."""
     import digdag
 
-    digdag.env.store({name: _without_templates(value) for name, value in values.items()})
-
-
-def _without_templates(value: object) -> object:
-    if isinstance(value, str):
-        return value.replace("${", "$ {")
-    if isinstance(value, Mapping):
-        return {name: _without_templates(one) for name, one in value.items()}
-    return [_without_templates(one) for one in value] if isinstance(value, list) else value
+    digdag.env.store(without_templates(values))
 
 
 def source(task: Task) -> Source:

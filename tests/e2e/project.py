@@ -16,7 +16,7 @@ from typing import Protocol
 
 import pytest
 
-from tests import dig
+from tests import dig, guard
 from tests.emulators.environment import SECRETS, digdag_home
 from tests.exporting import Services
 
@@ -52,6 +52,7 @@ def run_with_stand_in(
         # The emulated job ends within milliseconds; the engine would look again after a second.
         sleep=lambda _: real_time.sleep(0.01),
     )
+    _check_outputs(workflow.parent)
     return Ran(succeeded=result.error is None, log=result.log + (result.error or ""))
 
 
@@ -72,7 +73,14 @@ def run_with_digdag(workflow: Path, services: Services, folder: Path, more_secre
         timeout=120,
         check=False,
     )
+    _check_outputs(workflow.parent)
     return Ran(succeeded=done.returncode == 0, log=done.stdout + done.stderr)
+
+
+def _check_outputs(project: Path) -> None:
+    """What each `py>` child left for digdag: the message, the lines of the traceback, and what was stored."""
+    for left in project.glob(".digdag/tmp/*/output.json"):
+        guard.check_inert(left.read_text(), "what a py> task left")
 
 
 ENGINES: list[object] = [

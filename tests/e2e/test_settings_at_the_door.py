@@ -96,11 +96,11 @@ class TestWrongSettings:
         secret = name.replace("PINTEREST_", "pinterest.", 1).lower()
         with pytest.raises(SettingsError) as caught:
             services.export({"action": ADD, "audience_id": "1"}, job_id="1")
-        assert f"{name}: ${{secret:{secret}}}" in str(caught.value)
+        assert f"set the workflow's secret {secret}, and give it to the task as {name}" in str(caught.value)
 
     def test_a_missing_api_key_is_named_with_the_line_to_add(self, services: Services) -> None:
         services.environ.pop("TD_API_KEY")
-        with pytest.raises(SettingsError, match=r"TD_API_KEY: \$\{secret:td\.apikey\}"):
+        with pytest.raises(SettingsError, match=r"secret td\.apikey, and give it to the task as TD_API_KEY"):
             services.export({"action": ADD, "audience_id": "1"}, job_id="1")
         assert [] == services.pinterest.calls.all()
 

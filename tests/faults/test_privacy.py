@@ -117,6 +117,38 @@ def test_a_message_of_pinterest_that_shows_a_person_or_a_secret_is_masked(
     guard.check(str(raised.value), "the error")
 
 
+TEMPLATES = ["${secret:td.apikey}", "${land}", "${1+1}", "$${x}"]
+
+
+@pytest.mark.parametrize("message", TEMPLATES)
+def test_a_message_of_pinterest_gives_digdag_nothing_to_fill_in(stage: Stage, message: str) -> None:
+    stage.pinterest.inject(Fault(effect=Answer(status=403, message=message), operation="audiences/get"))
+    with pytest.raises(ExportError) as raised:
+        add(stage, people(20))
+    assert message.replace("${", "$ {") in str(raised.value)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_name_on_pinterest_gives_digdag_nothing_to_fill_in(stage: Stage, name: str) -> None:
+    settings = {"action": "replace_current_audience", "audience_id": stage.audience(people(3), name=name)}
+    stored = stage.export(settings, job_id=stage.services.job(people(5)))
+    assert name.replace("${", "$ {") == stored["audience_name"]
+    with pytest.raises(ExportError) as raised:
+        stage.export({**settings, "expected_audience_name": "Shoppers"}, job_id="1")
+    assert name.replace("${", "$ {") in str(raised.value)
+
+
+@pytest.mark.parametrize("message", TEMPLATES)
+def test_a_message_of_the_engine_gives_digdag_nothing_to_fill_in(stage: Stage, message: str) -> None:
+    job_id = stage.services.td.add_job(columns=[], rows=[], status="error", message=f"no column {message}")
+    with pytest.raises(ExportError) as raised:
+        stage.export(
+            {"action": "add_people_to_current_audience", "audience_id": stage.audience([], name="Shoppers")},
+            job_id=job_id,
+        )
+    assert message.replace("${", "$ {") in str(raised.value)
+
+
 @pytest.mark.parametrize("fails", [False, True], ids=["success", "failure"])
 def test_the_clients_below_show_no_key_even_at_debug(
     stage: Stage, fails: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch

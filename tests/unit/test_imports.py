@@ -29,6 +29,7 @@ LAYERS: list[set[str]] = [
     {"errors"},
     {"history", "json_body", "printable", "reasons", "retry"},
     {"secret", "timing"},
+    {"template"},
     {"__init__"},
     {"requirements"},
 ]

@@ -588,12 +588,12 @@ def test_a_credential_from_any_secret_is_not_shown_as_the_value_of_another_setti
         ({"audience_id_add_people": "${secret:audience}"}, "audience", "AUDIENCE"),
     ],
 )
-def test_a_missing_secret_names_the_line_to_add(
+def test_a_missing_secret_names_the_variable_that_carries_it(
     given: dict[str, str], secret: str, variable: str, value: str | None
 ) -> None:
     others = {name: text for name, text in ENVIRON.items() if name != variable}
     text = message_of({**LEAST, **given}, others if value is None else {**others, variable: value})
-    assert f"_env: of the task: {variable}: ${{secret:{secret}}}" in text
+    assert f"set the workflow's secret {secret}, and give it to the task as {variable}, under its _env" in text
 
 
 @pytest.mark.parametrize(
@@ -608,7 +608,7 @@ def test_a_secret_must_be_the_whole_value(value: str) -> None:
 def test_missing_settings_show_the_least_to_write(raw: object) -> None:
     text = message_of(raw)
     assert "type: pinterest" in text
-    assert "PINTEREST_REFRESH_TOKEN: ${secret:pinterest.refresh_token}" in text
+    assert "_env:\n      !include : config/environment.yml" in text
 
 
 @pytest.mark.parametrize(

@@ -140,8 +140,8 @@ class TestSource:
 
 class TestEnvironment:
     @pytest.mark.parametrize("environ", [{}, {"TD_API_KEY": " "}])
-    def test_a_missing_api_key_is_an_error_with_the_line_to_add(self, environ: dict[str, str]) -> None:
-        with pytest.raises(SettingsError, match=r"`TD_API_KEY: \$\{secret:td\.apikey\}` to the task's _env"):
+    def test_a_missing_api_key_is_an_error_that_says_where_it_belongs(self, environ: dict[str, str]) -> None:
+        with pytest.raises(SettingsError, match=r"give it to the task as TD_API_KEY, under its _env"):
             Task(params={}, environ=environ).td_api_key  # noqa: B018 - a property that raises
 
     def test_an_api_key_is_a_secret(self) -> None:
