@@ -15,7 +15,7 @@ from typing import Any
 from td_pinterest_op import __version__, connect
 from td_pinterest_op.audiences.erasure import Result, Target, erase, plan_text, targets_of
 from td_pinterest_op.audiences.sender import Sender
-from td_pinterest_op.errors import PinterestError, SettingsError, UnexpectedError
+from td_pinterest_op.errors import PinterestError, SettingsErrors, UnexpectedError
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.printable import counted
 from td_pinterest_op.records.columns import identifier_columns, list_type
@@ -74,7 +74,7 @@ def erasure(task: workflow.Task, timing: Timing) -> dict[str, Any]:
 
 def _checked(task: workflow.Task) -> tuple[ErasureSettings, Source, connect.Endpoints]:
     """The settings, the source of the rows, the endpoints. Raises SettingsError with every problem."""
-    problems: list[str] = []
+    errors = SettingsErrors()
     found: list[Any] = []
     for check in (
         lambda: parse_erasure(task.params.get("result_settings"), environ=task.environ),
@@ -82,12 +82,9 @@ def _checked(task: workflow.Task) -> tuple[ErasureSettings, Source, connect.Endp
         lambda: connect.endpoints(task.environ),
         lambda: task.td_api_key,
     ):
-        try:
+        with errors:
             found.append(check())
-        except SettingsError as error:
-            problems.append(str(error))
-    if problems:
-        raise SettingsError("\n".join(problems))
+    errors.raise_any()
     settings, source, endpoints, _ = found
     return settings, source, endpoints
 

@@ -25,12 +25,17 @@ from __future__ import annotations
 import errno
 import tempfile
 import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from types import TracebackType
+from typing import Literal, TypeVar
 
 from td_pinterest_op.secret import mask
 from td_pinterest_op.template import without_templates
 
+# `missing`: the key is left out. `unknown`: there is no such key. `environment`: a variable is missing there.
+ProblemCode = Literal["wrong", "missing", "unknown", "environment"]
 _E = TypeVar("_E", bound="ExportError")
 
 
@@ -58,8 +63,50 @@ class WorkflowError(ExportError):
     """The workflow's author must act."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong with a task. `key`: the setting or parameter, "" for none. `text`: fit for a log."""
+
+    key: str
+    code: ProblemCode
+    text: str
+
+
 class SettingsError(WorkflowError):
-    """`result_settings` or the task's parameters are wrong; names every problem at once."""
+    """`result_settings` or the task's parameters are wrong; names every problem at once.
+
+    `problems` has the same for programs.
+    """
+
+    def __init__(self, message: str, *, problems: Sequence[Problem] = (), key: str = "") -> None:
+        super().__init__(message)
+        self.problems = tuple(problems) or (Problem(key=key, code="wrong", text=str(self)),)
+
+
+class SettingsErrors:
+    """One SettingsError for several checks: `with` keeps that of a block, `raise_any` raises them together."""
+
+    def __init__(self) -> None:
+        self._errors: list[SettingsError] = []
+
+    def add(self, message: str, *, key: str) -> None:
+        """Keep a problem of the setting or parameter `key`."""
+        self._errors.append(SettingsError(message, key=key))
+
+    def __enter__(self) -> None:
+        """Begin a check."""
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: TracebackType | None) -> bool:
+        if isinstance(error, SettingsError):
+            self._errors.append(error)
+            return True
+        return False
+
+    def raise_any(self) -> None:
+        """Raises SettingsError with every message and every problem, if there is one."""
+        if self._errors:
+            problems = [problem for error in self._errors for problem in error.problems]
+            raise SettingsError("\n".join(map(str, self._errors)), problems=problems)
 
 
 class JobError(WorkflowError):

@@ -15,7 +15,7 @@ from typing import Any
 from td_pinterest_op import __version__, connect
 from td_pinterest_op.audiences.actions import Actions
 from td_pinterest_op.audiences.sender import Sender
-from td_pinterest_op.errors import SettingsError, StoppedError
+from td_pinterest_op.errors import SettingsErrors, StoppedError
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.plan import Plan, check_rows
 from td_pinterest_op.records.read import Prepared, preparation_of, spool_for
@@ -123,29 +123,22 @@ def _run(
 
 def _checked(task: workflow.Task, rows: Rows | None) -> tuple[Settings, Source | None, connect.Endpoints]:
     """The settings, the source of the rows if any are read, the endpoints. Raises SettingsError with every problem."""
-    problems: list[str] = []
+    errors = SettingsErrors()
     settings = source = endpoints = None
     raw = task.params.get("result_settings")
-    with _gathering(problems):
+    with errors:
         settings = parse(raw, environ=task.environ, from_console=task.is_activation)
-    with _gathering(problems):
+    with errors:
         endpoints = connect.endpoints(task.environ)
     if rows is None and ((action := action_of(raw)) is None or action in READS_ROWS):
-        with _gathering(problems):
+        with errors:
             source = workflow.source(task)
-        with _gathering(problems):
+        with errors:
             _ = task.td_api_key
-    if settings is None or endpoints is None or problems:
-        raise SettingsError("\n".join(problems))
+    errors.raise_any()
+    assert settings is not None  # noqa: S101 - what is None has raised
+    assert endpoints is not None  # noqa: S101
     return settings, source, endpoints
-
-
-@contextlib.contextmanager
-def _gathering(problems: list[str]) -> Iterator[None]:
-    try:
-        yield
-    except SettingsError as error:
-        problems.append(str(error))
 
 
 def _rows_of(td: TreasureData, source: Source, stats: Stats) -> Rows:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
-from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
 from td_pinterest_op.settings import text as setting_text
 from td_pinterest_op.settings.table import Setting, Table
 from td_pinterest_op.settings.types import (
@@ -51,20 +51,35 @@ class Problems:
     """Problems by the name of the setting, in the order of the table; other names come last."""
 
     names: Collection[str]
-    texts: list[tuple[int, str]] = field(default_factory=list)
+    _found: list[Problem] = field(default_factory=list)
 
-    def add(self, name: str, text: str) -> None:
-        """Add a problem; `text` must be fit for a log."""
+    def add(self, name: str, text: str, *, code: ProblemCode = "wrong") -> None:
+        """Add a problem; see `Problem`."""
+        self._found.append(Problem(key=name, code=code, text=text))
+
+    def in_order(self) -> tuple[Problem, ...]:
+        """All problems, in the order of the table."""
         names = list(self.names)
-        self.texts.append((names.index(name) if name in names else len(names), f"- {name}: {text}"))
+        return tuple(sorted(self._found, key=lambda problem: names.index(problem.key) if problem.key in names else 999))
 
     def raise_if_any(self) -> None:
         """Raises SettingsError with all problems, a line each."""
-        if not self.texts:
-            return
-        count = f"{len(self.texts)} problem{'' if len(self.texts) == 1 else 's'}"
-        in_order = (text for _, text in sorted(self.texts, key=lambda problem: problem[0]))
-        raise SettingsError("\n".join([f"result_settings has {count}:", *in_order]))
+        if problems := self.in_order():
+            count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
+            lines = (f"- {problem.key}: {problem.text}" for problem in problems)
+            raise SettingsError("\n".join([f"result_settings has {count}:", *lines]), problems=problems)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What the author should know although nothing is wrong. `code`: `lost-digits`, `unknown` or `unused`."""
+
+    keys: tuple[str, ...]
+    code: Literal["lost-digits", "unknown", "unused"]
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.text}: {', '.join(self.keys)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,18 +91,29 @@ class Reading:
     ignored: tuple[str, ...]
     problems: Problems
 
-    def warnings(self) -> tuple[str, ...]:
-        """What the author should know although nothing is wrong."""
-        damaged = [name for name, given in self.values.items() if given.lost_digits]
-        findings = (
-            (
-                "digdag may have changed the last digits of these ids (numbers over 2^53, or more than 16 digits that "
-                "end in zeros); put them in quotes where they are written first",
-                damaged,
+    def notices(self) -> tuple[Notice, ...]:
+        """What is worth a warning, whatever else is wrong."""
+        action = self.values["action"].value if "action" in self.values else None
+        given = {name: key for name, key in self.table.by_name.items() if self.values[name].given}
+        notices = (
+            Notice(
+                keys=tuple(name for name, key in given.items() if action is not None and action not in key.used_by),
+                code="unused",
+                text=f"{action.value if action else ''} does not use these settings",
             ),
-            ("result_settings has keys that this operator does not know; it ignores them", self.ignored),
+            Notice(
+                keys=tuple(name for name, value in self.values.items() if value.lost_digits),
+                code="lost-digits",
+                text="digdag may have changed the last digits of these ids (numbers over 2^53, or more than 16 digits "
+                "that end in zeros); put them in quotes where they are written first",
+            ),
+            Notice(
+                keys=self.ignored,
+                code="unknown",
+                text="result_settings has keys that this operator does not know; it ignores them",
+            ),
         )
-        return tuple(f"{text}: {', '.join(names)}" for text, names in findings if names)
+        return tuple(notice for notice in notices if notice.keys)
 
     def check_same(self, name: str, other: str) -> None:
         """Two names of one thing must not differ."""
@@ -102,7 +128,7 @@ class Reading:
         """Each of `keys` must be given."""
         for key in keys:
             if not self.values[key.name].given:
-                self.problems.add(key.name, f"missing{reason}; allowed: {key.type.allowed}")
+                self.problems.add(key.name, f"missing{reason}; allowed: {key.type.allowed}", code="missing")
 
 
 def read(raw: object, *, table: Table, environ: Mapping[str, str], from_console: bool = False) -> Reading:
@@ -160,19 +186,20 @@ def _credentials(given: Mapping[object, object], table: Table, environ: Mapping[
 
 
 def _given(name: str, key: Setting, raw: object, environ: Mapping[str, str], show: Show, problems: Problems) -> Given:
+    code: ProblemCode = "wrong"
     try:
         value, secret = _resolved(key, raw, environ)
         if is_left_out(value):
             return Given(given=False, value=key.default)
         read_value = key.type.read(value, described if secret else show)
     except _MissingSecretError as missing:
-        fault = str(missing)
+        fault, code = str(missing), "environment"
     except WrongValueError as wrong:
         fault = f"{wrong}; allowed: {key.type.allowed}"
     else:
         lost = key.type.is_id and secret is None and has_lost_digits(value)
         return Given(given=True, value=read_value, secret=secret, lost_digits=lost)
-    problems.add(name, fault)
+    problems.add(name, fault, code=code)
     return Given(given=True, wrong=True)
 
 
@@ -224,7 +251,7 @@ def _check_names(unknown: Collection[object], table: Table, show: Show, problems
             problems.add(name, "is not a key of result_settings; it belongs on the task, beside result_settings")
         else:
             label = name if _is_plain(name, show) else f"a key ({show(name)})"
-            problems.add(label, f"is unknown{closest(name, table.by_name)}")
+            problems.add(label, f"is unknown{closest(name, table.by_name)}", code="unknown")
     if len(unknown) > _MAXIMUM_UNKNOWN_KEYS:
         problems.add("more keys", f"{len(unknown) - _MAXIMUM_UNKNOWN_KEYS} more are unknown")
 

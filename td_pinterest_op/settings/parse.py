@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret
-from td_pinterest_op.settings.given import Reading, read
+from td_pinterest_op.settings.given import Notice, Reading, read
 from td_pinterest_op.settings.table import (
     ALL,
     AUDIENCE_ID_SETTINGS,
@@ -56,7 +56,7 @@ class ConnectionSettings:
     connection_timeout_secs: int
     write_timeout_secs: int
     read_timeout_secs: int
-    warnings: tuple[str, ...]
+    warnings: tuple[Notice, ...]
     requests_per_minute: int = 390
     max_in_flight: int = 8
 
@@ -126,39 +126,27 @@ def parse(raw: object, *, environ: Mapping[str, str], from_console: bool = False
     Raises:
         SettingsError: with every problem, a line each. It holds no credential, given or looked up.
     """
-    reading = read(raw, table=EXPORT, environ=environ, from_console=from_console)
-    action: Action | None = reading.values["action"].value
-    reading.check_needed(key for key in SETTINGS if key.needed_by == ALL)
-    audience_id = None
-    if action is not None:
-        _check_needed_by(action, reading)
-        audience_id = _audience_id(action, reading)
-    _check_columns(reading)
+    reading = read_export(raw, environ=environ, from_console=from_console)
     reading.problems.raise_if_any()
-    used = action or Action.CREATE
+    action: Action = reading.values["action"].value
     names = {each.name for each in fields(Settings)}
-    unused = {key.name: key.default for key in SETTINGS if used not in key.used_by and key.name in names}
-    warnings = (*_unused(used, reading), *reading.warnings())
-    return _built(Settings, reading, **{**unused, "audience_id": audience_id, "warnings": warnings})
+    unused = {key.name: key.default for key in SETTINGS if action not in key.used_by and key.name in names}
+    return _built(Settings, reading, **{**unused, "audience_id": _audience_id(action, reading)})
 
 
 def parse_status(raw: object, *, environ: Mapping[str, str]) -> StatusSettings:
     """The settings of `AudienceStatus`. Arguments and errors: see `parse`."""
-    reading = read(raw, table=STATUS, environ=environ)
-    _check_always_needed(reading)
-    audience_ids = _one_or_several("audience_ids", "audience_id", reading)
+    reading = read_status(raw, environ=environ)
     reading.problems.raise_if_any()
-    return _built(StatusSettings, reading, audience_ids=audience_ids)
+    return _built(StatusSettings, reading, audience_ids=_ids("audience_ids", "audience_id", reading))
 
 
 def parse_erasure(raw: object, *, environ: Mapping[str, str]) -> ErasureSettings:
     """The settings of `PinterestErase`. Arguments and errors: see `parse`."""
-    reading = read(raw, table=ERASURE, environ=environ)
-    _check_always_needed(reading)
-    ad_account_ids = _one_or_several("ad_account_ids", "ad_account_id", reading)
-    _check_columns(reading)
+    reading = read_erasure(raw, environ=environ)
     reading.problems.raise_if_any()
-    return _built(ErasureSettings, reading, ad_account_ids=ad_account_ids, ad_account_id=ad_account_ids[0])
+    ids = _ids("ad_account_ids", "ad_account_id", reading)
+    return _built(ErasureSettings, reading, ad_account_ids=ids, ad_account_id=ids[0])
 
 
 def parse_connection(raw: object, *, environ: Mapping[str, str]) -> ConnectionSettings:
@@ -166,11 +154,45 @@ def parse_connection(raw: object, *, environ: Mapping[str, str]) -> ConnectionSe
 
     Without `ad_account_id` that of the result is empty.
     """
-    reading = read(raw, table=CONNECTION, environ=environ)
-    _check_always_needed(reading)
+    reading = read_connection(raw, environ=environ)
     reading.problems.raise_if_any()
     ad_account_id = reading.values["ad_account_id"].value or ""
     return _built(ConnectionSettings, reading, ad_account_id=ad_account_id)
+
+
+def read_export(raw: object, *, environ: Mapping[str, str], from_console: bool = False) -> Reading:
+    """What is known of an export's settings, with every problem. Raises SettingsError for what is no mapping."""
+    reading = read(raw, table=EXPORT, environ=environ, from_console=from_console)
+    _check_always_needed(reading)
+    if (action := reading.values["action"].value) is not None:
+        _check_needed_by(action, reading)
+        _check_audience_id(action, reading)
+    _check_columns(reading)
+    return reading
+
+
+def read_status(raw: object, *, environ: Mapping[str, str]) -> Reading:
+    """As `read_export`, of a look at audiences."""
+    reading = read(raw, table=STATUS, environ=environ)
+    _check_always_needed(reading)
+    _check_ids("audience_ids", "audience_id", reading)
+    return reading
+
+
+def read_erasure(raw: object, *, environ: Mapping[str, str]) -> Reading:
+    """As `read_export`, of an erasure."""
+    reading = read(raw, table=ERASURE, environ=environ)
+    _check_always_needed(reading)
+    _check_ids("ad_account_ids", "ad_account_id", reading)
+    _check_columns(reading)
+    return reading
+
+
+def read_connection(raw: object, *, environ: Mapping[str, str]) -> Reading:
+    """As `read_export`, of the connection keys."""
+    reading = read(raw, table=CONNECTION, environ=environ)
+    _check_always_needed(reading)
+    return reading
 
 
 def action_of(raw: object) -> Action | None:
@@ -192,17 +214,18 @@ def _check_needed_by(action: Action, reading: Reading) -> None:
     reading.check_needed(needed, reason=f", and {action.value} needs it")
 
 
+def _check_audience_id(action: Action, reading: Reading) -> None:
+    if name := AUDIENCE_ID_SETTINGS.get(action):
+        reading.check_same(name, "audience_id")
+        if not reading.values["audience_id"].given:
+            reason = f", and {action.value} needs it (or audience_id)"
+            reading.check_needed([reading.table.by_name[name]], reason=reason)
+
+
 def _audience_id(action: Action, reading: Reading) -> str | None:
-    if action not in AUDIENCE_ID_SETTINGS:
-        return None
-    name = AUDIENCE_ID_SETTINGS[action]
-    own, plain = reading.values[name], reading.values["audience_id"]
-    reading.check_same(name, "audience_id")
-    if not own.given and not plain.given:
-        allowed = reading.table.by_name[name].type.allowed
-        reading.problems.add(name, f"missing, and {action.value} needs it (or audience_id); allowed: {allowed}")
-    value: str | None = own.value if own.given else plain.value
-    return value
+    own = reading.values[AUDIENCE_ID_SETTINGS.get(action, "audience_id")]
+    value: str | None = own.value if own.given else reading.values["audience_id"].value
+    return value if action in AUDIENCE_ID_SETTINGS else None
 
 
 def _check_columns(reading: Reading) -> None:
@@ -215,15 +238,19 @@ def _check_columns(reading: Reading) -> None:
         )
 
 
-def _one_or_several(several: str, one: str, reading: Reading) -> tuple[str, ...]:
-    """The ids of `several`, else the one of `one`; both may be given if they agree."""
+def _check_ids(several: str, one: str, reading: Reading) -> None:
+    """The ids stand under `several`, or one under `one`; both may be given if they agree."""
     many, single = reading.values[several], reading.values[one]
     if not many.given and not single.given:
         reading.check_needed([reading.table.by_name[several]], reason=f" (or {one})")
     wrong = many.wrong or single.wrong
     if many.given and single.given and not wrong and single.value not in many.value:
         reading.problems.add(several, f"conflicts with {one}, which is not among them; allowed: one of the two")
-    ids: tuple[str, ...] = many.value if many.given else (single.value,)
+
+
+def _ids(several: str, one: str, reading: Reading) -> tuple[str, ...]:
+    many = reading.values[several]
+    ids: tuple[str, ...] = many.value if many.given else (reading.values[one].value,)
     return ids
 
 
@@ -233,12 +260,5 @@ def _built(kind: type[_C], reading: Reading, **others: Any) -> _C:
     keys = {name: key for name, key in reading.table.by_name.items() if name in wanted}
     values: dict[str, Any] = {name: reading.values[name].value for name in keys}
     values |= {name: Secret(values[name]) for name, key in keys.items() if key.is_credential}
-    values |= {"refresh_token_secret": reading.values["refresh_token"].secret, "warnings": reading.warnings()}
+    values |= {"refresh_token_secret": reading.values["refresh_token"].secret, "warnings": reading.notices()}
     return kind(**{**values, **others})
-
-
-def _unused(action: Action, reading: Reading) -> tuple[str, ...]:
-    names = [
-        name for name, key in reading.table.by_name.items() if reading.values[name].given and action not in key.used_by
-    ]
-    return (f"{action.value} does not use these settings: {', '.join(names)}",) if names else ()

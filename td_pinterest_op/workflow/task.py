@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.errors import SettingsError, SettingsErrors
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.settings.types import has_lost_digits
 from td_pinterest_op.template import without_templates
@@ -103,17 +103,19 @@ def source(task: Task) -> Source:
     if blank:
         raise SettingsError(
             f"{' and '.join(blank)} of the task {'is' if len(blank) == 1 else 'are'} blank: give a value, or leave the "
-            "line out to export the last job of the workflow"
+            "line out to export the last job of the workflow",
+            key=blank[0],
         )
     if "job_id" in params and "query" in params:
-        raise SettingsError("the task has both job_id and query: leave one of them out")
+        raise SettingsError("the task has both job_id and query: leave one of them out", key="query")
     if "query" in params:
         return _query(str(params["query"]), task, td)
     job_id = params.get("job_id", td.get("last_job_id"))
     if _is_blank(job_id):
         raise SettingsError(
             "there is no job to export: put a td> task before this one, or give this one a job_id, or a query and its "
-            "database"
+            "database",
+            key="job_id",
         )
     return Source(job_id=_job_id(job_id))
 
@@ -127,7 +129,7 @@ def _job_id(value: object) -> str:
         value = int(value)
     text = str(value).strip()
     if isinstance(value, bool) or not _JOB_ID.fullmatch(text):
-        raise SettingsError("job_id must be the digits of a Treasure Data job's id")
+        raise SettingsError("job_id must be the digits of a Treasure Data job's id", key="job_id")
     if has_lost_digits(value):
         log.warning(
             "digdag may have changed the last digits of job_id (a number over 2^53, or more than 16 digits that end in "
@@ -139,15 +141,14 @@ def _job_id(value: object) -> str:
 def _query(query: str, task: Task, td: Mapping[str, Any]) -> Source:
     database = task.params.get("database", td.get("database"))
     engine = str(task.params.get("engine") or td.get("engine") or "presto").strip().lower()
-    problems = []
+    errors = SettingsErrors()
     if _is_blank(database):
-        problems.append("a query needs its database: give the task a `database`")
+        errors.add("a query needs its database: give the task a `database`", key="database")
     elif not _DATABASE.fullmatch(str(database).strip()):
-        problems.append("database must be a database's name: small letters, digits and underscores")
+        errors.add("database must be a database's name: small letters, digits and underscores", key="database")
     if engine not in ENGINES:
-        problems.append(f"engine must be one of {', '.join(ENGINES)}")
-    if problems:
-        raise SettingsError("; ".join(problems))
+        errors.add(f"engine must be one of {', '.join(ENGINES)}", key="engine")
+    errors.raise_any()
     database = str(database).strip()
     key = task.domain_key(engine, database, query)
     return Source(query=query, database=database, engine=engine, domain_key=key)

@@ -8,10 +8,10 @@ from typing import Any
 
 from td_pinterest_op.cli.lint import project
 from td_pinterest_op.cli.lint.dig_file import DigFile, Value
-from td_pinterest_op.cli.lint.settings import COMPLETED, PARSERS, STAND_IN, Checked, check_settings, stand_ins
+from td_pinterest_op.cli.lint.settings import COMPLETED, READERS, STAND_IN, Checked, check_settings, stand_ins
 from td_pinterest_op.cli.lint.tasks import Task, UnknownError, tasks
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.settings.table import READS_ROWS, Action
+from td_pinterest_op.settings.table import READS_ROWS, Action, IfExists
 from td_pinterest_op.settings.types import has_lost_digits
 from td_pinterest_op.workflow import task as workflow_task
 
@@ -57,11 +57,11 @@ def _check_py(dig: DigFile, task: Task) -> None:
     if name in COMPLETED:
         _check_docker(dig, task)
         return
-    if name not in PARSERS:
+    if name not in READERS:
         dig.find(command, "class", f"{name} is no operator of td_pinterest_op: an export is {EXPORT}")
         return
     environ = _environ(dig, task)
-    checked = check_settings(dig, task, environ, parser=PARSERS[name])
+    checked = check_settings(dig, task, environ, reader=READERS[name])
     if name == EXPORT:
         _check_schedule(dig, task, checked)
     if "erase" in name or (name == EXPORT and checked.action in (*READS_ROWS, None)):
@@ -98,8 +98,8 @@ def _check_source(dig: DigFile, task: Task, environ: Mapping[str, str]) -> None:
     try:
         workflow_task.source(workflow_task.Task(params=params, environ={}))
     except SettingsError as error:
-        named = next((task.value.get(name) for name in ("job_id", "query") if task.value.get(name)), None)
-        dig.find(named or task.value, "source", str(error))
+        for problem in error.problems:
+            dig.find(task.value.get(problem.key) or task.value, "source", problem.text)
 
 
 def _check_schedule(dig: DigFile, task: Task, checked: Checked) -> None:
@@ -107,7 +107,7 @@ def _check_schedule(dig: DigFile, task: Task, checked: Checked) -> None:
     if schedule is None or checked.action is None:
         return
     place = checked.place or task.value
-    if checked.action is Action.CREATE and checked.if_exists == "fail":
+    if checked.action is Action.CREATE and checked.if_exists is IfExists.FAIL:
         message = (
             "create_new_audience fails from the second scheduled run on, because the audience exists then: set "
             "if_exists: add or replace, or use an action for an audience that exists"

@@ -2,41 +2,36 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from td_pinterest_op.cli.lint.dig_file import DigFile, Value
 from td_pinterest_op.cli.lint.tasks import Task, UnknownError
-from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.errors import Problem, SettingsError
+from td_pinterest_op.settings.given import Notice, Reading
 from td_pinterest_op.settings.parse import (
     SETTINGS,
     Action,
-    ConnectionSettings,
-    action_of,
-    parse,
-    parse_connection,
-    parse_erasure,
-    parse_status,
+    IfExists,
+    read_connection,
+    read_erasure,
+    read_export,
+    read_status,
 )
-
-_PROBLEM = re.compile(r"- (?P<name>[^:]+): (?P<text>.*)", re.DOTALL)
-_VARIABLE = re.compile(r"missing: (?P<name>[A-Z0-9_]+) is (?:missing|empty) in the environment")
-_UNUSED = re.compile(r"(?P<action>\S+) does not use these settings: (?P<names>.*)")
 
 # For the value of a secret; no message holds it.
 STAND_IN = "0-stand-in-0"
 
-# What a workflow names after `py>:`, and the parser of its settings.
-Parser = Callable[..., ConnectionSettings]
-PARSERS: Mapping[str, Parser] = {
-    "td_pinterest_op.export.PinterestExport": parse,
-    "td_pinterest_op.status.AudienceStatus": parse_status,
-    "td_pinterest_op.status.AudienceStatus.look": parse_status,
-    "td_pinterest_op.erase.PinterestErase": parse_erasure,
-    "td_pinterest_op.mirror.Mirror.look": parse_status,
-    "td_pinterest_op.mirror.Mirror.send": parse,
-    "td_pinterest_op.many.Many.renew": parse_connection,
+# What a workflow names after `py>:`, and who reads its settings.
+Reader = Callable[..., Reading]
+READERS: Mapping[str, Reader] = {
+    "td_pinterest_op.export.PinterestExport": read_export,
+    "td_pinterest_op.status.AudienceStatus": read_status,
+    "td_pinterest_op.status.AudienceStatus.look": read_status,
+    "td_pinterest_op.erase.PinterestErase": read_erasure,
+    "td_pinterest_op.mirror.Mirror.look": read_status,
+    "td_pinterest_op.mirror.Mirror.send": read_export,
+    "td_pinterest_op.many.Many.renew": read_connection,
 }
 # What completes its settings when it runs: from a list, or from what Audience Studio hands over.
 COMPLETED = frozenset(
@@ -47,6 +42,7 @@ COMPLETED = frozenset(
         "td_pinterest_op.activation.PinterestActivation.prepare",
     }
 )
+_CODES = {"environment": "env", "unknown": "unknown-setting"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +50,7 @@ class Checked:
     """What is known of the settings: None where it is wrong, or known only when the workflow runs."""
 
     action: Action | None = None
-    if_exists: str | None = None
+    if_exists: IfExists | None = None
     place: Value | None = None  # of the action
 
 
@@ -63,35 +59,42 @@ def stand_ins() -> dict[str, str]:
     return {f"PINTEREST_{setting.name.upper()}": STAND_IN for setting in SETTINGS if setting.is_credential}
 
 
-def check_settings(dig: DigFile, task: Task, environ: Mapping[str, str], *, parser: Parser = parse) -> Checked:
+def check_settings(dig: DigFile, task: Task, environ: Mapping[str, str], *, reader: Reader = read_export) -> Checked:
     """Note what is wrong with the settings of a task."""
     given = task.value.get("result_settings")
     if given is None:
         dig.find(task.value, "setting", "the task has no result_settings: README shows the least to write")
         return Checked()
     if not isinstance(given.value, dict):
-        return _check_text(dig, given, environ, parser)
+        return _check_text(dig, given, environ, reader)
     _check_secrets(dig, given)
     known, unknown = _known(task, given)
-    settings, problems = _parsed(known, environ, parser)
-    for name, text in problems:
-        if name not in unknown and not ("action" in unknown and text.startswith("missing, and")):
-            _note(dig, given, name, text)
-    if parser is not parse:
+    reading = reader(known, environ=environ)
+    problems = reading.problems.in_order()
+    for problem in problems:
+        if problem.key not in unknown and not (problem.code == "missing" and "action" in unknown):
+            _note(dig, given, problem)
+    if reader is not read_export or "action" in unknown:
         return Checked()
-    place, action = given.get("action"), None if "action" in unknown else action_of(known)
+    # A key that is misspelt may be the action.
+    for notice in reading.notices() if "action" in known or not problems else ():
+        _note_unused(dig, given, notice)
+    place, action = given.get("action"), reading.values["action"].value
     _check_spelling(dig, place, action)
-    for warning in settings.warnings if settings else _warnings(known, action, problems):
-        _note_warning(dig, given, warning)
-    return Checked(action=action, if_exists=_if_exists(known, unknown), place=place)
+    if_exists = None if "if_exists" in unknown else reading.values["if_exists"].value
+    return Checked(action=action, if_exists=if_exists, place=place)
 
 
-def _check_text(dig: DigFile, given: Value, environ: Mapping[str, str], parser: Parser) -> Checked:
+def _check_text(dig: DigFile, given: Value, environ: Mapping[str, str], reader: Reader) -> Checked:
     """Settings as one text: they may come from an activation, when the workflow runs."""
     if isinstance(given.value, str) and "${" in given.value:
         return Checked()
-    for name, text in _parsed(given.value, environ, parser)[1]:
-        dig.find(given, "setting", f"{name}: {text}")
+    try:
+        problems = reader(given.value, environ=environ).problems.in_order()
+    except SettingsError as error:
+        problems = error.problems
+    for problem in problems:
+        _note(dig, given, problem)
     return Checked()
 
 
@@ -117,46 +120,14 @@ def _known(task: Task, given: Value) -> tuple[dict[str, object], set[str]]:
     return known, unknown
 
 
-def _parsed(
-    raw: object, environ: Mapping[str, str], parser: Parser
-) -> tuple[ConnectionSettings | None, list[tuple[str, str]]]:
-    try:
-        return parser(raw, environ=environ), []
-    except SettingsError as error:
-        lines = re.split(r"\n(?=- )", str(error))
-        found = [match for match in map(_PROBLEM.fullmatch, lines) if match]
-        return None, [(match["name"], match["text"]) for match in found]
+def _note(dig: DigFile, given: Value, problem: Problem) -> None:
+    code = _CODES.get(problem.code, "setting")
+    dig.find(given.get(problem.key) or given, code, f"{problem.key}: {problem.text}")
 
 
-def _if_exists(known: Mapping[str, object], unknown: set[str]) -> str | None:
-    return None if "if_exists" in unknown else str(known.get("if_exists") or "fail").strip().lower()
-
-
-def _warnings(known: Mapping[str, object], action: Action | None, problems: list[tuple[str, str]]) -> tuple[str, ...]:
-    """The warnings about settings of which some are wrong: those that remain once the wrong ones are replaced."""
-    if action is None or "action" not in known:
-        return ()
-    wrong = {name for name, _ in problems}
-    right = {name: value for name, value in known.items() if name not in wrong}
-    least = {"type": "pinterest", "ad_account_id": "1", "audience_type": "customer_list"}
-    has_id = any(name.startswith("audience_id") for name in right)
-    least |= {"audience_name": "-"} if action is Action.CREATE else {} if has_id else {"audience_id": "1"}
-    settings, _ = _parsed(least | right, stand_ins(), parse)
-    return settings.warnings if settings else ()
-
-
-def _note(dig: DigFile, given: Value, name: str, text: str) -> None:
-    variable = _VARIABLE.match(text)
-    code = "env" if variable else "unknown-setting" if text.startswith("is unknown") else "setting"
-    dig.find(given.get(name) or given, code, f"{name}: {text}")
-
-
-def _note_warning(dig: DigFile, given: Value, warning: str) -> None:
-    unused = _UNUSED.match(warning)
-    if unused is None:
-        return  # digits that are lost have a rule of their own
-    for name in unused["names"].split(", "):
-        message = f"{unused['action']} does not use {name}: take the line out"
+def _note_unused(dig: DigFile, given: Value, notice: Notice) -> None:
+    for name in notice.keys if notice.code == "unused" else ():  # digits that are lost have a rule of their own
+        message = f"the action does not use {name}: take the line out"
         dig.find(given.get(name) or given, "unused-setting", message, error=False)
 
 

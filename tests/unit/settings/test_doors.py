@@ -182,4 +182,4 @@ def test_all_problems_of_a_follow_up_are_one_error() -> None:
 @pytest.mark.parametrize("ids", [[2**53 + 1, 7], [2**53 + 1], "7,549755885175000000", ["549755885175000000"]])
 def test_ids_that_may_have_lost_digits_in_a_template_are_warned_of(ids: object) -> None:
     (warning,) = parse_status({**STATUS, "audience_ids": ids}, environ=ENVIRON).warnings
-    assert warning.endswith(": audience_ids")
+    assert str(warning).endswith(": audience_ids")

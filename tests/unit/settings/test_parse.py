@@ -397,6 +397,19 @@ def test_a_text_that_is_too_long_for_a_slip_gets_no_suggestion(length: int, gues
     assert guessed == (f"did you mean {Action.REMOVE.value}?" in message_of({**LEAST, "action": action}))
 
 
+def test_the_problems_of_an_error_stand_beside_its_text_in_the_order_of_the_table() -> None:
+    raw = {**LEAST, "zzz": 1, "client_secret": "${secret:other}", "ad_account_id": None, "retry_count": "x"}
+    with pytest.raises(SettingsError) as caught:
+        read(raw)
+    assert [
+        ("client_secret", "environment"),
+        ("ad_account_id", "missing"),
+        ("retry_count", "wrong"),
+        ("zzz", "unknown"),
+    ] == [(problem.key, problem.code) for problem in caught.value.problems]
+    assert str(caught.value).splitlines()[1:] == [f"- {each.key}: {each.text}" for each in caught.value.problems]
+
+
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
@@ -422,7 +435,8 @@ def test_a_flood_of_unknown_keys_is_cut() -> None:
 def test_keys_that_the_action_does_not_use_are_accepted_and_named_in_one_warning() -> None:
     settings = read({**LEAST, "audience_name": "n", "audience_description": "", "audience_id_delete": "9"})
     expected = "add_people_to_current_audience does not use these settings: audience_id_delete, audience_name"
-    assert ((expected,), None) == (settings.warnings, settings.audience_name)
+    assert ([expected], None) == (list(map(str, settings.warnings)), settings.audience_name)
+    assert ("unused", ("audience_id_delete", "audience_name")) == (settings.warnings[0].code, settings.warnings[0].keys)
 
 
 @pytest.mark.parametrize("action", [Action.CLEAR, Action.DELETE])
@@ -438,7 +452,8 @@ def test_an_action_without_rows_uses_nothing_about_rows(action: Action) -> None:
         "columns": {"mail": "email"},
     }
     settings = read({**LEAST, **about_rows, "action": action, "audience_id": "7", "audience_id_add_people": ""})
-    assert (f"{action.value} does not use these settings: {', '.join(about_rows)}",) == settings.warnings
+    (warning,) = settings.warnings
+    assert f"{action.value} does not use these settings: {', '.join(about_rows)}" == str(warning)
     assert (
         settings.limit_records_per_request,
         settings.ignore_invalid_records,
@@ -468,7 +483,8 @@ def test_what_any_action_uses_is_never_warned_of() -> None:
 )
 def test_an_id_that_may_have_lost_digits_in_a_template_is_warned_of(given: object, warned: bool) -> None:
     warnings = read({**LEAST, "audience_id_add_people": given}).warnings
-    assert warned == any("2^53" in text and text.endswith(": audience_id_add_people") for text in warnings)
+    expected = [("lost-digits", ("audience_id_add_people",))] if warned else []
+    assert expected == [(warning.code, warning.keys) for warning in warnings]
 
 
 def test_an_id_that_came_from_a_secret_is_never_warned_of() -> None:
@@ -507,7 +523,7 @@ def test_if_exists_has_its_words_only() -> None:
 )
 def test_a_new_setting_that_the_action_does_not_use_is_named_in_the_warning(key: str, value: str, action: str) -> None:
     settings = read({**NEW, "audience_id": "7", "action": action, key: value})
-    assert key in settings.warnings[0]
+    assert key in settings.warnings[0].keys
     assert getattr(settings, key) in (IfExists.FAIL, False, None)
 
 
@@ -517,9 +533,8 @@ class TestAudienceStudio:
     @pytest.mark.parametrize("key", ["td_user", "_internal", "resultType", "connection_type", "TD_x"])
     def test_a_key_of_the_console_is_a_warning_there_and_an_error_elsewhere(self, key: str) -> None:
         settings = parse({**LEAST, key: "x"}, environ=ENVIRON, from_console=True)
-        assert (f"result_settings has keys that this operator does not know; it ignores them: {key}",) == (
-            settings.warnings
-        )
+        (warning,) = settings.warnings
+        assert f"result_settings has keys that this operator does not know; it ignores them: {key}" == str(warning)
         assert [key] == problems_of({**LEAST, key: "x"})
 
     @pytest.mark.parametrize("key", ["acount_id", "tdx", "types", "_jane@example.com", "query", 7])

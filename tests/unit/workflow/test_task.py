@@ -105,7 +105,7 @@ class TestSource:
             ({"query": "select 1"}, "a query needs its database"),
             (
                 {"query": "select 1", "engine": "spark"},
-                "a query needs its database: give the task a `database`; engine",
+                "a query needs its database: give the task a `database`\nengine must be one of",
             ),
             ({"job_id": "${td.last_job_id}"}, "job_id must be the digits"),
             ({"job_id": "1.5"}, "job_id must be the digits"),
@@ -120,6 +120,7 @@ class TestSource:
         with pytest.raises(SettingsError) as caught:
             source(task(**params))
         assert complaint in str(caught.value)
+        assert {problem.key for problem in caught.value.problems} <= {"job_id", "query", "database", "engine"}
 
     @pytest.mark.parametrize(
         ("job_id", "warned"),

@@ -152,7 +152,7 @@ _SETTINGS = GOOD[GOOD.index("  result_settings:") : GOOD.index("  _env:")]
             '"action": "add_people_to_current_audience", "audience_id": "2"}\'\n',
             [],
         ),
-        ('  result_settings: \'{"type": "pinterest", "acton": "add"}\'\n', [(15, "setting")]),
+        ('  result_settings: \'{"type": "pinterest", "acton": "add"}\'\n', [(15, "setting"), (15, "unknown-setting")]),
     ],
 )
 def test_settings_may_be_one_text(project: Path, settings: str, expected: list[tuple[int, str]]) -> None:
