@@ -4,6 +4,7 @@ The map, from the doors down; a module imports from lower rows or from its own f
 
     cli/                         `td-pinterest`, for people: one module a command
     export  status  erase        the doors that a workflow names after `py>:`
+    assignment                   what a task asks for, with every problem at once
     connect                      a task and its settings → both services, built once
     audiences/                   the actions, customer lists, sending in batches
     warehouse/                   SQL made from the operator's own tables: hashing, mirror, history

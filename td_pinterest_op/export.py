@@ -8,27 +8,22 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from td_pinterest_op import __version__, connect
-from td_pinterest_op.audiences.actions import Actions
-from td_pinterest_op.audiences.sender import Sender
-from td_pinterest_op.errors import SettingsErrors, StoppedError
-from td_pinterest_op.pinterest.client import Client
+from td_pinterest_op.assignment import Assignment, export_of
+from td_pinterest_op.audiences.actions import Actions, Step
+from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.records.plan import Plan, check_rows
 from td_pinterest_op.records.read import Prepared, preparation_of, spool_for
-from td_pinterest_op.records.row_spool import RowSpool
-from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.report.after_run import reported_to
-from td_pinterest_op.settings.parse import Settings, action_of, parse
-from td_pinterest_op.settings.table import READS_ROWS
+from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.timing import SYSTEM, Timing
-from td_pinterest_op.treasure_data.api import TreasureData
-from td_pinterest_op.treasure_data.job import Source, job_of
-from td_pinterest_op.treasure_data.result import JobResult, Rows
+from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.run import task_process
 from td_pinterest_op.workflow.watcher import LogWatcher, Watcher
@@ -63,120 +58,107 @@ def export(
     Raises ExportError, and OSError when the spool cannot be written.
     """
     log.info("td_pinterest_op %s", __version__)
-    settings, source, endpoints = _checked(task, rows)
+    assignment = export_of(task, rows=rows)
     watcher = watcher or LogWatcher(clock=timing.monotonic)
+    with _running(assignment, watcher, timing, on_new_refresh_token) as run:
+        actions = run.actions()
+        actions.check()
+        with run.reading() as prepared:
+            steps = actions.steps(prepared)
+            run.show_plan(steps)
+            run.do(steps)
+    return run.stats.to_json()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """One export, its services connected."""
+
+    assignment: Assignment[Settings]
+    services: connect.Services
+    stats: Stats
+    watcher: Watcher
+    timing: Timing
+
+    @property
+    def settings(self) -> Settings:
+        return self.assignment.settings
+
+    def actions(self) -> Actions:
+        sending = partial(self.watcher.progress, phase="sending", unit="records")
+        return Actions(
+            settings=self.settings,
+            api=self.services.pinterest,
+            stats=self.stats,
+            session_key=self.assignment.task.session_key,
+            sender=self.services.sender(self.settings, self.stats, progress=sending),
+        )
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Prepared]:
+        """The unique records of the rows, until the end of the block, once the limits allow them to be sent."""
+        if not self.assignment.reads_rows:
+            # No spool: an action without rows needs no temporary folder.
+            yield Prepared.nothing()
+            return
+        with contextlib.closing(spool_for(self.settings)) as spool:
+            with self._measuring("reading_seconds"):
+                rows = self.assignment.open_rows(self.services, self.stats)
+                preparation = preparation_of(rows.job, settings=self.settings, spool=spool, stats=self.stats)
+                with self.watcher.progress(phase="reading", unit="rows", total=rows.job.records) as progress:
+                    preparation.read(rows.blocks, progress=progress)
+                check_rows(self.settings, self.stats, first_invalid=preparation.first_invalid)
+            yield preparation.prepared
+
+    def show_plan(self, steps: Sequence[Step]) -> None:
+        """Raises StoppedError when somebody who looks on says no."""
+        changes, writes = [step.says for step in steps], sum(step.writes for step in steps)
+        self.watcher.plan(Plan.of(self.settings, self.stats, changes=changes, writes=writes).text(self.stats))
+
+    def do(self, steps: Sequence[Step]) -> None:
+        if not self.settings.dry_run:
+            with self._measuring("sending_seconds"):
+                for step in steps:
+                    step.do()
+        self.stats.check(complete=not self.settings.dry_run)
+
+    @contextlib.contextmanager
+    def _measuring(self, name: str) -> Iterator[None]:
+        begin = self.timing.monotonic()
+        try:
+            yield
+        finally:
+            setattr(self.stats, name, self.timing.monotonic() - begin)
+
+
+@contextlib.contextmanager
+def _running(
+    assignment: Assignment[Settings],
+    watcher: Watcher,
+    timing: Timing,
+    on_new_refresh_token: connect.OnNewRefreshToken | None,
+) -> Iterator[_Run]:
+    """Services and statistics; at the end the report and the log get the statistics, whether it succeeded or not."""
+    settings = assignment.settings
     for warning in settings.warnings:
         log.warning("%s", warning)
     stats = Stats(action=settings.action.value, ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
     connected = connect.services(
-        task,
+        assignment.task,
         settings,
-        endpoints=endpoints,
+        endpoints=assignment.endpoints,
         timing=timing,
         count=stats.requests,
         on_new_refresh_token=on_new_refresh_token,
         scopes=connect.TO_WRITE,
     )
     page = reported_to(settings.report, stats.to_json, wall_clock=timing.wall)
-    with page, _reported(stats), connected as services:
-        _run(services, task, settings, source or rows, stats=stats, watcher=watcher, timing=timing)
-    return stats.to_json()
-
-
-def _run(
-    services: connect.Services,
-    task: workflow.Task,
-    settings: Settings,
-    source: Source | Rows | None,
-    *,
-    stats: Stats,
-    watcher: Watcher,
-    timing: Timing,
-) -> None:
-    """Check, read, plan, and do the steps. `source` is None for actions that read no rows."""
-    actions = Actions(
-        settings=settings,
-        api=services.pinterest,
-        stats=stats,
-        session_key=task.session_key,
-        sender=_sender(services.pinterest.client, settings, stats, watcher),
-    )
-    actions.check()
-    with contextlib.ExitStack() as stack:
-        prepared = None
-        if source:
-            # No spool for actions without rows: they need no temporary folder.
-            spool = spool_for(settings)
-            stack.callback(spool.close)
-            with _measured(stats, "reading_seconds", timing):
-                rows = source if isinstance(source, Rows) else _rows_of(services.treasure_data, source, stats)
-                prepared = _read(rows, settings, stats, spool, watcher)
-        steps = actions.steps(prepared)
-        changes, writes = [step.says for step in steps], sum(step.writes for step in steps)
-        watcher.plan(Plan.of(settings, stats, changes=changes, writes=writes).text(stats))
-        if not settings.dry_run:
-            with _measured(stats, "sending_seconds", timing):
-                for step in steps:
-                    step.do()
-        stats.check(complete=not settings.dry_run)
-
-
-def _checked(task: workflow.Task, rows: Rows | None) -> tuple[Settings, Source | None, connect.Endpoints]:
-    """The settings, the source of the rows if any are read, the endpoints. Raises SettingsError with every problem."""
-    errors = SettingsErrors()
-    settings = source = endpoints = None
-    raw = task.params.get("result_settings")
-    with errors:
-        settings = parse(raw, environ=task.environ, from_console=task.is_activation)
-    with errors:
-        endpoints = connect.endpoints(task.environ)
-    if rows is None and ((action := action_of(raw)) is None or action in READS_ROWS):
-        with errors:
-            source = workflow.source(task)
-        with errors:
-            _ = task.td_api_key
-    errors.raise_any()
-    assert settings is not None  # noqa: S101 - what is None has raised
-    assert endpoints is not None  # noqa: S101
-    return settings, source, endpoints
-
-
-def _rows_of(td: TreasureData, source: Source, stats: Stats) -> Rows:
-    job = job_of(td, source, note=partial(setattr, stats, "job_id"))
-    return Rows(job=job, blocks=JobResult(td, job))
-
-
-def _read(rows: Rows, settings: Settings, stats: Stats, spool: Spool | RowSpool, watcher: Watcher) -> Prepared:
-    """The unique records of the rows, in the spool, once the limits allow them to be sent."""
-    preparation = preparation_of(rows.job, settings=settings, spool=spool, stats=stats)
-    with watcher.progress(phase="reading", unit="rows", total=rows.job.records) as progress:
-        preparation.read(rows.blocks, progress=progress)
-    check_rows(settings, stats, first_invalid=preparation.first_invalid)
-    return preparation.prepared
-
-
-def _sender(client: Client, settings: Settings, stats: Stats, watcher: Watcher) -> Sender:
-    return Sender(
-        client=client,
-        stats=stats,
-        batch_size=settings.limit_records_per_request,
-        skip_refused=settings.ignore_invalid_records,
-        max_in_flight=settings.max_in_flight,
-        progress=partial(watcher.progress, phase="sending", unit="records"),
-    )
+    with page, _logging(stats), connected as services:
+        yield _Run(assignment=assignment, services=services, stats=stats, watcher=watcher, timing=timing)
 
 
 @contextlib.contextmanager
-def _measured(stats: Stats, name: str, timing: Timing) -> Iterator[None]:
-    begin = timing.monotonic()
-    try:
-        yield
-    finally:
-        setattr(stats, name, timing.monotonic() - begin)
-
-
-@contextlib.contextmanager
-def _reported(stats: Stats) -> Iterator[None]:
+def _logging(stats: Stats) -> Iterator[None]:
     """Log the statistics in any case: what a failed task stores is lost."""
     try:
         yield

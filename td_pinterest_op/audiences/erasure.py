@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from td_pinterest_op.audiences.sender import Sender
-from td_pinterest_op.errors import ExportError, StoppedError, UnexpectedError
+from td_pinterest_op.errors import ExportError, PinterestError, StoppedError, UnexpectedError
 from td_pinterest_op.pinterest.api import Api, CustomerList
 from td_pinterest_op.pinterest.client import Outcome
+from td_pinterest_op.printable import counted
 from td_pinterest_op.records.batch import Batch
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.secret import escaped
@@ -65,6 +66,65 @@ class Result:
         return row | ({"reason": self.reason} if self.reason else {})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What became of the targets. `records`: what each list had to take.
+
+    Raises UnexpectedError when a list without an error did not take every record.
+    """
+
+    targets: Sequence[Target]
+    results: Sequence[Result]
+    records: int
+    dry_run: bool
+
+    def __post_init__(self) -> None:
+        if any(result.records != self.records for result in self._done):
+            raise UnexpectedError("the receipt does not add up: a list without an error did not take every record")
+
+    @property
+    def _done(self) -> list[Result]:
+        return [result for result in self.results if not result.reason]
+
+    @property
+    def _failed(self) -> list[Result]:
+        return [result for result in self.results if result.reason]
+
+    @property
+    def _lists(self) -> int:
+        return sum(target.customer_list is not None for target in self.targets)
+
+    @property
+    def summary(self) -> str:
+        """What was asked of Pinterest, in a sentence for people: which of them a list held, Pinterest does not say."""
+        records, lists = counted(self.records, "record"), counted(self._lists, "customer list")
+        unread = len(self.targets) - self._lists
+        more = f"; the lists of {counted(unread, 'ad account')} cannot be read" if unread else ""
+        if self.dry_run:
+            return f"Dry run: the removal of {records} would be asked of {lists}{more}; nothing was written."
+        return f"The removal of {records} was asked of {len(self._done):,} of {lists}{more}."
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types, without any digest or value."""
+        return {
+            "lists": self._lists,
+            "summary": self.summary,
+            "receipt": [result.to_json() for result in self._done],
+            "failed": [result.to_json() for result in self._failed],
+        }
+
+    def raise_for_failed(self) -> None:
+        """Raises PinterestError, which names every list that did not take all records, if there is one."""
+        if not self._failed or not self.records:
+            return
+        named = "; ".join(f"{result.target.label}: {result.reason}" for result in self._failed)
+        others = "Nothing was written" if self.dry_run else f"The other {len(self._done)} are done"
+        raise PinterestError(
+            f"{len(self._failed)} of {len(self.targets)} lists may still hold people who opted out: {named}. {others}. "
+            "Run this task again: repeating the whole erasure does no harm"
+        )
+
+
 @dataclass(slots=True, kw_only=True)
 class _Requests:
     """The requests that a list has taken. For several threads."""
@@ -98,6 +158,15 @@ def targets_of(apis: Mapping[str, Api]) -> list[Target]:
     return targets
 
 
+def unread(targets: Sequence[Target]) -> list[Result]:
+    """The targets whose lists cannot be read: nothing can be removed there."""
+    return [
+        Result(target=target, records=0, request_ids=(), reason=target.reason)
+        for target in targets
+        if target.customer_list is None
+    ]
+
+
 def plan_text(targets: Sequence[Target], *, records: int, batch_size: int, requests_per_minute: int) -> str:
     """What the erasure takes, for the log."""
     lists = sum(target.customer_list is not None for target in targets)
@@ -119,7 +188,6 @@ def erase(
     """
     for number, target in enumerate(targets, start=1):
         if target.customer_list is None:
-            yield Result(target=target, records=0, request_ids=(), reason=target.reason)
             continue
         result = _erase_one(target.customer_list, target, prepared, api=apis[target.ad_account_id], sender=sender)
         log.info("%d of %d: %s: %d records removed", number, len(targets), target.label, result.records)

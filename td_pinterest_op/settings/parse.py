@@ -30,6 +30,7 @@ __all__ = [
     "ErasureSettings",
     "IfExists",
     "RecordsFormat",
+    "SendingSettings",
     "Setting",
     "Settings",
     "StatusSettings",
@@ -62,16 +63,23 @@ class ConnectionSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(ConnectionSettings):
+class SendingSettings(ConnectionSettings):
+    """The settings of whoever reads people and sends them."""
+
+    limit_records_per_request: int
+    ignore_invalid_records: bool
+    dry_run: bool
+    columns: Mapping[str, str]  # name in the query, lower case → email, maid or idfa; empty: those are the names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(SendingSettings):
     """The settings of one export. A setting that the action does not use has its default, whatever was given."""
 
     action: Action
     audience_id: str | None  # the one that the action needs; None if it creates one
     audience_name: str | None  # None unless the action creates one
     audience_description: str | None
-    limit_records_per_request: int
-    ignore_invalid_records: bool
-    dry_run: bool
     allow_empty: bool
     max_invalid_ratio: float  # 0 to 1
     min_records: int | None
@@ -79,7 +87,6 @@ class Settings(ConnectionSettings):
     if_exists: IfExists
     replace_newer: bool
     expected_audience_name: str | None  # None if the action creates one
-    columns: Mapping[str, str]  # name in the query, lower case → email, maid or idfa; empty: those are the names
     report: str | None  # path of the page to write
     records: RecordsFormat
     default_country: str | None  # ISO 3166 alpha-2, in upper case
@@ -101,14 +108,10 @@ class StatusSettings(ConnectionSettings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ErasureSettings(ConnectionSettings):
+class ErasureSettings(SendingSettings):
     """The settings of one erasure."""
 
     ad_account_ids: tuple[str, ...]  # one at least, each once
-    limit_records_per_request: int
-    ignore_invalid_records: bool
-    dry_run: bool
-    columns: Mapping[str, str]
 
 
 _C = TypeVar("_C", bound=ConnectionSettings)

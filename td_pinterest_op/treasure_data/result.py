@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import urllib3
 
 from td_pinterest_op.errors import JobError, TreasureDataError
 from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, path_of, read_piece
-from td_pinterest_op.treasure_data.job import Job
+from td_pinterest_op.treasure_data.job import Job, Source, job_of
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,12 @@ class Rows:
 
     job: Job
     blocks: Iterable[list[list[Any]]]
+
+
+def job_rows(td: TreasureData, source: Source, *, note: Callable[[str], None]) -> Rows:
+    """The rows of a job that is found, or issued, and waited for; `note` gets its id. Raises as `job_of` does."""
+    job = job_of(td, source, note=note)
+    return Rows(job=job, blocks=JobResult(td, job))
 
 
 class JobResult:

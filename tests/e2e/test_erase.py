@@ -43,6 +43,13 @@ def erase(services: Services, job_id: str | None, **settings: Any) -> dict[str, 
     return stored
 
 
+def receipt_of(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
+    """The receipt in the log."""
+    (line,) = (line for line in caplog.messages if line.startswith("receipt: "))
+    receipt: dict[str, Any] = json.loads(line.removeprefix("receipt: "))
+    return receipt
+
+
 @pytest.fixture
 def lists(services: Services) -> list[str]:
     """Seven lists in three ad accounts, with fifty people each of whom forty opt out; one is behind no audience."""
@@ -69,7 +76,7 @@ def test_the_people_are_in_no_list_any_more_and_the_receipt_says_so(services: Se
     assert sorted(lists) == sorted(row["customer_list_id"] for row in stored["receipt"])
     assert {40} == {row["records"] for row in stored["receipt"]}
     assert {3} == {len(row["request_ids"]) for row in stored["receipt"]}
-    assert "40 people were removed from 7 of 7 customer lists." == stored["summary"]
+    assert "The removal of 40 records was asked of 7 of 7 customer lists." == stored["summary"]
 
 
 def test_the_only_ad_account_is_the_default(services: Services) -> None:
@@ -92,9 +99,7 @@ def test_a_list_that_cannot_be_reached_is_named_and_does_not_stop_the_others(
     done = [list_id for number, list_id in enumerate(lists) if number % 3 != 1 and number != 2]
     for list_id in done:
         assert digests(10, first=40) == services.pinterest.members(list_id)
-    receipt = json.loads(
-        next(line for line in caplog.messages if line.startswith("receipt: ")).removeprefix("receipt: ")
-    )
+    receipt = receipt_of(caplog)
     assert sorted(done) == sorted(row["customer_list_id"] for row in receipt["receipt"])
     assert {lists[2], None} == {row["customer_list_id"] for row in receipt["failed"]}
     assert all(row["reason"] for row in receipt["failed"])
@@ -114,13 +119,45 @@ def test_a_dry_run_says_how_many_lists_and_requests_it_takes_and_writes_nothing(
     assert "plan: remove 40 records from each of 7 customer lists in 3 ad accounts, 21 requests" in caplog.text
     assert [] == services.pinterest.calls.writes() == stored["receipt"]
     assert (7, 40, True) == (stored["lists"], stored["records"], stored["dry_run"])
-    assert "Dry run: 40 people would be removed from 7 customer lists; nothing was written." == stored["summary"]
+    assert (
+        "Dry run: the removal of 40 records would be asked of 7 customer lists; nothing was written."
+        == stored["summary"]
+    )
     assert digests(50) == services.pinterest.members(lists[0])
 
 
-def test_one_person_is_no_people(services: Services, lists: list[str]) -> None:
-    stored = erase(services, services.job(people(1)))
-    assert "1 person was removed from 7 of 7 customer lists." == stored["summary"]
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_an_ad_account_whose_lists_cannot_be_read_fails_a_dry_run_as_well(
+    services: Services, lists: list[str], dry_run: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    services.pinterest.inject(Fault(effect=Answer(status=403), path=f"/{OTHERS[0]}/customer_lists$", times=None))
+    with pytest.raises(PinterestError, match=f"the lists of ad account {OTHERS[0]}"):
+        erase(services, services.job(people(40)), dry_run=dry_run)
+    receipt = receipt_of(caplog)
+    assert "customer lists; the lists of 1 ad account cannot be read" in receipt["summary"]
+    assert [(OTHERS[0], None)] == [(row["ad_account_id"], row["customer_list_id"]) for row in receipt["failed"]]
+    assert dry_run == (not services.pinterest.calls.writes())
+
+
+@pytest.mark.parametrize(
+    ("columns", "warning"),
+    [
+        (("email",), "the query gives no maid and no idfa"),
+        (("maid", "email"), "the query gives no idfa"),
+        (("maid", "email", "idfa"), None),
+    ],
+)
+def test_identifiers_that_the_query_does_not_give_stay_in_the_lists_and_are_warned_of(
+    services: Services,
+    lists: list[str],
+    columns: tuple[str, ...],
+    warning: str | None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rows = [[people(1)[0] if column == "email" else None for column in columns]]
+    erase(services, services.td.add_job(columns=[(column, "varchar") for column in columns], rows=rows))
+    told = [line for line in caplog.messages if line.startswith("the query gives no")]
+    assert [warning] * bool(warning) == [line.partition(":")[0] for line in told]
 
 
 def test_nobody_to_erase_is_a_success_without_a_request(services: Services, lists: list[str]) -> None:

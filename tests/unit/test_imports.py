@@ -20,6 +20,7 @@ LAYERS: list[set[str]] = [
     {"cli"},
     {"activation", "many", "mirror"},
     {"erase", "export", "status"},
+    {"assignment"},
     {"connect"},
     {"audiences", "warehouse"},
     {"records"},

@@ -1,0 +1,75 @@
+"""What a task asks for, checked whole before anything is contacted: its settings, its rows, where the services are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
+
+from td_pinterest_op import connect
+from td_pinterest_op.errors import SettingsErrors, UnexpectedError
+from td_pinterest_op.settings.parse import ErasureSettings, SendingSettings, Settings, action_of, parse, parse_erasure
+from td_pinterest_op.settings.table import READS_ROWS
+from td_pinterest_op.stats import Stats
+from td_pinterest_op.treasure_data.result import Rows, job_rows
+from td_pinterest_op.workflow import task as workflow
+
+_S = TypeVar("_S", bound=SendingSettings)
+
+# Opens the rows once the services are there; notes in the statistics which job they are from.
+OpenRows = Callable[[connect.Services, Stats], Rows]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment(Generic[_S]):
+    """A task without a problem."""
+
+    task: workflow.Task
+    settings: _S
+    endpoints: connect.Endpoints
+    open_rows: OpenRows
+
+    @property
+    def reads_rows(self) -> bool:
+        """Whether there are rows to open."""
+        return self.open_rows is not _no_rows
+
+
+def export_of(task: workflow.Task, *, rows: Rows | None = None) -> Assignment[Settings]:
+    """What an export is asked for; `rows` stand in place of the task's job. Raises SettingsError with every problem."""
+    raw = task.params.get("result_settings")
+    read_settings = partial(parse, raw, environ=task.environ, from_console=task.is_activation)
+    if (action := action_of(raw)) and action not in READS_ROWS:
+        return _assignment(task, read_settings, open_rows=_no_rows)
+    return _assignment(task, read_settings, open_rows=(lambda _services, _stats: rows) if rows else None)
+
+
+def erasure_of(task: workflow.Task) -> Assignment[ErasureSettings]:
+    """What an erasure is asked for. Raises SettingsError with every problem."""
+    read_settings = partial(parse_erasure, task.params.get("result_settings"), environ=task.environ)
+    return _assignment(task, read_settings, open_rows=None)
+
+
+def _assignment(task: workflow.Task, read_settings: Callable[[], _S], *, open_rows: OpenRows | None) -> Assignment[_S]:
+    """Without `open_rows` the rows are those of the task's job."""
+    errors = SettingsErrors()
+    with errors:
+        settings = read_settings()
+    with errors:
+        endpoints = connect.endpoints(task.environ)
+    open_rows = open_rows or _rows_of_job(task, errors)
+    errors.raise_any()
+    return Assignment(task=task, settings=settings, endpoints=endpoints, open_rows=open_rows)
+
+
+def _no_rows(_services: connect.Services, _stats: Stats) -> Rows:
+    raise UnexpectedError("an action that reads no rows asked for them")
+
+
+def _rows_of_job(task: workflow.Task, errors: SettingsErrors) -> OpenRows:
+    with errors:
+        source = workflow.source(task)
+    with errors:
+        _ = task.td_api_key
+    return lambda services, stats: job_rows(services.treasure_data, source, note=partial(setattr, stats, "job_id"))
