@@ -13,23 +13,23 @@
     │   ├── RequestRefusedError      it refuses this request, however often it is sent
     │   ├── RecordsRefusedError      it refuses some records, in stop mode
     │   └── UnavailableError         it failed, or could not be reached, until the retries were used up
+    │       ├── MaybeAppliedError    the answer got lost
+    │       └── BrokenTwiceError     the connection breaks at every size of batch
     ├── StoppedError                 nobody: a signal ended the run, or it ends for another error
     └── UnexpectedError              the authors of this operator
 
 digdag prints message and traceback into the session log: a message says what happened, to which thing, and what to do,
-and never holds a value that could be a person, a secret, or a template for digdag.
+and never holds a value that could be a person, a secret, or a template for digdag. The first paragraph of a class's
+docstring is its meaning, for people. `td-pinterest explain`, the README and the log show what the class says.
 """
 
 from __future__ import annotations
 
-import errno
-import tempfile
-import traceback
-from collections.abc import Sequence
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 from td_pinterest_op.secret import mask
 from td_pinterest_op.template import without_templates
@@ -37,14 +37,20 @@ from td_pinterest_op.template import without_templates
 # `missing`: the key is left out. `unknown`: there is no such key. `environment`: a variable is missing there.
 ProblemCode = Literal["wrong", "missing", "unknown", "environment"]
 _E = TypeVar("_E", bound="ExportError")
+_AUTHORS = "the authors of this operator"
 
 
 class ExportError(Exception):
-    """Anything that ends an export. The message is fit for a log: credentials and what looks like a person are masked.
+    """An export ended. Every other error is one of these.
 
-    `status` is the HTTP status of the response that caused it, None without one; `code` is Pinterest's own, in the
-    response's body. `maybe_applied` is true if the request that failed may have been carried out.
+    The message is fit for a log: credentials and what looks like a person are masked. `status` is the HTTP status of
+    the response that caused it, None without one; `code` is Pinterest's own, in the response's body. `maybe_applied` is
+    true if the request that failed may have been carried out.
     """
+
+    who: ClassVar[str] = "the kind of the error says who"
+    example: ClassVar[str] = "any of the other examples"
+    advice: ClassVar[str] = "Read the first sentence of the message: it says what happened, to what, and what to do."
 
     status: int | None = None
     code: int | None = None
@@ -58,9 +64,22 @@ class ExportError(Exception):
         self.args = (without_templates(f"{self.args[0]}{mask(text)}"),)
         return self
 
+    @classmethod
+    def meaning(cls) -> str:
+        """The first paragraph of the docstring, on one line."""
+        return " ".join(inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].split())
+
 
 class WorkflowError(ExportError):
-    """The workflow's author must act."""
+    """Something around the task is wrong: Treasure Data's key or its rights, or what the machine lacks."""
+
+    who = "the workflow's author"
+    example = (
+        "Treasure Data refused the API key: check the secret td.apikey, and that TD_API_SERVER is the key's region"
+    )
+    advice = (
+        "`td-pinterest doctor` tries the key, its region and its rights. Of a machine the message says what it lacks."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +92,13 @@ class Problem:
 
 
 class SettingsError(WorkflowError):
-    """`result_settings` or the task's parameters are wrong; names every problem at once.
+    """`result_settings`, or the parameters of the task, are wrong. Nothing was sent.
 
-    `problems` has the same for programs.
+    The message names every problem at once; `problems` has the same for programs.
     """
+
+    example = "result_settings has 1 problem: - audience_name: missing, and create_new_audience needs it"
+    advice = "Correct what the message lists. `td-pinterest check FILE.dig` finds the same before a run, with lines."
 
     def __init__(self, message: str, *, problems: Sequence[Problem] = (), key: str = "") -> None:
         super().__init__(message)
@@ -110,104 +132,134 @@ class SettingsErrors:
 
 
 class JobError(WorkflowError):
-    """The job failed, was killed, has no result, or its result lacks the column."""
+    """The Treasure Data job failed, was killed, has no result, or lacks the column. Nothing was sent."""
+
+    example = 'the result of job 2345678 (columns: mail varchar) cannot be exported: column "mail" is no identifier'
+    advice = (
+        "Open the job in Treasure Data's console. Select a column email, maid or idfa, or name yours in `columns`. "
+        "Treasure Data keeps a result for seven days: run an older query again. `td-pinterest doctor --job ID` looks "
+        "at a job without sending."
+    )
 
 
 class InvalidRowsError(WorkflowError):
-    """Rows with invalid identifiers, while `ignore_invalid_records` is false."""
+    """Rows hold values that Pinterest cannot match, and `ignore_invalid_records` is false. Nothing was sent."""
+
+    example = "12 of 1,000 rows are invalid (not_an_email 12); the first are in rows 17, 23"
+    advice = (
+        "Correct the query, or set ignore_invalid_records: true to skip and count such rows. `td-pinterest explain "
+        "not_an_email` has SQL that finds them."
+    )
 
 
 class LimitError(WorkflowError):
-    """A limit that the author set stopped the export before anything was sent."""
+    """A limit of the settings stopped the export, or there is no record at all. Nothing was sent."""
+
+    example = "there is no valid record to send (0 rows read, 0 invalid)"
+    advice = (
+        "Look at the query's result first: min_records, max_records and max_invalid_ratio are there to catch a query "
+        "that went wrong. Change the limit only if the result is right."
+    )
 
 
 class AudienceError(WorkflowError):
-    """The audience is missing, removed, of another kind or account, or exists already."""
+    """The audience is missing, removed, of another type or ad account, or its name is taken."""
+
+    example = "there is no audience 2542620905475 in ad account 549755885175: check both ids"
+    advice = "`td-pinterest audiences` lists the audiences that exist, with their ids."
 
 
 class AccountError(ExportError):
-    """The owner of the Pinterest account or app must act: token, scope, role."""
+    """Pinterest refuses the token, or the token lacks a scope or a role."""
+
+    who = "the owner of the Pinterest account or app"
+    example = "Pinterest answered 401 (code 2) to exchanging the refresh token for an access token"
+    advice = (
+        "`td-pinterest authorize` gets a new token. The owner of the ad account gives a role, in Business Manager. "
+        "`td-pinterest doctor` shows which of them is missing."
+    )
 
 
 class TreasureDataError(ExportError):
-    """Treasure Data did not deliver what it should."""
+    """Treasure Data did not deliver the whole result, or did not answer."""
+
+    who = "nobody: run it again"
+    example = "the result of job 2345678 is truncated: 900 of 1000 rows came; nothing was sent. Run this task again"
+    advice = "Run the task again. If it happens again, look at Treasure Data's status page."
 
 
 class PinterestError(ExportError):
-    """Pinterest did not do what it should."""
+    """Pinterest answered, but did not do what it said, or its answer cannot be understood."""
+
+    who = "see the message"
+    example = "Pinterest answered 200 to moving audience 2542620905475, but the answer has no id"
+    advice = (
+        "Run the task again: it looks first, and does nothing twice. Keep the x-pinterest-rid for Pinterest's support."
+    )
 
 
 class RequestRefusedError(PinterestError):
     """Pinterest refuses this request, however often it is sent."""
 
+    who = _AUTHORS
+    example = 'Pinterest answered 400 (code 400) "Invalid parameters" to creating audience "Shoppers"'
+    advice = "Read what Pinterest says in the message. If the settings are right, report it with the x-pinterest-rid."
+
 
 class RecordsRefusedError(PinterestError):
-    """Pinterest refuses some records, while `ignore_invalid_records` is false."""
+    """Pinterest refuses some of the records, and `ignore_invalid_records` is false."""
+
+    who = f"the workflow's author, or {_AUTHORS}"
+    example = "Pinterest refused 2 of the 10000 records of a batch (400)"
+    advice = "Set ignore_invalid_records: true to skip and count them. The message says which of the others are in."
 
 
 class UnavailableError(PinterestError):
     """Pinterest failed, or could not be reached, until the retries were used up."""
 
+    who = "nobody: run it later"
+    example = "Pinterest answered 503 to ADD of 10000 records, customer list 5497558851750; tried 8 times"
+    advice = "Run the task again later. What is in stays in, and is not counted twice."
+
+
+class MaybeAppliedError(UnavailableError):
+    """The answer to a request that must not be made twice got lost: Pinterest may have done it."""
+
+    who = "nobody: run it again"
+    example = 'no response from Pinterest (no byte of the response for read_timeout_secs) to creating list "Shoppers"'
+    advice = "Run the task again: it looks for what it made before, and makes nothing twice."
+
+
+class BrokenTwiceError(UnavailableError):
+    """The connection broke at every size of batch until the retries were used up."""
+
+    example = "no response from Pinterest (the connection broke) to ADD of 1250 records; tried 8 times"
+    advice = "Run the task again later. If it happens each time, ask who runs the proxy for its largest body."
+
 
 class StoppedError(ExportError):
-    """A signal ended the run, or a request was not made because the run ends for another error."""
+    """The run was told to end (SIGTERM, Ctrl-C). The message says how many records are in."""
+
+    who = "nobody: run it again"
+    example = "the run was told to end (SIGTERM)"
+    advice = "Run the task again: the same session goes on where it stopped."
 
 
 class UnexpectedError(ExportError):
-    """A mistake in this operator. Its message holds no text of the original exception, which could quote a row."""
+    """A bug in this operator, with its place.
 
-
-def unexpected(error: Exception) -> ExportError:
-    """The error to raise in place of one that no code expects.
-
-    That one could quote a row: only its type and place are named.
+    The message holds no text of the original exception, which could quote a row.
     """
-    known = _of_the_machine(error)
-    if known:
-        return WorkflowError(known)
-    places = traceback.extract_tb(error.__traceback__)
-    place = f" at {Path(places[-1].filename).name}:{places[-1].lineno}, in {places[-1].name}" if places else ""
-    why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
-    return UnexpectedError(
-        f"{type(error).__name__}{why}{place}: a mistake in td_pinterest_op; please report it with this line"
-    )
+
+    who = _AUTHORS
+    example = "KeyError at parse.py:120, in _settings: a bug in td_pinterest_op; please report it with this line"
+    advice = "Report the line. It holds no data of yours."
 
 
-# What a machine lacks, by the number of the system's error; `{folder}` is the folder of temporary files.
-_LACKING = {
-    errno.ENOSPC: "the disk is full: {spool}; make room there, {elsewhere}",
-    errno.EDQUOT: "the disk quota is used up: {spool}; make room there, {elsewhere}",
-    errno.EFBIG: "the system does not allow files as large as this one: {spool}; raise `ulimit -f`, {elsewhere}",
-    errno.EROFS: "{folder} is read-only: {spool}; make it writable, {elsewhere}",
-    errno.EACCES: "the system does not permit writing to {folder}: {spool}; permit it, {elsewhere}",
-    errno.EMFILE: "the process has too many files open: raise `ulimit -n`",
-    errno.ENFILE: "the machine has too many files open: run this task again when less runs beside it",
-}
+def _family(of: type[ExportError]) -> Iterator[type[ExportError]]:
+    yield of
+    for below in of.__subclasses__():
+        yield from _family(below)
 
 
-def _of_the_machine(error: Exception) -> str | None:
-    """What the machine lacks and what to do, None if the error is about something else."""
-    if isinstance(error, RuntimeError) and "start new thread" in str(error):
-        return (
-            "the system starts no more threads: raise the limit of processes (`ulimit -u`, or the container's), or set "
-            "max_in_flight: 1"
-        )
-    if isinstance(error, MemoryError):
-        return "the memory is used up: give the task's machine or container more, or run less beside it"
-    if not isinstance(error, OSError):
-        return None
-    try:
-        folder = tempfile.gettempdir()
-    except OSError:
-        return (
-            "there is no folder for temporary files that can be written: let the environment variable TMPDIR name one; "
-            "the operator needs 32 bytes there for each identifier"
-        )
-    return (
-        _LACKING.get(error.errno or 0, "").format(
-            folder=folder,
-            spool=f"the operator needs 32 bytes for each identifier in {folder}",
-            elsewhere="or let the environment variable TMPDIR name another folder",
-        )
-        or None
-    )
+ERRORS: Mapping[str, type[ExportError]] = {error.__name__: error for error in _family(ExportError)}

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from td_pinterest_op import connect
-from td_pinterest_op.errors import ExportError, SettingsError, WorkflowError, unexpected
+from td_pinterest_op.errors import ExportError, SettingsError, WorkflowError
 from td_pinterest_op.export import export
 from td_pinterest_op.settings.parse import parse_connection
 from td_pinterest_op.stats import RequestCounts, Stats
 from td_pinterest_op.timing import SYSTEM, Timing
+from td_pinterest_op.unexpected import unexpected
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.run import task_process
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from td_pinterest_op.pinterest.client import BrokenTwiceError, Client, MaybeAppliedError
+from td_pinterest_op.errors import BrokenTwiceError, MaybeAppliedError
+from td_pinterest_op.pinterest.client import Client
 
 log = logging.getLogger(__name__)
 

@@ -12,11 +12,18 @@ from itertools import islice
 from typing import Protocol
 
 from td_pinterest_op.audiences.concurrency import ConcurrencyLimit
-from td_pinterest_op.errors import ExportError, RecordsRefusedError, RequestRefusedError, WorkflowError, unexpected
-from td_pinterest_op.pinterest.client import BrokenTwiceError, Client, Outcome
+from td_pinterest_op.errors import (
+    BrokenTwiceError,
+    ExportError,
+    RecordsRefusedError,
+    RequestRefusedError,
+    WorkflowError,
+)
+from td_pinterest_op.pinterest.client import Client, Outcome
 from td_pinterest_op.records.batch import Batch
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.stats import Stats
+from td_pinterest_op.unexpected import unexpected
 
 log = logging.getLogger(__name__)
 

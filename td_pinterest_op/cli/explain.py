@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from td_pinterest_op.cli import screen
-from td_pinterest_op.cli.explanations import ERRORS
+from td_pinterest_op.errors import ERRORS
 from td_pinterest_op.reasons import REASONS
 
 
@@ -53,7 +53,7 @@ def _entry(name: str) -> dict[str, Any]:
     return {
         "name": name,
         "kind": "error",
-        "meaning": error.meaning,
+        "meaning": error.meaning(),
         "who": error.who,
         "example": error.example,
         "advice": error.advice,

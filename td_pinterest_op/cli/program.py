@@ -18,7 +18,8 @@ from td_pinterest_op.cli.explain import explain
 from td_pinterest_op.cli.export import export
 from td_pinterest_op.cli.listing import accounts, audience, audiences, lists
 from td_pinterest_op.cli.report import report
-from td_pinterest_op.errors import ExportError, unexpected
+from td_pinterest_op.errors import ExportError
+from td_pinterest_op.unexpected import unexpected
 
 log = logging.getLogger("td_pinterest_op")
 

@@ -13,7 +13,14 @@ from typing import Protocol
 
 from requests.auth import AuthBase
 
-from td_pinterest_op.errors import AccountError, ExportError, RequestRefusedError, UnavailableError
+from td_pinterest_op.errors import (
+    AccountError,
+    BrokenTwiceError,
+    ExportError,
+    MaybeAppliedError,
+    RequestRefusedError,
+    UnavailableError,
+)
 from td_pinterest_op.json_body import json_object
 from td_pinterest_op.pinterest.policy import FAILURES, Decision, Failure, Recovery, decide
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
@@ -90,14 +97,6 @@ class TokenSource(Protocol):
 
     def refresh(self, used: AuthBase) -> bool:
         """After a 401: whether there is another authorisation than `used`, or may be."""
-
-
-class MaybeAppliedError(UnavailableError):
-    """A request that must not be carried out twice failed after it may have been carried out: look before repeating."""
-
-
-class BrokenTwiceError(UnavailableError):
-    """The connection broke twice at a request that can be divided: its body may be too large for something between."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

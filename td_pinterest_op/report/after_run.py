@@ -14,9 +14,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from td_pinterest_op.errors import ExportError, unexpected
+from td_pinterest_op.errors import ExportError
 from td_pinterest_op.report.entry import Entry, entry
 from td_pinterest_op.report.sources import DATA, entries
+from td_pinterest_op.unexpected import unexpected
 
 log = logging.getLogger(__name__)
 

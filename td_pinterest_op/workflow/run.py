@@ -14,7 +14,8 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from td_pinterest_op import stop
-from td_pinterest_op.errors import ExportError, unexpected
+from td_pinterest_op.errors import ExportError
+from td_pinterest_op.unexpected import unexpected
 from td_pinterest_op.workflow.session_log import SessionLog
 
 log = logging.getLogger("td_pinterest_op")
@@ -44,9 +45,13 @@ class task_process:  # noqa: N801 - used like a function
     def __exit__(self, _type: object, error: BaseException | None, _traceback: TracebackType | None) -> None:
         if stop.requested():
             stop.finish()
+        failure = error if isinstance(error, ExportError) else None
+        if failure is None and isinstance(error, Exception):
+            failure = unexpected(error)
+        if failure is not None:
+            log.error("%s. Who must act: %s. %s", type(failure).__name__, failure.who, failure.advice)
         self._end()
-        if isinstance(error, Exception):
-            failure = error if isinstance(error, ExportError) else unexpected(error)
+        if failure is not None:
             _print_once(failure)
             raise failure.with_traceback(None) from None
 

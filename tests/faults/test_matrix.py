@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.errors import ExportError, UnavailableError
-from td_pinterest_op.pinterest.client import MaybeAppliedError
+from td_pinterest_op.errors import ExportError, MaybeAppliedError, UnavailableError
 from td_pinterest_op.settings.parse import Action
 from tests.emulators.pinterest import Fault
 from tests.exporting import Services, digests, people

@@ -26,7 +26,7 @@ LAYERS: list[set[str]] = [
     {"records"},
     {"workflow"},
     {"pinterest", "treasure_data", "settings", "report"},
-    {"stats", "stop"},
+    {"stats", "stop", "unexpected"},
     {"errors"},
     {"history", "json_body", "printable", "reasons", "retry"},
     {"secret", "timing"},

@@ -9,8 +9,8 @@ from typing import cast
 import pytest
 
 from td_pinterest_op.audiences.create_once import Created, created_once, oldest
-from td_pinterest_op.errors import AccountError, ExportError, UnavailableError
-from td_pinterest_op.pinterest.client import BrokenTwiceError, Client, MaybeAppliedError
+from td_pinterest_op.errors import AccountError, BrokenTwiceError, ExportError, MaybeAppliedError, UnavailableError
+from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.retry import Retry
 from tests.clock import FakeTime
 

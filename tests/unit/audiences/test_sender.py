@@ -20,6 +20,7 @@ from td_pinterest_op.audiences import sender
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import (
     AccountError,
+    BrokenTwiceError,
     ExportError,
     RecordsRefusedError,
     RequestRefusedError,
@@ -28,7 +29,7 @@ from td_pinterest_op.errors import (
     UnexpectedError,
     WorkflowError,
 )
-from td_pinterest_op.pinterest.client import BrokenTwiceError, Client, Outcome
+from td_pinterest_op.pinterest.client import Client, Outcome
 from td_pinterest_op.records.batch import Batch, Digests
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.records.spool import DIGEST_BYTES, Spool
@@ -457,7 +458,7 @@ def test_a_mistake_of_ours_shows_its_type_only_and_leaves_its_batch_in_doubt() -
 
     error = Run(rule, records=100, batch=10).fail()
     assert UnexpectedError is type(error)
-    assert re.match(r"KeyError at test_sender\.py:\d+, in rule: a mistake in td_pinterest_op", str(error))
+    assert re.match(r"KeyError at test_sender\.py:\d+, in rule: a bug in td_pinterest_op", str(error))
     assert "Partly sent: of 100 records 20 are in, 0 were refused, " in str(error)
     assert "70 are not in, and of 10 it is not known." in str(error)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import pkgutil
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import td_pinterest_op
-from td_pinterest_op.cli.explanations import ERRORS
-from td_pinterest_op.errors import ExportError
+from td_pinterest_op.errors import ERRORS, ExportError
 from td_pinterest_op.reasons import REASONS
 from tests.unit.cli.running import Terminal
 
@@ -21,8 +23,25 @@ def _error_classes(of: type[ExportError] = ExportError) -> set[str]:
     return {of.__name__}.union(*(_error_classes(below) for below in of.__subclasses__()))
 
 
-def test_every_error_class_has_an_explanation_and_no_other() -> None:
+def test_every_error_stands_in_one_module() -> None:
     assert sorted(_error_classes()) == sorted(ERRORS)
+
+
+def _literals() -> Iterator[str]:
+    """Every piece of text of at least 15 characters in the package, but those of the examples themselves."""
+    for path in Path(td_pinterest_op.__path__[0]).rglob("*.py"):
+        if path.name != "errors.py":
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) >= 15:
+                    yield node.value.strip()
+
+
+LITERALS = set(_literals())
+
+
+@pytest.mark.parametrize("name", sorted(ERRORS.keys() - {"ExportError"}))
+def test_an_example_is_what_the_code_says(name: str) -> None:
+    assert any(text in ERRORS[name].example for text in LITERALS)
 
 
 @pytest.mark.parametrize("name", [*REASONS, *ERRORS])

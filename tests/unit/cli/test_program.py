@@ -44,7 +44,7 @@ def test_wrong_usage_is_one_paragraph_and_code_2(terminal: Terminal, arguments: 
     [
         (WorkflowError("the disk is full"), 1, "error: the disk is full.\n"),
         (KeyboardInterrupt(), 130, "Stopped"),
-        (KeyError("jane@shop.example"), 1, "a mistake in td_pinterest_op"),
+        (KeyError("jane@shop.example"), 1, "a bug in td_pinterest_op"),
     ],
 )
 def test_an_exception_becomes_a_message_and_a_code(

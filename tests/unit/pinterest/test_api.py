@@ -13,9 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from td_pinterest_op.errors import AccountError, ExportError, PinterestError, RequestRefusedError
+from td_pinterest_op.errors import AccountError, ExportError, MaybeAppliedError, PinterestError, RequestRefusedError
 from td_pinterest_op.pinterest.api import Api, Audience, CustomerList
-from td_pinterest_op.pinterest.client import MaybeAppliedError
 from td_pinterest_op.pinterest.policy import Failure
 from td_pinterest_op.pinterest.transport import Response
 from td_pinterest_op.records.batch import Digests

@@ -17,13 +17,15 @@ from requests.structures import CaseInsensitiveDict
 
 from td_pinterest_op.errors import (
     AccountError,
+    BrokenTwiceError,
     ExportError,
+    MaybeAppliedError,
     PinterestError,
     RequestRefusedError,
     StoppedError,
     UnavailableError,
 )
-from td_pinterest_op.pinterest.client import BrokenTwiceError, MaybeAppliedError, Outcome, Request
+from td_pinterest_op.pinterest.client import Outcome, Request
 from td_pinterest_op.pinterest.policy import Failure
 from td_pinterest_op.pinterest.transport import Response
 from td_pinterest_op.retry import Retry

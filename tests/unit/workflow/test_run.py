@@ -73,8 +73,8 @@ def test_of_any_other_error_only_type_and_place_are_told(error: Exception, told:
         (OSError(errno.EROFS, "Read-only"), "is read-only"),
         (PermissionError(errno.EACCES, "Permission denied"), "the system does not permit writing to"),
         (OSError(errno.EMFILE, "Too many open files"), "raise `ulimit -n`"),
-        (OSError(errno.ENFILE, "Too many open files"), "run this task again when less runs beside it"),
-        (MemoryError(), "the memory is used up"),
+        (OSError(errno.ENFILE, "Too many open files"), "run this task again when the machine is less busy"),
+        (MemoryError(), "out of memory: give the machine"),
         (RuntimeError("can't start new thread"), "the system starts no more threads"),
     ],
 )
@@ -198,9 +198,19 @@ def test_an_error_comes_out_without_the_traceback_of_the_run() -> None:
     assert 1 == "".join(shown).count("no such audience")
 
 
+@pytest.mark.parametrize("error", [AudienceError("no such audience"), ZeroDivisionError()])
+def test_the_log_says_who_must_act(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ExportError) as caught, task_process():
+        raise error
+    out = capsys.readouterr().err
+    assert f"{type(caught.value).__name__}. Who must act: {caught.value.who}. {caught.value.advice}" in out
+    assert "no such audience" not in out
+
+
 def test_python_does_not_print_an_error_that_digdag_prints(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(AudienceError) as caught, task_process():
         raise AudienceError("no such audience")
+    capsys.readouterr()
     sys.excepthook(AudienceError, caught.value, None)
     assert "" == capsys.readouterr().err
     sys.excepthook(AudienceError, AudienceError("another one"), None)

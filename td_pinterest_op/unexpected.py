@@ -1,0 +1,66 @@
+"""What no code expects, as an error of ours: what the machine lacks, else a bug with its place."""
+
+from __future__ import annotations
+
+import errno
+import tempfile
+import traceback
+from pathlib import Path
+
+from td_pinterest_op.errors import ExportError, UnexpectedError, WorkflowError
+
+
+def unexpected(error: Exception) -> ExportError:
+    """The error to raise in place of one that no code expects.
+
+    That one could quote a row: only its type and place are named.
+    """
+    known = _of_the_machine(error)
+    if known:
+        return WorkflowError(known)
+    places = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(places[-1].filename).name}:{places[-1].lineno}, in {places[-1].name}" if places else ""
+    why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+    return UnexpectedError(
+        f"{type(error).__name__}{why}{place}: a bug in td_pinterest_op; please report it with this line"
+    )
+
+
+# What a machine lacks, by the number of the system's error; `{folder}` is the folder of temporary files.
+_LACKING = {
+    errno.ENOSPC: "the disk is full: {spool}; make room there, {elsewhere}",
+    errno.EDQUOT: "the disk quota is used up: {spool}; make room there, {elsewhere}",
+    errno.EFBIG: "the system does not allow files as large as this one: {spool}; raise `ulimit -f`, {elsewhere}",
+    errno.EROFS: "{folder} is read-only: {spool}; make it writable, {elsewhere}",
+    errno.EACCES: "the system does not permit writing to {folder}: {spool}; permit it, {elsewhere}",
+    errno.EMFILE: "the process has too many files open: raise `ulimit -n`",
+    errno.ENFILE: "the machine has too many files open: run this task again when the machine is less busy",
+}
+
+
+def _of_the_machine(error: Exception) -> str | None:
+    """What the machine lacks and what to do, None if the error is about something else."""
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return (
+            "the system starts no more threads: raise the limit of processes (`ulimit -u`, or the container's), or set "
+            "max_in_flight: 1"
+        )
+    if isinstance(error, MemoryError):
+        return "out of memory: give the machine or container more"
+    if not isinstance(error, OSError):
+        return None
+    try:
+        folder = tempfile.gettempdir()
+    except OSError:
+        return (
+            "there is no folder for temporary files that can be written: let the environment variable TMPDIR name one; "
+            "the operator needs 32 bytes there for each identifier"
+        )
+    return (
+        _LACKING.get(error.errno or 0, "").format(
+            folder=folder,
+            spool=f"the operator needs 32 bytes for each identifier in {folder}",
+            elsewhere="or let the environment variable TMPDIR name another folder",
+        )
+        or None
+    )
