@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import dig, guard
+from tests import children, dig, guard
 from tests.browser.conftest import Browser, until
 from tests.e2e.project import ROOT, secrets
 from tests.exporting import Services
@@ -21,7 +21,7 @@ COMMAND = [sys.executable, "-m", "td_pinterest_op", "authorize", "--to", "local"
 _LINK = re.compile(r"http://127\.0\.0\.1:\d+/oauth/\S+")
 
 
-def _link(process: subprocess.Popen[str]) -> str:
+def _link(process: children.Process) -> str:
     assert process.stderr is not None
     for line in process.stderr:
         if found := _LINK.search(line):
@@ -46,7 +46,7 @@ def test_a_token_got_in_the_browser_runs_the_workflow(
     caplog.set_level(logging.INFO, logger="selenium")
     environ = os.environ | services.environ | {"DIGDAG_CONFIG_HOME": str(tmp_path / "digdag"), "BROWSER": "true"}
     del environ["PINTEREST_REFRESH_TOKEN"]
-    with subprocess.Popen(
+    with children.started(
         [*COMMAND, "--redirect", free_port],
         cwd=ROOT,
         env=environ,

@@ -20,6 +20,7 @@ from pathlib import Path
 from time import sleep as real_sleep
 from typing import Any
 
+from ..children import LIMIT_SECONDS
 from .config import DigError, Params, RefusedError
 from .engine import Attempt
 from .operators import Machine
@@ -64,14 +65,16 @@ def run(
     sleep: Callable[[float], object] = real_sleep,
     python: str = sys.executable,
     on_spawn: Callable[[int], object] = lambda _pid: None,
+    limit: float | None = LIMIT_SECONDS,
 ) -> Result:
     """Run the workflow in the .dig file.
 
     `params` are those of `-p`; digdag gives texts, other JSON values arrive as they are. `secrets` are by dotted
     name. `session_time` is an aware time, or text, by default this day, in the workflow's time zone. `environ`
     (default: this process's) is what children get. The file's folder is the project. `log` takes text as it comes.
-    `on_spawn` gets the process id of each `py>` child. Raises DigError when the workflow cannot be read, RefusedError
-    when it holds what is unknown here; a task that fails is no exception but a `Result`.
+    `on_spawn` gets the process id of each `py>` child, which is killed after `limit` seconds. Raises DigError when the
+    workflow cannot be read, RefusedError when it holds what is unknown here; a task that fails is no exception but a
+    `Result`.
     """
     file = Path(path).absolute()
     check_project(file.parent)
@@ -90,6 +93,7 @@ def run(
         sleep=sleep,
         python=python,
         on_spawn=on_spawn,
+        limit=limit,
     )
     session = session_params(session_time, workflow.timezone, workflow.schedule)
     attempt = Attempt(machine=machine, session=session, source=file.name)

@@ -70,6 +70,7 @@ def _run(options: argparse.Namespace) -> int:
         secrets=_secrets(options.secrets),
         session_time=options.session,
         log=lambda text: print(text, end="", flush=True),
+        limit=None,
     )
     print("Success." if result.error is None else f"\n{result.error}\n", file=sys.stderr)
     # So digdag does, even when a group succeeded at its second try.

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from ..children import limited
 from . import py_child
 from .config import (
     ChildFailedError,
@@ -44,7 +45,7 @@ class Machine:
     """What a run may use: the project folder (absolute), secrets by dotted name, the environment, its doors.
 
     `log` takes text as it comes, line ends included; `sleep` takes seconds; `python` is the interpreter of `py>` when
-    the workflow names none; `on_spawn` gets the process id of each `py>` child.
+    the workflow names none; `on_spawn` gets the process id of each `py>` child, which is killed after `limit` seconds.
     """
 
     project: Path
@@ -54,6 +55,7 @@ class Machine:
     sleep: Callable[[float], object]
     python: str
     on_spawn: Callable[[int], object]
+    limit: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +242,7 @@ def _run(call: Call, command: list[str]) -> int:
         )
     except OSError as error:
         raise DigError(f'Cannot run program "{command[0]}": {error.strerror}') from None
-    with child:
+    with child, limited(child, call.machine.limit):
         call.machine.on_spawn(child.pid)
         for line in child.stdout or ():
             call.machine.log(line)

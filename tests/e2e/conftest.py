@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests import children
 from tests.e2e.project import ROOT
 
 
@@ -15,5 +15,5 @@ from tests.e2e.project import ROOT
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project folder, laid out once for all tests; they copy it."""
     folder = tmp_path_factory.mktemp("bundle") / "pinterest_export"
-    subprocess.run([sys.executable, ROOT / "scripts" / "bundle.py", folder], check=True, capture_output=True)
+    children.run([sys.executable, ROOT / "scripts" / "bundle.py", folder]).check_returncode()
     return folder

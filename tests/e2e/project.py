@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
 import time as real_time
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from typing import Protocol
 
 import pytest
 
-from tests import dig, guard
+from tests import children, dig, guard
 from tests.emulators.environment import SECRETS, digdag_home
 from tests.exporting import Services
 
@@ -63,15 +62,11 @@ def run_with_digdag(workflow: Path, services: Services, folder: Path, more_secre
     environment = digdag_home(folder, services.environ) | {"PATH": path}
     for name, value in more_secrets.items():
         Path(environment["DIGDAG_CONFIG_HOME"], "secrets", name).write_text(value)
-    done = subprocess.run(
+    done = children.run(
         ["digdag", "run", workflow.name, "--rerun", "--session", SESSION],
         cwd=workflow.parent,
         env=os.environ | services.environ | environment,
-        capture_output=True,
-        text=True,
-        # digdag repeats a refused connection without end.
-        timeout=120,
-        check=False,
+        limit=120,  # digdag repeats a refused connection without end
     )
     _check_outputs(workflow.parent)
     return Ran(succeeded=done.returncode == 0, log=done.stdout + done.stderr)

@@ -250,7 +250,7 @@ class _Killer:
             self.left -= 1
             if not self.left:
                 self.victim.process.kill()
-                self.victim.process.wait()
+                self.victim.process.wait(timeout=30)
 
 
 def test_five_thousand_people_leave_forty_lists_though_one_account_refuses_and_the_process_dies_twice(

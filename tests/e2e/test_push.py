@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import children
 from tests.e2e.project import ROOT
 
 NEEDED = ("td.apikey", "pinterest.client_id", "pinterest.client_secret", "pinterest.refresh_token")
@@ -31,12 +32,9 @@ def commands(tmp_path: Path) -> Path:
 
 def _push(commands: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     folder = str(commands.parent / "bundle")
-    return subprocess.run(
+    return children.run(
         [ROOT / "scripts" / "push", *arguments, "audiences", folder],
         env=os.environ | {"PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"} | environ,
-        capture_output=True,
-        text=True,
-        check=False,
     )
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 from td_pinterest_op.report.sources import entries
-from tests import guard
+from tests import children, guard
 from tests.e2e.project import ROOT
 from tests.emulators.__main__ import AUDIENCE_NAME, guide
 from tests.emulators.environment import environment
@@ -18,13 +17,7 @@ from tests.emulators.pinterest import CONTROLS
 
 def test_the_sandbox_ends_with_pinterest_holding_exactly_what_was_read_and_a_page_about_the_run(tmp_path: Path) -> None:
     page = tmp_path / "new" / "page.html"
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.sandbox", "--rows", "3000", "--page", page],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = children.run([sys.executable, "-m", "tests.sandbox", "--rows", "3000", "--page", page], cwd=ROOT)
     guard.check(done.stdout + done.stderr, "the sandbox")
     assert (0, True) == (
         done.returncode,

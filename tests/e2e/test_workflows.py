@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 import yaml
 
 from td_pinterest_op import __version__
-from tests import guard
+from tests import children, guard
 from tests.e2e.audiences import is_cleared
 from tests.e2e.project import ENGINES, ROOT, Engine, Ran
 from tests.emulators.pinterest import AD_ACCOUNT_ID
@@ -76,7 +75,7 @@ def test_the_command_line_the_log_and_the_statistics_name_one_version(
     use_audience(project, services.audience(["before@shop.example"]))
     ran = run("pinterest_export")
     command = [sys.executable, "-m", "td_pinterest_op", "--version"]
-    asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    asked = children.run(command, cwd=ROOT)
     assert f"td-pinterest, version {__version__}\n" == asked.stdout
     assert f"INFO td_pinterest_op {__version__}\n" in ran.log
     assert __version__ == statistics(ran)["version"]

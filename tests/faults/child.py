@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests import children
 from tests.dig import py_child
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import SESSION, TASK_NAME, Services
@@ -23,13 +24,17 @@ ROOT = Path(__file__).resolve().parents[2]
 class Child:
     """A run that was started; `temp` is its TMPDIR."""
 
-    process: subprocess.Popen[bytes]
+    process: children.Process
     folder: Path
     temp: Path
 
     def ended(self, *, within: float = 30.0) -> tuple[int, str]:
         """The exit code and all that was said: output, and the error that digdag would show. Raises TimeoutExpired."""
-        said, _ = self.process.communicate(timeout=within)
+        try:
+            said, _ = self.process.communicate(timeout=within)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
         output = self.folder / "output.json"
         shown = json.loads(output.read_text()).get("error", {}) if output.exists() else {}
         return self.process.returncode, f"{said.decode()}\n{shown.get('message', '')}"
@@ -70,11 +75,10 @@ def start(
     (folder / "input.json").write_text(json.dumps({"params": params}))
     # Where it stands, modules beside it would hide the standard library's.
     shutil.copyfile(py_child.__file__, folder / "runner.py")
-    process = subprocess.Popen(
+    process = children.start(
         [sys.executable, "runner.py", operator, "input.json", "output.json"],
         cwd=folder,
         env={**os.environ, **services.environ, **(environ or {}), "PYTHONPATH": str(ROOT), "TMPDIR": str(temp)},
-        stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
     )

@@ -35,7 +35,7 @@ class _Killer:
         self.seen.append(call)
         if len(self.seen) == self.number and self.victim:
             self.victim.process.kill()
-            self.victim.process.wait()
+            self.victim.process.wait(timeout=30)
 
 
 def killed(services: Services, settings: dict[str, Any], job_id: str, number: int, folder: Path) -> list[str]:

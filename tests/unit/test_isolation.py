@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import pwd
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests import children
 
 ROOT = Path(__file__).parent.parent.parent
 PROBE = """
@@ -29,14 +30,7 @@ def test_what_the_user_has_in_the_environment_reaches_no_test(tmp_path: Path) ->
     probe.write_text(PROBE)
     users = {"DIGDAG_CONFIG_HOME": str(tmp_path / "users"), "PINTEREST_REFRESH_TOKEN": "users"}
     command = [sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider", "-p", "tests.conftest", str(probe)]
-    done = subprocess.run(
-        [*command, f"--rootdir={tmp_path}"],
-        cwd=ROOT,
-        env=os.environ | users,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = children.run([*command, f"--rootdir={tmp_path}"], cwd=ROOT, env=os.environ | users)
     (seen,) = [line for line in done.stdout.splitlines() if "seen:" in line]
     assert "users" not in seen
     assert "None" in seen

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from td_pinterest_op import requirements
+from tests import children
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -27,7 +27,7 @@ def test_an_old_python_is_named_with_what_is_needed(python: tuple[int, ...]) -> 
 def test_missing_packages_are_named_once_by_the_names_to_install() -> None:
     # -S: without site-packages.
     command = [sys.executable, "-S", "-c", "import td_pinterest_op.export"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = children.run(command, cwd=ROOT)
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("ImportError: td_pinterest_op needs packages that this Python (")
     assert ": python-backoff, msgpack, requests, td-client, urllib3, PyYAML. Install them" in last

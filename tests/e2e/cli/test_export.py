@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import children
 from tests.e2e.project import ROOT
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
@@ -248,7 +249,7 @@ def test_ctrl_c_says_how_many_records_are_in_and_ends_with_130(
     file.write_text("email\n" + "\n".join(people(200)) + "\n")
     settings.write_text(settings.read_text() + "limit_records_per_request: 1\n")
     services.pinterest.switches.latency_seconds = 0.2
-    with subprocess.Popen(
+    with children.started(
         [sys.executable, "-m", "td_pinterest_op", "export", "--settings", settings, "--csv", file, "--yes"],
         cwd=ROOT,
         env=os.environ | services.environ,

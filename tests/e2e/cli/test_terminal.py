@@ -2,67 +2,33 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import re
-import struct
-import subprocess
 import sys
-import termios
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
+from typing import Any
 
 import pytest
 
-from tests import guard
+from tests import children, guard
 from tests.e2e.project import ROOT
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, people
 
-NO_ANSWERS: Mapping[str, str] = MappingProxyType({})
 _CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-9]m")
 
 
-def _at(
-    columns: int, services: Services, *arguments: str | Path, answers: Mapping[str, str] = NO_ANSWERS, **environ: str
-) -> tuple[str, int]:
-    """All that a terminal of this width shows, and the exit code.
-
-    `answers`: what is typed once the terminal shows a text, in this order.
-    """
-    parent, child = pty.openpty()
-    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+def _at(columns: int, services: Services, *arguments: str | Path, **more: Any) -> tuple[str, int]:
+    """All that a terminal of this width shows, and the exit code; `more` as for `at_terminal`."""
     named = {
         "PINTEREST_AD_ACCOUNT_ID": AD_ACCOUNT_ID,
         "PINTEREST_AUDIENCE_ID": next(iter(services.pinterest.audiences), ""),
     }
     clean = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "FORCE_COLOR")}
-    with subprocess.Popen(
-        [sys.executable, "-m", "td_pinterest_op", *map(str, arguments)],
-        cwd=ROOT,
-        env=clean | services.environ | named | {"TERM": "xterm-256color"} | environ,
-        stdin=child,
-        stdout=child,
-        stderr=child,
-    ) as process:
-        os.close(child)
-        shown, waiting = b"", list(answers.items())
-        while data := _read(parent):
-            shown += data
-            while waiting and waiting[0][0].encode() in shown:
-                os.write(parent, waiting.pop(0)[1].encode())
-    os.close(parent)
-    return shown.decode(), process.returncode
-
-
-def _read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 65_536)
-    except OSError:  # the other side is closed
-        return b""
+    environ = clean | services.environ | named | {"TERM": "xterm-256color"} | more.pop("environ", {})
+    command = [sys.executable, "-m", "td_pinterest_op", *map(str, arguments)]
+    return children.at_terminal(command, columns=columns, cwd=ROOT, env=environ, **more)
 
 
 def _lines(shown: str) -> list[str]:
@@ -79,7 +45,7 @@ def test_nothing_is_wider_than_a_narrow_terminal(services: Services, command: li
 def test_colours_go_to_a_terminal_unless_no_color_is_set(services: Services) -> None:
     services.audience(people(200))
     assert _COLOUR.search(_at(120, services, "doctor")[0])
-    assert not _COLOUR.search(_at(120, services, "doctor", NO_COLOR="1")[0])
+    assert not _COLOUR.search(_at(120, services, "doctor", environ={"NO_COLOR": "1"})[0])
 
 
 def test_the_answer_is_asked_for_and_the_bars_end_without_a_trace(services: Services, tmp_path: Path) -> None:
@@ -103,7 +69,7 @@ def test_the_credentials_of_the_app_are_asked_for_and_the_secret_is_not_shown(se
         "press Enter:": "\n",
     }
     empty = {"PINTEREST_CLIENT_ID": "", "PINTEREST_CLIENT_SECRET": ""}
-    shown, code = _at(200, services, "authorize", "--no-browser", answers=answers, **empty)
+    shown, code = _at(200, services, "authorize", "--no-browser", answers=answers, environ=empty)
     assert 1 == code
     assert "client_id=1503921&" in shown
     assert "no address was pasted: nothing was stored" in " ".join(_lines(shown))

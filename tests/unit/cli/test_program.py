@@ -13,6 +13,7 @@ from td_pinterest_op import __version__
 from td_pinterest_op.__main__ import main
 from td_pinterest_op.cli.program import program, run
 from td_pinterest_op.errors import WorkflowError
+from tests import children
 from tests.unit.cli.running import Terminal
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -62,9 +63,7 @@ def test_an_exception_becomes_a_message_and_a_code(
 
 def _process(arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     command = f"set -o pipefail; {sys.executable} -m td_pinterest_op {arguments}"
-    return subprocess.run(
-        ["bash", "-c", command], env=os.environ | environ, cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    return children.run(["bash", "-c", command], env=os.environ | environ, cwd=ROOT)
 
 
 @pytest.mark.parametrize("arguments", ["explain", "--help", "explain --json"])
@@ -79,7 +78,7 @@ def test_a_pipe_that_nobody_reads_ends_the_program_as_a_shell_counts(arguments: 
     reader, writer = os.pipe()
     os.close(reader)
     command = [sys.executable, "-m", "td_pinterest_op", *arguments]
-    ran = subprocess.run(command, cwd=ROOT, stdout=writer, stderr=writer, check=False)
+    ran = children.run(command, cwd=ROOT, capture_output=False, stdout=writer, stderr=writer)
     os.close(writer)
     assert 141 == ran.returncode
 
@@ -92,7 +91,7 @@ def test_an_encoding_without_the_characters_costs_question_marks_only() -> None:
 def test_the_program_says_which_package_it_lacks() -> None:
     # As if click were not installed.
     program = "import runpy, sys; sys.modules['click'] = None; runpy.run_module('td_pinterest_op', run_name='__main__')"
-    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    ran = children.run([sys.executable, "-c", program], cwd=ROOT)
     assert 1 == ran.returncode
     assert "td-pinterest needs the package click" in ran.stderr
     assert "Traceback" not in ran.stderr

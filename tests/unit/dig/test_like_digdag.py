@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import children
 from tests.dig import DigError, run
 
 SESSION = "2026-03-30 00:00:00"
@@ -307,15 +308,7 @@ def _digdag(flow: Path, home: Path) -> subprocess.CompletedProcess[str]:
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
     }
     command = ["digdag", "run", flow.name, "--rerun", "--no-save", "--session", SESSION]
-    return subprocess.run(
-        command,
-        cwd=flow.parent,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
+    return children.run(command, cwd=flow.parent, env=os.environ | environment)
 
 
 BROKEN = Case(

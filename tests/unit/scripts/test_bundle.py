@@ -14,12 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from tests import children
+
 ROOT = Path(__file__).parent.parent.parent.parent
 
 
 def bundle(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "scripts" / "bundle.py"), str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return children.run(command)
 
 
 @pytest.fixture
@@ -98,13 +100,7 @@ def test_with_dependencies_it_runs_where_python_has_no_library_at_all(tmp_path: 
     path = "import sys; sys.path.append('.')"
     probe = f"{path}; import td_pinterest_op.export, msgpack; print(msgpack.unpackb(b'\\x91\\x01'))"
     # -I -S: neither site-packages nor the user's own nor PYTHONPATH.
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "-W", "error", "-c", probe],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = children.run([sys.executable, "-I", "-S", "-W", "error", "-c", probe], cwd=folder)
     assert ("[1]\n", "") == (done.stdout, done.stderr)
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from td_pinterest_op import __version__
+from tests import children
 
 ROOT = Path(__file__).parent.parent.parent.parent
 README = "## Changes\n\n### [1.2.3] - 2026-01-02\n\n#### Added\n\n- Rooms.\n\n### [1.2.2] - 2026-01-01\n\n- Old.\n"
 
 
 def run(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    return children.run(command, cwd=project)
 
 
 def commit(project: Path) -> None:

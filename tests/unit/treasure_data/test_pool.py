@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -17,6 +16,7 @@ from td_pinterest_op.retry import Retry
 from td_pinterest_op.secret import Secret, mask
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.pool import Route, route
+from tests import children
 from tests.clock import FakeTime
 
 US = "https://api.treasuredata.com/"
@@ -104,7 +104,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     key = file.with_suffix(".key")
     options = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
     command = ["openssl", *options.split(), "-keyout", str(key), "-out", str(file)]
-    subprocess.run(command, check=True, capture_output=True)
+    children.run(command).check_returncode()
     return file
 
 

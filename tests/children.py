@@ -1,0 +1,98 @@
+"""Programs that tests start: each has a time limit, and none can ask at the terminal of whoever runs the tests."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+# Longer than any of them takes on a busy machine.
+LIMIT_SECONDS = 300.0
+
+Command = Sequence[str | Path]
+Process = subprocess.Popen[Any]
+NO_ANSWERS: Mapping[str, str] = MappingProxyType({})
+# A session that has no controlling terminal yet takes its standard input for one; then comes the program.
+_TAKE_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+def run(command: Command, *, limit: float = LIMIT_SECONDS, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end, with its output as text. Raises TimeoutExpired when it does not end in time."""
+    given = {"stdin": subprocess.DEVNULL, "capture_output": True, "start_new_session": True} | options
+    return subprocess.run(command, text=True, check=False, timeout=limit, **given)
+
+
+def start(command: Command, **options: Any) -> Process:
+    """Start a program in a session of its own; whoever waits for it does so with a time limit."""
+    return subprocess.Popen(command, **{"stdin": subprocess.DEVNULL, "start_new_session": True} | options)
+
+
+@contextlib.contextmanager
+def started(command: Command, *, limit: float = LIMIT_SECONDS, **options: Any) -> Iterator[Process]:
+    """Start a program; it is killed after `limit` seconds, or at the end of the block."""
+    with start(command, **options) as process, limited(process, limit):
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def limited(process: Process, limit: float | None = LIMIT_SECONDS) -> Iterator[None]:
+    """Kill the process when the block takes longer than this many seconds; None waits for ever."""
+    timer = threading.Timer(limit or 0, process.kill)
+    if limit is not None:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def at_terminal(
+    command: Command,
+    *,
+    columns: int = 100,
+    answers: Mapping[str, str] = NO_ANSWERS,
+    limit: float = LIMIT_SECONDS,
+    **options: Any,
+) -> tuple[str, int]:
+    """All that a program shows on a terminal of its own, which is this wide, and its exit code.
+
+    `answers`: what is typed once the terminal shows a text, in this order. A program that asks for more is killed after
+    `limit` seconds.
+    """
+    terminal, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    command = [sys.executable, "-c", _TAKE_TERMINAL, *command]
+    with started(command, limit=limit, stdin=child, stdout=child, stderr=child, **options) as process:
+        os.close(child)
+        shown, waiting = b"", list(answers.items())
+        while data := _read(terminal):
+            shown += data
+            while waiting and waiting[0][0].encode() in shown:
+                os.write(terminal, waiting.pop(0)[1].encode())
+        process.wait()
+    os.close(terminal)
+    return shown.decode(), process.returncode
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65_536)
+    except OSError:  # the other side is closed
+        return b""
