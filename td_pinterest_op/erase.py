@@ -16,7 +16,7 @@ from td_pinterest_op import __version__, connect
 from td_pinterest_op.assignment import Assignment, erasure_of
 from td_pinterest_op.audiences.erasure import Receipt, Target, erase, plan_text, targets_of, unread
 from td_pinterest_op.records.columns import Column, identifier_columns
-from td_pinterest_op.records.identifiers import IdentifierType
+from td_pinterest_op.records.identifier_types import LISTED
 from td_pinterest_op.records.plan import check_values
 from td_pinterest_op.records.read import IdentifierPreparation, Prepared
 from td_pinterest_op.records.spool import Spool
@@ -86,8 +86,8 @@ def _read(
 
 
 def _warn_of_other_identifiers(columns: Sequence[Column]) -> None:
-    given = {column.kind for column in columns}
-    others = [kind.value for kind in IdentifierType if kind not in given]
+    given = {column.type.name for column in columns}
+    others = [name for name in LISTED if name not in given]
     if others:
         log.warning(
             "the query gives no %s: lists that hold these people by such identifiers keep them. Select those columns "

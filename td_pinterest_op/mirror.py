@@ -18,7 +18,7 @@ from td_pinterest_op.audiences.follow_up import REMOVED, State, label_of, state_
 from td_pinterest_op.errors import AudienceError, LimitError, SettingsError
 from td_pinterest_op.export import export
 from td_pinterest_op.records.columns import identifier_columns
-from td_pinterest_op.records.identifiers import IdentifierType
+from td_pinterest_op.records.identifier_types import EMAIL, LISTED
 from td_pinterest_op.settings.parse import parse_status
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.timing import SYSTEM, Timing
@@ -60,13 +60,13 @@ def look_at(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     # Treasure Data adds `time` to every table.
     schema = tuple((name, type_) for name, type_ in job.schema if name.lower() != "time")
     columns = identifier_columns(dataclasses.replace(job, schema=schema), {})
-    types = [column.kind.value for column in columns]
+    types = [column.type.name for column in columns]
     return {
         "audience_id": audience_id,
         "audience_name": state.audience_name,
         "customer_list_id": state.customer_list_id,
-        "column": types[0] if len(types) == 1 else IdentifierType.EMAIL.value,
-        "columns": {type_.value: _as_sql(type_, types) for type_ in IdentifierType},
+        "column": types[0] if len(types) == 1 else EMAIL.name,
+        "columns": {name: _as_sql(name, types) for name in LISTED},
     }
 
 
@@ -128,8 +128,8 @@ def _moved(state: State, expected: str) -> AudienceError:
     )
 
 
-def _as_sql(type_: IdentifierType, types: list[str]) -> str:
-    return f'"{type_.value}"' if type_.value in types else "CAST(NULL AS varchar)"
+def _as_sql(name: str, types: list[str]) -> str:
+    return f'"{name}"' if name in types else "CAST(NULL AS varchar)"
 
 
 def _plan(task: workflow.Task) -> tuple[int, str]:

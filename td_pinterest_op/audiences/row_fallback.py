@@ -62,7 +62,7 @@ class RowFallback:
 
     def _put_identifiers(self, records: RowRecords, put: Put) -> Outcome | None:
         outcome = None
-        without = sum(not RowRecords([row]).identifiers() for row in records.data)
+        without = sum(len(data) // shape.width for shape, data in records.parts if not shape.keys)
         if without and not self._skip_refused:
             raise RecordsRefusedError(
                 f"Pinterest refuses records with several keys (records_v2), and {without} records of a batch have an "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -51,8 +51,8 @@ class Records(Protocol):
 
     def __len__(self) -> int: ...
 
-    def to_json(self) -> bytes:
-        """The member of a request's body that holds them, such as `"records":"…"`."""
+    def to_json(self) -> Iterable[bytes]:
+        """The member of a request's body that holds them, such as `"records":"…"`, in parts."""
 
 
 class Api:
@@ -135,7 +135,7 @@ class Api:
             method="POST",
             path=f"{self._account}/customer_lists",
             purpose=f'creating customer list "{name}"' + (f" with {len(records)} records" if records else ""),
-            body=b"%s,%s}" % (content[:-1], records.to_json()) if records else content,
+            body=b"".join([content[:-1], b",", *records.to_json(), b"}"]) if records else content,
             write=True,
             has_records=records is not None,
             divisible=records is not None and len(records) > 1,
@@ -152,7 +152,7 @@ class Api:
             method="PATCH",
             path=f"{self._account}/customer_lists/{list_id}",
             purpose=f"{operation} of {len(records)} records, customer list {list_id}",
-            body=b'{"operation_type":"%s",%s}' % (operation.encode(), records.to_json()),
+            body=b"".join([b'{"operation_type":"%s",' % operation.encode(), *records.to_json(), b"}"]),
             write=True,
             has_records=True,
             divisible=len(records) > 1,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import binascii
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from td_pinterest_op.records import rows
+from td_pinterest_op.records.row_spool import Parts, in_batches
 from td_pinterest_op.records.spool import DIGEST_BYTES
 
 
@@ -24,32 +24,39 @@ class Digests:
         step = size * DIGEST_BYTES
         return [Digests(self.data[start : start + step]) for start in range(0, len(self.data), step)]
 
-    def to_json(self) -> bytes:
-        """The member of a request's body that holds them."""
+    def to_json(self) -> Iterator[bytes]:
+        """The member of a request's body that holds them, in parts."""
         # Put together by hand: a JSON encoder would read all of the text once more to find nothing to escape.
-        return b'"records":"%s"' % binascii.hexlify(self.data, ",", DIGEST_BYTES)
+        yield b'"records":"'
+        yield binascii.hexlify(self.data, ",", DIGEST_BYTES)
+        yield b'"'
 
 
 @dataclass(frozen=True, slots=True)
 class RowRecords:
-    """Rows as `rows` encodes them, sent as `records_v2`."""
+    """Rows with several keys, sent as `records_v2`."""
 
-    data: Sequence[bytes]
+    parts: Parts
 
     def __len__(self) -> int:
-        return len(self.data)
+        return sum(len(data) // shape.width for shape, data in self.parts)
 
     def split(self, size: int) -> list[RowRecords]:
         """The same records, `size` at a time."""
-        return [RowRecords(self.data[start : start + size]) for start in range(0, len(self.data), size)]
+        return [RowRecords(piece) for piece in in_batches(self.parts, size)]
 
-    def to_json(self) -> bytes:
-        """The member of a request's body that holds them."""
-        return b'"records_v2":[%s]' % b",".join(map(rows.to_json, self.data))
+    def to_json(self) -> Iterator[bytes]:
+        """The member of a request's body that holds them, in parts."""
+        yield b'"records_v2":['
+        for number, (shape, data) in enumerate(self.parts):
+            if number:
+                yield b","
+            yield from shape.to_json(data)
+        yield b"]"
 
     def identifiers(self) -> Digests:
         """Every digest of the rows as an identifier of its own; external ids are no identifiers."""
-        return Digests(b"".join(digest for row in self.data for digest in rows.digests(row)))
+        return Digests(b"".join(shape.digests(data) for shape, data in self.parts if shape.keys))
 
 
 Batch = Digests | RowRecords

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import cast
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.printable import printable
-from td_pinterest_op.records.identifiers import IdentifierType
+from td_pinterest_op.records.identifier_types import EMAIL, LISTED, TYPES, IdentifierType
 from td_pinterest_op.treasure_data.job import Job
 
-# varchar(32), char(64), string: Trino's and Hive's types for text.
-_TEXT = re.compile(r"(varchar|char|string)\b", re.IGNORECASE)
+# varchar(32), char(64), string: Trino's and Hive's types for text; array(varchar), array<string>.
+_TEXT = re.compile(r"(array\s*[(<]\s*)?(varchar|char|string)\b", re.IGNORECASE)
 # Columns that a message names, of each sort.
 _MAXIMUM_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column of the result that holds identifiers; `position` is counted from 0."""
+    """A column of the result that holds identifiers; `position` is counted from 0. `is_array`: several in a row."""
 
     name: str
-    kind: IdentifierType
+    type: IdentifierType
     position: int
+    is_array: bool = False
 
 
 def identifier_columns(job: Job, columns: Mapping[str, str]) -> Sequence[Column]:
@@ -32,41 +34,57 @@ def identifier_columns(job: Job, columns: Mapping[str, str]) -> Sequence[Column]
 
     Raises JobError as `known_columns` does.
     """
-    types = {type_.value: type_.value for type_ in IdentifierType} | dict(columns)
-    return [
-        Column(name=name, kind=IdentifierType(type_), position=position)
-        for name, type_, position in known_columns(job, types, mapped=columns)
-    ]
+    return known_columns(job, LISTED, columns)
 
 
-def known_columns(job: Job, types: Mapping[str, str], *, mapped: Collection[str]) -> list[tuple[str, str, int]]:
-    """Name, type and position (from 0) of each column of a result; `types` maps lower-case names to types.
+def row_columns(job: Job, columns: Mapping[str, str]) -> Sequence[Column]:
+    """The columns of a result that hold keys of a record; `columns` maps lower-case names to the names of types.
 
-    Raises JobError, which names every problem: columns that `types` does not know, columns in `mapped` (the names
-    in the setting `columns`) that are missing, columns that are not text.
+    Raises JobError, as `known_columns` and for two columns of one key, since a record has each key once.
     """
-    found = [(name, types.get(name.lower()), position) for position, (name, _) in enumerate(job.schema)]
+    found = known_columns(job, TYPES, columns)
+    of_key: dict[str, list[str]] = {}
+    for column in found:
+        of_key.setdefault(column.type.key, []).append(column.name)
+    twice = [f"{' and '.join(names)} both hold {key}" for key, names in of_key.items() if len(names) > 1]
+    if twice:
+        raise JobError(
+            f"{job.label} cannot be exported with records: rows, where a record has each key once: {'; '.join(twice)}"
+        )
+    return found
+
+
+def known_columns(job: Job, types: Mapping[str, IdentifierType], columns: Mapping[str, str]) -> list[Column]:
+    """The columns of a result, which `types` knows by their lower-case names; `columns` maps other names to those.
+
+    Raises JobError, which names every problem: columns that are not known, columns that `columns` names and that are
+    missing, columns that are not text.
+    """
+    known = dict(types) | {name: types[type_] for name, type_ in columns.items()}
     names = {name.lower() for name, _ in job.schema}
     problems = [
-        f'there is no column "{printable(name)}", which `columns` names' for name in mapped if name not in names
+        f'there is no column "{printable(name)}", which `columns` names' for name in columns if name not in names
     ]
     problems += [
         f'column "{printable(name)}" is no identifier: leave it out of the query, or name it in `columns`'
-        for name, type_, _ in islice((each for each in found if each[1] is None), _MAXIMUM_SHOWN)
+        for name, _ in islice((column for column in job.schema if column[0].lower() not in known), _MAXIMUM_SHOWN)
     ]
     problems += [
         f'column "{printable(name)}" is of type {printable(sql_type)}: {_cure(sql_type)}'
         for name, sql_type in job.schema
-        if types.get(name.lower()) and not _TEXT.match(sql_type)
+        if name.lower() in known and not _TEXT.match(sql_type)
     ][:_MAXIMUM_SHOWN]
-    if all(type_ is None for _, type_, _ in found):
-        *most, last = dict.fromkeys(types.values())
+    if known.keys().isdisjoint(names):
+        *most, last = types
         problems.append(f"there is no column {', '.join(most)} or {last}")
     if problems:
         shown = [f"{printable(name)} {printable(sql_type)}" for name, sql_type in job.schema[:_MAXIMUM_SHOWN]]
         more = [f"and {len(job.schema) - _MAXIMUM_SHOWN} more"] if len(job.schema) > _MAXIMUM_SHOWN else []
         raise JobError(f"{job.label} (columns: {', '.join(shown + more)}) cannot be exported: {'; '.join(problems)}")
-    return [(name, type_, position) for name, type_, position in found if type_]
+    return [
+        Column(name=name, type=known[name.lower()], position=position, is_array=sql_type.lower().startswith("array"))
+        for position, (name, sql_type) in enumerate(job.schema)
+    ]
 
 
 def _cure(sql_type: str) -> str:
@@ -75,6 +93,7 @@ def _cure(sql_type: str) -> str:
 
 
 def list_type(columns: Sequence[Column]) -> str:
-    """The type of a customer list made for these columns: that of their kind, EMAIL for several kinds."""
-    kinds = {column.kind for column in columns}
-    return kinds.pop().name if len(kinds) == 1 else IdentifierType.EMAIL.name
+    """The type of a customer list made for these columns: that of their identifiers, EMAIL for several types."""
+    types = {column.type.list_type for column in columns}
+    only = types.pop() if len(types) == 1 else None
+    return only or cast("str", EMAIL.list_type)

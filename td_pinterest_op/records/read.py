@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from td_pinterest_op.records.batch import Batch, Digests, RowRecords
-from td_pinterest_op.records.columns import Column, identifier_columns, list_type
-from td_pinterest_op.records.identifiers import IdentifierType, Reason, digest_block
+from td_pinterest_op.records.columns import Column, identifier_columns, list_type, row_columns
+from td_pinterest_op.records.digests import key_block
+from td_pinterest_op.records.identifiers import Reason
 from td_pinterest_op.records.phones import check_country
 from td_pinterest_op.records.plan import NAMED_ROWS
 from td_pinterest_op.records.row_spool import RowSpool
-from td_pinterest_op.records.rows import RowColumn, encode_block, row_columns
+from td_pinterest_op.records.rows import encode_block
 from td_pinterest_op.records.spool import Spool, fingerprint
 from td_pinterest_op.settings.parse import RecordsFormat, Settings
 from td_pinterest_op.stats import Stats
@@ -39,7 +40,7 @@ class Prepared:
     @classmethod
     def nothing(cls) -> Prepared:
         """For actions that read no rows."""
-        return cls(unique=0, list_type=IdentifierType.EMAIL.name, spool=None)
+        return cls(unique=0, list_type=list_type([]), spool=None)
 
     @property
     def fingerprint(self) -> str:
@@ -102,10 +103,11 @@ class IdentifierPreparation(Preparation):
     def _take(self, block: list[list[Any]]) -> None:
         rejected: list[tuple[int, Reason]] = []
         for column in self._columns:
-            digested = digest_block(column.kind, block[column.position])
-            self._digests.add(digested.digests)
-            self._stats.valid += len(digested.digests)
-            rejected += digested.rejected
+            found = key_block(column.type, block[column.position])
+            digests = list(filter(None, found.keys)) if found.rejected else found.keys
+            self._digests.add(digests)
+            self._stats.valid += len(digests)
+            rejected += found.rejected
         if len(self._columns) > 1:
             rejected = _without_lone_nulls(rejected, columns=len(self._columns))
         self._reject(rejected)
@@ -115,9 +117,9 @@ class RowPreparation(Preparation):
     """Every row with a valid key is a record. `default_country`: see `phones`."""
 
     def __init__(
-        self, *, columns: Sequence[RowColumn], default_country: str | None, spool: RowSpool, stats: Stats
+        self, *, columns: Sequence[Column], default_country: str | None, spool: RowSpool, stats: Stats
     ) -> None:
-        super().__init__(spool=spool, stats=stats, list_type=IdentifierType.EMAIL.name)
+        super().__init__(spool=spool, stats=stats, list_type=list_type([]))
         self._columns, self._default_country, self._rows = columns, default_country, spool
 
     def read(self, blocks: Iterable[list[list[Any]]], *, progress: Callable[[int], None]) -> None:
@@ -131,7 +133,7 @@ class RowPreparation(Preparation):
     def _take(self, block: list[list[Any]]) -> None:
         encoded = encode_block(self._columns, block, default_country=self._default_country)
         self._rows.add(encoded.rows)
-        self._stats.valid += len(encoded.rows)
+        self._stats.valid += sum(map(len, encoded.rows.values()))
         self._stats.invalid_keys_by_reason.update(
             {reason.value: count for reason, count in encoded.rejected_keys.items()}
         )

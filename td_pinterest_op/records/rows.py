@@ -1,160 +1,172 @@
 """Rows with several keys: a row of the query → one record with all its keys, as `records_v2` sends it.
 
-A row in memory and in the spool is one string of bytes, so that it sorts, compares and is dropped as a repeat like a
-digest: a byte that tells which keys it has, their digests in the order of `RowKey`, then the external id as UTF-8.
+Rows with the same keys have a shape in common, and with it a length: they are joined, sorted, compared, dropped as
+repeats and written as JSON many at a time, like digests.
 """
 
 from __future__ import annotations
 
-import enum
 import json
 from binascii import hexlify
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache
+from hashlib import sha256
+from itertools import compress
+from struct import Struct
 
-from td_pinterest_op.errors import JobError
-from td_pinterest_op.records.columns import known_columns
-from td_pinterest_op.records.identifiers import (
-    SEPARATOR,
-    IdentifierType,
-    Reason,
-    digests_by_position,
-    text_or_reason,
-)
-from td_pinterest_op.records.phones import phone_digest_or_reason
+from td_pinterest_op.records.columns import Column
+from td_pinterest_op.records.digests import key_block
+from td_pinterest_op.records.identifier_types import EXTERNAL_ID, TYPES
+from td_pinterest_op.records.identifiers import Reason
 from td_pinterest_op.records.spool import DIGEST_BYTES
-from td_pinterest_op.treasure_data.job import Job
 
-# Our own limit: export.md names it, Pinterest does not.
-MAX_EXTERNAL_ID_CHARACTERS = 256
-
-
-class RowKey(str, enum.Enum):
-    """The keys of a record, named as `records_v2` names them (CustomerListRecordRow of the API description)."""
-
-    EMAIL = "email"
-    MAID = "maid"
-    PHONE = "hashed_phone_number"
-    EXTERNAL_ID = "external_id"
+_HASHED_KEYS = tuple(dict.fromkeys(type_.key for type_ in TYPES.values() if type_.is_hashed))
+_EXTERNAL_ID = 1 << len(_HASHED_KEYS)
+# A shape is a number: a bit for each key, and above them the bytes that its external ids are filled up to.
+_KEYS = 2 * _EXTERNAL_ID - 1
+_SHORTEST_EXTERNAL_ID = 16
+# Rows that are written as JSON at once.
+_ROWS_AT_ONCE = 500
 
 
-_HASHED_KEYS = (RowKey.EMAIL, RowKey.MAID, RowKey.PHONE)
-_HAS_EXTERNAL_ID = 1 << len(_HASHED_KEYS)
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The keys that a row has, and their lengths. A row is its digests in the order of the keys, then its external id.
 
-# The name of a column → the key that it holds.
-_KEY_OF_COLUMN = {
-    "email": RowKey.EMAIL,
-    "maid": RowKey.MAID,
-    "idfa": RowKey.MAID,
-    "phone": RowKey.PHONE,
-    "external_id": RowKey.EXTERNAL_ID,
-}
+    An external id is filled up with NUL, which none can hold, and a row without a digest begins with one that is not
+    sent: like all others it is then found in a bucket by its first byte.
+    """
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowColumn:
-    """A column of the result that holds a key; `type` is email, maid, idfa, phone or external_id."""
-
-    name: str
-    type: str
-    position: int
+    number: int
 
     @property
-    def key(self) -> RowKey:
-        """The key of a record that the column fills."""
-        return _KEY_OF_COLUMN[self.type]
+    def keys(self) -> list[str]:
+        """The keys that are hashed."""
+        return [key for bit, key in enumerate(_HASHED_KEYS) if self.number >> bit & 1]
+
+    @property
+    def count(self) -> int:
+        """How many keys there are."""
+        return (self.number & _KEYS).bit_count()
+
+    @property
+    def external_id_bytes(self) -> int:
+        """The length of the external ids, 0 for rows without any."""
+        return self.number // (_KEYS + 1)
+
+    @property
+    def digest_bytes(self) -> int:
+        """The length of the digests before the external id."""
+        return max(1, len(self.keys)) * DIGEST_BYTES
+
+    @property
+    def width(self) -> int:
+        """The length of a row."""
+        return self.digest_bytes + self.external_id_bytes
+
+    def to_json(self, data: bytes) -> Iterator[bytes]:
+        """Rows of this shape as the objects of `records_v2`, with a comma between two, in parts of the text."""
+        # Put together by hand: digests need no escapes, and a JSON encoder takes ten times as long.
+        members = [b'"%s":"%%s"' % key.encode() for key in self.keys]
+        members += [b'"%s":%%s' % EXTERNAL_ID.key.encode()] if self.external_id_bytes else []
+        template = b"{%s}" % b",".join(members)
+        step = _ROWS_AT_ONCE * self.width
+        for start in range(0, len(data), step):
+            piece = data[start : start + step]
+            rows = b",".join([template] * (len(piece) // self.width)) % tuple(self._values(piece))
+            yield b"," + rows if start else rows
+
+    def digests(self, data: bytes) -> bytes:
+        """The digests of rows of this shape, one after the other."""
+        if not self.external_id_bytes:
+            return data
+        pairs = _pairs(self.digest_bytes, self.external_id_bytes)
+        return b"".join(digests for digests, _ in pairs.iter_unpack(data))
+
+    def _values(self, data: bytes) -> Sequence[bytes]:
+        """The values of all keys, row by row, as in JSON."""
+        if not self.external_id_bytes:
+            return _hex(data)
+        pairs = [*_pairs(self.digest_bytes, self.external_id_bytes).iter_unpack(data)]
+        digests = _hex(b"".join(digests for digests, _ in pairs))
+        values = [b""] * (len(pairs) * self.count)
+        for place in range(len(self.keys)):
+            values[place :: self.count] = digests[place :: len(self.keys)]
+        values[self.count - 1 :: self.count] = [
+            json.dumps(filled.rstrip(b"\0").decode()).encode() for _, filled in pairs
+        ]
+        return values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowBlock:
     """The rows of one block, judged.
 
-    `rows`: one string of bytes for each valid row, repeats included. `rejected`: position (from 0) and reason of
+    `rows`: each valid row, repeats included, by shape. `rejected`: position (from 0) and reason of
     each row without a valid key. `rejected_keys`: the reasons of keys that were left out of valid rows.
     """
 
-    rows: list[bytes]
+    rows: Mapping[Shape, list[bytes]]
     rejected: list[tuple[int, Reason]]
     rejected_keys: Counter[Reason]
 
 
-def row_columns(job: Job, columns: Mapping[str, str]) -> Sequence[RowColumn]:
-    """The columns of a result that hold keys; `columns` maps lower-case names to the types of `RowColumn`.
-
-    Raises JobError, which names every problem: a column that is no key or is missing, a type that is not text, and two
-    columns for one key, since a record has each key once.
-    """
-    types = {name: name for name in _KEY_OF_COLUMN} | dict(columns)
-    found = [
-        RowColumn(name=name, type=type_, position=position)
-        for name, type_, position in known_columns(job, types, mapped=columns)
-    ]
-    of_key: dict[RowKey, list[str]] = {}
-    for column in found:
-        of_key.setdefault(column.key, []).append(column.name)
-    twice = [f"{' and '.join(names)} both hold {key.value}" for key, names in of_key.items() if len(names) > 1]
-    if twice:
-        raise JobError(
-            f"the result of job {job.id} cannot be exported with records: rows, where a record has each key once: "
-            f"{'; '.join(twice)}"
-        )
-    return found
-
-
 def encode_block(
-    columns: Sequence[RowColumn], block: Sequence[Sequence[object]], *, default_country: str | None
+    columns: Sequence[Column], block: Sequence[Sequence[object]], *, default_country: str | None
 ) -> RowBlock:
     """The rows of a block, a list of values for each column of the result. Raises WorkflowError (see `phones`)."""
-    found: dict[RowKey, list[bytes]] = {}
+    shapes = [sum(map(_bit, columns))] * len(block[columns[0].position])
+    keys: list[list[bytes]] = []
     reasons: dict[int, list[Reason]] = {}
-    for column in columns:
-        found[column.key], rejected = _keys(column.type, block[column.position], default_country)
-        for position, reason in rejected:
+    for column in sorted(columns, key=_bit):
+        found = key_block(column.type, block[column.position], default_country=default_country)
+        for position, reason in found.rejected:
+            shapes[position] -= _bit(column)
             reasons.setdefault(position, []).append(reason)
-    count = len(block[columns[0].position])
-    nothing = [b""] * count
-    rows = [_encode(*keys) for keys in zip(*(found.get(key, nothing) for key in RowKey), strict=True)]
+        keys.append(found.keys if column.type.is_hashed else _filled_up(found.keys, shapes))
     return RowBlock(
-        rows=[row for row in rows if row != _NO_KEY],
+        rows=_by_shape(map(b"".join, zip(*keys, strict=True)), shapes),
         rejected=[
-            (position, _to_count(reasons[position])) for position in sorted(reasons) if rows[position] == _NO_KEY
+            (position, _to_count(of_row)) for position, of_row in sorted(reasons.items()) if not shapes[position]
         ],
         rejected_keys=Counter(
             reason
             for position, of_row in reasons.items()
-            if rows[position] != _NO_KEY
+            if shapes[position]
             for reason in of_row
             if reason is not Reason.NULL
         ),
     )
 
 
-def _keys(
-    type_: str, values: Sequence[object], default_country: str | None
-) -> tuple[list[bytes], list[tuple[int, Reason]]]:
-    """For each value its digest or its external id, or b"" with a reason."""
-    if type_ in IdentifierType._value2member_map_:
-        return digests_by_position(IdentifierType(type_), values)
-    one: Callable[[object], bytes | Reason] = (
-        partial(phone_digest_or_reason, default_country=default_country) if type_ == "phone" else _external_id_or_reason
-    )
-    keys, rejected = [], []
-    for position, answer in enumerate(map(one, values)):
-        keys.append(b"" if isinstance(answer, Reason) else answer)
-        if isinstance(answer, Reason):
-            rejected.append((position, answer))
-    return keys, rejected
+def _bit(column: Column) -> int:
+    return 1 << _HASHED_KEYS.index(column.type.key) if column.type.is_hashed else _EXTERNAL_ID
 
 
-def _external_id_or_reason(value: object) -> bytes | Reason:
-    text = text_or_reason(value)
-    if isinstance(text, Reason):
-        return text
-    if len(text) > MAX_EXTERNAL_ID_CHARACTERS:
-        return Reason.TOO_LONG
-    return Reason.CONTAINS_SEPARATOR if SEPARATOR.search(text) else text.encode()
+def _filled_up(external_ids: Sequence[bytes], shapes: list[int]) -> list[bytes]:
+    """The ids at one of a few lengths each, which is added to the shapes."""
+    filled = []
+    for position, external_id in enumerate(external_ids):
+        if external_id:
+            length = max(_SHORTEST_EXTERNAL_ID, 1 << (len(external_id) - 1).bit_length())
+            shapes[position] += length * (_KEYS + 1)
+            external_id = external_id.ljust(length, b"\0")
+        filled.append(external_id)
+    return filled
+
+
+def _by_shape(rows: Iterable[bytes], shapes: Sequence[int]) -> dict[Shape, list[bytes]]:
+    different = {*shapes}
+    if len(different) > 1:
+        rows = [*rows]
+    found = {}
+    for number in different - {0}:
+        of_shape = [*rows] if len(different) == 1 else [*compress(rows, map(number.__eq__, shapes))]
+        shape = Shape(number)
+        found[shape] = of_shape if shape.keys else [sha256(row).digest() + row for row in of_shape]
+    return found
 
 
 def _to_count(reasons: Sequence[Reason]) -> Reason:
@@ -162,43 +174,10 @@ def _to_count(reasons: Sequence[Reason]) -> Reason:
     return next((reason for reason in reasons if reason is not Reason.NULL), Reason.NULL)
 
 
-_NO_KEY = b"\0"
-_PRESENT = tuple(bytes([present]) for present in range(2 * _HAS_EXTERNAL_ID))
+def _hex(digests: bytes) -> list[bytes]:
+    return hexlify(digests, b",", DIGEST_BYTES).split(b",")
 
 
-def _encode(email: bytes, maid: bytes, phone: bytes, external_id: bytes) -> bytes:
-    present = (email != b"") | (maid != b"") << 1 | (phone != b"") << 2 | (external_id != b"") << 3
-    return b"".join((_PRESENT[present], email, maid, phone, external_id))
-
-
-def _decoded(row: bytes) -> Iterator[tuple[RowKey, bytes]]:
-    present, start = row[0], 1
-    for bit, key in enumerate(_HASHED_KEYS):
-        if present >> bit & 1:
-            yield key, row[start : start + DIGEST_BYTES]
-            start += DIGEST_BYTES
-    if present & _HAS_EXTERNAL_ID:
-        yield RowKey.EXTERNAL_ID, row[start:]
-
-
-def count_keys(row: bytes) -> int:
-    """How many keys a row has."""
-    return row[0].bit_count()
-
-
-def digests(row: bytes) -> list[bytes]:
-    """The digests of a row, for a server that takes identifiers only; an external id has none."""
-    return [value for key, value in _decoded(row) if key is not RowKey.EXTERNAL_ID]
-
-
-def to_json(row: bytes) -> bytes:
-    """The row as an object of `records_v2`."""
-    # Put together by hand: digests need no escapes, and a JSON encoder takes twice as long.
-    return b"{%s}" % b",".join(
-        b'"%s":%s'
-        % (
-            key.value.encode(),
-            json.dumps(value.decode()).encode() if key is RowKey.EXTERNAL_ID else b'"%s"' % hexlify(value),
-        )
-        for key, value in _decoded(row)
-    )
+@cache
+def _pairs(digest_bytes: int, external_id_bytes: int) -> Struct:
+    return Struct(f"{digest_bytes}s{external_id_bytes}s")

@@ -1,4 +1,4 @@
-"""Digests → unique digests → batches, through a private temporary file.
+"""Digests → unique digests, sorted, through a private temporary file; or other strings that begin like digests.
 
 Digests go into 256 buckets by their first byte, so that repeats always meet in the same bucket and memory
 holds one bucket at a time. `finish` sorts each bucket and drops its repeats: the same digests give the same batches,
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from itertools import accumulate, chain, compress, islice
 from operator import ne
 from struct import Struct
@@ -20,25 +21,22 @@ from td_pinterest_op.records.spool_file import SpoolFile
 DIGEST_BYTES = 32
 _BUCKETS = 256
 _INCOMING_DIGESTS = 1 << 13  # as objects, before they are packed: what a processor's cache holds
-_BUFFERED_DIGESTS = 1 << 18  # in memory between two writes: 8 MB, 32 KB to a bucket's next segment
+_BUFFERED_BYTES = 8 << 20  # in memory between two writes: 32 KB to a bucket's next segment
 _SORTED_DIGESTS = 1 << 16  # as objects while a bucket is sorted; a larger bucket is split first
 
 _SMALL_PART = 1 << 15  # bytes of a part that is sorted at once, without 256 lists
-
-# Thirty-two at a time costs a third of slicing one by one.
-_MANY = Struct(f"{DIGEST_BYTES}s" * 32)
-_ONE = Struct(f"{DIGEST_BYTES}s")
 
 
 class Spool:
     """Takes digests until it is finished, then gives them back, each once, as batches. A context manager.
 
-    Its file is gone with `close`; when the file fails with an OSError, only `close` works after that. For one thread at
-    a time.
+    `width`: the bytes of each, if they are no digests. `encrypted`: see `SpoolFile`. The file is gone with `close`;
+    when it fails with an OSError, only `close` works after that. For one thread at a time.
     """
 
-    def __init__(self) -> None:
-        self._file = SpoolFile()
+    def __init__(self, width: int = DIGEST_BYTES, *, encrypted: bool = False) -> None:
+        self.width = width
+        self._file = SpoolFile(encrypted=encrypted)
         self._incoming: list[list[bytes]] = [[] for _ in range(_BUCKETS)]
         self._buffers: list[bytearray] = [bytearray() for _ in range(_BUCKETS)]
         self._incoming_count = self._buffered_count = 0
@@ -60,7 +58,7 @@ class Spool:
         self._incoming, self._buffers, self._segment_offsets = [], [], []
 
     def add(self, digests: Sequence[bytes]) -> None:
-        """Takes digests of 32 bytes. Raises OSError; RuntimeError once finished."""
+        """Takes digests. Raises OSError; RuntimeError once finished."""
         if self._unique is not None:
             raise RuntimeError("the spool is finished")
         incoming = self._incoming
@@ -69,14 +67,19 @@ class Spool:
         self._incoming_count += len(digests)
         if self._incoming_count >= _INCOMING_DIGESTS:
             self._pack()
-        if self._buffered_count >= _BUFFERED_DIGESTS:
-            self._write_buffers()
+        if self.buffered_bytes >= _BUFFERED_BYTES:
+            self.write_buffers()
+
+    @property
+    def buffered_bytes(self) -> int:
+        """What waits in memory to be written, but for the last digests."""
+        return self._buffered_count * self.width
 
     def finish(self) -> None:
         """Sorts, drops repeats, counts. Nothing can be added any more. Raises OSError."""
         if self._unique is None:
             self._pack()
-            self._write_buffers()
+            self.write_buffers()
             self._incoming, self._buffers = [], []
             self._unique = [self._make_unique(bucket) for bucket in range(_BUCKETS)]
 
@@ -88,24 +91,25 @@ class Spool:
     @property
     def duplicate(self) -> int:
         """Repeats that were dropped. Raises RuntimeError unless finished."""
-        return self._end // DIGEST_BYTES - self.unique
+        return self._end // self.width - self.unique
 
     @property
     def fingerprint(self) -> str:
         """Names the unique digests: the same digests give the same eight hex digits. Raises OSError, RuntimeError."""
-        return fingerprint(self._chunks())
+        return fingerprint(self.chunks())
 
     def batches(self, size: int) -> Iterator[bytes]:
-        """Unique digests in ascending order, `size` at a time, each batch one string of 32 bytes a digest.
+        """Unique digests in ascending order, `size` at a time, each batch one string.
 
         All are full but the last. Every call starts anew and gives the same.
         Raises OSError; ValueError for a size below 1; RuntimeError unless finished.
         """
         if size < 1:
             raise ValueError("a batch holds at least one digest")
-        return _in_pieces(self._chunks(), size * DIGEST_BYTES)
+        return in_pieces(self.chunks(), size * self.width)
 
-    def _chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[bytes]:
+        """Unique digests in ascending order, in parts of any length. Raises OSError; RuntimeError unless finished."""
         return chain.from_iterable(map(self._stored, range(_BUCKETS), self._finished()))
 
     def _finished(self) -> list[int]:
@@ -118,10 +122,11 @@ class Spool:
         self._buffered_count += self._incoming_count
         self._incoming_count = 0
 
-    def _write_buffers(self) -> None:
+    def write_buffers(self) -> None:
+        """Frees the memory of most of what has come so far. Raises OSError."""
         segment_offsets = array("Q", accumulate(map(len, self._buffers), initial=self._end))
-        if segment_offsets[-1] - self._end != self._buffered_count * DIGEST_BYTES:
-            raise ValueError(f"a digest is {DIGEST_BYTES} bytes")
+        if segment_offsets[-1] - self._end != self.buffered_bytes:
+            raise ValueError(f"a digest is {self.width} bytes")
         for offset, buffers in zip(segment_offsets, self._buffers, strict=False):
             self._file.write(offset, buffers)
             buffers.clear()
@@ -131,13 +136,13 @@ class Spool:
 
     def _make_unique(self, bucket: int) -> int:
         """Puts the bucket's unique digests, sorted, in the place of all its digests, and counts them."""
-        count = sum(length for _, length in self._segments(bucket)) // DIGEST_BYTES
-        data = memoryview(_sorted_unique(self._stored(bucket, count), count))
+        count = sum(length for _, length in self._segments(bucket)) // self.width
+        data = memoryview(_sorted_unique(self._stored(bucket, count), count, self.width))
         written = 0
         for offset, length in self._segments(bucket):
             self._file.write(offset, data[written : written + length])
             written += length
-        return len(data) // DIGEST_BYTES
+        return len(data) // self.width
 
     def _segments(self, bucket: int) -> Iterator[tuple[int, int]]:
         """Offset and length in bytes."""
@@ -148,7 +153,7 @@ class Spool:
 
     def _stored(self, bucket: int, count: int) -> Iterator[bytes]:
         """The bucket's first `count` digests, a segment at a time."""
-        left = count * DIGEST_BYTES
+        left = count * self.width
         for offset, length in self._segments(bucket):
             if not left:
                 return
@@ -172,52 +177,58 @@ def _pack(incoming: list[list[bytes]], buffers: list[bytearray]) -> None:
         digests.clear()
 
 
-def _sorted_unique(segments: Iterable[bytes], count: int) -> bytes:
+def _sorted_unique(segments: Iterable[bytes], count: int, width: int) -> bytes:
     """The different digests among `count` that share their first byte, in ascending order."""
     parts_count = min(1 << (count // _SORTED_DIGESTS).bit_length(), _BUCKETS)
-    parts = _split(segments, parts_count) if parts_count > 1 else [b"".join(segments)]
+    parts = _split(segments, parts_count, width) if parts_count > 1 else [b"".join(segments)]
     for place, part in enumerate(parts):  # in place, for each part to be freed once it is done
-        parts[place] = _sorted_unique_part(part)
+        parts[place] = _sorted_unique_part(part, width)
     return b"".join(parts)
 
 
-def _split(segments: Iterable[bytes], parts_count: int) -> list[bytes | bytearray]:
+def _split(segments: Iterable[bytes], parts_count: int, width: int) -> list[bytes | bytearray]:
     """Parts in ascending order, by the second byte."""
     incoming: list[list[bytes]] = [[] for _ in range(parts_count)]
     buffers = [bytearray() for _ in range(parts_count)]
     deal = [incoming[byte * parts_count // _BUCKETS] for byte in range(_BUCKETS)]
     for segment in segments:
-        for digest in _digests(segment):
+        for digest in apart(segment, width):
             deal[digest[1]].append(digest)
         _pack(incoming, buffers)
     return [*buffers]
 
 
-def _sorted_unique_part(part: bytes | bytearray) -> bytes:
-    ordered = sorted(_digests(part)) if len(part) < _SMALL_PART else _sorted_by_second_byte(part)
+def _sorted_unique_part(part: bytes | bytearray, width: int) -> bytes:
+    ordered = sorted(apart(part, width)) if len(part) < _SMALL_PART else _sorted_by_second_byte(part, width)
     differs_from_last = chain((True,), map(ne, islice(ordered, 1, None), ordered))
     return b"".join(compress(ordered, differs_from_last))
 
 
-def _sorted_by_second_byte(part: bytes | bytearray) -> list[bytes]:
+def _sorted_by_second_byte(part: bytes | bytearray, width: int) -> list[bytes]:
     # Many short sorts cost half of one long one.
     incoming: list[list[bytes]] = [[] for _ in range(_BUCKETS)]
-    for digest in _digests(part):
+    for digest in apart(part, width):
         incoming[digest[1]].append(digest)
     for digests in incoming:
         digests.sort()
     return list(chain.from_iterable(incoming))
 
 
-def _digests(data: bytes | bytearray) -> Iterator[bytes]:
+def apart(data: bytes | bytearray, width: int = DIGEST_BYTES) -> Iterator[bytes]:
+    """The digests of a string, each of `width` bytes."""
+    many, one = _structs(width)
     view = memoryview(data)
-    tail = len(view) - len(view) % _MANY.size
-    return chain(
-        chain.from_iterable(_MANY.iter_unpack(view[:tail])), chain.from_iterable(_ONE.iter_unpack(view[tail:]))
-    )
+    tail = len(view) - len(view) % many.size
+    return chain(chain.from_iterable(many.iter_unpack(view[:tail])), chain.from_iterable(one.iter_unpack(view[tail:])))
 
 
-def _in_pieces(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+@cache
+def _structs(width: int) -> tuple[Struct, Struct]:
+    # Thirty-two at a time costs a third of slicing one by one.
+    return Struct(f"{width}s" * 32), Struct(f"{width}s")
+
+
+def in_pieces(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
     """The same bytes, `size` at a time."""
     pending = bytearray()
     for chunk in chunks:

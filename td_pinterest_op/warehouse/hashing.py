@@ -1,6 +1,6 @@
-r"""Trino's SQL for hashing in the warehouse, made from the tables of `records.identifiers` and `records.placeholders`.
+r"""Trino's SQL for hashing in the warehouse, made from the tables in `records`.
 
-Two forms, and tests compare both with `digest_or_reason`, value by value:
+Two forms, and tests compare both with `key_or_reason`, value by value:
 
 safe   hashes what is plainly good, and hands every other value on as it is, for the operator to judge.
 full   gives a digest or a reason for every value, so that no plain identifier has to leave the warehouse. `UNSURE` are
@@ -17,42 +17,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import groupby
 
-from td_pinterest_op.records.identifiers import MAX_EMAIL_BYTES, SEPARATORS, TRIMMED, IdentifierType, Reason
+from td_pinterest_op.records.identifier_types import TYPES, IdentifierType, Sql
+from td_pinterest_op.records.identifiers import SEPARATORS, TRIMMED, Reason
 from td_pinterest_op.records.placeholders import HASHES_OF_NOTHING, PLACEHOLDERS
 
-UNSURE = "unsure"
-"""In place of a reason: the SQL cannot tell the digest of this address."""
-
-# Capital sigma has two lower cases. The others are letters (with a case) that Unicode has since version 14, or that
-# a later version may add to their block: Python, Java and the warehouse need not know the same version.
-_UNSURE = r"[\x{3a3}\x{2c2f}\x{2c5f}\x{a7c0}\x{a7c1}\x{a7cb}-\x{a7dc}\x{10570}-\x{105bf}\x{10d50}-\x{10d85}]"
-_DEVICE_ID = r"\A[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\z"
-_ZEROS = "00000000-0000-0000-0000-000000000000"
-# Printable ASCII but comma, `@` and, in a label, the full stop.
-_PLAIN_EMAIL = r"\A[!-+\--?A-~]+@[!-+\-/-?A-~]+(\.[!-+\-/-?A-~]+)+\z"
-_LABELS = r"\A[^@]+@[^@.]+(\.[^@.]+)+\z"
 _LIST_WIDTH = 116
 
 
 def safe(type_: IdentifierType) -> str:
-    """The safe form for the column named like the type: its digest in hex, or the value as it is."""
-    name = type_.value
-    value = f"trim({name})"
-    if type_ is IdentifierType.EMAIL:
-        mailboxes = _listed(sorted(word for word in PLACEHOLDERS if "@" in word), indent=6)
-        return f"""CASE
-    WHEN length({name}) <= {MAX_EMAIL_BYTES}
-      AND regexp_like({value}, '{_PLAIN_EMAIL}')
-      AND lower({value}) NOT IN (
-{mailboxes})
-    THEN {_digest(f"lower({value})")}
-    ELSE {name}
-  END AS {name}"""
-    normal = f"upper({value})" if type_ is IdentifierType.IDFA else f"lower({value})"
+    """The safe form for the column named like the type: its digest in hex, or the value as it is.
+
+    Raises ValueError for a type that a warehouse cannot judge.
+    """
+    name, value = type_.name, f"trim({type_.name})"
+    sql = _sql(type_)
+    # Placeholders that have the form of a good value.
+    placeholders = [word for word in sorted(PLACEHOLDERS) if not isinstance(type_.normalise(word, None), Reason)]
     return f"""CASE
-    WHEN regexp_like({value}, '{_DEVICE_ID}')
-      AND {value} <> '{_ZEROS}'
-    THEN {_digest(normal)}
+    WHEN {sql.plain.format(name=name, value=value)}
+      AND lower({value}) NOT IN (
+{_listed(placeholders, indent=6)})
+    THEN {_digest(f"{sql.case}({value})")}
     ELSE {name}
   END AS {name}"""
 
@@ -73,15 +58,9 @@ def full(source: str, *, keep: str = "") -> str:
 {_listed(sorted(digest.hex()[:32] for digest in HASHES_OF_NOTHING), indent=8)}) THEN '{Reason.HASH_OF_NOTHING.value}'
       ELSE lowered END
     WHEN regexp_like(text, '\\A([0-9A-Fa-f]{{32}}|[0-9A-Fa-f]{{40}})\\z') THEN '{Reason.UNSUPPORTED_HASH.value}'
-    WHEN type = 'email' AND regexp_like(text, '{_UNSURE}') THEN '{UNSURE}'
-    WHEN type = 'email' AND length(to_hex(to_utf8(lowered))) > {2 * MAX_EMAIL_BYTES} THEN '{Reason.TOO_LONG.value}'
+{_flaws()}
     WHEN regexp_like(text, '{_class(SEPARATORS)}') THEN '{Reason.CONTAINS_SEPARATOR.value}'
-    WHEN type = 'email' THEN CASE
-      WHEN regexp_like(lowered, '{_LABELS}') THEN {_digest("lowered")}
-      ELSE '{Reason.NOT_AN_EMAIL.value}' END
-    WHEN NOT regexp_like(text, '{_DEVICE_ID}') THEN '{Reason.NOT_A_DEVICE_ID.value}'
-    WHEN type = 'idfa' THEN {_digest("upper(text)")}
-    ELSE {_digest("lowered")} END AS answer
+{_forms()} END AS answer
   FROM (
     -- Python lowers a capital I with a dot to two characters, Trino to one.
     SELECT {keep}type, value, text, lower(replace(text, U&'\\0130', U&'i\\0307')) AS lowered
@@ -89,6 +68,30 @@ def full(source: str, *, keep: str = "") -> str:
       SELECT {keep}type, value, trim(BOTH {_text(TRIMMED)} FROM value) AS text
       FROM ({source}))
   )"""
+
+
+def _flaws() -> str:
+    return "\n".join(
+        f"    WHEN type = '{type_.name}' AND {condition} THEN '{reason}'"
+        for type_ in TYPES.values()
+        for condition, reason in (type_.sql.flaws if type_.sql else ())
+    )
+
+
+def _forms() -> str:
+    return "\n".join(
+        f"    WHEN type = '{type_.name}' THEN CASE\n      WHEN {type_.sql.well_formed} "
+        f"THEN {_digest('lowered' if type_.sql.case == 'lower' else f'{type_.sql.case}(text)')}\n"
+        f"      ELSE '{type_.sql.otherwise.value}' END"
+        for type_ in TYPES.values()
+        if type_.sql
+    )
+
+
+def _sql(type_: IdentifierType) -> Sql:
+    if type_.sql is None:
+        raise ValueError(f"a warehouse cannot judge {type_.name}")
+    return type_.sql
 
 
 def _digest(normal: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from textwrap import indent
 
-from td_pinterest_op.records.identifiers import IdentifierType
+from td_pinterest_op.records.identifier_types import EMAIL, TYPES
 from td_pinterest_op.warehouse import mirror
 from td_pinterest_op.warehouse.hashing import full, safe
 
@@ -28,11 +28,12 @@ def files() -> Mapping[str, str]:
 
 
 def _hashed() -> str:
-    others = "\n".join(indent(f"  {safe(type_)}", "-- ") for type_ in (IdentifierType.MAID, IdentifierType.IDFA))
+    other_types = (type_ for type_ in TYPES.values() if type_.sql and type_ is not EMAIL)
+    others = "\n".join(indent(f"  {safe(type_)}", "-- ") for type_ in other_types)
     return f"""\
 -- In place of people.sql: the warehouse hashes what is plainly good. The operator judges every other value.
 {_NOTE}SELECT
-  {safe(IdentifierType.EMAIL)}
+  {safe(EMAIL)}
 FROM people
 WHERE opted_in
 -- For a column maid or idfa, in place of that of email:

@@ -6,7 +6,9 @@ import duckdb
 import pytest
 
 from td_pinterest_op.reasons import REASONS
-from td_pinterest_op.records.identifiers import IdentifierType, Reason, digest_or_reason
+from td_pinterest_op.records.digests import key_or_reason
+from td_pinterest_op.records.identifier_types import EMAIL, MAID
+from td_pinterest_op.records.identifiers import Reason
 from td_pinterest_op.records.placeholders import PLACEHOLDERS
 from tests.emulators.td.sql import statements
 
@@ -40,9 +42,9 @@ def test_every_reason_is_explained() -> None:
 
 @pytest.mark.parametrize("reason", REJECTED)
 def test_the_sql_of_a_reason_finds_every_row_that_is_rejected_for_it(reason: str) -> None:
-    kind = IdentifierType.MAID if "maid" in REASONS[reason].sql else IdentifierType.EMAIL
+    type_ = MAID if "maid" in REASONS[reason].sql else EMAIL
     values = REJECTED[reason]
-    assert {reason} == {digest_or_reason(kind, None if value is None else value.encode()) for value in values}
+    assert {reason} == {key_or_reason(type_, None if value is None else value.encode()) for value in values}
     assert len(values) == found_by(REASONS[reason].sql, values)
 
 

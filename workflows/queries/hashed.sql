@@ -16,13 +16,15 @@ WHERE opted_in
 -- For a column maid or idfa, in place of that of email:
 --   CASE
 --     WHEN regexp_like(trim(maid), '\A[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\z')
---       AND trim(maid) <> '00000000-0000-0000-0000-000000000000'
+--       AND lower(trim(maid)) NOT IN (
+--       '00000000-0000-0000-0000-000000000000')
 --     THEN lower(to_hex(sha256(to_utf8(lower(trim(maid))))))
 --     ELSE maid
 --   END AS maid
 --   CASE
 --     WHEN regexp_like(trim(idfa), '\A[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\z')
---       AND trim(idfa) <> '00000000-0000-0000-0000-000000000000'
+--       AND lower(trim(idfa)) NOT IN (
+--       '00000000-0000-0000-0000-000000000000')
 --     THEN lower(to_hex(sha256(to_utf8(upper(trim(idfa))))))
 --     ELSE idfa
 --   END AS idfa

@@ -47,9 +47,12 @@ SELECT customer_id, type, value, CASE
     WHEN type = 'email' THEN CASE
       WHEN regexp_like(lowered, '\A[^@]+@[^@.]+(\.[^@.]+)+\z') THEN lower(to_hex(sha256(to_utf8(lowered))))
       ELSE 'not_an_email' END
-    WHEN NOT regexp_like(text, '\A[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\z') THEN 'not_a_device_id'
-    WHEN type = 'idfa' THEN lower(to_hex(sha256(to_utf8(upper(text)))))
-    ELSE lower(to_hex(sha256(to_utf8(lowered)))) END AS answer
+    WHEN type = 'maid' THEN CASE
+      WHEN regexp_like(text, '\A[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\z') THEN lower(to_hex(sha256(to_utf8(lowered))))
+      ELSE 'not_a_device_id' END
+    WHEN type = 'idfa' THEN CASE
+      WHEN regexp_like(text, '\A[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\z') THEN lower(to_hex(sha256(to_utf8(upper(text)))))
+      ELSE 'not_a_device_id' END END AS answer
   FROM (
     -- Python lowers a capital I with a dot to two characters, Trino to one.
     SELECT customer_id, type, value, text, lower(replace(text, U&'\0130', U&'i\0307')) AS lowered

@@ -8,7 +8,9 @@ from td_pinterest_op.audiences.row_fallback import RowFallback
 from td_pinterest_op.errors import RequestRefusedError
 from td_pinterest_op.pinterest.client import Outcome
 from td_pinterest_op.records.batch import Batch, Digests, RowRecords
-from td_pinterest_op.records.rows import RowColumn, encode_block
+from td_pinterest_op.records.columns import Column
+from td_pinterest_op.records.identifier_types import EMAIL
+from td_pinterest_op.records.rows import encode_block
 from td_pinterest_op.stats import Stats
 from tests.exporting import people
 from tests.unit.scripted import answer
@@ -18,9 +20,10 @@ OUTCOME = Outcome(response=answer(), latency=0.01, throttled=False)
 
 def rows(first: int) -> RowRecords:
     """Two people."""
-    column = RowColumn(name="email", type="email", position=0)
+    column = Column(name="email", type=EMAIL, position=0)
     values = [person.encode() for person in people(2, first=first)]
-    return RowRecords(encode_block([column], [values], default_country=None).rows)
+    rows = encode_block([column], [values], default_country=None).rows
+    return RowRecords([(shape, b"".join(of_shape)) for shape, of_shape in rows.items()])
 
 
 def test_two_batches_that_find_out_at_the_same_time_warn_once(caplog: pytest.LogCaptureFixture) -> None:

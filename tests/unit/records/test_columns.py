@@ -6,7 +6,7 @@ import pytest
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.records.columns import Column, identifier_columns, list_type
-from td_pinterest_op.records.identifiers import IdentifierType
+from td_pinterest_op.records.identifier_types import EMAIL, IDFA, MAID, IdentifierType
 from td_pinterest_op.treasure_data.job import Job
 
 
@@ -18,32 +18,39 @@ class TestColumns:
     @pytest.mark.parametrize(
         ("schema", "mapping", "expected"),
         [
-            ([("email", "varchar")], {}, [("email", IdentifierType.EMAIL, 0)]),
-            ([("E_Mail", "varchar")], {"e_mail": "email"}, [("E_Mail", IdentifierType.EMAIL, 0)]),
+            ([("email", "varchar")], {}, [("email", EMAIL, 0)]),
+            ([("E_Mail", "varchar")], {"e_mail": "email"}, [("E_Mail", EMAIL, 0)]),
             (
                 [("IDFA", "string"), ("Maid", "char(36)")],
                 {},
-                [("IDFA", IdentifierType.IDFA, 0), ("Maid", IdentifierType.MAID, 1)],
+                [("IDFA", IDFA, 0), ("Maid", MAID, 1)],
             ),
             (
                 [("a", "varchar"), ("email", "varchar")],
                 {"a": "email"},
-                [("a", IdentifierType.EMAIL, 0), ("email", IdentifierType.EMAIL, 1)],
+                [("a", EMAIL, 0), ("email", EMAIL, 1)],
             ),
-            ([("email", "varchar")], {"email": "maid"}, [("email", IdentifierType.MAID, 0)]),
+            ([("email", "varchar")], {"email": "maid"}, [("email", MAID, 0)]),
         ],
     )
     def test_identifiers_are_found_by_name_in_any_case_or_as_they_are_mapped(
         self, schema: list[tuple[str, str]], mapping: dict[str, str], expected: list[tuple[str, IdentifierType, int]]
     ) -> None:
-        columns = [Column(name=name, kind=kind, position=position) for name, kind, position in expected]
+        columns = [Column(name=name, type=type_, position=position) for name, type_, position in expected]
         assert columns == identifier_columns(job(*schema), mapping)
 
     @pytest.mark.parametrize("type_", ["varchar", "VARCHAR(64)", "char(64)", "string"])
     def test_types_of_text_are_good(self, type_: str) -> None:
         assert 1 == len(identifier_columns(job(("email", type_)), {}))
 
-    @pytest.mark.parametrize("type_", ["bigint", "array(varchar)", "unknown", "json", "charm", ""])
+    @pytest.mark.parametrize("type_", ["array(varchar)", "ARRAY(varchar(64))", "array<string>"])
+    def test_an_array_of_text_is_good(self, type_: str) -> None:
+        assert [True] == [column.is_array for column in identifier_columns(job(("email", type_)), {})]
+
+    @pytest.mark.parametrize(
+        "type_",
+        ["bigint", "array(bigint)", "array(array(varchar))", "map(varchar, varchar)", "unknown", "json", "charm", ""],
+    )
     def test_every_other_type_is_an_error_that_says_to_cast(self, type_: str) -> None:
         with pytest.raises(JobError) as caught:
             identifier_columns(job(("email", type_)), {})
@@ -84,16 +91,16 @@ class TestColumns:
             identifier_columns(job(("mail", "varchar")), {})
 
     @pytest.mark.parametrize(
-        ("kinds", "expected"),
+        ("types", "expected"),
         [
-            ([IdentifierType.EMAIL], "EMAIL"),
-            ([IdentifierType.MAID], "MAID"),
-            ([IdentifierType.IDFA], "IDFA"),
-            ([IdentifierType.IDFA, IdentifierType.IDFA], "IDFA"),
-            ([IdentifierType.MAID, IdentifierType.IDFA], "EMAIL"),
+            ([EMAIL], "EMAIL"),
+            ([MAID], "MAID"),
+            ([IDFA], "IDFA"),
+            ([IDFA, IDFA], "IDFA"),
+            ([MAID, IDFA], "EMAIL"),
             ([], "EMAIL"),
         ],
     )
-    def test_a_list_has_the_type_of_its_only_kind(self, kinds: list[IdentifierType], expected: str) -> None:
-        columns = [Column(name="", kind=kind, position=position) for position, kind in enumerate(kinds)]
+    def test_a_list_has_the_type_of_its_only_identifiers(self, types: list[IdentifierType], expected: str) -> None:
+        columns = [Column(name="", type=type_, position=position) for position, type_ in enumerate(types)]
         assert expected == list_type(columns)

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import pytest
 
 from td_pinterest_op.records import identifiers
-from td_pinterest_op.records.identifiers import DigestedBlock, IdentifierType, Reason, digest_block, digest_or_reason
+from td_pinterest_op.records.digests import KeyBlock, key_block, key_or_reason
+from td_pinterest_op.records.identifier_types import EMAIL, IDFA, LISTED, MAID, IdentifierType
+from td_pinterest_op.records.identifiers import Reason
 from td_pinterest_op.records.placeholders import HASHES_OF_NOTHING, PLACEHOLDERS
 
 UUID = "0123abcd-89ef-4cde-8f01-23456789abcd"
@@ -18,14 +20,14 @@ def sha(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def both_ways(kind: IdentifierType, value: object) -> bytes | Reason:
+def both_ways(type_: IdentifierType, value: object) -> bytes | Reason:
     """What becomes of a value, having made sure that a block of it and of its like says the same."""
-    alone = digest_or_reason(kind, value)
-    as_block = DigestedBlock(
-        digests=[] if isinstance(alone, Reason) else [alone] * 3,
+    alone = key_or_reason(type_, value)
+    as_block = KeyBlock(
+        keys=[b"" if isinstance(alone, Reason) else alone] * 3,
         rejected=[(row, alone) for row in range(3)] if isinstance(alone, Reason) else [],
     )
-    assert as_block == digest_block(kind, [value] * 3)
+    assert as_block == key_block(type_, [value] * 3)
     return alone
 
 
@@ -50,24 +52,24 @@ def both_ways(kind: IdentifierType, value: object) -> bytes | Reason:
     ],
 )
 def test_a_plain_email_is_trimmed_lower_cased_and_hashed_and_nothing_else(value: str, hashed: str) -> None:
-    assert sha(hashed) == both_ways(IdentifierType.EMAIL, value.encode())
+    assert sha(hashed) == both_ways(EMAIL, value.encode())
 
 
 @pytest.mark.parametrize("value", [UUID, UUID.upper(), f" {UUID}\n", UUID.title()])
-@pytest.mark.parametrize(("kind", "hashed"), [(IdentifierType.MAID, UUID.lower()), (IdentifierType.IDFA, UUID.upper())])
+@pytest.mark.parametrize(("type_", "hashed"), [(MAID, UUID.lower()), (IDFA, UUID.upper())])
 def test_an_android_id_is_hashed_in_lower_case_and_an_idfa_in_upper_case(
-    kind: IdentifierType, value: str, hashed: str
+    type_: IdentifierType, value: str, hashed: str
 ) -> None:
-    assert sha(hashed) == both_ways(kind, value.encode())
+    assert sha(hashed) == both_ways(type_, value.encode())
 
 
-@pytest.mark.parametrize("kind", list(IdentifierType))
+@pytest.mark.parametrize("type_", list(LISTED.values()))
 @pytest.mark.parametrize("value", [HASH, HASH.upper(), HASH[:32] + HASH[32:].upper(), f"\t{HASH}\r\n", f"\ufeff{HASH}"])
-def test_a_digest_of_any_kind_and_case_is_sent_as_it_is(kind: IdentifierType, value: str) -> None:
-    assert bytes.fromhex(HASH) == both_ways(kind, value.encode())
+def test_a_digest_of_any_kind_and_case_is_sent_as_it_is(type_: IdentifierType, value: str) -> None:
+    assert bytes.fromhex(HASH) == both_ways(type_, value.encode())
 
 
-@pytest.mark.parametrize("kind", list(IdentifierType))
+@pytest.mark.parametrize("type_", list(LISTED.values()))
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
@@ -109,9 +111,9 @@ def test_a_digest_of_any_kind_and_case_is_sent_as_it_is(kind: IdentifierType, va
     ],
 )
 def test_a_value_that_is_no_identifier_of_any_kind_has_its_own_reason(
-    kind: IdentifierType, value: object, reason: Reason
+    type_: IdentifierType, value: object, reason: Reason
 ) -> None:
-    assert reason == both_ways(kind, value)
+    assert reason == both_ways(type_, value)
 
 
 @pytest.mark.parametrize(
@@ -144,10 +146,10 @@ def test_a_value_that_is_no_identifier_of_any_kind_has_its_own_reason(
     ],
 )
 def test_a_malformed_email_has_a_reason(value: str, reason: Reason) -> None:
-    assert reason == both_ways(IdentifierType.EMAIL, value.encode())
+    assert reason == both_ways(EMAIL, value.encode())
 
 
-@pytest.mark.parametrize("kind", [IdentifierType.MAID, IdentifierType.IDFA])
+@pytest.mark.parametrize("type_", [MAID, IDFA])
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
@@ -164,14 +166,14 @@ def test_a_malformed_email_has_a_reason(value: str, reason: Reason) -> None:
         (UUID.replace("-", " "), Reason.CONTAINS_SEPARATOR),
     ],
 )
-def test_a_malformed_device_id_has_a_reason(kind: IdentifierType, value: str, reason: Reason) -> None:
-    assert reason == both_ways(kind, value.encode())
+def test_a_malformed_device_id_has_a_reason(type_: IdentifierType, value: str, reason: Reason) -> None:
+    assert reason == both_ways(type_, value.encode())
 
 
 def test_an_address_that_grows_past_the_limit_in_lower_case_is_too_long() -> None:
     value = "İ" * 100 + "@" + "a" * 49 + ".org"  # two bytes each, three in lower case
     assert len(value.encode()) == 254
-    assert Reason.TOO_LONG is both_ways(IdentifierType.EMAIL, value.encode())
+    assert Reason.TOO_LONG is both_ways(EMAIL, value.encode())
 
 
 BLOCKS: list[tuple[str, Sequence[object], list[str], list[tuple[int, Reason]]]] = [
@@ -209,17 +211,17 @@ BLOCKS: list[tuple[str, Sequence[object], list[str], list[tuple[int, Reason]]]] 
 def test_a_block_names_each_rejected_row_and_digests_the_others(
     values: Sequence[object], hashed: list[str], rejected: list[tuple[int, Reason]]
 ) -> None:
-    block = digest_block(IdentifierType.EMAIL, values)
-    assert sorted(map(sha, hashed)) == sorted(block.digests)
+    block = key_block(EMAIL, values)
+    assert sorted(map(sha, hashed)) == sorted(filter(None, block.keys))
     assert rejected == block.rejected
 
 
 def test_every_placeholder_is_refused_plain_and_hashed() -> None:
     values = [word.encode() for word in sorted(PLACEHOLDERS)]
     hashes = [hashlib.sha256(spelt).hexdigest().encode() for value in values for spelt in (value, value.upper())]
-    for kind in IdentifierType:
-        assert {Reason.PLACEHOLDER} == {both_ways(kind, value) for value in values}
-        assert {Reason.HASH_OF_NOTHING} == {both_ways(kind, value) for value in hashes}
+    for type_ in LISTED.values():
+        assert {Reason.PLACEHOLDER} == {both_ways(type_, value) for value in values}
+        assert {Reason.HASH_OF_NOTHING} == {both_ways(type_, value) for value in hashes}
 
 
 def test_placeholders_are_in_the_form_they_are_compared_in() -> None:
@@ -233,6 +235,6 @@ def test_the_trimmed_white_space_is_all_that_unicode_knows() -> None:
 
 
 def test_no_block_shows_more_than_digests_positions_and_reasons() -> None:
-    block = digest_block(IdentifierType.EMAIL, [b"ann@lee.org", b"bob", b"\xff@lee.org"])
+    block = key_block(EMAIL, [b"ann@lee.org", b"bob", b"\xff@lee.org"])
     assert "lee" not in repr(block)
     assert "bob" not in repr(block)

@@ -7,13 +7,14 @@ import sys
 
 import phonenumbers
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from td_pinterest_op.errors import WorkflowError
 from td_pinterest_op.records import phones
+from td_pinterest_op.records.digests import key_or_reason
+from td_pinterest_op.records.identifier_types import PHONE
 from td_pinterest_op.records.identifiers import Reason
-from td_pinterest_op.records.phones import phone_digest_or_reason
 
 HASH = hashlib.sha256(b"12025550143").hexdigest()
 
@@ -69,7 +70,7 @@ def sha(digits: str) -> bytes:
 def test_a_number_is_brought_to_its_digits_with_country_code_and_hashed(
     number: str, country: str | None, digits: str
 ) -> None:
-    assert sha(digits) == phone_digest_or_reason(number.encode(), default_country=country)
+    assert sha(digits) == key_or_reason(PHONE, number.encode(), default_country=country)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,7 @@ def test_a_number_is_brought_to_its_digits_with_country_code_and_hashed(
     ],
 )
 def test_any_other_value_has_a_reason(value: object, country: str | None, reason: Reason) -> None:
-    assert reason is phone_digest_or_reason(value, default_country=country)
+    assert reason is key_or_reason(PHONE, value, default_country=country)
 
 
 @given(
@@ -120,12 +121,44 @@ def test_every_countrys_example_reads_alike_in_every_form(country: str, form: in
     assert example is not None
     written = phonenumbers.format_number(example, form)
     digits = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164).lstrip("+")
-    assert sha(digits) == phone_digest_or_reason(written.encode(), default_country=country)
+    assert sha(digits) == key_or_reason(PHONE, written.encode(), default_country=country)
+
+
+def _mutated(digits: str, places: list[int], by: str) -> str:
+    for place in places:
+        place %= len(digits)
+        digits = digits[:place] + by + digits[place + 1 :]
+    return f"+{digits}"
+
+
+_examples = [
+    phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164).lstrip("+")
+    for country in sorted(phonenumbers.SUPPORTED_REGIONS)
+    for kind in range(11)
+    if (number := phonenumbers.example_number_for_type(country, kind))
+]
+_numbers = st.builds(
+    _mutated, st.sampled_from(_examples), st.lists(st.integers(0, 14), max_size=3), st.sampled_from([*"0123456789", ""])
+) | st.text("0123456789", min_size=1, max_size=17).map("+{}".format)
+
+
+@given(_numbers)
+@settings(max_examples=2000)
+def test_what_is_recognised_without_the_librarys_parser_is_what_the_parser_makes_of_it(number: str) -> None:
+    assert phones.recognise(number.encode() + b"\n") in ([b""], [str(phones.normalise(number, None)).encode()])
+
+
+@pytest.mark.parametrize("country", ["US", "GB", "DE", "FR", "JP", "BR", "IT", "IN", "AU", "MX", "ES"])
+def test_a_number_in_plain_international_form_needs_no_parser(country: str) -> None:
+    example = phonenumbers.example_number_for_type(country, phonenumbers.PhoneNumberType.MOBILE)
+    assert example is not None
+    number = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164).encode()
+    assert [number[1:], b""] == phones.recognise(number + b"\n" + number[1:] + b"\n")
 
 
 @given(st.binary(max_size=100) | st.text(max_size=100).map(str.encode), st.sampled_from([None, "US", "DE"]))
 def test_it_never_raises(value: bytes, country: str | None) -> None:
-    answer = phone_digest_or_reason(value, default_country=country)
+    answer = key_or_reason(PHONE, value, default_country=country)
     assert isinstance(answer, Reason) or 32 == len(answer)
 
 
@@ -133,6 +166,6 @@ def test_without_the_library_the_error_says_what_to_install(monkeypatch: pytest.
     phones._library.cache_clear()
     monkeypatch.setitem(sys.modules, "phonenumbers", None)
     with pytest.raises(WorkflowError, match="needs the package phonenumbers"):
-        phone_digest_or_reason(b"+12025550143", default_country=None)
+        key_or_reason(PHONE, b"+12025550143", default_country=None)
     monkeypatch.undo()
     phones._library.cache_clear()

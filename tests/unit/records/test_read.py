@@ -9,15 +9,15 @@ from typing import Any, cast
 import pytest
 
 from td_pinterest_op.records.columns import Column
-from td_pinterest_op.records.identifiers import IdentifierType
+from td_pinterest_op.records.identifier_types import EMAIL, MAID
 from td_pinterest_op.records.read import IdentifierPreparation, Prepared
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.result import JobResult
 from tests.exporting import digests, people
 
-EMAIL = Column(name="email", kind=IdentifierType.EMAIL, position=0)
-MAID = Column(name="maid", kind=IdentifierType.MAID, position=1)
+EMAILS = Column(name="email", type=EMAIL, position=0)
+MAIDS = Column(name="maid", type=MAID, position=1)
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def spool() -> Iterator[Spool]:
 def prepared(spool: Spool, blocks: list[list[list[Any]]], *columns: Column) -> tuple[Stats, list[int], list[int]]:
     """The counts, the first invalid rows, and the progress that was told."""
     stats = Stats(action="", ad_account_id="1", dry_run=False)
-    preparation = IdentifierPreparation(columns=columns or (EMAIL,), spool=spool, stats=stats)
+    preparation = IdentifierPreparation(columns=columns or (EMAILS,), spool=spool, stats=stats)
     told: list[int] = []
     preparation.read(cast(JobResult, blocks), progress=told.append)
     return stats, preparation.first_invalid, told
@@ -87,7 +87,7 @@ class TestSeveralColumns:
         device = b"5eed0001-aaaa-4bbb-8ccc-000000000001"
         first, second = in_bytes(people(2))
         stats, first_invalid, _ = prepared(
-            spool, [[[first, None, None, second], [None, device, None, device]]], EMAIL, MAID
+            spool, [[[first, None, None, second], [None, device, None, device]]], EMAILS, MAIDS
         )
         assert (4, 4, 1) == (stats.read, stats.valid, stats.invalid)
         assert (3, 1) == (stats.unique, stats.duplicate)
@@ -95,14 +95,14 @@ class TestSeveralColumns:
         assert [3] == first_invalid
 
     def test_a_row_with_two_wrong_values_counts_two_and_is_named_once(self, spool: Spool) -> None:
-        stats, first_invalid, _ = prepared(spool, [[[b"no", b""], [b"none", None]]], EMAIL, MAID)
+        stats, first_invalid, _ = prepared(spool, [[[b"no", b""], [b"none", None]]], EMAILS, MAIDS)
         assert {"not_an_email": 1, "placeholder": 1, "empty": 1} == dict(stats.invalid_by_reason)
         assert [1, 2] == first_invalid
 
     def test_columns_are_taken_by_their_position(self, spool: Spool) -> None:
         columns = [
-            Column(name="b", kind=IdentifierType.EMAIL, position=2),
-            Column(name="a", kind=IdentifierType.EMAIL, position=0),
+            Column(name="b", type=EMAIL, position=2),
+            Column(name="a", type=EMAIL, position=0),
         ]
         stats, _, _ = prepared(spool, [[in_bytes(people(2)), [7, 7], in_bytes(people(2, first=2))]], *columns)
         assert (2, 4, 4, 0) == (stats.read, stats.valid, stats.unique, stats.invalid)

@@ -10,46 +10,65 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.records import row_spool
-from td_pinterest_op.records.row_spool import RowSpool
+from td_pinterest_op.records import spool as spool_module
+from td_pinterest_op.records.row_spool import Parts, RowSpool
+from td_pinterest_op.records.rows import Shape
+
+Row = tuple[Shape, bytes]
 
 
-def row(number: int, *, external_id: bytes = b"") -> bytes:
+def row(number: int, *, external_id: bytes = b"") -> Row:
+    """A row with an e-mail; every third has a device id as well, if there is no external id."""
     digest = random.Random(number).randbytes(32)
-    return (b"\x09" if external_id else b"\x01") + digest + external_id
+    if external_id:
+        return Shape(0b1001 + (32 << 4)), digest + external_id.ljust(32, b"\0")
+    return (Shape(0b11), digest * 2) if number % 3 == 0 else (Shape(0b1), digest)
 
 
 @pytest.fixture(params=[8 << 20, 100], ids=["in one piece", "in many small pieces"])
 def spool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[RowSpool]:
     monkeypatch.setattr(row_spool, "_BUFFERED_BYTES", request.param)
+    monkeypatch.setattr(spool_module, "_INCOMING_DIGESTS", request.param)
     with RowSpool() as made:
         yield made
 
 
-def filled(spool: RowSpool, *blocks: list[bytes]) -> RowSpool:
+def filled(spool: RowSpool, *blocks: list[Row]) -> RowSpool:
     for block in blocks:
-        spool.add(block)
+        rows: dict[Shape, list[bytes]] = {}
+        for shape, encoded in block:
+            rows.setdefault(shape, []).append(encoded)
+        spool.add(rows)
     spool.finish()
     return spool
 
 
+def apart(batch: Parts) -> list[Row]:
+    return [(shape, row) for shape, data in batch for row in spool_module.apart(data, shape.width)]
+
+
+def in_order(rows: list[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: (row[0].number, row[1]))
+
+
 def test_every_row_comes_once_and_the_rest_is_counted(spool: RowSpool) -> None:
-    rows = [row(number, external_id=b"A%d" % number) for number in range(500)]
+    rows = [row(number, external_id=b"A%d" % number if number % 2 else b"") for number in range(500)]
     filled(spool, rows[:300], rows[200:], rows[:1])
-    assert (500, 101, 1000) == (spool.unique, spool.duplicate, spool.keys)
-    assert sorted(rows) == sorted(each for batch in spool.batches(7) for each in batch)
+    assert (500, 101, 250 * 2 + 84 * 2 + 166) == (spool.unique, spool.duplicate, spool.keys)
+    assert in_order(rows) == [each for batch in spool.batches(7) for each in apart(batch)]
 
 
 @pytest.mark.parametrize("size", [1, 7, 499, 500, 501])
 def test_batches_are_full_but_for_the_last(spool: RowSpool, size: int) -> None:
     filled(spool, [row(number) for number in range(500)])
-    lengths = [len(batch) for batch in spool.batches(size)]
+    lengths = [len(apart(batch)) for batch in spool.batches(size)]
     assert [size] * (500 // size) + [500 % size] * (500 % size > 0) == lengths
 
 
 def test_a_batch_of_long_rows_is_cut_by_its_bytes(spool: RowSpool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(row_spool, "_MAX_BATCH_BYTES", 1_000)
-    filled(spool, [row(number, external_id=b"x" * 216) for number in range(10)])
-    assert [4, 4, 2] == [len(batch) for batch in spool.batches(100)]
+    monkeypatch.setattr(row_spool, "_MAX_BATCH_BYTES", 300)
+    filled(spool, [row(number, external_id=b"x" * 32) for number in range(10)])
+    assert [4, 4, 2] == [len(apart(batch)) for batch in spool.batches(100)]
 
 
 def test_the_same_rows_give_the_same_batches_and_fingerprint_in_any_order(spool: RowSpool) -> None:
@@ -81,9 +100,9 @@ def test_nothing_that_is_on_the_disk_can_be_read(monkeypatch: pytest.MonkeyPatch
         (file,) = files
         file.seek(0)
         stored = file.read()
-        assert 100 * (1 + 32 + 13 + 2) == len(stored)
+        assert 100 * (32 + 32) == len(stored)
         assert b"customer" not in stored
-        assert all(row(number)[1:9] not in stored for number in range(100))
+        assert all(row(number)[1][1:9] not in stored for number in range(100))
 
 
 def test_an_empty_spool_has_no_batch(spool: RowSpool) -> None:
@@ -93,6 +112,6 @@ def test_an_empty_spool_has_no_batch(spool: RowSpool) -> None:
 
 def test_a_short_file_is_an_error_and_never_fewer_rows(spool: RowSpool) -> None:
     filled(spool, [row(number) for number in range(10)])
-    spool._file._file.truncate(5)
+    next(iter(spool._spools.values()))._file._file.truncate(5)
     with pytest.raises(OSError, match="shorter than what was written"):
         list(spool.batches(10))

@@ -9,9 +9,10 @@ from collections import Counter
 import pytest
 
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.records import rows
+from td_pinterest_op.records.columns import Column, row_columns
+from td_pinterest_op.records.identifier_types import TYPES
 from td_pinterest_op.records.identifiers import Reason
-from td_pinterest_op.records.rows import RowBlock, RowColumn, RowKey, encode_block, row_columns
+from td_pinterest_op.records.rows import RowBlock, Shape, encode_block
 from td_pinterest_op.treasure_data.job import Job
 
 DEVICE = "0123abcd-89ef-4cde-8f01-23456789abcd"
@@ -24,7 +25,7 @@ def sha(text: str) -> str:
 
 
 def encoded(types: tuple[str, ...], *of_rows: tuple[object, ...], country: str | None = "US") -> RowBlock:
-    columns = [RowColumn(name=type_, type=type_, position=position) for position, type_ in enumerate(types)]
+    columns = [Column(name=type_, type=TYPES[type_], position=position) for position, type_ in enumerate(types)]
     values = [
         [value.encode() if isinstance(value, str) else value for value in column]
         for column in zip(*of_rows, strict=True)
@@ -33,7 +34,15 @@ def encoded(types: tuple[str, ...], *of_rows: tuple[object, ...], country: str |
 
 
 def sent(block: RowBlock) -> list[dict[str, str]]:
-    return [json.loads(rows.to_json(row)) for row in block.rows]
+    return [
+        record
+        for shape, rows in block.rows.items()
+        for record in json.loads(b"[%s]" % b"".join(shape.to_json(b"".join(rows))))
+    ]
+
+
+def rows_of(block: RowBlock) -> list[tuple[Shape, bytes]]:
+    return [(shape, row) for shape, rows in block.rows.items() for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -81,12 +90,12 @@ def test_a_row_without_a_valid_key_has_the_first_reason_that_tells_something(
     row: tuple[object, object], reason: Reason
 ) -> None:
     block = encoded(BOTH, ("a@lee.org", None), row, ("b@lee.org", None))
-    assert (2, [(1, reason)], Counter()) == (len(block.rows), block.rejected, block.rejected_keys)
+    assert (2, [(1, reason)], Counter()) == (len(rows_of(block)), block.rejected, block.rejected_keys)
 
 
 def test_keys_that_a_valid_row_goes_without_are_counted_by_reason() -> None:
     block = encoded(BOTH, ("a@lee.org", "12345"), ("b@lee.org", None), ("n/a", "2025550143"), ("c@lee.org", "12345"))
-    assert (4, []) == (len(block.rows), block.rejected)
+    assert (4, []) == (len(rows_of(block)), block.rejected)
     assert Counter({Reason.NOT_A_PHONE_NUMBER: 2, Reason.PLACEHOLDER: 1}) == block.rejected_keys
 
 
@@ -106,15 +115,27 @@ def test_an_external_id_is_text_of_at_most_256_characters_in_one_piece(external_
 
 def test_the_same_keys_are_the_same_row_and_the_same_digest_as_another_key_is_not() -> None:
     hashed = sha("12025550143")
-    one, again, other = encoded(BOTH, (None, "2025550143"), (None, hashed), (hashed, None)).rows
+    one, again, other = (rows_of(encoded(BOTH, row)) for row in ((None, "2025550143"), (None, hashed), (hashed, None)))
     assert one == again
     assert one != other
 
 
-def test_a_row_knows_its_keys_and_its_digests() -> None:
-    (row,) = encoded(ALL, ("ann@lee.org", None, "2025550143", "A-17")).rows
-    assert 3 == rows.count_keys(row)
-    assert [sha("ann@lee.org"), sha("12025550143")] == [digest.hex() for digest in rows.digests(row)]
+def test_rows_of_all_combinations_of_keys_keep_theirs() -> None:
+    people = [
+        tuple(value if present >> bit & 1 else None for bit, value in enumerate(of_one))
+        for number in range(3)
+        for present in range(1, 16)
+        for of_one in [(f"p{number}@lee.org", DEVICE[:-1] + str(number), f"202555010{number}", f"A{'-' * number * 20}")]
+    ]
+    block = encoded(ALL, *people)
+    assert Counter(sum(value is not None for value in person) for person in people) == Counter(map(len, sent(block)))
+    assert {json.dumps(*sent(encoded(ALL, person))) for person in people} == set(map(json.dumps, sent(block)))
+    assert {shape.count for shape in block.rows} == {1, 2, 3, 4}
+
+
+def test_a_shape_gives_the_digests_of_its_rows_and_no_external_id() -> None:
+    ((shape, row),) = rows_of(encoded(ALL, ("ann@lee.org", None, "2025550143", "A-17")))
+    assert (3, bytes.fromhex(sha("ann@lee.org") + sha("12025550143"))) == (shape.count, shape.digests(row))
 
 
 def job(*names: str, type_: str = "varchar") -> Job:
@@ -124,7 +145,7 @@ def job(*names: str, type_: str = "varchar") -> Job:
 class TestColumns:
     def test_each_key_has_its_column_by_name_or_as_mapped(self) -> None:
         found = row_columns(job("Email", "tel", "idfa", "crm_id"), {"tel": "phone", "crm_id": "external_id"})
-        assert [RowKey.EMAIL, RowKey.PHONE, RowKey.MAID, RowKey.EXTERNAL_ID] == [column.key for column in found]
+        assert ["email", "hashed_phone_number", "maid", "external_id"] == [column.type.key for column in found]
         assert [0, 1, 2, 3] == [column.position for column in found]
 
     def test_two_columns_of_one_key_are_an_error(self) -> None:

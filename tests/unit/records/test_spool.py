@@ -36,7 +36,7 @@ def apart(batch: bytes) -> list[bytes]:
 def _pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "in many small pieces":
         monkeypatch.setattr(module, "_INCOMING_DIGESTS", 150)
-        monkeypatch.setattr(module, "_BUFFERED_DIGESTS", 400)
+        monkeypatch.setattr(module, "_BUFFERED_BYTES", 400 * DIGEST_BYTES)
         monkeypatch.setattr(module, "_SORTED_DIGESTS", 5)
 
 

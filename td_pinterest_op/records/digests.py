@@ -1,0 +1,153 @@
+"""Values as Treasure Data holds them → SHA-256 digests as Pinterest matches them, or the reason why not.
+
+Pure, and the last place where a plain identifier exists: what leaves is digests, positions and reasons.
+
+What becomes of a value is written down once, in `key_or_reason`. `key_block` gives the same answers
+for a block at once, several times faster: it may only ever *recognise* what is plainly good, and leaves every
+other value to `key_or_reason`.
+"""
+
+from __future__ import annotations
+
+import re
+from binascii import unhexlify
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import cast
+
+from td_pinterest_op.records.identifier_types import IdentifierType
+from td_pinterest_op.records.identifiers import Reason, hash_or_reason, text_or_reason
+from td_pinterest_op.records.placeholders import HASHES_OF_NOTHING
+
+_hex_digests = re.compile(rb"[0-9A-Fa-f]{64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyBlock:
+    """`keys`: for each value what to send, or b"". `rejected`: positions of the latter, from 0, in order."""
+
+    keys: list[bytes]
+    rejected: list[tuple[int, Reason]]
+
+
+def key_or_reason(type_: IdentifierType, value: object, *, default_country: str | None = None) -> bytes | Reason:
+    """What to send for `value` (raw UTF-8, as msgpack gives it with raw=True), or why there is nothing.
+
+    It is a digest of 32 bytes, or an external id as UTF-8.
+
+    The first line that holds decides:
+
+    =====================================================  ==================
+    None                                                   null
+    anything but bytes                                     not_a_string
+    not UTF-8                                              bad_encoding
+    nothing left after trimming                            empty
+    a placeholder, in any case; an all-zero device id      placeholder
+    an external id                                         its own rules, see `identifier_types`
+    64 hex digits that digest nothing                      hash_of_nothing
+    64 other hex digits                                    that digest
+    32 or 40 hex digits                                    unsupported_hash
+    an e-mail of more than 254 bytes, in lower case        too_long
+    white space, a comma, a control or zero-width          contains_separator
+    character inside
+    not `local@label.label…`, not 8-4-4-4-12 hex digits    not_an_email, not_a_device_id
+    no phone number, see `phones`                          not_a_phone_number, no_country
+    anything else                                          SHA-256 of it in lower case; IDFA: in upper case
+    =====================================================  ==================
+
+    Raises WorkflowError (see `phones`).
+    """
+    text = text_or_reason(value)
+    if isinstance(text, Reason):
+        return text
+    hashed = hash_or_reason(text) if type_.is_hashed else None
+    return hashed or _hashed_plain(type_, text, default_country)
+
+
+def _hashed_plain(type_: IdentifierType, text: str, default_country: str | None) -> bytes | Reason:
+    normal = type_.normalise(text, default_country)
+    if isinstance(normal, Reason):
+        return normal
+    return sha256(normal.encode()).digest() if type_.is_hashed else normal.encode()
+
+
+def key_block(type_: IdentifierType, values: Sequence[object], *, default_country: str | None = None) -> KeyBlock:
+    """What to send for a block of values of one type; see `key_or_reason` for what it makes of each.
+
+    Values are as msgpack gives them with raw=True. A few thousand at a time are best. Raises WorkflowError (see
+    `phones`).
+    """
+    keys = _fast_keys(type_, values)
+    undecided = _positions_of_undecided(keys)
+    rejected = [(row, Reason.NULL) for row in undecided if values[row] is None]
+    closer = [row for row in undecided if values[row] is not None] if rejected else undecided
+    if closer:
+        trimmed = [_one_line(values[row]) for row in closer]
+        for row, key in zip(closer, _fast_keys_mixed(type_, trimmed), strict=True):
+            answer = key or key_or_reason(type_, values[row], default_country=default_country)
+            if isinstance(answer, Reason):
+                rejected.append((row, answer))
+            else:
+                keys[row] = answer
+        rejected.sort()
+    return KeyBlock(keys=keys, rejected=rejected)
+
+
+def _fast_keys(type_: IdentifierType, values: Sequence[object]) -> list[bytes]:
+    """For each value its key, or b"" where a closer look is needed."""
+    texts = cast("list[bytes]", [value or b"" for value in values])
+    try:
+        lines = b"\n".join(texts) + b"\n"
+    except TypeError:  # more than nulls: numbers, lists
+        texts = [text if isinstance(text, bytes) else b"" for text in texts]
+        lines = b"\n".join(texts) + b"\n"
+    # 65 bytes a line against 37 for a device id and fewer for most addresses; a wrong guess costs time only.
+    seem_hashed = type_.is_hashed and len(lines) > 45 * len(texts)
+    keys = _hashed(texts) if seem_hashed else _plain(type_, lines)
+    # A newline inside a value makes a line too many.
+    return keys if len(keys) == len(texts) else [b""] * len(texts)
+
+
+def _fast_keys_mixed(type_: IdentifierType, texts: list[bytes]) -> list[bytes]:
+    """As `_fast_keys`, for few values, none with a newline inside, hashed and plain ones side by side."""
+    plain = _plain(type_, b"\n".join(texts) + b"\n")
+    return [hashed or key for hashed, key in zip(_hashed(texts), plain, strict=True)] if type_.is_hashed else plain
+
+
+def _hashed(texts: list[bytes]) -> list[bytes]:
+    try:
+        # What is 64 bytes long nearly always is a digest: trying costs a quarter of looking first.
+        digests = [unhexlify(text) if len(text) == 64 else b"" for text in texts]
+    except ValueError:
+        digests = [unhexlify(text) if _hex_digests.fullmatch(text) else b"" for text in texts]
+    return _without_empty_hashes(digests)
+
+
+def _plain(type_: IdentifierType, lines: bytes) -> list[bytes]:
+    values = type_.recognise(lines)
+    if not type_.is_hashed:
+        return values
+    return _without_empty_hashes([sha256(value).digest() if value else b"" for value in values])
+
+
+def _without_empty_hashes(digests: list[bytes]) -> list[bytes]:
+    if HASHES_OF_NOTHING.isdisjoint(digests):
+        return digests
+    return [b"" if digest in HASHES_OF_NOTHING else digest for digest in digests]
+
+
+def _positions_of_undecided(digests: list[bytes]) -> list[int]:
+    """Positions of b""."""
+    # They are few, and index() finds them several times faster than a loop looks at each.
+    rows: list[int] = []
+    start = 0
+    for _ in range(digests.count(b"")):
+        start = digests.index(b"", start) + 1
+        rows.append(start - 1)
+    return rows
+
+
+def _one_line(value: object) -> bytes:
+    trimmed = value.strip() if isinstance(value, bytes) else b""
+    return b"" if b"\n" in trimmed else trimmed
