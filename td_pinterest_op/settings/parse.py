@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret
+from td_pinterest_op.settings.control import Control
 from td_pinterest_op.settings.given import Notice, Reading, read
 from td_pinterest_op.settings.table import (
     ALL,
@@ -18,6 +19,7 @@ from td_pinterest_op.settings.table import (
     SETTINGS,
     STATUS,
     Action,
+    ExpectedValues,
     IfExists,
     RecordsFormat,
     Setting,
@@ -94,6 +96,10 @@ class Settings(SendingSettings):
     seed_audience_id: str | None  # this and the next two: None for all but CREATE_ACTALIKE
     country: str | None  # US, CA or GB
     percentage: int | None  # 1 to 10
+    expect_values: ExpectedValues
+    allow_empty_suppress: bool
+    control: Control | None
+    even_if_used: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,7 +40,7 @@ _SIZE = whole_number(0, 10_000_000_000)
 def _read_columns(value: object, show: Show) -> Mapping[str, str]:
     columns: dict[str, str] = {}
     faults = []
-    for column, identifier in _mapping(value).items():
+    for column, identifier in mapping(value).items():
         name = column.strip().lower() if isinstance(column, str) else ""
         try:
             kind = str(_IDENTIFIERS.read(identifier, show))
@@ -52,21 +52,21 @@ def _read_columns(value: object, show: Show) -> Mapping[str, str]:
         elif name in columns:
             faults.append(f"column {show(column)} is given twice (case does not matter)")
         columns[name] = kind
-    _raise_if_any(faults)
+    raise_if_any(faults)
     return MappingProxyType(columns)
 
 
 def _read_sizes(value: object, show: Show) -> Mapping[str, int]:
     sizes: dict[str, int] = {}
     faults = []
-    for audience, size in _mapping(value).items():
+    for audience, size in mapping(value).items():
         try:
             audience_id = str(AUDIENCE_ID.read(audience, show))
             if not is_left_out(size):  # the history has no size of an audience that Pinterest still fills
                 sizes[audience_id] = _whole_size(size, show)
         except WrongValueError as error:
             faults.append(str(error))
-    _raise_if_any(faults)
+    raise_if_any(faults)
     return MappingProxyType(sizes)
 
 
@@ -100,7 +100,7 @@ def _each(of: SettingType, items: Sequence[object], show: Show) -> list[str]:
             values.append(str(of.read(item, show)))
         except WrongValueError as error:
             faults.append(f"number {position}: {error}")
-    _raise_if_any(faults)
+    raise_if_any(faults)
     return values
 
 
@@ -121,7 +121,8 @@ def _between_commas(text: str) -> Iterator[str]:
     return (item.strip() for item in text.split(",") if item.strip())
 
 
-def _mapping(value: object) -> Mapping[object, object]:
+def mapping(value: object) -> Mapping[object, object]:
+    """A mapping, or JSON or YAML text of one. Raises WrongValueError."""
     read = _loaded(value) if isinstance(value, str) else value
     if not isinstance(read, Mapping):
         raise WrongValueError(f"{described(value)} is not a mapping")
@@ -135,7 +136,8 @@ def _loaded(text: str) -> object:
         raise WrongValueError(f"{described(text)} {error}") from None
 
 
-def _raise_if_any(faults: Sequence[str]) -> None:
+def raise_if_any(faults: Sequence[str]) -> None:
+    """Raises WrongValueError with the first faults, if there is one."""
     if faults:
         rest = len(faults) - _MAXIMUM_FAULTS_SHOWN
         raise WrongValueError(", ".join(faults[:_MAXIMUM_FAULTS_SHOWN]) + (f", and {rest} more" if rest > 0 else ""))

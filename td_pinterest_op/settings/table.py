@@ -12,6 +12,7 @@ from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any
 
+from td_pinterest_op.settings.control import CONTROL
 from td_pinterest_op.settings.structures import AD_ACCOUNT_IDS, AUDIENCE_IDS, COLUMNS, SIZES, STATUS_SET
 from td_pinterest_op.settings.types import (
     AD_ACCOUNT_ID,
@@ -49,6 +50,14 @@ class IfExists(str, enum.Enum):
     REPLACE = "replace"
 
 
+class ExpectedValues(str, enum.Enum):
+    """What the valid values of a result are expected to be: identifiers in plain text, or their digests."""
+
+    ANY = "any"
+    PLAIN = "plain"
+    HASHED = "hashed"
+
+
 class RecordsFormat(str, enum.Enum):
     """What a record is: one identifier, or a row of the query with all its keys."""
 
@@ -59,6 +68,7 @@ class RecordsFormat(str, enum.Enum):
 ALL = frozenset(Action)
 _CREATING = frozenset({Action.CREATE, Action.CREATE_ACTALIKE})
 READS_ROWS = frozenset({Action.ADD, Action.REMOVE, Action.CREATE, Action.REPLACE})
+ADDS_PEOPLE = READS_ROWS - {Action.REMOVE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +202,10 @@ SETTINGS: tuple[Setting, ...] = (
     _of_actalike(name="seed_audience_id", type=AUDIENCE_ID),
     _of_actalike(name="country", type=choice({code: code for code in ("US", "CA", "GB")})),
     _of_actalike(name="percentage", type=whole_number(1, 10)),
+    _of_rows(name="expect_values", type=_words(ExpectedValues), default=ExpectedValues.ANY),
+    Setting(name="allow_empty_suppress", type=BOOLEAN, default=False, used_by=ADDS_PEOPLE),
+    Setting(name="control", type=CONTROL, used_by=ADDS_PEOPLE),
+    Setting(name="even_if_used", type=BOOLEAN, default=False, used_by=frozenset({Action.CLEAR, Action.DELETE})),
 )
 
 EXPORT = Table(

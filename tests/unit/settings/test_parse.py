@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret
+from td_pinterest_op.settings.control import Control
 from td_pinterest_op.settings.parse import SETTINGS, Action, IfExists, RecordsFormat, Settings, action_of, parse
+from td_pinterest_op.settings.table import ExpectedValues
 
 ENVIRON = {
     "PINTEREST_CLIENT_ID": "1489",
@@ -83,6 +86,10 @@ def test_the_least_settings_get_every_default() -> None:
         seed_audience_id=None,
         country=None,
         percentage=None,
+        expect_values=ExpectedValues.ANY,
+        allow_empty_suppress=False,
+        control=None,
+        even_if_used=False,
         warnings=(),
     )
     assert expected == read(LEAST)
@@ -705,6 +712,76 @@ def test_an_actalike_audience_needs_its_seed_country_and_share() -> None:
 )
 def test_an_actalike_audience_has_limits(key: str, value: object) -> None:
     assert [key] == problems_of({**NEW, **ACTALIKE, "action": "create_actalike_audience", key: value})
+
+
+@pytest.mark.parametrize(
+    ("control", "expected"),
+    [
+        ({"percent": 10, "salt": "spring"}, Control(percent=Decimal(10), salt="spring")),
+        (
+            {"percent": "10", "salt": "spring", "by": " Customer_ID "},
+            Control(percent=Decimal(10), salt="spring", by="customer_id"),
+        ),
+        ('{"percent": 0.01, "salt": "a b", "by": ""}', Control(percent=Decimal("0.01"), salt="a b")),
+        ("{percent: 33.33, salt: x}", Control(percent=Decimal("33.33"), salt="x")),
+        ({"percent": 50.0, "salt": " spring"}, Control(percent=Decimal(50), salt=" spring")),
+        ({"percent": ".5", "salt": "x", "by": None}, Control(percent=Decimal("0.5"), salt="x")),
+        ("", None),
+    ],
+)
+def test_a_control_group_is_read(control: object, expected: Control | None) -> None:
+    assert expected == read({**LEAST, "control": control}).control
+
+
+@pytest.mark.parametrize(
+    ("control", "said"),
+    [
+        ({"percent": 0, "salt": "x"}, "percent: 0 is not a number from 0.01 to 50 with two decimals at most"),
+        ({"percent": 50.01, "salt": "x"}, "percent: 50.01 is not"),
+        ({"percent": "12.345", "salt": "x"}, "percent: '12.345' is not"),
+        ({"percent": -1, "salt": "x"}, "percent: -1 is not"),
+        ({"percent": True, "salt": "x"}, "percent: true is not"),
+        ({"percent": "ten", "salt": "x"}, "percent: 'ten' is not"),
+        ({"percent": 10}, "salt is missing"),
+        ({"percent": 10, "salt": "  "}, "salt is missing"),
+        ({"percent": 10, "salt": 7}, "salt: a number is not text"),
+        ({"salt": "x", "by": ["a"]}, "percent is missing, by: a list is not text"),
+        ({"percent": 10, "salt": "x", "percnt": 1}, "'percnt' is unknown; did you mean percent?"),
+        ("10", "a string of 2 characters is not a mapping"),
+        (10, "a number is not a mapping"),
+    ],
+)
+def test_a_control_group_that_cannot_be_used_is_named_with_what_is_allowed(control: object, said: str) -> None:
+    message = message_of({**LEAST, "control": control})
+    assert f"- control: {said}" in message
+    assert "; allowed: a mapping of percent (more than 0, up to 50, two decimals at most)" in message
+
+
+def test_a_share_is_of_ten_thousand_people() -> None:
+    assert (1, 3333, 5000) == tuple(
+        Control(percent=Decimal(p), salt="x").of_ten_thousand for p in ("0.01", "33.33", "50")
+    )
+
+
+@pytest.mark.parametrize(("given", "expected"), [("PLAIN", "plain"), ("hashed", "hashed"), ("any", "any"), ("", "any")])
+def test_the_expected_kind_of_values_is_read(given: str, expected: str) -> None:
+    assert expected == read({**LEAST, "expect_values": given}).expect_values.value
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "used_by"),
+    [
+        ("expect_values", "plain", {"add", "remove", "create", "replace"}),
+        ("allow_empty_suppress", "true", {"add", "create", "replace"}),
+        ("control", {"percent": 1, "salt": "x"}, {"add", "create", "replace"}),
+        ("even_if_used", "true", {"delete", "clear"}),
+    ],
+)
+def test_a_setting_about_whom_to_send_is_for_the_actions_that_send(key: str, value: object, used_by: set[str]) -> None:
+    raw = {**NEW, **ACTALIKE, "audience_id": "7", key: value}
+    actions = {action.name.lower(): action for action in Action}
+    warned = {name for name, action in actions.items() if key in str(read({**raw, "action": action}).warnings)}
+    assert used_by == actions.keys() - warned
 
 
 @pytest.mark.parametrize(("action", "expected"), [("create_new_audience", True), ("replace_current_audience", True)])

@@ -1,0 +1,77 @@
+"""The setting `control`: which share of the people is withheld, and how they are chosen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from td_pinterest_op.settings.structures import mapping, raise_if_any
+from td_pinterest_op.settings.types import TEXT, SettingType, Show, WrongValueError, closest, is_left_out
+
+_PERCENT = re.compile(r"\+?([0-9]{1,2}(?:\.[0-9]{1,2}0{0,20})?|\.[0-9]{1,2}0{0,20})")
+_MOST_PERCENT = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """A control group: `percent` of the people, by the key in the column `by` (None: the digest) and the `salt`."""
+
+    percent: Decimal  # 0.01 to 50, at most two decimals
+    salt: str
+    by: str | None = None  # in lower case, as columns are compared
+
+    @property
+    def of_ten_thousand(self) -> int:
+        """A person whose number modulo 10,000 is below this is in the group."""
+        return int(self.percent * 100)
+
+
+def _read_percent(value: object, show: Show) -> Decimal:
+    is_number = isinstance(value, (str, int, float)) and not isinstance(value, bool)
+    match = _PERCENT.fullmatch(str(value).strip()) if is_number else None
+    percent = Decimal(match[1]) if match else Decimal(0)
+    if not 0 < percent <= _MOST_PERCENT:
+        raise WrongValueError(f"{show(value)} is not a number from 0.01 to {_MOST_PERCENT} with two decimals at most")
+    return percent.quantize(Decimal("0.01"))
+
+
+def _read_salt(value: object, show: Show) -> str:
+    TEXT.read(value, show)
+    return str(value)  # with its spaces: a query that computes the same group has them as well
+
+
+def _read_by(value: object, show: Show) -> str:
+    return str(TEXT.read(value, show)).lower()
+
+
+_PARTS: Mapping[str, Callable[[object, Show], object]] = {
+    "percent": _read_percent,
+    "salt": _read_salt,
+    "by": _read_by,
+}
+
+
+def _read_control(value: object, show: Show) -> Control:
+    values: dict[str, object] = {}
+    given = {key: part for key, part in mapping(value).items() if not is_left_out(part)}
+    faults = [f"{name} is missing" for name in ("percent", "salt") if name not in given]
+    for key, part in given.items():
+        name = str(key)
+        if name not in _PARTS:
+            faults.append(f"{show(key)} is unknown{closest(name, _PARTS)}")
+            continue
+        try:
+            values[name] = _PARTS[name](part, show)
+        except WrongValueError as error:
+            faults.append(f"{name}: {error}")
+    raise_if_any(faults)
+    return Control(**values)  # type: ignore[arg-type]
+
+
+CONTROL = SettingType(
+    read=_read_control,
+    allowed=f"a mapping of percent (more than 0, up to {_MOST_PERCENT}, two decimals at most), salt (text) and, if "
+    "wanted, by (a column's name)",
+)
