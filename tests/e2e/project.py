@@ -35,6 +35,20 @@ def secrets(services: Services) -> dict[str, str]:
     return {name: services.environ[variable] for name, variable in SECRETS.items()}
 
 
+def copy_of(bundle: Path, folder: Path) -> Path:
+    """A project to change and to run in: digdag keeps its state there. The packages are links: nothing writes there."""
+    project = folder / "project"
+    project.mkdir()
+    for path in bundle.iterdir():
+        if path.is_dir() and path.name not in ("config", "queries"):
+            (project / path.name).symlink_to(path)
+        elif path.is_dir():
+            shutil.copytree(path, project / path.name)
+        else:
+            shutil.copy(path, project)
+    return project
+
+
 NO_MORE: Mapping[str, str] = MappingProxyType({})
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 
 from tests import guard
-from tests.e2e.project import ENGINES, Engine, Ran
+from tests.e2e.project import ENGINES, Engine, Ran, copy_of
 from tests.exporting import Services, digests, people
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
@@ -52,7 +51,7 @@ def test_the_first_run_creates_the_audience_and_later_runs_do_what_one_line_says
     later: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    project = Path(shutil.copytree(bundle, tmp_path / "project"))
+    project = copy_of(bundle, tmp_path)
     console = {"type": "pinterest", "td_connector": "x", "_version": 3, "audience_name": ""}
     ran = activate(engine, services, project, tmp_path, people(150), later=later, **console)
     assert ran.succeeded, ran.log
@@ -70,7 +69,7 @@ def test_the_first_run_creates_the_audience_and_later_runs_do_what_one_line_says
 def test_an_audience_that_the_settings_name_gets_the_people(
     engine: Engine, services: Services, bundle: Path, tmp_path: Path
 ) -> None:
-    project = Path(shutil.copytree(bundle, tmp_path / "project"))
+    project = copy_of(bundle, tmp_path)
     audience_id = services.audience(["before@shop.example"])
     ran = activate(engine, services, project, tmp_path, people(5), later="replace", audience_id=audience_id)
     assert ran.succeeded, ran.log

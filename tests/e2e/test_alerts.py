@@ -6,7 +6,6 @@ import email
 import email.policy
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests import guard
-from tests.e2e.project import ENGINES, Engine, Ran, change
+from tests.e2e.project import ENGINES, Engine, Ran, change, copy_of
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, people
 from tests.sinks import Asked, mail_sink, web_sink
@@ -64,7 +63,7 @@ def sinks() -> Iterator[Sinks]:
 @pytest.fixture
 def project(bundle: Path, tmp_path: Path, services: Services) -> Path:
     services.td.create("sandbox", "people", [{"email": person, "opted_in": True} for person in people(20)])
-    return shutil.copytree(bundle, tmp_path / "project")
+    return copy_of(bundle, tmp_path)
 
 
 @pytest.fixture

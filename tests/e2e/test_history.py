@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests import guard
-from tests.e2e.project import ENGINES, Engine, Ran, change
+from tests.e2e.project import ENGINES, Engine, Ran, change, copy_of
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
 
@@ -21,7 +20,7 @@ Run = Callable[[str], Ran]
 
 @pytest.fixture
 def project(bundle: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(bundle, tmp_path / "project")
+    return copy_of(bundle, tmp_path)
 
 
 @pytest.fixture

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 
 from tests import guard
-from tests.e2e.project import ENGINES, Engine, Ran
+from tests.e2e.project import ENGINES, Engine, Ran, copy_of
 from tests.exporting import Services, digests, people
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
@@ -18,7 +17,7 @@ pytestmark = pytest.mark.parametrize("engine", ENGINES)
 def test_the_audience_follows_the_query_and_the_ledger_is_made_small_again(
     engine: Engine, services: Services, bundle: Path, tmp_path: Path
 ) -> None:
-    project = Path(shutil.copytree(bundle, tmp_path / "project"))
+    project = copy_of(bundle, tmp_path)
     audience_id = services.audience(["before@shop.example"])
     config = project / "config" / "pinterest.yml"
     config.write_text(re.sub(r'audience_id: "\d+"', f'audience_id: "{audience_id}"', config.read_text()))
@@ -47,7 +46,7 @@ def test_the_audience_follows_the_query_and_the_ledger_is_made_small_again(
 def test_a_query_that_finds_nobody_is_stopped_with_the_figures(
     engine: Engine, services: Services, bundle: Path, tmp_path: Path
 ) -> None:
-    project = Path(shutil.copytree(bundle, tmp_path / "project"))
+    project = copy_of(bundle, tmp_path)
     audience_id = services.audience(people(5))
     config = project / "config" / "pinterest.yml"
     config.write_text(re.sub(r'audience_id: "\d+"', f'audience_id: "{audience_id}"', config.read_text()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ import yaml
 from td_pinterest_op import __version__
 from tests import children, guard
 from tests.e2e.audiences import is_cleared
-from tests.e2e.project import ENGINES, ROOT, Engine, Ran
+from tests.e2e.project import ENGINES, ROOT, Engine, Ran, copy_of
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
 
@@ -26,7 +25,7 @@ Run = Callable[[str], Ran]
 @pytest.fixture
 def project(bundle: Path, tmp_path: Path) -> Path:
     """A copy of the bundle: digdag keeps its state in the project folder."""
-    return shutil.copytree(bundle, tmp_path / "project")
+    return copy_of(bundle, tmp_path)
 
 
 @pytest.fixture
