@@ -14,7 +14,7 @@ import pytest
 
 from td_pinterest_op import secret
 from td_pinterest_op.errors import ExportError
-from tests import guard
+from tests import campaigns, guard
 from tests.clock import FakeTime
 from tests.exporting import Services, services_running
 
@@ -30,8 +30,23 @@ _USERS_OWN = re.compile(
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    campaigns.add_option(parser)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return "all rows of the campaigns" if config.getoption("--all") else "one row of each campaign; --all runs them all"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--all"):
+        items[:], left_out = campaigns.first_rows(items)
+        config.hook.pytest_deselected(items=left_out)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Give the tests a home of their own: digdag and the operator keep secrets there, and the user's are not ours."""
+    campaigns.configure(config)
     config.stash[_home] = home = tempfile.TemporaryDirectory(prefix="td-pinterest-tests-")
     for name in filter(_USERS_OWN.match, list(os.environ)):
         del os.environ[name]

@@ -18,6 +18,7 @@ from td_pinterest_op.pinterest.policy import Failure
 from td_pinterest_op.pinterest.transport import NoResponseError, Response
 from td_pinterest_op.settings.parse import Action
 from tests import guard
+from tests.campaigns import examples
 from tests.exporting import digest, people
 from tests.faults.conftest import Stage
 
@@ -146,7 +147,7 @@ def job_id(shared_services: Any) -> str:
     return made
 
 
-@settings(max_examples=250, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(250), suppress_health_check=list(HealthCheck))
 @given(
     action=st.sampled_from(Action), token=st.none() | _token_answers | _given, script=_script, rounds=st.integers(1, 9)
 )

@@ -35,6 +35,7 @@ from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.records.spool import DIGEST_BYTES, Spool
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.stats import Stats
+from tests.campaigns import examples
 from tests.unit.scripted import answer
 
 RETRY = Retry(count=7, initial_wait=0.5, longest_wait=300.0, random=lambda: 0.0)
@@ -289,7 +290,7 @@ def test_a_culprit_in_every_batch_but_not_in_every_eighth_is_about_the_records()
     assert (792, 8) == run.counts
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     records=st.integers(1, 200),
     batch=st.integers(1, 50),

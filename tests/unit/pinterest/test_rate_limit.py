@@ -18,6 +18,7 @@ from requests.structures import CaseInsensitiveDict
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.pinterest.rate_limit import MINUTE, Permit, RateLimiter
 from td_pinterest_op.timing import Timing
+from tests.campaigns import examples
 from tests.clock import FakeTime
 
 NOW = 1_800_000_000.0
@@ -71,7 +72,7 @@ def simulate(
     return run
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     seed=st.integers(0, 2**32),
     per_minute=st.integers(1, 30),

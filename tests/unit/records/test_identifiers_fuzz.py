@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from td_pinterest_op.records.digests import key_block, key_or_reason
 from td_pinterest_op.records.identifier_types import EMAIL, IDFA, LISTED, TYPES, IdentifierType
 from td_pinterest_op.records.identifiers import Reason
+from tests.campaigns import examples
 
 HEX = "0123456789abcdefABCDEF"
 EDGES = st.text(" \t\r\n\x0b\x1c\x85\u00a0\u200b\ufeff\u3000,", max_size=2)
@@ -48,7 +49,7 @@ blocks = st.one_of(
 
 
 @given(st.sampled_from([*TYPES.values()]), blocks)
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 def test_a_block_gives_what_its_values_give_one_by_one(type_: IdentifierType, block: list[object]) -> None:
     answers = [key_or_reason(type_, value) for value in block]
     result = key_block(type_, block)
@@ -57,7 +58,7 @@ def test_a_block_gives_what_its_values_give_one_by_one(type_: IdentifierType, bl
 
 
 @given(st.sampled_from([*LISTED.values()]), values)
-@settings(max_examples=1000)
+@settings(max_examples=examples(1000))
 def test_a_digest_comes_only_from_something_valid(type_: IdentifierType, value: object) -> None:
     result = key_block(type_, [value])
     assert ([b""] if result.rejected else [acceptable(type_, value)]) == result.keys

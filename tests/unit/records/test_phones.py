@@ -15,6 +15,7 @@ from td_pinterest_op.records import phones
 from td_pinterest_op.records.digests import key_or_reason
 from td_pinterest_op.records.identifier_types import PHONE
 from td_pinterest_op.records.identifiers import Reason
+from tests.campaigns import examples
 
 HASH = hashlib.sha256(b"12025550143").hexdigest()
 
@@ -143,7 +144,7 @@ _numbers = st.builds(
 
 
 @given(_numbers)
-@settings(max_examples=2000)
+@settings(max_examples=examples(2000))
 def test_what_is_recognised_without_the_librarys_parser_is_what_the_parser_makes_of_it(number: str) -> None:
     assert phones.recognise(number.encode() + b"\n") in ([b""], [str(phones.normalise(number, None)).encode()])
 

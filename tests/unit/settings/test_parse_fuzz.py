@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.settings.parse import SETTINGS, Action, Settings, parse
+from tests.campaigns import examples
 
 MARKER = "tOpXmarkerXzz"
 CREDENTIALS = ("client_id", "client_secret", "refresh_token")
@@ -65,13 +66,13 @@ def seen_of(result: object) -> str:
     return repr((result.client_id, result.client_secret, result.refresh_token, result.warnings))
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(raw=VALUES | MAPPINGS, environ=st.dictionaries(st.sampled_from(sorted(ENVIRON)), ANY_TEXT, max_size=3))
 def test_any_value_becomes_settings_or_one_error(raw: object, environ: dict[str, str]) -> None:
     outcome(raw, environ)
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(text=st.text(st.sampled_from("{}[]:,-&*!|>'\"#%@?\\\n\t ax1~$<"), max_size=60) | ANY_TEXT | MAPPINGS.map(repr))
 @example(text="a: &a [x]\nb: &b [*a, *a]\nc: [*b, *b]")
 @example(text="%YAML " + "9" * 5000 + ".1\n--- a")
@@ -87,7 +88,7 @@ def test_a_mapping_that_contains_itself_is_an_error() -> None:
     assert "a mapping is not" in outcome(loop, ENVIRON)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(raw=st.dictionaries(st.sampled_from(NAMES), LIKELY | VALUES, max_size=12), name=st.sampled_from(CREDENTIALS))
 def test_a_credential_never_shows_wherever_else_it_was_written(raw: dict[str, object], name: str) -> None:
     copied = {key: value if index % 2 else MARKER for index, (key, value) in enumerate(raw.items())}
@@ -95,7 +96,7 @@ def test_a_credential_never_shows_wherever_else_it_was_written(raw: dict[str, ob
     assert MARKER not in outcome(raw, ENVIRON)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(cut=st.integers(0, 150), junk=st.sampled_from(["", "\t", "[", '"', "*a", ": :", "\x00", "&"]))
 def test_text_that_cannot_be_read_is_not_quoted(cut: int, junk: str) -> None:
     text = json.dumps({name: f"{MARKER}{name}" for name in CREDENTIALS} | {"type": "pinterest"})

@@ -23,6 +23,7 @@ from td_pinterest_op.secret import Secret
 from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import JobResult
+from tests.campaigns import examples
 from tests.clock import FakeTime
 
 
@@ -317,7 +318,7 @@ _servings = st.builds(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(servings=st.lists(_servings, max_size=12), members=st.integers(1, 9), size_known=st.booleans())
 def test_whatever_the_wire_does_every_row_comes_once_or_the_result_is_short(
     servings: list[Serving], members: int, size_known: bool

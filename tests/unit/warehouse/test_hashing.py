@@ -21,6 +21,7 @@ from td_pinterest_op.records.identifiers import SEPARATORS, Reason
 from td_pinterest_op.records.placeholders import HASHES_OF_NOTHING, PLACEHOLDERS
 from td_pinterest_op.warehouse.hashing import full, safe
 from td_pinterest_op.warehouse.queries import files
+from tests.campaigns import examples
 from tests.unit.records.test_identifiers_fuzz import padded, texts
 
 QUERIES = Path(__file__).parent.parent.parent.parent / "workflows" / "queries"
@@ -166,7 +167,7 @@ def test_the_operator_makes_the_same_of_the_safe_form_as_of_the_value(
 
 
 @given(st.sampled_from(TYPES), st.lists(st.one_of(st.none(), texts, padded), min_size=1, max_size=50))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_both_forms_agree_with_the_operator_on_anything(type_: IdentifierType, values: list[str | None]) -> None:
     with duckdb.connect(":memory:", config={"threads": 1}) as database:
         database.execute("CREATE TABLE given (number BIGINT, type VARCHAR, value VARCHAR)")

@@ -1,0 +1,40 @@
+"""How much of the long campaigns runs: one row of each for a quick answer, all of it for CI (`--all`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+# Folders whose tests are tables of many rows, each of which is a whole run.
+FOLDERS = ("faults", "mirror", "browser")
+_every_example = False
+
+
+def add_option(parser: pytest.Parser) -> None:
+    """Make `--all` known to pytest."""
+    parser.addoption("--all", action="store_true", help="every row of the campaigns, and every example of hypothesis")
+
+
+def configure(config: pytest.Config) -> None:
+    """Must be called before test modules are imported: `examples` serves their decorators."""
+    global _every_example
+    _every_example = config.getoption("--all")
+
+
+def examples(count: int) -> int:
+    """How many examples hypothesis tries of a test that wants `count`."""
+    return count if _every_example else max(count // 10, 10)
+
+
+def first_rows(items: Sequence[pytest.Item]) -> tuple[list[pytest.Item], list[pytest.Item]]:
+    """The items to run, and those to leave out: of a campaign's test the first row runs."""
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    seen = set()
+    for item in items:
+        name = item.nodeid.split("[")[0]
+        is_row = any(name.startswith(f"tests/{folder}/") for folder in FOLDERS)
+        (left_out if is_row and name in seen else kept).append(item)
+        seen.add(name)
+    return kept, left_out
