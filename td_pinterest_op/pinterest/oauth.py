@@ -95,6 +95,11 @@ class Tokens:
         self._proved = self._replaced_unproved = False
         self._lock = threading.Lock()
 
+    @property
+    def refresh_token(self) -> Secret:
+        """The refresh token to use next."""
+        return self._refresh_token
+
     def token(self) -> Bearer:
         """The access token to use now. Raises AccountError when Pinterest gives none."""
         with self._lock:
