@@ -63,6 +63,7 @@ WORLD: dict[str, set[str]] = {
         "cli.listing",
         "cli.options",
         "cli.program",
+        "cli.rehearse.command",
         "cli.report",
         "cli.screen",
         "cli.secret_target",

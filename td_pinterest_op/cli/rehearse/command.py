@@ -16,6 +16,7 @@ import click
 from td_pinterest_op import connect, stop
 from td_pinterest_op.cli import options, screen, text_file
 from td_pinterest_op.cli.connection import Connection, ad_account_of, connected, keeper, settings_of
+from td_pinterest_op.cli.credentials import ENVIRONMENT
 from td_pinterest_op.cli.export import stopping
 from td_pinterest_op.cli.rehearse.findings import Found, Rehearsal
 from td_pinterest_op.cli.rehearse.stage import NAME, Stage
@@ -94,7 +95,8 @@ def rehearse(
         to_do = _with_needs(asked)
         writes = _writes(to_do)
         if not (quiet and yes):
-            screen.note(_announcement(to_do, account=account, writes=writes))
+            is_kept = connection.credentials.sources.get("PINTEREST_REFRESH_TOKEN") != ENVIRONMENT
+            screen.note(_announcement(to_do, account=account, writes=writes, is_kept=is_kept))
         if not (yes or screen.confirm("Do this?")):
             raise StoppedError("you answered no: nothing was written")
         asking = _asking(connection, account, count)
@@ -121,7 +123,7 @@ def _writes(steps: Sequence[Step]) -> int:
     return sum(step.writes for step in steps) + int("audience" in names and "remove" not in names)
 
 
-def _announcement(steps: Sequence[Step], *, account: str, writes: int) -> str:
+def _announcement(steps: Sequence[Step], *, account: str, writes: int, is_kept: bool) -> str:
     """What the steps do and leave behind, for the one who is asked."""
     names = {step.name for step in steps}
     lists = len(names & {"list_without_records", "list", "move"})
@@ -131,6 +133,11 @@ def _announcement(steps: Sequence[Step], *, account: str, writes: int) -> str:
             "- the token is refreshed three times, once with the old refresh token; each new one is kept where the old "
             "one was found. Should Pinterest take that for theft, run `td-pinterest authorize` again"
         )
+        if not is_kept:
+            lines.append(
+                "  The old one was found in the environment, where no new one can be kept: if your app renews refresh "
+                "tokens, have it stored first, with `td-pinterest authorize --to local`"
+            )
     if lists:
         lines.append(
             f'- up to {lists} customer lists named "{NAME} …" are made, and stay: Pinterest has no way to delete them. '

@@ -11,7 +11,7 @@ from typing import Any
 _RECORD, _AROUND = 65, 1_000
 # For what did not show while the rehearsal looked, in seconds.
 _TOO_LONG = 3_600.0
-_LARGEST, _MOST_AT_ONCE = 100_000, 8
+_MOST_AT_ONCE = 8
 
 
 def switches_like(path: Path) -> dict[str, Any]:
@@ -21,9 +21,9 @@ def switches_like(path: Path) -> dict[str, Any]:
     """
     try:
         rehearsal = json.loads(path.read_text(encoding="utf-8"))
-        facts = rehearsal["facts"]
-        switches = _of_token(facts) | _of_lists(facts) | _of_batches(facts) | _of_audience(facts)
-        limits = next((step["limits"] for step in rehearsal["steps"] if step.get("limits")), None)
+        facts, steps = rehearsal["facts"], {step["name"]: step for step in rehearsal["steps"]}
+        switches = _of_token(facts) | _of_lists(facts) | _of_batches(facts, steps) | _of_audience(facts)
+        limits = steps.get("account", {}).get("limits")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is no rehearsal.json ({type(error).__name__})") from None
     return switches | ({"ratelimit_limit_header": limits} if limits else {})
@@ -47,13 +47,15 @@ def _of_lists(facts: Mapping[str, Any]) -> dict[str, Any]:
     return switches | {switch: _TOO_LONG if facts[fact] is None else facts[fact] for switch, fact in lags.items()}
 
 
-def _of_batches(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _of_batches(facts: Mapping[str, Any], steps: Mapping[str, Any]) -> dict[str, Any]:
     most, status, at_once = facts["largest_batch"], facts["batch_too_large_status"], facts["batches_at_once"]
     switches: dict[str, Any] = {}
     if at_once is not None and at_once < _MOST_AT_ONCE:
         switches["batches_at_once"] = at_once
     if status is not None:
         switches |= {"max_records": most, "max_records_answer": str(status)}
+    elif "cut off" in steps.get("batches", {}).get("verdict", ""):
+        switches |= {"largest_body": most * _RECORD + _AROUND, "large_body_answer": "drop"}
     return switches
 
 
