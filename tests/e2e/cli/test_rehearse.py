@@ -16,7 +16,7 @@ import pytest
 
 from td_pinterest_op.cli.rehearse.findings import Facts, advice
 from td_pinterest_op.cli.rehearse.steps import STEPS
-from tests import guard
+from tests import children, guard
 from tests.clock import FakeTime
 from tests.e2e.project import ROOT
 from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Call, Fault, Reset, When
@@ -301,11 +301,9 @@ def test_an_interruption_at_any_request_leaves_no_audience(rehearse: Any, servic
     assert len(seen) < number or "no audience of it is left" in ran.err
 
 
-@pytest.mark.parametrize(
-    ("operation", "after"), [("customer_lists/create", 0), ("audiences/create", 0), ("audiences/update", 0)]
-)
+@pytest.mark.parametrize("operation", ["customer_lists/create", "audiences/create", "audiences/update"])
 def test_the_next_rehearsal_removes_what_a_killed_one_left(
-    rehearse: Any, services: Services, tmp_path: Path, operation: str, after: int
+    rehearse: Any, services: Services, tmp_path: Path, operation: str
 ) -> None:
     def kill(call: Call) -> None:
         if call.operation == operation and child.poll() is None:
@@ -313,14 +311,13 @@ def test_the_next_rehearsal_removes_what_a_killed_one_left(
             child.wait()
 
     services.pinterest.on_request(kill, when=When.AFTER)
-    child = subprocess.Popen(
+    with children.started(
         [sys.executable, "-m", "td_pinterest_op", "rehearse", "--yes", "--only", "move,remove", "--quiet"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
-    assert -signal.SIGKILL == child.wait(timeout=60)
+    ) as child:
+        assert -signal.SIGKILL == child.wait(timeout=children.LIMIT_SECONDS)
     left = _left(services)
     ran = rehearse("--only", "token")
     assert 0 == ran.code
