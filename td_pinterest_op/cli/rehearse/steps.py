@@ -12,19 +12,19 @@ from td_pinterest_op.cli import checks
 from td_pinterest_op.cli.rehearse.findings import DEFAULT_BATCH, Facts
 from td_pinterest_op.cli.rehearse.stage import LARGEST, Stage
 from td_pinterest_op.connect import Services
-from td_pinterest_op.errors import AccountError, ExportError, RequestRefusedError
+from td_pinterest_op.errors import AccountError, BrokenTwiceError, ExportError, RequestRefusedError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.catalog import Catalog
-from td_pinterest_op.pinterest.client import BrokenTwiceError, Request, error_code
+from td_pinterest_op.pinterest.client import Request, error_code
 from td_pinterest_op.pinterest.oauth import Tokens
 from td_pinterest_op.pinterest.transport import Response
 from td_pinterest_op.records.batch import RowRecords
-from td_pinterest_op.records.rows import RowColumn, encode_block
+from td_pinterest_op.records.rows import Shape
 
 _LARGER_BATCHES = (20_000, 50_000, LARGEST)
 _AT_ONCE = (1, 2, 4, 8)
 _SECOND_LIST = 1_000
-_ROWS = 100
+_ROWS, _TWO_KEYS = 100, Shape(0b11)
 _QUOTA = re.compile(r"(?<!\d)(\d{1,9})\s*;\s*w=(\d{1,9})(?!\d)")
 # Refusals of what a request holds, not of the user, the path or the pace.
 _CONTENT = (400, 413, 422)
@@ -207,12 +207,10 @@ def _all_at_once(api: Api, list_id: str, stage: Stage, *, count: int, number: in
 
 
 def _records_v2(asking: Asking) -> str:
-    digests = [digest.data.hex().encode() for digest in asking.stage.people(2 * _ROWS).split(1)]
-    columns = [RowColumn(name=key, type=key, position=place) for place, key in enumerate(("email", "maid"))]
-    rows = encode_block(columns, [digests[:_ROWS], digests[_ROWS:]], default_country=None).rows
+    rows = RowRecords([(_TWO_KEYS, asking.stage.people(2 * _ROWS).data)])
     list_id = asking.list_id
     with _judging(asking, "records_v2"):
-        asking.stage.api.change_records(list_id, RowRecords(rows), operation="ADD")
+        asking.stage.api.change_records(list_id, rows, operation="ADD")
     return "rows with several keys are taken" if asking.facts.records_v2 else "refused: rows with several keys"
 
 

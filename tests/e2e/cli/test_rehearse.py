@@ -229,7 +229,6 @@ def test_a_file_that_cannot_be_written_any_more_does_not_lose_what_was_found(reh
         ("audiences/create", {"move_obeyed", "removed_again"}, {"batches_at_once", "records_v2"}),
         ("audiences/update", {"move_obeyed", "removed_again"}, {"batches_at_once", "records_v2"}),
         ("ad_accounts/list", set(), {"removed_again"}),
-        ("audiences/list", {"removed_again", "move_obeyed"}, {"batches_at_once"}),
     ],
 )
 def test_a_step_that_fails_does_not_stop_those_that_do_not_need_it(
