@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
@@ -120,3 +120,11 @@ def change(file: Path, *changes: tuple[str, str]) -> None:
         text, count = re.subn(pattern, replacement, text, flags=re.MULTILINE)
         assert count, pattern
     file.write_text(text)
+
+
+def history(services: Services) -> list[dict[str, Any]]:
+    """All rows of the history, in the order in which they were written."""
+    session = services.td.warehouse.session("sandbox", scheduled_time=0)
+    done = session.execute("SELECT * FROM pinterest_history ORDER BY rowid")
+    names = [column[0] for column in done.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in done.fetchall()]
