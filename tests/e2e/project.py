@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -87,9 +88,14 @@ def run_with_digdag(workflow: Path, services: Services, folder: Path, more_secre
 
 
 def _check_outputs(project: Path) -> None:
-    """What each `py>` child left for digdag: the message, the lines of the traceback, and what was stored."""
-    for left in project.glob(".digdag/tmp/*/output.json"):
-        guard.check_inert(left.read_text(), "what a py> task left")
+    """What each `py>` child left for digdag: the message, the lines of the traceback, and what was stored.
+
+    A subtask is another thing: its templates are there to be filled in.
+    """
+    for output in project.glob(".digdag/tmp/*/output.json"):
+        left = json.loads(output.read_text())
+        left.pop("subtask_config", None)
+        guard.check_inert(json.dumps(left), "what a py> task left")
 
 
 ENGINES: list[object] = [

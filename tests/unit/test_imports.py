@@ -46,6 +46,7 @@ WORLD: dict[str, set[str]] = {
         "pinterest.client",
         "pinterest.oauth",
         "pinterest.transport",
+        "workflow.digdag_server",
         "workflow.token_store",
     },
     "urllib3": {"treasure_data.api", "treasure_data.pool", "treasure_data.result", "pinterest.transport"},
