@@ -69,6 +69,7 @@ WORLD: dict[str, set[str]] = {
         "cli.screen",
         "cli.secret_target",
     },
+    "pathspec": {"cli.lint.project"},
     "rich": {"cli.doctor", "cli.export", "cli.screen"},
     "jinja2": {"report.page"},
     "markupsafe": {"report.charts", "report.page"},
