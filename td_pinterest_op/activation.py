@@ -38,11 +38,12 @@ class PinterestActivation:
     def prepare(self) -> None:
         """Create the audience of a mirror, without people, if there is none.
 
-        Stores its id under `pinterest_activation`, for pinterest_mirror.dig.
+        Stores its id and name under `pinterest_activation`, for pinterest_mirror.dig.
         """
         with task_process():
             stored = prepare(workflow.current_task(), SYSTEM)
-            workflow.store(pinterest_activation={"audience_id": stored["audience_id"]})
+            found = {name: stored[name] for name in ("audience_id", "audience_name")}
+            workflow.store(pinterest_activation=found)
 
 
 def prepare(task: workflow.Task, timing: Timing) -> dict[str, Any]:

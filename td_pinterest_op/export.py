@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from td_pinterest_op import __version__, connect
 from td_pinterest_op.assignment import Assignment, export_of
 from td_pinterest_op.audiences.actions import Actions, Step
 from td_pinterest_op.errors import StoppedError
+from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.plan import Plan, check_rows
 from td_pinterest_op.records.read import Prepared, preparation_of, spool_for
 from td_pinterest_op.report.after_run import reported_to
@@ -29,6 +30,8 @@ from td_pinterest_op.workflow.run import task_process
 from td_pinterest_op.workflow.watcher import LogWatcher, Watcher
 
 log = logging.getLogger(__name__)
+
+OnClient = Callable[[Client], None]
 
 
 class PinterestExport:
@@ -47,6 +50,7 @@ def export(
     rows: Rows | None = None,
     watcher: Watcher | None = None,
     on_new_refresh_token: connect.OnNewRefreshToken | None = None,
+    on_client: OnClient | None = None,
 ) -> dict[str, Any]:
     """Check, read, plan, then do the steps; returns the statistics.
 
@@ -54,6 +58,7 @@ def export(
         rows: what is exported in place of the task's job.
         watcher: who gets the plan and the progress; the log if nobody else does.
         on_new_refresh_token: see `connect.services`.
+        on_client: who gets the client before its first request.
 
     Raises ExportError, and OSError when the spool cannot be written.
     """
@@ -61,6 +66,8 @@ def export(
     assignment = export_of(task, rows=rows)
     watcher = watcher or LogWatcher(clock=timing.monotonic)
     with _running(assignment, watcher, timing, on_new_refresh_token) as run:
+        if on_client:
+            on_client(run.services.client)
         actions = run.actions()
         actions.check()
         with run.reading() as prepared:
@@ -107,8 +114,7 @@ class _Run:
                 preparation = preparation_of(rows.job, settings=self.settings, spool=spool, stats=self.stats)
                 with self.watcher.progress(phase="reading", unit="rows", total=rows.job.records) as progress:
                     preparation.read(rows.blocks, progress=progress)
-                first, origin = preparation.first_invalid, rows.job.origin
-                check_rows(self.settings, self.stats, first_invalid=first, origin=origin)
+                check_rows(self.settings, self.stats, first_invalid=preparation.first_invalid)
             yield preparation.prepared
 
     def show_plan(self, steps: Sequence[Step]) -> None:

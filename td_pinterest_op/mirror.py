@@ -1,37 +1,52 @@
 """The mirror's steps that SQL cannot take: `py>: td_pinterest_op.mirror.Mirror.look` and `.send` in a .dig file.
 
-`look` reads the audience on Pinterest, and which identifiers the day's people have. `send` is an export. First it makes
-sure that its plan is still the newest in the ledger, and that the ledger's customer list is still behind the audience.
+`look` reads the audience on Pinterest, and which identifiers the day's people have. `send` is an export. Before it,
+after every wait and at its end it makes sure that its plan is still the newest in the ledger.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
+import math
 import re
 import secrets
+import threading
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from td_pinterest_op import connect
+from td_pinterest_op import connect, stop
 from td_pinterest_op.audiences.follow_up import REMOVED, State, label_of, state_of
-from td_pinterest_op.errors import AudienceError, LimitError, SettingsError
+from td_pinterest_op.errors import AudienceError, ExportError, LimitError, SettingsError
 from td_pinterest_op.export import export
+from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.columns import identifier_columns
 from td_pinterest_op.records.identifier_types import EMAIL, LISTED
-from td_pinterest_op.settings.parse import parse_status
+from td_pinterest_op.secret import escaped
+from td_pinterest_op.settings.parse import Action, action_of, parse_status
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.timing import SYSTEM, Timing
-from td_pinterest_op.treasure_data.api import TreasureData
-from td_pinterest_op.treasure_data.job import Job, run_query
+from td_pinterest_op.treasure_data.api import TreasureData, path_of
+from td_pinterest_op.treasure_data.job import Job, Source, run_query, run_statement
 from td_pinterest_op.treasure_data.result import JobResult
-from td_pinterest_op.warehouse.mirror import newest_plan, people_columns
+from td_pinterest_op.warehouse.mirror import newest_plan, overtaken, people_columns
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.run import task_process
 
+log = logging.getLogger(__name__)
+
 _LEDGER = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)?")
+_STAGE = re.compile(r"[a-z0-9_]+")
 # The settings of an export that say where it goes.
 _SHARED = ("type", "client_id", "client_secret", "refresh_token", "ad_account_id", "audience_id")
+# What the ledger calls the changes of an action.
+_OPS = {Action.ADD: "join", Action.REMOVE: "leave", Action.REPLACE: "replacing"}
+# How long a plan that was the newest is taken to be so, in seconds, while nothing is waited for.
+_HOLDS = 10.0
+# Tables of a session that began longer ago are nobody's any more.
+_LEFT_BEHIND = timedelta(hours=6)
 
 
 class Mirror:
@@ -49,14 +64,21 @@ class Mirror:
 
 
 def look_at(task: workflow.Task, timing: Timing) -> dict[str, Any]:
-    """The audience's name and list, and the day's columns as SQL; `column` names the digests for a send.
+    """The audience's name, list and people, and the day's columns as SQL; `column` names the digests for a send.
 
-    The task's `result_settings` have `audience_id`; its other parameter is `database`. Raises ExportError when the
-    audience cannot be mirrored, or the people's columns are not identifiers of type text.
+    The task's `result_settings` have `audience_id`; its other parameters are `database`, `stage` (the end of the names
+    of the session's tables) and `audience_name` (which the audience must have, unless it is blank). Raises ExportError
+    when the audience cannot be mirrored, or the people's columns are not identifiers of type text.
     """
+    stage = str(task.params.get("stage"))
+    if not _STAGE.fullmatch(stage):
+        raise SettingsError("a look needs `stage`, the end of the names of the session's tables")
     with _connected(task, task.params.get("result_settings"), timing) as (services, audience_id):
         state = _usable(state_of(services.pinterest, audience_id))
-        job = _run(services.treasure_data, task, people_columns(audience_id))
+        _check_name(state, str(task.params.get("audience_name") or ""))
+        behind = services.pinterest.customer_list(state.customer_list_id or "")
+        _drop_left_behind(services.treasure_data, task, audience_id, stage=stage, now=timing.wall())
+        job = _run(services.treasure_data, task, people_columns(f"pinterest_people_{stage}"))
     # Treasure Data adds `time` to every table.
     schema = tuple((name, type_) for name, type_ in job.schema if name.lower() != "time")
     columns = identifier_columns(dataclasses.replace(job, schema=schema), {})
@@ -64,6 +86,7 @@ def look_at(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     return {
         "audience_id": audience_id,
         "audience_name": state.audience_name,
+        "people": state.size or (behind and behind.uploaded) or 0,
         "customer_list_id": state.customer_list_id,
         "column": types[0] if len(types) == 1 else EMAIL.name,
         "columns": {name: _as_sql(name, types) for name in LISTED},
@@ -74,29 +97,95 @@ def send(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     """Export a plan's rows; returns the statistics.
 
     Beside those of an export, the task's parameters are `plan` and `ledger`, and `customer_list_id` for a plan by
-    differences. Raises ExportError, before anything is sent, when a later plan is in the ledger or another list is
-    behind the audience.
+    differences. Raises ExportError when a later plan is in the ledger, or another list is behind the audience. Nothing
+    is sent then; what was sent before the later plan was seen is written to the ledger, as a plan that is not settled.
     """
     plan, ledger = _plan(task)
     expected = str(task.params.get("customer_list_id") or "").strip()
     given = task.params.get("result_settings")
     shared = {name: value for name, value in given.items() if name in _SHARED} if isinstance(given, dict) else given
-    with _connected(task, shared, timing) as (services, audience_id):
-        newest = _number(services.treasure_data, task, newest_plan(ledger, audience_id))
-        if newest != plan:
-            raise LimitError(
-                f"plan {plan} of audience {audience_id} is out of date: {newest} is the newest in {ledger}. Nothing of "
-                "it is sent any more. Run the workflow again, from its beginning, if its last run failed"
-            )
-        state = _usable(state_of(services.pinterest, audience_id))
-    if expected and state.customer_list_id != expected:
-        raise _moved(state, expected)
     # A plan is a task of its own: a list that another plan of this session has filled is not this plan's.
     named = {**task.params, "task_name": f"{task.params.get('task_name')} plan {plan}"}
-    stored = export(dataclasses.replace(task, params=named), timing)
-    if expected and stored["customer_list_id"] != expected:
-        raise _moved(state, expected)
+    with _connected(task, shared, timing) as (services, audience_id):
+        watch = _Watch(services.treasure_data, task, plan=plan, ledger=ledger, audience_id=audience_id, timing=timing)
+        watch.check()
+        state = _usable(state_of(services.pinterest, audience_id))
+        if expected and state.customer_list_id != expected:
+            raise _moved(state, expected)
+        with watch.noting(_OPS.get(action_of(given) or Action.ADD, "join")):
+            stored = export(dataclasses.replace(task, params=named), timing, on_client=watch.over)
+            watch.check()
+            if expected and stored["customer_list_id"] != expected:
+                raise _moved(state, expected)
     return stored
+
+
+class _Watch:
+    """Whether a plan is still the newest, asked before each write for which the last answer is too old."""
+
+    def __init__(
+        self, td: TreasureData, task: workflow.Task, *, plan: int, ledger: str, audience_id: str, timing: Timing
+    ) -> None:
+        self._td, self._task, self._clock = td, task, timing.monotonic
+        self._plan, self._ledger, self._audience_id = plan, ledger, audience_id
+        self._lock = threading.Lock()
+        self._client: Client | None = None
+        self._holds_until, self._waits = -math.inf, 0
+        self._wrote = False
+
+    def over(self, client: Client) -> None:
+        """Watch over the writes of this client."""
+        self._client, client.before_write = client, self._before_write
+
+    def _before_write(self) -> None:
+        with self._lock:
+            if self._waited() != self._waits or self._clock() > self._holds_until:
+                self.check()
+            self._wrote = True
+
+    def check(self) -> None:
+        """Raises LimitError if a later plan is in the ledger."""
+        waited, asked_at = self._waited(), self._clock()
+        newest = self._newest()
+        if newest != self._plan:
+            raise LimitError(
+                f"plan {self._plan} of audience {self._audience_id} is out of date: {newest} is the newest in "
+                f"{self._ledger}. Nothing of it is sent any more. Run the workflow again, from its beginning, if its "
+                "last run failed"
+            )
+        self._waits, self._holds_until = waited, asked_at + _HOLDS
+
+    @contextlib.contextmanager
+    def noting(self, op: str) -> Iterator[None]:
+        """If the block fails, and there is a newer plan: write to the ledger what it may have sent meanwhile."""
+        try:
+            yield
+        except ExportError as error:
+            # There is no time left after a signal.
+            if self._wrote and not stop.requested():
+                self._note(op, error)
+            raise
+
+    def _note(self, op: str, error: ExportError) -> None:
+        try:
+            if self._newest() == self._plan:
+                return
+            run_statement(self._td, _anew(self._task, overtaken(self._ledger, self._audience_id, self._plan, op)))
+        except ExportError as failure:
+            error.extended(
+                f". What it sent beside a later plan could not be written to the ledger ({failure}): "
+                "set rebuild: true in config/mirror.yml for one run"
+            )
+        else:
+            error.extended(". The ledger has what it sent beside the later plan: the next run corrects it")
+
+    def _waited(self) -> int:
+        return self._client.rate_limiter.waits if self._client else 0
+
+    def _newest(self) -> int:
+        query = newest_plan(self._ledger, self._audience_id, self._plan)
+        (block,) = JobResult(self._td, _run(self._td, self._task, query))
+        return int(block[0][0])
 
 
 @contextlib.contextmanager
@@ -111,7 +200,7 @@ def _connected(task: workflow.Task, raw: object, timing: Timing) -> Iterator[tup
 def _usable(state: State) -> State:
     if state.status == REMOVED:
         raise AudienceError(
-            f"{label_of(state)} was removed. Nothing was sent. Create a new one, and name it in config/pinterest.yml"
+            f"{label_of(state)} was removed. Nothing was sent. Create a new one, and name it in config/mirror.yml"
         )
     if state.customer_list_id is None:
         raise AudienceError(
@@ -139,13 +228,42 @@ def _plan(task: workflow.Task) -> tuple[int, str]:
     return int(plan), ledger
 
 
+def _check_name(state: State, expected: str) -> None:
+    if expected.strip() and state.audience_name != expected:
+        raise AudienceError(
+            f'{label_of(state)} is not "{escaped(expected)}". Nothing was sent. '
+            "Check audience_id and audience_name in config/mirror.yml"
+        )
+
+
+def _drop_left_behind(td: TreasureData, task: workflow.Task, audience_id: str, *, stage: str, now: float) -> None:
+    """Drop what earlier sessions of this mirror left, such as the people of a day that was given up."""
+    database = workflow.source(task.asking("SELECT 1")).database
+    ours = re.compile(rf"pinterest_(people|digests|changes)_{audience_id}(_[a-z0-9]+)?")
+    try:
+        _, content = td.call("GET", path_of("table", "list", database))
+        for table in content.get("tables", []):
+            name = str(table.get("name"))
+            if ours.fullmatch(name) and not name.endswith(f"_{stage}") and _age(table, now) > _LEFT_BEHIND:
+                td.call("POST", path_of("table", "delete", database, name))
+    except ExportError as error:
+        log.warning("tables of earlier sessions stay: %s", error)
+
+
+def _age(table: dict[str, Any], now: float) -> timedelta:
+    """How old a table is; none if Treasure Data does not say."""
+    try:
+        created = datetime.strptime(str(table.get("created_at")), "%Y-%m-%d %H:%M:%S UTC")
+    except ValueError:
+        return timedelta()
+    return datetime.fromtimestamp(now, timezone.utc) - created.replace(tzinfo=timezone.utc)
+
+
 def _run(td: TreasureData, task: workflow.Task, query: str) -> Job:
-    """The job of a query that is issued anew each time: an earlier result would be out of date."""
+    return run_query(td, _anew(task, query))
+
+
+def _anew(task: workflow.Task, query: str) -> Source:
+    """A query that is issued anew each time: an earlier result would be out of date."""
     source = workflow.source(task.asking(query))
-    anew = dataclasses.replace(source, domain_key=f"td_pinterest_op-{secrets.token_hex(16)}")
-    return run_query(td, anew)
-
-
-def _number(td: TreasureData, task: workflow.Task, query: str) -> int:
-    (block,) = JobResult(td, _run(td, task, query))
-    return int(block[0][0])
+    return dataclasses.replace(source, domain_key=f"td_pinterest_op-{secrets.token_hex(16)}")

@@ -54,6 +54,8 @@ class RateLimiter:
         self._permits: collections.deque[Permit] = collections.deque(maxlen=requests_per_minute)
         self._not_before = self._logged_until = self._clock()
         self._stopped: Exception | None = None
+        # How many waits there were that a server asked for, or a failed request.
+        self.waits = 0
         self._lock = threading.Lock()
 
     def acquire(self, *, write: bool) -> tuple[Permit, float]:
@@ -79,6 +81,7 @@ class RateLimiter:
     def wait(self, seconds: float) -> None:
         """Wait, for one request alone. Raises StoppedError as soon as the run is stopped."""
         until = self._clock() + seconds
+        self.waits += 1
         while (left := until - self._clock()) > 0:
             with self._lock:
                 self._check()
@@ -135,6 +138,7 @@ class RateLimiter:
         """Let no request leave for that long; returns whether this is news: no block is in force, or a shorter one."""
         with self._lock:
             now, before = self._clock(), self._not_before
+            self.waits += 1
             self._not_before = max(before, now + seconds)
             return before <= now or self._not_before > before + _POLL_SECONDS
 

@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from td_pinterest_op.errors import JobError, TreasureDataError
 from td_pinterest_op.printable import printable
@@ -46,23 +46,12 @@ class Source:
     domain_key: str = ""
 
 
-class Origin(NamedTuple):
-    """What rows come from, and what they are counted by there; both for messages."""
-
-    name: str
-    unit: str
-
-
-QUERY, FILE = Origin("the query", "row"), Origin("the file", "line")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A job that succeeded.
 
     `schema`: (name, type) of each column. `records` and `size` (compressed bytes) are None if Treasure Data does not
-    say. `file` stands in place of a job: then there is no id, and `line_of` gives the line of a row that was read just
-    now (both are counted from 1).
+    say. `file` stands in place of a job: then there is no id.
     """
 
     id: str
@@ -70,17 +59,11 @@ class Job:
     records: int | None
     size: int | None
     file: str | None = None
-    line_of: Callable[[int], int] | None = None
 
     @property
     def label(self) -> str:
         """How messages name it."""
         return f"the file {self.file}" if self.file else f"the result of job {self.id}"
-
-    @property
-    def origin(self) -> Origin:
-        """Where rows that are wrong can be corrected."""
-        return FILE if self.file else QUERY
 
 
 def job_of(td: TreasureData, source: Source, *, note: Callable[[str], None]) -> Job:
@@ -101,6 +84,16 @@ def wait_for_job(td: TreasureData, job_id: str) -> Job:
 
 def run_query(td: TreasureData, source: Source, *, note: Callable[[str], None] = lambda _: None) -> Job:
     """The job of a query: the one that an earlier try of this task issued, unless that failed, or a new one."""
+    job_id, details = _ran(td, source, note)
+    return _job_from(job_id, details)
+
+
+def run_statement(td: TreasureData, source: Source) -> None:
+    """Run what has no result, such as an INSERT. Raises JobError and TreasureDataError."""
+    _check(*_ran(td, source, lambda _: None))
+
+
+def _ran(td: TreasureData, source: Source, note: Callable[[str], None]) -> tuple[str, dict[str, Any]]:
     for attempt in range(1, _MAXIMUM_ISSUES + 1):
         key = source.domain_key if attempt == 1 else f"{source.domain_key}-{attempt}"
         job_id, adopted = _issue(td, source, key)
@@ -110,7 +103,7 @@ def run_query(td: TreasureData, source: Source, *, note: Callable[[str], None] =
         )
         details = _finished(td, job_id)
         if details["status"] == "success" or not adopted:
-            return _job_from(job_id, details)
+            return job_id, details
     raise JobError(f"{_MAXIMUM_ISSUES} jobs of this query failed in this session; the last was job {job_id}")
 
 
@@ -153,10 +146,14 @@ def _get(td: TreasureData, what: str, job_id: str) -> dict[str, Any]:
     return content
 
 
-def _job_from(job_id: str, details: Mapping[str, Any]) -> Job:
+def _check(job_id: str, details: Mapping[str, Any]) -> None:
     status = details["status"]
     if status != "success":
         raise JobError(f"job {job_id} ended with status {printable(status)}: nothing was sent{_engine_text(details)}")
+
+
+def _job_from(job_id: str, details: Mapping[str, Any]) -> Job:
+    _check(job_id, details)
     try:
         schema = json.loads(details.get("hive_result_schema") or "null")
         columns = tuple(_column(*column) for column in schema)

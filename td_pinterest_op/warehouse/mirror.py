@@ -1,86 +1,37 @@
-"""Trino's SQL of the mirror's ledger, as files for workflows/queries; digdag fills in `${…}`.
+"""Trino's SQL of the mirror, as files for workflows/queries; digdag fills in `${…}`.
 
-The ledger is an append-only table; changes stand in it before they are sent. Its rows, by `op`:
+The ledger is a table of digests that only ever grows (until a compaction). Each row belongs to a plan, whose number is
+the time at which it was made, in milliseconds. A plan's rows are `join` and `leave`, with a digest; `planned` (or
+`replacing`, for a plan that replaces everybody), with the number of those rows, and in `joined` the newest plan that it
+takes into account; and `settled` (or `replaced`), once all of it is on Pinterest. A compaction has `member` and
+`unsure` rows, and a `compacted` row that makes them valid. An `overtaken` plan has the rows of an older one that was
+still being sent.
 
-    join, leave          a digest that a plan makes a member, or no member; `joined` is the plan of the last join
-    planned, replacing   a plan by differences, or by a replace, is whole: `figure` counts its joins and leaves,
-                         `resent` those joins that only send members again
-    settled, replaced    all of such a plan is on Pinterest: in `customer_list_id` of `ad_account_id`
-    member, unsure       the present state of a digest, written by a compaction
-    compacting           a compaction is whole: `figure` counts its rows, `joined` is the newest plan that it has seen
-    compacted            such a compaction is valid
-
-A plan is a number that grows: milliseconds of Unix time. The newest replaced or compacted plan is the base; rows of
-earlier plans mean nothing any more. A digest is a member if its newest row is a join of a settled plan. Whatever an
+A digest is a member when its newest row is a `join` of a settled plan, or a `member` of a compaction. Whatever an
 unsettled plan has touched is unsure: the next plan makes it join or leave again.
+
+Trino evaluates a CTE wherever it is named. So none is named twice, and what a day computes stands in a table of its
+session, which only that session reads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from td_pinterest_op.records.identifier_types import UNSURE
 from td_pinterest_op.warehouse.hashing import full
 
 _LEDGER = "${mirror.ledger}"
 _AUDIENCE = "${mirror_audience}"
+_CHANGES = "pinterest_changes_${mirror_stage}"
 _DAY = 86_400_000  # milliseconds
+_NOW = "cast(to_unixtime(now()) * 1000 AS bigint)"
+# What marks a plan as done, and what makes all older rows void.
+_DONE = "('settled', 'replaced', 'compacted')"
+_BASES = "('replaced', 'compacted')"
 
-# CTEs: `known` has each digest of the ledger with its state, in, out or unsure; `settling` the newest of each event.
-_KNOWN = f"""ledger AS (
-  SELECT * FROM {_LEDGER} WHERE audience_id = '{_AUDIENCE}'
-), settling AS (
-  SELECT
-    max(CASE WHEN op IN ('settled', 'replaced', 'compacted') THEN plan END) AS settled,
-    coalesce(max(CASE WHEN op IN ('replaced', 'compacted') THEN plan END), 0) AS base,
-    coalesce(max(CASE WHEN op = 'replacing' THEN plan END), 0) AS replacing,
-    coalesce(max(plan), 0) AS newest
-  FROM ledger
-), newest AS (
-  SELECT digest, max(ledger.plan) AS plan, max_by(op, ledger.plan) AS op, max_by(joined, ledger.plan) AS joined
-  FROM ledger CROSS JOIN settling
-  WHERE digest IS NOT NULL AND ledger.plan >= base AND (op IN ('join', 'leave') OR ledger.plan = base)
-  GROUP BY digest
-), known AS (
-  SELECT newest.digest, newest.joined, CASE
-    WHEN newest.op = 'member' OR (newest.op = 'join' AND done.plan IS NOT NULL) THEN 'in'
-    WHEN newest.op = 'leave' AND done.plan IS NOT NULL THEN 'out'
-    ELSE 'unsure' END AS state
-  FROM newest
-  LEFT JOIN (SELECT DISTINCT plan FROM ledger WHERE op IN ('settled', 'replaced')) done ON done.plan = newest.plan
-)"""
-
-# CTEs: `change` has what a plan by differences does, `resent` the members who are sent again.
-_CHANGE = f"""wanted AS (
-  SELECT answer AS digest FROM pinterest_digests_{_AUDIENCE} WHERE length(answer) = 64
-), compared AS (
-  SELECT coalesce(wanted.digest, known.digest) AS digest, wanted.digest IS NOT NULL AS wanted,
-    coalesce(known.state, 'out') AS state, known.joined
-  FROM known FULL OUTER JOIN wanted ON known.digest = wanted.digest
-), today AS (
-  SELECT cast(to_unixtime(now()) * 1000 AS bigint) AS now_ms, cast(floor(to_unixtime(now()) / 86400) AS bigint) AS day
-), share AS (
-  -- What this day's share is of all members, so that as many days as resend_days send each once; less what went today.
-  SELECT floor(day * members / days) - floor((day - 1) * members / days) - (
-    SELECT coalesce(sum(planned.resent), 0) FROM ledger planned
-    JOIN (SELECT plan FROM ledger WHERE op = 'settled') done ON done.plan = planned.plan CROSS JOIN today
-    WHERE planned.op = 'planned' AND planned.plan >= today.day * {_DAY}) AS amount
-  FROM today CROSS JOIN (
-    SELECT count(*) AS members, cast(greatest(${{mirror.resend_days}}, 1) AS double) AS days
-    FROM compared WHERE wanted AND state = 'in')
-), due AS (
-  SELECT digest, joined, substr(digest, 1, 4) AS part FROM compared CROSS JOIN today
-  WHERE wanted AND state = 'in' AND ${{mirror.resend_days}} > 0
-    AND joined < (day - ${{mirror.resend_days}} + 1) * {_DAY}
-), parts AS (
-  -- Those first whose last join is oldest; by parts, since one node alone would have to rank all of them.
-  SELECT joined, part, sum(count(*)) OVER (ORDER BY joined, part) - count(*) AS before FROM due GROUP BY joined, part
-), resent AS (
-  SELECT due.digest FROM due JOIN parts ON parts.joined = due.joined AND parts.part = due.part CROSS JOIN share
-  WHERE parts.before < share.amount
-), change AS (
-  SELECT digest, CASE WHEN wanted THEN 'join' ELSE 'leave' END AS op FROM compared
-  WHERE (wanted AND state <> 'in') OR (NOT wanted AND state <> 'out')
-)"""
+# Rows of a plan that are not of this session, or of another step of it.
+_STRANGE = "count_if(coalesce(session, '') <> '${{session_uuid}}' OR op NOT IN ({ops})) AS strange"
 
 _SETUP = f"""-- The mirror's ledger, made once: running this again changes nothing.
 CREATE TABLE IF NOT EXISTS {_LEDGER}
@@ -92,21 +43,20 @@ SELECT cast(NULL AS varchar) AS audience_id, cast(NULL AS bigint) AS plan, cast(
 WHERE false
 """
 
-_COLUMNS = (
-    "audience_id, plan, op, digest, joined, figure, resent, ad_account_id, customer_list_id, session, time",
-    "CAST(to_unixtime(now()) AS bigint)",
-)
-_STAGED = f"FROM pinterest_people_{_AUDIENCE}"
+_INSERT = f"""INSERT INTO {_LEDGER}
+  (audience_id, plan, op, digest, joined, figure, resent, ad_account_id, customer_list_id, session, time)"""
+_TIME = "cast(to_unixtime(now()) AS bigint)"
+
+_PEOPLE = "pinterest_people_${mirror_stage}"
 _VALUES = f"""
-        SELECT 'email' AS type, ${{pinterest_mirror.columns.email}} AS value {_STAGED}
-        WHERE ${{pinterest_mirror.columns.email}} IS NOT NULL
-        UNION ALL SELECT 'maid', ${{pinterest_mirror.columns.maid}} {_STAGED}
-        WHERE ${{pinterest_mirror.columns.maid}} IS NOT NULL
-        UNION ALL SELECT 'idfa', ${{pinterest_mirror.columns.idfa}} {_STAGED}
-        WHERE ${{pinterest_mirror.columns.idfa}} IS NOT NULL
-        UNION ALL SELECT 'email', NULL {_STAGED}
-        WHERE coalesce(${{pinterest_mirror.columns.email}}, ${{pinterest_mirror.columns.maid}},
-          ${{pinterest_mirror.columns.idfa}}) IS NULL"""
+        SELECT type, value FROM (
+          SELECT type, email, maid, idfa, CASE type WHEN 'email' THEN email WHEN 'maid' THEN maid ELSE idfa END AS value
+          FROM (
+            SELECT ${{pinterest_mirror.columns.email}} AS email, ${{pinterest_mirror.columns.maid}} AS maid,
+              ${{pinterest_mirror.columns.idfa}} AS idfa
+            FROM {_PEOPLE}
+          ) CROSS JOIN (VALUES ('email'), ('maid'), ('idfa')) AS types (type))
+        WHERE value IS NOT NULL OR (type = 'email' AND coalesce(maid, idfa) IS NULL)"""
 
 _HASHED = f"""-- The people of the day as digests, and how often each reason of rejection occurs.
 SELECT answer, count(*) AS amount FROM (
@@ -115,151 +65,224 @@ SELECT answer, count(*) AS amount FROM (
 GROUP BY answer
 """
 
-_MODE = """CASE
-    WHEN ${mirror.rebuild} THEN 'replace'
-    WHEN settled IS NULL THEN CASE WHEN ${mirror.adopt} THEN 'difference' ELSE 'replace' END
+_STATE = f"""-- What the ledger says before this day: a row, also when it holds nothing about the audience.
+SELECT seen, settled, base, replacing, sent_plans, plans, entries, ad_account_id, customer_list_id, CASE
+    WHEN ${{mirror.rebuild}} THEN 'replace'
+    WHEN settled = 0 THEN CASE WHEN ${{mirror.adopt}} THEN 'difference' ELSE 'replace' END
     WHEN replacing > settled THEN 'replace'
-    ELSE 'difference' END"""
+    ELSE 'difference' END AS mode
+FROM (
+  SELECT
+    coalesce(max(plan), 0) AS seen,
+    coalesce(max(CASE WHEN op IN {_DONE} THEN plan END), 0) AS settled,
+    coalesce(max(CASE WHEN op IN {_BASES} THEN plan END), 0) AS base,
+    coalesce(max(CASE WHEN op = 'replacing' THEN plan END), 0) AS replacing,
+    coalesce(array_join(array_agg(cast(plan AS varchar)) FILTER (WHERE op IN ('settled', 'replaced')), ', '), '0')
+      AS sent_plans,
+    count(*) FILTER (WHERE op IN ('settled', 'replaced')) AS plans,
+    count(*) AS entries,
+    coalesce(max_by(ad_account_id, CASE WHEN op IN {_DONE} THEN plan END), '') AS ad_account_id,
+    coalesce(max_by(customer_list_id, CASE WHEN op IN {_DONE} THEN plan END), '') AS customer_list_id
+  FROM {_LEDGER} WHERE audience_id = '{_AUDIENCE}'
+)
+"""
+
+# The rows that say something about a digest. In `changes` and in a compaction, `state` is one of in, out and unsure.
+_ENTRIES = f"""FROM {_LEDGER}
+        WHERE audience_id = '{_AUDIENCE}' AND digest IS NOT NULL AND plan >= ${{td.last_results.base}}
+          AND (op IN ('join', 'leave') OR plan = ${{td.last_results.base}})"""
+_NEWEST = "max(entries.plan) AS plan, max_by(op, entries.plan) AS op, max_by(joined, entries.plan) AS joined"
+_JUDGED = """CASE
+        WHEN plan IS NULL THEN 'out'
+        WHEN op = 'member' OR (op = 'join' AND plan IN (${td.last_results.sent_plans})) THEN 'in'
+        WHEN op = 'leave' AND plan IN (${td.last_results.sent_plans}) THEN 'out'
+        ELSE 'unsure' END AS state"""
+
+_CHANGED = f"""\
+-- What becomes of every digest: join, leave, due (a member who may be sent again), stay; and the reasons of rejection.
+-- Digests that nothing is done about are counted only. `turn` puts those first whose last join is oldest.
+SELECT op, member, turn, digest, count(*) AS people, sum(amount) AS given
+FROM (
+  SELECT op, member, amount, CASE WHEN op = 'due' THEN cast(joined AS varchar) || substr(digest, 1, 4) END AS turn,
+    CASE WHEN op <> 'stay' OR '${{td.last_results.mode}}' = 'replace' THEN digest END AS digest
+  FROM (
+    SELECT digest, joined, amount, state <> 'out' AS member, CASE
+        WHEN length(digest) < 64 THEN 'rejected'
+        WHEN amount IS NULL THEN CASE state WHEN 'out' THEN 'out' ELSE 'leave' END
+        WHEN state <> 'in' THEN 'join'
+        WHEN ${{mirror.resend_days}} > 0 AND '${{td.last_results.mode}}' = 'difference'
+          AND joined < (cast(floor(to_unixtime(now()) / 86400) AS bigint) - ${{mirror.resend_days}} + 1) * {_DAY}
+          THEN 'due'
+        ELSE 'stay' END AS op
+    FROM (
+      SELECT digest, joined, amount, {_JUDGED}
+      FROM (
+        SELECT digest, {_NEWEST}, sum(amount) AS amount
+        FROM (
+        SELECT digest, plan, op, coalesce(joined, plan) AS joined, cast(NULL AS bigint) AS amount {_ENTRIES}
+        UNION ALL
+        SELECT answer, NULL, NULL, NULL, amount FROM pinterest_digests_${{mirror_stage}}) AS entries
+        GROUP BY digest)))
+  WHERE op <> 'out')
+GROUP BY op, member, turn, digest
+"""
+
 _AND_THEN = "Nothing was sent. Correct queries/people.sql, or"
 
 _FIGURES = f"""\
 -- What this day would change, and `problem`, which stops the mirror before it writes anything; empty for none.
-WITH {_KNOWN}, {_CHANGE}, figures AS (
-  SELECT
-    (SELECT coalesce(sum(amount), 0) FROM pinterest_digests_{_AUDIENCE}) AS given,
-    (SELECT coalesce(sum(amount), 0) FROM pinterest_digests_{_AUDIENCE} WHERE length(answer) < 64) AS rejected,
-    (SELECT coalesce(array_join(array_agg(answer || ' ' || cast(amount AS varchar) ORDER BY answer), ', '), '')
-      FROM pinterest_digests_{_AUDIENCE} WHERE length(answer) < 64) AS reasons,
-    (SELECT count(*) FROM wanted) AS people,
-    (SELECT count(*) FROM known WHERE state <> 'out') AS members,
-    (SELECT count(*) FROM change WHERE op = 'join') AS join_count,
-    (SELECT count(*) FROM change WHERE op = 'leave') AS leave_count,
-    (SELECT count(*) FROM resent) AS resent_count,
-    (SELECT max_by(customer_list_id, plan) FROM ledger WHERE op IN ('settled', 'replaced', 'compacted')) AS list_id,
-    (SELECT max_by(ad_account_id, plan) FROM ledger WHERE op IN ('settled', 'replaced', 'compacted')) AS account_id,
-    settled, {_MODE} AS mode
-  FROM settling
-)
-SELECT mode, given, rejected, reasons, people, members, join_count, leave_count, resent_count,
+-- `resent_to`: the last turn of those who are sent again.
+SELECT mode, given, rejected, reasons, unsure, people, members, join_count, leave_count, resent_count, resent_to,
+  ${{td.last_results.seen}} AS seen, ${{td.last_results.entries}} AS entries, ${{td.last_results.plans}} AS plans,
   CASE WHEN mode = 'replace' THEN people ELSE join_count + resent_count + leave_count END AS to_send,
   CASE
-    WHEN mode = 'difference' AND account_id <> '${{target.ad_account_id}}' THEN
-      'the ledger is about ad account ' || account_id || ', and config/pinterest.yml names ${{target.ad_account_id}}. '
-      || 'Nothing was sent. Correct the id, or set rebuild: true in config/mirror.yml for one run to begin anew'
-    WHEN mode = 'difference' AND list_id <> '${{pinterest_mirror.customer_list_id}}' THEN
+    WHEN mode = 'difference' AND '${{td.last_results.ad_account_id}}' NOT IN ('', '${{target.ad_account_id}}') THEN
+      'the ledger is about ad account ${{td.last_results.ad_account_id}}, and config/pinterest.yml names '
+      || '${{target.ad_account_id}}. Nothing was sent. Correct the id, or set rebuild: true in config/mirror.yml for '
+      || 'one run to begin anew'
+    WHEN mode = 'difference'
+      AND '${{td.last_results.customer_list_id}}' NOT IN ('', '${{pinterest_mirror.customer_list_id}}') THEN
       'customer list ${{pinterest_mirror.customer_list_id}} is behind the audience now, and the mirror has filled list '
-      || list_id || ': somebody else moved the audience. Nothing was sent. Set rebuild: true in config/mirror.yml for '
-      || 'one run to replace its people and begin anew'
+      || '${{td.last_results.customer_list_id}}: somebody else moved the audience. Nothing was sent. '
+      || 'Set rebuild: true in config/mirror.yml for one run to replace its people and begin anew'
+    WHEN ${{td.last_results.settled}} = 0 AND ${{pinterest_mirror.people}} > 1
+      AND NOT (${{mirror.rebuild}} OR ${{mirror.adopt}} OR '${{mirror.begin}}' = 'replace') THEN
+      'the mirror has not filled this audience yet, and it has ${{pinterest_mirror.people}} people. Nothing was sent. '
+      || 'In config/mirror.yml set begin: replace if the query''s people are to take their place, or adopt: true if '
+      || 'they are to stay beside them'
     WHEN people < ${{mirror.min_records}} THEN
       'the query finds ' || cast(people AS varchar) || ' people (' || cast(rejected AS varchar)
       || ' values are rejected), fewer than min_records (${{mirror.min_records}}). {_AND_THEN} lower min_records in '
       || 'config/mirror.yml'
-    WHEN settled IS NOT NULL AND leave_count > ${{mirror.max_leave_ratio}} * members THEN
+    WHEN ${{td.last_results.settled}} > 0 AND leave_count > ${{mirror.max_leave_ratio}} * members THEN
       cast(leave_count AS varchar) || ' of ' || cast(members AS varchar) || ' members would leave, and the query finds '
       || cast(people AS varchar) || ' people: a greater share than max_leave_ratio (${{mirror.max_leave_ratio}}). '
       || '{_AND_THEN} raise max_leave_ratio in config/mirror.yml for one run'
     ELSE '' END AS problem
-FROM figures
+FROM (
+  SELECT '${{td.last_results.mode}}' AS mode, coalesce(sum(given), 0) AS given,
+    coalesce(sum(CASE WHEN op = 'rejected' THEN given END), 0) AS rejected,
+    coalesce(array_join(array_agg(reason || ' ' || cast(given AS varchar) ORDER BY reason)
+      FILTER (WHERE op = 'rejected'), ', '), '') AS reasons,
+    coalesce(sum(CASE WHEN reason = '{UNSURE}' THEN given END), 0) AS unsure,
+    coalesce(sum(CASE WHEN op IN ('join', 'stay', 'due') THEN people END), 0) AS people,
+    coalesce(sum(CASE WHEN member AND op <> 'rejected' THEN people END), 0) AS members,
+    coalesce(sum(CASE WHEN op = 'join' THEN people END), 0) AS join_count,
+    coalesce(sum(CASE WHEN op = 'leave' THEN people END), 0) AS leave_count,
+    coalesce(sum(CASE WHEN op = 'due' AND earlier < share THEN people END), 0) AS resent_count,
+    coalesce(max(CASE WHEN op = 'due' AND earlier < share THEN turn END), '') AS resent_to
+  FROM (
+    -- The share of all days since the last settled plan, but of none before the first was due, and a quarter at most.
+    SELECT op, member, turn, reason, people, given, earlier, least(greatest(floor(staying / 4), 1),
+      floor(day * staying / days) - floor((day - least(day - settled_day, day - first_day - days + 1)) * staying / days)
+      ) AS share
+    FROM (
+      SELECT op, member, turn, reason, people, given,
+        sum(CASE WHEN op = 'due' THEN people ELSE 0 END) OVER (ORDER BY turn) - people AS earlier,
+        cast(sum(CASE WHEN op IN ('stay', 'due') THEN people ELSE 0 END) OVER () AS double) AS staying,
+        floor(cast(substr(min(turn) OVER (), 1, 13) AS bigint) / {_DAY}e0) AS first_day,
+        floor(${{td.last_results.settled}} / {_DAY}e0) AS settled_day,
+        floor(to_unixtime(now()) / 86400) AS day, cast(greatest(${{mirror.resend_days}}, 1) AS double) AS days
+      FROM (
+        SELECT op, member, turn, CASE WHEN op = 'rejected' THEN digest END AS reason, sum(people) AS people,
+          sum(given) AS given
+        FROM {_CHANGES}
+        GROUP BY op, member, turn, CASE WHEN op = 'rejected' THEN digest END))))
 """
 
 _PLAN = f"""\
 -- Writes the plan into the ledger. The `planned` row carries the number of its joins and leaves: the proof that it
--- is whole.
-INSERT INTO {_LEDGER} ({_COLUMNS[0]})
-WITH {_KNOWN}, {_CHANGE}, number AS (
-  SELECT greatest(now_ms, settling.newest + 1) AS plan FROM today CROSS JOIN settling
-), planned AS (
-  SELECT digest, op, 0 AS again FROM change WHERE '${{td.last_results.mode}}' = 'difference'
-  UNION ALL SELECT digest, 'join', 1 FROM resent WHERE '${{td.last_results.mode}}' = 'difference'
-  UNION ALL SELECT digest, 'join', 0 FROM wanted WHERE '${{td.last_results.mode}}' = 'replace'
-)
-SELECT '{_AUDIENCE}', number.plan, planned.op, planned.digest,
-  CASE WHEN planned.op = 'join' THEN number.plan END, cast(NULL AS bigint), cast(NULL AS bigint),
-  cast(NULL AS varchar), cast(NULL AS varchar), cast(NULL AS varchar), {_COLUMNS[1]}
-FROM planned CROSS JOIN number
-UNION ALL
-SELECT '{_AUDIENCE}', number.plan,
-  CASE '${{td.last_results.mode}}' WHEN 'replace' THEN 'replacing' ELSE 'planned' END, cast(NULL AS varchar),
-  cast(NULL AS bigint), (SELECT count(*) FROM planned), (SELECT sum(again) FROM planned),
-  '${{target.ad_account_id}}', '${{pinterest_mirror.customer_list_id}}', '${{session_uuid}}', {_COLUMNS[1]}
-FROM number
+-- is whole. Running this again writes another plan, alike and newer.
+{_INSERT}
+SELECT '{_AUDIENCE}', number, op, digest, CASE op WHEN 'join' THEN number WHEN 'leave' THEN NULL ELSE seen END,
+  figure, resent, ad_account_id, customer_list_id, '${{session_uuid}}', {_TIME}
+FROM (
+  SELECT op, digest, figure, resent, ad_account_id, customer_list_id, ${{td.last_results.seen}} AS seen,
+    greatest({_NOW}, ${{td.last_results.seen}} + 1) AS number
+  FROM (
+    SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest, cast(NULL AS bigint) AS figure,
+      cast(NULL AS bigint) AS resent, cast(NULL AS varchar) AS ad_account_id, cast(NULL AS varchar) AS customer_list_id
+    FROM {_CHANGES}
+    WHERE CASE '${{td.last_results.mode}}' WHEN 'replace' THEN op IN ('join', 'stay')
+      ELSE op IN ('join', 'leave') OR (op = 'due' AND turn <= '${{td.last_results.resent_to}}') END
+    UNION ALL
+    SELECT CASE '${{td.last_results.mode}}' WHEN 'replace' THEN 'replacing' ELSE 'planned' END, NULL,
+      ${{td.last_results.to_send}}, ${{td.last_results.resent_count}}, '${{target.ad_account_id}}',
+      '${{pinterest_mirror.customer_list_id}}'))
 """
 
-_WHICH = f"""-- The plan that this session has just written, and `problem` if it must not be sent.
-WITH ledger AS (
-  SELECT * FROM {_LEDGER} WHERE audience_id = '{_AUDIENCE}'
-), mine AS (
-  SELECT max(plan) AS plan, max_by(op, plan) AS op, max_by(figure, plan) AS figure, max_by(resent, plan) AS resent
-  FROM ledger WHERE op IN ('planned', 'replacing') AND session = '${{session_uuid}}'
-), counted AS (
-  SELECT mine.plan, mine.figure, mine.resent,
-    CASE mine.op WHEN 'replacing' THEN 'replace' ELSE 'difference' END AS mode,
-    (SELECT max(plan) FROM ledger) AS newest,
-    (SELECT count(*) FROM ledger CROSS JOIN mine m WHERE ledger.plan = m.plan AND ledger.op = 'join') AS join_count,
-    (SELECT count(*) FROM ledger CROSS JOIN mine m WHERE ledger.plan = m.plan AND ledger.op = 'leave') AS leave_count
-  FROM mine
-)
-SELECT plan, mode, join_count, leave_count, resent, CASE
+_WHICH = f"""\
+-- The newest plan of this session, and `problem` if it must not be sent.
+SELECT plan, '${{td.last_results.mode}}' AS mode, ${{td.last_results.seen}} AS seen,
+  ${{td.last_results.entries}} + coalesce(figure, 0) AS entries, ${{td.last_results.plans}} AS plans,
+  ${{td.last_results.people}} AS people, join_count, leave_count, resent, CASE
+    WHEN others > 0 THEN
+      'another session has made a plan for this audience meanwhile. Nothing of this plan is sent any more. Run the '
+      || 'workflow again, from its beginning'
     WHEN plan IS NULL THEN 'the ledger has no plan of this session. Nothing was sent. Run the workflow again'
-    WHEN newest > plan THEN 'a later session has made a plan for this audience. Nothing of this plan is sent any more'
-    WHEN join_count + leave_count <> figure OR join_count + leave_count <> ${{td.last_results.to_send}} THEN
+    WHEN join_count + leave_count <> figure OR figure <> ${{td.last_results.to_send}} THEN
       'the plan in the ledger is not what was computed (' || cast(join_count + leave_count AS varchar) || ' rows, not '
-      || '${{td.last_results.to_send}}): an INSERT broke off, or another session ran. Nothing was sent. '
-      || 'Run the workflow again'
+      || '${{td.last_results.to_send}}): an INSERT broke off. Nothing was sent. Run the workflow again'
     ELSE '' END AS problem
-FROM counted
-"""
-
-_SETTLE = f"""-- All of the plan is on Pinterest.
-INSERT INTO {_LEDGER} ({_COLUMNS[0]})
-SELECT '{_AUDIENCE}', ${{td.last_results.plan}},
-  CASE '${{td.last_results.mode}}' WHEN 'replace' THEN 'replaced' ELSE 'settled' END, cast(NULL AS varchar),
-  cast(NULL AS bigint), cast(NULL AS bigint), cast(NULL AS bigint), '${{target.ad_account_id}}',
-  '${{pinterest.customer_list_id}}', '${{session_uuid}}', {_COLUMNS[1]}
+FROM (
+  SELECT count_if(strange > 0) AS others, max(plan) AS plan, max_by(join_count, plan) AS join_count,
+    max_by(leave_count, plan) AS leave_count, max_by(figure, plan) AS figure, max_by(resent, plan) AS resent
+  FROM (
+    SELECT plan, count_if(op = 'join') AS join_count, count_if(op = 'leave') AS leave_count,
+      coalesce(max(figure), -1) AS figure, coalesce(max(resent), 0) AS resent,
+      {_STRANGE.format(ops="'join', 'leave', 'planned', 'replacing'")}
+    FROM {_LEDGER}
+    WHERE audience_id = '{_AUDIENCE}' AND plan > ${{td.last_results.seen}}
+    GROUP BY plan))
 """
 
 _COMPACT = f"""\
 -- Writes the present state of every digest, a row each. It is not valid before mirror_compacted.sql says so.
-INSERT INTO {_LEDGER} ({_COLUMNS[0]})
-WITH {_KNOWN}, number AS (
-  SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), newest + 1) AS plan, newest AS seen
-  FROM settling WHERE settled IS NOT NULL AND replacing <= settled
-), state AS (
-  SELECT digest, joined, CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op FROM known WHERE state <> 'out'
+{_INSERT}
+WITH members AS (
+  SELECT digest, joined, CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op
+  FROM (
+    SELECT digest, joined, {_JUDGED}
+    FROM (
+      SELECT digest, {_NEWEST}
+      FROM (
+        SELECT digest, plan, op, coalesce(joined, plan) AS joined {_ENTRIES}) AS entries
+      GROUP BY digest))
+  WHERE state <> 'out'
+), number AS (
+  SELECT greatest({_NOW}, ${{td.last_results.seen}} + 1) AS plan
+  WHERE ${{td.last_results.settled}} > 0 AND ${{td.last_results.replacing}} <= ${{td.last_results.settled}}
 )
-SELECT '{_AUDIENCE}', number.plan, state.op, state.digest, state.joined, cast(NULL AS bigint), cast(NULL AS bigint),
-  cast(NULL AS varchar), cast(NULL AS varchar), cast(NULL AS varchar), {_COLUMNS[1]}
-FROM state CROSS JOIN number
+SELECT '{_AUDIENCE}', number.plan, op, digest, joined, cast(NULL AS bigint), cast(NULL AS bigint),
+  cast(NULL AS varchar), cast(NULL AS varchar), '${{session_uuid}}', {_TIME}
+FROM members CROSS JOIN number
 UNION ALL
-SELECT '{_AUDIENCE}', number.plan, 'compacting', cast(NULL AS varchar), number.seen, (SELECT count(*) FROM state),
-  cast(NULL AS bigint),
-  (SELECT max_by(ad_account_id, plan) FROM ledger WHERE op IN ('settled', 'replaced', 'compacted')),
-  (SELECT max_by(customer_list_id, plan) FROM ledger WHERE op IN ('settled', 'replaced', 'compacted')),
-  '${{session_uuid}}', {_COLUMNS[1]}
-FROM number
+SELECT '{_AUDIENCE}', number.plan, 'compacting', NULL, ${{td.last_results.seen}}, amount, NULL,
+  '${{td.last_results.ad_account_id}}', '${{td.last_results.customer_list_id}}', '${{session_uuid}}', {_TIME}
+FROM number CROSS JOIN (SELECT count(*) AS amount FROM members)
 """
 
 _COMPACTED = f"""-- Makes the compaction of this session valid, if it is whole and no plan was made since it looked.
-INSERT INTO {_LEDGER} ({_COLUMNS[0]})
-WITH ledger AS (
-  SELECT * FROM {_LEDGER} WHERE audience_id = '{_AUDIENCE}'
-), mine AS (
-  SELECT max(plan) AS plan, max_by(joined, plan) AS seen, max_by(figure, plan) AS figure,
-    max_by(ad_account_id, plan) AS ad_account_id, max_by(customer_list_id, plan) AS customer_list_id
-  FROM ledger WHERE op = 'compacting' AND session = '${{session_uuid}}'
-)
-SELECT '{_AUDIENCE}', mine.plan, 'compacted', cast(NULL AS varchar), cast(NULL AS bigint), mine.figure,
-  cast(NULL AS bigint), mine.ad_account_id, mine.customer_list_id, '${{session_uuid}}', {_COLUMNS[1]}
-FROM mine
-WHERE mine.plan IS NOT NULL
-  AND mine.figure = (SELECT count(*) FROM ledger CROSS JOIN mine m
-    WHERE ledger.plan = m.plan AND ledger.op IN ('member', 'unsure'))
-  AND (SELECT count(*) FROM ledger CROSS JOIN mine m WHERE ledger.plan > m.seen AND ledger.plan <> m.plan) = 0
+{_INSERT}
+SELECT '{_AUDIENCE}', plan, 'compacted', NULL, NULL, figure, NULL, ad_account_id, customer_list_id, '${{session_uuid}}',
+  {_TIME}
+FROM (
+  SELECT count_if(strange > 0) AS others, max(plan) AS plan, max_by(digests, plan) AS digests,
+    max_by(figure, plan) AS figure, max_by(ad_account_id, plan) AS ad_account_id,
+    max_by(customer_list_id, plan) AS customer_list_id
+  FROM (
+    SELECT plan, {_STRANGE.format(ops="'member', 'unsure', 'compacting'")},
+      count(digest) AS digests, max(CASE WHEN op = 'compacting' THEN figure END) AS figure,
+      max(ad_account_id) AS ad_account_id, max(customer_list_id) AS customer_list_id
+    FROM {_LEDGER}
+    WHERE audience_id = '{_AUDIENCE}' AND plan > ${{td.last_results.seen}}
+    GROUP BY plan))
+WHERE others = 0 AND figure = digests
 """
 
 _BASE = f"""-- The plan that the ledger begins with; 0 before the first replace.
 SELECT coalesce(max(plan), 0) AS base FROM {_LEDGER}
-WHERE audience_id = '{_AUDIENCE}' AND op IN ('replaced', 'compacted')
+WHERE audience_id = '{_AUDIENCE}' AND op IN {_BASES}
 """
 
 _FORGET = f"""-- Takes out of the ledger what was written before its base: no query looks at it any more.
@@ -267,14 +290,53 @@ DELETE FROM {_LEDGER} WHERE audience_id = '{_AUDIENCE}' AND plan < ${{td.last_re
 """
 
 
-def people_columns(audience_id: str) -> str:
+def people_columns(table: str) -> str:
     """A query without rows, whose columns are those of the day's people."""
-    return f"SELECT * FROM pinterest_people_{audience_id} LIMIT 0"
+    return f"SELECT * FROM {table} LIMIT 0"
 
 
-def newest_plan(ledger: str, audience_id: str) -> str:
-    """A query of one number: the newest plan for an audience, settled or not; 0 for none."""
-    return f"SELECT coalesce(max(plan), 0) AS newest FROM {ledger} WHERE audience_id = '{audience_id}'"
+def newest_plan(ledger: str, audience_id: str, plan: int | str) -> str:
+    """A query of one number: this plan, or the newest that takes it into account.
+
+    A plan that was made at the same time, and does not know of this one, is not sent: its own session finds that out.
+    """
+    return (
+        f"SELECT coalesce(max(CASE WHEN digest IS NULL AND joined >= {plan} THEN plan END), {plan}) AS newest "
+        f"FROM {ledger} WHERE audience_id = '{audience_id}'"
+    )
+
+
+def overtaken(ledger: str, audience_id: str, plan: int, op: str) -> str:
+    """An INSERT of a plan that was still being sent when there was a newer one: the next day is unsure of its people.
+
+    `op` is join or leave, or replacing for a plan that replaces everybody: that, and a plan whose rows a compaction has
+    taken out of the ledger, makes the next day replace everybody.
+    """
+    sent = f"FROM {ledger} WHERE audience_id = '{audience_id}' AND plan = {plan} AND op = '{op}'"
+    return f"""\
+{_INSERT.replace(_LEDGER, ledger)}
+SELECT '{audience_id}', number, op, digest, CASE WHEN digest IS NULL THEN newest END, NULL, NULL, NULL, NULL, NULL,
+  {_TIME}
+FROM (
+  SELECT op, digest {sent} AND digest IS NOT NULL
+  UNION ALL SELECT CASE count(digest) WHEN 0 THEN 'replacing' ELSE 'overtaken' END, NULL {sent}
+) CROSS JOIN (
+  SELECT max(plan) AS newest, greatest({_NOW}, max(plan) + 1) AS number FROM {ledger}
+  WHERE audience_id = '{audience_id}'
+)"""
+
+
+def _settle() -> str:
+    return f"""-- All of the plan is on Pinterest. Not written if a plan that takes it into account was made meanwhile.
+{_INSERT}
+SELECT '{_AUDIENCE}', ${{td.last_results.plan}},
+  CASE '${{td.last_results.mode}}' WHEN 'replace' THEN 'replaced' ELSE 'settled' END, cast(NULL AS varchar),
+  cast(NULL AS bigint), cast(NULL AS bigint), cast(NULL AS bigint), '${{target.ad_account_id}}',
+  '${{pinterest.customer_list_id}}', '${{session_uuid}}', {_TIME}
+FROM (
+  {newest_plan(_LEDGER, _AUDIENCE, "${td.last_results.plan}")}
+) WHERE newest = ${{td.last_results.plan}}
+"""
 
 
 def files() -> Mapping[str, str]:
@@ -282,10 +344,12 @@ def files() -> Mapping[str, str]:
     return {
         "mirror_setup.sql": _SETUP,
         "mirror_hashed.sql": _HASHED,
+        "mirror_state.sql": _STATE,
+        "mirror_changes.sql": _CHANGED,
         "mirror_figures.sql": _FIGURES,
         "mirror_plan.sql": _PLAN,
         "mirror_which.sql": _WHICH,
-        "mirror_settle.sql": _SETTLE,
+        "mirror_settle.sql": _settle(),
         "mirror_compact.sql": _COMPACT,
         "mirror_compacted.sql": _COMPACTED,
         "mirror_base.sql": _BASE,

@@ -119,9 +119,7 @@ def project_text(call: Call, options: Params, key: str) -> str:
         # A push archives nothing outside the project.
         file.relative_to(call.machine.project.resolve())
         return fill(file.read_text(encoding="utf-8"), call.params)
-    except DigError as error:
-        raise DigError(f"{error} in {name}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, DigError) as error:
         raise DigError(f"{name}: {error}") from None
 
 

@@ -19,8 +19,10 @@ def test_the_audience_follows_the_query_and_the_ledger_is_made_small_again(
 ) -> None:
     project = copy_of(bundle, tmp_path)
     audience_id = services.audience(["before@shop.example"])
-    config = project / "config" / "pinterest.yml"
-    config.write_text(re.sub(r'audience_id: "\d+"', f'audience_id: "{audience_id}"', config.read_text()))
+    config = project / "config" / "mirror.yml"
+    named = re.sub(r"(audience_id: ).*", rf'\1"{audience_id}"', config.read_text())
+    named = re.sub(r"(audience_name: ).*", r"\1Shoppers", named)
+    config.write_text(re.sub(r"(begin: ).*", r"\1replace", named))
 
     def run(name: str, found: list[str]) -> Ran:
         services.td.create("sandbox", "people", [{"email": person.upper(), "opted_in": True} for person in found])
@@ -48,8 +50,10 @@ def test_a_query_that_finds_nobody_is_stopped_with_the_figures(
 ) -> None:
     project = copy_of(bundle, tmp_path)
     audience_id = services.audience(people(5))
-    config = project / "config" / "pinterest.yml"
-    config.write_text(re.sub(r'audience_id: "\d+"', f'audience_id: "{audience_id}"', config.read_text()))
+    config = project / "config" / "mirror.yml"
+    named = re.sub(r"(audience_id: ).*", rf'\1"{audience_id}"', config.read_text())
+    named = re.sub(r"(audience_name: ).*", r"\1Shoppers", named)
+    config.write_text(re.sub(r"(begin: ).*", r"\1replace", named))
     services.td.create("sandbox", "people", [{"email": "nobody@shop.example", "opted_in": False}])
     ran = engine(project / "pinterest_mirror.dig", services, tmp_path)
     assert not ran.succeeded

@@ -8,8 +8,9 @@ from tests import guard
 from tests.exporting import digest, digests, people
 from tests.mirror.days import LEDGER, Death, World
 
-# The steps of a first day, as `Death` counts them: ledger, people, look, hash, figures, plan, which, send, settle.
-PLAN, SEND = 6, 8
+# The steps of a day, as `Death` counts them: ledger, people, look, hash, state, changes, figures, plan, which, send,
+# settle.
+PLAN, SEND = 8, 10
 
 
 @pytest.fixture
@@ -152,7 +153,7 @@ def test_the_older_of_two_sessions_stops_before_it_sends(mirrored: World, audien
         older.done["+pinterest_mirror+change^sub+plan"] = type(next(iter(older.done.values())))()
         resumed = mirrored.run(1, resume=older)
     assert not resumed.succeeded
-    assert "a later session has made a plan for this audience" in resumed.said
+    assert "another session has made a plan for this audience meanwhile" in resumed.said
     assert not sent
     assert digests(195) == mirrored.members(audience_id)
 

@@ -13,12 +13,16 @@ from tests.emulators.pinterest import AD_ACCOUNT_ID, Call
 from tests.exporting import SESSION, TASK_NAME, Services, digests, people
 
 LEDGER = "pinterest_ledger"
+# Each plan takes the one before it into account.
+_PLANS = """SELECT '{audience_id}' AS audience_id, plan, 'planned' AS op, NULL::VARCHAR AS digest, plan - 1 AS joined,
+NULL::BIGINT AS figure, NULL::BIGINT AS resent, NULL::VARCHAR AS ad_account_id, NULL::VARCHAR AS customer_list_id,
+NULL::VARCHAR AS session, 0::BIGINT AS time FROM range(1, {last} + 1) plans(plan)"""
 
 
-def look(services: Services, audience_id: str) -> dict[str, Any]:
+def look(services: Services, audience_id: str, **given: Any) -> dict[str, Any]:
     settings = {"ad_account_id": AD_ACCOUNT_ID, "audience_id": audience_id}
-    params = {"database": "sandbox", "result_settings": settings}
-    return look_at(Task(params=params, environ=services.environ), services.time.timing)
+    params = {"database": "sandbox", "stage": "12_5e55", "result_settings": settings}
+    return look_at(Task(params=params | given, environ=services.environ), services.time.timing)
 
 
 def send_plan(services: Services, audience_id: str, **given: Any) -> dict[str, Any]:
@@ -53,8 +57,8 @@ def list_behind(services: Services, audience_id: str) -> str:
 def audience_id(services: Services) -> str:
     """An audience whose people are staged, with seven plans in the ledger and three people to send."""
     made = services.audience()
-    services.td.create("sandbox", f"pinterest_people_{made}", [{"email": people(1)[0]}])
-    services.td.create("sandbox", LEDGER, [{"audience_id": made, "plan": plan} for plan in range(1, 8)])
+    services.td.create("sandbox", "pinterest_people_12_5e55", [{"email": people(1)[0]}])
+    services.td.create("sandbox", LEDGER, _PLANS.format(audience_id=made, last=7))
     services.td.create("sandbox", "people", [{"email": person} for person in people(3)])
     return made
 
@@ -64,6 +68,7 @@ def test_a_look_finds_the_audience_its_list_and_the_columns_of_the_people(servic
         "audience_id": audience_id,
         "audience_name": "Shoppers",
         "customer_list_id": list_behind(services, audience_id),
+        "people": 0,
         "column": "email",
         "columns": {"email": '"email"', "maid": "CAST(NULL AS varchar)", "idfa": "CAST(NULL AS varchar)"},
     } == look(services, audience_id)

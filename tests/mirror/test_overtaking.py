@@ -1,0 +1,148 @@
+"""Two sessions of one mirror at the same time: the older one stops, and the days after it are right."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from td_pinterest_op.pinterest.transport import Transport
+from tests.emulators.pinterest.faults import Answer, Fault
+from tests.exporting import digests, people
+from tests.mirror.days import BATCH, Attempt, World
+from tests.mirror.test_fifty_days import checked, next_people
+
+WAIT = 30
+
+
+@contextlib.contextmanager
+def at_write(number: int, do: Callable[[], object]) -> Iterator[None]:
+    """Do something when write `number` of those to an ad account (from 1) is about to leave: it leaves afterwards."""
+    left = [number]
+    send = Transport.send
+
+    def sent(transport: Transport, method: str, url: str, **given: Any) -> Any:
+        if method in ("POST", "PATCH") and "/ad_accounts/" in url:
+            left[0] -= 1
+            if left[0] == 0:
+                do()
+        return send(transport, method, url, **given)
+
+    with mock.patch.object(Transport, "send", sent):
+        yield
+
+
+@contextlib.contextmanager
+def in_a_wait(mirrored: World, do: Callable[[], object], *, after: int) -> Iterator[None]:
+    """Do something while the write after `after` others waits out a 429."""
+    mirrored.pinterest.faults.add(
+        Fault(effect=Answer(status=429, retry_after=WAIT), method="PATCH", path="/ad_accounts", after=after)
+    )
+    sleep, slept = mirrored.time.sleep, [0.0]
+
+    def waiting(seconds: float) -> None:
+        sleep(seconds)
+        slept[0] += seconds if seconds == 1.0 else 0
+        if slept[0] == 5:
+            slept[0] = 6
+            do()
+
+    with mock.patch.object(mirrored.time, "sleep", waiting):
+        yield
+
+
+@pytest.fixture
+def audience_id(mirrored: World) -> str:
+    """An audience that follows 200 people, after the first day."""
+    found = mirrored.audience()
+    mirrored.configure(max_leave_ratio="1.0", resend_days=0)
+    mirrored.wants(people(200))
+    assert mirrored.run(0).succeeded
+    return found
+
+
+def days_after(mirrored: World, audience_id: str) -> None:
+    for day in (2, 3, 4):
+        mirrored.wants(people(200, first=day))
+        assert mirrored.run(day).succeeded
+        assert digests(200, first=day) == mirrored.members(audience_id)
+
+
+@pytest.mark.parametrize("before", [0, 2])
+def test_a_plan_that_is_overtaken_while_it_waits_sends_no_more_and_later_days_are_right(
+    mirrored: World, audience_id: str, before: int
+) -> None:
+    younger: list[Attempt] = []
+
+    def second() -> None:
+        mirrored.wants(people(200, first=5))
+        younger.append(mirrored.run(1, session="a younger session"))
+        assert digests(200, first=5) == mirrored.members(audience_id)
+
+    mirrored.wants(people(140))
+    mirrored.settings = {"max_in_flight": 1}
+    with in_a_wait(mirrored, second, after=before):
+        older = mirrored.run(1)
+    assert [True] == [attempt.succeeded for attempt in younger], younger
+    assert not older.succeeded
+    assert "is out of date" in older.said
+    assert digests(200, first=5) == mirrored.members(audience_id)
+    days_after(mirrored, audience_id)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_what_a_plan_sends_beside_a_later_one_is_in_the_ledger_and_the_next_day_corrects_it(
+    mirrored: World, audience_id: str, last: bool
+) -> None:
+    def second() -> None:
+        mirrored.wants(people(200, first=5))
+        assert mirrored.run(1, session="a younger session").succeeded
+
+    mirrored.wants(people(140))
+    with at_write(-(-60 // BATCH) if last else 3, second):
+        older = mirrored.run(1)
+    assert not older.succeeded
+    assert "The ledger has what it sent beside the later plan" in older.said
+    assert digests(200, first=5) != mirrored.members(audience_id)
+    days_after(mirrored, audience_id)
+
+
+# The last one moves the audience to the new list.
+@pytest.mark.parametrize("number", [1, 5, 30])
+def test_a_replace_that_is_overtaken_is_followed_by_a_replace(mirrored: World, audience_id: str, number: int) -> None:
+    def second() -> None:
+        mirrored.configure(rebuild="false")
+        mirrored.wants(people(200, first=5))
+        assert mirrored.run(1, session="a younger session").succeeded
+
+    mirrored.configure(rebuild="true")
+    mirrored.wants(people(200))
+    with at_write(number, second):
+        older = mirrored.run(1)
+    assert not older.succeeded, number
+    days_after(mirrored, audience_id)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_two_sessions_do_at_once_the_next_undisturbed_day_is_right(mirrored: World, seed: int) -> None:
+    dice = random.Random(seed)
+    audience_id = mirrored.audience(["before@shop.example"])
+    mirrored.configure(min_records=1, max_leave_ratio="1.0", resend_days=dice.choice([0, 3]))
+    found = {f"person{number}@shop.example" for number in range(60)}
+    for day in range(0, 12, 2):
+        first, second = next_people(found, dice), next_people(found, dice)
+
+        def younger(people: set[str] = second, day: int = day) -> None:
+            mirrored.wants(people)
+            mirrored.run(day, session=f"a younger session of day {day}")
+
+        mirrored.wants(first)
+        with at_write(dice.randrange(1, 8), younger):
+            mirrored.run(day)
+        found = next_people(found, dice)
+        mirrored.wants(found)
+        checked(mirrored, audience_id, found, mirrored.run(day + 1))

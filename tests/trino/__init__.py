@@ -1,0 +1,1 @@
+"""The mirror's SQL on the engine that Treasure Data runs."""
