@@ -41,12 +41,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     libraries = _dependencies() if options.with_dependencies else MISSING_ON_HOSTED
-    code = dict(_operator()) | dict(_libraries(libraries, follow=options.with_dependencies))
-    kept = lay_out(options.folder, code=code, yours=dict(_files(ROOT / "workflows")))
+    code = dict(operator_files(libraries, follow=options.with_dependencies))
+    kept = lay_out(options.folder, code=code, yours=dict(project_files()))
     for name in kept:
         print(f"kept {name}: it was changed since it was laid out", file=sys.stderr)
     print(options.folder)
     return 0
+
+
+def project_files() -> Iterator[tuple[str, bytes]]:
+    """Workflows, queries and configuration, by their place in a project folder."""
+    yield from _files(ROOT / "workflows")
+
+
+def operator_files(libraries: Sequence[str], *, follow: bool = False) -> Iterator[tuple[str, bytes]]:
+    """The operator and libraries beside it, by their place in a project folder; `follow`: with what these need."""
+    yield from _operator()
+    yield from _libraries(libraries, follow=follow)
 
 
 def lay_out(folder: Path, *, code: Contents, yours: Contents) -> list[str]:

@@ -170,8 +170,12 @@ class AudienceError(WorkflowError):
 
 
 class AccountError(ExportError):
-    """Pinterest refuses the token, or the token lacks a scope or a role."""
+    """Pinterest refuses the token, or the token lacks a scope or a role.
 
+    `refused_token` is the fingerprint of the task's own refresh token if the error is that Pinterest refused one.
+    """
+
+    refused_token: str | None = None
     who = "the owner of the Pinterest account or app"
     example = "Pinterest answered 401 (code 2) to exchanging the refresh token for an access token"
     advice = (

@@ -114,7 +114,8 @@ class _Run:
                 preparation = preparation_of(rows.job, settings=self.settings, spool=spool, stats=self.stats)
                 with self.watcher.progress(phase="reading", unit="rows", total=rows.job.records) as progress:
                     preparation.read(rows.blocks, progress=progress)
-                check_rows(self.settings, self.stats, first_invalid=preparation.first_invalid)
+                first, origin = preparation.first_invalid, rows.job.origin
+                check_rows(self.settings, self.stats, first_invalid=first, origin=origin)
             yield preparation.prepared
 
     def show_plan(self, steps: Sequence[Step]) -> None:

@@ -1,7 +1,8 @@
 """Exports to several audiences: `py>: td_pinterest_op.many.Many.renew`, `.export` and `.gate` in a .dig file.
 
 Each entry of the list `audiences` is one export. One that fails is stored, not raised: the others go on, and the gate
-behind them fails with the names of all that failed.
+behind them fails with the names of all that failed. What a signal ends is raised: digdag stores nothing then, and the
+gate names it as well.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from td_pinterest_op import connect
-from td_pinterest_op.errors import ExportError, SettingsError, WorkflowError
+from td_pinterest_op.errors import ExportError, SettingsError, StoppedError, WorkflowError
 from td_pinterest_op.export import export
 from td_pinterest_op.settings.parse import parse_connection
 from td_pinterest_op.stats import RequestCounts, Stats
 from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.unexpected import unexpected
 from td_pinterest_op.workflow import task as workflow
+from td_pinterest_op.workflow.anew import may_begin_anew
 from td_pinterest_op.workflow.run import task_process
 
 log = logging.getLogger(__name__)
@@ -73,6 +75,8 @@ def outcome_of(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, Any]
     try:
         return name, {"ok": True, "error": "", "statistics": export(_task_of(task, entry), timing)}
     except ExportError as error:
+        if isinstance(error, StoppedError) or may_begin_anew(task, error):
+            raise
         failure = error
     except Exception as error:
         failure = unexpected(error)

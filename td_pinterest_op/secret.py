@@ -7,6 +7,7 @@ HTML or Python, in base64 (alone or inside longer encoded text) or hex, and cut 
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -70,6 +71,11 @@ class Secret:
     def reveal(self) -> str:
         """The value itself, for the request that needs it."""
         return self._value
+
+    @property
+    def fingerprint(self) -> str:
+        """Eight hex digits that tell it from another secret, and nothing about itself."""
+        return hashlib.sha256(self._value.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
     def __str__(self) -> str:
         return "***"

@@ -19,7 +19,7 @@ from td_pinterest_op.pinterest.catalog import Catalog
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.settings.parse import ConnectionSettings, parse_connection
 from td_pinterest_op.stats import RequestCounts
-from td_pinterest_op.timing import SYSTEM
+from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.workflow import local_secrets
 from td_pinterest_op.workflow.task import Task
 
@@ -44,8 +44,13 @@ class Connection:
 
 
 @contextlib.contextmanager
-def connected(env_file: Path | None, *, quiet: bool = False) -> Iterator[Connection]:
-    """Both services, until the end of the block. Raises SettingsError for credentials that are nowhere."""
+def connected(
+    env_file: Path | None, *, quiet: bool = False, count: RequestCounts | None = None, timing: Timing = SYSTEM
+) -> Iterator[Connection]:
+    """Both services, until the end of the block; `count` gets the requests that write to Pinterest.
+
+    Raises SettingsError for credentials that are nowhere.
+    """
     credentials = found_credentials.find(env_file)
     check_complete(credentials, *(name for name in found_credentials.SECRETS if name != "TD_API_KEY"))
     if not quiet:
@@ -55,8 +60,8 @@ def connected(env_file: Path | None, *, quiet: bool = False) -> Iterator[Connect
         task_of(credentials),
         settings,
         endpoints=connect.endpoints(credentials.environ),
-        timing=SYSTEM,
-        count=RequestCounts(),
+        timing=timing,
+        count=count or RequestCounts(),
         on_new_refresh_token=keeper(credentials, settings),
     ) as services:
         yield Connection(services=services, credentials=credentials, quiet=quiet)

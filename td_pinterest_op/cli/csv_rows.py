@@ -8,35 +8,38 @@ import gzip
 import io
 import itertools
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Set
 from pathlib import Path
 from typing import IO, Any
 
 from td_pinterest_op.errors import JobError
+from td_pinterest_op.records.identifier_types import TYPES
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import Rows
 
 _GZIP = b"\x1f\x8b"
 _BLOCK_ROWS = 4_000
+# Characters: what has no line ends is no CSV file, and must not fill the memory.
+_LONGEST_LINE = 1_000_000
+# Spreadsheets write what the country's numbers leave free.
+_SEPARATORS = ",;\t"
 
 
 @contextlib.contextmanager
-def csv_rows(path: Path) -> Iterator[Rows]:
-    """The rows of a file, plain or gzip, until the end of the block. Raises JobError for a file that cannot be read.
+def csv_rows(path: Path, *, columns: Collection[str] = ()) -> Iterator[Rows]:
+    """The rows of a file, plain or gzip, until the end of the block; a pipe is read as its data comes.
+
+    `columns`: lower-case names that count as names of columns, beside those of the types. No message shows another one:
+    the first line may be a person. Raises JobError for a file that cannot be read.
 
     An empty field is a null, as in an import; `""` cannot be told from it. A byte that is no UTF-8 makes its value
     invalid (bad_encoding), not the file.
     """
     try:
-        with _opened(path) as file:
-            reader = csv.reader(file, strict=True)
-            header = next(reader, None)
-            if not header:
-                raise JobError(f"the file {path} is empty: its first line must be the names of the columns")
-            header[0] = header[0].removeprefix("\ufeff")
-            schema = tuple((name.strip(), "varchar") for name in header)
-            job = Job(id="-", schema=schema, records=None, size=None, file=str(path))
-            yield Rows(job=job, blocks=_blocks(reader, len(header), path))
+        with _opened(path) as text:
+            file = _CsvFile(path, text, known={*TYPES, *columns})
+            job = Job(id="-", schema=file.schema, records=None, size=None, file=str(path), line_of=file.line_of)
+            yield Rows(job=job, blocks=file.blocks())
     except (csv.Error, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise JobError(f"the file {path} cannot be read as CSV: {_why(error)}; nothing was sent") from None
     except OSError as error:
@@ -48,26 +51,79 @@ def csv_rows(path: Path) -> Iterator[Rows]:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[IO[str]]:
     with path.open("rb") as raw:
-        is_gzip = raw.read(2) == _GZIP
-        raw.seek(0)
+        is_gzip = raw.peek(len(_GZIP)).startswith(_GZIP)
         binary: IO[bytes] = gzip.GzipFile(fileobj=raw) if is_gzip else raw  # type: ignore[assignment]
         # Whatever is no UTF-8 goes on as it is, to be counted and not to end the run.
         with io.TextIOWrapper(binary, encoding="utf-8", errors="surrogateescape", newline="") as text:
             yield text
 
 
-def _blocks(reader: Iterator[list[str]], width: int, path: Path) -> Iterator[list[list[Any]]]:
-    number = 1
-    while rows := list(itertools.islice(reader, _BLOCK_ROWS)):
-        for row in rows:
-            number += 1
-            if len(row) != width and row:
+class _CsvFile:
+    """An open file whose header is read. `schema`: as of a job's result; a name that is not known is its position."""
+
+    def __init__(self, path: Path, text: IO[str], *, known: Set[str]) -> None:
+        self._path, self._text = path, text
+        self._read = 0  # rows before the block
+        self._lines: list[int] = []  # on which the block's rows begin
+        lines = self._limited_lines()
+        first = next(lines, "").removeprefix("\ufeff")
+        names = {separator: _names(first, separator) for separator in _SEPARATORS}
+        separator = max(names, key=lambda each: len(known & {name.lower() for name in names[each]}))
+        if known.isdisjoint(name.lower() for name in names[separator]):
+            raise JobError(self._without_header(first, known))
+        self.schema = tuple(
+            (name if name.lower() in known else f"number {position}", "varchar")
+            for position, name in enumerate(names[separator], 1)
+        )
+        self._reader = csv.reader(lines, strict=True, delimiter=separator)
+
+    def line_of(self, row: int) -> int:
+        """The line on which a row of the block that came last begins; the first row is 1, and so is the first line."""
+        return self._lines[row - self._read - 1]
+
+    def blocks(self) -> Iterator[list[list[Any]]]:
+        """The values of the columns. Raises JobError for a row that has more or fewer."""
+        rows = self._numbered_rows()
+        while block := list(itertools.islice(rows, _BLOCK_ROWS)):
+            self._lines = [line for line, _ in block]
+            yield [[_value(field) for field in column] for column in zip(*(row for _, row in block), strict=True)]
+            self._read += len(block)
+
+    def _numbered_rows(self) -> Iterator[tuple[int, list[str]]]:
+        line = 2  # under the header
+        for row in self._reader:
+            if row and len(row) != len(self.schema):
                 raise JobError(
-                    f"row {number - 1} of the file {path} has {len(row)} fields in place of {width}: nothing was sent"
+                    f"line {line} of the file {self._path} has {len(row):,} fields, and the header "
+                    f"{len(self.schema):,}: nothing was sent"
                 )
-        values = [[_value(field) for field in row] for row in rows if row]
-        if values:
-            yield [list(column) for column in zip(*values, strict=True)]
+            if row:  # a blank line is none
+                yield line, row
+            line = self._reader.line_num + 2
+
+    def _limited_lines(self) -> Iterator[str]:
+        for number in itertools.count(1):
+            line = self._text.readline(_LONGEST_LINE + 1)
+            if len(line) > _LONGEST_LINE:
+                raise JobError(
+                    f"line {number} of the file {self._path} has more than {_LONGEST_LINE:,} characters: is it a CSV "
+                    "file? Nothing was sent"
+                )
+            if not line:
+                return
+            yield line
+
+    def _without_header(self, first: str, known: Set[str]) -> str:
+        if not first.strip():
+            return f"the file {self._path} is empty: its first line must be the names of the columns"
+        return (
+            f"the file {self._path} has no header: none of the names {', '.join(sorted(known))} is in its first line. "
+            "Name the columns there, or in the setting `columns`; nothing was sent"
+        )
+
+
+def _names(line: str, separator: str) -> list[str]:
+    return [name.strip() for name in next(csv.reader([line], delimiter=separator), [])]
 
 
 def _value(field: str) -> bytes | None:

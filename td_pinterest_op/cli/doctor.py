@@ -181,4 +181,8 @@ def _end(done: list[Check], *, as_json: bool) -> int:
         counts = {status: sum(check.status == status for check in done) for status in _SIGNS}
         ending = "Everything that an export needs is there." if is_ok else "An export would fail."
         screen.say(f"\n{ending} {counts[OK]} good, {counts[WARNING]} to look at, {counts[ERROR]} wrong")
+        if is_ok and not Path("rehearsal.json").exists():
+            screen.note(
+                "`td-pinterest rehearse` finds out how large a batch may be here: exports may take a tenth of the time"
+            )
     return 0 if is_ok else 1

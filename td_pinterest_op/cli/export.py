@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import click
 from rich.console import Console
@@ -24,7 +24,9 @@ from td_pinterest_op.errors import SettingsError, StoppedError
 from td_pinterest_op.export import export as run_export
 from td_pinterest_op.settings import text as setting_text
 from td_pinterest_op.settings.parse import Action, action_of
+from td_pinterest_op.settings.structures import COLUMNS
 from td_pinterest_op.settings.table import AUDIENCE_ID_SETTINGS, READS_ROWS
+from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.timing import SYSTEM
 from td_pinterest_op.treasure_data.result import Rows
 
@@ -79,7 +81,7 @@ def export(
         screen.note(f"Credentials: {credentials.described()}")
     is_dry = str(raw.get("dry_run", "")).lower() == "true"
     watcher = TerminalWatcher(ask=not (yes or is_dry), quiet=quiet)
-    with _rows(source["csv_file"]) as rows, stopping():
+    with stopping(), _rows(source["csv_file"], raw) as rows:
         statistics = run_export(
             task_of(credentials, result_settings=raw, **_params(source)),
             SYSTEM,
@@ -140,8 +142,13 @@ def _params(source: Mapping[str, Any]) -> dict[str, object]:
     }
 
 
-def _rows(path: Path | None) -> contextlib.AbstractContextManager[Rows | None]:
-    return csv_rows(path) if path else contextlib.nullcontext()
+def _rows(path: Path | None, settings: Mapping[str, object]) -> contextlib.AbstractContextManager[Rows | None]:
+    if path is None:
+        return contextlib.nullcontext()
+    columns: object = {}
+    with contextlib.suppress(WrongValueError):  # it is named with the other problems of the settings
+        columns = COLUMNS.read(settings.get("columns"), repr)
+    return csv_rows(path, columns=cast("Mapping[str, str]", columns))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

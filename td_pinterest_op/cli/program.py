@@ -17,6 +17,7 @@ from td_pinterest_op.cli.doctor import doctor
 from td_pinterest_op.cli.explain import explain
 from td_pinterest_op.cli.export import export
 from td_pinterest_op.cli.listing import accounts, audience, audiences, lists
+from td_pinterest_op.cli.rehearse.command import rehearse
 from td_pinterest_op.cli.report import report
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.unexpected import unexpected
@@ -40,7 +41,7 @@ def program() -> None:
     """Export people from Treasure Data to Pinterest audiences, and look after such exports."""
 
 
-for _command in (authorize, doctor, accounts, audiences, audience, lists, export, check, report, explain):
+for _command in (authorize, doctor, accounts, audiences, audience, lists, export, check, report, rehearse, explain):
     program.add_command(_command)
 
 

@@ -18,6 +18,7 @@ from td_pinterest_op.secret import mask
 
 # No line is wrapped when a program or a file reads the output.
 _ENDLESS = 10_000
+_NARROWEST_PROSE = 30
 
 Row = Mapping[str, object]
 
@@ -79,8 +80,12 @@ def say_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def table(rows: Sequence[Row], *, columns: Mapping[str, str], right: Sequence[str] = ()) -> None:
-    """Rows as a table. `columns`: the rows' keys and their headings; `right`: keys of the numbers.
+def table(
+    rows: Sequence[Row], *, columns: Mapping[str, str], right: Sequence[str] = (), prose: Sequence[str] = ()
+) -> None:
+    """Rows as a table.
+
+    `columns`: the rows' keys and their headings. `right`: keys of numbers. `prose`: keys of texts that may be wrapped.
 
     Where the terminal is too narrow for the longest values, each row becomes a block of lines instead: ids are there to
     be copied, and a cut one is of no use.
@@ -88,10 +93,12 @@ def table(rows: Sequence[Row], *, columns: Mapping[str, str], right: Sequence[st
     out = console()
     made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for key, heading in columns.items():
-        made.add_column(heading, justify="right" if key in right else "left", no_wrap=True)
+        is_prose = key in prose
+        width = _NARROWEST_PROSE if is_prose else None
+        made.add_column(heading, justify="right" if key in right else "left", no_wrap=not is_prose, min_width=width)
     for row in rows:
         made.add_row(*(Text(cell(row.get(key))) for key in columns))
-    if Measurement.get(out, out.options.update(width=_ENDLESS), made).maximum <= out.width:
+    if Measurement.get(out, out.options.update(width=_ENDLESS), made).minimum <= out.width:
         _print(out, made)
         return
     for row in rows:

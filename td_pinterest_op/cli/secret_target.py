@@ -7,13 +7,11 @@ import re
 import shutil
 import stat
 import subprocess
-import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import click
 import requests
-from requests.auth import AuthBase
 
 from td_pinterest_op.cli import text_file
 from td_pinterest_op.cli.credentials import SECRETS
@@ -21,11 +19,10 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.transport import is_safe
 from td_pinterest_op.secret import Secret, mask
 from td_pinterest_op.workflow import local_secrets
+from td_pinterest_op.workflow.digdag_server import DigdagServer
 
 # Writes secrets, by their workflow names, and says where they are.
 Target = Callable[[Mapping[str, Secret]], str]
-
-_TIMEOUT = 30.0
 
 
 def target(kind: str, arguments: Sequence[str], environ: Mapping[str, str]) -> Target:
@@ -106,54 +103,34 @@ def _quoted(value: str) -> str:
     return value if re.fullmatch(r"[\w.+/=-]+", value) else "'" + value.replace("'", "'\\''") + "'"
 
 
-class _Header(AuthBase):
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._value:
-            request.headers["Authorization"] = self._value
-        return request
-
-
 def _to_server(url: str, project: str, environ: Mapping[str, str]) -> Target:
     """digdag's own API: the project's id by its name, then each secret."""
     if not is_safe(url):
         raise SettingsError(f"{url} must be https (plain http only to this machine's loop-back): secrets go there")
-    base, auth = url.rstrip("/").removesuffix("/api"), _Header(environ.get("DIGDAG_AUTHORIZATION", ""))
-
-    def call(method: str, path: str, content: object = None) -> requests.Response:
-        try:
-            return requests.request(
-                method, base + path, json=content, auth=auth, timeout=_TIMEOUT, allow_redirects=False
-            )
-        except requests.RequestException as error:
-            raise SettingsError(f"the digdag server {base} cannot be reached ({type(error).__name__})") from None
+    base = url.rstrip("/").removesuffix("/api")
+    server = DigdagServer(url=base, authorization=Secret(environ.get("DIGDAG_AUTHORIZATION", "")))
 
     def store(secrets: Mapping[str, Secret]) -> str:
-        found = call("GET", f"/api/projects?name={urllib.parse.quote(project)}")
-        project_id = _project_id(found)
-        if project_id is None:
-            raise SettingsError(
-                f"the digdag server {base} knows no project {project} (it answered {found.status_code}): push it "
-                "first, or set DIGDAG_AUTHORIZATION to the Authorization header that the server wants"
-            )
-        for name, value in secrets.items():
-            answer = call("PUT", f"/api/projects/{project_id}/secrets/{name}", {"value": value.reveal()})
-            if not 200 <= answer.status_code < 300:
-                raise SettingsError(
-                    f"the digdag server {base} answered {answer.status_code} to secret {name} of project {project}: a "
-                    "server keeps secrets only with digdag.secret-encryption-key in its configuration"
-                )
+        try:
+            _put_all(server, project, secrets)
+        except requests.RequestException as error:
+            raise SettingsError(f"the digdag server {base} cannot be reached ({type(error).__name__})") from None
         return f"the secrets of project {project} on {base}"
 
     return store
 
 
-def _project_id(found: requests.Response) -> str | None:
-    try:
-        content = found.json()
-        projects = content["projects"] if isinstance(content, dict) else content
-        return urllib.parse.quote(str(projects[0]["id"]), safe="")
-    except (ValueError, LookupError, TypeError):
-        return None
+def _put_all(server: DigdagServer, project: str, secrets: Mapping[str, Secret]) -> None:
+    status, project_id = server.project_id(project)
+    if project_id is None:
+        raise SettingsError(
+            f"the digdag server {server.url} knows no project {project} (it answered {status}): push it "
+            "first, or set DIGDAG_AUTHORIZATION to the Authorization header that the server wants"
+        )
+    for name, value in secrets.items():
+        status = server.put_secret(project_id, name, value)
+        if not 200 <= status < 300:
+            raise SettingsError(
+                f"the digdag server {server.url} answered {status} to secret {name} of project {project}: a server "
+                "keeps secrets only with digdag.secret-encryption-key in its configuration"
+            )

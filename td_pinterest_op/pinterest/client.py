@@ -151,6 +151,8 @@ class Client:
         self._clock, self._wall_clock, self._count = timing.monotonic, timing.wall, count
         self._throttled_since: float | None = None
         self._lock = threading.Lock()
+        # Called with every response, in the thread that sent the request.
+        self.on_response: Callable[[Request, Response], None] | None = None
         # Called before each write to an ad account leaves, after its waits. What it raises ends the request.
         self.before_write: Callable[[], None] = lambda: None
         self.last_request_id = "-"
@@ -232,6 +234,8 @@ class Client:
             decision = decide(response.status, error_code(response), _message(response))
             description = f"Pinterest answered {_quoted(response, with_message=request.quotable)}" if decision else ""
             self.last_request_id, self.last_headers = response.request_id, response.headers
+            if self.on_response:
+                self.on_response(request, response)
         finally:
             self.rate_limiter.release(permit, response.headers if response else None)
         if decision is None:

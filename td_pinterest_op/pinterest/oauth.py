@@ -87,6 +87,7 @@ class Tokens:
         self._stored_refresh_token, self._needed_scopes = stored_refresh_token, scopes
         self._app = AppCredentials(client_id, client_secret)
         self._refresh_token, self._had = refresh_token, {refresh_token}
+        self._fingerprint = refresh_token.fingerprint
         # What the last response said: the scopes, and for how many seconds the refresh token lasts; None if unknown.
         self.scopes: frozenset[str] = frozenset()
         self.refresh_expires_in: float | None = None
@@ -94,6 +95,11 @@ class Tokens:
         # Whether the current token was ever accepted, and whether it already replaces one that never was.
         self._proved = self._replaced_unproved = False
         self._lock = threading.Lock()
+
+    @property
+    def refresh_token(self) -> Secret:
+        """The refresh token to use next."""
+        return self._refresh_token
 
     def token(self) -> Bearer:
         """The access token to use now. Raises AccountError when Pinterest gives none."""
@@ -159,6 +165,7 @@ class Tokens:
         except (AccountError, RequestRefusedError) as error:
             refused = AccountError(str(error))
             refused.status, refused.code = error.status, error.code
+            refused.refused_token = self._fingerprint
             raise refused from None
         return self._learn(json_object(outcome.response.body))
 

@@ -66,7 +66,7 @@ def known_columns(job: Job, types: Mapping[str, IdentifierType], columns: Mappin
         f'there is no column "{printable(name)}", which `columns` names' for name in columns if name not in names
     ]
     problems += [
-        f'column "{printable(name)}" is no identifier: leave it out of the query, or name it in `columns`'
+        f'column "{printable(name)}" is no identifier: leave it out of {job.origin.name}, or name it in `columns`'
         for name, _ in islice((column for column in job.schema if column[0].lower() not in known), _MAXIMUM_SHOWN)
     ]
     problems += [

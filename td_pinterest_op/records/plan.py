@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from td_pinterest_op.errors import InvalidRowsError, LimitError
 from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.stats import Stats
+from td_pinterest_op.treasure_data.job import QUERY, Origin
 
 # Row numbers that an error names.
 NAMED_ROWS = 10
-_FIX = "Correct the query"
-_FIX_OR_SKIP = f"{_FIX}, or set ignore_invalid_records: true to skip and count such rows"
+_OR_SKIP = "or set ignore_invalid_records: true to skip and count such rows"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,23 +69,24 @@ class Plan:
         return f"{math.ceil(self.minutes):,} min" if self.minutes > 1 else "under a minute"
 
 
-def check_values(stats: Stats, *, skip_invalid: bool, first_invalid: Sequence[int]) -> None:
+def check_values(stats: Stats, *, skip_invalid: bool, first_invalid: Sequence[int], origin: Origin = QUERY) -> None:
     """Raise InvalidRowsError for an invalid value, or with `skip_invalid` if values are invalid and none is valid."""
+    invalid, fix = _invalid(stats, first_invalid, origin), f"Nothing was sent. Correct {origin.name}"
     if stats.invalid and not skip_invalid:
-        raise InvalidRowsError(f"{_invalid(stats, first_invalid)}. Nothing was sent. {_FIX_OR_SKIP}")
+        raise InvalidRowsError(f"{invalid}. {fix}, {_OR_SKIP}")
     if stats.invalid > stats.invalid_by_reason["null"] and not stats.unique:
         # Not what allow_empty is about: sent as a replace, it would empty the audience.
-        raise InvalidRowsError(f"{_invalid(stats, first_invalid)}: there is no valid record. Nothing was sent. {_FIX}")
+        raise InvalidRowsError(f"{invalid}: there is no valid record. {fix}")
 
 
-def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]) -> None:
+def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int], origin: Origin = QUERY) -> None:
     """Raise when the rows must not be sent: InvalidRowsError as `check_values`, LimitError for a limit that was set."""
-    check_values(stats, skip_invalid=settings.ignore_invalid_records, first_invalid=first_invalid)
+    check_values(stats, skip_invalid=settings.ignore_invalid_records, first_invalid=first_invalid, origin=origin)
     share = stats.invalid_rows / max(stats.read, 1)
     if share > settings.max_invalid_ratio:
         raise LimitError(
-            f"{_invalid(stats, first_invalid)}: a share of {share:.4f} of the rows, more than max_invalid_ratio "
-            f"allows ({settings.max_invalid_ratio}). Nothing was sent"
+            f"{_invalid(stats, first_invalid, origin)}: a share of {share:.4f} of the rows, more than "
+            f"max_invalid_ratio allows ({settings.max_invalid_ratio}). Nothing was sent"
         )
     if not stats.unique and not settings.allow_empty:
         raise LimitError(
@@ -101,11 +102,14 @@ def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]
             raise LimitError(f"{stats.unique:,} unique records are outside {name} ({limit:,}). Nothing was sent")
 
 
-def _invalid(stats: Stats, first_invalid: Sequence[int]) -> str:
+def _invalid(stats: Stats, first_invalid: Sequence[int], origin: Origin) -> str:
     reasons = ", ".join(f"{reason} {count}" for reason, count in stats.invalid_by_reason.most_common())
     rows = ", ".join(map(str, first_invalid[:NAMED_ROWS]))
     more = ", …" if len(first_invalid) > NAMED_ROWS else ""
     values = stats.valid + stats.invalid
     # With several columns a row has several values, or none.
     of = f"{stats.read:,} rows" if values == stats.read else f"{values:,} values in {stats.read:,} rows"
-    return f"{stats.invalid:,} of {of} are invalid ({reasons}); the first are in rows {rows}{more}"
+    first = f"the first are in {origin.unit}s" if len(first_invalid) > 1 else f"the first is in {origin.unit}"
+    return (
+        f"{stats.invalid:,} of {of} {'is' if stats.invalid == 1 else 'are'} invalid ({reasons}); {first} {rows}{more}"
+    )

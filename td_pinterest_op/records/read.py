@@ -59,11 +59,12 @@ class Prepared:
 
 
 class Preparation(abc.ABC):
-    """Fills a spool and counts. `first_invalid`: the positions of the first invalid rows; the first row is 1."""
+    """Fills a spool and counts. `first_invalid`: the first invalid rows, counted from 1; lines where there are any."""
 
     def __init__(self, *, spool: Spool | RowSpool, stats: Stats, list_type: str) -> None:
         self._spool, self._stats, self._list_type = spool, stats, list_type
         self.first_invalid: list[int] = []
+        self.line_of: Callable[[int], int] | None = None
 
     def read(self, blocks: Iterable[list[list[Any]]], *, progress: Callable[[int], None]) -> None:
         """Read all rows; `progress` is called with their number so far. Raises JobError, TreasureDataError, OSError."""
@@ -88,8 +89,10 @@ class Preparation(abc.ABC):
         self._stats.invalid_by_reason.update(reason.value for _, reason in rejected)
         rows = {self._stats.read + position + 1 for position, _ in rejected}
         self._stats.invalid_rows += len(rows)
-        if len(self.first_invalid) < KEPT_ROWS:
-            self.first_invalid = sorted({*self.first_invalid, *rows})[:KEPT_ROWS]
+        missing = KEPT_ROWS - len(self.first_invalid)
+        if missing:
+            first = sorted(rows)[:missing]
+            self.first_invalid += map(self.line_of, first) if self.line_of else first
 
 
 class IdentifierPreparation(Preparation):
@@ -147,11 +150,17 @@ def spool_for(settings: Settings) -> Spool | RowSpool:
 
 def preparation_of(job: Job, *, settings: Settings, spool: Spool | RowSpool, stats: Stats) -> Preparation:
     """What reads the result of a job into the spool. Raises JobError for its columns, WorkflowError (see `phones`)."""
+    preparation: Preparation
     if isinstance(spool, Spool):
-        return IdentifierPreparation(columns=identifier_columns(job, settings.columns), spool=spool, stats=stats)
-    check_country(settings.default_country)
-    columns = row_columns(job, settings.columns)
-    return RowPreparation(columns=columns, default_country=settings.default_country, spool=spool, stats=stats)
+        preparation = IdentifierPreparation(columns=identifier_columns(job, settings.columns), spool=spool, stats=stats)
+    else:
+        check_country(settings.default_country)
+        columns = row_columns(job, settings.columns)
+        preparation = RowPreparation(
+            columns=columns, default_country=settings.default_country, spool=spool, stats=stats
+        )
+    preparation.line_of = job.line_of
+    return preparation
 
 
 @contextlib.contextmanager

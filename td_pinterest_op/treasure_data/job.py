@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from td_pinterest_op.errors import JobError, TreasureDataError
 from td_pinterest_op.printable import printable
@@ -46,12 +46,23 @@ class Source:
     domain_key: str = ""
 
 
+class Origin(NamedTuple):
+    """What rows come from, and what they are counted by there; both for messages."""
+
+    name: str
+    unit: str
+
+
+QUERY, FILE = Origin("the query", "row"), Origin("the file", "line")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A job that succeeded.
 
     `schema`: (name, type) of each column. `records` and `size` (compressed bytes) are None if Treasure Data does not
-    say. `file` stands in place of a job: then there is no id.
+    say. `file` stands in place of a job: then there is no id, and `line_of` gives the line of a row that was read just
+    now (both are counted from 1).
     """
 
     id: str
@@ -59,11 +70,17 @@ class Job:
     records: int | None
     size: int | None
     file: str | None = None
+    line_of: Callable[[int], int] | None = None
 
     @property
     def label(self) -> str:
         """How messages name it."""
         return f"the file {self.file}" if self.file else f"the result of job {self.id}"
+
+    @property
+    def origin(self) -> Origin:
+        """Where rows that are wrong can be corrected."""
+        return FILE if self.file else QUERY
 
 
 def job_of(td: TreasureData, source: Source, *, note: Callable[[str], None]) -> Job:

@@ -14,7 +14,7 @@ from td_pinterest_op.history import COLUMNS, FOLLOW_UP, RUN, Column
 
 TABLE = "${history.table}"
 
-# What a workflow knows by itself. `failure` is the paragraph that `_error` makes of the error's message.
+# What a workflow knows by itself. Its `_error` makes one paragraph of the error's message.
 _KNOWN = {
     "time": "CAST(to_unixtime(current_timestamp) AS bigint)",
     "workflow": "'${task_name.split(/[+^]/)[1]}'",
@@ -30,7 +30,7 @@ _OF_RUN = _KNOWN | {
         for name in ("action", "ad_account_id", "audience_id")
     },
     "error": (
-        """nullif('${typeof failure === "undefined" ? "" : failure.substring(0, 1000).replace(/'/g, "''")}', '')"""
+        """nullif('${typeof error === "undefined" ? "" : error.message.substring(0, 1000).replace(/'/g, "''")}', '')"""
     ),
 }
 _OF_FOLLOW_UP = _KNOWN | {

@@ -14,8 +14,9 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from td_pinterest_op import stop
-from td_pinterest_op.errors import ExportError
+from td_pinterest_op.errors import AccountError, ExportError
 from td_pinterest_op.unexpected import unexpected
+from td_pinterest_op.workflow.anew import begun_anew
 from td_pinterest_op.workflow.session_log import SessionLog
 
 log = logging.getLogger("td_pinterest_op")
@@ -30,6 +31,7 @@ class task_process:  # noqa: N801 - used like a function
 
     Any other exception could quote a row: the error that replaces it names only its type and place. The error comes out
     without the traceback of the run, which digdag would print: of the run's frames it shows this class's alone.
+    A refresh token that another task may have renewed is no error: the task begins anew.
     """
 
     def __enter__(self) -> None:
@@ -42,9 +44,12 @@ class task_process:  # noqa: N801 - used like a function
         self._watch = _Watch()
         self._before = {number: signal.signal(number, _stop) for number in _SIGNALS}
 
-    def __exit__(self, _type: object, error: BaseException | None, _traceback: TracebackType | None) -> None:
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: TracebackType | None) -> bool:
         if stop.requested():
             stop.finish()
+        if isinstance(error, AccountError) and begun_anew(error):
+            self._end()
+            return True
         failure = error if isinstance(error, ExportError) else None
         if failure is None and isinstance(error, Exception):
             failure = unexpected(error)
@@ -54,6 +59,7 @@ class task_process:  # noqa: N801 - used like a function
         if failure is not None:
             _print_once(failure)
             raise failure.with_traceback(None) from None
+        return False
 
     def _end(self) -> None:
         for number, before in self._before.items():

@@ -90,6 +90,13 @@ def store(**values: object) -> None:
     digdag.env.store(without_templates(values))
 
 
+def add_subtask(config: Mapping[str, Any]) -> None:
+    """Let digdag run a task of that configuration after the current one, as a part of it."""
+    import digdag
+
+    digdag.env.add_subtask(config)
+
+
 def source(task: Task) -> Source:
     """The job of a task: `job_id`, else `query`, else `td.last_job_id`. Raises SettingsError.
 

@@ -14,19 +14,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import requests
-from requests.auth import AuthBase
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.pinterest.transport import is_safe, is_this_machine
+from td_pinterest_op.pinterest.transport import is_safe
 from td_pinterest_op.retry import DAY, Retry
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.timing import Timing
 from td_pinterest_op.workflow import local_secrets
+from td_pinterest_op.workflow.digdag_server import DigdagServer
 
 log = logging.getLogger(__name__)
 
 _SOON = 14 * DAY
-_TIMEOUT = 30.0
 _TRIES = 4
 # A project's id in `digdag run`, which keeps its database in memory.
 _LOCAL_PROJECT = 1
@@ -37,7 +36,7 @@ _TD_HOST = re.compile(r"api\.(?:[a-z0-9-]+\.)?treasuredata\.(?:com|co\.jp)")
 class TokenStore:
     """`secret_name` is the workflow secret's name; None if the token was given in plain text, then it cannot be saved.
 
-    `current` is the token that the secret holds: the last one that was saved.
+    `current` is the token that the secret holds, as far as this run knows: the last one that it saved or read.
     """
 
     secret_name: str | None
@@ -66,6 +65,9 @@ class TokenStore:
                     self.secret_name or "the task's settings",
                 )
             return
+        if self._is_local and self._local() != self.current.reveal():
+            log.info("Pinterest issued a new refresh token; another task has stored a newer one, which stays")
+            return
         try:
             why = self._try_to_save(issued)
         except (OSError, ValueError, RuntimeError) as error:
@@ -91,22 +93,24 @@ class TokenStore:
         """None when it is saved, else why not."""
         if self.secret_name is None:
             return "it was given in plain text, not by a secret"
-        if self._local() == self.current.reveal():
+        if self._is_local:
             try:
                 local_secrets.replace(local_secrets.folder(self.environ) / self.secret_name, issued.reveal())
             except OSError as error:
                 return f"the local secrets file cannot be written: {error.strerror}"
             return None
         try:
-            endpoint, auth = self._server()
+            server = self._server()
         except SettingsError as error:
             return str(error)
-        return self._put(f"{endpoint}/api/projects/{self.project_id}/secrets/{self.secret_name}", auth, issued)
+        return self._put(server, self.secret_name, issued)
 
     def stored(self) -> Secret | None:
         """The token that is stored now, None if unknown: a workflow server does not show its secrets."""
         content = self._local() if self._is_local else None
-        return Secret(content) if content else None
+        if content:
+            self.current = Secret(content)
+        return self.current if content else None
 
     def _local(self) -> str | None:
         """What `digdag secrets --local` has; None unless the run is local and names no workflow server."""
@@ -114,55 +118,34 @@ class TokenStore:
             return None
         return local_secrets.read(self.secret_name, self.environ)
 
-    def _server(self) -> tuple[str, _Header]:
-        """The workflow server's endpoint and authorisation. Raises SettingsError without one that may get a secret."""
+    def _server(self) -> DigdagServer:
+        """The workflow server. Raises SettingsError without one that may get a secret."""
         endpoint = self.environ.get("DIGDAG_ENDPOINT", "").rstrip("/")
         if endpoint:
             if self.project_id is None or not is_safe(endpoint):
                 raise SettingsError("DIGDAG_ENDPOINT must be https (http only to this machine), in a workflow project")
             # Never the Treasure Data key: it is not that server's.
-            return endpoint, _Header(Secret(self.environ.get("DIGDAG_AUTHORIZATION", "")))
+            return DigdagServer(url=endpoint, authorization=Secret(self.environ.get("DIGDAG_AUTHORIZATION", "")))
         server = self.environ.get("TD_API_SERVER") or "https://api.treasuredata.com/"
         host = urllib.parse.urlsplit(server if "//" in server else f"//{server}").hostname or ""
         if not _TD_HOST.fullmatch(host) or self.project_id in (None, _LOCAL_PROJECT):
             raise SettingsError("it is in no local secrets file, and there is no DIGDAG_ENDPOINT in _env")
         hosted = host.replace("api.", "api-workflow.", 1)
-        return f"https://{hosted}", _Header(Secret(f"TD1 {self.environ.get('TD_API_KEY', '')}"))
+        return DigdagServer(url=f"https://{hosted}", authorization=Secret(f"TD1 {self.environ.get('TD_API_KEY', '')}"))
 
-    def _put(self, url: str, auth: _Header, issued: Secret) -> str | None:
+    def _put(self, server: DigdagServer, name: str, issued: Secret) -> str | None:
         waits, why = self.retry.waits(), ""
-        proxies = {"http": "", "https": ""} if is_this_machine(url) else None
         for attempt in range(_TRIES):
             if attempt:
                 self.timing.sleep(next(waits))
             try:
-                response = requests.put(
-                    url,
-                    json={"value": issued.reveal()},
-                    auth=auth,
-                    timeout=_TIMEOUT,
-                    allow_redirects=False,
-                    proxies=proxies,
-                    stream=True,
-                )
+                status = server.put_secret(self.project_id, name, issued)
             except requests.RequestException as error:
                 why = f"the workflow server cannot be reached: {type(error).__name__}"
                 continue
-            if 200 <= response.status_code < 300:
+            if 200 <= status < 300:
                 return None
-            why = f"the workflow server answered {response.status_code}"
-            if response.status_code < 500 and response.status_code != 429:
+            why = f"the workflow server answered {status}"
+            if status < 500 and status != 429:
                 break
         return why
-
-
-class _Header(AuthBase):
-    """An Authorization header as it is; none when empty. Always given: without it requests looks into ~/.netrc."""
-
-    def __init__(self, value: Secret) -> None:
-        self._value = value
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._value.reveal():
-            request.headers["Authorization"] = self._value.reveal()
-        return request

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -109,6 +110,23 @@ def test_audience_ids_may_have_nineteen_digits(pinterest: Pinterest, call: Calle
     made = call.create_audience(pinterest.add_list("people").id).json()
     assert 19 == len(made["id"])
     assert made["id"] == call("GET", f"/audiences/{made['id']}").json()["id"]
+
+
+@pytest.mark.parametrize("answer", ["413", "400"])
+def test_more_records_than_are_taken_are_refused_as_set(pinterest: Pinterest, call: Caller, answer: str) -> None:
+    pinterest.switches.set({"max_records": 2, "max_records_answer": answer})
+    body = {"name": "people", "records": ",".join(PEOPLE[:3])}
+    assert (int(answer), {}) == (call("POST", "/customer_lists", body).status_code, pinterest.lists)
+
+
+def test_more_batches_at_once_than_are_taken_are_throttled(pinterest: Pinterest, call: Caller) -> None:
+    pinterest.switches.batches_at_once = 2
+    path = f"/customer_lists/{pinterest.add_list('people').id}"
+    body = {"operation_type": "ADD", "records": PEOPLE[0]}
+    with ThreadPoolExecutor(3) as several:
+        answers = list(several.map(lambda _: call("PATCH", path, body).status_code, range(3)))
+    assert [200, 200, 429] == sorted(answers)
+    assert 200 == call("PATCH", path, body).status_code
 
 
 # -- reads that lag -------------------------------------------------------------------------------------------------

@@ -69,12 +69,12 @@ def run(
 ) -> Result:
     """Run the workflow in the .dig file.
 
-    `params` are those of `-p`; digdag gives texts, other JSON values arrive as they are. `secrets` are by dotted
-    name. `session_time` is an aware time, or text, by default this day, in the workflow's time zone. `environ`
-    (default: this process's) is what children get. The file's folder is the project. `log` takes text as it comes.
-    `on_spawn` gets the process id of each `py>` child, which is killed after `limit` seconds. Raises DigError when the
-    workflow cannot be read, RefusedError when it holds what is unknown here; a task that fails is no exception but a
-    `Result`.
+    `params` are those of `-p`; digdag gives texts, other JSON values arrive as they are. `secrets` are by dotted name,
+    looked up for each task when it begins. `session_time` is an aware time, or text, by default this day, in the
+    workflow's time zone. `environ` (default: this process's) is what children get. The file's folder is the project.
+    `log` takes text as it comes. `on_spawn` gets the process id of each `py>` child, which is killed after `limit`
+    seconds. Raises DigError when the workflow cannot be read, RefusedError when it holds what is unknown here; a task
+    that fails is no exception but a `Result`.
     """
     file = Path(path).absolute()
     check_project(file.parent)
@@ -87,7 +87,7 @@ def run(
 
     machine = Machine(
         project=file.parent,
-        secrets=dict(secrets or {}),
+        secrets={} if secrets is None else secrets,
         environ=dict(os.environ if environ is None else environ),
         log=write,
         sleep=sleep,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from . import DigError, read, run
 from .config import Params, load, merge
+from .secrets import LocalSecrets
 from .workflow import check_project
 
 
@@ -44,15 +45,15 @@ def _params(file: Path | None, pairs: Sequence[tuple[str, str]]) -> Params:
     return params
 
 
-def _secrets(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Those given, over what `digdag secrets --local` keeps, a file each, where DIGDAG_CONFIG_HOME says."""
-    home = os.environ.get("DIGDAG_CONFIG_HOME")
-    secrets = {file.name: file.read_text() for file in (Path(home) / "secrets").glob("[!.]*")} if home else {}
+def _secrets(pairs: Sequence[tuple[str, str]]) -> Mapping[str, str]:
+    """Those given, over what `digdag secrets --local` keeps where DIGDAG_CONFIG_HOME says."""
+    secrets = {}
     for name, value in pairs:
         if not name.startswith("secrets."):
             raise DigError(f"-X takes secrets.NAME=VALUE, not {name}")
         secrets[name.removeprefix("secrets.")] = value
-    return secrets
+    home = os.environ.get("DIGDAG_CONFIG_HOME")
+    return LocalSecrets(Path(home), secrets) if home else secrets
 
 
 def _run(options: argparse.Namespace) -> int:

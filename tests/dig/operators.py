@@ -44,8 +44,9 @@ _SECRET = re.compile(r"\$\{([\s\S]*?):([\s\S]+?)\}")
 class Machine:
     """What a run may use: the project folder (absolute), secrets by dotted name, the environment, its doors.
 
-    `log` takes text as it comes, line ends included; `sleep` takes seconds; `python` is the interpreter of `py>` when
-    the workflow names none; `on_spawn` gets the process id of each `py>` child, which is killed after `limit` seconds.
+    Secrets are looked up for each task when it begins. `log` takes text as it comes, line ends included; `sleep` takes
+    seconds; `python` is the interpreter of `py>` when the workflow names none; `on_spawn` gets the process id of each
+    `py>` child, which is killed after `limit` seconds.
     """
 
     project: Path
@@ -190,7 +191,11 @@ def py(call: Call) -> Outcome:
         raise ChildFailedError(f"Python command failed with code {code}{told}{''.join(trace)}")
     if output is None:
         raise ChildFailedError("output.json does not exist. Something unexpected error happened. Please check logs.")
-    return Outcome(store=nested(output, "store_params"), export=nested(output, "export_params"))
+    return Outcome(
+        subtask=nested(output, "subtask_config"),
+        store=nested(output, "store_params"),
+        export=nested(output, "export_params"),
+    )
 
 
 def _folder(call: Call, params: Params) -> Path:
@@ -219,9 +224,10 @@ def resolve_secrets(text: str, machine: Machine) -> str:
         name = match[2].strip()
         if match[1].strip() != "secret":
             raise DigError(f"Invalid parametrization: '{match[0]}'")
-        if name not in machine.secrets:
+        value = machine.secrets.get(name)
+        if value is None:
             raise DigError(f"Secret not found for key: '{name}'")
-        return machine.secrets[name]
+        return value
 
     return _SECRET.sub(secret, text)
 

@@ -22,12 +22,17 @@ class Env:
         self.params = params
         self.store_params: dict[str, Any] = {}
         self.export_params: dict[str, Any] = {}
+        self.subtask_config: dict[str, Any] = {}
 
     def store(self, params: dict[str, Any] = {}, **named: Any) -> None:  # noqa: B006
         self.store_params.update(params, **named)
 
     def export(self, params: dict[str, Any] = {}, **named: Any) -> None:  # noqa: B006
         self.export_params.update(params, **named)
+
+    def add_subtask(self, function: dict[str, Any], **params: Any) -> None:
+        # Of digdag's two forms, the one without a function: a task as it stands in a .dig file.
+        self.subtask_config["+subtask%d" % len(self.subtask_config)] = dict(function, **params)  # noqa: UP031
 
 
 def resolve(command: str) -> tuple[Any, str | None]:
@@ -83,7 +88,11 @@ def main(command: str, in_file: str, out_file: str) -> None:
         raised = error
     except Exception as error:
         raised, told = error, str(error)
-    out: dict[str, Any] = {"export_params": env.export_params, "store_params": env.store_params}
+    out: dict[str, Any] = {
+        "subtask_config": env.subtask_config,
+        "export_params": env.export_params,
+        "store_params": env.store_params,
+    }
     if raised is not None:
         trace = traceback.format_exception(type(raised), raised, raised.__traceback__)
         out["error"] = {"class": type(raised).__name__, "message": told, "backtrace": trace}

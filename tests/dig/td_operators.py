@@ -119,7 +119,9 @@ def project_text(call: Call, options: Params, key: str) -> str:
         # A push archives nothing outside the project.
         file.relative_to(call.machine.project.resolve())
         return fill(file.read_text(encoding="utf-8"), call.params)
-    except (OSError, ValueError, DigError) as error:
+    except DigError as error:
+        raise DigError(f"{error} in {name}") from None
+    except (OSError, ValueError) as error:
         raise DigError(f"{name}: {error}") from None
 
 

@@ -28,7 +28,8 @@ OPTIONS: dict[str | None, tuple[str | None, ...]] = {
     "fail": _TASK,
     "if": (*_TASK, "_do", "_else_do"),
     "for_range": (*_TASK, "_do", "_parallel"),
-    "for_each": (*_TASK, "_do", "_parallel"),
+    # `error`: below an _error, a parameter of its own in place of the one that it would have to evaluate.
+    "for_each": (*_TASK, "_do", "_parallel", "error"),
     "loop": (*_TASK, "_do", "_parallel", "count"),
     # Keys of its own do not reach what is called.
     "call": (*_TASK, None),

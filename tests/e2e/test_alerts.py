@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests import guard
-from tests.e2e.project import ENGINES, Engine, Ran, change, copy_of
+from tests.e2e.project import ENGINES, Engine, Ran, change, copy_of, history
+from tests.emulators.environment import SECRETS
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, people
 from tests.sinks import Asked, mail_sink, web_sink
@@ -26,6 +27,11 @@ CLOSED_PORT = 1
 HOOK = "hook-s3cr3t"
 # In YAML, through re.sub, which reads a backslash as well.
 LINES = r'"The first line.\\nThe row of jane@shop.example is wrong."'
+# In JavaScript \x7b and \x7d are braces, \x22 and \x27 quotes.
+HOSTILE = (
+    r"""'${"$\x7bsecret:td.apikey\x7d $\x7bland\x7d $\x7b1+1\x7d \x22it\x27s\x22 \\ of jane@shop.example\n" """
+    r"""+ new Array(10000).join("\x22\x27\\ $\x7bland\x7d\n")}'"""
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +75,7 @@ def project(bundle: Path, tmp_path: Path, services: Services) -> Path:
 @pytest.fixture
 def alerts(project: Path) -> Path:
     """The project with both alerts switched on, as a reader of failed.yml does it; its audience does not exist."""
-    change(project / "config" / "failed.yml", (r"^# (?=\+|  )", ""))
+    change(project / "config" / "failed.yml", (r"^  # (?=\+|  )", "  "))
     change(project / "config" / "pinterest.yml", (r'audience_id: "\d+"', f'audience_id: "{MISSING}"'))
     return project
 
@@ -78,8 +84,8 @@ def run(engine: Engine, services: Services, project: Path, *, mail_port: int, we
     """Run the export, which fails. The address of `webhook` is a secret."""
     change(
         project / "config" / "failed.yml",
-        (r"^  # port: \d+$", f"  port: {mail_port}"),
-        (r"^  # from: ", "  from: "),
+        (r"^    # port: \d+$", f"    port: {mail_port}"),
+        (r"^    # from: ", "    from: "),
     )
     more = {"mail.host": "127.0.0.1", "slack.webhook": webhook}
     ran = engine(project / "pinterest_export.dig", services, project.parent, more)
@@ -123,3 +129,41 @@ def test_a_message_that_is_refused_does_not_silence_the_mail(
 ) -> None:
     run(engine, services, alerts, mail_port=sinks.mail_port, webhook=f"{sinks.address}/404/{HOOK}")
     assert FAILURE in sinks.mail()[-1]
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        (f"fail>: {HOSTILE}", r"""\$ \{secret:td.apikey\} \$ \{land\} \$ \{1\+1\} "it's" \\ of <hidden>"""),
+        ("td>: {data: SELECT * FROM nowhere}", r"Query \d+ failed: .*nowhere.*"),
+        ("td>: {data: ' '}", r"Query \d+ failed: .+"),
+        ("td>: queries/land.sql", r"\(ReferenceError: .*land.* is not defined\) in queries/land\.sql"),
+    ],
+    ids=["hostile", "wrong table", "empty", "undefined"],
+)
+def test_every_alert_and_the_history_say_what_failed_whatever_the_message_holds(
+    engine: Engine, services: Services, alerts: Path, sinks: Sinks, query: str, told: str
+) -> None:
+    (alerts / "queries" / "land.sql").write_text("SELECT email\nFROM people\nWHERE land = '${land}'\n")
+    flow = alerts / "pinterest_export.dig"
+    flow.write_text(flow.read_text().replace("td>: queries/people.sql", query))
+    ran = run(engine, services, alerts, mail_port=sinks.mail_port, webhook=f"{sinks.address}/200/{HOOK}")
+    (row,) = history(services)
+    assert re.fullmatch(told, row["error"]), ran.log
+    whole = re.escape(f"pinterest_export of {SESSION} failed: ") + told + r" \(attempt \d+\)"
+    for text in (sinks.mail()[-1], sinks.message()["text"]):
+        assert re.fullmatch(whole, text), text
+
+
+def test_credentials_do_not_leave_by_an_alert_about_a_task_without_them(
+    engine: Engine, services: Services, alerts: Path, sinks: Sinks
+) -> None:
+    nothing = ", ".join(f"{variable}: ''" for variable in SECRETS.values())
+    change(
+        alerts / "pinterest_export.dig",
+        (r"^  _env:\n    !include : config/environment.yml\n", f"  _env: {{{nothing}}}\n"),
+    )
+    ran = run(engine, services, alerts, mail_port=sinks.mail_port, webhook=f"{sinks.address}/200/{HOOK}")
+    guard.check(ran.log, "the log")
+    for text in (sinks.mail()[-1], sinks.message()["text"]):
+        assert "set the workflow's secret pinterest.refresh_token" in text, ran.log

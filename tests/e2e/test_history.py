@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests import guard
-from tests.e2e.project import ENGINES, Engine, Ran, change, copy_of
+from tests.e2e.project import ENGINES, Engine, Ran, change, copy_of, history
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
 
@@ -38,14 +37,6 @@ def run(engine: Engine, services: Services, project: Path, tmp_path: Path) -> Ru
 
 def use_audience(project: Path, audience_id: str) -> None:
     change(project / "config" / "pinterest.yml", (r'audience_id: "\d+"', f'audience_id: "{audience_id}"'))
-
-
-def history(services: Services) -> list[dict[str, Any]]:
-    """All rows, in the order in which they were written."""
-    session = services.td.warehouse.session("sandbox", scheduled_time=0)
-    done = session.execute("SELECT * FROM pinterest_history ORDER BY rowid")
-    names = [column[0] for column in done.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in done.fetchall()]
 
 
 def test_each_run_and_each_failure_leave_a_row(run: Run, services: Services, project: Path) -> None:

@@ -41,7 +41,7 @@ SELECT
   CAST(json_extract_scalar(run, '$.seconds.waiting') AS double) AS seconds_waiting,
   json_extract_scalar(run, '$.version') AS version,
   json_extract_scalar(run, '$.summary') AS summary,
-  nullif('${typeof failure === "undefined" ? "" : failure.substring(0, 1000).replace(/'/g, "''")}', '') AS error
+  nullif('${typeof error === "undefined" ? "" : error.message.substring(0, 1000).replace(/'/g, "''")}', '') AS error
 FROM (
   SELECT
     json_parse('${(typeof pinterest === "undefined" ? typeof pinterest_erasure === "undefined" ? "null" : JSON.stringify(pinterest_erasure) : JSON.stringify(pinterest)).replace(/'/g, "''")}') AS run,

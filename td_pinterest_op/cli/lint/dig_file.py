@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,9 +12,6 @@ from td_pinterest_op.cli.lint.finding import Finding
 from td_pinterest_op.settings import text as setting_text
 
 _INCLUDE = "!include"
-# What a tab may stand for: the first width with which the file is YAML is taken, to look for more problems.
-_TAB_WIDTHS = (8, 4, 2, 1)
-_LEADING = re.compile(r"^[ \t]*\t[ \t]*", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +30,10 @@ class Value:
 
     def get(self, *keys: str) -> Value | None:
         """The value below nested keys, None where one is missing."""
-        found: Value | None = self
+        value: Value | None = self
         for key in keys:
-            found = found.mapping.get(key) if found else None
-        return found
+            value = value.mapping.get(key) if value else None
+        return value
 
     def plain(self) -> object:
         """The value without places."""
@@ -105,30 +101,25 @@ class _Reader:
         self._open.append(path)
         try:
             return None if node is None else self._value(node, path, node.start_mark.line + 1)
+        except RecursionError:
+            self._dig.find(_place(path, 1), "yaml", "an anchor holds itself, or the file is nested too deeply")
+            return None
         finally:
             self._open.pop()
 
     def _composed(self, path: Path, text: str) -> yaml.Node | None:
-        candidates = [text]
-        if tabs := [text.count("\n", 0, found.start()) + 1 for found in _LEADING.finditer(text)]:
-            lines = f"line {tabs[0]}" if len(tabs) == 1 else f"{len(tabs)} lines from here to line {tabs[-1]}"
-            message = f"tabs stand before the text ({lines}), which YAML does not allow: indent with spaces"
-            self._dig.find(_place(path, tabs[0]), "tab", message)
-            candidates = [_LEADING.sub(_spaces(width), text) for width in _TAB_WIDTHS]
-        fault: yaml.YAMLError | None = None
-        for candidate in candidates:
-            try:
-                return yaml.compose(candidate, Loader=yaml.BaseLoader)
-            except yaml.YAMLError as error:
-                fault = fault or error
-        self._say_unreadable(path, fault)
+        try:
+            return yaml.compose(text, Loader=yaml.BaseLoader)
+        except yaml.MarkedYAMLError as error:
+            mark, problem = error.problem_mark or error.context_mark, str(error.problem)
+        except yaml.YAMLError:
+            mark, problem = None, "it cannot be read"
+        code, message = "yaml", f"not valid YAML ({problem})"
+        if "'\\t'" in problem:
+            code, message = "tab", "a tab stands here, where YAML allows none: indent with spaces"
+        line = mark.line + 1 if mark else 1
+        self._dig.find(_place(path, line), code, f"{message}. digdag would refuse every workflow of the folder")
         return None
-
-    def _say_unreadable(self, path: Path, fault: yaml.YAMLError | None) -> None:
-        mark = fault.problem_mark or fault.context_mark if isinstance(fault, yaml.MarkedYAMLError) else None
-        problem = str(getattr(fault, "problem", None) or "it cannot be read")
-        message = f"not valid YAML ({problem}): digdag would refuse every workflow of the folder"
-        self._dig.find(_place(path, mark.line + 1 if mark else 1), "yaml", message)
 
     def _value(self, node: yaml.Node, path: Path, line: int) -> Value:
         if isinstance(node, yaml.MappingNode):
@@ -142,17 +133,29 @@ class _Reader:
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Value]:
         members: dict[str, Value] = {}
+        own = set()
         for key, value in node.value:
             line = key.start_mark.line + 1
+            name = str(key.value)
             if key.tag == _INCLUDE:
                 members |= self._included(value, path, line)
-                continue
-            name = str(key.value)
-            if name in members and members[name].path == path:
-                message = f"{name} stands here for the second time: digdag refuses a key that is given twice"
-                self._dig.find(_place(path, line), "duplicate-key", message)
-            members[name] = self._value(value, path, line)
+            elif name == "<<" and key.style is None:
+                members = self._merged(value, path) | members
+            else:
+                if name in own:
+                    message = f"{name} stands here for the second time: digdag refuses a key that is given twice"
+                    self._dig.find(_place(path, line), "duplicate-key", message)
+                own.add(name)
+                members[name] = self._value(value, path, line)
         return members
+
+    def _merged(self, node: yaml.Node, path: Path) -> dict[str, Value]:
+        """What `<<` names: a mapping, or several, of which the first wins."""
+        nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        merged: dict[str, Value] = {}
+        for each in nodes:
+            merged = self._value(each, path, each.start_mark.line + 1).mapping | merged
+        return merged
 
     def _included(self, node: yaml.Node, path: Path, line: int) -> dict[str, Value]:
         here = _place(path, line)
@@ -176,7 +179,3 @@ class _Reader:
 
 def _place(path: Path, line: int) -> Value:
     return Value(value=None, path=path, line=line)
-
-
-def _spaces(width: int) -> Callable[[re.Match[str]], str]:
-    return lambda found: found[0].expandtabs(width)

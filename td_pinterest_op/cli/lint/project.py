@@ -2,44 +2,60 @@
 
 from __future__ import annotations
 
-import fnmatch
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pathspec
+
 from td_pinterest_op.cli.lint.dig_file import DigFile, Value
-from td_pinterest_op.cli.lint.tasks import Task, UnknownError
+from td_pinterest_op.cli.lint.tasks import Task
 
 MOST_BYTES = 10 * 1024 * 1024
 PACKAGE = "td_pinterest_op"
 
 
-def check(dig: DigFile, found: list[Task]) -> None:
+def check(dig: DigFile, every: list[Task]) -> None:
     """Note the files that a push would leave out, and an archive that is too large."""
-    for value, name in _referenced(dig, found):
-        _check_file(dig, value, name)
-    _check_package(dig, found)
+    ignored = _ignored(dig.folder)
+    for value, name in _referenced(dig, every):
+        _check_file(dig, value, name, ignored)
+    _check_package(dig, every)
     if dig.folder.joinpath(PACKAGE).is_dir():
-        _check_size(dig)
+        _check_size(dig, ignored)
 
 
-def _referenced(dig: DigFile, found: list[Task]) -> Iterator[tuple[Value, str]]:
+def _ignored(folder: Path) -> pathspec.GitIgnoreSpec:
+    """What `.digdagignore` names, which digdag reads as git does its own."""
+    file = folder / ".digdagignore"
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
+    return pathspec.GitIgnoreSpec.from_lines(lines)
+
+
+def _referenced(dig: DigFile, every: list[Task]) -> Iterator[tuple[Value, str]]:
     """Values that name a file of the project, and the name."""
-    for task in found:
+    for task in every:
         command = task.command
-        if task.operator not in ("td", "call") or command is None or not isinstance(command.value, str):
-            continue
-        try:
-            name = str(task.filled(command))
-        except UnknownError:
-            continue
-        if task.operator == "call" and not name.endswith(".dig"):
-            name += ".dig"
-        if name:
-            yield command, name
+        if task.operator in ("td", "call") and command and (name := task.text(command)):
+            yield command, name if task.operator == "td" or name.endswith(".dig") else f"{name}.dig"
+        for key in ("suppress", "consent") if _names_package(task) else ():
+            yield from _list_of_people(dig, task, key)
     for path in dig.texts:
         if path != dig.path:
             yield Value(value=None, path=dig.path, line=_line_of(dig, path)), str(path.relative_to(dig.folder))
+
+
+def _list_of_people(dig: DigFile, task: Task, key: str) -> Iterator[tuple[Value, str]]:
+    """The file of a list of people, if it is one. Notes a list that is blank, which would let everybody through."""
+    entries = dig.root.get("_export", "audiences") if dig.root else None
+    for owner in (task.value, *(entries.value if entries and isinstance(entries.value, list) else ())):
+        if (value := owner.get(key)) is None:
+            continue
+        name = task.text(value)
+        if value.value is None or not str(value.value).strip():
+            dig.find(value, "source", f"{key} is blank: give SQL or a file ….sql, or take the line out")
+        elif name and name.endswith(".sql"):
+            yield value, name
 
 
 def _line_of(dig: DigFile, included: Path) -> int:
@@ -48,7 +64,7 @@ def _line_of(dig: DigFile, included: Path) -> int:
     return next((number for number, line in enumerate(lines, 1) if "!include" in line and name in line), 1)
 
 
-def _check_file(dig: DigFile, value: Value, name: str) -> None:
+def _check_file(dig: DigFile, value: Value, name: str, ignored: pathspec.GitIgnoreSpec) -> None:
     path = dig.folder / name
     if Path(name).is_absolute() or ".." in Path(name).parts:
         dig.find(value, "left-out", f"{name} is outside the project folder, and a push leaves it out: move it inside")
@@ -59,19 +75,12 @@ def _check_file(dig: DigFile, value: Value, name: str) -> None:
     elif not path.resolve().is_relative_to(dig.folder.resolve()):
         message = f"{name} is a link that leaves the project folder, and a push leaves it out: copy the file"
         dig.find(value, "left-out", message)
-    elif _is_ignored(dig.folder, name):
+    elif ignored.match_file(name):
         dig.find(value, "left-out", f".digdagignore names {name}, and so a push leaves it out")
 
 
-def _is_ignored(folder: Path, name: str) -> bool:
-    ignore = folder / ".digdagignore"
-    patterns = ignore.read_text(errors="replace").split() if ignore.is_file() else []
-    parts = [name, *map(str, Path(name).parents), *Path(name).parts]
-    return any(fnmatch.fnmatch(part, pattern.strip("/")) for pattern in patterns for part in parts)
-
-
-def _check_package(dig: DigFile, found: list[Task]) -> None:
-    uses = next((task for task in found if task.operator == "py" and _names_package(task)), None)
+def _check_package(dig: DigFile, every: list[Task]) -> None:
+    uses = next(filter(_names_package, every), None)
     in_checkout = (dig.folder.parent / "scripts" / "bundle").is_file()  # which lays the package beside the workflows
     if uses and not in_checkout and not (dig.folder / PACKAGE).is_dir():
         message = (
@@ -82,11 +91,11 @@ def _check_package(dig: DigFile, found: list[Task]) -> None:
 
 
 def _names_package(task: Task) -> bool:
-    return task.command is not None and str(task.command.value).startswith(f"{PACKAGE}.")
+    return task.operator == "py" and task.command is not None and str(task.command.value).startswith(f"{PACKAGE}.")
 
 
-def _check_size(dig: DigFile) -> None:
-    size = _archive_size(dig.folder)
+def _check_size(dig: DigFile, ignored: pathspec.GitIgnoreSpec) -> None:
+    size = _archive_size(dig.folder, ignored)
     if size > MOST_BYTES:
         message = (
             f"the archive of {dig.folder} has {size / 1024 / 1024:.1f} MB, and hosted Treasure Workflow takes 10 MB: "
@@ -105,13 +114,13 @@ class _Counter:
         return len(data)
 
 
-def _archive_size(folder: Path) -> int:
+def _archive_size(folder: Path, ignored: pathspec.GitIgnoreSpec) -> int:
     files = [
         path
         for path in sorted(folder.rglob("*"))
         if path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and not _is_ignored(folder, str(path.relative_to(folder)))
+        and not ignored.match_file(path.relative_to(folder))
     ]
     if sum(path.stat().st_size for path in files) <= MOST_BYTES:
         return 0  # no need to compress

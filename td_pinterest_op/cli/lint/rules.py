@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
+import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from td_pinterest_op.cli.lint import project
-from td_pinterest_op.cli.lint.dig_file import DigFile, Value
-from td_pinterest_op.cli.lint.settings import COMPLETED, READERS, STAND_IN, Checked, check_settings, stand_ins
+from td_pinterest_op.cli.lint import project, schedule, statistics
+from td_pinterest_op.cli.lint.dig_file import DigFile
+from td_pinterest_op.cli.lint.environment import environ_of
+from td_pinterest_op.cli.lint.settings import COMPLETED, READERS, Checked, check_settings, stand_ins
 from td_pinterest_op.cli.lint.tasks import Task, UnknownError, tasks
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.settings.table import READS_ROWS, Action, IfExists
@@ -16,7 +17,7 @@ from td_pinterest_op.settings.types import has_lost_digits
 from td_pinterest_op.workflow import task as workflow_task
 
 EXPORT = "td_pinterest_op.export.PinterestExport"
-_SECRET = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")
+_LEAVES_NO_JOB = ("echo", "mail", "http", "if", "fail", "wait", "loop", "for_each", "for_range", "sh")
 # Operators that do a thing twice when they run twice.
 _ONCE = {"mail": "sends its mail", "http": "sends its request", "sh": "runs its command", "embulk": "loads its data"}
 
@@ -25,15 +26,20 @@ def check(dig: DigFile) -> None:
     """Note what is wrong with a workflow."""
     if dig.root is None:
         return
-    found = list(tasks(dig.root))
+    every = list(tasks(dig.root))
+    ours = list(filter(is_ours, every))
     _check_digits(dig)
-    for task in found:
+    schedule.check(dig)
+    for position, task in enumerate(every):
         if task.operator == "py":
-            _check_py(dig, task)
+            _check_py(dig, task, every[:position])
         elif task.operator == "td":
             _check_td(dig, task)
-        _check_retry(dig, task, found)
-    project.check(dig, found)
+        _check_retry(dig, task, every)
+    if ours:
+        statistics.check(dig)
+        _check_docker(dig, ours, every)
+    project.check(dig, every)
 
 
 def is_ours(task: Task) -> bool:
@@ -49,52 +55,40 @@ def _check_digits(dig: DigFile) -> None:
             dig.find(value, "unquoted-id", message)
 
 
-def _check_py(dig: DigFile, task: Task) -> None:
+def _check_py(dig: DigFile, task: Task, before: list[Task]) -> None:
     command = task.command
-    if command is None or not is_ours(task):
+    if command is None:
         return
-    name = str(command.value)
-    if name in COMPLETED:
-        _check_docker(dig, task)
+    name = str(command.value).removesuffix(".run")
+    near = difflib.get_close_matches(name[:100], (*READERS, *COMPLETED), n=1, cutoff=0.8)
+    if name not in (*READERS, *COMPLETED) and (near or is_ours(task)):
+        meant = f"did you mean {near[0]}?" if near else f"an export is {EXPORT}"
+        dig.find(command, "class", f"{name} is no operator of td_pinterest_op: {meant}")
+    if not is_ours(task):
         return
+    environ = environ_of(dig, task)
     if name not in READERS:
-        dig.find(command, "class", f"{name} is no operator of td_pinterest_op: an export is {EXPORT}")
         return
-    environ = _environ(dig, task)
     checked = check_settings(dig, task, environ, reader=READERS[name])
     if name == EXPORT:
         _check_schedule(dig, task, checked)
     if "erase" in name or (name == EXPORT and checked.action in (*READS_ROWS, None)):
-        _check_source(dig, task, environ)
-    _check_docker(dig, task)
+        _check_source(dig, task, environ, before)
 
 
-def _environ(dig: DigFile, task: Task) -> Mapping[str, str]:
-    """The environment of the task: each variable of its `_env`, secrets with a stand-in for a value."""
-    given = task.value.get("_env")
-    environ = {}
-    for name, value in given.mapping.items() if given else ():
-        text = "" if value.value is None else str(value.value)
-        environ[name] = _SECRET.sub(STAND_IN, text)
-    for parent in task.parents:
-        if misplaced := parent.get("_export", "_env"):
-            message = "digdag reads _env from the task itself: move it there, beside py>"
-            dig.find(misplaced, "env", message)
-    return environ
-
-
-def _check_source(dig: DigFile, task: Task, environ: Mapping[str, str]) -> None:
+def _check_source(dig: DigFile, task: Task, environ: Mapping[str, str], before: list[Task]) -> None:
     if "TD_API_KEY" not in environ:
         message = "the task gets no TD_API_KEY: add `TD_API_KEY: ${secret:td.apikey}` under its _env"
         dig.find(task.value.get("_env") or task.value, "env", message)
-    params: dict[str, Any] = {"td": {"last_job_id": "1"}}
+    params: dict[str, Any] = {**task.exported, "td": {"database": "database", **_mapping(task.exported.get("td"))}}
+    if any(map(_may_leave_a_job, before)) or _is_called(dig):
+        params["td"].setdefault("last_job_id", "1")
     for name in ("job_id", "query", "database", "engine"):
         value = task.value.get(name)
         try:
             params |= {name: task.filled(value)} if value else {}
         except UnknownError:
             params[name] = "1"
-    params["database"] = params.get("database") or task.exported.get("td", {}).get("database") or "database"
     try:
         workflow_task.source(workflow_task.Task(params=params, environ={}))
     except SettingsError as error:
@@ -102,9 +96,25 @@ def _check_source(dig: DigFile, task: Task, environ: Mapping[str, str]) -> None:
             dig.find(task.value.get(problem.key) or task.value, "source", problem.text)
 
 
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _may_leave_a_job(task: Task) -> bool:
+    """Whether `td.last_job_id` may be there after a task: another operator, or a called workflow, can store it too."""
+    operator = task.operator or "echo"
+    return operator.startswith("td") or (operator not in _LEAVES_NO_JOB and not is_ours(task))
+
+
+def _is_called(dig: DigFile) -> bool:
+    """Whether another workflow of the folder calls this one, and may bring a job."""
+    others = (path for path in dig.folder.glob("*.dig") if path != dig.path)
+    return any(f"{dig.path.stem}" in path.read_text(encoding="utf-8", errors="replace") for path in others)
+
+
 def _check_schedule(dig: DigFile, task: Task, checked: Checked) -> None:
-    schedule = dig.root.get("schedule") if dig.root else None
-    if schedule is None or checked.action is None:
+    when = dig.root.get("schedule") if dig.root else None
+    if when is None or checked.action is None:
         return
     place = checked.place or task.value
     if checked.action is Action.CREATE and checked.if_exists is IfExists.FAIL:
@@ -113,22 +123,12 @@ def _check_schedule(dig: DigFile, task: Task, checked: Checked) -> None:
             "if_exists: add or replace, or use an action for an audience that exists"
         )
         dig.find(place, "create-scheduled", message)
-    if checked.action is Action.REPLACE and _runs_within_a_day(schedule):
+    if checked.action is Action.REPLACE and schedule.runs_within_a_day(when):
         message = (
             "replace_current_audience leaves a customer list behind at every run, and Pinterest needs a day or two to "
             "fill a new one: run it once a day at most, or send the differences with add and remove"
         )
         dig.find(place, "replace-often", message)
-
-
-def _runs_within_a_day(schedule: Value) -> bool:
-    for key, value in schedule.mapping.items():
-        if key in ("hourly>", "minutes_interval>"):
-            return True
-        if key == "cron>":
-            fields = str(value.value).split()
-            return len(fields) >= 5 and not all(field.isdecimal() for field in fields[:2])
-    return False
 
 
 def _check_td(dig: DigFile, task: Task) -> None:
@@ -147,19 +147,24 @@ def _check_td(dig: DigFile, task: Task) -> None:
     check_settings(dig, task, stand_ins())
 
 
-def _check_docker(dig: DigFile, task: Task) -> None:
-    images = [
-        task.exported.get("docker"),
-        (task.value.get("docker") or Value(value=None, path=dig.path, line=1)).plain(),
-    ]
-    in_comments = any(re.search(r"^\s*#\s*docker:", text, re.MULTILINE) for text in dig.texts.values())
-    if not any(isinstance(docker, dict) and docker.get("image") for docker in images) and not in_comments:
-        message = (
-            "hosted Treasure Workflow runs py> in a container and needs `docker: {image: "
-            "treasuredata/customscript-python:3.12.11-td0}` under _export; for a digdag of your own, keep the lines in "
-            "a comment that begins with `# docker:`"
-        )
-        dig.find(task.value, "docker", message, error=False)
+def _check_docker(dig: DigFile, ours: list[Task], others: list[Task]) -> None:
+    """A hosted workflow has an image for each py> task; whether a workflow is hosted, only another image tells."""
+    is_hosted = any(_has_image(task) for task in (*ours, *others) if task.operator == "py")
+    for task in ours:
+        if not _has_image(task) and (is_hosted or _docker(task)):
+            message = (
+                "hosted Treasure Workflow runs py> in a container, and this task has no image: add `docker: {image: …}`"
+            )
+            dig.find(task.value.get("docker") or task.value, "docker", message, error=False)
+
+
+def _docker(task: Task) -> list[object]:
+    own = task.value.get("docker")
+    return [docker for docker in (task.exported.get("docker"), own and own.plain()) if docker is not None]
+
+
+def _has_image(task: Task) -> bool:
+    return any(isinstance(docker, dict) and docker.get("image") for docker in _docker(task))
 
 
 def _check_retry(dig: DigFile, task: Task, found: list[Task]) -> None:

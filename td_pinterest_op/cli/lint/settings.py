@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from td_pinterest_op.cli.credentials import SECRETS
 from td_pinterest_op.cli.lint.dig_file import DigFile, Value
+from td_pinterest_op.cli.lint.environment import STAND_IN, plain_secret
 from td_pinterest_op.cli.lint.tasks import Task, UnknownError
 from td_pinterest_op.errors import Problem, SettingsError
 from td_pinterest_op.settings.given import Notice, Reading
@@ -18,9 +20,6 @@ from td_pinterest_op.settings.parse import (
     read_export,
     read_status,
 )
-
-# For the value of a secret; no message holds it.
-STAND_IN = "0-stand-in-0"
 
 # What a workflow names after `py>:`, and who reads its settings.
 Reader = Callable[..., Reading]
@@ -80,7 +79,6 @@ def check_settings(dig: DigFile, task: Task, environ: Mapping[str, str], *, read
     for notice in reading.notices() if "action" in known or not problems else ():
         _note_unused(dig, given, notice)
     place, action = given.get("action"), reading.values["action"].value
-    _check_spelling(dig, place, action)
     if_exists = None if "if_exists" in unknown else reading.values["if_exists"].value
     return Checked(action=action, if_exists=if_exists, place=place)
 
@@ -131,22 +129,10 @@ def _note_unused(dig: DigFile, given: Value, notice: Notice) -> None:
         dig.find(given.get(name) or given, "unused-setting", message, error=False)
 
 
-def _check_spelling(dig: DigFile, place: Value | None, action: Action | None) -> None:
-    if place and action and isinstance(place.value, str) and place.value != action.value and "${" not in place.value:
-        message = f"this runs, and is written {action.value}"
-        dig.find(place, "spelling", message, error=False)
-
-
 def _check_secrets(dig: DigFile, given: Value) -> None:
     for setting in SETTINGS:
         value = given.get(setting.name) if setting.is_credential else None
         if value is None or value.value in (None, "") or "${" in str(value.value):
             continue
         variable = f"PINTEREST_{setting.name.upper()}"
-        message = (
-            f"{setting.name} stands here in plain text, for everybody who can read the workflow: take the line out, "
-            f"set the secret pinterest.{setting.name}, and add "
-            f"`{variable}: ${{secret:pinterest.{setting.name}}}` under _env. Whoever has read it can use it: get a "
-            f"new one"
-        )
-        dig.find(value, "plain-secret", message)
+        dig.find(value, "plain-secret", f"{setting.name}: {plain_secret(variable, SECRETS[variable])}")

@@ -38,6 +38,14 @@ class Task:
         """A value with its templates filled in. Raises UnknownError where that needs a run."""
         return _filled(value.plain(), self.exported)
 
+    def text(self, value: Value) -> str | None:
+        """A value with its templates filled in; None for what is no text, or known only when the workflow runs."""
+        try:
+            filled = self.filled(value)
+        except UnknownError:
+            return None
+        return filled if isinstance(filled, str) else None
+
 
 def tasks(root: Value) -> Iterator[Task]:
     """Every task and group, from the outside in."""

@@ -229,7 +229,7 @@ FAULTS: dict[Callable[[Scene], None], tuple[str, str, str, str]] = {
     _audience_refused: ("audience", "error", "403", ""),
     _filling: ("audience", "warning", "INITIALIZING", "look again tomorrow"),
     _no_workflow: ("workflow", "error", "cannot be opened: No such file", "name an existing .dig file"),
-    _tab: ("workflow", "error", "tabs stand before the text", "td-pinterest check"),
+    _tab: ("workflow", "error", "a tab stands here", "td-pinterest check"),
 }
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import collections
+import contextlib
 import functools
 import hmac
 import json
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -37,6 +39,8 @@ PREFIX = "/v5"
 _BASIC = "Basic " + base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
 _BODY_METHODS = ("POST", "PATCH")
 _QUOTED = 3
+# How long a batch takes at least where too many at once are refused, in real seconds.
+_MEETING = 0.5
 
 
 def _nothing(asked: Asked) -> Done:
@@ -52,6 +56,7 @@ class Gate:
     def __init__(self, *, world: World, tokens: Tokens, faults: Faults, calls: CallLog, limits: RateLimits) -> None:
         self._world, self._tokens, self._faults = world, tokens, faults
         self._calls, self._limits = calls, limits
+        self._at_once: collections.Counter[str] = collections.Counter()
         self.callbacks: list[tuple[When, Callable[[Call], object]]] = []
         # By connection: what makes its last answer again.
         self._last: weakref.WeakKeyDictionary[Any, Callable[[], web.Response]] = weakref.WeakKeyDictionary()
@@ -102,9 +107,7 @@ class Gate:
         response = await self._moment(exchange, When.BEFORE)
         if response is not None:
             return response
-        if exchange.call.is_write and self._world.switches.latency_seconds:
-            await asyncio.sleep(self._world.switches.latency_seconds)
-        exchange.outcome = self._carry_out(exchange)
+        exchange.outcome = await self._carry_out_in_time(exchange)
         response = await self._moment(exchange, When.AFTER)
         return exchange.respond_json(exchange.outcome) if response is None else response
 
@@ -173,6 +176,27 @@ class Gate:
             quoted = [json.dumps(row) for row in rows[:_QUOTED]]
         if quoted and self._world.switches.echo_records_in_errors:
             exchange.echo = f" Received: {', '.join(quoted)}"
+
+    async def _carry_out_in_time(self, exchange: Exchange) -> Outcome:
+        """Carry a request out after the time that it takes, unless too many batches for its list are under way."""
+        switches, call = self._world.switches, exchange.call
+        is_batch = switches.batches_at_once is not None and call.operation == "customer_lists/update"
+        with self._under_way(call.path) as number:
+            if is_batch and number > (switches.batches_at_once or 0):
+                return _refusal(exchange, throttled())
+            seconds = max(switches.latency_seconds, _MEETING if is_batch else 0.0)
+            if call.is_write and seconds:
+                await asyncio.sleep(seconds)
+            return self._carry_out(exchange)
+
+    @contextlib.contextmanager
+    def _under_way(self, path: str) -> Iterator[int]:
+        """Counts the requests to one path that are being carried out."""
+        self._at_once[path] += 1
+        try:
+            yield self._at_once[path]
+        finally:
+            self._at_once[path] -= 1
 
     def _carry_out(self, exchange: Exchange) -> Outcome:
         request = exchange.request

@@ -186,7 +186,7 @@ def _batch(asked: Asked, body: Mapping[str, Any], *, required: bool) -> _Batch:
     else:
         records = []
     if switches.max_records is not None and len(records) > switches.max_records:
-        raise too_many_records(switches.max_records)
+        raise too_many_records(switches.max_records, status=int(switches.max_records_answer))
     return _without_poison(records, {bytes.fromhex(digest) for digest in switches.poison}, switches.poison_answer)
 
 

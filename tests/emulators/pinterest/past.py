@@ -27,3 +27,7 @@ class Past(Generic[_T]):
             if at < until:
                 return version
         return current
+
+    def oldest(self, id_: str, current: _T) -> _T:
+        """What `id_` looked like when it was made."""
+        return next((version for _, version in self._versions.get(id_, ()) if version is not None), current)

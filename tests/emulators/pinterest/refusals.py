@@ -71,8 +71,8 @@ def too_large(most: int) -> RefusalError:
     return RefusalError(413, 1, f"Request entity too large: at most {most} bytes.")
 
 
-def too_many_records(most: int) -> RefusalError:
-    return RefusalError(413, 1, f"Request entity too large: at most {most} records.")
+def too_many_records(most: int, *, status: int) -> RefusalError:
+    return RefusalError(status, 1, f"Request entity too large: at most {most} records.")
 
 
 def throttled() -> RefusalError:

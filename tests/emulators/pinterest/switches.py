@@ -18,6 +18,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "refusal_answer": ("error", "error and description", "silence"),
     "access_tier": ("standard", "trial", "none"),
     "trial_answer": ("429", "403"),
+    "max_records_answer": ("413", "400"),
 }
 
 
@@ -62,7 +63,9 @@ class Switches:
     echo_records_in_errors: refusals of a request with records quote the first three of them.
     poison: hex digests that no batch may hold; poison_answer: what is answered to one that does, "400" (nothing is
         applied) or "exceptions" (200; the others are applied).
-    max_records: more in one request are answered 413.
+    max_records: more in one request are answered `max_records_answer`: "413" or "400".
+    batches_at_once: more batches for one list at the same time are answered 429; every batch takes half a real second,
+        so that they meet.
     largest_body: bytes; a longer body is answered 413 once it is read, 413 before it is read with the connection then
         closed ("413 and close"), or not at all ("drop"), by `large_body_answer`.
     processing_seconds: for this long after a write a list is PROCESSING and its audiences INITIALIZING.
@@ -107,6 +110,8 @@ class Switches:
     poison: frozenset[str] = frozenset()
     poison_answer: str = "400"
     max_records: int | None = None
+    max_records_answer: str = "413"
+    batches_at_once: int | None = None
     largest_body: int | None = None
     large_body_answer: str = "413"
     processing_seconds: float = 0.0

@@ -181,8 +181,10 @@ class World:
         """An audience as it was `lag` seconds ago, with the rule that may lag further behind; None: not made yet."""
         now = self.clock()
         seen = self.past_audiences.seen(held.id, held, now - lag)
+        if seen is None:
+            return None
         moved = self.past_audiences.seen(held.id, held, now - max(lag, self.switches.move_lag_seconds))
-        return seen if seen is None or moved is None else replace(seen, rule=moved.rule)
+        return replace(seen, rule=(moved or self.past_audiences.oldest(held.id, held)).rule)
 
     # -- finding, with the refusals of the API ------------------------------------------------------------------
 

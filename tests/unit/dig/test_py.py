@@ -67,7 +67,7 @@ def speak():
     print("err", file=sys.stderr, flush=True)
 
 def subtask():
-    digdag.env.add_subtask(func)
+    digdag.env.add_subtask({"py>": "pkg.mod.func", "x": "${task_name}"}, y=1)
 
 def spread():
     digdag.env.export({"exported": "e"})
@@ -122,6 +122,23 @@ def test_a_method_that_takes_everything_gets_all_parameters(flow: Flow) -> None:
     assert "session_time" in received
 
 
+def test_a_subtask_runs_below_the_task_that_left_it(flow: Flow) -> None:
+    result = flow("pkg.mod.subtask")
+    assert "func +flow+t^sub+subtask0 1\n" in result.log
+    names = ["+flow+t", "+flow+after", "+flow+t^sub", "+flow+t^sub+subtask0"]
+    assert result.tasks[1:] == [(name, "success") for name in names]
+
+
+def test_secrets_are_looked_up_for_each_task_when_it_begins(flow: Flow) -> None:
+    secrets = {"a": "first"}
+
+    def change(_pid: int) -> None:
+        secrets["a"] = "second"
+
+    options = "x: 1, _env: {A: '${secret:a}'}, _check: {py>: pkg.mod.env, name: A, _env: {A: '${secret:a}'}}"
+    assert "A second None\n" in flow("pkg.mod.func", options, secrets=secrets, on_spawn=change).log
+
+
 @pytest.mark.parametrize(
     ("method", "complaint"),
     [
@@ -130,7 +147,6 @@ def test_a_method_that_takes_everything_gets_all_parameters(flow: Flow) -> None:
         ("pkg.mod.absent", "module 'pkg.mod' has no attribute 'absent' (AttributeError)"),
         ("pkg.absent.func", "No module named 'pkg.absent'"),
         ("absent.func", "Empty module name (ValueError)"),
-        ("pkg.mod.subtask", "no attribute 'add_subtask'"),
     ],
 )
 def test_what_cannot_be_called_fails_with_digdags_words(flow: Flow, method: str, complaint: str) -> None:

@@ -177,4 +177,4 @@ def test_a_wrong_key_is_refused(flow: Flow) -> None:
 
 def test_a_template_in_a_query_file_that_fails_names_the_file(flow: Flow, tmp_path: Path) -> None:
     (tmp_path / "query.sql").write_text("select ${absent}")
-    assert "query.sql: Failed to evaluate a variable select ${absent}" in str(flow("+q: {td>: query.sql}\n").error)
+    assert "${absent} (ReferenceError: absent is not defined) in query.sql" in str(flow("+q: {td>: query.sql}\n").error)

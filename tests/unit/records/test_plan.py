@@ -11,6 +11,7 @@ from td_pinterest_op.errors import InvalidRowsError, LimitError
 from td_pinterest_op.records.plan import Plan, check_rows
 from td_pinterest_op.settings.parse import Settings, parse
 from td_pinterest_op.stats import Stats
+from td_pinterest_op.treasure_data.job import FILE, QUERY, Origin
 
 
 def settings(**changed: Any) -> Settings:
@@ -129,6 +130,14 @@ class TestBrakes:
         assert expected.replace("3, 5", "1, 2, 3, 4, 5, 6, 7, 8, 9, 10") == message_of(
             settings(), counted, first_invalid=list(range(1, 12))
         )
+
+    @pytest.mark.parametrize(("origin", "place"), [(QUERY, "row 3. "), (FILE, "line 3. ")])
+    def test_a_single_row_is_named_where_it_can_be_corrected(self, origin: Origin, place: str) -> None:
+        counted = stats(read=3, valid=2, invalid_by_reason=Counter({"null": 1}), unique=2)
+        with pytest.raises(InvalidRowsError) as caught:
+            check_rows(settings(), counted, first_invalid=[3], origin=origin)
+        assert f"1 of 3 rows is invalid (null 1); the first is in {place}" in str(caught.value)
+        assert f"Correct {origin.name}, or set" in str(caught.value)
 
     @pytest.mark.parametrize(("kept", "more"), [(9, ""), (10, ""), (11, ", …")])
     def test_ten_rows_are_named_and_more_only_hinted_at(self, kept: int, more: str) -> None:

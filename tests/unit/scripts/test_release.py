@@ -38,7 +38,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "td_pinterest_op" / "__init__.py").write_text('__version__ = "1.2.3"\n')
     (tmp_path / "README.md").write_text(README)
     (tmp_path / ".ci" / "run").write_text("#!/bin/sh\necho checked\n")
-    (tmp_path / ".ci" / "run").chmod(0o755)
+    (tmp_path / "scripts" / "sbom").write_text("#!/bin/sh\necho listed\n")
+    for name in (".ci/run", "scripts/sbom"):
+        (tmp_path / name).chmod(0o755)
     run(tmp_path, "git", "init")
     commit(tmp_path)
     return tmp_path
@@ -47,7 +49,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_it_checks_and_tags_with_the_entry_of_the_changes_and_uploads_nothing(project: Path) -> None:
     done = run(project, "scripts/release")
     assert (0, "") == (done.returncode, done.stderr)
-    assert done.stdout.startswith("checked\n")
+    assert done.stdout.startswith("checked\nlisted\n")
     assert "Nothing was uploaded" in done.stdout
     message = run(project, "git", "tag", "--list", "--format=%(contents)").stdout
     assert "td_pinterest_op 1.2.3\n\n#### Added\n\n- Rooms." == message.strip()

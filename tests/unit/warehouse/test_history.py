@@ -94,7 +94,7 @@ def test_a_run_gets_a_row_with_all_its_figures(warehouse: Warehouse) -> None:
 
 
 def test_a_failed_run_gets_a_row_with_what_it_set_out_to_do_and_why_it_failed(warehouse: Warehouse) -> None:
-    warehouse.run("history_run", intent=INTENT, error={"message": "x"}, failure=f"It failed: {NASTY}")
+    warehouse.run("history_run", intent=INTENT, error={"message": f"It failed: {NASTY}"})
     (row,) = warehouse.rows()
     assert ("run", "failed", f"It failed: {NASTY}") == (row["kind"], row["outcome"], row["error"])
     assert INTENT == {name: row[name] for name in INTENT}
@@ -102,12 +102,12 @@ def test_a_failed_run_gets_a_row_with_what_it_set_out_to_do_and_why_it_failed(wa
 
 
 def test_a_failed_run_without_anything_gets_a_row(warehouse: Warehouse) -> None:
-    warehouse.run("history_run", error={"message": "x"})
+    warehouse.run("history_run", error={"message": ""})
     assert [("failed", None)] == [(row["outcome"], row["error"]) for row in warehouse.rows()]
 
 
 def test_a_long_error_is_cut_before_its_quotes_are_doubled(warehouse: Warehouse) -> None:
-    warehouse.run("history_run", error={"message": "x"}, failure="'" * 3000)
+    warehouse.run("history_run", error={"message": "'" * 3000})
     assert "'" * 1000 == warehouse.rows()[0]["error"]
 
 
@@ -150,7 +150,7 @@ def test_the_usual_questions_count_a_row_that_was_written_twice_once(warehouse: 
     for _ in range(2):
         warehouse.run("history_run", pinterest=statistics())
         warehouse.run("history_status", pinterest_status={"ad_account_id": "5", "audiences": [AUDIENCE]})
-        warehouse.run("history_run", intent=INTENT, error={"message": "x"}, failure="It failed.", attempt_id=8)
+        warehouse.run("history_run", intent=INTENT, error={"message": "It failed."}, attempt_id=8)
     assert [40] == [row["audience_size"] for row in warehouse.run("history_people")]
     assert [21.88] == [row["rejected_percent"] for row in warehouse.run("history_rejected")]
     assert ["It failed."] == [row["error"] for row in warehouse.run("history_failed")]

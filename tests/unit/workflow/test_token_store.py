@@ -137,6 +137,25 @@ def test_what_another_task_has_stored_is_known_in_a_local_run(home: Path) -> Non
     assert NEWER == kept.stored()
 
 
+def test_what_pinterest_issues_to_a_token_of_another_task_is_kept(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = secrets_file(home / ".config" / "digdag")
+    kept = store(project_id=1)
+    file.write_text("s3cr3t-new-token")
+    assert NEW == kept.stored()
+    kept.save(NEWER, None)
+    assert "s3cr3t-newer-token" == file.read_text()
+    assert [] == warnings(caplog)
+
+
+def test_a_newer_token_of_another_task_stays(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = secrets_file(home / ".config" / "digdag")
+    kept = store(project_id=1)
+    file.write_text("s3cr3t-newer-token")
+    kept.save(NEW, None)
+    assert "s3cr3t-newer-token" == file.read_text()
+    assert [] == warnings(caplog)
+
+
 @pytest.mark.parametrize("content", ["s3cr3t-of-somebody-else", ""])
 def test_a_local_secret_that_the_task_did_not_get_is_nobodys_news(home: Path, content: str) -> None:
     secrets_file(home / ".config" / "digdag", content)

@@ -90,13 +90,19 @@ def test_our_own_workflows_have_no_finding(workflow: Path) -> None:
 def test_the_sample_of_the_connectors_page_has_each_problem_at_its_line(project: Path) -> None:
     assert [
         (10, "connector"),
-        (11, "tab"),
         (12, "plain-secret"),
         (13, "plain-secret"),
         (14, "plain-secret"),
-        (17, "spelling"),
         (18, "unused-setting"),
-    ] == _found(project, CONNECTOR)
+    ] == _found(project, CONNECTOR.replace("\t", "  "))
+
+
+def test_a_tab_that_yaml_refuses_is_found_at_its_line(project: Path) -> None:
+    assert [(11, "tab")] == _found(project, CONNECTOR)
+
+
+def test_a_tab_that_yaml_takes_is_no_finding(project: Path) -> None:
+    assert [] == _found(project, GOOD.replace("SELECT email FROM people", "|\n      SELECT\temail\n      FROM\tpeople"))
 
 
 @pytest.mark.parametrize(
@@ -111,9 +117,37 @@ def test_the_sample_of_the_connectors_page_has_each_problem_at_its_line(project:
         ("    PINTEREST_CLIENT_ID: ${secret:pinterest.client_id}\n", "", [(15, "env")]),
         ("    type: pinterest\n", "\ttype: pinterest\n", [(16, "tab")]),
         ("PinterestExport", "PinterestExprt", [(14, "class")]),
-        ("add_people_to_current_audience", "Add-People-To-Current-Audience", [(19, "spelling")]),
+        ("td_pinterest_op.export", "td_pintrest_op.export", [(14, "class")]),
+        ("PinterestExport", "PinterestExport.run", []),
+        ("add_people_to_current_audience", "Add-People-To-Current-Audience", []),
         ("timezone: UTC", "timezone: UTC\ntimezone: UTC", [(2, "duplicate-key")]),
-        ("  docker:\n    image: treasuredata/customscript-python:3.12.11-td0\n", "", [(11, "docker")]),
+        ("  docker:\n    image: treasuredata/customscript-python:3.12.11-td0\n", "", []),
+        ("    image: treasuredata/customscript-python:3.12.11-td0", "    memory: 1g", [(13, "docker")]),
+        ("${secret:pinterest.client_secret}", "s3cr3t", [(24, "plain-secret")]),
+        ("${secret:td.apikey}", "1/s3cr3t", [(22, "plain-secret")]),
+        ("pinterest.client_secret}", "pinterest.client_secrt}", [(24, "secret-name")]),
+        ("pinterest.client_secret}", "pinterest2.client_secret}", []),
+        ("pinterest.client_secret}", "pinterest.client_secret_eu}", []),
+        ("pinterest.client_secret}", "pinterest.client.secret}", []),
+        ("pinterest.client_secret}", "marketing}", []),
+        ("+query:\n  td>:\n    data: SELECT email FROM people\n", "", [(10, "source")]),
+        ("+query:\n  td>:\n    data: SELECT email FROM people\n", "+query:\n  call>: people\n", [(10, "left-out")]),
+        ("  td>:\n    data: SELECT email FROM people\n", "  py>: people.Query.run\n", []),
+        ("  td>:\n    data: SELECT email FROM people\n", "  echo>: people\n", [(12, "source")]),
+        ("_export:\n", "_export:\n  job_id: '12'\n", []),
+        ("timezone: UTC", "timezone: Asia/Tokio", [(1, "timezone")]),
+        ("timezone: UTC", "timezone: asia/tokyo", [(1, "timezone")]),
+        ("timezone: UTC", "timezone: Asia/Tokyo", []),
+        ("timezone: UTC", "timezone: '+09:00'", []),
+        ("timezone: UTC", "timezone: ${zone}", []),
+        ("timezone: UTC", "schedule:\n  dayly>: 07:00:00", [(2, "schedule")]),
+        ("timezone: UTC", "schedule:\n  daily>: 07:00:00\n  skip_on_overtime: true", []),
+        ("  _env:\n", "  suppress: queries/opted_out.sql\n  _env:\n", [(21, "left-out")]),
+        ("  _env:\n", "  consent: SELECT email FROM consents\n  _env:\n", []),
+        ("  _env:\n", "  consent: ' '\n  _env:\n", [(21, "source")]),
+        ("  _env:\n", "  consent: ${consents}\n  _env:\n", []),
+        ("_export:\n", "_export:\n  audiences: [{suppress: no.sql}]\n", [(4, "left-out")]),
+        ("timezone: UTC", "a: &a {b: *a}", [(1, "yaml")]),
         ("td>:\n    data: SELECT email FROM people", "td>: people.sql", [(10, "left-out")]),
         ("td>:\n    data: SELECT email FROM people", "td>: ../people.sql", [(10, "left-out")]),
         ("    data: SELECT", "    data: [SELECT", [(13, "yaml")]),
@@ -160,8 +194,8 @@ def test_settings_may_be_one_text(project: Path, settings: str, expected: list[t
 
 
 def test_a_connection_of_the_connector_is_found_too(project: Path) -> None:
-    text = CONNECTOR.replace("  result_settings:", "  result_connection: shop\n  result_settings:")
-    assert [(10, "connector"), (11, "connector"), (12, "tab")] == _found(project, text)[:3]
+    text = CONNECTOR.replace("\t", "  ").replace("  result_settings:", "  result_connection: shop\n  result_settings:")
+    assert [(10, "connector"), (11, "connector")] == _found(project, text)[:2]
 
 
 def test_a_retry_around_tasks_of_others_is_no_matter_of_ours(project: Path) -> None:
@@ -262,9 +296,55 @@ def test_values_that_only_a_run_knows_are_left_alone(project: Path) -> None:
     assert [] == _found(project, GOOD.replace('"549755885175"', "${account || '1'}"))
 
 
-def test_a_docker_image_in_a_comment_is_enough(project: Path) -> None:
-    text = GOOD.replace("  docker:\n    image: ", "# docker:\n#   image: ")
+def test_an_image_of_another_task_shows_that_a_workflow_is_hosted(project: Path) -> None:
+    text = GOOD.replace("  docker:\n    image: treasuredata/customscript-python:3.12.11-td0\n", "")
+    assert [(11, "docker")] == _found(project, f"{text}\n+other:\n  py>: a.b\n  docker: {{image: python}}\n")
+
+
+def test_a_query_that_stands_after_its_export_comes_too_late(project: Path) -> None:
+    start, query, export = GOOD.index("+query:"), GOOD.index("+export:"), len(GOOD)
+    text = GOOD[:start] + GOOD[query:export] + "\n" + GOOD[start:query]
+    assert [(9, "source")] == _found(project, text)
+    (project / "nightly.dig").write_text("+people:\n  td>: {data: SELECT 1}\n+send:\n  call>: export\n")
     assert [] == _found(project, text)
+
+
+def test_the_names_of_secrets_are_compared_with_those_of_other_workflows(project: Path) -> None:
+    (project / "other.dig").write_text("+a:\n  echo>: ${secret:marketing.token}\n")
+    assert [(25, "secret-name")] == _found(project, GOOD.replace("pinterest.refresh_token}", "marketing.tokn}"))
+    assert [] == _found(project, GOOD.replace("pinterest.refresh_token}", "marketing.token}"))
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("${pinterest.records.sent} of ${pinterest.rows.invalid_by_reason}", []),
+        ("${pinterest.summary.replace(/x/g, 'y')}", []),
+        ("${typeof pinterest === 'undefined' ? 0 : pinterest.records.sent}", []),
+        ("${pinterest_mirror.column} ${my.pinterest.people} pinterest.record", []),
+        (
+            "${pinterest.record.sent}",
+            ["pinterest.record.sent: the statistics of an export have no record; did you mean records?"],
+        ),
+        (
+            "${1 + pinterest.records.snt}",
+            ["pinterest.records.snt: the statistics of an export have no snt; did you mean sent?"],
+        ),
+    ],
+)
+def test_a_figure_that_the_statistics_do_not_have_is_found(project: Path, template: str, expected: list[str]) -> None:
+    file = project / "export.dig"
+    file.write_text(f'{GOOD}\n+report:\n  echo>: "{template}"\n')
+    assert expected == [finding.message for finding in findings(file)]
+
+
+def test_a_merge_of_yaml_gives_its_members(project: Path) -> None:
+    start, end = GOOD.index("    type: pinterest\n"), GOOD.index("    action: add")
+    defaults = "x-defaults: &defaults\n" + GOOD[start:end] + "x-more: &more {retry_count: many}\n"
+    text = defaults + GOOD[:start] + "    <<: *defaults\n" + GOOD[end:]
+    assert [] == _found(project, text)
+    assert [(5, "setting")] == _found(project, text.replace("*defaults", "[*defaults, *more]"))
+    assert [] == _found(project, text.replace("*defaults", "[*defaults, *more]\n    retry_count: 5"))
 
 
 @pytest.mark.parametrize("name", [".hidden/people.sql", "link.sql", "ignored.sql"])
@@ -273,7 +353,7 @@ def test_a_file_that_a_push_leaves_out_is_found(
 ) -> None:
     outside = tmp_path_factory.mktemp("outside") / "people.sql"
     outside.write_text("SELECT 1")
-    (project / ".digdagignore").write_text("ignored.*\n")
+    (project / ".digdagignore").write_text("# what stays here\nignored.*\n")
     (project / ".hidden").mkdir()
     if name == "link.sql":
         (project / name).symlink_to(outside)
@@ -283,10 +363,21 @@ def test_a_file_that_a_push_leaves_out_is_found(
     assert [(10, "left-out")] == _found(project, text)
 
 
+@pytest.mark.parametrize("lines", ["# people.sql", "*.sql\n!people.sql", "/data/", "people.sql.bak"])
+def test_a_file_that_digdagignore_does_not_name_is_no_finding(project: Path, lines: str) -> None:
+    (project / ".digdagignore").write_text(f"{lines}\n")
+    (project / "people.sql").write_text("SELECT 1")
+    assert [] == _found(project, GOOD.replace("td>:\n    data: SELECT email FROM people", "td>: people.sql"))
+
+
 def test_an_archive_of_more_than_10_mb_is_found_by_its_compressed_size(project: Path) -> None:
     data = project / "data.bin"
     data.write_bytes(bytes(11 << 20))
     assert [] == _found(project, GOOD)
+    (project / ".digdagignore").write_text("*.bin\n")
+    data.write_bytes(random.Random(1).randbytes(11 << 20))
+    assert [] == _found(project, GOOD)
+    (project / ".digdagignore").unlink()
     data.write_bytes(random.Random(1).randbytes(11 << 20))
     assert [(1, "too-large")] == _found(project, GOOD)
 
@@ -304,13 +395,15 @@ def test_what_is_no_workflow_is_said_so(project: Path, text: str, code: str) -> 
 
 def test_the_command_prints_a_line_for_each_finding(terminal: Terminal, project: Path) -> None:
     file = project / "export.dig"
-    file.write_text(CONNECTOR)
+    file.write_text(CONNECTOR.replace("\t", "  "))
     ran = terminal("check", file)
     assert (1, "") == (ran.code, ran.err)
     assert ran.out.startswith(f"{file}:10: connector: a td> task does not run this operator")
-    assert 7 == len(ran.out.splitlines())
-    assert f"::error file={file},line=11,title=tab::tabs" in terminal("check", "--format", "github", file).out
-    assert "tab" == json.loads(terminal("check", "--json", file).out)[1]["code"]
+    assert 5 == len(ran.out.splitlines())
+    assert (
+        f"::error file={file},line=10,title=connector::a td> task" in terminal("check", "--format", "github", file).out
+    )
+    assert "plain-secret" == json.loads(terminal("check", "--json", file).out)[1]["code"]
     assert (1, "") == (terminal("check", "--quiet", file).code, terminal("check", "--quiet", file).out)
 
 

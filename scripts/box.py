@@ -1,0 +1,109 @@
+"""Lay out a box for treasure-data/treasure-boxes: the workflows, the operator and a README in the form of its boxes."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from scripts.bundle import ROOT, lay_out, operator_files, project_files
+from td_pinterest_op.settings.table import SETTINGS
+
+NAME = "pinterest_export"
+SECRETS = ("td.apikey", "pinterest.client_id", "pinterest.client_secret", "pinterest.refresh_token")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Lay the folder out and print its path; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="scripts/box", description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "build" / "box" / NAME)
+    folder: Path = parser.parse_args(arguments).folder
+    yours = dict(project_files()) | {"README.md": readme().encode()}
+    # phonenumbers is left out: its six hundred files serve one kind of column.
+    lay_out(folder, code=dict(operator_files(["python-backoff"])), yours=yours)
+    print(folder)
+    return 0
+
+
+def readme() -> str:
+    """The box's README: headings and their order are those of the boxes that write to other services."""
+    workflows = "\n".join(f"- `{name}`: {what}" for name, what in _rows("workflows", "The workflows, one by one"))
+    secrets = " ".join(f"--set {name}" for name in SECRETS)
+    return f"""# Workflow: td example (Result Output to Pinterest)
+
+This example exports the result of a query to an audience of [Pinterest](https://www.pinterest.com/business/) with a
+custom operator in Python. E-mail addresses and device ids are
+normalised and hashed (SHA-256) before they leave Treasure Data's container.
+
+{workflows}
+
+# Prerequisites
+
+- A Pinterest business account, an app (https://developers.pinterest.com/apps/), and a refresh token with the scopes
+  `ads:read` and `ads:write`.
+- An ad account on which the token's user is OWNER, ADMIN or AUDIENCE_MANAGER.
+- A table with a column `email`, `maid` or `idfa`.
+- Columns of phone numbers need the Python package `phonenumberslite` beside the operator.
+
+# How to Run
+
+Set your ids in `config/pinterest.yml`, your database in `config/workflow.yml`, and your query in `queries/people.sql`.
+Take the comment signs away from `docker:` in `config/workflow.yml`.
+
+    # Upload
+    $ td wf push {NAME}
+
+    # Set Secrets
+    $ td wf secrets --project {NAME} {secrets}
+
+    # Run
+    $ td wf start {NAME} {NAME} --session now
+
+## Local mode
+
+    # Set Secrets
+    $ td wf secrets --local {secrets}
+
+    # Run
+    $ td wf run {NAME}.dig
+
+# Supplemental
+
+Available parameters for `result_settings` are here.
+
+{_parameters()}
+
+# Next Step
+
+If you have any questions, please contact support@treasuredata.com.
+"""
+
+
+def _parameters() -> str:
+    meanings = {name: meaning for name, _, _, meaning in _rows("td_pinterest_op", "Settings")}
+    return "\n".join(
+        f"- {setting.name}: {meanings[setting.name]} ({_need(setting.name)}"
+        f"{'' if setting.default_text == '–' else f', default: {setting.default_text}'})"
+        for setting in SETTINGS
+    )
+
+
+def _need(name: str) -> str:
+    needed = {cells[0]: cells[1] for cells in _rows("td_pinterest_op", "Settings")}[name]
+    return {"yes": "required", "no": "optional"}.get(needed, f"required {needed}")
+
+
+def _rows(folder: str, heading: str) -> list[list[str]]:
+    """The cells of the table below a heading of a README, the first without its backquotes."""
+    text = (ROOT / folder / "README.md").read_text().split(f"\n## {heading}\n")[1]
+    table = re.search(r"\n\| --- .*\n((?:\|.*\n)+)", text)
+    if table is None:
+        sys.exit(f"{folder}/README.md has no table below {heading}")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[1].splitlines()]
+    return [[cells[0].strip("`"), *cells[1:]] for cells in rows]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,252 @@
+"""`td-pinterest rehearse`: says what it will do, asks, carries the steps out, and tells what it found out."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from td_pinterest_op import connect, stop
+from td_pinterest_op.cli import options, screen, text_file
+from td_pinterest_op.cli.connection import Connection, ad_account_of, connected, keeper, settings_of
+from td_pinterest_op.cli.credentials import ENVIRONMENT
+from td_pinterest_op.cli.export import stopping
+from td_pinterest_op.cli.rehearse.findings import Found, Rehearsal
+from td_pinterest_op.cli.rehearse.stage import NAME, Stage
+from td_pinterest_op.cli.rehearse.steps import LARGE, STEPS, Answer, Asking, NotTriedError, Step
+from td_pinterest_op.errors import ExportError, PinterestError, SettingsError, StoppedError
+from td_pinterest_op.pinterest.api import Api
+from td_pinterest_op.pinterest.oauth import Tokens
+from td_pinterest_op.stats import RequestCounts
+from td_pinterest_op.timing import SYSTEM
+
+log = logging.getLogger(__name__)
+
+_EXAMPLE = """\b
+Examples:
+  td-pinterest rehearse
+  td-pinterest rehearse --no-large --yes
+  td-pinterest rehearse --only list,batches --output batches.json
+"""
+_TRIAL_WRITES = 300
+_FAILED = {
+    401: "the token may not do this",
+    403: "the user or the app may not do this",
+    404: "it is not found",
+    429: "Pinterest asks to wait longer than somebody at a terminal does",
+}
+
+
+def _steps(_context: click.Context, option: click.Parameter, given: str | None) -> Sequence[Step]:
+    """The steps of --only, in their order."""
+    names = [name.strip() for name in given.split(",")] if given else [step.name for step in STEPS]
+    unknown = set(names) - {step.name for step in STEPS}
+    if unknown:
+        known = ", ".join(step.name for step in STEPS)
+        raise click.BadParameter(f"{', '.join(sorted(unknown))}: the steps are {known}", param=option)
+    return [step for step in STEPS if step.name in names]
+
+
+@click.command(epilog=_EXAMPLE)
+@click.option("--only", "asked", metavar="STEP,…", callback=_steps, help="Only these steps, and what they need.")
+@click.option("--no-large", is_flag=True, help="Leave out the step batches, those of more than 10,000 records.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("rehearsal.json"),
+    show_default=True,
+    help="The file for what was found out.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask before the first write.")
+@options.all_of(options.ad_account, options.env_file, options.as_json, options.quiet)
+def rehearse(
+    asked: Sequence[Step],
+    no_large: bool,
+    output: Path,
+    yes: bool,
+    ad_account: str | None,
+    env_file: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Find out what Pinterest does where its documentation is silent, on your ad account.
+
+    Says first what it does and what it leaves behind, and asks. It makes customer lists and an audience of its own,
+    with made-up people, and touches nothing of yours. It ends with a table, advice, and a file that holds no id, no
+    secret and no person: attach it to a bug report, or let `scripts/sandbox --like` behave so.
+
+    Steps: token, account, list_without_records, list, batches, at_once, records_v2, audience, move, remove.
+    """
+    asked = [step for step in asked if not (no_large and step.name == LARGE)]
+    if not asked:
+        raise click.UsageError("no step is left: --no-large leaves out what --only names")
+    if not output.parent.is_dir():
+        raise SettingsError(f"there is no folder {output.parent} for --output: make it, or name another file")
+    count = RequestCounts()
+    with connected(env_file, quiet=quiet, count=count, timing=SYSTEM) as connection, stopping():
+        account = ad_account_of(connection, ad_account)
+        to_do = _with_needs(asked)
+        writes = _writes(to_do)
+        if not (quiet and yes):
+            is_kept = connection.credentials.sources.get("PINTEREST_REFRESH_TOKEN") != ENVIRONMENT
+            screen.note(_announcement(to_do, account=account, writes=writes, is_kept=is_kept))
+        if not (yes or screen.confirm("Do this?")):
+            raise StoppedError("you answered no: nothing was written")
+        asking = _asking(connection, account, count)
+        rehearsal = Rehearsal(at=SYSTEM.wall(), announced=writes, facts=asking.facts)
+        _rehearse(asking, to_do, rehearsal, quiet=quiet)
+    rehearsal.made = count.sent
+    rehearsal.steps = [found for found in rehearsal.steps if found.name in {step.name for step in asked}]
+    _end(rehearsal, output, as_json=as_json, quiet=quiet)
+    return 0
+
+
+def _with_needs(asked: Sequence[Step]) -> list[Step]:
+    """The steps, and those that make what they need, in their order."""
+    names = {step.name for step in asked}
+    for step in reversed(STEPS):
+        if step.name in names and step.needs:
+            names.add(step.needs)
+    return [step for step in STEPS if step.name in names]
+
+
+def _writes(steps: Sequence[Step]) -> int:
+    """How many requests write, the removal of the audience included."""
+    names = {step.name for step in steps}
+    return sum(step.writes for step in steps) + int("audience" in names and "remove" not in names)
+
+
+def _announcement(steps: Sequence[Step], *, account: str, writes: int, is_kept: bool) -> str:
+    """What the steps do and leave behind, for the one who is asked."""
+    names = {step.name for step in steps}
+    lists = len(names & {"list_without_records", "list", "move"})
+    lines = [f"To find out what Pinterest's documentation does not say, in ad account {account}:"]
+    if "token" in names:
+        lines.append(
+            "- the token is refreshed three times, once with the old refresh token; each new one is kept where the old "
+            "one was found. Should Pinterest take that for theft, run `td-pinterest authorize` again"
+        )
+        if not is_kept:
+            lines.append(
+                "  The old one was found in the environment, where no new one can be kept: if your app renews refresh "
+                "tokens, have it stored first, with `td-pinterest authorize --to local`"
+            )
+    if lists:
+        lines.append(
+            f'- up to {lists} customer lists named "{NAME} …" are made, and stay: Pinterest has no way to delete them. '
+            "The people in them are made up: digests of addresses under .invalid"
+        )
+    if "audience" in names:
+        lines.append("- an audience of that name is made, and removed at the end, also after Ctrl-C")
+    lines.append(
+        f"- {writes} requests write (a trial app has {_TRIAL_WRITES} a day), and more if Pinterest wants some repeated "
+        "or an interrupted rehearsal left an audience to remove"
+    )
+    return "\n".join([*lines, "Nothing of yours is touched. It takes a minute or a few."])
+
+
+def _asking(connection: Connection, account: str, count: RequestCounts) -> Asking:
+    services, settings = connection.services, settings_of(connection.credentials)
+
+    def found_tokens() -> Tokens:
+        return Tokens(
+            client=services.client,
+            client_id=settings.client_id,
+            client_secret=settings.client_secret,
+            refresh_token=settings.refresh_token,
+            on_new_refresh_token=keeper(connection.credentials, settings),
+            timing=SYSTEM,
+        )
+
+    @contextlib.contextmanager
+    def single_tries() -> Iterator[Api]:
+        with connect.pinterest_client(
+            replace(settings, retry_count=0, max_retry_wait_millis=0),
+            endpoint=connect.endpoints(connection.credentials.environ).pinterest,
+            timing=SYSTEM,
+            count=count,
+        ) as client:
+            client.on_response = services.client.on_response
+            yield Api(client=client, tokens=services.tokens, ad_account_id=account)
+
+    stage = Stage(api=services.pinterest_for(account), timing=SYSTEM, key=secrets.token_hex(4))
+    asking = Asking(services=services, stage=stage, found_tokens=found_tokens, single_tries=single_tries)
+    services.client.on_response = lambda request, response: asking.answer.note(request, response)
+    return asking
+
+
+def _rehearse(asking: Asking, steps: Sequence[Step], rehearsal: Rehearsal, *, quiet: bool) -> None:
+    """Carry the steps out, and leave no audience behind.
+
+    Raises StoppedError, which says what is left, and what ends the whole: no access token, or an audience that stays.
+    """
+    stage = asking.stage
+    try:
+        asking.services.tokens.token()
+        stage.remove_left_behind()
+        for step in steps:
+            if not quiet:
+                screen.note(f"{step.name}: {step.asked} …")
+            rehearsal.steps.append(_carried_out(step, asking))
+        is_tidy = stage.remove_left_behind()
+    except StoppedError as error:
+        stop.reset()
+        is_tidy = stage.remove_left_behind()
+        audience = "no audience of it is left" if is_tidy else "its audience is left: the next rehearse removes it"
+        raise error.extended(f" after {len(rehearsal.steps)} of {len(steps)} steps; {audience}") from None
+    if not is_tidy:
+        raise PinterestError(f'the audience "{stage.name}" could not be removed: the next rehearse tries again')
+
+
+def _carried_out(step: Step, asking: Asking) -> Found:
+    asking.answer, begin = Answer(), SYSTEM.monotonic()
+    try:
+        verdict = step.run(asking)
+    except NotTriedError as error:
+        verdict = str(error)
+    except StoppedError:
+        raise
+    except ExportError as error:
+        asking.answer.of(error)
+        log.warning("step %s: %s", step.name, error)
+        verdict = f"not found out: {_FAILED.get(error.status or 0, 'Pinterest did not do it')}"
+    return Found(
+        name=step.name,
+        asked=step.asked,
+        status=asking.answer.status,
+        code=asking.answer.code,
+        seconds=round(SYSTEM.monotonic() - begin, 2),
+        verdict=verdict,
+        limits=asking.limits if step.name == "account" else None,
+    )
+
+
+def _end(rehearsal: Rehearsal, output: Path, *, as_json: bool, quiet: bool) -> None:
+    content = rehearsal.to_json()
+    if as_json:
+        screen.say_json(content)
+    else:
+        _show(content)
+    try:
+        output.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"the file {output} of --output cannot be written: {text_file.why(error)}") from None
+    if not quiet:
+        screen.note(
+            f"Written to {output}: it holds no id, no secret and no person, and may be attached to a bug report."
+        )
+
+
+def _show(content: dict[str, Any]) -> None:
+    columns = {"name": "STEP", "status": "STATUS", "code": "CODE", "seconds": "SECONDS", "verdict": "VERDICT"}
+    screen.table(content["steps"], columns=columns, right=("status", "code", "seconds"), prose=("verdict",))
+    screen.say()
+    for text in content["advice"] or ["nothing to set: the defaults fit this service"]:
+        screen.say(f"Advice: {text}")

@@ -1,0 +1,75 @@
+"""A task that begins anew: digdag then gives it the workflow's secrets as they are at that moment.
+
+A workflow server shows no secret to a task that runs. Where Pinterest ends a refresh token as it issues the next one,
+of two tasks that start with the same token one is refused. That one ends well and leaves a subtask, itself again under
+its own name: digdag looks the secrets up when it starts that.
+Sources: digdag-core, agent/OperatorManager.java; digdag-standards, digdag/standards/py/runner.py.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from td_pinterest_op.errors import AccountError, SettingsError
+from td_pinterest_op.workflow.task import Task, add_subtask, current_task
+
+log = logging.getLogger(__name__)
+
+# The parameter under which a task learns which token was refused before it, and how often.
+_REFUSED = "pinterest_refused_token"
+# The same token as often as this is one that nobody has renewed.
+_MOST_REFUSALS = 3
+
+
+def may_begin_anew(task: Task, error: BaseException) -> bool:
+    """Whether `error` is about a refresh token that another task may have renewed, and a new task can get."""
+    environment = task.params.get("_env")
+    return (
+        isinstance(error, AccountError)
+        and error.refused_token is not None
+        and isinstance(environment, Mapping)
+        and any("${secret:" in str(value) for value in environment.values())
+        and _refusals(task, error.refused_token) < _MOST_REFUSALS
+    )
+
+
+def begun_anew(error: AccountError) -> bool:
+    """Leave digdag the task that it is running once more, if `may_begin_anew`; whether that is done."""
+    try:
+        task = current_task()
+    except SettingsError:
+        return False
+    if not may_begin_anew(task, error):
+        return False
+    log.warning(
+        "Pinterest refused the refresh token. Another task may have renewed it meanwhile: this task begins anew, with "
+        "the secret as it is then"
+    )
+    refused = {"fingerprint": error.refused_token, "times": _refusals(task, error.refused_token)}
+    params = {name: _literal(value) for name, value in task.params.items() if _is_given(name)}
+    own = {name: task.params[name] for name in ("_env", "_workdir") if name in task.params}
+    add_subtask({**params, **own, "py>": task.params["_command"], _REFUSED: refused})
+    return True
+
+
+def _refusals(task: Task, fingerprint: str | None) -> int:
+    """How often the token was refused, this time included."""
+    before = task.params.get(_REFUSED)
+    again = isinstance(before, Mapping) and before.get("fingerprint") == fingerprint
+    return 1 + (int(before["times"]) if again and isinstance(before, Mapping) else 0)
+
+
+def _is_given(name: str) -> bool:
+    """Whether a parameter is none of digdag's own words for a task, such as `py>` and `_retry`."""
+    return not name.startswith(("_", "+")) and not name.endswith(">")
+
+
+def _literal(value: Any) -> Any:
+    """A value that digdag, which evaluates texts in the new task once more, leaves as it is."""
+    if isinstance(value, str):
+        return value.replace("$", "${'$'}")
+    if isinstance(value, Mapping):
+        return {name: _literal(inner) for name, inner in value.items()}
+    return [_literal(inner) for inner in value] if isinstance(value, list) else value

@@ -1,0 +1,348 @@
+"""`td-pinterest rehearse`: its verdicts are the emulator's switches, and it touches nothing of the user's."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from td_pinterest_op.cli.rehearse.findings import Facts, advice
+from td_pinterest_op.cli.rehearse.steps import STEPS
+from tests import children, guard
+from tests.clock import FakeTime
+from tests.e2e.project import ROOT
+from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Call, Fault, Reset, When
+from tests.emulators.pinterest.like import switches_like
+from tests.exporting import Services, services_running
+from tests.unit.cli.running import Ran, Terminal
+
+# What the emulator does without any switch.
+PLAIN: dict[str, Any] = {
+    "refresh_rotates": False,
+    "old_refresh_token_lives": True,
+    "list_without_records": False,
+    "records_v2": True,
+    "largest_batch": 100_000,
+    "batch_too_large_status": None,
+    "batches_at_once": 8,
+    "list_readable_seconds": 0.0,
+    "list_listed_seconds": 0.0,
+    "move_obeyed": True,
+    "move_seconds": 0.0,
+    "removed_readable": True,
+    "removed_again": True,
+}
+# Switches, and the facts that follow.
+SWITCHES: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"rotate_refresh_tokens": True}, {"refresh_rotates": True, "old_refresh_token_lives": False}),
+    ({"renew_refresh_tokens": True}, {"refresh_rotates": True, "old_refresh_token_lives": True}),
+    ({"records_required": False}, {"list_without_records": True}),
+    ({"takes_rows": False}, {"records_v2": False}),
+    ({"max_records": 60_000}, {"largest_batch": 50_000, "batch_too_large_status": 413}),
+    (
+        {"max_records": 20_000, "max_records_answer": "400"},
+        {"largest_batch": 20_000, "batch_too_large_status": 400},
+    ),
+    ({"max_records": 3_000}, {"largest_batch": 2_500, "batch_too_large_status": 413}),
+    ({"largest_body": 2_000_000, "large_body_answer": "drop"}, {"largest_batch": 20_000}),
+    ({"batches_at_once": 2}, {"batches_at_once": 2}),
+    ({"new_list_missing_seconds": 3}, {"list_readable_seconds": 3.0}),
+    ({"listing_lag_seconds": 3}, {"list_listed_seconds": 3.0}),
+    ({"listing_lag_seconds": 600}, {"list_listed_seconds": None}),
+    ({"moves_rules": False}, {"move_obeyed": False, "move_seconds": None}),
+    ({"move_lag_seconds": 2}, {"move_seconds": 2.0}),
+    ({"removed_audiences": "gone"}, {"removed_readable": False}),
+    ({"second_remove": "404"}, {"removed_again": False}),
+]
+
+
+@pytest.fixture
+def rehearse(
+    at_terminal: Terminal, services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Any]:
+    """The command without its question, on the emulators' clock; afterwards no audience of it may be left."""
+    monkeypatch.setattr("td_pinterest_op.cli.rehearse.command.SYSTEM", services.time.timing)
+    monkeypatch.setenv("PINTEREST_AD_ACCOUNT_ID", AD_ACCOUNT_ID)
+    monkeypatch.chdir(tmp_path)
+    yield lambda *arguments: at_terminal("rehearse", "--yes", *arguments)
+    assert [] == _left(services)
+
+
+def _left(services: Services) -> list[str]:
+    return [
+        one.name for one in services.pinterest.audiences.values() if not one.removed and one.name.startswith("td_pin")
+    ]
+
+
+def _facts(ran: Ran) -> dict[str, Any]:
+    assert 0 == ran.code, ran.err
+    facts: dict[str, Any] = json.loads(ran.out)["facts"]
+    return facts
+
+
+def _near(facts: dict[str, Any]) -> dict[str, Any]:
+    """The facts, with times as coarse as the looks are."""
+    return {name: float(round(value)) if isinstance(value, float) else value for name, value in facts.items()}
+
+
+@pytest.mark.parametrize(("switches", "expected"), [({}, {}), *SWITCHES], ids=lambda one: "-".join(map(str, one)))
+def test_each_verdict_is_the_switch(
+    rehearse: Any, services: Services, switches: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    services.pinterest.switches.set(switches)
+    assert PLAIN | expected == _near(_facts(rehearse("--json")))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_service_set_like_the_file_gives_the_same_file(
+    rehearse: Any, services: Services, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    chosen = [one for one in SWITCHES if random.Random(f"{seed}{one}").random() < 0.4]
+    for switches, _ in reversed(chosen):
+        services.pinterest.switches.set(switches)
+    first = rehearse("--json", "--quiet")
+    assert 0 == first.code
+    with services_running(FakeTime()) as others:
+        others.pinterest.switches.set(switches_like(Path("rehearsal.json")))
+        monkeypatch.setattr("td_pinterest_op.cli.rehearse.command.SYSTEM", others.time.timing)
+        monkeypatch.setenv("PINTEREST_API_ENDPOINT", others.environ["PINTEREST_API_ENDPOINT"])
+        second = rehearse("--json", "--quiet")
+    assert _without_times(json.loads(first.out)) == _without_times(json.loads(second.out))
+
+
+def _without_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: _without_times(one) if "seconds" not in name else one is not None
+            for name, one in value.items()
+            if name != "at"
+        }
+    return [_without_times(one) for one in value] if isinstance(value, list) else value
+
+
+def test_the_file_is_what_json_prints_and_names_nothing_of_the_account(rehearse: Any, services: Services) -> None:
+    ran = rehearse("--json")
+    text = Path("rehearsal.json").read_text()
+    assert json.loads(ran.out) == json.loads(text)
+    guard.check(text, "rehearsal.json")
+    known = [
+        AD_ACCOUNT_ID,
+        USER.id,
+        USER.username,
+        "Emulated",
+        *services.pinterest.lists,
+        *services.pinterest.audiences,
+    ]
+    assert [] == [one for one in known if one in text]
+    found = json.loads(text)
+    assert ["version", "at", "writes", "facts", "steps", "advice"] == list(found)
+    assert list(PLAIN) == list(found["facts"])
+    assert {"name", "asked", "status", "code", "seconds", "verdict"} == set(found["steps"][2])
+    assert ({"announced": 26, "made": 26}, 26) == (found["writes"], len(services.pinterest.calls.writes()))
+
+
+def test_the_table_fits_a_narrow_terminal(rehearse: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = rehearse("--quiet")
+    assert "batches                  200     -" in ran.out
+    assert "Advice: set limit_records_per_request: 100000\n" in ran.out
+
+
+def test_it_says_first_what_it_leaves_behind_and_asks(
+    at_terminal: Terminal, services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PINTEREST_AD_ACCOUNT_ID", AD_ACCOUNT_ID)
+    monkeypatch.setattr("td_pinterest_op.cli.screen.confirm", lambda _: False)
+    ran = at_terminal("rehearse", "--output", tmp_path / "r.json")
+    assert (1, []) == (ran.code, services.pinterest.calls.all())
+    assert 'up to 3 customer lists named "td_pinterest_op rehearsal …" are made, and stay' in ran.err
+    assert "- 26 requests write" in ran.err
+    assert "found in the environment, where no new one can be kept" in ran.err
+    assert "you answered no: nothing was written" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names", "announced"),
+    [
+        (
+            ["--no-large"],
+            {step.name for step in STEPS} - {"batches"},
+            23,
+        ),
+        (["--only", "token"], {"token"}, 0),
+        (["--only", "move, list"], {"list", "move"}, 5),
+        (["--only", "batches,remove"], {"batches", "remove"}, 7),
+    ],
+)
+def test_steps_that_are_left_out_are_missing(
+    rehearse: Any, services: Services, arguments: list[str], names: set[str], announced: int
+) -> None:
+    found = json.loads(rehearse("--json", *arguments).out)
+    assert names == {step["name"] for step in found["steps"]}
+    assert {"announced": announced, "made": announced} == found["writes"]
+
+
+def test_a_fact_that_was_not_found_out_is_null(rehearse: Any) -> None:
+    assert dict.fromkeys(PLAIN) | {"refresh_rotates": False, "old_refresh_token_lives": True} == _facts(
+        rehearse("--json", "--only", "token")
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--only", "lists"], "lists: the steps are token, account"),
+        (["--only", "batches", "--no-large"], "no step is left"),
+    ],
+)
+def test_a_wrong_choice_of_steps_is_wrong_usage(rehearse: Any, arguments: list[str], said: str) -> None:
+    ran = rehearse(*arguments)
+    assert 2 == ran.code
+    assert said in ran.err
+
+
+@pytest.mark.parametrize("folder", ["nowhere/r.json", "."])
+def test_a_file_that_cannot_be_written_is_named(rehearse: Any, folder: str) -> None:
+    assert 0 != rehearse("--only", "token", "--output", folder).code
+
+
+def test_a_file_that_cannot_be_written_any_more_does_not_lose_what_was_found(rehearse: Any) -> None:
+    Path("r.json").mkdir()
+    Path("link.json").symlink_to("nowhere/r.json")
+    ran = rehearse("--json", "--only", "token", "--output", "link.json")
+    assert (1, False) == (ran.code, json.loads(ran.out)["facts"]["refresh_rotates"])
+    assert "the file link.json of --output cannot be written: No such file or directory" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("operation", "not_found", "still_found"),
+    [
+        ("customer_lists/create", {"largest_batch", "removed_again"}, {"refresh_rotates"}),
+        ("customer_lists/update", {"batches_at_once", "records_v2"}, {"largest_batch", "move_obeyed"}),
+        ("audiences/create", {"move_obeyed", "removed_again"}, {"batches_at_once", "records_v2"}),
+        ("audiences/update", {"move_obeyed", "removed_again"}, {"batches_at_once", "records_v2"}),
+        ("ad_accounts/list", set(), {"removed_again"}),
+    ],
+)
+def test_a_step_that_fails_does_not_stop_those_that_do_not_need_it(
+    rehearse: Any, services: Services, operation: str, not_found: set[str], still_found: set[str]
+) -> None:
+    services.pinterest.inject(Fault(effect=Answer(status=403), operation=operation, times=None))
+    ran = rehearse("--json")
+    services.pinterest.faults.clear()
+    if operation == "audiences/update":
+        assert 1 == ran.code
+        assert "could not be removed: the next rehearse tries again" in ran.err
+        assert 0 == rehearse("--only", "token").code
+        return
+    facts = _facts(ran)
+    assert {name for name in not_found | still_found if facts[name] is None} == not_found
+    verdicts = [step["verdict"] for step in json.loads(ran.out)["steps"]]
+    assert "not found out: the user or the app may not do this" in verdicts
+
+
+def test_without_an_access_token_nothing_is_tried(rehearse: Any, services: Services) -> None:
+    services.pinterest.tokens.set_refresh_token(services.environ["PINTEREST_REFRESH_TOKEN"], days=0)
+    ran = rehearse()
+    assert (1, []) == (ran.code, services.pinterest.calls.writes())
+    assert "authorise the app again" in ran.err
+
+
+@pytest.mark.parametrize("switch", ["rotate_refresh_tokens", "renew_refresh_tokens"])
+def test_each_new_refresh_token_is_kept(
+    rehearse: Any, services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, switch: str
+) -> None:
+    services.pinterest.switches.set({switch: True, "refresh_ends_access_tokens": True})
+    file = tmp_path / "secrets.env"
+    file.write_text(f"PINTEREST_REFRESH_TOKEN={os.environ['PINTEREST_REFRESH_TOKEN']}\n")
+    file.chmod(0o600)
+    monkeypatch.delenv("PINTEREST_REFRESH_TOKEN")
+    for _ in range(2):
+        assert 0 == rehearse("--env-file", file, "--no-large").code
+    assert file.read_text().strip().partition("=")[2] in services.pinterest.tokens.refresh_tokens()
+
+
+def test_nothing_of_the_users_is_touched(rehearse: Any, services: Services) -> None:
+    services.audience(["anna@shop.example"], name="td_pinterest_op rehearsal")
+    services.audience(["bela@shop.example"], name="td_pinterest_op rehearsal of mine")
+    before = services.pinterest.state()
+    names = {one["name"] for one in before["audiences"]}
+    assert 0 == rehearse().code
+    after = services.pinterest.state()
+    assert before["audiences"] == [one for one in after["audiences"] if one["name"] in names]
+    assert before["lists"] == after["lists"][: len(before["lists"])]
+    for audience in services.pinterest.audiences.values():
+        audience.removed |= audience.name in names  # for the fixture's own look
+
+
+@pytest.mark.parametrize("number", range(1, 23))
+def test_an_interruption_at_any_request_leaves_no_audience(rehearse: Any, services: Services, number: int) -> None:
+    seen: list[Call] = []
+
+    def interrupt(call: Call) -> None:
+        seen.append(call)
+        if len(seen) == number:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    services.audience(["anna@shop.example"])
+    before = services.pinterest.state()["lists"]
+    services.pinterest.switches.latency_seconds = 0.05
+    services.pinterest.on_request(interrupt, when=When.AFTER)
+    ran = rehearse("--only", "list,move,remove")
+    assert ([130, 0][len(seen) < number], before) == (ran.code, services.pinterest.state()["lists"][:1])
+    assert len(seen) < number or "no audience of it is left" in ran.err
+
+
+@pytest.mark.parametrize("operation", ["customer_lists/create", "audiences/create", "audiences/update"])
+def test_the_next_rehearsal_removes_what_a_killed_one_left(
+    rehearse: Any, services: Services, tmp_path: Path, operation: str
+) -> None:
+    def kill(call: Call) -> None:
+        if call.operation == operation and child.poll() is None:
+            child.kill()
+            child.wait()
+
+    services.pinterest.on_request(kill, when=When.AFTER)
+    with children.started(
+        [sys.executable, "-m", "td_pinterest_op", "rehearse", "--yes", "--only", "move,remove", "--quiet"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.DEVNULL,
+    ) as child:
+        assert -signal.SIGKILL == child.wait(timeout=children.LIMIT_SECONDS)
+    left = _left(services)
+    ran = rehearse("--only", "token")
+    assert 0 == ran.code
+    assert bool(left) == ("which an earlier rehearsal left" in ran.err)
+    assert ("customer_lists/create" == operation) == (left == [])
+
+
+def test_an_audience_whose_creation_was_never_answered_is_removed(rehearse: Any, services: Services) -> None:
+    services.pinterest.inject(Fault(effect=Reset(), when=When.AFTER, operation="audiences/create"))
+    assert 0 == rehearse("--only", "audience").code
+    assert 1 == len(services.pinterest.audiences)
+
+
+@pytest.mark.parametrize(
+    ("facts", "text"),
+    [
+        (Facts(), None),
+        (Facts(largest_batch=10_000, batches_at_once=8), None),
+        (Facts(largest_batch=50_000), "set limit_records_per_request: 50000"),
+        (Facts(batches_at_once=4), "set max_in_flight: 4"),
+        (Facts(records_v2=False), "leave records: identifiers"),
+        (Facts(move_obeyed=False), "use add, remove and create"),
+        (Facts(refresh_rotates=True, old_refresh_token_lives=False), "keep the refresh token in one place"),
+        (Facts(list_listed_seconds=30.0), "new lists are listed late"),
+    ],
+)
+def test_advice_follows_from_the_facts(facts: Facts, text: str | None) -> None:
+    given = advice(facts)
+    assert [] == given if text is None else (len(given) == 1 and text in given[0])
