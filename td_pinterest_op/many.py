@@ -18,6 +18,7 @@ from td_pinterest_op import connect
 from td_pinterest_op.errors import ExportError, SettingsError, StoppedError, WorkflowError
 from td_pinterest_op.export import export
 from td_pinterest_op.settings.parse import parse_connection
+from td_pinterest_op.settings.table import REQUESTS_PER_MINUTE
 from td_pinterest_op.stats import RequestCounts, Stats
 from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.unexpected import unexpected
@@ -31,8 +32,6 @@ log = logging.getLogger(__name__)
 _OWN = ("name", "query", "segment", "column", "database", "engine")
 _TABLE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?")
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# Pinterest's limit is for a user and an app, whatever the number of tasks.
-_REQUESTS_PER_MINUTE = 390
 
 
 class Many:
@@ -118,7 +117,7 @@ def _task_of(task: workflow.Task, entry: Mapping[str, Any]) -> workflow.Task:
     shared = task.params.get("result_settings")
     settings = {**(shared if isinstance(shared, Mapping) else {})}
     settings |= {name: value for name, value in entry.items() if name not in _OWN}
-    given = str(settings.get("requests_per_minute") or _REQUESTS_PER_MINUTE)
+    given = str(settings.get("requests_per_minute") or REQUESTS_PER_MINUTE)
     concurrent = str(task.params.get("concurrent") or 1)
     if given.isdecimal() and concurrent.isdecimal():
         settings["requests_per_minute"] = max(int(given) // max(int(concurrent), 1), 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import urllib.parse
 from collections.abc import Iterator, Mapping
@@ -18,10 +19,10 @@ from td_pinterest_op.connect import Services
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.catalog import WRITERS, AdAccount, Catalog
 from td_pinterest_op.pinterest.consent import SCOPES
-from td_pinterest_op.records.columns import identifier_columns
-from td_pinterest_op.records.read import IdentifierPreparation
-from td_pinterest_op.records.spool import Spool
+from td_pinterest_op.records.columns import identifier_columns, row_columns
+from td_pinterest_op.records.read import preparation_of, spool_for
 from td_pinterest_op.retry import server_time
+from td_pinterest_op.settings.parse import RecordsFormat, parse
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.timing import Timing
 from td_pinterest_op.treasure_data.api import TreasureData
@@ -35,6 +36,14 @@ _SOON = 14 * _DAY
 # Seconds by which clocks may differ before anything suffers.
 _SKEW = 120.0
 _SAMPLE = 1_000
+# What the settings of an export need beside those about its rows.
+_ANY_EXPORT = {
+    "type": "pinterest",
+    "ad_account_id": "1",
+    "audience_type": "customer_list",
+    "action": "add_people_to_current_audience",
+    "audience_id": "1",
+}
 _QUOTA = re.compile(r"(\d+);w=(\d+)")
 
 
@@ -233,15 +242,17 @@ def treasure_data(td: TreasureData, endpoint: str) -> Check:
 
 
 def rows(services: Services, found: Credentials, params: Mapping[str, Any]) -> Check:
-    """The job is readable, its columns fit, and the first rows are judged."""
+    """The job is readable, its columns fit, and the first rows are judged, all by the task's `result_settings`."""
     try:
         td = services.treasure_data
+        how = parse({**_ANY_EXPORT, **params["result_settings"]}, environ=found.environ)
         job = job_of(td, workflow_task.source(task_of(found, **params)), note=lambda _: None)
-        columns = identifier_columns(job, params.get("columns") or {})
         stats = Stats(action="", ad_account_id="", dry_run=True)
-        with Spool() as spool:
-            blocks = _first_rows(iter(JobResult(td, job)))
-            IdentifierPreparation(columns=columns, spool=spool, stats=stats).read(blocks, progress=lambda _: None)
+        are_rows = how.records is RecordsFormat.ROWS
+        columns = (row_columns if are_rows else identifier_columns)(job, how.columns)
+        with contextlib.closing(spool_for(how)) as spool:
+            preparation = preparation_of(job, settings=how, spool=spool, stats=stats)
+            preparation.read(_first_rows(iter(JobResult(td, job))), progress=lambda _: None)
     except ExportError as failure:
         return _of_failure("rows", failure)
     names = ", ".join(column.name for column in columns)
@@ -267,11 +278,9 @@ def _first_rows(blocks: Iterator[list[list[Any]]]) -> Iterator[list[list[Any]]]:
 
 
 def _of_failure(name: str, failure: ExportError) -> Check:
-    """An error's message says what to do after its first semicolon or sentence; the whole of it is shown."""
-    what, _, advice = str(failure).partition("; ")
-    return error(name, what, advice or f"`td-pinterest explain {type(failure).__name__}` says what to do")
+    return error(name, str(failure), failure.advice)
 
 
 def skipped(name: str, because: str) -> Check:
     """A check that cannot be made."""
-    return warning(name, f"not checked: {because}", "mend that first")
+    return warning(name, f"not checked: {because}", "fix that first")

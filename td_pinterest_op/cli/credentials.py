@@ -13,18 +13,14 @@ from types import MappingProxyType
 from td_pinterest_op.cli import text_file
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret
+from td_pinterest_op.settings.table import CREDENTIALS
 from td_pinterest_op.workflow import local_secrets
 
 ENVIRONMENT, LOCAL = "the environment", "the local digdag secrets"
 
 # The workflow's secrets, by the variable under which a task gets each.
 SECRETS: Mapping[str, str] = MappingProxyType(
-    {
-        "TD_API_KEY": "td.apikey",
-        "PINTEREST_CLIENT_ID": "pinterest.client_id",
-        "PINTEREST_CLIENT_SECRET": "pinterest.client_secret",
-        "PINTEREST_REFRESH_TOKEN": "pinterest.refresh_token",
-    }
+    {"TD_API_KEY": "td.apikey", **{key.variable: key.secret for key in CREDENTIALS}}
 )
 _OTHERS = ("TD_API_SERVER", "PINTEREST_API_ENDPOINT", "PINTEREST_AD_ACCOUNT_ID", "PINTEREST_AUDIENCE_ID")
 _OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from td_pinterest_op.cli import credentials as found_credentials
 from td_pinterest_op.cli.checks import ERROR, OK, WARNING, Check
 from td_pinterest_op.cli.connection import keeper, settings_of, task_of
 from td_pinterest_op.cli.credentials import Credentials
+from td_pinterest_op.cli.lint import dig_file
+from td_pinterest_op.cli.lint.settings import settings_of_export
 from td_pinterest_op.connect import Services
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.catalog import Catalog
@@ -41,6 +43,12 @@ Examples:
     "--query", type=click.Path(path_type=Path, dir_okay=False), help="Run this SQL file and look at its rows."
 )
 @click.option("--database", help="The database of --query.")
+@click.option(
+    "--settings",
+    "settings_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Judge the rows by these result_settings, a YAML or JSON file.  [default: those in --workflow]",
+)
 @click.option("--workflow", type=click.Path(path_type=Path, dir_okay=False), help="Check this .dig file too.")
 @options.all_of(options.env_file, options.as_json)
 def doctor(
@@ -49,6 +57,7 @@ def doctor(
     job_id: str | None,
     query: Path | None,
     database: str | None,
+    settings_file: Path | None,
     workflow: Path | None,
     env_file: Path | None,
     as_json: bool,
@@ -66,7 +75,7 @@ def doctor(
         found,
         ad_account=ad_account or environ.get("PINTEREST_AD_ACCOUNT_ID"),
         audience=audience or environ.get("PINTEREST_AUDIENCE_ID"),
-        params=_params(job_id, query, database),
+        params={**_source(job_id, query, database), "result_settings": _about_rows(settings_file, workflow)},
         workflow=workflow,
     ):
         done.append(check)
@@ -75,10 +84,20 @@ def doctor(
     return _end(done, as_json=as_json)
 
 
-def _params(job_id: str | None, query: Path | None, database: str | None) -> dict[str, Any]:
+def _source(job_id: str | None, query: Path | None, database: str | None) -> dict[str, Any]:
     if query is None:
         return {"job_id": job_id} if job_id else {}
     return {"query": text_file.read(query, "--query"), "database": database}
+
+
+def _about_rows(settings_file: Path | None, workflow: Path | None) -> Mapping[str, object]:
+    """What the settings say about rows: those of the file, else those of the workflow's first export."""
+    given: Mapping[str, object] = {}
+    if settings_file:
+        given = text_file.settings(settings_file)
+    elif workflow and workflow.is_file():
+        given = settings_of_export(dig_file.read(workflow))
+    return {name: given[name] for name in ("columns", "records", "default_country") if name in given}
 
 
 def _all(
@@ -133,10 +152,10 @@ def _pinterest(services: Services, *, ad_account: str | None, audience: str | No
     if accepted.status == ERROR:
         yield from (checks.skipped(name, "there is no access token") for name in _ON_PINTEREST[1:])
         return
-    yield (scopes := checks.scopes(services))
+    yield checks.scopes(services)
     yield checks.days_left(services)
     yield checks.clock(services, SYSTEM)
-    if scopes.status == ERROR and "ads:read" in scopes.message:
+    if services.tokens.scopes and "ads:read" not in services.tokens.scopes:
         yield from (
             checks.skipped(name, "the token may not read") for name in ("tier", "ad_account", "role", "audience")
         )
@@ -157,7 +176,7 @@ def _treasure_data(
 ) -> Iterator[Check]:
     key = checks.treasure_data_key(found) or checks.treasure_data(services.treasure_data, endpoints.treasure_data)
     yield key
-    if not params:
+    if not params.keys() & {"job_id", "query"}:
         return
     yield (
         checks.rows(services, found, params) if key.status == OK else checks.skipped("rows", "the key is not accepted")

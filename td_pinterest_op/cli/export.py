@@ -20,9 +20,8 @@ from td_pinterest_op.cli import options, screen, text_file
 from td_pinterest_op.cli.connection import check_complete, keeper, settings_of, task_of
 from td_pinterest_op.cli.credentials import SECRETS, Credentials
 from td_pinterest_op.cli.csv_rows import csv_rows
-from td_pinterest_op.errors import SettingsError, StoppedError
+from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.export import export as run_export
-from td_pinterest_op.settings import text as setting_text
 from td_pinterest_op.settings.parse import Action, action_of
 from td_pinterest_op.settings.structures import COLUMNS
 from td_pinterest_op.settings.table import AUDIENCE_ID_SETTINGS, READS_ROWS
@@ -100,15 +99,7 @@ def _settings(
     path: Path, credentials: Credentials, *, ad_account: str | None, audience: str | None, dry_run: bool
 ) -> dict[str, object]:
     """The settings of a file, completed from the command line and the environment."""
-    try:
-        read = setting_text.load(text_file.read(path, "--settings"))
-    except setting_text.UnreadableTextError as error:
-        raise SettingsError(f"the file {path} of --settings {error}") from None
-    if isinstance(read, Mapping) and isinstance(read.get("result_settings"), Mapping):
-        read = read["result_settings"]
-    if not isinstance(read, Mapping):
-        raise SettingsError(f"the file {path} of --settings is no mapping of settings: README lists them")
-    given = {"type": "pinterest", "audience_type": "customer_list"} | dict(read)
+    given = {"type": "pinterest", "audience_type": "customer_list"} | text_file.settings(path)
     account = ad_account or (None if given.get("ad_account_id") else credentials.environ.get("PINTEREST_AD_ACCOUNT_ID"))
     if account:
         given["ad_account_id"] = account

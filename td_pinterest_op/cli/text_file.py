@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.settings import text
 
 
 def read(path: Path, option: str) -> str:
@@ -13,6 +15,19 @@ def read(path: Path, option: str) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"the file {path} of {option} cannot be read: {why(error)}") from None
+
+
+def settings(path: Path) -> dict[str, object]:
+    """The `result_settings` of the file of --settings, YAML or JSON. Raises SettingsError."""
+    try:
+        loaded = text.load(read(path, "--settings"))
+    except text.UnreadableTextError as error:
+        raise SettingsError(f"the file {path} of --settings {error}") from None
+    if isinstance(loaded, Mapping) and isinstance(loaded.get("result_settings"), Mapping):
+        loaded = loaded["result_settings"]
+    if not isinstance(loaded, Mapping):
+        raise SettingsError(f"the file {path} of --settings is no mapping of settings: README lists them")
+    return dict(loaded)
 
 
 def why(error: OSError | UnicodeDecodeError) -> str:

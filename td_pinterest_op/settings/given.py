@@ -177,9 +177,9 @@ def _mapping(raw: object, table: Table, problems: Problems) -> Mapping[object, o
 
 
 def _credentials(given: Mapping[object, object], table: Table, environ: Mapping[str, str]) -> Collection[str]:
-    names = [key.name for key in table.settings if key.is_credential]
-    written = [value.strip() for value in map(given.get, names) if isinstance(value, str)]
-    secrets = [f"pinterest.{name}" for name in names]
+    keys = [key for key in table.settings if key.is_credential]
+    written = [value.strip() for value in (given.get(key.name) for key in keys) if isinstance(value, str)]
+    secrets = [key.secret for key in keys]
     secrets += [literal[1] for literal in map(_SECRET_LITERAL.fullmatch, written) if literal]
     looked_up = [environ.get(_variable(secret), "").strip() for secret in secrets]
     return frozenset(text for text in written + looked_up if len(text) >= 4)  # shorter ones are part of any text
@@ -211,7 +211,7 @@ def _resolved(key: Setting, raw: object, environ: Mapping[str, str]) -> tuple[ob
     """The value, and the workflow secret that it came from (None: from no secret)."""
     secret = None
     if is_left_out(raw) and key.is_credential:
-        secret = f"pinterest.{key.name}"
+        secret = key.secret
     elif isinstance(raw, str) and "${secret:" in raw:
         literal = _SECRET_LITERAL.fullmatch(raw.strip())
         if not literal or not _SECRET_NAME.fullmatch(literal[1]):

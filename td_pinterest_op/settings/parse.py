@@ -16,6 +16,8 @@ from td_pinterest_op.settings.table import (
     CONNECTION,
     ERASURE,
     EXPORT,
+    MAX_IN_FLIGHT,
+    REQUESTS_PER_MINUTE,
     SETTINGS,
     STATUS,
     Action,
@@ -60,8 +62,8 @@ class ConnectionSettings:
     write_timeout_secs: int
     read_timeout_secs: int
     warnings: tuple[Notice, ...]
-    requests_per_minute: int = 390
-    max_in_flight: int = 8
+    requests_per_minute: int = REQUESTS_PER_MINUTE
+    max_in_flight: int = MAX_IN_FLIGHT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,6 +91,16 @@ class Setting:
         return "for " + ", ".join(sorted(self.needed_by)) if self.needed_by else "no"
 
     @property
+    def secret(self) -> str:
+        """The workflow's secret from which a credential comes that is left out."""
+        return f"pinterest.{self.name}"
+
+    @property
+    def variable(self) -> str:
+        """The variable under which a task gets that secret."""
+        return f"PINTEREST_{self.name.upper()}"
+
+    @property
     def default_text(self) -> str:
         """The default as README writes it; "–" for none."""
         if self.is_credential:
@@ -136,6 +146,9 @@ _ACTION = choice(
     aliases={"remove_people_to_current_audience": Action.REMOVE},
 )
 _SECONDS = whole_number(1, 86_400)
+# Pinterest's standard tier allows 400 writes a minute, for a user and an app.
+REQUESTS_PER_MINUTE = 390
+MAX_IN_FLIGHT = 8
 _RECORDS_LIMIT = 1_000_000_000_000
 
 _credential = partial(Setting, type=CREDENTIAL, needed_by=ALL, is_credential=True)
@@ -147,7 +160,7 @@ _of_actalike = partial(
 )
 
 _TYPE = Setting(name="type", type=choice({"pinterest": "pinterest"}), needed_by=ALL)
-_CREDENTIALS = (
+CREDENTIALS = (
     _credential(name="client_id", type=NUMERIC_CREDENTIAL),
     _credential(name="client_secret"),
     _credential(name="refresh_token"),
@@ -164,13 +177,13 @@ _RETRIES_AND_TIMEOUTS = (
     Setting(name="read_timeout_secs", type=_SECONDS, default=180),
 )
 _DRY_RUN = Setting(name="dry_run", type=BOOLEAN, default=False)
-_RATE = Setting(name="requests_per_minute", type=whole_number(1, 100_000), default=390)
-_IN_FLIGHT = _of_rows(name="max_in_flight", type=whole_number(1, 64), default=8)
+_RATE = Setting(name="requests_per_minute", type=whole_number(1, 100_000), default=REQUESTS_PER_MINUTE)
+_IN_FLIGHT = _of_rows(name="max_in_flight", type=whole_number(1, 64), default=MAX_IN_FLIGHT)
 _COLUMNS = _of_rows(name="columns", type=COLUMNS, default=MappingProxyType({}))
 
 SETTINGS: tuple[Setting, ...] = (
     _TYPE,
-    *_CREDENTIALS,
+    *CREDENTIALS,
     _AD_ACCOUNT,
     Setting(name="audience_type", type=choice({"customer_list": "customer_list"}), needed_by=ALL),
     Setting(name="action", type=_ACTION, default=Action.CREATE),
@@ -228,7 +241,7 @@ _WAITS = (("retry_initial_wait_millis", "max_retry_wait_millis"),)
 STATUS = Table(
     settings=(
         _TYPE_IF_GIVEN,
-        *_CREDENTIALS,
+        *CREDENTIALS,
         _AD_ACCOUNT,
         Setting(name="audience_ids", type=AUDIENCE_IDS),
         Setting(name="audience_id", type=AUDIENCE_ID),
@@ -249,7 +262,7 @@ STATUS = Table(
 ERASURE = Table(
     settings=(
         _TYPE_IF_GIVEN,
-        *_CREDENTIALS,
+        *CREDENTIALS,
         Setting(name="ad_account_ids", type=AD_ACCOUNT_IDS),
         _AD_ACCOUNT_IF_GIVEN,
         _BATCH_SIZE,
@@ -268,7 +281,7 @@ ERASURE = Table(
 )
 
 CONNECTION = Table(
-    settings=(_TYPE_IF_GIVEN, *_CREDENTIALS, _AD_ACCOUNT_IF_GIVEN, *_RETRIES_AND_TIMEOUTS),
+    settings=(_TYPE_IF_GIVEN, *CREDENTIALS, _AD_ACCOUNT_IF_GIVEN, *_RETRIES_AND_TIMEOUTS),
     ordered=_WAITS,
     example="""
     result_settings: {}

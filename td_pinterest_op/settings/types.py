@@ -181,7 +181,7 @@ def _read_ratio(value: object, show: Show) -> float:
 
 
 def _id(digits: int, allowed: str) -> SettingType:
-    """str of at most so `digits` digits."""
+    """str of at most `digits` digits."""
 
     def read(value: object, _: Show) -> str:
         text = value.strip() if isinstance(value, str) else ""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from td_pinterest_op.cli.credentials import SECRETS
 from td_pinterest_op.cli.lint.dig_file import DigFile, Value
 from td_pinterest_op.cli.lint.environment import STAND_IN, plain_secret
-from td_pinterest_op.cli.lint.tasks import Task, UnknownError
+from td_pinterest_op.cli.lint.tasks import Task, UnknownError, tasks
 from td_pinterest_op.errors import Problem, SettingsError
 from td_pinterest_op.settings.given import Notice, Reading
 from td_pinterest_op.settings.parse import (
@@ -20,6 +19,7 @@ from td_pinterest_op.settings.parse import (
     read_export,
     read_status,
 )
+from td_pinterest_op.settings.table import CREDENTIALS
 
 # What a workflow names after `py>:`, and who reads its settings.
 Reader = Callable[..., Reading]
@@ -55,7 +55,7 @@ class Checked:
 
 def stand_ins() -> dict[str, str]:
     """An environment with every credential."""
-    return {f"PINTEREST_{setting.name.upper()}": STAND_IN for setting in SETTINGS if setting.is_credential}
+    return {key.variable: STAND_IN for key in CREDENTIALS}
 
 
 def check_settings(dig: DigFile, task: Task, environ: Mapping[str, str], *, reader: Reader = read_export) -> Checked:
@@ -81,6 +81,15 @@ def check_settings(dig: DigFile, task: Task, environ: Mapping[str, str], *, read
     place, action = given.get("action"), reading.values["action"].value
     if_exists = None if "if_exists" in unknown else reading.values["if_exists"].value
     return Checked(action=action, if_exists=if_exists, place=place)
+
+
+def settings_of_export(dig: DigFile) -> Mapping[str, object]:
+    """What is known, before a run, of the settings of the first export; nothing if there is none."""
+    for task in tasks(dig.root) if dig.root else ():
+        given = task.value.get("result_settings")
+        if given and task.command and READERS.get(str(task.command.value)) is read_export:
+            return _known(task, given)[0]
+    return {}
 
 
 def _check_text(dig: DigFile, given: Value, environ: Mapping[str, str], reader: Reader) -> Checked:
@@ -111,7 +120,7 @@ def _known(task: Task, given: Value) -> tuple[dict[str, object], set[str]]:
         else:
             known[name] = filled
     # What stands there in plain text may be any word: the parser would mask it in every message.
-    known |= dict.fromkeys(known.keys() & {setting.name for setting in SETTINGS if setting.is_credential}, STAND_IN)
+    known |= dict.fromkeys(known.keys() & {key.name for key in CREDENTIALS}, STAND_IN)
     for prefix in ("audience_id", "ad_account_id"):  # one of several names will do
         if any(name.startswith(prefix) for name in unknown):
             unknown |= {f"{prefix}s", *(setting.name for setting in SETTINGS if setting.name.startswith(prefix))}
@@ -130,9 +139,7 @@ def _note_unused(dig: DigFile, given: Value, notice: Notice) -> None:
 
 
 def _check_secrets(dig: DigFile, given: Value) -> None:
-    for setting in SETTINGS:
-        value = given.get(setting.name) if setting.is_credential else None
-        if value is None or value.value in (None, "") or "${" in str(value.value):
-            continue
-        variable = f"PINTEREST_{setting.name.upper()}"
-        dig.find(value, "plain-secret", f"{setting.name}: {plain_secret(variable, SECRETS[variable])}")
+    for key in CREDENTIALS:
+        value = given.get(key.name)
+        if value is not None and value.value not in (None, "") and "${" not in str(value.value):
+            dig.find(value, "plain-secret", f"{key.name}: {plain_secret(key.variable, key.secret)}")

@@ -286,6 +286,30 @@ def test_the_rows_of_a_job_are_judged(
     assert cure in f"{found['rows']['message']} {found['rows']['advice']}"
 
 
+_SETTINGS = "columns: {mail: email, tel: phone}\nrecords: rows\ndefault_country: DE\n"
+
+
+def test_rows_are_judged_by_the_settings_of_a_file_or_a_workflow(at_terminal: Terminal, scene: Scene) -> None:
+    job = scene.services.td.add_job(columns=[("mail", "varchar"), ("tel", "varchar")], rows=[("n/a", "030 901820")])
+    assert "cannot be exported" in at_terminal("doctor", "--job", job).out
+    settings = scene.folder / "export.yml"
+    settings.write_text(_SETTINGS)
+    workflow = scene.folder / "export.dig"
+    indented = "".join(f"    {line}\n" for line in _SETTINGS.splitlines())
+    workflow.write_text(f"+export:\n  py>: td_pinterest_op.export.PinterestExport\n  result_settings:\n{indented}")
+    for option, file in (("--settings", settings), ("--workflow", workflow)):
+        ran = at_terminal("doctor", "--job", job, option, file)
+        assert f"job {job} (mail, tel): of its first 1 rows 0 are invalid" in ran.out
+
+
+def test_settings_that_cannot_be_used_are_named_with_the_rows(at_terminal: Terminal, scene: Scene) -> None:
+    settings = scene.folder / "export.yml"
+    settings.write_text("columns: {tel: phone}\n")
+    ran = at_terminal("doctor", "--job", scene.job, "--settings", settings)
+    assert 1 == ran.code
+    assert "rows: result_settings has 1 problem" in ran.out
+
+
 def test_only_the_first_rows_are_judged(at_terminal: Terminal, scene: Scene) -> None:
     assert "of its first 1,000 rows 0 are invalid" in at_terminal("doctor", "--job", scene.job).out
 
