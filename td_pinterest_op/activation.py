@@ -11,9 +11,9 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from td_pinterest_op.audiences.actions import ACTIONS, Add, Create, Replace
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.export import export
-from td_pinterest_op.settings.table import AUDIENCE_ID_SETTINGS, Action
 from td_pinterest_op.settings.text import load
 from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.workflow import task as workflow
@@ -21,9 +21,9 @@ from td_pinterest_op.workflow.run import task_process
 
 log = logging.getLogger(__name__)
 
-_IDS = ("audience_id", *AUDIENCE_ID_SETTINGS.values())
+_IDS = ("audience_id", *(each.action.audience_id for each in ACTIONS if each.action.audience_id))
 # What a later run does, and the action for an audience that the settings name by its id.
-_LATER = {"add": Action.ADD, "replace": Action.REPLACE, "mirror": Action.ADD}
+_LATER = {"add": Add.action.name, "replace": Replace.action.name, "mirror": Add.action.name}
 _NOBODY = "SELECT CAST(NULL AS varchar) AS email WHERE 1 = 0"
 
 
@@ -63,9 +63,9 @@ def activated(task: workflow.Task) -> workflow.Task:
         raise SettingsError(f"later_runs must be one of {', '.join(_LATER)}")
     settings = {**_mapping(task.params.get("result_settings"), "result_settings"), **_console(task)}
     if any(settings.get(name) for name in _IDS):
-        settings.setdefault("action", _LATER[later].value)
+        settings.setdefault("action", _LATER[later])
     else:
-        settings.setdefault("action", Action.CREATE.value)
+        settings.setdefault("action", Create.action.name)
         settings["audience_name"] = settings.get("audience_name") or _segment(task)
         settings.setdefault("if_exists", "replace" if later == "replace" else "add")
     return dataclasses.replace(task, params={**task.params, "result_settings": settings})

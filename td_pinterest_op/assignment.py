@@ -8,9 +8,9 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from td_pinterest_op import connect
+from td_pinterest_op.audiences.actions import action_of, parse
 from td_pinterest_op.errors import SettingsErrors, UnexpectedError
-from td_pinterest_op.settings.parse import ErasureSettings, SendingSettings, Settings, action_of, parse, parse_erasure
-from td_pinterest_op.settings.table import READS_ROWS
+from td_pinterest_op.settings.parse import ErasureSettings, SendingSettings, Settings, parse_erasure
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.result import Rows, job_rows
 from td_pinterest_op.workflow import task as workflow
@@ -40,7 +40,7 @@ def export_of(task: workflow.Task, *, rows: Rows | None = None) -> Assignment[Se
     """What an export is asked for; `rows` stand in place of the task's job. Raises SettingsError with every problem."""
     raw = task.params.get("result_settings")
     read_settings = partial(parse, raw, environ=task.environ, from_console=task.is_activation)
-    if (action := action_of(raw)) and action not in READS_ROWS:
+    if (action := action_of(raw)) and not action.reads_rows:
         return _assignment(task, read_settings, open_rows=_no_rows)
     return _assignment(task, read_settings, open_rows=(lambda _services, _stats: rows) if rows else None)
 

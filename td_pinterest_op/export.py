@@ -15,7 +15,8 @@ from typing import Any
 
 from td_pinterest_op import __version__, connect
 from td_pinterest_op.assignment import Assignment, export_of
-from td_pinterest_op.audiences.actions import Actions, Step
+from td_pinterest_op.audiences.actions import OUTCOMES, chosen
+from td_pinterest_op.audiences.actions.procedure import Procedure, Step
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.plan import Plan, check_rows
@@ -68,10 +69,10 @@ def export(
     with _running(assignment, watcher, timing, on_new_refresh_token) as run:
         if on_client:
             on_client(run.services.client)
-        actions = run.actions()
-        actions.check()
+        action = run.action()
+        action.check()
         with run.reading() as prepared:
-            steps = actions.steps(prepared)
+            steps = action.steps(prepared)
             run.show_plan(steps)
             run.do(steps)
     return run.stats.to_json()
@@ -91,9 +92,9 @@ class _Run:
     def settings(self) -> Settings:
         return self.assignment.settings
 
-    def actions(self) -> Actions:
+    def action(self) -> Procedure:
         sending = partial(self.watcher.progress, phase="sending", unit="records")
-        return Actions(
+        return chosen(
             settings=self.settings,
             api=self.services.pinterest,
             stats=self.stats,
@@ -150,7 +151,7 @@ def _running(
     settings = assignment.settings
     for warning in settings.warnings:
         log.warning("%s", warning)
-    stats = Stats(action=settings.action.value, ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
+    stats = Stats(action=settings.action.name, ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
     connected = connect.services(
         assignment.task,
         settings,
@@ -160,7 +161,7 @@ def _running(
         on_new_refresh_token=on_new_refresh_token,
         scopes=connect.TO_WRITE,
     )
-    page = reported_to(settings.report, stats.to_json, wall_clock=timing.wall)
+    page = reported_to(settings.report, stats.to_json, outcomes=OUTCOMES, wall_clock=timing.wall)
     with page, _logging(stats), connected as services:
         yield _Run(assignment=assignment, services=services, stats=stats, watcher=watcher, timing=timing)
 

@@ -18,15 +18,16 @@ from td_pinterest_op.reasons import REASONS
 from td_pinterest_op.secret import escaped
 from td_pinterest_op.template import without_templates
 
-_DONE = {
-    "add_people_to_current_audience": "Added {sent} to {audience}",
-    "remove_people_from_current_audience": "Removed {sent} from {audience}",
-    "create_new_audience": "Created {audience} with {sent}",
-    "replace_current_audience": "Replaced the members of {audience} by {sent}",
-    "clear_current_audience": "Cleared {audience}",
-    "delete_current_audience": "Deleted {audience}",
-    "create_actalike_audience": "Created look-alike {audience}",
-}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deed:
+    """What a run does, in one sentence: `done` when it is, `would` after "would" in a dry run.
+
+    `{audience}` and `{records}` in it stand for the audience and for how many records there are.
+    """
+
+    done: str
+    would: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,10 +53,10 @@ class RequestCounts:
 class Stats:
     """What one run did.
 
-    `columns`: how many columns of the result hold identifiers. `invalid_rows`: rows with an
-    invalid value, which can be fewer than the invalid values. `in_doubt`: records of requests without a known outcome.
-    `keys`: keys of the unique rows, None if every record is one key. `invalid_keys_by_reason`: keys that valid rows go
-    without.
+    `deed`: None until it is known. `columns`: how many columns of the result hold identifiers. `invalid_rows`: rows
+    with an invalid value, which can be fewer than the invalid values. `in_doubt`: records of requests without a known
+    outcome. `keys`: keys of the unique rows, None if every record is one key. `invalid_keys_by_reason`: keys that valid
+    rows go without.
 
     Several threads may call `count` and use `requests`; everything else belongs to the main thread.
     """
@@ -63,6 +64,7 @@ class Stats:
     action: str
     ad_account_id: str
     dry_run: bool
+    deed: Deed | None = None
     audience_id: str | None = None
     audience_name: str | None = None
     customer_list_id: str | None = None
@@ -118,15 +120,17 @@ class Stats:
     @property
     def summary(self) -> str:
         """What was done, in one sentence for people."""
-        audience = f'audience "{escaped(self.audience_name or self.audience_id or "")}"'
-        if self.failed:
-            begin = f"Failed: {self.action} on {audience}, {self.sent:,} of {counted(self.unique, 'record')} sent"
+        name = self.audience_name or self.audience_id
+        audience = f'audience "{escaped(name)}"' if name else "an audience"
+        if self.failed or self.deed is None:
+            sent = f", {self.sent:,} of {counted(self.unique, 'record')} sent" if self.unique else ""
+            begin = f"Failed: {self.action} on {audience}{sent}"
         elif self.dry_run:
-            wanted = counted(self.unique, "record")
-            begin = f"Dry run: {self.action} on {audience} would send {wanted}; nothing was written"
+            would = self.deed.would.format(audience=audience, records=counted(self.unique, "record"))
+            begin = f"Dry run: would {would}; nothing was written"
         else:
-            done = _DONE.get(self.action, f"did {self.action} on {{audience}} with {{sent}}")
-            begin = done.format(audience=audience, sent=counted(self.sent, "record"))
+            done = self.deed.done.format(audience=audience, records=counted(self.sent, "record"))
+            begin = done[0].upper() + done[1:]
         was = "was" if self.invalid == 1 else "were"
         left_out = [f"{counted(self.invalid, 'invalid value')} {was} left out"] if self.invalid else []
         left_out += [f"Pinterest refused {self.refused:,}"] if self.refused else []

@@ -1,12 +1,11 @@
-"""The audiences that an action works on: found, checked, created once, moved, removed, read back."""
+"""The audiences that an action works on: found, checked, created, moved, removed, read back."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TypeVar
 
-from td_pinterest_op.audiences.create_once import age, created_once, look_for, oldest
 from td_pinterest_op.audiences.customer_lists import PATIENCE, CustomerLists
 from td_pinterest_op.errors import AudienceError, PinterestError, RequestRefusedError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience
@@ -31,7 +30,6 @@ class Audiences:
 
     def __init__(self, *, api: Api, lists: CustomerLists) -> None:
         self._api, self._lists = api, lists
-        self._created_in_doubt = False
 
     def usable(self, audience_id: str) -> Audience:
         """The audience, fit for an action on the list behind it. Raises AudienceError when it is not."""
@@ -60,51 +58,15 @@ class Audiences:
         """All audiences with a name: Pinterest lets several have the same."""
         return [audience for audience in self._api.audiences() if audience.name == name and not is_removed(audience)]
 
-    def made_by_this_session(self, named: Iterable[Audience]) -> Audience | None:
-        """The audience that this session created, on a list of its own; of several, the oldest."""
-        own = [audience for audience in named if self._is_own(audience)]
-        return oldest(own) if own else None
+    def is_of_this_session(self, audience: Audience) -> bool:
+        """Whether this session created it, on a list of its own."""
+        return audience.customer_list_id is not None and self._lists.is_of_this_session(audience.customer_list_id)
 
     def create(self, name: str, *, description: str | None, list_id: str) -> Audience:
-        """A new audience, or the one that another run of this task created."""
-        created = created_once(
-            create=lambda: self._once_ready(
-                list_id,
-                lambda: self._api.create_audience(name=name, description=description, customer_list_id=list_id),
-            ),
-            find=lambda: self.made_by_this_session(self.with_name(name)),
-            client=self._api.client,
+        """Create an audience on a list that may have been made a moment ago. See `Api.create_audience`."""
+        return self._once_ready(
+            list_id, lambda: self._api.create_audience(name=name, description=description, customer_list_id=list_id)
         )
-        self._created_in_doubt = created.lost
-        return created.thing
-
-    def rivals(self, created: Audience) -> list[Audience]:
-        """The audiences of other sessions with the same name that are older than the one just created.
-
-        The listing is read until it shows the new audience: then it shows every older one as well.
-        """
-
-        def listed() -> list[Audience] | None:
-            named = self.with_name(created.name)
-            return named if any(one.id == created.id for one in named) else None
-
-        named = listed() or look_for(listed, self._api.client) or []
-        return [one for one in named if age(one) < age(created) and not self._is_own(one)]
-
-    def remove_duplicates(self, name: str) -> Audience | None:
-        """The audience of this session with that name; of several, the oldest stays and the others are removed."""
-        own = [audience for audience in self.with_name(name) if self._is_own(audience)]
-        kept = oldest(own) if own else None
-        for double in own:
-            if kept and double.id != kept.id:
-                log.warning("removing audience %s: %s was created for this session, too", double.id, kept.id)
-                self.remove(double.id)
-        return kept
-
-    def remove_late_duplicates(self, name: str) -> None:
-        """Look for duplicates once more if the response to a create request was lost: they may show late."""
-        if self._created_in_doubt:
-            self.remove_duplicates(name)
 
     def remove(self, audience_id: str) -> bool:
         """Remove an audience; False when Pinterest does not know it."""
@@ -153,9 +115,6 @@ class Audiences:
                 log.info("customer list %s is not ready (%s); trying again in %.1f s", list_id, error, wait)
             client.rate_limiter.wait(wait)
         return request()
-
-    def _is_own(self, audience: Audience) -> bool:
-        return audience.customer_list_id is not None and self._lists.is_of_this_session(audience.customer_list_id)
 
     def _check_type(self, audience: Audience) -> None:
         if audience.audience_type != CUSTOMER_LIST:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import enum
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
@@ -20,7 +22,7 @@ from td_pinterest_op.errors import (
     WorkflowError,
 )
 from td_pinterest_op.pinterest.client import Client, Outcome
-from td_pinterest_op.records.batch import Batch
+from td_pinterest_op.records.batch import Batch, RowRecords
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.unexpected import unexpected
@@ -29,12 +31,17 @@ log = logging.getLogger(__name__)
 
 # A 400 that every piece of a batch gets, this many halvings deep, is about the request and not about its records.
 MAX_HALVINGS = 3
-_BAD_REQUEST, _TOO_LARGE, _NO_ANSWER = 400, 413, 0
 # Seconds between two looks at the progress while no request ends.
 _POLL_SECONDS = 1.0
 
 # Sends one piece; returns None when it is in and nothing is known of the latency.
 Put = Callable[[Batch], Outcome | None]
+
+
+_IF_ROWS_ARE_REFUSED = (
+    ". These are records with several keys (records_v2), and Pinterest took none of them: if it refuses this kind of "
+    "record, set records: identifiers"
+)
 
 
 class Progress(Protocol):
@@ -44,11 +51,20 @@ class Progress(Protocol):
         """Show the sending of `total` records; what it yields takes the number of those that are done."""
 
 
+class _Answer(enum.Enum):
+    """What Pinterest says to a piece: it is in; some of it is at fault (400); it is too large (413); nothing, twice."""
+
+    ACCEPTED = enum.auto()
+    REFUSED = enum.auto()
+    TOO_LARGE = enum.auto()
+    BROKEN = enum.auto()
+
+
 @dataclass(slots=True, kw_only=True)
 class _Batch:
     """What became of a batch. `latency` is None when it tells nothing."""
 
-    records: int
+    records: Batch
     accepted: int = 0
     refused: int = 0
     latency: float | None = None
@@ -58,12 +74,24 @@ class _Batch:
     broken: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Piece:
-    """Part of a batch. `in_doubt`: an earlier request may have brought its records in, and they are counted as such."""
+    """Part of a batch, after so many `halvings` because of a 400.
+
+    `in_doubt`: an earlier request may have brought its records in, and they are counted as such.
+    """
 
     records: Batch
+    halvings: int = 0
     in_doubt: bool = False
+
+    def parts(self, size: int, *, halvings: int = 0) -> list[_Piece]:
+        """Its records, `size` at a time."""
+        return [_Piece(part, self.halvings + halvings, self.in_doubt) for part in self.records.split(size)]
+
+    def halves(self, *, halvings: int = 0) -> list[_Piece]:
+        """Its records in two pieces; none for a single record."""
+        return self.parts((len(self.records) + 1) // 2, halvings=halvings) if len(self.records) > 1 else []
 
 
 class Sender:
@@ -185,10 +213,10 @@ class Sender:
             self._settled.put(self._send(records, put))
 
     def _send(self, records: Batch, put: Put) -> _Batch:
-        batch = _Batch(records=len(records))
+        batch = _Batch(records=records)
         try:
-            for piece in records.split(self._largest or len(records)):
-                self._settle(piece, batch, put)
+            for part in records.split(self._largest or len(records)):
+                self._settle(part, batch, put)
             self._judge(batch)
         except ExportError as error:
             batch.error = error
@@ -198,70 +226,69 @@ class Sender:
 
     def _settle(self, records: Batch, batch: _Batch, put: Put) -> None:
         """Send `records`, in halves of halves where Pinterest refuses them, until the culprits are alone."""
-        accepted, depth = batch.accepted, 0
-        pieces = [_Piece(records)]
+        accepted, refused_after = batch.accepted, 0
+        pieces = deque([_Piece(records)])
         while pieces:
-            refused: list[Batch] = []
-            while pieces:
-                piece = pieces.pop()
-                if self._largest and len(piece.records) > self._largest:
-                    pieces += [_Piece(part, in_doubt=piece.in_doubt) for part in piece.records.split(self._largest)]
-                    continue
-                status = self._status(piece, batch, put)
-                if status in (_TOO_LARGE, _NO_ANSWER):
-                    pieces += [_Piece(half, in_doubt=status == _NO_ANSWER) for half in _halves(piece.records)]
-                elif status == _BAD_REQUEST:
-                    refused.append(piece.records)
-            if depth == MAX_HALVINGS and batch.accepted == accepted and refused:
-                raise RequestRefusedError(
-                    f"Pinterest answered 400 to a batch and to every piece of it, {MAX_HALVINGS} halvings deep: "
-                    "this seems to be about the request, not about its records. "
-                    "If Pinterest does refuse that many records, a much smaller limit_records_per_request singles "
-                    f"them out [x-pinterest-rid {self._client.last_request_id}]"
-                )
-            culprits = sum(len(part) == 1 for part in refused)
-            batch.refused += culprits
-            self._stats.count(refused=culprits)
-            pieces = [_Piece(half) for part in refused if len(part) > 1 for half in _halves(part)]
-            depth += 1
+            piece = pieces.popleft()
+            if self._largest and len(piece.records) > self._largest:
+                pieces.extendleft(piece.parts(self._largest))
+                continue
+            if piece.halvings > MAX_HALVINGS and batch.accepted == accepted:
+                break
+            answer = self._try(piece, batch, put)
+            if answer is _Answer.REFUSED:
+                refused_after = piece.halvings
+                # Last in the queue: all of a batch is tried at one size before any of it at half of that.
+                pieces.extend(piece.halves(halvings=1))
+            elif answer is not _Answer.ACCEPTED:
+                pieces.extendleft(piece.halves())
+        if refused_after >= MAX_HALVINGS and batch.accepted == accepted:
+            raise RequestRefusedError(
+                f"Pinterest answered 400 to a batch and to every piece of it, {MAX_HALVINGS} halvings deep: "
+                "this seems to be about the request, not about its records. "
+                "If Pinterest does refuse that many records, a much smaller limit_records_per_request singles "
+                f"them out{self._if_rows_are_refused(batch)} [x-pinterest-rid {self._client.last_request_id}]"
+            )
 
-    def _status(self, piece: _Piece, batch: _Batch, put: Put) -> int:
-        """200 when the piece is in, else why to halve it: 400, 413, or 0 if the connection broke twice."""
+    def _try(self, piece: _Piece, batch: _Batch, put: Put) -> _Answer:
+        """Send a piece and count what became of its records. Raises what is not about the piece."""
         records = len(piece.records)
-        if not piece.in_doubt:
-            self._stats.count(in_doubt=records)
+        self._stats.count(in_doubt=0 if piece.in_doubt else records)
         try:
             outcome = put(piece.records)
-        except BrokenTwiceError as error:
-            self._wait_for_connection(batch, error)
-            log.warning("the connection broke twice at %d records; trying half as many", records)
-            return _NO_ANSWER
-        except RequestRefusedError as error:
-            self._stats.count(in_doubt=-records)
-            if error.status == _TOO_LARGE and records > 1:
-                self._shrink((records + 1) // 2)
-                log.warning("Pinterest finds %d records too many; at most %d from now on", records, (records + 1) // 2)
-            elif error.status != _BAD_REQUEST:
-                raise
-            return error.status
         except ExportError as error:
-            if not error.maybe_applied and not piece.in_doubt:
-                self._stats.count(in_doubt=-records)
-            raise
+            answer = _answer_of(error, records)
+            culprit = answer is _Answer.REFUSED and records == 1
+            piece.in_doubt = piece.in_doubt or error.maybe_applied or answer is _Answer.BROKEN
+            self._stats.count(refused=int(culprit), in_doubt=0 if piece.in_doubt and not culprit else -records)
+            batch.refused += culprit
+            if answer is None:
+                raise
+            self._learn_from(error, answer, records, batch)
+            return answer
         self._stats.count(sent=records, in_doubt=-records)
         batch.accepted += records
+        if outcome:
+            batch.latency = max(batch.latency or 0.0, outcome.latency)
+            batch.throttled = batch.throttled or outcome.throttled
         if batch.broken and records >= self._most_accepted:
             # No larger piece has ever gone through: it is the size, and not the connection.
             self._shrink(records)
             log.warning("%d records went through; at most that many from now on", records)
         batch.broken = 0
         self._most_accepted = max(self._most_accepted, records)
-        if outcome:
-            batch.latency = max(batch.latency or 0.0, outcome.latency)
-            batch.throttled = batch.throttled or outcome.throttled
-        return 200
+        return _Answer.ACCEPTED
 
-    def _wait_for_connection(self, batch: _Batch, error: BrokenTwiceError) -> None:
+    def _learn_from(self, error: ExportError, answer: _Answer, records: int, batch: _Batch) -> None:
+        half = (records + 1) // 2
+        if answer is _Answer.BROKEN:
+            self._wait_for_connection(batch, error)
+            log.warning("the connection broke twice at %d records; trying half as many", records)
+        elif answer is _Answer.TOO_LARGE:
+            self._shrink(half)
+            log.warning("Pinterest finds %d records too many; at most %d from now on", records, half)
+
+    def _wait_for_connection(self, batch: _Batch, error: ExportError) -> None:
         """Wait as the retries of one request do: a gateway that drops large bodies looks like one that is down."""
         batch.broken += 1
         retry, tried = self._client.retry, 2 * batch.broken
@@ -277,15 +304,27 @@ class Sender:
         """Raise when the records that Pinterest refused end the export."""
         if batch.refused and not self._skip_refused:
             raise RecordsRefusedError(
-                f"Pinterest refused {batch.refused} of the {batch.records} records of a batch (400); "
-                "set ignore_invalid_records: true to skip and count such records"
+                f"Pinterest refused {batch.refused} of the {len(batch.records)} records of a batch (400); set "
+                f"ignore_invalid_records: true to skip and count such records{self._if_rows_are_refused(batch)}"
             )
         if not self._stats.sent and self._stats.refused >= min(2**MAX_HALVINGS, self._stats.unique):
             raise RequestRefusedError(
-                f"Pinterest refused the first {self._stats.refused} records one by one (400) and took none: "
-                f"this is about the request, not about its records [x-pinterest-rid {self._client.last_request_id}]"
+                f"Pinterest refused the first {self._stats.refused} records one by one (400) and took none: this is "
+                f"about the request, not about its records{self._if_rows_are_refused(batch)} "
+                f"[x-pinterest-rid {self._client.last_request_id}]"
             )
 
+    def _if_rows_are_refused(self, batch: _Batch) -> str:
+        """What to do about it, as long as no record was taken that is a row."""
+        return "" if self._stats.sent or not isinstance(batch.records, RowRecords) else _IF_ROWS_ARE_REFUSED
 
-def _halves(records: Batch) -> Sequence[Batch]:
-    return records.split((len(records) + 1) // 2)
+
+def _answer_of(error: ExportError, records: int) -> _Answer | None:
+    """What an error says about a piece with so many records; None if it is about something else."""
+    if isinstance(error, BrokenTwiceError):
+        return _Answer.BROKEN
+    if not isinstance(error, RequestRefusedError):
+        return None
+    if error.status == 400:
+        return _Answer.REFUSED
+    return _Answer.TOO_LARGE if error.status == 413 and records > 1 else None

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from td_pinterest_op import stop
+from td_pinterest_op.audiences.actions import action_of
 from td_pinterest_op.cli import credentials as found_credentials
 from td_pinterest_op.cli import options, screen, text_file
 from td_pinterest_op.cli.connection import check_complete, keeper, settings_of, task_of
@@ -22,9 +23,7 @@ from td_pinterest_op.cli.credentials import SECRETS, Credentials
 from td_pinterest_op.cli.csv_rows import csv_rows
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.export import export as run_export
-from td_pinterest_op.settings.parse import Action, action_of
 from td_pinterest_op.settings.structures import COLUMNS
-from td_pinterest_op.settings.table import AUDIENCE_ID_SETTINGS, READS_ROWS
 from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.timing import SYSTEM
 from td_pinterest_op.treasure_data.result import Rows
@@ -71,7 +70,8 @@ def export(
     """
     credentials = found_credentials.find(env_file)
     raw = _settings(settings_file, credentials, ad_account=ad_account, audience=audience, dry_run=dry_run)
-    reads_rows = (action_of(raw) or Action.CREATE) in READS_ROWS
+    action = action_of(raw)
+    reads_rows = action is None or action.reads_rows
     _check_source(source, reads_rows=reads_rows)
     check_complete(
         credentials, *(name for name in SECRETS if name != "TD_API_KEY" or (reads_rows and not source["csv_file"]))
@@ -105,7 +105,7 @@ def _settings(
         given["ad_account_id"] = account
     has_id = any(str(name).startswith("audience_id") for name in given)
     known = audience or (None if has_id else credentials.environ.get("PINTEREST_AUDIENCE_ID"))
-    if known and action_of(given) in AUDIENCE_ID_SETTINGS:
+    if known and (action := action_of(given)) and action.audience_id:
         given = {name: value for name, value in given.items() if not str(name).startswith("audience_id")}
         given["audience_id"] = known
     return given | ({"dry_run": True} if dry_run else {})

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from td_pinterest_op.audiences.actions import OUTCOMES
 from td_pinterest_op.cli import history as history_table
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.connection import checked_id
@@ -83,7 +84,7 @@ def _write(output: Path, found: list[Entry], audience: str | None) -> None:
             f"the Python package {missing.name} is not installed: pip install 'td_pinterest_op[cli,report]'"
         ) from None
     ordered = sorted(found, key=lambda one: one.at.timestamp() if one.at else 0.0)
-    html = page(ordered, audience_id=audience, now=datetime.now(timezone.utc))
+    html = page(ordered, outcomes=OUTCOMES, audience_id=audience, now=datetime.now(timezone.utc))
     try:
         output.write_text(html, encoding="utf-8")
     except OSError as error:

@@ -23,7 +23,7 @@ CUSTOMER_LIST, ACTALIKE = "CUSTOMER_LIST", "ACTALIKE"
 class Audience:
     """An audience; `customer_list_id` is None unless its rule names a customer list.
 
-    `size`: matched people, None while Pinterest does not know.
+    `size`: matched people, None while Pinterest does not know. `created`: seconds since 1970, None if it does not say.
     """
 
     id: str
@@ -34,6 +34,7 @@ class Audience:
     status: str
     size: int | None = None
     description: str = ""
+    created: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +229,7 @@ def _audience(content: dict[str, Any]) -> Audience:
         status=text_of(content.get("status")),
         size=_whole(content.get("size")),
         description=text_of(content.get("description")),
+        created=_whole(content.get("created_timestamp")),
     )
 
 

@@ -54,9 +54,5 @@ class RowRecords:
             yield from shape.to_json(data)
         yield b"]"
 
-    def identifiers(self) -> Digests:
-        """Every digest of the rows as an identifier of its own; external ids are no identifiers."""
-        return Digests(b"".join(shape.digests(data) for shape, data in self.parts if shape.keys))
-
 
 Batch = Digests | RowRecords

@@ -19,7 +19,8 @@ from td_pinterest_op.records.plan import NAMED_ROWS
 from td_pinterest_op.records.row_spool import RowSpool
 from td_pinterest_op.records.rows import encode_block
 from td_pinterest_op.records.spool import Spool, fingerprint
-from td_pinterest_op.settings.parse import RecordsFormat, Settings
+from td_pinterest_op.settings.parse import Settings
+from td_pinterest_op.settings.table import RecordsFormat
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.job import Job
 

@@ -78,13 +78,6 @@ class Shape:
             rows = b",".join([template] * (len(piece) // self.width)) % tuple(self._values(piece))
             yield b"," + rows if start else rows
 
-    def digests(self, data: bytes) -> bytes:
-        """The digests of rows of this shape, one after the other."""
-        if not self.external_id_bytes:
-            return data
-        pairs = _pairs(self.digest_bytes, self.external_id_bytes)
-        return b"".join(digests for digests, _ in pairs.iter_unpack(data))
-
     def _values(self, data: bytes) -> Sequence[bytes]:
         """The values of all keys, row by row, as in JSON."""
         if not self.external_id_bytes:

@@ -17,6 +17,7 @@ from typing import Any
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.report.entry import Entry, entry
 from td_pinterest_op.report.sources import DATA, entries
+from td_pinterest_op.report.verdict import Outcome
 from td_pinterest_op.unexpected import unexpected
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,9 @@ Statistics = Callable[[], Mapping[str, Any]]
 
 
 @contextlib.contextmanager
-def reported_to(path: str | None, statistics: Statistics, *, wall_clock: Callable[[], float]) -> Iterator[None]:
+def reported_to(
+    path: str | None, statistics: Statistics, *, outcomes: Mapping[str, Outcome], wall_clock: Callable[[], float]
+) -> Iterator[None]:
     """Write the report at the end of the block, whether it succeeds or raises; without a `path` do nothing.
 
     A relative `path` is relative to the working folder, which for a task is the project. `wall_clock` gives seconds
@@ -40,16 +43,20 @@ def reported_to(path: str | None, statistics: Statistics, *, wall_clock: Callabl
         raise
     finally:
         if path:
-            write(Path(path), statistics(), error=error, now=datetime.fromtimestamp(wall_clock(), timezone.utc))
+            now = datetime.fromtimestamp(wall_clock(), timezone.utc)
+            write(Path(path), statistics(), outcomes=outcomes, error=error, now=now)
 
 
-def write(path: Path, statistics: Mapping[str, Any], *, error: str, now: datetime) -> None:
+def write(
+    path: Path, statistics: Mapping[str, Any], *, outcomes: Mapping[str, Outcome], error: str, now: datetime
+) -> None:
     """Write the report of a run, beside those that the file has already. Never raises: what goes wrong is a warning."""
     try:
         from td_pinterest_op.report.page import page
 
         run = entry(statistics, at=now, error=error)
-        html = page([*_earlier(path), run], audience_id=run.text("audience_id") or None, now=now)
+        audience_id = run.text("audience_id") or None
+        html = page([*_earlier(path), run], outcomes=outcomes, audience_id=audience_id, now=now)
         _replace(path, html)
     except ImportError as missing:
         log.warning("no report was written: the Python package %s is not installed", missing.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
@@ -18,7 +18,7 @@ from td_pinterest_op.reasons import REASONS, Explanation
 from td_pinterest_op.report import figures
 from td_pinterest_op.report.charts import over_time
 from td_pinterest_op.report.entry import Entry
-from td_pinterest_op.report.verdict import verdict
+from td_pinterest_op.report.verdict import Outcome, verdict
 from td_pinterest_op.secret import mask
 
 # A page shows and carries this many entries, the newest ones: a year of daily runs with their follow-ups.
@@ -76,8 +76,12 @@ class Rejection:
     explanation: Explanation | None
 
 
-def page(entries: Sequence[Entry], *, audience_id: str | None = None, now: datetime) -> str:
+def page(
+    entries: Sequence[Entry], *, outcomes: Mapping[str, Outcome], audience_id: str | None = None, now: datetime
+) -> str:
     """The report of the last run of one audience, with its history. `entries` are in the order of time.
+
+    `outcomes`: what to say after an action, by its name.
 
     Raises SettingsError if `entries` are of several audiences and `audience_id` names none of them.
     """
@@ -96,7 +100,7 @@ def page(entries: Sequence[Entry], *, audience_id: str | None = None, now: datet
         run=run,
         previous=previous,
         latest=latest,
-        verdict=verdict(run, seen[-1] if seen else None),
+        verdict=verdict(run, seen[-1] if seen else None, outcomes=outcomes),
         size=_last_size(chosen),
         figures=_figures(run, previous) if run else [],
         rejections=_rejections(run, previous) if run else [],

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from td_pinterest_op.history import FAILED
@@ -20,6 +20,33 @@ _TOO_SMALL_ADVICE = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a report says after an action, in the words of `Verdict`.
+
+    `{sent}` and `{until}` in it stand for the people and for when Pinterest will have matched them. `final`: a later
+    look at the audience has nothing to add.
+    """
+
+    tone: str = "good"
+    headline: str
+    detail: str
+    next: str
+    final: bool = True
+
+
+_MATCHING = "Pinterest matches them to its accounts, which takes 24 to 48 hours. Only then does the size change."
+_LOOK_AGAIN = "Look again after {until}: run pinterest_status.dig, or open the audience in Ads Manager."
+ON_THEIR_WAY = Outcome(
+    tone="waiting",
+    headline="{sent} people are on their way to Pinterest",
+    detail=_MATCHING,
+    next=_LOOK_AGAIN,
+    final=False,
+)
+ON_THEIR_WAY_OUT = replace(ON_THEIR_WAY, headline="{sent} people are on their way out")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """`tone` is good, waiting or bad; the page gives it a colour and a sign. `next` says what to do."""
 
@@ -29,16 +56,20 @@ class Verdict:
     next: str
 
 
-def verdict(run: Entry | None, seen: Entry | None) -> Verdict:
-    """`run` is the last run, `seen` the last follow-up after it; at least one of them is there."""
+def verdict(run: Entry | None, seen: Entry | None, *, outcomes: Mapping[str, Outcome]) -> Verdict:
+    """`run` is the last run, `seen` the last follow-up after it; at least one of them is there.
+
+    `outcomes` are by the names of the actions.
+    """
     if run and run.outcome == FAILED:
         return _failed(run)
     if run and run.dry_run:
         return _rehearsed(run)
-    if seen and not (run and run.text("action") in _FINAL):
+    outcome = outcomes.get(run.text("action"), ON_THEIR_WAY) if run else None
+    if seen and not (outcome and outcome.final):
         return _seen(seen)
-    assert run is not None  # noqa: S101 - the caller has one of the two
-    return _FINAL.get(run.text("action"), _under_way)(run)
+    assert run is not None and outcome is not None  # noqa: S101, PT018 - the caller has one of the two
+    return _done(run, outcome)
 
 
 def _failed(run: Entry) -> Verdict:
@@ -48,7 +79,7 @@ def _failed(run: Entry) -> Verdict:
     return Verdict(
         tone="bad",
         headline="The last run failed",
-        detail=f"{so_far} {run.text('error')}".strip(),
+        detail=f"{so_far if unique else ''} {run.text('error')}".strip(),
         next="Do what the message says, then run the workflow again. Running it again is always safe.",
     )
 
@@ -57,38 +88,22 @@ def _rehearsed(run: Entry) -> Verdict:
     return Verdict(
         tone="waiting",
         headline="This was a rehearsal: nothing changed on Pinterest",
-        detail=f"{number(run.number('records_unique'))} people are ready to be sent.",
+        detail=run.text("summary"),
         next="Take dry_run out of the settings and run the workflow again.",
     )
 
 
-def _under_way(run: Entry) -> Verdict:
+def _done(run: Entry, outcome: Outcome) -> Verdict:
+    if not run.number("records_sent") and "{sent}" in outcome.headline:
+        # An empty result that was allowed, or one whose people are there already.
+        return Verdict(tone="good", headline="Nobody had to be sent", detail=run.text("summary"), next="Nothing to do.")
     sent = number(run.number("records_sent"))
-    removed = run.text("action").startswith("remove")
     until = day(run.at + MATCHING) if run.at else "two days after the run"
     return Verdict(
-        tone="waiting",
-        headline=f"{sent} people {'are on their way out' if removed else 'are on their way to Pinterest'}",
-        detail="Pinterest matches them to its accounts, which takes 24 to 48 hours. Only then does the size change.",
-        next=f"Look again after {until}: run pinterest_status.dig, or open the audience in Ads Manager.",
-    )
-
-
-def _cleared(_run: Entry) -> Verdict:
-    return Verdict(
-        tone="good",
-        headline="The audience is empty",
-        detail="It stands on an empty customer list. Ads Manager may show the old size for a day or two.",
-        next="Fill it again with pinterest_export.dig when you need it.",
-    )
-
-
-def _deleted(_run: Entry) -> Verdict:
-    return Verdict(
-        tone="good",
-        headline="The audience is deleted",
-        detail="Its customer list stays: Pinterest has no way to delete one.",
-        next="Check that no ad group of yours still names the audience.",
+        tone=outcome.tone,
+        headline=outcome.headline.format(sent=sent),
+        detail=outcome.detail,
+        next=outcome.next.format(until=until),
     )
 
 
@@ -126,7 +141,3 @@ def _seen(seen: Entry) -> Verdict:
 
 
 _GONE = frozenset({"REMOVED", "DELETED", "ARCHIVED"})
-_FINAL: dict[str, Callable[[Entry], Verdict]] = {
-    "clear_current_audience": _cleared,
-    "delete_current_audience": _deleted,
-}

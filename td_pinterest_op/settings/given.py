@@ -97,9 +97,9 @@ class Reading:
         given = {name: key for name, key in self.table.by_name.items() if self.values[name].given}
         notices = (
             Notice(
-                keys=tuple(name for name, key in given.items() if action is not None and action not in key.used_by),
+                keys=tuple(name for name, key in given.items() if action and not key.is_used_by(action)),
                 code="unused",
-                text=f"{action.value if action else ''} does not use these settings",
+                text=f"{action.name if action else ''} does not use these settings",
             ),
             Notice(
                 keys=tuple(name for name, value in self.values.items() if value.lost_digits),

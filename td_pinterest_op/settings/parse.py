@@ -8,42 +8,20 @@ from typing import Any, TypeVar
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret
+from td_pinterest_op.settings.action import Action
 from td_pinterest_op.settings.control import Control
 from td_pinterest_op.settings.given import Notice, Reading, read
 from td_pinterest_op.settings.table import (
-    ALL,
-    AUDIENCE_ID_SETTINGS,
     CONNECTION,
     ERASURE,
-    EXPORT,
     MAX_IN_FLIGHT,
     REQUESTS_PER_MINUTE,
-    SETTINGS,
     STATUS,
-    Action,
     ExpectedValues,
     IfExists,
     RecordsFormat,
-    Setting,
+    Table,
 )
-
-__all__ = [
-    "SETTINGS",
-    "Action",
-    "ConnectionSettings",
-    "ErasureSettings",
-    "IfExists",
-    "RecordsFormat",
-    "SendingSettings",
-    "Setting",
-    "Settings",
-    "StatusSettings",
-    "action_of",
-    "parse",
-    "parse_connection",
-    "parse_erasure",
-    "parse_status",
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +73,7 @@ class Settings(SendingSettings):
     records: RecordsFormat
     default_country: str | None  # ISO 3166 alpha-2, in upper case
     is_nca: bool
-    seed_audience_id: str | None  # this and the next two: None for all but CREATE_ACTALIKE
+    seed_audience_id: str | None  # this and the next two: None for all but look-alikes
     country: str | None  # US, CA or GB
     percentage: int | None  # 1 to 10
     expect_values: ExpectedValues
@@ -125,11 +103,12 @@ class ErasureSettings(SendingSettings):
 _C = TypeVar("_C", bound=ConnectionSettings)
 
 
-def parse(raw: object, *, environ: Mapping[str, str], from_console: bool = False) -> Settings:
+def parse(raw: object, *, table: Table, environ: Mapping[str, str], from_console: bool = False) -> Settings:
     """The settings of an export.
 
     Args:
         raw: `result_settings` as digdag passes it: a mapping, or JSON or YAML text of one.
+        table: the settings that there are, and the actions.
         environ: where credentials that are left out, and `${secret:…}` in any setting, are looked up.
         from_console: whether Audience Studio wrote the settings: the keys that its console adds (`td_…`, `_…`, `type`
             and the like) cause a warning, not an error.
@@ -137,11 +116,11 @@ def parse(raw: object, *, environ: Mapping[str, str], from_console: bool = False
     Raises:
         SettingsError: with every problem, a line each. It holds no credential, given or looked up.
     """
-    reading = read_export(raw, environ=environ, from_console=from_console)
+    reading = read_export(raw, table=table, environ=environ, from_console=from_console)
     reading.problems.raise_if_any()
     action: Action = reading.values["action"].value
     names = {each.name for each in fields(Settings)}
-    unused = {key.name: key.default for key in SETTINGS if action not in key.used_by and key.name in names}
+    unused = {key.name: key.default for key in table.settings if key.name in names and not key.is_used_by(action)}
     return _built(Settings, reading, **{**unused, "audience_id": _audience_id(action, reading)})
 
 
@@ -171,9 +150,9 @@ def parse_connection(raw: object, *, environ: Mapping[str, str]) -> ConnectionSe
     return _built(ConnectionSettings, reading, ad_account_id=ad_account_id)
 
 
-def read_export(raw: object, *, environ: Mapping[str, str], from_console: bool = False) -> Reading:
+def read_export(raw: object, *, table: Table, environ: Mapping[str, str], from_console: bool = False) -> Reading:
     """What is known of an export's settings, with every problem. Raises SettingsError for what is no mapping."""
-    reading = read(raw, table=EXPORT, environ=environ, from_console=from_console)
+    reading = read(raw, table=table, environ=environ, from_console=from_console)
     _check_always_needed(reading)
     if (action := reading.values["action"].value) is not None:
         _check_needed_by(action, reading)
@@ -206,37 +185,36 @@ def read_connection(raw: object, *, environ: Mapping[str, str]) -> Reading:
     return reading
 
 
-def action_of(raw: object) -> Action | None:
+def action_of(raw: object, *, table: Table) -> Action | None:
     """The action that `result_settings` name, whatever else is wrong with them; None if that is not clear."""
     try:
-        action: Action | None = read(raw, table=EXPORT, environ={}).values["action"].value
+        action: Action | None = read(raw, table=table, environ={}).values["action"].value
     except SettingsError:
         return None
     return action
 
 
 def _check_always_needed(reading: Reading) -> None:
-    reading.check_needed(key for key in reading.table.settings if key.needed_by == ALL)
+    reading.check_needed(key for key in reading.table.settings if key.is_needed)
 
 
 def _check_needed_by(action: Action, reading: Reading) -> None:
-    ids = AUDIENCE_ID_SETTINGS.values()
-    needed = [key for key in SETTINGS if action in key.needed_by != ALL and key.name not in ids]
-    reading.check_needed(needed, reason=f", and {action.value} needs it")
+    needed = [key for key in reading.table.settings if key.name in action.needs]
+    reading.check_needed(needed, reason=f", and {action.name} needs it")
 
 
 def _check_audience_id(action: Action, reading: Reading) -> None:
-    if name := AUDIENCE_ID_SETTINGS.get(action):
+    if name := action.audience_id:
         reading.check_same(name, "audience_id")
         if not reading.values["audience_id"].given:
-            reason = f", and {action.value} needs it (or audience_id)"
+            reason = f", and {action.name} needs it (or audience_id)"
             reading.check_needed([reading.table.by_name[name]], reason=reason)
 
 
 def _audience_id(action: Action, reading: Reading) -> str | None:
-    own = reading.values[AUDIENCE_ID_SETTINGS.get(action, "audience_id")]
+    own = reading.values[action.audience_id or "audience_id"]
     value: str | None = own.value if own.given else reading.values["audience_id"].value
-    return value if action in AUDIENCE_ID_SETTINGS else None
+    return value if action.audience_id else None
 
 
 def _check_columns(reading: Reading) -> None:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from td_pinterest_op.report.page import page
 from tests.browser.conftest import Browser
-from tests.unit.report.samples import FIRST_DAY, follow_up, run
+from tests.unit.report.samples import FIRST_DAY, follow_up, page, run
 
 LONG_NAME = "Newsletter readers of the spring who have bought_something_without_any_space_in_its_name " * 2
 PAGES = {

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from td_pinterest_op.audiences.actions import EXPORT, Add, parse
 from td_pinterest_op.errors import ERRORS
 from td_pinterest_op.records.identifiers import Reason
-from td_pinterest_op.settings.parse import SETTINGS, Action, parse
 from td_pinterest_op.settings.table import ERASURE, STATUS
 from td_pinterest_op.settings.text import load
 from td_pinterest_op.stats import Stats
@@ -55,7 +55,7 @@ def test_the_workflow_of_the_readme_runs_in_an_empty_project(services: Services,
 
 
 def test_the_table_of_settings_names_every_key_and_its_default() -> None:
-    expected = [(f"`{key.name}`", key.default_text) for key in SETTINGS]
+    expected = [(f"`{key.name}`", key.default_text) for key in EXPORT.settings]
     assert expected == [(cells[0], cells[2].strip("`")) for cells in _first_cells(OPERATOR, "Settings")]
 
 
@@ -95,11 +95,11 @@ def test_the_settings_of_the_first_export_are_good() -> None:
     given = load(textwrap.dedent(_block("**The first export, dry.**")))
     assert isinstance(given, dict)
     complete = {"type": "pinterest", "audience_type": "customer_list", "ad_account_id": "549755885175"} | given
-    assert (Action.ADD, ()) == ((settings := parse(complete, environ=environ)).action, settings.warnings)
+    assert (Add.action, ()) == ((settings := parse(complete, environ=environ)).action, settings.warnings)
 
 
 def test_every_setting_that_only_some_workflows_have_has_a_row() -> None:
-    shared = {setting.name for setting in SETTINGS}
+    shared = {setting.name for setting in EXPORT.settings}
     own = [setting.name for table in (STATUS, ERASURE) for setting in table.settings if setting.name not in shared]
     explained = re.findall(
         r"^\| `(\w+)` \| `pinterest_\w+\.dig` \|", WORKFLOWS.split("| setting | of |")[1], re.MULTILINE

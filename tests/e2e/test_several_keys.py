@@ -1,4 +1,4 @@
-"""Rows with several keys: one record for a person, removed with all its keys, or sent as identifiers."""
+"""Rows with several keys: one record for a person, removed with all its keys."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.errors import InvalidRowsError, JobError, RecordsRefusedError, RequestRefusedError, WorkflowError
+from td_pinterest_op.errors import InvalidRowsError, JobError, PinterestError, WorkflowError
 from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE
 from tests.exporting import Services
 
@@ -26,15 +26,14 @@ def person(number: int) -> tuple[str, str, str, str]:
     return f"person{number}@shop.example", DEVICE.format(number), f"+1 202-555-{number:04d}", f"A-{number}"
 
 
-def keys_of(number: int, *, external_id: bool = True) -> set[str]:
+def keys_of(number: int) -> set[str]:
     """The digests of that person, as the emulator keeps them."""
     email, device, phone, crm = person(number)
-    hashed = {sha(email), sha(device), sha(phone.translate(str.maketrans("", "", "+- ")))}
-    return hashed | ({sha(f"external_id:{crm}")} if external_id else set())
+    return {sha(email), sha(device), sha(phone.translate(str.maketrans("", "", "+- "))), sha(f"external_id:{crm}")}
 
 
-def everybody(*numbers: int, external_id: bool = True) -> set[str]:
-    return set().union(*(keys_of(number, external_id=external_id) for number in numbers))
+def everybody(*numbers: int) -> set[str]:
+    return set().union(*map(keys_of, numbers))
 
 
 def audience(services: Services) -> tuple[str, str]:
@@ -94,60 +93,20 @@ def test_the_same_person_is_sent_once_in_whatever_form_and_the_keys_of_a_row_may
     assert {"null": 1, "not_an_email": 1} == counted
 
 
-@pytest.mark.parametrize("takes_rows", [True, False])
-def test_a_server_that_knows_only_identifiers_gets_every_digest_and_one_warning(
-    services: Services, caplog: pytest.LogCaptureFixture, takes_rows: bool
+@pytest.mark.parametrize("count", [2, 50])
+@pytest.mark.parametrize("skips", [True, False])
+@pytest.mark.parametrize("action", [ADD, CREATE, REPLACE])
+def test_where_pinterest_refuses_such_records_the_error_says_so_and_nothing_is_sent_in_another_form(
+    services: Services, action: str, skips: bool, count: int
 ) -> None:
-    services.pinterest.switches.takes_rows = takes_rows
-    audience_id, list_id = audience(services)
-    stored = services.export(
-        {**ROWS, "audience_id": audience_id, "limit_records_per_request": 10},
-        job_id=job(services, *map(person, range(100, 150))),
-    )
-    assert everybody(*range(100, 150), external_id=takes_rows) == services.pinterest.members(list_id)
-    assert (50, 0, 200) == tuple(stored["records"][name] for name in ("sent", "refused", "keys"))
-    warnings = [record for record in caplog.records if "refuses records with several keys" in record.getMessage()]
-    assert (not takes_rows) == len(warnings)
-
-
-@pytest.mark.parametrize("action", [CREATE, REPLACE])
-def test_there_a_new_list_is_created_with_identifiers(services: Services, action: str) -> None:
     services.pinterest.switches.takes_rows = False
-    audience_id, _ = audience(services)
+    audience_id, list_id = audience(services)
     named = {"audience_name": "Spring"} if action == CREATE else {"audience_id": audience_id}
-    stored = services.export({**ROWS, **named, "action": action}, job_id=job(services, *map(person, range(100, 130))))
-    members = services.pinterest.members(stored["customer_list_id"])
-    assert everybody(*range(100, 130), external_id=False) == members
-    assert 1 == len(services.pinterest.lists_named(services.pinterest.lists[stored["customer_list_id"]].name))
-
-
-def test_there_a_record_of_an_external_id_alone_is_counted_as_refused(services: Services) -> None:
-    services.pinterest.switches.takes_rows = False
-    audience_id, list_id = audience(services)
-    rows = job(services, person(100), (None, None, None, "A-1"), (None, None, None, "A-2"))
-    stored = services.export({**ROWS, "audience_id": audience_id}, job_id=rows)
-    assert everybody(100, external_id=False) == services.pinterest.members(list_id)
-    assert (1, 2) == (stored["records"]["sent"], stored["records"]["refused"])
-
-
-def test_there_records_of_external_ids_alone_are_refused_as_they_came(
-    services: Services, caplog: pytest.LogCaptureFixture
-) -> None:
-    services.pinterest.switches.takes_rows = False
-    audience_id, list_id = audience(services)
-    rows = job(services, (None, None, None, "A-1"), (None, None, None, "A-2"))
-    with pytest.raises(RequestRefusedError, match=r"refused the first 2 records one by one \(400\) and took none"):
-        services.export({**ROWS, "audience_id": audience_id}, job_id=rows)
+    rows = job(services, *map(person, range(100, 100 + count)))
+    with pytest.raises(PinterestError, match=r"\(records_v2\), and Pinterest took none .* set records: identifiers"):
+        services.export({**ROWS, **named, "action": action, "ignore_invalid_records": skips}, job_id=rows)
     assert set() == services.pinterest.members(list_id)
-    assert "are sent in that way" not in caplog.text
-
-
-def test_there_it_is_an_error_in_stop_mode(services: Services) -> None:
-    services.pinterest.switches.takes_rows = False
-    audience_id, _ = audience(services)
-    rows = job(services, person(100), (None, None, None, "A-1"))
-    with pytest.raises(RecordsRefusedError, match="1 records of a batch have an external id only"):
-        services.export({**ROWS, "ignore_invalid_records": False, "audience_id": audience_id}, job_id=rows)
+    assert {400} == {call.status for call in services.pinterest.calls.writes()}
 
 
 def test_a_row_that_pinterest_refuses_is_found_among_many(services: Services) -> None:

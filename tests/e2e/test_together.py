@@ -284,7 +284,7 @@ def test_an_audience_with_another_name_than_expected_is_not_touched(services: Se
 
 def test_a_name_that_cannot_be_read_is_not_the_expected_one(services: Services) -> None:
     settings = {"action": DELETE, "audience_id": "123", "expected_audience_name": "Customers"}
-    with pytest.raises(AudienceError, match="not to be read"):
+    with pytest.raises(AudienceError, match="cannot be read, so its name is unknown"):
         services.export(settings)
     assert [] == services.pinterest.calls.writes()
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from td_pinterest_op.settings.parse import Action
+from td_pinterest_op.audiences.actions import Add, Clear, Create, Delete, Remove, Replace
+from td_pinterest_op.settings.action import Action
 
 BATCH_SIZE = 8
 BATCHES = 3
@@ -44,18 +45,18 @@ WRITES = (*CREATING, *BATCH, Moment.MOVE, Moment.REMOVAL)
 ALL = tuple(moment for moment in Moment if moment is not Moment.ANY)
 
 STEPS: dict[Action, tuple[Moment, ...]] = {
-    Action.ADD: (Moment.TOKEN, Moment.LOOK_UP, *BATCH, Moment.READ_BACK),
-    Action.REMOVE: (Moment.TOKEN, Moment.LOOK_UP, *BATCH, Moment.READ_BACK),
-    Action.CREATE: (
+    Add.action: (Moment.TOKEN, Moment.LOOK_UP, *BATCH, Moment.READ_BACK),
+    Remove.action: (Moment.TOKEN, Moment.LOOK_UP, *BATCH, Moment.READ_BACK),
+    Create.action: (
         Moment.TOKEN,
         Moment.LOOK_UP,
         *BATCHES_OF_NEW_LIST,
         Moment.AUDIENCE_CREATION,
         Moment.READ_BACK,
     ),
-    Action.REPLACE: (Moment.TOKEN, Moment.LOOK_UP, *BATCHES_OF_NEW_LIST, Moment.MOVE, Moment.READ_BACK),
-    Action.CLEAR: (Moment.TOKEN, Moment.LOOK_UP, Moment.LIST_CREATION, Moment.MOVE, Moment.READ_BACK),
-    Action.DELETE: (Moment.TOKEN, Moment.LOOK_UP, Moment.REMOVAL),
+    Replace.action: (Moment.TOKEN, Moment.LOOK_UP, *BATCHES_OF_NEW_LIST, Moment.MOVE, Moment.READ_BACK),
+    Clear.action: (Moment.TOKEN, Moment.LOOK_UP, Moment.LIST_CREATION, Moment.MOVE, Moment.READ_BACK),
+    Delete.action: (Moment.TOKEN, Moment.LOOK_UP, Moment.REMOVAL),
 }
 
 _WHERE: dict[Moment, Where] = {
@@ -73,9 +74,9 @@ _WHERE: dict[Moment, Where] = {
 
 def where(action: Action, moment: Moment) -> Where:
     """The requests of `action` that are the moment."""
-    if moment is Moment.READ_BACK and action is not Action.CREATE:
+    if moment is Moment.READ_BACK and action is not Create.action:
         # The audience is read before: before and after the rows, and again right before a move.
-        return Where(operation="audiences/get", after=2 if action in (Action.ADD, Action.REMOVE) else 3)
+        return Where(operation="audiences/get", after=2 if action in (Add.action, Remove.action) else 3)
     if moment in (Moment.MIDDLE_BATCH, Moment.LAST_BATCH) and batches(action) is BATCHES_OF_NEW_LIST:
         return Where(operation="customer_lists/update", after=BATCHES_OF_NEW_LIST.index(moment) - 1)
     return _WHERE[moment]
@@ -83,9 +84,9 @@ def where(action: Action, moment: Moment) -> Where:
 
 def batches(action: Action) -> tuple[Moment, ...]:
     """The moments that send records, in the order of the records."""
-    if action in (Action.CREATE, Action.REPLACE):
+    if action in (Create.action, Replace.action):
         return BATCHES_OF_NEW_LIST
-    return BATCH if action in (Action.ADD, Action.REMOVE) else ()
+    return BATCH if action in (Add.action, Remove.action) else ()
 
 
 def done(action: Action, moment: Moment, *, applied: bool) -> frozenset[Moment]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from td_pinterest_op.audiences.actions import Create, Replace
 from td_pinterest_op.errors import (
     AccountError,
     ExportError,
@@ -15,7 +16,7 @@ from td_pinterest_op.errors import (
     RequestRefusedError,
     UnavailableError,
 )
-from td_pinterest_op.settings.parse import Action
+from td_pinterest_op.settings.action import Action
 from tests.emulators.pinterest import Answer, Effect, Mangle, Redirect, Reset, Stall, When
 from tests.faults.moments import ALL, BATCH, CREATING, WRITES, Moment
 
@@ -77,7 +78,7 @@ NOT_HALVED: dict[tuple[Often, Moment], Outcome] = {
 # A list that was created a moment ago may not be found yet.
 NEW_LIST: dict[tuple[Action, Moment], Outcome] = {
     (action, moment): SUCCESS
-    for action in (Action.CREATE, Action.REPLACE)
+    for action in (Create.action, Replace.action)
     for moment in (Moment.MIDDLE_BATCH, Moment.LAST_BATCH)
 }
 REFUSED_TOKEN: dict[tuple[Often, Moment], Outcome] = {(often, Moment.TOKEN): AccountError for often in Often}

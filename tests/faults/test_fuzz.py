@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from requests.auth import AuthBase
 
 from td_pinterest_op import connect
+from td_pinterest_op.audiences.actions import ACTIONS, Create, CreateActalike
 from td_pinterest_op.errors import ExportError, UnexpectedError
 from td_pinterest_op.pinterest.policy import Failure
 from td_pinterest_op.pinterest.transport import NoResponseError, Response
-from td_pinterest_op.settings.parse import Action
+from td_pinterest_op.settings.action import Action
 from tests import guard
 from tests.campaigns import examples
 from tests.exporting import digest, people
@@ -25,9 +26,10 @@ from tests.faults.conftest import Stage
 AUDIENCE_ID, LIST_ID = "549755885175000777", "549755885175000111"
 Given = Response | Failure
 # What the actions that create an audience need.
+EVERY = [each.action for each in ACTIONS]
 NAMED: dict[Action, dict[str, Any]] = {
-    Action.CREATE: {"audience_name": "Shoppers"},
-    Action.CREATE_ACTALIKE: {
+    Create.action: {"audience_name": "Shoppers"},
+    CreateActalike.action: {
         "audience_name": "Shoppers",
         "seed_audience_id": AUDIENCE_ID,
         "country": "US",
@@ -149,7 +151,10 @@ def job_id(shared_services: Any) -> str:
 
 @settings(max_examples=examples(250), suppress_health_check=list(HealthCheck))
 @given(
-    action=st.sampled_from(Action), token=st.none() | _token_answers | _given, script=_script, rounds=st.integers(1, 9)
+    action=st.sampled_from(EVERY),
+    token=st.none() | _token_answers | _given,
+    script=_script,
+    rounds=st.integers(1, 9),
 )
 def test_any_answers_end_in_success_or_in_one_of_our_errors(
     action: Action, token: Given | None, script: list[Given | None], rounds: int, stage: Stage, job_id: str
@@ -159,7 +164,7 @@ def test_any_answers_end_in_success_or_in_one_of_our_errors(
         patch.setattr(connect, "Transport", _Scripted)
         patch.setattr(_Scripted, "script", itertools.chain([token], *[script] * rounds))
         stats = _ended(
-            stage, {"action": action.value, "limit_records_per_request": 2, "retry_count": 2, **named}, job_id
+            stage, {"action": action.name, "limit_records_per_request": 2, "retry_count": 2, **named}, job_id
         )
     assert stats is None or stats["records"]["unique"] == stats["records"]["sent"] + stats["records"]["refused"]
 
@@ -175,11 +180,11 @@ def _ended(stage: Stage, wanted: dict[str, Any], job_id: str) -> dict[str, Any] 
         return None
 
 
-@pytest.mark.parametrize("action", Action)
+@pytest.mark.parametrize("action", EVERY)
 def test_the_usual_answers_make_a_success_of_every_action(stage: Stage, action: Action, job_id: str) -> None:
     """Else the fuzzing above would not get far."""
     named = NAMED.get(action, {"audience_id": AUDIENCE_ID})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(connect, "Transport", _Scripted)
-        stats = stage.export({"action": action.value, **named}, job_id=job_id)
-    assert action.value == stats["action"]
+        stats = stage.export({"action": action.name, **named}, job_id=job_id)
+    assert action.name == stats["action"]

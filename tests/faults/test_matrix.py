@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from td_pinterest_op.audiences.actions import Add, Clear, Create, Delete, Remove, Replace
 from td_pinterest_op.errors import ExportError, MaybeAppliedError, UnavailableError
-from td_pinterest_op.settings.parse import Action
+from td_pinterest_op.settings.action import Action
 from tests.emulators.pinterest import Fault
 from tests.exporting import Services, digests, people
 from tests.faults.conftest import Stage
@@ -52,7 +53,7 @@ class Cell:
         return ORDER[batches(self.action).index(self.moment) * BATCH_SIZE + BATCH_SIZE // 2]
 
     def __str__(self) -> str:
-        return f"{self.row.fault}, {self.often.value}-{self.action.value.split('_')[0]}-{self.moment.value}"
+        return f"{self.row.fault}, {self.often.value}-{self.action.name.split('_')[0]}-{self.moment.value}"
 
 
 def _makes_sense(row: Row, often: Often, action: Action, moment: Moment) -> bool:
@@ -63,7 +64,7 @@ def _makes_sense(row: Row, often: Often, action: Action, moment: Moment) -> bool
 
 
 # Actions that go the same way from their first batch on.
-_WAYS = ((Action.ADD, Action.REMOVE), (Action.CREATE, Action.REPLACE), (Action.CLEAR,), (Action.DELETE,))
+_WAYS = ((Add.action, Remove.action), (Create.action, Replace.action), (Clear.action,), (Delete.action,))
 
 
 def _actions(number: int, moment: Moment) -> Iterator[Action]:
@@ -113,18 +114,18 @@ class World:
 
 
 def seed(cell: Cell) -> frozenset[str]:
-    return frozenset(STAY | NEW if cell.action is Action.REMOVE else STAY)
+    return frozenset(STAY | NEW if cell.action is Remove.action else STAY)
 
 
 def expected(cell: Cell, steps: frozenset[Moment], *, withheld: str | None) -> World:
     """The world after these steps; `withheld` is the record that Pinterest did not take."""
     moments = batches(cell.action)
     sent = {digest for digest in ORDER if moments and moments[ORDER.index(digest) // BATCH_SIZE] in steps} - {withheld}
-    old = () if cell.action is Action.CREATE else (seed(cell),)
-    if cell.action in (Action.ADD, Action.REMOVE):
-        old = ((seed(cell) | sent) if cell.action is Action.ADD else (seed(cell) - sent),)
+    old = () if cell.action is Create.action else (seed(cell),)
+    if cell.action in (Add.action, Remove.action):
+        old = ((seed(cell) | sent) if cell.action is Add.action else (seed(cell) - sent),)
     lists = (*old, frozenset(sent)) if Moment.LIST_CREATION in steps else old
-    there = Moment.AUDIENCE_CREATION in steps if cell.action is Action.CREATE else Moment.REMOVAL not in steps
+    there = Moment.AUDIENCE_CREATION in steps if cell.action is Create.action else Moment.REMOVAL not in steps
     stands = 1 if Moment.MOVE in steps else 0
     return World(lists=lists, audiences=((NAME, stands),) if there else ())
 
@@ -142,20 +143,20 @@ def found(stage: Stage) -> World:
 def arrange(stage: Stage, cell: Cell) -> dict[str, Any]:
     """The world before the run, and the fault in force; returns the settings."""
     settings: dict[str, Any] = {
-        "action": cell.action.value,
+        "action": cell.action.name,
         "limit_records_per_request": BATCH_SIZE,
         # One at a time, so that it is known which batches are in when a run ends at one of them.
         "max_in_flight": 1,
         "max_retry_wait_millis": 60_000,
         **cell.row.settings,
     }
-    if cell.action is Action.CREATE:
+    if cell.action is Create.action:
         settings |= {"audience_name": NAME}
     else:
-        members = people(5, first=1000) + (people(RECORDS) if cell.action is Action.REMOVE else [])
+        members = people(5, first=1000) + (people(RECORDS) if cell.action is Remove.action else [])
         settings |= {"audience_id": stage.audience(members, name=NAME)}
     # Creating an empty list takes two requests where records are demanded: the rerun does so.
-    stage.pinterest.switches.records_required = cell.action is not Action.CLEAR
+    stage.pinterest.switches.records_required = cell.action is not Clear.action
     if cell.poison:
         stage.pinterest.switches.poison = frozenset({cell.poison})
     if cell.row.effect is not None:

@@ -9,14 +9,14 @@ import pytest
 import yaml
 
 from td_pinterest_op import many
+from td_pinterest_op.audiences.actions import Add
 from td_pinterest_op.errors import ExportError, SettingsError, WorkflowError
-from td_pinterest_op.settings.parse import Action
 from td_pinterest_op.workflow.task import Task
 from tests.clock import FakeTime
 from tests.exporting import Services, people
 
 WORKFLOWS = Path(__file__).parent.parent.parent / "workflows"
-ADD = Action.ADD.value
+ADD = Add.action.name
 
 
 def entry(**keys: object) -> dict[str, Any]:

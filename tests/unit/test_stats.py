@@ -12,11 +12,14 @@ import pytest
 from td_pinterest_op import __version__
 from td_pinterest_op.errors import UnexpectedError
 from td_pinterest_op.reasons import REASONS
-from td_pinterest_op.stats import RequestCounts, Stats
+from td_pinterest_op.stats import Deed, RequestCounts, Stats
+
+DEED = Deed(done="Filled {audience} with {records}", would="fill {audience} with {records}")
 
 
 def stats(**counts: Any) -> Stats:
-    return Stats(action="create_new_audience", ad_account_id="1", dry_run=False, **counts)
+    given: dict[str, Any] = {"action": "create_new_audience", "ad_account_id": "1", "dry_run": False, "deed": DEED}
+    return Stats(**given | counts)
 
 
 def full(**changed: Any) -> Stats:
@@ -88,7 +91,7 @@ def test_the_json_has_the_shape_that_is_promised_and_only_plain_types() -> None:
         "job_id": "5",
         "dry_run": False,
         "audience": {"status": "READY", "size": 120},
-        "summary": ('Created audience "Spring" with 5 records; 3 invalid values were left out; Pinterest refused 1.'),
+        "summary": ('Filled audience "Spring" with 5 records; 3 invalid values were left out; Pinterest refused 1.'),
         "version": __version__,
         "rows": {
             "read": 10,
@@ -110,28 +113,24 @@ def test_the_json_has_the_shape_that_is_promised_and_only_plain_types() -> None:
 @pytest.mark.parametrize(
     ("changed", "summary"),
     [
-        ({"action": "add_people_to_current_audience"}, 'Added 5 records to audience "Spring".'),
-        ({"action": "remove_people_from_current_audience"}, 'Removed 5 records from audience "Spring".'),
-        ({"action": "replace_current_audience"}, 'Replaced the members of audience "Spring" by 5 records.'),
+        ({}, 'Filled audience "Spring" with 5 records.'),
+        ({"audience_name": None, "audience_id": "7"}, 'Filled audience "7" with 5 records.'),
         (
-            {"action": "add_people_to_current_audience", "sent": 1, "invalid_by_reason": Counter(null=1)},
-            'Added 1 record to audience "Spring"; 1 invalid value was left out.',
+            {"sent": 1, "invalid_by_reason": Counter(null=1)},
+            'Filled audience "Spring" with 1 record; 1 invalid value was left out.',
         ),
-        ({"action": "clear_current_audience", "sent": 0}, 'Cleared audience "Spring".'),
-        ({"action": "delete_current_audience", "audience_name": None, "audience_id": "7"}, 'Deleted audience "7".'),
+        ({"deed": Deed(done="{audience} was empty", would="")}, 'Audience "Spring" was empty.'),
+        ({"dry_run": True}, 'Dry run: would fill audience "Spring" with 6 records; nothing was written.'),
+        ({"failed": True}, 'Failed: create_new_audience on audience "Spring", 5 of 6 records sent.'),
+        ({"failed": True, "unique": 0, "sent": 0}, 'Failed: create_new_audience on audience "Spring".'),
         (
-            {"action": "create_new_audience", "dry_run": True},
-            'Dry run: create_new_audience on audience "Spring" would send 6 records; nothing was written.',
-        ),
-        (
-            {"action": "create_new_audience", "failed": True},
-            'Failed: create_new_audience on audience "Spring", 5 of 6 records sent.',
+            {"deed": None, "audience_name": None, "unique": 0, "sent": 0},
+            "Failed: create_new_audience on an audience.",
         ),
     ],
 )
 def test_a_summary_says_in_one_sentence_what_was_done(changed: dict[str, Any], summary: str) -> None:
-    counts: dict[str, Any] = {"dry_run": False, "audience_name": "Spring", "unique": 6, "sent": 5} | changed
-    assert summary == Stats(ad_account_id="1", **counts).summary
+    assert summary == stats(**{"audience_name": "Spring", "unique": 6, "sent": 5} | changed).summary
 
 
 def test_threads_that_count_at_once_lose_nothing() -> None:

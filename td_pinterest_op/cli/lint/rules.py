@@ -12,7 +12,7 @@ from td_pinterest_op.cli.lint.environment import environ_of
 from td_pinterest_op.cli.lint.settings import COMPLETED, READERS, Checked, check_settings, stand_ins
 from td_pinterest_op.cli.lint.tasks import Task, UnknownError, tasks
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.settings.table import READS_ROWS, Action, IfExists
+from td_pinterest_op.settings.table import IfExists
 from td_pinterest_op.settings.types import has_lost_digits
 from td_pinterest_op.workflow import task as workflow_task
 
@@ -72,7 +72,7 @@ def _check_py(dig: DigFile, task: Task, before: list[Task]) -> None:
     checked = check_settings(dig, task, environ, reader=READERS[name])
     if name == EXPORT:
         _check_schedule(dig, task, checked)
-    if "erase" in name or (name == EXPORT and checked.action in (*READS_ROWS, None)):
+    if "erase" in name or (name == EXPORT and (checked.action is None or checked.action.reads_rows)):
         _check_source(dig, task, environ, before)
 
 
@@ -113,19 +113,20 @@ def _is_called(dig: DigFile) -> bool:
 
 
 def _check_schedule(dig: DigFile, task: Task, checked: Checked) -> None:
-    when = dig.root.get("schedule") if dig.root else None
-    if when is None or checked.action is None:
+    when, action = dig.root.get("schedule") if dig.root else None, checked.action
+    if when is None or action is None:
         return
     place = checked.place or task.value
-    if checked.action is Action.CREATE and checked.if_exists is IfExists.FAIL:
+    if action.only_once and checked.if_exists is IfExists.FAIL:
+        instead = "set if_exists: add or replace, or " if "if_exists" in action.uses else ""
         message = (
-            "create_new_audience fails from the second scheduled run on, because the audience exists then: set "
-            "if_exists: add or replace, or use an action for an audience that exists"
+            f"{action.name} fails from the second scheduled run on, because the audience exists then: {instead}use an "
+            "action for an audience that exists"
         )
         dig.find(place, "create-scheduled", message)
-    if checked.action is Action.REPLACE and schedule.runs_within_a_day(when):
+    if action.leaves_lists and schedule.runs_within_a_day(when):
         message = (
-            "replace_current_audience leaves a customer list behind at every run, and Pinterest needs a day or two to "
+            f"{action.name} leaves a customer list behind at every run, and Pinterest needs a day or two to "
             "fill a new one: run it once a day at most, or send the differences with add and remove"
         )
         dig.find(place, "replace-often", message)

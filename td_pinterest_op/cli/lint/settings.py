@@ -5,21 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from td_pinterest_op.audiences.actions import EXPORT, read_export
 from td_pinterest_op.cli.lint.dig_file import DigFile, Value
 from td_pinterest_op.cli.lint.environment import STAND_IN, plain_secret
 from td_pinterest_op.cli.lint.tasks import Task, UnknownError, tasks
 from td_pinterest_op.errors import Problem, SettingsError
+from td_pinterest_op.settings.action import Action
 from td_pinterest_op.settings.given import Notice, Reading
-from td_pinterest_op.settings.parse import (
-    SETTINGS,
-    Action,
-    IfExists,
-    read_connection,
-    read_erasure,
-    read_export,
-    read_status,
-)
-from td_pinterest_op.settings.table import CREDENTIALS
+from td_pinterest_op.settings.parse import read_connection, read_erasure, read_status
+from td_pinterest_op.settings.table import CREDENTIALS, IfExists
 
 # What a workflow names after `py>:`, and who reads its settings.
 Reader = Callable[..., Reading]
@@ -123,7 +117,7 @@ def _known(task: Task, given: Value) -> tuple[dict[str, object], set[str]]:
     known |= dict.fromkeys(known.keys() & {key.name for key in CREDENTIALS}, STAND_IN)
     for prefix in ("audience_id", "ad_account_id"):  # one of several names will do
         if any(name.startswith(prefix) for name in unknown):
-            unknown |= {f"{prefix}s", *(setting.name for setting in SETTINGS if setting.name.startswith(prefix))}
+            unknown |= {f"{prefix}s", *(setting.name for setting in EXPORT.settings if setting.name.startswith(prefix))}
     return known, unknown
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from td_pinterest_op.audiences.actions import parse
 from td_pinterest_op.errors import InvalidRowsError, LimitError
 from td_pinterest_op.records.plan import Plan, check_rows
-from td_pinterest_op.settings.parse import Settings, parse
+from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.job import FILE, QUERY, Origin
 

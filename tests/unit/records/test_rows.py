@@ -133,11 +133,6 @@ def test_rows_of_all_combinations_of_keys_keep_theirs() -> None:
     assert {shape.count for shape in block.rows} == {1, 2, 3, 4}
 
 
-def test_a_shape_gives_the_digests_of_its_rows_and_no_external_id() -> None:
-    ((shape, row),) = rows_of(encoded(ALL, ("ann@lee.org", None, "2025550143", "A-17")))
-    assert (3, bytes.fromhex(sha("ann@lee.org") + sha("12025550143"))) == (shape.count, shape.digests(row))
-
-
 def job(*names: str, type_: str = "varchar") -> Job:
     return Job(id="5", schema=tuple((name, type_) for name in names), records=1, size=1)
 

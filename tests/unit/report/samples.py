@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 
+from td_pinterest_op.audiences.actions import OUTCOMES
 from td_pinterest_op.history import FOLLOW_UP, RUN
 from td_pinterest_op.report.entry import Entry, entry
+from td_pinterest_op.report.page import page as page_with
+from td_pinterest_op.report.verdict import verdict as verdict_with
+
+__all__ = ["AUDIENCE_ID", "FIRST_DAY", "OUTCOMES", "follow_up", "page", "run", "statistics", "verdict"]
+
+page = partial(page_with, outcomes=OUTCOMES)
+verdict = partial(verdict_with, outcomes=OUTCOMES)
 
 FIRST_DAY = datetime(2026, 11, 1, 7, 0, tzinfo=timezone.utc)
 AUDIENCE_ID = "549755885175000002"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import builtins
 import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,13 @@ import pytest
 
 from td_pinterest_op.errors import LimitError
 from td_pinterest_op.report import page
-from td_pinterest_op.report.after_run import reported_to, write
+from td_pinterest_op.report.after_run import reported_to as reported_with
+from td_pinterest_op.report.after_run import write as write_with
 from td_pinterest_op.report.sources import entries
-from tests.unit.report.samples import FIRST_DAY, statistics
+from tests.unit.report.samples import FIRST_DAY, OUTCOMES, statistics
+
+reported_to = partial(reported_with, outcomes=OUTCOMES)
+write = partial(write_with, outcomes=OUTCOMES)
 
 
 def wall_clock() -> float:

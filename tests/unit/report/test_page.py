@@ -6,10 +6,9 @@ import pytest
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.reasons import REASONS
-from td_pinterest_op.report.page import page
 from td_pinterest_op.report.sources import DATA
 from tests import guard
-from tests.unit.report.samples import FIRST_DAY, follow_up, run
+from tests.unit.report.samples import FIRST_DAY, follow_up, page, run
 
 
 def shown(html: str) -> str:

@@ -10,9 +10,8 @@ import pytest
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.history import FAILED, FOLLOW_UP, RUN, SUCCESS
 from td_pinterest_op.report.entry import flat
-from td_pinterest_op.report.page import page
 from td_pinterest_op.report.sources import entries
-from tests.unit.report.samples import AUDIENCE_ID, FIRST_DAY, follow_up, run, statistics
+from tests.unit.report.samples import AUDIENCE_ID, FIRST_DAY, follow_up, page, run, statistics
 
 STATUS = {
     "checked_at": "2026-11-02T07:00:00Z",

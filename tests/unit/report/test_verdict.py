@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 
 from td_pinterest_op.report.entry import Entry
-from td_pinterest_op.report.verdict import verdict
-from tests.unit.report.samples import follow_up, run
+from tests.unit.report.samples import follow_up, run, verdict
 
 CLEAR, DELETE = run(action="clear_current_audience"), run(action="delete_current_audience")
 

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Clear, Create, Delete, Remove, action_of, parse
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret
+from td_pinterest_op.settings.action import Action
 from td_pinterest_op.settings.control import Control
-from td_pinterest_op.settings.parse import SETTINGS, Action, IfExists, RecordsFormat, Settings, action_of, parse
-from td_pinterest_op.settings.table import ExpectedValues
+from td_pinterest_op.settings.parse import Settings
+from td_pinterest_op.settings.table import ExpectedValues, IfExists, RecordsFormat
 
 ENVIRON = {
     "PINTEREST_CLIENT_ID": "1489",
@@ -56,7 +58,7 @@ def test_the_least_settings_get_every_default() -> None:
         refresh_token=Secret("pinr.env-token"),
         refresh_token_secret="pinterest.refresh_token",
         ad_account_id="549755885175",
-        action=Action.ADD,
+        action=Add.action,
         audience_id="2542620905475",
         audience_name=None,
         audience_description=None,
@@ -155,21 +157,21 @@ def test_a_value_may_come_as_text_or_as_its_own_type(key: str, value: object, ex
 
 
 @pytest.mark.parametrize("spelling", ["{}", "  {} "])
-@pytest.mark.parametrize("action", list(Action))
+@pytest.mark.parametrize("action", [each.action for each in ACTIONS])
 @pytest.mark.parametrize(
     "change", [str, str.upper, str.title, lambda word: word.replace("_", " "), lambda word: word.replace("_", "-")]
 )
 def test_an_action_is_known_in_every_spelling(action: Action, change: Any, spelling: str) -> None:
-    raw = {**NEW, **ACTALIKE, "audience_id": "7", "action": spelling.format(change(action.value))}
+    raw = {**NEW, **ACTALIKE, "audience_id": "7", "action": spelling.format(change(action.name))}
     assert action is read(raw).action
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"action": "Remove People to Current Audience", "audience_id": "7"}, ("action", Action.REMOVE)),
-        ({"type": "PINTEREST", "audience_type": "Customer List"}, ("action", Action.ADD)),
-        ({"audience_type": "CUSTOMER-LIST"}, ("action", Action.ADD)),
+        ({"action": "Remove People to Current Audience", "audience_id": "7"}, ("action", Remove.action)),
+        ({"type": "PINTEREST", "audience_type": "Customer List"}, ("action", Add.action)),
+        ({"audience_type": "CUSTOMER-LIST"}, ("action", Add.action)),
         ({"ignore_error": "true"}, ("ignore_invalid_records", True)),
         ({"ignore_error": "true", "ignore_invalid_records": True}, ("ignore_invalid_records", True)),
         ({"audience_id_add_people": "", "audience_id": "7"}, ("audience_id", "7")),
@@ -183,7 +185,7 @@ def test_an_alias_means_the_same(changes: dict[str, object], expected: tuple[str
 
 def test_an_export_without_action_creates_an_audience() -> None:
     settings = read({**NEW, "action": None, "audience_description": " made by a workflow "})
-    assert (settings.action, settings.audience_id) == (Action.CREATE, None)
+    assert (settings.action, settings.audience_id) == (Create.action, None)
     assert (settings.audience_name, settings.audience_description) == ("Spring buyers", "made by a workflow")
 
 
@@ -400,8 +402,8 @@ def test_an_unknown_key_gets_a_suggestion(key: str, suggestion: str) -> None:
 
 @pytest.mark.parametrize(("length", "guessed"), [(64, True), (65, False)])
 def test_a_text_that_is_too_long_for_a_slip_gets_no_suggestion(length: int, guessed: bool) -> None:
-    action = Action.REMOVE.value.ljust(length, "x")
-    assert guessed == (f"did you mean {Action.REMOVE.value}?" in message_of({**LEAST, "action": action}))
+    action = Remove.action.name.ljust(length, "x")
+    assert guessed == (f"did you mean {Remove.action.name}?" in message_of({**LEAST, "action": action}))
 
 
 def test_the_problems_of_an_error_stand_beside_its_text_in_the_order_of_the_table() -> None:
@@ -446,7 +448,7 @@ def test_keys_that_the_action_does_not_use_are_accepted_and_named_in_one_warning
     assert ("unused", ("audience_id_delete", "audience_name")) == (settings.warnings[0].code, settings.warnings[0].keys)
 
 
-@pytest.mark.parametrize("action", [Action.CLEAR, Action.DELETE])
+@pytest.mark.parametrize("action", [Clear.action, Delete.action])
 def test_an_action_without_rows_uses_nothing_about_rows(action: Action) -> None:
     about_rows = {
         "limit_records_per_request": 5,
@@ -458,9 +460,9 @@ def test_an_action_without_rows_uses_nothing_about_rows(action: Action) -> None:
         "max_in_flight": 2,
         "columns": {"mail": "email"},
     }
-    settings = read({**LEAST, **about_rows, "action": action, "audience_id": "7", "audience_id_add_people": ""})
+    settings = read({**LEAST, **about_rows, "action": action.name, "audience_id": "7", "audience_id_add_people": ""})
     (warning,) = settings.warnings
-    assert f"{action.value} does not use these settings: {', '.join(about_rows)}" == str(warning)
+    assert f"{action.name} does not use these settings: {', '.join(about_rows)}" == str(warning)
     assert (
         settings.limit_records_per_request,
         settings.ignore_invalid_records,
@@ -555,9 +557,9 @@ class TestAudienceStudio:
 @pytest.mark.parametrize(
     ("raw", "expected"),
     [
-        (LEAST, Action.ADD),
-        ({"action": "Clear current audience", "type": "wrong"}, Action.CLEAR),
-        ({}, Action.CREATE),
+        (LEAST, Add.action),
+        ({"action": "Clear current audience", "type": "wrong"}, Clear.action),
+        ({}, Create.action),
         ({"action": "nonsense"}, None),
         ("[", None),
         (None, None),
@@ -779,7 +781,7 @@ def test_the_expected_kind_of_values_is_read(given: str, expected: str) -> None:
 )
 def test_a_setting_about_whom_to_send_is_for_the_actions_that_send(key: str, value: object, used_by: set[str]) -> None:
     raw = {**NEW, **ACTALIKE, "audience_id": "7", key: value}
-    actions = {action.name.lower(): action for action in Action}
+    actions = {each.__name__.lower(): each.action.name for each in ACTIONS}
     warned = {name for name, action in actions.items() if key in str(read({**raw, "action": action}).warnings)}
     assert used_by == actions.keys() - warned
 
@@ -791,8 +793,8 @@ def test_is_nca_is_for_new_lists(action: str, expected: bool) -> None:
 
 
 def test_every_row_of_the_table_is_documented_by_name_default_and_need() -> None:
-    table = {key.name: (key.default_text, key.required) for key in SETTINGS}
-    assert len(SETTINGS) == len(table)
+    table = {key.name: (key.default_text, EXPORT.required(key)) for key in EXPORT.settings}
+    assert len(EXPORT.settings) == len(table)
     expected = {
         "type": ("–", "yes"),
         "client_secret": ("from the environment", "yes"),

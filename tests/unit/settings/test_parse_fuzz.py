@@ -10,14 +10,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, parse
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.settings.parse import SETTINGS, Action, Settings, parse
+from td_pinterest_op.settings.parse import Settings
 from tests.campaigns import examples
 
 MARKER = "tOpXmarkerXzz"
 CREDENTIALS = ("client_id", "client_secret", "refresh_token")
 ENVIRON = {f"PINTEREST_{name.upper()}": f"env-{MARKER}" for name in CREDENTIALS}
-NAMES = [key.name for key in SETTINGS] + ["ignore_error"]
+NAMES = [key.name for key in EXPORT.settings] + ["ignore_error"]
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=60)  # lone surrogates included
 SCALARS = (
@@ -37,7 +38,7 @@ LIKELY = st.sampled_from(
         "${secret:x}",
         "${secret:pinterest.client_id}",
     ]
-    + [action.value for action in Action]
+    + [each.action.name for each in ACTIONS]
 )
 VALUES: st.SearchStrategy[Any] = st.recursive(
     SCALARS | LIKELY,

@@ -1,0 +1,111 @@
+"""Create a look-alike audience: people who resemble those of a seed audience."""
+
+from __future__ import annotations
+
+from td_pinterest_op.audiences.actions.procedure import Procedure, Step, Work, taken_name
+from td_pinterest_op.audiences.audiences import is_removed, label
+from td_pinterest_op.audiences.create_once import oldest
+from td_pinterest_op.audiences.new_audience import NewAudience
+from td_pinterest_op.errors import AudienceError
+from td_pinterest_op.pinterest.api import ACTALIKE, Audience
+from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.report.verdict import Outcome
+from td_pinterest_op.settings.action import Action, Scope
+from td_pinterest_op.stats import Deed
+
+_READY, _TOO_SMALL = "READY", "TOO_SMALL"
+# Below this, the API description calls a list and an audience TOO_SMALL.
+_SMALLEST_SEED = 100
+
+
+class CreateActalike(Procedure):
+    """Create a look-alike audience.
+
+    A rerun knows a customer-list audience of its session by the list behind it. A look-alike audience has none, so its
+    description ends with the session key.
+    """
+
+    action = Action(
+        name="create_actalike_audience",
+        scopes=frozenset({Scope.NEW_AUDIENCE}),
+        needs=frozenset({"audience_name", "seed_audience_id", "country", "percentage"}),
+        only_once=True,
+    )
+    outcome = Outcome(
+        headline="The look-alike audience is created",
+        detail="Pinterest looks for people who are like those of the seed audience, which takes a day or two.",
+        next="Look again in two days: run pinterest_status.dig, or open the audience in Ads Manager.",
+        tone="waiting",
+        final=False,
+    )
+
+    def __init__(self, work: Work) -> None:
+        super().__init__(work)
+        self._mark = f"(td {work.session_key})"
+        self._new = NewAudience(
+            work.new_name, audiences=self._audiences, client=work.api.client, is_own=self._is_own, taken=taken_name
+        )
+
+    def check(self) -> Audience | None:
+        """The audience that this session created; without one, its name must be free and its seed ready."""
+        self._stats.audience_name = self._work.new_name
+        others, own = self._new.named()
+        if others and not own:
+            raise AudienceError(taken_name(oldest(others)))
+        if not own:
+            self._check_seed()
+        return own
+
+    def steps(self, _prepared: Prepared) -> list[Step]:
+        """Create it, unless this session has."""
+        own = self.check()
+        self._stats.deed = Deed(done="Created look-alike {audience}", would="create look-alike {audience}")
+        if own:
+            says = f"none: this session created {label(own)} already"
+            return [Step(says=says, do=lambda: self._note(self._new.found(own)))]
+        says = (
+            f'create audience "{self._work.new_name}": the {self._settings.percentage} % of the people in '
+            f"{self._settings.country} who are most like audience {self._settings.seed_audience_id}"
+        )
+        return [Step(says=says, writes=1, do=self._create_audience)]
+
+    def _create_audience(self) -> None:
+        self._note(self._new.create(self._create))
+        self._new.look_again()
+
+    def _create(self) -> Audience:
+        return self._api.create_actalike_audience(
+            name=self._work.new_name,
+            description=" ".join(filter(None, (self._settings.audience_description, self._mark))),
+            seed_audience_id=self._settings.seed_audience_id or "",
+            country=self._settings.country or "",
+            percentage=self._settings.percentage or 0,
+        )
+
+    def _is_own(self, audience: Audience) -> bool:
+        return audience.audience_type == ACTALIKE and audience.description.endswith(self._mark)
+
+    def _check_seed(self) -> None:
+        """Raises AudienceError, with the reason, for a seed audience that Pinterest cannot work with (yet)."""
+        seed_id = self._settings.seed_audience_id or ""
+        seed = self._api.audience(seed_id)
+        if seed is None or is_removed(seed):
+            raise AudienceError(
+                f"there is no seed audience {seed_id} in ad account {self._api.ad_account_id}: check both ids"
+            )
+        # The status first: the size of an audience that Pinterest still fills says nothing.
+        if seed.status.upper() != _READY:
+            why = (
+                f"an audience of fewer than {_SMALLEST_SEED} matched people has no look-alikes; add people to it"
+                if seed.status.upper() == _TOO_SMALL
+                else "Pinterest takes a day or two to fill an audience; run this task again then"
+            )
+            raise AudienceError(
+                f"seed {label(seed)} has the status {seed.status or 'unknown'}, not {_READY}: {why}. "
+                "Nothing was created"
+            )
+        if seed.size is not None and seed.size < _SMALLEST_SEED:
+            raise AudienceError(
+                f"seed {label(seed)} has {seed.size} people, fewer than {_SMALLEST_SEED}: too few to find others like "
+                "them. Nothing was created"
+            )

@@ -1,0 +1,86 @@
+"""Add people to an audience, or remove them from it."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from td_pinterest_op.audiences.actions.procedure import Procedure, Step, list_of
+from td_pinterest_op.audiences.audiences import is_removed, label
+from td_pinterest_op.errors import AudienceError
+from td_pinterest_op.pinterest.api import Audience
+from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.report.verdict import ON_THEIR_WAY, ON_THEIR_WAY_OUT
+from td_pinterest_op.settings.action import Action, Scope
+from td_pinterest_op.stats import Deed
+
+
+class _Change(Procedure):
+    """Records go to the list that is behind an audience."""
+
+    def check(self) -> Audience:
+        """The audience, fit for a change."""
+        return self._usable()
+
+    def _change(self, audience: Audience, prepared: Prepared, *, operation: str, verb: str) -> list[Step]:
+        list_id = list_of(audience)
+
+        def send() -> None:
+            self._work.sender.send(prepared, partial(self._api.change_records, list_id, operation=operation))
+            self._check_unmoved(audience)
+
+        return [Step(says=f"{verb} {label(audience)} (customer list {list_id})", do=send)]
+
+    def _check_unmoved(self, audience: Audience) -> None:
+        now = self._api.audience(audience.id)
+        if now and not is_removed(now) and now.customer_list_id == audience.customer_list_id:
+            self._note(now)
+            return
+        state, advice = "cannot be found any more", ""
+        if now and is_removed(now):
+            state = "was removed"
+        elif now:
+            state, advice = f"stands on customer list {now.customer_list_id} now", ". Run this task again"
+        raise AudienceError(
+            f"{label(audience)} was changed by somebody else during this export: it {state}. All {self._stats.sent} "
+            f"records went to customer list {audience.customer_list_id}, which was behind it before, so they have no "
+            f"effect on the audience{advice}"
+        )
+
+
+class Add(_Change):
+    """Add people."""
+
+    action = Action(
+        name="add_people_to_current_audience",
+        audience_id="audience_id_add_people",
+        scopes=frozenset({Scope.ROWS, Scope.PEOPLE, Scope.OLD_AUDIENCE}),
+    )
+    outcome = ON_THEIR_WAY
+
+    def steps(self, prepared: Prepared) -> list[Step]:
+        """Add the records to the list."""
+        return self.steps_for(self._usable(), prepared)
+
+    def steps_for(self, audience: Audience, prepared: Prepared) -> list[Step]:
+        """The steps for an audience that was checked."""
+        people = "{records}" if prepared.unique else "nobody"
+        self._stats.deed = Deed(done=f"Added {people} to {{audience}}", would=f"add {people} to {{audience}}")
+        return self._change(audience, prepared, operation="ADD", verb="add to")
+
+
+class Remove(_Change):
+    """Remove people."""
+
+    action = Action(
+        name="remove_people_from_current_audience",
+        aliases=("remove_people_to_current_audience",),
+        audience_id="audience_id_remove_people",
+        scopes=frozenset({Scope.ROWS, Scope.OLD_AUDIENCE}),
+    )
+    outcome = ON_THEIR_WAY_OUT
+
+    def steps(self, prepared: Prepared) -> list[Step]:
+        """Remove the records from the list."""
+        people = "{records}" if prepared.unique else "nobody"
+        self._stats.deed = Deed(done=f"Removed {people} from {{audience}}", would=f"remove {people} from {{audience}}")
+        return self._change(self._usable(), prepared, operation="REMOVE", verb="remove from")

@@ -1,0 +1,106 @@
+"""Create an audience on a customer list of its own."""
+
+from __future__ import annotations
+
+from td_pinterest_op.audiences.actions.change import Add
+from td_pinterest_op.audiences.actions.procedure import Step, Work, taken_name
+from td_pinterest_op.audiences.actions.refill import Refill
+from td_pinterest_op.audiences.create_once import age, oldest
+from td_pinterest_op.audiences.customer_lists import ListToFill
+from td_pinterest_op.audiences.new_audience import NewAudience
+from td_pinterest_op.errors import AudienceError
+from td_pinterest_op.pinterest.api import Audience
+from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.report.verdict import ON_THEIR_WAY
+from td_pinterest_op.secret import escaped
+from td_pinterest_op.settings.action import Action, Scope
+from td_pinterest_op.settings.table import IfExists
+from td_pinterest_op.stats import Deed
+
+
+class Create(Refill):
+    """Create an audience. If another session made one of that name, `if_exists` says what becomes of that."""
+
+    action = Action(
+        name="create_new_audience",
+        scopes=frozenset({Scope.ROWS, Scope.PEOPLE, Scope.NEW_AUDIENCE, Scope.NEW_LIST}),
+        needs=frozenset({"audience_name"}),
+        uses=frozenset({"if_exists"}),
+        only_once=True,
+    )
+    outcome = ON_THEIR_WAY
+
+    def __init__(self, work: Work) -> None:
+        super().__init__(work)
+        self._new = NewAudience(
+            work.new_name,
+            audiences=self._audiences,
+            client=work.api.client,
+            is_own=self._audiences.is_of_this_session,
+            taken=self._taken_meanwhile,
+        )
+
+    def check(self) -> tuple[Audience | None, Audience | None]:
+        """The audience of another session that has the new name, or the one that this session made of it."""
+        self._stats.audience_name = self._work.new_name
+        others, own = self._new.named()
+        if own or not others:
+            return None, own
+        if_exists = self._settings.if_exists
+        if if_exists is IfExists.FAIL:
+            raise AudienceError(taken_name(oldest(others)))
+        if len(others) > 1:
+            ids = ", ".join(audience.id for audience in sorted(others, key=age))
+            raise AudienceError(
+                f'several audiences are named "{self._work.new_name}" (ids {ids}): with if_exists: {if_exists.value} '
+                "it must be one; use another action with the id that is meant"
+            )
+        return self._usable(others[0].id), None
+
+    def steps(self, prepared: Prepared) -> list[Step]:
+        """Fill a list, then create the audience on it; go on with what this session did; or serve an existing one."""
+        existing, own = self.check()
+        if existing and self._settings.if_exists is IfExists.ADD:
+            return Add(self._work).steps_for(existing, prepared)
+        if existing:
+            return self._fill_and_move(existing, prepared)
+        people = "with {records}" if prepared.unique else "without people"
+        deed = Deed(done=f"Created {{audience}} {people}", would=f"create {{audience}} {people}")
+        if own:
+            steps = self._fill_and_move(own, prepared)
+        else:
+            target, fill = self._fill(self._work.new_name, prepared)
+            says = f'create audience "{self._work.new_name}" on it'
+            steps = [fill, Step(says=says, writes=1, do=lambda: self._create_audience(target))]
+        self._stats.deed = deed
+        return steps
+
+    def _create_audience(self, target: ListToFill) -> None:
+        with self._all_in(target):
+            existing, own = self.check()  # it may have been created while the records were sent
+            if existing:
+                raise AudienceError(self._taken_meanwhile(existing))
+            if own:
+                self._move(own, target)
+                return
+            kept = self._new.create(
+                lambda: self._audiences.create(
+                    self._work.new_name, description=self._settings.audience_description, list_id=target.id
+                )
+            )
+            self._note(kept)
+            if kept.customer_list_id != target.id:  # an earlier try made it, on a list of its own
+                self._audiences.move(kept.id, list_id=target.id)
+            self._note(self._audiences.confirm_list(kept.id, list_id=target.id))
+            self._new.look_again()
+
+    def _kept(self, audience: Audience) -> Audience:
+        return self._new.found(audience) if self._audiences.is_of_this_session(audience) else audience
+
+    def _taken_meanwhile(self, audience: Audience) -> str:
+        if self._settings.if_exists is IfExists.FAIL:
+            return taken_name(audience)
+        return (
+            f'an audience named "{escaped(audience.name)}" already exists (id {audience.id}): it was created while '
+            f"this task ran. Run this task again: if_exists: {self._settings.if_exists.value} then applies to it"
+        )

@@ -1,0 +1,67 @@
+"""Delete an audience. Its customer list stays: Pinterest has no way to delete one."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+
+from td_pinterest_op.audiences.actions.procedure import Procedure, Step
+from td_pinterest_op.audiences.audiences import is_removed, label
+from td_pinterest_op.errors import AudienceError
+from td_pinterest_op.pinterest.api import Audience
+from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.report.verdict import Outcome
+from td_pinterest_op.settings.action import Action, Scope
+from td_pinterest_op.stats import Deed
+
+log = logging.getLogger(__name__)
+
+
+class Delete(Procedure):
+    """Delete an audience; one that is deleted already is a success."""
+
+    action = Action(
+        name="delete_current_audience",
+        audience_id="audience_id_delete",
+        scopes=frozenset({Scope.OLD_AUDIENCE}),
+        uses=frozenset({"even_if_used"}),
+    )
+    outcome = Outcome(
+        headline="The audience is deleted",
+        detail="Its customer list stays: Pinterest has no way to delete one.",
+        next="Check that no ad group of yours still names the audience.",
+    )
+
+    def check(self) -> Audience | None:
+        """The audience; None if it cannot be read."""
+        self._stats.audience_id = self._work.audience_id
+        audience = self._audiences.removable(self._work.audience_id)
+        if audience:
+            self._note(audience)
+        self._check_name(audience)
+        return audience
+
+    def steps(self, _prepared: Prepared) -> list[Step]:
+        """Remove it, unless it is removed."""
+        audience = self.check()
+        self._stats.deed = Deed(done="Deleted {audience}", would="delete {audience}")
+        if audience is None:
+            says = f"remove audience {self._work.audience_id}, which cannot be read (any more)"
+            return [Step(says=says, writes=1, do=self._remove_unread)]
+        if is_removed(audience):
+            self._stats.deed = Deed(
+                done="{audience} was deleted already", would="leave {audience} as it is, since it is deleted already"
+            )
+            return [Step(says=f"none: {label(audience)} is removed already", do=partial(self._note, audience))]
+        says = f"remove {label(audience)}; its customer list stays"
+        # Whatever the answer: an audience that was there a moment ago is gone now.
+        return [Step(says=says, writes=1, do=partial(self._audiences.remove, audience.id))]
+
+    def _remove_unread(self) -> None:
+        audience_id = self._work.audience_id
+        if not self._audiences.remove(audience_id):
+            raise AudienceError(
+                f"Pinterest knows no audience {audience_id} in ad account {self._settings.ad_account_id}: either it "
+                "was deleted before, or it never existed there. Check audience_id_delete and ad_account_id"
+            )
+        log.info("audience %s could not be read, but its removal was accepted: removed already", audience_id)

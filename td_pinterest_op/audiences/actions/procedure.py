@@ -1,0 +1,112 @@
+"""What all actions are made of: reading first, then steps."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from td_pinterest_op.audiences.audiences import Audiences
+from td_pinterest_op.audiences.customer_lists import CustomerLists
+from td_pinterest_op.audiences.sender import Sender
+from td_pinterest_op.errors import AudienceError
+from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience
+from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.report.verdict import Outcome
+from td_pinterest_op.secret import escaped
+from td_pinterest_op.settings.action import Action
+from td_pinterest_op.settings.parse import Settings
+from td_pinterest_op.stats import Stats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of an action. `says`: what it does, for the plan. `writes`: its requests besides those of batches."""
+
+    says: str
+    writes: int = 0
+    do: Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What an action works with: what was asked for, the two kinds of things on Pinterest, and the run's figures."""
+
+    settings: Settings
+    api: Api
+    lists: CustomerLists
+    sender: Sender
+    stats: Stats
+    session_key: str
+
+    @property
+    def audience_id(self) -> str:
+        """The audience that the settings name."""
+        return self.settings.audience_id or ""
+
+    @property
+    def new_name(self) -> str:
+        """The name of the audience to create."""
+        return self.settings.audience_name or ""
+
+
+class Procedure(abc.ABC):
+    """An action: everything about it. Running one twice gives the same result.
+
+    The user knows an audience; records go to the customer list behind it (`rule.customer_list_id`).
+
+    Methods raise AudienceError when the action cannot be done, and what the API raises.
+    """
+
+    action: ClassVar[Action]
+    outcome: ClassVar[Outcome]
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._settings, self._api, self._lists, self._stats = work.settings, work.api, work.lists, work.stats
+        self._audiences = Audiences(api=work.api, lists=work.lists)
+
+    @abc.abstractmethod
+    def check(self) -> object:
+        """Check, before any row is read, that the action can be done."""
+
+    @abc.abstractmethod
+    def steps(self, prepared: Prepared) -> list[Step]:
+        """What there is to do, and in `Stats.deed` what that is in one sentence. Reads only."""
+
+    def _usable(self, audience_id: str | None = None) -> Audience:
+        """The audience of the settings, or another one, fit for an action on the list behind it."""
+        audience = self._audiences.usable(audience_id or self._work.audience_id)
+        self._note(audience)
+        self._check_name(audience)
+        return audience
+
+    def _check_name(self, audience: Audience | None) -> None:
+        expected = self._settings.expected_audience_name
+        if expected is not None and (audience is None or audience.name != expected):
+            seen = f'is named "{escaped(audience.name)}"' if audience else "cannot be read, so its name is unknown"
+            raise AudienceError(
+                f'audience {self._stats.audience_id} {seen}; expected_audience_name is "{expected}": check the id. '
+                "Nothing was changed"
+            )
+
+    def _note(self, audience: Audience) -> None:
+        self._stats.audience_id, self._stats.audience_name = audience.id, audience.name
+        self._stats.customer_list_id = audience.customer_list_id
+        self._stats.audience_status, self._stats.audience_size = audience.status or None, audience.size
+
+
+def list_of(audience: Audience) -> str:
+    """The customer list behind an audience that `Audiences.usable` has checked."""
+    assert audience.customer_list_id is not None  # noqa: S101 - it has checked this
+    return audience.customer_list_id
+
+
+def taken_name(audience: Audience) -> str:
+    """The message when another audience has the name of the one to create."""
+    use = "to put people into it use action add_people_to_current_audience or replace_current_audience with its id, or "
+    return (
+        f'an audience named "{escaped(audience.name)}" already exists (id {audience.id}): '
+        f"{use if audience.audience_type == CUSTOMER_LIST else ''}choose another audience_name"
+    )

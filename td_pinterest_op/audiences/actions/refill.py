@@ -1,0 +1,162 @@
+"""Put a new customer list behind an audience: one with other people, or an empty one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from td_pinterest_op.audiences.actions.procedure import Procedure, Step, list_of
+from td_pinterest_op.audiences.audiences import label
+from td_pinterest_op.audiences.customer_lists import ListToFill, is_made_empty, job_of
+from td_pinterest_op.errors import AudienceError, ExportError
+from td_pinterest_op.pinterest.api import Audience
+from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.report.verdict import ON_THEIR_WAY, Outcome
+from td_pinterest_op.secret import escaped
+from td_pinterest_op.settings.action import Action, Scope
+from td_pinterest_op.stats import Deed
+
+
+class Refill(Procedure):
+    """A list is filled, or left empty, and only then is the audience moved to it."""
+
+    def _fill_and_move(self, audience: Audience, prepared: Prepared) -> list[Step]:
+        if not prepared.unique:
+            return self._empty_and_move(audience)
+        self._stats.deed = Deed(
+            done="Replaced the members of {audience} by {records}",
+            would="replace the members of {audience} by {records}",
+        )
+        self._refuse_younger_job(audience)
+        target, fill = self._fill(audience.name, prepared)
+        return [fill, *self._move_steps(audience, target)]
+
+    def _empty_and_move(self, audience: Audience) -> list[Step]:
+        behind = self._lists.find(list_of(audience))
+        if behind and is_made_empty(behind):
+            self._stats.deed = Deed(
+                done="{audience} was empty already", would="leave {audience} as it is, since it is empty already"
+            )
+            return [Step(says=f"none: {label(audience)} is empty already", do=lambda: self._note(self._kept(audience)))]
+        self._stats.deed = Deed(done="Cleared {audience}", would="clear {audience}")
+        target, create = self._empty(audience.name)
+        return [create, *self._move_steps(audience, target)]
+
+    def _fill(self, audience_name: str, prepared: Prepared) -> tuple[ListToFill, Step]:
+        """The list for the records, and the step that sends them; the first batch creates the list."""
+        if not prepared.unique:
+            return self._empty(audience_name)
+        target = self._lists.to_fill(
+            audience_name,
+            job_id=self._stats.job_id,
+            fingerprint=prepared.fingerprint,
+            list_type=prepared.list_type,
+        )
+
+        def send() -> None:
+            self._work.sender.send(prepared, target.put)
+            self._stats.customer_list_id = target.id
+
+        return target, Step(says=_list_change(target), do=send)
+
+    def _empty(self, audience_name: str) -> tuple[ListToFill, Step]:
+        target = self._lists.to_leave_empty(audience_name)
+        return target, Step(says=_list_change(target), writes=0 if target.id else 1, do=target.leave_empty)
+
+    def _move_steps(self, audience: Audience, target: ListToFill) -> list[Step]:
+        behind = list_of(audience)
+        if target.id == behind:
+            return [Step(says=f"none: {label(audience)} stands on it already", do=lambda: self._move(audience, target))]
+        says = f"move {label(audience)} to it; customer list {behind} is left behind"
+        return [Step(says=says, writes=1, do=lambda: self._move(audience, target))]
+
+    def _move(self, audience: Audience, target: ListToFill) -> None:
+        with self._all_in(target):
+            # Somebody else may have moved it since.
+            now = self._audiences.usable(self._kept(audience).id)
+            behind = list_of(now)
+            self._note(now)
+            if behind != target.id:
+                self._refuse_younger_job(now)
+                self._audiences.move(now.id, list_id=target.id)
+                self._note(self._audiences.confirm_list(now.id, list_id=target.id))
+                self._stats.previous_customer_list_id = behind
+
+    def _kept(self, audience: Audience) -> Audience:
+        """The audience to go on with."""
+        return audience
+
+    def _refuse_younger_job(self, audience: Audience) -> None:
+        """Raises AudienceError when the list behind an audience has the people of a job with a higher id."""
+        own, other = self._stats.job_id, job_of(self._lists.find(list_of(audience)))
+        if own and other and other > int(own) and not self._settings.replace_newer:
+            raise AudienceError(
+                f"{label(audience)} holds the result of job {other}, which is younger than job {own} of this task: the "
+                "younger result stays. If the older one must replace it, or the job ids come from two accounts or "
+                "regions of Treasure Data, set replace_newer: true"
+            )
+
+    @contextlib.contextmanager
+    def _all_in(self, target: ListToFill) -> Iterator[None]:
+        """Around what is left to do once all records are in a list: an error says so."""
+        all_in = f"All {self._stats.sent} records are in customer list {target.id}"
+        try:
+            yield
+        except AudienceError as error:
+            # Running again would end here again.
+            raise error.extended(f". {all_in}, which is not behind that audience") from None
+        except ExportError as error:
+            raise error.extended(
+                f". {all_in}, but that list was not seen behind the audience. Running this task again is safe: it goes "
+                "on from there"
+            ) from None
+
+
+class Replace(Refill):
+    """Replace all people of an audience."""
+
+    action = Action(
+        name="replace_current_audience",
+        audience_id="audience_id_replace",
+        scopes=frozenset({Scope.ROWS, Scope.PEOPLE, Scope.OLD_AUDIENCE, Scope.NEW_LIST}),
+        leaves_lists=True,
+    )
+    outcome = ON_THEIR_WAY
+
+    def check(self) -> Audience:
+        """The audience, fit to be moved."""
+        return self._usable()
+
+    def steps(self, prepared: Prepared) -> list[Step]:
+        """Fill a list, then move the audience to it."""
+        return self._fill_and_move(self._usable(), prepared)
+
+
+class Clear(Refill):
+    """Take all people out of an audience."""
+
+    action = Action(
+        name="clear_current_audience",
+        audience_id="audience_id_clear",
+        scopes=frozenset({Scope.OLD_AUDIENCE}),
+        uses=frozenset({"even_if_used"}),
+    )
+    outcome = Outcome(
+        headline="The audience is empty",
+        detail="It stands on an empty customer list. Ads Manager may show the old size for a day or two.",
+        next="Fill it again with pinterest_export.dig when you need it.",
+    )
+
+    def check(self) -> Audience:
+        """The audience, fit to be moved."""
+        return self._usable()
+
+    def steps(self, _prepared: Prepared) -> list[Step]:
+        """Create an empty list, then move the audience to it."""
+        return self._empty_and_move(self._usable())
+
+
+def _list_change(target: ListToFill) -> str:
+    if target.started:
+        return f"go on with customer list {target.id} of this session's earlier try"
+    return f'create customer list "{escaped(target.name)}"'

@@ -1,0 +1,102 @@
+"""The one audience of a name that a session creates, whatever is killed, lost or late on the way."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from td_pinterest_op.audiences.audiences import Audiences
+from td_pinterest_op.audiences.create_once import age, created_once, look_for, oldest
+from td_pinterest_op.errors import AudienceError
+from td_pinterest_op.pinterest.api import Audience
+from td_pinterest_op.pinterest.client import Client
+
+log = logging.getLogger(__name__)
+
+# Seconds between the creations of two sessions that did not see each other, at most.
+_AT_ONCE = 3600.0
+
+
+class NewAudience:
+    """An audience that a session creates, or has created.
+
+    `is_own` tells an audience of this session. Those of one session are doubles: the oldest stays. Of two sessions that
+    created audiences of one name at once, the older one keeps its own. `taken` is the message for the other.
+
+    Methods raise what the API raises.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        audiences: Audiences,
+        client: Client,
+        is_own: Callable[[Audience], bool],
+        taken: Callable[[Audience], str],
+    ) -> None:
+        self._name, self._audiences, self._client = name, audiences, client
+        self._is_own, self._taken = is_own, taken
+        self._in_doubt = False
+
+    def named(self) -> tuple[Sequence[Audience], Audience | None]:
+        """The audiences of other sessions that have the name, and the one that this session made."""
+        named = self._audiences.with_name(self._name)
+        own = self._own(named)
+        others = [audience for audience in named if audience not in own]
+        return others, oldest(own) if own else None
+
+    def create(self, create: Callable[[], Audience]) -> Audience:
+        """Create it; returns the one that stays. Raises AudienceError when that is another session's."""
+        created = created_once(create=create, find=lambda: self.named()[1], client=self._client)
+        self._in_doubt = created.lost
+        return self._settled(created.thing, is_rival=lambda _: True)
+
+    def found(self, own: Audience) -> Audience:
+        """The one that stays, after an earlier try that made `own`. Raises AudienceError as `create`."""
+        self._in_doubt = True
+        return self._settled(own, is_rival=lambda other: _at_once(other, own))
+
+    def look_again(self) -> None:
+        """Remove doubles that show late. There can be some if the response to a request was lost."""
+        if self._in_doubt:
+            self._without_doubles(self._audiences.with_name(self._name))
+
+    def _settled(self, audience: Audience, *, is_rival: Callable[[Audience], bool]) -> Audience:
+        # A listing that shows it shows every older one as well.
+        named = self._listed_with(audience) or look_for(lambda: self._listed_with(audience), self._client) or []
+        others = [other for other in named if not self._is_own(other)]
+        rivals = [other for other in others if age(other) < age(audience) and is_rival(other)]
+        if rivals:
+            self._withdraw_for(oldest(rivals), named)
+        return self._without_doubles(named) or audience
+
+    def _listed_with(self, audience: Audience) -> list[Audience] | None:
+        named = self._audiences.with_name(self._name)
+        return named if any(other.id == audience.id for other in named) else None
+
+    def _withdraw_for(self, rival: Audience, named: Sequence[Audience]) -> NoReturn:
+        for audience in self._own(named):
+            log.warning("removing audience %s: another session created one of the same name first", audience.id)
+            self._audiences.remove(audience.id)
+        raise AudienceError(self._taken(rival))
+
+    def _without_doubles(self, named: Sequence[Audience]) -> Audience | None:
+        """The audience of this session; of several, the oldest, and the others are removed."""
+        own = self._own(named)
+        kept = oldest(own) if own else None
+        for double in own:
+            if kept and double.id != kept.id:
+                log.warning("removing audience %s: %s was created for this session, too", double.id, kept.id)
+                self._audiences.remove(double.id)
+        return kept
+
+    def _own(self, named: Sequence[Audience]) -> list[Audience]:
+        return [audience for audience in named if self._is_own(audience)]
+
+
+def _at_once(one: Audience, other: Audience) -> bool:
+    """Whether they were created so close to each other that neither session saw the other's audience."""
+    known = one.created is not None and other.created is not None
+    return known and abs((one.created or 0) - (other.created or 0)) <= _AT_ONCE

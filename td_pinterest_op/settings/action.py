@@ -1,0 +1,47 @@
+"""What settings, doors and linter know of an action. The actions themselves are in `audiences.actions`."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Scope(enum.Enum):
+    """What a setting is about. An action uses the settings that are about what it does."""
+
+    EVERY_ACTION = "every action"
+    ROWS = "the rows of a query"
+    PEOPLE = "the people who are added"
+    NEW_AUDIENCE = "the audience that is created"
+    OLD_AUDIENCE = "the audience that is changed"
+    NEW_LIST = "the customer list that is filled for an audience"
+    NAMED = "only the actions that name the setting"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """An action as `result_settings` name it.
+
+    `audience_id`: its own setting for the audience's id. `needs`: settings that it cannot do without. `uses`: settings
+    beside those of its `scopes`. `only_once`: it fails in a second session, unless `if_exists` says otherwise.
+    `leaves_lists`: each session leaves a customer list behind.
+    """
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    audience_id: str | None = None
+    scopes: frozenset[Scope]
+    needs: frozenset[str] = frozenset()
+    uses: frozenset[str] = frozenset()
+    only_once: bool = False
+    leaves_lists: bool = False
+
+    @property
+    def reads_rows(self) -> bool:
+        """Whether it exports the rows of a query."""
+        return Scope.ROWS in self.scopes
+
+    @property
+    def adds_people(self) -> bool:
+        """Whether people may get into an audience by it."""
+        return Scope.PEOPLE in self.scopes
