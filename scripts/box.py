@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.bundle import ROOT, lay_out, operator_files, project_files
-from td_pinterest_op.settings.table import SETTINGS
+from td_pinterest_op.audiences.actions import EXPORT
 
 NAME = "pinterest_export"
 SECRETS = ("td.apikey", "pinterest.client_id", "pinterest.client_secret", "pinterest.refresh_token")
@@ -86,7 +86,7 @@ def _parameters() -> str:
     return "\n".join(
         f"- {setting.name}: {meanings[setting.name]} ({_need(setting.name)}"
         f"{'' if setting.default_text == '–' else f', default: {setting.default_text}'})"
-        for setting in SETTINGS
+        for setting in EXPORT.settings
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scripts import box
-from td_pinterest_op.settings.parse import SETTINGS
+from td_pinterest_op.audiences.actions import EXPORT
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_it_has_the_workflow_of_its_name_and_the_headings_of_a_box(folder: Path)
 
 def test_it_names_every_setting_and_every_workflow(folder: Path) -> None:
     text = (folder / "README.md").read_text()
-    assert [setting.name for setting in SETTINGS] == re.findall(
+    assert [setting.name for setting in EXPORT.settings] == re.findall(
         r"^- (\w+): .+ \((?:required|optional)", text, re.MULTILINE
     )
     workflows = sorted(path.name for path in folder.glob("*.dig"))
