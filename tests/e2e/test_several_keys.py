@@ -120,7 +120,7 @@ def test_a_row_that_pinterest_refuses_is_found_among_many(services: Services) ->
 def test_a_row_without_a_valid_key_stops_the_export_in_stop_mode(services: Services) -> None:
     audience_id, list_id = audience(services)
     rows = job(services, person(100), ("nobody", None, "12345", None))
-    with pytest.raises(InvalidRowsError, match=r"1 of 2 rows are invalid \(not_an_email 1\); the first is in row 2"):
+    with pytest.raises(InvalidRowsError, match=r"1 of 2 rows is invalid \(not_an_email 1\); the first is in row 2"):
         services.export({**ROWS, "ignore_invalid_records": False, "audience_id": audience_id}, job_id=rows)
     assert set() == services.pinterest.members(list_id)
 
