@@ -18,6 +18,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from td_pinterest_op import connect, stop
+from td_pinterest_op.audiences.actions import Add, Remove, Replace, action_of
 from td_pinterest_op.audiences.follow_up import REMOVED, State, label_of, state_of
 from td_pinterest_op.errors import AudienceError, ExportError, LimitError, SettingsError
 from td_pinterest_op.export import export
@@ -25,7 +26,7 @@ from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.columns import identifier_columns
 from td_pinterest_op.records.identifier_types import EMAIL, LISTED
 from td_pinterest_op.secret import escaped
-from td_pinterest_op.settings.parse import Action, action_of, parse_status
+from td_pinterest_op.settings.parse import parse_status
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.treasure_data.api import TreasureData, path_of
@@ -42,7 +43,7 @@ _STAGE = re.compile(r"[a-z0-9_]+")
 # The settings of an export that say where it goes.
 _SHARED = ("type", "client_id", "client_secret", "refresh_token", "ad_account_id", "audience_id")
 # What the ledger calls the changes of an action.
-_OPS = {Action.ADD: "join", Action.REMOVE: "leave", Action.REPLACE: "replacing"}
+_OPS = {Add.action: "join", Remove.action: "leave", Replace.action: "replacing"}
 # How long a plan that was the newest is taken to be so, in seconds, while nothing is waited for.
 _HOLDS = 10.0
 # Tables of a session that began longer ago are nobody's any more.
@@ -112,7 +113,7 @@ def send(task: workflow.Task, timing: Timing) -> dict[str, Any]:
         state = _usable(state_of(services.pinterest, audience_id))
         if expected and state.customer_list_id != expected:
             raise _moved(state, expected)
-        with watch.noting(_OPS.get(action_of(given) or Action.ADD, "join")):
+        with watch.noting(_OPS.get(action_of(given) or Add.action, "join")):
             stored = export(dataclasses.replace(task, params=named), timing, on_client=watch.over)
             watch.check()
             if expected and stored["customer_list_id"] != expected:
