@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from td_pinterest_op.audiences.actions import parse
 from td_pinterest_op.audiences.audiences import Audiences
 from td_pinterest_op.audiences.customer_lists import CustomerLists
 from td_pinterest_op.cli.check import findings
@@ -22,7 +23,7 @@ from td_pinterest_op.pinterest.consent import SCOPES
 from td_pinterest_op.records.columns import identifier_columns, row_columns
 from td_pinterest_op.records.read import preparation_of, spool_for
 from td_pinterest_op.retry import server_time
-from td_pinterest_op.settings.parse import RecordsFormat, parse
+from td_pinterest_op.settings.table import RecordsFormat
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.timing import Timing
 from td_pinterest_op.treasure_data.api import TreasureData
