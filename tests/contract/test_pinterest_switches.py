@@ -129,6 +129,14 @@ def test_more_batches_at_once_than_are_taken_are_throttled(pinterest: Pinterest,
     assert 200 == call("PATCH", path, body).status_code
 
 
+def test_what_is_not_known_is_made_when_it_is_asked_for(pinterest: Pinterest, call: Caller) -> None:
+    assert 404 == call("GET", "/audiences/123").status_code
+    pinterest.switches.unknown_audiences = {"123": "Shoppers"}
+    names = [call("GET", f"/audiences/{audience_id}").json()["name"] for audience_id in ("123", "124", "123")]
+    assert (["Shoppers", "Audience 124", "Shoppers"], 2) == (names, len(pinterest.audiences))
+    assert set() == pinterest.members_of_audience("123")
+
+
 # -- reads that lag -------------------------------------------------------------------------------------------------
 
 

@@ -1,38 +1,190 @@
-"""The sandbox, as `scripts/sandbox` starts it, with fewer people."""
+"""The sandbox, as `scripts/sandbox` starts it: the main job, and a project of a user's own."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
+import pytest
+
+from td_pinterest_op.cli.rehearse.findings import Facts
 from td_pinterest_op.report.sources import entries
 from tests import children, guard
-from tests.e2e.project import ROOT
+from tests.e2e.project import ENGINES, ROOT, run_with_stand_in
 from tests.emulators.__main__ import AUDIENCE_NAME, guide
 from tests.emulators.environment import environment
 from tests.emulators.pinterest import CONTROLS
+from tests.exporting import digest
+
+# The folders of the programs that the sandbox itself starts; digdag is in none of them.
+_PLAIN_PATH = os.pathsep.join(
+    folder for folder in os.environ["PATH"].split(os.pathsep) if not (Path(folder) / "digdag").exists()
+)
+_WORKFLOW = """
+timezone: Europe/Berlin
+_export:
+  !include : config/ours.yml
+  docker: {{image: treasuredata/customscript-python:3.12.11-td0}}
++people:
+  td>: queries/customers_with_consent.sql
++send:
+  py>: td_pinterest_op.export.PinterestExport
+  result_settings:
+    type: pinterest
+    ad_account_id: ${{ours.account}}
+    audience_type: customer_list
+    action: {action}
+    audience_id: ${{ours.{audience}.id}}
+    expected_audience_name: ${{ours.{audience}.name}}
+    columns: {{contact: email}}
+  _env:
+    TD_API_KEY: ${{secret:shop.td}}
+    TD_API_SERVER: https://api.eu01.treasuredata.com/
+    PINTEREST_CLIENT_ID: ${{secret:shop.pinterest_id}}
+    PINTEREST_CLIENT_SECRET: "${{secret:shop.pinterest_secret}}"
+    PINTEREST_REFRESH_TOKEN: ${{secret:shop.pinterest_token}}
+"""
+_CONFIG = """
+td: {database: shop}
+ours:
+  account: "987654321"
+  buyers: {id: "2542620905473", name: "Käufer"}
+  readers: {id: "2542620905475", name: "Leser"}
+"""
+_QUERY = """
+SELECT lower(c.mail) AS contact FROM customers c JOIN consents k ON k.customer = c.id WHERE k.given
+"""
 
 
-def test_the_sandbox_ends_with_pinterest_holding_exactly_what_was_read_and_a_page_about_the_run(tmp_path: Path) -> None:
-    page = tmp_path / "new" / "page.html"
-    done = children.run([sys.executable, "-m", "tests.sandbox", "--rows", "3000", "--page", page], cwd=ROOT)
-    guard.check(done.stdout + done.stderr, "the sandbox")
-    assert (0, True) == (
-        done.returncode,
-        "the very same digests                                          yes" in done.stdout,
-    ), done.stderr
-    assert f"The page about this run: {page}\n" in done.stdout
-    html = page.read_text()
+def _sandbox(*arguments: object, path: str = _PLAIN_PATH, folder: Path) -> tuple[int, str, str]:
+    """Run it; returns the exit code, what it printed, and its log."""
+    log = folder / "log"
+    options = ["--log", log, "--page", folder / "new" / "page.html", "--rows", "3000"]
+    done = children.run(
+        [sys.executable, "-m", "tests.sandbox", *map(str, [*options, *arguments])],
+        cwd=ROOT,
+        env=os.environ | {"PATH": path},
+    )
+    said = log.read_text() if log.exists() else ""
+    guard.check(done.stdout + done.stderr + said, "the sandbox")
+    return done.returncode, done.stdout + done.stderr, said
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Three workflows with a query over two tables, and names that are the user's own."""
+    folder = tmp_path / "our project"
+    children.run([sys.executable, ROOT / "scripts" / "bundle.py", folder]).check_returncode()
+    for path in [*folder.glob("*.dig"), folder / "queries", folder / "config"]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (folder / "queries").mkdir()
+    (folder / "config").mkdir()
+    (folder / "queries" / "customers_with_consent.sql").write_text(_QUERY)
+    (folder / "config" / "ours.yml").write_text(_CONFIG)
+    for name, action, audience in (
+        ("buyers", "replace_current_audience", "buyers"),
+        ("readers", "add_people_to_current_audience", "readers"),
+        ("goodbye", "delete_current_audience", "readers"),
+    ):
+        text = _WORKFLOW.format(action=action, audience=audience)
+        (folder / f"{name}.dig").write_text(text)
+    (tmp_path / "customers.csv").write_text("id,mail\n1,Anna@Shop.example\n2,bela@shop.example\n3,chloe@shop.example\n")
+    (tmp_path / "consents.csv").write_text("customer,given\n1,true\n2,false\n3,true\n")
+    return folder
+
+
+def _tables(folder: Path) -> list[str]:
+    return [f"--table=customers={folder / 'customers.csv'}", f"--table=shop.consents={folder / 'consents.csv'}"]
+
+
+def test_the_sandbox_tells_the_main_job_in_some_twenty_lines_and_writes_a_page_and_a_log(tmp_path: Path) -> None:
+    code, said, log = _sandbox(folder=tmp_path)
+    assert 0 == code, said
+    assert 25 > len(said.splitlines())
+    assert 100 >= max(len(line) for line in said.splitlines() if str(tmp_path) not in line)
+    for label in ("query     SELECT email", "plan      rows", "sent      Added 2,486 records", "held      audience"):
+        assert f"  {label}" in said
+    assert "by SQL 2,486 people should be in it: the very same are" in said
+    assert f"  page      {tmp_path}/new/page.html\n  log       {tmp_path}/log\n" in said
+    html = (tmp_path / "new" / "page.html").read_text()
     guard.check(html, "the page")
     (run,) = entries(html, name="the page")
-    statistics = json.loads(re.findall(r"INFO statistics: (\{.*\})", done.stdout)[-1])
+    statistics = json.loads(re.findall(r"INFO statistics: (\{.*\})", log)[-1])
     assert AUDIENCE_NAME == run.text("audience_name")
     assert (statistics["rows"]["read"], statistics["records"]["sent"]) == (
         run.number("rows_read"),
         run.number("records_sent"),
     )
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_project_of_ones_own_runs_as_it_is(project: Path, tmp_path: Path, engine: object) -> None:
+    (tmp_path / "buyers.txt").write_text("email\nanna@shop.example\nCHLOE@shop.example\n")
+    (tmp_path / "digests").write_text(f"{digest('anna@shop.example')}\n{digest('chloe@shop.example').upper()}\n")
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    code, said, _ = _sandbox(
+        *["--project", project, *_tables(tmp_path), "buyers.dig", "readers"],
+        *[f"--expect=Käufer={tmp_path / 'buyers.txt'}", f"--expect=2542620905475={tmp_path / 'digests'}"],
+        path=_PLAIN_PATH if engine is run_with_stand_in else os.environ["PATH"],
+        folder=tmp_path,
+    )
+    assert 0 == code, said
+    assert 'audience 2542620905473 "Käufer": 2 people' in said
+    assert "exactly the 2 people of buyers.txt" in said
+    assert "exactly the 2 people of digests" in said
+    assert {"page_2542620905473.html", "page_2542620905475.html"} == {one.name for one in (tmp_path / "new").iterdir()}
+    assert before == {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+
+
+def test_a_wrong_expectation_says_who_is_missing_by_number(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "people").write_text("anna@shop.example\nbela@shop.example\n\ndora@shop.example\n")
+    code, said, _ = _sandbox(
+        "--project", project, *_tables(tmp_path), "buyers", "--expect", tmp_path / "people", folder=tmp_path
+    )
+    assert 1 == code
+    assert "2 missing (lines 2, 4 of people); 1 too many, which people does not have" in said
+
+
+def test_a_workflow_that_fails_ends_with_its_error(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "customers.csv").write_text("id,mail\n1,nobody\n")
+    code, said, _ = _sandbox("--project", project, *_tables(tmp_path), "buyers", folder=tmp_path)
+    assert 1 == code
+    assert re.search(r"failed +1 of 1 rows? (is|are) invalid", said), said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--project", "nowhere"], "is no bundled folder"),
+        (["--project", "{project}"], "which workflow? Name one of buyers.dig, goodbye.dig, readers.dig"),
+        (["--project", "{project}", "others"], "has no workflow others.dig: it has buyers.dig, goodbye.dig"),
+        (["--project", "{project}", "buyers", "--table", "customers"], "NAME=FILE or DATABASE.NAME=FILE is wanted"),
+        (["--project", "{project}", "buyers", "--table", "customers=nowhere.csv"], "no such file: nowhere.csv"),
+        (["--expect", "nowhere"], "nowhere cannot be read (FileNotFoundError)"),
+        (["--expect", "{wrong}"], "line 2 of {wrong} is no email: not_an_email"),
+        (["--like", "{wrong}"], "is no rehearsal.json"),
+    ],
+)
+def test_wrong_usage_is_named(project: Path, tmp_path: Path, arguments: list[str], why: str) -> None:
+    wrong = tmp_path / "wrong"
+    wrong.write_text("email\nnobody\n")
+    given = [text.format(project=project, wrong=wrong) for text in arguments]
+    code, said, _ = _sandbox(*given, folder=tmp_path)
+    assert (2, True) == (code, why.format(wrong=wrong) in said), said
+
+
+def test_pinterest_behaves_like_a_rehearsal(tmp_path: Path) -> None:
+    found = {"largest_batch": 1_000, "batch_too_large_status": 413, "list_readable_seconds": 0.0}
+    facts = {field.name: found.get(field.name) for field in dataclasses.fields(Facts)}
+    (tmp_path / "rehearsal.json").write_text(json.dumps({"facts": facts, "steps": []}))
+    code, said, log = _sandbox("--like", tmp_path / "rehearsal.json", folder=tmp_path)
+    assert (0, True) == (code, "the very same are" in said)
+    assert 3 < json.loads(re.findall(r"statistics: (\{.*\})", log)[-1])["requests"]["sent"]
 
 
 def test_people_are_told_where_the_pages_are_and_what_can_be_done_to_the_emulator() -> None:

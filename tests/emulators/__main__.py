@@ -13,7 +13,12 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import duckdb
 
 from tests.emulators.environment import environment
 from tests.emulators.people import write_people
@@ -24,6 +29,7 @@ from tests.emulators.pinterest import (
     Switches,
     serve_pinterest,
 )
+from tests.emulators.pinterest.like import switches_like
 from tests.emulators.td import TreasureData, serve_td
 
 DATABASE, TABLE = "sandbox", "people"
@@ -39,13 +45,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with (
             _data(options) as data,
-            both(td_port=options.td_port, pinterest_port=options.pinterest_port, data=data) as (_, environment),
+            both(
+                td_port=options.td_port,
+                pinterest_port=options.pinterest_port,
+                switches=switches_like(options.like) if options.like else {},
+            ) as emulators,
         ):
-            for name, value in environment.items():
+            load(emulators.td, DATABASE, TABLE, data)
+            for name, value in emulators.environment.items():
                 print(f"export {name}={value}")
-            print("\n".join(f"# {line}".rstrip() for line in guide(environment)), flush=True)
+            print("\n".join(f"# {line}".rstrip() for line in guide(emulators.environment)), flush=True)
             stopped.wait()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         print(f"cannot start: {error}", file=sys.stderr)
         return 1
     return 0
@@ -70,6 +81,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--pinterest-port", type=int, default=0, help="port of the Pinterest emulator")
     parser.add_argument("--rows", type=int, default=100_000, help=f"made-up rows in {DATABASE}.{TABLE}")
     parser.add_argument("--data", type=Path, help="a CSV (with a header) or Parquet file to load instead of those")
+    parser.add_argument("--like", type=Path, help="a rehearsal.json: Pinterest behaves as it says")
     return parser.parse_args(arguments)
 
 
@@ -86,22 +98,45 @@ def _data(options: argparse.Namespace) -> Iterator[Path]:
         yield path
 
 
-@contextlib.contextmanager
-def both(*, td_port: int = 0, pinterest_port: int = 0, data: Path) -> Iterator[tuple[Pinterest, dict[str, str]]]:
-    """Serve both, with the data loaded and one audience made; yields Pinterest's state and the environment.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Emulators:
+    """Both, being served. `environment` is where the operator finds them."""
 
-    Raises OSError when a port is taken.
-    """
-    treasure_data, pinterest = TreasureData(), Pinterest()
-    load = treasure_data.load_parquet if data.suffix == ".parquet" else treasure_data.load_csv
-    load(DATABASE, TABLE, data)
-    audience = pinterest.add_audience(AUDIENCE_NAME, customer_list_id=pinterest.add_list(AUDIENCE_NAME).id)
+    td: TreasureData
+    pinterest: Pinterest
+    environment: dict[str, str]
+
+
+def load(td: TreasureData, database: str, table: str, path: Path) -> None:
+    """Load a CSV (with a header) or Parquet file. Raises OSError or ValueError for one that cannot be loaded."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file: {path}")
+    try:
+        (td.load_parquet if path.suffix == ".parquet" else td.load_csv)(database, table, path)
+    except duckdb.Error as error:
+        raise ValueError(f"{path} cannot be loaded as a table ({type(error).__name__})") from None
+
+
+@contextlib.contextmanager
+def both(
+    *,
+    td_port: int = 0,
+    pinterest_port: int = 0,
+    switches: Mapping[str, Any] = MappingProxyType({}),
+    audience: str | None = AUDIENCE_NAME,
+) -> Iterator[Emulators]:
+    """Serve both, Pinterest with one audience, if that has a name. Raises OSError when a port is taken."""
+    td, pinterest = TreasureData(), Pinterest()
+    pinterest.switches.set(switches)
     with (
-        serve_td(port=td_port, state=treasure_data) as (_, td_url),
+        serve_td(port=td_port, state=td) as (_, td_url),
         serve_pinterest(port=pinterest_port, state=pinterest) as (_, endpoint),
     ):
-        named = {"PINTEREST_AD_ACCOUNT_ID": AD_ACCOUNT_ID, "PINTEREST_AUDIENCE_ID": audience.id}
-        yield pinterest, environment(td_url=td_url, pinterest_endpoint=endpoint) | named
+        environ = environment(td_url=td_url, pinterest_endpoint=endpoint) | {"PINTEREST_AD_ACCOUNT_ID": AD_ACCOUNT_ID}
+        if audience:
+            made = pinterest.add_audience(audience, customer_list_id=pinterest.add_list(audience).id)
+            environ["PINTEREST_AUDIENCE_ID"] = made.id
+        yield Emulators(td=td, pinterest=pinterest, environment=environ)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.emulators.pinterest import CLIENT_ID, CLIENT_SECRET, CONSENT_PATH, REFRESH_TOKEN
 from tests.emulators.td import API_KEY
@@ -30,16 +31,18 @@ def environment(*, td_url: str, pinterest_endpoint: str) -> dict[str, str]:
     }
 
 
-def digdag_home(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
+def digdag_home(
+    folder: Path, environ: Mapping[str, str], *, secrets: Mapping[str, str] = MappingProxyType(SECRETS)
+) -> dict[str, str]:
     """Make a folder of local secrets, as `digdag secrets --local --set` does; returns the variables that point there.
 
-    Beside the workflow's secrets it holds where td> finds Treasure Data.
+    `secrets`: their names, and the variable of each. Beside them it holds where td> finds Treasure Data.
     """
-    secrets = folder / "digdag" / "secrets"
-    secrets.mkdir(parents=True, exist_ok=True, mode=0o700)
+    home = folder / "digdag" / "secrets"
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
     host = environ["TD_API_SERVER"].removeprefix("http://").rstrip("/")
-    values = {name: environ[variable] for name, variable in SECRETS.items()}
+    values = {name: environ[variable] for name, variable in secrets.items()}
     for name, value in (values | {"td.endpoint": host, "td.use_ssl": "false"}).items():
-        (secrets / name).write_text(value)
+        (home / name).write_text(value)
     # ~/.td/td.conf would win over these secrets.
-    return {"DIGDAG_CONFIG_HOME": str(secrets.parent), "TREASURE_DATA_CONFIG_PATH": str(folder / "no-td.conf")}
+    return {"DIGDAG_CONFIG_HOME": str(home.parent), "TREASURE_DATA_CONFIG_PATH": str(folder / "no-td.conf")}

@@ -156,6 +156,15 @@ class World:
             self.audiences[made.id] = made
             return made
 
+    def add_known_audience(self, audience_id: str, name: str, *, ad_account_id: str) -> Audience:
+        """An audience with an id of somebody's choice, on an empty list."""
+        with self.lock:
+            made = self.add_audience(name, customer_list_id=self.add_list(name, ad_account_id=ad_account_id).id)
+            del self.audiences[made.id]
+            made.id, made.ad_account_id = audience_id, ad_account_id
+            self.audiences[audience_id] = made
+            return made
+
     def move_audience(self, audience_id: str, customer_list_id: str) -> None:
         """Put another list behind an audience, as somebody else would; reads show it at once."""
         with self.lock:
@@ -191,6 +200,8 @@ class World:
     def account(self, ad_account_id: str, user: User, *, writes: bool = False) -> AdAccount:
         """One that the user may read, or write."""
         account = self.accounts.get(ad_account_id)
+        if account is None and self.switches.unknown_audiences is not None:
+            account = self.add_ad_account(ad_account_id)
         if account is None:
             raise not_found("AdAccount")
         if not (account.may_write(user) if writes else account.may_read(user)):
@@ -206,6 +217,10 @@ class World:
     def audience(self, ad_account_id: str, audience_id: str) -> Audience:
         """One that the ad account owns or has received, removed or not."""
         found = self.audiences.get(audience_id)
+        names = self.switches.unknown_audiences
+        if found is None and names is not None:
+            name = names.get(audience_id, f"Audience {audience_id}")
+            found = self.add_known_audience(audience_id, name, ad_account_id=ad_account_id)
         if found is None or ad_account_id not in {found.ad_account_id, *found.shared_with}:
             raise not_found("Audience")
         return found
