@@ -9,11 +9,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from td_pinterest_op.template import without_templates
 
+# digdag takes no longer secret, in bytes; of a longer one only the beginning is recognised.
+LONGEST_SECRET = 16 * 1024
 # Nobody reads a message that is longer than this many characters.
 LONGEST_TEXT = 100_000
 
@@ -23,6 +26,8 @@ _GRAM = 6
 _SHORTEST_FORM = 3
 # The hex digits of fewer bytes could be an ordinary number. 16 bytes and more are hidden as what could be a person's.
 _SHORTEST_IN_HEX = 4
+# A gram that a form repeats more often than this is looked for at its first places only: the mask's time stays linear.
+_MOST_REPEATS = 16
 # A part that is long enough to be of use to somebody, and too long to be an ordinary word.
 _SHORTEST_PART, _LONGEST_PART = 8, 12
 
@@ -53,7 +58,7 @@ class _Place(NamedTuple):
 
 _known: set[str] = set()
 _short_forms: set[str] = set()
-_places: dict[str, tuple[_Place, ...]] = {}
+_places: dict[str, list[_Place]] = {}
 
 
 class Secret:
@@ -65,7 +70,7 @@ class Secret:
         self._value = value
         if value and value not in _known:
             _known.add(value)
-            for form in _forms(value):
+            for form in _forms(value[:LONGEST_SECRET]):
                 _remember(form)
 
     def reveal(self) -> str:
@@ -115,61 +120,86 @@ def escaped(text: str) -> str:
 
 
 def _forms(value: str) -> Iterator[str]:
+    """`value` in every form in which an echo may show it, but for escapes: those are undone in the text."""
+    data = value.encode("utf-8", "surrogatepass")
     yield value
     # A form's escape that is no escape of its own.
     yield value.replace(" ", "+")
-    data = value.encode("utf-8", "surrogatepass")
     if len(data) >= _SHORTEST_IN_HEX:
         yield data.hex()
         yield data.hex().upper()
-    for before in range(3):
-        encoded = base64.b64encode(b"\0" * before + data).decode().rstrip("=")
-        # The characters that depend on nothing but the value, whatever stands before and after it.
-        inner = encoded[(0, 2, 3)[before] : (before + len(data)) * 8 // 6]
-        for form in ([encoded] if not before else []) + ([inner] if len(inner) >= _GRAM else []):
-            yield form
-            yield form.replace("+", "-").replace("/", "_")
+    for encoded in _in_base64(data):
+        yield encoded
+        yield encoded.replace("+", "-").replace("/", "_")
+
+
+def _in_base64(data: bytes) -> Iterator[str]:
+    """`data` alone in base64, and what base64 of a longer text shows of it, at each of the three places in it."""
+    yield base64.b64encode(data).decode().rstrip("=")
+    for before, first in enumerate((0, 2, 3)):
+        encoded = base64.b64encode(bytes(before) + data).decode()
+        # Of the characters at both ends, some bits are those of the neighbours.
+        inner = encoded[first : (before + len(data)) * 8 // 6]
+        if len(inner) >= _GRAM:
+            yield inner
 
 
 def _remember(form: str) -> None:
-    if len(form) < _SHORTEST_FORM:
-        return
     if len(form) < _GRAM:
-        _short_forms.add(form)
+        if len(form) >= _SHORTEST_FORM:
+            _short_forms.add(form)
         return
-    whole = len(form) < _LONGEST_PART
-    shortest = len(form) if whole else min(_LONGEST_PART, max(_SHORTEST_PART, (len(form) + 1) // 2))
+    shortest = _shortest_part(form)
+    grams: Counter[str] = Counter()
     for start in range(len(form) - shortest + 1):
-        gram, place = form[start : start + _GRAM], _Place(form, start, shortest)
-        _places[gram] = (*_places.get(gram, ()), place)
+        gram = form[start : start + _GRAM]
+        grams[gram] += 1
+        if grams[gram] <= _MOST_REPEATS:
+            _places.setdefault(gram, []).append(_Place(form, start, shortest))
+
+
+def _shortest_part(form: str) -> int:
+    """How many characters of `form` must not be shown together: half of it, within limits; all of a short one."""
+    if len(form) < _LONGEST_PART:
+        return len(form)
+    return min(_LONGEST_PART, max(_SHORTEST_PART, (len(form) + 1) // 2))
 
 
 def _without_credentials(text: str) -> str:
-    hidden: list[tuple[int, int]] = []
-    view, starts = text, list(range(len(text) + 1))
+    spans: list[tuple[int, int]] = []
+    # What is looked at, and where in `text` each character of it begins.
+    view, origins = text, list(range(len(text) + 1))
     for _ in range(_LEVELS):
-        hidden += [(starts[first], starts[last]) for first, last in _found(view)]
-        decoded, decoded_starts = _decoded(view)
+        spans += [(origins[first], origins[last]) for first, last in (*_short_words(view), *_parts(view))]
+        decoded, starts = _decoded(view)
         if decoded == view:
             break
-        starts = [starts[position] for position in decoded_starts]
-        view = decoded
+        view, origins = decoded, [origins[start] for start in starts]
+    return _with_stars(text, sorted(spans))
+
+
+def _with_stars(text: str, spans: list[tuple[int, int]]) -> str:
     pieces, end = [], 0
-    for first, last in sorted(hidden):
+    for first, last in spans:
         if first >= end:
             pieces += [text[end:first], "***"]
         end = max(end, last)
     return "".join([*pieces, text[end:]])
 
 
-def _found(text: str) -> Iterator[tuple[int, int]]:
-    """Begin and end of every credential, or part of one, in `text`."""
+def _short_words(text: str) -> Iterator[tuple[int, int]]:
+    """Begin and end of every short credential that stands in `text` as a word."""
     for form in _short_forms:
         for match in re.finditer(rf"(?<![0-9A-Za-z]){re.escape(form)}(?![0-9A-Za-z])", text):
             yield match.span()
+
+
+def _parts(text: str) -> Iterator[tuple[int, int]]:
+    """Begin and end of every long credential, or part of one, in `text`."""
     start = 0
     while start <= len(text) - _GRAM:
-        length = max((_common(text, start, place) for place in _places.get(text[start : start + _GRAM], ())), default=0)
+        places = _places.get(text[start : start + _GRAM], ())
+        length = max((_common(text, start, place) for place in places), default=0)
         if length:
             yield start, start + length
         start += length or 1

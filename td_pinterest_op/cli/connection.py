@@ -11,6 +11,7 @@ import click
 
 from td_pinterest_op import connect
 from td_pinterest_op.cli import credentials as found_credentials
+from td_pinterest_op.cli import env_file as named_file
 from td_pinterest_op.cli import screen, text_file
 from td_pinterest_op.cli.credentials import Credentials
 from td_pinterest_op.connect import Services
@@ -20,7 +21,6 @@ from td_pinterest_op.secret import Secret
 from td_pinterest_op.settings.parse import ConnectionSettings, parse_connection
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.timing import SYSTEM, Timing
-from td_pinterest_op.workflow import local_secrets
 from td_pinterest_op.workflow.task import Task
 
 # Somebody waits at the terminal: fewer and shorter tries than in a task. Seconds and milliseconds, as in the settings.
@@ -106,22 +106,18 @@ def keeper(credentials: Credentials, settings: ConnectionSettings) -> connect.On
             store.save(issued, seconds)
             return
         try:
-            lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not _sets(line, variable)]
-            local_secrets.replace(path, "\n".join([*lines, f"{variable}={issued.reveal()}", ""]))
-        except (OSError, UnicodeDecodeError) as error:
+            named_file.set_values(path, {variable: issued.reveal()})
+        except (OSError, UnicodeDecodeError, SettingsError) as error:
             # The run goes on, as with a workflow's secret that cannot be saved.
+            why = str(error) if isinstance(error, SettingsError) else text_file.why(error)
             screen.note(
-                f"Pinterest issued a new refresh token, which could not be kept in {path} ({text_file.why(error)}): "
+                f"Pinterest issued a new refresh token, which could not be kept in {path} ({why}): "
                 "run `td-pinterest authorize` before the old one ends, or at once if Pinterest has withdrawn it"
             )
             return
         screen.note(f"Pinterest issued a new refresh token; it is kept in {path}")
 
     return save
-
-
-def _sets(line: str, variable: str) -> bool:
-    return line.strip().removeprefix("export ").lstrip().startswith(f"{variable}=")
 
 
 def ad_account_of(connection: Connection, given: str | None) -> str:

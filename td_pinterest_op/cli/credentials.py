@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from td_pinterest_op.cli import env_file as named_file
 from td_pinterest_op.cli import text_file
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret
@@ -85,19 +85,7 @@ def _local(variable: str, environ: Mapping[str, str]) -> str | None:
 
 
 def _read_env_file(path: Path) -> dict[str, str]:
-    """The variables of a file of NAME=VALUE lines, as a shell reads them (comments, quotes and `export` allowed)."""
     text = text_file.read(path, "--env-file")
     if path.stat().st_mode & _OPEN_TO_OTHERS:
         raise SettingsError(f"others can read the file {path} of --env-file: run `chmod 600 {path}` first")
-    variables = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        try:
-            words = [word for word in shlex.split(line, comments=True) if word != "export"]
-        except ValueError:
-            words = ["?"]
-        for word in words:
-            name, equals, value = word.partition("=")
-            if not equals or not name.isidentifier():
-                raise SettingsError(f"line {number} of the file {path} is not NAME=VALUE")
-            variables[name] = value
-    return variables
+    return named_file.values(text, path)

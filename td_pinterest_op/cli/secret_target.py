@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
-import stat
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +11,7 @@ from pathlib import Path
 import click
 import requests
 
-from td_pinterest_op.cli import text_file
+from td_pinterest_op.cli import env_file, text_file
 from td_pinterest_op.cli.credentials import SECRETS
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.transport import is_safe
@@ -80,27 +78,21 @@ def _to_td(project: str) -> Target:
 def _to_file(path: Path) -> Target:
     if not path.parent.is_dir():
         raise SettingsError(f"there is no folder {path.parent} for the file {path.name}")
-    if path.exists() and not path.is_file():
+    if path.is_file():
+        # What cannot be read could not be written either, once Pinterest has issued a token.
+        env_file.values(text_file.read(path, "--to file"), path)
+    elif path.exists():
         raise SettingsError(f"{path} is not a file")
 
     def store(secrets: Mapping[str, Secret]) -> str:
-        variables = {variable: secrets[name] for variable, name in SECRETS.items() if name in secrets}
+        new = {variable: secrets[name].reveal() for variable, name in SECRETS.items() if name in secrets}
         try:
-            kept = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-            starts = tuple(f"{prefix}{variable}=" for variable in variables for prefix in ("", "export "))
-            lines = [line for line in kept if not line.startswith(starts)]
-            lines += [f"{variable}={_quoted(value.reveal())}" for variable, value in variables.items()]
-            local_secrets.replace(path, "\n".join([*lines, ""]))
-            path.chmod(stat.S_IRUSR | stat.S_IWUSR)
+            env_file.set_values(path, new)
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"the file {path} cannot be written: {text_file.why(error)}") from None
         return f"the file {path}"
 
     return store
-
-
-def _quoted(value: str) -> str:
-    return value if re.fullmatch(r"[\w.+/=-]+", value) else "'" + value.replace("'", "'\\''") + "'"
 
 
 def _to_server(url: str, project: str, environ: Mapping[str, str]) -> Target:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError
 from td_pinterest_op.json_body import json_object
 from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.pinterest.oauth import AppCredentials, seconds_of, token_request
+from td_pinterest_op.pinterest.oauth import AppCredentials, seconds_of, token_in, token_request
 from td_pinterest_op.secret import Secret
 
 CONSENT_URL = "https://www.pinterest.com/oauth/"
@@ -66,12 +66,12 @@ def exchange(client: Client, *, client_id: Secret, client_secret: Secret, code: 
         content = json_object(client.send(request, AppCredentials(client_id, client_secret)).response.body)
     except ExportError as error:
         raise _refusal(error) from None
-    access, refresh = content.get("access_token"), content.get("refresh_token")
-    if not (isinstance(access, str) and access and isinstance(refresh, str) and refresh):
+    access, refresh = token_in(content, "access_token"), token_in(content, "refresh_token")
+    if access is None or refresh is None:
         raise PinterestError("Pinterest answered the code without a refresh token: run `td-pinterest authorize` again")
     return Grant(
-        access_token=Secret(access),
-        refresh_token=Secret(refresh),
+        access_token=access,
+        refresh_token=refresh,
         scopes=frozenset(str(content.get("scope") or "").replace(",", " ").split()),
         expires_in=seconds_of(content.get("refresh_token_expires_in")),
     )

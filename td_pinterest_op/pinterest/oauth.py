@@ -16,7 +16,7 @@ from td_pinterest_op.errors import AccountError, PinterestError, RequestRefusedE
 from td_pinterest_op.json_body import json_object
 from td_pinterest_op.pinterest.client import Client, Request
 from td_pinterest_op.retry import DAY
-from td_pinterest_op.secret import Secret
+from td_pinterest_op.secret import LONGEST_SECRET, Secret
 from td_pinterest_op.timing import Timing
 
 log = logging.getLogger(__name__)
@@ -170,14 +170,15 @@ class Tokens:
         return self._learn(json_object(outcome.response.body))
 
     def _learn(self, content: Mapping[str, Any]) -> Bearer:
-        token = content.get("access_token")
-        if not isinstance(token, str) or not token:
+        token = token_in(content, "access_token")
+        if token is None:
             raise PinterestError("Pinterest answered the token request without an access token")
         lifetime = seconds_of(content.get("expires_in")) or _ACCESS_DAYS * DAY
-        renewed = content.get("refresh_token")
-        issued: Secret | None = None
-        if isinstance(renewed, str) and renewed and renewed != self._refresh_token.reveal():
-            issued = self._refresh_token = Secret(renewed)
+        issued = token_in(content, "refresh_token")
+        if issued == self._refresh_token:
+            issued = None
+        elif issued:
+            self._refresh_token = issued
             self._had.add(issued)
         self.scopes = frozenset(str(content.get("scope") or "").replace(",", " ").split())
         said = seconds_of(content.get("refresh_token_expires_in"))
@@ -186,7 +187,7 @@ class Tokens:
             self._on_new_refresh_token(issued, self.refresh_expires_in)
         self._check_scopes()
         # At least a little use before it is renewed, however short it lasts.
-        return Bearer(Secret(token), expires_at=self._clock() + max(lifetime - _MARGIN, lifetime / 2))
+        return Bearer(token, expires_at=self._clock() + max(lifetime - _MARGIN, lifetime / 2))
 
     def _check_scopes(self) -> None:
         """Raise AccountError if the token lacks a scope that the run needs; Pinterest may leave the scopes out."""
@@ -230,6 +231,12 @@ class AppCredentials:
     def refresh(self, used: AuthBase) -> bool:  # noqa: ARG002 - the protocol's
         """False: there is no other."""
         return False
+
+
+def token_in(content: Mapping[str, Any], name: str) -> Secret | None:
+    """The token of that name in a response, None without one that can be one."""
+    token = content.get(name)
+    return Secret(token) if isinstance(token, str) and 0 < len(token) <= LONGEST_SECRET else None
 
 
 def seconds_of(value: object) -> float | None:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from td_pinterest_op.secret import LONGEST_SECRET
+
 Show = Callable[[object], str]
 
 _LONGEST_SHOWN = 40
@@ -200,6 +202,8 @@ def _read_credential(value: object, _: Show) -> str:
         raise WrongValueError(f"{described(value)} is not text")
     if not _CREDENTIAL.fullmatch(value.strip()):
         raise WrongValueError("it contains spaces, control characters or characters that are not ASCII")
+    if len(value) > LONGEST_SECRET:
+        raise WrongValueError(f"it is longer than a secret may be ({LONGEST_SECRET} characters)")
     return value.strip()
 
 

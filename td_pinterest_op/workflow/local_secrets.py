@@ -5,11 +5,10 @@ Source: digdag-cli, Secrets.java and ConfigUtil.digdagConfigHome.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from td_pinterest_op.private_file import replace
 from td_pinterest_op.secret import Secret
 
 
@@ -40,17 +39,3 @@ def write(name: str, value: Secret, environ: Mapping[str, str]) -> Path:
     where.chmod(0o700)
     replace(where / name, value.reveal())
     return where / name
-
-
-def replace(file: Path, text: str) -> None:
-    """Write a file with mode 0600 that holds the old or the new text at any moment. Raises OSError."""
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as new:
-            new.write(text)
-            new.flush()
-            os.fsync(new.fileno())
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

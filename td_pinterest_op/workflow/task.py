@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from td_pinterest_op.errors import SettingsError, SettingsErrors
-from td_pinterest_op.secret import Secret
+from td_pinterest_op.secret import LONGEST_SECRET, Secret
 from td_pinterest_op.settings.types import has_lost_digits
 from td_pinterest_op.template import without_templates
 from td_pinterest_op.treasure_data.job import Source
@@ -67,6 +67,8 @@ class Task:
                 "there is no TD_API_KEY: set the workflow's secret td.apikey, and give it to the task as TD_API_KEY, "
                 "under its _env (config/environment.yml has the line)"
             )
+        if len(key) > LONGEST_SECRET:
+            raise SettingsError(f"TD_API_KEY is longer than a secret may be ({LONGEST_SECRET} characters)")
         return Secret(key)
 
 

@@ -17,6 +17,7 @@ import requests
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.transport import is_safe
+from td_pinterest_op.private_file import replace
 from td_pinterest_op.retry import DAY, Retry
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.timing import Timing
@@ -95,7 +96,7 @@ class TokenStore:
             return "it was given in plain text, not by a secret"
         if self._is_local:
             try:
-                local_secrets.replace(local_secrets.folder(self.environ) / self.secret_name, issued.reveal())
+                replace(local_secrets.folder(self.environ) / self.secret_name, issued.reveal())
             except OSError as error:
                 return f"the local secrets file cannot be written: {error.strerror}"
             return None

@@ -29,7 +29,7 @@ LAYERS: list[set[str]] = [
     {"stats", "stop", "unexpected"},
     {"errors"},
     {"history", "json_body", "printable", "reasons", "retry"},
-    {"secret", "timing"},
+    {"private_file", "secret", "timing"},
     {"template"},
     {"__init__"},
     {"requirements"},

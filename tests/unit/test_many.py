@@ -10,7 +10,7 @@ import yaml
 
 from td_pinterest_op import many
 from td_pinterest_op.audiences.actions import Add
-from td_pinterest_op.errors import ExportError, SettingsError, WorkflowError
+from td_pinterest_op.errors import AccountError, ExportError, SettingsError, StoppedError, WorkflowError
 from td_pinterest_op.workflow.task import Task
 from tests.clock import FakeTime
 from tests.exporting import Services, people
@@ -65,6 +65,30 @@ def test_a_mistake_of_ours_is_stored_as_well_without_what_it_could_quote(
     assert not found["ok"]
     assert found["error"].startswith("ValueError at test_many.py")
     assert "please report it" in found["error"]
+
+
+def test_what_a_signal_ends_is_no_outcome(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(*_: object) -> None:
+        raise StoppedError("the run was told to end (SIGTERM)")
+
+    monkeypatch.setattr(many, "export", ended)
+    with pytest.raises(StoppedError):
+        outcome(services, entry(audience_id="7"))
+
+
+def test_an_entry_whose_token_was_refused_begins_anew_or_is_stored(services: Services) -> None:
+    services.pinterest.tokens.set_refresh_token(services.environ["PINTEREST_REFRESH_TOKEN"], days=0)
+    shared = {"_env": {"PINTEREST_REFRESH_TOKEN": "${secret:pinterest.refresh_token}"}}
+    with pytest.raises(AccountError, match="refused"):
+        outcome(services, entry(audience_id="7"), **shared)
+    assert "it refused the app's credentials or the refresh token" in outcome(services, entry(audience_id="7"))["error"]
+
+
+def test_the_shipped_list_names_no_audience_that_people_can_be_taken_from() -> None:
+    entries = yaml.safe_load((WORKFLOWS / "config" / "audiences.yml").read_text())["audiences"]
+    taking = [entry for entry in entries if entry["action"] != ADD]
+    assert taking
+    assert all(entry["audience_id"] == "" and "expected_audience_name" in entry for entry in taking)
 
 
 @pytest.mark.parametrize("one", [None, "vip", ["vip"]])

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from td_pinterest_op.errors import ExportError
-from td_pinterest_op.secret import LONGEST_TEXT, Secret, excerpt, mask
+from td_pinterest_op.secret import LONGEST_SECRET, LONGEST_TEXT, Secret, excerpt, mask
 
 VALUE = "hush-4711-hush"
 
@@ -201,3 +201,10 @@ def test_every_error_is_masked_when_it_is_made_and_when_it_is_extended() -> None
     Secret(VALUE)
     error = ExportError(f"{VALUE} failed").extended(f" for {VALUE}")
     assert "*** failed for ***" == str(error)
+
+
+@pytest.mark.parametrize("unit", ["a", "ab", "x7"])
+def test_of_a_secret_of_megabytes_the_beginning_is_masked_and_the_mask_ends_soon(unit: str) -> None:
+    value = f"begins-{unit * 2_500_000}"
+    Secret(value)
+    assert "at *** end" == mask(f"at {value[:LONGEST_SECRET]} end")

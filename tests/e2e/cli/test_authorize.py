@@ -377,7 +377,7 @@ def test_a_file_keeps_its_other_lines(
     browser()
     assert 0 == at_terminal("authorize", "--redirect", redirect, "--to", "file", file).code
     lines = file.read_text().splitlines()
-    assert ["# mine", "OTHER=1", "PINTEREST_CLIENT_ID=1503921"] == lines[:3]
+    assert ["# mine", "OTHER=1", "export PINTEREST_CLIENT_ID=1503921"] == lines[:3]
     assert 5 == len(lines)
     assert 0o600 == stat.S_IMODE(file.stat().st_mode)
 

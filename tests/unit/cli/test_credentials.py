@@ -117,9 +117,10 @@ def test_a_new_refresh_token_that_cannot_be_kept_in_its_file_is_said_so_and_ends
     keep(Secret("newer-s3cr3t"), None)
     assert "PINTEREST_REFRESH_TOKEN=newer-s3cr3t\n" == file.read_text()
     file.unlink()
+    file.mkdir()
     keep(Secret("newest-s3cr3t"), None)
     assert [
         f"Pinterest issued a new refresh token; it is kept in {file}",
-        f"Pinterest issued a new refresh token, which could not be kept in {file} (No such file or directory): run "
+        f"Pinterest issued a new refresh token, which could not be kept in {file} (Is a directory): run "
         "`td-pinterest authorize` before the old one ends, or at once if Pinterest has withdrawn it",
     ] == capsys.readouterr().err.splitlines()

@@ -63,7 +63,7 @@ def test_a_file_of_secrets_is_read_back_by_every_command(values: dict[str, str],
 def test_a_file_that_is_not_text_is_left_as_it_is(values: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "secrets.env"
     file.write_bytes(b"\xff\xfe")
-    with pytest.raises(SettingsError, match=r"secrets\.env cannot be written: it is not UTF-8 text$"):
+    with pytest.raises(SettingsError, match=r"secrets\.env of --to file cannot be read: it is not UTF-8 text$"):
         _store(values, "file", file)
     assert b"\xff\xfe" == file.read_bytes()
 

@@ -208,7 +208,9 @@ def test_a_token_server_that_is_down_is_nobodys_mistake(failure: Response | Fail
     assert "access-1" == office(failure, issued()).token()
 
 
-@pytest.mark.parametrize("content", [{}, {"access_token": ""}, {"access_token": 7}, [], "nonsense"])
+@pytest.mark.parametrize(
+    "content", [{}, {"access_token": ""}, {"access_token": 7}, {"access_token": "x" * 5_000_000}, [], "nonsense"]
+)
 def test_a_2xx_without_an_access_token_is_a_failure_of_pinterest(content: object) -> None:
     with pytest.raises(PinterestError, match="without an access token"):
         office(answer(200, content)).token()

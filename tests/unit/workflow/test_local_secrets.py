@@ -44,19 +44,3 @@ def test_one_that_is_not_there_or_is_no_text_is_none(tmp_path: Path, content: by
         (tmp_path / "secrets").mkdir()
         (tmp_path / "secrets" / KEY).write_bytes(content)
     assert None is local_secrets.read(KEY, {"DIGDAG_CONFIG_HOME": str(tmp_path)})
-
-
-def test_a_write_that_fails_leaves_the_old_text_and_nothing_beside_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / KEY
-    file.write_text("s3cr3t-old")
-
-    def fails(self: Path, target: Path) -> Path:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "replace", fails)
-    with pytest.raises(OSError, match="No space left"):
-        local_secrets.replace(file, "s3cr3t-new")
-    assert "s3cr3t-old" == file.read_text()
-    assert [file] == list(tmp_path.iterdir())

@@ -145,6 +145,10 @@ class TestEnvironment:
         with pytest.raises(SettingsError, match=r"give it to the task as TD_API_KEY, under its _env"):
             Task(params={}, environ=environ).td_api_key  # noqa: B018 - a property that raises
 
+    def test_an_api_key_has_a_limit(self) -> None:
+        with pytest.raises(SettingsError, match=r"^TD_API_KEY is longer than a secret may be \(16384 characters\)$"):
+            Task(params={}, environ={"TD_API_KEY": "x" * 5_000_000}).td_api_key  # noqa: B018 - a property that raises
+
     def test_an_api_key_is_a_secret(self) -> None:
         assert Secret("1/abc") == Task(params={}, environ={"TD_API_KEY": " 1/abc\n"}).td_api_key
 

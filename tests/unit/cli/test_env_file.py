@@ -1,0 +1,63 @@
+"""A file of secrets: what a shell would make of it, and what stays of it when a value is set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from td_pinterest_op.cli import env_file
+from td_pinterest_op.errors import SettingsError
+from tests import children
+
+PATH = Path("secrets.env")
+ODD = ["a b", "a#b", "#", "it's", '"$HOME"', "`x` \\ ;", "two\nlines", "ü", "~", "", "a=b", "\\", "'"]
+READ = {
+    "A=1\nB=2\n": {"A": "1", "B": "2"},
+    "export A=1 B=2 # C=3": {"A": "1", "B": "2"},
+    "A=a#b  #c": {"A": "a#b"},
+    "A=1; B=2;": {"A": "1", "B": "2"},
+    'A=\'1\n2\' B="$HOME \\"x\\" \\n" C=a\\ b\\\nc': {"A": "1\n2", "B": '$HOME "x" \\n', "C": "a bc"},
+    "A=x'y z'\"'\" A=last": {"A": "last"},
+    "# A='\n\nB=": {"B": ""},
+    "A=1 \\\nB=2\r\nC='3'\r\n": {"A": "1", "B": "2", "C": "3"},
+}
+
+
+@pytest.mark.parametrize(("text", "values"), READ.items())
+def test_it_is_read_as_a_shell_reads_it(text: str, values: dict[str, str]) -> None:
+    assert values == env_file.values(text, PATH)
+
+
+@pytest.mark.parametrize("text", ["A", "A =1", "export A", "1A=2", "A-B=1", "'A'=1", "A='1", 'A="1', "A=1 \\"])
+def test_what_is_no_assignment_is_refused_with_its_line(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"^line 3 of the file secrets\.env is not NAME=VALUE$"):
+        env_file.values(f"X='1\n2'\n{text}", PATH)
+
+
+@pytest.mark.parametrize("value", [*ODD, "pinr.s3cr3t-token"])
+def test_a_value_is_read_back_exactly_and_a_shell_reads_the_same(value: str, tmp_path: Path) -> None:
+    file = tmp_path / "secrets.env"
+    env_file.set_values(file, {"A": value})
+    assert {"A": value} == env_file.values(file.read_text(), file)
+    assert value == children.run(["sh", "-c", '. "$0"; printf %s "$A"', file]).stdout
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("PINTEREST_REFRESH_TOKEN=a TD_API_KEY=b", "PINTEREST_REFRESH_TOKEN=new TD_API_KEY=b"),
+        ("export TD_API_KEY='b' PINTEREST_REFRESH_TOKEN='a b' # mine\r\n", None),
+        ("PINTEREST_REFRESH_TOKEN=1\nPINTEREST_REFRESH_TOKEN=2 ", None),
+        ("# PINTEREST_REFRESH_TOKEN=old", "# PINTEREST_REFRESH_TOKEN=old\nPINTEREST_REFRESH_TOKEN=new\n"),
+        ("MY_PINTEREST_REFRESH_TOKEN=1\n", "MY_PINTEREST_REFRESH_TOKEN=1\nPINTEREST_REFRESH_TOKEN=new\n"),
+        ("", "PINTEREST_REFRESH_TOKEN=new\n"),
+    ],
+)
+def test_every_other_character_stays(before: str, after: str | None, tmp_path: Path) -> None:
+    file = tmp_path / "secrets.env"
+    file.write_bytes(before.encode())
+    env_file.set_values(file, {"PINTEREST_REFRESH_TOKEN": "new"})
+    if after is None:
+        after = before.replace("'a b'", "new").replace("TOKEN=1", "TOKEN=new").replace("TOKEN=2", "TOKEN=new")
+    assert after == file.read_bytes().decode()
