@@ -13,14 +13,15 @@ from pathlib import Path
 
 import click
 
-from td_pinterest_op import connect
+from td_pinterest_op import connect, stop
 from td_pinterest_op.cli import callback, options, screen
 from td_pinterest_op.cli import credentials as found_credentials
 from td_pinterest_op.cli.callback import RedirectAddress
 from td_pinterest_op.cli.connection import settings_of
 from td_pinterest_op.cli.credentials import SECRETS, Credentials
+from td_pinterest_op.cli.export import stopping
 from td_pinterest_op.cli.secret_target import Target, target
-from td_pinterest_op.errors import AccountError, ExportError, SettingsError
+from td_pinterest_op.errors import AccountError, ExportError, SettingsError, StoppedError
 from td_pinterest_op.pinterest import consent
 from td_pinterest_op.pinterest.catalog import AdAccount, Catalog
 from td_pinterest_op.pinterest.client import Client
@@ -85,14 +86,12 @@ def authorize(
     }
     settings = settings_of(Credentials(environ=laid, sources={}))
     endpoint = connect.endpoints(laid).pinterest
-    with connect.pinterest_client(settings, endpoint=endpoint, timing=SYSTEM, count=RequestCounts()) as client:
+    connection = connect.pinterest_client(settings, endpoint=endpoint, timing=SYSTEM, count=RequestCounts())
+    with stopping(), connection as client:
         page = laid.get("PINTEREST_OAUTH_URL") or consent.CONSENT_URL
         code = _pasted_code(page, app, redirect) if no_browser else _code(page, app, redirect, timeout)
-        grant = consent.exchange(
-            client, client_id=app.client_id, client_secret=app.client_secret, code=code, redirect_uri=redirect
-        )
-        _check_scopes(grant)
-        where = _stored(store, app, grant)
+        # A code is good once: no signal comes between Pinterest's tokens and where they are kept.
+        grant, where = stop.shielded(lambda: _granted(client, app, store, code=code, redirect=redirect))
         return _report(client, grant, where=where, as_json=as_json)
 
 
@@ -159,6 +158,19 @@ def _link(page: str, app: _App, redirect: str, state: str) -> str:
     return consent.consent_address(page=page, client_id=app.client_id.reveal(), redirect_uri=redirect, state=state)
 
 
+def _granted(client: Client, app: _App, store: Target, *, code: Secret, redirect: str) -> tuple[Grant, str]:
+    """What the code was exchanged for, and where it is stored."""
+    with stop.saving():
+        grant = consent.exchange(
+            client, client_id=app.client_id, client_secret=app.client_secret, code=code, redirect_uri=redirect
+        )
+        _check_scopes(grant)
+        where = _stored(store, app, grant)
+        if stop.requested():
+            screen.note(f"The refresh token is stored in {where}.")
+        return grant, where
+
+
 def _check_scopes(grant: Grant) -> None:
     if grant.missing_scopes:
         raise AccountError(
@@ -190,6 +202,8 @@ def _report(client: Client, grant: Grant, *, where: str, as_json: bool) -> int:
     try:
         accounts = list(catalog.ad_accounts())
         user = _user(catalog, grant, accounts)
+    except StoppedError as error:
+        raise error.extended(f". The refresh token is stored in {where}") from None
     except ExportError as error:
         # What matters is done.
         screen.note(f"The token is stored, but its user and ad accounts cannot be shown now: {error}")

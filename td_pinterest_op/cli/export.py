@@ -171,7 +171,7 @@ class TerminalWatcher:
 
 @contextlib.contextmanager
 def stopping() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the export with its own message, which says how many records are in."""
+    """Ctrl-C and SIGTERM end a command with its own message: that of an export says how many records are in."""
     received: list[int] = []
 
     def end(number: int, _frame: FrameType | None) -> None:

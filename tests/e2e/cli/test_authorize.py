@@ -6,9 +6,12 @@ import contextlib
 import errno
 import json
 import os
+import signal
 import socket
 import socketserver
 import stat
+import subprocess
+import sys
 import threading
 import urllib.parse
 import urllib.request
@@ -19,7 +22,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests import guard
+from tests import children, guard
 from tests.emulators.digdag_secrets import serve_secrets
 from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Fault
 from tests.exporting import Services
@@ -27,6 +30,7 @@ from tests.unit.cli.running import Ran, Terminal
 
 Recorded = Callable[[Ran, str], None]
 ALL_SCOPES = "ads:read,ads:write,user_accounts:read"
+STORED = frozenset({"pinterest.client_id", "pinterest.client_secret", "pinterest.refresh_token"})
 
 
 def _answer(link: str, *, decision: str = "approve", follow: bool = True) -> str:
@@ -71,8 +75,7 @@ def test_consent_stores_the_three_secrets_where_their_owner_alone_can_read_them(
     as_recorded(at_terminal("authorize", "--to", "local", "--redirect", redirect), "authorize")
     folder = _local(tmp_path)
     assert 0o700 == stat.S_IMODE(folder.stat().st_mode)
-    names = {"pinterest.client_id", "pinterest.client_secret", "pinterest.refresh_token"}
-    assert names == {file.name for file in folder.iterdir()}
+    assert STORED == {file.name for file in folder.iterdir()}
     assert {0o600} == {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()}
 
 
@@ -391,9 +394,7 @@ def test_a_server_gets_the_secrets_over_its_api(
         project_id, name = next(iter(server.projects.items()))
         ran = at_terminal("authorize", "--redirect", redirect, "--to", "server", url, name)
         assert (0, ran.err) == (ran.code, ran.err)
-        assert {"pinterest.client_id", "pinterest.client_secret", "pinterest.refresh_token"} <= set(
-            server.secrets(project_id)
-        )
+        assert set(server.secrets(project_id)) >= STORED
 
 
 @contextlib.contextmanager
@@ -439,3 +440,42 @@ def test_a_td_command_that_fails_is_said_so(
     assert 1 == ran.code
     assert "failed (exit code 3)" in ran.err
     assert "its token is lost: run the command again" in ran.err
+
+
+def _start(services: Services, folder: Path) -> children.Process:
+    """The command in a process of its own, with the address pasted that the browser would be sent to."""
+    environ = {**os.environ, **services.environ, "DIGDAG_CONFIG_HOME": str(folder / "digdag")}
+    del environ["PINTEREST_REFRESH_TOKEN"]
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-m", "td_pinterest_op", "authorize", "--no-browser"]
+    return children.start(command, env=environ, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("moment", ["before the consent", "while Pinterest answers the code", "after the answer"])
+def test_a_signal_ends_it_with_one_sentence_and_loses_no_token(
+    services: Services, tmp_path: Path, number: signal.Signals, moment: str
+) -> None:
+    operation = {"after the answer": "ad_accounts/list"}.get(moment, "oauth/token")
+    with _start(services, tmp_path) as process, children.limited(process):
+        assert process.stderr
+        link = next(line.strip() for line in process.stderr if "response_type=code" in line)
+        services.pinterest.on_request(
+            lambda call: os.kill(process.pid, number) if call.operation == operation else None
+        )
+        if moment == "before the consent":
+            process.send_signal(number)
+            _, err = process.communicate()
+        else:
+            _, err = process.communicate(_answer(link, follow=False) + "\n")
+    guard.check(err, "stderr")
+    assert 128 + number == process.returncode
+    assert ["error: the run was told to end ("] == [line[:32] for line in err.splitlines() if line.startswith("error")]
+    assert "Traceback" not in err
+    assert (moment != "before the consent") == ("The refresh token is stored in " in err)
+    kept = {file.name for file in _local(tmp_path).glob("*")}
+    assert (set() if moment == "before the consent" else {*STORED}) == kept
+    if kept:
+        token = (_local(tmp_path) / "pinterest.refresh_token").read_text()
+        assert token in services.pinterest.tokens.refresh_tokens()
+    assert [] == list(tmp_path.rglob(".*"))
