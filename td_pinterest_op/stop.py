@@ -60,7 +60,7 @@ def shielded(function: Callable[[], _T]) -> _T:
     try:
         thread.start()
     except RuntimeError:
-        # There are no threads left: better without a shield than not at all.
+        # No thread can be started: run unshielded.
         _shielded.discard(thread)
         return function()
     return future.result()

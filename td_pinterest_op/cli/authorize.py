@@ -133,10 +133,8 @@ def _code(page: str, app: _App, redirect: str, timeout: int) -> Secret:
             raise AccountError(
                 f"nothing came back within {timeout} s. Either nobody approved; or the browser shows an error of "
                 "Pinterest (code 283 or 7), because the client id is wrong or the app does not have the redirect "
-                "address "
-                f"{redirect}, exactly so, with the slash: correct it at https://developers.pinterest.com/apps/ and "
-                f"run the "
-                "command again"
+                f"address {redirect}, exactly so, with the slash: correct it at https://developers.pinterest.com/apps/ "
+                "and run the command again"
             ) from None
 
 
@@ -176,8 +174,7 @@ def _check_scopes(grant: Grant) -> None:
         raise AccountError(
             f"the consent lacks the scope {' and '.join(grant.missing_scopes)}, and an export needs it: nothing was "
             "stored. Check which scopes the app may ask for at https://developers.pinterest.com/apps/, and run the "
-            "command "
-            "again"
+            "command again"
         )
 
 

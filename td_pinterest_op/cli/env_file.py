@@ -32,17 +32,17 @@ class _Assignment:
 
 def values(text: str, path: Path) -> dict[str, str]:
     """The values by their names, of a name that stands twice the last. Raises SettingsError, which quotes nothing."""
-    return {found.name: _unquoted(text[found.start : found.end]) for found in _assignments(text, path)}
+    return {value.name: _unquoted(text[value.start : value.end]) for value in _assignments(text, path)}
 
 
 def with_values(text: str, path: Path, new: Mapping[str, str]) -> str:
     """`text` in which those names have those values, wherever they stand, at its end if nowhere. Raises as `values`."""
     pieces, end, left = [], 0, dict(new)
-    for found in _assignments(text, path):
-        if found.name in new:
-            left.pop(found.name, None)
-            pieces += [text[end : found.start], _quoted(new[found.name])]
-            end = found.end
+    for assignment in _assignments(text, path):
+        if assignment.name in new:
+            left.pop(assignment.name, None)
+            pieces += [text[end : assignment.start], _quoted(new[assignment.name])]
+            end = assignment.end
     pieces.append(text[end:])
     if left and text and not text.endswith("\n"):
         pieces.append("\n")

@@ -16,9 +16,8 @@ SCOPES = ("ads:read", "ads:write")
 
 _INVALID_GRANT = 283
 _USED_UP = (
-    "the code is used up, too old (it lasts a few minutes) or of another redirect address: run `td-pinterest "
-    "authorize` "
-    "again and approve without a pause"
+    "the code is used up, too old (it lasts a few minutes) or of another redirect address: run "
+    "`td-pinterest authorize` again and approve without a pause"
 )
 _WRONG_APP = (
     "check client id and client secret: both are on the app's page at https://developers.pinterest.com/apps/, and the "

@@ -1,4 +1,4 @@
-"""Access tokens: bought with the refresh token, renewed before they expire and when Pinterest refuses one."""
+"""Access tokens: obtained with the refresh token, renewed before they expire and when Pinterest refuses one."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class FixedToken:
         return self._bearer
 
     def worked(self, used: AuthBase) -> None:
-        """A token that cannot be renewed need not be proved."""
+        """Nothing to record for a fixed token."""
 
     def refresh(self, used: AuthBase) -> bool:  # noqa: ARG002 - the protocol's
         """False: there is no other."""

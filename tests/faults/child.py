@@ -57,10 +57,12 @@ def start(
     operator: str = EXPORT,
     output: int = subprocess.PIPE,
     environ: Mapping[str, str] | None = None,
+    **params: Any,
 ) -> Child:
     """Start the run that `Services.export` makes with the same arguments: the same task of the same session.
 
-    Another `operator` gets its settings as they are. `output` is a descriptor for all that it prints.
+    Another `operator` gets its settings as they are. `output` is a descriptor for all that it prints; `params` are laid
+    over the task's.
     """
     least = {"type": "pinterest", "ad_account_id": AD_ACCOUNT_ID, "audience_type": "customer_list"}
     temp = folder / "tmp"
@@ -71,6 +73,7 @@ def start(
         "project_id": 1,
         "job_id": job_id,
         "result_settings": {**(least if operator == EXPORT else {}), **settings},
+        **params,
     }
     (folder / "input.json").write_text(json.dumps({"params": params}))
     # Where it stands, modules beside it would hide the standard library's.

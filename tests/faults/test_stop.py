@@ -16,7 +16,7 @@ import pytest
 
 from tests import guard
 from tests.emulators.digdag_secrets import DigdagSecrets, serve_secrets
-from tests.emulators.pinterest import REFRESH_TOKEN, Answer, Call, Fault, Stall, When
+from tests.emulators.pinterest import AD_ACCOUNT_ID, REFRESH_TOKEN, Answer, Call, Fault, Stall, When
 from tests.exporting import Services, people
 from tests.faults import child
 from tests.faults.child import Child
@@ -108,6 +108,33 @@ def test_a_run_that_waits_for_a_response_ends_with_one_sentence(
     assert time.monotonic() - begin < WITHIN
     assert f"the run was told to end ({number.name}). Nothing was sent" in said
     assert "Traceback" not in said
+    guard.check(said, "the output")
+
+
+@pytest.mark.parametrize("operation", ["oauth/token", "audiences/get", "customer_lists/update"])
+def test_an_entry_of_several_audiences_that_a_signal_ends_is_a_failed_task_and_stores_nothing(
+    services: Services, tmp_path: Path, operation: str
+) -> None:
+    asked = threading.Event()
+    services.pinterest.on_request(lambda call: asked.set() if call.operation == operation else None)
+    services.pinterest.inject(Fault(effect=Stall(), operation=operation))
+    services.td.create("sandbox", "people", [{"email": person} for person in people(5)])
+    run = child.start(
+        services,
+        {"type": "pinterest", "audience_type": "customer_list"},
+        job_id=None,
+        folder=tmp_path,
+        operator="td_pinterest_op.many.Many.export",
+        database="sandbox",
+        audience={"name": "vip", "ad_account_id": AD_ACCOUNT_ID, "query": "SELECT email FROM people"}
+        | adding(services),
+    )
+    assert asked.wait(15)
+    assert seconds_to_end(run) < WITHIN
+    code, said = run.ended()
+    left = json.loads((tmp_path / "output.json").read_text())
+    assert (1, "StoppedError", {}) == (code, left["error"]["class"], left["store_params"])
+    assert "the run was told to end (SIGTERM)" in said
     guard.check(said, "the output")
 
 
