@@ -16,13 +16,15 @@ class Column:
     """A column of the history.
 
     `type` is Trino's. `run` is where the value stands in the statistics of a run (`rows.read`), `follow_up` where it
-    stands in an audience of `pinterest_status`; None for a kind of row that leaves the column empty.
+    stands in an audience of `pinterest_status`; None for a kind of row that leaves the column empty. `is_later`: tables
+    that version 0.2 made lack it.
     """
 
     name: str
     type: str = "varchar"
     run: str | None = None
     follow_up: str | None = None
+    is_later: bool = False
 
 
 def _shared(name: str) -> Column:
@@ -63,6 +65,19 @@ COLUMNS: tuple[Column, ...] = (
     _of_run("version"),
     _shared("summary"),
     Column(name="error"),
+    *(
+        Column(name=f"records_withheld_{why}", type="bigint", run=f"records.withheld.{why}", is_later=True)
+        for why in ("suppressed", "without_consent", "control")
+    ),
+    *(
+        Column(name=f"values_{kind}", type="bigint", run=f"values.{kind}", is_later=True)
+        for kind in ("plain", "hashed")
+    ),
+    # Of a follow-up: how many records are known to be in the audience, and its size beside them.
+    Column(name="members", type="bigint", follow_up="members", is_later=True),
+    Column(name="match_ratio", type="double", follow_up="match_ratio", is_later=True),
+    # Of a comparison with the control group: its figures.
+    Column(name="lift", type="json", is_later=True),
 )
 """In the order of the table. A `json` is stored as text."""
 

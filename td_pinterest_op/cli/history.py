@@ -14,7 +14,6 @@ import click
 from td_pinterest_op import connect
 from td_pinterest_op.cli import credentials as found_credentials
 from td_pinterest_op.cli.connection import check_complete, task_of
-from td_pinterest_op.history import COLUMNS
 from td_pinterest_op.report.entry import Entry, entry
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.timing import SYSTEM
@@ -38,9 +37,9 @@ def entries(history: str, *, audience_id: str | None, env_file: Path | None) -> 
     named = _TABLE.fullmatch(history)
     if named is None:
         raise click.UsageError("--history takes a database and a table, such as shop.pinterest_history")
-    names = ", ".join(column.name for column in COLUMNS)
     only = f" WHERE audience_id = '{audience_id}'" if audience_id else ""
-    query = f"SELECT {names} FROM {named['table']}{only} ORDER BY time DESC LIMIT {_MOST_ROWS}"  # noqa: S608
+    # A table that an older version made has fewer columns.
+    query = f"SELECT * FROM {named['table']}{only} ORDER BY time DESC LIMIT {_MOST_ROWS}"  # noqa: S608
     source = Source(query=query, database=named["database"], domain_key=f"td_pinterest_op-{secrets.token_hex(16)}")
     td = _treasure_data(env_file)
     return [entry(row) for row in reversed([*_rows(td, source)])]

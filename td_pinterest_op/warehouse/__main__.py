@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from td_pinterest_op.warehouse.queries import files
+from td_pinterest_op.warehouse import history, queries
 
 
 def main(folder: str) -> None:
     """Write all generated queries into the folder."""
-    for name, text in files().items():
+    for name, text in {**queries.files(), **history.files()}.items():
         (Path(folder) / name).write_text(text, encoding="utf-8")
 
 

@@ -51,10 +51,15 @@ def files() -> Mapping[str, str]:
 
 def _table() -> str:
     columns = ",\n".join(f"  {column.name} {_type(column)}" for column in COLUMNS)
+    later = "".join(
+        f";\nALTER TABLE {TABLE} ADD COLUMN IF NOT EXISTS {column.name} {_type(column)}"
+        for column in COLUMNS
+        if column.is_later
+    )
     return f"""-- The history: one row for each run of a workflow, and one for each audience of a follow-up.
 CREATE TABLE IF NOT EXISTS {TABLE} (
 {columns}
-)
+){later}
 """
 
 

@@ -4,7 +4,8 @@ INSERT INTO ${history.table} (
   audience_name, audience_status, audience_size, customer_list_id, previous_customer_list_id, job_id, dry_run,
   rows_read, rows_valid, rows_invalid, rows_invalid_by_reason, records_unique, records_duplicate, records_sent,
   records_refused, records_keys, requests_sent, requests_retried, requests_failed, seconds_reading, seconds_sending,
-  seconds_waiting, version, summary, error
+  seconds_waiting, version, summary, error, records_withheld_suppressed, records_withheld_without_consent,
+  records_withheld_control, values_plain, values_hashed
 )
 SELECT
   CAST(to_unixtime(current_timestamp) AS bigint) AS time,
@@ -41,7 +42,12 @@ SELECT
   CAST(json_extract_scalar(run, '$.seconds.waiting') AS double) AS seconds_waiting,
   json_extract_scalar(run, '$.version') AS version,
   json_extract_scalar(run, '$.summary') AS summary,
-  nullif('${typeof error === "undefined" ? "" : error.message.substring(0, 1000).replace(/'/g, "''")}', '') AS error
+  nullif('${typeof error === "undefined" ? "" : error.message.substring(0, 1000).replace(/'/g, "''")}', '') AS error,
+  CAST(json_extract_scalar(run, '$.records.withheld.suppressed') AS bigint) AS records_withheld_suppressed,
+  CAST(json_extract_scalar(run, '$.records.withheld.without_consent') AS bigint) AS records_withheld_without_consent,
+  CAST(json_extract_scalar(run, '$.records.withheld.control') AS bigint) AS records_withheld_control,
+  CAST(json_extract_scalar(run, '$.values.plain') AS bigint) AS values_plain,
+  CAST(json_extract_scalar(run, '$.values.hashed') AS bigint) AS values_hashed
 FROM (
   SELECT
     json_parse('${(typeof pinterest === "undefined" ? typeof pinterest_erasure === "undefined" ? "null" : JSON.stringify(pinterest_erasure) : JSON.stringify(pinterest)).replace(/'/g, "''")}') AS run,

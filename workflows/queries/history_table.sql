@@ -36,5 +36,21 @@ CREATE TABLE IF NOT EXISTS ${history.table} (
   seconds_waiting double,
   version varchar,
   summary varchar,
-  error varchar
-)
+  error varchar,
+  records_withheld_suppressed bigint,
+  records_withheld_without_consent bigint,
+  records_withheld_control bigint,
+  values_plain bigint,
+  values_hashed bigint,
+  members bigint,
+  match_ratio double,
+  lift varchar
+);
+ALTER TABLE ${history.table} ADD COLUMN IF NOT EXISTS records_withheld_suppressed bigint;
+ALTER TABLE ${history.table} ADD COLUMN IF NOT EXISTS records_withheld_without_consent bigint;
+ALTER TABLE ${history.table} ADD COLUMN IF NOT EXISTS records_withheld_control bigint;
+ALTER TABLE ${history.table} ADD COLUMN IF NOT EXISTS values_plain bigint;
+ALTER TABLE ${history.table} ADD COLUMN IF NOT EXISTS values_hashed bigint;
+ALTER TABLE ${history.table} ADD COLUMN IF NOT EXISTS members bigint;
+ALTER TABLE ${history.table} ADD COLUMN IF NOT EXISTS match_ratio double;
+ALTER TABLE ${history.table} ADD COLUMN IF NOT EXISTS lift varchar

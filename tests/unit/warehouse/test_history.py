@@ -75,6 +75,15 @@ def test_making_the_table_again_keeps_its_rows(warehouse: Warehouse) -> None:
     assert 1 == len(warehouse.rows())
 
 
+def test_a_table_that_an_older_version_made_gets_the_later_columns_and_keeps_its_rows() -> None:
+    with duckdb.connect() as connection:
+        older = ", ".join(f"{column.name} varchar" for column in COLUMNS if not column.is_later)
+        connection.execute(f"CREATE TABLE pinterest_history ({older})")
+        connection.execute("INSERT INTO pinterest_history (kind) VALUES ('run')")
+        (row,) = Warehouse(connection).rows()
+    assert ({column.name for column in COLUMNS}, "run") == (set(row), row["kind"])
+
+
 def test_a_run_gets_a_row_with_all_its_figures(warehouse: Warehouse) -> None:
     warehouse.run("history_run", pinterest=statistics(), intent=INTENT)
     (row,) = warehouse.rows()
