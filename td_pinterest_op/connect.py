@@ -105,7 +105,10 @@ def services(
     that lacks one of the `scopes` is an AccountError before any other request.
     """
     retry, store = _retry(settings), token_store(task, settings, timing)
-    with pinterest_client(settings, endpoint=endpoints.pinterest, timing=timing, count=count) as client:
+    with contextlib.ExitStack() as stack:
+        client = stack.enter_context(
+            pinterest_client(settings, endpoint=endpoints.pinterest, timing=timing, count=count)
+        )
         tokens = Tokens(
             client=client,
             client_id=settings.client_id,
@@ -118,7 +121,7 @@ def services(
         )
 
         def connect_treasure_data() -> TreasureData:
-            return TreasureData(
+            td = TreasureData(
                 api_key=task.td_api_key,
                 endpoint=endpoints.treasure_data,
                 connect_timeout=settings.connection_timeout_secs,
@@ -126,6 +129,8 @@ def services(
                 retry=retry,
                 timing=timing,
             )
+            stack.callback(td.close)
+            return td
 
         yield Services(
             client=client,

@@ -56,7 +56,7 @@ def erasure(task: workflow.Task, timing: Timing) -> dict[str, Any]:
         targets = targets_of(apis)
         prepared = _read(assignment, services, stats, spool=spool, watcher=watcher)
         watcher.plan(_plan(targets, settings, stats))
-        removing = partial(watcher.progress, phase="removing", unit="records")
+        removing = partial(watcher.progress, phase="removing", unit="records", pace=settings.records_per_second)
         sender = partial(services.sender, settings, progress=removing)
         results = unread(targets)
         if stats.unique and not settings.dry_run:

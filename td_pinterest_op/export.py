@@ -93,7 +93,8 @@ class _Run:
         return self.assignment.settings
 
     def action(self) -> Procedure:
-        sending = partial(self.watcher.progress, phase="sending", unit="records")
+        pace = self.settings.records_per_second
+        sending = partial(self.watcher.progress, phase="sending", unit="records", pace=pace)
         return chosen(
             settings=self.settings,
             api=self.services.pinterest,

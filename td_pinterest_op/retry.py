@@ -11,8 +11,6 @@ import backoff
 
 _SHORTEST_LOOK = 0.5
 DAY = 86_400.0
-# No date is later than this many seconds from now.
-_LONGEST = 1000 * 365 * DAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,23 +55,6 @@ def server_time(headers: Mapping[str, str], *, wall: float) -> float:
     """The time by the server's own clock where it shows one: this machine's clock may be wrong."""
     now = _http_date(headers.get("Date", ""))
     return wall if now is None else now
-
-
-def duration(seconds: float, *, wall: float | None = None) -> str:
-    """A time for people: "12.5 s", "21 min".
-
-    With `wall`, this machine's time, also when it ends: "2 h 5 min (until 14:05 UTC)".
-    """
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    length = f"{hours} h {minutes} min" if hours else f"{minutes} min"
-    if wall is None:
-        return length
-    now = datetime.datetime.fromtimestamp(wall, tz=datetime.timezone.utc)
-    until = now + datetime.timedelta(seconds=min(seconds, _LONGEST))
-    day = "" if until - now < datetime.timedelta(hours=12) else "%Y-%m-%d "
-    return f"{length} (until {until:{day}%H:%M} UTC)"
 
 
 def _http_date(text: str) -> float | None:

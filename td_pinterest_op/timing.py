@@ -1,10 +1,14 @@
-"""The clocks and the sleep of a run, as arguments: a test gives its own."""
+"""The clocks and the sleep of a run, as arguments: a test gives its own. How spans of time are written."""
 
 from __future__ import annotations
 
+import datetime
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+
+# No date is later than this many seconds from now.
+_LONGEST = 1000 * 365 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,3 +21,22 @@ class Timing:
 
 
 SYSTEM = Timing()
+
+
+def duration(seconds: float, *, wall: float | None = None) -> str:
+    """A time for people, in two units at most: "0.4 s", "12 s", "3 min 20 s", "1 h 5 min".
+
+    With `wall`, this machine's time in seconds since 1970, also when a long one ends: "2 h 5 min (until 14:05 UTC)".
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s".replace(".0 ", " ")
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    units = ((hours, "h"), (minutes, "min"), (0 if hours else rest, "s"))
+    length = " ".join(f"{count} {unit}" for count, unit in units if count)
+    if wall is None or seconds < 120:
+        return length
+    now = datetime.datetime.fromtimestamp(wall, tz=datetime.timezone.utc)
+    until = now + datetime.timedelta(seconds=min(seconds, _LONGEST))
+    day = "" if until - now < datetime.timedelta(hours=12) else "%Y-%m-%d "
+    return f"{length} (until {until:{day}%H:%M} UTC)"

@@ -7,12 +7,13 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from types import FrameType
 from typing import Any, cast
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from td_pinterest_op import stop
 from td_pinterest_op.audiences.actions import action_of
@@ -27,6 +28,7 @@ from td_pinterest_op.settings.structures import COLUMNS
 from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.timing import SYSTEM
 from td_pinterest_op.treasure_data.result import Rows
+from td_pinterest_op.workflow.progress import Outlook
 
 _EXAMPLE = """\b
 Examples:
@@ -157,16 +159,24 @@ class TerminalWatcher:
             raise StoppedError("you answered no")
 
     @contextlib.contextmanager
-    def progress(self, *, phase: str, unit: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    def progress(
+        self, *, phase: str, unit: str, total: int | None, pace: float | None = None
+    ) -> Iterator[Callable[[int], None]]:
         """A bar on a terminal, nothing elsewhere."""
         console = Console(stderr=True)
         if self.quiet or not console.is_terminal:
             yield lambda _: None
             return
-        columns = (TextColumn(f"{phase:7}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn())
+        columns = (
+            TextColumn(f"{phase:7}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(unit),
+            TextColumn("{task.fields[left]}"),
+        )
         with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task(phase, total=total)
-            yield lambda done: bar.update(task, completed=done)
+            task, outlook = bar.add_task(phase, total=total, left=""), Outlook(total=total, pace=pace, now=monotonic())
+            yield lambda done: bar.update(task, completed=done, left=outlook.text(done, now=monotonic()))
 
 
 @contextlib.contextmanager

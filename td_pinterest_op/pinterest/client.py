@@ -25,10 +25,10 @@ from td_pinterest_op.json_body import json_object
 from td_pinterest_op.pinterest.policy import FAILURES, Decision, Failure, Recovery, decide
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
 from td_pinterest_op.pinterest.transport import NoResponseError, Response, Transport
-from td_pinterest_op.retry import Retry, duration
+from td_pinterest_op.retry import Retry
 from td_pinterest_op.secret import escaped, excerpt
 from td_pinterest_op.stats import RequestCounts
-from td_pinterest_op.timing import Timing
+from td_pinterest_op.timing import Timing, duration
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 
 from td_pinterest_op import stop
 from td_pinterest_op.errors import StoppedError
-from td_pinterest_op.retry import duration, retry_after, server_time
-from td_pinterest_op.timing import Timing
+from td_pinterest_op.retry import retry_after, server_time
+from td_pinterest_op.timing import Timing, duration
 
 MINUTE = 60.0
 # A reset later than this, in seconds, is no delay but a point in time (seconds since 1970).

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from td_pinterest_op import timing
+
 
 def number(value: float | None) -> str:
     """`12345.0` as "12,345"; "–" for None."""
@@ -29,14 +31,8 @@ def change(now: float | None, before: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Two units at most: "1 h 5 min", "3 min 20 s", "12 s", "0.4 s"; "–" for None."""
-    if seconds is None:
-        return "–"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    """A span of time; "–" for None."""
+    return "–" if seconds is None else timing.duration(seconds)
 
 
 def day(at: datetime | None) -> str:

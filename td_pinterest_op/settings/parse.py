@@ -53,6 +53,11 @@ class SendingSettings(ConnectionSettings):
     dry_run: bool
     columns: Mapping[str, str]  # name in the query, lower case → email, maid or idfa; empty: those are the names
 
+    @property
+    def records_per_second(self) -> float:
+        """The most that leave, in full batches."""
+        return self.requests_per_minute * self.limit_records_per_request / 60
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(SendingSettings):

@@ -18,7 +18,7 @@ from td_pinterest_op.json_body import json_object
 from td_pinterest_op.printable import printable
 from td_pinterest_op.retry import Retry, retry_after
 from td_pinterest_op.secret import Secret
-from td_pinterest_op.timing import Timing
+from td_pinterest_op.timing import Timing, duration
 from td_pinterest_op.treasure_data.pool import route
 
 log = logging.getLogger(__name__)
@@ -70,6 +70,10 @@ class TreasureData:
         self._route = route(self._api.endpoint, connect_timeout=connect_timeout, read_timeout=read_timeout)
         self._api.http = self._route.pool
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._route.pool.clear()
+
     def call(self, method: str, path: str, **params: str) -> tuple[int, dict[str, Any]]:
         """The status (200, 404 or 409) and the JSON object of a response; `path`: see `path_of`.
 
@@ -102,11 +106,11 @@ class TreasureData:
         """Sleep `wait` seconds, or as long as the response asks. Raises TreasureDataError if that is too long."""
         if failure.retry_after > self.retry.longest_wait:
             raise TreasureDataError(
-                f"Treasure Data: {failure} {what}; it asks to wait {failure.retry_after:.0f} s, more than "
-                f"max_retry_wait_millis allows ({self.retry.longest_wait:.0f} s); run this task again later"
+                f"Treasure Data: {failure} {what}; it asks to wait {duration(failure.retry_after)}, more than "
+                f"max_retry_wait_millis allows ({duration(self.retry.longest_wait)}); run this task again later"
             )
         wait = max(wait, failure.retry_after)
-        log.warning("Treasure Data: %s %s; trying again in %.1f s", failure, what, wait)
+        log.warning("Treasure Data: %s %s; trying again in %s", failure, what, duration(wait))
         self.sleep(wait)
 
     def stream(
@@ -147,7 +151,9 @@ class TreasureData:
             raise
         with contextlib.closing(response):
             if response.status in _REFUSED:
-                raise WorkflowError(f"{_REFUSED[response.status]} (response {response.status} to {method} {path})")
+                refused = WorkflowError(f"{_REFUSED[response.status]} (response {response.status} to {method} {path})")
+                refused.status = response.status
+                raise refused
             if response.status == _TOO_MANY or response.status >= 500:
                 asked = retry_after(response.headers, wall=self._wall_clock())
                 raise TemporaryError(f"response {response.status}", retry_after=asked or 0.0)

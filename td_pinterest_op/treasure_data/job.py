@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from td_pinterest_op.errors import JobError, TreasureDataError
 from td_pinterest_op.printable import printable
 from td_pinterest_op.secret import mask
+from td_pinterest_op.timing import duration
 from td_pinterest_op.treasure_data.api import TreasureData, path_of
 
 log = logging.getLogger(__name__)
@@ -142,11 +143,11 @@ def _finished(td: TreasureData, job_id: str) -> dict[str, Any]:
         unknown = 0 if status in _UNFINISHED else unknown + 1
         if unknown > _MAXIMUM_UNKNOWN:
             raise TreasureDataError(
-                f'job {job_id} has the status "{printable(status)}" for {waited:.0f} s, which this operator does not '
-                "know; nothing was sent. Look at the job in the console, then run this task again"
+                f'job {job_id} has the status "{printable(status)}" for {duration(waited)}, which this operator does '
+                "not know; nothing was sent. Look at the job in the console, then run this task again"
             )
         if waited >= next_log_at:
-            log.info("job %s is %s; waiting for it for %.0f s so far", job_id, printable(status), waited)
+            log.info("job %s is %s; waiting for it for %s so far", job_id, printable(status), duration(waited))
             next_log_at = waited * 2
         td.sleep(pause)
         waited += pause

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import zlib
@@ -12,7 +13,7 @@ from typing import Any
 import msgpack
 import urllib3
 
-from td_pinterest_op.errors import JobError, TreasureDataError
+from td_pinterest_op.errors import JobError, TreasureDataError, WorkflowError
 from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, path_of, read_piece
 from td_pinterest_op.treasure_data.job import Job, Source, job_of
 
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 # Bytes that are inflated at once: with the rows made of them, the memory that a block takes.
 _INFLATED = 128 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
+_FORBIDDEN = 403
 _RANGE_START = re.compile(r"bytes (\d+)-")
 
 
@@ -92,7 +94,7 @@ class JobResult:
     def _download(self) -> Iterator[list[list[Any]]]:
         path = f"{path_of('job', 'result', self._job.id)}?format=msgpack.gz"
         headers = {"Range": f"bytes={self._offset}-"} if self._offset else {}
-        with self._td.stream(path, headers) as response:
+        with self._permitted(), self._td.stream(path, headers) as response:
             if response.status == 416 or (response.status == 404 and self._job.records == 0):
                 self._at_end = True
                 return
@@ -106,6 +108,18 @@ class JobResult:
         is_whole = self._inflater.eof or (self._job.records == 0 and self._offset == 0)
         self._at_end = is_whole and (self._job.size is None or self._offset >= self._job.size)
 
+    @contextlib.contextmanager
+    def _permitted(self) -> Iterator[None]:
+        try:
+            yield
+        except WorkflowError as error:
+            if error.status != _FORBIDDEN:
+                raise
+            raise JobError(
+                f"the owner of the API key may not read the result of job {self._job.id}: another user ran it. Run the "
+                "query by the key of one user (the secret td.apikey for td> and export), or let the export issue it"
+            ) from None
+
     def _skip(self, response: urllib3.BaseHTTPResponse) -> int:
         """How many bytes of this response came before. Raises TemporaryError if another try may help."""
         if response.status == 200:
@@ -114,7 +128,10 @@ class JobResult:
         if response.status == 206 and start and int(start[1]) <= self._offset:
             return self._offset - int(start[1])
         if response.status == 404:
-            raise JobError(f"job {self._job.id} (status success) has no result: it must be a SELECT")
+            raise JobError(
+                f"job {self._job.id} has no result any more: Treasure Data keeps results for seven days. Run the query "
+                "again (one that inserts or creates has no result: it must be a SELECT)"
+            )
         if response.status == 206:
             raise TemporaryError("another part than the one asked for")
         raise TreasureDataError(f"Treasure Data responded {response.status} to the result of job {self._job.id}")

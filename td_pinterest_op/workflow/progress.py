@@ -6,46 +6,67 @@ import logging
 from collections.abc import Callable
 
 from td_pinterest_op import stop
+from td_pinterest_op.timing import duration
 
 log = logging.getLogger(__name__)
 
 EVERY = 15.0
+# A phase in which nothing was done for this many seconds waits.
+_STILL = 10.0
+
+
+class Outlook:
+    """How long the rest of a phase takes. `total` (None: not known) and `pace`, the most a second, are in its units.
+
+    Times are monotonic seconds.
+    """
+
+    def __init__(self, *, total: int | None, pace: float | None, now: float) -> None:
+        self._total, self._pace = total, pace
+        self._begin = self._moved_at = now
+        self._done = 0
+
+    def rate(self, now: float) -> float:
+        """Units a second since the phase began."""
+        return self._done / max(now - self._begin, 1e-9)
+
+    def text(self, done: int, *, now: float) -> str:
+        """ "4 min 10 s left", or "waiting for 30 s" while nothing is done; "" if neither is known."""
+        if done != self._done:
+            self._done, self._moved_at = done, now
+        left = max((self._total or 0) - done, 0)
+        if left and now - self._moved_at >= _STILL:
+            return f"waiting for {duration(now - self._moved_at)}"
+        rate = min(self.rate(now), self._pace or float("inf"))
+        return f"{duration(round(left / rate))} left" if self._total and rate else ""
 
 
 class Progress:
-    """Call it with how many of `total` (None: not known) are done. `clock` gives monotonic seconds.
+    """Call it with how many of `total` are done. `clock` gives monotonic seconds; `total`, `pace`: see `Outlook`.
 
     Raises StoppedError once the run was told to end.
     """
 
-    def __init__(self, *, phase: str, unit: str, total: int | None, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, *, phase: str, unit: str, total: int | None, clock: Callable[[], float], pace: float | None = None
+    ) -> None:
         self._phase, self._unit, self._total, self._clock = phase, unit, total, clock
-        self._begin = self._logged_at = clock()
+        self._logged_at = clock()
+        self._outlook = Outlook(total=total, pace=pace, now=self._logged_at)
 
     def __call__(self, done: int) -> None:
         """Log how far it is, now and then. Raises StoppedError when the run was told to end."""
         stop.check()
         now = self._clock()
+        outlook = self._outlook.text(done, now=now)
         if now - self._logged_at >= EVERY:
             self._logged_at = now
-            log.info("%s", self._text(done, now))
+            share = f"{done / self._total:.0%} of {self._total:,}" if self._total else ""
+            so_far = f"{self._phase}: {done:,} {self._unit}, {self._outlook.rate(now):,.0f} a second"
+            log.info("%s", ", ".join(filter(None, (so_far, share, outlook))))
 
     def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, *error: object) -> None:
         """Nothing is left behind."""
-
-    def _text(self, done: int, now: float) -> str:
-        rate = done / max(now - self._begin, 1e-9)
-        text = f"{self._phase}: {done:,} {self._unit}, {rate:,.0f} a second"
-        if self._total and rate:
-            left = max(self._total - done, 0) / rate
-            text += f", {done / self._total:.0%} of {self._total:,}, {_duration(left)} left"
-        return text
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

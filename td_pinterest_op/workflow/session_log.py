@@ -76,11 +76,13 @@ class SessionLog(logging.Handler):
 
     def close(self) -> None:
         """Write the last of all warnings that were left out, with their number."""
-        for alike in self._alike.values():
+        # Threads that send may still write warnings.
+        with self._alike_lock:
+            counted, self._alike = self._alike, {}
+        for alike in counted.values():
             if alike.last is not None and alike.left_out:
                 more = f" ({alike.left_out - 1} more like this)" if alike.left_out > 1 else ""
                 self._write(self._line(alike.last) + more)
-        self._alike.clear()
         super().close()
 
     def _write(self, line: str) -> None:

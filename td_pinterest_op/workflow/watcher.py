@@ -20,9 +20,9 @@ class Watcher(Protocol):
         """Show the plan. Raises StoppedError when it must not be carried out."""
 
     def progress(
-        self, *, phase: str, unit: str, total: int | None
+        self, *, phase: str, unit: str, total: int | None, pace: float | None = None
     ) -> contextlib.AbstractContextManager[Callable[[int], None]]:
-        """Around a phase: what to call with how many of `total` (None: not known) are done."""
+        """Around a phase: what to call with how many of `total` (None: not known) are done, at most `pace` a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class LogWatcher:
         log.info("%s", text)
 
     def progress(
-        self, *, phase: str, unit: str, total: int | None
+        self, *, phase: str, unit: str, total: int | None, pace: float | None = None
     ) -> contextlib.AbstractContextManager[Callable[[int], None]]:
         """Log how far a phase is, now and then."""
-        return Progress(phase=phase, unit=unit, total=total, clock=self.clock)
+        return Progress(phase=phase, unit=unit, total=total, pace=pace, clock=self.clock)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from td_pinterest_op.errors import LimitError
+from td_pinterest_op.errors import JobError, LimitError
+from td_pinterest_op.treasure_data.api import TreasureData
 from tests.e2e.audiences import CLEAR, NEW, REPLACE, list_behind, list_name, the_audience
 from tests.emulators.pinterest import Answer, Fault
+from tests.emulators.td.faults import Fault as TreasureDataFault
 from tests.exporting import Services, digests, people
 
 
@@ -82,3 +84,20 @@ def test_the_share_of_invalid_rows_counts_rows_when_there_are_several_columns(se
     settings = {"action": REPLACE, "audience_id": services.audience(), "ignore_invalid_records": True}
     with pytest.raises(LimitError, match=r"a share of 1\.0000 of the rows"):
         services.export(settings | {"max_invalid_ratio": "0.9"}, job_id=job)
+
+
+def test_a_result_that_another_user_keeps_to_himself_is_named_as_such(services: Services) -> None:
+    job_id = services.job(people(9))
+    services.td.faults.add(TreasureDataFault(kind="status", status=403, path="/v3/job/result/", times=1))
+    with pytest.raises(JobError, match=f"may not read the result of job {job_id}: another user ran it. Run the query"):
+        services.export(NEW, job_id=job_id)
+    assert [] == services.pinterest.calls.writes()
+
+
+def test_the_connections_to_both_services_are_closed_after_a_run(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[object] = []
+    monkeypatch.setattr(TreasureData, "close", lambda td: closed.append(td))
+    services.export(NEW, job_id=services.job(people(9)))
+    assert [TreasureData] == [type(td) for td in closed]

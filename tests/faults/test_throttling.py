@@ -78,7 +78,7 @@ def test_a_429_is_not_counted_against_the_retries(stage: Stage) -> None:
 def test_a_wait_longer_than_was_allowed_is_refused_at_once_and_never_shortened(stage: Stage) -> None:
     stage.pinterest.inject(Fault(effect=Answer(status=429, retry_after=3600), operation="customer_lists/update"))
     with pytest.raises(
-        UnavailableError, match=r"asks to wait 1 h 0 min \(until \d\d:\d\d UTC\), more than max_retry_wait_millis"
+        UnavailableError, match=r"asks to wait 1 h \(until \d\d:\d\d UTC\), more than max_retry_wait_millis"
     ):
         add(stage, 10, max_in_flight=1)
     assert 1 == len(stage.pinterest.calls.writes())

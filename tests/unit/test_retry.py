@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from td_pinterest_op.retry import Retry, duration
+from td_pinterest_op.retry import Retry
 
 
 def waits(count: int, *, initial: float = 0.5, longest: float = 300.0, random: float = 0.0) -> list[float]:
@@ -69,23 +69,3 @@ def test_whoever_waits_for_another_waits_as_long_as_the_retries_and_at_least_as_
 ) -> None:
     retry = Retry(count=count, initial_wait=initial, longest_wait=300, random=lambda: 0)
     assert waits == list(retry.waits_for(30))
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text", "with_end"),
-    [
-        (0.5, "0.5 s", "0.5 s"),
-        (119.9, "119.9 s", "119.9 s"),
-        (120, "2 min", "2 min (until 08:02 UTC)"),
-        (3599, "1 h 0 min", "1 h 0 min (until 08:59 UTC)"),
-        (7500, "2 h 5 min", "2 h 5 min (until 10:05 UTC)"),
-        (86_400, "24 h 0 min", "24 h 0 min (until 2027-01-16 08:00 UTC)"),
-    ],
-)
-def test_a_time_is_told_in_the_units_that_fit_and_with_its_end(seconds: float, text: str, with_end: str) -> None:
-    assert text == duration(seconds)
-    assert with_end == duration(seconds, wall=1_800_000_000)
-
-
-def test_a_time_beyond_all_dates_has_some_end() -> None:
-    assert "until" in duration(1e12, wall=1_800_000_000)

@@ -172,7 +172,7 @@ def test_a_wait_that_is_longer_than_allowed_is_not_begun(
 ) -> None:
     emulator.faults.add(Fault(kind="status", status=429, headers={"Retry-After": "301"}))
     with pytest.raises(
-        TreasureDataError, match=r"asks to wait 301 s, more than max_retry_wait_millis allows \(300 s\)"
+        TreasureDataError, match=r"asks to wait 5 min 1 s, more than max_retry_wait_millis allows \(5 min\)"
     ):
         td.call("GET", OPEN)
     assert [] == fake_time.slept

@@ -173,7 +173,9 @@ class TestStrangeAnswers:
         assert f"job 5 ended with status error: nothing was sent{expected}" == str(caught.value)
 
     def test_a_status_that_nobody_knows_is_waited_for_some_minutes_only(self, fake_time: FakeTime) -> None:
-        with pytest.raises(TreasureDataError, match=r'job 5 has the status "paused\\n" for \d+ s, which this operator'):
+        with pytest.raises(
+            TreasureDataError, match=r'job 5 has the status "paused\\n" for \d+ min( \d+ s)?, which this operator'
+        ):
             job_of(fake_time, shown("paused\n"))
         assert 120 < sum(fake_time.slept) < 600
 

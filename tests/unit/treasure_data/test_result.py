@@ -241,7 +241,7 @@ class TestBrokenOff:
 
     def test_a_wait_that_is_longer_than_allowed_is_not_begun(self, fake_time: FakeTime) -> None:
         wire = Wire(fake_time, b"", [Serving(status=429, asked=61)])
-        with pytest.raises(TreasureDataError, match="response 429 in the result of job 5; it asks to wait 61 s"):
+        with pytest.raises(TreasureDataError, match="response 429 in the result of job 5; it asks to wait 1 min 1 s"):
             rows(wire, job(1, 1))
         assert [] == fake_time.slept
 
@@ -294,7 +294,7 @@ class TestDamaged:
 @pytest.mark.parametrize(
     ("status", "error", "complaint"),
     [
-        (404, JobError, "has no result: it must be a SELECT"),
+        (404, JobError, "has no result any more: Treasure Data keeps results for seven days. Run the query again"),
         (400, TreasureDataError, "responded 400 to the result of job 5"),
         (302, TreasureDataError, "responded 302 to the result of job 5"),
     ],

@@ -28,7 +28,7 @@ def test_a_long_one_says_a_line_every_15_seconds(fake_time: FakeTime, caplog: py
         "reading: 15,000 rows, 1,000 a second, 12% of 120,000, 1 min 45 s left",
         "reading: 30,000 rows, 1,000 a second, 25% of 120,000, 1 min 30 s left",
         "reading: 45,000 rows, 1,000 a second, 38% of 120,000, 1 min 15 s left",
-        "reading: 60,000 rows, 1,000 a second, 50% of 120,000, 1 min 0 s left",
+        "reading: 60,000 rows, 1,000 a second, 50% of 120,000, 1 min left",
     ] == caplog.messages
 
 
@@ -41,8 +41,8 @@ def test_without_a_total_there_is_no_share(fake_time: FakeTime, caplog: pytest.L
     ("done", "total", "seconds", "left"),
     [
         (1, 1200, 60, "19 h 59 min left"),
-        (20, 1220, 60, "1 h 0 min left"),
-        (20, 1200, 60, "59 min 0 s left"),
+        (20, 1220, 60, "1 h left"),
+        (20, 1200, 60, "59 min left"),
         (600, 1200, 100, "1 min 40 s left"),
         (600, 700, 60, "10 s left"),
         (2000, 1200, 100, "0 s left"),
@@ -63,3 +63,22 @@ def test_nothing_done_is_no_division_by_zero(fake_time: FakeTime, caplog: pytest
 def test_a_phase_ends_once_the_run_was_told_to_end(fake_time: FakeTime, told_to_end: None) -> None:
     with pytest.raises(StoppedError, match="SIGTERM"):
         run(fake_time, total=None, steps=1, seconds=1)
+
+
+def test_the_time_left_is_no_less_than_the_pace_allows(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
+    with Progress(phase="sending", unit="records", total=4000, pace=10, clock=fake_time.now) as progress:
+        fake_time.sleep(EVERY)
+        progress(3000)
+    assert ["sending: 3,000 records, 200 a second, 75% of 4,000, 1 min 40 s left"] == caplog.messages
+
+
+def test_a_phase_in_which_nothing_is_done_says_that_it_waits(
+    fake_time: FakeTime, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Progress(phase="sending", unit="records", total=4000, clock=fake_time.now) as progress:
+        for done in (1000, 1000, 1000, 4000, 4000):
+            fake_time.sleep(EVERY)
+            progress(done)
+    assert ["45 s left", "waiting for 15 s", "waiting for 30 s", "0 s left", "0 s left"] == [
+        message.rpartition(", ")[2] for message in caplog.messages
+    ]

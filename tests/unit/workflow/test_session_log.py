@@ -131,3 +131,25 @@ def test_a_stuck_reader_does_not_hold_up_a_run_that_was_told_to_end(
         for _ in range(20):
             log.info("x" * 1000)
         assert stop.requested()
+
+
+def test_a_warning_that_comes_while_the_log_is_closed_ends_nothing(
+    log: logging.Logger, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = log.handlers[0]
+    assert isinstance(handler, SessionLog)
+    for _ in range(2):
+        log.warning("first")
+        log.warning("second")
+    write = handler._write
+
+    def write_and_warn(line: str) -> None:
+        write(line)
+        if "late" not in line:
+            log.warning("late: %s", line.split()[-1])
+
+    monkeypatch.setattr(handler, "_write", write_and_warn)
+    handler.close()
+    assert ["first", "second", "first", "late: first", "second", "late: second"] == [
+        line.removeprefix("WARNING ") for line in lines(capsys)
+    ]
