@@ -1,4 +1,4 @@
-"""What goes into one line of a log or an error: names and sentences of other systems, numbers with their nouns."""
+"""Formats text from outside, and counts, for one line."""
 
 from __future__ import annotations
 

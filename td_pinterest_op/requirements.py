@@ -1,4 +1,4 @@
-"""What the operator needs from its Python: checked at import, so that a lack is one sentence and no traceback of ours.
+"""Checks Python and the packages at import.
 
 Written for any Python 3: an old one must be able to read this far.
 """

@@ -1,4 +1,4 @@
-"""How often a request is repeated and how long the waits before are: as set, and as a server asks."""
+"""Retry policy: how many retries, and how long to wait, as set and as a server asks."""
 
 from __future__ import annotations
 

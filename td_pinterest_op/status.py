@@ -13,7 +13,6 @@ from typing import Any
 from td_pinterest_op import connect
 from td_pinterest_op.audiences.follow_up import Limits, State, label_of, state_of
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
-from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.settings.parse import StatusSettings, parse_status
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.timing import SYSTEM, Timing
@@ -58,9 +57,9 @@ class AudienceStatus:
     def run(self) -> None:
         """Fails for what `fail_on`, `min_size` and `max_drop_ratio` do not allow, and for what cannot be read."""
         with task_process():
-            found = follow_up(workflow.current_task(), SYSTEM)
-            workflow.store(pinterest_status=found.to_json())
-            found.raise_for_problems()
+            look = follow_up(workflow.current_task(), SYSTEM)
+            workflow.store(pinterest_status=look.to_json())
+            look.raise_for_problems()
 
     def look(self) -> None:
         """As `run`, but a problem only stands in `pinterest_status.problems`: what a failed task stores is lost.
@@ -77,16 +76,22 @@ def follow_up(task: workflow.Task, timing: Timing) -> FollowUp:
     endpoints = connect.endpoints(task.environ)
     for warning in settings.warnings:
         log.warning("%s", warning)
-    states, problems = [], []
+    states: list[State] = []
+    problems: list[str] = []
     connected = connect.services(task, settings, endpoints=endpoints, timing=timing, count=RequestCounts())
     with connected as services:
         for audience_id in settings.audience_ids:
-            found = _read(services.pinterest, audience_id)
-            if isinstance(found, State):
-                states.append(found)
-                problems += _judged(found, settings)
+            try:
+                state = state_of(services.pinterest, audience_id)
+            except (AccountError, StoppedError):
+                # They concern all audiences.
+                raise
+            except ExportError as error:
+                problems.append(f"audience {audience_id} cannot be read: {error}")
+                log.warning("%s", problems[-1])
             else:
-                problems.append(found)
+                states.append(state)
+                problems += _problems_of(state, settings)
     return FollowUp(
         checked_at=datetime.fromtimestamp(timing.wall(), timezone.utc).isoformat(timespec="seconds"),
         ad_account_id=settings.ad_account_id,
@@ -95,18 +100,7 @@ def follow_up(task: workflow.Task, timing: Timing) -> FollowUp:
     )
 
 
-def _read(api: Api, audience_id: str) -> State | str:
-    """The state of an audience, or a sentence that says why it cannot be read. Raises what concerns all of them."""
-    try:
-        return state_of(api, audience_id)
-    except (AccountError, StoppedError):
-        raise
-    except ExportError as error:
-        log.warning("audience %s cannot be read: %s", audience_id, error)
-        return f"audience {audience_id} cannot be read: {error}"
-
-
-def _judged(state: State, settings: StatusSettings) -> list[str]:
+def _problems_of(state: State, settings: StatusSettings) -> list[str]:
     """The problem of a state, if it has one; the log gets the state either way."""
     limits = Limits(fail_on=settings.fail_on, min_size=settings.min_size, max_drop_ratio=settings.max_drop_ratio)
     broken = limits.broken_by(state, previous_size=settings.previous_sizes.get(state.audience_id))

@@ -78,7 +78,7 @@ class task_process:  # noqa: N801 - used like a function
 def _stop(number: int, _frame: FrameType | None) -> None:
     first = not stop.requested()
     stop.request(signal.Signals(number).name)
-    # Whoever reads the log may be stuck: from now on nobody waits for that reader.
+    # The log's reader may hang: stop waiting for it.
     for stream in (1, 2):
         with contextlib.suppress(OSError):
             if stat.S_ISFIFO(os.fstat(stream).st_mode):

@@ -203,6 +203,22 @@ _error: {echo>: "E: never shown"}
         succeeds=False,
     ),
     Case(
+        name="a for_each under _error gives its tasks an error of its own making",
+        flow=r"""
++a: {py>: job.dollar}
+_error:
+  error: {message: '', stacktrace: ''}
+  for_each>:
+    error:
+      - message: '${error.message.split("\n")[1].split("$").join("S")}'
+        stacktrace: ''
+  _do:
+    +x: {echo>: 'E: ${error.message} ${error.stacktrace.length}'}
+""",
+        printed=["E: Error messages from python: a price of S{price} (ValueError) 0"],
+        succeeds=False,
+    ),
+    Case(
         name="a schedule gives the sessions before and after",
         flow="""
 timezone: Europe/Berlin
