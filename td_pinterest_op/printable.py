@@ -20,3 +20,8 @@ def printable(text: str, *, longest: int = 80) -> str:
 def counted(number: int, noun: str, plural: str = "") -> str:
     """`number` with its noun in the singular or the plural: "1 record", "2,000 records"."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def labelled(noun: str, identity: str, name: str) -> str:
+    """A thing of Pinterest as messages name it: `audience 12 "Shoppers"`, with what could forge a line escaped."""
+    return f'{noun} {identity} "{escaped(name)}"'

@@ -9,7 +9,7 @@ from typing import TypeVar
 from td_pinterest_op.audiences.customer_lists import PATIENCE, CustomerLists
 from td_pinterest_op.errors import AudienceError, PinterestError, RequestRefusedError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience
-from td_pinterest_op.secret import escaped
+from td_pinterest_op.printable import labelled
 
 log = logging.getLogger(__name__)
 
@@ -134,5 +134,5 @@ def is_removed(audience: Audience) -> bool:
 
 
 def label(audience: Audience) -> str:
-    """An audience as messages name it: its name may hold line breaks, which are escaped."""
-    return f'audience {audience.id} "{escaped(audience.name)}"'
+    """An audience as messages name it."""
+    return labelled("audience", audience.id, audience.name)

@@ -18,9 +18,9 @@ from td_pinterest_op.audiences.create_once import Created, created_once, oldest
 from td_pinterest_op.errors import RequestRefusedError
 from td_pinterest_op.pinterest.api import Api, CustomerList
 from td_pinterest_op.pinterest.client import Outcome
+from td_pinterest_op.printable import labelled
 from td_pinterest_op.records.batch import Batch, Digests
 from td_pinterest_op.records.spool import fingerprint
-from td_pinterest_op.secret import escaped
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +159,7 @@ class CustomerLists:
 
         created = created_once(create=create, find=find, client=self._api.client, divisible=divisible)
         self._made.add(created.thing.id)
-        log.info('customer list %s "%s"', created.thing.id, escaped(name))
+        log.info("%s", labelled("customer list", created.thing.id, name))
         return created
 
     def _name(self, audience_name: str, job_id: str, fingerprint: str) -> str:

@@ -16,10 +16,9 @@ from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError, PinterestError, StoppedError, UnexpectedError
 from td_pinterest_op.pinterest.api import Api, CustomerList
 from td_pinterest_op.pinterest.client import Outcome
-from td_pinterest_op.printable import counted
+from td_pinterest_op.printable import counted, labelled
 from td_pinterest_op.records.batch import Batch
 from td_pinterest_op.records.read import Prepared
-from td_pinterest_op.secret import escaped
 from td_pinterest_op.stats import Stats
 
 log = logging.getLogger(__name__)
@@ -40,8 +39,8 @@ class Target:
         """The list as messages name it."""
         if self.customer_list is None:
             return f"the lists of ad account {self.ad_account_id}"
-        name = escaped(self.customer_list.name)
-        return f'customer list {self.customer_list.id} "{name}" of ad account {self.ad_account_id}'
+        label = labelled("customer list", self.customer_list.id, self.customer_list.name)
+        return f"{label} of ad account {self.ad_account_id}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

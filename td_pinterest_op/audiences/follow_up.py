@@ -9,7 +9,7 @@ from typing import Any
 from td_pinterest_op.audiences.audiences import is_removed
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import Api, Audience
-from td_pinterest_op.secret import escaped
+from td_pinterest_op.printable import labelled
 
 REMOVED = "REMOVED"
 
@@ -110,7 +110,7 @@ def state_of(api: Api, audience_id: str) -> State:
 
 def label_of(state: State) -> str:
     """An audience as messages name it."""
-    return f'audience {state.audience_id} "{escaped(state.audience_name)}"'
+    return labelled("audience", state.audience_id, state.audience_name)
 
 
 def _status(audience: Audience) -> str:
