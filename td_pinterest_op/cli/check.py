@@ -24,24 +24,13 @@ def check(files: tuple[Path, ...], form: str, as_json: bool, quiet: bool) -> int
 
     A finding is one line, `path:line: code: message`, and says how to cure it. The exit code is 1 if there is any.
     """
-    found = [finding for file in files for finding in findings(file)]
+    every = [finding for file in files for finding in findings(file)]
     if as_json:
-        screen.say_json(
-            [
-                {
-                    "path": str(one.path),
-                    "line": one.line,
-                    "code": one.code,
-                    "level": "error" if one.is_error else "warning",
-                    "message": one.message,
-                }
-                for one in found
-            ]
-        )
+        screen.say_json([finding.to_json() for finding in every])
     elif not quiet:
-        for one in found:
-            click.echo(one.github() if form == "github" else one.text())
-    return 1 if found else 0
+        for finding in every:
+            click.echo(finding.github() if form == "github" else finding.text())
+    return 1 if every else 0
 
 
 def findings(file: Path) -> list[Finding]:

@@ -103,13 +103,13 @@ def proxy(environ: Mapping[str, str]) -> Check:
 def workflow(path: Path) -> Check:
     """A .dig file, as `td-pinterest check` sees it."""
     try:
-        found = findings(path)
+        every = findings(path)
     except ExportError as failure:
         return error("workflow", str(failure), "name an existing .dig file")
-    if not found:
+    if not every:
         return ok("workflow", f"{path.name} has no finding")
-    first = next((one for one in found if one.is_error), found[0])
-    message = f"{len(found)} finding{'' if len(found) == 1 else 's'}; {path.name}:{first.line}: {first.message}"
+    first = next((finding for finding in every if finding.is_error), every[0])
+    message = f"{len(every)} finding{'' if len(every) == 1 else 's'}; {path.name}:{first.line}: {first.message}"
     kind = error if first.is_error else warning
     return kind("workflow", message, f"run `td-pinterest check {path}` for all of them")
 
@@ -177,16 +177,16 @@ def ad_account(catalog: Catalog, named: str | None) -> tuple[Check, AdAccount | 
         accounts = list(catalog.ad_accounts())
     except ExportError as failure:
         return _of_failure("ad_account", failure), None
-    ids = ", ".join(f'{one.id} "{one.name}"' for one in accounts[:5]) or "none"
+    ids = ", ".join(f'{account.id} "{account.name}"' for account in accounts[:5]) or "none"
     if not named and len(accounts) != 1:
         advice = "name one with --ad-account or PINTEREST_AD_ACCOUNT_ID"
         return error("ad_account", f"no ad account is named, and the token reads {ids}", advice), None
-    found = next((one for one in accounts if named in (None, "", one.id)), None)
-    if found is None:
+    match = next((account for account in accounts if named in (None, "", account.id)), None)
+    if match is None:
         message = f"the token does not read ad account {named}; it reads {ids}"
         advice = "correct the id, or have the owner grant the Pinterest user access in Business Manager"
         return error("ad_account", message, advice), None
-    return ok("ad_account", f'{found.id} "{found.name}"'), found
+    return ok("ad_account", f'{match.id} "{match.name}"'), match
 
 
 def role(account: AdAccount) -> Check:

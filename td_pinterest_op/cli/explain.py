@@ -24,18 +24,18 @@ def explain(name: str | None, as_json: bool) -> None:
     if name is None:
         _list_all(as_json)
         return
-    found = _found(name)
+    entry = _entry_of(name)
     if as_json:
-        screen.say_json(found)
+        screen.say_json(entry)
         return
-    screen.say(f"{found['name']}: {found['meaning']}")
-    if found.get("who"):
-        screen.say(f"\nWho must act: {found['who']}")
-    if found["example"]:
-        screen.say(f"\nExample: {found['example']}")
-    screen.say(f"\nWhat to do: {found['advice']}")
-    if found.get("sql"):
-        screen.say(f"\nSQL that finds the rows (put your table and column in):\n  {found['sql']}")
+    screen.say(f"{entry['name']}: {entry['meaning']}")
+    if entry.get("who"):
+        screen.say(f"\nWho must act: {entry['who']}")
+    if entry["example"]:
+        screen.say(f"\nExample: {entry['example']}")
+    screen.say(f"\nWhat to do: {entry['advice']}")
+    if entry.get("sql"):
+        screen.say(f"\nSQL that finds the rows (put your table and column in):\n  {entry['sql']}")
 
 
 def _entry(name: str) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def _entry(name: str) -> dict[str, Any]:
     }
 
 
-def _found(name: str) -> dict[str, Any]:
+def _entry_of(name: str) -> dict[str, Any]:
     """The entry of a name in any case. Raises click.UsageError, with the nearest name, for one that is not there."""
     names = {known.lower(): known for known in (*REASONS, *ERRORS)}
     word = name.strip().lower().replace("-", "_")

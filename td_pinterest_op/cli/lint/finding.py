@@ -20,6 +20,16 @@ class Finding:
         """`path:line: code: message`, on one line."""
         return f"{self.path}:{self.line}: {self.code}: {' '.join(self.message.split())}"
 
+    def to_json(self) -> dict[str, object]:
+        """The finding for programs."""
+        return {
+            "path": str(self.path),
+            "line": self.line,
+            "code": self.code,
+            "level": "error" if self.is_error else "warning",
+            "message": self.message,
+        }
+
     def github(self) -> str:
         """The finding as a command of GitHub Actions, which shows it beside the line."""
         kind = "error" if self.is_error else "warning"

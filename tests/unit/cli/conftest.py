@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.unit.cli.running import Terminal
@@ -11,3 +13,10 @@ from tests.unit.cli.running import Terminal
 def terminal(capsys: pytest.CaptureFixture[str]) -> Terminal:
     """`td-pinterest`, as a function of its arguments."""
     return Terminal(capsys)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project folder with the operator in it."""
+    (tmp_path / "td_pinterest_op").mkdir()
+    return tmp_path

@@ -2,84 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import random
 from pathlib import Path
 
 import pytest
 
 from td_pinterest_op.cli.check import findings
-from tests.unit.cli.running import Terminal
+from tests.unit.cli.lint.samples import CONNECTOR, GOOD, found_in
 
 ROOT = Path(__file__).parent.parent.parent.parent.parent
 
-GOOD = """\
-timezone: UTC
-
-_export:
-  td:
-    database: sandbox
-  docker:
-    image: treasuredata/customscript-python:3.12.11-td0
-
-+query:
-  td>:
-    data: SELECT email FROM people
-
-+export:
-  py>: td_pinterest_op.export.PinterestExport
-  result_settings:
-    type: pinterest
-    ad_account_id: "549755885175"
-    audience_type: customer_list
-    action: add_people_to_current_audience
-    audience_id_add_people: "2542620905475"
-  _env:
-    TD_API_KEY: ${secret:td.apikey}
-    PINTEREST_CLIENT_ID: ${secret:pinterest.client_id}
-    PINTEREST_CLIENT_SECRET: ${secret:pinterest.client_secret}
-    PINTEREST_REFRESH_TOKEN: ${secret:pinterest.refresh_token}
-"""
-
-# As the page of Treasure Data's own connector shows it.
-CONNECTOR = """\
-timezone: UTC
-
-_export:
-  td:
-    database: sandbox
-
-+export:
-  td>:
-    data: SELECT email FROM people
-  result_settings:
-\t  type: pinterest
-\t  client_id: client_id
-\t  client_secret: client-s3cr3t
-\t  refresh_token: pinr.s3cr3t-token
-\t  ad_account_id: 549755885175
-\t  audience_type: customer_list
-\t  action: ADD_PEOPLE_TO_CURRENT_AUDIENCE
-\t  audience_name: Shoppers
-\t  audience_id_add_people: 2542620905475
-"""
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A project folder with the operator in it."""
-    (tmp_path / "td_pinterest_op").mkdir()
-    return tmp_path
-
-
-def _found(project: Path, text: str) -> list[tuple[int, str]]:
-    file = project / "export.dig"
-    file.write_text(text)
-    return [(one.line, one.code) for one in findings(file)]
-
 
 def test_a_good_workflow_has_no_finding(project: Path) -> None:
-    assert [] == _found(project, GOOD)
+    assert [] == found_in(project, GOOD)
 
 
 @pytest.mark.parametrize("workflow", sorted((ROOT / "workflows").glob("*.dig")), ids=lambda path: path.name)
@@ -94,15 +28,7 @@ def test_the_sample_of_the_connectors_page_has_each_problem_at_its_line(project:
         (13, "plain-secret"),
         (14, "plain-secret"),
         (18, "unused-setting"),
-    ] == _found(project, CONNECTOR.replace("\t", "  "))
-
-
-def test_a_tab_that_yaml_refuses_is_found_at_its_line(project: Path) -> None:
-    assert [(11, "tab")] == _found(project, CONNECTOR)
-
-
-def test_a_tab_that_yaml_takes_is_no_finding(project: Path) -> None:
-    assert [] == _found(project, GOOD.replace("SELECT email FROM people", "|\n      SELECT\temail\n      FROM\tpeople"))
+    ] == found_in(project, CONNECTOR.replace("\t", "  "))
 
 
 @pytest.mark.parametrize(
@@ -113,150 +39,39 @@ def test_a_tab_that_yaml_takes_is_no_finding(project: Path) -> None:
         ('"549755885175"', '"account"', [(17, "setting")]),
         ('    ad_account_id: "549755885175"\n', "", [(15, "setting")]),
         ('"2542620905475"', "25426209054752542", [(20, "unquoted-id")]),
-        ("    TD_API_KEY: ${secret:td.apikey}\n", "", [(21, "env")]),
-        ("    PINTEREST_CLIENT_ID: ${secret:pinterest.client_id}\n", "", [(15, "env")]),
-        ("    type: pinterest\n", "\ttype: pinterest\n", [(16, "tab")]),
         ("PinterestExport", "PinterestExprt", [(14, "class")]),
         ("td_pinterest_op.export", "td_pintrest_op.export", [(14, "class")]),
         ("PinterestExport", "PinterestExport.run", []),
         ("add_people_to_current_audience", "Add-People-To-Current-Audience", []),
-        ("timezone: UTC", "timezone: UTC\ntimezone: UTC", [(2, "duplicate-key")]),
         ("  docker:\n    image: treasuredata/customscript-python:3.12.11-td0\n", "", []),
         ("    image: treasuredata/customscript-python:3.12.11-td0", "    memory: 1g", [(13, "docker")]),
-        ("${secret:pinterest.client_secret}", "s3cr3t", [(24, "plain-secret")]),
-        ("${secret:td.apikey}", "1/s3cr3t", [(22, "plain-secret")]),
-        ("pinterest.client_secret}", "pinterest.client_secrt}", [(24, "secret-name")]),
-        ("pinterest.client_secret}", "pinterest2.client_secret}", []),
-        ("pinterest.client_secret}", "pinterest.client_secret_eu}", []),
-        ("pinterest.client_secret}", "pinterest.client.secret}", []),
-        ("pinterest.client_secret}", "marketing}", []),
         ("+query:\n  td>:\n    data: SELECT email FROM people\n", "", [(10, "source")]),
-        ("+query:\n  td>:\n    data: SELECT email FROM people\n", "+query:\n  call>: people\n", [(10, "left-out")]),
         ("  td>:\n    data: SELECT email FROM people\n", "  py>: people.Query.run\n", []),
         ("  td>:\n    data: SELECT email FROM people\n", "  echo>: people\n", [(12, "source")]),
         ("_export:\n", "_export:\n  job_id: '12'\n", []),
-        ("timezone: UTC", "timezone: Asia/Tokio", [(1, "timezone")]),
-        ("timezone: UTC", "timezone: asia/tokyo", [(1, "timezone")]),
-        ("timezone: UTC", "timezone: Asia/Tokyo", []),
-        ("timezone: UTC", "timezone: '+09:00'", []),
-        ("timezone: UTC", "timezone: ${zone}", []),
-        ("timezone: UTC", "schedule:\n  dayly>: 07:00:00", [(2, "schedule")]),
-        ("timezone: UTC", "schedule:\n  daily>: 07:00:00\n  skip_on_overtime: true", []),
-        ("  _env:\n", "  suppress: queries/opted_out.sql\n  _env:\n", [(21, "left-out")]),
-        ("  _env:\n", "  consent: SELECT email FROM consents\n  _env:\n", []),
-        ("  _env:\n", "  consent: ' '\n  _env:\n", [(21, "source")]),
-        ("  _env:\n", "  consent: ${consents}\n  _env:\n", []),
-        ("_export:\n", "_export:\n  audiences: [{suppress: no.sql}]\n", [(4, "left-out")]),
-        ("timezone: UTC", "a: &a {b: *a}", [(1, "yaml")]),
-        ("td>:\n    data: SELECT email FROM people", "td>: people.sql", [(10, "left-out")]),
-        ("td>:\n    data: SELECT email FROM people", "td>: ../people.sql", [(10, "left-out")]),
-        ("    data: SELECT", "    data: [SELECT", [(13, "yaml")]),
         ("+query:\n", "+query:\n  _retry: 3\n", [(10, "retry")]),
-        ("timezone: UTC\n", "timezone: UTC\n!include : 'no.yml'\n", [(2, "left-out")]),
         ("  _env:\n", '  job_id: ""\n  _env:\n', [(21, "source")]),
         ("type: pinterest\n", "type: pinterest\n    client_secret: s3cr3t\n", [(17, "plain-secret")]),
         ("type: pinterest\n", "type: pinterest\n    client_secret: ''\n", []),
         ("td_pinterest_op.export.PinterestExport", "reports.Weekly", []),
-        ("  docker:\n", "  _env:\n    A: b\n  docker:\n", [(6, "env")]),
         ("  _env:\n", "  job_id: ${td.last_job_id}\n  _env:\n", []),
         ("    data: SELECT email FROM people\n", "    data: SELECT 1\n  _retry: 2\n", [(12, "retry")]),
-        ("timezone: UTC\n", "timezone: UTC\n!include : '../all.yml'\n", [(2, "left-out")]),
-        ("td>:\n    data: SELECT email FROM people", "call>: query", [(10, "left-out")]),
-        ("td>:\n    data: SELECT email FROM people", "call>: query.dig", [(10, "left-out")]),
         ("td>:\n    data: SELECT email FROM people", "call>: ${which}", []),
         ("td>:\n    data: SELECT email FROM people", "td>: ''", []),
     ],
 )
 def test_a_mistake_is_found_at_its_line(project: Path, old: str, new: str, expected: list[tuple[int, str]]) -> None:
     assert old in GOOD
-    assert expected == _found(project, GOOD.replace(old, new, 1))
-
-
-_SETTINGS = GOOD[GOOD.index("  result_settings:") : GOOD.index("  _env:")]
-
-
-@pytest.mark.parametrize(
-    ("settings", "expected"),
-    [
-        ("", [(13, "setting")]),
-        ("  result_settings: ${activation.settings}\n", []),
-        ("  result_settings: type=pinterest\n", [(15, "setting")]),
-        (
-            '  result_settings: \'{"type": "pinterest", "ad_account_id": "1", "audience_type": "customer_list", '
-            '"action": "add_people_to_current_audience", "audience_id": "2"}\'\n',
-            [],
-        ),
-        ('  result_settings: \'{"type": "pinterest", "acton": "add"}\'\n', [(15, "setting"), (15, "unknown-setting")]),
-    ],
-)
-def test_settings_may_be_one_text(project: Path, settings: str, expected: list[tuple[int, str]]) -> None:
-    assert expected == sorted(set(_found(project, GOOD.replace(_SETTINGS, settings))))
+    assert expected == found_in(project, GOOD.replace(old, new, 1))
 
 
 def test_a_connection_of_the_connector_is_found_too(project: Path) -> None:
     text = CONNECTOR.replace("\t", "  ").replace("  result_settings:", "  result_connection: shop\n  result_settings:")
-    assert [(10, "connector"), (11, "connector")] == _found(project, text)[:2]
+    assert [(10, "connector"), (11, "connector")] == found_in(project, text)[:2]
 
 
 def test_a_retry_around_tasks_of_others_is_no_matter_of_ours(project: Path) -> None:
-    assert [] == _found(project, f"{GOOD}\n+others:\n  _retry: 2\n  +mail:\n    mail>: {{data: done}}\n")
-
-
-def test_a_file_that_is_not_utf_8_is_said_so(project: Path) -> None:
-    file = project / "export.dig"
-    file.write_bytes(b"+a:\n  echo>: \xfc\n")
-    assert [f"{file}:1: yaml: the file is not UTF-8: save it as UTF-8"] == [one.text() for one in findings(file)]
-
-
-def test_a_file_that_is_included_twice_is_found_once(project: Path) -> None:
-    (project / "ids.yml").write_text("ids:\n\tfirst: '1'\n")
-    text = GOOD.replace("_export:\n", "_export:\n" + "  !include : 'ids.yml'\n" * 2)
-    assert [(project / "ids.yml", 2, "tab")] == _file_findings(project, text)
-
-
-@pytest.mark.parametrize(
-    ("exported", "expected"),
-    [
-        ("ids: {account: '549755885175'}", []),
-        ("ids: {account: account}", [(18, "setting")]),
-        ("ids: {account: {one: '549755885175'}}", []),  # a mapping fills no template: only the run can say
-        ("ids: {account: ['549755885175']}", []),
-    ],
-)
-def test_a_template_is_filled_with_what_is_exported(
-    project: Path, exported: str, expected: list[tuple[int, str]]
-) -> None:
-    text = GOOD.replace("_export:\n", f"_export:\n  {exported}\n").replace('"549755885175"', "${ids.account}")
-    assert expected == _found(project, text)
-
-
-def _scheduled(schedule: str, action: str) -> str:
-    head = f"timezone: UTC\n\nschedule:\n  {schedule}\n"
-    return GOOD.replace("timezone: UTC\n", head).replace(
-        '    action: add_people_to_current_audience\n    audience_id_add_people: "2542620905475"\n', action
-    )
-
-
-_CREATE = "    action: create_new_audience\n    audience_name: Shoppers\n"
-_REPLACE = '    action: replace_current_audience\n    audience_id: "2542620905475"\n'
-
-
-@pytest.mark.parametrize(
-    ("schedule", "action", "expected"),
-    [
-        ("daily>: 07:00:00", _CREATE, ["create-scheduled"]),
-        ("daily>: 07:00:00", _CREATE + "    if_exists: add\n", []),
-        ("daily>: 07:00:00", _REPLACE, []),
-        ("hourly>: 30:00", _REPLACE, ["replace-often"]),
-        ("minutes_interval>: 30", _REPLACE, ["replace-often"]),
-        ('cron>: "0 */6 * * *"', _REPLACE, ["replace-often"]),
-        ('cron>: "0 6 * * *"', _REPLACE, []),
-    ],
-)
-def test_an_action_that_does_not_fit_the_schedule_is_found(
-    project: Path, schedule: str, action: str, expected: list[str]
-) -> None:
-    assert expected == [code for _, code in _found(project, _scheduled(schedule, action))]
+    assert [] == found_in(project, f"{GOOD}\n+others:\n  _retry: 2\n  +mail:\n    mail>: {{data: done}}\n")
 
 
 @pytest.mark.parametrize(
@@ -269,152 +84,20 @@ def test_an_action_that_does_not_fit_the_schedule_is_found(
         ("td>: {data: INSERT INTO history SELECT 1}", ["retry"]),
     ],
 )
-def test_a_retry_around_what_happens_twice_is_found(project: Path, other: str, expected: list[str]) -> None:
+def test_a_retry_around_what_happens_twice_isfound_in(project: Path, other: str, expected: list[str]) -> None:
     indented = "".join(f"  {line}\n" for line in GOOD[GOOD.index("+export") :].splitlines())
     text = f"{GOOD[: GOOD.index('+export')]}+group:\n  _retry: 2\n{indented}  +other:\n    {other}\n"
-    assert expected == [code for _, code in _found(project, text)]
-
-
-def test_an_id_of_an_included_file_is_found_there(project: Path) -> None:
-    (project / "ids.yml").write_text("first: 1\naccount: 54975588517500000\n")
-    text = GOOD.replace("_export:\n", "_export:\n  !include : 'ids.yml'\n").replace('"549755885175"', "${account}")
-    found = _file_findings(project, text)
-    assert [(project / "ids.yml", 2, "unquoted-id")] == found
-
-
-def _file_findings(project: Path, text: str) -> list[tuple[Path, int, str]]:
-    file = project / "export.dig"
-    file.write_text(text)
-    return [(one.path, one.line, one.code) for one in findings(file) if one.code != "setting"]
-
-
-def test_values_that_only_a_run_knows_are_left_alone(project: Path) -> None:
-    text = GOOD.replace('"2542620905475"', "${td.each.audience_id}").replace(
-        "add_people_to_current_audience", "${what}"
-    )
-    assert [] == _found(project, text)
-    assert [] == _found(project, GOOD.replace('"549755885175"', "${account || '1'}"))
+    assert expected == [code for _, code in found_in(project, text)]
 
 
 def test_an_image_of_another_task_shows_that_a_workflow_is_hosted(project: Path) -> None:
     text = GOOD.replace("  docker:\n    image: treasuredata/customscript-python:3.12.11-td0\n", "")
-    assert [(11, "docker")] == _found(project, f"{text}\n+other:\n  py>: a.b\n  docker: {{image: python}}\n")
+    assert [(11, "docker")] == found_in(project, f"{text}\n+other:\n  py>: a.b\n  docker: {{image: python}}\n")
 
 
 def test_a_query_that_stands_after_its_export_comes_too_late(project: Path) -> None:
     start, query, export = GOOD.index("+query:"), GOOD.index("+export:"), len(GOOD)
     text = GOOD[:start] + GOOD[query:export] + "\n" + GOOD[start:query]
-    assert [(9, "source")] == _found(project, text)
+    assert [(9, "source")] == found_in(project, text)
     (project / "nightly.dig").write_text("+people:\n  td>: {data: SELECT 1}\n+send:\n  call>: export\n")
-    assert [] == _found(project, text)
-
-
-def test_the_names_of_secrets_are_compared_with_those_of_other_workflows(project: Path) -> None:
-    (project / "other.dig").write_text("+a:\n  echo>: ${secret:marketing.token}\n")
-    assert [(25, "secret-name")] == _found(project, GOOD.replace("pinterest.refresh_token}", "marketing.tokn}"))
-    assert [] == _found(project, GOOD.replace("pinterest.refresh_token}", "marketing.token}"))
-
-
-@pytest.mark.parametrize(
-    ("template", "expected"),
-    [
-        ("${pinterest.records.sent} of ${pinterest.rows.invalid_by_reason}", []),
-        ("${pinterest.summary.replace(/x/g, 'y')}", []),
-        ("${typeof pinterest === 'undefined' ? 0 : pinterest.records.sent}", []),
-        ("${pinterest_mirror.column} ${my.pinterest.people} pinterest.record", []),
-        (
-            "${pinterest.record.sent}",
-            ["pinterest.record.sent: the statistics of an export have no record; did you mean records?"],
-        ),
-        (
-            "${1 + pinterest.records.snt}",
-            ["pinterest.records.snt: the statistics of an export have no snt; did you mean sent?"],
-        ),
-    ],
-)
-def test_a_figure_that_the_statistics_do_not_have_is_found(project: Path, template: str, expected: list[str]) -> None:
-    file = project / "export.dig"
-    file.write_text(f'{GOOD}\n+report:\n  echo>: "{template}"\n')
-    assert expected == [finding.message for finding in findings(file)]
-
-
-def test_a_merge_of_yaml_gives_its_members(project: Path) -> None:
-    start, end = GOOD.index("    type: pinterest\n"), GOOD.index("    action: add")
-    defaults = "x-defaults: &defaults\n" + GOOD[start:end] + "x-more: &more {retry_count: many}\n"
-    text = defaults + GOOD[:start] + "    <<: *defaults\n" + GOOD[end:]
-    assert [] == _found(project, text)
-    assert [(5, "setting")] == _found(project, text.replace("*defaults", "[*defaults, *more]"))
-    assert [] == _found(project, text.replace("*defaults", "[*defaults, *more]\n    retry_count: 5"))
-
-
-@pytest.mark.parametrize("name", [".hidden/people.sql", "link.sql", "ignored.sql"])
-def test_a_file_that_a_push_leaves_out_is_found(
-    project: Path, tmp_path_factory: pytest.TempPathFactory, name: str
-) -> None:
-    outside = tmp_path_factory.mktemp("outside") / "people.sql"
-    outside.write_text("SELECT 1")
-    (project / ".digdagignore").write_text("# what stays here\nignored.*\n")
-    (project / ".hidden").mkdir()
-    if name == "link.sql":
-        (project / name).symlink_to(outside)
-    else:
-        (project / name).write_text("SELECT 1")
-    text = GOOD.replace("td>:\n    data: SELECT email FROM people", f"td>: {name}")
-    assert [(10, "left-out")] == _found(project, text)
-
-
-@pytest.mark.parametrize("lines", ["# people.sql", "*.sql\n!people.sql", "/data/", "people.sql.bak"])
-def test_a_file_that_digdagignore_does_not_name_is_no_finding(project: Path, lines: str) -> None:
-    (project / ".digdagignore").write_text(f"{lines}\n")
-    (project / "people.sql").write_text("SELECT 1")
-    assert [] == _found(project, GOOD.replace("td>:\n    data: SELECT email FROM people", "td>: people.sql"))
-
-
-def test_an_archive_of_more_than_10_mb_is_found_by_its_compressed_size(project: Path) -> None:
-    data = project / "data.bin"
-    data.write_bytes(bytes(11 << 20))
-    assert [] == _found(project, GOOD)
-    (project / ".digdagignore").write_text("*.bin\n")
-    data.write_bytes(random.Random(1).randbytes(11 << 20))
-    assert [] == _found(project, GOOD)
-    (project / ".digdagignore").unlink()
-    data.write_bytes(random.Random(1).randbytes(11 << 20))
-    assert [(1, "too-large")] == _found(project, GOOD)
-
-
-def test_an_operator_that_is_not_beside_the_workflow_is_found(tmp_path: Path) -> None:
-    assert [(14, "left-out")] == _found(tmp_path, GOOD)
-
-
-@pytest.mark.parametrize(
-    ("text", "code"), [("- a list\n", "yaml"), ("", "yaml"), ("!include : 'export.dig'\n", "yaml")]
-)
-def test_what_is_no_workflow_is_said_so(project: Path, text: str, code: str) -> None:
-    assert [(1, code)] == _found(project, text)
-
-
-def test_the_command_prints_a_line_for_each_finding(terminal: Terminal, project: Path) -> None:
-    file = project / "export.dig"
-    file.write_text(CONNECTOR.replace("\t", "  "))
-    ran = terminal("check", file)
-    assert (1, "") == (ran.code, ran.err)
-    assert ran.out.startswith(f"{file}:10: connector: a td> task does not run this operator")
-    assert 5 == len(ran.out.splitlines())
-    assert (
-        f"::error file={file},line=10,title=connector::a td> task" in terminal("check", "--format", "github", file).out
-    )
-    assert "plain-secret" == json.loads(terminal("check", "--json", file).out)[1]["code"]
-    assert (1, "") == (terminal("check", "--quiet", file).code, terminal("check", "--quiet", file).out)
-
-
-def test_the_command_is_silent_about_a_good_workflow(terminal: Terminal, project: Path) -> None:
-    file = project / "export.dig"
-    file.write_text(GOOD)
-    ran = terminal("check", file)
-    assert (0, "", "") == (ran.code, ran.out, ran.err)
-
-
-def test_a_file_that_is_not_there_is_an_error(terminal: Terminal, tmp_path: Path) -> None:
-    ran = terminal("check", tmp_path / "no.dig")
-    assert (1, "") == (ran.code, ran.out)
-    assert "no.dig cannot be opened: No such file or directory" in ran.err
+    assert [] == found_in(project, text)
