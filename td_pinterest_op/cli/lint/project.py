@@ -38,21 +38,23 @@ def _referenced(dig: DigFile, every: list[Task]) -> Iterator[tuple[Value, str]]:
         command = task.command
         if task.operator in ("td", "call") and command and (name := task.text(command)):
             yield command, name if task.operator == "td" or name.endswith(".dig") else f"{name}.dig"
-        for key in ("suppress", "consent") if _names_package(task) else ():
-            yield from _list_of_people(dig, task, key)
+        for key in ("suppress", "consent", "query") if names_package(task) else ():
+            yield from _queries(dig, task, key)
     for path in dig.texts:
         if path != dig.path:
             yield Value(value=None, path=dig.path, line=_line_of(dig, path)), str(path.relative_to(dig.folder))
 
 
-def _list_of_people(dig: DigFile, task: Task, key: str) -> Iterator[tuple[Value, str]]:
-    """The file of a list of people, if it is one. Notes a list that is blank, which would let everybody through."""
+def _queries(dig: DigFile, task: Task, key: str) -> Iterator[tuple[Value, str]]:
+    """Files of SQL that a task or an entry of several audiences names. Notes a list of people that is blank."""
     entries = dig.root.get("_export", "audiences") if dig.root else None
-    for owner in (task.value, *(entries.value if entries and isinstance(entries.value, list) else ())):
+    several = entries.value if entries and isinstance(entries.value, list) else []
+    # The query of a task is SQL, that of an entry may be a file.
+    for owner in several if key == "query" else (task.value, *several):
         if (value := owner.get(key)) is None:
             continue
         name = task.text(value)
-        if value.value is None or not str(value.value).strip():
+        if key != "query" and not str(value.value or "").strip():
             dig.find(value, "source", f"{key} is blank: give SQL or a file ….sql, or take the line out")
         elif name and name.endswith(".sql"):
             yield value, name
@@ -80,7 +82,7 @@ def _check_file(dig: DigFile, value: Value, name: str, ignored: pathspec.GitIgno
 
 
 def _check_package(dig: DigFile, every: list[Task]) -> None:
-    uses = next(filter(_names_package, every), None)
+    uses = next(filter(names_package, every), None)
     in_checkout = (dig.folder.parent / "scripts" / "bundle").is_file()  # which lays the package beside the workflows
     if uses and not in_checkout and not (dig.folder / PACKAGE).is_dir():
         message = (
@@ -90,7 +92,8 @@ def _check_package(dig: DigFile, every: list[Task]) -> None:
         dig.find(uses.command or uses.value, "left-out", message, error=False)
 
 
-def _names_package(task: Task) -> bool:
+def names_package(task: Task) -> bool:
+    """Whether a task names something of this package."""
     return task.operator == "py" and task.command is not None and str(task.command.value).startswith(f"{PACKAGE}.")
 
 

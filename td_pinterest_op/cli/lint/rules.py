@@ -9,7 +9,7 @@ from typing import Any
 from td_pinterest_op.cli.lint import project, schedule, statistics
 from td_pinterest_op.cli.lint.dig_file import DigFile
 from td_pinterest_op.cli.lint.environment import environ_of
-from td_pinterest_op.cli.lint.settings import COMPLETED, READERS, Checked, check_settings, stand_ins
+from td_pinterest_op.cli.lint.settings import DOORS, READERS, Checked, check_settings, stand_ins
 from td_pinterest_op.cli.lint.tasks import Task, UnknownError, tasks
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.settings.table import IfExists
@@ -43,9 +43,14 @@ def check(dig: DigFile) -> None:
 
 
 def is_ours(task: Task) -> bool:
-    """Whether a task runs a class of this package."""
-    command = task.command
-    return task.operator == "py" and command is not None and str(command.value).startswith("td_pinterest_op.")
+    """Whether a task runs a class of this package, or is meant to."""
+    return bool(_meant(task)) or project.names_package(task)
+
+
+def _meant(task: Task) -> str:
+    """The class of this package that a task names, or the one that it seems to mean; "" for none."""
+    name = str(task.command.value) if task.operator == "py" and task.command else ""
+    return next(iter(difflib.get_close_matches(name.removesuffix(".run")[:100], DOORS, n=1, cutoff=0.8)), "")
 
 
 def _check_digits(dig: DigFile) -> None:
@@ -59,11 +64,10 @@ def _check_py(dig: DigFile, task: Task, before: list[Task]) -> None:
     command = task.command
     if command is None:
         return
-    name = str(command.value).removesuffix(".run")
-    near = difflib.get_close_matches(name[:100], (*READERS, *COMPLETED), n=1, cutoff=0.8)
-    if name not in (*READERS, *COMPLETED) and (near or is_ours(task)):
-        meant = f"did you mean {near[0]}?" if near else f"an export is {EXPORT}"
-        dig.find(command, "class", f"{name} is no operator of td_pinterest_op: {meant}")
+    written, name = str(command.value).removesuffix(".run"), _meant(task)
+    if written not in DOORS and is_ours(task):
+        meant = f"did you mean {name}?" if name else f"an export is {EXPORT}"
+        dig.find(command, "class", f"{written} is no operator of td_pinterest_op: {meant}")
     if not is_ours(task):
         return
     environ = environ_of(dig, task)

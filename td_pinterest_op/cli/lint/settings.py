@@ -35,6 +35,7 @@ COMPLETED = frozenset(
         "td_pinterest_op.activation.PinterestActivation.prepare",
     }
 )
+DOORS = frozenset({*READERS, *COMPLETED})
 _CODES = {"environment": "env", "unknown": "unknown-setting"}
 
 

@@ -19,6 +19,7 @@ from tests.unit.cli.lint.samples import GOOD, found_in
         ("  _env:\n", "  consent: ' '\n  _env:\n", [(21, "source")]),
         ("  _env:\n", "  consent: ${consents}\n  _env:\n", []),
         ("_export:\n", "_export:\n  audiences: [{suppress: no.sql}]\n", [(4, "left-out")]),
+        ("_export:\n", "_export:\n  audiences: [{query: no.sql}, {query: SELECT 1}]\n", [(4, "left-out")]),
         ("td>:\n    data: SELECT email FROM people", "td>: people.sql", [(10, "left-out")]),
         ("td>:\n    data: SELECT email FROM people", "td>: ../people.sql", [(10, "left-out")]),
         ("timezone: UTC\n", "timezone: UTC\n!include : 'no.yml'\n", [(2, "left-out")]),

@@ -42,6 +42,7 @@ def test_the_sample_of_the_connectors_page_has_each_problem_at_its_line(project:
         ("PinterestExport", "PinterestExprt", [(14, "class")]),
         ("td_pinterest_op.export", "td_pintrest_op.export", [(14, "class")]),
         ("PinterestExport", "PinterestExport.run", []),
+        ("td_pinterest_op.export", "Other.run", []),
         ("add_people_to_current_audience", "Add-People-To-Current-Audience", []),
         ("  docker:\n    image: treasuredata/customscript-python:3.12.11-td0\n", "", []),
         ("    image: treasuredata/customscript-python:3.12.11-td0", "    memory: 1g", [(13, "docker")]),
@@ -68,6 +69,11 @@ def test_a_mistake_is_found_at_its_line(project: Path, old: str, new: str, expec
 def test_a_connection_of_the_connector_is_found_too(project: Path) -> None:
     text = CONNECTOR.replace("\t", "  ").replace("  result_settings:", "  result_connection: shop\n  result_settings:")
     assert [(10, "connector"), (11, "connector")] == found_in(project, text)[:2]
+
+
+def test_what_is_meant_to_be_an_export_is_checked_as_one(project: Path) -> None:
+    text = GOOD.replace("td_pinterest_op.export", "td_pintrest.export").replace('"549755885175"', '"account"')
+    assert [(14, "class"), (17, "setting")] == found_in(project, text)
 
 
 def test_a_retry_around_tasks_of_others_is_no_matter_of_ours(project: Path) -> None:
