@@ -76,6 +76,9 @@ def _check_py(dig: DigFile, task: Task, before: list[Task]) -> None:
     checked = check_settings(dig, task, environ, reader=READERS[name])
     if name == EXPORT:
         _check_schedule(dig, task, checked)
+    for key in ("suppress", "consent") if checked.action and not checked.action.adds_people else ():
+        if value := task.value.get(key):
+            dig.find(value, "unused-setting", f"the action does not use {key}: take the line out", error=False)
     if "erase" in name or (name == EXPORT and (checked.action is None or checked.action.reads_rows)):
         _check_source(dig, task, environ, before)
 

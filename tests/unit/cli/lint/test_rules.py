@@ -71,6 +71,16 @@ def test_a_connection_of_the_connector_is_found_too(project: Path) -> None:
     assert [(10, "connector"), (11, "connector")] == found_in(project, text)[:2]
 
 
+@pytest.mark.parametrize(
+    ("action", "expected"), [("add_people_to", []), ("remove_people_from", [(22, "unused-setting")])]
+)
+def test_a_list_of_people_is_for_an_action_that_adds(
+    project: Path, action: str, expected: list[tuple[int, str]]
+) -> None:
+    text = GOOD.replace("action: add_people_to", f"action: {action}").replace("audience_id_add_people", "audience_id")
+    assert expected == found_in(project, text.replace("  _env:\n", "  job_id: '1'\n  suppress: SELECT 1\n  _env:\n"))
+
+
 def test_what_is_meant_to_be_an_export_is_checked_as_one(project: Path) -> None:
     text = GOOD.replace("td_pinterest_op.export", "td_pintrest.export").replace('"549755885175"', '"account"')
     assert [(14, "class"), (17, "setting")] == found_in(project, text)
