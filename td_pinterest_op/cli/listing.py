@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
 from td_pinterest_op.audiences.customer_lists import origin_of
+from td_pinterest_op.audiences.usage import ROLES, Use, uses
 from td_pinterest_op.cli import history as history_table
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.connection import Connection, ad_account_of, checked_id, connected
@@ -104,7 +106,7 @@ def audience(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Show one audience in full, with the customer list behind it and what made that list.
+    """Show one audience in full: the customer list behind it, what made that list, and the ad groups that use it.
 
     Without ID it is the audience of PINTEREST_AUDIENCE_ID. With --history its runs and sizes over time follow.
     """
@@ -119,15 +121,28 @@ def audience(
                 f"there is no audience {named} in ad account {account}: `td-pinterest audiences` lists those that exist"
             )
         row = _full_row(connection, account, content)
+        used_by = uses(connection.services.pinterest_for(account), row["id"])
     past = _past(history, row["id"], env_file) if history else []
     if as_json:
-        screen.say_json(row | ({"history": past} if history else {}))
+        ad_groups = None if used_by is None else [asdict(use) for use in used_by]
+        screen.say_json(row | {"ad_groups": ad_groups} | ({"history": past} if history else {}))
         return
     screen.properties({name.replace("_", " "): value for name, value in row.items()})
+    screen.say()
+    _show_uses(used_by)
     if history:
         screen.say()
         columns = {"at": "WHEN", "what": "WHAT", "sent": "SENT", "rejected": "REJECTED", "status": "STATUS"}
         _show(past, columns | {"size": "SIZE"}, as_json=False, nothing="nothing in the history")
+
+
+def _show_uses(used_by: Sequence[Use] | None) -> None:
+    if used_by is None:
+        screen.note(f"Which ad groups use it is not known: to read them, the token needs one of the roles {ROLES}.")
+        return
+    rows = [asdict(use) | {"campaign": use.campaign_name or use.campaign_id} for use in used_by]
+    columns = {"id": "AD GROUP", "name": "NAME", "status": "STATUS", "how": "HOW", "campaign": "CAMPAIGN"}
+    _show(rows, columns, as_json=False, nothing="no ad group that uses it")
 
 
 def _past(history: str, audience_id: str, env_file: Path | None) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -69,7 +69,7 @@ class Api:
     def audiences(self) -> Iterator[Audience]:
         """All audiences that the ad account owns, newest first, over all pages."""
         # Without ownership_type, Pinterest lists audiences that others shared as well.
-        return map(_audience, self._listed("audiences", ownership_type="OWNED"))
+        return map(_audience, self.listed("audiences", ownership_type="OWNED"))
 
     def audience(self, audience_id: str) -> Audience | None:
         """The audience, None when Pinterest has none with that id in this ad account."""
@@ -115,7 +115,7 @@ class Api:
 
     def customer_lists(self) -> Iterator[CustomerList]:
         """All customer lists of the ad account, newest first, over all pages."""
-        return map(_customer_list, self._listed("customer_lists"))
+        return map(_customer_list, self.listed("customer_lists"))
 
     def customer_list(self, list_id: str) -> CustomerList | None:
         """The customer list, None when Pinterest has none with that id in this ad account."""
@@ -162,6 +162,15 @@ class Api:
         _entity(outcome.response, request.purpose)
         return outcome
 
+    def listed(self, what: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
+        """What the ad account has of one kind, such as `audiences`, as Pinterest shows it, the newest first."""
+        purpose = f"listing {what.replace('_', ' ')}"
+
+        def get(path: str) -> Response:
+            return self._send(Request(method="GET", path=path, purpose=purpose)).response
+
+        return listed(get, f"{self._account}/{what}", purpose=purpose, order="DESCENDING", **query)
+
     def _write(
         self, method: str, path: str, purpose: str, content: dict[str, Any], *, repeatable: bool = True
     ) -> Outcome:
@@ -186,14 +195,6 @@ class Api:
             if error.status == 404:
                 return None
             raise
-
-    def _listed(self, what: str, **query: str) -> Iterator[dict[str, Any]]:
-        purpose = f"listing {what.replace('_', ' ')}"
-
-        def get(path: str) -> Response:
-            return self._send(Request(method="GET", path=path, purpose=purpose)).response
-
-        return listed(get, f"{self._account}/{what}", purpose=purpose, order="DESCENDING", **query)
 
 
 def _entity(response: Response, purpose: str, *, is_read: bool = False) -> dict[str, Any]:

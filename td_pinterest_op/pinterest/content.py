@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from td_pinterest_op.errors import ExportError, PinterestError
@@ -13,15 +13,17 @@ from td_pinterest_op.pinterest.transport import Response
 _PAGE_SIZE = 250
 
 
-def listed(get: Callable[[str], Response], path: str, *, purpose: str, **query: str) -> Iterator[dict[str, Any]]:
-    """The entities of a listing, page after page; `get` requests a path with its query.
+def listed(
+    get: Callable[[str], Response], path: str, *, purpose: str, **given: str | Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """The entities of a listing, page after page; `get` requests a path with its query, which repeats a list's name.
 
     Raises PinterestError for a response that is no page, and what `get` raises.
     """
-    query["page_size"] = str(_PAGE_SIZE)
+    query = given | {"page_size": str(_PAGE_SIZE)}
     seen: set[str] = set()
     while True:
-        response = get(f"{path}?{urllib.parse.urlencode(query)}")
+        response = get(f"{path}?{urllib.parse.urlencode(query, doseq=True)}")
         page = json_object(response.body)
         items = page.get("items")
         if not isinstance(items, list):

@@ -34,6 +34,10 @@ class Sdk:
         self.accounts = pinterestsdk.AdAccountsApi(client)
         self.lists = pinterestsdk.CustomerListsApi(client)
         self.audiences = pinterestsdk.AudiencesApi(client)
+        self.ad_groups = pinterestsdk.AdGroupsApi(client)
+        self.campaigns = pinterestsdk.CampaignsApi(client)
+        self.segments = pinterestsdk.CustomerSegmentApi(client)
+        self.templates = pinterestsdk.TargetingTemplateApi(client)
 
     def create_list(self, name: str, people: list[str] | None = None) -> Any:
         body = pinterestsdk.CustomerListCreate(

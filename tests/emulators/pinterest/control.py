@@ -68,7 +68,7 @@ def seed(world: World, given: Mapping[str, Any]) -> dict[str, Any]:
 
     The fields are those of `World.add_user`, `add_ad_account` (with `id`; `owner` is a username), `add_list` and
     `add_audience` (with `name`); an audience may name its list in `customer_list` (the newest of that name) instead of
-    `customer_list_id`.
+    `customer_list_id`. `campaigns`, `ad_groups`, `templates` and `segments` have the fields of `Advertising.add_…`.
     """
     with world.lock:
         for user in given.get("users", ()):
@@ -77,6 +77,9 @@ def seed(world: World, given: Mapping[str, Any]) -> dict[str, Any]:
             _seed_account(world, dict(account))
         lists = {world.add_list(**one).id for one in given.get("lists", ())}
         audiences = {_seed_audience(world, dict(one)) for one in given.get("audiences", ())}
+        for kind in ("campaign", "ad_group", "template", "segment"):
+            for one in given.get(f"{kind}s", ()):
+                getattr(world.advertising, f"add_{kind}")(**one)
         for more in given.get("members", ()):
             world.lists[more["list_id"]].members.update(bytes.fromhex(member) for member in more["members"])
         state = world.state()

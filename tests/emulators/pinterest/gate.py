@@ -16,6 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.emulators.pinterest.ad_operations import AD_OPERATIONS
 from tests.emulators.pinterest.calls import Call, CallLog
 from tests.emulators.pinterest.effects import Exchange, Outcome, close_after, drop, perform
 from tests.emulators.pinterest.faults import Faults, When
@@ -65,7 +66,7 @@ class Gate:
         """The routes of all operations; what is none of them is logged and refused too."""
         return [
             web.route(operation.method, PREFIX + operation.path, functools.partial(self._handle, operation))
-            for operation in (*OPERATIONS, _UNKNOWN)
+            for operation in (*OPERATIONS, *AD_OPERATIONS, _UNKNOWN)
         ]
 
     async def _handle(self, operation: Operation, request: web.Request) -> web.StreamResponse:

@@ -70,6 +70,7 @@ class Switches:
         closed ("413 and close"), or not at all ("drop"), by `large_body_answer`.
     processing_seconds: for this long after a write a list is PROCESSING and its audiences INITIALIZING.
     latency_seconds: real seconds that every write takes.
+    ad_groups_readable: roles that may read campaigns may list ad groups, templates and segments too; else nobody may.
     unknown_audiences: an ad account or an audience that is asked for and is not there is made, on an empty list; the
         names of audiences by id. None: neither is made.
     keeps_members: False counts records without keeping them, for measurements.
@@ -118,6 +119,7 @@ class Switches:
     large_body_answer: str = "413"
     processing_seconds: float = 0.0
     latency_seconds: float = 0.0
+    ad_groups_readable: bool = True
     unknown_audiences: Mapping[str, str] | None = None
     keeps_members: bool = True
 

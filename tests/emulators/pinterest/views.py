@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from tests.emulators.pinterest.accounts import AdAccount, User
+from tests.emulators.pinterest.advertising import Advertised
 from tests.emulators.pinterest.refusals import invalid
 from tests.emulators.pinterest.world import SMALLEST_AUDIENCE, Audience, CustomerList, World
 
@@ -15,7 +16,7 @@ from tests.emulators.pinterest.world import SMALLEST_AUDIENCE, Audience, Custome
 EXTRA: dict[str, Any] = {"x_new_field": {"since": "5.99", "values": [1, None]}, "x_new_flag": None}
 
 _DEFAULT_PAGE = 25
-_T = TypeVar("_T", AdAccount, Audience, CustomerList)
+_T = TypeVar("_T", AdAccount, Advertised, Audience, CustomerList)
 
 
 def _with_extra(world: World, shown: dict[str, Any]) -> dict[str, Any]:

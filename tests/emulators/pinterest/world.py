@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.emulators.pinterest.accounts import AD_ACCOUNT_ID, ROLES, USER, AdAccount, User
+from tests.emulators.pinterest.advertising import Advertising
 from tests.emulators.pinterest.past import Past
 from tests.emulators.pinterest.refusals import not_found, not_permitted
 from tests.emulators.pinterest.switches import Switches
@@ -78,6 +79,7 @@ class World:
         self.past_audiences: Past[Audience] = Past()
         # None ends in a zero: the operator warns of ids that look as if a template had rounded them.
         self._ids = (number for number in itertools.count(_FIRST_ID) if number % 10)
+        self.advertising = Advertising(new_id=lambda: str(next(self._ids)))
         self.add_ad_account(AD_ACCOUNT_ID, name="Emulated ad account")
 
     # -- making, for the API and for tests ----------------------------------------------------------------------
