@@ -127,22 +127,21 @@ def audience(
         ad_groups = None if used_by is None else [asdict(use) for use in used_by]
         screen.say_json(row | {"ad_groups": ad_groups} | ({"history": past} if history else {}))
         return
-    screen.properties({name.replace("_", " "): value for name, value in row.items()})
-    screen.say()
-    _show_uses(used_by)
+    known = f"not known: the token needs one of the roles {ROLES}" if used_by is None else f"{len(used_by)}"
+    screen.properties({name.replace("_", " "): value for name, value in (row | {"ad_groups": known}).items()})
+    if used_by:
+        screen.say()
+        _show_uses(used_by)
     if history:
         screen.say()
         columns = {"at": "WHEN", "what": "WHAT", "sent": "SENT", "rejected": "REJECTED", "status": "STATUS"}
         _show(past, columns | {"size": "SIZE"}, as_json=False, nothing="nothing in the history")
 
 
-def _show_uses(used_by: Sequence[Use] | None) -> None:
-    if used_by is None:
-        screen.note(f"Which ad groups use it is not known: to read them, the token needs one of the roles {ROLES}.")
-        return
+def _show_uses(used_by: Sequence[Use]) -> None:
     rows = [asdict(use) | {"campaign": use.campaign_name or use.campaign_id} for use in used_by]
     columns = {"id": "AD GROUP", "name": "NAME", "status": "STATUS", "how": "HOW", "campaign": "CAMPAIGN"}
-    _show(rows, columns, as_json=False, nothing="no ad group that uses it")
+    screen.table(rows, columns=columns)
 
 
 def _past(history: str, audience_id: str, env_file: Path | None) -> list[dict[str, Any]]:

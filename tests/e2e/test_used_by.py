@@ -172,4 +172,4 @@ def test_the_command_line_says_when_it_may_not_read_them(terminal_between: Termi
     )
     assert json.loads(terminal_between("audience", audience_id, "--json").out)["ad_groups"] is None
     ran = terminal_between("audience", audience_id)
-    assert (0, True) == (ran.code, "the token needs one of the roles OWNER, ADMIN" in ran.err)
+    assert (0, True) == (ran.code, "not known: the token needs one of the roles OWNER, ADMIN" in ran.out)

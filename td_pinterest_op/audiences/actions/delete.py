@@ -33,7 +33,13 @@ class Delete(Procedure):
     )
 
     def check(self) -> Audience | None:
-        """The audience; None if it cannot be read."""
+        """The audience, which no active ad group uses; None if it cannot be read."""
+        audience = self._audience()
+        if audience and not is_removed(audience):
+            self._refuse_used(audience)
+        return audience
+
+    def _audience(self) -> Audience | None:
         self._stats.audience_id = self._work.audience_id
         audience = self._audiences.removable(self._work.audience_id)
         if audience:
@@ -43,7 +49,7 @@ class Delete(Procedure):
 
     def steps(self, _prepared: Prepared) -> list[Step]:
         """Remove it, unless it is removed."""
-        audience = self.check()
+        audience = self._audience()
         self._stats.deed = Deed(done="Deleted {audience}", would="delete {audience}")
         if audience is None:
             says = f"remove audience {self._work.audience_id}, which cannot be read (any more)"

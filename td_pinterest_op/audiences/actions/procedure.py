@@ -10,6 +10,7 @@ from typing import ClassVar
 from td_pinterest_op.audiences.audiences import Audiences
 from td_pinterest_op.audiences.customer_lists import CustomerLists
 from td_pinterest_op.audiences.sender import Sender
+from td_pinterest_op.audiences.usage import refuse_used
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience
 from td_pinterest_op.records.read import Prepared
@@ -81,6 +82,11 @@ class Procedure(abc.ABC):
         self._note(audience)
         self._check_name(audience)
         return audience
+
+    def _refuse_used(self, audience: Audience) -> None:
+        """Raises AudienceError for an audience that active ad groups use, unless the settings allow that."""
+        if not self._settings.even_if_used:
+            refuse_used(self._api, audience)
 
     def _check_name(self, audience: Audience | None) -> None:
         expected = self._settings.expected_audience_name

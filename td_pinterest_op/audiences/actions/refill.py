@@ -32,8 +32,7 @@ class Refill(Procedure):
         return [fill, *self._move_steps(audience, target)]
 
     def _empty_and_move(self, audience: Audience) -> list[Step]:
-        behind = self._lists.find(list_of(audience))
-        if behind and is_made_empty(behind):
+        if self._is_empty(audience):
             self._stats.deed = Deed(
                 done="{audience} was empty already", would="leave {audience} as it is, since it is empty already"
             )
@@ -41,6 +40,10 @@ class Refill(Procedure):
         self._stats.deed = Deed(done="Cleared {audience}", would="clear {audience}")
         target, create = self._empty(audience.name)
         return [create, *self._move_steps(audience, target)]
+
+    def _is_empty(self, audience: Audience) -> bool:
+        behind = self._lists.find(list_of(audience))
+        return behind is not None and is_made_empty(behind)
 
     def _fill(self, audience_name: str, prepared: Prepared) -> tuple[ListToFill, Step]:
         """The list for the records, and the step that sends them; the first batch creates the list."""
@@ -148,8 +151,11 @@ class Clear(Refill):
     )
 
     def check(self) -> Audience:
-        """The audience, fit to be moved."""
-        return self._usable()
+        """The audience, fit to be moved, which no active ad group uses unless it is empty already."""
+        audience = self._usable()
+        if not self._is_empty(audience):
+            self._refuse_used(audience)
+        return audience
 
     def steps(self, _prepared: Prepared) -> list[Step]:
         """Create an empty list, then move the audience to it."""
