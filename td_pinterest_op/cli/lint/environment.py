@@ -53,7 +53,7 @@ def _others(dig: DigFile, here: Path) -> Iterator[str]:
     """The names of secrets in the other files of the project."""
     for pattern in ("*.dig", "*/*.yml", "*/*.dig"):
         for path in dig.folder.glob(pattern):
-            if path != here and path.stat().st_size < 1_000_000:
+            if path != here and path.is_file() and path.stat().st_size < 1_000_000:
                 yield from _SECRET.findall(path.read_text(encoding="utf-8", errors="replace"))
 
 

@@ -115,8 +115,8 @@ def _may_leave_a_job(task: Task) -> bool:
 
 def _is_called(dig: DigFile) -> bool:
     """Whether another workflow of the folder calls this one, and may bring a job."""
-    others = (path for path in dig.folder.glob("*.dig") if path != dig.path)
-    return any(f"{dig.path.stem}" in path.read_text(encoding="utf-8", errors="replace") for path in others)
+    others = (path for path in dig.folder.glob("*.dig") if path != dig.path and path.is_file())
+    return any(dig.path.stem in path.read_text(encoding="utf-8", errors="replace") for path in others)
 
 
 def _check_schedule(dig: DigFile, task: Task, checked: Checked) -> None:

@@ -81,6 +81,12 @@ def test_a_list_of_people_is_for_an_action_that_adds(
     assert expected == found_in(project, text.replace("  _env:\n", "  job_id: '1'\n  suppress: SELECT 1\n  _env:\n"))
 
 
+def test_what_only_looks_like_another_workflow_is_passed_over(project: Path) -> None:
+    (project / "folder.dig").mkdir()
+    (project / "gone.dig").symlink_to(project / "nowhere.dig")
+    assert [] == found_in(project, GOOD)
+
+
 def test_what_is_meant_to_be_an_export_is_checked_as_one(project: Path) -> None:
     text = GOOD.replace("td_pinterest_op.export", "td_pintrest.export").replace('"549755885175"', '"account"')
     assert [(14, "class"), (17, "setting")] == found_in(project, text)
