@@ -148,7 +148,7 @@ def _past(history: str, audience_id: str, env_file: Path | None) -> list[dict[st
     """The rows of an audience in the history, the newest first."""
     return [
         {
-            "at": f"{one.at:%Y-%m-%d %H:%M}" if one.at else None,
+            "at": one.at,
             "what": one.text("action") or one.kind,
             "outcome": one.outcome,
             "sent": one.whole("records_sent"),
@@ -231,11 +231,11 @@ def _export_status(may_write: bool | None) -> str:
     return "roles not shown" if may_write is None else "may export" if may_write else "may read only"
 
 
-def _time(value: object) -> str | None:
+def _time(value: object) -> datetime.datetime | None:
     """A moment of Pinterest's (seconds since 1970) in UTC."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e11:
         return None
-    return f"{datetime.datetime.fromtimestamp(value, tz=datetime.timezone.utc):%Y-%m-%d %H:%M}"
+    return datetime.datetime.fromtimestamp(value, tz=datetime.timezone.utc)
 
 
 def _named(rows: Iterable[dict[str, Any]], name: str | None) -> list[dict[str, Any]]:
