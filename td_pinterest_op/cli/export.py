@@ -71,7 +71,8 @@ def export(
     """Run an export once, from this terminal: a job, a query or a CSV file.
 
     Shows the plan and asks before the first write to Pinterest. The settings are those of a workflow; type and
-    audience_type may be left out, and the ids come from --ad-account and --audience where the file has none.
+    audience_type may be left out, and the ids come from --ad-account and --audience where the file has none. The same
+    command on the same day (in UTC) goes on where one that was stopped or killed left off.
     """
     credentials = found_credentials.find(env_file)
     raw = _settings(settings_file, credentials, ad_account=ad_account, audience=audience, dry_run=dry_run)

@@ -13,6 +13,7 @@ from td_pinterest_op.cli import history as history_table
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.connection import checked_id
 from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.report import after_run
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.sources import entries
 
@@ -86,6 +87,6 @@ def _write(output: Path, found: list[Entry], audience: str | None) -> None:
     ordered = sorted(found, key=lambda one: one.at.timestamp() if one.at else 0.0)
     html = page(ordered, outcomes=OUTCOMES, audience_id=audience, now=datetime.now(timezone.utc))
     try:
-        output.write_text(html, encoding="utf-8")
+        after_run.replace(output, html)
     except OSError as error:
         raise SettingsError(f"{output} cannot be written: {error.strerror}") from None

@@ -102,6 +102,11 @@ def note(text: str | Text) -> None:
     _print(console(stderr=True), text)
 
 
+def address(text: str) -> None:
+    """An address beside the result. It is there to be copied, and stays one line however long it is."""
+    click.echo(f"\n  {text}\n", err=True)
+
+
 def fail(message: str) -> None:
     """An error: one paragraph on standard error."""
     text = mask(message).strip()
