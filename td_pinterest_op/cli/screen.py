@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
@@ -135,9 +136,9 @@ def table(
     out = console()
     made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for key, heading in columns.items():
-        is_prose = key in prose
-        width = _NARROWEST_PROSE if is_prose else None
-        made.add_column(heading, justify="right" if key in right else "left", no_wrap=not is_prose, min_width=width)
+        texts = [cell(row.get(key)) for row in rows]
+        width = _NARROWEST_PROSE if key in prose else max(map(cell_len, [heading, *texts]))
+        made.add_column(heading, justify="right" if key in right else "left", no_wrap=key not in prose, min_width=width)
     for row in rows:
         made.add_row(*(Text(cell(row.get(key))) for key in columns))
     if Measurement.get(out, out.options.update(width=_ENDLESS), made).minimum <= out.width:

@@ -42,6 +42,15 @@ def test_nothing_is_wider_than_a_narrow_terminal(services: Services, command: li
     assert 40 >= max(map(len, _lines(shown)))
 
 
+@pytest.mark.parametrize("columns", [60, 61, 62, 140])
+def test_no_value_is_cut(services: Services, columns: int) -> None:
+    shown = "\n".join(_lines(_at(columns, services, "accounts")[0]))
+    assert "…" not in shown
+    assert ("NAME                 STATUS" in shown) == (columns >= 62)
+    assert "549755885175" in shown
+    assert "may export" in shown
+
+
 def test_colours_go_to_a_terminal_unless_no_color_is_set(services: Services) -> None:
     services.audience(people(200))
     assert _COLOUR.search(_at(120, services, "doctor")[0])
