@@ -126,5 +126,19 @@ def test_a_module_of_the_program_itself_that_is_missing_is_no_package_to_install
         main()
 
 
+def test_ctrl_c_while_modules_are_imported_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupts:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "td_pinterest_op.cli.program":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "td_pinterest_op.cli.program")
+    monkeypatch.setattr(sys, "meta_path", [Interrupts(), *sys.meta_path])
+    assert 130 == main()
+    assert ("", "error: Stopped before anything was done.\n") == capsys.readouterr()
+
+
 def test_run_returns_and_does_not_exit() -> None:
     assert 0 == run(["--version"])
