@@ -1,4 +1,4 @@
-"""The columns of the history table: one row for each run of a workflow, and one for each audience of a follow-up.
+"""The columns of the history table: a row for each run, each audience of a follow-up, each comparison of a lift.
 
 The SQL of the table (`warehouse.history`) and the report read the same columns here.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-RUN, FOLLOW_UP = "run", "follow-up"
+RUN, FOLLOW_UP, LIFT = "run", "follow-up", "lift"
 SUCCESS, FAILED = "success", "failed"
 
 
@@ -82,3 +82,4 @@ COLUMNS: tuple[Column, ...] = (
 """In the order of the table. A `json` is stored as text."""
 
 NAMES = frozenset(column.name for column in COLUMNS)
+JSON_NAMES = frozenset(column.name for column in COLUMNS if column.type == "json")

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from td_pinterest_op.history import FAILED, FOLLOW_UP, NAMES, RUN, SUCCESS
+from td_pinterest_op.history import FAILED, FOLLOW_UP, JSON_NAMES, NAMES, RUN, SUCCESS
 from td_pinterest_op.secret import mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """`kind` is RUN or FOLLOW_UP, `outcome` SUCCESS or FAILED. Texts are masked. Figures that are not known are None.
+    """`kind` is RUN, FOLLOW_UP or LIFT, `outcome` SUCCESS or FAILED. Texts are masked. A figure not known is None.
 
     `values` has every figure and id by the name of its column in the history table, such as `rows_read`.
     """
@@ -66,18 +66,18 @@ def entry(given: Mapping[str, Any], *, at: datetime | None = None, error: str = 
         kind=str(values.get("kind") or (RUN if "rows_read" in values else FOLLOW_UP)),
         outcome=FAILED if failed else SUCCESS,
         at=when,
-        key=" ".join(str(values.get(name) or when) for name in ("session_uuid", "attempt_id", "action")),
+        key=" ".join(str(values.get(name) or when) for name in ("session_uuid", "attempt_id")),
         values=values | {"error": said},
         invalid_by_reason=_counts(reasons),
     )
 
 
 def flat(given: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"rows": {"read": 1}}` as `{"rows_read": 1}`; `rows.invalid_by_reason` stays a mapping of its own."""
+    """`{"rows": {"read": 1}}` as `{"rows_read": 1}`; what a column holds as JSON stays a mapping of its own."""
     found: dict[str, Any] = {}
     for name, value in given.items():
         full = f"{prefix}{name}".lower()
-        if isinstance(value, Mapping) and full != "rows_invalid_by_reason":
+        if isinstance(value, Mapping) and full not in JSON_NAMES:
             found |= flat(value, f"{full}_")
         else:
             found[full] = value

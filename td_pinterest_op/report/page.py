@@ -13,11 +13,12 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.history import FOLLOW_UP, RUN
+from td_pinterest_op.history import FOLLOW_UP, LIFT, RUN
 from td_pinterest_op.reasons import REASONS, Explanation
 from td_pinterest_op.report import figures
 from td_pinterest_op.report.charts import over_time
 from td_pinterest_op.report.entry import Entry
+from td_pinterest_op.report.lift import last_lift
 from td_pinterest_op.report.verdict import Outcome, verdict
 from td_pinterest_op.secret import mask
 
@@ -83,14 +84,18 @@ def page(
 
     `outcomes`: what to say after an action, by its name.
 
-    Raises SettingsError if `entries` are of several audiences and `audience_id` names none of them.
+    Raises SettingsError if `entries` are of several audiences and `audience_id` names none of them, or if there is
+    neither a run nor a follow-up.
     """
     chosen = _of_one_audience(entries, audience_id)[-MOST_ENTRIES:]
     runs = [one for one in chosen if one.kind == RUN]
     run, previous = (runs[-1] if runs else None), (runs[-2] if len(runs) > 1 else None)
     looks = [one for one in chosen if one.kind == FOLLOW_UP and one.text("audience_status")]
     seen = [one for one in looks if not (run and _is_before(one, run))]
-    latest = run or chosen[-1]
+    about_audience = [one for one in chosen if one.kind != LIFT]
+    if not about_audience:
+        raise SettingsError("the history of this audience has no run and no follow-up yet")
+    latest = run or about_audience[-1]
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return template.from_string(
         _file("page.html")
@@ -104,6 +109,7 @@ def page(
         size=_last_size(chosen),
         figures=_figures(run, previous) if run else [],
         rejections=_rejections(run, previous) if run else [],
+        lift=last_lift(chosen),
         sizes=over_time(_points(chosen, _size), label="People in the audience over time, as Pinterest counts them"),
         shares=over_time(
             _points(runs, _rejected_share),
@@ -120,7 +126,7 @@ def page(
 
 
 def _of_one_audience(entries: Sequence[Entry], audience_id: str | None) -> list[Entry]:
-    """The entries of one audience, each once: a row of the same session, attempt and action replaces the earlier."""
+    """The entries of one audience, each run once: a repeated row (same session and attempt) replaces the earlier."""
     ids = dict.fromkeys(one.text("audience_id") for one in entries if one.text("audience_id"))
     if audience_id is None and len(ids) > 1:
         raise SettingsError(f"the history is of several audiences ({', '.join(ids)}): say which one with --audience")

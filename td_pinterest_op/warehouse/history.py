@@ -2,7 +2,7 @@
 
 A template puts the statistics into the SQL as one JSON text with its quotes doubled: no value can end the text, and
 what is absent is NULL. A row may be written twice (a repeated attempt): whoever reads the table takes the last one of
-each session, attempt, audience and action (a day of the mirror takes people out and adds others).
+each session, attempt and audience.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from textwrap import fill
 
-from td_pinterest_op.history import COLUMNS, FOLLOW_UP, RUN, Column
+from td_pinterest_op.history import COLUMNS, FOLLOW_UP, LIFT, RUN, Column
 
 TABLE = "${history.table}"
 
@@ -38,6 +38,14 @@ _OF_FOLLOW_UP = _KNOWN | {
     "outcome": "'success'",
     "ad_account_id": "'${pinterest_status.ad_account_id}'",
 }
+_OF_LIFT = _KNOWN | {
+    "kind": f"'{LIFT}'",
+    "outcome": "'success'",
+    "ad_account_id": "'${target.ad_account_id}'",
+    "audience_id": "'${lift.audience_id}'",
+    "summary": "json_extract_scalar(lift, '$.summary')",
+    "lift": "json_format(lift)",
+}
 
 
 def files() -> Mapping[str, str]:
@@ -46,6 +54,7 @@ def files() -> Mapping[str, str]:
         "history_table.sql": _table(),
         "history_run.sql": _run(),
         "history_status.sql": _follow_up(),
+        "history_lift.sql": _lift(),
     }
 
 
@@ -80,6 +89,13 @@ def _follow_up() -> str:
     return f"""-- A row for each audience that the follow-up read.
 {_insert(values | _OF_FOLLOW_UP)}
 FROM UNNEST(CAST(json_parse('{_json("pinterest_status.audiences")}') AS array(json))) AS given (audience)
+"""
+
+
+def _lift() -> str:
+    return f"""-- The row of a comparison with the control group: its figures as one JSON text.
+{_insert(_OF_LIFT)}
+FROM (SELECT json_parse('{_json("td.last_results")}') AS lift) AS given
 """
 
 
