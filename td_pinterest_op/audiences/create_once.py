@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from td_pinterest_op.errors import BrokenTwiceError, MaybeAppliedError
+from td_pinterest_op.errors import BrokenTwiceError, ExportError, MaybeAppliedError
 from td_pinterest_op.pinterest.client import Client
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,17 @@ def age(thing: _HasId) -> tuple[int, str]:
     return len(thing.id), thing.id
 
 
+def let_earlier_work_show(client: Client) -> None:
+    """Wait, unless the run is old enough, until listings show all that was made before it.
+
+    An earlier try of this task may have been killed a moment ago, just after it made something.
+    """
+    wait = sum(_LOOKS) - client.age
+    if wait > 0:
+        log.info("waiting %.1f s, until listings show whatever an earlier try of this task may have made", wait)
+        client.rate_limiter.wait(wait)
+
+
 def look_for(find: Callable[[], _Found | None], client: Client) -> _Found | None:
     """What `find` finds, looking for ten seconds; None if it does not show by then."""
     for wait in _LOOKS:
@@ -62,8 +74,9 @@ def created_once(
 
     A request to create is repeated only after a look. If two runs of a task create at the same moment, both see both
     things afterwards, and both take the one that `find` prefers.
-    Raises MaybeAppliedError when the retries are used up, and what `create` and `find` raise. If the request is
-    `divisible`, raises BrokenTwiceError after two requests without any response.
+    Raises MaybeAppliedError when the retries are used up, and what `create` and `find` raise, with `maybe_applied` if
+    the thing may be there. If the request is `divisible`, raises BrokenTwiceError after two requests without any
+    response.
     """
     lost = 0
     while True:
@@ -72,14 +85,29 @@ def created_once(
         except MaybeAppliedError as error:
             lost += 1
             log.warning("%s; looking for it for %.0f s before the request is repeated", error, sum(_LOOKS))
-            found = look_for(find, client)
+            with _maybe_applied():
+                found = look_for(find, client)
             if found is not None:
                 return Created(thing=found, answered=False, lost=True)
             if lost > client.retry.count:
                 raise
             if divisible and error.status is None and lost == _BROKEN:
                 raise BrokenTwiceError(str(error)) from None
+        except ExportError as error:
+            error.maybe_applied = error.maybe_applied or lost > 0
+            raise
         else:
             # A listing may not show yet what was just created.
-            first = find() or made
+            with _maybe_applied():
+                first = find() or made
             return Created(thing=first, answered=first.id == made.id, lost=lost > 0)
+
+
+@contextlib.contextmanager
+def _maybe_applied() -> Iterator[None]:
+    """Around a look at what may have been created: an error of the look does not say that it was not."""
+    try:
+        yield
+    except ExportError as error:
+        error.maybe_applied = True
+        raise

@@ -14,8 +14,8 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from td_pinterest_op.audiences.create_once import Created, created_once, oldest
-from td_pinterest_op.errors import RequestRefusedError
+from td_pinterest_op.audiences.create_once import Created, created_once, let_earlier_work_show, oldest
+from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.pinterest.api import Api, CustomerList
 from td_pinterest_op.pinterest.client import Outcome
 from td_pinterest_op.printable import labelled
@@ -157,7 +157,13 @@ class CustomerLists:
             same = self._not_in_use(one for one in self._api.customer_lists() if one.name == name and usable(one))
             return oldest(same) if same else None
 
-        created = created_once(create=create, find=find, client=self._api.client, divisible=divisible)
+        let_earlier_work_show(self._api.client)
+        earlier = find()
+        created = (
+            Created(thing=earlier, answered=False, lost=False)
+            if earlier
+            else created_once(create=create, find=find, client=self._api.client, divisible=divisible)
+        )
         self._made.add(created.thing.id)
         log.info("%s", labelled("customer list", created.thing.id, name))
         return created
@@ -212,14 +218,19 @@ class ListToFill:
 
     def put(self, records: Batch) -> Outcome | None:
         """Add records; the first ones create the list. None: the records are in, and it is not known how fast."""
+        lost = False
         with self._lock:
             if not self.id:
                 created = self.lists.create(self.name, self.list_type, records)
-                self.id = created.thing.id
+                self.id, lost = created.thing.id, created.lost
                 if created.answered:
                     return None
         # Also if the list was found: it is not known which records the request that made it held.
-        return self.lists.add(self.id, records)
+        try:
+            return self.lists.add(self.id, records)
+        except ExportError as error:
+            error.maybe_applied = error.maybe_applied or lost
+            raise
 
     def leave_empty(self) -> None:
         """Create the list without records, unless it is there."""

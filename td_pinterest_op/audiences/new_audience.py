@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from td_pinterest_op.audiences.audiences import Audiences
-from td_pinterest_op.audiences.create_once import age, created_once, look_for, oldest
+from td_pinterest_op.audiences.create_once import age, created_once, let_earlier_work_show, look_for, oldest
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.pinterest.client import Client
@@ -47,6 +47,10 @@ class NewAudience:
         others = [audience for audience in named if audience not in own]
         return others, oldest(own) if own else None
 
+    def let_earlier_work_show(self) -> None:
+        """Wait until `named` knows of all that was made before this run."""
+        let_earlier_work_show(self._client)
+
     def create(self, create: Callable[[], Audience]) -> Audience:
         """Create it; returns the one that stays. Raises AudienceError when that is another session's."""
         created = created_once(create=create, find=lambda: self.named()[1], client=self._client)
@@ -55,7 +59,7 @@ class NewAudience:
 
     def found(self, own: Audience) -> Audience:
         """The one that stays, after an earlier try that made `own`. Raises AudienceError as `create`."""
-        self._in_doubt = True
+        self.let_earlier_work_show()
         return self._settled(own, is_rival=lambda other: _at_once(other, own))
 
     def look_again(self) -> None:

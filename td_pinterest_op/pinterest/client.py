@@ -149,6 +149,7 @@ class Client:
         self._transport = transport
         self.rate_limiter, self.retry = rate_limiter, retry
         self._clock, self._wall_clock, self._count = timing.monotonic, timing.wall, count
+        self._began = timing.monotonic()
         self._throttled_since: float | None = None
         self._lock = threading.Lock()
         # Called with every response, in the thread that sent the request.
@@ -157,6 +158,11 @@ class Client:
         self.before_write: Callable[[], None] = lambda: None
         self.last_request_id = "-"
         self.last_headers: Mapping[str, str] = {}
+
+    @property
+    def age(self) -> float:
+        """Seconds since the run began."""
+        return self._clock() - self._began
 
     def send(self, request: Request, tokens: TokenSource) -> Outcome:
         """Send `request` until it succeeds.

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import pytest
 
 from tests import children, dig, guard
-from tests.emulators.environment import SECRETS, digdag_home
+from tests.emulators.environment import HURRY, SECRETS, digdag_home
 from tests.exporting import Services
 
 ROOT = Path(__file__).parent.parent.parent
@@ -61,7 +61,7 @@ def run_with_stand_in(
     result = dig.run(
         workflow,
         secrets=given,
-        environ=os.environ | services.environ,
+        environ=os.environ | services.environ | {"PYTHONPATH": HURRY},
         session_time=SESSION,
         # The emulated job ends within milliseconds; the engine would look again after a second.
         sleep=lambda _: real_time.sleep(0.01),
@@ -80,7 +80,7 @@ def run_with_digdag(workflow: Path, services: Services, folder: Path, more_secre
     done = children.run(
         ["digdag", "run", workflow.name, "--rerun", "--session", SESSION],
         cwd=workflow.parent,
-        env=os.environ | services.environ | environment,
+        env=os.environ | services.environ | environment | {"PYTHONPATH": HURRY},
         limit=120,  # digdag repeats a refused connection without end
     )
     _check_outputs(workflow.parent)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.errors import AudienceError, ExportError
+from td_pinterest_op.errors import AudienceError, ExportError, PinterestError
 from tests.e2e.audiences import (
     ADD,
     NEW,
@@ -17,8 +17,8 @@ from tests.e2e.audiences import (
     list_name,
     the_audience,
 )
-from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Fault, Reset, When
-from tests.exporting import Services, digest, digests, people
+from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Fault, Mangle, Reset, When
+from tests.exporting import SESSION, Services, digest, digests, people
 
 # A device id that is hashed as it stands: lower case for Android, upper case for iOS.
 DEVICE = "5eed0001-aaaa-4bbb-8ccc-00000000000{}"
@@ -143,3 +143,25 @@ class TestCreate:
         services.export(settings, job_id=job)
         assert digests(10) == services.pinterest.members_of_audience(the_audience(services))
         assert 1 == len(services.pinterest.lists)
+
+
+@pytest.mark.parametrize("second", [SESSION, NEXT_DAY], ids=["of one session", "of two sessions"])
+def test_of_audiences_that_nobody_saw_for_a_minute_the_oldest_stays_when_the_task_runs_again(
+    services: Services, second: str
+) -> None:
+    job_id = services.job(people(10))
+    services.pinterest.switches.listing_lag_seconds = 60
+    mangled = Fault(effect=Mangle(how="no_id"), operation="audiences/create", when=When.AFTER, times=2)
+    services.pinterest.inject(mangled)
+    for session_time in (SESSION, second):
+        with pytest.raises(PinterestError, match="has no id"):
+            services.export(NEW, job_id=job_id, session_time=session_time)
+    older, younger = services.pinterest.audiences_named("Spring")
+    services.time.sleep(60)
+    if second != SESSION:
+        with pytest.raises(AudienceError, match=rf'"Spring" already exists \(id {older.id}\)'):
+            services.export(NEW, job_id=job_id, session_time=second)
+    services.export(NEW, job_id=job_id)
+    assert [older.id] == [audience.id for audience in services.pinterest.audiences_named("Spring")]
+    assert younger.removed
+    assert digests(10) == services.pinterest.members_of_audience(older.id)

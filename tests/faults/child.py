@@ -14,6 +14,7 @@ from typing import Any
 
 from tests import children
 from tests.dig import py_child
+from tests.emulators.environment import HURRY
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import SESSION, TASK_NAME, Services
 
@@ -81,7 +82,13 @@ def start(
     process = children.start(
         [sys.executable, "runner.py", operator, "input.json", "output.json"],
         cwd=folder,
-        env={**os.environ, **services.environ, **(environ or {}), "PYTHONPATH": str(ROOT), "TMPDIR": str(temp)},
+        env={
+            **os.environ,
+            **services.environ,
+            **(environ or {}),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), HURRY]),
+            "TMPDIR": str(temp),
+        },
         stdout=output,
         stderr=subprocess.STDOUT,
     )

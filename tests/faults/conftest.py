@@ -69,7 +69,12 @@ def shared_services() -> Iterator[Services]:
 @pytest.fixture
 def stage(shared_services: Services) -> Stage:
     """Fresh: an empty ad account, a refresh token that lasts."""
-    made = Stage(services=shared_services, account=f"7{next(_numbers):08d}")
+    return fresh(shared_services)
+
+
+def fresh(services: Services) -> Stage:
+    """A stage of its own, for each example of a test that has many."""
+    made = Stage(services=services, account=f"7{next(_numbers):08d}")
     made.undisturbed()
     made.pinterest.add_ad_account(made.account)
     made.pinterest.tokens.set_refresh_token(REFRESH_TOKEN)

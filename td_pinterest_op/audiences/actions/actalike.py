@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from td_pinterest_op.audience_status import TOO_SMALL, USABLE
 from td_pinterest_op.audiences.actions.procedure import Procedure, Step, Work, taken_name
 from td_pinterest_op.audiences.audiences import is_removed, label
 from td_pinterest_op.audiences.create_once import oldest
@@ -13,7 +14,6 @@ from td_pinterest_op.report.verdict import Outcome
 from td_pinterest_op.settings.action import Action, Scope
 from td_pinterest_op.stats import Deed
 
-_READY, _TOO_SMALL = "READY", "TOO_SMALL"
 # Below this, the API description calls a list and an audience TOO_SMALL.
 _SMALLEST_SEED = 100
 
@@ -70,7 +70,9 @@ class CreateActalike(Procedure):
         return [Step(says=says, writes=1, do=self._create_audience)]
 
     def _create_audience(self) -> None:
-        self._note(self._new.create(self._create))
+        self._new.let_earlier_work_show()
+        own = self.check()
+        self._note(self._new.found(own) if own else self._new.create(self._create))
         self._new.look_again()
 
     def _create(self) -> Audience:
@@ -94,15 +96,14 @@ class CreateActalike(Procedure):
                 f"there is no seed audience {seed_id} in ad account {self._api.ad_account_id}: check both ids"
             )
         # The status first: the size of an audience that Pinterest still fills says nothing.
-        if seed.status.upper() != _READY:
+        if seed.status.upper() not in USABLE:
             why = (
                 f"an audience of fewer than {_SMALLEST_SEED} matched people has no look-alikes; add people to it"
-                if seed.status.upper() == _TOO_SMALL
+                if seed.status.upper() in TOO_SMALL
                 else "Pinterest takes a day or two to fill an audience; run this task again then"
             )
             raise AudienceError(
-                f"seed {label(seed)} has the status {seed.status or 'unknown'}, not {_READY}: {why}. "
-                "Nothing was created"
+                f"seed {label(seed)} has the status {seed.status or 'unknown'}, not READY: {why}. Nothing was created"
             )
         if seed.size is not None and seed.size < _SMALLEST_SEED:
             raise AudienceError(

@@ -77,6 +77,7 @@ class Create(Refill):
 
     def _create_audience(self, target: ListToFill) -> None:
         with self._all_in(target):
+            self._new.let_earlier_work_show()
             existing, own = self.check()  # it may have been created while the records were sent
             if existing:
                 raise AudienceError(self._taken_meanwhile(existing))

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from td_pinterest_op.audiences.create_once import Created, created_once, oldest
+from td_pinterest_op.audiences.create_once import Created, created_once, let_earlier_work_show, oldest
 from td_pinterest_op.errors import AccountError, BrokenTwiceError, ExportError, MaybeAppliedError, UnavailableError
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.retry import Retry
@@ -26,12 +26,13 @@ class Thing:
 class World:
     """What there is. `answers` are what creating does, in turn: an error, or `lost` for one that was done.
 
-    `hidden` looks do not show yet what was created.
+    `hidden` looks do not show yet what was created; `refused` is the error of every look.
     """
 
     answers: list[ExportError | str] = field(default_factory=list)
     things: list[Thing] = field(default_factory=list)
     hidden: int = 0
+    refused: ExportError | None = None
     count: int = 0
     looked: int = 0
     time: FakeTime = field(default_factory=FakeTime)
@@ -48,6 +49,8 @@ class World:
 
     def find(self) -> Thing | None:
         self.looked += 1
+        if self.refused:
+            raise self.refused
         if self.looked <= self.hidden or not self.things:
             return None
         return oldest(self.things)
@@ -131,6 +134,31 @@ def test_any_other_error_ends_it(error: ExportError) -> None:
     with pytest.raises(type(error)):
         world.once()
     assert (0, 0) == (world.count, world.looked)
+
+
+@pytest.mark.parametrize(
+    ("answers", "refused", "maybe"),
+    [
+        (["lost"], AccountError("the look is refused"), True),
+        (["done"], AccountError("the look is refused"), True),
+        (["lost", AccountError("no")], None, True),
+        ([AccountError("no")], None, False),
+    ],
+)
+def test_an_error_says_whether_the_thing_may_be_there(
+    answers: list[ExportError | str], refused: ExportError | None, maybe: bool
+) -> None:
+    with pytest.raises(AccountError) as caught:
+        World(answers=answers, refused=refused, hidden=9).once()
+    assert maybe == caught.value.maybe_applied
+
+
+@pytest.mark.parametrize(("age", "waited"), [(0.0, 10.0), (4.0, 6.0), (10.0, 0.0), (99.0, 0.0)])
+def test_what_an_earlier_try_made_gets_ten_seconds_to_show(age: float, waited: float) -> None:
+    time = FakeTime()
+    client = types.SimpleNamespace(age=age, rate_limiter=types.SimpleNamespace(wait=time.sleep))
+    let_earlier_work_show(cast(Client, client))
+    assert waited == sum(time.slept)
 
 
 def test_the_lowest_id_is_the_lowest_number_and_not_the_first_word() -> None:

@@ -1,0 +1,266 @@
+"""Random histories: a session dies, loses answers, is run again at once, and meets another one, while reads lag.
+
+At the end each session is run once more, undisturbed. Then there is one audience, whatever happened, and each session
+made one customer list at most.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from td_pinterest_op import connect
+from td_pinterest_op.audiences.actions import Add, Clear, Create, CreateActalike, Replace
+from td_pinterest_op.errors import AudienceError, ExportError, StoppedError, UnexpectedError
+from td_pinterest_op.pinterest.policy import Failure
+from td_pinterest_op.pinterest.transport import NoResponseError, Response, Transport
+from tests.campaigns import examples
+from tests.exporting import Services, digests, people
+from tests.faults.conftest import Stage, fresh
+
+RECORDS = 12
+NAME = "Shoppers"
+SMALL = {"limit_records_per_request": 5, "max_in_flight": 1}
+SESSIONS = ("2026-11-25T00:00:00+00:00", "2026-11-26T00:00:00+00:00")
+PARTLY_SENT = re.compile(
+    r"of (\d+) records (\d+) are in, (\d+) were refused, (\d+) are not in(?:, and of (\d+) it is not known)?"
+)
+# Long after any lag.
+LATER = 3600.0
+
+
+class Twist(enum.Enum):
+    """What becomes of a write."""
+
+    DIES_BEFORE = "the process dies before it leaves"
+    DIES_AFTER = "the process dies before the answer comes"
+    LOST = "the answer is lost"
+    NO_ID = "the answer has no id"
+    MEANWHILE = "the other session runs from its beginning to its end before it leaves"
+
+
+class Fate(enum.Enum):
+    """What becomes of a request."""
+
+    ANSWERED = "it is answered"
+    REFUSED = "it is refused"
+    NEVER_ARRIVES = "the connection breaks before it arrives"
+    LOST = "the answer is lost"
+
+
+@dataclass(slots=True, kw_only=True)
+class Try:
+    """One run of a session, `pause` seconds after the one before; `twists` by the number of the write."""
+
+    session: int
+    pause: float
+    twists: Mapping[int, Twist]
+    writes: int = 0
+    is_dead: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class History:
+    """The runs of both sessions, and how far reads lag behind writes, in seconds."""
+
+    tries: list[Try]
+    listing_lag: float
+    reading_lag: float
+    move_lag: float
+
+    @property
+    def sessions(self) -> list[int]:
+        """Those that ran, in their order."""
+        ran = {one.session for one in self.tries}
+        met = any(Twist.MEANWHILE in one.twists.values() for one in self.tries)
+        return [0, 1] if met else sorted(ran)
+
+
+class Twisted(Transport):
+    """Does to each write what the history says."""
+
+    running: ClassVar[list[Try]] = []
+    meanwhile: ClassVar[Any] = None
+
+    def send(self, method: str, url: str, **rest: Any) -> Response:
+        now = self.running[-1]
+        twist = None
+        if method != "GET" and "/oauth/" not in url and not now.is_dead:
+            now.writes += 1
+            twist = now.twists.get(now.writes)
+        if twist is Twist.MEANWHILE and len(self.running) == 1:
+            type(self).meanwhile(1 - now.session)
+        now.is_dead = now.is_dead or twist is Twist.DIES_BEFORE
+        if now.is_dead:
+            raise StoppedError("the process is dead")
+        response = super().send(method, url, **rest)
+        now.is_dead = twist is Twist.DIES_AFTER
+        if now.is_dead:
+            raise StoppedError("the process is dead")
+        if twist is Twist.LOST:
+            raise NoResponseError(Failure.READ_TIMEOUT)
+        return Response(status=200, headers={}, body=b"{}") if twist is Twist.NO_ID else response
+
+
+_lags = st.sampled_from([0.0, 0.5, 2.0, 5.0])
+_twists = st.dictionaries(st.integers(1, 6), st.sampled_from(Twist), min_size=1, max_size=3)
+_tries = st.builds(
+    Try, session=st.sampled_from([0, 0, 0, 1]), pause=st.sampled_from([0.0, 0.0, 1.0, 3.0]), twists=_twists
+)
+_histories = st.builds(
+    History, tries=st.lists(_tries, min_size=1, max_size=4), listing_lag=_lags, reading_lag=_lags, move_lag=_lags
+)
+
+
+def run(stage: Stage, one: Try, wanted: Mapping[str, Any], job_id: str | None) -> ExportError | None:
+    """The error that ended the run, None after a success."""
+    Twisted.running.append(one)
+    try:
+        stage.export(dict(wanted), job_id=job_id, session_time=SESSIONS[one.session])
+    except UnexpectedError:
+        raise
+    except ExportError as error:
+        return error
+    finally:
+        Twisted.running.pop()
+    return None
+
+
+def play(stage: Stage, history: History, wanted: Mapping[str, Any], job_id: str | None) -> list[ExportError | None]:
+    """Play a history, then each session once more, undisturbed; returns how these ended."""
+    switches, time = stage.pinterest.switches, stage.services.time
+    switches.listing_lag_seconds, switches.reading_lag_seconds = history.listing_lag, history.reading_lag
+    switches.move_lag_seconds = history.move_lag
+
+    def undisturbed(session: int) -> ExportError | None:
+        return run(stage, Try(session=session, pause=0, twists={}), wanted, job_id)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(connect, "Transport", Twisted)
+        patch.setattr(Twisted, "meanwhile", undisturbed)
+        for one in history.tries:
+            time.sleep(one.pause)
+            run(stage, one, wanted, job_id)
+        ends = [undisturbed(session) for session in history.sessions]
+    time.sleep(LATER)
+    stage.undisturbed()
+    return ends
+
+
+def lists_of_sessions(stage: Stage) -> Counter[str]:
+    """How many lists each session has made."""
+    return Counter(match[1] for held in stage.lists() if (match := re.search(r"\(td (\w{8}) ", held.name)))
+
+
+@pytest.fixture(scope="module")
+def job_id(shared_services: Services) -> str:
+    return shared_services.job(people(RECORDS))
+
+
+many = settings(max_examples=examples(100), suppress_health_check=list(HealthCheck), deadline=None)
+
+
+class Faulty(Transport):
+    """Does to each request what `fates` says, in turn."""
+
+    fates: ClassVar[Iterator[Fate]] = iter(())
+
+    def send(self, method: str, url: str, **rest: Any) -> Response:
+        fate = Fate.ANSWERED if "/oauth/" in url else next(self.fates, Fate.ANSWERED)
+        if fate is Fate.REFUSED:
+            return Response(status=403, headers={}, body=b"{}")
+        if fate is Fate.NEVER_ARRIVES:
+            raise NoResponseError(Failure.BROKEN)
+        response = super().send(method, url, **rest)
+        if fate is Fate.LOST:
+            raise NoResponseError(Failure.READ_TIMEOUT)
+        return response
+
+
+@many
+@given(
+    action=st.sampled_from([Add.action.name, Create.action.name, Replace.action.name]),
+    fates=st.lists(st.sampled_from([Fate.ANSWERED] * 4 + list(Fate)), max_size=25),
+    lag=_lags,
+)
+def test_what_a_failed_run_says_of_its_records_is_true(
+    action: str, fates: list[Fate], lag: float, shared_services: Services, job_id: str
+) -> None:
+    stage = fresh(shared_services)
+    stage.pinterest.switches.listing_lag_seconds = lag
+    audience_id = stage.audience([], name="Others")
+    named = {"audience_name": NAME} if action == Create.action.name else {"audience_id": audience_id}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(connect, "Transport", Faulty)
+        patch.setattr(Faulty, "fates", iter(fates))
+        try:
+            stage.export({"action": action, "retry_count": 1, **SMALL, **named}, job_id=job_id)
+        except ExportError as error:
+            message = str(error)
+        else:
+            return
+    truly_in = len(set().union(*(stage.pinterest.members(held.id) for held in stage.lists())))
+    if said := PARTLY_SENT.search(message):
+        records, sent, refused, missing, unclear = (int(number or 0) for number in said.groups())
+        assert RECORDS == records == sent + refused + missing + unclear
+        assert sent <= truly_in <= sent + unclear
+    else:
+        assert truly_in in (0, RECORDS)
+
+
+@many
+@given(history=_histories, if_exists=st.sampled_from(["fail", "fail", "add", "replace"]))
+def test_creating_leaves_one_audience_and_a_list_of_each_session(
+    history: History, if_exists: str, shared_services: Services, job_id: str
+) -> None:
+    stage = fresh(shared_services)
+    wanted = {"action": Create.action.name, "audience_name": NAME, "if_exists": if_exists, **SMALL}
+    ends = play(stage, history, wanted, job_id)
+    assert None in ends
+    assert all(end is None or isinstance(end, AudienceError) for end in ends)
+    (audience,) = stage.audiences()
+    assert digests(RECORDS) == stage.members(audience)
+    assert {1} >= set(lists_of_sessions(stage).values())
+
+
+@many
+@given(history=_histories)
+def test_creating_a_look_alike_leaves_one_audience(history: History, shared_services: Services) -> None:
+    stage = fresh(shared_services)
+    seed = stage.audience(people(120), name="Seed")
+    wanted = {
+        "action": CreateActalike.action.name,
+        "audience_name": NAME,
+        "seed_audience_id": seed,
+        "country": "US",
+        "percentage": 3,
+    }
+    ends = play(stage, history, wanted, None)
+    assert None in ends
+    assert all(end is None or isinstance(end, AudienceError) for end in ends)
+    assert [NAME] == [audience.name for audience in stage.audiences() if audience.id != seed]
+
+
+@many
+@given(history=_histories, action=st.sampled_from([Replace.action.name, Clear.action.name]))
+def test_moving_an_audience_leaves_it_on_a_list_of_the_last_session_and_no_second_list(
+    history: History, action: str, shared_services: Services, job_id: str
+) -> None:
+    stage = fresh(shared_services)
+    audience_id = stage.audience(people(3, first=500), name=NAME)
+    clears = action == Clear.action.name
+    ends = play(stage, history, {"action": action, "audience_id": audience_id, **({} if clears else SMALL)}, job_id)
+    assert {None} == set(ends)
+    (audience,) = stage.audiences()
+    assert (set() if clears else digests(RECORDS)) == stage.members(audience) & (
+        digests(RECORDS) | digests(3, first=500)
+    )
+    assert {1} >= set(lists_of_sessions(stage).values())
