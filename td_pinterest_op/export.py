@@ -73,7 +73,7 @@ def export(
         action.check()
         with run.reading() as prepared:
             steps = action.steps(prepared)
-            run.show_plan(steps)
+            run.show_plan(steps, prepared)
             run.do(steps)
     return run.stats.to_json()
 
@@ -120,10 +120,15 @@ class _Run:
                 check_rows(self.settings, self.stats, first_invalid=first, origin=origin)
             yield preparation.prepared
 
-    def show_plan(self, steps: Sequence[Step]) -> None:
+    def show_plan(self, steps: Sequence[Step], prepared: Prepared) -> None:
         """Raises StoppedError when somebody who looks on says no."""
-        changes, writes = [step.says for step in steps], sum(step.writes for step in steps)
-        self.watcher.plan(Plan.of(self.settings, self.stats, changes=changes, writes=writes).text(self.stats))
+        plan = Plan.of(
+            self.settings,
+            batches=prepared.count_batches(self.settings.limit_records_per_request),
+            changes=[step.says for step in steps],
+            writes=sum(step.writes for step in steps),
+        )
+        self.watcher.plan(plan.text(self.stats))
 
     def do(self, steps: Sequence[Step]) -> None:
         if not self.settings.dry_run:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
+from td_pinterest_op.audience_status import GONE
 from td_pinterest_op.audiences.customer_lists import PATIENCE, CustomerLists
 from td_pinterest_op.errors import AudienceError, PinterestError, RequestRefusedError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience
@@ -13,8 +14,6 @@ from td_pinterest_op.printable import labelled
 
 log = logging.getLogger(__name__)
 
-# Statuses of an audience that was removed, where it can still be read. Not in the API description.
-_REMOVED = frozenset({"REMOVED", "DELETED", "ARCHIVED"})
 # A create or a move that is refused with one of these may succeed once Pinterest has finished with the list. The client
 # itself repeats what meets a 409 or 423.
 _NOT_READY = (400, 404)
@@ -130,7 +129,7 @@ class Audiences:
 
 def is_removed(audience: Audience) -> bool:
     """Whether the audience has been removed: it can still be read, and never changed."""
-    return audience.status.upper() in _REMOVED
+    return audience.status.upper() in GONE
 
 
 def label(audience: Audience) -> str:

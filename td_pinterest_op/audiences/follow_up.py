@@ -6,16 +6,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from td_pinterest_op.audience_status import GONE, TOO_SMALL, USABLE
 from td_pinterest_op.audiences.audiences import is_removed
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import Api, Audience
 from td_pinterest_op.printable import labelled
 
 REMOVED = "REMOVED"
-
-# Any other status, known or not, means that Pinterest is not done.
-_USABLE = frozenset({"READY"})
-_UNUSABLE = frozenset({"TOO_SMALL", "PERSONAS_INELIGIBLE_SIZE", REMOVED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +32,12 @@ class State:
     @property
     def usable(self) -> bool:
         """Whether an ad group can use it now."""
-        return self.status in _USABLE
+        return self.status in USABLE
 
     @property
     def waiting(self) -> bool:
         """Whether Pinterest is still at work on it."""
-        return self.status not in _USABLE | _UNUSABLE
+        return self.status not in USABLE | TOO_SMALL | GONE
 
     @property
     def summary(self) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from td_pinterest_op.audience_status import TOO_SMALL, USABLE
 from td_pinterest_op.audiences.actions import parse
 from td_pinterest_op.audiences.audiences import Audiences
 from td_pinterest_op.audiences.customer_lists import CustomerLists
@@ -213,9 +214,9 @@ def audience(services: Services, account_id: str, audience_id: str | None) -> Ch
         return _of_failure("audience", failure)
     size = "unknown" if found.size is None else f"{found.size:,}"
     message = f'{found.id} "{found.name}": {found.status}, size {size}, customer list {found.customer_list_id}'
-    if found.status == "TOO_SMALL":
+    if found.status.upper() in TOO_SMALL:
         return warning("audience", message, "below 100 matched people it is of no use: export more people")
-    if found.status not in ("READY", "ELIGIBLE"):
+    if found.status.upper() not in USABLE:
         return warning("audience", message, "Pinterest takes a day or two: look again tomorrow")
     return ok("audience", message)
 

@@ -31,12 +31,12 @@ class Plan:
     dry_run: bool
 
     @classmethod
-    def of(cls, settings: Settings, stats: Stats, *, changes: Sequence[str], writes: int) -> Plan:
-        """The plan of an export whose records are counted."""
+    def of(cls, settings: Settings, *, batches: int, changes: Sequence[str], writes: int) -> Plan:
+        """The plan of an export."""
         return cls(
             changes=changes,
             writes=writes,
-            batches=math.ceil(stats.unique / settings.limit_records_per_request),
+            batches=batches,
             requests_per_minute=settings.requests_per_minute,
             dry_run=settings.dry_run,
         )

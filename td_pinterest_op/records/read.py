@@ -6,6 +6,7 @@ import abc
 import contextlib
 import gc
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +48,10 @@ class Prepared:
     def fingerprint(self) -> str:
         """The same for the same records, whatever job they come from."""
         return self.spool.fingerprint if self.spool else fingerprint()
+
+    def count_batches(self, size: int) -> int:
+        """How many there are of `batches`."""
+        return self.spool.count_batches(size) if isinstance(self.spool, RowSpool) else math.ceil(self.unique / size)
 
     def batches(self, size: int) -> Iterator[Batch]:
         """The records, `size` at a time. Every call starts anew and gives the same. Raises OSError."""

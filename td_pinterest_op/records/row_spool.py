@@ -84,6 +84,19 @@ class RowSpool:
                 sha.update(chunk)
         return sha.hexdigest()[:8]
 
+    def count_batches(self, size: int) -> int:
+        """How many there are of `batches`: told by the lengths alone, without reading a file."""
+        batches, rows_left, bytes_left = 0, 0, 0
+        for shape, spool in self._spools.items():
+            rows = spool.unique
+            while rows:
+                if not rows_left or bytes_left < shape.width:
+                    batches, rows_left, bytes_left = batches + 1, size, _MAX_BATCH_BYTES
+                fitting = min(rows, rows_left, bytes_left // shape.width)
+                rows, rows_left = rows - fitting, rows_left - fitting
+                bytes_left -= fitting * shape.width
+        return batches
+
     def batches(self, size: int) -> Iterator[Parts]:
         """Unique rows, `size` at a time or fewer where they are long. Every call starts anew and gives the same."""
         chunks = ((shape, chunk) for shape, spool in self._spools.items() for chunk in spool.chunks())

@@ -40,6 +40,7 @@ def _line(points: Points, *, size: str, label: str, formatter: Callable[[float],
         width=width,
         height=height,
         margin=8,
+        margin_right=24,  # half of the last date stands there
         show_legend=False,
         fill=True,
         range=(0, max(value for _, value in points) or 1),

@@ -103,6 +103,7 @@ def page(
         css=Markup(_file("page.css")),  # noqa: S704 - ours
         title=latest.text("audience_name") or _last(chosen, "audience_name") or f"audience {_id_of(latest)}",
         run=run,
+        read=bool(run and run.number("rows_read")),
         previous=previous,
         latest=latest,
         verdict=verdict(run, seen[-1] if seen else None, outcomes=outcomes),
@@ -132,8 +133,19 @@ def _of_one_audience(entries: Sequence[Entry], audience_id: str | None) -> list[
         raise SettingsError(f"the history is of several audiences ({', '.join(ids)}): say which one with --audience")
     if audience_id is not None and audience_id not in ids:
         raise SettingsError(f"the history has no audience {audience_id}; it has {', '.join(ids) or 'none'}")
-    of_it = [one for one in entries if audience_id in (None, one.text("audience_id"))]
-    return list({(one.kind, one.key): one for one in of_it}.values())
+    own = [entry for entry in entries if entry.text("audience_id") == audience_id]
+    of_it = [
+        entry
+        for entry in entries
+        # A run that failed early knows its audience's name, or only its workflow.
+        if audience_id in (None, entry.text("audience_id")) or (not entry.text("audience_id") and _is_like(entry, own))
+    ]
+    return list({(entry.kind, entry.key): entry for entry in of_it}.values())
+
+
+def _is_like(entry: Entry, others: Sequence[Entry]) -> bool:
+    name = "audience_name" if entry.text("audience_name") else "workflow"
+    return entry.text(name) in {other.text(name) for other in others}
 
 
 def _figures(run: Entry, previous: Entry | None) -> list[Figure]:

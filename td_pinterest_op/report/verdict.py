@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from td_pinterest_op.audience_status import GONE, TOO_SMALL, USABLE
 from td_pinterest_op.history import FAILED
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.figures import day, number
@@ -111,21 +112,21 @@ def _seen(seen: Entry) -> Verdict:
     status, size = seen.text("audience_status"), seen.number("audience_size")
     people = f"{number(size)} matched people" if size else "no matched people yet"
     when = day(seen.at)
-    if status == "READY":
+    if status in USABLE:
         return Verdict(
             tone="good",
             headline=f"The audience is ready: {people}",
             detail=f"Pinterest said so on {when}. It counts people with an account that it could match.",
             next="Nothing to do. Ad groups can use the audience.",
         )
-    if status == "TOO_SMALL":
+    if status in TOO_SMALL:
         return Verdict(
             tone="bad",
             headline=f"The audience is too small to use: {people}",
             detail=f"Pinterest said so on {when}.",
             next=_TOO_SMALL_ADVICE,
         )
-    if seen.outcome == FAILED or status in _GONE:
+    if seen.outcome == FAILED or status in GONE:
         return Verdict(
             tone="bad",
             headline="The audience cannot be used",
@@ -138,6 +139,3 @@ def _seen(seen: Entry) -> Verdict:
         detail=f"On {when} the status was {status or 'not known'}, with {people}.",
         next="Look again tomorrow. If this lasts longer than two days, ask Pinterest about the customer list.",
     )
-
-
-_GONE = frozenset({"REMOVED", "DELETED", "ARCHIVED"})

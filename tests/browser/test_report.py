@@ -38,6 +38,9 @@ def test_a_report_fits_the_screen_loads_nothing_and_is_accessible(
     browser.driver.get_log("browser")  # type: ignore[no-untyped-call]  # what pages of other tests have left
     show(browser, tmp_path, name)
     assert not browser.is_wider_than_screen()
+    assert [] == browser.run(
+        "return [...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth)"
+    )
     assert [] == browser.run("return performance.getEntriesByType('resource').map(entry => entry.name)")
     assert [] == browser.accessibility_faults()
     logged = browser.driver.get_log("browser")  # type: ignore[no-untyped-call]

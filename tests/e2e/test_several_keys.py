@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import InvalidRowsError, JobError, PinterestError, WorkflowError
+from td_pinterest_op.records import row_spool
 from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE
 from tests.exporting import Services
 
@@ -91,6 +92,17 @@ def test_the_same_person_is_sent_once_in_whatever_form_and_the_keys_of_a_row_may
     assert (6, 4, 2) == tuple(stored["rows"][name] for name in ("read", "valid", "invalid"))
     counted = {reason: count for reason, count in stored["rows"]["invalid_by_reason"].items() if count}
     assert {"null": 1, "not_an_email": 1} == counted
+
+
+def test_the_plan_counts_the_requests_of_long_rows(
+    services: Services, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(row_spool, "_MAX_BATCH_BYTES", 1000)
+    audience_id, _ = audience(services)
+    services.export({**ROWS, "audience_id": audience_id}, job_id=job(services, *map(person, range(100, 120))))
+    sent = len(services.pinterest.calls.writes())
+    assert sent > 1
+    assert f"requests  {sent} to write ({sent} of records)" in caplog.text
 
 
 @pytest.mark.parametrize("count", [2, 50])

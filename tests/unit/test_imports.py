@@ -28,7 +28,7 @@ LAYERS: list[set[str]] = [
     {"pinterest", "treasure_data", "settings", "report"},
     {"stats", "stop", "unexpected"},
     {"errors"},
-    {"history", "json_body", "printable", "reasons", "retry"},
+    {"audience_status", "history", "json_body", "printable", "reasons", "retry"},
     {"private_file", "secret", "timing"},
     {"template"},
     {"__init__"},

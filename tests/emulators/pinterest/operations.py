@@ -312,7 +312,7 @@ def _update(asked: Asked, held: Audience, body: Mapping[str, Any]) -> Done:
     if asked.world.switches.moves_rules:
         held.rule = rule
     # A server that ignores the rule may well repeat it in its answer: only reading it back tells.
-    return Done(content=views.show_audience(asked.world, held) | {"rule": dict(rule)})
+    return Done(content=views.show_audience(asked.world, held) | {"rule": dict(rule)}, creates=True)
 
 
 def _remove(asked: Asked, held: Audience, body: Mapping[str, Any]) -> Done:
@@ -320,7 +320,7 @@ def _remove(asked: Asked, held: Audience, body: Mapping[str, Any]) -> Done:
         raise not_found("Audience")
     asked.world.note_audience(held)
     held.removed = True
-    return Done(content=views.show_audience(asked.world, held, tells_removal=False))
+    return Done(content=views.show_audience(asked.world, held, tells_removal=False), creates=True)
 
 
 _UPDATES: dict[str, Callable[[Asked, Audience, Mapping[str, Any]], Done]] = {"UPDATE": _update, "REMOVE": _remove}

@@ -54,7 +54,8 @@ class Switches:
         redirect ("silence").
     access_tier: of the app: "standard", "trial" (`trial_writes` a day, then `trial_answer`: "429", or "403"), or "none"
         (401 with code 3: no access to the feature).
-    created_status: of the answers to a token or creating request, 200 or 201.
+    created_status: 200 or 201, of the answers to a request that asks for a token, creates something, or updates an
+        audience.
     extra_fields: fields that no client knows are sprinkled over the answers.
     ratelimit_headers: x-ratelimit-reset in seconds from now ("delta"), since 1970 ("epoch"), or no such headers.
     ratelimit_limit_header: the literal x-ratelimit-limit, in place of the true one.

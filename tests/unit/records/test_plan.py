@@ -35,20 +35,13 @@ def stats(**counts: Any) -> Stats:
 
 class TestPlan:
     @pytest.mark.parametrize(
-        ("unique", "limit", "batches"), [(0, 10, 0), (1, 10, 1), (10, 10, 1), (11, 10, 2), (25, 1, 25)]
-    )
-    def test_batches_are_full_but_for_the_last(self, unique: int, limit: int, batches: int) -> None:
-        plan = Plan.of(settings(limit_records_per_request=limit), stats(unique=unique), changes=(), writes=2)
-        assert (batches, batches + 2) == (plan.batches, plan.requests)
-
-    @pytest.mark.parametrize(
         ("requests", "pace", "told"),
         [(1, 390, "under a minute"), (390, 390, "under a minute"), (391, 390, "2 min"), (500_000, 300, "1,667 min")],
     )
     def test_minutes_are_those_of_the_pace_and_are_never_told_too_short(
         self, requests: int, pace: int, told: str
     ) -> None:
-        plan = Plan.of(settings(requests_per_minute=pace), stats(), changes=(), writes=requests)
+        plan = Plan.of(settings(requests_per_minute=pace), batches=0, changes=(), writes=requests)
         assert f"at most {pace} a minute: {told}\n" in plan.text(stats()) + "\n"
 
     def test_the_text_tells_rows_records_requests_and_changes(self) -> None:
@@ -59,7 +52,7 @@ class TestPlan:
             unique=12_000,
             duplicate=300,
         )
-        plan = Plan.of(settings(), counted, changes=("make a list", "move an audience"), writes=2)
+        plan = Plan.of(settings(), batches=2, changes=("make a list", "move an audience"), writes=2)
         expected = (
             "plan:\n"
             "  rows      12,345 read, 12,300 valid, 45 invalid (null 30, placeholder 15)\n"
@@ -71,7 +64,7 @@ class TestPlan:
         assert expected == plan.text(counted)
 
     def test_the_text_of_a_dry_run_says_so_first(self) -> None:
-        plan = Plan.of(settings(dry_run=True), stats(), changes=(), writes=0)
+        plan = Plan.of(settings(dry_run=True), batches=0, changes=(), writes=0)
         assert plan.text(stats()).startswith("plan (dry run: nothing will be written):\n")
 
 

@@ -50,7 +50,7 @@ def test_every_person_is_in_the_spool_once(spool: Spool) -> None:
 
 def test_an_action_that_reads_no_rows_has_nothing_to_send() -> None:
     nothing = Prepared.nothing()
-    assert (0, []) == (nothing.unique, list(nothing.batches(100)))
+    assert (0, [], 0) == (nothing.unique, list(nothing.batches(100)), nothing.count_batches(100))
 
 
 def test_no_block_is_no_row(spool: Spool) -> None:

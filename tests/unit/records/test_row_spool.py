@@ -51,6 +51,16 @@ def in_order(rows: list[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: (row[0].number, row[1]))
 
 
+@pytest.mark.parametrize("most_bytes", [2 << 20, 1000, 150, 64])
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_the_batches_are_counted_without_reading_them(
+    spool: RowSpool, monkeypatch: pytest.MonkeyPatch, most_bytes: int, size: int
+) -> None:
+    monkeypatch.setattr(row_spool, "_MAX_BATCH_BYTES", most_bytes)
+    filled(spool, [row(number, external_id=b"A%d" % number if number % 2 else b"") for number in range(100)])
+    assert len(list(spool.batches(size))) == spool.count_batches(size)
+
+
 def test_every_row_comes_once_and_the_rest_is_counted(spool: RowSpool) -> None:
     rows = [row(number, external_id=b"A%d" % number if number % 2 else b"") for number in range(500)]
     filled(spool, rows[:300], rows[200:], rows[:1])

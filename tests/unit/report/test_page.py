@@ -10,6 +10,8 @@ from td_pinterest_op.report.sources import DATA
 from tests import guard
 from tests.unit.report.samples import FIRST_DAY, follow_up, page, run
 
+NOTHING_READ = {"rows": {"read": 0, "invalid": 0, "invalid_by_reason": {}}, "records": {"unique": 0, "sent": 0}}
+
 
 def shown(html: str) -> str:
     """The text of a page, without tags and without the data that it carries."""
@@ -65,6 +67,32 @@ def test_an_audience_is_chosen_among_several() -> None:
 def test_a_failed_run_without_an_audience_counts_for_the_one_of_the_history() -> None:
     html = page([run(0), run(1, audience_id=None, error="No such job.")], now=FIRST_DAY)
     assert "The last run failed" in html
+
+
+@pytest.mark.parametrize(
+    ("failed", "is_there"),
+    [
+        ({"audience_name": None}, True),
+        ({}, True),
+        ({"audience_name": "Others"}, False),
+        ({"audience_name": None, "workflow": "others"}, False),
+    ],
+)
+def test_a_run_that_failed_before_its_audience_was_known_stays_in_the_history(
+    failed: dict[str, str | None], is_there: bool
+) -> None:
+    early = run(1, audience_id=None, error="No such job.", **NOTHING_READ, **failed)
+    html = page([run(0), early, run(2)], audience_id="549755885175000002", now=FIRST_DAY)
+    assert is_there == (">failed<" in html)
+
+
+def test_a_run_that_failed_before_it_read_a_row_shows_no_figures_of_rows() -> None:
+    text = shown(page([run(0), run(1, error="No such job.", summary="", **NOTHING_READ)], now=FIRST_DAY))
+    assert "it failed before it read any row" in text
+    assert "What the run did It failed." in text
+    assert "No row was read." in text
+    assert "Nothing was rejected" not in text
+    assert "Rows rejected" not in text
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from td_pinterest_op.report.entry import Entry
 from tests.unit.report.samples import follow_up, run, verdict
 
+NOBODY: dict[str, Any] = {"records": {"unique": 0, "sent": 0}}
+ACTALIKE = run(action="create_actalike_audience", **NOBODY)
 CLEAR, DELETE = run(action="clear_current_audience"), run(action="delete_current_audience")
 
 
@@ -24,6 +28,16 @@ CLEAR, DELETE = run(action="clear_current_audience"), run(action="delete_current
         (run(dry_run=True), follow_up(), "waiting", "This was a rehearsal: nothing changed on Pinterest"),
         (CLEAR, follow_up(), "good", "The audience is empty"),
         (DELETE, None, "good", "The audience is deleted"),
+        (ACTALIKE, None, "waiting", "The look-alike audience is created"),
+        (ACTALIKE, follow_up(), "good", "The audience is ready: 900 matched people"),
+        (run(**NOBODY), None, "good", "Nobody had to be sent"),
+        (run(), follow_up(status="ELIGIBLE"), "waiting", "Pinterest is still matching people"),
+        (
+            run(),
+            follow_up(status="PERSONAS_INELIGIBLE_SIZE", size=40),
+            "bad",
+            "The audience is too small to use: 40 matched people",
+        ),
     ],
 )
 def test_the_first_screen_says_what_became_of_the_audience(
@@ -37,6 +51,12 @@ def test_the_first_screen_says_what_became_of_the_audience(
 def test_a_failed_run_says_how_many_people_got_through_and_why_it_failed() -> None:
     failed = run(error="Pinterest was down.", records={"unique": 1000, "sent": 400})
     assert "400 of 1,000 people reached Pinterest. Pinterest was down." == verdict(failed, None).detail
+
+
+@pytest.mark.parametrize("action", ["clear_current_audience", "create_new_audience", "create_actalike_audience"])
+def test_a_rehearsal_says_what_would_be_done(action: str) -> None:
+    said = "Dry run: would do it; nothing was written."
+    assert said == verdict(run(action=action, dry_run=True, summary=said), None).detail
 
 
 def test_a_run_whose_time_is_known_names_the_day_to_look_again() -> None:
