@@ -97,7 +97,9 @@ def test_a_token_that_may_not_read_them_costs_one_warning(
     assert services.pinterest.calls.writes()
 
 
-@pytest.mark.parametrize("operation", ["ad_groups/list", "targeting_template/list", "customer_segment/list"])
+@pytest.mark.parametrize(
+    "operation", ["ad_groups/list", "targeting_template/list", "customer_segment/list", "campaigns/list"]
+)
 @pytest.mark.parametrize("action", ACTIONS)
 def test_any_other_failure_ends_the_action_before_it_writes(services: Services, action: str, operation: str) -> None:
     audience_id = services.audience()

@@ -58,6 +58,7 @@ SWITCHES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"listing_lag_seconds": 3}, {"list_listed_seconds": 3.0}),
     ({"listing_lag_seconds": 600}, {"list_listed_seconds": None}),
     ({"moves_rules": False}, {"move_obeyed": False, "move_seconds": None}),
+    ({"refuses_moves": True}, {"move_obeyed": False, "move_seconds": None}),
     ({"move_lag_seconds": 2}, {"move_seconds": 2.0}),
     ({"removed_audiences": "gone"}, {"removed_readable": False}),
     ({"second_remove": "404"}, {"removed_again": False}),
@@ -246,6 +247,37 @@ def test_a_step_that_fails_does_not_stop_those_that_do_not_need_it(
     assert {name for name in not_found | still_found if facts[name] is None} == not_found
     verdicts = [step["verdict"] for step in json.loads(ran.out)["steps"]]
     assert "not found out: the user or the app may not do this" in verdicts
+
+
+@pytest.mark.parametrize(
+    ("fault", "step", "verdict"),
+    [
+        (
+            Fault(effect=Answer(status=503), operation="oauth/token", after=1, times=9),
+            "token",
+            "Pinterest did not do it",
+        ),
+        (Fault(effect=Answer(status=404), operation="customer_lists/create", after=1), "list", "it is not found"),
+        (Fault(effect=Answer(status=404), operation="customer_lists/update", times=99), "batches", "it is not found"),
+        (
+            Fault(effect=Answer(status=404), operation="customer_lists/update", operation_type="ADD", after=18),
+            "records_v2",
+            "it is not found",
+        ),
+        (
+            Fault(effect=Answer(status=404), operation="audiences/update", operation_type="REMOVE"),
+            "remove",
+            "Pinterest does not know the audience that it made",
+        ),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_what_tells_nothing_about_the_question_is_no_verdict(
+    rehearse: Any, services: Services, fault: Fault, step: str, verdict: str
+) -> None:
+    services.pinterest.inject(fault)
+    found = {one["name"]: one["verdict"] for one in json.loads(rehearse("--json").out)["steps"]}
+    assert f"not found out: {verdict}" == found[step]
 
 
 def test_without_an_access_token_nothing_is_tried(rehearse: Any, services: Services) -> None:

@@ -22,7 +22,7 @@ def switches_like(path: Path) -> dict[str, Any]:
     try:
         rehearsal = json.loads(path.read_text(encoding="utf-8"))
         facts, steps = rehearsal["facts"], {step["name"]: step for step in rehearsal["steps"]}
-        switches = _of_token(facts) | _of_lists(facts) | _of_batches(facts, steps) | _of_audience(facts)
+        switches = _of_token(facts) | _of_lists(facts) | _of_batches(facts, steps) | _of_audience(facts, steps)
         limits = steps.get("account", {}).get("limits")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is no rehearsal.json ({type(error).__name__})") from None
@@ -59,10 +59,12 @@ def _of_batches(facts: Mapping[str, Any], steps: Mapping[str, Any]) -> dict[str,
     return switches
 
 
-def _of_audience(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _of_audience(facts: Mapping[str, Any], steps: Mapping[str, Any]) -> dict[str, Any]:
     switches: dict[str, Any] = {}
     if facts["move_obeyed"] is not None:
         switches |= {"moves_rules": facts["move_obeyed"], "move_lag_seconds": facts["move_seconds"] or 0.0}
+    if steps.get("move", {}).get("status") == 400:
+        switches |= {"moves_rules": True, "refuses_moves": True}
     if facts["removed_readable"] is not None:
         switches["removed_audiences"] = "readable" if facts["removed_readable"] else "gone"
     if facts["removed_again"] is not None:

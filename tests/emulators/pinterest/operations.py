@@ -305,6 +305,8 @@ def _update(asked: Asked, held: Audience, body: Mapping[str, Any]) -> Done:
         if held.audience_type != "CUSTOMER_LIST":
             raise invalid_audience("only the rule of CUSTOMER_LIST audiences can be changed here")
         rule = {"customer_list_id": _list_of_rule(asked, body["rule"])}
+        if rule != held.rule and asked.world.switches.refuses_moves:
+            raise invalid_audience("the customer list of an audience cannot be changed")
     asked.world.note_audience(held)
     held.name = body.get("name", held.name)
     held.description = body.get("description", held.description)

@@ -27,6 +27,7 @@ class Switches:
     """All may be set at any time; seconds are those of the emulator's clock unless said otherwise.
 
     moves_rules: UPDATE with a rule moves the audience to that list; False answers success and ignores the rule.
+    refuses_moves: UPDATE with the rule of another list is answered 400.
     move_lag_seconds: for this long after a move, reads and listings show the list that was behind the audience before.
     removed_audiences: a removed audience is "readable" (status `removed_status`: REMOVED or ARCHIVED) or "gone" (404);
         it is never listed.
@@ -78,6 +79,7 @@ class Switches:
     """
 
     moves_rules: bool = True
+    refuses_moves: bool = False
     move_lag_seconds: float = 0.0
     removed_audiences: str = "readable"
     removed_status: str = "REMOVED"
