@@ -9,6 +9,12 @@ def main() -> int:
     """Run the command line; returns the exit code."""
     try:
         from td_pinterest_op.cli.program import run
+
+        return run()
+    except KeyboardInterrupt:
+        # The program, once it runs, has its own words for this.
+        sys.stderr.write("error: Stopped before anything was done.\n")
+        return 130
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("click", "rich"):
             raise
@@ -17,7 +23,6 @@ def main() -> int:
             "run `pip install 'td_pinterest_op[cli]'`, or scripts/setup in a checkout\n"
         )
         return 1
-    return run()
 
 
 if __name__ == "__main__":

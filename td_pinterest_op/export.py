@@ -17,7 +17,7 @@ from td_pinterest_op import __version__, connect
 from td_pinterest_op.assignment import Assignment, export_of
 from td_pinterest_op.audiences.actions import OUTCOMES, chosen
 from td_pinterest_op.audiences.actions.procedure import Procedure, Step
-from td_pinterest_op.errors import StoppedError
+from td_pinterest_op.errors import AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.plan import Plan, check_rows
 from td_pinterest_op.records.read import Prepared, preparation_of, spool_for
@@ -168,8 +168,20 @@ def _running(
         scopes=connect.TO_WRITE,
     )
     page = reported_to(settings.report, stats.to_json, outcomes=OUTCOMES, wall_clock=timing.wall)
-    with page, _logging(stats), connected as services:
+    with page, _logging(stats), _naming_lost_digits(settings), connected as services:
         yield _Run(assignment=assignment, services=services, stats=stats, watcher=watcher, timing=timing)
+
+
+@contextlib.contextmanager
+def _naming_lost_digits(settings: Settings) -> Iterator[None]:
+    """Who gets the error alone must know that an id in it may not be the one that was written."""
+    try:
+        yield
+    except ExportError as error:
+        lost = [notice for notice in settings.warnings if notice.code == "lost-digits"]
+        if lost and (isinstance(error, AudienceError) or error.status in (403, 404)):
+            raise error.extended("".join(f". Beware: {notice}" for notice in lost)) from None
+        raise
 
 
 @contextlib.contextmanager

@@ -26,8 +26,9 @@ log = logging.getLogger(__name__)
 
 # Seconds that Pinterest gets to show what it has just written, whatever the retry settings say.
 PATIENCE = 30.0
-_NO_JOB = "-"  # stands for the job id in the name of a list that is created empty
-_OURS = re.compile(r" \(td (?P<session>[0-9a-f]{8}) (?P<job>[0-9]+|-) (?P<fingerprint>[0-9a-f]{8})\)$")
+# What stands for the job id in the name of a list that is created empty, and of one whose rows are from a file.
+_NO_JOB, _FILE = "-", "file"
+_OURS = re.compile(r" \(td (?P<session>[0-9a-f]{8}) (?P<job>[0-9]+|file|-) (?P<fingerprint>[0-9a-f]{8})\)$")
 # Of the 255 characters that a list's name may have, 55 are left to what follows the audience's name.
 _AUDIENCE_NAME_CHARACTERS = 200
 _SETTLING = frozenset({"PROCESSING", "UPLOADING"})
@@ -60,7 +61,7 @@ class CustomerLists:
         ]
         return ListToFill(
             lists=self,
-            name=self._name(audience_name, job_id or _NO_JOB, fingerprint),
+            name=self._name(audience_name, job_id or _FILE, fingerprint),
             list_type=list_type,
             started=oldest(started) if started else None,
         )
@@ -250,10 +251,10 @@ def is_made_empty(found: CustomerList) -> bool:
 def job_of(found: CustomerList | None) -> int | None:
     """The job in the name of a list of ours, None for any other list."""
     name = _OURS.search(found.name) if found else None
-    return int(name["job"]) if name and name["job"] != _NO_JOB else None
+    return int(name["job"]) if name and name["job"].isdecimal() else None
 
 
 def origin_of(list_name: str) -> tuple[str, str | None] | None:
-    """The session key and the job id in the name of a list of ours (no job: it was created empty); None for others."""
+    """The session key and the job id in the name of a list of ours (None without one); None for others."""
     ours = _OURS.search(list_name)
-    return (ours["session"], None if ours["job"] == _NO_JOB else ours["job"]) if ours else None
+    return (ours["session"], ours["job"] if ours["job"].isdecimal() else None) if ours else None

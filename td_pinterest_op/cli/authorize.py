@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import queue
 import secrets
+import shlex
 import sys
 import webbrowser
 from collections.abc import Mapping
@@ -92,7 +93,8 @@ def authorize(
         code = _pasted_code(page, app, redirect) if no_browser else _code(page, app, redirect, timeout)
         # A code is good once: no signal comes between Pinterest's tokens and where they are kept.
         grant, where = stop.shielded(lambda: _granted(client, app, store, code=code, redirect=redirect))
-        return _report(client, grant, where=where, as_json=as_json)
+        next_command = "td-pinterest doctor" + (f" --env-file {shlex.quote(place[0])}" if kind == "file" else "")
+        return _report(client, grant, where=where, next_command=next_command, as_json=as_json)
 
 
 def _app(credentials: Credentials) -> _App:
@@ -125,7 +127,8 @@ def _code(page: str, app: _App, redirect: str, timeout: int) -> Secret:
     link = _link(page, app, redirect, state)
     # Listening first: a browser that is logged in and has approved before comes back at once.
     with callback.listening(address, state=state) as arrived:
-        screen.note(f"Waiting at {redirect} for your approval. If no browser opens, open this address:\n\n  {link}\n")
+        screen.note(f"Waiting at {redirect} for your approval. If no browser opens, open this address:")
+        screen.address(link)
         webbrowser.open(link)
         try:
             return callback.code_of(arrived.get(timeout=timeout))
@@ -142,9 +145,11 @@ def _pasted_code(page: str, app: _App, redirect: str) -> Secret:
     """The code of the address that the user pastes: a line of standard input."""
     state = secrets.token_urlsafe(32)
     link = _link(page, app, redirect, state)
+    screen.note("Open this address in any browser and approve:")
+    screen.address(link)
     screen.note(
-        f"Open this address in any browser and approve:\n\n  {link}\n\nThe browser then goes to {redirect} and may say "
-        "that it cannot connect. Paste the whole address of that page here, and press Enter:"
+        f"The browser then goes to {redirect} and may say that it cannot connect. Paste the whole address of that page "
+        "here, and press Enter:"
     )
     pasted = sys.stdin.readline()
     if not pasted.strip():
@@ -191,7 +196,7 @@ def _stored(store: Target, app: _App, grant: Grant) -> str:
         raise error.extended(". The consent is given, but its token is lost: run the command again") from None
 
 
-def _report(client: Client, grant: Grant, *, where: str, as_json: bool) -> int:
+def _report(client: Client, grant: Grant, *, where: str, next_command: str, as_json: bool) -> int:
     catalog = Catalog(client=client, tokens=FixedToken(Bearer(grant.access_token, expires_at=float("inf"))))
     expires = _day(grant.expires_in)
     accounts: list[AdAccount] | None = None
@@ -225,7 +230,7 @@ def _report(client: Client, grant: Grant, *, where: str, as_json: bool) -> int:
         screen.table([_row(account) for account in accounts], columns=columns)
     elif accounts is not None:
         screen.note("The user has no ad account yet: an export needs one.")
-    screen.say("\nNext: td-pinterest doctor")
+    screen.say(f"\nNext: {next_command}")
     return 0
 
 

@@ -29,7 +29,7 @@ def check(files: tuple[Path, ...], form: str, as_json: bool, quiet: bool) -> int
         screen.say_json([finding.to_json() for finding in every])
     elif not quiet:
         for finding in every:
-            click.echo(finding.github() if form == "github" else finding.text())
+            screen.say(finding.github() if form == "github" else finding.text())
     return 1 if every else 0
 
 

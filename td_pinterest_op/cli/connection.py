@@ -88,9 +88,9 @@ def settings_of(credentials: Credentials) -> ConnectionSettings:
     return parse_connection({"type": "pinterest", **_PATIENCE}, environ=credentials.environ)
 
 
-def task_of(credentials: Credentials, **params: object) -> Task:
+def task_of(credentials: Credentials, *, session: str | None = None, **params: object) -> Task:
     """What stands for a workflow's task."""
-    return Task(params={"project_id": _LOCAL_PROJECT, **params}, environ=credentials.environ)
+    return Task(params={"project_id": _LOCAL_PROJECT, **params}, environ=credentials.environ, session=session)
 
 
 def keeper(credentials: Credentials, settings: ConnectionSettings) -> connect.OnNewRefreshToken:

@@ -79,4 +79,4 @@ def _list_all(as_json: bool) -> None:
         screen.say_json(entries)
         return
     rows = [{"name": entry["name"], "meaning": entry["meaning"]} for entry in entries]
-    screen.table(rows, columns={"name": "NAME", "meaning": "MEANING"})
+    screen.table(rows, columns={"name": "NAME", "meaning": "MEANING"}, prose=("meaning",))

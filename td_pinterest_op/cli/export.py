@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
+import hashlib
+import json
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -68,7 +71,8 @@ def export(
     """Run an export once, from this terminal: a job, a query or a CSV file.
 
     Shows the plan and asks before the first write to Pinterest. The settings are those of a workflow; type and
-    audience_type may be left out, and the ids come from --ad-account and --audience where the file has none.
+    audience_type may be left out, and the ids come from --ad-account and --audience where the file has none. The same
+    command on the same day (in UTC) goes on where one that was stopped or killed left off.
     """
     credentials = found_credentials.find(env_file)
     raw = _settings(settings_file, credentials, ad_account=ad_account, audience=audience, dry_run=dry_run)
@@ -84,7 +88,7 @@ def export(
     watcher = TerminalWatcher(ask=not (yes or is_dry), quiet=quiet)
     with stopping(), _rows(source["csv_file"], raw) as rows:
         statistics = run_export(
-            task_of(credentials, result_settings=raw, **_params(source)),
+            task_of(credentials, session=_session(raw, source), result_settings=raw, **_params(source)),
             SYSTEM,
             rows=rows,
             watcher=watcher,
@@ -133,6 +137,31 @@ def _params(source: Mapping[str, Any]) -> dict[str, object]:
         "database": source["database"],
         "engine": source["engine"],
     }
+
+
+def _session(settings: Mapping[str, object], source: Mapping[str, Any]) -> str | None:
+    """The same for the same command on the same day: it goes on where a try that was killed stopped.
+
+    None for rows that can be read only once.
+    """
+    rows = _params(source)
+    if path := source["csv_file"]:
+        try:
+            rows["csv"] = _digest(path) if path.is_file() else None
+        except OSError:
+            return None  # the export says why it cannot be read
+        if rows["csv"] is None:
+            return None
+    day = datetime.datetime.fromtimestamp(SYSTEM.wall(), tz=datetime.timezone.utc).date()
+    return json.dumps([str(day), settings, rows], sort_keys=True, default=str)
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _rows(path: Path | None, settings: Mapping[str, object]) -> contextlib.AbstractContextManager[Rows | None]:

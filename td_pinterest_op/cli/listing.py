@@ -148,15 +148,15 @@ def _past(history: str, audience_id: str, env_file: Path | None) -> list[dict[st
     """The rows of an audience in the history, the newest first."""
     return [
         {
-            "at": f"{one.at:%Y-%m-%d %H:%M}" if one.at else None,
-            "what": one.text("action") or one.kind,
-            "outcome": one.outcome,
-            "sent": one.whole("records_sent"),
-            "rejected": one.whole("rows_invalid"),
-            "status": one.text("audience_status") or None,
-            "size": one.whole("audience_size"),
+            "at": entry.at,
+            "what": entry.text("action") or entry.kind,
+            "outcome": entry.outcome,
+            "sent": entry.whole("records_sent"),
+            "rejected": entry.whole("rows_invalid"),
+            "status": entry.text("audience_status") or None,
+            "size": entry.whole("audience_size"),
         }
-        for one in reversed(history_table.entries(history, audience_id=audience_id, env_file=env_file))
+        for entry in reversed(history_table.entries(history, audience_id=audience_id, env_file=env_file))
     ]
 
 
@@ -180,8 +180,8 @@ def audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
         "audience_type": content.get("audience_type"),
         "status": content.get("status"),
         "size": content.get("size"),
-        "customer_list_id": str(found)
-        if isinstance(rule, Mapping) and (found := rule.get("customer_list_id"))
+        "customer_list_id": str(list_id)
+        if isinstance(rule, Mapping) and (list_id := rule.get("customer_list_id"))
         else None,
         "seed_audience_id": _seed(rule),
         "created": _time(content.get("created_timestamp")),
@@ -231,18 +231,18 @@ def _export_status(may_write: bool | None) -> str:
     return "roles not shown" if may_write is None else "may export" if may_write else "may read only"
 
 
-def _time(value: object) -> str | None:
+def _time(value: object) -> datetime.datetime | None:
     """A moment of Pinterest's (seconds since 1970) in UTC."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e11:
         return None
-    return f"{datetime.datetime.fromtimestamp(value, tz=datetime.timezone.utc):%Y-%m-%d %H:%M}"
+    return datetime.datetime.fromtimestamp(value, tz=datetime.timezone.utc)
 
 
 def _named(rows: Iterable[dict[str, Any]], name: str | None) -> list[dict[str, Any]]:
     """Those whose name contains `name`, sorted by name, then by id."""
     wanted = (name or "").casefold()
-    found = [row for row in rows if wanted in str(row["name"] or "").casefold()]
-    return sorted(found, key=lambda row: (str(row["name"] or "").casefold(), len(row["id"]), row["id"]))
+    matching = [row for row in rows if wanted in str(row["name"] or "").casefold()]
+    return sorted(matching, key=lambda row: (str(row["name"] or "").casefold(), len(row["id"]), row["id"]))
 
 
 def _show(rows: list[dict[str, Any]], columns: Mapping[str, str], *, as_json: bool, nothing: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Sequence
 
@@ -51,24 +50,22 @@ def run(arguments: Sequence[str] | None = None) -> int:
     0: done. 1: the command ran and something is wrong. 2: wrong usage. 130: Ctrl-C. 141: the reader of the output has
     closed it.
     """
-    screen.prepare_streams()
     warnings = screen.Warnings()
     log.addHandler(warnings)
     try:
-        code = _run(arguments)
-        sys.stdout.flush()
+        return _run(arguments)
     except BrokenPipeError:
-        # What Python writes at its own end must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        screen.discard(sys.stdout.fileno())
         return CLOSED_PIPE
     finally:
         log.removeHandler(warnings)
-    return code
 
 
 def _run(arguments: Sequence[str] | None) -> int:
     try:
+        screen.prepare_streams()
         code = program.main(args=arguments, prog_name="td-pinterest", standalone_mode=False)
+        sys.stdout.flush()
     except click.ClickException as error:
         _show_usage_error(error)
         return error.exit_code
@@ -80,6 +77,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         return 1
     except SystemExit:  # click's way of saying that nobody reads the output
         return CLOSED_PIPE
+    except BrokenPipeError:
+        raise
     except Exception as error:
         screen.fail(str(unexpected(error)))
         return 1

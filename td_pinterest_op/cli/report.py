@@ -13,6 +13,7 @@ from td_pinterest_op.cli import history as history_table
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.connection import checked_id
 from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.report import after_run
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.sources import entries
 
@@ -54,16 +55,16 @@ def report(
     if not files and history is None:
         raise click.UsageError("give a FILE with statistics, or --history DATABASE.TABLE")
     audience = checked_id(audience, "--audience") if audience else None
-    found = [one for file in files for one in _read(file)]
+    runs = [entry for file in files for entry in _read(file)]
     if history is not None:
-        found += history_table.entries(history, audience_id=audience, env_file=env_file)
-    if not found:
+        runs += history_table.entries(history, audience_id=audience, env_file=env_file)
+    if not runs:
         raise SettingsError("the history has no rows of this audience: run the workflow first")
-    _write(output, found, audience)
+    _write(output, runs, audience)
     if as_json:
-        screen.say_json({"file": str(output), "entries": len(found)})
+        screen.say_json({"file": str(output), "entries": len(runs)})
     elif not quiet:
-        screen.say(f"Wrote {output}, from {len(found)} runs and follow-ups")
+        screen.say(f"Wrote {output}, from {len(runs)} runs and follow-ups")
 
 
 def _read(file: Path) -> list[Entry]:
@@ -76,16 +77,16 @@ def _read(file: Path) -> list[Entry]:
     return entries(text, name=str(file))
 
 
-def _write(output: Path, found: list[Entry], audience: str | None) -> None:
+def _write(output: Path, runs: list[Entry], audience: str | None) -> None:
     try:
         from td_pinterest_op.report.page import page
     except ImportError as missing:
         raise SettingsError(
             f"the Python package {missing.name} is not installed: pip install 'td_pinterest_op[cli,report]'"
         ) from None
-    ordered = sorted(found, key=lambda one: one.at.timestamp() if one.at else 0.0)
+    ordered = sorted(runs, key=lambda run: run.at.timestamp() if run.at else 0.0)
     html = page(ordered, outcomes=OUTCOMES, audience_id=audience, now=datetime.now(timezone.utc))
     try:
-        output.write_text(html, encoding="utf-8")
+        after_run.replace(output, html)
     except OSError as error:
         raise SettingsError(f"{output} cannot be written: {error.strerror}") from None

@@ -5,15 +5,20 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from td_pinterest_op.errors import WorkflowError
 from td_pinterest_op.secret import mask
 
 # No line is wrapped when a program or a file reads the output.
@@ -24,10 +29,39 @@ Row = Mapping[str, object]
 
 
 def prepare_streams() -> None:
-    """Let a character that the terminal's encoding lacks cost a question mark, and not the command."""
+    """Let a character that the terminal's encoding lacks cost a question mark, and not the command.
+
+    Raises WorkflowError when nothing can be printed. A standard input or error that is closed is an empty one.
+    """
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115 - as long as the program
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - as long as the program
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - as long as the program
+        raise WorkflowError("standard output is closed: open it, or send it to /dev/null")
+    if sys.stdout is sys.__stdout__ and isinstance(sys.stdout, io.TextIOWrapper):
+        raw = io.BufferedWriter(_Output(sys.stdout.fileno(), "wb", closefd=False))
+        sys.stdout = io.TextIOWrapper(raw, sys.stdout.encoding, line_buffering=sys.stdout.isatty())
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+class _Output(io.FileIO):
+    """Standard output. What keeps it from being written is no error of any other file."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            discard(self.fileno())
+            raise WorkflowError(
+                f"standard output cannot be written ({error.strerror}): the command is through, and what it shows is "
+                "incomplete"
+            ) from None
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -69,6 +103,11 @@ def note(text: str | Text) -> None:
     _print(console(stderr=True), text)
 
 
+def address(text: str) -> None:
+    """An address beside the result. It is there to be copied, and stays one line however long it is."""
+    click.echo(f"\n  {text}\n", err=True)
+
+
 def fail(message: str) -> None:
     """An error: one paragraph on standard error."""
     text = mask(message).strip()
@@ -77,7 +116,11 @@ def fail(message: str) -> None:
 
 def say_json(value: object) -> None:
     """The result for programs: JSON, and nothing else, on standard output."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_time_for_programs))
+
+
+def _time_for_programs(time: datetime) -> str:
+    return f"{time.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def table(
@@ -93,9 +136,9 @@ def table(
     out = console()
     made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for key, heading in columns.items():
-        is_prose = key in prose
-        width = _NARROWEST_PROSE if is_prose else None
-        made.add_column(heading, justify="right" if key in right else "left", no_wrap=not is_prose, min_width=width)
+        texts = [cell(row.get(key)) for row in rows]
+        width = _NARROWEST_PROSE if key in prose else max(map(cell_len, [heading, *texts]))
+        made.add_column(heading, justify="right" if key in right else "left", no_wrap=key not in prose, min_width=width)
     for row in rows:
         made.add_row(*(Text(cell(row.get(key))) for key in columns))
     if Measurement.get(out, out.options.update(width=_ENDLESS), made).minimum <= out.width:
@@ -132,6 +175,8 @@ def cell(value: object) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, str):
@@ -141,11 +186,21 @@ def cell(value: object) -> str:
 
 
 def _print(out: Console, what: object) -> None:
-    with out.capture() as capture:
-        out.print(what)
-    text = "\n".join(line.rstrip() for line in capture.get().splitlines())
-    out.file.write(f"{text}\n")
-    out.file.flush()
+    try:
+        with out.capture() as capture:
+            out.print(what)
+        text = "\n".join(line.rstrip() for line in capture.get().splitlines())
+        out.file.write(f"{text}\n")
+        out.file.flush()
+    except OSError:
+        if not out.stderr:
+            raise
+        discard(sys.stderr.fileno())  # what was asked for is done without notes
+
+
+def discard(descriptor: int) -> None:
+    """Throw away what a stream cannot write, so that Python does not fail at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def is_interactive() -> bool:

@@ -50,8 +50,8 @@ class Request:
     """One request to Pinterest.
 
     `purpose` completes "Pinterest answered 500 to …". `path` is below the endpoint. `advice`: what to do about a
-    response that refuses it, where there is more to say than the policy does. `divisible`: its records can be sent in
-    several requests.
+    response that refuses it, by Pinterest's code (None: any other), where there is more to say than the policy does.
+    `divisible`: its records can be sent in several requests.
     """
 
     method: str
@@ -63,7 +63,7 @@ class Request:
     has_records: bool = False
     repeatable: bool = True
     divisible: bool = False
-    advice: str | None = None
+    advice: Mapping[int | None, str] | None = None
 
     @property
     def label(self) -> str:
@@ -258,10 +258,13 @@ class Client:
 
     def _error(self, request: Request, attempt: _Attempt, decision: Decision) -> ExportError:
         refused = issubclass(decision.error, AccountError | RequestRefusedError)
-        advice = request.advice if request.advice and refused else decision.advice
-        error = decision.error(f"{attempt.description} to {request.label}; {advice}{attempt.request_id}")
+        code = error_code(attempt.response) if attempt.response else None
+        advice = request.advice.get(code, request.advice.get(None)) if refused and request.advice else None
+        error = decision.error(
+            f"{attempt.description} to {request.label}; {advice or decision.advice}{attempt.request_id}"
+        )
         error.status = attempt.response.status if attempt.response else None
-        error.code = error_code(attempt.response) if attempt.response else None
+        error.code = code
         return error
 
     def _wait_out_throttling(

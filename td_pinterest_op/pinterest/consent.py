@@ -60,7 +60,7 @@ def exchange(client: Client, *, client_id: Secret, client_secret: Secret, code: 
         "redirect_uri": redirect_uri,
         "continuous_refresh": "true",
     }
-    request = token_request(form, purpose="exchanging the code for a refresh token", advice="", repeatable=False)
+    request = token_request(form, purpose="exchanging the code for a refresh token", advice=None, repeatable=False)
     try:
         content = json_object(client.send(request, AppCredentials(client_id, client_secret)).response.body)
     except ExportError as error:

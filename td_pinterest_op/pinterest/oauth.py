@@ -26,11 +26,19 @@ _MARGIN = 600.0
 # Pinterest's own figures, for a response without them.
 _ACCESS_DAYS, _REFRESH_DAYS = 30, 60
 _LONGEST = 100 * 365 * DAY
-_REFUSED = (
-    "it refused the app's credentials or the refresh token: the owner of the Pinterest app must check client_id and "
-    "client_secret, and, if they are right, authorise the app again (scopes ads:read and ads:write) and store the new "
-    "refresh token. If another export has just renewed it, running this task again is enough"
+_AUTHORISE = (
+    "authorise the app again (scopes ads:read and ads:write) and store the new refresh token. If another export has "
+    "just renewed it, running this task again is enough"
 )
+# By Pinterest's code.
+_REFUSED = {
+    2: "client_id or client_secret is wrong: the owner of the Pinterest app must compare them with the app's page at "
+    "https://developers.pinterest.com/apps/",
+    283: "the refresh token has ended, was replaced, or the account's password was changed: the owner of the Pinterest "
+    f"app must {_AUTHORISE}",
+    None: "it refused the app's credentials or the refresh token: the owner of the Pinterest app must check client_id "
+    f"and client_secret, and, if they are right, {_AUTHORISE}",
+}
 
 
 class Bearer(AuthBase):
@@ -200,7 +208,9 @@ class Tokens:
             )
 
 
-def token_request(form: Mapping[str, str], *, purpose: str, advice: str, repeatable: bool = True) -> Request:
+def token_request(
+    form: Mapping[str, str], *, purpose: str, advice: Mapping[int | None, str] | None, repeatable: bool = True
+) -> Request:
     """The request for a token, with the fields of its form."""
     return Request(
         method="POST",

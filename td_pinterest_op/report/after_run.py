@@ -57,7 +57,8 @@ def write(
         run = entry(statistics, at=now, error=error)
         audience_id = run.text("audience_id") or None
         html = page([*_earlier(path), run], outcomes=outcomes, audience_id=audience_id, now=now)
-        _replace(path, html)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace(path, html)
     except ImportError as missing:
         log.warning("no report was written: the Python package %s is not installed", missing.name)
     except ExportError as problem:
@@ -83,9 +84,15 @@ def _earlier(path: Path) -> list[Entry]:
     return entries(text, name=str(path))
 
 
-def _replace(path: Path, html: str) -> None:
-    """Write the whole file or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def replace(path: Path, html: str) -> None:
+    """Write the whole file or nothing; what is there and no file, such as a pipe, is written to. Raises OSError."""
+    if path.exists() and not path.is_file():
+        path.write_text(html, encoding="utf-8")
+        return
     part = path.with_name(f"{path.name}.part")
-    part.write_text(html, encoding="utf-8")
-    part.replace(path)
+    try:
+        part.write_text(html, encoding="utf-8")
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise

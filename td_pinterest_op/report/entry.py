@@ -66,7 +66,7 @@ def entry(given: Mapping[str, Any], *, at: datetime | None = None, error: str = 
         kind=str(values.get("kind") or (RUN if "rows_read" in values else FOLLOW_UP)),
         outcome=FAILED if failed else SUCCESS,
         at=when,
-        key=" ".join(str(values.get(name) or when) for name in ("session_uuid", "attempt_id")),
+        key=" ".join(str(values.get(name) or when) for name in ("session_uuid", "attempt_id", "action")),
         values=values | {"error": said},
         invalid_by_reason=_counts(reasons),
     )

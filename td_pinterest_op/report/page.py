@@ -127,7 +127,7 @@ def page(
 
 
 def _of_one_audience(entries: Sequence[Entry], audience_id: str | None) -> list[Entry]:
-    """The entries of one audience, each run once: a repeated row (same session and attempt) replaces the earlier."""
+    """The entries of one audience, each once: a row of the same session, attempt and action replaces the earlier."""
     ids = dict.fromkeys(one.text("audience_id") for one in entries if one.text("audience_id"))
     if audience_id is None and len(ids) > 1:
         raise SettingsError(f"the history is of several audiences ({', '.join(ids)}): say which one with --audience")

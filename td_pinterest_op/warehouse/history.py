@@ -2,7 +2,7 @@
 
 A template puts the statistics into the SQL as one JSON text with its quotes doubled: no value can end the text, and
 what is absent is NULL. A row may be written twice (a repeated attempt): whoever reads the table takes the last one of
-each session, attempt and audience.
+each session, attempt, audience and action (a day of the mirror takes people out and adds others).
 """
 
 from __future__ import annotations

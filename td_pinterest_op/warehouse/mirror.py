@@ -21,20 +21,20 @@ from collections.abc import Mapping
 from td_pinterest_op.records.identifier_types import UNSURE
 from td_pinterest_op.warehouse.hashing import full
 
-_LEDGER = "${mirror.ledger}"
-_AUDIENCE = "${mirror_audience}"
+LEDGER = "${mirror.ledger}"
+AUDIENCE = "${mirror_audience}"
 _CHANGES = "pinterest_changes_${mirror_stage}"
 _DAY = 86_400_000  # milliseconds
-_NOW = "cast(to_unixtime(now()) * 1000 AS bigint)"
+NOW_MS = "cast(to_unixtime(now()) * 1000 AS bigint)"
 # What marks a plan as done, and what makes all older rows void.
 _DONE = "('settled', 'replaced', 'compacted')"
-_BASES = "('replaced', 'compacted')"
+BASES = "('replaced', 'compacted')"
 
 # Rows of a plan that are not of this session, or of another step of it.
-_STRANGE = "count_if(coalesce(session, '') <> '${{session_uuid}}' OR op NOT IN ({ops})) AS strange"
+STRANGE = "count_if(coalesce(session, '') <> '${{session_uuid}}' OR op NOT IN ({ops})) AS strange"
 
 _SETUP = f"""-- The mirror's ledger, made once: running this again changes nothing.
-CREATE TABLE IF NOT EXISTS {_LEDGER}
+CREATE TABLE IF NOT EXISTS {LEDGER}
 WITH (bucketed_on = array['audience_id'], bucket_count = 512) AS
 SELECT cast(NULL AS varchar) AS audience_id, cast(NULL AS bigint) AS plan, cast(NULL AS varchar) AS op,
   cast(NULL AS varchar) AS digest, cast(NULL AS bigint) AS joined, cast(NULL AS bigint) AS figure,
@@ -43,9 +43,9 @@ SELECT cast(NULL AS varchar) AS audience_id, cast(NULL AS bigint) AS plan, cast(
 WHERE false
 """
 
-_INSERT = f"""INSERT INTO {_LEDGER}
+INSERT = f"""INSERT INTO {LEDGER}
   (audience_id, plan, op, digest, joined, figure, resent, ad_account_id, customer_list_id, session, time)"""
-_TIME = "cast(to_unixtime(now()) AS bigint)"
+TIME = "cast(to_unixtime(now()) AS bigint)"
 
 _PEOPLE = "pinterest_people_${mirror_stage}"
 _VALUES = f"""
@@ -75,7 +75,7 @@ FROM (
   SELECT
     coalesce(max(plan), 0) AS seen,
     coalesce(max(CASE WHEN op IN {_DONE} THEN plan END), 0) AS settled,
-    coalesce(max(CASE WHEN op IN {_BASES} THEN plan END), 0) AS base,
+    coalesce(max(CASE WHEN op IN {BASES} THEN plan END), 0) AS base,
     coalesce(max(CASE WHEN op = 'replacing' THEN plan END), 0) AS replacing,
     coalesce(array_join(array_agg(cast(plan AS varchar)) FILTER (WHERE op IN ('settled', 'replaced')), ', '), '0')
       AS sent_plans,
@@ -83,16 +83,16 @@ FROM (
     count(*) AS entries,
     coalesce(max_by(ad_account_id, CASE WHEN op IN {_DONE} THEN plan END), '') AS ad_account_id,
     coalesce(max_by(customer_list_id, CASE WHEN op IN {_DONE} THEN plan END), '') AS customer_list_id
-  FROM {_LEDGER} WHERE audience_id = '{_AUDIENCE}'
+  FROM {LEDGER} WHERE audience_id = '{AUDIENCE}'
 )
 """
 
 # The rows that say something about a digest. In `changes` and in a compaction, `state` is one of in, out and unsure.
-_ENTRIES = f"""FROM {_LEDGER}
-        WHERE audience_id = '{_AUDIENCE}' AND digest IS NOT NULL AND plan >= ${{td.last_results.base}}
+ENTRIES = f"""FROM {LEDGER}
+        WHERE audience_id = '{AUDIENCE}' AND digest IS NOT NULL AND plan >= ${{td.last_results.base}}
           AND (op IN ('join', 'leave') OR plan = ${{td.last_results.base}})"""
-_NEWEST = "max(entries.plan) AS plan, max_by(op, entries.plan) AS op, max_by(joined, entries.plan) AS joined"
-_JUDGED = """CASE
+NEWEST = "max(entries.plan) AS plan, max_by(op, entries.plan) AS op, max_by(joined, entries.plan) AS joined"
+JUDGED = """CASE
         WHEN plan IS NULL THEN 'out'
         WHEN op = 'member' OR (op = 'join' AND plan IN (${td.last_results.sent_plans})) THEN 'in'
         WHEN op = 'leave' AND plan IN (${td.last_results.sent_plans}) THEN 'out'
@@ -115,11 +115,11 @@ FROM (
           THEN 'due'
         ELSE 'stay' END AS op
     FROM (
-      SELECT digest, joined, amount, {_JUDGED}
+      SELECT digest, joined, amount, {JUDGED}
       FROM (
-        SELECT digest, {_NEWEST}, sum(amount) AS amount
+        SELECT digest, {NEWEST}, sum(amount) AS amount
         FROM (
-        SELECT digest, plan, op, coalesce(joined, plan) AS joined, cast(NULL AS bigint) AS amount {_ENTRIES}
+        SELECT digest, plan, op, coalesce(joined, plan) AS joined, cast(NULL AS bigint) AS amount {ENTRIES}
         UNION ALL
         SELECT answer, NULL, NULL, NULL, amount FROM pinterest_digests_${{mirror_stage}}) AS entries
         GROUP BY digest)))
@@ -193,12 +193,12 @@ FROM (
 _PLAN = f"""\
 -- Writes the plan into the ledger. The `planned` row carries the number of its joins and leaves: the proof that it
 -- is whole. Running this again writes another plan, alike and newer.
-{_INSERT}
-SELECT '{_AUDIENCE}', number, op, digest, CASE op WHEN 'join' THEN number WHEN 'leave' THEN NULL ELSE seen END,
-  figure, resent, ad_account_id, customer_list_id, '${{session_uuid}}', {_TIME}
+{INSERT}
+SELECT '{AUDIENCE}', number, op, digest, CASE op WHEN 'join' THEN number WHEN 'leave' THEN NULL ELSE seen END,
+  figure, resent, ad_account_id, customer_list_id, '${{session_uuid}}', {TIME}
 FROM (
   SELECT op, digest, figure, resent, ad_account_id, customer_list_id, ${{td.last_results.seen}} AS seen,
-    greatest({_NOW}, ${{td.last_results.seen}} + 1) AS number
+    greatest({NOW_MS}, ${{td.last_results.seen}} + 1) AS number
   FROM (
     SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest, cast(NULL AS bigint) AS figure,
       cast(NULL AS bigint) AS resent, cast(NULL AS varchar) AS ad_account_id, cast(NULL AS varchar) AS customer_list_id
@@ -212,81 +212,33 @@ FROM (
 """
 
 _WHICH = f"""\
--- The newest plan of this session, and `problem` if it must not be sent.
+-- The newest plan of this session, and `problem` if it must not be sent. A plan that was written twice at the same
+-- moment has every row twice, its proof as well.
 SELECT plan, '${{td.last_results.mode}}' AS mode, ${{td.last_results.seen}} AS seen,
-  ${{td.last_results.entries}} + coalesce(figure, 0) AS entries, ${{td.last_results.plans}} AS plans,
-  ${{td.last_results.people}} AS people, join_count, leave_count, resent, CASE
+  ${{td.last_results.entries}} + coalesce(written, 0) AS entries, ${{td.last_results.plans}} AS plans,
+  ${{td.last_results.people}} AS people,
+  CASE '${{td.last_results.mode}}' WHEN 'replace' THEN ${{td.last_results.people}}
+    ELSE ${{td.last_results.join_count}} + ${{td.last_results.resent_count}} END AS join_count,
+  CASE '${{td.last_results.mode}}' WHEN 'replace' THEN 0 ELSE ${{td.last_results.leave_count}} END AS leave_count,
+  CASE '${{td.last_results.mode}}' WHEN 'replace' THEN 0 ELSE ${{td.last_results.resent_count}} END AS resent,
+  CASE
     WHEN others > 0 THEN
       'another session has made a plan for this audience meanwhile. Nothing of this plan is sent any more. Run the '
       || 'workflow again, from its beginning'
     WHEN plan IS NULL THEN 'the ledger has no plan of this session. Nothing was sent. Run the workflow again'
-    WHEN join_count + leave_count <> figure OR figure <> ${{td.last_results.to_send}} THEN
-      'the plan in the ledger is not what was computed (' || cast(join_count + leave_count AS varchar) || ' rows, not '
+    WHEN proofs = 0 OR written <> proofs * figure OR figure <> ${{td.last_results.to_send}} THEN
+      'the plan in the ledger is not what was computed (' || cast(written AS varchar) || ' rows, not '
       || '${{td.last_results.to_send}}): an INSERT broke off. Nothing was sent. Run the workflow again'
     ELSE '' END AS problem
 FROM (
-  SELECT count_if(strange > 0) AS others, max(plan) AS plan, max_by(join_count, plan) AS join_count,
-    max_by(leave_count, plan) AS leave_count, max_by(figure, plan) AS figure, max_by(resent, plan) AS resent
+  SELECT count_if(strange > 0) AS others, max(plan) AS plan, max_by(written, plan) AS written,
+    max_by(proofs, plan) AS proofs, max_by(figure, plan) AS figure
   FROM (
-    SELECT plan, count_if(op = 'join') AS join_count, count_if(op = 'leave') AS leave_count,
-      coalesce(max(figure), -1) AS figure, coalesce(max(resent), 0) AS resent,
-      {_STRANGE.format(ops="'join', 'leave', 'planned', 'replacing'")}
-    FROM {_LEDGER}
-    WHERE audience_id = '{_AUDIENCE}' AND plan > ${{td.last_results.seen}}
+    SELECT plan, count(digest) AS written, count_if(digest IS NULL) AS proofs, max(figure) AS figure,
+      {STRANGE.format(ops="'join', 'leave', 'planned', 'replacing'")}
+    FROM {LEDGER}
+    WHERE audience_id = '{AUDIENCE}' AND plan > ${{td.last_results.seen}}
     GROUP BY plan))
-"""
-
-_COMPACT = f"""\
--- Writes the present state of every digest, a row each. It is not valid before mirror_compacted.sql says so.
-{_INSERT}
-WITH members AS (
-  SELECT digest, joined, CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op
-  FROM (
-    SELECT digest, joined, {_JUDGED}
-    FROM (
-      SELECT digest, {_NEWEST}
-      FROM (
-        SELECT digest, plan, op, coalesce(joined, plan) AS joined {_ENTRIES}) AS entries
-      GROUP BY digest))
-  WHERE state <> 'out'
-), number AS (
-  SELECT greatest({_NOW}, ${{td.last_results.seen}} + 1) AS plan
-  WHERE ${{td.last_results.settled}} > 0 AND ${{td.last_results.replacing}} <= ${{td.last_results.settled}}
-)
-SELECT '{_AUDIENCE}', number.plan, op, digest, joined, cast(NULL AS bigint), cast(NULL AS bigint),
-  cast(NULL AS varchar), cast(NULL AS varchar), '${{session_uuid}}', {_TIME}
-FROM members CROSS JOIN number
-UNION ALL
-SELECT '{_AUDIENCE}', number.plan, 'compacting', NULL, ${{td.last_results.seen}}, amount, NULL,
-  '${{td.last_results.ad_account_id}}', '${{td.last_results.customer_list_id}}', '${{session_uuid}}', {_TIME}
-FROM number CROSS JOIN (SELECT count(*) AS amount FROM members)
-"""
-
-_COMPACTED = f"""-- Makes the compaction of this session valid, if it is whole and no plan was made since it looked.
-{_INSERT}
-SELECT '{_AUDIENCE}', plan, 'compacted', NULL, NULL, figure, NULL, ad_account_id, customer_list_id, '${{session_uuid}}',
-  {_TIME}
-FROM (
-  SELECT count_if(strange > 0) AS others, max(plan) AS plan, max_by(digests, plan) AS digests,
-    max_by(figure, plan) AS figure, max_by(ad_account_id, plan) AS ad_account_id,
-    max_by(customer_list_id, plan) AS customer_list_id
-  FROM (
-    SELECT plan, {_STRANGE.format(ops="'member', 'unsure', 'compacting'")},
-      count(digest) AS digests, max(CASE WHEN op = 'compacting' THEN figure END) AS figure,
-      max(ad_account_id) AS ad_account_id, max(customer_list_id) AS customer_list_id
-    FROM {_LEDGER}
-    WHERE audience_id = '{_AUDIENCE}' AND plan > ${{td.last_results.seen}}
-    GROUP BY plan))
-WHERE others = 0 AND figure = digests
-"""
-
-_BASE = f"""-- The plan that the ledger begins with; 0 before the first replace.
-SELECT coalesce(max(plan), 0) AS base FROM {_LEDGER}
-WHERE audience_id = '{_AUDIENCE}' AND op IN {_BASES}
-"""
-
-_FORGET = f"""-- Takes out of the ledger what was written before its base: no query looks at it any more.
-DELETE FROM {_LEDGER} WHERE audience_id = '{_AUDIENCE}' AND plan < ${{td.last_results.base}}
 """
 
 
@@ -314,27 +266,27 @@ def overtaken(ledger: str, audience_id: str, plan: int, op: str) -> str:
     """
     sent = f"FROM {ledger} WHERE audience_id = '{audience_id}' AND plan = {plan} AND op = '{op}'"
     return f"""\
-{_INSERT.replace(_LEDGER, ledger)}
+{INSERT.replace(LEDGER, ledger)}
 SELECT '{audience_id}', number, op, digest, CASE WHEN digest IS NULL THEN newest END, NULL, NULL, NULL, NULL, NULL,
-  {_TIME}
+  {TIME}
 FROM (
   SELECT op, digest {sent} AND digest IS NOT NULL
   UNION ALL SELECT CASE count(digest) WHEN 0 THEN 'replacing' ELSE 'overtaken' END, NULL {sent}
 ) CROSS JOIN (
-  SELECT max(plan) AS newest, greatest({_NOW}, max(plan) + 1) AS number FROM {ledger}
+  SELECT max(plan) AS newest, greatest({NOW_MS}, max(plan) + 1) AS number FROM {ledger}
   WHERE audience_id = '{audience_id}'
 )"""
 
 
 def _settle() -> str:
     return f"""-- All of the plan is on Pinterest. Not written if a plan that takes it into account was made meanwhile.
-{_INSERT}
-SELECT '{_AUDIENCE}', ${{td.last_results.plan}},
+{INSERT}
+SELECT '{AUDIENCE}', ${{td.last_results.plan}},
   CASE '${{td.last_results.mode}}' WHEN 'replace' THEN 'replaced' ELSE 'settled' END, cast(NULL AS varchar),
   cast(NULL AS bigint), cast(NULL AS bigint), cast(NULL AS bigint), '${{target.ad_account_id}}',
-  '${{pinterest.customer_list_id}}', '${{session_uuid}}', {_TIME}
+  '${{pinterest.customer_list_id}}', '${{session_uuid}}', {TIME}
 FROM (
-  {newest_plan(_LEDGER, _AUDIENCE, "${td.last_results.plan}")}
+  {newest_plan(LEDGER, AUDIENCE, "${td.last_results.plan}")}
 ) WHERE newest = ${{td.last_results.plan}}
 """
 
@@ -350,8 +302,4 @@ def files() -> Mapping[str, str]:
         "mirror_plan.sql": _PLAN,
         "mirror_which.sql": _WHICH,
         "mirror_settle.sql": _settle(),
-        "mirror_compact.sql": _COMPACT,
-        "mirror_compacted.sql": _COMPACTED,
-        "mirror_base.sql": _BASE,
-        "mirror_forget.sql": _FORGET,
     }

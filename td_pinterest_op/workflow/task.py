@@ -27,16 +27,20 @@ _JOB_ID = re.compile(r"[0-9]{1,40}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A task as digdag runs it: its merged parameters and its environment."""
+    """A task as digdag runs it: its merged parameters and its environment.
+
+    `session` stands in place of a workflow's session where there is none. A query is issued anew all the same.
+    """
 
     params: Mapping[str, Any]
     environ: Mapping[str, str]
+    session: str | None = None
     _random: str = field(default_factory=lambda: secrets.token_hex(16), compare=False, repr=False)
 
     @property
     def session_key(self) -> str:
         """Eight hex digits that name this task of this workflow session; random outside a session."""
-        return _hash(self._session)[:8]
+        return _hash(self.session or self._session)[:8]
 
     @property
     def _session(self) -> str:

@@ -198,7 +198,7 @@ class TestBrakes:
 
     @pytest.mark.parametrize("action", [ADD, REMOVE, CREATE, REPLACE])
     def test_in_stop_mode_one_invalid_row_stops_it(self, services: Services, action: str) -> None:
-        with pytest.raises(InvalidRowsError, match=r"1 of 4 rows are invalid \(null 1\); the first are in rows 4"):
+        with pytest.raises(InvalidRowsError, match=r"1 of 4 rows is invalid \(null 1\); the first is in row 4"):
             services.export(_settings_of(services, action), job_id=services.job([*people(3), None]))
         assert [] == services.pinterest.calls.writes()
 

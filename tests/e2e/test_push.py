@@ -67,5 +67,14 @@ def test_digdag_pushes_to_the_server_of_the_environment(commands: Path) -> None:
     assert all(name in ran.stdout for name in NEEDED)
 
 
-def test_another_tool_is_wrong_usage(commands: Path) -> None:
-    assert 2 == _push(commands, "--with", "tdx").returncode
+@pytest.mark.parametrize("arguments", [["--with", "tdx"], ["--with"], ["--hepl"], ["one", "two"]])
+def test_what_it_does_not_know_is_wrong_usage_and_pushes_nothing(commands: Path, arguments: list[str]) -> None:
+    ran = _push(commands, *arguments)
+    assert (2, False) == (ran.returncode, (commands.parent / "calls").exists())
+    assert ran.stderr.endswith("`scripts/push --help` shows how to use it.\n")
+
+
+def test_help_pushes_nothing(commands: Path) -> None:
+    ran = _push(commands, "--help")
+    assert (0, False) == (ran.returncode, (commands.parent / "calls").exists())
+    assert ran.stdout.startswith("Usage: scripts/push [--with td|digdag] [PROJECT] [FOLDER]\n")

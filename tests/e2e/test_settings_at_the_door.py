@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.errors import AudienceError, SettingsError
 from tests.emulators.pinterest import AD_ACCOUNT_ID, CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
 from tests.exporting import Services, digests, people
 
@@ -238,3 +238,9 @@ class TestForms:
             job_id=services.job(people(5)),
         )
         assert digests(5) == services.pinterest.members_of_audience(audience_id)
+
+
+def test_who_gets_the_error_alone_learns_that_an_id_may_have_lost_digits(services: Services) -> None:
+    settings = {"action": "add_people_to_current_audience", "audience_id": 549755885175000900}
+    with pytest.raises(AudienceError, match=r"Beware: digdag may have changed the last digits .*: audience_id$"):
+        services.export(settings, job_id=services.job([]))

@@ -69,7 +69,7 @@ def test_no_file_is_left_after_a_failure(stage: Stage, temp: Path, effect: Effec
 
 
 def test_no_file_is_left_when_the_rows_are_refused(stage: Stage, temp: Path) -> None:
-    with pytest.raises(ExportError, match="1 of 51 rows are invalid"):
+    with pytest.raises(ExportError, match="1 of 51 rows is invalid"):
         add(stage, [*people(50), "person@shop@shop.example"])
     assert [] == list(temp.iterdir())
     assert [] == stage.pinterest.calls.writes()

@@ -275,3 +275,88 @@ def test_a_compaction_waits_for_the_end_of_a_mirror_that_made_its_plan_meanwhile
         assert mirrored.run(2).succeeded
     assert {"ADD": 5} == sent
     assert digests(195) == mirrored.members(audience_id)
+
+
+def test_a_first_run_over_people_stops_and_says_how_many_until_somebody_says_what_is_meant(mirrored: World) -> None:
+    audience_id = mirrored.audience(people(30, first=1000))
+    mirrored.configure(begin='""')
+    mirrored.wants(people(200))
+    stopped = mirrored.run(0)
+    assert not stopped.succeeded
+    assert "the mirror has not filled this audience yet, and it has 30 people. Nothing was sent" in stopped.said
+    assert digests(30, first=1000) == mirrored.members(audience_id)
+    mirrored.configure(adopt="true")
+    assert mirrored.run(0, session="another").succeeded
+    assert digests(200) | digests(30, first=1000) == mirrored.members(audience_id)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"audience_id": '""'}, "config/mirror.yml names no audience"),
+        ({"audience_name": "Somebody else's"}, 'is not "Somebody else\'s". Nothing was sent'),
+    ],
+)
+def test_an_audience_is_named_in_the_mirrors_own_file_with_its_name(
+    mirrored: World, config: dict[str, str], message: str
+) -> None:
+    audience_id = mirrored.audience(people(30, first=1000))
+    mirrored.configure(**config)
+    mirrored.wants(people(200))
+    stopped = mirrored.run(0)
+    assert not stopped.succeeded
+    assert message in stopped.said
+    assert digests(30, first=1000) == mirrored.members(audience_id)
+
+
+@pytest.mark.parametrize(
+    ("days", "oldest"),
+    [
+        (range(0, 141, 7), 36),
+        ([day for day in range(75) if day % 5 != 3], 33),
+        ([*range(0, 36, 3), *range(66, 141, 3)], 36),
+    ],
+    ids=["weekly", "a fifth missed", "a month's pause"],
+)
+def test_members_are_sent_again_in_time_whatever_days_are_missed(mirrored: World, days: list[int], oldest: int) -> None:
+    mirrored.audience()
+    mirrored.configure(resend_days=30, min_records=1)
+    mirrored.pinterest.tokens.set_refresh_token(mirrored.environ["PINTEREST_REFRESH_TOKEN"], days=1000)
+    mirrored.wants(people(120))
+    for day in days:
+        with mirrored.sent() as sent:
+            assert mirrored.run(day).succeeded
+        assert day == 0 or sent["ADD"] <= 120 / 4
+    newest = f"SELECT max(coalesce(joined, plan)) AS joined FROM {LEDGER} WHERE digest IS NOT NULL GROUP BY digest"
+    ((joined,),) = mirrored.sql(f"SELECT min(joined) FROM ({newest})")
+    assert (mirrored.time.now() * 1000 - joined) / 86_400_000 < oldest
+
+
+def test_the_ledger_is_made_small_by_the_mirror_itself(mirrored: World, audience_id: str) -> None:
+    for day in range(1, 8):
+        mirrored.configure(max_leave_ratio="1.0")
+        mirrored.wants(people(200, first=100 * day))
+        assert mirrored.run(day).succeeded
+        assert digests(200, first=100 * day) == mirrored.members(audience_id)
+    ((entries,),) = mirrored.sql(f"SELECT count(*) FROM {LEDGER}")
+    assert entries < 3 * 200 + 100 + 201
+    assert mirrored.sql(f"SELECT 1 FROM {LEDGER} WHERE op = 'compacted'")
+
+
+def test_a_plan_whose_task_runs_again_is_recognised_while_members_are_due(mirrored: World) -> None:
+    audience_id = mirrored.audience()
+    mirrored.configure(resend_days=5)
+    mirrored.wants(people(200))
+    assert mirrored.run(0).succeeded
+    mirrored.wants(people(195, first=5))
+    died = mirrored.run(7, death=Death(step=PLAN, how="after"))
+    assert not died.succeeded
+    resumed = mirrored.run(7, resume=died)
+    assert resumed.succeeded, resumed.said
+    assert digests(195, first=5) == mirrored.members(audience_id)
+
+
+def test_addresses_that_only_the_operator_can_hash_are_named(mirrored: World) -> None:
+    mirrored.audience()
+    mirrored.wants([*people(200), "SOFI\u03a3@shop.example"])
+    assert "1 addresses are unsure" in " ".join(mirrored.run(0).said.split())

@@ -213,7 +213,7 @@ def _wait(project: Path, environ: Mapping[str, str]) -> None:
     print("\nThe emulators stay up; end them with Ctrl-C. For tries of your own, in another shell:\n")
     for name, value in environ.items():
         print(f"export {name}={value}")
-    print(f"cd {project}\n")
+    print(f"# To run its workflows by hand: (cd {project} && digdag run …)\n")
     print("\n".join(guide(environ)), flush=True)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

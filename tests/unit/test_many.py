@@ -79,9 +79,9 @@ def test_what_a_signal_ends_is_no_outcome(services: Services, monkeypatch: pytes
 def test_an_entry_whose_token_was_refused_begins_anew_or_is_stored(services: Services) -> None:
     services.pinterest.tokens.set_refresh_token(services.environ["PINTEREST_REFRESH_TOKEN"], days=0)
     shared = {"_env": {"PINTEREST_REFRESH_TOKEN": "${secret:pinterest.refresh_token}"}}
-    with pytest.raises(AccountError, match="refused"):
+    with pytest.raises(AccountError, match="has ended"):
         outcome(services, entry(audience_id="7"), **shared)
-    assert "it refused the app's credentials or the refresh token" in outcome(services, entry(audience_id="7"))["error"]
+    assert "the refresh token has ended, was replaced" in outcome(services, entry(audience_id="7"))["error"]
 
 
 def test_the_shipped_list_names_no_audience_that_people_can_be_taken_from() -> None:

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.errors import AudienceError, LimitError, SettingsError
+from td_pinterest_op.errors import AccountError, AudienceError, LimitError, SettingsError
 from td_pinterest_op.mirror import look_at, send
 from td_pinterest_op.workflow.task import Task
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Call
+from tests.emulators.pinterest.faults import Answer, Fault
+from tests.emulators.td import JobFault
 from tests.exporting import SESSION, TASK_NAME, Services, digests, people
 
 LEDGER = "pinterest_ledger"
@@ -140,3 +142,76 @@ def test_a_send_without_its_plan_or_its_ledger_is_refused_before_anything_is_con
         send_plan(services, "7", **wrong)
     assert [] == services.td.requests
     assert [] == services.pinterest.calls.all()
+
+
+def overtaken_at_write(services: Services, audience_id: str) -> None:
+    """A plan that takes plan 7 into account comes into the ledger with the first write."""
+
+    def plan(call: Call) -> None:
+        if call.operation_type:
+            warehouse = services.td.warehouse.session("sandbox", scheduled_time=0)
+            newer = _PLANS.format(audience_id=audience_id, last=8)
+            warehouse.execute(f"INSERT INTO {LEDGER} SELECT * FROM ({newer}) WHERE plan = 8")
+            warehouse.execute(
+                f"INSERT INTO {LEDGER} (audience_id, plan, op, digest) VALUES ('{audience_id}', 7, 'join', 'd')"
+            )
+
+    services.pinterest.on_request(plan)
+
+
+def ledger(services: Services) -> list[tuple[Any, ...]]:
+    warehouse = services.td.warehouse.session("sandbox", scheduled_time=0)
+    return warehouse.execute(f"SELECT op, digest FROM {LEDGER} WHERE plan > 8 ORDER BY op").fetchall()
+
+
+def test_what_was_sent_beside_a_later_plan_is_written_to_the_ledger(services: Services, audience_id: str) -> None:
+    overtaken_at_write(services, audience_id)
+    with pytest.raises(LimitError, match=r"is out of date: 8 is the newest .*the next run corrects it"):
+        send_plan(services, audience_id, customer_list_id=list_behind(services, audience_id))
+    assert [("join", "d"), ("overtaken", None)] == ledger(services)
+
+
+def test_a_ledger_that_cannot_be_written_is_said_with_what_to_do(services: Services, audience_id: str) -> None:
+    overtaken_at_write(services, audience_id)
+    services.td.job_faults.add(JobFault(query="INSERT INTO"))
+    with pytest.raises(
+        LimitError, match=r"could not be written to the ledger .*set rebuild: true in config/mirror.yml"
+    ):
+        send_plan(services, audience_id, customer_list_id=list_behind(services, audience_id))
+    assert [] == ledger(services)
+
+
+def test_a_failure_without_a_later_plan_writes_nothing_to_the_ledger(services: Services, audience_id: str) -> None:
+    services.pinterest.faults.add(Fault(effect=Answer(status=403), method="PATCH", path="/ad_accounts", times=None))
+    with pytest.raises(AccountError):
+        send_plan(services, audience_id, customer_list_id=list_behind(services, audience_id))
+    assert [] == ledger(services)
+
+
+@pytest.mark.parametrize(
+    ("table", "stays"),
+    [
+        ("pinterest_people_{id}_0ld", False),
+        ("pinterest_digests_{id}", False),
+        ("pinterest_changes_{id}_0ld", False),
+        ("pinterest_people_{id}1_0ld", True),
+        ("pinterest_ledger", True),
+    ],
+)
+def test_tables_that_earlier_sessions_of_the_mirror_left_are_dropped(
+    services: Services, audience_id: str, table: str, stays: bool
+) -> None:
+    name = table.format(id=audience_id)
+    services.td.create("sandbox", name, [{"email": people(1)[0]}])
+    look(services, audience_id)
+    assert stays == (name in {found.name for found in services.td.warehouse.tables("sandbox")})
+
+
+def test_an_audience_of_another_name_is_not_mirrored(services: Services, audience_id: str) -> None:
+    with pytest.raises(AudienceError, match=f'audience {audience_id} "Shoppers" is not "Readers". Nothing was sent'):
+        look(services, audience_id, audience_name="Readers")
+
+
+def test_a_look_without_the_names_of_the_sessions_tables_is_refused(services: Services) -> None:
+    with pytest.raises(SettingsError, match="a look needs `stage`"):
+        look(services, "7", stage=None)

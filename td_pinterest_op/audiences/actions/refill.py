@@ -146,7 +146,8 @@ class Clear(Refill):
     )
     outcome = Outcome(
         headline="The audience is empty",
-        detail="It stands on an empty customer list. Ads Manager may show the old size for a day or two.",
+        detail="It stands on a customer list without people (where Pinterest demands a record, a digest that is "
+        "nobody's). Ads Manager may show the old size for a day or two.",
         next="Fill it again with pinterest_export.dig when you need it.",
     )
 

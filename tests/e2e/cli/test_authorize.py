@@ -378,7 +378,8 @@ def test_a_file_keeps_its_other_lines(
     file = tmp_path / "secrets.env"
     file.write_text("# mine\nOTHER=1\nexport PINTEREST_CLIENT_ID=old\n")
     browser()
-    assert 0 == at_terminal("authorize", "--redirect", redirect, "--to", "file", file).code
+    ran = at_terminal("authorize", "--redirect", redirect, "--to", "file", file)
+    assert (0, f"Next: td-pinterest doctor --env-file {file}") == (ran.code, ran.out.splitlines()[-1])
     lines = file.read_text().splitlines()
     assert ["# mine", "OTHER=1", "export PINTEREST_CLIENT_ID=1503921"] == lines[:3]
     assert 5 == len(lines)

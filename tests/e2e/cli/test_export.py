@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests import children
+from tests.clock import FakeTime
 from tests.e2e.project import ROOT
-from tests.emulators.pinterest import AD_ACCOUNT_ID
+from tests.emulators.pinterest import AD_ACCOUNT_ID, When
 from tests.exporting import Services, digests, people
 from tests.unit.cli.running import Ran, Terminal
 
@@ -244,6 +245,39 @@ def test_a_file_of_secrets_that_others_can_read_is_refused(
     ran = at_terminal("export", "--settings", settings, "--csv", csv_file, "--env-file", file)
     assert 1 == ran.code
     assert f"run `chmod 600 {file}` first" in ran.err
+
+
+@pytest.mark.parametrize("number", [3, 6, 8])
+def test_the_same_command_finishes_what_a_killed_one_began(
+    at_terminal: Terminal, services: Services, fake_time: FakeTime, csv_file: Path, tmp_path: Path, number: int
+) -> None:
+    settings = tmp_path / "create.yml"
+    settings.write_text(
+        f"ad_account_id: '{AD_ACCOUNT_ID}'\naction: create_new_audience\naudience_name: Newcomers\n"
+        "ignore_invalid_records: true\nlimit_records_per_request: 1\n"
+    )
+    arguments: list[str | Path] = ["export", "--settings", settings, "--csv", csv_file, "--yes"]
+    command = [sys.executable, "-m", "td_pinterest_op", *arguments]
+    with children.started(command, cwd=ROOT, env=os.environ | services.environ, stderr=subprocess.DEVNULL) as process:
+        services.pinterest.on_request(lambda call: process.kill() if call.number == number else None, when=When.AFTER)
+        assert -signal.SIGKILL == process.wait()
+    fake_time.sleep(10)  # until listings show what was made
+    assert 0 == at_terminal(*arguments).code
+    assert (1, 1) == (len(services.pinterest.audiences), len(services.pinterest.lists))
+    assert digests(4) <= services.pinterest.members_of_audience(_audience(services))
+
+
+def test_a_list_of_a_single_person_from_a_file_is_not_taken_for_an_empty_one(
+    at_terminal: Terminal, services: Services, settings: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "one.csv"
+    file.write_text(f"email\n{people(1)[0]}\n")
+    given = settings.read_text()
+    for action in ("replace_current_audience", "clear_current_audience"):
+        settings.write_text(given.replace("add_people_to_current_audience", action))
+        source = ["--csv", file] if action.startswith("replace") else []
+        assert 0 == at_terminal("export", "--settings", settings, *source, "--yes").code
+    assert digests(1).isdisjoint(services.pinterest.members_of_audience(_audience(services)))
 
 
 def test_ctrl_c_says_how_many_records_are_in_and_ends_with_130(

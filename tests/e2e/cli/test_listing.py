@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.listing import audience_row
+from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import SESSION, Services
 from tests.unit.cli.running import Ran, Terminal
 
@@ -150,7 +153,17 @@ def test_an_audience_of_another_type_has_no_list(at_terminal: Terminal, services
     ],
 )
 def test_a_moment_is_shown_if_it_is_one(value: object, shown: str | None) -> None:
-    assert shown == audience_row({"id": 1, "created_timestamp": value})["created"]
+    created = audience_row({"id": 1, "created_timestamp": value})["created"]
+    assert (shown or "-") == screen.cell(created)
+
+
+def test_programs_get_times_to_the_second_in_utc(at_terminal: Terminal, services: Services) -> None:
+    audience = services.audience()
+    for command in (["audience", audience], ["audiences"], ["lists"]):
+        ran = at_terminal(*command, "--ad-account", AD_ACCOUNT_ID, "--json")
+        times = re.findall(r'"\w*(?:created|changed)": "([^"]*)"', ran.out)
+        assert times
+        assert [] == [time for time in times if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", time)]
 
 
 def test_a_refresh_token_that_ends_soon_is_warned_of_also_when_it_is_in_a_file(

@@ -42,6 +42,15 @@ def test_nothing_is_wider_than_a_narrow_terminal(services: Services, command: li
     assert 40 >= max(map(len, _lines(shown)))
 
 
+@pytest.mark.parametrize("columns", [60, 61, 62, 140])
+def test_no_value_is_cut(services: Services, columns: int) -> None:
+    shown = "\n".join(_lines(_at(columns, services, "accounts")[0]))
+    assert "…" not in shown
+    assert ("NAME                 STATUS" in shown) == (columns >= 62)
+    assert "549755885175" in shown
+    assert "may export" in shown
+
+
 def test_colours_go_to_a_terminal_unless_no_color_is_set(services: Services) -> None:
     services.audience(people(200))
     assert _COLOUR.search(_at(120, services, "doctor")[0])
@@ -69,8 +78,8 @@ def test_the_credentials_of_the_app_are_asked_for_and_the_secret_is_not_shown(se
         "press Enter:": "\n",
     }
     empty = {"PINTEREST_CLIENT_ID": "", "PINTEREST_CLIENT_SECRET": ""}
-    shown, code = _at(200, services, "authorize", "--no-browser", answers=answers, environ=empty)
+    shown, code = _at(60, services, "authorize", "--no-browser", answers=answers, environ=empty)
     assert 1 == code
-    assert "client_id=1503921&" in shown
+    assert re.search(r"^  http://\S+/oauth/\?client_id=1503921&\S+&state=[\w-]+\r?$", shown, re.MULTILINE)
     assert "no address was pasted: nothing was stored" in " ".join(_lines(shown))
     guard.check(shown, "the terminal")

@@ -73,14 +73,35 @@ def test_a_reader_that_goes_away_early_causes_no_noise(arguments: str) -> None:
     assert ran.returncode in (0, 141)
 
 
-@pytest.mark.parametrize("arguments", [["nonsense"], ["--version"]])
-def test_a_pipe_that_nobody_reads_ends_the_program_as_a_shell_counts(arguments: list[str]) -> None:
+@pytest.mark.parametrize(("arguments", "code"), [(["nonsense"], 2), (["--version"], 141), (["explain"], 141)])
+def test_a_pipe_that_nobody_reads_ends_what_prints_to_it_as_a_shell_counts(arguments: list[str], code: int) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     command = [sys.executable, "-m", "td_pinterest_op", *arguments]
     ran = children.run(command, cwd=ROOT, capture_output=False, stdout=writer, stderr=writer)
     os.close(writer)
-    assert 141 == ran.returncode
+    assert code == ran.returncode
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ("explain >&-", 1, "error: standard output is closed: open it, or send it to /dev/null.\n"),
+        ("explain --json 2>&- | cat >/dev/null", 0, ""),
+        ("nonsense 2>&-", 2, ""),
+        ("nonsense 2>/dev/full", 2, ""),
+        ("authorize --no-browser <&-", 1, "no terminal to ask at for the app's client id"),
+        ("explain --json <&- | cat >/dev/null", 0, ""),
+        ("explain >/dev/full", 1, "error: standard output cannot be written (No space left on device): "),
+        ("--help >/dev/full", 1, "error: standard output cannot be written (No space left on device): "),
+        ("explain --json >/dev/full", 1, "error: standard output cannot be written (No space left on device): "),
+    ],
+)
+def test_a_stream_that_is_closed_or_full_is_named_or_not_missed(arguments: str, code: int, said: str) -> None:
+    ran = _process(arguments)
+    assert code == ran.returncode, ran.stderr
+    assert said in ran.stderr
+    assert bool(said) == len(ran.stderr.splitlines())
 
 
 def test_an_encoding_without_the_characters_costs_question_marks_only() -> None:
@@ -103,6 +124,20 @@ def test_a_module_of_the_program_itself_that_is_missing_is_no_package_to_install
     monkeypatch.setitem(sys.modules, "td_pinterest_op.cli.program", None)
     with pytest.raises(ModuleNotFoundError, match=r"td_pinterest_op\.cli\.program"):
         main()
+
+
+def test_ctrl_c_while_modules_are_imported_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupts:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "td_pinterest_op.cli.program":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "td_pinterest_op.cli.program")
+    monkeypatch.setattr(sys, "meta_path", [Interrupts(), *sys.meta_path])
+    assert 130 == main()
+    assert ("", "error: Stopped before anything was done.\n") == capsys.readouterr()
 
 
 def test_run_returns_and_does_not_exit() -> None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import builtins
+import errno
 import logging
+import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ import pytest
 
 from td_pinterest_op.errors import LimitError
 from td_pinterest_op.report import page
+from td_pinterest_op.report.after_run import replace
 from td_pinterest_op.report.after_run import reported_to as reported_with
 from td_pinterest_op.report.after_run import write as write_with
 from td_pinterest_op.report.sources import entries
@@ -113,3 +117,28 @@ def test_a_mistake_in_the_report_is_a_warning(
     write(tmp_path / "page.html", statistics(), error="", now=FIRST_DAY)
     assert "no report was written: KeyError at test_after_run.py" in caplog.text
     assert "Main Street" not in caplog.text
+
+
+def test_a_disk_that_fills_up_leaves_the_page_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "page.html"
+    path.write_text("before")
+
+    def fills_up(self: Path, text: str, **_: object) -> int:
+        with self.open("w") as file:
+            file.write(text[:3])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", fills_up)
+    with pytest.raises(OSError, match="No space left"):
+        replace(path, "after")
+    assert [("page.html", "before")] == [(file.name, file.read_text()) for file in tmp_path.iterdir()]
+
+
+def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(pipe.read_text)
+        replace(pipe, "the page")
+        assert "the page" == read.result(timeout=30)
+    assert pipe.is_fifo()

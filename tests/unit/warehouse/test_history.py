@@ -166,6 +166,15 @@ def test_the_usual_questions_count_a_row_that_was_written_twice_once(warehouse: 
     assert ["12", "549755885175000002"] == sorted(row["audience_id"] for row in warehouse.run("history_last_runs"))
 
 
+def test_a_day_of_the_mirror_keeps_its_leavers_beside_its_joiners(warehouse: Warehouse) -> None:
+    for action in ("remove_people_from_current_audience", "add_people_to_current_audience"):
+        warehouse.run("history_run", pinterest=statistics() | {"action": action})
+    assert 2 == len(warehouse.run("history_rejected"))
+    for action in ("remove_people_from_current_audience", "add_people_to_current_audience"):
+        warehouse.run("history_run", intent=INTENT | {"action": action}, error={"message": "x"}, attempt_id=8)
+    assert 2 == len(warehouse.run("history_failed"))
+
+
 def test_a_report_is_made_of_the_rows(warehouse: Warehouse) -> None:
     warehouse.run("history_run", pinterest=statistics())
     warehouse.run("history_status", pinterest_status={"ad_account_id": "5", "audiences": [AUDIENCE]})

@@ -1,0 +1,84 @@
+"""The SQL that makes the mirror's ledger small again, as files for workflows/queries: a row for each member.
+
+What the rows of the ledger mean stands in `warehouse.mirror`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from td_pinterest_op.warehouse.mirror import (
+    AUDIENCE,
+    BASES,
+    ENTRIES,
+    INSERT,
+    JUDGED,
+    LEDGER,
+    NEWEST,
+    NOW_MS,
+    STRANGE,
+    TIME,
+)
+
+_COMPACT = f"""\
+-- Writes the present state of every digest, a row each. It is not valid before mirror_compacted.sql says so.
+{INSERT}
+WITH members AS (
+  SELECT digest, joined, CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op
+  FROM (
+    SELECT digest, joined, {JUDGED}
+    FROM (
+      SELECT digest, {NEWEST}
+      FROM (
+        SELECT digest, plan, op, coalesce(joined, plan) AS joined {ENTRIES}) AS entries
+      GROUP BY digest))
+  WHERE state <> 'out'
+), number AS (
+  SELECT greatest({NOW_MS}, ${{td.last_results.seen}} + 1) AS plan
+  WHERE ${{td.last_results.settled}} > 0 AND ${{td.last_results.replacing}} <= ${{td.last_results.settled}}
+)
+SELECT '{AUDIENCE}', number.plan, op, digest, joined, cast(NULL AS bigint), cast(NULL AS bigint),
+  cast(NULL AS varchar), cast(NULL AS varchar), '${{session_uuid}}', {TIME}
+FROM members CROSS JOIN number
+UNION ALL
+SELECT '{AUDIENCE}', number.plan, 'compacting', NULL, ${{td.last_results.seen}}, amount, NULL,
+  '${{td.last_results.ad_account_id}}', '${{td.last_results.customer_list_id}}', '${{session_uuid}}', {TIME}
+FROM number CROSS JOIN (SELECT count(*) AS amount FROM members)
+"""
+
+_COMPACTED = f"""-- Makes the compaction of this session valid, if it is whole and no plan was made since it looked.
+{INSERT}
+SELECT '{AUDIENCE}', plan, 'compacted', NULL, NULL, figure, NULL, ad_account_id, customer_list_id, '${{session_uuid}}',
+  {TIME}
+FROM (
+  SELECT count_if(strange > 0) AS others, max(plan) AS plan, max_by(digests, plan) AS digests,
+    max_by(figure, plan) AS figure, max_by(ad_account_id, plan) AS ad_account_id,
+    max_by(customer_list_id, plan) AS customer_list_id
+  FROM (
+    SELECT plan, {STRANGE.format(ops="'member', 'unsure', 'compacting'")},
+      count(digest) AS digests, max(CASE WHEN op = 'compacting' THEN figure END) AS figure,
+      max(ad_account_id) AS ad_account_id, max(customer_list_id) AS customer_list_id
+    FROM {LEDGER}
+    WHERE audience_id = '{AUDIENCE}' AND plan > ${{td.last_results.seen}}
+    GROUP BY plan))
+WHERE others = 0 AND figure = digests
+"""
+
+_BASE = f"""-- The plan that the ledger begins with; 0 before the first replace.
+SELECT coalesce(max(plan), 0) AS base FROM {LEDGER}
+WHERE audience_id = '{AUDIENCE}' AND op IN {BASES}
+"""
+
+_FORGET = f"""-- Takes out of the ledger what was written before its base: no query looks at it any more.
+DELETE FROM {LEDGER} WHERE audience_id = '{AUDIENCE}' AND plan < ${{td.last_results.base}}
+"""
+
+
+def files() -> Mapping[str, str]:
+    """The text of each query, by file name."""
+    return {
+        "mirror_compact.sql": _COMPACT,
+        "mirror_compacted.sql": _COMPACTED,
+        "mirror_base.sql": _BASE,
+        "mirror_forget.sql": _FORGET,
+    }

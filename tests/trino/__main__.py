@@ -1,0 +1,74 @@
+"""Days of the mirror on Trino: what each statement costs, and whether that is within bounds."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+
+from tests.trino.client import Cost
+from tests.trino.days import Days
+from tests.trino.engine import engine, missing
+
+MOST_MEMORY, MOST_STAGES = 700_000_000, 25
+# Times people and ledger; times the CPU time of hashing.
+MOST_ROWS, MOST_CPU = 4, 3
+MOST_PLACES = 2
+
+
+def main() -> None:
+    """Print the measured days as Markdown; exits with 1 when something is out of bounds."""
+    options = _options()
+    if reason := missing():
+        print(f"Skipped: {reason}.")
+        return
+    broken: list[str] = []
+    with engine() as server:
+        days = Days(server=server, people=options.people)
+        days.begin()
+        print("| day | ledger | statement | rows scanned | peak MB | stages | CPU s | s |")
+        print("| --: | --: | --- | --: | --: | --: | --: | --: |")
+        for number in range(1, max(options.days) + 1):
+            costs = days.run()
+            if number in options.days:
+                _show(days, costs)
+                broken += [f"day {number}: {what}" for what in _broken(days, costs)]
+        broken += [f"{name} is named {places} times" for name, places in days.places().items() if places > MOST_PLACES]
+    for what in broken:
+        print(f"out of bounds: {what}")
+    sys.exit(bool(broken))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/trino", description=__doc__)
+    parser.add_argument("--people", type=int, default=1_000_000, help="how many, a multiple of 1,000 (a million)")
+    parser.add_argument("--days", type=int, nargs="+", default=[1, 30, 60], help="which to measure (1 30 60)")
+    return parser.parse_args()
+
+
+def _show(days: Days, costs: Mapping[str, Cost]) -> None:
+    for name, cost in costs.items():
+        print(
+            f"| {days.day} | {days.ledger:,} | `{name}.sql` | {cost.rows:,} | {cost.peak / 1e6:.0f} | {cost.stages} "
+            f"| {cost.cpu:.1f} | {cost.wall:.1f} |",
+            flush=True,
+        )
+    rows, cpu = sum(cost.rows for cost in costs.values()), sum(cost.cpu for cost in costs.values())
+    print(f"| {days.day} | {days.ledger:,} | all | {rows:,} | | | {cpu:.1f} | |", flush=True)
+
+
+def _broken(days: Days, costs: Mapping[str, Cost]) -> list[str]:
+    hashing = costs["mirror_hashed"].cpu
+    rows, cpu = sum(cost.rows for cost in costs.values()), sum(cost.cpu for cost in costs.values())
+    most = MOST_ROWS * (days.people + days.ledger)
+    memory = MOST_MEMORY * max(days.people / 1_000_000, 1)
+    return [
+        *[f"{name} takes {cost.peak / 1e6:.0f} MB" for name, cost in costs.items() if cost.peak > memory],
+        *[f"{name} has {cost.stages} stages" for name, cost in costs.items() if cost.stages > MOST_STAGES],
+        *([f"{rows:,} rows are scanned, more than {most:,}"] if rows > most else []),
+        *([f"{cpu:.1f} s of CPU time, more than {MOST_CPU} times {hashing:.1f}"] if cpu > MOST_CPU * hashing else []),
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Trino's engine as a library from Maven Central, started on a free port: the version that Treasure Data runs."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests import children
+
+HERE = Path(__file__).parent
+# Not in the working tree: 190 archives, fetched once.
+CACHE = Path.home() / ".cache" / "td_pinterest_op" / "trino-423"
+_MEMORY, _HEAP = "4GB", "7g"
+_OPENED = ("java.base/java.nio=ALL-UNNAMED", "java.base/java.lang=ALL-UNNAMED")
+# Seconds that the days of a mirror may take.
+_LIMIT = 3600.0
+
+
+def missing() -> str:
+    """Why there can be no engine; empty if there can."""
+    lacking = [command for command in ("java", "javac", "mvn") if not shutil.which(command)]
+    return f"Trino needs Java 17 and Maven: there is no {' and no '.join(lacking)}" if lacking else ""
+
+
+@contextlib.contextmanager
+def engine() -> Iterator[str]:
+    """The address of a running engine, until the end of the block. Raises CalledProcessError when it cannot be had."""
+    libraries, classes = CACHE / "lib", CACHE / "classes"
+    if not libraries.is_dir():
+        fetch = ["mvn", "-q", "-B", "-f", str(HERE / "pom.xml"), "dependency:copy-dependencies"]
+        children.run([*fetch, f"-DoutputDirectory={libraries}"], limit=_LIMIT).check_returncode()
+    compiler: list[str | Path] = ["javac", "-nowarn", "-d", classes, "-cp", f"{libraries}/*", HERE / "Server.java"]
+    children.run(compiler).check_returncode()
+    port = _free_port()
+    opened = [f"--add-opens={package}" for package in _OPENED]
+    path = f"{classes}:{libraries}/*"
+    java = ["java", f"-Xmx{_HEAP}", "-Duser.timezone=UTC", *opened, "-cp", path, "Server", str(port), _MEMORY]
+    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    with children.started(java, limit=_LIMIT, **quiet) as process:
+        for line in process.stdout or ():
+            if line.rstrip().endswith("ready"):
+                break
+        yield f"http://127.0.0.1:{port}"
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
