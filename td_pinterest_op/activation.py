@@ -15,6 +15,7 @@ from td_pinterest_op.audiences.actions import ACTIONS, Add, Create, Replace
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.export import export
 from td_pinterest_op.settings.text import load
+from td_pinterest_op.stats import LISTS
 from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.run import task_process
@@ -50,7 +51,9 @@ def prepare(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     """Find the audience, or create it without people; returns the statistics of that."""
     whole = activated(task)
     settings = {**whole.params["result_settings"], "allow_empty": True}
-    return export(whole.asking(_NOBODY, result_settings=settings), timing)
+    nobody = whole.asking(_NOBODY, result_settings=settings)
+    params = {name: value for name, value in nobody.params.items() if name not in LISTS}
+    return export(dataclasses.replace(nobody, params=params), timing)
 
 
 def activated(task: workflow.Task) -> workflow.Task:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
@@ -11,9 +12,12 @@ from td_pinterest_op import connect
 from td_pinterest_op.audiences.actions import action_of, parse
 from td_pinterest_op.errors import SettingsErrors, UnexpectedError
 from td_pinterest_op.settings.parse import ErasureSettings, SendingSettings, Settings, parse_erasure
-from td_pinterest_op.stats import Stats
+from td_pinterest_op.stats import LISTS, Stats
+from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows, job_rows
 from td_pinterest_op.workflow import task as workflow
+
+log = logging.getLogger(__name__)
 
 _S = TypeVar("_S", bound=SendingSettings)
 
@@ -23,12 +27,13 @@ OpenRows = Callable[[connect.Services, Stats], Rows]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment(Generic[_S]):
-    """A task without a problem."""
+    """A task without a problem. `lists`: the queries of the people to compare with, by name."""
 
     task: workflow.Task
     settings: _S
     endpoints: connect.Endpoints
     open_rows: OpenRows
+    lists: Mapping[str, Source]
 
     @property
     def reads_rows(self) -> bool:
@@ -40,9 +45,16 @@ def export_of(task: workflow.Task, *, rows: Rows | None = None) -> Assignment[Se
     """What an export is asked for; `rows` stand in place of the task's job. Raises SettingsError with every problem."""
     raw = task.params.get("result_settings")
     read_settings = partial(parse, raw, environ=task.environ, from_console=task.is_activation)
-    if (action := action_of(raw)) and not action.reads_rows:
-        return _assignment(task, read_settings, open_rows=_no_rows)
-    return _assignment(task, read_settings, open_rows=(lambda _services, _stats: rows) if rows else None)
+    action = action_of(raw)
+    open_rows: OpenRows | None = (lambda _services, _stats: rows) if rows else None
+    if action and not action.reads_rows:
+        open_rows = _no_rows
+    if action and not action.adds_people:
+        unused = [name for name in LISTS if name in task.params]
+        if unused:
+            log.warning("%s adds nobody, and does not use %s of the task", action.name, " and ".join(unused))
+        return _assignment(task, read_settings, open_rows=open_rows)
+    return _assignment(task, read_settings, open_rows=open_rows, lists=LISTS)
 
 
 def erasure_of(task: workflow.Task) -> Assignment[ErasureSettings]:
@@ -51,16 +63,28 @@ def erasure_of(task: workflow.Task) -> Assignment[ErasureSettings]:
     return _assignment(task, read_settings, open_rows=None)
 
 
-def _assignment(task: workflow.Task, read_settings: Callable[[], _S], *, open_rows: OpenRows | None) -> Assignment[_S]:
-    """Without `open_rows` the rows are those of the task's job."""
+def _assignment(
+    task: workflow.Task, read_settings: Callable[[], _S], *, open_rows: OpenRows | None, lists: Sequence[str] = ()
+) -> Assignment[_S]:
+    """Without `open_rows` the rows are those of the task's job. `lists`: the parameters that may name people."""
     errors = SettingsErrors()
     with errors:
         settings = read_settings()
     with errors:
         endpoints = connect.endpoints(task.environ)
     open_rows = open_rows or _rows_of_job(task, errors)
+    sources = _sources(task, lists, errors)
     errors.raise_any()
-    return Assignment(task=task, settings=settings, endpoints=endpoints, open_rows=open_rows)
+    return Assignment(task=task, settings=settings, endpoints=endpoints, open_rows=open_rows, lists=sources)
+
+
+def _sources(task: workflow.Task, lists: Sequence[str], errors: SettingsErrors) -> dict[str, Source]:
+    sources = {}
+    for name in lists:
+        with errors:
+            if source := workflow.list_source(task, name):
+                sources[name] = source
+    return sources
 
 
 def _no_rows(_services: connect.Services, _stats: Stats) -> Rows:

@@ -20,12 +20,15 @@ from td_pinterest_op.audiences.actions.procedure import Procedure, Step
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.plan import Plan, check_rows
-from td_pinterest_op.records.read import Prepared, preparation_of, spool_for
+from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.report.after_run import reported_to
 from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.treasure_data.result import Rows
+from td_pinterest_op.withholding.lists import opened
+from td_pinterest_op.withholding.people import Lists
+from td_pinterest_op.withholding.preparation import preparing
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.run import task_process
 from td_pinterest_op.workflow.watcher import LogWatcher, Watcher
@@ -110,15 +113,23 @@ class _Run:
             # No spool: an action without rows needs no temporary folder.
             yield Prepared.nothing()
             return
-        with contextlib.closing(spool_for(self.settings)) as spool:
+        with contextlib.ExitStack() as stack:
             with self._measuring("reading_seconds"):
+                lists = stack.enter_context(self._lists())
                 rows = self.assignment.open_rows(self.services, self.stats)
-                preparation = preparation_of(rows.job, settings=self.settings, spool=spool, stats=self.stats)
+                preparation = stack.enter_context(preparing(rows.job, self.settings, self.stats, lists=lists))
                 with self.watcher.progress(phase="reading", unit="rows", total=rows.job.records) as progress:
                     preparation.read(rows.blocks, progress=progress)
                 first, origin = preparation.first_invalid, rows.job.origin
                 check_rows(self.settings, self.stats, first_invalid=first, origin=origin)
             yield preparation.prepared
+
+    def _lists(self) -> contextlib.AbstractContextManager[Lists | None]:
+        """The people to compare with."""
+        sources = self.assignment.lists
+        if not sources:
+            return contextlib.nullcontext()
+        return opened(self.services.treasure_data, sources, self.settings, self.stats)
 
     def show_plan(self, steps: Sequence[Step], prepared: Prepared) -> None:
         """Raises StoppedError when somebody who looks on says no."""

@@ -11,7 +11,6 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from td_pinterest_op import connect
@@ -19,7 +18,7 @@ from td_pinterest_op.errors import ExportError, SettingsError, StoppedError, Wor
 from td_pinterest_op.export import export
 from td_pinterest_op.settings.parse import parse_connection
 from td_pinterest_op.settings.table import REQUESTS_PER_MINUTE
-from td_pinterest_op.stats import RequestCounts, Stats
+from td_pinterest_op.stats import LISTS, RequestCounts, Stats
 from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.unexpected import unexpected
 from td_pinterest_op.workflow import task as workflow
@@ -29,7 +28,7 @@ from td_pinterest_op.workflow.run import task_process
 log = logging.getLogger(__name__)
 
 # Keys of an entry that are no setting of an export.
-_OWN = ("name", "query", "segment", "column", "database", "engine")
+_OWN = ("name", "query", "segment", "column", "database", "engine", *LISTS)
 _TABLE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?")
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -121,7 +120,7 @@ def _task_of(task: workflow.Task, entry: Mapping[str, Any]) -> workflow.Task:
     concurrent = str(task.params.get("concurrent") or 1)
     if given.isdecimal() and concurrent.isdecimal():
         settings["requests_per_minute"] = max(int(given) // max(int(concurrent), 1), 1)
-    own = {name: entry[name] for name in ("database", "engine") if name in entry}
+    own = {name: entry[name] for name in ("database", "engine", *LISTS) if name in entry}
     return task.asking(_query(entry), **own, result_settings=settings)
 
 
@@ -134,9 +133,4 @@ def _query(entry: Mapping[str, Any]) -> str:
         if not _TABLE.fullmatch(segment) or not _COLUMN.fullmatch(column):
             raise SettingsError(f"{name_of(entry)}: segment is a table, as in cdp_audience_1.vip, and column a name")
         return f"SELECT {column} FROM {segment}"  # noqa: S608 - both are names
-    if not query.endswith(".sql"):
-        return query
-    try:
-        return Path(query).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        raise SettingsError(f"{name_of(entry)}: there is no file {query} in the project") from None
+    return workflow.sql_of(query, key=name_of(entry))

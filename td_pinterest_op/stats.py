@@ -30,6 +30,14 @@ class Deed:
     would: str
 
 
+SUPPRESSED, WITHOUT_CONSENT, CONTROL = "suppressed", "without_consent", "control"
+WITHHELD = (SUPPRESSED, WITHOUT_CONSENT, CONTROL)
+"""Why records are withheld; the first reason counts."""
+SUPPRESS, CONSENT = "suppress", "consent"
+LISTS = (SUPPRESS, CONSENT)
+"""The queries of a task that name people to compare with."""
+
+
 @dataclass(slots=True, kw_only=True)
 class RequestCounts:
     """The requests that write to Pinterest, and the seconds that all requests waited. For several threads."""
@@ -56,7 +64,8 @@ class Stats:
     `deed`: None until it is known. `columns`: how many columns of the result hold identifiers. `invalid_rows`: rows
     with an invalid value, which can be fewer than the invalid values. `in_doubt`: records of requests without a known
     outcome. `keys`: keys of the unique rows, None if every record is one key. `invalid_keys_by_reason`: keys that valid
-    rows go without.
+    rows go without. `withheld`: unique records, by a reason of WITHHELD. `list_jobs`: the jobs of the LISTS.
+    `plain_values` and `hashed_values`: what the valid values were.
 
     Several threads may call `count` and use `requests`; everything else belongs to the main thread.
     """
@@ -85,11 +94,26 @@ class Stats:
     in_doubt: int = 0
     keys: int | None = None
     invalid_keys_by_reason: Counter[str] = field(default_factory=Counter)
+    withheld: Counter[str] = field(default_factory=Counter)
+    list_jobs: dict[str, str] = field(default_factory=dict)
+    plain_values: int = 0
+    hashed_values: int = 0
     failed: bool = False
     reading_seconds: float = 0.0
     sending_seconds: float = 0.0
     requests: RequestCounts = field(default_factory=RequestCounts)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    @property
+    def to_send(self) -> int:
+        """Unique records that are not withheld."""
+        return self.unique - self.withheld.total()
+
+    @property
+    def withheld_text(self) -> str:
+        """How many records are withheld, and why, in a few words."""
+        reasons = ", ".join(f"{reason} {self.withheld[reason]:,}" for reason in WITHHELD if self.withheld[reason])
+        return f"{counted(self.withheld.total(), 'record')} ({reasons})"
 
     @property
     def invalid(self) -> int:
@@ -111,7 +135,7 @@ class Stats:
         sums = {
             "rows.read = rows.valid + rows.invalid": self.columns != 1 or self.read == self.valid + self.invalid,
             "identifiers = unique + duplicate": self.valid == self.unique + self.duplicate,
-            "unique = sent + refused": not complete or self.unique == self.sent + self.refused,
+            "unique = sent + refused + withheld": not complete or self.to_send == self.sent + self.refused,
         }
         broken = [name for name, holds in sums.items() if not holds]
         if broken:
@@ -123,16 +147,19 @@ class Stats:
         name = self.audience_name or self.audience_id
         audience = f'audience "{escaped(name)}"' if name else "an audience"
         if self.failed or self.deed is None:
-            sent = f", {self.sent:,} of {counted(self.unique, 'record')} sent" if self.unique else ""
+            sent = f", {self.sent:,} of {counted(self.to_send, 'record')} sent" if self.unique else ""
             begin = f"Failed: {self.action} on {audience}{sent}"
         elif self.dry_run:
-            would = self.deed.would.format(audience=audience, records=counted(self.unique, "record"))
+            would = self.deed.would.format(audience=audience, records=counted(self.to_send, "record"))
             begin = f"Dry run: would {would}; nothing was written"
         else:
             done = self.deed.done.format(audience=audience, records=counted(self.sent, "record"))
             begin = done[0].upper() + done[1:]
         was = "was" if self.invalid == 1 else "were"
         left_out = [f"{counted(self.invalid, 'invalid value')} {was} left out"] if self.invalid else []
+        left_out += [f"{self.withheld_text} {'was' if self.withheld.total() == 1 else 'were'} withheld"] * any(
+            self.withheld.values()
+        )
         left_out += [f"Pinterest refused {self.refused:,}"] if self.refused else []
         return "; ".join([begin, *left_out]) + "."
 
@@ -169,8 +196,11 @@ class Stats:
                 "duplicate": self.duplicate,
                 "sent": self.sent,
                 "refused": self.refused,
+                "withheld": {reason: self.withheld[reason] for reason in WITHHELD},
                 **self._keys_to_json(),
             },
+            "values": {"plain": self.plain_values, "hashed": self.hashed_values},
+            "lists": {name: self.list_jobs.get(name) for name in LISTS},
             "requests": {
                 "sent": self.requests.sent,
                 "retried": self.requests.retried,

@@ -11,6 +11,7 @@ from typing import Any
 
 from td_pinterest_op.export import export
 from td_pinterest_op.reasons import REASONS
+from td_pinterest_op.stats import WITHHELD
 from td_pinterest_op.workflow.task import Task
 from tests import guard
 from tests.clock import FakeTime
@@ -18,6 +19,8 @@ from tests.emulators.environment import environment
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Pinterest, serve_pinterest
 from tests.emulators.td import TreasureData, serve_td
 
+# Records withheld, by reason, where there is nobody to withhold.
+NOBODY = dict.fromkeys(WITHHELD, 0)
 SESSION = "2026-11-25T00:00:00+00:00"
 # Stored with every run: every reason, with zero.
 NO_REASONS = dict.fromkeys(REASONS, 0)

@@ -150,7 +150,7 @@ class Sender:
     def _partly_sent(self) -> str:
         # Read once each: requests that are still in flight may be counted meanwhile.
         unique, sent, refused, in_doubt = (
-            self._stats.unique,
+            self._stats.to_send,
             self._stats.sent,
             self._stats.refused,
             self._stats.in_doubt,
@@ -252,21 +252,23 @@ class Sender:
 
     def _try(self, piece: _Piece, batch: _Batch, put: Put) -> _Answer:
         """Send a piece and count what became of its records. Raises what is not about the piece."""
-        records = len(piece.records)
-        self._stats.count(in_doubt=0 if piece.in_doubt else records)
+        records, counted = len(piece.records), piece.records.counted
+        self._stats.count(in_doubt=0 if piece.in_doubt else counted)
         try:
             outcome = put(piece.records)
         except ExportError as error:
             answer = _answer_of(error, records)
             culprit = answer is _Answer.REFUSED and records == 1
             piece.in_doubt = piece.in_doubt or error.maybe_applied or answer is _Answer.BROKEN
-            self._stats.count(refused=int(culprit), in_doubt=0 if piece.in_doubt and not culprit else -records)
+            self._stats.count(
+                refused=counted if culprit else 0, in_doubt=0 if piece.in_doubt and not culprit else -counted
+            )
             batch.refused += culprit
             if answer is None:
                 raise
             self._learn_from(error, answer, records, batch)
             return answer
-        self._stats.count(sent=records, in_doubt=-records)
+        self._stats.count(sent=counted, in_doubt=-counted)
         batch.accepted += records
         if outcome:
             batch.latency = max(batch.latency or 0.0, outcome.latency)
@@ -307,7 +309,7 @@ class Sender:
                 f"Pinterest refused {batch.refused} of the {len(batch.records)} records of a batch (400); set "
                 f"ignore_invalid_records: true to skip and count such records{self._if_rows_are_refused(batch)}"
             )
-        if not self._stats.sent and self._stats.refused >= min(2**MAX_HALVINGS, self._stats.unique):
+        if not self._stats.sent and self._stats.refused >= min(2**MAX_HALVINGS, self._stats.to_send):
             raise RequestRefusedError(
                 f"Pinterest refused the first {self._stats.refused} records one by one (400) and took none: this is "
                 f"about the request, not about its records{self._if_rows_are_refused(batch)} "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import urllib.parse
 from collections.abc import Iterator, Mapping
@@ -21,15 +20,15 @@ from td_pinterest_op.connect import Services
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.catalog import WRITERS, AdAccount, Catalog
 from td_pinterest_op.pinterest.consent import SCOPES
-from td_pinterest_op.records.columns import identifier_columns, row_columns
-from td_pinterest_op.records.read import preparation_of, spool_for
+from td_pinterest_op.records.plan import TOLERATED
 from td_pinterest_op.retry import server_time
-from td_pinterest_op.settings.table import RecordsFormat
+from td_pinterest_op.settings.table import ExpectedValues
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.timing import Timing
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import job_of
 from td_pinterest_op.treasure_data.result import JobResult
+from td_pinterest_op.withholding.preparation import preparing
 from td_pinterest_op.workflow import task as workflow_task
 
 OK, WARNING, ERROR = "ok", "warning", "error"
@@ -250,19 +249,23 @@ def rows(services: Services, found: Credentials, params: Mapping[str, Any]) -> C
         how = parse({**_ANY_EXPORT, **params["result_settings"]}, environ=found.environ)
         job = job_of(td, workflow_task.source(task_of(found, **params)), note=lambda _: None)
         stats = Stats(action="", ad_account_id="", dry_run=True)
-        are_rows = how.records is RecordsFormat.ROWS
-        columns = (row_columns if are_rows else identifier_columns)(job, how.columns)
-        with contextlib.closing(spool_for(how)) as spool:
-            preparation = preparation_of(job, settings=how, spool=spool, stats=stats)
+        with preparing(job, how, stats, lists=None) as preparation:
             preparation.read(_first_rows(iter(JobResult(td, job))), progress=lambda _: None)
     except ExportError as failure:
         return _of_failure("rows", failure)
-    names = ", ".join(column.name for column in columns)
+    names = ", ".join(column.name for column in preparation.columns)
     message = f"job {job.id} ({names}): of its first {stats.read:,} rows {stats.invalid_rows:,} are invalid"
     reasons = {reason: count for reason, count in sorted(stats.invalid_by_reason.items()) if count}
     shown = ", ".join(f"{reason} {count:,}" for reason, count in reasons.items())
     if not stats.read:
         return warning("rows", f"job {job.id} ({names}) has no rows", "check the query's WHERE")
+    if stats.hashed_values > TOLERATED * stats.valid and how.expect_values is not ExpectedValues.HASHED:
+        return warning(
+            "rows",
+            f"{message}; {stats.hashed_values:,} values look hashed already",
+            "a policy of Treasure Data may mask the column: digests of masked values match nobody. "
+            "expect_values: plain stops an export of such values, and expect_values: hashed says that they are digests",
+        )
     if not reasons:
         return ok("rows", message)
     advice = f"`td-pinterest explain {max(reasons, key=lambda name: reasons[name])}` says why, with SQL"

@@ -19,6 +19,11 @@ class Digests:
     def __len__(self) -> int:
         return len(self.data) // DIGEST_BYTES
 
+    @property
+    def counted(self) -> int:
+        """All of them."""
+        return len(self)
+
     def split(self, size: int) -> list[Digests]:
         """The same records, `size` at a time."""
         step = size * DIGEST_BYTES
@@ -40,6 +45,11 @@ class RowRecords:
 
     def __len__(self) -> int:
         return sum(len(data) // shape.width for shape, data in self.parts)
+
+    @property
+    def counted(self) -> int:
+        """How many there are but for further combinations of a row's values."""
+        return sum(len(data) // shape.width for shape, data in self.parts if shape.counts)
 
     def split(self, size: int) -> list[RowRecords]:
         """The same records, `size` at a time."""

@@ -15,6 +15,8 @@ from td_pinterest_op.treasure_data.job import Job
 
 # varchar(32), char(64), string: Trino's and Hive's types for text; array(varchar), array<string>.
 _TEXT = re.compile(r"(array\s*[(<]\s*)?(varchar|char|string)\b", re.IGNORECASE)
+# What a control group may be chosen by.
+_KEY = re.compile(r"(varchar|char|string|bigint|integer|int|smallint|tinyint|long)\b", re.IGNORECASE)
 # Columns that a message names, of each sort.
 _MAXIMUM_SHOWN = 20
 
@@ -29,20 +31,20 @@ class Column:
     is_array: bool = False
 
 
-def identifier_columns(job: Job, columns: Mapping[str, str]) -> Sequence[Column]:
+def identifier_columns(job: Job, columns: Mapping[str, str], *, by: str | None = None) -> Sequence[Column]:
     """The identifier columns of a result; `columns` maps lower-case names to `email`, `maid` or `idfa`.
 
     Raises JobError as `known_columns` does.
     """
-    return known_columns(job, LISTED, columns)
+    return known_columns(job, LISTED, columns, by=by)
 
 
-def row_columns(job: Job, columns: Mapping[str, str]) -> Sequence[Column]:
+def row_columns(job: Job, columns: Mapping[str, str], *, by: str | None = None) -> Sequence[Column]:
     """The columns of a result that hold keys of a record; `columns` maps lower-case names to the names of types.
 
     Raises JobError, as `known_columns` and for two columns of one key, since a record has each key once.
     """
-    found = known_columns(job, TYPES, columns)
+    found = known_columns(job, TYPES, columns, by=by)
     of_key: dict[str, list[str]] = {}
     for column in found:
         of_key.setdefault(column.type.key, []).append(column.name)
@@ -54,25 +56,32 @@ def row_columns(job: Job, columns: Mapping[str, str]) -> Sequence[Column]:
     return found
 
 
-def known_columns(job: Job, types: Mapping[str, IdentifierType], columns: Mapping[str, str]) -> list[Column]:
+def known_columns(
+    job: Job, types: Mapping[str, IdentifierType], columns: Mapping[str, str], *, by: str | None = None
+) -> list[Column]:
     """The columns of a result, which `types` knows by their lower-case names; `columns` maps other names to those.
 
-    Raises JobError, which names every problem: columns that are not known, columns that `columns` names and that are
-    missing, columns that are not text.
+    The column `by` is left out: its values are no identifiers. Raises JobError, which names every problem: columns
+    that are not known, columns that are named and missing, columns that are not text (`by`: nor whole numbers).
     """
     known = dict(types) | {name: types[type_] for name, type_ in columns.items()}
+    known.pop(by or "", None)
     names = {name.lower() for name, _ in job.schema}
     problems = [
-        f'there is no column "{printable(name)}", which `columns` names' for name in columns if name not in names
+        f'there is no column "{printable(name)}", which `{setting}` names'
+        for setting, name in [*(("columns", name) for name in columns), *([("control", by)] if by else [])]
+        if name not in names
     ]
     problems += [
         f'column "{printable(name)}" is no identifier: leave it out of {job.origin.name}, or name it in `columns`'
-        for name, _ in islice((column for column in job.schema if column[0].lower() not in known), _MAXIMUM_SHOWN)
+        for name, _ in islice(
+            (column for column in job.schema if column[0].lower() not in {*known, by}), _MAXIMUM_SHOWN
+        )
     ]
     problems += [
         f'column "{printable(name)}" is of type {printable(sql_type)}: {_cure(sql_type)}'
         for name, sql_type in job.schema
-        if name.lower() in known and not _TEXT.match(sql_type)
+        if (name.lower() in known and not _TEXT.match(sql_type)) or (name.lower() == by and not _KEY.match(sql_type))
     ][:_MAXIMUM_SHOWN]
     if known.keys().isdisjoint(names):
         *most, last = types
@@ -84,7 +93,13 @@ def known_columns(job: Job, types: Mapping[str, IdentifierType], columns: Mappin
     return [
         Column(name=name, type=known[name.lower()], position=position, is_array=sql_type.lower().startswith("array"))
         for position, (name, sql_type) in enumerate(job.schema)
+        if name.lower() != by
     ]
+
+
+def position_of(job: Job, name: str) -> int:
+    """Where the column with this lower-case name is, counted from 0."""
+    return [name.lower() for name, _ in job.schema].index(name)
 
 
 def _cure(sql_type: str) -> str:

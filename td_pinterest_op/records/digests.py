@@ -17,7 +17,7 @@ from hashlib import sha256
 from typing import cast
 
 from td_pinterest_op.records.identifier_types import IdentifierType
-from td_pinterest_op.records.identifiers import Reason, hash_or_reason, text_or_reason
+from td_pinterest_op.records.identifiers import TRIMMED, Reason, hash_or_reason, text_or_reason
 from td_pinterest_op.records.placeholders import HASHES_OF_NOTHING
 
 _hex_digests = re.compile(rb"[0-9A-Fa-f]{64}")
@@ -25,10 +25,15 @@ _hex_digests = re.compile(rb"[0-9A-Fa-f]{64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyBlock:
-    """`keys`: for each value what to send, or b"". `rejected`: positions of the latter, from 0, in order."""
+    """What becomes of values of one type.
+
+    `keys`: for each value what to send, or b"". `rejected`: positions of the latter, from 0, in order. `hashed`: how
+    many values were hashed already.
+    """
 
     keys: list[bytes]
     rejected: list[tuple[int, Reason]]
+    hashed: int
 
 
 def key_or_reason(type_: IdentifierType, value: object, *, default_country: str | None = None) -> bytes | Reason:
@@ -78,7 +83,7 @@ def key_block(type_: IdentifierType, values: Sequence[object], *, default_countr
     Values are as msgpack gives them with raw=True. A few thousand at a time are best. Raises WorkflowError (see
     `phones`).
     """
-    keys = _fast_keys(type_, values)
+    keys, hashed = _fast_keys(type_, values)
     undecided = _positions_of_undecided(keys)
     rejected = [(row, Reason.NULL) for row in undecided if values[row] is None]
     closer = [row for row in undecided if values[row] is not None] if rejected else undecided
@@ -90,12 +95,17 @@ def key_block(type_: IdentifierType, values: Sequence[object], *, default_countr
                 rejected.append((row, answer))
             else:
                 keys[row] = answer
+                hashed += type_.is_hashed and _looks_hashed(values[row])
         rejected.sort()
-    return KeyBlock(keys=keys, rejected=rejected)
+    return KeyBlock(keys=keys, rejected=rejected, hashed=hashed)
 
 
-def _fast_keys(type_: IdentifierType, values: Sequence[object]) -> list[bytes]:
-    """For each value its key, or b"" where a closer look is needed."""
+def _looks_hashed(valid: object) -> bool:
+    return isinstance(valid, bytes) and hash_or_reason(valid.decode().strip(TRIMMED)) is not None
+
+
+def _fast_keys(type_: IdentifierType, values: Sequence[object]) -> tuple[list[bytes], int]:
+    """For each value its key, or b"" where a closer look is needed; how many of the keys were hashed already."""
     texts = cast("list[bytes]", [value or b"" for value in values])
     try:
         lines = b"\n".join(texts) + b"\n"
@@ -105,8 +115,9 @@ def _fast_keys(type_: IdentifierType, values: Sequence[object]) -> list[bytes]:
     # 65 bytes a line against 37 for a device id and fewer for most addresses; a wrong guess costs time only.
     seem_hashed = type_.is_hashed and len(lines) > 45 * len(texts)
     keys = _hashed(texts) if seem_hashed else _plain(type_, lines)
-    # A newline inside a value makes a line too many.
-    return keys if len(keys) == len(texts) else [b""] * len(texts)
+    if len(keys) != len(texts):  # a newline inside a value makes a line too many
+        return [b""] * len(texts), 0
+    return keys, len(keys) - keys.count(b"") if seem_hashed else 0
 
 
 def _fast_keys_mixed(type_: IdentifierType, texts: list[bytes]) -> list[bytes]:

@@ -8,12 +8,18 @@ from dataclasses import dataclass
 
 from td_pinterest_op.errors import InvalidRowsError, LimitError
 from td_pinterest_op.settings.parse import Settings
-from td_pinterest_op.stats import Stats
+from td_pinterest_op.settings.table import ExpectedValues, IfExists
+from td_pinterest_op.stats import SUPPRESS, Stats
 from td_pinterest_op.treasure_data.job import QUERY, Origin
 
+_STAYS = (
+    "  note      who opted out and is in the audience already stays there: pinterest_erase.dig takes such people out"
+)
 # Row numbers that an error names.
 NAMED_ROWS = 10
 _OR_SKIP = "or set ignore_invalid_records: true to skip and count such rows"
+# The share of valid values that may be of another kind than expected.
+TOLERATED = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +27,7 @@ class Plan:
     """What an export is about to do.
 
     `changes`: one sentence for each thing that will be created, changed or left behind. `writes`: the requests for
-    them, in addition to the batches.
+    them, in addition to the batches. `leaves_members`: who is in the audience already stays there.
     """
 
     changes: Sequence[str]
@@ -29,6 +35,7 @@ class Plan:
     batches: int
     requests_per_minute: int
     dry_run: bool
+    leaves_members: bool = False
 
     @classmethod
     def of(cls, settings: Settings, *, batches: int, changes: Sequence[str], writes: int) -> Plan:
@@ -39,6 +46,8 @@ class Plan:
             batches=batches,
             requests_per_minute=settings.requests_per_minute,
             dry_run=settings.dry_run,
+            leaves_members=not settings.action.leaves_lists
+            and (not settings.action.only_once or settings.if_exists is IfExists.ADD),
         )
 
     @property
@@ -59,9 +68,11 @@ class Plan:
             f"  rows      {stats.read:,} read, {stats.valid:,} valid, {stats.invalid:,} invalid"
             + (f" ({reasons})" if reasons else ""),
             f"  records   {stats.unique:,} unique, {stats.duplicate:,} duplicate",
+            *([f"  withheld  {stats.withheld_text}"] if stats.withheld.total() else []),
             f"  requests  {self.requests:,} to write ({self.batches:,} of records), "
             f"at most {self.requests_per_minute:,} a minute: {self._duration()}",
             *(f"  change    {change}" for change in self.changes),
+            *([_STAYS] if self.leaves_members and SUPPRESS in stats.list_jobs else []),
         ]
         return "\n".join(lines)
 
@@ -94,12 +105,36 @@ def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]
             "Nothing was sent. Set allow_empty: true if an empty result is expected (add and remove then do nothing, "
             "create makes an empty audience, replace clears the audience)"
         )
-    for name, limit, broken in (
-        ("min_records", settings.min_records, settings.min_records is not None and stats.unique < settings.min_records),
-        ("max_records", settings.max_records, settings.max_records is not None and stats.unique > settings.max_records),
-    ):
-        if broken:
-            raise LimitError(f"{stats.unique:,} unique records are outside {name} ({limit:,}). Nothing was sent")
+    _check_kind(settings, stats)
+    if stats.unique and not stats.to_send:
+        raise LimitError(
+            f"everybody is withheld: {stats.withheld_text}. Nothing was sent. Check the queries of "
+            "`suppress` and `consent`, and the share of the control group"
+        )
+    fewer, more = settings.min_records, settings.max_records
+    if fewer is not None and stats.to_send < fewer:
+        raise LimitError(f"{stats.to_send:,} unique records are fewer than min_records ({fewer:,}). Nothing was sent")
+    if more is not None and stats.to_send > more:
+        raise LimitError(f"{stats.to_send:,} unique records are more than max_records ({more:,}). Nothing was sent")
+
+
+def _check_kind(settings: Settings, stats: Stats) -> None:
+    """Raises LimitError if more of the values than expected were hashed already, or were not."""
+    plain, hashed = stats.plain_values, stats.hashed_values
+    other, found, cause = {
+        ExpectedValues.ANY: (0, "", ""),
+        ExpectedValues.PLAIN: (
+            hashed,
+            "look hashed already",
+            "A policy of Treasure Data may mask the column: digests of masked values match nobody",
+        ),
+        ExpectedValues.HASHED: (plain, "are plain", "The query may select another column than the hashed one"),
+    }[settings.expect_values]
+    if other > (plain + hashed) * TOLERATED:
+        raise LimitError(
+            f"expect_values: {settings.expect_values.value}, but {other:,} of {plain + hashed:,} valid values {found}. "
+            f"Nothing was sent. {cause}"
+        )
 
 
 def _invalid(stats: Stats, first_invalid: Sequence[int], origin: Origin) -> str:

@@ -1,4 +1,4 @@
-"""The first phase: the rows of a job → unique digests in the spool, and counts of what is invalid. Sends nothing."""
+"""The first phase: the rows of a job → unique records in a spool, and counts of what is invalid. Sends nothing."""
 
 from __future__ import annotations
 
@@ -7,23 +7,21 @@ import contextlib
 import gc
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
 
 from td_pinterest_op.records.batch import Batch, Digests, RowRecords
-from td_pinterest_op.records.columns import Column, identifier_columns, list_type, row_columns
-from td_pinterest_op.records.digests import key_block
+from td_pinterest_op.records.columns import Column, list_type
 from td_pinterest_op.records.identifiers import Reason
-from td_pinterest_op.records.phones import check_country
 from td_pinterest_op.records.plan import NAMED_ROWS
 from td_pinterest_op.records.row_spool import RowSpool
-from td_pinterest_op.records.rows import encode_block
-from td_pinterest_op.records.spool import Spool, fingerprint
-from td_pinterest_op.settings.parse import Settings
-from td_pinterest_op.settings.table import RecordsFormat
+from td_pinterest_op.records.rows import EncodedRows, encode
+from td_pinterest_op.records.spool import Sorted, Spool, fingerprint
+from td_pinterest_op.records.values import ColumnKeys, column_keys
 from td_pinterest_op.stats import Stats
-from td_pinterest_op.treasure_data.job import Job
+
+_Kind = TypeVar("_Kind", bound=Sorted | RowSpool, covariant=True)
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +35,7 @@ class Prepared:
 
     unique: int
     list_type: str
-    spool: Spool | RowSpool | None
+    spool: Sorted | RowSpool | None
 
     @classmethod
     def nothing(cls) -> Prepared:
@@ -64,32 +62,142 @@ class Prepared:
         )
 
 
-class Preparation(abc.ABC):
-    """Fills a spool and counts. `first_invalid`: the first invalid rows, counted from 1; lines where there are any."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome(Generic[_Kind]):
+    """What is left of the rows: the spool of the records to send, and how many records are withheld, by reason."""
 
-    def __init__(self, *, spool: Spool | RowSpool, stats: Stats, list_type: str) -> None:
-        self._spool, self._stats, self._list_type = spool, stats, list_type
+    spool: _Kind
+    withheld: Mapping[str, int] = field(default_factory=dict)
+
+
+class Identifiers(Protocol):
+    """Takes the valid identifiers of one block after the other."""
+
+    def take(self, block: Sequence[Sequence[object]], found: Sequence[ColumnKeys]) -> None:
+        """`found` are the keys of the block's columns."""
+
+    def finish(self) -> Outcome[Sorted]:
+        """What is to be sent of them, each once."""
+
+    def close(self) -> None:
+        """Frees memory and files. May be called again."""
+
+
+class RecordRows(Protocol):
+    """Takes the valid rows of one block after the other."""
+
+    def take(self, block: Sequence[Sequence[object]], rows: EncodedRows) -> None:
+        """`rows` are those of the block."""
+
+    def finish(self) -> Outcome[RowSpool]:
+        """What is to be sent of them, each once."""
+
+    def close(self) -> None:
+        """Frees memory and files. May be called again."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllIdentifiers:
+    """Sends every identifier."""
+
+    spool: Spool
+
+    def take(self, _block: Sequence[Sequence[object]], found: Sequence[ColumnKeys]) -> None:
+        """Put them into the spool. Raises OSError."""
+        for column in found:
+            self.spool.add(list(filter(None, column.keys)) if column.rejected else column.keys)
+
+    def finish(self) -> Outcome[Sorted]:
+        """All of them. Raises OSError."""
+        self.spool.finish()
+        return Outcome(spool=self.spool)
+
+    def close(self) -> None:
+        """Frees memory and files. May be called again."""
+        self.spool.close()
+
+
+@dataclass(frozen=True, slots=True)
+class AllRows:
+    """Sends every row."""
+
+    spool: RowSpool
+
+    def take(self, _block: Sequence[Sequence[object]], rows: EncodedRows) -> None:
+        """Put them into the spool. Raises OSError."""
+        self.spool.add(rows.by_shape())
+
+    def finish(self) -> Outcome[RowSpool]:
+        """All of them. Raises OSError."""
+        self.spool.finish()
+        return Outcome(spool=self.spool)
+
+    def close(self) -> None:
+        """Frees memory and files. May be called again."""
+        self.spool.close()
+
+
+class Preparation(abc.ABC):
+    """Reads blocks and counts. `first_invalid`: the first invalid rows, counted from 1; lines where there are any.
+
+    `by`: the position of a column without which a row is invalid. `line_of`: see `Job`.
+    """
+
+    def __init__(
+        self,
+        *,
+        columns: Sequence[Column],
+        stats: Stats,
+        default_country: str | None = None,
+        by: int | None = None,
+        line_of: Callable[[int], int] | None = None,
+    ) -> None:
+        self.columns, self._stats, self._default_country, self._by = columns, stats, default_country, by
+        self._line_of = line_of
         self.first_invalid: list[int] = []
-        self.line_of: Callable[[int], int] | None = None
+        self.prepared = Prepared.nothing()
 
     def read(self, blocks: Iterable[list[list[Any]]], *, progress: Callable[[int], None]) -> None:
         """Read all rows; `progress` is called with their number so far. Raises JobError, TreasureDataError, OSError."""
         with _no_search_for_cycles():
             for block in blocks:
-                self._take(block)
-                self._stats.read += len(block[0])
+                count = len(block[0])
+                self._reject(self._judge(block) if self._by is None else self._judge_with_key(block, block[self._by]))
+                self._stats.read += count
                 progress(self._stats.read)
-            self._spool.finish()
-        self._stats.unique, self._stats.duplicate = self._spool.unique, self._spool.duplicate
+            outcome = self._finish()
+        self._stats.withheld.update(outcome.withheld)
+        to_send = outcome.spool.unique
+        self._stats.unique = to_send + self._stats.withheld.total()
+        self._stats.duplicate = self._stats.valid - self._stats.unique
+        self.prepared = Prepared(unique=to_send, list_type=self._list_type(), spool=outcome.spool)
 
-    @property
-    def prepared(self) -> Prepared:
-        """What was read, ready to be sent."""
-        return Prepared(unique=self._stats.unique, list_type=self._list_type, spool=self._spool)
+    def _judge_with_key(self, block: list[list[Any]], keys: list[Any]) -> Sequence[tuple[int, Reason]]:
+        rows = [row for row, key in enumerate(keys) if key is not None]
+        if len(rows) == len(keys):
+            return self._judge(block)
+        rejected = self._judge([[column[row] for row in rows] for column in block])
+        nulls = [(row, Reason.NULL) for row, key in enumerate(keys) if key is None]
+        return [*nulls, *((rows[row], reason) for row, reason in rejected)]
+
+    def _judge(self, block: list[list[Any]]) -> Sequence[tuple[int, Reason]]:
+        found = [column_keys(column, block, default_country=self._default_country) for column in self.columns]
+        for column in found:
+            self._stats.hashed_values += column.hashed
+            self._stats.plain_values += column.plain
+        return self._take(block, found)
 
     @abc.abstractmethod
-    def _take(self, block: list[list[Any]]) -> None:
-        """Put what is valid in a block into the spool, and count."""
+    def _take(self, block: list[list[Any]], found: Sequence[ColumnKeys]) -> Sequence[tuple[int, Reason]]:
+        """Hand on what is valid in a block, and count it; returns what is not, by its row."""
+
+    @abc.abstractmethod
+    def _finish(self) -> Outcome[Sorted] | Outcome[RowSpool]:
+        """Once all blocks are read."""
+
+    @abc.abstractmethod
+    def _list_type(self) -> str:
+        """The type of a list that is created for the records."""
 
     def _reject(self, rejected: Sequence[tuple[int, Reason]]) -> None:
         self._stats.invalid_by_reason.update(reason.value for _, reason in rejected)
@@ -98,75 +206,55 @@ class Preparation(abc.ABC):
         missing = KEPT_ROWS - len(self.first_invalid)
         if missing:
             first = sorted(rows)[:missing]
-            self.first_invalid += map(self.line_of, first) if self.line_of else first
+            self.first_invalid += map(self._line_of, first) if self._line_of else first
 
 
 class IdentifierPreparation(Preparation):
     """Every valid value is a record."""
 
-    def __init__(self, *, columns: Sequence[Column], spool: Spool, stats: Stats) -> None:
-        super().__init__(spool=spool, stats=stats, list_type=list_type(columns))
-        self._columns, self._digests = columns, spool
-        stats.columns = len(columns)
+    def __init__(self, identifiers: Identifiers, **of_rows: Any) -> None:
+        super().__init__(**of_rows)
+        self._identifiers = identifiers
+        # A row has as many values as there are columns, but for arrays.
+        self._stats.columns = len(self.columns) + sum(column.is_array for column in self.columns)
 
-    def _take(self, block: list[list[Any]]) -> None:
-        rejected: list[tuple[int, Reason]] = []
-        for column in self._columns:
-            found = key_block(column.type, block[column.position])
-            digests = list(filter(None, found.keys)) if found.rejected else found.keys
-            self._digests.add(digests)
-            self._stats.valid += len(digests)
-            rejected += found.rejected
-        if len(self._columns) > 1:
-            rejected = _without_lone_nulls(rejected, columns=len(self._columns))
-        self._reject(rejected)
+    def _take(self, block: list[list[Any]], found: Sequence[ColumnKeys]) -> Sequence[tuple[int, Reason]]:
+        self._identifiers.take(block, found)
+        self._stats.valid += sum(column.valid for column in found)
+        rejected = [rejection for column in found for rejection in column.rejected]
+        return _without_lone_nulls(rejected, columns=len(found)) if len(found) > 1 else rejected
+
+    def _finish(self) -> Outcome[Sorted]:
+        return self._identifiers.finish()
+
+    def _list_type(self) -> str:
+        return list_type(self.columns)
 
 
 class RowPreparation(Preparation):
-    """Every row with a valid key is a record. `default_country`: see `phones`."""
+    """Every row with a valid key is a record."""
 
-    def __init__(
-        self, *, columns: Sequence[Column], default_country: str | None, spool: RowSpool, stats: Stats
-    ) -> None:
-        super().__init__(spool=spool, stats=stats, list_type=list_type([]))
-        self._columns, self._default_country, self._rows = columns, default_country, spool
+    def __init__(self, rows: RecordRows, **of_rows: Any) -> None:
+        super().__init__(**of_rows)
+        self._record_rows = rows
 
-    def read(self, blocks: Iterable[list[list[Any]]], *, progress: Callable[[int], None]) -> None:
-        """Read all blocks, and warn of keys that valid rows go without."""
-        super().read(blocks, progress=progress)
-        self._stats.keys = self._rows.keys
+    def _take(self, block: list[list[Any]], found: Sequence[ColumnKeys]) -> Sequence[tuple[int, Reason]]:
+        rows = encode(found, count=len(block[self.columns[0].position]))
+        self._record_rows.take(block, rows)
+        self._stats.valid += rows.valid
+        self._stats.invalid_keys_by_reason.update({reason.value: count for reason, count in rows.rejected_keys.items()})
+        return rows.rejected
+
+    def _finish(self) -> Outcome[RowSpool]:
+        outcome = self._record_rows.finish()
+        self._stats.keys = outcome.spool.keys
         reasons = ", ".join(f"{reason} {count}" for reason, count in self._stats.invalid_keys_by_reason.most_common())
         if reasons:
             log.warning("valid rows go without keys that are invalid: %s", reasons)
+        return outcome
 
-    def _take(self, block: list[list[Any]]) -> None:
-        encoded = encode_block(self._columns, block, default_country=self._default_country)
-        self._rows.add(encoded.rows)
-        self._stats.valid += sum(map(len, encoded.rows.values()))
-        self._stats.invalid_keys_by_reason.update(
-            {reason.value: count for reason, count in encoded.rejected_keys.items()}
-        )
-        self._reject(encoded.rejected)
-
-
-def spool_for(settings: Settings) -> Spool | RowSpool:
-    """An empty spool for the records that the settings ask for. Raises OSError."""
-    return RowSpool() if settings.records is RecordsFormat.ROWS else Spool()
-
-
-def preparation_of(job: Job, *, settings: Settings, spool: Spool | RowSpool, stats: Stats) -> Preparation:
-    """What reads the result of a job into the spool. Raises JobError for its columns, WorkflowError (see `phones`)."""
-    preparation: Preparation
-    if isinstance(spool, Spool):
-        preparation = IdentifierPreparation(columns=identifier_columns(job, settings.columns), spool=spool, stats=stats)
-    else:
-        check_country(settings.default_country)
-        columns = row_columns(job, settings.columns)
-        preparation = RowPreparation(
-            columns=columns, default_country=settings.default_country, spool=spool, stats=stats
-        )
-    preparation.line_of = job.line_of
-    return preparation
+    def _list_type(self) -> str:
+        return list_type([])
 
 
 @contextlib.contextmanager
@@ -187,6 +275,6 @@ def _without_lone_nulls(rejected: list[tuple[int, Reason]], *, columns: int) -> 
     for position, reason in rejected:
         if reason is Reason.NULL:
             nulls[position] = nulls.get(position, 0) + 1
-    return [found for found in rejected if found[1] is not Reason.NULL] + [
+    return [rejection for rejection in rejected if rejection[1] is not Reason.NULL] + [
         (position, Reason.NULL) for position, count in nulls.items() if count == columns
     ]

@@ -61,13 +61,8 @@ class RowSpool:
 
     @property
     def unique(self) -> int:
-        """Different rows. Raises RuntimeError unless finished."""
-        return sum(spool.unique for spool in self._spools.values())
-
-    @property
-    def duplicate(self) -> int:
-        """Rows that were there already. Raises RuntimeError unless finished."""
-        return sum(spool.duplicate for spool in self._spools.values())
+        """Different rows that count. Raises RuntimeError unless finished."""
+        return sum(spool.unique for shape, spool in self._spools.items() if shape.counts)
 
     @property
     def keys(self) -> int:

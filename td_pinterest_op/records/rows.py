@@ -9,23 +9,25 @@ from __future__ import annotations
 import json
 from binascii import hexlify
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
-from itertools import compress
+from itertools import compress, product
 from struct import Struct
 
 from td_pinterest_op.records.columns import Column
-from td_pinterest_op.records.digests import key_block
-from td_pinterest_op.records.identifier_types import EXTERNAL_ID, TYPES
+from td_pinterest_op.records.identifier_types import EXTERNAL_ID, TYPES, IdentifierType
 from td_pinterest_op.records.identifiers import Reason
 from td_pinterest_op.records.spool import DIGEST_BYTES
+from td_pinterest_op.records.values import ColumnKeys
 
 _HASHED_KEYS = tuple(dict.fromkeys(type_.key for type_ in TYPES.values() if type_.is_hashed))
 _EXTERNAL_ID = 1 << len(_HASHED_KEYS)
-# A shape is a number: a bit for each key, and above them the bytes that its external ids are filled up to.
+# A shape is a number: a bit for each key, above them the bytes that its external ids are filled up to, and a bit for
+# rows that do not count: further combinations of the values of a row.
 _KEYS = 2 * _EXTERNAL_ID - 1
+_UNCOUNTED = 1 << 16
 _SHORTEST_EXTERNAL_ID = 16
 # Rows that are written as JSON at once.
 _ROWS_AT_ONCE = 500
@@ -54,7 +56,17 @@ class Shape:
     @property
     def external_id_bytes(self) -> int:
         """The length of the external ids, 0 for rows without any."""
-        return self.number // (_KEYS + 1)
+        return self.number % _UNCOUNTED // (_KEYS + 1)
+
+    @property
+    def uncounted(self) -> int:
+        """The number of the shape for further combinations."""
+        return self.number | _UNCOUNTED
+
+    @property
+    def counts(self) -> bool:
+        """Whether the rows count, or are further combinations of the values of one that does."""
+        return self.number < _UNCOUNTED
 
     @property
     def digest_bytes(self) -> int:
@@ -78,6 +90,31 @@ class Shape:
             rows = b",".join([template] * (len(piece) // self.width)) % tuple(self._values(piece))
             yield b"," + rows if start else rows
 
+    def identifiers(self, row: bytes) -> list[bytes]:
+        """What the keys of one row are compared by with those of others: digests, also of the external id."""
+        hashed = self.number % _EXTERNAL_ID
+        found = [
+            row[start : start + DIGEST_BYTES] for start in range(0, hashed.bit_count() * DIGEST_BYTES, DIGEST_BYTES)
+        ]
+        if not self.number & _EXTERNAL_ID:
+            return found
+        return [*found, identifier_of(EXTERNAL_ID, row[self.digest_bytes :].rstrip(b"\0"))]
+
+    def without(self, row: bytes, identifiers: Container[bytes]) -> tuple[int, bytes] | None:
+        """A row, which counts, without some of its keys, and the number of its shape; None if nothing is left."""
+        number, left = self.number % _UNCOUNTED, []
+        bits = [bit for bit in range(len(_HASHED_KEYS) + 1) if self.number >> bit & 1]
+        for bit, identifier in zip(bits, self.identifiers(row), strict=True):
+            if identifier not in identifiers:
+                left.append(row[self.digest_bytes :] if 1 << bit == _EXTERNAL_ID else identifier)
+            elif 1 << bit == _EXTERNAL_ID:
+                number %= _EXTERNAL_ID
+            else:
+                number -= 1 << bit
+        if not left:
+            return None
+        return number, _findable(b"".join(left), number)
+
     def _values(self, data: bytes) -> Sequence[bytes]:
         """The values of all keys, row by row, as in JSON."""
         if not self.external_id_bytes:
@@ -94,48 +131,96 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RowBlock:
+class EncodedRows:
     """The rows of one block, judged.
 
-    `rows`: each valid row, repeats included, by shape. `rejected`: position (from 0) and reason of
-    each row without a valid key. `rejected_keys`: the reasons of keys that were left out of valid rows.
+    `rows` and `shapes` (their numbers, 0: no valid key) have an entry for each row, or, if a key has several values,
+    for each combination; `positions` then says in which row of the block it is. `valid`: rows with a valid key.
+    `rejected`: position (from 0) and reason of each other row. `rejected_keys`: the reasons of keys that valid rows
+    go without.
     """
 
-    rows: Mapping[Shape, list[bytes]]
+    rows: list[bytes]
+    shapes: list[int]
+    positions: Sequence[int]
+    valid: int
     rejected: list[tuple[int, Reason]]
     rejected_keys: Counter[Reason]
 
+    def by_shape(self) -> dict[Shape, list[bytes]]:
+        """The valid rows, repeats included."""
+        different = {*self.shapes}
+        if len(different) == 1 and 0 not in different:
+            return {Shape(*different): self.rows}
+        return {
+            Shape(number): [*compress(self.rows, map(number.__eq__, self.shapes))] for number in different if number
+        }
 
-def encode_block(
-    columns: Sequence[Column], block: Sequence[Sequence[object]], *, default_country: str | None
-) -> RowBlock:
-    """The rows of a block, a list of values for each column of the result. Raises WorkflowError (see `phones`)."""
-    shapes = [sum(map(_bit, columns))] * len(block[columns[0].position])
-    keys: list[list[bytes]] = []
+
+def encode(found: Sequence[ColumnKeys], *, count: int) -> EncodedRows:
+    """The `count` rows of a block, from the keys of its columns."""
+    found = sorted(found, key=lambda keys: _bit(keys.column))
+    keys: list[list[bytes]]
+    positions: Sequence[int]
+    if any(column.rows is not None for column in found):
+        keys, positions, shapes = _combined(found, count)
+    else:
+        keys, positions = [column.keys for column in found], range(count)
+        shapes = [sum(_bit(column.column) for column in found)] * count
+        for column in found:
+            for position, _ in column.rejected:
+                shapes[position] -= _bit(column.column)
+    if not found[-1].column.type.is_hashed:
+        keys[-1] = _filled_up(keys[-1], shapes)
+    rows = [*map(b"".join, zip(*keys, strict=True))]
+    if not found[-1].column.type.is_hashed:
+        rows = [_findable(row, number) for row, number in zip(rows, shapes, strict=True)]
     reasons: dict[int, list[Reason]] = {}
-    for column in sorted(columns, key=_bit):
-        found = key_block(column.type, block[column.position], default_country=default_country)
-        for position, reason in found.rejected:
-            shapes[position] -= _bit(column)
+    for column in found:
+        for position, reason in column.rejected:
             reasons.setdefault(position, []).append(reason)
-        keys.append(found.keys if column.type.is_hashed else _filled_up(found.keys, shapes))
-    return RowBlock(
-        rows=_by_shape(map(b"".join, zip(*keys, strict=True)), shapes),
-        rejected=[
-            (position, _to_count(of_row)) for position, of_row in sorted(reasons.items()) if not shapes[position]
-        ],
+    valid = {position for position, number in zip(positions, shapes, strict=True) if number} if reasons else ()
+    rejected = [(position, _to_count(of_row)) for position, of_row in sorted(reasons.items()) if position not in valid]
+    return EncodedRows(
+        rows=rows,
+        shapes=shapes,
+        positions=positions,
+        valid=count - len(rejected),
+        rejected=rejected,
         rejected_keys=Counter(
             reason
             for position, of_row in reasons.items()
-            if shapes[position]
+            if position in valid
             for reason in of_row
             if reason is not Reason.NULL
         ),
     )
 
 
+def _findable(row: bytes, number: int) -> bytes:
+    """A row that begins with a digest."""
+    return row if number % _EXTERNAL_ID or not number else sha256(row).digest() + row
+
+
 def _bit(column: Column) -> int:
     return 1 << _HASHED_KEYS.index(column.type.key) if column.type.is_hashed else _EXTERNAL_ID
+
+
+def _combined(found: Sequence[ColumnKeys], count: int) -> tuple[list[list[bytes]], list[int], list[int]]:
+    """For each combination of a row's values: the keys, column by column; which row it is; its shape's number.
+
+    All combinations but the first of each row do not count.
+    """
+    keys: list[list[bytes]] = [[] for _ in found]
+    positions, shapes = [], []
+    for position, of_row in enumerate(zip(*(column.by_row(count) for column in found), strict=True)):
+        for number, combination in enumerate(product(*(sorted(values) or [b""] for values in of_row))):
+            present = sum(_bit(column.column) for column, key in zip(found, combination, strict=True) if key)
+            shapes.append(present + _UNCOUNTED if number else present)
+            positions.append(position)
+            for column_of_keys, key in zip(keys, combination, strict=True):
+                column_of_keys.append(key)
+    return keys, positions, shapes
 
 
 def _filled_up(external_ids: Sequence[bytes], shapes: list[int]) -> list[bytes]:
@@ -150,16 +235,9 @@ def _filled_up(external_ids: Sequence[bytes], shapes: list[int]) -> list[bytes]:
     return filled
 
 
-def _by_shape(rows: Iterable[bytes], shapes: Sequence[int]) -> dict[Shape, list[bytes]]:
-    different = {*shapes}
-    if len(different) > 1:
-        rows = [*rows]
-    found = {}
-    for number in different - {0}:
-        of_shape = [*rows] if len(different) == 1 else [*compress(rows, map(number.__eq__, shapes))]
-        shape = Shape(number)
-        found[shape] = of_shape if shape.keys else [sha256(row).digest() + row for row in of_shape]
-    return found
+def identifier_of(type_: IdentifierType, key: bytes) -> bytes:
+    """What a key is compared by with those of others: its digest, also of one that is not sent as a digest."""
+    return key if type_.is_hashed else sha256(b"%s:%s" % (type_.name.encode(), key)).digest()
 
 
 def _to_count(reasons: Sequence[Reason]) -> Reason:

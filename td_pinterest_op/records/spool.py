@@ -7,6 +7,7 @@ in whatever order they come. On disk: 32 bytes a digest, never a plain identifie
 
 from __future__ import annotations
 
+import abc
 import hashlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,8 +16,11 @@ from itertools import accumulate, chain, compress, islice
 from operator import ne
 from struct import Struct
 from types import TracebackType
+from typing import TypeVar
 
 from td_pinterest_op.records.spool_file import SpoolFile
+
+_S = TypeVar("_S", bound="Sorted")
 
 DIGEST_BYTES = 32
 _BUCKETS = 256
@@ -24,27 +28,18 @@ _INCOMING_DIGESTS = 1 << 13  # as objects, before they are packed: what a proces
 _BUFFERED_BYTES = 8 << 20  # in memory between two writes: 32 KB to a bucket's next segment
 _SORTED_DIGESTS = 1 << 16  # as objects while a bucket is sorted; a larger bucket is split first
 
+_CHUNK_BYTES = 1 << 18  # read at once
 _SMALL_PART = 1 << 15  # bytes of a part that is sorted at once, without 256 lists
 
 
-class Spool:
-    """Takes digests until it is finished, then gives them back, each once, as batches. A context manager.
+class Sorted(abc.ABC):
+    """Digests in ascending order, each once, in a file that is gone with `close`. A context manager."""
 
-    `width`: the bytes of each, if they are no digests. `encrypted`: see `SpoolFile`. The file is gone with `close`;
-    when it fails with an OSError, only `close` works after that. For one thread at a time.
-    """
-
-    def __init__(self, width: int = DIGEST_BYTES, *, encrypted: bool = False) -> None:
+    def __init__(self, width: int, *, encrypted: bool = False) -> None:
         self.width = width
         self._file = SpoolFile(encrypted=encrypted)
-        self._incoming: list[list[bytes]] = [[] for _ in range(_BUCKETS)]
-        self._buffers: list[bytearray] = [bytearray() for _ in range(_BUCKETS)]
-        self._incoming_count = self._buffered_count = 0
-        self._segment_offsets: list[array[int]] = []  # for each write: where each bucket's segment begins, and the end
-        self._end = 0
-        self._unique: list[int] | None = None  # by bucket, once finished
 
-    def __enter__(self) -> Spool:
+    def __enter__(self: _S) -> _S:
         return self
 
     def __exit__(
@@ -55,6 +50,74 @@ class Spool:
     def close(self) -> None:
         """Frees memory and file. May be called again."""
         self._file.close()
+
+    @property
+    @abc.abstractmethod
+    def unique(self) -> int:
+        """How many there are."""
+
+    @abc.abstractmethod
+    def chunks(self) -> Iterator[bytes]:
+        """All of them, in parts of any length. Raises OSError."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the digests: the same digests give the same eight hex digits. Raises OSError."""
+        return fingerprint(self.chunks())
+
+    def batches(self, size: int) -> Iterator[bytes]:
+        """The digests, `size` at a time, each batch one string.
+
+        All are full but the last. Every call starts anew and gives the same.
+        Raises OSError; ValueError for a size below 1.
+        """
+        if size < 1:
+            raise ValueError("a batch holds at least one digest")
+        return in_pieces(self.chunks(), size * self.width)
+
+
+class SortedFile(Sorted):
+    """Digests that come in order already."""
+
+    def __init__(self, width: int = DIGEST_BYTES) -> None:
+        super().__init__(width)
+        self._length = 0
+
+    def append(self, data: bytes) -> None:
+        """Takes digests, one after the other. Raises OSError."""
+        self._file.write(self._length, data)
+        self._length += len(data)
+
+    @property
+    def unique(self) -> int:
+        """How many there are."""
+        return self._length // self.width
+
+    def chunks(self) -> Iterator[bytes]:
+        """All of them, in parts. Raises OSError."""
+        for start in range(0, self._length, _CHUNK_BYTES):
+            yield self._file.read(start, min(_CHUNK_BYTES, self._length - start))
+
+
+class Spool(Sorted):
+    """Takes digests until it is finished, then gives them back, each once, as batches. A context manager.
+
+    `width`: the bytes of each, if they are no digests. `encrypted`: see `SpoolFile`. The file is gone with `close`;
+    when it fails with an OSError, only `close` works after that. For one thread at a time.
+    """
+
+    def __init__(self, width: int = DIGEST_BYTES, *, encrypted: bool = False) -> None:
+        super().__init__(width, encrypted=encrypted)
+        self._incoming: list[list[bytes]] = [[] for _ in range(_BUCKETS)]
+        self._buffers: list[bytearray] = [bytearray() for _ in range(_BUCKETS)]
+        self._incoming_count = self._buffered_count = 0
+        self._segment_offsets: list[array[int]] = []  # for each write: where each bucket's segment begins, and the end
+        self._end = 0
+        self._unique: list[int] | None = None  # by bucket, once finished
+
+    def close(self) -> None:
+        """Frees memory and file. May be called again."""
+        super().close()
         self._incoming, self._buffers, self._segment_offsets = [], [], []
 
     def add(self, digests: Sequence[bytes]) -> None:
@@ -93,24 +156,17 @@ class Spool:
         """Repeats that were dropped. Raises RuntimeError unless finished."""
         return self._end // self.width - self.unique
 
-    @property
-    def fingerprint(self) -> str:
-        """Names the unique digests: the same digests give the same eight hex digits. Raises OSError, RuntimeError."""
-        return fingerprint(self.chunks())
-
-    def batches(self, size: int) -> Iterator[bytes]:
-        """Unique digests in ascending order, `size` at a time, each batch one string.
-
-        All are full but the last. Every call starts anew and gives the same.
-        Raises OSError; ValueError for a size below 1; RuntimeError unless finished.
-        """
-        if size < 1:
-            raise ValueError("a batch holds at least one digest")
-        return in_pieces(self.chunks(), size * self.width)
-
     def chunks(self) -> Iterator[bytes]:
         """Unique digests in ascending order, in parts of any length. Raises OSError; RuntimeError unless finished."""
         return chain.from_iterable(map(self._stored, range(_BUCKETS), self._finished()))
+
+    def buckets(self) -> Iterator[list[bytes]]:
+        """Unique digests in ascending order, those with a first byte in common together: always 256 lists.
+
+        Raises OSError; RuntimeError unless finished.
+        """
+        for bucket, count in enumerate(self._finished()):
+            yield [*apart(b"".join(self._stored(bucket, count)), self.width)]
 
     def _finished(self) -> list[int]:
         if self._unique is None:

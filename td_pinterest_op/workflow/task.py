@@ -9,9 +9,11 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath
 from typing import Any
 
 from td_pinterest_op.errors import SettingsError, SettingsErrors
+from td_pinterest_op.printable import printable
 from td_pinterest_op.secret import LONGEST_SECRET, Secret
 from td_pinterest_op.settings.types import has_lost_digits
 from td_pinterest_op.template import without_templates
@@ -133,6 +135,43 @@ def source(task: Task) -> Source:
     return Source(job_id=_job_id(job_id))
 
 
+def list_source(task: Task, name: str) -> Source | None:
+    """A further query of a task, its parameter `name`: SQL or a file of it; None without one. Raises SettingsError.
+
+    One that is there but blank is an error: a template that rendered to nothing must not let everybody through.
+    """
+    if name not in task.params:
+        return None
+    given = task.params[name]
+    if _is_blank(given):
+        raise SettingsError(f"{name} of the task is blank: give it a query, or leave the line out", key=name)
+    td = task.params.get("td")
+    return _query(sql_of(str(given), key=name), task, td if isinstance(td, Mapping) else {}, use=name)
+
+
+def sql_of(text: str, *, key: str) -> str:
+    """A query, or what the file `….sql` of the project holds that is named in its place. Raises SettingsError."""
+    text = text.strip()
+    if not text.endswith(".sql"):
+        return text
+    path = PurePath(text)
+    if path.is_absolute() or ".." in path.parts:
+        raise SettingsError(f"{key}: {printable(text)} is not in the project: name a file below its root", key=key)
+    try:
+        query = Path(text).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise SettingsError(f"{key}: there is no file {printable(text)} in the project", key=key) from None
+    if not query.strip():
+        raise SettingsError(f"{key}: the file {printable(text)} is blank", key=key)
+    if "$" + "{" in query:
+        raise SettingsError(
+            f"{key}: {printable(text)} holds a template, which digdag fills in only in a .dig file or in a td> task: "
+            "write the query into the task",
+            key=key,
+        )
+    return query
+
+
 def _is_blank(value: object) -> bool:
     return value is None or str(value).strip() == ""
 
@@ -151,7 +190,8 @@ def _job_id(value: object) -> str:
     return text
 
 
-def _query(query: str, task: Task, td: Mapping[str, Any]) -> Source:
+def _query(query: str, task: Task, td: Mapping[str, Any], *, use: str = "") -> Source:
+    """`use` tells two queries of a task apart, even if they are the same."""
     database = task.params.get("database", td.get("database"))
     engine = str(task.params.get("engine") or td.get("engine") or "presto").strip().lower()
     errors = SettingsErrors()
@@ -163,5 +203,5 @@ def _query(query: str, task: Task, td: Mapping[str, Any]) -> Source:
         errors.add(f"engine must be one of {', '.join(ENGINES)}", key="engine")
     errors.raise_any()
     database = str(database).strip()
-    key = task.domain_key(engine, database, query)
+    key = task.domain_key(*filter(None, (use, engine, database, query)))
     return Source(query=query, database=database, engine=engine, domain_key=key)

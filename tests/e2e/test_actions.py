@@ -18,7 +18,7 @@ from tests.e2e.audiences import (
     list_behind,
 )
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Fault, Reset, When
-from tests.exporting import Services, digests, people
+from tests.exporting import NOBODY, Services, digests, people
 
 
 @pytest.mark.parametrize("action", [CREATE, REPLACE, CLEAR, DELETE])
@@ -37,7 +37,7 @@ class TestAddAndRemove:
         audience_id = services.audience(people(3))
         stored = services.export({"action": ADD, "audience_id": audience_id}, job_id=services.job(people(10)))
         assert digests(10) == services.pinterest.members_of_audience(audience_id)
-        assert {"unique": 10, "duplicate": 0, "sent": 10, "refused": 0} == stored["records"]
+        assert {"unique": 10, "duplicate": 0, "sent": 10, "refused": 0, "withheld": NOBODY} == stored["records"]
 
     def test_add_leaves_those_who_were_there(self, services: Services) -> None:
         audience_id = services.audience(people(5, first=100))

@@ -174,8 +174,8 @@ class TestBrakes:
     @pytest.mark.parametrize(
         ("brake", "complaint"),
         [
-            ({"min_records": 11}, "10 unique records are outside min_records (11)"),
-            ({"max_records": 9}, "10 unique records are outside max_records (9)"),
+            ({"min_records": 11}, "10 unique records are fewer than min_records (11)"),
+            ({"max_records": 9}, "10 unique records are more than max_records (9)"),
             ({"max_invalid_ratio": 0.1}, "more than max_invalid_ratio allows (0.1)"),
         ],
         ids=["min_records", "max_records", "max_invalid_ratio"],

@@ -14,7 +14,7 @@ import pytest
 
 from td_pinterest_op.errors import InvalidRowsError, JobError, TreasureDataError, WorkflowError
 from tests.emulators.td import Fault
-from tests.exporting import NO_REASONS, Services, digest, digests, people
+from tests.exporting import NO_REASONS, NOBODY, Services, digest, digests, people
 
 ADD = "add_people_to_current_audience"
 DEVICE = "5eed0001-aaaa-4bbb-8ccc-{:012d}"
@@ -90,6 +90,7 @@ class TestMixedRows:
             "duplicate": valid - len(arrive),
             "sent": len(arrive),
             "refused": 0,
+            "withheld": NOBODY,
         } == stored["records"]
         assert 0 < stored["records"]["duplicate"]
 
@@ -149,7 +150,7 @@ class TestColumns:
         assert digests(2) | {digest(DEVICE.format(1))} == services.pinterest.members_of_audience(audience_id)
         reasons = {"null": 1, "placeholder": 1}
         assert {"read": 5, "valid": 4, "invalid": 2, "invalid_by_reason": NO_REASONS | reasons} == stored["rows"]
-        assert {"unique": 3, "duplicate": 1, "sent": 3, "refused": 0} == stored["records"]
+        assert {"unique": 3, "duplicate": 1, "sent": 3, "refused": 0, "withheld": NOBODY} == stored["records"]
 
     def test_of_several_columns_the_error_counts_values_and_rows_apart(self, services: Services) -> None:
         job = services.td.add_job(
@@ -257,7 +258,7 @@ class TestDownload:
     @pytest.mark.parametrize("path", ["/status/", "/show/", "/result/"])
     def test_a_wait_that_is_longer_than_allowed_is_not_begun(self, services: Services, path: str) -> None:
         services.td.faults.add(Fault(kind="status", status=429, path=path, headers={"Retry-After": "61"}))
-        with pytest.raises(TreasureDataError, match="asks to wait 61 s, more than max_retry_wait_millis"):
+        with pytest.raises(TreasureDataError, match="asks to wait 1 min 1 s, more than max_retry_wait_millis"):
             exported(services, services.job(people(3)), max_retry_wait_millis=60_000)
         assert [] == services.time.slept
 

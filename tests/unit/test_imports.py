@@ -22,7 +22,7 @@ LAYERS: list[set[str]] = [
     {"erase", "export", "status"},
     {"assignment"},
     {"connect"},
-    {"audiences", "warehouse"},
+    {"audiences", "warehouse", "withholding"},
     {"records"},
     {"workflow"},
     {"pinterest", "treasure_data", "settings", "report"},

@@ -46,8 +46,9 @@ def test_counts_that_add_up_pass() -> None:
         ({"read": 11}, "rows.read = rows.valid + rows.invalid"),
         ({"invalid_by_reason": Counter()}, "rows.read = rows.valid + rows.invalid"),
         ({"duplicate": 2}, "identifiers = unique + duplicate"),
-        ({"sent": 4}, "unique = sent + refused"),
-        ({"refused": 0}, "unique = sent + refused"),
+        ({"sent": 4}, "unique = sent + refused + withheld"),
+        ({"refused": 0}, "unique = sent + refused + withheld"),
+        ({"withheld": Counter({"suppressed": 1})}, "unique = sent + refused + withheld"),
     ],
 )
 def test_counts_that_do_not_are_an_error_that_names_the_sum(changed: dict[str, Any], broken: str) -> None:
@@ -75,6 +76,11 @@ def test_the_json_has_the_shape_that_is_promised_and_only_plain_types() -> None:
         customer_list_id="3",
         previous_customer_list_id="4",
         job_id="5",
+        sent=2,
+        withheld=Counter({"suppressed": 2, "control": 1}),
+        plain_values=4,
+        hashed_values=3,
+        list_jobs={"suppress": "6"},
         audience_status="READY",
         audience_size=120,
         requests=RequestCounts(sent=9, retried=2, failed=3, waiting_seconds=0.5),
@@ -91,7 +97,10 @@ def test_the_json_has_the_shape_that_is_promised_and_only_plain_types() -> None:
         "job_id": "5",
         "dry_run": False,
         "audience": {"status": "READY", "size": 120},
-        "summary": ('Filled audience "Spring" with 5 records; 3 invalid values were left out; Pinterest refused 1.'),
+        "summary": (
+            'Filled audience "Spring" with 2 records; 3 invalid values were left out; '
+            "3 records (suppressed 2, control 1) were withheld; Pinterest refused 1."
+        ),
         "version": __version__,
         "rows": {
             "read": 10,
@@ -99,7 +108,15 @@ def test_the_json_has_the_shape_that_is_promised_and_only_plain_types() -> None:
             "invalid": 3,
             "invalid_by_reason": dict.fromkeys(sorted(REASONS), 0) | {"empty": 1, "null": 2},
         },
-        "records": {"unique": 6, "duplicate": 1, "sent": 5, "refused": 1},
+        "records": {
+            "unique": 6,
+            "duplicate": 1,
+            "sent": 2,
+            "refused": 1,
+            "withheld": {"suppressed": 2, "without_consent": 0, "control": 1},
+        },
+        "values": {"plain": 4, "hashed": 3},
+        "lists": {"suppress": "6", "consent": None},
         "requests": {"sent": 9, "retried": 2, "failed": 3},
         "seconds": {"reading": 1.235, "sending": 2.0, "waiting": 0.5},
     }

@@ -103,8 +103,8 @@ class TestBrakes:
                 {"unique": 1},
                 "a share of 0.6667 of the rows, more than max_invalid_ratio allows (0.5)",
             ),
-            ({"min_records": 1000}, {"unique": 1}, "1 unique records are outside min_records (1,000)"),
-            ({"max_records": 1}, {"unique": 2}, "2 unique records are outside max_records (1)"),
+            ({"min_records": 1000}, {"unique": 1}, "1 unique records are fewer than min_records (1,000)"),
+            ({"max_records": 1}, {"unique": 2}, "2 unique records are more than max_records (1)"),
         ],
     )
     def test_rows_outside_a_limit_are_an_error_that_names_it(

@@ -10,7 +10,7 @@ import pytest
 
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.identifier_types import EMAIL, MAID
-from td_pinterest_op.records.read import IdentifierPreparation, Prepared
+from td_pinterest_op.records.read import AllIdentifiers, IdentifierPreparation, Prepared
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.result import JobResult
@@ -29,7 +29,7 @@ def spool() -> Iterator[Spool]:
 def prepared(spool: Spool, blocks: list[list[list[Any]]], *columns: Column) -> tuple[Stats, list[int], list[int]]:
     """The counts, the first invalid rows, and the progress that was told."""
     stats = Stats(action="", ad_account_id="1", dry_run=False)
-    preparation = IdentifierPreparation(columns=columns or (EMAILS,), spool=spool, stats=stats)
+    preparation = IdentifierPreparation(AllIdentifiers(spool), columns=columns or (EMAILS,), stats=stats)
     told: list[int] = []
     preparation.read(cast(JobResult, blocks), progress=told.append)
     return stats, preparation.first_invalid, told

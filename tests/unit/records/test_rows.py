@@ -12,7 +12,8 @@ from td_pinterest_op.errors import JobError
 from td_pinterest_op.records.columns import Column, row_columns
 from td_pinterest_op.records.identifier_types import TYPES
 from td_pinterest_op.records.identifiers import Reason
-from td_pinterest_op.records.rows import RowBlock, Shape, encode_block
+from td_pinterest_op.records.rows import EncodedRows, Shape, encode
+from td_pinterest_op.records.values import column_keys
 from td_pinterest_op.treasure_data.job import Job
 
 DEVICE = "0123abcd-89ef-4cde-8f01-23456789abcd"
@@ -24,25 +25,32 @@ def sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def encoded(types: tuple[str, ...], *of_rows: tuple[object, ...], country: str | None = "US") -> RowBlock:
-    columns = [Column(name=type_, type=TYPES[type_], position=position) for position, type_ in enumerate(types)]
-    values = [
-        [value.encode() if isinstance(value, str) else value for value in column]
-        for column in zip(*of_rows, strict=True)
+def in_bytes(value: object) -> object:
+    if isinstance(value, tuple):
+        return tuple(map(in_bytes, value))
+    return value.encode() if isinstance(value, str) else value
+
+
+def encoded(types: tuple[str, ...], *of_rows: tuple[object, ...], country: str | None = "US") -> EncodedRows:
+    columns = [
+        Column(name=type_, type=TYPES[type_], position=position, is_array=isinstance(of_rows[0][position], tuple))
+        for position, type_ in enumerate(types)
     ]
-    return encode_block(columns, values, default_country=country)
+    values = [[in_bytes(value) for value in column] for column in zip(*of_rows, strict=True)]
+    found = [column_keys(column, values, default_country=country) for column in columns]
+    return encode(found, count=len(of_rows))
 
 
-def sent(block: RowBlock) -> list[dict[str, str]]:
+def sent(block: EncodedRows) -> list[dict[str, str]]:
     return [
         record
-        for shape, rows in block.rows.items()
+        for shape, rows in block.by_shape().items()
         for record in json.loads(b"[%s]" % b"".join(shape.to_json(b"".join(rows))))
     ]
 
 
-def rows_of(block: RowBlock) -> list[tuple[Shape, bytes]]:
-    return [(shape, row) for shape, rows in block.rows.items() for row in rows]
+def rows_of(block: EncodedRows) -> list[tuple[Shape, bytes]]:
+    return [(shape, row) for shape, rows in block.by_shape().items() for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +138,50 @@ def test_rows_of_all_combinations_of_keys_keep_theirs() -> None:
     block = encoded(ALL, *people)
     assert Counter(sum(value is not None for value in person) for person in people) == Counter(map(len, sent(block)))
     assert {json.dumps(*sent(encoded(ALL, person))) for person in people} == set(map(json.dumps, sent(block)))
-    assert {shape.count for shape in block.rows} == {1, 2, 3, 4}
+    assert {shape.count for shape in block.by_shape()} == {1, 2, 3, 4}
+
+
+class TestArrays:
+    def test_a_row_is_one_record_for_each_combination_of_its_values_and_counts_once(self) -> None:
+        block = encoded(("email", "phone"), (("b@lee.org", None, "a@lee.org"), ("+12025550143", "+12025550144")))
+        combinations = [
+            {"email": sha(email), "hashed_phone_number": sha(phone)}
+            for email in ("a@lee.org", "b@lee.org")
+            for phone in ("12025550143", "12025550144")
+        ]
+        assert combinations == sorted(sent(block), key=combinations.index)
+        assert (1, [], [1]) == (block.valid, block.rejected, [len(r) for s, r in block.by_shape().items() if s.counts])
+
+    def test_the_order_of_its_elements_does_not_matter(self) -> None:
+        one, other = (
+            encoded(("email",), (emails,))
+            for emails in (("a@lee.org", "b@lee.org"), ("b@lee.org", "A@lee.org", "b@lee.org"))
+        )
+        assert one.by_shape() == other.by_shape()
+
+    @pytest.mark.parametrize("array", [None, (), (None,), (None, None)])
+    def test_without_elements_it_is_null(self, array: object) -> None:
+        block = encoded(("email",), (("a@lee.org",),), (array,))
+        assert (1, [(1, Reason.NULL)]) == (block.valid, block.rejected)
+
+    def test_elements_that_are_no_identifiers_are_left_out_and_counted(self) -> None:
+        block = encoded(BOTH, (("a@lee.org", "n/a", ""), None), (("ann",), None))
+        assert [{"email": sha("a@lee.org")}] == sent(block)
+        assert [(1, Reason.NOT_AN_EMAIL)] == block.rejected
+        assert Counter({Reason.PLACEHOLDER: 1, Reason.EMPTY: 1}) == block.rejected_keys
+
+    @pytest.mark.parametrize(
+        ("value", "expected"),
+        [
+            (b'["a@lee.org", null, "b@lee.org"]', ["a@lee.org", "b@lee.org"]),
+            (b"[]", []),
+            (b"[1", []),
+            (b"a@lee.org", ["a@lee.org"]),
+        ],
+    )
+    def test_an_array_may_come_as_json(self, value: bytes, expected: list[str]) -> None:
+        block = encoded(("email",), (("x@lee.org",),), (value,))
+        assert sorted(map(sha, ["x@lee.org", *expected])) == sorted(record["email"] for record in sent(block))
 
 
 def job(*names: str, type_: str = "varchar") -> Job:

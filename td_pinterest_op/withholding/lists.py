@@ -1,0 +1,108 @@
+"""The queries of a task that name the people to withhold, and those who consent → their digests."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from td_pinterest_op.errors import ExportError, LimitError
+from td_pinterest_op.printable import counted
+from td_pinterest_op.records.columns import known_columns
+from td_pinterest_op.records.identifier_types import LISTED, TYPES
+from td_pinterest_op.records.read import IdentifierPreparation, Outcome
+from td_pinterest_op.records.rows import identifier_of
+from td_pinterest_op.records.spool import Sorted, Spool
+from td_pinterest_op.records.values import ColumnKeys
+from td_pinterest_op.settings.parse import Settings
+from td_pinterest_op.settings.table import RecordsFormat
+from td_pinterest_op.stats import CONSENT, SUPPRESS, Stats
+from td_pinterest_op.treasure_data.api import TreasureData
+from td_pinterest_op.treasure_data.job import Source
+from td_pinterest_op.treasure_data.result import Rows, job_rows
+from td_pinterest_op.withholding.people import Lists
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Digests:
+    """Takes the identifiers of a list."""
+
+    spool: Spool
+
+    def take(self, _block: Sequence[Sequence[object]], found: Sequence[ColumnKeys]) -> None:
+        """Put them into the spool, external ids too. Raises OSError."""
+        for column in found:
+            keys = [key for key in column.keys if key] if column.rejected else column.keys
+            type_ = column.column.type
+            self.spool.add(keys if type_.is_hashed else [identifier_of(type_, key) for key in keys])
+
+    def finish(self) -> Outcome[Sorted]:
+        """All of them. Raises OSError."""
+        self.spool.finish()
+        return Outcome(spool=self.spool)
+
+    def close(self) -> None:
+        """Frees memory and files. May be called again."""
+        self.spool.close()
+
+
+@contextlib.contextmanager
+def opened(td: TreasureData, sources: Mapping[str, Source], settings: Settings, stats: Stats) -> Iterator[Lists]:
+    """The lists of `sources`, by `suppress` and `consent`, until the end of the block; `stats` gets their jobs.
+
+    Raises LimitError for a list without people (an opt-out list may be empty where the settings say so), JobError,
+    TreasureDataError and OSError; the message names the list.
+    """
+    with contextlib.ExitStack() as stack:
+        spools = {name: stack.enter_context(Spool()) for name in sources}
+        of_no_use: dict[str, Counter[str]] = {}
+        for name, source in sources.items():
+            try:
+                rows = job_rows(td, source, note=partial(stats.list_jobs.__setitem__, name))
+                of_no_use[name] = _read(rows, settings, spools[name])
+                _check(name, spools[name].unique, of_no_use[name], settings)
+            except ExportError as error:
+                raise error.extended(f" [the query of `{name}`]") from None
+        _warn(of_no_use)
+        yield Lists(suppressed=spools.get(SUPPRESS), consented=spools.get(CONSENT))
+
+
+def _read(rows: Rows, settings: Settings, spool: Spool) -> Counter[str]:
+    """Fills the spool; returns how many values are no identifiers, by reason. Raises JobError, TreasureDataError."""
+    types = TYPES if settings.records is RecordsFormat.ROWS else LISTED
+    names = {name.lower() for name, _ in rows.job.schema}
+    # A list need not have all the columns that the people's query has.
+    columns = {name: type_ for name, type_ in settings.columns.items() if name in names}
+    of_list = Stats(action="", ad_account_id="", dry_run=True)
+    preparation = IdentifierPreparation(
+        _Digests(spool),
+        columns=known_columns(rows.job, types, columns),
+        stats=of_list,
+        default_country=settings.default_country,
+    )
+    preparation.read(rows.blocks, progress=lambda _: None)
+    return of_list.invalid_by_reason
+
+
+def _check(name: str, people: int, of_no_use: Counter[str], settings: Settings) -> None:
+    log.info("%s: %s", name, counted(people, "identifier"))
+    if people or (name == SUPPRESS and settings.allow_empty_suppress):
+        return
+    found = f"holds no identifier ({_reasons(of_no_use)})" if of_no_use else "has no rows"
+    cure = "set allow_empty_suppress: true if it is right that nobody has opted out" if name == SUPPRESS else ""
+    raise LimitError(f"`{name}` {found}. Nothing was sent. Correct its query" + (f", or {cure}" if cure else ""))
+
+
+def _warn(of_no_use: Mapping[str, Counter[str]]) -> None:
+    told = "; ".join(f"{name}: {_reasons(reasons)}" for name, reasons in of_no_use.items() if reasons)
+    if told:
+        log.warning("values in these lists are no identifiers, and match nobody: %s", told)
+
+
+def _reasons(of_no_use: Counter[str]) -> str:
+    return ", ".join(f"{reason} {count:,}" for reason, count in of_no_use.most_common())

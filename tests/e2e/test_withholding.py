@@ -1,0 +1,356 @@
+"""Whom may be sent: opt-outs, consents, a control group, and values that are what they seem, through the door."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from td_pinterest_op.errors import JobError, LimitError, SettingsError
+from tests.e2e.audiences import ADD, CLEAR, CREATE, NEW, REMOVE, REPLACE, list_behind, the_audience
+from tests.exporting import Services, digest, digests, people
+
+DATABASE: dict[str, Any] = {"database": "crm"}
+
+
+@pytest.fixture(autouse=True)
+def _database(services: Services) -> None:
+    services.td.create("crm", "seeds", "SELECT 1 AS one")
+
+
+def query(values: Iterable[str | None], column: str = "email") -> str:
+    """A query that gives these values."""
+    rows = ", ".join("(CAST(NULL AS varchar))" if value is None else f"('{value}')" for value in values)
+    return f"SELECT * FROM (VALUES {rows}) AS t({column})"
+
+
+def nobody(column: str = "email") -> str:
+    return f"SELECT * FROM (VALUES ('x')) AS t({column}) WHERE 1 = 0"
+
+
+def settings_of(services: Services, action: str) -> dict[str, Any]:
+    if action == CREATE:
+        return dict[str, Any](NEW)
+    return {"action": action, "audience_id": services.audience()}
+
+
+def members(services: Services, settings: dict[str, Any]) -> set[str]:
+    audience_id = settings.get("audience_id") or the_audience(services)
+    return services.pinterest.members(list_behind(services, audience_id))
+
+
+def withheld(stored: dict[str, Any]) -> tuple[int, int, int]:
+    counts = stored["records"]["withheld"]
+    return counts["suppressed"], counts["without_consent"], counts["control"]
+
+
+def job_of(services: Services, *rows: tuple[Any, ...], columns: dict[str, str]) -> str:
+    return services.td.add_job(columns=list(columns.items()), rows=rows)
+
+
+class TestLists:
+    @pytest.mark.parametrize("action", [ADD, CREATE, REPLACE])
+    @pytest.mark.parametrize("rows_from", ["query", "job", "last job"])
+    def test_nobody_who_opted_out_is_sent_and_nobody_without_consent(
+        self, services: Services, action: str, rows_from: str
+    ) -> None:
+        settings = settings_of(services, action)
+        first, second, *_ = people(10)
+        sources: dict[str, dict[str, Any]] = {
+            "query": {"query": query(people(10))},
+            "job": {"job_id": services.job(people(10))},
+            "last job": {"td": {"last_job_id": services.job(people(10))}},
+        }
+        suppress = query([f" {first.upper()}\t", digest(second).upper(), "nobody@shop.example"])
+        stored = services.export(
+            settings,
+            suppress=suppress,
+            consent=query([*people(6), *people(2, first=100)]),
+            **DATABASE | sources[rows_from],
+        )
+        assert digests(4, first=2) == members(services, settings)
+        assert (2, 4, 0) == withheld(stored)
+        assert (10, 4) == (stored["records"]["unique"], stored["records"]["sent"])
+        assert "; 6 records (suppressed 2, without_consent 4) were withheld." in stored["summary"]
+        # Nothing about them reaches Pinterest: no request names them, and none removes anybody.
+        held = set[str]().union(*(each.members for each in services.pinterest.lists.values()))
+        assert held.isdisjoint(digests(2) | digests(4, first=6))
+        assert "REMOVE" not in {call.operation_type for call in services.pinterest.calls.writes()}
+
+    def test_a_person_is_known_by_any_identifier_and_takes_the_others_along(self, services: Services) -> None:
+        audience_id = services.audience()
+        device = "5eed0001-aaaa-4bbb-8ccc-{:012d}".format
+        a, b, c = people(3)
+        rows = [(a, device(1)), (b, device(1)), (c, device(2)), (None, device(3)), (c, device(3))]
+        job = job_of(services, *rows, columns={"email": "varchar", "maid": "varchar"})
+        stored = services.export(
+            {"action": ADD, "audience_id": audience_id}, job_id=job, suppress=query([a.upper()]), **DATABASE
+        )
+        # a is suppressed, and device 1 with it; b is sent without it. It is not transitive.
+        expected = {digest(value) for value in (b, c, device(2), device(3))}
+        assert expected == members(services, {"audience_id": audience_id})
+        assert ((2, 0, 0), 6) == (withheld(stored), stored["records"]["unique"])
+
+    def test_a_row_of_which_nothing_is_left_counts_as_suppressed(self, services: Services) -> None:
+        audience_id = services.audience()
+        a, b = people(2)
+        rows = [(a, "+12025550101"), (None, "+12025550101"), (b, "+12025550101"), (b, None)]
+        job = job_of(services, *rows, columns={"email": "varchar", "phone": "varchar"})
+        settings = {"action": ADD, "audience_id": audience_id, "records": "rows"}
+        stored = services.export(settings, job_id=job, suppress=query([a]), **DATABASE)
+        assert {digest(b)} == members(services, settings)
+        assert ((2, 0, 0), 3, 1, 1) == (
+            withheld(stored),
+            *(stored["records"][name] for name in ("unique", "sent", "duplicate")),
+        )
+
+    def test_rows_may_be_named_in_a_list_by_phone_or_external_id(self, services: Services) -> None:
+        audience_id = services.audience()
+        columns = {"email": "varchar", "phone": "varchar", "external_id": "varchar"}
+        rows = [(person, f"+1202555010{n}", f"A-{n}") for n, person in enumerate(people(4))]
+        settings = {"action": ADD, "audience_id": audience_id, "records": "rows", "default_country": "US"}
+        stored = services.export(
+            settings,
+            job_id=job_of(services, *rows, columns=columns),
+            suppress="SELECT * FROM (VALUES ('(202) 555-0101', 'A-0'), (NULL, 'a-3')) AS t(phone, external_id)",
+            **DATABASE,
+        )
+        assert (2, 0, 0) == withheld(stored)
+        assert {digest(people(4)[2]), digest(people(4)[3])} <= members(services, settings)
+
+    def test_a_list_is_read_with_the_columns_of_the_settings_and_from_a_file(
+        self, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "queries").mkdir()
+        (tmp_path / "queries" / "opt_outs.sql").write_text(query(people(2), column="Mail"))
+        audience_id = services.audience()
+        settings = {"action": ADD, "audience_id": audience_id, "columns": {"mail": "email"}}
+        job = services.job(people(3), column="mail")
+        services.export(settings, job_id=job, suppress="queries/opt_outs.sql", **DATABASE)
+        assert digests(1, first=2) == members(services, settings)
+
+    def test_each_query_is_a_job_of_its_own_that_a_rerun_adopts(self, services: Services) -> None:
+        settings = {"action": ADD, "audience_id": services.audience()}
+        same = query(people(3))
+        with pytest.raises(LimitError, match="everybody is withheld"):
+            services.export(settings, query=same, suppress=same, consent=same, **DATABASE)
+        stored = services.export(settings, query=same, suppress=query(people(1)), consent=same, **DATABASE)
+        issued = services.td.calls("POST", "/v3/job/issue")
+        assert (5, 7) == (len({call.form["domain_key"] for call in issued} - {None}) + 1, len(issued) + 1)
+        assert None not in stored["lists"].values()
+        assert stored["job_id"] not in stored["lists"].values()
+
+    def test_values_that_are_no_identifiers_match_nobody_and_are_named_in_one_warning(
+        self, services: Services, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        settings = {"action": ADD, "audience_id": services.audience()}
+        services.export(
+            settings,
+            job_id=services.job(people(2)),
+            suppress=query([people(1)[0], "nobody", "", None]),
+            consent=query([*people(2), "n/a"]),
+            **DATABASE,
+        )
+        (warning,) = [record.getMessage() for record in caplog.records if "match nobody" in record.getMessage()]
+        assert warning.endswith("suppress: not_an_email 1, empty 1, null 1; consent: placeholder 1")
+        assert people(1)[0] not in caplog.text
+
+    def test_the_plan_says_who_is_withheld_and_that_nobody_is_taken_away(
+        self, services: Services, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
+        settings = {"action": ADD, "audience_id": services.audience(), "dry_run": True}
+        stored = services.export(settings, job_id=services.job(people(3)), suppress=query(people(1)), **DATABASE)
+        assert "withheld  1 record (suppressed 1)" in caplog.text
+        assert "who opted out and is in the audience already stays there: pinterest_erase.dig" in caplog.text
+        assert "nothing was written; 1 record (suppressed 1) was withheld." in stored["summary"]
+
+
+class TestFailsClosed:
+    @pytest.mark.parametrize("name", ["suppress", "consent"])
+    @pytest.mark.parametrize(
+        ("sql", "error", "message"),
+        [
+            ("SELECT nothing", JobError, "[the query of `{}`]"),
+            ("SELECT 'x' AS name", JobError, "there is no column email, maid or idfa [the query of `{}`]"),
+            (nobody(), LimitError, "`{}` has no rows. Nothing was sent"),
+            (query([None, None]), LimitError, "`{}` holds no identifier (null 2). Nothing was sent"),
+            (query(["nobody", "n/a"]), LimitError, "`{}` holds no identifier (not_an_email 1, placeholder 1)"),
+        ],
+    )
+    def test_a_list_that_cannot_be_used_ends_the_export(
+        self, services: Services, name: str, sql: str, error: type[Exception], message: str
+    ) -> None:
+        with pytest.raises(error) as caught:
+            services.export(
+                {"action": ADD, "audience_id": services.audience()},
+                job_id=services.job(people(3)),
+                **DATABASE | {name: sql},
+            )
+        assert message.format(name) in str(caught.value)
+        assert [] == services.pinterest.calls.writes()
+
+    @pytest.mark.parametrize("name", ["suppress", "consent"])
+    @pytest.mark.parametrize("blank", ["", "  ", "\n"])
+    def test_one_that_is_there_but_blank_is_an_error(self, services: Services, name: str, blank: str) -> None:
+        with pytest.raises(SettingsError, match=f"{name} of the task is blank"):
+            services.export(
+                {"action": ADD, "audience_id": "1"}, job_id=services.job(people(3)), **DATABASE | {name: blank}
+            )
+
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            ("queries/none.sql", "suppress: there is no file queries/none.sql in the project"),
+            ("../people.sql", "suppress: ../people.sql is not in the project"),
+            ("/people.sql", "suppress: /people.sql is not in the project"),
+            ("blank.sql", "suppress: the file blank.sql is blank"),
+            ("template.sql", "suppress: template.sql holds a template"),
+        ],
+    )
+    def test_a_file_that_is_no_query_of_the_project_is_an_error(
+        self, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, message: str
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "blank.sql").write_text(" \n")
+        (tmp_path / "template.sql").write_text("SELECT email FROM ${table}")
+        with pytest.raises(SettingsError) as caught:
+            services.export(
+                {"action": ADD, "audience_id": "1"}, job_id=services.job(people(3)), suppress=given, **DATABASE
+            )
+        assert message in str(caught.value)
+
+    def test_a_list_needs_a_database(self, services: Services) -> None:
+        with pytest.raises(SettingsError, match="needs its database"):
+            services.export({"action": ADD, "audience_id": "1"}, job_id="5", suppress=query(people(1)))
+
+    def test_an_empty_opt_out_list_may_be_allowed_and_no_consent_may_not(self, services: Services) -> None:
+        settings = {"action": ADD, "audience_id": services.audience(), "allow_empty_suppress": True}
+        job = services.job(people(3))
+        stored = services.export(settings, job_id=job, suppress=nobody(), **DATABASE)
+        assert (3, (0, 0, 0)) == (stored["records"]["sent"], withheld(stored))
+        with pytest.raises(LimitError, match="`consent` has no rows"):
+            services.export(settings, job_id=job, consent=nobody(), **DATABASE)
+
+    @pytest.mark.parametrize("allow_empty", [True, False])
+    def test_it_is_an_error_if_everybody_is_withheld(self, services: Services, allow_empty: bool) -> None:
+        settings = {"action": REPLACE, "audience_id": services.audience(people(5)), "allow_empty": allow_empty}
+        with pytest.raises(LimitError, match=r"everybody is withheld: 3 records \(suppressed 2, without_consent 1\)"):
+            services.export(
+                settings,
+                job_id=services.job(people(3)),
+                suppress=query(people(2)),
+                consent=query(people(2)),
+                **DATABASE,
+            )
+        assert [] == services.pinterest.calls.writes()
+
+    @pytest.mark.parametrize("action", [REMOVE, CLEAR])
+    def test_on_an_action_that_adds_nobody_they_are_named_in_one_warning(
+        self, services: Services, caplog: pytest.LogCaptureFixture, action: str
+    ) -> None:
+        services.export(
+            {"action": action, "audience_id": services.audience(people(3))},
+            job_id=services.job(people(1)),
+            suppress="",
+            consent="SELECT nothing",
+        )
+        (warning,) = [record.getMessage() for record in caplog.records if "of the task" in record.getMessage()]
+        assert f"{action} adds nobody, and does not use suppress and consent of the task" == warning
+
+
+def chosen(key: str, percent: float) -> bool:
+    return int(hashlib.sha256(f"spring\n{key}".encode()).hexdigest()[:8], 16) % 10_000 < percent * 100
+
+
+class TestControl:
+    @pytest.mark.parametrize("action", [ADD, CREATE, REPLACE])
+    def test_the_same_people_are_withheld_by_their_key(self, services: Services, action: str) -> None:
+        rows = [(person, f" Kunde {number}") for number, person in enumerate(people(200))]
+        job = job_of(services, *rows, columns={"email": "varchar", "customer_id": "varchar"})
+        settings = settings_of(services, action) | {"control": {"percent": 20, "salt": "spring", "by": "Customer_ID"}}
+        stored = services.export(settings, job_id=job)
+        sent = {digest(person) for person, key in rows if not chosen(key, 20)}
+        assert sent == members(services, settings)
+        assert (0, 0, 200 - len(sent)) == withheld(stored)
+
+    def test_a_key_may_be_a_number_and_an_identifier_of_the_group_is_sent_for_nobody(self, services: Services) -> None:
+        settings = {
+            "action": ADD,
+            "audience_id": services.audience(),
+            "control": {"percent": 50, "salt": "spring", "by": "id"},
+        }
+        outside, inside = (next(n for n in range(100) if chosen(str(n), 50) is wanted) for wanted in (False, True))
+        a, b = people(2)
+        job = job_of(services, (a, outside), (b, outside), (b, inside), columns={"email": "varchar", "id": "bigint"})
+        stored = services.export(settings, job_id=job)
+        assert {digest(a)} == members(services, settings)
+        assert (0, 0, 1) == withheld(stored)
+
+    def test_a_key_that_is_no_text_and_no_whole_number_is_an_error(self, services: Services) -> None:
+        job = job_of(services, (people(1)[0], 1.5), columns={"email": "varchar", "id": "double"})
+        with pytest.raises(JobError, match='column "id" is of type double'):
+            services.export(
+                {"action": ADD, "audience_id": services.audience(), "control": {"percent": 5, "salt": "s", "by": "id"}},
+                job_id=job,
+            )
+
+
+class TestExpectedValues:
+    @pytest.mark.parametrize(
+        ("expected", "plain", "hashed", "message"),
+        [
+            ("plain", 0, 200, "expect_values: plain, but 200 of 200 valid values look hashed already"),
+            ("plain", 197, 3, "but 3 of 200 valid values look hashed already"),
+            ("hashed", 3, 197, "but 3 of 200 valid values are plain"),
+            ("plain", 198, 2, None),
+            ("hashed", 2, 198, None),
+            ("any", 100, 100, None),
+        ],
+    )
+    @pytest.mark.parametrize("action", [ADD, REMOVE])
+    def test_more_than_one_per_cent_of_the_other_kind_stops_the_export(
+        self, services: Services, action: str, expected: str, plain: int, hashed: int, message: str | None
+    ) -> None:
+        values = [*people(plain), *sorted(digests(hashed, first=1000))]
+        settings = {"action": action, "audience_id": services.audience(), "expect_values": expected}
+        if message is None:
+            stored = services.export(settings, job_id=services.job(values))
+            assert {"plain": plain, "hashed": hashed} == stored["values"]
+            return
+        with pytest.raises(LimitError) as caught:
+            services.export(settings, job_id=services.job(values))
+        assert message in str(caught.value)
+        assert [] == services.pinterest.calls.writes()
+
+
+def test_each_element_of_an_array_is_a_value_of_its_row(services: Services) -> None:
+    settings = {"action": ADD, "audience_id": services.audience(), "ignore_invalid_records": True}
+    a, b, c, d = people(4)
+    rows = "([?, NULL, ?]), ([]), ([NULL]), (NULL), ([?, 'nobody']), ([?])"
+    services.td.create(
+        "crm", "people", f"SELECT * FROM (VALUES {rows}) v(email)".replace("?", "'{}'").format(a, b, c, d)
+    )
+    stored = services.export(settings, query="SELECT email FROM people", suppress=query([b]), **DATABASE)
+    assert {digest(c), digest(d)} == members(services, settings)
+    assert (6, 4, 4) == (stored["rows"]["read"], stored["rows"]["valid"], stored["rows"]["invalid"])
+    assert (2, 0, 0) == withheld(stored)
+
+
+def test_rows_of_arrays_are_a_record_for_each_combination_and_count_once(services: Services) -> None:
+    settings = {"action": ADD, "audience_id": services.audience(), "records": "rows"}
+    a, b, c = people(3)
+    services.td.create(
+        "crm",
+        "people",
+        f"SELECT * FROM (VALUES (['{a}', '{b}'], ['+12025550101', '+12025550102']), (['{c}'], NULL)) v(email, phone)",
+    )
+    stored = services.export(settings, query="SELECT email, phone FROM people", **DATABASE)
+    assert {*digests(3), digest("12025550101"), digest("12025550102")} == members(services, settings)
+    (call,) = services.pinterest.calls.writes()
+    assert 5 == call.records
+    assert (2, 2, 2, 0) == tuple(stored["records"][name] for name in ("unique", "sent", "sent", "duplicate"))

@@ -1,0 +1,314 @@
+"""Random people, random lists in random spellings: whoever is withheld, and nobody else, is told by sets of values."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from td_pinterest_op.audiences.actions import parse
+from td_pinterest_op.records.batch import Digests, RowRecords
+from td_pinterest_op.records.spool import Spool
+from td_pinterest_op.settings.parse import Settings
+from td_pinterest_op.stats import Stats
+from td_pinterest_op.treasure_data.job import Job
+from td_pinterest_op.treasure_data.result import Rows
+from td_pinterest_op.withholding import lists
+from td_pinterest_op.withholding.people import Lists
+from td_pinterest_op.withholding.preparation import preparing
+
+SALT = "spring"
+ENVIRON = {"PINTEREST_CLIENT_ID": "1", "PINTEREST_CLIENT_SECRET": "s", "PINTEREST_REFRESH_TOKEN": "t"}
+LEAST = {
+    "type": "pinterest",
+    "ad_account_id": "549755885175",
+    "audience_type": "customer_list",
+    "action": "add_people_to_current_audience",
+    "audience_id": "1",
+    "ignore_invalid_records": True,
+}
+KEYS_OF = {"email": "email", "maid": "maid", "phone": "hashed_phone_number", "external_id": "external_id"}
+
+# An identifier: the name of its column, and its number.
+Identifier = tuple[str, int]
+
+
+def normal(identifier: Identifier) -> str:
+    type_, number = identifier
+    return {
+        "email": f"person{number}@shop.example",
+        "maid": f"5eed0123-4567-89ab-cdef-{number:012d}",
+        "phone": f"1202555{number:04d}",
+        "external_id": f"Customer-{number}",
+    }[type_]
+
+
+def sent_as(identifier: Identifier) -> str:
+    return normal(identifier) if identifier[0] == "external_id" else sha(normal(identifier))
+
+
+def sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@st.composite
+def spelled(draw: st.DrawFn, identifier: Identifier) -> bytes:
+    """Any way to write an identifier that is the same one."""
+    plain = normal(identifier)
+    if identifier[0] == "external_id":
+        text = plain
+    elif identifier[0] == "phone":
+        text = draw(
+            st.sampled_from([f"+{plain}", f"+1 ({plain[1:4]}) {plain[4:7]}-{plain[7:]}", f"00{plain}", sha(plain)])
+        )
+    else:
+        text = draw(st.sampled_from([plain, plain.upper(), sha(plain), sha(plain).upper()]))
+    return draw(st.sampled_from(["{}", " {}", "{}\t\n", "\u200b{}\ufeff"])).format(text).encode()
+
+
+def identifiers(types: Sequence[str]) -> st.SearchStrategy[Identifier]:
+    return st.tuples(st.sampled_from(types), st.integers(100, 107))
+
+
+@st.composite
+def tables(
+    draw: st.DrawFn, types: Sequence[str], *, arrays: bool, most: int
+) -> tuple[list[set[Identifier]], list[Any]]:
+    """People with their identifiers, and the rows that a query gives of them: a value or an array in each column."""
+    people, rows = [], []
+    for _ in range(draw(st.integers(0, most))):
+        person: set[Identifier] = set()
+        row: list[Any] = []
+        for type_ in types:
+            numbers = draw(st.lists(st.integers(100, 107), max_size=2 if arrays else 1))
+            values = [draw(spelled((type_, number))) for number in numbers]
+            row.append((*values, None) if arrays else values[0] if values else None)
+            person |= {(type_, number) for number in numbers}
+        people.append(person)
+        rows.append(row)
+    return people, rows
+
+
+@dataclass(frozen=True)
+class Case:
+    types: Sequence[str]
+    arrays: bool
+    people: list[set[Identifier]]
+    rows: list[list[Any]]
+    keys: list[int]
+    suppressed: set[Identifier] | None
+    consented: set[Identifier] | None
+    list_rows: Mapping[str, list[Any]]
+    percent: int | None
+
+    def in_control(self, key: int) -> bool:
+        if self.percent is None:
+            return False
+        return int(sha(f"{SALT}\n{key}")[:8], 16) % 10_000 < self.percent * 100
+
+
+@st.composite
+def cases(draw: st.DrawFn, all_types: Sequence[str]) -> Case:
+    types = draw(st.lists(st.sampled_from(all_types), min_size=1, unique=True))
+    arrays = draw(st.booleans())
+    people, rows = draw(tables(types, arrays=arrays, most=8))
+    found: dict[str, set[Identifier]] = {}
+    list_rows = {}
+    for name in draw(st.sampled_from([(), ("suppress",), ("consent",), ("suppress", "consent")])):
+        of_list, rows_of_list = draw(tables(all_types, arrays=False, most=6))
+        found[name], list_rows[name] = set[Identifier]().union(*of_list), rows_of_list
+    return Case(
+        types=types,
+        arrays=arrays,
+        people=people,
+        rows=rows,
+        keys=[draw(st.integers(0, 20)) for _ in people],
+        suppressed=found.get("suppress"),
+        consented=found.get("consent"),
+        list_rows=list_rows,
+        percent=draw(st.sampled_from([None, 10, 50])),
+    )
+
+
+class Oracle:
+    """Section 15 and 16 of the specification, by sets of identifiers."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.people = [person for person in case.people if person]
+        control = [case.in_control(key) for person, key in zip(case.people, case.keys, strict=True) if person]
+        self.reasons = [self.reason(person, chosen) for person, chosen in zip(self.people, control, strict=True)]
+        self.lost_to_suppressed = set[Identifier]().union(*(p for p in self.people if self.is_suppressed(p)))
+        self.lost_to_control = set[Identifier]().union(*(p for p, c in zip(self.people, control, strict=True) if c))
+
+    def is_suppressed(self, person: set[Identifier]) -> bool:
+        return bool(person & (self.case.suppressed or set()))
+
+    def consents(self, person: set[Identifier]) -> bool:
+        return self.case.consented is None or bool(person & self.case.consented)
+
+    def reason(self, person: set[Identifier], is_control: bool) -> str | None:
+        if self.is_suppressed(person):
+            return "suppressed"
+        if not self.consents(person):
+            return "without_consent"
+        return "control" if is_control else None
+
+    def identifiers(self) -> tuple[set[str], Counter[str]]:
+        """What is sent as identifiers, and what is withheld."""
+        sent, withheld = set(), Counter[str]()
+        for identifier in set[Identifier]().union(*self.people):
+            holders = [person for person in self.people if identifier in person]
+            if identifier in self.lost_to_suppressed:
+                withheld["suppressed"] += 1
+            elif not any(map(self.consents, holders)):
+                withheld["without_consent"] += 1
+            elif identifier in self.lost_to_control:
+                withheld["control"] += 1
+            else:
+                sent.add(sent_as(identifier))
+        return sent, withheld
+
+    def rows(self) -> tuple[set[frozenset[Identifier]], Counter[str]]:
+        """The people that are sent as rows, with what is left of them, and how many different ones are withheld."""
+        sent: set[frozenset[Identifier]] = set()
+        withheld: dict[frozenset[Identifier], str] = {}
+        for person, reason in zip(self.people, self.reasons, strict=True):
+            left = person - self.lost_to_suppressed - self.lost_to_control
+            if reason is None and left:
+                sent.add(frozenset(left))
+            else:
+                lost = "suppressed" if person & self.lost_to_suppressed else "control"
+                withheld[frozenset(person)] = reason or lost
+        return sent, Counter(withheld.values())
+
+
+def blocks(rows: Sequence[Sequence[Any]], width: int) -> Iterator[list[list[Any]]]:
+    """Two rows a block."""
+    for start in range(0, len(rows), 2):
+        yield [[row[place] for row in rows[start : start + 2]] for place in range(width)]
+
+
+def result(types: Sequence[str], rows: Sequence[Sequence[Any]], *, arrays: bool = False, by: bool = False) -> Rows:
+    schema = [(type_, "array(varchar)" if arrays else "varchar") for type_ in types] + [("customer", "bigint")] * by
+    job = Job(id="5", schema=tuple(schema), records=len(rows), size=None)
+    return Rows(job=job, blocks=blocks(rows, len(schema)))
+
+
+def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, list[Any]]:
+    """The statistics, and the batches that the operator would send."""
+    control = {"percent": case.percent, "salt": SALT, "by": "Customer"} if case.percent else None
+    given = parse(LEAST | {"records": form, "control": control}, environ=ENVIRON)
+    stats = Stats(action="", ad_account_id="", dry_run=False)
+    with Spool() as suppressed, Spool() as consented:
+        spools = {"suppress": suppressed, "consent": consented}
+        for name, rows in case.list_rows.items():
+            lists._read(result(all_types, rows), given, spools[name])
+        opened = Lists(
+            suppressed=suppressed if "suppress" in case.list_rows else None,
+            consented=consented if "consent" in case.list_rows else None,
+        )
+        rows = [[*row, key] for row, key in zip(case.rows, case.keys, strict=True)] if control else case.rows
+        of_people = result(case.types, rows, arrays=case.arrays, by=control is not None)
+        with preparing(of_people.job, given, stats, lists=opened if case.list_rows else None) as preparation:
+            preparation.read(of_people.blocks, progress=lambda _: None)
+            batches = list(preparation.prepared.batches(3))
+    stats.count(sent=stats.to_send)
+    stats.check(complete=True)
+    return stats, batches
+
+
+@settings(max_examples=300, deadline=None)
+@given(cases(["email", "maid"]))
+def test_identifiers_of_people_who_are_withheld_are_not_sent_and_all_others_are(case: Case) -> None:
+    stats, batches = exported(case, "identifiers", ["email", "maid"])
+    sent, withheld = Oracle(case).identifiers()
+    assert all(isinstance(batch, Digests) for batch in batches)
+    data = b"".join(batch.data for batch in batches)
+    assert sorted(sent) == [data[start : start + 32].hex() for start in range(0, len(data), 32)]
+    assert (len(sent), withheld) == (stats.to_send, +stats.withheld)
+
+
+@settings(max_examples=300, deadline=None)
+@given(cases(list(KEYS_OF)))
+def test_rows_of_people_who_are_withheld_are_not_sent_and_all_others_are_without_what_those_hold(case: Case) -> None:
+    stats, batches = exported(case, "rows", list(KEYS_OF))
+    people, withheld = Oracle(case).rows()
+    assert all(isinstance(batch, RowRecords) for batch in batches)
+    records = {
+        tuple(sorted(record.items()))
+        for batch in batches
+        for record in json.loads(b"{%s}" % b"".join(batch.to_json()))["records_v2"]
+    }
+    expected = {tuple(sorted(record.items())) for person in people for record in combinations(person)}
+    assert expected == records
+    if not case.arrays:
+        assert (len(people), withheld) == (stats.to_send, +stats.withheld)
+
+
+def combinations(person: frozenset[Identifier]) -> list[dict[str, str]]:
+    """The records that a person is sent as."""
+    records: list[dict[str, str]] = [{}]
+    for type_, key in KEYS_OF.items():
+        values = [sent_as(identifier) for identifier in person if identifier[0] == type_]
+        records = [record | {key: value} for record in records for value in values] if values else records
+    return records
+
+
+def people_of(count: int, percent: str) -> tuple[set[str], Stats]:
+    given = parse(LEAST | {"control": {"percent": percent, "salt": SALT}}, environ=ENVIRON)
+    stats = Stats(action="", ad_account_id="", dry_run=False)
+    of_people = result(["email"], [[normal(("email", number)).encode()] for number in range(count)])
+    with preparing(of_people.job, given, stats, lists=None) as preparation:
+        preparation.read(of_people.blocks, progress=lambda _: None)
+        (batch,) = preparation.prepared.batches(count)
+    assert isinstance(batch, Digests)
+    return {batch.data[start : start + 32].hex() for start in range(0, len(batch.data), 32)}, stats
+
+
+def test_without_a_column_for_the_key_the_control_group_is_chosen_by_the_digest() -> None:
+    sent, stats = people_of(1000, "10")
+    everybody = {sha(normal(("email", number))) for number in range(1000)}
+    chosen = {digest for digest in everybody if int(sha(f"{SALT}\n{digest}")[:8], 16) % 10_000 < 1000}
+    assert everybody - chosen == sent
+    assert len(chosen) == stats.withheld["control"]
+
+
+def given_settings(**changed: Any) -> Settings:
+    return parse(LEAST | changed, environ=ENVIRON)
+
+
+@pytest.mark.parametrize(
+    ("types", "arrays", "form"),
+    [(["email", "maid"], False, "identifiers"), (["email"], True, "identifiers"), (["external_id"], False, "rows")],
+)
+def test_without_a_single_column_of_digests_the_control_group_needs_a_key(
+    types: list[str], arrays: bool, form: str
+) -> None:
+    given = given_settings(records=form, control={"percent": 10, "salt": SALT})
+    stats = Stats(action="", ad_account_id="", dry_run=False)
+    job = result(types, [], arrays=arrays).job
+    with (
+        pytest.raises(Exception, match="needs a column for the control group"),
+        preparing(job, given, stats, lists=None),
+    ):
+        pass
+
+
+def test_a_row_without_a_key_is_invalid_and_not_sent() -> None:
+    given = given_settings(control={"percent": "0.01", "salt": SALT, "by": "customer"})
+    stats = Stats(action="", ad_account_id="", dry_run=False)
+    rows = [[normal(("email", number)).encode(), None if number == 3 else number] for number in range(6)]
+    of_people = result(["email"], [*rows, [b"nobody", None], [b"nobody", 7]], by=True)
+    with preparing(of_people.job, given, stats, lists=None) as preparation:
+        preparation.read(of_people.blocks, progress=lambda _: None)
+    assert (5, {"null": 2, "not_an_email": 1}) == (stats.to_send, dict(stats.invalid_by_reason))
+    assert [4, 7, 8] == preparation.first_invalid
+    stats.check(complete=False)
