@@ -73,6 +73,8 @@ COLUMNS: tuple[Column, ...] = (
         Column(name=f"values_{kind}", type="bigint", run=f"values.{kind}", is_later=True)
         for kind in ("plain", "hashed")
     ),
+    # The jobs of the queries that say who may be sent.
+    *(Column(name=f"lists_{name}", run=f"lists.{name}", is_later=True) for name in ("suppress", "consent")),
     # Of a follow-up: how many records are known to be in the audience, and its size beside them.
     Column(name="members", type="bigint", follow_up="members", is_later=True),
     Column(name="match_ratio", type="double", follow_up="match_ratio", is_later=True),

@@ -5,7 +5,7 @@ INSERT INTO ${history.table} (
   rows_read, rows_valid, rows_invalid, rows_invalid_by_reason, records_unique, records_duplicate, records_sent,
   records_refused, records_keys, requests_sent, requests_retried, requests_failed, seconds_reading, seconds_sending,
   seconds_waiting, version, summary, error, records_withheld_suppressed, records_withheld_without_consent,
-  records_withheld_control, values_plain, values_hashed
+  records_withheld_control, values_plain, values_hashed, lists_suppress, lists_consent
 )
 SELECT
   CAST(to_unixtime(current_timestamp) AS bigint) AS time,
@@ -47,7 +47,9 @@ SELECT
   CAST(json_extract_scalar(run, '$.records.withheld.without_consent') AS bigint) AS records_withheld_without_consent,
   CAST(json_extract_scalar(run, '$.records.withheld.control') AS bigint) AS records_withheld_control,
   CAST(json_extract_scalar(run, '$.values.plain') AS bigint) AS values_plain,
-  CAST(json_extract_scalar(run, '$.values.hashed') AS bigint) AS values_hashed
+  CAST(json_extract_scalar(run, '$.values.hashed') AS bigint) AS values_hashed,
+  json_extract_scalar(run, '$.lists.suppress') AS lists_suppress,
+  json_extract_scalar(run, '$.lists.consent') AS lists_consent
 FROM (
   SELECT
     json_parse('${(typeof pinterest === "undefined" ? typeof pinterest_erasure === "undefined" ? "null" : JSON.stringify(pinterest_erasure) : JSON.stringify(pinterest)).replace(/'/g, "''")}') AS run,

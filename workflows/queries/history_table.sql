@@ -42,6 +42,8 @@ CREATE TABLE IF NOT EXISTS ${history.table} (
   records_withheld_control bigint,
   values_plain bigint,
   values_hashed bigint,
+  lists_suppress varchar,
+  lists_consent varchar,
   members bigint,
   match_ratio double,
   lift varchar
@@ -51,6 +53,8 @@ ALTER TABLE ${history.table} ADD COLUMN IF NOT EXISTS records_withheld_without_c
 ALTER TABLE ${history.table} ADD COLUMN IF NOT EXISTS records_withheld_control bigint;
 ALTER TABLE ${history.table} ADD COLUMN IF NOT EXISTS values_plain bigint;
 ALTER TABLE ${history.table} ADD COLUMN IF NOT EXISTS values_hashed bigint;
+ALTER TABLE ${history.table} ADD COLUMN IF NOT EXISTS lists_suppress varchar;
+ALTER TABLE ${history.table} ADD COLUMN IF NOT EXISTS lists_consent varchar;
 ALTER TABLE ${history.table} ADD COLUMN IF NOT EXISTS members bigint;
 ALTER TABLE ${history.table} ADD COLUMN IF NOT EXISTS match_ratio double;
 ALTER TABLE ${history.table} ADD COLUMN IF NOT EXISTS lift varchar
