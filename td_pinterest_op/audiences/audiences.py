@@ -32,26 +32,26 @@ class Audiences:
 
     def usable(self, audience_id: str) -> Audience:
         """The audience, fit for an action on the list behind it. Raises AudienceError when it is not."""
-        found = self._api.audience(audience_id)
-        if found is None:
+        audience = self._api.audience(audience_id)
+        if audience is None:
             raise AudienceError(
                 f"there is no audience {audience_id} in ad account {self._api.ad_account_id}: check both ids"
             )
-        self._check_type(found)
-        if is_removed(found):
-            raise AudienceError(f"{label(found)} was removed: create a new one (action create_new_audience)")
-        if found.customer_list_id is None or self._lists.find(found.customer_list_id) is None:
+        self._check_type(audience)
+        if is_removed(audience):
+            raise AudienceError(f"{label(audience)} was removed: create a new one (action create_new_audience)")
+        if audience.customer_list_id is None or self._lists.find(audience.customer_list_id) is None:
             raise AudienceError(
-                f"{label(found)} has no customer list behind it: it cannot take records; create a new one"
+                f"{label(audience)} has no customer list behind it: it cannot take records; create a new one"
             )
-        return found
+        return audience
 
     def removable(self, audience_id: str) -> Audience | None:
         """The audience, removed already or fit to be; None when it cannot be read. Raises AudienceError."""
-        found = self._api.audience(audience_id)
-        if found is not None and not is_removed(found):
-            self._check_type(found)
-        return found
+        audience = self._api.audience(audience_id)
+        if audience is not None and not is_removed(audience):
+            self._check_type(audience)
+        return audience
 
     def with_name(self, name: str) -> list[Audience]:
         """All audiences with a name: Pinterest lets several have the same."""

@@ -38,7 +38,7 @@ class CustomerLists:
     """The customer lists that one workflow session made for one audience, the one with this id or with this name.
 
     Audiences may share a name, so a list's name alone does not tell whose it is. A list behind any other audience is
-    never used: by one list its people would get into two audiences. Methods raise what the API raises.
+    never used: or both audiences would get its people. Methods raise what the API raises.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class CustomerLists:
         mixture. The fingerprint tells them apart, whatever job they come from.
         """
         started = [
-            found
-            for found in self._of_session(audience_name)
-            if (name := _OURS.search(found.name)) and name["fingerprint"] == fingerprint and name["job"] != _NO_JOB
+            made
+            for made in self._of_session(audience_name)
+            if (name := _OURS.search(made.name)) and name["fingerprint"] == fingerprint and name["job"] != _NO_JOB
         ]
         return ListToFill(
             lists=self,
@@ -80,21 +80,21 @@ class CustomerLists:
         """Whether this session of the workflow made the list."""
         if list_id not in self._made:
             # A list that was just created may be in the listing before it can be read.
-            found = self.find(list_id)
-            if found is None or not self._is_ours(found):
+            customer_list = self.find(list_id)
+            if customer_list is None or not self._is_ours(customer_list):
                 return False
             self._made.add(list_id)
         return True
 
     def find(self, list_id: str) -> CustomerList | None:
         """The list of that id, read or, if it cannot be read (yet), from the listing."""
-        found = self._api.customer_list(list_id)
-        return found or next((one for one in self._api.customer_lists() if one.id == list_id), None)
+        customer_list = self._api.customer_list(list_id)
+        return customer_list or next((listed for listed in self._api.customer_lists() if listed.id == list_id), None)
 
     def is_settling(self, list_id: str) -> bool:
         """Whether Pinterest has not finished with a list: it cannot be found yet, or it is being processed."""
-        found = self._api.customer_list(list_id)
-        return found is None or found.status.upper() in _SETTLING
+        customer_list = self._api.customer_list(list_id)
+        return customer_list is None or customer_list.status.upper() in _SETTLING
 
     def create(self, name: str, list_type: str, records: Batch) -> Created[CustomerList]:
         """A new list with its first records, or the one of that name that an earlier try made."""
@@ -155,7 +155,9 @@ class CustomerLists:
         divisible: bool = False,
     ) -> Created[CustomerList]:
         def find() -> CustomerList | None:
-            same = self._not_in_use(one for one in self._api.customer_lists() if one.name == name and usable(one))
+            same = self._not_in_use(
+                listed for listed in self._api.customer_lists() if listed.name == name and usable(listed)
+            )
             return oldest(same) if same else None
 
         let_earlier_work_show(self._api.client)
@@ -175,28 +177,30 @@ class CustomerLists:
     def _beginning(self, audience_name: str) -> str:
         return f"{audience_name[:_AUDIENCE_NAME_CHARACTERS]} (td {self._session_key} "
 
-    def _is_ours(self, found: CustomerList) -> bool:
-        name = _OURS.search(found.name)
+    def _is_ours(self, customer_list: CustomerList) -> bool:
+        name = _OURS.search(customer_list.name)
         return name is not None and name["session"] == self._session_key
 
     def _of_session(self, audience_name: str) -> list[CustomerList]:
         beginning = self._beginning(audience_name)
         own = self._not_in_use(
-            one for one in self._api.customer_lists() if one.name.startswith(beginning) and self._is_ours(one)
+            listed
+            for listed in self._api.customer_lists()
+            if listed.name.startswith(beginning) and self._is_ours(listed)
         )
-        self._made.update(one.id for one in own)
+        self._made.update(customer_list.id for customer_list in own)
         return own
 
     def _not_in_use(self, lists: Iterable[CustomerList]) -> list[CustomerList]:
-        found = list(lists)
-        if not found:
+        candidates = list(lists)
+        if not candidates:
             return []
         in_use = {
             audience.customer_list_id
             for audience in self._api.audiences()
             if audience.id != self._audience_id and audience.name != self._audience_name
         }
-        return [one for one in found if one.id not in in_use]
+        return [candidate for candidate in candidates if candidate.id not in in_use]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -218,7 +222,7 @@ class ListToFill:
             self.id = self.started.id
 
     def put(self, records: Batch) -> Outcome | None:
-        """Add records; the first ones create the list. None: the records are in, and it is not known how fast."""
+        """Add records; the first ones create the list. None: the records are in, latency unknown."""
         lost = False
         with self._lock:
             if not self.id:
@@ -239,18 +243,18 @@ class ListToFill:
             self.id = self.lists.create_empty(self.name, self.list_type).id
 
 
-def is_made_empty(found: CustomerList) -> bool:
+def is_made_empty(customer_list: CustomerList) -> bool:
     """Whether a list of ours was created empty and, as far as Pinterest says, has got no records since."""
-    name = _OURS.search(found.name)
+    name = _OURS.search(customer_list.name)
     if name is None or name["job"] != _NO_JOB:
         return False
     # A list that had to be created with a digest is named for that one.
-    return (found.uploaded or 0) <= (0 if name["fingerprint"] == fingerprint() else 1)
+    return (customer_list.uploaded or 0) <= (0 if name["fingerprint"] == fingerprint() else 1)
 
 
-def job_of(found: CustomerList | None) -> int | None:
+def job_of(customer_list: CustomerList | None) -> int | None:
     """The job in the name of a list of ours, None for any other list."""
-    name = _OURS.search(found.name) if found else None
+    name = _OURS.search(customer_list.name) if customer_list else None
     return int(name["job"]) if name and name["job"].isdecimal() else None
 
 

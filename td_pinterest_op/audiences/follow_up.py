@@ -93,7 +93,7 @@ def state_of(api: Api, audience_id: str) -> State:
     """The state of an audience. Raises AudienceError if the ad account has none of that id, and the client's errors."""
     audience = api.audience(audience_id)
     if audience is None:
-        raise AudienceError(f"audience {audience_id}: Pinterest knows none of that id in this ad account")
+        raise AudienceError(f"audience {audience_id} does not exist in this ad account")
     behind = api.customer_list(audience.customer_list_id) if audience.customer_list_id else None
     return State(
         audience_id=audience.id,

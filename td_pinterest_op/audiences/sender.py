@@ -45,10 +45,10 @@ _IF_ROWS_ARE_REFUSED = (
 
 
 class Progress(Protocol):
-    """Makes what shows the progress: called, in a `with`, with the number of records that are in or refused."""
+    """Creates a progress display."""
 
     def __call__(self, *, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """Show the sending of `total` records; what it yields takes the number of those that are done."""
+        """Show the sending of `total` records; yields a function that takes the number done."""
 
 
 class _Answer(enum.Enum):
@@ -70,7 +70,7 @@ class _Batch:
     latency: float | None = None
     throttled: bool = False
     error: ExportError | None = None
-    # Times that the connection broke twice at one size, since a piece was accepted.
+    # Broken connections at one size since the last accepted piece.
     broken: int = 0
 
 
@@ -184,7 +184,7 @@ class Sender:
             try:
                 return self._settled.get(timeout=_POLL_SECONDS)
             except queue.Empty:
-                # Also while no request ends, during a long wait for example, the progress is to be seen.
+                # Keep showing progress while no request completes.
                 progress()
 
     def _begin(self, records: Batch, put: Put) -> None:

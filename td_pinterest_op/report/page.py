@@ -88,11 +88,11 @@ def page(
     neither a run nor a follow-up.
     """
     chosen = _of_one_audience(entries, audience_id)[-MOST_ENTRIES:]
-    runs = [one for one in chosen if one.kind == RUN]
+    runs = [entry for entry in chosen if entry.kind == RUN]
     run, previous = (runs[-1] if runs else None), (runs[-2] if len(runs) > 1 else None)
-    looks = [one for one in chosen if one.kind == FOLLOW_UP and one.text("audience_status")]
-    seen = [one for one in looks if not (run and _is_before(one, run))]
-    about_audience = [one for one in chosen if one.kind != LIFT]
+    looks = [entry for entry in chosen if entry.kind == FOLLOW_UP and entry.text("audience_status")]
+    seen = [entry for entry in looks if not (run and _is_before(entry, run))]
+    about_audience = [entry for entry in chosen if entry.kind != LIFT]
     if not about_audience:
         raise SettingsError("the history of this audience has no run and no follow-up yet")
     latest = run or about_audience[-1]
@@ -121,14 +121,14 @@ def page(
         rows=[*reversed(chosen)][:_ROWS_SHOWN],
         hidden=max(len(chosen) - _ROWS_SHOWN, 0),
         made=figures.day(now),
-        data=json.dumps([_plain(one) for one in chosen], ensure_ascii=False),
+        data=json.dumps([_plain(entry) for entry in chosen], ensure_ascii=False),
         write=figures,
     )
 
 
 def _of_one_audience(entries: Sequence[Entry], audience_id: str | None) -> list[Entry]:
     """The entries of one audience, each once: a row of the same session, attempt and action replaces the earlier."""
-    ids = dict.fromkeys(one.text("audience_id") for one in entries if one.text("audience_id"))
+    ids = dict.fromkeys(entry.text("audience_id") for entry in entries if entry.text("audience_id"))
     if audience_id is None and len(ids) > 1:
         raise SettingsError(f"the history is of several audiences ({', '.join(ids)}): say which one with --audience")
     if audience_id is not None and audience_id not in ids:
@@ -180,8 +180,8 @@ def _rejections(run: Entry, previous: Entry | None) -> list[Rejection]:
     ]
 
 
-def _size(one: Entry) -> float | None:
-    return one.number("audience_size")
+def _size(entry: Entry) -> float | None:
+    return entry.number("audience_size")
 
 
 def _rejected_share(run: Entry) -> float | None:
@@ -190,34 +190,34 @@ def _rejected_share(run: Entry) -> float | None:
 
 
 def _points(entries: Sequence[Entry], value: Callable[[Entry], float | None]) -> list[tuple[datetime, float]]:
-    return [(one.at, found) for one in entries if one.at and (found := value(one)) is not None]
+    return [(entry.at, found) for entry in entries if entry.at and (found := value(entry)) is not None]
 
 
 def _last_size(entries: Sequence[Entry]) -> Entry | None:
-    return next((one for one in reversed(entries) if one.number("audience_size") is not None), None)
+    return next((entry for entry in reversed(entries) if entry.number("audience_size") is not None), None)
 
 
 def _last(entries: Sequence[Entry], name: str) -> str:
-    return next((one.text(name) for one in reversed(entries) if one.text(name)), "")
+    return next((entry.text(name) for entry in reversed(entries) if entry.text(name)), "")
 
 
-def _is_before(one: Entry, run: Entry) -> bool:
-    return bool(one.at and run.at and one.at < run.at)
+def _is_before(entry: Entry, run: Entry) -> bool:
+    return bool(entry.at and run.at and entry.at < run.at)
 
 
-def _id_of(one: Entry) -> str:
-    return one.text("audience_id") or "without an id"
+def _id_of(entry: Entry) -> str:
+    return entry.text("audience_id") or "without an id"
 
 
-def _plain(one: Entry) -> dict[str, Any]:
+def _plain(entry: Entry) -> dict[str, Any]:
     """An entry as the page carries it, for the next page: masked, without what is not known."""
-    values = {name: mask(value) if isinstance(value, str) else value for name, value in one.values.items()}
+    values = {name: mask(value) if isinstance(value, str) else value for name, value in entry.values.items()}
     return {
         **{name: value for name, value in values.items() if value is not None and value != ""},
-        "kind": one.kind,
-        "outcome": one.outcome,
-        "time": one.at.timestamp() if one.at else None,
-        "rows_invalid_by_reason": dict(one.invalid_by_reason),
+        "kind": entry.kind,
+        "outcome": entry.outcome,
+        "time": entry.at.timestamp() if entry.at else None,
+        "rows_invalid_by_reason": dict(entry.invalid_by_reason),
     }
 
 

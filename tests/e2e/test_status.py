@@ -96,7 +96,7 @@ def test_an_audience_that_cannot_be_read_is_named_and_the_others_are_reported(
     assert [there] == [state.audience_id for state in found.states]
     assert 2 == len(found.problems)
     assert "audience 77 cannot be read: " in found.problems[0]
-    assert "audience 88: Pinterest knows none of that id" in found.problems[1]
+    assert "audience 88 does not exist in this ad account" in found.problems[1]
     assert "audience 77 cannot be read" in caplog.text
     with pytest.raises(AudienceError, match=r"77.*88"):
         found.raise_for_problems()
@@ -122,7 +122,7 @@ def test_a_token_that_is_refused_ends_the_look_at_once(services: Services, caplo
 
 def test_an_id_that_may_have_lost_digits_is_warned_of(services: Services, caplog: pytest.LogCaptureFixture) -> None:
     found = look(services, "549755885175000000")
-    assert "audience 549755885175000000: Pinterest knows none of that id" in found.problems[0]
+    assert "audience 549755885175000000 does not exist in this" in found.problems[0]
     assert 1 == len([line for line in caplog.messages if line.endswith(": audience_ids")])
 
 
