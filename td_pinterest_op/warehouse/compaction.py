@@ -20,11 +20,7 @@ from td_pinterest_op.warehouse.mirror import (
     TIME,
 )
 
-_COMPACT = f"""\
--- Writes the present state of every digest, a row each. It is not valid before mirror_compacted.sql says so.
-{INSERT}
-WITH members AS (
-  SELECT digest, joined, CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op
+_MEMBERS = f"""SELECT digest, joined, CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op
   FROM (
     SELECT digest, joined, {JUDGED}
     FROM (
@@ -32,36 +28,38 @@ WITH members AS (
       FROM (
         SELECT digest, plan, op, coalesce(joined, plan) AS joined {ENTRIES}) AS entries
       GROUP BY digest))
-  WHERE state <> 'out'
-), number AS (
-  SELECT greatest({NOW_MS}, ${{td.last_results.seen}} + 1) AS plan
-  WHERE ${{td.last_results.settled}} > 0 AND ${{td.last_results.replacing}} <= ${{td.last_results.settled}}
-)
-SELECT '{AUDIENCE}', number.plan, op, digest, joined, cast(NULL AS bigint), cast(NULL AS bigint),
-  cast(NULL AS varchar), cast(NULL AS varchar), '${{session_uuid}}', {TIME}
-FROM members CROSS JOIN number
-UNION ALL
-SELECT '{AUDIENCE}', number.plan, 'compacting', NULL, ${{td.last_results.seen}}, amount, NULL,
-  '${{td.last_results.ad_account_id}}', '${{td.last_results.customer_list_id}}', '${{session_uuid}}', {TIME}
-FROM number CROSS JOIN (SELECT count(*) AS amount FROM members)
-"""
+  WHERE state <> 'out'"""
 
-_COMPACTED = f"""-- Makes the compaction of this session valid, if it is whole and no plan was made since it looked.
+_COMPACT = f"""\
+-- Writes the present state of every digest, a row each. It is not valid before mirror_compacted.sql says so.
 {INSERT}
-SELECT '{AUDIENCE}', plan, 'compacted', NULL, NULL, figure, NULL, ad_account_id, customer_list_id, '${{session_uuid}}',
+SELECT '{AUDIENCE}', greatest({NOW_MS}, ${{td.last_results.seen}} + 1), op, digest,
+  CASE op WHEN 'compacting' THEN ${{td.last_results.seen}} ELSE joined END, NULL, NULL, NULL, NULL, '${{session_uuid}}',
   {TIME}
 FROM (
+  {_MEMBERS}
+  UNION ALL SELECT NULL, NULL, 'compacting')
+WHERE ${{td.last_results.settled}} > 0 AND ${{td.last_results.replacing}} <= ${{td.last_results.settled}}
+"""
+
+_COMPACTED = f"""\
+-- Makes the compaction of this session valid, if it is whole (counted anew) and no plan was made since it looked.
+{INSERT}
+SELECT '{AUDIENCE}', plan, 'compacted', NULL, NULL, amount, NULL, '${{td.last_results.ad_account_id}}',
+  '${{td.last_results.customer_list_id}}', '${{session_uuid}}', {TIME}
+FROM (
   SELECT count_if(strange > 0) AS others, max(plan) AS plan, max_by(digests, plan) AS digests,
-    max_by(figure, plan) AS figure, max_by(ad_account_id, plan) AS ad_account_id,
-    max_by(customer_list_id, plan) AS customer_list_id
+    max_by(proofs, plan) AS proofs
   FROM (
-    SELECT plan, {STRANGE.format(ops="'member', 'unsure', 'compacting'")},
-      count(digest) AS digests, max(CASE WHEN op = 'compacting' THEN figure END) AS figure,
-      max(ad_account_id) AS ad_account_id, max(customer_list_id) AS customer_list_id
+    SELECT plan, count(digest) AS digests, count_if(digest IS NULL) AS proofs,
+      {STRANGE.format(ops="'member', 'unsure', 'compacting'")}
     FROM {LEDGER}
     WHERE audience_id = '{AUDIENCE}' AND plan > ${{td.last_results.seen}}
-    GROUP BY plan))
-WHERE others = 0 AND figure = digests
+    GROUP BY plan)
+) CROSS JOIN (
+  SELECT count(*) AS amount FROM ({_MEMBERS})
+)
+WHERE others = 0 AND proofs > 0 AND digests = amount * proofs
 """
 
 _BASE = f"""-- The plan that the ledger begins with; 0 before the first replace.

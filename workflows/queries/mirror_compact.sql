@@ -2,7 +2,10 @@
 -- Writes the present state of every digest, a row each. It is not valid before mirror_compacted.sql says so.
 INSERT INTO ${mirror.ledger}
   (audience_id, plan, op, digest, joined, figure, resent, ad_account_id, customer_list_id, session, time)
-WITH members AS (
+SELECT '${mirror_audience}', greatest(cast(to_unixtime(now()) * 1000 AS bigint), ${td.last_results.seen} + 1), op, digest,
+  CASE op WHEN 'compacting' THEN ${td.last_results.seen} ELSE joined END, NULL, NULL, NULL, NULL, '${session_uuid}',
+  cast(to_unixtime(now()) AS bigint)
+FROM (
   SELECT digest, joined, CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op
   FROM (
     SELECT digest, joined, CASE
@@ -18,14 +21,5 @@ WITH members AS (
           AND (op IN ('join', 'leave') OR plan = ${td.last_results.base})) AS entries
       GROUP BY digest))
   WHERE state <> 'out'
-), number AS (
-  SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), ${td.last_results.seen} + 1) AS plan
-  WHERE ${td.last_results.settled} > 0 AND ${td.last_results.replacing} <= ${td.last_results.settled}
-)
-SELECT '${mirror_audience}', number.plan, op, digest, joined, cast(NULL AS bigint), cast(NULL AS bigint),
-  cast(NULL AS varchar), cast(NULL AS varchar), '${session_uuid}', cast(to_unixtime(now()) AS bigint)
-FROM members CROSS JOIN number
-UNION ALL
-SELECT '${mirror_audience}', number.plan, 'compacting', NULL, ${td.last_results.seen}, amount, NULL,
-  '${td.last_results.ad_account_id}', '${td.last_results.customer_list_id}', '${session_uuid}', cast(to_unixtime(now()) AS bigint)
-FROM number CROSS JOIN (SELECT count(*) AS amount FROM members)
+  UNION ALL SELECT NULL, NULL, 'compacting')
+WHERE ${td.last_results.settled} > 0 AND ${td.last_results.replacing} <= ${td.last_results.settled}

@@ -1,18 +1,33 @@
 -- Made by `python -m td_pinterest_op.warehouse` from the operator's own rules: edit table and columns only.
--- Makes the compaction of this session valid, if it is whole and no plan was made since it looked.
+-- Makes the compaction of this session valid, if it is whole (counted anew) and no plan was made since it looked.
 INSERT INTO ${mirror.ledger}
   (audience_id, plan, op, digest, joined, figure, resent, ad_account_id, customer_list_id, session, time)
-SELECT '${mirror_audience}', plan, 'compacted', NULL, NULL, figure, NULL, ad_account_id, customer_list_id, '${session_uuid}',
-  cast(to_unixtime(now()) AS bigint)
+SELECT '${mirror_audience}', plan, 'compacted', NULL, NULL, amount, NULL, '${td.last_results.ad_account_id}',
+  '${td.last_results.customer_list_id}', '${session_uuid}', cast(to_unixtime(now()) AS bigint)
 FROM (
   SELECT count_if(strange > 0) AS others, max(plan) AS plan, max_by(digests, plan) AS digests,
-    max_by(figure, plan) AS figure, max_by(ad_account_id, plan) AS ad_account_id,
-    max_by(customer_list_id, plan) AS customer_list_id
+    max_by(proofs, plan) AS proofs
   FROM (
-    SELECT plan, count_if(coalesce(session, '') <> '${session_uuid}' OR op NOT IN ('member', 'unsure', 'compacting')) AS strange,
-      count(digest) AS digests, max(CASE WHEN op = 'compacting' THEN figure END) AS figure,
-      max(ad_account_id) AS ad_account_id, max(customer_list_id) AS customer_list_id
+    SELECT plan, count(digest) AS digests, count_if(digest IS NULL) AS proofs,
+      count_if(coalesce(session, '') <> '${session_uuid}' OR op NOT IN ('member', 'unsure', 'compacting')) AS strange
     FROM ${mirror.ledger}
     WHERE audience_id = '${mirror_audience}' AND plan > ${td.last_results.seen}
-    GROUP BY plan))
-WHERE others = 0 AND figure = digests
+    GROUP BY plan)
+) CROSS JOIN (
+  SELECT count(*) AS amount FROM (SELECT digest, joined, CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op
+  FROM (
+    SELECT digest, joined, CASE
+        WHEN plan IS NULL THEN 'out'
+        WHEN op = 'member' OR (op = 'join' AND plan IN (${td.last_results.sent_plans})) THEN 'in'
+        WHEN op = 'leave' AND plan IN (${td.last_results.sent_plans}) THEN 'out'
+        ELSE 'unsure' END AS state
+    FROM (
+      SELECT digest, max(entries.plan) AS plan, max_by(op, entries.plan) AS op, max_by(joined, entries.plan) AS joined
+      FROM (
+        SELECT digest, plan, op, coalesce(joined, plan) AS joined FROM ${mirror.ledger}
+        WHERE audience_id = '${mirror_audience}' AND digest IS NOT NULL AND plan >= ${td.last_results.base}
+          AND (op IN ('join', 'leave') OR plan = ${td.last_results.base})) AS entries
+      GROUP BY digest))
+  WHERE state <> 'out')
+)
+WHERE others = 0 AND proofs > 0 AND digests = amount * proofs
