@@ -137,6 +137,15 @@ def test_what_is_not_known_is_made_when_it_is_asked_for(pinterest: Pinterest, ca
     assert set() == pinterest.members_of_audience("123")
 
 
+def test_an_id_of_somebodys_choice_is_given_to_no_other_audience(pinterest: Pinterest, call: Caller) -> None:
+    pinterest.switches.unknown_audiences = {}
+    held = pinterest.add_list("people")
+    chosen = str(int(held.id) + 3)
+    assert chosen == call("GET", f"/audiences/{chosen}").json()["id"]
+    made = [call.create_audience(held.id).json()["id"] for _ in range(4)]
+    assert (5, f"Audience {chosen}") == (len({*made, chosen}), pinterest.audiences[chosen].name)
+
+
 # -- reads that lag -------------------------------------------------------------------------------------------------
 
 

@@ -13,17 +13,20 @@ from tests.emulators.td import TreasureData
 
 # The plan of one export, as the operator logs it, and the lines of an error that the engines print.
 _PLAN = re.compile(r"INFO plan[^\n]*:\n((?: {4,}[^\n]*\n)+)")
-_ERROR = re.compile(r"Error messages from python: (.*?)(?: \(\w+\))?\n|^error: (?:\* \S+:\n)?(.+)", re.MULTILINE)
+_ERROR = re.compile(
+    r"Error messages from python: (.*?)(?: \(\w+\))?(?:\n\tfrom |\n\n|\Z)|^error: (?:\* \S+:\n)?(.+?)$",
+    re.DOTALL | re.MULTILINE,
+)
 _WIDTH, _LONGEST_QUERY = 100, 6
 
 
 def lines(log: str, *, td: TreasureData) -> Iterator[str]:
     """The exports of a log, some lines each."""
-    for number, entry in enumerate(exports(log)):
+    plans = _PLAN.findall(log)
+    for entry in exports(log):
         query = _query(entry, td)
         yield from _labelled("query", query[:_LONGEST_QUERY] + (["…"] if len(query) > _LONGEST_QUERY else []))
-        plans = _PLAN.findall(log)
-        yield from _labelled("plan", plans[number].splitlines() if number < len(plans) else [])
+        yield from _labelled("plan", _plan(plans, entry))
         said = entry.text("error") or entry.text("summary")
         yield from _labelled("failed" if entry.text("error") else "sent", [said])
         yield ""
@@ -40,7 +43,7 @@ def exports(log: str) -> list[Entry]:
 def failure(log: str) -> Iterator[str]:
     """What the engine says of a run that failed."""
     found = [first or second for first, second in _ERROR.findall(log)]
-    yield from _labelled("failed", [found[-1]] if found else log.splitlines()[-5:])
+    yield from _labelled("failed", found[-1].splitlines() if found else log.splitlines()[-5:])
 
 
 def held(pinterest: Pinterest) -> Iterator[str]:
@@ -60,6 +63,16 @@ def _content(audience: Audience, pinterest: Pinterest) -> str:
     if "customer_list_id" not in audience.rule:
         return f"of type {audience.audience_type}"
     return f"{len(pinterest.members_of_audience(audience.id)):,} people"
+
+
+def _plan(plans: list[str], entry: Entry) -> list[str]:
+    """The plan of an export, which is the first that names its audience, if any does; it is taken out of `plans`."""
+    names = entry.text("audience_id"), f'"{entry.text("audience_name")}'
+    mine = next((plan for plan in plans if any(name and name in plan for name in names)), None)
+    if mine is None:
+        return []
+    plans.remove(mine)
+    return mine.splitlines()
 
 
 def _query(entry: Entry, td: TreasureData) -> list[str]:

@@ -79,15 +79,19 @@ class World:
         self.past_audiences: Past[Audience] = Past()
         # None ends in a zero: the operator warns of ids that look as if a template had rounded them.
         self._ids = (number for number in itertools.count(_FIRST_ID) if number % 10)
-        self.advertising = Advertising(new_id=lambda: str(next(self._ids)))
+        self.advertising = Advertising(new_id=self._new_id)
         self.add_ad_account(AD_ACCOUNT_ID, name="Emulated ad account")
+
+    def _new_id(self) -> str:
+        # Ids of somebody's choice may stand anywhere in the row.
+        return next(id_ for id_ in map(str, self._ids) if id_ not in self.audiences)
 
     # -- making, for the API and for tests ----------------------------------------------------------------------
 
     def add_user(self, username: str, *, business_name: str | None = None) -> User:
         """A user who can consent; without a role on any ad account until one is made with it."""
         with self.lock:
-            user = User(id=str(next(self._ids)), username=username, business_name=business_name)
+            user = User(id=self._new_id(), username=username, business_name=business_name)
             self.users[user.id] = user
             return user
 
@@ -127,7 +131,7 @@ class World:
         with self.lock:
             now = self.clock()
             made = CustomerList(
-                id=str(next(self._ids)),
+                id=self._new_id(),
                 ad_account_id=ad_account_id,
                 name=name,
                 list_type=list_type,
@@ -153,18 +157,10 @@ class World:
                 "updated": now,
             } | fields
             values["shared_with"] = frozenset(values.get("shared_with", ()))
-            number = next(self._ids) + (_LONG_ID if self.switches.long_audience_ids else 0)
-            made = Audience(id=str(number), ad_account_id=ad_account_id, name=name, **values)
+            long = _LONG_ID if self.switches.long_audience_ids else 0
+            values.setdefault("id", str(int(self._new_id()) + long))
+            made = Audience(ad_account_id=ad_account_id, name=name, **values)
             self.audiences[made.id] = made
-            return made
-
-    def add_known_audience(self, audience_id: str, name: str, *, ad_account_id: str) -> Audience:
-        """An audience with an id of somebody's choice, on an empty list."""
-        with self.lock:
-            made = self.add_audience(name, customer_list_id=self.add_list(name, ad_account_id=ad_account_id).id)
-            del self.audiences[made.id]
-            made.id, made.ad_account_id = audience_id, ad_account_id
-            self.audiences[audience_id] = made
             return made
 
     def move_audience(self, audience_id: str, customer_list_id: str) -> None:
@@ -222,7 +218,8 @@ class World:
         names = self.switches.unknown_audiences
         if found is None and names is not None:
             name = names.get(audience_id, f"Audience {audience_id}")
-            found = self.add_known_audience(audience_id, name, ad_account_id=ad_account_id)
+            behind = self.add_list(name, ad_account_id=ad_account_id)
+            found = self.add_audience(name, id=audience_id, customer_list_id=behind.id, ad_account_id=ad_account_id)
         if found is None or ad_account_id not in {found.ad_account_id, *found.shared_with}:
             raise not_found("Audience")
         return found
