@@ -88,8 +88,8 @@ def _is_changed(folder: Path, name: str, before: Mapping[str, str], contents: Co
     path = folder / name
     if not path.exists():
         return False
-    found = _hash(path.read_bytes())
-    return found not in (before.get(name), _hash(contents[name]) if name in contents else None)
+    actual = _hash(path.read_bytes())
+    return actual not in (before.get(name), _hash(contents[name]) if name in contents else None)
 
 
 def _remove(folder: Path, name: str) -> None:

@@ -43,8 +43,8 @@ class PinterestActivation:
         """
         with task_process():
             stored = prepare(workflow.current_task(), SYSTEM)
-            found = {name: stored[name] for name in ("audience_id", "audience_name")}
-            workflow.store(pinterest_activation=found)
+            audience = {name: stored[name] for name in ("audience_id", "audience_name")}
+            workflow.store(pinterest_activation=audience)
 
 
 def prepare(task: workflow.Task, timing: Timing) -> dict[str, Any]:

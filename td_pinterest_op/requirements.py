@@ -21,10 +21,10 @@ MODULES = {
 def check(python=None):
     # type: (tuple[int, ...] | None) -> None
     """Raise ImportError, saying what was found and what is needed."""
-    found = tuple(python or sys.version_info)[:2]
-    if found < MINIMUM_PYTHON:
+    version = tuple(python or sys.version_info)[:2]
+    if version < MINIMUM_PYTHON:
         raise ImportError(
-            "td_pinterest_op needs Python {}.{} or newer; this is Python {}.{}".format(*MINIMUM_PYTHON, *found)
+            "td_pinterest_op needs Python {}.{} or newer; this is Python {}.{}".format(*MINIMUM_PYTHON, *version)
         )
     missing = [package for module, package in MODULES.items() if not _can_import(module)]
     if missing:

@@ -14,11 +14,11 @@ _MARKER = "s3cr3t"
 
 def _in_base64(text: str) -> set[str]:
     """What base64 of any text that holds `text` shows, at each of the three places where it can begin."""
-    found = set()
+    shown = set()
     for before, begin in enumerate((0, 2, 3)):
         encoded = base64.b64encode(b"\0" * before + text.encode()).decode()
-        found.add(encoded[begin : (before + len(text)) * 8 // 6])
-    return found
+        shown.add(encoded[begin : (before + len(text)) * 8 // 6])
+    return shown
 
 
 _FORBIDDEN = {
@@ -36,7 +36,7 @@ _FORBIDDEN = {
 
 def leaks(text: str) -> list[str]:
     """What `text` shows that it must not; a short description of each, without the thing itself."""
-    return [f"{what} ({len(found)} times)" for what, pattern in _FORBIDDEN.items() if (found := pattern.findall(text))]
+    return [f"{what} ({len(hits)} times)" for what, pattern in _FORBIDDEN.items() if (hits := pattern.findall(text))]
 
 
 def check(text: str, where: str) -> None:

@@ -99,15 +99,15 @@ def authorize(
 
 def _app(credentials: Credentials) -> _App:
     """The app's credentials: found, or asked for."""
-    found = {}
+    held = {}
     for variable, label in (("PINTEREST_CLIENT_ID", "client id"), ("PINTEREST_CLIENT_SECRET", "client secret")):
         value = credentials.environ.get(variable, "")
         if value:
             screen.note(f"The app's {label}: from {credentials.sources.get(variable, found_credentials.ENVIRONMENT)}")
         else:
             value = _asked(variable, label)
-        found[variable] = Secret(value.strip())
-    return _App(client_id=found["PINTEREST_CLIENT_ID"], client_secret=found["PINTEREST_CLIENT_SECRET"])
+        held[variable] = Secret(value.strip())
+    return _App(client_id=held["PINTEREST_CLIENT_ID"], client_secret=held["PINTEREST_CLIENT_SECRET"])
 
 
 def _asked(variable: str, label: str) -> str:

@@ -76,13 +76,13 @@ def error(name: str, message: str, advice: str) -> Check:
 # ------------------------------------------------------------------------------------------- this machine
 
 
-def credentials(found: Credentials) -> Check:
+def credentials(held: Credentials) -> Check:
     """Pinterest's credentials; Treasure Data's key has a check of its own."""
-    missing = [name for name in found.missing if name != "TD_API_KEY"]
+    missing = [name for name in held.missing if name != "TD_API_KEY"]
     if missing:
         message = f"{', '.join(missing)} found nowhere: environment, local digdag secrets, --env-file"
         return error("credentials", message, "run `td-pinterest authorize`, which gets and stores them")
-    return ok("credentials", f"found in {found.described()}")
+    return ok("credentials", f"found in {held.described()}")
 
 
 def proxy(environ: Mapping[str, str]) -> Check:
@@ -206,16 +206,16 @@ def audience(services: Services, account_id: str, audience_id: str | None) -> Ch
     api = services.pinterest_for(account_id)
     lists = CustomerLists(api=api, session_key="", audience_id=audience_id, audience_name=None, is_nca=False)
     try:
-        found = Audiences(api=api, lists=lists).usable(audience_id)
+        known = Audiences(api=api, lists=lists).usable(audience_id)
     except AudienceError as failure:
         return error("audience", str(failure), "`td-pinterest audiences` lists the audiences that exist")
     except ExportError as failure:
         return _of_failure("audience", failure)
-    size = "unknown" if found.size is None else f"{found.size:,}"
-    message = f'{found.id} "{found.name}": {found.status}, size {size}, customer list {found.customer_list_id}'
-    if found.status.upper() in TOO_SMALL:
+    size = "unknown" if known.size is None else f"{known.size:,}"
+    message = f'{known.id} "{known.name}": {known.status}, size {size}, customer list {known.customer_list_id}'
+    if known.status.upper() in TOO_SMALL:
         return warning("audience", message, "below 100 matched people it is of no use: export more people")
-    if found.status.upper() not in USABLE:
+    if known.status.upper() not in USABLE:
         return warning("audience", message, "Pinterest takes a day or two: look again tomorrow")
     return ok("audience", message)
 
@@ -223,9 +223,9 @@ def audience(services: Services, account_id: str, audience_id: str | None) -> Ch
 # ------------------------------------------------------------------------------------------ Treasure Data
 
 
-def treasure_data_key(found: Credentials) -> Check | None:
+def treasure_data_key(held: Credentials) -> Check | None:
     """Whether the key of Treasure Data is there; None if it is, since only a request can judge it."""
-    if "TD_API_KEY" in found.missing:
+    if "TD_API_KEY" in held.missing:
         message = f"TD_API_KEY found nowhere (as a secret: {SECRETS['TD_API_KEY']})"
         advice = "set it, or store it with `digdag secrets --local --set td.apikey`"
         return error("treasure_data", message, advice)
@@ -242,12 +242,12 @@ def treasure_data(td: TreasureData, endpoint: str) -> Check:
     return ok("treasure_data", f"the key is accepted by {host}")
 
 
-def rows(services: Services, found: Credentials, params: Mapping[str, Any]) -> Check:
+def rows(services: Services, held: Credentials, params: Mapping[str, Any]) -> Check:
     """The job is readable, its columns fit, and the first rows are judged, all by the task's `result_settings`."""
     try:
         td = services.treasure_data
-        how = parse({**_ANY_EXPORT, **params["result_settings"]}, environ=found.environ)
-        job = job_of(td, workflow_task.source(task_of(found, **params)), note=lambda _: None)
+        how = parse({**_ANY_EXPORT, **params["result_settings"]}, environ=held.environ)
+        job = job_of(td, workflow_task.source(task_of(held, **params)), note=lambda _: None)
         stats = Stats(action="", ad_account_id="", dry_run=True)
         with preparing(job, how, stats, lists=None) as preparation:
             preparation.read(_first_rows(iter(JobResult(td, job))), progress=lambda _: None)

@@ -53,7 +53,7 @@ class Credentials:
 def find(env_file: Path | None, environ: Mapping[str, str] = os.environ) -> Credentials:
     """Each variable from the first place that has it. Raises SettingsError for a file that cannot be used."""
     in_file = _read_env_file(env_file) if env_file else {}
-    found, sources = dict(environ), {}
+    values, sources = dict(environ), {}
     for variable in (*SECRETS, *_OTHERS):
         places = (
             (ENVIRONMENT, environ.get(variable)),
@@ -62,10 +62,10 @@ def find(env_file: Path | None, environ: Mapping[str, str] = os.environ) -> Cred
         )
         place, value = next(((place, value) for place, value in places if value and value.strip()), ("", ""))
         if value:
-            found[variable], sources[variable] = value.strip(), place
+            values[variable], sources[variable] = value.strip(), place
             if variable in SECRETS:
                 Secret(value.strip())  # masked from here on
-    return Credentials(environ=found, sources=sources, env_file=env_file)
+    return Credentials(environ=values, sources=sources, env_file=env_file)
 
 
 def _folder(environ: Mapping[str, str]) -> str:

@@ -68,11 +68,11 @@ def doctor(
     """
     if bool(query) != bool(database) or (query and job_id):
         raise click.UsageError("--query and --database go together, and exclude --job")
-    found = found_credentials.find(env_file)
-    environ = found.environ
+    credentials = found_credentials.find(env_file)
+    environ = credentials.environ
     done: list[Check] = []
     for check in _all(
-        found,
+        credentials,
         ad_account=ad_account or environ.get("PINTEREST_AD_ACCOUNT_ID"),
         audience=audience or environ.get("PINTEREST_AUDIENCE_ID"),
         params={**_source(job_id, query, database), "result_settings": _about_rows(settings_file, workflow)},
@@ -101,50 +101,50 @@ def _about_rows(settings_file: Path | None, workflow: Path | None) -> Mapping[st
 
 
 def _all(
-    found: Credentials,
+    credentials: Credentials,
     *,
     ad_account: str | None,
     audience: str | None,
     params: dict[str, Any],
     workflow: Path | None,
 ) -> Iterator[Check]:
-    yield (complete := checks.credentials(found))
-    yield checks.proxy(found.environ)
+    yield (complete := checks.credentials(credentials))
+    yield checks.proxy(credentials.environ)
     try:
-        endpoints = connect.endpoints(found.environ)
+        endpoints = connect.endpoints(credentials.environ)
     except SettingsError as failure:
         yield checks.error("endpoints", str(failure), "correct the variables, or unset them for the defaults")
         endpoints = None
     if endpoints and complete.status == OK:
-        yield from _connected(found, endpoints, ad_account=ad_account, audience=audience, params=params)
+        yield from _connected(credentials, endpoints, ad_account=ad_account, audience=audience, params=params)
     else:
         because = "the endpoints are wrong" if endpoints is None else "credentials are missing"
         yield from (checks.skipped(name, because) for name in _ON_PINTEREST)
-        key = checks.treasure_data_key(found)
+        key = checks.treasure_data_key(credentials)
         yield key or checks.skipped("treasure_data", because)
     if workflow:
         yield checks.workflow(workflow)
 
 
 def _connected(
-    found: Credentials,
+    credentials: Credentials,
     endpoints: connect.Endpoints,
     *,
     ad_account: str | None,
     audience: str | None,
     params: dict[str, Any],
 ) -> Iterator[Check]:
-    settings = settings_of(found)
+    settings = settings_of(credentials)
     with connect.services(
-        task_of(found),
+        task_of(credentials),
         settings,
         endpoints=endpoints,
         timing=SYSTEM,
         count=RequestCounts(),
-        on_new_refresh_token=keeper(found, settings),
+        on_new_refresh_token=keeper(credentials, settings),
     ) as services:
         yield from _pinterest(services, ad_account=ad_account, audience=audience)
-        yield from _treasure_data(services, found, endpoints, params)
+        yield from _treasure_data(services, credentials, endpoints, params)
 
 
 def _pinterest(services: Services, *, ad_account: str | None, audience: str | None) -> Iterator[Check]:
@@ -172,14 +172,16 @@ def _pinterest(services: Services, *, ad_account: str | None, audience: str | No
 
 
 def _treasure_data(
-    services: Services, found: Credentials, endpoints: connect.Endpoints, params: dict[str, Any]
+    services: Services, credentials: Credentials, endpoints: connect.Endpoints, params: dict[str, Any]
 ) -> Iterator[Check]:
-    key = checks.treasure_data_key(found) or checks.treasure_data(services.treasure_data, endpoints.treasure_data)
+    key = checks.treasure_data_key(credentials) or checks.treasure_data(services.treasure_data, endpoints.treasure_data)
     yield key
     if not params.keys() & {"job_id", "query"}:
         return
     yield (
-        checks.rows(services, found, params) if key.status == OK else checks.skipped("rows", "the key is not accepted")
+        checks.rows(services, credentials, params)
+        if key.status == OK
+        else checks.skipped("rows", "the key is not accepted")
     )
 
 

@@ -53,8 +53,8 @@ def segment_audiences(api: Api) -> Iterator[tuple[str, frozenset[str]]]:
 
 def campaign_names(api: Api, campaign_ids: Iterable[str]) -> dict[str, str]:
     """The names of up to 250 campaigns by id."""
-    found = api.listed("campaigns", campaign_ids=sorted(campaign_ids), entity_statuses=_ALL_CAMPAIGNS)
-    return {text_of(content["id"]): text_of(content.get("name")) for content in found}
+    campaigns = api.listed("campaigns", campaign_ids=sorted(campaign_ids), entity_statuses=_ALL_CAMPAIGNS)
+    return {text_of(content["id"]): text_of(content.get("name")) for content in campaigns}
 
 
 def _ad_group(content: dict[str, Any]) -> AdGroup:

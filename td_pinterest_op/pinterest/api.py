@@ -73,8 +73,8 @@ class Api:
 
     def audience(self, audience_id: str) -> Audience | None:
         """The audience, None when Pinterest has none with that id in this ad account."""
-        found = self._get(f"/audiences/{audience_id}", f"looking up audience {audience_id}")
-        return None if found is None else _audience(found)
+        content = self._get(f"/audiences/{audience_id}", f"looking up audience {audience_id}")
+        return None if content is None else _audience(content)
 
     def create_audience(self, *, name: str, description: str | None, customer_list_id: str) -> Audience:
         """Create an audience on a customer list. Raises MaybeAppliedError when it may exist."""
@@ -119,8 +119,8 @@ class Api:
 
     def customer_list(self, list_id: str) -> CustomerList | None:
         """The customer list, None when Pinterest has none with that id in this ad account."""
-        found = self._get(f"/customer_lists/{list_id}", f"looking up customer list {list_id}")
-        return None if found is None else _customer_list(found)
+        content = self._get(f"/customer_lists/{list_id}", f"looking up customer list {list_id}")
+        return None if content is None else _customer_list(content)
 
     def create_customer_list(
         self, *, name: str, list_type: str, records: Records | None = None, is_nca: bool = False

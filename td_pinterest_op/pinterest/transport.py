@@ -105,10 +105,10 @@ class Transport:
         parts = urllib.parse.urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
         if origin not in self._environments:
-            found = dict(self._session.merge_environment_settings(url, {}, None, None, None))
+            merged = dict(self._session.merge_environment_settings(url, {}, None, None, None))
             # A proxy's own loop-back is another machine's.
-            proxies = {} if _is_loopback(parts.hostname or "") else found["proxies"]
-            self._environments[origin] = {"proxies": proxies, "verify": found["verify"], "cert": found["cert"]}
+            proxies = {} if _is_loopback(parts.hostname or "") else merged["proxies"]
+            self._environments[origin] = {"proxies": proxies, "verify": merged["verify"], "cert": merged["cert"]}
         return self._environments[origin]
 
     def close(self) -> None:
@@ -252,7 +252,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     for outer in seen:
         yield outer
         inner = (*outer.args, getattr(outer, "reason", None), outer.__cause__ or outer.__context__)
-        seen += [found for found in inner if isinstance(found, BaseException) and found not in seen]
+        seen += [cause for cause in inner if isinstance(cause, BaseException) and cause not in seen]
 
 
 _FAILURES: tuple[tuple[type[BaseException], Failure], ...] = (

@@ -232,19 +232,19 @@ def _check_columns(reading: Reading) -> None:
         )
 
 
-def _check_ids(several: str, one: str, reading: Reading) -> None:
+def _check_ids(several: str, alone: str, reading: Reading) -> None:
     """The ids stand under `several`, or one under `one`; both may be given if they agree."""
-    many, single = reading.values[several], reading.values[one]
+    many, single = reading.values[several], reading.values[alone]
     if not many.given and not single.given:
-        reading.check_needed([reading.table.by_name[several]], reason=f" (or {one})")
+        reading.check_needed([reading.table.by_name[several]], reason=f" (or {alone})")
     wrong = many.wrong or single.wrong
     if many.given and single.given and not wrong and single.value not in many.value:
-        reading.problems.add(several, f"conflicts with {one}, which is not among them; allowed: one of the two")
+        reading.problems.add(several, f"conflicts with {alone}, which is not among them; allowed: one of the two")
 
 
-def _ids(several: str, one: str, reading: Reading) -> tuple[str, ...]:
+def _ids(several: str, alone: str, reading: Reading) -> tuple[str, ...]:
     many = reading.values[several]
-    ids: tuple[str, ...] = many.value if many.given else (reading.values[one].value,)
+    ids: tuple[str, ...] = many.value if many.given else (reading.values[alone].value,)
     return ids
 
 

@@ -32,13 +32,13 @@ def route(endpoint: str, *, connect_timeout: float, read_timeout: float) -> Rout
 
     Raises SettingsError for a proxy that cannot be used.
     """
-    found = requests.Session().merge_environment_settings(endpoint, {}, None, None, None)
+    environment = requests.Session().merge_environment_settings(endpoint, {}, None, None, None)
     options: dict[str, Any] = {
         "timeout": urllib3.Timeout(connect=connect_timeout, read=read_timeout),
-        **_certificates(found["verify"]),
+        **_certificates(environment["verify"]),
     }
     # Plain http is for this machine alone, and no proxy should see it.
-    proxy = requests.utils.select_proxy(endpoint, found["proxies"]) if endpoint.startswith("https:") else None
+    proxy = requests.utils.select_proxy(endpoint, environment["proxies"]) if endpoint.startswith("https:") else None
     if not proxy:
         return Route(pool=urllib3.PoolManager(**options), through=_address(endpoint))
     return Route(pool=_proxied(proxy, options), through=f"{_address(endpoint)} through the proxy {_address(proxy)}")

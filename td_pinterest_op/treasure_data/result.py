@@ -155,8 +155,9 @@ class JobResult:
         width = len(self._job.schema)
         try:
             # One column, the usual case, takes a third of the time that turning rows into columns takes.
-            one = width == 1
-            columns = [[value for (value,) in rows]] if one else [list(column) for column in zip(*rows, strict=True)]
+            columns = (
+                [[value for (value,) in rows]] if width == 1 else [[*column] for column in zip(*rows, strict=True)]
+            )
         except (TypeError, ValueError):
             columns = []
         if len(columns) != width:

@@ -68,8 +68,8 @@ class Browser:
 
     def accessibility_faults(self) -> list[str]:
         """What axe finds: the rule and the places of each."""
-        found = Axe().run(self.driver)["violations"]
-        return [f"{fault['id']}: {', '.join(str(node['target']) for node in fault['nodes'])}" for fault in found]
+        violations = Axe().run(self.driver)["violations"]
+        return [f"{fault['id']}: {', '.join(str(node['target']) for node in fault['nodes'])}" for fault in violations]
 
     def text(self) -> str:
         return str(self.run("return document.body ? document.body.innerText : ''"))

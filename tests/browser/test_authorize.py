@@ -24,8 +24,8 @@ _LINK = re.compile(r"http://127\.0\.0\.1:\d+/oauth/\S+")
 def _link(process: children.Process) -> str:
     assert process.stderr is not None
     for line in process.stderr:
-        if found := _LINK.search(line):
-            return found[0]
+        if link := _LINK.search(line):
+            return link[0]
     raise AssertionError("the command printed no address")
 
 

@@ -206,13 +206,16 @@ def agency(pinterest: Pinterest) -> User:
 
 def test_a_token_sees_the_ad_accounts_of_its_user_with_owner_and_roles(sdk: Sdk, agency: User) -> None:
     seer = Sdk(sdk.endpoint, exchange(sdk, code_from(sdk, user=agency)).access_token)
-    seen = {one.id: (one.owner.username, [str(role.value) for role in one.permissions]) for one in all_accounts(seer)}
+    seen = {
+        account.id: (account.owner.username, [str(role.value) for role in account.permissions])
+        for account in all_accounts(seer)
+    }
     assert {
         "201": ("agency", ["OWNER"]),
         "202": ("emulated", ["AUDIENCE_MANAGER"]),
         "203": ("emulated", ["ANALYST", "FINANCE_MANAGER"]),
     } == seen
-    assert ["201"] == [one.id for one in all_accounts(seer, include_shared_accounts=False)]
+    assert ["201"] == [account.id for account in all_accounts(seer, include_shared_accounts=False)]
     assert "Looked at" == seer.accounts.ad_accounts_get(ad_account_id="203").name
     with pytest.raises(ForbiddenException):
         seer.accounts.ad_accounts_get(ad_account_id=AD_ACCOUNT_ID)
@@ -221,11 +224,11 @@ def test_a_token_sees_the_ad_accounts_of_its_user_with_owner_and_roles(sdk: Sdk,
 def all_accounts(sdk: Sdk, **asked: Any) -> list[Any]:
     """All pages, of one ad account each."""
     page = sdk.accounts.ad_accounts_list(page_size=1, **asked)
-    found = list(page.items)
+    accounts = list(page.items)
     while page.bookmark:
         page = sdk.accounts.ad_accounts_list(page_size=1, bookmark=page.bookmark, **asked)
-        found += page.items
-    return found
+        accounts += page.items
+    return accounts
 
 
 def test_only_some_roles_may_write(sdk: Sdk, agency: User) -> None:

@@ -146,16 +146,18 @@ def test_a_list_for_new_customers_is_told_and_left_out_in_listings(pinterest: Pi
     create(sdk, "all", PERSON)
     create(sdk, "new", PERSON, is_nca=True)
     listed = sdk.lists.customer_lists_list(**ACCOUNT).items
-    assert [("all", False), ("new", True)] == [(one.name, one.is_nca) for one in listed]
-    assert ["all"] == [one.name for one in sdk.lists.customer_lists_list(**ACCOUNT, exclude_nca=True).items]
+    assert [("all", False), ("new", True)] == [(customer_list.name, customer_list.is_nca) for customer_list in listed]
+    assert ["all"] == [
+        customer_list.name for customer_list in sdk.lists.customer_lists_list(**ACCOUNT, exclude_nca=True).items
+    ]
 
 
 def test_an_audience_on_such_a_list_is_told_and_left_out_too(sdk: Sdk) -> None:
     sdk.create_audience("all", create(sdk, "all", PERSON).id)
     sdk.create_audience("new", create(sdk, "new", PERSON, is_nca=True).id)
     listed = sdk.audiences.audiences_list(**ACCOUNT).items
-    assert [("all", False), ("new", True)] == [(one.name, one.is_nca) for one in listed]
-    assert ["all"] == [one.name for one in sdk.audiences.audiences_list(**ACCOUNT, exclude_nca=True).items]
+    assert [("all", False), ("new", True)] == [(audience.name, audience.is_nca) for audience in listed]
+    assert ["all"] == [audience.name for audience in sdk.audiences.audiences_list(**ACCOUNT, exclude_nca=True).items]
 
 
 # -- look-alikes ----------------------------------------------------------------------------------------------------
@@ -185,7 +187,7 @@ def test_a_look_alike_is_made_of_a_seed_a_country_and_a_share(sdk: Sdk, seed: st
     rule = read.rule.to_dict()
     assert ([seed], "US", percentage) == (rule["seed_id"], rule["country"], rule["percentage"])
     listed = sdk.audiences.audiences_list(**ACCOUNT).items
-    assert [seed, made.id] == [one.id for one in listed]
+    assert [seed, made.id] == [audience.id for audience in listed]
 
 
 def test_a_rule_may_hold_texts_as_the_description_has_them(pinterest: Pinterest, sdk: Sdk, seed: str) -> None:
@@ -235,7 +237,7 @@ def test_a_seed_must_be_ready_here_and_large_enough(pinterest: Pinterest, sdk: S
         "elsewhere": pinterest.add_audience("foreign", ad_account_id="201"),
     }
     rule = {"country": "GB", "percentage": 1}
-    answers = {what: answer_to(sdk, pinterest, rule | {"seed_id": [one.id]}) for what, one in seeds.items()}
+    answers = {what: answer_to(sdk, pinterest, rule | {"seed_id": [audience.id]}) for what, audience in seeds.items()}
     assert dict.fromkeys(seeds, (400, 400)) == answers
     pinterest.switches.processing_seconds = 3600
     assert (400, 400) == answer_to(sdk, pinterest, rule | {"seed_id": [seed]})

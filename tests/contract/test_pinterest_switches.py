@@ -44,7 +44,7 @@ class Caller:
         return self("POST", "/audiences", {"audience_type": "CUSTOMER_LIST", "name": "x", "rule": rule} | body)
 
     def names(self, kind: str) -> list[str]:
-        return [one["name"] for one in self("GET", f"/{kind}").json()["items"]]
+        return [entry["name"] for entry in self("GET", f"/{kind}").json()["items"]]
 
     def close(self) -> None:
         self._session.close()
@@ -77,7 +77,7 @@ def test_the_records_of_a_creation_are_counted_and_kept(pinterest: Pinterest, ca
     made = call.create_list(records=",".join(PEOPLE[:3]))
     assert (3, 1) == (made["num_uploaded_user_records"], made["num_batches"])
     assert set(PEOPLE[:3]) == pinterest.members(made["id"])
-    assert [3] == [one.records for one in pinterest.calls.of("customer_lists/create")]
+    assert [3] == [request.records for request in pinterest.calls.of("customer_lists/create")]
 
 
 def test_the_ad_account_may_stand_in_a_lists_body_and_in_a_rule(call: Caller) -> None:
@@ -223,7 +223,9 @@ def test_exceptions_of_earlier_uploads_stand_in_reads_and_not_in_writes(
     made = call.create_list()
     assert {} == made["exceptions"]
     assert exceptions == call("GET", f"/customer_lists/{made['id']}").json()["exceptions"]
-    assert [exceptions] == [one["exceptions"] for one in call("GET", "/customer_lists").json()["items"]]
+    assert [exceptions] == [
+        customer_list["exceptions"] for customer_list in call("GET", "/customer_lists").json()["items"]
+    ]
 
 
 def test_a_removed_audience_may_read_as_archived(pinterest: Pinterest, call: Caller) -> None:

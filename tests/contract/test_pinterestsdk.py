@@ -192,7 +192,9 @@ def test_a_body_of_another_shape_is_refused(pinterest: Pinterest, sdk: Sdk, sent
 
 def test_an_id_that_is_not_digits_is_refused(pinterest: Pinterest, sdk: Sdk) -> None:
     body = {"operation_type": "ADD", "records": PEOPLE[0]}
-    assert [400, 400, 404] == [patch(sdk, pinterest, one, json=body).status_code for one in ("x", "1" * 19, "1")]
+    assert [400, 400, 404] == [
+        patch(sdk, pinterest, audience_id, json=body).status_code for audience_id in ("x", "1" * 19, "1")
+    ]
 
 
 # -- audiences ------------------------------------------------------------------------------------------------------

@@ -48,10 +48,10 @@ class Result:
 
     def state(self, name: str) -> str:
         """The state of the last task whose full name ends in `name`. Raises KeyError when there is none."""
-        found = [state for full_name, state in self.tasks if full_name.endswith(name)]
-        if not found:
+        states = [state for full_name, state in self.tasks if full_name.endswith(name)]
+        if not states:
             raise KeyError(name)
-        return found[-1]
+        return states[-1]
 
 
 def run(

@@ -140,10 +140,10 @@ def _statement(client: tdclient.Client, options: Params, query: str) -> str:
 
 def _with_command(command: str, query: str) -> str:
     """Where digdag puts INSERT or CREATE: at a line that says so, below a comment before one line, else on top."""
-    if found := _INSERT_LINE.search(query):
-        return query[: found.start()] + found[1] + command + query[found.end() :]
-    if found := _COMMENTS.search(query):
-        return f"{found[1]}\n{command}\n{found[2]}"
+    if comments := _INSERT_LINE.search(query):
+        return query[: comments.start()] + comments[1] + command + query[comments.end() :]
+    if comments := _COMMENTS.search(query):
+        return f"{comments[1]}\n{command}\n{comments[2]}"
     return f"{command}\n{query}"
 
 

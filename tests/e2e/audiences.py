@@ -15,7 +15,7 @@ CLEAR = "clear_current_audience"
 DELETE = "delete_current_audience"
 
 NEW = {"action": CREATE, "audience_name": "Spring"}
-_EVERYBODY = {bytes.fromhex(one) for one in digests(1000)}
+_EVERYBODY = {bytes.fromhex(digest) for digest in digests(1000)}
 NEXT_DAY = "2026-11-26T00:00:00+00:00"
 
 
@@ -42,9 +42,9 @@ def is_cleared(services: Services, audience_id: str) -> bool:
 
 def the_audience(services: Services, name: str = "Spring") -> str:
     """The id of the only audience of that name."""
-    found = services.pinterest.audiences_named(name)
-    assert 1 == len(found)
-    return found[0].id
+    audiences = services.pinterest.audiences_named(name)
+    assert 1 == len(audiences)
+    return audiences[0].id
 
 
 def list_behind(services: Services, audience_id: str) -> str:

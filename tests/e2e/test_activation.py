@@ -16,11 +16,18 @@ pytestmark = pytest.mark.parametrize("engine", ENGINES)
 
 
 def activate(
-    engine: Engine, services: Services, project: Path, folder: Path, found: list[str], *, later: str, **console: object
+    engine: Engine,
+    services: Services,
+    project: Path,
+    folder: Path,
+    emails: list[str],
+    *,
+    later: str,
+    **console: object,
 ) -> Ran:
     """Run the workflow as the console starts it: with the activation's parameters."""
     services.td.create("sandbox", "people", [{"email": "nobody@shop.example"}])
-    services.td.create("cdp_audience_1", "cdp_syndication_1", [{"email": person} for person in found])
+    services.td.create("cdp_audience_1", "cdp_syndication_1", [{"email": person} for person in emails])
     handed = {
         "segment_id": 12,
         "segment_name": "Likely buyers",

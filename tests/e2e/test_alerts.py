@@ -56,8 +56,8 @@ class Sinks:
         """The JSON of the only message."""
         (asked,) = self.messages
         guard.check(asked.body, "the message")
-        found: dict[str, str] = json.loads(asked.body)
-        return found
+        alert: dict[str, str] = json.loads(asked.body)
+        return alert
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def test_replace_goes_on_with_the_earlier_list_when_that_job_has_the_same_people
     services.export(settings, job_id=first)
     services.export(settings, job_id=services.job(people(9)))
     assert [list_name("Shoppers", first, digests(9))] == [
-        found.name for found in services.pinterest.lists.values() if "(td " in found.name
+        customer_list.name for customer_list in services.pinterest.lists.values() if "(td " in customer_list.name
     ]
 
 
@@ -71,10 +71,10 @@ def test_the_earlier_job_is_not_read_again(services: Services) -> None:
 def test_two_audiences_of_one_name_never_stand_on_one_list(services: Services, settings: dict[str, object]) -> None:
     records = [] if "allow_empty" in settings else people(9)
     job = None if settings["action"] == CLEAR else services.job(records)
-    one, other = services.audience(people(2), name="Twin"), services.audience(people(3), name="Twin")
-    for audience_id in (one, other, one, other):
+    twin, other = services.audience(people(2), name="Twin"), services.audience(people(3), name="Twin")
+    for audience_id in (twin, other, twin, other):
         services.export(settings | {"audience_id": audience_id}, job_id=job)
-    assert list_behind(services, one) != list_behind(services, other)
+    assert list_behind(services, twin) != list_behind(services, other)
     assert 4 == len(services.pinterest.lists)
 
 

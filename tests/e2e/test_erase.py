@@ -60,7 +60,7 @@ def lists(services: Services) -> list[str]:
         for number in range(7)
     ]
     services.pinterest.add_audience("Shoppers", customer_list_id=made[0].id)
-    return [one.id for one in made]
+    return [customer_list.id for customer_list in made]
 
 
 def test_the_people_are_in_no_list_any_more_and_the_receipt_says_so(services: Services, lists: list[str]) -> None:

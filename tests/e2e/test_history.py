@@ -106,8 +106,8 @@ def test_an_erasure_takes_people_out_of_every_list_and_leaves_a_row(run: Run, se
     ran = run("pinterest_erase")
     assert ran.succeeded, ran.log
     assert "The removal of 5 records was asked of 3 of 3 customer lists." in ran.log
-    for one in held:
-        assert digests(4, first=5) == services.pinterest.members(one.id)
+    for behind in held:
+        assert digests(4, first=5) == services.pinterest.members(behind.id)
     (row,) = history(services)
     assert ("success", "erase", 5, 3) == tuple(
         row[name] for name in ("outcome", "action", "rows_read", "requests_sent")

@@ -35,7 +35,9 @@ def test_of_eight_audiences_in_three_ad_accounts_seven_are_exact_and_the_end_nam
     for number in range(8):
         account = accounts[number % 3]
         before = people(10, first=1000)
-        behind = pinterest.add_list(f"list {number}", members=[digest(one) for one in before], ad_account_id=account)
+        behind = pinterest.add_list(
+            f"list {number}", members=[digest(person) for person in before], ad_account_id=account
+        )
         audience = pinterest.add_audience(f"audience {number}", customer_list_id=behind.id, ad_account_id=account)
         entry = {
             "name": f"entry {number}",
@@ -55,7 +57,7 @@ def test_of_eight_audiences_in_three_ad_accounts_seven_are_exact_and_the_end_nam
     ran = engine(project / "pinterest_many.dig", services, tmp_path)
     guard.check(ran.log, "the log")
     assert not ran.succeeded
-    assert expected == {found: pinterest.members_of_audience(found) for found in expected}
+    assert expected == {audience_id: pinterest.members_of_audience(audience_id) for audience_id in expected}
     assert "1 of 8 audiences failed: entry 3: job " in ran.log
     session = services.td.warehouse.session("sandbox", scheduled_time=0)
     history = session.execute("SELECT outcome, count(*) FROM pinterest_history GROUP BY outcome ORDER BY 1").fetchall()

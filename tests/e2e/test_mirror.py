@@ -24,8 +24,8 @@ def test_the_audience_follows_the_query_and_the_ledger_is_made_small_again(
     named = re.sub(r"(audience_name: ).*", r"\1Shoppers", named)
     config.write_text(re.sub(r"(begin: ).*", r"\1replace", named))
 
-    def run(name: str, found: list[str]) -> Ran:
-        services.td.create("sandbox", "people", [{"email": person.upper(), "opted_in": True} for person in found])
+    def run(name: str, members: list[str]) -> Ran:
+        services.td.create("sandbox", "people", [{"email": person.upper(), "opted_in": True} for person in members])
         ran = engine(project / f"{name}.dig", services, tmp_path)
         guard.check(ran.log, "the log")
         assert ran.succeeded, ran.log

@@ -35,9 +35,9 @@ _PLAN = re.compile(
 def planned(caplog: pytest.LogCaptureFixture) -> tuple[str, dict[str, int]]:
     """The plan that was logged last: its text, and its numbers."""
     text = [record.getMessage() for record in caplog.records if record.getMessage().startswith("plan")][-1]
-    found = _PLAN.search(text)
-    assert found is not None
-    return text, {name: int(number.replace(",", "")) for name, number in found.groupdict().items()}
+    plan = _PLAN.search(text)
+    assert plan is not None
+    return text, {name: int(number.replace(",", "")) for name, number in plan.groupdict().items()}
 
 
 class TestDryRun:

@@ -31,9 +31,9 @@ CLICK = version("click")
 
 
 def _block(after: str) -> str:
-    found = re.search(re.escape(after) + r".*?```yaml\n(.*?)```", README, re.DOTALL)
-    assert found
-    return found[1]
+    block = re.search(re.escape(after) + r".*?```yaml\n(.*?)```", README, re.DOTALL)
+    assert block
+    return block[1]
 
 
 def _first_cells(text: str, heading: str) -> list[list[str]]:

@@ -137,7 +137,9 @@ def test_a_project_of_ones_own_runs_as_it_is(project: Path, tmp_path: Path, engi
     assert 'audience 2542620905473 "Käufer": 2 people' in said
     assert "exactly the 2 people of buyers.txt" in said
     assert "exactly the 2 people of digests" in said
-    assert {"page_2542620905473.html", "page_2542620905475.html"} == {one.name for one in (tmp_path / "new").iterdir()}
+    assert {"page_2542620905473.html", "page_2542620905475.html"} == {
+        page.name for page in (tmp_path / "new").iterdir()
+    }
     assert before == {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
 
 
@@ -179,8 +181,8 @@ def test_wrong_usage_is_named(project: Path, tmp_path: Path, arguments: list[str
 
 
 def test_pinterest_behaves_like_a_rehearsal(tmp_path: Path) -> None:
-    found = {"largest_batch": 1_000, "batch_too_large_status": 413, "list_readable_seconds": 0.0}
-    facts = {field.name: found.get(field.name) for field in dataclasses.fields(Facts)}
+    findings = {"largest_batch": 1_000, "batch_too_large_status": 413, "list_readable_seconds": 0.0}
+    facts = {field.name: findings.get(field.name) for field in dataclasses.fields(Facts)}
     (tmp_path / "rehearsal.json").write_text(json.dumps({"facts": facts, "steps": []}))
     code, said, log = _sandbox("--like", tmp_path / "rehearsal.json", folder=tmp_path)
     assert (0, True) == (code, "the very same are" in said)

@@ -21,9 +21,9 @@ from tests.exporting import Services, people
 
 def look(services: Services, *audience_ids: str, **settings: Any) -> FollowUp:
     given = {"ad_account_id": AD_ACCOUNT_ID, "audience_ids": list(audience_ids), "retry_count": 0} | settings
-    found = follow_up(Task(params={"result_settings": given}, environ=services.environ), services.time.timing)
-    guard.check(json.dumps(found.to_json()), "the store")
-    return found
+    state = follow_up(Task(params={"result_settings": given}, environ=services.environ), services.time.timing)
+    guard.check(json.dumps(state.to_json()), "the store")
+    return state
 
 
 def test_the_state_of_each_audience_is_stored(services: Services) -> None:
@@ -53,18 +53,18 @@ def test_the_state_of_each_audience_is_stored(services: Services) -> None:
 def test_three_days_of_waiting_too_small_and_ready(services: Services) -> None:
     audience_id = services.audience(people(40))
     held = services.pinterest.audiences[audience_id]
-    found = []
+    looks = []
     for status, size in (("INITIALIZING", None), ("TOO_SMALL", 40), ("READY", 4000)):
         held.status, held.size = status, size
-        found.append(look(services, audience_id))
+        looks.append(look(services, audience_id))
         services.time.sleep(86400)
-    assert [0, 1, 0] == [len(one.problems) for one in found]
+    assert [0, 1, 0] == [len(seen.problems) for seen in looks]
     assert [(0, 1, 0), (0, 0, 1), (1, 0, 0)] == [
-        tuple(one.to_json()[name] for name in ("usable", "waiting", "unusable")) for one in found
+        tuple(seen.to_json()[name] for name in ("usable", "waiting", "unusable")) for seen in looks
     ]
     with pytest.raises(AudienceError, match=f'^audience {audience_id} "Shoppers": its status is TOO_SMALL'):
-        found[1].raise_for_problems()
-    found[2].raise_for_problems()
+        looks[1].raise_for_problems()
+    looks[2].raise_for_problems()
 
 
 @pytest.mark.parametrize(
@@ -92,14 +92,14 @@ def test_an_audience_that_cannot_be_read_is_named_and_the_others_are_reported(
 ) -> None:
     there = services.audience(people(120))
     services.pinterest.inject(Fault(effect=Answer(status=500), path=r"/audiences/77$", times=None))
-    found = look(services, "77", "88", there)
-    assert [there] == [state.audience_id for state in found.states]
-    assert 2 == len(found.problems)
-    assert "audience 77 cannot be read: " in found.problems[0]
-    assert "audience 88 does not exist in this ad account" in found.problems[1]
+    seen = look(services, "77", "88", there)
+    assert [there] == [state.audience_id for state in seen.states]
+    assert 2 == len(seen.problems)
+    assert "audience 77 cannot be read: " in seen.problems[0]
+    assert "audience 88 does not exist in this ad account" in seen.problems[1]
     assert "audience 77 cannot be read" in caplog.text
     with pytest.raises(AudienceError, match=r"77.*88"):
-        found.raise_for_problems()
+        seen.raise_for_problems()
 
 
 @pytest.mark.parametrize("readable", [True, False])
@@ -108,9 +108,9 @@ def test_a_removed_audience_fails_whether_it_can_still_be_read_or_not(services: 
     services.pinterest.audiences[audience_id].removed = True
     services.pinterest.switches.removed_status = "ARCHIVED"
     services.pinterest.switches.removed_audiences = "readable" if readable else "gone"
-    found = look(services, audience_id)
-    assert [audience_id in problem for problem in found.problems] == [True]
-    assert (["REMOVED"] if readable else []) == [state.status for state in found.states]
+    seen = look(services, audience_id)
+    assert [audience_id in problem for problem in seen.problems] == [True]
+    assert (["REMOVED"] if readable else []) == [state.status for state in seen.states]
 
 
 def test_a_token_that_is_refused_ends_the_look_at_once(services: Services, caplog: pytest.LogCaptureFixture) -> None:
@@ -121,8 +121,8 @@ def test_a_token_that_is_refused_ends_the_look_at_once(services: Services, caplo
 
 
 def test_an_id_that_may_have_lost_digits_is_warned_of(services: Services, caplog: pytest.LogCaptureFixture) -> None:
-    found = look(services, "549755885175000000")
-    assert "audience 549755885175000000 does not exist in this" in found.problems[0]
+    seen = look(services, "549755885175000000")
+    assert "audience 549755885175000000 does not exist in this" in seen.problems[0]
     assert 1 == len([line for line in caplog.messages if line.endswith(": audience_ids")])
 
 

@@ -51,10 +51,10 @@ def test_another_project_does_not_take_over_an_audience_of_the_same_session_and_
 
 
 def test_two_projects_that_clear_audiences_of_one_name_never_share_a_list(services: Services) -> None:
-    one, other = services.audience(people(2), name="Twin"), services.audience(people(3), name="Twin")
-    services.export({"action": CLEAR, "audience_id": one}, project_id=1)
+    twin, other = services.audience(people(2), name="Twin"), services.audience(people(3), name="Twin")
+    services.export({"action": CLEAR, "audience_id": twin}, project_id=1)
     services.export({"action": CLEAR, "audience_id": other}, project_id=2)
-    assert list_behind(services, one) != list_behind(services, other)
+    assert list_behind(services, twin) != list_behind(services, other)
 
 
 @pytest.mark.parametrize("listing_lag", [0, 2])
@@ -300,7 +300,7 @@ def test_the_name_of_a_list_is_never_longer_than_pinterest_takes(services: Servi
         services.export(settings, job_id=services.job(people(5)))
     services.export({"action": CLEAR, "audience_id": audience_id})
     assert 3 == len(services.pinterest.lists)
-    assert all(len(one.name) <= 255 for one in services.pinterest.lists.values() if "(td " in one.name)
+    assert all(len(held.name) <= 255 for held in services.pinterest.lists.values() if "(td " in held.name)
 
 
 def test_audience_ids_of_nineteen_digits_are_ids(services: Services) -> None:

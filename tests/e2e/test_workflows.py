@@ -55,8 +55,8 @@ def use_audience(project: Path, audience_id: str, *, verb: str | None = None, na
 
 def statistics(ran: Ran) -> dict[str, object]:
     """The statistics that the operator logged last."""
-    found: dict[str, object] = json.loads(re.findall(r"INFO statistics: (\{.*\})", ran.log)[-1])
-    return found
+    statistics: dict[str, object] = json.loads(re.findall(r"INFO statistics: (\{.*\})", ran.log)[-1])
+    return statistics
 
 
 def test_export_adds_the_people_of_the_query_and_reports_them(run: Run, services: Services, project: Path) -> None:

@@ -114,8 +114,8 @@ class DigdagSecrets:
 
     async def _projects(self, request: web.Request) -> web.Response:
         name = request.query.get("name")
-        found = [{"id": key, "name": known} for key, known in self.projects.items() if name in (None, known)]
-        return web.json_response({"projects": found})
+        projects = [{"id": key, "name": known} for key, known in self.projects.items() if name in (None, known)]
+        return web.json_response({"projects": projects})
 
     async def _list(self, request: web.Request) -> web.Response:
         return web.json_response({"secrets": [{"key": key} for key in self.secrets(request.match_info["id"])]})

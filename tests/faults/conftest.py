@@ -42,7 +42,7 @@ class Stage:
     def audiences(self) -> list[Audience]:
         """The account's that are not removed, the oldest first."""
         held = self.pinterest.audiences.values()
-        return [one for one in held if one.ad_account_id == self.account and not one.removed]
+        return [audience for audience in held if audience.ad_account_id == self.account and not audience.removed]
 
     def members(self, audience: Audience) -> set[str]:
         return self.pinterest.members_of_audience(audience.id)

@@ -136,7 +136,9 @@ def found(stage: Stage) -> World:
     return World(
         # Without the digest of nobody, which a list that is created empty may hold.
         lists=tuple(frozenset(stage.pinterest.members(list_id) & (NEW | STAY)) for list_id in order),
-        audiences=tuple((one.name, order.index(one.rule["customer_list_id"])) for one in stage.audiences()),
+        audiences=tuple(
+            (audience.name, order.index(audience.rule["customer_list_id"])) for audience in stage.audiences()
+        ),
     )
 
 

@@ -133,7 +133,7 @@ def _tables(given: Sequence[str], databases: Sequence[str], made_up: Path | None
         if not _TABLE.fullmatch(name) or not equals:
             raise ValueError(f"--table {text}: NAME=FILE or DATABASE.NAME=FILE is wanted")
         database, _, table = name.rpartition(".")
-        yield from ((one, table, Path(file)) for one in ([database] if database else databases))
+        yield from ((name, table, Path(file)) for name in ([database] if database else databases))
 
 
 def _introduce(project: Project, options: argparse.Namespace, made_up: Path | None) -> None:
@@ -165,26 +165,26 @@ def _carry_out(project: Project, emulators: Emulators, environ: Mapping[str, str
 def _compare(people: Sequence[Expected], pinterest: Pinterest) -> bool:
     """Whether everybody who is expected is there, and nobody else. Raises ValueError for an audience not named."""
     is_right = True
-    for one in people:
+    for wanted in people:
         audiences = [
             held
             for held in pinterest.audiences.values()
-            if not held.removed and one.audience in (None, held.id, held.name)
+            if not held.removed and wanted.audience in (None, held.id, held.name)
         ]
         if len(audiences) != 1:
             named = ", ".join(f'{held.id} "{held.name}"' for held in audiences) or "none"
-            raise ValueError(f"--expect {one.file} is about one audience, and there are: {named}")
-        wrong = one.compared(pinterest.members_of_audience(audiences[0].id))
+            raise ValueError(f"--expect {wanted.file} is about one audience, and there are: {named}")
+        wrong = wanted.compared(pinterest.members_of_audience(audiences[0].id))
         is_right = is_right and not wrong
-        verdict = "; ".join(wrong) if wrong else f"exactly the {len(one.lines):,} people of {one.file}"
+        verdict = "; ".join(wrong) if wrong else f"exactly the {len(wanted.lines):,} people of {wanted.file}"
         print(f"  {'expected':8}  audience {audiences[0].id}: {verdict}")
     return is_right
 
 
 def _compare_by_sql(people: Path, emulators: Emulators) -> bool:
-    found = duckdb.connect().execute(CHECK, {"file": str(people)}).fetchone()
-    assert found is not None
-    unique, digests = found
+    answer = duckdb.connect().execute(CHECK, {"file": str(people)}).fetchone()
+    assert answer is not None
+    unique, digests = answer
     held = emulators.pinterest.members_of_audience(emulators.environment["PINTEREST_AUDIENCE_ID"])
     same = set(digests or ()) == held
     print(f"  {'checked':8}  by SQL {unique:,} people should be in it: {'the very same are' if same else 'OTHERS ARE'}")
@@ -197,7 +197,7 @@ def _report(options: argparse.Namespace, environ: Mapping[str, str]) -> bool:
     command = [sys.executable, "-m", "td_pinterest_op", "report", options.log.absolute(), "--quiet"]
     written = [options.page.absolute()] if audiences else []
     if len(audiences) > 1:
-        written = [options.page.absolute().with_stem(f"{options.page.stem}_{one}") for one in sorted(audiences)]
+        written = [options.page.absolute().with_stem(f"{options.page.stem}_{each}") for each in sorted(audiences)]
     for audience, page in zip(sorted(audiences), written, strict=True):
         more = ["--audience", audience] if len(audiences) > 1 else []
         done = children.run([*command, *more, "--output", page], cwd=ROOT, env=os.environ | environ)

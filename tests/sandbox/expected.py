@@ -49,12 +49,12 @@ def read(given: str) -> Expected:
         raise WrongFileError(f"{path} cannot be read ({type(error).__name__})") from None
     named = lines[0].strip().strip('"').lower() if lines else ""
     column = named if named in ("email", "maid", "idfa", "digest") else None
-    found: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
         value = line.strip().strip('"')
         if value and not (column and number == 1):
-            found.setdefault(_digest(value, column, where=f"line {number} of {path}"), number)
-    return Expected(audience=audience if equals else None, file=path.name, lines=found)
+            numbers.setdefault(_digest(value, column, where=f"line {number} of {path}"), number)
+    return Expected(audience=audience if equals else None, file=path.name, lines=numbers)
 
 
 def _digest(value: str, column: str | None, *, where: str) -> str:

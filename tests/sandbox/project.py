@@ -57,14 +57,14 @@ def copied(source: Path, into: Path, *, workflows: tuple[str, ...], environ: Map
     texts = {path: path.read_text(encoding="utf-8") for path in _configuration(into)}
     for path, text in texts.items():
         path.write_text(_without_outside(text, environ), encoding="utf-8")
-    found = [pair for text in texts.values() for pair in _SECRET.findall(text)]
-    mappings = [found for path in texts for found in _mappings(path)]
+    secrets = [pair for text in texts.values() for pair in _SECRET.findall(text)]
+    mappings = [mapping for path in texts for mapping in _mappings(path)]
     return Project(
         folder=into,
         workflows=chosen,
         names=_names(mappings),
         databases=tuple(sorted(_databases(mappings))) or ("sandbox",),
-        secrets={name: variable for variable, name in found},
+        secrets={name: variable for variable, name in secrets},
     )
 
 
@@ -98,7 +98,7 @@ def _without_outside(text: str, environ: Mapping[str, str]) -> str:
     # A server of the user's own is nobody's business here: what is sent there must not arrive.
     inside = dict(environ) | {"DIGDAG_ENDPOINT": "http://127.0.0.1:1"}
     host = environ["TD_API_SERVER"].removeprefix("http://").rstrip("/")
-    text = _ADDRESS.sub(lambda found: f'{found[1]}{found[2]}"{inside[found[1]]}"', _DOCKER.sub("", text))
+    text = _ADDRESS.sub(lambda match: f'{match[1]}{match[2]}"{inside[match[1]]}"', _DOCKER.sub("", text))
     return _TD_ENDPOINT.sub(rf'\1"{host}"', text)
 
 
@@ -113,7 +113,7 @@ def _mappings(path: Path) -> Iterator[dict[str, Any]]:
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
-            yield {name: _filled_in(one, exported) for name, one in value.items()}
+            yield {name: _filled_in(member, exported) for name, member in value.items()}
         waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 

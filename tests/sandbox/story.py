@@ -42,16 +42,16 @@ def exports(log: str) -> list[Entry]:
 
 def failure(log: str) -> Iterator[str]:
     """What the engine says of a run that failed."""
-    found = [first or second for first, second in _ERROR.findall(log)]
-    yield from _labelled("failed", found[-1].splitlines() if found else log.splitlines()[-5:])
+    messages = [first or second for first, second in _ERROR.findall(log)]
+    yield from _labelled("failed", messages[-1].splitlines() if messages else log.splitlines()[-5:])
 
 
 def held(pinterest: Pinterest) -> Iterator[str]:
     """What Pinterest holds, an audience a line."""
     audiences = list(pinterest.audiences.values())
-    texts = [f'audience {one.id} "{one.name}": {_content(one, pinterest)}' for one in audiences]
-    used = {one.rule.get("customer_list_id") for one in audiences if not one.removed}
-    left = [one for one in pinterest.lists.values() if one.id not in used]
+    texts = [f'audience {audience.id} "{audience.name}": {_content(audience, pinterest)}' for audience in audiences]
+    used = {audience.rule.get("customer_list_id") for audience in audiences if not audience.removed}
+    left = [customer_list for customer_list in pinterest.lists.values() if customer_list.id not in used]
     if left:
         texts.append(f"and {len(left)} customer list{'s' if len(left) > 1 else ''} behind none of them")
     return _labelled("held", texts or ["Pinterest holds no audience"])

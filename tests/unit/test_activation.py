@@ -18,8 +18,8 @@ def settings(*, later: str = "add", console: object = None, **params: Any) -> di
     task = {"activation_id": 1, "segment_name": "Likely buyers", "later_runs": later, "result_settings": OWN} | params
     if console is not None:
         task["result_connection_settings"] = console
-    found: dict[str, Any] = activated(Task(params=task, environ={})).params["result_settings"]
-    return {name: value for name, value in found.items() if name not in OWN}
+    settings: dict[str, Any] = activated(Task(params=task, environ={})).params["result_settings"]
+    return {name: value for name, value in settings.items() if name not in OWN}
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def imports(source: str, *, known: set[str]) -> Iterator[str]:
             assert 0 == node.level, "relative imports are not looked through"
             module = node.module or ""
             inside = [f"{module}.{alias.name}" for alias in node.names]
-            yield from [found if _inner(found) in known else module for found in inside]
+            yield from [name if _inner(name) in known else module for name in inside]
 
 
 def _inner(module: str) -> str:
@@ -109,12 +109,12 @@ def layer_of(room: str) -> int:
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_a_module_imports_from_a_lower_layer_or_its_own_folder(module: str) -> None:
     room = module.split(".")[0]
-    found = set(imports(MODULES[module].read_text(), known=set(MODULES)))
-    own = {_inner(name).split(".")[0] for name in found if name.split(".")[0] == PACKAGE}
+    imported = set(imports(MODULES[module].read_text(), known=set(MODULES)))
+    own = {_inner(name).split(".")[0] for name in imported if name.split(".")[0] == PACKAGE}
     assert set() == {other for other in own - {room} if layer_of(other) <= layer_of(room)}, "a new direction"
-    others = {name.split(".")[0] for name in found} - {PACKAGE} - set(sys.stdlib_module_names)
+    others = {name.split(".")[0] for name in imported} - {PACKAGE} - set(sys.stdlib_module_names)
     assert set() == {name for name in others if module not in WORLD.get(name, set())}, "a new way out of the house"
-    reaching = {name for name in found if REACHING & {name, name.split(".")[0]}}
+    reaching = {name for name in imported if REACHING & {name, name.split(".")[0]}}
     assert module in MAY_REACH or set() == reaching
 
 
@@ -124,7 +124,7 @@ def test_every_room_is_in_one_layer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "found"),
+    ("source", "imported"),
     [
         ("import td_pinterest_op.job", {"td_pinterest_op.job"}),
         ("from td_pinterest_op import job, workflow", {"td_pinterest_op.job", "td_pinterest_op.workflow"}),
@@ -133,5 +133,5 @@ def test_every_room_is_in_one_layer() -> None:
         ("from collections import abc", {"collections"}),
     ],
 )
-def test_an_import_is_seen_in_every_form(source: str, found: set[str]) -> None:
-    assert found == set(imports(source, known={"job", "workflow"}))
+def test_an_import_is_seen_in_every_form(source: str, imported: set[str]) -> None:
+    assert imported == set(imports(source, known={"job", "workflow"}))

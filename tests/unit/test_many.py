@@ -20,16 +20,16 @@ ADD = Add.action.name
 
 
 def entry(**keys: object) -> dict[str, Any]:
-    found = {"name": "vip", "ad_account_id": "549755885175", "action": ADD, "query": "SELECT email FROM people"}
-    return {name: value for name, value in (found | keys).items() if value is not None}
+    whole = {"name": "vip", "ad_account_id": "549755885175", "action": ADD, "query": "SELECT email FROM people"}
+    return {name: value for name, value in (whole | keys).items() if value is not None}
 
 
-def outcome(services: Services, one: dict[str, Any], **params: Any) -> dict[str, Any]:
+def outcome(services: Services, listed: dict[str, Any], **params: Any) -> dict[str, Any]:
     shared = {"type": "pinterest", "audience_type": "customer_list"}
-    task = {"audience": one, "database": "sandbox", "concurrent": 4, "result_settings": shared} | params
-    name, found = many.outcome_of(Task(params=task, environ=services.environ), services.time.timing)
+    task = {"audience": listed, "database": "sandbox", "concurrent": 4, "result_settings": shared} | params
+    name, stored = many.outcome_of(Task(params=task, environ=services.environ), services.time.timing)
     assert "vip" == name
-    return found
+    return stored
 
 
 @pytest.mark.parametrize(
@@ -48,10 +48,10 @@ def outcome(services: Services, one: dict[str, Any], **params: Any) -> dict[str,
 def test_an_entry_that_fails_is_stored_with_its_message_and_figures_of_zero(
     services: Services, keys: dict[str, object], message: str
 ) -> None:
-    found = outcome(services, entry(**({"audience_id": services.audience()} | keys)))
-    assert not found["ok"]
-    assert message in found["error"]
-    assert 0 == found["statistics"]["records"]["sent"]
+    stored = outcome(services, entry(**({"audience_id": services.audience()} | keys)))
+    assert not stored["ok"]
+    assert message in stored["error"]
+    assert 0 == stored["statistics"]["records"]["sent"]
 
 
 def test_a_mistake_of_ours_is_stored_as_well_without_what_it_could_quote(
@@ -61,10 +61,10 @@ def test_a_mistake_of_ours_is_stored_as_well_without_what_it_could_quote(
         raise ValueError("person@shop.example is odd")
 
     monkeypatch.setattr(many, "export", broken)
-    found = outcome(services, entry(audience_id="7"))
-    assert not found["ok"]
-    assert found["error"].startswith("ValueError at test_many.py")
-    assert "please report it" in found["error"]
+    stored = outcome(services, entry(audience_id="7"))
+    assert not stored["ok"]
+    assert stored["error"].startswith("ValueError at test_many.py")
+    assert "please report it" in stored["error"]
 
 
 def test_what_a_signal_ends_is_no_outcome(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,9 +91,9 @@ def test_the_shipped_list_names_no_audience_that_people_can_be_taken_from() -> N
     assert all(entry["audience_id"] == "" and "expected_audience_name" in entry for entry in taking)
 
 
-@pytest.mark.parametrize("one", [None, "vip", ["vip"]])
-def test_a_task_without_its_entry_is_an_error(one: object) -> None:
-    task = Task(params={"audience": one}, environ={})
+@pytest.mark.parametrize("listed", [None, "vip", ["vip"]])
+def test_a_task_without_its_entry_is_an_error(listed: object) -> None:
+    task = Task(params={"audience": listed}, environ={})
     with pytest.raises(SettingsError, match="has its entry of the list as `audience`"):
         many.outcome_of(task, FakeTime().timing)
 
@@ -102,9 +102,9 @@ def test_an_entry_exports_its_segment_and_keeps_to_its_share_of_the_requests(
     services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
     services.td.create("sandbox", "vip", [{"email": person} for person in people(3)])
-    found = outcome(services, entry(query=None, segment="sandbox.vip", audience_id=services.audience()))
-    assert found["ok"], found["error"]
-    assert 3 == found["statistics"]["records"]["sent"]
+    stored = outcome(services, entry(query=None, segment="sandbox.vip", audience_id=services.audience()))
+    assert stored["ok"], stored["error"]
+    assert 3 == stored["statistics"]["records"]["sent"]
     assert "at most 97 a minute" in caplog.text
 
 
@@ -141,5 +141,5 @@ def test_the_shipped_workflow_divides_by_the_number_that_run_at_once() -> None:
     assert "concurrent: 4 " in text
     assert "_parallel: {limit: 4}" in text
     assert ["newsletter", "members with an Android phone"] == [
-        one["name"] for one in yaml.safe_load((WORKFLOWS / "config" / "audiences.yml").read_text())["audiences"]
+        listed["name"] for listed in yaml.safe_load((WORKFLOWS / "config" / "audiences.yml").read_text())["audiences"]
     ]

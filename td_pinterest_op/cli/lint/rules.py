@@ -175,7 +175,7 @@ def _has_image(task: Task) -> bool:
     return any(isinstance(docker, dict) and docker.get("image") for docker in _docker(task))
 
 
-def _check_retry(dig: DigFile, task: Task, found: list[Task]) -> None:
+def _check_retry(dig: DigFile, task: Task, tasks: list[Task]) -> None:
     retry = task.value.get("_retry")
     if retry is None:
         return
@@ -185,7 +185,7 @@ def _check_retry(dig: DigFile, task: Task, found: list[Task]) -> None:
         )
         dig.find(retry, "retry", message, error=False)
         return
-    inside = [other for other in found if task.value in other.parents]
+    inside = [other for other in tasks if task.value in other.parents]
     if any(map(is_ours, inside)):
         for other, what in _not_repeatable(inside):
             message = f"this repeats {other.name} too, which {what} once more each time: put _retry on the export alone"

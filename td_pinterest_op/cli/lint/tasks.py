@@ -75,16 +75,16 @@ def _filled(value: object, params: Mapping[str, Any]) -> object:
         return {key: _filled(member, params) for key, member in value.items()}
     if isinstance(value, list):
         return [_filled(item, params) for item in value]
-    return _TEMPLATE.sub(lambda found: _looked_up(found[1], params), value) if isinstance(value, str) else value
+    return _TEMPLATE.sub(lambda match: _looked_up(match[1], params), value) if isinstance(value, str) else value
 
 
 def _looked_up(name: str, params: Mapping[str, Any]) -> str:
-    found: object = params
+    value: object = params
     for part in name.split(".") if _DOTTED.fullmatch(name) else [""]:
-        if not isinstance(found, dict) or part not in found:
+        if not isinstance(value, dict) or part not in value:
             raise UnknownError
-        found = found[part]
-    found = _filled(found, params)
-    if isinstance(found, dict | list):
+        value = value[part]
+    value = _filled(value, params)
+    if isinstance(value, dict | list):
         raise UnknownError
-    return "" if found is None else str(found).lower() if isinstance(found, bool) else str(found)
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

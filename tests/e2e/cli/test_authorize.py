@@ -104,10 +104,10 @@ def test_json_holds_the_account_and_no_token(
     at_terminal: Terminal, browser: Callable[..., None], redirect: str
 ) -> None:
     browser()
-    found = json.loads(at_terminal("authorize", "--json", "--redirect", redirect).out)
-    assert ["ads:read", "ads:write"] == found["scopes"]
-    assert {"stored_in", "user", "scopes", "expires", "ad_accounts"} == set(found)
-    assert "emulated" == found["user"]
+    result = json.loads(at_terminal("authorize", "--json", "--redirect", redirect).out)
+    assert ["ads:read", "ads:write"] == result["scopes"]
+    assert {"stored_in", "user", "scopes", "expires", "ad_accounts"} == set(result)
+    assert "emulated" == result["user"]
 
 
 @pytest.mark.usefixtures("new_token")

@@ -62,10 +62,10 @@ def test_all_is_green_when_all_is_well(at_terminal: Terminal, scene: Scene, as_r
 
 
 def test_json_has_the_promised_form(at_terminal: Terminal, scene: Scene) -> None:
-    found = json.loads(at_terminal("doctor", "--json").out)
-    assert found["ok"] is True
-    assert all({"name", "status", "message", "advice"} == set(check) for check in found["checks"])
-    assert {"ok"} == {check["status"] for check in found["checks"]}
+    result = json.loads(at_terminal("doctor", "--json").out)
+    assert result["ok"] is True
+    assert all({"name", "status", "message", "advice"} == set(check) for check in result["checks"])
+    assert {"ok"} == {check["status"] for check in result["checks"]}
 
 
 def test_nothing_is_written_to_pinterest(at_terminal: Terminal, scene: Scene) -> None:
@@ -240,11 +240,11 @@ def test_a_planted_fault_is_named_with_its_cure_and_nothing_else_is_red(
     plant(scene)
     name, status, said, cure = FAULTS[plant]
     ran = at_terminal("doctor", "--json", "--workflow", scene.workflow)
-    found = {check["name"]: check for check in json.loads(ran.out)["checks"]}
-    assert [name] == [check["name"] for check in found.values() if check["status"] != "ok" and not _skipped(check)]
-    assert status == found[name]["status"]
-    assert said in found[name]["message"]
-    assert cure in f"{found[name]['message']} {found[name]['advice']}"
+    checks = {check["name"]: check for check in json.loads(ran.out)["checks"]}
+    assert [name] == [check["name"] for check in checks.values() if check["status"] != "ok" and not _skipped(check)]
+    assert status == checks[name]["status"]
+    assert said in checks[name]["message"]
+    assert cure in f"{checks[name]['message']} {checks[name]['advice']}"
     assert int(status == "error") == ran.code
 
 
@@ -279,11 +279,11 @@ def test_the_rows_of_a_job_are_judged(
     cure: str,
 ) -> None:
     job = scene.services.td.add_job(columns=columns, rows=rows)
-    found = {check["name"]: check for check in json.loads(at_terminal("doctor", "--json", "--job", job).out)["checks"]}
-    assert ["rows"] == [name for name, check in found.items() if check["status"] != "ok"]
-    assert status == found["rows"]["status"]
-    assert said in f"{found['rows']['message']} {found['rows']['advice']}"
-    assert cure in f"{found['rows']['message']} {found['rows']['advice']}"
+    checks = {check["name"]: check for check in json.loads(at_terminal("doctor", "--json", "--job", job).out)["checks"]}
+    assert ["rows"] == [name for name, check in checks.items() if check["status"] != "ok"]
+    assert status == checks["rows"]["status"]
+    assert said in f"{checks['rows']['message']} {checks['rows']['advice']}"
+    assert cure in f"{checks['rows']['message']} {checks['rows']['advice']}"
 
 
 _SETTINGS = "columns: {mail: email, tel: phone}\nrecords: rows\ndefault_country: DE\n"

@@ -53,28 +53,30 @@ def test_an_audience_is_shown_in_full(at_terminal: Terminal, as_recorded: Record
     ],
 )
 def test_json_is_a_list_of_objects(at_terminal: Terminal, command: str, fields: set[str]) -> None:
-    found = json.loads(at_terminal(command, "--json").out)
-    assert found
-    assert all(fields <= set(one) for one in found)
-    assert all(isinstance(one["id"], str) for one in found)
+    entries = json.loads(at_terminal(command, "--json").out)
+    assert entries
+    assert all(fields <= set(entry) for entry in entries)
+    assert all(isinstance(entry["id"], str) for entry in entries)
 
 
 def test_lists_that_no_audience_uses_are_left_behind(at_terminal: Terminal, services: Services, shop: str) -> None:
-    found = {one["name"]: one for one in json.loads(at_terminal("lists", "--json").out)}
-    assert found["Buyers list"]["left_behind"]
-    assert [] == found["Buyers list"]["used_by"]
-    ours = next(one for name, one in found.items() if name.startswith("Buyers (td "))
+    lists = {customer_list["name"]: customer_list for customer_list in json.loads(at_terminal("lists", "--json").out)}
+    assert lists["Buyers list"]["left_behind"]
+    assert [] == lists["Buyers list"]["used_by"]
+    ours = next(customer_list for name, customer_list in lists.items() if name.startswith("Buyers (td "))
     assert [shop] == ours["used_by"]
     assert not ours["left_behind"]
     assert ours["session"]
     assert ours["job_id"]
-    assert ["Buyers list"] == [one["name"] for one in json.loads(at_terminal("lists", "--left-behind", "--json").out)]
+    assert ["Buyers list"] == [
+        customer_list["name"] for customer_list in json.loads(at_terminal("lists", "--left-behind", "--json").out)
+    ]
 
 
 @pytest.mark.usefixtures("shop")
 def test_a_name_filters_in_any_case(at_terminal: Terminal) -> None:
-    found = json.loads(at_terminal("audiences", "--name", "SHOP", "--json").out)
-    assert ["Shoppers"] == [one["name"] for one in found]
+    audiences = json.loads(at_terminal("audiences", "--name", "SHOP", "--json").out)
+    assert ["Shoppers"] == [audience["name"] for audience in audiences]
 
 
 def test_all_pages_are_listed(at_terminal: Terminal, services: Services) -> None:
@@ -137,7 +139,7 @@ def test_an_audience_of_another_type_has_no_list(at_terminal: Terminal, services
     shown = json.loads(at_terminal("audience", visitors, "--json").out)
     assert ("VISITOR", None) == (shown["audience_type"], shown["customer_list_id"])
     assert not [name for name in shown if name.startswith("list_")]
-    assert [[]] == [one["used_by"] for one in json.loads(at_terminal("lists", "--json").out)]
+    assert [[]] == [customer_list["used_by"] for customer_list in json.loads(at_terminal("lists", "--json").out)]
 
 
 @pytest.mark.parametrize(
@@ -194,7 +196,7 @@ def test_a_narrow_terminal_gets_blocks_and_whole_ids(
     monkeypatch.setattr("td_pinterest_op.cli.screen.console", lambda *, stderr=False: Console(width=40, stderr=stderr))
     ran = at_terminal(command)
     assert 40 >= max(map(len, ran.out.splitlines()))
-    assert all(one["id"] in ran.out for one in json.loads(at_terminal(command, "--json").out))
+    assert all(entry["id"] in ran.out for entry in json.loads(at_terminal(command, "--json").out))
 
 
 def test_a_control_character_in_a_name_does_not_reach_the_terminal(at_terminal: Terminal, services: Services) -> None:

@@ -39,11 +39,11 @@ def _listing(
         shapes.check_query(asked.query, allowed)
         wanted = _wanted(asked)
         held = (
-            one
-            for one in kind(asked.world.advertising).values()
-            if one.ad_account_id == asked.account_id and wanted(one)
+            content
+            for content in kind(asked.world.advertising).values()
+            if content.ad_account_id == asked.account_id and wanted(content)
         )
-        return Done(content=views.page(asked.world, held, asked.query, lambda _, one: one.shown()))
+        return Done(content=views.page(asked.world, held, asked.query, lambda _, content: content.shown()))
 
     return carry_out
 
@@ -53,10 +53,10 @@ def _wanted(asked: Asked) -> Callable[[Advertised], bool]:
     statuses = _values(asked, "entity_statuses") or {"ACTIVE", "PAUSED"}
     if campaigns and groups:
         raise invalid("campaign_ids and ad_group_ids exclude each other")
-    return lambda one: (
-        one.status in statuses
-        and (not campaigns or one.fields.get("campaign_id", one.id) in campaigns)
-        and (not groups or one.id in groups)
+    return lambda content: (
+        content.status in statuses
+        and (not campaigns or content.fields.get("campaign_id", content.id) in campaigns)
+        and (not groups or content.id in groups)
     )
 
 
@@ -74,8 +74,8 @@ def _operation(name: str, what: str, carry_out: Callable[[Asked], Done]) -> Oper
 
 
 AD_OPERATIONS = (
-    _operation("campaigns/list", "campaigns", _listing(lambda one: one.campaigns, _OF_CAMPAIGNS)),
-    _operation("ad_groups/list", "ad_groups", _listing(lambda one: one.ad_groups, _OF_AD_GROUPS)),
-    _operation("targeting_template/list", "targeting_templates", _listing(lambda one: one.templates, _OF_OTHERS)),
-    _operation("customer_segment/list", "customer_segments", _listing(lambda one: one.segments, _OF_OTHERS)),
+    _operation("campaigns/list", "campaigns", _listing(lambda held: held.campaigns, _OF_CAMPAIGNS)),
+    _operation("ad_groups/list", "ad_groups", _listing(lambda held: held.ad_groups, _OF_AD_GROUPS)),
+    _operation("targeting_template/list", "targeting_templates", _listing(lambda held: held.templates, _OF_OTHERS)),
+    _operation("customer_segment/list", "customer_segments", _listing(lambda held: held.segments, _OF_OTHERS)),
 )

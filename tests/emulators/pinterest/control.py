@@ -75,17 +75,17 @@ def seed(world: World, given: Mapping[str, Any]) -> dict[str, Any]:
             world.add_user(**user)
         for account in given.get("ad_accounts", ()):
             _seed_account(world, dict(account))
-        lists = {world.add_list(**one).id for one in given.get("lists", ())}
-        audiences = {_seed_audience(world, dict(one)) for one in given.get("audiences", ())}
+        lists = {world.add_list(**fields).id for fields in given.get("lists", ())}
+        audiences = {_seed_audience(world, dict(fields)) for fields in given.get("audiences", ())}
         for kind in ("campaign", "ad_group", "template", "segment"):
-            for one in given.get(f"{kind}s", ()):
-                getattr(world.advertising, f"add_{kind}")(**one)
+            for fields in given.get(f"{kind}s", ()):
+                getattr(world.advertising, f"add_{kind}")(**fields)
         for more in given.get("members", ()):
             world.lists[more["list_id"]].members.update(bytes.fromhex(member) for member in more["members"])
         state = world.state()
     return {
-        "lists": [one for one in state["lists"] if one["id"] in lists],
-        "audiences": [one for one in state["audiences"] if one["id"] in audiences],
+        "lists": [shown for shown in state["lists"] if shown["id"] in lists],
+        "audiences": [shown for shown in state["audiences"] if shown["id"] in audiences],
     }
 
 
@@ -98,7 +98,7 @@ def _seed_account(world: World, fields: dict[str, Any]) -> None:
 def _seed_audience(world: World, fields: dict[str, Any]) -> str:
     if "customer_list" in fields:
         account_id = fields.get("ad_account_id", AD_ACCOUNT_ID)
-        named = [one for one in world.lists_named(fields.pop("customer_list")) if one.ad_account_id == account_id]
+        named = [held for held in world.lists_named(fields.pop("customer_list")) if held.ad_account_id == account_id]
         if not named:
             raise ValueError("no customer list has that name")
         fields["customer_list_id"] = named[-1].id
@@ -125,7 +125,7 @@ class Control:
 
     async def _add_faults(self, request: web.Request) -> web.Response:
         def add(given: Any) -> dict[str, Any]:
-            faults = [fault_of(one) for one in (given if isinstance(given, list) else [given])]
+            faults = [fault_of(fault) for fault in (given if isinstance(given, list) else [given])]
             self._faults.add(*faults)
             return {"pending": self._faults.pending()}
 

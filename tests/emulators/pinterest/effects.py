@@ -135,8 +135,8 @@ async def _stall(effect: Stall | StopReading, exchange: Exchange) -> web.StreamR
 
 
 def _socket(transport: asyncio.BaseTransport) -> socket.socket:
-    found: socket.socket = transport.get_extra_info("socket")
-    return found
+    channel: socket.socket = transport.get_extra_info("socket")
+    return channel
 
 
 def _has_left(transport: asyncio.Transport) -> bool:

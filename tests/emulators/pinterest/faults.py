@@ -155,6 +155,6 @@ def _turns(fault: Fault) -> Turns:
 
 def _delays_and_one_other(due: list[Fault]) -> list[int]:
     is_delay = [isinstance(fault.effect, Delay) for fault in due]
-    delays = [place for place, one in enumerate(is_delay) if one]
-    others = [place for place, one in enumerate(is_delay) if not one]
+    delays = [place for place, delaying in enumerate(is_delay) if delaying]
+    others = [place for place, delaying in enumerate(is_delay) if not delaying]
     return delays + others[:1]

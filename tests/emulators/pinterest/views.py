@@ -138,14 +138,14 @@ def page(
 ) -> dict[str, Any]:
     """One page of a listing, by id, as `page_size`, `bookmark` and `order` ask. Raises the refusal of a bookmark."""
     descending = query.get("order") == "DESCENDING"
-    ordered = sorted(held, key=lambda one: int(one.id), reverse=descending)
+    ordered = sorted(held, key=lambda entity: int(entity.id), reverse=descending)
     if "bookmark" in query:
         last = _last_id(query["bookmark"], descending)
-        ordered = [one for one in ordered if (int(one.id) < last if descending else int(one.id) > last)]
+        ordered = [entity for entity in ordered if (int(entity.id) < last if descending else int(entity.id) > last)]
     size = int(query.get("page_size", _DEFAULT_PAGE))
     shown = ordered[:size]
     bookmark = _bookmark(shown[-1].id, descending) if len(ordered) > size else None
-    return _with_extra(world, {"items": [show(world, one) for one in shown], "bookmark": bookmark})
+    return _with_extra(world, {"items": [show(world, entity) for entity in shown], "bookmark": bookmark})
 
 
 def _bookmark(last_id: str, descending: bool) -> str:

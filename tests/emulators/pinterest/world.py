@@ -207,22 +207,22 @@ class World:
         return account
 
     def customer_list(self, ad_account_id: str, list_id: str) -> CustomerList:
-        found = self.lists.get(list_id)
-        if found is None or found.ad_account_id != ad_account_id:
+        customer_list = self.lists.get(list_id)
+        if customer_list is None or customer_list.ad_account_id != ad_account_id:
             raise not_found("Customer list")
-        return found
+        return customer_list
 
     def audience(self, ad_account_id: str, audience_id: str) -> Audience:
         """One that the ad account owns or has received, removed or not."""
-        found = self.audiences.get(audience_id)
+        audience = self.audiences.get(audience_id)
         names = self.switches.unknown_audiences
-        if found is None and names is not None:
+        if audience is None and names is not None:
             name = names.get(audience_id, f"Audience {audience_id}")
             behind = self.add_list(name, ad_account_id=ad_account_id)
-            found = self.add_audience(name, id=audience_id, customer_list_id=behind.id, ad_account_id=ad_account_id)
-        if found is None or ad_account_id not in {found.ad_account_id, *found.shared_with}:
+            audience = self.add_audience(name, id=audience_id, customer_list_id=behind.id, ad_account_id=ad_account_id)
+        if audience is None or ad_account_id not in {audience.ad_account_id, *audience.shared_with}:
             raise not_found("Audience")
-        return found
+        return audience
 
     # -- asking, for tests --------------------------------------------------------------------------------------
 
@@ -233,14 +233,12 @@ class World:
 
     def lists_named(self, name: str) -> list[CustomerList]:
         with self.lock:
-            return [found for found in self.lists.values() if found.name == name]
+            return [customer_list for customer_list in self.lists.values() if customer_list.name == name]
 
     def audiences_named(self, name: str, *, removed: bool | None = False) -> list[Audience]:
         """`removed` None: both those that are removed and those that are not."""
         with self.lock:
-            return [
-                found for found in self.audiences.values() if found.name == name and removed in (None, found.removed)
-            ]
+            return [held for held in self.audiences.values() if held.name == name and removed in (None, held.removed)]
 
     def members_of_audience(self, audience_id: str) -> set[str]:
         """Who is in the list behind an audience now: hex digests."""

@@ -98,8 +98,8 @@ def _duckdb(tree: exp.Expr) -> str:
 
 def _message(error: SqlglotError) -> str:
     # The parser underlines the place with terminal codes; Trino gives line and column.
-    for found in getattr(error, "errors", []):
-        return f"line {found['line']}:{found['col']}: {found['description']}"
+    for fault in getattr(error, "errors", []):
+        return f"line {fault['line']}:{fault['col']}: {fault['description']}"
     return str(error).splitlines()[0]
 
 

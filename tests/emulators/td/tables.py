@@ -51,7 +51,7 @@ class _TableCalls:
     async def show_table(self, request: web.Request) -> web.Response:
         database, table = _names(request)
         self._warehouse.require_table(database, table)
-        return answer(next(found for found in self._tables(database) if found["name"] == table))
+        return answer(next(entry for entry in self._tables(database) if entry["name"] == table))
 
     async def create_table(self, request: web.Request) -> web.Response:
         database, table = _names(request)

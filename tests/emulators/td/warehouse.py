@@ -54,8 +54,8 @@ class Warehouse:
             return self._opened
 
     def databases(self) -> list[str]:
-        found = self._con.cursor().execute("SELECT schema_name FROM duckdb_schemas() WHERE NOT internal ORDER BY 1")
-        return [name for (name,) in found.fetchall()]
+        databases = self._con.cursor().execute("SELECT schema_name FROM duckdb_schemas() WHERE NOT internal ORDER BY 1")
+        return [name for (name,) in databases.fetchall()]
 
     def create_database(self, name: str) -> None:
         if _checked(name) in self.databases():
@@ -100,10 +100,10 @@ class Warehouse:
             self.drop_table(database, new)
         self._con.cursor().execute(f'ALTER TABLE "{database}"."{old}" RENAME TO "{new}"')
 
-    def swap_tables(self, database: str, one: str, other: str) -> None:
-        for name in (one, other):
+    def swap_tables(self, database: str, first: str, second: str) -> None:
+        for name in (first, second):
             self.require_table(database, name)
-        for old, new in ((one, f"_swap_{one}"), (other, one), (f"_swap_{one}", other)):
+        for old, new in ((first, f"_swap_{first}"), (second, first), (f"_swap_{first}", second)):
             self._con.cursor().execute(f'ALTER TABLE "{database}"."{old}" RENAME TO "{new}"')
 
     def load(self, database: str, table: str, relation: str, parameters: list[object] | None = None) -> None:

@@ -24,5 +24,5 @@ from td_pinterest_op.cli import checks
     ],
 )
 def test_a_proxy_is_shown_without_its_password(environ: Mapping[str, str], status: str, said: str) -> None:
-    found = checks.proxy(environ)
-    assert (status, said) == (found.status, found.message)
+    check = checks.proxy(environ)
+    assert (status, said) == (check.status, check.message)

@@ -37,15 +37,15 @@ def test_the_first_place_that_has_a_variable_gives_it(local: Path, file: Path) -
     (local / "pinterest.client_id").write_text("local\n")
     (local / "pinterest.client_secret").write_text("local-s3cr3t")
     file.write_text("PINTEREST_CLIENT_ID=file\nPINTEREST_REFRESH_TOKEN=file-s3cr3t\n")
-    found = _find(local, file, PINTEREST_CLIENT_SECRET="environment-s3cr3t", PINTEREST_REFRESH_TOKEN=" ")
-    shown = {name: found.environ[name] for name in credentials.SECRETS if name in found.sources}
+    held = _find(local, file, PINTEREST_CLIENT_SECRET="environment-s3cr3t", PINTEREST_REFRESH_TOKEN=" ")
+    shown = {name: held.environ[name] for name in credentials.SECRETS if name in held.sources}
     assert {
         "PINTEREST_CLIENT_ID": "local",
         "PINTEREST_CLIENT_SECRET": "environment-s3cr3t",
         "PINTEREST_REFRESH_TOKEN": "file-s3cr3t",
     } == shown
-    assert ("TD_API_KEY",) == found.missing
-    assert found.described() == (
+    assert ("TD_API_KEY",) == held.missing
+    assert held.described() == (
         f"PINTEREST_CLIENT_ID from the local digdag secrets ({local}); "
         "PINTEREST_CLIENT_SECRET from the environment; "
         f"PINTEREST_REFRESH_TOKEN from the file {file}"
@@ -80,8 +80,8 @@ def _no_home() -> Path:
 
 def test_a_file_is_read_as_a_shell_reads_it(local: Path, file: Path) -> None:
     file.write_text("# mine\n\nexport TD_API_KEY='1/s3cr3t # key'  # the key\nPINTEREST_CLIENT_ID=1 A=\n")
-    found = _find(local, file)
-    assert ("1/s3cr3t # key", "1") == (found.environ["TD_API_KEY"], found.environ["PINTEREST_CLIENT_ID"])
+    held = _find(local, file)
+    assert ("1/s3cr3t # key", "1") == (held.environ["TD_API_KEY"], held.environ["PINTEREST_CLIENT_ID"])
 
 
 @pytest.mark.parametrize(
@@ -112,8 +112,8 @@ def test_a_new_refresh_token_that_cannot_be_kept_in_its_file_is_said_so_and_ends
     file.write_text("PINTEREST_REFRESH_TOKEN=old-s3cr3t\n")
     environ = environment(td_url="https://td.test", pinterest_endpoint="https://pinterest.test/v5")
     del environ["PINTEREST_REFRESH_TOKEN"]
-    found = _find(local, file, **environ)
-    keep = connection.keeper(found, connection.settings_of(found))
+    held = _find(local, file, **environ)
+    keep = connection.keeper(held, connection.settings_of(held))
     keep(Secret("newer-s3cr3t"), None)
     assert "PINTEREST_REFRESH_TOKEN=newer-s3cr3t\n" == file.read_text()
     file.unlink()

@@ -62,9 +62,9 @@ def test_sql_comes_with_a_reason(terminal: Terminal) -> None:
 
 
 def test_json_holds_what_is_shown(terminal: Terminal) -> None:
-    found = json.loads(terminal("explain", "null", "--json").out)
-    assert {"name", "kind", "meaning", "example", "advice", "sql"} == set(found)
-    assert ("null", "reason") == (found["name"], found["kind"])
+    explained = json.loads(terminal("explain", "null", "--json").out)
+    assert {"name", "kind", "meaning", "example", "advice", "sql"} == set(explained)
+    assert ("null", "reason") == (explained["name"], explained["kind"])
     assert {"name", "kind", "meaning", "who", "example", "advice"} == set(
         json.loads(terminal("explain", "JobError", "--json").out)
     )

@@ -55,9 +55,9 @@ def test_a_place_that_cannot_be_used_is_named_before_anything_is_asked(
 def test_a_file_of_secrets_is_read_back_by_every_command(values: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "secrets.env"
     assert f"the file {file}" == _store(values, "file", file)
-    found = credentials.find(file, {"DIGDAG_CONFIG_HOME": str(tmp_path)})
+    held = credentials.find(file, {"DIGDAG_CONFIG_HOME": str(tmp_path)})
     names = {name: variable for variable, name in credentials.SECRETS.items()}
-    assert values == {name: found.environ[names[name]] for name in values}
+    assert values == {name: held.environ[names[name]] for name in values}
 
 
 def test_a_file_that_is_not_text_is_left_as_it_is(values: dict[str, str], tmp_path: Path) -> None:

@@ -84,16 +84,16 @@ def test_ids_may_come_as_numbers(change: dict[str, object], expected: Audience) 
 
 @pytest.mark.parametrize("rule", [None, {}, [], "x", {"customer_list_id": None}, {"engagement_type": "click"}])
 def test_an_audience_of_another_kind_has_no_list(rule: object) -> None:
-    found = api(answer(200, AUDIENCE | {"rule": rule}))[0].audience("2542620905475")
-    assert found is not None
-    assert found.customer_list_id is None
+    audience = api(answer(200, AUDIENCE | {"rule": rule}))[0].audience("2542620905475")
+    assert audience is not None
+    assert audience.customer_list_id is None
 
 
 def test_an_audience_may_say_next_to_nothing() -> None:
-    found = api(answer(200, {"id": "1"}))[0].audience("1")
+    audience = api(answer(200, {"id": "1"}))[0].audience("1")
     assert (
         Audience(id="1", name="", audience_type="", ad_account_id=None, customer_list_id=None, status="", size=None)
-        == found
+        == audience
     )
 
 
@@ -124,7 +124,7 @@ def test_a_lists_count_of_uploads_is_a_number_or_unknown(uploaded: object, expec
 
 def test_a_listing_goes_over_all_pages() -> None:
     calls, stage = api(page("1", "2", bookmark="b&1"), page(bookmark="b2"), page(3))
-    assert ["1", "2", "3"] == [found.id for found in calls.audiences()]
+    assert ["1", "2", "3"] == [audience.id for audience in calls.audiences()]
     asked = {"ownership_type": "OWNED", "page_size": "250", "order": "DESCENDING"}
     assert [asked, asked | {"bookmark": "b&1"}, asked | {"bookmark": "b2"}] == queries(stage)
 
@@ -162,7 +162,7 @@ def test_a_listing_without_items_is_an_error(content: object) -> None:
 
 def test_items_that_are_none_are_passed_over() -> None:
     calls, _ = api(answer(200, {"items": [None, 7, {"name": "no id"}, {"id": "1"}]}))
-    assert ["1"] == [found.id for found in calls.audiences()]
+    assert ["1"] == [audience.id for audience in calls.audiences()]
 
 
 # -- writing
@@ -352,6 +352,6 @@ def test_no_answer_makes_reading_it_crash(content: object) -> None:
 
 @pytest.mark.parametrize(("size", "expected"), [(0, 0), (None, None), ("12", None), (True, None)])
 def test_a_size_that_is_no_whole_number_is_not_known(size: object, expected: int | None) -> None:
-    found = api(answer(200, AUDIENCE | {"size": size}))[0].audience("2542620905475")
-    assert found is not None
-    assert expected == found.size
+    audience = api(answer(200, AUDIENCE | {"size": size}))[0].audience("2542620905475")
+    assert audience is not None
+    assert expected == audience.size

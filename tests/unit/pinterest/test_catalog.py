@@ -30,15 +30,15 @@ def catalog(*answers: Response | Failure) -> tuple[Catalog, Scene]:
     ],
 )
 def test_the_user_of_a_token_is_known_to_whom_pinterest_shows_it(response: Response, expected: str | None) -> None:
-    found, _ = catalog(response)
-    assert expected == found.username()
+    made, _ = catalog(response)
+    assert expected == made.username()
 
 
 @pytest.mark.parametrize("response", [answer(400, {"code": 1}), answer(500), Failure.TLS])
 def test_any_other_refusal_to_name_the_user_is_an_error(response: Response | Failure) -> None:
-    found, _ = catalog(response)
+    made, _ = catalog(response)
     with pytest.raises(PinterestError, match="looking up the user"):
-        found.username()
+        made.username()
 
 
 def test_what_is_not_there_is_none_and_what_may_not_be_seen_is_an_error() -> None:
@@ -53,11 +53,11 @@ def test_what_is_not_there_is_none_and_what_may_not_be_seen_is_an_error() -> Non
 
 
 def test_a_listing_goes_on_by_its_bookmarks_and_leaves_out_what_has_no_id() -> None:
-    found, stage = catalog(
+    made, stage = catalog(
         answer(200, {"items": [{"id": "1"}, {"name": "nameless"}, "x"], "bookmark": "b2"}),
         answer(200, {"items": [{"id": "2"}], "bookmark": None}),
     )
-    assert [{"id": "1"}, {"id": "2"}] == list(found.customer_lists(ACCOUNT))
+    assert [{"id": "1"}, {"id": "2"}] == list(made.customer_lists(ACCOUNT))
     assert ["bookmark=b2" in call.url for call in stage.script.sent] == [False, True]
 
 
@@ -71,9 +71,9 @@ def test_a_listing_goes_on_by_its_bookmarks_and_leaves_out_what_has_no_id() -> N
     ids=["no list", "no items", "the same bookmark for ever"],
 )
 def test_what_is_no_page_or_comes_in_a_circle_is_an_error(pages: list[Response]) -> None:
-    found, stage = catalog(*pages)
+    made, stage = catalog(*pages)
     with pytest.raises(ExportError, match="to listing audiences, but the answer "):
-        list(found.audiences(ACCOUNT))
+        list(made.audiences(ACCOUNT))
     assert len(stage.script.sent) <= 2
 
 
@@ -84,8 +84,8 @@ def test_an_ad_account_is_read_whatever_pinterest_leaves_out() -> None:
         "owner": {"username": "agency", "id": "77"},
         "permissions": ["ANALYST", "AUDIENCE_MANAGER"],
     }
-    found, _ = catalog(answer(200, {"items": [full, {"id": 2, "owner": "agency", "permissions": "OWNER"}]}))
-    one, other = found.ad_accounts()
-    assert one == AdAccount(id="1", name="Shop", owner="agency", owner_id="77", roles=("ANALYST", "AUDIENCE_MANAGER"))
+    made, _ = catalog(answer(200, {"items": [full, {"id": 2, "owner": "agency", "permissions": "OWNER"}]}))
+    first, other = made.ad_accounts()
+    assert first == AdAccount(id="1", name="Shop", owner="agency", owner_id="77", roles=("ANALYST", "AUDIENCE_MANAGER"))
     assert other == AdAccount(id="2", name="", owner="", owner_id="", roles=())
-    assert (True, None) == (one.may_write, other.may_write)
+    assert (True, None) == (first.may_write, other.may_write)

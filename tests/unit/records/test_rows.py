@@ -123,9 +123,11 @@ def test_an_external_id_is_text_of_at_most_256_characters_in_one_piece(external_
 
 def test_the_same_keys_are_the_same_row_and_the_same_digest_as_another_key_is_not() -> None:
     hashed = sha("12025550143")
-    one, again, other = (rows_of(encoded(BOTH, row)) for row in ((None, "2025550143"), (None, hashed), (hashed, None)))
-    assert one == again
-    assert one != other
+    number, again, other = (
+        rows_of(encoded(BOTH, row)) for row in ((None, "2025550143"), (None, hashed), (hashed, None))
+    )
+    assert number == again
+    assert number != other
 
 
 def test_rows_of_all_combinations_of_keys_keep_theirs() -> None:
@@ -190,9 +192,9 @@ def job(*names: str, type_: str = "varchar") -> Job:
 
 class TestColumns:
     def test_each_key_has_its_column_by_name_or_as_mapped(self) -> None:
-        found = row_columns(job("Email", "tel", "idfa", "crm_id"), {"tel": "phone", "crm_id": "external_id"})
-        assert ["email", "hashed_phone_number", "maid", "external_id"] == [column.type.key for column in found]
-        assert [0, 1, 2, 3] == [column.position for column in found]
+        columns = row_columns(job("Email", "tel", "idfa", "crm_id"), {"tel": "phone", "crm_id": "external_id"})
+        assert ["email", "hashed_phone_number", "maid", "external_id"] == [column.type.key for column in columns]
+        assert [0, 1, 2, 3] == [column.position for column in columns]
 
     def test_two_columns_of_one_key_are_an_error(self) -> None:
         with pytest.raises(JobError, match="maid and idfa both hold maid"):

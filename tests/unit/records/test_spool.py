@@ -63,8 +63,8 @@ class TestUnique:
     def test_the_order_of_the_rows_does_not_matter(self) -> None:
         values = digests(2000) + digests(300)
         shuffled = random.Random(2).sample(values, len(values))
-        with finished(values) as one, finished(shuffled, step=37) as other:
-            assert list(one.batches(64)) == list(other.batches(64))
+        with finished(values) as first, finished(shuffled, step=37) as other:
+            assert list(first.batches(64)) == list(other.batches(64))
 
     @pytest.mark.parametrize("size", [1, 7, 999, 1000, 1001, 100_000])
     def test_batches_are_full_but_for_the_last(self, size: int) -> None:

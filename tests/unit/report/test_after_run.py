@@ -33,7 +33,7 @@ def test_each_run_adds_itself_to_the_page(tmp_path: Path, caplog: pytest.LogCapt
     for sent in (100, 200):
         with reported_to(str(path), lambda: statistics(sent=sent), wall_clock=lambda: float(sent)):  # noqa: B023
             pass
-    assert [100, 200] == [one.number("records_sent") for one in entries(path.read_text(), name="it")]
+    assert [100, 200] == [run.number("records_sent") for run in entries(path.read_text(), name="it")]
     assert f"report: {path}" in caplog.text
     assert ["page.html"] == [left.name for left in path.parent.iterdir()]
 

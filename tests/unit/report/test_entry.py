@@ -40,8 +40,8 @@ def test_every_figure_of_the_statistics_has_its_column() -> None:
     ],
 )
 def test_an_entry_knows_its_kind_and_its_outcome(given: dict[str, object], kind: str, outcome: str) -> None:
-    found = entry(given)
-    assert (kind, outcome) == (found.kind, found.outcome)
+    made = entry(given)
+    assert (kind, outcome) == (made.kind, made.outcome)
 
 
 def test_reasons_that_did_not_occur_are_left_out_and_the_most_frequent_is_first() -> None:
@@ -50,9 +50,9 @@ def test_reasons_that_did_not_occur_are_left_out_and_the_most_frequent_is_first(
 
 
 def test_what_looks_like_a_person_is_hidden_and_an_unknown_column_is_dropped() -> None:
-    found = entry({"kind": "run", "error": "row 3 holds ann@lee.org", "email": "ann@lee.org"})
-    assert "row 3 holds <hidden>" == found.text("error")
-    assert "email" not in found.values
+    made = entry({"kind": "run", "error": "row 3 holds ann@lee.org", "email": "ann@lee.org"})
+    assert "row 3 holds <hidden>" == made.text("error")
+    assert "email" not in made.values
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,9 @@ def test_what_looks_like_a_person_is_hidden_and_an_unknown_column_is_dropped() -
     ],
 )
 def test_a_moment_is_read_from_seconds_or_iso_text(given: object, expected: str | None) -> None:
-    found = moment(given)
-    assert expected == (found.isoformat() if found else None)
-    assert found is None or timezone.utc == found.tzinfo
+    actual = moment(given)
+    assert expected == (actual.isoformat() if actual else None)
+    assert actual is None or timezone.utc == actual.tzinfo
     assert moment(datetime(2026, 11, 1, tzinfo=timezone.utc)) is not None
 
 

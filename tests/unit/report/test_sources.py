@@ -56,24 +56,24 @@ def as_csv() -> str:
     ids=["statistics", "store", "status store", "status", "rows", "lines", "log", "csv", "page"],
 )
 def test_statistics_are_found_in_every_form_in_which_they_are_kept(text: str, kinds: list[str]) -> None:
-    found = entries(text, name="it")
-    assert kinds == [one.kind for one in found]
-    assert {SUCCESS} == {one.outcome for one in found}
+    read = entries(text, name="it")
+    assert kinds == [run.kind for run in read]
+    assert {SUCCESS} == {run.outcome for run in read}
 
 
 def test_the_log_of_a_failed_run_gives_the_figures_and_the_error() -> None:
-    (found,) = entries(LOG.format(what="ERROR statistics of the failed run", json=json.dumps(statistics())), name="it")
-    assert FAILED == found.outcome
-    assert "Pinterest refused the token. Ask its owner for a new one" == found.text("error")
-    assert found.at == datetime(2026, 11, 25, 7, 1, 10).astimezone()
+    (run,) = entries(LOG.format(what="ERROR statistics of the failed run", json=json.dumps(statistics())), name="it")
+    assert FAILED == run.outcome
+    assert "Pinterest refused the token. Ask its owner for a new one" == run.text("error")
+    assert run.at == datetime(2026, 11, 25, 7, 1, 10).astimezone()
 
 
 def test_a_page_gives_back_what_it_was_made_of() -> None:
     made_of = [run(0), follow_up(0), run(1, error="It failed.")]
     again = entries(page(made_of, now=FIRST_DAY), name="it")
-    assert [one.at for one in made_of] == [one.at for one in again]
-    assert [one.outcome for one in made_of] == [one.outcome for one in again]
-    assert [one.number("records_sent") for one in made_of] == [one.number("records_sent") for one in again]
+    assert [run.at for run in made_of] == [run.at for run in again]
+    assert [run.outcome for run in made_of] == [run.outcome for run in again]
+    assert [run.number("records_sent") for run in made_of] == [run.number("records_sent") for run in again]
     assert page(made_of, now=FIRST_DAY) == page(again, now=FIRST_DAY)
 
 

@@ -43,9 +43,9 @@ CLEAR, DELETE = run(action="clear_current_audience"), run(action="delete_current
 def test_the_first_screen_says_what_became_of_the_audience(
     last_run: Entry | None, seen: Entry | None, tone: str, headline: str
 ) -> None:
-    found = verdict(last_run, seen)
-    assert (tone, headline) == (found.tone, found.headline)
-    assert found.next
+    said = verdict(last_run, seen)
+    assert (tone, headline) == (said.tone, said.headline)
+    assert said.next
 
 
 def test_a_failed_run_says_how_many_people_got_through_and_why_it_failed() -> None:

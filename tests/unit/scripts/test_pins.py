@@ -16,12 +16,12 @@ INSTALLED_BY_USERS = ["cli", "report"]
 
 
 def requirements(text: str) -> dict[str, list[Requirement]]:
-    found: dict[str, list[Requirement]] = {}
+    pins: dict[str, list[Requirement]] = {}
     for line in text.splitlines():
         if line.strip() and not line.lstrip().startswith(("#", "--hash")):
             requirement = Requirement(line.rstrip("\\ "))
-            found.setdefault(canonicalize_name(requirement.name), []).append(requirement)
-    return found
+            pins.setdefault(canonicalize_name(requirement.name), []).append(requirement)
+    return pins
 
 
 def pins(name: str) -> dict[str, list[Requirement]]:

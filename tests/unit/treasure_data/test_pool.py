@@ -46,10 +46,10 @@ def test_the_proxy_is_that_of_the_environment(
 ) -> None:
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    found = way()
-    assert isinstance(found.pool, urllib3.ProxyManager) is (proxy is not None)
+    taken = way()
+    assert isinstance(taken.pool, urllib3.ProxyManager) is (proxy is not None)
     expected = "api.treasuredata.com:443" + (f" through the proxy {proxy}" if proxy else "")
-    assert expected == found.through
+    assert expected == taken.through
 
 
 def test_this_machine_is_reached_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -240,6 +240,6 @@ def test_a_query_is_trino_with_allowed_functions_only(name: str) -> None:
     text = re.sub(r"\$\{[^}]*\}", "1", text)
     assert all(tree is not None for tree in sqlglot.parse(text, read="trino"))
     code = re.sub(r"--[^\n]*|'(?:[^']|'')*'", "", text)
-    called = {found.lower() for found in re.findall(r"\b([A-Za-z_]\w*)\s*\(", code)}
+    called = {name.lower() for name in re.findall(r"\b([A-Za-z_]\w*)\s*\(", code)}
     tables = {"pinterest_ledger", "given", "types"}
     assert set() == called - ALLOWED - WORDS - tables

@@ -151,8 +151,8 @@ def test_the_last_known_size_of_each_audience_is_handed_on_as_json(warehouse: Wa
     for size, status in ((10, "READY"), (0, "INITIALIZING"), (None, "READY")):
         seen = [AUDIENCE | {"size": size, "status": status}, AUDIENCE | {"audience_id": "13", "size": 7}]
         warehouse.run("history_status", pinterest_status={"ad_account_id": "5", "audiences": seen})
-    (found,) = warehouse.run("history_sizes")
-    assert {"12": 10, "13": 7} == json.loads(found["sizes"])
+    (row,) = warehouse.run("history_sizes")
+    assert {"12": 10, "13": 7} == json.loads(row["sizes"])
 
 
 def test_the_usual_questions_count_a_row_that_was_written_twice_once(warehouse: Warehouse) -> None:
@@ -178,7 +178,7 @@ def test_a_day_of_the_mirror_keeps_its_leavers_beside_its_joiners(warehouse: War
 def test_a_report_is_made_of_the_rows(warehouse: Warehouse) -> None:
     warehouse.run("history_run", pinterest=statistics())
     warehouse.run("history_status", pinterest_status={"ad_account_id": "5", "audiences": [AUDIENCE]})
-    assert ["run", "follow-up"] == [one.kind for one in entries(json.dumps(warehouse.rows()), name="rows")]
+    assert ["run", "follow-up"] == [run.kind for run in entries(json.dumps(warehouse.rows()), name="rows")]
 
 
 @pytest.mark.parametrize("workflow", sorted(WORKFLOWS.glob("*.dig")), ids=lambda workflow: workflow.stem)

@@ -332,8 +332,8 @@ def test_an_end_within_fourteen_days_is_warned_of(
     with requests_mock.Mocker() as server:
         store().save(None, seconds)
         assert 0 == server.call_count
-    found = warnings(caplog)
-    assert (1 if day else 0) == len(found)
+    said = warnings(caplog)
+    assert (1 if day else 0) == len(said)
     if day:
-        assert f"the refresh token ends on {day}" in found[0]
-        assert f"store the new refresh token in {KEY}" in found[0]
+        assert f"the refresh token ends on {day}" in said[0]
+        assert f"store the new refresh token in {KEY}" in said[0]

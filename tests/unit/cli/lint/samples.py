@@ -62,4 +62,4 @@ def found_in(project: Path, text: str) -> list[tuple[int, str]]:
     """Line and code of each finding in a workflow."""
     file = project / "export.dig"
     file.write_text(text)
-    return [(one.line, one.code) for one in findings(file)]
+    return [(finding.line, finding.code) for finding in findings(file)]

@@ -39,13 +39,15 @@ def test_a_tab_that_yaml_takes_is_no_finding(project: Path) -> None:
 def test_a_file_that_is_not_utf_8_is_said_so(project: Path) -> None:
     file = project / "export.dig"
     file.write_bytes(b"+a:\n  echo>: \xfc\n")
-    assert [f"{file}:1: yaml: the file is not UTF-8: save it as UTF-8"] == [one.text() for one in findings(file)]
+    assert [f"{file}:1: yaml: the file is not UTF-8: save it as UTF-8"] == [
+        finding.text() for finding in findings(file)
+    ]
 
 
 def _file_findings(project: Path, text: str) -> list[tuple[Path, int, str]]:
     file = project / "export.dig"
     file.write_text(text)
-    return [(one.path, one.line, one.code) for one in findings(file) if one.code != "setting"]
+    return [(finding.path, finding.line, finding.code) for finding in findings(file) if finding.code != "setting"]
 
 
 def test_a_file_that_is_included_twice_is_found_once(project: Path) -> None:
@@ -57,8 +59,8 @@ def test_a_file_that_is_included_twice_is_found_once(project: Path) -> None:
 def test_an_id_of_an_included_file_is_found_there(project: Path) -> None:
     (project / "ids.yml").write_text("first: 1\naccount: 54975588517500000\n")
     text = GOOD.replace("_export:\n", "_export:\n  !include : 'ids.yml'\n").replace('"549755885175"', "${account}")
-    found = _file_findings(project, text)
-    assert [(project / "ids.yml", 2, "unquoted-id")] == found
+    faults = _file_findings(project, text)
+    assert [(project / "ids.yml", 2, "unquoted-id")] == faults
 
 
 def test_a_merge_of_yaml_gives_its_members(project: Path) -> None:
