@@ -28,7 +28,7 @@ from td_pinterest_op.workflow.run import task_process
 log = logging.getLogger(__name__)
 
 # Keys of an entry that are no setting of an export.
-_OWN = ("name", "query", "segment", "column", "database", "engine", *LISTS)
+OWN = ("name", "query", "segment", "column", "database", "engine", *LISTS)
 _TABLE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?")
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -115,7 +115,7 @@ def _task_of(task: workflow.Task, entry: Mapping[str, Any]) -> workflow.Task:
     """The task of one entry, as that of a workflow with one export."""
     shared = task.params.get("result_settings")
     settings = {**(shared if isinstance(shared, Mapping) else {})}
-    settings |= {name: value for name, value in entry.items() if name not in _OWN}
+    settings |= {name: value for name, value in entry.items() if name not in OWN}
     given = str(settings.get("requests_per_minute") or REQUESTS_PER_MINUTE)
     concurrent = str(task.params.get("concurrent") or 1)
     if given.isdecimal() and concurrent.isdecimal():

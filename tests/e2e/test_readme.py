@@ -5,17 +5,21 @@ from __future__ import annotations
 import re
 import shutil
 import textwrap
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from td_pinterest_op.audiences.actions import EXPORT, Add, parse
 from td_pinterest_op.errors import ERRORS
+from td_pinterest_op.many import OWN
 from td_pinterest_op.records.identifiers import Reason
 from td_pinterest_op.settings.table import ERASURE, STATUS
 from td_pinterest_op.settings.text import load
-from td_pinterest_op.stats import Stats
+from td_pinterest_op.stats import LISTS, Stats
 from tests import dig
 from tests.e2e.project import ROOT, secrets
 from tests.exporting import Services, digest
@@ -109,6 +113,60 @@ def test_every_setting_that_only_some_workflows_have_has_a_row() -> None:
 
 def test_the_readme_is_what_a_newcomer_reads() -> None:
     assert len(README.splitlines()) <= 300
+
+
+def _described(rows: Iterable[str]) -> dict[str, list[str]]:
+    """The keys that the first cells of a table describe, by their file: "`mirror.yml`: `begin`, `adopt`"."""
+    keys: dict[str, list[str]] = {}
+    for cell in rows:
+        file, _, names = cell.partition(": ")
+        keys.setdefault(file.strip("`"), []).extend(re.findall(r"`([\w.]+)`", names))
+    return keys
+
+
+def _keys(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _keys(value, f"{prefix}{name}.")
+        elif value is not None:  # what another file holds
+            yield prefix + name
+
+
+@pytest.mark.parametrize("name", ["workflow", "pinterest", "environment", "mirror", "lift"])
+def test_every_key_of_a_configuration_is_described_once(name: str) -> None:
+    rows = [cells[0] for cells in _first_cells(WORKFLOWS, "Configuration")]
+    mirror = [f"`mirror.yml`: {cells[0]}" for cells in _first_cells(WORKFLOWS, "The mirror")]
+    described = _described([*rows, *mirror])[f"{name}.yml"]
+    text = (ROOT / "workflows" / "config" / f"{name}.yml").read_text()
+    # Keys in comments count, includes do not.
+    text = re.sub(r"^# (?= *\w+:(?: |$))|^ *!include.*$", "", text, flags=re.MULTILINE)
+    keys = list(_keys(yaml.safe_load(text)))
+    by_key = {key: [each for each in described if f"{key}.".startswith(f"{each}.")] for key in keys}
+    assert dict.fromkeys(keys, 1) == {key: len(each) for key, each in by_key.items()}
+    assert set(described) == {each[0] for each in by_key.values()}
+
+
+def test_every_key_of_an_entry_of_several_audiences_is_described_once() -> None:
+    described = _described(cells[0] for cells in _first_cells(WORKFLOWS, "Configuration"))
+    assert list(OWN) == described["audiences.yml"]
+
+
+# What digdag and Audience Studio hand to a task, and what the shipped workflows hand to their own tasks.
+HANDED = {
+    *("_command", "_env", "project_id", "result_settings", "td"),
+    *("result_connection_settings", "segment_name"),
+    *("audience", "audiences", "pinterest_many"),
+    *("audience_name", "customer_list_id", "ledger", "plan", "stage"),
+}
+
+
+def test_every_parameter_of_a_task_is_described_once() -> None:
+    texts = [path.read_text() for path in (ROOT / "td_pinterest_op").rglob("*.py") if "cli" not in path.parts]
+    read = {name for text in texts for name in re.findall(r"\bparams(?:\.get\(|\[)\"(\w+)\"", text)} | {*LISTS}
+    table = WORKFLOWS.split("\n| parameter |")[1].split("\n\n")[0]
+    described = [name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split("|")[1])]
+    assert sorted(read - HANDED) == sorted(described)
+    assert HANDED <= read
 
 
 def _anchors(path: Path) -> set[str]:
