@@ -42,8 +42,8 @@ def _of_the_machine(error: Exception) -> str | None:
     """What the machine lacks and what to do, None if the error is about something else."""
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
         return (
-            "the system starts no more threads: raise the limit of processes (`ulimit -u`, or the container's), or set "
-            "max_in_flight: 1"
+            "the system starts no more threads: "
+            "raise the limit of processes (`ulimit -u`, or the container's), or set max_in_flight: 1"
         )
     if isinstance(error, MemoryError):
         return "out of memory: give the machine or container more"

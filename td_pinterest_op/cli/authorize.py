@@ -177,9 +177,9 @@ def _granted(client: Client, app: _App, store: Target, *, code: Secret, redirect
 def _check_scopes(grant: Grant) -> None:
     if grant.missing_scopes:
         raise AccountError(
-            f"the consent lacks the scope {' and '.join(grant.missing_scopes)}, and an export needs it: nothing was "
-            "stored. Check which scopes the app may ask for at https://developers.pinterest.com/apps/, and run the "
-            "command again"
+            f"the consent lacks the scope {' and '.join(grant.missing_scopes)}, and an export needs it: "
+            "nothing was stored. Check which scopes the app may ask for at https://developers.pinterest.com/apps/, "
+            "and run the command again"
         )
 
 

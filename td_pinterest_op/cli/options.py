@@ -13,8 +13,8 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 env_file = click.option(
     "--env-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A file of NAME=VALUE lines with credentials that are neither in the environment nor in the local digdag "
-    "secrets.",
+    help="A file of NAME=VALUE lines with credentials "
+    "that are neither in the environment nor in the local digdag secrets.",
 )
 ad_account = click.option("--ad-account", metavar="ID", help="The ad account.  [default: PINTEREST_AD_ACCOUNT_ID]")
 audience = click.option("--audience", metavar="ID", help="The audience.  [default: PINTEREST_AUDIENCE_ID]")

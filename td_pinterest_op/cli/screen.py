@@ -59,8 +59,8 @@ class _Output(io.FileIO):
         except OSError as error:
             discard(self.fileno())
             raise WorkflowError(
-                f"standard output cannot be written ({error.strerror}): the command is through, and what it shows is "
-                "incomplete"
+                f"standard output cannot be written ({error.strerror}): "
+                "the command is through, and what it shows is incomplete"
             ) from None
 
 

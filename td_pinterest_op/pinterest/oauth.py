@@ -15,6 +15,7 @@ from td_pinterest_op import stop
 from td_pinterest_op.errors import AccountError, PinterestError, RequestRefusedError
 from td_pinterest_op.json_body import json_object
 from td_pinterest_op.pinterest.client import Client, Request
+from td_pinterest_op.pinterest.policy import AUTHORISE_AGAIN
 from td_pinterest_op.retry import DAY
 from td_pinterest_op.secret import LONGEST_SECRET, Secret
 from td_pinterest_op.timing import Timing
@@ -201,11 +202,7 @@ class Tokens:
         """Raise AccountError if the token lacks a scope that the run needs; Pinterest may leave the scopes out."""
         missing = self._needed_scopes - self.scopes if self.scopes else None
         if missing:
-            raise AccountError(
-                f"the refresh token lacks the scope {' and '.join(sorted(missing))}: the owner of the Pinterest "
-                "account must authorise the app again, with the scopes ads:read and ads:write, and store the new "
-                "refresh token"
-            )
+            raise AccountError(f"the refresh token lacks the scope {' and '.join(sorted(missing))}: {AUTHORISE_AGAIN}")
 
 
 def token_request(

@@ -51,18 +51,18 @@ class Failure(enum.Enum):
 _LONGEST_MESSAGE = 10_000
 
 _LATER = "run this task again later"
-_SCOPES = (
+AUTHORISE_AGAIN = (
     "the owner of the Pinterest account must authorise the app again, with the scopes ads:read and ads:write, "
     "and store the new refresh token"
 )
 _ACCESS = (
-    "the app has no access to audiences: its owner must check its access tier at Pinterest (trial or standard), and "
-    "ask for access"
+    "the app has no access to audiences: "
+    "its owner must check its access tier at Pinterest (trial or standard), and ask for access"
 )
 _ROLE = "the owner of the ad account must give the authorising user a role that may manage audiences"
 _TRIAL = (
-    f"{_ROLE}; or the app has trial access, which is limited to 300 writes a day: its owner must ask Pinterest for "
-    "standard access"
+    f"{_ROLE}; or the app has trial access, which is limited to 300 writes a day: "
+    "its owner must ask Pinterest for standard access"
 )
 
 FAILURES: dict[Failure, Decision] = {
@@ -82,8 +82,8 @@ ANSWERS: dict[tuple[int, int | None], Decision] = {
     (300, None): Decision(
         Recovery.GIVE_UP, False, PinterestError, "redirects are not followed; check PINTEREST_API_ENDPOINT"
     ),
-    (401, 3): Decision(Recovery.GIVE_UP, False, AccountError, f"{_SCOPES}. Or {_ACCESS}"),
-    (401, None): Decision(Recovery.REFRESH, False, AccountError, _SCOPES),
+    (401, 3): Decision(Recovery.GIVE_UP, False, AccountError, f"{AUTHORISE_AGAIN}. Or {_ACCESS}"),
+    (401, None): Decision(Recovery.REFRESH, False, AccountError, AUTHORISE_AGAIN),
     (403, 29): Decision(Recovery.GIVE_UP, False, AccountError, _TRIAL),
     (403, None): Decision(Recovery.GIVE_UP, False, AccountError, _ROLE),
     (408, None): Decision(Recovery.RETRY, True, UnavailableError, _LATER),
@@ -109,7 +109,7 @@ MESSAGES: tuple[tuple[int, int | None, re.Pattern[str], Decision], ...] = (
         401,
         3,
         re.compile(r"sufficient permission|missing|scope", re.IGNORECASE),
-        Decision(Recovery.GIVE_UP, False, AccountError, _SCOPES),
+        Decision(Recovery.GIVE_UP, False, AccountError, AUTHORISE_AGAIN),
     ),
 )
 

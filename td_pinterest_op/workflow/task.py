@@ -128,8 +128,8 @@ def source(task: Task) -> Source:
     job_id = params.get("job_id", td.get("last_job_id"))
     if _is_blank(job_id):
         raise SettingsError(
-            "there is no job to export: put a td> task before this one, or give this one a job_id, or a query and its "
-            "database",
+            "there is no job to export: "
+            "put a td> task before this one, or give this one a job_id, or a query and its database",
             key="job_id",
         )
     return Source(job_id=_job_id(job_id))
