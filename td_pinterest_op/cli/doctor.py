@@ -189,9 +189,10 @@ def _show(check: Check) -> None:
     sign, style = _SIGNS[check.status]
     sign = sign if screen.can_show(sign) else _PLAIN_SIGNS[check.status]
     line = Text.assemble((sign, style), " ", (f"{check.name}: ", "bold"), check.message)
-    screen.say(line)
+    screen.say(line, indent=2)
     if check.advice and check.status != OK:
-        screen.say(Text(f"  → {check.advice}" if screen.can_show("→") else f"  -> {check.advice}"))
+        arrow = "  → " if screen.can_show("→") else "  -> "
+        screen.say(f"{arrow}{check.advice}", indent=len(arrow))
 
 
 def _end(done: list[Check], *, as_json: bool) -> int:

@@ -33,6 +33,8 @@ from td_pinterest_op.timing import SYSTEM
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.workflow.progress import Outlook
 
+# How far the facts of the plan stand from the left.
+_FACTS = 12
 _EXAMPLE = """\b
 Examples:
   td-pinterest export --settings export.yml --csv people.csv --dry-run
@@ -183,7 +185,10 @@ class TerminalWatcher:
     def plan(self, text: str) -> None:
         """Raises StoppedError when the answer is no."""
         if not self.quiet or self.ask:
-            screen.note(text[0].upper() + text[1:])
+            first, *facts = text.splitlines()
+            screen.note(first[0].upper() + first[1:])
+            for fact in facts:
+                screen.note(fact, indent=_FACTS)
         if self.ask and not screen.confirm("Write this to Pinterest?"):
             raise StoppedError("you answered no")
 

@@ -93,14 +93,14 @@ class Warnings(logging.Handler):
             _print(console(stderr=True), Text.assemble(("warning: ", "bold yellow"), mask(record.getMessage())))
 
 
-def say(text: str | Text = "") -> None:
-    """A line of the result."""
-    _print(console(), text)
+def say(text: str | Text = "", *, indent: int = 0) -> None:
+    """A line of the result. Where the terminal is too narrow for it, it goes on after `indent` spaces."""
+    _print_hanging(console(), text, indent)
 
 
-def note(text: str | Text) -> None:
-    """A line about the work, beside the result: on standard error."""
-    _print(console(stderr=True), text)
+def note(text: str | Text, *, indent: int = 0) -> None:
+    """A line about the work, beside the result: on standard error; `indent` as for `say`."""
+    _print_hanging(console(stderr=True), text, indent)
 
 
 def address(text: str) -> None:
@@ -183,6 +183,13 @@ def cell(value: object) -> str:
         # Names come from Pinterest: a control character in one must not reach the terminal.
         return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in value)
     return ", ".join(map(cell, value)) if isinstance(value, list) else str(value)
+
+
+def _print_hanging(out: Console, text: str | Text, indent: int) -> None:
+    if indent:
+        lines = (Text(text) if isinstance(text, str) else text).wrap(out, out.width - indent)
+        text = Text(f"\n{' ' * indent}").join(lines)
+    _print(out, text)
 
 
 def _print(out: Console, what: object) -> None:

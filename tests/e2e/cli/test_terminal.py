@@ -40,6 +40,8 @@ def test_nothing_is_wider_than_a_narrow_terminal(services: Services, command: li
     services.audience(people(200), name="Newsletter readers of the spring campaign")
     shown, _ = _at(40, services, *command)
     assert 40 >= max(map(len, _lines(shown)))
+    if command == ["doctor"]:
+        assert re.search(r"^✓ audience: .*\n  \S", "\n".join(_lines(shown)), re.MULTILINE)
 
 
 @pytest.mark.parametrize("columns", [60, 61, 62, 140])
@@ -62,8 +64,9 @@ def test_the_answer_is_asked_for_and_the_bars_end_without_a_trace(services: Serv
     (tmp_path / "people.csv").write_text("email\n" + "\n".join(people(5)) + "\n")
     (tmp_path / "export.yml").write_text("action: add_people_to_current_audience\n")
     arguments = ("export", "--settings", tmp_path / "export.yml", "--csv", tmp_path / "people.csv")
-    shown, code = _at(100, services, *arguments, answers={"[y/N]:": "y\n"})
+    shown, code = _at(60, services, *arguments, answers={"[y/N]:": "y\n"})
     assert 0 == code
+    assert re.search(r"^  requests  1 to write .*\n {12}\S", "\n".join(_lines(shown)), re.MULTILINE)
     assert "Write this to Pinterest? [y/N]:" in shown
     assert 5 == len(services.pinterest.members_of_audience(audience))
     shown, code = _at(100, services, *arguments, answers={"[y/N]:": "n\n"})
