@@ -75,8 +75,8 @@ COLUMNS: tuple[Column, ...] = (
     ),
     # The jobs of the queries that say who may be sent.
     *(Column(name=f"lists_{name}", run=f"lists.{name}", is_later=True) for name in ("suppress", "consent")),
-    # Of a follow-up: how many records are known to be in the audience, and its size beside them.
-    Column(name="members", type="bigint", follow_up="members", is_later=True),
+    # How many records are known to be in the audience, and in a follow-up its size beside them.
+    Column(name="members", type="bigint", run="members", follow_up="members", is_later=True),
     Column(name="match_ratio", type="double", follow_up="match_ratio", is_later=True),
     # Of a comparison with the control group: its figures.
     Column(name="lift", type="json", is_later=True),

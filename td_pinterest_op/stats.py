@@ -63,9 +63,10 @@ class Stats:
 
     `deed`: None until it is known. `columns`: how many columns of the result hold identifiers. `invalid_rows`: rows
     with an invalid value, which can be fewer than the invalid values. `in_doubt`: records of requests without a known
-    outcome. `keys`: keys of the unique rows, None if every record is one key. `invalid_keys_by_reason`: keys that valid
-    rows go without. `withheld`: unique records, by a reason of WITHHELD. `list_jobs`: the jobs of the LISTS.
-    `plain_values` and `hashed_values`: what the valid values were.
+    outcome. `members`: records that are in the audience, None unless this run knows of all that are. `keys`: keys of
+    the unique rows, None if every record is one key. `invalid_keys_by_reason`: keys that valid rows go without.
+    `withheld`: unique records, by a reason of WITHHELD. `list_jobs`: the jobs of the LISTS. `plain_values` and
+    `hashed_values`: what the valid values were.
 
     Several threads may call `count` and use `requests`; everything else belongs to the main thread.
     """
@@ -81,6 +82,7 @@ class Stats:
     job_id: str | None = None
     audience_status: str | None = None
     audience_size: int | None = None
+    members: int | None = None
 
     columns: int = 1
     read: int = 0
@@ -183,6 +185,7 @@ class Stats:
             "job_id": self.job_id,
             "dry_run": self.dry_run,
             "audience": {"status": self.audience_status, "size": self.audience_size},
+            "members": self.members,
             "summary": self.summary,
             "version": __version__,
             "rows": {

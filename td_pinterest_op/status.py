@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from td_pinterest_op import connect
-from td_pinterest_op.audiences.follow_up import Limits, State, label_of, state_of
+from td_pinterest_op.audiences.follow_up import KnownLists, Limits, State, label_of, state_of
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.settings.parse import StatusSettings, parse_status
 from td_pinterest_op.stats import RequestCounts
@@ -76,13 +76,14 @@ def follow_up(task: workflow.Task, timing: Timing) -> FollowUp:
     endpoints = connect.endpoints(task.environ)
     for warning in settings.warnings:
         log.warning("%s", warning)
+    known = KnownLists(filled=settings.filled_lists, mirrored=settings.mirrored_lists)
     states: list[State] = []
     problems: list[str] = []
     connected = connect.services(task, settings, endpoints=endpoints, timing=timing, count=RequestCounts())
     with connected as services:
         for audience_id in settings.audience_ids:
             try:
-                state = state_of(services.pinterest, audience_id)
+                state = state_of(services.pinterest, audience_id, known)
             except (AccountError, StoppedError):
                 # They concern all audiences.
                 raise

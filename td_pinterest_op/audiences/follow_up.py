@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from td_pinterest_op.audience_status import GONE, TOO_SMALL, USABLE
 from td_pinterest_op.audiences.audiences import is_removed
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.api import Api, Audience
+from td_pinterest_op.pinterest.api import Api, Audience, CustomerList
 from td_pinterest_op.printable import labelled
 
 REMOVED = "REMOVED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KnownLists:
+    """How many records are in customer lists, by their ids.
+
+    `filled`: all that were sent to lists which nothing but one create or replace is known to have filled. `mirrored`:
+    what the mirror's ledger has.
+    """
+
+    filled: Mapping[str, int] = field(default_factory=dict)
+    mirrored: Mapping[str, int] = field(default_factory=dict)
+
+    def members_of(self, found: CustomerList) -> int | None:
+        """The records in a list, None if they are not known: Pinterest's counters tell of changes that others made."""
+        sent = self.filled.get(found.id)
+        if sent is None or (found.uploaded or 0) > sent or found.removed:
+            return self.mirrored.get(found.id)
+        return sent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class State:
     """An audience as Pinterest shows it now. `status` is REMOVED for one that is removed, whatever Pinterest calls it.
 
-    `size`: matched people, None while Pinterest does not know.
+    `size`: matched people, about, None while Pinterest does not know. `members`: records in the list behind the
+    audience, None unless they are known.
     """
 
     audience_id: str
@@ -28,6 +48,12 @@ class State:
     size: int | None
     customer_list_id: str | None
     customer_list_status: str
+    members: int | None = None
+
+    @property
+    def match_ratio(self) -> float | None:
+        """The share of the members that Pinterest has matched, None while it matches or if either is not known."""
+        return None if self.waiting or self.size is None or not self.members else self.size / self.members
 
     @property
     def usable(self) -> bool:
@@ -42,14 +68,16 @@ class State:
     @property
     def summary(self) -> str:
         """One sentence for people."""
-        people = "an unknown number of" if self.size is None else f"{self.size:,}"
+        people = f"{'an unknown number of' if self.size is None else f'about {self.size:,}'} matched people"
+        if self.match_ratio is not None:
+            people += f" ({self.match_ratio:.0%} of {self.members:,} records)"
         if self.usable:
-            return f"The audience is ready, with {people} matched people."
+            return f"The audience is ready, with {people}."
         if self.waiting:
             return f"Pinterest is still matching people (status {self.status or 'unknown'}). Look again tomorrow."
         if self.status == REMOVED:
             return "The audience was removed. Create a new one."
-        return f"The audience is too small to use, with {people} matched people: Pinterest needs 100."
+        return f"The audience is too small to use, with {people}: Pinterest needs 100."
 
     def to_json(self) -> dict[str, Any]:
         """The state as plain JSON types, as the workflow store has it."""
@@ -61,6 +89,8 @@ class State:
             "customer_list_id": self.customer_list_id,
             "customer_list_status": self.customer_list_status,
             "usable": self.usable,
+            "members": self.members,
+            "match_ratio": self.match_ratio,
             "summary": self.summary,
         }
 
@@ -89,7 +119,7 @@ class Limits:
         return broken
 
 
-def state_of(api: Api, audience_id: str) -> State:
+def state_of(api: Api, audience_id: str, known: KnownLists | None = None) -> State:
     """The state of an audience. Raises AudienceError if the ad account has none of that id, and the client's errors."""
     audience = api.audience(audience_id)
     if audience is None:
@@ -102,6 +132,7 @@ def state_of(api: Api, audience_id: str) -> State:
         size=audience.size,
         customer_list_id=audience.customer_list_id,
         customer_list_status=behind.status if behind else "",
+        members=known.members_of(behind) if known and behind else None,
     )
 
 

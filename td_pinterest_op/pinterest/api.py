@@ -39,11 +39,12 @@ class Audience:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomerList:
-    """A customer list; `uploaded` counts records ever sent to it, None when Pinterest does not say."""
+    """A customer list; `uploaded` and `removed` count all records ever sent, None when Pinterest does not say."""
 
     id: str
     name: str
     uploaded: int | None
+    removed: int | None = None
     status: str = ""
 
 
@@ -239,5 +240,6 @@ def _customer_list(content: dict[str, Any]) -> CustomerList:
         id=text_of(content["id"]),
         name=text_of(content.get("name")),
         uploaded=_whole(content.get("num_uploaded_user_records")),
+        removed=_whole(content.get("num_removed_user_records")),
         status=text_of(content.get("status")),
     )

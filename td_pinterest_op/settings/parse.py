@@ -95,6 +95,8 @@ class StatusSettings(ConnectionSettings):
     min_size: int | None
     max_drop_ratio: float | None  # 0 to 1
     previous_sizes: Mapping[str, int]  # audience id → size
+    filled_lists: Mapping[str, int]  # customer list id → all records that were sent to it
+    mirrored_lists: Mapping[str, int]  # customer list id → records in it, by the mirror's ledger
     fail_on: frozenset[str]  # statuses, in upper case
 
 

@@ -147,7 +147,7 @@ COLUMNS = SettingType(
     read=_read_columns,
     allowed="a mapping from the query's column name to email, maid or idfa; with records: rows also phone, external_id",
 )
-SIZES = SettingType(read=_read_sizes, allowed="a mapping from an audience's id to its size, a whole number")
+SIZES = SettingType(read=_read_sizes, allowed="a mapping from an id to its size, a whole number")
 STATUS_SET = SettingType(read=_read_statuses, allowed=f"a list, or text with commas, of {', '.join(STATUSES)}")
 AUDIENCE_IDS = _ids(AUDIENCE_ID)
 AD_ACCOUNT_IDS = _ids(AD_ACCOUNT_ID)

@@ -236,7 +236,10 @@ STATUS = Table(
         Setting(name="audience_id", type=AUDIENCE_ID),
         Setting(name="min_size", type=whole_number(0, _RECORDS_LIMIT)),
         Setting(name="max_drop_ratio", type=RATIO),
-        Setting(name="previous_sizes", type=SIZES, default=MappingProxyType({})),
+        *(
+            Setting(name=name, type=SIZES, default=MappingProxyType({}))
+            for name in ("previous_sizes", "filled_lists", "mirrored_lists")
+        ),
         Setting(name="fail_on", type=STATUS_SET, default=frozenset({"TOO_SMALL", "REMOVED"})),
         *_RETRIES_AND_TIMEOUTS,
     ),

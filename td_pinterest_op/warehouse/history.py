@@ -27,8 +27,11 @@ _OF_RUN = _KNOWN | {
     "outcome": '\'${typeof error === "undefined" ? "success" : "failed"}\'',
     **{
         name: f"coalesce(json_extract_scalar(run, '$.{name}'), json_extract_scalar(intent, '$.{name}'))"
-        for name in ("action", "ad_account_id", "audience_id")
+        for name in ("action", "ad_account_id", "audience_id", "customer_list_id")
     },
+    "members": (
+        "CAST(coalesce(json_extract_scalar(run, '$.members'), json_extract_scalar(intent, '$.members')) AS bigint)"
+    ),
     "error": (
         """nullif('${typeof error === "undefined" ? "" : error.message.substring(0, 1000).replace(/'/g, "''")}', '')"""
     ),

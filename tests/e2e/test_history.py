@@ -100,6 +100,22 @@ def test_an_audience_that_shrinks_is_compared_with_its_last_size_in_the_history(
     assert "it fell from 4,000 to 1,000 people, by 75%: more than max_drop_ratio allows (0.5)" in ran.log
 
 
+def test_what_a_replace_has_sent_is_what_the_follow_up_compares_with_until_somebody_is_added(
+    run: Run, services: Services, project: Path
+) -> None:
+    audience_id = services.audience(["before@shop.example"], name="Shoppers")
+    change(project / "config" / "pinterest.yml", (r"audience_name: .*", "audience_name: Shoppers"))
+    change(project / "config" / "pinterest.yml", (r'audience_id: ".*"', f'audience_id: "{audience_id}"'))
+    held = services.pinterest.audiences[audience_id]
+    seen = []
+    for workflow in ("pinterest_replace", "pinterest_export"):
+        assert run(workflow).succeeded
+        held.status, held.size = "READY", 90
+        assert (ran := run("pinterest_status")).succeeded, ran.log
+        seen.append([(row["members"], row["match_ratio"]) for row in history(services)][-1])
+    assert [(120, 0.75), (None, None)] == seen
+
+
 def test_an_erasure_takes_people_out_of_every_list_and_leaves_a_row(run: Run, services: Services) -> None:
     services.td.create("sandbox", "opt_outs", [{"email": person} for person in people(5)])
     held = [services.pinterest.add_list(f"List {number}", members=digests(9)) for number in range(3)]

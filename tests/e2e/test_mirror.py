@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import guard
-from tests.e2e.project import ENGINES, Engine, Ran, copy_of
+from tests.e2e.project import ENGINES, Engine, Ran, change, copy_of, history
 from tests.exporting import Services, digests, people
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
@@ -43,6 +43,17 @@ def test_the_audience_follows_the_query_and_the_ledger_is_made_small_again(
     assert 2 == len([call for call in services.pinterest.calls.writes()[writes:] if call.records])
     assert "begins with plan 1" in run("pinterest_mirror_compact", people(245, first=10)).log
     assert "nothing changed, nothing was sent" in run("pinterest_mirror", people(245, first=10)).log
+    assert [
+        ("replace_current_audience", 250),
+        ("remove_people_from_current_audience", 240),
+        ("add_people_to_current_audience", 245),
+        ("mirror", 245),
+    ] == [(row["action"], row["members"]) for row in history(services)]
+    change(project / "config" / "pinterest.yml", (r'audience_id: "\d+"', f'audience_id: "{audience_id}"'))
+    held = services.pinterest.audiences[audience_id]
+    held.status, held.size = "READY", 98
+    run("pinterest_status", people(245, first=10))
+    assert (245, 0.4) == tuple(history(services)[-1][name] for name in ("members", "match_ratio"))
 
 
 def test_a_query_that_finds_nobody_is_stopped_with_the_figures(

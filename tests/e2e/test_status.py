@@ -44,10 +44,33 @@ def test_the_state_of_each_audience_is_stored(services: Services) -> None:
         "customer_list_id": behind,
         "customer_list_status": "TOO_SMALL",
         "usable": False,
-        "summary": "The audience is too small to use, with 40 matched people: Pinterest needs 100.",
+        "members": None,
+        "match_ratio": None,
+        "summary": "The audience is too small to use, with about 40 matched people: Pinterest needs 100.",
     } == stored["audiences"][0]
     assert ("INITIALIZING", None) == (stored["audiences"][1]["status"], stored["audiences"][1]["size"])
     assert stored["checked_at"].endswith("+00:00")
+
+
+def test_the_members_of_a_list_are_those_that_the_settings_know_unless_others_have_changed_it(
+    services: Services,
+) -> None:
+    filled, mirrored, other = (services.audience(people(150), name=name) for name in ("Filled", "Mirrored", "Other"))
+    lists = [services.pinterest.audiences[one].rule["customer_list_id"] for one in (filled, mirrored)]
+    for one in lists:
+        services.pinterest.lists[one].num_uploaded = 200
+
+    def ratios() -> list[tuple[int | None, float | None]]:
+        settings = {"filled_lists": {lists[0]: 200}, "mirrored_lists": json.dumps({lists[1]: 300})}
+        found = look(services, filled, mirrored, other, **settings)
+        return [(state.members, state.match_ratio) for state in found.states]
+
+    assert [(200, 0.75), (300, 0.5), (None, None)] == ratios()
+    services.pinterest.lists[lists[0]].num_removed = services.pinterest.lists[lists[1]].num_removed = 1
+    assert [(None, None), (300, 0.5), (None, None)] == ratios()
+    services.pinterest.lists[lists[0]].num_removed = 0
+    services.pinterest.lists[lists[0]].num_uploaded = services.pinterest.lists[lists[1]].num_uploaded = 201
+    assert [(None, None), (300, 0.5), (None, None)] == ratios()
 
 
 def test_three_days_of_waiting_too_small_and_ready(services: Services) -> None:

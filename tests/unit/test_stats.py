@@ -97,6 +97,7 @@ def test_the_json_has_the_shape_that_is_promised_and_only_plain_types() -> None:
         "job_id": "5",
         "dry_run": False,
         "audience": {"status": "READY", "size": 120},
+        "members": None,
         "summary": (
             'Filled audience "Spring" with 2 records; 3 invalid values were left out; '
             "3 records (suppressed 2, control 1) were withheld; Pinterest refused 1."

@@ -5,7 +5,7 @@ INSERT INTO ${history.table} (
   rows_read, rows_valid, rows_invalid, rows_invalid_by_reason, records_unique, records_duplicate, records_sent,
   records_refused, records_keys, requests_sent, requests_retried, requests_failed, seconds_reading, seconds_sending,
   seconds_waiting, version, summary, error, records_withheld_suppressed, records_withheld_without_consent,
-  records_withheld_control, values_plain, values_hashed, lists_suppress, lists_consent
+  records_withheld_control, values_plain, values_hashed, lists_suppress, lists_consent, members
 )
 SELECT
   CAST(to_unixtime(current_timestamp) AS bigint) AS time,
@@ -21,7 +21,7 @@ SELECT
   json_extract_scalar(run, '$.audience_name') AS audience_name,
   json_extract_scalar(run, '$.audience.status') AS audience_status,
   CAST(json_extract_scalar(run, '$.audience.size') AS bigint) AS audience_size,
-  json_extract_scalar(run, '$.customer_list_id') AS customer_list_id,
+  coalesce(json_extract_scalar(run, '$.customer_list_id'), json_extract_scalar(intent, '$.customer_list_id')) AS customer_list_id,
   json_extract_scalar(run, '$.previous_customer_list_id') AS previous_customer_list_id,
   json_extract_scalar(run, '$.job_id') AS job_id,
   CAST(json_extract_scalar(run, '$.dry_run') AS boolean) AS dry_run,
@@ -49,7 +49,8 @@ SELECT
   CAST(json_extract_scalar(run, '$.values.plain') AS bigint) AS values_plain,
   CAST(json_extract_scalar(run, '$.values.hashed') AS bigint) AS values_hashed,
   json_extract_scalar(run, '$.lists.suppress') AS lists_suppress,
-  json_extract_scalar(run, '$.lists.consent') AS lists_consent
+  json_extract_scalar(run, '$.lists.consent') AS lists_consent,
+  CAST(coalesce(json_extract_scalar(run, '$.members'), json_extract_scalar(intent, '$.members')) AS bigint) AS members
 FROM (
   SELECT
     json_parse('${(typeof pinterest === "undefined" ? typeof pinterest_erasure === "undefined" ? "null" : JSON.stringify(pinterest_erasure) : JSON.stringify(pinterest)).replace(/'/g, "''")}') AS run,

@@ -101,10 +101,11 @@ class Refill(Procedure):
 
     @contextlib.contextmanager
     def _all_in(self, target: ListToFill) -> Iterator[None]:
-        """Around what is left to do once all records are in a list: an error says so."""
+        """Around what is left to do once all records are in a list: an error says so. Nobody else is in it then."""
         all_in = f"All {self._stats.sent} records are in customer list {target.id}"
         try:
             yield
+            self._stats.members = self._stats.sent
         except AudienceError as error:
             # Running again would end here again.
             raise error.extended(f". {all_in}, which is not behind that audience") from None

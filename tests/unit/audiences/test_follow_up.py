@@ -5,7 +5,7 @@ import pytest
 from td_pinterest_op.audiences.follow_up import Limits, State
 
 
-def state(status: str, size: int | None = 500) -> State:
+def state(status: str, size: int | None = 500, *, members: int | None = None) -> State:
     return State(
         audience_id="1",
         audience_name="Shoppers",
@@ -13,7 +13,37 @@ def state(status: str, size: int | None = 500) -> State:
         size=size,
         customer_list_id="2",
         customer_list_status="READY",
+        members=members,
     )
+
+
+@pytest.mark.parametrize(
+    ("seen", "ratio", "summary"),
+    [
+        (state("READY"), None, "The audience is ready, with about 500 matched people."),
+        (
+            state("READY", members=1000),
+            0.5,
+            "The audience is ready, with about 500 matched people (50% of 1,000 records).",
+        ),
+        (state("READY", None, members=1000), None, "The audience is ready, with an unknown number of matched people."),
+        (state("READY", members=0), None, "The audience is ready, with about 500 matched people."),
+        (
+            state("TOO_SMALL", 40, members=80),
+            0.5,
+            "The audience is too small to use, with about 40 matched people (50% of 80 records): Pinterest needs 100.",
+        ),
+        (
+            state("INITIALIZING", 0, members=80),
+            None,
+            "Pinterest is still matching people (status INITIALIZING). Look again tomorrow.",
+        ),
+    ],
+)
+def test_the_match_ratio_is_the_share_of_the_members_that_are_matched_once_pinterest_is_done(
+    seen: State, ratio: float | None, summary: str
+) -> None:
+    assert (ratio, summary) == (seen.match_ratio, seen.summary)
 
 
 def limits(*fail_on: str, min_size: int | None = None, max_drop_ratio: float | None = None) -> Limits:

@@ -59,6 +59,8 @@ def test_the_least_settings_of_a_follow_up_get_every_default() -> None:
         min_size=None,
         max_drop_ratio=None,
         previous_sizes={},
+        filled_lists={},
+        mirrored_lists={},
         fail_on=frozenset({"TOO_SMALL", "REMOVED"}),
     )
     assert expected == parse_status(STATUS, environ=ENVIRON)
@@ -129,6 +131,8 @@ def test_one_ad_account_may_stand_under_its_own_name(changes: dict[str, object],
         ("max_drop_ratio", "0.5", 0.5),
         ("previous_sizes", {"7": 5, 8: "6", "9": None}, {"7": 5, "8": 6}),
         ("previous_sizes", '{"7": 5}', {"7": 5}),
+        ("filled_lists", '{"77": 0}', {"77": 0}),
+        ("mirrored_lists", "", {}),
         ("fail_on", [], frozenset()),
         ("fail_on", "too small, initializing", frozenset({"TOO_SMALL", "INITIALIZING"})),
         ("fail_on", ["READY"], frozenset({"READY"})),

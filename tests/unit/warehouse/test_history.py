@@ -51,6 +51,11 @@ class Warehouse:
         names = [column[0] for column in self._connection.description or ()]
         return [dict(zip(names, row, strict=True)) for row in self._connection.fetchall()]
 
+    def insert(self, **row: Any) -> None:
+        self._connection.execute(
+            f"INSERT INTO pinterest_history ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", [*row.values()]
+        )
+
     def rows(self) -> list[dict[str, Any]]:
         done = self._connection.execute("SELECT * FROM pinterest_history ORDER BY rowid")
         return [
@@ -147,12 +152,105 @@ def test_a_follow_up_gets_a_row_for_each_audience(warehouse: Warehouse) -> None:
 
 
 def test_the_last_known_size_of_each_audience_is_handed_on_as_json(warehouse: Warehouse) -> None:
-    assert [{"sizes": "{}"}] == warehouse.run("history_sizes")
+    assert [{"sizes": "{}", "filled": "{}", "mirrored": "{}"}] == warehouse.run("history_known")
     for size, status in ((10, "READY"), (0, "INITIALIZING"), (None, "READY")):
         seen = [AUDIENCE | {"size": size, "status": status}, AUDIENCE | {"audience_id": "13", "size": 7}]
         warehouse.run("history_status", pinterest_status={"ad_account_id": "5", "audiences": seen})
-    (row,) = warehouse.run("history_sizes")
+    (row,) = warehouse.run("history_known")
     assert {"12": 10, "13": 7} == json.loads(row["sizes"])
+
+
+CREATE, REPLACE = {"action": "create_new_audience"}, {"action": "replace_current_audience"}
+CLEAR = {"action": "clear_current_audience", "members": 0}
+ADD, REMOVE = {"action": "add_people_to_current_audience"}, {"action": "remove_people_from_current_audience"}
+ADD_TO_OTHERS = ADD | {"audience_id": "13", "customer_list_id": "78"}
+ERASE = {"action": "erase", "audience_id": None, "customer_list_id": None}
+FAILED = {"outcome": "failed", "customer_list_id": None, "requests_sent": None}
+NOTHING = {"requests_sent": 0}
+MIRROR = {"workflow": "pinterest_mirror"}
+UNCHANGED = MIRROR | {"action": "mirror", "requests_sent": None, "members": 100}
+MIRROR_FAILED = MIRROR | {"action": "mirror"} | FAILED
+
+
+@pytest.mark.parametrize(
+    ("runs", "filled", "mirrored"),
+    [
+        ([], {}, {}),
+        ([CREATE | {"members": 90}], {"77": 90}, {}),
+        ([REPLACE | {"members": 90}], {"77": 90}, {}),
+        ([CLEAR], {"77": 0}, {}),
+        # A replace moves the audience to another list: the status task asks for the one that it sees there.
+        ([CREATE | {"members": 90}, REPLACE | {"members": 80, "customer_list_id": "78"}], {"77": 90, "78": 80}, {}),
+        # `if_exists: add`, a version that did not tell, and others who changed the list, before and after.
+        ([CREATE], {}, {}),
+        ([REPLACE], {}, {}),
+        ([ADD], {}, {}),
+        ([CREATE | {"members": 90}, ADD], {}, {}),
+        ([CREATE | {"members": 90}, REMOVE], {}, {}),
+        ([CREATE | {"members": 90}, CREATE], {}, {}),
+        ([ADD, REPLACE | {"members": 90}], {}, {}),
+        ([CREATE | {"members": 90}, ADD_TO_OTHERS], {"77": 90}, {}),
+        ([ADD | {"customer_list_id": "76"}, REPLACE | {"members": 90}], {"77": 90}, {}),
+        # Nothing was written.
+        ([CREATE | {"members": 90}, ADD | NOTHING], {"77": 90}, {}),
+        ([CREATE | {"members": 90}, ADD | FAILED | {"dry_run": True}], {"77": 90}, {}),
+        ([CREATE | NOTHING | {"dry_run": True}], {}, {}),
+        # A failure may have sent a part; a replace that fails has not moved the audience.
+        ([CREATE | {"members": 90}, ADD | FAILED], {}, {}),
+        ([CREATE | {"members": 90}, {"action": None} | FAILED], {}, {}),
+        ([CREATE | {"members": 90}, ADD | FAILED | {"audience_id": "13"}], {"77": 90}, {}),
+        ([CREATE | {"members": 90}, ADD | FAILED | {"audience_id": None}], {"77": 90}, {}),
+        ([CREATE | {"members": 90}, REPLACE | FAILED], {"77": 90}, {}),
+        ([CREATE | {"members": 90}, CREATE | {"members": 90, "outcome": "failed"}], {}, {}),
+        ([ADD | FAILED, REPLACE | {"members": 90}], {"77": 90}, {}),
+        ([CREATE | {"members": 90, "time": 1}, ADD | FAILED | {"time": 1}], {}, {}),
+        # An erasure goes over all lists.
+        ([CREATE | {"members": 90}, ERASE], {}, {}),
+        ([CREATE | {"members": 90}, ERASE | FAILED], {}, {}),
+        ([CREATE | {"members": 90}, ERASE | NOTHING], {"77": 90}, {}),
+        ([ERASE, CREATE | {"members": 90}], {"77": 90}, {}),
+        # The mirror.
+        ([MIRROR | REPLACE | {"members": 90}], {"77": 90}, {}),
+        ([MIRROR | REPLACE | {"members": 90}, MIRROR | REMOVE | {"members": 85}], {}, {"77": 85}),
+        (
+            [
+                MIRROR | REPLACE | {"members": 90, "time": 1},
+                MIRROR | REMOVE | {"members": 85, "time": 2},
+                MIRROR | ADD | {"members": 95, "time": 2},
+            ],
+            {},
+            {"77": 95},
+        ),
+        ([MIRROR | REPLACE | {"members": 90}, UNCHANGED], {}, {"77": 100}),
+        ([MIRROR | REPLACE | {"members": 90}, MIRROR_FAILED], {}, {}),
+        ([MIRROR | REPLACE | {"members": 90}, MIRROR | REMOVE | {"members": 85, "outcome": "failed"}], {}, {}),
+        ([MIRROR | REPLACE | {"members": 90}, MIRROR_FAILED, UNCHANGED], {}, {"77": 100}),
+        ([MIRROR | REPLACE | {"members": 90}, ERASE, UNCHANGED], {}, {"77": 100}),
+        ([MIRROR | REPLACE | {"members": 90}, UNCHANGED, ERASE], {}, {}),
+        ([MIRROR | REPLACE | {"members": 90}, ADD, UNCHANGED], {}, {}),
+        ([MIRROR | REPLACE | {"members": 90}, ADD | FAILED, UNCHANGED], {}, {}),
+        # It adopted an audience that others had filled.
+        ([MIRROR | ADD | {"members": 85}, UNCHANGED], {}, {}),
+        ([CREATE | {"members": 90}, MIRROR | ADD | {"members": 85}], {}, {}),
+    ],
+)
+def test_how_many_records_are_in_a_list_is_handed_on_only_if_nothing_else_can_be_in_it(
+    warehouse: Warehouse, runs: list[dict[str, Any]], filled: dict[str, int], mirrored: dict[str, int]
+) -> None:
+    shared = {"kind": "run", "outcome": "success", "workflow": "pinterest_export", "audience_id": "12"}
+    for time, run in enumerate(runs, start=1):
+        warehouse.insert(**shared | {"time": time, "customer_list_id": "77", "requests_sent": 2} | run)
+    (known,) = warehouse.run("history_known")
+    assert (filled, mirrored) == (json.loads(known["filled"]), json.loads(known["mirrored"]))
+
+
+def test_the_members_that_only_the_workflow_knows_stand_in_the_row_of_its_run(warehouse: Warehouse) -> None:
+    warehouse.run("history_run", pinterest=statistics(members=90), intent=INTENT | {"members": "85"})
+    warehouse.run("history_run", pinterest=statistics(), intent=INTENT | {"members": "85"})
+    warehouse.run("history_run", intent=INTENT | {"members": "85", "customer_list_id": "77"})
+    assert [(90, "2680059592705"), (85, "2680059592705"), (85, "77")] == [
+        (row["members"], row["customer_list_id"]) for row in warehouse.rows()
+    ]
 
 
 def test_the_usual_questions_count_a_row_that_was_written_twice_once(warehouse: Warehouse) -> None:
