@@ -16,6 +16,7 @@ from td_pinterest_op.cli import history as history_table
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.connection import Connection, ad_account_of, checked_id, connected
 from td_pinterest_op.errors import AudienceError
+from td_pinterest_op.report.figures import share
 
 _LISTING = options.all_of(options.name_filter, options.env_file, options.as_json, options.quiet)
 
@@ -135,7 +136,9 @@ def audience(
     if history:
         screen.say()
         columns = {"at": "WHEN", "what": "WHAT", "sent": "SENT", "rejected": "REJECTED", "status": "STATUS"}
-        _show(past, columns | {"size": "SIZE"}, as_json=False, nothing="nothing in the history")
+        columns |= {"size": "SIZE", "members": "MEMBERS", "match_ratio": "MATCHED"}
+        told = [entry | {"match_ratio": share(entry["match_ratio"], 1)} for entry in past]
+        _show(told, columns, as_json=False, nothing="nothing in the history")
 
 
 def _show_uses(used_by: Sequence[Use]) -> None:
@@ -155,6 +158,8 @@ def _past(history: str, audience_id: str, env_file: Path | None) -> list[dict[st
             "rejected": entry.whole("rows_invalid"),
             "status": entry.text("audience_status") or None,
             "size": entry.whole("audience_size"),
+            "members": entry.whole("members"),
+            "match_ratio": entry.number("match_ratio"),
         }
         for entry in reversed(history_table.entries(history, audience_id=audience_id, env_file=env_file))
     ]
@@ -249,6 +254,6 @@ def _show(rows: list[dict[str, Any]], columns: Mapping[str, str], *, as_json: bo
     if as_json:
         screen.say_json(rows)
     elif rows:
-        screen.table(rows, columns=columns, right=("size", "uploaded"))
+        screen.table(rows, columns=columns, right=("size", "uploaded", "members", "match_ratio"))
     else:
         screen.note(f"There is {nothing} to show.")

@@ -112,6 +112,7 @@ def page(
         rejections=_rejections(run, previous) if run else [],
         lift=last_lift(chosen),
         sizes=over_time(_points(chosen, _size), label="People in the audience over time, as Pinterest counts them"),
+        matched=_matched(chosen),
         shares=over_time(
             _points(runs, _rejected_share),
             label="Share of rejected rows over time, in per cent",
@@ -177,6 +178,17 @@ def _rejections(run: Entry, previous: Entry | None) -> list[Rejection]:
             explanation=REASONS.get(reason),
         )
         for reason, count in run.invalid_by_reason.items()
+    ]
+
+
+def _matched(entries: Sequence[Entry]) -> list[tuple[str, Markup | None]]:
+    """Headings and charts of how many records were in the audience, and which share of them Pinterest matched."""
+    members = "Records known to be in the audience"
+    ratio = "Share of these records that Pinterest matched, about"
+    ratios = [(at, 100 * share) for at, share in _points(entries, lambda entry: entry.number("match_ratio"))]
+    return [
+        (members, over_time(_points(entries, lambda entry: entry.number("members")), label=f"{members}, over time")),
+        (ratio, over_time(ratios, label=f"{ratio}, over time, in per cent", formatter=lambda value: f"{value:.0f} %")),
     ]
 
 

@@ -110,7 +110,7 @@ def _done(run: Entry, outcome: Outcome) -> Verdict:
 
 def _seen(seen: Entry) -> Verdict:
     status, size = seen.text("audience_status"), seen.number("audience_size")
-    people = f"{number(size)} matched people" if size else "no matched people yet"
+    people = f"about {number(size)} matched people" if size else "no matched people yet"
     when = day(seen.at)
     if status in USABLE:
         return Verdict(

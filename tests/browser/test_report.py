@@ -12,6 +12,7 @@ from tests.unit.report.samples import FIRST_DAY, follow_up, page, run
 LONG_NAME = "Newsletter readers of the spring who have bought_something_without_any_space_in_its_name " * 2
 PAGES = {
     "history": [one for day in range(40) for one in (run(day), follow_up(day, size=900 + 40 * day))],
+    "matched": [follow_up(day, members=1000 + 50 * day, match_ratio=900 / (1000 + 50 * day)) for day in range(9)],
     "one_run": [run(0)],
     "failed": [run(0), run(1, error=f"Pinterest answered 503 to 8 of 8 tries. {'It is down. ' * 60}")],
     "too_small": [run(0), follow_up(0, status="TOO_SMALL", size=40)],
@@ -54,7 +55,7 @@ def test_the_first_screen_of_a_phone_says_what_became_of_the_audience_and_what_t
     show(browser, tmp_path, "too_small")
     ends = browser.run("return document.querySelector('.verdict').getBoundingClientRect().bottom")
     assert ends < 844
-    assert "The audience is too small to use: 40 matched people" in browser.text()
+    assert "The audience is too small to use: about 40 matched people" in browser.text()
 
 
 @pytest.mark.parametrize(("width", "shown"), [(1280, "wide"), (390, "narrow")])

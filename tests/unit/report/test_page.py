@@ -24,6 +24,23 @@ def test_the_previous_run_stands_beside_this_one() -> None:
     assert "This run Run before Change" in text
 
 
+def test_the_records_in_the_audience_and_the_share_that_is_matched_stand_on_the_tile_in_the_table_and_over_time() -> (
+    None
+):
+    looks = [follow_up(day, size=900, members=1200 + 300 * day, match_ratio=900 / (1200 + 300 * day)) for day in (0, 1)]
+    html = page([run(0), *looks], now=FIRST_DAY)
+    assert "; about 60 % of the 1,500 records in it" in shown(html)
+    assert "READY 900 1,500 60 %" in shown(html)
+    for label in ("Records known to be in the audience", "Share of these records that Pinterest matched, about"):
+        assert f'aria-label="{label}, over time' in html
+
+
+def test_where_the_records_in_the_audience_are_not_known_nothing_is_said_of_them() -> None:
+    html = page([run(0), follow_up(0), follow_up(1)], now=FIRST_DAY)
+    assert "records in it" not in html
+    assert "Records known" not in html
+
+
 def test_a_single_run_has_no_empty_columns() -> None:
     text = shown(page([run(0)], now=FIRST_DAY))
     assert "Run before" not in text
