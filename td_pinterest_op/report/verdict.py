@@ -10,6 +10,7 @@ from td_pinterest_op.audience_status import GONE, TOO_SMALL, USABLE
 from td_pinterest_op.history import FAILED
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.figures import day, number
+from td_pinterest_op.stats import WITHHELD
 
 # What Pinterest needs to match people to accounts.
 MATCHING = timedelta(hours=48)
@@ -75,7 +76,8 @@ def verdict(run: Entry | None, seen: Entry | None, *, outcomes: Mapping[str, Out
 
 def _failed(run: Entry) -> Verdict:
     sent = run.number("records_sent") or 0
-    unique = run.number("records_unique") or 0
+    withheld = sum(run.number(f"records_withheld_{reason}") or 0 for reason in WITHHELD)
+    unique = (run.number("records_unique") or 0) - withheld
     so_far = f"{number(sent)} of {number(unique)} people reached Pinterest." if sent else "Nobody was sent."
     return Verdict(
         tone="bad",

@@ -73,6 +73,19 @@ def test_the_first_run_creates_the_audience_and_later_runs_do_what_one_line_says
     assert expected == services.pinterest.members_of_audience(audience.id)
 
 
+def test_nobody_who_opted_out_is_sent(engine: Engine, services: Services, bundle: Path, tmp_path: Path) -> None:
+    project = copy_of(bundle, tmp_path)
+    path = project / "pinterest_activation.dig"
+    text = path.read_text()
+    path.write_text(text.replace("# database:", "database:").replace("# suppress:", "suppress:"))
+    (project / "queries" / "suppressed.sql").write_text("SELECT upper(mail) AS email FROM opt_outs")
+    services.td.create("sandbox", "opt_outs", [{"mail": person} for person in people(50)])
+    ran = activate(engine, services, project, tmp_path, people(150), later="add")
+    assert ran.succeeded, ran.log
+    (audience,) = services.pinterest.audiences_named("Likely buyers")
+    assert digests(100, first=50) == services.pinterest.members_of_audience(audience.id)
+
+
 def test_an_audience_that_the_settings_name_gets_the_people(
     engine: Engine, services: Services, bundle: Path, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,14 @@ class TestLists:
         assert "withheld  1 record (suppressed 1)" in caplog.text
         assert "who opted out and is in the audience already stays there: pinterest_erase.dig" in caplog.text
         assert "nothing was written; 1 record (suppressed 1) was withheld." in stored["summary"]
+
+    def test_the_report_shows_how_many(self, services: Services, tmp_path: Path) -> None:
+        page = tmp_path / "page.html"
+        settings = {"action": ADD, "audience_id": services.audience(), "report": str(page)}
+        services.export(settings, job_id=services.job(people(30)), suppress=query(people(7)), **DATABASE)
+        shown = re.sub(r"<[^>]*>|\s+", " ", page.read_text())
+        assert re.search(r"withheld: they opted out\s+7\b", shown)
+        assert re.search(r"taken by Pinterest\s+23\b", shown)
 
 
 class TestFailsClosed:

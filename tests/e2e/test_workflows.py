@@ -16,7 +16,7 @@ from tests import children, guard
 from tests.e2e.audiences import is_cleared
 from tests.e2e.project import ENGINES, ROOT, Engine, Ran, copy_of
 from tests.emulators.pinterest import AD_ACCOUNT_ID
-from tests.exporting import Services, digests, people
+from tests.exporting import NOBODY, Services, digests, people
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
 Run = Callable[[str], Ran]
@@ -64,7 +64,7 @@ def test_export_adds_the_people_of_the_query_and_reports_them(run: Run, services
     ran = run("pinterest_export")
     assert ran.succeeded, ran.log
     assert digests(250) <= services.pinterest.members_of_audience(audience_id)
-    assert {"unique": 250, "duplicate": 0, "sent": 250, "refused": 0} == statistics(ran)["records"]
+    assert {"unique": 250, "duplicate": 0, "sent": 250, "refused": 0, "withheld": NOBODY} == statistics(ran)["records"]
     assert f"Pinterest audience {audience_id}: 250 records sent of 252 rows" in ran.log
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from td_pinterest_op.errors import UnavailableError
 from tests.emulators.pinterest import Answer, Effect, Fault, Mangle, Reset, StopReading, When
-from tests.exporting import digest, digests, people
+from tests.exporting import NOBODY, digest, digests, people
 from tests.faults.conftest import Stage
 
 BATCHES = 500
@@ -42,7 +42,7 @@ def test_failing_batches_are_repeated_until_every_record_is_in(stage: Stage, fau
     stage.pinterest.inject(fault)
     members, stats = exported(stage, 200, limit_records_per_request=PER_BATCH)
     assert digests(200) == members
-    assert {"unique": 200, "duplicate": 0, "sent": 200, "refused": 0} == stats["records"]
+    assert {"unique": 200, "duplicate": 0, "sent": 200, "refused": 0, "withheld": NOBODY} == stats["records"]
     writes = stage.pinterest.calls.writes()
     failed = len([call for call in writes if call.fault])
     assert (len(writes), failed) == (stats["requests"]["sent"], stats["requests"]["failed"])

@@ -115,6 +115,32 @@ def test_a_query_may_stand_in_a_file(services: Services, tmp_path: Path, monkeyp
     assert outcome(services, entry(query="vip.sql", audience_id=services.audience()))["ok"]
 
 
+PEOPLE = "SELECT * FROM (VALUES ('person0@shop.example'), ('person1@shop.example')) AS t(email)"
+FIRST = "SELECT 'PERSON0@shop.example' AS email"
+NOBODY = "SELECT 'nobody@shop.example' AS email"
+
+
+@pytest.mark.parametrize(
+    ("of_entry", "of_task", "sent"),
+    [({"suppress": FIRST}, {}, 1), ({}, {"suppress": FIRST}, 1), ({"suppress": NOBODY}, {"suppress": FIRST}, 2)],
+)
+def test_who_is_withheld_stands_in_the_entry_else_on_the_task(
+    services: Services, of_entry: dict[str, str], of_task: dict[str, str], sent: int
+) -> None:
+    services.td.create("sandbox", "seeds", "SELECT 1 AS one")
+    found = outcome(services, entry(query=PEOPLE, audience_id=services.audience(), **of_entry), **of_task)
+    assert found["ok"], found["error"]
+    assert sent == found["statistics"]["records"]["sent"]
+
+
+@pytest.mark.parametrize("blank", ["", None])
+def test_one_that_is_blank_in_an_entry_is_an_error_whatever_the_task_has(services: Services, blank: str | None) -> None:
+    given = entry(query=PEOPLE, audience_id=services.audience()) | {"suppress": blank}
+    found = outcome(services, given, suppress=FIRST)
+    assert "suppress of the task is blank" in found["error"]
+    assert [] == services.pinterest.calls.writes()
+
+
 def test_the_gate_names_whoever_failed_or_left_nothing() -> None:
     entries = [entry(name=name) for name in ("one", "two", "three")]
     stored = {"one": {"ok": True, "error": ""}, "two": {"ok": False, "error": "the disk is full"}}

@@ -58,6 +58,12 @@ def test_a_failed_run_says_how_many_people_got_through_and_why_it_failed() -> No
     assert "400 of 1,000 people reached Pinterest. Pinterest was down." == verdict(failed, None).detail
 
 
+def test_of_a_failed_run_nobody_who_was_withheld_is_missed() -> None:
+    withheld = {"suppressed": 100, "without_consent": 50, "control": 50}
+    failed = run(outcome="failed", records={"unique": 1000, "sent": 300, "withheld": withheld})
+    assert "300 of 800 people reached Pinterest." in verdict(failed, None).detail
+
+
 @pytest.mark.parametrize("action", ["clear_current_audience", "create_new_audience", "create_actalike_audience"])
 def test_a_rehearsal_says_what_would_be_done(action: str) -> None:
     said = "Dry run: would do it; nothing was written."
