@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from tests.bench.services import Services
 _RUNNER = Path(__file__).parent.parent / "dig" / "py_child.py"
 
 
-def export(services: Services, job_id: str, **settings: Any) -> tuple[Cost, dict[str, Any]]:
-    """Add the rows of a job to the audience, `settings` added; returns what it cost and its statistics."""
+def export(
+    services: Services, job_id: str, *, params: Mapping[str, Any] | None = None, **settings: Any
+) -> tuple[Cost, dict[str, Any]]:
+    """Add the rows of a job to the audience, `settings` and `params` of the task added; returns cost and statistics."""
     result_settings = {
         "type": "pinterest",
         "ad_account_id": services.environ["BENCH_AD_ACCOUNT_ID"],
@@ -28,7 +31,8 @@ def export(services: Services, job_id: str, **settings: Any) -> tuple[Cost, dict
         # Alone in its folder, which is the first place where its imports are looked for.
         runner, given, stored = (Path(folder) / name for name in ("runner.py", "input.json", "output.json"))
         shutil.copy(_RUNNER, runner)
-        given.write_text(json.dumps({"params": {"job_id": job_id, "result_settings": result_settings}}))
+        task = {"job_id": job_id, "result_settings": result_settings, **(params or {})}
+        given.write_text(json.dumps({"params": task}))
         command = [str(runner), "td_pinterest_op.export.PinterestExport", str(given), str(stored)]
         cost = cost_of(command, services.environ)
         return cost, json.loads(stored.read_text())["store_params"]["pinterest"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,6 +82,18 @@ def people(start: int, stop: int) -> Iterator[tuple[bytes, bytes]]:
         name, domain = _NAMES[person % len(_NAMES)], _DOMAINS[person // 10 % len(_DOMAINS)]
         value = f"{name}{person}@{domain}".encode()
         yield value, hashlib.sha256(value).hexdigest().encode()
+
+
+def opted_out(count: int) -> str:
+    """A SELECT, in DuckDB's SQL, of as many addresses as there are rows: half of them are those of every second row."""
+    return (
+        f"SELECT {_sql(_NAMES)}[number % {len(_NAMES)} + 1] || number || '@' || "
+        f"{_sql(_DOMAINS)}[number // 10 % {len(_DOMAINS)} + 1] AS email FROM range(0, {2 * count}, 2) t(number)"
+    )
+
+
+def _sql(words: Sequence[str]) -> str:
+    return f"[{', '.join(repr(word) for word in words)}]"
 
 
 def _with_keys(value: bytes, digest: bytes) -> bytes:

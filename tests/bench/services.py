@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 _ROOT = Path(__file__).parent.parent.parent
+DATABASE = "bench"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +44,15 @@ def _call(url: str, content: object) -> Any:
 
 
 @contextlib.contextmanager
-def serving(results: Mapping[Path, tuple[int, Sequence[str]]] | None = None) -> Iterator[Services]:
-    """Run both; `results` are msgpack.gz files, each with how many rows it holds and the names of its columns."""
+def serving(
+    results: Mapping[Path, tuple[int, Sequence[str]]] | None = None, *, tables: Mapping[str, str] | None = None
+) -> Iterator[Services]:
+    """Run both; `results` are msgpack.gz files, each with how many rows it holds and the names of its columns.
+
+    `tables` are SELECTs in DuckDB's SQL, by the names of the tables in DATABASE that they make.
+    """
     jobs = {str(path): rows_and_columns for path, rows_and_columns in (results or {}).items()}
-    command = [sys.executable, "-m", "tests.bench.services", json.dumps(jobs)]
+    command = [sys.executable, "-m", "tests.bench.services", json.dumps(jobs), json.dumps(tables or {})]
     with subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stdout
@@ -56,7 +62,7 @@ def serving(results: Mapping[Path, tuple[int, Sequence[str]]] | None = None) -> 
             process.stdin.close()
 
 
-def main(results: Mapping[str, tuple[int, Sequence[str]]]) -> None:
+def main(results: Mapping[str, tuple[int, Sequence[str]]], tables: Mapping[str, str]) -> None:
     """Serve until standard input ends, which it does when whoever started this is gone."""
     # Here, and not above: who starts this process must stay small, see `measuring`.
     from tests.emulators.__main__ import AUDIENCE_NAME
@@ -68,6 +74,8 @@ def main(results: Mapping[str, tuple[int, Sequence[str]]]) -> None:
     behind = pinterest.add_list(AUDIENCE_NAME)
     audience = pinterest.add_audience(AUDIENCE_NAME, customer_list_id=behind.id)
     with serve_td() as (td, td_url), serve_pinterest(state=pinterest) as (_, endpoint):
+        for name, select in tables.items():
+            td.create(DATABASE, name, select)
         jobs = {
             path: td.add_job(columns=[(name, "varchar") for name in columns], path=Path(path), num_records=rows)
             for path, (rows, columns) in results.items()
@@ -83,4 +91,4 @@ def main(results: Mapping[str, tuple[int, Sequence[str]]]) -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    main(json.loads(sys.argv[1]), json.loads(sys.argv[2]))

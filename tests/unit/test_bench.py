@@ -4,10 +4,11 @@ import gzip
 import io
 from pathlib import Path
 
+import duckdb
 import msgpack
 import pytest
 
-from tests.bench.rows import people, unique, write_rows
+from tests.bench.rows import opted_out, people, unique, write_rows
 from tests.bench.sending import Run, ideal_seconds
 
 
@@ -51,6 +52,14 @@ def test_the_files_hold_the_same_people_and_each_digest_once(tmp_path: Path) -> 
     assert [digest or value for value, digest in people(0, 20_000)] == hashed
     assert {digest for _, digest in people(0, 20_000) if digest} == set(rows.digests.read_bytes().split())
     assert rows.unique == len(rows.digests.read_bytes().split())
+
+
+def test_half_of_the_rows_are_of_people_who_opted_out() -> None:
+    with duckdb.connect(":memory:") as database:
+        opted = {value.encode() for (value,) in database.execute(opted_out(1_000)).fetchall()}
+    found = [value in opted for value, digest in people(0, 1_000) if digest]
+    assert 1_000 == len(opted)
+    assert 0.48 < sum(found) / len(found) < 0.52
 
 
 def test_rows_of_three_keys_are_the_same_people(tmp_path: Path) -> None:
