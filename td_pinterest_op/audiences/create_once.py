@@ -61,9 +61,9 @@ def look_for(find: Callable[[], _Found | None], client: Client) -> _Found | None
     """What `find` finds, looking for ten seconds; None if it does not show by then."""
     for wait in _LOOKS:
         client.rate_limiter.wait(wait)
-        found = find()
-        if found is not None:
-            return found
+        thing = find()
+        if thing is not None:
+            return thing
     return None
 
 
@@ -86,9 +86,9 @@ def created_once(
             lost += 1
             log.warning("%s; looking for it for %.0f s before the request is repeated", error, sum(_LOOKS))
             with _maybe_applied():
-                found = look_for(find, client)
-            if found is not None:
-                return Created(thing=found, answered=False, lost=True)
+                earlier = look_for(find, client)
+            if earlier is not None:
+                return Created(thing=earlier, answered=False, lost=True)
             if lost > client.retry.count:
                 raise
             if divisible and error.status is None and lost == _BROKEN:

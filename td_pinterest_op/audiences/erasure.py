@@ -148,7 +148,7 @@ def targets_of(apis: Mapping[str, Api]) -> list[Target]:
     targets = []
     for account, api in apis.items():
         try:
-            targets += [Target(ad_account_id=account, customer_list=found) for found in api.customer_lists()]
+            targets += [Target(ad_account_id=account, customer_list=behind) for behind in api.customer_lists()]
         except StoppedError:
             raise
         except ExportError as error:

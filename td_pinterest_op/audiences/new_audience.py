@@ -100,7 +100,7 @@ class NewAudience:
         return [audience for audience in named if self._is_own(audience)]
 
 
-def _at_once(one: Audience, other: Audience) -> bool:
+def _at_once(audience: Audience, other: Audience) -> bool:
     """Whether they were created so close to each other that neither session saw the other's audience."""
-    known = one.created is not None and other.created is not None
-    return known and abs((one.created or 0) - (other.created or 0)) <= _AT_ONCE
+    known = audience.created is not None and other.created is not None
+    return known and abs((audience.created or 0) - (other.created or 0)) <= _AT_ONCE

@@ -59,14 +59,14 @@ def uses(api: Api, audience_id: str) -> list[Use] | None:
     None: the token may not read them, their templates or their segments. Raises what the API raises else.
     """
     try:
-        found = list(_uses(api, audience_id))
+        all_uses = list(_uses(api, audience_id))
     except ExportError as error:
         if error.status != _FORBIDDEN:
             raise
         return None
-    found.sort(key=lambda use: not use.is_active)
-    names = _campaigns(api, {use.campaign_id for use in found[:_MOST_CAMPAIGNS]})
-    return [replace(use, campaign_name=names.get(use.campaign_id, "")) for use in found]
+    all_uses.sort(key=lambda use: not use.is_active)
+    names = _campaigns(api, {use.campaign_id for use in all_uses[:_MOST_CAMPAIGNS]})
+    return [replace(use, campaign_name=names.get(use.campaign_id, "")) for use in all_uses]
 
 
 def refuse_used(api: Api, audience: Audience) -> None:
@@ -74,8 +74,8 @@ def refuse_used(api: Api, audience: Audience) -> None:
 
     Logs one warning if the token may not read them.
     """
-    found = uses(api, audience.id)
-    if found is None:
+    known = uses(api, audience.id)
+    if known is None:
         log.warning(
             "the token may not read ad groups, templates or segments (403): whether any of them uses %s is not known. "
             "To have it looked after, have a role granted that may read campaigns: %s",
@@ -83,7 +83,7 @@ def refuse_used(api: Api, audience: Audience) -> None:
             ROLES,
         )
         return
-    active = [use for use in found if use.is_active]
+    active = [use for use in known if use.is_active]
     if active:
         more = f", and {len(active) - _NAMED} more" if len(active) > _NAMED else ""
         raise AudienceError(

@@ -44,16 +44,16 @@ def row_columns(job: Job, columns: Mapping[str, str], *, by: str | None = None) 
 
     Raises JobError, as `known_columns` and for two columns of one key, since a record has each key once.
     """
-    found = known_columns(job, TYPES, columns, by=by)
+    known = known_columns(job, TYPES, columns, by=by)
     of_key: dict[str, list[str]] = {}
-    for column in found:
+    for column in known:
         of_key.setdefault(column.type.key, []).append(column.name)
     twice = [f"{' and '.join(names)} both hold {key}" for key, names in of_key.items() if len(names) > 1]
     if twice:
         raise JobError(
             f"{job.label} cannot be exported with records: rows, where a record has each key once: {'; '.join(twice)}"
         )
-    return found
+    return known
 
 
 def known_columns(

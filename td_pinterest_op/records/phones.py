@@ -92,7 +92,7 @@ def _valid_national_numbers(regions: tuple[str, ...]) -> str:
 
 def _types(region: Any) -> Iterator[Any]:
     names = "premium_rate toll_free shared_cost voip personal_number pager uan voicemail fixed_line mobile"
-    return (found for name in names.split() if (found := getattr(region, name)) and found.national_number_pattern)
+    return (entry for name in names.split() if (entry := getattr(region, name)) and entry.national_number_pattern)
 
 
 def _matching(description: Any) -> str:

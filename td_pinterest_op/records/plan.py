@@ -121,7 +121,7 @@ def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]
 def _check_kind(settings: Settings, stats: Stats) -> None:
     """Raises LimitError if more of the values than expected were hashed already, or were not."""
     plain, hashed = stats.plain_values, stats.hashed_values
-    other, found, cause = {
+    other, state, cause = {
         ExpectedValues.ANY: (0, "", ""),
         ExpectedValues.PLAIN: (
             hashed,
@@ -132,7 +132,7 @@ def _check_kind(settings: Settings, stats: Stats) -> None:
     }[settings.expect_values]
     if other > (plain + hashed) * TOLERATED:
         raise LimitError(
-            f"expect_values: {settings.expect_values.value}, but {other:,} of {plain + hashed:,} valid values {found}. "
+            f"expect_values: {settings.expect_values.value}, but {other:,} of {plain + hashed:,} valid values {state}. "
             f"Nothing was sent. {cause}"
         )
 

@@ -73,7 +73,7 @@ class Outcome(Generic[_Kind]):
 class Identifiers(Protocol):
     """Takes the valid identifiers of one block after the other."""
 
-    def take(self, block: Sequence[Sequence[object]], found: Sequence[ColumnKeys]) -> None:
+    def take(self, block: Sequence[Sequence[object]], by_column: Sequence[ColumnKeys]) -> None:
         """`found` are the keys of the block's columns."""
 
     def finish(self) -> Outcome[Sorted]:
@@ -102,9 +102,9 @@ class AllIdentifiers:
 
     spool: Spool
 
-    def take(self, _block: Sequence[Sequence[object]], found: Sequence[ColumnKeys]) -> None:
+    def take(self, _block: Sequence[Sequence[object]], by_column: Sequence[ColumnKeys]) -> None:
         """Put them into the spool. Raises OSError."""
-        for column in found:
+        for column in by_column:
             self.spool.add(list(filter(None, column.keys)) if column.rejected else column.keys)
 
     def finish(self) -> Outcome[Sorted]:
@@ -181,14 +181,14 @@ class Preparation(abc.ABC):
         return [*nulls, *((rows[row], reason) for row, reason in rejected)]
 
     def _judge(self, block: list[list[Any]]) -> Sequence[tuple[int, Reason]]:
-        found = [column_keys(column, block, default_country=self._default_country) for column in self.columns]
-        for column in found:
+        by_column = [column_keys(column, block, default_country=self._default_country) for column in self.columns]
+        for column in by_column:
             self._stats.hashed_values += column.hashed
             self._stats.plain_values += column.plain
-        return self._take(block, found)
+        return self._take(block, by_column)
 
     @abc.abstractmethod
-    def _take(self, block: list[list[Any]], found: Sequence[ColumnKeys]) -> Sequence[tuple[int, Reason]]:
+    def _take(self, block: list[list[Any]], by_column: Sequence[ColumnKeys]) -> Sequence[tuple[int, Reason]]:
         """Hand on what is valid in a block, and count it; returns what is not, by its row."""
 
     @abc.abstractmethod
@@ -218,11 +218,11 @@ class IdentifierPreparation(Preparation):
         # A row has as many values as there are columns, but for arrays.
         self._stats.columns = len(self.columns) + sum(column.is_array for column in self.columns)
 
-    def _take(self, block: list[list[Any]], found: Sequence[ColumnKeys]) -> Sequence[tuple[int, Reason]]:
-        self._identifiers.take(block, found)
-        self._stats.valid += sum(column.valid for column in found)
-        rejected = [rejection for column in found for rejection in column.rejected]
-        return _without_lone_nulls(rejected, columns=len(found)) if len(found) > 1 else rejected
+    def _take(self, block: list[list[Any]], by_column: Sequence[ColumnKeys]) -> Sequence[tuple[int, Reason]]:
+        self._identifiers.take(block, by_column)
+        self._stats.valid += sum(column.valid for column in by_column)
+        rejected = [rejection for column in by_column for rejection in column.rejected]
+        return _without_lone_nulls(rejected, columns=len(by_column)) if len(by_column) > 1 else rejected
 
     def _finish(self) -> Outcome[Sorted]:
         return self._identifiers.finish()
@@ -238,8 +238,8 @@ class RowPreparation(Preparation):
         super().__init__(**of_rows)
         self._record_rows = rows
 
-    def _take(self, block: list[list[Any]], found: Sequence[ColumnKeys]) -> Sequence[tuple[int, Reason]]:
-        rows = encode(found, count=len(block[self.columns[0].position]))
+    def _take(self, block: list[list[Any]], by_column: Sequence[ColumnKeys]) -> Sequence[tuple[int, Reason]]:
+        rows = encode(by_column, count=len(block[self.columns[0].position]))
         self._record_rows.take(block, rows)
         self._stats.valid += rows.valid
         self._stats.invalid_keys_by_reason.update({reason.value: count for reason, count in rows.rejected_keys.items()})

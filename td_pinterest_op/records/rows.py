@@ -93,12 +93,12 @@ class Shape:
     def identifiers(self, row: bytes) -> list[bytes]:
         """What the keys of one row are compared by with those of others: digests, also of the external id."""
         hashed = self.number % _EXTERNAL_ID
-        found = [
+        digests = [
             row[start : start + DIGEST_BYTES] for start in range(0, hashed.bit_count() * DIGEST_BYTES, DIGEST_BYTES)
         ]
         if not self.number & _EXTERNAL_ID:
-            return found
-        return [*found, identifier_of(EXTERNAL_ID, row[self.digest_bytes :].rstrip(b"\0"))]
+            return digests
+        return [*digests, identifier_of(EXTERNAL_ID, row[self.digest_bytes :].rstrip(b"\0"))]
 
     def without(self, row: bytes, identifiers: Container[bytes]) -> tuple[int, bytes] | None:
         """A row, which counts, without some of its keys, and the number of its shape; None if nothing is left."""
@@ -157,26 +157,26 @@ class EncodedRows:
         }
 
 
-def encode(found: Sequence[ColumnKeys], *, count: int) -> EncodedRows:
+def encode(by_column: Sequence[ColumnKeys], *, count: int) -> EncodedRows:
     """The `count` rows of a block, from the keys of its columns."""
-    found = sorted(found, key=lambda keys: _bit(keys.column))
+    by_column = sorted(by_column, key=lambda keys: _bit(keys.column))
     keys: list[list[bytes]]
     positions: Sequence[int]
-    if any(column.rows is not None for column in found):
-        keys, positions, shapes = _combined(found, count)
+    if any(column.rows is not None for column in by_column):
+        keys, positions, shapes = _combined(by_column, count)
     else:
-        keys, positions = [column.keys for column in found], range(count)
-        shapes = [sum(_bit(column.column) for column in found)] * count
-        for column in found:
+        keys, positions = [column.keys for column in by_column], range(count)
+        shapes = [sum(_bit(column.column) for column in by_column)] * count
+        for column in by_column:
             for position, _ in column.rejected:
                 shapes[position] -= _bit(column.column)
-    if not found[-1].column.type.is_hashed:
+    if not by_column[-1].column.type.is_hashed:
         keys[-1] = _filled_up(keys[-1], shapes)
     rows = [*map(b"".join, zip(*keys, strict=True))]
-    if not found[-1].column.type.is_hashed:
+    if not by_column[-1].column.type.is_hashed:
         rows = [_findable(row, number) for row, number in zip(rows, shapes, strict=True)]
     reasons: dict[int, list[Reason]] = {}
-    for column in found:
+    for column in by_column:
         for position, reason in column.rejected:
             reasons.setdefault(position, []).append(reason)
     valid = {position for position, number in zip(positions, shapes, strict=True) if number} if reasons else ()
@@ -206,16 +206,16 @@ def _bit(column: Column) -> int:
     return 1 << _HASHED_KEYS.index(column.type.key) if column.type.is_hashed else _EXTERNAL_ID
 
 
-def _combined(found: Sequence[ColumnKeys], count: int) -> tuple[list[list[bytes]], list[int], list[int]]:
+def _combined(by_column: Sequence[ColumnKeys], count: int) -> tuple[list[list[bytes]], list[int], list[int]]:
     """For each combination of a row's values: the keys, column by column; which row it is; its shape's number.
 
     All combinations but the first of each row do not count.
     """
-    keys: list[list[bytes]] = [[] for _ in found]
+    keys: list[list[bytes]] = [[] for _ in by_column]
     positions, shapes = [], []
-    for position, of_row in enumerate(zip(*(column.by_row(count) for column in found), strict=True)):
+    for position, of_row in enumerate(zip(*(column.by_row(count) for column in by_column), strict=True)):
         for number, combination in enumerate(product(*(sorted(values) or [b""] for values in of_row))):
-            present = sum(_bit(column.column) for column, key in zip(found, combination, strict=True) if key)
+            present = sum(_bit(column.column) for column, key in zip(by_column, combination, strict=True) if key)
             shapes.append(present + _UNCOUNTED if number else present)
             positions.append(position)
             for column_of_keys, key in zip(keys, combination, strict=True):

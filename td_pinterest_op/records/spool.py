@@ -272,10 +272,10 @@ def _sorted_by_second_byte(part: bytes | bytearray, width: int) -> list[bytes]:
 
 def apart(data: bytes | bytearray, width: int = DIGEST_BYTES) -> Iterator[bytes]:
     """The digests of a string, each of `width` bytes."""
-    many, one = _structs(width)
+    many, each = _structs(width)
     view = memoryview(data)
     tail = len(view) - len(view) % many.size
-    return chain(chain.from_iterable(many.iter_unpack(view[:tail])), chain.from_iterable(one.iter_unpack(view[tail:])))
+    return chain(chain.from_iterable(many.iter_unpack(view[:tail])), chain.from_iterable(each.iter_unpack(view[tail:])))
 
 
 @cache

@@ -39,11 +39,11 @@ class ColumnKeys:
         """The keys of each of `count` rows, each once."""
         if self.rows is None:
             return [[key] if key else [] for key in self.keys]
-        found: list[list[bytes]] = [[] for _ in range(count)]
+        by_row: list[list[bytes]] = [[] for _ in range(count)]
         for row, key in zip(self.rows, self.keys, strict=True):
-            if key and key not in found[row]:
-                found[row].append(key)
-        return found
+            if key and key not in by_row[row]:
+                by_row[row].append(key)
+        return by_row
 
 
 def column_keys(column: Column, block: Sequence[Sequence[object]], *, default_country: str | None = None) -> ColumnKeys:
@@ -51,9 +51,9 @@ def column_keys(column: Column, block: Sequence[Sequence[object]], *, default_co
     values, rows = block[column.position], None
     if column.is_array:
         values, rows = _elements(values)
-    found = key_block(column.type, values, default_country=default_country)
-    rejected = found.rejected if rows is None else [(rows[position], reason) for position, reason in found.rejected]
-    return ColumnKeys(column=column, keys=found.keys, rows=rows, rejected=rejected, hashed=found.hashed)
+    given = key_block(column.type, values, default_country=default_country)
+    rejected = given.rejected if rows is None else [(rows[position], reason) for position, reason in given.rejected]
+    return ColumnKeys(column=column, keys=given.keys, rows=rows, rejected=rejected, hashed=given.hashed)
 
 
 def _elements(arrays: Sequence[object]) -> tuple[list[object], list[int]]:

@@ -44,8 +44,8 @@ class Entry:
 
     def whole(self, name: str) -> int | None:
         """A count, None if it is not known."""
-        found = self.number(name)
-        return None if found is None else round(found)
+        number = self.number(name)
+        return None if number is None else round(number)
 
     @property
     def dry_run(self) -> bool:
@@ -74,14 +74,14 @@ def entry(given: Mapping[str, Any], *, at: datetime | None = None, error: str = 
 
 def flat(given: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """`{"rows": {"read": 1}}` as `{"rows_read": 1}`; what a column holds as JSON stays a mapping of its own."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, value in given.items():
         full = f"{prefix}{name}".lower()
         if isinstance(value, Mapping) and full not in JSON_NAMES:
-            found |= flat(value, f"{full}_")
+            values |= flat(value, f"{full}_")
         else:
-            found[full] = value
-    return found
+            values[full] = value
+    return values
 
 
 def moment(value: object) -> datetime | None:
@@ -90,16 +90,16 @@ def moment(value: object) -> datetime | None:
         text = str(value).strip().replace("Z", "+00:00")
         if text.replace(".", "", 1).isdecimal():
             return datetime.fromtimestamp(float(text), timezone.utc)
-        found = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except (ValueError, OverflowError, OSError):
         return None
-    return found.astimezone(timezone.utc) if found.tzinfo else found.replace(tzinfo=timezone.utc)
+    return time.astimezone(timezone.utc) if time.tzinfo else time.replace(tzinfo=timezone.utc)
 
 
 def _counts(reasons: object) -> dict[str, int]:
     """The non-zero counts, most frequent first."""
     if isinstance(reasons, str) and reasons.strip():
         reasons = json.loads(reasons)
-    found = reasons.items() if isinstance(reasons, Mapping) else ()
-    counts = {str(name): int(count) for name, count in found if int(count)}
+    given = reasons.items() if isinstance(reasons, Mapping) else ()
+    counts = {str(name): int(count) for name, count in given if int(count)}
     return dict(sorted(counts.items(), key=lambda item: -item[1]))

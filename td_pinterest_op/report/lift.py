@@ -37,8 +37,8 @@ class Lift:
 
 def last_lift(entries: Sequence[Entry]) -> Lift | None:
     """The newest comparison among `entries`, which are in the order of time; None without one."""
-    found = [entry for entry in entries if entry.kind == LIFT and entry.outcome == SUCCESS and entry.text("lift")]
-    return _lift(found[-1]) if found else None
+    lifts = [entry for entry in entries if entry.kind == LIFT and entry.outcome == SUCCESS and entry.text("lift")]
+    return _lift(lifts[-1]) if lifts else None
 
 
 def _lift(entry: Entry) -> Lift:

@@ -206,7 +206,7 @@ def _rejected_share(run: Entry) -> float | None:
 
 
 def _points(entries: Sequence[Entry], value: Callable[[Entry], float | None]) -> list[tuple[datetime, float]]:
-    return [(entry.at, found) for entry in entries if entry.at and (found := value(entry)) is not None]
+    return [(entry.at, number) for entry in entries if entry.at and (number := value(entry)) is not None]
 
 
 def _last_size(entries: Sequence[Entry]) -> Entry | None:

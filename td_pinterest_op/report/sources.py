@@ -31,15 +31,15 @@ _ERROR = re.compile(r"Error messages from python: (?P<text>.*?)(?: \(\w+\))?(?:\
 def entries(text: str, *, name: str) -> list[Entry]:
     """The entries in `text`, oldest first. `name` says in an error where the text comes from. Raises SettingsError."""
     try:
-        found = [*_entries(text)]
+        read = [*_entries(text)]
     except (ValueError, TypeError, AttributeError) as error:
         raise SettingsError(f"{name} cannot be read as statistics: {type(error).__name__}") from None
-    if not found:
+    if not read:
         raise SettingsError(
             f"{name} holds no statistics of an export: give it the JSON of ${{pinterest}}, a task's log, rows of the "
             "history table as JSON or CSV, or an earlier report".replace("${pinterest}", "`pinterest`")
         )
-    return sorted(found, key=lambda one: one.at.timestamp() if one.at else 0.0)
+    return sorted(read, key=lambda known: known.at.timestamp() if known.at else 0.0)
 
 
 def _entries(text: str) -> Iterator[Entry]:
@@ -66,14 +66,14 @@ def _json_values(text: str) -> Iterator[Any]:
 
 def _from_json(given: Any) -> Iterator[Entry]:
     if isinstance(given, list):
-        for one in given:
-            yield from _from_json(one)
+        for member in given:
+            yield from _from_json(member)
     elif "audiences" in given:
-        yield from (entry({"checked_at": given.get("checked_at"), **follow_up(one)}) for one in given["audiences"])
+        yield from (entry({"checked_at": given.get("checked_at"), **follow_up(state)}) for state in given["audiences"])
     elif not {"rows", "kind"} & set(given):
-        for one in given.values():
-            if isinstance(one, Mapping):
-                yield from _from_json(one)
+        for member in given.values():
+            if isinstance(member, Mapping):
+                yield from _from_json(member)
     else:
         yield entry(given)
 
@@ -87,8 +87,8 @@ def follow_up(audience: Mapping[str, Any]) -> dict[str, Any]:
 def _from_log(line: re.Match[str], text: str) -> Entry:
     error = ""
     if line["failed"]:
-        found = _ERROR.search(text, line.end())
-        error = found["text"].strip() if found else "the log does not say why"
+        match = _ERROR.search(text, line.end())
+        error = match["text"].strip() if match else "the log does not say why"
     # logging writes local time without its zone.
     at = moment(line["at"]) if line["at"] else None
     local = at.replace(tzinfo=None).astimezone() if isinstance(at, datetime) else None

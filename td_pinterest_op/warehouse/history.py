@@ -104,10 +104,10 @@ FROM (SELECT json_parse('{_json("td.last_results")}') AS lift) AS given
 
 def _json(*paths: str) -> str:
     """A template for the first of these parameters that there is, as JSON in an SQL text; `null` if there is none."""
-    found = '"null"'
+    first = '"null"'
     for path in reversed(paths):
-        found = f"""typeof {path.split(".")[0]} === "undefined" ? {found} : JSON.stringify({path})"""
-    return f"${{({found}).replace(/'/g, \"''\")}}"
+        first = f"""typeof {path.split(".")[0]} === "undefined" ? {first} : JSON.stringify({path})"""
+    return f"${{({first}).replace(/'/g, \"''\")}}"
 
 
 def _insert(values: Mapping[str, str]) -> str:

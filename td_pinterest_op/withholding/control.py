@@ -19,12 +19,12 @@ def in_control(control: Control, keys: Iterable[bytes]) -> list[bool]:
     """
     salted = sha256(control.salt.encode() + b"\n")
     share = control.of_ten_thousand
-    found = []
+    is_in_group = []
     for key in keys:
         of_key = salted.copy()
         of_key.update(key)
-        found.append(int.from_bytes(of_key.digest()[:_NUMBER_BYTES], "big") % _SHARES < share)
-    return found
+        is_in_group.append(int.from_bytes(of_key.digest()[:_NUMBER_BYTES], "big") % _SHARES < share)
+    return is_in_group
 
 
 def key_of(value: object) -> bytes:

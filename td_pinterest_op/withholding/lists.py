@@ -34,9 +34,9 @@ class _Digests:
 
     spool: Spool
 
-    def take(self, _block: Sequence[Sequence[object]], found: Sequence[ColumnKeys]) -> None:
+    def take(self, _block: Sequence[Sequence[object]], by_column: Sequence[ColumnKeys]) -> None:
         """Put them into the spool, external ids too. Raises OSError."""
-        for column in found:
+        for column in by_column:
             keys = [key for key in column.keys if key] if column.rejected else column.keys
             type_ = column.column.type
             self.spool.add(keys if type_.is_hashed else [identifier_of(type_, key) for key in keys])
@@ -93,9 +93,9 @@ def _check(name: str, people: int, of_no_use: Counter[str], settings: Settings) 
     log.info("%s: %s", name, counted(people, "identifier"))
     if people or (name == SUPPRESS and settings.allow_empty_suppress):
         return
-    found = f"holds no identifier ({_reasons(of_no_use)})" if of_no_use else "has no rows"
+    problem = f"holds no identifier ({_reasons(of_no_use)})" if of_no_use else "has no rows"
     cure = "set allow_empty_suppress: true if it is right that nobody has opted out" if name == SUPPRESS else ""
-    raise LimitError(f"`{name}` {found}. Nothing was sent. Correct its query" + (f", or {cure}" if cure else ""))
+    raise LimitError(f"`{name}` {problem}. Nothing was sent. Correct its query" + (f", or {cure}" if cure else ""))
 
 
 def _warn(of_no_use: Mapping[str, Counter[str]]) -> None:

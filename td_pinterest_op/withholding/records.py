@@ -52,12 +52,12 @@ class _Withholding:
 class WithheldIdentifiers(_Withholding):
     """Takes identifiers with their people, and gives back those that may be sent."""
 
-    def take(self, block: Sequence[Sequence[object]], found: Sequence[ColumnKeys]) -> None:
+    def take(self, block: Sequence[Sequence[object]], by_column: Sequence[ColumnKeys]) -> None:
         """Takes a block. Raises OSError."""
-        if len(found) == 1 and found[0].rows is None:
-            self._take_lone(block, found[0])
+        if len(by_column) == 1 and by_column[0].rows is None:
+            self._take_lone(block, by_column[0])
             return
-        by_row = [column.by_row(len(block[0])) for column in found]
+        by_row = [column.by_row(len(block[0])) for column in by_column]
         people = [[*chain.from_iterable(of_row)] for of_row in zip(*by_row, strict=True)]
         # Without a column for the key there is one column of identifiers: a digest is that of an element.
         self._people.add(people, self._in_control(block, ()))
