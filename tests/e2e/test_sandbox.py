@@ -20,6 +20,7 @@ from tests.emulators.__main__ import AUDIENCE_NAME, guide
 from tests.emulators.environment import environment
 from tests.emulators.pinterest import CONTROLS
 from tests.exporting import digest
+from tests.sandbox.__main__ import main
 
 # The folders of the programs that the sandbox itself starts; digdag is in none of them.
 _PLAIN_PATH = os.pathsep.join(
@@ -76,12 +77,10 @@ def _sandbox(*arguments: object, path: str = _PLAIN_PATH, folder: Path) -> tuple
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
+def project(bundle: Path, tmp_path: Path) -> Path:
     """Three workflows with a query over two tables, and names that are the user's own."""
     folder = tmp_path / "our project"
-    children.run([sys.executable, ROOT / "scripts" / "bundle.py", folder]).check_returncode()
-    for path in [*folder.glob("*.dig"), folder / "queries", folder / "config"]:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.copytree(bundle, folder, ignore=shutil.ignore_patterns("*.dig", "queries", "config"))
     (folder / "queries").mkdir()
     (folder / "config").mkdir()
     (folder / "queries" / "customers_with_consent.sql").write_text(_QUERY)
@@ -172,12 +171,17 @@ def test_a_workflow_that_fails_ends_with_its_error(project: Path, tmp_path: Path
         (["--like", "{wrong}"], "is no rehearsal.json"),
     ],
 )
-def test_wrong_usage_is_named(project: Path, tmp_path: Path, arguments: list[str], why: str) -> None:
+def test_wrong_usage_is_named(
+    project: Path, tmp_path: Path, arguments: list[str], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     wrong = tmp_path / "wrong"
     wrong.write_text("email\nnobody\n")
     given = [text.format(project=project, wrong=wrong) for text in arguments]
-    code, said, _ = _sandbox(*given, folder=tmp_path)
-    assert (2, True) == (code, why.format(wrong=wrong) in said), said
+    with pytest.raises(SystemExit) as ended:
+        main(["--rows", "10", "--log", str(tmp_path / "log"), "--page", str(tmp_path / "page.html"), *given])
+    said = capsys.readouterr()
+    guard.check(said.out + said.err, "the sandbox")
+    assert (2, True) == (ended.value.code, why.format(wrong=wrong) in said.err), said
 
 
 def test_pinterest_behaves_like_a_rehearsal(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from tests.exporting import Services
 from tests.unit.cli.running import Ran, Terminal
 
 Recorded = Callable[[Ran, str], None]
+Authorize = Callable[..., Ran]
 ALL_SCOPES = "ads:read,ads:write,user_accounts:read"
 STORED = frozenset({"pinterest.client_id", "pinterest.client_secret", "pinterest.refresh_token"})
 
@@ -47,48 +48,34 @@ def _answer(link: str, *, decision: str = "approve", follow: bool = True) -> str
 
 
 @pytest.fixture
-def browser(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Stands for the person at the browser: sets what happens when the command opens the consent page."""
-
-    def opens(act: Callable[[str], object] = _answer) -> None:
-        monkeypatch.setattr("webbrowser.open", lambda link: threading.Thread(target=act, args=(link,)).start())
-
-    return opens
-
-
-@pytest.fixture
-def new_token(at_terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody has a refresh token yet."""
+def authorize(at_terminal: Terminal, redirect: str, monkeypatch: pytest.MonkeyPatch) -> Authorize:
+    """Runs the command for somebody who has no refresh token yet; `act` is what the person at the browser does."""
     monkeypatch.delenv("PINTEREST_REFRESH_TOKEN")
+
+    def run(*arguments: object, act: Callable[[str], object] = _answer) -> Ran:
+        monkeypatch.setattr("webbrowser.open", lambda link: threading.Thread(target=act, args=(link,)).start())
+        return at_terminal("authorize", "--redirect", redirect, *arguments)
+
+    return run
 
 
 def _local(tmp_path: Path) -> Path:
     return tmp_path / "digdag" / "secrets"
 
 
-@pytest.mark.usefixtures("new_token")
 def test_consent_stores_the_three_secrets_where_their_owner_alone_can_read_them(
-    at_terminal: Terminal, browser: Callable[..., None], redirect: str, tmp_path: Path, as_recorded: Recorded
+    authorize: Authorize, tmp_path: Path, as_recorded: Recorded
 ) -> None:
-    browser()
     os.umask(0o022)
-    as_recorded(at_terminal("authorize", "--to", "local", "--redirect", redirect), "authorize")
+    as_recorded(authorize("--to", "local"), "authorize")
     folder = _local(tmp_path)
     assert 0o700 == stat.S_IMODE(folder.stat().st_mode)
     assert STORED == {file.name for file in folder.iterdir()}
     assert {0o600} == {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()}
 
 
-@pytest.mark.usefixtures("new_token")
-def test_the_stored_token_runs_an_export(
-    at_terminal: Terminal,
-    browser: Callable[..., None],
-    redirect: str,
-    services: Services,
-    tmp_path: Path,
-) -> None:
-    browser()
-    assert 0 == at_terminal("authorize", "--redirect", redirect).code
+def test_the_stored_token_runs_an_export(authorize: Authorize, services: Services, tmp_path: Path) -> None:
+    assert 0 == authorize().code
     token = (_local(tmp_path) / "pinterest.refresh_token").read_text()
     audience = services.audience()
     stats = services.export(
@@ -99,20 +86,15 @@ def test_the_stored_token_runs_an_export(
     assert 1 == stats["records"]["sent"]
 
 
-@pytest.mark.usefixtures("new_token")
-def test_json_holds_the_account_and_no_token(
-    at_terminal: Terminal, browser: Callable[..., None], redirect: str
-) -> None:
-    browser()
-    result = json.loads(at_terminal("authorize", "--json", "--redirect", redirect).out)
+def test_json_holds_the_account_and_no_token(authorize: Authorize) -> None:
+    result = json.loads(authorize("--json").out)
     assert ["ads:read", "ads:write"] == result["scopes"]
     assert {"stored_in", "user", "scopes", "expires", "ad_accounts"} == set(result)
     assert "emulated" == result["user"]
 
 
-@pytest.mark.usefixtures("new_token")
 def test_the_redirected_address_can_be_pasted(
-    at_terminal: Terminal, services: Services, redirect: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    authorize: Authorize, services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     class Person:
         """Reads the address from the terminal, approves, and pastes where the browser ended."""
@@ -136,11 +118,10 @@ def test_the_redirected_address_can_be_pasted(
 
     monkeypatch.setattr(consent, "consent_address", seen)
     monkeypatch.setattr("sys.stdin", person)
-    assert 0 == at_terminal("authorize", "--no-browser", "--redirect", redirect).code
+    assert 0 == authorize("--no-browser").code
     assert (_local(tmp_path) / "pinterest.refresh_token").exists()
 
 
-@pytest.mark.usefixtures("new_token")
 @pytest.mark.parametrize(
     ("pasted", "said"),
     [
@@ -152,26 +133,23 @@ def test_the_redirected_address_can_be_pasted(
     ],
 )
 def test_what_is_pasted_must_be_the_answer(
-    at_terminal: Terminal, types: Callable[[str], None], redirect: str, pasted: str, said: str, tmp_path: Path
+    authorize: Authorize, types: Callable[[str], None], pasted: str, said: str, tmp_path: Path
 ) -> None:
     types(f"{pasted}\n" if pasted else "")
-    ran = at_terminal("authorize", "--no-browser", "--redirect", redirect)
+    ran = authorize("--no-browser")
     assert 1 == ran.code
     assert said in ran.err
     assert not _local(tmp_path).exists()
 
 
-@pytest.mark.usefixtures("new_token")
-def test_a_refused_consent_is_said_so(at_terminal: Terminal, browser: Callable[..., None], redirect: str) -> None:
-    browser(lambda link: _answer(link, decision="refuse"))
-    ran = at_terminal("authorize", "--redirect", redirect)
+def test_a_refused_consent_is_said_so(authorize: Authorize) -> None:
+    ran = authorize(act=lambda link: _answer(link, decision="refuse"))
     assert 1 == ran.code
     assert "the consent was refused on Pinterest's page: nothing was stored" in ran.err
 
 
-@pytest.mark.usefixtures("new_token")
-def test_a_redirect_that_never_comes_names_both_causes(at_terminal: Terminal, redirect: str) -> None:
-    ran = at_terminal("authorize", "--redirect", redirect, "--timeout", 1)
+def test_a_redirect_that_never_comes_names_both_causes(authorize: Authorize, redirect: str) -> None:
+    ran = authorize("--timeout", 1, act=lambda _: None)
     assert 1 == ran.code
     assert "nothing came back within 1 s" in ran.err
     assert "the client id is wrong or the app does not have the redirect address" in ran.err
@@ -193,19 +171,17 @@ def test_a_redirect_address_of_another_machine_is_refused(at_terminal: Terminal,
     assert f"the redirect address {address} is not of this machine: use http://localhost:PORT/" in ran.err
 
 
-@pytest.mark.usefixtures("new_token")
 @pytest.mark.parametrize(
     ("error", "said"), [("server_error", "(server_error)"), ("a long <b>story</b>", "(it named no error)")]
 )
 def test_a_redirect_with_another_error_names_it_if_it_is_a_name(
-    at_terminal: Terminal, browser: Callable[..., None], redirect: str, error: str, said: str
+    authorize: Authorize, redirect: str, error: str, said: str
 ) -> None:
     def fails(link: str) -> None:
         state = urllib.parse.parse_qs(link.partition("?")[2])["state"][0]
         assert 200 == requests.get(redirect, params={"error": error, "state": state}, timeout=10).status_code
 
-    browser(fails)
-    ran = at_terminal("authorize", "--redirect", redirect)
+    ran = authorize(act=fails)
     assert 1 == ran.code
     assert f"Pinterest came back without a code {said}: nothing was stored" in ran.err
 
@@ -221,13 +197,9 @@ def _refuses_to_listen(monkeypatch: pytest.MonkeyPatch, families: Container[int]
     monkeypatch.setattr(socketserver.TCPServer, "server_bind", bind)
 
 
-@pytest.mark.usefixtures("new_token")
-def test_a_machine_without_ipv6_is_enough(
-    at_terminal: Terminal, browser: Callable[..., None], redirect: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_machine_without_ipv6_is_enough(authorize: Authorize, monkeypatch: pytest.MonkeyPatch) -> None:
     _refuses_to_listen(monkeypatch, {socket.AF_INET6}, errno.EADDRNOTAVAIL)
-    browser()
-    ran = at_terminal("authorize", "--redirect", redirect)
+    ran = authorize()
     assert 0 == ran.code, ran.err
 
 
@@ -239,21 +211,19 @@ def test_a_machine_without_ipv6_is_enough(
     ],
 )
 def test_a_machine_that_cannot_listen_says_why(
-    at_terminal: Terminal, redirect: str, monkeypatch: pytest.MonkeyPatch, number: int, said: str
+    authorize: Authorize, redirect: str, monkeypatch: pytest.MonkeyPatch, number: int, said: str
 ) -> None:
     _refuses_to_listen(monkeypatch, {socket.AF_INET, socket.AF_INET6}, number)
-    ran = at_terminal("authorize", "--redirect", redirect)
+    ran = authorize()
     assert 1 == ran.code
     assert said.format(redirect=redirect, port=urllib.parse.urlsplit(redirect).port) in ran.err
 
 
-@pytest.mark.usefixtures("new_token")
 def test_accounts_that_cannot_be_listed_now_cost_nothing_that_is_stored(
-    at_terminal: Terminal, browser: Callable[..., None], services: Services, redirect: str, tmp_path: Path
+    authorize: Authorize, services: Services, tmp_path: Path
 ) -> None:
     services.pinterest.inject(Fault(effect=Answer(status=403), path="/ad_accounts"))
-    browser()
-    ran = at_terminal("authorize", "--redirect", redirect)
+    ran = authorize()
     assert 0 == ran.code
     assert "The token is stored, but its user and ad accounts cannot be shown now: " in ran.err
     assert "no ad account yet" not in ran.err
@@ -261,95 +231,73 @@ def test_accounts_that_cannot_be_listed_now_cost_nothing_that_is_stored(
     assert (_local(tmp_path) / "pinterest.refresh_token").exists()
 
 
-@pytest.mark.usefixtures("new_token")
 def test_a_user_without_an_ad_account_is_told_that_an_export_needs_one(
-    at_terminal: Terminal, browser: Callable[..., None], services: Services, redirect: str
+    authorize: Authorize, services: Services
 ) -> None:
     services.pinterest.accounts.clear()
-    browser()
-    ran = at_terminal("authorize", "--redirect", redirect)
+    ran = authorize()
     assert 0 == ran.code
     assert ran.err.endswith("The user has no ad account yet: an export needs one.\n")
 
 
-@pytest.mark.usefixtures("new_token")
 @pytest.mark.parametrize(
     ("scopes", "shown"), [("ads:read,ads:write", "Pinterest does not show it"), (ALL_SCOPES, "emulated")]
 )
 def test_the_user_of_an_account_of_others_is_shown_where_the_scopes_allow_it(
-    at_terminal: Terminal, browser: Callable[..., None], services: Services, redirect: str, scopes: str, shown: str
+    authorize: Authorize, services: Services, scopes: str, shown: str
 ) -> None:
     account = services.pinterest.accounts[AD_ACCOUNT_ID]
     services.pinterest.accounts[AD_ACCOUNT_ID] = replace(account, roles={USER.id: ("ADMIN",)})
     asked = urllib.parse.quote("ads:read,ads:write")
-    browser(lambda link: _answer(link.replace(asked, urllib.parse.quote(scopes))))
-    ran = at_terminal("authorize", "--redirect", redirect)
+    ran = authorize(act=lambda link: _answer(link.replace(asked, urllib.parse.quote(scopes))))
     assert f"User: {shown}\nScopes: {' '.join(sorted(scopes.split(',')))}\n" in ran.out
 
 
-@pytest.mark.usefixtures("new_token")
-def test_what_pinterest_leaves_out_of_its_answer_is_said_so(
-    at_terminal: Terminal, browser: Callable[..., None], services: Services, redirect: str
-) -> None:
+def test_what_pinterest_leaves_out_of_its_answer_is_said_so(authorize: Authorize, services: Services) -> None:
     tokens = {"access_token": services.pinterest.tokens.issue_access_token(), "refresh_token": "pinr.s3cr3t"}
     services.pinterest.inject(Fault(effect=Answer(status=200, body=json.dumps(tokens)), path="/oauth/token"))
-    browser()
-    ran = at_terminal("authorize", "--redirect", redirect)
+    ran = authorize()
     assert 0 == ran.code, ran.err
     assert "Scopes: Pinterest does not name them\n" in ran.out
     assert "The refresh token lasts until a day that Pinterest does not name; exports renew it.\n" in ran.out
 
 
-@pytest.mark.usefixtures("new_token")
-def test_an_answer_with_another_state_is_ignored(
-    at_terminal: Terminal, browser: Callable[..., None], redirect: str
-) -> None:
+def test_an_answer_with_another_state_is_ignored(authorize: Authorize, redirect: str) -> None:
     def forged_first(link: str) -> None:
         assert 400 == requests.get(f"{redirect}?code=forged&state=guessed", timeout=10).status_code
         assert 404 == requests.get(f"{redirect}favicon.ico", timeout=10).status_code
         _answer(link)
 
-    browser(forged_first)
-    assert 0 == at_terminal("authorize", "--redirect", redirect).code
+    assert 0 == authorize(act=forged_first).code
 
 
-@pytest.mark.usefixtures("new_token")
 def test_a_code_that_is_used_up_is_told_from_a_wrong_secret(
-    at_terminal: Terminal, browser: Callable[..., None], redirect: str, monkeypatch: pytest.MonkeyPatch
+    authorize: Authorize, redirect: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def invents_a_code(link: str) -> None:
         state = urllib.parse.parse_qs(link.partition("?")[2])["state"][0]
         requests.get(redirect, params={"code": "used-up", "state": state}, timeout=10)
 
-    browser(invents_a_code)
-    assert "the code is used up, too old" in at_terminal("authorize", "--redirect", redirect).err
-    browser()
+    assert "the code is used up, too old" in authorize(act=invents_a_code).err
     monkeypatch.setenv("PINTEREST_CLIENT_SECRET", "another-s3cr3t")
-    assert "check client id and client secret" in at_terminal("authorize", "--redirect", redirect).err
+    assert "check client id and client secret" in authorize().err
 
 
-@pytest.mark.usefixtures("new_token")
 def test_a_consent_without_a_scope_stores_nothing(
-    at_terminal: Terminal,
-    browser: Callable[..., None],
-    redirect: str,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    authorize: Authorize, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    browser(lambda link: _answer(link.replace("%2Cads%3Awrite", "")))
-    ran = at_terminal("authorize", "--redirect", redirect)
+    ran = authorize(act=lambda link: _answer(link.replace("%2Cads%3Awrite", "")))
     assert 1 == ran.code
     assert "the consent lacks the scope ads:write" in ran.err
     assert not _local(tmp_path).exists()
 
 
-@pytest.mark.usefixtures("new_token")
 def test_a_port_in_use_is_named_before_the_browser_opens(
-    at_terminal: Terminal, redirect: str, services: Services
+    authorize: Authorize, redirect: str, services: Services
 ) -> None:
     port = urllib.parse.urlsplit(redirect).port
     with socket.create_server(("127.0.0.1", port or 0)):
-        ran = at_terminal("authorize", "--redirect", redirect)
+        ran = authorize()
     assert 1 == ran.code
     assert f"port {port} is in use by another program" in ran.err
 
@@ -371,14 +319,10 @@ def test_a_place_that_is_not_complete_is_wrong_usage(at_terminal: Terminal, argu
     assert 2 == at_terminal("authorize", *arguments).code
 
 
-@pytest.mark.usefixtures("new_token")
-def test_a_file_keeps_its_other_lines(
-    at_terminal: Terminal, browser: Callable[..., None], redirect: str, tmp_path: Path
-) -> None:
+def test_a_file_keeps_its_other_lines(authorize: Authorize, tmp_path: Path) -> None:
     file = tmp_path / "secrets.env"
     file.write_text("# mine\nOTHER=1\nexport PINTEREST_CLIENT_ID=old\n")
-    browser()
-    ran = at_terminal("authorize", "--redirect", redirect, "--to", "file", file)
+    ran = authorize("--to", "file", file)
     assert (0, f"Next: td-pinterest doctor --env-file {file}") == (ran.code, ran.out.splitlines()[-1])
     lines = file.read_text().splitlines()
     assert ["# mine", "OTHER=1", "export PINTEREST_CLIENT_ID=1503921"] == lines[:3]
@@ -386,14 +330,10 @@ def test_a_file_keeps_its_other_lines(
     assert 0o600 == stat.S_IMODE(file.stat().st_mode)
 
 
-@pytest.mark.usefixtures("new_token")
-def test_a_server_gets_the_secrets_over_its_api(
-    at_terminal: Terminal, browser: Callable[..., None], redirect: str
-) -> None:
-    browser()
+def test_a_server_gets_the_secrets_over_its_api(authorize: Authorize) -> None:
     with serve_secrets() as (server, url):
         project_id, name = next(iter(server.projects.items()))
-        ran = at_terminal("authorize", "--redirect", redirect, "--to", "server", url, name)
+        ran = authorize("--to", "server", url, name)
         assert (0, ran.err) == (ran.code, ran.err)
         assert set(server.secrets(project_id)) >= STORED
 
@@ -409,17 +349,11 @@ def _td_command(folder: Path, monkeypatch: pytest.MonkeyPatch, *, code: int = 0)
     yield folder
 
 
-@pytest.mark.usefixtures("new_token")
 def test_the_td_command_gets_no_secret_as_an_argument(
-    at_terminal: Terminal,
-    browser: Callable[..., None],
-    redirect: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    authorize: Authorize, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    browser()
     with _td_command(tmp_path, monkeypatch) as folder:
-        assert 0 == at_terminal("authorize", "--redirect", redirect, "--to", "td", "pinterest_export").code
+        assert 0 == authorize("--to", "td", "pinterest_export").code
         assert "wf secrets --project pinterest_export --set @-\n" == (folder / "arguments").read_text()
         guard.check((folder / "arguments").read_text(), "the process list")
         assert {"pinterest.client_id", "pinterest.client_secret", "pinterest.refresh_token"} == set(
@@ -427,17 +361,11 @@ def test_the_td_command_gets_no_secret_as_an_argument(
         )
 
 
-@pytest.mark.usefixtures("new_token")
 def test_a_td_command_that_fails_is_said_so(
-    at_terminal: Terminal,
-    browser: Callable[..., None],
-    redirect: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    authorize: Authorize, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    browser()
     with _td_command(tmp_path, monkeypatch, code=3):
-        ran = at_terminal("authorize", "--redirect", redirect, "--to", "td", "pinterest_export")
+        ran = authorize("--to", "td", "pinterest_export")
     assert 1 == ran.code
     assert "failed (exit code 3)" in ran.err
     assert "its token is lost: run the command again" in ran.err

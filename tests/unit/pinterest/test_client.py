@@ -39,7 +39,6 @@ RECORDS = Request(method="PATCH", path="/list", purpose="ADD of 3 records", body
 CREATING = Request(method="POST", path="/things", purpose="creating", body=b"{}", write=True, repeatable=False)
 
 OK = answer()
-THROTTLED = answer(429, {"code": 8, "message": "Too many"})
 BROKEN = answer(500, {"code": 0, "message": "Oops"})
 
 

@@ -23,6 +23,7 @@ from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.withholding import lists
 from td_pinterest_op.withholding.people import Lists
 from td_pinterest_op.withholding.preparation import preparing
+from tests.campaigns import examples
 
 SALT = "spring"
 ENVIRON = {"PINTEREST_CLIENT_ID": "1", "PINTEREST_CLIENT_SECRET": "s", "PINTEREST_REFRESH_TOKEN": "t"}
@@ -225,7 +226,7 @@ def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, li
     return stats, batches
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(cases(["email", "maid"]))
 def test_identifiers_of_people_who_are_withheld_are_not_sent_and_all_others_are(case: Case) -> None:
     stats, batches = exported(case, "identifiers", ["email", "maid"])
@@ -236,7 +237,7 @@ def test_identifiers_of_people_who_are_withheld_are_not_sent_and_all_others_are(
     assert (len(sent), withheld) == (stats.to_send, +stats.withheld)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(cases(list(KEYS_OF)))
 def test_rows_of_people_who_are_withheld_are_not_sent_and_all_others_are_without_what_those_hold(case: Case) -> None:
     stats, batches = exported(case, "rows", list(KEYS_OF))
