@@ -81,7 +81,6 @@ def run_with_digdag(workflow: Path, services: Services, folder: Path, more_secre
         ["digdag", "run", workflow.name, "--rerun", "--session", SESSION],
         cwd=workflow.parent,
         env=os.environ | services.environ | environment | {"PYTHONPATH": HURRY},
-        limit=120,  # digdag repeats a refused connection without end
     )
     _check_outputs(workflow.parent)
     return Ran(succeeded=done.returncode == 0, log=done.stdout + done.stderr)
