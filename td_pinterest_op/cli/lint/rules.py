@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -116,7 +117,8 @@ def _may_leave_a_job(task: Task) -> bool:
 def _is_called(dig: DigFile) -> bool:
     """Whether another workflow of the folder calls this one, and may bring a job."""
     others = (path for path in dig.folder.glob("*.dig") if path != dig.path and path.is_file())
-    return any(dig.path.stem in path.read_text(encoding="utf-8", errors="replace") for path in others)
+    call = re.compile(rf"call>:.*(?:\$\{{|\b{re.escape(dig.path.stem)}\b)")
+    return any(call.search(path.read_text(encoding="utf-8", errors="replace")) for path in others)
 
 
 def _check_schedule(dig: DigFile, task: Task, checked: Checked) -> None:

@@ -121,5 +121,7 @@ def test_a_query_that_stands_after_its_export_comes_too_late(project: Path) -> N
     start, query, export = GOOD.index("+query:"), GOOD.index("+export:"), len(GOOD)
     text = GOOD[:start] + GOOD[query:export] + "\n" + GOOD[start:query]
     assert [(9, "source")] == found_in(project, text)
+    (project / "nightly.dig").write_text("# as export.dig does\n+exports:\n  call>: exported.dig\n")
+    assert [(9, "source")] == found_in(project, text)
     (project / "nightly.dig").write_text("+people:\n  td>: {data: SELECT 1}\n+send:\n  call>: export\n")
     assert [] == found_in(project, text)
