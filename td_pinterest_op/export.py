@@ -21,12 +21,12 @@ from td_pinterest_op.errors import AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.plan import Plan, check_rows
 from td_pinterest_op.records.read import Prepared
-from td_pinterest_op.report.after_run import reported_to
+from td_pinterest_op.report.after_run import reporting_to
 from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.treasure_data.result import Rows
-from td_pinterest_op.withholding.lists import opened
+from td_pinterest_op.withholding.lists import opening
 from td_pinterest_op.withholding.people import Lists
 from td_pinterest_op.withholding.preparation import preparing
 from td_pinterest_op.workflow import task as workflow
@@ -129,7 +129,7 @@ class _Run:
         sources = self.assignment.lists
         if not sources:
             return contextlib.nullcontext()
-        return opened(self.services.treasure_data, sources, self.settings, self.stats)
+        return opening(self.services.treasure_data, sources, self.settings, self.stats)
 
     def show_plan(self, steps: Sequence[Step], prepared: Prepared) -> None:
         """Raises StoppedError when somebody who looks on says no."""
@@ -178,7 +178,7 @@ def _running(
         on_new_refresh_token=on_new_refresh_token,
         scopes=connect.TO_WRITE,
     )
-    page = reported_to(settings.report, stats.to_json, outcomes=OUTCOMES, wall_clock=timing.wall)
+    page = reporting_to(settings.report, stats.to_json, outcomes=OUTCOMES, wall_clock=timing.wall)
     with page, _logging(stats), _naming_lost_digits(settings), connected as services:
         yield _Run(assignment=assignment, services=services, stats=stats, watcher=watcher, timing=timing)
 

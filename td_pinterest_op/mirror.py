@@ -74,7 +74,7 @@ def look_at(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     stage = str(task.params.get("stage"))
     if not _STAGE.fullmatch(stage):
         raise SettingsError("a look needs `stage`, the end of the names of the session's tables")
-    with _connected(task, task.params.get("result_settings"), timing) as (services, audience_id):
+    with _connecting(task, task.params.get("result_settings"), timing) as (services, audience_id):
         state = _usable(state_of(services.pinterest, audience_id))
         _check_name(state, str(task.params.get("audience_name") or ""))
         behind = services.pinterest.customer_list(state.customer_list_id or "")
@@ -107,7 +107,7 @@ def send(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     shared = {name: value for name, value in given.items() if name in _SHARED} if isinstance(given, dict) else given
     # A plan is a task of its own: a list that another plan of this session has filled is not this plan's.
     named = {**task.params, "task_name": f"{task.params.get('task_name')} plan {plan}"}
-    with _connected(task, shared, timing) as (services, audience_id):
+    with _connecting(task, shared, timing) as (services, audience_id):
         watch = _Watch(services.treasure_data, task, plan=plan, ledger=ledger, audience_id=audience_id, timing=timing)
         watch.check()
         state = _usable(state_of(services.pinterest, audience_id))
@@ -190,7 +190,7 @@ class _Watch:
 
 
 @contextlib.contextmanager
-def _connected(task: workflow.Task, raw: object, timing: Timing) -> Iterator[tuple[connect.Services, str]]:
+def _connecting(task: workflow.Task, raw: object, timing: Timing) -> Iterator[tuple[connect.Services, str]]:
     """Both services, and the id of the audience that the settings name."""
     settings = parse_status(raw, environ=task.environ)
     endpoints = connect.endpoints(task.environ)

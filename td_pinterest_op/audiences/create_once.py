@@ -85,7 +85,7 @@ def created_once(
         except MaybeAppliedError as error:
             lost += 1
             log.warning("%s; looking for it for %.0f s before the request is repeated", error, sum(_LOOKS))
-            with _maybe_applied():
+            with _keeping_doubt():
                 earlier = look_for(find, client)
             if earlier is not None:
                 return Created(thing=earlier, answered=False, lost=True)
@@ -98,13 +98,13 @@ def created_once(
             raise
         else:
             # A listing may not show yet what was just created.
-            with _maybe_applied():
+            with _keeping_doubt():
                 first = find() or made
             return Created(thing=first, answered=first.id == made.id, lost=lost > 0)
 
 
 @contextlib.contextmanager
-def _maybe_applied() -> Iterator[None]:
+def _keeping_doubt() -> Iterator[None]:
     """Around a look at what may have been created: an error of the look does not say that it was not."""
     try:
         yield

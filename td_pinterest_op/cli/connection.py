@@ -44,7 +44,7 @@ class Connection:
 
 
 @contextlib.contextmanager
-def connected(
+def connecting(
     env_file: Path | None, *, quiet: bool = False, count: RequestCounts | None = None, timing: Timing = SYSTEM
 ) -> Iterator[Connection]:
     """Both services, until the end of the block; `count` gets the requests that write to Pinterest.

@@ -36,7 +36,7 @@ def csv_rows(path: Path, *, columns: Collection[str] = ()) -> Iterator[Rows]:
     invalid (bad_encoding), not the file.
     """
     try:
-        with _opened(path) as text:
+        with _opening(path) as text:
             file = _CsvFile(path, text, known={*TYPES, *columns})
             job = Job(id="-", schema=file.schema, records=None, size=None, file=str(path), line_of=file.line_of)
             yield Rows(job=job, blocks=file.blocks())
@@ -49,7 +49,7 @@ def csv_rows(path: Path, *, columns: Collection[str] = ()) -> Iterator[Rows]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[IO[str]]:
+def _opening(path: Path) -> Iterator[IO[str]]:
     with path.open("rb") as raw:
         is_gzip = raw.peek(len(_GZIP)).startswith(_GZIP)
         binary: IO[bytes] = gzip.GzipFile(fileobj=raw) if is_gzip else raw  # type: ignore[assignment]

@@ -116,7 +116,7 @@ def _all(
         yield checks.error("endpoints", str(failure), "correct the variables, or unset them for the defaults")
         endpoints = None
     if endpoints and complete.status == OK:
-        yield from _connected(credentials, endpoints, ad_account=ad_account, audience=audience, params=params)
+        yield from _checks(credentials, endpoints, ad_account=ad_account, audience=audience, params=params)
     else:
         because = "the endpoints are wrong" if endpoints is None else "credentials are missing"
         yield from (checks.skipped(name, because) for name in _ON_PINTEREST)
@@ -126,7 +126,7 @@ def _all(
         yield checks.workflow(workflow)
 
 
-def _connected(
+def _checks(
     credentials: Credentials,
     endpoints: connect.Endpoints,
     *,

@@ -14,7 +14,7 @@ from td_pinterest_op.audiences.customer_lists import origin_of
 from td_pinterest_op.audiences.usage import ROLES, Use, uses
 from td_pinterest_op.cli import history as history_table
 from td_pinterest_op.cli import options, screen
-from td_pinterest_op.cli.connection import Connection, ad_account_of, checked_id, connected
+from td_pinterest_op.cli.connection import Connection, ad_account_of, checked_id, connecting
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.report.figures import share
 
@@ -25,7 +25,7 @@ _LISTING = options.all_of(options.name_filter, options.env_file, options.as_json
 @_LISTING
 def accounts(name: str | None, env_file: Path | None, as_json: bool, quiet: bool) -> None:
     """List the ad accounts that the token may read, with the user's roles."""
-    with connected(env_file, quiet=quiet) as connection:
+    with connecting(env_file, quiet=quiet) as connection:
         rows = [
             {
                 "id": account.id,
@@ -45,7 +45,7 @@ def accounts(name: str | None, env_file: Path | None, as_json: bool, quiet: bool
 @_LISTING
 def audiences(ad_account: str | None, name: str | None, env_file: Path | None, as_json: bool, quiet: bool) -> None:
     """List the audiences of the ad account: ids, types, status, size and the customer list behind each."""
-    with connected(env_file, quiet=quiet) as connection:
+    with connecting(env_file, quiet=quiet) as connection:
         account = ad_account_of(connection, ad_account)
         rows = [audience_row(content) for content in connection.catalog.audiences(account)]
     columns = {
@@ -73,7 +73,7 @@ def lists(
     Pinterest has no way to delete a customer list: a replace or a clear leaves one behind. Of the operator's own lists
     the session and the job that made them are shown.
     """
-    with connected(env_file, quiet=quiet) as connection:
+    with connecting(env_file, quiet=quiet) as connection:
         account = ad_account_of(connection, ad_account)
         rows = _list_rows(connection, account)
     rows = [row for row in rows if row["left_behind"] or not left_behind]
@@ -111,7 +111,7 @@ def audience(
 
     Without ID it is the audience of PINTEREST_AUDIENCE_ID. With --history its runs and sizes over time follow.
     """
-    with connected(env_file, quiet=quiet) as connection:
+    with connecting(env_file, quiet=quiet) as connection:
         account = ad_account_of(connection, ad_account)
         named = audience_id or connection.credentials.environ.get("PINTEREST_AUDIENCE_ID")
         if not named:

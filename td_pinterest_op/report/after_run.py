@@ -26,7 +26,7 @@ Statistics = Callable[[], Mapping[str, Any]]
 
 
 @contextlib.contextmanager
-def reported_to(
+def reporting_to(
     path: str | None, statistics: Statistics, *, outcomes: Mapping[str, Outcome], wall_clock: Callable[[], float]
 ) -> Iterator[None]:
     """Write the report at the end of the block, whether it succeeds or raises; without a `path` do nothing.

@@ -83,7 +83,7 @@ class TreasureData:
         waits = self.retry.waits()
         for attempt in range(self.retry.count + 1):
             try:
-                with self._opened(method, path, params=params) as response:
+                with self._opening(method, path, params=params) as response:
                     status, content = response.status, json_object(_body(response, f"{method} {path}"))
             except TemporaryError as error:
                 failure = error
@@ -121,10 +121,10 @@ class TreasureData:
         Raises WorkflowError (key, permission); TemporaryError, other OSError and urllib3's HTTPError if another try
         may help; TreasureDataError for a certificate, which no other try makes better.
         """
-        return self._opened("GET", path, headers=headers)
+        return self._opening("GET", path, headers=headers)
 
     @contextlib.contextmanager
-    def _opened(
+    def _opening(
         self,
         method: str,
         path: str,

@@ -52,7 +52,7 @@ class _Digests:
 
 
 @contextlib.contextmanager
-def opened(td: TreasureData, sources: Mapping[str, Source], settings: Settings, stats: Stats) -> Iterator[Lists]:
+def opening(td: TreasureData, sources: Mapping[str, Source], settings: Settings, stats: Stats) -> Iterator[Lists]:
     """The lists of `sources`, by `suppress` and `consent`, until the end of the block; `stats` gets their jobs.
 
     Raises LimitError for a list without people (an opt-out list may be empty where the settings say so), JobError,

@@ -15,7 +15,7 @@ import click
 
 from td_pinterest_op import connect, stop
 from td_pinterest_op.cli import options, screen, text_file
-from td_pinterest_op.cli.connection import Connection, ad_account_of, connected, keeper, settings_of
+from td_pinterest_op.cli.connection import Connection, ad_account_of, connecting, keeper, settings_of
 from td_pinterest_op.cli.credentials import ENVIRONMENT
 from td_pinterest_op.cli.export import stopping
 from td_pinterest_op.cli.rehearse.findings import Found, Rehearsal
@@ -90,7 +90,7 @@ def rehearse(
     if not output.parent.is_dir():
         raise SettingsError(f"there is no folder {output.parent} for --output: make it, or name another file")
     count = RequestCounts()
-    with connected(env_file, quiet=quiet, count=count, timing=SYSTEM) as connection, stopping():
+    with connecting(env_file, quiet=quiet, count=count, timing=SYSTEM) as connection, stopping():
         account = ad_account_of(connection, ad_account)
         to_do = _with_needs(asked)
         writes = _writes(to_do)

@@ -15,12 +15,12 @@ import pytest
 from td_pinterest_op.errors import LimitError
 from td_pinterest_op.report import page
 from td_pinterest_op.report.after_run import replace
-from td_pinterest_op.report.after_run import reported_to as reported_with
+from td_pinterest_op.report.after_run import reporting_to as reporting_with
 from td_pinterest_op.report.after_run import write as write_with
 from td_pinterest_op.report.sources import entries
 from tests.unit.report.samples import FIRST_DAY, OUTCOMES, statistics
 
-reported_to = partial(reported_with, outcomes=OUTCOMES)
+reporting_to = partial(reporting_with, outcomes=OUTCOMES)
 write = partial(write_with, outcomes=OUTCOMES)
 
 
@@ -31,7 +31,7 @@ def wall_clock() -> float:
 def test_each_run_adds_itself_to_the_page(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "reports" / "page.html"
     for sent in (100, 200):
-        with reported_to(str(path), lambda: statistics(sent=sent), wall_clock=lambda: float(sent)):  # noqa: B023
+        with reporting_to(str(path), lambda: statistics(sent=sent), wall_clock=lambda: float(sent)):  # noqa: B023
             pass
     assert [100, 200] == [run.number("records_sent") for run in entries(path.read_text(), name="it")]
     assert f"report: {path}" in caplog.text
@@ -40,7 +40,7 @@ def test_each_run_adds_itself_to_the_page(tmp_path: Path, caplog: pytest.LogCapt
 
 def test_a_failed_run_is_reported_with_its_error(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
-    with pytest.raises(LimitError), reported_to(str(path), statistics, wall_clock=wall_clock):
+    with pytest.raises(LimitError), reporting_to(str(path), statistics, wall_clock=wall_clock):
         raise LimitError("Only 3 records.")
     assert "The last run failed" in path.read_text()
     assert "Only 3 records." in path.read_text()
@@ -48,14 +48,14 @@ def test_a_failed_run_is_reported_with_its_error(tmp_path: Path) -> None:
 
 def test_the_text_of_an_unexpected_error_does_not_reach_the_page(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
-    with pytest.raises(ValueError), reported_to(str(path), statistics, wall_clock=wall_clock):
+    with pytest.raises(ValueError), reporting_to(str(path), statistics, wall_clock=wall_clock):
         raise ValueError("row: ann, 12 Main Street")
     assert "ValueError" in path.read_text()
     assert "Main Street" not in path.read_text()
 
 
 def test_without_the_setting_nothing_is_written_and_nothing_is_asked() -> None:
-    with reported_to(None, lambda: pytest.fail("asked"), wall_clock=wall_clock):
+    with reporting_to(None, lambda: pytest.fail("asked"), wall_clock=wall_clock):
         pass
 
 
