@@ -76,7 +76,7 @@ class _Batch:
 
 @dataclass(slots=True)
 class _Piece:
-    """Part of a batch, after so many `halvings` because of a 400.
+    """Part of a batch. `halvings`: how often it was halved because of a 400.
 
     `in_doubt`: an earlier request may have brought its records in, and they are counted as such.
     """
@@ -322,7 +322,7 @@ class Sender:
 
 
 def _answer_of(error: ExportError, records: int) -> _Answer | None:
-    """What an error says about a piece with so many records; None if it is about something else."""
+    """What an error says about a piece of `records` records; None if it is about something else."""
     if isinstance(error, BrokenTwiceError):
         return _Answer.BROKEN
     if not isinstance(error, RequestRefusedError):

@@ -31,7 +31,7 @@ _JOB_ID = re.compile(r"[0-9]{1,40}")
 class Task:
     """A task as digdag runs it: its merged parameters and its environment.
 
-    `session` stands in place of a workflow's session where there is none. A query is issued anew all the same.
+    `session` stands in place of a workflow's session where there is none. A query is issued anew in any case.
     """
 
     params: Mapping[str, Any]
