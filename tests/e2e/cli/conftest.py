@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from td_pinterest_op import __version__
 from tests.exporting import Services
 from tests.unit.cli.running import Ran, Terminal
 
 GOLDEN = Path(__file__).parent / "golden"
 _VOLATILE = (
+    (re.compile(rf"\b{re.escape(__version__)}\b"), "VERSION"),
     (re.compile(r"http://(?:127\.0\.0\.1|localhost):\d+"), "http://HOST:PORT"),
     (re.compile(r"/\S*/pytest-\S+?(?=[/)\s.;,]*(?:$|[\s)]))", re.MULTILINE), "FOLDER"),
     (re.compile(r"\b\d{4}-\d\d-\d\d(?: \d\d:\d\d)?"), "DAY"),
