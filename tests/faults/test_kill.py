@@ -19,7 +19,7 @@ RECORDS = 12
 BATCH = 4
 NAME = "Shoppers"
 # How many requests a run makes, all but the last; `test_the_kills_reach_to_the_end_of_the_run` checks it.
-CREATE_REQUESTS, REPLACE_REQUESTS = 15, 16
+CREATE_REQUESTS, REPLACE_REQUESTS = 16, 18
 KILLED = -signal.SIGKILL
 
 

@@ -155,7 +155,8 @@ def test_a_refresh_token_that_was_just_issued_is_saved_before_the_end(services: 
 
         services.pinterest.on_request(told_to_end, when=When.AFTER)
         environ = {"DIGDAG_ENDPOINT": url, "DIGDAG_AUTHORIZATION": "TD1 workflow-s3cr3t-key"}
-        run = child.start(services, adding(services), job_id=services.job([]), folder=tmp_path, environ=environ)
+        job_id = services.job([])
+        run = child.start(services, adding(services), job_id=job_id, folder=tmp_path, environ=environ, hurried=False)
         _, said = run.ended(within=15)
         assert "the run was told to end (SIGTERM)" in said
         assert secrets.secrets("1")[KEY] in services.pinterest.tokens.refresh_tokens()
