@@ -1,7 +1,7 @@
 """A project's workflow from end to end on this machine: `scripts/sandbox`.
 
 Between an emulated Treasure Data and an emulated Pinterest; nothing leaves the machine. Without --project it is the
-main job, workflows/pinterest_export.dig, with made-up people.
+main job, workflows/pinterest_export.dig, with made-up people, and after it an export that withholds some of them.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import signal
 import sys
 import tempfile
@@ -16,15 +17,13 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import duckdb
-
 from tests import children
 from tests.emulators.__main__ import AUDIENCE_NAME, TABLE, Emulators, both, guide, load
 from tests.emulators.environment import SECRETS, digdag_home
 from tests.emulators.people import write_people
 from tests.emulators.pinterest import Pinterest
 from tests.emulators.pinterest.like import switches_like
-from tests.sandbox import engine, expected, story
+from tests.sandbox import engine, expected, made_up, story
 from tests.sandbox.engine import ROOT
 from tests.sandbox.expected import Expected, WrongFileError
 from tests.sandbox.project import Project, WrongProjectError, copied
@@ -33,18 +32,8 @@ _TABLE = re.compile(r"(?:[a-z0-9_]+[.])?[a-z0-9_]+")
 WORKFLOW = "pinterest_export.dig"
 # They outlive the run's own folder.
 PAGE, LOG = ROOT / "build" / "sandbox_report.html", ROOT / "build" / "sandbox.log"
-# What should be in the list, by SQL and not by the operator.
-CHECK = """
-WITH asked AS (SELECT email FROM read_parquet($file) WHERE opted_in),
-trimmed AS (SELECT lower(trim(email, ' ' || chr(160) || chr(8203))) AS value FROM asked),
-digests AS (
-    SELECT value AS digest FROM trimmed WHERE regexp_full_match(value, '[0-9a-f]{64}') AND value <> sha256('')
-    UNION ALL
-    SELECT sha256(value) FROM trimmed
-    WHERE octet_length(encode(value)) <= 254 AND regexp_full_match(value, '[^@, ]+@[^@,. ]+([.][^@,. ]+)+')
-)
-SELECT count(DISTINCT digest), list(DISTINCT digest) FROM digests
-"""
+# What is run after the main job, of this folder.
+WITHHELD = "withheld.dig"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace, folder: Path, people: Sequence[Expected], switches: dict[str, object]) -> int:
-    made_up = None if options.table else write_people(folder / "people.parquet", rows=options.rows)
+    people_file = None if options.table else write_people(folder / "people.parquet", rows=options.rows)
     with both(switches=switches, audience=None if options.project else AUDIENCE_NAME) as emulators:
         project = copied(
             options.project or _bundled(folder / "bundled"),
@@ -102,17 +91,18 @@ def _run(options: argparse.Namespace, folder: Path, people: Sequence[Expected], 
         )
         if options.project:
             emulators.pinterest.switches.unknown_audiences = project.names
-        for database, table, path in _tables(options.table, project.databases, made_up):
+        for database, table, path in _tables(options.table, project.databases, people_file):
             load(emulators.td, database, table, path)
         home = digdag_home(folder, emulators.environment, secrets=SECRETS | dict(project.secrets))
         environ = emulators.environment | home
-        _introduce(project, options, made_up)
+        _introduce(project, options, people_file)
         for file in (options.log, options.page):
             file.absolute().parent.mkdir(parents=True, exist_ok=True)
-        code = _carry_out(project, emulators, environ, options.log)
+        options.log.write_text("", encoding="utf-8")
+        code = _carry_out(project.workflows, project.folder, emulators, environ, options.log)
         is_right = _compare(people, emulators.pinterest)
-        if made_up and not options.project:
-            is_right = _compare_by_sql(made_up, emulators) and is_right
+        if people_file and project.workflows == (WORKFLOW,) and not options.project and not code:
+            is_right = _withhold(people_file, project, emulators, environ, options.log) and is_right
         is_written = _report(options, emulators.environment)
         if options.keep:
             _wait(project.folder, environ)
@@ -124,10 +114,10 @@ def _bundled(folder: Path) -> Path:
     return folder
 
 
-def _tables(given: Sequence[str], databases: Sequence[str], made_up: Path | None) -> Iterator[tuple[str, str, Path]]:
+def _tables(given: Sequence[str], databases: Sequence[str], people: Path | None) -> Iterator[tuple[str, str, Path]]:
     """Database, table and file of each table to load. Raises ValueError for an option that is not NAME=FILE."""
-    if made_up:
-        yield from ((database, TABLE, made_up) for database in databases)
+    if people:
+        yield from ((database, TABLE, people) for database in databases)
     for text in given:
         name, equals, file = text.partition("=")
         if not _TABLE.fullmatch(name) or not equals:
@@ -136,25 +126,28 @@ def _tables(given: Sequence[str], databases: Sequence[str], made_up: Path | None
         yield from ((name, table, Path(file)) for name in ([database] if database else databases))
 
 
-def _introduce(project: Project, options: argparse.Namespace, made_up: Path | None) -> None:
+def _introduce(project: Project, options: argparse.Namespace, people: Path | None) -> None:
     what = f"{', '.join(project.workflows)} of {options.project}" if options.project else f"the main job, {WORKFLOW},"
-    rows = f"{options.rows:,} made-up people" if made_up else f"{len(options.table)} table(s) of your own"
+    rows = f"{options.rows:,} made-up people" if people else f"{len(options.table)} table(s) of your own"
     by = engine.engine() or "tests/dig, since there is no digdag on the PATH"
     print(f"Running {what}\nbetween an emulated Treasure Data ({rows}) and an emulated Pinterest,")
     print(f"by {by}. Nothing leaves this machine.\n", flush=True)
 
 
-def _carry_out(project: Project, emulators: Emulators, environ: Mapping[str, str], log: Path) -> int:
+def _carry_out(
+    workflows: Sequence[str], folder: Path, emulators: Emulators, environ: Mapping[str, str], log: Path
+) -> int:
     """Run the workflows and tell what they did; returns the exit code of the first that failed, else 0."""
-    before = 0
-    with log.open("w", encoding="utf-8") as file:
-        for workflow in project.workflows:
+    before = len(log.read_text(encoding="utf-8", errors="replace"))
+    with log.open("a", encoding="utf-8") as file:
+        for workflow in workflows:
             file.write(f"Workflow {workflow}\n")
             file.flush()
-            code = engine.run(workflow, project=project.folder, environ=environ, log=file)
+            code = engine.run(workflow, project=folder, environ=environ, log=file)
             said = log.read_text(encoding="utf-8", errors="replace")[before:]
             before += len(said)
-            print("\n".join(story.lines(said, td=emulators.td)))
+            # Those who look on have seen a plan like the second one.
+            print("\n".join(story.lines(said, td=emulators.td, with_plan=workflow != WITHHELD)))
             if code:
                 print("\n".join(story.failure(said)))
                 break
@@ -181,13 +174,28 @@ def _compare(people: Sequence[Expected], pinterest: Pinterest) -> bool:
     return is_right
 
 
-def _compare_by_sql(people: Path, emulators: Emulators) -> bool:
-    answer = duckdb.connect().execute(CHECK, {"file": str(people)}).fetchone()
-    assert answer is not None
-    unique, digests = answer
-    held = emulators.pinterest.members_of_audience(emulators.environment["PINTEREST_AUDIENCE_ID"])
-    same = set(digests or ()) == held
-    print(f"  {'checked':8}  by SQL {unique:,} people should be in it: {'the very same are' if same else 'OTHERS ARE'}")
+def _withhold(people: Path, project: Project, emulators: Emulators, environ: Mapping[str, str], log: Path) -> bool:
+    """Compare what the main job sent, export once more, and compare again; returns whether all is as it should be."""
+    opt_outs = made_up.write_opt_outs(people, people.with_stem(made_up.OPT_OUTS))
+    asked = made_up.asked(people, opt_outs)
+    is_right = _checked(f"{len(asked.everybody):,} people should be in it", asked.everybody, emulators)
+    for database in project.databases:
+        load(emulators.td, database, made_up.OPT_OUTS, opt_outs)
+    shutil.copy(Path(__file__).with_name(WITHHELD), project.folder)
+    print(f"\nOnce more, by {WITHHELD}: without who opted out, and without a control group of 10 %\n", flush=True)
+    if _carry_out((WITHHELD,), project.folder, emulators, environ, log):
+        return False
+    text = (
+        f"{len(asked.opted_out):,} opted out (a join on the text finds {asked.by_text:,} of them) and "
+        f"{len(asked.in_control - asked.opted_out):,} are the control group; the others should be in it"
+    )
+    return _checked(text, asked.everybody - asked.opted_out - asked.in_control, emulators) and is_right
+
+
+def _checked(text: str, people: frozenset[str], emulators: Emulators) -> bool:
+    """Say and return whether the audience has exactly these people."""
+    same = people == emulators.pinterest.members_of_audience(emulators.environment["PINTEREST_AUDIENCE_ID"])
+    print("\n".join(story.labelled("checked", [f"by SQL {text}: {'the very same are' if same else 'OTHERS ARE'}"])))
     return same
 
 

@@ -20,15 +20,15 @@ _ERROR = re.compile(
 _WIDTH, _LONGEST_QUERY = 100, 6
 
 
-def lines(log: str, *, td: TreasureData) -> Iterator[str]:
+def lines(log: str, *, td: TreasureData, with_plan: bool = True) -> Iterator[str]:
     """The exports of a log, some lines each."""
-    plans = _PLAN.findall(log)
+    plans = _PLAN.findall(log) if with_plan else []
     for entry in exports(log):
         query = _query(entry, td)
-        yield from _labelled("query", query[:_LONGEST_QUERY] + (["…"] if len(query) > _LONGEST_QUERY else []))
-        yield from _labelled("plan", _plan(plans, entry))
+        yield from labelled("query", query[:_LONGEST_QUERY] + (["…"] if len(query) > _LONGEST_QUERY else []))
+        yield from labelled("plan", _plan(plans, entry))
         said = entry.text("error") or entry.text("summary")
-        yield from _labelled("failed" if entry.text("error") else "sent", [said])
+        yield from labelled("failed" if entry.text("error") else "sent", [said])
         yield ""
 
 
@@ -43,7 +43,7 @@ def exports(log: str) -> list[Entry]:
 def failure(log: str) -> Iterator[str]:
     """What the engine says of a run that failed."""
     messages = [first or second for first, second in _ERROR.findall(log)]
-    yield from _labelled("failed", messages[-1].splitlines() if messages else log.splitlines()[-5:])
+    yield from labelled("failed", messages[-1].splitlines() if messages else log.splitlines()[-5:])
 
 
 def held(pinterest: Pinterest) -> Iterator[str]:
@@ -54,7 +54,7 @@ def held(pinterest: Pinterest) -> Iterator[str]:
     left = [customer_list for customer_list in pinterest.lists.values() if customer_list.id not in used]
     if left:
         texts.append(f"and {len(left)} customer list{'s' if len(left) > 1 else ''} behind none of them")
-    return _labelled("held", texts or ["Pinterest holds no audience"])
+    return labelled("held", texts or ["Pinterest holds no audience"])
 
 
 def _content(audience: Audience, pinterest: Pinterest) -> str:
@@ -82,7 +82,7 @@ def _query(entry: Entry, td: TreasureData) -> list[str]:
     return [line.rstrip() for line in lines if line.strip() and not line.lstrip().startswith("--")]
 
 
-def _labelled(label: str, texts: list[str]) -> Iterator[str]:
+def labelled(label: str, texts: list[str]) -> Iterator[str]:
     """Lines with a label before the first; long ones go on in the next."""
     for number, text in enumerate(texts):
         words, line = text.split(), ""

@@ -1,0 +1,66 @@
+"""The sandbox's own people: who opts out, and who should be in the audience, by SQL and not by the operator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+OPT_OUTS = "opt_outs"
+# Every fiftieth opts out, and writes the address in another way than the people's table has it.
+_OPT_OUTS = """
+SELECT CASE customer_id // 50 % 4
+  WHEN 0 THEN upper(value)
+  WHEN 1 THEN '  ' || value || ' '
+  WHEN 2 THEN sha256(value)
+  ELSE upper(sha256(value)) END AS contact
+FROM (SELECT customer_id, lower(trim(email)) AS value FROM read_parquet($file) WHERE email LIKE '%_@_%')
+WHERE customer_id % 50 = 0
+"""
+_MACROS = """
+CREATE MACRO trimmed(text) AS lower(trim(text, ' ' || chr(160) || chr(8203)));
+CREATE MACRO digest(text) AS CASE
+  WHEN regexp_full_match(trimmed(text), '[0-9a-f]{64}') AND trimmed(text) <> sha256('') THEN trimmed(text)
+  WHEN octet_length(encode(trimmed(text))) <= 254
+    AND regexp_full_match(trimmed(text), '[^@, ]+@[^@,. ]+([.][^@,. ]+)+') THEN sha256(trimmed(text)) END
+"""
+_ASKED = """
+SELECT digest(email) AS digest,
+  bool_or(digest(email) IN (SELECT digest(contact) FROM opt_outs WHERE digest(contact) IS NOT NULL)) AS opted_out,
+  bool_or(email IN (FROM opt_outs)) AS opted_out_by_text,
+  bool_or(('0x' || left(sha256('spring' || chr(10) || customer_id), 8))::BIGINT % 10000 < 1000) AS in_control
+FROM read_parquet($file) WHERE opted_in AND digest(email) IS NOT NULL GROUP BY 1
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Digests of those whom the query finds; `by_text`: how many of them a join on the text finds to have opted out."""
+
+    everybody: frozenset[str]
+    opted_out: frozenset[str]
+    in_control: frozenset[str]
+    by_text: int
+
+
+def write_opt_outs(people: Path, into: Path) -> Path:
+    """Write the table of those who opt out, as Parquet; returns `into`."""
+    with duckdb.connect() as connection:
+        connection.execute(f"CREATE TABLE opt_outs AS {_OPT_OUTS}", {"file": str(people)})
+        connection.execute(f"COPY opt_outs TO '{into}' (FORMAT parquet)")
+    return into
+
+
+def asked(people: Path, opt_outs: Path) -> Asked:
+    """Whom the sandbox's queries find, and who of them may not be sent."""
+    with duckdb.connect() as connection:
+        connection.execute(_MACROS)
+        connection.execute(f"CREATE TABLE opt_outs AS FROM read_parquet('{opt_outs}')")
+        rows = connection.execute(_ASKED, {"file": str(people)}).fetchall()
+    return Asked(
+        everybody=frozenset(digest for digest, *_ in rows),
+        opted_out=frozenset(digest for digest, opted_out, *_ in rows if opted_out),
+        in_control=frozenset(digest for digest, _, _, in_control in rows if in_control),
+        by_text=sum(1 for _, _, by_text, _ in rows if by_text),
+    )
