@@ -11,6 +11,7 @@ from td_pinterest_op.audiences.customer_lists import PATIENCE, CustomerLists
 from td_pinterest_op.errors import AudienceError, PinterestError, RequestRefusedError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience
 from td_pinterest_op.printable import labelled
+from td_pinterest_op.timing import duration
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ class Audiences:
             except RequestRefusedError as error:
                 if error.status not in _NOT_READY or not self._lists.is_settling(list_id):
                     raise
-                log.info("customer list %s is not ready (%s); trying again in %.1f s", list_id, error, wait)
+                log.info("customer list %s is not ready (%s); trying again in %s", list_id, error, duration(wait))
             client.rate_limiter.wait(wait)
         return request()
 

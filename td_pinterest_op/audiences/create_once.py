@@ -10,6 +10,7 @@ from typing import Generic, Protocol, TypeVar
 
 from td_pinterest_op.errors import BrokenTwiceError, ExportError, MaybeAppliedError
 from td_pinterest_op.pinterest.client import Client
+from td_pinterest_op.timing import duration
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def let_earlier_work_show(client: Client) -> None:
     """
     wait = sum(_LOOKS) - client.age
     if wait > 0:
-        log.info("waiting %.1f s, until listings show whatever an earlier try of this task may have made", wait)
+        log.info("waiting %s, until listings show whatever an earlier try of this task may have made", duration(wait))
         client.rate_limiter.wait(wait)
 
 
@@ -84,7 +85,7 @@ def created_once(
             made = create()
         except MaybeAppliedError as error:
             lost += 1
-            log.warning("%s; looking for it for %.0f s before the request is repeated", error, sum(_LOOKS))
+            log.warning("%s; looking for it for %s before the request is repeated", error, duration(sum(_LOOKS)))
             with _keeping_doubt():
                 earlier = look_for(find, client)
             if earlier is not None:

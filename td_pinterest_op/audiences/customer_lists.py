@@ -21,6 +21,7 @@ from td_pinterest_op.pinterest.client import Outcome
 from td_pinterest_op.printable import labelled
 from td_pinterest_op.records.batch import Batch, Digests
 from td_pinterest_op.records.spool import fingerprint
+from td_pinterest_op.timing import duration
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ class CustomerLists:
             except RequestRefusedError as error:
                 if error.status != 404:
                     raise
-            log.info("customer list %s is not found yet; trying again in %.1f s", list_id, wait)
+            log.info("customer list %s is not found yet; trying again in %s", list_id, duration(wait))
             client.rate_limiter.wait(wait)
         return self._api.change_records(list_id, records, operation="ADD")
 
