@@ -31,7 +31,7 @@ def _help(context: click.Context) -> str:
 
 def with_commands(text: str) -> str:
     """The command line's README with its commands made anew. Raises ValueError where their marks are missing."""
-    made, count = _SECTION.subn(lambda found: f"{found[1]}\n{commands()}\n{found[2]}", text)
+    made, count = _SECTION.subn(lambda match: f"{match[1]}\n{commands()}\n{match[2]}", text)
     if count != 1:
         raise ValueError("the README has no section of commands")
     return made

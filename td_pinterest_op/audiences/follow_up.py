@@ -26,11 +26,11 @@ class KnownLists:
     filled: Mapping[str, int] = field(default_factory=dict)
     mirrored: Mapping[str, int] = field(default_factory=dict)
 
-    def members_of(self, found: CustomerList) -> int | None:
+    def members_of(self, behind: CustomerList) -> int | None:
         """The records in a list, None if they are not known: Pinterest's counters tell of changes that others made."""
-        sent = self.filled.get(found.id)
-        if sent is None or (found.uploaded or 0) > sent or found.removed:
-            return self.mirrored.get(found.id)
+        sent = self.filled.get(behind.id)
+        if sent is None or (behind.uploaded or 0) > sent or behind.removed:
+            return self.mirrored.get(behind.id)
         return sent
 
 

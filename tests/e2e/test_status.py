@@ -56,14 +56,14 @@ def test_the_members_of_a_list_are_those_that_the_settings_know_unless_others_ha
     services: Services,
 ) -> None:
     filled, mirrored, other = (services.audience(people(150), name=name) for name in ("Filled", "Mirrored", "Other"))
-    lists = [services.pinterest.audiences[one].rule["customer_list_id"] for one in (filled, mirrored)]
-    for one in lists:
-        services.pinterest.lists[one].num_uploaded = 200
+    lists = [services.pinterest.audiences[each].rule["customer_list_id"] for each in (filled, mirrored)]
+    for each in lists:
+        services.pinterest.lists[each].num_uploaded = 200
 
     def ratios() -> list[tuple[int | None, float | None]]:
         settings = {"filled_lists": {lists[0]: 200}, "mirrored_lists": json.dumps({lists[1]: 300})}
-        found = look(services, filled, mirrored, other, **settings)
-        return [(state.members, state.match_ratio) for state in found.states]
+        seen = look(services, filled, mirrored, other, **settings)
+        return [(state.members, state.match_ratio) for state in seen.states]
 
     assert [(200, 0.75), (300, 0.5), (None, None)] == ratios()
     services.pinterest.lists[lists[0]].num_removed = services.pinterest.lists[lists[1]].num_removed = 1

@@ -92,7 +92,7 @@ def test_a_token_that_may_not_read_them_costs_one_warning(
     _ad_group(services, audience_id, "segment", status="PAUSED")
     services.pinterest.inject(Fault(effect=Answer(status=403), operation=operation, times=None))
     _act(services, action, audience_id)
-    warnings = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert 1 == len([text for text in warnings if "OWNER, ADMIN, ANALYST or CAMPAIGN_MANAGER" in text])
     assert services.pinterest.calls.writes()
 

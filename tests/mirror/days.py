@@ -147,12 +147,12 @@ class World:
     @contextlib.contextmanager
     def sent(self) -> Iterator[Counter[str]]:
         """How many records are sent within the block, by operation: ADD (also into a new list), REMOVE."""
-        found: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         begin = len(self.pinterest.calls.all())
-        yield found
+        yield counts
         for call in self.pinterest.calls.all()[begin:]:
             if call.records:
-                found[call.operation_type or "ADD"] += call.records
+                counts[call.operation_type or "ADD"] += call.records
 
 
 @dataclass(slots=True, kw_only=True)

@@ -132,9 +132,9 @@ def test_whatever_two_sessions_do_at_once_the_next_undisturbed_day_is_right(mirr
     dice = random.Random(seed)
     audience_id = mirrored.audience(["before@shop.example"])
     mirrored.configure(min_records=1, max_leave_ratio="1.0", resend_days=dice.choice([0, 3]))
-    found = {f"person{number}@shop.example" for number in range(60)}
+    emails = {f"person{number}@shop.example" for number in range(60)}
     for day in range(0, 12, 2):
-        first, second = next_people(found, dice), next_people(found, dice)
+        first, second = next_people(emails, dice), next_people(emails, dice)
 
         def younger(people: set[str] = second, day: int = day) -> None:
             mirrored.wants(people)
@@ -143,6 +143,6 @@ def test_whatever_two_sessions_do_at_once_the_next_undisturbed_day_is_right(mirr
         mirrored.wants(first)
         with at_write(dice.randrange(1, 8), younger):
             mirrored.run(day)
-        found = next_people(found, dice)
-        mirrored.wants(found)
-        checked(mirrored, audience_id, found, mirrored.run(day + 1))
+        emails = next_people(emails, dice)
+        mirrored.wants(emails)
+        checked(mirrored, audience_id, emails, mirrored.run(day + 1))

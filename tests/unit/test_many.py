@@ -128,16 +128,16 @@ def test_who_is_withheld_stands_in_the_entry_else_on_the_task(
     services: Services, of_entry: dict[str, str], of_task: dict[str, str], sent: int
 ) -> None:
     services.td.create("sandbox", "seeds", "SELECT 1 AS one")
-    found = outcome(services, entry(query=PEOPLE, audience_id=services.audience(), **of_entry), **of_task)
-    assert found["ok"], found["error"]
-    assert sent == found["statistics"]["records"]["sent"]
+    stored = outcome(services, entry(query=PEOPLE, audience_id=services.audience(), **of_entry), **of_task)
+    assert stored["ok"], stored["error"]
+    assert sent == stored["statistics"]["records"]["sent"]
 
 
 @pytest.mark.parametrize("blank", ["", None])
 def test_one_that_is_blank_in_an_entry_is_an_error_whatever_the_task_has(services: Services, blank: str | None) -> None:
     given = entry(query=PEOPLE, audience_id=services.audience()) | {"suppress": blank}
-    found = outcome(services, given, suppress=FIRST)
-    assert "suppress of the task is blank" in found["error"]
+    stored = outcome(services, given, suppress=FIRST)
+    assert "suppress of the task is blank" in stored["error"]
     assert [] == services.pinterest.calls.writes()
 
 

@@ -204,7 +204,7 @@ def test_tables_that_earlier_sessions_of_the_mirror_left_are_dropped(
     name = table.format(id=audience_id)
     services.td.create("sandbox", name, [{"email": people(1)[0]}])
     look(services, audience_id)
-    assert stays == (name in {found.name for found in services.td.warehouse.tables("sandbox")})
+    assert stays == (name in {table.name for table in services.td.warehouse.tables("sandbox")})
 
 
 def test_an_audience_of_another_name_is_not_mirrored(services: Services, audience_id: str) -> None:

@@ -103,7 +103,7 @@ def rehearse(
         rehearsal = Rehearsal(at=SYSTEM.wall(), announced=writes, facts=asking.facts)
         _rehearse(asking, to_do, rehearsal, quiet=quiet)
     rehearsal.made = count.sent
-    rehearsal.steps = [found for found in rehearsal.steps if found.name in {step.name for step in asked}]
+    rehearsal.steps = [planned for planned in rehearsal.steps if planned.name in {step.name for step in asked}]
     _end(rehearsal, output, as_json=as_json, quiet=quiet)
     return 0
 

@@ -65,7 +65,7 @@ class Stage:
 
     def is_listed(self, list_id: str) -> bool:
         """Whether the listing shows a list that was just made."""
-        return any(found.id == list_id for found in islice(self.api.customer_lists(), _PAGE))
+        return any(listed.id == list_id for listed in islice(self.api.customer_lists(), _PAGE))
 
     def make_audience(self, list_id: str) -> None:
         """A new audience on a list. Raises what the API raises."""
@@ -145,4 +145,6 @@ class Stage:
         return True
 
     def _ours(self) -> list[Audience]:
-        return [one for one in self.api.audiences() if _OURS.fullmatch(one.name) and not is_removed(one)]
+        return [
+            audience for audience in self.api.audiences() if _OURS.fullmatch(audience.name) and not is_removed(audience)
+        ]

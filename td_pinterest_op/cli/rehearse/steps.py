@@ -91,11 +91,11 @@ class Step:
 
 
 def _token(asking: Asking) -> str:
-    tokens, facts, found = asking.services.tokens, asking.facts, asking.found_tokens()
+    tokens, facts, start = asking.services.tokens, asking.facts, asking.found_tokens()
     used = tokens.token()
-    facts.refresh_rotates = tokens.refresh_token != found.refresh_token
+    facts.refresh_rotates = tokens.refresh_token != start.refresh_token
     try:
-        found.token()
+        start.token()
         facts.old_refresh_token_lives = True
     except AccountError as error:
         if error.status not in (400, 401):
@@ -109,7 +109,7 @@ def _token(asking: Asking) -> str:
 
 def _account(asking: Asking) -> str:
     catalog = Catalog(client=asking.services.client, tokens=asking.services.tokens)
-    account = next((one for one in catalog.ad_accounts() if one.id == asking.stage.api.ad_account_id), None)
+    account = next((known for known in catalog.ad_accounts() if known.id == asking.stage.api.ad_account_id), None)
     headers = asking.services.client.last_headers
     quotas = _QUOTA.findall(headers.get("x-ratelimit-limit", ""))
     asking.limits = ", ".join(f"{quota};w={window}" for quota, window in quotas) or None

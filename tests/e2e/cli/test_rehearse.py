@@ -79,7 +79,9 @@ def rehearse(
 
 def _left(services: Services) -> list[str]:
     return [
-        one.name for one in services.pinterest.audiences.values() if not one.removed and one.name.startswith("td_pin")
+        audience.name
+        for audience in services.pinterest.audiences.values()
+        if not audience.removed and audience.name.startswith("td_pin")
     ]
 
 
@@ -94,7 +96,7 @@ def _near(facts: dict[str, Any]) -> dict[str, Any]:
     return {name: float(round(value)) if isinstance(value, float) else value for name, value in facts.items()}
 
 
-@pytest.mark.parametrize(("switches", "expected"), [({}, {}), *SWITCHES], ids=lambda one: "-".join(map(str, one)))
+@pytest.mark.parametrize(("switches", "expected"), [({}, {}), *SWITCHES], ids=lambda row: "-".join(map(str, row)))
 def test_each_verdict_is_the_switch(
     rehearse: Any, services: Services, switches: dict[str, Any], expected: dict[str, Any]
 ) -> None:
@@ -106,7 +108,7 @@ def test_each_verdict_is_the_switch(
 def test_a_service_set_like_the_file_gives_the_same_file(
     rehearse: Any, services: Services, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    chosen = [one for one in SWITCHES if random.Random(f"{seed}{one}").random() < 0.4]
+    chosen = [row for row in SWITCHES if random.Random(f"{seed}{row}").random() < 0.4]
     for switches, _ in reversed(chosen):
         services.pinterest.switches.set(switches)
     first = rehearse("--json", "--quiet")
@@ -122,11 +124,11 @@ def test_a_service_set_like_the_file_gives_the_same_file(
 def _without_times(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            name: _without_times(one) if "seconds" not in name else one is not None
-            for name, one in value.items()
+            name: _without_times(member) if "seconds" not in name else member is not None
+            for name, member in value.items()
             if name != "at"
         }
-    return [_without_times(one) for one in value] if isinstance(value, list) else value
+    return [_without_times(member) for member in value] if isinstance(value, list) else value
 
 
 def test_the_file_is_what_json_prints_and_names_nothing_of_the_account(rehearse: Any, services: Services) -> None:
@@ -142,12 +144,12 @@ def test_the_file_is_what_json_prints_and_names_nothing_of_the_account(rehearse:
         *services.pinterest.lists,
         *services.pinterest.audiences,
     ]
-    assert [] == [one for one in known if one in text]
-    found = json.loads(text)
-    assert ["version", "at", "writes", "facts", "steps", "advice"] == list(found)
-    assert list(PLAIN) == list(found["facts"])
-    assert {"name", "asked", "status", "code", "seconds", "verdict"} == set(found["steps"][2])
-    assert ({"announced": 26, "made": 26}, 26) == (found["writes"], len(services.pinterest.calls.writes()))
+    assert [] == [secret for secret in known if secret in text]
+    written = json.loads(text)
+    assert ["version", "at", "writes", "facts", "steps", "advice"] == list(written)
+    assert list(PLAIN) == list(written["facts"])
+    assert {"name", "asked", "status", "code", "seconds", "verdict"} == set(written["steps"][2])
+    assert ({"announced": 26, "made": 26}, 26) == (written["writes"], len(services.pinterest.calls.writes()))
 
 
 def test_the_table_fits_a_narrow_terminal(rehearse: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,9 +187,9 @@ def test_it_says_first_what_it_leaves_behind_and_asks(
 def test_steps_that_are_left_out_are_missing(
     rehearse: Any, services: Services, arguments: list[str], names: set[str], announced: int
 ) -> None:
-    found = json.loads(rehearse("--json", *arguments).out)
-    assert names == {step["name"] for step in found["steps"]}
-    assert {"announced": announced, "made": announced} == found["writes"]
+    written = json.loads(rehearse("--json", *arguments).out)
+    assert names == {step["name"] for step in written["steps"]}
+    assert {"announced": announced, "made": announced} == written["writes"]
 
 
 def test_a_fact_that_was_not_found_out_is_null(rehearse: Any) -> None:
@@ -270,14 +272,14 @@ def test_a_step_that_fails_does_not_stop_those_that_do_not_need_it(
             "Pinterest does not know the audience that it made",
         ),
     ],
-    ids=lambda one: one if isinstance(one, str) else "",
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_tells_nothing_about_the_question_is_no_verdict(
     rehearse: Any, services: Services, fault: Fault, step: str, verdict: str
 ) -> None:
     services.pinterest.inject(fault)
-    found = {one["name"]: one["verdict"] for one in json.loads(rehearse("--json").out)["steps"]}
-    assert f"not found out: {verdict}" == found[step]
+    verdicts = {step["name"]: step["verdict"] for step in json.loads(rehearse("--json").out)["steps"]}
+    assert f"not found out: {verdict}" == verdicts[step]
 
 
 def test_without_an_access_token_nothing_is_tried(rehearse: Any, services: Services) -> None:
@@ -305,10 +307,10 @@ def test_nothing_of_the_users_is_touched(rehearse: Any, services: Services) -> N
     services.audience(["anna@shop.example"], name="td_pinterest_op rehearsal")
     services.audience(["bela@shop.example"], name="td_pinterest_op rehearsal of mine")
     before = services.pinterest.state()
-    names = {one["name"] for one in before["audiences"]}
+    names = {audience["name"] for audience in before["audiences"]}
     assert 0 == rehearse().code
     after = services.pinterest.state()
-    assert before["audiences"] == [one for one in after["audiences"] if one["name"] in names]
+    assert before["audiences"] == [audience for audience in after["audiences"] if audience["name"] in names]
     assert before["lists"] == after["lists"][: len(before["lists"])]
     for audience in services.pinterest.audiences.values():
         audience.removed |= audience.name in names  # for the fixture's own look

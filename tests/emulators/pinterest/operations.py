@@ -109,11 +109,11 @@ def _lists_list(asked: Asked) -> Done:
     lag = world.switches.listing_lag_seconds
     without_nca = asked.query.get("exclude_nca", "false").lower() == "true"
     held = (
-        one
-        for one in world.lists.values()
-        if one.ad_account_id == asked.account_id and not (without_nca and one.is_nca)
+        each
+        for each in world.lists.values()
+        if each.ad_account_id == asked.account_id and not (without_nca and each.is_nca)
     )
-    seen = (then for one in held if (then := world.seen_list(one, lag)) is not None)
+    seen = (then for each in held if (then := world.seen_list(each, lag)) is not None)
     return Done(content=views.page(world, seen, asked.query, views.show_listed))
 
 
@@ -209,13 +209,13 @@ def _audiences_list(asked: Asked) -> Done:
     world = asked.world
     lag = world.switches.listing_lag_seconds
     held = (
-        one
-        for one in world.audiences.values()
-        if _ownership(one, asked.account_id) in ({wanted} if wanted else shapes.OWNERSHIPS)
+        each
+        for each in world.audiences.values()
+        if _ownership(each, asked.account_id) in ({wanted} if wanted else shapes.OWNERSHIPS)
     )
-    seen = (then for one in held if (then := world.seen_audience(one, lag)) is not None and not then.removed)
+    seen = (then for each in held if (then := world.seen_audience(each, lag)) is not None and not then.removed)
     if asked.query.get("exclude_nca", "false").lower() == "true":
-        seen = (one for one in seen if not views.derives_from_nca(world, one))
+        seen = (each for each in seen if not views.derives_from_nca(world, each))
     return Done(content=views.page(world, seen, asked.query, views.show_listed_audience))
 
 

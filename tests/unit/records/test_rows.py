@@ -37,8 +37,8 @@ def encoded(types: tuple[str, ...], *of_rows: tuple[object, ...], country: str |
         for position, type_ in enumerate(types)
     ]
     values = [[in_bytes(value) for value in column] for column in zip(*of_rows, strict=True)]
-    found = [column_keys(column, values, default_country=country) for column in columns]
-    return encode(found, count=len(of_rows))
+    by_column = [column_keys(column, values, default_country=country) for column in columns]
+    return encode(by_column, count=len(of_rows))
 
 
 def sent(block: EncodedRows) -> list[dict[str, str]]:
@@ -155,11 +155,11 @@ class TestArrays:
         assert (1, [], [1]) == (block.valid, block.rejected, [len(r) for s, r in block.by_shape().items() if s.counts])
 
     def test_the_order_of_its_elements_does_not_matter(self) -> None:
-        one, other = (
+        first, other = (
             encoded(("email",), (emails,))
             for emails in (("a@lee.org", "b@lee.org"), ("b@lee.org", "A@lee.org", "b@lee.org"))
         )
-        assert one.by_shape() == other.by_shape()
+        assert first.by_shape() == other.by_shape()
 
     @pytest.mark.parametrize("array", [None, (), (None,), (None, None)])
     def test_without_elements_it_is_null(self, array: object) -> None:

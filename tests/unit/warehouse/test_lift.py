@@ -87,8 +87,8 @@ def test_each_key_is_in_the_arm_that_the_setting_control_gives_it(
 
 def test_a_whole_number_is_the_key_of_its_digits(warehouse: duckdb.DuckDBPyConnection) -> None:
     warehouse.execute("CREATE TABLE people AS SELECT range AS customer_id, true AS opted_in FROM range(500)")
-    found = {row["key"] for row in rows(warehouse, query("control.sql")) if row["arm"] == "control"}
-    assert {str(number) for number in range(500) if is_control(str(number))} == found
+    keys = {row["key"] for row in rows(warehouse, query("control.sql")) if row["arm"] == "control"}
+    assert {str(number) for number in range(500) if is_control(str(number))} == keys
 
 
 def test_a_greater_percent_only_adds_people(warehouse: duckdb.DuckDBPyConnection) -> None:
@@ -149,10 +149,10 @@ def simulated(count: int, *, sent: float, control: float, people: int = 4000, pe
 def test_of_a_thousand_campaigns_the_intervals_cover_the_truth_in_nineteen_of_twenty(
     warehouse: duckdb.DuckDBPyConnection, sent: float, control: float
 ) -> None:
-    found = compared(warehouse, simulated(1000, sent=sent, control=control))
+    comparison = compared(warehouse, simulated(1000, sent=sent, control=control))
     absolute, relative = sent - control, sent / control - 1
-    assert 930 <= sum(row["lift_absolute_low"] <= absolute <= row["lift_absolute_high"] for row in found) <= 970
-    assert 930 <= sum(row["lift_relative_low"] <= relative <= row["lift_relative_high"] for row in found) <= 970
+    assert 930 <= sum(row["lift_absolute_low"] <= absolute <= row["lift_absolute_high"] for row in comparison) <= 970
+    assert 930 <= sum(row["lift_relative_low"] <= relative <= row["lift_relative_high"] for row in comparison) <= 970
 
 
 def test_an_even_split_is_seldom_doubted_and_an_uneven_one_is_called_out(warehouse: duckdb.DuckDBPyConnection) -> None:

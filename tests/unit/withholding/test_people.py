@@ -120,19 +120,19 @@ def cases(draw: st.DrawFn, all_types: Sequence[str]) -> Case:
     types = draw(st.lists(st.sampled_from(all_types), min_size=1, unique=True))
     arrays = draw(st.booleans())
     people, rows = draw(tables(types, arrays=arrays, most=8))
-    found: dict[str, set[Identifier]] = {}
+    members: dict[str, set[Identifier]] = {}
     list_rows = {}
     for name in draw(st.sampled_from([(), ("suppress",), ("consent",), ("suppress", "consent")])):
         of_list, rows_of_list = draw(tables(all_types, arrays=False, most=6))
-        found[name], list_rows[name] = set[Identifier]().union(*of_list), rows_of_list
+        members[name], list_rows[name] = set[Identifier]().union(*of_list), rows_of_list
     return Case(
         types=types,
         arrays=arrays,
         people=people,
         rows=rows,
         keys=[draw(st.integers(0, 20)) for _ in people],
-        suppressed=found.get("suppress"),
-        consented=found.get("consent"),
+        suppressed=members.get("suppress"),
+        consented=members.get("consent"),
         list_rows=list_rows,
         percent=draw(st.sampled_from([None, 10, 50])),
     )
