@@ -112,10 +112,11 @@ def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]
             "`suppress` and `consent`, and the share of the control group"
         )
     fewer, more = settings.min_records, settings.max_records
+    left = f"{stats.to_send:,} unique records" + (f", without {stats.withheld_text}," if stats.withheld.total() else "")
     if fewer is not None and stats.to_send < fewer:
-        raise LimitError(f"{stats.to_send:,} unique records are fewer than min_records ({fewer:,}). Nothing was sent")
+        raise LimitError(f"{left} are fewer than min_records ({fewer:,}). Nothing was sent")
     if more is not None and stats.to_send > more:
-        raise LimitError(f"{stats.to_send:,} unique records are more than max_records ({more:,}). Nothing was sent")
+        raise LimitError(f"{left} are more than max_records ({more:,}). Nothing was sent")
 
 
 def _check_kind(settings: Settings, stats: Stats) -> None:

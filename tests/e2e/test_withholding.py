@@ -258,6 +258,13 @@ class TestFailsClosed:
             )
         assert [] == services.pinterest.calls.writes()
 
+    def test_who_is_withheld_does_not_count_for_a_limit(self, services: Services) -> None:
+        settings = {"action": REPLACE, "audience_id": services.audience(), "min_records": 3}
+        with pytest.raises(
+            LimitError, match=r"2 unique records, without 1 record \(suppressed 1\), are fewer than min"
+        ):
+            services.export(settings, job_id=services.job(people(3)), suppress=query(people(1)), **DATABASE)
+
     @pytest.mark.parametrize("action", [REMOVE, CLEAR])
     def test_on_an_action_that_adds_nobody_they_are_named_in_one_warning(
         self, services: Services, caplog: pytest.LogCaptureFixture, action: str
