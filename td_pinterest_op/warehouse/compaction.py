@@ -30,6 +30,14 @@ _MEMBERS = f"""SELECT digest, joined, CASE state WHEN 'in' THEN 'member' ELSE 'u
       GROUP BY digest))
   WHERE state <> 'out'"""
 
+# How many those are, by one number a digest: its newest plan twice, plus 1 unless it left by a settled plan.
+_AMOUNT = f"""SELECT count_if(newest % 2 = 1) AS amount FROM (
+    SELECT max(plan * 2 + CASE WHEN op = 'leave' AND plan IN (${{td.last_results.sent_plans}}) THEN 0 ELSE 1 END)
+      AS newest
+    FROM (
+      SELECT digest, plan, op {ENTRIES}) AS entries
+    GROUP BY digest)"""
+
 _COMPACT = f"""\
 -- Writes the present state of every digest, a row each. It is not valid before mirror_compacted.sql says so.
 {INSERT}
@@ -57,7 +65,7 @@ FROM (
     WHERE audience_id = '{AUDIENCE}' AND plan > ${{td.last_results.seen}}
     GROUP BY plan)
 ) CROSS JOIN (
-  SELECT count(*) AS amount FROM ({_MEMBERS})
+  {_AMOUNT}
 )
 WHERE others = 0 AND proofs > 0 AND digests = amount * proofs
 """

@@ -13,6 +13,7 @@ import io.trino.spi.type.ArrayType;
 import io.trino.spi.type.VarcharType;
 import io.trino.testing.DistributedQueryRunner;
 import io.trino.testing.TestingSession;
+import java.io.PrintStream;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.LinkedHashMap;
@@ -158,6 +159,7 @@ public class Server implements Plugin {
     }
 
     public static void main(String[] arguments) throws Exception {
+        PrintStream output = System.out; // the engine makes a log of System.out
         DistributedQueryRunner runner = DistributedQueryRunner
             .builder(TestingSession.testSessionBuilder().setCatalog("memory").setSchema("default").build())
             .setNodeCount(1)
@@ -170,7 +172,7 @@ public class Server implements Plugin {
             .build();
         runner.installPlugin(new Server());
         runner.createCatalog("memory", "memory");
-        System.out.println("ready");
+        output.println("ready");
         Thread.sleep(Long.MAX_VALUE);
     }
 }

@@ -44,6 +44,8 @@ def engine() -> Iterator[str]:
         for line in process.stdout or ():
             if line.rstrip().endswith("ready"):
                 break
+        else:
+            raise subprocess.CalledProcessError(process.wait(), java)
         yield f"http://127.0.0.1:{port}"
 
 

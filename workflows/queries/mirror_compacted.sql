@@ -14,20 +14,13 @@ FROM (
     WHERE audience_id = '${mirror_audience}' AND plan > ${td.last_results.seen}
     GROUP BY plan)
 ) CROSS JOIN (
-  SELECT count(*) AS amount FROM (SELECT digest, joined, CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op
-  FROM (
-    SELECT digest, joined, CASE
-        WHEN plan IS NULL THEN 'out'
-        WHEN op = 'member' OR (op = 'join' AND plan IN (${td.last_results.sent_plans})) THEN 'in'
-        WHEN op = 'leave' AND plan IN (${td.last_results.sent_plans}) THEN 'out'
-        ELSE 'unsure' END AS state
+  SELECT count_if(newest % 2 = 1) AS amount FROM (
+    SELECT max(plan * 2 + CASE WHEN op = 'leave' AND plan IN (${td.last_results.sent_plans}) THEN 0 ELSE 1 END)
+      AS newest
     FROM (
-      SELECT digest, max(entries.plan) AS plan, max_by(op, entries.plan) AS op, max_by(joined, entries.plan) AS joined
-      FROM (
-        SELECT digest, plan, op, coalesce(joined, plan) AS joined FROM ${mirror.ledger}
+      SELECT digest, plan, op FROM ${mirror.ledger}
         WHERE audience_id = '${mirror_audience}' AND digest IS NOT NULL AND plan >= ${td.last_results.base}
           AND (op IN ('join', 'leave') OR plan = ${td.last_results.base})) AS entries
-      GROUP BY digest))
-  WHERE state <> 'out')
+    GROUP BY digest)
 )
 WHERE others = 0 AND proofs > 0 AND digests = amount * proofs
