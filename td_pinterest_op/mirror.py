@@ -15,24 +15,27 @@ import secrets
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, cast
 
 from td_pinterest_op import connect, stop
 from td_pinterest_op.audiences.actions import Add, Remove, Replace, action_of
 from td_pinterest_op.audiences.follow_up import REMOVED, State, label_of, state_of
-from td_pinterest_op.errors import AudienceError, ExportError, LimitError, SettingsError
+from td_pinterest_op.errors import AudienceError, ExportError, JobError, LimitError, SettingsError
 from td_pinterest_op.export import export
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.columns import identifier_columns
-from td_pinterest_op.records.identifier_types import EMAIL, LISTED
-from td_pinterest_op.secret import escaped
+from td_pinterest_op.records.identifier_types import EMAIL
+from td_pinterest_op.secret import escaped, excerpt
+from td_pinterest_op.settings.control import CONTROL, Control
 from td_pinterest_op.settings.parse import parse_status
+from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.treasure_data.api import TreasureData, path_of
 from td_pinterest_op.treasure_data.job import Job, Source, run_query, run_statement
 from td_pinterest_op.treasure_data.result import JobResult
 from td_pinterest_op.warehouse.mirror import newest_plan, overtaken, people_columns
+from td_pinterest_op.warehouse.withholding import LISTS, columns_of, control_of
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.run import task_process
 
@@ -46,7 +49,8 @@ _SHARED = ("type", "client_id", "client_secret", "refresh_token", "ad_account_id
 _OPS = {Add.action: "join", Remove.action: "leave", Replace.action: "replacing"}
 # How long a plan that was the newest is taken to be so, in seconds, while nothing is waited for.
 _HOLDS = 10.0
-# Tables of a session that began longer ago are nobody's any more.
+# Tables of a session; those of one that began longer ago are nobody's any more.
+_STAGED = "people|digests|changes|persons|listed|suppressed|consented"
 _LEFT_BEHIND = timedelta(hours=6)
 
 
@@ -68,29 +72,39 @@ def look_at(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     """The audience's name, list and people, and the day's columns as SQL; `column` names the digests for a send.
 
     The task's `result_settings` have `audience_id`; its other parameters are `database`, `stage` (the end of the names
-    of the session's tables) and `audience_name` (which the audience must have, unless it is blank). Raises ExportError
+    of the session's tables), `audience_name` (which the audience must have, unless it is blank), `withholds` (whether
+    there are lists or a control group, whose SQL is then returned too) and `control`. Raises ExportError
     when the audience cannot be mirrored, or the people's columns are not identifiers of type text.
     """
     stage = str(task.params.get("stage"))
     if not _STAGE.fullmatch(stage):
         raise SettingsError("a look needs `stage`, the end of the names of the session's tables")
+    withholds = str(task.params.get("withholds", "false")).lower() != "false"
+    control = _control(task.params.get("control"))
     with _connecting(task, task.params.get("result_settings"), timing) as (services, audience_id):
         state = _usable(state_of(services.pinterest, audience_id))
         _check_name(state, str(task.params.get("audience_name") or ""))
         behind = services.pinterest.customer_list(state.customer_list_id or "")
         _drop_left_behind(services.treasure_data, task, audience_id, stage=stage, now=timing.wall())
-        job = _run(services.treasure_data, task, people_columns(f"pinterest_people_{stage}"))
-    # Treasure Data adds `time` to every table.
-    schema = tuple((name, type_) for name, type_ in job.schema if name.lower() != "time")
-    columns = identifier_columns(dataclasses.replace(job, schema=schema), {})
-    types = [column.type.name for column in columns]
+        job = _columns(services.treasure_data, task, f"pinterest_people_{stage}")
+        lists = _lists(services.treasure_data, task, stage) if withholds else {}
+    by = control.by if control else None
+    types = [column.type.name for column in identifier_columns(job, {}, by=by)]
+    if control and not by and len(types) > 1:
+        raise JobError(
+            f"{job.label} has several columns, and the control group needs one for its key: select it in "
+            "queries/people.sql, and name it in `control` of config/mirror.yml as `by`"
+        )
+    key = f'"{by}"' if by else None
+    withheld = {"control": control_of(control, key), **lists} if withholds else {}
     return {
         "audience_id": audience_id,
         "audience_name": state.audience_name,
         "people": state.size or (behind and behind.uploaded) or 0,
         "customer_list_id": state.customer_list_id,
         "column": types[0] if len(types) == 1 else EMAIL.name,
-        "columns": {name: _as_sql(name, types) for name in LISTED},
+        "columns": columns_of(types, key=key),
+        **withheld,
     }
 
 
@@ -218,8 +232,33 @@ def _moved(state: State, expected: str) -> AudienceError:
     )
 
 
-def _as_sql(name: str, types: list[str]) -> str:
-    return f'"{name}"' if name in types else "CAST(NULL AS varchar)"
+def _control(given: object) -> Control | None:
+    if given is None or given == "":
+        return None
+    try:
+        return cast(Control, CONTROL.read(given, lambda value: excerpt(str(value), 40)))
+    except WrongValueError as error:
+        raise SettingsError(f"control in config/mirror.yml: {error}. It is {CONTROL.allowed}") from None
+
+
+def _columns(td: TreasureData, task: workflow.Task, table: str) -> Job:
+    """A job of no rows with a table's columns."""
+    job = _run(td, task, people_columns(table))
+    # Treasure Data adds `time` to every table.
+    schema = tuple((name, type_) for name, type_ in job.schema if name.lower() != "time")
+    return dataclasses.replace(job, schema=schema)
+
+
+def _lists(td: TreasureData, task: workflow.Task, stage: str) -> dict[str, Any]:
+    """By list its columns as SQL. Raises ExportError, which names the list."""
+    found = {}
+    for name in LISTS:
+        try:
+            columns = identifier_columns(_columns(td, task, f"pinterest_{name}_{stage}"), {})
+        except ExportError as error:
+            raise error.extended(f" [queries/{name}.sql]") from None
+        found[name] = columns_of([column.type.name for column in columns])
+    return found
 
 
 def _plan(task: workflow.Task) -> tuple[int, str]:
@@ -240,7 +279,7 @@ def _check_name(state: State, expected: str) -> None:
 def _drop_left_behind(td: TreasureData, task: workflow.Task, audience_id: str, *, stage: str, now: float) -> None:
     """Drop what earlier sessions of this mirror left, such as the people of a day that was given up."""
     database = workflow.source(task.asking("SELECT 1")).database
-    ours = re.compile(rf"pinterest_(people|digests|changes)_{audience_id}(_[a-z0-9]+)?")
+    ours = re.compile(rf"pinterest_({_STAGED})_{audience_id}(_[a-z0-9]+)?")
     try:
         _, content = td.call("GET", path_of("table", "list", database))
         for table in content.get("tables", []):

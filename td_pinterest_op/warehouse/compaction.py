@@ -5,8 +5,6 @@ What the rows of the ledger mean stands in `warehouse.mirror`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from td_pinterest_op.warehouse.mirror import (
     AUDIENCE,
     BASES,
@@ -80,7 +78,7 @@ DELETE FROM {LEDGER} WHERE audience_id = '{AUDIENCE}' AND plan < ${{td.last_resu
 """
 
 
-def files() -> Mapping[str, str]:
+def files() -> dict[str, str]:
     """The text of each query, by file name."""
     return {
         "mirror_compact.sql": _COMPACT,

@@ -16,10 +16,10 @@ session, which only that session reads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from td_pinterest_op.records.identifier_types import UNSURE
+from td_pinterest_op.stats import WITHHELD
 from td_pinterest_op.warehouse.hashing import full
+from td_pinterest_op.warehouse.withholding import values_of
 
 LEDGER = "${mirror.ledger}"
 AUDIENCE = "${mirror_audience}"
@@ -47,20 +47,9 @@ INSERT = f"""INSERT INTO {LEDGER}
   (audience_id, plan, op, digest, joined, figure, resent, ad_account_id, customer_list_id, session, time)"""
 TIME = "cast(to_unixtime(now()) AS bigint)"
 
-_PEOPLE = "pinterest_people_${mirror_stage}"
-_VALUES = f"""
-        SELECT type, value FROM (
-          SELECT type, email, maid, idfa, CASE type WHEN 'email' THEN email WHEN 'maid' THEN maid ELSE idfa END AS value
-          FROM (
-            SELECT ${{pinterest_mirror.columns.email}} AS email, ${{pinterest_mirror.columns.maid}} AS maid,
-              ${{pinterest_mirror.columns.idfa}} AS idfa
-            FROM {_PEOPLE}
-          ) CROSS JOIN (VALUES ('email'), ('maid'), ('idfa')) AS types (type))
-        WHERE value IS NOT NULL OR (type = 'email' AND coalesce(maid, idfa) IS NULL)"""
-
 _HASHED = f"""-- The people of the day as digests, and how often each reason of rejection occurs.
 SELECT answer, count(*) AS amount FROM (
-{full(_VALUES)}
+{full(values_of("pinterest_people_${mirror_stage}", "pinterest_mirror.columns"))}
 )
 GROUP BY answer
 """
@@ -98,8 +87,11 @@ JUDGED = """CASE
         WHEN op = 'leave' AND plan IN (${td.last_results.sent_plans}) THEN 'out'
         ELSE 'unsure' END AS state"""
 
+_WITHHELD = "({})".format(", ".join(f"'{why}'" for why in WITHHELD))
+
 _CHANGED = f"""\
--- What becomes of every digest: join, leave, due (a member who may be sent again), stay; and the reasons of rejection.
+-- What becomes of every digest: join, leave, due (a member who may be sent again), stay; and the reasons for which
+-- values are rejected and people withheld.
 -- Digests that nothing is done about are counted only. `turn` puts those first whose last join is oldest.
 SELECT op, member, turn, digest, count(*) AS people, sum(amount) AS given
 FROM (
@@ -107,6 +99,7 @@ FROM (
     CASE WHEN op <> 'stay' OR '${{td.last_results.mode}}' = 'replace' THEN digest END AS digest
   FROM (
     SELECT digest, joined, amount, state <> 'out' AS member, CASE
+        WHEN digest IN {_WITHHELD} THEN 'withheld'
         WHEN length(digest) < 64 THEN 'rejected'
         WHEN amount IS NULL THEN CASE state WHEN 'out' THEN 'out' ELSE 'leave' END
         WHEN state <> 'in' THEN 'join'
@@ -127,12 +120,15 @@ FROM (
 GROUP BY op, member, turn, digest
 """
 
+_COUNTS = "\n".join(f"    coalesce(sum(CASE WHEN reason = '{why}' THEN given END), 0) AS {why}," for why in WITHHELD)
+
 _AND_THEN = "Nothing was sent. Correct queries/people.sql, or"
 
 _FIGURES = f"""\
 -- What this day would change, and `problem`, which stops the mirror before it writes anything; empty for none.
 -- `resent_to`: the last turn of those who are sent again.
-SELECT mode, given, rejected, reasons, unsure, people, members, join_count, leave_count, resent_count, resent_to,
+SELECT mode, given, rejected, reasons, unsure, withheld, suppressed, without_consent, control, people, members,
+  join_count, leave_count, resent_count, resent_to,
   ${{td.last_results.seen}} AS seen, ${{td.last_results.entries}} AS entries, ${{td.last_results.plans}} AS plans,
   CASE WHEN mode = 'replace' THEN people ELSE join_count + resent_count + leave_count END AS to_send,
   CASE
@@ -150,6 +146,9 @@ SELECT mode, given, rejected, reasons, unsure, people, members, join_count, leav
       'the mirror has not filled this audience yet, and it has ${{pinterest_mirror.people}} people. Nothing was sent. '
       || 'In config/mirror.yml set begin: replace if the query''s people are to take their place, or adopt: true if '
       || 'they are to stay beside them'
+    WHEN people = 0 AND withheld <> '' THEN
+      'everybody whom the query finds is withheld (' || withheld || '). Nothing was sent. Correct queries/people.sql, '
+      || 'queries/suppressed.sql, queries/consented.sql or control in config/mirror.yml'
     WHEN people < ${{mirror.min_records}} THEN
       'the query finds ' || cast(people AS varchar) || ' people (' || cast(rejected AS varchar)
       || ' values are rejected), fewer than min_records (${{mirror.min_records}}). {_AND_THEN} lower min_records in '
@@ -160,10 +159,13 @@ SELECT mode, given, rejected, reasons, unsure, people, members, join_count, leav
       || '{_AND_THEN} raise max_leave_ratio in config/mirror.yml for one run'
     ELSE '' END AS problem
 FROM (
-  SELECT '${{td.last_results.mode}}' AS mode, coalesce(sum(given), 0) AS given,
+  SELECT '${{td.last_results.mode}}' AS mode, coalesce(sum(CASE WHEN op <> 'withheld' THEN given END), 0) AS given,
     coalesce(sum(CASE WHEN op = 'rejected' THEN given END), 0) AS rejected,
     coalesce(array_join(array_agg(reason || ' ' || cast(given AS varchar) ORDER BY reason)
       FILTER (WHERE op = 'rejected'), ', '), '') AS reasons,
+    coalesce(array_join(array_agg(reason || ' ' || cast(given AS varchar) ORDER BY reason)
+      FILTER (WHERE op = 'withheld'), ', '), '') AS withheld,
+{_COUNTS}
     coalesce(sum(CASE WHEN reason = '{UNSURE}' THEN given END), 0) AS unsure,
     coalesce(sum(CASE WHEN op IN ('join', 'stay', 'due') THEN people END), 0) AS people,
     coalesce(sum(CASE WHEN member AND op <> 'rejected' THEN people END), 0) AS members,
@@ -184,10 +186,10 @@ FROM (
         floor(${{td.last_results.settled}} / {_DAY}e0) AS settled_day,
         floor(to_unixtime(now()) / 86400) AS day, cast(greatest(${{mirror.resend_days}}, 1) AS double) AS days
       FROM (
-        SELECT op, member, turn, CASE WHEN op = 'rejected' THEN digest END AS reason, sum(people) AS people,
-          sum(given) AS given
+        SELECT op, member, turn, CASE WHEN op IN ('rejected', 'withheld') THEN digest END AS reason,
+          sum(people) AS people, sum(given) AS given
         FROM {_CHANGES}
-        GROUP BY op, member, turn, CASE WHEN op = 'rejected' THEN digest END))))
+        GROUP BY op, member, turn, CASE WHEN op IN ('rejected', 'withheld') THEN digest END))))
 """
 
 _PLAN = f"""\
@@ -291,7 +293,7 @@ FROM (
 """
 
 
-def files() -> Mapping[str, str]:
+def files() -> dict[str, str]:
     """The text of each query, by file name."""
     return {
         "mirror_setup.sql": _SETUP,

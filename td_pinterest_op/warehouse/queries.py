@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from textwrap import indent
 
 from td_pinterest_op.records.identifier_types import EMAIL, TYPES
-from td_pinterest_op.warehouse import compaction, mirror
+from td_pinterest_op.warehouse import compaction, mirror, withholding
 from td_pinterest_op.warehouse.hashing import full, safe
 
 _NOTE = "-- Made by `python -m td_pinterest_op.warehouse` from the operator's own rules: edit table and columns only.\n"
@@ -23,7 +23,7 @@ def files() -> Mapping[str, str]:
         "hashed.sql": _hashed(),
         "hashed_full.sql": _hashed_full(),
         "rejected.sql": _rejected(),
-        **{name: _NOTE + text for name, text in [*mirror.files().items(), *compaction.files().items()]},
+        **{name: _NOTE + text for name, text in (mirror.files() | withholding.files() | compaction.files()).items()},
     }
 
 

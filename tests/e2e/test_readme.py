@@ -153,6 +153,8 @@ def test_every_key_of_an_entry_of_several_audiences_is_described_once() -> None:
 
 # What digdag and Audience Studio hand to a task, and what the shipped workflows hand to their own tasks.
 HANDED = {
+    "control",
+    "withholds",
     *("_command", "_env", "project_id", "result_settings", "td"),
     *("result_connection_settings", "segment_name"),
     *("audience", "audiences", "pinterest_many"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.errors import AccountError, AudienceError, LimitError, SettingsError
+from td_pinterest_op.errors import AccountError, AudienceError, ExportError, LimitError, SettingsError
 from td_pinterest_op.mirror import look_at, send
 from td_pinterest_op.workflow.task import Task
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Call
@@ -74,6 +74,48 @@ def test_a_look_finds_the_audience_its_list_and_the_columns_of_the_people(servic
         "column": "email",
         "columns": {"email": '"email"', "maid": "CAST(NULL AS varchar)", "idfa": "CAST(NULL AS varchar)"},
     } == look(services, audience_id)
+
+
+def stage(services: Services, **columns: str) -> None:
+    """The day's people and both lists, each with columns of these values."""
+    for table in ("people", "suppressed", "consented"):
+        row = columns if table == "people" else {"email": people(1)[0]}
+        services.td.create("sandbox", f"pinterest_{table}_12_5e55", [row])
+
+
+def test_a_look_finds_the_columns_of_the_lists_and_the_control_group(services: Services, audience_id: str) -> None:
+    stage(services, email=people(1)[0], customer_id="5")
+    found = look(services, audience_id, withholds="true", control='{"percent": 10, "salt": "s", "by": "Customer_ID"}')
+    email = 'CASE WHEN "customer_id" IS NOT NULL THEN "email" END'
+    null = "CAST(NULL AS varchar)"
+    assert {"email": email, "maid": null, "idfa": null} == found["columns"]
+    assert {"share": 1000, "salt": "730a", "key": 'CAST("customer_id" AS varchar)'} == found["control"]
+    of_list = {"email": '"email"', "maid": null, "idfa": null}
+    assert (of_list, of_list) == (found["suppressed"], found["consented"])
+
+
+@pytest.mark.parametrize(
+    ("control", "message"),
+    [
+        ("null", "control in config/mirror.yml: .* is not a mapping"),
+        ({"percent": 60, "salt": "s"}, "control in config/mirror.yml: percent: 60 is not a number from 0.01 to 50"),
+        ({"percent": 10, "salt": "s"}, "the control group needs one for its key"),
+        ({"percent": 10, "salt": "s", "by": "id"}, 'there is no column "id"'),
+    ],
+)
+def test_a_control_group_that_cannot_be_chosen_is_refused(
+    services: Services, audience_id: str, control: object, message: str
+) -> None:
+    stage(services, email=people(1)[0], maid="m")
+    with pytest.raises(ExportError, match=message):
+        look(services, audience_id, withholds="true", control=control)
+
+
+def test_a_list_without_identifiers_is_named(services: Services, audience_id: str) -> None:
+    stage(services, email=people(1)[0])
+    services.td.create("sandbox", "pinterest_consented_12_5e55", [{"city": "Oslo"}])
+    with pytest.raises(ExportError, match=r'"city" is no identifier.*\[queries/consented.sql\]'):
+        look(services, audience_id, withholds="true")
 
 
 def test_a_removed_audience_is_not_mirrored(services: Services, audience_id: str) -> None:

@@ -1,5 +1,6 @@
 -- Made by `python -m td_pinterest_op.warehouse` from the operator's own rules: edit table and columns only.
--- What becomes of every digest: join, leave, due (a member who may be sent again), stay; and the reasons of rejection.
+-- What becomes of every digest: join, leave, due (a member who may be sent again), stay; and the reasons for which
+-- values are rejected and people withheld.
 -- Digests that nothing is done about are counted only. `turn` puts those first whose last join is oldest.
 SELECT op, member, turn, digest, count(*) AS people, sum(amount) AS given
 FROM (
@@ -7,6 +8,7 @@ FROM (
     CASE WHEN op <> 'stay' OR '${td.last_results.mode}' = 'replace' THEN digest END AS digest
   FROM (
     SELECT digest, joined, amount, state <> 'out' AS member, CASE
+        WHEN digest IN ('suppressed', 'without_consent', 'control') THEN 'withheld'
         WHEN length(digest) < 64 THEN 'rejected'
         WHEN amount IS NULL THEN CASE state WHEN 'out' THEN 'out' ELSE 'leave' END
         WHEN state <> 'in' THEN 'join'

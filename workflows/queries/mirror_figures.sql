@@ -1,7 +1,8 @@
 -- Made by `python -m td_pinterest_op.warehouse` from the operator's own rules: edit table and columns only.
 -- What this day would change, and `problem`, which stops the mirror before it writes anything; empty for none.
 -- `resent_to`: the last turn of those who are sent again.
-SELECT mode, given, rejected, reasons, unsure, people, members, join_count, leave_count, resent_count, resent_to,
+SELECT mode, given, rejected, reasons, unsure, withheld, suppressed, without_consent, control, people, members,
+  join_count, leave_count, resent_count, resent_to,
   ${td.last_results.seen} AS seen, ${td.last_results.entries} AS entries, ${td.last_results.plans} AS plans,
   CASE WHEN mode = 'replace' THEN people ELSE join_count + resent_count + leave_count END AS to_send,
   CASE
@@ -19,6 +20,9 @@ SELECT mode, given, rejected, reasons, unsure, people, members, join_count, leav
       'the mirror has not filled this audience yet, and it has ${pinterest_mirror.people} people. Nothing was sent. '
       || 'In config/mirror.yml set begin: replace if the query''s people are to take their place, or adopt: true if '
       || 'they are to stay beside them'
+    WHEN people = 0 AND withheld <> '' THEN
+      'everybody whom the query finds is withheld (' || withheld || '). Nothing was sent. Correct queries/people.sql, '
+      || 'queries/suppressed.sql, queries/consented.sql or control in config/mirror.yml'
     WHEN people < ${mirror.min_records} THEN
       'the query finds ' || cast(people AS varchar) || ' people (' || cast(rejected AS varchar)
       || ' values are rejected), fewer than min_records (${mirror.min_records}). Nothing was sent. Correct queries/people.sql, or lower min_records in '
@@ -29,10 +33,15 @@ SELECT mode, given, rejected, reasons, unsure, people, members, join_count, leav
       || 'Nothing was sent. Correct queries/people.sql, or raise max_leave_ratio in config/mirror.yml for one run'
     ELSE '' END AS problem
 FROM (
-  SELECT '${td.last_results.mode}' AS mode, coalesce(sum(given), 0) AS given,
+  SELECT '${td.last_results.mode}' AS mode, coalesce(sum(CASE WHEN op <> 'withheld' THEN given END), 0) AS given,
     coalesce(sum(CASE WHEN op = 'rejected' THEN given END), 0) AS rejected,
     coalesce(array_join(array_agg(reason || ' ' || cast(given AS varchar) ORDER BY reason)
       FILTER (WHERE op = 'rejected'), ', '), '') AS reasons,
+    coalesce(array_join(array_agg(reason || ' ' || cast(given AS varchar) ORDER BY reason)
+      FILTER (WHERE op = 'withheld'), ', '), '') AS withheld,
+    coalesce(sum(CASE WHEN reason = 'suppressed' THEN given END), 0) AS suppressed,
+    coalesce(sum(CASE WHEN reason = 'without_consent' THEN given END), 0) AS without_consent,
+    coalesce(sum(CASE WHEN reason = 'control' THEN given END), 0) AS control,
     coalesce(sum(CASE WHEN reason = 'unsure' THEN given END), 0) AS unsure,
     coalesce(sum(CASE WHEN op IN ('join', 'stay', 'due') THEN people END), 0) AS people,
     coalesce(sum(CASE WHEN member AND op <> 'rejected' THEN people END), 0) AS members,
@@ -53,7 +62,7 @@ FROM (
         floor(${td.last_results.settled} / 86400000e0) AS settled_day,
         floor(to_unixtime(now()) / 86400) AS day, cast(greatest(${mirror.resend_days}, 1) AS double) AS days
       FROM (
-        SELECT op, member, turn, CASE WHEN op = 'rejected' THEN digest END AS reason, sum(people) AS people,
-          sum(given) AS given
+        SELECT op, member, turn, CASE WHEN op IN ('rejected', 'withheld') THEN digest END AS reason,
+          sum(people) AS people, sum(given) AS given
         FROM pinterest_changes_${mirror_stage}
-        GROUP BY op, member, turn, CASE WHEN op = 'rejected' THEN digest END))))
+        GROUP BY op, member, turn, CASE WHEN op IN ('rejected', 'withheld') THEN digest END))))

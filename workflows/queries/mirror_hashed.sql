@@ -59,7 +59,8 @@ SELECT type, value, CASE
       SELECT type, value, trim(BOTH U&'\0009\000a\000b\000c\000d\001c\001d\001e\001f\0020\0085\00a0\1680\180e\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200a\200b\200c\200d\200e\200f\2028\2029\202a\202b\202c\202d\202e\202f\205f\2060\2061\2062\2063\2064\2066\2067\2068\2069\3000\feff' FROM value) AS text
       FROM (
         SELECT type, value FROM (
-          SELECT type, email, maid, idfa, CASE type WHEN 'email' THEN email WHEN 'maid' THEN maid ELSE idfa END AS value
+          SELECT type, email, maid, idfa,
+            CASE type WHEN 'email' THEN email WHEN 'maid' THEN maid ELSE idfa END AS value
           FROM (
             SELECT ${pinterest_mirror.columns.email} AS email, ${pinterest_mirror.columns.maid} AS maid,
               ${pinterest_mirror.columns.idfa} AS idfa
