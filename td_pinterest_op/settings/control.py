@@ -57,6 +57,9 @@ def _read_control(value: object, show: Show) -> Control:
     values: dict[str, object] = {}
     given = {key: part for key, part in mapping(value).items() if not is_left_out(part)}
     faults = [f"{name} is missing" for name in ("percent", "salt") if name not in given]
+    if (by := mapping(value).get("by")) is not None and is_left_out(by):
+        # A template that rendered to nothing must not choose another group, that of the digests.
+        faults.append("by is blank: name a column, or leave it out")
     for key, part in given.items():
         name = str(key)
         if name not in _PARTS:

@@ -725,7 +725,7 @@ def test_an_actalike_audience_has_limits(key: str, value: object) -> None:
             {"percent": "10", "salt": "spring", "by": " Customer_ID "},
             Control(percent=Decimal(10), salt="spring", by="customer_id"),
         ),
-        ('{"percent": 0.01, "salt": "a b", "by": ""}', Control(percent=Decimal("0.01"), salt="a b")),
+        ('{"percent": 0.01, "salt": "a b"}', Control(percent=Decimal("0.01"), salt="a b")),
         ("{percent: 33.33, salt: x}", Control(percent=Decimal("33.33"), salt="x")),
         ({"percent": 50.0, "salt": " spring"}, Control(percent=Decimal(50), salt=" spring")),
         ({"percent": ".5", "salt": "x", "by": None}, Control(percent=Decimal("0.5"), salt="x")),
@@ -741,6 +741,7 @@ def test_a_control_group_is_read(control: object, expected: Control | None) -> N
     [
         ({"percent": 0, "salt": "x"}, "percent: 0 is not a number from 0.01 to 50 with two decimals at most"),
         ({"percent": 50.01, "salt": "x"}, "percent: 50.01 is not"),
+        ({"percent": 10, "salt": "x", "by": " "}, "by is blank: name a column, or leave it out"),
         ({"percent": "12.345", "salt": "x"}, "percent: '12.345' is not"),
         ({"percent": -1, "salt": "x"}, "percent: -1 is not"),
         ({"percent": True, "salt": "x"}, "percent: true is not"),
