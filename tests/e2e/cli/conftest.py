@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from td_pinterest_op import __version__
+from td_pinterest_op.audiences import create_once
 from tests.exporting import Services
 from tests.unit.cli.running import Ran, Terminal
 
@@ -36,6 +37,12 @@ def normalised(text: str) -> str:
     for pattern, name in _VOLATILE:
         text = pattern.sub(name, text)
     return text
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands have real clocks, and creating waits ten seconds by them for what was made before to show."""
+    monkeypatch.setattr(create_once, "_LOOKS", tuple(look / 20 for look in create_once._LOOKS))
 
 
 @pytest.fixture
