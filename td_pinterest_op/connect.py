@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,7 +14,7 @@ from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.oauth import Tokens
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
-from td_pinterest_op.pinterest.transport import Timeouts, Transport, is_safe
+from td_pinterest_op.pinterest.transport import Transport, is_safe
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.settings.parse import ConnectionSettings, SendingSettings
@@ -28,10 +28,6 @@ from td_pinterest_op.workflow.token_store import TokenStore
 _DEFAULTS = {"TD_API_SERVER": "https://api.treasuredata.com/", "PINTEREST_API_ENDPOINT": "https://api.pinterest.com/v5"}
 
 OnNewRefreshToken = Callable[[Secret | None, float | None], None]
-
-
-# What an export needs of the token, also in a dry run.
-TO_WRITE = frozenset({"ads:read", "ads:write"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +92,7 @@ def services(
     timing: Timing,
     count: RequestCounts,
     on_new_refresh_token: OnNewRefreshToken | None = None,
-    scopes: frozenset[str] = frozenset(),
+    scopes: Sequence[str] = (),
 ) -> Iterator[Services]:
     """Both services, until the end of the block.
 
@@ -146,11 +142,9 @@ def pinterest_client(
 ) -> Iterator[Client]:
     """Requests to Pinterest, until the end of the block."""
     transport = Transport(
-        timeouts=Timeouts(
-            connect=settings.connection_timeout_secs,
-            write=settings.write_timeout_secs,
-            read=settings.read_timeout_secs,
-        ),
+        connect_timeout=settings.connection_timeout_secs,
+        write_timeout=settings.write_timeout_secs,
+        read_timeout=settings.read_timeout_secs,
         connections=settings.max_in_flight,
     )
     try:

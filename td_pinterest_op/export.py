@@ -19,6 +19,7 @@ from td_pinterest_op.audiences.actions import OUTCOMES, chosen
 from td_pinterest_op.audiences.actions.procedure import Procedure, Step
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.client import Client
+from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.plan import Plan, check_rows
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.report.after_run import reporting_to
@@ -176,7 +177,7 @@ def _running(
         timing=timing,
         count=stats.requests,
         on_new_refresh_token=on_new_refresh_token,
-        scopes=connect.TO_WRITE,
+        scopes=SCOPES,
     )
     page = reporting_to(settings.report, stats.to_json, outcomes=OUTCOMES, wall_clock=timing.wall)
     with page, _logging(stats), _naming_lost_digits(settings), connected as services:

@@ -21,7 +21,8 @@ from td_pinterest_op.errors import (
     RequestRefusedError,
     WorkflowError,
 )
-from td_pinterest_op.pinterest.client import Client, Outcome
+from td_pinterest_op.pinterest.client import Client
+from td_pinterest_op.pinterest.request import Outcome
 from td_pinterest_op.records.batch import Batch, RowRecords
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.stats import Stats

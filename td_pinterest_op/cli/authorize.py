@@ -26,8 +26,8 @@ from td_pinterest_op.errors import AccountError, ExportError, SettingsError, Sto
 from td_pinterest_op.pinterest import consent
 from td_pinterest_op.pinterest.catalog import AdAccount, Catalog
 from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.pinterest.consent import Grant
-from td_pinterest_op.pinterest.oauth import Bearer, FixedToken
+from td_pinterest_op.pinterest.oauth import Bearer, Grant, missing_scopes
+from td_pinterest_op.pinterest.request import FixedToken
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.timing import SYSTEM
@@ -175,15 +175,16 @@ def _granted(client: Client, app: _App, store: Target, *, code: Secret, redirect
 
 
 def _check_scopes(grant: Grant) -> None:
-    if grant.missing_scopes:
+    if missing := missing_scopes(grant.scopes):
         raise AccountError(
-            f"the consent lacks the scope {' and '.join(grant.missing_scopes)}, and an export needs it: "
+            f"the consent lacks the scope {' and '.join(missing)}, and an export needs it: "
             "nothing was stored. Check which scopes the app may ask for at https://developers.pinterest.com/apps/, "
             "and run the command again"
         )
 
 
 def _stored(store: Target, app: _App, grant: Grant) -> str:
+    assert grant.refresh_token is not None  # noqa: S101 - `exchange` has checked this
     try:
         return store(
             {
@@ -198,7 +199,7 @@ def _stored(store: Target, app: _App, grant: Grant) -> str:
 
 def _report(client: Client, grant: Grant, *, where: str, next_command: str, as_json: bool) -> int:
     catalog = Catalog(client=client, tokens=FixedToken(Bearer(grant.access_token, expires_at=float("inf"))))
-    expires = _day(grant.expires_in)
+    expires = _day(grant.refresh_expires_in)
     accounts: list[AdAccount] | None = None
     user = None
     try:

@@ -19,7 +19,7 @@ from td_pinterest_op.cli.credentials import SECRETS, Credentials
 from td_pinterest_op.connect import Services
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.catalog import WRITERS, AdAccount, Catalog
-from td_pinterest_op.pinterest.consent import SCOPES
+from td_pinterest_op.pinterest.oauth import missing_scopes
 from td_pinterest_op.records.plan import TOLERATED
 from td_pinterest_op.retry import server_time
 from td_pinterest_op.settings.table import ExpectedValues
@@ -129,8 +129,7 @@ def token(services: Services) -> Check:
 def scopes(services: Services) -> Check:
     """Whether the token may read and write audiences."""
     granted = services.tokens.scopes
-    missing = [scope for scope in SCOPES if granted and scope not in granted]
-    if missing:
+    if missing := missing_scopes(granted):
         advice = "run `td-pinterest authorize` and approve all that the page asks for"
         return error("scopes", f"the token lacks {' and '.join(missing)}", advice)
     return ok("scopes", " ".join(sorted(granted)) or "Pinterest does not name them")

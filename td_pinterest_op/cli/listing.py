@@ -14,8 +14,9 @@ from td_pinterest_op.audiences.customer_lists import origin_of
 from td_pinterest_op.audiences.usage import ROLES, Use, uses
 from td_pinterest_op.cli import history as history_table
 from td_pinterest_op.cli import options, screen
-from td_pinterest_op.cli.connection import Connection, ad_account_of, checked_id, connecting
+from td_pinterest_op.cli.connection import ad_account_of, checked_id, connecting
 from td_pinterest_op.errors import AudienceError
+from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.report.figures import share
 
 _LISTING = options.all_of(options.name_filter, options.env_file, options.as_json, options.quiet)
@@ -47,7 +48,7 @@ def audiences(ad_account: str | None, name: str | None, env_file: Path | None, a
     """List the audiences of the ad account: ids, types, status, size and the customer list behind each."""
     with connecting(env_file, quiet=quiet) as connection:
         account = ad_account_of(connection, ad_account)
-        rows = [audience_row(content) for content in connection.catalog.audiences(account)]
+        rows = [audience_row(content) for content in connection.services.pinterest_for(account).listed("audiences")]
     columns = {
         "id": "ID",
         "name": "NAME",
@@ -75,7 +76,7 @@ def lists(
     """
     with connecting(env_file, quiet=quiet) as connection:
         account = ad_account_of(connection, ad_account)
-        rows = _list_rows(connection, account)
+        rows = _list_rows(connection.services.pinterest_for(account))
     rows = [row for row in rows if row["left_behind"] or not left_behind]
     columns = {
         "id": "ID",
@@ -116,13 +117,14 @@ def audience(
         named = audience_id or connection.credentials.environ.get("PINTEREST_AUDIENCE_ID")
         if not named:
             raise click.UsageError("which audience? Give its id; `td-pinterest audiences` lists them")
-        content = connection.catalog.audience(account, checked_id(named, "ID"))
+        api = connection.services.pinterest_for(account)
+        content = api.entity("audiences", checked_id(named, "ID"))
         if content is None:
             raise AudienceError(
                 f"there is no audience {named} in ad account {account}: `td-pinterest audiences` lists those that exist"
             )
-        row = _full_row(connection, account, content)
-        used_by = uses(connection.services.pinterest_for(account), row["id"])
+        row = _full_row(api, content)
+        used_by = uses(api, row["id"])
     past = _past(history, row["id"], env_file) if history else []
     if as_json:
         ad_groups = None if used_by is None else [asdict(use) for use in used_by]
@@ -165,10 +167,10 @@ def _past(history: str, audience_id: str, env_file: Path | None) -> list[dict[st
     ]
 
 
-def _full_row(connection: Connection, account: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    row = audience_row(content) | {"description": content.get("description"), "ad_account_id": account}
+def _full_row(api: Api, content: Mapping[str, Any]) -> dict[str, Any]:
+    row = audience_row(content) | {"description": content.get("description"), "ad_account_id": api.ad_account_id}
     list_id = row["customer_list_id"]
-    behind = connection.catalog.customer_list(account, list_id) if list_id else None
+    behind = api.entity("customer_lists", list_id) if list_id else None
     if behind:
         shown = _list_row(behind, used_by=[row["id"]])
         keys = ("name", "status", "uploaded", "removed", "batches", "session", "job_id", "created", "changed")
@@ -201,16 +203,13 @@ def _seed(rule: object) -> str | None:
     return str(seed) if seed else None
 
 
-def _list_rows(connection: Connection, account: str) -> list[dict[str, Any]]:
+def _list_rows(api: Api) -> list[dict[str, Any]]:
     used_by: dict[str, list[str]] = {}
-    for content in connection.catalog.audiences(account):
+    for content in api.listed("audiences"):
         row = audience_row(content)
         if row["customer_list_id"]:
             used_by.setdefault(row["customer_list_id"], []).append(row["id"])
-    return [
-        _list_row(content, used_by=used_by.get(str(content["id"]), []))
-        for content in connection.catalog.customer_lists(account)
-    ]
+    return [_list_row(content, used_by=used_by.get(str(content["id"]), [])) for content in api.listed("customer_lists")]
 
 
 def _list_row(content: Mapping[str, Any], *, used_by: Sequence[str]) -> dict[str, Any]:

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from td_pinterest_op.errors import RequestRefusedError
-from td_pinterest_op.json_body import json_object
-from td_pinterest_op.pinterest.client import Client, Outcome, Request, TokenSource
+from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.content import listed, text_of, unusable
+from td_pinterest_op.pinterest.request import Outcome, Request, TokenSource
 from td_pinterest_op.pinterest.transport import Response
 
 log = logging.getLogger(__name__)
 
 CUSTOMER_LIST, ACTALIKE = "CUSTOMER_LIST", "ACTALIKE"
+# Without ownership_type, Pinterest lists audiences that others shared as well.
+_QUERIES = {"audiences": {"ownership_type": "OWNED"}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,50 +71,35 @@ class Api:
 
     def audiences(self) -> Iterator[Audience]:
         """All audiences that the ad account owns, newest first, over all pages."""
-        # Without ownership_type, Pinterest lists audiences that others shared as well.
-        return map(_audience, self.listed("audiences", ownership_type="OWNED"))
+        return map(_audience, self.listed("audiences"))
 
     def audience(self, audience_id: str) -> Audience | None:
         """The audience, None when Pinterest has none with that id in this ad account."""
-        content = self._get(f"/audiences/{audience_id}", f"looking up audience {audience_id}")
+        content = self.entity("audiences", audience_id)
         return None if content is None else _audience(content)
 
     def create_audience(self, *, name: str, description: str | None, customer_list_id: str) -> Audience:
         """Create an audience on a customer list. Raises MaybeAppliedError when it may exist."""
-        content = {
-            "audience_type": CUSTOMER_LIST,
-            "name": name,
-            "rule": {"customer_list_id": customer_list_id},
-        } | ({"description": description} if description else {})
-        outcome = self._write("POST", "/audiences", f'creating audience "{name}"', content, repeatable=False)
-        return _audience(_entity(outcome.response, f'creating audience "{name}"'))
+        given = {"description": description} if description else {}
+        return self._create_audience(name, CUSTOMER_LIST, {"customer_list_id": customer_list_id}, **given)
 
     def create_actalike_audience(
         self, *, name: str, description: str, seed_audience_id: str, country: str, percentage: int
     ) -> Audience:
         """A new look-alike audience: the `percentage` (1 to 10) of a country's people who are most like the seed."""
-        content = {
-            "audience_type": ACTALIKE,
-            "name": name,
-            "description": description,
-            "rule": {"seed_id": [seed_audience_id], "country": country, "percentage": percentage},
-        }
-        purpose = f'creating audience "{name}"'
-        outcome = self._write("POST", "/audiences", purpose, content, repeatable=False)
-        return _audience(_entity(outcome.response, purpose))
+        rule = {"seed_id": [seed_audience_id], "country": country, "percentage": percentage}
+        return self._create_audience(name, ACTALIKE, rule, description=description)
 
     def move_audience(self, audience_id: str, *, customer_list_id: str) -> None:
         """Ask Pinterest to put another customer list behind an audience. Only reading it back shows whether it did."""
-        content = {"operation_type": "UPDATE", "rule": {"customer_list_id": customer_list_id}}
         purpose = f"moving audience {audience_id} to customer list {customer_list_id}"
-        _entity(self._write("PATCH", f"/audiences/{audience_id}", purpose, content).response, purpose)
+        content = {"operation_type": "UPDATE", "rule": {"customer_list_id": customer_list_id}}
+        self._write("PATCH", f"/audiences/{audience_id}", purpose, content)
 
     def remove_audience(self, audience_id: str) -> None:
         """Remove an audience. Raises ExportError with status 404 when Pinterest does not know it."""
         purpose = f"removing audience {audience_id}"
-        _entity(
-            self._write("PATCH", f"/audiences/{audience_id}", purpose, {"operation_type": "REMOVE"}).response, purpose
-        )
+        self._write("PATCH", f"/audiences/{audience_id}", purpose, {"operation_type": "REMOVE"})
 
     def customer_lists(self) -> Iterator[CustomerList]:
         """All customer lists of the ad account, newest first, over all pages."""
@@ -120,7 +107,7 @@ class Api:
 
     def customer_list(self, list_id: str) -> CustomerList | None:
         """The customer list, None when Pinterest has none with that id in this ad account."""
-        content = self._get(f"/customer_lists/{list_id}", f"looking up customer list {list_id}")
+        content = self.entity("customer_lists", list_id)
         return None if content is None else _customer_list(content)
 
     def create_customer_list(
@@ -170,11 +157,27 @@ class Api:
         def get(path: str) -> Response:
             return self._send(Request(method="GET", path=path, purpose=purpose)).response
 
-        return listed(get, f"{self._account}/{what}", purpose=purpose, order="DESCENDING", **query)
+        whole = {"order": "DESCENDING", **_QUERIES.get(what, {}), **query}
+        return listed(get, f"{self._account}/{what}", purpose=purpose, **whole)
+
+    def entity(self, what: str, entity_id: str) -> dict[str, Any] | None:
+        """One of a kind, such as `audiences`, as Pinterest shows it; None when the ad account has none of that id."""
+        purpose = f"looking up {what.removesuffix('s').replace('_', ' ')} {entity_id}"
+        request = Request(method="GET", path=f"{self._account}/{what}/{entity_id}", purpose=purpose)
+        try:
+            return _entity(self._send(request).response, purpose, is_read=True)
+        except RequestRefusedError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def _create_audience(self, name: str, audience_type: str, rule: dict[str, Any], **given: str) -> Audience:
+        content = {"audience_type": audience_type, "name": name, "rule": rule, **given}
+        return _audience(self._write("POST", "/audiences", f'creating audience "{name}"', content, repeatable=False))
 
     def _write(
         self, method: str, path: str, purpose: str, content: dict[str, Any], *, repeatable: bool = True
-    ) -> Outcome:
+    ) -> dict[str, Any]:
         request = Request(
             method=method,
             path=self._account + path,
@@ -183,19 +186,10 @@ class Api:
             write=True,
             repeatable=repeatable,
         )
-        return self._send(request)
+        return _entity(self._send(request).response, purpose)
 
     def _send(self, request: Request) -> Outcome:
         return self.client.send(request, self._tokens)
-
-    def _get(self, path: str, purpose: str) -> dict[str, Any] | None:
-        request = Request(method="GET", path=self._account + path, purpose=purpose)
-        try:
-            return _entity(self._send(request).response, purpose, is_read=True)
-        except RequestRefusedError as error:
-            if error.status == 404:
-                return None
-            raise
 
 
 def _entity(response: Response, purpose: str, *, is_read: bool = False) -> dict[str, Any]:
@@ -203,7 +197,7 @@ def _entity(response: Response, purpose: str, *, is_read: bool = False) -> dict[
 
     On a read, exceptions are about earlier uploads.
     """
-    content = json_object(response.body)
+    content = response.content
     if content.get("exceptions") and is_read:
         log.warning(
             "Pinterest reports exceptions of earlier uploads (%s) [x-pinterest-rid %s]", purpose, response.request_id

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from td_pinterest_op.errors import ExportError, PinterestError
-from td_pinterest_op.json_body import json_object
 from td_pinterest_op.pinterest.transport import Response
 
 _PAGE_SIZE = 250
@@ -24,7 +23,7 @@ def listed(
     seen: set[str] = set()
     while True:
         response = get(f"{path}?{urllib.parse.urlencode(query, doseq=True)}")
-        page = json_object(response.body)
+        page = response.content
         items = page.get("items")
         if not isinstance(items, list):
             raise unusable(response, purpose, "has no items")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import requests
@@ -13,14 +14,18 @@ from requests.auth import AuthBase, HTTPBasicAuth
 
 from td_pinterest_op import stop
 from td_pinterest_op.errors import AccountError, PinterestError, RequestRefusedError
-from td_pinterest_op.json_body import json_object
-from td_pinterest_op.pinterest.client import Client, Request
+from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.policy import AUTHORISE_AGAIN
+from td_pinterest_op.pinterest.request import FixedToken, Request
+from td_pinterest_op.pinterest.transport import Response
 from td_pinterest_op.retry import DAY
 from td_pinterest_op.secret import LONGEST_SECRET, Secret
 from td_pinterest_op.timing import Timing
 
 log = logging.getLogger(__name__)
+
+# What an export needs of a token, also in a dry run.
+SCOPES = ("ads:read", "ads:write")
 
 # An access token lasts 30 days: ten minutes more or less do not matter, a request that arrives too late does.
 _MARGIN = 600.0
@@ -42,6 +47,37 @@ _REFUSED = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What the token endpoint granted. Lifetimes in seconds; None, and no scope, where Pinterest does not say."""
+
+    access_token: Secret
+    refresh_token: Secret | None
+    scopes: frozenset[str]
+    expires_in: float | None
+    refresh_expires_in: float | None
+
+    @classmethod
+    def of(cls, response: Response) -> Grant | None:
+        """What a response grants, None without an access token."""
+        content = response.content
+        access_token = _token_in(content, "access_token")
+        if access_token is None:
+            return None
+        return cls(
+            access_token=access_token,
+            refresh_token=_token_in(content, "refresh_token"),
+            scopes=frozenset(str(content.get("scope") or "").replace(",", " ").split()),
+            expires_in=_seconds(content.get("expires_in")),
+            refresh_expires_in=_seconds(content.get("refresh_token_expires_in")),
+        )
+
+
+def missing_scopes(granted: frozenset[str], needed: Iterable[str] = SCOPES) -> list[str]:
+    """The scopes that are needed and not granted; none if Pinterest names none."""
+    return [scope for scope in needed if granted and scope not in granted]
+
+
 class Bearer(AuthBase):
     """Authorises a request with an access token."""
 
@@ -52,24 +88,6 @@ class Bearer(AuthBase):
         """Add the Authorization header."""
         request.headers["Authorization"] = f"Bearer {self._token.reveal()}"
         return request
-
-
-class FixedToken:
-    """An access token that cannot be renewed, as a source of tokens."""
-
-    def __init__(self, bearer: Bearer) -> None:
-        self._bearer = bearer
-
-    def token(self) -> Bearer:
-        """The one token that there is."""
-        return self._bearer
-
-    def worked(self, used: AuthBase) -> None:
-        """Nothing to record for a fixed token."""
-
-    def refresh(self, used: AuthBase) -> bool:  # noqa: ARG002 - the protocol's
-        """False: there is no other."""
-        return False
 
 
 class Tokens:
@@ -90,11 +108,11 @@ class Tokens:
         on_new_refresh_token: Callable[[Secret | None, float | None], None],
         timing: Timing,
         stored_refresh_token: Callable[[], Secret | None] = lambda: None,
-        scopes: frozenset[str] = frozenset(),
+        scopes: Sequence[str] = (),
     ) -> None:
         self._client, self._on_new_refresh_token, self._clock = client, on_new_refresh_token, timing.monotonic
         self._stored_refresh_token, self._needed_scopes = stored_refresh_token, scopes
-        self._app = AppCredentials(client_id, client_secret)
+        self._app = app_credentials(client_id, client_secret)
         self._refresh_token, self._had = refresh_token, {refresh_token}
         self._fingerprint = refresh_token.fingerprint
         # What the last response said: the scopes, and for how many seconds the refresh token lasts; None if unknown.
@@ -170,43 +188,34 @@ class Tokens:
         }
         request = token_request(form, purpose="exchanging the refresh token for an access token", advice=_REFUSED)
         try:
-            outcome = self._client.send(request, self._app)
+            grant = Grant.of(self._client.send(request, self._app).response)
         except (AccountError, RequestRefusedError) as error:
             refused = AccountError(str(error))
             refused.status, refused.code = error.status, error.code
             refused.refused_token = self._fingerprint
             raise refused from None
-        return self._learn(json_object(outcome.response.body))
-
-    def _learn(self, content: Mapping[str, Any]) -> Bearer:
-        token = token_in(content, "access_token")
-        if token is None:
+        if grant is None:
             raise PinterestError("Pinterest answered the token request without an access token")
-        lifetime = seconds_of(content.get("expires_in")) or _ACCESS_DAYS * DAY
-        issued = token_in(content, "refresh_token")
-        if issued == self._refresh_token:
-            issued = None
-        elif issued:
+        return self._learn(grant)
+
+    def _learn(self, grant: Grant) -> Bearer:
+        issued = None if grant.refresh_token == self._refresh_token else grant.refresh_token
+        if issued:
             self._refresh_token = issued
             self._had.add(issued)
-        self.scopes = frozenset(str(content.get("scope") or "").replace(",", " ").split())
-        said = seconds_of(content.get("refresh_token_expires_in"))
-        self.refresh_expires_in = said or (_REFRESH_DAYS * DAY if issued else None)
+        self.scopes = grant.scopes
+        self.refresh_expires_in = grant.refresh_expires_in or (_REFRESH_DAYS * DAY if issued else None)
         with stop.saving():
             self._on_new_refresh_token(issued, self.refresh_expires_in)
-        self._check_scopes()
+        if missing := missing_scopes(grant.scopes, self._needed_scopes):
+            raise AccountError(f"the refresh token lacks the scope {' and '.join(missing)}: {AUTHORISE_AGAIN}")
+        lifetime = grant.expires_in or _ACCESS_DAYS * DAY
         # At least a little use before it is renewed, however short it lasts.
-        return Bearer(token, expires_at=self._clock() + max(lifetime - _MARGIN, lifetime / 2))
-
-    def _check_scopes(self) -> None:
-        """Raise AccountError if the token lacks a scope that the run needs; Pinterest may leave the scopes out."""
-        missing = self._needed_scopes - self.scopes if self.scopes else None
-        if missing:
-            raise AccountError(f"the refresh token lacks the scope {' and '.join(sorted(missing))}: {AUTHORISE_AGAIN}")
+        return Bearer(grant.access_token, expires_at=self._clock() + max(lifetime - _MARGIN, lifetime / 2))
 
 
 def token_request(
-    form: Mapping[str, str], *, purpose: str, advice: Mapping[int | None, str] | None, repeatable: bool = True
+    form: Mapping[str, str], *, purpose: str, advice: Mapping[int | None, str], repeatable: bool = True
 ) -> Request:
     """The request for a token, with the fields of its form."""
     return Request(
@@ -220,33 +229,19 @@ def token_request(
     )
 
 
-class AppCredentials:
+def app_credentials(client_id: Secret, client_secret: Secret) -> FixedToken:
     """The credentials of the token request: the app's own, of which there is only one pair."""
-
-    def __init__(self, client_id: Secret, client_secret: Secret) -> None:
-        # So that the mask knows the pair in base64.
-        Secret(f"{client_id.reveal()}:{client_secret.reveal()}")
-        self._auth = HTTPBasicAuth(client_id.reveal(), client_secret.reveal())
-
-    def token(self) -> AuthBase:
-        """The app's credentials."""
-        return self._auth
-
-    def worked(self, used: AuthBase) -> None:
-        """There is only one pair."""
-
-    def refresh(self, used: AuthBase) -> bool:  # noqa: ARG002 - the protocol's
-        """False: there is no other."""
-        return False
+    # So that the mask knows the pair in base64.
+    Secret(f"{client_id.reveal()}:{client_secret.reveal()}")
+    return FixedToken(HTTPBasicAuth(client_id.reveal(), client_secret.reveal()))
 
 
-def token_in(content: Mapping[str, Any], name: str) -> Secret | None:
-    """The token of that name in a response, None without one that can be one."""
+def _token_in(content: Mapping[str, Any], name: str) -> Secret | None:
     token = content.get(name)
     return Secret(token) if isinstance(token, str) and 0 < len(token) <= LONGEST_SECRET else None
 
 
-def seconds_of(value: object) -> float | None:
+def _seconds(value: object) -> float | None:
     """A lifetime as Pinterest states it; None for any other value (NaN compares false) or more than a date can hold."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None

@@ -65,14 +65,17 @@ _TRIAL = (
     "its owner must ask Pinterest for standard access"
 )
 
+_NOT_DONE = Decision(Recovery.RETRY, False, UnavailableError, _LATER)
+_IN_DOUBT = Decision(Recovery.RETRY, True, UnavailableError, _LATER)
+
 FAILURES: dict[Failure, Decision] = {
-    Failure.NOT_CONNECTED: Decision(Recovery.RETRY, False, UnavailableError, _LATER),
-    Failure.CONNECT_TIMEOUT: Decision(Recovery.RETRY, False, UnavailableError, _LATER),
-    Failure.WRITE_TIMEOUT: Decision(Recovery.RETRY, True, UnavailableError, _LATER),
-    Failure.READ_TIMEOUT: Decision(Recovery.RETRY, True, UnavailableError, _LATER),
-    Failure.BROKEN: Decision(Recovery.RETRY, True, UnavailableError, _LATER),
-    Failure.REPEATED: Decision(Recovery.RETRY, True, UnavailableError, _LATER),
-    Failure.OVERSIZED: Decision(Recovery.RETRY, True, UnavailableError, _LATER),
+    Failure.NOT_CONNECTED: _NOT_DONE,
+    Failure.CONNECT_TIMEOUT: _NOT_DONE,
+    Failure.WRITE_TIMEOUT: _IN_DOUBT,
+    Failure.READ_TIMEOUT: _IN_DOUBT,
+    Failure.BROKEN: _IN_DOUBT,
+    Failure.REPEATED: _IN_DOUBT,
+    Failure.OVERSIZED: _IN_DOUBT,
     Failure.TLS: Decision(Recovery.GIVE_UP, False, PinterestError, "check the endpoint and the proxy's certificates"),
     Failure.UNUSABLE: Decision(Recovery.GIVE_UP, False, PinterestError, "check PINTEREST_API_ENDPOINT and the proxy"),
 }
@@ -82,23 +85,22 @@ ANSWERS: dict[tuple[int, int | None], Decision] = {
     (300, None): Decision(
         Recovery.GIVE_UP, False, PinterestError, "redirects are not followed; check PINTEREST_API_ENDPOINT"
     ),
+    (400, None): Decision(Recovery.GIVE_UP, False, RequestRefusedError, "the request itself is at fault"),
     (401, 3): Decision(Recovery.GIVE_UP, False, AccountError, f"{AUTHORISE_AGAIN}. Or {_ACCESS}"),
     (401, None): Decision(Recovery.REFRESH, False, AccountError, AUTHORISE_AGAIN),
     (403, 29): Decision(Recovery.GIVE_UP, False, AccountError, _TRIAL),
     (403, None): Decision(Recovery.GIVE_UP, False, AccountError, _ROLE),
-    (408, None): Decision(Recovery.RETRY, True, UnavailableError, _LATER),
-    (409, None): Decision(Recovery.RETRY, False, UnavailableError, _LATER),
-    (423, None): Decision(Recovery.RETRY, False, UnavailableError, _LATER),
+    (408, None): _IN_DOUBT,
+    (409, None): _NOT_DONE,
+    (423, None): _NOT_DONE,
     (429, None): Decision(Recovery.WAIT, False, UnavailableError, _LATER),
-    (400, None): Decision(Recovery.GIVE_UP, False, RequestRefusedError, "the request itself is at fault"),
-    (500, None): Decision(Recovery.RETRY, True, UnavailableError, _LATER),
+    (500, None): _IN_DOUBT,
 }
-
 
 # Where the message says more than status and code: (status, code, what the message holds) → decision.
 MESSAGES: tuple[tuple[int, int | None, re.Pattern[str], Decision], ...] = (
-    (400, 12, re.compile(""), ANSWERS[500, None]),
-    (400, None, re.compile(r"something went wrong|retry after|try again", re.IGNORECASE), ANSWERS[500, None]),
+    (400, 12, re.compile(""), _IN_DOUBT),
+    (400, None, re.compile(r"something went wrong|retry after|try again", re.IGNORECASE), _IN_DOUBT),
     (
         401,
         3,
@@ -125,4 +127,4 @@ def decide(status: int, code: int | None, message: str = "") -> Decision | None:
     for key in ((status, code), (status, None), (hundred, None)):
         if key in ANSWERS:
             return ANSWERS[key]
-    return ANSWERS[500, None]
+    return _IN_DOUBT

@@ -20,6 +20,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from td_pinterest_op import USER_AGENT
+from td_pinterest_op.json_body import json_object
 from td_pinterest_op.pinterest.policy import Failure
 from td_pinterest_op.secret import excerpt, mask
 
@@ -41,15 +42,6 @@ class NoResponseError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
-    """Limits in seconds, each for a stretch without any progress."""
-
-    connect: float
-    write: float
-    read: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
     """A complete HTTP response; `body` is empty where an error's is larger than LARGEST_BODY."""
 
@@ -64,17 +56,34 @@ class Response:
         given = mask(self.headers.get(_REQUEST_ID, ""))
         return "".join(c for c in given if c.isalnum() or c in "-_*")[:64] or "-"
 
+    @property
+    def content(self) -> dict[str, Any]:
+        """The JSON object in the body, empty when it holds none."""
+        return json_object(self.body)
+
+    @property
+    def code(self) -> int | None:
+        """Pinterest's own code of an error, None without one."""
+        code = self.content.get("code")
+        return code if isinstance(code, int) else None
+
+    @property
+    def message(self) -> str:
+        """Pinterest's message about an error, "" without one."""
+        message = self.content.get("message")
+        return message if isinstance(message, str) else ""
+
 
 class Transport:
-    """A pool of connections. `send` may be called from several threads."""
+    """A pool of connections; time limits in seconds, each for a stretch without progress. For several threads."""
 
-    def __init__(self, *, timeouts: Timeouts, connections: int) -> None:
-        self._timeouts = timeouts
+    def __init__(self, *, connect_timeout: float, write_timeout: float, read_timeout: float, connections: int) -> None:
+        self._timeout = (connect_timeout, read_timeout)
         self._environments: dict[str, dict[str, Any]] = {}
         self._session = requests.Session()
         self._session.headers["User-Agent"] = USER_AGENT
         self._session.headers["Accept-Encoding"] = "gzip"
-        self._adapter = _Adapter(write_timeout=timeouts.write, connections=connections)
+        self._adapter = _Adapter(write_timeout=write_timeout, connections=connections)
 
     def send(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: AuthBase
@@ -90,9 +99,7 @@ class Transport:
             )
             environment = self._environment(url)
             # By the adapter, not by the session, which parses where a redirect leads even if it does not follow it.
-            response = self._adapter.send(
-                request, stream=True, timeout=(self._timeouts.connect, self._timeouts.read), **environment
-            )
+            response = self._adapter.send(request, stream=True, timeout=self._timeout, **environment)
             with response:
                 return Response(status=response.status_code, headers=response.headers, body=_body(response))
         except NoResponseError as error:

@@ -45,6 +45,7 @@ WORLD: dict[str, set[str]] = {
         "treasure_data.pool",
         "pinterest.client",
         "pinterest.oauth",
+        "pinterest.request",
         "pinterest.transport",
         "workflow.digdag_server",
         "workflow.token_store",

@@ -15,8 +15,8 @@ from td_pinterest_op.connect import Services
 from td_pinterest_op.errors import AccountError, BrokenTwiceError, ExportError, RequestRefusedError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.catalog import Catalog
-from td_pinterest_op.pinterest.client import Request, error_code
 from td_pinterest_op.pinterest.oauth import Tokens
+from td_pinterest_op.pinterest.request import Request
 from td_pinterest_op.pinterest.transport import Response
 from td_pinterest_op.records.batch import RowRecords
 from td_pinterest_op.records.rows import Shape
@@ -41,7 +41,7 @@ class Answer:
     def note(self, request: Request, response: Response) -> None:
         """Take an answer in, as the client got it."""
         if request.write or not self.is_write:
-            self.status, self.code, self.is_write = response.status, error_code(response), request.write
+            self.status, self.code, self.is_write = response.status, response.code, request.write
 
     def of(self, error: ExportError) -> None:
         """Take in what an error says of its answer."""

@@ -29,7 +29,8 @@ from td_pinterest_op.errors import (
     UnexpectedError,
     WorkflowError,
 )
-from td_pinterest_op.pinterest.client import Client, Outcome
+from td_pinterest_op.pinterest.client import Client
+from td_pinterest_op.pinterest.request import Outcome
 from td_pinterest_op.records.batch import Batch, Digests
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.records.spool import DIGEST_BYTES, Spool

@@ -25,8 +25,8 @@ from td_pinterest_op.errors import (
     StoppedError,
     UnavailableError,
 )
-from td_pinterest_op.pinterest.client import Outcome, Request
 from td_pinterest_op.pinterest.policy import Failure
+from td_pinterest_op.pinterest.request import Outcome, Request
 from td_pinterest_op.pinterest.transport import Response
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.secret import Secret

@@ -7,7 +7,8 @@ import urllib.parse
 import pytest
 
 from td_pinterest_op.errors import AccountError, PinterestError, UnavailableError
-from td_pinterest_op.pinterest.consent import Grant, exchange
+from td_pinterest_op.pinterest.consent import exchange
+from td_pinterest_op.pinterest.oauth import Grant
 from td_pinterest_op.pinterest.policy import Failure
 from td_pinterest_op.pinterest.transport import Response
 from td_pinterest_op.secret import Secret
@@ -29,8 +30,16 @@ def exchanged(stage: Scene) -> Grant:
 def test_a_code_is_exchanged_for_both_tokens_their_scopes_and_their_end() -> None:
     stage = scene(answer(200, TOKENS | {"scope": "ads:read,user_accounts:read", "refresh_token_expires_in": 60}))
     grant = exchanged(stage)
-    assert ("s3cr3t-access", "s3cr3t-refresh") == (grant.access_token.reveal(), grant.refresh_token.reveal())
-    assert (("ads:write",), 60) == (grant.missing_scopes, grant.expires_in)
+    assert (
+        Grant(
+            access_token=Secret("s3cr3t-access"),
+            refresh_token=Secret("s3cr3t-refresh"),
+            scopes=frozenset({"ads:read", "user_accounts:read"}),
+            expires_in=None,
+            refresh_expires_in=60,
+        )
+        == grant
+    )
     (sent,) = stage.script.sent
     assert {
         "grant_type": ["authorization_code"],

@@ -5,14 +5,15 @@ from __future__ import annotations
 import base64
 import threading
 import urllib.parse
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
 
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, UnavailableError
-from td_pinterest_op.pinterest.client import Request
-from td_pinterest_op.pinterest.oauth import Bearer, FixedToken, Tokens
+from td_pinterest_op.pinterest.oauth import SCOPES, Bearer, Tokens
 from td_pinterest_op.pinterest.policy import Failure
+from td_pinterest_op.pinterest.request import FixedToken, Request
 from td_pinterest_op.pinterest.transport import Response
 from td_pinterest_op.retry import DAY
 from td_pinterest_op.secret import Secret, mask
@@ -40,7 +41,7 @@ def shown(bearer: Bearer) -> str:
     return bearer._token.reveal()
 
 
-def office(*answers: Response | Failure, scopes: frozenset[str] = frozenset()) -> Office:
+def office(*answers: Response | Failure, scopes: Sequence[str] = ()) -> Office:
     stage, stored = scene(*answers), [Secret("s3cr3t-refresh&1")]
     kept: list[tuple[str | None, float | None]] = []
     tokens = Tokens(
@@ -293,8 +294,6 @@ def test_an_old_token_that_is_still_stored_is_not_taken_for_a_new_one() -> None:
 
 # -- scopes
 
-TO_WRITE = frozenset({"ads:read", "ads:write"})
-
 
 @pytest.mark.parametrize(
     ("granted", "missing"),
@@ -311,7 +310,7 @@ TO_WRITE = frozenset({"ads:read", "ads:write"})
 def test_a_token_without_a_scope_that_the_run_needs_is_for_the_accounts_owner(
     granted: object, missing: str | None
 ) -> None:
-    rig = office(issued(scope=granted, refresh_token="s3cr3t-new"), scopes=TO_WRITE)
+    rig = office(issued(scope=granted, refresh_token="s3cr3t-new"), scopes=SCOPES)
     if missing is None:
         assert "access-1" == rig.token()
         return

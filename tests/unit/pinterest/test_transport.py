@@ -19,7 +19,7 @@ import requests
 from requests.auth import AuthBase
 
 from td_pinterest_op.pinterest.policy import Failure
-from td_pinterest_op.pinterest.transport import NoResponseError, Response, Timeouts, Transport, is_safe
+from td_pinterest_op.pinterest.transport import NoResponseError, Response, Transport, is_safe
 
 LIMIT = 0.3
 GENEROUS = 20.0
@@ -96,7 +96,7 @@ class Token(AuthBase):
 
 @contextlib.contextmanager
 def transport(*, connect: float = GENEROUS, write: float = GENEROUS, read: float = GENEROUS) -> Iterator[Transport]:
-    made = Transport(timeouts=Timeouts(connect=connect, write=write, read=read), connections=2)
+    made = Transport(connect_timeout=connect, write_timeout=write, read_timeout=read, connections=2)
     try:
         yield made
     finally:
