@@ -1,16 +1,17 @@
-"""What a task gives under `result_settings`: each key read by its type, and every problem collected."""
+"""What a task gives under `result_settings`: each key read by its type, each rule checked, every problem collected."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
 from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
 from td_pinterest_op.settings import text as setting_text
-from td_pinterest_op.settings.table import Setting, Table
+from td_pinterest_op.settings.action import Action
+from td_pinterest_op.settings.table import RecordsFormat, Setting, Table
 from td_pinterest_op.settings.types import (
     Show,
     WrongValueError,
@@ -37,13 +38,15 @@ _ENV_LINES = """\
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """What one key holds: the value, or the default if the key is left out; None if the value is wrong."""
+    """What one key holds: the value, or the default if the key is left out; None if it is given and wrong."""
 
     given: bool
-    wrong: bool = False
     value: Any = None
     secret: str | None = None  # the workflow secret that the value came from
     lost_digits: bool = False
+
+
+_LEFT_OUT = Given(given=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +94,15 @@ class Reading:
     ignored: tuple[str, ...]
     problems: Problems
 
+    @property
+    def action(self) -> Action | None:
+        """The action; None if it is wrong, or if the door has none."""
+        action: Action | None = self.values["action"].value if "action" in self.values else None
+        return action
+
     def notices(self) -> tuple[Notice, ...]:
         """What is worth a warning, whatever else is wrong."""
-        action = self.values["action"].value if "action" in self.values else None
+        action = self.action
         given = {name: key for name, key in self.table.by_name.items() if self.values[name].given}
         notices = (
             Notice(
@@ -115,32 +124,11 @@ class Reading:
         )
         return tuple(notice for notice in notices if notice.keys)
 
-    def check_same(self, name: str, other: str) -> None:
-        """Two names of one thing must not differ."""
-        first, second = self.values[name], self.values[other]
-        both = first.given and second.given and not first.wrong and not second.wrong
-        if both and first.value != second.value:
-            self.problems.add(
-                name, f"conflicts with {other}, which has another value; allowed: one of the two, or equal values"
-            )
-
-    def check_needed(self, keys: Iterable[Setting], *, reason: str = "") -> None:
-        """Each of `keys` must be given."""
-        for key in keys:
-            if not self.values[key.name].given:
-                self.problems.add(key.name, f"missing{reason}; allowed: {key.type.allowed}", code="missing")
-
 
 def read(raw: object, *, table: Table, environ: Mapping[str, str], from_console: bool = False) -> Reading:
-    """Read `result_settings`; the problems found so far are in `Reading.problems`.
+    """Read `result_settings`; every problem is in `Reading.problems`. Arguments: see `parse.parse`.
 
-    Args:
-        raw: `result_settings` as digdag passes it: a mapping, or JSON or YAML text of one.
-        environ: where credentials that are left out, and `${secret:…}` in any setting, are looked up.
-        from_console: whether Audience Studio wrote the settings; keys of its own are then ignored.
-
-    Raises:
-        SettingsError: `raw` is not a mapping.
+    Raises SettingsError if `raw` is not a mapping.
     """
     problems = Problems(table.by_name.keys())
     mapping = _mapping(raw, table, problems)
@@ -155,6 +143,10 @@ def read(raw: object, *, table: Table, environ: Mapping[str, str], from_console:
     reading = Reading(table=table, values=values, ignored=tuple(map(str, ignored)), problems=problems)
     _join_aliases(reading, values)
     _check_order(reading)
+    _check_needed(reading)
+    _check_audience_id(reading)
+    _check_several(reading)
+    _check_columns(reading)
     return reading
 
 
@@ -186,21 +178,19 @@ def _credentials(given: Mapping[object, object], table: Table, environ: Mapping[
 
 
 def _given(name: str, key: Setting, raw: object, environ: Mapping[str, str], show: Show, problems: Problems) -> Given:
-    code: ProblemCode = "wrong"
     try:
         value, secret = _resolved(key, raw, environ)
         if is_left_out(value):
             return Given(given=False, value=key.default)
         read_value = key.type.read(value, described if secret else show)
     except _MissingSecretError as missing:
-        fault, code = str(missing), "environment"
+        problems.add(name, str(missing), code="environment")
+        return Given(given=True)
     except WrongValueError as wrong:
-        fault = f"{wrong}; allowed: {key.type.allowed}"
-    else:
-        lost = key.type.is_id and secret is None and has_lost_digits(value)
-        return Given(given=True, value=read_value, secret=secret, lost_digits=lost)
-    problems.add(name, fault, code=code)
-    return Given(given=True, wrong=True)
+        problems.add(name, f"{wrong}; allowed: {key.type.allowed}")
+        return Given(given=True)
+    lost = key.type.is_id and secret is None and has_lost_digits(value)
+    return Given(given=True, value=read_value, secret=secret, lost_digits=lost)
 
 
 class _MissingSecretError(Exception):
@@ -224,7 +214,7 @@ def _resolved(key: Setting, raw: object, environ: Mapping[str, str]) -> tuple[ob
     if not value.strip():
         state = "empty" if variable in environ else "missing"
         raise _MissingSecretError(
-            f"missing: {variable} is {state} in the environment; set the workflow's secret {secret}, and give it to "
+            f"{variable} is {state} in the environment; set the workflow's secret {secret}, and give it to "
             f"the task as {variable}, under its _env (config/environment.yml has such lines)"
         )
     return value, secret
@@ -260,7 +250,7 @@ def _join_aliases(reading: Reading, values: dict[str, Given]) -> None:
     for key in reading.table.settings:
         if key.alias is None or not values[key.alias].given:
             continue
-        reading.check_same(key.name, key.alias)
+        _check_same(reading, key.name, key.alias)
         if not values[key.name].given:
             values[key.name] = replace(values[key.alias], given=False)  # warnings name what the author wrote
 
@@ -273,3 +263,55 @@ def _check_order(reading: Reading) -> None:
             default = reading.table.by_name[upper].default_text
             by_default = "" if high.given else f"; {upper} is {default} by default"
             reading.problems.add(upper, f"is less than {lower}{by_default}; allowed: {lower} or more")
+
+
+def _check_same(reading: Reading, name: str, other: str) -> None:
+    """Two names of one thing must not differ."""
+    first, second = (reading.values[each].value if reading.values[each].given else None for each in (name, other))
+    if first is not None and second is not None and first != second:
+        reading.problems.add(
+            name, f"conflicts with {other}, which has another value; allowed: one of the two, or equal values"
+        )
+
+
+def _check_needed(reading: Reading) -> None:
+    action = reading.action
+    for key in reading.table.settings:
+        if key.is_needed:
+            _need(reading, key.name)
+        elif action and key.name in action.needs:
+            _need(reading, key.name, reason=f", and {action.name} needs it")
+
+
+def _need(reading: Reading, name: str, *others: str, reason: str = "") -> None:
+    """One of these keys must be given; the first is the one that is missing."""
+    if not any(reading.values[each].given for each in (name, *others)):
+        allowed = reading.table.by_name[name].type.allowed
+        reading.problems.add(name, f"missing{reason}; allowed: {allowed}", code="missing")
+
+
+def _check_audience_id(reading: Reading) -> None:
+    action = reading.action
+    if action and (name := action.audience_id):
+        _check_same(reading, name, "audience_id")
+        _need(reading, name, "audience_id", reason=f", and {action.name} needs it (or audience_id)")
+
+
+def _check_several(reading: Reading) -> None:
+    """The ids stand under one name, or one under the other; both may be given if they agree."""
+    if reading.table.several is None:
+        return
+    several, alone = reading.table.several
+    many, single = reading.values[several].value, reading.values[alone].value
+    _need(reading, several, alone, reason=f" (or {alone})")
+    if many is not None and single is not None and single not in many:
+        reading.problems.add(several, f"conflicts with {alone}, which is not among them; allowed: one of the two")
+
+
+def _check_columns(reading: Reading) -> None:
+    columns, records = (reading.values.get(name, _LEFT_OUT).value for name in ("columns", "records"))
+    if records is not RecordsFormat.ROWS and not {"phone", "external_id"}.isdisjoint((columns or {}).values()):
+        reading.problems.add(
+            "columns",
+            "phone and external_id are keys of a row; allowed: email, maid or idfa, or these with records: rows",
+        )

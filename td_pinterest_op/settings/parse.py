@@ -123,8 +123,7 @@ def parse(raw: object, *, table: Table, environ: Mapping[str, str], from_console
     Raises:
         SettingsError: with every problem, a line each. It holds no credential, given or looked up.
     """
-    reading = read_export(raw, table=table, environ=environ, from_console=from_console)
-    reading.problems.raise_if_any()
+    reading = _read(raw, table=table, environ=environ, from_console=from_console)
     action: Action = reading.values["action"].value
     names = {each.name for each in fields(Settings)}
     unused = {key.name: key.default for key in table.settings if key.name in names and not key.is_used_by(action)}
@@ -133,16 +132,14 @@ def parse(raw: object, *, table: Table, environ: Mapping[str, str], from_console
 
 def parse_status(raw: object, *, environ: Mapping[str, str]) -> StatusSettings:
     """The settings of `AudienceStatus`. Arguments and errors: see `parse`."""
-    reading = read_status(raw, environ=environ)
-    reading.problems.raise_if_any()
-    return _built(StatusSettings, reading, audience_ids=_ids("audience_ids", "audience_id", reading))
+    reading = _read(raw, table=STATUS, environ=environ)
+    return _built(StatusSettings, reading, audience_ids=_ids(reading))
 
 
 def parse_erasure(raw: object, *, environ: Mapping[str, str]) -> ErasureSettings:
     """The settings of `PinterestErase`. Arguments and errors: see `parse`."""
-    reading = read_erasure(raw, environ=environ)
-    reading.problems.raise_if_any()
-    ids = _ids("ad_account_ids", "ad_account_id", reading)
+    reading = _read(raw, table=ERASURE, environ=environ)
+    ids = _ids(reading)
     return _built(ErasureSettings, reading, ad_account_ids=ids, ad_account_id=ids[0])
 
 
@@ -151,71 +148,22 @@ def parse_connection(raw: object, *, environ: Mapping[str, str]) -> ConnectionSe
 
     Without `ad_account_id` that of the result is empty.
     """
-    reading = read_connection(raw, environ=environ)
-    reading.problems.raise_if_any()
-    ad_account_id = reading.values["ad_account_id"].value or ""
-    return _built(ConnectionSettings, reading, ad_account_id=ad_account_id)
-
-
-def read_export(raw: object, *, table: Table, environ: Mapping[str, str], from_console: bool = False) -> Reading:
-    """What is known of an export's settings, with every problem. Raises SettingsError for what is no mapping."""
-    reading = read(raw, table=table, environ=environ, from_console=from_console)
-    _check_always_needed(reading)
-    if (action := reading.values["action"].value) is not None:
-        _check_needed_by(action, reading)
-        _check_audience_id(action, reading)
-    _check_columns(reading)
-    return reading
-
-
-def read_status(raw: object, *, environ: Mapping[str, str]) -> Reading:
-    """As `read_export`, of a look at audiences."""
-    reading = read(raw, table=STATUS, environ=environ)
-    _check_always_needed(reading)
-    _check_ids("audience_ids", "audience_id", reading)
-    return reading
-
-
-def read_erasure(raw: object, *, environ: Mapping[str, str]) -> Reading:
-    """As `read_export`, of an erasure."""
-    reading = read(raw, table=ERASURE, environ=environ)
-    _check_always_needed(reading)
-    _check_ids("ad_account_ids", "ad_account_id", reading)
-    _check_columns(reading)
-    return reading
-
-
-def read_connection(raw: object, *, environ: Mapping[str, str]) -> Reading:
-    """As `read_export`, of the connection keys."""
-    reading = read(raw, table=CONNECTION, environ=environ)
-    _check_always_needed(reading)
-    return reading
+    reading = _read(raw, table=CONNECTION, environ=environ)
+    return _built(ConnectionSettings, reading, ad_account_id=reading.values["ad_account_id"].value or "")
 
 
 def action_of(raw: object, *, table: Table) -> Action | None:
     """The action that `result_settings` name, whatever else is wrong with them; None if that is not clear."""
     try:
-        action: Action | None = read(raw, table=table, environ={}).values["action"].value
+        return read(raw, table=table, environ={}).action
     except SettingsError:
         return None
-    return action
 
 
-def _check_always_needed(reading: Reading) -> None:
-    reading.check_needed(key for key in reading.table.settings if key.is_needed)
-
-
-def _check_needed_by(action: Action, reading: Reading) -> None:
-    needed = [key for key in reading.table.settings if key.name in action.needs]
-    reading.check_needed(needed, reason=f", and {action.name} needs it")
-
-
-def _check_audience_id(action: Action, reading: Reading) -> None:
-    if name := action.audience_id:
-        reading.check_same(name, "audience_id")
-        if not reading.values["audience_id"].given:
-            reason = f", and {action.name} needs it (or audience_id)"
-            reading.check_needed([reading.table.by_name[name]], reason=reason)
+def _read(raw: object, *, table: Table, environ: Mapping[str, str], from_console: bool = False) -> Reading:
+    reading = read(raw, table=table, environ=environ, from_console=from_console)
+    reading.problems.raise_if_any()
+    return reading
 
 
 def _audience_id(action: Action, reading: Reading) -> str | None:
@@ -224,30 +172,9 @@ def _audience_id(action: Action, reading: Reading) -> str | None:
     return value if action.audience_id else None
 
 
-def _check_columns(reading: Reading) -> None:
-    columns = reading.values["columns"].value or {}
-    are_rows = "records" in reading.values and reading.values["records"].value is RecordsFormat.ROWS
-    if not are_rows and not {"phone", "external_id"}.isdisjoint(columns.values()):
-        reading.problems.add(
-            "columns",
-            "phone and external_id are keys of a row; allowed: email, maid or idfa, or these with records: rows",
-        )
-
-
-def _check_ids(several: str, alone: str, reading: Reading) -> None:
-    """The ids stand under `several`, or one under `one`; both may be given if they agree."""
-    many, single = reading.values[several], reading.values[alone]
-    if not many.given and not single.given:
-        reading.check_needed([reading.table.by_name[several]], reason=f" (or {alone})")
-    wrong = many.wrong or single.wrong
-    if many.given and single.given and not wrong and single.value not in many.value:
-        reading.problems.add(several, f"conflicts with {alone}, which is not among them; allowed: one of the two")
-
-
-def _ids(several: str, alone: str, reading: Reading) -> tuple[str, ...]:
-    many = reading.values[several]
-    ids: tuple[str, ...] = many.value if many.given else (reading.values[alone].value,)
-    return ids
+def _ids(reading: Reading) -> tuple[str, ...]:
+    many, single = (reading.values[name] for name in reading.table.several or ())
+    return many.value if many.given else (single.value,)
 
 
 def _built(kind: type[_C], reading: Reading, **others: Any) -> _C:

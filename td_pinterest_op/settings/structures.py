@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from td_pinterest_op.settings import text as setting_text
@@ -43,7 +43,7 @@ def _read_columns(value: object, show: Show) -> Mapping[str, str]:
     for column, identifier in mapping(value).items():
         name = column.strip().lower() if isinstance(column, str) else ""
         try:
-            kind = str(_IDENTIFIERS.read(identifier, show))
+            kind = _IDENTIFIERS.read(identifier, show)
         except WrongValueError as error:
             faults.append(f"column {show(column)}: {error}")
             continue
@@ -61,19 +61,13 @@ def _read_sizes(value: object, show: Show) -> Mapping[str, int]:
     faults = []
     for audience, size in mapping(value).items():
         try:
-            audience_id = str(AUDIENCE_ID.read(audience, show))
+            audience_id = AUDIENCE_ID.read(audience, show)
             if not is_left_out(size):  # the history has no size of an audience that Pinterest still fills
-                sizes[audience_id] = _whole_size(size, show)
+                sizes[audience_id] = _SIZE.read(size, show)
         except WrongValueError as error:
             faults.append(str(error))
     raise_if_any(faults)
     return MappingProxyType(sizes)
-
-
-def _whole_size(value: object, show: Show) -> int:
-    size = _SIZE.read(value, show)
-    assert isinstance(size, int)  # noqa: S101 - whole_number sees to it
-    return size
 
 
 def _read_statuses(value: object, show: Show) -> frozenset[str]:
@@ -97,7 +91,7 @@ def _each(of: SettingType, items: Sequence[object], show: Show) -> list[str]:
     values, faults = [], []
     for position, item in enumerate(items, start=1):
         try:
-            values.append(str(of.read(item, show)))
+            values.append(of.read(item, show))
         except WrongValueError as error:
             faults.append(f"number {position}: {error}")
     raise_if_any(faults)
@@ -107,7 +101,8 @@ def _each(of: SettingType, items: Sequence[object], show: Show) -> list[str]:
 def _items(value: object) -> Sequence[object]:
     """The items of a list, of JSON or YAML text of one, or of text with commas."""
     if isinstance(value, str):
-        value = _loaded(value) if value.lstrip().startswith(("[", "- ")) else list(_between_commas(value))
+        is_list = value.lstrip().startswith(("[", "- "))
+        value = _loaded(value) if is_list else [item.strip() for item in value.split(",") if item.strip()]
     elif isinstance(value, (int, float)):
         value = [value]
     if not isinstance(value, (list, tuple)):
@@ -115,10 +110,6 @@ def _items(value: object) -> Sequence[object]:
     if len(value) > _MAXIMUM_ITEMS:
         raise WrongValueError(f"a list of {len(value)} is longer than allowed")
     return value
-
-
-def _between_commas(text: str) -> Iterator[str]:
-    return (item.strip() for item in text.split(",") if item.strip())
 
 
 def mapping(value: object) -> Mapping[object, object]:

@@ -98,13 +98,15 @@ class Table:
     """The settings of one door.
 
     `ordered`: pairs of settings of which the first may not be greater than the second; a setting that is left out
-    counts with its default. `example`: the shortest `result_settings` that work, for the message about missing ones.
-    `actions`: those that the setting `action` names, if there is one.
+    counts with its default. `several`: the setting for the ids of which one at least is needed, and the one for a
+    single id. `example`: the shortest `result_settings` that work, for the message about missing ones. `actions`:
+    those that the setting `action` names, if there is one.
     """
 
     settings: tuple[Setting, ...]
     ordered: tuple[tuple[str, str], ...]
     example: str
+    several: tuple[str, str] | None = None
     actions: tuple[Action, ...] = ()
 
     @cached_property
@@ -244,6 +246,7 @@ STATUS = Table(
         *_RETRIES_AND_TIMEOUTS,
     ),
     ordered=(_WAITS,),
+    several=("audience_ids", "audience_id"),
     example="""
     result_settings:
       ad_account_id: "549755885175"
@@ -266,6 +269,7 @@ ERASURE = Table(
         _COLUMNS,
     ),
     ordered=(_WAITS,),
+    several=("ad_account_ids", "ad_account_id"),
     example="""
     result_settings:
       ad_account_ids: ["549755885175"]

@@ -1,12 +1,13 @@
 """Settings written as text: JSON or YAML → plain values.
 
 YAML is read with digdag's rules where they differ from PyYAML's: only `true` and `false` are booleans, there are no
-dates, a key given twice is an error. Aliases and tags are refused, so that text neither
-grows nor calls anything when it is read.
+dates, a key given twice is an error. Aliases and tags are refused, so that text neither grows nor calls anything when
+it is read.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterable
@@ -33,19 +34,12 @@ def load(text: str) -> object:
     """
     if len(text) > LONGEST_TEXT:
         raise UnreadableTextError(f"is longer than {LONGEST_TEXT} characters")
-    value, fault = _read_json(text)
-    if fault is not None:
-        value, fault = _read_yaml(text)
+    with contextlib.suppress(ValueError, RecursionError):
+        return json.loads(text, object_pairs_hook=_without_repetition)
+    value, fault = _read_yaml(text)
     if fault is not None:  # raised out here, so that no traceback carries the reader's own error, which quotes the text
         raise UnreadableTextError(fault)
     return value
-
-
-def _read_json(text: str) -> tuple[object, str | None]:
-    try:
-        return json.loads(text, object_pairs_hook=_without_repetition), None
-    except (ValueError, RecursionError):
-        return None, "is not valid JSON"
 
 
 def _without_repetition(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:

@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from td_pinterest_op.secret import LONGEST_SECRET
 
@@ -50,7 +51,7 @@ class SettingType:
     `is_id`: a damaged number still looks right, so damage is worth a warning.
     """
 
-    read: Callable[[object, Show], object]
+    read: Callable[[object, Show], Any]
     allowed: str
     is_id: bool = False
 

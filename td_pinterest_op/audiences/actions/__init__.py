@@ -34,7 +34,6 @@ __all__ = [
     "action_of",
     "chosen",
     "parse",
-    "read_export",
 ]
 
 ACTIONS: tuple[type[Procedure], ...] = (Add, Remove, Create, Replace, Delete, Clear, CreateActalike)
@@ -42,7 +41,6 @@ ACTIONS: tuple[type[Procedure], ...] = (Add, Remove, Create, Replace, Delete, Cl
 EXPORT = export_table([each.action for each in ACTIONS], default=Create.action)
 # The functions of `settings.parse`, for all actions.
 parse = partial(settings_parse.parse, table=EXPORT)
-read_export = partial(settings_parse.read_export, table=EXPORT)
 action_of = partial(settings_parse.action_of, table=EXPORT)
 
 OUTCOMES: Mapping[str, Outcome] = {each.action.name: each.outcome for each in ACTIONS}

@@ -10,7 +10,7 @@ from typing import Any
 from td_pinterest_op.cli.lint import project, schedule, statistics
 from td_pinterest_op.cli.lint.dig_file import DigFile
 from td_pinterest_op.cli.lint.environment import environ_of
-from td_pinterest_op.cli.lint.settings import DOORS, READERS, Checked, check_settings, stand_ins
+from td_pinterest_op.cli.lint.settings import DOORS, TABLES, Checked, check_settings, stand_ins
 from td_pinterest_op.cli.lint.tasks import Task, UnknownError, tasks
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.settings.table import IfExists
@@ -72,9 +72,9 @@ def _check_py(dig: DigFile, task: Task, before: list[Task]) -> None:
     if not is_ours(task):
         return
     environ = environ_of(dig, task)
-    if name not in READERS:
+    if name not in TABLES:
         return
-    checked = check_settings(dig, task, environ, reader=READERS[name])
+    checked = check_settings(dig, task, environ, table=TABLES[name])
     if name == EXPORT:
         _check_schedule(dig, task, checked)
     for key in ("suppress", "consent") if checked.action and not checked.action.adds_people else ():

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from td_pinterest_op.audiences.actions import EXPORT, read_export
+from td_pinterest_op.audiences.actions import EXPORT
 from td_pinterest_op.cli.lint.dig_file import DigFile, Value
 from td_pinterest_op.cli.lint.environment import STAND_IN, plain_secret
 from td_pinterest_op.cli.lint.tasks import Task, UnknownError, tasks
 from td_pinterest_op.errors import Problem, SettingsError
 from td_pinterest_op.settings.action import Action
-from td_pinterest_op.settings.given import Notice, Reading
-from td_pinterest_op.settings.parse import read_connection, read_erasure, read_status
-from td_pinterest_op.settings.table import CREDENTIALS, IfExists
+from td_pinterest_op.settings.given import Notice, read
+from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ERASURE, STATUS, IfExists, Table
 
-# What a workflow names after `py>:`, and who reads its settings.
-Reader = Callable[..., Reading]
-READERS: Mapping[str, Reader] = {
-    "td_pinterest_op.export.PinterestExport": read_export,
-    "td_pinterest_op.status.AudienceStatus": read_status,
-    "td_pinterest_op.status.AudienceStatus.look": read_status,
-    "td_pinterest_op.erase.PinterestErase": read_erasure,
-    "td_pinterest_op.mirror.Mirror.look": read_status,
-    "td_pinterest_op.mirror.Mirror.send": read_export,
-    "td_pinterest_op.many.Many.renew": read_connection,
+# What a workflow names after `py>:`, and the settings that it takes.
+TABLES: Mapping[str, Table] = {
+    "td_pinterest_op.export.PinterestExport": EXPORT,
+    "td_pinterest_op.status.AudienceStatus": STATUS,
+    "td_pinterest_op.status.AudienceStatus.look": STATUS,
+    "td_pinterest_op.erase.PinterestErase": ERASURE,
+    "td_pinterest_op.mirror.Mirror.look": STATUS,
+    "td_pinterest_op.mirror.Mirror.send": EXPORT,
+    "td_pinterest_op.many.Many.renew": CONNECTION,
 }
 # What completes its settings when it runs: from a list, or from what Audience Studio hands over.
 COMPLETED = frozenset(
@@ -35,7 +33,7 @@ COMPLETED = frozenset(
         "td_pinterest_op.activation.PinterestActivation.prepare",
     }
 )
-DOORS = frozenset({*READERS, *COMPLETED})
+DOORS = frozenset({*TABLES, *COMPLETED})
 _CODES = {"environment": "env", "unknown": "unknown-setting"}
 
 
@@ -53,46 +51,45 @@ def stand_ins() -> dict[str, str]:
     return {key.variable: STAND_IN for key in CREDENTIALS}
 
 
-def check_settings(dig: DigFile, task: Task, environ: Mapping[str, str], *, reader: Reader = read_export) -> Checked:
+def check_settings(dig: DigFile, task: Task, environ: Mapping[str, str], *, table: Table = EXPORT) -> Checked:
     """Note what is wrong with the settings of a task."""
     given = task.value.get("result_settings")
     if given is None:
         dig.find(task.value, "setting", "the task has no result_settings: README shows the least to write")
         return Checked()
     if not isinstance(given.value, dict):
-        return _check_text(dig, given, environ, reader)
+        return _check_text(dig, given, environ, table)
     _check_secrets(dig, given)
     known, unknown = _known(task, given)
-    reading = reader(known, environ=environ)
+    reading = read(known, table=table, environ=environ)
     problems = reading.problems.in_order()
     for problem in problems:
         if problem.key not in unknown and not (problem.code == "missing" and "action" in unknown):
             _note(dig, given, problem)
-    if reader is not read_export or "action" in unknown:
+    if table is not EXPORT or "action" in unknown:
         return Checked()
     # A key that is misspelt may be the action.
     for notice in reading.notices() if "action" in known or not problems else ():
         _note_unused(dig, given, notice)
-    place, action = given.get("action"), reading.values["action"].value
     if_exists = None if "if_exists" in unknown else reading.values["if_exists"].value
-    return Checked(action=action, if_exists=if_exists, place=place)
+    return Checked(action=reading.action, if_exists=if_exists, place=given.get("action"))
 
 
 def settings_of_export(dig: DigFile) -> Mapping[str, object]:
     """What is known, before a run, of the settings of the first export; nothing if there is none."""
     for task in tasks(dig.root) if dig.root else ():
         given = task.value.get("result_settings")
-        if given and task.command and READERS.get(str(task.command.value)) is read_export:
+        if given and task.command and TABLES.get(str(task.command.value)) is EXPORT:
             return _known(task, given)[0]
     return {}
 
 
-def _check_text(dig: DigFile, given: Value, environ: Mapping[str, str], reader: Reader) -> Checked:
+def _check_text(dig: DigFile, given: Value, environ: Mapping[str, str], table: Table) -> Checked:
     """Settings as one text: they may come from an activation, when the workflow runs."""
     if isinstance(given.value, str) and "${" in given.value:
         return Checked()
     try:
-        problems = reader(given.value, environ=environ).problems.in_order()
+        problems = read(given.value, table=table, environ=environ).problems.in_order()
     except SettingsError as error:
         problems = error.problems
     for problem in problems:

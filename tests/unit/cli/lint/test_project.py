@@ -36,7 +36,7 @@ def test_a_file_that_is_not_in_the_project_is_found_at_its_line(
 
 
 @pytest.mark.parametrize("name", [".hidden/people.sql", "link.sql", "ignored.sql"])
-def test_a_file_that_a_push_leaves_out_isfound_in(
+def test_a_file_that_a_push_leaves_out_is_found(
     project: Path, tmp_path_factory: pytest.TempPathFactory, name: str
 ) -> None:
     outside = tmp_path_factory.mktemp("outside") / "people.sql"
@@ -70,5 +70,5 @@ def test_an_archive_of_more_than_10_mb_is_found_by_its_compressed_size(project: 
     assert [(1, "too-large")] == found_in(project, GOOD)
 
 
-def test_an_operator_that_is_not_beside_the_workflow_isfound_in(tmp_path: Path) -> None:
+def test_an_operator_that_is_not_beside_the_workflow_is_found(tmp_path: Path) -> None:
     assert [(14, "left-out")] == found_in(tmp_path, GOOD)

@@ -106,7 +106,7 @@ def test_a_retry_around_tasks_of_others_is_no_matter_of_ours(project: Path) -> N
         ("td>: {data: INSERT INTO history SELECT 1}", ["retry"]),
     ],
 )
-def test_a_retry_around_what_happens_twice_isfound_in(project: Path, other: str, expected: list[str]) -> None:
+def test_a_retry_around_what_happens_twice_is_found(project: Path, other: str, expected: list[str]) -> None:
     indented = "".join(f"  {line}\n" for line in GOOD[GOOD.index("+export") :].splitlines())
     text = f"{GOOD[: GOOD.index('+export')]}+group:\n  _retry: 2\n{indented}  +other:\n    {other}\n"
     assert expected == [code for _, code in found_in(project, text)]

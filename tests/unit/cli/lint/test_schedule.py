@@ -53,7 +53,7 @@ _REPLACE = '    action: replace_current_audience\n    audience_id: "254262090547
         ('cron>: "0 6 * * *"', _REPLACE, []),
     ],
 )
-def test_an_action_that_does_not_fit_the_schedule_isfound_in(
+def test_an_action_that_does_not_fit_the_schedule_is_found(
     project: Path, schedule: str, action: str, expected: list[str]
 ) -> None:
     assert expected == [code for _, code in found_in(project, _scheduled(schedule, action))]

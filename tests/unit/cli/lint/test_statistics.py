@@ -27,7 +27,7 @@ from tests.unit.cli.lint.samples import GOOD
         ),
     ],
 )
-def test_a_figure_that_the_statistics_do_not_have_isfound_in(project: Path, template: str, expected: list[str]) -> None:
+def test_a_figure_that_the_statistics_do_not_have_is_found(project: Path, template: str, expected: list[str]) -> None:
     file = project / "export.dig"
     file.write_text(f'{GOOD}\n+report:\n  echo>: "{template}"\n')
     assert expected == [finding.message for finding in findings(file)]
