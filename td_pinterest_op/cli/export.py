@@ -27,6 +27,7 @@ from td_pinterest_op.cli.credentials import SECRETS, Credentials
 from td_pinterest_op.cli.csv_rows import csv_rows
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.export import export as run_export
+from td_pinterest_op.report.entry import flat
 from td_pinterest_op.settings.structures import COLUMNS
 from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.timing import SYSTEM
@@ -240,15 +241,11 @@ def stopping() -> Iterator[None]:
 
 
 def _show(statistics: Mapping[str, Any]) -> None:
-    figures = {name.replace("rows.invalid_by_reason.", "invalid: "): value for name, value in _flat(statistics)}
+    figures = {
+        name.replace("rows.invalid_by_reason.", "invalid: "): value
+        for name, value in flat(statistics, separator=".", kept=()).items()
+        # Reasons that did not occur are left out.
+        if value is not None and name != "summary" and (value or "by_reason." not in name)
+    }
     screen.properties(figures)
     screen.say(f"\n{statistics['summary']}")
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The figures by their dotted names; reasons that did not occur are left out."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        elif value is not None and name != "summary" and not (prefix.endswith("by_reason.") and not value):
-            yield f"{prefix}{name}", value

@@ -7,7 +7,7 @@ stores, or from a row of the history table, whose columns are the same names joi
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -20,7 +20,8 @@ from td_pinterest_op.secret import mask
 class Entry:
     """`kind` is RUN, FOLLOW_UP or LIFT, `outcome` SUCCESS or FAILED. Texts are masked. A figure not known is None.
 
-    `values` has every figure and id by the name of its column in the history table, such as `rows_read`.
+    `values` has every figure and id by the name of its column in the history table, such as `rows_read`. `lift` has the
+    figures of a comparison, empty for another kind of entry.
     """
 
     kind: str
@@ -29,6 +30,7 @@ class Entry:
     key: str
     values: Mapping[str, Any] = field(repr=False)
     invalid_by_reason: Mapping[str, int]
+    lift: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def text(self, name: str) -> str:
         """A value as masked text; "" if it is not known."""
@@ -69,16 +71,19 @@ def entry(given: Mapping[str, Any], *, at: datetime | None = None, error: str = 
         key=" ".join(str(values.get(name) or when) for name in ("session_uuid", "attempt_id", "action")),
         values=values | {"error": said},
         invalid_by_reason=_counts(reasons),
+        lift=_mapping(values.get("lift")),
     )
 
 
-def flat(given: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"rows": {"read": 1}}` as `{"rows_read": 1}`; what a column holds as JSON stays a mapping of its own."""
+def flat(
+    given: Mapping[str, Any], prefix: str = "", *, separator: str = "_", kept: Collection[str] = JSON_NAMES
+) -> dict[str, Any]:
+    """`{"rows": {"read": 1}}` as `{"rows_read": 1}`; a mapping whose name is in `kept` stays one."""
     values: dict[str, Any] = {}
     for name, value in given.items():
         full = f"{prefix}{name}".lower()
-        if isinstance(value, Mapping) and full not in JSON_NAMES:
-            values |= flat(value, f"{full}_")
+        if isinstance(value, Mapping) and full not in kept:
+            values |= flat(value, f"{full}{separator}", separator=separator, kept=kept)
         else:
             values[full] = value
     return values
@@ -98,8 +103,11 @@ def moment(value: object) -> datetime | None:
 
 def _counts(reasons: object) -> dict[str, int]:
     """The non-zero counts, most frequent first."""
-    if isinstance(reasons, str) and reasons.strip():
-        reasons = json.loads(reasons)
-    given = reasons.items() if isinstance(reasons, Mapping) else ()
-    counts = {str(name): int(count) for name, count in given if int(count)}
+    counts = {str(name): int(count) for name, count in _mapping(reasons).items() if int(count)}
     return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
+
+def _mapping(given: object) -> Mapping[str, Any]:
+    """A mapping, as it is in the statistics or as text of the history table; an empty one for nothing."""
+    read = json.loads(given) if isinstance(given, str) and given.strip() else given
+    return read if isinstance(read, Mapping) else {}

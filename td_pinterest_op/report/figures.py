@@ -1,8 +1,10 @@
-"""How figures, spans of time and moments are written on a page."""
+"""How figures, spans of time and moments are written on a page, which calls this module `write`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from td_pinterest_op import timing
 
@@ -20,6 +22,20 @@ def share(part: float | None, whole: float | None) -> str:
     if 0 < percent < 0.1:
         return "< 0.1 %"
     return f"{percent:.1f} %" if 0 < percent < 10 else f"{percent:.0f} %"
+
+
+def rate(part: float | None) -> str:
+    """`0.0123` as "1.23 %"; "–" for None."""
+    return "–" if part is None else f"{100 * float(part):.2f} %"
+
+
+def interval(figures: Mapping[str, Any], name: str, unit: str) -> str:
+    """ "+1.20 %, between +0.40 and +2.00", of a figure and its ends; "not known" where one is missing."""
+    values = [figures.get(f"{name}{end}") for end in ("", "_low", "_high")]
+    if any(value is None for value in values):
+        return "not known"
+    about, low, high = (f"{100 * float(value):+.2f}".replace("-", "−") for value in values if value is not None)
+    return f"{about} {unit}, between {low} and {high}"
 
 
 def change(now: float | None, before: float | None) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
 from typing import Any
@@ -13,12 +12,11 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.history import FOLLOW_UP, LIFT, RUN
-from td_pinterest_op.reasons import REASONS, Explanation
+from td_pinterest_op.history import FOLLOW_UP, LIFT, RUN, SUCCESS
+from td_pinterest_op.reasons import REASONS
 from td_pinterest_op.report import figures
 from td_pinterest_op.report.charts import over_time
 from td_pinterest_op.report.entry import Entry
-from td_pinterest_op.report.lift import last_lift
 from td_pinterest_op.report.verdict import Outcome, verdict
 from td_pinterest_op.secret import mask
 
@@ -59,28 +57,6 @@ _IDS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """A row of the table of figures; texts, ready to be shown."""
-
-    group: str
-    label: str
-    value: str
-    previous: str
-    change: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rejection:
-    """A reason with its count; `percent` is its share of all rejected values, 0 to 100."""
-
-    reason: str
-    count: str
-    percent: float
-    previous: str
-    explanation: Explanation | None
-
-
 def page(
     entries: Sequence[Entry], *, outcomes: Mapping[str, Outcome], audience_id: str | None = None, now: datetime
 ) -> str:
@@ -95,27 +71,31 @@ def page(
     runs = [entry for entry in chosen if entry.kind == RUN]
     run, previous = (runs[-1] if runs else None), (runs[-2] if len(runs) > 1 else None)
     looks = [entry for entry in chosen if entry.kind == FOLLOW_UP and entry.text("audience_status")]
-    seen = [entry for entry in looks if not (run and _is_before(entry, run))]
+    seen = [entry for entry in looks if not (run and entry.at and run.at and entry.at < run.at)]
     about_audience = [entry for entry in chosen if entry.kind != LIFT]
     if not about_audience:
         raise SettingsError("the history of this audience has no run and no follow-up yet")
-    latest = run or about_audience[-1]
+    latest, named = run or about_audience[-1], _newest(chosen, "audience_name")
+    lifts = [entry for entry in chosen if entry.kind == LIFT and entry.outcome == SUCCESS and entry.lift]
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return template.from_string(
         _file("page.html")
     ).render(
         css=Markup(_file("page.css")),  # noqa: S704 - ours
-        title=latest.text("audience_name") or _last(chosen, "audience_name") or f"audience {_id_of(latest)}",
+        title=named.text("audience_name") if named else f"audience {latest.text('audience_id') or 'without an id'}",
         run=run,
         read=bool(run and run.number("rows_read")),
         previous=previous,
         latest=latest,
         verdict=verdict(run, seen[-1] if seen else None, outcomes=outcomes),
-        size=_last_size(chosen),
-        figures=_figures(run, previous) if run else [],
-        rejections=_rejections(run, previous) if run else [],
-        lift=last_lift(chosen),
-        sizes=over_time(_points(chosen, _size), label="People in the audience over time, as Pinterest counts them"),
+        size=_newest(chosen, "audience_size"),
+        figures=_FIGURES,
+        reasons=REASONS,
+        lift=lifts[-1] if lifts else None,
+        sizes=over_time(
+            _points(chosen, lambda entry: entry.number("audience_size")),
+            label="People in the audience over time, as Pinterest counts them",
+        ),
         matched=_matched(chosen),
         shares=over_time(
             _points(runs, _rejected_share),
@@ -153,38 +133,6 @@ def _is_like(entry: Entry, others: Sequence[Entry]) -> bool:
     return entry.text(name) in {other.text(name) for other in others}
 
 
-def _figures(run: Entry, previous: Entry | None) -> list[Figure]:
-    return [
-        Figure(
-            group=group,
-            label=label,
-            value=write(run.number(name)),
-            previous=write(previous.number(name)) if previous else "",
-            change=_change(run.number(name), previous.number(name) if previous else None, write),
-        )
-        for group, name, label, write in _FIGURES
-        if run.number(name) is not None
-    ]
-
-
-def _change(now: float | None, before: float | None, write: Callable[[float | None], str]) -> str:
-    return figures.change(now, before) if write is figures.number else ""
-
-
-def _rejections(run: Entry, previous: Entry | None) -> list[Rejection]:
-    total = sum(run.invalid_by_reason.values())
-    return [
-        Rejection(
-            reason=reason,
-            count=figures.number(count),
-            percent=round(100 * count / total, 1),
-            previous=figures.number(previous.invalid_by_reason.get(reason, 0)) if previous else "",
-            explanation=REASONS.get(reason),
-        )
-        for reason, count in run.invalid_by_reason.items()
-    ]
-
-
 def _matched(entries: Sequence[Entry]) -> list[tuple[str, Markup | None]]:
     """Headings and charts of how many records were in the audience, and which share of them Pinterest matched."""
     members = "Records known to be in the audience"
@@ -196,10 +144,6 @@ def _matched(entries: Sequence[Entry]) -> list[tuple[str, Markup | None]]:
     ]
 
 
-def _size(entry: Entry) -> float | None:
-    return entry.number("audience_size")
-
-
 def _rejected_share(run: Entry) -> float | None:
     read = run.number("rows_read")
     return 100 * (run.number("rows_invalid") or 0) / read if read else None
@@ -209,20 +153,9 @@ def _points(entries: Sequence[Entry], value: Callable[[Entry], float | None]) ->
     return [(entry.at, number) for entry in entries if entry.at and (number := value(entry)) is not None]
 
 
-def _last_size(entries: Sequence[Entry]) -> Entry | None:
-    return next((entry for entry in reversed(entries) if entry.number("audience_size") is not None), None)
-
-
-def _last(entries: Sequence[Entry], name: str) -> str:
-    return next((entry.text(name) for entry in reversed(entries) if entry.text(name)), "")
-
-
-def _is_before(entry: Entry, run: Entry) -> bool:
-    return bool(entry.at and run.at and entry.at < run.at)
-
-
-def _id_of(entry: Entry) -> str:
-    return entry.text("audience_id") or "without an id"
+def _newest(entries: Sequence[Entry], name: str) -> Entry | None:
+    """The newest entry that knows something."""
+    return next((entry for entry in reversed(entries) if entry.text(name)), None)
 
 
 def _plain(entry: Entry) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.history import COLUMNS, FAILED
-from td_pinterest_op.report.entry import Entry, entry, moment
+from td_pinterest_op.report.entry import Entry, entry
 
 # What marks a page as ours, and holds its data for the next page and for other programs.
 DATA = re.compile(r'<template id="td-pinterest-report">(.*?)</template>', re.DOTALL)
@@ -25,6 +25,8 @@ DATA = re.compile(r'<template id="td-pinterest-report">(.*?)</template>', re.DOT
 _LOGGED = re.compile(
     r"(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)?[^\n]*?statistics(?P<failed> of the failed run)?: (?P<json>\{.*\})"
 )
+# A log may begin with a bracket as well: [INFO] …
+_JSON = re.compile(r"\s*(?:\{|\[\s*[\[{\]])")
 _ERROR = re.compile(r"Error messages from python: (?P<text>.*?)(?: \(\w+\))?(?:\n\tfrom |\n\n|$)", re.DOTALL)
 
 
@@ -36,8 +38,8 @@ def entries(text: str, *, name: str) -> list[Entry]:
         raise SettingsError(f"{name} cannot be read as statistics: {type(error).__name__}") from None
     if not read:
         raise SettingsError(
-            f"{name} holds no statistics of an export: give it the JSON of ${{pinterest}}, a task's log, rows of the "
-            "history table as JSON or CSV, or an earlier report".replace("${pinterest}", "`pinterest`")
+            f"{name} holds no statistics of an export: give it the JSON of `pinterest`, a task's log, rows of the "
+            "history table as JSON or CSV, or an earlier report"
         )
     return sorted(read, key=lambda known: known.at.timestamp() if known.at else 0.0)
 
@@ -45,7 +47,7 @@ def entries(text: str, *, name: str) -> list[Entry]:
 def _entries(text: str) -> Iterator[Entry]:
     if page := DATA.search(text):
         yield from map(entry, json.loads(html.unescape(page[1])))
-    elif text.lstrip().startswith(("{", "[")):
+    elif _JSON.match(text):
         for given in _json_values(text):
             yield from _from_json(given)
     elif logged := [*_LOGGED.finditer(text)]:
@@ -90,7 +92,6 @@ def _from_log(line: re.Match[str], text: str) -> Entry:
         match = _ERROR.search(text, line.end())
         error = match["text"].strip() if match else "the log does not say why"
     # logging writes local time without its zone.
-    at = moment(line["at"]) if line["at"] else None
-    local = at.replace(tzinfo=None).astimezone() if isinstance(at, datetime) else None
+    local = datetime.fromisoformat(line["at"]).astimezone() if line["at"] else None
     given = json.loads(line["json"]) | ({"outcome": FAILED} if line["failed"] else {})
     return entry(given, at=local, error=error)

@@ -23,10 +23,10 @@ _TOO_SMALL_ADVICE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a report says after an action, in the words of `Verdict`.
+    """What the first screen says. `tone` is good, waiting or bad: a colour and a sign. `next`: what to do.
 
-    `{sent}` and `{until}` in it stand for the people and for when Pinterest will have matched them. `final`: a later
-    look at the audience has nothing to add.
+    In that of an action, `{sent}` and `{until}` stand for the people and for when Pinterest will have matched them.
+    `final`: a later look at the audience has nothing to add.
     """
 
     tone: str = "good"
@@ -48,17 +48,7 @@ ON_THEIR_WAY = Outcome(
 ON_THEIR_WAY_OUT = replace(ON_THEIR_WAY, headline="{sent} people are on their way out")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """`tone` is good, waiting or bad; the page gives it a colour and a sign. `next` says what to do."""
-
-    tone: str
-    headline: str
-    detail: str
-    next: str
-
-
-def verdict(run: Entry | None, seen: Entry | None, *, outcomes: Mapping[str, Outcome]) -> Verdict:
+def verdict(run: Entry | None, seen: Entry | None, *, outcomes: Mapping[str, Outcome]) -> Outcome:
     """`run` is the last run, `seen` the last follow-up after it; at least one of them is there.
 
     `outcomes` are by the names of the actions.
@@ -74,12 +64,12 @@ def verdict(run: Entry | None, seen: Entry | None, *, outcomes: Mapping[str, Out
     return _done(run, outcome)
 
 
-def _failed(run: Entry) -> Verdict:
+def _failed(run: Entry) -> Outcome:
     sent = run.number("records_sent") or 0
     withheld = sum(run.number(f"records_withheld_{reason}") or 0 for reason in WITHHELD)
     unique = (run.number("records_unique") or 0) - withheld
     so_far = f"{number(sent)} of {number(unique)} people reached Pinterest." if sent else "Nobody was sent."
-    return Verdict(
+    return Outcome(
         tone="bad",
         headline="The last run failed",
         detail=f"{so_far if unique else ''} {run.text('error')}".strip(),
@@ -87,8 +77,8 @@ def _failed(run: Entry) -> Verdict:
     )
 
 
-def _rehearsed(run: Entry) -> Verdict:
-    return Verdict(
+def _rehearsed(run: Entry) -> Outcome:
+    return Outcome(
         tone="waiting",
         headline="This was a rehearsal: nothing changed on Pinterest",
         detail=run.text("summary"),
@@ -96,46 +86,40 @@ def _rehearsed(run: Entry) -> Verdict:
     )
 
 
-def _done(run: Entry, outcome: Outcome) -> Verdict:
+def _done(run: Entry, outcome: Outcome) -> Outcome:
     if not run.number("records_sent") and "{sent}" in outcome.headline:
         # An empty result that was allowed, or one whose people are there already.
-        return Verdict(tone="good", headline="Nobody had to be sent", detail=run.text("summary"), next="Nothing to do.")
+        return Outcome(headline="Nobody had to be sent", detail=run.text("summary"), next="Nothing to do.")
     sent = number(run.number("records_sent"))
     until = day(run.at + MATCHING) if run.at else "two days after the run"
-    return Verdict(
-        tone=outcome.tone,
-        headline=outcome.headline.format(sent=sent),
-        detail=outcome.detail,
-        next=outcome.next.format(until=until),
-    )
+    return replace(outcome, headline=outcome.headline.format(sent=sent), next=outcome.next.format(until=until))
 
 
-def _seen(seen: Entry) -> Verdict:
+def _seen(seen: Entry) -> Outcome:
     status, size = seen.text("audience_status"), seen.number("audience_size")
     people = f"about {number(size)} matched people" if size else "no matched people yet"
     when = day(seen.at)
     if status in USABLE:
-        return Verdict(
-            tone="good",
+        return Outcome(
             headline=f"The audience is ready: {people}",
             detail=f"Pinterest said so on {when}. It counts people with an account that it could match.",
             next="Nothing to do. Ad groups can use the audience.",
         )
     if status in TOO_SMALL:
-        return Verdict(
+        return Outcome(
             tone="bad",
             headline=f"The audience is too small to use: {people}",
             detail=f"Pinterest said so on {when}.",
             next=_TOO_SMALL_ADVICE,
         )
     if seen.outcome == FAILED or status in GONE:
-        return Verdict(
+        return Outcome(
             tone="bad",
             headline="The audience cannot be used",
             detail=seen.text("summary") or f"Its status was {status or 'not readable'} on {when}.",
             next="Check in Ads Manager whether somebody removed it, and which ad account it belongs to.",
         )
-    return Verdict(
+    return Outcome(
         tone="waiting",
         headline="Pinterest is still matching people",
         detail=f"On {when} the status was {status or 'not known'}, with {people}.",

@@ -50,10 +50,11 @@ def as_csv() -> str:
         (json.dumps([{"kind": "run", "time": 2}, {"kind": "follow-up", "time": 1}]), [FOLLOW_UP, RUN]),
         (json.dumps(statistics()) + "\n" + json.dumps(statistics()) + "\n", [RUN, RUN]),
         (LOG.format(what="INFO statistics", json=json.dumps(statistics())), [RUN]),
+        ("[INFO] +export\n" + LOG.format(what="INFO statistics", json=json.dumps(statistics())), [RUN]),
         (as_csv(), [RUN, FOLLOW_UP]),
         (page([run(0), follow_up(0), run(1)], now=FIRST_DAY), [RUN, FOLLOW_UP, RUN]),
     ],
-    ids=["statistics", "store", "status store", "status", "rows", "lines", "log", "csv", "page"],
+    ids=["statistics", "store", "status store", "status", "rows", "lines", "log", "log with a bracket", "csv", "page"],
 )
 def test_statistics_are_found_in_every_form_in_which_they_are_kept(text: str, kinds: list[str]) -> None:
     read = entries(text, name="it")
