@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import TypeVar
 
 from td_pinterest_op.audience_status import GONE
-from td_pinterest_op.audiences.customer_lists import PATIENCE, CustomerLists
+from td_pinterest_op.audiences.create_once import PATIENCE, once_ready
+from td_pinterest_op.audiences.customer_lists import CustomerLists
 from td_pinterest_op.errors import AudienceError, PinterestError, RequestRefusedError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience
 from td_pinterest_op.printable import labelled
-from td_pinterest_op.timing import duration
-
-log = logging.getLogger(__name__)
 
 # A create or a move that is refused with one of these may succeed once Pinterest has finished with the list. The client
 # itself repeats what meets a 409 or 423.
@@ -89,14 +86,12 @@ class Audiences:
         Raises PinterestError when another list is still seen behind it.
         """
         client = self._api.client
-        audience = self._api.audience(audience_id)
-        for wait in client.retry.waits_for(PATIENCE):
+        for wait in (*client.retry.waits_for(PATIENCE), None):
+            audience = self._api.audience(audience_id)
             if audience and audience.customer_list_id == list_id:
                 return audience
-            client.rate_limiter.wait(wait)
-            audience = self._api.audience(audience_id)
-        if audience and audience.customer_list_id == list_id:
-            return audience
+            if wait is not None:
+                client.rate_limiter.wait(wait)
         seen = f"customer list {audience.customer_list_id} was behind it" if audience else "it was not found"
         raise PinterestError(
             f"Pinterest accepted customer list {list_id} for audience {audience_id}, but at the last look {seen}: the "
@@ -104,17 +99,12 @@ class Audiences:
         )
 
     def _once_ready(self, list_id: str, request: Callable[[], _T]) -> _T:
-        """Do `request`, and repeat it while Pinterest refuses it and has not finished with the list."""
-        client = self._api.client
-        for wait in client.retry.waits_for(PATIENCE):
-            try:
-                return request()
-            except RequestRefusedError as error:
-                if error.status not in _NOT_READY or not self._lists.is_settling(list_id):
-                    raise
-                log.info("customer list %s is not ready (%s); trying again in %s", list_id, error, duration(wait))
-            client.rate_limiter.wait(wait)
-        return request()
+        return once_ready(
+            request,
+            self._api.client,
+            list_id=list_id,
+            is_early=lambda error: error.status in _NOT_READY and self._lists.is_settling(list_id),
+        )
 
     def _check_type(self, audience: Audience) -> None:
         if audience.audience_type != CUSTOMER_LIST:

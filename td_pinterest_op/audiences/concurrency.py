@@ -1,15 +1,33 @@
-"""How many requests run at once: starts at 1, grows while responses are good, halves when throttled or slowed down."""
+"""How many requests run at once, and the threads that make them."""
 
 from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+from td_pinterest_op.errors import WorkflowError
+
+log = logging.getLogger(__name__)
 
 # Latency rises when its average doubles and grows by this many seconds: a fast server's jitter is no sign of strain.
 _RISE = 2.0
 _RISE_SECONDS = 0.25
 _WEIGHT = 0.25
+# Seconds between two looks at the progress while no job ends.
+_POLL_SECONDS = 1.0
+
+_Job = TypeVar("_Job")
+_Result = TypeVar("_Result")
 
 
 class ConcurrencyLimit:
-    """Additive increase, multiplicative decrease, as TCP does it. `size` is how many may be in flight now."""
+    """Starts at 1, grows while responses are good, halves when throttled or slowed down, as TCP does it.
+
+    `size` is how many may be in flight now.
+    """
 
     def __init__(self, *, maximum: int) -> None:
         self._maximum = maximum
@@ -53,3 +71,60 @@ class ConcurrencyLimit:
             self._hold = self.size
             self._size = max(1.0, self._size / 2)
             self._steady = True
+
+
+class Workers(Generic[_Job, _Result]):
+    """Threads that do `work`, a job each at a time, as many at once as `limit` allows."""
+
+    def __init__(self, work: Callable[[_Job], _Result], *, limit: ConcurrencyLimit) -> None:
+        self._work, self._limit = work, limit
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[_Result] = queue.SimpleQueue()
+        self._threads = self._in_flight = 0
+        self._ending = False
+
+    def results(self, jobs: Iterator[_Job], *, look: Callable[[], None]) -> Iterator[_Result]:
+        """The result of each job as it ends; calls `look` now and then while none does."""
+        while True:
+            while self._in_flight < self._limit.size and not self._ending and (job := next(jobs, None)) is not None:
+                if self._in_flight >= self._threads:
+                    self._start_thread()
+                self._in_flight += 1
+                self._jobs.put(job)
+            if not self._in_flight:
+                return
+            try:
+                result = self._results.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
+                look()
+                continue
+            self._in_flight -= 1
+            yield result
+
+    def end(self) -> None:
+        """Begin no more jobs; those in flight go on."""
+        self._ending = True
+
+    def close(self) -> None:
+        """Let the threads end, each after the job that it does now."""
+        for _ in range(self._threads):
+            self._jobs.put(None)
+
+    def _start_thread(self) -> None:
+        # A daemon: a run that is told to stop must not wait for a response that may take minutes.
+        thread = threading.Thread(target=self._do_jobs, name=f"send-{self._threads + 1}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            if not self._threads:
+                raise WorkflowError(
+                    "the system does not let this process start a thread: raise the limit of processes or of memory"
+                ) from None
+            log.warning("the system lets this process have no more than %d threads: going on with these", self._threads)
+            self._limit.limit(self._threads)
+        else:
+            self._threads += 1
+
+    def _do_jobs(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            self._results.put(self._work(job))

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from td_pinterest_op.errors import BrokenTwiceError, ExportError, MaybeAppliedError
+from td_pinterest_op.errors import BrokenTwiceError, ExportError, MaybeAppliedError, RequestRefusedError
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.timing import duration
 
 log = logging.getLogger(__name__)
 
+# Seconds that Pinterest gets to show what it has just written, whatever the retry settings say.
+PATIENCE = 30.0
 _BROKEN = 2
 # Listings may lag behind writes. Seconds before each look after a lost response, ten in all.
 _LOOKS = (0.5, 1.5, 2.0, 3.0, 3.0)
@@ -25,7 +27,7 @@ class _HasId(Protocol):
 
 
 _T = TypeVar("_T", bound=_HasId)
-_Found = TypeVar("_Found")
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +39,9 @@ class Created(Generic[_T]):
     lost: bool
 
 
-def oldest(things: Iterable[_T]) -> _T:
-    """The one with the lowest id, on which all tries of a task agree, whoever made it."""
-    return min(things, key=age)
+def oldest(things: Iterable[_T]) -> _T | None:
+    """The one with the lowest id, on which all tries of a task agree, whoever made it; None if there is none."""
+    return min(things, key=age, default=None)
 
 
 def age(thing: _HasId) -> tuple[int, str]:
@@ -58,7 +60,22 @@ def let_earlier_work_show(client: Client) -> None:
         client.rate_limiter.wait(wait)
 
 
-def look_for(find: Callable[[], _Found | None], client: Client) -> _Found | None:
+def once_ready(
+    request: Callable[[], _Answer], client: Client, *, list_id: str, is_early: Callable[[RequestRefusedError], bool]
+) -> _Answer:
+    """Do `request`, and repeat it as long as it is refused because it `is_early` for a list that was made just now."""
+    for wait in client.retry.waits_for(PATIENCE):
+        try:
+            return request()
+        except RequestRefusedError as error:
+            if not is_early(error):
+                raise
+            log.info("customer list %s is not ready (%s); trying again in %s", list_id, error, duration(wait))
+        client.rate_limiter.wait(wait)
+    return request()
+
+
+def look_for(find: Callable[[], _Answer | None], client: Client) -> _Answer | None:
     """What `find` finds, looking for ten seconds; None if it does not show by then."""
     for wait in _LOOKS:
         client.rate_limiter.wait(wait)

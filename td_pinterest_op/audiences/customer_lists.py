@@ -14,19 +14,16 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from td_pinterest_op.audiences.create_once import Created, created_once, let_earlier_work_show, oldest
+from td_pinterest_op.audiences.create_once import Created, created_once, let_earlier_work_show, oldest, once_ready
 from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.pinterest.api import Api, CustomerList
 from td_pinterest_op.pinterest.request import Outcome
 from td_pinterest_op.printable import labelled
 from td_pinterest_op.records.batch import Batch, Digests
 from td_pinterest_op.records.spool import fingerprint
-from td_pinterest_op.timing import duration
 
 log = logging.getLogger(__name__)
 
-# Seconds that Pinterest gets to show what it has just written, whatever the retry settings say.
-PATIENCE = 30.0
 # What stands for the job id in the name of a list that is created empty, and of one whose rows are from a file.
 _NO_JOB, _FILE = "-", "file"
 _OURS = re.compile(r" \(td (?P<session>[0-9a-f]{8}) (?P<job>[0-9]+|file|-) (?P<fingerprint>[0-9a-f]{8})\)$")
@@ -64,17 +61,16 @@ class CustomerLists:
             lists=self,
             name=self._name(audience_name, job_id or _FILE, fingerprint),
             list_type=list_type,
-            started=oldest(started) if started else None,
+            started=oldest(started),
         )
 
     def to_leave_empty(self, audience_name: str) -> ListToFill:
         """The list that this session created empty, if it still is, else a new one. Its type is EMAIL."""
-        empty = list(filter(is_made_empty, self._of_session(audience_name)))
         return ListToFill(
             lists=self,
             name=self._name(audience_name, _NO_JOB, fingerprint()),
             list_type="EMAIL",
-            started=oldest(empty) if empty else None,
+            started=oldest(filter(is_made_empty, self._of_session(audience_name))),
         )
 
     def is_of_this_session(self, list_id: str) -> bool:
@@ -99,14 +95,7 @@ class CustomerLists:
 
     def create(self, name: str, list_type: str, records: Batch) -> Created[CustomerList]:
         """A new list with its first records, or the one of that name that an earlier try made."""
-        return self._created(
-            name,
-            lambda: self._api.create_customer_list(
-                name=name, list_type=list_type, records=records, is_nca=self._is_nca
-            ),
-            usable=lambda _: True,
-            divisible=len(records) > 1,
-        )
+        return self._created(name, list_type, records)
 
     def create_empty(self, name: str, list_type: str) -> CustomerList:
         """A new list that stays empty; not one of the same name that records were sent to since.
@@ -114,11 +103,7 @@ class CustomerLists:
         Where Pinterest demands records, the list gets one digest that belongs to nobody.
         """
         try:
-            return self._created(
-                name,
-                lambda: self._api.create_customer_list(name=name, list_type=list_type, is_nca=self._is_nca),
-                usable=is_made_empty,
-            ).thing
+            return self._created(name, list_type, None, usable=is_made_empty).thing
         except RequestRefusedError as error:
             if error.status != 400:
                 raise
@@ -126,47 +111,44 @@ class CustomerLists:
         nobody = hashlib.sha256(f"nobody in {name}".encode()).digest()
         named = _OURS.sub(f" (td {self._session_key} {_NO_JOB} {fingerprint([nobody])})", name)
         log.info("Pinterest demands records of a new customer list: this one gets a digest that is nobody's")
-        return self._created(
-            named,
-            lambda: self._api.create_customer_list(
-                name=named, list_type=list_type, records=Digests(nobody), is_nca=self._is_nca
-            ),
-            usable=is_made_empty,
-        ).thing
+        return self._created(named, list_type, Digests(nobody), usable=is_made_empty).thing
 
     def add(self, list_id: str, records: Batch) -> Outcome:
         """Add records to a list that may have been created a moment ago: for some seconds it may not be found."""
-        client = self._api.client
-        for wait in client.retry.waits_for(PATIENCE):
-            try:
-                return self._api.change_records(list_id, records, operation="ADD")
-            except RequestRefusedError as error:
-                if error.status != 404:
-                    raise
-            log.info("customer list %s is not found yet; trying again in %s", list_id, duration(wait))
-            client.rate_limiter.wait(wait)
-        return self._api.change_records(list_id, records, operation="ADD")
+        return once_ready(
+            lambda: self._api.change_records(list_id, records, operation="ADD"),
+            self._api.client,
+            list_id=list_id,
+            is_early=lambda error: error.status == 404,
+        )
 
     def _created(
         self,
         name: str,
-        create: Callable[[], CustomerList],
+        list_type: str,
+        records: Batch | None,
         *,
-        usable: Callable[[CustomerList], bool],
-        divisible: bool = False,
+        usable: Callable[[CustomerList], bool] = lambda _: True,
     ) -> Created[CustomerList]:
-        def find() -> CustomerList | None:
-            same = self._not_in_use(
-                listed for listed in self._api.customer_lists() if listed.name == name and usable(listed)
-            )
-            return oldest(same) if same else None
+        def create() -> CustomerList:
+            return self._api.create_customer_list(name=name, list_type=list_type, records=records, is_nca=self._is_nca)
 
-        let_earlier_work_show(self._api.client)
+        def find() -> CustomerList | None:
+            return oldest(
+                self._not_in_use(
+                    listed for listed in self._api.customer_lists() if listed.name == name and usable(listed)
+                )
+            )
+
+        client = self._api.client
+        let_earlier_work_show(client)
         earlier = find()
         created = (
             Created(thing=earlier, answered=False, lost=False)
             if earlier
-            else created_once(create=create, find=find, client=self._api.client, divisible=divisible)
+            else created_once(
+                create=create, find=find, client=client, divisible=records is not None and len(records) > 1
+            )
         )
         self._made.add(created.thing.id)
         log.info("%s", labelled("customer list", created.thing.id, name))
@@ -255,8 +237,8 @@ def is_made_empty(customer_list: CustomerList) -> bool:
 
 def job_of(customer_list: CustomerList | None) -> int | None:
     """The job in the name of a list of ours, None for any other list."""
-    name = _OURS.search(customer_list.name) if customer_list else None
-    return int(name["job"]) if name and name["job"].isdecimal() else None
+    origin = origin_of(customer_list.name) if customer_list else None
+    return int(origin[1]) if origin and origin[1] else None
 
 
 def origin_of(list_name: str) -> tuple[str, str | None] | None:

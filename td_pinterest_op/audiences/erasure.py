@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 from td_pinterest_op.audiences.sender import Sender
@@ -28,10 +27,15 @@ MakeSender = Callable[[Stats], Sender]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A customer list to take people out of; None for an ad account whose lists cannot be read, for a `reason`."""
+    """A customer list to take people out of, and what became of that; no list for an ad account that cannot be read.
+
+    `records`: how many the list took in `request_ids`. `reason`: why not all of them, "" if nothing is wrong.
+    """
 
     ad_account_id: str
     customer_list: CustomerList | None
+    records: int = 0
+    request_ids: Sequence[str] = ()
     reason: str = ""
 
     @property
@@ -42,23 +46,12 @@ class Target:
         label = labelled("customer list", self.customer_list.id, self.customer_list.name)
         return f"{label} of ad account {self.ad_account_id}"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """What became of a target: how many records it took, and why not all of them if there is a `reason`."""
-
-    target: Target
-    records: int
-    request_ids: Sequence[str]
-    reason: str = ""
-
     def to_json(self) -> dict[str, Any]:
         """A row of the receipt, or of what failed; plain JSON types, without any digest or value."""
-        behind = self.target.customer_list
         row = {
-            "ad_account_id": self.target.ad_account_id,
-            "customer_list_id": behind.id if behind else None,
-            "customer_list_name": behind.name if behind else None,
+            "ad_account_id": self.ad_account_id,
+            "customer_list_id": self.customer_list.id if self.customer_list else None,
+            "customer_list_name": self.customer_list.name if self.customer_list else None,
             "records": self.records,
             "request_ids": list(self.request_ids),
         }
@@ -67,13 +60,13 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What became of the targets. `records`: what each list had to take.
+    """What became of the targets. `records`: what each list had to take. `results`: the targets that were tried.
 
     Raises UnexpectedError when a list without an error did not take every record.
     """
 
     targets: Sequence[Target]
-    results: Sequence[Result]
+    results: Sequence[Target]
     records: int
     dry_run: bool
 
@@ -82,11 +75,11 @@ class Receipt:
             raise UnexpectedError("the receipt does not add up: a list without an error did not take every record")
 
     @property
-    def _done(self) -> list[Result]:
+    def _done(self) -> list[Target]:
         return [result for result in self.results if not result.reason]
 
     @property
-    def _failed(self) -> list[Result]:
+    def _failed(self) -> list[Target]:
         return [result for result in self.results if result.reason]
 
     @property
@@ -116,31 +109,12 @@ class Receipt:
         """Raises PinterestError, which names every list that did not take all records, if there is one."""
         if not self._failed or not self.records:
             return
-        named = "; ".join(f"{result.target.label}: {result.reason}" for result in self._failed)
+        named = "; ".join(f"{target.label}: {target.reason}" for target in self._failed)
         others = "Nothing was written" if self.dry_run else f"The other {len(self._done)} are done"
         raise PinterestError(
             f"{len(self._failed)} of {len(self.targets)} lists may still hold people who opted out: {named}. {others}. "
             "Run this task again: repeating the whole erasure does no harm"
         )
-
-
-@dataclass(slots=True, kw_only=True)
-class _Requests:
-    """The requests that a list has taken. For several threads."""
-
-    ids: list[str] = field(default_factory=list)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-
-    def noted(self, put: Callable[[Batch], Outcome]) -> Callable[[Batch], Outcome]:
-        """`put`, with the id of each successful request noted."""
-
-        def noting(records: Batch) -> Outcome:
-            outcome = put(records)
-            with self._lock:
-                self.ids.append(outcome.response.request_id)
-            return outcome
-
-        return noting
 
 
 def targets_of(apis: Mapping[str, Api]) -> list[Target]:
@@ -157,13 +131,9 @@ def targets_of(apis: Mapping[str, Api]) -> list[Target]:
     return targets
 
 
-def unread(targets: Sequence[Target]) -> list[Result]:
+def unread(targets: Sequence[Target]) -> list[Target]:
     """The targets whose lists cannot be read: nothing can be removed there."""
-    return [
-        Result(target=target, records=0, request_ids=(), reason=target.reason)
-        for target in targets
-        if target.customer_list is None
-    ]
+    return [target for target in targets if target.customer_list is None]
 
 
 def plan_text(targets: Sequence[Target], *, records: int, batch_size: int, requests_per_minute: int) -> str:
@@ -180,7 +150,7 @@ def plan_text(targets: Sequence[Target], *, records: int, batch_size: int, reque
 
 def erase(
     targets: Sequence[Target], prepared: Prepared, *, apis: Mapping[str, Api], sender: MakeSender
-) -> Iterator[Result]:
+) -> Iterator[Target]:
     """Remove the records from each list in turn; a list that does not take them all does not stop the others.
 
     Raises StoppedError when the run is told to end, and what the spool raises.
@@ -188,22 +158,26 @@ def erase(
     for number, target in enumerate(targets, start=1):
         if target.customer_list is None:
             continue
-        result = _erase_one(target.customer_list, target, prepared, api=apis[target.ad_account_id], sender=sender)
-        log.info("%d of %d: %s: %d records removed", number, len(targets), target.label, result.records)
+        result = _erased(target, target.customer_list.id, prepared, api=apis[target.ad_account_id], sender=sender)
+        log.info("%d of %d: %s: %d records removed", number, len(targets), result.label, result.records)
         if result.reason:
-            log.warning("%s: %s", target.label, result.reason)
+            log.warning("%s: %s", result.label, result.reason)
         yield result
 
 
-def _erase_one(behind: CustomerList, target: Target, prepared: Prepared, *, api: Api, sender: MakeSender) -> Result:
+def _erased(target: Target, list_id: str, prepared: Prepared, *, api: Api, sender: MakeSender) -> Target:
     stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.unique)
-    requests, reason = _Requests(), ""
+    request_ids: list[str] = []
 
     def remove(records: Batch) -> Outcome:
-        return api.change_records(behind.id, records, operation="REMOVE")
+        outcome = api.change_records(list_id, records, operation="REMOVE")
+        # From several threads: to append is one step.
+        request_ids.append(outcome.response.request_id)
+        return outcome
 
+    reason = ""
     try:
-        sender(stats).send(prepared, requests.noted(remove))
+        sender(stats).send(prepared, remove)
     except (StoppedError, UnexpectedError):
         raise
     except ExportError as error:
@@ -212,4 +186,4 @@ def _erase_one(behind: CustomerList, target: Target, prepared: Prepared, *, api:
         api.client.rate_limiter.resume()
     if stats.refused and not reason:
         reason = f"Pinterest refused {stats.refused:,} of the records"
-    return Result(target=target, records=stats.sent, request_ids=tuple(requests.ids), reason=reason)
+    return replace(target, records=stats.sent, request_ids=tuple(request_ids), reason=reason)

@@ -41,11 +41,10 @@ class NewAudience:
         self._in_doubt = False
 
     def named(self) -> tuple[Sequence[Audience], Audience | None]:
-        """The audiences of other sessions that have the name, and the one that this session made."""
+        """The audiences of other sessions that have the name, the oldest first, and the one that this session made."""
         named = self._audiences.with_name(self._name)
         own = self._own(named)
-        others = [audience for audience in named if audience not in own]
-        return others, oldest(own) if own else None
+        return sorted((audience for audience in named if audience not in own), key=age), oldest(own)
 
     def let_earlier_work_show(self) -> None:
         """Wait until `named` knows of all that was made before this run."""
@@ -71,9 +70,9 @@ class NewAudience:
         # A listing that shows it shows every older one as well.
         named = self._listed_with(audience) or look_for(lambda: self._listed_with(audience), self._client) or []
         others = [other for other in named if not self._is_own(other)]
-        rivals = [other for other in others if age(other) < age(audience) and is_rival(other)]
-        if rivals:
-            self._withdraw_for(oldest(rivals), named)
+        rivals = (other for other in others if age(other) < age(audience) and is_rival(other))
+        if rival := oldest(rivals):
+            self._withdraw_for(rival, named)
         return self._without_doubles(named) or audience
 
     def _listed_with(self, audience: Audience) -> list[Audience] | None:
@@ -89,7 +88,7 @@ class NewAudience:
     def _without_doubles(self, named: Sequence[Audience]) -> Audience | None:
         """The audience of this session; of several, the oldest, and the others are removed."""
         own = self._own(named)
-        kept = oldest(own) if own else None
+        kept = oldest(own)
         for double in own:
             if kept and double.id != kept.id:
                 log.warning("removing audience %s: %s was created for this session, too", double.id, kept.id)

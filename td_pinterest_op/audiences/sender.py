@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import enum
 import logging
-import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Protocol
 
-from td_pinterest_op.audiences.concurrency import ConcurrencyLimit
+from td_pinterest_op.audiences.concurrency import ConcurrencyLimit, Workers
 from td_pinterest_op.errors import (
     BrokenTwiceError,
     ExportError,
     RecordsRefusedError,
     RequestRefusedError,
-    WorkflowError,
 )
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.request import Outcome
@@ -32,8 +31,6 @@ log = logging.getLogger(__name__)
 
 # A 400 that every piece of a batch gets, this many halvings deep, is about the request and not about its records.
 MAX_HALVINGS = 3
-# Seconds between two looks at the progress while no request ends.
-_POLL_SECONDS = 1.0
 
 # Sends one piece; returns None when it is in and nothing is known of the latency.
 Put = Callable[[Batch], Outcome | None]
@@ -115,10 +112,6 @@ class Sender:
         self._largest: int | None = None
         self._most_accepted = 0  # records in one request
         self._lock = threading.Lock()
-        self._jobs: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
-        self._settled: queue.SimpleQueue[_Batch] = queue.SimpleQueue()
-        self._threads = 0
-        self._in_flight = 0
 
     def send(self, prepared: Prepared, put: Put) -> None:
         """Send every batch by `put`, one alone at first; their order does not matter.
@@ -126,36 +119,40 @@ class Sender:
         Raises the first error once the outcome of the batches in flight is known. Its message says how many records are
         in and how many are not.
         """
+        workers = Workers(partial(self._send, put=put), limit=self._concurrency)
         try:
             with self._progress(total=prepared.unique) as progress:
-                self._send_all(prepared.batches(self._batch_size), put, progress)
+                self._send_all(prepared.batches(self._batch_size), workers, progress)
         except Exception as error:
             known = error if isinstance(error, ExportError) else unexpected(error)
             # After a signal, or a failure of the spool: the threads must not go on with what they have.
             self._client.rate_limiter.stop(known)
             raise known.extended(self._partly_sent()) from None
         finally:
-            for _ in range(self._threads):
-                self._jobs.put(None)
+            workers.close()
 
-    def _send_all(self, batches: Iterator[Batch], put: Put, progress: Callable[[int], None]) -> None:
+    def _send_all(
+        self, batches: Iterator[Batch], workers: Workers[Batch, _Batch], progress: Callable[[int], None]
+    ) -> None:
+        def show() -> None:
+            progress(self._stats.sent + self._stats.refused)
+
         failure: ExportError | None = None
-        for batch in self._run(batches, put, lambda: progress(self._stats.sent + self._stats.refused)):
+        for batch in workers.results(batches, look=show):
             if batch.error:
                 failure = failure or batch.error
                 # No request leaves any more, nor is one repeated; those in flight are waited for.
+                workers.end()
                 self._client.rate_limiter.stop(failure)
+            self._concurrency.answered(latency=batch.latency, throttled=batch.throttled)
+            show()
         if failure:
             raise failure
 
     def _partly_sent(self) -> str:
         # Read once each: requests that are still in flight may be counted meanwhile.
-        unique, sent, refused, in_doubt = (
-            self._stats.to_send,
-            self._stats.sent,
-            self._stats.refused,
-            self._stats.in_doubt,
-        )
+        stats = self._stats
+        unique, sent, refused, in_doubt = stats.to_send, stats.sent, stats.refused, stats.in_doubt
         return (
             f". Partly sent: of {unique} records {sent} are in, {refused} were refused, "
             f"{unique - sent - refused - in_doubt} are not in"
@@ -163,55 +160,6 @@ class Sender:
             + ". Running this task again is safe: it sends them all "
             f"[last x-pinterest-rid {self._client.last_request_id}]"
         )
-
-    def _run(self, batches: Iterator[Batch], put: Put, progress: Callable[[], None]) -> Iterator[_Batch]:
-        """Keep as many batches in flight as is good; yields each as it ends. Begins none after an error."""
-        waiting: Iterator[Batch] = batches
-        while True:
-            while self._in_flight < self._concurrency.size and (records := next(waiting, None)) is not None:
-                self._begin(records, put)
-            if not self._in_flight:
-                return
-            batch = self._next_settled(progress)
-            self._in_flight -= 1
-            if batch.error:
-                waiting = iter(())
-            self._concurrency.answered(latency=batch.latency, throttled=batch.throttled)
-            progress()
-            yield batch
-
-    def _next_settled(self, progress: Callable[[], None]) -> _Batch:
-        while True:
-            try:
-                return self._settled.get(timeout=_POLL_SECONDS)
-            except queue.Empty:
-                # Keep showing progress while no request completes.
-                progress()
-
-    def _begin(self, records: Batch, put: Put) -> None:
-        if self._in_flight >= self._threads:
-            self._start_thread(put)
-        self._in_flight += 1
-        self._jobs.put(records)
-
-    def _start_thread(self, put: Put) -> None:
-        # A daemon: a run that is told to stop must not wait for a response that may take minutes.
-        thread = threading.Thread(target=self._work, args=(put,), name=f"send-{self._threads + 1}", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:
-            if not self._threads:
-                raise WorkflowError(
-                    "the system does not let this process start a thread: raise the limit of processes or of memory"
-                ) from None
-            log.warning("the system lets this process have no more than %d threads: going on with these", self._threads)
-            self._concurrency.limit(self._threads)
-        else:
-            self._threads += 1
-
-    def _work(self, put: Put) -> None:
-        while (records := self._jobs.get()) is not None:
-            self._settled.put(self._send(records, put))
 
     def _send(self, records: Batch, put: Put) -> _Batch:
         batch = _Batch(records=records)

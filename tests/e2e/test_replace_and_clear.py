@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 
-from td_pinterest_op.audiences.customer_lists import PATIENCE
+from td_pinterest_op.audiences.create_once import PATIENCE
 from td_pinterest_op.errors import ExportError, PinterestError, RequestRefusedError
 from tests.e2e.audiences import (
     ADD,

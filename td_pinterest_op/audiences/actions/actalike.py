@@ -5,7 +5,6 @@ from __future__ import annotations
 from td_pinterest_op.audience_status import TOO_SMALL, USABLE
 from td_pinterest_op.audiences.actions.procedure import Procedure, Step, Work, taken_name
 from td_pinterest_op.audiences.audiences import is_removed, label
-from td_pinterest_op.audiences.create_once import oldest
 from td_pinterest_op.audiences.new_audience import NewAudience
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import ACTALIKE, Audience
@@ -51,7 +50,7 @@ class CreateActalike(Procedure):
         self._stats.audience_name = self._work.new_name
         others, own = self._new.named()
         if others and not own:
-            raise AudienceError(taken_name(oldest(others)))
+            raise AudienceError(taken_name(others[0]))
         if not own:
             self._check_seed()
         return own

@@ -5,7 +5,6 @@ from __future__ import annotations
 from td_pinterest_op.audiences.actions.change import Add
 from td_pinterest_op.audiences.actions.procedure import Step, Work, taken_name
 from td_pinterest_op.audiences.actions.refill import Refill
-from td_pinterest_op.audiences.create_once import age, oldest
 from td_pinterest_op.audiences.customer_lists import ListToFill
 from td_pinterest_op.audiences.new_audience import NewAudience
 from td_pinterest_op.errors import AudienceError
@@ -48,9 +47,9 @@ class Create(Refill):
             return None, own
         if_exists = self._settings.if_exists
         if if_exists is IfExists.FAIL:
-            raise AudienceError(taken_name(oldest(others)))
+            raise AudienceError(taken_name(others[0]))
         if len(others) > 1:
-            ids = ", ".join(audience.id for audience in sorted(others, key=age))
+            ids = ", ".join(audience.id for audience in others)
             raise AudienceError(
                 f'several audiences are named "{self._work.new_name}" (ids {ids}): with if_exists: {if_exists.value} '
                 "it must be one; use another action with the id that is meant"

@@ -51,9 +51,7 @@ class World:
         self.looked += 1
         if self.refused:
             raise self.refused
-        if self.looked <= self.hidden or not self.things:
-            return None
-        return oldest(self.things)
+        return None if self.looked <= self.hidden else oldest(self.things)
 
     def once(self) -> Thing:
         return self.created().thing
@@ -162,4 +160,4 @@ def test_what_an_earlier_try_made_gets_ten_seconds_to_show(age: float, waited: f
 
 
 def test_the_lowest_id_is_the_lowest_number_and_not_the_first_word() -> None:
-    assert "9" == oldest([Thing(id="10"), Thing(id="9"), Thing(id="100")]).id
+    assert Thing(id="9") == oldest([Thing(id="10"), Thing(id="9"), Thing(id="100")])

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from td_pinterest_op.audiences.erasure import Receipt, Result, Target, plan_text, unread
+from td_pinterest_op.audiences.erasure import Receipt, Target, plan_text, unread
 from td_pinterest_op.errors import PinterestError, UnexpectedError
 from td_pinterest_op.pinterest.api import CustomerList
 
 OF_ACCOUNT = Target(ad_account_id="2", customer_list=None, reason="the token may not")
 
 
-def target(list_id: str) -> Target:
-    return Target(ad_account_id="1", customer_list=CustomerList(id=list_id, name=f"List {list_id}", uploaded=5))
+def target(list_id: str, **result: Any) -> Target:
+    behind = CustomerList(id=list_id, name=f"List {list_id}", uploaded=5)
+    return Target(ad_account_id="1", customer_list=behind, **result)
 
 
-def receipt(*results: Result, dry_run: bool = False) -> Receipt:
-    targets = [*(result.target for result in results), OF_ACCOUNT]
-    return Receipt(targets=targets, results=[*results, *unread(targets)], records=3, dry_run=dry_run)
+def receipt(*results: Target) -> Receipt:
+    targets = [*results, OF_ACCOUNT]
+    return Receipt(targets=targets, results=[*results, *unread(targets)], records=3, dry_run=False)
 
 
-DONE = Result(target=target("7"), records=3, request_ids=("a", "b"))
-FAILED = Result(target=target("8"), records=1, request_ids=("c",), reason="no answer")
+DONE = target("7", records=3, request_ids=("a", "b"))
+FAILED = target("8", records=1, request_ids=("c",), reason="no answer")
 
 
 def test_it_tells_what_each_list_took_and_what_failed() -> None:
@@ -43,7 +46,7 @@ def test_it_tells_what_each_list_took_and_what_failed() -> None:
 
 def test_a_list_without_an_error_that_did_not_take_everything_is_a_mistake_of_ours() -> None:
     with pytest.raises(UnexpectedError, match="does not add up"):
-        receipt(Result(target=target("7"), records=2, request_ids=()))
+        receipt(target("7", records=2))
 
 
 def test_the_plan_counts_full_and_partial_requests_of_every_list_that_can_be_read() -> None:

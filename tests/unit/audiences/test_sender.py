@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from td_pinterest_op.audiences import sender
+from td_pinterest_op.audiences import concurrency
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import (
     AccountError,
@@ -180,7 +180,7 @@ def test_progress_is_called_after_every_batch() -> None:
 
 
 def test_progress_is_to_be_seen_while_no_request_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sender, "_POLL_SECONDS", 0.001)
+    monkeypatch.setattr(concurrency, "_POLL_SECONDS", 0.001)
     told: list[int] = []
     seen = threading.Event()
 
