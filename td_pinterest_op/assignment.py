@@ -75,6 +75,8 @@ def _assignment(
     open_rows = open_rows or _rows_of_job(task, errors)
     sources = _sources(task, lists, errors)
     errors.raise_any()
+    for warning in settings.warnings:
+        log.warning("%s", warning)
     return Assignment(task=task, settings=settings, endpoints=endpoints, open_rows=open_rows, lists=sources)
 
 

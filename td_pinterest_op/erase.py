@@ -14,7 +14,7 @@ from typing import Any
 
 from td_pinterest_op import __version__, connect
 from td_pinterest_op.assignment import Assignment, erasure_of
-from td_pinterest_op.audiences.erasure import Receipt, Target, erase, plan_text, targets_of, unread
+from td_pinterest_op.audiences.erasure import Receipt, erase, plan_text, targets_of, unread
 from td_pinterest_op.records.columns import Column, identifier_columns
 from td_pinterest_op.records.identifier_types import LISTED
 from td_pinterest_op.records.plan import check_values
@@ -47,15 +47,19 @@ def erasure(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     log.info("td_pinterest_op %s", __version__)
     assignment, watcher = erasure_of(task), LogWatcher(clock=timing.monotonic)
     settings = assignment.settings
-    for warning in settings.warnings:
-        log.warning("%s", warning)
     stats = Stats(action="erase", ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
     connected = connect.services(task, settings, endpoints=assignment.endpoints, timing=timing, count=stats.requests)
     with connected as services, Spool() as spool:
         apis = {account: services.pinterest_for(account) for account in settings.ad_account_ids}
         targets = targets_of(apis)
         prepared = _read(assignment, services, stats, spool=spool, watcher=watcher)
-        watcher.plan(_plan(targets, settings, stats))
+        plan = plan_text(
+            targets,
+            records=stats.unique,
+            batch_size=settings.limit_records_per_request,
+            requests_per_minute=settings.requests_per_minute,
+        )
+        watcher.plan(f"{plan}{' (dry run: nothing is written)' if settings.dry_run else ''}")
         removing = partial(watcher.progress, phase="removing", unit="records", pace=settings.records_per_second)
         sender = partial(services.sender, settings, progress=removing)
         results = unread(targets)
@@ -94,16 +98,6 @@ def _warn_of_other_identifiers(columns: Sequence[Column]) -> None:
             "as well, if the warehouse has them",
             " and no ".join(others),
         )
-
-
-def _plan(targets: Sequence[Target], settings: ErasureSettings, stats: Stats) -> str:
-    text = plan_text(
-        targets,
-        records=stats.unique,
-        batch_size=settings.limit_records_per_request,
-        requests_per_minute=settings.requests_per_minute,
-    )
-    return f"{text}{' (dry run: nothing is written)' if settings.dry_run else ''}"
 
 
 def _stored(receipt: Receipt, settings: ErasureSettings, stats: Stats, timing: Timing) -> dict[str, Any]:

@@ -167,8 +167,6 @@ def _running(
 ) -> Iterator[_Run]:
     """Services and statistics; at the end the report and the log get the statistics, whether it succeeded or not."""
     settings = assignment.settings
-    for warning in settings.warnings:
-        log.warning("%s", warning)
     stats = Stats(action=settings.action.name, ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
     connected = connect.services(
         assignment.task,

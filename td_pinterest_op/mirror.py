@@ -32,7 +32,7 @@ from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.treasure_data.api import TreasureData, path_of
-from td_pinterest_op.treasure_data.job import Job, Source, run_query, run_statement
+from td_pinterest_op.treasure_data.job import Job, Source, job_of, run_statement
 from td_pinterest_op.treasure_data.result import JobResult
 from td_pinterest_op.warehouse.mirror import newest_plan, overtaken, people_columns
 from td_pinterest_op.warehouse.withholding import LISTS, columns_of, control_of
@@ -300,7 +300,7 @@ def _age(table: dict[str, Any], now: float) -> timedelta:
 
 
 def _run(td: TreasureData, task: workflow.Task, query: str) -> Job:
-    return run_query(td, _anew(task, query))
+    return job_of(td, _anew(task, query))
 
 
 def _anew(task: workflow.Task, query: str) -> Source:

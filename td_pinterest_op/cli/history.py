@@ -18,7 +18,7 @@ from td_pinterest_op.report.entry import Entry, entry
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.timing import SYSTEM
 from td_pinterest_op.treasure_data.api import TreasureData
-from td_pinterest_op.treasure_data.job import Source, run_query
+from td_pinterest_op.treasure_data.job import Source, job_of
 from td_pinterest_op.treasure_data.result import JobResult
 
 _TABLE = re.compile(r"(?P<database>[a-z0-9_]{3,255})\.(?P<table>[a-z0-9_]{3,255})")
@@ -46,7 +46,7 @@ def entries(history: str, *, audience_id: str | None, env_file: Path | None) -> 
 
 
 def _rows(td: TreasureData, source: Source) -> Iterator[dict[str, Any]]:
-    job = run_query(td, source)
+    job = job_of(td, source)
     names = [name for name, _ in job.schema]
     for block in JobResult(td, job):
         for row in zip(*block, strict=True):

@@ -83,12 +83,12 @@ class TreasureData:
         waits = self.retry.waits()
         for attempt in range(self.retry.count + 1):
             try:
-                with self._opening(method, path, params=params) as response:
+                with self.opening(method, path, params=params) as response:
                     status, content = response.status, json_object(_body(response, f"{method} {path}"))
             except TemporaryError as error:
                 failure = error
             except (urllib3.exceptions.HTTPError, OSError) as error:
-                failure = self._failure(error)
+                failure = TemporaryError(f"no response ({_cause(error)}) from {self._route.through}")
             else:
                 if status in (200, 404, 409):
                     return status, content
@@ -113,18 +113,8 @@ class TreasureData:
         log.warning("Treasure Data: %s %s; trying again in %s", failure, what, duration(wait))
         self.sleep(wait)
 
-    def stream(
-        self, path: str, headers: Mapping[str, str]
-    ) -> contextlib.AbstractContextManager[urllib3.BaseHTTPResponse]:
-        """One GET whose body is read piece by piece; not repeated.
-
-        Raises WorkflowError (key, permission); TemporaryError, other OSError and urllib3's HTTPError if another try
-        may help; TreasureDataError for a certificate, which no other try makes better.
-        """
-        return self._opening("GET", path, headers=headers)
-
     @contextlib.contextmanager
-    def _opening(
+    def opening(
         self,
         method: str,
         path: str,
@@ -132,6 +122,11 @@ class TreasureData:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Iterator[urllib3.BaseHTTPResponse]:
+        """One request, not repeated, whose body is read piece by piece.
+
+        Raises WorkflowError (key, permission); TemporaryError, other OSError and urllib3's HTTPError if another try
+        may help; TreasureDataError for a certificate, which no other try makes better.
+        """
         # Not td-client's get() and post(): these retry on their own, for minutes, and hide the response.
         url, all_headers = self._api.build_request(path, dict(headers or {}))
         try:
@@ -158,9 +153,6 @@ class TreasureData:
                 asked = retry_after(response.headers, wall=self._wall_clock())
                 raise TemporaryError(f"response {response.status}", retry_after=asked or 0.0)
             yield response
-
-    def _failure(self, error: Exception) -> TemporaryError:
-        return TemporaryError(f"no response ({_cause(error)}) from {self._route.through}")
 
     def _check_certificate(self, error: urllib3.exceptions.MaxRetryError) -> None:
         if isinstance(error.reason, urllib3.exceptions.SSLError) and "certificate" in str(error.reason).lower():

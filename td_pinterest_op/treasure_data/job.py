@@ -84,26 +84,16 @@ class Job:
         return FILE if self.file else QUERY
 
 
-def job_of(td: TreasureData, source: Source, *, note: Callable[[str], None]) -> Job:
+def job_of(td: TreasureData, source: Source, *, note: Callable[[str], None] = lambda _: None) -> Job:
     """The job of `source`, once it is finished; `note` gets its id as soon as that is known.
 
-    Raises JobError if the job did not succeed or does not exist, and TreasureDataError.
+    The job of a query is the one that an earlier try of this task issued, unless that failed, or a new one. Raises
+    JobError if the job did not succeed or does not exist, and TreasureDataError.
     """
     if source.job_id is None:
-        return run_query(td, source, note=note)
+        return _job_from(*_ran(td, source, note))
     note(source.job_id)
-    return wait_for_job(td, source.job_id)
-
-
-def wait_for_job(td: TreasureData, job_id: str) -> Job:
-    """The job, once it is finished. Raises JobError if it did not succeed or does not exist."""
-    return _job_from(job_id, _finished(td, job_id))
-
-
-def run_query(td: TreasureData, source: Source, *, note: Callable[[str], None] = lambda _: None) -> Job:
-    """The job of a query: the one that an earlier try of this task issued, unless that failed, or a new one."""
-    job_id, details = _ran(td, source, note)
-    return _job_from(job_id, details)
+    return _job_from(source.job_id, _finished(td, source.job_id))
 
 
 def run_statement(td: TreasureData, source: Source) -> None:

@@ -94,7 +94,7 @@ class JobResult:
     def _download(self) -> Iterator[list[list[Any]]]:
         path = f"{path_of('job', 'result', self._job.id)}?format=msgpack.gz"
         headers = {"Range": f"bytes={self._offset}-"} if self._offset else {}
-        with self._naming_the_owner(), self._td.stream(path, headers) as response:
+        with self._naming_the_owner(), self._td.opening("GET", path, headers=headers) as response:
             if response.status == 416 or (response.status == 404 and self._job.records == 0):
                 self._at_end = True
                 return

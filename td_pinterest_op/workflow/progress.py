@@ -64,9 +64,3 @@ class Progress:
             share = f"{done / self._total:.0%} of {self._total:,}" if self._total else ""
             so_far = f"{self._phase}: {done:,} {self._unit}, {self._outlook.rate(now):,.0f} a second"
             log.info("%s", ", ".join(filter(None, (so_far, share, outlook))))
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Nothing is left behind."""

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TextIO
 
 from td_pinterest_op import stop
@@ -109,15 +110,13 @@ class SessionLog(logging.Handler):
                 return
 
 
+@dataclass(slots=True, kw_only=True)
 class _Alike:
     """Warnings that differ in figures only; `written_at` is when one of them was written last."""
 
-    __slots__ = ("last", "left_out", "written_at")
-
-    def __init__(self) -> None:
-        self.written_at: float | None = None
-        self.left_out = 0
-        self.last: logging.LogRecord | None = None
+    written_at: float | None = None
+    left_out: int = 0
+    last: logging.LogRecord | None = None
 
 
 def _write_text(stream: TextIO, data: bytes) -> None:

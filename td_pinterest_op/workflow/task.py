@@ -60,6 +60,12 @@ class Task:
         return "td_pinterest_op-" + _hash(" ".join([self._session, *query]))[:40]
 
     @property
+    def td(self) -> Mapping[str, Any]:
+        """What digdag hands over of earlier td> tasks, and what the workflow sets for them."""
+        td = self.params.get("td")
+        return td if isinstance(td, Mapping) else {}
+
+    @property
     def is_activation(self) -> bool:
         """Whether Audience Studio started the workflow: it then passes on settings that its console wrote."""
         return "activation_id" in self.params
@@ -112,8 +118,6 @@ def source(task: Task) -> Source:
     people of an earlier job.
     """
     params = task.params
-    td = params.get("td")
-    td = td if isinstance(td, Mapping) else {}
     blank = [name for name in ("job_id", "query") if name in params and _is_blank(params[name])]
     if blank:
         raise SettingsError(
@@ -124,8 +128,8 @@ def source(task: Task) -> Source:
     if "job_id" in params and "query" in params:
         raise SettingsError("the task has both job_id and query: leave one of them out", key="query")
     if "query" in params:
-        return _query(str(params["query"]), task, td)
-    job_id = params.get("job_id", td.get("last_job_id"))
+        return _query(str(params["query"]), task)
+    job_id = params.get("job_id", task.td.get("last_job_id"))
     if _is_blank(job_id):
         raise SettingsError(
             "there is no job to export: "
@@ -145,8 +149,7 @@ def list_source(task: Task, name: str) -> Source | None:
     given = task.params[name]
     if _is_blank(given):
         raise SettingsError(f"{name} of the task is blank: give it a query, or leave the line out", key=name)
-    td = task.params.get("td")
-    return _query(sql_of(str(given), key=name), task, td if isinstance(td, Mapping) else {}, use=name)
+    return _query(sql_of(str(given), key=name), task, use=name)
 
 
 def sql_of(text: str, *, key: str) -> str:
@@ -190,10 +193,10 @@ def _job_id(value: object) -> str:
     return text
 
 
-def _query(query: str, task: Task, td: Mapping[str, Any], *, use: str = "") -> Source:
+def _query(query: str, task: Task, *, use: str = "") -> Source:
     """`use` tells two queries of a task apart, even if they are the same."""
-    database = task.params.get("database", td.get("database"))
-    engine = str(task.params.get("engine") or td.get("engine") or "presto").strip().lower()
+    database = task.params.get("database", task.td.get("database"))
+    engine = str(task.params.get("engine") or task.td.get("engine") or "presto").strip().lower()
     errors = SettingsErrors()
     if _is_blank(database):
         errors.add("a query needs its database: give the task a `database`", key="database")

@@ -39,4 +39,5 @@ class LogWatcher:
         self, *, phase: str, unit: str, total: int | None, pace: float | None = None
     ) -> contextlib.AbstractContextManager[Callable[[int], None]]:
         """Log how far a phase is, now and then."""
-        return Progress(phase=phase, unit=unit, total=total, pace=pace, clock=self.clock)
+        progress = Progress(phase=phase, unit=unit, total=total, pace=pace, clock=self.clock)
+        return contextlib.nullcontext(progress)

@@ -188,7 +188,7 @@ def test_a_key_that_is_refused_is_for_the_workflows_author(
 ) -> None:
     emulator.faults.add(Fault(kind="status", status=status))
     with pytest.raises(WorkflowError, match=advice):
-        td.stream(OPEN, {}).__enter__() if streamed else td.call("GET", OPEN)
+        td.opening("GET", OPEN).__enter__() if streamed else td.call("GET", OPEN)
     assert 1 == len(emulator.requests)
 
 
@@ -213,7 +213,7 @@ def test_an_answer_that_is_no_object_is_an_empty_one(emulator: Emulator, td: Tre
 
 class TestStream:
     def test_a_body_comes_piece_by_piece(self, td: TreasureData) -> None:
-        with td.stream(OPEN, {"Range": "bytes=0-"}) as response:
+        with td.opening("GET", OPEN, headers={"Range": "bytes=0-"}) as response:
             assert b'{"status": "ok"}' == read_piece(response)
 
     @pytest.mark.parametrize("status", [429, 500])
@@ -222,7 +222,7 @@ class TestStream:
     ) -> None:
         emulator.faults.add(Fault(kind="status", status=status, headers={"Retry-After": "9"}))
         with pytest.raises(TemporaryError) as caught:
-            td.stream(OPEN, {}).__enter__()
+            td.opening("GET", OPEN).__enter__()
         assert (9.0, f"response {status}") == (caught.value.retry_after, str(caught.value))
         assert [] == fake_time.slept
 
@@ -231,7 +231,7 @@ class TestStream:
     ) -> None:
         emulator.faults.add(Fault(kind="reset"))
         with pytest.raises((urllib3.exceptions.HTTPError, OSError)):
-            td.stream(OPEN, {}).__enter__()
+            td.opening("GET", OPEN).__enter__()
         assert 1 == len(emulator.requests)
 
 

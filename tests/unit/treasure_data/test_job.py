@@ -10,7 +10,7 @@ from td_pinterest_op.errors import JobError, TreasureDataError
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.treasure_data.api import TreasureData
-from td_pinterest_op.treasure_data.job import Job, Source, run_query, wait_for_job
+from td_pinterest_op.treasure_data.job import Job, Source, job_of
 from tests.clock import FakeTime
 
 QUERY = Source(query="select email from customers", database="crm", engine="presto", domain_key="key")
@@ -43,34 +43,34 @@ def shown(status: str = "success", **fields: Any) -> dict[str, Any]:
     return {"status": status, "hive_result_schema": EMAIL, "num_records": 7, "result_size": 70} | fields
 
 
-def job_of(time: FakeTime, show: dict[str, Any], *statuses: str) -> Job:
+def finished(time: FakeTime, show: dict[str, Any], *statuses: str) -> Job:
     script = {
         "/v3/job/status/5": [(200, {"status": status}) for status in statuses or (show["status"],)],
         "/v3/job/show/5": [(200, show)],
     }
-    return wait_for_job(Scripted(time, script), "5")
+    return job_of(Scripted(time, script), Source(job_id="5"))
 
 
 class TestFinishedJob:
     def test_a_job_that_succeeded_has_its_columns_and_counts(self, fake_time: FakeTime) -> None:
         expected = Job(id="5", schema=(("email", "varchar"),), records=7, size=70)
-        assert expected == job_of(fake_time, shown())
+        assert expected == finished(fake_time, shown())
         assert [] == fake_time.slept
 
     @pytest.mark.parametrize("value", [None, "", "many", []])
     def test_counts_that_are_not_told_are_unknown(self, fake_time: FakeTime, value: object) -> None:
-        job = job_of(fake_time, shown(num_records=value, result_size=value))
+        job = finished(fake_time, shown(num_records=value, result_size=value))
         assert (None, None) == (job.records, job.size)
 
     @pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), "Infinity", 1e300, -1, 10**400])
     def test_counts_that_cannot_be_are_unknown(self, fake_time: FakeTime, value: object) -> None:
-        assert job_of(fake_time, shown(num_records=value)).records is None
+        assert finished(fake_time, shown(num_records=value)).records is None
 
     def test_counts_may_come_as_text(self, fake_time: FakeTime) -> None:
-        assert 12 == job_of(fake_time, shown(num_records="12")).records
+        assert 12 == finished(fake_time, shown(num_records="12")).records
 
     def test_one_that_runs_is_waited_for_ever_less_often(self, fake_time: FakeTime) -> None:
-        job_of(fake_time, shown(), "queued", "booting", *["running"] * 20, "success")
+        finished(fake_time, shown(), "queued", "booting", *["running"] * 20, "success")
         assert 0.1 == fake_time.slept[0]
         assert 10.0 == fake_time.slept[-1] == max(fake_time.slept)
         assert sorted(fake_time.slept) == fake_time.slept
@@ -78,7 +78,7 @@ class TestFinishedJob:
     def test_a_long_wait_is_told_of_from_time_to_time(
         self, fake_time: FakeTime, caplog: pytest.LogCaptureFixture
     ) -> None:
-        job_of(fake_time, shown(), *["running"] * 100, "success")
+        finished(fake_time, shown(), *["running"] * 100, "success")
         assert 5 < len(caplog.messages) < 15
         assert caplog.messages[-1].startswith("job 5 is running; waiting for it for ")
 
@@ -88,7 +88,7 @@ class TestFinishedJob:
     ) -> None:
         debug = {"cmdout": "started at noon\n", "stderr": "line 1\n\nline 1:8: no column mail\n"}
         with pytest.raises(JobError) as caught:
-            job_of(fake_time, shown(status, debug=debug))
+            finished(fake_time, shown(status, debug=debug))
         expected = (
             f"job 5 ended with status {status}: nothing was sent; "
             "the engine's last lines: line 1 / line 1:8: no column mail / started at noon"
@@ -98,32 +98,32 @@ class TestFinishedJob:
     @pytest.mark.parametrize("debug", [None, {}, {"stderr": None, "cmdout": " \n"}])
     def test_one_without_last_words_has_none(self, fake_time: FakeTime, debug: object) -> None:
         with pytest.raises(JobError) as caught:
-            job_of(fake_time, shown("error", debug=debug))
+            finished(fake_time, shown("error", debug=debug))
         assert "job 5 ended with status error: nothing was sent" == str(caught.value)
 
     def test_the_last_words_are_masked_before_they_are_cut(self, fake_time: FakeTime) -> None:
         # The cut would fall into the digest, and leave a piece that nothing recognises.
         words = f"{'ab' * 32} {'x' * 550} person@shop.example"
         with pytest.raises(JobError) as caught:
-            job_of(fake_time, shown("error", debug={"stderr": words}))
+            finished(fake_time, shown("error", debug={"stderr": words}))
         assert "abab" not in str(caught.value)
         assert str(caught.value).endswith("x <hidden>")
 
     def test_one_that_is_not_there_points_to_the_region(self, fake_time: FakeTime) -> None:
         with pytest.raises(JobError, match=r"knows no job 5: is TD_API_SERVER the region"):
-            wait_for_job(Scripted(fake_time, {"/v3/job/status/5": [(404, {})]}), "5")
+            job_of(Scripted(fake_time, {"/v3/job/status/5": [(404, {})]}), Source(job_id="5"))
 
     @pytest.mark.parametrize("content", [{}, {"status": None}, {"status": 7}])
     def test_an_answer_without_a_status_is_treasure_datas_error(
         self, fake_time: FakeTime, content: dict[str, Any]
     ) -> None:
         with pytest.raises(TreasureDataError, match="without its status"):
-            wait_for_job(Scripted(fake_time, {"/v3/job/status/5": [(200, content)]}), "5")
+            job_of(Scripted(fake_time, {"/v3/job/status/5": [(200, content)]}), Source(job_id="5"))
 
     @pytest.mark.parametrize("schema", [None, "", "null", "{", "7", "[7]", '[["email"]]'])
     def test_one_without_a_result_says_that_it_must_be_a_select(self, fake_time: FakeTime, schema: object) -> None:
         with pytest.raises(JobError, match=r"job 5 \(status success\) has no result: it must be a SELECT"):
-            job_of(fake_time, shown(hive_result_schema=schema))
+            finished(fake_time, shown(hive_result_schema=schema))
 
 
 def issuing(time: FakeTime, *issues: tuple[int, dict[str, Any]], **statuses: str) -> Scripted:
@@ -153,7 +153,7 @@ class TestStrangeAnswers:
     )
     def test_a_schema_that_is_none_is_a_job_without_result(self, fake_time: FakeTime, schema: str) -> None:
         with pytest.raises(JobError, match="has no result"):
-            job_of(fake_time, shown(hive_result_schema=schema))
+            finished(fake_time, shown(hive_result_schema=schema))
 
     @pytest.mark.parametrize(
         ("debug", "expected"),
@@ -169,58 +169,58 @@ class TestStrangeAnswers:
     )
     def test_what_an_engine_wrote_may_have_any_form(self, fake_time: FakeTime, debug: object, expected: str) -> None:
         with pytest.raises(JobError) as caught:
-            job_of(fake_time, shown("error", debug=debug))
+            finished(fake_time, shown("error", debug=debug))
         assert f"job 5 ended with status error: nothing was sent{expected}" == str(caught.value)
 
     def test_a_status_that_nobody_knows_is_waited_for_some_minutes_only(self, fake_time: FakeTime) -> None:
         with pytest.raises(
             TreasureDataError, match=r'job 5 has the status "paused\\n" for \d+ min( \d+ s)?, which this operator'
         ):
-            job_of(fake_time, shown("paused\n"))
+            finished(fake_time, shown("paused\n"))
         assert 120 < sum(fake_time.slept) < 600
 
     def test_a_status_that_nobody_knows_may_pass(self, fake_time: FakeTime) -> None:
         statuses = (["paused"] * 36 + ["running"]) * 3
-        assert "5" == job_of(fake_time, shown(), *statuses, "success").id
+        assert "5" == finished(fake_time, shown(), *statuses, "success").id
 
     @pytest.mark.parametrize("job_id", ["../../database/delete/x", "a/b", "7?x", "", ["7"], "1" * 65])
     def test_a_job_id_that_is_none_is_never_asked_for(self, fake_time: FakeTime, job_id: object) -> None:
         td = issuing(fake_time, (200, {"job_id": job_id}))
         with pytest.raises(TreasureDataError, match="responded 200 to the query, without a job id"):
-            run_query(td, QUERY)
+            job_of(td, QUERY)
         assert 1 == len(td.asked)
 
 
 class TestIssuedJob:
     def test_a_query_is_issued_under_its_domain_key(self, fake_time: FakeTime) -> None:
         td = issuing(fake_time, issued("5"), job_5="success")
-        assert "5" == run_query(td, QUERY).id
+        assert "5" == job_of(td, QUERY).id
         assert ("POST /v3/job/issue/presto/crm", {"query": QUERY.query, "domain_key": "key"}) == td.asked[0]
 
     def test_the_job_of_an_earlier_try_is_adopted(self, fake_time: FakeTime) -> None:
-        assert "5" == run_query(issuing(fake_time, taken("5"), job_5="success"), QUERY).id
+        assert "5" == job_of(issuing(fake_time, taken("5"), job_5="success"), QUERY).id
 
     def test_one_of_an_earlier_try_that_failed_is_not_but_the_next_key_is_tried(self, fake_time: FakeTime) -> None:
         td = issuing(fake_time, taken("5"), taken("6"), issued("7"), job_5="error", job_6="killed", job_7="success")
-        assert "7" == run_query(td, QUERY).id
+        assert "7" == job_of(td, QUERY).id
         assert ["key", "key-2", "key-3"] == [params["domain_key"] for _, params in td.asked if params]
 
     def test_one_of_this_try_that_fails_is_an_error(self, fake_time: FakeTime) -> None:
         td = issuing(fake_time, taken("5"), issued("6"), job_5="error", job_6="error")
         with pytest.raises(JobError, match="job 6 ended with status error"):
-            run_query(td, QUERY)
+            job_of(td, QUERY)
 
     def test_a_query_that_failed_in_try_after_try_ends_in_an_error(self, fake_time: FakeTime) -> None:
         with pytest.raises(JobError, match="20 jobs of this query failed in this session; the last was job 5"):
-            run_query(issuing(fake_time, taken("5"), job_5="error"), QUERY)
+            job_of(issuing(fake_time, taken("5"), job_5="error"), QUERY)
 
     def test_a_database_that_is_not_there_is_named(self, fake_time: FakeTime) -> None:
         with pytest.raises(JobError, match='there is no database "crm"'):
-            run_query(issuing(fake_time, (404, {"error": "Couldn't find Database"})), QUERY)
+            job_of(issuing(fake_time, (404, {"error": "Couldn't find Database"})), QUERY)
 
     @pytest.mark.parametrize("answer", [(200, {}), (409, {}), (409, {"details": None}), (409, {"details": {}})])
     def test_an_answer_without_a_job_is_treasure_datas_error(
         self, fake_time: FakeTime, answer: tuple[int, dict[str, Any]]
     ) -> None:
         with pytest.raises(TreasureDataError, match=f"responded {answer[0]} to the query, without a job id"):
-            run_query(issuing(fake_time, answer), QUERY)
+            job_of(issuing(fake_time, answer), QUERY)

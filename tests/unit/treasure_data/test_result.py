@@ -63,16 +63,24 @@ class Wire(TreasureData):
         self.ranges: list[str | None] = []
 
     @contextlib.contextmanager
-    def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[urllib3.BaseHTTPResponse]:
-        assert "/v3/job/result/5?format=msgpack.gz" == path
-        self.ranges.append(headers.get("Range"))
+    def opening(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Iterator[urllib3.BaseHTTPResponse]:
+        assert ("GET", "/v3/job/result/5?format=msgpack.gz") == (method, path)
+        sent = headers or {}
+        self.ranges.append(sent.get("Range"))
         serving = next(self._servings)
         if serving.status in (429, 503):
             raise TemporaryError(f"response {serving.status}", retry_after=serving.asked)
         if serving.status > 300:
             yield urllib3.HTTPResponse(status=serving.status, preload_content=False)
             return
-        start = int(re.findall(r"\d+", headers.get("Range", "0"))[0])
+        start = int(re.findall(r"\d+", sent.get("Range", "0"))[0])
         if start and not serving.ignores_range and start >= len(self._content):
             yield urllib3.HTTPResponse(status=416, preload_content=False)
             return
