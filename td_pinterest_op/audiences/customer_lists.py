@@ -52,25 +52,26 @@ class CustomerLists:
         Other records (of a corrected query, say) need a list of their own: added to the earlier ones they would make a
         mixture. The fingerprint tells them apart, whatever job they come from.
         """
-        started = [
+        started = oldest(
             made
             for made in self._of_session(audience_name)
             if (name := _OURS.search(made.name)) and name["fingerprint"] == fingerprint and name["job"] != _NO_JOB
-        ]
+        )
         return ListToFill(
             lists=self,
             name=self._name(audience_name, job_id or _FILE, fingerprint),
             list_type=list_type,
-            started=oldest(started),
+            id=started.id if started else "",
         )
 
     def to_leave_empty(self, audience_name: str) -> ListToFill:
         """The list that this session created empty, if it still is, else a new one. Its type is EMAIL."""
+        empty = oldest(filter(is_made_empty, self._of_session(audience_name)))
         return ListToFill(
             lists=self,
             name=self._name(audience_name, _NO_JOB, fingerprint()),
             list_type="EMAIL",
-            started=oldest(filter(is_made_empty, self._of_session(audience_name))),
+            id=empty.id if empty else "",
         )
 
     def is_of_this_session(self, list_id: str) -> bool:
@@ -188,7 +189,7 @@ class CustomerLists:
 
 @dataclass(slots=True, kw_only=True)
 class ListToFill:
-    """A list that is to get records, or to stay empty: `started` by an earlier try, or created now. `id` is "" before.
+    """A list that is to get records, or to stay empty. `id`: "" until it is created, by an earlier try or now.
 
     Several threads may call `put`.
     """
@@ -196,13 +197,8 @@ class ListToFill:
     lists: CustomerLists
     name: str
     list_type: str
-    started: CustomerList | None
-    id: str = ""
+    id: str
     _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def __post_init__(self) -> None:
-        if self.started:
-            self.id = self.started.id
 
     def put(self, records: Batch) -> Outcome | None:
         """Add records; the first ones create the list. None: the records are in, latency unknown."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from td_pinterest_op.audience_status import GONE, TOO_SMALL, USABLE
@@ -81,18 +81,8 @@ class State:
 
     def to_json(self) -> dict[str, Any]:
         """The state as plain JSON types, as the workflow store has it."""
-        return {
-            "audience_id": self.audience_id,
-            "audience_name": self.audience_name,
-            "status": self.status,
-            "size": self.size,
-            "customer_list_id": self.customer_list_id,
-            "customer_list_status": self.customer_list_status,
-            "usable": self.usable,
-            "members": self.members,
-            "match_ratio": self.match_ratio,
-            "summary": self.summary,
-        }
+        derived = {"usable": self.usable, "match_ratio": self.match_ratio, "summary": self.summary}
+        return asdict(self) | derived
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

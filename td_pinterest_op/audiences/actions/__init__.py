@@ -9,9 +9,8 @@ from td_pinterest_op.audiences.actions.actalike import CreateActalike
 from td_pinterest_op.audiences.actions.change import Add, Remove
 from td_pinterest_op.audiences.actions.create import Create
 from td_pinterest_op.audiences.actions.delete import Delete
-from td_pinterest_op.audiences.actions.procedure import Procedure, Work
+from td_pinterest_op.audiences.actions.procedure import Procedure
 from td_pinterest_op.audiences.actions.refill import Clear, Replace
-from td_pinterest_op.audiences.customer_lists import CustomerLists
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.report.verdict import Outcome
@@ -48,12 +47,5 @@ OUTCOMES: Mapping[str, Outcome] = {each.action.name: each.outcome for each in AC
 
 def chosen(*, settings: Settings, api: Api, stats: Stats, session_key: str, sender: Sender) -> Procedure:
     """The action that the settings name, ready to be checked and done."""
-    lists = CustomerLists(
-        api=api,
-        session_key=session_key,
-        audience_id=settings.audience_id,
-        audience_name=settings.audience_name,
-        is_nca=settings.is_nca,
-    )
-    work = Work(settings=settings, api=api, lists=lists, sender=sender, stats=stats, session_key=session_key)
-    return next(each for each in ACTIONS if each.action is settings.action)(work)
+    procedure = next(each for each in ACTIONS if each.action is settings.action)
+    return procedure(settings=settings, api=api, stats=stats, session_key=session_key, sender=sender)

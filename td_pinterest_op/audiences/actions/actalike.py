@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from td_pinterest_op.audience_status import TOO_SMALL, USABLE
-from td_pinterest_op.audiences.actions.procedure import Procedure, Step, Work, taken_name
+from td_pinterest_op.audiences.actions.procedure import Procedure, Step, taken_name
 from td_pinterest_op.audiences.audiences import is_removed, label
 from td_pinterest_op.audiences.new_audience import NewAudience
 from td_pinterest_op.errors import AudienceError
@@ -38,16 +40,19 @@ class CreateActalike(Procedure):
         final=False,
     )
 
-    def __init__(self, work: Work) -> None:
-        super().__init__(work)
-        self._mark = f"(td {work.session_key})"
-        self._new = NewAudience(
-            work.new_name, audiences=self._audiences, client=work.api.client, is_own=self._is_own, taken=taken_name
+    @property
+    def _mark(self) -> str:
+        return f"(td {self._session_key})"
+
+    @cached_property
+    def _new(self) -> NewAudience:
+        return NewAudience(
+            self._new_name, audiences=self._audiences, client=self._api.client, is_own=self._is_own, taken=taken_name
         )
 
     def check(self) -> Audience | None:
         """The audience that this session created; without one, its name must be free and its seed ready."""
-        self._stats.audience_name = self._work.new_name
+        self._stats.audience_name = self._new_name
         others, own = self._new.named()
         if others and not own:
             raise AudienceError(taken_name(others[0]))
@@ -63,7 +68,7 @@ class CreateActalike(Procedure):
             says = f"none: this session created {label(own)} already"
             return [Step(says=says, do=lambda: self._note(self._new.found(own)))]
         says = (
-            f'create audience "{self._work.new_name}": the {self._settings.percentage} % of the people in '
+            f'create audience "{self._new_name}": the {self._settings.percentage} % of the people in '
             f"{self._settings.country} who are most like audience {self._settings.seed_audience_id}"
         )
         return [Step(says=says, writes=1, do=self._create_audience)]
@@ -76,7 +81,7 @@ class CreateActalike(Procedure):
 
     def _create(self) -> Audience:
         return self._api.create_actalike_audience(
-            name=self._work.new_name,
+            name=self._new_name,
             description=" ".join(filter(None, (self._settings.audience_description, self._mark))),
             seed_audience_id=self._settings.seed_audience_id or "",
             country=self._settings.country or "",

@@ -14,18 +14,19 @@ from td_pinterest_op.settings.action import Action, Scope
 from td_pinterest_op.stats import Deed
 
 
-class _Change(Procedure):
+class Change(Procedure):
     """Records go to the list that is behind an audience."""
 
-    def check(self) -> Audience:
-        """The audience, fit for a change."""
-        return self._usable()
+    def _add(self, audience: Audience, prepared: Prepared) -> list[Step]:
+        people = "{records}" if prepared.unique else "nobody"
+        self._stats.deed = Deed(done=f"Added {people} to {{audience}}", would=f"add {people} to {{audience}}")
+        return self._change(audience, prepared, operation="ADD", verb="add to")
 
     def _change(self, audience: Audience, prepared: Prepared, *, operation: str, verb: str) -> list[Step]:
         list_id = list_of(audience)
 
         def send() -> None:
-            self._work.sender.send(prepared, partial(self._api.change_records, list_id, operation=operation))
+            self._sender.send(prepared, partial(self._api.change_records, list_id, operation=operation))
             self._check_unmoved(audience)
 
         return [Step(says=f"{verb} {label(audience)} (customer list {list_id})", do=send)]
@@ -47,7 +48,7 @@ class _Change(Procedure):
         )
 
 
-class Add(_Change):
+class Add(Change):
     """Add people."""
 
     action = Action(
@@ -59,16 +60,10 @@ class Add(_Change):
 
     def steps(self, prepared: Prepared) -> list[Step]:
         """Add the records to the list."""
-        return self.steps_for(self._usable(), prepared)
-
-    def steps_for(self, audience: Audience, prepared: Prepared) -> list[Step]:
-        """The steps for an audience that was checked."""
-        people = "{records}" if prepared.unique else "nobody"
-        self._stats.deed = Deed(done=f"Added {people} to {{audience}}", would=f"add {people} to {{audience}}")
-        return self._change(audience, prepared, operation="ADD", verb="add to")
+        return self._add(self._usable(), prepared)
 
 
-class Remove(_Change):
+class Remove(Change):
     """Remove people."""
 
     action = Action(

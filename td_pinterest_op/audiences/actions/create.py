@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from td_pinterest_op.audiences.actions.change import Add
-from td_pinterest_op.audiences.actions.procedure import Step, Work, taken_name
+from functools import cached_property
+
+from td_pinterest_op.audiences.actions.change import Change
+from td_pinterest_op.audiences.actions.procedure import Step, taken_name
 from td_pinterest_op.audiences.actions.refill import Refill
 from td_pinterest_op.audiences.customer_lists import ListToFill
 from td_pinterest_op.audiences.new_audience import NewAudience
@@ -17,7 +19,7 @@ from td_pinterest_op.settings.table import IfExists
 from td_pinterest_op.stats import Deed
 
 
-class Create(Refill):
+class Create(Refill, Change):
     """Create an audience. If another session made one of that name, `if_exists` says what becomes of that."""
 
     action = Action(
@@ -29,19 +31,19 @@ class Create(Refill):
     )
     outcome = ON_THEIR_WAY
 
-    def __init__(self, work: Work) -> None:
-        super().__init__(work)
-        self._new = NewAudience(
-            work.new_name,
+    @cached_property
+    def _new(self) -> NewAudience:
+        return NewAudience(
+            self._new_name,
             audiences=self._audiences,
-            client=work.api.client,
+            client=self._api.client,
             is_own=self._audiences.is_of_this_session,
             taken=self._taken_meanwhile,
         )
 
     def check(self) -> tuple[Audience | None, Audience | None]:
         """The audience of another session that has the new name, or the one that this session made of it."""
-        self._stats.audience_name = self._work.new_name
+        self._stats.audience_name = self._new_name
         others, own = self._new.named()
         if own or not others:
             return None, own
@@ -51,7 +53,7 @@ class Create(Refill):
         if len(others) > 1:
             ids = ", ".join(audience.id for audience in others)
             raise AudienceError(
-                f'several audiences are named "{self._work.new_name}" (ids {ids}): with if_exists: {if_exists.value} '
+                f'several audiences are named "{self._new_name}" (ids {ids}): with if_exists: {if_exists.value} '
                 "it must be one; use another action with the id that is meant"
             )
         return self._usable(others[0].id), None
@@ -60,7 +62,7 @@ class Create(Refill):
         """Fill a list, then create the audience on it; go on with what this session did; or serve an existing one."""
         existing, own = self.check()
         if existing and self._settings.if_exists is IfExists.ADD:
-            return Add(self._work).steps_for(existing, prepared)
+            return self._add(existing, prepared)
         if existing:
             return self._fill_and_move(existing, prepared)
         people = "with {records}" if prepared.unique else "without people"
@@ -68,8 +70,8 @@ class Create(Refill):
         if own:
             steps = self._fill_and_move(own, prepared)
         else:
-            target, fill = self._fill(self._work.new_name, prepared)
-            says = f'create audience "{self._work.new_name}" on it'
+            target, fill = self._fill(self._new_name, prepared)
+            says = f'create audience "{self._new_name}" on it'
             steps = [fill, Step(says=says, writes=1, do=lambda: self._create_audience(target))]
         self._stats.deed = deed
         return steps
@@ -85,7 +87,7 @@ class Create(Refill):
                 return
             kept = self._new.create(
                 lambda: self._audiences.create(
-                    self._work.new_name, description=self._settings.audience_description, list_id=target.id
+                    self._new_name, description=self._settings.audience_description, list_id=target.id
                 )
             )
             self._note(kept)

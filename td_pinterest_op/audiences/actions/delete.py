@@ -40,8 +40,8 @@ class Delete(Procedure):
         return audience
 
     def _audience(self) -> Audience | None:
-        self._stats.audience_id = self._work.audience_id
-        audience = self._audiences.removable(self._work.audience_id)
+        self._stats.audience_id = self._audience_id
+        audience = self._audiences.removable(self._audience_id)
         if audience:
             self._note(audience)
         self._check_name(audience)
@@ -52,7 +52,7 @@ class Delete(Procedure):
         audience = self._audience()
         self._stats.deed = Deed(done="Deleted {audience}", would="delete {audience}")
         if audience is None:
-            says = f"remove audience {self._work.audience_id}, which cannot be read (any more)"
+            says = f"remove audience {self._audience_id}, which cannot be read (any more)"
             return [Step(says=says, writes=1, do=self._remove_unread)]
         if is_removed(audience):
             self._stats.deed = Deed(
@@ -64,7 +64,7 @@ class Delete(Procedure):
         return [Step(says=says, writes=1, do=partial(self._audiences.remove, audience.id))]
 
     def _remove_unread(self) -> None:
-        audience_id = self._work.audience_id
+        audience_id = self._audience_id
         if not self._audiences.remove(audience_id):
             raise AudienceError(
                 f"Pinterest knows no audience {audience_id} in ad account {self._settings.ad_account_id}: either it "

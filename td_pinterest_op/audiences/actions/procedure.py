@@ -30,30 +30,8 @@ class Step:
     do: Callable[[], object]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """What an action works with: what was asked for, the two kinds of things on Pinterest, and the run's figures."""
-
-    settings: Settings
-    api: Api
-    lists: CustomerLists
-    sender: Sender
-    stats: Stats
-    session_key: str
-
-    @property
-    def audience_id(self) -> str:
-        """The audience that the settings name."""
-        return self.settings.audience_id or ""
-
-    @property
-    def new_name(self) -> str:
-        """The name of the audience to create."""
-        return self.settings.audience_name or ""
-
-
 class Procedure(abc.ABC):
-    """An action: everything about it. Running one twice gives the same result.
+    """An action: everything about it. Running one twice gives the same result. `stats` are the run's figures.
 
     The user knows an audience; records go to the customer list behind it (`rule.customer_list_id`).
 
@@ -63,14 +41,31 @@ class Procedure(abc.ABC):
     action: ClassVar[Action]
     outcome: ClassVar[Outcome]
 
-    def __init__(self, work: Work) -> None:
-        self._work = work
-        self._settings, self._api, self._lists, self._stats = work.settings, work.api, work.lists, work.stats
-        self._audiences = Audiences(api=work.api, lists=work.lists)
+    def __init__(self, *, settings: Settings, api: Api, stats: Stats, session_key: str, sender: Sender) -> None:
+        self._settings, self._api, self._stats, self._sender = settings, api, stats, sender
+        self._session_key = session_key
+        self._lists = CustomerLists(
+            api=api,
+            session_key=session_key,
+            audience_id=settings.audience_id,
+            audience_name=settings.audience_name,
+            is_nca=settings.is_nca,
+        )
+        self._audiences = Audiences(api=api, lists=self._lists)
 
-    @abc.abstractmethod
+    @property
+    def _audience_id(self) -> str:
+        """The audience that the settings name."""
+        return self._settings.audience_id or ""
+
+    @property
+    def _new_name(self) -> str:
+        """The name of the audience to create."""
+        return self._settings.audience_name or ""
+
     def check(self) -> object:
-        """Check, before any row is read, that the action can be done."""
+        """Check, before any row is read, that the action can be done: that the audience is fit for it."""
+        return self._usable()
 
     @abc.abstractmethod
     def steps(self, prepared: Prepared) -> list[Step]:
@@ -78,7 +73,7 @@ class Procedure(abc.ABC):
 
     def _usable(self, audience_id: str | None = None) -> Audience:
         """The audience of the settings, or another one, fit for an action on the list behind it."""
-        audience = self._audiences.usable(audience_id or self._work.audience_id)
+        audience = self._audiences.usable(audience_id or self._audience_id)
         self._note(audience)
         self._check_name(audience)
         return audience

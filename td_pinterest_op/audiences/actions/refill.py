@@ -57,7 +57,7 @@ class Refill(Procedure):
         )
 
         def send() -> None:
-            self._work.sender.send(prepared, target.put)
+            self._sender.send(prepared, target.put)
             self._stats.customer_list_id = target.id
 
         return target, Step(says=_list_change(target), do=send)
@@ -127,10 +127,6 @@ class Replace(Refill):
     )
     outcome = ON_THEIR_WAY
 
-    def check(self) -> Audience:
-        """The audience, fit to be moved."""
-        return self._usable()
-
     def steps(self, prepared: Prepared) -> list[Step]:
         """Fill a list, then move the audience to it."""
         return self._fill_and_move(self._usable(), prepared)
@@ -165,6 +161,6 @@ class Clear(Refill):
 
 
 def _list_change(target: ListToFill) -> str:
-    if target.started:
+    if target.id:
         return f"go on with customer list {target.id} of this session's earlier try"
     return f'create customer list "{escaped(target.name)}"'
