@@ -76,7 +76,7 @@ def where(action: Action, moment: Moment) -> Where:
     """The requests of `action` that are the moment."""
     if moment is Moment.READ_BACK and action is not Create.action:
         # The audience is read before: before and after the rows, and again right before a move.
-        return Where(operation="audiences/get", after=2 if action in (Add.action, Remove.action) else 3)
+        return Where(operation="audiences/get", after=2 if batches(action) is BATCH else 3)
     if moment in (Moment.MIDDLE_BATCH, Moment.LAST_BATCH) and batches(action) is BATCHES_OF_NEW_LIST:
         return Where(operation="customer_lists/update", after=BATCHES_OF_NEW_LIST.index(moment) - 1)
     return _WHERE[moment]
@@ -84,9 +84,17 @@ def where(action: Action, moment: Moment) -> Where:
 
 def batches(action: Action) -> tuple[Moment, ...]:
     """The moments that send records, in the order of the records."""
-    if action in (Create.action, Replace.action):
-        return BATCHES_OF_NEW_LIST
-    return BATCH if action in (Add.action, Remove.action) else ()
+    if Moment.FIRST_BATCH in STEPS[action]:
+        return BATCH
+    return BATCHES_OF_NEW_LIST if Moment.LAST_BATCH in STEPS[action] else ()
+
+
+def ways() -> list[list[Action]]:
+    """The actions, together with those that go the same way from their first batch on."""
+    together: dict[object, list[Action]] = {}
+    for action in STEPS:
+        together.setdefault(batches(action) or action, []).append(action)
+    return list(together.values())
 
 
 def done(action: Action, moment: Moment, *, applied: bool) -> frozenset[Moment]:

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.audiences.actions import Add, Clear, Create, Delete, Remove, Replace
+from td_pinterest_op.audiences.actions import Add, Clear, Create, Remove
 from td_pinterest_op.errors import ExportError, MaybeAppliedError, UnavailableError
 from td_pinterest_op.settings.action import Action
 from tests.emulators.pinterest import Fault
 from tests.exporting import Services, digests, people
 from tests.faults.conftest import Stage
-from tests.faults.moments import ALL, BATCH, BATCH_SIZE, BATCHES, STEPS, Moment, batches, done, where
+from tests.faults.moments import ALL, BATCH, BATCH_SIZE, BATCHES, STEPS, Moment, batches, done, ways, where
 from tests.faults.table import Often, Outcome, Row, rows
 
 RECORDS = BATCHES * BATCH_SIZE
@@ -63,10 +63,6 @@ def _makes_sense(row: Row, often: Often, action: Action, moment: Moment) -> bool
     return (moment in (*row.at, Moment.ANY) or about_batches) and not repeats
 
 
-# Actions that go the same way from their first batch on.
-_WAYS = ((Add.action, Remove.action), (Create.action, Replace.action), (Clear.action,), (Delete.action,))
-
-
 def _actions(number: int, moment: Moment) -> Iterator[Action]:
     """The actions that meet a fault at a moment; `number` counts the faults.
 
@@ -78,7 +74,7 @@ def _actions(number: int, moment: Moment) -> Iterator[Action]:
     elif moment in (Moment.TOKEN, Moment.LOOK_UP):
         yield list(STEPS)[number % len(STEPS)]
     else:
-        own = [[action for action in way if moment in STEPS[action]] for way in _WAYS]
+        own = [[action for action in way if moment in STEPS[action]] for way in ways()]
         yield from (way[number % len(way)] for way in own if way)
 
 

@@ -802,7 +802,7 @@ def test_every_row_of_the_table_is_documented_by_name_default_and_need() -> None
         "client_secret": ("from the environment", "yes"),
         "action": ("create_new_audience", "no"),
         "audience_id_clear": ("–", "for clear_current_audience"),
-        "audience_name": ("–", "for create_actalike_audience, create_new_audience"),
+        "seed_audience_id": ("–", "for create_actalike_audience"),
         "ignore_invalid_records": ("false", "no"),
         "max_invalid_ratio": ("1.0", "no"),
         "columns": ("–", "no"),
