@@ -11,6 +11,7 @@ from functools import cached_property
 from td_pinterest_op.audiences.sender import Progress, Sender
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import Api
+from td_pinterest_op.pinterest.catalog import Catalog
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.oauth import Tokens
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
@@ -56,6 +57,11 @@ class Services:
     tokens: Tokens
     ad_account_id: str
     connect_treasure_data: Callable[[], TreasureData]
+
+    @property
+    def catalog(self) -> Catalog:
+        """What the token reads outside any ad account."""
+        return Catalog(client=self.client, tokens=self.tokens)
 
     @property
     def pinterest(self) -> Api:

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import urllib.parse
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from td_pinterest_op import connect
 from td_pinterest_op.audience_status import TOO_SMALL, USABLE
 from td_pinterest_op.audiences.actions import parse
 from td_pinterest_op.audiences.audiences import Audiences
 from td_pinterest_op.audiences.customer_lists import CustomerLists
+from td_pinterest_op.cli import connection
 from td_pinterest_op.cli.check import findings
-from td_pinterest_op.cli.connection import task_of
 from td_pinterest_op.cli.credentials import SECRETS, Credentials
 from td_pinterest_op.connect import Services
-from td_pinterest_op.errors import AudienceError, ExportError
-from td_pinterest_op.pinterest.catalog import WRITERS, AdAccount, Catalog
-from td_pinterest_op.pinterest.oauth import missing_scopes
+from td_pinterest_op.errors import AudienceError, ExportError, SettingsError
+from td_pinterest_op.pinterest.catalog import WRITERS, AdAccount
+from td_pinterest_op.pinterest.oauth import Tokens, missing_scopes
 from td_pinterest_op.records.plan import TOLERATED
 from td_pinterest_op.retry import server_time
 from td_pinterest_op.settings.table import ExpectedValues
 from td_pinterest_op.stats import Stats
-from td_pinterest_op.timing import Timing
+from td_pinterest_op.timing import SYSTEM
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import job_of
 from td_pinterest_op.treasure_data.result import JobResult
@@ -45,147 +48,176 @@ _ANY_EXPORT = {
     "action": "add_people_to_current_audience",
     "audience_id": "1",
 }
+_NOT_CHECKED = "not checked: "
 _QUOTA = re.compile(r"(\d+);w=(\d+)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Check:
     """What one check found; `advice` is empty when there is nothing to do."""
 
-    name: str
     status: str
     message: str
     advice: str = ""
 
 
-def ok(name: str, message: str) -> Check:
-    """A check that found nothing wrong."""
-    return Check(name=name, status=OK, message=message)
+@dataclass(kw_only=True)
+class Subject:
+    """What is checked. `params`: those of a task with rows to judge. `stack` closes what was opened.
+
+    `account` is the ad account once its check has found it.
+    """
+
+    credentials: Credentials
+    stack: contextlib.ExitStack
+    account_id: str | None = None
+    audience_id: str | None = None
+    params: Mapping[str, Any]
+    workflow: Path | None = None
+    account: AdAccount = field(init=False)
+
+    @cached_property
+    def services(self) -> Services:
+        """Both services."""
+        return self.stack.enter_context(connection.services_of(self.credentials))
+
+    @cached_property
+    def treasure_data(self) -> TreasureData:
+        """Treasure Data's calls."""
+        return self.stack.enter_context(contextlib.closing(connection.treasure_data(self.credentials)))
 
 
-def warning(name: str, message: str, advice: str) -> Check:
-    """A check that found something to know."""
-    return Check(name=name, status=WARNING, message=message, advice=advice)
+def examine(subject: Subject) -> Iterator[tuple[str, Check]]:
+    """The checks that apply, by their names; one that needs another that failed or was not made is a warning."""
+    failed = set()
+    for name, needs, look in _LOOKS:
+        try:
+            need = next((need for need in needs if need in failed), None)
+            check = _skipped(f"see {need}") if need else look(subject)
+        except ExportError as failure:
+            check = Check(ERROR, str(failure), failure.advice)
+        if check is None:
+            continue
+        if check.status == ERROR or check.message.startswith(_NOT_CHECKED):
+            failed.add(name)
+        yield name, check
 
 
-def error(name: str, message: str, advice: str) -> Check:
-    """A check that found what stops an export."""
-    return Check(name=name, status=ERROR, message=message, advice=advice)
+def _skipped(because: str) -> Check:
+    return Check(WARNING, _NOT_CHECKED + because, "fix that first")
 
 
 # ------------------------------------------------------------------------------------------- this machine
 
 
-def credentials(held: Credentials) -> Check:
+def _credentials(held: Credentials) -> Check:
     """Pinterest's credentials; Treasure Data's key has a check of its own."""
     missing = [name for name in held.missing if name != "TD_API_KEY"]
     if missing:
         message = f"{', '.join(missing)} found nowhere: environment, local digdag secrets, --env-file"
-        return error("credentials", message, "run `td-pinterest authorize`, which gets and stores them")
-    return ok("credentials", f"found in {held.described()}")
+        return Check(ERROR, message, "run `td-pinterest authorize`, which gets and stores them")
+    return Check(OK, f"found in {held.described()}")
 
 
 def proxy(environ: Mapping[str, str]) -> Check:
     """The proxy of the environment, without its password."""
     names = [name for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy") if environ.get(name)]
     if not names:
-        return ok("proxy", "none is set")
-    try:
+        return Check(OK, "none is set")
+    with contextlib.suppress(ValueError):  # such as a port beyond 65535
         parts = urllib.parse.urlsplit(environ[names[0]])
         if parts.scheme in ("http", "https", "socks5", "socks5h") and parts.hostname and parts.port:
-            return ok("proxy", f"{names[0]} is {parts.scheme}://{parts.netloc.rpartition('@')[2]}")
-    except ValueError:  # such as a port beyond 65535
-        pass
-    advice = f"set {names[0]} to http://HOST:PORT, or unset it"
-    return error("proxy", f"{names[0]} is not the address of a proxy", advice)
+            return Check(OK, f"{names[0]} is {parts.scheme}://{parts.netloc.rpartition('@')[2]}")
+    return Check(ERROR, f"{names[0]} is not the address of a proxy", f"set {names[0]} to http://HOST:PORT, or unset it")
 
 
-def workflow(path: Path) -> Check:
+def _endpoints(environ: Mapping[str, str]) -> Check | None:
+    try:
+        connect.endpoints(environ)
+    except SettingsError as failure:
+        return Check(ERROR, str(failure), "correct the variables, or unset them for the defaults")
+    return None
+
+
+def _workflow(path: Path) -> Check:
     """A .dig file, as `td-pinterest check` sees it."""
     try:
         every = findings(path)
-    except ExportError as failure:
-        return error("workflow", str(failure), "name an existing .dig file")
+    except SettingsError as failure:
+        return Check(ERROR, str(failure), "name an existing .dig file")
     if not every:
-        return ok("workflow", f"{path.name} has no finding")
+        return Check(OK, f"{path.name} has no finding")
     first = next((finding for finding in every if finding.is_error), every[0])
     message = f"{len(every)} finding{'' if len(every) == 1 else 's'}; {path.name}:{first.line}: {first.message}"
-    kind = error if first.is_error else warning
-    return kind("workflow", message, f"run `td-pinterest check {path}` for all of them")
+    return Check(ERROR if first.is_error else WARNING, message, f"run `td-pinterest check {path}` for all of them")
 
 
 # ---------------------------------------------------------------------------------------------- Pinterest
 
 
-def token(services: Services) -> Check:
-    """The refresh token gives an access token."""
-    try:
-        services.tokens.token()
-    except ExportError as failure:
-        return _of_failure("token", failure)
-    return ok("token", "accepted by Pinterest")
+def _token(tokens: Tokens) -> Check:
+    tokens.token()
+    return Check(OK, "accepted by Pinterest")
 
 
-def scopes(services: Services) -> Check:
-    """Whether the token may read and write audiences."""
-    granted = services.tokens.scopes
+def _scopes(granted: frozenset[str]) -> Check:
     if missing := missing_scopes(granted):
         advice = "run `td-pinterest authorize` and approve all that the page asks for"
-        return error("scopes", f"the token lacks {' and '.join(missing)}", advice)
-    return ok("scopes", " ".join(sorted(granted)) or "Pinterest does not name them")
+        return Check(ERROR, f"the token lacks {' and '.join(missing)}", advice)
+    return Check(OK, " ".join(sorted(granted)) or "Pinterest does not name them")
 
 
-def days_left(services: Services) -> Check:
+def _token_days(seconds: float | None) -> Check:
     """How long the refresh token still lasts."""
-    seconds = services.tokens.refresh_expires_in
     if seconds is None:
-        return ok("token_days", "Pinterest does not say how long the refresh token lasts")
+        return Check(OK, "Pinterest does not say how long the refresh token lasts")
     days = int(seconds // _DAY)
     message = f"the refresh token lasts {days} day{'' if days == 1 else 's'} more"
-    if seconds > _SOON:
-        return ok("token_days", message)
-    return warning("token_days", message, "run `td-pinterest authorize` before it ends")
+    return (
+        Check(OK, message)
+        if seconds > _SOON
+        else Check(WARNING, message, "run `td-pinterest authorize` before it ends")
+    )
 
 
-def clock(services: Services, timing: Timing) -> Check:
+def _clock(headers: Mapping[str, str]) -> Check:
     """The clock here beside that of Pinterest's server."""
-    wall = timing.wall()
-    skew = wall - server_time(services.client.last_headers, wall=wall)
+    wall = SYSTEM.wall()
+    skew = wall - server_time(headers, wall=wall)
     if abs(skew) > _SKEW:
         message = f"the clock of this machine is {abs(skew):,.0f} s {'ahead' if skew > 0 else 'behind'}"
-        return error("clock", message, "set the clock, by NTP for example: certificates and schedules depend on it")
-    return ok("clock", "agrees with Pinterest's")
+        return Check(ERROR, message, "set the clock, by NTP for example: certificates and schedules depend on it")
+    return Check(OK, "agrees with Pinterest's")
 
 
-def tier(services: Services) -> Check:
+def tier(headers: Mapping[str, str]) -> Check:
     """The access tier of the app, as far as the limits in a response show it."""
-    limits = _QUOTA.findall(services.client.last_headers.get("x-ratelimit-limit", ""))
+    limits = _QUOTA.findall(headers.get("x-ratelimit-limit", ""))
     of_day = [int(quota) for quota, window in limits if int(window) >= _DAY]
     if of_day:
         message = (
             f"trial access: {min(of_day):,} requests a day, about {min(of_day) * 10_000:,} people at 10,000 a batch"
         )
         advice = "apply for standard access with Upgrade on the app's card at https://developers.pinterest.com/apps/"
-        return warning("tier", message, advice)
-    return ok("tier", "no daily limit is shown" if limits else "Pinterest shows no limits")
+        return Check(WARNING, message, advice)
+    return Check(OK, "no daily limit is shown" if limits else "Pinterest shows no limits")
 
 
-def ad_account(catalog: Catalog, named: str | None) -> tuple[Check, AdAccount | None]:
-    """The ad account and the user's role."""
-    try:
-        accounts = list(catalog.ad_accounts())
-    except ExportError as failure:
-        return _of_failure("ad_account", failure), None
-    ids = ", ".join(f'{account.id} "{account.name}"' for account in accounts[:5]) or "none"
+def _ad_account(subject: Subject) -> Check:
+    services, named = subject.services, subject.account_id
+    if services.tokens.scopes and "ads:read" not in services.tokens.scopes:
+        return _skipped("the token may not read")
+    accounts = list(services.catalog.ad_accounts())
+    ids = ", ".join(account.label for account in accounts[:5]) or "none"
     if not named and len(accounts) != 1:
         advice = "name one with --ad-account or PINTEREST_AD_ACCOUNT_ID"
-        return error("ad_account", f"no ad account is named, and the token reads {ids}", advice), None
-    match = next((account for account in accounts if named in (None, "", account.id)), None)
-    if match is None:
-        message = f"the token does not read ad account {named}; it reads {ids}"
+        return Check(ERROR, f"no ad account is named, and the token reads {ids}", advice)
+    account = next((account for account in accounts if named in (None, "", account.id)), None)
+    if account is None:
         advice = "correct the id, or have the owner grant the Pinterest user access in Business Manager"
-        return error("ad_account", message, advice), None
-    return ok("ad_account", f'{match.id} "{match.name}"'), match
+        return Check(ERROR, f"the token does not read ad account {named}; it reads {ids}", advice)
+    subject.account = account
+    return Check(OK, account.label)
 
 
 def role(account: AdAccount) -> Check:
@@ -193,83 +225,70 @@ def role(account: AdAccount) -> Check:
     shown = ", ".join(account.roles) or "not shown by Pinterest"
     if account.may_write is False:
         advice = f"have the owner grant one of {', '.join(sorted(WRITERS))} in Business Manager"
-        return warning("role", f"{shown}: it may not be enough to change audiences", advice)
-    return ok("role", shown)
+        return Check(WARNING, f"{shown}: it may not be enough to change audiences", advice)
+    return Check(OK, shown)
 
 
-def audience(services: Services, account_id: str, audience_id: str | None) -> Check:
+def _audience(subject: Subject) -> Check:
     """The audience is fit for an export, by the rules of the export itself."""
-    if not audience_id:
+    if not (audience_id := subject.audience_id):
         advice = "name one with --audience or PINTEREST_AUDIENCE_ID; `td-pinterest audiences` lists them"
-        return warning("audience", "not checked: no audience is named", advice)
-    api = services.pinterest_for(account_id)
+        return Check(WARNING, f"{_NOT_CHECKED}no audience is named", advice)
+    api = subject.services.pinterest_for(subject.account.id)
     lists = CustomerLists(api=api, session_key="", audience_id=audience_id, audience_name=None, is_nca=False)
     try:
         known = Audiences(api=api, lists=lists).usable(audience_id)
     except AudienceError as failure:
-        return error("audience", str(failure), "`td-pinterest audiences` lists the audiences that exist")
-    except ExportError as failure:
-        return _of_failure("audience", failure)
+        return Check(ERROR, str(failure), "`td-pinterest audiences` lists the audiences that exist")
     size = "unknown" if known.size is None else f"{known.size:,}"
     message = f'{known.id} "{known.name}": {known.status}, size {size}, customer list {known.customer_list_id}'
     if known.status.upper() in TOO_SMALL:
-        return warning("audience", message, "below 100 matched people it is of no use: export more people")
+        return Check(WARNING, message, "below 100 matched people it is of no use: export more people")
     if known.status.upper() not in USABLE:
-        return warning("audience", message, "Pinterest takes a day or two: look again tomorrow")
-    return ok("audience", message)
+        return Check(WARNING, message, "Pinterest takes a day or two: look again tomorrow")
+    return Check(OK, message)
 
 
 # ------------------------------------------------------------------------------------------ Treasure Data
 
 
-def treasure_data_key(held: Credentials) -> Check | None:
-    """Whether the key of Treasure Data is there; None if it is, since only a request can judge it."""
-    if "TD_API_KEY" in held.missing:
-        message = f"TD_API_KEY found nowhere (as a secret: {SECRETS['TD_API_KEY']})"
-        advice = "set it, or store it with `digdag secrets --local --set td.apikey`"
-        return error("treasure_data", message, advice)
-    return None
-
-
-def treasure_data(td: TreasureData, endpoint: str) -> Check:
+def _treasure_data(subject: Subject) -> Check:
     """The key is good in this region."""
-    host = urllib.parse.urlsplit(endpoint).hostname
-    try:
-        td.call("GET", "/v3/database/list")
-    except ExportError as failure:
-        return _of_failure("treasure_data", failure)
-    return ok("treasure_data", f"the key is accepted by {host}")
+    if "TD_API_KEY" in subject.credentials.missing:
+        message = f"TD_API_KEY found nowhere (as a secret: {SECRETS['TD_API_KEY']})"
+        return Check(ERROR, message, "set it, or store it with `digdag secrets --local --set td.apikey`")
+    subject.treasure_data.call("GET", "/v3/database/list")
+    host = urllib.parse.urlsplit(connect.endpoints(subject.credentials.environ).treasure_data).hostname
+    return Check(OK, f"the key is accepted by {host}")
 
 
-def rows(services: Services, held: Credentials, params: Mapping[str, Any]) -> Check:
+def _rows(subject: Subject) -> Check | None:
     """The job is readable, its columns fit, and the first rows are judged, all by the task's `result_settings`."""
-    try:
-        td = services.treasure_data
-        how = parse({**_ANY_EXPORT, **params["result_settings"]}, environ=held.environ)
-        job = job_of(td, workflow_task.source(task_of(held, **params)), note=lambda _: None)
-        stats = Stats(action="", ad_account_id="", dry_run=True)
-        with preparing(job, how, stats, lists=None) as preparation:
-            preparation.read(_first_rows(iter(JobResult(td, job))), progress=lambda _: None)
-    except ExportError as failure:
-        return _of_failure("rows", failure)
+    params, held, td = subject.params, subject.credentials, subject.treasure_data
+    if not params.keys() & {"job_id", "query"}:
+        return None
+    how = parse({**_ANY_EXPORT, **params["result_settings"]}, environ=held.environ)
+    job = job_of(td, workflow_task.source(connection.task_of(held, **params)), note=lambda _: None)
+    stats = Stats(action="", ad_account_id="", dry_run=True)
+    with preparing(job, how, stats, lists=None) as preparation:
+        preparation.read(_first_rows(iter(JobResult(td, job))), progress=lambda _: None)
     names = ", ".join(column.name for column in preparation.columns)
     message = f"job {job.id} ({names}): of its first {stats.read:,} rows {stats.invalid_rows:,} are invalid"
     reasons = {reason: count for reason, count in sorted(stats.invalid_by_reason.items()) if count}
-    shown = ", ".join(f"{reason} {count:,}" for reason, count in reasons.items())
     if not stats.read:
-        return warning("rows", f"job {job.id} ({names}) has no rows", "check the query's WHERE")
+        return Check(WARNING, f"job {job.id} ({names}) has no rows", "check the query's WHERE")
     if stats.hashed_values > TOLERATED * stats.valid and how.expect_values is not ExpectedValues.HASHED:
-        return warning(
-            "rows",
+        return Check(
+            WARNING,
             f"{message}; {stats.hashed_values:,} values look hashed already",
             "a policy of Treasure Data may mask the column: digests of masked values match nobody. "
             "expect_values: plain stops an export of such values, and expect_values: hashed says that they are digests",
         )
     if not reasons:
-        return ok("rows", message)
+        return Check(OK, message)
+    shown = ", ".join(f"{reason} {count:,}" for reason, count in reasons.items())
     advice = f"`td-pinterest explain {max(reasons, key=lambda name: reasons[name])}` says why, with SQL"
-    kind = warning if stats.valid else error
-    return kind("rows", f"{message} ({shown})", advice)
+    return Check(WARNING if stats.valid else ERROR, f"{message} ({shown})", advice)
 
 
 def _first_rows(blocks: Iterator[list[list[Any]]]) -> Iterator[list[list[Any]]]:
@@ -281,10 +300,20 @@ def _first_rows(blocks: Iterator[list[list[Any]]]) -> Iterator[list[list[Any]]]:
             return
 
 
-def _of_failure(name: str, failure: ExportError) -> Check:
-    return error(name, str(failure), failure.advice)
-
-
-def skipped(name: str, because: str) -> Check:
-    """A check that cannot be made."""
-    return warning(name, f"not checked: {because}", "fix that first")
+_LOOKS: tuple[tuple[str, tuple[str, ...], Callable[[Subject], Check | None]], ...] = (
+    # the name, the checks without which it cannot be made, and how it is made
+    ("credentials", (), lambda about: _credentials(about.credentials)),
+    ("proxy", (), lambda about: proxy(about.credentials.environ)),
+    ("endpoints", (), lambda about: _endpoints(about.credentials.environ)),
+    ("token", ("credentials", "endpoints"), lambda about: _token(about.services.tokens)),
+    ("scopes", ("token",), lambda about: _scopes(about.services.tokens.scopes)),
+    ("token_days", ("token",), lambda about: _token_days(about.services.tokens.refresh_expires_in)),
+    ("clock", ("token",), lambda about: _clock(about.services.client.last_headers)),
+    ("ad_account", ("token",), _ad_account),
+    ("tier", ("token",), lambda about: tier(about.services.client.last_headers)),
+    ("role", ("ad_account",), lambda about: role(about.account)),
+    ("audience", ("ad_account",), _audience),
+    ("treasure_data", ("endpoints",), _treasure_data),
+    ("rows", ("treasure_data", "credentials"), _rows),
+    ("workflow", (), lambda about: _workflow(about.workflow) if about.workflow else None),
+)

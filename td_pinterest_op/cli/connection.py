@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,12 @@ from td_pinterest_op.cli import screen, text_file
 from td_pinterest_op.cli.credentials import Credentials
 from td_pinterest_op.connect import Services
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.pinterest.catalog import Catalog
+from td_pinterest_op.retry import Retry
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.settings.parse import ConnectionSettings, parse_connection
 from td_pinterest_op.stats import RequestCounts
-from td_pinterest_op.timing import SYSTEM, Timing
+from td_pinterest_op.timing import SYSTEM
+from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.workflow.task import Task
 
 # Somebody waits at the terminal: fewer and shorter tries than in a task. Seconds and milliseconds, as in the settings.
@@ -37,15 +39,10 @@ class Connection:
     credentials: Credentials
     quiet: bool
 
-    @property
-    def catalog(self) -> Catalog:
-        """What there is in Pinterest's ad accounts."""
-        return Catalog(client=self.services.client, tokens=self.services.tokens)
-
 
 @contextlib.contextmanager
 def connecting(
-    env_file: Path | None, *, quiet: bool = False, count: RequestCounts | None = None, timing: Timing = SYSTEM
+    env_file: Path | None, *, quiet: bool = False, count: RequestCounts | None = None
 ) -> Iterator[Connection]:
     """Both services, until the end of the block; `count` gets the requests that write to Pinterest.
 
@@ -55,16 +52,41 @@ def connecting(
     check_complete(credentials, *(name for name in found_credentials.SECRETS if name != "TD_API_KEY"))
     if not quiet:
         screen.note(f"Credentials: {credentials.described()}")
+    with services_of(credentials, count=count) as services:
+        yield Connection(services=services, credentials=credentials, quiet=quiet)
+
+
+def services_of(
+    credentials: Credentials, *, count: RequestCounts | None = None
+) -> contextlib.AbstractContextManager[Services]:
+    """Both services, with credentials that are complete; `count` as for `connecting`."""
     settings = settings_of(credentials)
-    with connect.services(
+    return connect.services(
         task_of(credentials),
         settings,
         endpoints=connect.endpoints(credentials.environ),
-        timing=timing,
+        timing=SYSTEM,
         count=count or RequestCounts(),
         on_new_refresh_token=keeper(credentials, settings),
-    ) as services:
-        yield Connection(services=services, credentials=credentials, quiet=quiet)
+    )
+
+
+def treasure_data(credentials: Credentials) -> TreasureData:
+    """Treasure Data's calls alone. Raises SettingsError without a key."""
+    check_complete(credentials, "TD_API_KEY")
+    return TreasureData(
+        api_key=task_of(credentials).td_api_key,
+        endpoint=connect.endpoints(credentials.environ).treasure_data,
+        connect_timeout=_PATIENCE["connection_timeout_secs"],
+        read_timeout=_PATIENCE["read_timeout_secs"],
+        retry=Retry(
+            count=_PATIENCE["retry_count"],
+            initial_wait=0.5,
+            longest_wait=_PATIENCE["max_retry_wait_millis"] / 1000,
+            random=random.random,
+        ),
+        timing=SYSTEM,
+    )
 
 
 def check_complete(credentials: Credentials, *variables: str) -> None:
@@ -125,16 +147,16 @@ def ad_account_of(connection: Connection, given: str | None) -> str:
     named = given or connection.credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
     if named:
         return checked_id(named, "--ad-account")
-    accounts = list(connection.catalog.ad_accounts())
+    accounts = list(connection.services.catalog.ad_accounts())
     if len(accounts) == 1:
         if not connection.quiet:
-            screen.note(f'Ad account: {accounts[0].id} "{accounts[0].name}", the only one')
+            screen.note(f"Ad account: {accounts[0].label}, the only one")
         return accounts[0].id
     if not accounts:
         raise SettingsError(
             "the Pinterest user has no ad account: make one in Pinterest's Ads Manager, or have access to one granted"
         )
-    listed = ", ".join(f'{account.id} "{account.name}"' for account in accounts[:10])
+    listed = ", ".join(account.label for account in accounts[:10])
     raise click.UsageError(f"which ad account? Name one with --ad-account or PINTEREST_AD_ACCOUNT_ID: {listed}")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import contextlib
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,23 +12,14 @@ from typing import Any
 import click
 from rich.text import Text
 
-from td_pinterest_op import connect
-from td_pinterest_op.cli import checks, options, screen, text_file
 from td_pinterest_op.cli import credentials as found_credentials
-from td_pinterest_op.cli.checks import ERROR, OK, WARNING, Check
-from td_pinterest_op.cli.connection import keeper, settings_of, task_of
-from td_pinterest_op.cli.credentials import Credentials
+from td_pinterest_op.cli import options, screen, text_file
+from td_pinterest_op.cli.checks import ERROR, OK, WARNING, Check, Subject, examine
 from td_pinterest_op.cli.lint import dig_file
 from td_pinterest_op.cli.lint.settings import settings_of_export
-from td_pinterest_op.connect import Services
-from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.pinterest.catalog import Catalog
-from td_pinterest_op.stats import RequestCounts
-from td_pinterest_op.timing import SYSTEM
 
 _SIGNS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), ERROR: ("✗", "bold red")}
 _PLAIN_SIGNS = {OK: "ok", WARNING: "!", ERROR: "x"}
-_ON_PINTEREST = ("token", "scopes", "token_days", "clock", "tier", "ad_account", "role", "audience")
 
 _EXAMPLE = """\b
 Examples:
@@ -70,17 +63,20 @@ def doctor(
         raise click.UsageError("--query and --database go together, and exclude --job")
     credentials = found_credentials.find(env_file)
     environ = credentials.environ
-    done: list[Check] = []
-    for check in _all(
-        credentials,
-        ad_account=ad_account or environ.get("PINTEREST_AD_ACCOUNT_ID"),
-        audience=audience or environ.get("PINTEREST_AUDIENCE_ID"),
-        params={**_source(job_id, query, database), "result_settings": _about_rows(settings_file, workflow)},
-        workflow=workflow,
-    ):
-        done.append(check)
-        if not as_json:
-            _show(check)
+    done: dict[str, Check] = {}
+    with contextlib.ExitStack() as stack:
+        subject = Subject(
+            credentials=credentials,
+            stack=stack,
+            account_id=ad_account or environ.get("PINTEREST_AD_ACCOUNT_ID"),
+            audience_id=audience or environ.get("PINTEREST_AUDIENCE_ID"),
+            params={**_source(job_id, query, database), "result_settings": _about_rows(settings_file, workflow)},
+            workflow=workflow,
+        )
+        for name, check in examine(subject):
+            done[name] = check
+            if not as_json:
+                _show(name, check)
     return _end(done, as_json=as_json)
 
 
@@ -100,107 +96,22 @@ def _about_rows(settings_file: Path | None, workflow: Path | None) -> Mapping[st
     return {name: given[name] for name in ("columns", "records", "default_country") if name in given}
 
 
-def _all(
-    credentials: Credentials,
-    *,
-    ad_account: str | None,
-    audience: str | None,
-    params: dict[str, Any],
-    workflow: Path | None,
-) -> Iterator[Check]:
-    yield (complete := checks.credentials(credentials))
-    yield checks.proxy(credentials.environ)
-    try:
-        endpoints = connect.endpoints(credentials.environ)
-    except SettingsError as failure:
-        yield checks.error("endpoints", str(failure), "correct the variables, or unset them for the defaults")
-        endpoints = None
-    if endpoints and complete.status == OK:
-        yield from _checks(credentials, endpoints, ad_account=ad_account, audience=audience, params=params)
-    else:
-        because = "the endpoints are wrong" if endpoints is None else "credentials are missing"
-        yield from (checks.skipped(name, because) for name in _ON_PINTEREST)
-        key = checks.treasure_data_key(credentials)
-        yield key or checks.skipped("treasure_data", because)
-    if workflow:
-        yield checks.workflow(workflow)
-
-
-def _checks(
-    credentials: Credentials,
-    endpoints: connect.Endpoints,
-    *,
-    ad_account: str | None,
-    audience: str | None,
-    params: dict[str, Any],
-) -> Iterator[Check]:
-    settings = settings_of(credentials)
-    with connect.services(
-        task_of(credentials),
-        settings,
-        endpoints=endpoints,
-        timing=SYSTEM,
-        count=RequestCounts(),
-        on_new_refresh_token=keeper(credentials, settings),
-    ) as services:
-        yield from _pinterest(services, ad_account=ad_account, audience=audience)
-        yield from _treasure_data(services, credentials, endpoints, params)
-
-
-def _pinterest(services: Services, *, ad_account: str | None, audience: str | None) -> Iterator[Check]:
-    yield (accepted := checks.token(services))
-    if accepted.status == ERROR:
-        yield from (checks.skipped(name, "there is no access token") for name in _ON_PINTEREST[1:])
-        return
-    yield checks.scopes(services)
-    yield checks.days_left(services)
-    yield checks.clock(services, SYSTEM)
-    if services.tokens.scopes and "ads:read" not in services.tokens.scopes:
-        yield from (
-            checks.skipped(name, "the token may not read") for name in ("tier", "ad_account", "role", "audience")
-        )
-        return
-    catalog = Catalog(client=services.client, tokens=services.tokens)
-    answer, account = checks.ad_account(catalog, ad_account)
-    yield checks.tier(services)
-    yield answer
-    if account is None:
-        yield from (checks.skipped(name, "there is no ad account to look at") for name in ("role", "audience"))
-        return
-    yield checks.role(account)
-    yield checks.audience(services, account.id, audience)
-
-
-def _treasure_data(
-    services: Services, credentials: Credentials, endpoints: connect.Endpoints, params: dict[str, Any]
-) -> Iterator[Check]:
-    key = checks.treasure_data_key(credentials) or checks.treasure_data(services.treasure_data, endpoints.treasure_data)
-    yield key
-    if not params.keys() & {"job_id", "query"}:
-        return
-    yield (
-        checks.rows(services, credentials, params)
-        if key.status == OK
-        else checks.skipped("rows", "the key is not accepted")
-    )
-
-
-def _show(check: Check) -> None:
+def _show(name: str, check: Check) -> None:
     sign, style = _SIGNS[check.status]
     sign = sign if screen.can_show(sign) else _PLAIN_SIGNS[check.status]
-    line = Text.assemble((sign, style), " ", (f"{check.name}: ", "bold"), check.message)
+    line = Text.assemble((sign, style), " ", (f"{name}: ", "bold"), check.message)
     screen.say(line, indent=2)
     if check.advice and check.status != OK:
         arrow = "  → " if screen.can_show("→") else "  -> "
         screen.say(f"{arrow}{check.advice}", indent=len(arrow))
 
 
-def _end(done: list[Check], *, as_json: bool) -> int:
-    is_ok = not any(check.status == ERROR for check in done)
+def _end(done: Mapping[str, Check], *, as_json: bool) -> int:
+    counts = Counter(check.status for check in done.values())
+    is_ok = not counts[ERROR]
     if as_json:
-        screen.say_json({"ok": is_ok, "checks": [asdict(check) for check in done]})
+        screen.say_json({"ok": is_ok, "checks": [{"name": name, **asdict(check)} for name, check in done.items()]})
     else:
-        counts = {status: sum(check.status == status for check in done) for status in _SIGNS}
         ending = "Everything that an export needs is there." if is_ok else "An export would fail."
         screen.say(f"\n{ending} {counts[OK]} good, {counts[WARNING]} to look at, {counts[ERROR]} wrong")
         if is_ok and not Path("rehearsal.json").exists():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import contextlib
 import re
 import secrets
 from collections.abc import Iterator
@@ -11,12 +11,9 @@ from typing import Any
 
 import click
 
-from td_pinterest_op import connect
 from td_pinterest_op.cli import credentials as found_credentials
-from td_pinterest_op.cli.connection import check_complete, task_of
+from td_pinterest_op.cli.connection import treasure_data
 from td_pinterest_op.report.entry import Entry, entry
-from td_pinterest_op.retry import Retry
-from td_pinterest_op.timing import SYSTEM
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Source, job_of
 from td_pinterest_op.treasure_data.result import JobResult
@@ -41,8 +38,8 @@ def entries(history: str, *, audience_id: str | None, env_file: Path | None) -> 
     # A table that an older version made has fewer columns.
     query = f"SELECT * FROM {named['table']}{only} ORDER BY time DESC LIMIT {_MOST_ROWS}"  # noqa: S608
     source = Source(query=query, database=named["database"], domain_key=f"td_pinterest_op-{secrets.token_hex(16)}")
-    td = _treasure_data(env_file)
-    return [entry(row) for row in reversed([*_rows(td, source)])]
+    with contextlib.closing(treasure_data(found_credentials.find(env_file))) as td:
+        return [entry(row) for row in reversed([*_rows(td, source)])]
 
 
 def _rows(td: TreasureData, source: Source) -> Iterator[dict[str, Any]]:
@@ -55,16 +52,3 @@ def _rows(td: TreasureData, source: Source) -> Iterator[dict[str, Any]]:
 
 def _text(value: object) -> object:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
-
-
-def _treasure_data(env_file: Path | None) -> TreasureData:
-    credentials = found_credentials.find(env_file)
-    check_complete(credentials, "TD_API_KEY")
-    return TreasureData(
-        api_key=task_of(credentials).td_api_key,
-        endpoint=connect.endpoints(credentials.environ).treasure_data,
-        connect_timeout=20,
-        read_timeout=60,
-        retry=Retry(count=3, initial_wait=0.5, longest_wait=10, random=random.random),
-        timing=SYSTEM,
-    )

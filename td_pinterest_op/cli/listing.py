@@ -35,7 +35,7 @@ def accounts(name: str | None, env_file: Path | None, as_json: bool, quiet: bool
                 "roles": list(account.roles),
                 "owner": account.owner,
             }
-            for account in connection.catalog.ad_accounts()
+            for account in connection.services.catalog.ad_accounts()
         ]
     columns = {"id": "ID", "name": "NAME", "status": "STATUS", "roles": "ROLES", "owner": "OWNER"}
     _show(_named(rows, name), columns, as_json=as_json, nothing="no ad account")

@@ -27,6 +27,11 @@ class AdAccount:
     roles: tuple[str, ...]
 
     @property
+    def label(self) -> str:
+        """Its id and its name, for a message."""
+        return f'{self.id} "{self.name}"'
+
+    @property
     def may_write(self) -> bool | None:
         """Whether the roles allow an export; None when Pinterest does not show any."""
         return not WRITERS.isdisjoint(self.roles) if self.roles else None

@@ -90,7 +90,7 @@ def rehearse(
     if not output.parent.is_dir():
         raise SettingsError(f"there is no folder {output.parent} for --output: make it, or name another file")
     count = RequestCounts()
-    with connecting(env_file, quiet=quiet, count=count, timing=SYSTEM) as connection, stopping():
+    with connecting(env_file, quiet=quiet, count=count) as connection, stopping():
         account = ad_account_of(connection, ad_account)
         to_do = _with_needs(asked)
         writes = _writes(to_do)

@@ -14,7 +14,6 @@ from td_pinterest_op.cli.rehearse.stage import LARGEST, Stage
 from td_pinterest_op.connect import Services
 from td_pinterest_op.errors import AccountError, BrokenTwiceError, ExportError, RequestRefusedError
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.catalog import Catalog
 from td_pinterest_op.pinterest.oauth import Tokens
 from td_pinterest_op.pinterest.request import Request
 from td_pinterest_op.pinterest.transport import Response
@@ -108,13 +107,13 @@ def _token(asking: Asking) -> str:
 
 
 def _account(asking: Asking) -> str:
-    catalog = Catalog(client=asking.services.client, tokens=asking.services.tokens)
+    catalog = asking.services.catalog
     account = next((known for known in catalog.ad_accounts() if known.id == asking.stage.api.ad_account_id), None)
     headers = asking.services.client.last_headers
     quotas = _QUOTA.findall(headers.get("x-ratelimit-limit", ""))
     asking.limits = ", ".join(f"{quota};w={window}" for quota, window in quotas) or None
     role = checks.role(account).message if account else "the ad account is not listed"
-    return f"{role}; {checks.tier(asking.services).message}"
+    return f"{role}; {checks.tier(headers).message}"
 
 
 def _list_without_records(asking: Asking) -> str:

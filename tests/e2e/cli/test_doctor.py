@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from td_pinterest_op.cli import connection
 from td_pinterest_op.timing import Timing
 from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Fault
 from tests.exporting import Services, people
@@ -116,7 +117,7 @@ def _token_ends(scene: Scene) -> None:
 
 def _clock_behind(scene: Scene) -> None:
     late = Timing(wall=lambda: time.time() - 3_600)
-    scene.monkeypatch.setattr("td_pinterest_op.cli.doctor.SYSTEM", late)
+    scene.monkeypatch.setattr("td_pinterest_op.cli.checks.SYSTEM", late)
 
 
 def _trial(scene: Scene) -> None:
@@ -129,12 +130,12 @@ def _other_account(scene: Scene) -> None:
 
 def _pinterest_down(scene: Scene) -> None:
     scene.env("PINTEREST_API_ENDPOINT", f"http://127.0.0.1:{_free_port()}/v5")
-    scene.monkeypatch.setattr("td_pinterest_op.cli.connection._PATIENCE", {"retry_count": 0})
+    scene.monkeypatch.setitem(connection._PATIENCE, "retry_count", 0)
 
 
 def _td_down(scene: Scene) -> None:
     scene.env("TD_API_SERVER", f"http://127.0.0.1:{_free_port()}/")
-    scene.monkeypatch.setattr("td_pinterest_op.cli.connection._PATIENCE", {"retry_count": 0})
+    scene.monkeypatch.setitem(connection._PATIENCE, "retry_count", 0)
 
 
 def _no_audience(scene: Scene) -> None:
