@@ -63,7 +63,7 @@ class Check:
 
 @dataclass(kw_only=True)
 class Subject:
-    """What is checked. `params`: those of a task with rows to judge. `stack` closes what was opened.
+    """What is checked. `params`: those of a task with rows to judge, if any. `stack` closes what was opened.
 
     `account` is the ad account once its check has found it.
     """
@@ -91,6 +91,8 @@ def examine(subject: Subject) -> Iterator[tuple[str, Check]]:
     """The checks that apply, by their names; one that needs another that failed or was not made is a warning."""
     failed = set()
     for name, needs, look in _LOOKS:
+        if (name == "rows" and not subject.params) or (name == "workflow" and not subject.workflow):
+            continue
         try:
             need = next((need for need in needs if need in failed), None)
             check = _skipped(f"see {need}") if need else look(subject)
@@ -262,11 +264,9 @@ def _treasure_data(subject: Subject) -> Check:
     return Check(OK, f"the key is accepted by {host}")
 
 
-def _rows(subject: Subject) -> Check | None:
+def _rows(subject: Subject) -> Check:
     """The job is readable, its columns fit, and the first rows are judged, all by the task's `result_settings`."""
     params, held, td = subject.params, subject.credentials, subject.treasure_data
-    if not params.keys() & {"job_id", "query"}:
-        return None
     how = parse({**_ANY_EXPORT, **params["result_settings"]}, environ=held.environ)
     job = job_of(td, workflow_task.source(connection.task_of(held, **params)), note=lambda _: None)
     stats = Stats(action="", ad_account_id="", dry_run=True)

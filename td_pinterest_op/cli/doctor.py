@@ -63,6 +63,7 @@ def doctor(
         raise click.UsageError("--query and --database go together, and exclude --job")
     credentials = found_credentials.find(env_file)
     environ = credentials.environ
+    rows = _source(job_id, query, database)
     done: dict[str, Check] = {}
     with contextlib.ExitStack() as stack:
         subject = Subject(
@@ -70,7 +71,7 @@ def doctor(
             stack=stack,
             account_id=ad_account or environ.get("PINTEREST_AD_ACCOUNT_ID"),
             audience_id=audience or environ.get("PINTEREST_AUDIENCE_ID"),
-            params={**_source(job_id, query, database), "result_settings": _about_rows(settings_file, workflow)},
+            params=rows and {**rows, "result_settings": _about_rows(settings_file, workflow)},
             workflow=workflow,
         )
         for name, check in examine(subject):
