@@ -9,6 +9,7 @@ other value to `key_or_reason`.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from binascii import unhexlify
 from collections.abc import Sequence
@@ -106,10 +107,10 @@ def _looks_hashed(valid: object) -> bool:
 
 def _fast_keys(type_: IdentifierType, values: Sequence[object]) -> tuple[list[bytes], int]:
     """For each value its key, or b"" where a closer look is needed; how many of the keys were hashed already."""
-    texts = cast("list[bytes]", [value or b"" for value in values])
+    texts = cast("list[bytes]", values)
     try:
         lines = b"\n".join(texts) + b"\n"
-    except TypeError:  # more than nulls: numbers, lists
+    except TypeError:  # nulls, numbers, lists
         texts = [text if isinstance(text, bytes) else b"" for text in texts]
         lines = b"\n".join(texts) + b"\n"
     # 65 bytes a line against 37 for a device id and fewer for most addresses; a wrong guess costs time only.
@@ -152,10 +153,9 @@ def _positions_of_undecided(digests: list[bytes]) -> list[int]:
     """Positions of b""."""
     # They are few, and index() finds them several times faster than a loop looks at each.
     rows: list[int] = []
-    start = 0
-    for _ in range(digests.count(b"")):
-        start = digests.index(b"", start) + 1
-        rows.append(start - 1)
+    with contextlib.suppress(ValueError):  # no more of them
+        while True:
+            rows.append(digests.index(b"", rows[-1] + 1 if rows else 0))
     return rows
 
 

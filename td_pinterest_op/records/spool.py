@@ -26,10 +26,10 @@ DIGEST_BYTES = 32
 _BUCKETS = 256
 _INCOMING_DIGESTS = 1 << 13  # as objects, before they are packed: what a processor's cache holds
 _BUFFERED_BYTES = 8 << 20  # in memory between two writes: 32 KB to a bucket's next segment
-_SORTED_DIGESTS = 1 << 16  # as objects while a bucket is sorted; a larger bucket is split first
+_SORTED_DIGESTS = 1 << 14  # as objects while a bucket is sorted; a larger bucket is split first
 
 _CHUNK_BYTES = 1 << 18  # read at once
-_SMALL_PART = 1 << 15  # bytes of a part that is sorted at once, without 256 lists
+_SMALL_PART = 1 << 15  # bytes of a bucket that is sorted at once, without 256 lists
 
 
 class Sorted(abc.ABC):
@@ -235,39 +235,44 @@ def _pack(incoming: list[list[bytes]], buffers: list[bytearray]) -> None:
 
 def _sorted_unique(segments: Iterable[bytes], count: int, width: int) -> bytes:
     """The different digests among `count` that share their first byte, in ascending order."""
-    parts_count = min(1 << (count // _SORTED_DIGESTS).bit_length(), _BUCKETS)
-    parts = _split(segments, parts_count, width) if parts_count > 1 else [b"".join(segments)]
+    if count <= _SORTED_DIGESTS:
+        return _unique(_in_order(b"".join(segments), width))
+    parts = _split(segments, width)
     for place, part in enumerate(parts):  # in place, for each part to be freed once it is done
-        parts[place] = _sorted_unique_part(part, width)
+        parts[place] = _unique(sorted(apart(part, width)))
     return b"".join(parts)
 
 
-def _split(segments: Iterable[bytes], parts_count: int, width: int) -> list[bytes | bytearray]:
+def _split(segments: Iterable[bytes], width: int) -> list[bytes | bytearray]:
     """Parts in ascending order, by the second byte."""
-    incoming: list[list[bytes]] = [[] for _ in range(parts_count)]
-    buffers = [bytearray() for _ in range(parts_count)]
-    deal = [incoming[byte * parts_count // _BUCKETS] for byte in range(_BUCKETS)]
-    for segment in segments:
-        for digest in apart(segment, width):
-            deal[digest[1]].append(digest)
+    incoming: list[list[bytes]] = [[] for _ in range(_BUCKETS)]
+    buffers = [bytearray() for _ in range(_BUCKETS)]
+    for piece in in_pieces(segments, _INCOMING_DIGESTS * width):
+        _deal(piece, width, incoming)
         _pack(incoming, buffers)
     return [*buffers]
 
 
-def _sorted_unique_part(part: bytes | bytearray, width: int) -> bytes:
-    ordered = sorted(apart(part, width)) if len(part) < _SMALL_PART else _sorted_by_second_byte(part, width)
-    differs_from_last = chain((True,), map(ne, islice(ordered, 1, None), ordered))
-    return b"".join(compress(ordered, differs_from_last))
-
-
-def _sorted_by_second_byte(part: bytes | bytearray, width: int) -> list[bytes]:
+def _in_order(data: bytes, width: int) -> list[bytes]:
+    if len(data) < _SMALL_PART:
+        return sorted(apart(data, width))
     # Many short sorts cost half of one long one.
     incoming: list[list[bytes]] = [[] for _ in range(_BUCKETS)]
-    for digest in apart(part, width):
-        incoming[digest[1]].append(digest)
+    _deal(data, width, incoming)
     for digests in incoming:
         digests.sort()
     return list(chain.from_iterable(incoming))
+
+
+def _deal(data: bytes, width: int, incoming: list[list[bytes]]) -> None:
+    """Adds each digest to the list of its second byte."""
+    for digest in apart(data, width):
+        incoming[digest[1]].append(digest)
+
+
+def _unique(ordered: list[bytes]) -> bytes:
+    differs_from_last = chain((True,), map(ne, islice(ordered, 1, None), ordered))
+    return b"".join(compress(ordered, differs_from_last))
 
 
 def apart(data: bytes | bytearray, width: int = DIGEST_BYTES) -> Iterator[bytes]:

@@ -19,8 +19,8 @@ from td_pinterest_op.treasure_data.job import Job, Source, job_of
 
 log = logging.getLogger(__name__)
 
-# Bytes that are inflated at once: with the rows made of them, the memory that a block takes.
-_INFLATED = 128 * 1024
+# Bytes for each column that are inflated at once: with the rows made of them, the memory that a block takes.
+_INFLATED = 64 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
 _FORBIDDEN = 403
 _RANGE_START = re.compile(r"bytes (\d+)-")
@@ -52,6 +52,7 @@ class JobResult:
         self._offset = 0
         self._rows = 0
         self._at_end = False  # Treasure Data has no more bytes
+        self._block_bytes = _INFLATED * max(len(job.schema), 1)
         self._inflater = zlib.decompressobj(_GZIP)
         # Tuples are made faster than lists, and the garbage collector stops looking at them.
         self._unpacker = msgpack.Unpacker(raw=True, use_list=False, strict_map_key=False)
@@ -141,7 +142,7 @@ class JobResult:
             if self._inflater.eof:  # the next member of the file
                 self._inflater = zlib.decompressobj(_GZIP)
             try:
-                self._unpacker.feed(self._inflater.decompress(data, _INFLATED))
+                self._unpacker.feed(self._inflater.decompress(data, self._block_bytes))
                 rows = list(self._unpacker)
             except (zlib.error, ValueError, msgpack.UnpackException):
                 raise TreasureDataError(
