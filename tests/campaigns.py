@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import pytest
 
+Row = TypeVar("Row")
+
 # Folders whose tests are tables of many rows, each of which is a whole run.
 FOLDERS = ("faults", "mirror", "browser")
-_every_example = False
+_runs_all = False
 
 
 def add_option(parser: pytest.Parser) -> None:
@@ -18,13 +21,18 @@ def add_option(parser: pytest.Parser) -> None:
 
 def configure(config: pytest.Config) -> None:
     """Must be called before test modules are imported: `examples` serves their decorators."""
-    global _every_example
-    _every_example = config.getoption("--all")
+    global _runs_all
+    _runs_all = config.getoption("--all")
 
 
 def examples(count: int) -> int:
     """How many examples hypothesis tries of a test that wants `count`."""
-    return count if _every_example else max(count // 10, 10)
+    return count if _runs_all else max(count // 10, 10)
+
+
+def some(rows: Sequence[Row], *, quick: int) -> Sequence[Row]:
+    """The rows of a long table to run: all, or for a quick answer this many, spread over it."""
+    return rows if _runs_all else rows[:: -(-len(rows) // quick)]
 
 
 def first_rows(items: Sequence[pytest.Item]) -> tuple[list[pytest.Item], list[pytest.Item]]:

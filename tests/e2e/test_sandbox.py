@@ -7,25 +7,24 @@ import json
 import os
 import re
 import shutil
-import sys
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from td_pinterest_op.cli.rehearse.findings import Facts
 from td_pinterest_op.report.sources import entries
-from tests import children, guard
-from tests.e2e.project import ENGINES, ROOT, run_with_stand_in
+from tests import guard
+from tests.e2e.project import ENGINES, run_with_stand_in
 from tests.emulators.__main__ import AUDIENCE_NAME, guide
-from tests.emulators.environment import environment
+from tests.emulators.environment import HURRY, environment
 from tests.emulators.pinterest import CONTROLS
 from tests.exporting import digest
 from tests.sandbox.__main__ import main
 
 # The folders of the programs that the sandbox itself starts; digdag is in none of them.
-_PLAIN_PATH = os.pathsep.join(
-    folder for folder in os.environ["PATH"].split(os.pathsep) if not (Path(folder) / "digdag").exists()
-)
+_PATH = os.environ["PATH"]
+_PLAIN_PATH = os.pathsep.join(folder for folder in _PATH.split(os.pathsep) if not (Path(folder) / "digdag").exists())
 _WORKFLOW = """
 timezone: Europe/Berlin
 _export:
@@ -62,18 +61,26 @@ SELECT lower(c.mail) AS contact FROM customers c JOIN consents k ON k.customer =
 """
 
 
-def _sandbox(*arguments: object, path: str = _PLAIN_PATH, folder: Path) -> tuple[int, str, str]:
-    """Run it; returns the exit code, what it printed, and its log."""
-    log = folder / "log"
-    options = ["--log", log, "--page", folder / "new" / "page.html", "--rows", "3000"]
-    done = children.run(
-        [sys.executable, "-m", "tests.sandbox", *map(str, [*options, *arguments])],
-        cwd=ROOT,
-        env=os.environ | {"PATH": path},
-    )
-    said = log.read_text() if log.exists() else ""
-    guard.check(done.stdout + done.stderr + said, "the sandbox")
-    return done.returncode, done.stdout + done.stderr, said
+class Sandbox(Protocol):
+    """Runs it; returns the exit code, what it printed, and its log."""
+
+    def __call__(self, *arguments: object) -> tuple[int, str, str]: ...
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Sandbox:
+    """The sandbox in this process, without digdag, with `py>` tasks whose clocks hurry."""
+    monkeypatch.setenv("PATH", _PLAIN_PATH)
+    monkeypatch.setenv("PYTHONPATH", HURRY)
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        options = ["--log", tmp_path / "log", "--page", tmp_path / "new" / "page.html", "--rows", "3000"]
+        code = main([str(argument) for argument in (*options, *arguments)])
+        said, log = "".join(capsys.readouterr()), (tmp_path / "log").read_text()
+        guard.check(said + log, "the sandbox")
+        return code, said, log
+
+    return run
 
 
 @pytest.fixture
@@ -101,8 +108,10 @@ def _tables(folder: Path) -> list[str]:
     return [f"--table=customers={folder / 'customers.csv'}", f"--table=shop.consents={folder / 'consents.csv'}"]
 
 
-def test_the_sandbox_tells_the_main_job_and_one_that_withholds_and_writes_a_page_and_a_log(tmp_path: Path) -> None:
-    code, said, log = _sandbox(folder=tmp_path)
+def test_the_sandbox_tells_the_main_job_and_one_that_withholds_and_writes_a_page_and_a_log(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    code, said, log = sandbox()
     assert 0 == code, said
     assert 38 > len(said.splitlines())
     assert 100 >= max(len(line) for line in said.splitlines() if str(tmp_path) not in line)
@@ -125,15 +134,17 @@ def test_the_sandbox_tells_the_main_job_and_one_that_withholds_and_writes_a_page
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_project_of_ones_own_runs_as_it_is(project: Path, tmp_path: Path, engine: object) -> None:
+def test_a_project_of_ones_own_runs_as_it_is(
+    sandbox: Sandbox, project: Path, tmp_path: Path, engine: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if engine is not run_with_stand_in:
+        monkeypatch.setenv("PATH", _PATH)
     (tmp_path / "buyers.txt").write_text("email\nanna@shop.example\nCHLOE@shop.example\n")
     (tmp_path / "digests").write_text(f"{digest('anna@shop.example')}\n{digest('chloe@shop.example').upper()}\n")
     before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
-    code, said, _ = _sandbox(
+    code, said, _ = sandbox(
         *["--project", project, *_tables(tmp_path), "buyers.dig", "readers"],
         *[f"--expect=Käufer={tmp_path / 'buyers.txt'}", f"--expect=2542620905475={tmp_path / 'digests'}"],
-        path=_PLAIN_PATH if engine is run_with_stand_in else os.environ["PATH"],
-        folder=tmp_path,
     )
     assert 0 == code, said
     assert 'audience 2542620905473 "Käufer": 2 people' in said
@@ -145,18 +156,16 @@ def test_a_project_of_ones_own_runs_as_it_is(project: Path, tmp_path: Path, engi
     assert before == {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
 
 
-def test_a_wrong_expectation_says_who_is_missing_by_number(project: Path, tmp_path: Path) -> None:
+def test_a_wrong_expectation_says_who_is_missing_by_number(sandbox: Sandbox, project: Path, tmp_path: Path) -> None:
     (tmp_path / "people").write_text("anna@shop.example\nbela@shop.example\n\ndora@shop.example\n")
-    code, said, _ = _sandbox(
-        "--project", project, *_tables(tmp_path), "buyers", "--expect", tmp_path / "people", folder=tmp_path
-    )
+    code, said, _ = sandbox("--project", project, *_tables(tmp_path), "buyers", "--expect", tmp_path / "people")
     assert 1 == code
     assert "2 missing (lines 2, 4 of people); 1 too many, which people does not have" in said
 
 
-def test_a_workflow_that_fails_ends_with_its_error(project: Path, tmp_path: Path) -> None:
+def test_a_workflow_that_fails_ends_with_its_error(sandbox: Sandbox, project: Path, tmp_path: Path) -> None:
     (tmp_path / "customers.csv").write_text("id,mail\n1,nobody\n")
-    code, said, _ = _sandbox("--project", project, *_tables(tmp_path), "buyers", folder=tmp_path)
+    code, said, _ = sandbox("--project", project, *_tables(tmp_path), "buyers")
     assert 1 == code
     assert re.search(r"failed +1 of 1 rows? (is|are) invalid", said), said
 
@@ -187,11 +196,11 @@ def test_wrong_usage_is_named(
     assert (2, True) == (ended.value.code, why.format(wrong=wrong) in said.err), said
 
 
-def test_pinterest_behaves_like_a_rehearsal(tmp_path: Path) -> None:
+def test_pinterest_behaves_like_a_rehearsal(sandbox: Sandbox, tmp_path: Path) -> None:
     findings = {"largest_batch": 1_000, "batch_too_large_status": 413, "list_readable_seconds": 0.0}
     facts = {field.name: findings.get(field.name) for field in dataclasses.fields(Facts)}
     (tmp_path / "rehearsal.json").write_text(json.dumps({"facts": facts, "steps": []}))
-    code, said, log = _sandbox("--like", tmp_path / "rehearsal.json", folder=tmp_path)
+    code, said, log = sandbox("--like", tmp_path / "rehearsal.json")
     assert (0, True) == (code, "the very same are" in said)
     assert 3 < json.loads(re.findall(r"statistics: (\{.*\})", log)[-1])["requests"]["sent"]
 

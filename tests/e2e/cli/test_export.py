@@ -16,6 +16,7 @@ import pytest
 from tests import children
 from tests.clock import FakeTime
 from tests.e2e.project import ROOT
+from tests.emulators.environment import HURRY
 from tests.emulators.pinterest import AD_ACCOUNT_ID, When
 from tests.exporting import Services, digests, people
 from tests.unit.cli.running import Ran, Terminal
@@ -258,7 +259,8 @@ def test_the_same_command_finishes_what_a_killed_one_began(
     )
     arguments: list[str | Path] = ["export", "--settings", settings, "--csv", csv_file, "--yes"]
     command = [sys.executable, "-m", "td_pinterest_op", *arguments]
-    with children.started(command, cwd=ROOT, env=os.environ | services.environ, stderr=subprocess.DEVNULL) as process:
+    environ = os.environ | services.environ | {"PYTHONPATH": HURRY}
+    with children.started(command, cwd=ROOT, env=environ, stderr=subprocess.DEVNULL) as process:
         services.pinterest.on_request(lambda call: process.kill() if call.number == number else None, when=When.AFTER)
         assert -signal.SIGKILL == process.wait()
     fake_time.sleep(10)  # until listings show what was made

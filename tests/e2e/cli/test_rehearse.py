@@ -17,8 +17,10 @@ import pytest
 from td_pinterest_op.cli.rehearse.findings import Facts, advice
 from td_pinterest_op.cli.rehearse.steps import STEPS
 from tests import children, guard
+from tests.campaigns import some
 from tests.clock import FakeTime
 from tests.e2e.project import ROOT
+from tests.emulators.environment import HURRY
 from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Call, Fault, Reset, When
 from tests.emulators.pinterest.like import switches_like
 from tests.exporting import Services, services_running
@@ -104,7 +106,7 @@ def test_each_verdict_is_the_switch(
     assert PLAIN | expected == _near(_facts(rehearse("--json")))
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", some(range(10), quick=1))
 def test_a_service_set_like_the_file_gives_the_same_file(
     rehearse: Any, services: Services, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
@@ -316,7 +318,7 @@ def test_nothing_of_the_users_is_touched(rehearse: Any, services: Services) -> N
         audience.removed |= audience.name in names  # for the fixture's own look
 
 
-@pytest.mark.parametrize("number", range(1, 23))
+@pytest.mark.parametrize("number", some(range(1, 23), quick=4))
 def test_an_interruption_at_any_request_leaves_no_audience(rehearse: Any, services: Services, number: int) -> None:
     seen: list[Call] = []
 
@@ -347,7 +349,7 @@ def test_the_next_rehearsal_removes_what_a_killed_one_left(
     with children.started(
         [sys.executable, "-m", "td_pinterest_op", "rehearse", "--yes", "--only", "move,remove", "--quiet"],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), HURRY])},
         stderr=subprocess.DEVNULL,
     ) as child:
         assert -signal.SIGKILL == child.wait(timeout=children.LIMIT_SECONDS)
