@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Protocol
 
@@ -14,8 +15,8 @@ import pytest
 
 from td_pinterest_op.cli.rehearse.findings import Facts
 from td_pinterest_op.report.sources import entries
-from tests import guard
-from tests.e2e.project import ENGINES, run_with_stand_in
+from tests import children, guard
+from tests.e2e.project import ENGINES, ROOT, run_with_stand_in
 from tests.emulators.__main__ import AUDIENCE_NAME, guide
 from tests.emulators.environment import HURRY, environment
 from tests.emulators.pinterest import CONTROLS
@@ -163,11 +164,14 @@ def test_a_wrong_expectation_says_who_is_missing_by_number(sandbox: Sandbox, pro
     assert "2 missing (lines 2, 4 of people); 1 too many, which people does not have" in said
 
 
-def test_a_workflow_that_fails_ends_with_its_error(sandbox: Sandbox, project: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("sandbox")
+def test_as_a_program_a_workflow_that_fails_ends_with_its_error(project: Path, tmp_path: Path) -> None:
     (tmp_path / "customers.csv").write_text("id,mail\n1,nobody\n")
-    code, said, _ = sandbox("--project", project, *_tables(tmp_path), "buyers")
-    assert 1 == code
-    assert re.search(r"failed +1 of 1 rows? (is|are) invalid", said), said
+    given = ["--log", tmp_path / "log", "--page", tmp_path / "page", "--project", project, *_tables(tmp_path), "buyers"]
+    done = children.run([sys.executable, "-m", "tests.sandbox", *given], cwd=ROOT)
+    guard.check(done.stdout + done.stderr, "the sandbox")
+    assert (1, "") == (done.returncode, done.stderr)
+    assert re.search(r"failed +1 of 1 rows? (is|are) invalid", done.stdout), done.stdout
 
 
 @pytest.mark.parametrize(
