@@ -25,9 +25,14 @@ def configure(config: pytest.Config) -> None:
     _runs_all = config.getoption("--all")
 
 
+def amount(count: int, *, quick: int) -> int:
+    """How long a run is, such as days of a mirror: `count`, or for a quick answer `quick`."""
+    return count if _runs_all else quick
+
+
 def examples(count: int) -> int:
     """How many examples hypothesis tries of a test that wants `count`."""
-    return count if _runs_all else max(count // 10, 10)
+    return amount(count, quick=max(count // 10, 10))
 
 
 def some(rows: Sequence[Row], *, quick: int) -> Sequence[Row]:

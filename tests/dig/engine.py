@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from . import operators, td_operators, web_operators
-from .config import DigError, Params, merge, nested
+from .config import DigError, Params, copied, merge, nested
 from .operators import MOST_TASKS, Call, Machine, Outcome
 from .template import evaluate
 from .workflow import GENERATED, Task, compile_task, retry_waits
@@ -84,7 +83,7 @@ class Attempt:
 
     def _run(self, node: Node, params: Params) -> Left:
         node.state = "running"
-        seen = merge(copy.deepcopy(params), nested(node.task.local, "_export"))
+        seen = merge(copied(params), nested(node.task.local, "_export"))
         left = self._run_operator(node, seen) if node.task.operator else self._run_group(node, seen)
         if not node.error:
             node.state = "success" if left.error is None else "group_error"
@@ -96,7 +95,7 @@ class Attempt:
 
     def _run_waves(self, waves: Sequence[Sequence[Node]], params: Params) -> Left:
         """One wave after the other, each task seeing what those of earlier waves stored."""
-        seen, store, error = copy.deepcopy(params), Params(), Params()
+        seen, store, error = copied(params), Params(), Params()
         for wave in waves:
             with ThreadPoolExecutor(max_workers=len(wave)) as pool:
                 ended = list(pool.map(self._run, wave, [seen] * len(wave)))
@@ -131,7 +130,7 @@ class Attempt:
             self._machine.log(f"[ERROR] ({node.task.name}): Task failed: {error}\n")
             return Left(error=error.params())
         left = self._run_waves(below, merge(merge(seen, outcome.export), outcome.store))
-        return Left(store=merge(copy.deepcopy(outcome.store), left.store), error=left.error)
+        return Left(store=merge(copied(outcome.store), left.store), error=left.error)
 
     def _call_with_retry(self, task: Task, seen: Params) -> Outcome:
         call = self._call(task, seen)
@@ -145,8 +144,8 @@ class Attempt:
 
     def _call(self, task: Task, seen: Params) -> Call:
         local = {key: value for key, value in task.local.items() if key not in ("_export", "_error", "_check")}
-        params = merge(merge(copy.deepcopy(seen), self._session), {"task_name": task.name})
-        merged = evaluate(merge(copy.deepcopy(params), local), params)
+        params = merge(merge(copied(seen), self._session), {"task_name": task.name})
+        merged = evaluate(merge(copied(params), local), params)
         command = merged[f"{task.operator}>"]
         shown = command if isinstance(command, str) else json.dumps(command, ensure_ascii=False)
         self._machine.log(f"[INFO] ({task.name}): {task.operator}>: {'' if command is None else shown}\n")

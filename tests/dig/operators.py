@@ -5,7 +5,6 @@ Sources: digdag-standards, operator/*OperatorFactory.java.
 
 from __future__ import annotations
 
-import copy
 import itertools
 import json
 import re
@@ -29,6 +28,7 @@ from .config import (
     as_bool,
     as_int,
     as_text,
+    copied,
     load,
     merge,
     nested,
@@ -175,7 +175,7 @@ def call(call: Call) -> Outcome:
 
 def py(call: Call) -> Outcome:
     """Run the method in a child. Raises DigError when it fails, is killed or leaves no output."""
-    params = merge(copy.deepcopy(nested(call.params, "py")), call.params)
+    params = merge(copied(nested(call.params, "py")), call.params)
     folder = _folder(call, params)
     runner, given, left = (
         str((folder / name).relative_to(call.machine.project)) for name in ("runner.py", "input.json", "output.json")

@@ -18,6 +18,7 @@ from .config import DigError, Params
 
 _KEPT_BACK = ("_do", "_else_do")
 _OPENING = re.compile(r"\$\{(?![a-z]+:)")  # what looks like ${secret:…} belongs to the operators
+_BRACE = re.compile(r"[{}]")
 _LATER_SYNTAX = re.compile(r"`|=>|\*\*|\?\?|\?\.(?!\d)|\.\.\.|\b(?:let|const|class|async|await)\b")
 _QUOTED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
 _RUN = """delete globalThis.Date; delete globalThis.globalThis;
@@ -41,7 +42,7 @@ def _evaluate_value(value: Any, params: Params, before: Params) -> Any:
         return evaluate(value, params)
     if isinstance(value, list):
         return [_evaluate_value(entry, params, before) for entry in value]
-    return fill(value, {**params, **before}) if isinstance(value, str) else value
+    return fill(value, {**params, **before}) if isinstance(value, str) and "$" in value else value
 
 
 def fill(text: str, params: Params) -> str:
@@ -73,8 +74,8 @@ def _split(text: str) -> Iterator[tuple[str, bool]]:
 
 def _closing(text: str, start: int) -> int | None:
     depth = 1
-    for position in range(start, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[position], 0)
+    for brace in _BRACE.finditer(text, start):
+        depth += 1 if brace[0] == "{" else -1
         if depth == 0:
-            return position
+            return brace.start()
     return None

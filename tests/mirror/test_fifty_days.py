@@ -7,10 +7,11 @@ from collections import Counter
 
 import pytest
 
+from tests.campaigns import amount
 from tests.exporting import digest
 from tests.mirror.days import LEDGER, Attempt, Death, World
 
-DAYS = 25
+DAYS = amount(25, quick=10)
 HOW = ("before", "midway", "after")
 SETTLED = f"(SELECT plan FROM {LEDGER} WHERE op IN ('settled', 'replaced'))"
 

@@ -38,7 +38,7 @@ def history(services: Services) -> str:
     for column in COLUMNS:
         kind = "varchar" if column.type == "json" else column.type
         sql = f"ALTER TABLE pinterest_history ADD COLUMN IF NOT EXISTS {column.name} {kind}"
-        session.execute(next(iter(statements(sql, dialect="trino"))).sql)
+        session.execute(statements(sql, dialect="trino")[0].sql)
     return "shop.pinterest_history"
 
 

@@ -93,6 +93,10 @@ class JobRunner:
         """Keep queued jobs queued until `release`."""
         self._go.clear()
 
+    @property
+    def are_held(self) -> bool:
+        return not self._go.is_set()
+
     def release(self) -> None:
         self._go.set()
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sqlglot
 from sqlglot import ErrorLevel, exp
@@ -36,13 +36,14 @@ class Statement:
     overwrite: bool = False
 
 
-def statements(query: str, *, dialect: str) -> Iterator[Statement]:
+@lru_cache(maxsize=1_000)
+def statements(query: str, *, dialect: str) -> tuple[Statement, ...]:
     """The statements of a query, separated by semicolons. Raises QueryFailedError for what does not parse."""
     try:
         parsed = [tree for tree in sqlglot.parse(query, read=dialect) if tree is not None]
         if not parsed:
             raise QueryFailedError("line 1:1: mismatched input '<EOF>'")
-        yield from [_statement(tree) for tree in parsed]
+        return tuple(map(_statement, parsed))
     except SqlglotError as error:
         raise QueryFailedError(_message(error)) from error
 

@@ -43,6 +43,7 @@ class Warehouse:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._opened: duckdb.DuckDBPyConnection | None = None
+        self._databases: set[str] = set()
 
     @property
     def _con(self) -> duckdb.DuckDBPyConnection:
@@ -54,36 +55,38 @@ class Warehouse:
             return self._opened
 
     def databases(self) -> list[str]:
-        databases = self._con.cursor().execute("SELECT schema_name FROM duckdb_schemas() WHERE NOT internal ORDER BY 1")
-        return [name for (name,) in databases.fetchall()]
+        return sorted(self._databases)
 
     def create_database(self, name: str) -> None:
-        if _checked(name) in self.databases():
+        if _checked(name) in self._databases:
             raise RefusedError(409, f"Database {name} already exists", conflicts_with=name)
         self._con.cursor().execute(f'CREATE SCHEMA "{name}"')
+        self._databases.add(name)
 
     def drop_database(self, name: str) -> None:
         self.require_database(name)
         self._con.cursor().execute(f'DROP SCHEMA "{name}" CASCADE')
+        self._databases.discard(name)
 
     def require_database(self, name: str) -> None:
-        if name not in self.databases():
+        if name not in self._databases:
             raise RefusedError(404, f"Couldn't find Database with name = {name}")
 
     def tables(self, database: str) -> list[Table]:
-        self.require_database(database)
         cursor = self._con.cursor()
-        names = cursor.execute(
-            "SELECT table_name FROM duckdb_tables() WHERE schema_name = ? ORDER BY 1", [database]
-        ).fetchall()
-        return [_table(cursor, database, name) for (name,) in names]
+        return [_table(cursor, database, name) for name in self._names(database)]
+
+    def _names(self, database: str) -> list[str]:
+        self.require_database(database)
+        query = "SELECT table_name FROM duckdb_tables() WHERE schema_name = ? ORDER BY 1"
+        return [name for (name,) in self._con.cursor().execute(query, [database]).fetchall()]
 
     def require_table(self, database: str, name: str) -> None:
-        if name not in [table.name for table in self.tables(database)]:
+        if name not in self._names(database):
             raise RefusedError(404, f"Couldn't find Table {database}.{name}")
 
     def create_table(self, database: str, name: str) -> None:
-        if _checked(name) in [table.name for table in self.tables(database)]:
+        if _checked(name) in self._names(database):
             raise RefusedError(409, f"Table {database}.{name} already exists", conflicts_with=name)
         self._con.cursor().execute(f'CREATE TABLE "{database}"."{name}" ("time" BIGINT)')
 
@@ -94,7 +97,7 @@ class Warehouse:
     def rename_table(self, database: str, old: str, new: str, *, overwrite: bool) -> None:
         """Raises RefusedError: 404 without an `old`, 409 when there is a `new` and it is not to be overwritten."""
         self.require_table(database, old)
-        if _checked(new) in [table.name for table in self.tables(database)]:
+        if _checked(new) in self._names(database):
             if not overwrite:
                 raise RefusedError(409, f"Table {database}.{new} already exists", conflicts_with=new)
             self.drop_table(database, new)
@@ -109,7 +112,7 @@ class Warehouse:
     def load(self, database: str, table: str, relation: str, parameters: list[object] | None = None) -> None:
         """Make `database.table` (and the database) from a SELECT in DuckDB's SQL, in the place of what was there."""
         _checked(table)
-        if _checked(database) not in self.databases():
+        if _checked(database) not in self._databases:
             self.create_database(database)
         self._con.cursor().execute(f'CREATE OR REPLACE TABLE "{database}"."{table}" AS {relation}', parameters)
 
@@ -123,9 +126,10 @@ class Warehouse:
     def session(self, database: str, *, scheduled_time: int, now: float = 0.0) -> duckdb.DuckDBPyConnection:
         """A connection on which unqualified tables are those of `database`."""
         cursor = self._con.cursor()
-        cursor.execute(f"SET search_path = '{database},main'")
-        cursor.execute(f"SET VARIABLE td_scheduled_time = {scheduled_time}")
-        cursor.execute(f"SET VARIABLE td_now = {now:.6f}::DOUBLE")
+        cursor.execute(
+            f"SET search_path = '{database},main'; SET VARIABLE td_scheduled_time = {scheduled_time};"
+            f"SET VARIABLE td_now = {now:.6f}::DOUBLE"
+        )
         return cursor
 
 
