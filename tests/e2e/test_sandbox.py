@@ -167,8 +167,8 @@ def test_a_wrong_expectation_says_who_is_missing_by_number(sandbox: Sandbox, pro
 @pytest.mark.usefixtures("sandbox")
 def test_as_a_program_a_workflow_that_fails_ends_with_its_error(project: Path, tmp_path: Path) -> None:
     (tmp_path / "customers.csv").write_text("id,mail\n1,nobody\n")
-    given = ["--log", tmp_path / "log", "--page", tmp_path / "page", "--project", project, *_tables(tmp_path), "buyers"]
-    done = children.run([sys.executable, "-m", "tests.sandbox", *given], cwd=ROOT)
+    files: list[str | Path] = ["--log", tmp_path / "log", "--page", tmp_path / "page", *_tables(tmp_path)]
+    done = children.run([sys.executable, "-m", "tests.sandbox", *files, "--project", project, "buyers"], cwd=ROOT)
     guard.check(done.stdout + done.stderr, "the sandbox")
     assert (1, "") == (done.returncode, done.stderr)
     assert re.search(r"failed +1 of 1 rows? (is|are) invalid", done.stdout), done.stdout
