@@ -16,6 +16,7 @@ from td_pinterest_op import secret
 from td_pinterest_op.errors import ExportError
 from tests import campaigns, guard
 from tests.clock import FakeTime
+from tests.emulators.server import free_port
 from tests.exporting import Services, services_running
 
 # A machine that is busy is no failure: how long something takes is for the bench.
@@ -119,3 +120,11 @@ def services(fake_time: FakeTime) -> Iterator[Services]:
     """Treasure Data and Pinterest, emulated, empty, on the fake clock."""
     with services_running(fake_time) as running:
         yield running
+
+
+@pytest.fixture
+def redirect(services: Services) -> str:
+    """A redirect address of this machine that the app has, on a free port."""
+    address = f"http://localhost:{free_port()}/"
+    services.pinterest.switches.redirect_uris = frozenset({address})
+    return address

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -29,25 +28,15 @@ def _link(process: children.Process) -> str:
     raise AssertionError("the command printed no address")
 
 
-@pytest.fixture
-def free_port(services: Services) -> str:
-    """A redirect address on a free port, registered in the app."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"http://localhost:{probe.getsockname()[1]}/"
-    services.pinterest.switches.redirect_uris = frozenset({address})
-    return address
-
-
 def test_a_token_got_in_the_browser_runs_the_workflow(
-    browser: Browser, services: Services, free_port: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    browser: Browser, services: Services, redirect: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     # The browser's driver writes down the address of the page, which holds the code.
     caplog.set_level(logging.INFO, logger="selenium")
     environ = os.environ | services.environ | {"DIGDAG_CONFIG_HOME": str(tmp_path / "digdag"), "BROWSER": "true"}
     del environ["PINTEREST_REFRESH_TOKEN"]
     with children.started(
-        [*COMMAND, "--redirect", free_port],
+        [*COMMAND, "--redirect", redirect],
         cwd=ROOT,
         env=environ,
         stdin=subprocess.DEVNULL,

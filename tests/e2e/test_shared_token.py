@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 
 from tests import dig, guard
 from tests.dig.secrets import LocalSecrets
-from tests.e2e.project import ENGINES, SESSION, Engine, Ran, change
+from tests.e2e.project import ENGINES, SESSION, Engine, Ran, change, copy_of
 from tests.emulators.digdag_secrets import DigdagSecrets, serve_secrets
 from tests.emulators.environment import SECRETS, digdag_home
 from tests.exporting import Services, digests, people
@@ -53,7 +52,7 @@ def project(services: Services, bundle: Path, tmp_path: Path) -> Path:
         }
         for number in range(6)
     ]
-    folder = Path(shutil.copytree(bundle, tmp_path / "project"))
+    folder = copy_of(bundle, tmp_path)
     (folder / "config" / "audiences.yml").write_text(json.dumps({"audiences": entries}))
     change(folder / "config" / "workflow.yml", ("keep: true", "keep: false"))
     return folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -24,6 +25,12 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
     # Coverage would follow every line of the server, which takes as long again and tells nothing of the operator.
     sys.settrace(None)
     loop.run_forever()
+
+
+def free_port() -> int:
+    """A port of this machine at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 @contextlib.contextmanager

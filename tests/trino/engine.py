@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests import children
+from tests.emulators.server import free_port
 
 HERE = Path(__file__).parent
 # Not in the working tree: 190 archives, fetched once.
@@ -35,7 +35,7 @@ def engine() -> Iterator[str]:
         children.run([*fetch, f"-DoutputDirectory={libraries}"], limit=_LIMIT).check_returncode()
     compiler: list[str | Path] = ["javac", "-nowarn", "-d", classes, "-cp", f"{libraries}/*", HERE / "Server.java"]
     children.run(compiler).check_returncode()
-    port = _free_port()
+    port = free_port()
     opened = [f"--add-opens={package}" for package in _OPENED]
     path = f"{classes}:{libraries}/*"
     java = ["java", f"-Xmx{_HEAP}", "-Duser.timezone=UTC", *opened, "-cp", path, "Server", str(port), _MEMORY]
@@ -47,8 +47,3 @@ def engine() -> Iterator[str]:
         else:
             raise subprocess.CalledProcessError(process.wait(), java)
         yield f"http://127.0.0.1:{port}"
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

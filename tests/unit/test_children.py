@@ -19,7 +19,7 @@ def test_a_program_at_a_terminal_has_that_one_to_ask_at() -> None:
 
 
 def test_a_program_that_waits_for_ever_is_killed() -> None:
-    assert ("", -9) == children.at_terminal(ASKS, limit=1)
+    assert ("", -9) == children.at_terminal(ASKS, limit=0.3)
     with pytest.raises(subprocess.TimeoutExpired):
         children.run(["sleep", "60"], limit=0.1)
     with children.started(["sleep", "60"], limit=0.1) as process:

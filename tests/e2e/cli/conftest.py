@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,16 +56,6 @@ def at_terminal(
     monkeypatch.setenv("DIGDAG_CONFIG_HOME", str(tmp_path / "digdag"))
     monkeypatch.setattr("webbrowser.open", lambda _: False)
     return Terminal(capsys)
-
-
-@pytest.fixture
-def redirect(services: Services) -> str:
-    """A redirect address of this machine that the app has, on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"http://localhost:{probe.getsockname()[1]}/"
-    services.pinterest.switches.redirect_uris = frozenset({address})
-    return address
 
 
 @pytest.fixture

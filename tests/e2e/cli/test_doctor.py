@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ import pytest
 from td_pinterest_op.cli import connection
 from td_pinterest_op.timing import Timing
 from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Fault
+from tests.emulators.server import free_port
 from tests.exporting import Services, people
 from tests.unit.cli.running import Ran, Terminal
 
@@ -50,12 +50,6 @@ def scene(at_terminal: Terminal, services: Services, monkeypatch: pytest.MonkeyP
     return Scene(
         services=services, monkeypatch=monkeypatch, folder=tmp_path, audience=audience, job=job, workflow=workflow
     )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_all_is_green_when_all_is_well(at_terminal: Terminal, scene: Scene, as_recorded: Recorded) -> None:
@@ -129,12 +123,12 @@ def _other_account(scene: Scene) -> None:
 
 
 def _pinterest_down(scene: Scene) -> None:
-    scene.env("PINTEREST_API_ENDPOINT", f"http://127.0.0.1:{_free_port()}/v5")
+    scene.env("PINTEREST_API_ENDPOINT", f"http://127.0.0.1:{free_port()}/v5")
     scene.monkeypatch.setitem(connection._PATIENCE, "retry_count", 0)
 
 
 def _td_down(scene: Scene) -> None:
-    scene.env("TD_API_SERVER", f"http://127.0.0.1:{_free_port()}/")
+    scene.env("TD_API_SERVER", f"http://127.0.0.1:{free_port()}/")
     scene.monkeypatch.setitem(connection._PATIENCE, "retry_count", 0)
 
 

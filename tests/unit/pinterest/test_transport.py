@@ -141,7 +141,7 @@ def answers_once(this: Peer, connection: socket.socket) -> None:
 def reads_slowly(this: Peer, connection: socket.socket) -> None:
     left = BODY - len(this.head(connection).split(b"\r\n\r\n")[1])
     while left > 0 and not this.at_end.wait(LIMIT / 6):
-        left -= len(connection.recv(32_768))
+        left -= len(connection.recv(131_072))
     connection.sendall(ANSWER)
 
 
@@ -149,7 +149,7 @@ def answers_slowly(this: Peer, connection: socket.socket) -> None:
     this.head(connection)
     for byte in ANSWER:
         connection.sendall(bytes([byte]))
-        this.at_end.wait(LIMIT / 10)
+        this.at_end.wait(LIMIT / 20)
 
 
 def resets(this: Peer, connection: socket.socket) -> None:
@@ -288,7 +288,7 @@ def test_the_read_limit_holds_on_a_connection_that_was_used_before() -> None:
 
 
 def test_a_peer_that_reads_slowly_but_steadily_does_not_fail() -> None:
-    with peer(reads_slowly, receive_buffer=32_768) as server, transport(write=LIMIT) as client:
+    with peer(reads_slowly, receive_buffer=131_072) as server, transport(write=LIMIT) as client:
         begin = time.monotonic()
         assert 200 == exchange(client, server.address, body=b"x" * BODY).status
         assert time.monotonic() - begin > 2 * LIMIT
