@@ -52,12 +52,11 @@ class ExportError(Exception):
     example: ClassVar[str] = "any of the other examples"
     advice: ClassVar[str] = "Read the first sentence of the message: it says what happened, to what, and what to do."
 
-    status: int | None = None
-    code: int | None = None
-    maybe_applied: bool = False
-
-    def __init__(self, message: str) -> None:
+    def __init__(
+        self, message: str, *, status: int | None = None, code: int | None = None, maybe_applied: bool = False
+    ) -> None:
         super().__init__(without_templates(mask(message)))
+        self.status, self.code, self.maybe_applied = status, code, maybe_applied
 
     def extended(self: _E, text: str) -> _E:
         """This error with `text` added to its message."""

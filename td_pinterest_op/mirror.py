@@ -19,13 +19,14 @@ from typing import Any, cast
 
 from td_pinterest_op import connect, stop
 from td_pinterest_op.audiences.actions import Add, Remove, Replace, action_of
-from td_pinterest_op.audiences.follow_up import REMOVED, State, label_of, state_of
+from td_pinterest_op.audiences.follow_up import REMOVED, State, state_of
 from td_pinterest_op.errors import AudienceError, ExportError, JobError, LimitError, SettingsError
 from td_pinterest_op.export import export
 from td_pinterest_op.pinterest.client import Client
+from td_pinterest_op.printable import printable
 from td_pinterest_op.records.columns import identifier_columns
 from td_pinterest_op.records.identifier_types import EMAIL
-from td_pinterest_op.secret import escaped, excerpt
+from td_pinterest_op.secret import escaped
 from td_pinterest_op.settings.control import CONTROL, Control
 from td_pinterest_op.settings.parse import parse_status
 from td_pinterest_op.settings.types import WrongValueError
@@ -215,18 +216,16 @@ def _connecting(task: workflow.Task, raw: object, timing: Timing) -> Iterator[tu
 def _usable(state: State) -> State:
     if state.status == REMOVED:
         raise AudienceError(
-            f"{label_of(state)} was removed. Nothing was sent. Create a new one, and name it in config/mirror.yml"
+            f"{state.label} was removed. Nothing was sent. Create a new one, and name it in config/mirror.yml"
         )
     if state.customer_list_id is None:
-        raise AudienceError(
-            f"{label_of(state)} has no customer list behind it. Nothing was sent. Name another audience"
-        )
+        raise AudienceError(f"{state.label} has no customer list behind it. Nothing was sent. Name another audience")
     return state
 
 
 def _moved(state: State, expected: str) -> AudienceError:
     return AudienceError(
-        f"{label_of(state)} does not stand on customer list {expected} any more, "
+        f"{state.label} does not stand on customer list {expected} any more, "
         "which the mirror fills: somebody else moved it. Set rebuild: true in config/mirror.yml for one run to replace "
         "its people and begin anew"
     )
@@ -236,7 +235,7 @@ def _control(given: object) -> Control | None:
     if given is None or given == "":
         return None
     try:
-        return cast(Control, CONTROL.read(given, lambda value: excerpt(str(value), 40)))
+        return cast(Control, CONTROL.read(given, lambda value: printable(str(value))))
     except WrongValueError as error:
         raise SettingsError(f"control in config/mirror.yml: {error}. It is {CONTROL.allowed}") from None
 
@@ -271,7 +270,7 @@ def _plan(task: workflow.Task) -> tuple[int, str]:
 def _check_name(state: State, expected: str) -> None:
     if expected.strip() and state.audience_name != expected:
         raise AudienceError(
-            f'{label_of(state)} is not "{escaped(expected)}". Nothing was sent. '
+            f'{state.label} is not "{escaped(expected)}". Nothing was sent. '
             "Check audience_id and audience_name in config/mirror.yml"
         )
 

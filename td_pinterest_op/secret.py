@@ -107,11 +107,6 @@ def mask(text: str) -> str:
     return _PERSON.sub("<hidden>", _without_credentials(text))
 
 
-def excerpt(text: str, length: int) -> str:
-    """The beginning of a foreign text on one line. It is masked before it is cut: half a credential is hard to see."""
-    return escaped(" ".join(mask(text).split()))[:length]
-
-
 def escaped(text: str) -> str:
     """`text` with its control characters escaped, so that a name forges no line of the log, nor a template."""
     if not text.isprintable():

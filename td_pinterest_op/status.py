@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from td_pinterest_op import connect
-from td_pinterest_op.audiences.follow_up import KnownLists, Limits, State, label_of, state_of
+from td_pinterest_op.audiences.follow_up import KnownLists, Limits, State, state_of
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.settings.parse import StatusSettings, parse_status
 from td_pinterest_op.stats import RequestCounts
@@ -106,5 +106,5 @@ def _problems_of(state: State, settings: StatusSettings) -> list[str]:
     limits = Limits(fail_on=settings.fail_on, min_size=settings.min_size, max_drop_ratio=settings.max_drop_ratio)
     broken = limits.broken_by(state, previous_size=settings.previous_sizes.get(state.audience_id))
     level = logging.INFO if state.usable and not broken else logging.WARNING
-    log.log(level, "%s: %s", label_of(state), state.summary)
-    return [f"{label_of(state)}: {' and '.join(broken)}. {state.summary}"] if broken else []
+    log.log(level, "%s: %s", state.label, state.summary)
+    return [f"{state.label}: {' and '.join(broken)}. {state.summary}"] if broken else []

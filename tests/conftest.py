@@ -8,6 +8,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import hypothesis
 import pytest
@@ -85,8 +86,8 @@ def nothing_leaks(
     said: list[str] = []
     original = ExportError.__init__
 
-    def recording(self: ExportError, message: str) -> None:
-        original(self, message)
+    def recording(self: ExportError, message: str, **more: Any) -> None:
+        original(self, message, **more)
         said.append(str(self))
 
     monkeypatch.setattr(ExportError, "__init__", recording)

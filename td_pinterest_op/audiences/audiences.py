@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from td_pinterest_op.audience_status import GONE
 from td_pinterest_op.audiences.create_once import PATIENCE, once_ready
 from td_pinterest_op.audiences.customer_lists import CustomerLists
 from td_pinterest_op.errors import AudienceError, PinterestError, RequestRefusedError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience
-from td_pinterest_op.printable import labelled
 
 # A create or a move that is refused with one of these may succeed once Pinterest has finished with the list. The client
 # itself repeats what meets a 409 or 423.
@@ -36,24 +34,24 @@ class Audiences:
                 f"there is no audience {audience_id} in ad account {self._api.ad_account_id}: check both ids"
             )
         self._check_type(audience)
-        if is_removed(audience):
-            raise AudienceError(f"{label(audience)} was removed: create a new one (action create_new_audience)")
+        if audience.is_removed:
+            raise AudienceError(f"{audience.label} was removed: create a new one (action create_new_audience)")
         if audience.customer_list_id is None or self._lists.find(audience.customer_list_id) is None:
             raise AudienceError(
-                f"{label(audience)} has no customer list behind it: it cannot take records; create a new one"
+                f"{audience.label} has no customer list behind it: it cannot take records; create a new one"
             )
         return audience
 
     def removable(self, audience_id: str) -> Audience | None:
         """The audience, removed already or fit to be; None when it cannot be read. Raises AudienceError."""
         audience = self._api.audience(audience_id)
-        if audience is not None and not is_removed(audience):
+        if audience is not None and not audience.is_removed:
             self._check_type(audience)
         return audience
 
     def with_name(self, name: str) -> list[Audience]:
         """All audiences with a name: Pinterest lets several have the same."""
-        return [audience for audience in self._api.audiences() if audience.name == name and not is_removed(audience)]
+        return [audience for audience in self._api.audiences() if audience.name == name and not audience.is_removed]
 
     def is_of_this_session(self, audience: Audience) -> bool:
         """Whether this session created it, on a list of its own."""
@@ -109,20 +107,10 @@ class Audiences:
     def _check_type(self, audience: Audience) -> None:
         if audience.audience_type != CUSTOMER_LIST:
             raise AudienceError(
-                f"{label(audience)} is of type {audience.audience_type}: only {CUSTOMER_LIST} audiences hold records"
+                f"{audience.label} is of type {audience.audience_type}: only {CUSTOMER_LIST} audiences hold records"
             )
         if audience.ad_account_id not in (None, self._api.ad_account_id):
             raise AudienceError(
-                f"{label(audience)} belongs to ad account {audience.ad_account_id}, not to {self._api.ad_account_id}: "
+                f"{audience.label} belongs to ad account {audience.ad_account_id}, not to {self._api.ad_account_id}: "
                 "it is shared with it, and only its owner's account can change it"
             )
-
-
-def is_removed(audience: Audience) -> bool:
-    """Whether the audience has been removed: it can still be read, and never changed."""
-    return audience.status.upper() in GONE
-
-
-def label(audience: Audience) -> str:
-    """An audience as messages name it."""
-    return labelled("audience", audience.id, audience.name)

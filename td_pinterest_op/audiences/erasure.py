@@ -15,7 +15,7 @@ from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError, PinterestError, StoppedError, UnexpectedError
 from td_pinterest_op.pinterest.api import Api, CustomerList
 from td_pinterest_op.pinterest.request import Outcome
-from td_pinterest_op.printable import counted, labelled
+from td_pinterest_op.printable import counted
 from td_pinterest_op.records.batch import Batch
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.stats import Stats
@@ -43,8 +43,7 @@ class Target:
         """The list as messages name it."""
         if self.customer_list is None:
             return f"the lists of ad account {self.ad_account_id}"
-        label = labelled("customer list", self.customer_list.id, self.customer_list.name)
-        return f"{label} of ad account {self.ad_account_id}"
+        return f"{self.customer_list.label} of ad account {self.ad_account_id}"
 
     def to_json(self) -> dict[str, Any]:
         """A row of the receipt, or of what failed; plain JSON types, without any digest or value."""

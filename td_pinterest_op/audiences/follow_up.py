@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from td_pinterest_op.audience_status import GONE, TOO_SMALL, USABLE
-from td_pinterest_op.audiences.audiences import is_removed
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.api import Api, Audience, CustomerList
+from td_pinterest_op.pinterest.api import Api, CustomerList
 from td_pinterest_op.printable import labelled
 
 REMOVED = "REMOVED"
@@ -49,6 +48,11 @@ class State:
     customer_list_id: str | None
     customer_list_status: str
     members: int | None = None
+
+    @property
+    def label(self) -> str:
+        """The audience as messages name it."""
+        return labelled("audience", self.audience_id, self.audience_name)
 
     @property
     def match_ratio(self) -> float | None:
@@ -118,18 +122,9 @@ def state_of(api: Api, audience_id: str, known: KnownLists | None = None) -> Sta
     return State(
         audience_id=audience.id,
         audience_name=audience.name,
-        status=_status(audience),
+        status=REMOVED if audience.is_removed else audience.status.upper(),
         size=audience.size,
         customer_list_id=audience.customer_list_id,
         customer_list_status=behind.status if behind else "",
         members=known.members_of(behind) if known and behind else None,
     )
-
-
-def label_of(state: State) -> str:
-    """An audience as messages name it."""
-    return labelled("audience", state.audience_id, state.audience_name)
-
-
-def _status(audience: Audience) -> str:
-    return REMOVED if is_removed(audience) else audience.status.upper()

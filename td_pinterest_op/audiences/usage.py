@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from td_pinterest_op.audiences.audiences import label
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.ad_groups import (
     AdGroup,
@@ -79,7 +78,7 @@ def refuse_used(api: Api, audience: Audience) -> None:
         log.warning(
             "the token may not read ad groups, templates or segments (403): whether any of them uses %s is not known. "
             "To have it looked after, have a role granted that may read campaigns: %s",
-            label(audience),
+            audience.label,
             ROLES,
         )
         return
@@ -87,7 +86,7 @@ def refuse_used(api: Api, audience: Audience) -> None:
     if active:
         more = f", and {len(active) - _NAMED} more" if len(active) > _NAMED else ""
         raise AudienceError(
-            f"{label(audience)} is used by {counted(len(active), 'active ad group')}: "
+            f"{audience.label} is used by {counted(len(active), 'active ad group')}: "
             f"{', '.join(map(str, active[:_NAMED]))}{more}. Nothing was changed. Pause them, take the audience out of "
             "their targeting, or set even_if_used: true"
         )

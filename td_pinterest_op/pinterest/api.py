@@ -8,11 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from td_pinterest_op.audience_status import GONE
 from td_pinterest_op.errors import RequestRefusedError
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.content import listed, text_of, unusable
 from td_pinterest_op.pinterest.request import Outcome, Request, TokenSource
 from td_pinterest_op.pinterest.transport import Response
+from td_pinterest_op.printable import labelled
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,16 @@ class Audience:
     description: str = ""
     created: int | None = None
 
+    @property
+    def label(self) -> str:
+        """The audience as messages name it."""
+        return labelled("audience", self.id, self.name)
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether the audience has been removed: it can still be read, and never changed."""
+        return self.status.upper() in GONE
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomerList:
@@ -48,6 +60,11 @@ class CustomerList:
     uploaded: int | None
     removed: int | None = None
     status: str = ""
+
+    @property
+    def label(self) -> str:
+        """The list as messages name it."""
+        return labelled("customer list", self.id, self.name)
 
 
 class Records(Protocol):

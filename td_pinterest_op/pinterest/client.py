@@ -17,14 +17,13 @@ from td_pinterest_op.errors import (
     ExportError,
     MaybeAppliedError,
     RequestRefusedError,
-    UnavailableError,
 )
 from td_pinterest_op.pinterest.policy import FAILURES, Decision, Failure, Recovery, decide
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
 from td_pinterest_op.pinterest.request import Outcome, Request, TokenSource
 from td_pinterest_op.pinterest.transport import NoResponseError, Response, Transport
+from td_pinterest_op.printable import printable
 from td_pinterest_op.retry import Retry
-from td_pinterest_op.secret import excerpt
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.timing import Timing, duration
 
@@ -173,11 +172,11 @@ class Client:
             raise error
         elif not request.repeatable and sending.maybe_applied:
             self._block_as_asked(failed)
-            raise _of_type(MaybeAppliedError, error)
+            raise MaybeAppliedError(str(error), status=error.status, code=error.code)
         elif sending.retries >= self.retry.count:
             raise error.extended(f"; tried {sending.retries + 1} times" if sending.retries else "")
         elif request.divisible and sending.broken >= MOST_BROKEN:
-            raise _of_type(BrokenTwiceError, error)
+            raise BrokenTwiceError(str(error), status=error.status, code=error.code)
         else:
             sending.retries += 1
             wait, asked = next(sending.retry_waits), self._block_as_asked(failed)
@@ -240,17 +239,12 @@ def _refused(request: Request, response: Response) -> _Failed | None:
     if decision is None:
         return None
     code = "" if response.code is None else f" (code {response.code})"
-    quote = f' "{excerpt(response.message, _LONGEST_QUOTE)}"' if request.quotable and response.message else ""
+    quote = f' "{printable(response.message, longest=_LONGEST_QUOTE)}"' if request.quotable and response.message else ""
     what = f"Pinterest answered {response.status}{code}{quote} to {request.label}"
     about_it = issubclass(decision.error, AccountError | RequestRefusedError)
     advice = request.advice.get(response.code, request.advice.get(None)) if about_it else None
     request_id = f" [x-pinterest-rid {response.request_id}]"
-    error = decision.error(f"{what}; {advice or decision.advice}{request_id}")
-    error.status, error.code = response.status, response.code
+    error = decision.error(
+        f"{what}; {advice or decision.advice}{request_id}", status=response.status, code=response.code
+    )
     return _Failed(decision=decision, what=what + request_id, error=error, headers=response.headers, is_broken=False)
-
-
-def _of_type(kind: type[UnavailableError], error: ExportError) -> UnavailableError:
-    other = kind(str(error))
-    other.status, other.code = error.status, error.code
-    return other

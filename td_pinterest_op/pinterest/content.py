@@ -39,12 +39,12 @@ def listed(
 
 def unusable(response: Response, purpose: str, why: str) -> ExportError:
     """The error for a success whose content is not what Pinterest promises: it may have been carried out."""
-    error = PinterestError(
+    return PinterestError(
         f"Pinterest answered {response.status} to {purpose}, but the answer {why} "
-        f"[x-pinterest-rid {response.request_id}]"
+        f"[x-pinterest-rid {response.request_id}]",
+        status=response.status,
+        maybe_applied=True,
     )
-    error.status, error.maybe_applied = response.status, True
-    return error
 
 
 def text_of(value: object) -> str:

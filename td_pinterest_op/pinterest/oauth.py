@@ -190,8 +190,7 @@ class Tokens:
         try:
             grant = Grant.of(self._client.send(request, self._app).response)
         except (AccountError, RequestRefusedError) as error:
-            refused = AccountError(str(error))
-            refused.status, refused.code = error.status, error.code
+            refused = AccountError(str(error), status=error.status, code=error.code)
             refused.refused_token = self._fingerprint
             raise refused from None
         if grant is None:

@@ -123,8 +123,5 @@ def decide(status: int, code: int | None, message: str = "") -> Decision | None:
     for of_status, of_code, pattern, decision in MESSAGES:
         if status == of_status and of_code in (None, code) and pattern.search(message[:_LONGEST_MESSAGE]):
             return decision
-    hundred = status // 100 * 100
-    for key in ((status, code), (status, None), (hundred, None)):
-        if key in ANSWERS:
-            return ANSWERS[key]
-    return _IN_DOUBT
+    keys = ((status, code), (status, None), (status // 100 * 100, None))
+    return next((ANSWERS[key] for key in keys if key in ANSWERS), _IN_DOUBT)

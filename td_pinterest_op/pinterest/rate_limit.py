@@ -10,6 +10,7 @@ import logging
 import re
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from td_pinterest_op import stop
 from td_pinterest_op.errors import StoppedError
@@ -31,14 +32,12 @@ _LONG = 10.0
 log = logging.getLogger(__name__)
 
 
+@dataclass(slots=True, kw_only=True)
 class Permit:
     """A request that may leave; `completed_at` is None while it is under way."""
 
-    __slots__ = ("completed_at", "write")
-
-    def __init__(self, *, write: bool) -> None:
-        self.write = write
-        self.completed_at: float | None = None
+    write: bool
+    completed_at: float | None = None
 
 
 class RateLimiter:

@@ -22,7 +22,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from td_pinterest_op import USER_AGENT
 from td_pinterest_op.json_body import json_object
 from td_pinterest_op.pinterest.policy import Failure
-from td_pinterest_op.secret import excerpt, mask
+from td_pinterest_op.printable import printable
+from td_pinterest_op.secret import mask
 
 # The most that is read of a body, in bytes, compressed or not. A page of 250 audiences takes a tenth of it.
 LARGEST_BODY = 8 * 1024 * 1024
@@ -293,7 +294,7 @@ def _where(url: str, environment: Mapping[str, Any], error: BaseException) -> st
     except ValueError:
         return ""
     causes = [text for cause in _causes(error) if (text := _system_text(cause))]
-    return f"{host}{through}" + (f" ({excerpt(causes[-1], 100)})" if host and causes else "")
+    return f"{host}{through}" + (f" ({printable(causes[-1], longest=100)})" if host and causes else "")
 
 
 def _system_text(error: BaseException) -> str | None:

@@ -146,9 +146,8 @@ class TreasureData:
             raise
         with contextlib.closing(response):
             if response.status in _REFUSED:
-                refused = WorkflowError(f"{_REFUSED[response.status]} (response {response.status} to {method} {path})")
-                refused.status = response.status
-                raise refused
+                told = f"{_REFUSED[response.status]} (response {response.status} to {method} {path})"
+                raise WorkflowError(told, status=response.status)
             if response.status == _TOO_MANY or response.status >= 500:
                 asked = retry_after(response.headers, wall=self._wall_clock())
                 raise TemporaryError(f"response {response.status}", retry_after=asked or 0.0)

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from td_pinterest_op.errors import ExportError
-from td_pinterest_op.secret import LONGEST_SECRET, LONGEST_TEXT, Secret, excerpt, mask
+from td_pinterest_op.secret import LONGEST_SECRET, LONGEST_TEXT, Secret, mask
 
 VALUE = "hush-4711-hush"
 
@@ -164,20 +164,6 @@ def test_a_text_of_many_megabytes_is_cut_before_it_costs_anything(text: str) -> 
 def test_no_text_around_a_credential_uncovers_it(before: str, value: str, after: str) -> None:
     Secret(value)
     assert value not in mask(before + value + after)
-
-
-@pytest.mark.parametrize(
-    ("text", "length", "shown"),
-    [
-        (f"{'x ' * 95}{VALUE} and more", 200, f"{'x ' * 95}*** and mo"),
-        ("a\nb\tc", 200, "a b c"),
-        ("a\x1b[2Kb\u202e", 200, "a\\x1b[2Kb\\u202e"),
-        ("", 200, ""),
-    ],
-)
-def test_an_excerpt_is_masked_before_it_is_cut_and_is_one_line(text: str, length: int, shown: str) -> None:
-    Secret(VALUE)
-    assert shown == excerpt(text, length)
 
 
 def test_a_credential_that_holds_another_is_hidden_as_a_whole() -> None:

@@ -6,7 +6,6 @@ from functools import cached_property
 
 from td_pinterest_op.audience_status import TOO_SMALL, USABLE
 from td_pinterest_op.audiences.actions.procedure import Procedure, Step, taken_name
-from td_pinterest_op.audiences.audiences import is_removed, label
 from td_pinterest_op.audiences.new_audience import NewAudience
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import ACTALIKE, Audience
@@ -65,7 +64,7 @@ class CreateActalike(Procedure):
         own = self.check()
         self._stats.deed = Deed(done="Created look-alike {audience}", would="create look-alike {audience}")
         if own:
-            says = f"none: this session created {label(own)} already"
+            says = f"none: this session created {own.label} already"
             return [Step(says=says, do=lambda: self._note(self._new.found(own)))]
         says = (
             f'create audience "{self._new_name}": the {self._settings.percentage} % of the people in '
@@ -95,7 +94,7 @@ class CreateActalike(Procedure):
         """Raises AudienceError, with the reason, for a seed audience that Pinterest cannot work with (yet)."""
         seed_id = self._settings.seed_audience_id or ""
         seed = self._api.audience(seed_id)
-        if seed is None or is_removed(seed):
+        if seed is None or seed.is_removed:
             raise AudienceError(
                 f"there is no seed audience {seed_id} in ad account {self._api.ad_account_id}: check both ids"
             )
@@ -107,10 +106,10 @@ class CreateActalike(Procedure):
                 else "Pinterest takes a day or two to fill an audience; run this task again then"
             )
             raise AudienceError(
-                f"seed {label(seed)} has the status {seed.status or 'unknown'}, not READY: {why}. Nothing was created"
+                f"seed {seed.label} has the status {seed.status or 'unknown'}, not READY: {why}. Nothing was created"
             )
         if seed.size is not None and seed.size < _SMALLEST_SEED:
             raise AudienceError(
-                f"seed {label(seed)} has {seed.size} people, fewer than {_SMALLEST_SEED}: too few to find others like "
+                f"seed {seed.label} has {seed.size} people, fewer than {_SMALLEST_SEED}: too few to find others like "
                 "them. Nothing was created"
             )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 
 from td_pinterest_op.audiences.actions.procedure import Procedure, Step, list_of
-from td_pinterest_op.audiences.audiences import is_removed, label
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.records.read import Prepared
@@ -29,20 +28,20 @@ class Change(Procedure):
             self._sender.send(prepared, partial(self._api.change_records, list_id, operation=operation))
             self._check_unmoved(audience)
 
-        return [Step(says=f"{verb} {label(audience)} (customer list {list_id})", do=send)]
+        return [Step(says=f"{verb} {audience.label} (customer list {list_id})", do=send)]
 
     def _check_unmoved(self, audience: Audience) -> None:
         now = self._api.audience(audience.id)
-        if now and not is_removed(now) and now.customer_list_id == audience.customer_list_id:
+        if now and not now.is_removed and now.customer_list_id == audience.customer_list_id:
             self._note(now)
             return
         state, advice = "cannot be found any more", ""
-        if now and is_removed(now):
+        if now and now.is_removed:
             state = "was removed"
         elif now:
             state, advice = f"stands on customer list {now.customer_list_id} now", ". Run this task again"
         raise AudienceError(
-            f"{label(audience)} was changed by somebody else during this export: it {state}. All {self._stats.sent} "
+            f"{audience.label} was changed by somebody else during this export: it {state}. All {self._stats.sent} "
             f"records went to customer list {audience.customer_list_id}, which was behind it before, so they have no "
             f"effect on the audience{advice}"
         )

@@ -6,7 +6,6 @@ import logging
 from functools import partial
 
 from td_pinterest_op.audiences.actions.procedure import Procedure, Step
-from td_pinterest_op.audiences.audiences import is_removed, label
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.records.read import Prepared
@@ -35,7 +34,7 @@ class Delete(Procedure):
     def check(self) -> Audience | None:
         """The audience, which no active ad group uses; None if it cannot be read."""
         audience = self._audience()
-        if audience and not is_removed(audience):
+        if audience and not audience.is_removed:
             self._refuse_used(audience)
         return audience
 
@@ -54,12 +53,12 @@ class Delete(Procedure):
         if audience is None:
             says = f"remove audience {self._audience_id}, which cannot be read (any more)"
             return [Step(says=says, writes=1, do=self._remove_unread)]
-        if is_removed(audience):
+        if audience.is_removed:
             self._stats.deed = Deed(
                 done="{audience} was deleted already", would="leave {audience} as it is, since it is deleted already"
             )
-            return [Step(says=f"none: {label(audience)} is removed already", do=partial(self._note, audience))]
-        says = f"remove {label(audience)}; its customer list stays"
+            return [Step(says=f"none: {audience.label} is removed already", do=partial(self._note, audience))]
+        says = f"remove {audience.label}; its customer list stays"
         # Whatever the answer: an audience that was there a moment ago is gone now.
         return [Step(says=says, writes=1, do=partial(self._audiences.remove, audience.id))]
 

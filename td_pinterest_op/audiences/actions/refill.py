@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterator
 
 from td_pinterest_op.audiences.actions.procedure import Procedure, Step, list_of
-from td_pinterest_op.audiences.audiences import label
 from td_pinterest_op.audiences.customer_lists import ListToFill, is_made_empty, job_of
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.api import Audience
@@ -36,7 +35,7 @@ class Refill(Procedure):
             self._stats.deed = Deed(
                 done="{audience} was empty already", would="leave {audience} as it is, since it is empty already"
             )
-            return [Step(says=f"none: {label(audience)} is empty already", do=lambda: self._note(self._kept(audience)))]
+            return [Step(says=f"none: {audience.label} is empty already", do=lambda: self._note(self._kept(audience)))]
         self._stats.deed = Deed(done="Cleared {audience}", would="clear {audience}")
         target, create = self._empty(audience.name)
         return [create, *self._move_steps(audience, target)]
@@ -69,8 +68,8 @@ class Refill(Procedure):
     def _move_steps(self, audience: Audience, target: ListToFill) -> list[Step]:
         behind = list_of(audience)
         if target.id == behind:
-            return [Step(says=f"none: {label(audience)} stands on it already", do=lambda: self._move(audience, target))]
-        says = f"move {label(audience)} to it; customer list {behind} is left behind"
+            return [Step(says=f"none: {audience.label} stands on it already", do=lambda: self._move(audience, target))]
+        says = f"move {audience.label} to it; customer list {behind} is left behind"
         return [Step(says=says, writes=1, do=lambda: self._move(audience, target))]
 
     def _move(self, audience: Audience, target: ListToFill) -> None:
@@ -94,7 +93,7 @@ class Refill(Procedure):
         own, other = self._stats.job_id, job_of(self._lists.find(list_of(audience)))
         if own and other and other > int(own) and not self._settings.replace_newer:
             raise AudienceError(
-                f"{label(audience)} holds the result of job {other}, which is younger than job {own} of this task: the "
+                f"{audience.label} holds the result of job {other}, which is younger than job {own} of this task: the "
                 "younger result stays. If the older one must replace it, or the job ids come from two accounts or "
                 "regions of Treasure Data, set replace_newer: true"
             )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import cached_property
 from itertools import islice
 
-from td_pinterest_op.audiences.audiences import Audiences, is_removed
+from td_pinterest_op.audiences.audiences import Audiences
 from td_pinterest_op.audiences.create_once import look_for
 from td_pinterest_op.audiences.customer_lists import CustomerLists
 from td_pinterest_op.cli import screen
@@ -100,7 +100,7 @@ class Stage:
     def shows_removal(self) -> bool:
         """Whether a read shows what became of the audience: that it was removed, or nothing at all."""
         audience = self._read()
-        return audience is None or is_removed(audience)
+        return audience is None or audience.is_removed
 
     def _read(self) -> Audience | None:
         return self.api.audience(self.audience_id or "")
@@ -146,5 +146,5 @@ class Stage:
 
     def _ours(self) -> list[Audience]:
         return [
-            audience for audience in self.api.audiences() if _OURS.fullmatch(audience.name) and not is_removed(audience)
+            audience for audience in self.api.audiences() if _OURS.fullmatch(audience.name) and not audience.is_removed
         ]

@@ -62,8 +62,8 @@ class World:
         return created_once(create=self.create, find=self.find, client=client, divisible=divisible)
 
 
-def maybe() -> MaybeAppliedError:
-    return MaybeAppliedError("no answer")
+def maybe(status: int | None = None) -> MaybeAppliedError:
+    return MaybeAppliedError("no answer", status=status)
 
 
 def test_it_is_created() -> None:
@@ -118,9 +118,7 @@ def test_what_was_just_created_counts_though_no_list_shows_it_yet() -> None:
 def test_what_can_be_divided_is_given_up_after_two_requests_without_any_response(
     status: int | None, tries: int
 ) -> None:
-    error = maybe()
-    error.status = status
-    world = World(answers=[error] * 10)
+    world = World(answers=[maybe(status)] * 10)
     with pytest.raises(BrokenTwiceError if status is None else MaybeAppliedError):
         world.created(divisible=True)
     assert tries == 10 - len(world.answers)

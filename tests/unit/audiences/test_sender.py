@@ -78,9 +78,7 @@ class FakeClient:
 
 
 def refused(status: int) -> ExportError:
-    error = RequestRefusedError(f"Pinterest answered {status}")
-    error.status = status
-    return error
+    return RequestRefusedError(f"Pinterest answered {status}", status=status)
 
 
 def accept(numbers: list[int]) -> None:
@@ -386,9 +384,7 @@ def test_the_message_says_what_is_in_and_what_is_not(error: ExportError, message
 def test_records_that_may_have_been_taken_are_counted_as_not_known() -> None:
     def rule(numbers: list[int]) -> None:
         if 20 in numbers:
-            error = UnavailableError("no answer")
-            error.maybe_applied = True
-            raise error
+            raise UnavailableError("no answer", maybe_applied=True)
 
     text = str(Run(rule, records=100, batch=10).fail())
     assert "of 100 records 20 are in, 0 were refused, 70 are not in, and of 10 it is not known." in text
@@ -398,9 +394,7 @@ def test_of_a_halved_batch_only_the_piece_in_flight_is_in_doubt() -> None:
     def rule(numbers: list[int]) -> None:
         culprits(0, 1)(numbers)
         if numbers == [2, 3]:
-            error = UnavailableError("no answer")
-            error.maybe_applied = True
-            raise error
+            raise UnavailableError("no answer", maybe_applied=True)
 
     # 0–7 are refused, then 0–3, while 4–7 are in; then of 0–1 and 2–3 the latter is asked first and gets no answer.
     text = str(Run(rule, records=24, batch=8).fail())
@@ -417,9 +411,7 @@ def test_an_error_among_several_under_way_waits_for_the_others_and_has_exact_num
         if numbers[0] == 20:
             others.set()
             assert run.api.stopped.wait(timeout=10)
-            error = StoppedError("stopped after a try")
-            error.maybe_applied = True
-            raise error
+            raise StoppedError("stopped after a try", maybe_applied=True)
         if numbers[0] == 30:
             assert run.api.stopped.wait(timeout=10)
             raise StoppedError("stopped before the first try")
@@ -473,9 +465,8 @@ def drops(maximum: int) -> Rule:
 
     def rule(numbers: list[int]) -> None:
         if len(numbers) > maximum:
-            error = BrokenTwiceError("the connection broke") if len(numbers) > 1 else UnavailableError("it broke")
-            error.maybe_applied = True
-            raise error
+            kind = BrokenTwiceError if len(numbers) > 1 else UnavailableError
+            raise kind("the connection broke", maybe_applied=True)
 
     return rule
 
