@@ -11,6 +11,8 @@ import backoff
 
 _SHORTEST_LOOK = 0.5
 DAY = 86_400.0
+# A reset later than this, in seconds, is no delay but a point in time (seconds since 1970).
+_EPOCH = 1_000_000_000.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,17 @@ def retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
         return float(asked)
     until = _http_date(asked)
     return None if until is None else max(0.0, until - server_time(headers, wall=wall))
+
+
+def reset_delay(headers: Mapping[str, str], *, wall: float) -> float | None:
+    """Seconds until the limit is reset, as `x-ratelimit-reset` says (seconds, or a point in time), None without one."""
+    try:
+        reset = float(headers.get("x-ratelimit-reset", ""))
+    except ValueError:
+        return None
+    seconds = reset - server_time(headers, wall=wall) if reset >= _EPOCH else reset
+    # NaN and infinity compare false: no delay can be read from them.
+    return max(0.0, seconds) if seconds < _EPOCH else None
 
 
 def server_time(headers: Mapping[str, str], *, wall: float) -> float:

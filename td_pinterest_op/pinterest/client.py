@@ -23,7 +23,7 @@ from td_pinterest_op.pinterest.rate_limit import RateLimiter
 from td_pinterest_op.pinterest.request import Outcome, Request, TokenSource
 from td_pinterest_op.pinterest.transport import NoResponseError, Response, Transport
 from td_pinterest_op.printable import printable
-from td_pinterest_op.retry import Retry
+from td_pinterest_op.retry import Retry, reset_delay, retry_after
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.timing import Timing, duration
 
@@ -186,9 +186,10 @@ class Client:
             self._count.add(waiting_seconds=wait)
 
     def _wait_out_throttling(self, failed: _Failed, *, default: float) -> None:
-        asked = self.rate_limiter.retry_after(failed.headers)
+        wall = self._wall_clock()
+        asked = retry_after(failed.headers, wall=wall)
         if asked is None:
-            asked = self.rate_limiter.reset_delay(failed.headers)
+            asked = reset_delay(failed.headers, wall=wall)
         # A server that asks for no wait at all must not be asked without a pause.
         wait = asked or default or min(_LEAST_PAUSE, self.retry.longest_wait)
         self._refuse_to_wait(failed.error, wait)
@@ -205,7 +206,7 @@ class Client:
 
     def _block_as_asked(self, failed: _Failed) -> float:
         """Let no request leave before the time that a failed response names; returns how long that is."""
-        asked = self.rate_limiter.retry_after(failed.headers) or 0.0
+        asked = retry_after(failed.headers, wall=self._wall_clock()) or 0.0
         self._refuse_to_wait(failed.error, asked)
         self.rate_limiter.block_for(asked)
         return asked

@@ -113,7 +113,8 @@ class Tokens:
         self._client, self._on_new_refresh_token, self._clock = client, on_new_refresh_token, timing.monotonic
         self._stored_refresh_token, self._needed_scopes = stored_refresh_token, scopes
         self._app = app_credentials(client_id, client_secret)
-        self._refresh_token, self._had = refresh_token, {refresh_token}
+        # The one to use next.
+        self.refresh_token, self._had = refresh_token, {refresh_token}
         self._fingerprint = refresh_token.fingerprint
         # What the last response said: the scopes, and for how many seconds the refresh token lasts; None if unknown.
         self.scopes: frozenset[str] = frozenset()
@@ -122,11 +123,6 @@ class Tokens:
         # Whether the current token was ever accepted, and whether it already replaces one that never was.
         self._proved = self._replaced_unproved = False
         self._lock = threading.Lock()
-
-    @property
-    def refresh_token(self) -> Secret:
-        """The refresh token to use next."""
-        return self._refresh_token
 
     def token(self) -> Bearer:
         """The access token to use now. Raises AccountError when Pinterest gives none."""
@@ -168,7 +164,7 @@ class Tokens:
         if stored is None or stored in self._had:
             return False
         self._had.add(stored)
-        self._refresh_token = stored
+        self.refresh_token = stored
         return True
 
     def _exchange_or_adopt(self) -> Bearer:
@@ -182,7 +178,7 @@ class Tokens:
     def _exchange(self) -> Bearer:
         form = {
             "grant_type": "refresh_token",
-            "refresh_token": self._refresh_token.reveal(),
+            "refresh_token": self.refresh_token.reveal(),
             # Asks for a refresh token that can be renewed without end; apps made since 2025-09-25 ignore it.
             "continuous_refresh": "true",
         }
@@ -198,9 +194,9 @@ class Tokens:
         return self._learn(grant)
 
     def _learn(self, grant: Grant) -> Bearer:
-        issued = None if grant.refresh_token == self._refresh_token else grant.refresh_token
+        issued = None if grant.refresh_token == self.refresh_token else grant.refresh_token
         if issued:
-            self._refresh_token = issued
+            self.refresh_token = issued
             self._had.add(issued)
         self.scopes = grant.scopes
         self.refresh_expires_in = grant.refresh_expires_in or (_REFRESH_DAYS * DAY if issued else None)

@@ -14,12 +14,10 @@ from dataclasses import dataclass
 
 from td_pinterest_op import stop
 from td_pinterest_op.errors import StoppedError
-from td_pinterest_op.retry import retry_after, server_time
+from td_pinterest_op.retry import reset_delay
 from td_pinterest_op.timing import Timing, duration
 
 MINUTE = 60.0
-# A reset later than this, in seconds, is no delay but a point in time (seconds since 1970).
-_EPOCH = 1_000_000_000.0
 # `100;w=1;name="…"`: one member of the structured list x-ratelimit-limit (IETF draft RateLimit header fields).
 _QUOTA = re.compile(r"(?<!\d)(\d{1,9})\s*;\s*w=(\d{1,9})(?!\d)")
 # Waits are split into steps of this many seconds, so that a stopped run is noticed.
@@ -129,7 +127,7 @@ class RateLimiter:
             if 0 < float(window) <= MINUTE:
                 self._windows[float(window)] = min(max(int(quota), 1), maximum)
         if headers.get("x-ratelimit-remaining") == "0":
-            reset = self.reset_delay(headers)
+            reset = reset_delay(headers, wall=self._wall_clock())
             if reset is not None and reset <= MINUTE:
                 self._not_before = max(self._not_before, self._clock() + reset)
 
@@ -150,17 +148,3 @@ class RateLimiter:
         """Let requests through again after `stop`: the run goes on without what failed."""
         with self._lock:
             self._stopped = None
-
-    def retry_after(self, headers: Mapping[str, str]) -> float | None:
-        """Seconds that `Retry-After` asks to wait, None without one that can be read."""
-        return retry_after(headers, wall=self._wall_clock())
-
-    def reset_delay(self, headers: Mapping[str, str]) -> float | None:
-        """Seconds until the limit is reset, as `x-ratelimit-reset` says (seconds, or a point in time)."""
-        try:
-            reset = float(headers.get("x-ratelimit-reset", ""))
-        except ValueError:
-            return None
-        seconds = reset - server_time(headers, wall=self._wall_clock()) if reset >= _EPOCH else reset
-        # NaN and infinity compare false: no delay can be read from them.
-        return max(0.0, seconds) if seconds < _EPOCH else None

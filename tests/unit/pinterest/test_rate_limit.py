@@ -7,7 +7,6 @@ import random
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from email.utils import format_datetime, formatdate
 from typing import Any
 
 import pytest
@@ -296,86 +295,6 @@ def test_a_failure_without_an_answer_ends_a_request_too() -> None:
     assert 60 == pytest.approx(rate_limiter.acquire(write=True)[1])
 
 
-DATE = formatdate(NOW, usegmt=True)
-
-
-@pytest.mark.parametrize(
-    ("asked", "expected"),
-    [
-        ("7", 7.0),
-        (" 7 ", 7.0),
-        ("0", 0.0),
-        ("999999999999", 999_999_999_999.0),
-        (formatdate(NOW + 7, usegmt=True), 7.0),
-        (formatdate(NOW - 7, usegmt=True), 0.0),
-        ("Fri, 15 Jan 2027 08:00:09 -0000", 9.0),
-        ("Fri Jan 15 08:00:09 2027", 9.0),
-        ("Friday, 15-Jan-27 08:00:09 GMT", 9.0),
-        ("-7", None),
-        ("1.5", None),
-        ("soon", None),
-        ("²", None),
-        ("", None),
-        ("Fri, 99 Foo 2027 08:00:09 GMT", None),
-        ("Fri, 15 Jan 99999999999 08:00:00 GMT", None),
-    ],
-)
-def test_retry_after_is_read_as_seconds_or_as_a_date(asked: str, expected: float | None) -> None:
-    assert expected == paced(FakeTime(NOW)).retry_after(headers(Retry_After=asked))
-
-
-def test_without_retry_after_nothing_is_asked() -> None:
-    assert None is paced(FakeTime(NOW)).retry_after({})
-
-
-def test_a_retry_after_beyond_all_numbers_is_longer_than_anyone_waits() -> None:
-    asked = paced(FakeTime(NOW)).retry_after(headers(retry_after="9" * 400))
-    assert asked is not None
-    assert asked > 1e9
-
-
-@pytest.mark.parametrize("wrong_by", [-86_400.0, 3_600.0])
-def test_a_date_is_measured_by_the_servers_clock_and_not_by_a_wrong_one_here(wrong_by: float) -> None:
-    rate_limiter = paced(FakeTime(NOW), wall=lambda: NOW + wrong_by)
-    assert 7 == rate_limiter.retry_after(headers(Date=DATE, Retry_After=formatdate(NOW + 7, usegmt=True)))
-    assert 7 == rate_limiter.reset_delay(headers(Date=DATE, x_ratelimit_reset=str(NOW + 7)))
-
-
-def test_a_date_header_that_cannot_be_read_leaves_the_clock_here() -> None:
-    description = headers(Date="yesterday", Retry_After=formatdate(NOW + 7, usegmt=True))
-    assert 7 == paced(FakeTime(NOW)).retry_after(description)
-
-
-@pytest.mark.parametrize(
-    ("reset", "expected"),
-    [
-        ("7", 7.0),
-        ("0.5", 0.5),
-        ("0", 0.0),
-        ("-3", 0.0),
-        (str(int(NOW) + 7), 7.0),
-        (str(int(NOW) - 7), 0.0),
-        (str(int(NOW * 1000)), None),
-        ("nan", None),
-        ("inf", None),
-        ("-inf", 0.0),
-        ("1e300", None),
-        ("later", None),
-        ("", None),
-    ],
-)
-def test_the_reset_is_read_as_seconds_or_as_a_point_in_time(reset: str, expected: float | None) -> None:
-    assert expected == paced(FakeTime(NOW)).reset_delay(headers(x_ratelimit_reset=reset))
-
-
-@given(st.dictionaries(st.sampled_from(["Retry-After", "Date", "x-ratelimit-reset"]), st.text(max_size=40)))
-def test_no_header_makes_it_fail_or_go_back_in_time(description: dict[str, str]) -> None:
-    rate_limiter = paced(FakeTime(NOW))
-    for read in (rate_limiter.retry_after, rate_limiter.reset_delay):
-        asked = read(CaseInsensitiveDict(description))
-        assert asked is None or asked >= 0
-
-
 @given(
     limit=st.text(alphabet="0123456789;w=, -", max_size=40),
     reset=st.text(alphabet="0123456789.-einfa", max_size=12),
@@ -385,13 +304,6 @@ def test_no_limit_header_makes_an_answer_fail(limit: str, reset: str) -> None:
     permit, _ = rate_limiter.acquire(write=True)
     rate_limiter.release(permit, headers(x_ratelimit_limit=limit, x_ratelimit_remaining="0", x_ratelimit_reset=reset))
     assert rate_limiter.acquire(write=True)[1] <= MINUTE
-
-
-def test_the_dates_of_this_test_are_what_they_seem() -> None:
-    import datetime
-
-    moment = datetime.datetime.fromtimestamp(NOW, tz=datetime.timezone.utc)
-    assert "Fri, 15 Jan 2027 08:00:00 GMT" == DATE == format_datetime(moment, usegmt=True)
 
 
 def test_after_a_resume_requests_are_let_through_again(fake_time: FakeTime) -> None:
