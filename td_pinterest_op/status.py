@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from td_pinterest_op import connect
-from td_pinterest_op.audiences.follow_up import KnownLists, Limits, State, state_of
+from td_pinterest_op.audiences.follow_up import State, broken_limits, state_of
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.settings.parse import StatusSettings, parse_status
 from td_pinterest_op.stats import RequestCounts
@@ -76,14 +76,13 @@ def follow_up(task: workflow.Task, timing: Timing) -> FollowUp:
     endpoints = connect.endpoints(task.environ)
     for warning in settings.warnings:
         log.warning("%s", warning)
-    known = KnownLists(filled=settings.filled_lists, mirrored=settings.mirrored_lists)
     states: list[State] = []
     problems: list[str] = []
     connected = connect.services(task, settings, endpoints=endpoints, timing=timing, count=RequestCounts())
     with connected as services:
         for audience_id in settings.audience_ids:
             try:
-                state = state_of(services.pinterest, audience_id, known)
+                state = state_of(services.pinterest, audience_id, settings)
             except (AccountError, StoppedError):
                 # They concern all audiences.
                 raise
@@ -103,8 +102,7 @@ def follow_up(task: workflow.Task, timing: Timing) -> FollowUp:
 
 def _problems_of(state: State, settings: StatusSettings) -> list[str]:
     """The problem of a state, if it has one; the log gets the state either way."""
-    limits = Limits(fail_on=settings.fail_on, min_size=settings.min_size, max_drop_ratio=settings.max_drop_ratio)
-    broken = limits.broken_by(state, previous_size=settings.previous_sizes.get(state.audience_id))
+    broken = broken_limits(state, settings)
     level = logging.INFO if state.usable and not broken else logging.WARNING
     log.log(level, "%s: %s", state.label, state.summary)
     return [f"{state.label}: {' and '.join(broken)}. {state.summary}"] if broken else []

@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from td_pinterest_op.audience_status import GONE, TOO_SMALL, USABLE
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import Api, CustomerList
 from td_pinterest_op.printable import labelled
+from td_pinterest_op.settings.parse import StatusSettings
 
 REMOVED = "REMOVED"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownLists:
-    """How many records are in customer lists, by their ids.
-
-    `filled`: all that were sent to lists which nothing but one create or replace is known to have filled. `mirrored`:
-    what the mirror's ledger has.
-    """
-
-    filled: Mapping[str, int] = field(default_factory=dict)
-    mirrored: Mapping[str, int] = field(default_factory=dict)
-
-    def members_of(self, behind: CustomerList) -> int | None:
-        """The records in a list, None if they are not known: Pinterest's counters tell of changes that others made."""
-        sent = self.filled.get(behind.id)
-        if sent is None or (behind.uploaded or 0) > sent or behind.removed:
-            return self.mirrored.get(behind.id)
-        return sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,32 +70,11 @@ class State:
         return asdict(self) | derived
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What fails a follow-up. `min_size` and `max_drop_ratio` wait until Pinterest is done with an audience."""
+def state_of(api: Api, audience_id: str, settings: StatusSettings | None = None) -> State:
+    """The state of an audience; how many are in its list is known from the settings alone.
 
-    fail_on: Collection[str]
-    min_size: int | None
-    max_drop_ratio: float | None
-
-    def broken_by(self, state: State, *, previous_size: int | None) -> list[str]:
-        """What is wrong with a state, a phrase for each limit; empty if nothing is."""
-        broken = [f"its status is {state.status}"] if state.status in self.fail_on else []
-        if state.waiting or state.size is None:
-            return broken
-        if self.min_size is not None and state.size < self.min_size:
-            broken.append(f"it has {state.size:,} people, fewer than min_size ({self.min_size:,})")
-        if self.max_drop_ratio is not None and previous_size and state.size < previous_size * (1 - self.max_drop_ratio):
-            lost = (previous_size - state.size) / previous_size
-            broken.append(
-                f"it fell from {previous_size:,} to {state.size:,} people, by {lost:.0%}: more than max_drop_ratio "
-                f"allows ({self.max_drop_ratio})"
-            )
-        return broken
-
-
-def state_of(api: Api, audience_id: str, known: KnownLists | None = None) -> State:
-    """The state of an audience. Raises AudienceError if the ad account has none of that id, and the client's errors."""
+    Raises AudienceError if the ad account has none of that id, and the client's errors.
+    """
     audience = api.audience(audience_id)
     if audience is None:
         raise AudienceError(f"audience {audience_id} does not exist in this ad account")
@@ -126,5 +86,30 @@ def state_of(api: Api, audience_id: str, known: KnownLists | None = None) -> Sta
         size=audience.size,
         customer_list_id=audience.customer_list_id,
         customer_list_status=behind.status if behind else "",
-        members=known.members_of(behind) if known and behind else None,
+        members=_members(behind, settings) if behind and settings else None,
     )
+
+
+def _members(behind: CustomerList, settings: StatusSettings) -> int | None:
+    """The records in a list, None if they are not known: Pinterest's counters tell of changes that others made."""
+    sent = settings.filled_lists.get(behind.id)
+    if sent is None or (behind.uploaded or 0) > sent or behind.removed:
+        return settings.mirrored_lists.get(behind.id)
+    return sent
+
+
+def broken_limits(state: State, settings: StatusSettings) -> list[str]:
+    """What the settings do not allow, a phrase each. Sizes wait until Pinterest is done with the audience."""
+    broken = [f"its status is {state.status}"] if state.status in settings.fail_on else []
+    if state.waiting or state.size is None:
+        return broken
+    least, most_lost = settings.min_size, settings.max_drop_ratio
+    if least is not None and state.size < least:
+        broken.append(f"it has {state.size:,} people, fewer than min_size ({least:,})")
+    before = settings.previous_sizes.get(state.audience_id)
+    if most_lost is not None and before and state.size < before * (1 - most_lost):
+        broken.append(
+            f"it fell from {before:,} to {state.size:,} people, by {(before - state.size) / before:.0%}: more than "
+            f"max_drop_ratio allows ({most_lost})"
+        )
+    return broken

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from td_pinterest_op.audiences.follow_up import Limits, State
+from td_pinterest_op.audiences.follow_up import State, broken_limits
+from td_pinterest_op.settings.parse import parse_status
 
 
 def state(status: str, size: int | None = 500, *, members: int | None = None) -> State:
@@ -46,8 +49,8 @@ def test_the_match_ratio_is_the_share_of_the_members_that_are_matched_once_pinte
     assert (ratio, summary) == (seen.match_ratio, seen.summary)
 
 
-def limits(*fail_on: str, min_size: int | None = None, max_drop_ratio: float | None = None) -> Limits:
-    return Limits(fail_on=fail_on, min_size=min_size, max_drop_ratio=max_drop_ratio)
+def limits(*fail_on: str, **more: Any) -> dict[str, Any]:
+    return {"fail_on": list(fail_on), **more}
 
 
 @pytest.mark.parametrize(
@@ -94,5 +97,8 @@ def test_an_audience_is_usable_waiting_or_unusable_and_waiting_with_an_unknown_s
         (state("READY", 1), limits(max_drop_ratio=0.2), 0, []),
     ],
 )
-def test_a_limit_is_broken_or_held(seen: State, limit: Limits, previous: int | None, broken: list[str]) -> None:
-    assert broken == limit.broken_by(seen, previous_size=previous)
+def test_a_limit_is_broken_or_held(seen: State, limit: dict[str, Any], previous: int | None, broken: list[str]) -> None:
+    sizes = {} if previous is None else {"1": previous}
+    raw = {"ad_account_id": "1", "audience_id": "1", "previous_sizes": sizes, **limit}
+    environ = {f"PINTEREST_{name}": "7" for name in ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN")}
+    assert broken == broken_limits(seen, parse_status(raw, environ=environ))
