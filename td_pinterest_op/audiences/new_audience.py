@@ -56,7 +56,7 @@ class NewAudience:
         self._in_doubt = created.lost
         return self._settled(created.thing, is_rival=lambda _: True)
 
-    def found(self, own: Audience) -> Audience:
+    def go_on_with(self, own: Audience) -> Audience:
         """The one that stays, after an earlier try that made `own`. Raises AudienceError as `create`."""
         self.let_earlier_work_show()
         return self._settled(own, is_rival=lambda other: _at_once(other, own))

@@ -65,7 +65,7 @@ class CreateActalike(Procedure):
         self._stats.deed = Deed(done="Created look-alike {audience}", would="create look-alike {audience}")
         if own:
             says = f"none: this session created {own.label} already"
-            return [Step(says=says, do=lambda: self._note(self._new.found(own)))]
+            return [Step(says=says, do=lambda: self._note(self._new.go_on_with(own)))]
         says = (
             f'create audience "{self._new_name}": the {self._settings.percentage} % of the people in '
             f"{self._settings.country} who are most like audience {self._settings.seed_audience_id}"
@@ -75,7 +75,7 @@ class CreateActalike(Procedure):
     def _create_audience(self) -> None:
         self._new.let_earlier_work_show()
         own = self.check()
-        self._note(self._new.found(own) if own else self._new.create(self._create))
+        self._note(self._new.go_on_with(own) if own else self._new.create(self._create))
         self._new.look_again()
 
     def _create(self) -> Audience:

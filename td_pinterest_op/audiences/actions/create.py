@@ -97,7 +97,7 @@ class Create(Refill, Change):
             self._new.look_again()
 
     def _kept(self, audience: Audience) -> Audience:
-        return self._new.found(audience) if self._audiences.is_of_this_session(audience) else audience
+        return self._new.go_on_with(audience) if self._audiences.is_of_this_session(audience) else audience
 
     def _taken_meanwhile(self, audience: Audience) -> str:
         if self._settings.if_exists is IfExists.FAIL:

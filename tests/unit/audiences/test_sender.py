@@ -401,7 +401,21 @@ def test_of_a_halved_batch_only_the_piece_in_flight_is_in_doubt() -> None:
     assert "of 24 records 4 are in, 0 were refused, 18 are not in, and of 2 it is not known." in text
 
 
-def test_an_error_among_several_under_way_waits_for_the_others_and_has_exact_numbers() -> None:
+@pytest.mark.parametrize(
+    ("other", "told", "members"),
+    [
+        (None, "20 are in, 0 were refused, 80 are not in. Running", {*range(10), *range(20, 30)}),
+        (
+            StoppedError("stopped after a try", maybe_applied=True),
+            "10 are in, 0 were refused, 80 are not in, and of 10 it is not known.",
+            {*range(10)},
+        ),
+    ],
+    ids=["which succeeds", "which is stopped"],
+)
+def test_after_an_error_no_batch_begins_and_the_one_under_way_is_waited_for(
+    other: ExportError | None, told: str, members: set[int]
+) -> None:
     run: Run
 
     def rule(numbers: list[int]) -> None:
@@ -411,38 +425,17 @@ def test_an_error_among_several_under_way_waits_for_the_others_and_has_exact_num
         if numbers[0] == 20:
             others.set()
             assert run.api.stopped.wait(timeout=10)
-            raise StoppedError("stopped after a try", maybe_applied=True)
-        if numbers[0] == 30:
-            assert run.api.stopped.wait(timeout=10)
-            raise StoppedError("stopped before the first try")
-        if numbers[0] == 40:
-            assert run.api.stopped.wait(timeout=10)
+            if other:
+                raise other
 
     others = threading.Event()
-    run = Run(rule, records=1_000, batch=10, maximum=8)
-    # One at first; two after its answer: 10 and 20. They end together, so that 30 and 40 are never begun.
+    # One at first; two after its answer: 10 and 20.
+    run = Run(rule, records=100, batch=10, maximum=8)
     error = run.fail()
     assert AccountError is type(error)
-    assert str(error).startswith("role. Partly sent: ")
-    assert "of 1000 records 10 are in, 0 were refused, 980 are not in, and of 10 it is not known." in str(error)
-    assert (10, 0) == run.counts
-
-
-def test_what_succeeds_after_the_first_error_is_counted_as_in() -> None:
-    run: Run
-
-    def rule(numbers: list[int]) -> None:
-        if numbers[0] == 10:
-            assert others.wait(timeout=10)
-            raise AccountError("role")
-        if numbers[0] == 20:
-            others.set()
-            assert run.api.stopped.wait(timeout=10)
-
-    others = threading.Event()
-    run = Run(rule, records=100, batch=10, maximum=8)
-    assert "of 100 records 20 are in, 0 were refused, 80 are not in. Running" in str(run.fail())
-    assert set(range(10)) | set(range(20, 30)) == set(run.api.members)
+    assert str(error).startswith(f"role. Partly sent: of 100 records {told}")
+    assert members == set(run.api.members)
+    assert 3 == len(run.api.requests)
 
 
 def test_a_mistake_of_ours_shows_its_type_only_and_leaves_its_batch_in_doubt() -> None:
