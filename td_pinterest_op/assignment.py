@@ -31,7 +31,6 @@ class Assignment(Generic[_S]):
 
     task: workflow.Task
     settings: _S
-    endpoints: connect.Endpoints
     open_rows: OpenRows
     lists: Mapping[str, Source]
 
@@ -71,13 +70,13 @@ def _assignment(
     with errors:
         settings = read_settings()
     with errors:
-        endpoints = connect.endpoints(task.environ)
+        connect.endpoints(task.environ)
     open_rows = open_rows or _rows_of_job(task, errors)
     sources = _sources(task, lists, errors)
     errors.raise_any()
     for warning in settings.warnings:
         log.warning("%s", warning)
-    return Assignment(task=task, settings=settings, endpoints=endpoints, open_rows=open_rows, lists=sources)
+    return Assignment(task=task, settings=settings, open_rows=open_rows, lists=sources)
 
 
 def _sources(task: workflow.Task, lists: Sequence[str], errors: SettingsErrors) -> dict[str, Source]:

@@ -94,9 +94,8 @@ def services(
     task: Task,
     settings: ConnectionSettings,
     *,
-    endpoints: Endpoints,
     timing: Timing,
-    count: RequestCounts,
+    count: RequestCounts | None = None,
     on_new_refresh_token: OnNewRefreshToken | None = None,
     scopes: Sequence[str] = (),
 ) -> Iterator[Services]:
@@ -105,12 +104,12 @@ def services(
     `count` gets the requests that write to Pinterest. Each refresh token that Pinterest issues goes to
     `on_new_refresh_token` (see `Tokens`); without it, to where the task's own token came from. A token
     that lacks one of the `scopes` is an AccountError before any other request.
+
+    Raises SettingsError for an endpoint that secrets must not be sent to.
     """
-    retry, store = _retry(settings), token_store(task, settings, timing)
+    where, store = endpoints(task.environ), token_store(task, settings, timing)
     with contextlib.ExitStack() as stack:
-        client = stack.enter_context(
-            pinterest_client(settings, endpoint=endpoints.pinterest, timing=timing, count=count)
-        )
+        client = stack.enter_context(pinterest_client(settings, endpoint=where.pinterest, timing=timing, count=count))
         tokens = Tokens(
             client=client,
             client_id=settings.client_id,
@@ -125,10 +124,10 @@ def services(
         def connect_treasure_data() -> TreasureData:
             td = TreasureData(
                 api_key=task.td_api_key,
-                endpoint=endpoints.treasure_data,
+                endpoint=where.treasure_data,
                 connect_timeout=settings.connection_timeout_secs,
                 read_timeout=settings.read_timeout_secs,
-                retry=retry,
+                retry=_retry(settings),
                 timing=timing,
             )
             stack.callback(td.close)
@@ -144,7 +143,7 @@ def services(
 
 @contextlib.contextmanager
 def pinterest_client(
-    settings: ConnectionSettings, *, endpoint: str, timing: Timing, count: RequestCounts
+    settings: ConnectionSettings, *, endpoint: str, timing: Timing, count: RequestCounts | None = None
 ) -> Iterator[Client]:
     """Requests to Pinterest, until the end of the block."""
     transport = Transport(

@@ -48,7 +48,7 @@ def erasure(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     assignment, watcher = erasure_of(task), LogWatcher(clock=timing.monotonic)
     settings = assignment.settings
     stats = Stats(action="erase", ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
-    connected = connect.services(task, settings, endpoints=assignment.endpoints, timing=timing, count=stats.requests)
+    connected = connect.services(task, settings, timing=timing, count=stats.requests)
     with connected as services, Spool() as spool:
         apis = {account: services.pinterest_for(account) for account in settings.ad_account_ids}
         targets = targets_of(apis)

@@ -171,7 +171,6 @@ def _running(
     connected = connect.services(
         assignment.task,
         settings,
-        endpoints=assignment.endpoints,
         timing=timing,
         count=stats.requests,
         on_new_refresh_token=on_new_refresh_token,

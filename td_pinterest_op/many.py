@@ -18,7 +18,7 @@ from td_pinterest_op.errors import ExportError, SettingsError, StoppedError, Wor
 from td_pinterest_op.export import export
 from td_pinterest_op.settings.parse import parse_connection
 from td_pinterest_op.settings.table import REQUESTS_PER_MINUTE
-from td_pinterest_op.stats import LISTS, RequestCounts, Stats
+from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.unexpected import unexpected
 from td_pinterest_op.workflow import task as workflow
@@ -59,8 +59,7 @@ def renew(task: workflow.Task, timing: Timing) -> None:
     if repeated := [name for name, count in names.items() if count > 1]:
         raise SettingsError(f"these names stand more than once in the list of audiences: {', '.join(repeated)}")
     settings = parse_connection(task.params.get("result_settings"), environ=task.environ)
-    endpoints = connect.endpoints(task.environ)
-    with connect.services(task, settings, endpoints=endpoints, timing=timing, count=RequestCounts()) as services:
+    with connect.services(task, settings, timing=timing) as services:
         services.tokens.token()
 
 

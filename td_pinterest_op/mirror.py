@@ -30,7 +30,6 @@ from td_pinterest_op.secret import escaped
 from td_pinterest_op.settings.control import CONTROL, Control
 from td_pinterest_op.settings.parse import parse_status
 from td_pinterest_op.settings.types import WrongValueError
-from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.treasure_data.api import TreasureData, path_of
 from td_pinterest_op.treasure_data.job import Job, Source, job_of, run_statement
@@ -208,8 +207,7 @@ class _Watch:
 def _connecting(task: workflow.Task, raw: object, timing: Timing) -> Iterator[tuple[connect.Services, str]]:
     """Both services, and the id of the audience that the settings name."""
     settings = parse_status(raw, environ=task.environ)
-    endpoints = connect.endpoints(task.environ)
-    with connect.services(task, settings, endpoints=endpoints, timing=timing, count=RequestCounts()) as services:
+    with connect.services(task, settings, timing=timing) as services:
         yield services, settings.audience_ids[0]
 
 

@@ -14,7 +14,6 @@ from td_pinterest_op import connect
 from td_pinterest_op.audiences.follow_up import State, broken_limits, state_of
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.settings.parse import StatusSettings, parse_status
-from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.run import task_process
@@ -73,12 +72,11 @@ class AudienceStatus:
 def follow_up(task: workflow.Task, timing: Timing) -> FollowUp:
     """Read every audience that the settings name. Raises SettingsError, and the errors of a token that is refused."""
     settings = parse_status(task.params.get("result_settings"), environ=task.environ)
-    endpoints = connect.endpoints(task.environ)
     for warning in settings.warnings:
         log.warning("%s", warning)
     states: list[State] = []
     problems: list[str] = []
-    connected = connect.services(task, settings, endpoints=endpoints, timing=timing, count=RequestCounts())
+    connected = connect.services(task, settings, timing=timing)
     with connected as services:
         for audience_id in settings.audience_ids:
             try:

@@ -29,7 +29,6 @@ from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.oauth import Bearer, Grant, missing_scopes
 from td_pinterest_op.pinterest.request import FixedToken
 from td_pinterest_op.secret import Secret
-from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.timing import SYSTEM
 
 REDIRECT = "http://localhost:8085/"
@@ -87,7 +86,7 @@ def authorize(
     }
     settings = settings_of(Credentials(environ=laid, sources={}))
     endpoint = connect.endpoints(laid).pinterest
-    connection = connect.pinterest_client(settings, endpoint=endpoint, timing=SYSTEM, count=RequestCounts())
+    connection = connect.pinterest_client(settings, endpoint=endpoint, timing=SYSTEM)
     with stopping(), connection as client:
         page = laid.get("PINTEREST_OAUTH_URL") or consent.CONSENT_URL
         code = _pasted_code(page, app, redirect) if no_browser else _code(page, app, redirect, timeout)

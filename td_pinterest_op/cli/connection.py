@@ -64,9 +64,8 @@ def services_of(
     return connect.services(
         task_of(credentials),
         settings,
-        endpoints=connect.endpoints(credentials.environ),
         timing=SYSTEM,
-        count=count or RequestCounts(),
+        count=count,
         on_new_refresh_token=keeper(credentials, settings),
     )
 

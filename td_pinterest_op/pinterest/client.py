@@ -85,12 +85,12 @@ class Client:
         rate_limiter: RateLimiter,
         retry: Retry,
         timing: Timing,
-        count: RequestCounts,
+        count: RequestCounts | None = None,
     ) -> None:
         self._endpoint = endpoint.rstrip("/")
         self._transport = transport
         self.rate_limiter, self.retry = rate_limiter, retry
-        self._clock, self._wall_clock, self._count = timing.monotonic, timing.wall, count
+        self._clock, self._wall_clock, self._count = timing.monotonic, timing.wall, count or RequestCounts()
         self._began = timing.monotonic()
         self._throttled_since: float | None = None
         self._lock = threading.Lock()
