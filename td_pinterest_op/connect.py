@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from td_pinterest_op.audiences.sender import Progress, Sender
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.catalog import Catalog
@@ -18,8 +17,8 @@ from td_pinterest_op.pinterest.rate_limit import RateLimiter
 from td_pinterest_op.pinterest.transport import Transport, is_safe
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.secret import Secret
-from td_pinterest_op.settings.parse import ConnectionSettings, SendingSettings
-from td_pinterest_op.stats import RequestCounts, Stats
+from td_pinterest_op.settings.parse import ConnectionSettings
+from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.timing import Timing
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.workflow.task import Task
@@ -71,17 +70,6 @@ class Services:
     def pinterest_for(self, ad_account_id: str) -> Api:
         """Pinterest's calls for any ad account that the token may use."""
         return Api(client=self.client, tokens=self.tokens, ad_account_id=ad_account_id)
-
-    def sender(self, settings: SendingSettings, stats: Stats, *, progress: Progress) -> Sender:
-        """What sends records as the settings say, counts them in `stats` and shows the progress."""
-        return Sender(
-            client=self.client,
-            stats=stats,
-            batch_size=settings.limit_records_per_request,
-            skip_refused=settings.ignore_invalid_records,
-            max_in_flight=settings.max_in_flight,
-            progress=progress,
-        )
 
     @cached_property
     def treasure_data(self) -> TreasureData:

@@ -17,6 +17,7 @@ from td_pinterest_op import __version__, connect
 from td_pinterest_op.assignment import Assignment, export_of
 from td_pinterest_op.audiences.actions import OUTCOMES, chosen
 from td_pinterest_op.audiences.actions.procedure import Procedure, Step
+from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.oauth import SCOPES
@@ -104,7 +105,7 @@ class _Run:
             api=self.services.pinterest,
             stats=self.stats,
             session_key=self.assignment.task.session_key,
-            sender=self.services.sender(self.settings, self.stats, progress=sending),
+            sender=Sender(client=self.services.client, settings=self.settings, stats=self.stats, progress=sending),
         )
 
     @contextlib.contextmanager

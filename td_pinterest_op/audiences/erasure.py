@@ -22,7 +22,7 @@ from td_pinterest_op.stats import Stats
 
 log = logging.getLogger(__name__)
 
-MakeSender = Callable[[Stats], Sender]
+MakeSender = Callable[..., Sender]  # takes `stats`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +176,7 @@ def _erased(target: Target, list_id: str, prepared: Prepared, *, api: Api, sende
 
     reason = ""
     try:
-        sender(stats).send(prepared, remove)
+        sender(stats=stats).send(prepared, remove)
     except (StoppedError, UnexpectedError):
         raise
     except ExportError as error:

@@ -24,6 +24,7 @@ from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.request import Outcome
 from td_pinterest_op.records.batch import Batch, RowRecords
 from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.settings.parse import SendingSettings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.unexpected import unexpected
 
@@ -93,21 +94,11 @@ class _Piece:
 
 
 class Sender:
-    """Sends the records of one run, in batches of `batch_size`."""
+    """Sends the records of one run, in batches, as the settings say."""
 
-    def __init__(
-        self,
-        *,
-        client: Client,
-        stats: Stats,
-        batch_size: int,
-        skip_refused: bool,
-        max_in_flight: int,
-        progress: Progress,
-    ) -> None:
-        self._client, self._stats, self._progress = client, stats, progress
-        self._batch_size, self._skip_refused = batch_size, skip_refused
-        self._concurrency = ConcurrencyLimit(maximum=max_in_flight)
+    def __init__(self, *, client: Client, settings: SendingSettings, stats: Stats, progress: Progress) -> None:
+        self._client, self._settings, self._stats, self._progress = client, settings, stats, progress
+        self._concurrency = ConcurrencyLimit(maximum=settings.max_in_flight)
         # Records: set once a batch was too large, for all batches from then on.
         self._largest: int | None = None
         self._most_accepted = 0  # records in one request
@@ -122,7 +113,7 @@ class Sender:
         workers = Workers(partial(self._send, put=put), limit=self._concurrency)
         try:
             with self._progress(total=prepared.unique) as progress:
-                self._send_all(prepared.batches(self._batch_size), workers, progress)
+                self._send_all(prepared.batches(self._settings.limit_records_per_request), workers, progress)
         except Exception as error:
             known = error if isinstance(error, ExportError) else unexpected(error)
             # After a signal, or a failure of the spool: the threads must not go on with what they have.
@@ -253,7 +244,7 @@ class Sender:
 
     def _judge(self, batch: _Batch) -> None:
         """Raise when the records that Pinterest refused end the export."""
-        if batch.refused and not self._skip_refused:
+        if batch.refused and not self._settings.ignore_invalid_records:
             raise RecordsRefusedError(
                 f"Pinterest refused {batch.refused} of the {len(batch.records)} records of a batch (400); set "
                 f"ignore_invalid_records: true to skip and count such records{self._if_rows_are_refused(batch)}"

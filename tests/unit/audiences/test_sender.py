@@ -8,6 +8,7 @@ import logging
 import re
 import signal
 import threading
+import types
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import cast
@@ -35,6 +36,7 @@ from td_pinterest_op.records.batch import Batch, Digests
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.records.spool import DIGEST_BYTES, Spool
 from td_pinterest_op.retry import Retry
+from td_pinterest_op.settings.parse import SendingSettings
 from td_pinterest_op.stats import Stats
 from tests.campaigns import examples
 from tests.unit.scripted import answer
@@ -120,12 +122,13 @@ class Run:
     ) -> None:
         self.api = FakeClient(rule)
         self.stats = Stats(action="add", ad_account_id="1", dry_run=False, unique=records)
+        asked = types.SimpleNamespace(
+            limit_records_per_request=batch, ignore_invalid_records=skip, max_in_flight=maximum
+        )
         self.sender = Sender(
             client=cast(Client, self.api),
+            settings=cast(SendingSettings, asked),
             stats=self.stats,
-            batch_size=batch,
-            skip_refused=skip,
-            max_in_flight=maximum,
             progress=lambda total: contextlib.nullcontext(progress),
         )
         self.spool = Spool()
