@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 import queue
 import secrets
 import shlex
 import sys
 import webbrowser
-from collections.abc import Mapping
-from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
 import click
@@ -17,7 +15,6 @@ import click
 from td_pinterest_op import connect, stop
 from td_pinterest_op.cli import callback, options, screen
 from td_pinterest_op.cli import credentials as found_credentials
-from td_pinterest_op.cli.callback import RedirectAddress
 from td_pinterest_op.cli.connection import settings_of
 from td_pinterest_op.cli.credentials import SECRETS, Credentials
 from td_pinterest_op.cli.export import stopping
@@ -29,6 +26,7 @@ from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.oauth import Bearer, Grant, missing_scopes
 from td_pinterest_op.pinterest.request import FixedToken
 from td_pinterest_op.secret import Secret
+from td_pinterest_op.settings.parse import ConnectionSettings
 from td_pinterest_op.timing import SYSTEM
 
 REDIRECT = "http://localhost:8085/"
@@ -42,12 +40,6 @@ Examples:
   td-pinterest authorize --to server https://digdag.example.com pinterest_export
   td-pinterest authorize --no-browser --to file ~/.pinterest.env
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _App:
-    client_id: Secret
-    client_secret: Secret
 
 
 @click.command(epilog=_EXAMPLE)
@@ -77,27 +69,27 @@ def authorize(
     """
     credentials = found_credentials.find(env_file)
     store = target(kind, place, credentials.environ)
-    app = _app(credentials)
-    laid = {
-        **credentials.environ,
-        "PINTEREST_CLIENT_ID": app.client_id.reveal(),
-        "PINTEREST_CLIENT_SECRET": app.client_secret.reveal(),
-        "PINTEREST_REFRESH_TOKEN": _NO_TOKEN,
-    }
-    settings = settings_of(Credentials(environ=laid, sources={}))
-    endpoint = connect.endpoints(laid).pinterest
-    connection = connect.pinterest_client(settings, endpoint=endpoint, timing=SYSTEM)
+    environ = {**credentials.environ, **_app(credentials), "PINTEREST_REFRESH_TOKEN": _NO_TOKEN}
+    app = settings_of(Credentials(environ=environ, sources={}))
+    endpoint = connect.endpoints(environ).pinterest
+    connection = connect.pinterest_client(app, endpoint=endpoint, timing=SYSTEM)
     with stopping(), connection as client:
-        page = laid.get("PINTEREST_OAUTH_URL") or consent.CONSENT_URL
-        code = _pasted_code(page, app, redirect) if no_browser else _code(page, app, redirect, timeout)
+        state = secrets.token_urlsafe(32)
+        link = consent.consent_address(
+            page=environ.get("PINTEREST_OAUTH_URL") or consent.CONSENT_URL,
+            client_id=app.client_id.reveal(),
+            redirect_uri=redirect,
+            state=state,
+        )
+        code = _pasted_code(link, state, redirect) if no_browser else _code(link, state, redirect, timeout)
         # A code is good once: no signal comes between Pinterest's tokens and where they are kept.
         grant, where = stop.shielded(lambda: _granted(client, app, store, code=code, redirect=redirect))
         next_command = "td-pinterest doctor" + (f" --env-file {shlex.quote(place[0])}" if kind == "file" else "")
         return _report(client, grant, where=where, next_command=next_command, as_json=as_json)
 
 
-def _app(credentials: Credentials) -> _App:
-    """The app's credentials: found, or asked for."""
+def _app(credentials: Credentials) -> dict[str, str]:
+    """The app's credentials by their variables: found, or asked for."""
     held = {}
     for variable, label in (("PINTEREST_CLIENT_ID", "client id"), ("PINTEREST_CLIENT_SECRET", "client secret")):
         value = credentials.environ.get(variable, "")
@@ -105,8 +97,8 @@ def _app(credentials: Credentials) -> _App:
             screen.note(f"The app's {label}: from {credentials.sources.get(variable, found_credentials.ENVIRONMENT)}")
         else:
             value = _asked(variable, label)
-        held[variable] = Secret(value.strip())
-    return _App(client_id=held["PINTEREST_CLIENT_ID"], client_secret=held["PINTEREST_CLIENT_SECRET"])
+        held[variable] = value.strip()
+    return held
 
 
 def _asked(variable: str, label: str) -> str:
@@ -120,12 +112,10 @@ def _asked(variable: str, label: str) -> str:
     return str(click.prompt(prompt, hide_input=hidden, err=True))
 
 
-def _code(page: str, app: _App, redirect: str, timeout: int) -> Secret:
+def _code(link: str, state: str, redirect: str, timeout: int) -> Secret:
     """The code that Pinterest redirects to this machine."""
-    address, state = RedirectAddress.of(redirect), secrets.token_urlsafe(32)
-    link = _link(page, app, redirect, state)
     # Listening first: a browser that is logged in and has approved before comes back at once.
-    with callback.listening(address, state=state) as arrived:
+    with callback.listening(redirect, state=state) as arrived:
         screen.note(f"Waiting at {redirect} for your approval. If no browser opens, open this address:")
         screen.address(link)
         webbrowser.open(link)
@@ -140,10 +130,8 @@ def _code(page: str, app: _App, redirect: str, timeout: int) -> Secret:
             ) from None
 
 
-def _pasted_code(page: str, app: _App, redirect: str) -> Secret:
+def _pasted_code(link: str, state: str, redirect: str) -> Secret:
     """The code of the address that the user pastes: a line of standard input."""
-    state = secrets.token_urlsafe(32)
-    link = _link(page, app, redirect, state)
     screen.note("Open this address in any browser and approve:")
     screen.address(link)
     screen.note(
@@ -156,11 +144,9 @@ def _pasted_code(page: str, app: _App, redirect: str) -> Secret:
     return callback.code_of(callback.answer_of(pasted, state=state))
 
 
-def _link(page: str, app: _App, redirect: str, state: str) -> str:
-    return consent.consent_address(page=page, client_id=app.client_id.reveal(), redirect_uri=redirect, state=state)
-
-
-def _granted(client: Client, app: _App, store: Target, *, code: Secret, redirect: str) -> tuple[Grant, str]:
+def _granted(
+    client: Client, app: ConnectionSettings, store: Target, *, code: Secret, redirect: str
+) -> tuple[Grant, str]:
     """What the code was exchanged for, and where it is stored."""
     with stop.saving():
         grant = consent.exchange(
@@ -182,7 +168,7 @@ def _check_scopes(grant: Grant) -> None:
         )
 
 
-def _stored(store: Target, app: _App, grant: Grant) -> str:
+def _stored(store: Target, app: ConnectionSettings, grant: Grant) -> str:
     assert grant.refresh_token is not None  # noqa: S101 - `exchange` has checked this
     try:
         return store(
@@ -198,7 +184,8 @@ def _stored(store: Target, app: _App, grant: Grant) -> str:
 
 def _report(client: Client, grant: Grant, *, where: str, next_command: str, as_json: bool) -> int:
     catalog = Catalog(client=client, tokens=FixedToken(Bearer(grant.access_token, expires_at=float("inf"))))
-    expires = _day(grant.refresh_expires_in)
+    lasts = grant.refresh_expires_in
+    expires = None if lasts is None else datetime.fromtimestamp(SYSTEM.wall() + lasts, timezone.utc)
     accounts: list[AdAccount] | None = None
     user = None
     try:
@@ -223,11 +210,12 @@ def _report(client: Client, grant: Grant, *, where: str, next_command: str, as_j
     screen.say(f"Stored in {where}.")
     screen.say(f"User: {user or 'Pinterest does not show it'}")
     screen.say(f"Scopes: {' '.join(sorted(grant.scopes)) or 'Pinterest does not name them'}")
-    screen.say(f"The refresh token lasts until {expires or 'a day that Pinterest does not name'}; exports renew it.")
+    until = f"{expires:%Y-%m-%d}" if expires else "a day that Pinterest does not name"
+    screen.say(f"The refresh token lasts until {until}; exports renew it.")
     if accounts:
         screen.say()
-        columns = {"id": "AD ACCOUNT", "name": "NAME", "roles": "ROLES", "may_export": "MAY EXPORT"}
-        screen.table([_row(account) for account in accounts], columns=columns)
+        rows = [_row(account) | {"ad_account": account.id} for account in accounts]
+        screen.table(rows, columns=("ad_account", "name", "roles", "may_export"))
     elif accounts is not None:
         screen.note("The user has no ad account yet: an export needs one.")
     screen.say(f"\nNext: {next_command}")
@@ -241,12 +229,5 @@ def _user(catalog: Catalog, grant: Grant, accounts: list[AdAccount]) -> str | No
     return owners.pop() if len(owners) == 1 else None
 
 
-def _row(account: AdAccount) -> Mapping[str, object]:
+def _row(account: AdAccount) -> dict[str, object]:
     return {"id": account.id, "name": account.name, "roles": list(account.roles), "may_export": account.may_write}
-
-
-def _day(seconds: float | None) -> str | None:
-    if seconds is None:
-        return None
-    until = datetime.datetime.fromtimestamp(SYSTEM.wall() + seconds, tz=datetime.timezone.utc)
-    return f"{until:%Y-%m-%d}"

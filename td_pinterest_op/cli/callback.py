@@ -11,13 +11,10 @@ import socket
 import threading
 import urllib.parse
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from td_pinterest_op.errors import AccountError, SettingsError
 from td_pinterest_op.secret import Secret
 
-# A browser takes one or the other for "localhost".
-_LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>td-pinterest</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
@@ -26,45 +23,33 @@ _PAGE = """<!doctype html>
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RedirectAddress:
-    """An address of this machine that is registered in the Pinterest app."""
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
 
-    url: str
-    port: int
-    path: str
 
-    @classmethod
-    def of(cls, url: str) -> RedirectAddress:
-        """Raises SettingsError for an address that this machine cannot listen on."""
-        try:
-            parts = urllib.parse.urlsplit(url)
-            port = 80 if parts.port is None else parts.port
-            is_here = parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1") and port > 0
-        except ValueError:  # such as a port beyond 65535
-            is_here = False
-        if not is_here:
-            raise SettingsError(
-                f"the redirect address {url} is not of this machine: use http://localhost:PORT/, or --no-browser and "
-                "paste the address to which Pinterest redirects"
-            )
-        return cls(url=url, port=port, path=parts.path or "/")
+class _ServerOfSix(_Server):
+    address_family = socket.AF_INET6
+
+
+# A browser takes one or the other for "localhost".
+_LOOPBACK = ((_Server, "127.0.0.1"), (_ServerOfSix, "::1"))
 
 
 @contextlib.contextmanager
-def listening(address: RedirectAddress, *, state: str) -> Iterator[queue.Queue[Mapping[str, str]]]:
-    """Listen for the redirect; its parameters arrive in the queue. Raises SettingsError for a port that is taken.
+def listening(redirect: str, *, state: str) -> Iterator[queue.Queue[Mapping[str, str]]]:
+    """Listen for the redirect; its parameters arrive in the queue.
 
-    A request with another state is answered and ignored: it is not the answer to this consent.
+    A request with another state is answered and ignored: it is not the answer to this consent. Raises SettingsError for
+    an address that is not of this machine, and for a port that is taken.
     """
+    port, path = _port_and_path(redirect)
     arrived: queue.Queue[Mapping[str, str]] = queue.Queue()
-    servers = []
+    servers: list[_Server] = []
     try:
-        for family, host in _LOOPBACK:
-            server = _server(family, host, address, _handler(address.path, state, arrived))
-            servers += [server] if server else []
+        for server in _servers(port, _handler(path, state, arrived)):
+            servers.append(server)
         if not servers:
-            raise SettingsError(f"this machine has no loop-back address to listen on for {address.url}")
+            raise SettingsError(f"this machine has no loop-back address to listen on for {redirect}")
         for server in servers:
             threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
         yield arrived
@@ -108,21 +93,33 @@ def _word(text: str | None) -> str:
     return text if text and text.replace("_", "").isalnum() and len(text) < 40 else "it named no error"
 
 
-def _server(
-    family: socket.AddressFamily, host: str, address: RedirectAddress, handler: type[http.server.BaseHTTPRequestHandler]
-) -> http.server.ThreadingHTTPServer | None:
-    kind = type("Server", (http.server.ThreadingHTTPServer,), {"address_family": family, "daemon_threads": True})
+def _port_and_path(url: str) -> tuple[int, str]:
     try:
-        made: http.server.ThreadingHTTPServer = kind((host, address.port), handler)
-    except OSError as error:
-        if error.errno in (errno.EADDRINUSE, errno.EACCES):
-            why = "is in use by another program" if error.errno == errno.EADDRINUSE else "is not allowed to you"
-            raise SettingsError(
-                f"port {address.port} {why}, and Pinterest redirects to it: end that program, or register another "
-                "address such as http://localhost:8086/ in the Pinterest app and give it with --redirect"
-            ) from None
-        return None  # a machine without IPv6, or without IPv4
-    return made
+        parts = urllib.parse.urlsplit(url)
+        port = 80 if parts.port is None else parts.port
+        is_here = parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1") and port > 0
+    except ValueError:  # such as a port beyond 65535
+        is_here = False
+    if not is_here:
+        raise SettingsError(
+            f"the redirect address {url} is not of this machine: use http://localhost:PORT/, or --no-browser and "
+            "paste the address to which Pinterest redirects"
+        )
+    return port, parts.path or "/"
+
+
+def _servers(port: int, handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[_Server]:
+    """A server for each loop-back address that the machine has: it may be without IPv6, or without IPv4."""
+    for kind, host in _LOOPBACK:
+        try:
+            yield kind((host, port), handler)
+        except OSError as error:
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                why = "is in use by another program" if error.errno == errno.EADDRINUSE else "is not allowed to you"
+                raise SettingsError(
+                    f"port {port} {why}, and Pinterest redirects to it: end that program, or register another "
+                    "address such as http://localhost:8086/ in the Pinterest app and give it with --redirect"
+                ) from None
 
 
 def _handler(

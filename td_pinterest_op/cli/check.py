@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from td_pinterest_op.cli import screen
+from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.lint import dig_file, rules
 from td_pinterest_op.cli.lint.finding import Finding
 from td_pinterest_op.errors import SettingsError
@@ -17,7 +17,7 @@ from td_pinterest_op.errors import SettingsError
 )
 @click.argument("files", metavar="FILE.dig...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--format", "form", type=click.Choice(["text", "github"]), default="text", help="How findings are shown.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@options.as_json
 @click.option("--quiet", is_flag=True, help="Print nothing; the exit code tells.")
 def check(files: tuple[Path, ...], form: str, as_json: bool, quiet: bool) -> int:
     """Find what is wrong with exports in workflows, without running them.

@@ -32,17 +32,15 @@ Examples:
 @click.command(epilog=_EXAMPLE)
 @options.all_of(options.ad_account, options.audience)
 @click.option("--job", "job_id", metavar="ID", help="Look at the result of this Treasure Data job too.")
-@click.option(
-    "--query", type=click.Path(path_type=Path, dir_okay=False), help="Run this SQL file and look at its rows."
-)
+@click.option("--query", type=options.FILE, help="Run this SQL file and look at its rows.")
 @click.option("--database", help="The database of --query.")
 @click.option(
     "--settings",
     "settings_file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=options.FILE,
     help="Judge the rows by these result_settings, a YAML or JSON file.  [default: those in --workflow]",
 )
-@click.option("--workflow", type=click.Path(path_type=Path, dir_okay=False), help="Check this .dig file too.")
+@click.option("--workflow", type=options.FILE, help="Check this .dig file too.")
 @options.all_of(options.env_file, options.as_json)
 def doctor(
     ad_account: str | None,

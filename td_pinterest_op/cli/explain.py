@@ -7,14 +7,14 @@ from typing import Any
 
 import click
 
-from td_pinterest_op.cli import screen
+from td_pinterest_op.cli import options, screen
 from td_pinterest_op.errors import ERRORS
 from td_pinterest_op.reasons import REASONS
 
 
 @click.command(epilog="\b\nExamples:\n  td-pinterest explain not_an_email\n  td-pinterest explain AudienceError")
 @click.argument("name", metavar="REASON|ERROR", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@options.as_json
 def explain(name: str | None, as_json: bool) -> None:
     """Explain why a value is rejected, or what an error means.
 
@@ -78,5 +78,4 @@ def _list_all(as_json: bool) -> None:
     if as_json:
         screen.say_json(entries)
         return
-    rows = [{"name": entry["name"], "meaning": entry["meaning"]} for entry in entries]
-    screen.table(rows, columns={"name": "NAME", "meaning": "MEANING"}, prose=("meaning",))
+    screen.table(entries, columns=("name", "meaning"), prose=("meaning",))

@@ -48,17 +48,17 @@ Examples:
 @click.option(
     "--settings",
     "settings_file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=options.FILE,
     required=True,
     help="The result_settings of a workflow, as a YAML or JSON file.",
 )
 @click.option("--job", "job_id", metavar="ID", help="Export the result of this Treasure Data job.")
-@click.option("--query", type=click.Path(path_type=Path, dir_okay=False), help="Export the result of this SQL file.")
+@click.option("--query", type=options.FILE, help="Export the result of this SQL file.")
 @click.option("--database", help="The database of --query.")
 @click.option("--engine", type=click.Choice(["presto", "trino", "hive"]), help="The engine of --query.")
-@click.option("--csv", "csv_file", type=click.Path(path_type=Path, dir_okay=False), help="Export a CSV file (or .gz).")
+@click.option("--csv", "csv_file", type=options.FILE, help="Export a CSV file (or .gz).")
 @click.option("--dry-run", is_flag=True, help="Do everything up to the plan; write nothing to Pinterest.")
-@click.option("--yes", is_flag=True, help="Do not ask before the first write.")
+@options.yes
 @options.all_of(options.ad_account, options.audience, options.env_file, options.as_json, options.quiet)
 def export(
     settings_file: Path,

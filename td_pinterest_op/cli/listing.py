@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from td_pinterest_op.audiences.customer_lists import origin_of
-from td_pinterest_op.audiences.usage import ROLES, Use, uses
+from td_pinterest_op.audiences.usage import ROLES, uses
 from td_pinterest_op.cli import history as history_table
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.connection import ad_account_of, checked_id, connecting
@@ -37,7 +37,7 @@ def accounts(name: str | None, env_file: Path | None, as_json: bool, quiet: bool
             }
             for account in connection.services.catalog.ad_accounts()
         ]
-    columns = {"id": "ID", "name": "NAME", "status": "STATUS", "roles": "ROLES", "owner": "OWNER"}
+    columns = ("id", "name", "status", "roles", "owner")
     _show(_named(rows, name), columns, as_json=as_json, nothing="no ad account")
 
 
@@ -49,16 +49,7 @@ def audiences(ad_account: str | None, name: str | None, env_file: Path | None, a
     with connecting(env_file, quiet=quiet) as connection:
         account = ad_account_of(connection, ad_account)
         rows = [audience_row(content) for content in connection.services.pinterest_for(account).listed("audiences")]
-    columns = {
-        "id": "ID",
-        "name": "NAME",
-        "audience_type": "TYPE",
-        "status": "STATUS",
-        "size": "SIZE",
-        "customer_list_id": "CUSTOMER LIST",
-        "created": "CREATED",
-        "changed": "CHANGED",
-    }
+    columns = ("id", "name", "audience_type", "status", "size", "customer_list_id", "created", "changed")
     _show(_named(rows, name), columns, as_json=as_json, nothing="no audience")
 
 
@@ -78,21 +69,11 @@ def lists(
         account = ad_account_of(connection, ad_account)
         rows = _list_rows(connection.services.pinterest_for(account))
     rows = [row for row in rows if row["left_behind"] or not left_behind]
-    columns = {
-        "id": "ID",
-        "name": "NAME",
-        "list_type": "TYPE",
-        "status": "STATUS",
-        "uploaded": "UPLOADED",
-        "used_by": "USED BY",
-        "left_behind": "LEFT BEHIND",
-        "session": "SESSION",
-        "job_id": "JOB",
-        "created": "CREATED",
-        "changed": "CHANGED",
-    }
-    shown = {key: heading for key, heading in columns.items() if key != "list_type" or any(row[key] for row in rows)}
-    _show(_named(rows, name), shown, as_json=as_json, nothing="no customer list")
+    columns = [
+        *("id", "name", *(["list_type"] if any(row["list_type"] for row in rows) else []), "status", "uploaded"),
+        *("used_by", "left_behind", "session", "job_id", "created", "changed"),
+    ]
+    _show(_named(rows, name), columns, as_json=as_json, nothing="no customer list")
 
 
 @click.command(epilog="\b\nExample:\n  td-pinterest audience 2542620905475")
@@ -134,19 +115,13 @@ def audience(
     screen.properties({name.replace("_", " "): value for name, value in (row | {"ad_groups": known}).items()})
     if used_by:
         screen.say()
-        _show_uses(used_by)
+        told = [asdict(use) | {"ad_group": use.id, "campaign": use.campaign_name or use.campaign_id} for use in used_by]
+        screen.table(told, columns=("ad_group", "name", "status", "how", "campaign"))
     if history:
         screen.say()
-        columns = {"at": "WHEN", "what": "WHAT", "sent": "SENT", "rejected": "REJECTED", "status": "STATUS"}
-        columns |= {"size": "SIZE", "members": "MEMBERS", "match_ratio": "MATCHED"}
-        told = [entry | {"match_ratio": share(entry["match_ratio"], 1)} for entry in past]
+        columns = ("at", "what", "sent", "rejected", "status", "size", "members", "matched")
+        told = [entry | {"matched": share(entry["match_ratio"], 1)} for entry in past]
         _show(told, columns, as_json=False, nothing="nothing in the history")
-
-
-def _show_uses(used_by: Sequence[Use]) -> None:
-    rows = [asdict(use) | {"campaign": use.campaign_name or use.campaign_id} for use in used_by]
-    columns = {"id": "AD GROUP", "name": "NAME", "status": "STATUS", "how": "HOW", "campaign": "CAMPAIGN"}
-    screen.table(rows, columns=columns)
 
 
 def _past(history: str, audience_id: str, env_file: Path | None) -> list[dict[str, Any]]:
@@ -249,10 +224,10 @@ def _named(rows: Iterable[dict[str, Any]], name: str | None) -> list[dict[str, A
     return sorted(matching, key=lambda row: (str(row["name"] or "").casefold(), len(row["id"]), row["id"]))
 
 
-def _show(rows: list[dict[str, Any]], columns: Mapping[str, str], *, as_json: bool, nothing: str) -> None:
+def _show(rows: list[dict[str, Any]], columns: Sequence[str], *, as_json: bool, nothing: str) -> None:
     if as_json:
         screen.say_json(rows)
     elif rows:
-        screen.table(rows, columns=columns, right=("size", "uploaded", "members", "match_ratio"))
+        screen.table(rows, columns=columns)
     else:
         screen.note(f"There is {nothing} to show.")

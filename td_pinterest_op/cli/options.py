@@ -10,9 +10,11 @@ import click
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
+FILE = click.Path(path_type=Path, dir_okay=False)
+
 env_file = click.option(
     "--env-file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     help="A file of NAME=VALUE lines with credentials "
     "that are neither in the environment nor in the local digdag secrets.",
 )
@@ -20,6 +22,7 @@ ad_account = click.option("--ad-account", metavar="ID", help="The ad account.  [
 audience = click.option("--audience", metavar="ID", help="The audience.  [default: PINTEREST_AUDIENCE_ID]")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 quiet = click.option("--quiet", is_flag=True, help="Print the result alone, without notes about the work.")
+yes = click.option("--yes", is_flag=True, help="Do not ask before the first write.")
 name_filter = click.option("--name", "name", metavar="TEXT", help="Only those whose name contains this, in any case.")
 
 

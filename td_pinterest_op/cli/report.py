@@ -32,7 +32,7 @@ Examples:
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=options.FILE,
     default=Path("report.html"),
     show_default=True,
     help="The page to write.",

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
@@ -123,22 +123,20 @@ def _time_for_programs(time: datetime) -> str:
     return f"{time.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def table(
-    rows: Sequence[Row], *, columns: Mapping[str, str], right: Sequence[str] = (), prose: Sequence[str] = ()
-) -> None:
-    """Rows as a table.
-
-    `columns`: the rows' keys and their headings. `right`: keys of numbers. `prose`: keys of texts that may be wrapped.
+def table(rows: Sequence[Row], *, columns: Sequence[str], prose: Sequence[str] = ()) -> None:
+    """Rows as a table; `columns` are the rows' keys, of which `prose` may be wrapped.
 
     Where the terminal is too narrow for the longest values, each row becomes a block of lines instead: ids are there to
     be copied, and a cut one is of no use.
     """
     out = console()
     made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-    for key, heading in columns.items():
-        texts = [cell(row.get(key)) for row in rows]
-        width = _NARROWEST_PROSE if key in prose else max(map(cell_len, [heading, *texts]))
-        made.add_column(heading, justify="right" if key in right else "left", no_wrap=key not in prose, min_width=width)
+    for key in columns:
+        texts = [_heading(key), *(cell(row.get(key)) for row in rows)]
+        width = _NARROWEST_PROSE if key in prose else max(map(cell_len, texts))
+        is_number = any(isinstance(row.get(key), (int, float)) and not isinstance(row.get(key), bool) for row in rows)
+        side: JustifyMethod = "right" if is_number else "left"
+        made.add_column(_heading(key), justify=side, no_wrap=key not in prose, min_width=width)
     for row in rows:
         made.add_row(*(Text(cell(row.get(key))) for key in columns))
     if Measurement.get(out, out.options.update(width=_ENDLESS), made).minimum <= out.width:
@@ -148,14 +146,18 @@ def table(
         _block(out, row, columns)
 
 
-def _block(out: Console, row: Row, columns: Mapping[str, str]) -> None:
+def _heading(key: str) -> str:
+    return (key if key == "id" else key.removesuffix("_id")).replace("_", " ").upper()
+
+
+def _block(out: Console, row: Row, columns: Sequence[str]) -> None:
     first, *others = columns
     _print(out, Text(cell(row.get(first)), style="bold"))
     grid = Table.grid(padding=(0, 1))
     grid.add_column(style="dim")
     grid.add_column(overflow="fold")
     for key in others:
-        grid.add_row(f"  {columns[key]}", Text(cell(row.get(key))))
+        grid.add_row(f"  {_heading(key)}", Text(cell(row.get(key))))
     _print(out, grid)
 
 

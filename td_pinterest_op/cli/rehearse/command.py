@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import secrets
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import click
 
-from td_pinterest_op import connect, stop
+from td_pinterest_op import stop
 from td_pinterest_op.cli import options, screen, text_file
-from td_pinterest_op.cli.connection import Connection, ad_account_of, connecting, keeper, settings_of
+from td_pinterest_op.cli.connection import ad_account_of, connecting
 from td_pinterest_op.cli.credentials import ENVIRONMENT
 from td_pinterest_op.cli.export import stopping
-from td_pinterest_op.cli.rehearse.findings import Found, Rehearsal
-from td_pinterest_op.cli.rehearse.stage import NAME, Stage
-from td_pinterest_op.cli.rehearse.steps import LARGE, STEPS, Answer, Asking, NotTriedError, Step
+from td_pinterest_op.cli.rehearse.findings import content
+from td_pinterest_op.cli.rehearse.stage import NAME, Answer, NotTriedError, Stage
+from td_pinterest_op.cli.rehearse.steps import LARGE, STEPS, Step
 from td_pinterest_op.errors import ExportError, PinterestError, SettingsError, StoppedError
-from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.oauth import Tokens
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.timing import SYSTEM
 
@@ -59,12 +55,12 @@ def _steps(_context: click.Context, option: click.Parameter, given: str | None) 
 @click.option("--no-large", is_flag=True, help="Leave out the step batches, those of more than 10,000 records.")
 @click.option(
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=options.FILE,
     default=Path("rehearsal.json"),
     show_default=True,
     help="The file for what was found out.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask before the first write.")
+@options.yes
 @options.all_of(options.ad_account, options.env_file, options.as_json, options.quiet)
 def rehearse(
     asked: Sequence[Step],
@@ -99,12 +95,11 @@ def rehearse(
             screen.note(_announcement(to_do, account=account, writes=writes, is_kept=is_kept))
         if not (yes or screen.confirm("Do this?")):
             raise StoppedError("you answered no: nothing was written")
-        asking = _asking(connection, account, count)
-        rehearsal = Rehearsal(at=SYSTEM.wall(), announced=writes, facts=asking.facts)
-        _rehearse(asking, to_do, rehearsal, quiet=quiet)
-    rehearsal.made = count.sent
-    rehearsal.steps = [planned for planned in rehearsal.steps if planned.name in {step.name for step in asked}]
-    _end(rehearsal, output, as_json=as_json, quiet=quiet)
+        stage, at = Stage(connection, ad_account_id=account, count=count), datetime.now(timezone.utc)
+        steps = _rehearse(stage, to_do, quiet=quiet)
+    names = {step.name for step in asked}
+    told = [step for step in steps if step["name"] in names]
+    _end(content(stage.facts, told, announced=writes, made=count.sent, at=at), output, as_json=as_json, quiet=quiet)
     return 0
 
 
@@ -152,90 +147,60 @@ def _announcement(steps: Sequence[Step], *, account: str, writes: int, is_kept: 
     return "\n".join([*lines, "Nothing of yours is touched. It takes a minute or a few."])
 
 
-def _asking(connection: Connection, account: str, count: RequestCounts) -> Asking:
-    services, settings = connection.services, settings_of(connection.credentials)
-
-    def found_tokens() -> Tokens:
-        return Tokens(
-            client=services.client,
-            client_id=settings.client_id,
-            client_secret=settings.client_secret,
-            refresh_token=settings.refresh_token,
-            on_new_refresh_token=keeper(connection.credentials, settings),
-            timing=SYSTEM,
-        )
-
-    @contextlib.contextmanager
-    def single_tries() -> Iterator[Api]:
-        with connect.pinterest_client(
-            replace(settings, retry_count=0, max_retry_wait_millis=0),
-            endpoint=connect.endpoints(connection.credentials.environ).pinterest,
-            timing=SYSTEM,
-            count=count,
-        ) as client:
-            client.on_response = services.client.on_response
-            yield Api(client=client, tokens=services.tokens, ad_account_id=account)
-
-    stage = Stage(api=services.pinterest_for(account), timing=SYSTEM, key=secrets.token_hex(4))
-    asking = Asking(services=services, stage=stage, found_tokens=found_tokens, single_tries=single_tries)
-    services.client.on_response = lambda request, response: asking.answer.note(request, response)
-    return asking
-
-
-def _rehearse(asking: Asking, steps: Sequence[Step], rehearsal: Rehearsal, *, quiet: bool) -> None:
-    """Carry the steps out, and leave no audience behind.
+def _rehearse(stage: Stage, steps: Sequence[Step], *, quiet: bool) -> list[dict[str, Any]]:
+    """What came of the steps; leaves no audience behind.
 
     Raises StoppedError, which says what is left, and what ends the whole: no access token, or an audience that stays.
     """
-    stage = asking.stage
+    done: list[dict[str, Any]] = []
     try:
-        asking.services.tokens.token()
+        stage.services.tokens.token()
         stage.remove_left_behind()
         for step in steps:
             if not quiet:
                 screen.note(f"{step.name}: {step.asked} …")
-            rehearsal.steps.append(_carried_out(step, asking))
+            done.append(_carried_out(step, stage))
         is_tidy = stage.remove_left_behind()
     except StoppedError as error:
         stop.reset()
         is_tidy = stage.remove_left_behind()
         audience = "no audience of it is left" if is_tidy else "its audience is left: the next rehearse removes it"
-        raise error.extended(f" after {len(rehearsal.steps)} of {len(steps)} steps; {audience}") from None
+        raise error.extended(f" after {len(done)} of {len(steps)} steps; {audience}") from None
     if not is_tidy:
         raise PinterestError(f'the audience "{stage.name}" could not be removed: the next rehearse tries again')
+    return done
 
 
-def _carried_out(step: Step, asking: Asking) -> Found:
-    asking.answer, begin = Answer(), SYSTEM.monotonic()
+def _carried_out(step: Step, stage: Stage) -> dict[str, Any]:
+    stage.answer, begin = Answer(), SYSTEM.monotonic()
     try:
-        verdict = step.run(asking)
+        verdict = step.run(stage)
     except NotTriedError as error:
         verdict = str(error)
     except StoppedError:
         raise
     except ExportError as error:
-        asking.answer.of(error)
+        stage.answer.of(error)
         log.warning("step %s: %s", step.name, error)
         verdict = f"not found out: {_FAILED.get(error.status or 0, 'Pinterest did not do it')}"
-    return Found(
-        name=step.name,
-        asked=step.asked,
-        status=asking.answer.status,
-        code=asking.answer.code,
-        seconds=round(SYSTEM.monotonic() - begin, 2),
-        verdict=verdict,
-        limits=asking.limits if step.name == "account" else None,
-    )
+    came = {
+        "name": step.name,
+        "asked": step.asked,
+        "status": stage.answer.status,
+        "code": stage.answer.code,
+        "seconds": round(SYSTEM.monotonic() - begin, 2),
+        "verdict": verdict,
+    }
+    return came | ({"limits": stage.limits} if step.name == "account" and stage.limits else {})
 
 
-def _end(rehearsal: Rehearsal, output: Path, *, as_json: bool, quiet: bool) -> None:
-    content = rehearsal.to_json()
+def _end(found: dict[str, Any], output: Path, *, as_json: bool, quiet: bool) -> None:
     if as_json:
-        screen.say_json(content)
+        screen.say_json(found)
     else:
-        _show(content)
+        _show(found)
     try:
-        output.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"the file {output} of --output cannot be written: {text_file.why(error)}") from None
     if not quiet:
@@ -244,9 +209,9 @@ def _end(rehearsal: Rehearsal, output: Path, *, as_json: bool, quiet: bool) -> N
         )
 
 
-def _show(content: dict[str, Any]) -> None:
-    columns = {"name": "STEP", "status": "STATUS", "code": "CODE", "seconds": "SECONDS", "verdict": "VERDICT"}
-    screen.table(content["steps"], columns=columns, right=("status", "code", "seconds"), prose=("verdict",))
+def _show(found: dict[str, Any]) -> None:
+    rows = [step | {"step": step["name"]} for step in found["steps"]]
+    screen.table(rows, columns=("step", "status", "code", "seconds", "verdict"), prose=("verdict",))
     screen.say()
-    for text in content["advice"] or ["nothing to set: the defaults fit this service"]:
+    for text in found["advice"] or ["nothing to set: the defaults fit this service"]:
         screen.say(f"Advice: {text}")

@@ -5,8 +5,9 @@ They hold no id, no name of the account, no secret and no person: the file may b
 
 from __future__ import annotations
 
-import datetime
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from td_pinterest_op import __version__
@@ -40,49 +41,6 @@ class Facts:
     removed_again: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """One step: what was asked, the answer that decided (None: there was none), and what it means.
-
-    `limits`: those that Pinterest's header states, of the step that looks at it.
-    """
-
-    name: str
-    asked: str
-    status: int | None
-    code: int | None
-    seconds: float
-    verdict: str
-    limits: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; `limits` only where there are some."""
-        return {name: value for name, value in asdict(self).items() if name != "limits" or value}
-
-
-@dataclass(slots=True, kw_only=True)
-class Rehearsal:
-    """The result. `announced`: the writes that were said first; `made`: all that were made, repeats included."""
-
-    at: float
-    announced: int
-    made: int = 0
-    facts: Facts = field(default_factory=Facts)
-    steps: list[Found] = field(default_factory=list)
-
-    def to_json(self) -> dict[str, Any]:
-        """The content of `rehearsal.json`."""
-        moment = datetime.datetime.fromtimestamp(self.at, tz=datetime.timezone.utc)
-        return {
-            "version": __version__,
-            "at": f"{moment:%Y-%m-%dT%H:%M:%SZ}",
-            "writes": {"announced": self.announced, "made": self.made},
-            "facts": {name: round(it, 2) if isinstance(it, float) else it for name, it in asdict(self.facts).items()},
-            "steps": [step.to_json() for step in self.steps],
-            "advice": advice(self.facts),
-        }
-
-
 def advice(facts: Facts) -> list[str]:
     """What to set, and what to leave alone, with a service that behaves so."""
     batch, at_once = facts.largest_batch, facts.batches_at_once
@@ -104,3 +62,21 @@ def advice(facts: Facts) -> list[str]:
         )
         if applies
     ]
+
+
+def content(
+    facts: Facts, steps: Sequence[Mapping[str, Any]], *, announced: int, made: int, at: datetime
+) -> dict[str, Any]:
+    """The content of `rehearsal.json`.
+
+    `announced`: the writes that were said first; `made`: all that were made, repeats included. A step: what was asked,
+    the answer that decided (null: there was none), and what it means.
+    """
+    return {
+        "version": __version__,
+        "at": f"{at:%Y-%m-%dT%H:%M:%SZ}",
+        "writes": {"announced": announced, "made": made},
+        "facts": {name: round(it, 2) if isinstance(it, float) else it for name, it in asdict(facts).items()},
+        "steps": list(steps),
+        "advice": advice(facts),
+    }

@@ -1,23 +1,32 @@
-"""What the steps of a rehearsal share: made-up people, the lists and the audience it makes, and how a write shows."""
+"""What the steps of a rehearsal share: the services, made-up people, what it makes of them, and how a write shows."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import re
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
 
+from td_pinterest_op import connect
 from td_pinterest_op.audiences.audiences import Audiences
 from td_pinterest_op.audiences.create_once import look_for
 from td_pinterest_op.audiences.customer_lists import CustomerLists
 from td_pinterest_op.cli import screen
+from td_pinterest_op.cli.connection import Connection, keeper, settings_of
+from td_pinterest_op.cli.rehearse.findings import Facts
 from td_pinterest_op.errors import ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api, Audience
+from td_pinterest_op.pinterest.oauth import Tokens
+from td_pinterest_op.pinterest.request import Request
+from td_pinterest_op.pinterest.transport import Response
 from td_pinterest_op.records.batch import Digests
 from td_pinterest_op.records.spool import DIGEST_BYTES, fingerprint
-from td_pinterest_op.timing import Timing
+from td_pinterest_op.stats import RequestCounts
+from td_pinterest_op.timing import SYSTEM
 
 log = logging.getLogger(__name__)
 
@@ -27,20 +36,80 @@ _OURS = re.compile(re.escape(NAME) + " [0-9a-f]{8}")
 LARGEST = 100_000
 # How long a write gets to show, and the shortest pause between two looks, in seconds.
 PATIENCE, _SHORTEST_LOOK = 60.0, 0.5
-# Of a listing, the newest are looked through: its first page.
-_PAGE = 250
+
+
+@dataclass(slots=True, kw_only=True)
+class Answer:
+    """The answer that decides a step: that to its last write, else that to its last read. None: there was none."""
+
+    status: int | None = None
+    code: int | None = None
+    is_write: bool = False
+
+    def note(self, request: Request, response: Response) -> None:
+        """Take an answer in, as the client got it."""
+        if request.write or not self.is_write:
+            self.status, self.code, self.is_write = response.status, response.code, request.write
+
+    def of(self, error: ExportError) -> None:
+        """Take in what an error says of its answer."""
+        self.status, self.code = error.status, error.code
+
+
+class NotTriedError(Exception):
+    """A step has nothing to ask any more; its text is the verdict."""
 
 
 class Stage:
-    """One rehearsal's part of an ad account. `key`: eight hex digits that are in every name it makes."""
+    """One rehearsal's part of an ad account, and what it has found out. `count` gets the requests that write.
 
-    def __init__(self, *, api: Api, timing: Timing, key: str) -> None:
-        self.api, self._clock, self.name = api, timing.monotonic, f"{NAME} {key}"
-        self._lists = CustomerLists(api=api, session_key=key, audience_id=None, audience_name=self.name, is_nca=False)
-        self._audiences = Audiences(api=api, lists=self._lists)
+    `made` has the ids of its `list` and its `audience`, once there are some. Every name that it makes ends in a key of
+    eight hex digits.
+    """
+
+    def __init__(self, connection: Connection, *, ad_account_id: str, count: RequestCounts) -> None:
+        key = secrets.token_hex(4)
+        self._credentials, self.services, self._count = connection.credentials, connection.services, count
+        self.api, self.name = self.services.pinterest_for(ad_account_id), f"{NAME} {key}"
+        self.lists = CustomerLists(
+            api=self.api, session_key=key, audience_id=None, audience_name=self.name, is_nca=False
+        )
+        self.audiences = Audiences(api=self.api, lists=self.lists)
+        self.made: dict[str, str] = {}
         self._audience_begun = False
-        self.audience_id: str | None = None
-        self.list_id: str | None = None
+        self.facts, self.answer = Facts(), Answer()
+        self.limits: str | None = None  # those that Pinterest's header states
+        self.services.client.on_response = lambda request, response: self.answer.note(request, response)
+
+    def id_of(self, what: str) -> str:
+        """The id of the `list` or the `audience`. Raises NotTriedError if none was made."""
+        if what not in self.made:
+            raise NotTriedError(f"not tried: there is no {what}")
+        return self.made[what]
+
+    def found_tokens(self) -> Tokens:
+        """A source of tokens that begins with the refresh token as it was found."""
+        settings = settings_of(self._credentials)
+        return Tokens(
+            client=self.services.client,
+            client_id=settings.client_id,
+            client_secret=settings.client_secret,
+            refresh_token=settings.refresh_token,
+            on_new_refresh_token=keeper(self._credentials, settings),
+            timing=SYSTEM,
+        )
+
+    @contextlib.contextmanager
+    def single_tries(self) -> Iterator[Api]:
+        """The calls of the ad account without any retry."""
+        with connect.pinterest_client(
+            replace(settings_of(self._credentials), retry_count=0, max_retry_wait_millis=0),
+            endpoint=connect.endpoints(self._credentials.environ).pinterest,
+            timing=SYSTEM,
+            count=self._count,
+        ) as client:
+            client.on_response = self.services.client.on_response
+            yield Api(client=client, tokens=self.services.tokens, ad_account_id=self.api.ad_account_id)
 
     @cached_property
     def _people(self) -> bytes:
@@ -55,65 +124,39 @@ class Stage:
         """A new customer list with the first `count` people; returns its id. Raises what the API raises."""
         records = self.people(count)
         named = fingerprint([records.data])
-        made = self._lists.to_fill(self.name, job_id=None, fingerprint=named, list_type="EMAIL")
+        made = self.lists.to_fill(self.name, job_id=None, fingerprint=named, list_type="EMAIL")
         made.put(records)
         return made.id
-
-    def add(self, list_id: str, count: int) -> None:
-        """Add the first `count` people to a list. Raises what the API raises."""
-        self._lists.add(list_id, self.people(count))
-
-    def is_listed(self, list_id: str) -> bool:
-        """Whether the listing shows a list that was just made."""
-        return any(listed.id == list_id for listed in islice(self.api.customer_lists(), _PAGE))
 
     def make_audience(self, list_id: str) -> None:
         """A new audience on a list. Raises what the API raises."""
         self._audience_begun = True
         try:
-            self.audience_id = self._audiences.create(self.name, description=None, list_id=list_id).id
+            self.made["audience"] = self.audiences.create(self.name, description=None, list_id=list_id).id
         except ExportError as error:
             self._audience_begun = error.maybe_applied or isinstance(error, StoppedError)
             raise
 
-    def move(self, list_id: str) -> None:
-        """Ask for another list behind the audience. Raises what the API raises."""
-        assert self.audience_id is not None  # noqa: S101 - the step needs one
-        self._audiences.move(self.audience_id, list_id=list_id)
-
-    def list_behind(self) -> str | None:
-        """The list that is read behind the audience."""
-        audience = self._read()
-        return audience.customer_list_id if audience else None
-
     def remove(self) -> bool:
         """Remove the audience; False when Pinterest does not know it. Raises what the API raises."""
-        assert self.audience_id is not None  # noqa: S101 - the step needs one
-        removed = self._audiences.remove(self.audience_id)
+        removed = self.audiences.remove(self.id_of("audience"))
         self._audience_begun = False
         return removed
 
-    def is_gone(self) -> bool:
-        """Whether the audience cannot be read."""
-        return self._read() is None
-
-    def shows_removal(self) -> bool:
-        """Whether a read shows what became of the audience: that it was removed, or nothing at all."""
-        audience = self._read()
-        return audience is None or audience.is_removed
-
-    def _read(self) -> Audience | None:
-        return self.api.audience(self.audience_id or "")
+    def audience(self) -> Audience | None:
+        """The audience as it is read; None if it is not there."""
+        return self.api.audience(self.id_of("audience"))
 
     def seconds_until(self, *shows: Callable[[], bool]) -> list[float | None]:
         """The seconds from now until each shows; None for one that does not within a minute."""
-        begin, client = self._clock(), self.api.client
+        clock, client = SYSTEM.monotonic, self.api.client
+        begin = clock()
         seconds: list[float | None] = [None] * len(shows)
         while True:
             for place, look in enumerate(shows):
                 if seconds[place] is None and look():
-                    seconds[place] = self._clock() - begin
-            waited = self._clock() - begin
+                    seconds[place] = clock() - begin
+            waited = clock() - begin
             if None not in seconds or waited >= PATIENCE:
                 return seconds
             # A trial app's requests of a day are few: the longer it takes, the rarer the looks.
@@ -127,13 +170,13 @@ class Stage:
         Raises StoppedError.
         """
         try:
-            if self._audience_begun and self.audience_id is None:
+            if self._audience_begun and "audience" not in self.made:
                 # The answer to its creation was never seen, and a listing may show it late.
                 look_for(lambda: next(iter(self._ours()), None), self.api.client)
             elif self._audience_begun:
                 self.remove()
             for audience in self._ours():
-                self._audiences.remove(audience.id)
+                self.audiences.remove(audience.id)
                 if audience.name != self.name:
                     screen.note(f'Removed audience {audience.id} "{audience.name}", which an earlier rehearsal left')
         except StoppedError:

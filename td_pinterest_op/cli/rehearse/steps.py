@@ -6,17 +6,14 @@ import contextlib
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import islice
 
 from td_pinterest_op.cli import checks
-from td_pinterest_op.cli.rehearse.findings import DEFAULT_BATCH, Facts
-from td_pinterest_op.cli.rehearse.stage import LARGEST, Stage
-from td_pinterest_op.connect import Services
+from td_pinterest_op.cli.rehearse.findings import DEFAULT_BATCH
+from td_pinterest_op.cli.rehearse.stage import LARGEST, NotTriedError, Stage
 from td_pinterest_op.errors import AccountError, BrokenTwiceError, ExportError, RequestRefusedError
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.oauth import Tokens
-from td_pinterest_op.pinterest.request import Request
-from td_pinterest_op.pinterest.transport import Response
 from td_pinterest_op.records.batch import RowRecords
 from td_pinterest_op.records.rows import Shape
 
@@ -25,54 +22,10 @@ _AT_ONCE = (1, 2, 4, 8)
 _SECOND_LIST = 1_000
 _ROWS, _TWO_KEYS = 100, Shape(0b11)
 _QUOTA = re.compile(r"(?<!\d)(\d{1,9})\s*;\s*w=(\d{1,9})(?!\d)")
+# Of a listing, the newest are looked through: its first page.
+_PAGE = 250
 # Refusals of what a request holds, not of the user, the path or the pace.
 _CONTENT = (400, 413, 422)
-
-
-@dataclass(slots=True, kw_only=True)
-class Answer:
-    """The answer that decides a step: that to its last write, else that to its last read. None: there was none."""
-
-    status: int | None = None
-    code: int | None = None
-    is_write: bool = False
-
-    def note(self, request: Request, response: Response) -> None:
-        """Take an answer in, as the client got it."""
-        if request.write or not self.is_write:
-            self.status, self.code, self.is_write = response.status, response.code, request.write
-
-    def of(self, error: ExportError) -> None:
-        """Take in what an error says of its answer."""
-        self.status, self.code = error.status, error.code
-
-
-class NotTriedError(Exception):
-    """A step has nothing to ask any more; its text is the verdict."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Asking:
-    """What the steps work with.
-
-    `found_token` makes a source of tokens from the refresh token as it was found. `single_tries` yields the calls of
-    the ad account without any retry.
-    """
-
-    services: Services
-    stage: Stage
-    found_tokens: Callable[[], Tokens]
-    single_tries: Callable[[], contextlib.AbstractContextManager[Api]]
-    facts: Facts = field(default_factory=Facts)
-    answer: Answer = field(default_factory=Answer)
-    limits: str | None = None
-
-    @property
-    def list_id(self) -> str:
-        """The list with the first people. Raises NotTriedError without one."""
-        if self.stage.list_id is None:
-            raise NotTriedError("not tried: there is no list")
-        return self.stage.list_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,13 +37,13 @@ class Step:
 
     name: str
     asked: str
-    run: Callable[[Asking], str]
+    run: Callable[[Stage], str]
     writes: int = 0
     needs: str | None = None
 
 
-def _token(asking: Asking) -> str:
-    tokens, facts, start = asking.services.tokens, asking.facts, asking.found_tokens()
+def _token(stage: Stage) -> str:
+    tokens, facts, start = stage.services.tokens, stage.facts, stage.found_tokens()
     used = tokens.token()
     facts.refresh_rotates = tokens.refresh_token != start.refresh_token
     try:
@@ -106,27 +59,27 @@ def _token(asking: Asking) -> str:
     return f"{new}; the old one is {'still good' if facts.old_refresh_token_lives else 'refused from then on'}"
 
 
-def _account(asking: Asking) -> str:
-    catalog = asking.services.catalog
-    account = next((known for known in catalog.ad_accounts() if known.id == asking.stage.api.ad_account_id), None)
-    headers = asking.services.client.last_headers
+def _account(stage: Stage) -> str:
+    accounts = stage.services.catalog.ad_accounts()
+    account = next((known for known in accounts if known.id == stage.api.ad_account_id), None)
+    headers = stage.services.client.last_headers
     quotas = _QUOTA.findall(headers.get("x-ratelimit-limit", ""))
-    asking.limits = ", ".join(f"{quota};w={window}" for quota, window in quotas) or None
+    stage.limits = ", ".join(f"{quota};w={window}" for quota, window in quotas) or None
     role = checks.role(account).message if account else "the ad account is not listed"
     return f"{role}; {checks.tier(headers).message}"
 
 
-def _list_without_records(asking: Asking) -> str:
-    with _judging(asking, "list_without_records"):
-        asking.stage.api.create_customer_list(name=f"{asking.stage.name} without records", list_type="EMAIL")
-    return "made: a list needs no records" if asking.facts.list_without_records else "refused: a list needs records"
+def _list_without_records(stage: Stage) -> str:
+    with _judging(stage, "list_without_records"):
+        stage.api.create_customer_list(name=f"{stage.name} without records", list_type="EMAIL")
+    return "made: a list needs no records" if stage.facts.list_without_records else "refused: a list needs records"
 
 
-def _list(asking: Asking) -> str:
-    stage, facts, too_large = asking.stage, asking.facts, None
+def _list(stage: Stage) -> str:
+    facts, too_large = stage.facts, None
     for count in (DEFAULT_BATCH, 5_000, 2_500, 1_250):
         try:
-            stage.list_id = stage.make_list(count)
+            stage.made["list"] = stage.make_list(count)
         except (RequestRefusedError, BrokenTwiceError) as error:
             if not _is_too_large(error) or count == 1_250:
                 raise
@@ -135,7 +88,7 @@ def _list(asking: Asking) -> str:
             break
     facts.largest_batch, facts.batch_too_large_status = count, too_large.status if too_large else None
     facts.list_readable_seconds, facts.list_listed_seconds = stage.seconds_until(
-        lambda: stage.api.customer_list(asking.list_id) is not None, lambda: stage.is_listed(asking.list_id)
+        lambda: stage.api.customer_list(stage.id_of("list")) is not None, lambda: _is_listed(stage)
     )
     unseen = [
         text
@@ -147,17 +100,22 @@ def _list(asking: Asking) -> str:
     )
 
 
-def _batches(asking: Asking) -> str:
-    facts, list_id = asking.facts, asking.list_id
+def _is_listed(stage: Stage) -> bool:
+    newest = islice(stage.api.customer_lists(), _PAGE)
+    return any(listed.id == stage.id_of("list") for listed in newest)
+
+
+def _batches(stage: Stage) -> str:
+    facts, list_id = stage.facts, stage.id_of("list")
     if (facts.largest_batch or 0) < DEFAULT_BATCH:
         raise NotTriedError(f"not tried: {DEFAULT_BATCH:,} records are too many already")
     for count in _LARGER_BATCHES:
         try:
-            asking.stage.add(list_id, count)
+            stage.lists.add(list_id, stage.people(count))
         except (RequestRefusedError, BrokenTwiceError) as error:
             if not _is_too_large(error):
                 raise
-            asking.answer.of(error)
+            stage.answer.of(error)
             facts.batch_too_large_status = error.status
             how = f"refused with {error.status}" if error.status else "cut off without an answer"
             return f"{facts.largest_batch:,} records are taken, {count:,} are {how}"
@@ -169,16 +127,16 @@ def _is_too_large(error: ExportError) -> bool:
     return isinstance(error, BrokenTwiceError) or error.status in _CONTENT
 
 
-def _at_once(asking: Asking) -> str:
-    facts, list_id = asking.facts, asking.list_id
+def _at_once(stage: Stage) -> str:
+    facts, list_id = stage.facts, stage.id_of("list")
     count = min(DEFAULT_BATCH, facts.largest_batch or DEFAULT_BATCH)
-    with asking.single_tries() as api:
+    with stage.single_tries() as api:
         for number in _AT_ONCE:
-            errors = _all_at_once(api, list_id, asking.stage, count=count, number=number)
+            errors = _all_at_once(api, list_id, stage, count=count, number=number)
             if errors and (number == 1 or isinstance(errors[0], AccountError)):
                 raise errors[0]
             if errors:
-                asking.answer.of(errors[0])
+                stage.answer.of(errors[0])
                 how = f"answered {errors[0].status}" if errors[0].status else "cut off"
                 return f"{facts.batches_at_once} at once are taken, of {number} some are {how}"
             facts.batches_at_once = number
@@ -205,58 +163,53 @@ def _all_at_once(api: Api, list_id: str, stage: Stage, *, count: int, number: in
     return errors
 
 
-def _records_v2(asking: Asking) -> str:
-    rows = RowRecords([(_TWO_KEYS, asking.stage.people(2 * _ROWS).data)])
-    list_id = asking.list_id
-    with _judging(asking, "records_v2"):
-        asking.stage.api.change_records(list_id, rows, operation="ADD")
-    return "rows with several keys are taken" if asking.facts.records_v2 else "refused: rows with several keys"
+def _records_v2(stage: Stage) -> str:
+    rows = RowRecords([(_TWO_KEYS, stage.people(2 * _ROWS).data)])
+    list_id = stage.id_of("list")
+    with _judging(stage, "records_v2"):
+        stage.api.change_records(list_id, rows, operation="ADD")
+    return "rows with several keys are taken" if stage.facts.records_v2 else "refused: rows with several keys"
 
 
 @contextlib.contextmanager
-def _judging(asking: Asking, fact: str) -> Iterator[None]:
+def _judging(stage: Stage, fact: str) -> Iterator[None]:
     """A fact is true if the block is done, and false if what it asks for is refused."""
     try:
         yield
     except RequestRefusedError as error:
         if error.status not in _CONTENT:
             raise
-        asking.answer.of(error)
-        setattr(asking.facts, fact, False)
+        stage.answer.of(error)
+        setattr(stage.facts, fact, False)
     else:
-        setattr(asking.facts, fact, True)
+        setattr(stage.facts, fact, True)
 
 
-def _audience(asking: Asking) -> str:
-    asking.stage.make_audience(asking.list_id)
+def _audience(stage: Stage) -> str:
+    stage.make_audience(stage.id_of("list"))
     return "made on the list"
 
 
-def _need_audience(asking: Asking) -> None:
-    if asking.stage.audience_id is None:
-        raise NotTriedError("not tried: there is no audience")
-
-
-def _move(asking: Asking) -> str:
-    _need_audience(asking)
-    stage, facts = asking.stage, asking.facts
+def _move(stage: Stage) -> str:
+    facts, audience_id = stage.facts, stage.id_of("audience")
     second = stage.make_list(_SECOND_LIST)
-    with _judging(asking, "move_obeyed"):
-        stage.move(second)
+    with _judging(stage, "move_obeyed"):
+        stage.audiences.move(audience_id, list_id=second)
     if not facts.move_obeyed:
         return "refused: an audience keeps its list"
-    (facts.move_seconds,) = stage.seconds_until(lambda: stage.list_behind() == second)
+    (facts.move_seconds,) = stage.seconds_until(
+        lambda: (audience := stage.audience()) is not None and audience.customer_list_id == second
+    )
     facts.move_obeyed = facts.move_seconds is not None
     return "obeyed" if facts.move_obeyed else "accepted, and not to be seen within a minute"
 
 
-def _remove(asking: Asking) -> str:
-    _need_audience(asking)
-    stage, facts = asking.stage, asking.facts
+def _remove(stage: Stage) -> str:
+    facts = stage.facts
     if not stage.remove():
         raise NotTriedError("not found out: Pinterest does not know the audience that it made")
-    stage.seconds_until(stage.shows_removal)
-    facts.removed_readable = not stage.is_gone()
+    stage.seconds_until(lambda: (audience := stage.audience()) is None or audience.is_removed)
+    facts.removed_readable = stage.audience() is not None
     facts.removed_again = stage.remove()
     read = "is read as removed" if facts.removed_readable else "cannot be read any more"
     return f"removed; it {read}, and removing it again is {'accepted' if facts.removed_again else 'refused'}"
@@ -265,12 +218,7 @@ def _remove(asking: Asking) -> str:
 STEPS: Sequence[Step] = (
     Step(name="token", asked="POST oauth/token three times: second with the old refresh token", run=_token),
     Step(name="account", asked="GET ad_accounts", run=_account),
-    Step(
-        name="list_without_records",
-        asked="POST customer_lists without records",
-        run=_list_without_records,
-        writes=1,
-    ),
+    Step(name="list_without_records", asked="POST customer_lists without records", run=_list_without_records, writes=1),
     Step(name="list", asked="POST customer_lists with 10,000 records, then GET until it shows", run=_list, writes=1),
     Step(
         name="batches",
@@ -286,13 +234,7 @@ STEPS: Sequence[Step] = (
         writes=sum(_AT_ONCE),
         needs="list",
     ),
-    Step(
-        name="records_v2",
-        asked="PATCH customer_lists ADD with records_v2",
-        run=_records_v2,
-        writes=1,
-        needs="list",
-    ),
+    Step(name="records_v2", asked="PATCH customer_lists ADD with records_v2", run=_records_v2, writes=1, needs="list"),
     Step(name="audience", asked="POST audiences on the list", run=_audience, writes=1, needs="list"),
     Step(
         name="move",
@@ -301,12 +243,6 @@ STEPS: Sequence[Step] = (
         writes=2,
         needs="audience",
     ),
-    Step(
-        name="remove",
-        asked="PATCH audiences REMOVE, GET, and REMOVE again",
-        run=_remove,
-        writes=2,
-        needs="audience",
-    ),
+    Step(name="remove", asked="PATCH audiences REMOVE, GET, and REMOVE again", run=_remove, writes=2, needs="audience"),
 )
 LARGE = "batches"

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import signal
 import socket
 import socketserver
@@ -90,6 +91,7 @@ def test_json_holds_the_account_and_no_token(authorize: Authorize) -> None:
     result = json.loads(authorize("--json").out)
     assert ["ads:read", "ads:write"] == result["scopes"]
     assert {"stored_in", "user", "scopes", "expires", "ad_accounts"} == set(result)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", result["expires"])
     assert "emulated" == result["user"]
 
 
