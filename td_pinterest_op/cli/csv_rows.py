@@ -59,7 +59,7 @@ def _opening(path: Path) -> Iterator[IO[str]]:
 
 
 class _CsvFile:
-    """An open file whose header is read. `schema`: as of a job's result; a name that is not known is its position."""
+    """An open file whose header is read. `schema`: as of a job's result; `#2` is a name that is not known."""
 
     def __init__(self, path: Path, text: IO[str], *, known: Set[str]) -> None:
         self._path, self._text = path, text
@@ -72,7 +72,7 @@ class _CsvFile:
         if known.isdisjoint(name.lower() for name in names[separator]):
             raise JobError(self._without_header(first, known))
         self.schema = tuple(
-            (name if name.lower() in known else f"number {position}", "varchar")
+            (name if name.lower() in known else f"#{position}", "varchar")
             for position, name in enumerate(names[separator], 1)
         )
         self._reader = csv.reader(lines, strict=True, delimiter=separator)

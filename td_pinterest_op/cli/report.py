@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import click
 
 from td_pinterest_op.audiences.actions import OUTCOMES
 from td_pinterest_op.cli import history as history_table
-from td_pinterest_op.cli import options, screen
+from td_pinterest_op.cli import options, screen, text_file
 from td_pinterest_op.cli.connection import checked_id
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.report import after_run
@@ -55,7 +54,7 @@ def report(
     if not files and history is None:
         raise click.UsageError("give a FILE with statistics, or --history DATABASE.TABLE")
     audience = checked_id(audience, "--audience") if audience else None
-    runs = [entry for file in files for entry in _read(file)]
+    runs = [run for file in files for run in entries(text_file.read(file), name=str(file))]
     if history is not None:
         runs += history_table.entries(history, audience_id=audience, env_file=env_file)
     if not runs:
@@ -65,16 +64,6 @@ def report(
         screen.say_json({"file": str(output), "entries": len(runs)})
     elif not quiet:
         screen.say(f"Wrote {output}, from {len(runs)} runs and follow-ups")
-
-
-def _read(file: Path) -> list[Entry]:
-    try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SettingsError(f"{file} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise SettingsError(f"{file} cannot be read: it is not UTF-8 text") from None
-    return entries(text, name=str(file))
 
 
 def _write(output: Path, runs: list[Entry], audience: str | None) -> None:
@@ -89,4 +78,4 @@ def _write(output: Path, runs: list[Entry], audience: str | None) -> None:
     try:
         after_run.replace(output, html)
     except OSError as error:
-        raise SettingsError(f"{output} cannot be written: {error.strerror}") from None
+        raise SettingsError(f"{output} cannot be written: {text_file.why(error)}") from None

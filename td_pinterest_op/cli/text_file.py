@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,12 +10,12 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.settings import text
 
 
-def read(path: Path, option: str) -> str:
-    """The text of the file. Raises SettingsError for a file that cannot be read."""
+def read(path: Path, option: str = "") -> str:
+    """The text of the file, `-` for standard input. Raises SettingsError for a file that cannot be read."""
     try:
-        return path.read_text(encoding="utf-8")
+        return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"the file {path} of {option} cannot be read: {why(error)}") from None
+        raise SettingsError(f"the file {path}{option and f' of {option}'} cannot be read: {why(error)}") from None
 
 
 def settings(path: Path) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,16 +108,6 @@ def _check_size(dig: DigFile, ignored: pathspec.GitIgnoreSpec) -> None:
         dig.find(1, "too-large", message)
 
 
-class _Counter:
-    """A file that counts what is written to it."""
-
-    size = 0
-
-    def write(self, data: bytes) -> int:
-        self.size += len(data)
-        return len(data)
-
-
 def _archive_size(folder: Path, ignored: pathspec.GitIgnoreSpec) -> int:
     files = [
         path
@@ -127,8 +118,8 @@ def _archive_size(folder: Path, ignored: pathspec.GitIgnoreSpec) -> int:
     ]
     if sum(path.stat().st_size for path in files) <= MOST_BYTES:
         return 0  # no need to compress
-    counter = _Counter()
-    with tarfile.open(fileobj=counter, mode="w|gz") as archive:  # type: ignore[call-overload]
-        for path in files:
-            archive.add(path, arcname=str(path.relative_to(folder)))
-    return counter.size
+    with tempfile.TemporaryFile() as file:
+        with tarfile.open(fileobj=file, mode="w:gz") as archive:
+            for path in files:
+                archive.add(path, arcname=str(path.relative_to(folder)))
+        return file.tell()

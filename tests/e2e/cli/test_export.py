@@ -79,8 +79,8 @@ def test_a_compressed_file_with_a_byte_order_mark_is_read_as_well(
     [
         (b"", "is empty: its first line must be the names of the columns"),
         (b"\n", "is empty: its first line must be the names of the columns"),
-        (b"email,country\na@b.example,DE\n", 'column "number 2" is no identifier: leave it out of the file'),
-        (b"email;land\na@b.example;DE\n", 'column "number 2" is no identifier: leave it out of the file'),
+        (b"email,country\na@b.example,DE\n", 'column "#2" is no identifier: leave it out of the file'),
+        (b"email;land\na@b.example;DE\n", 'column "#2" is no identifier: leave it out of the file'),
         (b"jane@shop.example,+4917012345678\n", "has no header: none of the names email, external_id, idfa, maid, "),
         (b"email,maid\n\nonly one\n", "people.csv has 1 fields, and the header 2: nothing was sent"),
         (b"email\n" + b"x" * 1_000_001, "line 2 of the file"),
