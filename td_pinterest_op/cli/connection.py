@@ -21,7 +21,7 @@ from td_pinterest_op.retry import Retry
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.settings.parse import ConnectionSettings, parse_connection
 from td_pinterest_op.stats import RequestCounts
-from td_pinterest_op.timing import SYSTEM
+from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.workflow.task import Task
 
@@ -42,7 +42,7 @@ class Connection:
 
 @contextlib.contextmanager
 def connecting(
-    env_file: Path | None, *, quiet: bool = False, count: RequestCounts | None = None
+    env_file: Path | None, *, quiet: bool = False, count: RequestCounts | None = None, timing: Timing = SYSTEM
 ) -> Iterator[Connection]:
     """Both services, until the end of the block; `count` gets the requests that write to Pinterest.
 
@@ -52,19 +52,19 @@ def connecting(
     check_complete(credentials, *(name for name in found_credentials.SECRETS if name != "TD_API_KEY"))
     if not quiet:
         screen.note(f"Credentials: {credentials.described()}")
-    with services_of(credentials, count=count) as services:
+    with services_of(credentials, count=count, timing=timing) as services:
         yield Connection(services=services, credentials=credentials, quiet=quiet)
 
 
 def services_of(
-    credentials: Credentials, *, count: RequestCounts | None = None
+    credentials: Credentials, *, count: RequestCounts | None = None, timing: Timing = SYSTEM
 ) -> contextlib.AbstractContextManager[Services]:
     """Both services, with credentials that are complete; `count` as for `connecting`."""
     settings = settings_of(credentials)
     return connect.services(
         task_of(credentials),
         settings,
-        timing=SYSTEM,
+        timing=timing,
         count=count,
         on_new_refresh_token=keeper(credentials, settings),
     )

@@ -86,7 +86,7 @@ def rehearse(
     if not output.parent.is_dir():
         raise SettingsError(f"there is no folder {output.parent} for --output: make it, or name another file")
     count = RequestCounts()
-    with connecting(env_file, quiet=quiet, count=count) as connection, stopping():
+    with connecting(env_file, quiet=quiet, count=count, timing=SYSTEM) as connection, stopping():
         account = ad_account_of(connection, ad_account)
         to_do = _with_needs(asked)
         writes = _writes(to_do)
@@ -95,7 +95,8 @@ def rehearse(
             screen.note(_announcement(to_do, account=account, writes=writes, is_kept=is_kept))
         if not (yes or screen.confirm("Do this?")):
             raise StoppedError("you answered no: nothing was written")
-        stage, at = Stage(connection, ad_account_id=account, count=count), datetime.now(timezone.utc)
+        at = datetime.fromtimestamp(SYSTEM.wall(), timezone.utc)
+        stage = Stage(connection, ad_account_id=account, count=count, timing=SYSTEM)
         steps = _rehearse(stage, to_do, quiet=quiet)
     names = {step.name for step in asked}
     told = [step for step in steps if step["name"] in names]

@@ -26,7 +26,7 @@ from td_pinterest_op.pinterest.transport import Response
 from td_pinterest_op.records.batch import Digests
 from td_pinterest_op.records.spool import DIGEST_BYTES, fingerprint
 from td_pinterest_op.stats import RequestCounts
-from td_pinterest_op.timing import SYSTEM
+from td_pinterest_op.timing import Timing
 
 log = logging.getLogger(__name__)
 
@@ -67,10 +67,11 @@ class Stage:
     eight hex digits.
     """
 
-    def __init__(self, connection: Connection, *, ad_account_id: str, count: RequestCounts) -> None:
+    def __init__(self, connection: Connection, *, ad_account_id: str, count: RequestCounts, timing: Timing) -> None:
         key = secrets.token_hex(4)
-        self._credentials, self.services, self._count = connection.credentials, connection.services, count
-        self.api, self.name = self.services.pinterest_for(ad_account_id), f"{NAME} {key}"
+        self._credentials, self._count, self._timing = connection.credentials, count, timing
+        self.services, self.name = connection.services, f"{NAME} {key}"
+        self.api = self.services.pinterest_for(ad_account_id)
         self.lists = CustomerLists(
             api=self.api, session_key=key, audience_id=None, audience_name=self.name, is_nca=False
         )
@@ -96,7 +97,7 @@ class Stage:
             client_secret=settings.client_secret,
             refresh_token=settings.refresh_token,
             on_new_refresh_token=keeper(self._credentials, settings),
-            timing=SYSTEM,
+            timing=self._timing,
         )
 
     @contextlib.contextmanager
@@ -105,7 +106,7 @@ class Stage:
         with connect.pinterest_client(
             replace(settings_of(self._credentials), retry_count=0, max_retry_wait_millis=0),
             endpoint=connect.endpoints(self._credentials.environ).pinterest,
-            timing=SYSTEM,
+            timing=self._timing,
             count=self._count,
         ) as client:
             client.on_response = self.services.client.on_response
@@ -149,7 +150,7 @@ class Stage:
 
     def seconds_until(self, *shows: Callable[[], bool]) -> list[float | None]:
         """The seconds from now until each shows; None for one that does not within a minute."""
-        clock, client = SYSTEM.monotonic, self.api.client
+        clock, client = self._timing.monotonic, self.api.client
         begin = clock()
         seconds: list[float | None] = [None] * len(shows)
         while True:
