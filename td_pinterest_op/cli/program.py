@@ -54,9 +54,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
     log.addHandler(warnings)
     try:
         return _run(arguments)
-    except BrokenPipeError:
-        screen.discard(sys.stdout.fileno())
-        return CLOSED_PIPE
     finally:
         log.removeHandler(warnings)
 
@@ -78,7 +75,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     except SystemExit:  # click's way of saying that nobody reads the output
         return CLOSED_PIPE
     except BrokenPipeError:
-        raise
+        screen.discard(sys.stdout.fileno())
+        return CLOSED_PIPE
     except Exception as error:
         screen.fail(str(unexpected(error)))
         return 1

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
 from td_pinterest_op.settings.structures import mapping, raise_if_any
-from td_pinterest_op.settings.types import TEXT, SettingType, Show, WrongValueError, closest, is_left_out
+from td_pinterest_op.settings.types import TEXT, SettingType, Show, WrongValueError, closest, is_left_out, number_of
 
-_PERCENT = re.compile(r"\+?([0-9]{1,2}(?:\.[0-9]{1,2}0{0,20})?|\.[0-9]{1,2}0{0,20})")
 _MOST_PERCENT = 50
 
 
@@ -29,12 +27,10 @@ class Control:
 
 
 def _read_percent(value: object, show: Show) -> Decimal:
-    is_number = isinstance(value, (str, int, float)) and not isinstance(value, bool)
-    match = _PERCENT.fullmatch(str(value).strip()) if is_number else None
-    percent = Decimal(match[1]) if match else Decimal(0)
-    if not 0 < percent <= _MOST_PERCENT:
+    percent = number_of(value)
+    if percent is None or not 0 < percent <= _MOST_PERCENT or percent != round(percent, 2):
         raise WrongValueError(f"{show(value)} is not a number from 0.01 to {_MOST_PERCENT} with two decimals at most")
-    return percent.quantize(Decimal("0.01"))
+    return round(percent, 2)
 
 
 def _read_salt(value: object, show: Show) -> str:

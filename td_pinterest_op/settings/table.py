@@ -114,11 +114,6 @@ class Table:
         """Settings by name and by alias, in the order of the table."""
         return {name: key for key in self.settings for name in (key.name, key.alias) if name}
 
-    def required(self, setting: Setting) -> str:
-        """ "yes", "no", or "for" and the actions that need it."""
-        needed_by = [action.name for action in self.actions if setting.name in {*action.needs, action.audience_id}]
-        return "yes" if setting.is_needed else "for " + ", ".join(sorted(needed_by)) if needed_by else "no"
-
 
 def _words(values: type[enum.Enum]) -> SettingType:
     return choice({str(value.value): value for value in values})

@@ -7,7 +7,6 @@ words of a list) and where the value cannot be a person or a credential.
 from __future__ import annotations
 
 import difflib
-import math
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -29,7 +28,6 @@ _NOT_TO_BE_SHOWN = re.compile(
     r"|(?=[a-z]*[0-9])[a-z0-9]{20}",  # a token
     re.IGNORECASE,
 )
-_WHOLE = re.compile(r"([+-]?[0-9]{1,24})(?:\.0{1,24})?")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,24}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?")
 _DIGITS = re.compile(r"[0-9]+")
 _COUNTRY = re.compile(r"[A-Z]{2}")
@@ -123,25 +121,24 @@ def whole_number(minimum: int, maximum: int) -> SettingType:
     """int from `minimum` to `maximum`."""
 
     def read(value: object, show: Show) -> int:
-        number = _whole(value)
-        if number is None:
+        number = number_of(value)
+        if number is None or number != number.to_integral_value():
             raise WrongValueError(f"{show(value)} is not a whole number")
         if not minimum <= number <= maximum:
             raise WrongValueError(f"{show(value)} is {'less' if number < minimum else 'more'} than allowed")
-        return number
+        return int(number)
 
     return SettingType(read=read, allowed=f"a whole number from {minimum} to {maximum}")
 
 
-def _whole(value: object) -> int | None:
-    if isinstance(value, bool):
+def number_of(value: object) -> Decimal | None:
+    """The number that a value is, or that its text writes; None for any other value, and for one that is not finite."""
+    if isinstance(value, str):
+        return Decimal(value.strip()) if _DECIMAL.fullmatch(value.strip()) else None
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
         return None
-    if isinstance(value, int):
-        return value
-    if isinstance(value, float):
-        return int(value) if value.is_integer() and abs(value) <= LARGEST_EXACT else None
-    match = _WHOLE.fullmatch(value.strip()) if isinstance(value, str) else None
-    return int(match[1]) if match else None
+    number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    return number if number.is_finite() else None
 
 
 def choice(words: Mapping[str, object], *, aliases: Mapping[str, object] | None = None) -> SettingType:
@@ -173,14 +170,10 @@ def _read_boolean(value: object, show: Show) -> bool:
 
 
 def _read_ratio(value: object, show: Show) -> float:
-    number = math.nan
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        number = float(value) if -1 <= value <= 2 else math.inf  # a huge int does not fit a float
-    elif isinstance(value, str) and _DECIMAL.fullmatch(value.strip()):
-        number = float(value)
-    if not 0 <= number <= 1:
+    number = number_of(value)
+    if number is None or not 0 <= number <= 1:
         raise WrongValueError(f"{show(value)} is not a number from 0 to 1")
-    return number
+    return float(number)
 
 
 def _id(digits: int, allowed: str) -> SettingType:

@@ -58,9 +58,14 @@ def test_the_workflow_of_the_readme_runs_in_an_empty_project(services: Services,
     assert {digest("one@shop.example")} == services.pinterest.members_of_audience(audience_id)
 
 
-def test_the_table_of_settings_names_every_key_and_its_default() -> None:
-    expected = [(f"`{key.name}`", key.default_text) for key in EXPORT.settings]
-    assert expected == [(cells[0], cells[2].strip("`")) for cells in _first_cells(OPERATOR, "Settings")]
+def test_the_table_of_settings_names_every_key_with_its_need_and_its_default() -> None:
+    needed = {name for action in EXPORT.actions for name in (*action.needs, action.audience_id)}
+    expected = [
+        (f"`{key.name}`", "yes" if key.is_needed else "for" if key.name in needed else "no", key.default_text)
+        for key in EXPORT.settings
+    ]
+    rows = _first_cells(OPERATOR, "Settings")
+    assert expected == [(name, need.split()[0], default.strip("`")) for name, need, default, _ in rows]
 
 
 @pytest.mark.parametrize("reason", Reason)

@@ -125,7 +125,7 @@ def _check_schedule(dig: DigFile, task: Task, checked: Checked) -> None:
     when, action = dig.root.get("schedule") if dig.root else None, checked.action
     if when is None or action is None:
         return
-    place = checked.place or task.value
+    place = task.value.get("result_settings", "action") or task.value
     if action.only_once and checked.if_exists is IfExists.FAIL:
         instead = "set if_exists: add or replace, or " if "if_exists" in action.uses else ""
         message = (

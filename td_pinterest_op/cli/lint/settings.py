@@ -43,7 +43,6 @@ class Checked:
 
     action: Action | None = None
     if_exists: IfExists | None = None
-    place: Value | None = None  # of the action
 
 
 def stand_ins() -> dict[str, str]:
@@ -57,11 +56,16 @@ def check_settings(dig: DigFile, task: Task, environ: Mapping[str, str], *, tabl
     if given is None:
         dig.find(task.value, "setting", "the task has no result_settings: README shows the least to write")
         return Checked()
-    if not isinstance(given.value, dict):
-        return _check_text(dig, given, environ, table)
+    if isinstance(given.value, str) and "${" in given.value:
+        return Checked()  # settings as one text may come from an activation, when the workflow runs
     _check_secrets(dig, given)
     known, unknown = _known(task, given)
-    reading = read(known, table=table, environ=environ)
+    try:
+        reading = read(known if given.mapping else given.plain(), table=table, environ=environ)
+    except SettingsError as error:  # no mapping
+        for problem in error.problems:
+            _note(dig, given, problem)
+        return Checked()
     problems = reading.problems.in_order()
     for problem in problems:
         if problem.key not in unknown and not (problem.code == "missing" and "action" in unknown):
@@ -69,10 +73,10 @@ def check_settings(dig: DigFile, task: Task, environ: Mapping[str, str], *, tabl
     if table is not EXPORT or "action" in unknown:
         return Checked()
     # A key that is misspelt may be the action.
-    for notice in reading.notices() if "action" in known or not problems else ():
+    for notice in reading.notices() if reading.values["action"].given or not problems else ():
         _note_unused(dig, given, notice)
     if_exists = None if "if_exists" in unknown else reading.values["if_exists"].value
-    return Checked(action=reading.action, if_exists=if_exists, place=given.get("action"))
+    return Checked(action=reading.action, if_exists=if_exists)
 
 
 def settings_of_export(dig: DigFile) -> Mapping[str, object]:
@@ -82,19 +86,6 @@ def settings_of_export(dig: DigFile) -> Mapping[str, object]:
         if given and task.command and TABLES.get(str(task.command.value)) is EXPORT:
             return _known(task, given)[0]
     return {}
-
-
-def _check_text(dig: DigFile, given: Value, environ: Mapping[str, str], table: Table) -> Checked:
-    """Settings as one text: they may come from an activation, when the workflow runs."""
-    if isinstance(given.value, str) and "${" in given.value:
-        return Checked()
-    try:
-        problems = read(given.value, table=table, environ=environ).problems.in_order()
-    except SettingsError as error:
-        problems = error.problems
-    for problem in problems:
-        _note(dig, given, problem)
-    return Checked()
 
 
 def _known(task: Task, given: Value) -> tuple[dict[str, object], set[str]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Clear, Create, Delete, Remove, action_of, parse
+from td_pinterest_op.audiences.actions import ACTIONS, Add, Clear, Create, Delete, Remove, action_of, parse
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.settings.action import Action
@@ -792,19 +792,3 @@ def test_a_setting_about_whom_to_send_is_for_the_actions_that_send(key: str, val
 def test_is_nca_is_for_new_lists(action: str, expected: bool) -> None:
     assert expected is read({**NEW, "audience_id": "7", "action": action, "is_nca": "true"}).is_nca
     assert False is read({**LEAST, "is_nca": "true"}).is_nca
-
-
-def test_every_row_of_the_table_is_documented_by_name_default_and_need() -> None:
-    table = {key.name: (key.default_text, EXPORT.required(key)) for key in EXPORT.settings}
-    assert len(EXPORT.settings) == len(table)
-    expected = {
-        "type": ("–", "yes"),
-        "client_secret": ("from the environment", "yes"),
-        "action": ("create_new_audience", "no"),
-        "audience_id_clear": ("–", "for clear_current_audience"),
-        "seed_audience_id": ("–", "for create_actalike_audience"),
-        "ignore_invalid_records": ("false", "no"),
-        "max_invalid_ratio": ("1.0", "no"),
-        "columns": ("–", "no"),
-    }
-    assert expected == {name: table[name] for name in expected}
