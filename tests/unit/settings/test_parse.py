@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.audiences.actions import ACTIONS, Add, Clear, Create, Delete, Remove, action_of, parse
+from td_pinterest_op.audiences.actions import ACTIONS, Add, Clear, Create, Remove, action_of, parse
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.settings.action import Action
@@ -147,6 +147,7 @@ def test_each_way_to_hand_them_over_gives_the_same_settings(raw: object) -> None
         ("columns", "Mail: email", {"mail": "email"}),
         ("columns", {}, {}),
         ("records", "Rows", RecordsFormat.ROWS),
+        ("expect_values", "PLAIN", ExpectedValues.PLAIN),
         ("default_country", " de", "DE"),
     ],
 )
@@ -173,6 +174,8 @@ def test_an_action_is_known_in_every_spelling(action: Action, change: Any, spell
         ({"type": "PINTEREST", "audience_type": "Customer List"}, ("action", Add.action)),
         ({"audience_type": "CUSTOMER-LIST"}, ("action", Add.action)),
         ({"ignore_error": "true"}, ("ignore_invalid_records", True)),
+        ({"records": "rows", "columns": {"tel": "phone"}}, ("columns", {"tel": "phone"})),
+        ({**NEW, "if_exists": " REPLACE "}, ("if_exists", IfExists.REPLACE)),
         ({"ignore_error": "true", "ignore_invalid_records": True}, ("ignore_invalid_records", True)),
         ({"audience_id_add_people": "", "audience_id": "7"}, ("audience_id", "7")),
         ({"audience_id_add_people": "7", "audience_id": 7}, ("audience_id", "7")),
@@ -253,6 +256,11 @@ def test_an_export_without_action_creates_an_audience() -> None:
         ("columns", {1: "email"}),
         ("columns", {"": "email"}),
         ("records", "people"),
+        ("if_exists", "update"),
+        ("country", "DE"),
+        ("percentage", 0),
+        ("percentage", "11"),
+        ("seed_audience_id", "x"),
         ("default_country", "Germany"),
         ("default_country", "49"),
         ("default_country", 49),
@@ -449,32 +457,43 @@ def test_keys_that_the_action_does_not_use_are_accepted_and_named_in_one_warning
     assert ("unused", ("audience_id_delete", "audience_name")) == (settings.warnings[0].code, settings.warnings[0].keys)
 
 
-@pytest.mark.parametrize("action", [Clear.action, Delete.action])
-def test_an_action_without_rows_uses_nothing_about_rows(action: Action) -> None:
-    about_rows = {
-        "limit_records_per_request": 5,
-        "ignore_error": True,
-        "allow_empty": "true",
-        "max_invalid_ratio": 0.5,
-        "min_records": 1,
-        "max_records": 2,
-        "max_in_flight": 2,
-        "columns": {"mail": "email"},
-    }
-    settings = read({**LEAST, **about_rows, "action": action.name, "audience_id": "7", "audience_id_add_people": ""})
-    (warning,) = settings.warnings
-    assert f"{action.name} does not use these settings: {', '.join(about_rows)}" == str(warning)
-    assert (
-        settings.limit_records_per_request,
-        settings.ignore_invalid_records,
-        settings.columns,
-    ) == (10000, False, {})
+SENDING = {"add", "remove", "create", "replace"}
+ADDING = {"add", "create", "replace"}
+EVERY = {each.__name__.lower() for each in ACTIONS}
 
 
-def test_what_any_action_uses_is_never_warned_of() -> None:
-    generic = {"retry_count": 1, "read_timeout_secs": 5, "dry_run": True, "client_id": "5", "requests_per_minute": 9}
-    assert read({**LEAST, **generic, "action": "clear_current_audience", "audience_id_clear": "7"}).warnings[1:] == ()
-    assert read({**LEAST, **generic}).warnings == ()
+@pytest.mark.parametrize(
+    ("key", "value", "used_by"),
+    [
+        ("retry_count", 1, EVERY),
+        ("dry_run", "true", EVERY),
+        ("requests_per_minute", 9, EVERY),
+        ("limit_records_per_request", 5, SENDING),
+        ("ignore_invalid_records", "true", SENDING),
+        ("allow_empty", "true", SENDING),
+        ("max_invalid_ratio", 0.5, SENDING),
+        ("min_records", 1, SENDING),
+        ("max_records", 2, SENDING),
+        ("max_in_flight", 2, SENDING),
+        ("columns", {"mail": "email"}, SENDING),
+        ("expect_values", "plain", SENDING),
+        ("allow_empty_suppress", "true", ADDING),
+        ("control", {"percent": 1, "salt": "x"}, ADDING),
+        ("if_exists", "add", {"create"}),
+        ("is_nca", "true", {"create", "replace"}),
+        ("replace_newer", "true", {"create", "replace"}),
+        ("expected_audience_name", "x", {"add", "remove", "replace", "clear", "delete"}),
+        ("even_if_used", "true", {"delete", "clear"}),
+    ],
+)
+def test_a_setting_that_an_action_does_not_use_has_its_default_and_a_warning(
+    key: str, value: object, used_by: set[str]
+) -> None:
+    raw = {**NEW, **ACTALIKE, "audience_id": "7", key: value}
+    settings = {each.__name__.lower(): read({**raw, "action": each.action.name}) for each in ACTIONS}
+    assert used_by == {name for name, each in settings.items() if key not in str(each.warnings)}
+    default = getattr(read(LEAST), key)
+    assert used_by == {name for name, each in settings.items() if getattr(each, key) != default}
 
 
 @pytest.mark.parametrize(
@@ -500,41 +519,6 @@ def test_an_id_that_may_have_lost_digits_in_a_template_is_warned_of(given: objec
 def test_an_id_that_came_from_a_secret_is_never_warned_of() -> None:
     raw = {**LEAST, "audience_id_add_people": "${secret:audience}"}
     assert () == read(raw, {**ENVIRON, "AUDIENCE": "549755885175000000"}).warnings
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({}, IfExists.FAIL),
-        ({"if_exists": "fail"}, IfExists.FAIL),
-        ({"if_exists": "Add"}, IfExists.ADD),
-        ({"if_exists": " REPLACE "}, IfExists.REPLACE),
-    ],
-)
-def test_create_says_what_to_do_with_an_audience_of_that_name(changes: dict[str, object], expected: IfExists) -> None:
-    assert expected is read({**NEW, **changes}).if_exists
-
-
-def test_if_exists_has_its_words_only() -> None:
-    assert "- if_exists: 'update' is not known; allowed: fail, add, replace" in message_of(
-        {**NEW, "if_exists": "update"}
-    )
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "action"),
-    [
-        ("if_exists", "add", "add_people_to_current_audience"),
-        ("if_exists", "add", "replace_current_audience"),
-        ("replace_newer", "true", "add_people_to_current_audience"),
-        ("replace_newer", "true", "clear_current_audience"),
-        ("expected_audience_name", "x", "create_new_audience"),
-    ],
-)
-def test_a_new_setting_that_the_action_does_not_use_is_named_in_the_warning(key: str, value: str, action: str) -> None:
-    settings = read({**NEW, "audience_id": "7", "action": action, key: value})
-    assert key in settings.warnings[0].keys
-    assert getattr(settings, key) in (IfExists.FAIL, False, None)
 
 
 class TestAudienceStudio:
@@ -693,11 +677,6 @@ def test_the_client_id_may_be_a_number() -> None:
     assert Secret("1489021") == read({**LEAST, "client_id": 1489021}).client_id
 
 
-def test_rows_may_have_columns_of_phones_and_external_ids() -> None:
-    columns = {"tel": "phone", "crm": "external_id", "mail": "email"}
-    assert columns == read({**LEAST, "records": "rows", "columns": columns}).columns
-
-
 def test_an_actalike_audience_needs_its_seed_country_and_share() -> None:
     raw = {**NEW, "action": "create_actalike_audience"}
     assert ["seed_audience_id", "country", "percentage"] == problems_of(raw)
@@ -708,13 +687,6 @@ def test_an_actalike_audience_needs_its_seed_country_and_share() -> None:
         settings.percentage,
         settings.audience_name,
     )
-
-
-@pytest.mark.parametrize(
-    ("key", "value"), [("country", "DE"), ("percentage", 0), ("percentage", "11"), ("seed_audience_id", "x")]
-)
-def test_an_actalike_audience_has_limits(key: str, value: object) -> None:
-    assert [key] == problems_of({**NEW, **ACTALIKE, "action": "create_actalike_audience", key: value})
 
 
 @pytest.mark.parametrize(
@@ -765,30 +737,3 @@ def test_a_share_is_of_ten_thousand_people() -> None:
     assert (1, 3333, 5000) == tuple(
         Control(percent=Decimal(p), salt="x").of_ten_thousand for p in ("0.01", "33.33", "50")
     )
-
-
-@pytest.mark.parametrize(("given", "expected"), [("PLAIN", "plain"), ("hashed", "hashed"), ("any", "any"), ("", "any")])
-def test_the_expected_kind_of_values_is_read(given: str, expected: str) -> None:
-    assert expected == read({**LEAST, "expect_values": given}).expect_values.value
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "used_by"),
-    [
-        ("expect_values", "plain", {"add", "remove", "create", "replace"}),
-        ("allow_empty_suppress", "true", {"add", "create", "replace"}),
-        ("control", {"percent": 1, "salt": "x"}, {"add", "create", "replace"}),
-        ("even_if_used", "true", {"delete", "clear"}),
-    ],
-)
-def test_a_setting_about_whom_to_send_is_for_the_actions_that_send(key: str, value: object, used_by: set[str]) -> None:
-    raw = {**NEW, **ACTALIKE, "audience_id": "7", key: value}
-    actions = {each.__name__.lower(): each.action.name for each in ACTIONS}
-    warned = {name for name, action in actions.items() if key in str(read({**raw, "action": action}).warnings)}
-    assert used_by == actions.keys() - warned
-
-
-@pytest.mark.parametrize(("action", "expected"), [("create_new_audience", True), ("replace_current_audience", True)])
-def test_is_nca_is_for_new_lists(action: str, expected: bool) -> None:
-    assert expected is read({**NEW, "audience_id": "7", "action": action, "is_nca": "true"}).is_nca
-    assert False is read({**LEAST, "is_nca": "true"}).is_nca
