@@ -42,9 +42,8 @@ _FIGURES: tuple[tuple[str, str, str, Callable[[float | None], str]], ...] = (
     ("Requests", "requests_failed", "without success", figures.number),
     ("Time", "seconds_reading", "waiting for Treasure Data, reading and hashing", figures.duration),
     ("Time", "seconds_sending", "sending to Pinterest", figures.duration),
-    ("Time", "seconds_waiting", "of it kept back by Pinterest's limit or before a retry, summed over all requests",
-     figures.duration),
-)  # fmt: skip
+    ("Time", "seconds_waiting", "waits for Pinterest's limit and before retries, of all requests", figures.duration),
+)
 _IDS = (
     ("action", "action"),
     ("ad_account_id", "ad account"),

@@ -11,7 +11,7 @@ import pytest
 
 from td_pinterest_op import __version__
 from td_pinterest_op.__main__ import main
-from td_pinterest_op.cli.program import program, run
+from td_pinterest_op.cli.program import program
 from td_pinterest_op.errors import WorkflowError
 from tests import children
 from tests.unit.cli.running import Terminal
@@ -138,7 +138,3 @@ def test_ctrl_c_while_modules_are_imported_is_one_sentence(
     monkeypatch.setattr(sys, "meta_path", [Interrupts(), *sys.meta_path])
     assert 130 == main()
     assert ("", "error: Stopped before anything was done.\n") == capsys.readouterr()
-
-
-def test_run_returns_and_does_not_exit() -> None:
-    assert 0 == run(["--version"])

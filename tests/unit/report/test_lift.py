@@ -66,10 +66,6 @@ def test_the_page_of_a_page_still_has_it() -> None:
     assert "90,000 1,800 2.00 %" in shown(page(entries(first, name="page"), now=FIRST_DAY))
 
 
-def test_figures_as_a_mapping_are_taken_as_well() -> None:
-    assert "90,000 1,800 2.00 %" in shown(page([run(0), comparison(lift=FIGURES)], now=FIRST_DAY))
-
-
 def test_a_history_of_comparisons_alone_is_said_so() -> None:
     with pytest.raises(SettingsError, match="has no run and no follow-up yet"):
         page([comparison()], now=FIRST_DAY)
