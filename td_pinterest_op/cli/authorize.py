@@ -14,9 +14,8 @@ import click
 
 from td_pinterest_op import connect, stop
 from td_pinterest_op.cli import callback, options, screen
-from td_pinterest_op.cli import credentials as found_credentials
 from td_pinterest_op.cli.connection import settings_of
-from td_pinterest_op.cli.credentials import SECRETS, Credentials
+from td_pinterest_op.cli.credentials import ENVIRONMENT, SECRETS, Credentials
 from td_pinterest_op.cli.export import stopping
 from td_pinterest_op.cli.secret_target import Target, target
 from td_pinterest_op.errors import AccountError, ExportError, SettingsError, StoppedError
@@ -67,7 +66,7 @@ def authorize(
     The app's client id and secret come from PINTEREST_CLIENT_ID and PINTEREST_CLIENT_SECRET, from where the other
     commands find credentials, or are asked for. No secret is an argument, and none is shown.
     """
-    credentials = found_credentials.find(env_file)
+    credentials = Credentials.find(env_file)
     store = target(kind, place, credentials.environ)
     environ = {**credentials.environ, **_app(credentials), "PINTEREST_REFRESH_TOKEN": _NO_TOKEN}
     app = settings_of(Credentials(environ=environ, sources={}))
@@ -94,7 +93,7 @@ def _app(credentials: Credentials) -> dict[str, str]:
     for variable, label in (("PINTEREST_CLIENT_ID", "client id"), ("PINTEREST_CLIENT_SECRET", "client secret")):
         value = credentials.environ.get(variable, "")
         if value:
-            screen.note(f"The app's {label}: from {credentials.sources.get(variable, found_credentials.ENVIRONMENT)}")
+            screen.note(f"The app's {label}: from {credentials.sources.get(variable, ENVIRONMENT)}")
         else:
             value = _asked(variable, label)
         held[variable] = value.strip()

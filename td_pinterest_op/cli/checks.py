@@ -18,7 +18,7 @@ from td_pinterest_op.audiences.audiences import Audiences
 from td_pinterest_op.audiences.customer_lists import CustomerLists
 from td_pinterest_op.cli import connection
 from td_pinterest_op.cli.check import findings
-from td_pinterest_op.cli.credentials import SECRETS, Credentials
+from td_pinterest_op.cli.credentials import PINTEREST_SECRETS, SECRETS, Credentials
 from td_pinterest_op.connect import Services
 from td_pinterest_op.errors import AudienceError, ExportError, SettingsError
 from td_pinterest_op.pinterest.catalog import WRITERS, AdAccount
@@ -114,8 +114,7 @@ def _skipped(because: str) -> Check:
 
 def _credentials(held: Credentials) -> Check:
     """Pinterest's credentials; Treasure Data's key has a check of its own."""
-    missing = [name for name in held.missing if name != "TD_API_KEY"]
-    if missing:
+    if missing := [name for name in PINTEREST_SECRETS if name in held.missing]:
         message = f"{', '.join(missing)} found nowhere: environment, local digdag secrets, --env-file"
         return Check(ERROR, message, "run `td-pinterest authorize`, which gets and stores them")
     return Check(OK, f"found in {held.described()}")

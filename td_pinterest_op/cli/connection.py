@@ -11,10 +11,9 @@ from pathlib import Path
 import click
 
 from td_pinterest_op import connect
-from td_pinterest_op.cli import credentials as found_credentials
 from td_pinterest_op.cli import env_file as named_file
 from td_pinterest_op.cli import screen, text_file
-from td_pinterest_op.cli.credentials import Credentials
+from td_pinterest_op.cli.credentials import LOCAL, PINTEREST_SECRETS, Credentials
 from td_pinterest_op.connect import Services
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.retry import Retry
@@ -48,8 +47,8 @@ def connecting(
 
     Raises SettingsError for credentials that are nowhere.
     """
-    credentials = found_credentials.find(env_file)
-    check_complete(credentials, *(name for name in found_credentials.SECRETS if name != "TD_API_KEY"))
+    credentials = Credentials.find(env_file)
+    check_complete(credentials, *PINTEREST_SECRETS)
     if not quiet:
         screen.note(f"Credentials: {credentials.described()}")
     with services_of(credentials, count=count, timing=timing) as services:
@@ -99,7 +98,7 @@ def check_complete(credentials: Credentials, *variables: str) -> None:
             else "`td-pinterest authorize` gets and stores them"
         )
         raise SettingsError(
-            f"{', '.join(missing)} found nowhere: neither in the environment, nor in {found_credentials.LOCAL}, nor in "
+            f"{', '.join(missing)} found nowhere: neither in the environment, nor in {LOCAL}, nor in "
             f"{file}. {advice[0].upper()}{advice[1:]}"
         )
 

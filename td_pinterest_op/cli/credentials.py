@@ -22,6 +22,7 @@ ENVIRONMENT, LOCAL = "the environment", "the local digdag secrets"
 SECRETS: Mapping[str, str] = MappingProxyType(
     {"TD_API_KEY": "td.apikey", **{key.variable: key.secret for key in CREDENTIALS}}
 )
+PINTEREST_SECRETS = tuple(key.variable for key in CREDENTIALS)
 _OTHERS = ("TD_API_SERVER", "PINTEREST_API_ENDPOINT", "PINTEREST_AD_ACCOUNT_ID", "PINTEREST_AUDIENCE_ID")
 _OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -33,6 +34,24 @@ class Credentials:
     environ: Mapping[str, str]
     sources: Mapping[str, str]
     env_file: Path | None = None
+
+    @classmethod
+    def find(cls, env_file: Path | None, environ: Mapping[str, str] = os.environ) -> Credentials:
+        """Each variable from the first place that has it. Raises SettingsError for a file that cannot be used."""
+        in_file = _read_env_file(env_file) if env_file else {}
+        values, sources = dict(environ), {}
+        for variable in (*SECRETS, *_OTHERS):
+            places = (
+                (ENVIRONMENT, environ.get(variable)),
+                (f"{LOCAL} ({_folder(environ)})", _local(variable, environ)),
+                (f"the file {env_file}", in_file.get(variable)),
+            )
+            place, value = next(((place, value) for place, value in places if value and value.strip()), ("", ""))
+            if value:
+                values[variable], sources[variable] = value.strip(), place
+                if variable in SECRETS:
+                    Secret(value.strip())  # masked from here on
+        return cls(environ=values, sources=sources, env_file=env_file)
 
     def described(self) -> str:
         """The sources of the secrets, for people: never a value."""
@@ -48,24 +67,6 @@ class Credentials:
     def missing(self) -> tuple[str, ...]:
         """The variables of the secrets that were found nowhere."""
         return tuple(variable for variable in SECRETS if variable not in self.sources)
-
-
-def find(env_file: Path | None, environ: Mapping[str, str] = os.environ) -> Credentials:
-    """Each variable from the first place that has it. Raises SettingsError for a file that cannot be used."""
-    in_file = _read_env_file(env_file) if env_file else {}
-    values, sources = dict(environ), {}
-    for variable in (*SECRETS, *_OTHERS):
-        places = (
-            (ENVIRONMENT, environ.get(variable)),
-            (f"{LOCAL} ({_folder(environ)})", _local(variable, environ)),
-            (f"the file {env_file}", in_file.get(variable)),
-        )
-        place, value = next(((place, value) for place, value in places if value and value.strip()), ("", ""))
-        if value:
-            values[variable], sources[variable] = value.strip(), place
-            if variable in SECRETS:
-                Secret(value.strip())  # masked from here on
-    return Credentials(environ=values, sources=sources, env_file=env_file)
 
 
 def _folder(environ: Mapping[str, str]) -> str:

@@ -12,9 +12,9 @@ from typing import Any
 import click
 from rich.text import Text
 
-from td_pinterest_op.cli import credentials as found_credentials
 from td_pinterest_op.cli import options, screen, text_file
 from td_pinterest_op.cli.checks import ERROR, OK, WARNING, Check, Subject, examine
+from td_pinterest_op.cli.credentials import Credentials
 from td_pinterest_op.cli.lint import dig_file
 from td_pinterest_op.cli.lint.settings import settings_of_export
 
@@ -59,7 +59,7 @@ def doctor(
     """
     if bool(query) != bool(database) or (query and job_id):
         raise click.UsageError("--query and --database go together, and exclude --job")
-    credentials = found_credentials.find(env_file)
+    credentials = Credentials.find(env_file)
     environ = credentials.environ
     rows = _source(job_id, query, database)
     done: dict[str, Check] = {}

@@ -20,10 +20,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from td_pinterest_op import stop
 from td_pinterest_op.audiences.actions import action_of
-from td_pinterest_op.cli import credentials as found_credentials
 from td_pinterest_op.cli import options, screen, text_file
 from td_pinterest_op.cli.connection import check_complete, keeper, settings_of, task_of
-from td_pinterest_op.cli.credentials import SECRETS, Credentials
+from td_pinterest_op.cli.credentials import PINTEREST_SECRETS, Credentials
 from td_pinterest_op.cli.csv_rows import csv_rows
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.export import export as run_export
@@ -77,14 +76,12 @@ def export(
     audience_type may be left out, and the ids come from --ad-account and --audience where the file has none. The same
     command on the same day (in UTC) goes on where one that was stopped or killed left off.
     """
-    credentials = found_credentials.find(env_file)
+    credentials = Credentials.find(env_file)
     raw = _settings(settings_file, credentials, ad_account=ad_account, audience=audience, dry_run=dry_run)
     action = action_of(raw)
     reads_rows = action is None or action.reads_rows
     _check_source(source, reads_rows=reads_rows)
-    check_complete(
-        credentials, *(name for name in SECRETS if name != "TD_API_KEY" or (reads_rows and not source["csv_file"]))
-    )
+    check_complete(credentials, *PINTEREST_SECRETS, *(["TD_API_KEY"] if reads_rows and not source["csv_file"] else []))
     if not quiet:
         screen.note(f"Credentials: {credentials.described()}")
     is_dry = str(raw.get("dry_run", "")).lower() == "true"

@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from td_pinterest_op.cli import credentials as found_credentials
 from td_pinterest_op.cli.connection import treasure_data
+from td_pinterest_op.cli.credentials import Credentials
 from td_pinterest_op.report.entry import Entry, entry
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Source, job_of
@@ -38,7 +38,7 @@ def entries(history: str, *, audience_id: str | None, env_file: Path | None) -> 
     # A table that an older version made has fewer columns.
     query = f"SELECT * FROM {named['table']}{only} ORDER BY time DESC LIMIT {_MOST_ROWS}"  # noqa: S608
     source = Source(query=query, database=named["database"], domain_key=f"td_pinterest_op-{secrets.token_hex(16)}")
-    with contextlib.closing(treasure_data(found_credentials.find(env_file))) as td:
+    with contextlib.closing(treasure_data(Credentials.find(env_file))) as td:
         return [entry(row) for row in reversed([*_rows(td, source)])]
 
 

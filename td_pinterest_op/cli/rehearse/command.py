@@ -195,13 +195,13 @@ def _carried_out(step: Step, stage: Stage) -> dict[str, Any]:
     return came | ({"limits": stage.limits} if step.name == "account" and stage.limits else {})
 
 
-def _end(found: dict[str, Any], output: Path, *, as_json: bool, quiet: bool) -> None:
+def _end(result: dict[str, Any], output: Path, *, as_json: bool, quiet: bool) -> None:
     if as_json:
-        screen.say_json(found)
+        screen.say_json(result)
     else:
-        _show(found)
+        _show(result)
     try:
-        output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"the file {output} of --output cannot be written: {text_file.why(error)}") from None
     if not quiet:
@@ -210,9 +210,9 @@ def _end(found: dict[str, Any], output: Path, *, as_json: bool, quiet: bool) -> 
         )
 
 
-def _show(found: dict[str, Any]) -> None:
-    rows = [step | {"step": step["name"]} for step in found["steps"]]
+def _show(result: dict[str, Any]) -> None:
+    rows = [step | {"step": step["name"]} for step in result["steps"]]
     screen.table(rows, columns=("step", "status", "code", "seconds", "verdict"), prose=("verdict",))
     screen.say()
-    for text in found["advice"] or ["nothing to set: the defaults fit this service"]:
+    for text in result["advice"] or ["nothing to set: the defaults fit this service"]:
         screen.say(f"Advice: {text}")

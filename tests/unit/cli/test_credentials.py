@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from td_pinterest_op.cli import connection, credentials
-from td_pinterest_op.cli.credentials import Credentials
+from td_pinterest_op.cli import connection
+from td_pinterest_op.cli.credentials import SECRETS, Credentials
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret
 from tests.emulators.environment import environment
@@ -30,7 +30,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def _find(local: Path, file: Path | None = None, **environ: str) -> Credentials:
-    return credentials.find(file, {"DIGDAG_CONFIG_HOME": str(local.parent)} | environ)
+    return Credentials.find(file, {"DIGDAG_CONFIG_HOME": str(local.parent)} | environ)
 
 
 def test_the_first_place_that_has_a_variable_gives_it(local: Path, file: Path) -> None:
@@ -38,7 +38,7 @@ def test_the_first_place_that_has_a_variable_gives_it(local: Path, file: Path) -
     (local / "pinterest.client_secret").write_text("local-s3cr3t")
     file.write_text("PINTEREST_CLIENT_ID=file\nPINTEREST_REFRESH_TOKEN=file-s3cr3t\n")
     held = _find(local, file, PINTEREST_CLIENT_SECRET="environment-s3cr3t", PINTEREST_REFRESH_TOKEN=" ")
-    shown = {name: held.environ[name] for name in credentials.SECRETS if name in held.sources}
+    shown = {name: held.environ[name] for name in SECRETS if name in held.sources}
     assert {
         "PINTEREST_CLIENT_ID": "local",
         "PINTEREST_CLIENT_SECRET": "environment-s3cr3t",
@@ -71,7 +71,7 @@ def test_the_endpoint_of_treasure_data_is_that_of_the_local_secrets(
 
 def test_a_user_without_a_home_has_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "home", _no_home)
-    assert "the environment" == credentials.find(None, environment(td_url="-", pinterest_endpoint="-")).described()
+    assert "the environment" == Credentials.find(None, environment(td_url="-", pinterest_endpoint="-")).described()
 
 
 def _no_home() -> Path:

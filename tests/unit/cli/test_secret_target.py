@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from td_pinterest_op.cli import credentials
+from td_pinterest_op.cli.credentials import SECRETS, Credentials
 from td_pinterest_op.cli.secret_target import target
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret
@@ -55,8 +55,8 @@ def test_a_place_that_cannot_be_used_is_named_before_anything_is_asked(
 def test_a_file_of_secrets_is_read_back_by_every_command(values: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "secrets.env"
     assert f"the file {file}" == _store(values, "file", file)
-    held = credentials.find(file, {"DIGDAG_CONFIG_HOME": str(tmp_path)})
-    names = {name: variable for variable, name in credentials.SECRETS.items()}
+    held = Credentials.find(file, {"DIGDAG_CONFIG_HOME": str(tmp_path)})
+    names = {name: variable for variable, name in SECRETS.items()}
     assert values == {name: held.environ[names[name]] for name in values}
 
 
