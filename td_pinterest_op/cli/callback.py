@@ -44,19 +44,12 @@ def listening(redirect: str, *, state: str) -> Iterator[queue.Queue[Mapping[str,
     """
     port, path = _port_and_path(redirect)
     arrived: queue.Queue[Mapping[str, str]] = queue.Queue()
-    servers: list[_Server] = []
-    try:
+    with contextlib.ExitStack() as stack:
         for server in _servers(port, _handler(path, state, arrived)):
-            servers.append(server)
-        if not servers:
-            raise SettingsError(f"this machine has no loop-back address to listen on for {redirect}")
-        for server in servers:
             threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
+            stack.callback(server.server_close)
+            stack.callback(server.shutdown)
         yield arrived
-    finally:
-        for server in servers:
-            server.shutdown()
-            server.server_close()
 
 
 def code_of(answer: Mapping[str, str]) -> Secret:
@@ -110,9 +103,10 @@ def _port_and_path(url: str) -> tuple[int, str]:
 
 def _servers(port: int, handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[_Server]:
     """A server for each loop-back address that the machine has: it may be without IPv6, or without IPv4."""
+    count = 0
     for kind, host in _LOOPBACK:
         try:
-            yield kind((host, port), handler)
+            server = kind((host, port), handler)
         except OSError as error:
             if error.errno in (errno.EADDRINUSE, errno.EACCES):
                 why = "is in use by another program" if error.errno == errno.EADDRINUSE else "is not allowed to you"
@@ -120,6 +114,11 @@ def _servers(port: int, handler: type[http.server.BaseHTTPRequestHandler]) -> It
                     f"port {port} {why}, and Pinterest redirects to it: end that program, or register another "
                     "address such as http://localhost:8086/ in the Pinterest app and give it with --redirect"
                 ) from None
+        else:
+            count += 1
+            yield server
+    if not count:
+        raise SettingsError(f"this machine has no loop-back address to listen on for http://localhost:{port}/")
 
 
 def _handler(

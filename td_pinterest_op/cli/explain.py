@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -40,24 +41,11 @@ def explain(name: str | None, as_json: bool) -> None:
 
 def _entry(name: str) -> dict[str, Any]:
     if name in REASONS:
-        reason = REASONS[name]
-        return {
-            "name": name,
-            "kind": "reason",
-            "meaning": f"the value {reason.meaning}",
-            "example": reason.example,
-            "advice": reason.advice,
-            "sql": reason.sql,
-        }
+        reason = asdict(REASONS[name])
+        return {"name": name, "kind": "reason", **reason, "meaning": f"the value {reason['meaning']}"}
     error = ERRORS[name]
-    return {
-        "name": name,
-        "kind": "error",
-        "meaning": error.meaning(),
-        "who": error.who,
-        "example": error.example,
-        "advice": error.advice,
-    }
+    shown = {"meaning": error.meaning(), "who": error.who, "example": error.example, "advice": error.advice}
+    return {"name": name, "kind": "error", **shown}
 
 
 def _entry_of(name: str) -> dict[str, Any]:

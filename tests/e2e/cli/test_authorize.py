@@ -294,11 +294,12 @@ def test_a_consent_without_a_scope_stores_nothing(
     assert not _local(tmp_path).exists()
 
 
+@pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
 def test_a_port_in_use_is_named_before_the_browser_opens(
-    authorize: Authorize, redirect: str, services: Services
+    authorize: Authorize, redirect: str, services: Services, family: socket.AddressFamily, host: str
 ) -> None:
     port = urllib.parse.urlsplit(redirect).port
-    with socket.create_server(("127.0.0.1", port or 0)):
+    with socket.create_server((host, port or 0), family=family):
         ran = authorize()
     assert 1 == ran.code
     assert f"port {port} is in use by another program" in ran.err
