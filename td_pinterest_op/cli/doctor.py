@@ -18,8 +18,8 @@ from td_pinterest_op.cli.credentials import Credentials
 from td_pinterest_op.cli.lint import dig_file
 from td_pinterest_op.cli.lint.settings import settings_of_export
 
-_SIGNS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), ERROR: ("✗", "bold red")}
-_PLAIN_SIGNS = {OK: "ok", WARNING: "!", ERROR: "x"}
+# In the characters of any encoding as well.
+_SIGNS = {OK: ("✓", "ok", "green"), WARNING: ("!", "!", "yellow"), ERROR: ("✗", "x", "bold red")}
 
 _EXAMPLE = """\b
 Examples:
@@ -96,9 +96,8 @@ def _about_rows(settings_file: Path | None, workflow: Path | None) -> Mapping[st
 
 
 def _show(name: str, check: Check) -> None:
-    sign, style = _SIGNS[check.status]
-    sign = sign if screen.can_show(sign) else _PLAIN_SIGNS[check.status]
-    line = Text.assemble((sign, style), " ", (f"{name}: ", "bold"), check.message)
+    sign, plain, style = _SIGNS[check.status]
+    line = Text.assemble((sign if screen.can_show(sign) else plain, style), " ", (f"{name}: ", "bold"), check.message)
     screen.say(line, indent=2)
     if check.advice and check.status != OK:
         arrow = "  → " if screen.can_show("→") else "  -> "

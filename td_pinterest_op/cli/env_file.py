@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from td_pinterest_op.errors import SettingsError
@@ -21,28 +20,19 @@ _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 _PLAIN = re.compile(r"[A-Za-z0-9_.+/=:@%,-]+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Assignment:
-    """`start` and `end` are where its value stands in the text."""
-
-    name: str
-    start: int
-    end: int
-
-
 def values(text: str, path: Path) -> dict[str, str]:
     """The values by their names, of a name that stands twice the last. Raises SettingsError, which quotes nothing."""
-    return {value.name: _unquoted(text[value.start : value.end]) for value in _assignments(text, path)}
+    return {name: _unquoted(text[value]) for name, value in _assignments(text, path)}
 
 
 def with_values(text: str, path: Path, new: Mapping[str, str]) -> str:
     """`text` in which those names have those values, wherever they stand, at its end if nowhere. Raises as `values`."""
     pieces, end, left = [], 0, dict(new)
-    for assignment in _assignments(text, path):
-        if assignment.name in new:
-            left.pop(assignment.name, None)
-            pieces += [text[end : assignment.start], _quoted(new[assignment.name])]
-            end = assignment.end
+    for name, value in _assignments(text, path):
+        if name in new:
+            left.pop(name, None)
+            pieces += [text[end : value.start], _quoted(new[name])]
+            end = value.stop
     pieces.append(text[end:])
     if left and text and not text.endswith("\n"):
         pieces.append("\n")
@@ -58,7 +48,8 @@ def set_values(path: Path, new: Mapping[str, str]) -> None:
     replace(path, with_values(text, path, new))
 
 
-def _assignments(text: str, path: Path) -> Iterator[_Assignment]:
+def _assignments(text: str, path: Path) -> Iterator[tuple[str, slice]]:
+    """Each name, and where its value stands in the text."""
     position = 0
     while position < len(text):
         token, assignment = _TOKEN.match(text, position), _ASSIGNMENT.match(text, position)
@@ -66,7 +57,7 @@ def _assignments(text: str, path: Path) -> Iterator[_Assignment]:
             line = text.count("\n", 0, position) + 1
             raise SettingsError(f"line {line} of the file {path} is not NAME=VALUE")
         if assignment:
-            yield _Assignment(name=assignment[1], start=assignment.end(), end=token.end())
+            yield assignment[1], slice(assignment.end(), token.end())
         position = token.end()
 
 
