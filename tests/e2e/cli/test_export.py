@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from tests.exporting import Services, digests, people
 from tests.unit.cli.running import Ran, Terminal
 
 Recorded = Callable[[Ran, str], None]
+Export = Callable[..., Ran]
 
 
 @pytest.fixture
@@ -33,6 +35,12 @@ def settings(tmp_path: Path, services: Services) -> Path:
         "ignore_invalid_records: true\n"
     )
     return file
+
+
+@pytest.fixture
+def export(at_terminal: Terminal, settings: Path) -> Export:
+    """`td-pinterest export` by these settings, as a function of its other arguments."""
+    return partial(at_terminal, "export", "--settings", settings)
 
 
 @pytest.fixture
@@ -48,26 +56,26 @@ def _audience(services: Services) -> str:
 
 
 def test_a_csv_file_is_exported_with_plan_and_table(
-    at_terminal: Terminal, as_recorded: Recorded, services: Services, settings: Path, csv_file: Path
+    export: Export, as_recorded: Recorded, services: Services, csv_file: Path
 ) -> None:
-    as_recorded(at_terminal("export", "--settings", settings, "--csv", csv_file, "--yes"), "export")
+    as_recorded(export("--csv", csv_file, "--yes"), "export")
     assert digests(4) == services.pinterest.members_of_audience(_audience(services))
 
 
 def test_a_dry_run_shows_the_plan_and_writes_nothing(
-    at_terminal: Terminal, as_recorded: Recorded, services: Services, settings: Path, csv_file: Path
+    export: Export, as_recorded: Recorded, services: Services, csv_file: Path
 ) -> None:
-    as_recorded(at_terminal("export", "--settings", settings, "--csv", csv_file, "--dry-run"), "export_dry_run")
+    as_recorded(export("--csv", csv_file, "--dry-run"), "export_dry_run")
     assert set() == services.pinterest.members_of_audience(_audience(services))
     assert [] == services.pinterest.calls.writes()
 
 
 def test_a_compressed_file_with_a_byte_order_mark_is_read_as_well(
-    at_terminal: Terminal, services: Services, settings: Path, tmp_path: Path
+    export: Export, services: Services, tmp_path: Path
 ) -> None:
     file = tmp_path / "people.csv.gz"
     file.write_bytes(gzip.compress(("\ufeffEMAIL\r\n" + "\r\n".join(people(10_000)) + "\r\n").encode()))
-    ran = at_terminal("export", "--settings", settings, "--csv", file, "--yes", "--json", "--quiet")
+    ran = export("--csv", file, "--yes", "--json", "--quiet")
     assert (0, "") == (ran.code, ran.err)
     statistics = json.loads(ran.out)
     assert 10_000 == statistics["rows"]["read"] == statistics["records"]["sent"]
@@ -89,45 +97,39 @@ def test_a_compressed_file_with_a_byte_order_mark_is_read_as_well(
     ],
 )
 def test_a_file_that_cannot_be_exported_is_named_and_nothing_is_sent(
-    at_terminal: Terminal, services: Services, settings: Path, tmp_path: Path, content: bytes, said: str
+    export: Export, services: Services, tmp_path: Path, content: bytes, said: str
 ) -> None:
     file = tmp_path / "people.csv"
     file.write_bytes(content)
-    ran = at_terminal("export", "--settings", settings, "--csv", file, "--yes")
+    ran = export("--csv", file, "--yes")
     assert 1 == ran.code
     assert said in ran.err
     assert [] == services.pinterest.calls.writes()
 
 
-def test_a_value_that_is_no_utf_8_is_counted(
-    at_terminal: Terminal, services: Services, settings: Path, tmp_path: Path
-) -> None:
+def test_a_value_that_is_no_utf_8_is_counted(export: Export, services: Services, tmp_path: Path) -> None:
     file = tmp_path / "people.csv"
     file.write_bytes(b"email\nj\xfcrgen@shop.example\n" + people(1)[0].encode() + b"\n")
-    ran = at_terminal("export", "--settings", settings, "--csv", file, "--yes", "--json")
+    ran = export("--csv", file, "--yes", "--json")
     assert 1 == json.loads(ran.out)["rows"]["invalid_by_reason"]["bad_encoding"]
 
 
-def test_a_job_is_exported(at_terminal: Terminal, services: Services, settings: Path) -> None:
+def test_a_job_is_exported(export: Export, services: Services) -> None:
     job = services.job(people(3))
-    ran = at_terminal("export", "--settings", settings, "--job", job, "--yes", "--json")
+    ran = export("--job", job, "--yes", "--json")
     assert (0, job) == (ran.code, json.loads(ran.out)["job_id"])
 
 
-def test_a_query_is_issued_and_exported(
-    at_terminal: Terminal, services: Services, settings: Path, tmp_path: Path
-) -> None:
+def test_a_query_is_issued_and_exported(export: Export, services: Services, tmp_path: Path) -> None:
     services.td.create("shop", "people", [{"email": person} for person in people(3)])
     query = tmp_path / "people.sql"
     query.write_text("SELECT email FROM people")
-    ran = at_terminal("export", "--settings", settings, "--query", query, "--database", "shop", "--yes", "--json")
+    ran = export("--query", query, "--database", "shop", "--yes", "--json")
     assert (0, 3) == (ran.code, json.loads(ran.out)["records"]["sent"])
 
 
-def test_without_a_terminal_the_question_needs_yes(
-    at_terminal: Terminal, services: Services, settings: Path, csv_file: Path
-) -> None:
-    ran = at_terminal("export", "--settings", settings, "--csv", csv_file)
+def test_without_a_terminal_the_question_needs_yes(export: Export, services: Services, csv_file: Path) -> None:
+    ran = export("--csv", csv_file)
     assert 2 == ran.code
     assert "say --yes to go on without the question" in ran.err
     assert [] == services.pinterest.calls.writes()
@@ -135,9 +137,8 @@ def test_without_a_terminal_the_question_needs_yes(
 
 @pytest.mark.parametrize(("answer", "code", "sent"), [(True, 0, 4), (False, 1, 0)])
 def test_the_answer_decides(
-    at_terminal: Terminal,
+    export: Export,
     services: Services,
-    settings: Path,
     csv_file: Path,
     monkeypatch: pytest.MonkeyPatch,
     answer: bool,
@@ -145,7 +146,7 @@ def test_the_answer_decides(
     sent: int,
 ) -> None:
     monkeypatch.setattr("td_pinterest_op.cli.screen.confirm", lambda _: answer)
-    ran = at_terminal("export", "--settings", settings, "--csv", csv_file)
+    ran = export("--csv", csv_file)
     assert code == ran.code
     assert sent == len(services.pinterest.members_of_audience(_audience(services)))
     assert answer or "you answered no. Nothing was sent" in ran.err
@@ -155,8 +156,8 @@ def test_the_answer_decides(
     "arguments",
     [[], ["--job", "1", "--csv", "x.csv"], ["--query", "x.sql"], ["--database", "shop", "--job", "1"]],
 )
-def test_one_source_is_wanted(at_terminal: Terminal, settings: Path, arguments: list[str]) -> None:
-    assert 2 == at_terminal("export", "--settings", settings, *arguments).code
+def test_one_source_is_wanted(export: Export, arguments: list[str]) -> None:
+    assert 2 == export(*arguments).code
 
 
 def test_an_action_without_rows_takes_no_source(at_terminal: Terminal, tmp_path: Path, csv_file: Path) -> None:
@@ -218,12 +219,7 @@ def test_the_result_settings_of_a_workflow_can_be_given_as_they_are(
 
 
 def test_a_renewed_refresh_token_is_kept_in_the_file_that_it_came_from(
-    at_terminal: Terminal,
-    services: Services,
-    settings: Path,
-    csv_file: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    export: Export, services: Services, csv_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     services.pinterest.switches.rotate_refresh_tokens = True
     file = tmp_path / "secrets.env"
@@ -231,19 +227,17 @@ def test_a_renewed_refresh_token_is_kept_in_the_file_that_it_came_from(
     file.chmod(0o600)
     monkeypatch.delenv("PINTEREST_REFRESH_TOKEN")
     for _ in range(3):
-        ran = at_terminal("export", "--settings", settings, "--csv", csv_file, "--yes", "--env-file", file)
+        ran = export("--csv", csv_file, "--yes", "--env-file", file)
         assert 0 == ran.code, ran.err
     assert "# mine" == file.read_text().splitlines()[0]
     assert 0o600 == file.stat().st_mode & 0o777
 
 
-def test_a_file_of_secrets_that_others_can_read_is_refused(
-    at_terminal: Terminal, settings: Path, csv_file: Path, tmp_path: Path
-) -> None:
+def test_a_file_of_secrets_that_others_can_read_is_refused(export: Export, csv_file: Path, tmp_path: Path) -> None:
     file = tmp_path / "secrets.env"
     file.write_text("A=1\n")
     file.chmod(0o644)
-    ran = at_terminal("export", "--settings", settings, "--csv", csv_file, "--env-file", file)
+    ran = export("--csv", csv_file, "--env-file", file)
     assert 1 == ran.code
     assert f"run `chmod 600 {file}` first" in ran.err
 
@@ -270,7 +264,7 @@ def test_the_same_command_finishes_what_a_killed_one_began(
 
 
 def test_a_list_of_a_single_person_from_a_file_is_not_taken_for_an_empty_one(
-    at_terminal: Terminal, services: Services, settings: Path, tmp_path: Path
+    export: Export, services: Services, settings: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "one.csv"
     file.write_text(f"email\n{people(1)[0]}\n")
@@ -278,7 +272,7 @@ def test_a_list_of_a_single_person_from_a_file_is_not_taken_for_an_empty_one(
     for action in ("replace_current_audience", "clear_current_audience"):
         settings.write_text(given.replace("add_people_to_current_audience", action))
         source = ["--csv", file] if action.startswith("replace") else []
-        assert 0 == at_terminal("export", "--settings", settings, *source, "--yes").code
+        assert 0 == export(*source, "--yes").code
     assert digests(1).isdisjoint(services.pinterest.members_of_audience(_audience(services)))
 
 
