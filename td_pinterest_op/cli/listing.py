@@ -119,8 +119,8 @@ def audience(
         screen.table(told, columns=("ad_group", "name", "status", "how", "campaign"))
     if history:
         screen.say()
-        columns = ("at", "what", "sent", "rejected", "status", "size", "members", "matched")
-        told = [entry | {"matched": share(entry["match_ratio"], 1)} for entry in past]
+        columns = ("when", "what", "sent", "rejected", "status", "size", "members", "matched")
+        told = [entry | {"when": entry["at"], "matched": share(entry["match_ratio"], 1)} for entry in past]
         _show(told, columns, as_json=False, nothing="nothing in the history")
 
 
