@@ -16,7 +16,7 @@ from td_pinterest_op.records.columns import Column, list_type
 from td_pinterest_op.records.identifiers import Reason
 from td_pinterest_op.records.plan import NAMED_ROWS
 from td_pinterest_op.records.row_spool import RowSpool
-from td_pinterest_op.records.rows import EncodedRows, encode
+from td_pinterest_op.records.rows import EncodedRows, by_shape, encode
 from td_pinterest_op.records.spool import Sorted, Spool, fingerprint
 from td_pinterest_op.records.values import ColumnKeys, column_keys
 from td_pinterest_op.stats import Stats
@@ -74,7 +74,7 @@ class Identifiers(Protocol):
     """Takes the valid identifiers of one block after the other."""
 
     def take(self, block: Sequence[Sequence[object]], by_column: Sequence[ColumnKeys]) -> None:
-        """`found` are the keys of the block's columns."""
+        """`by_column` are the keys of the block's columns."""
 
     def finish(self) -> Outcome[Sorted]:
         """What is to be sent of them, each once."""
@@ -86,8 +86,8 @@ class Identifiers(Protocol):
 class RecordRows(Protocol):
     """Takes the valid rows of one block after the other."""
 
-    def take(self, block: Sequence[Sequence[object]], rows: EncodedRows) -> None:
-        """`rows` are those of the block."""
+    def take(self, block: Sequence[Sequence[object]], by_column: Sequence[ColumnKeys], rows: EncodedRows) -> None:
+        """`rows` are those of the block, made of `by_column`, the keys of its columns."""
 
     def finish(self) -> Outcome[RowSpool]:
         """What is to be sent of them, each once."""
@@ -105,7 +105,7 @@ class AllIdentifiers:
     def take(self, _block: Sequence[Sequence[object]], by_column: Sequence[ColumnKeys]) -> None:
         """Put them into the spool. Raises OSError."""
         for column in by_column:
-            self.spool.add(list(filter(None, column.keys)) if column.rejected else column.keys)
+            self.spool.add(column.valid_keys)
 
     def finish(self) -> Outcome[Sorted]:
         """All of them. Raises OSError."""
@@ -123,9 +123,9 @@ class AllRows:
 
     spool: RowSpool
 
-    def take(self, _block: Sequence[Sequence[object]], rows: EncodedRows) -> None:
+    def take(self, _block: Sequence[Sequence[object]], _by_column: Sequence[ColumnKeys], rows: EncodedRows) -> None:
         """Put them into the spool. Raises OSError."""
-        self.spool.add(rows.by_shape())
+        self.spool.add(by_shape(rows.rows, rows.shapes))
 
     def finish(self) -> Outcome[RowSpool]:
         """All of them. Raises OSError."""
@@ -240,7 +240,7 @@ class RowPreparation(Preparation):
 
     def _take(self, block: list[list[Any]], by_column: Sequence[ColumnKeys]) -> Sequence[tuple[int, Reason]]:
         rows = encode(by_column, count=len(block[self.columns[0].position]))
-        self._record_rows.take(block, rows)
+        self._record_rows.take(block, by_column, rows)
         self._stats.valid += rows.valid
         self._stats.invalid_keys_by_reason.update({reason.value: count for reason, count in rows.rejected_keys.items()})
         return rows.rejected

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import TracebackType
 
 from td_pinterest_op.records.rows import Shape
 from td_pinterest_op.records.spool import Spool
@@ -22,21 +21,13 @@ Parts = list[tuple[Shape, bytes]]
 
 
 class RowSpool:
-    """Takes rows (see `rows`) until it is finished, then gives them back, each once, as batches. A context manager.
+    """Takes rows (see `rows`) until it is finished, then gives them back, each once, as batches.
 
     Its files are gone with `close`; when a file fails with an OSError, only `close` works after that.
     """
 
     def __init__(self) -> None:
         self._spools: dict[Shape, Spool] = {}
-
-    def __enter__(self) -> RowSpool:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Frees memory and files. May be called again."""

@@ -17,10 +17,10 @@ from itertools import compress, product
 from struct import Struct
 
 from td_pinterest_op.records.columns import Column
-from td_pinterest_op.records.identifier_types import EXTERNAL_ID, TYPES, IdentifierType
+from td_pinterest_op.records.identifier_types import EXTERNAL_ID, TYPES
 from td_pinterest_op.records.identifiers import Reason
 from td_pinterest_op.records.spool import DIGEST_BYTES
-from td_pinterest_op.records.values import ColumnKeys
+from td_pinterest_op.records.values import ColumnKeys, identifier_of
 
 _HASHED_KEYS = tuple(dict.fromkeys(type_.key for type_ in TYPES.values() if type_.is_hashed))
 _EXTERNAL_ID = 1 << len(_HASHED_KEYS)
@@ -147,14 +147,13 @@ class EncodedRows:
     rejected: list[tuple[int, Reason]]
     rejected_keys: Counter[Reason]
 
-    def by_shape(self) -> dict[Shape, list[bytes]]:
-        """The valid rows, repeats included."""
-        different = {*self.shapes}
-        if len(different) == 1 and 0 not in different:
-            return {Shape(*different): self.rows}
-        return {
-            Shape(number): [*compress(self.rows, map(number.__eq__, self.shapes))] for number in different if number
-        }
+
+def by_shape(rows: Sequence[bytes], shapes: Sequence[int]) -> dict[Shape, Sequence[bytes]]:
+    """The rows that have a shape, repeats included; `shapes`: the number of each row's."""
+    different = {*shapes}
+    if len(different) == 1 and 0 not in different:
+        return {Shape(*different): rows}
+    return {Shape(number): [*compress(rows, map(number.__eq__, shapes))] for number in different if number}
 
 
 def encode(by_column: Sequence[ColumnKeys], *, count: int) -> EncodedRows:
@@ -233,11 +232,6 @@ def _filled_up(external_ids: Sequence[bytes], shapes: list[int]) -> list[bytes]:
             external_id = external_id.ljust(length, b"\0")
         filled.append(external_id)
     return filled
-
-
-def identifier_of(type_: IdentifierType, key: bytes) -> bytes:
-    """What a key is compared by with those of others: its digest, also of one that is not sent as a digest."""
-    return key if type_.is_hashed else sha256(b"%s:%s" % (type_.name.encode(), key)).digest()
 
 
 def _to_count(reasons: Sequence[Reason]) -> Reason:

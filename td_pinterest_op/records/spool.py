@@ -15,41 +15,42 @@ from functools import cache
 from itertools import accumulate, chain, compress, islice
 from operator import ne
 from struct import Struct
-from types import TracebackType
 from typing import TypeVar
 
 from td_pinterest_op.records.spool_file import SpoolFile
 
-_S = TypeVar("_S", bound="Sorted")
+_S = TypeVar("_S", bound="_Stored")
 
 DIGEST_BYTES = 32
-_BUCKETS = 256
+BUCKETS = 256
 _INCOMING_DIGESTS = 1 << 13  # as objects, before they are packed: what a processor's cache holds
 _BUFFERED_BYTES = 8 << 20  # in memory between two writes: 32 KB to a bucket's next segment
 _SORTED_DIGESTS = 1 << 14  # as objects while a bucket is sorted; a larger bucket is split first
 
 _CHUNK_BYTES = 1 << 18  # read at once
-_SMALL_PART = 1 << 15  # bytes of a bucket that is sorted at once, without 256 lists
+_FEW_DIGESTS = 1 << 10  # of a bucket that is sorted at once, without 256 lists
 
 
-class Sorted(abc.ABC):
-    """Digests in ascending order, each once, in a file that is gone with `close`. A context manager."""
+class _Stored:
+    """Strings of `width` bytes in a file that is gone with `close`; `encrypted`: see `SpoolFile`. A context manager."""
 
-    def __init__(self, width: int, *, encrypted: bool = False) -> None:
+    def __init__(self, width: int = DIGEST_BYTES, *, encrypted: bool = False) -> None:
         self.width = width
         self._file = SpoolFile(encrypted=encrypted)
 
     def __enter__(self: _S) -> _S:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Frees memory and file. May be called again."""
         self._file.close()
+
+
+class Sorted(_Stored, abc.ABC):
+    """Digests in ascending order, each once."""
 
     @property
     @abc.abstractmethod
@@ -79,9 +80,7 @@ class Sorted(abc.ABC):
 class SortedFile(Sorted):
     """Digests that come in order already."""
 
-    def __init__(self, width: int = DIGEST_BYTES) -> None:
-        super().__init__(width)
-        self._length = 0
+    _length = 0
 
     def append(self, data: bytes) -> None:
         """Takes digests, one after the other. Raises OSError."""
@@ -99,21 +98,21 @@ class SortedFile(Sorted):
             yield self._file.read(start, min(_CHUNK_BYTES, self._length - start))
 
 
-class Spool(Sorted):
-    """Takes digests until it is finished, then gives them back, each once, as batches. A context manager.
+class Buckets(_Stored):
+    """Takes digests until it is finished, then gives back those with a first byte in common together.
 
-    `width`: the bytes of each, if they are no digests. `encrypted`: see `SpoolFile`. The file is gone with `close`;
-    when it fails with an OSError, only `close` works after that. For one thread at a time.
+    `width`: the bytes of each, if more follow the digest. When the file fails with an OSError, only `close` works after
+    that. For one thread at a time.
     """
 
     def __init__(self, width: int = DIGEST_BYTES, *, encrypted: bool = False) -> None:
         super().__init__(width, encrypted=encrypted)
-        self._incoming: list[list[bytes]] = [[] for _ in range(_BUCKETS)]
-        self._buffers: list[bytearray] = [bytearray() for _ in range(_BUCKETS)]
+        self._incoming: list[list[bytes]] = [[] for _ in range(BUCKETS)]
+        self._buffers: list[bytearray] = [bytearray() for _ in range(BUCKETS)]
         self._incoming_count = self._buffered_count = 0
         self._segment_offsets: list[array[int]] = []  # for each write: where each bucket's segment begins, and the end
         self._end = 0
-        self._unique: list[int] | None = None  # by bucket, once finished
+        self._is_finished = False
 
     def close(self) -> None:
         """Frees memory and file. May be called again."""
@@ -122,7 +121,7 @@ class Spool(Sorted):
 
     def add(self, digests: Sequence[bytes]) -> None:
         """Takes digests. Raises OSError; RuntimeError once finished."""
-        if self._unique is not None:
+        if self._is_finished:
             raise RuntimeError("the spool is finished")
         incoming = self._incoming
         for digest in digests:
@@ -139,39 +138,22 @@ class Spool(Sorted):
         return self._buffered_count * self.width
 
     def finish(self) -> None:
-        """Sorts, drops repeats, counts. Nothing can be added any more. Raises OSError."""
-        if self._unique is None:
+        """Nothing can be added any more. Raises OSError."""
+        if not self._is_finished:
             self._pack()
             self.write_buffers()
             self._incoming, self._buffers = [], []
-            self._unique = [self._make_unique(bucket) for bucket in range(_BUCKETS)]
+            self._is_finished = True
 
-    @property
-    def unique(self) -> int:
-        """Different digests. Raises RuntimeError unless finished."""
-        return sum(self._finished())
-
-    @property
-    def duplicate(self) -> int:
-        """Repeats that were dropped. Raises RuntimeError unless finished."""
-        return self._end // self.width - self.unique
-
-    def chunks(self) -> Iterator[bytes]:
-        """Unique digests in ascending order, in parts of any length. Raises OSError; RuntimeError unless finished."""
-        return chain.from_iterable(map(self._stored, range(_BUCKETS), self._finished()))
-
-    def buckets(self) -> Iterator[list[bytes]]:
-        """Unique digests in ascending order, those with a first byte in common together: always 256 lists.
-
-        Raises OSError; RuntimeError unless finished.
-        """
-        for bucket, count in enumerate(self._finished()):
-            yield [*apart(b"".join(self._stored(bucket, count)), self.width)]
-
-    def _finished(self) -> list[int]:
-        if self._unique is None:
-            raise RuntimeError("the spool is not finished yet")
-        return self._unique
+    def segments(self, bucket: int, count: int | None = None) -> Iterator[bytes]:
+        """The first `count` (None: all) digests that begin with this byte, in parts. Raises OSError."""
+        left = self._end if count is None else count * self.width
+        for offset, length in self._places(bucket):
+            if not left:
+                return
+            data = self._file.read(offset, min(length, left))
+            left -= len(data)
+            yield data
 
     def _pack(self) -> None:
         _pack(self._incoming, self._buffers)
@@ -190,32 +172,59 @@ class Spool(Sorted):
         self._end = segment_offsets[-1]
         self._buffered_count = 0
 
+    def _places(self, bucket: int) -> Iterator[tuple[int, int]]:
+        """Offset and length in bytes of its segments."""
+        for segment_offsets in self._segment_offsets:
+            if length := segment_offsets[bucket + 1] - segment_offsets[bucket]:
+                yield segment_offsets[bucket], length
+
+
+class Spool(Buckets, Sorted):
+    """Digests in buckets, sorted when it is finished."""
+
+    _unique: Sequence[int] = ()  # by bucket, once finished
+
+    def finish(self) -> None:
+        """Sorts, drops repeats, counts. Nothing can be added any more. Raises OSError."""
+        super().finish()
+        self._unique = self._unique or [self._make_unique(bucket) for bucket in range(BUCKETS)]
+
+    @property
+    def unique(self) -> int:
+        """Different digests. Raises RuntimeError unless finished."""
+        return sum(self._finished())
+
+    @property
+    def duplicate(self) -> int:
+        """Repeats that were dropped. Raises RuntimeError unless finished."""
+        return self._end // self.width - self.unique
+
+    def chunks(self) -> Iterator[bytes]:
+        """Unique digests in ascending order, in parts of any length. Raises OSError; RuntimeError unless finished."""
+        return chain.from_iterable(map(self.segments, range(BUCKETS), self._finished()))
+
+    def buckets(self) -> Iterator[Iterator[bytes]]:
+        """Unique digests in ascending order, those with a first byte in common together: always 256 times some.
+
+        Raises OSError; RuntimeError unless finished.
+        """
+        for bucket, count in enumerate(self._finished()):
+            yield apart(b"".join(self.segments(bucket, count)), self.width)
+
+    def _finished(self) -> Sequence[int]:
+        if not self._unique:
+            raise RuntimeError("the spool is not finished yet")
+        return self._unique
+
     def _make_unique(self, bucket: int) -> int:
         """Puts the bucket's unique digests, sorted, in the place of all its digests, and counts them."""
-        count = sum(length for _, length in self._segments(bucket)) // self.width
-        data = memoryview(_sorted_unique(self._stored(bucket, count), count, self.width))
+        count = sum(length for _, length in self._places(bucket)) // self.width
+        data = memoryview(_sorted_unique(self.segments(bucket), count, self.width))
         written = 0
-        for offset, length in self._segments(bucket):
+        for offset, length in self._places(bucket):
             self._file.write(offset, data[written : written + length])
             written += length
         return len(data) // self.width
-
-    def _segments(self, bucket: int) -> Iterator[tuple[int, int]]:
-        """Offset and length in bytes."""
-        return (
-            (segment_offsets[bucket], segment_offsets[bucket + 1] - segment_offsets[bucket])
-            for segment_offsets in self._segment_offsets
-        )
-
-    def _stored(self, bucket: int, count: int) -> Iterator[bytes]:
-        """The bucket's first `count` digests, a segment at a time."""
-        left = count * self.width
-        for offset, length in self._segments(bucket):
-            if not left:
-                return
-            data = self._file.read(offset, min(length, left))
-            left -= len(data)
-            yield data
 
 
 def fingerprint(chunks: Iterable[bytes] = ()) -> str:
@@ -236,7 +245,7 @@ def _pack(incoming: list[list[bytes]], buffers: list[bytearray]) -> None:
 def _sorted_unique(segments: Iterable[bytes], count: int, width: int) -> bytes:
     """The different digests among `count` that share their first byte, in ascending order."""
     if count <= _SORTED_DIGESTS:
-        return _unique(_in_order(b"".join(segments), width))
+        return _unique(in_order([*apart(b"".join(segments), width)]))
     parts = _split(segments, width)
     for place, part in enumerate(parts):  # in place, for each part to be freed once it is done
         parts[place] = _unique(sorted(apart(part, width)))
@@ -245,29 +254,26 @@ def _sorted_unique(segments: Iterable[bytes], count: int, width: int) -> bytes:
 
 def _split(segments: Iterable[bytes], width: int) -> list[bytes | bytearray]:
     """Parts in ascending order, by the second byte."""
-    incoming: list[list[bytes]] = [[] for _ in range(_BUCKETS)]
-    buffers = [bytearray() for _ in range(_BUCKETS)]
+    incoming: list[list[bytes]] = [[] for _ in range(BUCKETS)]
+    buffers = [bytearray() for _ in range(BUCKETS)]
     for piece in in_pieces(segments, _INCOMING_DIGESTS * width):
-        _deal(piece, width, incoming)
+        for digest in apart(piece, width):
+            incoming[digest[1]].append(digest)
         _pack(incoming, buffers)
     return [*buffers]
 
 
-def _in_order(data: bytes, width: int) -> list[bytes]:
-    if len(data) < _SMALL_PART:
-        return sorted(apart(data, width))
+def in_order(digests: list[bytes]) -> list[bytes]:
+    """The digests, which share their first byte, in ascending order."""
+    if len(digests) < _FEW_DIGESTS:
+        return sorted(digests)
     # Many short sorts cost half of one long one.
-    incoming: list[list[bytes]] = [[] for _ in range(_BUCKETS)]
-    _deal(data, width, incoming)
-    for digests in incoming:
-        digests.sort()
-    return list(chain.from_iterable(incoming))
-
-
-def _deal(data: bytes, width: int, incoming: list[list[bytes]]) -> None:
-    """Adds each digest to the list of its second byte."""
-    for digest in apart(data, width):
+    incoming: list[list[bytes]] = [[] for _ in range(BUCKETS)]
+    for digest in digests:
         incoming[digest[1]].append(digest)
+    for of_second_byte in incoming:
+        of_second_byte.sort()
+    return list(chain.from_iterable(incoming))
 
 
 def _unique(ordered: list[bytes]) -> bytes:
@@ -275,18 +281,18 @@ def _unique(ordered: list[bytes]) -> bytes:
     return b"".join(compress(ordered, differs_from_last))
 
 
-def apart(data: bytes | bytearray, width: int = DIGEST_BYTES) -> Iterator[bytes]:
-    """The digests of a string, each of `width` bytes."""
-    many, each = _structs(width)
+def apart(data: bytes | bytearray, width: int = DIGEST_BYTES, left_out: int = 0) -> Iterator[bytes]:
+    """The digests of a string, each of `width` bytes, without the bytes that follow each of them."""
+    many, each = _structs(width, left_out)
     view = memoryview(data)
     tail = len(view) - len(view) % many.size
     return chain(chain.from_iterable(many.iter_unpack(view[:tail])), chain.from_iterable(each.iter_unpack(view[tail:])))
 
 
 @cache
-def _structs(width: int) -> tuple[Struct, Struct]:
+def _structs(width: int, left_out: int) -> tuple[Struct, Struct]:
     # Thirty-two at a time costs a third of slicing one by one.
-    return Struct(f"{width}s" * 32), Struct(f"{width}s")
+    return Struct(f"{width}s{left_out}x" * 32), Struct(f"{width}s{left_out}x")
 
 
 def in_pieces(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:

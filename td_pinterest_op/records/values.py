@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import key_block
+from td_pinterest_op.records.identifier_types import IdentifierType
 from td_pinterest_op.records.identifiers import Reason
 
 
@@ -31,6 +33,17 @@ class ColumnKeys:
         return len(self.keys) - len(self.rejected)
 
     @property
+    def valid_keys(self) -> list[bytes]:
+        """What to send of the valid values, one after the other."""
+        return [*filter(None, self.keys)] if self.rejected else self.keys
+
+    @property
+    def identifiers(self) -> list[bytes]:
+        """What the valid values are compared by with others: digests."""
+        type_ = self.column.type
+        return self.valid_keys if type_.is_hashed else [identifier_of(type_, key) for key in self.valid_keys]
+
+    @property
     def plain(self) -> int:
         """How many valid values of a type that is hashed were not hashed yet."""
         return self.valid - self.hashed if self.column.type.is_hashed else 0
@@ -44,6 +57,11 @@ class ColumnKeys:
             if key and key not in by_row[row]:
                 by_row[row].append(key)
         return by_row
+
+
+def identifier_of(type_: IdentifierType, key: bytes) -> bytes:
+    """What a key is compared by with those of others: its digest, also of one that is not sent as a digest."""
+    return key if type_.is_hashed else sha256(b"%s:%s" % (type_.name.encode(), key)).digest()
 
 
 def column_keys(column: Column, block: Sequence[Sequence[object]], *, default_country: str | None = None) -> ColumnKeys:

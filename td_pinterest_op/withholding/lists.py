@@ -14,7 +14,6 @@ from td_pinterest_op.printable import counted
 from td_pinterest_op.records.columns import known_columns
 from td_pinterest_op.records.identifier_types import LISTED, TYPES
 from td_pinterest_op.records.read import IdentifierPreparation, Outcome
-from td_pinterest_op.records.rows import identifier_of
 from td_pinterest_op.records.spool import Sorted, Spool
 from td_pinterest_op.records.values import ColumnKeys
 from td_pinterest_op.settings.parse import Settings
@@ -37,9 +36,7 @@ class _Digests:
     def take(self, _block: Sequence[Sequence[object]], by_column: Sequence[ColumnKeys]) -> None:
         """Put them into the spool, external ids too. Raises OSError."""
         for column in by_column:
-            keys = [key for key in column.keys if key] if column.rejected else column.keys
-            type_ = column.column.type
-            self.spool.add(keys if type_.is_hashed else [identifier_of(type_, key) for key in keys])
+            self.spool.add(column.identifiers)
 
     def finish(self) -> Outcome[Sorted]:
         """All of them. Raises OSError."""

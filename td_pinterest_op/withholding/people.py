@@ -1,25 +1,33 @@
-"""The identifiers of all people, each with its person, compared with the lists: who is withheld, and why.
+"""The identifiers of people, compared with the lists: who is withheld, and why.
 
-A person is a row of the export's query. Entries (a digest, whether its person is in the control group, and who that
-is) are sorted by digest, as the lists are: one bucket of each is compared at a time.
+Identifiers are in buckets by their first byte, as those of the lists are: one bucket of each is compared at a time.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from types import TracebackType
+from itertools import chain, compress
+from operator import ne
 
-from td_pinterest_op.records.spool import DIGEST_BYTES, Spool
-from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHOUT_CONSENT
+from td_pinterest_op.records.spool import BUCKETS, DIGEST_BYTES, Buckets, Spool, apart, in_order
+from td_pinterest_op.records.values import ColumnKeys
+from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, WITHOUT_CONSENT
 
-_PERSON_BYTES = 4
-_LONE = bytes(1 + _PERSON_BYTES)
-_LONE_IN_CONTROL = b"\1" + bytes(_PERSON_BYTES)
+_NUMBER_BYTES = 4
 # What is known of a person.
 _IS_SUPPRESSED, _CONSENTS, _IS_CONTROL = 1, 2, 4
+_ANYTHING = 0
+_EVERY_BYTE = range(256)
+_IN_CONTROL = bytes((0, _IS_CONTROL)) + bytes(254)  # what makes it of a truth value
+# For each of them what makes 1 of a byte that says so, and 0 of all others.
+_SAYING = {what: bytes(known & what == what for known in _EVERY_BYTE) for what in (_ANYTHING, 1, 2, 4)}
+_IS_ZERO = bytes(not code for code in _EVERY_BYTE)
+
+Kept = tuple[list[bytes], Counter[str]]
+"""Identifiers that may be sent, in ascending order, and how many may not, by reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,129 +40,158 @@ class Lists:
     def buckets(self) -> Iterator[tuple[frozenset[bytes], frozenset[bytes] | None]]:
         """Both lists' digests, those with a first byte in common together. Nobody consents to a list of none."""
         nobody = frozenset[bytes]()
-        suppressed = self.suppressed.buckets() if self.suppressed else ([] for _ in range(256))
-        consented = self.consented.buckets() if self.consented else (None for _ in range(256))
-        for some, others in zip(suppressed, consented, strict=True):
-            yield frozenset(some) if some else nobody, None if others is None else frozenset(others)
+        suppressed = map(frozenset, self.suppressed.buckets()) if self.suppressed else (nobody for _ in range(BUCKETS))
+        consented = map(frozenset, self.consented.buckets()) if self.consented else (None for _ in range(BUCKETS))
+        return zip(suppressed, consented, strict=True)
 
 
-class People:
-    """All people with their identifiers. A context manager; its file is gone with `close`."""
+class LonePeople:
+    """People with one identifier each."""
 
     def __init__(self, lists: Lists) -> None:
         self._lists = lists
-        self._entries = Spool(DIGEST_BYTES + 1 + _PERSON_BYTES)
-        # By the number of a person. The first stands for everybody who has one identifier only.
-        self._known = bytearray(1)
+        self._everybody, self._controlled = Buckets(), Buckets()
 
-    def __enter__(self) -> People:
-        return self
+    def close(self) -> None:
+        """Frees memory and files. May be called again."""
+        self._everybody.close()
+        self._controlled.close()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
+    def add(self, by_column: Sequence[ColumnKeys], in_control: Sequence[bool]) -> None:
+        """Takes a person for each row of a block, of one column. Raises OSError."""
+        (column,) = by_column
+        self._everybody.add(column.identifiers)
+        self._controlled.add([key for key in compress(column.keys, in_control) if key])
+
+    def identifiers(self) -> Iterator[Kept]:
+        """What may be sent, in 256 parts. Nobody can be added any more. Raises OSError."""
+        self._everybody.finish()
+        self._controlled.finish()
+        for bucket, (suppressed, consented) in enumerate(self._lists.buckets()):
+            controlled = _digests(self._controlled, bucket)
+            yield _kept(_digests(self._everybody, bucket), suppressed, consented, controlled)
+
+
+def _digests(buckets: Buckets, bucket: int) -> set[bytes]:
+    return set(chain.from_iterable(map(apart, buckets.segments(bucket))))
+
+
+class People:
+    """People with any number of identifiers. They are numbered from 0 on, row by row."""
+
+    def __init__(self, lists: Lists) -> None:
+        self._lists = lists
+        # An identifier, and the number of somebody who has it. `_shared`: those that several people have.
+        self._entries, self._shared = (Buckets(DIGEST_BYTES + _NUMBER_BYTES) for _ in range(2))
+        self._known = bytearray()
+        # What is known of a person → 0, or why the person is withheld: a place in WITHHELD, counted from 1.
+        self._codes = bytes(self._code(known) for known in _EVERY_BYTE)
+
+    def _code(self, known: int) -> int:
+        if known & _IS_SUPPRESSED:
+            return 1 + WITHHELD.index(SUPPRESSED)
+        if self._lists.consented and not known & _CONSENTS:
+            return 1 + WITHHELD.index(WITHOUT_CONSENT)
+        return 1 + WITHHELD.index(CONTROL) if known & _IS_CONTROL else 0
 
     def close(self) -> None:
         """Frees memory and file. May be called again."""
         self._entries.close()
+        self._shared.close()
 
-    def add_lone(self, digests: Sequence[bytes], in_control: Sequence[bool] | None) -> None:
-        """Takes people with one identifier each. Raises OSError."""
-        if in_control is None:
-            self._entries.add([digest + _LONE for digest in digests])
-        else:
-            self._entries.add(
-                [
-                    digest + (_LONE_IN_CONTROL if controlled else _LONE)
-                    for digest, controlled in zip(digests, in_control, strict=True)
-                ]
-            )
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._known)
 
-    def add(self, people: Sequence[Sequence[bytes]], in_control: Sequence[bool] | None) -> None:
-        """Takes people with their identifiers, and numbers them, from 1 on. Raises OSError."""
-        entries = []
-        number = len(self._known)
-        for digests, controlled in zip(people, in_control or bytes(len(people)), strict=True):
-            end = bytes((controlled,)) + number.to_bytes(_PERSON_BYTES, "big")
-            entries += [digest + end for digest in digests]
-            self._known.append(_IS_CONTROL if controlled else 0)
-            number += 1
-        self._entries.add(entries)
+    def add(self, by_column: Sequence[ColumnKeys], in_control: Sequence[bool]) -> None:
+        """Takes a person for each row of a block, with all identifiers in it. Raises OSError."""
+        first = len(self._known)
+        self._known += bytes(in_control).translate(_IN_CONTROL)
+        for column in by_column:
+            numbers = range(first, len(self._known)) if column.rows is None else [first + row for row in column.rows]
+            _add(self._entries, column.identifiers, compress(numbers, column.keys) if column.rejected else numbers)
 
     def compare(self) -> None:
         """Finds out who is on the lists. Nobody can be added any more. Raises OSError."""
         self._entries.finish()
-        if len(self._known) == 1:
-            return
-        for entries, (suppressed, consented) in zip(self._entries.buckets(), self._lists.buckets(), strict=True):
-            self._note(entries, suppressed, _IS_SUPPRESSED)
-            if consented:
-                self._note(entries, consented, _CONSENTS)
+        for bucket, (suppressed, consented) in enumerate(self._lists.buckets()):
+            holders: dict[bytes, int] = {}  # the first one of each identifier
+            for digests, numbers in _entries(self._entries, bucket):
+                self._note(_IS_SUPPRESSED, compress(numbers, map(suppressed.__contains__, digests)))
+                self._note(_CONSENTS, compress(numbers, map(consented.__contains__, digests)) if consented else ())
+                has_another = map(ne, map(holders.setdefault, digests, numbers), numbers)
+                again = [*compress(zip(digests, numbers, strict=True), has_another)]
+                for shared in (again, [(digest, holders[digest]) for digest, _ in again]):
+                    _add(self._shared, [digest for digest, _ in shared], [number for _, number in shared])
+        self._shared.finish()
 
-    def _note(self, entries: Sequence[bytes], digests: frozenset[bytes], what: int) -> None:
-        if digests:
-            for entry in entries:
-                if entry[:DIGEST_BYTES] in digests:
-                    self._known[_person(entry)] |= what
+    def _note(self, what: int, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            self._known[number] |= what
 
-    def reason_of(self, number: int) -> str | None:
-        """Why this person is withheld, as far as the lists and the control group say."""
-        known = self._known[number]
-        if known & _IS_SUPPRESSED:
-            return SUPPRESSED
-        if self._lists.consented and not known & _CONSENTS:
-            return WITHOUT_CONSENT
-        return CONTROL if known & _IS_CONTROL else None
+    def codes(self, start: int, stop: int) -> bytearray:
+        """For each of these people 0, or why the person is withheld: a place in WITHHELD, counted from 1."""
+        return self._known[start:stop].translate(self._codes)
 
-    def identifiers(self) -> Iterator[tuple[list[bytes], Counter[str]]]:
-        """Identifiers that may be sent, in ascending order, and how many may not, by reason; in 256 parts.
-
-        Raises OSError.
-        """
-        for entries, (suppressed, consented) in zip(self._entries.buckets(), self._lists.buckets(), strict=True):
-            # What is known of an identifier by its holders; where each has no other one, equal digests are neighbours
-            # and the last of them is in control, if any is.
-            known = (
-                {entry[:DIGEST_BYTES]: entry[DIGEST_BYTES] and _IS_CONTROL for entry in entries}
-                if len(self._known) == 1
-                else {digest: self._of_holders(holders) for digest, holders in _by_digest(entries)}
+    def identifiers(self) -> Iterator[Kept]:
+        """What may be sent, where each identifier goes alone; in 256 parts. Raises OSError."""
+        self.compare()
+        for bucket in range(BUCKETS):
+            everybody, suppressed, controlled, consented = self._held(
+                self._entries, bucket, _ANYTHING, _IS_SUPPRESSED, _IS_CONTROL, _CONSENTS
             )
-            sent: list[bytes] = []
-            withheld: Counter[str] = Counter()
-            for digest, of_one in known.items():
-                if of_one & _IS_SUPPRESSED or digest in suppressed:
-                    withheld[SUPPRESSED] += 1
-                elif consented is not None and not of_one & _CONSENTS and digest not in consented:
-                    withheld[WITHOUT_CONSENT] += 1
-                elif of_one & _IS_CONTROL:
-                    withheld[CONTROL] += 1
-                else:
-                    sent.append(digest)
-            yield sent, withheld
-
-    def _of_holders(self, holders: Sequence[bytes]) -> int:
-        known = 0
-        for entry in holders:
-            known |= self._known[_person(entry)] | (entry[DIGEST_BYTES] and _IS_CONTROL)
-        return known
+            yield _kept(everybody, suppressed, consented if self._lists.consented else None, controlled)
 
     def taken_away(self) -> Iterator[tuple[int, str, bytes]]:
-        """Identifiers that people lose although they are not withheld: who, why, and what. In the order of digests."""
-        for entries in self._entries.buckets():
-            for digest, holders in _by_digest(entries):
-                if len(holders) > 1:
-                    people = [_person(entry) for entry in holders]
-                    known = [self._known[person] for person in people]
-                    if any(of_one & (_IS_SUPPRESSED | _IS_CONTROL) for of_one in known):
-                        why = SUPPRESSED if any(of_one & _IS_SUPPRESSED for of_one in known) else CONTROL
-                        yield from ((person, why, digest) for person in people if self.reason_of(person) is None)
+        """Identifiers that people lose although they are not withheld: who, why, and what. Raises OSError."""
+        for bucket in range(BUCKETS):
+            suppressed, controlled = self._held(self._shared, bucket, _IS_SUPPRESSED, _IS_CONTROL)
+            taken = suppressed | controlled
+            for digests, numbers in _entries(self._shared, bucket) if taken else ():
+                is_sent = self._of_each(numbers).translate(self._codes).translate(_IS_ZERO)
+                sent = [*compress(digests, is_sent)]
+                losers = zip(sent, compress(numbers, is_sent), strict=True)
+                for digest, number in compress(losers, map(taken.__contains__, sent)):
+                    yield number, SUPPRESSED if digest in suppressed else CONTROL, digest
+
+    def _held(self, entries: Buckets, bucket: int, *facts: int) -> list[set[bytes]]:
+        """The identifiers of people of whom it is known; a set for each fact."""
+        held: list[set[bytes]] = [set() for _ in facts]
+        for digests, numbers in _entries(entries, bucket):
+            of_each = self._of_each(numbers)
+            for identifiers, fact in zip(held, facts, strict=True):
+                identifiers.update(compress(digests, of_each.translate(_SAYING[fact])))
+        return held
+
+    def _of_each(self, numbers: Iterable[int]) -> bytes:
+        return bytes(map(self._known.__getitem__, numbers))
 
 
-def _person(entry: bytes) -> int:
-    return int.from_bytes(entry[DIGEST_BYTES + 1 :], "big")
+def _add(entries: Buckets, digests: Iterable[bytes], numbers: Iterable[int]) -> None:
+    ends = apart(array("I", numbers).tobytes(), _NUMBER_BYTES)
+    entries.add([digest + end for digest, end in zip(digests, ends, strict=True)])
 
 
-def _by_digest(entries: Sequence[bytes]) -> Iterator[tuple[bytes, list[bytes]]]:
-    for digest, holders in groupby(entries, key=lambda entry: entry[:DIGEST_BYTES]):
-        yield digest, [*holders]
+def _entries(entries: Buckets, bucket: int) -> Iterator[tuple[list[bytes], list[int]]]:
+    """Identifiers, and the number of a person for each; in parts."""
+    step = entries.width // _NUMBER_BYTES
+    for segment in entries.segments(bucket):
+        numbers = memoryview(segment).cast("I")[step - 1 :: step].tolist()
+        yield [*apart(segment, DIGEST_BYTES, _NUMBER_BYTES)], numbers
+
+
+def _kept(
+    identifiers: set[bytes],
+    suppressed: frozenset[bytes] | set[bytes],
+    consented: frozenset[bytes] | set[bytes] | None,
+    controlled: set[bytes],
+) -> Kept:
+    """Without those that are held by somebody who opted out, by nobody who consents, by somebody in control."""
+    opted_out = identifiers & suppressed
+    left = identifiers - opted_out
+    unasked = set() if consented is None else left - consented
+    left -= unasked
+    chosen = left & controlled
+    withheld = Counter({SUPPRESSED: len(opted_out), WITHOUT_CONSENT: len(unasked), CONTROL: len(chosen)})
+    return in_order([*(left - chosen)]), withheld

@@ -24,7 +24,7 @@ from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.settings.table import RecordsFormat
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.job import Job
-from td_pinterest_op.withholding.people import Lists
+from td_pinterest_op.withholding.people import Lists, LonePeople, People
 from td_pinterest_op.withholding.records import WithheldIdentifiers, WithheldRows
 
 
@@ -46,13 +46,17 @@ def preparing(job: Job, settings: Settings, stats: Stats, *, lists: Lists | None
             "by. Select a key of each person, and name it in `control` as `by`"
         )
     of_rows: dict[str, Any] = {"columns": columns, "stats": stats, "by": by, "line_of": job.line_of}
-    withheld: dict[str, Any] = {"lists": lists or Lists(), "control": control, "by": by}
-    all_are_sent = lists is None and control is None
+    all_are_sent, lists = lists is None and control is None, lists or Lists()
     if are_rows:
-        rows: RecordRows = AllRows(RowSpool()) if all_are_sent else WithheldRows(**withheld)
+        rows: RecordRows = AllRows(RowSpool()) if all_are_sent else WithheldRows(People(lists), control, by)
         with contextlib.closing(rows):
             yield RowPreparation(rows, **of_rows, default_country=settings.default_country)
     else:
-        identifiers: Identifiers = AllIdentifiers(Spool()) if all_are_sent else WithheldIdentifiers(**withheld)
+        identifiers: Identifiers
+        if all_are_sent:
+            identifiers = AllIdentifiers(Spool())
+        else:
+            people = LonePeople(lists) if len(columns) == 1 and not columns[0].is_array else People(lists)
+            identifiers = WithheldIdentifiers(people, control, by)
         with contextlib.closing(identifiers):
             yield IdentifierPreparation(identifiers, **of_rows)

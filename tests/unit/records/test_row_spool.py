@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ def row(number: int, *, external_id: bytes = b"") -> Row:
 def spool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[RowSpool]:
     monkeypatch.setattr(row_spool, "_BUFFERED_BYTES", request.param)
     monkeypatch.setattr(spool_module, "_INCOMING_DIGESTS", request.param)
-    with RowSpool() as made:
+    with closing(RowSpool()) as made:
         yield made
 
 
@@ -84,7 +85,7 @@ def test_a_batch_of_long_rows_is_cut_by_its_bytes(spool: RowSpool, monkeypatch: 
 def test_the_same_rows_give_the_same_batches_and_fingerprint_in_any_order(spool: RowSpool) -> None:
     rows = [row(number) for number in range(300)]
     filled(spool, rows)
-    with RowSpool() as other:
+    with closing(RowSpool()) as other:
         filled(other, rows[::-1], rows[:5])
         assert list(spool.batches(11)) == list(other.batches(11))
         assert spool.fingerprint == other.fingerprint
@@ -92,7 +93,7 @@ def test_the_same_rows_give_the_same_batches_and_fingerprint_in_any_order(spool:
 
 def test_one_row_more_gives_another_fingerprint(spool: RowSpool) -> None:
     filled(spool, [row(1), row(2)])
-    with RowSpool() as other:
+    with closing(RowSpool()) as other:
         assert spool.fingerprint != filled(other, [row(1), row(2), row(3)]).fingerprint
 
 
@@ -105,7 +106,7 @@ def test_nothing_that_is_on_the_disk_can_be_read(monkeypatch: pytest.MonkeyPatch
         return files[-1]
 
     monkeypatch.setattr(tempfile, "TemporaryFile", remembering)
-    with RowSpool() as spool:
+    with closing(RowSpool()) as spool:
         filled(spool, [row(number, external_id=b"customer-4711") for number in range(100)])
         (file,) = files
         file.seek(0)
