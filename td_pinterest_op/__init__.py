@@ -4,9 +4,11 @@ The map, from the doors down; a module imports from lower rows or from its own f
 
     cli/                         `td-pinterest`, for people: one module a command
     export  status  erase        the doors that a workflow names after `py>:`
+    activation  many  mirror     doors to an export of another kind
     assignment                   what a task asks for, with every problem at once
     connect                      a task and its settings → both services, built once
     audiences/                   the actions, customer lists, sending in batches
+    withholding/                 whom not to send: opt-outs, who has not consented, a control group
     warehouse/                   SQL made from the operator's own tables: hashing, mirror, history
     records/                     identifiers → digests or reasons, the spool on disk, the plan
     workflow/                    the digdag task: parameters, log and signals, refresh token kept

@@ -16,6 +16,7 @@ from td_pinterest_op import __version__, connect
 from td_pinterest_op.assignment import Assignment, erasure_of
 from td_pinterest_op.audiences.erasure import Receipt, erase, plan_text, targets_of, unread
 from td_pinterest_op.audiences.sender import Sender
+from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.columns import Column, identifier_columns
 from td_pinterest_op.records.identifier_types import LISTED
 from td_pinterest_op.records.plan import check_values
@@ -49,8 +50,10 @@ def erasure(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     assignment, watcher = erasure_of(task), LogWatcher(clock=timing.monotonic)
     settings = assignment.settings
     stats = Stats(action="erase", ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
-    connected = connect.services(task, settings, timing=timing, count=stats.requests)
+    connected = connect.services(task, settings, timing=timing, count=stats.requests, scopes=SCOPES)
     with connected as services, Spool() as spool:
+        # A token that Pinterest refuses is no matter of one ad account.
+        services.tokens.token()
         apis = {account: services.pinterest_for(account) for account in settings.ad_account_ids}
         targets = targets_of(apis)
         prepared = _read(assignment, services, stats, spool=spool, watcher=watcher)

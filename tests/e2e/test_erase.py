@@ -14,6 +14,7 @@ import pytest
 from td_pinterest_op import stop
 from td_pinterest_op.erase import erasure
 from td_pinterest_op.errors import (
+    AccountError,
     InvalidRowsError,
     JobError,
     PinterestError,
@@ -124,6 +125,20 @@ def test_a_dry_run_says_how_many_lists_and_requests_it_takes_and_writes_nothing(
         == stored["summary"]
     )
     assert digests(50) == services.pinterest.members(lists[0])
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_token_that_may_not_write_or_is_refused_ends_it_before_anybody_is_read(
+    services: Services, lists: list[str], dry_run: bool
+) -> None:
+    services.pinterest.switches.scope = "ads:read"
+    with pytest.raises(AccountError, match="the refresh token lacks the scope ads:write"):
+        erase(services, services.job(people(40)), dry_run=dry_run)
+    services.pinterest.inject(Fault(effect=Answer(status=401, code=283), path="/oauth/token$", times=None))
+    with pytest.raises(AccountError) as caught:
+        erase(services, services.job(people(40)), dry_run=dry_run)
+    assert caught.value.refused_token
+    assert not services.td.requests
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
