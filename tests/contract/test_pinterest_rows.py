@@ -9,7 +9,7 @@ import pytest
 import requests
 from pinterestsdk.exceptions import BadRequestException
 
-from tests.contract.sdk import ACCOUNT, PEOPLE, Sdk, code_of, patch
+from tests.contract.sdk import ACCOUNT, PEOPLE, Sdk, patch
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Pinterest
 
 PERSON = {"email": PEOPLE[0], "maid": PEOPLE[1], "hashed_phone_number": PEOPLE[2]}
@@ -93,20 +93,6 @@ def test_exactly_one_kind_of_records_goes_into_a_request(
 def test_rows_are_records_where_records_are_required(pinterest: Pinterest, sdk: Sdk) -> None:
     pinterest.switches.records_required = True
     assert 1 == create(sdk, "people", PERSON).num_uploaded_user_records
-
-
-def test_a_server_that_knows_only_records_refuses_rows(pinterest: Pinterest, sdk: Sdk) -> None:
-    pinterest.switches.takes_rows = False
-    held = pinterest.add_list("people")
-    with pytest.raises(BadRequestException) as caught:
-        create(sdk, "other", PERSON)
-    assert 1 == code_of(caught.value)
-    with pytest.raises(BadRequestException) as caught:
-        update(sdk, held.id, "ADD", PERSON)
-    assert 1 == code_of(caught.value)
-    assert [held] == list(pinterest.lists.values())
-    sdk.update_list(held.id, "ADD", ",".join(PEOPLE[:3]))
-    assert set(PEOPLE[:3]) == pinterest.members(held.id)
 
 
 @pytest.mark.parametrize(("most", "status"), [(1, 413), (2, 200)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -18,7 +17,6 @@ from tests.emulators.pinterest import (
     Fault,
     Pinterest,
     Repeat,
-    Reset,
     Switches,
     When,
     serve_pinterest,
@@ -67,11 +65,6 @@ def call(pinterest: Pinterest) -> Iterator[Caller]:
 # -- creating -------------------------------------------------------------------------------------------------------
 
 
-def test_a_list_without_records_is_refused_where_they_are_required(pinterest: Pinterest, call: Caller) -> None:
-    pinterest.switches.records_required = True
-    assert (400, {}) == (call("POST", "/customer_lists", {"name": "empty"}).status_code, pinterest.lists)
-
-
 def test_the_records_of_a_creation_are_counted_and_kept(pinterest: Pinterest, call: Caller) -> None:
     pinterest.switches.records_required = True
     made = call.create_list(records=",".join(PEOPLE[:3]))
@@ -94,47 +87,6 @@ def test_another_ad_account_in_a_body_is_refused(pinterest: Pinterest, call: Cal
     else:
         refused = call.create_audience(held.id, rule={"customer_list_id": held.id, "ad_account_id": "1"})
     assert (400, 1, 0) == (refused.status_code, len(pinterest.lists), len(pinterest.audiences))
-
-
-@pytest.mark.parametrize("kind", ["customer_lists", "audiences"])
-def test_a_lost_answer_leaves_what_was_made(pinterest: Pinterest, call: Caller, kind: str) -> None:
-    held = pinterest.add_list("people")
-    pinterest.inject(Fault(effect=Reset(), when=When.AFTER, operation=f"{kind}/create"))
-    with pytest.raises(requests.ConnectionError):
-        call.create_list("new") if kind == "customer_lists" else call.create_audience(held.id, name="new")
-    assert ["people", "new"][-1:] == call.names(kind)[-1:]
-
-
-def test_audience_ids_may_have_nineteen_digits(pinterest: Pinterest, call: Caller) -> None:
-    pinterest.switches.long_audience_ids = True
-    made = call.create_audience(pinterest.add_list("people").id).json()
-    assert 19 == len(made["id"])
-    assert made["id"] == call("GET", f"/audiences/{made['id']}").json()["id"]
-
-
-@pytest.mark.parametrize("answer", ["413", "400"])
-def test_more_records_than_are_taken_are_refused_as_set(pinterest: Pinterest, call: Caller, answer: str) -> None:
-    pinterest.switches.set({"max_records": 2, "max_records_answer": answer})
-    body = {"name": "people", "records": ",".join(PEOPLE[:3])}
-    assert (int(answer), {}) == (call("POST", "/customer_lists", body).status_code, pinterest.lists)
-
-
-def test_more_batches_at_once_than_are_taken_are_throttled(pinterest: Pinterest, call: Caller) -> None:
-    pinterest.switches.batches_at_once = 2
-    path = f"/customer_lists/{pinterest.add_list('people').id}"
-    body = {"operation_type": "ADD", "records": PEOPLE[0]}
-    with ThreadPoolExecutor(3) as several:
-        answers = list(several.map(lambda _: call("PATCH", path, body).status_code, range(3)))
-    assert [200, 200, 429] == sorted(answers)
-    assert 200 == call("PATCH", path, body).status_code
-
-
-def test_what_is_not_known_is_made_when_it_is_asked_for(pinterest: Pinterest, call: Caller) -> None:
-    assert 404 == call("GET", "/audiences/123").status_code
-    pinterest.switches.unknown_audiences = {"123": "Shoppers"}
-    names = [call("GET", f"/audiences/{audience_id}").json()["name"] for audience_id in ("123", "124", "123")]
-    assert (["Shoppers", "Audience 124", "Shoppers"], 2) == (names, len(pinterest.audiences))
-    assert set() == pinterest.members_of_audience("123")
 
 
 def test_an_id_of_somebodys_choice_is_given_to_no_other_audience(pinterest: Pinterest, call: Caller) -> None:
@@ -181,53 +133,6 @@ def test_single_reads_lag_while_listings_do_not(pinterest: Pinterest, call: Call
     assert 2 == call("GET", path).json()["num_batches"]
 
 
-def test_a_move_shows_only_after_a_while(pinterest: Pinterest, call: Caller, fake_time: FakeTime) -> None:
-    old, new = pinterest.add_list("old"), pinterest.add_list("new")
-    audience = pinterest.add_audience("x", customer_list_id=old.id)
-    pinterest.switches.move_lag_seconds = 20.0
-    path = f"/audiences/{audience.id}"
-    body = {"operation_type": "UPDATE", "name": "renamed", "rule": {"customer_list_id": new.id}}
-    assert new.id == call("PATCH", path, body).json()["rule"]["customer_list_id"]
-    read = call("GET", path).json()
-    assert ("renamed", old.id) == (read["name"], read["rule"]["customer_list_id"])
-    fake_time.sleep(20.0)
-    assert new.id == call("GET", path).json()["rule"]["customer_list_id"]
-
-
-def test_a_new_list_is_not_found_for_a_while(pinterest: Pinterest, call: Caller, fake_time: FakeTime) -> None:
-    pinterest.switches.new_list_missing_seconds = 3.0
-    path = f"/customer_lists/{call.create_list()['id']}"
-    batch = {"operation_type": "ADD", "records": PEOPLE[1]}
-    assert [404, 404] == [call("GET", path).status_code, call("PATCH", path, batch).status_code]
-    fake_time.sleep(3.0)
-    assert [200, 200] == [call("GET", path).status_code, call("PATCH", path, batch).status_code]
-
-
-@pytest.mark.parametrize(("refusal", "code"), [("409", 1), ("400", 400)])
-def test_an_audience_is_refused_while_its_list_is_processing(
-    pinterest: Pinterest, call: Caller, fake_time: FakeTime, refusal: str, code: int
-) -> None:
-    pinterest.switches.set({"processing_refusal": refusal, "processing_seconds": 5.0})
-    made = call.create_list()
-    refused = call.create_audience(made["id"])
-    assert (int(refusal), code) == (refused.status_code, refused.json()["code"])
-    fake_time.sleep(5.0)
-    assert 200 == call.create_audience(made["id"]).status_code
-
-
-@pytest.mark.parametrize("exceptions", [{"code": 400, "message": "2 records"}, [{"code": 400}], [], {}])
-def test_exceptions_of_earlier_uploads_stand_in_reads_and_not_in_writes(
-    pinterest: Pinterest, call: Caller, exceptions: Any
-) -> None:
-    pinterest.switches.list_exceptions = exceptions
-    made = call.create_list()
-    assert {} == made["exceptions"]
-    assert exceptions == call("GET", f"/customer_lists/{made['id']}").json()["exceptions"]
-    assert [exceptions] == [
-        customer_list["exceptions"] for customer_list in call("GET", "/customer_lists").json()["items"]
-    ]
-
-
 def test_a_removed_audience_may_read_as_archived(pinterest: Pinterest, call: Caller) -> None:
     pinterest.switches.removed_status = "ARCHIVED"
     audience = pinterest.add_audience("x", customer_list_id=pinterest.add_list("people").id)
@@ -242,15 +147,6 @@ def test_a_patch_of_an_audience_without_an_operation_type_updates_it(pinterest: 
     audience = pinterest.add_audience("x", customer_list_id=pinterest.add_list("people").id)
     assert 200 == call("PATCH", f"/audiences/{audience.id}", {"name": "renamed"}).status_code
     assert ["renamed"] == call.names("audiences")
-
-
-@pytest.mark.parametrize(("status", "code"), [(409, 1), (423, 1), (400, 12)])
-def test_a_write_may_be_refused_once(pinterest: Pinterest, call: Caller, status: int, code: int) -> None:
-    code_of_fault = code if status == 400 else None
-    pinterest.inject(Fault(effect=Answer(status=status, code=code_of_fault), method="POST"))
-    refused = call("POST", "/customer_lists", {"name": "x"})
-    assert (status, code) == (refused.status_code, refused.json()["code"])
-    assert "id" in call.create_list()
 
 
 def test_somebody_else_moves_an_audience_to_a_list_of_a_younger_job(
@@ -311,58 +207,12 @@ def test_an_answer_may_come_twice_on_one_connection(pinterest: Pinterest, call: 
 # -- tokens and access ----------------------------------------------------------------------------------------------
 
 
-def test_an_access_token_may_end_after_some_uses_or_seconds(
-    pinterest: Pinterest, call: Caller, fake_time: FakeTime
-) -> None:
-    sdk = Sdk(call._url.split("/ad_accounts")[0], None)
-
-    def statuses(uses: int) -> list[int]:
-        token = refresh(sdk)
-        assert 30 * 86400 == token.expires_in
-        url, headers = f"{call._url}/audiences", {"Authorization": f"Bearer {token.access_token}"}
-        return [requests.get(url, headers=headers, timeout=10).status_code for _ in range(uses)]
-
-    pinterest.switches.access_token_uses = 2
-    assert [200, 200, 401] == statuses(3)
-    pinterest.switches.set({"access_token_uses": None, "access_token_seconds": 0})
-    assert [401] == statuses(1)
-
-
 def test_a_refresh_may_end_the_tokens_before_it_at_once(pinterest: Pinterest, call: Caller) -> None:
     pinterest.switches.set({"refresh_ends_access_tokens": True, "rotate_refresh_tokens": True})
     assert 200 == call("GET", "/audiences").status_code
     refresh(Sdk(call._url.split("/ad_accounts")[0], None))
     assert 401 == call("GET", "/audiences").status_code
     assert REFRESH_TOKEN not in pinterest.tokens.refresh_tokens()
-
-
-def test_a_token_answer_may_lack_the_scope_to_write(pinterest: Pinterest, call: Caller) -> None:
-    pinterest.switches.scope = "ads:read"
-    assert "ads:read" == refresh(Sdk(call._url.split("/ad_accounts")[0], None)).scope
-
-
-@pytest.mark.parametrize(("answer", "code"), [("429", 8), ("403", 29)])
-def test_trial_access_allows_so_many_writes_a_day(
-    pinterest: Pinterest, call: Caller, fake_time: FakeTime, answer: str, code: int
-) -> None:
-    pinterest.switches.set({"access_tier": "trial", "trial_writes": 2, "trial_answer": answer})
-    assert [200, 200] == [call("POST", "/customer_lists", {"name": "x"}).status_code for _ in range(2)]
-    refused = call("POST", "/customer_lists", {"name": "x"})
-    assert (int(answer), code) == (refused.status_code, refused.json()["code"])
-    assert ("86400" if answer == "429" else None) == refused.headers.get("Retry-After")
-    assert 200 == call("GET", "/audiences").status_code
-    fake_time.sleep(86400)
-    assert 200 == call("POST", "/customer_lists", {"name": "x"}).status_code
-
-
-def test_an_app_without_access_is_refused_as_restricted_with_its_scopes_granted(
-    pinterest: Pinterest, call: Caller
-) -> None:
-    pinterest.switches.access_tier = "none"
-    refused = call("GET", "/audiences")
-    assert (401, 3) == (refused.status_code, refused.json()["code"])
-    assert "does not have access to this restricted feature" in refused.json()["message"]
-    assert 200 == call("GET", "").status_code
 
 
 def test_the_published_client_reads_what_the_switches_change(pinterest: Pinterest, call: Caller) -> None:

@@ -17,7 +17,7 @@ from pinterestsdk.exceptions import (
     UnauthorizedException,
 )
 
-from tests.contract.sdk import ACCOUNT, PEOPLE, Sdk, code_of, digest, patch, refresh
+from tests.contract.sdk import ACCOUNT, PEOPLE, Sdk, code_of, patch, refresh
 from tests.emulators.pinterest import (
     AD_ACCOUNT_ID,
     Answer,
@@ -44,16 +44,6 @@ def test_a_refresh_token_buys_an_access_token_for_thirty_days(pinterest: Pintere
     assert (30 * 86400, "bearer", "ads:read ads:write") == (token.expires_in, token.token_type, token.scope)
     assert token.refresh_token is None
     assert 59 * 86400 < token.refresh_token_expires_in <= 60 * 86400
-
-
-def test_a_rotated_refresh_token_is_good_and_the_old_one_is_not(pinterest: Pinterest, sdk: Sdk) -> None:
-    pinterest.switches.rotate_refresh_tokens = True
-    first = refresh(sdk).refresh_token
-    second = refresh(sdk, first).refresh_token
-    assert {second} == pinterest.tokens.refresh_tokens()
-    with pytest.raises(UnauthorizedException) as caught:
-        refresh(sdk, first)
-    assert 283 == code_of(caught.value)
 
 
 def test_a_wrong_client_secret_is_refused(served: tuple[Pinterest, str]) -> None:
@@ -207,14 +197,6 @@ def test_an_audience_is_made_on_a_list_and_moved_to_another(pinterest: Pinterest
     sdk.update_audience(made.id, "UPDATE", rule=pinterestsdk.AdAccountsAudienceRule(customer_list_id=new.id))
     read = sdk.get_audience(made.id)
     assert (new.id, 120, "customers") == (read.rule.customer_list_id, read.size, read.name)
-
-
-def test_a_server_that_does_not_move_rules_answers_success_all_the_same(pinterest: Pinterest, sdk: Sdk) -> None:
-    pinterest.switches.moves_rules = False
-    old, new = sdk.create_list("old"), sdk.create_list("new")
-    made = sdk.create_audience("customers", old.id)
-    sdk.update_audience(made.id, "UPDATE", rule=pinterestsdk.AdAccountsAudienceRule(customer_list_id=new.id))
-    assert old.id == sdk.get_audience(made.id).rule.customer_list_id
 
 
 def test_an_audience_on_a_list_of_another_ad_account_is_refused(pinterest: Pinterest, sdk: Sdk) -> None:
@@ -415,14 +397,3 @@ def test_a_callback_is_made_at_its_moment(pinterest: Pinterest, sdk: Sdk) -> Non
 
 
 # -- measures -------------------------------------------------------------------------------------------------------
-
-
-def test_ten_thousand_records_cost_the_server_a_few_milliseconds(pinterest: Pinterest, sdk: Sdk) -> None:
-    held = pinterest.add_list("people")
-    records = ",".join(digest(number) for number in range(10_000))
-    for _ in range(5):
-        patch(sdk, pinterest, held.id, json={"operation_type": "ADD", "records": records})
-    calls = pinterest.calls.of("customer_lists/update", "ADD")
-    assert [10_000] * 5 == [call.records for call in calls]
-    # The best of five, and far above what it takes: a machine may be busy.
-    assert min((call.finished or 0) - call.arrived for call in calls) < 0.05

@@ -173,34 +173,6 @@ def test_an_issue_call_of_wrong_shape_is_refused(
         client.query(database, "SELECT 1", type=engine, **options)
 
 
-def test_a_queued_job_is_killed_and_stays_killed(client: tdclient.Client, td: TreasureData) -> None:
-    td.jobs.hold()
-    job = client.query(DB, "SELECT 1 AS a", type="presto")
-
-    assert "queued" == job.status()
-    assert "queued" == job.kill()
-    td.jobs.release()
-    assert "killed" == job.status()
-    assert "killed" == job.kill()
-
-
-def test_a_running_job_is_interrupted_by_a_kill(client: tdclient.Client) -> None:
-    endless = "SELECT count(*) AS n FROM people a, people b, people c, people d, people e WHERE a.id + b.id < e.id"
-    job = client.query(DB, endless, type="presto")
-    while client.job_status(job.id) == "queued":
-        pass
-
-    assert "running" == job.kill()
-    assert "killed" == job.status()
-
-
-def test_jobs_are_listed_newest_first_and_by_status(client: tdclient.Client) -> None:
-    ids = [run(client, sql).id for sql in ("SELECT 1 AS a", "SELECT nope", "SELECT 2 AS a")]
-
-    assert ids[::-1] == [job.id for job in client.jobs()]
-    assert ids[1:2] == [job.id for job in client.jobs(status="error")]
-
-
 def test_a_form_from_digdags_java_client_is_as_good_as_td_clients_multipart(url: str) -> None:
     form = b"query=SELECT+1+AS+a&version=0.9.0&priority=0&retry_limit=0&scheduled_time=1700000000&domain_key=k"
     request = urllib.request.Request(
@@ -255,17 +227,6 @@ def test_inserts_as_td_sends_them_add_their_columns_by_name(
     assert [[expected, "u0@a.example"]] == rows(client, "SELECT count(*) AS n, min(email) AS e FROM filled")
 
 
-def test_tables_are_created_listed_swapped_and_deleted(client: tdclient.Client) -> None:
-    client.create_log_table(DB, "empty")
-    client.swap_table(DB, "people", "empty")
-
-    assert [("empty", 500), ("people", 0)] == [(table.name, table.count) for table in client.tables(DB)]
-    schema: Any = client.tables(DB)[0].schema
-    assert [["id", "long", "id"], ["email", "string", "email"]] == schema
-    assert "log" == client.delete_table(DB, "people")
-    assert ["empty"] == [table.name for table in client.tables(DB)]
-
-
 def rename(client: tdclient.Client, old: str, new: str, **form: str) -> int:
     with client.api.post(f"/v3/table/rename/{DB}/{old}/{new}", form) as answer:
         return int(answer.status)
@@ -286,11 +247,7 @@ def test_a_table_is_renamed_over_another_only_when_told(client: tdclient.Client)
         (lambda client: client.create_log_table(DB, "people"), errors.AlreadyExistsError),
         (lambda client: client.delete_table(DB, "missing"), errors.NotFoundError),
         (lambda client: client.tables("nowhere"), errors.NotFoundError),
-        (lambda client: client.create_database(DB), errors.AlreadyExistsError),
-        (lambda client: client.delete_database("nowhere"), errors.NotFoundError),
-        (lambda client: client.create_database("UPPER"), errors.APIError),
         (lambda client: client.job("999"), errors.NotFoundError),
-        (lambda client: client.kill("999"), errors.NotFoundError),
     ],
 )
 def test_what_there_is_already_and_what_there_is_not_is_refused(
@@ -298,21 +255,6 @@ def test_what_there_is_already_and_what_there_is_not_is_refused(
 ) -> None:
     with pytest.raises(error):
         call(client)
-
-
-def test_databases_are_created_listed_and_deleted(client: tdclient.Client) -> None:
-    client.create_database("second")
-
-    assert [DB, "second"] == [database.name for database in client.databases()]
-    assert client.delete_database("second")
-    assert [DB] == [database.name for database in client.databases()]
-
-
-def test_a_connection_is_looked_up_by_name(td: TreasureData, url: str) -> None:
-    td.connections["pinterest"] = 42
-
-    assert {"id": 42} == json.loads(fetch(f"{url}v3/connections/lookup?name=pinterest")[2])
-    assert 404 == fetch(f"{url}v3/connections/lookup?name=other")[0]
 
 
 # -- who may call ------------------------------------------------------------------------------------------------------
@@ -357,14 +299,6 @@ def test_a_range_past_the_end_or_of_no_sense_is_refused(
     job = run(client, "SELECT email FROM people")
 
     assert status == fetch(f"{url}v3/job/result/{job.id}?format=msgpack.gz", Range=header)[0]
-
-
-def test_the_unpacked_result_has_ranges_too(client: tdclient.Client, url: str) -> None:
-    job = run(client, "SELECT email FROM people ORDER BY id")
-    address = f"{url}v3/job/result/{job.id}?format=msgpack"
-    _, _, everything = fetch(address)
-
-    assert (206, everything[1000:2001]) == fetch(address, Range="bytes=1000-2000")[::2]
 
 
 def test_a_server_may_be_told_to_ignore_ranges(td: TreasureData, url: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.errors import AudienceError, ExportError
+from td_pinterest_op.errors import AudienceError
 from tests.e2e.audiences import NEXT_DAY
 from tests.emulators.pinterest import Fault, Reset, When
 from tests.exporting import Services, people
@@ -91,12 +91,3 @@ def test_a_dry_run_says_what_would_be_created_and_creates_nothing(
     services.export({**ACTALIKE, "seed_audience_id": seed_id, "dry_run": True})
     assert f"the 5 % of the people in US who are most like audience {seed_id}" in caplog.text
     assert [] == made(services)
-
-
-def test_it_needs_neither_a_job_nor_the_key_of_treasure_data(services: Services) -> None:
-    settings = {**ACTALIKE, "seed_audience_id": seed(services)}
-    try:
-        services.export(settings, environ={"TD_API_KEY": ""})
-    except ExportError as error:
-        pytest.fail(str(error))
-    assert 1 == len(made(services))

@@ -190,12 +190,6 @@ class TestBrakes:
         assert "Nothing was sent" in str(caught.value)
         assert [] == services.pinterest.calls.writes()
 
-    @pytest.mark.parametrize("brake", [{"min_records": 10}, {"max_records": 10}, {"max_invalid_ratio": 0.17}])
-    def test_a_limit_that_is_just_kept_does_not(self, services: Services, brake: dict[str, Any]) -> None:
-        settings = _settings_of(services, REPLACE) | {"ignore_invalid_records": True} | brake
-        services.export(settings, job_id=services.job([*people(10), "n/a", None]))
-        assert digests(10) == services.pinterest.members_of_audience(settings["audience_id"])
-
     @pytest.mark.parametrize("action", [ADD, REMOVE, CREATE, REPLACE])
     def test_in_stop_mode_one_invalid_row_stops_it(self, services: Services, action: str) -> None:
         with pytest.raises(InvalidRowsError, match=r"1 of 4 rows is invalid \(null 1\); the first is in row 4"):

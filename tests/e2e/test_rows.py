@@ -12,7 +12,7 @@ from typing import Any
 import msgpack
 import pytest
 
-from td_pinterest_op.errors import InvalidRowsError, JobError, TreasureDataError, WorkflowError
+from td_pinterest_op.errors import InvalidRowsError, JobError, TreasureDataError
 from tests.emulators.td import Fault
 from tests.exporting import NO_REASONS, NOBODY, Services, digest, digests, people
 
@@ -108,32 +108,8 @@ class TestMixedRows:
         assert "ignore_invalid_records: true" in message
         assert [] == services.pinterest.calls.writes()
 
-    def test_the_order_of_the_rows_does_not_change_the_batches(self, services: Services) -> None:
-        sizes, members = [], []
-        for values in (people(1000), people(1000)[::-1]):
-            services.pinterest.calls.clear()
-            audience_id = services.audience()
-            services.export(
-                {"action": ADD, "audience_id": audience_id, "limit_records_per_request": 300},
-                job_id=services.job(values),
-            )
-            sizes.append(sorted(call.records for call in services.pinterest.calls.writes()))
-            members.append(services.pinterest.members_of_audience(audience_id))
-        assert [[100, 300, 300, 300]] * 2 == sizes
-        assert [digests(1000)] * 2 == members
-
 
 class TestColumns:
-    @pytest.mark.parametrize("name", ["email", "EMAIL", "Email"])
-    @pytest.mark.parametrize("type_", ["varchar", "varchar(64)", "char(64)", "string"])
-    def test_a_column_is_found_in_any_case_and_of_any_type_of_text(
-        self, services: Services, name: str, type_: str
-    ) -> None:
-        audience_id = services.audience()
-        job = services.td.add_job(columns=[(name, type_)], rows=[[person] for person in people(3)])
-        services.export({"action": ADD, "audience_id": audience_id}, job_id=job)
-        assert digests(3) == services.pinterest.members_of_audience(audience_id)
-
     def test_of_several_columns_every_value_counts_and_only_a_row_of_nulls_is_invalid(self, services: Services) -> None:
         audience_id = services.audience()
         rows: list[list[str | None]] = [
@@ -151,23 +127,6 @@ class TestColumns:
         reasons = {"null": 1, "placeholder": 1}
         assert {"read": 5, "valid": 4, "invalid": 2, "invalid_by_reason": NO_REASONS | reasons} == stored["rows"]
         assert {"unique": 3, "duplicate": 1, "sent": 3, "refused": 0, "withheld": NOBODY} == stored["records"]
-
-    def test_of_several_columns_the_error_counts_values_and_rows_apart(self, services: Services) -> None:
-        job = services.td.add_job(
-            columns=[("maid", "varchar"), ("email", "varchar")], rows=[["n/a", "-"], [None, people(1)[0]], ["no", "no"]]
-        )
-        with pytest.raises(InvalidRowsError) as caught:
-            services.export({"action": ADD, "audience_id": services.audience()}, job_id=job)
-        assert "4 of 5 values in 3 rows are invalid" in str(caught.value)
-        assert "the first are in rows 1, 3. Nothing was sent" in str(caught.value)
-
-    def test_columns_of_other_names_are_exported_when_they_are_mapped(self, services: Services) -> None:
-        audience_id = services.audience()
-        services.export(
-            {"action": ADD, "audience_id": audience_id, "columns": {"Mail_Address": "email"}},
-            job_id=services.job(people(3), column="mail_address"),
-        )
-        assert digests(3) == services.pinterest.members_of_audience(audience_id)
 
     @pytest.mark.parametrize(
         ("columns", "complaint"),
@@ -229,12 +188,6 @@ class TestDownload:
         assert [] == services.time.slept
         assert [] == services.pinterest.calls.writes()
 
-    def test_a_job_that_serves_more_rows_than_it_claims_is_an_error(self, services: Services) -> None:
-        services.td.claim_extra_records = -1
-        with pytest.raises(TreasureDataError, match=f"or more, but the job says {COUNT - 1}"):
-            exported(services, services.job(people(COUNT)))
-        assert [] == services.pinterest.calls.writes()
-
     @pytest.mark.parametrize(
         "fault",
         [Fault(kind="status", status=status, times=3) for status in (429, 500, 502, 503)]
@@ -247,20 +200,6 @@ class TestDownload:
     ) -> None:
         services.td.faults.add(Fault(**{name: getattr(fault, name) for name in fault.__slots__} | {"path": path}))
         assert digests(COUNT) == exported(services, services.job(people(COUNT)))
-
-    @pytest.mark.parametrize("status", [429, 503])
-    @pytest.mark.parametrize("path", ["/status/", "/show/", "/result/"])
-    def test_a_wait_that_is_asked_for_is_kept(self, services: Services, path: str, status: int) -> None:
-        services.td.faults.add(Fault(kind="status", status=status, path=path, headers={"Retry-After": "77"}))
-        assert digests(COUNT) == exported(services, services.job(people(COUNT)))
-        assert 77 <= max(services.time.slept)
-
-    @pytest.mark.parametrize("path", ["/status/", "/show/", "/result/"])
-    def test_a_wait_that_is_longer_than_allowed_is_not_begun(self, services: Services, path: str) -> None:
-        services.td.faults.add(Fault(kind="status", status=429, path=path, headers={"Retry-After": "61"}))
-        with pytest.raises(TreasureDataError, match="asks to wait 1 min 1 s, more than max_retry_wait_millis"):
-            exported(services, services.job(people(3)), max_retry_wait_millis=60_000)
-        assert [] == services.time.slept
 
     @pytest.mark.parametrize("path", ["/status/", "/show/", "/result/"])
     def test_what_fails_for_ever_is_given_up_after_the_retries(self, services: Services, path: str) -> None:
@@ -305,35 +244,8 @@ class TestDownload:
         assert [] == services.pinterest.calls.writes()
         assert sum(services.time.slept) < 60
 
-    def test_a_row_of_invalid_utf8_costs_only_itself(self, services: Services) -> None:
-        rows: list[str | bytes | None] = [*people(1000), b"\xc3\x28@shop.example", *people(1000, first=1000)]
-        audience_id = services.audience()
-        stored = services.export(
-            {"action": ADD, "audience_id": audience_id, "ignore_invalid_records": True}, job_id=services.job(rows)
-        )
-        assert digests(2000) == services.pinterest.members_of_audience(audience_id)
-        assert NO_REASONS | {"bad_encoding": 1} == stored["rows"]["invalid_by_reason"]
-
 
 class TestJobs:
-    @pytest.mark.parametrize("as_number", [False, True], ids=["text", "number"])
-    def test_the_job_is_the_one_of_the_task_before_the_last_one_of_the_workflow(
-        self, services: Services, as_number: bool
-    ) -> None:
-        audience_id = services.audience()
-        named, last = services.job(people(3)), services.job(people(9))
-        job_id: Any = int(named) if as_number else named
-        services.export({"action": ADD, "audience_id": audience_id}, job_id=job_id, td={"last_job_id": last})
-        assert digests(3) == services.pinterest.members_of_audience(audience_id)
-
-    @pytest.mark.parametrize("as_number", [False, True], ids=["text", "number"])
-    def test_without_one_it_is_the_last_job_of_the_workflow(self, services: Services, as_number: bool) -> None:
-        audience_id, job = services.audience(), services.job(people(3))
-        last = {"last_job_id": int(job) if as_number else job}
-        stored = services.export({"action": ADD, "audience_id": audience_id}, td=last)
-        assert digests(3) == services.pinterest.members_of_audience(audience_id)
-        assert job == stored["job_id"]
-
     def test_a_query_is_issued_and_a_rerun_adopts_its_job(self, services: Services) -> None:
         audience_id = services.audience()
         services.td.create("crm", "customers", [{"email": person} for person in people(5)])
@@ -372,23 +284,6 @@ class TestJobs:
         )
         assert digests(5) == services.pinterest.members_of_audience(audience_id)
         assert 1 == len(services.td.jobs.all())
-
-    def test_a_key_that_is_refused_names_the_secret_and_the_region(self, services: Services) -> None:
-        with pytest.raises(WorkflowError, match=r"refused the API key: check the secret td\.apikey.*TD_API_SERVER"):
-            services.export(
-                {"action": ADD, "audience_id": services.audience()},
-                job_id=services.job(people(3)),
-                environ={"TD_API_KEY": "1/" + "fedcba9876" * 4},
-            )
-        assert [] == services.pinterest.calls.writes()
-
-    def test_the_last_words_of_a_failed_job_come_without_people_in_them(self, services: Services) -> None:
-        message = f"line 1:8: cannot cast '{people(1)[0]}' or {DEVICE.format(1)} or {digest('x')} to bigint"
-        job = services.td.add_job(status="error", message=message)
-        with pytest.raises(JobError) as caught:
-            services.export({"action": ADD, "audience_id": services.audience()}, job_id=job)
-        assert f"job {job} ended with status error: nothing was sent" in str(caught.value)
-        assert "line 1:8: cannot cast '<hidden>' or <hidden> or <hidden> to bigint" in str(caught.value)
 
 
 def _buffers(values: Sequence[str]) -> bytes:

@@ -58,27 +58,9 @@ class TestWrongSettings:
         ("task", "complaint"),
         [
             ({}, "there is no job to export"),
-            ({"job_id": "12x"}, "job_id must be the digits"),
-            ({"job_id": "", "td": {"last_job_id": "1"}}, "job_id of the task is blank"),
-            ({"query": "", "td": {"last_job_id": "1"}}, "query of the task is blank"),
-            ({"query": "select 1", "database": "../../x"}, "must be a database's name"),
-            ({"job_id": "1", "query": "select 1"}, "both job_id and query"),
-            ({"query": "select 1"}, "a query needs its database"),
             ({"query": "select 1", "database": "crm", "engine": "spark"}, "engine must be one of presto, trino, hive"),
             ({"job_id": "1", "result_settings": None}, "the shortest form is"),
             ({"job_id": "1", "result_settings": "type: [pinterest"}, "result_settings"),
-        ],
-        ids=[
-            "no job",
-            "no job's id",
-            "blank job",
-            "blank query",
-            "path",
-            "two sources",
-            "no database",
-            "engine",
-            "no settings",
-            "broken text",
         ],
     )
     def test_a_task_that_cannot_be_run_is_an_error_before_anything_is_contacted(
@@ -88,20 +70,6 @@ class TestWrongSettings:
             services.export({"action": ADD, "audience_id": "1"}, **task)
         assert complaint in str(caught.value)
         assert [] == services.td.requests
-        assert [] == services.pinterest.calls.all()
-
-    @pytest.mark.parametrize("name", ["PINTEREST_CLIENT_ID", "PINTEREST_CLIENT_SECRET", "PINTEREST_REFRESH_TOKEN"])
-    def test_a_missing_secret_is_named_with_the_line_to_add(self, services: Services, name: str) -> None:
-        services.environ.pop(name)
-        secret = name.replace("PINTEREST_", "pinterest.", 1).lower()
-        with pytest.raises(SettingsError) as caught:
-            services.export({"action": ADD, "audience_id": "1"}, job_id="1")
-        assert f"set the workflow's secret {secret}, and give it to the task as {name}" in str(caught.value)
-
-    def test_a_missing_api_key_is_named_with_the_line_to_add(self, services: Services) -> None:
-        services.environ.pop("TD_API_KEY")
-        with pytest.raises(SettingsError, match=r"secret td\.apikey, and give it to the task as TD_API_KEY"):
-            services.export({"action": ADD, "audience_id": "1"}, job_id="1")
         assert [] == services.pinterest.calls.all()
 
     def test_a_missing_api_key_is_named_beside_wrong_settings(self, services: Services) -> None:
@@ -142,68 +110,6 @@ class TestForms:
         services.export({}, job_id=services.job(JUNK), result_settings=dump(least(audience_id)))
         assert digests(5) == services.pinterest.members_of_audience(audience_id)
 
-    def test_every_value_may_be_a_text(self, services: Services) -> None:
-        audience_id = services.audience()
-        texts = least(audience_id) | {
-            "limit_records_per_request": "2",
-            "ignore_invalid_records": "true",
-            "retry_count": "7",
-            "retry_initial_wait_millis": "500",
-            "max_retry_wait_millis": "300000",
-            "connection_timeout_secs": "180",
-            "write_timeout_secs": "60",
-            "read_timeout_secs": "180",
-            "dry_run": "false",
-            "allow_empty": "false",
-            "max_invalid_ratio": "0.5",
-            "min_records": "1",
-            "max_records": "100",
-            "requests_per_minute": "390",
-            "max_in_flight": "8",
-            "columns": '{"mail": "email"}',
-        }
-        stored = services.export(texts, job_id=services.job(JUNK, column="mail"))
-        assert digests(5) == services.pinterest.members_of_audience(audience_id)
-        assert 3 == stored["requests"]["sent"]
-
-    def test_every_value_may_be_of_its_own_type(self, services: Services) -> None:
-        audience_id = services.audience()
-        services.export(
-            {
-                "action": ADD,
-                "ad_account_id": int(AD_ACCOUNT_ID),
-                "audience_id": audience_id,
-                "limit_records_per_request": 2,
-                "ignore_invalid_records": True,
-                "max_invalid_ratio": 1,
-            },
-            job_id=services.job(JUNK),
-        )
-        assert digests(5) == services.pinterest.members_of_audience(audience_id)
-
-    @pytest.mark.parametrize(
-        ("action", "left"),
-        [
-            ("ADD_PEOPLE_TO_CURRENT_AUDIENCE", digests(8)),
-            ("Add People To Current Audience", digests(8)),
-            ("add-people-to-current-audience", digests(8)),
-            ("REMOVE_PEOPLE_FROM_CURRENT_AUDIENCE", digests(3, first=5)),
-            ("remove_people_to_current_audience", digests(3, first=5)),
-            ("Remove People From Current Audience", digests(3, first=5)),
-        ],
-    )
-    def test_an_action_is_known_in_every_spelling(self, services: Services, action: str, left: set[str]) -> None:
-        audience_id = services.audience(people(3, first=5))
-        stored = services.export({"action": action, "audience_id": audience_id}, job_id=services.job(people(5)))
-        assert left == services.pinterest.members_of_audience(audience_id)
-        assert stored["action"] in (ADD, REMOVE)
-
-    @pytest.mark.parametrize("name", ["ignore_invalid_records", "ignore_error"])
-    def test_invalid_rows_are_skipped_under_either_name(self, services: Services, name: str) -> None:
-        audience_id = services.audience()
-        services.export({"action": ADD, "audience_id": audience_id, name: "true"}, job_id=services.job(JUNK))
-        assert digests(5) == services.pinterest.members_of_audience(audience_id)
-
     def test_secrets_may_stand_as_literals_that_digdag_did_not_resolve(self, services: Services) -> None:
         audience_id = services.audience()
         for name in ("PINTEREST_CLIENT_ID", "PINTEREST_CLIENT_SECRET", "PINTEREST_REFRESH_TOKEN"):
@@ -218,24 +124,6 @@ class TestForms:
             },
             job_id=services.job(people(5)),
             environ={"APP_ID": CLIENT_ID, "APP_SECRET_ONE": CLIENT_SECRET, "APP_TOKEN": REFRESH_TOKEN},
-        )
-        assert digests(5) == services.pinterest.members_of_audience(audience_id)
-
-    def test_settings_that_the_action_does_not_use_are_named_in_one_warning(
-        self, services: Services, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        services.export(
-            {"action": ADD, "audience_id": services.audience(), "audience_name": "Spring", "audience_description": "x"},
-            job_id=services.job(people(5)),
-        )
-        warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-        assert [f"{ADD} does not use these settings: audience_name, audience_description"] == warnings
-
-    def test_what_digdag_resolved_to_nothing_counts_as_left_out(self, services: Services) -> None:
-        audience_id = services.audience()
-        services.export(
-            {"action": ADD, "audience_id": audience_id, "limit_records_per_request": "", "audience_id_add_people": ""},
-            job_id=services.job(people(5)),
         )
         assert digests(5) == services.pinterest.members_of_audience(audience_id)
 

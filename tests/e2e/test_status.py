@@ -73,23 +73,6 @@ def test_the_members_of_a_list_are_those_that_the_settings_know_unless_others_ha
     assert [(None, None), (300, 0.5), (None, None)] == ratios()
 
 
-def test_three_days_of_waiting_too_small_and_ready(services: Services) -> None:
-    audience_id = services.audience(people(40))
-    held = services.pinterest.audiences[audience_id]
-    looks = []
-    for status, size in (("INITIALIZING", None), ("TOO_SMALL", 40), ("READY", 4000)):
-        held.status, held.size = status, size
-        looks.append(look(services, audience_id))
-        services.time.sleep(86400)
-    assert [0, 1, 0] == [len(seen.problems) for seen in looks]
-    assert [(0, 1, 0), (0, 0, 1), (1, 0, 0)] == [
-        tuple(seen.to_json()[name] for name in ("usable", "waiting", "unusable")) for seen in looks
-    ]
-    with pytest.raises(AudienceError, match=f'^audience {audience_id} "Shoppers": its status is TOO_SMALL'):
-        looks[1].raise_for_problems()
-    looks[2].raise_for_problems()
-
-
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [

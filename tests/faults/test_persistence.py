@@ -9,7 +9,7 @@ import pytest
 
 from td_pinterest_op.errors import UnavailableError
 from tests.emulators.pinterest import Answer, Effect, Fault, Mangle, Reset, StopReading, When
-from tests.exporting import NOBODY, digest, digests, people
+from tests.exporting import NOBODY, digests, people
 from tests.faults.conftest import Stage
 
 BATCHES = 500
@@ -76,33 +76,6 @@ def test_two_in_a_hundred_requests_failing_at_random_lose_nothing(stage: Stage, 
     assert digests(BATCHES * PER_BATCH) == members
     assert stats["records"]["sent"] == stats["records"]["unique"] == len(members)
     assert [call for call in stage.pinterest.calls.writes() if call.fault]
-
-
-def test_one_bad_record_among_a_hundred_thousand_costs_less_than_forty_requests(stage: Stage) -> None:
-    records, bad = 100_000, digest("person31415@shop.example")
-    stage.pinterest.switches.poison = frozenset({bad})
-    members, stats = exported(stage, records, ignore_invalid_records=True)
-    assert digests(records) - {bad} == members
-    assert {"unique": records, "duplicate": 0, "sent": records - 1, "refused": 1, "withheld": NOBODY} == stats[
-        "records"
-    ]
-    assert len(stage.pinterest.calls.writes()) - 10 < 40
-
-
-def test_after_a_413_the_smaller_size_is_kept(stage: Stage) -> None:
-    stage.pinterest.switches.max_records = 3
-    members, stats = exported(stage, 200, limit_records_per_request=20, max_in_flight=1)
-    assert digests(200) == members
-    assert 200 == stats["records"]["sent"]
-    assert 3 >= len([call for call in stage.pinterest.calls.writes() if call.status == 413])
-
-
-def test_a_400_about_the_request_ends_within_a_few_tries(stage: Stage) -> None:
-    stage.pinterest.inject(Fault(effect=Answer(status=400), operation=BATCH, times=None))
-    with pytest.raises(Exception, match="about the request, not about its records"):
-        exported(stage, 5000, limit_records_per_request=1000, ignore_invalid_records=True)
-    # A batch, its halves, theirs and theirs once more.
-    assert len(stage.pinterest.calls.writes()) <= 15
 
 
 def test_a_server_that_stops_reading_ends_the_send_after_the_write_timeout(stage: Stage) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.errors import UnavailableError
 from tests.emulators.pinterest import Answer, Call, Fault
 from tests.exporting import digests, people
 from tests.faults.conftest import Stage
@@ -67,29 +66,6 @@ def test_all_requests_in_flight_wait_for_one_429(stage: Stage, answer: Answer) -
     assert len([call for call in later if call.arrived < hit.arrived + WAIT]) < 8
     assert digests(200) == stage.pinterest.members_of_audience(audience_id)
     assert stats["seconds"]["waiting"] >= WAIT
-
-
-def test_a_429_is_not_counted_against_the_retries(stage: Stage) -> None:
-    stage.pinterest.inject(Fault(effect=SECONDS, operation="customer_lists/update", times=5))
-    audience_id, _ = add(stage, 2, retry_count=0)
-    assert digests(2) == stage.pinterest.members_of_audience(audience_id)
-
-
-def test_a_wait_longer_than_was_allowed_is_refused_at_once_and_never_shortened(stage: Stage) -> None:
-    stage.pinterest.inject(Fault(effect=Answer(status=429, retry_after=3600), operation="customer_lists/update"))
-    with pytest.raises(
-        UnavailableError, match=r"asks to wait 1 h \(until \d\d:\d\d UTC\), more than max_retry_wait_millis"
-    ):
-        add(stage, 10, max_in_flight=1)
-    assert 1 == len(stage.pinterest.calls.writes())
-    assert [] == stage.services.time.slept
-
-
-def test_a_server_that_throttles_without_end_is_given_up_after_the_patience(stage: Stage) -> None:
-    stage.pinterest.inject(Fault(effect=SECONDS, operation="customer_lists/update", times=None))
-    with pytest.raises(UnavailableError, match="no request has succeeded for"):
-        add(stage, 10, max_retry_wait_millis=10_000, max_in_flight=1)
-    assert 40 - WAIT <= sum(stage.services.time.slept) <= 40 + WAIT
 
 
 @pytest.mark.parametrize("per_minute", [7, 30])

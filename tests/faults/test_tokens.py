@@ -68,16 +68,6 @@ def test_three_runs_in_a_row_succeed_while_every_refresh_ends_the_token_before(
     assert [] == warnings(caplog)
 
 
-def test_a_workflow_server_that_fails_at_first_is_asked_again(
-    rotating: Stage, keeper: tuple[DigdagSecrets, str]
-) -> None:
-    secrets, url = keeper
-    secrets.fail(503, times=2)
-    environ = {"DIGDAG_ENDPOINT": url, "DIGDAG_AUTHORIZATION": f"TD1 {SERVER_KEY}"}
-    run(rotating, REFRESH_TOKEN, environ=environ)
-    run(rotating, secrets.secrets()[KEY], environ=environ)
-
-
 def test_under_a_local_run_the_token_is_kept_in_the_local_secrets_folder(
     rotating: Stage, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -92,57 +82,10 @@ def test_under_a_local_run_the_token_is_kept_in_the_local_secrets_folder(
     assert [] == warnings(caplog)
 
 
-@pytest.mark.parametrize(
-    "environ",
-    [
-        {"DIGDAG_CONFIG_HOME": "/nowhere"},
-        {"DIGDAG_CONFIG_HOME": "/nowhere", "DIGDAG_ENDPOINT": "http://workflow.example.com"},
-        {"DIGDAG_CONFIG_HOME": "/nowhere", "DIGDAG_ENDPOINT": "http://127.0.0.1:9"},
-        {"DIGDAG_CONFIG_HOME": "/nowhere", "DIGDAG_ENDPOINT": "{url}"},
-    ],
-    ids=["no server", "plain http to a host", "nobody listens", "not authorised"],
-)
-def test_a_token_that_cannot_be_kept_is_one_warning_and_no_failure(
-    rotating: Stage,
-    keeper: tuple[DigdagSecrets, str],
-    environ: dict[str, str],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    run(rotating, REFRESH_TOKEN, environ={name: value.format(url=keeper[1]) for name, value in environ.items()})
-    said = warnings(caplog)
-    assert 1 == len(said)
-    assert "could not be saved" in said[0]
-    assert KEY in said[0]
-    assert {KEY: REFRESH_TOKEN} == keeper[0].secrets()
-
-
-def test_a_token_in_plain_settings_cannot_be_kept_and_that_is_said(
-    rotating: Stage, caplog: pytest.LogCaptureFixture
-) -> None:
-    run(rotating, "unused", environ={}, refresh_token=REFRESH_TOKEN)
-    assert 1 == len([said for said in warnings(caplog) if "could not be saved" in said])
-
-
-def test_the_key_of_treasure_data_is_never_sent_to_ones_own_workflow_server(
-    rotating: Stage, keeper: tuple[DigdagSecrets, str], caplog: pytest.LogCaptureFixture
-) -> None:
-    secrets, url = keeper
-    secrets.api_key = rotating.services.environ["TD_API_KEY"]
-    run(rotating, REFRESH_TOKEN, environ={"DIGDAG_ENDPOINT": url, "DIGDAG_CONFIG_HOME": "/nowhere"})
-    assert {401} == {call.status for call in secrets.calls()}
-
-
 def test_a_token_that_ends_within_a_fortnight_is_warned_of(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     stage.pinterest.tokens.set_refresh_token(REFRESH_TOKEN, days=13)
     run(stage, REFRESH_TOKEN, environ={})
     assert 1 == len([said for said in warnings(caplog) if "the refresh token ends on" in said])
-
-
-@pytest.mark.parametrize("days", [15, 60])
-def test_a_token_that_lasts_longer_is_not(stage: Stage, days: int, caplog: pytest.LogCaptureFixture) -> None:
-    stage.pinterest.tokens.set_refresh_token(REFRESH_TOKEN, days=days)
-    run(stage, REFRESH_TOKEN, environ={})
-    assert [] == warnings(caplog)
 
 
 def test_a_token_that_has_ended_is_for_the_owner_of_the_account(stage: Stage) -> None:

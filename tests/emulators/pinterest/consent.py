@@ -98,12 +98,7 @@ class Consent:
         if form.get("decision") == "approve":
             code = self._tokens.consent(user, scopes=frozenset(asked.scopes), redirect_uri=asked.redirect_uri)
             raise web.HTTPFound(asked.redirect({"code": code}))
-        if self._world.switches.refusal_answer == "silence":
-            return page("refused.html", app_name=APP_NAME)
-        answer = {"error": "access_denied"}
-        if self._world.switches.refusal_answer == "error and description":
-            answer["error_description"] = "The user did not approve the request"
-        raise web.HTTPFound(asked.redirect(answer))
+        raise web.HTTPFound(asked.redirect({"error": "access_denied"}))
 
     def _asked(self, given: Mapping[str, str]) -> _Request:
         """Raises the refusal of a request that no consent can answer."""

@@ -25,9 +25,7 @@ from tests.emulators.pinterest.operations import OPERATIONS, Asked, Done, Operat
 from tests.emulators.pinterest.refusals import (
     RefusalError,
     invalid,
-    no_access,
     not_found,
-    over_trial,
     throttled,
     too_large,
     unauthenticated,
@@ -146,18 +144,14 @@ class Gate:
 
     async def _enter(self, exchange: Exchange, admission: Admission) -> None:
         """Authorise the sender and read the body; raises the refusal of either."""
-        switches = self._world.switches
         if not admission.admitted:
-            over_the_day = admission.is_daily and switches.trial_answer == "403"
-            raise over_trial(switches.trial_writes) if over_the_day else throttled()
+            raise throttled()
         request, operation = exchange.request, exchange.operation
         if operation is _UNKNOWN:
             raise not_found("Resource")
         authorization = request.headers.get("Authorization", "")
         if operation.scope is not None:
             exchange.user = self._tokens.check(authorization.removeprefix("Bearer "), operation.scope)
-            if switches.access_tier == "none" and operation.is_restricted:
-                raise no_access()
         elif not hmac.compare_digest(authorization.encode(), _BASIC.encode()):
             raise unauthenticated()
         if request.method in _BODY_METHODS:

@@ -59,11 +59,6 @@ class Operation:
     scope: str | None
     carry_out: Callable[[Asked], Done]
 
-    @property
-    def is_restricted(self) -> bool:
-        """Whether an app needs Pinterest's approval for it."""
-        return self.id.startswith(("audiences/", "customer_lists/"))
-
 
 def _token(asked: Asked) -> Done:
     grant_type = shapes.grant_type(asked.body)
@@ -77,7 +72,7 @@ def _user_get(asked: Asked) -> Done:
     shapes.check_query(asked.query, shapes.USER_QUERY)
     account_id = asked.query.get("ad_account_id")
     user = asked.user if account_id is None else asked.world.account(account_id, asked.user).owner
-    return Done(content=views.show_user(asked.world, user))
+    return Done(content=views.show_user(user))
 
 
 def _accounts_list(asked: Asked) -> Done:
@@ -97,7 +92,7 @@ def _accounts_get(asked: Asked) -> Done:
 
 
 def _show_account(asked: Asked) -> Callable[[World, AdAccount], dict[str, Any]]:
-    return lambda world, account: views.show_account(world, account, asked.user)
+    return lambda _, account: views.show_account(account, asked.user)
 
 
 # -- customer lists -------------------------------------------------------------------------------------------------

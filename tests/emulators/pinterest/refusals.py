@@ -32,14 +32,6 @@ def missing_scope(scope: str) -> RefusalError:
     return RefusalError(401, 3, f"{text} Missing: ['{scope}'].")
 
 
-def no_access() -> RefusalError:
-    return RefusalError(401, 3, "Your application does not have access to this restricted feature: audiences.")
-
-
-def over_trial(writes: int) -> RefusalError:
-    return RefusalError(403, 29, f"Your application has trial access: at most {writes} writes a day.")
-
-
 def invalid_grant() -> RefusalError:
     return RefusalError(401, 283, "The provided authorization grant is invalid, expired or revoked.")
 

@@ -15,9 +15,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "large_body_answer": ("413", "413 and close", "drop"),
     "processing_refusal": ("off", "409", "400"),
     "removed_status": ("REMOVED", "ARCHIVED"),
-    "refusal_answer": ("error", "error and description", "silence"),
-    "access_tier": ("standard", "trial", "none"),
-    "trial_answer": ("429", "403"),
     "max_records_answer": ("413", "400"),
 }
 
@@ -44,24 +41,14 @@ class Switches:
     renew_refresh_tokens: every refresh issues a new refresh token; the old one stays good.
     token_expiry_fields: answers say when the refresh token ends.
     refresh_ends_access_tokens: every refresh ends the access tokens that were issued before it.
-    access_token_seconds, access_token_uses: an access token ends after this many seconds or requests, though its answer
-        promises thirty days.
     scope: of the access tokens that the first refresh token buys from now on; those of a consent have what was
         approved.
-    withheld_scopes: scopes that no token gets, whatever was approved.
     redirect_uris: those registered in the app; they must match to the letter.
-    code_seconds: how long a code of consent may be exchanged.
-    refusal_answer: a consent that is refused redirects with "error", with "error and description", or it does not
-        redirect ("silence").
-    access_tier: of the app: "standard", "trial" (`trial_writes` a day, then `trial_answer`: "429", or "403"), or "none"
-        (401 with code 3: no access to the feature).
     created_status: 200 or 201, of the answers to a request that asks for a token, creates something, or updates an
         audience.
-    extra_fields: fields that no client knows are sprinkled over the answers.
     ratelimit_headers: x-ratelimit-reset in seconds from now ("delta"), since 1970 ("epoch"), or no such headers.
     ratelimit_limit_header: the literal x-ratelimit-limit, in place of the true one.
     limits: requests a minute by category (ads_write, ads_read, org_read); a category that is left out is unlimited.
-    burst: requests a second, for each category.
     echo_records_in_errors: refusals of a request with records quote the first three of them.
     poison: hex digests that no batch may hold; poison_answer: what is answered to one that does, "400" (nothing is
         applied) or "exceptions" (200; the others are applied).
@@ -72,7 +59,6 @@ class Switches:
         closed ("413 and close"), or not at all ("drop"), by `large_body_answer`.
     processing_seconds: for this long after a write a list is PROCESSING and its audiences INITIALIZING.
     latency_seconds: real seconds that every write takes.
-    ad_groups_readable: roles that may read campaigns may list ad groups, templates and segments too; else nobody may.
     unknown_audiences: an ad account or an audience that is asked for and is not there is made, on an empty list; the
         names of audiences by id. None: neither is made.
     keeps_members: False counts records without keeping them, for measurements.
@@ -96,22 +82,12 @@ class Switches:
     renew_refresh_tokens: bool = False
     token_expiry_fields: bool = True
     refresh_ends_access_tokens: bool = False
-    access_token_seconds: float | None = None
-    access_token_uses: int | None = None
     scope: str = "ads:read ads:write"
-    withheld_scopes: str = ""
     redirect_uris: frozenset[str] = frozenset({"http://localhost:8085/"})
-    code_seconds: float = 600.0
-    refusal_answer: str = "error"
-    access_tier: str = "standard"
-    trial_writes: int = 300
-    trial_answer: str = "429"
     created_status: int = 200
-    extra_fields: bool = True
     ratelimit_headers: str = "delta"
     ratelimit_limit_header: str | None = None
     limits: Mapping[str, int] = field(default_factory=dict)
-    burst: int | None = None
     echo_records_in_errors: bool = False
     poison: frozenset[str] = frozenset()
     poison_answer: str = "400"
@@ -122,7 +98,6 @@ class Switches:
     large_body_answer: str = "413"
     processing_seconds: float = 0.0
     latency_seconds: float = 0.0
-    ad_groups_readable: bool = True
     unknown_audiences: Mapping[str, str] | None = None
     keeps_members: bool = True
 

@@ -21,16 +21,14 @@ REFRESH_TOKEN = f"pinr.{MARKER}-first-4be1f20c7d"
 DAY = 86400
 ACCESS_TOKEN_DAYS = 30
 REFRESH_TOKEN_DAYS = 60
+CODE_SECONDS = 600
 
 
 @dataclass(slots=True, kw_only=True)
 class _Access:
-    """An access token; `uses_left` None: as many as it likes."""
-
     user: User
     scopes: frozenset[str]
     expires_at: float
-    uses_left: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +70,7 @@ class Tokens:
         with self._lock:
             self._approved[user.id] = self._approved.get(user.id, frozenset()) | scopes
             code = f"{MARKER}-code-{secrets.token_hex(16)}"
-            expires_at = self._clock() + self._switches.code_seconds
+            expires_at = self._clock() + CODE_SECONDS
             self._codes[code] = _Code(user=user, redirect_uri=redirect_uri, expires_at=expires_at)
             return code
 
@@ -117,18 +115,11 @@ class Tokens:
         }
 
     def _scopes(self, approved: frozenset[str] | None) -> frozenset[str]:
-        scopes = frozenset(self._switches.scope.split()) if approved is None else approved
-        return scopes - frozenset(self._switches.withheld_scopes.split())
+        return frozenset(self._switches.scope.split()) if approved is None else approved
 
     def _issue(self, user: User, scopes: frozenset[str], now: float) -> str:
         token = f"pina.{MARKER}-{secrets.token_hex(16)}"
-        given = self._switches.access_token_seconds
-        self._access[token] = _Access(
-            user=user,
-            scopes=scopes,
-            expires_at=now + (ACCESS_TOKEN_DAYS * DAY if given is None else given),
-            uses_left=self._switches.access_token_uses,
-        )
+        self._access[token] = _Access(user=user, scopes=scopes, expires_at=now + ACCESS_TOKEN_DAYS * DAY)
         return token
 
     def _issue_refresh(self, granted: _Refresh) -> str:
@@ -153,10 +144,8 @@ class Tokens:
         """The user in whose name `access_token` acts. Raises the refusal unless it is good and has `scope`."""
         with self._lock:
             held = self._access.get(access_token)
-            if held is None or held.expires_at <= self._clock() or held.uses_left == 0:
+            if held is None or held.expires_at <= self._clock():
                 raise unauthenticated()
-            if held.uses_left is not None:
-                held.uses_left -= 1
             if scope not in held.scopes:
                 raise missing_scope(scope)
             return held.user

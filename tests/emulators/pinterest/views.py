@@ -19,39 +19,29 @@ _DEFAULT_PAGE = 25
 _T = TypeVar("_T", AdAccount, Advertised, Audience, CustomerList)
 
 
-def _with_extra(world: World, shown: dict[str, Any]) -> dict[str, Any]:
-    return shown | EXTRA if world.switches.extra_fields else shown
+def show_user(user: User) -> dict[str, Any]:
+    return EXTRA | {
+        "id": user.id,
+        "username": user.username,
+        "account_type": "BUSINESS" if user.business_name else "PINNER",
+        "business_name": user.business_name,
+        "about": "",
+        "profile_image": None,
+        "website_url": None,
+    }
 
 
-def show_user(world: World, user: User) -> dict[str, Any]:
-    return _with_extra(
-        world,
-        {
-            "id": user.id,
-            "username": user.username,
-            "account_type": "BUSINESS" if user.business_name else "PINNER",
-            "business_name": user.business_name,
-            "about": "",
-            "profile_image": None,
-            "website_url": None,
-        },
-    )
-
-
-def show_account(world: World, account: AdAccount, user: User) -> dict[str, Any]:
-    return _with_extra(
-        world,
-        {
-            "id": account.id,
-            "name": account.name,
-            "owner": {"id": account.owner.id, "username": account.owner.username},
-            "country": "US",
-            "currency": "USD",
-            "permissions": list(account.roles[user.id]),
-            "created_time": 1_600_000_000,
-            "updated_time": 1_600_000_000,
-        },
-    )
+def show_account(account: AdAccount, user: User) -> dict[str, Any]:
+    return EXTRA | {
+        "id": account.id,
+        "name": account.name,
+        "owner": {"id": account.owner.id, "username": account.owner.username},
+        "country": "US",
+        "currency": "USD",
+        "permissions": list(account.roles[user.id]),
+        "created_time": 1_600_000_000,
+        "updated_time": 1_600_000_000,
+    }
 
 
 def list_status(world: World, held: CustomerList) -> str:
@@ -62,22 +52,19 @@ def list_status(world: World, held: CustomerList) -> str:
 
 
 def show_list(world: World, held: CustomerList) -> dict[str, Any]:
-    return _with_extra(
-        world,
-        {
-            "id": held.id,
-            "type": "customerlist",
-            "ad_account_id": held.ad_account_id,
-            "name": held.name,
-            "status": list_status(world, held),
-            "num_batches": held.num_batches,
-            "num_uploaded_user_records": held.num_uploaded,
-            "num_removed_user_records": held.num_removed,
-            "created_time": int(held.created),
-            "updated_time": int(held.updated),
-            "exceptions": world.switches.list_exceptions,
-        },
-    )
+    return EXTRA | {
+        "id": held.id,
+        "type": "customerlist",
+        "ad_account_id": held.ad_account_id,
+        "name": held.name,
+        "status": list_status(world, held),
+        "num_batches": held.num_batches,
+        "num_uploaded_user_records": held.num_uploaded,
+        "num_removed_user_records": held.num_removed,
+        "created_time": int(held.created),
+        "updated_time": int(held.updated),
+        "exceptions": world.switches.list_exceptions,
+    }
 
 
 def show_listed(world: World, held: CustomerList) -> dict[str, Any]:
@@ -103,24 +90,21 @@ def _audience_size(world: World, held: Audience) -> int | None:
 def show_audience(world: World, held: Audience, *, tells_removal: bool = True) -> dict[str, Any]:
     """`tells_removal` False shows a removed one as it was: how the answer to its removal shows it."""
     removed = held.removed and tells_removal
-    return _with_extra(
-        world,
-        {
-            "id": held.id,
-            "type": "audience",
-            "ad_account_id": held.ad_account_id,
-            "name": held.name,
-            "audience_type": held.audience_type,
-            "description": held.description,
-            "rule": dict(held.rule),
-            "size": _audience_size(world, held),
-            "status": world.switches.removed_status if removed else audience_status(world, held),
-            "is_nca": False,
-            "created_by_company_name": None,
-            "created_timestamp": int(held.created),
-            "updated_timestamp": int(held.updated),
-        },
-    )
+    return EXTRA | {
+        "id": held.id,
+        "type": "audience",
+        "ad_account_id": held.ad_account_id,
+        "name": held.name,
+        "audience_type": held.audience_type,
+        "description": held.description,
+        "rule": dict(held.rule),
+        "size": _audience_size(world, held),
+        "status": world.switches.removed_status if removed else audience_status(world, held),
+        "is_nca": False,
+        "created_by_company_name": None,
+        "created_timestamp": int(held.created),
+        "updated_timestamp": int(held.updated),
+    }
 
 
 def show_listed_audience(world: World, held: Audience) -> dict[str, Any]:
@@ -145,7 +129,7 @@ def page(
     size = int(query.get("page_size", _DEFAULT_PAGE))
     shown = ordered[:size]
     bookmark = _bookmark(shown[-1].id, descending) if len(ordered) > size else None
-    return _with_extra(world, {"items": [show(world, entity) for entity in shown], "bookmark": bookmark})
+    return EXTRA | {"items": [show(world, entity) for entity in shown], "bookmark": bookmark}
 
 
 def _bookmark(last_id: str, descending: bool) -> str:

@@ -39,14 +39,10 @@ def treasure_data_app(state: TreasureData) -> web.Application:
     app.add_routes(
         [
             web.get(_OPEN, _server_status),
-            web.get("/v3/connections/lookup", calls.lookup),
             web.post("/v3/job/issue/{type}/{database}", calls.issue),
             web.get("/v3/job/status/{id}", calls.status),
-            web.get("/v3/job/status_by_domain_key/{key}", calls.status_by_domain_key),
             web.get("/v3/job/show/{id}", calls.show),
             web.get("/v3/job/result/{id}", calls.result),
-            web.post("/v3/job/kill/{id}", calls.kill),
-            web.get("/v3/job/list", calls.list),
             *table_routes(state),
             *control_routes(state),
         ]
@@ -74,8 +70,6 @@ def _gate(state: TreasureData) -> Any:
 async def _call_with_fault(
     state: TreasureData, request: web.Request, handler: Handler, fault: Fault
 ) -> web.StreamResponse:
-    if fault.kind in ("delay", "reset", "status"):
-        await asyncio.sleep(fault.seconds)
     if fault.kind == "reset":
         return reset(request)
     if fault.kind == "status":
@@ -83,7 +77,7 @@ async def _call_with_fault(
     response = await _call(state, request, handler)
     if fault.kind == "lost":
         return reset(request)
-    if fault.kind in ("cut", "stall") and isinstance(response, web.Response):
+    if fault.kind == "cut" and isinstance(response, web.Response):
         body = JsonBody(bytes(response.body) if isinstance(response.body, (bytes, bytearray)) else b"")
         headers = {"Content-Type": "application/json"}
         part = slice(0, body.length)
@@ -142,26 +136,14 @@ class _JobCalls:
         job = self._state.job(request.match_info["id"])
         # Most jobs end within milliseconds: whoever asks need not ask again.
         for _ in range(_LOOKS):
-            if job.finished or self._state.jobs.are_held:
+            if job.finished:
                 break
             await asyncio.sleep(_LOOK)
-        return answer(summary(job, extra_records=self._state.claim_extra_records))
-
-    async def status_by_domain_key(self, request: web.Request) -> web.Response:
-        job = self._state.jobs.by_domain_key(request.match_info["key"])
         return answer(summary(job, extra_records=self._state.claim_extra_records))
 
     async def show(self, request: web.Request) -> web.Response:
         job = self._state.job(request.match_info["id"])
         return answer(description(job, extra_records=self._state.claim_extra_records))
-
-    async def list(self, request: web.Request) -> web.Response:
-        """Jobs number `from` to `to`, newest first, both included."""
-        first, last = int(request.query.get("from", "0")), int(request.query.get("to", "19"))
-        wanted = request.query.get("status")
-        jobs = [job for job in self._state.jobs.all() if wanted in (None, job.status)][first : last + 1]
-        listed = [description(job, extra_records=self._state.claim_extra_records) for job in jobs]
-        return answer({"jobs": listed, "count": len(listed), "from": first, "to": last})
 
     async def result(self, request: web.Request) -> web.StreamResponse:
         job = self._state.job(request.match_info["id"])
@@ -172,18 +154,8 @@ class _JobCalls:
             return error(404, f"Result of job {job.id} is not available")
         body = job.output.buffers() if wanted == "msgpack.gz" else job.output.unpacked()
         fault = _met.get()
-        in_body = fault if fault and fault.kind in ("cut", "stall") else None
+        in_body = fault if fault and fault.kind == "cut" else None
         return await send_part(request, body, ignore_range=self._state.ignore_range, fault=in_body)
-
-    async def kill(self, request: web.Request) -> web.Response:
-        job_id = request.match_info["id"]
-        return answer({"job_id": job_id, "former_status": self._state.jobs.kill(job_id)})
-
-    async def lookup(self, request: web.Request) -> web.Response:
-        name = request.query.get("name", "")
-        if name not in self._state.connections:
-            raise RefusedError(404, f"Couldn't find Connection with name = {name}")
-        return answer({"id": self._state.connections[name]})
 
 
 def _issue_fields(form: Mapping[str, str]) -> dict[str, Any]:

@@ -12,21 +12,16 @@ from aiohttp import web
 from tests.emulators.td.faults import Fault, JobFault
 from tests.emulators.td.state import TreasureData
 
-_SWITCHES = {"ignore_range": bool, "claim_extra_records": int}
-
 
 def control_routes(state: TreasureData) -> Iterable[web.AbstractRouteDef]:
-    """POST faults, job_faults (one or a list), DELETE faults, POST load, jobs and switches, GET and DELETE requests."""
+    """POST faults, job_faults (one or a list), POST load and jobs, GET requests."""
     calls = _Controls(state)
     return [
         web.post("/_test/faults", calls.add_faults),
-        web.delete("/_test/faults", calls.clear_faults),
         web.post("/_test/job_faults", calls.add_job_faults),
         web.post("/_test/load", calls.load),
         web.post("/_test/jobs", calls.add_job),
-        web.post("/_test/switches", calls.switch),
         web.get("/_test/requests", calls.list_requests),
-        web.delete("/_test/requests", calls.clear_requests),
     ]
 
 
@@ -41,11 +36,6 @@ class _Controls:
     async def add_job_faults(self, request: web.Request) -> web.Response:
         """A `JobFault` as JSON, or a list of them."""
         return await _added(request, JobFault, self._state.job_faults.add)
-
-    async def clear_faults(self, request: web.Request) -> web.Response:
-        self._state.faults.clear()
-        self._state.job_faults.clear()
-        return web.json_response({})
 
     async def load(self, request: web.Request) -> web.Response:
         """`database`, `table` and one of `path` (.csv or .parquet), `rows` (objects), `select` (DuckDB's SQL)."""
@@ -66,21 +56,8 @@ class _Controls:
             payload["path"] = Path(payload["path"])
         return web.json_response({"job_id": self._state.add_job(**payload)})
 
-    async def switch(self, request: web.Request) -> web.Response:
-        """`ignore_range` and `claim_extra_records`, either or both."""
-        payload: dict[str, Any] = await request.json()
-        for name, value in payload.items():
-            if name not in _SWITCHES:
-                return web.json_response({"error": f"no switch {name!r}"}, status=400)
-            setattr(self._state, name, _SWITCHES[name](value))
-        return web.json_response(payload)
-
     async def list_requests(self, request: web.Request) -> web.Response:
         return web.json_response([dataclasses.asdict(received) for received in self._state.requests])
-
-    async def clear_requests(self, request: web.Request) -> web.Response:
-        self._state.requests.clear()
-        return web.json_response({})
 
 
 async def _added(request: web.Request, kind: Callable[..., Any], add: Callable[..., None]) -> web.Response:

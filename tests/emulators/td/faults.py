@@ -13,8 +13,6 @@ _KINDS = {
     "reset": "the connection is reset before anything is done or answered",
     "lost": "the request is carried out, but the connection is reset instead of an answer",
     "cut": "the body ends at the mark; without a length (`with_length` false) the client cannot tell",
-    "stall": "the body pauses at the mark for `seconds`, then goes on",
-    "delay": "nothing is done for `seconds`, then all goes well",
 }
 
 
@@ -22,8 +20,8 @@ _KINDS = {
 class Fault:
     """One thing that goes wrong for `times` requests that match, after the first `skip` of them.
 
-    `path` is searched in the request's path as a regular expression; `method` empty is any. The mark of "cut" and
-    "stall" is `after_bytes` of the body, else `after_fraction` of it. Raises ValueError for what makes no sense.
+    `path` is searched in the request's path as a regular expression; `method` empty is any. The mark of "cut" is
+    `after_bytes` of the body, else `after_fraction` of it. Raises ValueError for what makes no sense.
     """
 
     kind: str
@@ -37,7 +35,6 @@ class Fault:
     after_bytes: int | None = None
     after_fraction: float = 0.5
     with_length: bool = True
-    seconds: float = 0.0
 
     def __post_init__(self) -> None:
         if self.kind not in _KINDS:

@@ -31,8 +31,6 @@ class JobRunner:
         self._jobs: dict[str, Job] = {}
         self._sessions: dict[str, duckdb.DuckDBPyConnection] = {}
         self._lock = threading.RLock()
-        self._go = threading.Event()
-        self._go.set()
         self._workers = ThreadPoolExecutor(
             max_workers=2,
             thread_name_prefix="td-job",
@@ -50,13 +48,6 @@ class JobRunner:
             if job_id not in self._jobs:
                 raise RefusedError(404, f"Couldn't find Job with job_id = {job_id}")
             return self._jobs[job_id]
-
-    def by_domain_key(self, domain_key: str) -> Job:
-        with self._lock:
-            for job in self._jobs.values():
-                if job.domain_key == domain_key:
-                    return job
-        raise RefusedError(404, f"Couldn't find Job with domain_key = {domain_key}")
 
     def add(self, **fields: Any) -> Job:
         """A job that is not run. Raises RefusedError (409) when its domain key has been used."""
@@ -79,32 +70,10 @@ class JobRunner:
         self._workers.submit(self._run, job)
         return job
 
-    def kill(self, job_id: str) -> str:
-        """Stop a job; returns the status it had."""
-        with self._lock:
-            job = self.get(job_id)
-            former = job.status
-            if not job.finished:
-                self._finish(job, "killed", message="Query was canceled")
-                self._interrupt(job_id)
-            return former
-
-    def hold(self) -> None:
-        """Keep queued jobs queued until `release`."""
-        self._go.clear()
-
-    @property
-    def are_held(self) -> bool:
-        return not self._go.is_set()
-
-    def release(self) -> None:
-        self._go.set()
-
     def close(self) -> None:
         """End the workers and close the results; a job that is under way is killed."""
         for job in self.all():
-            self.kill(job.id)
-        self.release()
+            self._finish(job, "killed", message="Query was canceled")
         # An interrupt that comes before the engine has begun is lost, so it is repeated until no job runs.
         while self._sessions:
             for job_id in list(self._sessions):
@@ -121,7 +90,6 @@ class JobRunner:
                 session.interrupt()
 
     def _run(self, job: Job) -> None:
-        self._go.wait()
         session = self._start(job)
         if session is None:
             return

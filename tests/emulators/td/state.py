@@ -30,11 +30,10 @@ class Received:
 
 
 class TreasureData:
-    """One account: databases, jobs, connections, faults to come, requests received.
+    """One account: databases, jobs, faults to come, requests received.
 
     `ignore_range`: a request for a part of a result gets all of it, with 200.
     `claim_extra_records`: jobs claim this many records more than they serve.
-    `connections`: ids of result connections by name.
     `requests`: everything received but the test's own calls, oldest first.
     """
 
@@ -45,7 +44,6 @@ class TreasureData:
         self.jobs = JobRunner(self.warehouse, faults=self.job_faults, clock=clock)
         self.faults = Faults()
         self.requests: list[Received] = []
-        self.connections: dict[str, int] = {}
         self.ignore_range = False
         self.claim_extra_records = 0
 

@@ -16,14 +16,10 @@ def table_routes(state: TreasureData) -> Iterable[web.AbstractRouteDef]:
     calls = _TableCalls(state)
     return [
         web.get("/v3/database/list", calls.list_databases),
-        web.post("/v3/database/create/{database}", calls.create_database),
-        web.post("/v3/database/delete/{database}", calls.delete_database),
         web.get("/v3/table/list/{database}", calls.list_tables),
-        web.get("/v3/table/show/{database}/{table}", calls.show_table),
         web.post("/v3/table/create/{database}/{table}/{type}", calls.create_table),
         web.post("/v3/table/delete/{database}/{table}", calls.delete_table),
         web.post("/v3/table/rename/{database}/{table}/{other}", calls.rename_table),
-        web.post("/v3/table/swap/{database}/{table}/{other}", calls.swap_tables),
     ]
 
 
@@ -34,24 +30,9 @@ class _TableCalls:
     async def list_databases(self, request: web.Request) -> web.Response:
         return answer({"databases": [self._database(name) for name in self._warehouse.databases()]})
 
-    async def create_database(self, request: web.Request) -> web.Response:
-        name = request.match_info["database"]
-        self._warehouse.create_database(name)
-        return answer({"database": name})
-
-    async def delete_database(self, request: web.Request) -> web.Response:
-        name = request.match_info["database"]
-        self._warehouse.drop_database(name)
-        return answer({"database": name})
-
     async def list_tables(self, request: web.Request) -> web.Response:
         name = request.match_info["database"]
         return answer({"database": name, "name": name, "tables": self._tables(name)})
-
-    async def show_table(self, request: web.Request) -> web.Response:
-        database, table = _names(request)
-        self._warehouse.require_table(database, table)
-        return answer(next(entry for entry in self._tables(database) if entry["name"] == table))
 
     async def create_table(self, request: web.Request) -> web.Response:
         database, table = _names(request)
@@ -73,12 +54,6 @@ class _TableCalls:
         other = request.match_info["other"]
         self._warehouse.rename_table(database, table, other, overwrite=overwrite == "true")
         return answer({"database": database, "table": other, "type": "log"})
-
-    async def swap_tables(self, request: web.Request) -> web.Response:
-        database, table = _names(request)
-        other = request.match_info["other"]
-        self._warehouse.swap_tables(database, table, other)
-        return answer({"database": database, "table1": table, "table2": other})
 
     def _database(self, name: str) -> dict[str, object]:
         rows = sum(table.rows for table in self._warehouse.tables(name))

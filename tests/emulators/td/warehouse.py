@@ -63,11 +63,6 @@ class Warehouse:
         self._con.cursor().execute(f'CREATE SCHEMA "{name}"')
         self._databases.add(name)
 
-    def drop_database(self, name: str) -> None:
-        self.require_database(name)
-        self._con.cursor().execute(f'DROP SCHEMA "{name}" CASCADE')
-        self._databases.discard(name)
-
     def require_database(self, name: str) -> None:
         if name not in self._databases:
             raise RefusedError(404, f"Couldn't find Database with name = {name}")
@@ -102,12 +97,6 @@ class Warehouse:
                 raise RefusedError(409, f"Table {database}.{new} already exists", conflicts_with=new)
             self.drop_table(database, new)
         self._con.cursor().execute(f'ALTER TABLE "{database}"."{old}" RENAME TO "{new}"')
-
-    def swap_tables(self, database: str, first: str, second: str) -> None:
-        for name in (first, second):
-            self.require_table(database, name)
-        for old, new in ((first, f"_swap_{first}"), (second, first), (f"_swap_{first}", second)):
-            self._con.cursor().execute(f'ALTER TABLE "{database}"."{old}" RENAME TO "{new}"')
 
     def load(self, database: str, table: str, relation: str, parameters: list[object] | None = None) -> None:
         """Make `database.table` (and the database) from a SELECT in DuckDB's SQL, in the place of what was there."""

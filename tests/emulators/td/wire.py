@@ -1,8 +1,7 @@
-"""Bytes onto the wire, also the wrong way: ranges, cut and stalled bodies, connections reset."""
+"""Bytes onto the wire, also the wrong way: ranges, bodies cut short, connections reset."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
 import struct
@@ -98,7 +97,7 @@ async def send(
     status: int = 200,
     fault: Fault | None = None,
 ) -> web.StreamResponse:
-    """Send a part of a body; with a fault, only up to its mark, or with a pause there."""
+    """Send a part of a body; with a fault, only up to its mark."""
     length = None if part.stop is None else part.stop - part.start
     framed = fault is None or fault.with_length
     response = (
@@ -109,13 +108,7 @@ async def send(
     await response.prepare(request)
     mark = part.stop if fault is None else part.start + fault.mark(length or 0)
     await _write(response, body, part.start, mark)
-    if fault is None:
-        return response
-    if fault.seconds:
-        await asyncio.sleep(fault.seconds)
-    if fault.kind == "stall":
-        await _write(response, body, mark, part.stop)
-    elif request.transport is not None:
+    if fault is not None and request.transport is not None:
         # close(), not abort(): what was written before the mark is to arrive.
         request.transport.close()
     return response

@@ -94,27 +94,6 @@ class TestBrakes:
         counted = stats(invalid_by_reason=Counter({"null": 2}), invalid_rows=2, **counts)
         check_rows(settings(**changed), counted, first_invalid=[1, 2])
 
-    @pytest.mark.parametrize(
-        ("changed", "counts", "complaint"),
-        [
-            ({}, {}, "there is no valid record to send (3 rows read, 2 invalid)"),
-            (
-                {"max_invalid_ratio": "0.5"},
-                {"unique": 1},
-                "a share of 0.6667 of the rows, more than max_invalid_ratio allows (0.5)",
-            ),
-            ({"min_records": 1000}, {"unique": 1}, "1 unique records are fewer than min_records (1,000)"),
-            ({"max_records": 1}, {"unique": 2}, "2 unique records are more than max_records (1)"),
-        ],
-    )
-    def test_rows_outside_a_limit_are_an_error_that_names_it(
-        self, changed: dict[str, Any], counts: dict[str, int], complaint: str
-    ) -> None:
-        counted = stats(read=3, valid=1, invalid_by_reason=Counter({"null": 2}), invalid_rows=2, **counts)
-        message = message_of(settings(ignore_invalid_records=True, **changed), counted, first_invalid=[1, 2])
-        assert complaint in message
-        assert "Nothing was sent" in message
-
     def test_in_stop_mode_reasons_rows_and_remedy_are_named(self) -> None:
         counted = stats(read=40_000, valid=39_000, invalid_by_reason=Counter({"null": 400, "too_long": 600}), unique=9)
         expected = (

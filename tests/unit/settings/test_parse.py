@@ -310,27 +310,6 @@ def test_a_value_that_may_be_a_person_or_a_credential_is_not_shown(key: str, val
     assert value not in message_of({**LEAST, key: {"mail": value} if key == "columns" else value})
 
 
-def test_ten_wrong_settings_are_named_in_one_error_in_the_order_of_the_table() -> None:
-    raw = {
-        "columns": "email",
-        "max_invalid_ratio": "2",
-        "dry_run": "maybe",
-        "retry_count": "many",
-        "ignore_invalid_records": "yes",
-        "limit_records_per_request": 0,
-        "audience_id_add_people": "abc",
-        "action": "add people to current audience",
-        "audience_type": "visitors",
-        "ad_account_id": "mine",
-        "type": "pintrest",
-    }
-    expected = [
-        *("type", "ad_account_id", "audience_type", "audience_id_add_people", "limit_records_per_request"),
-        *("ignore_invalid_records", "retry_count", "dry_run", "max_invalid_ratio", "columns"),
-    ]
-    assert expected == problems_of(raw)
-
-
 def test_problems_of_every_sort_are_reported_together() -> None:
     raw = {
         "action": "create_new_audience",

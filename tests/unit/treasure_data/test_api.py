@@ -129,7 +129,7 @@ def test_a_call_that_fails_for_a_moment_is_repeated_with_doubling_waits(
     emulator: Emulator, td: TreasureData, fake_time: FakeTime, fault: Fault, method: str
 ) -> None:
     emulator.faults.add(fault)
-    path, fields = (OPEN, {}) if method == "GET" else ("/v3/job/kill/99", {"domain_key": "k"})
+    path, fields = (OPEN, {}) if method == "GET" else ("/v3/table/delete/nowhere/none", {"domain_key": "k"})
     assert td.call(method, path, **fields)[0] in (200, 404)
     assert [1, 2, 4] == fake_time.slept
     assert 4 == len(emulator.requests)

@@ -77,20 +77,6 @@ def test_a_local_secret_is_replaced_where_it_was_and_stays_private(
     assert [] == warnings(caplog)
 
 
-@pytest.mark.parametrize(
-    ("environ", "folder"),
-    [
-        ({"XDG_CONFIG_HOME": "xdg"}, "xdg/digdag"),
-        ({"DIGDAG_CONFIG_HOME": "own"}, "own"),
-        ({"XDG_CONFIG_HOME": "xdg", "DIGDAG_CONFIG_HOME": "own"}, "own"),
-    ],
-)
-def test_the_folder_is_where_digdag_has_it(home: Path, environ: dict[str, str], folder: str) -> None:
-    file = secrets_file(home / folder)
-    store({name: str(home / value) for name, value in environ.items()}, project_id=1).save(NEW, None)
-    assert "s3cr3t-new-token" == file.read_text()
-
-
 def test_a_token_that_is_rotated_twice_in_a_run_is_kept_twice(home: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = secrets_file(home / ".config" / "digdag")
     kept = store(project_id=1)
