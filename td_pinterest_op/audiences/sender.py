@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Protocol
 
 from td_pinterest_op.audiences.concurrency import ConcurrencyLimit, Workers
 from td_pinterest_op.errors import (
@@ -35,19 +34,14 @@ MAX_HALVINGS = 3
 
 # Sends one piece; returns None when it is in and nothing is known of the latency.
 Put = Callable[[Batch], Outcome | None]
+# Shows the sending of `total` records; yields a function that takes the number done.
+ShowProgress = Callable[..., AbstractContextManager[Callable[[int], None]]]
 
 
 _IF_ROWS_ARE_REFUSED = (
     ". These are records with several keys (records_v2), and Pinterest took none of them: if it refuses this kind of "
     "record, set records: identifiers"
 )
-
-
-class Progress(Protocol):
-    """Creates a progress display."""
-
-    def __call__(self, *, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """Show the sending of `total` records; yields a function that takes the number done."""
 
 
 class _Answer(enum.Enum):
@@ -96,7 +90,7 @@ class _Piece:
 class Sender:
     """Sends the records of one run, in batches, as the settings say."""
 
-    def __init__(self, *, client: Client, settings: SendingSettings, stats: Stats, progress: Progress) -> None:
+    def __init__(self, *, client: Client, settings: SendingSettings, stats: Stats, progress: ShowProgress) -> None:
         self._client, self._settings, self._stats, self._progress = client, settings, stats, progress
         self._concurrency = ConcurrencyLimit(maximum=settings.max_in_flight)
         # Records: set once a batch was too large, for all batches from then on.

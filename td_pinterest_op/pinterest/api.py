@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from td_pinterest_op.audience_status import GONE
 from td_pinterest_op.errors import RequestRefusedError
 from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.pinterest.content import listed, text_of, unusable
+from td_pinterest_op.pinterest.content import listed, read, text_of, unusable
 from td_pinterest_op.pinterest.request import Outcome, Request, TokenSource
 from td_pinterest_op.pinterest.transport import Response
 from td_pinterest_op.printable import labelled
@@ -170,19 +170,15 @@ class Api:
     def listed(self, what: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
         """What the ad account has of one kind, such as `audiences`, as Pinterest shows it, the newest first."""
         purpose = f"listing {what.replace('_', ' ')}"
-
-        def get(path: str) -> Response:
-            return self._send(Request(method="GET", path=path, purpose=purpose)).response
-
         whole = {"order": "DESCENDING", **_QUERIES.get(what, {}), **query}
-        return listed(get, f"{self._account}/{what}", purpose=purpose, **whole)
+        return listed(self.client, self._tokens, f"{self._account}/{what}", purpose=purpose, **whole)
 
     def entity(self, what: str, entity_id: str) -> dict[str, Any] | None:
         """One of a kind, such as `audiences`, as Pinterest shows it; None when the ad account has none of that id."""
         purpose = f"looking up {what.removesuffix('s').replace('_', ' ')} {entity_id}"
-        request = Request(method="GET", path=f"{self._account}/{what}/{entity_id}", purpose=purpose)
+        path = f"{self._account}/{what}/{entity_id}"
         try:
-            return _entity(self._send(request).response, purpose, is_read=True)
+            return _entity(read(self.client, self._tokens, path, purpose=purpose), purpose, is_read=True)
         except RequestRefusedError as error:
             if error.status == 404:
                 return None

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.pinterest.content import listed, text_of
-from td_pinterest_op.pinterest.request import Request, TokenSource
-from td_pinterest_op.pinterest.transport import Response
+from td_pinterest_op.pinterest.content import listed, read, text_of
+from td_pinterest_op.pinterest.request import TokenSource
 
 # Roles that may write customer lists and audiences.
 WRITERS = frozenset({"OWNER", "ADMIN", "AUDIENCE_MANAGER"})
@@ -45,21 +43,18 @@ class Catalog:
 
     def ad_accounts(self) -> Iterator[AdAccount]:
         """All ad accounts that the token may read, those of others that are shared with it included."""
-        purpose = "listing ad accounts"
-        get = partial(self._get, purpose=purpose)
-        return map(_ad_account, listed(get, "/ad_accounts", purpose=purpose, include_shared_accounts="true"))
+        shared = {"purpose": "listing ad accounts", "include_shared_accounts": "true"}
+        return map(_ad_account, listed(self._client, self._tokens, "/ad_accounts", **shared))
 
     def username(self) -> str | None:
         """The user in whose name the token acts; None without the scope user_accounts:read."""
         try:
-            return text_of(self._get("/user_account", "looking up the user").content.get("username")) or None
+            response = read(self._client, self._tokens, "/user_account", purpose="looking up the user")
+            return text_of(response.content.get("username")) or None
         except ExportError as error:
             if error.status in (401, 403, 404):
                 return None
             raise
-
-    def _get(self, path: str, purpose: str) -> Response:
-        return self._client.send(Request(method="GET", path=path, purpose=purpose), self._tokens).response
 
 
 def _ad_account(content: dict[str, Any]) -> AdAccount:

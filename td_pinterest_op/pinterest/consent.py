@@ -6,7 +6,7 @@ import urllib.parse
 
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError
 from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.pinterest.oauth import SCOPES, Grant, app_credentials, token_request
+from td_pinterest_op.pinterest.oauth import SCOPES, Grant, app_credentials, exchanged
 from td_pinterest_op.secret import Secret
 
 CONSENT_URL = "https://www.pinterest.com/oauth/"
@@ -36,15 +36,10 @@ def consent_address(*, page: str, client_id: str, redirect_uri: str, state: str)
 
 def exchange(client: Client, *, client_id: Secret, client_secret: Secret, code: Secret, redirect_uri: str) -> Grant:
     """The tokens for a code, which can be exchanged once. Raises AccountError when Pinterest refuses it."""
-    form = {
-        "grant_type": "authorization_code",
-        "code": code.reveal(),
-        "redirect_uri": redirect_uri,
-        "continuous_refresh": "true",
-    }
-    request = token_request(form, purpose="exchanging the code for a refresh token", advice={}, repeatable=False)
+    form = {"grant_type": "authorization_code", "code": code.reveal(), "redirect_uri": redirect_uri}
+    app, purpose = app_credentials(client_id, client_secret), "exchanging the code for a refresh token"
     try:
-        grant = Grant.of(client.send(request, app_credentials(client_id, client_secret)).response)
+        grant = exchanged(client, app, form, purpose=purpose, advice={}, repeatable=False)
     except ExportError as error:
         raise _refusal(error) from None
     if grant is None or grant.refresh_token is None:

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from td_pinterest_op.errors import ExportError, PinterestError
+from td_pinterest_op.pinterest.client import Client
+from td_pinterest_op.pinterest.request import Request, TokenSource
 from td_pinterest_op.pinterest.transport import Response
 
 _PAGE_SIZE = 250
 
 
-def listed(
-    get: Callable[[str], Response], path: str, *, purpose: str, **given: str | Sequence[str]
-) -> Iterator[dict[str, Any]]:
-    """The entities of a listing, page after page; `get` requests a path with its query, which repeats a list's name.
+def read(client: Client, tokens: TokenSource, path: str, *, purpose: str) -> Response:
+    """What is at a path below the endpoint. Raises the client's errors."""
+    return client.send(Request(method="GET", path=path, purpose=purpose), tokens).response
 
-    Raises PinterestError for a response that is no page, and what `get` raises.
+
+def listed(
+    client: Client, tokens: TokenSource, path: str, *, purpose: str, **given: str | Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """The entities of a listing, page after page. A query's name is repeated for each text of a sequence.
+
+    Raises PinterestError for a response that is no page, and the client's errors.
     """
     query = given | {"page_size": str(_PAGE_SIZE)}
     seen: set[str] = set()
     while True:
-        response = get(f"{path}?{urllib.parse.urlencode(query, doseq=True)}")
+        response = read(client, tokens, f"{path}?{urllib.parse.urlencode(query, doseq=True)}", purpose=purpose)
         page = response.content
         items = page.get("items")
         if not isinstance(items, list):

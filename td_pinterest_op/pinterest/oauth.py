@@ -176,15 +176,10 @@ class Tokens:
             return self._exchange()
 
     def _exchange(self) -> Bearer:
-        form = {
-            "grant_type": "refresh_token",
-            "refresh_token": self.refresh_token.reveal(),
-            # Asks for a refresh token that can be renewed without end; apps made since 2025-09-25 ignore it.
-            "continuous_refresh": "true",
-        }
-        request = token_request(form, purpose="exchanging the refresh token for an access token", advice=_REFUSED)
+        form = {"grant_type": "refresh_token", "refresh_token": self.refresh_token.reveal()}
+        purpose = "exchanging the refresh token for an access token"
         try:
-            grant = Grant.of(self._client.send(request, self._app).response)
+            grant = exchanged(self._client, self._app, form, purpose=purpose, advice=_REFUSED)
         except (AccountError, RequestRefusedError) as error:
             refused = AccountError(str(error), status=error.status, code=error.code)
             refused.refused_token = self._fingerprint
@@ -209,11 +204,19 @@ class Tokens:
         return Bearer(grant.access_token, expires_at=self._clock() + max(lifetime - _MARGIN, lifetime / 2))
 
 
-def token_request(
-    form: Mapping[str, str], *, purpose: str, advice: Mapping[int | None, str], repeatable: bool = True
-) -> Request:
-    """The request for a token, with the fields of its form."""
-    return Request(
+def exchanged(
+    client: Client,
+    app: FixedToken,
+    form: Mapping[str, str],
+    *,
+    purpose: str,
+    advice: Mapping[int | None, str],
+    repeatable: bool = True,
+) -> Grant | None:
+    """What the token endpoint grants for a form, None without an access token. Raises the client's errors."""
+    # Asks for a refresh token that can be renewed without end; apps made since 2025-09-25 ignore it.
+    form = {**form, "continuous_refresh": "true"}
+    request = Request(
         method="POST",
         path="/oauth/token",
         purpose=purpose,
@@ -222,6 +225,7 @@ def token_request(
         repeatable=repeatable,
         advice=advice,
     )
+    return Grant.of(client.send(request, app).response)
 
 
 def app_credentials(client_id: Secret, client_secret: Secret) -> FixedToken:
