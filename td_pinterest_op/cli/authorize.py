@@ -151,20 +151,16 @@ def _granted(
         grant = consent.exchange(
             client, client_id=app.client_id, client_secret=app.client_secret, code=code, redirect_uri=redirect
         )
-        _check_scopes(grant)
+        if missing := missing_scopes(grant.scopes):
+            raise AccountError(
+                f"the consent lacks the scope {' and '.join(missing)}, and an export needs it: "
+                "nothing was stored. Check which scopes the app may ask for at "
+                "https://developers.pinterest.com/apps/, and run the command again"
+            )
         where = _stored(store, app, grant)
         if stop.requested():
             screen.note(f"The refresh token is stored in {where}.")
         return grant, where
-
-
-def _check_scopes(grant: Grant) -> None:
-    if missing := missing_scopes(grant.scopes):
-        raise AccountError(
-            f"the consent lacks the scope {' and '.join(missing)}, and an export needs it: "
-            "nothing was stored. Check which scopes the app may ask for at https://developers.pinterest.com/apps/, "
-            "and run the command again"
-        )
 
 
 def _stored(store: Target, app: ConnectionSettings, grant: Grant) -> str:

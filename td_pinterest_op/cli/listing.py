@@ -156,26 +156,24 @@ def _full_row(api: Api, content: Mapping[str, Any]) -> dict[str, Any]:
 def audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
     """An audience for a table or for programs."""
     rule = content.get("rule")
+    rule = rule if isinstance(rule, Mapping) else {}
     return {
         "id": str(content["id"]),
         "name": content.get("name"),
         "audience_type": content.get("audience_type"),
         "status": content.get("status"),
         "size": content.get("size"),
-        "customer_list_id": str(list_id)
-        if isinstance(rule, Mapping) and (list_id := rule.get("customer_list_id"))
-        else None,
-        "seed_audience_id": _seed(rule),
+        "customer_list_id": _id(rule.get("customer_list_id")),
+        "seed_audience_id": _id(rule.get("seed_id")),
         "created": _time(content.get("created_timestamp")),
         "changed": _time(content.get("updated_timestamp")),
     }
 
 
-def _seed(rule: object) -> str | None:
-    """The audience that a look-alike stands on."""
-    seed = rule.get("seed_id") if isinstance(rule, Mapping) else None
-    seed = seed[0] if isinstance(seed, list) and seed else seed
-    return str(seed) if seed else None
+def _id(value: object) -> str | None:
+    """The id in a rule, which may be a list of one."""
+    value = value[0] if isinstance(value, list) and value else value
+    return str(value) if value else None
 
 
 def _list_rows(api: Api) -> list[dict[str, Any]]:
