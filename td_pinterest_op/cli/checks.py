@@ -89,19 +89,19 @@ class Subject:
 
 def examine(subject: Subject) -> Iterator[tuple[str, Check]]:
     """The checks that apply, by their names; one that needs another that failed or was not made is a warning."""
-    failed = set()
+    failed: dict[str, str] = {}  # to where it began
     for name, needs, look in _LOOKS:
         if (name == "rows" and not subject.params) or (name == "workflow" and not subject.workflow):
             continue
+        cause = next((failed[need] for need in needs if need in failed), None)
         try:
-            need = next((need for need in needs if need in failed), None)
-            check = _skipped(f"see {need}") if need else look(subject)
+            check = _skipped(f"see {cause}") if cause else look(subject)
         except ExportError as failure:
             check = Check(ERROR, str(failure), failure.advice)
         if check is None:
             continue
         if check.status == ERROR or check.message.startswith(_NOT_CHECKED):
-            failed.add(name)
+            failed[name] = cause or name
         yield name, check
 
 
