@@ -8,7 +8,7 @@ import click
 
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.lint import dig_file, rules
-from td_pinterest_op.cli.lint.finding import Finding
+from td_pinterest_op.cli.lint.dig_file import Finding
 from td_pinterest_op.errors import SettingsError
 
 

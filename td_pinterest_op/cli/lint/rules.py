@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import difflib
 import re
+import zoneinfo
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from td_pinterest_op.cli.lint import project, schedule, statistics
-from td_pinterest_op.cli.lint.dig_file import DigFile
+from td_pinterest_op.cli.lint import project
+from td_pinterest_op.cli.lint.dig_file import DigFile, Value
 from td_pinterest_op.cli.lint.environment import environ_of
 from td_pinterest_op.cli.lint.settings import DOORS, TABLES, Checked, check_settings, stand_ins
 from td_pinterest_op.cli.lint.tasks import Task, UnknownError, tasks
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.settings.table import IfExists
-from td_pinterest_op.settings.types import has_lost_digits
+from td_pinterest_op.settings.types import closest, has_lost_digits
+from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow import task as workflow_task
 
 EXPORT = "td_pinterest_op.export.PinterestExport"
 _LEAVES_NO_JOB = ("echo", "mail", "http", "if", "fail", "wait", "loop", "for_each", "for_range", "sh")
 # Operators that do a thing twice when they run twice.
 _ONCE = {"mail": "sends its mail", "http": "sends its request", "sh": "runs its command", "embulk": "loads its data"}
+# What digdag's schedule knows.
+_OFTEN = ("hourly>", "minutes_interval>")
+_SCHEDULES = (*_OFTEN, "daily>", "weekly>", "monthly>", "cron>")
+# Besides names, Java takes offsets.
+_OFFSET = re.compile(r"Z|(?:UTC|GMT|UT)?[+-][0-9]{1,2}(?::?[0-9]{2}){0,2}|UTC|GMT|UT")
+# A figure of an export in a template, `${pinterest.…}`.
+_TEMPLATE = re.compile(r"\$\{(?!secret:)[^{}]*\}")
+_FIGURE = re.compile(r"(?<![\w.\"'])pinterest((?:\.[A-Za-z_]\w*)+)")
 
 
 def check(dig: DigFile) -> None:
@@ -30,7 +40,7 @@ def check(dig: DigFile) -> None:
     every = list(tasks(dig.root))
     ours = list(filter(is_ours, every))
     _check_digits(dig)
-    schedule.check(dig)
+    _check_times(dig)
     for position, task in enumerate(every):
         if task.operator == "py":
             _check_py(dig, task, every[:position])
@@ -38,7 +48,7 @@ def check(dig: DigFile) -> None:
             _check_td(dig, task)
         _check_retry(dig, task, every)
     if ours:
-        statistics.check(dig)
+        _check_statistics(dig)
         _check_docker(dig, ours, every)
     project.check(dig, every)
 
@@ -121,6 +131,21 @@ def _is_called(dig: DigFile) -> bool:
     return any(call.search(path.read_text(encoding="utf-8", errors="replace")) for path in others)
 
 
+def _check_times(dig: DigFile) -> None:
+    """Note a schedule or a time zone that digdag does not know."""
+    root = dig.root or Value(value=None, path=dig.path, line=1)
+    schedule, zone = root.get("schedule"), root.get("timezone")
+    for key, value in schedule.mapping.items() if schedule else ():
+        if key.endswith(">") and key not in _SCHEDULES:
+            dig.find(value, "schedule", f"digdag has no schedule {key}{closest(key, _SCHEDULES)}")
+    known = zoneinfo.available_timezones()
+    name = str(zone.value).strip() if zone else ""
+    if zone and known and "${" not in name and name not in known and not _OFFSET.fullmatch(name):
+        near = difflib.get_close_matches(name[:64], known, n=1)
+        suggestion = f"; did you mean {near[0]}?" if near else ""
+        dig.find(zone, "timezone", f"digdag knows no time zone {name}{suggestion}")
+
+
 def _check_schedule(dig: DigFile, task: Task, checked: Checked) -> None:
     when, action = dig.root.get("schedule") if dig.root else None, checked.action
     if when is None or action is None:
@@ -133,12 +158,23 @@ def _check_schedule(dig: DigFile, task: Task, checked: Checked) -> None:
             "action for an audience that exists"
         )
         dig.find(place, "create-scheduled", message)
-    if action.leaves_lists and schedule.runs_within_a_day(when):
+    if action.leaves_lists and _runs_within_a_day(when):
         message = (
             f"{action.name} leaves a customer list behind at every run, and Pinterest needs a day or two to "
             "fill a new one: run it once a day at most, or send the differences with add and remove"
         )
         dig.find(place, "replace-often", message)
+
+
+def _runs_within_a_day(schedule: Value) -> bool:
+    """Whether the workflow runs more often than once a day."""
+    for key, value in schedule.mapping.items():
+        if key in _OFTEN:
+            return True
+        if key == "cron>":
+            fields = str(value.value).split()
+            return len(fields) >= 5 and not all(field.isdecimal() for field in fields[:2])
+    return False
 
 
 def _check_td(dig: DigFile, task: Task) -> None:
@@ -205,3 +241,24 @@ def _not_repeatable(inside: list[Task]) -> Iterator[tuple[Task, str]]:
 def _inserts(task: Task) -> bool:
     text = task.value.get("query") or task.value.get("td>", "data")
     return text is not None and str(text.value).lstrip().upper().startswith("INSERT")
+
+
+def _check_statistics(dig: DigFile) -> None:
+    """Note a name that the statistics do not have: digdag would end the task, or show nothing."""
+    known = Stats(action="", ad_account_id="", dry_run=False, keys=0).to_json()
+    for value in dig.root.walk() if dig.root else ():
+        for template in _TEMPLATE.findall(value.value) if isinstance(value.value, str) else ():
+            for path in _FIGURE.findall(template):
+                if wrong := _unknown(path, known):
+                    dig.find(value, "statistic", f"pinterest{path}: the statistics of an export have no {wrong}")
+
+
+def _unknown(path: str, known: object) -> str:
+    """The first part of `path` that is not known, with the name that may be meant; "" if all are."""
+    for name in path.strip(".").split("."):
+        if not isinstance(known, dict):
+            return ""  # a method of a text or of a number
+        if name not in known:
+            return f"{name}{closest(name, known)}"
+        known = known[name]
+    return ""

@@ -59,6 +59,13 @@ def test_the_sample_of_the_connectors_page_has_each_problem_at_its_line(project:
         ("    data: SELECT email FROM people\n", "    data: SELECT 1\n  _retry: 2\n", [(12, "retry")]),
         ("td>:\n    data: SELECT email FROM people", "call>: ${which}", []),
         ("td>:\n    data: SELECT email FROM people", "td>: ''", []),
+        ("timezone: UTC", "timezone: Asia/Tokio", [(1, "timezone")]),
+        ("timezone: UTC", "timezone: asia/tokyo", [(1, "timezone")]),
+        ("timezone: UTC", "timezone: Asia/Tokyo", []),
+        ("timezone: UTC", "timezone: '+09:00'", []),
+        ("timezone: UTC", "timezone: ${zone}", []),
+        ("timezone: UTC", "schedule:\n  dayly>: 07:00:00", [(2, "schedule")]),
+        ("timezone: UTC", "schedule:\n  daily>: 07:00:00\n  skip_on_overtime: true", []),
     ],
 )
 def test_a_mistake_is_found_at_its_line(project: Path, old: str, new: str, expected: list[tuple[int, str]]) -> None:
@@ -125,3 +132,57 @@ def test_a_query_that_stands_after_its_export_comes_too_late(project: Path) -> N
     assert [(9, "source")] == found_in(project, text)
     (project / "nightly.dig").write_text("+people:\n  td>: {data: SELECT 1}\n+send:\n  call>: export\n")
     assert [] == found_in(project, text)
+
+
+def _scheduled(schedule: str, action: str) -> str:
+    head = f"timezone: UTC\n\nschedule:\n  {schedule}\n"
+    return GOOD.replace("timezone: UTC\n", head).replace(
+        '    action: add_people_to_current_audience\n    audience_id_add_people: "2542620905475"\n', action
+    )
+
+
+_CREATE = "    action: create_new_audience\n    audience_name: Shoppers\n"
+
+
+_REPLACE = '    action: replace_current_audience\n    audience_id: "2542620905475"\n'
+
+
+@pytest.mark.parametrize(
+    ("schedule", "action", "expected"),
+    [
+        ("daily>: 07:00:00", _CREATE, ["create-scheduled"]),
+        ("daily>: 07:00:00", _CREATE + "    if_exists: add\n", []),
+        ("daily>: 07:00:00", _REPLACE, []),
+        ("hourly>: 30:00", _REPLACE, ["replace-often"]),
+        ("minutes_interval>: 30", _REPLACE, ["replace-often"]),
+        ('cron>: "0 */6 * * *"', _REPLACE, ["replace-often"]),
+        ('cron>: "0 6 * * *"', _REPLACE, []),
+    ],
+)
+def test_an_action_that_does_not_fit_the_schedule_is_found(
+    project: Path, schedule: str, action: str, expected: list[str]
+) -> None:
+    assert expected == [code for _, code in found_in(project, _scheduled(schedule, action))]
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("${pinterest.records.sent} of ${pinterest.rows.invalid_by_reason}", []),
+        ("${pinterest.summary.replace(/x/g, 'y')}", []),
+        ("${typeof pinterest === 'undefined' ? 0 : pinterest.records.sent}", []),
+        ("${pinterest_mirror.column} ${my.pinterest.people} pinterest.record", []),
+        (
+            "${pinterest.record.sent}",
+            ["pinterest.record.sent: the statistics of an export have no record; did you mean records?"],
+        ),
+        (
+            "${1 + pinterest.records.snt}",
+            ["pinterest.records.snt: the statistics of an export have no snt; did you mean sent?"],
+        ),
+    ],
+)
+def test_a_figure_that_the_statistics_do_not_have_is_found(project: Path, template: str, expected: list[str]) -> None:
+    file = project / "export.dig"
+    file.write_text(f'{GOOD}\n+report:\n  echo>: "{template}"\n')
+    assert expected == [finding.message for finding in findings(file)]
