@@ -227,20 +227,6 @@ def test_inserts_as_td_sends_them_add_their_columns_by_name(
     assert [[expected, "u0@a.example"]] == rows(client, "SELECT count(*) AS n, min(email) AS e FROM filled")
 
 
-def rename(client: tdclient.Client, old: str, new: str, **form: str) -> int:
-    with client.api.post(f"/v3/table/rename/{DB}/{old}/{new}", form) as answer:
-        return int(answer.status)
-
-
-def test_a_table_is_renamed_over_another_only_when_told(client: tdclient.Client) -> None:
-    client.create_log_table(DB, "other")
-
-    assert 409 == rename(client, "people", "other")
-    assert 404 == rename(client, "missing", "other", overwrite="true")
-    assert 200 == rename(client, "people", "other", overwrite="true")
-    assert [("other", 500)] == [(table.name, table.count) for table in client.tables(DB)]
-
-
 @pytest.mark.parametrize(
     ("call", "error"),
     [

@@ -34,24 +34,15 @@ __all__ = ["DigError", "RefusedError", "Result", "read", "run"]
 class Result:
     """A finished run.
 
-    `status` is success or error; `store` all that tasks stored, merged; `tasks` the (full name, state) of each in the
-    order of their creation, repetitions included; `log` all that was logged; `error` the failed tasks and their
-    messages, None when no task failed. A group that succeeds at its second try leaves both status success and an
-    error: `digdag run` then ends with code 1.
+    `status` is success or error; `store` all that tasks stored, merged; `log` all that was logged; `error` the failed
+    tasks and their messages, None when no task failed. A group that succeeds at its second try leaves both status
+    success and an error: `digdag run` then ends with code 1.
     """
 
     status: str
     store: Params
-    tasks: list[tuple[str, str]]
     log: str
     error: str | None
-
-    def state(self, name: str) -> str:
-        """The state of the last task whose full name ends in `name`. Raises KeyError when there is none."""
-        states = [state for full_name, state in self.tasks if full_name.endswith(name)]
-        if not states:
-            raise KeyError(name)
-        return states[-1]
 
 
 def run(
@@ -98,11 +89,10 @@ def run(
     session = session_params(session_time, workflow.timezone, workflow.schedule)
     attempt = Attempt(machine=machine, session=session, source=file.name)
     left = attempt.run(workflow.root, dict(params or {}))
-    failed = [node for node in attempt.nodes if node.state == "error"]
+    failed = [node for node in attempt.nodes if node.error is not None]
     return Result(
         status="success" if left.error is None else "error",
         store=left.store,
-        tasks=[(node.task.name, node.state) for node in attempt.nodes],
         log="".join(written),
         error="\n".join(f"  * {node.task.name}:\n    {node.error}" for node in failed) if failed else None,
     )

@@ -17,7 +17,6 @@ OPERATORS: Mapping[str | None, Callable[[Call], Outcome]] = {
     "echo": operators.echo,
     "fail": operators.fail,
     "if": operators.if_,
-    "for_range": operators.for_range,
     "for_each": operators.for_each,
     "loop": operators.loop,
     "call": operators.call,
@@ -31,11 +30,10 @@ OPERATORS: Mapping[str | None, Callable[[Call], Outcome]] = {
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Node:
-    """One task instance. `state` is one of digdag's: blocked, running, success, error, group_error."""
+    """One task instance; `error` is the message with which it failed itself."""
 
     task: Task
-    state: str = "blocked"
-    error: str = ""
+    error: str | None = None
     waves: list[list[Node]] = field(default_factory=list)
 
 
@@ -82,11 +80,8 @@ class Attempt:
         return [[self._plan(compile_task(config, name=name, source=self._source, again=key != "_do"))]]
 
     def _run(self, node: Node, params: Params) -> Left:
-        node.state = "running"
         seen = merge(copied(params), nested(node.task.local, "_export"))
         left = self._run_operator(node, seen) if node.task.operator else self._run_group(node, seen)
-        if not node.error:
-            node.state = "success" if left.error is None else "group_error"
         if left.error is not None and node.task.local.get("_error"):
             reporting = self._plan_below(node, "_error", node.task.local["_error"])
             seen = merge(merge(seen, left.store), {"error": left.error})
@@ -126,7 +121,7 @@ class Attempt:
                 *self._plan_below(node, "_check", nested(node.task.local, "_check")),
             ]
         except DigError as error:
-            node.state, node.error = "error", str(error)
+            node.error = str(error)
             self._machine.log(f"[ERROR] ({node.task.name}): Task failed: {error}\n")
             return Left(error=error.params())
         left = self._run_waves(below, merge(merge(seen, outcome.export), outcome.store))

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import ceil, prod
+from math import prod
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -96,24 +96,6 @@ def fail(call: Call) -> Outcome:
 def if_(call: Call) -> Outcome:
     """`if>`: `_do` when true, else `_else_do`."""
     return Outcome(subtask=nested(call.params, "_do" if as_bool(call.params, "_command") else "_else_do"))
-
-
-def for_range(call: Call) -> Outcome:
-    """`for_range>`: `_do` for each slice of a range, with `range: {from, to, index}`."""
-    given, do = nested(call.params, "_command"), nested(call.params, "_do")
-    if set(given) not in ({"from", "to", "step"}, {"from", "to", "slices"}):
-        raise DigError("for_range> takes from, to, and either step or slices")
-    start, end = as_int(given, "from"), as_int(given, "to")
-    size = as_int(given, "step" if "step" in given else "slices")
-    if size < 1:
-        raise DigError(f"for_range> takes a step or slices of at least 1, not {size}")
-    step = size if "step" in given else max(ceil((end - start) / size), 1)
-    subtask = _parallel(call)
-    for index, low in enumerate(range(start, end, step)):
-        high = min(low + step, end)
-        export = {**nested(do, "_export"), "range": {"from": low, "to": high, "index": index}}
-        subtask[f"+range-from={low}&to={high}"] = {**do, "_export": export}
-    return Outcome(subtask=subtask)
 
 
 def for_each(call: Call) -> Outcome:

@@ -14,7 +14,6 @@ from typing import Any
 
 import tdclient
 from tdclient import errors
-from tdclient.util import create_url
 
 from .config import DigError, Params, RefusedError, ServiceError, TaskFailedError, Whole, as_bool, as_text, nested
 from .operators import Call, Outcome
@@ -53,27 +52,14 @@ def _issue(call: Call, client: tdclient.Client, options: Params) -> str:
 
 
 def td_ddl(call: Call) -> Outcome:
-    """`td_ddl>`: drop, create, empty and rename tables, in digdag's order."""
+    """`td_ddl>`: drop tables."""
     with _client(call) as (client, options):
-        renames = [
-            (_table(as_text(entry, "from"), options), as_text(entry, "to"))
-            for entry in _listed(options, "rename_tables")
-        ]
-        for (database, name), _ in renames:
-            if name not in client.api.list_tables(database):
-                raise DigError(f"Renaming table {database}.{name} doesn't exist")
-        empty = _listed(options, "empty_tables")
-        for name in (*_listed(options, "drop_tables"), *empty):
+        tables = options.get("drop_tables", [])
+        if not isinstance(tables, list):
+            raise DigError("Parameter 'drop_tables' must be an array")
+        for name in tables:
             with contextlib.suppress(errors.NotFoundError):
                 client.api.delete_table(*_table(name, options))
-        for name in (*_listed(options, "create_tables"), *empty):
-            _create_table(client, *_table(name, options))
-        for (database, name), target in renames:
-            # td-client has no call for it; digdag's Java client posts this.
-            path = create_url("/v3/table/rename/{db}/{source}/{target}", db=database, source=name, target=target)
-            with client.api.post(path, {"overwrite": "true"}) as response:
-                if response.status != 200:
-                    client.api.raise_error("Rename table failed", response, response.data)
     return Outcome()
 
 
@@ -134,7 +120,8 @@ def _statement(client: tdclient.Client, options: Params, query: str) -> str:
     name = ".".join(f'"{part}"' for part in str(insert or create).split(".", 1))
     if create:
         return _with_command(f"DROP TABLE IF EXISTS {name};\nCREATE TABLE {name} AS", query)
-    _create_table(client, *_table(insert, options))
+    with contextlib.suppress(errors.AlreadyExistsError):
+        client.api.create_log_table(*_table(insert, options))
     return _with_command(f"INSERT INTO {name}", query)
 
 
@@ -166,19 +153,7 @@ def _first_row(client: tdclient.Client, job: dict[str, Any]) -> Params:
         return {}  # an INSERT or CREATE has no result
 
 
-def _listed(options: Params, key: str) -> list[Any]:
-    value = options.get(key, [])
-    if not isinstance(value, list):
-        raise DigError(f"Parameter '{key}' must be an array")
-    return value
-
-
 def _table(name: object, options: Params) -> tuple[str, str]:
     """`name` or `database.name` as (database, table)."""
     head, dot, tail = str(name).partition(".")
     return (head, tail) if dot else (options["database"], head)
-
-
-def _create_table(client: tdclient.Client, database: str, name: str) -> None:
-    with contextlib.suppress(errors.AlreadyExistsError):
-        client.api.create_log_table(database, name)

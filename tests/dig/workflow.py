@@ -27,7 +27,6 @@ OPTIONS: dict[str | None, tuple[str | None, ...]] = {
     "echo": _TASK,
     "fail": _TASK,
     "if": (*_TASK, "_do", "_else_do"),
-    "for_range": (*_TASK, "_do", "_parallel"),
     # `error`: below an _error, a parameter of its own in place of the one that it would have to evaluate.
     "for_each": (*_TASK, "_do", "_parallel", "error"),
     "loop": (*_TASK, "_do", "_parallel", "count"),
@@ -47,7 +46,7 @@ OPTIONS: dict[str | None, tuple[str | None, ...]] = {
         "retry",
     ),
     "mail": (*_TASK, "subject", "to", "cc", "bcc", "from", "html", "body", "host", "port", "tls", "ssl", "username"),
-    "td_ddl": (*_TD, "create_tables", "drop_tables", "empty_tables", "rename_tables"),
+    "td_ddl": (*_TD, "drop_tables"),
 }
 _RETRY = {"limit", "interval", "max_interval", "interval_type"}
 

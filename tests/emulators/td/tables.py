@@ -19,7 +19,6 @@ def table_routes(state: TreasureData) -> Iterable[web.AbstractRouteDef]:
         web.get("/v3/table/list/{database}", calls.list_tables),
         web.post("/v3/table/create/{database}/{table}/{type}", calls.create_table),
         web.post("/v3/table/delete/{database}/{table}", calls.delete_table),
-        web.post("/v3/table/rename/{database}/{table}/{other}", calls.rename_table),
     ]
 
 
@@ -45,15 +44,6 @@ class _TableCalls:
         database, table = _names(request)
         self._warehouse.drop_table(database, table)
         return answer({"database": database, "table": table, "type": "log"})
-
-    async def rename_table(self, request: web.Request) -> web.Response:
-        database, table = _names(request)
-        overwrite = (await request.post()).get("overwrite", "false")
-        if overwrite not in ("true", "false"):
-            return error(422, "overwrite must be true or false")
-        other = request.match_info["other"]
-        self._warehouse.rename_table(database, table, other, overwrite=overwrite == "true")
-        return answer({"database": database, "table": other, "type": "log"})
 
     def _database(self, name: str) -> dict[str, object]:
         rows = sum(table.rows for table in self._warehouse.tables(name))

@@ -89,15 +89,6 @@ class Warehouse:
         self.require_table(database, name)
         self._con.cursor().execute(f'DROP TABLE "{database}"."{name}"')
 
-    def rename_table(self, database: str, old: str, new: str, *, overwrite: bool) -> None:
-        """Raises RefusedError: 404 without an `old`, 409 when there is a `new` and it is not to be overwritten."""
-        self.require_table(database, old)
-        if _checked(new) in self._names(database):
-            if not overwrite:
-                raise RefusedError(409, f"Table {database}.{new} already exists", conflicts_with=new)
-            self.drop_table(database, new)
-        self._con.cursor().execute(f'ALTER TABLE "{database}"."{old}" RENAME TO "{new}"')
-
     def load(self, database: str, table: str, relation: str, parameters: list[object] | None = None) -> None:
         """Make `database.table` (and the database) from a SELECT in DuckDB's SQL, in the place of what was there."""
         _checked(table)

@@ -61,18 +61,5 @@ def test_check_reads_and_evaluates_nothing(project: Path, text: str, code: int) 
     assert code == main(["check", "flow.dig"])
 
 
-@pytest.mark.parametrize("option", [["-p", "novalue"], ["--unknown"], ["+b"]])
-def test_an_option_that_is_not_known_here_is_refused(project: Path, option: list[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["run", "flow.dig", *option])
-
-
 def test_a_setting_of_digdag_that_is_no_secret_is_refused(project: Path) -> None:
     assert main(["run", "flow.dig", "-X", "a.b=c"]) == 1
-
-
-@pytest.mark.parametrize("arguments", [["push", "flow"], []])
-def test_another_command_is_refused_with_code_2(arguments: list[str]) -> None:
-    with pytest.raises(SystemExit) as raised:
-        main(arguments)
-    assert raised.value.code == 2

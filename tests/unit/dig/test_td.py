@@ -34,10 +34,6 @@ def flow(tmp_path: Path, treasure_data: tuple[TreasureData, str]) -> Flow:
     return run_text
 
 
-def _rows(flow: Flow, table: str) -> int:
-    return int(flow(f"+count: {{td>: {{data: 'select name from {table}'}}}}\n").store["td"]["last_job"]["num_records"])
-
-
 @pytest.mark.parametrize(
     "task",
     [
@@ -110,48 +106,10 @@ def test_the_first_row_is_stored_when_asked_for_and_replaces_the_last(flow: Flow
     assert result.store["td"]["last_results"] == {"oldest": 3}
 
 
-def test_a_query_without_rows_stores_no_result(flow: Flow) -> None:
-    text = "+q: {td>: {data: select name from people where age > 9}, store_last_results: true}\n"
-    assert flow(text).store["td"]["last_results"] == {}
-
-
 def test_a_failed_job_fails_the_task_with_the_engines_words(flow: Flow) -> None:
     result = flow("+q: {td>: {data: select absent from people}}\n")
     assert result.status == "error"
     assert "absent" in str(result.error)
-
-
-def test_tables_are_made_filled_replaced_renamed_and_dropped(flow: Flow) -> None:
-    text = """
-+ddl: {td_ddl>: , create_tables: [other], empty_tables: [fresh]}
-+made: {td>: {data: select name from people}, create_table: made}
-+made_again: {td>: {data: select name from people where age = 1}, create_table: made}
-+more: {td>: {data: select name from people where age = 2}, insert_into: made}
-+rename: {td_ddl>: , rename_tables: [{from: shop.made, to: kept}], drop_tables: [other]}
-"""
-    result = flow(text)
-    assert result.status == "success", result.error
-    assert _rows(flow, "kept") == 2
-    assert flow("+q: {td>: {data: select 1 from other}}\n").status == "error"
-
-
-def test_a_table_that_is_not_there_cannot_be_renamed_but_can_be_dropped(flow: Flow) -> None:
-    assert flow("+d: {td_ddl>: , drop_tables: [absent]}\n").status == "success"
-    result = flow("+d: {td_ddl>: , rename_tables: [{from: absent, to: other}]}\n")
-    assert "Renaming table shop.absent doesn't exist" in str(result.error)
-
-
-@pytest.mark.parametrize("given", ["secrets", "parameters"])
-def test_an_endpoint_that_is_named_wins_over_the_environment(
-    flow: Flow, treasure_data: tuple[TreasureData, str], given: str
-) -> None:
-    address = treasure_data[1].removeprefix("http://")
-    secrets = {"td.apikey": API_KEY}
-    options = f", endpoint: '{address}', use_ssl: false" if given == "parameters" else ""
-    if given == "secrets":
-        secrets |= {"td.endpoint": address, "td.use_ssl": "false"}
-    text = f"+q: {{td>: {{data: select 1 as one}}{options}}}\n"
-    assert flow(text, secrets=secrets, environ={"TD_API_SERVER": "http://127.0.0.1:9"}).status == "success"
 
 
 @pytest.mark.parametrize(
@@ -169,10 +127,6 @@ def test_an_endpoint_that_is_named_wins_over_the_environment(
 def test_a_wrong_task_fails_and_says_why(flow: Flow, task: str, secrets: dict[str, str] | None, complaint: str) -> None:
     options = {} if secrets is None else {"secrets": secrets}
     assert complaint in str(flow(f"+q: {{{task}}}\n", **options).error)
-
-
-def test_a_wrong_key_is_refused(flow: Flow) -> None:
-    assert flow("+q: {td>: {data: select 1}}\n", secrets={"td.apikey": "wrong"}).status == "error"
 
 
 def test_a_template_in_a_query_file_that_fails_names_the_file(flow: Flow, tmp_path: Path) -> None:

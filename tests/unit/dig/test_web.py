@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import email
-import email.policy
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -60,11 +58,6 @@ def test_an_error_status_fails_the_task(flow: Flow, web: Any, status: int, words
     assert words in str(result.error)
 
 
-def test_a_secret_called_http_uri_takes_the_place_of_every_address(flow: Flow, web: Any) -> None:
-    flow("+a: {http>: 'http://localhost:9/'}\n", secrets={"http.uri": f"{web[0]}/200/taken"})
-    assert ["/200/taken"] == [path for _, path, _, _ in web[1]]
-
-
 @pytest.mark.parametrize(
     "task", ["http>: 'http://example.com/'", "http>: 'http://10.0.0.1/'", "http>: 'file:///etc/x'"]
 )
@@ -74,15 +67,6 @@ def test_another_machine_is_not_reached(flow: Flow, task: str) -> None:
 
 
 MAIL = "_export: {{mail: {{from: a@shop.example, port: {port}, host: 127.0.0.1}}}}\n"
-
-
-def test_a_mail_is_sent_with_its_subject_and_text(flow: Flow, smtp: tuple[int, list[bytes]]) -> None:
-    task = "{mail>: {data: 'Füllung ${session_date}'}, subject: 'Zürich', to: [b@shop.example, c@shop.example]}"
-    result = flow(MAIL.format(port=smtp[0]) + f"+a: {task}\n", session_time="2026-01-02")
-    assert result.status == "success", result.error
-    message = email.message_from_bytes(smtp[1][0], policy=email.policy.default)
-    assert (message["Subject"], message["To"]) == ("Zürich", "b@shop.example, c@shop.example")
-    assert message.get_body(("plain",)).get_content().strip() == "Füllung 2026-01-02"  # type: ignore[union-attr]
 
 
 def test_a_mail_is_a_template_in_a_file(flow: Flow, tmp_path: Path, smtp: tuple[int, list[bytes]]) -> None:
@@ -107,14 +91,3 @@ def test_a_mail_without_its_settings_fails(flow: Flow, export: str, secrets: dic
         f"_export: {{mail: {export}}}\n+a: {{mail>: {{data: x}}, subject: s, to: b@shop.example}}\n", secrets=secrets
     )
     assert complaint in str(result.error)
-
-
-def test_one_alert_that_fails_does_not_stop_the_one_beside_it(flow: Flow, web: Any) -> None:
-    text = (
-        "_export: {mail: {from: a@shop.example, port: 1, host: 127.0.0.1}}\n"
-        "+a: {fail>: no}\n_error:\n  _parallel: true\n"
-        "  +mail: {mail>: {data: x}, subject: s, to: b@shop.example}\n"
-        f"  +web: {{http>: '{web[0]}/200/told'}}\n"
-    )
-    assert flow(text).status == "error"
-    assert ["/200/told"] == [path for _, path, _, _ in web[1]]

@@ -26,10 +26,13 @@ GENEROUS = 20.0
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nx-pinterest-rid: r1\r\n\r\n{}"
 
 
+Serve = Callable[["Peer", socket.socket], None]
+
+
 class Peer:
     """A server that does with each connection what it is told; `at_end` is set when the test is over."""
 
-    def __init__(self, serve: Callable[[Peer, socket.socket], None], *, receive_buffer: int | None = None) -> None:
+    def __init__(self, serve: Serve, *, receive_buffer: int | None = None) -> None:
         self._serve = serve
         self.at_end = threading.Event()
         self.heard: list[bytes] = []
@@ -80,7 +83,7 @@ class Peer:
 
 
 @contextlib.contextmanager
-def peer(serve: Callable[[Peer, socket.socket], None], *, receive_buffer: int | None = None) -> Iterator[Peer]:
+def peer(serve: Serve, *, receive_buffer: int | None = None) -> Iterator[Peer]:
     made = Peer(serve, receive_buffer=receive_buffer)
     try:
         yield made
@@ -157,52 +160,23 @@ def resets(this: Peer, connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-def cuts_the_answer(this: Peer, connection: socket.socket) -> None:
-    this.head(connection)
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+def says(answer: bytes) -> Serve:
+    """What a peer does that answers so and hangs up."""
 
+    def serve(this: Peer, connection: socket.socket) -> None:
+        this.head(connection)
+        connection.sendall(answer)
 
-def cuts_an_error(this: Peer, connection: socket.socket) -> None:
-    this.head(connection)
-    connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 100\r\n\r\n{")
-
-
-def promises_a_body_that_never_comes(this: Peer, connection: socket.socket) -> None:
-    this.head(connection)
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
-
-
-def answers_without_a_body(this: Peer, connection: socket.socket) -> None:
-    this.head(connection)
-    connection.sendall(b"HTTP/1.1 204 No Content\r\nContent-Length: 100\r\n\r\n")
+    return serve
 
 
 def stops_within_the_answer(this: Peer, connection: socket.socket) -> None:
-    cuts_the_answer(this, connection)
+    CUT(this, connection)
     this.at_end.wait(GENEROUS)
-
-
-def hangs_up(this: Peer, connection: socket.socket) -> None:
-    this.head(connection)
-
-
-def speaks_no_http(this: Peer, connection: socket.socket) -> None:
-    this.head(connection)
-    connection.sendall(b"220 mail.example ESMTP\r\n")
-
-
-def lies_about_gzip(this: Peer, connection: socket.socket) -> None:
-    this.head(connection)
-    connection.sendall(ANSWER.replace(b"x-pinterest-rid: r1", b"Content-Encoding: gzip"))
 
 
 def hangs_up_in_the_handshake(this: Peer, connection: socket.socket) -> None:
     this.heard.append(connection.recv(65_536))
-
-
-def refuses_early(this: Peer, connection: socket.socket) -> None:
-    this.head(connection)
-    connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
 
 def repeats_its_response(this: Peer, connection: socket.socket) -> None:
@@ -223,19 +197,11 @@ def sends_without_end(this: Peer, connection: socket.socket) -> None:
         connection.sendall(b" " * 65_536)
 
 
-def sends_a_bomb(this: Peer, connection: socket.socket) -> None:
-    this.head(connection)
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(BOMB) + BOMB)
-
-
-def redirects_nowhere(this: Peer, connection: socket.socket) -> None:
-    this.head(connection)
-    connection.sendall(b"HTTP/1.1 307 Go\r\nLocation: http://x/\xff\xfe\xe9\r\nContent-Length: 0\r\n\r\n")
-
-
 BODY = 1_500_000
+CUT = says(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
 # 200 kB that become 200 MB.
-BOMB = gzip.compress(b"0" * 200_000_000, 1)
+_ZIPPED = gzip.compress(b"0" * 200_000_000, 1)
+BOMB = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(_ZIPPED) + _ZIPPED
 
 
 # -- tests
@@ -266,7 +232,7 @@ def test_connections_are_kept() -> None:
     ],
 )
 def test_a_peer_that_makes_no_progress_fails_after_its_own_limit(
-    serve: Callable[[Peer, socket.socket], None], limits: dict[str, float], expected: Failure
+    serve: Serve, limits: dict[str, float], expected: Failure
 ) -> None:
     body = b"x" * 8_000_000 if expected is Failure.WRITE_TIMEOUT else b"{}"
     with peer(serve) as server, transport(**limits) as client:
@@ -300,28 +266,31 @@ def test_a_peer_that_answers_slowly_but_steadily_does_not_fail() -> None:
     "serve",
     [
         resets,
-        cuts_the_answer,
-        cuts_an_error,
-        promises_a_body_that_never_comes,
-        hangs_up,
-        speaks_no_http,
-        lies_about_gzip,
+        CUT,
+        says(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 100\r\n\r\n{"),
+        says(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"),
+        says(b""),
+        says(b"220 mail.example ESMTP\r\n"),
+        says(ANSWER.replace(b"x-pinterest-rid: r1", b"Content-Encoding: gzip")),
     ],
-    ids=lambda serve: serve.__name__,
+    ids=["reset", "cut", "an error that is cut", "no body", "nothing", "no HTTP", "no gzip"],
 )
-def test_a_connection_that_breaks_is_said_to_be_broken(serve: Callable[[Peer, socket.socket], None]) -> None:
+def test_a_connection_that_breaks_is_said_to_be_broken(serve: Serve) -> None:
     with peer(serve) as server, transport() as client:
         assert Failure.BROKEN is failure_of(client, server.address, body=b"{}")
 
 
 def test_an_answer_that_has_no_body_is_whole_whatever_length_it_names() -> None:
-    with peer(answers_without_a_body) as server, transport() as client:
+    with peer(says(b"HTTP/1.1 204 No Content\r\nContent-Length: 100\r\n\r\n")) as server, transport() as client:
         answer = exchange(client, server.address)
     assert (204, b"") == (answer.status, answer.body)
 
 
 def test_a_refusal_that_comes_before_all_is_sent_is_heard() -> None:
-    with peer(refuses_early) as server, transport() as client:
+    with (
+        peer(says(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")) as server,
+        transport() as client,
+    ):
         assert 413 == exchange(client, server.address, body=b"x" * 8_000_000).status
 
 
@@ -341,8 +310,8 @@ def test_a_server_that_names_all_requests_alike_is_not_judged_by_the_names() -> 
             assert 200 == exchange(client, server.address).status
 
 
-@pytest.mark.parametrize("serve", [sends_without_end, sends_a_bomb], ids=lambda serve: serve.__name__)
-def test_a_body_without_end_is_not_read_to_its_end(serve: Callable[[Peer, socket.socket], None]) -> None:
+@pytest.mark.parametrize("serve", [sends_without_end, says(BOMB)], ids=["without end", "a bomb"])
+def test_a_body_without_end_is_not_read_to_its_end(serve: Serve) -> None:
     with peer(serve) as server, transport() as client:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         assert Failure.OVERSIZED is failure_of(client, server.address)
@@ -358,19 +327,15 @@ def test_an_error_without_end_is_known_by_its_status() -> None:
 @pytest.mark.parametrize(("encoding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
 def test_a_compressed_body_is_read(encoding: str, compress: Callable[[bytes], bytes]) -> None:
     data = compress(b"{}")
-
-    def compresses(this: Peer, connection: socket.socket) -> None:
-        this.head(connection)
-        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: {len(data)}\r\n\r\n"
-        connection.sendall(head.encode() + data)
-
-    with peer(compresses) as server, transport() as client:
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: {len(data)}\r\n\r\n"
+    with peer(says(head.encode() + data)) as server, transport() as client:
         assert b"{}" == exchange(client, server.address).body
         assert b"Accept-Encoding: gzip\r\n" in server.heard[0]
 
 
 def test_where_a_redirect_leads_does_not_matter() -> None:
-    with peer(redirects_nowhere) as server, transport() as client:
+    redirect = b"HTTP/1.1 307 Go\r\nLocation: http://x/\xff\xfe\xe9\r\nContent-Length: 0\r\n\r\n"
+    with peer(says(redirect)) as server, transport() as client:
         assert 307 == exchange(client, server.address).status
 
 
