@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import NoReturn
 
 from td_pinterest_op.audiences.audiences import Audiences
-from td_pinterest_op.audiences.create_once import age, created_once, let_earlier_work_show, look_for, oldest
+from td_pinterest_op.audiences.create_once import age, created_once, let_earlier_work_show, look_for
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.pinterest.client import Client
@@ -42,9 +41,8 @@ class NewAudience:
 
     def named(self) -> tuple[Sequence[Audience], Audience | None]:
         """The audiences of other sessions that have the name, the oldest first, and the one that this session made."""
-        named = self._audiences.with_name(self._name)
-        own = self._own(named)
-        return sorted((audience for audience in named if audience not in own), key=age), oldest(own)
+        others, own = self._parted(self._audiences.with_name(self._name))
+        return others, own[0] if own else None
 
     def let_earlier_work_show(self) -> None:
         """Wait until `named` knows of all that was made before this run."""
@@ -64,39 +62,34 @@ class NewAudience:
     def look_again(self) -> None:
         """Remove doubles that show late. There can be some if the response to a request was lost."""
         if self._in_doubt:
-            self._without_doubles(self._audiences.with_name(self._name))
+            self._keep_oldest(self._parted(self._audiences.with_name(self._name))[1])
 
     def _settled(self, audience: Audience, *, is_rival: Callable[[Audience], bool]) -> Audience:
         # A listing that shows it shows every older one as well.
         named = self._listed_with(audience) or look_for(lambda: self._listed_with(audience), self._client) or []
-        others = [other for other in named if not self._is_own(other)]
-        rivals = (other for other in others if age(other) < age(audience) and is_rival(other))
-        if rival := oldest(rivals):
-            self._withdraw_for(rival, named)
-        return self._without_doubles(named) or audience
+        others, own = self._parted(named)
+        rival = next((other for other in others if age(other) < age(audience) and is_rival(other)), None)
+        if rival:
+            for made in own:
+                log.warning("removing audience %s: another session created one of the same name first", made.id)
+                self._audiences.remove(made.id)
+            raise AudienceError(self._taken(rival))
+        self._keep_oldest(own)
+        return own[0] if own else audience
 
     def _listed_with(self, audience: Audience) -> list[Audience] | None:
         named = self._audiences.with_name(self._name)
         return named if any(other.id == audience.id for other in named) else None
 
-    def _withdraw_for(self, rival: Audience, named: Sequence[Audience]) -> NoReturn:
-        for audience in self._own(named):
-            log.warning("removing audience %s: another session created one of the same name first", audience.id)
-            self._audiences.remove(audience.id)
-        raise AudienceError(self._taken(rival))
+    def _parted(self, named: Sequence[Audience]) -> tuple[list[Audience], list[Audience]]:
+        """Those of other sessions, and those of this one, the oldest first."""
+        own = sorted(filter(self._is_own, named), key=age)
+        return sorted((audience for audience in named if audience not in own), key=age), own
 
-    def _without_doubles(self, named: Sequence[Audience]) -> Audience | None:
-        """The audience of this session; of several, the oldest, and the others are removed."""
-        own = self._own(named)
-        kept = oldest(own)
-        for double in own:
-            if kept and double.id != kept.id:
-                log.warning("removing audience %s: %s was created for this session, too", double.id, kept.id)
-                self._audiences.remove(double.id)
-        return kept
-
-    def _own(self, named: Sequence[Audience]) -> list[Audience]:
-        return [audience for audience in named if self._is_own(audience)]
+    def _keep_oldest(self, own: Sequence[Audience]) -> None:
+        for double in own[1:]:
+            log.warning("removing audience %s: %s was created for this session, too", double.id, own[0].id)
+            self._audiences.remove(double.id)
 
 
 def _at_once(audience: Audience, other: Audience) -> bool:
