@@ -1,4 +1,4 @@
-"""How much of the long campaigns runs: one row of each for a quick answer, all of it for CI (`--all`)."""
+"""How much of the long campaigns and tables runs: a little of each for a quick answer, all of it for CI (`--all`)."""
 
 from __future__ import annotations
 

@@ -37,7 +37,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    return "all rows of the campaigns" if config.getoption("--all") else "one row of each campaign; --all runs them all"
+    if config.getoption("--all"):
+        return "everything: all rows, all days, all examples"
+    return "one row of each campaign, fewer rows of long tables, fewer days and examples; --all runs everything"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
