@@ -27,11 +27,16 @@ def cost_of(arguments: Sequence[str], environ: Mapping[str, str]) -> Cost:
     """Run Python with `arguments`. Raises RuntimeError, with what it wrote, when it fails.
 
     The peak is never less than what this process itself holds, which Linux counts as the child's until it has started:
-    nothing large may be imported here.
+    nothing large may be imported here. Modules are compiled once, as where they are installed.
     """
+    to_write_bytecode = {"PYTHONDONTWRITEBYTECODE": ""}
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = subprocess.Popen(
-            [sys.executable, *arguments], cwd=_ROOT, env=os.environ | environ, stdout=out, stderr=err
+            [sys.executable, *arguments],
+            cwd=_ROOT,
+            env=os.environ | to_write_bytecode | environ,
+            stdout=out,
+            stderr=err,
         )
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
