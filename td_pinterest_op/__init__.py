@@ -10,11 +10,12 @@ The map, from the doors down; a module imports from lower rows or from its own f
     audiences/                   the actions, customer lists, sending in batches
     withholding/                 whom not to send: opt-outs, who has not consented, a control group
     warehouse/                   SQL made from the operator's own tables: hashing, mirror, history
-    records/                     identifiers → digests or reasons, the spool on disk, the plan
+    records/                     rows → unique records, by way of a spool on disk; the plan
     workflow/                    the digdag task: parameters, log and signals, refresh token kept
     pinterest/  treasure_data/   the two services over HTTP: one call, retried
     settings/                    `result_settings` → one frozen value, or every problem at once
     report/                      statistics → one page
+    identifiers/                 the types of identifiers, one row each, and what is valid
     stats  errors  retry  secret  timing
 """
 

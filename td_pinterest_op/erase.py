@@ -16,9 +16,9 @@ from td_pinterest_op import __version__, connect
 from td_pinterest_op.assignment import Assignment, erasure_of
 from td_pinterest_op.audiences.erasure import Receipt, erase, plan_text, targets_of, unread
 from td_pinterest_op.audiences.sender import Sender
+from td_pinterest_op.identifiers.types import LISTED
 from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.columns import Column, identifier_columns
-from td_pinterest_op.records.identifier_types import LISTED
 from td_pinterest_op.records.plan import check_values
 from td_pinterest_op.records.read import AllIdentifiers, IdentifierPreparation, Prepared
 from td_pinterest_op.records.spool import Spool

@@ -135,7 +135,8 @@ class JobError(WorkflowError):
 
     example = 'the result of job 2345678 (columns: mail varchar) cannot be exported: column "mail" is no identifier'
     advice = (
-        "Open the job in Treasure Data's console. Select a column email, maid or idfa, or name yours in `columns`. "
+        "Open the job in Treasure Data's console. Select a column named for its identifiers, such as email, or name "
+        "yours in `columns`. "
         "Treasure Data keeps a result for seven days: run an older query again. `td-pinterest doctor --job ID` looks "
         "at a job without sending."
     )

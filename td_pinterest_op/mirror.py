@@ -22,10 +22,10 @@ from td_pinterest_op.audiences.actions import Add, Remove, Replace, action_of
 from td_pinterest_op.audiences.follow_up import REMOVED, State, state_of
 from td_pinterest_op.errors import AudienceError, ExportError, JobError, LimitError, SettingsError
 from td_pinterest_op.export import export
+from td_pinterest_op.identifiers.types import EMAIL
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.printable import printable
 from td_pinterest_op.records.columns import identifier_columns
-from td_pinterest_op.records.identifier_types import EMAIL
 from td_pinterest_op.secret import escaped
 from td_pinterest_op.settings.control import CONTROL, Control
 from td_pinterest_op.settings.parse import parse_status

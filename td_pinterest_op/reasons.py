@@ -1,6 +1,6 @@
 """Why a value is not sent, for people: what each reason means, an example, what to do, and SQL that finds the rows.
 
-The rules themselves are in `records.identifiers`; a test compares this table with them. The SQL is Trino's and stands
+The rules themselves are in `identifiers.rules`; a test compares this table with them. The SQL is Trino's and stands
 for a table `people` with a column `email` or `maid`. It finds every row of its reason, and may find a few others.
 """
 

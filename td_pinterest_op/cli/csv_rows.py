@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.records.identifier_types import TYPES
+from td_pinterest_op.identifiers.types import TYPES
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import Rows
 

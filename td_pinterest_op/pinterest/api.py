@@ -130,7 +130,7 @@ class Api:
     def create_customer_list(
         self, *, name: str, list_type: str, records: Records | None = None, is_nca: bool = False
     ) -> CustomerList:
-        """A new customer list with its first records; `list_type` is EMAIL, MAID or IDFA.
+        """A new customer list with its first records; `list_type` is that of a type of identifiers.
 
         `is_nca`: the list is for new-customer acquisition.
 

@@ -9,8 +9,8 @@ from itertools import islice
 from typing import cast
 
 from td_pinterest_op.errors import JobError
+from td_pinterest_op.identifiers.types import EMAIL, LISTED, TYPES, IdentifierType, alternatives
 from td_pinterest_op.printable import printable
-from td_pinterest_op.records.identifier_types import EMAIL, LISTED, TYPES, IdentifierType
 from td_pinterest_op.treasure_data.job import Job
 
 # varchar(32), char(64), string: Trino's and Hive's types for text; array(varchar), array<string>.
@@ -32,7 +32,7 @@ class Column:
 
 
 def identifier_columns(job: Job, columns: Mapping[str, str], *, by: str | None = None) -> Sequence[Column]:
-    """The identifier columns of a result; `columns` maps lower-case names to `email`, `maid` or `idfa`.
+    """The identifier columns of a result; `columns` maps lower-case names to those of LISTED.
 
     Raises JobError as `known_columns` does.
     """
@@ -84,8 +84,7 @@ def known_columns(
         if (name.lower() in known and not _TEXT.match(sql_type)) or (name.lower() == by and not _KEY.match(sql_type))
     ][:_MAXIMUM_SHOWN]
     if known.keys().isdisjoint(names):
-        *most, last = types
-        problems.append(f"there is no column {', '.join(most)} or {last}")
+        problems.append(f"there is no column {alternatives(types)}")
     if problems:
         shown = [f"{printable(name)} {printable(sql_type)}" for name, sql_type in job.schema[:_MAXIMUM_SHOWN]]
         more = [f"and {len(job.schema) - _MAXIMUM_SHOWN} more"] if len(job.schema) > _MAXIMUM_SHOWN else []

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import cast
 
-from td_pinterest_op.records.identifier_types import IdentifierType
-from td_pinterest_op.records.identifiers import TRIMMED, Reason, hash_or_reason, text_or_reason
-from td_pinterest_op.records.placeholders import HASHES_OF_NOTHING
+from td_pinterest_op.identifiers.placeholders import HASHES_OF_NOTHING
+from td_pinterest_op.identifiers.rules import TRIMMED, Reason, hash_or_reason, text_or_reason
+from td_pinterest_op.identifiers.types import IdentifierType
 
 _hex_digests = re.compile(rb"[0-9A-Fa-f]{64}")
 
@@ -50,7 +50,7 @@ def key_or_reason(type_: IdentifierType, value: object, *, default_country: str 
     not UTF-8                                              bad_encoding
     nothing left after trimming                            empty
     a placeholder, in any case; an all-zero device id      placeholder
-    an external id                                         its own rules, see `identifier_types`
+    an external id                                         its own rules, see `identifiers.types`
     64 hex digits that digest nothing                      hash_of_nothing
     64 other hex digits                                    that digest
     32 or 40 hex digits                                    unsupported_hash

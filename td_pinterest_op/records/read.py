@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.records.batch import Batch, Digests, RowRecords
 from td_pinterest_op.records.columns import Column, list_type
-from td_pinterest_op.records.identifiers import Reason
 from td_pinterest_op.records.plan import NAMED_ROWS
 from td_pinterest_op.records.row_spool import RowSpool
 from td_pinterest_op.records.rows import EncodedRows, by_shape, encode

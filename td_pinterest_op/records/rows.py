@@ -16,9 +16,9 @@ from hashlib import sha256
 from itertools import compress, product
 from struct import Struct
 
+from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.types import EXTERNAL_ID, TYPES
 from td_pinterest_op.records.columns import Column
-from td_pinterest_op.records.identifier_types import EXTERNAL_ID, TYPES
-from td_pinterest_op.records.identifiers import Reason
 from td_pinterest_op.records.spool import DIGEST_BYTES
 from td_pinterest_op.records.values import ColumnKeys, identifier_of
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.types import IdentifierType
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import key_block
-from td_pinterest_op.records.identifier_types import IdentifierType
-from td_pinterest_op.records.identifiers import Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Literal
 
 from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
+from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, alternatives
 from td_pinterest_op.settings import text as setting_text
 from td_pinterest_op.settings.action import Action
 from td_pinterest_op.settings.table import RecordsFormat, Setting, Table
@@ -310,8 +311,9 @@ def _check_several(reading: Reading) -> None:
 
 def _check_columns(reading: Reading) -> None:
     columns, records = (reading.values.get(name, _LEFT_OUT).value for name in ("columns", "records"))
-    if records is not RecordsFormat.ROWS and not {"phone", "external_id"}.isdisjoint((columns or {}).values()):
+    if records is not RecordsFormat.ROWS and not set(KEYS_ONLY).isdisjoint((columns or {}).values()):
         reading.problems.add(
             "columns",
-            "phone and external_id are keys of a row; allowed: email, maid or idfa, or these with records: rows",
+            f"{' and '.join(KEYS_ONLY)} are keys of a row; "
+            f"allowed: {alternatives(LISTED)}, or these with records: rows",
         )

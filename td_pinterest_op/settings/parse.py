@@ -51,7 +51,7 @@ class SendingSettings(ConnectionSettings):
     limit_records_per_request: int
     ignore_invalid_records: bool
     dry_run: bool
-    columns: Mapping[str, str]  # name in the query, lower case → email, maid or idfa; empty: those are the names
+    columns: Mapping[str, str]  # name in the query, lower case → the name of a type; empty: those are the names
 
     @property
     def records_per_second(self) -> float:

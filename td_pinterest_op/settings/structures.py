@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, TYPES, alternatives
 from td_pinterest_op.settings import text as setting_text
 from td_pinterest_op.settings.types import (
     AD_ACCOUNT_ID,
@@ -32,7 +33,7 @@ STATUSES = (
     "REMOVED",
 )
 
-_IDENTIFIERS = choice({name: name for name in ("email", "maid", "idfa", "phone", "external_id")})
+_IDENTIFIERS = choice({name: name for name in TYPES})
 _STATUS = choice({status.lower(): status for status in STATUSES})
 _SIZE = whole_number(0, 10_000_000_000)
 
@@ -136,7 +137,8 @@ def raise_if_any(faults: Sequence[str]) -> None:
 
 COLUMNS = SettingType(
     read=_read_columns,
-    allowed="a mapping from the query's column name to email, maid or idfa; with records: rows also phone, external_id",
+    allowed=f"a mapping from the query's column name to {alternatives(LISTED)}; with records: rows also "
+    + ", ".join(KEYS_ONLY),
 )
 SIZES = SettingType(read=_read_sizes, allowed="a mapping from an id to its size, a whole number")
 STATUS_SET = SettingType(read=_read_statuses, allowed=f"a list, or text with commas, of {', '.join(STATUSES)}")

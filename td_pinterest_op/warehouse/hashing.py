@@ -1,4 +1,4 @@
-r"""Trino's SQL for hashing in the warehouse, made from the tables in `records`.
+r"""Trino's SQL for hashing in the warehouse, made from the tables in `identifiers`.
 
 Two forms, and tests compare both with `key_or_reason`, value by value:
 
@@ -17,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import groupby
 
-from td_pinterest_op.records.identifier_types import TYPES, IdentifierType, Sql
-from td_pinterest_op.records.identifiers import SEPARATORS, TRIMMED, Reason
-from td_pinterest_op.records.placeholders import HASHES_OF_NOTHING, PLACEHOLDERS
+from td_pinterest_op.identifiers.placeholders import HASHES_OF_NOTHING, PLACEHOLDERS
+from td_pinterest_op.identifiers.rules import SEPARATORS, TRIMMED, Reason
+from td_pinterest_op.identifiers.types import TYPES, IdentifierType, Sql
 
 _LIST_WIDTH = 116
 
@@ -45,7 +45,7 @@ def safe(type_: IdentifierType) -> str:
 def full(source: str, *, keep: str = "") -> str:
     """The full form: a SELECT of `type`, `value` and `answer`, a digest in hex, a reason or `UNSURE`.
 
-    `source` is a SELECT of `type` (email, maid or idfa) and `value`; `keep` names further columns of it, each with a
+    `source` is a SELECT of `type`, the name of one, and `value`; `keep` names further columns of it, each with a
     comma behind.
     """
     return f"""SELECT {keep}type, value, CASE

@@ -16,7 +16,7 @@ session, which only that session reads.
 
 from __future__ import annotations
 
-from td_pinterest_op.records.identifier_types import UNSURE
+from td_pinterest_op.identifiers.types import UNSURE
 from td_pinterest_op.stats import WITHHELD
 from td_pinterest_op.warehouse.hashing import full
 from td_pinterest_op.warehouse.withholding import values_of

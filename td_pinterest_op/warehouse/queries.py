@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from textwrap import indent
 
-from td_pinterest_op.records.identifier_types import EMAIL, TYPES
+from td_pinterest_op.identifiers.types import EMAIL, TYPES, alternatives
 from td_pinterest_op.warehouse import compaction, mirror, withholding
 from td_pinterest_op.warehouse.hashing import full, safe
 
 _NOTE = "-- Made by `python -m td_pinterest_op.warehouse` from the operator's own rules: edit table and columns only.\n"
 _PEOPLE = "SELECT 'email' AS type, email AS value FROM people WHERE opted_in"
 _KEYS = "SELECT customer_id, 'email' AS type, email AS value FROM people WHERE opted_in"
+_OTHERS = [type_ for type_ in TYPES.values() if type_.sql and type_ is not EMAIL]
+_OTHER_COLUMNS = alternatives(type_.name for type_ in _OTHERS)
 
 
 def files() -> Mapping[str, str]:
@@ -28,23 +30,23 @@ def files() -> Mapping[str, str]:
 
 
 def _hashed() -> str:
-    other_types = (type_ for type_ in TYPES.values() if type_.sql and type_ is not EMAIL)
-    others = "\n".join(indent(f"  {safe(type_)}", "-- ") for type_ in other_types)
+    others = "\n".join(indent(f"  {safe(type_)}", "-- ") for type_ in _OTHERS)
     return f"""\
 -- In place of people.sql: the warehouse hashes what is plainly good. The operator judges every other value.
 {_NOTE}SELECT
   {safe(EMAIL)}
 FROM people
 WHERE opted_in
--- For a column maid or idfa, in place of that of email:
+-- For a column {_OTHER_COLUMNS}, in place of that of email:
 {others}
 """
 
 
 def _hashed_full() -> str:
+    others = _OTHER_COLUMNS
     return f"""\
 -- In place of people.sql: no plain identifier leaves the warehouse. A rejected value becomes NULL, which the
--- operator counts; rejected.sql has the reasons. For a column maid or idfa, write its name for every `email` outside
+-- operator counts; rejected.sql has the reasons. For a column {others}, write its name for every `email` outside
 -- of the conditions.
 {_NOTE}SELECT CASE WHEN length(answer) = 64 THEN answer END AS email FROM (
 {full(_PEOPLE)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from td_pinterest_op.records.identifier_types import LISTED, UNSURE
+from td_pinterest_op.identifiers.types import LISTED, UNSURE
 from td_pinterest_op.settings.control import Control
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHOUT_CONSENT
 from td_pinterest_op.warehouse.hashing import full
@@ -29,16 +29,18 @@ def values_of(table: str, columns: str, *, keep: str = "", kept: str = "") -> st
     `columns` is the parameter with each type's SQL. `kept` is SQL of further columns, whose names are in `keep`; both
     have a comma behind each.
     """
+    first, *others = LISTED
+    cases = " ".join(f"WHEN '{name}' THEN {name}" for name in LISTED)
+    selected = ",\n              ".join(f"${{{columns}.{name}}} AS {name}" for name in LISTED)
     return f"""
         SELECT {keep}type, value FROM (
-          SELECT {keep}type, email, maid, idfa,
-            CASE type WHEN 'email' THEN email WHEN 'maid' THEN maid ELSE idfa END AS value
+          SELECT {keep}type, {", ".join(LISTED)},
+            CASE type {cases} END AS value
           FROM (
-            SELECT {kept}${{{columns}.email}} AS email, ${{{columns}.maid}} AS maid,
-              ${{{columns}.idfa}} AS idfa
+            SELECT {kept}{selected}
             FROM {table}
-          ) CROSS JOIN (VALUES ('email'), ('maid'), ('idfa')) AS types (type))
-        WHERE value IS NOT NULL OR (type = 'email' AND coalesce(maid, idfa) IS NULL)"""
+          ) CROSS JOIN (VALUES {", ".join(f"('{name}')" for name in LISTED)}) AS types (type))
+        WHERE value IS NOT NULL OR (type = '{first}' AND coalesce({", ".join(others)}) IS NULL)"""
 
 
 def columns_of(types: Sequence[str], *, key: str | None = None) -> Mapping[str, str]:

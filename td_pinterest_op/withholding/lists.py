@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from td_pinterest_op.errors import ExportError, LimitError
+from td_pinterest_op.identifiers.types import LISTED, TYPES
 from td_pinterest_op.printable import counted
 from td_pinterest_op.records.columns import known_columns
-from td_pinterest_op.records.identifier_types import LISTED, TYPES
 from td_pinterest_op.records.read import IdentifierPreparation, Outcome
 from td_pinterest_op.records.spool import Sorted, Spool
 from td_pinterest_op.records.values import ColumnKeys

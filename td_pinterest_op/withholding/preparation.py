@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from td_pinterest_op.errors import JobError
+from td_pinterest_op.identifiers.phones import check_country
 from td_pinterest_op.records.columns import identifier_columns, position_of, row_columns
-from td_pinterest_op.records.phones import check_country
 from td_pinterest_op.records.read import (
     AllIdentifiers,
     AllRows,

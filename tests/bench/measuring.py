@@ -29,12 +29,12 @@ def cost_of(arguments: Sequence[str], environ: Mapping[str, str]) -> Cost:
     The peak is never less than what this process itself holds, which Linux counts as the child's until it has started:
     nothing large may be imported here. Modules are compiled once, as where they are installed.
     """
-    to_write_bytecode = {"PYTHONDONTWRITEBYTECODE": ""}
+    environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", **environ}
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=_ROOT,
-            env=os.environ | to_write_bytecode | environ,
+            env=environ,
             stdout=out,
             stderr=err,
         )

@@ -15,8 +15,8 @@ import yaml
 
 from td_pinterest_op.audiences.actions import EXPORT, Add, parse
 from td_pinterest_op.errors import ERRORS
+from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.many import OWN
-from td_pinterest_op.records.identifiers import Reason
 from td_pinterest_op.settings.table import ERASURE, STATUS
 from td_pinterest_op.settings.text import load
 from td_pinterest_op.stats import LISTS, Stats

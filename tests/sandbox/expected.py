@@ -7,9 +7,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
+from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.types import TYPES
 from td_pinterest_op.records.digests import key_or_reason
-from td_pinterest_op.records.identifier_types import TYPES
-from td_pinterest_op.records.identifiers import Reason
 
 _DIGEST = re.compile(r"[0-9A-Fa-f]{64}")
 _MOST = 10

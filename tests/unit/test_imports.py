@@ -26,7 +26,7 @@ LAYERS: list[set[str]] = [
     {"records"},
     {"workflow"},
     {"pinterest", "treasure_data", "settings", "report"},
-    {"stats", "stop", "unexpected"},
+    {"identifiers", "stats", "stop", "unexpected"},
     {"errors"},
     {"audience_status", "history", "json_body", "printable", "reasons", "retry"},
     {"private_file", "secret", "timing"},
@@ -52,7 +52,7 @@ WORLD: dict[str, set[str]] = {
     },
     "urllib3": {"treasure_data.api", "treasure_data.pool", "treasure_data.result", "pinterest.transport"},
     "backoff": {"retry"},
-    "phonenumbers": {"records.phones"},
+    "phonenumbers": {"identifiers.phones"},
     "yaml": {"settings.text", "cli.lint.dig_file"},
     "click": {
         "cli.authorize",

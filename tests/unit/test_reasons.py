@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import duckdb
 import pytest
 
+from td_pinterest_op.identifiers.placeholders import PLACEHOLDERS
+from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.types import EMAIL, MAID
 from td_pinterest_op.reasons import REASONS
 from td_pinterest_op.records.digests import key_or_reason
-from td_pinterest_op.records.identifier_types import EMAIL, MAID
-from td_pinterest_op.records.identifiers import Reason
-from td_pinterest_op.records.placeholders import PLACEHOLDERS
 from tests.emulators.td.sql import statements
 
 ADDRESS = "ann@lee.org"

@@ -60,9 +60,10 @@ SELECT type, value, CASE
       FROM (
         SELECT type, value FROM (
           SELECT type, email, maid, idfa,
-            CASE type WHEN 'email' THEN email WHEN 'maid' THEN maid ELSE idfa END AS value
+            CASE type WHEN 'email' THEN email WHEN 'maid' THEN maid WHEN 'idfa' THEN idfa END AS value
           FROM (
-            SELECT ${pinterest_mirror.columns.email} AS email, ${pinterest_mirror.columns.maid} AS maid,
+            SELECT ${pinterest_mirror.columns.email} AS email,
+              ${pinterest_mirror.columns.maid} AS maid,
               ${pinterest_mirror.columns.idfa} AS idfa
             FROM pinterest_people_${mirror_stage}
           ) CROSS JOIN (VALUES ('email'), ('maid'), ('idfa')) AS types (type))

@@ -61,9 +61,10 @@ SELECT list, type, value, CASE
         SELECT 'suppressed' AS list, type, value FROM (
         SELECT type, value FROM (
           SELECT type, email, maid, idfa,
-            CASE type WHEN 'email' THEN email WHEN 'maid' THEN maid ELSE idfa END AS value
+            CASE type WHEN 'email' THEN email WHEN 'maid' THEN maid WHEN 'idfa' THEN idfa END AS value
           FROM (
-            SELECT ${pinterest_mirror.suppressed.email} AS email, ${pinterest_mirror.suppressed.maid} AS maid,
+            SELECT ${pinterest_mirror.suppressed.email} AS email,
+              ${pinterest_mirror.suppressed.maid} AS maid,
               ${pinterest_mirror.suppressed.idfa} AS idfa
             FROM pinterest_suppressed_${mirror_stage}
           ) CROSS JOIN (VALUES ('email'), ('maid'), ('idfa')) AS types (type))
@@ -72,9 +73,10 @@ SELECT list, type, value, CASE
         SELECT 'consented' AS list, type, value FROM (
         SELECT type, value FROM (
           SELECT type, email, maid, idfa,
-            CASE type WHEN 'email' THEN email WHEN 'maid' THEN maid ELSE idfa END AS value
+            CASE type WHEN 'email' THEN email WHEN 'maid' THEN maid WHEN 'idfa' THEN idfa END AS value
           FROM (
-            SELECT ${pinterest_mirror.consented.email} AS email, ${pinterest_mirror.consented.maid} AS maid,
+            SELECT ${pinterest_mirror.consented.email} AS email,
+              ${pinterest_mirror.consented.maid} AS maid,
               ${pinterest_mirror.consented.idfa} AS idfa
             FROM pinterest_consented_${mirror_stage}
           ) CROSS JOIN (VALUES ('email'), ('maid'), ('idfa')) AS types (type))

@@ -66,14 +66,15 @@ SELECT person, key, type, value, CASE
       FROM (
         SELECT person, key, type, value FROM (
           SELECT person, key, type, email, maid, idfa,
-            CASE type WHEN 'email' THEN email WHEN 'maid' THEN maid ELSE idfa END AS value
+            CASE type WHEN 'email' THEN email WHEN 'maid' THEN maid WHEN 'idfa' THEN idfa END AS value
           FROM (
             SELECT to_hex(sha256(to_utf8(
                 coalesce(cast(length(${pinterest_mirror.columns.email}) AS varchar) || ' ' || ${pinterest_mirror.columns.email}, '-')
                 || coalesce(cast(length(${pinterest_mirror.columns.maid}) AS varchar) || ' ' || ${pinterest_mirror.columns.maid}, '-')
                 || coalesce(cast(length(${pinterest_mirror.columns.idfa}) AS varchar) || ' ' || ${pinterest_mirror.columns.idfa}, '-')))) AS person,
               ${pinterest_mirror.control.key} AS key,
-              ${pinterest_mirror.columns.email} AS email, ${pinterest_mirror.columns.maid} AS maid,
+              ${pinterest_mirror.columns.email} AS email,
+              ${pinterest_mirror.columns.maid} AS maid,
               ${pinterest_mirror.columns.idfa} AS idfa
             FROM pinterest_people_${mirror_stage}
           ) CROSS JOIN (VALUES ('email'), ('maid'), ('idfa')) AS types (type))

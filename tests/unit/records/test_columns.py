@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from td_pinterest_op.errors import JobError
+from td_pinterest_op.identifiers.types import EMAIL, IDFA, MAID, IdentifierType
 from td_pinterest_op.records.columns import Column, identifier_columns, list_type
-from td_pinterest_op.records.identifier_types import EMAIL, IDFA, MAID, IdentifierType
 from td_pinterest_op.treasure_data.job import Job
 
 

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from td_pinterest_op.records import identifiers
+from td_pinterest_op.identifiers.placeholders import HASHES_OF_NOTHING, PLACEHOLDERS
+from td_pinterest_op.identifiers.rules import _WHITE_SPACE, Reason
+from td_pinterest_op.identifiers.types import EMAIL, IDFA, LISTED, MAID, IdentifierType
 from td_pinterest_op.records.digests import KeyBlock, key_block, key_or_reason
-from td_pinterest_op.records.identifier_types import EMAIL, IDFA, LISTED, MAID, IdentifierType
-from td_pinterest_op.records.identifiers import Reason
-from td_pinterest_op.records.placeholders import HASHES_OF_NOTHING, PLACEHOLDERS
 
 UUID = "0123abcd-89ef-4cde-8f01-23456789abcd"
 HASH = hashlib.sha256(b"ann@lee.org").hexdigest()
@@ -232,7 +231,7 @@ def test_placeholders_are_in_the_form_they_are_compared_in() -> None:
 
 def test_the_trimmed_white_space_is_all_that_unicode_knows() -> None:
     expected = {chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()}
-    assert expected == set(identifiers._WHITE_SPACE)
+    assert expected == set(_WHITE_SPACE)
 
 
 def test_no_block_shows_more_than_digests_positions_and_reasons() -> None:

@@ -8,9 +8,9 @@ import unicodedata
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.types import EMAIL, IDFA, LISTED, TYPES, IdentifierType
 from td_pinterest_op.records.digests import key_block, key_or_reason
-from td_pinterest_op.records.identifier_types import EMAIL, IDFA, LISTED, TYPES, IdentifierType
-from td_pinterest_op.records.identifiers import Reason
 from tests.campaigns import examples
 
 HEX = "0123456789abcdefABCDEF"

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
+from td_pinterest_op.identifiers.types import EMAIL, MAID
 from td_pinterest_op.records.columns import Column
-from td_pinterest_op.records.identifier_types import EMAIL, MAID
 from td_pinterest_op.records.read import AllIdentifiers, IdentifierPreparation, Prepared
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.stats import Stats

@@ -9,9 +9,9 @@ from collections import Counter
 import pytest
 
 from td_pinterest_op.errors import JobError
+from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.types import TYPES
 from td_pinterest_op.records.columns import Column, row_columns
-from td_pinterest_op.records.identifier_types import TYPES
-from td_pinterest_op.records.identifiers import Reason
 from td_pinterest_op.records.rows import EncodedRows, Shape, by_shape, encode
 from td_pinterest_op.records.values import column_keys
 from td_pinterest_op.treasure_data.job import Job

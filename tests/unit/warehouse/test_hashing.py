@@ -15,10 +15,10 @@ import sqlglot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from td_pinterest_op.identifiers.placeholders import HASHES_OF_NOTHING, PLACEHOLDERS
+from td_pinterest_op.identifiers.rules import SEPARATORS, Reason
+from td_pinterest_op.identifiers.types import EMAIL, LISTED, PHONE, UNSURE, IdentifierType
 from td_pinterest_op.records.digests import key_or_reason
-from td_pinterest_op.records.identifier_types import EMAIL, LISTED, PHONE, UNSURE, IdentifierType
-from td_pinterest_op.records.identifiers import SEPARATORS, Reason
-from td_pinterest_op.records.placeholders import HASHES_OF_NOTHING, PLACEHOLDERS
 from td_pinterest_op.warehouse import history
 from td_pinterest_op.warehouse.hashing import full, safe
 from td_pinterest_op.warehouse.queries import files

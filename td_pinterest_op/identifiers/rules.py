@@ -1,6 +1,6 @@
 """A value as Treasure Data holds it → its text, what it is a hash of, or the reason why it identifies nobody.
 
-Pure. What holds for one type of identifier alone is in `identifier_types`.
+Pure. What holds for one type of identifier alone is in `types`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import re
 
-from td_pinterest_op.records.placeholders import HASHES_OF_NOTHING, PLACEHOLDERS
+from td_pinterest_op.identifiers.placeholders import HASHES_OF_NOTHING, PLACEHOLDERS
 
 
 class Reason(str, enum.Enum):

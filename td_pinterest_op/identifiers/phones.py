@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from td_pinterest_op.errors import WorkflowError
-from td_pinterest_op.records.identifiers import Reason
+from td_pinterest_op.identifiers.rules import Reason
 
 # The library's region of numbers that are of no country.
 _NO_COUNTRY = "001"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import cast
 
-from td_pinterest_op.records import phones
-from td_pinterest_op.records.identifiers import SEPARATOR, Reason
-from td_pinterest_op.records.placeholders import PLACEHOLDERS
+from td_pinterest_op.identifiers import phones
+from td_pinterest_op.identifiers.placeholders import PLACEHOLDERS
+from td_pinterest_op.identifiers.rules import SEPARATOR, Reason
 
 MAX_EMAIL_BYTES = 254  # RFC 5321: a path of 256, less its angle brackets
 # Our own limit: export.md names it, Pinterest does not.
@@ -218,3 +218,11 @@ LISTED: Mapping[str, IdentifierType] = MappingProxyType(
     {name: type_ for name, type_ in TYPES.items() if type_.list_type}
 )
 """Those that are records of their own, and have lists made for them."""
+KEYS_ONLY = [name for name in TYPES if name not in LISTED]
+"""The names of the others: keys of a record that has several."""
+
+
+def alternatives(names: Iterable[str]) -> str:
+    """Names as a sentence has them: `a, b or c`."""
+    *most, last = names
+    return f"{', '.join(most)} or {last}" if most else last

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from td_pinterest_op.errors import WorkflowError
-from td_pinterest_op.records import phones
+from td_pinterest_op.identifiers import phones
+from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.types import PHONE
 from td_pinterest_op.records.digests import key_or_reason
-from td_pinterest_op.records.identifier_types import PHONE
-from td_pinterest_op.records.identifiers import Reason
 from tests.campaigns import examples
 
 HASH = hashlib.sha256(b"12025550143").hexdigest()
