@@ -73,8 +73,9 @@ def look_at(task: workflow.Task, timing: Timing) -> dict[str, Any]:
 
     The task's `result_settings` have `audience_id`; its other parameters are `database`, `stage` (the end of the names
     of the session's tables), `audience_name` (which the audience must have, unless it is blank), `withholds` (whether
-    there are lists or a control group, whose SQL is then returned too) and `control`. Raises ExportError
-    when the audience cannot be mirrored, or the people's columns are not identifiers of type text.
+    there are lists or a control group, whose SQL is then returned too), `control`, and for the history `suppress_job`
+    and `consent_job`, which are returned as they are. Raises ExportError when the audience cannot be mirrored, or the
+    people's columns are not identifiers of type text.
     """
     stage = str(task.params.get("stage"))
     if not _STAGE.fullmatch(stage):
@@ -104,6 +105,7 @@ def look_at(task: workflow.Task, timing: Timing) -> dict[str, Any]:
         "customer_list_id": state.customer_list_id,
         "column": types[0] if len(types) == 1 else EMAIL.name,
         "columns": columns_of(types, key=key),
+        **{job: task.params.get(job) for job in ("suppress_job", "consent_job")},
         **withheld,
     }
 
@@ -132,6 +134,8 @@ def send(task: workflow.Task, timing: Timing) -> dict[str, Any]:
             watch.check()
             if expected and stored["customer_list_id"] != expected:
                 raise _moved(state, expected)
+    # Whom the day withholds, its plan does not hold.
+    del stored["records"]["withheld"]
     return stored
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from textwrap import fill
 
 from td_pinterest_op.history import COLUMNS, FOLLOW_UP, LIFT, RUN, Column
+from td_pinterest_op.stats import LISTS, WITHHELD
 
 TABLE = "${history.table}"
 
@@ -22,16 +23,15 @@ _KNOWN = {
     "session_uuid": "'${session_uuid}'",
     "attempt_id": "'${attempt_id}'",
 }
+_OF_INTENT = "coalesce(json_extract_scalar(run, '$.{0}'), json_extract_scalar(intent, '$.{0}'))".format
 _OF_RUN = _KNOWN | {
     "kind": f"coalesce(json_extract_scalar(intent, '$.kind'), '{RUN}')",
     "outcome": '\'${typeof error === "undefined" ? "success" : "failed"}\'',
-    **{
-        name: f"coalesce(json_extract_scalar(run, '$.{name}'), json_extract_scalar(intent, '$.{name}'))"
-        for name in ("action", "ad_account_id", "audience_id", "customer_list_id")
-    },
-    "members": (
-        "CAST(coalesce(json_extract_scalar(run, '$.members'), json_extract_scalar(intent, '$.members')) AS bigint)"
-    ),
+    **{name: _OF_INTENT(name) for name in ("action", "ad_account_id", "audience_id", "customer_list_id")},
+    "members": f"CAST({_OF_INTENT('members')} AS bigint)",
+    # The mirror withholds people before it sends.
+    **{f"records_withheld_{why}": f"CAST({_OF_INTENT(f'records.withheld.{why}')} AS bigint)" for why in WITHHELD},
+    **{f"lists_{name}": f"nullif({_OF_INTENT(f'lists.{name}')}, '')" for name in LISTS},
     "error": (
         """nullif('${typeof error === "undefined" ? "" : error.message.substring(0, 1000).replace(/'/g, "''")}', '')"""
     ),

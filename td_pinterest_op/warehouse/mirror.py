@@ -213,12 +213,14 @@ FROM (
       '${{pinterest_mirror.customer_list_id}}'))
 """
 
+_KEPT = ",\n  ".join(f"${{td.last_results.{why}}} AS {why}" for why in WITHHELD)
+
 _WHICH = f"""\
 -- The newest plan of this session, and `problem` if it must not be sent. A plan that was written twice at the same
 -- moment has every row twice, its proof as well.
 SELECT plan, '${{td.last_results.mode}}' AS mode, ${{td.last_results.seen}} AS seen,
   ${{td.last_results.entries}} + coalesce(written, 0) AS entries, ${{td.last_results.plans}} AS plans,
-  ${{td.last_results.people}} AS people,
+  ${{td.last_results.people}} AS people, {_KEPT},
   CASE '${{td.last_results.mode}}' WHEN 'replace' THEN ${{td.last_results.people}}
     ELSE ${{td.last_results.join_count}} + ${{td.last_results.resent_count}} END AS join_count,
   CASE '${{td.last_results.mode}}' WHEN 'replace' THEN 0 ELSE ${{td.last_results.leave_count}} END AS leave_count,

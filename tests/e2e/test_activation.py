@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import guard
-from tests.e2e.project import ENGINES, Engine, Ran, copy_of
+from tests.e2e.project import ENGINES, Engine, Ran, change, copy_of
 from tests.exporting import Services, digests, people
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
@@ -73,14 +73,18 @@ def test_the_first_run_creates_the_audience_and_later_runs_do_what_one_line_says
     assert expected == services.pinterest.members_of_audience(audience.id)
 
 
-def test_nobody_who_opted_out_is_sent(engine: Engine, services: Services, bundle: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("later", ["add", "mirror"])
+def test_nobody_who_opted_out_is_sent(
+    engine: Engine, services: Services, bundle: Path, tmp_path: Path, later: str
+) -> None:
     project = copy_of(bundle, tmp_path)
+    change(project / "config" / "mirror.yml", ("suppressed: false", "suppressed: true"))
     path = project / "pinterest_activation.dig"
     text = path.read_text()
     path.write_text(text.replace("# database:", "database:").replace("# suppress:", "suppress:"))
     (project / "queries" / "suppressed.sql").write_text("SELECT upper(mail) AS email FROM opt_outs")
     services.td.create("sandbox", "opt_outs", [{"mail": person} for person in people(50)])
-    ran = activate(engine, services, project, tmp_path, people(150), later="add")
+    ran = activate(engine, services, project, tmp_path, people(150), later=later)
     assert ran.succeeded, ran.log
     (audience,) = services.pinterest.audiences_named("Likely buyers")
     assert digests(100, first=50) == services.pinterest.members_of_audience(audience.id)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import re
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from td_pinterest_op.settings.control import Control
+from td_pinterest_op.stats import LISTS, WITHHELD
+from td_pinterest_op.withholding.control import in_control
 from tests import guard
+from tests.e2e.audiences import ADD, REMOVE
 from tests.e2e.project import ENGINES, Engine, Ran, change, copy_of, history
-from tests.exporting import Services, digests, people
+from tests.exporting import Services, digest, digests, people
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
+
+
+def mirrors(project: Path, audience_id: str, *changes: tuple[str, str]) -> None:
+    """Let the mirror keep this audience, with further changes to its configuration."""
+    named = ("(audience_id: ).*", rf'\1"{audience_id}"'), ("(audience_name: ).*", r"\1Shoppers")
+    change(project / "config" / "mirror.yml", *named, ("(begin: ).*", r"\1replace"), *changes)
 
 
 def test_the_audience_follows_the_query_and_the_ledger_is_made_small_again(
@@ -19,10 +29,7 @@ def test_the_audience_follows_the_query_and_the_ledger_is_made_small_again(
 ) -> None:
     project = copy_of(bundle, tmp_path)
     audience_id = services.audience(["before@shop.example"])
-    config = project / "config" / "mirror.yml"
-    named = re.sub(r"(audience_id: ).*", rf'\1"{audience_id}"', config.read_text())
-    named = re.sub(r"(audience_name: ).*", r"\1Shoppers", named)
-    config.write_text(re.sub(r"(begin: ).*", r"\1replace", named))
+    mirrors(project, audience_id)
 
     def run(name: str, members: list[str]) -> Ran:
         services.td.create("sandbox", "people", [{"email": person.upper(), "opted_in": True} for person in members])
@@ -56,15 +63,50 @@ def test_the_audience_follows_the_query_and_the_ledger_is_made_small_again(
     assert (245, 0.4) == tuple(history(services)[-1][name] for name in ("members", "match_ratio"))
 
 
+def test_who_is_withheld_is_never_sent_and_every_day_leaves_the_proof_in_the_history(
+    engine: Engine, services: Services, bundle: Path, tmp_path: Path
+) -> None:
+    project = copy_of(bundle, tmp_path)
+    audience_id = services.audience(["before@shop.example"])
+    control = "control: {percent: 20, salt: spring, by: customer_id}"
+    mirrors(project, audience_id, ("suppressed: false", "suppressed: true"), ("consented: false", "consented: true"))
+    change(project / "config" / "mirror.yml", ("control: false.*", control))
+    change(project / "queries" / "people.sql", ("email$", "email, customer_id"))
+    everybody = people(200)
+    chosen = in_control(Control(percent=Decimal(20), salt="spring", by="customer_id"), [b"%d" % n for n in range(200)])
+    left = [person for person, is_chosen in zip(everybody, chosen, strict=True) if not is_chosen]
+    rows = [{"email": person, "customer_id": n, "opted_in": True} for n, person in enumerate(everybody)]
+    services.td.create("sandbox", "people", rows)
+
+    def run(opted_out: list[str], consenting: list[str]) -> None:
+        services.td.create("sandbox", "opt_outs", [{"email": f" {person.upper()}"} for person in opted_out])
+        services.td.create("sandbox", "consents", [{"email": digest(person).upper()} for person in consenting])
+        ran = engine(project / "pinterest_mirror.dig", services, tmp_path)
+        guard.check(ran.log, "the log")
+        assert ran.succeeded, ran.log
+        expected = {digest(person) for person in left if person in consenting and person not in opted_out}
+        assert expected == services.pinterest.members_of_audience(audience_id)
+
+    run(everybody[:10], everybody[:180])
+    run(everybody[5:20], everybody[:170])
+    run(everybody[5:20], everybody[:170])
+    withheld = [f"records_withheld_{why}" for why in WITHHELD]
+    kept = [(row["action"], *(row[name] for name in withheld)) for row in history(services)]
+    assert [
+        ("replace_current_audience", 10, 20, sum(chosen[10:180])),
+        *((action, 15, 30, sum(chosen[:5]) + sum(chosen[20:170])) for action in (REMOVE, ADD, "mirror")),
+    ] == kept
+    of_day = [[services.td.job(row[f"lists_{name}"]).query for name in LISTS] for row in history(services)]
+    assert all("opt_outs" in suppress and "consents" in consent for suppress, consent in of_day)
+    assert 3 == len({(row["lists_suppress"], row["lists_consent"]) for row in history(services)})
+
+
 def test_a_query_that_finds_nobody_is_stopped_with_the_figures(
     engine: Engine, services: Services, bundle: Path, tmp_path: Path
 ) -> None:
     project = copy_of(bundle, tmp_path)
     audience_id = services.audience(people(5))
-    config = project / "config" / "mirror.yml"
-    named = re.sub(r"(audience_id: ).*", rf'\1"{audience_id}"', config.read_text())
-    named = re.sub(r"(audience_name: ).*", r"\1Shoppers", named)
-    config.write_text(re.sub(r"(begin: ).*", r"\1replace", named))
+    mirrors(project, audience_id)
     services.td.create("sandbox", "people", [{"email": "nobody@shop.example", "opted_in": False}])
     ran = engine(project / "pinterest_mirror.dig", services, tmp_path)
     assert not ran.succeeded

@@ -73,7 +73,9 @@ def test_a_look_finds_the_audience_its_list_and_the_columns_of_the_people(servic
         "people": 0,
         "column": "email",
         "columns": {"email": '"email"', "maid": "CAST(NULL AS varchar)", "idfa": "CAST(NULL AS varchar)"},
-    } == look(services, audience_id)
+        "suppress_job": "",
+        "consent_job": "77",
+    } == look(services, audience_id, suppress_job="", consent_job="77")
 
 
 def stage(services: Services, **columns: str) -> None:

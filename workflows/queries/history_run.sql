@@ -43,13 +43,13 @@ SELECT
   json_extract_scalar(run, '$.version') AS version,
   json_extract_scalar(run, '$.summary') AS summary,
   nullif('${typeof error === "undefined" ? "" : error.message.substring(0, 1000).replace(/'/g, "''")}', '') AS error,
-  CAST(json_extract_scalar(run, '$.records.withheld.suppressed') AS bigint) AS records_withheld_suppressed,
-  CAST(json_extract_scalar(run, '$.records.withheld.without_consent') AS bigint) AS records_withheld_without_consent,
-  CAST(json_extract_scalar(run, '$.records.withheld.control') AS bigint) AS records_withheld_control,
+  CAST(coalesce(json_extract_scalar(run, '$.records.withheld.suppressed'), json_extract_scalar(intent, '$.records.withheld.suppressed')) AS bigint) AS records_withheld_suppressed,
+  CAST(coalesce(json_extract_scalar(run, '$.records.withheld.without_consent'), json_extract_scalar(intent, '$.records.withheld.without_consent')) AS bigint) AS records_withheld_without_consent,
+  CAST(coalesce(json_extract_scalar(run, '$.records.withheld.control'), json_extract_scalar(intent, '$.records.withheld.control')) AS bigint) AS records_withheld_control,
   CAST(json_extract_scalar(run, '$.values.plain') AS bigint) AS values_plain,
   CAST(json_extract_scalar(run, '$.values.hashed') AS bigint) AS values_hashed,
-  json_extract_scalar(run, '$.lists.suppress') AS lists_suppress,
-  json_extract_scalar(run, '$.lists.consent') AS lists_consent,
+  nullif(coalesce(json_extract_scalar(run, '$.lists.suppress'), json_extract_scalar(intent, '$.lists.suppress')), '') AS lists_suppress,
+  nullif(coalesce(json_extract_scalar(run, '$.lists.consent'), json_extract_scalar(intent, '$.lists.consent')), '') AS lists_consent,
   CAST(coalesce(json_extract_scalar(run, '$.members'), json_extract_scalar(intent, '$.members')) AS bigint) AS members
 FROM (
   SELECT

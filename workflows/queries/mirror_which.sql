@@ -3,7 +3,9 @@
 -- moment has every row twice, its proof as well.
 SELECT plan, '${td.last_results.mode}' AS mode, ${td.last_results.seen} AS seen,
   ${td.last_results.entries} + coalesce(written, 0) AS entries, ${td.last_results.plans} AS plans,
-  ${td.last_results.people} AS people,
+  ${td.last_results.people} AS people, ${td.last_results.suppressed} AS suppressed,
+  ${td.last_results.without_consent} AS without_consent,
+  ${td.last_results.control} AS control,
   CASE '${td.last_results.mode}' WHEN 'replace' THEN ${td.last_results.people}
     ELSE ${td.last_results.join_count} + ${td.last_results.resent_count} END AS join_count,
   CASE '${td.last_results.mode}' WHEN 'replace' THEN 0 ELSE ${td.last_results.leave_count} END AS leave_count,
