@@ -44,9 +44,10 @@ def start(command: Command, **options: Any) -> Process:
 @contextlib.contextmanager
 def started(command: Command, *, limit: float = LIMIT_SECONDS, **options: Any) -> Iterator[Process]:
     """Start a program; it is killed after `limit` seconds, or at the end of the block."""
-    with start(command, **options) as process, limited(process, limit):
+    with start(command, **options) as process:
         try:
-            yield process
+            with limited(process, limit):
+                yield process
         finally:
             process.kill()
 
@@ -55,9 +56,9 @@ def started(command: Command, *, limit: float = LIMIT_SECONDS, **options: Any) -
 def limited(process: Process, limit: float | None = LIMIT_SECONDS) -> Iterator[None]:
     """Kill the process when the block takes longer than this many seconds; None waits for ever."""
     timer = threading.Timer(limit or 0, process.kill)
-    if limit is not None:
-        timer.start()
     try:
+        if limit is not None:
+            timer.start()
         yield
     finally:
         timer.cancel()

@@ -79,6 +79,9 @@ public class Server implements Plugin {
         @Override public ColumnMetadata getColumnMetadata(ConnectorSession session, ConnectorTableHandle handle, ColumnHandle column) {
             return table(handle).columns.get(((Column) column).place());
         }
+        @Override public void createTable(ConnectorSession session, ConnectorTableMetadata table, boolean ignores) {
+            TABLES.put(table.getTable(), new Table(table.getColumns()));
+        }
         @Override public ConnectorOutputTableHandle beginCreateTable(ConnectorSession session, ConnectorTableMetadata table, Optional<ConnectorTableLayout> layout, RetryMode mode) {
             TABLES.put(table.getTable(), new Table(table.getColumns()));
             return Handle.of(table.getTable());

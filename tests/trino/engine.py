@@ -14,7 +14,6 @@ from tests.emulators.server import free_port
 HERE = Path(__file__).parent
 # Not in the working tree: 190 archives, fetched once.
 CACHE = Path.home() / ".cache" / "td_pinterest_op" / "trino-423"
-_MEMORY, _HEAP = "4GB", "7g"
 _OPENED = ("java.base/java.nio=ALL-UNNAMED", "java.base/java.lang=ALL-UNNAMED")
 # Seconds that the days of a mirror may take.
 _LIMIT = 3600.0
@@ -27,8 +26,11 @@ def missing() -> str:
 
 
 @contextlib.contextmanager
-def engine() -> Iterator[str]:
-    """The address of a running engine, until the end of the block. Raises CalledProcessError when it cannot be had."""
+def engine(*, heap: int) -> Iterator[str]:
+    """The address of a running engine, until the end of the block. Raises CalledProcessError when it cannot be had.
+
+    `heap`: GB of memory; a query gets four sevenths of it.
+    """
     libraries, classes = CACHE / "lib", CACHE / "classes"
     if not libraries.is_dir():
         fetch = ["mvn", "-q", "-B", "-f", str(HERE / "pom.xml"), "dependency:copy-dependencies"]
@@ -38,7 +40,8 @@ def engine() -> Iterator[str]:
     port = free_port()
     opened = [f"--add-opens={package}" for package in _OPENED]
     path = f"{classes}:{libraries}/*"
-    java = ["java", f"-Xmx{_HEAP}", "-Duser.timezone=UTC", *opened, "-cp", path, "Server", str(port), _MEMORY]
+    server = ["Server", str(port), f"{heap * 4 // 7}GB"]
+    java = ["java", f"-Xmx{heap}g", "-Duser.timezone=UTC", *opened, "-cp", path, *server]
     quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
     with children.started(java, limit=_LIMIT, **quiet) as process:
         for line in process.stdout or ():

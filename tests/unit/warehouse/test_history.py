@@ -172,74 +172,82 @@ UNCHANGED = MIRROR | {"action": "mirror", "requests_sent": None, "members": 100}
 MIRROR_FAILED = MIRROR | {"action": "mirror"} | FAILED
 
 
-@pytest.mark.parametrize(
-    ("runs", "filled", "mirrored"),
-    [
-        ([], {}, {}),
-        ([CREATE | {"members": 90}], {"77": 90}, {}),
-        ([REPLACE | {"members": 90}], {"77": 90}, {}),
-        ([CLEAR], {"77": 0}, {}),
-        # A replace moves the audience to another list: the status task asks for the one that it sees there.
-        ([CREATE | {"members": 90}, REPLACE | {"members": 80, "customer_list_id": "78"}], {"77": 90, "78": 80}, {}),
-        # `if_exists: add`, a version that did not tell, and others who changed the list, before and after.
-        ([CREATE], {}, {}),
-        ([REPLACE], {}, {}),
-        ([ADD], {}, {}),
-        ([CREATE | {"members": 90}, ADD], {}, {}),
-        ([CREATE | {"members": 90}, REMOVE], {}, {}),
-        ([CREATE | {"members": 90}, CREATE], {}, {}),
-        ([ADD, REPLACE | {"members": 90}], {}, {}),
-        ([CREATE | {"members": 90}, ADD_TO_OTHERS], {"77": 90}, {}),
-        ([ADD | {"customer_list_id": "76"}, REPLACE | {"members": 90}], {"77": 90}, {}),
-        # Nothing was written.
-        ([CREATE | {"members": 90}, ADD | NOTHING], {"77": 90}, {}),
-        ([CREATE | {"members": 90}, ADD | FAILED | {"dry_run": True}], {"77": 90}, {}),
-        ([CREATE | NOTHING | {"dry_run": True}], {}, {}),
-        # A failure may have sent a part; a replace that fails has not moved the audience.
-        ([CREATE | {"members": 90}, ADD | FAILED], {}, {}),
-        ([CREATE | {"members": 90}, {"action": None} | FAILED], {}, {}),
-        ([CREATE | {"members": 90}, ADD | FAILED | {"audience_id": "13"}], {"77": 90}, {}),
-        ([CREATE | {"members": 90}, ADD | FAILED | {"audience_id": None}], {"77": 90}, {}),
-        ([CREATE | {"members": 90}, REPLACE | FAILED], {"77": 90}, {}),
-        ([CREATE | {"members": 90}, CREATE | {"members": 90, "outcome": "failed"}], {}, {}),
-        ([ADD | FAILED, REPLACE | {"members": 90}], {"77": 90}, {}),
-        ([CREATE | {"members": 90, "time": 1}, ADD | FAILED | {"time": 1}], {}, {}),
-        # An erasure goes over all lists.
-        ([CREATE | {"members": 90}, ERASE], {}, {}),
-        ([CREATE | {"members": 90}, ERASE | FAILED], {}, {}),
-        ([CREATE | {"members": 90}, ERASE | NOTHING], {"77": 90}, {}),
-        ([ERASE, CREATE | {"members": 90}], {"77": 90}, {}),
-        # The mirror.
-        ([MIRROR | REPLACE | {"members": 90}], {"77": 90}, {}),
-        ([MIRROR | REPLACE | {"members": 90}, MIRROR | REMOVE | {"members": 85}], {}, {"77": 85}),
-        (
-            [
-                MIRROR | REPLACE | {"members": 90, "time": 1},
-                MIRROR | REMOVE | {"members": 85, "time": 2},
-                MIRROR | ADD | {"members": 95, "time": 2},
-            ],
-            {},
-            {"77": 95},
-        ),
-        ([MIRROR | REPLACE | {"members": 90}, UNCHANGED], {}, {"77": 100}),
-        ([MIRROR | REPLACE | {"members": 90}, MIRROR_FAILED], {}, {}),
-        ([MIRROR | REPLACE | {"members": 90}, MIRROR | REMOVE | {"members": 85, "outcome": "failed"}], {}, {}),
-        ([MIRROR | REPLACE | {"members": 90}, MIRROR_FAILED, UNCHANGED], {}, {"77": 100}),
-        ([MIRROR | REPLACE | {"members": 90}, ERASE, UNCHANGED], {}, {"77": 100}),
-        ([MIRROR | REPLACE | {"members": 90}, UNCHANGED, ERASE], {}, {}),
-        ([MIRROR | REPLACE | {"members": 90}, ADD, UNCHANGED], {}, {}),
-        ([MIRROR | REPLACE | {"members": 90}, ADD | FAILED, UNCHANGED], {}, {}),
-        # It adopted an audience that others had filled.
-        ([MIRROR | ADD | {"members": 85}, UNCHANGED], {}, {}),
-        ([CREATE | {"members": 90}, MIRROR | ADD | {"members": 85}], {}, {}),
-    ],
-)
+OF_RUN: dict[str, Any] = {
+    "kind": "run",
+    "outcome": "success",
+    "workflow": "pinterest_export",
+    "audience_id": "12",
+    "customer_list_id": "77",
+    "requests_sent": 2,
+}
+# What runs leave in the history, and how many records are then known to be in which lists.
+RUNS: list[tuple[list[dict[str, Any]], dict[str, int], dict[str, int]]] = [
+    ([], {}, {}),
+    ([CREATE | {"members": 90}], {"77": 90}, {}),
+    ([REPLACE | {"members": 90}], {"77": 90}, {}),
+    ([CLEAR], {"77": 0}, {}),
+    # A replace moves the audience to another list: the status task asks for the one that it sees there.
+    ([CREATE | {"members": 90}, REPLACE | {"members": 80, "customer_list_id": "78"}], {"77": 90, "78": 80}, {}),
+    # `if_exists: add`, a version that did not tell, and others who changed the list, before and after.
+    ([CREATE], {}, {}),
+    ([REPLACE], {}, {}),
+    ([ADD], {}, {}),
+    ([CREATE | {"members": 90}, ADD], {}, {}),
+    ([CREATE | {"members": 90}, REMOVE], {}, {}),
+    ([CREATE | {"members": 90}, CREATE], {}, {}),
+    ([ADD, REPLACE | {"members": 90}], {}, {}),
+    ([CREATE | {"members": 90}, ADD_TO_OTHERS], {"77": 90}, {}),
+    ([ADD | {"customer_list_id": "76"}, REPLACE | {"members": 90}], {"77": 90}, {}),
+    # Nothing was written.
+    ([CREATE | {"members": 90}, ADD | NOTHING], {"77": 90}, {}),
+    ([CREATE | {"members": 90}, ADD | FAILED | {"dry_run": True}], {"77": 90}, {}),
+    ([CREATE | NOTHING | {"dry_run": True}], {}, {}),
+    # A failure may have sent a part; a replace that fails has not moved the audience.
+    ([CREATE | {"members": 90}, ADD | FAILED], {}, {}),
+    ([CREATE | {"members": 90}, {"action": None} | FAILED], {}, {}),
+    ([CREATE | {"members": 90}, ADD | FAILED | {"audience_id": "13"}], {"77": 90}, {}),
+    ([CREATE | {"members": 90}, ADD | FAILED | {"audience_id": None}], {"77": 90}, {}),
+    ([CREATE | {"members": 90}, REPLACE | FAILED], {"77": 90}, {}),
+    ([CREATE | {"members": 90}, CREATE | {"members": 90, "outcome": "failed"}], {}, {}),
+    ([ADD | FAILED, REPLACE | {"members": 90}], {"77": 90}, {}),
+    ([CREATE | {"members": 90, "time": 1}, ADD | FAILED | {"time": 1}], {}, {}),
+    # An erasure goes over all lists.
+    ([CREATE | {"members": 90}, ERASE], {}, {}),
+    ([CREATE | {"members": 90}, ERASE | FAILED], {}, {}),
+    ([CREATE | {"members": 90}, ERASE | NOTHING], {"77": 90}, {}),
+    ([ERASE, CREATE | {"members": 90}], {"77": 90}, {}),
+    # The mirror.
+    ([MIRROR | REPLACE | {"members": 90}], {"77": 90}, {}),
+    ([MIRROR | REPLACE | {"members": 90}, MIRROR | REMOVE | {"members": 85}], {}, {"77": 85}),
+    (
+        [
+            MIRROR | REPLACE | {"members": 90, "time": 1},
+            MIRROR | REMOVE | {"members": 85, "time": 2},
+            MIRROR | ADD | {"members": 95, "time": 2},
+        ],
+        {},
+        {"77": 95},
+    ),
+    ([MIRROR | REPLACE | {"members": 90}, UNCHANGED], {}, {"77": 100}),
+    ([MIRROR | REPLACE | {"members": 90}, MIRROR_FAILED], {}, {}),
+    ([MIRROR | REPLACE | {"members": 90}, MIRROR | REMOVE | {"members": 85, "outcome": "failed"}], {}, {}),
+    ([MIRROR | REPLACE | {"members": 90}, MIRROR_FAILED, UNCHANGED], {}, {"77": 100}),
+    ([MIRROR | REPLACE | {"members": 90}, ERASE, UNCHANGED], {}, {"77": 100}),
+    ([MIRROR | REPLACE | {"members": 90}, UNCHANGED, ERASE], {}, {}),
+    ([MIRROR | REPLACE | {"members": 90}, ADD, UNCHANGED], {}, {}),
+    ([MIRROR | REPLACE | {"members": 90}, ADD | FAILED, UNCHANGED], {}, {}),
+    # It adopted an audience that others had filled.
+    ([MIRROR | ADD | {"members": 85}, UNCHANGED], {}, {}),
+    ([CREATE | {"members": 90}, MIRROR | ADD | {"members": 85}], {}, {}),
+]
+
+
+@pytest.mark.parametrize(("runs", "filled", "mirrored"), RUNS)
 def test_how_many_records_are_in_a_list_is_handed_on_only_if_nothing_else_can_be_in_it(
     warehouse: Warehouse, runs: list[dict[str, Any]], filled: dict[str, int], mirrored: dict[str, int]
 ) -> None:
-    shared = {"kind": "run", "outcome": "success", "workflow": "pinterest_export", "audience_id": "12"}
     for time, run in enumerate(runs, start=1):
-        warehouse.insert(**shared | {"time": time, "customer_list_id": "77", "requests_sent": 2} | run)
+        warehouse.insert(**OF_RUN | {"time": time} | run)
     (known,) = warehouse.run("history_known")
     assert (filled, mirrored) == (json.loads(known["filled"]), json.loads(known["mirrored"]))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -31,6 +31,21 @@ def database() -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
+def parameters(types: list[str], *, lists: Collection[str], control: Control | None) -> dict[str, Any]:
+    """What a day of the mirror knows when its queries run; `lists` are those that are switched on."""
+    key = f'"{control.by}"' if control and control.by else None
+    return {
+        "mirror": {"allow_empty_suppress": True},
+        "mirror_stage": "1",
+        **{f"mirror_{name}": str(given in lists).lower() for given, name in LISTS.items()},
+        "pinterest_mirror": {
+            "columns": columns_of(types, key=key),
+            "control": control_of(control, key),
+            **{name: columns_of(["email", "maid"]) for name in LISTS.values()},
+        },
+    }
+
+
 def withheld(
     database: duckdb.DuckDBPyConnection,
     rows: list[list[Any]],
@@ -41,18 +56,8 @@ def withheld(
     key_type: str = "BIGINT",
 ) -> tuple[set[str], dict[str, int]]:
     """Who may be sent, and how often each reason occurs."""
-    key = f'"{control.by}"' if control and control.by else None
-    params = {
-        "mirror": {"allow_empty_suppress": True},
-        "mirror_stage": "1",
-        **{f"mirror_{name}": str(given in lists).lower() for given, name in LISTS.items()},
-        "pinterest_mirror": {
-            "columns": columns_of(types, key=key),
-            "control": control_of(control, key),
-            **{name: columns_of(["email", "maid"]) for name in LISTS.values()},
-        },
-    }
-    _fill(database, "people", [*types, *(["customer"] if key else [])], rows, key_type=key_type)
+    params = parameters(types, lists=lists, control=control)
+    _fill(database, "people", [*types, *(["customer"] if control and control.by else [])], rows, key_type=key_type)
     for of_task, name in LISTS.items():
         _fill(database, name, ["email", "maid"], lists.get(of_task, []))
     for step, table in (("listed", "listed"), ("persons", "persons"), ("withheld", "digests")):

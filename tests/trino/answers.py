@@ -1,0 +1,186 @@
+"""What Trino answers to the queries that no day of the mirror asks, beside what Python says: nothing may differ."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from statistics import NormalDist
+from typing import Any
+
+from hypothesis import given, settings
+
+from td_pinterest_op.history import COLUMNS
+from td_pinterest_op.settings.control import Control
+from td_pinterest_op.warehouse.withholding import files
+from tests.dig.template import fill
+from tests.trino.client import run
+from tests.trino.days import QUERIES, places
+from tests.unit.report.samples import statistics
+from tests.unit.warehouse import test_history, test_lift, test_withholding
+from tests.unit.withholding.test_people import SALT, Case, Oracle, cases
+
+_STAGED = {"listed": "listed", "persons": "persons", "withheld": "digests"}
+_Z = 1.959964
+Row = dict[str, Any]
+
+
+def differences(server: str) -> Iterator[str]:
+    """What differs, and which statement names a table more than twice."""
+    for check in (_arms, _lift, _withheld, _history, _known):
+        yield from (f"{check.__name__.strip('_')}: {found}" for found in check(server))
+
+
+def _table(server: str, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[object]]) -> None:
+    """Make a table anew; `columns` are types by name."""
+    casts = ", ".join(f"CAST({column} AS {type_}) AS {column}" for column, type_ in columns.items())
+    values = ", ".join(f"({', '.join(map(_literal, row))})" for row in rows or [[None] * len(columns)])
+    run(server, f"DROP TABLE IF EXISTS {name}")
+    run(
+        server,
+        f"CREATE TABLE {name} AS SELECT {casts} FROM (VALUES {values}) AS given ({', '.join(columns)}) "
+        f"WHERE {'true' if rows else 'false'}",
+    )
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, str):
+        value = value.encode()
+    if isinstance(value, bytes):
+        return f"from_utf8(from_hex('{value.hex()}'))"
+    return "NULL" if value is None else str(value)
+
+
+def _arms(server: str) -> Iterator[str]:
+    keys = [*test_lift.NASTY_KEYS, *map(str, range(1000))]
+    _table(server, "people", {"customer_id": "varchar", "opted_in": "boolean"}, [[key, True] for key in [*keys, None]])
+    for salt, percent in (("spring", 10), ("it's", 0.01), (" ä\\", 12.34), ("y", 50)):
+        query = test_lift.query("control.sql", salt=salt, percent=percent)
+        arms = {row["key"]: row["arm"] == "control" for row in run(server, query).rows}
+        if arms != {key: test_lift.is_control(key, salt=salt, percent=percent) for key in keys}:
+            yield f"the groups of salt {salt!r}"
+
+
+def _lift(server: str) -> Iterator[str]:
+    for sent, bought, left_out, bought_without in (
+        (900, 90, 100, 12),
+        (870, 300, 130, 20),
+        (5, 0, 0, 0),
+        (95, 9, 5, 1),
+    ):
+        arms = [[f"s{n}", "sent"] for n in range(sent)] + [[f"c{n}", "control"] for n in range(left_out)]
+        orders = [[f"s{n}", test_lift.START] for n in range(bought)] * 2
+        orders += [[f"c{n}", test_lift.START + n] for n in range(bought_without)] + [["c0", test_lift.START - 1]]
+        _table(server, "pinterest_arms_12", {"key": "varchar", "arm": "varchar"}, arms)
+        _table(server, "orders", {"customer_id": "varchar", "time": "bigint"}, orders)
+        (row,) = run(server, test_lift.query("lift.sql")).rows
+        expected = _compared(sent, bought, left_out, bought_without) if left_out else {"people_sent": sent}
+        for name, value in expected.items():
+            if not math.isclose(row[name], value, rel_tol=1e-6, abs_tol=1e-6):
+                yield f"{name} of {sent}, {bought}, {left_out}, {bought_without} is {row[name]}, not {value}"
+
+
+def _compared(n1: int, x1: int, n0: int, x0: int) -> dict[str, float]:
+    """Wilson's bounds, Newcombe's interval, that of the logarithm; the split by the normal approximation."""
+    p1, p0 = x1 / n1, x0 / n0
+    (low1, high1), (low0, high0) = _wilson(p1, n1), _wilson(p0, n0)
+    error = math.sqrt(1 / x1 - 1 / n1 + 1 / x0 - 1 / n0)
+    z = max(abs(n0 - (n1 + n0) * 0.1) - 0.5, 0) / math.sqrt((n1 + n0) * 0.1 * 0.9)
+    return {
+        "people_sent": n1,
+        "converted_sent": x1,
+        "people_control": n0,
+        "converted_control": x0,
+        "lift_absolute": p1 - p0,
+        "lift_absolute_low": p1 - p0 - math.hypot(p1 - low1, high0 - p0),
+        "lift_absolute_high": p1 - p0 + math.hypot(high1 - p1, p0 - low0),
+        "lift_relative": p1 / p0 - 1,
+        "lift_relative_low": p1 / p0 * math.exp(-_Z * error) - 1,
+        "lift_relative_high": p1 / p0 * math.exp(_Z * error) - 1,
+        "split_p": min(1, 2 * (1 - NormalDist().cdf(z))),
+    }
+
+
+def _wilson(share: float, people: int) -> tuple[float, float]:
+    middle = share + _Z * _Z / 2 / people
+    width = _Z * math.sqrt(share * (1 - share) / people + _Z * _Z / 4 / people / people)
+    return (middle - width) / (1 + _Z * _Z / people), (middle + width) / (1 + _Z * _Z / people)
+
+
+def _withheld(server: str) -> Iterator[str]:
+    """Random people and lists in random spellings, by what the operator's tests say of them."""
+    found: list[str] = []
+
+    @settings(max_examples=30, deadline=None, database=None, derandomize=True)
+    @given(cases(["email", "maid"]).filter(lambda case: not case.arrays))
+    def compare(case: Case) -> None:
+        control = Control(percent=Decimal(case.percent), salt=SALT, by="customer") if case.percent else None
+        types = dict.fromkeys(case.types, "varchar")
+        rows = [[*row, key] for row, key in zip(case.rows, case.keys, strict=True)] if control else case.rows
+        _table(server, "pinterest_people_1", types | ({"customer": "bigint"} if control else {}), rows)
+        for of_task, name in test_withholding.LISTS.items():
+            of_list = {"email": "varchar", "maid": "varchar"}
+            _table(server, f"pinterest_{name}_1", of_list, case.list_rows.get(of_task, []))
+        params = test_withholding.parameters(list(case.types), lists=case.list_rows, control=control)
+        for step, table in _STAGED.items():
+            run(server, f"DROP TABLE IF EXISTS pinterest_{table}_1")
+            run(server, f"CREATE TABLE pinterest_{table}_1 AS {fill(files()[f'mirror_{step}.sql'], params)}")
+        answers = {row["answer"]: row["amount"] for row in run(server, "SELECT * FROM pinterest_digests_1").rows}
+        sent, counts = Oracle(case).identifiers()
+        nulls = {"null": sum(not person for person in case.people)}
+        if answers.keys() - counts.keys() - {"null"} != sent or {
+            why: count for why, count in answers.items() if len(why) < 64
+        } != {why: count for why, count in (counts | nulls).items() if count}:
+            found.append(repr(case))
+
+    compare()
+    yield from found
+
+
+def _history(server: str) -> Iterator[str]:
+    run(server, f"DROP TABLE IF EXISTS {test_history.SESSION['history']['table']}")
+
+    def ask(name: str, **params: object) -> list[Row]:
+        text = fill((QUERIES / f"{name}.sql").read_text(), test_history.SESSION | params)
+        return [run(server, statement).rows for statement in text.split(";\n")][-1]
+
+    ask("history_table")
+    for _ in range(2):
+        ask("history_run", pinterest=statistics())
+        ask("history_status", pinterest_status={"ad_account_id": "5", "audiences": [test_history.AUDIENCE]})
+        ask("history_run", intent=test_history.INTENT, error={"message": test_history.NASTY}, attempt_id=8)
+    ask(
+        "history_lift",
+        td={"last_results": {"summary": test_history.NASTY, "split_p": 0.5}},
+        lift={"audience_id": "12"},
+        target={"ad_account_id": "5"},
+    )
+    expected = {
+        "history_people": ("audience_size", [40]),
+        "history_rejected": ("rejected_percent", [21.88]),
+        "history_failed": ("error", [test_history.NASTY]),
+        "history_last_runs": ("audience_id", ["12", "549755885175000002"]),
+    }
+    for name, (column, values) in expected.items():
+        if (answers := sorted(row[column] for row in ask(name))) != values:
+            yield f"{name}.sql answers {answers}, not {values}"
+        text = (QUERIES / f"{name}.sql").read_text()
+        if (named := places(server, text)) > 2:
+            yield f"{name}.sql names its table {named} times"
+    (row,) = run(server, "SELECT lift, summary FROM pinterest_history WHERE kind = 'lift'").rows
+    if json.loads(row["lift"])["summary"] != row["summary"] or row["summary"] != test_history.NASTY:
+        yield "history_lift.sql changes its figures"
+
+
+def _known(server: str) -> Iterator[str]:
+    text = fill((QUERIES / "history_known.sql").read_text(), test_history.SESSION)
+    types = {column.name: "varchar" if column.type == "json" else column.type for column in COLUMNS}
+    for runs, filled, mirrored in test_history.RUNS:
+        rows = [test_history.OF_RUN | {"time": time} | run_ for time, run_ in enumerate(runs, start=1)]
+        _table(server, "pinterest_history", types, [[row.get(name) for name in types] for row in rows])
+        (known,) = run(server, text).rows
+        if (filled, mirrored) != (json.loads(known["filled"]), json.loads(known["mirrored"])):
+            yield f"history_known.sql answers {known} of {runs}"
+    if (named := places(server, text)) > 2:
+        yield f"history_known.sql names its table {named} times"
