@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -46,6 +47,8 @@ class Child:
         return stored
 
 
+# The exit code of a run that was killed.
+KILLED = -signal.SIGKILL
 EXPORT = "td_pinterest_op.export.PinterestExport"
 
 
@@ -73,7 +76,7 @@ def start(
         "session_time": SESSION,
         "task_name": TASK_NAME,
         "project_id": 1,
-        "job_id": job_id,
+        **({} if job_id is None else {"job_id": job_id}),
         "result_settings": {**(least if operator == EXPORT else {}), **settings},
         **params,
     }

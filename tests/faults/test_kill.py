@@ -13,14 +13,14 @@ from tests import guard
 from tests.emulators.pinterest import Call, Fault, Stall, When
 from tests.exporting import Services, digests, people
 from tests.faults import child
-from tests.faults.child import Child
+from tests.faults.child import KILLED, Child
+from tests.faults.test_lists import SENT, of_task
 
 RECORDS = 12
 BATCH = 4
 NAME = "Shoppers"
 # How many requests a run makes, all but the last; `test_the_kills_reach_to_the_end_of_the_run` checks it.
 CREATE_REQUESTS, REPLACE_REQUESTS = 16, 18
-KILLED = -signal.SIGKILL
 
 
 class _Killer:
@@ -38,11 +38,13 @@ class _Killer:
             self.victim.process.wait(timeout=30)
 
 
-def killed(services: Services, settings: dict[str, Any], job_id: str, number: int, folder: Path) -> list[str]:
+def killed(
+    services: Services, settings: dict[str, Any], job_id: str | None, number: int, folder: Path, **task: Any
+) -> list[str]:
     """Run in a process of its own and kill that; returns the operations that were carried out."""
     killer = _Killer(number)
     services.pinterest.on_request(killer, when=When.AFTER)
-    killer.victim = child.start(services, settings, job_id=job_id, folder=folder / "run")
+    killer.victim = child.start(services, settings, job_id=job_id, folder=folder / "run", **task)
     code, said = killer.victim.ended()
     guard.check(said, "the output")
     # A run that makes fewer requests is through before its turn.
@@ -57,13 +59,15 @@ def settings_of(action: str, **more: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("number", range(1, CREATE_REQUESTS + 1))
-def test_creating_survives_a_kill_at_any_request(services: Services, number: int, tmp_path: Path) -> None:
-    job_id = services.job(people(RECORDS))
-    settings = settings_of("create_new_audience", audience_name=NAME)
-    killed(services, settings, job_id, number, tmp_path)
-    services.export(settings, job_id=job_id)
+def test_creating_without_those_on_a_list_survives_a_kill_at_any_request(
+    services: Services, number: int, tmp_path: Path
+) -> None:
+    settings, task = settings_of("create_new_audience", audience_name=NAME), of_task(services)
+    killed(services, settings, None, number, tmp_path, **task)
+    assert all(held.members <= SENT for held in services.pinterest.lists.values())
+    services.export(settings, **task)
     (audience,) = services.pinterest.audiences_named(NAME, removed=None)
-    assert digests(RECORDS) == services.pinterest.members_of_audience(audience.id)
+    assert SENT == services.pinterest.members_of_audience(audience.id)
     assert 1 == len(services.pinterest.lists)
 
 

@@ -1,0 +1,155 @@
+"""The queries of an export with lists: every fault at every step of each of them, and kills in between.
+
+Whatever happens, nobody who is withheld is in any request, and after a rerun the people are those of a run without
+faults.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from td_pinterest_op.errors import ExportError, JobError, TreasureDataError, WorkflowError
+from td_pinterest_op.stats import WITHHELD
+from tests.emulators.td import JobFault
+from tests.emulators.td.faults import Fault
+from tests.emulators.td.state import Received
+from tests.exporting import Services, digests, people
+from tests.faults import child
+from tests.faults.child import KILLED, Child
+from tests.faults.conftest import Stage
+
+# In the order in which they are issued.
+QUERIES = ("suppress", "consent", "query")
+STEPS = ("issue", "status", "show", "result")
+# Who opted out, who is sent, and who has not consented; and then strangers.
+SENT = digests(12, first=4)
+PEOPLE, SUPPRESSED, CONSENTING = people(20), people(4), people(16)
+COUNTS = (4, 4, 0)
+# A run asks Treasure Data this often at least; the last of it is in the middle of the people's result.
+REQUESTS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A fault, without its path, and how a run ends that meets it at one of these steps; None: well."""
+
+    name: str
+    fault: Fault | None
+    end: type[ExportError] | None = None
+    at: tuple[str, ...] = STEPS
+
+
+ALWAYS = 1000
+ROWS = (
+    Row(name="503", fault=Fault(kind="status", times=2)),
+    Row(name="503 always", fault=Fault(kind="status", times=ALWAYS), end=TreasureDataError),
+    Row(name="429", fault=Fault(kind="status", status=429, times=2)),
+    Row(name="429 always", fault=Fault(kind="status", status=429, times=ALWAYS), end=TreasureDataError),
+    Row(name="reset", fault=Fault(kind="reset", times=2)),
+    Row(name="reset always", fault=Fault(kind="reset", times=ALWAYS), end=TreasureDataError),
+    Row(name="answer lost", fault=Fault(kind="lost")),
+    Row(name="answer cut off", fault=Fault(kind="cut")),
+    Row(name="answer cut off always", fault=Fault(kind="cut", times=ALWAYS, after_bytes=0), end=TreasureDataError),
+    Row(name="401", fault=Fault(kind="status", status=401), end=WorkflowError),
+    Row(name="403", fault=Fault(kind="status", status=403), end=WorkflowError, at=("issue", "status", "show")),
+    Row(name="403, another's result", fault=Fault(kind="status", status=403), end=JobError, at=("result",)),
+    Row(name="404", fault=Fault(kind="status", status=404), end=JobError),
+    Row(name="the job fails", fault=None, end=JobError, at=("issue",)),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    row: Row
+    query: str
+    step: str
+
+    def arrange(self, services: Services) -> None:
+        """The fault is in force."""
+        number = QUERIES.index(self.query)
+        if self.row.fault is None:
+            services.td.job_faults.add(JobFault(query=f"AS of_{self.query}"))
+        elif self.step == "issue":
+            services.td.faults.add(dataclasses.replace(self.row.fault, path="/v3/job/issue/", skip=number))
+        else:
+            job_id = 1_000_001 + len(services.td.jobs.all()) + number
+            services.td.faults.add(dataclasses.replace(self.row.fault, path=f"/v3/job/{self.step}/{job_id}$"))
+
+    def __str__(self) -> str:
+        return f"{self.row.name}-{self.query}-{self.step}"
+
+
+def cells() -> Iterator[Cell]:
+    for row in ROWS:
+        for query in QUERIES:
+            yield from (Cell(row=row, query=query, step=step) for step in row.at)
+
+
+def of_task(services: Services) -> dict[str, Any]:
+    """The task's queries."""
+    services.td.create("crm", "seeds", "SELECT 1 AS one")
+    given = {"query": PEOPLE, "suppress": [person.upper() for person in SUPPRESSED], "consent": CONSENTING}
+    rows = {name: ", ".join(f"('{person}')" for person in of_query) for name, of_query in given.items()}
+    queries = {name: f"SELECT * FROM (VALUES {of_query}) AS of_{name}(email)" for name, of_query in rows.items()}
+    return {"database": "crm", **queries}
+
+
+@pytest.mark.parametrize("cell", [pytest.param(cell, id=str(cell)) for cell in cells()])
+def test_a_fault_of_a_query_lets_nobody_through_and_is_gone_after_a_rerun(stage: Stage, cell: Cell) -> None:
+    audience_id = stage.audience([], name="Shoppers")
+    settings = {"action": "add_people_to_current_audience", "audience_id": audience_id}
+    # Another task than that of another cell: it would adopt the jobs of that one.
+    task = of_task(stage.services) | {"task_name": str(cell)}
+    cell.arrange(stage.services)
+    if cell.row.end is None:
+        stage.export(settings, **task)
+        assert SENT == stage.pinterest.members_of_audience(audience_id)
+    else:
+        with pytest.raises(cell.row.end) as raised:
+            stage.export(settings, **task)
+        assert (cell.query != "query") == (f"[the query of `{cell.query}`]" in str(raised.value))
+        assert [] == stage.pinterest.calls.writes()
+    stage.undisturbed()
+    stats = stage.export(settings, **task)
+    assert SENT == stage.pinterest.members_of_audience(audience_id)
+    assert COUNTS == tuple(stats["records"]["withheld"][why] for why in WITHHELD)
+
+
+class _Killer(list[Received]):
+    """Kills a run when its `number`-th request to Treasure Data comes."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+        self.victim: Child | None = None
+
+    def append(self, request: Received) -> None:
+        super().append(request)
+        if len(self) == self.number and self.victim:
+            self.victim.process.kill()
+            self.victim.process.wait(timeout=30)
+
+
+@pytest.mark.parametrize("number", range(1, REQUESTS + 1))
+def test_a_kill_while_lists_and_people_are_read_lets_nobody_through(
+    services: Services, number: int, tmp_path: Path
+) -> None:
+    settings = {"action": "create_new_audience", "audience_name": "Shoppers"}
+    task = of_task(services)
+    services.td.requests = killer = _Killer(number)
+    killer.victim = child.start(services, settings, job_id=None, folder=tmp_path / "run", **task)
+    code, said = killer.victim.ended()
+    assert KILLED == code, said[-500:]
+    assert [] == list(killer.victim.temp.iterdir())
+    assert [] == [call for call in services.pinterest.calls.writes() if call.records]
+    services.export(settings, **task)
+    (audience,) = services.pinterest.audiences_named("Shoppers", removed=None)
+    assert SENT == services.pinterest.members_of_audience(audience.id)
+    # The rerun adopts the jobs of the first try.
+    assert len(QUERIES) == len(services.td.jobs.all())
