@@ -77,7 +77,7 @@ class TestLists:
         assert (10, 4) == (stored["records"]["unique"], stored["records"]["sent"])
         assert "; 6 records (suppressed 2, without_consent 4) were withheld." in stored["summary"]
         # Nothing about them reaches Pinterest: no request names them, and none removes anybody.
-        held = set[str]().union(*(each.members for each in services.pinterest.lists.values()))
+        held = set[str]().union(*map(services.pinterest.members, services.pinterest.lists))
         assert held.isdisjoint(digests(2) | digests(4, first=6))
         assert "REMOVE" not in {call.operation_type for call in services.pinterest.calls.writes()}
 

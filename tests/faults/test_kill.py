@@ -64,7 +64,7 @@ def test_creating_without_those_on_a_list_survives_a_kill_at_any_request(
 ) -> None:
     settings, task = settings_of("create_new_audience", audience_name=NAME), of_task(services)
     killed(services, settings, None, number, tmp_path, **task)
-    assert all(held.members <= SENT for held in services.pinterest.lists.values())
+    assert all(services.pinterest.members(held) <= SENT for held in services.pinterest.lists)
     services.export(settings, **task)
     (audience,) = services.pinterest.audiences_named(NAME, removed=None)
     assert SENT == services.pinterest.members_of_audience(audience.id)
