@@ -1,17 +1,25 @@
-"""Fifty random days of joiners and leavers, in two runs; half of them die at a random step."""
+"""Fifty random days of joiners and leavers, in two runs; half of them die at a random step. The same with lists."""
 
 from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import dataclass, field
+from decimal import Decimal
 
 import pytest
 
+from td_pinterest_op.settings.control import Control
+from td_pinterest_op.withholding.control import in_control
 from tests.campaigns import amount
+from tests.emulators.pinterest import Call, When
 from tests.exporting import digest
 from tests.mirror.days import LEDGER, Attempt, Death, World
+from tests.mirror.test_withholding import lists
 
 DAYS = amount(25, quick=10)
+EVERYBODY = [f"person{number}@shop.example" for number in range(150)]
+CONTROL = Control(percent=Decimal(20), salt="spring")
 HOW = ("before", "midway", "after")
 SETTLED = f"(SELECT plan FROM {LEDGER} WHERE op IN ('settled', 'replaced'))"
 
@@ -21,7 +29,7 @@ def next_people(people: set[str], dice: random.Random) -> set[str]:
     if dice.random() < 0.1:
         return people
     stay = {person for person in sorted(people) if dice.random() > 0.08}
-    return stay | {f"person{dice.randrange(150)}@shop.example" for _ in range(dice.randrange(12))}
+    return stay | {dice.choice(EVERYBODY) for _ in range(dice.randrange(12))}
 
 
 def doubted(world: World) -> int:
@@ -33,28 +41,82 @@ def doubted(world: World) -> int:
     return int(world.sql(query)[0][0])
 
 
-def checked(world: World, audience_id: str, people: set[str], attempt: Attempt) -> None:
+@dataclass(slots=True, kw_only=True)
+class Sent:
+    """Whom the requests put into any list since `begin`: each is checked when it has been carried out."""
+
+    world: World
+    held: dict[str, set[str]] = field(default_factory=dict)
+    added: set[str] = field(default_factory=set)
+
+    def __call__(self, _call: Call | None = None) -> None:
+        pinterest = self.world.pinterest
+        for list_id in list(pinterest.lists):
+            members = pinterest.members(list_id)
+            self.added |= members - self.held.get(list_id, set())
+            self.held[list_id] = members
+
+
+@dataclass(slots=True, kw_only=True)
+class Rules:
+    """Who may be sent; with `withholds`, both lists are drawn anew each time, in any spelling."""
+
+    world: World
+    dice: random.Random
+    withholds: bool
+    sent: Sent
+
+    def wanted(self, people: set[str]) -> set[str]:
+        """The digests of those of the people who may be sent from now on."""
+        self.world.wants(people)
+        wanted = {digest(person) for person in people}
+        if self.withholds:
+            opted_out = {person for person in EVERYBODY if self.dice.random() < 0.1}
+            consenting = {person for person in EVERYBODY if self.dice.random() < 0.9}
+            lists(self.world, suppressed=self._spelled(opted_out), consented=self._spelled(consenting))
+            chosen = in_control(CONTROL, [each.encode() for each in sorted(wanted)])
+            wanted &= {each for each, is_chosen in zip(sorted(wanted), chosen, strict=True) if not is_chosen}
+            wanted &= {digest(person) for person in consenting - opted_out}
+        self.sent.added.clear()
+        return wanted
+
+    def _spelled(self, people: set[str]) -> list[dict[str, str]]:
+        spellings = (" {}".format, str.upper, digest)
+        return [{"email": self.dice.choice(spellings)(person)} for person in sorted(people)]
+
+
+def checked(world: World, audience_id: str, wanted: set[str], attempt: Attempt) -> None:
     assert attempt.succeeded, attempt.said[-3000:]
-    assert {digest(person) for person in people} == world.members(audience_id)
+    assert wanted == world.members(audience_id)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_whatever_dies_the_audience_is_the_result_of_the_last_finished_day(mirrored: World, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "withholds"), [(1, True), (2, True), (1, False), (2, False)])
+def test_whatever_dies_the_audience_is_the_result_of_the_last_finished_day(
+    mirrored: World, seed: int, withholds: bool
+) -> None:
     dice = random.Random(seed)
     audience_id = mirrored.audience(["before@shop.example"])
     mirrored.configure(min_records=1, max_leave_ratio="1.0", resend_days=0)
+    if withholds:
+        mirrored.configure(control=f"{{percent: {CONTROL.percent}, salt: {CONTROL.salt}}}")
+    steps = 18 if withholds else 11
+    sent_to = Sent(world=mirrored)
+    sent_to()
+    rules = Rules(world=mirrored, dice=dice, withholds=withholds, sent=sent_to)
+    mirrored.pinterest.on_request(sent_to, when=When.AFTER)
     people = {f"person{number}@shop.example" for number in range(60)}
     finished = deaths = 0
     for day in range(DAYS):
         people = next_people(people, dice)
-        mirrored.wants(people)
+        wanted = rules.wanted(people)
         if day % 10 == 9:
             compact = Death(step=dice.randrange(1, 7), how=dice.choice(HOW), seed=day)
             mirrored.run(day, workflow="pinterest_mirror_compact", death=compact if dice.random() < 0.6 else None)
-        death = Death(step=dice.randrange(1, 11), how=dice.choice(HOW), seed=day) if dice.random() < 0.5 else None
+        death = Death(step=dice.randrange(1, steps), how=dice.choice(HOW), seed=day) if dice.random() < 0.5 else None
         unsure, held = doubted(mirrored), mirrored.members(audience_id)
         with mirrored.sent() as sent:
             attempt = mirrored.run(day, death=death)
+        assert sent_to.added <= wanted
         if not attempt.succeeded:
             deaths += 1
             match dice.choice(["resume", "anew", "give up"]):
@@ -64,14 +126,14 @@ def test_whatever_dies_the_audience_is_the_result_of_the_last_finished_day(mirro
                     attempt = mirrored.run(day, resume=attempt)
                 case _:
                     people = next_people(people, dice)
-                    mirrored.wants(people)
+                    wanted = rules.wanted(people)
                     attempt = mirrored.run(day)
         elif finished:
-            wanted = {digest(person) for person in people}
             least = {"ADD": len(wanted - held), "REMOVE": len(held - wanted)}
             assert sent >= Counter(least)
             assert sent.total() <= sum(least.values()) + unsure, "more than the differences is sent"
-        checked(mirrored, audience_id, people, attempt)
+        checked(mirrored, audience_id, wanted, attempt)
+        assert sent_to.added <= wanted
         finished += 1
     assert finished > DAYS // 2
     assert deaths > DAYS // 5
