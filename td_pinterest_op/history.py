@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from td_pinterest_op.stats import LISTS, WITHHELD
-
 RUN, FOLLOW_UP, LIFT = "run", "follow-up", "lift"
 SUCCESS, FAILED = "success", "failed"
 
@@ -69,14 +67,14 @@ COLUMNS: tuple[Column, ...] = (
     Column(name="error"),
     *(
         Column(name=f"records_withheld_{why}", type="bigint", run=f"records.withheld.{why}", is_later=True)
-        for why in WITHHELD
+        for why in ("suppressed", "without_consent", "control")
     ),
     *(
         Column(name=f"values_{kind}", type="bigint", run=f"values.{kind}", is_later=True)
         for kind in ("plain", "hashed")
     ),
     # The jobs of the queries that say who may be sent.
-    *(Column(name=f"lists_{name}", run=f"lists.{name}", is_later=True) for name in LISTS),
+    *(Column(name=f"lists_{name}", run=f"lists.{name}", is_later=True) for name in ("suppress", "consent")),
     # How many records are known to be in the audience, and in a follow-up its size beside them.
     Column(name="members", type="bigint", run="members", follow_up="members", is_later=True),
     Column(name="match_ratio", type="double", follow_up="match_ratio", is_later=True),
