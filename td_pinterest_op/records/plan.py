@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from td_pinterest_op.errors import InvalidRowsError, LimitError
 from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.settings.table import ExpectedValues, IfExists
-from td_pinterest_op.stats import SUPPRESS, Stats
+from td_pinterest_op.stats import CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT, Stats
 from td_pinterest_op.treasure_data.job import QUERY, Origin
 
 _STAYS = (
@@ -17,6 +17,11 @@ _STAYS = (
 )
 # Row numbers that an error names.
 NAMED_ROWS = 10
+_WITHHOLDS = {
+    SUPPRESSED: "the query of `suppress`",
+    WITHOUT_CONSENT: "the query of `consent`",
+    CONTROL: "the share of the control group",
+}
 _OR_SKIP = "or set ignore_invalid_records: true to skip and count such rows"
 # The share of valid values that may be of another kind than expected.
 TOLERATED = 0.01
@@ -108,8 +113,8 @@ def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]
     _check_kind(settings, stats)
     if stats.unique and not stats.to_send:
         raise LimitError(
-            f"everybody is withheld: {stats.withheld_text}. Nothing was sent. Check the queries of "
-            "`suppress` and `consent`, and the share of the control group"
+            f"everybody is withheld: {stats.withheld_text}. Nothing was sent. Check "
+            + " and ".join(what for why, what in _WITHHOLDS.items() if stats.withheld[why])
         )
     fewer, more = settings.min_records, settings.max_records
     left = f"{stats.to_send:,} unique records" + (f", without {stats.withheld_text}," if stats.withheld.total() else "")

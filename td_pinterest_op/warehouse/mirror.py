@@ -147,8 +147,10 @@ SELECT mode, given, rejected, reasons, unsure, withheld, suppressed, without_con
       || 'In config/mirror.yml set begin: replace if the query''s people are to take their place, or adopt: true if '
       || 'they are to stay beside them'
     WHEN people = 0 AND withheld <> '' THEN
-      'everybody whom the query finds is withheld (' || withheld || '). Nothing was sent. Correct queries/people.sql, '
-      || 'queries/suppressed.sql, queries/consented.sql or control in config/mirror.yml'
+      'everybody whom the query finds is withheld (' || withheld || '). Nothing was sent. Correct queries/people.sql'
+      || CASE WHEN suppressed > 0 THEN ' or queries/suppressed.sql' ELSE '' END
+      || CASE WHEN without_consent > 0 THEN ' or queries/consented.sql' ELSE '' END
+      || CASE WHEN control > 0 THEN ' or control in config/mirror.yml' ELSE '' END
     WHEN people < ${{mirror.min_records}} THEN
       'the query finds ' || cast(people AS varchar) || ' people (' || cast(rejected AS varchar)
       || ' values are rejected), fewer than min_records (${{mirror.min_records}}). {_AND_THEN} lower min_records in '

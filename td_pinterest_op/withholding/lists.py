@@ -62,9 +62,9 @@ def opening(td: TreasureData, sources: Mapping[str, Source], settings: Settings,
             try:
                 rows = job_rows(td, source, note=partial(stats.list_jobs.__setitem__, name))
                 of_no_use[name] = _read(rows, settings, spools[name])
-                _check(name, spools[name].unique, of_no_use[name], settings)
             except ExportError as error:
                 raise error.extended(f" [the query of `{name}`]") from None
+            _check(name, spools[name].unique, of_no_use[name], settings)
         _warn(of_no_use)
         yield Lists(suppressed=spools.get(SUPPRESS), consented=spools.get(CONSENT))
 

@@ -155,7 +155,7 @@ def list_source(task: Task, name: str) -> Source | None:
 def sql_of(text: str, *, key: str) -> str:
     """A query, or what the file `….sql` of the project holds that is named in its place. Raises SettingsError."""
     text = text.strip()
-    if not text.endswith(".sql"):
+    if not text.lower().endswith(".sql"):
         return text
     path = PurePath(text)
     if path.is_absolute() or ".." in path.parts:
@@ -199,7 +199,7 @@ def _query(query: str, task: Task, *, use: str = "") -> Source:
     engine = str(task.params.get("engine") or task.td.get("engine") or "presto").strip().lower()
     errors = SettingsErrors()
     if _is_blank(database):
-        errors.add("a query needs its database: give the task a `database`", key="database")
+        errors.add(f"{use or 'a query'} needs its database: give the task a `database`", key="database")
     elif not _DATABASE.fullmatch(str(database).strip()):
         errors.add("database must be a database's name: small letters, digits and underscores", key="database")
     if engine not in ENGINES:

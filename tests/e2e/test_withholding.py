@@ -201,6 +201,7 @@ class TestFailsClosed:
                 **DATABASE | {name: sql},
             )
         assert message.format(name) in str(caught.value)
+        assert 1 == str(caught.value).count(f"`{name}`")
         assert [] == services.pinterest.calls.writes()
 
     @pytest.mark.parametrize("name", ["suppress", "consent"])
@@ -215,6 +216,7 @@ class TestFailsClosed:
         ("given", "message"),
         [
             ("queries/none.sql", "suppress: there is no file queries/none.sql in the project"),
+            ("queries/NONE.SQL", "suppress: there is no file queries/NONE.SQL in the project"),
             ("../people.sql", "suppress: ../people.sql is not in the project"),
             ("/people.sql", "suppress: /people.sql is not in the project"),
             ("blank.sql", "suppress: the file blank.sql is blank"),
@@ -234,7 +236,7 @@ class TestFailsClosed:
         assert message in str(caught.value)
 
     def test_a_list_needs_a_database(self, services: Services) -> None:
-        with pytest.raises(SettingsError, match="needs its database"):
+        with pytest.raises(SettingsError, match=r"^suppress needs its database: give the task a `database`$"):
             services.export({"action": ADD, "audience_id": "1"}, job_id="5", suppress=query(people(1)))
 
     def test_an_empty_opt_out_list_may_be_allowed_and_no_consent_may_not(self, services: Services) -> None:
@@ -248,14 +250,13 @@ class TestFailsClosed:
     @pytest.mark.parametrize("allow_empty", [True, False])
     def test_it_is_an_error_if_everybody_is_withheld(self, services: Services, allow_empty: bool) -> None:
         settings = {"action": REPLACE, "audience_id": services.audience(people(5)), "allow_empty": allow_empty}
+        job = services.job(people(3))
         with pytest.raises(LimitError, match=r"everybody is withheld: 3 records \(suppressed 2, without_consent 1\)"):
-            services.export(
-                settings,
-                job_id=services.job(people(3)),
-                suppress=query(people(2)),
-                consent=query(people(2)),
-                **DATABASE,
-            )
+            services.export(settings, job_id=job, suppress=query(people(2)), consent=query(people(2)), **DATABASE)
+        with pytest.raises(
+            LimitError, match=r"\(without_consent 3\)\. Nothing was sent\. Check the query of `consent`$"
+        ):
+            services.export(settings, job_id=job, consent=query(people(2, first=5)), **DATABASE)
         assert [] == services.pinterest.calls.writes()
 
     def test_who_is_withheld_does_not_count_for_a_limit(self, services: Services) -> None:

@@ -81,7 +81,8 @@ def test_only_who_consents_is_sent(mirrored: World, audience_id: str) -> None:
         (
             "suppressed",
             [{"email": person} for person in people(20)],
-            "everybody whom the query finds is withheld",
+            "everybody whom the query finds is withheld (suppressed 20). Nothing was sent. Correct queries/people.sql "
+            "or queries/suppressed.sql",
         ),
         (
             "suppressed",

@@ -13,6 +13,7 @@ import io.trino.spi.type.ArrayType;
 import io.trino.spi.type.VarcharType;
 import io.trino.testing.DistributedQueryRunner;
 import io.trino.testing.TestingSession;
+import java.io.IOException;
 import java.io.PrintStream;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -161,8 +162,21 @@ public class Server implements Plugin {
         });
     }
 
+    /** Whoever started this program holds its standard input open. */
+    static void endWithParent() {
+        try {
+            while (System.in.read() >= 0) {}
+        } catch (IOException broken) {
+            // as good as closed
+        }
+        Runtime.getRuntime().halt(0);
+    }
+
     public static void main(String[] arguments) throws Exception {
         PrintStream output = System.out; // the engine makes a log of System.out
+        Thread ending = new Thread(Server::endWithParent);
+        ending.setDaemon(true);
+        ending.start();
         DistributedQueryRunner runner = DistributedQueryRunner
             .builder(TestingSession.testSessionBuilder().setCatalog("memory").setSchema("default").build())
             .setNodeCount(1)

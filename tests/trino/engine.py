@@ -42,7 +42,8 @@ def engine(*, heap: int) -> Iterator[str]:
     path = f"{classes}:{libraries}/*"
     server = ["Server", str(port), f"{heap * 4 // 7}GB"]
     java = ["java", f"-Xmx{heap}g", "-Duser.timezone=UTC", *opened, "-cp", path, *server]
-    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    # The engine ends when its standard input does: with this program, however that ends.
+    quiet = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
     with children.started(java, limit=_LIMIT, **quiet) as process:
         for line in process.stdout or ():
             if line.rstrip().endswith("ready"):

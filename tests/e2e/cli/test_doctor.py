@@ -262,6 +262,7 @@ def _skipped(check: dict[str, str]) -> bool:
         ([("email", "varchar")], [("nobody",)] * 3, "error", "3 are invalid (not_an_email 3)", "explain not_an_email"),
         ([("email", "varchar")], [("nobody",), ("a@b.example",)], "warning", "1 are invalid", "explain not_an_email"),
         ([("email", "varchar")], [], "warning", "has no rows", "WHERE"),
+        ([("email", "varchar")], [("e" * 64,)] * 2, "warning", "2 values look hashed already", "may mask the column"),
     ],
 )
 def test_the_rows_of_a_job_are_judged(
