@@ -35,12 +35,12 @@ _FIGURE = re.compile(r"(?<![\w.\"'])pinterest((?:\.[A-Za-z_]\w*)+)")
 
 def check(dig: DigFile) -> None:
     """Note what is wrong with a workflow."""
-    if dig.root is None:
+    if (root := dig.root) is None:
         return
-    every = list(tasks(dig.root))
+    every = list(tasks(root))
     ours = list(filter(is_ours, every))
-    _check_digits(dig)
-    _check_times(dig)
+    _check_digits(dig, root)
+    _check_times(dig, root)
     for position, task in enumerate(every):
         if task.operator == "py":
             _check_py(dig, task, every[:position])
@@ -48,7 +48,7 @@ def check(dig: DigFile) -> None:
             _check_td(dig, task)
         _check_retry(dig, task, every)
     if ours:
-        _check_statistics(dig)
+        _check_statistics(dig, root)
         _check_docker(dig, ours, every)
     project.check(dig, every)
 
@@ -64,8 +64,8 @@ def _meant(task: Task) -> str:
     return next(iter(difflib.get_close_matches(name.removesuffix(".run")[:100], DOORS, n=1, cutoff=0.8)), "")
 
 
-def _check_digits(dig: DigFile) -> None:
-    for value in dig.root.walk() if dig.root else ():
+def _check_digits(dig: DigFile, root: Value) -> None:
+    for value in root.walk():
         if not value.quoted and not isinstance(value.value, bool) and has_lost_digits(value.value):
             message = "a number of more than 15 digits can change when digdag reads it: put the id in quotes"
             dig.find(value, "unquoted-id", message)
@@ -131,9 +131,8 @@ def _is_called(dig: DigFile) -> bool:
     return any(call.search(path.read_text(encoding="utf-8", errors="replace")) for path in others)
 
 
-def _check_times(dig: DigFile) -> None:
+def _check_times(dig: DigFile, root: Value) -> None:
     """Note a schedule or a time zone that digdag does not know."""
-    root = dig.root or Value(value=None, path=dig.path, line=1)
     schedule, zone = root.get("schedule"), root.get("timezone")
     for key, value in schedule.mapping.items() if schedule else ():
         if key.endswith(">") and key not in _SCHEDULES:
@@ -243,10 +242,10 @@ def _inserts(task: Task) -> bool:
     return text is not None and str(text.value).lstrip().upper().startswith("INSERT")
 
 
-def _check_statistics(dig: DigFile) -> None:
+def _check_statistics(dig: DigFile, root: Value) -> None:
     """Note a name that the statistics do not have: digdag would end the task, or show nothing."""
     known = Stats(action="", ad_account_id="", dry_run=False, keys=0).to_json()
-    for value in dig.root.walk() if dig.root else ():
+    for value in root.walk():
         for template in _TEMPLATE.findall(value.value) if isinstance(value.value, str) else ():
             for path in _FIGURE.findall(template):
                 if wrong := _unknown(path, known):
