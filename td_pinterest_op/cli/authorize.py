@@ -9,6 +9,7 @@ import sys
 import webbrowser
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -191,30 +192,40 @@ def _report(client: Client, grant: Grant, *, where: str, next_command: str, as_j
     except ExportError as error:
         # What matters is done.
         screen.note(f"The token is stored, but its user and ad accounts cannot be shown now: {error}")
+    if accounts == []:
+        screen.note("The user has no ad account yet: an export needs one.")
+    stored: dict[str, Any] = {
+        "stored_in": where,
+        "user": user,
+        "scopes": sorted(grant.scopes),
+        "expires": expires,
+        "ad_accounts": [_row(account) for account in accounts or ()],
+    }
     if as_json:
-        screen.say_json(
-            {
-                "stored_in": where,
-                "user": user,
-                "scopes": sorted(grant.scopes),
-                "expires": expires,
-                "ad_accounts": [_row(account) for account in accounts or ()],
-            }
-        )
-        return 0
-    screen.say(f"Stored in {where}.")
+        screen.say_json(stored)
+    else:
+        _show(**stored, next_command=next_command)
+    return 0
+
+
+def _show(
+    stored_in: str,
+    user: str | None,
+    scopes: list[str],
+    expires: datetime | None,
+    ad_accounts: list[dict[str, object]],
+    next_command: str,
+) -> None:
+    screen.say(f"Stored in {stored_in}.")
     screen.say(f"User: {user or 'Pinterest does not show it'}")
-    screen.say(f"Scopes: {' '.join(sorted(grant.scopes)) or 'Pinterest does not name them'}")
+    screen.say(f"Scopes: {' '.join(scopes) or 'Pinterest does not name them'}")
     until = f"{expires:%Y-%m-%d}" if expires else "a day that Pinterest does not name"
     screen.say(f"The refresh token lasts until {until}; exports renew it.")
-    if accounts:
+    if ad_accounts:
         screen.say()
-        rows = [_row(account) | {"ad_account": account.id} for account in accounts]
+        rows = [row | {"ad_account": row["id"]} for row in ad_accounts]
         screen.table(rows, columns=("ad_account", "name", "roles", "may_export"))
-    elif accounts is not None:
-        screen.note("The user has no ad account yet: an export needs one.")
     screen.say(f"\nNext: {next_command}")
-    return 0
 
 
 def _user(catalog: Catalog, grant: Grant, accounts: list[AdAccount]) -> str | None:
