@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from td_pinterest_op.audiences.customer_lists import origin_of
-from td_pinterest_op.audiences.usage import ROLES, uses
+from td_pinterest_op.audiences.usage import ROLES, Use, uses
 from td_pinterest_op.cli import history as history_table
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.connection import ad_account_of, checked_id, connecting
@@ -106,18 +106,22 @@ def audience(
             )
         row = _full_row(api, content)
         used_by = uses(api, row["id"])
-    past = _past(history, row["id"], env_file) if history else []
+    past = _past(history, row["id"], env_file) if history else None
     if as_json:
         ad_groups = None if used_by is None else [asdict(use) for use in used_by]
-        screen.say_json(row | {"ad_groups": ad_groups} | ({"history": past} if history else {}))
+        screen.say_json(row | {"ad_groups": ad_groups} | ({} if past is None else {"history": past}))
         return
+    _show_audience(row, used_by, past)
+
+
+def _show_audience(row: Mapping[str, Any], used_by: Sequence[Use] | None, past: list[dict[str, Any]] | None) -> None:
     known = f"not known: the token needs one of the roles {ROLES}" if used_by is None else f"{len(used_by)}"
-    screen.properties({name.replace("_", " "): value for name, value in (row | {"ad_groups": known}).items()})
+    screen.properties({name.replace("_", " "): value for name, value in {**row, "ad_groups": known}.items()})
     if used_by:
         screen.say()
         told = [asdict(use) | {"ad_group": use.id, "campaign": use.campaign_name or use.campaign_id} for use in used_by]
         screen.table(told, columns=("ad_group", "name", "status", "how", "campaign"))
-    if history:
+    if past is not None:
         screen.say()
         columns = ("when", "what", "sent", "rejected", "status", "size", "members", "matched")
         told = [entry | {"when": entry["at"], "matched": share(entry["match_ratio"], 1)} for entry in past]

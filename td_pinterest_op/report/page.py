@@ -91,17 +91,10 @@ def page(
         figures=_FIGURES,
         reasons=REASONS,
         lift=lifts[-1] if lifts else None,
-        sizes=over_time(
-            _points(chosen, lambda entry: entry.number("audience_size")),
-            label="People in the audience over time, as Pinterest counts them",
-        ),
+        sizes=over_time(_points(chosen, "audience_size"), label="Matched people over time, as Pinterest counts them"),
         matched=_matched(chosen),
-        shares=over_time(
-            _points(runs, _rejected_share),
-            label="Share of rejected rows over time, in per cent",
-            formatter=lambda value: f"{value:.1f} %",
-        ),
-        ids=[(label, latest.text(name)) for name, label in _IDS if latest.text(name)],
+        shares=_rejected(runs),
+        ids=_IDS,
         rows=[*reversed(chosen)][:_ROWS_SHOWN],
         hidden=max(len(chosen) - _ROWS_SHOWN, 0),
         made=figures.day(now),
@@ -136,20 +129,22 @@ def _matched(entries: Sequence[Entry]) -> list[tuple[str, Markup | None]]:
     """Headings and charts of how many records were in the audience, and which share of them Pinterest matched."""
     members = "Records known to be in the audience"
     ratio = "Share of these records that Pinterest matched, about"
-    ratios = [(at, 100 * share) for at, share in _points(entries, lambda entry: entry.number("match_ratio"))]
+    ratios = [(at, 100 * share) for at, share in _points(entries, "match_ratio")]
     return [
-        (members, over_time(_points(entries, lambda entry: entry.number("members")), label=f"{members}, over time")),
+        (members, over_time(_points(entries, "members"), label=f"{members}, over time")),
         (ratio, over_time(ratios, label=f"{ratio}, over time, in per cent", formatter=lambda value: f"{value:.0f} %")),
     ]
 
 
-def _rejected_share(run: Entry) -> float | None:
-    read = run.number("rows_read")
-    return 100 * (run.number("rows_invalid") or 0) / read if read else None
+def _rejected(runs: Sequence[Entry]) -> Markup | None:
+    label = "Share of rejected rows over time, in per cent"
+    read = [(run, run.at, run.number("rows_read")) for run in runs]
+    shares = [(at, 100 * (run.number("rows_invalid") or 0) / rows) for run, at, rows in read if at and rows]
+    return over_time(shares, label=label, formatter=lambda value: f"{value:.1f} %")
 
 
-def _points(entries: Sequence[Entry], value: Callable[[Entry], float | None]) -> list[tuple[datetime, float]]:
-    return [(entry.at, number) for entry in entries if entry.at and (number := value(entry)) is not None]
+def _points(entries: Sequence[Entry], name: str) -> list[tuple[datetime, float]]:
+    return [(entry.at, number) for entry in entries if entry.at and (number := entry.number(name)) is not None]
 
 
 def _newest(entries: Sequence[Entry], name: str) -> Entry | None:
