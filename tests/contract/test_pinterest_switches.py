@@ -16,7 +16,6 @@ from tests.emulators.pinterest import (
     Answer,
     Fault,
     Pinterest,
-    Repeat,
     Switches,
     When,
     serve_pinterest,
@@ -193,15 +192,6 @@ def test_an_answer_may_close_its_connection_before_the_body_is_read(pinterest: P
     pinterest.inject(Fault(effect=Answer(status=413, closes=True), when=When.ARRIVAL))
     assert status_or_broken(call, f"/customer_lists/{held.id}") in (413, BROKEN)
     assert 200 == call("PATCH", f"/customer_lists/{held.id}", BIG).status_code
-
-
-@pytest.mark.parametrize(("when", "made"), [(When.BEFORE, 1), (When.AFTER, 2)])
-def test_an_answer_may_come_twice_on_one_connection(pinterest: Pinterest, call: Caller, when: When, made: int) -> None:
-    pinterest.inject(Fault(effect=Repeat(), when=when, operation="customer_lists/create", after=1))
-    answers = [call("POST", "/customer_lists", {"name": name, "records": PEOPLE[0]}) for name in ("a", "b")]
-    assert ["a", "a"] == [answer.json()["name"] for answer in answers]
-    assert 1 == len({answer.headers["x-pinterest-rid"] for answer in answers})
-    assert made == len(pinterest.lists)
 
 
 # -- tokens and access ----------------------------------------------------------------------------------------------

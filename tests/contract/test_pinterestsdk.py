@@ -22,7 +22,6 @@ from tests.emulators.pinterest import (
     AD_ACCOUNT_ID,
     Answer,
     Call,
-    Delay,
     Effect,
     Fault,
     Mangle,
@@ -332,7 +331,6 @@ def outcome_of(sdk: Sdk, pinterest: Pinterest, list_id: str, *, timeout: float =
         (Stall(), When.BEFORE, NO_ANSWER, False),
         (Stall(), When.AFTER, NO_ANSWER, True),
         (StopReading(), When.ARRIVAL, NO_ANSWER, False),
-        (Delay(seconds=0.01), When.BEFORE, 200, True),
         (Mangle(how="truncated"), When.AFTER, NO_ANSWER, True),
         *[
             (Mangle(how=how), When.AFTER, 200, True)

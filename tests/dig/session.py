@@ -15,7 +15,7 @@ from .config import DigError, Params, RefusedError
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _SCHEDULE_OPTIONS = frozenset({"skip_on_overtime", "skip_delayed_by", "start", "end"})
-SCHEDULES = ("hourly>", "daily>", "weekly>", "monthly>")
+SCHEDULES = ("daily>", "weekly>")
 
 
 def session_params(given: datetime | str | None, timezone: str, schedule: Mapping[str, Any] | None = None) -> Params:
@@ -68,21 +68,15 @@ def _never_executed(zone: ZoneInfo) -> Params:
 def _sessions(schedule: Mapping[str, Any], local: datetime, *, step: int) -> Iterator[datetime]:
     """The schedule's session times before (`step` -1) or after (1) a time, nearest first.
 
-    A session is at the begin of its hour or day, whatever the minute at which the schedule starts it.
+    A session is at the begin of its day, whatever the minute at which the schedule starts it.
     """
-    if "hourly>" in schedule:
-        zone, begin = local.tzinfo, local.timestamp() // 3600 * 3600
-        times = (datetime.fromtimestamp(begin + 3600 * step * count, zone) for count in range(3))
-    else:
-        midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
-        days = (midnight + timedelta(days=step * count) for count in range(64))
-        times = (day for day in days if _is_session_day(schedule, day))
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+    days = (midnight + timedelta(days=step * count) for count in range(9))
+    times = (day for day in days if _is_session_day(schedule, day))
     return (time for time in times if (time > local if step > 0 else time < local))
 
 
 def _is_session_day(schedule: Mapping[str, Any], day: datetime) -> bool:
     if "weekly>" in schedule:
         return _WEEKDAYS[day.weekday()] == str(schedule["weekly>"]).split(",")[0].strip().lower()[:3]
-    if "monthly>" in schedule:
-        return str(day.day) == str(schedule["monthly>"]).split(",")[0].strip()
     return True

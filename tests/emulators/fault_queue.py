@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -44,12 +44,12 @@ class _Queued(Generic[_F]):
 class FaultQueue(Generic[_F]):
     """The faults in force, in the order they were added. Every method may be called from any thread.
 
-    `turns` gives a fault's turns; `choose` says, by their places, which of several faults that are due are met: one
-    that is not keeps its meeting for a later request.
+    `turns` gives a fault's turns. Of several that are due the first is met; the others keep their meeting for a later
+    request.
     """
 
-    def __init__(self, *, turns: Callable[[_F], Turns], choose: Callable[[list[_F]], Iterable[int]]) -> None:
-        self._turns, self._choose = turns, choose
+    def __init__(self, *, turns: Callable[[_F], Turns]) -> None:
+        self._turns = turns
         self._queue: list[_Queued[_F]] = []
         self._lock = threading.Lock()
 
@@ -66,17 +66,12 @@ class FaultQueue(Generic[_F]):
         with self._lock:
             return sum(queued.left != 0 for queued in self._queue)
 
-    def meet(self, matches: Callable[[_F], bool]) -> list[_F]:
-        """The faults that a request meets; to be asked once for each request and moment."""
+    def meet(self, matches: Callable[[_F], bool]) -> _F | None:
+        """The fault that a request meets; to be asked once for each request and moment."""
         with self._lock:
             due = [queued for queued in self._queue if matches(queued.fault) and queued.is_due()]
-            met = [due[place] for place in self._choose([queued.fault for queued in due])]
-            for queued in met:
-                if queued.left is not None:
-                    queued.left -= 1
-            return [queued.fault for queued in met]
-
-
-def first(due: list[_F]) -> Iterable[int]:
-    """Meet the first fault that is due and none after it."""
-    return range(min(len(due), 1))
+            if not due:
+                return None
+            if due[0].left is not None:
+                due[0].left -= 1
+            return due[0].fault

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import pwd
 import sys
 from pathlib import Path
-
-import pytest
 
 from tests import children
 
@@ -19,12 +16,6 @@ def test_probe():
 """
 
 
-def test_secrets_are_looked_for_in_a_home_of_the_tests() -> None:
-    own = Path(pwd.getpwuid(os.getuid()).pw_dir)
-    assert own != Path.home()
-    assert Path(os.environ["DIGDAG_CONFIG_HOME"]).is_relative_to(Path.home())
-
-
 def test_what_the_user_has_in_the_environment_reaches_no_test(tmp_path: Path) -> None:
     probe = tmp_path / "test_probe.py"
     probe.write_text(PROBE)
@@ -34,8 +25,3 @@ def test_what_the_user_has_in_the_environment_reaches_no_test(tmp_path: Path) ->
     (seen,) = [line for line in done.stdout.splitlines() if "seen:" in line]
     assert "users" not in seen
     assert "None" in seen
-
-
-@pytest.mark.parametrize("name", ["TD_API_KEY", "PINTEREST_CLIENT_ID", "DIGDAG_ENDPOINT", "HTTPS_PROXY", "no_proxy"])
-def test_no_test_sees_a_variable_that_would_change_it(name: str) -> None:
-    assert name not in os.environ

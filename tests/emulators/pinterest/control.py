@@ -12,13 +12,11 @@ from tests.emulators.pinterest.accounts import AD_ACCOUNT_ID
 from tests.emulators.pinterest.calls import CallLog
 from tests.emulators.pinterest.faults import (
     Answer,
-    Delay,
     Effect,
     Fault,
     Faults,
     Mangle,
     Redirect,
-    Repeat,
     Reset,
     Stall,
     StopReading,
@@ -44,7 +42,7 @@ CONTROLS = (
 )
 
 EFFECTS: dict[str, Callable[..., Effect]] = {
-    kind.__name__.lower(): kind for kind in (Answer, Redirect, Mangle, Repeat, Reset, Stall, StopReading, Delay)
+    kind.__name__.lower(): kind for kind in (Answer, Redirect, Mangle, Reset, Stall, StopReading)
 }
 
 

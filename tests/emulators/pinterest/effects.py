@@ -17,7 +17,7 @@ from aiohttp import web
 
 from tests.emulators.pinterest.accounts import USER, User
 from tests.emulators.pinterest.calls import Call
-from tests.emulators.pinterest.faults import Answer, Delay, Effect, Mangle, Redirect, Repeat, Reset, Stall, StopReading
+from tests.emulators.pinterest.faults import Answer, Effect, Mangle, Redirect, Reset, Stall, StopReading
 from tests.emulators.pinterest.operations import Operation
 from tests.emulators.pinterest.refusals import CODES
 
@@ -40,8 +40,7 @@ class Outcome:
 class Exchange:
     """One request on its way. `echo` quotes its records for an error's message when the emulator is to leak them.
 
-    `outcome` is None until it is carried out; `answered` becomes False when the sender never gets an answer. `before`
-    makes the answer to the request before it on this connection once more.
+    `outcome` is None until it is carried out; `answered` becomes False when the sender never gets an answer.
     """
 
     request: web.Request
@@ -53,7 +52,6 @@ class Exchange:
     echo: str = ""
     outcome: Outcome | None = None
     answered: bool = True
-    before: Callable[[], web.Response] | None = None
 
     def respond(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> web.Response:
         given = {"Content-Type": "application/json", **self.headers, **(headers or {})}
@@ -95,14 +93,6 @@ async def close_after(response: web.Response, exchange: Exchange) -> web.Respons
 
 async def _redirect(effect: Redirect, exchange: Exchange) -> web.StreamResponse:
     return exchange.respond(effect.status, b"", {"Location": effect.location})
-
-
-async def _repeat(effect: Repeat, exchange: Exchange) -> web.StreamResponse | None:
-    return exchange.before() if exchange.before is not None else None
-
-
-async def _delay(effect: Delay, exchange: Exchange) -> None:
-    await asyncio.sleep(effect.seconds)
 
 
 async def drop(exchange: Exchange) -> web.StreamResponse:
@@ -176,7 +166,6 @@ _MANGLED: dict[str, Callable[[Mangle, Exchange, dict[str, Any]], bytes]] = {
     "exceptions": _with_exceptions,
     "error_body": lambda effect, exchange, content: json.dumps(exchange.error(1, "Invalid request")).encode(),
     "not_json": lambda effect, exchange, content: f"<html><body>Welcome{exchange.echo}</body></html>".encode(),
-    "not_an_object": lambda effect, exchange, content: b"[1]",
     "empty": lambda effect, exchange, content: b"",
 }
 
@@ -197,9 +186,7 @@ _PERFORM: dict[type[Any], Callable[[Any, Exchange], Awaitable[web.StreamResponse
     Answer: _answer,
     Redirect: _redirect,
     Mangle: _mangle,
-    Repeat: _repeat,
     Reset: _reset,
     Stall: _stall,
     StopReading: _stall,
-    Delay: _delay,
 }

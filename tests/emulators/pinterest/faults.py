@@ -58,15 +58,7 @@ class Mangle:
             raise ValueError(f"how is one of {', '.join(MANGLED)}")
 
 
-MANGLED = ("no_id", "exceptions", "error_body", "not_json", "not_an_object", "empty", "truncated")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Repeat:
-    """Answer with the answer before this one on the same connection, its x-pinterest-rid included.
-
-    With When.AFTER what was asked is done, else it is not. The first request on a connection goes on as usual.
-    """
+MANGLED = ("no_id", "exceptions", "error_body", "not_json", "empty", "truncated")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,14 +80,7 @@ class StopReading:
     """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delay:
-    """Wait this many real seconds, then go on as usual."""
-
-    seconds: float
-
-
-Effect = Answer | Redirect | Mangle | Repeat | Reset | Stall | StopReading | Delay
+Effect = Answer | Redirect | Mangle | Reset | Stall | StopReading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,23 +123,16 @@ class Faults:
     """The faults in force. Every method may be called from any thread."""
 
     def __init__(self) -> None:
-        self._queue: FaultQueue[Fault] = FaultQueue(turns=_turns, choose=_delays_and_one_other)
+        self._queue: FaultQueue[Fault] = FaultQueue(turns=_turns)
         self.add, self.clear, self.pending = self._queue.add, self._queue.clear, self._queue.pending
 
-    def due(self, call: Call, when: When) -> list[Effect]:
-        """The effects on `call` at this moment: every delay, and the first of the others; to be asked once each."""
+    def due(self, call: Call, when: When) -> Effect | None:
+        """The effect on `call` at this moment; to be asked once."""
         met = self._queue.meet(lambda fault: fault.when is when and fault.matches(call))
-        return [fault.effect for fault in met]
+        return met.effect if met else None
 
 
 def _turns(fault: Fault) -> Turns:
     return Turns(
         after=fault.after, every=fault.every, probability=fault.probability, seed=fault.seed, times=fault.times
     )
-
-
-def _delays_and_one_other(due: list[Fault]) -> list[int]:
-    is_delay = [isinstance(fault.effect, Delay) for fault in due]
-    delays = [place for place, delaying in enumerate(is_delay) if delaying]
-    others = [place for place, delaying in enumerate(is_delay) if not delaying]
-    return delays + others[:1]

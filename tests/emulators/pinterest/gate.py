@@ -9,7 +9,6 @@ import contextlib
 import functools
 import hmac
 import json
-import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -57,8 +56,6 @@ class Gate:
         self._calls, self._limits = calls, limits
         self._at_once: collections.Counter[str] = collections.Counter()
         self.callbacks: list[tuple[When, Callable[[Call], object]]] = []
-        # By connection: what makes its last answer again.
-        self._last: weakref.WeakKeyDictionary[Any, Callable[[], web.Response]] = weakref.WeakKeyDictionary()
 
     def routes(self) -> list[web.RouteDef]:
         """The routes of all operations; what is none of them is logged and refused too."""
@@ -75,21 +72,14 @@ class Gate:
             operation=operation,
             call=call,
             headers={"x-pinterest-rid": call.request_id},
-            before=self._last.get(request.transport),
         )
         status: int | None = None
         try:
             response = await self._answer(exchange)
-            self._remember(request, response)
             status = response.status if exchange.answered else None
             return response
         finally:
             self._calls.finish(call, status)
-
-    def _remember(self, request: web.Request, response: web.StreamResponse) -> None:
-        if isinstance(response, web.Response) and not response.prepared and request.transport is not None:
-            status, body, headers = response.status, response.body, dict(response.headers)
-            self._last[request.transport] = lambda: web.Response(status=status, body=body, headers=headers)
 
     async def _answer(self, exchange: Exchange) -> web.StreamResponse:
         admission = self._admit(exchange)
@@ -121,12 +111,11 @@ class Gate:
             if moment is when:
                 # In a thread, so that a callback may wait for anything; this request waits for it.
                 await asyncio.to_thread(callback, replace(exchange.call))
-        for effect in self._faults.due(exchange.call, when):
-            exchange.call.fault = type(effect).__name__
-            response = await perform(effect, exchange)
-            if response is not None:
-                return response
-        return None
+        effect = self._faults.due(exchange.call, when)
+        if effect is None:
+            return None
+        exchange.call.fault = type(effect).__name__
+        return await perform(effect, exchange)
 
     async def _oversized(self, exchange: Exchange) -> web.StreamResponse | None:
         """What a body is met with that is too large to be read; None for one that may be read."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tests.emulators.fault_queue import FaultQueue, Turns, first
+from tests.emulators.fault_queue import FaultQueue, Turns
 
 _KINDS = {
     "status": "answered with `status`, `headers` and `body` (Treasure Data's error JSON unless given)",
@@ -55,13 +55,12 @@ class Faults:
     """The faults in force. Every method may be called from any thread."""
 
     def __init__(self) -> None:
-        self._queue: FaultQueue[Fault] = FaultQueue(turns=_turns, choose=first)
+        self._queue: FaultQueue[Fault] = FaultQueue(turns=_turns)
         self.add, self.clear = self._queue.add, self._queue.clear
 
     def next_for(self, method: str, path: str) -> Fault | None:
         """The fault that a request meets: the first that is due, if there is one."""
-        met = self._queue.meet(lambda fault: fault.matches(method, path))
-        return met[0] if met else None
+        return self._queue.meet(lambda fault: fault.matches(method, path))
 
 
 def _turns(fault: Fault) -> Turns:
@@ -91,9 +90,8 @@ class JobFaults:
     """The jobs that will fail. Every method may be called from any thread."""
 
     def __init__(self) -> None:
-        self._queue: FaultQueue[JobFault] = FaultQueue(turns=lambda fault: Turns(times=fault.times), choose=first)
+        self._queue: FaultQueue[JobFault] = FaultQueue(turns=lambda fault: Turns(times=fault.times))
         self.add, self.clear = self._queue.add, self._queue.clear
 
     def next_for(self, query: str) -> JobFault | None:
-        met = self._queue.meet(lambda fault: re.search(fault.query, query) is not None)
-        return met[0] if met else None
+        return self._queue.meet(lambda fault: re.search(fault.query, query) is not None)

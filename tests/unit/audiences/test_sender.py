@@ -107,6 +107,16 @@ def refuse_all(numbers: list[int]) -> None:
     raise refused(400)
 
 
+def fails(error: Exception) -> Rule:
+    """The third batch of ten fails."""
+
+    def rule(numbers: list[int]) -> None:
+        if 20 in numbers:
+            raise error
+
+    return rule
+
+
 class Run:
     """One run of a sender over the records 0, 1, 2, …"""
 
@@ -370,11 +380,7 @@ def test_a_culprit_is_found_in_pieces_that_were_too_large_before(culprit: int) -
     ],
 )
 def test_the_message_says_what_is_in_and_what_is_not(error: ExportError, message: str) -> None:
-    def rule(numbers: list[int]) -> None:
-        if 20 in numbers:
-            raise error
-
-    run = Run(rule, records=100, batch=10)
+    run = Run(fails(error), records=100, batch=10)
     raised = run.fail()
     assert type(error) is type(raised)
     assert message in str(raised)
@@ -385,11 +391,7 @@ def test_the_message_says_what_is_in_and_what_is_not(error: ExportError, message
 
 
 def test_records_that_may_have_been_taken_are_counted_as_not_known() -> None:
-    def rule(numbers: list[int]) -> None:
-        if 20 in numbers:
-            raise UnavailableError("no answer", maybe_applied=True)
-
-    text = str(Run(rule, records=100, batch=10).fail())
+    text = str(Run(fails(UnavailableError("no answer", maybe_applied=True)), records=100, batch=10).fail())
     assert "of 100 records 20 are in, 0 were refused, 70 are not in, and of 10 it is not known." in text
 
 
@@ -442,11 +444,7 @@ def test_after_an_error_no_batch_begins_and_the_one_under_way_is_waited_for(
 
 
 def test_a_mistake_of_ours_shows_its_type_only_and_leaves_its_batch_in_doubt() -> None:
-    def rule(numbers: list[int]) -> None:
-        if 20 in numbers:
-            raise KeyError("jane@shop.example")
-
-    error = Run(rule, records=100, batch=10).fail()
+    error = Run(fails(KeyError("jane@shop.example")), records=100, batch=10).fail()
     assert UnexpectedError is type(error)
     assert re.match(r"KeyError at test_sender\.py:\d+, in rule: a bug in td_pinterest_op", str(error))
     assert "Partly sent: of 100 records 20 are in, 0 were refused, " in str(error)

@@ -261,24 +261,6 @@ schedule: {weekly>: "Wed,09:00:00"}
 """,
         printed=["E: 2026-03-25 2026-04-01"],
     ),
-    Case(
-        name="hourly and monthly sessions begin with their hour and day",
-        flow="""
-timezone: UTC
-schedule: {hourly>: "30:00"}
-+a: {echo>: "E: ${last_session_local_time} ${next_session_local_time}"}
-""",
-        printed=["E: 2026-03-29 23:00:00 2026-03-30 01:00:00"],
-    ),
-    Case(
-        name="monthly sessions are on their day of the month",
-        flow="""
-timezone: UTC
-schedule: {monthly>: "15,09:00:00"}
-+a: {echo>: "E: ${last_session_date} ${next_session_date}"}
-""",
-        printed=["E: 2026-03-15 2026-04-15"],
-    ),
 ]
 each_case = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 Lay = Callable[[Case], Path]

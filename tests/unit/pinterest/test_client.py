@@ -103,6 +103,12 @@ def test_the_latency_is_that_of_the_last_try_alone() -> None:
         BROKEN,
         answer(502, "<html>"),
         answer(408),
+        answer(409, {"code": 1}),
+        answer(423),
+        answer(400, {"code": 12, "message": "x"}),
+        answer(400, {"code": 1, "message": "Sorry, something went wrong"}),
+        Failure.REPEATED,
+        Failure.OVERSIZED,
         Failure.NOT_CONNECTED,
         Failure.CONNECT_TIMEOUT,
         Failure.WRITE_TIMEOUT,
@@ -160,23 +166,6 @@ def test_a_final_answer_is_not_repeated(status: int, content: object, kind: type
     error = error_of(stage)
     assert (kind, status, False) == (type(error), error.status, error.maybe_applied)
     assert RequestCounts(sent=1, retried=0, failed=1, waiting_seconds=0) == stage.counts
-
-
-@pytest.mark.parametrize(
-    "failed",
-    [
-        answer(409, {"code": 1}),
-        answer(423),
-        answer(400, {"code": 12, "message": "x"}),
-        answer(400, {"code": 1, "message": "Sorry, something went wrong"}),
-        Failure.REPEATED,
-        Failure.OVERSIZED,
-    ],
-)
-def test_what_passes_by_itself_is_tried_again(failed: Response | Failure) -> None:
-    stage = scene(failed, failed, OK)
-    send(stage)
-    assert [0, 0.5, 1.5] == stage.script.times
 
 
 # -- waits that the server asks for
