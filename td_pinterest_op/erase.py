@@ -14,7 +14,7 @@ from typing import Any
 
 from td_pinterest_op import __version__, connect
 from td_pinterest_op.assignment import Assignment, erasure_of
-from td_pinterest_op.audiences.erasure import Receipt, erase, plan_text, targets_of, unread
+from td_pinterest_op.audiences.erasure import Receipt, erase, plan_text, targets_of
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.identifiers.types import LISTED
 from td_pinterest_op.pinterest.oauth import SCOPES
@@ -66,9 +66,8 @@ def erasure(task: workflow.Task, timing: Timing) -> dict[str, Any]:
         watcher.plan(f"{plan}{' (dry run: nothing is written)' if settings.dry_run else ''}")
         removing = partial(watcher.progress, phase="removing", unit="records", pace=settings.records_per_second)
         sender = partial(Sender, client=services.client, settings=settings, progress=removing)
-        results = unread(targets)
-        if stats.unique and not settings.dry_run:
-            results += erase(targets, prepared, apis=apis, sender=sender)
+        sends = stats.unique and not settings.dry_run
+        results = list(erase(targets, prepared, apis=apis, sender=sender)) if sends else []
     receipt = Receipt(targets=targets, results=results, records=stats.unique, dry_run=settings.dry_run)
     return _stored(receipt, settings, stats, timing)
 

@@ -59,7 +59,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What became of the targets. `records`: what each list had to take. `results`: the targets that were tried.
+    """What became of the targets. `records`: what each list had to take. `results`: the lists that were tried.
 
     Raises UnexpectedError when a list without an error did not take every record.
     """
@@ -79,7 +79,7 @@ class Receipt:
 
     @property
     def _failed(self) -> list[Target]:
-        return [result for result in self.results if result.reason]
+        return [target for target in (*self.targets, *self.results) if target.reason]
 
     @property
     def _lists(self) -> int:
@@ -128,11 +128,6 @@ def targets_of(apis: Mapping[str, Api]) -> list[Target]:
             log.warning("the customer lists of ad account %s cannot be read: %s", account, error)
             targets.append(Target(ad_account_id=account, customer_list=None, reason=str(error)))
     return targets
-
-
-def unread(targets: Sequence[Target]) -> list[Target]:
-    """The targets whose lists cannot be read: nothing can be removed there."""
-    return [target for target in targets if target.customer_list is None]
 
 
 def plan_text(targets: Sequence[Target], *, records: int, batch_size: int, requests_per_minute: int) -> str:
