@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -10,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TextIO
 
 from td_pinterest_op import stop
 from td_pinterest_op.errors import ExportError
@@ -94,7 +94,10 @@ class SessionLog(logging.Handler):
         try:
             descriptor = stream.fileno()
         except (OSError, ValueError):
-            _write_text(stream, data)
+            # No file of the system's, as in a notebook.
+            with contextlib.suppress(OSError, ValueError):
+                stream.write(data.decode())
+                stream.flush()
             return
         left = memoryview(data)
         while left:
@@ -117,11 +120,3 @@ class _Alike:
     written_at: float | None = None
     left_out: int = 0
     last: logging.LogRecord | None = None
-
-
-def _write_text(stream: TextIO, data: bytes) -> None:
-    try:
-        stream.write(data.decode())
-        stream.flush()
-    except (OSError, ValueError):
-        return
