@@ -41,7 +41,7 @@ def main() -> None:
         broken += [f"with lists: {what}" for what in _broken(days, costs)]
         found, expected = days.withheld()
         broken += [f"withheld are {found}, not {expected}"] if found != expected else []
-        broken += [f"{name} names tables {times} times" for name, times in days.places().items() if times > MOST_PLACES]
+        broken += [f"{name} reads {times} tables" for name, times in days.places().items() if times > MOST_PLACES]
         broken += differences(server)
     for what in broken:
         print(f"out of bounds: {what}")

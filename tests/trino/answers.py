@@ -27,7 +27,7 @@ Row = dict[str, Any]
 
 
 def differences(server: str) -> Iterator[str]:
-    """What differs, and which statement names a table more than twice."""
+    """What differs, and which statement reads its table more than twice."""
     for check in (_arms, _lift, _withheld, _history, _known):
         yield from (f"{check.__name__.strip('_')}: {found}" for found in check(server))
 
@@ -167,7 +167,7 @@ def _history(server: str) -> Iterator[str]:
             yield f"{name}.sql answers {answers}, not {values}"
         text = (QUERIES / f"{name}.sql").read_text()
         if (named := places(server, text)) > 2:
-            yield f"{name}.sql names its table {named} times"
+            yield f"{name}.sql reads its table {named} times"
     (row,) = run(server, "SELECT lift, summary FROM pinterest_history WHERE kind = 'lift'").rows
     if json.loads(row["lift"])["summary"] != row["summary"] or row["summary"] != test_history.NASTY:
         yield "history_lift.sql changes its figures"
@@ -183,4 +183,4 @@ def _known(server: str) -> Iterator[str]:
         if (filled, mirrored) != (json.loads(known["filled"]), json.loads(known["mirrored"])):
             yield f"history_known.sql answers {known} of {runs}"
     if (named := places(server, text)) > 2:
-        yield f"history_known.sql names its table {named} times"
+        yield f"history_known.sql reads its table {named} times"

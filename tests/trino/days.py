@@ -93,7 +93,7 @@ class Days:
         return int(run(self.server, f"SELECT count(*) AS n FROM {LEDGER}").rows[0]["n"])
 
     def places(self) -> dict[str, int]:
-        """How often the plan of each statement names a table, at most: one more day, on which a thousand stay."""
+        """How often the plan of each statement reads a table: one more day, on which a thousand stay."""
         self.day += 1
         self._create("pinterest_people", _PEOPLE.format(first=0, thousands=1))
         self._create_lists()
@@ -180,7 +180,7 @@ class Days:
 
 
 def places(server: str, statement: str) -> int:
-    """How often the plan of a statement names a table, at most."""
+    """How often the plan of a statement reads a table, whichever."""
     named = re.findall(r"table = (memory:\S+?)[,\]]", str(run(server, f"EXPLAIN {statement}").rows))
     return max(map(named.count, named), default=0)
 

@@ -16,7 +16,7 @@ from td_pinterest_op.cli.lint.tasks import Task, UnknownError, tasks
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.settings.table import IfExists
 from td_pinterest_op.settings.types import closest, has_lost_digits
-from td_pinterest_op.stats import Stats
+from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.workflow import task as workflow_task
 
 EXPORT = "td_pinterest_op.export.PinterestExport"
@@ -87,11 +87,19 @@ def _check_py(dig: DigFile, task: Task, before: list[Task]) -> None:
     checked = check_settings(dig, task, environ, table=TABLES[name])
     if name == EXPORT:
         _check_schedule(dig, task, checked)
-    for key in ("suppress", "consent") if checked.action and not checked.action.adds_people else ():
-        if value := task.value.get(key):
-            dig.find(value, "unused-setting", f"the action does not use {key}: take the line out", error=False)
+    _check_lists(dig, task, checked)
     if "erase" in name or (name == EXPORT and (checked.action is None or checked.action.reads_rows)):
         _check_source(dig, task, environ, before)
+
+
+def _check_lists(dig: DigFile, task: Task, checked: Checked) -> None:
+    has_database = task.value.get("database") or _mapping(task.exported.get("td")).get("database")
+    for key in LISTS:
+        value = task.value.get(key)
+        if value and checked.action and not checked.action.adds_people:
+            dig.find(value, "unused-setting", f"the action does not use {key}: take the line out", error=False)
+        elif value and not has_database:
+            dig.find(value, "source", f"{key} needs its database: give the task a `database`", error=False)
 
 
 def _check_source(dig: DigFile, task: Task, environ: Mapping[str, str], before: list[Task]) -> None:

@@ -88,6 +88,12 @@ def test_a_list_of_people_is_for_an_action_that_adds(
     assert expected == found_in(project, text.replace("  _env:\n", "  job_id: '1'\n  suppress: SELECT 1\n  _env:\n"))
 
 
+def test_a_list_needs_a_database(project: Path) -> None:
+    text = GOOD.replace("  _env:\n", "  suppress: SELECT 1\n  _env:\n")
+    assert [] == found_in(project, text)
+    assert [(21, "source")] == found_in(project, text.replace("    database: sandbox\n", "    engine: presto\n"))
+
+
 def test_what_only_looks_like_another_workflow_is_passed_over(project: Path) -> None:
     (project / "folder.dig").mkdir()
     (project / "gone.dig").symlink_to(project / "nowhere.dig")
