@@ -97,8 +97,5 @@ def services_running(time: FakeTime) -> Iterator[Services]:
     emulated = Pinterest(clock=time.now, monotonic=time.now)
     with serve_td() as (td, td_url), serve_pinterest(state=emulated) as (pinterest, endpoint):
         yield Services(
-            td=td,
-            pinterest=pinterest,
-            time=time,
-            environ=environment(td_url=td_url, pinterest_endpoint=endpoint),
+            td=td, pinterest=pinterest, time=time, environ=environment(td_url=td_url, pinterest_endpoint=endpoint)
         )

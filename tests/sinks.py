@@ -28,7 +28,8 @@ def web_sink() -> Iterator[tuple[str, list[Asked]]]:
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
             asked.append(Asked(self.command, self.path, dict(self.headers), body))
-            self.send_response(int(self.path.split("/")[1]))
+            status = self.path.split("/")[1]
+            self.send_response(int(status) if status.isdigit() else 404)
             self.end_headers()
             self.wfile.write(b"heard")
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import pytest
@@ -14,42 +13,23 @@ from selenium.webdriver.common.by import By
 
 from tests.browser.conftest import Browser, until
 from tests.emulators.pinterest import AD_ACCOUNT_ID, CLIENT_ID, Answer, Fault, Pinterest, serve_pinterest
+from tests.sinks import Asked, web_sink
 
 SIZES = [(1280, 900), (390, 844)]
 
 
+@dataclass(frozen=True, slots=True)
 class Callback:
-    """The redirect of an app: an HTTP server on loop-back that keeps the paths of its requests."""
+    """The redirect of an app, and what it was asked."""
 
-    def __init__(self) -> None:
-        asked = self.asked = list[str]()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                if not self.path.startswith("/favicon"):
-                    asked.append(self.path)
-                self.send_response(200)
-                self.send_header("Content-Type", "text/plain")
-                self.end_headers()
-                self.wfile.write(b"You can close this window.")
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://localhost:{self._server.server_port}/"
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    url: str
+    asked: list[Asked]
 
 
 @pytest.fixture
 def callback() -> Iterator[Callback]:
-    started = Callback()
-    yield started
-    started.close()
+    with web_sink() as (url, asked):
+        yield Callback(f"{url}/200/", asked)
 
 
 @pytest.fixture
@@ -69,7 +49,7 @@ def consent(root: str, callback: Callback) -> str:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize(("button", "answer"), [("approve", "/?code="), ("refuse", "/?error=access_denied")])
+@pytest.mark.parametrize(("button", "answer"), [("approve", "?code="), ("refuse", "?error=access_denied")])
 def test_a_person_approves_or_refuses_for_an_account_of_their_choice(
     browser: Browser,
     pinterest: Pinterest,
@@ -87,8 +67,8 @@ def test_a_person_approves_or_refuses_for_an_account_of_their_choice(
     browser.driver.find_element(By.CSS_SELECTOR, f"input[value='{agency.id}']").click()
     browser.driver.find_element(By.CSS_SELECTOR, f"button[value={button}]").click()
     until(lambda: callback.asked)
-    assert callback.asked[0].startswith(answer)
-    assert callback.asked[0].endswith("&state=s1")
+    assert callback.asked[0].path.startswith(f"/200/{answer}")
+    assert callback.asked[0].path.endswith("&state=s1")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -115,7 +95,7 @@ def test_the_consent_page_is_used_by_keyboard_alone(
     browser.driver.get(consent(root, callback))
     browser.driver.find_element(By.CSS_SELECTOR, "button[value=refuse]").send_keys("\n")
     until(lambda: callback.asked)
-    assert "error=access_denied" in callback.asked[0]
+    assert "error=access_denied" in callback.asked[0].path
 
 
 def test_an_app_that_is_not_known_sees_json_and_no_redirect(

@@ -1,4 +1,4 @@
-"""The bundle that `scripts/bundle` lays out."""
+"""The bundle that `scripts/bundle` lays out, and its workflows run."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import children
-from tests.e2e.project import ROOT
+from tests import children, guard
+from tests.e2e.project import ROOT, Engine, Ran, Run, copy_of
+from tests.exporting import Services
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +18,23 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundle") / "pinterest_export"
     children.run([sys.executable, ROOT / "scripts" / "bundle.py", folder]).check_returncode()
     return folder
+
+
+@pytest.fixture
+def project(bundle: Path, tmp_path: Path) -> Path:
+    """A copy of the bundle: digdag keeps its state in the project folder."""
+    return copy_of(bundle, tmp_path)
+
+
+@pytest.fixture
+def run(engine: Engine, services: Services, project: Path, tmp_path: Path) -> Run:
+    """Runs a workflow of the project by its name; what it prints is checked for leaks."""
+
+    def run_workflow(name: str) -> Ran:
+        ran = engine(project / f"{name}.dig", services, tmp_path)
+        guard.check(ran.log, "the log")
+        for left in project.glob(".digdag/**/*.json"):
+            guard.check(left.read_text(), left.name)
+        return ran
+
+    return run_workflow

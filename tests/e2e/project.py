@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 import time as real_time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -30,6 +30,10 @@ class Ran:
 
     succeeded: bool
     log: str
+
+
+# Runs a workflow of the project by its name.
+Run = Callable[[str], Ran]
 
 
 def secrets(services: Services) -> dict[str, str]:

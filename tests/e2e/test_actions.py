@@ -7,15 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from td_pinterest_op.errors import AudienceError, RequestRefusedError
-from tests.e2e.audiences import (
-    ADD,
-    CLEAR,
-    CREATE,
-    DELETE,
-    REMOVE,
-    REPLACE,
-    list_behind,
-)
+from tests.e2e.audiences import ADD, CLEAR, CREATE, DELETE, REMOVE, REPLACE, list_behind
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Fault, Reset, When
 from tests.exporting import NOBODY, Services, digests, people
 

@@ -9,21 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests import guard
-from tests.e2e.project import ENGINES, Engine, Ran, change, copy_of
+from tests.e2e.project import ENGINES, Engine, Ran, change
 from tests.exporting import Services, digests, people
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
 
 
 def activate(
-    engine: Engine,
-    services: Services,
-    project: Path,
-    folder: Path,
-    emails: list[str],
-    *,
-    later: str,
-    **console: object,
+    engine: Engine, services: Services, project: Path, folder: Path, emails: list[str], *, later: str, **console: object
 ) -> Ran:
     """Run the workflow as the console starts it: with the activation's parameters."""
     services.td.create("sandbox", "people", [{"email": "nobody@shop.example"}])
@@ -51,14 +44,8 @@ def activate(
 
 @pytest.mark.parametrize("later", ["add", "replace", "mirror"])
 def test_the_first_run_creates_the_audience_and_later_runs_do_what_one_line_says(
-    engine: Engine,
-    services: Services,
-    bundle: Path,
-    tmp_path: Path,
-    later: str,
-    monkeypatch: pytest.MonkeyPatch,
+    engine: Engine, services: Services, project: Path, tmp_path: Path, later: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project = copy_of(bundle, tmp_path)
     console = {"type": "pinterest", "td_connector": "x", "_version": 3, "audience_name": ""}
     ran = activate(engine, services, project, tmp_path, people(150), later=later, **console)
     assert ran.succeeded, ran.log
@@ -75,9 +62,8 @@ def test_the_first_run_creates_the_audience_and_later_runs_do_what_one_line_says
 
 @pytest.mark.parametrize("later", ["add", "mirror"])
 def test_nobody_who_opted_out_is_sent(
-    engine: Engine, services: Services, bundle: Path, tmp_path: Path, later: str
+    engine: Engine, services: Services, project: Path, tmp_path: Path, later: str
 ) -> None:
-    project = copy_of(bundle, tmp_path)
     change(project / "config" / "mirror.yml", ("suppressed: false", "suppressed: true"))
     path = project / "pinterest_activation.dig"
     text = path.read_text()
@@ -91,9 +77,8 @@ def test_nobody_who_opted_out_is_sent(
 
 
 def test_an_audience_that_the_settings_name_gets_the_people(
-    engine: Engine, services: Services, bundle: Path, tmp_path: Path
+    engine: Engine, services: Services, project: Path, tmp_path: Path
 ) -> None:
-    project = copy_of(bundle, tmp_path)
     audience_id = services.audience(["before@shop.example"])
     ran = activate(engine, services, project, tmp_path, people(5), later="replace", audience_id=audience_id)
     assert ran.succeeded, ran.log

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests import guard
-from tests.e2e.project import ENGINES, Engine, Ran, change, copy_of, history
+from tests.e2e.project import ENGINES, Engine, Ran, change, history
 from tests.emulators.environment import SECRETS
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, people
@@ -66,10 +66,9 @@ def sinks() -> Iterator[Sinks]:
         yield Sinks(mail_port=port, mails=mails, address=address, messages=messages)
 
 
-@pytest.fixture
-def project(bundle: Path, tmp_path: Path, services: Services) -> Path:
+@pytest.fixture(autouse=True)
+def people_to_export(services: Services) -> None:
     services.td.create("sandbox", "people", [{"email": person, "opted_in": True} for person in people(20)])
-    return copy_of(bundle, tmp_path)
 
 
 @pytest.fixture

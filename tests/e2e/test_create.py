@@ -8,15 +8,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import AudienceError, ExportError, PinterestError
-from tests.e2e.audiences import (
-    ADD,
-    NEW,
-    NEXT_DAY,
-    REPLACE,
-    list_behind,
-    list_name,
-    the_audience,
-)
+from tests.e2e.audiences import ADD, NEW, NEXT_DAY, REPLACE, list_behind, list_name, the_audience
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Fault, Mangle, Reset, When
 from tests.exporting import SESSION, Services, digest, digests, people
 

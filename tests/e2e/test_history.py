@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests import guard
-from tests.e2e.project import ENGINES, Engine, Ran, change, copy_of, history
+from tests.e2e.project import ENGINES, Run, change, history
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
-Run = Callable[[str], Ran]
 
 
-@pytest.fixture
-def project(bundle: Path, tmp_path: Path) -> Path:
-    return copy_of(bundle, tmp_path)
-
-
-@pytest.fixture
-def run(engine: Engine, services: Services, project: Path, tmp_path: Path) -> Run:
-    """Runs a workflow of the project by its name; what it prints is checked for leaks."""
+@pytest.fixture(autouse=True)
+def people_to_export(services: Services) -> None:
     services.td.create("sandbox", "people", [{"email": person, "opted_in": True} for person in people(120)])
-
-    def run_workflow(name: str) -> Ran:
-        ran = engine(project / f"{name}.dig", services, tmp_path)
-        guard.check(ran.log, "the log")
-        return ran
-
-    return run_workflow
 
 
 def use_audience(project: Path, audience_id: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import guard
-from tests.e2e.project import ENGINES, Engine, change, copy_of, history
+from tests.e2e.project import ENGINES, Engine, change, history
 from tests.exporting import Services
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
@@ -21,9 +21,8 @@ def is_control(key: str) -> bool:
 
 
 def test_the_arms_are_compared_and_the_history_has_the_figures(
-    engine: Engine, services: Services, bundle: Path, tmp_path: Path
+    engine: Engine, services: Services, project: Path, tmp_path: Path
 ) -> None:
-    project = copy_of(bundle, tmp_path)
     change(
         project / "config" / "lift.yml",
         ('^audience_id: ""', 'audience_id: "12"'),
@@ -53,8 +52,8 @@ def test_the_arms_are_compared_and_the_history_has_the_figures(
 
 
 def test_a_comparison_that_is_not_set_up_says_what_to_fill_in(
-    engine: Engine, services: Services, bundle: Path, tmp_path: Path
+    engine: Engine, services: Services, project: Path, tmp_path: Path
 ) -> None:
-    ran = engine(copy_of(bundle, tmp_path) / "pinterest_lift.dig", services, tmp_path)
+    ran = engine(project / "pinterest_lift.dig", services, tmp_path)
     assert not ran.succeeded
     assert "config/lift.yml names no audience or no table of conversions" in ran.log

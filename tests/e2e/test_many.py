@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import guard
-from tests.e2e.project import ENGINES, Engine, copy_of
+from tests.e2e.project import ENGINES, Engine
 from tests.exporting import Services, digest, digests, people
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
@@ -20,9 +20,8 @@ ADD, REPLACE, REMOVE = (
 
 
 def test_of_eight_audiences_in_three_ad_accounts_seven_are_exact_and_the_end_names_the_eighth(
-    engine: Engine, services: Services, bundle: Path, tmp_path: Path
+    engine: Engine, services: Services, project: Path, tmp_path: Path
 ) -> None:
-    project = copy_of(bundle, tmp_path)
     pinterest = services.pinterest
     accounts = [
         next(iter(pinterest.accounts)),

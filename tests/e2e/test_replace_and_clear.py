@@ -8,15 +8,7 @@ import pytest
 
 from td_pinterest_op.audiences.create_once import PATIENCE
 from td_pinterest_op.errors import ExportError, PinterestError, RequestRefusedError
-from tests.e2e.audiences import (
-    ADD,
-    CLEAR,
-    NEXT_DAY,
-    REPLACE,
-    is_cleared,
-    list_behind,
-    list_name,
-)
+from tests.e2e.audiences import ADD, CLEAR, NEXT_DAY, REPLACE, is_cleared, list_behind, list_name
 from tests.emulators.pinterest import Answer, Call, Fault, When
 from tests.exporting import SESSION, Services, digests, people
 
@@ -119,12 +111,7 @@ class TestReplace:
         audience_id, begin = services.audience(people(5)), services.time.now()
         with pytest.raises(RequestRefusedError, match=r"Pinterest answered 404.*of 10 records 4 are in"):
             services.export(
-                {
-                    "action": REPLACE,
-                    "audience_id": audience_id,
-                    "limit_records_per_request": 4,
-                    "retry_count": 2,
-                },
+                {"action": REPLACE, "audience_id": audience_id, "limit_records_per_request": 4, "retry_count": 2},
                 job_id=services.job(people(10)),
             )
         assert digests(5) == services.pinterest.members_of_audience(audience_id)

@@ -5,44 +5,26 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
 from td_pinterest_op import __version__
-from tests import children, guard
+from tests import children
 from tests.e2e.audiences import is_cleared
-from tests.e2e.project import ENGINES, ROOT, Engine, Ran, copy_of
+from tests.e2e.project import ENGINES, ROOT, Ran, Run
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import NOBODY, Services, digests, people
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
-Run = Callable[[str], Ran]
 
 
-@pytest.fixture
-def project(bundle: Path, tmp_path: Path) -> Path:
-    """A copy of the bundle: digdag keeps its state in the project folder."""
-    return copy_of(bundle, tmp_path)
-
-
-@pytest.fixture
-def run(engine: Engine, services: Services, project: Path, tmp_path: Path) -> Run:
-    """Runs a workflow of the project by its name; what it prints is checked for leaks."""
+@pytest.fixture(autouse=True)
+def people_to_export(services: Services) -> None:
     rows: list[dict[str, object]] = [{"email": person.upper(), "opted_in": True} for person in people(250)]
     invalid: list[dict[str, object]] = [{"email": "nobody", "opted_in": True}, {"email": None, "opted_in": True}]
     services.td.create("sandbox", "people", [*rows, *invalid, {"email": "left@shop.example", "opted_in": False}])
-
-    def run_workflow(name: str) -> Ran:
-        ran = engine(project / f"{name}.dig", services, tmp_path)
-        guard.check(ran.log, "the log")
-        for left in project.glob(".digdag/**/*.json"):
-            guard.check(left.read_text(), left.name)
-        return ran
-
-    return run_workflow
 
 
 def use_audience(project: Path, audience_id: str, *, verb: str | None = None, name: str = "Shoppers") -> None:

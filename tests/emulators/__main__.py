@@ -22,13 +22,7 @@ import duckdb
 
 from tests.emulators.environment import environment
 from tests.emulators.people import write_people
-from tests.emulators.pinterest import (
-    AD_ACCOUNT_ID,
-    CONTROLS,
-    Pinterest,
-    Switches,
-    serve_pinterest,
-)
+from tests.emulators.pinterest import AD_ACCOUNT_ID, CONTROLS, Pinterest, Switches, serve_pinterest
 from tests.emulators.pinterest.like import switches_like
 from tests.emulators.td import TreasureData, serve_td
 

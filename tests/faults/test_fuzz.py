@@ -153,10 +153,7 @@ def job_id(shared_services: Any) -> str:
 
 @settings(max_examples=examples(250), suppress_health_check=list(HealthCheck))
 @given(
-    action=st.sampled_from(EVERY),
-    token=st.none() | _token_answers | _given,
-    script=_script,
-    rounds=st.integers(1, 9),
+    action=st.sampled_from(EVERY), token=st.none() | _token_answers | _given, script=_script, rounds=st.integers(1, 9)
 )
 def test_any_answers_end_in_success_or_in_one_of_our_errors(
     action: Action, token: Given | None, script: list[Given | None], rounds: int, stage: Stage, job_id: str

@@ -89,8 +89,7 @@ def test_replacing_survives_a_kill_at_any_request(services: Services, number: in
 
 
 @pytest.mark.parametrize(
-    ("action", "requests"),
-    [("create_new_audience", CREATE_REQUESTS), ("replace_current_audience", REPLACE_REQUESTS)],
+    ("action", "requests"), [("create_new_audience", CREATE_REQUESTS), ("replace_current_audience", REPLACE_REQUESTS)]
 )
 def test_the_kills_reach_to_the_end_of_the_run(services: Services, action: str, requests: int, tmp_path: Path) -> None:
     audience = {"audience_name": NAME} if action.startswith("create") else {"audience_id": services.audience(name=NAME)}

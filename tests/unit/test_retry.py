@@ -61,12 +61,7 @@ def test_each_lies_between_its_base_and_half_as_much_again(
 
 @pytest.mark.parametrize(
     ("count", "initial", "waits"),
-    [
-        (7, 0.5, [0.5, 1, 2, 4, 8, 16, 32]),
-        (2, 0.5, [0.5, 1, 2, 4, 8, 16]),
-        (0, 20, [20, 40]),
-        (0, 0, [0.5] * 60),
-    ],
+    [(7, 0.5, [0.5, 1, 2, 4, 8, 16, 32]), (2, 0.5, [0.5, 1, 2, 4, 8, 16]), (0, 20, [20, 40]), (0, 0, [0.5] * 60)],
 )
 def test_whoever_waits_for_another_waits_as_long_as_the_retries_and_at_least_as_long_as_it_says(
     count: int, initial: float, waits: list[float]

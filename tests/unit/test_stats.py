@@ -141,10 +141,7 @@ def test_the_json_has_the_shape_that_is_promised_and_only_plain_types() -> None:
         ({"dry_run": True}, 'Dry run: would fill audience "Spring" with 6 records; nothing was written.'),
         ({"failed": True}, 'Failed: create_new_audience on audience "Spring", 5 of 6 records sent.'),
         ({"failed": True, "unique": 0, "sent": 0}, 'Failed: create_new_audience on audience "Spring".'),
-        (
-            {"deed": None, "audience_name": None, "unique": 0, "sent": 0},
-            "Failed: create_new_audience on an audience.",
-        ),
+        ({"deed": None, "audience_name": None, "unique": 0, "sent": 0}, "Failed: create_new_audience on an audience."),
     ],
 )
 def test_a_summary_says_in_one_sentence_what_was_done(changed: dict[str, Any], summary: str) -> None:

@@ -153,8 +153,7 @@ def test_the_answer_decides(
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [[], ["--job", "1", "--csv", "x.csv"], ["--query", "x.sql"], ["--database", "shop", "--job", "1"]],
+    "arguments", [[], ["--job", "1", "--csv", "x.csv"], ["--query", "x.sql"], ["--database", "shop", "--job", "1"]]
 )
 def test_one_source_is_wanted(export: Export, arguments: list[str]) -> None:
     assert 2 == export(*arguments).code

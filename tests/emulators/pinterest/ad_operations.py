@@ -16,11 +16,7 @@ _MOST_IDS = 250
 _Check = Callable[[str], bool]
 _PAGE: Mapping[str, _Check] = {name: shapes.LIST_QUERY[name] for name in ("page_size", "bookmark", "order")}
 _FLAG = shapes.LIST_QUERY["exclude_nca"]
-_OF_CAMPAIGNS: Mapping[str, _Check] = {
-    **_PAGE,
-    "campaign_ids": shapes.is_id,
-    "entity_statuses": STATUSES.__contains__,
-}
+_OF_CAMPAIGNS: Mapping[str, _Check] = {**_PAGE, "campaign_ids": shapes.is_id, "entity_statuses": STATUSES.__contains__}
 _OF_AD_GROUPS: Mapping[str, _Check] = {
     **_OF_CAMPAIGNS,
     "ad_group_ids": shapes.is_audience_id,

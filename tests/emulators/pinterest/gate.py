@@ -21,14 +21,7 @@ from tests.emulators.pinterest.effects import Exchange, Outcome, close_after, dr
 from tests.emulators.pinterest.faults import Faults, When
 from tests.emulators.pinterest.limits import Admission, RateLimits
 from tests.emulators.pinterest.operations import OPERATIONS, Asked, Done, Operation
-from tests.emulators.pinterest.refusals import (
-    RefusalError,
-    invalid,
-    not_found,
-    throttled,
-    too_large,
-    unauthenticated,
-)
+from tests.emulators.pinterest.refusals import RefusalError, invalid, not_found, throttled, too_large, unauthenticated
 from tests.emulators.pinterest.shapes import is_audience_id, is_id
 from tests.emulators.pinterest.tokens import CLIENT_ID, CLIENT_SECRET, Tokens
 from tests.emulators.pinterest.world import World
@@ -68,10 +61,7 @@ class Gate:
         path = request.path.removeprefix(PREFIX)
         call = self._calls.arrive(method=request.method, path=path, operation=operation.id, category=operation.category)
         exchange = Exchange(
-            request=request,
-            operation=operation,
-            call=call,
-            headers={"x-pinterest-rid": call.request_id},
+            request=request, operation=operation, call=call, headers={"x-pinterest-rid": call.request_id}
         )
         status: int | None = None
         try:

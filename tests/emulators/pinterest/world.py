@@ -120,12 +120,7 @@ class World:
             return account
 
     def add_list(
-        self,
-        name: str,
-        *,
-        ad_account_id: str = AD_ACCOUNT_ID,
-        list_type: str = "EMAIL",
-        members: Iterable[str] = (),
+        self, name: str, *, ad_account_id: str = AD_ACCOUNT_ID, list_type: str = "EMAIL", members: Iterable[str] = ()
     ) -> CustomerList:
         """A new list; `members` are hex digests."""
         with self.lock:

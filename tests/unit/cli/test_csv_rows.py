@@ -44,17 +44,6 @@ def test_the_header_shows_what_separates_the_columns(tmp_path: Path, separator: 
         assert [[[b"a"], [b"b"]]] == list(rows.blocks)
 
 
-def test_a_first_line_that_may_be_a_person_is_not_shown(tmp_path: Path) -> None:
-    file = tmp_path / "people.csv"
-    file.write_text("Jane Doe,+4917012345678\n")
-    with pytest.raises(JobError) as caught:
-        _values(file)
-    assert (
-        f"the file {file} has no header: none of the names email, external_id, idfa, maid, phone is in its first line. "
-        "Name the columns there, or in the setting `columns`; nothing was sent"
-    ) == str(caught.value)
-
-
 def test_a_pipe_is_read_as_its_data_comes(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

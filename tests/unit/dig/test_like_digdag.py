@@ -226,10 +226,7 @@ schedule: {daily>: "07:00:00", skip_on_overtime: true}
 +a: {echo>: "E: ${last_session_time} ${next_session_time} ${last_session_date_compact} [${last_executed_session_time}]"}
 +b: {echo>: "E: ${last_session_tz_offset} ${next_session_tz_offset} ${next_session_unixtime - session_unixtime}"}
 """,
-        printed=[
-            "E: 2026-03-29T00:00:00+01:00 2026-03-31T00:00:00+02:00 20260329 []",
-            "E: +0100 +0200 86400",
-        ],
+        printed=["E: 2026-03-29T00:00:00+01:00 2026-03-31T00:00:00+02:00 20260329 []", "E: +0100 +0200 86400"],
     ),
     Case(
         name="without a schedule there is no session before",

@@ -447,8 +447,7 @@ def test_what_it_says_otherwise_is_shown_without_credentials_and_people_on_one_l
 
 
 @pytest.mark.parametrize(
-    "body",
-    [b"", b"<html>", b"[1]", b"null", b'{"code": "x", "message": 7}', b"\xff\xfe", b"[" * 100_000, b"9" * 5_000],
+    "body", [b"", b"<html>", b"[1]", b"null", b'{"code": "x", "message": 7}', b"\xff\xfe", b"[" * 100_000, b"9" * 5_000]
 )
 def test_any_body_of_an_error_will_do(body: bytes) -> None:
     description = Response(status=400, headers=CaseInsensitiveDict(), body=body)

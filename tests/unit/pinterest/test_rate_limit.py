@@ -296,8 +296,7 @@ def test_a_failure_without_an_answer_ends_a_request_too() -> None:
 
 
 @given(
-    limit=st.text(alphabet="0123456789;w=, -", max_size=40),
-    reset=st.text(alphabet="0123456789.-einfa", max_size=12),
+    limit=st.text(alphabet="0123456789;w=, -", max_size=40), reset=st.text(alphabet="0123456789.-einfa", max_size=12)
 )
 def test_no_limit_header_makes_an_answer_fail(limit: str, reset: str) -> None:
     rate_limiter = paced(FakeTime(NOW))

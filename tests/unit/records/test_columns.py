@@ -20,16 +20,8 @@ class TestColumns:
         [
             ([("email", "varchar")], {}, [("email", EMAIL, 0)]),
             ([("E_Mail", "varchar")], {"e_mail": "email"}, [("E_Mail", EMAIL, 0)]),
-            (
-                [("IDFA", "string"), ("Maid", "char(36)")],
-                {},
-                [("IDFA", IDFA, 0), ("Maid", MAID, 1)],
-            ),
-            (
-                [("a", "varchar"), ("email", "varchar")],
-                {"a": "email"},
-                [("a", EMAIL, 0), ("email", EMAIL, 1)],
-            ),
+            ([("IDFA", "string"), ("Maid", "char(36)")], {}, [("IDFA", IDFA, 0), ("Maid", MAID, 1)]),
+            ([("a", "varchar"), ("email", "varchar")], {"a": "email"}, [("a", EMAIL, 0), ("email", EMAIL, 1)]),
             ([("email", "varchar")], {"email": "maid"}, [("email", MAID, 0)]),
         ],
     )

@@ -100,10 +100,7 @@ class TestSeveralColumns:
         assert [1, 2] == first_invalid
 
     def test_columns_are_taken_by_their_position(self, spool: Spool) -> None:
-        columns = [
-            Column(name="b", type=EMAIL, position=2),
-            Column(name="a", type=EMAIL, position=0),
-        ]
+        columns = [Column(name="b", type=EMAIL, position=2), Column(name="a", type=EMAIL, position=0)]
         stats, _, _ = prepared(spool, [[in_bytes(people(2)), [7, 7], in_bytes(people(2, first=2))]], *columns)
         assert (2, 4, 4, 0) == (stats.read, stats.valid, stats.unique, stats.invalid)
 

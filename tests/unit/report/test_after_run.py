@@ -69,10 +69,7 @@ def test_a_file_of_somebody_else_is_left_alone(tmp_path: Path, caplog: pytest.Lo
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [
-        ("half of it", "cannot be read as statistics: JSONDecodeError"),
-        ("[]", "holds no statistics of an export"),
-    ],
+    [("half of it", "cannot be read as statistics: JSONDecodeError"), ("[]", "holds no statistics of an export")],
 )
 def test_a_report_of_ours_whose_data_is_lost_is_left_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, content: str, why: str

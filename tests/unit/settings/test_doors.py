@@ -85,17 +85,7 @@ def test_a_bare_connection_needs_credentials_only() -> None:
 
 
 @pytest.mark.parametrize(
-    "ids",
-    [
-        ["7", "8"],
-        [7, 8, "7"],
-        '["7", "8"]',
-        "[7, 8]",
-        "7,8",
-        " 7 , 8, ",
-        "- 7\n- '8'",
-        ("7", 8.0),
-    ],
+    "ids", [["7", "8"], [7, 8, "7"], '["7", "8"]', "[7, 8]", "7,8", " 7 , 8, ", "- 7\n- '8'", ("7", 8.0)]
 )
 def test_ids_may_be_a_list_or_text_of_one(ids: object) -> None:
     assert ("7", "8") == parse_status({**STATUS, "audience_ids": ids}, environ=ENVIRON).audience_ids

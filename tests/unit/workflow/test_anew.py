@@ -50,10 +50,7 @@ def test_it_is_the_same_task_with_the_secrets_to_be_looked_up_and_all_else_as_it
             "py>": "td_pinterest_op.export.PinterestExport",
             "_env": ENVIRONMENT,
             "task_name": "+flow+export",
-            "result_settings": {
-                "audience_name": f"a {dollar}{{b}} {dollar}{dollar}",
-                "columns": [f"{dollar}1", 2.5],
-            },
+            "result_settings": {"audience_name": f"a {dollar}{{b}} {dollar}{dollar}", "columns": [f"{dollar}1", 2.5]},
             "pinterest_refused_token": {"fingerprint": "0a1b2c3d", "times": 1},
         }
     ] == left

@@ -51,10 +51,7 @@ def test_one_of_our_errors_comes_out_as_it_is_and_alone() -> None:
     ("error", "told"),
     [
         (ValueError("person@shop.example is odd"), "ValueError at test_run.py:"),
-        (
-            OSError(5, "Input/output error", "/tmp/x"),
-            "OSError (Input/output error) at test_run.py:",
-        ),
+        (OSError(5, "Input/output error", "/tmp/x"), "OSError (Input/output error) at test_run.py:"),
     ],
 )
 def test_of_any_other_error_only_type_and_place_are_told(error: Exception, told: str) -> None:

@@ -10,9 +10,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.errors import (
-    SettingsError,
-)
+from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.workflow import task as workflow
