@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from td_pinterest_op.records.rows import Shape
 from td_pinterest_op.records.spool import Spool
 
-_BUFFERED_BYTES = 8 << 20  # in memory, over all shapes
+_BUFFERED_BYTES = 4 << 20  # in memory, over all shapes
 # A batch of rows is longer than one of digests: its request stays below this many bytes, as the rows are in the spool
 # (about half of their length as JSON).
 _MAX_BATCH_BYTES = 2 << 20

@@ -24,7 +24,7 @@ _S = TypeVar("_S", bound="_Stored")
 DIGEST_BYTES = 32
 BUCKETS = 256
 _INCOMING_DIGESTS = 1 << 13  # as objects, before they are packed: what a processor's cache holds
-_BUFFERED_BYTES = 8 << 20  # in memory between two writes: 32 KB to a bucket's next segment
+_BUFFERED_BYTES = 4 << 20  # in memory between two writes: 16 KB to a bucket's next segment
 _SORTED_DIGESTS = 1 << 14  # as objects while a bucket is sorted; a larger bucket is split first
 
 _CHUNK_BYTES = 1 << 18  # read at once

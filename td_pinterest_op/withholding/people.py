@@ -98,6 +98,7 @@ class People:
         """Frees memory and file. May be called again."""
         self._entries.close()
         self._shared.close()
+        self._known = bytearray()
 
     @property
     def count(self) -> int:

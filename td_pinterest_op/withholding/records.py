@@ -144,9 +144,16 @@ class WithheldRows(_Withholding[People]):
             for code, spool in enumerate(self._withheld.values(), 1):
                 if code in codes:
                     spool.add(block.by_shape(codes.translate(_WHERE[code])))
-        for spool in (self._kept, *self._withheld.values()):
+        withheld: dict[str, int] = {}
+        for reason, spool in self._withheld.items():
             spool.finish()
-        return Outcome(spool=self._kept, withheld={reason: spool.unique for reason, spool in self._withheld.items()})
+            withheld[reason] = spool.unique
+            spool.close()
+        # They are large, and it takes long to send the rest.
+        for file in (self._people, *self._stores.values()):
+            file.close()
+        self._kept.finish()
+        return Outcome(spool=self._kept, withheld=withheld)
 
     def _judged(self) -> Iterator[tuple[_Block, bytearray, dict[int, dict[bytes, str]]]]:
         """All blocks, each with the codes of its people (see `People`), and what those lose who are sent."""
