@@ -150,8 +150,9 @@ class WithheldRows(_Withholding[People]):
             withheld[reason] = spool.unique
             spool.close()
         # They are large, and it takes long to send the rest.
-        for file in (self._people, *self._stores.values()):
-            file.close()
+        self._people.close()
+        for store in self._stores.values():
+            store.close()
         self._kept.finish()
         return Outcome(spool=self._kept, withheld=withheld)
 

@@ -50,7 +50,7 @@ WORLD: dict[str, set[str]] = {
         "workflow.digdag_server",
         "workflow.token_store",
     },
-    "urllib3": {"treasure_data.api", "treasure_data.pool", "treasure_data.result", "pinterest.transport"},
+    "urllib3": {"treasure_data.api", "treasure_data.download", "treasure_data.pool", "pinterest.transport"},
     "backoff": {"retry"},
     "phonenumbers": {"identifiers.phones"},
     "yaml": {"settings.text", "cli.lint.dig_file"},

@@ -1,0 +1,116 @@
+"""The compressed bytes of a job's result: what breaks off is resumed, and it ends whole, or with an error."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import urllib3
+
+from td_pinterest_op.errors import JobError, TreasureDataError, WorkflowError
+from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, path_of, read_piece
+from td_pinterest_op.treasure_data.job import Job
+
+_FORBIDDEN = 403
+_RANGE_START = re.compile(r"bytes (\d+)-")
+
+
+class Content(NamedTuple):
+    """What the bytes so far hold: `rows`, and whether the compressed file ends with the last of them."""
+
+    rows: int
+    is_whole_file: bool
+
+
+class Download:
+    """Pieces of any length; iterate once. Raises JobError and TreasureDataError.
+
+    `content` tells what is in those that were yielded: a clean close of a connection proves nothing.
+    """
+
+    def __init__(self, td: TreasureData, job: Job, *, content: Callable[[], Content]) -> None:
+        self._td, self._job, self._content = td, job, content
+        self._offset = 0
+        self._at_end = False  # Treasure Data has no more bytes
+
+    def __iter__(self) -> Iterator[bytes]:
+        waits, tries_without_progress = self._td.retry.waits(), 0
+        while True:
+            before = self._offset
+            try:
+                yield from self._response()
+                failure = TemporaryError("an early end")
+            except TemporaryError as error:
+                failure = error
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                failure = TemporaryError(f"broken off ({type(error).__name__})")
+            if self._is_complete():
+                return
+            tries_without_progress = 0 if self._offset > before else tries_without_progress + 1
+            if self._at_end or tries_without_progress > self._td.retry.count:
+                raise self._truncated(
+                    "" if self._at_end else f" (the last of {tries_without_progress} tries: {failure})"
+                )
+            wait = next(waits) if tries_without_progress else self._td.retry.initial_wait
+            self._td.pause(failure, wait, f"in the result of job {self._job.id}")
+
+    def _is_complete(self) -> bool:
+        """Whether every row is in: the compressed file has reached its end, and the job's own count is met."""
+        if self._job.records == 0:  # the result may have no bytes at all; rows in it are found by asking once
+            return self._at_end
+        rows, is_whole_file = self._content()
+        return is_whole_file and (rows == self._job.records or (self._job.records is None and self._at_end))
+
+    def _truncated(self, why: str) -> TreasureDataError:
+        return TreasureDataError(
+            f"the result of job {self._job.id} is truncated: {self._content().rows} of {self._job.records} rows "
+            f"came{why}; nothing was sent. Run this task again"
+        )
+
+    def _response(self) -> Iterator[bytes]:
+        """What one response has that is new."""
+        path = f"{path_of('job', 'result', self._job.id)}?format=msgpack.gz"
+        headers = {"Range": f"bytes={self._offset}-"} if self._offset else {}
+        with self._naming_the_owner(), self._td.opening("GET", path, headers=headers) as response:
+            if response.status == 416 or (response.status == 404 and self._job.records == 0):
+                self._at_end = True
+                return
+            skip = self._skip(response)
+            while data := read_piece(response):
+                fresh, skip = data[skip:], max(skip - len(data), 0)
+                self._offset += len(fresh)
+                yield fresh
+        # Without a Content-Length, a broken connection looks like a clean close. It is the end only where the
+        # compressed file ends as well, or where nothing came and nothing was announced.
+        is_whole = self._content().is_whole_file or (self._job.records == 0 and self._offset == 0)
+        self._at_end = is_whole and (self._job.size is None or self._offset >= self._job.size)
+
+    @contextlib.contextmanager
+    def _naming_the_owner(self) -> Iterator[None]:
+        try:
+            yield
+        except WorkflowError as error:
+            if error.status != _FORBIDDEN:
+                raise
+            raise JobError(
+                f"the owner of the API key may not read the result of job {self._job.id}: another user ran it. Run the "
+                "query by the key of one user (the secret td.apikey for td> and export), or let the export issue it"
+            ) from None
+
+    def _skip(self, response: urllib3.BaseHTTPResponse) -> int:
+        """How many bytes of this response came before. Raises TemporaryError if another try may help."""
+        if response.status == 200:
+            return self._offset
+        start = _RANGE_START.match(response.headers.get("Content-Range", ""))
+        if response.status == 206 and start and int(start[1]) <= self._offset:
+            return self._offset - int(start[1])
+        if response.status == 404:
+            raise JobError(
+                f"job {self._job.id} has no result any more: Treasure Data keeps results for seven days. Run the query "
+                "again (one that inserts or creates has no result: it must be a SELECT)"
+            )
+        if response.status == 206:
+            raise TemporaryError("another part than the one asked for")
+        raise TreasureDataError(f"Treasure Data responded {response.status} to the result of job {self._job.id}")
