@@ -22,6 +22,7 @@ from td_pinterest_op.records.values import ColumnKeys, column_keys
 from td_pinterest_op.stats import Stats
 
 _Kind = TypeVar("_Kind", bound=Sorted | RowSpool, covariant=True)
+_OfAll = TypeVar("_OfAll", Spool, RowSpool)
 
 log = logging.getLogger(__name__)
 
@@ -97,44 +98,36 @@ class RecordRows(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class AllIdentifiers:
-    """Sends every identifier."""
+class _All(Generic[_OfAll]):
+    """Everything goes into the spool, and is sent."""
 
-    spool: Spool
+    spool: _OfAll
+
+    def finish(self) -> Outcome[_OfAll]:
+        """All of it. Raises OSError."""
+        self.spool.finish()
+        return Outcome(spool=self.spool)
+
+    def close(self) -> None:
+        """Frees memory and files. May be called again."""
+        self.spool.close()
+
+
+class AllIdentifiers(_All[Spool]):
+    """Sends every identifier."""
 
     def take(self, _block: Sequence[Sequence[object]], by_column: Sequence[ColumnKeys]) -> None:
         """Put them into the spool. Raises OSError."""
         for column in by_column:
-            self.spool.add(column.valid_keys)
-
-    def finish(self) -> Outcome[Sorted]:
-        """All of them. Raises OSError."""
-        self.spool.finish()
-        return Outcome(spool=self.spool)
-
-    def close(self) -> None:
-        """Frees memory and files. May be called again."""
-        self.spool.close()
+            self.spool.add(column.identifiers)
 
 
-@dataclass(frozen=True, slots=True)
-class AllRows:
+class AllRows(_All[RowSpool]):
     """Sends every row."""
-
-    spool: RowSpool
 
     def take(self, _block: Sequence[Sequence[object]], _by_column: Sequence[ColumnKeys], rows: EncodedRows) -> None:
         """Put them into the spool. Raises OSError."""
         self.spool.add(by_shape(rows.rows, rows.shapes))
-
-    def finish(self) -> Outcome[RowSpool]:
-        """All of them. Raises OSError."""
-        self.spool.finish()
-        return Outcome(spool=self.spool)
-
-    def close(self) -> None:
-        """Frees memory and files. May be called again."""
-        self.spool.close()
 
 
 class Preparation(abc.ABC):

@@ -5,17 +5,15 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 from td_pinterest_op.errors import ExportError, LimitError
 from td_pinterest_op.identifiers.types import LISTED, TYPES
 from td_pinterest_op.printable import counted
 from td_pinterest_op.records.columns import known_columns
-from td_pinterest_op.records.read import IdentifierPreparation, Outcome
-from td_pinterest_op.records.spool import Sorted, Spool
-from td_pinterest_op.records.values import ColumnKeys
+from td_pinterest_op.records.read import AllIdentifiers, IdentifierPreparation
+from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.settings.table import RecordsFormat
 from td_pinterest_op.stats import CONSENT, SUPPRESS, Stats
@@ -25,27 +23,6 @@ from td_pinterest_op.treasure_data.result import Rows, job_rows
 from td_pinterest_op.withholding.people import Lists
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Digests:
-    """Takes the identifiers of a list."""
-
-    spool: Spool
-
-    def take(self, _block: Sequence[Sequence[object]], by_column: Sequence[ColumnKeys]) -> None:
-        """Put them into the spool, external ids too. Raises OSError."""
-        for column in by_column:
-            self.spool.add(column.identifiers)
-
-    def finish(self) -> Outcome[Sorted]:
-        """All of them. Raises OSError."""
-        self.spool.finish()
-        return Outcome(spool=self.spool)
-
-    def close(self) -> None:
-        """Frees memory and files. May be called again."""
-        self.spool.close()
 
 
 @contextlib.contextmanager
@@ -77,7 +54,7 @@ def _read(rows: Rows, settings: Settings, spool: Spool) -> Counter[str]:
     columns = {name: type_ for name, type_ in settings.columns.items() if name in names}
     of_list = Stats(action="", ad_account_id="", dry_run=True)
     preparation = IdentifierPreparation(
-        _Digests(spool),
+        AllIdentifiers(spool),
         columns=known_columns(rows.job, types, columns),
         stats=of_list,
         default_country=settings.default_country,
