@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import JobError, LimitError, SettingsError
+from td_pinterest_op.identifiers.types import LISTED, alternatives
 from tests.e2e.audiences import ADD, CLEAR, CREATE, NEW, REMOVE, REPLACE, list_behind, the_audience
 from tests.exporting import Services, digest, digests, people
 
@@ -185,7 +186,7 @@ class TestFailsClosed:
         ("sql", "error", "message"),
         [
             ("SELECT nothing", JobError, "[the query of `{}`]"),
-            ("SELECT 'x' AS name", JobError, "there is no column email, maid or idfa [the query of `{}`]"),
+            ("SELECT 'x' AS name", JobError, f"there is no column {alternatives(LISTED)} [the query of `{{}}`]"),
             (nobody(), LimitError, "`{}` has no rows. Nothing was sent"),
             (query([None, None]), LimitError, "`{}` holds no identifier (null 2). Nothing was sent"),
             (query(["nobody", "n/a"]), LimitError, "`{}` holds no identifier (not_an_email 1, placeholder 1)"),

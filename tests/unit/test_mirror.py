@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, LimitError, SettingsError
+from td_pinterest_op.identifiers.types import LISTED
 from td_pinterest_op.mirror import look_at, send
 from td_pinterest_op.workflow.task import Task
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Call
@@ -16,6 +17,7 @@ from tests.exporting import SESSION, TASK_NAME, Services, digests, people
 
 LEDGER = "pinterest_ledger"
 # Each plan takes the one before it into account.
+NO_COLUMNS = dict.fromkeys(LISTED, "CAST(NULL AS varchar)")
 _PLANS = """SELECT '{audience_id}' AS audience_id, plan, 'planned' AS op, NULL::VARCHAR AS digest, plan - 1 AS joined,
 NULL::BIGINT AS figure, NULL::BIGINT AS resent, NULL::VARCHAR AS ad_account_id, NULL::VARCHAR AS customer_list_id,
 NULL::VARCHAR AS session, 0::BIGINT AS time FROM range(1, {last} + 1) plans(plan)"""
@@ -72,7 +74,7 @@ def test_a_look_finds_the_audience_its_list_and_the_columns_of_the_people(servic
         "customer_list_id": list_behind(services, audience_id),
         "people": 0,
         "column": "email",
-        "columns": {"email": '"email"', "maid": "CAST(NULL AS varchar)", "idfa": "CAST(NULL AS varchar)"},
+        "columns": NO_COLUMNS | {"email": '"email"'},
         "suppress_job": "",
         "consent_job": "77",
     } == look(services, audience_id, suppress_job="", consent_job="77")
@@ -89,10 +91,9 @@ def test_a_look_finds_the_columns_of_the_lists_and_the_control_group(services: S
     stage(services, email=people(1)[0], customer_id="5")
     found = look(services, audience_id, withholds="true", control='{"percent": 10, "salt": "s", "by": "Customer_ID"}')
     email = 'CASE WHEN "customer_id" IS NOT NULL THEN "email" END'
-    null = "CAST(NULL AS varchar)"
-    assert {"email": email, "maid": null, "idfa": null} == found["columns"]
+    assert NO_COLUMNS | {"email": email} == found["columns"]
     assert {"share": 1000, "salt": "730a", "key": 'CAST("customer_id" AS varchar)'} == found["control"]
-    of_list = {"email": '"email"', "maid": null, "idfa": null}
+    of_list = NO_COLUMNS | {"email": '"email"'}
     assert (of_list, of_list) == (found["suppressed"], found["consented"])
 
 

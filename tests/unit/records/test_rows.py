@@ -10,7 +10,7 @@ import pytest
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.rules import Reason
-from td_pinterest_op.identifiers.types import TYPES
+from td_pinterest_op.identifiers.types import TYPES, alternatives
 from td_pinterest_op.records.columns import Column, row_columns
 from td_pinterest_op.records.rows import EncodedRows, Shape, by_shape, encode
 from td_pinterest_op.records.values import column_keys
@@ -209,5 +209,5 @@ class TestColumns:
             row_columns(job("phone", type_="bigint"), {})
 
     def test_a_result_without_a_key_says_which_there_are(self) -> None:
-        with pytest.raises(JobError, match="there is no column email, maid, idfa, phone or external_id"):
+        with pytest.raises(JobError, match=f"there is no column {alternatives(TYPES)}"):
             row_columns(job("mail"), {})
