@@ -88,9 +88,11 @@ def test_each_limit_fails_as_set(services: Services, settings: dict[str, Any], p
     audience_id = services.audience(people(120))
     if "previous_sizes" in settings:
         settings = settings | {"previous_sizes": settings["previous_sizes"] % audience_id}
-    problems = look(services, audience_id, **settings).problems
-    assert (problem is not None) == bool(problems)
-    assert problem is None or problem in problems[0]
+    seen = look(services, audience_id, **settings)
+    with pytest.raises(AudienceError) if problem else contextlib.nullcontext():
+        seen.raise_for_problems()
+    assert (problem is not None) == bool(seen.problems)
+    assert problem is None or problem in seen.problems[0]
 
 
 def test_an_audience_that_cannot_be_read_is_named_and_the_others_are_reported(
