@@ -37,7 +37,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     size = parser.add_mutually_exclusive_group()
     size.add_argument(
-        "--full", action="store_true", help="ten million rows too: some 10 minutes, 2 GB of disk, 5 of memory"
+        "--full", action="store_true", help="ten million rows too: some 20 minutes, 3 GB of disk, 5 of memory"
     )
     size.add_argument("--rows", type=int, action="append", choices=FULL_SIZES, help="this number of rows only")
     parser.add_argument("--no-sending", action="store_true", help="leave out what takes real time to send")
