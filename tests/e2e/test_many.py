@@ -56,8 +56,8 @@ def test_of_eight_audiences_in_three_ad_accounts_seven_are_exact_and_the_end_nam
     ran = engine(project / "pinterest_many.dig", services, tmp_path)
     guard.check(ran.log, "the log")
     assert not ran.succeeded
+    assert "1 of 8 audiences failed: entry 3: job " in ran.log, ran.log
     assert expected == {audience_id: pinterest.members_of_audience(audience_id) for audience_id in expected}
-    assert "1 of 8 audiences failed: entry 3: job " in ran.log
     session = services.td.warehouse.session("sandbox", scheduled_time=0)
     history = session.execute("SELECT outcome, count(*) FROM pinterest_history GROUP BY outcome ORDER BY 1").fetchall()
     # The one that failed has a row of its own, and so has the workflow.

@@ -14,6 +14,8 @@ from tests.emulators.td.sql import FUNCTIONS, Statement
 from tests.emulators.td.typenames import table_type
 
 _NAME = re.compile(r"[a-z0-9_]{3,256}")
+# Two that create or change a table at the same moment succeed on Trino, and in DuckDB one after the other.
+_WRITING = threading.Lock()
 
 
 class RefusedError(Exception):
@@ -117,13 +119,15 @@ def run_statement(session: duckdb.DuckDBPyConnection, statement: Statement, *, n
     """Run one statement; True when it has rows to fetch from the session. Raises duckdb.Error."""
     if statement.kind == "select":
         session.execute(statement.sql)
-    elif statement.kind == "insert":
-        _insert(session, statement, now=now)
-    elif statement.kind == "create":
-        session.execute(f"{statement.sql} AS {_with_time(session, statement.source, now=now)}")
-    else:
-        session.execute(statement.sql)
-    return statement.kind == "select"
+        return True
+    with _WRITING:
+        if statement.kind == "insert":
+            _insert(session, statement, now=now)
+        elif statement.kind == "create":
+            session.execute(f"{statement.sql} AS {_with_time(session, statement.source, now=now)}")
+        else:
+            session.execute(statement.sql)
+    return False
 
 
 def part_of(session: duckdb.DuckDBPyConnection, statement: Statement, share: float) -> Statement:
