@@ -134,7 +134,7 @@ def test_whatever_two_sessions_do_at_once_the_next_undisturbed_day_is_right(mirr
     audience_id = mirrored.audience(["before@shop.example"])
     mirrored.configure(min_records=1, max_leave_ratio="1.0", resend_days=dice.choice([0, 3]))
     emails = {f"person{number}@shop.example" for number in range(60)}
-    for day in range(0, amount(12, quick=6), 2):
+    for day in range(0, amount(12, quick=4), 2):
         first, second = next_people(emails, dice), next_people(emails, dice)
 
         def younger(people: set[str] = second, day: int = day) -> None:
