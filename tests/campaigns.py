@@ -10,7 +10,9 @@ import pytest
 Row = TypeVar("Row")
 
 # Folders whose tests are tables of many rows, each of which is a whole run.
-FOLDERS = ("faults", "mirror", "browser")
+FOLDERS = ("faults", "mirror")
+# Tests in a real browser take long, all of them.
+BROWSER = "tests/browser/"
 # Of a test or a row that runs only with `--all`.
 campaign = pytest.mark.campaign
 _runs_all = False
@@ -43,14 +45,15 @@ def some(rows: Sequence[Row], *, quick: int) -> Sequence[Row]:
 
 
 def first_rows(items: Sequence[pytest.Item]) -> tuple[list[pytest.Item], list[pytest.Item]]:
-    """The items to run, and those to leave out: of a campaign's test the first row runs, of what is marked none."""
+    """The items to run, and those to leave out: of a campaign's test the first row runs, of what takes long none."""
     kept: list[pytest.Item] = []
     left_out: list[pytest.Item] = []
     seen = set()
     for item in items:
         name = item.nodeid.split("[")[0]
         is_row = any(name.startswith(f"tests/{folder}/") for folder in FOLDERS)
-        is_left_out = (is_row and name in seen) or item.get_closest_marker(campaign.name)
+        is_long = name.startswith(BROWSER) or item.get_closest_marker(campaign.name)
+        is_left_out = is_long or (is_row and name in seen)
         (left_out if is_left_out else kept).append(item)
         seen.add(name)
     return kept, left_out

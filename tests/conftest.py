@@ -39,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_report_header(config: pytest.Config) -> str:
     if config.getoption("--all"):
         return "everything: all rows, all days, all examples"
-    return "one row of each campaign, fewer rows of long tables, fewer days and examples; --all runs everything"
+    return "no browser, one row of each campaign, fewer rows of long tables, days and examples; --all runs everything"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

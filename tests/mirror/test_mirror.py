@@ -183,6 +183,7 @@ def test_a_first_replace_whose_end_was_lost_is_done_again(mirrored: World) -> No
     assert digests(150) == mirrored.members(audience_id)
 
 
+@campaign
 def test_members_are_sent_again_after_resend_days_a_share_each_day(mirrored: World) -> None:
     audience_id = mirrored.audience()
     mirrored.configure(resend_days=5, min_records=1)
