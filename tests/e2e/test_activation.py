@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import guard
+from tests.campaigns import campaign
 from tests.e2e.project import ENGINES, Engine, Ran, change
 from tests.exporting import Services, digests, people
 
@@ -60,7 +61,7 @@ def test_the_first_run_creates_the_audience_and_later_runs_do_what_one_line_says
     assert expected == services.pinterest.members_of_audience(audience.id)
 
 
-@pytest.mark.parametrize("later", ["add", "mirror"])
+@pytest.mark.parametrize("later", ["add", pytest.param("mirror", marks=campaign)])
 def test_nobody_who_opted_out_is_sent(
     engine: Engine, services: Services, project: Path, tmp_path: Path, later: str
 ) -> None:

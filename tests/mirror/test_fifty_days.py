@@ -17,7 +17,7 @@ from tests.exporting import digest
 from tests.mirror.days import LEDGER, Attempt, Death, World
 from tests.mirror.test_withholding import lists
 
-DAYS = amount(25, quick=6)
+DAYS = amount(25, quick=5)
 EVERYBODY = [f"person{number}@shop.example" for number in range(150)]
 CONTROL = Control(percent=Decimal(20), salt="spring")
 HOW = ("before", "midway", "after")
