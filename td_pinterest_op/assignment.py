@@ -70,6 +70,7 @@ def _assignment(
     with errors:
         settings = read_settings()
     with errors:
+        # For their problems alone: whoever connects reads them.
         connect.endpoints(task.environ)
     open_rows = open_rows or _rows_of_job(task, errors)
     sources = _sources(task, lists, errors)

@@ -10,7 +10,7 @@ import pytest
 Row = TypeVar("Row")
 
 # Folders whose tests are tables of many rows, each of which is a whole run.
-FOLDERS = ("faults", "mirror")
+FOLDERS = ("tests/faults/", "tests/mirror/")
 # Tests in a real browser take long, all of them.
 BROWSER = "tests/browser/"
 # Of a test or a row that runs only with `--all`.
@@ -51,9 +51,8 @@ def first_rows(items: Sequence[pytest.Item]) -> tuple[list[pytest.Item], list[py
     seen = set()
     for item in items:
         name = item.nodeid.split("[")[0]
-        is_row = any(name.startswith(f"tests/{folder}/") for folder in FOLDERS)
         is_long = name.startswith(BROWSER) or item.get_closest_marker(campaign.name)
-        is_left_out = is_long or (is_row and name in seen)
+        is_left_out = is_long or (name.startswith(FOLDERS) and name in seen)
         (left_out if is_left_out else kept).append(item)
         seen.add(name)
     return kept, left_out

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from td_pinterest_op.connect import Services
 from td_pinterest_op.errors import AudienceError, ExportError, SettingsError
 from td_pinterest_op.pinterest.catalog import WRITERS, AdAccount
 from td_pinterest_op.pinterest.oauth import Tokens, missing_scopes
+from td_pinterest_op.pinterest.rate_limit import quotas
 from td_pinterest_op.records.plan import TOLERATED
 from td_pinterest_op.retry import server_time
 from td_pinterest_op.settings.table import ExpectedValues
@@ -49,7 +49,6 @@ _ANY_EXPORT = {
     "audience_id": "1",
 }
 _NOT_CHECKED = "not checked: "
-_QUOTA = re.compile(r"(\d+);w=(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +192,8 @@ def _clock(headers: Mapping[str, str]) -> Check:
 
 def tier(headers: Mapping[str, str]) -> Check:
     """The access tier of the app, as far as the limits in a response show it."""
-    limits = _QUOTA.findall(headers.get("x-ratelimit-limit", ""))
-    of_day = [int(quota) for quota, window in limits if int(window) >= _DAY]
+    limits = quotas(headers)
+    of_day = [quota for quota, window in limits if window >= _DAY]
     if of_day:
         message = (
             f"trial access: {min(of_day):,} requests a day, about {min(of_day) * 10_000:,} people at 10,000 a batch"

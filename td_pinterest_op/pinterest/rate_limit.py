@@ -30,6 +30,11 @@ _LONG = 10.0
 log = logging.getLogger(__name__)
 
 
+def quotas(headers: Mapping[str, str]) -> list[tuple[int, int]]:
+    """The limits that a response names: each a number of requests, and the seconds in which they may be made."""
+    return [(int(quota), int(window)) for quota, window in _QUOTA.findall(headers.get("x-ratelimit-limit", ""))]
+
+
 @dataclass(slots=True, kw_only=True)
 class Permit:
     """A request that may leave; `completed_at` is None while it is under way."""
@@ -122,10 +127,10 @@ class RateLimiter:
     def _learn_limits(self, headers: Mapping[str, str]) -> None:
         # The setting is the maximum: the server's figures only lower it, and may rise to it again.
         maximum = self._permits.maxlen or 1
-        for quota, window in _QUOTA.findall(headers.get("x-ratelimit-limit", "")):
+        for quota, window in quotas(headers):
             # A longer window (a trial app's day) is not waited out in silence: its 429 says how long that takes.
-            if 0 < float(window) <= MINUTE:
-                self._windows[float(window)] = min(max(int(quota), 1), maximum)
+            if 0 < window <= MINUTE:
+                self._windows[float(window)] = min(max(quota, 1), maximum)
         if headers.get("x-ratelimit-remaining") == "0":
             reset = reset_delay(headers, wall=self._wall_clock())
             if reset is not None and reset <= MINUTE:

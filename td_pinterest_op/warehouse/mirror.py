@@ -19,7 +19,7 @@ from __future__ import annotations
 from td_pinterest_op.identifiers.types import UNSURE
 from td_pinterest_op.stats import WITHHELD
 from td_pinterest_op.warehouse.hashing import full
-from td_pinterest_op.warehouse.withholding import values_of
+from td_pinterest_op.warehouse.withholding import counted_by, values_of
 
 LEDGER = "${mirror.ledger}"
 AUDIENCE = "${mirror_audience}"
@@ -163,10 +163,8 @@ SELECT mode, given, rejected, reasons, unsure, withheld, suppressed, without_con
 FROM (
   SELECT '${{td.last_results.mode}}' AS mode, coalesce(sum(CASE WHEN op <> 'withheld' THEN given END), 0) AS given,
     coalesce(sum(CASE WHEN op = 'rejected' THEN given END), 0) AS rejected,
-    coalesce(array_join(array_agg(reason || ' ' || cast(given AS varchar) ORDER BY reason)
-      FILTER (WHERE op = 'rejected'), ', '), '') AS reasons,
-    coalesce(array_join(array_agg(reason || ' ' || cast(given AS varchar) ORDER BY reason)
-      FILTER (WHERE op = 'withheld'), ', '), '') AS withheld,
+    {counted_by("reason", "given", where="op = 'rejected'")} AS reasons,
+    {counted_by("reason", "given", where="op = 'withheld'")} AS withheld,
 {_COUNTS}
     coalesce(sum(CASE WHEN reason = '{UNSURE}' THEN given END), 0) AS unsure,
     coalesce(sum(CASE WHEN op IN ('join', 'stay', 'due') THEN people END), 0) AS people,

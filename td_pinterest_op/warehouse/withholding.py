@@ -64,6 +64,12 @@ def control_of(control: Control | None, key: str | None) -> Mapping[str, object]
     }
 
 
+def counted_by(reason: str, amount: str, *, where: str) -> str:
+    """The reasons of the rows, each with its amount, as one text: `null 3, empty 1`; empty without any."""
+    return f"""coalesce(array_join(array_agg({reason} || ' ' || cast({amount} AS varchar) ORDER BY {reason})
+      FILTER (WHERE {where}), ', '), '')"""
+
+
 _NOBODY = """-- In place of a list that is not switched on.
 SELECT cast(NULL AS varchar) AS email WHERE 1 = 0
 """
@@ -118,8 +124,7 @@ def _holds_nobody(name: str, cure: str) -> str:
 _COUNTS = ",".join(
     f"""
     coalesce(sum(CASE WHEN list = '{name}' AND length(answer) = 64 THEN 1 END), 0) AS {name},
-    coalesce(array_join(array_agg(answer || ' ' || cast(amount AS varchar) ORDER BY answer)
-      FILTER (WHERE list = '{name}' AND length(answer) < 64), ', '), '') AS {name}_reasons"""
+    {counted_by("answer", "amount", where=f"list = '{name}' AND length(answer) < 64")} AS {name}_reasons"""
     for name in LISTS
 )
 

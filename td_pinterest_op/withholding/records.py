@@ -78,7 +78,7 @@ class WithheldIdentifiers(_Withholding[People | LonePeople]):
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Valid rows, each with the number of its shape, and its person: a place among the so many of the block."""
+    """The valid rows of a block that holds `people`: `places` says whose each row is, `shapes` what it is made of."""
 
     people: int
     places: list[int]

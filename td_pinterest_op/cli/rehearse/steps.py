@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from td_pinterest_op.cli.rehearse.findings import DEFAULT_BATCH
 from td_pinterest_op.cli.rehearse.stage import LARGEST, NotTriedError, Stage
 from td_pinterest_op.errors import AccountError, BrokenTwiceError, ExportError, RequestRefusedError
 from td_pinterest_op.pinterest.api import Api
+from td_pinterest_op.pinterest.rate_limit import quotas
 from td_pinterest_op.records.batch import RowRecords
 from td_pinterest_op.records.rows import Shape
 
@@ -21,7 +21,6 @@ _LARGER_BATCHES = (20_000, 50_000, LARGEST)
 _AT_ONCE = (1, 2, 4, 8)
 _SECOND_LIST = 1_000
 _ROWS, _TWO_KEYS = 100, Shape(0b11)
-_QUOTA = re.compile(r"(?<!\d)(\d{1,9})\s*;\s*w=(\d{1,9})(?!\d)")
 # Of a listing, the newest are looked through: its first page.
 _PAGE = 250
 # Refusals of what a request holds, not of the user, the path or the pace.
@@ -63,8 +62,7 @@ def _account(stage: Stage) -> str:
     accounts = stage.services.catalog.ad_accounts()
     account = next((known for known in accounts if known.id == stage.api.ad_account_id), None)
     headers = stage.services.client.last_headers
-    quotas = _QUOTA.findall(headers.get("x-ratelimit-limit", ""))
-    stage.limits = ", ".join(f"{quota};w={window}" for quota, window in quotas) or None
+    stage.limits = ", ".join(f"{quota};w={window}" for quota, window in quotas(headers)) or None
     role = checks.role(account).message if account else "the ad account is not listed"
     return f"{role}; {checks.tier(headers).message}"
 
