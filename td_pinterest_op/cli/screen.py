@@ -111,7 +111,8 @@ def address(text: str) -> None:
 def fail(message: str) -> None:
     """An error: one paragraph on standard error."""
     text = mask(message).strip()
-    _print(console(stderr=True), Text.assemble(("error: ", "bold red"), text if text.endswith(".") else f"{text}."))
+    end = "" if text.endswith((".", "?")) else "."
+    _print(console(stderr=True), Text.assemble(("error: ", "bold red"), text, end))
 
 
 def say_json(value: object) -> None:

@@ -39,3 +39,9 @@ def test_a_line_that_is_too_long_goes_on_below_its_own_text(
         "  rows\n            five\n            read,\n            four\n            valid\n",
     )
     assert expected == tuple(capsys.readouterr())
+
+
+@pytest.mark.parametrize("message", ["a key is unknown; did you mean columns?", "nothing was sent."])
+def test_an_error_that_ends_a_sentence_gets_no_other_end(message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    screen.fail(message)
+    assert f"error: {message}" == " ".join(capsys.readouterr().err.split())
