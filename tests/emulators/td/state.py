@@ -126,6 +126,7 @@ class TreasureData:
 
     def close(self) -> None:
         self.jobs.close()
+        self.warehouse.close()
 
 
 _SQL_TYPES = {bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", bytes: "BLOB"}

@@ -14,6 +14,8 @@ from tests.emulators.td.sql import FUNCTIONS, Statement
 from tests.emulators.td.typenames import table_type
 
 _NAME = re.compile(r"[a-z0-9_]{3,256}")
+# Empty databases with FUNCTIONS that no warehouse has: to open one takes longer than most tests' statements.
+_spare: list[duckdb.DuckDBPyConnection] = []
 # Two that create or change a table at the same moment succeed on Trino, and in DuckDB one after the other.
 _WRITING = threading.Lock()
 
@@ -52,9 +54,20 @@ class Warehouse:
         # Opened for the first statement: it takes longer than all the rest of an emulator, and many tests have none.
         with self._lock:
             if self._opened is None:
-                self._opened = duckdb.connect(":memory:", config={"threads": 2})
-                self._opened.execute(FUNCTIONS)
+                try:
+                    self._opened = _spare.pop()
+                except IndexError:
+                    self._opened = _open()
             return self._opened
+
+    def close(self) -> None:
+        """Drop all databases; no job may be running."""
+        with self._lock:
+            if self._opened is not None:
+                for name in self._databases:
+                    self._opened.execute(f'DROP SCHEMA "{name}" CASCADE')
+                _spare.append(self._opened)
+            self._opened, self._databases = None, set()
 
     def databases(self) -> list[str]:
         return sorted(self._databases)
@@ -113,6 +126,12 @@ class Warehouse:
             f"SET VARIABLE td_now = {now:.6f}::DOUBLE"
         )
         return cursor
+
+
+def _open() -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(":memory:", config={"threads": 2})
+    connection.execute(FUNCTIONS)
+    return connection
 
 
 def run_statement(session: duckdb.DuckDBPyConnection, statement: Statement, *, now: int) -> bool:
