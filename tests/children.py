@@ -14,13 +14,19 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 # Longer than any of them takes on a busy machine.
 LIMIT_SECONDS = 300.0
 
 Command = Sequence[str | Path]
 Process = subprocess.Popen[Any]
+
+
+class Killable(Protocol):
+    def kill(self) -> None: ...
+
+
 NO_ANSWERS: Mapping[str, str] = MappingProxyType({})
 # A session that has no controlling terminal yet takes its standard input for one; then comes the program.
 _TAKE_TERMINAL = """
@@ -53,7 +59,7 @@ def started(command: Command, *, limit: float = LIMIT_SECONDS, **options: Any) -
 
 
 @contextlib.contextmanager
-def limited(process: Process, limit: float | None = LIMIT_SECONDS) -> Iterator[None]:
+def limited(process: Killable, limit: float | None = LIMIT_SECONDS) -> Iterator[None]:
     """Kill the process when the block takes longer than this many seconds; None waits for ever."""
     timer = threading.Timer(limit or 0, process.kill)
     try:

@@ -23,7 +23,7 @@ from typing import Any
 from ..children import LIMIT_SECONDS
 from .config import DigError, Params, RefusedError
 from .engine import Attempt
-from .operators import Machine
+from .operators import Machine, Start, start_process
 from .session import session_params
 from .workflow import check_project, read
 
@@ -55,6 +55,7 @@ def run(
     log: Callable[[str], object] = lambda _text: None,
     sleep: Callable[[float], object] = real_sleep,
     python: str = sys.executable,
+    start: Start = start_process,
     on_spawn: Callable[[int], object] = lambda _pid: None,
     limit: float | None = LIMIT_SECONDS,
 ) -> Result:
@@ -63,9 +64,9 @@ def run(
     `params` are those of `-p`; digdag gives texts, other JSON values arrive as they are. `secrets` are by dotted name,
     looked up for each task when it begins. `session_time` is an aware time, or text, by default this day, in the
     workflow's time zone. `environ` (default: this process's) is what children get. The file's folder is the project.
-    `log` takes text as it comes. `on_spawn` gets the process id of each `py>` child, which is killed after `limit`
-    seconds. Raises DigError when the workflow cannot be read, RefusedError when it holds what is unknown here; a task
-    that fails is no exception but a `Result`.
+    `log` takes text as it comes. `start` starts a `py>` child, `on_spawn` gets its process id, and it is killed after
+    `limit` seconds. Raises DigError when the workflow cannot be read, RefusedError when it holds what is unknown here;
+    a task that fails is no exception but a `Result`.
     """
     file = Path(path).absolute()
     check_project(file.parent)
@@ -83,6 +84,7 @@ def run(
         log=write,
         sleep=sleep,
         python=python,
+        start=start,
         on_spawn=on_spawn,
         limit=limit,
     )

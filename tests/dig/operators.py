@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 from urllib.parse import quote
 
 from ..children import limited
@@ -40,13 +40,47 @@ _VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z_0-9]*")
 _SECRET = re.compile(r"\$\{([\s\S]*?):([\s\S]+?)\}")
 
 
+class Child(Protocol):
+    """A process: `stdout` is all that it prints, errors too; `returncode` is set when the `with` block ends."""
+
+    @property
+    def stdout(self) -> IO[str] | None: ...
+    @property
+    def pid(self) -> int: ...
+    @property
+    def returncode(self) -> int: ...
+    def kill(self) -> None: ...
+    def __enter__(self) -> object: ...
+    def __exit__(self, *_: Any) -> None: ...
+
+
+class Start(Protocol):
+    """Starts a command in a folder with this environment."""
+
+    def __call__(self, command: list[str], *, cwd: Path, env: Mapping[str, str]) -> Child: ...
+
+
+def start_process(command: list[str], *, cwd: Path, env: Mapping[str, str]) -> Child:
+    """As digdag does it: a process of the interpreter."""
+    return subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
     """What a run may use: the project folder (absolute), secrets by dotted name, the environment, its doors.
 
     Secrets are looked up for each task when it begins. `log` takes text as it comes, line ends included; `sleep` takes
-    seconds; `python` is the interpreter of `py>` when the workflow names none; `on_spawn` gets the process id of each
-    `py>` child, which is killed after `limit` seconds.
+    seconds; `python` is the interpreter of `py>` when the workflow names none; `start` starts a `py>` child, `on_spawn`
+    gets its process id, and it is killed after `limit` seconds.
     """
 
     project: Path
@@ -55,6 +89,7 @@ class Machine:
     log: Callable[[str], object]
     sleep: Callable[[float], object]
     python: str
+    start: Start
     on_spawn: Callable[[int], object]
     limit: float | None
 
@@ -218,16 +253,7 @@ def _run(call: Call, command: list[str]) -> int:
     """The exit code (killed: 128 and the signal). Lines of stdout and stderr go into the log as they come."""
     environ = {**call.machine.environ, **_environment(call)}
     try:
-        child = subprocess.Popen(
-            command,
-            cwd=call.machine.project,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-        )
+        child = call.machine.start(command, cwd=call.machine.project, env=environ)
     except OSError as error:
         raise DigError(f'Cannot run program "{command[0]}": {error.strerror}') from None
     with child, limited(child, call.machine.limit):

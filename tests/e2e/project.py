@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import pytest
 
 from tests import children, dig, guard
+from tests.dig import warm
 from tests.emulators.environment import HURRY, SECRETS, digdag_home
 from tests.exporting import Services
 
@@ -67,6 +68,7 @@ def run_with_stand_in(
         secrets=given,
         environ=os.environ | services.environ | {"PYTHONPATH": HURRY},
         session_time=SESSION,
+        start=warm.start,
         # The emulated job ends within milliseconds; the engine would look again after a second.
         sleep=lambda _: real_time.sleep(0.01),
     )

@@ -1,0 +1,71 @@
+"""Forks `py>` children, with the libraries loaded: `python py_server.py SOCKET`, where warm.py has the other end.
+
+A request is JSON, with two files: for all that the child prints, and for its process id and wait status, a line each.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import runpy
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+# What users install beside the operator; its own modules each child imports from its project.
+_LIBRARIES = ("backoff", "requests", "tdclient", "yaml")
+# Linux passes no larger message at once.
+_MOST_BYTES = 200_000
+
+
+def serve(requests: socket.socket) -> list[str] | None:
+    """Returns in each child, with the script that it has to run and its arguments; None when nobody asks any more."""
+    while True:
+        request, fds, *_ = socket.recv_fds(requests, _MOST_BYTES, 2)
+        if not request:
+            return None
+        if os.fork() == 0:
+            requests.close()
+            return _watched(*fds, **json.loads(request))
+        for fd in fds:
+            os.close(fd)
+
+
+def _watched(output: int, status: int, **asked: Any) -> list[str]:
+    """Go on in a child of this process, which tells of its id and of its end."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    child = os.fork()
+    if child == 0:
+        os.close(status)
+        return _become(output, **asked)
+    os.close(output)
+    os.write(status, b"%d\n" % child)
+    os.write(status, b"%d\n" % os.waitpid(child, 0)[1])
+    os._exit(0)
+
+
+def _become(output: int, *, script: list[str], folder: str, environ: dict[str, str]) -> list[str]:
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
+    os.environ.clear()
+    os.environ.update(environ)
+    os.chdir(folder)
+    return script
+
+
+if __name__ == "__main__":
+    # This folder, which has a module `secrets`.
+    del sys.path[0]
+    for name in _LIBRARIES:
+        importlib.import_module(name)
+    # Nobody waits for those that wait for the children.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    script = serve(socket.socket(fileno=int(sys.argv[1])))
+    if script is not None:
+        sys.argv[:] = script
+        sys.path.insert(0, str(Path(script[0]).parent))
+        runpy.run_path(script[0], run_name="__main__")
