@@ -64,6 +64,8 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    # pytest looks for garbage five times more; in the process that gathers all results that takes a second.
+    gc.freeze()
     config.stash[_home].cleanup()
 
 

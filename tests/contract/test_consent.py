@@ -6,13 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import pinterestsdk
 import pytest
 import requests
-from pinterestsdk.exceptions import ForbiddenException, UnauthorizedException
 
 from tests.clock import FakeTime
-from tests.contract.sdk import PEOPLE, Sdk, code_of, refresh
+from tests.contract.sdk import PEOPLE, Sdk, code_of, pinterestsdk, refresh
 from tests.emulators.pinterest import AD_ACCOUNT_ID, CLIENT_ID, USER, Pinterest, User, serve_pinterest
 
 REDIRECT = "http://localhost:8085/"
@@ -136,7 +134,7 @@ def test_a_code_is_good_once_for_ten_minutes_and_for_its_redirect(sdk: Sdk, fake
     fake_time.sleep(600)
     elsewhere = (code_from(sdk), "http://localhost:8085")
     for wrong, redirect_uri in ((code, REDIRECT), (late, REDIRECT), elsewhere, ("x", "y")):
-        with pytest.raises(UnauthorizedException) as caught:
+        with pytest.raises(pinterestsdk.exceptions.UnauthorizedException) as caught:
             exchange(sdk, wrong, redirect_uri)
         assert 283 == code_of(caught.value)
 
@@ -172,7 +170,7 @@ def test_a_token_sees_the_ad_accounts_of_its_user_with_owner_and_roles(sdk: Sdk,
     } == seen
     assert ["201"] == [account.id for account in all_accounts(seer, include_shared_accounts=False)]
     assert "Looked at" == seer.accounts.ad_accounts_get(ad_account_id="203").name
-    with pytest.raises(ForbiddenException):
+    with pytest.raises(pinterestsdk.exceptions.ForbiddenException):
         seer.accounts.ad_accounts_get(ad_account_id=AD_ACCOUNT_ID)
 
 
@@ -192,7 +190,7 @@ def test_only_some_roles_may_write(sdk: Sdk, agency: User) -> None:
     for account_id in ("201", "202"):
         assert seer.lists.customer_lists_create(ad_account_id=account_id, customer_list_create=body).id
     assert [] == seer.lists.customer_lists_list(ad_account_id="203").items
-    with pytest.raises(ForbiddenException) as caught:
+    with pytest.raises(pinterestsdk.exceptions.ForbiddenException) as caught:
         seer.lists.customer_lists_create(ad_account_id="203", customer_list_create=body)
     assert 29 == code_of(caught.value)
 
@@ -203,7 +201,7 @@ def test_the_user_of_a_token_is_shown_to_who_may_read_it(sdk: Sdk, agency: User)
     user = users.user_account_get()
     assert (agency.id, "agency", "An agency") == (user.id, user.username, user.business_name)
     assert "emulated" == users.user_account_get(ad_account_id="202").username
-    with pytest.raises(UnauthorizedException) as caught:
+    with pytest.raises(pinterestsdk.exceptions.UnauthorizedException) as caught:
         pinterestsdk.UserAccountApi(Sdk(sdk.endpoint, refresh(sdk).access_token).oauth.api_client).user_account_get()
     assert 3 == code_of(caught.value)
 

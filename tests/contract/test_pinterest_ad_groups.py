@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pinterestsdk
 import pytest
 import requests
-from pinterestsdk.exceptions import BadRequestException, ForbiddenException
 
-from tests.contract.sdk import ACCOUNT, Sdk, code_of
+from tests.contract.sdk import ACCOUNT, Sdk, code_of, pinterestsdk
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Pinterest
 
 
@@ -76,7 +74,7 @@ def test_pages_follow_each_other(pinterest: Pinterest, sdk: Sdk) -> None:
 
 
 def test_campaigns_and_ad_groups_exclude_each_other_as_filters(sdk: Sdk) -> None:
-    with pytest.raises(BadRequestException):
+    with pytest.raises(pinterestsdk.exceptions.BadRequestException):
         sdk.ad_groups.ad_groups_list(**ACCOUNT, campaign_ids=["1"], ad_group_ids=["2"])
 
 
@@ -95,6 +93,6 @@ def test_who_looks_after_audiences_only_may_not_read_ad_groups(
     if roles == ["CAMPAIGN_MANAGER"]:
         assert [] == sdk.ad_groups.ad_groups_list(ad_account_id="7").items
         return
-    with pytest.raises(ForbiddenException) as caught:
+    with pytest.raises(pinterestsdk.exceptions.ForbiddenException) as caught:
         sdk.ad_groups.ad_groups_list(ad_account_id="7")
     assert 29 == code_of(caught.value)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pinterestsdk
 import pytest
 import requests
-from pinterestsdk.exceptions import BadRequestException
 
-from tests.contract.sdk import ACCOUNT, PEOPLE, Sdk, patch
+from tests.contract.sdk import ACCOUNT, PEOPLE, Sdk, patch, pinterestsdk
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Pinterest
 
 PERSON = {"email": PEOPLE[0], "maid": PEOPLE[1], "hashed_phone_number": PEOPLE[2]}
@@ -235,5 +233,5 @@ def test_only_the_name_of_a_look_alike_can_be_changed(sdk: Sdk, seed: str) -> No
     made = look_alike(sdk, seed_id=[seed], country="CA", percentage=3)
     sdk.update_audience(made.id, "UPDATE", name="renamed")
     assert "renamed" == sdk.get_audience(made.id).name
-    with pytest.raises(BadRequestException):
+    with pytest.raises(pinterestsdk.exceptions.BadRequestException):
         sdk.update_audience(made.id, "UPDATE", rule=pinterestsdk.AdAccountsAudienceRule(customer_list_id="1"))

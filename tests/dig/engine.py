@@ -92,8 +92,11 @@ class Attempt:
         """One wave after the other, each task seeing what those of earlier waves stored."""
         seen, store, error = copied(params), Params(), Params()
         for wave in waves:
-            with ThreadPoolExecutor(max_workers=len(wave)) as pool:
-                ended = list(pool.map(self._run, wave, [seen] * len(wave)))
+            if len(wave) == 1:
+                ended = [self._run(wave[0], seen)]
+            else:
+                with ThreadPoolExecutor(max_workers=len(wave)) as pool:
+                    ended = list(pool.map(self._run, wave, [seen] * len(wave)))
             for left in ended:
                 merge(seen, left.store)
                 merge(store, left.store)

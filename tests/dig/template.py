@@ -7,6 +7,7 @@ refused, later methods are not. `moment` and `Date` are not here. Source: digdag
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,9 @@ _OPENING = re.compile(r"\$\{(?![a-z]+:)")  # what looks like ${secret:…} belon
 _BRACE = re.compile(r"[{}]")
 _LATER_SYNTAX = re.compile(r"`|=>|\*\*|\?\?|\?\.(?!\d)|\.\.\.|\b(?:let|const|class|async|await)\b")
 _QUOTED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
+_NAME = re.compile(r"[\w$]+")
+# With these a script can use a parameter whose name does not stand in it.
+_ALL = {"this", "eval"}
 _RUN = """delete globalThis.Date; delete globalThis.globalThis;
 (function (source, params) {
   return new Function('text', source).call(JSON.parse(params), function (value) {
@@ -49,6 +53,14 @@ def fill(text: str, params: Params) -> str:
     """`text` with each `${…}` replaced by its value. Raises DigError, naming the text and what is wrong."""
     if "$" not in text:
         return text
+    # A workflow evaluates what it exports for each of its tasks anew: most times nothing has changed that matters.
+    names = set(_NAME.findall(text))
+    given = params if names & _ALL else {name: params[name] for name in sorted(names & params.keys())}
+    return _filled(text, json.dumps(given))
+
+
+@functools.lru_cache(maxsize=10_000)
+def _filled(text: str, params: str) -> str:
     pieces = []
     for piece, is_script in _split(text):
         later = _LATER_SYNTAX.search(_QUOTED.sub("''", piece)) if is_script else None
@@ -57,7 +69,7 @@ def fill(text: str, params: Params) -> str:
         pieces.append(f"text(({piece}))" if is_script else json.dumps(piece.replace("$$", "$")))
     try:
         run = quickjs.Context().eval(_RUN)
-        return str(run(f"with (this) {{ return [{', '.join(pieces)}].join('') }}", json.dumps(params)))
+        return str(run(f"with (this) {{ return [{', '.join(pieces)}].join('') }}", params))
     except quickjs.JSException as error:
         raise DigError(f"Failed to evaluate a variable {text} ({str(error).splitlines()[0]})") from None
 
