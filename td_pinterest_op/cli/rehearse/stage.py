@@ -9,7 +9,6 @@ import re
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from td_pinterest_op import connect
 from td_pinterest_op.audiences.audiences import Audiences
@@ -78,6 +77,7 @@ class Stage:
         self.audiences = Audiences(api=self.api, lists=self.lists)
         self.made: dict[str, str] = {}
         self._audience_begun = False
+        self._people = bytearray()
         self.facts, self.answer = Facts(), Answer()
         self.limits: str | None = None  # those that Pinterest's header states
         self.services.client.on_response = lambda request, response: self.answer.note(request, response)
@@ -112,14 +112,11 @@ class Stage:
             client.on_response = self.services.client.on_response
             yield Api(client=client, tokens=self.services.tokens, ad_account_id=self.api.ad_account_id)
 
-    @cached_property
-    def _people(self) -> bytes:
-        addresses = (f"{number}@{self.name[-8:]}.invalid".encode() for number in range(LARGEST))
-        return b"".join(hashlib.sha256(address).digest() for address in addresses)
-
     def people(self, count: int) -> Digests:
         """The digests of the first `count` made-up addresses."""
-        return Digests(self._people[: count * DIGEST_BYTES])
+        for number in range(len(self._people) // DIGEST_BYTES, count):
+            self._people += hashlib.sha256(f"{number}@{self.name[-8:]}.invalid".encode()).digest()
+        return Digests(bytes(self._people[: count * DIGEST_BYTES]))
 
     def make_list(self, count: int) -> str:
         """A new customer list with the first `count` people; returns its id. Raises what the API raises."""
