@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +63,8 @@ class Warehouse:
 
 
 @pytest.fixture
-def warehouse() -> Iterator[Warehouse]:
-    with duckdb.connect() as connection:
-        yield Warehouse(connection)
+def warehouse(database: duckdb.DuckDBPyConnection) -> Warehouse:
+    return Warehouse(database)
 
 
 @pytest.mark.parametrize("name", files())
@@ -80,12 +78,13 @@ def test_making_the_table_again_keeps_its_rows(warehouse: Warehouse) -> None:
     assert 1 == len(warehouse.rows())
 
 
-def test_a_table_that_an_older_version_made_gets_the_later_columns_and_keeps_its_rows() -> None:
-    with duckdb.connect() as connection:
-        older = ", ".join(f"{column.name} varchar" for column in COLUMNS if not column.is_later)
-        connection.execute(f"CREATE TABLE pinterest_history ({older})")
-        connection.execute("INSERT INTO pinterest_history (kind) VALUES ('run')")
-        (row,) = Warehouse(connection).rows()
+def test_a_table_that_an_older_version_made_gets_the_later_columns_and_keeps_its_rows(
+    database: duckdb.DuckDBPyConnection,
+) -> None:
+    older = ", ".join(f"{column.name} varchar" for column in COLUMNS if not column.is_later)
+    database.execute(f"CREATE TABLE pinterest_history ({older})")
+    database.execute("INSERT INTO pinterest_history (kind) VALUES ('run')")
+    (row,) = Warehouse(database).rows()
     assert ({column.name for column in COLUMNS}, "run") == (set(row), row["kind"])
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from decimal import Decimal
 from typing import Any
 
 import duckdb
-import pytest
 import sqlglot
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,18 +16,10 @@ from td_pinterest_op.warehouse.withholding import columns_of, control_of, files
 from td_pinterest_op.withholding.control import in_control, key_of
 from tests.campaigns import examples
 from tests.dig.template import fill
-from tests.emulators.td.sql import FUNCTIONS
 from tests.unit.withholding.test_people import SALT, Case, Oracle, cases
 
 LISTS = {"suppress": "suppressed", "consent": "consented"}
 KEYS = st.one_of(st.integers(-(2**63), 2**63 - 1), st.text(st.characters(codec="utf-8", exclude_characters="\0")))
-
-
-@pytest.fixture(scope="module")
-def database() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect(":memory:", config={"threads": 1}) as connection:
-        connection.execute(FUNCTIONS)
-        yield connection
 
 
 def parameters(types: list[str], *, lists: Collection[str], control: Control | None) -> dict[str, Any]:
@@ -80,11 +71,11 @@ def _fill(
 
 @settings(max_examples=examples(40), deadline=None)
 @given(cases(["email", "maid"]).filter(lambda case: not case.arrays))
-def test_the_warehouse_withholds_whom_the_operator_withholds(database: duckdb.DuckDBPyConnection, case: Case) -> None:
+def test_the_warehouse_withholds_whom_the_operator_withholds(opened: duckdb.DuckDBPyConnection, case: Case) -> None:
     control = Control(percent=Decimal(case.percent), salt=SALT, by="customer") if case.percent else None
     rows = [[*row, key] for row, key in zip(case.rows, case.keys, strict=True)] if control else case.rows
     lists = {name: list(of_list) for name, of_list in case.list_rows.items()}
-    sent, reasons = withheld(database, rows, types=list(case.types), lists=lists, control=control)
+    sent, reasons = withheld(opened, rows, types=list(case.types), lists=lists, control=control)
     expected, counts = Oracle(case).identifiers()
     nulls = sum(not person for person in case.people)
     assert (expected, +counts) == (sent, {why: count for why, count in reasons.items() if why != "null"})
@@ -98,11 +89,11 @@ def test_the_warehouse_withholds_whom_the_operator_withholds(database: duckdb.Du
     st.text(st.characters(codec="utf-8"), min_size=1),
 )
 def test_the_control_group_is_the_operators_whatever_the_keys_and_the_salt(
-    database: duckdb.DuckDBPyConnection, keys: list[Any], percent: Decimal, salt: str
+    opened: duckdb.DuckDBPyConnection, keys: list[Any], percent: Decimal, salt: str
 ) -> None:
     control = Control(percent=percent, salt=salt, by="customer")
     rows = [[f"person{number}@shop.example", str(key)] for number, key in enumerate(keys)]
-    _, reasons = withheld(database, rows, types=["email"], lists={}, control=control, key_type="VARCHAR")
+    _, reasons = withheld(opened, rows, types=["email"], lists={}, control=control, key_type="VARCHAR")
     chosen = in_control(control, [key_of(str(key).encode()) for key in keys])
     assert sum(chosen) == reasons.get("control", 0)
 
