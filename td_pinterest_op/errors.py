@@ -31,8 +31,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import ClassVar, Literal, TypeVar
 
+from td_pinterest_op.printable import without_templates
 from td_pinterest_op.secret import mask
-from td_pinterest_op.template import without_templates
 
 # `missing`: the key is left out. `unknown`: there is no such key. `environment`: a variable is missing there.
 ProblemCode = Literal["wrong", "missing", "unknown", "environment"]

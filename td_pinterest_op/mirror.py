@@ -24,9 +24,8 @@ from td_pinterest_op.errors import AudienceError, ExportError, JobError, LimitEr
 from td_pinterest_op.export import export
 from td_pinterest_op.identifiers.types import EMAIL
 from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.printable import printable
+from td_pinterest_op.printable import escaped, printable
 from td_pinterest_op.records.columns import identifier_columns
-from td_pinterest_op.secret import escaped
 from td_pinterest_op.settings.control import CONTROL, Control
 from td_pinterest_op.settings.parse import parse_status
 from td_pinterest_op.settings.types import WrongValueError
@@ -34,7 +33,7 @@ from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.treasure_data.api import TreasureData, path_of
 from td_pinterest_op.treasure_data.job import Job, Source, job_of, run_statement
 from td_pinterest_op.treasure_data.result import JobResult
-from td_pinterest_op.warehouse.mirror import newest_plan, overtaken, people_columns
+from td_pinterest_op.warehouse.mirror_sql import newest_plan, overtaken, people_columns
 from td_pinterest_op.warehouse.withholding import LISTS, columns_of, control_of
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.run import task_process

@@ -1,11 +1,40 @@
-"""Formats text from outside, and counts, for one line."""
+"""Text for one line of a log or a message: names from outside, counts, and nothing that digdag would fill in."""
 
 from __future__ import annotations
 
-from td_pinterest_op.secret import escaped, mask
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from td_pinterest_op.secret import mask
+
+_T = TypeVar("_T")
 
 # Masking takes a second for some megabytes: what is far longer than a line is cut before, generously.
 _LONGEST_MASKED = 20_000
+
+
+def without_templates(value: _T) -> _T:
+    """`value` (plain JSON types) with `$ {` for `${`, in every text and key: digdag fills in `${…}`, secrets included.
+
+    Source: digdag-core, agent/ConfigEvalEngine.java: each task evaluates all its parameters, also what others stored
+    and `error.message`; digdag-plugin-utils, UserSecretTemplate.java: `http>` then looks for secrets in the outcome.
+    """
+    return cast(_T, _without(value))
+
+
+def _without(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("${", "$ {")
+    if isinstance(value, Mapping):
+        return {_without(key): _without(entry) for key, entry in value.items()}
+    return [_without(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+
+
+def escaped(text: str) -> str:
+    """`text` with its control characters escaped, so that a name forges no line of the log, nor a template."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return without_templates(text)
 
 
 def printable(text: str, *, longest: int = 80) -> str:

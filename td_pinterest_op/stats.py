@@ -13,10 +13,8 @@ from typing import Any
 
 from td_pinterest_op import __version__
 from td_pinterest_op.errors import UnexpectedError
-from td_pinterest_op.printable import counted
+from td_pinterest_op.printable import counted, escaped, without_templates
 from td_pinterest_op.reasons import REASONS
-from td_pinterest_op.secret import escaped
-from td_pinterest_op.template import without_templates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -72,9 +73,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def forgotten_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """A credential of one test hides nothing in the texts of another."""
-    monkeypatch.setattr(secret, "_known", set())
-    monkeypatch.setattr(secret, "_short_forms", set())
-    monkeypatch.setattr(secret, "_places", {})
+    monkeypatch.setattr(secret, "_parts", defaultdict(set))
 
 
 @pytest.fixture(autouse=True)

@@ -15,8 +15,7 @@ from td_pinterest_op.pinterest.ad_groups import (
     template_audiences,
 )
 from td_pinterest_op.pinterest.api import Api, Audience
-from td_pinterest_op.printable import counted
-from td_pinterest_op.secret import escaped
+from td_pinterest_op.printable import counted, escaped
 
 log = logging.getLogger(__name__)
 

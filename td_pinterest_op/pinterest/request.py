@@ -10,7 +10,7 @@ from typing import Protocol
 from requests.auth import AuthBase
 
 from td_pinterest_op.pinterest.transport import Response
-from td_pinterest_op.secret import escaped
+from td_pinterest_op.printable import escaped
 
 _AD_ACCOUNT = re.compile(r"/ad_accounts/(\d+)")
 

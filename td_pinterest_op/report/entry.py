@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from td_pinterest_op.history import FAILED, FOLLOW_UP, JSON_NAMES, NAMES, RUN, SUCCESS
+from td_pinterest_op.history_columns import FAILED, FOLLOW_UP, JSON_NAMES, NAMES, RUN, SUCCESS
 from td_pinterest_op.secret import mask
 
 

@@ -12,7 +12,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.history import FOLLOW_UP, LIFT, RUN, SUCCESS
+from td_pinterest_op.history_columns import FOLLOW_UP, LIFT, RUN, SUCCESS
 from td_pinterest_op.reasons import REASONS
 from td_pinterest_op.report import figures
 from td_pinterest_op.report.charts import over_time

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.history import COLUMNS, FAILED
+from td_pinterest_op.history_columns import COLUMNS, FAILED
 from td_pinterest_op.report.entry import Entry, entry
 
 # What marks a page as ours, and holds its data for the next page and for other programs.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from td_pinterest_op.audience_status import GONE, TOO_SMALL, USABLE
-from td_pinterest_op.history import FAILED
+from td_pinterest_op.history_columns import FAILED
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.figures import day, number
 from td_pinterest_op.stats import WITHHELD

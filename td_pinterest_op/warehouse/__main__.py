@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from td_pinterest_op.warehouse import history, queries
+from td_pinterest_op.warehouse import history_sql, queries
 
 
 def main(folder: str) -> None:
     """Write all generated queries into the folder."""
-    for name, text in {**queries.files(), **history.files()}.items():
+    for name, text in {**queries.files(), **history_sql.files()}.items():
         (Path(folder) / name).write_text(text, encoding="utf-8")
 
 

@@ -1,11 +1,11 @@
 """The SQL that makes the mirror's ledger small again, as files for workflows/queries: a row for each member.
 
-What the rows of the ledger mean stands in `warehouse.mirror`.
+What the rows of the ledger mean stands in `warehouse.mirror_sql`.
 """
 
 from __future__ import annotations
 
-from td_pinterest_op.warehouse.mirror import (
+from td_pinterest_op.warehouse.mirror_sql import (
     AUDIENCE,
     BASES,
     ENTRIES,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from textwrap import indent
 
 from td_pinterest_op.identifiers.types import EMAIL, TYPES, alternatives
-from td_pinterest_op.warehouse import compaction, mirror, withholding
+from td_pinterest_op.warehouse import compaction, mirror_sql, withholding
 from td_pinterest_op.warehouse.hashing import full, safe
 
 _NOTE = "-- Made by `python -m td_pinterest_op.warehouse` from the operator's own rules: edit table and columns only.\n"
@@ -21,11 +21,12 @@ _OTHER_COLUMNS = alternatives(type_.name for type_ in _OTHERS)
 
 def files() -> Mapping[str, str]:
     """The text of every query that is made from tables, by file name."""
+    others = {**mirror_sql.files(), **withholding.files(), **compaction.files()}
     return {
         "hashed.sql": _hashed(),
         "hashed_full.sql": _hashed_full(),
         "rejected.sql": _rejected(),
-        **{name: _NOTE + text for name, text in (mirror.files() | withholding.files() | compaction.files()).items()},
+        **{name: _NOTE + text for name, text in others.items()},
     }
 
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from td_pinterest_op import stop
 from td_pinterest_op.errors import ExportError
+from td_pinterest_op.printable import without_templates
 from td_pinterest_op.secret import mask
-from td_pinterest_op.template import without_templates
 
 # Seconds in which warnings that differ in figures only are counted instead of written.
 ALIKE_SECONDS = 60.0

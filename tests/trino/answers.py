@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import given, settings
 
-from td_pinterest_op.history import COLUMNS
+from td_pinterest_op.history_columns import COLUMNS
 from td_pinterest_op.settings.control import Control
 from td_pinterest_op.warehouse.withholding import files
 from tests.dig.template import fill

@@ -28,9 +28,8 @@ LAYERS: list[set[str]] = [
     {"pinterest", "treasure_data", "settings", "report"},
     {"identifiers", "stats", "stop", "unexpected"},
     {"errors"},
-    {"audience_status", "history", "json_body", "printable", "reasons", "retry"},
+    {"audience_status", "history_columns", "json_body", "printable", "reasons", "retry"},
     {"private_file", "secret", "timing"},
-    {"template"},
     {"__init__"},
     {"requirements"},
 ]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import html
 import json
-import logging
-import pickle
 from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -20,37 +18,18 @@ from td_pinterest_op.secret import LONGEST_SECRET, LONGEST_TEXT, Secret, mask
 VALUE = "hush-4711-hush"
 
 
-@pytest.mark.parametrize("show", [str, repr, "{}".format, "{!r:>5}".format, lambda secret: f"{secret}"])
-def test_a_secret_is_not_shown_in_any_way_of_printing_it(show: object) -> None:
-    shown = show(Secret(VALUE))  # type: ignore[operator]
+@pytest.mark.parametrize(
+    "show", [str, repr, "{}".format, "{!r:>5}".format, "%s".__mod__, lambda secret: f"{[secret]} { ({'key': secret}) }"]
+)
+def test_a_secret_is_not_shown_in_any_way_of_printing_it(show: Callable[[Secret], str]) -> None:
+    shown = show(Secret(VALUE))
     assert "***" in shown
     assert VALUE not in shown
 
 
-def test_a_secret_is_not_shown_inside_of_something_else() -> None:
-    assert VALUE not in f"{[Secret(VALUE)]} { ({'key': Secret(VALUE)}) }"
-    assert not hasattr(Secret(VALUE), "__dict__")
-
-
-def test_a_secret_is_not_shown_in_a_log_line(caplog: pytest.LogCaptureFixture) -> None:
-    logging.getLogger("td_pinterest_op").warning("%s %r", Secret(VALUE), Secret(VALUE))
-    assert ["*** ***"] == caplog.messages
-
-
-def test_a_secret_tells_its_value_when_it_is_asked() -> None:
-    assert VALUE == Secret(VALUE).reveal()
-
-
 def test_secrets_are_compared_by_value_and_never_equal_a_text() -> None:
-    assert Secret(VALUE) == Secret(VALUE)
-    assert len({Secret(VALUE), Secret(VALUE), Secret("another one")}) == 2
+    assert 2 == len({Secret(VALUE), Secret(VALUE), Secret("another one")})
     assert Secret(VALUE) != VALUE
-
-
-@pytest.mark.parametrize("use", [pickle.dumps, copy.copy, json.dumps])
-def test_a_secret_cannot_be_written_away(use: object) -> None:
-    with pytest.raises(TypeError):
-        use(Secret(VALUE))  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from td_pinterest_op.audiences.customer_lists import ListToFill
 from td_pinterest_op.audiences.new_audience import NewAudience
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import Audience
+from td_pinterest_op.printable import escaped
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.report.verdict import ON_THEIR_WAY
-from td_pinterest_op.secret import escaped
 from td_pinterest_op.settings.action import Action, Scope
 from td_pinterest_op.settings.table import IfExists
 from td_pinterest_op.stats import Deed

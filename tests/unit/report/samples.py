@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from td_pinterest_op.audiences.actions import OUTCOMES
-from td_pinterest_op.history import FOLLOW_UP, RUN
+from td_pinterest_op.history_columns import FOLLOW_UP, RUN
 from td_pinterest_op.report.entry import Entry, entry
 from td_pinterest_op.report.page import page as page_with
 from td_pinterest_op.report.verdict import verdict as verdict_with

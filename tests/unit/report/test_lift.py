@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.history import FAILED, LIFT
+from td_pinterest_op.history_columns import FAILED, LIFT
 from td_pinterest_op.report.entry import Entry, entry
 from td_pinterest_op.report.sources import entries
 from tests.unit.report.samples import AUDIENCE_ID, FIRST_DAY, page, run

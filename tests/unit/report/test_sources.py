@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.history import FAILED, FOLLOW_UP, RUN, SUCCESS
+from td_pinterest_op.history_columns import FAILED, FOLLOW_UP, RUN, SUCCESS
 from td_pinterest_op.report.entry import flat
 from td_pinterest_op.report.sources import entries
 from tests.unit.report.samples import AUDIENCE_ID, FIRST_DAY, follow_up, page, run, statistics

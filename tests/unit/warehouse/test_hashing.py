@@ -19,7 +19,7 @@ from td_pinterest_op.identifiers.placeholders import HASHES_OF_NOTHING, PLACEHOL
 from td_pinterest_op.identifiers.rules import SEPARATORS, Reason
 from td_pinterest_op.identifiers.types import EMAIL, LISTED, PHONE, UNSURE, IdentifierType
 from td_pinterest_op.records.digests import key_or_reason
-from td_pinterest_op.warehouse import history
+from td_pinterest_op.warehouse import history_sql
 from td_pinterest_op.warehouse.hashing import full, safe
 from td_pinterest_op.warehouse.queries import files
 from tests.campaigns import examples
@@ -156,7 +156,7 @@ def test_a_type_that_a_warehouse_cannot_judge_has_no_sql() -> None:
         safe(PHONE)
 
 
-@pytest.mark.parametrize(("run_as", "written"), [("__main__", {**files(), **history.files()}), ("imported", {})])
+@pytest.mark.parametrize(("run_as", "written"), [("__main__", {**files(), **history_sql.files()}), ("imported", {})])
 def test_the_module_writes_every_query_into_the_folder_that_it_is_given_when_it_is_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_as: str, written: Mapping[str, str]
 ) -> None:

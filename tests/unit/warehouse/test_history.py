@@ -10,10 +10,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from td_pinterest_op.history import COLUMNS
+from td_pinterest_op.history_columns import COLUMNS
 from td_pinterest_op.report.entry import entry
 from td_pinterest_op.report.sources import entries
-from td_pinterest_op.warehouse.history import files
+from td_pinterest_op.warehouse.history_sql import files
 from tests.dig.template import fill
 from tests.emulators.td.sql import statements
 from tests.emulators.td.warehouse import run_statement

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from textwrap import fill
 
-from td_pinterest_op.history import COLUMNS, FOLLOW_UP, LIFT, RUN, Column
+from td_pinterest_op.history_columns import COLUMNS, FOLLOW_UP, LIFT, RUN, Column
 from td_pinterest_op.stats import LISTS, WITHHELD
 
 TABLE = "${history.table}"

@@ -1,6 +1,6 @@
 """The columns of the history table: a row for each run, each audience of a follow-up, each comparison of a lift.
 
-The SQL of the table (`warehouse.history`) and the report read the same columns here.
+The SQL of the table (`warehouse.history_sql`) and the report read the same columns here.
 """
 
 from __future__ import annotations
