@@ -363,7 +363,7 @@ def test_all_bytes_before_a_cut_arrive_and_the_rest_can_be_had_by_range(td: Trea
 def test_faults_come_in_their_order_and_only_where_they_match(td: TreasureData, url: str) -> None:
     td.faults.add(
         Fault(kind="status", path="/database/", status=429, headers={"Retry-After": "7"}),
-        Fault(kind="status", path="/database/", skip=1, status=500),
+        Fault(kind="status", path="/database/", after=1, status=500),
     )
     answers = [
         fetch(f"{url}v3/{path}")[:2] for path in ("database/list", "table/list/sample_db", *["database/list"] * 3)

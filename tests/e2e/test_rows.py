@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import hashlib
 from collections import Counter
@@ -198,7 +199,7 @@ class TestDownload:
     def test_every_call_is_repeated_when_it_fails_for_a_moment(
         self, services: Services, path: str, fault: Fault
     ) -> None:
-        services.td.faults.add(Fault(**{name: getattr(fault, name) for name in fault.__slots__} | {"path": path}))
+        services.td.faults.add(dataclasses.replace(fault, path=path))
         assert digests(COUNT) == exported(services, services.job(people(COUNT)))
 
     @pytest.mark.parametrize("path", ["/status/", "/show/", "/result/"])

@@ -8,12 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-_F = TypeVar("_F")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turns:
-    """Of the requests that match, the first `after` are spared.
+    """What every fault has: of the requests that match, the first `after` are spared.
 
     Then every `every`-th one is met, with `probability` (drawn from `seed`), `times` in all (None: without end).
     """
@@ -25,37 +23,37 @@ class Turns:
     times: int | None = 1
 
 
+_F = TypeVar("_F", bound=Turns)
+
+
 class _Queued(Generic[_F]):
     """A fault, how often it may still meet a request, and how many have matched."""
 
-    def __init__(self, fault: _F, turns: Turns) -> None:
-        self.fault, self.left = fault, turns.times
-        self._turns, self._seen = turns, 0
-        self._random = random.Random(turns.seed)
+    def __init__(self, fault: _F) -> None:
+        self.fault, self.left, self._seen = fault, fault.times, 0
+        self._random = random.Random(fault.seed)
 
     def is_due(self) -> bool:
         """Count a request that matches; True when it is this fault's turn."""
         self._seen += 1
-        turn = self._seen - self._turns.after
-        is_drawn = self._random.random() < self._turns.probability
-        return self.left != 0 and turn > 0 and turn % self._turns.every == 0 and is_drawn
+        turn = self._seen - self.fault.after
+        is_drawn = self._random.random() < self.fault.probability
+        return self.left != 0 and turn > 0 and turn % self.fault.every == 0 and is_drawn
 
 
 class FaultQueue(Generic[_F]):
     """The faults in force, in the order they were added. Every method may be called from any thread.
 
-    `turns` gives a fault's turns. Of several that are due the first is met; the others keep their meeting for a later
-    request.
+    Of several that are due the first is met; the others keep their meeting for a later request.
     """
 
-    def __init__(self, *, turns: Callable[[_F], Turns]) -> None:
-        self._turns = turns
+    def __init__(self) -> None:
         self._queue: list[_Queued[_F]] = []
         self._lock = threading.Lock()
 
     def add(self, *faults: _F) -> None:
         with self._lock:
-            self._queue += [_Queued(fault, self._turns(fault)) for fault in faults]
+            self._queue += map(_Queued, faults)
 
     def clear(self) -> None:
         with self._lock:

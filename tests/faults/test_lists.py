@@ -76,7 +76,7 @@ class Cell:
         if self.row.fault is None:
             services.td.job_faults.add(JobFault(query=f"AS of_{self.query}"))
         elif self.step == "issue":
-            services.td.faults.add(dataclasses.replace(self.row.fault, path="/v3/job/issue/", skip=number))
+            services.td.faults.add(dataclasses.replace(self.row.fault, path="/v3/job/issue/", after=number))
         else:
             job_id = 1_000_001 + len(services.td.jobs.all()) + number
             services.td.faults.add(dataclasses.replace(self.row.fault, path=f"/v3/job/{self.step}/{job_id}$"))

@@ -84,12 +84,12 @@ Effect = Answer | Redirect | Mangle | Reset | Stall | StopReading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class Fault(Turns):
     """An effect on the requests that match.
 
     `method` and `path` (below the endpoint) are regular expressions, matched in full and searched; `operation` is an
     operationId such as "customer_lists/update", `operation_type` the body's, such as "ADD" (not at When.ARRIVAL: it
-    is not read yet). The other fields are those of `Turns`.
+    is not read yet).
     """
 
     effect: Effect
@@ -98,11 +98,6 @@ class Fault:
     path: str = ""
     operation: str | None = None
     operation_type: str | None = None
-    after: int = 0
-    every: int = 1
-    probability: float = 1.0
-    seed: int = 0
-    times: int | None = 1
 
     def __post_init__(self) -> None:
         if isinstance(self.effect, StopReading):
@@ -119,20 +114,4 @@ class Fault:
         )
 
 
-class Faults:
-    """The faults in force. Every method may be called from any thread."""
-
-    def __init__(self) -> None:
-        self._queue: FaultQueue[Fault] = FaultQueue(turns=_turns)
-        self.add, self.clear, self.pending = self._queue.add, self._queue.clear, self._queue.pending
-
-    def due(self, call: Call, when: When) -> Effect | None:
-        """The effect on `call` at this moment; to be asked once."""
-        met = self._queue.meet(lambda fault: fault.when is when and fault.matches(call))
-        return met.effect if met else None
-
-
-def _turns(fault: Fault) -> Turns:
-    return Turns(
-        after=fault.after, every=fault.every, probability=fault.probability, seed=fault.seed, times=fault.times
-    )
+Faults = FaultQueue[Fault]

@@ -101,11 +101,11 @@ class Gate:
             if moment is when:
                 # In a thread, so that a callback may wait for anything; this request waits for it.
                 await asyncio.to_thread(callback, replace(exchange.call))
-        effect = self._faults.due(exchange.call, when)
-        if effect is None:
+        met = self._faults.meet(lambda fault: fault.when is when and fault.matches(exchange.call))
+        if met is None:
             return None
-        exchange.call.fault = type(effect).__name__
-        return await perform(effect, exchange)
+        exchange.call.fault = type(met.effect).__name__
+        return await perform(met.effect, exchange)
 
     async def _oversized(self, exchange: Exchange) -> web.StreamResponse | None:
         """What a body is met with that is too large to be read; None for one that may be read."""

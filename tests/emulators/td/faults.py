@@ -17,8 +17,8 @@ _KINDS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """One thing that goes wrong for `times` requests that match, after the first `skip` of them.
+class Fault(Turns):
+    """One thing that goes wrong for requests that match.
 
     `path` is searched in the request's path as a regular expression; `method` empty is any. The mark of "cut" is
     `after_bytes` of the body, else `after_fraction` of it. Raises ValueError for what makes no sense.
@@ -27,8 +27,6 @@ class Fault:
     kind: str
     method: str = ""
     path: str = ""
-    skip: int = 0
-    times: int = 1
     status: int = 503
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str | bytes | None = None
@@ -51,25 +49,9 @@ class Fault:
         return int(length * self.after_fraction) if self.after_bytes is None else min(self.after_bytes, length)
 
 
-class Faults:
-    """The faults in force. Every method may be called from any thread."""
-
-    def __init__(self) -> None:
-        self._queue: FaultQueue[Fault] = FaultQueue(turns=_turns)
-        self.add, self.clear = self._queue.add, self._queue.clear
-
-    def next_for(self, method: str, path: str) -> Fault | None:
-        """The fault that a request meets: the first that is due, if there is one."""
-        return self._queue.meet(lambda fault: fault.matches(method, path))
-
-
-def _turns(fault: Fault) -> Turns:
-    return Turns(after=fault.skip, times=fault.times)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobFault:
-    """A job that fails: the first `times` whose query matches the regular expression `query`.
+class JobFault(Turns):
+    """A job that fails, of those whose query matches the regular expression `query`.
 
     An INSERT or CREATE in it first writes this `share` of its rows, 0 to 1: whether Treasure Data takes them back is
     not known. `message` is the engine's. Raises ValueError for what makes no sense.
@@ -78,7 +60,6 @@ class JobFault:
     query: str = ""
     share: float = 0.0
     message: str = "Killed by the system because this query generates too much data"
-    times: int = 1
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
@@ -86,12 +67,5 @@ class JobFault:
         re.compile(self.query)
 
 
-class JobFaults:
-    """The jobs that will fail. Every method may be called from any thread."""
-
-    def __init__(self) -> None:
-        self._queue: FaultQueue[JobFault] = FaultQueue(turns=lambda fault: Turns(times=fault.times))
-        self.add, self.clear = self._queue.add, self._queue.clear
-
-    def next_for(self, query: str) -> JobFault | None:
-        return self._queue.meet(lambda fault: re.search(fault.query, query) is not None)
+Faults = FaultQueue[Fault]
+JobFaults = FaultQueue[JobFault]
