@@ -18,8 +18,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import duckdb
-
 from tests.emulators.environment import environment
 from tests.emulators.people import write_people
 from tests.emulators.pinterest import AD_ACCOUNT_ID, CONTROLS, Pinterest, Switches, serve_pinterest
@@ -45,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 switches=switches_like(options.like) if options.like else {},
             ) as emulators,
         ):
-            load(emulators.td, DATABASE, TABLE, data)
+            emulators.td.warehouse.load_file(DATABASE, TABLE, data)
             for name, value in emulators.environment.items():
                 print(f"export {name}={value}")
             print("\n".join(f"# {line}".rstrip() for line in guide(emulators.environment)), flush=True)
@@ -82,8 +80,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 @contextlib.contextmanager
 def _data(options: argparse.Namespace) -> Iterator[Path]:
     if options.data is not None:
-        if not options.data.is_file():
-            raise FileNotFoundError(f"no such file: {options.data}")
         yield options.data
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -99,16 +95,6 @@ class Emulators:
     td: TreasureData
     pinterest: Pinterest
     environment: dict[str, str]
-
-
-def load(td: TreasureData, database: str, table: str, path: Path) -> None:
-    """Load a CSV (with a header) or Parquet file. Raises OSError or ValueError for one that cannot be loaded."""
-    if not path.is_file():
-        raise FileNotFoundError(f"no such file: {path}")
-    try:
-        (td.load_parquet if path.suffix == ".parquet" else td.load_csv)(database, table, path)
-    except duckdb.Error as error:
-        raise ValueError(f"{path} cannot be loaded as a table ({type(error).__name__})") from None
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests import children
-from tests.emulators.__main__ import AUDIENCE_NAME, TABLE, Emulators, both, guide, load
+from tests.emulators.__main__ import AUDIENCE_NAME, TABLE, Emulators, both, guide
 from tests.emulators.environment import SECRETS, digdag_home
 from tests.emulators.people import write_people
 from tests.emulators.pinterest import Pinterest
@@ -92,7 +92,7 @@ def _run(options: argparse.Namespace, folder: Path, people: Sequence[Expected], 
         if options.project:
             emulators.pinterest.switches.unknown_audiences = project.names
         for database, table, path in _tables(options.table, project.databases, people_file):
-            load(emulators.td, database, table, path)
+            emulators.td.warehouse.load_file(database, table, path)
         home = digdag_home(folder, emulators.environment, secrets=SECRETS | dict(project.secrets))
         environ = emulators.environment | home
         _introduce(project, options, people_file)
@@ -180,7 +180,7 @@ def _withhold(people: Path, project: Project, emulators: Emulators, environ: Map
     asked = made_up.asked(people, opt_outs)
     is_right = _checked(f"{len(asked.everybody):,} people should be in it", asked.everybody, emulators)
     for database in project.databases:
-        load(emulators.td, database, made_up.OPT_OUTS, opt_outs)
+        emulators.td.warehouse.load_file(database, made_up.OPT_OUTS, opt_outs)
     shutil.copy(Path(__file__).with_name(WITHHELD), project.folder)
     print(f"\nOnce more, by {WITHHELD}: without who opted out, and without a control group of 10 %\n", flush=True)
     if _carry_out((WITHHELD,), project.folder, emulators, environ, log):

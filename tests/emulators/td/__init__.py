@@ -3,9 +3,8 @@
 `serve_td()` runs it on the loop-back interface; `TreasureData` is its state and its controls.
 """
 
-from tests.emulators.td.app import treasure_data_app
+from tests.emulators.td.app import serve_td
 from tests.emulators.td.faults import Fault, JobFault
-from tests.emulators.td.serving import serve_td
 from tests.emulators.td.state import API_KEY, TreasureData
 
-__all__ = ["API_KEY", "Fault", "JobFault", "TreasureData", "serve_td", "treasure_data_app"]
+__all__ = ["API_KEY", "Fault", "JobFault", "TreasureData", "serve_td"]

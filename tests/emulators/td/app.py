@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
 
 from aiohttp import web
 
+from tests.emulators.server import serve
 from tests.emulators.td.control import control_routes
 from tests.emulators.td.faults import Fault
 from tests.emulators.td.jobs import description, summary
 from tests.emulators.td.state import Received, TreasureData
-from tests.emulators.td.tables import table_routes
-from tests.emulators.td.warehouse import RefusedError
+from tests.emulators.td.warehouse import RefusedError, Warehouse
 from tests.emulators.td.wire import JsonBody, answer, error, reset, send, send_part
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -24,6 +25,8 @@ _met: ContextVar[Fault | None] = ContextVar("fault", default=None)
 
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _OPEN = "/v3/system/server_status"
+# Of all databases and tables.
+_EPOCH = "2015-02-09 11:44:25 UTC"
 # How often a status looks whether its job has ended, and after how many real seconds again.
 _LOOKS, _LOOK = 25, 0.002
 _NUMBERS = ("priority", "retry_limit", "scheduled_time")
@@ -35,7 +38,7 @@ _ISSUE_FIELDS = frozenset((*_TEXTS, *_NUMBERS, *_CONNECTION))
 def treasure_data_app(state: TreasureData) -> web.Application:
     """An application that serves `state`; its own controls are under `/_test/`."""
     app = web.Application(middlewares=[_gate(state)], client_max_size=16 * 1024**2)
-    calls = _JobCalls(state)
+    calls, tables = _JobCalls(state), _TableCalls(state.warehouse)
     app.add_routes(
         [
             web.get(_OPEN, _server_status),
@@ -43,11 +46,25 @@ def treasure_data_app(state: TreasureData) -> web.Application:
             web.get("/v3/job/status/{id}", calls.status),
             web.get("/v3/job/show/{id}", calls.show),
             web.get("/v3/job/result/{id}", calls.result),
-            *table_routes(state),
+            web.get("/v3/database/list", tables.list_databases),
+            web.get("/v3/table/list/{database}", tables.list_tables),
+            web.post("/v3/table/create/{database}/{table}/{type}", tables.create_table),
+            web.post("/v3/table/delete/{database}/{table}", tables.delete_table),
             *control_routes(state),
         ]
     )
     return app
+
+
+@contextlib.contextmanager
+def serve_td(*, port: int = 0, state: TreasureData | None = None) -> Iterator[tuple[TreasureData, str]]:
+    """Serve an account on 127.0.0.1; yields it and the URL to put into `TD_API_SERVER`, which ends in a slash."""
+    account = TreasureData() if state is None else state
+    try:
+        with serve(treasure_data_app(account), port=port) as url:
+            yield account, f"{url}/"
+    finally:
+        account.close()
 
 
 def _gate(state: TreasureData) -> Any:
@@ -156,6 +173,56 @@ class _JobCalls:
         fault = _met.get()
         in_body = fault if fault and fault.kind == "cut" else None
         return await send_part(request, body, ignore_range=self._state.ignore_range, fault=in_body)
+
+
+class _TableCalls:
+    """The calls for databases and tables, as `td_ddl>` and td-client make them."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+
+    async def list_databases(self, request: web.Request) -> web.Response:
+        return answer({"databases": [self._database(name) for name in self._warehouse.databases()]})
+
+    async def list_tables(self, request: web.Request) -> web.Response:
+        name = request.match_info["database"]
+        return answer({"database": name, "name": name, "tables": self._tables(name)})
+
+    async def create_table(self, request: web.Request) -> web.Response:
+        database, table = request.match_info["database"], request.match_info["table"]
+        if request.match_info["type"] != "log":
+            return error(422, f"Table type {request.match_info['type']!r} is not supported")
+        self._warehouse.create_table(database, table)
+        return answer({"database": database, "table": table, "type": "log"})
+
+    async def delete_table(self, request: web.Request) -> web.Response:
+        database, table = request.match_info["database"], request.match_info["table"]
+        self._warehouse.drop_table(database, table)
+        return answer({"database": database, "table": table, "type": "log"})
+
+    def _database(self, name: str) -> dict[str, object]:
+        rows = sum(table.rows for table in self._warehouse.tables(name))
+        times = {"created_at": _EPOCH, "updated_at": _EPOCH}
+        return {"name": name, "count": rows, "organization": None, "permission": "administrator"} | times
+
+    def _tables(self, database: str) -> list[dict[str, object]]:
+        return [
+            {
+                "id": number,
+                "name": table.name,
+                "type": "log",
+                "schema": table.schema,
+                "count": table.rows,
+                "estimated_storage_size": 16 * table.rows,
+                "last_log_timestamp": None,
+                "counter_updated_at": _EPOCH,
+                "expire_days": None,
+                "delete_protected": False,
+                "created_at": _EPOCH,
+                "updated_at": _EPOCH,
+            }
+            for number, table in enumerate(self._warehouse.tables(database), start=1)
+        ]
 
 
 def _issue_fields(form: Mapping[str, str]) -> dict[str, Any]:

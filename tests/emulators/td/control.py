@@ -42,9 +42,7 @@ class _Controls:
         payload: dict[str, Any] = await request.json()
         database, table = payload["database"], payload["table"]
         if "path" in payload:
-            path = Path(payload["path"])
-            loader = self._state.load_parquet if path.suffix == ".parquet" else self._state.load_csv
-            loader(database, table, path)
+            self._state.warehouse.load_file(database, table, Path(payload["path"]))
         else:
             self._state.create(database, table, payload.get("select") or payload["rows"])
         return web.json_response({"database": database, "table": table})

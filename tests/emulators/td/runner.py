@@ -16,8 +16,7 @@ from tests.emulators.td.faults import JobFaults
 from tests.emulators.td.jobs import Job
 from tests.emulators.td.output import Output, write_output
 from tests.emulators.td.sql import QueryFailedError, statements
-from tests.emulators.td.typenames import trino_type
-from tests.emulators.td.warehouse import RefusedError, Warehouse, part_of, run_statement
+from tests.emulators.td.warehouse import RefusedError, Warehouse, part_of, run_statement, trino_type
 
 _DIALECTS = {"presto": "trino", "trino": "trino", "hive": "hive"}
 _ROWS_AT_A_TIME = 10_000

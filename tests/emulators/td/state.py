@@ -47,14 +47,6 @@ class TreasureData:
         self.ignore_range = False
         self.claim_extra_records = 0
 
-    def load_csv(self, database: str, table: str, path: Path) -> None:
-        """Put a CSV file with a header into a table (made anew); an empty field is a NULL, `""` an empty string."""
-        self.warehouse.load_csv(database, table, path)
-
-    def load_parquet(self, database: str, table: str, path: Path) -> None:
-        """Put a Parquet file into a table (made anew)."""
-        self.warehouse.load_parquet(database, table, path)
-
     def create(self, database: str, table: str, source: str | Sequence[Mapping[str, Any]]) -> None:
         """Make a table from a SELECT in DuckDB's SQL, or from rows that have their columns' names as keys.
 

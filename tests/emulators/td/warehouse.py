@@ -11,9 +11,25 @@ from pathlib import Path
 import duckdb
 
 from tests.emulators.td.sql import FUNCTIONS, Statement
-from tests.emulators.td.typenames import table_type
 
 _NAME = re.compile(r"[a-z0-9_]{3,256}")
+# DuckDB's types under the names that Trino and Treasure Data's tables have for them.
+_TRINO = {
+    "hugeint": "bigint",
+    "ubigint": "bigint",
+    "uinteger": "bigint",
+    "usmallint": "integer",
+    "utinyint": "smallint",
+    "float": "real",
+    "blob": "varbinary",
+    '"null"': "unknown",
+    "timestamp_s": "timestamp(0)",
+    "timestamp_ms": "timestamp(3)",
+    "timestamp": "timestamp(3)",
+    "timestamp_ns": "timestamp(9)",
+    "timestamp with time zone": "timestamp(3) with time zone",
+}
+_TABLE = {"boolean": "int", "tinyint": "int", "smallint": "int", "integer": "int", "bigint": "long", "double": "double"}
 # Empty databases with FUNCTIONS that no warehouse has: to open one takes longer than most tests' statements.
 _spare: list[duckdb.DuckDBPyConnection] = []
 # Two that create or change a table at the same moment succeed on Trino, and in DuckDB one after the other.
@@ -111,12 +127,18 @@ class Warehouse:
             self.create_database(database)
         self._con.cursor().execute(f'CREATE OR REPLACE TABLE "{database}"."{table}" AS {relation}', parameters)
 
-    def load_csv(self, database: str, table: str, path: Path) -> None:
-        """An empty field is a NULL, a quoted empty one an empty string."""
-        self.load(database, table, "FROM read_csv(?, header = true, allow_quoted_nulls = false)", [str(path)])
+    def load_file(self, database: str, table: str, path: Path) -> None:
+        """Make a table anew from a file, a .parquet or CSV with a header: an empty field is a NULL, `""` an empty text.
 
-    def load_parquet(self, database: str, table: str, path: Path) -> None:
-        self.load(database, table, "FROM read_parquet(?)", [str(path)])
+        Raises OSError or ValueError for one that cannot be loaded.
+        """
+        if not path.is_file():
+            raise FileNotFoundError(f"no such file: {path}")
+        read = "parquet(?)" if path.suffix == ".parquet" else "csv(?, header = true, allow_quoted_nulls = false)"
+        try:
+            self.load(database, table, f"FROM read_{read}", [str(path)])
+        except duckdb.Error as error:
+            raise ValueError(f"{path} cannot be loaded as a table ({type(error).__name__})") from None
 
     def session(self, database: str, *, scheduled_time: int, now: float = 0.0) -> duckdb.DuckDBPyConnection:
         """A connection on which unqualified tables are those of `database`."""
@@ -199,3 +221,23 @@ def _checked(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise RefusedError(422, f"Name must be 3 to 256 of a-z, 0-9 and _ but is {name!r}")
     return name
+
+
+def trino_type(duckdb_type: str) -> str:
+    """`VARCHAR` → `varchar`, `INTEGER[]` → `array(integer)`, `MAP(VARCHAR, BIGINT)` → `map(varchar, bigint)`."""
+    name = duckdb_type.lower()
+    if name.endswith("]"):
+        return f"array({trino_type(name[: name.rindex('[')])})"
+    if match := re.fullmatch(r"map\((\w+), (.+)\)", name):
+        return f"map({trino_type(match[1])}, {trino_type(match[2])})"
+    if name.startswith("struct("):
+        return f"row({name.removeprefix('struct(')}"
+    return _TRINO.get(name, name)
+
+
+def table_type(duckdb_type: str) -> str:
+    """The type of a column of a Treasure Data table: string, int, long, double, array<…>."""
+    name = trino_type(duckdb_type)
+    if match := re.fullmatch(r"array\((.+)\)", name):
+        return f"array<{table_type(match[1])}>"
+    return _TABLE.get(name, "string")
