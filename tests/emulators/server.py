@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import struct
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from aiohttp import web
 
@@ -52,3 +54,34 @@ def serve(app: web.Application, *, port: int = 0) -> Iterator[str]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+def control(path: str, apply: Callable[[Any], object]) -> web.RouteDef:
+    """A control of an emulator: POST of JSON, which is answered with what `apply` makes of it, or 400 and why not."""
+
+    async def handle(request: web.Request) -> web.Response:
+        try:
+            return web.json_response(apply(await request.json()))
+        except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+            return web.json_response({"error": f"{type(error).__name__}: {error}"}, status=400)
+
+    return web.post(path, handle)
+
+
+def shown(path: str, show: Callable[[], object]) -> web.RouteDef:
+    """A GET that is answered with what `show` returns, as JSON."""
+
+    async def handle(request: web.Request) -> web.Response:
+        return web.json_response(show())
+
+    return web.get(path, handle)
+
+
+def reset(request: web.Request) -> web.Response:
+    """Tear the connection down so that the client gets a reset, not an end; the response returned never arrives."""
+    transport = request.transport
+    if transport is not None:
+        # Without lingering, closing is a reset and not an orderly end.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+    return web.Response()

@@ -23,6 +23,7 @@ from tests.emulators.pinterest.faults import (
     When,
 )
 from tests.emulators.pinterest.world import World
+from tests.emulators.server import control, shown
 
 # What a person or another process can do to the emulator: method, path, what it does, and a body that works.
 CONTROLS = (
@@ -104,73 +105,49 @@ def _seed_audience(world: World, fields: dict[str, Any]) -> str:
 
 
 class Control:
-    """The handlers of the control endpoints."""
+    """The control endpoints."""
 
     def __init__(self, *, world: World, faults: Faults, calls: CallLog) -> None:
         self._world, self._faults, self._calls = world, faults, calls
 
     def routes(self) -> list[web.RouteDef]:
         return [
-            web.post("/_test/faults", self._add_faults),
+            control("/_test/faults", self._add_faults),
+            control("/_test/switches", self._set_switches),
+            control("/_test/seed", lambda given: seed(self._world, given)),
+            control("/_test/move", self._move),
+            shown("/_test/state", self._world.state),
+            shown("/_test/requests", self._requests),
             web.delete("/_test/faults", self._clear_faults),
-            web.post("/_test/switches", self._set_switches),
-            web.post("/_test/seed", self._seed),
-            web.post("/_test/move", self._move),
-            web.get("/_test/state", self._state),
-            web.get("/_test/requests", self._requests),
             web.get("/_test/members/{list_id}", self._members),
         ]
 
-    async def _add_faults(self, request: web.Request) -> web.Response:
-        def add(given: Any) -> dict[str, Any]:
-            faults = [fault_of(fault) for fault in (given if isinstance(given, list) else [given])]
-            self._faults.add(*faults)
-            return {"pending": self._faults.pending()}
-
-        return await _applied(request, add)
+    def _add_faults(self, given: Any) -> dict[str, int]:
+        self._faults.add(*[fault_of(fault) for fault in (given if isinstance(given, list) else [given])])
+        return {"pending": self._faults.pending()}
 
     async def _clear_faults(self, request: web.Request) -> web.Response:
         self._faults.clear()
         return web.json_response({"pending": 0})
 
-    async def _set_switches(self, request: web.Request) -> web.Response:
-        def set_all(given: Any) -> dict[str, Any]:
-            self._world.switches.set(given)
-            return {"set": sorted(given)}
+    def _set_switches(self, given: Any) -> dict[str, list[str]]:
+        self._world.switches.set(given)
+        return {"set": sorted(given)}
 
-        return await _applied(request, set_all)
-
-    async def _seed(self, request: web.Request) -> web.Response:
-        return await _applied(request, lambda given: seed(self._world, given))
-
-    async def _move(self, request: web.Request) -> web.Response:
+    def _move(self, given: Any) -> dict[str, str]:
         """Put another list behind an audience: `audience_id`, and `customer_list_id` or the fields of a new list."""
+        fields = dict(given)
+        audience_id, list_id = fields.pop("audience_id"), fields.pop("customer_list_id", None)
+        list_id = list_id or self._world.add_list(**fields).id
+        self._world.move_audience(audience_id, list_id)
+        return {"audience_id": audience_id, "customer_list_id": list_id}
 
-        def move(given: Any) -> dict[str, Any]:
-            fields = dict(given)
-            audience_id, list_id = fields.pop("audience_id"), fields.pop("customer_list_id", None)
-            list_id = list_id or self._world.add_list(**fields).id
-            self._world.move_audience(audience_id, list_id)
-            return {"audience_id": audience_id, "customer_list_id": list_id}
-
-        return await _applied(request, move)
-
-    async def _state(self, request: web.Request) -> web.Response:
-        return web.json_response(self._world.state())
-
-    async def _requests(self, request: web.Request) -> web.Response:
+    def _requests(self) -> dict[str, Any]:
         calls = [dataclasses.asdict(call) for call in self._calls.all()]
-        return web.json_response({"requests": calls, "max_writes_under_way": self._calls.max_writes_under_way})
+        return {"requests": calls, "max_writes_under_way": self._calls.max_writes_under_way}
 
     async def _members(self, request: web.Request) -> web.Response:
         list_id = request.match_info["list_id"]
         if list_id not in self._world.lists:
             return web.json_response({"error": "no such list"}, status=404)
         return web.json_response({"members": sorted(self._world.members(list_id))})
-
-
-async def _applied(request: web.Request, apply: Callable[[Any], dict[str, Any]]) -> web.Response:
-    try:
-        return web.json_response(apply(await request.json()))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        return web.json_response({"error": f"{type(error).__name__}: {error}"}, status=400)

@@ -7,7 +7,6 @@ import contextlib
 import email.utils
 import json
 import socket
-import struct
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from tests.emulators.pinterest.calls import Call
 from tests.emulators.pinterest.faults import Answer, Effect, Mangle, Redirect, Reset, Stall, StopReading
 from tests.emulators.pinterest.operations import Operation
 from tests.emulators.pinterest.refusals import CODES
+from tests.emulators.server import reset
 
 # How often a request that is never answered looks whether its sender has left, in seconds.
 _WATCH = 0.05
@@ -95,19 +95,14 @@ async def _redirect(effect: Redirect, exchange: Exchange) -> web.StreamResponse:
     return exchange.respond(effect.status, b"", {"Location": effect.location})
 
 
-async def drop(exchange: Exchange) -> web.StreamResponse:
+def drop(exchange: Exchange) -> web.StreamResponse:
     """Reset the connection; the response that is returned never arrives."""
-    transport = exchange.request.transport
     exchange.answered = False
-    if transport is not None:
-        # Without lingering, closing is a reset and not an orderly end.
-        _socket(transport).setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
-    return web.Response()
+    return reset(exchange.request)
 
 
 async def _reset(effect: Reset, exchange: Exchange) -> web.StreamResponse:
-    return await drop(exchange)
+    return drop(exchange)
 
 
 async def _stall(effect: Stall | StopReading, exchange: Exchange) -> web.StreamResponse:

@@ -114,7 +114,7 @@ class Gate:
         if switches.largest_body is None or length <= switches.largest_body:
             return None
         if switches.large_body_answer == "drop":
-            return await drop(exchange)
+            return drop(exchange)
         response = exchange.respond_json(_refusal(exchange, too_large(switches.largest_body)))
         if switches.large_body_answer == "413 and close":
             return await close_after(response, exchange)

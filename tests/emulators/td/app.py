@@ -10,13 +10,13 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.emulators.server import serve
+from tests.emulators.server import reset, serve
 from tests.emulators.td.control import control_routes
 from tests.emulators.td.faults import Fault
 from tests.emulators.td.jobs import description, summary
-from tests.emulators.td.state import Received, TreasureData
+from tests.emulators.td.state import API_KEY, Received, TreasureData
 from tests.emulators.td.warehouse import RefusedError, Warehouse
-from tests.emulators.td.wire import JsonBody, answer, error, reset, send, send_part
+from tests.emulators.td.wire import JsonBody, answer, error, send, send_part
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -77,21 +77,17 @@ def _gate(state: TreasureData) -> Any:
         fault = state.faults.meet(lambda fault: fault.matches(request.method, request.path))
         _met.set(fault)
         state.requests.append(await _received(request, fault))
-        if fault is None:
-            return await _call(state, request, handler)
-        return await _call_with_fault(state, request, handler, fault)
+        return await (_call_with_fault(request, handler, fault) if fault else _call(request, handler))
 
     return gate
 
 
-async def _call_with_fault(
-    state: TreasureData, request: web.Request, handler: Handler, fault: Fault
-) -> web.StreamResponse:
+async def _call_with_fault(request: web.Request, handler: Handler, fault: Fault) -> web.StreamResponse:
     if fault.kind == "reset":
         return reset(request)
     if fault.kind == "status":
         return _status(fault)
-    response = await _call(state, request, handler)
+    response = await _call(request, handler)
     if fault.kind == "lost":
         return reset(request)
     if fault.kind == "cut" and isinstance(response, web.Response):
@@ -109,9 +105,9 @@ def _status(fault: Fault) -> web.Response:
     return web.Response(status=fault.status, headers=fault.headers, body=body)
 
 
-async def _call(state: TreasureData, request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _call(request: web.Request, handler: Handler) -> web.StreamResponse:
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    if request.path != _OPEN and (scheme != "TD1" or key not in state.api_keys):
+    if request.path != _OPEN and (scheme != "TD1" or key != API_KEY):
         return error(401, "Authentication failed")
     if request.method == "POST" and request.body_exists and request.content_type not in _FORMS:
         return error(415, f"A POST carries a form, not {request.content_type}")

@@ -37,8 +37,7 @@ class TreasureData:
     `requests`: everything received but the test's own calls, oldest first.
     """
 
-    def __init__(self, *, api_keys: Iterable[str] = (API_KEY,), clock: Callable[[], float] = time.time) -> None:
-        self.api_keys = frozenset(api_keys)
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self.warehouse = Warehouse()
         self.job_faults = JobFaults()
         self.jobs = JobRunner(self.warehouse, faults=self.job_faults, clock=clock)

@@ -88,12 +88,6 @@ class Warehouse:
     def databases(self) -> list[str]:
         return sorted(self._databases)
 
-    def create_database(self, name: str) -> None:
-        if _checked(name) in self._databases:
-            raise RefusedError(409, f"Database {name} already exists", conflicts_with=name)
-        self._con.cursor().execute(f'CREATE SCHEMA "{name}"')
-        self._databases.add(name)
-
     def require_database(self, name: str) -> None:
         if name not in self._databases:
             raise RefusedError(404, f"Couldn't find Database with name = {name}")
@@ -107,24 +101,22 @@ class Warehouse:
         query = "SELECT table_name FROM duckdb_tables() WHERE schema_name = ? ORDER BY 1"
         return [name for (name,) in self._con.cursor().execute(query, [database]).fetchall()]
 
-    def require_table(self, database: str, name: str) -> None:
-        if name not in self._names(database):
-            raise RefusedError(404, f"Couldn't find Table {database}.{name}")
-
     def create_table(self, database: str, name: str) -> None:
         if _checked(name) in self._names(database):
             raise RefusedError(409, f"Table {database}.{name} already exists", conflicts_with=name)
         self._con.cursor().execute(f'CREATE TABLE "{database}"."{name}" ("time" BIGINT)')
 
     def drop_table(self, database: str, name: str) -> None:
-        self.require_table(database, name)
+        if name not in self._names(database):
+            raise RefusedError(404, f"Couldn't find Table {database}.{name}")
         self._con.cursor().execute(f'DROP TABLE "{database}"."{name}"')
 
     def load(self, database: str, table: str, relation: str, parameters: list[object] | None = None) -> None:
         """Make `database.table` (and the database) from a SELECT in DuckDB's SQL, in the place of what was there."""
         _checked(table)
         if _checked(database) not in self._databases:
-            self.create_database(database)
+            self._con.cursor().execute(f'CREATE SCHEMA "{database}"')
+            self._databases.add(database)
         self._con.cursor().execute(f'CREATE OR REPLACE TABLE "{database}"."{table}" AS {relation}', parameters)
 
     def load_file(self, database: str, table: str, path: Path) -> None:

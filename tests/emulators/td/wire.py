@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
-import struct
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,15 +47,6 @@ def error(
 
 def answer(payload: Any) -> web.Response:
     return web.Response(body=json.dumps(payload).encode(), content_type="application/json")
-
-
-def reset(request: web.Request) -> web.Response:
-    """Tear the connection down so that the client gets a reset, not an end; the response returned never arrives."""
-    transport = request.transport
-    if transport is not None:
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
-    return web.Response()
 
 
 def asked_part(request: web.Request, length: int | None) -> slice | None:
