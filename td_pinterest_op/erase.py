@@ -20,7 +20,7 @@ from td_pinterest_op.identifiers.types import LISTED
 from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.columns import Column, identifier_columns
 from td_pinterest_op.records.plan import check_values
-from td_pinterest_op.records.read import AllIdentifiers, IdentifierPreparation, Prepared
+from td_pinterest_op.records.read import AllIdentifiers, Prepared
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.settings.parse import ErasureSettings
 from td_pinterest_op.stats import Stats
@@ -84,7 +84,7 @@ def _read(
     rows = assignment.open_rows(services, stats)
     columns = identifier_columns(rows.job, assignment.settings.columns)
     _warn_of_other_identifiers(columns)
-    preparation = IdentifierPreparation(AllIdentifiers(spool), columns=columns, stats=stats)
+    preparation = AllIdentifiers(spool, columns=columns, stats=stats)
     with watcher.progress(phase="reading", unit="rows", total=rows.job.records) as progress:
         preparation.read(rows.blocks, progress=progress)
     skip_invalid = assignment.settings.ignore_invalid_records

@@ -21,7 +21,7 @@ from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.oauth import SCOPES
-from td_pinterest_op.records.plan import Plan, check_rows
+from td_pinterest_op.records.plan import check_rows, plan_text
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.report.after_run import reporting_to
 from td_pinterest_op.settings.parse import Settings
@@ -135,13 +135,14 @@ class _Run:
 
     def show_plan(self, steps: Sequence[Step], prepared: Prepared) -> None:
         """Raises StoppedError when somebody who looks on says no."""
-        plan = Plan.of(
+        plan = plan_text(
             self.settings,
+            self.stats,
             batches=prepared.count_batches(self.settings.limit_records_per_request),
             changes=[step.says for step in steps],
             writes=sum(step.writes for step in steps),
         )
-        self.watcher.plan(plan.text(self.stats))
+        self.watcher.plan(plan)
 
     def do(self, steps: Sequence[Step]) -> None:
         if not self.settings.dry_run:

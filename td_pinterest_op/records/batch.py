@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import binascii
-from collections.abc import Iterator
+from binascii import hexlify
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from td_pinterest_op.records.row_spool import Parts, in_batches
-from td_pinterest_op.records.spool import DIGEST_BYTES
+from td_pinterest_op.records.digests import DIGEST_BYTES
+from td_pinterest_op.records.rows import Shape
+
+# A batch of rows is longer than one of digests: its request stays below this many bytes, as the rows are in the spool
+# (about half of their length as JSON).
+_MAX_BATCH_BYTES = 2 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +37,15 @@ class Digests:
         """The member of a request's body that holds them, in parts."""
         # Put together by hand: a JSON encoder would read all of the text once more to find nothing to escape.
         yield b'"records":"'
-        yield binascii.hexlify(self.data, ",", DIGEST_BYTES)
+        yield hexlify(self.data, ",", DIGEST_BYTES)
         yield b'"'
 
 
 @dataclass(frozen=True, slots=True)
 class RowRecords:
-    """Rows with several keys, sent as `records_v2`."""
+    """Rows with several keys, sent as `records_v2`: those of a shape one after the other."""
 
-    parts: Parts
+    parts: Sequence[tuple[Shape, bytes]]
 
     def __len__(self) -> int:
         return sum(len(data) // shape.width for shape, data in self.parts)
@@ -53,7 +57,7 @@ class RowRecords:
 
     def split(self, size: int) -> list[RowRecords]:
         """The same records, `size` at a time."""
-        return [RowRecords(piece) for piece in in_batches(self.parts, size)]
+        return [*in_batches(self.parts, size)]
 
     def to_json(self) -> Iterator[bytes]:
         """The member of a request's body that holds them, in parts."""
@@ -66,3 +70,22 @@ class RowRecords:
 
 
 Batch = Digests | RowRecords
+
+
+def in_batches(chunks: Iterable[tuple[Shape, bytes]], size: int) -> Iterator[RowRecords]:
+    """Rows, `size` at a time or fewer where they are long."""
+    batch: list[tuple[Shape, bytes]] = []
+    rows_left, bytes_left = size, _MAX_BATCH_BYTES
+    for shape, chunk in chunks:
+        start = 0
+        while start < len(chunk):
+            if batch and (not rows_left or bytes_left < shape.width):
+                yield RowRecords(batch)
+                batch, rows_left, bytes_left = [], size, _MAX_BATCH_BYTES
+            rows = min(rows_left, bytes_left // shape.width)
+            piece = chunk[start : start + rows * shape.width]
+            batch.append((shape, piece))
+            rows_left, bytes_left = rows_left - len(piece) // shape.width, bytes_left - len(piece)
+            start += len(piece)
+    if batch:
+        yield RowRecords(batch)

@@ -31,20 +31,12 @@ class Column:
     is_array: bool = False
 
 
-def identifier_columns(job: Job, columns: Mapping[str, str], *, by: str | None = None) -> Sequence[Column]:
-    """The identifier columns of a result; `columns` maps lower-case names to those of LISTED.
-
-    Raises JobError as `known_columns` does.
-    """
-    return known_columns(job, LISTED, columns, by=by)
-
-
 def row_columns(job: Job, columns: Mapping[str, str], *, by: str | None = None) -> Sequence[Column]:
     """The columns of a result that hold keys of a record; `columns` maps lower-case names to the names of types.
 
-    Raises JobError, as `known_columns` and for two columns of one key, since a record has each key once.
+    Raises JobError, as `identifier_columns` and for two columns of one key, since a record has each key once.
     """
-    known = known_columns(job, TYPES, columns, by=by)
+    known = identifier_columns(job, columns, types=TYPES, by=by)
     of_key: dict[str, list[str]] = {}
     for column in known:
         of_key.setdefault(column.type.key, []).append(column.name)
@@ -56,9 +48,9 @@ def row_columns(job: Job, columns: Mapping[str, str], *, by: str | None = None) 
     return known
 
 
-def known_columns(
-    job: Job, types: Mapping[str, IdentifierType], columns: Mapping[str, str], *, by: str | None = None
-) -> list[Column]:
+def identifier_columns(
+    job: Job, columns: Mapping[str, str], *, types: Mapping[str, IdentifierType] = LISTED, by: str | None = None
+) -> Sequence[Column]:
     """The columns of a result, which `types` knows by their lower-case names; `columns` maps other names to those.
 
     The column `by` is left out: its values are no identifiers. Raises JobError, which names every problem: columns
@@ -72,11 +64,10 @@ def known_columns(
         for setting, name in [*(("columns", name) for name in columns), *([("control", by)] if by else [])]
         if name not in names
     ]
+    unknown = (name for name, _ in job.schema if name.lower() not in {*known, by})
     problems += [
         f'column "{printable(name)}" is no identifier: leave it out of {job.origin.name}, or name it in `columns`'
-        for name, _ in islice(
-            (column for column in job.schema if column[0].lower() not in {*known, by}), _MAXIMUM_SHOWN
-        )
+        for name in islice(unknown, _MAXIMUM_SHOWN)
     ]
     problems += [
         f'column "{printable(name)}" is of type {printable(sql_type)}: {_cure(sql_type)}'
@@ -109,5 +100,4 @@ def _cure(sql_type: str) -> str:
 def list_type(columns: Sequence[Column]) -> str:
     """The type of a customer list made for these columns: that of their identifiers, EMAIL for several types."""
     types = {column.type.list_type for column in columns}
-    only = types.pop() if len(types) == 1 else None
-    return only or cast("str", EMAIL.list_type)
+    return (types.pop() if len(types) == 1 else None) or cast("str", EMAIL.list_type)

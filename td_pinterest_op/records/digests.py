@@ -21,6 +21,7 @@ from td_pinterest_op.identifiers.placeholders import HASHES_OF_NOTHING
 from td_pinterest_op.identifiers.rules import TRIMMED, Reason, hash_or_reason, text_or_reason
 from td_pinterest_op.identifiers.types import IdentifierType
 
+DIGEST_BYTES = 32
 _hex_digests = re.compile(rb"[0-9A-Fa-f]{64}")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from td_pinterest_op.errors import InvalidRowsError, LimitError
 from td_pinterest_op.settings.parse import Settings
@@ -27,62 +26,32 @@ _OR_SKIP = "or set ignore_invalid_records: true to skip and count such rows"
 TOLERATED = 0.01
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What an export is about to do.
+def plan_text(settings: Settings, stats: Stats, *, batches: int, changes: Sequence[str], writes: int) -> str:
+    """What an export is about to do, in a few lines for the log.
 
     `changes`: one sentence for each thing that will be created, changed or left behind. `writes`: the requests for
-    them, in addition to the batches. `leaves_members`: who is in the audience already stays there.
+    them, in addition to the batches.
     """
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(stats.invalid_by_reason.items()))
+    pace, minutes = settings.requests_per_minute, (writes + batches) / settings.requests_per_minute
+    lines = [
+        "plan (dry run: nothing will be written):" if settings.dry_run else "plan:",
+        f"  rows      {stats.read:,} read, {stats.valid:,} valid, {stats.invalid:,} invalid"
+        + (f" ({reasons})" if reasons else ""),
+        f"  records   {stats.unique:,} unique, {stats.duplicate:,} duplicate",
+        *([f"  withheld  {stats.withheld_text}"] if stats.withheld.total() else []),
+        f"  requests  {writes + batches:,} to write ({batches:,} of records), at most {pace:,} a minute: "
+        + (f"{math.ceil(minutes):,} min" if minutes > 1 else "under a minute"),
+        *(f"  change    {change}" for change in changes),
+        *([_STAYS] if SUPPRESS in stats.list_jobs and _leaves_members(settings) else []),
+    ]
+    return "\n".join(lines)
 
-    changes: Sequence[str]
-    writes: int
-    batches: int
-    requests_per_minute: int
-    dry_run: bool
-    leaves_members: bool = False
 
-    @classmethod
-    def of(cls, settings: Settings, *, batches: int, changes: Sequence[str], writes: int) -> Plan:
-        """The plan of an export."""
-        return cls(
-            changes=changes,
-            writes=writes,
-            batches=batches,
-            requests_per_minute=settings.requests_per_minute,
-            dry_run=settings.dry_run,
-            leaves_members=not settings.action.leaves_lists
-            and (not settings.action.only_once or settings.if_exists is IfExists.ADD),
-        )
-
-    @property
-    def requests(self) -> int:
-        """All writes, those of the batches included."""
-        return self.writes + self.batches
-
-    @property
-    def minutes(self) -> float:
-        """How long the requests take at the rate limit."""
-        return self.requests / self.requests_per_minute
-
-    def text(self, stats: Stats) -> str:
-        """The plan in a few lines, for the log."""
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(stats.invalid_by_reason.items()))
-        lines = [
-            "plan (dry run: nothing will be written):" if self.dry_run else "plan:",
-            f"  rows      {stats.read:,} read, {stats.valid:,} valid, {stats.invalid:,} invalid"
-            + (f" ({reasons})" if reasons else ""),
-            f"  records   {stats.unique:,} unique, {stats.duplicate:,} duplicate",
-            *([f"  withheld  {stats.withheld_text}"] if stats.withheld.total() else []),
-            f"  requests  {self.requests:,} to write ({self.batches:,} of records), "
-            f"at most {self.requests_per_minute:,} a minute: {self._duration()}",
-            *(f"  change    {change}" for change in self.changes),
-            *([_STAYS] if self.leaves_members and SUPPRESS in stats.list_jobs else []),
-        ]
-        return "\n".join(lines)
-
-    def _duration(self) -> str:
-        return f"{math.ceil(self.minutes):,} min" if self.minutes > 1 else "under a minute"
+def _leaves_members(settings: Settings) -> bool:
+    """Whether who is in the audience already stays there."""
+    action = settings.action
+    return not action.leaves_lists and (not action.only_once or settings.if_exists is IfExists.ADD)
 
 
 def check_values(stats: Stats, *, skip_invalid: bool, first_invalid: Sequence[int], origin: Origin = QUERY) -> None:

@@ -5,19 +5,15 @@ An external id is not a digest: a spool of rows with one is therefore encrypted.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import cast
 
+from td_pinterest_op.records.batch import RowRecords, in_batches
 from td_pinterest_op.records.rows import Shape
-from td_pinterest_op.records.spool import Spool
+from td_pinterest_op.records.spool import Spool, fingerprint
 
 _BUFFERED_BYTES = 4 << 20  # in memory, over all shapes
-# A batch of rows is longer than one of digests: its request stays below this many bytes, as the rows are in the spool
-# (about half of their length as JSON).
-_MAX_BATCH_BYTES = 2 << 20
-
-Parts = list[tuple[Shape, bytes]]
-"""Rows, those of a shape one after the other."""
 
 
 class RowSpool:
@@ -52,57 +48,27 @@ class RowSpool:
 
     @property
     def unique(self) -> int:
-        """Different rows that count. Raises RuntimeError unless finished."""
+        """Different rows that count."""
         return sum(spool.unique for shape, spool in self._spools.items() if shape.counts)
 
     @property
     def keys(self) -> int:
-        """Keys of the different rows. Raises RuntimeError unless finished."""
+        """Keys of the different rows."""
         return sum(shape.count * spool.unique for shape, spool in self._spools.items())
 
     @property
     def fingerprint(self) -> str:
-        """Names the unique rows: the same rows give the same eight hex digits. Raises OSError, RuntimeError."""
-        sha = hashlib.sha256()
-        for shape, spool in self._spools.items():
-            sha.update(b"%d %d " % (shape.number, spool.unique))
-            for chunk in spool.chunks():
-                sha.update(chunk)
-        return sha.hexdigest()[:8]
+        """Names the unique rows: the same rows give the same eight hex digits. Raises OSError."""
+        heads = (([b"%d %d " % (shape.number, spool.unique)], spool.chunks()) for shape, spool in self._spools.items())
+        return fingerprint(chain.from_iterable(chain.from_iterable(heads)))
 
     def count_batches(self, size: int) -> int:
-        """How many there are of `batches`: told by the lengths alone, without reading a file."""
-        batches, rows_left, bytes_left = 0, 0, 0
-        for shape, spool in self._spools.items():
-            rows = spool.unique
-            while rows:
-                if not rows_left or bytes_left < shape.width:
-                    batches, rows_left, bytes_left = batches + 1, size, _MAX_BATCH_BYTES
-                fitting = min(rows, rows_left, bytes_left // shape.width)
-                rows, rows_left = rows - fitting, rows_left - fitting
-                bytes_left -= fitting * shape.width
-        return batches
+        """How many there are of `batches`, without reading a file."""
+        # Ranges in place of the rows: they have lengths, and can be cut.
+        chunks = ((shape, range(spool.unique * shape.width)) for shape, spool in self._spools.items())
+        return sum(1 for _ in in_batches(cast("Iterator[tuple[Shape, bytes]]", chunks), size))
 
-    def batches(self, size: int) -> Iterator[Parts]:
+    def batches(self, size: int) -> Iterator[RowRecords]:
         """Unique rows, `size` at a time or fewer where they are long. Every call starts anew and gives the same."""
         chunks = ((shape, chunk) for shape, spool in self._spools.items() for chunk in spool.chunks())
         return in_batches(chunks, size)
-
-
-def in_batches(chunks: Iterable[tuple[Shape, bytes]], size: int) -> Iterator[Parts]:
-    """The same rows, `size` at a time or fewer where they are long."""
-    batch: Parts = []
-    rows_left, bytes_left = size, _MAX_BATCH_BYTES
-    for shape, chunk in chunks:
-        start = 0
-        while start < len(chunk):
-            if batch and (not rows_left or bytes_left < shape.width):
-                yield batch
-                batch, rows_left, bytes_left = [], size, _MAX_BATCH_BYTES
-            rows = min(rows_left, bytes_left // shape.width)
-            piece = chunk[start : start + rows * shape.width]
-            batch.append((shape, piece))
-            rows_left, bytes_left = rows_left - len(piece) // shape.width, bytes_left - len(piece)
-            start += len(piece)
-    if batch:
-        yield batch

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import hashlib
+import math
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
@@ -17,11 +18,12 @@ from operator import ne
 from struct import Struct
 from typing import TypeVar
 
+from td_pinterest_op.records.batch import Digests
+from td_pinterest_op.records.digests import DIGEST_BYTES
 from td_pinterest_op.records.spool_file import SpoolFile
 
 _S = TypeVar("_S", bound="_Stored")
 
-DIGEST_BYTES = 32
 BUCKETS = 256
 _INCOMING_DIGESTS = 1 << 13  # as objects, before they are packed: what a processor's cache holds
 _BUFFERED_BYTES = 4 << 20  # in memory between two writes: 16 KB to a bucket's next segment
@@ -66,15 +68,16 @@ class Sorted(_Stored, abc.ABC):
         """Names the digests: the same digests give the same eight hex digits. Raises OSError."""
         return fingerprint(self.chunks())
 
-    def batches(self, size: int) -> Iterator[bytes]:
-        """The digests, `size` at a time, each batch one string.
+    def count_batches(self, size: int) -> int:
+        """How many there are of `batches`."""
+        return math.ceil(self.unique / size)
 
-        All are full but the last. Every call starts anew and gives the same.
-        Raises OSError; ValueError for a size below 1.
+    def batches(self, size: int) -> Iterator[Digests]:
+        """The digests, `size` at a time: all batches are full but the last. Raises OSError.
+
+        Every call starts anew and gives the same.
         """
-        if size < 1:
-            raise ValueError("a batch holds at least one digest")
-        return in_pieces(self.chunks(), size * self.width)
+        return map(Digests, in_pieces(self.chunks(), size * self.width))
 
 
 class SortedFile(Sorted):
@@ -112,7 +115,6 @@ class Buckets(_Stored):
         self._incoming_count = self._buffered_count = 0
         self._segment_offsets: list[array[int]] = []  # for each write: where each bucket's segment begins, and the end
         self._end = 0
-        self._is_finished = False
 
     def close(self) -> None:
         """Frees memory and file. May be called again."""
@@ -120,9 +122,7 @@ class Buckets(_Stored):
         self._incoming, self._buffers, self._segment_offsets = [], [], []
 
     def add(self, digests: Sequence[bytes]) -> None:
-        """Takes digests. Raises OSError; RuntimeError once finished."""
-        if self._is_finished:
-            raise RuntimeError("the spool is finished")
+        """Takes digests. Raises OSError."""
         incoming = self._incoming
         for digest in digests:
             incoming[digest[0]].append(digest)
@@ -139,11 +139,9 @@ class Buckets(_Stored):
 
     def finish(self) -> None:
         """Nothing can be added any more. Raises OSError."""
-        if not self._is_finished:
-            self._pack()
-            self.write_buffers()
-            self._incoming, self._buffers = [], []
-            self._is_finished = True
+        self._pack()
+        self.write_buffers()
+        self._incoming, self._buffers = [], []
 
     def segments(self, bucket: int, count: int | None = None) -> Iterator[bytes]:
         """The first `count` (None: all) digests that begin with this byte, in parts. Raises OSError."""
@@ -163,8 +161,6 @@ class Buckets(_Stored):
     def write_buffers(self) -> None:
         """Frees the memory of most of what has come so far. Raises OSError."""
         segment_offsets = array("Q", accumulate(map(len, self._buffers), initial=self._end))
-        if segment_offsets[-1] - self._end != self.buffered_bytes:
-            raise ValueError(f"a digest is {self.width} bytes")
         for offset, buffers in zip(segment_offsets, self._buffers, strict=False):
             self._file.write(offset, buffers)
             buffers.clear()
@@ -187,34 +183,21 @@ class Spool(Buckets, Sorted):
     def finish(self) -> None:
         """Sorts, drops repeats, counts. Nothing can be added any more. Raises OSError."""
         super().finish()
-        self._unique = self._unique or [self._make_unique(bucket) for bucket in range(BUCKETS)]
+        self._unique = [self._make_unique(bucket) for bucket in range(BUCKETS)]
 
     @property
     def unique(self) -> int:
-        """Different digests. Raises RuntimeError unless finished."""
-        return sum(self._finished())
-
-    @property
-    def duplicate(self) -> int:
-        """Repeats that were dropped. Raises RuntimeError unless finished."""
-        return self._end // self.width - self.unique
+        """Different digests."""
+        return sum(self._unique)
 
     def chunks(self) -> Iterator[bytes]:
-        """Unique digests in ascending order, in parts of any length. Raises OSError; RuntimeError unless finished."""
-        return chain.from_iterable(map(self.segments, range(BUCKETS), self._finished()))
+        """Unique digests in ascending order, in parts of any length. Raises OSError."""
+        return chain.from_iterable(map(self.segments, range(BUCKETS), self._unique))
 
     def buckets(self) -> Iterator[Iterator[bytes]]:
-        """Unique digests in ascending order, those with a first byte in common together: always 256 times some.
-
-        Raises OSError; RuntimeError unless finished.
-        """
-        for bucket, count in enumerate(self._finished()):
+        """Unique digests in ascending order, those with a first byte in common together. Raises OSError."""
+        for bucket, count in enumerate(self._unique):
             yield apart(b"".join(self.segments(bucket, count)), self.width)
-
-    def _finished(self) -> Sequence[int]:
-        if not self._unique:
-            raise RuntimeError("the spool is not finished yet")
-        return self._unique
 
     def _make_unique(self, bucket: int) -> int:
         """Puts the bucket's unique digests, sorted, in the place of all its digests, and counts them."""

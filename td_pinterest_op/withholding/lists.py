@@ -11,8 +11,8 @@ from functools import partial
 from td_pinterest_op.errors import ExportError, LimitError
 from td_pinterest_op.identifiers.types import LISTED, TYPES
 from td_pinterest_op.printable import counted
-from td_pinterest_op.records.columns import known_columns
-from td_pinterest_op.records.read import AllIdentifiers, IdentifierPreparation
+from td_pinterest_op.records.columns import identifier_columns
+from td_pinterest_op.records.read import AllIdentifiers
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.settings.table import RecordsFormat
@@ -53,9 +53,9 @@ def _read(rows: Rows, settings: Settings, spool: Spool) -> Counter[str]:
     # A list need not have all the columns that the people's query has.
     columns = {name: type_ for name, type_ in settings.columns.items() if name in names}
     of_list = Stats(action="", ad_account_id="", dry_run=True)
-    preparation = IdentifierPreparation(
-        AllIdentifiers(spool),
-        columns=known_columns(rows.job, types, columns),
+    preparation = AllIdentifiers(
+        spool,
+        columns=identifier_columns(rows.job, columns, types=types),
         stats=of_list,
         default_country=settings.default_country,
     )

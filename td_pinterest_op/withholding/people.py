@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from itertools import chain, compress
 from operator import ne
 
-from td_pinterest_op.records.spool import BUCKETS, DIGEST_BYTES, Buckets, Spool, apart, in_order
+from td_pinterest_op.records.digests import DIGEST_BYTES
+from td_pinterest_op.records.spool import BUCKETS, Buckets, Spool, apart, in_order
 from td_pinterest_op.records.values import ColumnKeys
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, WITHOUT_CONSENT
 

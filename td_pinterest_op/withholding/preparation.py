@@ -1,31 +1,43 @@
-"""How an export's rows are read: all that is valid is sent, or what is left without those who are withheld."""
+"""How an export's rows are read: all that is valid is kept, or what is left without those who are withheld."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import marshal
+from collections import Counter
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, compress, groupby
 from typing import Any
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.phones import check_country
 from td_pinterest_op.records.columns import identifier_columns, position_of, row_columns
-from td_pinterest_op.records.read import (
-    AllIdentifiers,
-    AllRows,
-    IdentifierPreparation,
-    Identifiers,
-    Preparation,
-    RecordRows,
-    RowPreparation,
-)
+from td_pinterest_op.records.digests import DIGEST_BYTES
+from td_pinterest_op.records.read import AllIdentifiers, Block, IdentifierPreparation, Preparation, RowPreparation
 from td_pinterest_op.records.row_spool import RowSpool
-from td_pinterest_op.records.spool import Spool
+from td_pinterest_op.records.rows import EncodedRows, Shape, by_shape
+from td_pinterest_op.records.spool import Sorted, SortedFile, Spool
+from td_pinterest_op.records.spool_file import SpoolFile
+from td_pinterest_op.records.values import ColumnKeys
+from td_pinterest_op.settings.control import Control
 from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.settings.table import RecordsFormat
-from td_pinterest_op.stats import Stats
+from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, Stats
 from td_pinterest_op.treasure_data.job import Job
+from td_pinterest_op.withholding.control import in_control, key_of
 from td_pinterest_op.withholding.people import Lists, LonePeople, People
-from td_pinterest_op.withholding.records import WithheldIdentifiers, WithheldRows
+
+_NUMBER_BYTES = 4
+_NOBODY: tuple[int, dict[bytes, str]] = (1 << 8 * _NUMBER_BYTES, {})
+# A code of `People`, and one for people whose rows are sent without some identifiers, and were dealt with.
+_CODES = range(1 + len(WITHHELD))
+_IS_DONE = len(_CODES)
+# For each code: what makes 1 of it, and 0 of all others.
+_WHERE = [bytes(code == other for other in range(256)) for code in _CODES]
+
+_Records = list[tuple[int, bytes]]
+"""Rows, each behind the number of its shape."""
 
 
 @contextlib.contextmanager
@@ -40,23 +52,180 @@ def preparing(job: Job, settings: Settings, stats: Stats, *, lists: Lists | None
     name = control.by if control else None
     columns = (row_columns if are_rows else identifier_columns)(job, settings.columns, by=name)
     by = position_of(job, name) if name else None
-    if control and by is None and not (len(columns) == 1 and columns[0].type.is_hashed and not columns[0].is_array):
+    is_single = len(columns) == 1 and not columns[0].is_array
+    if control and by is None and not (is_single and columns[0].type.is_hashed):
         raise JobError(
             f"{job.label} needs a column for the control group: the result has no single column of digests to choose "
             "by. Select a key of each person, and name it in `control` as `by`"
         )
-    of_rows: dict[str, Any] = {"columns": columns, "stats": stats, "by": by, "line_of": job.line_of}
-    all_are_sent, lists = lists is None and control is None, lists or Lists()
-    if are_rows:
-        rows: RecordRows = AllRows(RowSpool()) if all_are_sent else WithheldRows(People(lists), control, by)
-        with contextlib.closing(rows):
-            yield RowPreparation(rows, **of_rows, default_country=settings.default_country)
+    of_rows: dict[str, Any] = {
+        "columns": columns,
+        "stats": stats,
+        "by": by,
+        "line_of": job.line_of,
+        "default_country": settings.default_country,
+    }
+    preparation: Preparation
+    if lists is None and control is None:
+        preparation = RowPreparation(**of_rows) if are_rows else AllIdentifiers(Spool(), **of_rows)
+    elif are_rows:
+        preparation = _WithheldRows(People(lists or Lists()), control, **of_rows)
     else:
-        identifiers: Identifiers
-        if all_are_sent:
-            identifiers = AllIdentifiers(Spool())
-        else:
-            people = LonePeople(lists) if len(columns) == 1 and not columns[0].is_array else People(lists)
-            identifiers = WithheldIdentifiers(people, control, by)
-        with contextlib.closing(identifiers):
-            yield IdentifierPreparation(identifiers, **of_rows)
+        people = (LonePeople if is_single else People)(lists or Lists())
+        preparation = _WithheldIdentifiers(people, control, **of_rows)
+    with contextlib.closing(preparation):
+        yield preparation
+
+
+def _chosen(control: Control | None, by: int | None, block: Block, by_column: Sequence[ColumnKeys]) -> Sequence[bool]:
+    """For each row whether it is in the control group, by the column at `by`; None: by the digest."""
+    if control is None:
+        return [False] * len(block[0])
+    digests = (digest.hex().encode() for digest in by_column[0].keys)
+    return in_control(control, digests if by is None else map(key_of, block[by]))
+
+
+class _WithheldIdentifiers(IdentifierPreparation):
+    """Keeps identifiers with their people, and gives back those that may be sent."""
+
+    def __init__(self, people: People | LonePeople, control: Control | None, **of_rows: Any) -> None:
+        super().__init__(**of_rows)
+        self._people, self._control = people, control
+        self._files.callback(people.close)
+
+    def _keep(self, block: Block, by_column: Sequence[ColumnKeys]) -> None:
+        self._people.add(by_column, _chosen(self._control, self._by, block, by_column))
+
+    def _finish(self) -> tuple[Sorted, Mapping[str, int]]:
+        kept = SortedFile()
+        self._files.callback(kept.close)
+        withheld: Counter[str] = Counter()
+        for digests, of_part in self._people.identifiers():
+            kept.append(b"".join(digests))
+            withheld.update(of_part)
+        return kept, withheld
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """The valid rows of a block that holds `people`: `places` says whose each row is, `shapes` what it is made of."""
+
+    people: int
+    places: list[int]
+    shapes: list[int]
+    rows: list[bytes]
+
+    @classmethod
+    def of(cls, rows: EncodedRows, people: int) -> _Block:
+        places, shapes = compress(rows.positions, rows.shapes), filter(None, rows.shapes)
+        return cls(people, [*places], [*shapes], [*compress(rows.rows, rows.shapes)])
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether there is more in it than digests."""
+        return any(Shape(number).external_id_bytes for number in {*self.shapes})
+
+    def to_bytes(self) -> bytes:
+        return marshal.dumps((self.people, self.places, self.shapes, self.rows))
+
+    def by_shape(self, chosen: bytearray) -> dict[Shape, Sequence[bytes]]:
+        """The rows of people for whom `chosen` is not 0."""
+        is_chosen = bytes(map(chosen.__getitem__, self.places))
+        return by_shape([*compress(self.rows, is_chosen)], [*compress(self.shapes, is_chosen)])
+
+    def records(self, places: Container[int]) -> dict[int, _Records]:
+        """The rows of these people."""
+        records: dict[int, _Records] = {}
+        for place, number, row in zip(self.places, self.shapes, self.rows, strict=True):
+            if place in places:
+                records.setdefault(place, []).append((number, row))
+        return records
+
+
+class _WithheldRows(RowPreparation):
+    """Keeps rows, and gives back those that may be sent, without the keys that may not."""
+
+    def __init__(self, people: People, control: Control | None, **of_rows: Any) -> None:
+        super().__init__(**of_rows)
+        self._people, self._control = people, control
+        self._stores = {is_secret: SpoolFile(encrypted=is_secret) for is_secret in (False, True)}
+        self._ends = dict.fromkeys(self._stores, 0)
+        self._parts: list[tuple[bool, int, int]] = []  # which store, offset and length
+        self._withheld = {reason: RowSpool() for reason in WITHHELD}
+        files: Sequence[People | SpoolFile | RowSpool] = (people, *self._stores.values(), *self._withheld.values())
+        for file in files:
+            self._files.callback(file.close)
+
+    def _keep(self, block: Block, by_column: Sequence[ColumnKeys], rows: EncodedRows) -> None:
+        self._people.add(by_column, _chosen(self._control, self._by, block, by_column))
+        taken = _Block.of(rows, len(block[0]))
+        data, store = taken.to_bytes(), taken.is_secret
+        self._stores[store].write(self._ends[store], data)
+        self._parts.append((store, self._ends[store], len(data)))
+        self._ends[store] += len(data)
+
+    def _finish(self) -> tuple[RowSpool, Mapping[str, int]]:
+        self._people.compare()
+        for block, codes, losses in self._judged():
+            for place, records in block.records(losses).items() if losses else ():
+                codes[place], left = _without(records, losses[place])
+                self._kept.add(by_shape([row for _, row in left], [number for number, _ in left]))
+            self._kept.add(block.by_shape(codes.translate(_WHERE[0])))
+            for code, spool in enumerate(self._withheld.values(), 1):
+                if code in codes:
+                    spool.add(block.by_shape(codes.translate(_WHERE[code])))
+        withheld: dict[str, int] = {}
+        for reason, spool in self._withheld.items():
+            spool.finish()
+            withheld[reason] = spool.unique
+            spool.close()
+        # They are large, and it takes long to send the rest.
+        self._people.close()
+        for store in self._stores.values():
+            store.close()
+        return super()._finish()[0], withheld
+
+    def _judged(self) -> Iterator[tuple[_Block, bytearray, dict[int, dict[bytes, str]]]]:
+        """All blocks, each with the codes of its people (see `People`), and what those lose who are sent."""
+        losers = self._losers()
+        person, losses = next(losers, _NOBODY)
+        first = 0
+        for store, offset, length in self._parts:
+            # Of our own file, which has no name: nobody else can have written it.
+            block = _Block(*marshal.loads(self._stores[store].read(offset, length)))  # noqa: S302
+            end = first + block.people
+            of_block = {}
+            while person < end:
+                of_block[person - first] = losses
+                person, losses = next(losers, _NOBODY)
+            yield block, self._people.codes(first, end), of_block
+            first = end
+
+    def _losers(self) -> Iterator[tuple[int, dict[bytes, str]]]:
+        """In their order: people who are not withheld, and identifiers that they lose, each with the reason."""
+        # The spool sorts by the first bytes, and has as many buckets as the first of them has values.
+        shift = 8 * _NUMBER_BYTES - self._people.count.bit_length()
+        losses = Spool(_NUMBER_BYTES + 1 + DIGEST_BYTES)
+        self._files.callback(losses.close)
+        for person, why, digest in self._people.taken_away():
+            losses.add([(person << shift).to_bytes(_NUMBER_BYTES, "big") + bytes((WITHHELD.index(why),)) + digest])
+        losses.finish()
+        entries = chain.from_iterable(losses.buckets())
+        for person, of_one in groupby(entries, key=lambda entry: entry[:_NUMBER_BYTES]):
+            yield (
+                int.from_bytes(person, "big") >> shift,
+                {entry[_NUMBER_BYTES + 1 :]: WITHHELD[entry[_NUMBER_BYTES]] for entry in of_one},
+            )
+
+
+def _without(records: _Records, losses: Mapping[bytes, str]) -> tuple[int, _Records]:
+    """The records of a person without these identifiers, and a code: why nothing is left, or that some are.
+
+    They are each combination of the other identifiers once, and the first one counts.
+    """
+    left = {record for number, row in records if (record := Shape(number).without(row, losses))}
+    if not left:
+        return 1 + WITHHELD.index(SUPPRESSED if SUPPRESSED in losses.values() else CONTROL), []
+    whole = {(number, row): {*Shape(number).identifiers(row)} for number, row in left}
+    largest = sorted(record for record in left if not any(whole[record] < other for other in whole.values()))
+    return _IS_DONE, [*largest[:1], *((Shape(number).uncounted, row) for number, row in largest[1:])]

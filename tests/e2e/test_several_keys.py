@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import InvalidRowsError, JobError, PinterestError, WorkflowError
-from td_pinterest_op.records import row_spool
+from td_pinterest_op.records import batch
 from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE
 from tests.exporting import NOBODY, Services
 
@@ -113,7 +113,7 @@ def test_the_same_person_is_sent_once_in_whatever_form_and_the_keys_of_a_row_may
 def test_the_plan_counts_the_requests_of_long_rows(
     services: Services, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(row_spool, "_MAX_BATCH_BYTES", 1000)
+    monkeypatch.setattr(batch, "_MAX_BATCH_BYTES", 1000)
     audience_id, _ = audience(services)
     services.export({**ROWS, "audience_id": audience_id}, job_id=job(services, *map(person, range(100, 120))))
     sent = len(services.pinterest.calls.writes())

@@ -23,7 +23,8 @@ from td_pinterest_op.pinterest.oauth import Tokens
 from td_pinterest_op.pinterest.request import Request
 from td_pinterest_op.pinterest.transport import Response
 from td_pinterest_op.records.batch import Digests
-from td_pinterest_op.records.spool import DIGEST_BYTES, fingerprint
+from td_pinterest_op.records.digests import DIGEST_BYTES
+from td_pinterest_op.records.spool import fingerprint
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.timing import Timing
 

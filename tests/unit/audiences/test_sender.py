@@ -33,8 +33,9 @@ from td_pinterest_op.errors import (
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.request import Outcome
 from td_pinterest_op.records.batch import Batch, Digests
+from td_pinterest_op.records.digests import DIGEST_BYTES
 from td_pinterest_op.records.read import Prepared
-from td_pinterest_op.records.spool import DIGEST_BYTES, Spool
+from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.settings.parse import SendingSettings
 from td_pinterest_op.stats import Stats
@@ -539,7 +540,7 @@ def test_without_any_thread_nothing_is_sent_and_the_message_says_so(monkeypatch:
 def test_a_spool_that_cannot_be_read_any_more_says_how_far_the_run_came(monkeypatch: pytest.MonkeyPatch) -> None:
     read = Spool.batches
 
-    def failing(spool: Spool, size: int) -> Iterator[bytes]:
+    def failing(spool: Spool, size: int) -> Iterator[Digests]:
         yield next(read(spool, size))
         raise OSError(errno.EIO, "input/output error")
 

@@ -9,7 +9,7 @@ import pytest
 
 from td_pinterest_op.audiences.actions import parse
 from td_pinterest_op.errors import InvalidRowsError, LimitError
-from td_pinterest_op.records.plan import Plan, check_rows
+from td_pinterest_op.records.plan import check_rows, plan_text
 from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.job import FILE, QUERY, Origin
@@ -41,8 +41,8 @@ class TestPlan:
     def test_minutes_are_those_of_the_pace_and_are_never_told_too_short(
         self, requests: int, pace: int, told: str
     ) -> None:
-        plan = Plan.of(settings(requests_per_minute=pace), batches=0, changes=(), writes=requests)
-        assert f"at most {pace} a minute: {told}\n" in plan.text(stats()) + "\n"
+        plan = plan_text(settings(requests_per_minute=pace), stats(), batches=0, changes=(), writes=requests)
+        assert plan.endswith(f"at most {pace} a minute: {told}")
 
     def test_the_text_tells_rows_records_requests_and_changes(self) -> None:
         counted = stats(
@@ -52,7 +52,6 @@ class TestPlan:
             unique=12_000,
             duplicate=300,
         )
-        plan = Plan.of(settings(), batches=2, changes=("make a list", "move an audience"), writes=2)
         expected = (
             "plan:\n"
             "  rows      12,345 read, 12,300 valid, 45 invalid (null 30, placeholder 15)\n"
@@ -61,11 +60,12 @@ class TestPlan:
             "  change    make a list\n"
             "  change    move an audience"
         )
-        assert expected == plan.text(counted)
+        changes = ("make a list", "move an audience")
+        assert expected == plan_text(settings(), counted, batches=2, changes=changes, writes=2)
 
     def test_the_text_of_a_dry_run_says_so_first(self) -> None:
-        plan = Plan.of(settings(dry_run=True), batches=0, changes=(), writes=0)
-        assert plan.text(stats()).startswith("plan (dry run: nothing will be written):\n")
+        plan = plan_text(settings(dry_run=True), stats(), batches=0, changes=(), writes=0)
+        assert plan.startswith("plan (dry run: nothing will be written):\n")
 
 
 def message_of(settings: Settings, stats: Stats, *, first_invalid: list[int] | None = None) -> str:

@@ -10,8 +10,8 @@ import pytest
 
 from td_pinterest_op.identifiers.types import EMAIL, MAID
 from td_pinterest_op.records.columns import Column
-from td_pinterest_op.records.read import AllIdentifiers, IdentifierPreparation, Prepared
-from td_pinterest_op.records.spool import Spool
+from td_pinterest_op.records.read import AllIdentifiers, Prepared
+from td_pinterest_op.records.spool import Spool, apart
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.result import JobResult
 from tests.exporting import digests, people
@@ -29,7 +29,7 @@ def spool() -> Iterator[Spool]:
 def prepared(spool: Spool, blocks: list[list[list[Any]]], *columns: Column) -> tuple[Stats, list[int], list[int]]:
     """The counts, the first invalid rows, and the progress that was told."""
     stats = Stats(action="", ad_account_id="1", dry_run=False)
-    preparation = IdentifierPreparation(AllIdentifiers(spool), columns=columns or (EMAILS,), stats=stats)
+    preparation = AllIdentifiers(spool, columns=columns or (EMAILS,), stats=stats)
     told: list[int] = []
     preparation.read(cast(JobResult, blocks), progress=told.append)
     return stats, preparation.first_invalid, told
@@ -44,8 +44,7 @@ def test_every_person_is_in_the_spool_once(spool: Spool) -> None:
     stats, _, told = prepared(spool, blocks)
     assert (11, 11, 8, 3) == (stats.read, stats.valid, stats.unique, stats.duplicate)
     assert [5, 10, 11] == told
-    held = b"".join(spool.batches(100))
-    assert digests(8) == {held[start : start + 32].hex() for start in range(0, len(held), 32)}
+    assert digests(8) == {digest.hex() for digest in apart(b"".join(spool.chunks()))}
 
 
 def test_an_action_that_reads_no_rows_has_nothing_to_send() -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from td_pinterest_op.records import spool as module
-from td_pinterest_op.records.spool import DIGEST_BYTES, Spool, fingerprint
+from td_pinterest_op.records.batch import Digests
+from td_pinterest_op.records.digests import DIGEST_BYTES
+from td_pinterest_op.records.spool import Spool, fingerprint
 
 
 def digests(count: int, seed: int = 1) -> list[bytes]:
@@ -28,8 +30,8 @@ def finished(values: list[bytes], step: int = 100) -> Spool:
     return spool
 
 
-def apart(batch: bytes) -> list[bytes]:
-    return [batch[start : start + DIGEST_BYTES] for start in range(0, len(batch), DIGEST_BYTES)]
+def apart(batch: Digests) -> list[bytes]:
+    return [*module.apart(batch.data)]
 
 
 @pytest.fixture(params=["in one piece", "in many small pieces"])
@@ -54,11 +56,10 @@ class TestUnique:
             pytest.param([b"\xff\xff" + value[2:] for value in digests(500) + digests(50)], id="all in one corner"),
         ],
     )
-    def test_every_digest_comes_once_in_order_and_the_rest_is_counted(self, values: list[bytes]) -> None:
+    def test_every_digest_comes_once_in_order(self, values: list[bytes]) -> None:
         with finished(values) as spool:
             assert sorted(set(values)) == [digest for batch in spool.batches(7) for digest in apart(batch)]
             assert len(set(values)) == spool.unique
-            assert len(values) - len(set(values)) == spool.duplicate
 
     def test_the_order_of_the_rows_does_not_matter(self) -> None:
         values = digests(2000) + digests(300)
@@ -71,24 +72,13 @@ class TestUnique:
         with finished(digests(1000)) as spool:
             full, rest = divmod(1000, size)
             expected = [size] * full + [rest] * (rest > 0)
-            assert expected == [len(batch) // DIGEST_BYTES for batch in spool.batches(size)]
+            assert expected == [len(batch) for batch in spool.batches(size)]
 
     def test_batches_can_be_had_again_in_any_size_and_side_by_side(self) -> None:
         with finished(digests(1000) + digests(10)) as spool:
             first = list(spool.batches(30))
             assert [(batch, batch) for batch in first] == list(zip(spool.batches(30), spool.batches(30), strict=True))
-            assert b"".join(first) == b"".join(spool.batches(401))
-
-
-def test_blocks_of_any_size_add_up() -> None:
-    values = digests(5000)
-    with Spool() as spool:
-        spool.add([])
-        spool.add(values[:1])
-        spool.add(tuple(values[1:]))
-        spool.finish()
-        spool.finish()
-        assert (spool.unique, spool.duplicate) == (5000, 0)
+            assert b"".join(batch.data for batch in first) == b"".join(batch.data for batch in spool.batches(401))
 
 
 def test_the_file_is_its_owners_alone_and_has_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,29 +98,6 @@ def test_nothing_is_left_open_after_an_error() -> None:
         raise KeyError
     assert spool._file._file.closed
     spool.close()
-
-
-def test_counts_and_batches_are_there_only_once_sealed_and_then_nothing_can_be_added() -> None:
-    with Spool() as spool:
-        spool.add(digests(10))
-        for ask in (lambda: spool.unique, lambda: spool.duplicate, lambda: spool.batches(5)):
-            with pytest.raises(RuntimeError, match="not finished"):
-                ask()
-        spool.finish()
-        with pytest.raises(RuntimeError, match="finished"):
-            spool.add(digests(1))
-
-
-@pytest.mark.parametrize("size", [0, -1])
-def test_a_batch_of_nothing_is_refused(size: int) -> None:
-    with finished(digests(10)) as spool, pytest.raises(ValueError, match="at least one"):
-        spool.batches(size)
-
-
-def test_what_is_not_a_digest_is_refused_without_being_shown() -> None:
-    with Spool() as spool, pytest.raises(ValueError, match=r"^a digest is 32 bytes$"):  # noqa: PT012
-        spool.add([b"ann@lee.org"])
-        spool.finish()
 
 
 @contextlib.contextmanager
