@@ -14,12 +14,12 @@ from td_pinterest_op.pinterest.catalog import Catalog
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.oauth import Tokens
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
-from td_pinterest_op.pinterest.transport import Transport, is_safe
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.settings.parse import ConnectionSettings
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.timing import Timing
+from td_pinterest_op.transport import Transport, is_safe
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.workflow.task import Task
 from td_pinterest_op.workflow.token_store import TokenStore
@@ -96,8 +96,7 @@ def services(
     Raises SettingsError for an endpoint that secrets must not be sent to.
     """
     where, store = endpoints(task.environ), token_store(task, settings, timing)
-    with contextlib.ExitStack() as stack:
-        client = stack.enter_context(pinterest_client(settings, endpoint=where.pinterest, timing=timing, count=count))
+    with pinterest_client(settings, endpoint=where.pinterest, timing=timing, count=count) as client:
         tokens = Tokens(
             client=client,
             client_id=settings.client_id,
@@ -108,24 +107,17 @@ def services(
             scopes=scopes,
             timing=timing,
         )
-
-        def connect_treasure_data() -> TreasureData:
-            td = TreasureData(
-                api_key=task.td_api_key,
-                endpoint=where.treasure_data,
-                connect_timeout=settings.connection_timeout_secs,
-                read_timeout=settings.read_timeout_secs,
-                retry=_retry(settings),
-                timing=timing,
-            )
-            stack.callback(td.close)
-            return td
-
         yield Services(
             client=client,
             tokens=tokens,
             ad_account_id=settings.ad_account_id,
-            connect_treasure_data=connect_treasure_data,
+            connect_treasure_data=lambda: TreasureData(
+                api_key=task.td_api_key,
+                endpoint=where.treasure_data,
+                transport=client.transport,
+                retry=_retry(settings),
+                timing=timing,
+            ),
         )
 
 

@@ -83,7 +83,7 @@ class Subject:
     @cached_property
     def treasure_data(self) -> TreasureData:
         """Treasure Data's calls."""
-        return self.stack.enter_context(contextlib.closing(connection.treasure_data(self.credentials)))
+        return self.stack.enter_context(connection.treasure_data(self.credentials))
 
 
 def examine(subject: Subject) -> Iterator[tuple[str, Check]]:

@@ -21,6 +21,7 @@ from td_pinterest_op.secret import Secret
 from td_pinterest_op.settings.parse import ConnectionSettings, parse_connection
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.timing import SYSTEM, Timing
+from td_pinterest_op.transport import Transport
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.workflow.task import Task
 
@@ -69,22 +70,29 @@ def services_of(
     )
 
 
-def treasure_data(credentials: Credentials) -> TreasureData:
-    """Treasure Data's calls alone. Raises SettingsError without a key."""
+@contextlib.contextmanager
+def treasure_data(credentials: Credentials) -> Iterator[TreasureData]:
+    """Treasure Data's calls alone, until the end of the block. Raises SettingsError without a key."""
     check_complete(credentials, "TD_API_KEY")
-    return TreasureData(
-        api_key=task_of(credentials).td_api_key,
-        endpoint=connect.endpoints(credentials.environ).treasure_data,
+    transport = Transport(
         connect_timeout=_PATIENCE["connection_timeout_secs"],
+        write_timeout=_PATIENCE["read_timeout_secs"],
         read_timeout=_PATIENCE["read_timeout_secs"],
-        retry=Retry(
-            count=_PATIENCE["retry_count"],
-            initial_wait=0.5,
-            longest_wait=_PATIENCE["max_retry_wait_millis"] / 1000,
-            random=random.random,
-        ),
-        timing=SYSTEM,
+        connections=1,
     )
+    with contextlib.closing(transport):
+        yield TreasureData(
+            api_key=task_of(credentials).td_api_key,
+            endpoint=connect.endpoints(credentials.environ).treasure_data,
+            transport=transport,
+            retry=Retry(
+                count=_PATIENCE["retry_count"],
+                initial_wait=0.5,
+                longest_wait=_PATIENCE["max_retry_wait_millis"] / 1000,
+                random=random.random,
+            ),
+            timing=SYSTEM,
+        )
 
 
 def check_complete(credentials: Credentials, *variables: str) -> None:

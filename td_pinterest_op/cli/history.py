@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import secrets
 from collections.abc import Iterator
@@ -38,7 +37,7 @@ def entries(history: str, *, audience_id: str | None, env_file: Path | None) -> 
     # A table that an older version made has fewer columns.
     query = f"SELECT * FROM {named['table']}{only} ORDER BY time DESC LIMIT {_MOST_ROWS}"  # noqa: S608
     source = Source(query=query, database=named["database"], domain_key=f"td_pinterest_op-{secrets.token_hex(16)}")
-    with contextlib.closing(treasure_data(Credentials.find(env_file))) as td:
+    with treasure_data(Credentials.find(env_file)) as td:
         return [entry(row) for row in reversed([*_rows(td, source)])]
 
 

@@ -13,8 +13,8 @@ from td_pinterest_op.errors import RequestRefusedError
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.content import listed, read, text_of, unusable
 from td_pinterest_op.pinterest.request import Outcome, Request, TokenSource
-from td_pinterest_op.pinterest.transport import Response
 from td_pinterest_op.printable import labelled
+from td_pinterest_op.transport import Response
 
 log = logging.getLogger(__name__)
 

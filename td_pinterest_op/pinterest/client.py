@@ -18,14 +18,14 @@ from td_pinterest_op.errors import (
     MaybeAppliedError,
     RequestRefusedError,
 )
-from td_pinterest_op.pinterest.policy import FAILURES, Decision, Failure, Recovery, decide
+from td_pinterest_op.pinterest.policy import FAILURES, Decision, Recovery, decide
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
 from td_pinterest_op.pinterest.request import Outcome, Request, TokenSource
-from td_pinterest_op.pinterest.transport import NoResponseError, Response, Transport
 from td_pinterest_op.printable import printable
 from td_pinterest_op.retry import Retry, reset_delay, retry_after
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.timing import Timing, duration
+from td_pinterest_op.transport import Failure, NoResponseError, Response, Transport
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Client:
         count: RequestCounts | None = None,
     ) -> None:
         self._endpoint = endpoint.rstrip("/")
-        self._transport = transport
+        self.transport = transport
         self.rate_limiter, self.retry = rate_limiter, retry
         self._clock, self._wall_clock, self._count = timing.monotonic, timing.wall, count or RequestCounts()
         self._began = timing.monotonic()
@@ -136,7 +136,7 @@ class Client:
             self._count.add(
                 sent=int(request.write), retried=int(request.write and sending.again), waiting_seconds=waited
             )
-            response = self._transport.send(
+            response = self.transport.send(
                 request.method, self._endpoint + request.path, headers=headers, body=request.body, auth=auth
             )
             self.last_request_id, self.last_headers = response.request_id, response.headers

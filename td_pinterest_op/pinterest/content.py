@@ -9,7 +9,7 @@ from typing import Any
 from td_pinterest_op.errors import ExportError, PinterestError
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.request import Request, TokenSource
-from td_pinterest_op.pinterest.transport import Response
+from td_pinterest_op.transport import Response
 
 _PAGE_SIZE = 250
 

@@ -17,10 +17,10 @@ from td_pinterest_op.errors import AccountError, PinterestError, RequestRefusedE
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.policy import AUTHORISE_AGAIN
 from td_pinterest_op.pinterest.request import FixedToken, Request
-from td_pinterest_op.pinterest.transport import Response
 from td_pinterest_op.retry import DAY
 from td_pinterest_op.secret import LONGEST_SECRET, Secret
 from td_pinterest_op.timing import Timing
+from td_pinterest_op.transport import Response
 
 log = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, RequestRefusedError, UnavailableError
+from td_pinterest_op.transport import Failure
 
 
 class Recovery(enum.Enum):
@@ -32,20 +33,6 @@ class Decision:
     maybe_applied: bool
     error: type[ExportError]
     advice: str
-
-
-class Failure(enum.Enum):
-    """Ways in which there is no response, or none that can be used."""
-
-    NOT_CONNECTED = "could not connect"
-    CONNECT_TIMEOUT = "no connection within connection_timeout_secs"
-    WRITE_TIMEOUT = "the server stopped reading for write_timeout_secs"
-    READ_TIMEOUT = "no byte of the response for read_timeout_secs"
-    BROKEN = "the connection broke"
-    REPEATED = "the response to an earlier request came once more"
-    OVERSIZED = "the response is larger than 8 MB"
-    TLS = "the TLS connection could not be trusted"
-    UNUSABLE = "the request could not be made"
 
 
 _LONGEST_MESSAGE = 10_000

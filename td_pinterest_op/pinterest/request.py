@@ -9,8 +9,8 @@ from typing import Protocol
 
 from requests.auth import AuthBase
 
-from td_pinterest_op.pinterest.transport import Response
 from td_pinterest_op.printable import escaped
+from td_pinterest_op.transport import Response
 
 _AD_ACCOUNT = re.compile(r"/ad_accounts/(\d+)")
 

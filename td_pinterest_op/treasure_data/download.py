@@ -10,7 +10,8 @@ from typing import NamedTuple
 import urllib3
 
 from td_pinterest_op.errors import JobError, TreasureDataError, WorkflowError
-from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, path_of, read_piece
+from td_pinterest_op.transport import pieces
+from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, path_of
 from td_pinterest_op.treasure_data.job import Job
 
 _FORBIDDEN = 403
@@ -44,8 +45,6 @@ class Download:
                 failure = TemporaryError("an early end")
             except TemporaryError as error:
                 failure = error
-            except (urllib3.exceptions.HTTPError, OSError) as error:
-                failure = TemporaryError(f"broken off ({type(error).__name__})")
             if self._is_complete():
                 return
             tries_without_progress = 0 if self._offset > before else tries_without_progress + 1
@@ -78,7 +77,7 @@ class Download:
                 self._at_end = True
                 return
             skip = self._skip(response)
-            while data := read_piece(response):
+            for data in pieces(response):
                 fresh, skip = data[skip:], max(skip - len(data), 0)
                 self._offset += len(fresh)
                 yield fresh

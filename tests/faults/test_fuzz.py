@@ -15,9 +15,8 @@ from requests.auth import AuthBase
 from td_pinterest_op import connect
 from td_pinterest_op.audiences.actions import ACTIONS, Create, CreateActalike
 from td_pinterest_op.errors import ExportError, UnexpectedError
-from td_pinterest_op.pinterest.policy import Failure
-from td_pinterest_op.pinterest.transport import NoResponseError, Response
 from td_pinterest_op.settings.action import Action
+from td_pinterest_op.transport import Failure, NoResponseError, Response
 from tests import guard
 from tests.campaigns import examples
 from tests.exporting import digest, people

@@ -20,8 +20,7 @@ from hypothesis import strategies as st
 from td_pinterest_op import connect
 from td_pinterest_op.audiences.actions import Add, Clear, Create, CreateActalike, Replace
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError, UnexpectedError
-from td_pinterest_op.pinterest.policy import Failure
-from td_pinterest_op.pinterest.transport import NoResponseError, Response, Transport
+from td_pinterest_op.transport import Failure, NoResponseError, Response, Transport
 from tests.campaigns import examples
 from tests.exporting import Services, digests, people
 from tests.faults.conftest import Stage, fresh

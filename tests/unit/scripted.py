@@ -13,11 +13,10 @@ from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
 
 from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.pinterest.policy import Failure
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
-from td_pinterest_op.pinterest.transport import NoResponseError, Response, Transport
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.stats import RequestCounts
+from td_pinterest_op.transport import Authorise, Failure, NoResponseError, Response, Transport
 from tests.clock import FakeTime
 
 RETRY = Retry(count=3, initial_wait=0.5, longest_wait=300.0, random=lambda: 0.0)
@@ -51,7 +50,7 @@ class Script(Transport):
         self.sent: list[Sent] = []
 
     def send(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: AuthBase
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise
     ) -> Response:
         prepared = auth(requests.Request(method, url).prepare())
         with self._lock:

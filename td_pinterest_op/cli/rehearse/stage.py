@@ -21,12 +21,12 @@ from td_pinterest_op.errors import ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api, Audience
 from td_pinterest_op.pinterest.oauth import Tokens
 from td_pinterest_op.pinterest.request import Request
-from td_pinterest_op.pinterest.transport import Response
 from td_pinterest_op.records.batch import Digests
 from td_pinterest_op.records.digests import DIGEST_BYTES
 from td_pinterest_op.records.spool import fingerprint
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.timing import Timing
+from td_pinterest_op.transport import Response
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 
 from td_pinterest_op.errors import AccountError, ExportError, MaybeAppliedError, PinterestError, RequestRefusedError
 from td_pinterest_op.pinterest.api import Api, Audience, CustomerList
-from td_pinterest_op.pinterest.policy import Failure
-from td_pinterest_op.pinterest.transport import Response
 from td_pinterest_op.records.batch import Digests
+from td_pinterest_op.transport import Failure, Response
 from tests.unit.scripted import Keys, Scene, answer, scene
 
 ACCOUNT = "549755885175"

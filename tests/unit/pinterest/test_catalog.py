@@ -6,8 +6,7 @@ import pytest
 
 from td_pinterest_op.errors import PinterestError
 from td_pinterest_op.pinterest.catalog import AdAccount, Catalog
-from td_pinterest_op.pinterest.policy import Failure
-from td_pinterest_op.pinterest.transport import Response
+from td_pinterest_op.transport import Failure, Response
 from tests.unit.scripted import Keys, Scene, answer, scene
 
 

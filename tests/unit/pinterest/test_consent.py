@@ -9,9 +9,8 @@ import pytest
 from td_pinterest_op.errors import AccountError, PinterestError, UnavailableError
 from td_pinterest_op.pinterest.consent import exchange
 from td_pinterest_op.pinterest.oauth import Grant
-from td_pinterest_op.pinterest.policy import Failure
-from td_pinterest_op.pinterest.transport import Response
 from td_pinterest_op.secret import Secret
+from td_pinterest_op.transport import Failure, Response
 from tests.unit.scripted import Scene, answer, scene
 
 TOKENS = {"access_token": "s3cr3t-access", "refresh_token": "s3cr3t-refresh"}

@@ -12,11 +12,10 @@ import pytest
 
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, UnavailableError
 from td_pinterest_op.pinterest.oauth import SCOPES, Bearer, Tokens
-from td_pinterest_op.pinterest.policy import Failure
 from td_pinterest_op.pinterest.request import FixedToken, Request
-from td_pinterest_op.pinterest.transport import Response
 from td_pinterest_op.retry import DAY
 from td_pinterest_op.secret import Secret, mask
+from td_pinterest_op.transport import Failure, Response
 from tests.unit.scripted import Scene, answer, scene
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 import logging
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-import urllib3
 
-from td_pinterest_op.errors import TreasureDataError, WorkflowError
+from td_pinterest_op.errors import SettingsError, TreasureDataError, WorkflowError
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.secret import Secret
-from td_pinterest_op.treasure_data.api import MAXIMUM_BODY, TemporaryError, TreasureData, path_of, read_piece
+from td_pinterest_op.transport import Failure, NoResponseError, Transport, pieces
+from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, path_of
 from tests.clock import FakeTime
 from tests.emulators.td import API_KEY, Fault, serve_td
 from tests.emulators.td import TreasureData as Emulator
@@ -40,8 +38,7 @@ def client(
     return TreasureData(
         api_key=Secret(api_key),
         endpoint=url,
-        connect_timeout=5,
-        read_timeout=5,
+        transport=Transport(connect_timeout=5, write_timeout=5, read_timeout=5, connections=1),
         retry=Retry(count=retries, initial_wait=1, longest_wait=longest_wait, random=lambda: 0.0),
         timing=time.timing,
     )
@@ -80,27 +77,6 @@ def test_each_part_of_a_path_is_quoted_whole(parts: tuple[str, ...], expected: s
 def test_a_part_that_would_lead_elsewhere_is_refused(part: str) -> None:
     with pytest.raises(WorkflowError, match="empty or made of dots"):
         path_of("job", "show", part)
-
-
-class TestBodies:
-    """A response without end is bounded, before and after decompression."""
-
-    @pytest.mark.parametrize("fault_headers", [{}, {"Content-Encoding": "gzip"}], ids=["plain", "gzip bomb"])
-    def test_a_body_of_more_than_some_megabytes_is_an_error(
-        self, emulator: Emulator, td: TreasureData, fault_headers: dict[str, str]
-    ) -> None:
-        text = b'{"status": "' + b"x" * (MAXIMUM_BODY + 1)
-        body = gzip.compress(text) if fault_headers else text
-        emulator.faults.add(Fault(kind="status", status=200, headers=fault_headers, body=body))
-        with pytest.raises(TreasureDataError, match=f"the response to GET {OPEN} has more than 8 MB"):
-            td.call("GET", OPEN)
-        assert 1 == len(emulator.requests)
-
-    @pytest.mark.parametrize("pack", [gzip.compress, zlib.compress])
-    def test_a_compressed_body_is_read(self, emulator: Emulator, td: TreasureData, pack: Callable[..., bytes]) -> None:
-        headers = {"Content-Encoding": "gzip"}
-        emulator.faults.add(Fault(kind="status", status=200, headers=headers, body=pack(b'{"a": 1}')))
-        assert (200, {"a": 1}) == td.call("GET", OPEN)
 
 
 def test_what_is_not_there_and_what_conflicts_is_for_the_caller_to_judge(td: TreasureData) -> None:
@@ -143,7 +119,11 @@ def test_a_call_that_fails_for_ever_is_given_up_after_the_retries(
     with pytest.raises(TreasureDataError) as caught:
         td.call("GET", OPEN)
     where = served[1].removeprefix("http://").rstrip("/")
-    what = "response 502" if fault.kind == "status" else f"no response (ProtocolError) from {where}"
+    what = (
+        "response 502"
+        if fault.kind == "status"
+        else f"no response (the connection broke: {where} (Connection reset by peer))"
+    )
     assert f"Treasure Data: {what} to GET {OPEN}, 4 times; run this task again later" == str(caught.value)
     assert 4 == len(emulator.requests)
 
@@ -214,7 +194,7 @@ def test_an_answer_that_is_no_object_is_an_empty_one(emulator: Emulator, td: Tre
 class TestStream:
     def test_a_body_comes_piece_by_piece(self, td: TreasureData) -> None:
         with td.opening("GET", OPEN, headers={"Range": "bytes=0-"}) as response:
-            assert b'{"status": "ok"}' == read_piece(response)
+            assert [b'{"status": "ok"}'] == list(pieces(response))
 
     @pytest.mark.parametrize("status", [429, 500])
     def test_an_answer_that_is_worth_another_try_says_how_long_to_wait(
@@ -226,13 +206,29 @@ class TestStream:
         assert (9.0, f"response {status}") == (caught.value.retry_after, str(caught.value))
         assert [] == fake_time.slept
 
-    def test_a_connection_that_breaks_is_an_error_to_try_again_after(
-        self, emulator: Emulator, td: TreasureData
-    ) -> None:
-        emulator.faults.add(Fault(kind="reset"))
-        with pytest.raises((urllib3.exceptions.HTTPError, OSError)):
-            td.opening("GET", OPEN).__enter__()
-        assert 1 == len(emulator.requests)
+
+@pytest.mark.parametrize(
+    ("failure", "error", "advice"),
+    [
+        (Failure.TLS, TreasureDataError, r"could not be trusted: .* its file in REQUESTS_CA_BUNDLE or SSL_CERT_FILE$"),
+        (Failure.UNUSABLE, SettingsError, r"check TD_API_SERVER and the proxy \(HTTPS_PROXY or ALL_PROXY\)$"),
+    ],
+)
+def test_what_no_other_try_makes_better_is_an_error_at_once(
+    td: TreasureData,
+    fake_time: FakeTime,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Failure,
+    error: type[Exception],
+    advice: str,
+) -> None:
+    def opening(*_: object, **__: object) -> None:
+        raise NoResponseError(failure, ": api.treasuredata.test:443")
+
+    monkeypatch.setattr(Transport, "opening", opening)
+    with pytest.raises(error, match=advice):
+        td.call("GET", OPEN)
+    assert [] == fake_time.slept
 
 
 def test_the_clients_own_logger_which_prints_keys_and_rows_is_quiet(

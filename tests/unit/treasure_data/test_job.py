@@ -9,6 +9,7 @@ import pytest
 from td_pinterest_op.errors import JobError, TreasureDataError
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.secret import Secret
+from td_pinterest_op.transport import Transport
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Job, Source, job_of
 from tests.clock import FakeTime
@@ -25,8 +26,7 @@ class Scripted(TreasureData):
         super().__init__(
             api_key=Secret("1/unused"),
             endpoint="http://127.0.0.1:9",
-            connect_timeout=1,
-            read_timeout=1,
+            transport=Transport(connect_timeout=1, write_timeout=1, read_timeout=1, connections=1),
             retry=retry,
             timing=time.timing,
         )

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from td_pinterest_op.errors import JobError, TreasureDataError
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.secret import Secret
+from td_pinterest_op.transport import Transport
 from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import JobResult
@@ -53,8 +54,7 @@ class Wire(TreasureData):
         super().__init__(
             api_key=Secret("1/unused"),
             endpoint="http://127.0.0.1:9",
-            connect_timeout=1,
-            read_timeout=1,
+            transport=Transport(connect_timeout=1, write_timeout=1, read_timeout=1, connections=1),
             retry=Retry(count=retries, initial_wait=1, longest_wait=60, random=lambda: 0.0),
             timing=time.timing,
         )
@@ -85,7 +85,10 @@ class Wire(TreasureData):
             yield urllib3.HTTPResponse(status=416, preload_content=False)
             return
         start = 0 if serving.ignores_range or not headers else max(start - serving.off, 0)
-        yield self._part(serving, start, is_part=bool(headers) and not serving.ignores_range)
+        try:
+            yield self._part(serving, start, is_part=bool(headers) and not serving.ignores_range)
+        except urllib3.exceptions.HTTPError:
+            raise TemporaryError("no response") from None
 
     def _part(self, serving: Serving, start: int, *, is_part: bool) -> urllib3.HTTPResponse:
         body = self._content[start:]

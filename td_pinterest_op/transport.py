@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import enum
 import ipaddress
+import os
 import re
 import socket
 import ssl
 import urllib.parse
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import requests
 import requests.adapters
+import urllib3
 import urllib3.exceptions
-from requests.auth import AuthBase
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from td_pinterest_op import USER_AGENT
 from td_pinterest_op.json_body import json_object
-from td_pinterest_op.pinterest.policy import Failure
 from td_pinterest_op.printable import printable
-from td_pinterest_op.secret import mask
+from td_pinterest_op.secret import Secret, mask
+
+# Puts its credentials into a request, such as one of requests' AuthBase.
+Authorise = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
 # The most that is read of a body, in bytes, compressed or not. A page of 250 audiences takes a tenth of it.
 LARGEST_BODY = 8 * 1024 * 1024
@@ -32,6 +37,20 @@ _PIECE = 64 * 1024
 _SOCKET_OPTIONS = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_SNDBUF, _PIECE)]
 _HOST = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 _REQUEST_ID = "x-pinterest-rid"
+
+
+class Failure(enum.Enum):
+    """Ways in which there is no response, or none that can be used."""
+
+    NOT_CONNECTED = "could not connect"
+    CONNECT_TIMEOUT = "no connection within connection_timeout_secs"
+    WRITE_TIMEOUT = "the server stopped reading for write_timeout_secs"
+    READ_TIMEOUT = "no byte of the response for read_timeout_secs"
+    BROKEN = "the connection broke"
+    REPEATED = "the response to an earlier request came once more"
+    OVERSIZED = "the response is larger than 8 MB"
+    TLS = "the TLS connection could not be trusted"
+    UNUSABLE = "the request could not be made"
 
 
 class NoResponseError(Exception):
@@ -87,36 +106,46 @@ class Transport:
         self._adapter = _Adapter(write_timeout=write_timeout, connections=connections)
 
     def send(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: AuthBase
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise
     ) -> Response:
-        """Send one request and read its whole response. Raises NoResponseError.
+        """Send one request and read its whole response. Raises NoResponseError."""
+        with self.opening(method, url, headers=headers, body=body, auth=auth) as response:
+            return Response(status=response.status, headers=response.headers, body=whole_body(response))
+
+    @contextlib.contextmanager
+    def opening(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise
+    ) -> Iterator[urllib3.BaseHTTPResponse]:
+        """Send one request; within the block its response can be read. Raises NoResponseError, there as well.
 
         `auth` is always given: without it requests would look into ~/.netrc and send what it finds there.
         """
-        environment: dict[str, Any] = {}
+        proxies: Mapping[str, str] = {}
         try:
             request = self._session.prepare_request(
                 requests.Request(method, url, headers=dict(headers), data=body, auth=auth)
             )
             environment = self._environment(url)
+            proxies = environment["proxies"]
             # By the adapter, not by the session, which parses where a redirect leads even if it does not follow it.
-            response = self._adapter.send(request, stream=True, timeout=self._timeout, **environment)
-            with response:
-                return Response(status=response.status_code, headers=response.headers, body=_body(response))
-        except NoResponseError as error:
-            raise NoResponseError(error.failure, _where(url, environment, error)) from None
+            with self._adapter.send(request, stream=True, timeout=self._timeout, **environment) as response:
+                yield response.raw
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, zlib.error, UnicodeError) as error:
-            raise NoResponseError(_failure(error), _where(url, environment, error)) from None
+            raise NoResponseError(_failure(error), _where(url, proxies, error)) from None
 
     def _environment(self, url: str) -> dict[str, Any]:
         """Proxies and certificates as the environment says: looked up once, since that costs a tenth of a request."""
         parts = urllib.parse.urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
         if origin not in self._environments:
-            merged = dict(self._session.merge_environment_settings(url, {}, None, None, None))
+            merged = self._session.merge_environment_settings(url, {}, None, None, None)
             # A proxy's own loop-back is another machine's.
-            proxies = {} if _is_loopback(parts.hostname or "") else merged["proxies"]
-            self._environments[origin] = {"proxies": proxies, "verify": merged["verify"], "cert": merged["cert"]}
+            proxies = {} if is_this_machine(url) else merged["proxies"]
+            for proxy in proxies.values():
+                Secret(requests.utils.get_auth_from_url(proxy)[1])  # known from here on, and masked
+            # As OpenSSL has it, where requests has no variable of its own.
+            verify = os.environ.get("SSL_CERT_FILE") or True if merged["verify"] is True else merged["verify"]
+            self._environments[origin] = {"proxies": proxies, "verify": verify, "cert": merged["cert"]}
         return self._environments[origin]
 
     def close(self) -> None:
@@ -150,20 +179,34 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _body(response: requests.Response) -> bytes:
-    """The body, decompressed. Raises NoResponseError for a success whose body is too large or cut short."""
-    raw, data = response.raw, bytearray()
-    while len(data) <= LARGEST_BODY and (piece := raw.read(_PIECE, decode_content=False)):
+def pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    """A body as it arrives, not decompressed."""
+    # urllib3 1.26 has no read1: it waits until the piece is full.
+    read = getattr(response, "read1", response.read)
+    while piece := read(_PIECE, decode_content=False):
+        yield piece
+
+
+def whole_body(response: urllib3.BaseHTTPResponse) -> bytes:
+    """The body, decompressed; b"" for that of an error if it is too large, to be called within `opening`."""
+    data = bytearray()
+    for piece in pieces(response):
         data += piece
+        if len(data) > LARGEST_BODY:
+            break
     whole, encoding = bytes(data), response.headers.get("Content-Encoding", "").strip().lower()
     if whole and len(whole) <= LARGEST_BODY and encoding in ("gzip", "x-gzip", "deflate"):
         # 32: gzip or zlib, whichever it is. One byte more than allowed shows that there is more.
         whole = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(whole, LARGEST_BODY + 1)
     if len(whole) <= LARGEST_BODY:
         return whole
-    if response.status_code < 300:
-        raise NoResponseError(Failure.OVERSIZED)
+    if response.status < 300:
+        raise _OversizedError
     return b""
+
+
+class _OversizedError(OSError):
+    """A body is larger than LARGEST_BODY."""
 
 
 class _WriteTimeoutError(OSError):
@@ -249,6 +292,8 @@ class _Adapter(requests.adapters.HTTPAdapter):
         return super().build_response(req, resp)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        if not proxy.lower().startswith(("http:", "https:")):
+            raise requests.exceptions.InvalidProxyURL  # SOCKS has connections of its own kind, without these limits
         manager = super().proxy_manager_for(proxy, socket_options=_SOCKET_OPTIONS, **kwargs)
         manager.pool_classes_by_scheme = self._pools
         return manager
@@ -266,6 +311,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 _FAILURES: tuple[tuple[type[BaseException], Failure], ...] = (
     (_WriteTimeoutError, Failure.WRITE_TIMEOUT),
     (_RepeatedResponseError, Failure.REPEATED),
+    (_OversizedError, Failure.OVERSIZED),
     # Cut off within TLS: not about trust.
     (ssl.SSLEOFError, Failure.BROKEN),
     (ssl.SSLZeroReturnError, Failure.BROKEN),
@@ -284,12 +330,13 @@ _FAILURES: tuple[tuple[type[BaseException], Failure], ...] = (
 )
 
 
-def _where(url: str, environment: Mapping[str, Any], error: BaseException) -> str:
+def _where(url: str, proxies: Mapping[str, str], error: BaseException) -> str:
     """Host and port, the proxy's if there is one, and the system's own words for the cause."""
     try:
         parts = urllib.parse.urlsplit(url)
         host = f": {parts.hostname}:{parts.port or (80 if parts.scheme == 'http' else 443)}" if parts.hostname else ""
-        proxy = urllib.parse.urlsplit(requests.utils.select_proxy(url, environment.get("proxies")) or "")
+        given = requests.utils.select_proxy(url, proxies)
+        proxy = urllib.parse.urlsplit(requests.utils.prepend_scheme_if_needed(given, "http") if given else "")
         through = f" through the proxy {proxy.hostname}:{proxy.port or 80}" if proxy.hostname else ""
     except ValueError:
         return ""

@@ -18,8 +18,9 @@ import pytest
 import requests
 from requests.auth import AuthBase
 
-from td_pinterest_op.pinterest.policy import Failure
-from td_pinterest_op.pinterest.transport import NoResponseError, Response, Transport, is_safe
+from td_pinterest_op.secret import mask
+from td_pinterest_op.transport import Failure, NoResponseError, Response, Transport, is_safe
+from tests import children
 
 LIMIT = 0.3
 GENEROUS = 20.0
@@ -341,24 +342,50 @@ def test_where_a_redirect_leads_does_not_matter() -> None:
 
 def test_this_machine_is_not_reached_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     with peer(answers) as proxy, peer(answers) as server, transport() as client:
-        for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
+        for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "ALL_PROXY"):
             monkeypatch.setenv(name, f"http://{proxy.address}")
         monkeypatch.delenv("no_proxy", raising=False)
         assert 200 == exchange(client, server.address).status
         assert 0 == proxy.connections
 
 
-def test_a_failure_names_host_port_proxy_and_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("environ", "through"),
+    [
+        ({"https_proxy": "http://user:s3cr3t@127.0.0.1:{port}"}, True),
+        ({"ALL_PROXY": "127.0.0.1:{port}"}, True),
+        ({"HTTPS_PROXY": "http://127.0.0.1:{port}", "NO_PROXY": "elsewhere.test"}, True),
+        ({"HTTPS_PROXY": "http://127.0.0.1:{port}", "NO_PROXY": ".invalid"}, False),
+        ({"HTTP_PROXY": "http://127.0.0.1:{port}"}, False),
+    ],
+)
+def test_a_failure_names_host_port_the_environments_proxy_and_cause(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], through: bool
+) -> None:
     with socket.socket() as unused, transport() as client:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-        monkeypatch.setenv("https_proxy", f"http://user:s3cr3t@127.0.0.1:{port}")
-        monkeypatch.delenv("no_proxy", raising=False)
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value.format(port=port))
         with pytest.raises(NoResponseError) as caught:
-            exchange(client, "api.pinterest.test", scheme="https")
-    assert (
-        f"could not connect: api.pinterest.test:443 through the proxy 127.0.0.1:{port} (Connection refused)"
-    ) == str(caught.value)
+            exchange(client, "api.invalid", scheme="https")
+    expected = "could not connect: api.invalid:443 "
+    assert str(caught.value).startswith(
+        f"{expected}through the proxy 127.0.0.1:{port} (Connection refused)" if through else f"{expected}("
+    )
+
+
+def test_the_password_of_a_proxy_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:pr0xy%2Fs3cr3t@127.0.0.1:9")
+    with transport() as client, pytest.raises(NoResponseError):
+        exchange(client, "api.invalid", scheme="https")
+    assert "***" == mask("pr0xy/s3cr3t")
+
+
+def test_a_proxy_of_another_kind_is_unusable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://proxy.invalid:1080")
+    with transport() as client:
+        assert Failure.UNUSABLE is failure_of(client, "api.invalid:443", scheme="https")
 
 
 def test_nobody_there_is_not_connected() -> None:
@@ -401,20 +428,41 @@ def test_a_tls_connection_that_is_cut_off_is_broken_and_no_matter_of_trust() -> 
         assert Failure.BROKEN is failure_of(client, server.address, scheme="https")
 
 
-def test_a_certificate_that_cannot_be_trusted_is_told_with_what_is_wrong_with_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    refusal = ssl.SSLCertVerificationError(1, "certificate verify failed")
-    refusal.verify_message = "certificate has expired"
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of this machine that nobody has signed but itself, and its key, in one file."""
+    file = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    options = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
+    children.run(["openssl", *options.split(), "-keyout", f"{file}.key", "-out", str(file)]).check_returncode()
+    file.write_text(file.read_text() + Path(f"{file}.key").read_text())
+    return file
 
-    def refuses(*_: object, **__: object) -> None:
-        raise refusal
 
-    monkeypatch.setattr(ssl.SSLContext, "wrap_socket", refuses)
-    with peer(never_answers) as server, transport() as client, pytest.raises(NoResponseError) as caught:
+def by_tls(certificate: Path) -> Serve:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    def serve(this: Peer, connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as secure:
+            answers(this, secure)
+
+    return serve
+
+
+def test_a_certificate_that_cannot_be_trusted_is_told_with_what_is_wrong_with_it(certificate: Path) -> None:
+    with peer(by_tls(certificate)) as server, transport() as client, pytest.raises(NoResponseError) as caught:
         exchange(client, server.address, scheme="https")
     assert Failure.TLS is caught.value.failure
-    assert str(caught.value).endswith(f": {server.address} (certificate: certificate has expired)")
+    assert f": {server.address} (certificate: self" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_a_certificate_that_the_environment_trusts_is_accepted(
+    monkeypatch: pytest.MonkeyPatch, certificate: Path, name: str
+) -> None:
+    monkeypatch.setenv(name, str(certificate))
+    with peer(by_tls(certificate)) as server, transport() as client:
+        assert 200 == exchange(client, server.address, scheme="https").status
 
 
 @pytest.mark.parametrize("url", ["http://", "http://[::1", "nonsense", "ftp://127.0.0.1"])
