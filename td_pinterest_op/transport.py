@@ -335,8 +335,8 @@ def _where(url: str, proxies: Mapping[str, str], error: BaseException) -> str:
     try:
         parts = urllib.parse.urlsplit(url)
         host = f": {parts.hostname}:{parts.port or (80 if parts.scheme == 'http' else 443)}" if parts.hostname else ""
-        given = requests.utils.select_proxy(url, proxies)
-        proxy = urllib.parse.urlsplit(requests.utils.prepend_scheme_if_needed(given, "http") if given else "")
+        given = requests.utils.select_proxy(url, proxies) or ""
+        proxy = urllib.parse.urlsplit(given if "://" in given else f"//{given}")
         through = f" through the proxy {proxy.hostname}:{proxy.port or 80}" if proxy.hostname else ""
     except ValueError:
         return ""
