@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from requests.auth import AuthBase
 
 from td_pinterest_op import connect
 from td_pinterest_op.audiences.actions import ACTIONS, Create, CreateActalike
 from td_pinterest_op.errors import ExportError, UnexpectedError
 from td_pinterest_op.settings.action import Action
-from td_pinterest_op.transport import Failure, NoResponseError, Response
+from td_pinterest_op.transport import Authorise, Failure, NoResponseError, Response, Transport
 from tests import guard
 from tests.campaigns import examples
 from tests.exporting import digest, people
@@ -37,24 +36,22 @@ NAMED: dict[Action, dict[str, Any]] = {
 }
 
 
-class _Scripted:
-    """In the place of `Transport`: gives the script's answers, and where it has None, what Pinterest would answer."""
+class _Scripted(Transport):
+    """For Pinterest gives the script's answers, and where it has None, what Pinterest would answer."""
 
     script: Iterator[Given | None] = iter(())
 
     def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
         self._list_id, self._audiences, self._lists = LIST_ID, [AUDIENCE_ID], [LIST_ID]
 
     def send(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: AuthBase
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise
     ) -> Response:
         given = next(self.script, None)
         if isinstance(given, Failure):
             raise NoResponseError(given)
         return given or _json(self._usual(method, url.partition("?")[0], body))
-
-    def close(self) -> None:
-        pass
 
     def _usual(self, method: str, path: str, body: bytes | None) -> dict[str, Any]:
         if path.endswith("/oauth/token"):
