@@ -23,16 +23,12 @@ _PAGE = """<!doctype html>
 """
 
 
-class _Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
-
-class _ServerOfSix(_Server):
+class _ServerOfSix(http.server.ThreadingHTTPServer):
     address_family = socket.AF_INET6
 
 
 # A browser takes one or the other for "localhost".
-_LOOPBACK = ((_Server, "127.0.0.1"), (_ServerOfSix, "::1"))
+_LOOPBACK = ((http.server.ThreadingHTTPServer, "127.0.0.1"), (_ServerOfSix, "::1"))
 
 
 @contextlib.contextmanager
@@ -60,9 +56,9 @@ def code_of(answer: Mapping[str, str]) -> Secret:
         raise AccountError(
             "the consent was refused on Pinterest's page: nothing was stored. Run the command again to ask"
         )
-    raise AccountError(
-        f"Pinterest came back without a code ({_word(answer.get('error'))}): nothing was stored. Run the command again"
-    )
+    error = answer.get("error", "")
+    named = error if error.replace("_", "").isalnum() and len(error) < 40 else "it named no error"
+    raise AccountError(f"Pinterest came back without a code ({named}): nothing was stored. Run the command again")
 
 
 def answer_of(pasted: str, *, state: str) -> Mapping[str, str]:
@@ -81,11 +77,6 @@ def answer_of(pasted: str, *, state: str) -> Mapping[str, str]:
     return answer
 
 
-def _word(text: str | None) -> str:
-    """An error's name, if it is one."""
-    return text if text and text.replace("_", "").isalnum() and len(text) < 40 else "it named no error"
-
-
 def _port_and_path(url: str) -> tuple[int, str]:
     try:
         parts = urllib.parse.urlsplit(url)
@@ -101,7 +92,7 @@ def _port_and_path(url: str) -> tuple[int, str]:
     return port, parts.path or "/"
 
 
-def _servers(port: int, handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[_Server]:
+def _servers(port: int, handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[http.server.ThreadingHTTPServer]:
     """A server for each loop-back address that the machine has: it may be without IPv6, or without IPv4."""
     count = 0
     for kind, host in _LOOPBACK:
@@ -139,17 +130,11 @@ def _handler(
                 arrived.put(answer)
 
         def _say(self, status: int, heading: str) -> None:
-            body = (_PAGE % heading).encode()
             self.send_response(status)
-            for name, value in (
-                ("Content-Type", "text/html; charset=utf-8"),
-                ("Content-Length", str(len(body))),
-                ("Cache-Control", "no-store"),
-                ("Referrer-Policy", "no-referrer"),
-            ):
-                self.send_header(name, value)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Cache-Control", "no-store")
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write((_PAGE % heading).encode())
 
         def log_message(self, *_: object) -> None:
             """Nothing: the request's line holds the code."""

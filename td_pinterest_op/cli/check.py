@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ import click
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.lint import dig_file, rules
 from td_pinterest_op.cli.lint.dig_file import Finding
+from td_pinterest_op.cli.options import Given
 from td_pinterest_op.errors import SettingsError
 
 
@@ -19,17 +21,18 @@ from td_pinterest_op.errors import SettingsError
 @click.option("--format", "form", type=click.Choice(["text", "github"]), default="text", help="How findings are shown.")
 @options.as_json
 @click.option("--quiet", is_flag=True, help="Print nothing; the exit code tells.")
-def check(files: tuple[Path, ...], form: str, as_json: bool, quiet: bool) -> int:
+@options.given
+def check(given: Given, files: tuple[Path, ...], form: str, quiet: bool) -> int:
     """Find what is wrong with exports in workflows, without running them.
 
     A finding is one line, `path:line: code: message`, and says how to cure it. The exit code is 1 if there is any.
     """
     every = [finding for file in files for finding in findings(file)]
-    if as_json:
-        screen.say_json([finding.to_json() for finding in every])
+    if given.as_json:
+        screen.say_json([asdict(finding) | {"path": str(finding.path)} for finding in every])
     elif not quiet:
         for finding in every:
-            screen.say(finding.github() if form == "github" else finding.text())
+            screen.say(_for_github(finding) if form == "github" else str(finding))
     return 1 if every else 0
 
 
@@ -41,3 +44,10 @@ def findings(file: Path) -> list[Finding]:
         raise SettingsError(f"{file} cannot be opened: {error.strerror or type(error).__name__}") from None
     rules.check(dig)
     return sorted(dig.findings)
+
+
+def _for_github(finding: Finding) -> str:
+    """A command of GitHub Actions, which shows the finding beside the line."""
+    path, message = (text.replace("%", "%25") for text in (str(finding.path), finding.message))
+    path = path.replace(":", "%3A").replace(",", "%2C")
+    return f"::{finding.level} file={path},line={finding.line},title={finding.code}::{message}"

@@ -15,11 +15,10 @@ from td_pinterest_op.audience_status import TOO_SMALL, USABLE
 from td_pinterest_op.audiences.actions import parse
 from td_pinterest_op.audiences.audiences import Audiences
 from td_pinterest_op.audiences.customer_lists import CustomerLists
-from td_pinterest_op.cli import connection
 from td_pinterest_op.cli.check import findings
-from td_pinterest_op.cli.credentials import PINTEREST_SECRETS, SECRETS, Credentials
+from td_pinterest_op.cli.connection import PINTEREST_SECRETS, SECRETS, Credentials
 from td_pinterest_op.connect import Services
-from td_pinterest_op.errors import AudienceError, ExportError, SettingsError
+from td_pinterest_op.errors import ExportError
 from td_pinterest_op.pinterest.catalog import WRITERS, AdAccount
 from td_pinterest_op.pinterest.oauth import Tokens, missing_scopes
 from td_pinterest_op.pinterest.rate_limit import quotas
@@ -28,7 +27,6 @@ from td_pinterest_op.retry import server_time
 from td_pinterest_op.settings.table import ExpectedValues
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.timing import SYSTEM
-from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import job_of
 from td_pinterest_op.treasure_data.result import JobResult
 from td_pinterest_op.withholding.preparation import preparing
@@ -49,6 +47,11 @@ _ANY_EXPORT = {
     "audience_id": "1",
 }
 _NOT_CHECKED = "not checked: "
+# What to do about an error of these checks, in place of the error's own advice.
+_ADVICE = {
+    "endpoints": "correct the variables, or unset them for the defaults",
+    "workflow": "name an existing .dig file",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +81,7 @@ class Subject:
     @cached_property
     def services(self) -> Services:
         """Both services."""
-        return self.stack.enter_context(connection.services_of(self.credentials))
-
-    @cached_property
-    def treasure_data(self) -> TreasureData:
-        """Treasure Data's calls."""
-        return self.stack.enter_context(connection.treasure_data(self.credentials))
+        return self.stack.enter_context(self.credentials.services())
 
 
 def examine(subject: Subject) -> Iterator[tuple[str, Check]]:
@@ -96,7 +94,7 @@ def examine(subject: Subject) -> Iterator[tuple[str, Check]]:
         try:
             check = _skipped(f"see {cause}") if cause else look(subject)
         except ExportError as failure:
-            check = Check(ERROR, str(failure), failure.advice)
+            check = Check(ERROR, str(failure), _ADVICE.get(name, failure.advice))
         if check is None:
             continue
         if check.status == ERROR or check.message.startswith(_NOT_CHECKED):
@@ -131,25 +129,19 @@ def proxy(environ: Mapping[str, str]) -> Check:
     return Check(ERROR, f"{names[0]} is not the address of a proxy", f"set {names[0]} to http://HOST:PORT, or unset it")
 
 
-def _endpoints(environ: Mapping[str, str]) -> Check | None:
-    try:
-        connect.endpoints(environ)
-    except SettingsError as failure:
-        return Check(ERROR, str(failure), "correct the variables, or unset them for the defaults")
-    return None
+def _endpoints(environ: Mapping[str, str]) -> None:
+    """Nothing to show: they stand in other checks. Raises SettingsError for one that secrets must not be sent to."""
+    connect.endpoints(environ)
 
 
 def _workflow(path: Path) -> Check:
     """A .dig file, as `td-pinterest check` sees it."""
-    try:
-        every = findings(path)
-    except SettingsError as failure:
-        return Check(ERROR, str(failure), "name an existing .dig file")
+    every = findings(path)
     if not every:
         return Check(OK, f"{path.name} has no finding")
-    first = next((finding for finding in every if finding.is_error), every[0])
+    first = next((finding for finding in every if finding.level == ERROR), every[0])
     message = f"{len(every)} finding{'' if len(every) == 1 else 's'}; {path.name}:{first.line}: {first.message}"
-    return Check(ERROR if first.is_error else WARNING, message, f"run `td-pinterest check {path}` for all of them")
+    return Check(first.level, message, f"run `td-pinterest check {path}` for all of them")
 
 
 # ---------------------------------------------------------------------------------------------- Pinterest
@@ -236,10 +228,7 @@ def _audience(subject: Subject) -> Check:
         return Check(WARNING, f"{_NOT_CHECKED}no audience is named", advice)
     api = subject.services.pinterest_for(subject.account.id)
     lists = CustomerLists(api=api, session_key="", audience_id=audience_id, audience_name=None, is_nca=False)
-    try:
-        known = Audiences(api=api, lists=lists).usable(audience_id)
-    except AudienceError as failure:
-        return Check(ERROR, str(failure), "`td-pinterest audiences` lists the audiences that exist")
+    known = Audiences(api=api, lists=lists).usable(audience_id)
     size = "unknown" if known.size is None else f"{known.size:,}"
     message = f'{known.id} "{known.name}": {known.status}, size {size}, customer list {known.customer_list_id}'
     if known.status.upper() in TOO_SMALL:
@@ -257,16 +246,16 @@ def _treasure_data(subject: Subject) -> Check:
     if "TD_API_KEY" in subject.credentials.missing:
         message = f"TD_API_KEY found nowhere (as a secret: {SECRETS['TD_API_KEY']})"
         return Check(ERROR, message, "set it, or store it with `digdag secrets --local --set td.apikey`")
-    subject.treasure_data.call("GET", "/v3/database/list")
+    subject.services.treasure_data.call("GET", "/v3/database/list")
     host = urllib.parse.urlsplit(connect.endpoints(subject.credentials.environ).treasure_data).hostname
     return Check(OK, f"the key is accepted by {host}")
 
 
 def _rows(subject: Subject) -> Check:
     """The job is readable, its columns fit, and the first rows are judged, all by the task's `result_settings`."""
-    params, held, td = subject.params, subject.credentials, subject.treasure_data
+    params, held, td = subject.params, subject.credentials, subject.services.treasure_data
     how = parse({**_ANY_EXPORT, **params["result_settings"]}, environ=held.environ)
-    job = job_of(td, workflow_task.source(connection.task_of(held, **params)), note=lambda _: None)
+    job = job_of(td, workflow_task.source(held.task(**params)), note=lambda _: None)
     stats = Stats(action="", ad_account_id="", dry_run=True)
     with preparing(job, how, stats, lists=None) as preparation:
         preparation.read(_first_rows(iter(JobResult(td, job))), progress=lambda _: None)

@@ -1,34 +1,162 @@
-"""Credentials and options of a command → the two services."""
+"""Where credentials and endpoints come from – the environment, the local digdag secrets, a file – and the services."""
 
 from __future__ import annotations
 
 import contextlib
-import random
-from collections.abc import Iterator
+import os
+import stat
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import click
 
 from td_pinterest_op import connect
-from td_pinterest_op.cli import env_file as named_file
-from td_pinterest_op.cli import screen, text_file
-from td_pinterest_op.cli.credentials import LOCAL, PINTEREST_SECRETS, Credentials
+from td_pinterest_op.cli import files, screen
+from td_pinterest_op.cli.options import Given
 from td_pinterest_op.connect import Services
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.retry import Retry
+from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.settings.parse import ConnectionSettings, parse_connection
+from td_pinterest_op.settings.table import CREDENTIALS
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.timing import SYSTEM, Timing
-from td_pinterest_op.transport import Transport
-from td_pinterest_op.treasure_data.api import TreasureData
+from td_pinterest_op.workflow import local_secrets
 from td_pinterest_op.workflow.task import Task
 
+ENVIRONMENT, LOCAL = "the environment", "the local digdag secrets"
+# The workflow's secrets, by the variable under which a task gets each.
+SECRETS: Mapping[str, str] = MappingProxyType(
+    {"TD_API_KEY": "td.apikey", **{key.variable: key.secret for key in CREDENTIALS}}
+)
+PINTEREST_SECRETS = tuple(key.variable for key in CREDENTIALS)
+_OTHERS = ("TD_API_SERVER", "PINTEREST_API_ENDPOINT", "PINTEREST_AD_ACCOUNT_ID", "PINTEREST_AUDIENCE_ID")
 # Somebody waits at the terminal: fewer and shorter tries than in a task. Seconds and milliseconds, as in the settings.
 _PATIENCE = {"retry_count": 3, "max_retry_wait_millis": 10_000, "connection_timeout_secs": 20, "read_timeout_secs": 60}
 # `digdag run` gives this id to its project: a new refresh token is looked for in the local secrets.
 _LOCAL_PROJECT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """`environ`: the environment with everything that was found laid in. `sources`: where each variable was found."""
+
+    environ: Mapping[str, str]
+    sources: Mapping[str, str]
+    env_file: Path | None = None
+
+    @classmethod
+    def find(cls, env_file: Path | None, environ: Mapping[str, str] = os.environ) -> Credentials:
+        """Each variable from the first place that has it. Raises SettingsError for a file that cannot be used."""
+        in_file = _read_env_file(env_file) if env_file else {}
+        values, sources = dict(environ), {}
+        for variable in (*SECRETS, *_OTHERS):
+            places = (
+                (ENVIRONMENT, environ.get(variable)),
+                (f"{LOCAL} ({_folder(environ)})", _local(variable, environ)),
+                (f"the file {env_file}", in_file.get(variable)),
+            )
+            place, value = next(((place, value) for place, value in places if value and value.strip()), ("", ""))
+            if value:
+                values[variable], sources[variable] = value.strip(), place
+                if variable in SECRETS:
+                    Secret(value.strip())  # masked from here on
+        return cls(environ=values, sources=sources, env_file=env_file)
+
+    def described(self) -> str:
+        """The sources of the secrets, for people: never a value."""
+        places: dict[str, list[str]] = {}
+        for variable in SECRETS:
+            if variable in self.sources:
+                places.setdefault(self.sources[variable], []).append(variable)
+        if len(places) == 1:
+            return next(iter(places))
+        return "; ".join(f"{', '.join(variables)} from {place}" for place, variables in places.items()) or "nowhere"
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The variables of the secrets that were found nowhere."""
+        return tuple(variable for variable in SECRETS if variable not in self.sources)
+
+    def require(self, *variables: str) -> None:
+        """Raises SettingsError that names those of the variables that were found nowhere."""
+        missing = [name for name in variables if name in self.missing]
+        if missing:
+            file = f"the file {self.env_file}" if self.env_file else "a file (--env-file names one)"
+            advice = (
+                "Store Treasure Data's key with `digdag secrets --local --set td.apikey`"
+                if missing == ["TD_API_KEY"]
+                else "`td-pinterest authorize` gets and stores them"
+            )
+            names = ", ".join(missing)
+            raise SettingsError(
+                f"{names} found nowhere: neither in {ENVIRONMENT}, nor in {LOCAL}, nor in {file}. {advice}"
+            )
+
+    def settings(self) -> ConnectionSettings:
+        """The settings of the connections, with the patience of somebody at a terminal; "0" for what is missing."""
+        environ = {**self.environ, **dict.fromkeys(self.missing, "0")}
+        return parse_connection({"type": "pinterest", **_PATIENCE}, environ=environ)
+
+    def task(self, *, session: str | None = None, **params: object) -> Task:
+        """What stands for a workflow's task."""
+        return Task(params={"project_id": _LOCAL_PROJECT, **params}, environ=self.environ, session=session)
+
+    def keeper(self) -> connect.OnNewRefreshToken:
+        """Keeps a new refresh token where the old one was found. A failure ends no run."""
+        store = connect.token_store(self.task(), self.settings(), SYSTEM)
+        variable, path = "PINTEREST_REFRESH_TOKEN", self.env_file
+        if path is None or self.sources.get(variable) != f"the file {path}":
+            return store.save
+
+        def save(issued: Secret | None, seconds: float | None) -> None:
+            if issued is None:
+                store.save(issued, seconds)
+                return
+            try:
+                files.set_values(path, {variable: issued.reveal()})
+            except SettingsError as error:
+                screen.note(
+                    f"Pinterest issued a new refresh token, which could not be kept: {error}. Run "
+                    "`td-pinterest authorize` before the old one ends, or at once if Pinterest has withdrawn it"
+                )
+            else:
+                screen.note(f"Pinterest issued a new refresh token; it is kept in {path}")
+
+        return save
+
+    def services(
+        self, *, count: RequestCounts | None = None, timing: Timing = SYSTEM
+    ) -> contextlib.AbstractContextManager[Services]:
+        """Both services, until the end of the block; `count` gets the requests that write to Pinterest."""
+        return connect.services(
+            self.task(), self.settings(), timing=timing, count=count, on_new_refresh_token=self.keeper()
+        )
+
+
+def _folder(environ: Mapping[str, str]) -> str:
+    try:
+        return str(local_secrets.folder(environ))
+    except RuntimeError:
+        return "none"
+
+
+def _local(variable: str, environ: Mapping[str, str]) -> str | None:
+    if variable in SECRETS:
+        return local_secrets.read(SECRETS[variable], environ)
+    if variable == "TD_API_SERVER" and (host := local_secrets.read("td.endpoint", environ)):
+        plain = local_secrets.read("td.use_ssl", environ) == "false"
+        return f"{'http' if plain else 'https'}://{host}"
+    return None
+
+
+def _read_env_file(path: Path) -> dict[str, str]:
+    text = files.read(path, "--env-file")
+    if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise SettingsError(f"others can read the file {path} of --env-file: run `chmod 600 {path}` first")
+    return files.values(text, path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,133 +165,35 @@ class Connection:
 
     services: Services
     credentials: Credentials
-    quiet: bool
+    given: Given
 
+    def api(self) -> Api:
+        """Pinterest's calls for the ad account that was named, else that of the environment, else the only one."""
+        named = self.given.ad_account or self.credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
+        return self.services.pinterest_for(checked_id(named, "--ad-account") if named else self._only_ad_account())
 
-@contextlib.contextmanager
-def connecting(
-    env_file: Path | None, *, quiet: bool = False, count: RequestCounts | None = None, timing: Timing = SYSTEM
-) -> Iterator[Connection]:
-    """Both services, until the end of the block; `count` gets the requests that write to Pinterest.
-
-    Raises SettingsError for credentials that are nowhere.
-    """
-    credentials = Credentials.find(env_file)
-    check_complete(credentials, *PINTEREST_SECRETS)
-    if not quiet:
-        screen.note(f"Credentials: {credentials.described()}")
-    with services_of(credentials, count=count, timing=timing) as services:
-        yield Connection(services=services, credentials=credentials, quiet=quiet)
-
-
-def services_of(
-    credentials: Credentials, *, count: RequestCounts | None = None, timing: Timing = SYSTEM
-) -> contextlib.AbstractContextManager[Services]:
-    """Both services, with credentials that are complete; `count` as for `connecting`."""
-    settings = settings_of(credentials)
-    return connect.services(
-        task_of(credentials),
-        settings,
-        timing=timing,
-        count=count,
-        on_new_refresh_token=keeper(credentials, settings),
-    )
-
-
-@contextlib.contextmanager
-def treasure_data(credentials: Credentials) -> Iterator[TreasureData]:
-    """Treasure Data's calls alone, until the end of the block. Raises SettingsError without a key."""
-    check_complete(credentials, "TD_API_KEY")
-    transport = Transport(
-        connect_timeout=_PATIENCE["connection_timeout_secs"],
-        write_timeout=_PATIENCE["read_timeout_secs"],
-        read_timeout=_PATIENCE["read_timeout_secs"],
-        connections=1,
-    )
-    with contextlib.closing(transport):
-        yield TreasureData(
-            api_key=task_of(credentials).td_api_key,
-            endpoint=connect.endpoints(credentials.environ).treasure_data,
-            transport=transport,
-            retry=Retry(
-                count=_PATIENCE["retry_count"],
-                initial_wait=0.5,
-                longest_wait=_PATIENCE["max_retry_wait_millis"] / 1000,
-                random=random.random,
-            ),
-            timing=SYSTEM,
-        )
-
-
-def check_complete(credentials: Credentials, *variables: str) -> None:
-    """Raises SettingsError that names those of the variables that were found nowhere."""
-    missing = [name for name in variables if name in credentials.missing]
-    if missing:
-        file = f"the file {credentials.env_file}" if credentials.env_file else "a file (--env-file names one)"
-        advice = (
-            "store Treasure Data's key with `digdag secrets --local --set td.apikey`"
-            if missing == ["TD_API_KEY"]
-            else "`td-pinterest authorize` gets and stores them"
-        )
-        raise SettingsError(
-            f"{', '.join(missing)} found nowhere: neither in the environment, nor in {LOCAL}, nor in "
-            f"{file}. {advice[0].upper()}{advice[1:]}"
-        )
-
-
-def settings_of(credentials: Credentials) -> ConnectionSettings:
-    """The settings of the connections, with the patience of somebody at a terminal."""
-    return parse_connection({"type": "pinterest", **_PATIENCE}, environ=credentials.environ)
-
-
-def task_of(credentials: Credentials, *, session: str | None = None, **params: object) -> Task:
-    """What stands for a workflow's task."""
-    return Task(params={"project_id": _LOCAL_PROJECT, **params}, environ=credentials.environ, session=session)
-
-
-def keeper(credentials: Credentials, settings: ConnectionSettings) -> connect.OnNewRefreshToken:
-    """Keeps a new refresh token where the old one was found."""
-    store = connect.token_store(task_of(credentials), settings, SYSTEM)
-    variable = "PINTEREST_REFRESH_TOKEN"
-    path = credentials.env_file
-    if path is None or credentials.sources.get(variable) != f"the file {path}":
-        return store.save
-
-    def save(issued: Secret | None, seconds: float | None) -> None:
-        if issued is None:
-            store.save(issued, seconds)
-            return
-        try:
-            named_file.set_values(path, {variable: issued.reveal()})
-        except (OSError, UnicodeDecodeError, SettingsError) as error:
-            # The run goes on, as with a workflow's secret that cannot be saved.
-            why = str(error) if isinstance(error, SettingsError) else text_file.why(error)
-            screen.note(
-                f"Pinterest issued a new refresh token, which could not be kept in {path} ({why}): "
-                "run `td-pinterest authorize` before the old one ends, or at once if Pinterest has withdrawn it"
+    def _only_ad_account(self) -> str:
+        accounts = list(self.services.catalog.ad_accounts())
+        if len(accounts) == 1:
+            self.given.note(f"Ad account: {accounts[0].label}, the only one")
+            return accounts[0].id
+        if not accounts:
+            raise SettingsError(
+                "the Pinterest user has no ad account: make one in Pinterest's Ads Manager, or have access to one "
+                "granted"
             )
-            return
-        screen.note(f"Pinterest issued a new refresh token; it is kept in {path}")
-
-    return save
+        listed = ", ".join(account.label for account in accounts[:10])
+        raise click.UsageError(f"which ad account? Name one with --ad-account or PINTEREST_AD_ACCOUNT_ID: {listed}")
 
 
-def ad_account_of(connection: Connection, given: str | None) -> str:
-    """The ad account that was named, else the one in the environment, else the only one there is."""
-    named = given or connection.credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
-    if named:
-        return checked_id(named, "--ad-account")
-    accounts = list(connection.services.catalog.ad_accounts())
-    if len(accounts) == 1:
-        if not connection.quiet:
-            screen.note(f"Ad account: {accounts[0].label}, the only one")
-        return accounts[0].id
-    if not accounts:
-        raise SettingsError(
-            "the Pinterest user has no ad account: make one in Pinterest's Ads Manager, or have access to one granted"
-        )
-    listed = ", ".join(account.label for account in accounts[:10])
-    raise click.UsageError(f"which ad account? Name one with --ad-account or PINTEREST_AD_ACCOUNT_ID: {listed}")
+@contextlib.contextmanager
+def connecting(given: Given, *, count: RequestCounts | None = None, timing: Timing = SYSTEM) -> Iterator[Connection]:
+    """Both services, as `Credentials.services`. Raises SettingsError for credentials that are nowhere."""
+    credentials = Credentials.find(given.env_file)
+    credentials.require(*PINTEREST_SECRETS)
+    given.note(f"Credentials: {credentials.described()}")
+    with credentials.services(count=count, timing=timing) as services:
+        yield Connection(services=services, credentials=credentials, given=given)
 
 
 def checked_id(text: str, option: str) -> str:

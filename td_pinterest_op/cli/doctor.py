@@ -12,11 +12,13 @@ from typing import Any
 import click
 from rich.text import Text
 
-from td_pinterest_op.cli import options, screen, text_file
+from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.checks import ERROR, OK, WARNING, Check, Subject, examine
-from td_pinterest_op.cli.credentials import Credentials
+from td_pinterest_op.cli.connection import Credentials
+from td_pinterest_op.cli.export import query_params
 from td_pinterest_op.cli.lint import dig_file
 from td_pinterest_op.cli.lint.settings import settings_of_export
+from td_pinterest_op.cli.options import Given
 
 # In the characters of any encoding as well.
 _SIGNS = {OK: ("✓", "ok", "green"), WARNING: ("!", "!", "yellow"), ERROR: ("✗", "x", "bold red")}
@@ -42,54 +44,38 @@ Examples:
 )
 @click.option("--workflow", type=options.FILE, help="Check this .dig file too.")
 @options.all_of(options.env_file, options.as_json)
-def doctor(
-    ad_account: str | None,
-    audience: str | None,
-    job_id: str | None,
-    query: Path | None,
-    database: str | None,
-    settings_file: Path | None,
-    workflow: Path | None,
-    env_file: Path | None,
-    as_json: bool,
-) -> int:
+@options.given
+def doctor(given: Given, /, settings_file: Path | None, workflow: Path | None, **source: Any) -> int:
     """Check everything that an export needs, and say what to do about each problem. Writes nothing to Pinterest.
 
     A job or a query is read, and its first 1,000 rows are judged. The exit code is 1 if something is wrong.
     """
-    if bool(query) != bool(database) or (query and job_id):
+    if bool(source["query"]) != bool(source["database"]) or (source["query"] and source["job_id"]):
         raise click.UsageError("--query and --database go together, and exclude --job")
-    credentials = Credentials.find(env_file)
-    environ = credentials.environ
-    rows = _source(job_id, query, database)
+    credentials = Credentials.find(given.env_file)
+    rows = query_params(source)
     done: dict[str, Check] = {}
     with contextlib.ExitStack() as stack:
         subject = Subject(
             credentials=credentials,
             stack=stack,
-            account_id=ad_account or environ.get("PINTEREST_AD_ACCOUNT_ID"),
-            audience_id=audience or environ.get("PINTEREST_AUDIENCE_ID"),
+            account_id=given.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID"),
+            audience_id=given.audience or credentials.environ.get("PINTEREST_AUDIENCE_ID"),
             params=rows and {**rows, "result_settings": _about_rows(settings_file, workflow)},
             workflow=workflow,
         )
         for name, check in examine(subject):
             done[name] = check
-            if not as_json:
+            if not given.as_json:
                 _show(name, check)
-    return _end(done, as_json=as_json)
-
-
-def _source(job_id: str | None, query: Path | None, database: str | None) -> dict[str, Any]:
-    if query is None:
-        return {"job_id": job_id} if job_id else {}
-    return {"query": text_file.read(query, "--query"), "database": database}
+    return _end(done, as_json=given.as_json)
 
 
 def _about_rows(settings_file: Path | None, workflow: Path | None) -> Mapping[str, object]:
     """What the settings say about rows: those of the file, else those of the workflow's first export."""
     given: Mapping[str, object] = {}
     if settings_file:
-        given = text_file.settings(settings_file)
+        given = files.settings(settings_file)
     elif workflow and workflow.is_file():
         given = settings_of_export(dig_file.read(workflow))
     return {name: given[name] for name in ("columns", "records", "default_country") if name in given}

@@ -2,41 +2,50 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import asdict
 from typing import Any
 
 import click
 
 from td_pinterest_op.cli import options, screen
+from td_pinterest_op.cli.options import Given
 from td_pinterest_op.errors import ERRORS
 from td_pinterest_op.reasons import REASONS
+from td_pinterest_op.settings.types import closest
+
+_PARTS = {
+    "who": "Who must act:",
+    "example": "Example:",
+    "advice": "What to do:",
+    "sql": "SQL that finds the rows (put your table and column in):\n ",
+}
 
 
 @click.command(epilog="\b\nExamples:\n  td-pinterest explain not_an_email\n  td-pinterest explain AudienceError")
 @click.argument("name", metavar="REASON|ERROR", required=False)
 @options.as_json
-def explain(name: str | None, as_json: bool) -> None:
+@options.given
+def explain(given: Given, name: str | None) -> None:
     """Explain why a value is rejected, or what an error means.
 
     REASON is a name under `invalid_by_reason` in the statistics, ERROR the class in a log, such as JobError. Without a
     name, all of them are listed.
     """
     if name is None:
-        _list_all(as_json)
+        entries = [_entry(known) for known in (*REASONS, *ERRORS)]
+        if given.as_json:
+            screen.say_json(entries)
+        else:
+            screen.table(entries, columns=("name", "meaning"), prose=("meaning",))
         return
-    entry = _entry_of(name)
-    if as_json:
+    entry = _entry(_known(name))
+    if given.as_json:
         screen.say_json(entry)
         return
     screen.say(f"{entry['name']}: {entry['meaning']}")
-    if entry.get("who"):
-        screen.say(f"\nWho must act: {entry['who']}")
-    if entry["example"]:
-        screen.say(f"\nExample: {entry['example']}")
-    screen.say(f"\nWhat to do: {entry['advice']}")
-    if entry.get("sql"):
-        screen.say(f"\nSQL that finds the rows (put your table and column in):\n  {entry['sql']}")
+    for key, heading in _PARTS.items():
+        if entry.get(key):
+            screen.say(f"\n{heading} {entry[key]}")
 
 
 def _entry(name: str) -> dict[str, Any]:
@@ -48,22 +57,13 @@ def _entry(name: str) -> dict[str, Any]:
     return {"name": name, "kind": "error", **shown}
 
 
-def _entry_of(name: str) -> dict[str, Any]:
-    """The entry of a name in any case. Raises click.UsageError, with the nearest name, for one that is not there."""
+def _known(name: str) -> str:
+    """The name as it is written here. Raises click.UsageError, with the nearest name, for one that is not there."""
     names = {known.lower(): known for known in (*REASONS, *ERRORS)}
     word = name.strip().lower().replace("-", "_")
-    if word in names:
-        return _entry(names[word])
-    near = difflib.get_close_matches(word[:64], names, n=1)
-    suggestion = f"; did you mean {names[near[0]]}?" if near else ":"
-    raise click.UsageError(
-        f"no reason and no error has that name{suggestion} `td-pinterest explain` without a name lists all"
-    )
-
-
-def _list_all(as_json: bool) -> None:
-    entries = [_entry(name) for name in (*REASONS, *ERRORS)]
-    if as_json:
-        screen.say_json(entries)
-        return
-    screen.table(entries, columns=("name", "meaning"), prose=("meaning",))
+    if word not in names:
+        suggestion = closest(word, names) or ":"
+        raise click.UsageError(
+            f"no reason and no error has that name{suggestion} `td-pinterest explain` without a name lists all"
+        )
+    return names[word]

@@ -20,10 +20,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from td_pinterest_op import stop
 from td_pinterest_op.audiences.actions import action_of
-from td_pinterest_op.cli import options, screen, text_file
-from td_pinterest_op.cli.connection import check_complete, keeper, settings_of, task_of
-from td_pinterest_op.cli.credentials import PINTEREST_SECRETS, Credentials
+from td_pinterest_op.cli import files, options, screen
+from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials
 from td_pinterest_op.cli.csv_rows import csv_rows
+from td_pinterest_op.cli.options import Given
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.export import export as run_export
 from td_pinterest_op.report.entry import flat
@@ -59,62 +59,50 @@ Examples:
 @click.option("--dry-run", is_flag=True, help="Do everything up to the plan; write nothing to Pinterest.")
 @options.yes
 @options.all_of(options.ad_account, options.audience, options.env_file, options.as_json, options.quiet)
-def export(
-    settings_file: Path,
-    ad_account: str | None,
-    audience: str | None,
-    env_file: Path | None,
-    dry_run: bool,
-    yes: bool,
-    as_json: bool,
-    quiet: bool,
-    **source: Any,
-) -> int:
+@options.given
+def export(given: Given, /, settings_file: Path, dry_run: bool, **source: Any) -> None:
     """Run an export once, from this terminal: a job, a query or a CSV file.
 
     Shows the plan and asks before the first write to Pinterest. The settings are those of a workflow; type and
     audience_type may be left out, and the ids come from --ad-account and --audience where the file has none. The same
     command on the same day (in UTC) goes on where one that was stopped or killed left off.
     """
-    credentials = Credentials.find(env_file)
-    raw = _settings(settings_file, credentials, ad_account=ad_account, audience=audience, dry_run=dry_run)
+    credentials = Credentials.find(given.env_file)
+    raw = _settings(settings_file, credentials, given) | ({"dry_run": True} if dry_run else {})
     action = action_of(raw)
     reads_rows = action is None or action.reads_rows
     _check_source(source, reads_rows=reads_rows)
-    check_complete(credentials, *PINTEREST_SECRETS, *(["TD_API_KEY"] if reads_rows and not source["csv_file"] else []))
-    if not quiet:
-        screen.note(f"Credentials: {credentials.described()}")
+    credentials.require(*PINTEREST_SECRETS, *(["TD_API_KEY"] if reads_rows and not source["csv_file"] else []))
+    given.note(f"Credentials: {credentials.described()}")
     is_dry = str(raw.get("dry_run", "")).lower() == "true"
-    watcher = TerminalWatcher(ask=not (yes or is_dry), quiet=quiet)
+    watcher = TerminalWatcher(ask=not (given.yes or is_dry), quiet=given.quiet)
+    params = query_params(source)
     with stopping(), _rows(source["csv_file"], raw) as rows:
         statistics = run_export(
-            task_of(credentials, session=_session(raw, source), result_settings=raw, **_params(source)),
+            credentials.task(session=_session(raw, params, source["csv_file"]), result_settings=raw, **params),
             SYSTEM,
             rows=rows,
             watcher=watcher,
-            on_new_refresh_token=keeper(credentials, settings_of(credentials)),
+            on_new_refresh_token=credentials.keeper(),
         )
-    if as_json:
+    if given.as_json:
         screen.say_json(statistics)
     else:
         _show(statistics)
-    return 0
 
 
-def _settings(
-    path: Path, credentials: Credentials, *, ad_account: str | None, audience: str | None, dry_run: bool
-) -> dict[str, object]:
+def _settings(path: Path, credentials: Credentials, given: Given) -> dict[str, object]:
     """The settings of a file, completed from the command line and the environment."""
-    given = {"type": "pinterest", "audience_type": "customer_list"} | text_file.settings(path)
-    account = ad_account or (None if given.get("ad_account_id") else credentials.environ.get("PINTEREST_AD_ACCOUNT_ID"))
-    if account:
-        given["ad_account_id"] = account
-    has_id = any(str(name).startswith("audience_id") for name in given)
-    known = audience or (None if has_id else credentials.environ.get("PINTEREST_AUDIENCE_ID"))
-    if known and (action := action_of(given)) and action.audience_id:
-        given = {name: value for name, value in given.items() if not str(name).startswith("audience_id")}
-        given["audience_id"] = known
-    return given | ({"dry_run": True} if dry_run else {})
+    raw = {"type": "pinterest", "audience_type": "customer_list"} | files.settings(path)
+    if account := given.ad_account or (
+        not raw.get("ad_account_id") and credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
+    ):
+        raw["ad_account_id"] = account
+    of_audience = {name for name in raw if str(name).startswith("audience_id")}
+    known = given.audience or (not of_audience and credentials.environ.get("PINTEREST_AUDIENCE_ID"))
+    if known and (action := action_of(raw)) and action.audience_id:
+        raw = {name: value for name, value in raw.items() if name not in of_audience} | {"audience_id": known}
+    return raw
 
 
 def _check_source(source: Mapping[str, Any], *, reads_rows: bool) -> None:
@@ -127,33 +115,27 @@ def _check_source(source: Mapping[str, Any], *, reads_rows: bool) -> None:
         raise click.UsageError("--query and --database go together")
 
 
-def _params(source: Mapping[str, Any]) -> dict[str, object]:
-    if source["job_id"]:
-        return {"job_id": source["job_id"]}
+def query_params(source: Mapping[str, Any]) -> dict[str, object]:
+    """The parameters of a task for a job or a query, as the options of a command name it; none for neither."""
     if not source["query"]:
-        return {}
-    return {
-        "query": text_file.read(source["query"], "--query"),
-        "database": source["database"],
-        "engine": source["engine"],
-    }
+        return {"job_id": source["job_id"]} if source["job_id"] else {}
+    others = {name: source[name] for name in ("database", "engine") if name in source}
+    return {"query": files.read(source["query"], "--query"), **others}
 
 
-def _session(settings: Mapping[str, object], source: Mapping[str, Any]) -> str | None:
+def _session(settings: Mapping[str, object], params: Mapping[str, object], csv_file: Path | None) -> str | None:
     """The same for the same command on the same day: it goes on where a try that was killed stopped.
 
     None for rows that can be read only once.
     """
-    rows = _params(source)
-    if path := source["csv_file"]:
-        try:
-            rows["csv"] = _digest(path) if path.is_file() else None
-        except OSError:
-            return None  # the export says why it cannot be read
-        if rows["csv"] is None:
-            return None
+    if csv_file and not csv_file.is_file():
+        return None
+    try:
+        digest = _digest(csv_file) if csv_file else None
+    except OSError:
+        return None  # the export says why it cannot be read
     day = datetime.datetime.fromtimestamp(SYSTEM.wall(), tz=datetime.timezone.utc).date()
-    return json.dumps([str(day), settings, rows], sort_keys=True, default=str)
+    return json.dumps([str(day), settings, params, digest], sort_keys=True, default=str)
 
 
 def _digest(path: Path) -> str:
@@ -196,9 +178,7 @@ class TerminalWatcher:
     ) -> Iterator[Callable[[int], None]]:
         """A bar on a terminal, nothing elsewhere."""
         console = Console(stderr=True)
-        if self.quiet or not console.is_terminal:
-            yield lambda _: None
-            return
+        is_hidden = self.quiet or not console.is_terminal
         columns = (
             TextColumn(f"{phase:7}"),
             BarColumn(),
@@ -206,7 +186,7 @@ class TerminalWatcher:
             TextColumn(unit),
             TextColumn("{task.fields[left]}"),
         )
-        with Progress(*columns, console=console, transient=True) as bar:
+        with Progress(*columns, console=console, transient=True, disable=is_hidden) as bar:
             task, outlook = bar.add_task(phase, total=total, left=""), Outlook(total=total, pace=pace, now=monotonic())
             yield lambda done: bar.update(task, completed=done, left=outlook.text(done, now=monotonic()))
 

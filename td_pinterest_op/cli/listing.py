@@ -12,120 +12,118 @@ import click
 
 from td_pinterest_op.audiences.customer_lists import origin_of
 from td_pinterest_op.audiences.usage import ROLES, Use, uses
-from td_pinterest_op.cli import history as history_table
 from td_pinterest_op.cli import options, screen
-from td_pinterest_op.cli.connection import ad_account_of, checked_id, connecting
+from td_pinterest_op.cli.connection import checked_id, connecting
+from td_pinterest_op.cli.options import Given
+from td_pinterest_op.cli.report import history_entries, history_option
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.report.figures import share
 
+_EXPORT_STATUS = {None: "roles not shown", True: "may export", False: "may read only"}
 _LISTING = options.all_of(options.name_filter, options.env_file, options.as_json, options.quiet)
 
 
 @click.command(epilog="\b\nExample:\n  td-pinterest accounts")
 @_LISTING
-def accounts(name: str | None, env_file: Path | None, as_json: bool, quiet: bool) -> None:
+@options.given
+def accounts(given: Given, name: str | None) -> None:
     """List the ad accounts that the token may read, with the user's roles."""
-    with connecting(env_file, quiet=quiet) as connection:
+    with connecting(given) as connection:
         rows = [
             {
                 "id": account.id,
                 "name": account.name,
-                "status": _export_status(account.may_write),
+                "status": _EXPORT_STATUS[account.may_write],
                 "roles": list(account.roles),
                 "owner": account.owner,
             }
             for account in connection.services.catalog.ad_accounts()
         ]
-    columns = ("id", "name", "status", "roles", "owner")
-    _show(_named(rows, name), columns, as_json=as_json, nothing="no ad account")
+    _show(given, _named(rows, name), ("id", "name", "status", "roles", "owner"), nothing="no ad account")
 
 
 @click.command(epilog="\b\nExamples:\n  td-pinterest audiences\n  td-pinterest audiences --name shoppers --json")
 @options.ad_account
 @_LISTING
-def audiences(ad_account: str | None, name: str | None, env_file: Path | None, as_json: bool, quiet: bool) -> None:
+@options.given
+def audiences(given: Given, name: str | None) -> None:
     """List the audiences of the ad account: ids, types, status, size and the customer list behind each."""
-    with connecting(env_file, quiet=quiet) as connection:
-        account = ad_account_of(connection, ad_account)
-        rows = [audience_row(content) for content in connection.services.pinterest_for(account).listed("audiences")]
+    with connecting(given) as connection:
+        rows = list(map(audience_row, connection.api().listed("audiences")))
     columns = ("id", "name", "audience_type", "status", "size", "customer_list_id", "created", "changed")
-    _show(_named(rows, name), columns, as_json=as_json, nothing="no audience")
+    _show(given, _named(rows, name), columns, nothing="no audience")
 
 
 @click.command(epilog="\b\nExamples:\n  td-pinterest lists\n  td-pinterest lists --left-behind")
 @options.ad_account
 @click.option("--left-behind", is_flag=True, help="Only lists that no audience uses.")
 @_LISTING
-def lists(
-    ad_account: str | None, left_behind: bool, name: str | None, env_file: Path | None, as_json: bool, quiet: bool
-) -> None:
+@options.given
+def lists(given: Given, left_behind: bool, name: str | None) -> None:
     """List the customer lists of the ad account, and mark those that no audience uses.
 
     Pinterest has no way to delete a customer list: a replace or a clear leaves one behind. Of the operator's own lists
     the session and the job that made them are shown.
     """
-    with connecting(env_file, quiet=quiet) as connection:
-        account = ad_account_of(connection, ad_account)
-        rows = _list_rows(connection.services.pinterest_for(account))
+    used_by: dict[str, list[str]] = {}
+    with connecting(given) as connection:
+        api = connection.api()
+        for row in map(audience_row, api.listed("audiences")):
+            used_by.setdefault(row["customer_list_id"], []).append(row["id"])
+        rows = [_list_row(content, used_by.get(str(content["id"]), [])) for content in api.listed("customer_lists")]
     rows = [row for row in rows if row["left_behind"] or not left_behind]
     columns = [
         *("id", "name", *(["list_type"] if any(row["list_type"] for row in rows) else []), "status", "uploaded"),
         *("used_by", "left_behind", "session", "job_id", "created", "changed"),
     ]
-    _show(_named(rows, name), columns, as_json=as_json, nothing="no customer list")
+    _show(given, _named(rows, name), columns, nothing="no customer list")
 
 
 @click.command(epilog="\b\nExample:\n  td-pinterest audience 2542620905475")
 @click.argument("audience_id", metavar="ID", required=False)
 @options.ad_account
-@history_table.option
+@history_option
 @options.all_of(options.env_file, options.as_json, options.quiet)
-def audience(
-    audience_id: str | None,
-    ad_account: str | None,
-    history: str | None,
-    env_file: Path | None,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+@options.given
+def audience(given: Given, audience_id: str | None, history: str | None) -> None:
     """Show one audience in full: the customer list behind it, what made that list, and the ad groups that use it.
 
     Without ID it is the audience of PINTEREST_AUDIENCE_ID. With --history its runs and sizes over time follow.
     """
-    with connecting(env_file, quiet=quiet) as connection:
-        account = ad_account_of(connection, ad_account)
+    with connecting(given) as connection:
+        api = connection.api()
         named = audience_id or connection.credentials.environ.get("PINTEREST_AUDIENCE_ID")
         if not named:
             raise click.UsageError("which audience? Give its id; `td-pinterest audiences` lists them")
-        api = connection.services.pinterest_for(account)
         content = api.entity("audiences", checked_id(named, "ID"))
         if content is None:
             raise AudienceError(
-                f"there is no audience {named} in ad account {account}: `td-pinterest audiences` lists those that exist"
+                f"there is no audience {named} in ad account {api.ad_account_id}: "
+                "`td-pinterest audiences` lists those that exist"
             )
         row = _full_row(api, content)
         used_by = uses(api, row["id"])
-    past = _past(history, row["id"], env_file) if history else None
-    if as_json:
+    past = _past(history, row["id"], given.env_file) if history else None
+    if given.as_json:
         ad_groups = None if used_by is None else [asdict(use) for use in used_by]
         screen.say_json(row | {"ad_groups": ad_groups} | ({} if past is None else {"history": past}))
         return
-    _show_audience(row, used_by, past)
+    _show_audience(row, used_by)
+    if past is not None:
+        screen.say()
+        columns = ("when", "what", "sent", "rejected", "status", "size", "members", "matched")
+        told = [entry | {"when": entry["at"], "matched": share(entry["match_ratio"], 1)} for entry in past]
+        _show(given, told, columns, nothing="nothing in the history")
 
 
-def _show_audience(row: Mapping[str, Any], used_by: Sequence[Use] | None, past: list[dict[str, Any]] | None) -> None:
+def _show_audience(row: Mapping[str, Any], used_by: Sequence[Use] | None) -> None:
     known = f"not known: the token needs one of the roles {ROLES}" if used_by is None else f"{len(used_by)}"
     screen.properties({name.replace("_", " "): value for name, value in {**row, "ad_groups": known}.items()})
     if used_by:
         screen.say()
         told = [asdict(use) | {"ad_group": use.id, "campaign": use.campaign_name or use.campaign_id} for use in used_by]
         screen.table(told, columns=("ad_group", "name", "status", "how", "campaign"))
-    if past is not None:
-        screen.say()
-        columns = ("when", "what", "sent", "rejected", "status", "size", "members", "matched")
-        told = [entry | {"when": entry["at"], "matched": share(entry["match_ratio"], 1)} for entry in past]
-        _show(told, columns, as_json=False, nothing="nothing in the history")
 
 
 def _past(history: str, audience_id: str, env_file: Path | None) -> list[dict[str, Any]]:
@@ -142,7 +140,7 @@ def _past(history: str, audience_id: str, env_file: Path | None) -> list[dict[st
             "members": entry.whole("members"),
             "match_ratio": entry.number("match_ratio"),
         }
-        for entry in reversed(history_table.entries(history, audience_id=audience_id, env_file=env_file))
+        for entry in reversed(history_entries(history, audience_id=audience_id, env_file=env_file))
     ]
 
 
@@ -151,7 +149,7 @@ def _full_row(api: Api, content: Mapping[str, Any]) -> dict[str, Any]:
     list_id = row["customer_list_id"]
     behind = api.entity("customer_lists", list_id) if list_id else None
     if behind:
-        shown = _list_row(behind, used_by=[row["id"]])
+        shown = _list_row(behind, [row["id"]])
         keys = ("name", "status", "uploaded", "removed", "batches", "session", "job_id", "created", "changed")
         row |= {f"list_{key}": shown[key] for key in keys}
     return row
@@ -180,16 +178,7 @@ def _id(value: object) -> str | None:
     return str(value) if value else None
 
 
-def _list_rows(api: Api) -> list[dict[str, Any]]:
-    used_by: dict[str, list[str]] = {}
-    for content in api.listed("audiences"):
-        row = audience_row(content)
-        if row["customer_list_id"]:
-            used_by.setdefault(row["customer_list_id"], []).append(row["id"])
-    return [_list_row(content, used_by=used_by.get(str(content["id"]), [])) for content in api.listed("customer_lists")]
-
-
-def _list_row(content: Mapping[str, Any], *, used_by: Sequence[str]) -> dict[str, Any]:
+def _list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[str, Any]:
     origin = origin_of(str(content.get("name") or ""))
     return {
         "id": str(content["id"]),
@@ -208,10 +197,6 @@ def _list_row(content: Mapping[str, Any], *, used_by: Sequence[str]) -> dict[str
     }
 
 
-def _export_status(may_write: bool | None) -> str:
-    return "roles not shown" if may_write is None else "may export" if may_write else "may read only"
-
-
 def _time(value: object) -> datetime.datetime | None:
     """A moment of Pinterest's (seconds since 1970) in UTC."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e11:
@@ -226,8 +211,8 @@ def _named(rows: Iterable[dict[str, Any]], name: str | None) -> list[dict[str, A
     return sorted(matching, key=lambda row: (str(row["name"] or "").casefold(), len(row["id"]), row["id"]))
 
 
-def _show(rows: list[dict[str, Any]], columns: Sequence[str], *, as_json: bool, nothing: str) -> None:
-    if as_json:
+def _show(given: Given, rows: list[dict[str, Any]], columns: Sequence[str], *, nothing: str) -> None:
+    if given.as_json:
         screen.say_json(rows)
     elif rows:
         screen.table(rows, columns=columns)

@@ -1,28 +1,60 @@
-"""Options that several commands have."""
+"""Options that several commands have, and what was given for them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from td_pinterest_op.cli import screen
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
-env_file = click.option(
+
+@dataclass(slots=True, kw_only=True)
+class Given:
+    """What was given for the options of this module that a command has."""
+
+    ad_account: str | None = None
+    audience: str | None = None
+    env_file: Path | None = None
+    as_json: bool = False
+    quiet: bool = False
+    yes: bool = False
+
+    def note(self, text: str) -> None:
+        """A line about the work, unless --quiet says no."""
+        if not self.quiet:
+            screen.note(text)
+
+
+# The command takes it as its first argument.
+given = click.make_pass_decorator(Given, ensure=True)
+
+
+def _option(*names: str, **attributes: Any) -> Callable[[_F], _F]:
+    def keep(context: click.Context, option: click.Parameter, value: object) -> None:
+        setattr(context.ensure_object(Given), str(option.name), value)
+
+    return click.option(*names, expose_value=False, callback=keep, **attributes)
+
+
+env_file = _option(
     "--env-file",
     type=FILE,
     help="A file of NAME=VALUE lines with credentials "
     "that are neither in the environment nor in the local digdag secrets.",
 )
-ad_account = click.option("--ad-account", metavar="ID", help="The ad account.  [default: PINTEREST_AD_ACCOUNT_ID]")
-audience = click.option("--audience", metavar="ID", help="The audience.  [default: PINTEREST_AUDIENCE_ID]")
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-quiet = click.option("--quiet", is_flag=True, help="Print the result alone, without notes about the work.")
-yes = click.option("--yes", is_flag=True, help="Do not ask before the first write.")
+ad_account = _option("--ad-account", metavar="ID", help="The ad account.  [default: PINTEREST_AD_ACCOUNT_ID]")
+audience = _option("--audience", metavar="ID", help="The audience.  [default: PINTEREST_AUDIENCE_ID]")
+as_json = _option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+quiet = _option("--quiet", is_flag=True, help="Print the result alone, without notes about the work.")
+yes = _option("--yes", is_flag=True, help="Do not ask before the first write.")
 name_filter = click.option("--name", "name", metavar="TEXT", help="Only those whose name contains this, in any case.")
 
 

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import re
+import secrets
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import click
 
 from td_pinterest_op.audiences.actions import OUTCOMES
-from td_pinterest_op.cli import history as history_table
-from td_pinterest_op.cli import options, screen, text_file
-from td_pinterest_op.cli.connection import checked_id
+from td_pinterest_op.cli import files, options, screen
+from td_pinterest_op.cli.connection import Credentials, checked_id
+from td_pinterest_op.cli.options import Given
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.report import after_run
-from td_pinterest_op.report.entry import Entry
+from td_pinterest_op.report.entry import Entry, entry
 from td_pinterest_op.report.sources import entries
+from td_pinterest_op.treasure_data.api import TreasureData
+from td_pinterest_op.treasure_data.job import Source, job_of
+from td_pinterest_op.treasure_data.result import JobResult
 
+_TABLE = re.compile(r"(?P<database>[a-z0-9_]{3,255})\.(?P<table>[a-z0-9_]{3,255})")
+# Two years of daily runs with their follow-ups, of several audiences.
+_MOST_ROWS = 10_000
 _EXAMPLE = """\b
 Examples:
   td-pinterest report statistics.json
@@ -23,10 +33,16 @@ Examples:
   td-pinterest report --history shop.pinterest_history --audience 2542620905475
 """
 
+history_option = click.option(
+    "--history",
+    metavar="DATABASE.TABLE",
+    help="The history that the workflows keep in Treasure Data, such as shop.pinterest_history.",
+)
+
 
 @click.command(epilog=_EXAMPLE)
-@click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path(path_type=Path, allow_dash=True))
-@history_table.option
+@click.argument("paths", metavar="[FILE]...", nargs=-1, type=click.Path(path_type=Path, allow_dash=True))
+@history_option
 @click.option("--audience", metavar="ID", help="The audience, where there are several.")
 @click.option(
     "--output",
@@ -37,32 +53,25 @@ Examples:
     help="The page to write.",
 )
 @options.all_of(options.env_file, options.as_json, options.quiet)
-def report(
-    files: tuple[Path, ...],
-    history: str | None,
-    audience: str | None,
-    output: Path,
-    env_file: Path | None,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+@options.given
+def report(given: Given, paths: tuple[Path, ...], history: str | None, audience: str | None, output: Path) -> None:
     """Write one HTML page about a run and the history of its audience.
 
     FILE is the JSON of the statistics, a task's log, rows of the history as JSON or CSV, or an earlier page; - is the
     standard input. The page stands alone: it loads nothing and holds no personal data.
     """
-    if not files and history is None:
+    if not paths and history is None:
         raise click.UsageError("give a FILE with statistics, or --history DATABASE.TABLE")
     audience = checked_id(audience, "--audience") if audience else None
-    runs = [run for file in files for run in entries(text_file.read(file), name=str(file))]
+    runs = [run for path in paths for run in entries(files.read(path), name=str(path))]
     if history is not None:
-        runs += history_table.entries(history, audience_id=audience, env_file=env_file)
+        runs += history_entries(history, audience_id=audience, env_file=given.env_file)
     if not runs:
         raise SettingsError("the history has no rows of this audience: run the workflow first")
     _write(output, runs, audience)
-    if as_json:
+    if given.as_json:
         screen.say_json({"file": str(output), "entries": len(runs)})
-    elif not quiet:
+    elif not given.quiet:
         screen.say(f"Wrote {output}, from {len(runs)} runs and follow-ups")
 
 
@@ -78,4 +87,27 @@ def _write(output: Path, runs: list[Entry], audience: str | None) -> None:
     try:
         after_run.replace(output, html)
     except OSError as error:
-        raise SettingsError(f"{output} cannot be written: {text_file.why(error)}") from None
+        raise SettingsError(f"{output} cannot be written: {files.why(error)}") from None
+
+
+def history_entries(history: str, *, audience_id: str | None, env_file: Path | None) -> list[Entry]:
+    """The newest rows of a history table, oldest first. Raises click.UsageError, and what Treasure Data raises."""
+    named = _TABLE.fullmatch(history)
+    if named is None:
+        raise click.UsageError("--history takes a database and a table, such as shop.pinterest_history")
+    only = f" WHERE audience_id = '{audience_id}'" if audience_id else ""
+    # A table that an older version made has fewer columns.
+    query = f"SELECT * FROM {named['table']}{only} ORDER BY time DESC LIMIT {_MOST_ROWS}"  # noqa: S608
+    source = Source(query=query, database=named["database"], domain_key=f"td_pinterest_op-{secrets.token_hex(16)}")
+    credentials = Credentials.find(env_file)
+    credentials.require("TD_API_KEY")
+    with credentials.services() as services:
+        return [entry(row) for row in reversed([*_rows(services.treasure_data, source)])]
+
+
+def _rows(td: TreasureData, source: Source) -> Iterator[dict[str, Any]]:
+    job = job_of(td, source)
+    for block in JobResult(td, job):
+        for row in zip(*block, strict=True):
+            texts = (value.decode(errors="replace") if isinstance(value, bytes) else value for value in row)
+            yield {name: text for (name, _), text in zip(job.schema, texts, strict=True)}

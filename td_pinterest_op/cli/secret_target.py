@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 import requests
 
-from td_pinterest_op.cli import env_file, text_file
-from td_pinterest_op.cli.credentials import SECRETS
+from td_pinterest_op.cli import files
+from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret, mask
 from td_pinterest_op.transport import is_safe
@@ -44,14 +44,14 @@ def target(kind: str, arguments: Sequence[str], environ: Mapping[str, str]) -> T
 
 def _to_local(secrets: Mapping[str, Secret], environ: Mapping[str, str]) -> str:
     try:
-        files = [local_secrets.write(name, value, environ) for name, value in secrets.items()]
+        stored = [local_secrets.write(name, value, environ) for name, value in secrets.items()]
     except OSError as error:
-        raise SettingsError(f"the local digdag secrets cannot be written: {text_file.why(error)}") from None
+        raise SettingsError(f"the local digdag secrets cannot be written: {files.why(error)}") from None
     except RuntimeError:
         raise SettingsError(
             "the local digdag secrets have no folder, as this user has no home: let DIGDAG_CONFIG_HOME name one"
         ) from None
-    return f"the local digdag secrets ({files[0].parent})"
+    return f"the local digdag secrets ({stored[0].parent})"
 
 
 def _to_td(project: str) -> Target:
@@ -80,16 +80,14 @@ def _to_file(path: Path) -> Target:
         raise SettingsError(f"there is no folder {path.parent} for the file {path.name}")
     if path.is_file():
         # What cannot be read could not be written either, once Pinterest has issued a token.
-        env_file.values(text_file.read(path, "--to file"), path)
+        files.values(files.read(path, "--to file"), path)
     elif path.exists():
         raise SettingsError(f"{path} is not a file")
 
     def store(secrets: Mapping[str, Secret]) -> str:
-        new = {variable: secrets[name].reveal() for variable, name in SECRETS.items() if name in secrets}
-        try:
-            env_file.set_values(path, new)
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"the file {path} cannot be written: {text_file.why(error)}") from None
+        files.set_values(
+            path, {variable: secrets[name].reveal() for variable, name in SECRETS.items() if name in secrets}
+        )
         return f"the file {path}"
 
     return store
@@ -104,25 +102,21 @@ def _to_server(url: str, project: str, environ: Mapping[str, str]) -> Target:
 
     def store(secrets: Mapping[str, Secret]) -> str:
         try:
-            _put_all(server, project, secrets)
+            status, project_id = server.project_id(project)
+            if project_id is None:
+                raise SettingsError(
+                    f"the digdag server {base} knows no project {project} (it answered {status}): push it first, or "
+                    "set DIGDAG_AUTHORIZATION to the Authorization header that the server wants"
+                )
+            for name, value in secrets.items():
+                status = server.put_secret(project_id, name, value)
+                if not 200 <= status < 300:
+                    raise SettingsError(
+                        f"the digdag server {base} answered {status} to secret {name} of project {project}: a server "
+                        "keeps secrets only with digdag.secret-encryption-key in its configuration"
+                    )
         except requests.RequestException as error:
             raise SettingsError(f"the digdag server {base} cannot be reached ({type(error).__name__})") from None
         return f"the secrets of project {project} on {base}"
 
     return store
-
-
-def _put_all(server: DigdagServer, project: str, secrets: Mapping[str, Secret]) -> None:
-    status, project_id = server.project_id(project)
-    if project_id is None:
-        raise SettingsError(
-            f"the digdag server {server.url} knows no project {project} (it answered {status}): push it "
-            "first, or set DIGDAG_AUTHORIZATION to the Authorization header that the server wants"
-        )
-    for name, value in secrets.items():
-        status = server.put_secret(project_id, name, value)
-        if not 200 <= status < 300:
-            raise SettingsError(
-                f"the digdag server {server.url} answered {status} to secret {name} of project {project}: a server "
-                "keeps secrets only with digdag.secret-encryption-key in its configuration"
-            )

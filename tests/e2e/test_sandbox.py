@@ -13,7 +13,7 @@ from typing import Protocol
 
 import pytest
 
-from td_pinterest_op.cli.rehearse.findings import Facts
+from td_pinterest_op.cli.rehearse.stage import Facts
 from td_pinterest_op.report.sources import entries
 from tests import children, guard
 from tests.e2e.project import ENGINES, ROOT, run_with_stand_in

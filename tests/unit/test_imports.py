@@ -59,7 +59,6 @@ WORLD: dict[str, set[str]] = {
         "cli.doctor",
         "cli.explain",
         "cli.export",
-        "cli.history",
         "cli.listing",
         "cli.options",
         "cli.program",

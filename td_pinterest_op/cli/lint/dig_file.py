@@ -1,51 +1,39 @@
-"""A .dig file with the files that it includes, every value with the file and the line in which it stands; findings."""
+"""A .dig file with what it includes: every value with its file and line, the tasks, and what is found wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from td_pinterest_op.settings import text as setting_text
 
-_INCLUDE = "!include"
+# Blocks that hold tasks, besides the names that begin with +.
+_BLOCKS = ("_do", "_else_do", "_error", "_check")
+_TEMPLATE = re.compile(r"\$\{(?!secret:)\s*([^{}]*?)\s*\}")
+_DOTTED = re.compile(r"[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*)*")
+
+
+class UnknownError(Exception):
+    """A template's value is known only when the workflow runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Finding:
-    """One problem and its cure. `line` counts from 1. An `error` ends a run or does harm; a warning may be wanted."""
+    """One problem and its cure. `line` counts from 1. An `error` ends a run or does harm; a `warning` may be wanted."""
 
     path: Path
     line: int
     code: str
     message: str
-    is_error: bool = field(default=True, compare=False)
+    level: str = field(default="error", compare=False)
 
-    def text(self) -> str:
-        """`path:line: code: message`, on one line."""
-        return f"{self.path}:{self.line}: {self.code}: {' '.join(self.message.split())}"
-
-    def to_json(self) -> dict[str, object]:
-        """The finding for programs."""
-        return {
-            "path": str(self.path),
-            "line": self.line,
-            "code": self.code,
-            "level": "error" if self.is_error else "warning",
-            "message": self.message,
-        }
-
-    def github(self) -> str:
-        """The finding as a command of GitHub Actions, which shows it beside the line."""
-        kind = "error" if self.is_error else "warning"
-        path = _escaped(str(self.path)).replace(":", "%3A").replace(",", "%2C")
-        return f"::{kind} file={path},line={self.line},title={self.code}::{_escaped(self.message)}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.code}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +75,11 @@ class Value:
 
 @dataclass(slots=True, kw_only=True)
 class DigFile:
-    """`root` is None when the file cannot be read as YAML. `texts`: the file and all that it includes, by path."""
+    """`root` is None when the file cannot be read as YAML. `included`: the files that it includes, and where."""
 
     path: Path
     root: Value | None = None
-    texts: dict[Path, str] = field(default_factory=dict)
+    included: dict[Path, Value] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -99,24 +87,56 @@ class DigFile:
         """The project folder."""
         return self.path.parent
 
-    def find(self, at: Value | int, code: str, message: str, *, error: bool = True) -> None:
-        """Note a finding at a value, or at a line of the file itself."""
-        path, line = (at.path, at.line) if isinstance(at, Value) else (self.path, at)
-        finding = Finding(path=path, line=line, code=code, message=message, is_error=error)
+    def find(self, at: Value, code: str, message: str, *, error: bool = True) -> None:
+        """Note a finding at a value."""
+        level = "error" if error else "warning"
+        finding = Finding(path=at.path, line=at.line, code=code, message=" ".join(message.split()), level=level)
         if finding not in self.findings:
             self.findings.append(finding)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A task as written. `operator` is None for a group. `exported` are the parameters that it inherits."""
+
+    name: str
+    value: Value
+    operator: str | None
+    exported: Mapping[str, Any]
+    parents: tuple[Value, ...]
+
+    @property
+    def command(self) -> Value | None:
+        """What stands behind the operator."""
+        return self.value.get(f"{self.operator}>") if self.operator else None
+
+    def filled(self, value: Value) -> object:
+        """A value with its templates filled in. Raises UnknownError where that needs a run."""
+        return _filled(value.plain(), self.exported)
+
+    def text(self, value: Value) -> str:
+        """A value with its templates filled in; "" for what is no text, or known only when the workflow runs."""
+        try:
+            filled = self.filled(value)
+        except UnknownError:
+            return ""
+        return filled if isinstance(filled, str) else ""
+
+
 def read(path: Path) -> DigFile:
     """The file. Raises OSError when it cannot be opened."""
-    made = DigFile(path=path)
-    made.root = _Reader(made).file(path)
-    if made.root is None and made.findings:
-        return made
-    if made.root is None or not isinstance(made.root.value, dict):
-        made.find(1, "yaml", "this is no workflow: a mapping of tasks is wanted, whose names begin with +")
-        made.root = None
-    return made
+    dig = DigFile(path=path)
+    dig.root = _Reader(dig).file(path)
+    if not (dig.root and isinstance(dig.root.value, dict)):
+        dig.root = None
+        if not dig.findings:
+            dig.find(place(path), "yaml", "this is no workflow: a mapping of tasks is wanted, whose names begin with +")
+    return dig
+
+
+def place(path: Path, line: int = 1) -> Value:
+    """A line of a file, to note a finding at."""
+    return Value(value=None, path=path, line=line)
 
 
 class _Reader:
@@ -128,15 +148,14 @@ class _Reader:
         try:
             text = path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError:
-            self._dig.find(_place(path, 1), "yaml", "the file is not UTF-8: save it as UTF-8")
+            self._dig.find(place(path), "yaml", "the file is not UTF-8: save it as UTF-8")
             return None
-        self._dig.texts[path] = text
         node = self._composed(path, text)
         self._open.append(path)
         try:
             return None if node is None else self._value(node, path, node.start_mark.line + 1)
         except RecursionError:
-            self._dig.find(_place(path, 1), "yaml", "an anchor holds itself, or the file is nested too deeply")
+            self._dig.find(place(path), "yaml", "an anchor holds itself, or the file is nested too deeply")
             return None
         finally:
             self._open.pop()
@@ -152,7 +171,7 @@ class _Reader:
         if "'\\t'" in problem:
             code, message = "tab", "a tab stands here, where YAML allows none: indent with spaces"
         line = mark.line + 1 if mark else 1
-        self._dig.find(_place(path, line), code, f"{message}. digdag would refuse every workflow of the folder")
+        self._dig.find(place(path, line), code, f"{message}. digdag would refuse every workflow of the folder")
         return None
 
     def _value(self, node: yaml.Node, path: Path, line: int) -> Value:
@@ -169,47 +188,78 @@ class _Reader:
         members: dict[str, Value] = {}
         own = set()
         for key, value in node.value:
-            line = key.start_mark.line + 1
+            here = place(path, key.start_mark.line + 1)
             name = str(key.value)
-            if key.tag == _INCLUDE:
-                members |= self._included(value, path, line)
+            if key.tag == "!include":
+                members |= self._included(str(value.value), here)
             elif name == "<<" and key.style is None:
-                members = self._merged(value, path) | members
+                # A mapping, or several, of which the first wins.
+                for each in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    members = self._value(each, path, here.line).mapping | members
             else:
                 if name in own:
                     message = f"{name} stands here for the second time: digdag refuses a key that is given twice"
-                    self._dig.find(_place(path, line), "duplicate-key", message)
+                    self._dig.find(here, "duplicate-key", message)
                 own.add(name)
-                members[name] = self._value(value, path, line)
+                members[name] = self._value(value, path, here.line)
         return members
 
-    def _merged(self, node: yaml.Node, path: Path) -> dict[str, Value]:
-        """What `<<` names: a mapping, or several, of which the first wins."""
-        nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
-        merged: dict[str, Value] = {}
-        for each in nodes:
-            merged = self._value(each, path, each.start_mark.line + 1).mapping | merged
-        return merged
-
-    def _included(self, node: yaml.Node, path: Path, line: int) -> dict[str, Value]:
-        here = _place(path, line)
-        name = str(node.value)
-        target = path.parent / name
+    def _included(self, name: str, here: Value) -> dict[str, Value]:
+        target = here.path.parent / name
         if ".." in Path(name).parts:
             self._dig.find(here, "left-out", f"{name} is outside the project folder: digdag includes no path with ..")
-            return {}
-        if target in self._open:
+        elif target in self._open:
             self._dig.find(here, "yaml", f"{name} includes itself")
-            return {}
-        try:
-            included = self.file(target)
-        except OSError:
-            self._dig.find(
-                here, "left-out", f"the included file {name} is not there: its path begins at {path.parent}/"
-            )
-            return {}
-        return included.mapping if included else {}
+        else:
+            try:
+                included = self.file(target)
+            except OSError:
+                message = f"the included file {name} is not there: its path begins at {here.path.parent}/"
+                self._dig.find(here, "left-out", message)
+            else:
+                self._dig.included.setdefault(target, here)
+                return included.mapping if included else {}
+        return {}
 
 
-def _place(path: Path, line: int) -> Value:
-    return Value(value=None, path=path, line=line)
+def tasks(root: Value) -> Iterator[Task]:
+    """Every task and group, from the outside in."""
+    yield from _tasks("", root, {}, ())
+
+
+def _tasks(name: str, value: Value, exported: Mapping[str, Any], parents: tuple[Value, ...]) -> Iterator[Task]:
+    given = value.get("_export")
+    exported = _merged(exported, given.plain()) if given else exported
+    operator = next((key[:-1] for key in value.mapping if key.endswith(">")), None)
+    yield Task(name=name, value=value, operator=operator, exported=exported, parents=parents)
+    for key, member in value.mapping.items():
+        if key.startswith("+") or key in _BLOCKS:
+            yield from _tasks(name + key, member, exported, (*parents, value))
+
+
+def _merged(base: Mapping[str, Any], over: object) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items() if isinstance(over, dict) else ():
+        held = merged.get(key)
+        merged[key] = _merged(held, value) if isinstance(held, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _filled(value: object, params: Mapping[str, Any]) -> object:
+    if isinstance(value, dict):
+        return {key: _filled(member, params) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_filled(item, params) for item in value]
+    return _TEMPLATE.sub(lambda match: _looked_up(match[1], params), value) if isinstance(value, str) else value
+
+
+def _looked_up(name: str, params: Mapping[str, Any]) -> str:
+    value: object = params
+    for part in name.split(".") if _DOTTED.fullmatch(name) else [""]:
+        if not isinstance(value, dict) or part not in value:
+            raise UnknownError
+        value = value[part]
+    value = _filled(value, params)
+    if isinstance(value, dict | list):
+        raise UnknownError
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

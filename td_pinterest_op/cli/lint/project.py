@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pathspec
 
-from td_pinterest_op.cli.lint.dig_file import DigFile, Value
-from td_pinterest_op.cli.lint.tasks import Task
+from td_pinterest_op.cli.lint.dig_file import DigFile, Task, Value, place
 
 MOST_BYTES = 10 * 1024 * 1024
 PACKAGE = "td_pinterest_op"
@@ -20,10 +19,27 @@ def check(dig: DigFile, every: list[Task]) -> None:
     """Note the files that a push would leave out, and an archive that is too large."""
     ignored = _ignored(dig.folder)
     for value, name in _referenced(dig, every):
-        _check_file(dig, value, name, ignored)
-    _check_package(dig, every)
-    if dig.folder.joinpath(PACKAGE).is_dir():
-        _check_size(dig, ignored)
+        if message := _left_out(dig.folder, name, ignored):
+            dig.find(value, "left-out", message)
+    package, uses = dig.folder / PACKAGE, next(filter(names_package, every), None)
+    in_checkout = (dig.folder.parent / "scripts" / "bundle").is_file()  # which lays the package beside the workflows
+    if uses and not in_checkout and not package.is_dir():
+        message = (
+            f"the folder {PACKAGE} is not beside the workflow: scripts/bundle lays it out; without it a task finds no "
+            "operator unless its Python has it installed"
+        )
+        dig.find(uses.command or uses.value, "left-out", message, error=False)
+    if package.is_dir() and (size := _archive_size(dig.folder, ignored)) > MOST_BYTES:
+        message = (
+            f"the archive of {dig.folder} has {size / 1024 / 1024:.1f} MB, and hosted Treasure Workflow takes 10 MB: "
+            "move data and tests out of the folder, or name them in .digdagignore"
+        )
+        dig.find(place(dig.path), "too-large", message)
+
+
+def names_package(task: Task) -> bool:
+    """Whether a task names something of this package."""
+    return task.operator == "py" and task.command is not None and str(task.command.value).startswith(f"{PACKAGE}.")
 
 
 def _ignored(folder: Path) -> pathspec.GitIgnoreSpec:
@@ -41,9 +57,8 @@ def _referenced(dig: DigFile, every: list[Task]) -> Iterator[tuple[Value, str]]:
             yield command, name if task.operator == "td" or name.endswith(".dig") else f"{name}.dig"
         for key in ("suppress", "consent", "query") if names_package(task) else ():
             yield from _queries(dig, task, key)
-    for path in dig.texts:
-        if path != dig.path:
-            yield Value(value=None, path=dig.path, line=_line_of(dig, path)), str(path.relative_to(dig.folder))
+    for path, value in dig.included.items():
+        yield value, str(path.relative_to(dig.folder))
 
 
 def _queries(dig: DigFile, task: Task, key: str) -> Iterator[tuple[Value, str]]:
@@ -54,58 +69,24 @@ def _queries(dig: DigFile, task: Task, key: str) -> Iterator[tuple[Value, str]]:
     for owner in several if key == "query" else (task.value, *several):
         if (value := owner.get(key)) is None:
             continue
-        name = task.text(value)
         if key != "query" and not str(value.value or "").strip():
             dig.find(value, "source", f"{key} is blank: give SQL or a file ….sql, or take the line out")
-        elif name and name.endswith(".sql"):
+        elif (name := task.text(value)).endswith(".sql"):
             yield value, name
 
 
-def _line_of(dig: DigFile, included: Path) -> int:
-    name = included.name
-    lines = dig.texts[dig.path].splitlines()
-    return next((number for number, line in enumerate(lines, 1) if "!include" in line and name in line), 1)
-
-
-def _check_file(dig: DigFile, value: Value, name: str, ignored: pathspec.GitIgnoreSpec) -> None:
-    path = dig.folder / name
-    if Path(name).is_absolute() or ".." in Path(name).parts:
-        dig.find(value, "left-out", f"{name} is outside the project folder, and a push leaves it out: move it inside")
-    elif not path.is_file():
-        dig.find(value, "left-out", f"there is no file {name} in the project folder {dig.folder}")
-    elif any(part.startswith(".") for part in Path(name).parts):
-        dig.find(value, "left-out", f"a push leaves out what begins with a dot, and so {name}: rename it")
-    elif not path.resolve().is_relative_to(dig.folder.resolve()):
-        message = f"{name} is a link that leaves the project folder, and a push leaves it out: copy the file"
-        dig.find(value, "left-out", message)
-    elif ignored.match_file(name):
-        dig.find(value, "left-out", f".digdagignore names {name}, and so a push leaves it out")
-
-
-def _check_package(dig: DigFile, every: list[Task]) -> None:
-    uses = next(filter(names_package, every), None)
-    in_checkout = (dig.folder.parent / "scripts" / "bundle").is_file()  # which lays the package beside the workflows
-    if uses and not in_checkout and not (dig.folder / PACKAGE).is_dir():
-        message = (
-            f"the folder {PACKAGE} is not beside the workflow: scripts/bundle lays it out; without it a task finds no "
-            "operator unless its Python has it installed"
-        )
-        dig.find(uses.command or uses.value, "left-out", message, error=False)
-
-
-def names_package(task: Task) -> bool:
-    """Whether a task names something of this package."""
-    return task.operator == "py" and task.command is not None and str(task.command.value).startswith(f"{PACKAGE}.")
-
-
-def _check_size(dig: DigFile, ignored: pathspec.GitIgnoreSpec) -> None:
-    size = _archive_size(dig.folder, ignored)
-    if size > MOST_BYTES:
-        message = (
-            f"the archive of {dig.folder} has {size / 1024 / 1024:.1f} MB, and hosted Treasure Workflow takes 10 MB: "
-            "move data and tests out of the folder, or name them in .digdagignore"
-        )
-        dig.find(1, "too-large", message)
+def _left_out(folder: Path, name: str, ignored: pathspec.GitIgnoreSpec) -> str:
+    """Why a push leaves the file out, and what to do; "" if it does not."""
+    path, parts = folder / name, Path(name).parts
+    if Path(name).is_absolute() or ".." in parts:
+        return f"{name} is outside the project folder, and a push leaves it out: move it inside"
+    if not path.is_file():
+        return f"there is no file {name} in the project folder {folder}"
+    if any(part.startswith(".") for part in parts):
+        return f"a push leaves out what begins with a dot, and so {name}: rename it"
+    if not path.resolve().is_relative_to(folder.resolve()):
+        return f"{name} is a link that leaves the project folder, and a push leaves it out: copy the file"
+    return f".digdagignore names {name}, and so a push leaves it out" if ignored.match_file(name) else ""
 
 
 def _archive_size(folder: Path, ignored: pathspec.GitIgnoreSpec) -> int:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import difflib
 import re
 import zoneinfo
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from td_pinterest_op.cli.connection import PINTEREST_SECRETS
 from td_pinterest_op.cli.lint import project
-from td_pinterest_op.cli.lint.dig_file import DigFile, Value
-from td_pinterest_op.cli.lint.environment import environ_of
-from td_pinterest_op.cli.lint.settings import DOORS, TABLES, Checked, check_settings, stand_ins
-from td_pinterest_op.cli.lint.tasks import Task, UnknownError, tasks
+from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownError, Value, tasks
+from td_pinterest_op.cli.lint.settings import DOORS, STAND_IN, TABLES, check_settings, environ_of
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.settings.table import IfExists
 from td_pinterest_op.settings.types import closest, has_lost_digits
@@ -38,24 +37,22 @@ def check(dig: DigFile) -> None:
     if (root := dig.root) is None:
         return
     every = list(tasks(root))
-    ours = list(filter(is_ours, every))
-    _check_digits(dig, root)
+    ours = [task for task in every if _meant(task) or project.names_package(task)]
+    for value in root.walk():
+        if not value.quoted and not isinstance(value.value, bool) and has_lost_digits(value.value):
+            message = "a number of more than 15 digits can change when digdag reads it: put the id in quotes"
+            dig.find(value, "unquoted-id", message)
     _check_times(dig, root)
     for position, task in enumerate(every):
-        if task.operator == "py":
-            _check_py(dig, task, every[:position])
+        if task in ours:
+            _check_ours(dig, task, every[:position])
         elif task.operator == "td":
             _check_td(dig, task)
-        _check_retry(dig, task, every)
+        _check_retry(dig, task, every, ours)
     if ours:
         _check_statistics(dig, root)
         _check_docker(dig, ours, every)
     project.check(dig, every)
-
-
-def is_ours(task: Task) -> bool:
-    """Whether a task runs a class of this package, or is meant to."""
-    return bool(_meant(task)) or project.names_package(task)
 
 
 def _meant(task: Task) -> str:
@@ -64,42 +61,28 @@ def _meant(task: Task) -> str:
     return next(iter(difflib.get_close_matches(name.removesuffix(".run")[:100], DOORS, n=1, cutoff=0.8)), "")
 
 
-def _check_digits(dig: DigFile, root: Value) -> None:
-    for value in root.walk():
-        if not value.quoted and not isinstance(value.value, bool) and has_lost_digits(value.value):
-            message = "a number of more than 15 digits can change when digdag reads it: put the id in quotes"
-            dig.find(value, "unquoted-id", message)
-
-
-def _check_py(dig: DigFile, task: Task, before: list[Task]) -> None:
-    command = task.command
-    if command is None:
-        return
-    written, name = str(command.value).removesuffix(".run"), _meant(task)
-    if written not in DOORS and is_ours(task):
+def _check_ours(dig: DigFile, task: Task, before: list[Task]) -> None:
+    command, name = task.command, _meant(task)
+    written = str(command.value).removesuffix(".run") if command else ""
+    if command and written not in DOORS:
         meant = f"did you mean {name}?" if name else f"an export is {EXPORT}"
         dig.find(command, "class", f"{written} is no operator of td_pinterest_op: {meant}")
-    if not is_ours(task):
-        return
     environ = environ_of(dig, task)
     if name not in TABLES:
         return
-    checked = check_settings(dig, task, environ, table=TABLES[name])
+    known = check_settings(dig, task, environ, table=TABLES[name])
+    action = known.get("action")
     if name == EXPORT:
-        _check_schedule(dig, task, checked)
-    _check_lists(dig, task, checked)
-    if "erase" in name or (name == EXPORT and (checked.action is None or checked.action.reads_rows)):
-        _check_source(dig, task, environ, before)
-
-
-def _check_lists(dig: DigFile, task: Task, checked: Checked) -> None:
+        _check_schedule(dig, task, known)
     has_database = task.value.get("database") or _mapping(task.exported.get("td")).get("database")
     for key in LISTS:
         value = task.value.get(key)
-        if value and checked.action and not checked.action.adds_people:
+        if value and action and not action.adds_people:
             dig.find(value, "unused-setting", f"the action does not use {key}: take the line out", error=False)
         elif value and not has_database:
             dig.find(value, "source", f"{key} needs its database: give the task a `database`", error=False)
+    if "erase" in name or (name == EXPORT and (action is None or action.reads_rows)):
+        _check_source(dig, task, environ, before)
 
 
 def _check_source(dig: DigFile, task: Task, environ: Mapping[str, str], before: list[Task]) -> None:
@@ -129,7 +112,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 def _may_leave_a_job(task: Task) -> bool:
     """Whether `td.last_job_id` may be there after a task: another operator, or a called workflow, can store it too."""
     operator = task.operator or "echo"
-    return operator.startswith("td") or (operator not in _LEAVES_NO_JOB and not is_ours(task))
+    return operator.startswith("td") or not (operator in _LEAVES_NO_JOB or _meant(task) or project.names_package(task))
 
 
 def _is_called(dig: DigFile) -> bool:
@@ -153,12 +136,12 @@ def _check_times(dig: DigFile, root: Value) -> None:
         dig.find(zone, "timezone", f"digdag knows no time zone {name}{suggestion}")
 
 
-def _check_schedule(dig: DigFile, task: Task, checked: Checked) -> None:
-    when, action = dig.root.get("schedule") if dig.root else None, checked.action
+def _check_schedule(dig: DigFile, task: Task, known: Mapping[str, Any]) -> None:
+    when, action = dig.root.get("schedule") if dig.root else None, known.get("action")
     if when is None or action is None:
         return
     place = task.value.get("result_settings", "action") or task.value
-    if action.only_once and checked.if_exists is IfExists.FAIL:
+    if action.only_once and known.get("if_exists") is IfExists.FAIL:
         instead = "set if_exists: add or replace, or " if "if_exists" in action.uses else ""
         message = (
             f"{action.name} fails from the second scheduled run on, because the audience exists then: {instead}use an "
@@ -197,30 +180,27 @@ def _check_td(dig: DigFile, task: Task) -> None:
         message = "result_connection belongs to Treasure Data's connector: the operator reads its credentials from _env"
         dig.find(connection, "connector", message)
     # The credentials of a connection are not looked for in an environment.
-    check_settings(dig, task, stand_ins())
+    check_settings(dig, task, dict.fromkeys(PINTEREST_SECRETS, STAND_IN))
 
 
-def _check_docker(dig: DigFile, ours: list[Task], others: list[Task]) -> None:
+def _check_docker(dig: DigFile, ours: list[Task], every: list[Task]) -> None:
     """A hosted workflow has an image for each py> task; whether a workflow is hosted, only another image tells."""
-    is_hosted = any(_has_image(task) for task in (*ours, *others) if task.operator == "py")
+    is_hosted = any(_has_image(task) for task in every if task.operator == "py")
     for task in ours:
-        if not _has_image(task) and (is_hosted or _docker(task)):
+        own = task.value.get("docker")
+        if not _has_image(task) and (is_hosted or own or "docker" in task.exported):
             message = (
                 "hosted Treasure Workflow runs py> in a container, and this task has no image: add `docker: {image: …}`"
             )
-            dig.find(task.value.get("docker") or task.value, "docker", message, error=False)
-
-
-def _docker(task: Task) -> list[object]:
-    own = task.value.get("docker")
-    return [docker for docker in (task.exported.get("docker"), own and own.plain()) if docker is not None]
+            dig.find(own or task.value, "docker", message, error=False)
 
 
 def _has_image(task: Task) -> bool:
-    return any(isinstance(docker, dict) and docker.get("image") for docker in _docker(task))
+    image = task.value.get("docker", "image")
+    return bool((image and image.value) or _mapping(task.exported.get("docker")).get("image"))
 
 
-def _check_retry(dig: DigFile, task: Task, tasks: list[Task]) -> None:
+def _check_retry(dig: DigFile, task: Task, every: list[Task], ours: list[Task]) -> None:
     retry = task.value.get("_retry")
     if retry is None:
         return
@@ -229,25 +209,22 @@ def _check_retry(dig: DigFile, task: Task, tasks: list[Task]) -> None:
             "_retry on a td> task looks at the same failed job again: use job_retry, or _retry on the group around it"
         )
         dig.find(retry, "retry", message, error=False)
-        return
-    inside = [other for other in tasks if task.value in other.parents]
-    if any(map(is_ours, inside)):
-        for other, what in _not_repeatable(inside):
-            message = f"this repeats {other.name} too, which {what} once more each time: put _retry on the export alone"
-            dig.find(retry, "retry", message)
+    elif any(task.value in other.parents for other in ours):
+        for other in every:
+            if task.value in other.parents and (what := _done_again(other)):
+                message = (
+                    f"this repeats {other.name} too, which {what} once more each time: put _retry on the export alone"
+                )
+                dig.find(retry, "retry", message)
 
 
-def _not_repeatable(inside: list[Task]) -> Iterator[tuple[Task, str]]:
-    for task in inside:
-        if task.operator in _ONCE:
-            yield task, _ONCE[task.operator]
-        elif task.operator == "td" and (task.value.get("insert_into") or _inserts(task)):
-            yield task, "inserts its rows"
-
-
-def _inserts(task: Task) -> bool:
-    text = task.value.get("query") or task.value.get("td>", "data")
-    return text is not None and str(text.value).lstrip().upper().startswith("INSERT")
+def _done_again(task: Task) -> str:
+    """What a task that is repeated does a second time; "" for nothing that matters."""
+    if task.operator != "td":
+        return _ONCE.get(task.operator or "", "")
+    sql = task.value.get("query") or task.value.get("td>", "data")
+    inserts = task.value.get("insert_into") or (sql and str(sql.value).lstrip().upper().startswith("INSERT"))
+    return "inserts its rows" if inserts else ""
 
 
 def _check_statistics(dig: DigFile, root: Value) -> None:

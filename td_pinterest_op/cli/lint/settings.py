@@ -1,18 +1,19 @@
-"""`result_settings` of a task in a .dig file: what the operator's parser says, put at the lines of the settings."""
+"""`result_settings` and `_env` of a task in a .dig file, with what the operator's parser says at their lines."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 from td_pinterest_op.audiences.actions import EXPORT
-from td_pinterest_op.cli.lint.dig_file import DigFile, Value
-from td_pinterest_op.cli.lint.environment import STAND_IN, plain_secret
-from td_pinterest_op.cli.lint.tasks import Task, UnknownError, tasks
+from td_pinterest_op.cli.connection import SECRETS
+from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownError, Value, tasks
 from td_pinterest_op.errors import Problem, SettingsError
-from td_pinterest_op.settings.action import Action
-from td_pinterest_op.settings.given import Notice, read
-from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ERASURE, STATUS, IfExists, Table
+from td_pinterest_op.settings.given import read
+from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ERASURE, STATUS, Table
 
 # What a workflow names after `py>:`, and the settings that it takes.
 TABLES: Mapping[str, Table] = {
@@ -34,49 +35,41 @@ COMPLETED = frozenset(
     }
 )
 DOORS = frozenset({*TABLES, *COMPLETED})
+# For the value of a secret; no message holds it.
+STAND_IN = "0-stand-in-0"
+_SECRET = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")
 _CODES = {"environment": "env", "unknown": "unknown-setting"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
-    """What is known of the settings: None where it is wrong, or known only when the workflow runs."""
-
-    action: Action | None = None
-    if_exists: IfExists | None = None
-
-
-def stand_ins() -> dict[str, str]:
-    """An environment with every credential."""
-    return {key.variable: STAND_IN for key in CREDENTIALS}
-
-
-def check_settings(dig: DigFile, task: Task, environ: Mapping[str, str], *, table: Table = EXPORT) -> Checked:
-    """Note what is wrong with the settings of a task."""
+def check_settings(dig: DigFile, task: Task, environ: Mapping[str, str], *, table: Table = EXPORT) -> Mapping[str, Any]:
+    """Note what is wrong with the settings of a task; returns those of an export as far as they are known."""
     given = task.value.get("result_settings")
     if given is None:
         dig.find(task.value, "setting", "the task has no result_settings: README shows the least to write")
-        return Checked()
+        return {}
     if isinstance(given.value, str) and "${" in given.value:
-        return Checked()  # settings as one text may come from an activation, when the workflow runs
-    _check_secrets(dig, given)
+        return {}  # settings as one text may come from an activation, when the workflow runs
+    for key in CREDENTIALS:
+        _check_plain(dig, given.get(key.name), key.name, key.variable)
     known, unknown = _known(task, given)
     try:
         reading = read(known if given.mapping else given.plain(), table=table, environ=environ)
     except SettingsError as error:  # no mapping
         for problem in error.problems:
             _note(dig, given, problem)
-        return Checked()
+        return {}
     problems = reading.problems.in_order()
     for problem in problems:
         if problem.key not in unknown and not (problem.code == "missing" and "action" in unknown):
             _note(dig, given, problem)
     if table is not EXPORT or "action" in unknown:
-        return Checked()
-    # A key that is misspelt may be the action.
-    for notice in reading.notices() if reading.values["action"].given or not problems else ():
-        _note_unused(dig, given, notice)
-    if_exists = None if "if_exists" in unknown else reading.values["if_exists"].value
-    return Checked(action=reading.action, if_exists=if_exists)
+        return {}
+    # A key that is misspelt may be the action. Digits that are lost have a rule of their own.
+    notices = reading.notices() if reading.values["action"].given or not problems else ()
+    for name in [name for notice in notices if notice.code == "unused" for name in notice.keys]:
+        message = f"the action does not use {name}: take the line out"
+        dig.find(given.get(name) or given, "unused-setting", message, error=False)
+    return {name: value.value for name, value in reading.values.items() if name not in unknown}
 
 
 def settings_of_export(dig: DigFile) -> Mapping[str, object]:
@@ -115,14 +108,57 @@ def _note(dig: DigFile, given: Value, problem: Problem) -> None:
     dig.find(given.get(problem.key) or given, code, f"{problem.key}: {problem.text}")
 
 
-def _note_unused(dig: DigFile, given: Value, notice: Notice) -> None:
-    for name in notice.keys if notice.code == "unused" else ():  # digits that are lost have a rule of their own
-        message = f"the action does not use {name}: take the line out"
-        dig.find(given.get(name) or given, "unused-setting", message, error=False)
+def environ_of(dig: DigFile, task: Task) -> Mapping[str, str]:
+    """The environment of the task: each variable of its `_env`, secrets with a stand-in for a value."""
+    for parent in task.parents:
+        if misplaced := parent.get("_export", "_env"):
+            message = "digdag reads _env from the task itself: move it there, beside py>"
+            dig.find(misplaced, "env", message)
+    given = task.value.get("_env")
+    environ = {}
+    for name, value in given.mapping.items() if given else ():
+        if name in SECRETS:
+            _check_plain(dig, value, name, name)
+        _check_secret_names(dig, name, value)
+        environ[name] = "" if value.value is None else _SECRET.sub(STAND_IN, str(value.value))
+    return environ
 
 
-def _check_secrets(dig: DigFile, given: Value) -> None:
-    for key in CREDENTIALS:
-        value = given.get(key.name)
-        if value is not None and value.value not in (None, "") and "${" not in str(value.value):
-            dig.find(value, "plain-secret", f"{key.name}: {plain_secret(key.variable, key.secret)}")
+def _check_plain(dig: DigFile, value: Value | None, name: str, variable: str) -> None:
+    """Note a credential in plain text."""
+    if value and value.value not in (None, "") and "${" not in str(value.value):
+        secret = SECRETS[variable]
+        message = (
+            f"{name}: it stands here in plain text, for everybody who can read the workflow: take it out, set the "
+            f"secret {secret}, and write `{variable}: ${{secret:{secret}}}` under _env. Whoever has read it can use "
+            "it: get a new one"
+        )
+        dig.find(value, "plain-secret", message)
+
+
+def _check_secret_names(dig: DigFile, variable: str, value: Value) -> None:
+    for name in _SECRET.findall(str(value.value)):
+        usual = {SECRETS[variable]} if variable in SECRETS else set()
+        if near := _meant(name, {*usual, *_others(dig, value.path)}):
+            message = f"no other workflow of the folder has a secret {name}: did you mean {near}?"
+            dig.find(value, "secret-name", message, error=False)
+
+
+def _others(dig: DigFile, here: Path) -> Iterator[str]:
+    """The names of secrets in the other files of the project."""
+    for pattern in ("*.dig", "*/*.yml", "*/*.dig"):
+        for path in dig.folder.glob(pattern):
+            if path != here and path.is_file() and path.stat().st_size < 1_000_000:
+                yield from _SECRET.findall(path.read_text(encoding="utf-8", errors="replace"))
+
+
+def _meant(name: str, known: set[str]) -> str | None:
+    """The known name that `name` is a misspelling of: not one of another style, nor of a second account."""
+    words = {re.sub(r"[._-]", "", word).lower(): word for word in known}
+    plain = re.sub(r"[._-]", "", name).lower()
+    if name in known or plain in words:
+        return None
+    near = difflib.get_close_matches(plain, words, n=1, cutoff=0.88)
+    if not near or plain.startswith(near[0]) or re.sub(r"\D", "", plain) != re.sub(r"\D", "", near[0]):
+        return None
+    return words[near[0]]

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import click
 
-from td_pinterest_op import stop
-from td_pinterest_op.cli import options, screen, text_file
-from td_pinterest_op.cli.connection import ad_account_of, connecting
-from td_pinterest_op.cli.credentials import ENVIRONMENT
+from td_pinterest_op import __version__, stop
+from td_pinterest_op.cli import files, options, screen
+from td_pinterest_op.cli.connection import ENVIRONMENT, connecting
 from td_pinterest_op.cli.export import stopping
-from td_pinterest_op.cli.rehearse.findings import content
-from td_pinterest_op.cli.rehearse.stage import NAME, Answer, NotTriedError, Stage
+from td_pinterest_op.cli.options import Given
+from td_pinterest_op.cli.rehearse.stage import DEFAULT_BATCH, NAME, Answer, Facts, NotTriedError, Stage
 from td_pinterest_op.cli.rehearse.steps import LARGE, STEPS, Step
 from td_pinterest_op.errors import ExportError, PinterestError, SettingsError, StoppedError
 from td_pinterest_op.stats import RequestCounts
@@ -32,6 +32,10 @@ Examples:
   td-pinterest rehearse --only list,batches --output batches.json
 """
 _TRIAL_WRITES = 300
+# What an export has in flight without a setting, max_in_flight.
+_DEFAULT_AT_ONCE = 8
+# The operator looks for what it has just created for so long before it creates it again, in seconds.
+_LOOKED_FOR = 10.0
 _FAILED = {
     401: "the token may not do this",
     403: "the user or the app may not do this",
@@ -62,16 +66,8 @@ def _steps(_context: click.Context, option: click.Parameter, given: str | None) 
 )
 @options.yes
 @options.all_of(options.ad_account, options.env_file, options.as_json, options.quiet)
-def rehearse(
-    asked: Sequence[Step],
-    no_large: bool,
-    output: Path,
-    yes: bool,
-    ad_account: str | None,
-    env_file: Path | None,
-    as_json: bool,
-    quiet: bool,
-) -> int:
+@options.given
+def rehearse(given: Given, asked: Sequence[Step], no_large: bool, output: Path) -> None:
     """Find out what Pinterest does where its documentation is silent, on your ad account.
 
     Says first what it does and what it leaves behind, and asks. It makes customer lists and an audience of its own,
@@ -85,23 +81,28 @@ def rehearse(
         raise click.UsageError("no step is left: --no-large leaves out what --only names")
     if not output.parent.is_dir():
         raise SettingsError(f"there is no folder {output.parent} for --output: make it, or name another file")
-    count = RequestCounts()
-    with connecting(env_file, quiet=quiet, count=count, timing=SYSTEM) as connection, stopping():
-        account = ad_account_of(connection, ad_account)
-        to_do = _with_needs(asked)
-        writes = _writes(to_do)
-        if not (quiet and yes):
+    count, to_do = RequestCounts(), _with_needs(asked)
+    writes = _writes(to_do)
+    with connecting(given, count=count, timing=SYSTEM) as connection, stopping():
+        api = connection.api()
+        if not (given.quiet and given.yes):
             is_kept = connection.credentials.sources.get("PINTEREST_REFRESH_TOKEN") != ENVIRONMENT
-            screen.note(_announcement(to_do, account=account, writes=writes, is_kept=is_kept))
-        if not (yes or screen.confirm("Do this?")):
+            screen.note(_announcement(to_do, account=api.ad_account_id, writes=writes, is_kept=is_kept))
+        if not (given.yes or screen.confirm("Do this?")):
             raise StoppedError("you answered no: nothing was written")
         at = datetime.fromtimestamp(SYSTEM.wall(), timezone.utc)
-        stage = Stage(connection, ad_account_id=account, count=count, timing=SYSTEM)
-        steps = _rehearse(stage, to_do, quiet=quiet)
-    names = {step.name for step in asked}
-    told = [step for step in steps if step["name"] in names]
-    _end(content(stage.facts, told, announced=writes, made=count.sent, at=at), output, as_json=as_json, quiet=quiet)
-    return 0
+        stage = Stage(connection, api, count=count, timing=SYSTEM)
+        steps = _rehearse(stage, to_do, given)
+    told = [step for step in steps if step["name"] in {step.name for step in asked}]
+    result = {
+        "version": __version__,
+        "at": f"{at:%Y-%m-%dT%H:%M:%SZ}",
+        "writes": {"announced": writes, "made": count.sent},
+        "facts": {name: round(it, 2) if isinstance(it, float) else it for name, it in asdict(stage.facts).items()},
+        "steps": told,
+        "advice": advice(stage.facts),
+    }
+    _end(result, output, given)
 
 
 def _with_needs(asked: Sequence[Step]) -> list[Step]:
@@ -148,7 +149,7 @@ def _announcement(steps: Sequence[Step], *, account: str, writes: int, is_kept: 
     return "\n".join([*lines, "Nothing of yours is touched. It takes a minute or a few."])
 
 
-def _rehearse(stage: Stage, steps: Sequence[Step], *, quiet: bool) -> list[dict[str, Any]]:
+def _rehearse(stage: Stage, steps: Sequence[Step], given: Given) -> list[dict[str, Any]]:
     """What came of the steps; leaves no audience behind.
 
     Raises StoppedError, which says what is left, and what ends the whole: no access token, or an audience that stays.
@@ -158,8 +159,7 @@ def _rehearse(stage: Stage, steps: Sequence[Step], *, quiet: bool) -> list[dict[
         stage.services.tokens.token()
         stage.remove_left_behind()
         for step in steps:
-            if not quiet:
-                screen.note(f"{step.name}: {step.asked} …")
+            given.note(f"{step.name}: {step.asked} …")
             done.append(_carried_out(step, stage))
         is_tidy = stage.remove_left_behind()
     except StoppedError as error:
@@ -195,24 +195,40 @@ def _carried_out(step: Step, stage: Stage) -> dict[str, Any]:
     return came | ({"limits": stage.limits} if step.name == "account" and stage.limits else {})
 
 
-def _end(result: dict[str, Any], output: Path, *, as_json: bool, quiet: bool) -> None:
-    if as_json:
+def advice(facts: Facts) -> list[str]:
+    """What to set, and what to leave alone, with a service that behaves so."""
+    batch, at_once = facts.largest_batch, facts.batches_at_once
+    return [
+        text
+        for applies, text in (
+            (batch not in (None, DEFAULT_BATCH), f"set limit_records_per_request: {batch}"),
+            (at_once is not None and at_once < _DEFAULT_AT_ONCE, f"set max_in_flight: {at_once}"),
+            (facts.records_v2 is False, "leave records: identifiers, rows with several keys are refused"),
+            (facts.move_obeyed is False, "use add, remove and create; replace and clear need a move"),
+            (
+                facts.refresh_rotates and facts.old_refresh_token_lives is False,
+                "keep the refresh token in one place: every refresh ends the one before",
+            ),
+            (
+                (facts.list_listed_seconds or 0.0) > _LOOKED_FOR,
+                "look at `td-pinterest lists` after a run with a lost answer: new lists are listed late",
+            ),
+        )
+        if applies
+    ]
+
+
+def _end(result: dict[str, Any], output: Path, given: Given) -> None:
+    if given.as_json:
         screen.say_json(result)
     else:
-        _show(result)
+        rows = [step | {"step": step["name"]} for step in result["steps"]]
+        screen.table(rows, columns=("step", "status", "code", "seconds", "verdict"), prose=("verdict",))
+        screen.say()
+        for text in result["advice"] or ["nothing to set: the defaults fit this service"]:
+            screen.say(f"Advice: {text}")
     try:
         output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        raise SettingsError(f"the file {output} of --output cannot be written: {text_file.why(error)}") from None
-    if not quiet:
-        screen.note(
-            f"Written to {output}: it holds no id, no secret and no person, and may be attached to a bug report."
-        )
-
-
-def _show(result: dict[str, Any]) -> None:
-    rows = [step | {"step": step["name"]} for step in result["steps"]]
-    screen.table(rows, columns=("step", "status", "code", "seconds", "verdict"), prose=("verdict",))
-    screen.say()
-    for text in result["advice"] or ["nothing to set: the defaults fit this service"]:
-        screen.say(f"Advice: {text}")
+        raise SettingsError(f"the file {output} of --output cannot be written: {files.why(error)}") from None
+    given.note(f"Written to {output}: it holds no id, no secret and no person, and may be attached to a bug report.")

@@ -15,8 +15,7 @@ from td_pinterest_op.audiences.audiences import Audiences
 from td_pinterest_op.audiences.create_once import look_for
 from td_pinterest_op.audiences.customer_lists import CustomerLists
 from td_pinterest_op.cli import screen
-from td_pinterest_op.cli.connection import Connection, keeper, settings_of
-from td_pinterest_op.cli.rehearse.findings import Facts
+from td_pinterest_op.cli.connection import Connection
 from td_pinterest_op.errors import ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api, Audience
 from td_pinterest_op.pinterest.oauth import Tokens
@@ -33,9 +32,33 @@ log = logging.getLogger(__name__)
 # The names of all lists and audiences of rehearsals begin so.
 NAME = "td_pinterest_op rehearsal"
 _OURS = re.compile(re.escape(NAME) + " [0-9a-f]{8}")
-LARGEST = 100_000
+# As an export has it without a setting: limit_records_per_request.
+DEFAULT_BATCH = 10_000
 # How long a write gets to show, and the shortest pause between two looks, in seconds.
 PATIENCE, _SHORTEST_LOOK = 60.0, 0.5
+
+
+@dataclass(slots=True, kw_only=True)
+class Facts:
+    """Each is None until it is found out. `…_seconds`: from the answer to a write until a read shows it.
+
+    largest_batch: the most records that one request took. batch_too_large_status: of the answer to the next larger one,
+    None if there was none. batches_at_once: the most that were taken at the same time.
+    """
+
+    refresh_rotates: bool | None = None
+    old_refresh_token_lives: bool | None = None
+    list_without_records: bool | None = None
+    records_v2: bool | None = None
+    largest_batch: int | None = None
+    batch_too_large_status: int | None = None
+    batches_at_once: int | None = None
+    list_readable_seconds: float | None = None
+    list_listed_seconds: float | None = None
+    move_obeyed: bool | None = None
+    move_seconds: float | None = None
+    removed_readable: bool | None = None
+    removed_again: bool | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,11 +90,10 @@ class Stage:
     eight hex digits.
     """
 
-    def __init__(self, connection: Connection, *, ad_account_id: str, count: RequestCounts, timing: Timing) -> None:
+    def __init__(self, connection: Connection, api: Api, *, count: RequestCounts, timing: Timing) -> None:
         key = secrets.token_hex(4)
         self._credentials, self._count, self._timing = connection.credentials, count, timing
-        self.services, self.name = connection.services, f"{NAME} {key}"
-        self.api = self.services.pinterest_for(ad_account_id)
+        self.services, self.api, self.name = connection.services, api, f"{NAME} {key}"
         self.lists = CustomerLists(
             api=self.api, session_key=key, audience_id=None, audience_name=self.name, is_nca=False
         )
@@ -91,13 +113,13 @@ class Stage:
 
     def found_tokens(self) -> Tokens:
         """A source of tokens that begins with the refresh token as it was found."""
-        settings = settings_of(self._credentials)
+        settings = self._credentials.settings()
         return Tokens(
             client=self.services.client,
             client_id=settings.client_id,
             client_secret=settings.client_secret,
             refresh_token=settings.refresh_token,
-            on_new_refresh_token=keeper(self._credentials, settings),
+            on_new_refresh_token=self._credentials.keeper(),
             timing=self._timing,
         )
 
@@ -105,7 +127,7 @@ class Stage:
     def single_tries(self) -> Iterator[Api]:
         """The calls of the ad account without any retry."""
         with connect.pinterest_client(
-            replace(settings_of(self._credentials), retry_count=0, max_retry_wait_millis=0),
+            replace(self._credentials.settings(), retry_count=0, max_retry_wait_millis=0),
             endpoint=connect.endpoints(self._credentials.environ).pinterest,
             timing=self._timing,
             count=self._count,

@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from itertools import islice
 
 from td_pinterest_op.cli import checks
-from td_pinterest_op.cli.rehearse.findings import DEFAULT_BATCH
-from td_pinterest_op.cli.rehearse.stage import LARGEST, NotTriedError, Stage
+from td_pinterest_op.cli.rehearse.stage import DEFAULT_BATCH, NotTriedError, Stage
 from td_pinterest_op.errors import AccountError, BrokenTwiceError, ExportError, RequestRefusedError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.rate_limit import quotas
 from td_pinterest_op.records.batch import RowRecords
 from td_pinterest_op.records.rows import Shape
 
-_LARGER_BATCHES = (20_000, 50_000, LARGEST)
+_LARGER_BATCHES = (20_000, 50_000, 100_000)
 _AT_ONCE = (1, 2, 4, 8)
 _SECOND_LIST = 1_000
 _ROWS, _TWO_KEYS = 100, Shape(0b11)
@@ -118,7 +117,7 @@ def _batches(stage: Stage) -> str:
             how = f"refused with {error.status}" if error.status else "cut off without an answer"
             return f"{facts.largest_batch:,} records are taken, {count:,} are {how}"
         facts.largest_batch = count
-    return f"{LARGEST:,} records are taken"
+    return f"{count:,} records are taken"
 
 
 def _is_too_large(error: ExportError) -> bool:

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.cli.rehearse.findings import Facts, advice
+from td_pinterest_op.cli.rehearse.command import advice
+from td_pinterest_op.cli.rehearse.stage import Facts
 from td_pinterest_op.cli.rehearse.steps import STEPS
 from tests import children, guard
 from tests.campaigns import campaign, some

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from td_pinterest_op.cli import connection
-from td_pinterest_op.cli.credentials import SECRETS, Credentials
+from td_pinterest_op.cli.connection import SECRETS, Credentials
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret
 from tests.emulators.environment import environment
@@ -113,7 +112,7 @@ def test_a_new_refresh_token_that_cannot_be_kept_in_its_file_is_said_so_and_ends
     environ = environment(td_url="https://td.test", pinterest_endpoint="https://pinterest.test/v5")
     del environ["PINTEREST_REFRESH_TOKEN"]
     held = _find(local, file, **environ)
-    keep = connection.keeper(held, connection.settings_of(held))
+    keep = held.keeper()
     keep(Secret("newer-s3cr3t"), None)
     assert "PINTEREST_REFRESH_TOKEN=newer-s3cr3t\n" == file.read_text()
     file.unlink()
@@ -121,6 +120,6 @@ def test_a_new_refresh_token_that_cannot_be_kept_in_its_file_is_said_so_and_ends
     keep(Secret("newest-s3cr3t"), None)
     assert [
         f"Pinterest issued a new refresh token; it is kept in {file}",
-        f"Pinterest issued a new refresh token, which could not be kept in {file} (Is a directory): run "
-        "`td-pinterest authorize` before the old one ends, or at once if Pinterest has withdrawn it",
+        f"Pinterest issued a new refresh token, which could not be kept: the file {file} cannot be written: Is a "
+        "directory. Run `td-pinterest authorize` before the old one ends, or at once if Pinterest has withdrawn it",
     ] == capsys.readouterr().err.splitlines()

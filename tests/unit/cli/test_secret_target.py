@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from td_pinterest_op.cli.credentials import SECRETS, Credentials
+from td_pinterest_op.cli.connection import SECRETS, Credentials
 from td_pinterest_op.cli.secret_target import target
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret

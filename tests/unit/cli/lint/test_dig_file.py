@@ -39,9 +39,7 @@ def test_a_tab_that_yaml_takes_is_no_finding(project: Path) -> None:
 def test_a_file_that_is_not_utf_8_is_said_so(project: Path) -> None:
     file = project / "export.dig"
     file.write_bytes(b"+a:\n  echo>: \xfc\n")
-    assert [f"{file}:1: yaml: the file is not UTF-8: save it as UTF-8"] == [
-        finding.text() for finding in findings(file)
-    ]
+    assert [f"{file}:1: yaml: the file is not UTF-8: save it as UTF-8"] == [str(finding) for finding in findings(file)]
 
 
 def _file_findings(project: Path, text: str) -> list[tuple[Path, int, str]]:

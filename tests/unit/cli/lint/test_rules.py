@@ -18,7 +18,7 @@ def test_a_good_workflow_has_no_finding(project: Path) -> None:
 
 @pytest.mark.parametrize("workflow", sorted((ROOT / "workflows").glob("*.dig")), ids=lambda path: path.name)
 def test_our_own_workflows_have_no_finding(workflow: Path) -> None:
-    assert [] == [finding.text() for finding in findings(workflow)]
+    assert [] == [str(finding) for finding in findings(workflow)]
 
 
 def test_the_sample_of_the_connectors_page_has_each_problem_at_its_line(project: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from td_pinterest_op.cli import env_file
+from td_pinterest_op.cli import files
 from td_pinterest_op.errors import SettingsError
 from tests import children
 
@@ -26,20 +26,20 @@ READ = {
 
 @pytest.mark.parametrize(("text", "values"), READ.items())
 def test_it_is_read_as_a_shell_reads_it(text: str, values: dict[str, str]) -> None:
-    assert values == env_file.values(text, PATH)
+    assert values == files.values(text, PATH)
 
 
 @pytest.mark.parametrize("text", ["A", "A =1", "export A", "1A=2", "A-B=1", "'A'=1", "A='1", 'A="1', "A=1 \\"])
 def test_what_is_no_assignment_is_refused_with_its_line(text: str) -> None:
     with pytest.raises(SettingsError, match=r"^line 3 of the file secrets\.env is not NAME=VALUE$"):
-        env_file.values(f"X='1\n2'\n{text}", PATH)
+        files.values(f"X='1\n2'\n{text}", PATH)
 
 
 @pytest.mark.parametrize("value", [*ODD, "pinr.s3cr3t-token"])
 def test_a_value_is_read_back_exactly_and_a_shell_reads_the_same(value: str, tmp_path: Path) -> None:
     file = tmp_path / "secrets.env"
-    env_file.set_values(file, {"A": value})
-    assert {"A": value} == env_file.values(file.read_text(), file)
+    files.set_values(file, {"A": value})
+    assert {"A": value} == files.values(file.read_text(), file)
     assert value == children.run(["sh", "-c", '. "$0"; printf %s "$A"', file]).stdout
 
 
@@ -57,7 +57,7 @@ def test_a_value_is_read_back_exactly_and_a_shell_reads_the_same(value: str, tmp
 def test_every_other_character_stays(before: str, after: str | None, tmp_path: Path) -> None:
     file = tmp_path / "secrets.env"
     file.write_bytes(before.encode())
-    env_file.set_values(file, {"PINTEREST_REFRESH_TOKEN": "new"})
+    files.set_values(file, {"PINTEREST_REFRESH_TOKEN": "new"})
     if after is None:
         after = before.replace("'a b'", "new").replace("TOKEN=1", "TOKEN=new").replace("TOKEN=2", "TOKEN=new")
     assert after == file.read_bytes().decode()

@@ -1,0 +1,104 @@
+"""Text files that options name: any text, settings, and NAME=VALUE words, read and written as a shell reads them.
+
+Of the words, quotes, backslashes, comments, `export`, several on a line and `;` between them are a shell's; nothing in
+them is expanded. What is written changes the values of the names that are set, and leaves every other character as it
+is.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from td_pinterest_op import private_file
+from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.settings import text as setting_text
+
+_PIECE = r"""[^ \t\r\n;'"\\] | '[^']*' | "(?:[^"\\]|\\.)*" | \\."""
+_WORD = rf"(?: {_PIECE} )+"
+_TOKEN = re.compile(rf"[ \t\r\n;]+ | \\\n | \#[^\n]* | (?P<word>{_WORD})", re.VERBOSE | re.DOTALL)
+_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
+
+
+def read(path: Path, option: str = "") -> str:
+    """The text of the file, `-` for standard input. Raises SettingsError for a file that cannot be read."""
+    try:
+        return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the file {path}{option and f' of {option}'} cannot be read: {why(error)}") from None
+
+
+def settings(path: Path) -> dict[str, object]:
+    """The `result_settings` of the file of --settings, YAML or JSON. Raises SettingsError."""
+    try:
+        loaded = setting_text.load(read(path, "--settings"))
+    except setting_text.UnreadableTextError as error:
+        raise SettingsError(f"the file {path} of --settings {error}") from None
+    if isinstance(loaded, Mapping) and isinstance(loaded.get("result_settings"), Mapping):
+        loaded = loaded["result_settings"]
+    if not isinstance(loaded, Mapping):
+        raise SettingsError(f"the file {path} of --settings is no mapping of settings: README lists them")
+    return dict(loaded)
+
+
+def why(error: OSError | UnicodeDecodeError) -> str:
+    """Why a text file cannot be used, without a word of what stands in it."""
+    return error.strerror or type(error).__name__ if isinstance(error, OSError) else "it is not UTF-8 text"
+
+
+def values(text: str, path: Path) -> dict[str, str]:
+    """The values by their names, of a name that stands twice the last. Raises SettingsError, which quotes nothing."""
+    return {name: _unquoted(text[value]) for name, value in _assignments(text, path)}
+
+
+def set_values(path: Path, new: Mapping[str, str]) -> None:
+    """Let those names have those values wherever they stand in the file, at its end if nowhere.
+
+    Its owner alone can read it afterwards; where there is none, it is made. Raises SettingsError.
+    """
+    try:
+        text = path.read_bytes().decode() if path.exists() else ""
+        private_file.replace(path, _with_values(text, path, new))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the file {path} cannot be written: {why(error)}") from None
+
+
+def _with_values(text: str, path: Path, new: Mapping[str, str]) -> str:
+    pieces, end, left = [], 0, dict(new)
+    for name, value in _assignments(text, path):
+        if name in new:
+            left.pop(name, None)
+            pieces += [text[end : value.start], shlex.quote(new[name])]
+            end = value.stop
+    pieces.append(text[end:])
+    if left and text and not text.endswith("\n"):
+        pieces.append("\n")
+    return "".join([*pieces, *(f"{name}={shlex.quote(value)}\n" for name, value in left.items())])
+
+
+def _assignments(text: str, path: Path) -> Iterator[tuple[str, slice]]:
+    """Each name, and where its value stands in the text."""
+    position = 0
+    while position < len(text):
+        token, assignment = _TOKEN.match(text, position), _ASSIGNMENT.match(text, position)
+        if token is None or not (assignment or token["word"] in (None, "export")):
+            line = text.count("\n", 0, position) + 1
+            raise SettingsError(f"line {line} of the file {path} is not NAME=VALUE")
+        if assignment:
+            yield assignment[1], slice(assignment.end(), token.end())
+        position = token.end()
+
+
+def _unquoted(word: str) -> str:
+    return "".join(map(_without_quotes, re.findall(_PIECE, word, re.VERBOSE | re.DOTALL)))
+
+
+def _without_quotes(piece: str) -> str:
+    if piece[0] == "'":
+        return piece[1:-1]
+    # Between double quotes a backslash is itself, but before one of these; at a line's end it joins two lines.
+    escape = re.compile(r'\\([$`"\\\n])' if piece[0] == '"' else r"\\(.)", re.DOTALL)
+    return escape.sub(lambda match: match[1].strip("\n"), piece[1:-1] if piece[0] == '"' else piece)
