@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import Api
@@ -30,8 +31,7 @@ _DEFAULTS = {"TD_API_SERVER": "https://api.treasuredata.com/", "PINTEREST_API_EN
 OnNewRefreshToken = Callable[[Secret | None, float | None], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoints:
+class Endpoints(NamedTuple):
     """Where the two services are: URLs that secrets may be sent to."""
 
     treasure_data: str
@@ -45,7 +45,7 @@ def endpoints(environ: Mapping[str, str]) -> Endpoints:
     unsafe = [name for name, url in urls.items() if not is_safe(url)]
     if unsafe:
         raise SettingsError(f"{' and '.join(unsafe)} must be https (plain http only to this machine's loop-back)")
-    return Endpoints(treasure_data=urls["TD_API_SERVER"], pinterest=urls["PINTEREST_API_ENDPOINT"])
+    return Endpoints(*urls.values())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 from td_pinterest_op import __version__, connect
 from td_pinterest_op.assignment import Assignment, erasure_of
-from td_pinterest_op.audiences.erasure import Receipt, erase, plan_text, targets_of
+from td_pinterest_op.audiences.erasure import Receipt, Target, erase, plan_text, targets_of
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.identifiers.types import LISTED
 from td_pinterest_op.pinterest.oauth import SCOPES
@@ -57,19 +57,16 @@ def erasure(task: workflow.Task, timing: Timing) -> dict[str, Any]:
         apis = {account: services.pinterest_for(account) for account in settings.ad_account_ids}
         targets = targets_of(apis)
         prepared = _read(assignment, services, stats, spool=spool, watcher=watcher)
-        plan = plan_text(
-            targets,
-            records=stats.unique,
-            batch_size=settings.limit_records_per_request,
-            requests_per_minute=settings.requests_per_minute,
-        )
-        watcher.plan(f"{plan}{' (dry run: nothing is written)' if settings.dry_run else ''}")
+        watcher.plan(_plan(targets, stats.unique, settings))
         removing = partial(watcher.progress, phase="removing", unit="records", pace=settings.records_per_second)
         sender = partial(Sender, client=services.client, settings=settings, progress=removing)
         sends = stats.unique and not settings.dry_run
         results = list(erase(targets, prepared, apis=apis, sender=sender)) if sends else []
     receipt = Receipt(targets=targets, results=results, records=stats.unique, dry_run=settings.dry_run)
-    return _stored(receipt, settings, stats, timing)
+    stored = _stored(receipt, settings, stats, timing)
+    log.info("receipt: %s", json.dumps(stored))
+    receipt.raise_for_failed()
+    return stored
 
 
 def _read(
@@ -81,21 +78,25 @@ def _read(
     watcher: Watcher,
 ) -> Prepared:
     """The unique identifiers of the rows, in the spool. Raises InvalidRowsError for rows that must not be used."""
-    rows = assignment.open_rows(services, stats)
-    columns = identifier_columns(rows.job, assignment.settings.columns)
+    rows, settings = assignment.open_rows(services, stats), assignment.settings
+    columns = identifier_columns(rows.job, settings.columns)
     _warn_of_other_identifiers(columns)
     preparation = AllIdentifiers(spool, columns=columns, stats=stats)
     with watcher.progress(phase="reading", unit="rows", total=rows.job.records) as progress:
         preparation.read(rows.blocks, progress=progress)
-    skip_invalid = assignment.settings.ignore_invalid_records
-    check_values(stats, skip_invalid=skip_invalid, first_invalid=preparation.first_invalid)
+    check_values(stats, skip_invalid=settings.ignore_invalid_records, first_invalid=preparation.first_invalid)
     return preparation.prepared
+
+
+def _plan(targets: Sequence[Target], records: int, settings: ErasureSettings) -> str:
+    batch_size, pace = settings.limit_records_per_request, settings.requests_per_minute
+    plan = plan_text(targets, records=records, batch_size=batch_size, requests_per_minute=pace)
+    return f"{plan} (dry run: nothing is written)" if settings.dry_run else plan
 
 
 def _warn_of_other_identifiers(columns: Sequence[Column]) -> None:
     given = {column.type.name for column in columns}
-    others = [name for name in LISTED if name not in given]
-    if others:
+    if others := [name for name in LISTED if name not in given]:
         log.warning(
             "the query gives no %s: lists that hold these people by such identifiers keep them. Select those columns "
             "as well, if the warehouse has them",
@@ -104,9 +105,9 @@ def _warn_of_other_identifiers(columns: Sequence[Column]) -> None:
 
 
 def _stored(receipt: Receipt, settings: ErasureSettings, stats: Stats, timing: Timing) -> dict[str, Any]:
-    """What later tasks find. Raises PinterestError for lists that did not take all records, after the log has it."""
+    """What later tasks find under `pinterest_erasure`."""
     statistics = stats.to_json()
-    stored = {
+    return {
         "erased_at": datetime.fromtimestamp(timing.wall(), timezone.utc).isoformat(timespec="seconds"),
         "job_id": stats.job_id,
         "dry_run": settings.dry_run,
@@ -117,6 +118,3 @@ def _stored(receipt: Receipt, settings: ErasureSettings, stats: Stats, timing: T
         "requests": statistics["requests"],
         **receipt.to_json(),
     }
-    log.info("receipt: %s", json.dumps(stored))
-    receipt.raise_for_failed()
-    return stored

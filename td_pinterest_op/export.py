@@ -117,7 +117,7 @@ class _Run:
             return
         with contextlib.ExitStack() as stack:
             with self._measuring("reading_seconds"):
-                lists = stack.enter_context(self._lists())
+                lists = stack.enter_context(self._lists()) if self.assignment.lists else None
                 rows = self.assignment.open_rows(self.services, self.stats)
                 preparation = stack.enter_context(preparing(rows.job, self.settings, self.stats, lists=lists))
                 with self.watcher.progress(phase="reading", unit="rows", total=rows.job.records) as progress:
@@ -126,12 +126,9 @@ class _Run:
                 check_rows(self.settings, self.stats, first_invalid=first, origin=origin)
             yield preparation.prepared
 
-    def _lists(self) -> contextlib.AbstractContextManager[Lists | None]:
+    def _lists(self) -> contextlib.AbstractContextManager[Lists]:
         """The people to compare with."""
-        sources = self.assignment.lists
-        if not sources:
-            return contextlib.nullcontext()
-        return opening(self.services.treasure_data, sources, self.settings, self.stats)
+        return opening(self.services.treasure_data, self.assignment.lists, self.settings, self.stats)
 
     def show_plan(self, steps: Sequence[Step], prepared: Prepared) -> None:
         """Raises StoppedError when somebody who looks on says no."""
@@ -179,31 +176,29 @@ def _running(
         scopes=SCOPES,
     )
     page = reporting_to(settings.report, stats.to_json, outcomes=OUTCOMES, wall_clock=timing.wall)
-    with page, _logging(stats), _naming_lost_digits(settings), connected as services:
+    with page, _logging(stats, settings), connected as services:
         yield _Run(assignment=assignment, services=services, stats=stats, watcher=watcher, timing=timing)
 
 
 @contextlib.contextmanager
-def _naming_lost_digits(settings: Settings) -> Iterator[None]:
-    """Who gets the error alone must know that an id in it may not be the one that was written."""
-    try:
-        yield
-    except ExportError as error:
-        lost = [notice for notice in settings.warnings if notice.code == "lost-digits"]
-        if lost and (isinstance(error, AudienceError) or error.status in (403, 404)):
-            raise error.extended("".join(f". Beware: {notice}" for notice in lost)) from None
-        raise
-
-
-@contextlib.contextmanager
-def _logging(stats: Stats) -> Iterator[None]:
+def _logging(stats: Stats, settings: Settings) -> Iterator[None]:
     """Log the statistics in any case: what a failed task stores is lost."""
     try:
         yield
     except BaseException as error:
         stats.failed = True
-        if isinstance(error, StoppedError) and not stats.requests.sent:
-            error.extended(". Nothing was sent")
+        if isinstance(error, ExportError):
+            error.extended(_beside(error, stats, settings))
         log.error("statistics of the failed run: %s", json.dumps(stats.to_json()))  # noqa: TRY400
         raise
     log.info("statistics: %s", json.dumps(stats.to_json()))
+
+
+def _beside(error: ExportError, stats: Stats, settings: Settings) -> str:
+    """What an error says beside its own message, for who gets the error alone and not the log."""
+    if isinstance(error, StoppedError) and not stats.requests.sent:
+        return ". Nothing was sent"
+    if isinstance(error, AudienceError) or error.status in (403, 404):
+        lost = (notice for notice in settings.warnings if notice.code == "lost-digits")
+        return "".join(f". Beware: {notice}" for notice in lost)
+    return ""

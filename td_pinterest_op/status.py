@@ -6,7 +6,6 @@ It reads audiences and writes nothing to Pinterest.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
@@ -21,44 +20,16 @@ from td_pinterest_op.workflow.run import task_process
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FollowUp:
-    """What one look found: the state of each audience that could be read, and a sentence for each problem."""
-
-    checked_at: str
-    ad_account_id: str
-    states: tuple[State, ...]
-    problems: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """What later tasks find under `pinterest_status`."""
-        usable = sum(state.usable for state in self.states)
-        waiting = sum(state.waiting for state in self.states)
-        return {
-            "checked_at": self.checked_at,
-            "ad_account_id": self.ad_account_id,
-            "audiences": [state.to_json() for state in self.states],
-            "usable": usable,
-            "waiting": waiting,
-            "unusable": len(self.states) - usable - waiting,
-            "problems": list(self.problems),
-        }
-
-    def raise_for_problems(self) -> None:
-        """Raises AudienceError, which names every problem, if there is one."""
-        if self.problems:
-            raise AudienceError("; ".join(self.problems))
-
-
 class AudienceStatus:
     """Looks at audiences, as the task's `result_settings` say, and stores what it finds under `pinterest_status`."""
 
     def run(self) -> None:
         """Fails for what `fail_on`, `min_size` and `max_drop_ratio` do not allow, and for what cannot be read."""
         with task_process():
-            look = follow_up(workflow.current_task(), SYSTEM)
-            workflow.store(pinterest_status=look.to_json())
-            look.raise_for_problems()
+            stored = follow_up(workflow.current_task(), SYSTEM)
+            workflow.store(pinterest_status=stored)
+            if stored["problems"]:
+                raise AudienceError("; ".join(stored["problems"]))
 
     def look(self) -> None:
         """As `run`, but a problem only stands in `pinterest_status.problems`: what a failed task stores is lost.
@@ -66,18 +37,20 @@ class AudienceStatus:
         The workflow can then write its history first, and fail after that.
         """
         with task_process():
-            workflow.store(pinterest_status=follow_up(workflow.current_task(), SYSTEM).to_json())
+            workflow.store(pinterest_status=follow_up(workflow.current_task(), SYSTEM))
 
 
-def follow_up(task: workflow.Task, timing: Timing) -> FollowUp:
-    """Read every audience that the settings name. Raises SettingsError, and the errors of a token that is refused."""
+def follow_up(task: workflow.Task, timing: Timing) -> dict[str, Any]:
+    """Read every audience that the settings name; returns the state of each that can be read, and all problems.
+
+    Raises SettingsError, and the errors of a token that is refused.
+    """
     settings = parse_status(task.params.get("result_settings"), environ=task.environ)
     for warning in settings.warnings:
         log.warning("%s", warning)
     states: list[State] = []
     problems: list[str] = []
-    connected = connect.services(task, settings, timing=timing)
-    with connected as services:
+    with connect.services(task, settings, timing=timing) as services:
         for audience_id in settings.audience_ids:
             try:
                 state = state_of(services.pinterest, audience_id, settings)
@@ -90,12 +63,16 @@ def follow_up(task: workflow.Task, timing: Timing) -> FollowUp:
             else:
                 states.append(state)
                 problems += _problems_of(state, settings)
-    return FollowUp(
-        checked_at=datetime.fromtimestamp(timing.wall(), timezone.utc).isoformat(timespec="seconds"),
-        ad_account_id=settings.ad_account_id,
-        states=tuple(states),
-        problems=tuple(problems),
-    )
+    usable, waiting = sum(state.usable for state in states), sum(state.waiting for state in states)
+    return {
+        "checked_at": datetime.fromtimestamp(timing.wall(), timezone.utc).isoformat(timespec="seconds"),
+        "ad_account_id": settings.ad_account_id,
+        "audiences": [state.to_json() for state in states],
+        "usable": usable,
+        "waiting": waiting,
+        "unusable": len(states) - usable - waiting,
+        "problems": problems,
+    }
 
 
 def _problems_of(state: State, settings: StatusSettings) -> list[str]:
