@@ -26,8 +26,8 @@ from td_pinterest_op.settings.parse import ErasureSettings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.workflow import task as workflow
+from td_pinterest_op.workflow.progress import LogWatcher, Watcher
 from td_pinterest_op.workflow.run import task_process
-from td_pinterest_op.workflow.watcher import LogWatcher, Watcher
 
 log = logging.getLogger(__name__)
 

@@ -32,8 +32,8 @@ from td_pinterest_op.withholding.lists import opening
 from td_pinterest_op.withholding.people import Lists
 from td_pinterest_op.withholding.preparation import preparing
 from td_pinterest_op.workflow import task as workflow
+from td_pinterest_op.workflow.progress import LogWatcher, Watcher
 from td_pinterest_op.workflow.run import task_process
-from td_pinterest_op.workflow.watcher import LogWatcher, Watcher
 
 log = logging.getLogger(__name__)
 

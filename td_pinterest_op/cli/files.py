@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from td_pinterest_op import private_file
+from td_pinterest_op import whole_file
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.settings import text as setting_text
 
@@ -61,7 +61,7 @@ def set_values(path: Path, new: Mapping[str, str]) -> None:
     """
     try:
         text = path.read_bytes().decode() if path.exists() else ""
-        private_file.replace(path, _with_values(text, path, new))
+        whole_file.replace(path, _with_values(text, path, new))
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"the file {path} cannot be written: {why(error)}") from None
 

@@ -16,12 +16,14 @@ from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import Credentials, checked_id
 from td_pinterest_op.cli.options import Given
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.report import after_run
+from td_pinterest_op.printable import counted
+from td_pinterest_op.report.after_run import READABLE
 from td_pinterest_op.report.entry import Entry, entry
 from td_pinterest_op.report.sources import entries
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Source, job_of
 from td_pinterest_op.treasure_data.result import JobResult
+from td_pinterest_op.whole_file import replace
 
 _TABLE = re.compile(r"(?P<database>[a-z0-9_]{3,255})\.(?P<table>[a-z0-9_]{3,255})")
 # Two years of daily runs with their follow-ups, of several audiences.
@@ -72,7 +74,7 @@ def report(given: Given, paths: tuple[Path, ...], history: str | None, audience:
     if given.as_json:
         screen.say_json({"file": str(output), "entries": len(runs)})
     elif not given.quiet:
-        screen.say(f"Wrote {output}, from {len(runs)} runs and follow-ups")
+        screen.say(f"Wrote {output}, from {counted(len(runs), runs[0].kind, 'runs and follow-ups')}")
 
 
 def _write(output: Path, runs: list[Entry], audience: str | None) -> None:
@@ -85,7 +87,7 @@ def _write(output: Path, runs: list[Entry], audience: str | None) -> None:
     ordered = sorted(runs, key=lambda run: run.at.timestamp() if run.at else 0.0)
     html = page(ordered, outcomes=OUTCOMES, audience_id=audience, now=datetime.now(timezone.utc))
     try:
-        after_run.replace(output, html)
+        replace(output, html, mode=READABLE)
     except OSError as error:
         raise SettingsError(f"{output} cannot be written: {files.why(error)}") from None
 

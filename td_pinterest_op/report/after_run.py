@@ -19,8 +19,12 @@ from td_pinterest_op.report.entry import Entry, entry
 from td_pinterest_op.report.sources import DATA, entries
 from td_pinterest_op.report.verdict import Outcome
 from td_pinterest_op.unexpected import unexpected
+from td_pinterest_op.whole_file import replace
 
 log = logging.getLogger(__name__)
+
+# A page is for everybody, as far as the process lets its files be read.
+READABLE = 0o666
 
 Statistics = Callable[[], Mapping[str, Any]]
 
@@ -58,7 +62,7 @@ def write(
         audience_id = run.text("audience_id") or None
         html = page([*_earlier(path), run], outcomes=outcomes, audience_id=audience_id, now=now)
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace(path, html)
+        replace(path, html, mode=READABLE)
     except ImportError as missing:
         log.warning("no report was written: the Python package %s is not installed", missing.name)
     except ExportError as problem:
@@ -82,17 +86,3 @@ def _earlier(path: Path) -> list[Entry]:
     if not DATA.search(text):
         raise FileExistsError(errno.EEXIST, "the file is there already and is not a report of ours")
     return entries(text, name=str(path))
-
-
-def replace(path: Path, html: str) -> None:
-    """Write the whole file or nothing; what is there and no file, such as a pipe, is written to. Raises OSError."""
-    if path.exists() and not path.is_file():
-        path.write_text(html, encoding="utf-8")
-        return
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.write_text(html, encoding="utf-8")
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise

@@ -1,9 +1,12 @@
-"""Says how far a long phase is: a line in the log every 15 s, nothing when the phase is short."""
+"""Who looks on while an export runs: the session's log, or somebody at a terminal. How far a long phase is."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 from td_pinterest_op import stop
 from td_pinterest_op.timing import duration
@@ -42,10 +45,7 @@ class Outlook:
 
 
 class Progress:
-    """Call it with how many of `total` are done. `clock` gives monotonic seconds; `total`, `pace`: see `Outlook`.
-
-    Raises StoppedError once the run was told to end.
-    """
+    """A line in the log every 15 s, nothing when the phase is short. `total` and `pace`: see `Outlook`."""
 
     def __init__(
         self, *, phase: str, unit: str, total: int | None, clock: Callable[[], float], pace: float | None = None
@@ -55,7 +55,7 @@ class Progress:
         self._outlook = Outlook(total=total, pace=pace, now=self._logged_at)
 
     def __call__(self, done: int) -> None:
-        """Log how far it is, now and then. Raises StoppedError when the run was told to end."""
+        """So many are done. Raises StoppedError once the run was told to end."""
         stop.check()
         now = self._clock()
         outlook = self._outlook.text(done, now=now)
@@ -64,3 +64,33 @@ class Progress:
             share = f"{done / self._total:.0%} of {self._total:,}" if self._total else ""
             so_far = f"{self._phase}: {done:,} {self._unit}, {self._outlook.rate(now):,.0f} a second"
             log.info("%s", ", ".join(filter(None, (so_far, share, outlook))))
+
+
+class Watcher(Protocol):
+    """Gets the plan before the first write, and the progress of each phase."""
+
+    def plan(self, text: str) -> None:
+        """Show the plan. Raises StoppedError when it must not be carried out."""
+
+    def progress(
+        self, *, phase: str, unit: str, total: int | None, pace: float | None = None
+    ) -> contextlib.AbstractContextManager[Callable[[int], None]]:
+        """Around a phase: what to call with how many of `total` (None: not known) are done, at most `pace` a second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogWatcher:
+    """Writes into the log. `clock` gives monotonic seconds."""
+
+    clock: Callable[[], float]
+
+    def plan(self, text: str) -> None:
+        """Log the plan."""
+        log.info("%s", text)
+
+    def progress(
+        self, *, phase: str, unit: str, total: int | None, pace: float | None = None
+    ) -> contextlib.AbstractContextManager[Callable[[int], None]]:
+        """Log how far a phase is, now and then."""
+        progress = Progress(phase=phase, unit=unit, total=total, pace=pace, clock=self.clock)
+        return contextlib.nullcontext(progress)

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 import requests
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.private_file import replace
 from td_pinterest_op.retry import DAY, Retry
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.timing import Timing
 from td_pinterest_op.transport import is_safe
+from td_pinterest_op.whole_file import replace
 from td_pinterest_op.workflow import local_secrets
 from td_pinterest_op.workflow.digdag_server import DigdagServer
 

@@ -29,7 +29,7 @@ LAYERS: list[set[str]] = [
     {"identifiers", "stats", "stop", "unexpected"},
     {"errors", "transport"},
     {"audience_status", "history_columns", "json_body", "printable", "reasons", "retry"},
-    {"private_file", "secret", "timing"},
+    {"whole_file", "secret", "timing"},
     {"__init__"},
     {"requirements"},
 ]

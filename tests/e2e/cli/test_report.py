@@ -46,7 +46,7 @@ def test_a_report_is_written_from_a_file(at_terminal: Terminal, tmp_path: Path) 
     (tmp_path / "stats.json").write_text(json.dumps(statistics()))
     output = tmp_path / "page.html"
     ran = at_terminal("report", tmp_path / "stats.json", "-o", output)
-    assert (0, f"Wrote {output}, from 1 runs and follow-ups\n", "") == (ran.code, ran.out, ran.err)
+    assert (0, f"Wrote {output}, from 1 run\n", "") == (ran.code, ran.out, ran.err)
     guard.check(output.read_text(), "the page")
     assert "1,000 people are on their way to Pinterest" in output.read_text()
 

@@ -1,0 +1,42 @@
+"""Files that are replaced so that no moment shows half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from pathlib import Path
+
+# A new text stands beside the old one for an instant. What stands there for this many seconds was left by a kill.
+_LEFT_BEHIND = 60.0
+
+
+def replace(file: Path, text: str, *, mode: int = 0o600) -> None:
+    """Write a file that holds the old or the new text at any moment, for its owner alone unless `mode` says otherwise.
+
+    A link stays a link: the file to which it leads is replaced. What is there and no file, such as a pipe, is written
+    to. Raises OSError, UnicodeEncodeError.
+    """
+    file, data = file.resolve(), text.encode()
+    if file.exists() and not file.is_file():
+        file.write_bytes(data)
+        return
+    _tidy(file)
+    beside = file.with_name(f".{file.name}-{secrets.token_hex(4)}")
+    try:
+        with os.fdopen(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as new:
+            new.write(data)
+            new.flush()
+            os.fsync(new.fileno())
+        beside.replace(file)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def _tidy(file: Path) -> None:
+    with contextlib.suppress(OSError):
+        for other in file.parent.iterdir():
+            if other.name.startswith(f".{file.name}-") and time.time() - other.stat().st_mtime > _LEFT_BEHIND:
+                other.unlink()
