@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,28 +44,6 @@ class Outlook:
         return f"{duration(round(left / rate))} left" if self._total and rate else ""
 
 
-class Progress:
-    """A line in the log every 15 s, nothing when the phase is short. `total` and `pace`: see `Outlook`."""
-
-    def __init__(
-        self, *, phase: str, unit: str, total: int | None, clock: Callable[[], float], pace: float | None = None
-    ) -> None:
-        self._phase, self._unit, self._total, self._clock = phase, unit, total, clock
-        self._logged_at = clock()
-        self._outlook = Outlook(total=total, pace=pace, now=self._logged_at)
-
-    def __call__(self, done: int) -> None:
-        """So many are done. Raises StoppedError once the run was told to end."""
-        stop.check()
-        now = self._clock()
-        outlook = self._outlook.text(done, now=now)
-        if now - self._logged_at >= EVERY:
-            self._logged_at = now
-            share = f"{done / self._total:.0%} of {self._total:,}" if self._total else ""
-            so_far = f"{self._phase}: {done:,} {self._unit}, {self._outlook.rate(now):,.0f} a second"
-            log.info("%s", ", ".join(filter(None, (so_far, share, outlook))))
-
-
 class Watcher(Protocol):
     """Gets the plan before the first write, and the progress of each phase."""
 
@@ -88,9 +66,23 @@ class LogWatcher:
         """Log the plan."""
         log.info("%s", text)
 
+    @contextlib.contextmanager
     def progress(
         self, *, phase: str, unit: str, total: int | None, pace: float | None = None
-    ) -> contextlib.AbstractContextManager[Callable[[int], None]]:
-        """Log how far a phase is, now and then."""
-        progress = Progress(phase=phase, unit=unit, total=total, pace=pace, clock=self.clock)
-        return contextlib.nullcontext(progress)
+    ) -> Iterator[Callable[[int], None]]:
+        """A line in the log every 15 s, none when the phase is short. Raises StoppedError once the run is to end."""
+        logged_at = self.clock()
+        outlook = Outlook(total=total, pace=pace, now=logged_at)
+
+        def advance(done: int) -> None:
+            nonlocal logged_at
+            stop.check()
+            now = self.clock()
+            left = outlook.text(done, now=now)
+            if now - logged_at >= EVERY:
+                logged_at = now
+                share = f"{done / total:.0%} of {total:,}" if total else ""
+                so_far = f"{phase}: {done:,} {unit}, {outlook.rate(now):,.0f} a second"
+                log.info("%s", ", ".join(filter(None, (so_far, share, left))))
+
+        yield advance

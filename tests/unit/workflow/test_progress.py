@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from td_pinterest_op.errors import StoppedError
-from td_pinterest_op.workflow.progress import EVERY, Progress
+from td_pinterest_op.workflow.progress import EVERY, LogWatcher
 from tests.clock import FakeTime
 
 
 def run(time: FakeTime, *, total: int | None, steps: int, seconds: float, done: int = 1000) -> None:
     """`steps` steps of `done` rows, each of so many seconds."""
-    progress = Progress(phase="reading", unit="rows", total=total, clock=time.now)
-    for step in range(1, steps + 1):
-        time.sleep(seconds)
-        progress(step * done)
+    with LogWatcher(clock=time.now).progress(phase="reading", unit="rows", total=total) as progress:
+        for step in range(1, steps + 1):
+            time.sleep(seconds)
+            progress(step * done)
 
 
 def test_a_short_phase_says_nothing(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
@@ -66,19 +66,20 @@ def test_a_phase_ends_once_the_run_was_told_to_end(fake_time: FakeTime, told_to_
 
 
 def test_the_time_left_is_no_less_than_the_pace_allows(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
-    progress = Progress(phase="sending", unit="records", total=4000, pace=10, clock=fake_time.now)
-    fake_time.sleep(EVERY)
-    progress(3000)
+    watcher = LogWatcher(clock=fake_time.now)
+    with watcher.progress(phase="sending", unit="records", total=4000, pace=10) as progress:
+        fake_time.sleep(EVERY)
+        progress(3000)
     assert ["sending: 3,000 records, 200 a second, 75% of 4,000, 1 min 40 s left"] == caplog.messages
 
 
 def test_a_phase_in_which_nothing_is_done_says_that_it_waits(
     fake_time: FakeTime, caplog: pytest.LogCaptureFixture
 ) -> None:
-    progress = Progress(phase="sending", unit="records", total=4000, clock=fake_time.now)
-    for done in (1000, 1000, 1000, 4000, 4000):
-        fake_time.sleep(EVERY)
-        progress(done)
+    with LogWatcher(clock=fake_time.now).progress(phase="sending", unit="records", total=4000) as progress:
+        for done in (1000, 1000, 1000, 4000, 4000):
+            fake_time.sleep(EVERY)
+            progress(done)
     assert ["45 s left", "waiting for 15 s", "waiting for 30 s", "0 s left", "0 s left"] == [
         message.rpartition(", ")[2] for message in caplog.messages
     ]
