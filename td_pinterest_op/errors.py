@@ -28,7 +28,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import ClassVar, Literal, TypeVar
 
 from td_pinterest_op.printable import without_templates
@@ -76,9 +75,7 @@ class WorkflowError(ExportError):
     example = (
         "Treasure Data refused the API key: check the secret td.apikey, and that TD_API_SERVER is the key's region"
     )
-    advice = (
-        "`td-pinterest doctor` tries the key, its region and its rights. Of a machine the message says what it lacks."
-    )
+    advice = "Check the key, its region and its rights. Of a machine the message says what it lacks."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,11 +114,10 @@ class SettingsErrors:
     def __enter__(self) -> None:
         """Begin a check."""
 
-    def __exit__(self, _type: object, error: BaseException | None, _traceback: TracebackType | None) -> bool:
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> bool:
         if isinstance(error, SettingsError):
             self._errors.append(error)
-            return True
-        return False
+        return isinstance(error, SettingsError)
 
     def raise_any(self) -> None:
         """Raises SettingsError with every message and every problem, if there is one."""
@@ -136,9 +132,7 @@ class JobError(WorkflowError):
     example = 'the result of job 2345678 (columns: mail varchar) cannot be exported: column "mail" is no identifier'
     advice = (
         "Open the job in Treasure Data's console. Select a column named for its identifiers, such as email, or name "
-        "yours in `columns`. "
-        "Treasure Data keeps a result for seven days: run an older query again. `td-pinterest doctor --job ID` looks "
-        "at a job without sending."
+        "yours in `columns`. Treasure Data keeps a result for seven days: run an older query again."
     )
 
 
@@ -147,8 +141,8 @@ class InvalidRowsError(WorkflowError):
 
     example = "12 of 1,000 rows are invalid (not_an_email 12); the first are in rows 17, 23"
     advice = (
-        "Correct the query, or set ignore_invalid_records: true to skip and count such rows. `td-pinterest explain "
-        "not_an_email` has SQL that finds them."
+        "Correct the query, or set ignore_invalid_records: true to skip and count such rows. "
+        "`td-pinterest explain not_an_email` has SQL that finds them."
     )
 
 
@@ -178,10 +172,7 @@ class AccountError(ExportError):
     refused_token: str | None = None
     who = "the owner of the Pinterest account or app"
     example = "Pinterest answered 401 (code 2) to exchanging the refresh token for an access token"
-    advice = (
-        "`td-pinterest authorize` gets a new token. The owner of the ad account gives a role, in Business Manager. "
-        "`td-pinterest doctor` shows which of them is missing."
-    )
+    advice = "`td-pinterest authorize` gets a new token. The owner of the ad account gives a role, in Business Manager."
 
 
 class TreasureDataError(ExportError):

@@ -163,16 +163,13 @@ class Stats:
         left_out += [f"Pinterest refused {self.refused:,}"] if self.refused else []
         return "; ".join([begin, *left_out]) + "."
 
-    def _keys_to_json(self) -> dict[str, int]:
-        if self.keys is None:
-            return {}
-        return {"keys": self.keys, "invalid_keys": self.invalid_keys_by_reason.total()}
-
     def to_json(self) -> dict[str, Any]:
         """The statistics as plain JSON types, in the order of the README's table.
 
         Every reason is in it, with zero if need be: digdag merges what two tasks store, key by key.
         """
+        keys = {"keys": self.keys, "invalid_keys": self.invalid_keys_by_reason.total()}
+        requests = self.requests
         statistics = {
             "action": self.action,
             "ad_account_id": self.ad_account_id,
@@ -198,19 +195,15 @@ class Stats:
                 "sent": self.sent,
                 "refused": self.refused,
                 "withheld": {reason: self.withheld[reason] for reason in WITHHELD},
-                **self._keys_to_json(),
+                **({} if self.keys is None else keys),
             },
             "values": {"plain": self.plain_values, "hashed": self.hashed_values},
             "lists": {name: self.list_jobs.get(name) for name in LISTS},
-            "requests": {
-                "sent": self.requests.sent,
-                "retried": self.requests.retried,
-                "failed": self.requests.failed,
-            },
+            "requests": {"sent": requests.sent, "retried": requests.retried, "failed": requests.failed},
             "seconds": {
                 "reading": round(self.reading_seconds, 3),
                 "sending": round(self.sending_seconds, 3),
-                "waiting": round(self.requests.waiting_seconds, 3),
+                "waiting": round(requests.waiting_seconds, 3),
             },
         }
         return without_templates(statistics)

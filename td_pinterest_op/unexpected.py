@@ -9,15 +9,28 @@ from pathlib import Path
 
 from td_pinterest_op.errors import ExportError, UnexpectedError, WorkflowError
 
+# What the folder of temporary files lacks, and what to do, by the number of the system's error.
+_FOLDER_LACKS = {
+    errno.ENOSPC: ("the disk is full", "make room there"),
+    errno.EDQUOT: ("the disk quota is used up", "make room there"),
+    errno.EFBIG: ("the system does not allow files as large as this one", "raise `ulimit -f`"),
+    errno.EROFS: ("the folder of temporary files is read-only", "make it writable"),
+    errno.EACCES: ("the system does not permit writing to the folder of temporary files", "permit it"),
+}
+_PROCESS_LACKS = {
+    errno.EMFILE: "the process has too many files open: raise `ulimit -n`",
+    errno.ENFILE: "the machine has too many files open: run this task again when the machine is less busy",
+}
+
 
 def unexpected(error: Exception) -> ExportError:
     """The error to raise in place of one that no code expects.
 
     That one could quote a row: only its type and place are named.
     """
-    known = _of_the_machine(error)
-    if known:
-        return WorkflowError(known)
+    lack = _lack_of_the_machine(error)
+    if lack:
+        return WorkflowError(lack)
     places = traceback.extract_tb(error.__traceback__)
     place = f" at {Path(places[-1].filename).name}:{places[-1].lineno}, in {places[-1].name}" if places else ""
     why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
@@ -26,19 +39,7 @@ def unexpected(error: Exception) -> ExportError:
     )
 
 
-# What a machine lacks, by the number of the system's error; `{folder}` is the folder of temporary files.
-_LACKING = {
-    errno.ENOSPC: "the disk is full: {spool}; make room there, {elsewhere}",
-    errno.EDQUOT: "the disk quota is used up: {spool}; make room there, {elsewhere}",
-    errno.EFBIG: "the system does not allow files as large as this one: {spool}; raise `ulimit -f`, {elsewhere}",
-    errno.EROFS: "{folder} is read-only: {spool}; make it writable, {elsewhere}",
-    errno.EACCES: "the system does not permit writing to {folder}: {spool}; permit it, {elsewhere}",
-    errno.EMFILE: "the process has too many files open: raise `ulimit -n`",
-    errno.ENFILE: "the machine has too many files open: run this task again when the machine is less busy",
-}
-
-
-def _of_the_machine(error: Exception) -> str | None:
+def _lack_of_the_machine(error: Exception) -> str | None:
     """What the machine lacks and what to do, None if the error is about something else."""
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
         return (
@@ -56,11 +57,8 @@ def _of_the_machine(error: Exception) -> str | None:
             "there is no folder for temporary files that can be written: let the environment variable TMPDIR name one; "
             "the operator needs 32 bytes there for each identifier"
         )
-    return (
-        _LACKING.get(error.errno or 0, "").format(
-            folder=folder,
-            spool=f"the operator needs 32 bytes for each identifier in {folder}",
-            elsewhere="or let the environment variable TMPDIR name another folder",
-        )
-        or None
-    )
+    if error.errno not in _FOLDER_LACKS:
+        return _PROCESS_LACKS.get(error.errno or 0)
+    what, remedy = _FOLDER_LACKS[error.errno]
+    needs = f"the operator needs 32 bytes for each identifier in {folder}"
+    return f"{what}: {needs}; {remedy}, or let the environment variable TMPDIR name another folder"
