@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from td_pinterest_op.errors import SettingsError
@@ -68,25 +67,26 @@ def page(
     """
     chosen = _of_one_audience(entries, audience_id)[-MOST_ENTRIES:]
     runs = [entry for entry in chosen if entry.kind == RUN]
-    run, previous = (runs[-1] if runs else None), (runs[-2] if len(runs) > 1 else None)
-    looks = [entry for entry in chosen if entry.kind == FOLLOW_UP and entry.text("audience_status")]
-    seen = [entry for entry in looks if not (run and entry.at and run.at and entry.at < run.at)]
-    about_audience = [entry for entry in chosen if entry.kind != LIFT]
-    if not about_audience:
+    run, previous = (*reversed(runs), None, None)[:2]
+    latest = run or next((entry for entry in reversed(chosen) if entry.kind != LIFT), None)
+    if latest is None:
         raise SettingsError("the history of this audience has no run and no follow-up yet")
-    latest, named = run or about_audience[-1], _newest(chosen, "audience_name")
+    named = _newest(chosen, "audience_name")
     lifts = [entry for entry in chosen if entry.kind == LIFT and entry.outcome == SUCCESS and entry.lift]
-    template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return template.from_string(
-        _file("page.html")
-    ).render(
-        css=Markup(_file("page.css")),  # noqa: S704 - ours
+    environment = Environment(
+        loader=PackageLoader(__package__, ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html").render(
         title=named.text("audience_name") if named else f"audience {latest.text('audience_id') or 'without an id'}",
         run=run,
         read=bool(run and run.number("rows_read")),
         previous=previous,
         latest=latest,
-        verdict=verdict(run, seen[-1] if seen else None, outcomes=outcomes),
+        verdict=verdict(run, _look_after(run, chosen), outcomes=outcomes),
         size=_newest(chosen, "audience_size"),
         figures=_FIGURES,
         reasons=REASONS,
@@ -101,6 +101,13 @@ def page(
         data=json.dumps([_plain(entry) for entry in chosen], ensure_ascii=False),
         write=figures,
     )
+
+
+def _look_after(run: Entry | None, entries: Sequence[Entry]) -> Entry | None:
+    """The last look at the audience that knows its status, unless it was before the run."""
+    looks = [entry for entry in entries if entry.kind == FOLLOW_UP and entry.text("audience_status")]
+    after = [look for look in looks if not (run and look.at and run.at and look.at < run.at)]
+    return after[-1] if after else None
 
 
 def _of_one_audience(entries: Sequence[Entry], audience_id: str | None) -> list[Entry]:
@@ -162,7 +169,3 @@ def _plain(entry: Entry) -> dict[str, Any]:
         "time": entry.at.timestamp() if entry.at else None,
         "rows_invalid_by_reason": dict(entry.invalid_by_reason),
     }
-
-
-def _file(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
