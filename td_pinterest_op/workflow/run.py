@@ -9,11 +9,7 @@ import signal
 import stat
 import sys
 import threading
-import weakref
-from collections.abc import Callable
-from dataclasses import dataclass
 from types import FrameType, TracebackType
-from typing import Any
 
 from td_pinterest_op import stop
 from td_pinterest_op.errors import AccountError, ExportError
@@ -125,17 +121,10 @@ class _Watch:
 
 def _print_once(failure: ExportError) -> None:
     """Let Python not print `failure` at its end: digdag prints its message already."""
-    before = sys.excepthook.before if isinstance(sys.excepthook, _Quiet) else sys.excepthook
-    sys.excepthook = _Quiet(before=before, failure=weakref.ref(failure))
+    before = sys.excepthook
 
+    def others(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if error is not failure:
+            before(kind, error, traceback)
 
-@dataclass(frozen=True, kw_only=True)
-class _Quiet:
-    """Prints every exception but one. It takes the place of an earlier one of its kind, and keeps no exception."""
-
-    before: Callable[..., Any]
-    failure: weakref.ref[ExportError]
-
-    def __call__(self, kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        if error is not self.failure():
-            self.before(kind, error, traceback)
+    sys.excepthook = others

@@ -12,6 +12,7 @@ import re
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 import requests
 
@@ -20,7 +21,6 @@ from td_pinterest_op.retry import DAY, Retry
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.timing import Timing
 from td_pinterest_op.transport import is_safe
-from td_pinterest_op.whole_file import replace
 from td_pinterest_op.workflow import local_secrets
 from td_pinterest_op.workflow.digdag_server import DigdagServer
 
@@ -70,10 +70,14 @@ class TokenStore:
             log.info("Pinterest issued a new refresh token; another task has stored a newer one, which stays")
             return
         try:
-            why = self._try_to_save(issued)
-        except (OSError, ValueError, RuntimeError) as error:
+            self._keep(issued)
+        except SettingsError as error:
+            why = str(error)
+        except OSError as error:
+            why = f"the local secrets file cannot be written: {error.strerror}"
+        except (ValueError, RuntimeError) as error:
             why = type(error).__name__
-        if why is None:
+        else:
             self.current = issued
             log.info("Pinterest issued a new refresh token; it is saved in secret %s", self.secret_name)
             return
@@ -90,21 +94,14 @@ class TokenStore:
         until = datetime.datetime.fromtimestamp(self.timing.wall() + seconds, tz=datetime.timezone.utc)
         return f"{until:%Y-%m-%d}"
 
-    def _try_to_save(self, issued: Secret) -> str | None:
-        """None when it is saved, else why not."""
+    def _keep(self, issued: Secret) -> None:
+        """Raises SettingsError, which says why it cannot be saved, and what `local_secrets.write` raises."""
         if self.secret_name is None:
-            return "it was given in plain text, not by a secret"
+            raise SettingsError("it was given in plain text, not by a secret")
         if self._is_local:
-            try:
-                replace(local_secrets.folder(self.environ) / self.secret_name, issued.reveal())
-            except OSError as error:
-                return f"the local secrets file cannot be written: {error.strerror}"
-            return None
-        try:
-            server = self._server()
-        except SettingsError as error:
-            return str(error)
-        return self._put(server, self.secret_name, issued)
+            local_secrets.write(self.secret_name, issued, self.environ)
+        else:
+            self._put(self._server(), self.secret_name, issued)
 
     def stored(self) -> Secret | None:
         """The token that is stored now, None if unknown: a workflow server does not show its secrets."""
@@ -134,19 +131,19 @@ class TokenStore:
         hosted = host.replace("api.", "api-workflow.", 1)
         return DigdagServer(url=f"https://{hosted}", authorization=Secret(f"TD1 {self.environ.get('TD_API_KEY', '')}"))
 
-    def _put(self, server: DigdagServer, name: str, issued: Secret) -> str | None:
-        waits, why = self.retry.waits(), ""
-        for attempt in range(_TRIES):
-            if attempt:
-                self.timing.sleep(next(waits))
+    def _put(self, server: DigdagServer, name: str, issued: Secret) -> None:
+        """Raises SettingsError when the server does not take it."""
+        why = ""
+        for wait in (0.0, *islice(self.retry.waits(), _TRIES - 1)):
+            self.timing.sleep(wait)
             try:
                 status = server.put_secret(self.project_id, name, issued)
             except requests.RequestException as error:
                 why = f"the workflow server cannot be reached: {type(error).__name__}"
                 continue
             if 200 <= status < 300:
-                return None
+                return
             why = f"the workflow server answered {status}"
             if status < 500 and status != 429:
                 break
-        return why
+        raise SettingsError(why)

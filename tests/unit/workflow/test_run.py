@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gc
 import logging
 import os
 import signal
@@ -12,7 +11,6 @@ import sys
 import tempfile
 import threading
 import traceback
-import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -21,7 +19,7 @@ from td_pinterest_op import stop
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError, UnexpectedError, WorkflowError
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.workflow import run
-from td_pinterest_op.workflow.run import _Quiet, task_process
+from td_pinterest_op.workflow.run import task_process
 
 
 @pytest.fixture(autouse=True)
@@ -214,19 +212,6 @@ def test_python_does_not_print_an_error_that_digdag_prints(capsys: pytest.Captur
     assert "" == capsys.readouterr().err
     sys.excepthook(AudienceError, AudienceError("another one"), None)
     assert "another one" in capsys.readouterr().err
-
-
-def test_a_process_of_many_failed_runs_gathers_no_hooks_and_keeps_no_error() -> None:
-    sys.excepthook, failures = sys.__excepthook__, []
-    for _ in range(3):
-        with pytest.raises(AudienceError) as caught, task_process():
-            raise AudienceError("no such audience")
-        failures.append(weakref.ref(caught.value))
-    assert isinstance(sys.excepthook, _Quiet)
-    assert sys.__excepthook__ is sys.excepthook.before
-    del caught
-    gc.collect()
-    assert [None] * 3 == [failure() for failure in failures]
 
 
 def test_the_log_does_not_reach_handlers_that_do_not_mask(capsys: pytest.CaptureFixture[str]) -> None:
