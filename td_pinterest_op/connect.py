@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.catalog import Catalog
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.oauth import Tokens
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
@@ -56,11 +55,6 @@ class Services:
     tokens: Tokens
     ad_account_id: str
     connect_treasure_data: Callable[[], TreasureData]
-
-    @property
-    def catalog(self) -> Catalog:
-        """What the token reads outside any ad account."""
-        return Catalog(client=self.client, tokens=self.tokens)
 
     @property
     def pinterest(self) -> Api:

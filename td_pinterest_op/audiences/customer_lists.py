@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 
 from td_pinterest_op.audiences.create_once import Created, created_once, let_earlier_work_show, oldest, once_ready
 from td_pinterest_op.errors import ExportError, RequestRefusedError
-from td_pinterest_op.pinterest.api import Api, CustomerList
+from td_pinterest_op.pinterest.api import Api
+from td_pinterest_op.pinterest.content import CustomerList
 from td_pinterest_op.pinterest.request import Outcome
 from td_pinterest_op.printable import labelled
 from td_pinterest_op.records.batch import Batch, Digests

@@ -7,7 +7,8 @@ from typing import Any
 
 from td_pinterest_op.audience_status import GONE, TOO_SMALL, USABLE
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.api import Api, CustomerList
+from td_pinterest_op.pinterest.api import Api
+from td_pinterest_op.pinterest.content import CustomerList
 from td_pinterest_op.printable import labelled
 from td_pinterest_op.settings.parse import StatusSettings
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from td_pinterest_op.audiences.audiences import Audiences
 from td_pinterest_op.audiences.create_once import age, created_once, let_earlier_work_show, look_for
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.pinterest.client import Client
+from td_pinterest_op.pinterest.content import Audience
 
 log = logging.getLogger(__name__)
 

@@ -1,20 +1,20 @@
-"""Which ad groups use an audience: what ends with a deletion or an emptying that nobody meant."""
+"""Which ad groups use an audience: what ends with a deletion or an emptying that nobody meant.
+
+Source: API description 5.28.0. No filter by audience exists, so all ad groups are listed. One names audiences in its
+targeting_spec, in its targeting template or through its customer segment. Audience ids are meant, whatever the
+description's text says.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from td_pinterest_op.errors import AudienceError, ExportError
-from td_pinterest_op.pinterest.ad_groups import (
-    AdGroup,
-    ad_groups,
-    campaign_names,
-    segment_audiences,
-    template_audiences,
-)
-from td_pinterest_op.pinterest.api import Api, Audience
+from td_pinterest_op.pinterest.api import Api
+from td_pinterest_op.pinterest.content import Audience, text_of
 from td_pinterest_op.printable import counted, escaped
 
 log = logging.getLogger(__name__)
@@ -25,6 +25,11 @@ _MOST_CAMPAIGNS = 250
 _FORBIDDEN = 403
 _LONGEST_NAME = 100
 ROLES = "OWNER, ADMIN, ANALYST or CAMPAIGN_MANAGER"
+# Statuses of ad groups that deliver, or may again. Stated, since a default may change.
+_LIVE = ("ACTIVE", "PAUSED")
+_ALL_CAMPAIGNS = ("ACTIVE", "PAUSED", "ARCHIVED", "DRAFT")
+# "0" clears a template or a segment.
+_NONE = ("", "0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,50 +96,65 @@ def refuse_used(api: Api, audience: Audience) -> None:
         )
 
 
-def _uses(api: Api, audience_id: str) -> Iterable[Use]:
+def _uses(api: Api, audience_id: str) -> Iterator[Use]:
     templates: Mapping[str, str] | None = None
     segments: frozenset[str] | None = None
-    for group in ad_groups(api):
+    for group in api.listed("ad_groups", entity_statuses=_LIVE):
+        template_ids = _ids(group.get("targeting_template_ids")) - set(_NONE)
+        segment_id = text_of(group.get("customer_segment_id"))
+        how = _how(group.get("targeting_spec"), audience_id)
         # Of most accounts no ad group has either: they are listed only if one does.
-        if group.template_ids and templates is None:
-            templates = _templates(api, audience_id)
-        if group.segment_id and segments is None:
-            segments = frozenset(id_ for id_, audiences in segment_audiences(api) if audience_id in audiences)
-        how = _how(group, audience_id, templates or {}, segments or frozenset())
+        if not how and template_ids:
+            templates = _templates(api, audience_id) if templates is None else templates
+            how = next((f"{templates[id_]} by template {id_}" for id_ in template_ids & templates.keys()), None)
+        if not how and segment_id not in _NONE:
+            segments = _segments(api, audience_id) if segments is None else segments
+            how = f"includes by segment {segment_id}" if segment_id in segments else None
         if how:
             yield Use(
-                id=group.id,
-                name=group.name,
-                status=group.status,
-                campaign_id=group.campaign_id,
+                id=text_of(group["id"]),
+                name=text_of(group.get("name")),
+                status=text_of(group.get("status")),
+                campaign_id=text_of(group.get("campaign_id")),
                 campaign_name="",
                 how=how,
             )
 
 
 def _templates(api: Api, audience_id: str) -> dict[str, str]:
-    """The templates that name an audience, with what they do."""
-    return {
-        id_: "includes" if audience_id in included else "excludes"
-        for id_, included, excluded in template_audiences(api)
-        if audience_id in included | excluded
+    """The targeting templates that name an audience, with what they do."""
+    done = {
+        text_of(content["id"]): _how(content.get("targeting_attributes"), audience_id)
+        for content in api.listed("targeting_templates")
     }
+    return {id_: how for id_, how in done.items() if how}
 
 
-def _how(group: AdGroup, audience_id: str, templates: Mapping[str, str], segments: frozenset[str]) -> str | None:
-    if audience_id in group.included:
+def _segments(api: Api, audience_id: str) -> frozenset[str]:
+    """The customer segments that an audience is in."""
+    segments = api.listed("customer_segments")
+    return frozenset(text_of(segment["id"]) for segment in segments if audience_id in _ids(segment.get("audience_ids")))
+
+
+def _how(spec: Any, audience_id: str) -> str | None:
+    """What a targeting does with an audience."""
+    targeting = spec if isinstance(spec, dict) else {}
+    if audience_id in _ids(targeting.get("AUDIENCE_INCLUDE")):
         return "includes"
-    if audience_id in group.excluded:
-        return "excludes"
-    for template_id in group.template_ids & templates.keys():
-        return f"{templates[template_id]} by template {template_id}"
-    return f"includes by segment {group.segment_id}" if group.segment_id in segments else None
+    return "excludes" if audience_id in _ids(targeting.get("AUDIENCE_EXCLUDE")) else None
+
+
+def _ids(value: object) -> frozenset[str]:
+    return frozenset(map(text_of, value)) if isinstance(value, list) else frozenset()
 
 
 def _campaigns(api: Api, campaign_ids: set[str]) -> dict[str, str]:
     """The names; none if the token may not read campaigns."""
+    if not campaign_ids:
+        return {}
     try:
-        return campaign_names(api, campaign_ids) if campaign_ids else {}
+        campaigns = api.listed("campaigns", campaign_ids=sorted(campaign_ids), entity_statuses=_ALL_CAMPAIGNS)
+        return {text_of(content["id"]): text_of(content.get("name")) for content in campaigns}
     except ExportError as error:
         if error.status != _FORBIDDEN:
             raise

@@ -19,9 +19,10 @@ from td_pinterest_op.cli.export import stopping
 from td_pinterest_op.cli.options import Given
 from td_pinterest_op.cli.secret_target import Target, target
 from td_pinterest_op.errors import AccountError, ExportError, SettingsError, StoppedError
-from td_pinterest_op.pinterest import consent
-from td_pinterest_op.pinterest.catalog import AdAccount, Catalog
+from td_pinterest_op.pinterest import oauth
+from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.client import Client
+from td_pinterest_op.pinterest.content import AdAccount
 from td_pinterest_op.pinterest.oauth import Bearer, Grant, missing_scopes
 from td_pinterest_op.pinterest.request import FixedToken
 from td_pinterest_op.secret import Secret
@@ -78,8 +79,8 @@ def authorize(given: Given, kind: str, place: tuple[str, ...], redirect: str, no
         connect.pinterest_client(app, endpoint=connect.endpoints(environ).pinterest, timing=SYSTEM) as client,
     ):
         state = secrets.token_urlsafe(32)
-        link = consent.consent_address(
-            page=environ.get("PINTEREST_OAUTH_URL") or consent.CONSENT_URL,
+        link = oauth.consent_address(
+            page=environ.get("PINTEREST_OAUTH_URL") or oauth.CONSENT_URL,
             client_id=app.client_id.reveal(),
             redirect_uri=redirect,
             state=state,
@@ -149,7 +150,7 @@ def _granted(
 ) -> tuple[Grant, str]:
     """What the code was exchanged for, and where it is stored."""
     with stop.saving():
-        grant = consent.exchange(
+        grant = oauth.exchange(
             client, client_id=app.client_id, client_secret=app.client_secret, code=code, redirect_uri=redirect
         )
         if missing := missing_scopes(grant.scopes):
@@ -198,14 +199,15 @@ def _report(client: Client, grant: Grant, *, where: str, next_command: str, as_j
 
 def _accounts_and_user(client: Client, grant: Grant, where: str) -> tuple[list[AdAccount], str | None]:
     """What the token reads, as far as Pinterest shows it now: what matters is done."""
-    catalog = Catalog(client=client, tokens=FixedToken(Bearer(grant.access_token, expires_at=float("inf"))))
+    tokens = FixedToken(Bearer(grant.access_token, expires_at=float("inf")))
+    api = Api(client=client, tokens=tokens, ad_account_id="")
     accounts: list[AdAccount] = []
     try:
-        accounts = list(catalog.ad_accounts())
+        accounts = list(api.ad_accounts())
         if not accounts:
             screen.note("The user has no ad account yet: an export needs one.")
         if "user_accounts:read" in grant.scopes:
-            return accounts, catalog.username()
+            return accounts, api.username()
     except StoppedError as error:
         raise error.extended(f". The refresh token is stored in {where}") from None
     except ExportError as error:

@@ -19,7 +19,7 @@ from td_pinterest_op.cli.check import findings
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, SECRETS, Credentials
 from td_pinterest_op.connect import Services
 from td_pinterest_op.errors import ExportError
-from td_pinterest_op.pinterest.catalog import WRITERS, AdAccount
+from td_pinterest_op.pinterest.content import WRITERS, AdAccount
 from td_pinterest_op.pinterest.oauth import Tokens, missing_scopes
 from td_pinterest_op.pinterest.rate_limit import quotas
 from td_pinterest_op.records.plan import TOLERATED
@@ -199,7 +199,7 @@ def _ad_account(subject: Subject) -> Check:
     services, named = subject.services, subject.account_id
     if services.tokens.scopes and "ads:read" not in services.tokens.scopes:
         return _skipped("the token may not read")
-    accounts = list(services.catalog.ad_accounts())
+    accounts = list(services.pinterest.ad_accounts())
     ids = ", ".join(account.label for account in accounts[:5]) or "none"
     if not named and len(accounts) != 1:
         advice = "name one with --ad-account or PINTEREST_AD_ACCOUNT_ID"

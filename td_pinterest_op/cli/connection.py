@@ -173,7 +173,7 @@ class Connection:
         return self.services.pinterest_for(checked_id(named, "--ad-account") if named else self._only_ad_account())
 
     def _only_ad_account(self) -> str:
-        accounts = list(self.services.catalog.ad_accounts())
+        accounts = list(self.services.pinterest.ad_accounts())
         if len(accounts) == 1:
             self.given.note(f"Ad account: {accounts[0].label}, the only one")
             return accounts[0].id

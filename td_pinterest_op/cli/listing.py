@@ -38,7 +38,7 @@ def accounts(given: Given, name: str | None) -> None:
                 "roles": list(account.roles),
                 "owner": account.owner,
             }
-            for account in connection.services.catalog.ad_accounts()
+            for account in connection.services.pinterest.ad_accounts()
         ]
     _show(given, _named(rows, name), ("id", "name", "status", "roles", "owner"), nothing="no ad account")
 

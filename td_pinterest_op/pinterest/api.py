@@ -1,70 +1,24 @@
-"""The calls of Pinterest's API v5 about audiences and customer lists, named as Pinterest names them."""
+"""The calls of Pinterest's API v5 about ad accounts, audiences and customer lists, named as Pinterest names them."""
 
 from __future__ import annotations
 
 import json
 import logging
+import urllib.parse
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
-from td_pinterest_op.audience_status import GONE
-from td_pinterest_op.errors import RequestRefusedError
+from td_pinterest_op.errors import ExportError, PinterestError, RequestRefusedError
 from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.pinterest.content import listed, read, text_of, unusable
+from td_pinterest_op.pinterest.content import ACTALIKE, CUSTOMER_LIST, AdAccount, Audience, CustomerList, text_of
 from td_pinterest_op.pinterest.request import Outcome, Request, TokenSource
-from td_pinterest_op.printable import labelled
 from td_pinterest_op.transport import Response
 
 log = logging.getLogger(__name__)
 
-CUSTOMER_LIST, ACTALIKE = "CUSTOMER_LIST", "ACTALIKE"
+_PAGE_SIZE = 250
 # Without ownership_type, Pinterest lists audiences that others shared as well.
 _QUERIES = {"audiences": {"ownership_type": "OWNED"}}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Audience:
-    """An audience; `customer_list_id` is None unless its rule names a customer list.
-
-    `size`: matched people, None while Pinterest does not know. `created`: seconds since 1970, None if it does not say.
-    """
-
-    id: str
-    name: str
-    audience_type: str
-    ad_account_id: str | None
-    customer_list_id: str | None
-    status: str
-    size: int | None = None
-    description: str = ""
-    created: int | None = None
-
-    @property
-    def label(self) -> str:
-        """The audience as messages name it."""
-        return labelled("audience", self.id, self.name)
-
-    @property
-    def is_removed(self) -> bool:
-        """Whether the audience has been removed: it can still be read, and never changed."""
-        return self.status.upper() in GONE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CustomerList:
-    """A customer list; `uploaded` and `removed` count all records ever sent, None when Pinterest does not say."""
-
-    id: str
-    name: str
-    uploaded: int | None
-    removed: int | None = None
-    status: str = ""
-
-    @property
-    def label(self) -> str:
-        """The list as messages name it."""
-        return labelled("customer list", self.id, self.name)
 
 
 class Records(Protocol):
@@ -86,14 +40,28 @@ class Api:
         self.client, self._tokens, self.ad_account_id = client, tokens, ad_account_id
         self._account = f"/ad_accounts/{ad_account_id}"
 
+    def ad_accounts(self) -> Iterator[AdAccount]:
+        """All ad accounts that the token may read, those of others that are shared with it included."""
+        pages = self._pages("/ad_accounts", purpose="listing ad accounts", include_shared_accounts="true")
+        return map(AdAccount.of, pages)
+
+    def username(self) -> str | None:
+        """The user in whose name the token acts; None without the scope user_accounts:read."""
+        try:
+            return text_of(self._read("/user_account", purpose="looking up the user").content.get("username")) or None
+        except ExportError as error:
+            if error.status in (401, 403, 404):
+                return None
+            raise
+
     def audiences(self) -> Iterator[Audience]:
         """All audiences that the ad account owns, newest first, over all pages."""
-        return map(_audience, self.listed("audiences"))
+        return map(Audience.of, self.listed("audiences"))
 
     def audience(self, audience_id: str) -> Audience | None:
         """The audience, None when Pinterest has none with that id in this ad account."""
         content = self.entity("audiences", audience_id)
-        return None if content is None else _audience(content)
+        return None if content is None else Audience.of(content)
 
     def create_audience(self, *, name: str, description: str | None, customer_list_id: str) -> Audience:
         """Create an audience on a customer list. Raises MaybeAppliedError when it may exist."""
@@ -120,12 +88,12 @@ class Api:
 
     def customer_lists(self) -> Iterator[CustomerList]:
         """All customer lists of the ad account, newest first, over all pages."""
-        return map(_customer_list, self.listed("customer_lists"))
+        return map(CustomerList.of, self.listed("customer_lists"))
 
     def customer_list(self, list_id: str) -> CustomerList | None:
         """The customer list, None when Pinterest has none with that id in this ad account."""
         content = self.entity("customer_lists", list_id)
-        return None if content is None else _customer_list(content)
+        return None if content is None else CustomerList.of(content)
 
     def create_customer_list(
         self, *, name: str, list_type: str, records: Records | None = None, is_nca: bool = False
@@ -136,117 +104,113 @@ class Api:
 
         Raises RequestRefusedError with the status 400 or 413 when Pinterest will not take the records.
         """
-        content = json.dumps({"name": name, "list_type": list_type} | ({"is_nca": True} if is_nca else {})).encode()
-        request = Request(
-            method="POST",
-            path=f"{self._account}/customer_lists",
-            purpose=f'creating customer list "{name}"' + (f" with {len(records)} records" if records else ""),
-            body=b"".join([content[:-1], b",", *records.to_json(), b"}"]) if records else content,
-            write=True,
-            has_records=records is not None,
-            divisible=records is not None and len(records) > 1,
-            repeatable=False,
-        )
-        return _customer_list(_entity(self._send(request).response, request.purpose))
+        purpose = f'creating customer list "{name}"' + (f" with {len(records)} records" if records else "")
+        content = {"name": name, "list_type": list_type} | ({"is_nca": True} if is_nca else {})
+        outcome = self._write("POST", "/customer_lists", purpose, content, records=records, repeatable=False)
+        return CustomerList.of(outcome.response.content)
 
     def change_records(self, list_id: str, records: Records, *, operation: str) -> Outcome:
         """ADD or REMOVE records.
 
         Raises RequestRefusedError with the status 400 or 413 when Pinterest will not take the records.
         """
-        request = Request(
-            method="PATCH",
-            path=f"{self._account}/customer_lists/{list_id}",
-            purpose=f"{operation} of {len(records)} records, customer list {list_id}",
-            body=b"".join([b'{"operation_type":"%s",' % operation.encode(), *records.to_json(), b"}"]),
-            write=True,
-            has_records=True,
-            divisible=len(records) > 1,
+        purpose = f"{operation} of {len(records)} records, customer list {list_id}"
+        return self._write(
+            "PATCH", f"/customer_lists/{list_id}", purpose, {"operation_type": operation}, records=records
         )
-        outcome = self._send(request)
-        _entity(outcome.response, request.purpose)
-        return outcome
 
     def listed(self, what: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
-        """What the ad account has of one kind, such as `audiences`, as Pinterest shows it, the newest first."""
-        purpose = f"listing {what.replace('_', ' ')}"
+        """What the ad account has of one kind, such as `audiences`, as Pinterest shows it, the newest first.
+
+        A query's name is repeated for each text of a sequence.
+        """
         whole = {"order": "DESCENDING", **_QUERIES.get(what, {}), **query}
-        return listed(self.client, self._tokens, f"{self._account}/{what}", purpose=purpose, **whole)
+        return self._pages(f"{self._account}/{what}", purpose=f"listing {what.replace('_', ' ')}", **whole)
 
     def entity(self, what: str, entity_id: str) -> dict[str, Any] | None:
         """One of a kind, such as `audiences`, as Pinterest shows it; None when the ad account has none of that id."""
         purpose = f"looking up {what.removesuffix('s').replace('_', ' ')} {entity_id}"
-        path = f"{self._account}/{what}/{entity_id}"
         try:
-            return _entity(read(self.client, self._tokens, path, purpose=purpose), purpose, is_read=True)
+            response = self._read(f"{self._account}/{what}/{entity_id}", purpose=purpose)
         except RequestRefusedError as error:
             if error.status == 404:
                 return None
             raise
+        if response.content.get("exceptions"):
+            log.warning(
+                "Pinterest reports exceptions of earlier uploads (%s) [x-pinterest-rid %s]",
+                purpose,
+                response.request_id,
+            )
+        _check_id(response, purpose)
+        return response.content
+
+    def _pages(self, path: str, *, purpose: str, **given: str | Sequence[str]) -> Iterator[dict[str, Any]]:
+        """The entities of a listing, page after page. Raises PinterestError for a response that is no page."""
+        query = given | {"page_size": str(_PAGE_SIZE)}
+        seen: set[str] = set()
+        while True:
+            response = self._read(f"{path}?{urllib.parse.urlencode(query, doseq=True)}", purpose=purpose)
+            page = response.content
+            items = page.get("items")
+            if not isinstance(items, list):
+                raise _unusable(response, purpose, "has no items")
+            yield from (item for item in items if isinstance(item, dict) and "id" in item)
+            bookmark = text_of(page.get("bookmark"))
+            if not bookmark:
+                return
+            if bookmark in seen:
+                raise _unusable(response, purpose, "names the same next page again")
+            seen.add(bookmark)
+            query["bookmark"] = bookmark
+
+    def _read(self, path: str, *, purpose: str) -> Response:
+        return self.client.send(Request(method="GET", path=path, purpose=purpose), self._tokens).response
 
     def _create_audience(self, name: str, audience_type: str, rule: dict[str, Any], **given: str) -> Audience:
         content = {"audience_type": audience_type, "name": name, "rule": rule, **given}
-        return _audience(self._write("POST", "/audiences", f'creating audience "{name}"', content, repeatable=False))
+        outcome = self._write("POST", "/audiences", f'creating audience "{name}"', content, repeatable=False)
+        return Audience.of(outcome.response.content)
 
     def _write(
-        self, method: str, path: str, purpose: str, content: dict[str, Any], *, repeatable: bool = True
-    ) -> dict[str, Any]:
+        self,
+        method: str,
+        path: str,
+        purpose: str,
+        content: dict[str, Any],
+        *,
+        records: Records | None = None,
+        repeatable: bool = True,
+    ) -> Outcome:
+        """A 2xx is a success only with an id and without exceptions. On a read, these are about earlier uploads."""
+        body = json.dumps(content).encode()
         request = Request(
             method=method,
             path=self._account + path,
             purpose=purpose,
-            body=json.dumps(content).encode(),
+            body=b"".join([body[:-1], b",", *records.to_json(), b"}"]) if records else body,
             write=True,
+            has_records=records is not None,
+            divisible=records is not None and len(records) > 1,
             repeatable=repeatable,
         )
-        return _entity(self._send(request).response, purpose)
-
-    def _send(self, request: Request) -> Outcome:
-        return self.client.send(request, self._tokens)
-
-
-def _entity(response: Response, purpose: str, *, is_read: bool = False) -> dict[str, Any]:
-    """The one thing that an answer describes. A 2xx is a success only with an id and, for a write, without exceptions.
-
-    On a read, exceptions are about earlier uploads.
-    """
-    content = response.content
-    if content.get("exceptions") and is_read:
-        log.warning(
-            "Pinterest reports exceptions of earlier uploads (%s) [x-pinterest-rid %s]", purpose, response.request_id
-        )
-    elif content.get("exceptions"):
-        raise unusable(response, purpose, "holds exceptions: Pinterest did not do it, or not all of it")
-    if not content.get("id"):
-        raise unusable(response, purpose, "has no id: whether it was done is not known")
-    return content
+        outcome = self.client.send(request, self._tokens)
+        if outcome.response.content.get("exceptions"):
+            raise _unusable(outcome.response, purpose, "holds exceptions: Pinterest did not do it, or not all of it")
+        _check_id(outcome.response, purpose)
+        return outcome
 
 
-def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+def _check_id(response: Response, purpose: str) -> None:
+    if not response.content.get("id"):
+        raise _unusable(response, purpose, "has no id: whether it was done is not known")
 
 
-def _audience(content: dict[str, Any]) -> Audience:
-    rule = content.get("rule")
-    list_id = rule.get("customer_list_id") if isinstance(rule, dict) else None
-    return Audience(
-        id=text_of(content["id"]),
-        name=text_of(content.get("name")),
-        audience_type=text_of(content.get("audience_type")),
-        ad_account_id=text_of(content.get("ad_account_id")) or None,
-        customer_list_id=text_of(list_id) or None,
-        status=text_of(content.get("status")),
-        size=_whole(content.get("size")),
-        description=text_of(content.get("description")),
-        created=_whole(content.get("created_timestamp")),
-    )
-
-
-def _customer_list(content: dict[str, Any]) -> CustomerList:
-    return CustomerList(
-        id=text_of(content["id"]),
-        name=text_of(content.get("name")),
-        uploaded=_whole(content.get("num_uploaded_user_records")),
-        removed=_whole(content.get("num_removed_user_records")),
-        status=text_of(content.get("status")),
+def _unusable(response: Response, purpose: str, why: str) -> ExportError:
+    """The error for a success whose content is not what Pinterest promises: it may have been carried out."""
+    return PinterestError(
+        f"Pinterest answered {response.status} to {purpose}, but the answer {why} "
+        f"[x-pinterest-rid {response.request_id}]",
+        status=response.status,
+        maybe_applied=True,
     )

@@ -1,4 +1,7 @@
-"""Access tokens: obtained with the refresh token, renewed before they expire and when Pinterest refuses one."""
+"""Access tokens: obtained with the refresh token, renewed before they expire and when Pinterest refuses one.
+
+The refresh token comes from a consent (OAuth authorization code): the address to open, and the code → tokens.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,17 @@ _AUTHORISE = (
     "authorise the app again (scopes ads:read and ads:write) and store the new refresh token. If another export has "
     "just renewed it, running this task again is enough"
 )
+CONSENT_URL = "https://www.pinterest.com/oauth/"
+_CODE_USED_UP = (
+    "the code is used up, too old (it lasts a few minutes) or of another redirect address: run "
+    "`td-pinterest authorize` again and approve without a pause"
+)
+_WRONG_APP = (
+    "check client id and client secret: both are on the app's page at https://developers.pinterest.com/apps/, and the "
+    "secret changes when somebody resets it there"
+)
 # By Pinterest's code.
+_CODE_REFUSED = {2: _WRONG_APP, 283: _CODE_USED_UP, None: f"{_CODE_USED_UP}. Or {_WRONG_APP}"}
 _REFUSED = {
     2: "client_id or client_secret is wrong: the owner of the Pinterest app must compare them with the app's page at "
     "https://developers.pinterest.com/apps/",
@@ -112,7 +125,7 @@ class Tokens:
     ) -> None:
         self._client, self._on_new_refresh_token, self._clock = client, on_new_refresh_token, timing.monotonic
         self._stored_refresh_token, self._needed_scopes = stored_refresh_token, scopes
-        self._app = app_credentials(client_id, client_secret)
+        self._app = _app_credentials(client_id, client_secret)
         # The one to use next.
         self.refresh_token, self._had = refresh_token, {refresh_token}
         self._fingerprint = refresh_token.fingerprint
@@ -179,11 +192,10 @@ class Tokens:
         form = {"grant_type": "refresh_token", "refresh_token": self.refresh_token.reveal()}
         purpose = "exchanging the refresh token for an access token"
         try:
-            grant = exchanged(self._client, self._app, form, purpose=purpose, advice=_REFUSED)
-        except (AccountError, RequestRefusedError) as error:
-            refused = AccountError(str(error), status=error.status, code=error.code)
-            refused.refused_token = self._fingerprint
-            raise refused from None
+            grant = _exchanged(self._client, self._app, form, purpose=purpose, advice=_REFUSED)
+        except AccountError as error:
+            error.refused_token = self._fingerprint
+            raise
         if grant is None:
             raise PinterestError("Pinterest answered the token request without an access token")
         return self._learn(grant)
@@ -204,7 +216,29 @@ class Tokens:
         return Bearer(grant.access_token, expires_at=self._clock() + max(lifetime - _MARGIN, lifetime / 2))
 
 
-def exchanged(
+def consent_address(*, page: str, client_id: str, redirect_uri: str, state: str) -> str:
+    """The address at which a user approves the app. Scopes are separated by commas here, by spaces in the answer."""
+    query = {
+        "client_id": client_id,
+        "redirect_uri": redirect_uri,
+        "response_type": "code",
+        "scope": ",".join(SCOPES),
+        "state": state,
+    }
+    return f"{page}?{urllib.parse.urlencode(query)}"
+
+
+def exchange(client: Client, *, client_id: Secret, client_secret: Secret, code: Secret, redirect_uri: str) -> Grant:
+    """The tokens for a consent's code, which can be exchanged once. Raises AccountError when Pinterest refuses it."""
+    form = {"grant_type": "authorization_code", "code": code.reveal(), "redirect_uri": redirect_uri}
+    app, purpose = _app_credentials(client_id, client_secret), "exchanging the code for a refresh token"
+    grant = _exchanged(client, app, form, purpose=purpose, advice=_CODE_REFUSED, repeatable=False)
+    if grant is None or grant.refresh_token is None:
+        raise PinterestError("Pinterest answered the code without a refresh token: run `td-pinterest authorize` again")
+    return grant
+
+
+def _exchanged(
     client: Client,
     app: FixedToken,
     form: Mapping[str, str],
@@ -213,7 +247,7 @@ def exchanged(
     advice: Mapping[int | None, str],
     repeatable: bool = True,
 ) -> Grant | None:
-    """What the token endpoint grants for a form, None without an access token. Raises the client's errors."""
+    """What the token endpoint grants for a form, None without an access token. Raises AccountError for a refusal."""
     # Asks for a refresh token that can be renewed without end; apps made since 2025-09-25 ignore it.
     form = {**form, "continuous_refresh": "true"}
     request = Request(
@@ -225,10 +259,13 @@ def exchanged(
         repeatable=repeatable,
         advice=advice,
     )
-    return Grant.of(client.send(request, app).response)
+    try:
+        return Grant.of(client.send(request, app).response)
+    except (AccountError, RequestRefusedError) as error:
+        raise AccountError(str(error), status=error.status, code=error.code) from None
 
 
-def app_credentials(client_id: Secret, client_secret: Secret) -> FixedToken:
+def _app_credentials(client_id: Secret, client_secret: Secret) -> FixedToken:
     """The credentials of the token request: the app's own, of which there is only one pair."""
     # So that the mask knows the pair in base64.
     Secret(f"{client_id.reveal()}:{client_secret.reveal()}")

@@ -8,7 +8,7 @@ from td_pinterest_op.audience_status import TOO_SMALL, USABLE
 from td_pinterest_op.audiences.actions.procedure import Procedure, Step, taken_name
 from td_pinterest_op.audiences.new_audience import NewAudience
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.api import ACTALIKE, Audience
+from td_pinterest_op.pinterest.content import ACTALIKE, Audience
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.report.verdict import Outcome
 from td_pinterest_op.settings.action import Action, Scope

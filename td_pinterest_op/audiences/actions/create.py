@@ -10,7 +10,7 @@ from td_pinterest_op.audiences.actions.refill import Refill
 from td_pinterest_op.audiences.customer_lists import ListToFill
 from td_pinterest_op.audiences.new_audience import NewAudience
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.api import Audience
+from td_pinterest_op.pinterest.content import Audience
 from td_pinterest_op.printable import escaped
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.report.verdict import ON_THEIR_WAY

@@ -12,7 +12,8 @@ from td_pinterest_op.audiences.customer_lists import CustomerLists
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.audiences.usage import refuse_used
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.api import CUSTOMER_LIST, Api, Audience
+from td_pinterest_op.pinterest.api import Api
+from td_pinterest_op.pinterest.content import CUSTOMER_LIST, Audience
 from td_pinterest_op.printable import escaped
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.report.verdict import Outcome

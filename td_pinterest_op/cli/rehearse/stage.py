@@ -17,7 +17,8 @@ from td_pinterest_op.audiences.customer_lists import CustomerLists
 from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.connection import Connection
 from td_pinterest_op.errors import ExportError, StoppedError
-from td_pinterest_op.pinterest.api import Api, Audience
+from td_pinterest_op.pinterest.api import Api
+from td_pinterest_op.pinterest.content import Audience
 from td_pinterest_op.pinterest.oauth import Tokens
 from td_pinterest_op.pinterest.request import Request
 from td_pinterest_op.records.batch import Digests

@@ -58,7 +58,7 @@ def _token(stage: Stage) -> str:
 
 
 def _account(stage: Stage) -> str:
-    accounts = stage.services.catalog.ad_accounts()
+    accounts = stage.services.pinterest.ad_accounts()
     account = next((known for known in accounts if known.id == stage.api.ad_account_id), None)
     headers = stage.services.client.last_headers
     stage.limits = ", ".join(f"{quota};w={window}" for quota, window in quotas(headers)) or None

@@ -110,15 +110,15 @@ def test_the_redirected_address_can_be_pasted(
             return _answer(self.link, follow=False) + "\n"
 
     person = Person()
-    from td_pinterest_op.pinterest import consent
+    from td_pinterest_op.pinterest import oauth
 
-    original = consent.consent_address
+    original = oauth.consent_address
 
     def seen(**arguments: str) -> str:
         person.link = original(**arguments)
         return person.link
 
-    monkeypatch.setattr(consent, "consent_address", seen)
+    monkeypatch.setattr(oauth, "consent_address", seen)
     monkeypatch.setattr("sys.stdin", person)
     assert 0 == authorize("--no-browser").code
     assert (_local(tmp_path) / "pinterest.refresh_token").exists()

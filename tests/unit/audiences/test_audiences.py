@@ -10,7 +10,8 @@ import pytest
 from td_pinterest_op.audiences.audiences import Audiences
 from td_pinterest_op.audiences.customer_lists import CustomerLists
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.api import Api, Audience
+from td_pinterest_op.pinterest.api import Api
+from td_pinterest_op.pinterest.content import Audience
 
 SHOPPERS: dict[str, Any] = {
     "id": "12",

@@ -8,7 +8,7 @@ import pytest
 
 from td_pinterest_op.audiences.erasure import Receipt, Target, plan_text
 from td_pinterest_op.errors import PinterestError, UnexpectedError
-from td_pinterest_op.pinterest.api import CustomerList
+from td_pinterest_op.pinterest.content import CustomerList
 
 OF_ACCOUNT = Target(ad_account_id="2", customer_list=None, reason="the token may not")
 

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from td_pinterest_op.errors import AccountError, ExportError, MaybeAppliedError, PinterestError, RequestRefusedError
-from td_pinterest_op.pinterest.api import Api, Audience, CustomerList
+from td_pinterest_op.pinterest.api import Api
+from td_pinterest_op.pinterest.content import AdAccount, Audience, CustomerList
 from td_pinterest_op.records.batch import Digests
 from td_pinterest_op.transport import Failure, Response
 from tests.unit.scripted import Keys, Scene, answer, scene
@@ -162,6 +163,43 @@ def test_a_listing_without_items_is_an_error(content: object) -> None:
 def test_items_that_are_none_are_passed_over() -> None:
     calls, _ = api(answer(200, {"items": [None, 7, {"name": "no id"}, {"id": "1"}]}))
     assert ["1"] == [audience.id for audience in calls.audiences()]
+
+
+# -- ad accounts and users
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        (answer(200, {"username": "shop"}), "shop"),
+        (answer(200, {"username": None}), None),
+        (answer(401, {"code": 3, "message": "missing scope"}), None),
+        (answer(403, {"code": 29}), None),
+        (answer(404), None),
+    ],
+)
+def test_the_user_of_a_token_is_known_to_whom_pinterest_shows_it(response: Response, expected: str | None) -> None:
+    assert expected == api(response)[0].username()
+
+
+@pytest.mark.parametrize("response", [answer(400, {"code": 1}), answer(500), Failure.TLS])
+def test_any_other_refusal_to_name_the_user_is_an_error(response: Response | Failure) -> None:
+    with pytest.raises(PinterestError, match="looking up the user"):
+        api(response)[0].username()
+
+
+def test_an_ad_account_is_read_whatever_pinterest_leaves_out() -> None:
+    full = {
+        "id": "1",
+        "name": "Shop",
+        "owner": {"username": "agency", "id": "77"},
+        "permissions": ["ANALYST", "AUDIENCE_MANAGER"],
+    }
+    calls, _ = api(answer(200, {"items": [full, {"id": 2, "owner": "agency", "permissions": "OWNER"}]}))
+    first, other = calls.ad_accounts()
+    assert first == AdAccount(id="1", name="Shop", owner="agency", roles=("ANALYST", "AUDIENCE_MANAGER"))
+    assert other == AdAccount(id="2", name="", owner="", roles=())
+    assert (True, None) == (first.may_write, other.may_write)
 
 
 # -- writing
