@@ -6,9 +6,8 @@ Pure. What holds for one type of identifier alone is in `types`.
 from __future__ import annotations
 
 import enum
+import hashlib
 import re
-
-from td_pinterest_op.identifiers.placeholders import HASHES_OF_NOTHING, PLACEHOLDERS
 
 
 class Reason(str, enum.Enum):
@@ -27,6 +26,36 @@ class Reason(str, enum.Enum):
     HASH_OF_NOTHING = "hash_of_nothing"
     NOT_A_PHONE_NUMBER = "not_a_phone_number"
     NO_COUNTRY = "no_country"
+
+
+# What databases, languages and spreadsheets write for "no value".
+_WORDS = "- -- na n/a #n/a nan nil none null (null) <null> \\n undefined unknown"
+
+# Mailboxes of forms and fixtures, and only those that cannot be a person's: a rule for a whole domain,
+# or for names as common as info@, would swallow people.
+_MAILBOXES = """
+    test@example.com test@example.net test@example.org test@test.com email@example.com example@example.com
+    noemail@noemail.com none@none.com null@null.com na@na.com unknown@unknown.com undefined@undefined.com
+"""
+
+# What Android and iOS give out when the user has switched advertising ids off, with and without dashes.
+_DEVICE_IDS = f"00000000-0000-0000-0000-000000000000 {'0' * 32}"
+
+PLACEHOLDERS = frozenset(f"{_WORDS} {_MAILBOXES} {_DEVICE_IDS}".split())
+"""Placeholder values in lower case; compare a trimmed, lower-cased value with them."""
+
+# White space alone is what a careless pipeline hashes for an empty cell ("\n": `echo | sha256sum`).
+_EMPTY = ("", " ", "\n")
+
+
+def _spellings(value: str) -> set[str]:
+    return {value, value.upper(), value.capitalize(), value.replace("nan", "NaN")}
+
+
+HASHES_OF_NOTHING = frozenset(
+    hashlib.sha256(spelling.encode()).digest() for value in [*_EMPTY, *PLACEHOLDERS] for spelling in _spellings(value)
+)
+"""SHA-256 digests, 32 bytes each, of an empty value and of every placeholder in the spellings people hash."""
 
 
 # Spelt out because str.strip() takes either white space or a set; a test compares the first half with str.isspace().

@@ -11,8 +11,7 @@ from types import MappingProxyType
 from typing import cast
 
 from td_pinterest_op.identifiers import phones
-from td_pinterest_op.identifiers.placeholders import PLACEHOLDERS
-from td_pinterest_op.identifiers.rules import SEPARATOR, Reason
+from td_pinterest_op.identifiers.rules import PLACEHOLDERS, SEPARATOR, Reason
 
 MAX_EMAIL_BYTES = 254  # RFC 5321: a path of 256, less its angle brackets
 # Our own limit: export.md names it, Pinterest does not.

@@ -14,11 +14,11 @@ from typing import Any
 from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.records.batch import Batch
 from td_pinterest_op.records.columns import Column, list_type
+from td_pinterest_op.records.digests import ColumnKeys, column_keys
 from td_pinterest_op.records.plan import NAMED_ROWS
 from td_pinterest_op.records.row_spool import RowSpool
 from td_pinterest_op.records.rows import EncodedRows, by_shape, encode
 from td_pinterest_op.records.spool import Sorted, Spool, fingerprint
-from td_pinterest_op.records.values import ColumnKeys, column_keys
 from td_pinterest_op.stats import Stats
 
 log = logging.getLogger(__name__)

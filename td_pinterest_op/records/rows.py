@@ -19,8 +19,7 @@ from struct import Struct
 from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.identifiers.types import EXTERNAL_ID, TYPES
 from td_pinterest_op.records.columns import Column
-from td_pinterest_op.records.digests import DIGEST_BYTES
-from td_pinterest_op.records.values import ColumnKeys, identifier_of
+from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys, identifier_of
 
 _HASHED_KEYS = tuple(dict.fromkeys(type_.key for type_ in TYPES.values() if type_.is_hashed))
 _EXTERNAL_ID = 1 << len(_HASHED_KEYS)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
-from td_pinterest_op.settings.structures import mapping, raise_if_any
+from td_pinterest_op.settings.structures import mapping, noting, raise_if_any
 from td_pinterest_op.settings.types import TEXT, SettingType, Show, WrongValueError, closest, is_left_out, number_of
 
 _MOST_PERCENT = 50
@@ -33,27 +34,19 @@ def _read_percent(value: object, show: Show) -> Decimal:
     return round(percent, 2)
 
 
-def _read_salt(value: object, show: Show) -> str:
-    TEXT.read(value, show)
-    return str(value)  # with its spaces: a query that computes the same group has them as well
-
-
-def _read_by(value: object, show: Show) -> str:
-    return TEXT.read(value, show).lower()  # type: ignore[no-any-return]
-
-
-_PARTS: Mapping[str, Callable[[object, Show], object]] = {
+_PARTS: Mapping[str, Callable[[object, Show], Any]] = {
     "percent": _read_percent,
-    "salt": _read_salt,
-    "by": _read_by,
+    # With its spaces: a query that computes the same group has them as well.
+    "salt": lambda value, show: TEXT.read(value, show) and value,
+    "by": lambda value, show: TEXT.read(value, show).lower(),
 }
 
 
 def _read_control(value: object, show: Show) -> Control:
-    values: dict[str, object] = {}
+    values: dict[str, Any] = {}
     given = {key: part for key, part in mapping(value).items() if not is_left_out(part)}
     faults = [f"{name} is missing" for name in ("percent", "salt") if name not in given]
-    if (by := mapping(value).get("by")) is not None and is_left_out(by):
+    if "by" not in given and mapping(value).get("by") is not None:
         # A template that rendered to nothing must not choose another group, that of the digests.
         faults.append("by is blank: name a column, or leave it out")
     for key, part in given.items():
@@ -61,12 +54,10 @@ def _read_control(value: object, show: Show) -> Control:
         if name not in _PARTS:
             faults.append(f"{show(key)} is unknown{closest(name, _PARTS)}")
             continue
-        try:
+        with noting(faults, f"{name}: "):
             values[name] = _PARTS[name](part, show)
-        except WrongValueError as error:
-            faults.append(f"{name}: {error}")
     raise_if_any(faults)
-    return Control(**values)  # type: ignore[arg-type]
+    return Control(**values)
 
 
 CONTROL = SettingType(

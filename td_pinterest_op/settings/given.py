@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
@@ -50,30 +50,6 @@ class Given:
 _LEFT_OUT = Given(given=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Problems:
-    """Problems by the name of the setting, in the order of the table; other names come last."""
-
-    names: Collection[str]
-    _found: list[Problem] = field(default_factory=list)
-
-    def add(self, name: str, text: str, *, code: ProblemCode = "wrong") -> None:
-        """Add a problem; see `Problem`."""
-        self._found.append(Problem(key=name, code=code, text=text))
-
-    def in_order(self) -> tuple[Problem, ...]:
-        """All problems, in the order of the table."""
-        names = list(self.names)
-        return tuple(sorted(self._found, key=lambda problem: names.index(problem.key) if problem.key in names else 999))
-
-    def raise_if_any(self) -> None:
-        """Raises SettingsError with all problems, a line each."""
-        if problems := self.in_order():
-            count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
-            lines = (f"- {problem.key}: {problem.text}" for problem in problems)
-            raise SettingsError("\n".join([f"result_settings has {count}:", *lines]), problems=problems)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
     """What the author should know although nothing is wrong. `code`: `lost-digits`, `unknown` or `unused`."""
@@ -91,15 +67,32 @@ class Reading:
     """`result_settings` read by a table. `ignored`: keys that Audience Studio's console added."""
 
     table: Table
-    values: Mapping[str, Given]
-    ignored: tuple[str, ...]
-    problems: Problems
+    values: dict[str, Given] = field(default_factory=dict)
+    ignored: list[str] = field(default_factory=list)
+    _problems: list[Problem] = field(default_factory=list)
 
     @property
     def action(self) -> Action | None:
         """The action; None if it is wrong, or if the door has none."""
         action: Action | None = self.values["action"].value if "action" in self.values else None
         return action
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All problems, in the order of the table; those of other names come last."""
+        places = {name: place for place, name in enumerate(self.table.by_name)}
+        return tuple(sorted(self._problems, key=lambda problem: places.get(problem.key, len(places))))
+
+    def add(self, name: str, text: str, *, code: ProblemCode = "wrong") -> None:
+        """Add a problem; see `Problem`."""
+        self._problems.append(Problem(key=name, code=code, text=text))
+
+    def raise_if_any(self) -> None:
+        """Raises SettingsError with all problems, a line each."""
+        if problems := self.problems:
+            count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
+            lines = (f"- {problem.key}: {problem.text}" for problem in problems)
+            raise SettingsError("\n".join([f"result_settings has {count}:", *lines]), problems=problems)
 
     def notices(self) -> tuple[Notice, ...]:
         """What is worth a warning, whatever else is wrong."""
@@ -118,7 +111,7 @@ class Reading:
                 "that end in zeros); put them in quotes where they are written first",
             ),
             Notice(
-                keys=self.ignored,
+                keys=tuple(self.ignored),
                 code="unknown",
                 text="result_settings has keys that this operator does not know; it ignores them",
             ),
@@ -131,29 +124,23 @@ def read(raw: object, *, table: Table, environ: Mapping[str, str], from_console:
 
     Raises SettingsError if `raw` is not a mapping.
     """
-    problems = Problems(table.by_name.keys())
-    mapping = _mapping(raw, table, problems)
-    problems.raise_if_any()
+    reading = Reading(table=table)
+    mapping = _mapping(raw, reading)
     show = partial(shown, hidden=_credentials(mapping, table, environ))
-    values = {
-        name: _given(name, key, mapping.get(name), environ, show, problems) for name, key in table.by_name.items()
-    }
+    for name, key in table.by_name.items():
+        reading.values[name] = _given(reading, name, key, mapping.get(name), environ, show)
     unknown = [name for name in mapping if name not in table.by_name]
-    ignored = [name for name in unknown if from_console and _is_of_console(name, show)]
-    _check_names([name for name in unknown if name not in ignored], table, show, problems)
-    reading = Reading(table=table, values=values, ignored=tuple(map(str, ignored)), problems=problems)
-    _join_aliases(reading, values)
+    _read_names(reading, unknown, show, from_console=from_console)
+    _join_aliases(reading)
     _check_order(reading)
     _check_needed(reading)
-    _check_audience_id(reading)
     _check_several(reading)
     _check_columns(reading)
     return reading
 
 
-def _mapping(raw: object, table: Table, problems: Problems) -> Mapping[object, object]:
-    fault = f"{described(raw)} is not a mapping"
-    value = raw
+def _mapping(raw: object, reading: Reading) -> Mapping[object, object]:
+    fault, value = f"{described(raw)} is not a mapping", raw
     if isinstance(raw, str):
         try:
             value = setting_text.load(raw)
@@ -162,10 +149,11 @@ def _mapping(raw: object, table: Table, problems: Problems) -> Mapping[object, o
     if isinstance(value, Mapping):
         return value
     if is_left_out(value):
-        fault = f"missing; the shortest form is{table.example}{_ENV_LINES}"
+        fault = f"missing; the shortest form is{reading.table.example}{_ENV_LINES}"
     else:
         fault = f"{fault}; allowed: a mapping, or a string of one in JSON or YAML"
-    problems.add("result_settings", fault)
+    reading.add("result_settings", fault)
+    reading.raise_if_any()
     return {}
 
 
@@ -178,38 +166,41 @@ def _credentials(given: Mapping[object, object], table: Table, environ: Mapping[
     return frozenset(text for text in written + looked_up if len(text) >= 4)  # shorter ones are part of any text
 
 
-def _given(name: str, key: Setting, raw: object, environ: Mapping[str, str], show: Show, problems: Problems) -> Given:
+def _given(reading: Reading, name: str, key: Setting, raw: object, environ: Mapping[str, str], show: Show) -> Given:
     try:
-        value, secret = _resolved(key, raw, environ)
-        if is_left_out(value):
+        secret = _secret_of(key, raw)
+        if secret is not None:
+            raw, show = _looked_up(secret, environ), described
+        if is_left_out(raw):
             return Given(given=False, value=key.default)
-        read_value = key.type.read(value, described if secret else show)
+        value = key.type.read(raw, show)
     except _MissingSecretError as missing:
-        problems.add(name, str(missing), code="environment")
+        reading.add(name, str(missing), code="environment")
         return Given(given=True)
     except WrongValueError as wrong:
-        problems.add(name, f"{wrong}; allowed: {key.type.allowed}")
+        reading.add(name, f"{wrong}; allowed: {key.type.allowed}")
         return Given(given=True)
-    lost = key.type.is_id and secret is None and has_lost_digits(value)
-    return Given(given=True, value=read_value, secret=secret, lost_digits=lost)
+    lost = key.type.is_id and secret is None and has_lost_digits(raw)
+    return Given(given=True, value=value, secret=secret, lost_digits=lost)
 
 
 class _MissingSecretError(Exception):
     """A workflow secret is not in the environment."""
 
 
-def _resolved(key: Setting, raw: object, environ: Mapping[str, str]) -> tuple[object, str | None]:
-    """The value, and the workflow secret that it came from (None: from no secret)."""
-    secret = None
+def _secret_of(key: Setting, raw: object) -> str | None:
+    """The workflow secret that a value comes from."""
     if is_left_out(raw) and key.is_credential:
-        secret = key.secret
-    elif isinstance(raw, str) and "${secret:" in raw:
-        literal = _SECRET_LITERAL.fullmatch(raw.strip())
-        if not literal or not _SECRET_NAME.fullmatch(literal[1]):
-            raise WrongValueError("a secret must be the whole value, and its name letters, digits, dots and dashes")
-        secret = literal[1]
-    if secret is None:
-        return raw, None
+        return key.secret
+    if not isinstance(raw, str) or "${secret:" not in raw:
+        return None
+    literal = _SECRET_LITERAL.fullmatch(raw.strip())
+    if not literal or not _SECRET_NAME.fullmatch(literal[1]):
+        raise WrongValueError("a secret must be the whole value, and its name letters, digits, dots and dashes")
+    return literal[1]
+
+
+def _looked_up(secret: str, environ: Mapping[str, str]) -> str:
     variable = _variable(secret)
     value = environ.get(variable, "")
     if not value.strip():
@@ -218,42 +209,41 @@ def _resolved(key: Setting, raw: object, environ: Mapping[str, str]) -> tuple[ob
             f"{variable} is {state} in the environment; set the workflow's secret {secret}, and give it to "
             f"the task as {variable}, under its _env (config/environment.yml has such lines)"
         )
-    return value, secret
+    return value
 
 
 def _variable(secret: str) -> str:
     return re.sub(r"[.-]", "_", secret).upper()
 
 
-def _is_of_console(name: object, show: Show) -> bool:
-    return isinstance(name, str) and bool(_ADDED_BY_CONSOLE.fullmatch(name)) and _is_plain(name, show)
-
-
-def _is_plain(name: str, show: Show) -> bool:
-    """Whether a message may show a key as it is."""
-    return bool(_PLAIN_NAME.fullmatch(name)) and show(name) == repr(name)
-
-
-def _check_names(unknown: Collection[object], table: Table, show: Show, problems: Problems) -> None:
-    for name in list(unknown)[:_MAXIMUM_UNKNOWN_KEYS]:
+def _read_names(reading: Reading, names: Iterable[object], show: Show, *, from_console: bool) -> None:
+    """Keys that the table does not have."""
+    # A message may show these as they are.
+    plain = [
+        name for name in names if isinstance(name, str) and _PLAIN_NAME.fullmatch(name) and show(name) == repr(name)
+    ]
+    if from_console:
+        reading.ignored.extend(filter(_ADDED_BY_CONSOLE.fullmatch, plain))
+    unknown = [name for name in names if name not in reading.ignored]
+    for name in unknown[:_MAXIMUM_UNKNOWN_KEYS]:
         if not isinstance(name, str):
-            problems.add("a key", f"{described(name)} is not a key's name; allowed: text")
+            reading.add("a key", f"{described(name)} is not a key's name; allowed: text")
         elif name in _TASK_PARAMETERS:
-            problems.add(name, "is not a key of result_settings; it belongs on the task, beside result_settings")
+            reading.add(name, "is not a key of result_settings; it belongs on the task, beside result_settings")
         else:
-            label = name if _is_plain(name, show) else f"a key ({show(name)})"
-            problems.add(label, f"is unknown{closest(name, table.by_name)}", code="unknown")
+            label = name if name in plain else f"a key ({show(name)})"
+            reading.add(label, f"is unknown{closest(name, reading.table.by_name)}", code="unknown")
     if len(unknown) > _MAXIMUM_UNKNOWN_KEYS:
-        problems.add("more keys", f"{len(unknown) - _MAXIMUM_UNKNOWN_KEYS} more are unknown")
+        reading.add("more keys", f"{len(unknown) - _MAXIMUM_UNKNOWN_KEYS} more are unknown")
 
 
-def _join_aliases(reading: Reading, values: dict[str, Given]) -> None:
+def _join_aliases(reading: Reading) -> None:
+    values = reading.values
     for key in reading.table.settings:
-        if key.alias is None or not values[key.alias].given:
-            continue
-        _check_same(reading, key.name, key.alias)
-        if not values[key.name].given:
-            values[key.name] = replace(values[key.alias], given=False)  # warnings name what the author wrote
+        if key.alias is not None and values[key.alias].given:
+            _check_same(reading, key.name, key.alias)
+            if not values[key.name].given:
+                values[key.name] = replace(values[key.alias], given=False)  # warnings name what the author wrote
 
 
 def _check_order(reading: Reading) -> None:
@@ -263,16 +253,14 @@ def _check_order(reading: Reading) -> None:
         if low.given and low.value is not None and high.value is not None and low.value > high.value:
             default = reading.table.by_name[upper].default_text
             by_default = "" if high.given else f"; {upper} is {default} by default"
-            reading.problems.add(upper, f"is less than {lower}{by_default}; allowed: {lower} or more")
+            reading.add(upper, f"is less than {lower}{by_default}; allowed: {lower} or more")
 
 
 def _check_same(reading: Reading, name: str, other: str) -> None:
     """Two names of one thing must not differ."""
     first, second = (reading.values[each].value if reading.values[each].given else None for each in (name, other))
     if first is not None and second is not None and first != second:
-        reading.problems.add(
-            name, f"conflicts with {other}, which has another value; allowed: one of the two, or equal values"
-        )
+        reading.add(name, f"conflicts with {other}, which has another value; allowed: one of the two, or equal values")
 
 
 def _check_needed(reading: Reading) -> None:
@@ -282,20 +270,16 @@ def _check_needed(reading: Reading) -> None:
             _need(reading, key.name)
         elif action and key.name in action.needs:
             _need(reading, key.name, reason=f", and {action.name} needs it")
+    if action and (name := action.audience_id):
+        _check_same(reading, name, "audience_id")
+        _need(reading, name, "audience_id", reason=f", and {action.name} needs it (or audience_id)")
 
 
 def _need(reading: Reading, name: str, *others: str, reason: str = "") -> None:
     """One of these keys must be given; the first is the one that is missing."""
     if not any(reading.values[each].given for each in (name, *others)):
         allowed = reading.table.by_name[name].type.allowed
-        reading.problems.add(name, f"missing{reason}; allowed: {allowed}", code="missing")
-
-
-def _check_audience_id(reading: Reading) -> None:
-    action = reading.action
-    if action and (name := action.audience_id):
-        _check_same(reading, name, "audience_id")
-        _need(reading, name, "audience_id", reason=f", and {action.name} needs it (or audience_id)")
+        reading.add(name, f"missing{reason}; allowed: {allowed}", code="missing")
 
 
 def _check_several(reading: Reading) -> None:
@@ -306,14 +290,11 @@ def _check_several(reading: Reading) -> None:
     many, single = reading.values[several].value, reading.values[alone].value
     _need(reading, several, alone, reason=f" (or {alone})")
     if many is not None and single is not None and single not in many:
-        reading.problems.add(several, f"conflicts with {alone}, which is not among them; allowed: one of the two")
+        reading.add(several, f"conflicts with {alone}, which is not among them; allowed: one of the two")
 
 
 def _check_columns(reading: Reading) -> None:
     columns, records = (reading.values.get(name, _LEFT_OUT).value for name in ("columns", "records"))
     if records is not RecordsFormat.ROWS and not set(KEYS_ONLY).isdisjoint((columns or {}).values()):
-        reading.problems.add(
-            "columns",
-            f"{' and '.join(KEYS_ONLY)} are keys of a row; "
-            f"allowed: {alternatives(LISTED)}, or these with records: rows",
-        )
+        allowed = f"allowed: {alternatives(LISTED)}, or these with records: rows"
+        reading.add("columns", f"{' and '.join(KEYS_ONLY)} are keys of a row; {allowed}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, TYPES, alternatives
@@ -40,46 +41,37 @@ _SIZE = whole_number(0, 10_000_000_000)
 
 def _read_columns(value: object, show: Show) -> Mapping[str, str]:
     columns: dict[str, str] = {}
-    faults = []
+    faults: list[str] = []
     for column, identifier in mapping(value).items():
         name = column.strip().lower() if isinstance(column, str) else ""
-        try:
+        with noting(faults, f"column {show(column)}: "):
             kind = _IDENTIFIERS.read(identifier, show)
-        except WrongValueError as error:
-            faults.append(f"column {show(column)}: {error}")
-            continue
-        if not name:
-            faults.append(f"{show(column)} is not a column's name")
-        elif name in columns:
-            faults.append(f"column {show(column)} is given twice (case does not matter)")
-        columns[name] = kind
+            if not name:
+                faults.append(f"{show(column)} is not a column's name")
+            elif name in columns:
+                faults.append(f"column {show(column)} is given twice (case does not matter)")
+            columns[name] = kind
     raise_if_any(faults)
     return MappingProxyType(columns)
 
 
 def _read_sizes(value: object, show: Show) -> Mapping[str, int]:
     sizes: dict[str, int] = {}
-    faults = []
+    faults: list[str] = []
     for audience, size in mapping(value).items():
-        try:
+        with noting(faults):
             audience_id = AUDIENCE_ID.read(audience, show)
             if not is_left_out(size):  # the history has no size of an audience that Pinterest still fills
                 sizes[audience_id] = _SIZE.read(size, show)
-        except WrongValueError as error:
-            faults.append(str(error))
     raise_if_any(faults)
     return MappingProxyType(sizes)
-
-
-def _read_statuses(value: object, show: Show) -> frozenset[str]:
-    return frozenset(_each(_STATUS, _items(value), show))
 
 
 def _ids(of: SettingType) -> SettingType:
     """tuple of ids, each once, in the order given; an id alone is a list of one."""
 
     def read(value: object, show: Show) -> tuple[str, ...]:
-        ids = tuple(dict.fromkeys(_each(of, _items(value), show)))
+        ids = tuple(dict.fromkeys(_each(of, value, show)))
         if not ids:
             raise WrongValueError(f"{described(value)} holds no id")
         return ids
@@ -88,13 +80,12 @@ def _ids(of: SettingType) -> SettingType:
     return SettingType(read=read, allowed=allowed, is_id=True)
 
 
-def _each(of: SettingType, items: Sequence[object], show: Show) -> list[str]:
-    values, faults = [], []
-    for position, item in enumerate(items, start=1):
-        try:
+def _each(of: SettingType, value: object, show: Show) -> list[str]:
+    values: list[str] = []
+    faults: list[str] = []
+    for position, item in enumerate(_items(value), start=1):
+        with noting(faults, f"number {position}: "):
             values.append(of.read(item, show))
-        except WrongValueError as error:
-            faults.append(f"number {position}: {error}")
     raise_if_any(faults)
     return values
 
@@ -128,6 +119,15 @@ def _loaded(text: str) -> object:
         raise WrongValueError(f"{described(text)} {error}") from None
 
 
+@contextlib.contextmanager
+def noting(faults: list[str], where: str = "") -> Iterator[None]:
+    """Collects a WrongValueError of the block."""
+    try:
+        yield
+    except WrongValueError as error:
+        faults.append(f"{where}{error}")
+
+
 def raise_if_any(faults: Sequence[str]) -> None:
     """Raises WrongValueError with the first faults, if there is one."""
     if faults:
@@ -141,6 +141,9 @@ COLUMNS = SettingType(
     + ", ".join(KEYS_ONLY),
 )
 SIZES = SettingType(read=_read_sizes, allowed="a mapping from an id to its size, a whole number")
-STATUS_SET = SettingType(read=_read_statuses, allowed=f"a list, or text with commas, of {', '.join(STATUSES)}")
+STATUS_SET = SettingType(
+    read=lambda value, show: frozenset(_each(_STATUS, value, show)),
+    allowed=f"a list, or text with commas, of {', '.join(STATUSES)}",
+)
 AUDIENCE_IDS = _ids(AUDIENCE_ID)
 AD_ACCOUNT_IDS = _ids(AD_ACCOUNT_ID)

@@ -16,21 +16,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import groupby
+from typing import cast
 
-from td_pinterest_op.identifiers.placeholders import HASHES_OF_NOTHING, PLACEHOLDERS
-from td_pinterest_op.identifiers.rules import SEPARATORS, TRIMMED, Reason
+from td_pinterest_op.identifiers.rules import HASHES_OF_NOTHING, PLACEHOLDERS, SEPARATORS, TRIMMED, Reason
 from td_pinterest_op.identifiers.types import TYPES, IdentifierType, Sql
 
 _LIST_WIDTH = 116
 
 
 def safe(type_: IdentifierType) -> str:
-    """The safe form for the column named like the type: its digest in hex, or the value as it is.
-
-    Raises ValueError for a type that a warehouse cannot judge.
-    """
-    name, value = type_.name, f"trim({type_.name})"
-    sql = _sql(type_)
+    """The safe form for the column named like the type, which has SQL: its digest in hex, or the value as it is."""
+    name, value, sql = type_.name, f"trim({type_.name})", cast("Sql", type_.sql)
     # Placeholders that have the form of a good value.
     placeholders = [word for word in sorted(PLACEHOLDERS) if not isinstance(type_.normalise(word, None), Reason)]
     return f"""CASE
@@ -86,12 +82,6 @@ def _forms() -> str:
         for type_ in TYPES.values()
         if type_.sql
     )
-
-
-def _sql(type_: IdentifierType) -> Sql:
-    if type_.sql is None:
-        raise ValueError(f"a warehouse cannot judge {type_.name}")
-    return type_.sql
 
 
 def _digest(normal: str) -> str:

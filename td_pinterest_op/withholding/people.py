@@ -9,15 +9,17 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import chain, compress
 from operator import ne
 
-from td_pinterest_op.records.digests import DIGEST_BYTES
+from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
 from td_pinterest_op.records.spool import BUCKETS, Buckets, Spool, apart, in_order
-from td_pinterest_op.records.values import ColumnKeys
+from td_pinterest_op.settings.control import Control
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, WITHOUT_CONSENT
 
 _NUMBER_BYTES = 4
+_SHARES = 10_000
 # What is known of a person.
 _IS_SUPPRESSED, _CONSENTS, _IS_CONTROL = 1, 2, 4
 _ANYTHING = 0
@@ -44,6 +46,27 @@ class Lists:
         suppressed = map(frozenset, self.suppressed.buckets()) if self.suppressed else (nobody for _ in range(BUCKETS))
         consented = map(frozenset, self.consented.buckets()) if self.consented else (None for _ in range(BUCKETS))
         return zip(suppressed, consented, strict=True)
+
+
+def in_control(control: Control, keys: Iterable[bytes]) -> list[bool]:
+    """For each key whether its person is in the group.
+
+    The number of a person is the first eight hex digits of SHA-256 (salt, a line feed, the key). `control.sql` computes
+    the same.
+    """
+    salted = sha256(control.salt.encode() + b"\n")
+    share = control.of_ten_thousand
+    is_in_group = []
+    for key in keys:
+        of_key = salted.copy()
+        of_key.update(key)
+        is_in_group.append(int.from_bytes(of_key.digest()[:_NUMBER_BYTES], "big") % _SHARES < share)
+    return is_in_group
+
+
+def key_of(value: object) -> bytes:
+    """The key in a column: text as it is, the digits of a whole number."""
+    return value if isinstance(value, bytes) else str(value).encode()
 
 
 class LonePeople:

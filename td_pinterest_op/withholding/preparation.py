@@ -13,20 +13,18 @@ from typing import Any
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.phones import check_country
 from td_pinterest_op.records.columns import identifier_columns, position_of, row_columns
-from td_pinterest_op.records.digests import DIGEST_BYTES
+from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
 from td_pinterest_op.records.read import AllIdentifiers, Block, IdentifierPreparation, Preparation, RowPreparation
 from td_pinterest_op.records.row_spool import RowSpool
 from td_pinterest_op.records.rows import EncodedRows, Shape, by_shape
 from td_pinterest_op.records.spool import Sorted, SortedFile, Spool
 from td_pinterest_op.records.spool_file import SpoolFile
-from td_pinterest_op.records.values import ColumnKeys
 from td_pinterest_op.settings.control import Control
 from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.settings.table import RecordsFormat
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, Stats
 from td_pinterest_op.treasure_data.job import Job
-from td_pinterest_op.withholding.control import in_control, key_of
-from td_pinterest_op.withholding.people import Lists, LonePeople, People
+from td_pinterest_op.withholding.people import Lists, LonePeople, People, in_control, key_of
 
 _NUMBER_BYTES = 4
 _NOBODY: tuple[int, dict[bytes, str]] = (1 << 8 * _NUMBER_BYTES, {})

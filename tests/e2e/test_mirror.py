@@ -9,7 +9,7 @@ import pytest
 
 from td_pinterest_op.settings.control import Control
 from td_pinterest_op.stats import LISTS, WITHHELD
-from td_pinterest_op.withholding.control import in_control
+from td_pinterest_op.withholding.people import in_control
 from tests import guard
 from tests.e2e.audiences import ADD, REMOVE
 from tests.e2e.project import ENGINES, Engine, Ran, change, copy_of, history

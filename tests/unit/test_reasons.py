@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import duckdb
 import pytest
 
-from td_pinterest_op.identifiers.placeholders import PLACEHOLDERS
-from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.rules import PLACEHOLDERS, Reason
 from td_pinterest_op.identifiers.types import EMAIL, MAID
 from td_pinterest_op.reasons import REASONS
 from td_pinterest_op.records.digests import key_or_reason

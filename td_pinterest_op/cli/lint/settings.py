@@ -58,7 +58,7 @@ def check_settings(dig: DigFile, task: Task, environ: Mapping[str, str], *, tabl
         for problem in error.problems:
             _note(dig, given, problem)
         return {}
-    problems = reading.problems.in_order()
+    problems = reading.problems
     for problem in problems:
         if problem.key not in unknown and not (problem.code == "missing" and "action" in unknown):
             _note(dig, given, problem)

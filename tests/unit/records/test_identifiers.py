@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from td_pinterest_op.identifiers.placeholders import HASHES_OF_NOTHING, PLACEHOLDERS
-from td_pinterest_op.identifiers.rules import _WHITE_SPACE, Reason
+from td_pinterest_op.identifiers.rules import _WHITE_SPACE, HASHES_OF_NOTHING, PLACEHOLDERS, Reason
 from td_pinterest_op.identifiers.types import EMAIL, IDFA, LISTED, MAID, IdentifierType
 from td_pinterest_op.records.digests import KeyBlock, key_block, key_or_reason
 

@@ -12,8 +12,8 @@ from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.identifiers.types import TYPES, alternatives
 from td_pinterest_op.records.columns import Column, row_columns
+from td_pinterest_op.records.digests import column_keys
 from td_pinterest_op.records.rows import EncodedRows, Shape, by_shape, encode
-from td_pinterest_op.records.values import column_keys
 from td_pinterest_op.treasure_data.job import Job
 
 DEVICE = "0123abcd-89ef-4cde-8f01-23456789abcd"

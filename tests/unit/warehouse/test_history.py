@@ -13,7 +13,6 @@ import pytest
 from td_pinterest_op.history_columns import COLUMNS
 from td_pinterest_op.report.entry import entry
 from td_pinterest_op.report.sources import entries
-from td_pinterest_op.warehouse.history_sql import files
 from tests.dig.template import fill
 from tests.emulators.td.sql import statements
 from tests.emulators.td.warehouse import run_statement
@@ -65,11 +64,6 @@ class Warehouse:
 @pytest.fixture
 def warehouse(database: duckdb.DuckDBPyConnection) -> Warehouse:
     return Warehouse(database)
-
-
-@pytest.mark.parametrize("name", files())
-def test_the_shipped_query_is_the_one_that_the_columns_make(name: str) -> None:
-    assert files()[name] == (QUERIES / name).read_text()
 
 
 def test_making_the_table_again_keeps_its_rows(warehouse: Warehouse) -> None:

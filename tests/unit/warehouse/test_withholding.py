@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from td_pinterest_op.settings.control import Control
 from td_pinterest_op.warehouse.withholding import columns_of, control_of, files
-from td_pinterest_op.withholding.control import in_control, key_of
+from td_pinterest_op.withholding.people import in_control, key_of
 from tests.campaigns import examples
 from tests.dig.template import fill
 from tests.unit.withholding.test_people import SALT, Case, Oracle, cases

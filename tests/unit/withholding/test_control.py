@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from td_pinterest_op.settings.control import Control
-from td_pinterest_op.withholding.control import in_control, key_of
+from td_pinterest_op.withholding.people import in_control, key_of
 
 KEYS = [f"customer-{number}".encode() for number in range(20_000)]
 
