@@ -153,7 +153,8 @@ def test_the_module_writes_every_query_into_the_folder_that_it_is_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["td_pinterest_op.warehouse", str(tmp_path)])
-    runpy.run_module("td_pinterest_op.warehouse", run_name="__main__", alter_sys=True)
+    monkeypatch.delitem(sys.modules, "td_pinterest_op.warehouse.__main__")
+    runpy.run_module("td_pinterest_op.warehouse", run_name="__main__")
     assert files() == {file.name: file.read_text(encoding="utf-8") for file in tmp_path.iterdir()}
 
 
