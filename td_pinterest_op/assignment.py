@@ -48,12 +48,10 @@ def export_of(task: workflow.Task, *, rows: Rows | None = None) -> Assignment[Se
     open_rows: OpenRows | None = (lambda _services, _stats: rows) if rows else None
     if action and not action.reads_rows:
         open_rows = _no_rows
-    if action and not action.adds_people:
-        unused = [name for name in LISTS if name in task.params]
-        if unused:
-            log.warning("%s adds nobody, and does not use %s of the task", action.name, " and ".join(unused))
-        return _assignment(task, read_settings, open_rows=open_rows)
-    return _assignment(task, read_settings, open_rows=open_rows, lists=LISTS)
+    lists = () if action and not action.adds_people else LISTS
+    if action and not lists and (unused := [name for name in LISTS if name in task.params]):
+        log.warning("%s adds nobody, and does not use %s of the task", action.name, " and ".join(unused))
+    return _assignment(task, read_settings, open_rows=open_rows, lists=lists)
 
 
 def erasure_of(task: workflow.Task) -> Assignment[ErasureSettings]:
@@ -73,20 +71,15 @@ def _assignment(
         # For their problems alone: whoever connects reads them.
         connect.endpoints(task.environ)
     open_rows = open_rows or _rows_of_job(task, errors)
-    sources = _sources(task, lists, errors)
-    errors.raise_any()
-    for warning in settings.warnings:
-        log.warning("%s", warning)
-    return Assignment(task=task, settings=settings, open_rows=open_rows, lists=sources)
-
-
-def _sources(task: workflow.Task, lists: Sequence[str], errors: SettingsErrors) -> dict[str, Source]:
     sources = {}
     for name in lists:
         with errors:
             if source := workflow.list_source(task, name):
                 sources[name] = source
-    return sources
+    errors.raise_any()
+    for warning in settings.warnings:
+        log.warning("%s", warning)
+    return Assignment(task=task, settings=settings, open_rows=open_rows, lists=sources)
 
 
 def _no_rows(_services: connect.Services, _stats: Stats) -> Rows:

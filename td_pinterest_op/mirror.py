@@ -13,8 +13,9 @@ import math
 import re
 import secrets
 import threading
-from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Any, cast
 
 from td_pinterest_op import connect, stop
@@ -48,9 +49,9 @@ _SHARED = ("type", "client_id", "client_secret", "refresh_token", "ad_account_id
 _OPS = {Add.action: "join", Remove.action: "leave", Replace.action: "replacing"}
 # How long a plan that was the newest is taken to be so, in seconds, while nothing is waited for.
 _HOLDS = 10.0
-# Tables of a session; those of one that began longer ago are nobody's any more.
+# Tables of a session; those that were made so many seconds ago are nobody's any more.
 _STAGED = "people|digests|changes|persons|listed|suppressed|consented"
-_LEFT_BEHIND = timedelta(hours=6)
+_LEFT_BEHIND = 6 * 3600
 
 
 class Mirror:
@@ -116,14 +117,21 @@ def send(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     differences. Raises ExportError when a later plan is in the ledger, or another list is behind the audience. Nothing
     is sent then; what was sent before the later plan was seen is written to the ledger, as a plan that is not settled.
     """
-    plan, ledger = _plan(task)
+    plan, ledger, given = (
+        str(task.params.get("plan")),
+        str(task.params.get("ledger")),
+        task.params.get("result_settings"),
+    )
+    if not plan.isdecimal() or not _LEDGER.fullmatch(ledger):
+        raise SettingsError("a plan is sent with its number as `plan` and the name of the ledger's table as `ledger`")
     expected = str(task.params.get("customer_list_id") or "").strip()
     given = task.params.get("result_settings")
     shared = {name: value for name, value in given.items() if name in _SHARED} if isinstance(given, dict) else given
     # A plan is a task of its own: a list that another plan of this session has filled is not this plan's.
     named = {**task.params, "task_name": f"{task.params.get('task_name')} plan {plan}"}
     with _connecting(task, shared, timing) as (services, audience_id):
-        watch = _Watch(services.treasure_data, task, plan=plan, ledger=ledger, audience_id=audience_id, timing=timing)
+        td, clock = services.treasure_data, timing.monotonic
+        watch = _Watch(td=td, task=task, plan=int(plan), ledger=ledger, audience_id=audience_id, clock=clock)
         watch.check()
         state = _usable(state_of(services.pinterest, audience_id))
         if expected and state.customer_list_id != expected:
@@ -138,37 +146,40 @@ def send(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     return stored
 
 
+@dataclass(kw_only=True)
 class _Watch:
     """Whether a plan is still the newest, asked before each write for which the last answer is too old."""
 
-    def __init__(
-        self, td: TreasureData, task: workflow.Task, *, plan: int, ledger: str, audience_id: str, timing: Timing
-    ) -> None:
-        self._td, self._task, self._clock = td, task, timing.monotonic
-        self._plan, self._ledger, self._audience_id = plan, ledger, audience_id
-        self._lock = threading.Lock()
-        self._client: Client | None = None
-        self._holds_until, self._waits = -math.inf, 0
-        self._wrote = False
+    td: TreasureData
+    task: workflow.Task
+    plan: int
+    ledger: str
+    audience_id: str
+    clock: Callable[[], float]
+    client: Client | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _holds_until: float = -math.inf
+    _waits: int = 0
+    _wrote: bool = False
 
     def over(self, client: Client) -> None:
         """Watch over the writes of this client."""
-        self._client, client.before_write = client, self._before_write
+        self.client, client.before_write = client, self._before_write
 
     def _before_write(self) -> None:
         with self._lock:
-            if self._waited() != self._waits or self._clock() > self._holds_until:
+            if self._waited() != self._waits or self.clock() > self._holds_until:
                 self.check()
             self._wrote = True
 
     def check(self) -> None:
         """Raises LimitError if a later plan is in the ledger."""
-        waited, asked_at = self._waited(), self._clock()
+        waited, asked_at = self._waited(), self.clock()
         newest = self._newest()
-        if newest != self._plan:
+        if newest != self.plan:
             raise LimitError(
-                f"plan {self._plan} of audience {self._audience_id} is out of date: {newest} is the newest in "
-                f"{self._ledger}. Nothing of it is sent any more. Run the workflow again, from its beginning, if its "
+                f"plan {self.plan} of audience {self.audience_id} is out of date: {newest} is the newest in "
+                f"{self.ledger}. Nothing of it is sent any more. Run the workflow again, from its beginning, if its "
                 "last run failed"
             )
         self._waits, self._holds_until = waited, asked_at + _HOLDS
@@ -186,9 +197,9 @@ class _Watch:
 
     def _note(self, op: str, error: ExportError) -> None:
         try:
-            if self._newest() == self._plan:
+            if self._newest() == self.plan:
                 return
-            run_statement(self._td, _anew(self._task, overtaken(self._ledger, self._audience_id, self._plan, op)))
+            run_statement(self.td, _anew(self.task, overtaken(self.ledger, self.audience_id, self.plan, op)))
         except ExportError as failure:
             error.extended(
                 f". What it sent beside a later plan could not be written to the ledger ({failure}): "
@@ -198,11 +209,11 @@ class _Watch:
             error.extended(". The ledger has what it sent beside the later plan: the next run corrects it")
 
     def _waited(self) -> int:
-        return self._client.rate_limiter.waits if self._client else 0
+        return self.client.rate_limiter.waits if self.client else 0
 
     def _newest(self) -> int:
-        query = newest_plan(self._ledger, self._audience_id, self._plan)
-        (block,) = JobResult(self._td, _run(self._td, self._task, query))
+        job = job_of(self.td, _anew(self.task, newest_plan(self.ledger, self.audience_id, self.plan)))
+        (block,) = JobResult(self.td, job)
         return int(block[0][0])
 
 
@@ -243,7 +254,7 @@ def _control(given: object) -> Control | None:
 
 def _columns(td: TreasureData, task: workflow.Task, table: str) -> Job:
     """A job of no rows with a table's columns."""
-    job = _run(td, task, people_columns(table))
+    job = job_of(td, _anew(task, people_columns(table)))
     # Treasure Data adds `time` to every table.
     schema = tuple((name, type_) for name, type_ in job.schema if name.lower() != "time")
     return dataclasses.replace(job, schema=schema)
@@ -261,13 +272,6 @@ def _lists(td: TreasureData, task: workflow.Task, stage: str) -> dict[str, Any]:
     return found
 
 
-def _plan(task: workflow.Task) -> tuple[int, str]:
-    plan, ledger = str(task.params.get("plan")), str(task.params.get("ledger"))
-    if not plan.isdecimal() or not _LEDGER.fullmatch(ledger):
-        raise SettingsError("a plan is sent with its number as `plan` and the name of the ledger's table as `ledger`")
-    return int(plan), ledger
-
-
 def _check_name(state: State, expected: str) -> None:
     if expected.strip() and state.audience_name != expected:
         raise AudienceError(
@@ -280,27 +284,16 @@ def _drop_left_behind(td: TreasureData, task: workflow.Task, audience_id: str, *
     """Drop what earlier sessions of this mirror left, such as the people of a day that was given up."""
     database = workflow.source(task.asking("SELECT 1")).database
     ours = re.compile(rf"pinterest_({_STAGED})_{audience_id}(_[a-z0-9]+)?")
+    # As Treasure Data writes the time at which a table was made.
+    before = datetime.fromtimestamp(now - _LEFT_BEHIND, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
     try:
         _, content = td.call("GET", path_of("table", "list", database))
         for table in content.get("tables", []):
             name = str(table.get("name"))
-            if ours.fullmatch(name) and not name.endswith(f"_{stage}") and _age(table, now) > _LEFT_BEHIND:
+            if ours.fullmatch(name) and not name.endswith(f"_{stage}") and str(table.get("created_at")) < before:
                 td.call("POST", path_of("table", "delete", database, name))
     except ExportError as error:
         log.warning("tables of earlier sessions stay: %s", error)
-
-
-def _age(table: dict[str, Any], now: float) -> timedelta:
-    """How old a table is; none if Treasure Data does not say."""
-    try:
-        created = datetime.strptime(str(table.get("created_at")), "%Y-%m-%d %H:%M:%S UTC")
-    except ValueError:
-        return timedelta()
-    return datetime.fromtimestamp(now, timezone.utc) - created.replace(tzinfo=timezone.utc)
-
-
-def _run(td: TreasureData, task: workflow.Task, query: str) -> Job:
-    return job_of(td, _anew(task, query))
 
 
 def _anew(task: workflow.Task, query: str) -> Source:

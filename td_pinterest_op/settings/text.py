@@ -36,10 +36,17 @@ def load(text: str) -> object:
         raise UnreadableTextError(f"is longer than {LONGEST_TEXT} characters")
     with contextlib.suppress(ValueError, RecursionError):
         return json.loads(text, object_pairs_hook=_without_repetition)
-    value, fault = _read_yaml(text)
-    if fault is not None:  # raised out here, so that no traceback carries the reader's own error, which quotes the text
-        raise UnreadableTextError(fault)
-    return value
+    try:
+        return _value(_Composer(text).get_single_node())
+    except UnreadableTextError:
+        raise
+    except yaml.MarkedYAMLError as error:
+        where = _position(error.problem_mark or error.context_mark)
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError):
+        where = ""
+    hint = "; it contains tabs, which YAML does not allow as indentation" if "\t" in text else ""
+    # Raised out here, so that no traceback carries the reader's own error, which quotes the text.
+    raise UnreadableTextError(f"is neither valid JSON nor valid YAML{where}{hint}")
 
 
 def _without_repetition(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
@@ -51,23 +58,6 @@ def _without_repetition(pairs: Iterable[tuple[str, object]]) -> dict[str, object
     return mapping
 
 
-def _read_yaml(text: str) -> tuple[object, str | None]:
-    try:
-        return _value(_Composer(text).get_single_node()), None
-    except _RefusedError as refusal:
-        return None, str(refusal)
-    except yaml.MarkedYAMLError as error:
-        where = _position(error.problem_mark or error.context_mark)
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError):
-        where = ""
-    hint = "; it contains tabs, which YAML does not allow as indentation" if "\t" in text else ""
-    return None, f"is neither valid JSON nor valid YAML{where}{hint}"
-
-
-class _RefusedError(Exception):
-    """Valid YAML that we do not take."""
-
-
 class _Composer(yaml.BaseLoader):
     """YAML text → nodes, without aliases and without depth."""
 
@@ -76,10 +66,10 @@ class _Composer(yaml.BaseLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             alias = self.peek_event()  # type: ignore[no-untyped-call]
-            raise _RefusedError(f"uses a YAML alias{_position(alias.start_mark)}; write the value out")
+            raise UnreadableTextError(f"uses a YAML alias{_position(alias.start_mark)}; write the value out")
         self.depth += 1
         if self.depth > DEEPEST_NESTING:
-            raise _RefusedError(f"is nested more than {DEEPEST_NESTING} levels deep")
+            raise UnreadableTextError(f"is nested more than {DEEPEST_NESTING} levels deep")
         node: yaml.Node | None = super().compose_node(parent, index)
         self.depth -= 1
         return node
@@ -89,7 +79,7 @@ def _value(node: yaml.Node | None) -> object:
     if node is None:
         return None
     if node.tag not in _PLAIN_TAGS:
-        raise _RefusedError(f"uses a YAML tag{_position(node.start_mark)}")
+        raise UnreadableTextError(f"uses a YAML tag{_position(node.start_mark)}")
     if isinstance(node, yaml.MappingNode):
         return _mapping(node)
     if isinstance(node, yaml.SequenceNode):
@@ -101,9 +91,9 @@ def _mapping(node: yaml.MappingNode) -> dict[str, object]:
     mapping: dict[str, object] = {}
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
-            raise _RefusedError(f"has a key that is not plain text{_position(key.start_mark)}")
+            raise UnreadableTextError(f"has a key that is not plain text{_position(key.start_mark)}")
         if key.value in mapping:
-            raise _RefusedError(f"gives a key twice{_position(key.start_mark)}")
+            raise UnreadableTextError(f"gives a key twice{_position(key.start_mark)}")
         mapping[key.value] = _value(value)
     return mapping
 

@@ -160,13 +160,10 @@ def _folded(word: str) -> str:
 
 
 def _read_boolean(value: object, show: Show) -> bool:
-    words = {"true": True, "false": False}
-    word = value.strip().lower() if isinstance(value, str) else ""
-    if isinstance(value, bool):
-        return value
-    if word not in words:
+    word = str(value).strip().lower() if isinstance(value, (bool, str)) else ""
+    if word not in ("true", "false"):
         raise WrongValueError(f"{show(value)} is neither true nor false")
-    return words[word]
+    return word == "true"
 
 
 def _read_ratio(value: object, show: Show) -> float:
