@@ -34,13 +34,6 @@ def test_a_change_has_its_sign(now: float | None, before: float | None, text: st
     assert text == figures.change(now, before)
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(None, "–"), (0.42, "0.4 s"), (12, "12 s"), (59.6, "1 min"), (200, "3 min 20 s"), (3900, "1 h 5 min")],
-)
-def test_a_duration_has_two_units_at_most(seconds: float | None, text: str) -> None:
-    assert text == figures.duration(seconds)
-
-
-def test_a_moment_that_is_not_known_is_said_to_be() -> None:
+def test_what_is_not_known_is_said_to_be() -> None:
+    assert "–" == figures.duration(None)
     assert "at an unknown time" == figures.day(None)
