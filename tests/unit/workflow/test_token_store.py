@@ -63,70 +63,47 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @pytest.mark.parametrize("content", ["s3cr3t-old-token", "s3cr3t-old-token\n"])
-def test_a_local_secret_is_replaced_where_it_was_and_stays_private(
+def test_a_local_secret_is_replaced_where_it_was_as_often_as_it_is_issued_and_stays_private(
     home: Path, content: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = secrets_file(home / ".config" / "digdag", content)
-    before = file.stat().st_ino
-    store(project_id=1).save(NEW, 60 * DAY)
-    assert "s3cr3t-new-token" == file.read_text()
+    kept = store(project_id=1)
+    for issued in (NEW, NEWER):
+        kept.save(issued, 60 * DAY)
+        assert issued.reveal() == file.read_text()
     assert 0o600 == stat.S_IMODE(file.stat().st_mode)
-    # A new file in the old one's place: nobody ever sees half a token.
-    assert before != file.stat().st_ino
     assert [file] == list(file.parent.iterdir())
     assert [] == warnings(caplog)
 
 
-def test_a_token_that_is_rotated_twice_in_a_run_is_kept_twice(home: Path, caplog: pytest.LogCaptureFixture) -> None:
-    file = secrets_file(home / ".config" / "digdag")
-    kept = store(project_id=1)
-    kept.save(NEW, None)
-    kept.save(NEWER, None)
-    assert "s3cr3t-newer-token" == file.read_text()
-    assert [] == warnings(caplog)
-
-
-def test_a_local_secret_of_that_name_with_another_token_is_left_alone(home: Path) -> None:
-    file = secrets_file(home / ".config" / "digdag", "s3cr3t-of-somebody-else")
-    with requests_mock.Mocker() as server:
-        server.put(HOSTED)
-        store().save(NEW, None)
-        assert 1 == server.call_count
-    assert "s3cr3t-of-somebody-else" == file.read_text()
-
-
 @pytest.mark.parametrize(
-    ("environ", "project_id", "url"),
+    ("environ", "project_id", "content", "url"),
     [
-        ({"DIGDAG_ENDPOINT": SERVER}, 1, f"{SERVER}/api/projects/1/secrets/{KEY}"),
-        ({"DIGDAG_ENDPOINT": SERVER}, 4711, f"{SERVER}/api/projects/4711/secrets/{KEY}"),
-        ({}, 4711, HOSTED),
+        ({"DIGDAG_ENDPOINT": SERVER}, 1, "s3cr3t-old-token", f"{SERVER}/api/projects/1/secrets/{KEY}"),
+        ({"DIGDAG_ENDPOINT": SERVER}, 4711, "s3cr3t-old-token", f"{SERVER}/api/projects/4711/secrets/{KEY}"),
+        ({}, 4711, "s3cr3t-old-token", HOSTED),
+        ({}, 4711, "s3cr3t-of-somebody-else", HOSTED),
     ],
 )
-def test_a_local_secret_with_the_same_token_is_used_in_local_runs_without_an_endpoint_only(
-    home: Path, environ: dict[str, str], project_id: int, url: str
+def test_a_local_secret_is_used_in_local_runs_without_an_endpoint_only(
+    home: Path, environ: dict[str, str], project_id: int, content: str, url: str
 ) -> None:
-    file = secrets_file(home / ".config" / "digdag")
+    file = secrets_file(home / ".config" / "digdag", content)
     with requests_mock.Mocker() as server:
         server.put(url)
         kept = store(environ, project_id=project_id)
         kept.save(NEW, None)
         assert 1 == server.call_count
-    assert "s3cr3t-old-token" == file.read_text()
+    assert content == file.read_text()
     assert None is kept.stored()
 
 
-def test_what_another_task_has_stored_is_known_in_a_local_run(home: Path) -> None:
+def test_what_pinterest_issues_to_a_token_that_another_task_has_stored_is_kept(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     file = secrets_file(home / ".config" / "digdag")
     kept = store(project_id=1)
-    file.write_text("s3cr3t-newer-token\n")
-    assert NEWER == kept.stored()
-
-
-def test_what_pinterest_issues_to_a_token_of_another_task_is_kept(home: Path, caplog: pytest.LogCaptureFixture) -> None:
-    file = secrets_file(home / ".config" / "digdag")
-    kept = store(project_id=1)
-    file.write_text("s3cr3t-new-token")
+    file.write_text("s3cr3t-new-token\n")
     assert NEW == kept.stored()
     kept.save(NEWER, None)
     assert "s3cr3t-newer-token" == file.read_text()
@@ -222,9 +199,10 @@ def test_hosted_workflow_keeps_it_in_the_project(
 
 
 @pytest.mark.parametrize("authorization", ["Bearer s3cr3t-of-digdag", ""])
-def test_ones_own_server_gets_its_own_authorisation_and_never_treasure_datas_key(
+def test_ones_own_server_gets_its_own_authorisation_and_neither_treasure_datas_key_nor_what_a_netrc_file_has(
     home: Path, authorization: str
 ) -> None:
+    (home / ".netrc").write_text("machine digdag.test login somebody password else\n")
     environ = {"DIGDAG_ENDPOINT": f"{SERVER}/", "DIGDAG_AUTHORIZATION": authorization}
     with requests_mock.Mocker() as server:
         server.put(f"{SERVER}/api/projects/4711/secrets/{KEY}")
@@ -232,14 +210,6 @@ def test_ones_own_server_gets_its_own_authorisation_and_never_treasure_datas_key
         request = only_request(server)
     assert (authorization or None) == request.headers.get("Authorization")
     assert TD_KEY not in f"{request.url}{request.headers}{request.body!r}"
-
-
-def test_a_netrc_file_is_not_asked_for_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (home / ".netrc").write_text("machine digdag.test login somebody password else\n")
-    with requests_mock.Mocker() as server:
-        server.put(f"{SERVER}/api/projects/4711/secrets/{KEY}")
-        store({"DIGDAG_ENDPOINT": SERVER}).save(NEW, None)
-        assert "Authorization" not in only_request(server).headers
 
 
 @pytest.mark.parametrize("passing", [{"status_code": 503}, {"status_code": 429}, {"exc": requests.ConnectionError}])
