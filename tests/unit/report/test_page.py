@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import json
 import re
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.history_columns import FAILED, LIFT
 from td_pinterest_op.reasons import REASONS
-from td_pinterest_op.report.sources import DATA
+from td_pinterest_op.report.entry import Entry, entry
+from td_pinterest_op.report.sources import DATA, entries
 from tests import guard
-from tests.unit.report.samples import FIRST_DAY, follow_up, page, run
+from tests.unit.report.samples import AUDIENCE_ID, FIRST_DAY, follow_up, page, run
 
 NOTHING_READ = {"rows": {"read": 0, "invalid": 0, "invalid_by_reason": {}}, "records": {"unique": 0, "sent": 0}}
 
@@ -35,30 +40,21 @@ def test_the_records_in_the_audience_and_the_share_that_is_matched_stand_on_the_
         assert f'aria-label="{label}, over time' in html
 
 
-def test_where_the_records_in_the_audience_are_not_known_nothing_is_said_of_them() -> None:
-    html = page([run(0), follow_up(0), follow_up(1)], now=FIRST_DAY)
-    assert "records in it" not in html
-    assert "Records known" not in html
-
-
-def test_a_single_run_has_no_empty_columns() -> None:
+def test_a_single_run_has_no_empty_columns_and_no_section_about_what_is_not_known() -> None:
     text = shown(page([run(0)], now=FIRST_DAY))
-    assert "Run before" not in text
+    for missing in ("Run before", "Records known", "records in it", "What the audience brought"):
+        assert missing not in text
     assert "no earlier run" in text
     assert "There is no line to draw yet" in text
 
 
-def test_each_reason_comes_with_what_to_do_and_the_sql_that_finds_the_rows() -> None:
-    text = shown(page([run(0)], now=FIRST_DAY))
+def test_each_reason_comes_with_what_to_do_and_the_sql_and_one_that_is_not_known_with_its_count() -> None:
+    reasons = {"null": 260, "not_an_email": 90, "moved_house": 3}
+    text = shown(page([run(0, rows={"read": 1600, "invalid_by_reason": reasons})], now=FIRST_DAY))
     for reason in ("null", "not_an_email"):
         assert REASONS[reason].advice in text
     assert "SELECT * FROM people WHERE email IS NULL" in text
-
-
-def test_a_reason_that_this_version_does_not_know_is_shown_with_its_count() -> None:
-    assert "moved_house 3" in shown(
-        page([run(0, rows={"read": 3, "invalid_by_reason": {"moved_house": 3}})], now=FIRST_DAY)
-    )
+    assert "moved_house 3" in text
 
 
 def test_a_follow_up_before_the_last_run_does_not_speak_for_it() -> None:
@@ -74,16 +70,11 @@ def test_a_row_that_was_written_twice_is_shown_once() -> None:
 def test_an_audience_is_chosen_among_several() -> None:
     several = [run(0), run(1, audience_id="99", audience_name="Others")]
     assert "<h1>Others</h1>" in page(several, audience_id="99", now=FIRST_DAY)
-    assert "<h1>Newsletter readers</h1>" in page(several, audience_id="549755885175000002", now=FIRST_DAY)
+    assert "<h1>Newsletter readers</h1>" in page(several, audience_id=AUDIENCE_ID, now=FIRST_DAY)
     with pytest.raises(SettingsError, match=r"several audiences .*--audience"):
         page(several, now=FIRST_DAY)
-    with pytest.raises(SettingsError, match="no audience 7; it has 549755885175000002, 99"):
+    with pytest.raises(SettingsError, match=f"no audience 7; it has {AUDIENCE_ID}, 99"):
         page(several, audience_id="7", now=FIRST_DAY)
-
-
-def test_a_failed_run_without_an_audience_counts_for_the_one_of_the_history() -> None:
-    html = page([run(0), run(1, audience_id=None, error="No such job.")], now=FIRST_DAY)
-    assert "The last run failed" in html
 
 
 @pytest.mark.parametrize(
@@ -99,8 +90,9 @@ def test_a_run_that_failed_before_its_audience_was_known_stays_in_the_history(
     failed: dict[str, str | None], is_there: bool
 ) -> None:
     early = run(1, audience_id=None, error="No such job.", **NOTHING_READ, **failed)
-    html = page([run(0), early, run(2)], audience_id="549755885175000002", now=FIRST_DAY)
+    html = page([run(0), early, run(2)], audience_id=AUDIENCE_ID, now=FIRST_DAY)
     assert is_there == (">failed<" in html)
+    assert is_there == ("The last run failed" in page([run(0), early], audience_id=AUDIENCE_ID, now=FIRST_DAY))
 
 
 def test_a_run_that_failed_before_it_read_a_row_shows_no_figures_of_rows() -> None:
@@ -116,7 +108,7 @@ def test_a_run_that_failed_before_it_read_a_row_shows_no_figures_of_rows() -> No
     ("earlier", "last", "title"),
     [
         ({}, {"audience_name": None}, "Newsletter readers"),
-        ({"audience_name": None}, {"audience_name": None}, "audience 549755885175000002"),
+        ({"audience_name": None}, {"audience_name": None}, f"audience {AUDIENCE_ID}"),
         ({"audience_name": None}, {"audience_name": None, "audience_id": None}, "audience without an id"),
     ],
 )
@@ -134,10 +126,9 @@ def test_a_page_loads_nothing_and_runs_nothing() -> None:
 
 
 def test_markup_in_a_name_is_shown_as_text() -> None:
-    name = '</template><script>alert(1)</script>"&'
-    html = page([run(0, audience_name=name)], now=FIRST_DAY)
+    html = page([run(0, audience_name='</template><script>alert(1)</script>"&')], now=FIRST_DAY)
     assert "<script" not in html
-    assert page([run(0, audience_name=name)], now=FIRST_DAY).count("<template") == 1
+    assert 1 == html.count("<template")
 
 
 def test_nothing_of_a_person_or_a_secret_is_on_the_page() -> None:
@@ -149,3 +140,57 @@ def test_nothing_of_a_person_or_a_secret_is_on_the_page() -> None:
 def test_a_long_history_shows_the_newest_entries_and_says_how_many_it_hides() -> None:
     html = page([run(day) for day in range(70)], now=FIRST_DAY)
     assert "10 older entries are not shown" in html
+
+
+# -- what an audience brought
+
+FIGURES = {
+    "people_sent": 90_000, "converted_sent": 1_800, "rate_sent": 0.02,
+    "people_control": 10_000, "converted_control": 150, "rate_control": 0.015,
+    "lift_absolute": 0.005, "lift_absolute_low": 0.0023, "lift_absolute_high": 0.0074,
+    "lift_relative": 1 / 3, "lift_relative_low": 0.13, "lift_relative_high": 0.57,
+    "split_p": 0.98,
+}  # fmt: skip
+
+
+def comparison(day: int = 3, summary: str = "The audience brought conversions.", **others: Any) -> Entry:
+    row = {"kind": LIFT, "audience_id": AUDIENCE_ID, "summary": summary, "lift": json.dumps(FIGURES)}
+    return entry(row | {"time": (FIRST_DAY + timedelta(days=day)).timestamp(), "session_uuid": f"lift {day}"} | others)
+
+
+def test_both_groups_the_lift_with_its_intervals_and_the_split_are_shown() -> None:
+    text = shown(page([run(0), comparison()], now=FIRST_DAY))
+    assert "What the audience brought The audience brought conversions." in text
+    assert "were sent 90,000 1,800 2.00 % control group, left out 10,000 150 1.50 %" in text
+    assert "lift of the rate +0.50 percentage points, between +0.23 and +0.74" in text
+    assert "relative lift +33.33 %, between +13.00 and +57.00 probability of so uneven a split 98.00 %" in text
+
+
+def test_the_newest_comparison_that_did_not_fail_counts() -> None:
+    later, failed = comparison(4, summary="No difference can be told."), comparison(5, outcome=FAILED, lift=None)
+    text = shown(page([run(0), comparison(), later, failed], now=FIRST_DAY))
+    assert "What the audience brought No difference can be told." in text
+    assert "comparison failed" in text
+
+
+def test_a_comparison_that_cannot_be_trusted_is_marked() -> None:
+    html = page([run(0), comparison(summary="Do not trust this comparison: it is uneven.")], now=FIRST_DAY)
+    assert '<p class="failed">Do not trust this comparison: it is uneven.</p>' in html
+    assert '<p class="failed">' not in page([run(0), comparison()], now=FIRST_DAY)
+
+
+def test_what_is_not_known_is_said_so() -> None:
+    figures = FIGURES | {"rate_control": None, "lift_relative": None, "lift_absolute_low": None}
+    text = shown(page([run(0), comparison(lift=json.dumps(figures))], now=FIRST_DAY))
+    assert "relative lift not known" in text
+    assert "lift of the rate not known" in text
+
+
+def test_the_page_of_a_page_still_has_it() -> None:
+    first = page([run(0), comparison()], now=FIRST_DAY)
+    assert "90,000 1,800 2.00 %" in shown(page(entries(first, name="page"), now=FIRST_DAY))
+
+
+def test_a_history_of_comparisons_alone_is_said_so() -> None:
+    with pytest.raises(SettingsError, match="has no run and no follow-up yet"):
+        page([comparison()], now=FIRST_DAY)

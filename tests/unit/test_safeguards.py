@@ -1,0 +1,56 @@
+"""What tests may rely on: the guard over what they show, an environment of their own, programs that end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import children, guard
+
+ROOT = Path(__file__).parent.parent.parent
+PROBE = """
+import logging, os, pathlib, pytest
+@pytest.mark.parametrize("said", ["audience ${x}", "jane@shop.example", "audience $ {x}"])
+def test_probe(said):
+    logging.getLogger("td_pinterest_op.probe").warning("%s", said)
+    print("seen:", pathlib.Path.home(), os.environ["DIGDAG_CONFIG_HOME"], os.environ.get("PINTEREST_REFRESH_TOKEN"))
+"""
+ASKS = [sys.executable, "-c", "input()"]
+
+
+def test_a_log_record_that_must_not_be_fails_its_test_and_what_the_user_has_in_the_environment_reaches_none(
+    tmp_path: Path,
+) -> None:
+    probe = tmp_path / "test_probe.py"
+    probe.write_text(PROBE)
+    users = {"DIGDAG_CONFIG_HOME": str(tmp_path / "users"), "PINTEREST_REFRESH_TOKEN": "users"}
+    command = [sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider", "-p", "tests.conftest", str(probe)]
+    done = children.run([*command, f"--rootdir={tmp_path}"], cwd=ROOT, env=os.environ | users)
+    for shown in ("a log record holds a template: audience ${x}", "a log record shows an e-mail address", "2 errors"):
+        assert shown in done.stdout, done.stdout
+    seen = [line for line in done.stdout.splitlines() if "seen:" in line]
+    assert 3 == len(seen)
+    assert all("users" not in line and "None" in line for line in seen)
+
+
+def test_a_stored_template_is_named_with_its_place() -> None:
+    with pytest.raises(AssertionError, match=r'the store holds a template: \{"name": "\$\{land\}"'):
+        guard.check_inert('{"name": "${land}"}', "the store")
+
+
+def test_a_program_at_a_terminal_has_that_one_to_ask_at() -> None:
+    asks = [sys.executable, "-c", "print('?', flush=True); print(open('/dev/tty').readline().upper())"]
+    shown, code = children.at_terminal(asks, answers={"?": "word\n"})
+    assert (True, 0) == ("WORD" in shown, code)
+
+
+def test_a_program_that_waits_for_ever_is_killed() -> None:
+    assert ("", -9) == children.at_terminal(ASKS, limit=0.3)
+    with pytest.raises(subprocess.TimeoutExpired):
+        children.run(["sleep", "60"], limit=0.1)
+    with children.started(["sleep", "60"], limit=0.1) as process:
+        assert -9 == process.wait(timeout=30)
