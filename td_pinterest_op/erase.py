@@ -60,9 +60,9 @@ def erasure(task: workflow.Task, timing: Timing) -> dict[str, Any]:
         watcher.plan(_plan(targets, stats.unique, settings))
         removing = partial(watcher.progress, phase="removing", unit="records", pace=settings.records_per_second)
         sender = partial(Sender, client=services.client, settings=settings, progress=removing)
-        sends = stats.unique and not settings.dry_run
-        results = list(erase(targets, prepared, apis=apis, sender=sender)) if sends else []
-    receipt = Receipt(targets=targets, results=results, records=stats.unique, dry_run=settings.dry_run)
+        if stats.unique and not settings.dry_run:
+            targets = list(erase(targets, prepared, apis=apis, sender=sender))
+    receipt = Receipt(targets=targets, records=stats.unique, dry_run=settings.dry_run)
     stored = _stored(receipt, settings, stats, timing)
     log.info("receipt: %s", json.dumps(stored))
     receipt.raise_for_failed()

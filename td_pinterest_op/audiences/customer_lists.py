@@ -53,27 +53,17 @@ class CustomerLists:
         Other records (of a corrected query, say) need a list of their own: added to the earlier ones they would make a
         mixture. The fingerprint tells them apart, whatever job they come from.
         """
-        started = oldest(
+        started = (
             made
             for made in self._of_session(audience_name)
             if (name := _OURS.search(made.name)) and name["fingerprint"] == fingerprint and name["job"] != _NO_JOB
         )
-        return ListToFill(
-            lists=self,
-            name=self._name(audience_name, job_id or _FILE, fingerprint),
-            list_type=list_type,
-            id=started.id if started else "",
-        )
+        return self._target(audience_name, job_id or _FILE, fingerprint, list_type=list_type, started=started)
 
     def to_leave_empty(self, audience_name: str) -> ListToFill:
         """The list that this session created empty, if it still is, else a new one. Its type is EMAIL."""
-        empty = oldest(filter(is_made_empty, self._of_session(audience_name)))
-        return ListToFill(
-            lists=self,
-            name=self._name(audience_name, _NO_JOB, fingerprint()),
-            list_type="EMAIL",
-            id=empty.id if empty else "",
-        )
+        empty = filter(is_made_empty, self._of_session(audience_name))
+        return self._target(audience_name, _NO_JOB, fingerprint(), list_type="EMAIL", started=empty)
 
     def is_of_this_session(self, list_id: str) -> bool:
         """Whether this session of the workflow made the list."""
@@ -95,9 +85,33 @@ class CustomerLists:
         customer_list = self._api.customer_list(list_id)
         return customer_list is None or customer_list.status.upper() in _SETTLING
 
-    def create(self, name: str, list_type: str, records: Batch) -> Created[CustomerList]:
-        """A new list with its first records, or the one of that name that an earlier try made."""
-        return self._created(name, list_type, records)
+    def create(
+        self,
+        name: str,
+        list_type: str,
+        records: Batch | None,
+        *,
+        usable: Callable[[CustomerList], bool] = lambda _: True,
+    ) -> Created[CustomerList]:
+        """A new list with its first records, or a usable one of that name that an earlier try made."""
+
+        def create() -> CustomerList:
+            return self._api.create_customer_list(name=name, list_type=list_type, records=records, is_nca=self._is_nca)
+
+        def find() -> CustomerList | None:
+            named = (made for made in self._api.customer_lists() if made.name == name and usable(made))
+            return oldest(self._not_in_use(named))
+
+        client = self._api.client
+        let_earlier_work_show(client)
+        if earlier := find():
+            created = Created(thing=earlier, answered=False, lost=False)
+        else:
+            divisible = records is not None and len(records) > 1
+            created = created_once(create=create, find=find, client=client, divisible=divisible)
+        self._made.add(created.thing.id)
+        log.info("%s", labelled("customer list", created.thing.id, name))
+        return created
 
     def create_empty(self, name: str, list_type: str) -> CustomerList:
         """A new list that stays empty; not one of the same name that records were sent to since.
@@ -105,7 +119,7 @@ class CustomerLists:
         Where Pinterest demands records, the list gets one digest that belongs to nobody.
         """
         try:
-            return self._created(name, list_type, None, usable=is_made_empty).thing
+            return self.create(name, list_type, None, usable=is_made_empty).thing
         except RequestRefusedError as error:
             if error.status != 400:
                 raise
@@ -113,7 +127,7 @@ class CustomerLists:
         nobody = hashlib.sha256(f"nobody in {name}".encode()).digest()
         named = _OURS.sub(f" (td {self._session_key} {_NO_JOB} {fingerprint([nobody])})", name)
         log.info("Pinterest demands records of a new customer list: this one gets a digest that is nobody's")
-        return self._created(named, list_type, Digests(nobody), usable=is_made_empty).thing
+        return self.create(named, list_type, Digests(nobody), usable=is_made_empty).thing
 
     def add(self, list_id: str, records: Batch) -> Outcome:
         """Add records to a list that may have been created a moment ago: for some seconds it may not be found."""
@@ -124,40 +138,12 @@ class CustomerLists:
             is_early=lambda error: error.status == 404,
         )
 
-    def _created(
-        self,
-        name: str,
-        list_type: str,
-        records: Batch | None,
-        *,
-        usable: Callable[[CustomerList], bool] = lambda _: True,
-    ) -> Created[CustomerList]:
-        def create() -> CustomerList:
-            return self._api.create_customer_list(name=name, list_type=list_type, records=records, is_nca=self._is_nca)
-
-        def find() -> CustomerList | None:
-            return oldest(
-                self._not_in_use(
-                    listed for listed in self._api.customer_lists() if listed.name == name and usable(listed)
-                )
-            )
-
-        client = self._api.client
-        let_earlier_work_show(client)
-        earlier = find()
-        created = (
-            Created(thing=earlier, answered=False, lost=False)
-            if earlier
-            else created_once(
-                create=create, find=find, client=client, divisible=records is not None and len(records) > 1
-            )
-        )
-        self._made.add(created.thing.id)
-        log.info("%s", labelled("customer list", created.thing.id, name))
-        return created
-
-    def _name(self, audience_name: str, job_id: str, fingerprint: str) -> str:
-        return f"{self._beginning(audience_name)}{job_id} {fingerprint})"
+    def _target(
+        self, audience_name: str, job: str, fingerprint: str, *, list_type: str, started: Iterable[CustomerList]
+    ) -> ListToFill:
+        earlier = oldest(started)
+        name = f"{self._beginning(audience_name)}{job} {fingerprint})"
+        return ListToFill(lists=self, name=name, list_type=list_type, id=earlier.id if earlier else "")
 
     def _beginning(self, audience_name: str) -> str:
         return f"{audience_name[:_AUDIENCE_NAME_CHARACTERS]} (td {self._session_key} "

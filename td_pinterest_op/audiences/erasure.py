@@ -60,27 +60,19 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What became of the targets. `records`: what each list had to take. `results`: the lists that were tried.
-
-    Raises UnexpectedError when a list without an error did not take every record.
-    """
+    """What became of the targets, each of which had to take so many `records`."""
 
     targets: Sequence[Target]
-    results: Sequence[Target]
     records: int
     dry_run: bool
 
-    def __post_init__(self) -> None:
-        if any(result.records != self.records for result in self._done):
-            raise UnexpectedError("the receipt does not add up: a list without an error did not take every record")
-
     @property
     def _done(self) -> list[Target]:
-        return [result for result in self.results if not result.reason]
+        return [] if self.dry_run or not self.records else [target for target in self.targets if not target.reason]
 
     @property
     def _failed(self) -> list[Target]:
-        return [target for target in (*self.targets, *self.results) if target.reason]
+        return [target for target in self.targets if target.reason]
 
     @property
     def _lists(self) -> int:
@@ -101,8 +93,8 @@ class Receipt:
         return {
             "lists": self._lists,
             "summary": self.summary,
-            "receipt": [result.to_json() for result in self._done],
-            "failed": [result.to_json() for result in self._failed],
+            "receipt": [target.to_json() for target in self._done],
+            "failed": [target.to_json() for target in self._failed],
         }
 
     def raise_for_failed(self) -> None:
@@ -148,10 +140,12 @@ def erase(
 ) -> Iterator[Target]:
     """Remove the records from each list in turn; a list that does not take them all does not stop the others.
 
-    Raises StoppedError when the run is told to end, and what the spool raises.
+    Yields all targets. Raises StoppedError when the run is told to end, UnexpectedError when a list without an error
+    did not take every record, and what the spool raises.
     """
     for number, target in enumerate(targets, start=1):
         if target.customer_list is None:
+            yield target
             continue
         result = _erased(target, target.customer_list.id, prepared, api=apis[target.ad_account_id], sender=sender)
         log.info("%d of %d: %s: %d records removed", number, len(targets), result.label, result.records)
@@ -179,6 +173,8 @@ def _erased(target: Target, list_id: str, prepared: Prepared, *, api: Api, sende
         reason = str(error)
         # The sender has let nothing through since: the other lists go on.
         api.client.rate_limiter.resume()
+    if not reason and stats.sent + stats.refused != prepared.unique:
+        raise UnexpectedError("the receipt does not add up: a list without an error did not take every record")
     if stats.refused and not reason:
         reason = f"Pinterest refused {stats.refused:,} of the records"
     return replace(target, records=stats.sent, request_ids=tuple(request_ids), reason=reason)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -64,15 +63,6 @@ class _Sending:
     def again(self) -> bool:
         return self.throttled or self.retries > 0 or self.refusals > 0
 
-    @contextlib.contextmanager
-    def telling_doubt(self) -> Iterator[None]:
-        """Whatever ends the sending, the outcome of the attempts so far may be unknown."""
-        try:
-            yield
-        except ExportError as error:
-            error.maybe_applied = self.maybe_applied
-            raise
-
 
 class Client:
     """All requests of a run. `send` may be called from several threads."""
@@ -114,15 +104,19 @@ class Client:
         once the run was stopped.
         """
         sending = _Sending(retry=self.retry)
-        while True:
-            with sending.telling_doubt():
+        try:
+            while True:
                 auth = tokens.token()
                 outcome = self._attempt(request, auth, sending)
-                if isinstance(outcome, _Failed):
-                    self._recover(request, outcome, sending, partial(tokens.refresh, auth))
-                    continue
-            tokens.worked(auth)
-            return outcome
+                if isinstance(outcome, Outcome):
+                    break
+                self._recover(request, outcome, sending, partial(tokens.refresh, auth))
+        except ExportError as error:
+            # Whatever ends the sending, the outcome of the attempts so far may be unknown.
+            error.maybe_applied = sending.maybe_applied
+            raise
+        tokens.worked(auth)
+        return outcome
 
     def _attempt(self, request: Request, auth: AuthBase, sending: _Sending) -> Outcome | _Failed:
         permit, waited = self.rate_limiter.acquire(write=request.write)
@@ -171,7 +165,7 @@ class Client:
         elif recovery is Recovery.GIVE_UP:
             raise error
         elif not request.repeatable and sending.maybe_applied:
-            self._block_as_asked(failed)
+            self.rate_limiter.block_for(self._asked(failed))
             raise MaybeAppliedError(str(error), status=error.status, code=error.code)
         elif sending.retries >= self.retry.count:
             raise error.extended(f"; tried {sending.retries + 1} times" if sending.retries else "")
@@ -179,20 +173,16 @@ class Client:
             raise BrokenTwiceError(str(error), status=error.status, code=error.code)
         else:
             sending.retries += 1
-            wait, asked = next(sending.retry_waits), self._block_as_asked(failed)
+            wait, asked = next(sending.retry_waits), self._asked(failed)
+            self.rate_limiter.block_for(asked)
             tried = f"try {sending.retries} of {self.retry.count + 1}"
             log.warning("%s, %s; trying again in %s", failed.what, tried, self._duration(max(wait, asked)))
             self.rate_limiter.wait(wait)
             self._count.add(waiting_seconds=wait)
 
     def _wait_out_throttling(self, failed: _Failed, *, default: float) -> None:
-        wall = self._wall_clock()
-        asked = retry_after(failed.headers, wall=wall)
-        if asked is None:
-            asked = reset_delay(failed.headers, wall=wall)
         # A server that asks for no wait at all must not be asked without a pause.
-        wait = asked or default or min(_LEAST_PAUSE, self.retry.longest_wait)
-        self._refuse_to_wait(failed.error, wait)
+        wait = self._asked(failed) or default or min(_LEAST_PAUSE, self.retry.longest_wait)
         with self._lock:
             now = self._clock()
             if self._throttled_since is None:
@@ -204,20 +194,17 @@ class Client:
         if self.rate_limiter.block_for(wait):
             log.warning("%s; all requests wait %s", failed.what, self._duration(wait))
 
-    def _block_as_asked(self, failed: _Failed) -> float:
-        """Let no request leave before the time that a failed response names; returns how long that is."""
-        asked = retry_after(failed.headers, wall=self._wall_clock()) or 0.0
-        self._refuse_to_wait(failed.error, asked)
-        self.rate_limiter.block_for(asked)
-        return asked
-
-    def _refuse_to_wait(self, error: ExportError, wait: float) -> None:
-        longest = self.retry.longest_wait
-        if wait > longest:
-            raise error.extended(
-                f"; it asks to wait {self._duration(wait)}, more than max_retry_wait_millis allows "
-                f"({duration(longest)})"
+    def _asked(self, failed: _Failed) -> float:
+        """Seconds that a failed response asks to wait. Raises its error if that is more than is allowed."""
+        asked = retry_after(failed.headers, wall=self._wall_clock())
+        if asked is None and failed.decision.recovery is Recovery.WAIT:
+            asked = reset_delay(failed.headers, wall=self._wall_clock())
+        if asked and asked > self.retry.longest_wait:
+            raise failed.error.extended(
+                f"; it asks to wait {self._duration(asked)}, more than max_retry_wait_millis allows "
+                f"({duration(self.retry.longest_wait)})"
             )
+        return asked or 0.0
 
     def _duration(self, seconds: float) -> str:
         return duration(seconds, wall=self._wall_clock())

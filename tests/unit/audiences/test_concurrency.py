@@ -81,14 +81,6 @@ def test_latency_rises_when_its_average_doubles_and_grows_by_a_quarter_of_a_seco
     assert halved == (min(sizes(limit, later)) < 8)
 
 
-def test_a_lower_maximum_holds_at_once_and_for_good() -> None:
-    limit = grown()
-    limit.limit(3)
-    assert [3, 3, 3] == [limit.size, *sizes(limit, [1.0] * 2)]
-    limit.limit(5)
-    assert 3 == sizes(limit, [1.0] * 5)[-1]
-
-
 @pytest.mark.parametrize("jitter", [[0.001, 0.01, 0.2] * 10, [0.9, 1.1] * 15])
 def test_jitter_does_not(jitter: list[float | None]) -> None:
     assert 8 == sizes(grown(), jitter)[-1]

@@ -508,33 +508,23 @@ def test_records_in_doubt_stay_so_until_a_later_request_settles_them() -> None:
 # -- threads, the spool
 
 
-def test_fewer_threads_than_wanted_are_enough(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_without_threads_as_many_as_set_the_message_says_so_and_how_far_the_run_came(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     start = threading.Thread.start
     started: list[threading.Thread] = []
 
-    def start_two(thread: threading.Thread) -> None:
-        if len(started) == 2:
+    def start_one(thread: threading.Thread) -> None:
+        if started:
             raise RuntimeError("can't start new thread")
         started.append(thread)
         start(thread)
 
-    monkeypatch.setattr(threading.Thread, "start", start_two)
-    run = Run(accept, records=500, batch=1, maximum=8).send()
-    assert (500, 0) == run.counts
-    assert 1 == caplog.text.count("no more than 2 threads")
-
-
-def test_without_any_thread_nothing_is_sent_and_the_message_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    error = Run(accept, records=10, batch=1).fail()
+    monkeypatch.setattr(threading.Thread, "start", start_one)
+    error = Run(accept, records=10, batch=1, maximum=8).fail()
     assert WorkflowError is type(error)
-    assert "does not let this process start a thread" in str(error)
-    assert "of 10 records 0 are in, 0 were refused, 10 are not in." in str(error)
+    assert "does not let this process start another thread: set a smaller max_in_flight" in str(error)
+    assert "of 10 records 1 are in, 0 were refused" in str(error)
 
 
 def test_a_spool_that_cannot_be_read_any_more_says_how_far_the_run_came(monkeypatch: pytest.MonkeyPatch) -> None:
