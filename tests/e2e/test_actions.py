@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -131,14 +132,32 @@ def _removed(services: Services) -> str:
     return audience_id
 
 
+def _with(**fields: Any) -> Callable[[Services], str]:
+    """Makes an audience that has these fields."""
+
+    def made(services: Services) -> str:
+        services.pinterest.add_ad_account("77")
+        return services.pinterest.add_audience("Other", **fields).id
+
+    return made
+
+
+_alike = _with(audience_type="ACTALIKE")
+_shared = _with(ad_account_id="77", shared_with=[AD_ACCOUNT_ID])
+
+
 @pytest.mark.parametrize("action", [ADD, REMOVE, REPLACE, CLEAR])
 @pytest.mark.parametrize(
     ("made", "complaint"),
     [
+        (_alike, "is of type ACTALIKE: only CUSTOMER_LIST audiences hold records"),
+        (_shared, "belongs to ad account 77, not to 549755885175"),
+        (_with(customer_list_id="999"), "has no customer list behind it"),
+        (_with(), "has no customer list behind it"),
         (_unknown, "there is no audience 123456789 in ad account 549755885175: check both ids"),
         (_removed, f"was removed: create a new one (action {CREATE})"),
     ],
-    ids=lambda value: value.__name__.strip("_") if callable(value) else "",
+    ids=["alike", "shared", "list gone", "no list", "unknown", "removed"],
 )
 def test_an_audience_that_cannot_be_exported_to_explains_itself_before_anything_is_read_or_sent(
     services: Services, action: str, made: Callable[[Services], str], complaint: str
@@ -150,3 +169,12 @@ def test_an_audience_that_cannot_be_exported_to_explains_itself_before_anything_
     assert audience_id in str(caught.value)
     assert [] == services.pinterest.calls.writes()
     assert [] == services.td.requests
+
+
+@pytest.mark.parametrize("made", [_alike, _shared], ids=["alike", "shared"])
+def test_an_audience_of_another_kind_or_account_is_not_deleted(
+    services: Services, made: Callable[[Services], str]
+) -> None:
+    with pytest.raises(AudienceError):
+        services.export({"action": DELETE, "audience_id": made(services)})
+    assert [] == services.pinterest.calls.writes()

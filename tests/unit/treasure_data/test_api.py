@@ -10,7 +10,7 @@ import pytest
 from td_pinterest_op.errors import SettingsError, TreasureDataError, WorkflowError
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.secret import Secret
-from td_pinterest_op.transport import Failure, NoResponseError, Transport, pieces
+from td_pinterest_op.transport import Failure, NoResponseError, Transport
 from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, path_of
 from tests.clock import FakeTime
 from tests.emulators.td import API_KEY, Fault, serve_td
@@ -49,10 +49,6 @@ def td(emulator: Emulator, served: tuple[Emulator, str], fake_time: FakeTime) ->
     return client(served[1], fake_time)
 
 
-def test_an_answer_is_its_status_and_its_object(td: TreasureData) -> None:
-    assert (200, {"status": "ok"}) == td.call("GET", OPEN)
-
-
 @pytest.mark.parametrize("ending", ["", "/", "//"])
 def test_an_endpoint_may_end_in_a_slash_or_not(
     emulator: Emulator, served: tuple[Emulator, str], fake_time: FakeTime, ending: str
@@ -79,12 +75,11 @@ def test_a_part_that_would_lead_elsewhere_is_refused(part: str) -> None:
         path_of("job", "show", part)
 
 
-def test_what_is_not_there_and_what_conflicts_is_for_the_caller_to_judge(td: TreasureData) -> None:
-    assert td.call("GET", "/v3/job/status/99")[0] == 404
-
-
-def test_a_post_sends_its_fields(emulator: Emulator, td: TreasureData) -> None:
-    td.call("POST", "/v3/job/issue/presto/nowhere", query="select 'ä'", domain_key="k")
+def test_a_post_sends_its_fields_and_what_is_not_there_is_for_the_caller_to_judge(
+    emulator: Emulator, td: TreasureData
+) -> None:
+    status, _ = td.call("POST", "/v3/job/issue/presto/nowhere", query="select 'ä'", domain_key="k")
+    assert 404 == status
     assert {"query": "select 'ä'", "domain_key": "k"} == dict(emulator.requests[-1].form)
 
 
@@ -129,22 +124,16 @@ def test_a_call_that_fails_for_ever_is_given_up_after_the_retries(
 
 
 @pytest.mark.parametrize("status", [429, 503])
-@pytest.mark.parametrize(("asked", "slept"), [("7", 7), ("0", 1), ("soon", 1), ("", 1)])
+@pytest.mark.parametrize(
+    ("asked", "slept"), [("7", 7), ("0", 1), ("soon", 1), ("", 1), ("Thu, 01 Jan 2026 00:00:09 GMT", 9)]
+)
 def test_a_wait_that_is_asked_for_is_kept_and_never_shortened(
     emulator: Emulator, td: TreasureData, fake_time: FakeTime, status: int, asked: str, slept: float
 ) -> None:
-    emulator.faults.add(Fault(kind="status", status=status, headers={"Retry-After": asked}))
+    headers = {"Retry-After": asked, "Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
+    emulator.faults.add(Fault(kind="status", status=status, headers=headers))
     td.call("GET", OPEN)
     assert [slept] == fake_time.slept
-
-
-def test_a_wait_that_is_asked_for_by_a_date_is_kept_by_the_servers_own_clock(
-    emulator: Emulator, td: TreasureData, fake_time: FakeTime
-) -> None:
-    dates = {"Retry-After": "Thu, 01 Jan 2026 00:00:09 GMT", "Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
-    emulator.faults.add(Fault(kind="status", status=429, headers=dates))
-    td.call("GET", OPEN)
-    assert [9] == fake_time.slept
 
 
 def test_a_wait_that_is_longer_than_allowed_is_not_begun(
@@ -191,20 +180,15 @@ def test_an_answer_that_is_no_object_is_an_empty_one(emulator: Emulator, td: Tre
     assert (200, {}) == td.call("GET", OPEN)
 
 
-class TestStream:
-    def test_a_body_comes_piece_by_piece(self, td: TreasureData) -> None:
-        with td.opening("GET", OPEN, headers={"Range": "bytes=0-"}) as response:
-            assert [b'{"status": "ok"}'] == list(pieces(response))
-
-    @pytest.mark.parametrize("status", [429, 500])
-    def test_an_answer_that_is_worth_another_try_says_how_long_to_wait(
-        self, emulator: Emulator, td: TreasureData, fake_time: FakeTime, status: int
-    ) -> None:
-        emulator.faults.add(Fault(kind="status", status=status, headers={"Retry-After": "9"}))
-        with pytest.raises(TemporaryError) as caught:
-            td.opening("GET", OPEN).__enter__()
-        assert (9.0, f"response {status}") == (caught.value.retry_after, str(caught.value))
-        assert [] == fake_time.slept
+@pytest.mark.parametrize("status", [429, 500])
+def test_a_response_that_is_opened_is_not_asked_for_again(
+    emulator: Emulator, td: TreasureData, fake_time: FakeTime, status: int
+) -> None:
+    emulator.faults.add(Fault(kind="status", status=status, headers={"Retry-After": "9"}))
+    with pytest.raises(TemporaryError) as caught:
+        td.opening("GET", OPEN).__enter__()
+    assert (9.0, f"response {status}") == (caught.value.retry_after, str(caught.value))
+    assert [] == fake_time.slept
 
 
 @pytest.mark.parametrize(

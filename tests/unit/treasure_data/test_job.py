@@ -16,6 +16,7 @@ from tests.clock import FakeTime
 
 QUERY = Source(query="select email from customers", database="crm", engine="presto", domain_key="key")
 EMAIL = '[["email","varchar"]]'
+UNKNOWN_COUNTS: list[object] = [None, "", "many", [], float("inf"), float("nan"), "Infinity", 1e300, -1, 10**400]
 
 
 class Scripted(TreasureData):
@@ -57,17 +58,18 @@ class TestFinishedJob:
         assert expected == finished(fake_time, shown())
         assert [] == fake_time.slept
 
-    @pytest.mark.parametrize("value", [None, "", "many", []])
-    def test_counts_that_are_not_told_are_unknown(self, fake_time: FakeTime, value: object) -> None:
+    @pytest.mark.parametrize(
+        ("value", "expected"),
+        [
+            ("12", 12),
+            *((value, None) for value in UNKNOWN_COUNTS),
+        ],
+    )
+    def test_a_count_may_come_as_text_and_what_is_none_is_unknown(
+        self, fake_time: FakeTime, value: object, expected: int | None
+    ) -> None:
         job = finished(fake_time, shown(num_records=value, result_size=value))
-        assert (None, None) == (job.records, job.size)
-
-    @pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), "Infinity", 1e300, -1, 10**400])
-    def test_counts_that_cannot_be_are_unknown(self, fake_time: FakeTime, value: object) -> None:
-        assert finished(fake_time, shown(num_records=value)).records is None
-
-    def test_counts_may_come_as_text(self, fake_time: FakeTime) -> None:
-        assert 12 == finished(fake_time, shown(num_records="12")).records
+        assert (expected, expected) == (job.records, job.size)
 
     def test_one_that_runs_is_waited_for_ever_less_often(self, fake_time: FakeTime) -> None:
         finished(fake_time, shown(), "queued", "booting", *["running"] * 20, "success")
@@ -95,12 +97,6 @@ class TestFinishedJob:
         )
         assert expected == str(caught.value)
 
-    @pytest.mark.parametrize("debug", [None, {}, {"stderr": None, "cmdout": " \n"}])
-    def test_one_without_last_words_has_none(self, fake_time: FakeTime, debug: object) -> None:
-        with pytest.raises(JobError) as caught:
-            finished(fake_time, shown("error", debug=debug))
-        assert "job 5 ended with status error: nothing was sent" == str(caught.value)
-
     def test_the_last_words_are_masked_before_they_are_cut(self, fake_time: FakeTime) -> None:
         # The cut would fall into the digest, and leave a piece that nothing recognises.
         words = f"{'ab' * 32} {'x' * 550} person@shop.example"
@@ -120,7 +116,14 @@ class TestFinishedJob:
         with pytest.raises(TreasureDataError, match="without its status"):
             job_of(Scripted(fake_time, {"/v3/job/status/5": [(200, content)]}), Source(job_id="5"))
 
-    @pytest.mark.parametrize("schema", [None, "", "null", "{", "7", "[7]", '[["email"]]'])
+    @pytest.mark.parametrize(
+        "schema",
+        [
+            *(None, "", "null", "{", "7", "[7]", '[["email"]]', '{"a": 1}', '[[["a"],"varchar"]]'),
+            *("[" * 100_000, '[["email","varchar"],' + "[" * 100_000),
+        ],
+        ids=lambda schema: str(schema)[:30],
+    )
     def test_one_without_a_result_says_that_it_must_be_a_select(self, fake_time: FakeTime, schema: object) -> None:
         with pytest.raises(JobError, match=r"job 5 \(status success\) has no result: it must be a SELECT"):
             finished(fake_time, shown(hive_result_schema=schema))
@@ -147,15 +150,6 @@ class TestStrangeAnswers:
     """What no Treasure Data should send ends in an error of a line."""
 
     @pytest.mark.parametrize(
-        "schema",
-        ["[" * 100_000, '[["email","varchar"],' + "[" * 100_000, '[[["a"],"varchar"]]', '[["email"]]', '{"a": 1}', "7"],
-        ids=["deep", "deep at the end", "a name of lists", "no type", "a mapping", "a number"],
-    )
-    def test_a_schema_that_is_none_is_a_job_without_result(self, fake_time: FakeTime, schema: str) -> None:
-        with pytest.raises(JobError, match="has no result"):
-            finished(fake_time, shown(hive_result_schema=schema))
-
-    @pytest.mark.parametrize(
         ("debug", "expected"),
         [
             ("Query failed", "; the engine's last lines: Query failed"),
@@ -164,6 +158,7 @@ class TestStrangeAnswers:
             (["x"], ""),
             (7, ""),
             (None, ""),
+            ({"stderr": None, "cmdout": " \n"}, ""),
             ("a\x1b[31m\x00", "; the engine's last lines: a\\x1b[31m\\x00"),
         ],
     )
