@@ -208,20 +208,15 @@ BOMB = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n
 # -- tests
 
 
-def test_an_answer_comes_back_whole() -> None:
+def test_an_answer_comes_back_whole_and_the_connection_is_kept() -> None:
     with peer(answers) as server, transport() as client:
         answer = exchange(client, server.address, body=b"{}")
+        exchange(client, server.address)
+    assert 1 == server.connections
     assert (200, b"{}", "r1", "2") == (answer.status, answer.body, answer.request_id, answer.headers["content-length"])
     assert server.heard[0].startswith(b"PATCH /v5/x HTTP/1.1\r\n")
     assert b"\r\nX: y\r\n" in server.heard[0]
     assert b"\r\nAuthorization: Bearer token\r\n" in server.heard[0]
-
-
-def test_connections_are_kept() -> None:
-    with peer(answers) as server, transport() as client:
-        for _ in range(5):
-            exchange(client, server.address)
-    assert 1 == server.connections
 
 
 @pytest.mark.parametrize(
@@ -386,17 +381,6 @@ def test_a_proxy_of_another_kind_is_unusable(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("HTTPS_PROXY", "socks5://proxy.invalid:1080")
     with transport() as client:
         assert Failure.UNUSABLE is failure_of(client, "api.invalid:443", scheme="https")
-
-
-def test_nobody_there_is_not_connected() -> None:
-    with socket.socket() as unused, transport() as client:
-        unused.bind(("127.0.0.1", 0))
-        assert Failure.NOT_CONNECTED is failure_of(client, f"127.0.0.1:{unused.getsockname()[1]}")
-
-
-def test_a_host_that_does_not_exist_is_not_connected() -> None:
-    with transport() as client:
-        assert Failure.NOT_CONNECTED is failure_of(client, "host.invalid:80")
 
 
 def test_a_peer_that_accepts_no_connection_fails_after_the_connect_limit() -> None:

@@ -24,28 +24,12 @@ def grown(most: int = 8) -> ConcurrencyLimit:
     return limit
 
 
-def test_it_starts_with_one() -> None:
-    assert 1 == ConcurrencyLimit(maximum=8).size
-
-
 def test_it_grows_by_one_for_each_good_answer_up_to_the_most() -> None:
     assert [2, 3, 4, 5, 6, 7, 8, 8, 8] == sizes(ConcurrencyLimit(maximum=8), [1.0] * 9)
 
 
-def test_one_at_most_stays_one() -> None:
-    assert [1, 1, 1] == sizes(ConcurrencyLimit(maximum=1), [1.0] * 3)
-
-
-def test_a_throttled_answer_halves_it() -> None:
-    assert [4] == sizes(grown(), [1.0], throttled=True)
-
-
 def test_the_responses_that_were_in_flight_when_it_was_halved_do_not_halve_it_again() -> None:
     assert [4] + [4] * 7 + [2] == sizes(grown(), [1.0] * 9, throttled=True)
-
-
-def test_it_never_falls_below_one() -> None:
-    assert 1 == sizes(grown(), [1.0] * 100, throttled=True)[-1]
 
 
 def test_after_a_halving_it_grows_by_one_a_round_trip() -> None:

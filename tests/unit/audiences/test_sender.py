@@ -236,18 +236,6 @@ def test_one_culprit_in_ten_thousand_is_found_in_few_requests_and_skipped(culpri
     assert set(range(10_000)) - {culprit} == set(run.api.members)
 
 
-def test_one_culprit_in_a_hundred_thousand_costs_under_forty_requests_more() -> None:
-    run = Run(culprits(77_777), records=100_000, batch=10_000, maximum=8).send()
-    assert len(run.api.requests) < 10 + 40
-    assert (99_999, 1) == run.counts
-
-
-def test_after_a_400_batches_are_full_again() -> None:
-    run = Run(culprits(3), records=300, batch=100).send()
-    assert 2 == run.api.requests[1:].count(100)
-    assert (299, 1) == run.counts
-
-
 @pytest.mark.parametrize("bad", [(3,), (3, 4, 90)])
 def test_in_stop_mode_the_message_says_how_many_were_refused(bad: tuple[int, ...]) -> None:
     run = Run(culprits(*bad), records=300, batch=100, skip=False)
@@ -360,31 +348,15 @@ def test_a_single_record_that_is_too_large_is_an_error() -> None:
     assert len(run.api.requests) <= 5
 
 
-@pytest.mark.parametrize("culprit", [0, 123, 999])
-def test_a_culprit_is_found_in_pieces_that_were_too_large_before(culprit: int) -> None:
-    def rule(numbers: list[int]) -> None:
-        at_most(300)(numbers)
-        culprits(culprit)(numbers)
-
-    assert (999, 1) == Run(rule, records=1_000, batch=1_000).send().counts
-
-
 # -- errors midway
 
 
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        (AccountError("no"), "of 100 records 20 are in, 0 were refused, 80 are not in. Running"),
-        (UnavailableError("no"), "of 100 records 20 are in, 0 were refused, 80 are not in. Running"),
-        (refused(404), "of 100 records 20 are in, 0 were refused, 80 are not in. Running"),
-    ],
-)
-def test_the_message_says_what_is_in_and_what_is_not(error: ExportError, message: str) -> None:
+@pytest.mark.parametrize("error", [AccountError("no"), UnavailableError("no"), refused(404)])
+def test_the_message_says_what_is_in_and_what_is_not(error: ExportError) -> None:
     run = Run(fails(error), records=100, batch=10)
     raised = run.fail()
     assert type(error) is type(raised)
-    assert message in str(raised)
+    assert "of 100 records 20 are in, 0 were refused, 80 are not in. Running" in str(raised)
     assert str(raised).endswith("this task again is safe: it sends them all [last x-pinterest-rid rid-9]")
     assert raised.__suppress_context__
     assert [10, 10, 10] == run.api.requests

@@ -12,7 +12,6 @@ import pytest
 
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, UnavailableError
 from td_pinterest_op.pinterest.oauth import SCOPES, Bearer, Grant, Tokens, exchange
-from td_pinterest_op.pinterest.request import FixedToken, Request
 from td_pinterest_op.retry import DAY
 from td_pinterest_op.secret import Secret, mask
 from td_pinterest_op.transport import Failure, Response
@@ -69,12 +68,6 @@ def test_the_refresh_token_is_exchanged_with_the_apps_own_credentials() -> None:
         "refresh_token": ["s3cr3t-refresh&1"],
         "continuous_refresh": ["true"],
     } == form
-
-
-def test_the_token_request_is_none_of_the_counted_writes() -> None:
-    rig = office(issued())
-    rig.token()
-    assert 0 == rig.scene.counts.sent
 
 
 def test_one_token_serves_until_shortly_before_it_expires() -> None:
@@ -241,14 +234,6 @@ def test_a_token_that_never_worked_is_renewed_once() -> None:
     rig.tokens.worked(rig.tokens.token())
     assert rig.tokens.refresh(rig.tokens.token())
     assert "access-3" == rig.token()
-
-
-def test_a_token_that_cannot_be_renewed_is_used_once_and_its_refusal_told() -> None:
-    stage = scene(answer(401, {"code": 2}))
-    fixed = FixedToken(Bearer(Secret("s3cr3t-access"), expires_at=stage.time.now()))
-    with pytest.raises(AccountError, match="Pinterest answered 401"):
-        stage.client.send(Request(method="GET", path="/ad_accounts", purpose="listing ad accounts"), fixed)
-    assert ["Bearer s3cr3t-access"] == [sent.authorization for sent in stage.script.sent]
 
 
 def test_a_refusal_of_an_earlier_token_costs_nothing() -> None:

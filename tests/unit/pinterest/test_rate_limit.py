@@ -218,12 +218,6 @@ def test_whoever_waits_notices_the_stop_within_a_second(wait: Callable[[RateLimi
     assert time.now() <= NOW + 6
 
 
-def test_a_pause_lasts_as_long_as_asked() -> None:
-    time = FakeTime()
-    paced(time).wait(2.5)
-    assert NOW + 2.5 == time.now()
-
-
 def writes_in_a_minute(
     rate_limiter: RateLimiter, time: FakeTime, answered_with: Mapping[str, str], *, at_most: int = 1_000
 ) -> int:
@@ -303,12 +297,3 @@ def test_no_limit_header_makes_an_answer_fail(limit: str, reset: str) -> None:
     permit, _ = rate_limiter.acquire(write=True)
     rate_limiter.release(permit, headers(x_ratelimit_limit=limit, x_ratelimit_remaining="0", x_ratelimit_reset=reset))
     assert rate_limiter.acquire(write=True)[1] <= MINUTE
-
-
-def test_after_a_resume_requests_are_let_through_again(fake_time: FakeTime) -> None:
-    rate_limiter = RateLimiter(requests_per_minute=2, timing=fake_time.timing)
-    rate_limiter.stop(RuntimeError("enough"))
-    rate_limiter.resume()
-    permit, waited = rate_limiter.acquire(write=True)
-    rate_limiter.release(permit)
-    assert 0 == waited
