@@ -94,22 +94,22 @@ def _port_and_path(url: str) -> tuple[int, str]:
 
 def _servers(port: int, handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[http.server.ThreadingHTTPServer]:
     """A server for each loop-back address that the machine has: it may be without IPv6, or without IPv4."""
-    count = 0
+    other = "register another address such as http://localhost:8086/ in the Pinterest app, and give it with --redirect"
+    refusals = []
     for kind, host in _LOOPBACK:
         try:
             server = kind((host, port), handler)
         except OSError as error:
-            if error.errno in (errno.EADDRINUSE, errno.EACCES):
-                why = "is in use by another program" if error.errno == errno.EADDRINUSE else "is not allowed to you"
+            if error.errno == errno.EADDRINUSE:
                 raise SettingsError(
-                    f"port {port} {why}, and Pinterest redirects to it: end that program, or register another "
-                    "address such as http://localhost:8086/ in the Pinterest app and give it with --redirect"
+                    f"port {port} is in use by another program, and Pinterest redirects to it: end that program, or "
+                    f"{other}"
                 ) from None
+            refusals.append(error.strerror)
         else:
-            count += 1
             yield server
-    if not count:
-        raise SettingsError(f"this machine has no loop-back address to listen on for http://localhost:{port}/")
+    if len(refusals) == len(_LOOPBACK):
+        raise SettingsError(f"this machine cannot listen on port {port} ({refusals[0]}): {other}")
 
 
 def _handler(

@@ -106,9 +106,6 @@ def _skipped(because: str) -> Check:
     return Check(WARNING, _NOT_CHECKED + because, "fix that first")
 
 
-# ------------------------------------------------------------------------------------------- this machine
-
-
 def _credentials(held: Credentials) -> Check:
     """Pinterest's credentials; Treasure Data's key has a check of its own."""
     if missing := [name for name in PINTEREST_SECRETS if name in held.missing]:
@@ -144,9 +141,6 @@ def _workflow(path: Path) -> Check:
     return Check(first.level, message, f"run `td-pinterest check {path}` for all of them")
 
 
-# ---------------------------------------------------------------------------------------------- Pinterest
-
-
 def _token(tokens: Tokens) -> Check:
     tokens.token()
     return Check(OK, "accepted by Pinterest")
@@ -165,11 +159,9 @@ def _token_days(seconds: float | None) -> Check:
         return Check(OK, "Pinterest does not say how long the refresh token lasts")
     days = int(seconds // _DAY)
     message = f"the refresh token lasts {days} day{'' if days == 1 else 's'} more"
-    return (
-        Check(OK, message)
-        if seconds > _SOON
-        else Check(WARNING, message, "run `td-pinterest authorize` before it ends")
-    )
+    if seconds <= _SOON:
+        return Check(WARNING, message, "run `td-pinterest authorize` before it ends")
+    return Check(OK, message)
 
 
 def _clock(headers: Mapping[str, str]) -> Check:
@@ -236,9 +228,6 @@ def _audience(subject: Subject) -> Check:
     if known.status.upper() not in USABLE:
         return Check(WARNING, message, "Pinterest takes a day or two: look again tomorrow")
     return Check(OK, message)
-
-
-# ------------------------------------------------------------------------------------------ Treasure Data
 
 
 def _treasure_data(subject: Subject) -> Check:

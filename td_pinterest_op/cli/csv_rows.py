@@ -41,7 +41,9 @@ def csv_rows(path: Path, *, columns: Collection[str] = ()) -> Iterator[Rows]:
             job = Job(id="-", schema=file.schema, records=None, size=None, file=str(path), line_of=file.line_of)
             yield Rows(job=job, blocks=file.blocks())
     except (csv.Error, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise JobError(f"the file {path} cannot be read as CSV: {_why(error)}; nothing was sent") from None
+        # The words of these errors hold no data of the file.
+        why = "the file ends before its compressed data does" if isinstance(error, EOFError) else error
+        raise JobError(f"the file {path} cannot be read as CSV: {why}; nothing was sent") from None
     except OSError as error:
         if error.filename != str(path):
             raise
@@ -67,10 +69,16 @@ class _CsvFile:
         self._lines: list[int] = []  # on which the block's rows begin
         lines = self._limited_lines()
         first = next(lines, "").removeprefix("\ufeff")
-        names = {separator: _names(first, separator) for separator in _SEPARATORS}
+        if not first.strip():
+            raise JobError(f"the file {path} is empty: its first line must be the names of the columns")
+        headers = {separator: next(csv.reader([first], delimiter=separator)) for separator in _SEPARATORS}
+        names = {separator: [name.strip() for name in header] for separator, header in headers.items()}
         separator = max(names, key=lambda each: len(known & {name.lower() for name in names[each]}))
         if known.isdisjoint(name.lower() for name in names[separator]):
-            raise JobError(self._without_header(first, known))
+            raise JobError(
+                f"the file {path} has no header: none of the names {', '.join(sorted(known))} is in its first line. "
+                "Name the columns there, or in the setting `columns`; nothing was sent"
+            )
         self.schema = tuple(
             (name if name.lower() in known else f"#{position}", "varchar")
             for position, name in enumerate(names[separator], 1)
@@ -86,7 +94,8 @@ class _CsvFile:
         rows = self._numbered_rows()
         while block := list(itertools.islice(rows, _BLOCK_ROWS)):
             self._lines = [line for line, _ in block]
-            yield [[_value(field) for field in column] for column in zip(*(row for _, row in block), strict=True)]
+            columns = zip(*(row for _, row in block), strict=True)
+            yield [[field.encode(errors="surrogateescape") or None for field in column] for column in columns]
             self._read += len(block)
 
     def _numbered_rows(self) -> Iterator[tuple[int, list[str]]]:
@@ -112,24 +121,3 @@ class _CsvFile:
             if not line:
                 return
             yield line
-
-    def _without_header(self, first: str, known: Set[str]) -> str:
-        if not first.strip():
-            return f"the file {self._path} is empty: its first line must be the names of the columns"
-        return (
-            f"the file {self._path} has no header: none of the names {', '.join(sorted(known))} is in its first line. "
-            "Name the columns there, or in the setting `columns`; nothing was sent"
-        )
-
-
-def _names(line: str, separator: str) -> list[str]:
-    return [name.strip() for name in next(csv.reader([line], delimiter=separator), [])]
-
-
-def _value(field: str) -> bytes | None:
-    return field.encode(errors="surrogateescape") or None
-
-
-def _why(error: Exception) -> str:
-    # The words of these errors hold no data of the file.
-    return "the file ends before its compressed data does" if isinstance(error, EOFError) else str(error)

@@ -20,8 +20,7 @@ from td_pinterest_op.cli.lint import dig_file
 from td_pinterest_op.cli.lint.settings import settings_of_export
 from td_pinterest_op.cli.options import Given
 
-# In the characters of any encoding as well.
-_SIGNS = {OK: ("✓", "ok", "green"), WARNING: ("!", "!", "yellow"), ERROR: ("✗", "x", "bold red")}
+_SIGNS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), ERROR: ("✗", "bold red")}
 
 _EXAMPLE = """\b
 Examples:
@@ -82,12 +81,9 @@ def _about_rows(settings_file: Path | None, workflow: Path | None) -> Mapping[st
 
 
 def _show(name: str, check: Check) -> None:
-    sign, plain, style = _SIGNS[check.status]
-    line = Text.assemble((sign if screen.can_show(sign) else plain, style), " ", (f"{name}: ", "bold"), check.message)
-    screen.say(line, indent=2)
+    screen.say(Text.assemble(_SIGNS[check.status], " ", (f"{name}: ", "bold"), check.message), indent=2)
     if check.advice and check.status != OK:
-        arrow = "  → " if screen.can_show("→") else "  -> "
-        screen.say(f"{arrow}{check.advice}", indent=len(arrow))
+        screen.say(f"  → {check.advice}", indent=4)
 
 
 def _end(done: Mapping[str, Check], *, as_json: bool) -> int:

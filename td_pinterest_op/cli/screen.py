@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -33,13 +33,11 @@ def prepare_streams() -> None:
 
     Raises WorkflowError when nothing can be printed. A standard input or error that is closed is an empty one.
     """
-    if sys.stdin is None:
-        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115 - as long as the program
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - as long as the program
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - as long as the program
-        raise WorkflowError("standard output is closed: open it, or send it to /dev/null")
+    for name, mode in (("stdin", "r"), ("stderr", "w"), ("stdout", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - as long as the program
+            if name == "stdout":
+                raise WorkflowError("standard output is closed: open it, or send it to /dev/null")
     if sys.stdout is sys.__stdout__ and isinstance(sys.stdout, io.TextIOWrapper):
         raw = io.BufferedWriter(_Output(sys.stdout.fileno(), "wb", closefd=False))
         sys.stdout = io.TextIOWrapper(raw, sys.stdout.encoding, line_buffering=sys.stdout.isatty())
@@ -72,20 +70,8 @@ def console(*, stderr: bool = False) -> Console:
     return made
 
 
-def can_show(text: str) -> bool:
-    """Whether the encoding of the output has these characters."""
-    try:
-        text.encode(console().encoding)
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True
-
-
 class Warnings(logging.Handler):
-    """Shows the operator's warnings on standard error.
-
-    Its errors come as exceptions; the rest of its log is left out.
-    """
+    """Shows the operator's warnings on standard error. Its errors come as exceptions."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a warning without the secrets in it."""
@@ -144,32 +130,26 @@ def table(rows: Sequence[Row], *, columns: Sequence[str], prose: Sequence[str] =
         _print(out, made)
         return
     for row in rows:
-        _block(out, row, columns)
+        _print(out, Text(cell(row.get(columns[0])), style="bold"))
+        _print_pairs(out, ((f"  {_heading(key)}", row.get(key)) for key in columns[1:]))
 
 
 def _heading(key: str) -> str:
     return (key if key == "id" else key.removesuffix("_id")).replace("_", " ").upper()
 
 
-def _block(out: Console, row: Row, columns: Sequence[str]) -> None:
-    first, *others = columns
-    _print(out, Text(cell(row.get(first)), style="bold"))
-    grid = Table.grid(padding=(0, 1))
-    grid.add_column(style="dim")
-    grid.add_column(overflow="fold")
-    for key in others:
-        grid.add_row(f"  {_heading(key)}", Text(cell(row.get(key))))
-    _print(out, grid)
-
-
 def properties(row: Row) -> None:
     """One thing, a line for each of its properties."""
+    _print_pairs(console(), row.items())
+
+
+def _print_pairs(out: Console, pairs: Iterable[tuple[str, object]]) -> None:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    for key, value in row.items():
-        grid.add_row(key, Text(cell(value)))
-    _print(console(), grid)
+    for name, value in pairs:
+        grid.add_row(name, Text(cell(value)))
+    _print(out, grid)
 
 
 def cell(value: object) -> str:

@@ -91,7 +91,7 @@ def rehearse(given: Given, asked: Sequence[Step], no_large: bool, output: Path) 
         if not (given.yes or screen.confirm("Do this?")):
             raise StoppedError("you answered no: nothing was written")
         at = datetime.fromtimestamp(SYSTEM.wall(), timezone.utc)
-        stage = Stage(connection, api, count=count, timing=SYSTEM)
+        stage = Stage(connection, api, timing=SYSTEM)
         steps = _rehearse(stage, to_do, given)
     told = [step for step in steps if step["name"] in {step.name for step in asked}]
     result = {

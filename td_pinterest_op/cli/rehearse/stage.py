@@ -10,7 +10,6 @@ import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from td_pinterest_op import connect
 from td_pinterest_op.audiences.audiences import Audiences
 from td_pinterest_op.audiences.create_once import look_for
 from td_pinterest_op.audiences.customer_lists import CustomerLists
@@ -24,7 +23,6 @@ from td_pinterest_op.pinterest.request import Request
 from td_pinterest_op.records.batch import Digests
 from td_pinterest_op.records.digests import DIGEST_BYTES
 from td_pinterest_op.records.spool import fingerprint
-from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.timing import Timing
 from td_pinterest_op.transport import Response
 
@@ -85,15 +83,15 @@ class NotTriedError(Exception):
 
 
 class Stage:
-    """One rehearsal's part of an ad account, and what it has found out. `count` gets the requests that write.
+    """One rehearsal's part of an ad account, and what it has found out.
 
     `made` has the ids of its `list` and its `audience`, once there are some. Every name that it makes ends in a key of
     eight hex digits.
     """
 
-    def __init__(self, connection: Connection, api: Api, *, count: RequestCounts, timing: Timing) -> None:
+    def __init__(self, connection: Connection, api: Api, *, timing: Timing) -> None:
         key = secrets.token_hex(4)
-        self._credentials, self._count, self._timing = connection.credentials, count, timing
+        self._credentials, self._timing = connection.credentials, timing
         self.services, self.api, self.name = connection.services, api, f"{NAME} {key}"
         self.lists = CustomerLists(
             api=self.api, session_key=key, audience_id=None, audience_name=self.name, is_nca=False
@@ -125,16 +123,14 @@ class Stage:
         )
 
     @contextlib.contextmanager
-    def single_tries(self) -> Iterator[Api]:
-        """The calls of the ad account without any retry."""
-        with connect.pinterest_client(
-            replace(self._credentials.settings(), retry_count=0, max_retry_wait_millis=0),
-            endpoint=connect.endpoints(self._credentials.environ).pinterest,
-            timing=self._timing,
-            count=self._count,
-        ) as client:
-            client.on_response = self.services.client.on_response
-            yield Api(client=client, tokens=self.services.tokens, ad_account_id=self.api.ad_account_id)
+    def single_tries(self) -> Iterator[None]:
+        """Within the block no request is repeated."""
+        client, retry = self.services.client, self.services.client.retry
+        client.retry = replace(retry, count=0, longest_wait=0.0)
+        try:
+            yield
+        finally:
+            client.retry = retry
 
     def people(self, count: int) -> Digests:
         """The digests of the first `count` made-up addresses."""
@@ -183,8 +179,6 @@ class Stage:
                 return seconds
             # A trial app's requests of a day are few: the longer it takes, the rarer the looks.
             client.rate_limiter.wait(max(_SHORTEST_LOOK, waited / 4))
-
-    # -- tidying up -----------------------------------------------------------------------------------------------
 
     def remove_left_behind(self) -> bool:
         """Remove every audience of a rehearsal, this one's or one that was interrupted; False when one may be left.

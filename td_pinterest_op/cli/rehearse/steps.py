@@ -11,7 +11,6 @@ from itertools import islice
 from td_pinterest_op.cli import checks
 from td_pinterest_op.cli.rehearse.stage import DEFAULT_BATCH, NotTriedError, Stage
 from td_pinterest_op.errors import AccountError, BrokenTwiceError, ExportError, RequestRefusedError
-from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.rate_limit import quotas
 from td_pinterest_op.records.batch import RowRecords
 from td_pinterest_op.records.rows import Shape
@@ -127,9 +126,9 @@ def _is_too_large(error: ExportError) -> bool:
 def _at_once(stage: Stage) -> str:
     facts, list_id = stage.facts, stage.id_of("list")
     count = min(DEFAULT_BATCH, facts.largest_batch or DEFAULT_BATCH)
-    with stage.single_tries() as api:
+    with stage.single_tries():
         for number in _AT_ONCE:
-            errors = _all_at_once(api, list_id, stage, count=count, number=number)
+            errors = _all_at_once(stage, list_id, count=count, number=number)
             if errors and (number == 1 or isinstance(errors[0], AccountError)):
                 raise errors[0]
             if errors:
@@ -140,14 +139,14 @@ def _at_once(stage: Stage) -> str:
     return f"{number} at once are taken"
 
 
-def _all_at_once(api: Api, list_id: str, stage: Stage, *, count: int, number: int) -> list[ExportError]:
+def _all_at_once(stage: Stage, list_id: str, *, count: int, number: int) -> list[ExportError]:
     """Send the same batch `number` times at the same moment; returns the errors."""
     records, errors, begin = stage.people(count), [], threading.Barrier(number)
 
     def send() -> None:
         begin.wait()
         try:
-            api.change_records(list_id, records, operation="ADD")
+            stage.api.change_records(list_id, records, operation="ADD")
         except ExportError as error:
             errors.append(error)
 

@@ -205,20 +205,13 @@ def test_a_machine_without_ipv6_is_enough(authorize: Authorize, monkeypatch: pyt
     assert 0 == ran.code, ran.err
 
 
-@pytest.mark.parametrize(
-    ("number", "said"),
-    [
-        (errno.EADDRNOTAVAIL, "this machine has no loop-back address to listen on for {redirect}"),
-        (errno.EACCES, "port {port} is not allowed to you, and Pinterest redirects to it"),
-    ],
-)
 def test_a_machine_that_cannot_listen_says_why(
-    authorize: Authorize, redirect: str, monkeypatch: pytest.MonkeyPatch, number: int, said: str
+    authorize: Authorize, redirect: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _refuses_to_listen(monkeypatch, {socket.AF_INET, socket.AF_INET6}, number)
+    _refuses_to_listen(monkeypatch, {socket.AF_INET, socket.AF_INET6}, errno.EACCES)
     ran = authorize()
     assert 1 == ran.code
-    assert said.format(redirect=redirect, port=urllib.parse.urlsplit(redirect).port) in ran.err
+    assert f"cannot listen on port {urllib.parse.urlsplit(redirect).port} (Permission denied): register" in ran.err
 
 
 def test_accounts_that_cannot_be_listed_now_cost_nothing_that_is_stored(

@@ -291,10 +291,3 @@ def test_a_job_that_failed_is_named(at_terminal: Terminal, scene: Scene, status:
     ran = at_terminal("doctor", "--job", job)
     assert 1 == ran.code
     assert f"job {job} ended with status {status}" in ran.out
-
-
-def test_signs_are_plain_where_the_encoding_has_no_others(
-    at_terminal: Terminal, scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("td_pinterest_op.cli.screen.can_show", str.isascii)
-    assert at_terminal("doctor").out.isascii()

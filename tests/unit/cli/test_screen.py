@@ -10,16 +10,6 @@ from rich.console import Console
 from td_pinterest_op.cli import screen
 
 
-@pytest.mark.parametrize(
-    ("encoding", "text", "expected"), [("utf-8", "✓", True), ("ascii", "✓", False), ("ascii", "ok", True)]
-)
-def test_what_can_be_shown_depends_on_the_encoding(
-    monkeypatch: pytest.MonkeyPatch, encoding: str, text: str, expected: bool
-) -> None:
-    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
-    assert expected == screen.can_show(text)
-
-
 def test_a_stream_that_encodes_nothing_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.StringIO()
     monkeypatch.setattr("sys.stdout", out)
