@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -16,7 +15,7 @@ import sys
 import threading
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +23,6 @@ import pytest
 import requests
 
 from tests import children, guard
-from tests.emulators.digdag_secrets import serve_secrets
 from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Fault
 from tests.exporting import Services
 from tests.unit.cli.running import Ran, Terminal
@@ -138,23 +136,40 @@ def test_what_is_pasted_must_be_the_answer(
     authorize: Authorize, types: Callable[[str], None], pasted: str, said: str, tmp_path: Path
 ) -> None:
     types(f"{pasted}\n" if pasted else "")
-    ran = authorize("--no-browser")
-    assert 1 == ran.code
-    assert said in ran.err
+    assert authorize("--no-browser").failed(said)
     assert not _local(tmp_path).exists()
 
 
-def test_a_refused_consent_is_said_so(authorize: Authorize) -> None:
-    ran = authorize(act=lambda link: _answer(link, decision="refuse"))
-    assert 1 == ran.code
-    assert "the consent was refused on Pinterest's page: nothing was stored" in ran.err
+def _back(link: str, **answer: str) -> None:
+    """Sends the browser back with an answer that no person gave."""
+    asked = dict(urllib.parse.parse_qsl(link.partition("?")[2]))
+    requests.get(asked["redirect_uri"], params={"state": asked["state"]} | answer, timeout=10)
 
 
-def test_a_redirect_that_never_comes_names_both_causes(authorize: Authorize, redirect: str) -> None:
-    ran = authorize("--timeout", 1, act=lambda _: None)
-    assert 1 == ran.code
-    assert "nothing came back within 1 s" in ran.err
-    assert "the client id is wrong or the app does not have the redirect address" in ran.err
+@pytest.mark.parametrize(
+    ("act", "said"),
+    [
+        (
+            lambda link: _answer(link, decision="refuse"),
+            "the consent was refused on Pinterest's page: nothing was stored",
+        ),
+        (lambda link: _answer(link.replace("%2Cads%3Awrite", "")), "the consent lacks the scope ads:write"),
+        (lambda link: _back(link, code="used-up"), "the code is used up, too old"),
+        (lambda link: _back(link, error="server_error"), "without a code (server_error): nothing was stored"),
+        (lambda link: _back(link, error="a long <b>story</b>"), "without a code (it named no error)"),
+        (None, "the client id is wrong or the app does not have the redirect address"),
+    ],
+)
+def test_what_is_no_consent_is_said_so_and_stores_nothing(
+    authorize: Authorize, tmp_path: Path, act: Callable[[str], object] | None, said: str
+) -> None:
+    assert authorize("--timeout", 60 if act else 1, act=act or (lambda _: None)).failed(said)
+    assert not _local(tmp_path).exists()
+
+
+def test_a_wrong_secret_is_told_from_a_wrong_code(authorize: Authorize, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PINTEREST_CLIENT_SECRET", "another-s3cr3t")
+    assert authorize().failed("check client id and client secret")
 
 
 @pytest.mark.parametrize(
@@ -168,24 +183,8 @@ def test_a_redirect_that_never_comes_names_both_causes(authorize: Authorize, red
     ],
 )
 def test_a_redirect_address_of_another_machine_is_refused(at_terminal: Terminal, address: str) -> None:
-    ran = at_terminal("authorize", "--redirect", address, "--timeout", 1)
-    assert (1, "") == (ran.code, ran.out)
-    assert f"the redirect address {address} is not of this machine: use http://localhost:PORT/" in ran.err
-
-
-@pytest.mark.parametrize(
-    ("error", "said"), [("server_error", "(server_error)"), ("a long <b>story</b>", "(it named no error)")]
-)
-def test_a_redirect_with_another_error_names_it_if_it_is_a_name(
-    authorize: Authorize, redirect: str, error: str, said: str
-) -> None:
-    def fails(link: str) -> None:
-        state = urllib.parse.parse_qs(link.partition("?")[2])["state"][0]
-        assert 200 == requests.get(redirect, params={"error": error, "state": state}, timeout=10).status_code
-
-    ran = authorize(act=fails)
-    assert 1 == ran.code
-    assert f"Pinterest came back without a code {said}: nothing was stored" in ran.err
+    said = f"the redirect address {address} is not of this machine: use http://localhost:PORT/"
+    assert at_terminal("authorize", "--redirect", address, "--timeout", 1).failed(said)
 
 
 def _refuses_to_listen(monkeypatch: pytest.MonkeyPatch, families: Container[int], number: int) -> None:
@@ -209,9 +208,8 @@ def test_a_machine_that_cannot_listen_says_why(
     authorize: Authorize, redirect: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _refuses_to_listen(monkeypatch, {socket.AF_INET, socket.AF_INET6}, errno.EACCES)
-    ran = authorize()
-    assert 1 == ran.code
-    assert f"cannot listen on port {urllib.parse.urlsplit(redirect).port} (Permission denied): register" in ran.err
+    port = urllib.parse.urlsplit(redirect).port
+    assert authorize().failed(f"cannot listen on port {port} (Permission denied): register")
 
 
 def test_accounts_that_cannot_be_listed_now_cost_nothing_that_is_stored(
@@ -266,36 +264,13 @@ def test_an_answer_with_another_state_is_ignored(authorize: Authorize, redirect:
     assert 0 == authorize(act=forged_first).code
 
 
-def test_a_code_that_is_used_up_is_told_from_a_wrong_secret(
-    authorize: Authorize, redirect: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def invents_a_code(link: str) -> None:
-        state = urllib.parse.parse_qs(link.partition("?")[2])["state"][0]
-        requests.get(redirect, params={"code": "used-up", "state": state}, timeout=10)
-
-    assert "the code is used up, too old" in authorize(act=invents_a_code).err
-    monkeypatch.setenv("PINTEREST_CLIENT_SECRET", "another-s3cr3t")
-    assert "check client id and client secret" in authorize().err
-
-
-def test_a_consent_without_a_scope_stores_nothing(
-    authorize: Authorize, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    ran = authorize(act=lambda link: _answer(link.replace("%2Cads%3Awrite", "")))
-    assert 1 == ran.code
-    assert "the consent lacks the scope ads:write" in ran.err
-    assert not _local(tmp_path).exists()
-
-
 @pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
 def test_a_port_in_use_is_named_before_the_browser_opens(
     authorize: Authorize, redirect: str, services: Services, family: socket.AddressFamily, host: str
 ) -> None:
     port = urllib.parse.urlsplit(redirect).port
     with socket.create_server((host, port or 0), family=family):
-        ran = authorize()
-    assert 1 == ran.code
-    assert f"port {port} is in use by another program" in ran.err
+        assert authorize().failed(f"port {port} is in use by another program")
 
 
 def test_without_a_terminal_the_missing_secret_is_named(
@@ -303,9 +278,7 @@ def test_without_a_terminal_the_missing_secret_is_named(
 ) -> None:
     monkeypatch.delenv("PINTEREST_CLIENT_SECRET")
     types("")
-    ran = at_terminal("authorize")
-    assert 1 == ran.code
-    assert "there is no PINTEREST_CLIENT_SECRET, and no terminal to ask at" in ran.err
+    assert at_terminal("authorize").failed("there is no PINTEREST_CLIENT_SECRET, and no terminal to ask at")
 
 
 @pytest.mark.parametrize(
@@ -326,44 +299,31 @@ def test_a_file_keeps_its_other_lines(authorize: Authorize, tmp_path: Path) -> N
     assert 0o600 == stat.S_IMODE(file.stat().st_mode)
 
 
-def test_a_server_gets_the_secrets_over_its_api(authorize: Authorize) -> None:
-    with serve_secrets() as (server, url):
-        project_id, name = next(iter(server.projects.items()))
-        ran = authorize("--to", "server", url, name)
-        assert (0, ran.err) == (ran.code, ran.err)
-        assert set(server.secrets(project_id)) >= STORED
-
-
-@contextlib.contextmanager
-def _td_command(folder: Path, monkeypatch: pytest.MonkeyPatch, *, code: int = 0) -> Iterator[Path]:
-    """A td command that writes down its arguments and its standard input."""
+def _td_command(folder: Path, monkeypatch: pytest.MonkeyPatch, *, code: int) -> None:
+    """A td command that writes down its arguments and its standard input, and says both."""
     (folder / "bin").mkdir()
     td = folder / "bin" / "td"
-    td.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" > {folder}/arguments\ncat > {folder}/input\nexit {code}\n')
+    td.write_text(f'#!/bin/sh\necho "$*" | tee {folder}/arguments\ntee {folder}/input\nexit {code}\n')
     td.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    yield folder
 
 
 def test_the_td_command_gets_no_secret_as_an_argument(
     authorize: Authorize, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with _td_command(tmp_path, monkeypatch) as folder:
-        assert 0 == authorize("--to", "td", "pinterest_export").code
-        assert "wf secrets --project pinterest_export --set @-\n" == (folder / "arguments").read_text()
-        guard.check((folder / "arguments").read_text(), "the process list")
-        assert {"pinterest.client_id", "pinterest.client_secret", "pinterest.refresh_token"} == set(
-            json.loads((folder / "input").read_text())
-        )
+    _td_command(tmp_path, monkeypatch, code=0)
+    assert 0 == authorize("--to", "td", "pinterest_export").code
+    assert "wf secrets --project pinterest_export --set @-\n" == (tmp_path / "arguments").read_text()
+    assert set(json.loads((tmp_path / "input").read_text())) == STORED
 
 
-def test_a_td_command_that_fails_is_said_so(
+def test_what_a_td_command_that_fails_says_is_shown_without_the_secrets(
     authorize: Authorize, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with _td_command(tmp_path, monkeypatch, code=3):
-        ran = authorize("--to", "td", "pinterest_export")
-    assert 1 == ran.code
-    assert "failed (exit code 3)" in ran.err
+    _td_command(tmp_path, monkeypatch, code=3)
+    ran = authorize("--to", "td", "pinterest_export")
+    assert ran.failed("--project pinterest_export` failed (exit code 3): wf secrets --project pinterest_export")
+    assert '"pinterest.refresh_token": "***"' in ran.err
     assert "its token is lost: run the command again" in ran.err
 
 

@@ -92,19 +92,15 @@ def test_nothing_is_said_so_and_is_no_error(at_terminal: Terminal) -> None:
 
 
 def test_an_audience_that_is_not_there_is_an_error(at_terminal: Terminal) -> None:
-    ran = at_terminal("audience", "123")
-    assert (1, "") == (ran.code, ran.out)
-    assert "there is no audience 123 in ad account 549755885175" in ran.err
+    assert at_terminal("audience", "123").failed("there is no audience 123 in ad account 549755885175")
 
 
 @pytest.mark.parametrize("arguments", [["audience"], ["audience", "x"], ["audiences", "--ad-account", "../x"]])
-def test_an_id_is_digits(at_terminal: Terminal, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
-    monkeypatch.delenv("PINTEREST_AUDIENCE_ID", raising=False)
+def test_an_id_is_digits(at_terminal: Terminal, arguments: list[str]) -> None:
     assert 2 == at_terminal(*arguments).code
 
 
-def test_the_only_ad_account_is_taken(at_terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PINTEREST_AD_ACCOUNT_ID", raising=False)
+def test_the_only_ad_account_is_taken(at_terminal: Terminal) -> None:
     assert 'Ad account: 549755885175 "Emulated ad account", the only one' in at_terminal("audiences").err
 
 
@@ -116,21 +112,13 @@ def test_the_only_ad_account_is_taken(at_terminal: Terminal, monkeypatch: pytest
     ],
 )
 def test_an_ad_account_must_be_named_unless_there_is_one_only(
-    at_terminal: Terminal,
-    services: Services,
-    monkeypatch: pytest.MonkeyPatch,
-    another: str | None,
-    code: int,
-    said: str,
+    at_terminal: Terminal, services: Services, another: str | None, code: int, said: str
 ) -> None:
-    monkeypatch.delenv("PINTEREST_AD_ACCOUNT_ID", raising=False)
     if another:
         services.pinterest.add_ad_account("549755885176", name=another)
     else:
         services.pinterest.accounts.clear()
-    ran = at_terminal("audiences")
-    assert (code, "") == (ran.code, ran.out)
-    assert said in ran.err
+    assert at_terminal("audiences").failed(said, code=code)
 
 
 def test_an_audience_of_another_type_has_no_list(at_terminal: Terminal, services: Services) -> None:
@@ -145,18 +133,12 @@ def test_an_audience_of_another_type_has_no_list(at_terminal: Terminal, services
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        (1_793_516_400, "2026-11-01 07:00"),
-        (1_793_516_400.5, "2026-11-01 07:00"),
-        (None, None),
-        ("1793516400", None),
-        (True, None),
-        (0, None),
-        (1_793_516_400_000, None),
+        *[(time, "2026-11-01 07:00") for time in (1_793_516_400, 1_793_516_400.5)],
+        *[(value, "-") for value in (None, "1793516400", True, 0, 1_793_516_400_000)],
     ],
 )
-def test_a_moment_is_shown_if_it_is_one(value: object, shown: str | None) -> None:
-    created = audience_row({"id": 1, "created_timestamp": value})["created"]
-    assert (shown or "-") == screen.cell(created)
+def test_a_moment_is_shown_if_it_is_one(value: object, shown: str) -> None:
+    assert shown == screen.cell(audience_row({"id": 1, "created_timestamp": value})["created"])
 
 
 def test_programs_get_times_to_the_second_in_utc(at_terminal: Terminal, services: Services) -> None:
@@ -183,9 +165,8 @@ def test_a_refresh_token_that_ends_soon_is_warned_of_also_when_it_is_in_a_file(
 
 def test_missing_credentials_are_named_with_every_place(at_terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PINTEREST_CLIENT_ID")
-    ran = at_terminal("accounts")
-    assert 1 == ran.code
-    assert "PINTEREST_CLIENT_ID found nowhere: neither in the environment, nor in the local digdag secrets" in ran.err
+    said = "PINTEREST_CLIENT_ID found nowhere: neither in the environment, nor in the local digdag secrets"
+    assert at_terminal("accounts").failed(said)
 
 
 @pytest.mark.usefixtures("shop")

@@ -106,9 +106,9 @@ def test_a_package_that_is_not_installed_is_named(
     (tmp_path / "stats.json").write_text(json.dumps(statistics()))
     monkeypatch.setitem(sys.modules, "jinja2", None)
     monkeypatch.delitem(sys.modules, "td_pinterest_op.report.page", raising=False)
-    ran = at_terminal("report", tmp_path / "stats.json", "-o", tmp_path / "page.html")
-    assert 1 == ran.code
-    assert "the Python package jinja2 is not installed: pip install 'td_pinterest_op[cli,report]'" in ran.err
+    assert at_terminal("report", tmp_path / "stats.json", "-o", tmp_path / "page.html").failed(
+        "the Python package jinja2 is not installed: pip install 'td_pinterest_op[cli,report]'"
+    )
     assert not (tmp_path / "page.html").exists()
 
 

@@ -18,6 +18,10 @@ class Ran:
     out: str
     err: str
 
+    def failed(self, said: str, *, code: int = 1) -> bool:
+        """Whether it ended with that code, printed no result, and said so on standard error."""
+        return (code, "") == (self.code, self.out) and said in self.err
+
 
 class Terminal:
     """Calls commands, and fails a test in which one prints a person or a secret."""

@@ -78,9 +78,7 @@ def test_json_holds_what_is_shown(terminal: Terminal) -> None:
     ],
 )
 def test_an_unknown_name_is_wrong_usage_and_the_nearest_is_named(terminal: Terminal, name: str, said: str) -> None:
-    ran = terminal("explain", name)
-    assert 2 == ran.code
-    assert said in ran.err
+    assert terminal("explain", name).failed(said, code=2)
 
 
 def test_all_are_listed_without_a_name(terminal: Terminal) -> None:

@@ -1,4 +1,4 @@
-"""Files that a push leaves out, and the size of its archive."""
+"""A .dig file is read as digdag reads it: tabs, merges, includes; and what a push leaves out of its project."""
 
 from __future__ import annotations
 
@@ -7,32 +7,50 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.lint.samples import GOOD, found_in
+from td_pinterest_op.cli.check import findings
+from tests.unit.cli.lint.samples import CONNECTOR, GOOD, found_in
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "expected"),
-    [
-        ("+query:\n  td>:\n    data: SELECT email FROM people\n", "+query:\n  call>: people\n", [(10, "left-out")]),
-        ("  _env:\n", "  suppress: queries/opted_out.sql\n  _env:\n", [(21, "left-out")]),
-        ("  _env:\n", "  consent: SELECT email FROM consents\n  _env:\n", []),
-        ("  _env:\n", "  consent: ' '\n  _env:\n", [(21, "source")]),
-        ("  _env:\n", "  consent: ${consents}\n  _env:\n", []),
-        ("_export:\n", "_export:\n  audiences: [{suppress: no.sql}]\n", [(4, "left-out")]),
-        ("_export:\n", "_export:\n  audiences: [{query: no.sql}, {query: SELECT 1}]\n", [(4, "left-out")]),
-        ("td>:\n    data: SELECT email FROM people", "td>: people.sql", [(10, "left-out")]),
-        ("td>:\n    data: SELECT email FROM people", "td>: ../people.sql", [(10, "left-out")]),
-        ("timezone: UTC\n", "timezone: UTC\n!include : 'no.yml'\n", [(2, "left-out")]),
-        ("timezone: UTC\n", "timezone: UTC\n!include : '../all.yml'\n", [(2, "left-out")]),
-        ("td>:\n    data: SELECT email FROM people", "call>: query", [(10, "left-out")]),
-        ("td>:\n    data: SELECT email FROM people", "call>: query.dig", [(10, "left-out")]),
-    ],
-)
-def test_a_file_that_is_not_in_the_project_is_found_at_its_line(
-    project: Path, old: str, new: str, expected: list[tuple[int, str]]
-) -> None:
-    assert old in GOOD
-    assert expected == found_in(project, GOOD.replace(old, new, 1))
+def test_a_tab_that_yaml_refuses_is_found_at_its_line(project: Path) -> None:
+    assert [(11, "tab")] == found_in(project, CONNECTOR)
+
+
+def test_a_file_that_is_not_utf_8_is_said_so(project: Path) -> None:
+    file = project / "export.dig"
+    file.write_bytes(b"+a:\n  echo>: \xfc\n")
+    assert [f"{file}:1: yaml: the file is not UTF-8: save it as UTF-8"] == [str(finding) for finding in findings(file)]
+
+
+def _file_findings(project: Path, text: str) -> list[tuple[Path, int, str]]:
+    file = project / "export.dig"
+    file.write_text(text)
+    return [(finding.path, finding.line, finding.code) for finding in findings(file) if finding.code != "setting"]
+
+
+def test_a_file_that_is_included_twice_is_found_once(project: Path) -> None:
+    (project / "ids.yml").write_text("ids:\n\tfirst: '1'\n")
+    text = GOOD.replace("_export:\n", "_export:\n" + "  !include : 'ids.yml'\n" * 2)
+    assert [(project / "ids.yml", 2, "tab")] == _file_findings(project, text)
+
+
+def test_an_id_of_an_included_file_is_found_there(project: Path) -> None:
+    (project / "ids.yml").write_text("first: 1\naccount: 54975588517500000\n")
+    text = GOOD.replace("_export:\n", "_export:\n  !include : 'ids.yml'\n").replace('"549755885175"', "${account}")
+    assert [(project / "ids.yml", 2, "unquoted-id")] == _file_findings(project, text)
+
+
+def test_a_merge_of_yaml_gives_its_members(project: Path) -> None:
+    start, end = GOOD.index("    type: pinterest\n"), GOOD.index("    action: add")
+    defaults = "x-defaults: &defaults\n" + GOOD[start:end] + "x-more: &more {retry_count: many}\n"
+    text = defaults + GOOD[:start] + "    <<: *defaults\n" + GOOD[end:]
+    assert [] == found_in(project, text)
+    assert [(5, "setting")] == found_in(project, text.replace("*defaults", "[*defaults, *more]"))
+    assert [] == found_in(project, text.replace("*defaults", "[*defaults, *more]\n    retry_count: 5"))
+
+
+@pytest.mark.parametrize("text", ["- a list\n", "", "!include : 'export.dig'\n"])
+def test_what_is_no_workflow_is_said_so(project: Path, text: str) -> None:
+    assert [(1, "yaml")] == found_in(project, text)
 
 
 @pytest.mark.parametrize("name", [".hidden/people.sql", "link.sql", "ignored.sql"])

@@ -12,10 +12,6 @@ from tests.unit.cli.lint.samples import CONNECTOR, GOOD, found_in
 ROOT = Path(__file__).parent.parent.parent.parent.parent
 
 
-def test_a_good_workflow_has_no_finding(project: Path) -> None:
-    assert [] == found_in(project, GOOD)
-
-
 @pytest.mark.parametrize("workflow", sorted((ROOT / "workflows").glob("*.dig")), ids=lambda path: path.name)
 def test_our_own_workflows_have_no_finding(workflow: Path) -> None:
     assert [] == [str(finding) for finding in findings(workflow)]
@@ -34,6 +30,36 @@ def test_the_sample_of_the_connectors_page_has_each_problem_at_its_line(project:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
+        ("", "", []),
+        ("SELECT email FROM people", "|\n      SELECT\temail\n      FROM\tpeople", []),
+        ('"549755885175"', "${account || '1'}", []),
+        ("    type: pinterest\n", "\ttype: pinterest\n", [(16, "tab")]),
+        ("timezone: UTC", "timezone: UTC\ntimezone: UTC", [(2, "duplicate-key")]),
+        ("timezone: UTC", "a: &a {b: *a}", [(1, "yaml")]),
+        ("    data: SELECT", "    data: [SELECT", [(13, "yaml")]),
+        ("    TD_API_KEY: ${secret:td.apikey}\n", "", [(21, "env")]),
+        ("    PINTEREST_CLIENT_ID: ${secret:pinterest.client_id}\n", "", [(15, "env")]),
+        ("${secret:pinterest.client_secret}", "s3cr3t", [(24, "plain-secret")]),
+        ("${secret:td.apikey}", "1/s3cr3t", [(22, "plain-secret")]),
+        ("pinterest.client_secret}", "pinterest.client_secrt}", [(24, "secret-name")]),
+        ("pinterest.client_secret}", "pinterest2.client_secret}", []),
+        ("pinterest.client_secret}", "pinterest.client_secret_eu}", []),
+        ("pinterest.client_secret}", "pinterest.client.secret}", []),
+        ("pinterest.client_secret}", "marketing}", []),
+        ("  docker:\n", "  _env:\n    A: b\n  docker:\n", [(6, "env")]),
+        ("+query:\n  td>:\n    data: SELECT email FROM people\n", "+query:\n  call>: people\n", [(10, "left-out")]),
+        ("  _env:\n", "  suppress: queries/opted_out.sql\n  _env:\n", [(21, "left-out")]),
+        ("  _env:\n", "  consent: SELECT email FROM consents\n  _env:\n", []),
+        ("  _env:\n", "  consent: ' '\n  _env:\n", [(21, "source")]),
+        ("  _env:\n", "  consent: ${consents}\n  _env:\n", []),
+        ("_export:\n", "_export:\n  audiences: [{suppress: no.sql}]\n", [(4, "left-out")]),
+        ("_export:\n", "_export:\n  audiences: [{query: no.sql}, {query: SELECT 1}]\n", [(4, "left-out")]),
+        ("td>:\n    data: SELECT email FROM people", "td>: people.sql", [(10, "left-out")]),
+        ("td>:\n    data: SELECT email FROM people", "td>: ../people.sql", [(10, "left-out")]),
+        ("timezone: UTC\n", "timezone: UTC\n!include : 'no.yml'\n", [(2, "left-out")]),
+        ("timezone: UTC\n", "timezone: UTC\n!include : '../all.yml'\n", [(2, "left-out")]),
+        ("td>:\n    data: SELECT email FROM people", "call>: query", [(10, "left-out")]),
+        ("td>:\n    data: SELECT email FROM people", "call>: query.dig", [(10, "left-out")]),
         ("action: add", "acton: add", [(15, "setting"), (19, "unknown-setting")]),
         ("_people_to_current", "_peple_to_current", [(19, "setting")]),
         ('"549755885175"', '"account"', [(17, "setting")]),
@@ -192,3 +218,53 @@ def test_a_figure_that_the_statistics_do_not_have_is_found(project: Path, templa
     file = project / "export.dig"
     file.write_text(f'{GOOD}\n+report:\n  echo>: "{template}"\n')
     assert expected == [finding.message for finding in findings(file)]
+
+
+def test_the_names_of_secrets_are_compared_with_those_of_other_workflows(project: Path) -> None:
+    (project / "other.dig").write_text("+a:\n  echo>: ${secret:marketing.token}\n")
+    assert [(25, "secret-name")] == found_in(project, GOOD.replace("pinterest.refresh_token}", "marketing.tokn}"))
+    assert [] == found_in(project, GOOD.replace("pinterest.refresh_token}", "marketing.token}"))
+
+
+_SETTINGS = GOOD[GOOD.index("  result_settings:") : GOOD.index("  _env:")]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ("", [(13, "setting")]),
+        ("  result_settings: ${activation.settings}\n", []),
+        ("  result_settings: type=pinterest\n", [(15, "setting")]),
+        (
+            '  result_settings: \'{"type": "pinterest", "ad_account_id": "1", "audience_type": "customer_list", '
+            '"action": "add_people_to_current_audience", "audience_id": "2"}\'\n',
+            [],
+        ),
+        ('  result_settings: \'{"type": "pinterest", "acton": "add"}\'\n', [(15, "setting"), (15, "unknown-setting")]),
+    ],
+)
+def test_settings_may_be_one_text(project: Path, settings: str, expected: list[tuple[int, str]]) -> None:
+    assert expected == sorted(set(found_in(project, GOOD.replace(_SETTINGS, settings))))
+
+
+@pytest.mark.parametrize(
+    ("exported", "expected"),
+    [
+        ("ids: {account: '549755885175'}", []),
+        ("ids: {account: account}", [(18, "setting")]),
+        ("ids: {account: {one: '549755885175'}}", []),  # a mapping fills no template: only the run can say
+        ("ids: {account: ['549755885175']}", []),
+    ],
+)
+def test_a_template_is_filled_with_what_is_exported(
+    project: Path, exported: str, expected: list[tuple[int, str]]
+) -> None:
+    text = GOOD.replace("_export:\n", f"_export:\n  {exported}\n").replace('"549755885175"', "${ids.account}")
+    assert expected == found_in(project, text)
+
+
+def test_values_that_only_a_run_knows_are_left_alone(project: Path) -> None:
+    text = GOOD.replace('"2542620905475"', "${td.each.audience_id}").replace(
+        "add_people_to_current_audience", "${what}"
+    )
+    assert [] == found_in(project, text)
