@@ -8,9 +8,11 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,18 +117,14 @@ def test_a_value_that_is_no_utf_8_is_counted(export: Export, services: Services,
     assert 1 == json.loads(ran.out)["rows"]["invalid_by_reason"]["bad_encoding"]
 
 
-def test_a_job_is_exported(export: Export, services: Services) -> None:
+def test_a_job_and_a_query_are_exported(export: Export, services: Services, tmp_path: Path) -> None:
     job = services.job(people(3))
-    ran = export("--job", job, "--yes", "--json")
-    assert (0, job) == (ran.code, json.loads(ran.out)["job_id"])
-
-
-def test_a_query_is_issued_and_exported(export: Export, services: Services, tmp_path: Path) -> None:
-    services.td.create("shop", "people", [{"email": person} for person in people(3)])
+    assert job == json.loads(export("--job", job, "--yes", "--json").out)["job_id"]
+    services.td.create("shop", "people", [{"email": person} for person in people(4)])
     query = tmp_path / "people.sql"
     query.write_text("SELECT email FROM people")
     ran = export("--query", query, "--database", "shop", "--yes", "--json")
-    assert (0, 3) == (ran.code, json.loads(ran.out)["records"]["sent"])
+    assert (0, 4) == (ran.code, json.loads(ran.out)["records"]["sent"])
 
 
 def test_without_a_terminal_the_question_needs_yes(export: Export, services: Services, csv_file: Path) -> None:
@@ -136,13 +134,7 @@ def test_without_a_terminal_the_question_needs_yes(export: Export, services: Ser
 
 @pytest.mark.parametrize(("answer", "code", "sent"), [(True, 0, 4), (False, 1, 0)])
 def test_the_answer_decides(
-    export: Export,
-    services: Services,
-    csv_file: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    answer: bool,
-    code: int,
-    sent: int,
+    export: Export, services: Services, csv_file: Path, monkeypatch: Any, answer: bool, code: int, sent: int
 ) -> None:
     monkeypatch.setattr("td_pinterest_op.cli.screen.confirm", lambda _: answer)
     ran = export("--csv", csv_file)
@@ -205,11 +197,10 @@ def test_wrong_settings_are_named(at_terminal: Terminal, tmp_path: Path, csv_fil
 
 
 def test_the_result_settings_of_a_workflow_can_be_given_as_they_are(
-    at_terminal: Terminal, services: Services, settings: Path, csv_file: Path, tmp_path: Path
+    export: Export, settings: Path, csv_file: Path
 ) -> None:
-    nested = tmp_path / "nested.yml"
-    nested.write_text("result_settings:\n" + "".join(f"  {line}\n" for line in settings.read_text().splitlines()))
-    assert 0 == at_terminal("export", "--settings", nested, "--csv", csv_file, "--yes").code
+    settings.write_text("result_settings:\n" + textwrap.indent(settings.read_text(), "  "))
+    assert 0 == export("--csv", csv_file, "--yes").code
 
 
 def test_a_renewed_refresh_token_is_kept_in_the_file_that_it_came_from(

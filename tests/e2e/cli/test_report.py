@@ -15,7 +15,7 @@ from td_pinterest_op.history_columns import COLUMNS
 from tests import guard
 from tests.emulators.td.sql import statements
 from tests.exporting import Services
-from tests.unit.cli.running import Terminal
+from tests.unit.cli.running import Ran, Terminal
 from tests.unit.report.samples import AUDIENCE_ID, statistics
 
 ROW = {"kind": "run", "session_uuid": "s", "attempt_id": "1", "audience_id": AUDIENCE_ID, "audience_name": "Readers"}
@@ -42,37 +42,37 @@ def history(services: Services) -> str:
     return "shop.pinterest_history"
 
 
-def test_a_report_is_written_from_a_file(at_terminal: Terminal, tmp_path: Path) -> None:
-    (tmp_path / "stats.json").write_text(json.dumps(statistics()))
-    output = tmp_path / "page.html"
-    ran = at_terminal("report", tmp_path / "stats.json", "-o", output)
-    assert (0, f"Wrote {output}, from 1 run\n", "") == (ran.code, ran.out, ran.err)
-    guard.check(output.read_text(), "the page")
-    assert "1,000 people are on their way to Pinterest" in output.read_text()
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The page to write, in the working folder, which has a file of statistics and one that is no text."""
+    monkeypatch.chdir(tmp_path)
+    Path("stats.json").write_text(json.dumps(statistics()))
+    Path("bytes").write_bytes(b"\xff")
+    return Path("page.html")
+
+
+def test_a_report_is_written_from_a_file(at_terminal: Terminal, page: Path) -> None:
+    ran = at_terminal("report", "stats.json", "-o", page)
+    assert Ran(code=0, out="Wrote page.html, from 1 run\n", err="") == ran
+    guard.check(page.read_text(), "the page")
+    assert "1,000 people are on their way to Pinterest" in page.read_text()
+    page.unlink()
+    assert Ran(code=0, out="", err="") == at_terminal("report", "stats.json", "-o", page, "--quiet")
+    assert page.exists()
 
 
 def test_a_report_is_written_from_standard_input(
-    at_terminal: Terminal, types: Callable[[str], None], tmp_path: Path
+    at_terminal: Terminal, types: Callable[[str], None], page: Path
 ) -> None:
     types(json.dumps(statistics()))
-    ran = at_terminal("report", "-", "--output", tmp_path / "page.html", "--json")
-    assert {"file": str(tmp_path / "page.html"), "entries": 1} == json.loads(ran.out)
+    ran = at_terminal("report", "-", "--output", page, "--json")
+    assert {"file": "page.html", "entries": 1} == json.loads(ran.out)
 
 
-def test_a_report_is_written_from_the_history(at_terminal: Terminal, history: str, tmp_path: Path) -> None:
-    output = tmp_path / "page.html"
-    assert 0 == at_terminal("report", "--history", history, "--audience", AUDIENCE_ID, "-o", output).code
-    text = output.read_text()
-    assert "The audience is ready: about 4,321 matched people" in text
-    assert "Others" not in text
-
-
-def test_a_history_of_several_audiences_needs_one_to_be_named(
-    at_terminal: Terminal, history: str, tmp_path: Path
-) -> None:
-    ran = at_terminal("report", "--history", history, "-o", tmp_path / "page.html")
-    assert 1 == ran.code
-    assert "say which one with --audience" in ran.err
+def test_a_report_is_written_from_the_history(at_terminal: Terminal, history: str, page: Path) -> None:
+    assert 0 == at_terminal("report", "--history", history, "--audience", AUDIENCE_ID, "-o", page).code
+    assert "The audience is ready: about 4,321 matched people" in page.read_text()
+    assert "Others" not in page.read_text()
 
 
 @pytest.mark.parametrize(
@@ -80,50 +80,28 @@ def test_a_history_of_several_audiences_needs_one_to_be_named(
     [
         ([], 2, "give a FILE with statistics, or --history"),
         (["missing.json"], 1, "missing.json cannot be read: No such file"),
+        (["bytes"], 1, "the file bytes cannot be read: it is not UTF-8 text"),
+        (["stats.json", "-o", "no/page.html"], 1, "cannot be written: No such file or directory"),
         (["--history", "shop"], 2, "--history takes a database and a table"),
         (["--history", "shop.x'y"], 2, "--history takes a database and a table"),
+        (["--history", "shop.pinterest_history"], 1, "say which one with --audience"),
         (["--history", "shop.pinterest_history", "--audience", "1' OR 1"], 2, "--audience must be the digits"),
         (["--history", "shop.pinterest_history", "--audience", "7"], 1, "has no rows of this audience"),
     ],
 )
-@pytest.mark.usefixtures("history")
+@pytest.mark.usefixtures("history", "page")
 def test_what_cannot_be_reported_is_said(at_terminal: Terminal, arguments: list[str], code: int, message: str) -> None:
-    ran = at_terminal("report", *arguments)
-    assert code == ran.code
-    assert message in ran.err
-
-
-def test_a_file_that_is_not_text_is_named(at_terminal: Terminal, tmp_path: Path) -> None:
-    (tmp_path / "stats.json").write_bytes(b"\xff")
-    ran = at_terminal("report", tmp_path / "stats.json")
-    assert (1, "") == (ran.code, ran.out)
-    assert "stats.json cannot be read: it is not UTF-8 text" in ran.err
+    assert at_terminal("report", *arguments).failed(message, code=code)
 
 
 def test_a_package_that_is_not_installed_is_named(
-    at_terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    at_terminal: Terminal, page: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "stats.json").write_text(json.dumps(statistics()))
     monkeypatch.setitem(sys.modules, "jinja2", None)
     monkeypatch.delitem(sys.modules, "td_pinterest_op.report.page", raising=False)
-    assert at_terminal("report", tmp_path / "stats.json", "-o", tmp_path / "page.html").failed(
-        "the Python package jinja2 is not installed: pip install 'td_pinterest_op[cli,report]'"
-    )
-    assert not (tmp_path / "page.html").exists()
-
-
-def test_nothing_is_said_of_a_page_when_quiet(at_terminal: Terminal, tmp_path: Path) -> None:
-    (tmp_path / "stats.json").write_text(json.dumps(statistics()))
-    ran = at_terminal("report", tmp_path / "stats.json", "-o", tmp_path / "page.html", "--quiet")
-    assert (0, "", "") == (ran.code, ran.out, ran.err)
-    assert (tmp_path / "page.html").exists()
-
-
-def test_a_page_that_cannot_be_written_is_an_error(at_terminal: Terminal, tmp_path: Path) -> None:
-    (tmp_path / "stats.json").write_text(json.dumps(statistics()))
-    ran = at_terminal("report", tmp_path / "stats.json", "-o", tmp_path / "no" / "page.html")
-    assert 1 == ran.code
-    assert "cannot be written: No such file or directory" in ran.err
+    said = "the Python package jinja2 is not installed: pip install 'td_pinterest_op[cli,report]'"
+    assert at_terminal("report", "stats.json", "-o", page).failed(said)
+    assert not page.exists()
 
 
 def test_the_history_of_an_audience_stands_beside_its_present(
