@@ -1,18 +1,16 @@
-"""`python -m tests.dig run|check …`, with the options of `digdag run` that our scripts use."""
+"""`python -m tests.dig run …`, with the options of `digdag run` that our scripts use."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import DigError, read, run
-from .config import Params, load, merge
-from .secrets import LocalSecrets
-from .workflow import check_project
+from . import DigError, run
+from .config import Params, merge
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -24,19 +22,42 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.dig", allow_abbrev=False)
-    parser.add_argument("command", choices=("run", "check"), help="check reads the workflow and evaluates nothing")
+    parser.add_argument("command", choices=("run",))
     parser.add_argument("workflow", help="a .dig file in the project folder")
     parser.add_argument("--project", type=Path, default=Path(), help="the project folder (default: this one)")
     parser.add_argument("-t", "--session", help="yyyy-MM-dd[ HH:mm:ss] (default: this day)")
     parser.add_argument("-p", "--param", type=_pair, action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("-P", "--params-file", type=Path, metavar="PATH.yml")
     parser.add_argument("-X", type=_pair, action="append", default=[], metavar="secrets.KEY=VALUE", dest="secrets")
     parser.add_argument("-a", "--rerun", "--no-save", action="store_true", help="always so here: no state is kept")
     return parser
 
 
-def _params(file: Path | None, pairs: Sequence[tuple[str, str]]) -> Params:
-    params = load(file) if file else {}
+class LocalSecrets(Mapping[str, str]):
+    """The secrets of `digdag run`, as they are whenever one is looked up.
+
+    Those `given`, as by `-X`, over the files of `digdag secrets --local`; `config` is DIGDAG_CONFIG_HOME.
+    """
+
+    def __init__(self, config: Path, given: Mapping[str, str]) -> None:
+        self._folder, self._given = config / "secrets", given
+
+    def __getitem__(self, name: str) -> str:
+        if name in self._given:
+            return self._given[name]
+        try:
+            return (self._folder / name).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise KeyError(name) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({*self._given, *(file.name for file in self._folder.glob("[!.]*"))})
+
+    def __len__(self) -> int:
+        return len(set(self))
+
+
+def _params(pairs: Sequence[tuple[str, str]]) -> Params:
+    params: Params = {}
     for name, value in pairs:
         given: Any = value
         for part in reversed(name.split(".")):
@@ -61,13 +82,9 @@ def _run(options: argparse.Namespace) -> int:
     workflow = project / (name if name.endswith(".dig") else f"{name}.dig")
     if workflow.parent.resolve() != project.resolve():
         raise DigError(f"{name}: only a .dig file in the project folder itself is a workflow; set --project")
-    check_project(project)
-    if options.command == "check":
-        read(workflow)
-        return 0
     result = run(
         workflow,
-        params=_params(options.params_file, options.param),
+        params=_params(options.param),
         secrets=_secrets(options.secrets),
         session_time=options.session,
         log=lambda text: print(text, end="", flush=True),

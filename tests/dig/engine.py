@@ -18,7 +18,6 @@ OPERATORS: Mapping[str | None, Callable[[Call], Outcome]] = {
     "fail": operators.fail,
     "if": operators.if_,
     "for_each": operators.for_each,
-    "loop": operators.loop,
     "call": operators.call,
     "py": operators.py,
     "td": td_operators.td,
@@ -73,7 +72,7 @@ class Attempt:
         return [[self._plan(below) for below in wave] for wave in task.waves]
 
     def _plan_below(self, node: Node, key: str, config: Params) -> list[list[Node]]:
-        """The task that an operator made, or that `_check` or `_error` is, if there is one."""
+        """The task that an operator made, or that `_error` is, if there is one."""
         if not config:
             return []
         name = node.task.name + GENERATED[key]
@@ -119,10 +118,7 @@ class Attempt:
     def _run_operator(self, node: Node, seen: Params) -> Left:
         try:
             outcome = self._call_with_retry(node.task, seen)
-            below = [
-                *self._plan_below(node, "_do", outcome.subtask),
-                *self._plan_below(node, "_check", nested(node.task.local, "_check")),
-            ]
+            below = self._plan_below(node, "_do", outcome.subtask)
         except DigError as error:
             node.error = str(error)
             self._machine.log(f"[ERROR] ({node.task.name}): Task failed: {error}\n")
@@ -141,7 +137,7 @@ class Attempt:
         return OPERATORS[task.operator](call)
 
     def _call(self, task: Task, seen: Params) -> Call:
-        local = {key: value for key, value in task.local.items() if key not in ("_export", "_error", "_check")}
+        local = {key: value for key, value in task.local.items() if key not in ("_export", "_error")}
         params = merge(merge(copied(seen), self._session), {"task_name": task.name})
         merged = evaluate(merge(copied(params), local), params)
         command = merged[f"{task.operator}>"]

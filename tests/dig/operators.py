@@ -26,7 +26,6 @@ from .config import (
     Params,
     TaskFailedError,
     as_bool,
-    as_int,
     as_text,
     copied,
     load,
@@ -96,16 +95,12 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One run of a task: `params` are its parameters, evaluated and merged; `local` those written on the task.
-
-    `state` is what the operator keeps from one try of the task to the next.
-    """
+    """One run of a task: `params` are its parameters, evaluated and merged; `local` those written on the task."""
 
     machine: Machine
     name: str
     params: Params
     local: Params
-    state: Params = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +131,7 @@ def if_(call: Call) -> Outcome:
 def for_each(call: Call) -> Outcome:
     """`for_each>`: `_do` for every combination of the values of its lists, with each list's value under its name."""
     lists = {name: _parsed(value, list) for name, value in _parsed(call.params["_command"], dict).items()}
-    do, subtask = nested(call.params, "_do"), _parallel(call)
+    do, subtask = nested(call.params, "_do"), {"_parallel": call.local.get("_parallel", False)}
     if prod(map(len, lists.values())) > MOST_TASKS:
         raise DigError(f"Too many for_each subtasks. Limit: {MOST_TASKS}")
     for combination in itertools.product(*(list(enumerate(values)) for values in lists.values())):
@@ -164,21 +159,6 @@ def _parsed(value: Any, wanted: type[Any]) -> Any:
     if not isinstance(parsed, wanted):
         raise DigError(f"for_each> takes lists by name, not {json.dumps(value)}")
     return parsed
-
-
-def loop(call: Call) -> Outcome:
-    """`loop>`: repeat `_do`, with `i` counted from 0."""
-    count, do = as_int(call.params, "count" if "count" in call.local else "_command"), nested(call.params, "_do")
-    if count > MOST_TASKS:
-        raise DigError(f"Too many loop subtasks. Limit: {MOST_TASKS}")
-    subtask = _parallel(call)
-    for i in range(count):
-        subtask[f"+loop-{i}"] = {**do, "_export": {**nested(do, "_export"), "i": i}}
-    return Outcome(subtask=subtask)
-
-
-def _parallel(call: Call) -> Params:
-    return {"_parallel": call.local.get("_parallel", False)}
 
 
 def call(call: Call) -> Outcome:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import tdclient
 from tdclient import errors
 
-from .config import DigError, Params, RefusedError, ServiceError, TaskFailedError, Whole, as_bool, as_text, nested
+from .config import DigError, Params, ServiceError, TaskFailedError, Whole, as_bool, as_text, nested
 from .operators import Call, Outcome
 from .template import fill
 
@@ -23,18 +22,12 @@ from .template import fill
 logging.getLogger("tdclient").setLevel(logging.INFO)
 
 _POLL = 0.2  # seconds
-_INSERT_LINE = re.compile(r"(\A|\r?\n)--\s*DIGDAG_INSERT_LINE[^\n]*")
-_COMMENTS = re.compile(r"\A([\r\n\t]*(?:(?:\A|\n)--[^\n]*)+)\n?([^\n]*)\Z")
 
 
 def td(call: Call) -> Outcome:
     """`td>`: run a query; store `td.last_job_id`, `td.last_job`, with `store_last_results` also `td.last_results`."""
     with _client(call) as (client, options):
-        if options.get("engine", "presto") != "presto":
-            raise RefusedError(f"td> knows engine: presto here, not {options['engine']}")
-        # A _retry looks at the same job again, as digdag's state keeps its id.
-        job_id = call.state.get("job_id") or _issue(call, client, options)
-        call.state["job_id"] = job_id
+        job_id = _issue(call, client, options)
         job = _finished(call, client, job_id)
         store: Params = {"last_job_id": job_id, "last_job": {"id": job_id, "num_records": job["num_records"] or 0}}
         if as_bool(options, "store_last_results"):
@@ -43,7 +36,11 @@ def td(call: Call) -> Outcome:
 
 
 def _issue(call: Call, client: tdclient.Client, options: Params) -> str:
-    statement = _header(call) + _statement(client, options, project_text(call, options, "query"))
+    create = ""
+    if name := options.get("create_table"):
+        quoted = ".".join(f'"{part}"' for part in str(name).split(".", 1))
+        create = f"DROP TABLE IF EXISTS {quoted};\nCREATE TABLE {quoted} AS\n"
+    statement = _header(call) + create + _query(call)
     issue: Any = client.api.query  # typed with literals; here the workflow gives the values
     time = call.params["session_unixtime"]
     job_id = str(issue(statement, type="presto", db=options["database"], scheduled_time=time))
@@ -92,11 +89,9 @@ def _header(call: Call) -> str:
     )
 
 
-def project_text(call: Call, options: Params, key: str) -> str:
-    """The text of a task: the parameter `key`, or `{data: …}`, or the template in a file of the project."""
+def _query(call: Call) -> str:
+    """The query of a task: `{data: …}`, or the template in a file of the project."""
     command = call.params["_command"]
-    if command is None:
-        return as_text(options, key)
     if isinstance(command, dict):
         return as_text(command, "data")
     name = as_text(call.params, "_command")
@@ -109,29 +104,6 @@ def project_text(call: Call, options: Params, key: str) -> str:
         raise DigError(f"{error} in {name}") from None
     except (OSError, ValueError) as error:
         raise DigError(f"{name}: {error}") from None
-
-
-def _statement(client: tdclient.Client, options: Params, query: str) -> str:
-    insert, create = options.get("insert_into"), options.get("create_table")
-    if insert and create:
-        raise DigError("Setting both insert_into and create_table is invalid")
-    if not insert and not create:
-        return query
-    name = ".".join(f'"{part}"' for part in str(insert or create).split(".", 1))
-    if create:
-        return _with_command(f"DROP TABLE IF EXISTS {name};\nCREATE TABLE {name} AS", query)
-    with contextlib.suppress(errors.AlreadyExistsError):
-        client.api.create_log_table(*_table(insert, options))
-    return _with_command(f"INSERT INTO {name}", query)
-
-
-def _with_command(command: str, query: str) -> str:
-    """Where digdag puts INSERT or CREATE: at a line that says so, below a comment before one line, else on top."""
-    if comments := _INSERT_LINE.search(query):
-        return query[: comments.start()] + comments[1] + command + query[comments.end() :]
-    if comments := _COMMENTS.search(query):
-        return f"{comments[1]}\n{command}\n{comments[2]}"
-    return f"{command}\n{query}"
 
 
 def _finished(call: Call, client: tdclient.Client, job_id: str) -> dict[str, Any]:
@@ -150,7 +122,7 @@ def _first_row(client: tdclient.Client, job: dict[str, Any]) -> Params:
         rows: Any = client.api.job_result_format_each(job["job_id"], "msgpack")
         return dict(zip(names, next(rows, []), strict=False))
     except errors.NotFoundError:
-        return {}  # an INSERT or CREATE has no result
+        return {}  # a CREATE has no result
 
 
 def _table(name: object, options: Params) -> tuple[str, str]:

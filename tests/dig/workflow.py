@@ -18,35 +18,24 @@ from .operators import MOST_TASKS
 from .session import check_schedule
 
 _TASK_NAME = re.compile(r"\+[a-zA-Z_0-9\-=\[\]{}%&@`,.]{0,254}")
-_TASK = ("_export", "_error", "_check")
-_TD = (*_TASK, "_retry", "database", "endpoint", "use_ssl")
-GENERATED = {"_error": "^error", "_check": "^check", "_do": "^sub", "_else_do": "^sub"}
+_TASK = ("_export", "_error")
+_TD = (*_TASK, "database", "endpoint", "use_ssl")
+GENERATED = {"_error": "^error", "_do": "^sub", "_else_do": "^sub"}
 # What an operator takes; None: any name without a leading underscore as well. A group has no operator.
 OPTIONS: dict[str | None, tuple[str | None, ...]] = {
-    None: ("_export", "_error", "_retry", "_parallel"),
+    None: (*_TASK, "_retry", "_parallel"),
     "echo": _TASK,
     "fail": _TASK,
     "if": (*_TASK, "_do", "_else_do"),
     # `error`: below an _error, a parameter of its own in place of the one that it would have to evaluate.
     "for_each": (*_TASK, "_do", "_parallel", "error"),
-    "loop": (*_TASK, "_do", "_parallel", "count"),
     # Keys of its own do not reach what is called.
     "call": (*_TASK, None),
     "py": (*_TASK, "_retry", "_env", None),
-    "td": (*_TD, "query", "engine", "create_table", "insert_into", "store_last_results"),
-    "http": (
-        *_TASK,
-        "method",
-        "content",
-        "content_format",
-        "content_type",
-        "headers",
-        "store_content",
-        "timeout",
-        "retry",
-    ),
-    "mail": (*_TASK, "subject", "to", "cc", "bcc", "from", "html", "body", "host", "port", "tls", "ssl", "username"),
+    "td": (*_TD, "create_table", "store_last_results"),
     "td_ddl": (*_TD, "drop_tables"),
+    "http": (*_TASK, "method", "content"),
+    "mail": (*_TASK, "subject", "to", "from", "host", "port"),
 }
 _RETRY = {"limit", "interval", "max_interval", "interval_type"}
 
@@ -116,14 +105,14 @@ def retry_waits(params: Mapping[str, Any]) -> list[int]:
 def compile_task(config: Params, *, name: str, source: str, again: bool = False) -> Task:
     """The task tree of `config`. Raises DigError, naming `source` and the task.
 
-    `again` says that the task repeats with one around it, or is an `_error` or `_check`; there digdag does not repeat
-    a group by itself, which is refused here.
+    `again` says that the task repeats with one around it, or is an `_error`; there digdag does not repeat a group by
+    itself, which is refused here.
     """
     try:
         operator = _operator(config)
         waits = [] if operator else retry_waits(config)
         if waits and again:
-            raise RefusedError("a group's _retry is not known here inside another's, nor in _error and _check")
+            raise RefusedError("a group's _retry is not known here inside another's, nor in _error")
         size = 1 if operator else _side_by_side(config.get("_parallel", False))
         generated = {key: nested(config, key) for key in GENERATED}
     except DigError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests import dig, guard
-from tests.dig.secrets import LocalSecrets
+from tests.dig.__main__ import LocalSecrets
 from tests.e2e.project import ENGINES, SESSION, Engine, Ran, change, copy_of
 from tests.emulators.digdag_secrets import DigdagSecrets, serve_secrets
 from tests.emulators.environment import SECRETS, digdag_home

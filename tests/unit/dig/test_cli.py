@@ -22,8 +22,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_run_prints_its_log_and_succeeds(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (project / "given.yml").write_text("who: nobody\nnested: {a: 1}\n")
-    options = "--rerun --no-save --session 2026-01-02 -P given.yml -p who=we -X secrets.a.b=x=y"
+    options = "--rerun --no-save --session 2026-01-02 -p nested.a=1 -p who=we -X secrets.a.b=x=y"
     assert main(["run", "flow.dig", *options.split()]) == 0
     assert "[INFO] (+flow+a): echo>: we at 2026-01-02 with 1\nwe at 2026-01-02 with 1\n" in capsys.readouterr().out
 
@@ -51,14 +50,6 @@ def test_a_workflow_that_is_not_in_the_project_folder_gives_code_1(project: Path
     (project / "below").mkdir()
     (project / "below" / "flow.dig").write_text(_WORKFLOW)
     assert main(["run", name]) == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "code"), [(_WORKFLOW, 0), ("+a: {echo>: '${'}", 0), ("+a: {sh>: ls}", 1), ("a: b", 1)]
-)
-def test_check_reads_and_evaluates_nothing(project: Path, text: str, code: int) -> None:
-    (project / "flow.dig").write_text(text)
-    assert code == main(["check", "flow.dig"])
 
 
 def test_a_setting_of_digdag_that_is_no_secret_is_refused(project: Path) -> None:

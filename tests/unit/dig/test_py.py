@@ -109,8 +109,9 @@ def test_secrets_are_looked_up_for_each_task_when_it_begins(flow: Flow) -> None:
     def change(_pid: int) -> None:
         secrets["a"] = "second"
 
-    options = "x: 1, _env: {A: '${secret:a}'}, _check: {py>: pkg.mod.env, name: A, _env: {A: '${secret:a}'}}"
-    assert "A second None\n" in flow("pkg.mod.func", options, secrets=secrets, on_spawn=change).log
+    options = "name: A, _env: {A: '${secret:a}'}"
+    log = flow("pkg.mod.env", f"{options}}}\n+u: {{py>: pkg.mod.env, {options}", secrets=secrets, on_spawn=change).log
+    assert ["A first None", "A second None"] == [line for line in log.splitlines() if line.startswith("A ")]
 
 
 @pytest.mark.parametrize(

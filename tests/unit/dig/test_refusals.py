@@ -20,14 +20,11 @@ def _log_of(folder: Path, text: str) -> str:
     ("task", "complaint"),
     [
         ("{sh>: ls}", "operator 'sh>' is not known"),
-        ("{loop>: 2, _do: {sh>: ls}}", "operator 'sh>' is not known"),
-        ("{call>: other, _retry: 1}", "call> has no option _retry"),
         ("{echo>: a, _retry: 1}", "echo> has no option _retry"),
         ("{td>: {data: select 1}, preview: true}", "td> has no option preview"),
         ("{td_ddl>: , rename_tables: []}", "td_ddl> has no option rename_tables"),
         ("{py>: a.b, _workdir: below}", "py> has no option _workdir"),
         ("{py>: a.b, _export: {_workdir: below}}", "py> has no option _export: _workdir"),
-        ("{+u: {echo>: a}, _check: {echo>: a}}", "a group of tasks has no option _check"),
         ("{_retry: 1, +u: {_retry: 1, +v: {echo>: a}}}", "not known here inside another's"),
         ("{echo>: a, _error: {_retry: 1, +v: {echo>: a}}}", "not known here inside another's"),
         ("{+u: {echo>: a}, _retry: {limit: 1, jitter: 1}}", "_retry takes a number"),
@@ -35,7 +32,7 @@ def _log_of(folder: Path, text: str) -> str:
         ("{+u: {echo>: a}, _after: [+x]}", "a group of tasks has no option _after"),
         ("{if>: true, _do: {sh>: ls}}", "operator 'sh>' is not known"),
         ("{echo>: a, _error: {+e: {sh>: ls}}}", "operator 'sh>' is not known"),
-        ("{echo>: a, _check: {echo>: b, wrong: 1}}", "echo> has no option wrong"),
+        ("{echo>: a, _error: {echo>: b, wrong: 1}}", "echo> has no option wrong"),
     ],
 )
 def test_an_unknown_thing_is_refused_by_name(tmp_path: Path, task: str, complaint: str) -> None:

@@ -1,4 +1,4 @@
-"""How a tree of tasks runs, beside what test_like_digdag compares: sessions, scopes, repetition, error and check."""
+"""How a tree of tasks runs, beside what test_like_digdag compares: sessions, scopes, repetition and error."""
 
 from __future__ import annotations
 
@@ -43,11 +43,6 @@ def _echoed(result: Result) -> list[str]:
     return [line for line in result.log.splitlines() if not line.startswith("[")]
 
 
-def test_a_failure_blocks_the_tasks_after_it(flow: Flow) -> None:
-    result = flow("+a: {echo>: one}\n+b: {fail>: no}\n+c: {echo>: three}\n")
-    assert ("error", ["one"], "  * +flow+b:\n    no") == (result.status, _echoed(result), result.error)
-
-
 def test_the_session_is_in_the_parameters_in_the_workflows_time_zone(flow: Flow) -> None:
     names = ("session_time", "session_date", "session_date_compact", "session_local_time", "session_unixtime")
     text = "timezone: America/New_York\n+a: {echo>: '" + "|".join(f"${{{name}}}" for name in names) + "'}\n"
@@ -89,11 +84,6 @@ def test_stored_values_are_merged_deeply_and_reach_later_tasks(flow: Flow, paral
     assert result.store == {"one": 1, "two": 1, "all": {"one": 1, "two": 1}}
 
 
-def test_tasks_side_by_side_run_even_when_one_of_them_fails(flow: Flow) -> None:
-    result = flow("+g: {_parallel: true, +a: {fail>: no}, +b: {echo>: b}, +c: {echo>: c}}\n")
-    assert ("error", ["b", "c"]) == (result.status, sorted(_echoed(result)))
-
-
 @pytest.mark.parametrize(
     ("retry", "waits", "status"),
     [
@@ -131,9 +121,3 @@ def test_an_error_task_runs_once_after_the_retries_with_message_and_traceback(fl
     assert message.startswith(f"\nE<{told}")
     assert "job.py" in message
     assert "ValueError: try 2\n (runtime)>" in message
-
-
-def test_a_check_runs_after_success_and_fails_the_task(flow: Flow) -> None:
-    text = "+a: {py>: job.Counter, name: n, _check: {fail>: 'kept ${n}'}}\n+b: {echo>: never}\n"
-    result = flow(text)
-    assert ("  * +flow+a^check:\n    kept 1", []) == (result.error, _echoed(result))

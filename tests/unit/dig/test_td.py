@@ -39,9 +39,8 @@ def flow(tmp_path: Path, treasure_data: tuple[TreasureData, str]) -> Flow:
     [
         "td>: {data: 'select name from people where age >= ${least}'}",
         "td>: query.sql",
-        "td>: , query: 'select name from people where age >= ${least}'",
     ],
-    ids=["data", "file", "query"],
+    ids=["data", "file"],
 )
 def test_a_query_leaves_its_job(flow: Flow, tmp_path: Path, task: str) -> None:
     (tmp_path / "query.sql").write_text("select name\nfrom people where age >= ${least}\n")
@@ -63,36 +62,13 @@ def test_the_query_is_issued_as_of_the_sessions_time(flow: Flow, treasure_data: 
     )
 
 
-@pytest.mark.parametrize(
-    ("query", "issued"),
-    [
-        ("select 1 as one", 'INSERT INTO "made"\nselect 1 as one'),
-        ("-- why\nselect 1 as one", '-- why\nINSERT INTO "made"\nselect 1 as one'),
-        ("-- why\nselect 1\n  as one", 'INSERT INTO "made"\n-- why\nselect 1\n  as one'),
-        ("select 1 as one -- x\n", 'INSERT INTO "made"\nselect 1 as one -- x\n'),
-        ("-- a\n-- DIGDAG_INSERT_LINE here\nselect 1 as one", '-- a\nINSERT INTO "made"\nselect 1 as one'),
-    ],
-)
-def test_the_insert_stands_where_digdag_puts_it(
-    flow: Flow, tmp_path: Path, treasure_data: tuple[TreasureData, str], query: str, issued: str
-) -> None:
-    (tmp_path / "query.sql").write_text(query)
-    result = flow("+q: {td>: query.sql, insert_into: made}\n")
+def test_a_table_is_made_of_a_query(flow: Flow, treasure_data: tuple[TreasureData, str]) -> None:
+    result = flow("+q: {td>: {data: select 1 as one}, create_table: shop.made}\n")
     assert result.status == "success", result.error
     (request,) = [request for request in treasure_data[0].requests if "/job/issue/" in request.path]
+    table = '"shop"."made"'
+    issued = f"DROP TABLE IF EXISTS {table};\nCREATE TABLE {table} AS\nselect 1 as one"
     assert request.form["query"].endswith(f"+flow+q\n{issued}")
-
-
-def test_a_retry_of_a_query_looks_at_the_same_failed_job_and_one_of_its_group_issues_another(
-    flow: Flow, treasure_data: tuple[TreasureData, str]
-) -> None:
-    def issued() -> int:
-        return sum("/job/issue/" in request.path for request in treasure_data[0].requests)
-
-    assert flow("+q: {td>: {data: select nothing}, _retry: 3}\n").status == "error"
-    assert issued() == 1
-    assert flow("+g: {_retry: 1, +q: {td>: {data: select nothing}}}\n").status == "error"
-    assert issued() == 3
 
 
 def test_the_first_row_is_stored_when_asked_for_and_replaces_the_last(flow: Flow) -> None:
@@ -119,8 +95,6 @@ def test_a_failed_job_fails_the_task_with_the_engines_words(flow: Flow) -> None:
         ("td>: {data: select 1}", {"td.apikey": " "}, "The 'td.apikey' secret is missing or empty"),
         ("td>: absent.sql", None, "absent.sql: [Errno 2]"),
         ("td>: ../outside.sql", None, "../outside.sql: "),
-        ("td>: {data: select 1}, engine: hive", None, "td> knows engine: presto here"),
-        ("td>: {data: select 1}, insert_into: a, create_table: b", None, "Setting both insert_into and create_table"),
         ("td>: {data: select 1}, database: ''", None, "Parameter 'database'"),
     ],
 )

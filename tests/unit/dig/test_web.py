@@ -39,14 +39,14 @@ def smtp() -> Iterator[tuple[int, list[bytes]]]:
 def test_a_mapping_is_posted_as_json_to_an_address_that_is_a_secret(flow: Flow, web: Any) -> None:
     result = flow(
         "+a: {fail>: 'a \"quoted\"\n\n  line'}\n"
-        "_error:\n  http>: ${secret:slack.webhook}\n  method: POST\n  store_content: true\n"
-        "  headers: [{X-Token: 'Bearer ${secret:slack.token}'}]\n  content: {text: 'failed ${error.message}'}\n",
+        "_error:\n  http>: ${secret:slack.webhook}\n  method: POST\n"
+        "  content: {text: 'failed ${error.message}', token: '${secret:slack.token}'}\n",
         secrets={"slack.webhook": f"{web[0]}/200/hook", "slack.token": "t1"},
     )
     ((method, path, headers, body),) = web[1]
-    assert (method, path, headers["X-Token"]) == ("POST", "/200/hook", "Bearer t1")
-    assert json.loads(body) == {"text": 'failed a "quoted"\nline'}
-    assert result.store["http"] == {"last_status": 200, "last_content": "heard"}
+    assert (method, path, headers["Content-Type"]) == ("POST", "/200/hook", "application/json")
+    assert json.loads(body) == {"text": 'failed a "quoted"\nline', "token": "t1"}
+    assert result.store["http"] == {"last_status": 200}
     assert "Sending HTTP request: POST ***" in result.log
     assert web[0] not in result.log
 
@@ -69,12 +69,12 @@ def test_another_machine_is_not_reached(flow: Flow, task: str) -> None:
 MAIL = "_export: {{mail: {{from: a@shop.example, port: {port}, host: 127.0.0.1}}}}\n"
 
 
-def test_a_mail_is_a_template_in_a_file(flow: Flow, tmp_path: Path, smtp: tuple[int, list[bytes]]) -> None:
-    (tmp_path / "body.txt").write_text("<b>${1 + 1}</b>")
-    task = "{mail>: body.txt, subject: s, to: b@shop.example, html: true}"
+@pytest.mark.parametrize("to", ["b@shop.example", "[b@shop.example]"])
+def test_a_mail_is_sent_with_its_text(flow: Flow, smtp: tuple[int, list[bytes]], to: str) -> None:
+    task = f"{{mail>: {{data: 'two: ${{1 + 1}}'}}, subject: s, to: {to}}}"
     assert flow(MAIL.format(port=smtp[0]) + f"+a: {task}\n").status == "success"
-    assert b"text/html" in smtp[1][0]
-    assert b"<b>2</b>" in smtp[1][0]
+    assert b"To: b@shop.example" in smtp[1][0]
+    assert b"two: 2" in smtp[1][0]
 
 
 @pytest.mark.parametrize(
