@@ -8,18 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from tests import guard
 from tests.campaigns import campaign
-from tests.e2e.project import ENGINES, Engine, Ran, change
+from tests.e2e.project import ENGINES, Run, change
 from tests.exporting import Services, digests, people
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
 
 
-def activate(
-    engine: Engine, services: Services, project: Path, folder: Path, emails: list[str], *, later: str, **console: object
-) -> Ran:
-    """Run the workflow as the console starts it: with the activation's parameters."""
+def activate(run: Run, services: Services, project: Path, emails: list[str], *, later: str, **console: object) -> str:
+    """Run the workflow as the console starts it, with the activation's parameters; returns the only audience's id."""
     services.td.create("sandbox", "people", [{"email": "nobody@shop.example"}])
     services.td.create("cdp_audience_1", "cdp_syndication_1", [{"email": person} for person in emails])
     handed = {
@@ -38,49 +35,37 @@ def activate(
             "_export:\n", "_export:\n" + "".join(f"  {key}: {json.dumps(value)}\n" for key, value in handed.items()), 1
         )
     path.write_text(text)
-    ran = engine(path, services, folder)
-    guard.check(ran.log, "the log")
-    return ran
+    ran = run("pinterest_activation")
+    assert ran.succeeded, ran.log
+    (audience,) = services.pinterest.audiences.values()
+    return audience.id
 
 
 @pytest.mark.parametrize("later", ["add", "replace", "mirror"])
 def test_the_first_run_creates_the_audience_and_later_runs_do_what_one_line_says(
-    engine: Engine, services: Services, project: Path, tmp_path: Path, later: str, monkeypatch: pytest.MonkeyPatch
+    run: Run, services: Services, project: Path, later: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     console = {"type": "pinterest", "td_connector": "x", "_version": 3, "audience_name": ""}
-    ran = activate(engine, services, project, tmp_path, people(150), later=later, **console)
-    assert ran.succeeded, ran.log
-    (audience,) = services.pinterest.audiences_named("Likely buyers")
-    first = services.pinterest.members_of_audience(audience.id)
-    assert digests(150) == first
+    audience_id = activate(run, services, project, people(150), later=later, **console)
+    assert "Likely buyers" == services.pinterest.audiences[audience_id].name
+    assert digests(150) == services.pinterest.members_of_audience(audience_id)
     monkeypatch.setattr("tests.e2e.project.SESSION", "2026-11-26 00:00:00")
-    ran = activate(engine, services, project, tmp_path, people(150, first=20), later=later, **console)
-    assert ran.succeeded, ran.log
-    (audience,) = services.pinterest.audiences_named("Likely buyers")
+    assert audience_id == activate(run, services, project, people(150, first=20), later=later, **console)
     expected = digests(170) if later == "add" else digests(150, first=20)
-    assert expected == services.pinterest.members_of_audience(audience.id)
+    assert expected == services.pinterest.members_of_audience(audience_id)
 
 
 @pytest.mark.parametrize("later", ["add", pytest.param("mirror", marks=campaign)])
-def test_nobody_who_opted_out_is_sent(
-    engine: Engine, services: Services, project: Path, tmp_path: Path, later: str
-) -> None:
+def test_nobody_who_opted_out_is_sent(run: Run, services: Services, project: Path, later: str) -> None:
     change(project / "config" / "mirror.yml", ("suppressed: false", "suppressed: true"))
-    path = project / "pinterest_activation.dig"
-    text = path.read_text()
-    path.write_text(text.replace("# database:", "database:").replace("# suppress:", "suppress:"))
+    change(project / "pinterest_activation.dig", ("# database:", "database:"), ("# suppress:", "suppress:"))
     (project / "queries" / "suppressed.sql").write_text("SELECT upper(mail) AS email FROM opt_outs")
     services.td.create("sandbox", "opt_outs", [{"mail": person} for person in people(50)])
-    ran = activate(engine, services, project, tmp_path, people(150), later=later)
-    assert ran.succeeded, ran.log
-    (audience,) = services.pinterest.audiences_named("Likely buyers")
-    assert digests(100, first=50) == services.pinterest.members_of_audience(audience.id)
+    audience_id = activate(run, services, project, people(150), later=later)
+    assert digests(100, first=50) == services.pinterest.members_of_audience(audience_id)
 
 
-def test_an_audience_that_the_settings_name_gets_the_people(
-    engine: Engine, services: Services, project: Path, tmp_path: Path
-) -> None:
+def test_an_audience_that_the_settings_name_gets_the_people(run: Run, services: Services, project: Path) -> None:
     audience_id = services.audience(["before@shop.example"])
-    ran = activate(engine, services, project, tmp_path, people(5), later="replace", audience_id=audience_id)
-    assert ran.succeeded, ran.log
+    activate(run, services, project, people(5), later="replace", audience_id=audience_id)
     assert digests(5) == services.pinterest.members_of_audience(audience_id)

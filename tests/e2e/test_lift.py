@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import guard
-from tests.e2e.project import ENGINES, Engine, change, history
+from tests.e2e.project import ENGINES, Run, change, history
 from tests.exporting import Services
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
@@ -20,9 +19,7 @@ def is_control(key: str) -> bool:
     return int(hashlib.sha256(f"spring\n{key}".encode()).hexdigest()[:8], 16) % 10_000 < 1_000
 
 
-def test_the_arms_are_compared_and_the_history_has_the_figures(
-    engine: Engine, services: Services, project: Path, tmp_path: Path
-) -> None:
+def test_the_arms_are_compared_and_the_history_has_the_figures(run: Run, services: Services, project: Path) -> None:
     change(
         project / "config" / "lift.yml",
         ('^audience_id: ""', 'audience_id: "12"'),
@@ -34,9 +31,8 @@ def test_the_arms_are_compared_and_the_history_has_the_figures(
     bought = [key for key in people if int(key) % (10 if is_control(key) else 5) == 0]
     orders = [{"customer_id": key, "time": START + 60} for key in bought]
     services.td.create("sandbox", "orders", [*orders, {"customer_id": "1", "time": START - 1}])
-    ran = engine(project / "pinterest_lift.dig", services, tmp_path)
+    ran = run("pinterest_lift")
     assert ran.succeeded, ran.log
-    guard.check(ran.log, "the log")
     assert "The audience brought conversions" in ran.log
     (row,) = history(services)
     figures = json.loads(row["lift"])
@@ -51,9 +47,7 @@ def test_the_arms_are_compared_and_the_history_has_the_figures(
     assert 0 < figures["lift_absolute_low"] < figures["lift_absolute"] < figures["lift_absolute_high"]
 
 
-def test_a_comparison_that_is_not_set_up_says_what_to_fill_in(
-    engine: Engine, services: Services, project: Path, tmp_path: Path
-) -> None:
-    ran = engine(project / "pinterest_lift.dig", services, tmp_path)
+def test_a_comparison_that_is_not_set_up_says_what_to_fill_in(run: Run) -> None:
+    ran = run("pinterest_lift")
     assert not ran.succeeded
     assert "config/lift.yml names no audience or no table of conversions" in ran.log

@@ -7,20 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests import guard
-from tests.e2e.project import ENGINES, Engine
+from tests.e2e.audiences import ADD, REPLACE
+from tests.e2e.project import ENGINES, Run
 from tests.exporting import Services, digest, digests, people
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
-ADD, REPLACE, REMOVE = (
-    "add_people_to_current_audience",
-    "replace_current_audience",
-    "remove_people_from_current_audience",
-)
 
 
 def test_of_eight_audiences_in_three_ad_accounts_seven_are_exact_and_the_end_names_the_eighth(
-    engine: Engine, services: Services, project: Path, tmp_path: Path
+    run: Run, services: Services, project: Path
 ) -> None:
     pinterest = services.pinterest
     accounts = [
@@ -53,8 +48,7 @@ def test_of_eight_audiences_in_three_ad_accounts_seven_are_exact_and_the_end_nam
     entries[6] |= {"segment": "sandbox.segment_6", "column": "maid"}
     expected[entries[6]["audience_id"]] = {digest("5eed0123-4567-89ab-cdef-0123456789ab")} | digests(10, first=1000)
     (project / "config" / "audiences.yml").write_text(json.dumps({"audiences": entries}))
-    ran = engine(project / "pinterest_many.dig", services, tmp_path)
-    guard.check(ran.log, "the log")
+    ran = run("pinterest_many")
     assert not ran.succeeded
     assert "1 of 8 audiences failed: entry 3: job " in ran.log, ran.log
     assert expected == {audience_id: pinterest.members_of_audience(audience_id) for audience_id in expected}

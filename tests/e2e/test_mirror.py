@@ -10,9 +10,8 @@ import pytest
 from td_pinterest_op.settings.control import Control
 from td_pinterest_op.stats import LISTS, WITHHELD
 from td_pinterest_op.withholding.people import in_control
-from tests import guard
 from tests.e2e.audiences import ADD, REMOVE
-from tests.e2e.project import ENGINES, Engine, Ran, change, copy_of, history
+from tests.e2e.project import ENGINES, Run, change, history
 from tests.exporting import Services, digest, digests, people
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
@@ -25,31 +24,27 @@ def mirrors(project: Path, audience_id: str, *changes: tuple[str, str]) -> None:
 
 
 def test_the_audience_follows_the_query_and_the_ledger_is_made_small_again(
-    engine: Engine, services: Services, bundle: Path, tmp_path: Path
+    run: Run, services: Services, project: Path
 ) -> None:
-    project = copy_of(bundle, tmp_path)
     audience_id = services.audience(["before@shop.example"])
     mirrors(project, audience_id)
 
-    def run(name: str, members: list[str]) -> Ran:
+    def log_of(name: str, members: list[str]) -> str:
         services.td.create("sandbox", "people", [{"email": person.upper(), "opted_in": True} for person in members])
-        ran = engine(project / f"{name}.dig", services, tmp_path)
-        guard.check(ran.log, "the log")
+        ran = run(name)
         assert ran.succeeded, ran.log
-        return ran
+        return ran.log
 
-    assert "by replace, 250 sent to join" in run("pinterest_mirror", people(250)).log
+    assert "by replace, 250 sent to join" in log_of("pinterest_mirror", people(250))
     assert digests(250) == services.pinterest.members_of_audience(audience_id)
     writes = len(services.pinterest.calls.writes())
-    assert (
-        "by difference, 5 sent to join (0 of them again), 10 to leave"
-        in run("pinterest_mirror", people(245, first=10)).log
-    )
+    left = people(245, first=10)
+    assert "by difference, 5 sent to join (0 of them again), 10 to leave" in log_of("pinterest_mirror", left)
     assert digests(245, first=10) == services.pinterest.members_of_audience(audience_id)
     # Each step gets an access token; no other write goes beside the two batches.
     assert 2 == len([call for call in services.pinterest.calls.writes()[writes:] if call.records])
-    assert "begins with plan 1" in run("pinterest_mirror_compact", people(245, first=10)).log
-    assert "nothing changed, nothing was sent" in run("pinterest_mirror", people(245, first=10)).log
+    assert "begins with plan 1" in log_of("pinterest_mirror_compact", left)
+    assert "nothing changed, nothing was sent" in log_of("pinterest_mirror", left)
     assert [
         ("replace_current_audience", 250),
         ("remove_people_from_current_audience", 240),
@@ -59,14 +54,13 @@ def test_the_audience_follows_the_query_and_the_ledger_is_made_small_again(
     change(project / "config" / "pinterest.yml", (r'audience_id: "\d+"', f'audience_id: "{audience_id}"'))
     held = services.pinterest.audiences[audience_id]
     held.status, held.size = "READY", 98
-    run("pinterest_status", people(245, first=10))
+    log_of("pinterest_status", left)
     assert (245, 0.4) == tuple(history(services)[-1][name] for name in ("members", "match_ratio"))
 
 
 def test_who_is_withheld_is_never_sent_and_every_day_leaves_the_proof_in_the_history(
-    engine: Engine, services: Services, bundle: Path, tmp_path: Path
+    run: Run, services: Services, project: Path
 ) -> None:
-    project = copy_of(bundle, tmp_path)
     audience_id = services.audience(["before@shop.example"])
     control = "control: {percent: 20, salt: spring, by: customer_id}"
     mirrors(project, audience_id, ("suppressed: false", "suppressed: true"), ("consented: false", "consented: true"))
@@ -78,18 +72,17 @@ def test_who_is_withheld_is_never_sent_and_every_day_leaves_the_proof_in_the_his
     rows = [{"email": person, "customer_id": n, "opted_in": True} for n, person in enumerate(everybody)]
     services.td.create("sandbox", "people", rows)
 
-    def run(opted_out: list[str], consenting: list[str]) -> None:
+    def run_day(opted_out: list[str], consenting: list[str]) -> None:
         services.td.create("sandbox", "opt_outs", [{"email": f" {person.upper()}"} for person in opted_out])
         services.td.create("sandbox", "consents", [{"email": digest(person).upper()} for person in consenting])
-        ran = engine(project / "pinterest_mirror.dig", services, tmp_path)
-        guard.check(ran.log, "the log")
+        ran = run("pinterest_mirror")
         assert ran.succeeded, ran.log
         expected = {digest(person) for person in left if person in consenting and person not in opted_out}
         assert expected == services.pinterest.members_of_audience(audience_id)
 
-    run(everybody[:10], everybody[:180])
-    run(everybody[5:20], everybody[:170])
-    run(everybody[5:20], everybody[:170])
+    run_day(everybody[:10], everybody[:180])
+    for _ in range(2):
+        run_day(everybody[5:20], everybody[:170])
     withheld = [f"records_withheld_{why}" for why in WITHHELD]
     kept = [(row["action"], *(row[name] for name in withheld)) for row in history(services)]
     assert [
@@ -101,14 +94,11 @@ def test_who_is_withheld_is_never_sent_and_every_day_leaves_the_proof_in_the_his
     assert 3 == len({(row["lists_suppress"], row["lists_consent"]) for row in history(services)})
 
 
-def test_a_query_that_finds_nobody_is_stopped_with_the_figures(
-    engine: Engine, services: Services, bundle: Path, tmp_path: Path
-) -> None:
-    project = copy_of(bundle, tmp_path)
+def test_a_query_that_finds_nobody_is_stopped_with_the_figures(run: Run, services: Services, project: Path) -> None:
     audience_id = services.audience(people(5))
     mirrors(project, audience_id)
     services.td.create("sandbox", "people", [{"email": "nobody@shop.example", "opted_in": False}])
-    ran = engine(project / "pinterest_mirror.dig", services, tmp_path)
+    ran = run("pinterest_mirror")
     assert not ran.succeeded
     assert "the query finds 0 people (0 values are rejected), fewer than min_records (100)" in ran.log
     assert digests(5) == services.pinterest.members_of_audience(audience_id)
