@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from tests.exporting import SESSION, TASK_NAME, Services, digests
 
@@ -38,6 +39,16 @@ def is_cleared(services: Services, audience_id: str) -> bool:
     """Whether an audience stands on a list that was created empty, or with a digest that is nobody's."""
     behind = services.pinterest.lists[list_behind(services, audience_id)]
     return " - " in behind.name and len(behind.members) <= 1 and not behind.members & _EVERYBODY
+
+
+def settings_of(services: Services, action: str, members: Sequence[str] = ()) -> dict[str, Any]:
+    """The least that an action needs: a name to create, or else a new audience with these people."""
+    return dict(NEW) if action == CREATE else {"action": action, "audience_id": services.audience(members)}
+
+
+def audience_of(services: Services, settings: Mapping[str, Any]) -> str:
+    """The id of the audience that an export with these settings is about."""
+    return settings.get("audience_id") or the_audience(services)
 
 
 def the_audience(services: Services, name: str = "Spring") -> str:

@@ -10,7 +10,7 @@ import pytest
 from td_pinterest_op.errors import AudienceError, RequestRefusedError
 from tests.e2e.audiences import ADD, CLEAR, CREATE, DELETE, REMOVE, REPLACE, list_behind
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Fault, Reset, When
-from tests.exporting import NOBODY, Services, digests, people
+from tests.exporting import NOBODY, Services, digest, digests, people
 
 
 @pytest.mark.parametrize("action", [CREATE, REPLACE, CLEAR, DELETE])
@@ -25,16 +25,14 @@ def test_what_is_created_or_updated_may_be_answered_201(services: Services, acti
 
 
 class TestAddAndRemove:
-    def test_add_puts_every_record_into_the_list_behind_the_audience(self, services: Services) -> None:
-        audience_id = services.audience(people(3))
+    @pytest.mark.parametrize("held", [people(3), people(5, first=100)], ids=["of them", "others"])
+    def test_add_puts_every_record_into_the_list_and_leaves_those_who_were_there(
+        self, services: Services, held: list[str]
+    ) -> None:
+        audience_id = services.audience(held)
         stored = services.export({"action": ADD, "audience_id": audience_id}, job_id=services.job(people(10)))
-        assert digests(10) == services.pinterest.members_of_audience(audience_id)
+        assert digests(10) | set(map(digest, held)) == services.pinterest.members_of_audience(audience_id)
         assert {"unique": 10, "duplicate": 0, "sent": 10, "refused": 0, "withheld": NOBODY} == stored["records"]
-
-    def test_add_leaves_those_who_were_there(self, services: Services) -> None:
-        audience_id = services.audience(people(5, first=100))
-        services.export({"action": ADD, "audience_id": audience_id}, job_id=services.job(people(10)))
-        assert digests(10) | digests(5, first=100) == services.pinterest.members_of_audience(audience_id)
 
     def test_remove_takes_out_the_records_and_no_others(self, services: Services) -> None:
         audience_id = services.audience(people(10))
@@ -42,14 +40,6 @@ class TestAddAndRemove:
         assert digests(6, first=4) == services.pinterest.members_of_audience(audience_id)
         assert 4 == stored["records"]["sent"]
         assert ["REMOVE"] == [call.operation_type for call in services.pinterest.calls.writes()]
-
-    @pytest.mark.parametrize(("action", "left"), [(ADD, digests(10)), (REMOVE, digests(2, first=8))])
-    def test_run_twice_ends_with_the_same_members(self, services: Services, action: str, left: set[str]) -> None:
-        audience_id = services.audience(people(2, first=8))
-        job = services.job(people(10 if action == ADD else 8))
-        for _ in range(2):
-            services.export({"action": action, "audience_id": audience_id}, job_id=job)
-        assert left == services.pinterest.members_of_audience(audience_id)
 
     def test_batches_are_full_but_for_the_last(self, services: Services) -> None:
         audience_id = services.audience()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import pytest
 
-from td_pinterest_op.errors import AudienceError, ExportError, PinterestError
+from td_pinterest_op.errors import AudienceError, PinterestError
 from tests.e2e.audiences import ADD, NEW, NEXT_DAY, REPLACE, list_behind, list_name, the_audience
-from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Fault, Mangle, Reset, When
+from tests.emulators.pinterest import AD_ACCOUNT_ID, Fault, Mangle, When
 from tests.exporting import SESSION, Services, digest, digests, people
 
 # A device id that is hashed as it stands: lower case for Android, upper case for iOS.
@@ -51,15 +50,6 @@ class TestCreate:
         assert list_type == behind.list_type
         assert members == services.pinterest.members(behind.id)
 
-    def test_the_same_session_again_makes_no_second_list_or_audience(self, services: Services) -> None:
-        job = services.job(people(10))
-        first = services.export(NEW, job_id=job)
-        second = services.export(NEW, job_id=job)
-        assert digests(10) == services.pinterest.members_of_audience(the_audience(services))
-        assert 1 == len(services.pinterest.lists)
-        assert first["audience_id"] == second["audience_id"]
-        assert first["customer_list_id"] == second["customer_list_id"]
-
     def test_another_session_is_told_which_audience_has_the_name_and_what_to_do(self, services: Services) -> None:
         services.export(NEW, job_id=services.job(people(3)))
         services.pinterest.calls.clear()
@@ -93,48 +83,22 @@ class TestCreate:
         assert 301 == len(services.pinterest.lists)
         assert digests(3) == services.pinterest.members_of_audience(the_audience(services))
 
-    @pytest.mark.parametrize("fields", [{"removed": True}, {"shared_with": [AD_ACCOUNT_ID], "ad_account_id": "77"}])
-    def test_a_removed_or_a_received_audience_does_not_take_the_name(
-        self, services: Services, fields: dict[str, Any]
+    @pytest.mark.parametrize(
+        ("name", "fields"),
+        [
+            ("Spring", {"removed": True}),
+            ("Spring", {"shared_with": [AD_ACCOUNT_ID], "ad_account_id": "77"}),
+            ("Spring 2", {}),
+        ],
+    )
+    def test_a_removed_or_a_received_audience_does_not_take_the_name_nor_one_that_only_begins_alike(
+        self, services: Services, name: str, fields: dict[str, Any]
     ) -> None:
         services.pinterest.add_ad_account("77")
-        other = services.pinterest.add_audience("Spring", **fields)
+        other = services.pinterest.add_audience(name, **fields)
         stored = services.export(NEW, job_id=services.job(people(3)))
         assert other.id != stored["audience_id"]
         assert digests(3) == services.pinterest.members_of_audience(stored["audience_id"])
-
-    def test_a_name_that_only_begins_alike_is_another_name(self, services: Services) -> None:
-        services.audience(name="Spring 2")
-        services.export(NEW, job_id=services.job(people(3)))
-        assert digests(3) == services.pinterest.members_of_audience(the_audience(services))
-
-    @pytest.mark.parametrize("effect", [Reset(), Answer(status=500)], ids=["reset", "500"])
-    @pytest.mark.parametrize("when", [When.BEFORE, When.AFTER], ids=["before", "after"])
-    @pytest.mark.parametrize("operation", ["customer_lists/create", "audiences/create"])
-    def test_a_creation_of_unknown_outcome_is_looked_for_before_it_is_repeated(
-        self, services: Services, operation: str, when: When, effect: Reset | Answer
-    ) -> None:
-        services.pinterest.inject(Fault(effect=effect, when=when, operation=operation))
-        services.export(NEW, job_id=services.job(people(10)))
-        assert digests(10) == services.pinterest.members_of_audience(the_audience(services))
-        assert 1 == len(services.pinterest.lists)
-
-    @pytest.mark.parametrize(
-        "operation", ["customer_lists/create", "customer_lists/update", "audiences/create", "audiences/get"]
-    )
-    @pytest.mark.parametrize("when", [When.BEFORE, When.AFTER], ids=["before", "after"])
-    def test_a_rerun_finishes_what_an_earlier_try_began(self, services: Services, operation: str, when: When) -> None:
-        job, settings = services.job(people(10)), NEW | {"limit_records_per_request": 3, "retry_count": 1}
-        spared = 1 if operation == "customer_lists/update" else 0
-        services.pinterest.inject(
-            Fault(effect=Answer(status=500), when=when, operation=operation, after=spared, times=None)
-        )
-        with contextlib.suppress(ExportError):
-            services.export(settings, job_id=job)
-        services.pinterest.faults.clear()
-        services.export(settings, job_id=job)
-        assert digests(10) == services.pinterest.members_of_audience(the_audience(services))
-        assert 1 == len(services.pinterest.lists)
 
 
 @pytest.mark.parametrize("second", [SESSION, NEXT_DAY], ids=["of one session", "of two sessions"])

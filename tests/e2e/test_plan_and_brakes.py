@@ -20,6 +20,7 @@ from tests.e2e.audiences import (
     is_cleared,
     list_behind,
     session_key,
+    settings_of,
     the_audience,
 )
 from tests.exporting import Services, digests, people
@@ -47,7 +48,10 @@ class TestDryRun:
     ) -> None:
         # Where records are demanded of an empty list, creating it takes one request more than can be planned.
         services.pinterest.switches.records_required = False
-        settings = _settings_of(services, action) | {"limit_records_per_request": 3, "ignore_invalid_records": True}
+        settings = settings_of(services, action, people(5)) | {
+            "limit_records_per_request": 3,
+            "ignore_invalid_records": True,
+        }
         job = services.job([*people(10), *people(2), "n/a", None]) if action not in (CLEAR, DELETE) else None
         before = services.pinterest.state()
         dry = services.export(settings | {"dry_run": True}, job_id=job)
@@ -71,7 +75,7 @@ class TestDryRun:
     def test_plans_no_second_making_of_what_is_there(
         self, services: Services, caplog: pytest.LogCaptureFixture, action: str
     ) -> None:
-        settings = _settings_of(services, action)
+        settings = settings_of(services, action, people(5))
         job = services.job(people(10)) if action not in (CLEAR, DELETE) else None
         services.export(settings, job_id=job)
         services.pinterest.calls.clear()
@@ -105,7 +109,7 @@ class TestDryRun:
     def test_says_what_will_be_created_changed_or_left_behind(
         self, services: Services, caplog: pytest.LogCaptureFixture, action: str, changes: list[str]
     ) -> None:
-        settings = _settings_of(services, action)
+        settings = settings_of(services, action, people(5))
         job = services.job(people(10)) if action not in (CLEAR, DELETE) else None
         services.export(settings | {"dry_run": True}, job_id=job)
         text, _ = planned(caplog)
@@ -116,53 +120,66 @@ class TestDryRun:
         assert expected == re.findall(r"^  change +(.*)$", text, re.MULTILINE)
 
 
-def _settings_of(services: Services, action: str) -> dict[str, Any]:
-    return dict(NEW) if action == CREATE else {"action": action, "audience_id": services.audience(people(5))}
+MANY = [*people(10), "n/a", None]
+JUNK = ["n/a", None, "nobody"]
+# Whatever allow_empty says.
+ALL_JUNK = r"3 of 3 rows are invalid \(placeholder 1, null 1, not_an_email 1\)(?!.*allow_empty)"
+ONE_IN_FOUR = r"1 of 4 rows is invalid \(null 1\); the first is in row 4"
 
 
 class TestBrakes:
     @pytest.mark.parametrize("action", [ADD, REMOVE, CREATE, REPLACE])
-    @pytest.mark.parametrize("values", [[], [None, None]], ids=["no row", "nulls only"])
-    def test_a_result_without_rows_or_with_nulls_only_is_an_error(
-        self, services: Services, action: str, values: list[str | None]
+    @pytest.mark.parametrize(
+        ("brake", "values", "error", "complaint"),
+        [
+            ({}, [], LimitError, r"no valid record to send \(0 rows read, 0 invalid\).*allow_empty"),
+            ({}, [None, None], LimitError, r"no valid record to send \(2 rows read, 2 invalid\).*allow_empty"),
+            ({}, JUNK, InvalidRowsError, ALL_JUNK),
+            ({"allow_empty": True}, JUNK, InvalidRowsError, ALL_JUNK),
+            (
+                {"min_records": 11},
+                MANY,
+                LimitError,
+                r"10 unique records are fewer than min_records \(11\).*Nothing was",
+            ),
+            ({"max_records": 9}, MANY, LimitError, r"10 unique records are more than max_records \(9\).*Nothing was"),
+            ({"max_invalid_ratio": 0.1}, MANY, LimitError, r"more than max_invalid_ratio allows \(0.1\).*Nothing was"),
+            ({"ignore_invalid_records": False}, [*people(3), None], InvalidRowsError, ONE_IN_FOUR),
+        ],
+    )
+    def test_rows_that_a_limit_forbids_stop_the_export_before_anything_is_written(
+        self,
+        services: Services,
+        action: str,
+        brake: dict[str, Any],
+        values: list[str | None],
+        error: type[Exception],
+        complaint: str,
     ) -> None:
-        settings = _settings_of(services, action) | {"ignore_invalid_records": True}
-        with pytest.raises(LimitError) as caught:
-            services.export(settings, job_id=services.job(values))
-        assert f"no valid record to send ({len(values)} rows read, {len(values)} invalid)" in str(caught.value)
-        assert "allow_empty" in str(caught.value)
+        settings = settings_of(services, action, people(5)) | {"ignore_invalid_records": True}
+        with pytest.raises(error, match=complaint):
+            services.export(settings | brake, job_id=services.job(values))
         assert [] == services.pinterest.calls.writes()
 
-    @pytest.mark.parametrize("allow_empty", [False, True])
-    @pytest.mark.parametrize("action", [ADD, REMOVE, CREATE, REPLACE])
-    def test_rows_that_are_all_invalid_are_an_error_whatever_allow_empty_says(
-        self, services: Services, action: str, allow_empty: bool
-    ) -> None:
-        settings = _settings_of(services, action) | {"ignore_invalid_records": True, "allow_empty": allow_empty}
-        with pytest.raises(InvalidRowsError) as caught:
-            services.export(settings, job_id=services.job(["n/a", None, "nobody"]))
-        assert "3 of 3 rows are invalid (placeholder 1, null 1, not_an_email 1)" in str(caught.value)
-        assert "allow_empty" not in str(caught.value)
-        assert [] == services.pinterest.calls.writes()
+    def test_the_share_of_invalid_rows_counts_rows_when_there_are_several_columns(self, services: Services) -> None:
+        rows = [(person, "no device") for person in people(10)]
+        job = services.td.add_job(columns=[("email", "varchar"), ("maid", "varchar")], rows=rows)
+        settings = settings_of(services, REPLACE) | {"ignore_invalid_records": True, "max_invalid_ratio": "0.9"}
+        with pytest.raises(LimitError, match=r"a share of 1\.0000 of the rows"):
+            services.export(settings, job_id=job)
 
     @pytest.mark.parametrize("action", [ADD, REMOVE])
     def test_with_allow_empty_add_and_remove_do_nothing(self, services: Services, action: str) -> None:
-        settings = _settings_of(services, action) | {"allow_empty": True}
+        settings = settings_of(services, action, people(5)) | {"allow_empty": True}
         stored = services.export(settings, job_id=services.job([]))
         assert [] == services.pinterest.calls.writes()
         assert 0 == stored["records"]["sent"]
 
-    def test_with_allow_empty_replace_clears(self, services: Services) -> None:
-        settings = _settings_of(services, REPLACE) | {"allow_empty": True}
+    def test_with_allow_empty_replace_clears_and_run_again_makes_no_second_list(self, services: Services) -> None:
+        settings, job = settings_of(services, REPLACE, people(5)) | {"allow_empty": True}, services.job([])
         before = list_behind(services, settings["audience_id"])
-        stored = services.export(settings, job_id=services.job([]))
-        assert is_cleared(services, settings["audience_id"])
-        assert before == stored["previous_customer_list_id"]
-
-    def test_with_allow_empty_replace_run_again_makes_no_second_list(self, services: Services) -> None:
-        settings, job = _settings_of(services, REPLACE) | {"allow_empty": True}, services.job([])
-        for _ in range(2):
-            services.export(settings, job_id=job)
+        assert before == services.export(settings, job_id=job)["previous_customer_list_id"]
+        services.export(settings, job_id=job)
         assert is_cleared(services, settings["audience_id"])
         assert 2 == len(services.pinterest.lists)
 
@@ -170,35 +187,10 @@ class TestBrakes:
         services.export(NEW | {"allow_empty": True}, job_id=services.job([]))
         assert is_cleared(services, the_audience(services))
 
-    @pytest.mark.parametrize("action", [ADD, REMOVE, CREATE, REPLACE])
-    @pytest.mark.parametrize(
-        ("brake", "complaint"),
-        [
-            ({"min_records": 11}, "10 unique records are fewer than min_records (11)"),
-            ({"max_records": 9}, "10 unique records are more than max_records (9)"),
-            ({"max_invalid_ratio": 0.1}, "more than max_invalid_ratio allows (0.1)"),
-        ],
-        ids=["min_records", "max_records", "max_invalid_ratio"],
-    )
-    def test_a_limit_that_is_passed_stops_the_export_before_anything_is_written(
-        self, services: Services, action: str, brake: dict[str, Any], complaint: str
-    ) -> None:
-        settings = _settings_of(services, action) | {"ignore_invalid_records": True}
-        with pytest.raises(LimitError) as caught:
-            services.export(settings | brake, job_id=services.job([*people(10), "n/a", None]))
-        assert complaint in str(caught.value)
-        assert "Nothing was sent" in str(caught.value)
-        assert [] == services.pinterest.calls.writes()
-
-    @pytest.mark.parametrize("action", [ADD, REMOVE, CREATE, REPLACE])
-    def test_in_stop_mode_one_invalid_row_stops_it(self, services: Services, action: str) -> None:
-        with pytest.raises(InvalidRowsError, match=r"1 of 4 rows is invalid \(null 1\); the first is in row 4"):
-            services.export(_settings_of(services, action), job_id=services.job([*people(3), None]))
-        assert [] == services.pinterest.calls.writes()
-
     @pytest.mark.parametrize("action", [ADD, CREATE, REPLACE])
     def test_a_dry_run_brakes_as_well(self, services: Services, action: str) -> None:
         with pytest.raises(LimitError):
             services.export(
-                _settings_of(services, action) | {"dry_run": True, "min_records": 5}, job_id=services.job(people(3))
+                settings_of(services, action, people(5)) | {"dry_run": True, "min_records": 5},
+                job_id=services.job(people(3)),
             )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
+from typing import Any
 
 import pytest
 
 from td_pinterest_op.audiences.create_once import PATIENCE
-from td_pinterest_op.errors import ExportError, PinterestError, RequestRefusedError
+from td_pinterest_op.errors import PinterestError, RequestRefusedError
 from tests.e2e.audiences import ADD, CLEAR, NEXT_DAY, REPLACE, is_cleared, list_behind, list_name
 from tests.emulators.pinterest import Answer, Call, Fault, When
 from tests.exporting import SESSION, Services, digests, people
@@ -33,14 +33,6 @@ class TestReplace:
         operations = [call.operation for call in services.pinterest.calls.writes()]
         assert ["customer_lists/create", *["customer_lists/update"] * 2, "audiences/update"] == operations
 
-    def test_the_same_session_again_makes_no_second_list(self, services: Services) -> None:
-        audience_id, job = services.audience(people(5, first=100)), services.job(people(10))
-        for _ in range(2):
-            stored = services.export({"action": REPLACE, "audience_id": audience_id}, job_id=job)
-        assert digests(10) == services.pinterest.members_of_audience(audience_id)
-        assert 2 == len(services.pinterest.lists)
-        assert list_behind(services, audience_id) == stored["customer_list_id"]
-
     def test_another_session_makes_another_list(self, services: Services) -> None:
         audience_id = services.audience(people(5, first=100))
         first = services.export({"action": REPLACE, "audience_id": audience_id}, job_id=services.job(people(10)))
@@ -50,17 +42,6 @@ class TestReplace:
         assert digests(4) == services.pinterest.members_of_audience(audience_id)
         assert first["customer_list_id"] == stored["previous_customer_list_id"]
         assert 3 == len(services.pinterest.lists)
-
-    def test_a_server_that_ignores_the_rule_is_found_out(self, services: Services) -> None:
-        services.pinterest.switches.moves_rules = False
-        audience_id = services.audience(people(5, first=100))
-        before = list_behind(services, audience_id)
-        with pytest.raises(PinterestError) as caught:
-            services.export({"action": REPLACE, "audience_id": audience_id}, job_id=services.job(people(10)))
-        assert digests(5, first=100) == services.pinterest.members_of_audience(audience_id)
-        for part in (audience_id, f"at the last look customer list {before} was", "may still show", "again is safe"):
-            assert part in str(caught.value)
-        assert "delete" not in str(caught.value).lower()
 
     def test_an_audience_that_is_moved_a_little_later_is_read_again(self, services: Services) -> None:
         audience_id = services.audience(people(5, first=100))
@@ -76,44 +57,21 @@ class TestReplace:
         assert digests(10) == services.pinterest.members_of_audience(audience_id)
 
     @pytest.mark.parametrize(
-        "operation", ["customer_lists/create", "customer_lists/update", "audiences/update", "audiences/get"]
+        ("switches", "message"),
+        [
+            ({"processing_seconds": 1e9, "processing_refusal": "400"}, "Pinterest answered 400"),
+            ({"new_list_missing_seconds": 1e9}, "Pinterest answered 404.*of 10 records 4 are in"),
+        ],
+        ids=["never finished", "never found"],
     )
-    @pytest.mark.parametrize("when", [When.BEFORE, When.AFTER], ids=["before", "after"])
-    def test_a_try_that_dies_leaves_the_old_or_the_new_members_and_a_rerun_finishes(
-        self, services: Services, operation: str, when: When
+    def test_a_list_that_pinterest_never_finishes_or_finds_is_waited_for_and_not_put_behind_the_audience(
+        self, services: Services, switches: dict[str, Any], message: str
     ) -> None:
-        audience_id, job = services.audience(people(5, first=100)), services.job(people(10))
-        settings = {"action": REPLACE, "audience_id": audience_id, "limit_records_per_request": 3, "retry_count": 1}
-        spared = 1 if operation in ("customer_lists/update", "audiences/get") else 0
-        fault = Fault(effect=Answer(status=500), when=when, operation=operation, after=spared, times=None)
-        services.pinterest.inject(fault)
-        with contextlib.suppress(ExportError):
-            services.export(settings, job_id=job)
-        assert services.pinterest.members_of_audience(audience_id) in (digests(5, first=100), digests(10))
-        services.pinterest.faults.clear()
-        services.export(settings, job_id=job)
-        assert digests(10) == services.pinterest.members_of_audience(audience_id)
-        assert 2 == len(services.pinterest.lists)
-
-    def test_a_list_that_pinterest_never_finishes_is_not_put_behind_the_audience(self, services: Services) -> None:
-        services.pinterest.switches.set({"processing_seconds": 1e9, "processing_refusal": "400"})
+        services.pinterest.switches.set(switches)
         audience_id, begin = services.audience(people(5)), services.time.now()
-        before = list_behind(services, audience_id)
-        with pytest.raises(RequestRefusedError, match="Pinterest answered 400"):
-            services.export(
-                {"action": REPLACE, "audience_id": audience_id, "retry_count": 2}, job_id=services.job(people(10))
-            )
-        assert before == list_behind(services, audience_id)
-        assert services.time.now() - begin >= PATIENCE
-
-    def test_a_new_list_that_is_never_found_is_an_error_with_what_is_in(self, services: Services) -> None:
-        services.pinterest.switches.new_list_missing_seconds = 1e9
-        audience_id, begin = services.audience(people(5)), services.time.now()
-        with pytest.raises(RequestRefusedError, match=r"Pinterest answered 404.*of 10 records 4 are in"):
-            services.export(
-                {"action": REPLACE, "audience_id": audience_id, "limit_records_per_request": 4, "retry_count": 2},
-                job_id=services.job(people(10)),
-            )
+        settings = {"action": REPLACE, "audience_id": audience_id, "limit_records_per_request": 4, "retry_count": 2}
+        with pytest.raises(RequestRefusedError, match=message):
+            services.export(settings, job_id=services.job(people(10)))
         assert digests(5) == services.pinterest.members_of_audience(audience_id)
         assert services.time.now() - begin >= PATIENCE
 
@@ -191,9 +149,16 @@ class TestClear:
         assert is_cleared(services, audience_id)
         assert 2 == len(services.pinterest.lists)
 
-    def test_a_server_that_ignores_the_rule_is_found_out(self, services: Services) -> None:
-        services.pinterest.switches.moves_rules = False
-        audience_id = services.audience(people(5))
-        with pytest.raises(PinterestError, match="may still show"):
-            services.export({"action": CLEAR, "audience_id": audience_id})
-        assert digests(5) == services.pinterest.members_of_audience(audience_id)
+
+@pytest.mark.parametrize("action", [REPLACE, CLEAR])
+def test_a_server_that_ignores_the_rule_is_found_out(services: Services, action: str) -> None:
+    services.pinterest.switches.moves_rules = False
+    audience_id = services.audience(people(5, first=100))
+    before = list_behind(services, audience_id)
+    job = services.job(people(10)) if action == REPLACE else None
+    with pytest.raises(PinterestError) as caught:
+        services.export({"action": action, "audience_id": audience_id}, job_id=job)
+    assert digests(5, first=100) == services.pinterest.members_of_audience(audience_id)
+    for part in (audience_id, f"at the last look customer list {before} was", "may still show", "again is safe"):
+        assert part in str(caught.value)
+    assert "delete" not in str(caught.value).lower()

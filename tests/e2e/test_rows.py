@@ -14,10 +14,10 @@ import msgpack
 import pytest
 
 from td_pinterest_op.errors import InvalidRowsError, JobError, TreasureDataError
+from tests.e2e.audiences import ADD, NEXT_DAY
 from tests.emulators.td import Fault
 from tests.exporting import NO_REASONS, NOBODY, Services, digest, digests, people
 
-ADD = "add_people_to_current_audience"
 DEVICE = "5eed0001-aaaa-4bbb-8ccc-{:012d}"
 ROWS = 25_000
 
@@ -246,45 +246,55 @@ class TestDownload:
         assert sum(services.time.slept) < 60
 
 
+TASK: dict[str, Any] = {"query": "select email from customers", "database": "crm"}
+
+
+def customers(services: Services) -> None:
+    services.td.create("crm", "customers", [{"email": person} for person in people(5)])
+
+
 class TestJobs:
     def test_a_query_is_issued_and_a_rerun_adopts_its_job(self, services: Services) -> None:
         audience_id = services.audience()
-        services.td.create("crm", "customers", [{"email": person} for person in people(5)])
-        task: dict[str, Any] = {"query": "select email from customers", "database": "crm"}
+        customers(services)
         for _ in range(2):
-            stored = services.export({"action": ADD, "audience_id": audience_id}, **task)
+            stored = services.export({"action": ADD, "audience_id": audience_id}, **TASK)
         assert digests(5) == services.pinterest.members_of_audience(audience_id)
         assert [stored["job_id"]] == [job.id for job in services.td.jobs.all()]
 
     def test_a_corrected_query_and_another_session_issue_jobs_of_their_own(self, services: Services) -> None:
         settings: dict[str, Any] = {"action": ADD, "audience_id": services.audience()}
-        services.td.create("crm", "customers", [{"email": person} for person in people(5)])
-        query = "select email from customers"
-        services.export(settings, query=query, database="crm")
-        services.export(settings, query=f"{query} limit 3", database="crm")
-        services.export(settings, query=query, database="crm", session_time="2026-11-26T00:00:00+00:00")
+        customers(services)
+        services.export(settings, **TASK)
+        services.export(settings, **TASK | {"query": f"{TASK['query']} limit 3"})
+        services.export(settings, **TASK, session_time=NEXT_DAY)
         assert 3 == len(services.td.jobs.all())
 
     def test_a_rerun_after_the_job_failed_issues_another(self, services: Services) -> None:
         settings: dict[str, Any] = {"action": ADD, "audience_id": services.audience()}
-        task: dict[str, Any] = {"query": "select email from customers", "database": "crm"}
         services.td.create("crm", "other", [{"email": person} for person in people(5)])
         with pytest.raises(JobError, match="status error"):
-            services.export(settings, **task)
-        services.td.create("crm", "customers", [{"email": person} for person in people(5)])
-        services.export(settings, **task)
+            services.export(settings, **TASK)
+        customers(services)
+        services.export(settings, **TASK)
         assert digests(5) == services.pinterest.members_of_audience(settings["audience_id"])
         assert 2 == len(services.td.jobs.all())
 
     def test_an_issue_whose_answer_was_lost_is_one_job(self, services: Services) -> None:
-        services.td.create("crm", "customers", [{"email": person} for person in people(5)])
+        customers(services)
         services.td.faults.add(Fault(kind="lost", path="/issue/"))
         audience_id = services.audience()
-        services.export(
-            {"action": ADD, "audience_id": audience_id}, query="select email from customers", database="crm"
-        )
+        services.export({"action": ADD, "audience_id": audience_id}, **TASK)
         assert digests(5) == services.pinterest.members_of_audience(audience_id)
         assert 1 == len(services.td.jobs.all())
+
+    def test_a_result_that_another_user_keeps_to_himself_is_named_as_such(self, services: Services) -> None:
+        job_id = services.job(people(9))
+        services.td.faults.add(Fault(kind="status", status=403, path="/v3/job/result/"))
+        message = f"may not read the result of job {job_id}: another user ran it. Run the query"
+        with pytest.raises(JobError, match=message):
+            exported(services, job_id)
+        assert [] == services.pinterest.calls.writes()
 
 
 def _buffers(values: Sequence[str]) -> bytes:

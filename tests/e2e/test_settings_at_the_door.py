@@ -10,11 +10,10 @@ import pytest
 import yaml
 
 from td_pinterest_op.errors import AudienceError, SettingsError
+from tests.e2e.audiences import ADD
 from tests.emulators.pinterest import AD_ACCOUNT_ID, CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
 from tests.exporting import Services, digests, people
 
-ADD = "add_people_to_current_audience"
-REMOVE = "remove_people_from_current_audience"
 JUNK = [*people(5), "n/a", None]
 
 

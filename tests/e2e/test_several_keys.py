@@ -10,7 +10,7 @@ import pytest
 
 from td_pinterest_op.errors import InvalidRowsError, JobError, PinterestError, WorkflowError
 from td_pinterest_op.records import batch
-from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE
+from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE, list_behind, settings_of
 from tests.exporting import NOBODY, Services
 
 ROWS = {"action": ADD, "records": "rows", "ignore_invalid_records": True}
@@ -37,21 +37,15 @@ def everybody(*numbers: int) -> set[str]:
     return set().union(*map(keys_of, numbers))
 
 
-def audience(services: Services) -> tuple[str, str]:
-    """A new audience and the list behind it."""
-    behind = services.pinterest.add_list("Shoppers")
-    return services.pinterest.add_audience("Shoppers", customer_list_id=behind.id).id, behind.id
-
-
 def job(services: Services, *rows: tuple[Any, ...], columns: list[tuple[str, str]] = KEYS) -> str:
     return services.td.add_job(columns=columns, rows=rows)
 
 
 def test_a_row_is_one_record_of_all_its_keys(services: Services) -> None:
-    audience_id, list_id = audience(services)
+    audience_id = services.audience()
     stored = services.export({**ROWS, "audience_id": audience_id}, job_id=job(services, *map(person, range(100, 103))))
-    assert everybody(100, 101, 102) == services.pinterest.members(list_id)
-    assert 3 == services.pinterest.lists[list_id].num_uploaded
+    assert everybody(100, 101, 102) == services.pinterest.members_of_audience(audience_id)
+    assert 3 == services.pinterest.lists[list_behind(services, audience_id)].num_uploaded
     assert {
         "unique": 3,
         "duplicate": 0,
@@ -65,26 +59,23 @@ def test_a_row_is_one_record_of_all_its_keys(services: Services) -> None:
 
 
 def test_removing_a_row_removes_all_its_keys(services: Services) -> None:
-    audience_id, list_id = audience(services)
+    audience_id = services.audience()
     both = job(services, person(100), person(101))
     services.export({**ROWS, "audience_id": audience_id}, job_id=both)
     services.export({**ROWS, "action": REMOVE, "audience_id": audience_id}, job_id=job(services, person(100)))
-    assert everybody(101) == services.pinterest.members(list_id)
+    assert everybody(101) == services.pinterest.members_of_audience(audience_id)
 
 
 @pytest.mark.parametrize("action", [CREATE, REPLACE])
 def test_a_new_list_is_created_with_rows_and_for_new_customers_if_asked(services: Services, action: str) -> None:
-    audience_id, _ = audience(services)
-    named = {"audience_name": "Spring"} if action == CREATE else {"audience_id": audience_id}
-    stored = services.export(
-        {**ROWS, **named, "action": action, "is_nca": True}, job_id=job(services, person(100), person(101))
-    )
+    settings = {**ROWS, **settings_of(services, action), "is_nca": True}
+    stored = services.export(settings, job_id=job(services, person(100), person(101)))
     made = services.pinterest.lists[stored["customer_list_id"]]
     assert (everybody(100, 101), True) == (services.pinterest.members(made.id), made.is_nca)
 
 
 def test_the_same_person_is_sent_once_in_whatever_form_and_the_keys_of_a_row_may_be_few(services: Services) -> None:
-    audience_id, list_id = audience(services)
+    audience_id = services.audience()
     email, device, phone, crm = person(100)
     rows = [
         person(100),
@@ -95,7 +86,7 @@ def test_the_same_person_is_sent_once_in_whatever_form_and_the_keys_of_a_row_may
         ("nobody", "", "12345", None),
     ]
     stored = services.export({**ROWS, "audience_id": audience_id}, job_id=job(services, *rows))
-    assert everybody(100) | {sha("external_id:A-7")} == services.pinterest.members(list_id)
+    assert everybody(100) | {sha("external_id:A-7")} == services.pinterest.members_of_audience(audience_id)
     assert {
         "unique": 3,
         "duplicate": 1,
@@ -114,7 +105,7 @@ def test_the_plan_counts_the_requests_of_long_rows(
     services: Services, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(batch, "_MAX_BATCH_BYTES", 1000)
-    audience_id, _ = audience(services)
+    audience_id = services.audience()
     services.export({**ROWS, "audience_id": audience_id}, job_id=job(services, *map(person, range(100, 120))))
     sent = len(services.pinterest.calls.writes())
     assert sent > 1
@@ -128,38 +119,37 @@ def test_where_pinterest_refuses_such_records_the_error_says_so_and_nothing_is_s
     services: Services, action: str, skips: bool, count: int
 ) -> None:
     services.pinterest.switches.takes_rows = False
-    audience_id, list_id = audience(services)
-    named = {"audience_name": "Spring"} if action == CREATE else {"audience_id": audience_id}
+    settings = {**ROWS, **settings_of(services, action), "ignore_invalid_records": skips}
     rows = job(services, *map(person, range(100, 100 + count)))
     with pytest.raises(PinterestError, match=r"\(records_v2\), and Pinterest took none .* set records: identifiers"):
-        services.export({**ROWS, **named, "action": action, "ignore_invalid_records": skips}, job_id=rows)
-    assert set() == services.pinterest.members(list_id)
+        services.export(settings, job_id=rows)
+    assert not any(held.members for held in services.pinterest.lists.values())
     assert {400} == {call.status for call in services.pinterest.calls.writes()}
 
 
 def test_a_row_that_pinterest_refuses_is_found_among_many(services: Services) -> None:
-    audience_id, list_id = audience(services)
+    audience_id = services.audience()
     services.pinterest.switches.poison = frozenset({sha(person(100)[0])})
     stored = services.export({**ROWS, "audience_id": audience_id}, job_id=job(services, *map(person, range(100, 164))))
-    assert everybody(*range(101, 164)) == services.pinterest.members(list_id)
+    assert everybody(*range(101, 164)) == services.pinterest.members_of_audience(audience_id)
     assert (63, 1) == (stored["records"]["sent"], stored["records"]["refused"])
 
 
 def test_a_row_without_a_valid_key_stops_the_export_in_stop_mode(services: Services) -> None:
-    audience_id, list_id = audience(services)
+    audience_id = services.audience()
     rows = job(services, person(100), ("nobody", None, "12345", None))
     with pytest.raises(InvalidRowsError, match=r"1 of 2 rows is invalid \(not_an_email 1\); the first is in row 2"):
         services.export({**ROWS, "ignore_invalid_records": False, "audience_id": audience_id}, job_id=rows)
-    assert set() == services.pinterest.members(list_id)
+    assert set() == services.pinterest.members_of_audience(audience_id)
 
 
 def test_a_national_number_is_of_the_default_country(services: Services) -> None:
-    audience_id, list_id = audience(services)
+    audience_id = services.audience()
     rows = job(services, ("(202) 555-0143",), columns=[("phone", "varchar")])
     stored = services.export(
         {**ROWS, "audience_id": audience_id, "allow_empty": True, "default_country": "us"}, job_id=rows
     )
-    assert {sha("12025550143")} == services.pinterest.members(list_id)
+    assert {sha("12025550143")} == services.pinterest.members_of_audience(audience_id)
     assert 1 == stored["records"]["keys"]
 
 
@@ -174,7 +164,7 @@ def test_a_national_number_is_of_the_default_country(services: Services) -> None
 def test_what_cannot_be_is_an_error_before_anything_is_sent(
     services: Services, settings: dict[str, str], columns: list[tuple[str, str]], error: type[Exception], message: str
 ) -> None:
-    audience_id, _ = audience(services)
+    audience_id = services.audience()
     rows = job(services, (*person(100), *[None] * (len(columns) - 4)), columns=columns)
     with pytest.raises(error, match=message):
         services.export({**ROWS, "audience_id": audience_id, **settings}, job_id=rows)
@@ -182,7 +172,7 @@ def test_what_cannot_be_is_an_error_before_anything_is_sent(
 
 
 def test_no_key_is_in_the_statistics_or_the_log(services: Services, caplog: pytest.LogCaptureFixture) -> None:
-    audience_id, _ = audience(services)
+    audience_id = services.audience()
     stored = services.export({**ROWS, "audience_id": audience_id}, job_id=job(services, *map(person, range(100, 120))))
     shown = json.dumps(stored) + caplog.text
     assert not any(key in shown for number in range(100, 120) for key in (*person(number), *keys_of(number)))

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import AudienceError, ExportError
+from tests.e2e.audiences import CLEAR, DELETE
 from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, AdAccount, Answer, Fault
 from tests.exporting import Services, people
 from tests.unit.cli.running import Terminal
 
-ACTIONS = ["delete_current_audience", "clear_current_audience"]
+ACTIONS = [DELETE, CLEAR]
 
 
 def _ad_group(services: Services, audience_id: str, through: str, *, status: str = "ACTIVE", name: str = "Fans") -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from td_pinterest_op.errors import JobError, LimitError, SettingsError
 from td_pinterest_op.identifiers.types import LISTED, alternatives
-from tests.e2e.audiences import ADD, CLEAR, CREATE, NEW, REMOVE, REPLACE, list_behind, the_audience
+from tests.e2e.audiences import ADD, CLEAR, CREATE, REMOVE, REPLACE, audience_of, settings_of
 from tests.exporting import Services, digest, digests, people
 
 DATABASE: dict[str, Any] = {"database": "crm"}
@@ -33,15 +33,8 @@ def nobody(column: str = "email") -> str:
     return f"SELECT * FROM (VALUES ('x')) AS t({column}) WHERE 1 = 0"
 
 
-def settings_of(services: Services, action: str) -> dict[str, Any]:
-    if action == CREATE:
-        return dict[str, Any](NEW)
-    return {"action": action, "audience_id": services.audience()}
-
-
 def members(services: Services, settings: dict[str, Any]) -> set[str]:
-    audience_id = settings.get("audience_id") or the_audience(services)
-    return services.pinterest.members(list_behind(services, audience_id))
+    return services.pinterest.members_of_audience(audience_of(services, settings))
 
 
 def withheld(stored: dict[str, Any]) -> tuple[int, int, int]:

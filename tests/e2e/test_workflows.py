@@ -48,15 +48,8 @@ def test_export_adds_the_people_of_the_query_and_reports_them(run: Run, services
     assert digests(250) <= services.pinterest.members_of_audience(audience_id)
     assert {"unique": 250, "duplicate": 0, "sent": 250, "refused": 0, "withheld": NOBODY} == statistics(ran)["records"]
     assert f"Pinterest audience {audience_id}: 250 records sent of 252 rows" in ran.log
-
-
-def test_the_command_line_the_log_and_the_statistics_name_one_version(
-    run: Run, services: Services, project: Path
-) -> None:
-    use_audience(project, services.audience(["before@shop.example"]))
-    ran = run("pinterest_export")
-    command = [sys.executable, "-m", "td_pinterest_op", "--version"]
-    asked = children.run(command, cwd=ROOT)
+    # The command line, the log and the statistics name one version.
+    asked = children.run([sys.executable, "-m", "td_pinterest_op", "--version"], cwd=ROOT)
     assert f"td-pinterest, version {__version__}\n" == asked.stdout
     assert f"INFO td_pinterest_op {__version__}\n" in ran.log
     assert __version__ == statistics(ran)["version"]
@@ -107,24 +100,15 @@ def test_a_failure_is_reported_with_what_to_do_and_fails_the_workflow(run: Run, 
 
 
 @pytest.mark.parametrize("verb", ["remove", "replace", "clear", "delete"])
-def test_a_workflow_that_takes_people_away_does_nothing_as_it_ships(
-    run: Run, services: Services, project: Path, verb: str
+@pytest.mark.parametrize(("filled_in", "why"), [(False, "missing, and"), (True, "expected_audience_name")])
+def test_a_workflow_that_takes_people_away_stops_as_it_ships_and_at_an_audience_of_another_name(
+    run: Run, services: Services, project: Path, verb: str, filled_in: bool, why: str
 ) -> None:
-    use_audience(project, audience_id := services.audience(people(5)))
+    audience_id = services.audience(people(5))
+    use_audience(project, audience_id, verb=verb if filled_in else None, name="Somebody else's")
     ran = run(f"pinterest_{verb}")
     assert not ran.succeeded
-    assert "missing, and" in ran.log
-    assert [] == services.pinterest.calls.all()
-    assert digests(5) == services.pinterest.members_of_audience(audience_id)
-
-
-@pytest.mark.parametrize("verb", ["remove", "replace", "clear", "delete"])
-def test_a_workflow_that_takes_people_away_stops_at_an_audience_of_another_name(
-    run: Run, services: Services, project: Path, verb: str
-) -> None:
-    use_audience(project, audience_id := services.audience(people(5)), verb=verb, name="Somebody else's")
-    ran = run(f"pinterest_{verb}")
-    assert not ran.succeeded
-    assert "expected_audience_name" in ran.log
+    assert why in ran.log
+    assert filled_in == bool(services.pinterest.calls.all())
     assert [] == services.pinterest.calls.writes()
     assert digests(5) == services.pinterest.members_of_audience(audience_id)

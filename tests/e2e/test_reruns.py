@@ -1,4 +1,4 @@
-"""A task that digdag believes dead may still be running beside its rerun: both end in the same place."""
+"""A session runs again: beside a try that digdag believes dead, or with another job or audience."""
 
 from __future__ import annotations
 
@@ -9,8 +9,21 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.audiences import CLEAR, DELETE, NEW, REPLACE, is_cleared, the_audience
-from tests.emulators.pinterest import Call, When
+from td_pinterest_op.treasure_data.api import TreasureData
+from tests.e2e.audiences import (
+    CLEAR,
+    CREATE,
+    DELETE,
+    NEW,
+    REPLACE,
+    audience_of,
+    is_cleared,
+    list_behind,
+    list_name,
+    settings_of,
+    the_audience,
+)
+from tests.emulators.pinterest import Answer, Call, Fault, When
 from tests.exporting import Services, digests, people
 
 
@@ -76,3 +89,67 @@ def at_once(run: Callable[[], dict[str, Any]]) -> list[dict[str, Any]]:
     """What two runs at the same time return."""
     with ThreadPoolExecutor(max_workers=2) as pool:
         return [future.result(timeout=60) for future in [pool.submit(run), pool.submit(run)]]
+
+
+# -- the same session with another job, or another audience
+
+
+@pytest.mark.parametrize("action", [CREATE, REPLACE])
+def test_the_same_people_go_on_with_the_list_of_the_earlier_job_which_is_not_read_again(
+    services: Services, action: str
+) -> None:
+    settings, first = settings_of(services, action, people(3, first=100)), services.job(people(9))
+    stored = services.export(settings, job_id=first)
+    services.td.set_status(first, "error")
+    again = services.export(settings, job_id=services.job(reversed([person.upper() for person in people(9)])))
+    assert stored["customer_list_id"] == again["customer_list_id"]
+    assert [list_name(stored["audience_name"], first, digests(9))] == [
+        held.name for held in services.pinterest.lists.values() if "(td " in held.name
+    ]
+    assert digests(9) == services.pinterest.members_of_audience(audience_of(services, settings))
+
+
+def test_create_with_other_people_leaves_one_audience_of_these_people_only(services: Services) -> None:
+    services.export(NEW, job_id=services.job(people(9)))
+    before = list_behind(services, the_audience(services))
+    stored = services.export(NEW, job_id=services.job(people(5, first=7)))
+    assert digests(5, first=7) == services.pinterest.members_of_audience(the_audience(services))
+    assert before == stored["previous_customer_list_id"]
+
+
+@pytest.mark.parametrize("action", [CREATE, REPLACE])
+def test_people_of_a_try_that_died_half_way_are_not_mixed_with_those_of_another_job(
+    services: Services, action: str
+) -> None:
+    settings = settings_of(services, action, people(3, first=100))
+    batches = settings | {"limit_records_per_request": "2", "retry_count": 0, "max_in_flight": 1}
+    services.pinterest.inject(Fault(effect=Answer(status=500), operation="customer_lists/update", after=1, times=None))
+    with pytest.raises(Exception, match="Partly sent: of 9 records 4 are in"):
+        services.export(batches, job_id=services.job(people(9)))
+    services.pinterest.faults.clear()
+    services.export(batches, job_id=services.job(people(9, first=50)))
+    assert digests(9, first=50) == services.pinterest.members_of_audience(audience_of(services, settings))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"action": REPLACE}, {"action": REPLACE, "allow_empty": True}, {"action": CLEAR}],
+    ids=["replace", "replace with nobody", "clear"],
+)
+def test_two_audiences_of_one_name_never_stand_on_one_list(services: Services, settings: dict[str, object]) -> None:
+    records = [] if "allow_empty" in settings else people(9)
+    job = None if settings["action"] == CLEAR else services.job(records)
+    twin, other = services.audience(people(2), name="Twin"), services.audience(people(3), name="Twin")
+    for audience_id in (twin, other, twin, other):
+        services.export(settings | {"audience_id": audience_id}, job_id=job)
+    assert list_behind(services, twin) != list_behind(services, other)
+    assert 4 == len(services.pinterest.lists)
+
+
+def test_the_connections_to_both_services_are_closed_after_a_run(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[object] = []
+    monkeypatch.setattr(TreasureData, "close", lambda td: closed.append(td))
+    services.export(NEW, job_id=services.job(people(9)))
+    assert [TreasureData] == [type(td) for td in closed]
