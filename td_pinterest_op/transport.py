@@ -201,20 +201,16 @@ def whole_body(response: urllib3.BaseHTTPResponse) -> bytes:
     if len(whole) <= LARGEST_BODY:
         return whole
     if response.status < 300:
-        raise _OversizedError
+        raise _FailedError(Failure.OVERSIZED)
     return b""
 
 
-class _OversizedError(OSError):
-    """A body is larger than LARGEST_BODY."""
+class _FailedError(OSError):
+    """A failure that is noticed here, and not by urllib3."""
 
-
-class _WriteTimeoutError(OSError):
-    """The peer took nothing of what was left to send in time."""
-
-
-class _RepeatedResponseError(OSError):
-    """The response to an earlier request came once more on the same connection."""
+    def __init__(self, failure: Failure) -> None:
+        super().__init__()
+        self.failure = failure
 
 
 class _WriteLimit(HTTPConnection):
@@ -238,7 +234,7 @@ class _WriteLimit(HTTPConnection):
             while left:
                 left = left[self.sock.send(left[:_PIECE]) :]
         except TimeoutError:
-            raise _WriteTimeoutError from None
+            raise _FailedError(Failure.WRITE_TIMEOUT) from None
         except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
             # A peer that refuses a large body responds before it has read all of it, then closes. After this error,
             # and no other, urllib3 looks for a response.
@@ -252,7 +248,7 @@ class _WriteLimit(HTTPConnection):
         response = super().getresponse(*args, **kwargs)
         before, self._last_request_id = self._last_request_id, response.headers.get(_REQUEST_ID)
         if self.request_ids.is_repeated(self._last_request_id, before):
-            raise _RepeatedResponseError
+            raise _FailedError(Failure.REPEATED)
         return response
 
 
@@ -309,9 +305,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 _FAILURES: tuple[tuple[type[BaseException], Failure], ...] = (
-    (_WriteTimeoutError, Failure.WRITE_TIMEOUT),
-    (_RepeatedResponseError, Failure.REPEATED),
-    (_OversizedError, Failure.OVERSIZED),
     # Cut off within TLS: not about trust.
     (ssl.SSLEOFError, Failure.BROKEN),
     (ssl.SSLZeroReturnError, Failure.BROKEN),
@@ -352,7 +345,6 @@ def _system_text(error: BaseException) -> str | None:
 
 def _failure(error: BaseException) -> Failure:
     causes = list(_causes(error))
-    for kind, failure in _FAILURES:
-        if any(isinstance(cause, kind) for cause in causes):
-            return failure
-    return Failure.UNUSABLE
+    own = [cause.failure for cause in causes if isinstance(cause, _FailedError)]
+    known = [failure for kind, failure in _FAILURES if any(isinstance(cause, kind) for cause in causes)]
+    return next(iter(own + known), Failure.UNUSABLE)

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from td_pinterest_op.audiences.create_once import Created, created_once, let_earlier_work_show, oldest, once_ready
 from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.content import CustomerList
-from td_pinterest_op.pinterest.request import Outcome
+from td_pinterest_op.pinterest.client import Outcome
+from td_pinterest_op.pinterest.content import Audience, CustomerList
 from td_pinterest_op.printable import labelled
 from td_pinterest_op.records.batch import Batch, Digests
 from td_pinterest_op.records.spool import fingerprint
@@ -65,8 +65,11 @@ class CustomerLists:
         empty = filter(is_made_empty, self._of_session(audience_name))
         return self._target(audience_name, _NO_JOB, fingerprint(), list_type="EMAIL", started=empty)
 
-    def is_of_this_session(self, list_id: str) -> bool:
-        """Whether this session of the workflow made the list."""
+    def is_of_this_session(self, audience: Audience) -> bool:
+        """Whether this session of the workflow made the list behind an audience."""
+        list_id = audience.customer_list_id
+        if list_id is None:
+            return False
         if list_id not in self._made:
             # A list that was just created may be in the listing before it can be read.
             customer_list = self.find(list_id)

@@ -14,8 +14,8 @@ from typing import Any
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError, PinterestError, StoppedError, UnexpectedError
 from td_pinterest_op.pinterest.api import Api
+from td_pinterest_op.pinterest.client import Outcome
 from td_pinterest_op.pinterest.content import CustomerList
-from td_pinterest_op.pinterest.request import Outcome
 from td_pinterest_op.printable import counted
 from td_pinterest_op.records.batch import Batch
 from td_pinterest_op.records.read import Prepared

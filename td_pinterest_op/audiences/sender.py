@@ -19,8 +19,7 @@ from td_pinterest_op.errors import (
     RecordsRefusedError,
     RequestRefusedError,
 )
-from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.pinterest.request import Outcome
+from td_pinterest_op.pinterest.client import Client, Outcome
 from td_pinterest_op.records.batch import Batch, RowRecords
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.settings.parse import SendingSettings

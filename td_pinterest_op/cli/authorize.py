@@ -21,10 +21,9 @@ from td_pinterest_op.cli.secret_target import Target, target
 from td_pinterest_op.errors import AccountError, ExportError, SettingsError, StoppedError
 from td_pinterest_op.pinterest import oauth
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.client import Client
+from td_pinterest_op.pinterest.client import Client, FixedToken
 from td_pinterest_op.pinterest.content import AdAccount
 from td_pinterest_op.pinterest.oauth import Bearer, Grant, missing_scopes
-from td_pinterest_op.pinterest.request import FixedToken
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.settings.parse import ConnectionSettings
 from td_pinterest_op.timing import SYSTEM

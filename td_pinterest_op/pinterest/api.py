@@ -9,9 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from td_pinterest_op.errors import ExportError, PinterestError, RequestRefusedError
-from td_pinterest_op.pinterest.client import Client
+from td_pinterest_op.pinterest.client import Client, Outcome, Request, TokenSource
 from td_pinterest_op.pinterest.content import ACTALIKE, CUSTOMER_LIST, AdAccount, Audience, CustomerList, text_of
-from td_pinterest_op.pinterest.request import Outcome, Request, TokenSource
 from td_pinterest_op.transport import Response
 
 log = logging.getLogger(__name__)

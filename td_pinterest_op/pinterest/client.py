@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 from requests.auth import AuthBase
 
@@ -19,8 +21,7 @@ from td_pinterest_op.errors import (
 )
 from td_pinterest_op.pinterest.policy import FAILURES, Decision, Recovery, decide
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
-from td_pinterest_op.pinterest.request import Outcome, Request, TokenSource
-from td_pinterest_op.printable import printable
+from td_pinterest_op.printable import escaped, printable
 from td_pinterest_op.retry import Retry, reset_delay, retry_after
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.timing import Timing, duration
@@ -38,6 +39,79 @@ MOST_REFUSALS = 10
 MOST_BROKEN = 2
 # Characters of Pinterest's message in ours.
 _LONGEST_QUOTE = 200
+_AD_ACCOUNT = re.compile(r"/ad_accounts/(\d+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request to Pinterest.
+
+    `purpose` completes "Pinterest answered 500 to …". `path` is below the endpoint. `advice`: what to do about a
+    response that refuses it, by Pinterest's code (None: any other), where there is more to say than the policy does.
+    `divisible`: its records can be sent in several requests.
+    """
+
+    method: str
+    path: str
+    purpose: str
+    body: bytes | None = None
+    content_type: str = "application/json"
+    write: bool = False
+    has_records: bool = False
+    repeatable: bool = True
+    divisible: bool = False
+    advice: Mapping[int | None, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The purpose and the ad account. Names in it are escaped: they come from elsewhere."""
+        account = _AD_ACCOUNT.match(self.path)
+        return escaped(self.purpose) + (f" (ad account {account[1]})" if account else "")
+
+    @property
+    def quotable(self) -> bool:
+        """Whether messages may quote the response: it may echo records, and the token endpoint's may echo secrets."""
+        return not self.has_records and not self.path.startswith("/oauth/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A success; `latency` is that of the last attempt alone, `throttled` whether any attempt got a 429."""
+
+    response: Response
+    latency: float
+    throttled: bool
+
+
+class TokenSource(Protocol):
+    """Where a request's authorisation comes from."""
+
+    def token(self) -> AuthBase:
+        """The authorisation to send now."""
+
+    def worked(self, used: AuthBase) -> None:
+        """A request with `used` succeeded."""
+
+    def refresh(self, used: AuthBase) -> bool:
+        """After a 401: whether there is another authorisation than `used`, or may be."""
+
+
+class FixedToken:
+    """A source of one authorisation that cannot be renewed."""
+
+    def __init__(self, auth: AuthBase) -> None:
+        self._auth = auth
+
+    def token(self) -> AuthBase:
+        """The only one that there is."""
+        return self._auth
+
+    def worked(self, used: AuthBase) -> None:
+        """Nothing to record."""
+
+    def refresh(self, used: AuthBase) -> bool:  # noqa: ARG002 - the protocol's
+        """False: there is no other."""
+        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,9 +17,8 @@ from requests.auth import AuthBase, HTTPBasicAuth
 
 from td_pinterest_op import stop
 from td_pinterest_op.errors import AccountError, PinterestError, RequestRefusedError
-from td_pinterest_op.pinterest.client import Client
+from td_pinterest_op.pinterest.client import Client, FixedToken, Request
 from td_pinterest_op.pinterest.policy import AUTHORISE_AGAIN
-from td_pinterest_op.pinterest.request import FixedToken, Request
 from td_pinterest_op.retry import DAY
 from td_pinterest_op.secret import LONGEST_SECRET, Secret
 from td_pinterest_op.timing import Timing

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from td_pinterest_op.audience_status import TOO_SMALL, USABLE
 from td_pinterest_op.audiences.actions.procedure import Procedure, Step, taken_name
-from td_pinterest_op.audiences.new_audience import NewAudience
+from td_pinterest_op.audiences.audiences import NewAudience
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.content import ACTALIKE, Audience
 from td_pinterest_op.records.read import Prepared
@@ -45,9 +45,7 @@ class CreateActalike(Procedure):
 
     @cached_property
     def _new(self) -> NewAudience:
-        return NewAudience(
-            self._new_name, audiences=self._audiences, client=self._api.client, is_own=self._is_own, taken=taken_name
-        )
+        return NewAudience(self._new_name, audiences=self._audiences, is_own=self._is_own, taken=taken_name)
 
     def check(self) -> Audience | None:
         """The audience that this session created; without one, its name must be free and its seed ready."""

@@ -7,8 +7,8 @@ from functools import cached_property
 from td_pinterest_op.audiences.actions.change import Change
 from td_pinterest_op.audiences.actions.procedure import Step, taken_name
 from td_pinterest_op.audiences.actions.refill import Refill
+from td_pinterest_op.audiences.audiences import NewAudience
 from td_pinterest_op.audiences.customer_lists import ListToFill
-from td_pinterest_op.audiences.new_audience import NewAudience
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.content import Audience
 from td_pinterest_op.printable import escaped
@@ -36,8 +36,7 @@ class Create(Refill, Change):
         return NewAudience(
             self._new_name,
             audiences=self._audiences,
-            client=self._api.client,
-            is_own=self._audiences.is_of_this_session,
+            is_own=self._lists.is_of_this_session,
             taken=self._taken_meanwhile,
         )
 
@@ -97,7 +96,7 @@ class Create(Refill, Change):
             self._new.look_again()
 
     def _kept(self, audience: Audience) -> Audience:
-        return self._new.go_on_with(audience) if self._audiences.is_of_this_session(audience) else audience
+        return self._new.go_on_with(audience) if self._lists.is_of_this_session(audience) else audience
 
     def _taken_meanwhile(self, audience: Audience) -> str:
         if self._settings.if_exists is IfExists.FAIL:

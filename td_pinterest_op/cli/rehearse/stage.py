@@ -17,9 +17,9 @@ from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.connection import Connection
 from td_pinterest_op.errors import ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api
+from td_pinterest_op.pinterest.client import Request
 from td_pinterest_op.pinterest.content import Audience
 from td_pinterest_op.pinterest.oauth import Tokens
-from td_pinterest_op.pinterest.request import Request
 from td_pinterest_op.records.batch import Digests
 from td_pinterest_op.records.digests import DIGEST_BYTES
 from td_pinterest_op.records.spool import fingerprint

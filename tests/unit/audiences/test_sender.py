@@ -30,8 +30,7 @@ from td_pinterest_op.errors import (
     UnexpectedError,
     WorkflowError,
 )
-from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.pinterest.request import Outcome
+from td_pinterest_op.pinterest.client import Client, Outcome
 from td_pinterest_op.records.batch import Batch, Digests
 from td_pinterest_op.records.digests import DIGEST_BYTES
 from td_pinterest_op.records.read import Prepared

@@ -25,7 +25,7 @@ from td_pinterest_op.errors import (
     StoppedError,
     UnavailableError,
 )
-from td_pinterest_op.pinterest.request import Outcome, Request
+from td_pinterest_op.pinterest.client import Outcome, Request
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.stats import RequestCounts
