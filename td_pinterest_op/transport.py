@@ -12,7 +12,7 @@ import ssl
 import urllib.parse
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import requests
@@ -63,11 +63,16 @@ class NoResponseError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """A complete HTTP response; `body` is empty where an error's is larger than LARGEST_BODY."""
+    """A complete HTTP response; `body` is empty where an error's is larger than LARGEST_BODY.
+
+    Of a success the client says the `latency` of the last attempt alone, and whether any attempt was `throttled`.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    latency: float = field(default=0.0, compare=False)
+    throttled: bool = field(default=False, compare=False)
 
     @property
     def request_id(self) -> str:

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from td_pinterest_op.audiences.create_once import Created, created_once, let_earlier_work_show, oldest, once_ready
 from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.client import Outcome
 from td_pinterest_op.pinterest.content import Audience, CustomerList
 from td_pinterest_op.printable import labelled
 from td_pinterest_op.records.batch import Batch, Digests
 from td_pinterest_op.records.spool import fingerprint
+from td_pinterest_op.transport import Response
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ class CustomerLists:
         log.info("Pinterest demands records of a new customer list: this one gets a digest that is nobody's")
         return self.create(named, list_type, Digests(nobody), usable=is_made_empty).thing
 
-    def add(self, list_id: str, records: Batch) -> Outcome:
+    def add(self, list_id: str, records: Batch) -> Response:
         """Add records to a list that may have been created a moment ago: for some seconds it may not be found."""
         return once_ready(
             lambda: self._api.change_records(list_id, records, operation="ADD"),
@@ -190,7 +190,7 @@ class ListToFill:
     id: str
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def put(self, records: Batch) -> Outcome | None:
+    def put(self, records: Batch) -> Response | None:
         """Add records; the first ones create the list. None: the records are in, latency unknown."""
         lost = False
         with self._lock:

@@ -14,12 +14,12 @@ from typing import Any
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError, PinterestError, StoppedError, UnexpectedError
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.client import Outcome
 from td_pinterest_op.pinterest.content import CustomerList
 from td_pinterest_op.printable import counted
 from td_pinterest_op.records.batch import Batch
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.stats import Stats
+from td_pinterest_op.transport import Response
 
 log = logging.getLogger(__name__)
 
@@ -158,11 +158,11 @@ def _erased(target: Target, list_id: str, prepared: Prepared, *, api: Api, sende
     stats = Stats(action="erase", ad_account_id=target.ad_account_id, dry_run=False, unique=prepared.unique)
     request_ids: list[str] = []
 
-    def remove(records: Batch) -> Outcome:
-        outcome = api.change_records(list_id, records, operation="REMOVE")
+    def remove(records: Batch) -> Response:
+        response = api.change_records(list_id, records, operation="REMOVE")
         # From several threads: to append is one step.
-        request_ids.append(outcome.response.request_id)
-        return outcome
+        request_ids.append(response.request_id)
+        return response
 
     reason = ""
     try:

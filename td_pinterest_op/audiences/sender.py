@@ -19,11 +19,12 @@ from td_pinterest_op.errors import (
     RecordsRefusedError,
     RequestRefusedError,
 )
-from td_pinterest_op.pinterest.client import Client, Outcome
+from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.batch import Batch, RowRecords
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.settings.parse import SendingSettings
 from td_pinterest_op.stats import Stats
+from td_pinterest_op.transport import Response
 from td_pinterest_op.unexpected import unexpected
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 MAX_HALVINGS = 3
 
 # Sends one piece; returns None when it is in and nothing is known of the latency.
-Put = Callable[[Batch], Outcome | None]
+Put = Callable[[Batch], Response | None]
 # Shows the sending of `total` records; yields a function that takes the number done.
 ShowProgress = Callable[..., AbstractContextManager[Callable[[int], None]]]
 
@@ -188,7 +189,7 @@ class Sender:
         records, counted = len(piece.records), piece.records.counted
         self._stats.count(in_doubt=0 if piece.in_doubt else counted)
         try:
-            outcome = put(piece.records)
+            response = put(piece.records)
         except ExportError as error:
             answer = _answer_of(error, records)
             culprit = answer is _Answer.REFUSED and records == 1
@@ -203,9 +204,9 @@ class Sender:
             return answer
         self._stats.count(sent=counted, in_doubt=-counted)
         batch.accepted += records
-        if outcome:
-            batch.latency = max(batch.latency or 0.0, outcome.latency)
-            batch.throttled = batch.throttled or outcome.throttled
+        if response:
+            batch.latency = max(batch.latency or 0.0, response.latency)
+            batch.throttled = batch.throttled or response.throttled
         if batch.broken and records >= self._most_accepted:
             # No larger piece has ever gone through: it is the size, and not the connection.
             self._shrink(records)

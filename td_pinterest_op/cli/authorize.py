@@ -21,7 +21,7 @@ from td_pinterest_op.cli.secret_target import Target, target
 from td_pinterest_op.errors import AccountError, ExportError, SettingsError, StoppedError
 from td_pinterest_op.pinterest import oauth
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.client import Client, FixedToken
+from td_pinterest_op.pinterest.client import Client, TokenSource
 from td_pinterest_op.pinterest.content import AdAccount
 from td_pinterest_op.pinterest.oauth import Bearer, Grant, missing_scopes
 from td_pinterest_op.secret import Secret
@@ -198,7 +198,7 @@ def _report(client: Client, grant: Grant, *, where: str, next_command: str, as_j
 
 def _accounts_and_user(client: Client, grant: Grant, where: str) -> tuple[list[AdAccount], str | None]:
     """What the token reads, as far as Pinterest shows it now: what matters is done."""
-    tokens = FixedToken(Bearer(grant.access_token, expires_at=float("inf")))
+    tokens = TokenSource(Bearer(grant.access_token, expires_at=float("inf")))
     api = Api(client=client, tokens=tokens, ad_account_id="")
     accounts: list[AdAccount] = []
     try:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from td_pinterest_op.errors import ExportError, PinterestError, RequestRefusedError
-from td_pinterest_op.pinterest.client import Client, Outcome, Request, TokenSource
+from td_pinterest_op.pinterest.client import Client, Request, TokenSource
 from td_pinterest_op.pinterest.content import ACTALIKE, CUSTOMER_LIST, AdAccount, Audience, CustomerList, text_of
 from td_pinterest_op.transport import Response
 
@@ -105,10 +105,10 @@ class Api:
         """
         purpose = f'creating customer list "{name}"' + (f" with {len(records)} records" if records else "")
         content = {"name": name, "list_type": list_type} | ({"is_nca": True} if is_nca else {})
-        outcome = self._write("POST", "/customer_lists", purpose, content, records=records, repeatable=False)
-        return CustomerList.of(outcome.response.content)
+        response = self._write("POST", "/customer_lists", purpose, content, records=records, repeatable=False)
+        return CustomerList.of(response.content)
 
-    def change_records(self, list_id: str, records: Records, *, operation: str) -> Outcome:
+    def change_records(self, list_id: str, records: Records, *, operation: str) -> Response:
         """ADD or REMOVE records.
 
         Raises RequestRefusedError with the status 400 or 413 when Pinterest will not take the records.
@@ -164,12 +164,12 @@ class Api:
             query["bookmark"] = bookmark
 
     def _read(self, path: str, *, purpose: str) -> Response:
-        return self.client.send(Request(method="GET", path=path, purpose=purpose), self._tokens).response
+        return self.client.send(Request(method="GET", path=path, purpose=purpose), self._tokens)
 
     def _create_audience(self, name: str, audience_type: str, rule: dict[str, Any], **given: str) -> Audience:
         content = {"audience_type": audience_type, "name": name, "rule": rule, **given}
-        outcome = self._write("POST", "/audiences", f'creating audience "{name}"', content, repeatable=False)
-        return Audience.of(outcome.response.content)
+        response = self._write("POST", "/audiences", f'creating audience "{name}"', content, repeatable=False)
+        return Audience.of(response.content)
 
     def _write(
         self,
@@ -180,7 +180,7 @@ class Api:
         *,
         records: Records | None = None,
         repeatable: bool = True,
-    ) -> Outcome:
+    ) -> Response:
         """A 2xx is a success only with an id and without exceptions. On a read, these are about earlier uploads."""
         body = json.dumps(content).encode()
         request = Request(
@@ -193,11 +193,11 @@ class Api:
             divisible=records is not None and len(records) > 1,
             repeatable=repeatable,
         )
-        outcome = self.client.send(request, self._tokens)
-        if outcome.response.content.get("exceptions"):
-            raise _unusable(outcome.response, purpose, "holds exceptions: Pinterest did not do it, or not all of it")
-        _check_id(outcome.response, purpose)
-        return outcome
+        response = self.client.send(request, self._tokens)
+        if response.content.get("exceptions"):
+            raise _unusable(response, purpose, "holds exceptions: Pinterest did not do it, or not all of it")
+        _check_id(response, purpose)
+        return response
 
 
 def _check_id(response: Response, purpose: str) -> None:

@@ -6,9 +6,8 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol
 
 from requests.auth import AuthBase
 
@@ -74,43 +73,21 @@ class Request:
         return not self.has_records and not self.path.startswith("/oauth/")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """A success; `latency` is that of the last attempt alone, `throttled` whether any attempt got a 429."""
-
-    response: Response
-    latency: float
-    throttled: bool
-
-
-class TokenSource(Protocol):
-    """Where a request's authorisation comes from."""
-
-    def token(self) -> AuthBase:
-        """The authorisation to send now."""
-
-    def worked(self, used: AuthBase) -> None:
-        """A request with `used` succeeded."""
-
-    def refresh(self, used: AuthBase) -> bool:
-        """After a 401: whether there is another authorisation than `used`, or may be."""
-
-
-class FixedToken:
-    """A source of one authorisation that cannot be renewed."""
+class TokenSource:
+    """Where a request's authorisation comes from. This one has one authorisation, which cannot be renewed."""
 
     def __init__(self, auth: AuthBase) -> None:
         self._auth = auth
 
     def token(self) -> AuthBase:
-        """The only one that there is."""
+        """The authorisation to send now."""
         return self._auth
 
     def worked(self, used: AuthBase) -> None:
-        """Nothing to record."""
+        """A request with `used` succeeded."""
 
-    def refresh(self, used: AuthBase) -> bool:  # noqa: ARG002 - the protocol's
-        """False: there is no other."""
+    def refresh(self, used: AuthBase) -> bool:  # noqa: ARG002 - for other sources
+        """After a 401: whether there is another authorisation than `used`, or may be."""
         return False
 
 
@@ -170,7 +147,7 @@ class Client:
         """Seconds since the run began."""
         return self._clock() - self._began
 
-    def send(self, request: Request, tokens: TokenSource) -> Outcome:
+    def send(self, request: Request, tokens: TokenSource) -> Response:
         """Send `request` until it succeeds.
 
         Raises the policy's error, with the response's `status`, when that is final; MaybeAppliedError and
@@ -182,7 +159,7 @@ class Client:
             while True:
                 auth = tokens.token()
                 outcome = self._attempt(request, auth, sending)
-                if isinstance(outcome, Outcome):
+                if isinstance(outcome, Response):
                     break
                 self._recover(request, outcome, sending, partial(tokens.refresh, auth))
         except ExportError as error:
@@ -192,7 +169,7 @@ class Client:
         tokens.worked(auth)
         return outcome
 
-    def _attempt(self, request: Request, auth: AuthBase, sending: _Sending) -> Outcome | _Failed:
+    def _attempt(self, request: Request, auth: AuthBase, sending: _Sending) -> Response | _Failed:
         permit, waited = self.rate_limiter.acquire(write=request.write)
         response: Response | None = None
         headers = {"Accept": "application/json"} | ({"Content-Type": request.content_type} if request.body else {})
@@ -210,8 +187,8 @@ class Client:
             self.last_request_id, self.last_headers = response.request_id, response.headers
             if self.on_response:
                 self.on_response(request, response)
-            outcome = _refused(request, response) or Outcome(
-                response=response, latency=self._clock() - started, throttled=sending.throttled
+            outcome = _refused(request, response) or replace(
+                response, latency=self._clock() - started, throttled=sending.throttled
             )
         except NoResponseError as error:
             outcome = _unanswered(request, error)

@@ -17,7 +17,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 
 from td_pinterest_op import stop
 from td_pinterest_op.errors import AccountError, PinterestError, RequestRefusedError
-from td_pinterest_op.pinterest.client import Client, FixedToken, Request
+from td_pinterest_op.pinterest.client import Client, Request, TokenSource
 from td_pinterest_op.pinterest.policy import AUTHORISE_AGAIN
 from td_pinterest_op.retry import DAY
 from td_pinterest_op.secret import LONGEST_SECRET, Secret
@@ -102,7 +102,7 @@ class Bearer(AuthBase):
         return request
 
 
-class Tokens:
+class Tokens(TokenSource):
     """Provides the access token for every request except the token request. May be used from several threads.
 
     `on_new_refresh_token(token, seconds)` is called at once for each new refresh token; with None when Pinterest sent
@@ -239,7 +239,7 @@ def exchange(client: Client, *, client_id: Secret, client_secret: Secret, code: 
 
 def _exchanged(
     client: Client,
-    app: FixedToken,
+    app: TokenSource,
     form: Mapping[str, str],
     *,
     purpose: str,
@@ -259,16 +259,16 @@ def _exchanged(
         advice=advice,
     )
     try:
-        return Grant.of(client.send(request, app).response)
+        return Grant.of(client.send(request, app))
     except (AccountError, RequestRefusedError) as error:
         raise AccountError(str(error), status=error.status, code=error.code) from None
 
 
-def _app_credentials(client_id: Secret, client_secret: Secret) -> FixedToken:
+def _app_credentials(client_id: Secret, client_secret: Secret) -> TokenSource:
     """The credentials of the token request: the app's own, of which there is only one pair."""
     # So that the mask knows the pair in base64.
     Secret(f"{client_id.reveal()}:{client_secret.reveal()}")
-    return FixedToken(HTTPBasicAuth(client_id.reveal(), client_secret.reveal()))
+    return TokenSource(HTTPBasicAuth(client_id.reveal(), client_secret.reveal()))
 
 
 def _token_in(content: Mapping[str, Any], name: str) -> Secret | None:

@@ -12,7 +12,7 @@ import requests
 from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
 
-from td_pinterest_op.pinterest.client import Client
+from td_pinterest_op.pinterest.client import Client, TokenSource
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.stats import RequestCounts
@@ -100,7 +100,7 @@ def scene(*answers: Response | Failure, retry: Retry = RETRY, requests_per_minut
     return Scene(time=time, script=script, counts=counts, client=client)
 
 
-class Keys:
+class Keys(TokenSource):
     """A token source with this many tokens: the next one each time the current one was refused."""
 
     def __init__(self, count: int = 1) -> None:

@@ -10,6 +10,7 @@ import signal
 import threading
 import types
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import FrameType
 from typing import cast
 
@@ -30,7 +31,7 @@ from td_pinterest_op.errors import (
     UnexpectedError,
     WorkflowError,
 )
-from td_pinterest_op.pinterest.client import Client, Outcome
+from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.batch import Batch, Digests
 from td_pinterest_op.records.digests import DIGEST_BYTES
 from td_pinterest_op.records.read import Prepared
@@ -38,6 +39,7 @@ from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.retry import Retry
 from td_pinterest_op.settings.parse import SendingSettings
 from td_pinterest_op.stats import Stats
+from td_pinterest_op.transport import Response
 from tests.campaigns import examples
 from tests.unit.scripted import answer
 
@@ -66,7 +68,7 @@ class FakeClient:
     def wait(self, seconds: float) -> None:
         self.waited.append(seconds)
 
-    def put(self, records: Batch) -> Outcome:
+    def put(self, records: Batch) -> Response:
         digests = cast(Digests, records).data
         numbers = [
             int.from_bytes(digests[at : at + DIGEST_BYTES], "big") for at in range(0, len(digests), DIGEST_BYTES)
@@ -76,7 +78,7 @@ class FakeClient:
         self._rule(numbers)
         with self._lock:
             self.members += numbers
-        return Outcome(response=answer(), latency=0.01, throttled=False)
+        return replace(answer(), latency=0.01)
 
 
 def refused(status: int) -> ExportError:
