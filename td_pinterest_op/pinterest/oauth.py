@@ -139,10 +139,8 @@ class Tokens(TokenSource):
     def token(self) -> Bearer:
         """The access token to use now. Raises AccountError when Pinterest gives none."""
         with self._lock:
-            if self._bearer is None or self._clock() >= self._bearer.expires_at:
-                self._renew()
-            assert self._bearer is not None  # noqa: S101 - renewed
-            return self._bearer
+            bearer = self._bearer
+            return self._renewed() if bearer is None or self._clock() >= bearer.expires_at else bearer
 
     def worked(self, used: AuthBase) -> None:
         """Pinterest accepted a token."""
@@ -163,12 +161,13 @@ class Tokens(TokenSource):
                 return False
             self._replaced_unproved = not self._proved
             self._adopt_stored_token()
-            self._renew()
+            self._renewed()
             return True
 
-    def _renew(self) -> None:
-        self._bearer = stop.shielded(self._exchange_or_adopt)
+    def _renewed(self) -> Bearer:
+        self._bearer = stop.shielded(self._exchange)
         self._proved = False
+        return self._bearer
 
     def _adopt_stored_token(self) -> bool:
         """Use the refresh token that is stored, if it is none that this run had: another task has renewed it."""
@@ -179,20 +178,14 @@ class Tokens(TokenSource):
         self.refresh_token = stored
         return True
 
-    def _exchange_or_adopt(self) -> Bearer:
-        try:
-            return self._exchange()
-        except AccountError:
-            if not self._adopt_stored_token():
-                raise
-            return self._exchange()
-
     def _exchange(self) -> Bearer:
         form = {"grant_type": "refresh_token", "refresh_token": self.refresh_token.reveal()}
         purpose = "exchanging the refresh token for an access token"
         try:
             grant = _exchanged(self._client, self._app, form, purpose=purpose, advice=_REFUSED)
         except AccountError as error:
+            if self._adopt_stored_token():
+                return self._exchange()
             error.refused_token = self._fingerprint
             raise
         if grant is None:

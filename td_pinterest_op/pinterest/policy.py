@@ -55,6 +55,11 @@ _TRIAL = (
 _NOT_DONE = Decision(Recovery.RETRY, False, UnavailableError, _LATER)
 _IN_DOUBT = Decision(Recovery.RETRY, True, UnavailableError, _LATER)
 
+
+def _give_up(error: type[ExportError], advice: str) -> Decision:
+    return Decision(Recovery.GIVE_UP, False, error, advice)
+
+
 FAILURES: dict[Failure, Decision] = {
     Failure.NOT_CONNECTED: _NOT_DONE,
     Failure.CONNECT_TIMEOUT: _NOT_DONE,
@@ -63,20 +68,18 @@ FAILURES: dict[Failure, Decision] = {
     Failure.BROKEN: _IN_DOUBT,
     Failure.REPEATED: _IN_DOUBT,
     Failure.OVERSIZED: _IN_DOUBT,
-    Failure.TLS: Decision(Recovery.GIVE_UP, False, PinterestError, "check the endpoint and the proxy's certificates"),
-    Failure.UNUSABLE: Decision(Recovery.GIVE_UP, False, PinterestError, "check PINTEREST_API_ENDPOINT and the proxy"),
+    Failure.TLS: _give_up(PinterestError, "check the endpoint and the proxy's certificates"),
+    Failure.UNUSABLE: _give_up(PinterestError, "check PINTEREST_API_ENDPOINT and the proxy"),
 }
 
 # (status, code) → decision; a code of None stands for every other code of that status, a status of n00 for its hundred.
 ANSWERS: dict[tuple[int, int | None], Decision] = {
-    (300, None): Decision(
-        Recovery.GIVE_UP, False, PinterestError, "redirects are not followed; check PINTEREST_API_ENDPOINT"
-    ),
-    (400, None): Decision(Recovery.GIVE_UP, False, RequestRefusedError, "the request itself is at fault"),
-    (401, 3): Decision(Recovery.GIVE_UP, False, AccountError, f"{AUTHORISE_AGAIN}. Or {_ACCESS}"),
+    (300, None): _give_up(PinterestError, "redirects are not followed; check PINTEREST_API_ENDPOINT"),
+    (400, None): _give_up(RequestRefusedError, "the request itself is at fault"),
+    (401, 3): _give_up(AccountError, f"{AUTHORISE_AGAIN}. Or {_ACCESS}"),
     (401, None): Decision(Recovery.REFRESH, False, AccountError, AUTHORISE_AGAIN),
-    (403, 29): Decision(Recovery.GIVE_UP, False, AccountError, _TRIAL),
-    (403, None): Decision(Recovery.GIVE_UP, False, AccountError, _ROLE),
+    (403, 29): _give_up(AccountError, _TRIAL),
+    (403, None): _give_up(AccountError, _ROLE),
     (408, None): _IN_DOUBT,
     (409, None): _NOT_DONE,
     (423, None): _NOT_DONE,
@@ -85,21 +88,11 @@ ANSWERS: dict[tuple[int, int | None], Decision] = {
 }
 
 # Where the message says more than status and code: (status, code, what the message holds) → decision.
-MESSAGES: tuple[tuple[int, int | None, re.Pattern[str], Decision], ...] = (
-    (400, 12, re.compile(""), _IN_DOUBT),
-    (400, None, re.compile(r"something went wrong|retry after|try again", re.IGNORECASE), _IN_DOUBT),
-    (
-        401,
-        3,
-        re.compile(r"does not have access|restricted feature", re.IGNORECASE),
-        Decision(Recovery.GIVE_UP, False, AccountError, _ACCESS),
-    ),
-    (
-        401,
-        3,
-        re.compile(r"sufficient permission|missing|scope", re.IGNORECASE),
-        Decision(Recovery.GIVE_UP, False, AccountError, AUTHORISE_AGAIN),
-    ),
+MESSAGES: tuple[tuple[int, int | None, str, Decision], ...] = (
+    (400, 12, "", _IN_DOUBT),
+    (400, None, "something went wrong|retry after|try again", _IN_DOUBT),
+    (401, 3, "does not have access|restricted feature", _give_up(AccountError, _ACCESS)),
+    (401, 3, "sufficient permission|missing|scope", _give_up(AccountError, AUTHORISE_AGAIN)),
 )
 
 
@@ -108,7 +101,8 @@ def decide(status: int, code: int | None, message: str = "") -> Decision | None:
     if 200 <= status < 300:
         return None
     for of_status, of_code, pattern, decision in MESSAGES:
-        if status == of_status and of_code in (None, code) and pattern.search(message[:_LONGEST_MESSAGE]):
+        said = re.search(pattern, message[:_LONGEST_MESSAGE], re.IGNORECASE)
+        if status == of_status and of_code in (None, code) and said:
             return decision
     keys = ((status, code), (status, None), (status // 100 * 100, None))
     return next((ANSWERS[key] for key in keys if key in ANSWERS), _IN_DOUBT)
