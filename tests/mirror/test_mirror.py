@@ -127,17 +127,6 @@ def test_a_list_that_somebody_else_moved_gets_nothing_until_the_mirror_begins_an
     assert {"REMOVE": 5} == sent
 
 
-def test_a_list_that_is_moved_after_the_look_gets_nothing(mirrored: World, audience_id: str) -> None:
-    mirrored.wants(people(210))
-    died = mirrored.run(1, death=Death(step=SEND, how="before"))
-    mirrored.pinterest.move_audience(audience_id, mirrored.pinterest.add_list("Somebody else's").id)
-    with mirrored.sent() as sent:
-        resumed = mirrored.run(1, resume=died)
-    assert not resumed.succeeded
-    assert "somebody else moved it" in resumed.said
-    assert not sent
-
-
 def test_another_ad_account_is_refused(mirrored: World, audience_id: str) -> None:
     mirrored.sql(f"UPDATE {LEDGER} SET ad_account_id = '549755885999' WHERE ad_account_id IS NOT NULL")
     stopped = mirrored.run(1)
@@ -236,17 +225,6 @@ def test_a_list_for_device_ids_is_of_their_type(mirrored: World) -> None:
     behind = mirrored.pinterest.lists[mirrored.pinterest.audiences[audience_id].rule["customer_list_id"]]
     assert "IDFA" == behind.list_type
     assert {digest(one.upper()) for one in ids} == mirrored.members(audience_id)
-
-
-def test_a_column_that_is_no_identifier_is_named_before_anything_is_sent(mirrored: World) -> None:
-    mirrored.audience()
-    mirrored.td.create("sandbox", "people", [{"email": "a@shop.example", "city": "Oslo"}])
-    (mirrored.project / "queries" / "people.sql").write_text("SELECT email, city FROM people\n")
-    with mirrored.sent() as sent:
-        ran = mirrored.run(0)
-    assert not ran.succeeded
-    assert 'column "city" is no identifier' in ran.said
-    assert not sent
 
 
 def test_a_compaction_leaves_one_row_for_each_member_and_the_days_go_on(mirrored: World, audience_id: str) -> None:

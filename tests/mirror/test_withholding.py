@@ -124,12 +124,6 @@ def test_a_control_group_that_is_named_but_blank_or_wrong_stops_the_run(
     assert "control in config/mirror.yml" in ran.said
 
 
-def test_a_group_without_a_key_needs_a_single_column(mirrored: World, audience_id: str) -> None:
-    wants(mirrored, [{"email": people(1)[0], "maid": DEVICE(1)}])
-    mirrored.configure(control="{percent: 10, salt: x}")
-    assert "the control group needs one for its key" in said(mirrored.run(0))
-
-
 def test_a_member_who_comes_into_the_control_group_leaves_with_each_identifier(
     mirrored: World, audience_id: str
 ) -> None:

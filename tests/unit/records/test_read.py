@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -102,22 +101,3 @@ class TestSeveralColumns:
         columns = [Column(name="b", type=EMAIL, position=2), Column(name="a", type=EMAIL, position=0)]
         stats, _, _ = prepared(spool, [[in_bytes(people(2)), [7, 7], in_bytes(people(2, first=2))]], *columns)
         assert (2, 4, 4, 0) == (stats.read, stats.valid, stats.unique, stats.invalid)
-
-
-@pytest.mark.parametrize("enabled", [True, False])
-def test_the_garbage_collector_rests_while_rows_are_read_and_is_as_before_afterwards(
-    spool: Spool, enabled: bool
-) -> None:
-    seen: list[bool] = []
-
-    def blocks() -> Iterator[list[list[Any]]]:
-        seen.append(gc.isenabled())
-        yield [in_bytes(people(1))]
-
-    was_enabled = gc.isenabled()
-    try:
-        (gc.enable if enabled else gc.disable)()
-        prepared(spool, cast("list[list[list[Any]]]", blocks()))
-        assert ([False], enabled) == (seen, gc.isenabled())
-    finally:
-        (gc.enable if was_enabled else gc.disable)()

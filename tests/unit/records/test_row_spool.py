@@ -117,11 +117,6 @@ def test_nothing_that_is_on_the_disk_can_be_read(monkeypatch: pytest.MonkeyPatch
         assert all(row(number)[1][1:9] not in stored for number in range(100))
 
 
-def test_an_empty_spool_has_no_batch(spool: RowSpool) -> None:
-    filled(spool)
-    assert (0, []) == (spool.unique, list(spool.batches(10)))
-
-
 def test_a_short_file_is_an_error_and_never_fewer_rows(spool: RowSpool) -> None:
     filled(spool, [row(number) for number in range(10)])
     next(iter(spool._spools.values()))._file._file.truncate(5)

@@ -9,34 +9,13 @@ import pytest
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret
-from td_pinterest_op.settings.parse import (
-    ConnectionSettings,
-    ErasureSettings,
-    StatusSettings,
-    parse_connection,
-    parse_erasure,
-    parse_status,
-)
+from td_pinterest_op.settings import table as tables
+from td_pinterest_op.settings.parse import ConnectionSettings, parse_connection, parse_erasure, parse_status
 
 ENVIRON = {
     "PINTEREST_CLIENT_ID": "1489",
     "PINTEREST_CLIENT_SECRET": "env-client-credential",
     "PINTEREST_REFRESH_TOKEN": "pinr.env-token",
-}
-CONNECTION: dict[str, Any] = {
-    "client_id": Secret("1489"),
-    "client_secret": Secret("env-client-credential"),
-    "refresh_token": Secret("pinr.env-token"),
-    "refresh_token_secret": "pinterest.refresh_token",
-    "retry_count": 7,
-    "retry_initial_wait_millis": 500,
-    "max_retry_wait_millis": 300000,
-    "connection_timeout_secs": 180,
-    "write_timeout_secs": 60,
-    "read_timeout_secs": 180,
-    "requests_per_minute": 390,
-    "max_in_flight": 8,
-    "warnings": (),
 }
 STATUS = {"ad_account_id": "549755885175", "audience_ids": ["7", "8"]}
 ERASURE = {"ad_account_ids": ["549755885175"]}
@@ -51,36 +30,24 @@ def problems_of(parse: Parse, raw: object, environ: Mapping[str, str] = ENVIRON)
     return str(caught.value).splitlines()[1:]
 
 
-def test_the_least_settings_of_a_follow_up_get_every_default() -> None:
-    expected = StatusSettings(
-        **CONNECTION,
-        ad_account_id="549755885175",
-        audience_ids=("7", "8"),
-        min_size=None,
-        max_drop_ratio=None,
-        previous_sizes={},
-        filled_lists={},
-        mirrored_lists={},
-        fail_on=frozenset({"TOO_SMALL", "REMOVED"}),
-    )
-    assert expected == parse_status(STATUS, environ=ENVIRON)
-
-
-def test_the_least_settings_of_an_erasure_get_every_default() -> None:
-    expected = ErasureSettings(
-        **CONNECTION,
-        ad_account_id="549755885175",
-        ad_account_ids=("549755885175",),
-        limit_records_per_request=10000,
-        ignore_invalid_records=False,
-        dry_run=False,
-        columns={},
-    )
-    assert expected == parse_erasure(ERASURE, environ=ENVIRON)
+@pytest.mark.parametrize(
+    ("parse", "raw", "table"),
+    [
+        (parse_status, STATUS, tables.STATUS),
+        (parse_erasure, ERASURE, tables.ERASURE),
+        (parse_connection, {}, tables.CONNECTION),
+    ],
+)
+def test_what_is_left_out_gets_its_default(parse: Parse, raw: dict[str, Any], table: tables.Table) -> None:
+    settings = parse(raw, environ=ENVIRON)
+    left_out = [key for key in table.settings if key.name not in raw and not key.name.endswith("_id")]
+    defaults = {key.name: key.default for key in left_out if hasattr(settings, key.name) and not key.is_credential}
+    assert defaults == {name: getattr(settings, name) for name in defaults}
+    assert (Secret("1489"), "pinterest.refresh_token") == (settings.client_id, settings.refresh_token_secret)
 
 
 def test_a_bare_connection_needs_credentials_only() -> None:
-    assert ConnectionSettings(**CONNECTION, ad_account_id="") == parse_connection({}, environ=ENVIRON)
+    assert "" == parse_connection({}, environ=ENVIRON).ad_account_id
     assert 3 == len(problems_of(parse_connection, {}, {}))
 
 

@@ -12,7 +12,6 @@ import pytest
 
 from td_pinterest_op.history_columns import COLUMNS
 from td_pinterest_op.report.entry import entry
-from td_pinterest_op.report.sources import entries
 from tests.dig.template import fill
 from tests.emulators.td.sql import statements
 from tests.emulators.td.warehouse import run_statement
@@ -64,12 +63,6 @@ class Warehouse:
 @pytest.fixture
 def warehouse(database: duckdb.DuckDBPyConnection) -> Warehouse:
     return Warehouse(database)
-
-
-def test_making_the_table_again_keeps_its_rows(warehouse: Warehouse) -> None:
-    warehouse.run("history_run", pinterest=statistics())
-    warehouse.run("history_table")
-    assert 1 == len(warehouse.rows())
 
 
 def test_a_table_that_an_older_version_made_gets_the_later_columns_and_keeps_its_rows(
@@ -272,12 +265,6 @@ def test_a_day_of_the_mirror_keeps_its_leavers_beside_its_joiners(warehouse: War
     for action in ("remove_people_from_current_audience", "add_people_to_current_audience"):
         warehouse.run("history_run", intent=INTENT | {"action": action}, error={"message": "x"}, attempt_id=8)
     assert 2 == len(warehouse.run("history_failed"))
-
-
-def test_a_report_is_made_of_the_rows(warehouse: Warehouse) -> None:
-    warehouse.run("history_run", pinterest=statistics())
-    warehouse.run("history_status", pinterest_status={"ad_account_id": "5", "audiences": [AUDIENCE]})
-    assert ["run", "follow-up"] == [run.kind for run in entries(json.dumps(warehouse.rows()), name="rows")]
 
 
 @pytest.mark.parametrize("workflow", sorted(WORKFLOWS.glob("*.dig")), ids=lambda workflow: workflow.stem)

@@ -85,15 +85,6 @@ def test_a_whole_number_is_the_key_of_its_digits(database: duckdb.DuckDBPyConnec
     assert {str(number) for number in range(500) if is_control(str(number))} == keys
 
 
-def test_a_greater_percent_only_adds_people(database: duckdb.DuckDBPyConnection) -> None:
-    database.execute("CREATE TABLE people AS SELECT range AS customer_id, true AS opted_in FROM range(5000)")
-    few, many = (
-        {row["key"] for row in rows(database, query("control.sql", percent=percent)) if row["arm"] == "control"}
-        for percent in (5, 10)
-    )
-    assert few < many
-
-
 def test_people_count_once_and_conversions_from_the_first_day_on(database: duckdb.DuckDBPyConnection) -> None:
     database.execute(
         "CREATE TABLE pinterest_arms_12 AS "

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -16,12 +17,13 @@ from hypothesis import strategies as st
 from td_pinterest_op.audiences.actions import parse
 from td_pinterest_op.records.batch import Digests, RowRecords
 from td_pinterest_op.records.spool import Spool
+from td_pinterest_op.settings.control import Control
 from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.withholding import lists
-from td_pinterest_op.withholding.people import Lists
+from td_pinterest_op.withholding.people import Lists, in_control, key_of
 from td_pinterest_op.withholding.preparation import preparing
 from tests.campaigns import examples
 
@@ -313,3 +315,17 @@ def test_a_row_without_a_key_is_invalid_and_not_sent() -> None:
     assert (5, {"null": 2, "not_an_email": 1}) == (stats.to_send, dict(stats.invalid_by_reason))
     assert [4, 7, 8] == preparation.first_invalid
     stats.check(complete=False)
+
+
+@pytest.mark.parametrize("percent", ["0.01", "5", "33.33", "50"])
+def test_a_person_is_chosen_by_the_number_that_the_hash_of_salt_and_key_begins_with(percent: str) -> None:
+    keys = [f"customer-{number}" for number in range(20_000)]
+    expected = [int(sha(f"{SALT}\n{key}")[:8], 16) % 10_000 < float(percent) * 100 for key in keys]
+    assert expected == in_control(Control(percent=Decimal(percent), salt=SALT), map(str.encode, keys))
+
+
+@pytest.mark.parametrize(
+    ("value", "key"), [(b" A-17 ", b" A-17 "), (17, b"17"), (-5, b"-5"), (b"\xff", b"\xff"), (b"", b"")]
+)
+def test_a_key_is_text_as_it_is_or_the_digits_of_a_number(value: object, key: bytes) -> None:
+    assert key == key_of(value)
