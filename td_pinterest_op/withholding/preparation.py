@@ -7,7 +7,7 @@ import marshal
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, compress, groupby
+from itertools import chain, compress, groupby, pairwise
 from typing import Any
 
 from td_pinterest_op.errors import JobError
@@ -113,19 +113,6 @@ class _Block:
     shapes: list[int]
     rows: list[bytes]
 
-    @classmethod
-    def of(cls, rows: EncodedRows, people: int) -> _Block:
-        places, shapes = compress(rows.positions, rows.shapes), filter(None, rows.shapes)
-        return cls(people, [*places], [*shapes], [*compress(rows.rows, rows.shapes)])
-
-    @property
-    def is_secret(self) -> bool:
-        """Whether there is more in it than digests."""
-        return any(Shape(number).external_id_bytes for number in {*self.shapes})
-
-    def to_bytes(self) -> bytes:
-        return marshal.dumps((self.people, self.places, self.shapes, self.rows))
-
     def by_shape(self, chosen: bytearray) -> dict[Shape, Sequence[bytes]]:
         """The rows of people for whom `chosen` is not 0."""
         is_chosen = bytes(map(chosen.__getitem__, self.places))
@@ -146,21 +133,20 @@ class _WithheldRows(RowPreparation):
     def __init__(self, people: People, control: Control | None, **of_rows: Any) -> None:
         super().__init__(**of_rows)
         self._people, self._control = people, control
-        self._stores = {is_secret: SpoolFile(encrypted=is_secret) for is_secret in (False, True)}
-        self._ends = dict.fromkeys(self._stores, 0)
-        self._parts: list[tuple[bool, int, int]] = []  # which store, offset and length
+        # External ids are no digests.
+        self._store = SpoolFile(encrypted=not all(column.type.is_hashed for column in self.columns))
+        self._ends = [0]  # of each block
         self._withheld = {reason: RowSpool() for reason in WITHHELD}
-        files: Sequence[People | SpoolFile | RowSpool] = (people, *self._stores.values(), *self._withheld.values())
+        files: Sequence[People | SpoolFile | RowSpool] = (people, self._store, *self._withheld.values())
         for file in files:
             self._files.callback(file.close)
 
     def _keep(self, block: Block, by_column: Sequence[ColumnKeys], rows: EncodedRows) -> None:
         self._people.add(by_column, _chosen(self._control, self._by, block, by_column))
-        taken = _Block.of(rows, len(block[0]))
-        data, store = taken.to_bytes(), taken.is_secret
-        self._stores[store].write(self._ends[store], data)
-        self._parts.append((store, self._ends[store], len(data)))
-        self._ends[store] += len(data)
+        places, shapes = [*compress(rows.positions, rows.shapes)], [*filter(None, rows.shapes)]
+        data = marshal.dumps((len(block[0]), places, shapes, [*compress(rows.rows, rows.shapes)]))
+        self._store.write(self._ends[-1], data)
+        self._ends.append(self._ends[-1] + len(data))
 
     def _finish(self) -> tuple[RowSpool, Mapping[str, int]]:
         self._people.compare()
@@ -179,8 +165,7 @@ class _WithheldRows(RowPreparation):
             spool.close()
         # They are large, and it takes long to send the rest.
         self._people.close()
-        for store in self._stores.values():
-            store.close()
+        self._store.close()
         return super()._finish()[0], withheld
 
     def _judged(self) -> Iterator[tuple[_Block, bytearray, dict[int, dict[bytes, str]]]]:
@@ -188,9 +173,9 @@ class _WithheldRows(RowPreparation):
         losers = self._losers()
         person, losses = next(losers, _NOBODY)
         first = 0
-        for store, offset, length in self._parts:
+        for begin, end_of_block in pairwise(self._ends):
             # Of our own file, which has no name: nobody else can have written it.
-            block = _Block(*marshal.loads(self._stores[store].read(offset, length)))  # noqa: S302
+            block = _Block(*marshal.loads(self._store.read(begin, end_of_block - begin)))  # noqa: S302
             end = first + block.people
             of_block = {}
             while person < end:
