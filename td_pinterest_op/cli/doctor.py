@@ -20,7 +20,8 @@ from td_pinterest_op.cli.lint import dig_file
 from td_pinterest_op.cli.lint.settings import settings_of_export
 from td_pinterest_op.cli.options import Given
 
-_SIGNS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), ERROR: ("✗", "bold red")}
+# And what stands for them on a terminal that has ASCII alone.
+_SIGNS = {OK: ("✓", "ok", "green"), WARNING: ("!", "!", "yellow"), ERROR: ("✗", "x", "bold red")}
 
 _EXAMPLE = """\b
 Examples:
@@ -81,9 +82,11 @@ def _about_rows(settings_file: Path | None, workflow: Path | None) -> Mapping[st
 
 
 def _show(name: str, check: Check) -> None:
-    screen.say(Text.assemble(_SIGNS[check.status], " ", (f"{name}: ", "bold"), check.message), indent=2)
+    sign, plain, style = _SIGNS[check.status]
+    is_plain = screen.console().options.ascii_only
+    screen.say(Text.assemble((plain if is_plain else sign, style), " ", (f"{name}: ", "bold"), check.message), indent=2)
     if check.advice and check.status != OK:
-        screen.say(f"  → {check.advice}", indent=4)
+        screen.say(f"  {'->' if is_plain else '→'} {check.advice}", indent=4)
 
 
 def _end(done: Mapping[str, Check], *, as_json: bool) -> int:

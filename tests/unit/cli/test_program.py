@@ -109,6 +109,11 @@ def test_an_encoding_without_the_characters_costs_question_marks_only() -> None:
     assert ("", 0) == (ran.stderr, ran.returncode)
 
 
+def test_without_signs_the_doctor_says_what_is_well_and_what_is_not() -> None:
+    shown = _process("doctor", PYTHONIOENCODING="ascii").stdout
+    assert {"ok proxy", "x credentials", "! token"} <= {line.split(":")[0] for line in shown.splitlines()}
+
+
 def test_the_program_says_which_package_it_lacks() -> None:
     # As if click were not installed.
     program = "import runpy, sys; sys.modules['click'] = None; runpy.run_module('td_pinterest_op', run_name='__main__')"
