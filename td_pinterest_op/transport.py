@@ -163,22 +163,18 @@ def is_safe(url: str) -> bool:
     """Whether secrets may be sent there: https, or plain http to this machine's loop-back."""
     try:
         parts = urllib.parse.urlsplit(url)
-        host = parts.hostname or ""
     except ValueError:
         return False
     # A name and a port, nothing that two parsers could read in two ways.
-    if not host or not _HOST.fullmatch(parts.netloc) or "\\" in url:
+    if not parts.hostname or not _HOST.fullmatch(parts.netloc) or "\\" in url:
         return False
-    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
+    return parts.scheme == "https" or (parts.scheme == "http" and is_this_machine(url))
 
 
 def is_this_machine(url: str) -> bool:
     """Whether a URL leads to loop-back, which is never reached through a proxy."""
-    return _is_loopback(urllib.parse.urlsplit(url).hostname or "")
-
-
-def _is_loopback(host: str) -> bool:
     try:
+        host = urllib.parse.urlsplit(url).hostname or ""
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
@@ -309,22 +305,14 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         seen += [cause for cause in inner if isinstance(cause, BaseException) and cause not in seen]
 
 
-_FAILURES: tuple[tuple[type[BaseException], Failure], ...] = (
+_FAILURES: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
     # Cut off within TLS: not about trust.
-    (ssl.SSLEOFError, Failure.BROKEN),
-    (ssl.SSLZeroReturnError, Failure.BROKEN),
-    (ssl.SSLSyscallError, Failure.BROKEN),
-    (urllib3.exceptions.SSLError, Failure.TLS),
-    (requests.exceptions.SSLError, Failure.TLS),
-    (requests.ConnectTimeout, Failure.CONNECT_TIMEOUT),
-    (urllib3.exceptions.NewConnectionError, Failure.NOT_CONNECTED),
-    (requests.ReadTimeout, Failure.READ_TIMEOUT),
-    (urllib3.exceptions.ReadTimeoutError, Failure.READ_TIMEOUT),
-    (requests.ConnectionError, Failure.BROKEN),
-    (requests.exceptions.ChunkedEncodingError, Failure.BROKEN),
-    (requests.exceptions.ContentDecodingError, Failure.BROKEN),
-    (urllib3.exceptions.ProtocolError, Failure.BROKEN),
-    (zlib.error, Failure.BROKEN),
+    ((ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError), Failure.BROKEN),
+    ((urllib3.exceptions.SSLError, requests.exceptions.SSLError), Failure.TLS),
+    ((requests.ConnectTimeout,), Failure.CONNECT_TIMEOUT),
+    ((urllib3.exceptions.NewConnectionError,), Failure.NOT_CONNECTED),
+    ((requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError), Failure.READ_TIMEOUT),
+    ((requests.ConnectionError, urllib3.exceptions.ProtocolError, zlib.error), Failure.BROKEN),
 )
 
 
@@ -351,5 +339,5 @@ def _system_text(error: BaseException) -> str | None:
 def _failure(error: BaseException) -> Failure:
     causes = list(_causes(error))
     own = [cause.failure for cause in causes if isinstance(cause, _FailedError)]
-    known = [failure for kind, failure in _FAILURES if any(isinstance(cause, kind) for cause in causes)]
+    known = [failure for kinds, failure in _FAILURES if any(isinstance(cause, kinds) for cause in causes)]
     return next(iter(own + known), Failure.UNUSABLE)

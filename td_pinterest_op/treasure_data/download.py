@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -72,24 +71,16 @@ class Download:
         """What one response has that is new."""
         path = f"{path_of('job', 'result', self._job.id)}?format=msgpack.gz"
         headers = {"Range": f"bytes={self._offset}-"} if self._offset else {}
-        with self._naming_the_owner(), self._td.opening("GET", path, headers=headers) as response:
-            if response.status == 416 or (response.status == 404 and self._job.records == 0):
-                self._at_end = True
-                return
-            skip = self._skip(response)
-            for data in pieces(response):
-                fresh, skip = data[skip:], max(skip - len(data), 0)
-                self._offset += len(fresh)
-                yield fresh
-        # Without a Content-Length, a broken connection looks like a clean close. It is the end only where the
-        # compressed file ends as well, or where nothing came and nothing was announced.
-        is_whole = self._content().is_whole_file or (self._job.records == 0 and self._offset == 0)
-        self._at_end = is_whole and (self._job.size is None or self._offset >= self._job.size)
-
-    @contextlib.contextmanager
-    def _naming_the_owner(self) -> Iterator[None]:
         try:
-            yield
+            with self._td.opening("GET", path, headers=headers) as response:
+                if response.status == 416 or (response.status == 404 and self._job.records == 0):
+                    self._at_end = True
+                    return
+                skip = self._skip(response)
+                for data in pieces(response):
+                    fresh, skip = data[skip:], max(skip - len(data), 0)
+                    self._offset += len(fresh)
+                    yield fresh
         except WorkflowError as error:
             if error.status != _FORBIDDEN:
                 raise
@@ -97,6 +88,10 @@ class Download:
                 f"the owner of the API key may not read the result of job {self._job.id}: another user ran it. Run the "
                 "query by the key of one user (the secret td.apikey for td> and export), or let the export issue it"
             ) from None
+        # Without a Content-Length, a broken connection looks like a clean close. It is the end only where the
+        # compressed file ends as well, or where nothing came and nothing was announced.
+        is_whole = self._content().is_whole_file or (self._job.records == 0 and self._offset == 0)
+        self._at_end = is_whole and (self._job.size is None or self._offset >= self._job.size)
 
     def _skip(self, response: urllib3.BaseHTTPResponse) -> int:
         """How many bytes of this response came before. Raises TemporaryError if another try may help."""
