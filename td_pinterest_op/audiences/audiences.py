@@ -17,7 +17,7 @@ from td_pinterest_op.audiences.create_once import (
     look_for,
     once_ready,
 )
-from td_pinterest_op.audiences.customer_lists import CustomerLists
+from td_pinterest_op.audiences.customer_lists import list_behind
 from td_pinterest_op.errors import AudienceError, PinterestError, RequestRefusedError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.content import CUSTOMER_LIST, Audience
@@ -25,6 +25,7 @@ from td_pinterest_op.pinterest.content import CUSTOMER_LIST, Audience
 # A create or a move that is refused with one of these may succeed once Pinterest has finished with the list. The client
 # itself repeats what meets a 409 or 423.
 _NOT_READY = (400, 404)
+_SETTLING = ("PROCESSING", "UPLOADING")
 # Seconds between the creations of two sessions that did not see each other, at most.
 _AT_ONCE = 3600.0
 
@@ -34,13 +35,10 @@ _T = TypeVar("_T")
 
 
 class Audiences:
-    """The audiences of one ad account. `lists` tells which ones this session made.
+    """The audiences of one ad account. Methods raise AudienceError, as they say, and what the API raises."""
 
-    Methods raise AudienceError, as they say, and what the API raises.
-    """
-
-    def __init__(self, *, api: Api, lists: CustomerLists) -> None:
-        self.api, self._lists = api, lists
+    def __init__(self, api: Api) -> None:
+        self.api = api
 
     def usable(self, audience_id: str) -> Audience:
         """The audience, fit for an action on the list behind it. Raises AudienceError when it is not."""
@@ -52,7 +50,7 @@ class Audiences:
         self._check_type(audience)
         if audience.is_removed:
             raise AudienceError(f"{audience.label} was removed: create a new one (action create_new_audience)")
-        if audience.customer_list_id is None or self._lists.find(audience.customer_list_id) is None:
+        if list_behind(self.api, audience) is None:
             raise AudienceError(
                 f"{audience.label} has no customer list behind it: it cannot take records; create a new one"
             )
@@ -109,12 +107,14 @@ class Audiences:
         )
 
     def _once_ready(self, list_id: str, request: Callable[[], _T]) -> _T:
-        return once_ready(
-            request,
-            self.api.client,
-            list_id=list_id,
-            is_early=lambda error: error.status in _NOT_READY and self._lists.is_settling(list_id),
-        )
+        def is_early(error: RequestRefusedError) -> bool:
+            """Whether Pinterest has not finished with the list: it cannot be found yet, or it is being processed."""
+            if error.status not in _NOT_READY:
+                return False
+            customer_list = self.api.customer_list(list_id)
+            return customer_list is None or customer_list.status.upper() in _SETTLING
+
+        return once_ready(request, self.api.client, list_id=list_id, is_early=is_early)
 
     def _check_type(self, audience: Audience) -> None:
         if audience.audience_type != CUSTOMER_LIST:

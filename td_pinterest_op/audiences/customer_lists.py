@@ -30,7 +30,6 @@ _NO_JOB, _FILE = "-", "file"
 _OURS = re.compile(r" \(td (?P<session>[0-9a-f]{8}) (?P<job>[0-9]+|file|-) (?P<fingerprint>[0-9a-f]{8})\)$")
 # Of the 255 characters that a list's name may have, 55 are left to what follows the audience's name.
 _AUDIENCE_NAME_CHARACTERS = 200
-_SETTLING = frozenset({"PROCESSING", "UPLOADING"})
 
 
 class CustomerLists:
@@ -67,26 +66,12 @@ class CustomerLists:
 
     def is_of_this_session(self, audience: Audience) -> bool:
         """Whether this session of the workflow made the list behind an audience."""
-        list_id = audience.customer_list_id
-        if list_id is None:
-            return False
-        if list_id not in self._made:
-            # A list that was just created may be in the listing before it can be read.
-            customer_list = self.find(list_id)
+        if audience.customer_list_id not in self._made:
+            customer_list = list_behind(self._api, audience)
             if customer_list is None or not self._is_ours(customer_list):
                 return False
-            self._made.add(list_id)
+            self._made.add(customer_list.id)
         return True
-
-    def find(self, list_id: str) -> CustomerList | None:
-        """The list of that id, read or, if it cannot be read (yet), from the listing."""
-        customer_list = self._api.customer_list(list_id)
-        return customer_list or next((listed for listed in self._api.customer_lists() if listed.id == list_id), None)
-
-    def is_settling(self, list_id: str) -> bool:
-        """Whether Pinterest has not finished with a list: it cannot be found yet, or it is being processed."""
-        customer_list = self._api.customer_list(list_id)
-        return customer_list is None or customer_list.status.upper() in _SETTLING
 
     def create(
         self,
@@ -210,6 +195,14 @@ class ListToFill:
         """Create the list without records, unless it is there."""
         if not self.id:
             self.id = self.lists.create_empty(self.name, self.list_type).id
+
+
+def list_behind(api: Api, audience: Audience) -> CustomerList | None:
+    """The list behind an audience, None without one. What was just created may be listed before it can be read."""
+    list_id = audience.customer_list_id
+    if list_id is None:
+        return None
+    return api.customer_list(list_id) or next((listed for listed in api.customer_lists() if listed.id == list_id), None)
 
 
 def is_made_empty(customer_list: CustomerList) -> bool:

@@ -14,7 +14,6 @@ from td_pinterest_op import connect
 from td_pinterest_op.audience_status import TOO_SMALL, USABLE
 from td_pinterest_op.audiences.actions import parse
 from td_pinterest_op.audiences.audiences import Audiences
-from td_pinterest_op.audiences.customer_lists import CustomerLists
 from td_pinterest_op.cli.check import findings
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, SECRETS, Credentials
 from td_pinterest_op.connect import Services
@@ -219,8 +218,7 @@ def _audience(subject: Subject) -> Check:
         advice = "name one with --audience or PINTEREST_AUDIENCE_ID; `td-pinterest audiences` lists them"
         return Check(WARNING, f"{_NOT_CHECKED}no audience is named", advice)
     api = subject.services.pinterest_for(subject.account.id)
-    lists = CustomerLists(api=api, session_key="", audience_id=audience_id, audience_name=None, is_nca=False)
-    known = Audiences(api=api, lists=lists).usable(audience_id)
+    known = Audiences(api).usable(audience_id)
     size = "unknown" if known.size is None else f"{known.size:,}"
     message = f'{known.id} "{known.name}": {known.status}, size {size}, customer list {known.customer_list_id}'
     if known.status.upper() in TOO_SMALL:

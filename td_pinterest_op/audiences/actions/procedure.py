@@ -52,7 +52,7 @@ class Procedure(abc.ABC):
             audience_name=settings.audience_name,
             is_nca=settings.is_nca,
         )
-        self._audiences = Audiences(api=api, lists=self._lists)
+        self._audiences = Audiences(api)
 
     @property
     def _audience_id(self) -> str:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 from td_pinterest_op.audiences.actions.procedure import Procedure, Step, list_of
-from td_pinterest_op.audiences.customer_lists import ListToFill, is_made_empty, job_of
+from td_pinterest_op.audiences.customer_lists import ListToFill, is_made_empty, job_of, list_behind
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.content import Audience
 from td_pinterest_op.printable import escaped
@@ -41,7 +41,7 @@ class Refill(Procedure):
         return [create, *self._move_steps(audience, target)]
 
     def _is_empty(self, audience: Audience) -> bool:
-        behind = self._lists.find(list_of(audience))
+        behind = list_behind(self._api, audience)
         return behind is not None and is_made_empty(behind)
 
     def _fill(self, audience_name: str, prepared: Prepared) -> tuple[ListToFill, Step]:
@@ -90,7 +90,7 @@ class Refill(Procedure):
 
     def _refuse_younger_job(self, audience: Audience) -> None:
         """Raises AudienceError when the list behind an audience has the people of a job with a higher id."""
-        own, other = self._stats.job_id, job_of(self._lists.find(list_of(audience)))
+        own, other = self._stats.job_id, job_of(list_behind(self._api, audience))
         if own and other and other > int(own) and not self._settings.replace_newer:
             raise AudienceError(
                 f"{audience.label} holds the result of job {other}, which is younger than job {own} of this task: the "

@@ -96,7 +96,7 @@ class Stage:
         self.lists = CustomerLists(
             api=self.api, session_key=key, audience_id=None, audience_name=self.name, is_nca=False
         )
-        self.audiences = Audiences(api=self.api, lists=self.lists)
+        self.audiences = Audiences(self.api)
         self.made: dict[str, str] = {}
         self._audience_begun = False
         self._people = bytearray()
