@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests import children
+from tests import children, guard
 from tests.dig import py_child
 from tests.emulators.environment import HURRY
 from tests.emulators.pinterest import AD_ACCOUNT_ID
@@ -97,3 +97,27 @@ def start(
         stderr=subprocess.STDOUT,
     )
     return Child(process=process, folder=folder, temp=temp)
+
+
+class Killer(list[Any]):
+    """The requests that a service notes here; the `number`-th kills the run `victim`."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+        self.victim: Child | None = None
+
+    def append(self, request: object) -> None:
+        super().append(request)
+        if len(self) == self.number and self.victim:
+            self.victim.process.kill()
+            self.victim.process.wait(timeout=30)
+
+    def ended(self, run: Child) -> tuple[int, str]:
+        """How a run ended, and what it said, that was the victim."""
+        self.victim = run
+        code, said = run.ended()
+        self.victim = None
+        guard.check(said, "the output")
+        assert [] == list(run.temp.iterdir())
+        return code, said[-500:]

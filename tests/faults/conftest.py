@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,12 @@ class Stage:
 
     def export(self, settings: dict[str, Any], **rest: Any) -> dict[str, Any]:
         return self.services.export({"ad_account_id": self.account} | settings, **rest)
+
+    def add(self, people: Sequence[str], **settings: Any) -> tuple[str, dict[str, Any]]:
+        """Add people to a new audience; returns its id and the statistics."""
+        audience_id = self.audience([], name="Shoppers")
+        wanted = {"action": "add_people_to_current_audience", "audience_id": audience_id, **settings}
+        return audience_id, self.export(wanted, job_id=self.services.job(people))
 
     def undisturbed(self) -> None:
         """No faults and no switches any more; what was asked until now is forgotten."""

@@ -24,14 +24,12 @@ from td_pinterest_op.transport import Failure, NoResponseError, Response, Transp
 from tests.campaigns import examples
 from tests.exporting import Services, digests, people
 from tests.faults.conftest import Stage, fresh
+from tests.faults.test_matrix import PARTLY_SENT, check_partly_sent
 
 RECORDS = 12
 NAME = "Shoppers"
 SMALL = {"limit_records_per_request": 5, "max_in_flight": 1}
 SESSIONS = ("2026-11-25T00:00:00+00:00", "2026-11-26T00:00:00+00:00")
-PARTLY_SENT = re.compile(
-    r"of (\d+) records (\d+) are in, (\d+) were refused, (\d+) are not in(?:, and of (\d+) it is not known)?"
-)
 # Long after any lag.
 LATER = 3600.0
 
@@ -208,9 +206,7 @@ def test_what_a_failed_run_says_of_its_records_is_true(
             return
     truly_in = len(set().union(*(stage.pinterest.members(held.id) for held in stage.lists())))
     if said := PARTLY_SENT.search(message):
-        records, sent, refused, missing, unclear = (int(number or 0) for number in said.groups())
-        assert RECORDS == records == sent + refused + missing + unclear
-        assert sent <= truly_in <= sent + unclear
+        check_partly_sent(said, records=RECORDS, truly_in=truly_in)
     else:
         assert truly_in in (0, RECORDS)
 

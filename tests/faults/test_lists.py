@@ -16,12 +16,10 @@ import pytest
 
 from td_pinterest_op.errors import ExportError, JobError, TreasureDataError, WorkflowError
 from td_pinterest_op.stats import WITHHELD
-from tests.emulators.td import JobFault
-from tests.emulators.td.faults import Fault
-from tests.emulators.td.state import Received
+from tests.emulators.td import Fault, JobFault
 from tests.exporting import Services, digests, people
 from tests.faults import child
-from tests.faults.child import KILLED, Child
+from tests.faults.child import KILLED, Killer
 from tests.faults.conftest import Stage
 
 # In the order in which they are issued.
@@ -121,32 +119,15 @@ def test_a_fault_of_a_query_lets_nobody_through_and_is_gone_after_a_rerun(stage:
     assert COUNTS == tuple(stats["records"]["withheld"][why] for why in WITHHELD)
 
 
-class _Killer(list[Received]):
-    """Kills a run when its `number`-th request to Treasure Data comes."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number = number
-        self.victim: Child | None = None
-
-    def append(self, request: Received) -> None:
-        super().append(request)
-        if len(self) == self.number and self.victim:
-            self.victim.process.kill()
-            self.victim.process.wait(timeout=30)
-
-
 @pytest.mark.parametrize("number", range(1, REQUESTS + 1))
 def test_a_kill_while_lists_and_people_are_read_lets_nobody_through(
     services: Services, number: int, tmp_path: Path
 ) -> None:
     settings = {"action": "create_new_audience", "audience_name": "Shoppers"}
     task = of_task(services)
-    services.td.requests = killer = _Killer(number)
-    killer.victim = child.start(services, settings, job_id=None, folder=tmp_path / "run", **task)
-    code, said = killer.victim.ended()
-    assert KILLED == code, said[-500:]
-    assert [] == list(killer.victim.temp.iterdir())
+    services.td.requests = killer = Killer(number)
+    code, said = killer.ended(child.start(services, settings, job_id=None, folder=tmp_path / "run", **task))
+    assert KILLED == code, said
     assert [] == [call for call in services.pinterest.calls.writes() if call.records]
     services.export(settings, **task)
     (audience,) = services.pinterest.audiences_named("Shoppers", removed=None)

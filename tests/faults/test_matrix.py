@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.audiences.actions import Add, Clear, Create, Remove
-from td_pinterest_op.errors import ExportError, MaybeAppliedError, UnavailableError
+from td_pinterest_op.errors import MaybeAppliedError, UnavailableError
 from td_pinterest_op.settings.action import Action
 from tests.emulators.pinterest import Fault
 from tests.exporting import Services, digests, people
@@ -184,12 +184,10 @@ def check_figures(stage: Stage, stats: dict[str, Any], *, records: int, success:
     assert stats["requests"]["failed"] >= stats["requests"]["retried"]
 
 
-def check_partly_sent(error: ExportError, *, truly_in: int) -> None:
+def check_partly_sent(said: re.Match[str], *, records: int, truly_in: int) -> None:
     """What the message says of the records holds on the server."""
-    said = PARTLY_SENT.search(str(error))
-    assert said, "the error does not say how many records are in"
-    records, sent, refused, missing, unclear = (int(number or 0) for number in said.groups())
-    assert RECORDS == records == sent + refused + missing + unclear
+    total, sent, refused, missing, unclear = (int(number or 0) for number in said.groups())
+    assert records == total == sent + refused + missing + unclear
     assert sent <= truly_in <= sent + unclear, f"{truly_in} are in, the error says {said[0]}"
 
 
@@ -226,7 +224,9 @@ def test_a_fault_loses_nothing_doubles_nothing_and_is_gone_after_a_rerun(
         assert expected(cell, steps, withheld=cell.poison) == found(stage)
         if cell.moment in batches(cell.action):
             truly_in = BATCH_SIZE * len(steps.intersection(batches(cell.action))) - (cell.poison is not None)
-            check_partly_sent(raised.value, truly_in=truly_in)
+            said = PARTLY_SENT.search(str(raised.value))
+            assert said, "the error does not say how many records are in"
+            check_partly_sent(said, records=RECORDS, truly_in=truly_in)
     stage.undisturbed()
     stage.export(settings, job_id=job_id)
     assert expected(cell, whole, withheld=None) == found(stage)

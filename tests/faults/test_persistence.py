@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import pytest
 
@@ -12,19 +11,9 @@ from tests.emulators.pinterest import Answer, Effect, Fault, Mangle, Reset, Stop
 from tests.exporting import NOBODY, digests, people
 from tests.faults.conftest import Stage
 
-BATCHES = 500
+RECORDS = 1_000
 PER_BATCH = 2
 BATCH = "customer_lists/update"
-
-
-def exported(stage: Stage, records: int, **settings: Any) -> tuple[set[str], dict[str, Any]]:
-    """Who is in the audience after adding so many people, and the statistics."""
-    audience_id = stage.audience([], name="Shoppers")
-    job_id = stage.services.job(people(records))
-    stats = stage.export(
-        {"action": "add_people_to_current_audience", "audience_id": audience_id, **settings}, job_id=job_id
-    )
-    return stage.pinterest.members_of_audience(audience_id), stats
 
 
 @pytest.mark.parametrize(
@@ -40,8 +29,8 @@ def exported(stage: Stage, records: int, **settings: Any) -> tuple[set[str], dic
 )
 def test_failing_batches_are_repeated_until_every_record_is_in(stage: Stage, fault: Fault) -> None:
     stage.pinterest.inject(fault)
-    members, stats = exported(stage, 200, limit_records_per_request=PER_BATCH)
-    assert digests(200) == members
+    audience_id, stats = stage.add(people(200), limit_records_per_request=PER_BATCH)
+    assert digests(200) == stage.pinterest.members_of_audience(audience_id)
     assert {"unique": 200, "duplicate": 0, "sent": 200, "refused": 0, "withheld": NOBODY} == stats["records"]
     writes = stage.pinterest.calls.writes()
     failed = len([call for call in writes if call.fault])
@@ -72,9 +61,9 @@ def test_two_in_a_hundred_requests_failing_at_random_lose_nothing(stage: Stage, 
             for number, (effect, when) in enumerate(MISHAPS)
         )
     )
-    members, stats = exported(stage, BATCHES * PER_BATCH, limit_records_per_request=PER_BATCH)
-    assert digests(BATCHES * PER_BATCH) == members
-    assert stats["records"]["sent"] == stats["records"]["unique"] == len(members)
+    audience_id, stats = stage.add(people(RECORDS), limit_records_per_request=PER_BATCH)
+    assert digests(RECORDS) == stage.pinterest.members_of_audience(audience_id)
+    assert RECORDS == stats["records"]["sent"] == stats["records"]["unique"]
     assert [call for call in stage.pinterest.calls.writes() if call.fault]
 
 
@@ -82,5 +71,5 @@ def test_a_server_that_stops_reading_ends_the_send_after_the_write_timeout(stage
     stage.pinterest.inject(Fault(effect=StopReading(), operation=BATCH, times=None))
     begin = time.monotonic()
     with pytest.raises(UnavailableError, match="stopped reading for write_timeout_secs"):
-        exported(stage, 70_000, limit_records_per_request=70_000, write_timeout_secs=1, retry_count=0)
+        stage.add(people(70_000), limit_records_per_request=70_000, write_timeout_secs=1, retry_count=0)
     assert 1 <= time.monotonic() - begin < 10

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from td_pinterest_op.errors import ExportError, PinterestError, TreasureDataError
-from tests import dig, guard
+from tests import guard
 from tests.emulators.pinterest import (
-    AD_ACCOUNT_ID,
     CLIENT_SECRET,
     REFRESH_TOKEN,
     Answer,
@@ -24,55 +23,40 @@ from tests.emulators.pinterest import (
     When,
 )
 from tests.emulators.td import API_KEY
-from tests.emulators.td.faults import Fault as TreasureDataFault
-from tests.exporting import digest, digests, people
-from tests.faults.child import ROOT
+from tests.emulators.td import Fault as TreasureDataFault
+from tests.exporting import digest, people
 from tests.faults.conftest import Stage
 
 BATCH = "customer_lists/update"
 
 
-def add(stage: Stage, values: list[str], **more: Any) -> str:
-    audience_id = stage.audience([], name="Shoppers")
-    settings = {"action": "add_people_to_current_audience", "audience_id": audience_id, "retry_count": 1, **more}
-    stage.export(settings, job_id=stage.services.job(values))
-    return audience_id
-
-
-@pytest.fixture
-def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary files are made in this test."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return tmp_path
-
-
-def test_no_file_is_left_after_a_success(stage: Stage, temp: Path) -> None:
-    add(stage, people(50))
-    assert [] == list(temp.iterdir())
-
-
 @pytest.mark.parametrize(
-    ("effect", "operation"),
+    ("values", "effect", "operation"),
     [
-        (Answer(status=403), "oauth/token"),
-        (Answer(status=403), "audiences/get"),
-        (Answer(status=403), BATCH),
-        (Answer(status=500), BATCH),
-        (Reset(), BATCH),
+        (people(50), None, None),
+        ([*people(50), "person@shop@shop.example"], None, None),
+        (people(50), Answer(status=403), "oauth/token"),
+        (people(50), Answer(status=403), "audiences/get"),
+        (people(50), Answer(status=403), BATCH),
+        (people(50), Answer(status=500), BATCH),
+        (people(50), Reset(), BATCH),
     ],
 )
-def test_no_file_is_left_after_a_failure(stage: Stage, temp: Path, effect: Effect, operation: str) -> None:
-    stage.pinterest.inject(Fault(effect=effect, operation=operation, times=None))
-    with pytest.raises(ExportError):
-        add(stage, people(50))
-    assert [] == list(temp.iterdir())
-
-
-def test_no_file_is_left_when_the_rows_are_refused(stage: Stage, temp: Path) -> None:
-    with pytest.raises(ExportError, match="1 of 51 rows is invalid"):
-        add(stage, [*people(50), "person@shop@shop.example"])
-    assert [] == list(temp.iterdir())
-    assert [] == stage.pinterest.calls.writes()
+def test_no_file_is_left_after_a_success_or_a_failure(
+    stage: Stage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    values: list[str],
+    effect: Effect | None,
+    operation: str | None,
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    if effect:
+        stage.pinterest.inject(Fault(effect=effect, operation=operation, times=None))
+    fails = effect is not None or len(values) > 50
+    with pytest.raises(ExportError) if fails else contextlib.nullcontext():
+        stage.add(values)
+    assert [] == list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -96,7 +80,7 @@ def test_a_body_that_quotes_the_records_is_shown_nowhere(
     stage.pinterest.switches.echo_records_in_errors = True
     stage.pinterest.inject(Fault(effect=effect, when=when, operation=BATCH, times=None))
     with pytest.raises(ExportError) as raised:
-        add(stage, people(20))
+        stage.add(people(20))
     guard.check(str(raised.value), "the error")
     guard.check(caplog.text, "the log")
     assert "Received:" not in str(raised.value) + caplog.text
@@ -113,7 +97,7 @@ def test_a_message_of_pinterest_that_shows_a_person_or_a_secret_is_masked(
 ) -> None:
     stage.pinterest.inject(Fault(effect=Answer(status=403, message=message), operation=operation))
     with pytest.raises(ExportError) as raised:
-        add(stage, people(20))
+        stage.add(people(20))
     guard.check(str(raised.value), "the error")
 
 
@@ -124,7 +108,7 @@ TEMPLATES = ["${secret:td.apikey}", "${land}", "${1+1}", "$${x}"]
 def test_a_message_of_pinterest_gives_digdag_nothing_to_fill_in(stage: Stage, message: str) -> None:
     stage.pinterest.inject(Fault(effect=Answer(status=403, message=message), operation="audiences/get"))
     with pytest.raises(ExportError) as raised:
-        add(stage, people(20))
+        stage.add(people(20))
     assert message.replace("${", "$ {") in str(raised.value)
 
 
@@ -160,9 +144,9 @@ def test_the_clients_below_show_no_key_even_at_debug(
     if fails:
         stage.pinterest.inject(Fault(effect=Answer(status=401), operation=BATCH, times=None))
         with pytest.raises(ExportError):
-            add(stage, people(20))
+            stage.add(people(20))
     else:
-        add(stage, people(20))
+        stage.add(people(20))
     assert API_KEY not in caplog.text
     guard.check(caplog.text, "the log")
 
@@ -176,7 +160,7 @@ def test_nothing_is_sent_to_where_pinterest_redirects(stage: Stage, status: int,
     stage.pinterest.inject(Fault(effect=Redirect(location=elsewhere, status=status), operation=operation))
     td.requests.clear()
     with pytest.raises(PinterestError, match="redirects are not followed"):
-        add(stage, people(20))
+        stage.add(people(20))
     assert [] == [request for request in td.requests if "elsewhere" in request.path]
 
 
@@ -186,57 +170,5 @@ def test_nothing_is_sent_to_where_treasure_data_redirects(stage: Stage, path: st
     fault = TreasureDataFault(kind="status", status=307, path=path, headers={"Location": elsewhere}, times=1000)
     stage.services.td.faults.add(fault)
     with pytest.raises(TreasureDataError):
-        add(stage, people(20))
+        stage.add(people(20))
     assert [] == [call for call in stage.pinterest.calls.all() if "elsewhere" in call.path]
-
-
-_FLOW = """
-+export:
-  py>: td_pinterest_op.export.PinterestExport
-  job_id: "{job_id}"
-  result_settings:
-    type: pinterest
-    ad_account_id: "{account}"
-    audience_type: customer_list
-    action: add_people_to_current_audience
-    audience_id: "{audience_id}"
-    client_id: ${{secret:pinterest.client_id}}
-    client_secret: ${{secret:pinterest.client_secret}}
-    refresh_token: ${{secret:pinterest.refresh_token}}
-  _env:
-    TD_API_KEY: ${{secret:td.apikey}}
-    PINTEREST_CLIENT_ID: ${{secret:pinterest.client_id}}
-    PINTEREST_CLIENT_SECRET: ${{secret:pinterest.client_secret}}
-    PINTEREST_REFRESH_TOKEN: ${{secret:pinterest.refresh_token}}
-"""
-
-
-def test_what_digdag_leaves_on_disk_and_in_its_log_holds_no_secret(
-    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    services = stage.services
-    audience_id = stage.audience([], name="Shoppers")
-    flow = tmp_path / "flow.dig"
-    flow.write_text(_FLOW.format(job_id=services.job(people(9)), account=stage.account, audience_id=audience_id))
-    environ = services.environ
-    secrets = {
-        "td.apikey": environ["TD_API_KEY"],
-        "pinterest.client_id": environ["PINTEREST_CLIENT_ID"],
-        "pinterest.client_secret": environ["PINTEREST_CLIENT_SECRET"],
-        "pinterest.refresh_token": environ["PINTEREST_REFRESH_TOKEN"],
-    }
-    temp = tmp_path / "tmp"
-    temp.mkdir()
-    endpoints = {name: environ[name] for name in ("TD_API_SERVER", "PINTEREST_API_ENDPOINT")}
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    for name, value in {**endpoints, "TMPDIR": str(temp)}.items():
-        monkeypatch.setenv(name, value)
-    result = dig.run(flow, secrets=secrets)
-    assert "success" == result.status, result.error
-    assert digests(9) == stage.pinterest.members_of_audience(audience_id)
-    assert stage.account != AD_ACCOUNT_ID
-    (given,) = (tmp_path / ".digdag" / "tmp").glob("*/input.json")
-    guard.check(given.read_text(), "input.json")
-    guard.check(given.with_name("output.json").read_text(), "output.json")
-    guard.check(result.log, "the task's log")
-    assert [] == list(temp.iterdir())

@@ -32,12 +32,12 @@ def rotating(stage: Stage) -> Stage:
     return stage
 
 
-def run(stage: Stage, token: str, *, environ: Mapping[str, str], project_id: object = PROJECT_ID, **more: Any) -> None:
+def run(stage: Stage, token: str, *, environ: Mapping[str, str], project_id: object = PROJECT_ID) -> None:
     """Export with that refresh token, to the account's only audience; fails unless all are in it."""
     audiences = stage.audiences()
     audience_id = audiences[0].id if audiences else stage.audience([], name="Shoppers")
     stage.export(
-        {"action": "add_people_to_current_audience", "audience_id": audience_id, **more},
+        {"action": "add_people_to_current_audience", "audience_id": audience_id},
         job_id=stage.services.job(people(5)),
         environ={"PINTEREST_REFRESH_TOKEN": token, **environ},
         project_id=project_id,
@@ -96,7 +96,6 @@ def test_a_token_that_has_ended_is_for_the_owner_of_the_account(stage: Stage) ->
 
 
 def test_access_tokens_that_are_withdrawn_in_the_middle_are_replaced_once(stage: Stage) -> None:
-    audience_id = stage.audience([], name="Shoppers")
     pinterest = stage.pinterest
     withdrawn: list[int] = []
 
@@ -106,10 +105,7 @@ def test_access_tokens_that_are_withdrawn_in_the_middle_are_replaced_once(stage:
             pinterest.tokens.revoke_access_tokens()
 
     pinterest.on_request(withdraw)
-    stage.export(
-        {"action": "add_people_to_current_audience", "audience_id": audience_id, "limit_records_per_request": 2},
-        job_id=stage.services.job(people(40)),
-    )
+    audience_id, _ = stage.add(people(40), limit_records_per_request=2)
     assert digests(40) == pinterest.members_of_audience(audience_id)
     assert withdrawn
     assert 2 == len(pinterest.calls.of("oauth/token"))
