@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
+import os
+import platform
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
-from tests.bench import machine, preparing, sending, whole
+from tests.bench import preparing, sending, whole
 
+_COMPARED = ("requests", "msgpack", "td-client", "pandas", "pinterestsdk")
 SIZES, FULL_SIZES = (100_000, 1_000_000), (100_000, 1_000_000, 10_000_000)
 
 
@@ -24,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from tests.bench import mirroring
 
     mirrored = [] if options.no_mirror else mirroring.measure(max(SIZES), say=_say)
-    print(f"{machine.description()}.\n\n{preparing.table(prepared)}")
+    print(f"{_machine()}.\n\n{preparing.table(prepared)}")
     if sent:
         print(f"\n{sending.table(sent)}\n\n{whole.table(exported)}")
     if mirrored:
@@ -43,6 +49,28 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--no-sending", action="store_true", help="leave out what takes real time to send")
     parser.add_argument("--no-mirror", action="store_true", help="leave out the days of the mirror")
     return parser.parse_args(arguments)
+
+
+def _machine() -> str:
+    """Processor, cores, system, Python, and the versions of what is compared."""
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _COMPARED)
+    return (
+        f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}; {versions}"
+    )
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    if platform.system() == "Darwin":
+        return subprocess.run(
+            ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False
+        ).stdout.strip()
+    return platform.processor() or "an unnamed processor"
 
 
 def _say(text: str) -> None:

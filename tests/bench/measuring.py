@@ -1,4 +1,4 @@
-"""What a child process costs: CPU seconds, all of it, and the most memory it held."""
+"""What a child process costs: CPU seconds, all of it, and the most memory it held; and a table of such figures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,3 +45,8 @@ def cost_of(arguments: Sequence[str], environ: Mapping[str, str]) -> Cost:
         if process.returncode:
             raise RuntimeError(f"{' '.join(arguments)} ended with {process.returncode}:\n{err.read()}")
         return Cost(cpu=used.ru_utime + used.ru_stime, peak=used.ru_maxrss * _MAXRSS_UNIT, said=out.read())
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table, with numbers at the right."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["--:"] * len(head), *rows))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bench.measuring import markdown
 from tests.mirror.days import DATABASE, World, world
 
 SHARES = (0.01, 0.1, 1.0)
@@ -63,10 +64,16 @@ def _day(mirrored: World, number: int, *, people: int, first: int, share: float 
 
 def table(days: Sequence[Day]) -> str:
     """The days as Markdown."""
-    head = "| people | change each way | requests with records | MB downloaded | seconds of work |"
-    rows = [
-        f"| {day.people:,} | {'replace' if day.share is None else f'{day.share:.0%}'} | {day.requests:,} "
-        f"| {day.downloaded / 1e6:.1f} | {day.seconds:.1f} |"
-        for day in days
-    ]
-    return "\n".join([head, "| --: | --: | --: | --: | --: |", *rows])
+    return markdown(
+        ("people", "change each way", "requests with records", "MB downloaded", "seconds of work"),
+        (
+            (
+                f"{day.people:,}",
+                "replace" if day.share is None else f"{day.share:.0%}",
+                f"{day.requests:,}",
+                f"{day.downloaded / 1e6:.1f}",
+                f"{day.seconds:.1f}",
+            )
+            for day in days
+        ),
+    )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.exporting import export
-from tests.bench.measuring import Cost, cost_of
+from tests.bench.measuring import Cost, cost_of, markdown
 from tests.bench.rows import Rows, opted_out, write_rows
 from tests.bench.services import DATABASE, Services, serving
 
@@ -25,24 +25,14 @@ _Measured = Callable[[Services, Rows], Cost]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Floor:
-    """CPU seconds for each value of a hash loop that keeps its digests, and of one that does not."""
-
-    keeping: float
-    throwing: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One measurement, and the floor just before and after it: what a CPU second is worth changes with the load."""
+    """One measurement, and the CPU seconds that the hash loop took for each value just before and after it.
+
+    What a CPU second is worth changes with the load of the machine.
+    """
 
     cost: Cost
-    before: Floor
-    after: Floor
-
-    @property
-    def floor(self) -> float:
-        return (self.before.keeping + self.after.keeping) / 2
+    floor: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,21 +66,18 @@ def _samples(size: int, say: Callable[[str], None]) -> dict[str, list[Sample]]:
                 for what, measured in _COMPARED.items():
                     say(f"{size:,} rows, turn {turn + 1} of {_TURNS[size]}: {what}")
                     cost, before, floor = measured(services, rows), floor, _floor(rows)
-                    samples[what].append(Sample(cost=cost, before=before, after=floor))
+                    samples[what].append(Sample(cost=cost, floor=(before + floor) / 2))
     return samples
 
 
-def _floor(rows: Rows) -> Floor:
+def _floor(rows: Rows) -> float:
     arguments = [str(_HERE / "hash_floor.py"), str(rows.plain), str(_LEAST_HASHED), str(_MOST_HASHED)]
-    keeping, throwing = json.loads(cost_of(arguments, {}).said)
-    return Floor(keeping=keeping, throwing=throwing)
+    return float(cost_of(arguments, {}).said)
 
 
 def _lines(size: int, samples: Mapping[str, Sequence[Sample]]) -> Iterator[Line]:
-    floors = [sample.after for of_one in samples.values() for sample in of_one]
-    keeping, throwing = (statistics.median(values) for values in zip(*map(_loops, floors), strict=True))
-    yield Line(rows=size, what="hash loop alone: the floor", cpu=size * keeping, ratio=1.0)
-    yield Line(rows=size, what="hash loop, digests thrown away", cpu=size * throwing, ratio=throwing / keeping)
+    floor = statistics.median(sample.floor for of_one in samples.values() for sample in of_one)
+    yield Line(rows=size, what="hash loop alone: the floor", cpu=size * floor, ratio=1.0)
     for what, of_one in samples.items():
         yield Line(
             rows=size,
@@ -102,25 +89,11 @@ def _lines(size: int, samples: Mapping[str, Sequence[Sample]]) -> Iterator[Line]
         )
 
 
-def _loops(floor: Floor) -> tuple[float, float]:
-    return floor.keeping, floor.throwing
-
-
-def _operator(services: Services, rows: Rows, result: Path, **settings: Any) -> Cost:
-    cost, stats = export(services, services.jobs[str(result)], requests_per_minute=100_000, **settings)
-    _check(rows, stats["records"]["sent"])
-    return cost
-
-
-def _withholding(services: Services, rows: Rows, result: Path, **settings: Any) -> Cost:
-    """Half of the rows are of people on the list, which is as long as all of them."""
-    cost, stats = export(
-        services,
-        services.jobs[str(result)],
-        params={"database": DATABASE, "suppress": "SELECT email FROM opt_outs"},
-        requests_per_minute=100_000,
-        **settings,
-    )
+def _operator(
+    services: Services, rows: Rows, result: Path, *, params: Mapping[str, Any] | None = None, **settings: Any
+) -> Cost:
+    job_id = services.jobs[str(result)]
+    cost, stats = export(services, job_id, params=params, requests_per_minute=100_000, **settings)
     _check(rows, stats["records"]["sent"] + stats["records"]["withheld"]["suppressed"])
     return cost
 
@@ -138,12 +111,14 @@ def _check(rows: Rows, sent: int) -> None:
 
 _PLAIN, _ROWS = "**operator**, plain e-mails", "**operator**, rows of three keys"
 _OPTED_OUT = ", as many opted out"
+# Half of the rows are of people on the list, which is as long as all of them.
+_LIST = {"database": DATABASE, "suppress": "SELECT email FROM opt_outs"}
 _COMPARED: dict[str, _Measured] = {
     _PLAIN: lambda services, rows: _operator(services, rows, rows.plain),
     "**operator**, hashed already": lambda services, rows: _operator(services, rows, rows.hashed),
     _ROWS: lambda services, rows: _operator(services, rows, rows.keys, records="rows"),
-    _PLAIN + _OPTED_OUT: lambda services, rows: _withholding(services, rows, rows.plain),
-    _ROWS + _OPTED_OUT: lambda services, rows: _withholding(services, rows, rows.keys, records="rows"),
+    _PLAIN + _OPTED_OUT: lambda services, rows: _operator(services, rows, rows.plain, params=_LIST),
+    _ROWS + _OPTED_OUT: lambda services, rows: _operator(services, rows, rows.keys, params=_LIST, records="rows"),
     "pinterestsdk, digests from a file": lambda services, rows: _script(
         "sdk_script.py", str(rows.digests), services, rows
     ),
@@ -164,15 +139,17 @@ _TARGETS = {
 
 def table(lines: Sequence[Line]) -> str:
     """The lines as Markdown."""
-    head = ["rows", "what", "CPU s", "× floor", "rows a CPU second", "peak MB", "target"]
-    return "\n".join(
-        [
-            f"| {' | '.join(head)} |",
-            "| --: | --- | --: | --: | --: | --: | --- |",
-            *(
-                f"| {line.rows:,} | {line.what} | {line.cpu:.2f} | {line.ratio:.1f} | {line.rows / line.cpu:,.0f} "
-                f"| {'' if line.peak is None else f'{line.peak:.0f}'} | {line.target} |"
-                for line in lines
-            ),
-        ]
+    head = ("rows", "what", "CPU s", "× floor", "rows a CPU second", "peak MB", "target")
+    return markdown(head, map(_cells, lines))
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    return (
+        f"{line.rows:,}",
+        line.what,
+        f"{line.cpu:.2f}",
+        f"{line.ratio:.1f}",
+        f"{line.rows / line.cpu:,.0f}",
+        "" if line.peak is None else f"{line.peak:.0f}",
+        line.target,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.bench.exporting import export
+from tests.bench.measuring import markdown
 from tests.bench.services import Services, serving
 
 WINDOW = 60.0
@@ -39,17 +40,17 @@ RUNS = (
 )
 
 
-def ideal_seconds(run: Run, *, first_in_flight: int = 1) -> float:
+def ideal_seconds(run: Run) -> float:
     """The wall time of a sender that never hesitates, in seconds; an answer takes exactly the latency.
 
-    It is held up by nothing but this: `first_in_flight` requests may be under way at first, one more with each answer
-    that comes, `max_in_flight` at last; no window of 60 s sees more than `per_minute` requests leave; after a 429
+    It is held up by nothing but this: one request may be under way at first, one more with each answer that comes,
+    `max_in_flight` at last; no window of 60 s sees more than `per_minute` requests leave; after a 429
     none leaves for `hold`, and that request, which counted as one, has to be made again.
     """
     under_way: list[float] = []  # when each will be answered
     left: list[float] = []
     now = held_until = 0.0
-    size, to_send = first_in_flight, run.batches
+    size, to_send = 1, run.batches
     while to_send:
         window_opens = left[-run.per_minute] + WINDOW if len(left) >= run.per_minute else 0.0
         now = max(now, held_until, window_opens)
@@ -130,15 +131,14 @@ def table(lines: Sequence[Line]) -> str:
         "ideal s",
         "wall ÷ ideal",
         "target",
-        "8 at once from the start, s",
         "busiest minute",
     )
-    return "\n".join([f"| {' | '.join(head)} |", f"|{' --: |' * len(head)}", *map(_row, lines)])
+    return markdown(head, map(_cells, lines))
 
 
-def _row(line: Line) -> str:
+def _cells(line: Line) -> tuple[str, ...]:
     run, ideal = line.run, ideal_seconds(line.run)
-    cells = (
+    return (
         str(run.batches),
         f"{run.latency:g}",
         f"{run.per_minute:,}",
@@ -147,7 +147,5 @@ def _row(line: Line) -> str:
         f"{ideal:.1f}",
         f"{line.wall / ideal:.2f}",
         f"≤ {run.target:g}" if run.target else "",
-        f"{ideal_seconds(run, first_in_flight=run.max_in_flight):.1f}",
         str(line.busiest),
     )
-    return f"| {' | '.join(cells)} |"

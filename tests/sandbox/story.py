@@ -41,9 +41,11 @@ def exports(log: str) -> list[Entry]:
 
 
 def failure(log: str) -> Iterator[str]:
-    """What the engine says of a run that failed."""
+    """What the engine says of a run that failed, unless an export of it has told already."""
     messages = [first or second for first, second in _ERROR.findall(log)]
-    yield from labelled("failed", messages[-1].splitlines() if messages else log.splitlines()[-5:])
+    said = messages[-1] if messages else "\n".join(log.splitlines()[-5:])
+    if said not in {entry.text("error") for entry in exports(log)}:
+        yield from labelled("failed", said.splitlines())
 
 
 def held(pinterest: Pinterest) -> Iterator[str]:

@@ -32,10 +32,6 @@ def test_the_ideal_is_held_up_by_latency_flight_pace_and_429_alone(run: Run, sec
     assert seconds == pytest.approx(ideal_seconds(run))
 
 
-def test_the_ideal_without_a_slow_start_has_all_in_flight_at_once() -> None:
-    assert 12.5 == pytest.approx(ideal_seconds(Run(batches=200, latency=0.5, per_minute=400), first_in_flight=8))
-
-
 def test_of_the_rows_a_hundredth_is_invalid_and_a_fiftieth_repeated() -> None:
     digests = [digest for _, digest in people(0, 10_000) if digest]
     assert (9_900, 9_700) == (len(digests), len(set(digests)))
