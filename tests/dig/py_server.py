@@ -58,7 +58,7 @@ def _become(output: int, *, script: list[str], folder: str, environ: dict[str, s
 
 
 if __name__ == "__main__":
-    # This folder, which has a module `secrets`.
+    # This folder, whose modules are not for the children.
     del sys.path[0]
     for name in _LIBRARIES:
         importlib.import_module(name)
@@ -67,5 +67,5 @@ if __name__ == "__main__":
     script = serve(socket.socket(fileno=int(sys.argv[1])))
     if script is not None:
         sys.argv[:] = script
-        sys.path.insert(0, str(Path(script[0]).parent))
+        sys.path.insert(0, str(Path(script[0]).parent.absolute()))
         runpy.run_path(script[0], run_name="__main__")
