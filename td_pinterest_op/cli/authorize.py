@@ -28,8 +28,8 @@ from td_pinterest_op.secret import Secret
 from td_pinterest_op.settings.parse import ConnectionSettings
 from td_pinterest_op.timing import SYSTEM
 
+_TARGETS, _REDIRECT = ("local", "td", "server", "file"), "http://localhost:8085/"
 _APPS = "https://developers.pinterest.com/apps/"
-
 _EXAMPLE = """\b
 Examples:
   td-pinterest authorize --to local
@@ -40,21 +40,9 @@ Examples:
 
 
 @click.command(epilog=_EXAMPLE)
-@click.option(
-    "--to",
-    "kind",
-    type=click.Choice(["local", "td", "server", "file"]),
-    default="local",
-    show_default=True,
-    help="Where to store.",
-)
+@click.option("--to", "kind", type=click.Choice(_TARGETS), default="local", show_default=True, help="Where to store.")
 @click.argument("place", nargs=-1, metavar="[PROJECT | URL PROJECT | PATH]")
-@click.option(
-    "--redirect",
-    default="http://localhost:8085/",
-    show_default=True,
-    help="The redirect address, as the app has it.",
-)
+@click.option("--redirect", default=_REDIRECT, show_default=True, help="The redirect address, as the app has it.")
 @click.option("--no-browser", is_flag=True, help="Print the address; paste the redirected address back.")
 @click.option("--timeout", type=click.IntRange(1, 3600), default=300, show_default=True, help="Seconds to wait.")
 @options.all_of(options.env_file, options.as_json)

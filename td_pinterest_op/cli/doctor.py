@@ -18,7 +18,7 @@ from td_pinterest_op.cli.connection import Credentials
 from td_pinterest_op.cli.export import query_params
 from td_pinterest_op.cli.lint import dig_file
 from td_pinterest_op.cli.lint.settings import settings_of_export
-from td_pinterest_op.cli.options import Given
+from td_pinterest_op.cli.options import FILE, Given
 
 # And what stands for them on a terminal that has ASCII alone.
 _SIGNS = {OK: ("✓", "ok", "green"), WARNING: ("!", "!", "yellow"), ERROR: ("✗", "x", "bold red")}
@@ -34,15 +34,15 @@ Examples:
 @click.command(epilog=_EXAMPLE)
 @options.all_of(options.ad_account, options.audience)
 @click.option("--job", "job_id", metavar="ID", help="Look at the result of this Treasure Data job too.")
-@click.option("--query", type=options.FILE, help="Run this SQL file and look at its rows.")
+@click.option("--query", type=FILE, help="Run this SQL file and look at its rows.")
 @click.option("--database", help="The database of --query.")
 @click.option(
     "--settings",
     "settings_file",
-    type=options.FILE,
+    type=FILE,
     help="Judge the rows by these result_settings, a YAML or JSON file.  [default: those in --workflow]",
 )
-@click.option("--workflow", type=options.FILE, help="Check this .dig file too.")
+@click.option("--workflow", type=FILE, help="Check this .dig file too.")
 @options.all_of(options.env_file, options.as_json)
 @options.given
 def doctor(given: Given, /, settings_file: Path | None, workflow: Path | None, **source: Any) -> int:

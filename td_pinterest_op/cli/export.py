@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import hashlib
+import io
 import json
 import signal
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +24,7 @@ from td_pinterest_op.audiences.actions import action_of
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials
 from td_pinterest_op.cli.csv_rows import csv_rows
-from td_pinterest_op.cli.options import Given
+from td_pinterest_op.cli.options import FILE, Given
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.export import export as run_export
 from td_pinterest_op.report.entry import flat
@@ -44,23 +45,17 @@ Examples:
 
 
 @click.command(epilog=_EXAMPLE)
-@click.option(
-    "--settings",
-    "settings_file",
-    type=options.FILE,
-    required=True,
-    help="The result_settings of a workflow, as a YAML or JSON file.",
-)
+@click.option("--settings", type=FILE, required=True, help="The result_settings of a workflow, as a YAML or JSON file.")
 @click.option("--job", "job_id", metavar="ID", help="Export the result of this Treasure Data job.")
-@click.option("--query", type=options.FILE, help="Export the result of this SQL file.")
+@click.option("--query", type=FILE, help="Export the result of this SQL file.")
 @click.option("--database", help="The database of --query.")
 @click.option("--engine", type=click.Choice(["presto", "trino", "hive"]), help="The engine of --query.")
-@click.option("--csv", "csv_file", type=options.FILE, help="Export a CSV file (or .gz).")
+@click.option("--csv", "csv_file", type=FILE, help="Export a CSV file (or .gz).")
 @click.option("--dry-run", is_flag=True, help="Do everything up to the plan; write nothing to Pinterest.")
 @options.yes
 @options.all_of(options.ad_account, options.audience, options.env_file, options.as_json, options.quiet)
 @options.given
-def export(given: Given, /, settings_file: Path, dry_run: bool, **source: Any) -> None:
+def export(given: Given, /, settings: Path, dry_run: bool, **source: Any) -> None:
     """Run an export once, from this terminal: a job, a query or a CSV file.
 
     Shows the plan and asks before the first write to Pinterest. The settings are those of a workflow; type and
@@ -68,7 +63,7 @@ def export(given: Given, /, settings_file: Path, dry_run: bool, **source: Any) -
     command on the same day (in UTC) goes on where one that was stopped or killed left off.
     """
     credentials = Credentials.find(given.env_file)
-    raw = _settings(settings_file, credentials, given) | ({"dry_run": True} if dry_run else {})
+    raw = _settings(settings, credentials, given) | ({"dry_run": True} if dry_run else {})
     action = action_of(raw)
     reads_rows = action is None or action.reads_rows
     _check_source(source, reads_rows=reads_rows)
@@ -94,10 +89,8 @@ def export(given: Given, /, settings_file: Path, dry_run: bool, **source: Any) -
 def _settings(path: Path, credentials: Credentials, given: Given) -> dict[str, object]:
     """The settings of a file, completed from the command line and the environment."""
     raw = {"type": "pinterest", "audience_type": "customer_list"} | files.settings(path)
-    if account := given.ad_account or (
-        not raw.get("ad_account_id") and credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
-    ):
-        raw["ad_account_id"] = account
+    if given.ad_account or not raw.get("ad_account_id"):
+        raw["ad_account_id"] = given.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
     of_audience = {name for name in raw if str(name).startswith("audience_id")}
     known = given.audience or (not of_audience and credentials.environ.get("PINTEREST_AUDIENCE_ID"))
     if known and (action := action_of(raw)) and action.audience_id:
@@ -128,22 +121,17 @@ def _session(settings: Mapping[str, object], params: Mapping[str, object], csv_f
 
     None for rows that can be read only once.
     """
+    digest = hashlib.sha256()
     if csv_file and not csv_file.is_file():
         return None
     try:
-        digest = _digest(csv_file) if csv_file else None
+        with csv_file.open("rb") if csv_file else io.BytesIO() as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
     except OSError:
         return None  # the export says why it cannot be read
     day = datetime.datetime.fromtimestamp(SYSTEM.wall(), tz=datetime.timezone.utc).date()
-    return json.dumps([str(day), settings, params, digest], sort_keys=True, default=str)
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return json.dumps([str(day), settings, params, digest.hexdigest()], sort_keys=True, default=str)
 
 
 def _rows(path: Path | None, settings: Mapping[str, object]) -> contextlib.AbstractContextManager[Rows | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +17,7 @@ from td_pinterest_op.cli.options import Given
 from td_pinterest_op.cli.report import history_entries, history_option
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import Api
+from td_pinterest_op.report.entry import moment
 from td_pinterest_op.report.figures import share
 
 _EXPORT_STATUS = {None: "roles not shown", True: "may export", False: "may read only"}
@@ -161,14 +161,11 @@ def audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
     rule = rule if isinstance(rule, Mapping) else {}
     return {
         "id": str(content["id"]),
-        "name": content.get("name"),
-        "audience_type": content.get("audience_type"),
-        "status": content.get("status"),
-        "size": content.get("size"),
+        **{key: content.get(key) for key in ("name", "audience_type", "status", "size")},
         "customer_list_id": _id(rule.get("customer_list_id")),
         "seed_audience_id": _id(rule.get("seed_id")),
-        "created": _time(content.get("created_timestamp")),
-        "changed": _time(content.get("updated_timestamp")),
+        "created": moment(content.get("created_timestamp") or None),
+        "changed": moment(content.get("updated_timestamp") or None),
     }
 
 
@@ -179,29 +176,20 @@ def _id(value: object) -> str | None:
 
 
 def _list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[str, Any]:
-    origin = origin_of(str(content.get("name") or ""))
+    session, job_id = origin_of(str(content.get("name") or "")) or (None, None)
     return {
         "id": str(content["id"]),
-        "name": content.get("name"),
-        "list_type": content.get("list_type"),
-        "status": content.get("status"),
+        **{key: content.get(key) for key in ("name", "list_type", "status")},
         "uploaded": content.get("num_uploaded_user_records"),
         "removed": content.get("num_removed_user_records"),
         "batches": content.get("num_batches"),
         "used_by": sorted(used_by),
         "left_behind": not used_by,
-        "session": origin[0] if origin else None,
-        "job_id": origin[1] if origin else None,
-        "created": _time(content.get("created_time")),
-        "changed": _time(content.get("updated_time")),
+        "session": session,
+        "job_id": job_id,
+        "created": moment(content.get("created_time") or None),
+        "changed": moment(content.get("updated_time") or None),
     }
-
-
-def _time(value: object) -> datetime.datetime | None:
-    """A moment of Pinterest's (seconds since 1970) in UTC."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e11:
-        return None
-    return datetime.datetime.fromtimestamp(value, tz=datetime.timezone.utc)
 
 
 def _named(rows: Iterable[dict[str, Any]], name: str | None) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ import click
 from td_pinterest_op.audiences.actions import OUTCOMES
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import Credentials, checked_id
-from td_pinterest_op.cli.options import Given
+from td_pinterest_op.cli.options import FILE, Given
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.printable import counted
 from td_pinterest_op.report.after_run import READABLE
@@ -46,14 +46,7 @@ history_option = click.option(
 @click.argument("paths", metavar="[FILE]...", nargs=-1, type=click.Path(path_type=Path, allow_dash=True))
 @history_option
 @click.option("--audience", metavar="ID", help="The audience, where there are several.")
-@click.option(
-    "--output",
-    "-o",
-    type=options.FILE,
-    default=Path("report.html"),
-    show_default=True,
-    help="The page to write.",
-)
+@click.option("--output", "-o", type=FILE, default="report.html", show_default=True, help="The page to write.")
 @options.all_of(options.env_file, options.as_json, options.quiet)
 @options.given
 def report(given: Given, paths: tuple[Path, ...], history: str | None, audience: str | None, output: Path) -> None:

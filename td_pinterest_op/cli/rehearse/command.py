@@ -16,7 +16,7 @@ from td_pinterest_op import __version__, stop
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import ENVIRONMENT, connecting
 from td_pinterest_op.cli.export import stopping
-from td_pinterest_op.cli.options import Given
+from td_pinterest_op.cli.options import FILE, Given
 from td_pinterest_op.cli.rehearse.stage import DEFAULT_BATCH, NAME, Answer, Facts, NotTriedError, Stage
 from td_pinterest_op.cli.rehearse.steps import LARGE, STEPS, Step
 from td_pinterest_op.errors import ExportError, PinterestError, SettingsError, StoppedError
@@ -31,6 +31,7 @@ Examples:
   td-pinterest rehearse --no-large --yes
   td-pinterest rehearse --only list,batches --output batches.json
 """
+_OUTPUT = "rehearsal.json"
 _TRIAL_WRITES = 300
 # What an export has in flight without a setting, max_in_flight.
 _DEFAULT_AT_ONCE = 8
@@ -58,11 +59,7 @@ def _steps(_context: click.Context, option: click.Parameter, given: str | None) 
 @click.option("--only", "asked", metavar="STEP,…", callback=_steps, help="Only these steps, and what they need.")
 @click.option("--no-large", is_flag=True, help="Leave out the step batches, those of more than 10,000 records.")
 @click.option(
-    "--output",
-    type=options.FILE,
-    default=Path("rehearsal.json"),
-    show_default=True,
-    help="The file for what was found out.",
+    "--output", type=FILE, default="rehearsal.json", show_default=True, help="The file for what was found out."
 )
 @options.yes
 @options.all_of(options.ad_account, options.env_file, options.as_json, options.quiet)

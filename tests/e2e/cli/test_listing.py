@@ -134,7 +134,7 @@ def test_an_audience_of_another_type_has_no_list(at_terminal: Terminal, services
     ("value", "shown"),
     [
         *[(time, "2026-11-01 07:00") for time in (1_793_516_400, 1_793_516_400.5)],
-        *[(value, "-") for value in (None, "1793516400", True, 0, 1_793_516_400_000)],
+        *[(value, "-") for value in (None, True, 0, 1_793_516_400_000)],
     ],
 )
 def test_a_moment_is_shown_if_it_is_one(value: object, shown: str) -> None:
