@@ -25,7 +25,7 @@ _PAGE = 250
 _CONTENT = (400, 413, 422)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Step:
     """`writes`: the requests to Pinterest that write, without repeats. `needs`: the step that makes what it needs.
 
@@ -212,33 +212,23 @@ def _remove(stage: Stage) -> str:
 
 
 STEPS: Sequence[Step] = (
-    Step(name="token", asked="POST oauth/token three times: second with the old refresh token", run=_token),
-    Step(name="account", asked="GET ad_accounts", run=_account),
-    Step(name="list_without_records", asked="POST customer_lists without records", run=_list_without_records, writes=1),
-    Step(name="list", asked="POST customer_lists with 10,000 records, then GET until it shows", run=_list, writes=1),
+    Step("token", "POST oauth/token three times: second with the old refresh token", _token),
+    Step("account", "GET ad_accounts", _account),
+    Step("list_without_records", "POST customer_lists without records", _list_without_records, writes=1),
+    Step("list", "POST customer_lists with 10,000 records, then GET until it shows", _list, writes=1),
     Step(
-        name="batches",
-        asked="PATCH customer_lists ADD with 20,000, 50,000 and 100,000 records",
-        run=_batches,
-        writes=len(_LARGER_BATCHES),
-        needs="list",
+        "batches", "PATCH customer_lists ADD with 20,000, 50,000 and 100,000 records", _batches, writes=3, needs="list"
     ),
+    Step("at_once", "PATCH customer_lists ADD, 1, 2, 4 and 8 at once", _at_once, writes=15, needs="list"),
+    Step("records_v2", "PATCH customer_lists ADD with records_v2", _records_v2, writes=1, needs="list"),
+    Step("audience", "POST audiences on the list", _audience, writes=1, needs="list"),
     Step(
-        name="at_once",
-        asked="PATCH customer_lists ADD, 1, 2, 4 and 8 at once",
-        run=_at_once,
-        writes=sum(_AT_ONCE),
-        needs="list",
-    ),
-    Step(name="records_v2", asked="PATCH customer_lists ADD with records_v2", run=_records_v2, writes=1, needs="list"),
-    Step(name="audience", asked="POST audiences on the list", run=_audience, writes=1, needs="list"),
-    Step(
-        name="move",
-        asked="POST customer_lists, PATCH audiences UPDATE to it, then GET until it shows",
-        run=_move,
+        "move",
+        "POST customer_lists, PATCH audiences UPDATE to it, then GET until it shows",
+        _move,
         writes=2,
         needs="audience",
     ),
-    Step(name="remove", asked="PATCH audiences REMOVE, GET, and REMOVE again", run=_remove, writes=2, needs="audience"),
+    Step("remove", "PATCH audiences REMOVE, GET, and REMOVE again", _remove, writes=2, needs="audience"),
 )
 LARGE = "batches"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -15,7 +16,7 @@ import sys
 import threading
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,35 +92,6 @@ def test_json_holds_the_account_and_no_token(authorize: Authorize) -> None:
     assert {"stored_in", "user", "scopes", "expires", "ad_accounts"} == set(result)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", result["expires"])
     assert "emulated" == result["user"]
-
-
-def test_the_redirected_address_can_be_pasted(
-    authorize: Authorize, services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    class Person:
-        """Reads the address from the terminal, approves, and pastes where the browser ended."""
-
-        link = ""
-
-        def isatty(self) -> bool:
-            return False
-
-        def readline(self) -> str:
-            return _answer(self.link, follow=False) + "\n"
-
-    person = Person()
-    from td_pinterest_op.pinterest import oauth
-
-    original = oauth.consent_address
-
-    def seen(**arguments: str) -> str:
-        person.link = original(**arguments)
-        return person.link
-
-    monkeypatch.setattr(oauth, "consent_address", seen)
-    monkeypatch.setattr("sys.stdin", person)
-    assert 0 == authorize("--no-browser").code
-    assert (_local(tmp_path) / "pinterest.refresh_token").exists()
 
 
 @pytest.mark.parametrize(
@@ -327,13 +299,23 @@ def test_what_a_td_command_that_fails_says_is_shown_without_the_secrets(
     assert "its token is lost: run the command again" in ran.err
 
 
-def _start(services: Services, folder: Path) -> children.Process:
-    """The command in a process of its own, with the address pasted that the browser would be sent to."""
+@contextlib.contextmanager
+def _waiting(services: Services, folder: Path) -> Iterator[tuple[children.Process, str]]:
+    """The command in a process of its own, which waits for an address to be pasted, and the link that it shows."""
     environ = {**os.environ, **services.environ, "DIGDAG_CONFIG_HOME": str(folder / "digdag")}
     del environ["PINTEREST_REFRESH_TOKEN"]
     pipe = subprocess.PIPE
     command = [sys.executable, "-m", "td_pinterest_op", "authorize", "--no-browser"]
-    return children.start(command, env=environ, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    with children.started(command, env=environ, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stderr
+        yield process, next(line.strip() for line in process.stderr if "response_type=code" in line)
+
+
+def test_the_redirected_address_can_be_pasted(services: Services, tmp_path: Path) -> None:
+    with _waiting(services, tmp_path) as (process, link):
+        process.communicate(_answer(link, follow=False) + "\n")
+    assert 0 == process.returncode
+    assert STORED == {file.name for file in _local(tmp_path).iterdir()}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -342,9 +324,7 @@ def test_a_signal_ends_it_with_one_sentence_and_loses_no_token(
     services: Services, tmp_path: Path, number: signal.Signals, moment: str
 ) -> None:
     operation = {"after the answer": "ad_accounts/list"}.get(moment, "oauth/token")
-    with _start(services, tmp_path) as process, children.limited(process):
-        assert process.stderr
-        link = next(line.strip() for line in process.stderr if "response_type=code" in line)
+    with _waiting(services, tmp_path) as (process, link):
         services.pinterest.on_request(
             lambda call: os.kill(process.pid, number) if call.operation == operation else None
         )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from td_pinterest_op.cli import connection
+from td_pinterest_op.cli import checks, connection
 from td_pinterest_op.timing import Timing
 from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Fault
 from tests.emulators.server import free_port
@@ -240,3 +240,20 @@ def test_a_job_that_failed_is_named(at_terminal: Terminal, scene: Scene, status:
     ran = at_terminal("doctor", "--job", job)
     assert 1 == ran.code
     assert f"job {job} ended with status {status}" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("environ", "status", "said"),
+    [
+        ({}, "ok", "none is set"),
+        ({"HTTPS_PROXY": ""}, "ok", "none is set"),
+        ({"https_proxy": "http://me:s3cr3t@proxy.test:3128"}, "ok", "https_proxy is http://proxy.test:3128"),
+        ({"ALL_PROXY": "socks5h://[::1]:1080/"}, "ok", "ALL_PROXY is socks5h://[::1]:1080"),
+        ({"HTTPS_PROXY": "proxy.test:3128"}, "error", "HTTPS_PROXY is not the address of a proxy"),
+        ({"HTTPS_PROXY": "http://me:s3cr3t@proxy.test"}, "error", "HTTPS_PROXY is not the address of a proxy"),
+        ({"HTTPS_PROXY": "http://[proxy.test:3128"}, "error", "HTTPS_PROXY is not the address of a proxy"),
+        ({"HTTPS_PROXY": "ftp://proxy.test:3128"}, "error", "HTTPS_PROXY is not the address of a proxy"),
+    ],
+)
+def test_a_proxy_is_shown_without_its_password(environ: Mapping[str, str], status: str, said: str) -> None:
+    assert (status, said) == (checks.proxy(environ).status, checks.proxy(environ).message)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+from rich.console import Console
 
-from td_pinterest_op import __version__
+from td_pinterest_op import __version__, stop
 from td_pinterest_op.__main__ import main
+from td_pinterest_op.cli import screen
+from td_pinterest_op.cli.export import stopping
 from td_pinterest_op.cli.program import program
 from td_pinterest_op.errors import WorkflowError
 from tests import children
@@ -143,3 +149,47 @@ def test_ctrl_c_while_modules_are_imported_is_one_sentence(
     monkeypatch.setattr(sys, "meta_path", [Interrupts(), *sys.meta_path])
     assert 130 == main()
     assert ("", "error: Stopped before anything was done.\n") == capsys.readouterr()
+
+
+def test_a_stream_that_encodes_nothing_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr("sys.stdout", out)
+    screen.prepare_streams()
+    screen.say("✓")
+    assert "✓\n" == out.getvalue()
+
+
+def test_a_line_that_is_too_long_goes_on_below_its_own_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(screen, "console", lambda *, stderr=False: Console(width=20, stderr=stderr, highlight=False))
+    screen.say("- role: OWNER of the ad account", indent=2)
+    screen.note("  rows      five read, four valid", indent=12)
+    expected = (
+        "- role: OWNER of\n  the ad account\n",
+        "  rows\n            five\n            read,\n            four\n            valid\n",
+    )
+    assert expected == tuple(capsys.readouterr())
+
+
+@pytest.mark.parametrize("message", ["a key is unknown; did you mean columns?", "nothing was sent."])
+def test_an_error_that_ends_a_sentence_gets_no_other_end(message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    screen.fail(message)
+    assert f"error: {message}" == " ".join(capsys.readouterr().err.split())
+
+
+def test_a_second_signal_does_not_interrupt_what_the_first_one_lets_finish(capsys: pytest.CaptureFixture[str]) -> None:
+    before, finished = signal.getsignal(signal.SIGINT), []
+
+    def run() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.raise_signal(signal.SIGINT)
+            finished.append("what was under way")
+
+    with pytest.raises(click.exceptions.Exit) as end, stopping():
+        run()
+    assert (143, ["what was under way"]) == (end.value.exit_code, finished)
+    assert "error: the run was told to end (SIGTERM).\n" == capsys.readouterr().err
+    assert (before, False) == (signal.getsignal(signal.SIGINT), stop.requested())
