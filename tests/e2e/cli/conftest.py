@@ -59,6 +59,16 @@ def at_terminal(
 
 
 @pytest.fixture
+def token_file(at_terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A file for --env-file with the refresh token, which is in the environment no more."""
+    file = tmp_path / "secrets.env"
+    file.touch(0o600)
+    file.write_text(f"# mine\nPINTEREST_REFRESH_TOKEN={os.environ['PINTEREST_REFRESH_TOKEN']}\n")
+    monkeypatch.delenv("PINTEREST_REFRESH_TOKEN")
+    return file
+
+
+@pytest.fixture
 def types(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Sets what the next command reads from standard input."""
     return lambda text: monkeypatch.setattr("sys.stdin", io.StringIO(text))

@@ -151,14 +151,10 @@ def test_programs_get_times_to_the_second_in_utc(at_terminal: Terminal, services
 
 
 def test_a_refresh_token_that_ends_soon_is_warned_of_also_when_it_is_in_a_file(
-    at_terminal: Terminal, services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    at_terminal: Terminal, services: Services, token_file: Path
 ) -> None:
-    file = tmp_path / "secrets.env"
-    file.write_text(f"PINTEREST_REFRESH_TOKEN={services.environ['PINTEREST_REFRESH_TOKEN']}\n")
-    file.chmod(0o600)
-    monkeypatch.delenv("PINTEREST_REFRESH_TOKEN")
     services.time.sleep(55 * 86_400)
-    ran = at_terminal("accounts", "--env-file", file)
+    ran = at_terminal("accounts", "--env-file", token_file)
     assert 0 == ran.code
     assert "warning: the refresh token ends on " in ran.err
 
