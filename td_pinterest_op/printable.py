@@ -9,9 +9,6 @@ from td_pinterest_op.secret import mask
 
 _T = TypeVar("_T")
 
-# Masking takes a second for some megabytes: what is far longer than a line is cut before, generously.
-_LONGEST_MASKED = 20_000
-
 
 def without_templates(value: _T) -> _T:
     """`value` (plain JSON types) with `$ {` for `${`, in every text and key: digdag fills in `${…}`, secrets included.
@@ -42,7 +39,7 @@ def printable(text: str, *, longest: int = 80) -> str:
 
     Masking comes before cutting, since half of an identifier would not be recognised.
     """
-    line = escaped(mask(text[:_LONGEST_MASKED]))
+    line = escaped(mask(text))
     return line if len(line) <= longest else f"{line[:longest]}…"
 
 

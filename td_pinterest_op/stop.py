@@ -22,8 +22,8 @@ _RESPONSE_SECONDS, _SAVING_SECONDS = 1.0, 10.0
 _POLL_SECONDS = 0.02
 
 _reason: str | None = None
-_shielded: set[threading.Thread] = set()
-_saving: set[int] = set()
+# What the end waits for, and for how many seconds at most.
+_awaited: dict[object, float] = {}
 
 
 def request(reason: str) -> None:
@@ -55,41 +55,37 @@ def shielded(function: Callable[[], _T]) -> _T:
     The caller may be interrupted; `finish` then waits for the thread.
     """
     future: Future[_T] = Future()
-    thread = threading.Thread(target=_fill, args=(future, function), name="shielded", daemon=True)
-    _shielded.add(thread)
+
+    def fill() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+        finally:
+            _awaited.pop(future)
+
+    _awaited[future] = _RESPONSE_SECONDS
     try:
-        thread.start()
+        threading.Thread(target=fill, name="shielded", daemon=True).start()
     except RuntimeError:
         # No thread can be started: run unshielded.
-        _shielded.discard(thread)
-        return function()
+        fill()
     return future.result()
-
-
-def _fill(future: Future[_T], function: Callable[[], _T]) -> None:
-    try:
-        future.set_result(function())
-    except BaseException as error:
-        future.set_exception(error)
-    finally:
-        _shielded.discard(threading.current_thread())
 
 
 @contextlib.contextmanager
 def saving() -> Iterator[None]:
     """Around what must be saved before the process ends."""
-    key = threading.get_ident()
-    _saving.add(key)
+    key = object()
+    _awaited[key] = _SAVING_SECONDS
     try:
         yield
     finally:
-        _saving.discard(key)
+        _awaited.pop(key)
 
 
 def finish() -> None:
     """Wait for a response that is under way within `shielded`, one second at most, and for `saving`, ten at most."""
     begin = time.monotonic()
-    while (_shielded and time.monotonic() - begin < _RESPONSE_SECONDS) or (
-        _saving and time.monotonic() - begin < _SAVING_SECONDS
-    ):
+    while any(time.monotonic() - begin < most for most in tuple(_awaited.values())):
         time.sleep(_POLL_SECONDS)
