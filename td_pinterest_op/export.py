@@ -29,7 +29,6 @@ from td_pinterest_op.stats import Stats
 from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.withholding.lists import opening
-from td_pinterest_op.withholding.people import Lists
 from td_pinterest_op.withholding.preparation import preparing
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.progress import LogWatcher, Watcher
@@ -117,18 +116,17 @@ class _Run:
             return
         with contextlib.ExitStack() as stack:
             with self._measuring("reading_seconds"):
-                lists = stack.enter_context(self._lists()) if self.assignment.lists else None
+                lists = None
+                if sources := self.assignment.lists:
+                    opened = opening(self.services.treasure_data, sources, self.settings, self.stats)
+                    lists = stack.enter_context(opened)
                 rows = self.assignment.open_rows(self.services, self.stats)
                 preparation = stack.enter_context(preparing(rows.job, self.settings, self.stats, lists=lists))
                 with self.watcher.progress(phase="reading", unit="rows", total=rows.job.records) as progress:
                     preparation.read(rows.blocks, progress=progress)
-                first, origin = preparation.first_invalid, rows.job.origin
-                check_rows(self.settings, self.stats, first_invalid=first, origin=origin)
+                first = preparation.first_invalid
+                check_rows(self.settings, self.stats, first_invalid=first, origin=rows.job.origin)
             yield preparation.prepared
-
-    def _lists(self) -> contextlib.AbstractContextManager[Lists]:
-        """The people to compare with."""
-        return opening(self.services.treasure_data, self.assignment.lists, self.settings, self.stats)
 
     def show_plan(self, steps: Sequence[Step], prepared: Prepared) -> None:
         """Raises StoppedError when somebody who looks on says no."""

@@ -21,7 +21,7 @@ class Entry:
     """`kind` is RUN, FOLLOW_UP or LIFT, `outcome` SUCCESS or FAILED. Texts are masked. A figure not known is None.
 
     `values` has every figure and id by the name of its column in the history table, such as `rows_read`. `lift` has the
-    figures of a comparison, empty for another kind of entry.
+    figures of a comparison, empty for another kind of entry. `invalid_by_reason`: the most frequent first.
     """
 
     kind: str
@@ -60,7 +60,8 @@ def entry(given: Mapping[str, Any], *, at: datetime | None = None, error: str = 
     every = flat(given)
     # Only what is known by name: an export of a table can hold anything.
     values = {name: value for name, value in every.items() if name in NAMES}
-    reasons = values.pop("rows_invalid_by_reason", None)
+    reasons = _mapping(values.pop("rows_invalid_by_reason", None))
+    counts = {str(name): int(count) for name, count in reasons.items() if int(count)}
     said = str(values.get("error") or error)
     failed = values.get("outcome") == FAILED or bool(said)
     when = moment(values.get("time")) or moment(every.get("checked_at")) or at or moment(values.get("session_time"))
@@ -70,7 +71,7 @@ def entry(given: Mapping[str, Any], *, at: datetime | None = None, error: str = 
         at=when,
         key=" ".join(str(values.get(name) or when) for name in ("session_uuid", "attempt_id", "action")),
         values=values | {"error": said},
-        invalid_by_reason=_counts(reasons),
+        invalid_by_reason=dict(sorted(counts.items(), key=lambda item: -item[1])),
         lift=_mapping(values.get("lift")),
     )
 
@@ -99,12 +100,6 @@ def moment(value: object) -> datetime | None:
     except (ValueError, OverflowError, OSError):
         return None
     return time.astimezone(timezone.utc) if time.tzinfo else time.replace(tzinfo=timezone.utc)
-
-
-def _counts(reasons: object) -> dict[str, int]:
-    """The non-zero counts, most frequent first."""
-    counts = {str(name): int(count) for name, count in _mapping(reasons).items() if int(count)}
-    return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
 
 def _mapping(given: object) -> Mapping[str, Any]:

@@ -48,7 +48,9 @@ def begun_anew(error: AccountError) -> bool:
         "the secret as it is then"
     )
     refused = {"fingerprint": error.refused_token, "times": _refusals(task, error.refused_token)}
-    params = {name: _literal(value) for name, value in task.params.items() if _is_given(name)}
+    # None of digdag's own words for a task, such as `py>` and `_retry`.
+    given = [name for name in task.params if not name.startswith(("_", "+")) and not name.endswith(">")]
+    params = {name: _literal(task.params[name]) for name in given}
     own = {name: task.params[name] for name in ("_env", "_workdir") if name in task.params}
     add_subtask({**params, **own, "py>": task.params["_command"], _REFUSED: refused})
     return True
@@ -59,11 +61,6 @@ def _refusals(task: Task, fingerprint: str | None) -> int:
     before = task.params.get(_REFUSED)
     again = isinstance(before, Mapping) and before.get("fingerprint") == fingerprint
     return 1 + (int(before["times"]) if again and isinstance(before, Mapping) else 0)
-
-
-def _is_given(name: str) -> bool:
-    """Whether a parameter is none of digdag's own words for a task, such as `py>` and `_retry`."""
-    return not name.startswith(("_", "+")) and not name.endswith(">")
 
 
 def _literal(value: Any) -> Any:
