@@ -6,6 +6,7 @@ import contextlib
 import errno
 import logging
 import os
+import queue
 import signal
 import sys
 import tempfile
@@ -120,27 +121,20 @@ def test_the_flag_outlives_an_exception_that_is_swallowed() -> None:
 def test_a_task_that_was_told_to_end_and_goes_on_is_ended(
     monkeypatch: pytest.MonkeyPatch, before: list[signal.Signals]
 ) -> None:
-    codes: list[int] = []
-    ended = threading.Event()
-
-    def leave(code: int) -> None:
-        codes.append(code)
-        ended.set()
-
-    monkeypatch.setattr(os, "_exit", leave)
+    codes: queue.SimpleQueue[int] = queue.SimpleQueue()
+    monkeypatch.setattr(os, "_exit", codes.put)
     monkeypatch.setattr(run, "_PATIENCE", 0.01)
     others = signal.signal(signal.SIGUSR1, lambda *_: None)
     try:
         with task_process():
             for number in before:
                 signal.raise_signal(number)
-            assert [] == codes
+            assert codes.empty()
             with contextlib.suppress(StoppedError):
                 signal.raise_signal(signal.SIGTERM)
-            assert ended.wait(10)
+            assert 128 + signal.SIGTERM == codes.get(timeout=10)
     finally:
         signal.signal(signal.SIGUSR1, others)
-    assert [128 + signal.SIGTERM] == codes
 
 
 def test_a_task_that_ends_while_its_last_savings_are_waited_for_is_left_to_end_by_itself(
@@ -175,21 +169,6 @@ def test_a_task_that_cannot_start_a_thread_can_still_be_told_to_end(monkeypatch:
     monkeypatch.setattr(threading.Thread, "start", fails)
     with pytest.raises(StoppedError, match="SIGTERM"), task_process():
         signal.raise_signal(signal.SIGTERM)
-
-
-def test_once_told_to_end_nobody_waits_for_the_reader_of_the_output() -> None:
-    reader, writer = os.pipe()
-    output = os.dup(1)
-    os.dup2(writer, 1)
-    try:
-        assert os.get_blocking(writer)
-        with pytest.raises(StoppedError), task_process():
-            signal.raise_signal(signal.SIGTERM)
-        assert not os.get_blocking(writer)
-    finally:
-        os.dup2(output, 1)
-        for descriptor in (reader, writer, output):
-            os.close(descriptor)
 
 
 @pytest.mark.parametrize("error", [AudienceError("no such audience"), ZeroDivisionError()])

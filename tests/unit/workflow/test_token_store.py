@@ -7,6 +7,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import requests
@@ -125,46 +126,35 @@ def test_a_local_secret_that_the_task_did_not_get_is_nobodys_news(home: Path, co
     assert None is store(project_id=1).stored()
 
 
-def test_a_local_secret_that_cannot_be_written_is_warned_of(
-    home: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("issued", "why"),
+    [
+        (NEW, "the local secrets file cannot be written: No space left on device"),
+        (Secret("s3cr3t-\udcff-token"), "could not be saved (UnicodeEncodeError)"),
+    ],
+)
+def test_a_local_secret_that_cannot_be_written_is_warned_of_and_the_old_one_stays(
+    home: Path, issued: Secret, why: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = secrets_file(home / ".config" / "digdag")
-
-    def fails(self: Path, target: Path) -> Path:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "replace", fails)
-    store(project_id=1).save(NEW, 60 * DAY)
+    kept = store(project_id=1)
+    monkeypatch.setattr(Path, "replace", Mock(side_effect=OSError(28, "No space left on device")))
+    kept.save(issued, 60 * DAY)
     (warning,) = warnings(caplog)
-    assert "No space left on device" in warning
-    assert "s3cr3t-old-token" == file.read_text()
+    assert why in warning
+    assert OLD == kept.current == kept.stored()
     assert [file] == list(file.parent.iterdir())
 
 
 def test_a_user_without_a_home_has_no_local_secrets(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def homeless() -> Path:
-        raise RuntimeError("no home")
-
-    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.setattr(Path, "home", Mock(side_effect=RuntimeError("no home")))
     kept = store(project_id=1)
     kept.save(NEW, None)
     (warning,) = warnings(caplog)
     assert "no local secrets file" in warning
     assert None is kept.stored()
-
-
-def test_a_token_that_cannot_be_written_as_text_is_warned_of_and_the_old_one_stays(
-    home: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    file = secrets_file(home / ".config" / "digdag")
-    kept = store(project_id=1)
-    kept.save(Secret("s3cr3t-\udcff-token"), 60 * DAY)
-    (warning,) = warnings(caplog)
-    assert "could not be saved (UnicodeEncodeError)" in warning
-    assert OLD == kept.current == kept.stored()
-    assert [file] == list(file.parent.iterdir())
 
 
 # -- the workflow server
