@@ -111,24 +111,13 @@ def add_subtask(config: Mapping[str, Any]) -> None:
 
 
 def source(task: Task) -> Source:
-    """The job of a task: `job_id`, else `query`, else `td.last_job_id`. Raises SettingsError.
-
-    A `job_id` or `query` that is there but blank is an error: a template that rendered to nothing must not export the
-    people of an earlier job.
-    """
-    params = task.params
-    blank = [name for name in ("job_id", "query") if name in params and _is_blank(params[name])]
-    if blank:
-        raise SettingsError(
-            f"{' and '.join(blank)} of the task {'is' if len(blank) == 1 else 'are'} blank: give a value, or leave the "
-            "line out to export the last job of the workflow",
-            key=blank[0],
-        )
-    if "job_id" in params and "query" in params:
+    """The job of a task: `job_id`, else `query`, else `td.last_job_id`. Raises SettingsError."""
+    job_id, query = _given(task, "job_id"), _given(task, "query")
+    if job_id is not None and query is not None:
         raise SettingsError("the task has both job_id and query: leave one of them out", key="query")
-    if "query" in params:
-        return _query(str(params["query"]), task)
-    job_id = params.get("job_id", task.td.get("last_job_id"))
+    if query is not None:
+        return _query(str(query), task)
+    job_id = task.td.get("last_job_id") if job_id is None else job_id
     if _is_blank(job_id):
         raise SettingsError(
             "there is no job to export: "
@@ -139,16 +128,21 @@ def source(task: Task) -> Source:
 
 
 def list_source(task: Task, name: str) -> Source | None:
-    """A further query of a task, its parameter `name`: SQL or a file of it; None without one. Raises SettingsError.
+    """A further query of a task, its parameter `name`: SQL or a file of it; None without one. Raises SettingsError."""
+    given = _given(task, name)
+    return None if given is None else _query(sql_of(str(given), key=name), task, use=name)
 
-    One that is there but blank is an error: a template that rendered to nothing must not let everybody through.
+
+def _given(task: Task, name: str) -> object:
+    """A parameter of a task, None if it is left out.
+
+    One that is there but blank is an error: a template that rendered to nothing must neither export the people of an
+    earlier job nor let everybody through.
     """
-    if name not in task.params:
-        return None
-    given = task.params[name]
-    if _is_blank(given):
-        raise SettingsError(f"{name} of the task is blank: give it a query, or leave the line out", key=name)
-    return _query(sql_of(str(given), key=name), task, use=name)
+    value = task.params.get(name)
+    if name in task.params and _is_blank(value):
+        raise SettingsError(f"{name} of the task is blank: give it a value, or leave the line out", key=name)
+    return value
 
 
 def sql_of(text: str, *, key: str) -> str:

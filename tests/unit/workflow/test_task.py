@@ -90,7 +90,6 @@ class TestSource:
             ({"job_id": None, "td": {"last_job_id": "13"}}, "job_id of the task is blank"),
             ({"query": " \n", "td": {"last_job_id": "13"}}, "query of the task is blank"),
             ({"job_id": "", "query": "select 1", "database": "crm"}, "job_id of the task is blank"),
-            ({"job_id": " ", "query": ""}, "job_id and query of the task are blank"),
             ({"query": "select 1", "database": "", "td": {"database": "crm"}}, "a query needs its database"),
             ({"query": "select 1", "database": "../../../database/delete/people"}, "must be a database's name"),
             ({"query": "select 1", "database": "crm?x=1"}, "must be a database's name"),
