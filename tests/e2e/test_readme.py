@@ -167,9 +167,12 @@ HANDED = {
 }
 
 
+_READS = r"(?:\bparams(?:\.get\(|\[)|_given\(task, )\"(\w+)\""
+
+
 def test_every_parameter_of_a_task_is_described_once() -> None:
     texts = [path.read_text() for path in (ROOT / "td_pinterest_op").rglob("*.py") if "op/cli/" not in str(path)]
-    read = {name for text in texts for name in re.findall(r"\bparams(?:\.get\(|\[)\"(\w+)\"", text)} | {*LISTS}
+    read = {name for text in texts for name in re.findall(_READS, text)} | {*LISTS}
     table = WORKFLOWS.split("\n| parameter |")[1].split("\n\n")[0]
     described = [name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split("|")[1])]
     assert sorted(read - HANDED) == sorted(described)
