@@ -14,7 +14,7 @@ from typing import Any
 
 from td_pinterest_op import __version__, connect
 from td_pinterest_op.assignment import Assignment, erasure_of
-from td_pinterest_op.audiences.erasure import Receipt, Target, erase, plan_text, targets_of
+from td_pinterest_op.audiences.erasure import Receipt, erase, plan_text, targets_of
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.identifiers.types import LISTED
 from td_pinterest_op.pinterest.oauth import SCOPES
@@ -57,7 +57,7 @@ def erasure(task: workflow.Task, timing: Timing) -> dict[str, Any]:
         apis = {account: services.pinterest_for(account) for account in settings.ad_account_ids}
         targets = targets_of(apis)
         prepared = _read(assignment, services, stats, spool=spool, watcher=watcher)
-        watcher.plan(_plan(targets, stats.unique, settings))
+        watcher.plan(plan_text(targets, records=stats.unique, settings=settings))
         removing = partial(watcher.progress, phase="removing", unit="records", pace=settings.records_per_second)
         sender = partial(Sender, client=services.client, settings=settings, progress=removing)
         if stats.unique and not settings.dry_run:
@@ -86,12 +86,6 @@ def _read(
         preparation.read(rows.blocks, progress=progress)
     check_values(stats, skip_invalid=settings.ignore_invalid_records, first_invalid=preparation.first_invalid)
     return preparation.prepared
-
-
-def _plan(targets: Sequence[Target], records: int, settings: ErasureSettings) -> str:
-    batch_size, pace = settings.limit_records_per_request, settings.requests_per_minute
-    plan = plan_text(targets, records=records, batch_size=batch_size, requests_per_minute=pace)
-    return f"{plan} (dry run: nothing is written)" if settings.dry_run else plan
 
 
 def _warn_of_other_identifiers(columns: Sequence[Column]) -> None:

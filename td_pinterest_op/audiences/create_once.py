@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -96,36 +95,25 @@ def created_once(
     the thing may be there. If the request is `divisible`, raises BrokenTwiceError after two requests without any
     response.
     """
-    lost = 0
-    while True:
-        try:
-            made = create()
-        except MaybeAppliedError as error:
-            lost += 1
-            log.warning("%s; looking for it for %s before the request is repeated", error, duration(sum(_LOOKS)))
-            with _keeping_doubt():
-                earlier = look_for(find, client)
-            if earlier is not None:
-                return Created(thing=earlier, answered=False, lost=True)
-            if lost > client.retry.count:
-                raise
-            if divisible and error.status is None and lost == _BROKEN:
-                raise BrokenTwiceError(str(error)) from None
-        except ExportError as error:
-            error.maybe_applied = error.maybe_applied or lost > 0
-            raise
-        else:
-            # A listing may not show yet what was just created.
-            with _keeping_doubt():
-                first = find() or made
-            return Created(thing=first, answered=first.id == made.id, lost=lost > 0)
-
-
-@contextlib.contextmanager
-def _keeping_doubt() -> Iterator[None]:
-    """Around a look at what may have been created: an error of the look does not say that it was not."""
+    lost, made = 0, None
     try:
-        yield
+        while made is None:
+            try:
+                made = create()
+            except MaybeAppliedError as error:
+                lost += 1
+                log.warning("%s; looking for it for %s before the request is repeated", error, duration(sum(_LOOKS)))
+                earlier = look_for(find, client)
+                if earlier is not None:
+                    return Created(thing=earlier, answered=False, lost=True)
+                if lost > client.retry.count:
+                    raise
+                if divisible and error.status is None and lost == _BROKEN:
+                    raise BrokenTwiceError(str(error)) from None
+        # A listing may not show yet what was just created.
+        first = find() or made
+        return Created(thing=first, answered=first.id == made.id, lost=lost > 0)
     except ExportError as error:
-        error.maybe_applied = True
+        # An error of a look does not say that the thing was not created.
+        error.maybe_applied = error.maybe_applied or lost > 0 or made is not None
         raise

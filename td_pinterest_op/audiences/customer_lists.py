@@ -101,22 +101,6 @@ class CustomerLists:
         log.info("%s", labelled("customer list", created.thing.id, name))
         return created
 
-    def create_empty(self, name: str, list_type: str) -> CustomerList:
-        """A new list that stays empty; not one of the same name that records were sent to since.
-
-        Where Pinterest demands records, the list gets one digest that belongs to nobody.
-        """
-        try:
-            return self.create(name, list_type, None, usable=is_made_empty).thing
-        except RequestRefusedError as error:
-            if error.status != 400:
-                raise
-        # Made of the name: a second run of this task comes to the same digest, and to the same name.
-        nobody = hashlib.sha256(f"nobody in {name}".encode()).digest()
-        named = _OURS.sub(f" (td {self._session_key} {_NO_JOB} {fingerprint([nobody])})", name)
-        log.info("Pinterest demands records of a new customer list: this one gets a digest that is nobody's")
-        return self.create(named, list_type, Digests(nobody), usable=is_made_empty).thing
-
     def add(self, list_id: str, records: Batch) -> Response:
         """Add records to a list that may have been created a moment ago: for some seconds it may not be found."""
         return once_ready(
@@ -192,9 +176,23 @@ class ListToFill:
             raise
 
     def leave_empty(self) -> None:
-        """Create the list without records, unless it is there."""
-        if not self.id:
-            self.id = self.lists.create_empty(self.name, self.list_type).id
+        """Create the list without records, unless it is there; not one of the same name that got records since.
+
+        Where Pinterest demands records, the list gets one digest that belongs to nobody.
+        """
+        if self.id:
+            return
+        try:
+            created = self.lists.create(self.name, self.list_type, None, usable=is_made_empty)
+        except RequestRefusedError as error:
+            if error.status != 400:
+                raise
+            log.info("Pinterest demands records of a new customer list: this one gets a digest that is nobody's")
+            # Made of the name: a second run of this task comes to the same digest, and to the same name.
+            nobody = hashlib.sha256(f"nobody in {self.name}".encode()).digest()
+            name = self.name.removesuffix(f"{fingerprint()})") + f"{fingerprint([nobody])})"
+            created = self.lists.create(name, self.list_type, Digests(nobody), usable=is_made_empty)
+        self.id = created.thing.id
 
 
 def list_behind(api: Api, audience: Audience) -> CustomerList | None:

@@ -18,6 +18,7 @@ from td_pinterest_op.pinterest.content import CustomerList
 from td_pinterest_op.printable import counted
 from td_pinterest_op.records.batch import Batch
 from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.settings.parse import ErasureSettings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.transport import Response
 
@@ -123,15 +124,16 @@ def targets_of(apis: Mapping[str, Api]) -> list[Target]:
     return targets
 
 
-def plan_text(targets: Sequence[Target], *, records: int, batch_size: int, requests_per_minute: int) -> str:
+def plan_text(targets: Sequence[Target], *, records: int, settings: ErasureSettings) -> str:
     """What the erasure takes, for the log."""
     lists = sum(target.customer_list is not None for target in targets)
     accounts = len({target.ad_account_id for target in targets})
-    requests = lists * math.ceil(records / batch_size)
-    minutes = math.ceil(requests / requests_per_minute)
+    requests = lists * math.ceil(records / settings.limit_records_per_request)
+    pace = settings.requests_per_minute
     return (
         f"plan: remove {records:,} records from each of {lists:,} customer lists in {accounts:,} ad accounts, "
-        f"{requests:,} requests, at most {requests_per_minute:,} a minute: about {minutes:,} min"
+        f"{requests:,} requests, at most {pace:,} a minute: about {math.ceil(requests / pace):,} min"
+        + (" (dry run: nothing is written)" if settings.dry_run else "")
     )
 
 

@@ -67,11 +67,6 @@ class Request:
         account = _AD_ACCOUNT.match(self.path)
         return escaped(self.purpose) + (f" (ad account {account[1]})" if account else "")
 
-    @property
-    def quotable(self) -> bool:
-        """Whether messages may quote the response: it may echo records, and the token endpoint's may echo secrets."""
-        return not self.has_records and not self.path.startswith("/oauth/")
-
 
 class TokenSource:
     """Where a request's authorisation comes from. This one has one authorisation, which cannot be renewed."""
@@ -107,12 +102,8 @@ class _Sending:
 
     def __init__(self, *, retry: Retry) -> None:
         self.retry_waits, self.throttle_waits = retry.waits(), retry.waits()
-        self.retries = self.refusals = self.broken = 0
+        self.attempts = self.retries = self.refusals = self.broken = 0
         self.throttled = self.maybe_applied = False
-
-    @property
-    def again(self) -> bool:
-        return self.throttled or self.retries > 0 or self.refusals > 0
 
 
 class Client:
@@ -178,9 +169,8 @@ class Client:
                 self.before_write()
             started = self._clock()
             # Before it leaves: a run that is told to end while it waits for the response has sent it.
-            self._count.add(
-                sent=int(request.write), retried=int(request.write and sending.again), waiting_seconds=waited
-            )
+            is_again, sending.attempts = sending.attempts > 0, sending.attempts + 1
+            self._count.add(sent=int(request.write), retried=int(request.write and is_again), waiting_seconds=waited)
             response = self.transport.send(
                 request.method, self._endpoint + request.path, headers=headers, body=request.body, auth=auth
             )
@@ -278,7 +268,9 @@ def _refused(request: Request, response: Response) -> _Failed | None:
     if decision is None:
         return None
     code = "" if response.code is None else f" (code {response.code})"
-    quote = f' "{printable(response.message, longest=_LONGEST_QUOTE)}"' if request.quotable and response.message else ""
+    # A response may echo records, and the token endpoint's secrets.
+    is_quotable = response.message and not request.has_records and not request.path.startswith("/oauth/")
+    quote = f' "{printable(response.message, longest=_LONGEST_QUOTE)}"' if is_quotable else ""
     what = f"Pinterest answered {response.status}{code}{quote} to {request.label}"
     about_it = issubclass(decision.error, AccountError | RequestRefusedError)
     advice = request.advice.get(response.code, request.advice.get(None)) if about_it else None
