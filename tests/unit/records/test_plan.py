@@ -63,10 +63,6 @@ class TestPlan:
         changes = ("make a list", "move an audience")
         assert expected == plan_text(settings(), counted, batches=2, changes=changes, writes=2)
 
-    def test_the_text_of_a_dry_run_says_so_first(self) -> None:
-        plan = plan_text(settings(dry_run=True), stats(), batches=0, changes=(), writes=0)
-        assert plan.startswith("plan (dry run: nothing will be written):\n")
-
 
 def message_of(settings: Settings, stats: Stats, *, first_invalid: list[int] | None = None) -> str:
     with pytest.raises((LimitError, InvalidRowsError)) as caught:
@@ -75,35 +71,6 @@ def message_of(settings: Settings, stats: Stats, *, first_invalid: list[int] | N
 
 
 class TestBrakes:
-    def test_rows_that_are_all_valid_pass(self) -> None:
-        check_rows(settings(), stats(read=3, valid=3, unique=3), first_invalid=[])
-
-    @pytest.mark.parametrize(
-        ("changed", "counts"),
-        [
-            ({"ignore_invalid_records": True}, {"read": 3, "valid": 1, "unique": 1}),
-            ({"ignore_invalid_records": True, "max_invalid_ratio": 0.67}, {"read": 3, "valid": 1, "unique": 1}),
-            ({"ignore_invalid_records": True, "allow_empty": True}, {"read": 2}),
-            (
-                {"ignore_invalid_records": True, "min_records": 1, "max_records": 1},
-                {"read": 3, "valid": 1, "unique": 1},
-            ),
-        ],
-    )
-    def test_rows_within_the_limits_pass(self, changed: dict[str, Any], counts: dict[str, int]) -> None:
-        counted = stats(invalid_by_reason=Counter({"null": 2}), invalid_rows=2, **counts)
-        check_rows(settings(**changed), counted, first_invalid=[1, 2])
-
-    def test_in_stop_mode_reasons_rows_and_remedy_are_named(self) -> None:
-        counted = stats(read=40_000, valid=39_000, invalid_by_reason=Counter({"null": 400, "too_long": 600}), unique=9)
-        expected = (
-            "1,000 of 40,000 rows are invalid (too_long 600, null 400); the first are in rows 3, 5, …. "
-            "Nothing was sent. Correct the query, or set ignore_invalid_records: true to skip and count such rows"
-        )
-        assert expected.replace("3, 5", "1, 2, 3, 4, 5, 6, 7, 8, 9, 10") == message_of(
-            settings(), counted, first_invalid=list(range(1, 12))
-        )
-
     @pytest.mark.parametrize(("origin", "place"), [(QUERY, "row 3. "), (FILE, "line 3. ")])
     def test_a_single_row_is_named_where_it_can_be_corrected(self, origin: Origin, place: str) -> None:
         counted = stats(read=3, valid=2, invalid_by_reason=Counter({"null": 1}), unique=2)

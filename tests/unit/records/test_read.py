@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from td_pinterest_op.identifiers.types import EMAIL, MAID
+from td_pinterest_op.identifiers.types import EMAIL
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.read import AllIdentifiers, Prepared
 from td_pinterest_op.records.spool import Spool, apart
@@ -16,7 +16,6 @@ from td_pinterest_op.treasure_data.result import JobResult
 from tests.exporting import digests, people
 
 EMAILS = Column(name="email", type=EMAIL, position=0)
-MAIDS = Column(name="maid", type=MAID, position=1)
 
 
 @pytest.fixture
@@ -51,12 +50,6 @@ def test_an_action_that_reads_no_rows_has_nothing_to_send() -> None:
     assert (0, [], 0) == (nothing.unique, list(nothing.batches(100)), nothing.count_batches(100))
 
 
-def test_no_block_is_no_row(spool: Spool) -> None:
-    stats, first_invalid, told = prepared(spool, [])
-    assert (0, 0, 0, 0) == (stats.read, stats.valid, stats.unique, stats.invalid)
-    assert ([], []) == (first_invalid, told)
-
-
 def test_row_numbers_go_on_from_block_to_block_and_begin_with_1(spool: Spool) -> None:
     good = in_bytes(people(3))
     blocks: list[list[list[Any]]] = [[[None, *good]], [[*good, b"-"]], [good], [[b"n/a", None]]]
@@ -74,30 +67,7 @@ def test_of_many_invalid_rows_the_first_eleven_are_kept(spool: Spool, rows_a_blo
     assert list(range(1, 22, 2)) == first_invalid
 
 
-def test_values_of_every_type_that_is_no_text_are_counted(spool: Spool) -> None:
-    stats, first_invalid, _ = prepared(spool, [[[1, 2.5, True, (b"x",), {b"a": 1}, b"\xff@shop.example"]]])
-    assert {"not_a_string": 5, "bad_encoding": 1} == dict(stats.invalid_by_reason)
-    assert [1, 2, 3, 4, 5, 6] == first_invalid
-
-
-class TestSeveralColumns:
-    def test_a_null_beside_a_value_is_not_invalid_and_a_row_of_nulls_is_once(self, spool: Spool) -> None:
-        device = b"5eed0001-aaaa-4bbb-8ccc-000000000001"
-        first, second = in_bytes(people(2))
-        stats, first_invalid, _ = prepared(
-            spool, [[[first, None, None, second], [None, device, None, device]]], EMAILS, MAIDS
-        )
-        assert (4, 4, 1) == (stats.read, stats.valid, stats.invalid)
-        assert (3, 1) == (stats.unique, stats.duplicate)
-        assert {"null": 1} == dict(stats.invalid_by_reason)
-        assert [3] == first_invalid
-
-    def test_a_row_with_two_wrong_values_counts_two_and_is_named_once(self, spool: Spool) -> None:
-        stats, first_invalid, _ = prepared(spool, [[[b"no", b""], [b"none", None]]], EMAILS, MAIDS)
-        assert {"not_an_email": 1, "placeholder": 1, "empty": 1} == dict(stats.invalid_by_reason)
-        assert [1, 2] == first_invalid
-
-    def test_columns_are_taken_by_their_position(self, spool: Spool) -> None:
-        columns = [Column(name="b", type=EMAIL, position=2), Column(name="a", type=EMAIL, position=0)]
-        stats, _, _ = prepared(spool, [[in_bytes(people(2)), [7, 7], in_bytes(people(2, first=2))]], *columns)
-        assert (2, 4, 4, 0) == (stats.read, stats.valid, stats.unique, stats.invalid)
+def test_columns_are_taken_by_their_position(spool: Spool) -> None:
+    columns = [Column(name="b", type=EMAIL, position=2), Column(name="a", type=EMAIL, position=0)]
+    stats, _, _ = prepared(spool, [[in_bytes(people(2)), [7, 7], in_bytes(people(2, first=2))]], *columns)
+    assert (2, 4, 4, 0) == (stats.read, stats.valid, stats.unique, stats.invalid)

@@ -10,7 +10,7 @@ import pytest
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.rules import Reason
-from td_pinterest_op.identifiers.types import TYPES, alternatives
+from td_pinterest_op.identifiers.types import TYPES
 from td_pinterest_op.records.columns import Column, row_columns
 from td_pinterest_op.records.digests import column_keys
 from td_pinterest_op.records.rows import EncodedRows, Shape, by_shape, encode
@@ -203,7 +203,3 @@ class TestColumns:
     def test_two_columns_of_one_key_are_an_error(self) -> None:
         with pytest.raises(JobError, match="maid and idfa both hold maid"):
             row_columns(job("maid", "idfa", "email"), {})
-
-    def test_a_result_without_a_key_says_which_there_are(self) -> None:
-        with pytest.raises(JobError, match=f"there is no column {alternatives(TYPES)}"):
-            row_columns(job("mail"), {})

@@ -91,15 +91,6 @@ def test_the_file_is_its_owners_alone_and_has_no_name(tmp_path: Path, monkeypatc
         assert status.st_size == 1000 * DIGEST_BYTES
 
 
-def test_nothing_is_left_open_after_an_error() -> None:
-    spool = Spool()
-    with pytest.raises(KeyError), spool:  # noqa: PT012
-        spool.add(digests(10))
-        raise KeyError
-    assert spool._file._file.closed
-    spool.close()
-
-
 @contextlib.contextmanager
 def files_no_larger_than(size: int) -> Iterator[None]:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -279,26 +279,6 @@ def test_a_value_that_may_be_a_person_or_a_credential_is_not_shown(key: str, val
     assert value not in message_of({**LEAST, key: {"mail": value} if key == "columns" else value})
 
 
-def test_problems_of_every_sort_are_reported_together() -> None:
-    raw = {
-        "action": "create_new_audience",
-        "audience_type": "customer_list",
-        "ad_account_id": "1",
-        "retry_count": "x",
-        "ignore_error": "true",
-        "ignore_invalid_records": "false",
-        "min_records": 5,
-        "max_records": 4,
-        "audiense_name": "x",
-        "client_secret": "${secret:elsewhere.key}",
-    }
-    expected = [
-        *("type", "client_secret", "refresh_token", "audience_name", "ignore_invalid_records", "retry_count"),
-        *("max_records", "audiense_name"),
-    ]
-    assert expected == problems_of(raw, {"PINTEREST_CLIENT_ID": "1"})
-
-
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from td_pinterest_op.audiences.actions import parse
 from td_pinterest_op.records.batch import Digests, RowRecords
-from td_pinterest_op.records.spool import Spool
+from td_pinterest_op.records.spool import Spool, apart
 from td_pinterest_op.settings.control import Control
 from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.stats import Stats
@@ -234,8 +234,7 @@ def test_identifiers_of_people_who_are_withheld_are_not_sent_and_all_others_are(
     stats, batches = exported(case, "identifiers", ["email", "maid"])
     sent, withheld = Oracle(case).identifiers()
     assert all(isinstance(batch, Digests) for batch in batches)
-    data = b"".join(batch.data for batch in batches)
-    assert sorted(sent) == [data[start : start + 32].hex() for start in range(0, len(data), 32)]
+    assert sorted(sent) == [digest.hex() for batch in batches for digest in apart(batch.data)]
     assert (len(sent), withheld) == (stats.to_send, +stats.withheld)
 
 
@@ -265,22 +264,17 @@ def combinations(person: frozenset[Identifier]) -> list[dict[str, str]]:
     return records
 
 
-def people_of(count: int, percent: str) -> tuple[set[str], Stats]:
-    given = parse(LEAST | {"control": {"percent": percent, "salt": SALT}}, environ=ENVIRON)
+def test_without_a_column_for_the_key_the_control_group_is_chosen_by_the_digest() -> None:
+    given = parse(LEAST | {"control": {"percent": "10", "salt": SALT}}, environ=ENVIRON)
     stats = Stats(action="", ad_account_id="", dry_run=False)
-    of_people = result(["email"], [[normal(("email", number)).encode()] for number in range(count)])
+    of_people = result(["email"], [[normal(("email", number)).encode()] for number in range(1000)])
     with preparing(of_people.job, given, stats, lists=None) as preparation:
         preparation.read(of_people.blocks, progress=lambda _: None)
-        (batch,) = preparation.prepared.batches(count)
-    assert isinstance(batch, Digests)
-    return {batch.data[start : start + 32].hex() for start in range(0, len(batch.data), 32)}, stats
-
-
-def test_without_a_column_for_the_key_the_control_group_is_chosen_by_the_digest() -> None:
-    sent, stats = people_of(1000, "10")
+        (batch,) = preparation.prepared.batches(1000)
     everybody = {sha(normal(("email", number))) for number in range(1000)}
     chosen = {digest for digest in everybody if int(sha(f"{SALT}\n{digest}")[:8], 16) % 10_000 < 1000}
-    assert everybody - chosen == sent
+    assert isinstance(batch, Digests)
+    assert everybody - chosen == {digest.hex() for digest in apart(batch.data)}
     assert len(chosen) == stats.withheld["control"]
 
 
