@@ -87,12 +87,12 @@ class Reading:
         """Add a problem; see `Problem`."""
         self._problems.append(Problem(key=name, code=code, text=text))
 
-    def raise_if_any(self) -> None:
-        """Raises SettingsError with all problems, a line each."""
-        if problems := self.problems:
-            count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
-            lines = (f"- {problem.key}: {problem.text}" for problem in problems)
-            raise SettingsError("\n".join([f"result_settings has {count}:", *lines]), problems=problems)
+    def error(self) -> SettingsError:
+        """All problems as one error, a line each."""
+        problems = self.problems
+        count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
+        lines = (f"- {problem.key}: {problem.text}" for problem in problems)
+        return SettingsError("\n".join([f"result_settings has {count}:", *lines]), problems=problems)
 
     def notices(self) -> tuple[Notice, ...]:
         """What is worth a warning, whatever else is wrong."""
@@ -153,8 +153,7 @@ def _mapping(raw: object, reading: Reading) -> Mapping[object, object]:
     else:
         fault = f"{fault}; allowed: a mapping, or a string of one in JSON or YAML"
     reading.add("result_settings", fault)
-    reading.raise_if_any()
-    return {}
+    raise reading.error()
 
 
 def _credentials(given: Mapping[object, object], table: Table, environ: Mapping[str, str]) -> Collection[str]:

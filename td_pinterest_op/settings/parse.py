@@ -162,7 +162,8 @@ def action_of(raw: object, *, table: Table) -> Action | None:
 
 def _read(raw: object, *, table: Table, environ: Mapping[str, str], from_console: bool = False) -> Reading:
     reading = read(raw, table=table, environ=environ, from_console=from_console)
-    reading.raise_if_any()
+    if reading.problems:
+        raise reading.error()
     return reading
 
 

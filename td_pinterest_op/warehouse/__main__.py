@@ -11,7 +11,7 @@ from pathlib import Path
 from textwrap import indent
 
 from td_pinterest_op.identifiers.types import EMAIL, TYPES, alternatives
-from td_pinterest_op.warehouse import compaction, mirror_sql, withholding
+from td_pinterest_op.warehouse import compaction, history_sql, mirror_sql, withholding
 from td_pinterest_op.warehouse.hashing import full, safe
 
 _NOTE = "-- Made by `python -m td_pinterest_op.warehouse` from the operator's own rules: edit table and columns only.\n"
@@ -29,6 +29,7 @@ def files() -> Mapping[str, str]:
         "hashed_full.sql": _hashed_full(),
         "rejected.sql": _rejected(),
         **{name: _NOTE + text for name, text in others.items()},
+        **history_sql.files(),
     }
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from td_pinterest_op.identifiers.rules import Reason
-from td_pinterest_op.identifiers.types import EMAIL, IDFA, LISTED, TYPES, IdentifierType
+from td_pinterest_op.identifiers.types import TYPES, IdentifierType
 from td_pinterest_op.records.digests import key_block, key_or_reason
 from tests.campaigns import examples
 
@@ -55,40 +54,3 @@ def test_a_block_gives_what_its_values_give_one_by_one(type_: IdentifierType, bl
     result = key_block(type_, block)
     assert [b"" if isinstance(answer, Reason) else answer for answer in answers] == result.keys
     assert [(row, answer) for row, answer in enumerate(answers) if isinstance(answer, Reason)] == result.rejected
-
-
-@given(st.sampled_from([*LISTED.values()]), values)
-@settings(max_examples=examples(1000))
-def test_a_digest_comes_only_from_something_valid(type_: IdentifierType, value: object) -> None:
-    result = key_block(type_, [value])
-    assert ([b""] if result.rejected else [acceptable(type_, value)]) == result.keys
-
-
-def acceptable(type_: IdentifierType, value: object) -> bytes:
-    """The digest a value may have, worked out by other means than the program's: it trims by Unicode category."""
-    assert isinstance(value, bytes)
-    text = value.decode()
-    while text and invisible(text[0]):
-        text = text[1:]
-    while text and invisible(text[-1]):
-        text = text[:-1]
-    if len(text) == 64 and set(text) <= set(HEX):
-        return bytes.fromhex(text)
-    normal = text.upper() if type_ is IDFA else text.lower()
-    assert not any(invisible(char) or char == "," or unicodedata.category(char) == "Cc" for char in normal)
-    assert email(normal) if type_ is EMAIL else device_id(normal)
-    return hashlib.sha256(normal.encode()).digest()
-
-
-def invisible(char: str) -> bool:
-    return char.isspace() or char in "\u180e\ufeff" or ("\u200b" <= char <= "\u206f" and not char.isprintable())
-
-
-def email(text: str) -> bool:
-    local, domain = text.split("@")
-    return bool(local) and len(domain.split(".")) >= 2 and "" not in domain.split(".") and len(text.encode()) <= 254
-
-
-def device_id(text: str) -> bool:
-    groups = text.split("-")
-    return [len(group) for group in groups] == [8, 4, 4, 4, 12] and set(text) <= set(HEX + "-")

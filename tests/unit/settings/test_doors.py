@@ -134,12 +134,6 @@ def test_a_wrong_setting_is_named(parse: Parse, raw: object, expected: str) -> N
     assert problems_of(parse, raw)[0].startswith(expected)
 
 
-def test_all_problems_of_a_follow_up_are_one_error() -> None:
-    raw = {"audience_ids": "x", "min_size": "-1", "fail_on": 3, "client_id": "a b", "zzz": 1}
-    names = [line.removeprefix("- ").split(":")[0] for line in problems_of(parse_status, raw)]
-    assert ["client_id", "ad_account_id", "audience_ids", "min_size", "fail_on", "zzz"] == names
-
-
 @pytest.mark.parametrize("ids", [[2**53 + 1, 7], [2**53 + 1], "7,549755885175000000", ["549755885175000000"]])
 def test_ids_that_may_have_lost_digits_in_a_template_are_warned_of(ids: object) -> None:
     (warning,) = parse_status({**STATUS, "audience_ids": ids}, environ=ENVIRON).warnings
