@@ -12,7 +12,6 @@ ignored, as digdag's simple executor does.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -54,7 +53,6 @@ def run(
     environ: Mapping[str, str] | None = None,
     log: Callable[[str], object] = lambda _text: None,
     sleep: Callable[[float], object] = real_sleep,
-    python: str = sys.executable,
     start: Start = start_process,
     on_spawn: Callable[[int], object] = lambda _pid: None,
     limit: float | None = LIMIT_SECONDS,
@@ -83,7 +81,6 @@ def run(
         environ=dict(os.environ if environ is None else environ),
         log=write,
         sleep=sleep,
-        python=python,
         start=start,
         on_spawn=on_spawn,
         limit=limit,

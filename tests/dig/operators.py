@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -78,8 +79,7 @@ class Machine:
     """What a run may use: the project folder (absolute), secrets by dotted name, the environment, its doors.
 
     Secrets are looked up for each task when it begins. `log` takes text as it comes, line ends included; `sleep` takes
-    seconds; `python` is the interpreter of `py>` when the workflow names none; `start` starts a `py>` child, `on_spawn`
-    gets its process id, and it is killed after `limit` seconds.
+    seconds; `start` starts a `py>` child, `on_spawn` gets its process id, and it is killed after `limit` seconds.
     """
 
     project: Path
@@ -87,7 +87,6 @@ class Machine:
     environ: Mapping[str, str]
     log: Callable[[str], object]
     sleep: Callable[[float], object]
-    python: str
     start: Start
     on_spawn: Callable[[int], object]
     limit: float | None
@@ -177,7 +176,7 @@ def py(call: Call) -> Outcome:
     runner, given, left = (
         str((folder / name).relative_to(call.machine.project)) for name in ("runner.py", "input.json", "output.json")
     )
-    python = params.get("python", call.machine.python)
+    python = params.get("python", sys.executable)
     command = [*(python if isinstance(python, list) else [python]), runner, as_text(params, "_command"), given, left]
     code = _run(call, command)
     output = _output(folder / "output.json")

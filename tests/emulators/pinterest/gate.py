@@ -115,7 +115,7 @@ class Gate:
             return None
         if switches.large_body_answer == "drop":
             return drop(exchange)
-        response = exchange.respond_json(_refusal(exchange, too_large(switches.largest_body)))
+        response = exchange.respond_json(_refusal(exchange, too_large(switches.largest_body, "bytes")))
         if switches.large_body_answer == "413 and close":
             return await close_after(response, exchange)
         await exchange.request.read()

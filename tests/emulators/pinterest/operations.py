@@ -15,7 +15,7 @@ from tests.emulators.pinterest.refusals import (
     not_found,
     not_permitted,
     not_ready,
-    too_many_records,
+    too_large,
 )
 from tests.emulators.pinterest.tokens import Tokens
 from tests.emulators.pinterest.world import Audience, CustomerList, World
@@ -181,7 +181,7 @@ def _batch(asked: Asked, body: Mapping[str, Any], *, required: bool) -> _Batch:
     else:
         records = []
     if switches.max_records is not None and len(records) > switches.max_records:
-        raise too_many_records(switches.max_records, status=int(switches.max_records_answer))
+        raise too_large(switches.max_records, "records", status=int(switches.max_records_answer))
     return _without_poison(records, {bytes.fromhex(digest) for digest in switches.poison}, switches.poison_answer)
 
 

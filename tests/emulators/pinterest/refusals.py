@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 
 class RefusalError(Exception):
     """An answer other than success: HTTP `status`, Pinterest's own `code`, and a message."""
@@ -15,6 +17,14 @@ class RefusalError(Exception):
 CODES = {400: 1, 401: 2, 403: 29, 404: 2, 409: 1, 413: 1, 423: 1, 429: 8, 500: 0, 502: 0, 503: 0}
 
 
+unauthenticated = partial(RefusalError, 401, 2, "Authentication failed.")
+invalid_grant = partial(RefusalError, 401, 283, "The provided authorization grant is invalid, expired or revoked.")
+unknown_app = partial(RefusalError, 401, 283, "The client_id is not that of an app.")
+unknown_redirect = partial(RefusalError, 400, 7, "The redirect_uri is not registered in the app.")
+not_permitted = partial(RefusalError, 403, 29, "You are not permitted to access that resource.")
+throttled = partial(RefusalError, 429, 8, "You have exceeded your rate limit. Try again later.")
+
+
 def invalid(message: str) -> RefusalError:
     return RefusalError(400, 1, f"Invalid request: {message}")
 
@@ -23,29 +33,9 @@ def invalid_audience(message: str) -> RefusalError:
     return RefusalError(400, 400, f"Invalid audience parameters: {message}")
 
 
-def unauthenticated() -> RefusalError:
-    return RefusalError(401, 2, "Authentication failed.")
-
-
 def missing_scope(scope: str) -> RefusalError:
     text = "Authorization failed. Your token does not have sufficient permissions to make this request."
     return RefusalError(401, 3, f"{text} Missing: ['{scope}'].")
-
-
-def invalid_grant() -> RefusalError:
-    return RefusalError(401, 283, "The provided authorization grant is invalid, expired or revoked.")
-
-
-def unknown_app() -> RefusalError:
-    return RefusalError(401, 283, "The client_id is not that of an app.")
-
-
-def unknown_redirect() -> RefusalError:
-    return RefusalError(400, 7, "The redirect_uri is not registered in the app.")
-
-
-def not_permitted() -> RefusalError:
-    return RefusalError(403, 29, "You are not permitted to access that resource.")
 
 
 def not_found(what: str) -> RefusalError:
@@ -59,13 +49,5 @@ def not_ready(status: int) -> RefusalError:
     return RefusalError(status, 1, "The customer list is still being processed. Try again later.")
 
 
-def too_large(most: int) -> RefusalError:
-    return RefusalError(413, 1, f"Request entity too large: at most {most} bytes.")
-
-
-def too_many_records(most: int, *, status: int) -> RefusalError:
-    return RefusalError(status, 1, f"Request entity too large: at most {most} records.")
-
-
-def throttled() -> RefusalError:
-    return RefusalError(429, 8, "You have exceeded your rate limit. Try again later.")
+def too_large(most: int, what: str, *, status: int = 413) -> RefusalError:
+    return RefusalError(status, 1, f"Request entity too large: at most {most} {what}.")

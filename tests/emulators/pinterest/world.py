@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Generic, TypeVar
 
 from tests.emulators.pinterest.accounts import AD_ACCOUNT_ID, ROLES, USER, AdAccount, User
 from tests.emulators.pinterest.advertising import Advertising
-from tests.emulators.pinterest.past import Past
 from tests.emulators.pinterest.refusals import not_found, not_permitted
 from tests.emulators.pinterest.switches import Switches
 
@@ -21,6 +21,7 @@ SMALLEST_AUDIENCE = 100
 _FIRST_ID = 549_755_885_175_000_001
 # 19 digits, which still fit into 63 bits.
 _LONG_ID = 4_000_000_000_000_000_000
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,6 +61,32 @@ class Audience:
     removed: bool = False
     size: int | None = None
     status: str | None = None
+
+
+class Past(Generic[_T]):
+    """What lists or audiences looked like a while ago, for reads that lag: versions by id, oldest first.
+
+    Times are seconds since 1970; the caller holds the world's lock. What was never noted has always looked as it does
+    now: a test's own seeds are visible at once.
+    """
+
+    def __init__(self) -> None:
+        self._versions: dict[str, list[tuple[float, _T | None]]] = {}
+
+    def note(self, id_: str, before: _T | None, now: float) -> None:
+        """Keep what `id_` looked like until now; None: it did not exist."""
+        self._versions.setdefault(id_, []).append((now, copy.copy(before)))
+
+    def seen(self, id_: str, current: _T, at: float) -> _T | None:
+        """What `id_` looked like at a time; None: it did not exist yet."""
+        for until, version in self._versions.get(id_, ()):
+            if at < until:
+                return version
+        return current
+
+    def oldest(self, id_: str, current: _T) -> _T:
+        """What `id_` looked like when it was made."""
+        return next((version for _, version in self._versions.get(id_, ()) if version is not None), current)
 
 
 class World:
@@ -248,33 +275,14 @@ class World:
                     {"id": account.id, "name": account.name, "accessible": account.accessible}
                     for account in self.accounts.values()
                 ],
-                "lists": [_list_state(held) for held in self.lists.values()],
-                "audiences": [_audience_state(held) for held in self.audiences.values()],
+                "lists": [_state_of(held) for held in self.lists.values()],
+                "audiences": [_state_of(held) for held in self.audiences.values()],
             }
 
 
-def _list_state(held: CustomerList) -> dict[str, Any]:
-    return {
-        "id": held.id,
-        "ad_account_id": held.ad_account_id,
-        "name": held.name,
-        "list_type": held.list_type,
-        "members": len(held.members),
-        "fingerprint": held.fingerprint(),
-        "num_batches": held.num_batches,
-        "num_uploaded_user_records": held.num_uploaded,
-        "num_removed_user_records": held.num_removed,
-    }
-
-
-def _audience_state(held: Audience) -> dict[str, Any]:
-    return {
-        "id": held.id,
-        "ad_account_id": held.ad_account_id,
-        "name": held.name,
-        "audience_type": held.audience_type,
-        "rule": held.rule,
-        "description": held.description,
-        "shared_with": sorted(held.shared_with),
-        "removed": held.removed,
-    }
+def _state_of(held: CustomerList | Audience) -> dict[str, Any]:
+    """As JSON types, with the members counted."""
+    state = {field.name: getattr(held, field.name) for field in fields(held)}
+    if isinstance(held, CustomerList):
+        return state | {"members": len(held.members), "fingerprint": held.fingerprint()}
+    return state | {"shared_with": sorted(held.shared_with)}

@@ -14,9 +14,10 @@ from tests.emulators.server import reset, serve
 from tests.emulators.td.control import control_routes
 from tests.emulators.td.faults import Fault
 from tests.emulators.td.jobs import description, summary
+from tests.emulators.td.output import Body
 from tests.emulators.td.state import API_KEY, Received, TreasureData
 from tests.emulators.td.warehouse import RefusedError, Warehouse
-from tests.emulators.td.wire import JsonBody, answer, error, send, send_part
+from tests.emulators.td.wire import answer, error, send, send_part
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -91,7 +92,8 @@ async def _call_with_fault(request: web.Request, handler: Handler, fault: Fault)
     if fault.kind == "lost":
         return reset(request)
     if fault.kind == "cut" and isinstance(response, web.Response):
-        body = JsonBody(bytes(response.body) if isinstance(response.body, (bytes, bytearray)) else b"")
+        content = bytes(response.body) if isinstance(response.body, (bytes, bytearray)) else b""
+        body = Body(len(content), lambda start, stop: [content[start:stop]])
         headers = {"Content-Type": "application/json"}
         part = slice(0, body.length)
         return await send(request, body, part=part, status=response.status, headers=headers, fault=fault)
@@ -165,7 +167,7 @@ class _JobCalls:
             return error(400, f"Result format {wanted!r} is not supported by the emulator")
         if job.status != "success" or job.output is None:
             return error(404, f"Result of job {job.id} is not available")
-        body = job.output.buffers() if wanted == "msgpack.gz" else job.output.unpacked()
+        body = job.output.packed() if wanted == "msgpack.gz" else job.output.unpacked()
         fault = _met.get()
         in_body = fault if fault and fault.kind == "cut" else None
         return await send_part(request, body, ignore_range=self._state.ignore_range, fault=in_body)

@@ -6,10 +6,10 @@ import datetime
 import os
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import msgpack
 
@@ -17,13 +17,12 @@ _BLOCK = 256 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
 
 
-class Body(Protocol):
-    """Bytes to be served: `length` of them (None: unknown), readable from any offset."""
+@dataclass(frozen=True, slots=True)
+class Body:
+    """Bytes to be served: `length` of them (None: unknown); `chunks` gives those from one offset to another."""
 
-    @property
-    def length(self) -> int | None: ...
-
-    def chunks(self, start: int, stop: int | None) -> Iterator[bytes]: ...
+    length: int | None
+    chunks: Callable[[int, int | None], Iterable[bytes]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,40 +38,22 @@ class Output:
         """Close the file; its space is given back."""
         self.file.close()
 
-    def buffers(self) -> Body:
-        return _Packed(self)
+    def packed(self) -> Body:
+        return Body(self.size, self._packed)
 
     def unpacked(self) -> Body:
-        return _Unpacked(self)
+        return Body(self.raw_size, self._unpacked)
 
-
-@dataclass(frozen=True, slots=True)
-class _Packed:
-    output: Output
-
-    @property
-    def length(self) -> int:
-        return self.output.size
-
-    def chunks(self, start: int, stop: int | None) -> Iterator[bytes]:
-        end = self.output.size if stop is None else stop
+    def _packed(self, start: int, stop: int | None) -> Iterator[bytes]:
+        end = self.size if stop is None else stop
         # pread: several downloads read the same file at once.
-        while start < end and (chunk := os.pread(self.output.file.fileno(), min(_BLOCK, end - start), start)):
+        while start < end and (chunk := os.pread(self.file.fileno(), min(_BLOCK, end - start), start)):
             start += len(chunk)
             yield chunk
 
-
-@dataclass(frozen=True, slots=True)
-class _Unpacked:
-    output: Output
-
-    @property
-    def length(self) -> int | None:
-        return self.output.raw_size
-
-    def chunks(self, start: int, stop: int | None) -> Iterator[bytes]:
+    def _unpacked(self, start: int, stop: int | None) -> Iterator[bytes]:
         position = 0
-        for chunk in inflate(self.output.buffers().chunks(0, None)):
+        for chunk in inflate(self._packed(0, None)):
             part = chunk[max(start - position, 0) : None if stop is None else max(stop - position, 0)]
             position += len(chunk)
             if part:

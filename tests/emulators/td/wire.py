@@ -23,20 +23,6 @@ class _Unframed(web.StreamResponse):
         self.force_close()
 
 
-class JsonBody:
-    """A small body that is held in memory."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    @property
-    def length(self) -> int:
-        return len(self._content)
-
-    def chunks(self, start: int, stop: int | None) -> list[bytes]:
-        return [self._content[start:stop]]
-
-
 def error(
     status: int, text: str, *, headers: Mapping[str, str] | None = None, details: Mapping[str, str] | None = None
 ) -> web.Response:
@@ -79,7 +65,7 @@ async def send_part(request: web.Request, body: Body, *, ignore_range: bool, fau
 
 async def send(
     request: web.Request,
-    body: Body | JsonBody,
+    body: Body,
     *,
     part: slice,
     headers: Mapping[str, str],
@@ -103,7 +89,7 @@ async def send(
     return response
 
 
-async def _write(response: web.StreamResponse, body: Body | JsonBody, start: int, stop: int | None) -> None:
+async def _write(response: web.StreamResponse, body: Body, start: int, stop: int | None) -> None:
     if stop is not None and start >= stop:
         return
     for chunk in body.chunks(start, stop):
