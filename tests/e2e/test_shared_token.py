@@ -96,7 +96,9 @@ def test_in_a_local_run_as_well(services: Services, project: Path, tmp_path: Pat
     home = Path(digdag_home(tmp_path, services.environ)["DIGDAG_CONFIG_HOME"])
     ran = run(project, services, LocalSecrets(home, {}), {"DIGDAG_CONFIG_HOME": str(home)})
     assert ran.succeeded, ran.log
-    assert (home / "secrets" / KEY).read_text() in services.pinterest.tokens.refresh_tokens()
+    kept = home / "secrets" / KEY
+    assert kept.read_text() in services.pinterest.tokens.refresh_tokens()
+    assert 0o600 == kept.stat().st_mode & 0o777
     assert all_are_in(services)
 
 

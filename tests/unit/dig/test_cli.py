@@ -39,12 +39,6 @@ def test_a_failed_task_gives_code_1_and_is_named(project: Path, capsys: pytest.C
     assert "  * +flow+b:\n    Secret not found for key: 'a.b'" in capsys.readouterr().err
 
 
-def test_a_workflow_can_be_run_from_another_folder(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir("/")
-    options = ["-X", "secrets.a.b=c", "-p", "who=we", "-p", "nested.a=1"]
-    assert main(["run", "flow.dig", *options, "--project", str(project)]) == 0
-
-
 @pytest.mark.parametrize("name", ["absent.dig", "below/flow.dig"])
 def test_a_workflow_that_is_not_in_the_project_folder_gives_code_1(project: Path, name: str) -> None:
     (project / "below").mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,9 +12,9 @@ from tests.dig.engine import OPERATORS
 from tests.dig.workflow import OPTIONS
 
 
-def _log_of(folder: Path, text: str) -> str:
+def _log_of(folder: Path, text: str, **options: Any) -> str:
     (folder / "flow.dig").write_text(text)
-    return run(folder / "flow.dig").log
+    return run(folder / "flow.dig", **options).log
 
 
 @pytest.mark.parametrize(
@@ -78,3 +79,26 @@ def test_docker_is_a_parameter_like_any_other(tmp_path: Path) -> None:
 
 def test_every_operator_that_runs_has_its_options_named() -> None:
     assert set(OPTIONS) == {None, *OPERATORS}
+
+
+@pytest.mark.parametrize(
+    "task", ["http>: 'http://example.com/'", "http>: 'http://10.0.0.1/'", "http>: 'file:///etc/x'"]
+)
+def test_another_machine_is_not_reached(tmp_path: Path, task: str) -> None:
+    assert "this machine only" in _log_of(tmp_path, f"+a: {{{task}}}\n")
+
+
+@pytest.mark.parametrize(
+    ("export", "secrets", "complaint"),
+    [
+        ("{from: a@shop.example, port: 25}", {}, "Missing SMTP configuration"),
+        ("{from: a@shop.example}", {"mail.host": "127.0.0.1", "mail.port": "25"}, "Parameter 'port' is required"),
+        ("{port: 25, host: 127.0.0.1}", {}, "Parameter 'from' is required"),
+        ("{from: a@shop.example, port: 25, host: mail.example}", {}, "this machine only"),
+    ],
+)
+def test_a_mail_without_its_settings_fails(
+    tmp_path: Path, export: str, secrets: dict[str, str], complaint: str
+) -> None:
+    mail = f"_export: {{mail: {export}}}\n+a: {{mail>: {{data: x}}, subject: s, to: b@shop.example}}\n"
+    assert complaint in _log_of(tmp_path, mail, secrets=secrets)

@@ -62,26 +62,6 @@ def test_the_query_is_issued_as_of_the_sessions_time(flow: Flow, treasure_data: 
     )
 
 
-def test_a_table_is_made_of_a_query(flow: Flow, treasure_data: tuple[TreasureData, str]) -> None:
-    result = flow("+q: {td>: {data: select 1 as one}, create_table: shop.made}\n")
-    assert result.status == "success", result.error
-    (request,) = [request for request in treasure_data[0].requests if "/job/issue/" in request.path]
-    table = '"shop"."made"'
-    issued = f"DROP TABLE IF EXISTS {table};\nCREATE TABLE {table} AS\nselect 1 as one"
-    assert request.form["query"].endswith(f"+flow+q\n{issued}")
-
-
-def test_the_first_row_is_stored_when_asked_for_and_replaces_the_last(flow: Flow) -> None:
-    text = """
-+one: {td>: {data: select name from people order by age}, store_last_results: true}
-+two: {td>: {data: select max(age) as oldest from people}, store_last_results: true}
-+e: {echo>: "${td.last_results}"}
-"""
-    result = flow(text)
-    assert '\n{"oldest":3}\n' in result.log
-    assert result.store["td"]["last_results"] == {"oldest": 3}
-
-
 def test_a_failed_job_fails_the_task_with_the_engines_words(flow: Flow) -> None:
     result = flow("+q: {td>: {data: select absent from people}}\n")
     assert result.status == "error"
