@@ -1,8 +1,7 @@
 """Runs a .dig file without digdag: for CI, the sandbox, and machines without Java.
 
-Enough of digdag to run this project's own workflows as digdag runs them; what it does not know it refuses. A
-`schedule:` only gives the times of the sessions before and after this one, every run is a `--rerun`, and `docker:` is
-ignored, as digdag's simple executor does.
+Enough of digdag to run this project's own workflows as digdag runs them; what it does not know it refuses. Every run is
+a `--rerun`, a `schedule:` means nothing to it, nor does `docker:`, as to digdag's simple executor.
 
     from tests.dig import run
     result = run("workflows/pinterest_export.dig", secrets={"td.apikey": "…"})
@@ -85,7 +84,7 @@ def run(
         on_spawn=on_spawn,
         limit=limit,
     )
-    session = session_params(session_time, workflow.timezone, workflow.schedule)
+    session = session_params(session_time, workflow.timezone)
     attempt = Attempt(machine=machine, session=session, source=file.name)
     left = attempt.run(workflow.root, dict(params or {}))
     failed = [node for node in attempt.nodes if node.error is not None]

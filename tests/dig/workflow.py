@@ -15,7 +15,6 @@ from typing import Any
 
 from .config import DigError, Params, RefusedError, as_bool, as_int, load, nested
 from .operators import MOST_TASKS
-from .session import check_schedule
 
 _TASK_NAME = re.compile(r"\+[a-zA-Z_0-9\-=\[\]{}%&@`,.]{0,254}")
 _TASK = ("_export", "_error")
@@ -57,25 +56,21 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workflow:
-    """A .dig file: its root task, the name of its time zone, and its schedule, empty where there is none."""
+    """A .dig file: its root task, and the name of its time zone."""
 
     root: Task
     timezone: str
-    schedule: Params
 
 
 def read(path: Path) -> Workflow:
     """Load a .dig file. Raises DigError, RefusedError for what is unknown here; both name the file and the task."""
     config = load(path)
     timezone = str(config.pop("timezone", None) or "UTC")
-    schedule = nested(config, "schedule")
     config.pop("schedule", None)
-    if schedule:
-        check_schedule(schedule)
     if any(key.endswith(">") for key in config):
         raise DigError(f"{path}: a workflow has tasks, whose names begin with +, and no operator of its own")
     root = compile_task(config, name=f"+{path.stem}", source=path.name)
-    return Workflow(root=root, timezone=timezone, schedule=schedule)
+    return Workflow(root=root, timezone=timezone)
 
 
 def check_project(folder: Path) -> None:

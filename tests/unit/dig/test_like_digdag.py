@@ -218,23 +218,6 @@ _error:
         succeeds=False,
     ),
     Case(
-        name="a schedule gives the sessions before and after",
-        flow="""
-timezone: Europe/Berlin
-schedule: {daily>: "07:00:00", skip_on_overtime: true}
-+a: {echo>: "E: ${last_session_time} ${next_session_time} ${last_session_date_compact} [${last_executed_session_time}]"}
-+b: {echo>: "E: ${last_session_tz_offset} ${next_session_tz_offset} ${next_session_unixtime - session_unixtime}"}
-""",
-        printed=["E: 2026-03-29T00:00:00+01:00 2026-03-31T00:00:00+02:00 20260329 []", "E: +0100 +0200 86400"],
-    ),
-    Case(
-        name="without a schedule there is no session before",
-        flow="""
-+a: {echo>: "E: ${typeof last_session_time} [${last_executed_session_time}] [${last_executed_session_unixtime}]"}
-""",
-        printed=["E: undefined [] []"],
-    ),
-    Case(
         name="an include stands under an export and under a key of its own line",
         flow="""
 _export:
@@ -247,15 +230,6 @@ _export:
 """,
         files={"config/all.yml": "audiences: [x, y]\n"},
         printed=["E: x 2", "E: y 2"],
-    ),
-    Case(
-        name="weekly sessions are on their day",
-        flow="""
-timezone: UTC
-schedule: {weekly>: "Wed,09:00:00"}
-+a: {echo>: "E: ${last_session_date} ${next_session_date}"}
-""",
-        printed=["E: 2026-03-25 2026-04-01"],
     ),
 ]
 each_case = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])

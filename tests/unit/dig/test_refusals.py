@@ -55,7 +55,6 @@ def test_an_unknown_thing_is_refused_by_name(tmp_path: Path, task: str, complain
         ("+a^b: {echo>: a}", "a task's name is + and"),
         ("echo>: a", "no operator of its own"),
         ("sla: {time: '12:00'}\n+a: {echo>: a}", "has no option sla"),
-        ("schedule: {cron>: '0 7 * * *'}\n+a: {echo>: a}", "a schedule is one of daily>, weekly>"),
         ("timezone: Mars/Olympus\n+a: {echo>: a}", "A session has a time zone"),
         ("+a: {_parallel: 3, +b: {echo>: a}}", "Invalid _parallel format: 3"),
         ("+a: {_parallel: {}, +b: {echo>: a}}", "Parameter 'limit' is required"),
