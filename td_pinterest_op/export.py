@@ -10,7 +10,9 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from td_pinterest_op import __version__, connect
@@ -23,7 +25,7 @@ from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.plan import check_rows, plan_text
 from td_pinterest_op.records.read import Prepared
-from td_pinterest_op.report.after_run import reporting_to
+from td_pinterest_op.report.after_run import write as write_report
 from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.timing import SYSTEM, Timing
@@ -173,23 +175,30 @@ def _running(
         on_new_refresh_token=on_new_refresh_token,
         scopes=SCOPES,
     )
-    page = reporting_to(settings.report, stats.to_json, outcomes=OUTCOMES, wall_clock=timing.wall)
-    with page, _logging(stats, settings), connected as services:
+    with _accounting(stats, settings, timing), connected as services:
         yield _Run(assignment=assignment, services=services, stats=stats, watcher=watcher, timing=timing)
 
 
 @contextlib.contextmanager
-def _logging(stats: Stats, settings: Settings) -> Iterator[None]:
-    """Log the statistics in any case: what a failed task stores is lost."""
+def _accounting(stats: Stats, settings: Settings, timing: Timing) -> Iterator[None]:
+    """Log the statistics and write the report in any case: what a failed task stores is lost."""
+    said = ""
     try:
         yield
     except BaseException as error:
         stats.failed = True
+        # The text of any other error could quote a row.
+        said = type(error).__name__
         if isinstance(error, ExportError):
-            error.extended(_beside(error, stats, settings))
+            said = str(error.extended(_beside(error, stats, settings)))
         log.error("statistics of the failed run: %s", json.dumps(stats.to_json()))  # noqa: TRY400
         raise
-    log.info("statistics: %s", json.dumps(stats.to_json()))
+    else:
+        log.info("statistics: %s", json.dumps(stats.to_json()))
+    finally:
+        if settings.report:
+            now = datetime.fromtimestamp(timing.wall(), timezone.utc)
+            write_report(Path(settings.report), stats.to_json(), outcomes=OUTCOMES, error=said, now=now)
 
 
 def _beside(error: ExportError, stats: Stats, settings: Settings) -> str:

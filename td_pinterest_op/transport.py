@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import ipaddress
+import json
 import os
 import re
 import socket
@@ -23,7 +24,6 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from td_pinterest_op import USER_AGENT
-from td_pinterest_op.json_body import json_object
 from td_pinterest_op.printable import printable
 from td_pinterest_op.secret import Secret, mask
 
@@ -157,6 +157,15 @@ class Transport:
         """Close all connections."""
         self._adapter.close()
         self._session.close()
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in `body`, empty when it holds none."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def is_safe(url: str) -> bool:

@@ -6,11 +6,10 @@ the export is done.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime, timezone
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,35 +25,14 @@ log = logging.getLogger(__name__)
 # A page is for everybody, as far as the process lets its files be read.
 READABLE = 0o666
 
-Statistics = Callable[[], Mapping[str, Any]]
-
-
-@contextlib.contextmanager
-def reporting_to(
-    path: str | None, statistics: Statistics, *, outcomes: Mapping[str, Outcome], wall_clock: Callable[[], float]
-) -> Iterator[None]:
-    """Write the report at the end of the block, whether it succeeds or raises; without a `path` do nothing.
-
-    A relative `path` is relative to the working folder, which for a task is the project. `wall_clock` gives seconds
-    since 1970.
-    """
-    error = ""
-    try:
-        yield
-    except BaseException as failure:
-        # The text of any other exception could quote a row.
-        error = str(failure) if isinstance(failure, ExportError) else type(failure).__name__
-        raise
-    finally:
-        if path:
-            now = datetime.fromtimestamp(wall_clock(), timezone.utc)
-            write(Path(path), statistics(), outcomes=outcomes, error=error, now=now)
-
 
 def write(
     path: Path, statistics: Mapping[str, Any], *, outcomes: Mapping[str, Outcome], error: str, now: datetime
 ) -> None:
-    """Write the report of a run, beside those that the file has already. Never raises: what goes wrong is a warning."""
+    """Write the report of a run, beside those that the file has already. Never raises: what goes wrong is a warning.
+
+    A relative `path` is relative to the working folder, which for a task is the project. `error`: why the run failed.
+    """
     try:
         from td_pinterest_op.report.page import page
 

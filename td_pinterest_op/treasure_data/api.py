@@ -13,12 +13,11 @@ import urllib3
 
 from td_pinterest_op import USER_AGENT
 from td_pinterest_op.errors import SettingsError, TreasureDataError, WorkflowError
-from td_pinterest_op.json_body import json_object
 from td_pinterest_op.printable import printable
 from td_pinterest_op.retry import Retry, retry_after
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.timing import Timing, duration
-from td_pinterest_op.transport import Failure, NoResponseError, Transport, whole_body
+from td_pinterest_op.transport import Failure, NoResponseError, Transport, json_object, whole_body
 
 log = logging.getLogger(__name__)
 

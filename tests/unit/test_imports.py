@@ -28,7 +28,7 @@ LAYERS: list[set[str]] = [
     {"pinterest", "treasure_data", "settings", "report"},
     {"identifiers", "stats", "stop", "unexpected"},
     {"errors", "transport"},
-    {"audience_status", "history_columns", "json_body", "printable", "reasons", "retry"},
+    {"audience_status", "history_columns", "printable", "reasons", "retry"},
     {"whole_file", "secret", "timing"},
     {"__init__"},
     {"requirements"},

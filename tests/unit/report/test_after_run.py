@@ -1,34 +1,28 @@
 from __future__ import annotations
 
-import builtins
 import logging
-from collections.abc import Mapping
+import sys
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from td_pinterest_op.errors import LimitError
 from td_pinterest_op.report import page
-from td_pinterest_op.report.after_run import reporting_to as reporting_with
 from td_pinterest_op.report.after_run import write as write_with
 from td_pinterest_op.report.sources import entries
+from tests.exporting import Services, people
 from tests.unit.report.samples import FIRST_DAY, OUTCOMES, statistics
 
-reporting_to = partial(reporting_with, outcomes=OUTCOMES)
 write = partial(write_with, outcomes=OUTCOMES)
-
-
-def wall_clock() -> float:
-    return FIRST_DAY.timestamp()
 
 
 def test_each_run_adds_itself_to_the_page(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "reports" / "page.html"
     for sent in (100, 200):
-        with reporting_to(str(path), lambda: statistics(sent=sent), wall_clock=lambda: float(sent)):  # noqa: B023
-            pass
+        write(path, statistics(sent=sent), error="", now=FIRST_DAY + timedelta(days=sent))
     assert [100, 200] == [run.number("records_sent") for run in entries(path.read_text(), name="it")]
     assert f"report: {path}" in caplog.text
     assert [path] == list(path.parent.iterdir())
@@ -43,18 +37,17 @@ def test_each_run_adds_itself_to_the_page(tmp_path: Path, caplog: pytest.LogCapt
         (ValueError("row: ann, 12 Main Street"), "ValueError", "Main Street"),
     ],
 )
-def test_a_failed_run_is_reported_with_its_error(tmp_path: Path, error: Exception, shown: str, hidden: str) -> None:
+def test_a_failed_export_is_reported_with_its_error(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, shown: str, hidden: str
+) -> None:
     path = tmp_path / "page.html"
-    with pytest.raises(type(error)), reporting_to(str(path), statistics, wall_clock=wall_clock):
-        raise error
+    monkeypatch.setattr("td_pinterest_op.export.check_rows", Mock(side_effect=error))
+    settings = {"action": "add_people_to_current_audience", "audience_id": services.audience(), "report": str(path)}
+    with pytest.raises(type(error)):
+        services.export(settings, job_id=services.job(people(3)))
     assert "The last run failed" in path.read_text()
     assert shown in path.read_text()
     assert hidden not in path.read_text()
-
-
-def test_without_the_setting_nothing_is_written_and_nothing_is_asked() -> None:
-    with reporting_to(None, lambda: pytest.fail("asked"), wall_clock=wall_clock):
-        pass
 
 
 @pytest.mark.parametrize(
@@ -75,20 +68,13 @@ def test_a_file_of_somebody_else_and_a_report_whose_data_is_lost_are_left_alone(
     assert f"no report was written{why.format(path=path)}" in caplog.text
 
 
-@pytest.mark.parametrize("name", ["jinja2", "pygal"])
 def test_a_missing_package_is_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    real = builtins.__import__
-
-    def without(module: str, *args: Any, **kwargs: Any) -> Any:
-        if module == "td_pinterest_op.report.page":
-            raise ModuleNotFoundError(f"No module named '{name}'", name=name)
-        return real(module, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.delitem(sys.modules, "td_pinterest_op.report.page")
+    monkeypatch.setitem(sys.modules, "jinja2", None)
     write(tmp_path / "page.html", statistics(), error="", now=FIRST_DAY)
-    assert f"no report was written: the Python package {name} is not installed" in caplog.text
+    assert "no report was written: the Python package jinja2 is not installed" in caplog.text
 
 
 def test_a_folder_that_cannot_be_written_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -100,10 +86,7 @@ def test_a_folder_that_cannot_be_written_is_a_warning(tmp_path: Path, caplog: py
 def test_a_mistake_in_the_report_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(*_: object, **__: object) -> Mapping[str, object]:
-        raise KeyError("ann, 12 Main Street")
-
-    monkeypatch.setattr(page, "page", broken)
+    monkeypatch.setattr(page, "page", Mock(side_effect=KeyError("ann, 12 Main Street")))
     write(tmp_path / "page.html", statistics(), error="", now=FIRST_DAY)
-    assert "no report was written: KeyError at test_after_run.py" in caplog.text
+    assert "no report was written: KeyError at " in caplog.text
     assert "Main Street" not in caplog.text
