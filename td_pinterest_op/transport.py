@@ -145,7 +145,7 @@ class Transport:
         if origin not in self._environments:
             merged = self._session.merge_environment_settings(url, {}, None, None, None)
             # A proxy's own loop-back is another machine's.
-            proxies = {} if _is_this_machine(url) else merged["proxies"]
+            proxies = {} if is_this_machine(url) else merged["proxies"]
             for proxy in proxies.values():
                 Secret(requests.utils.get_auth_from_url(proxy)[1])  # known from here on, and masked
             # As OpenSSL has it, where requests has no variable of its own.
@@ -177,10 +177,10 @@ def is_safe(url: str) -> bool:
     # A name and a port, nothing that two parsers could read in two ways.
     if not parts.hostname or not _HOST.fullmatch(parts.netloc) or "\\" in url:
         return False
-    return parts.scheme == "https" or (parts.scheme == "http" and _is_this_machine(url))
+    return parts.scheme == "https" or (parts.scheme == "http" and is_this_machine(url))
 
 
-def _is_this_machine(url: str) -> bool:
+def is_this_machine(url: str) -> bool:
     """Whether a URL leads to loop-back, which is never reached through a proxy."""
     try:
         host = urllib.parse.urlsplit(url).hostname or ""

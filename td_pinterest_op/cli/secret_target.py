@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import click
+import requests
 
 from td_pinterest_op.cli import files
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret, mask
-from td_pinterest_op.transport import NoResponseError, is_safe
+from td_pinterest_op.transport import is_safe
 from td_pinterest_op.workflow import local_secrets
 from td_pinterest_op.workflow.digdag_server import DigdagServer
 
@@ -114,8 +115,8 @@ def _to_server(url: str, project: str, environ: Mapping[str, str]) -> Target:
                         f"the digdag server {base} answered {status} to secret {name} of project {project}: a server "
                         "keeps secrets only with digdag.secret-encryption-key in its configuration"
                     )
-        except NoResponseError as error:
-            raise SettingsError(f"the digdag server {base} cannot be reached ({error})") from None
+        except requests.RequestException as error:
+            raise SettingsError(f"the digdag server {base} cannot be reached ({type(error).__name__})") from None
         return f"the secrets of project {project} on {base}"
 
     return store

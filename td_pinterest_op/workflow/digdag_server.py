@@ -5,13 +5,14 @@ Sources: digdag-server, rs/ProjectResource.java; digdag-client, api/SecretValida
 
 from __future__ import annotations
 
-import contextlib
-import json
 import urllib.parse
 from dataclasses import dataclass
 
+import requests
+from requests.auth import AuthBase
+
 from td_pinterest_op.secret import Secret
-from td_pinterest_op.transport import Response, Transport
+from td_pinterest_op.transport import is_this_machine
 
 _TIMEOUT = 30.0
 
@@ -20,7 +21,7 @@ _TIMEOUT = 30.0
 class DigdagServer:
     """A workflow server. `url` is without `/api`; `authorization` is the header that it wants, empty for none.
 
-    Every method raises NoResponseError when there is no response.
+    Every method raises requests.RequestException when there is no response.
     """
 
     url: str
@@ -28,23 +29,40 @@ class DigdagServer:
 
     def project_id(self, name: str) -> tuple[int, str | None]:
         """The status of the response, and the id of the project of that name, None if the server shows none."""
-        response = self._send("GET", f"/api/projects?name={urllib.parse.quote(name)}")
-        try:
-            content = json.loads(response.body)
-            projects = content["projects"] if isinstance(content, dict) else content
-            return response.status, str(projects[0]["id"])
-        except (ValueError, LookupError, TypeError, RecursionError):
-            return response.status, None
+        with self._send("GET", f"/api/projects?name={urllib.parse.quote(name)}") as response:
+            try:
+                content = response.json()
+                projects = content["projects"] if isinstance(content, dict) else content
+                return response.status_code, str(projects[0]["id"])
+            except (ValueError, LookupError, TypeError):
+                return response.status_code, None
 
     def put_secret(self, project_id: object, name: str, value: Secret) -> int:
-        """Store a secret of a project; returns the status of the response."""
+        """Store a secret of a project; returns the status of the response, of which nothing else is read."""
         path = f"/api/projects/{urllib.parse.quote(str(project_id), safe='')}/secrets/{name}"
-        return self._send("PUT", path, json.dumps({"value": value.reveal()}).encode()).status
+        with self._send("PUT", path, {"value": value.reveal()}) as response:
+            return response.status_code
 
-    def _send(self, method: str, path: str, body: bytes | None = None) -> Response:
-        headers = {"Content-Type": "application/json"}
-        if self.authorization.reveal():
-            headers["Authorization"] = self.authorization.reveal()
-        transport = Transport(connect_timeout=_TIMEOUT, write_timeout=_TIMEOUT, read_timeout=_TIMEOUT, connections=1)
-        with contextlib.closing(transport):
-            return transport.send(method, self.url + path, headers=headers, body=body, auth=lambda request: request)
+    def _send(self, method: str, path: str, content: object = None) -> requests.Response:
+        return requests.request(
+            method,
+            self.url + path,
+            json=content,
+            auth=_Header(self.authorization),
+            timeout=_TIMEOUT,
+            allow_redirects=False,
+            proxies={"http": "", "https": ""} if is_this_machine(self.url) else None,
+            stream=True,
+        )
+
+
+class _Header(AuthBase):
+    """An Authorization header as it is; none when empty. Always given: without it requests looks into ~/.netrc."""
+
+    def __init__(self, value: Secret) -> None:
+        self._value = value
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._value.reveal():
+            request.headers["Authorization"] = self._value.reveal()
+        return request

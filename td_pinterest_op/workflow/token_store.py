@@ -14,11 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
+import requests
+
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.retry import DAY, Retry
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.timing import Timing
-from td_pinterest_op.transport import NoResponseError, is_safe
+from td_pinterest_op.transport import is_safe
 from td_pinterest_op.workflow import local_secrets
 from td_pinterest_op.workflow.digdag_server import DigdagServer
 
@@ -136,8 +138,8 @@ class TokenStore:
             self.timing.sleep(wait)
             try:
                 status = server.put_secret(self.project_id, name, issued)
-            except NoResponseError as error:
-                why = f"the workflow server cannot be reached: {error}"
+            except requests.RequestException as error:
+                why = f"the workflow server cannot be reached: {type(error).__name__}"
                 continue
             if 200 <= status < 300:
                 return

@@ -39,7 +39,7 @@ WORLD: dict[str, set[str]] = {
     "digdag": {"workflow.task"},
     "tdclient": {"treasure_data.api"},
     "msgpack": {"treasure_data.result"},
-    "requests": {"pinterest", "transport"},
+    "requests": {"cli.secret_target", "pinterest", "transport", "workflow"},
     "urllib3": {"treasure_data", "transport"},
     "backoff": {"retry"},
     "phonenumbers": {"identifiers.phones"},

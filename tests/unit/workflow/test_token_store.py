@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
+import requests
+import requests_mock
 
 from td_pinterest_op.retry import DAY, Retry
 from td_pinterest_op.secret import Secret
-from td_pinterest_op.transport import Failure, NoResponseError, Response, Transport
 from td_pinterest_op.workflow.token_store import TokenStore
 from tests.clock import FakeTime
 
@@ -32,29 +31,6 @@ IN_60_DAYS = "2027-03-16"
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
-
-
-@dataclass(slots=True)
-class Server:
-    """Any workflow server: its statuses or failures in turn, the last one for ever; what it was `sent`."""
-
-    answers: list[int | Failure] = field(default_factory=lambda: [200])
-    sent: list[tuple[str, Mapping[str, str], Any]] = field(default_factory=list)
-
-    def send(self, method: str, url: str, *, headers: Mapping[str, str], body: bytes, **_: object) -> Response:
-        assert "PUT" == method
-        self.sent.append((url, headers, json.loads(body)))
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(answer, Failure):
-            raise NoResponseError(answer)
-        return Response(status=answer, headers={}, body=b"")
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Server:
-    server = Server()
-    monkeypatch.setattr(Transport, "send", lambda _, *args, **given: server.send(*args, **given))
-    return server
 
 
 def store(
@@ -111,12 +87,14 @@ def test_a_local_secret_is_replaced_where_it_was_as_often_as_it_is_issued_and_st
     ],
 )
 def test_a_local_secret_is_used_in_local_runs_without_an_endpoint_only(
-    home: Path, server: Server, environ: dict[str, str], project_id: int, content: str, url: str
+    home: Path, environ: dict[str, str], project_id: int, content: str, url: str
 ) -> None:
     file = secrets_file(home / ".config" / "digdag", content)
-    kept = store(environ, project_id=project_id)
-    kept.save(NEW, None)
-    assert [url] == [sent for sent, _, _ in server.sent]
+    with requests_mock.Mocker() as server:
+        server.put(url)
+        kept = store(environ, project_id=project_id)
+        kept.save(NEW, None)
+        assert 1 == server.call_count
     assert content == file.read_text()
     assert None is kept.stored()
 
@@ -182,6 +160,11 @@ def test_a_user_without_a_home_has_no_local_secrets(
 # -- the workflow server
 
 
+def only_request(server: requests_mock.Mocker) -> Any:
+    (request,) = server.request_history
+    return request
+
+
 @pytest.mark.parametrize(
     ("td_server", "host"),
     [
@@ -194,54 +177,59 @@ def test_a_user_without_a_home_has_no_local_secrets(
     ],
 )
 def test_hosted_workflow_keeps_it_in_the_project(
-    home: Path, server: Server, td_server: str | None, host: str, caplog: pytest.LogCaptureFixture
+    home: Path, td_server: str | None, host: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store({"TD_API_SERVER": td_server} if td_server else {}).save(NEW, 60 * DAY)
-    ((url, headers, content),) = server.sent
-    assert f"https://{host}/api/projects/4711/secrets/{KEY}" == url
-    assert {"value": "s3cr3t-new-token"} == content
-    assert f"TD1 {TD_KEY}" == headers["Authorization"]
+    with requests_mock.Mocker() as server:
+        server.put(f"https://{host}/api/projects/4711/secrets/{KEY}", json={})
+        store({"TD_API_SERVER": td_server} if td_server else {}).save(NEW, 60 * DAY)
+        request = only_request(server)
+    assert {"value": "s3cr3t-new-token"} == request.json()
+    assert f"TD1 {TD_KEY}" == request.headers["Authorization"]
     assert [] == warnings(caplog)
 
 
 @pytest.mark.parametrize("authorization", ["Bearer s3cr3t-of-digdag", ""])
-def test_ones_own_server_gets_its_own_authorisation_and_not_treasure_datas_key(
-    home: Path, server: Server, authorization: str
+def test_ones_own_server_gets_its_own_authorisation_and_neither_treasure_datas_key_nor_what_a_netrc_file_has(
+    home: Path, authorization: str
 ) -> None:
+    (home / ".netrc").write_text("machine digdag.test login somebody password else\n")
     environ = {"DIGDAG_ENDPOINT": f"{SERVER}/", "DIGDAG_AUTHORIZATION": authorization}
-    store(environ).save(NEW, None)
-    ((url, headers, content),) = server.sent
-    assert f"{SERVER}/api/projects/4711/secrets/{KEY}" == url
-    assert (authorization or None) == headers.get("Authorization")
-    assert TD_KEY not in f"{url}{headers}{content!r}"
+    with requests_mock.Mocker() as server:
+        server.put(f"{SERVER}/api/projects/4711/secrets/{KEY}")
+        store(environ).save(NEW, None)
+        request = only_request(server)
+    assert (authorization or None) == request.headers.get("Authorization")
+    assert TD_KEY not in f"{request.url}{request.headers}{request.body!r}"
 
 
-@pytest.mark.parametrize("passing", [503, 429, Failure.BROKEN])
+@pytest.mark.parametrize("passing", [{"status_code": 503}, {"status_code": 429}, {"exc": requests.ConnectionError}])
 def test_a_passing_failure_is_tried_again(
-    home: Path, server: Server, passing: int | Failure, caplog: pytest.LogCaptureFixture
+    home: Path, passing: dict[str, object], caplog: pytest.LogCaptureFixture
 ) -> None:
-    server.answers = [passing, passing, 200]
-    store().save(NEW, None)
-    assert 3 == len(server.sent)
+    with requests_mock.Mocker() as server:
+        server.put(HOSTED, [passing, passing, {"status_code": 200}])
+        store().save(NEW, None)
+        assert 3 == server.call_count
     assert [] == warnings(caplog)
 
 
 @pytest.mark.parametrize(
     ("said", "tries", "why"),
     [
-        (401, 1, "the workflow server answered 401"),
-        (404, 1, "the workflow server answered 404"),
-        (302, 1, "answered 302"),
-        (500, 4, "the workflow server answered 500"),
-        (Failure.CONNECT_TIMEOUT, 4, "the workflow server cannot be reached: no connection within"),
+        ({"status_code": 401}, 1, "the workflow server answered 401"),
+        ({"status_code": 404}, 1, "the workflow server answered 404"),
+        ({"status_code": 302, "headers": {"Location": "https://elsewhere.test/"}}, 1, "answered 302"),
+        ({"status_code": 500}, 4, "the workflow server answered 500"),
+        ({"exc": requests.ConnectTimeout}, 4, "the workflow server cannot be reached: ConnectTimeout"),
     ],
 )
 def test_what_cannot_be_kept_is_warned_of_once_with_the_day_and_what_to_do(
-    home: Path, server: Server, said: int | Failure, tries: int, why: str, caplog: pytest.LogCaptureFixture
+    home: Path, said: dict[str, object], tries: int, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server.answers = [said]
-    store().save(NEW, 60 * DAY)
-    assert tries == len(server.sent)
+    with requests_mock.Mocker() as server:
+        server.put(HOSTED, [said])
+        store().save(NEW, 60 * DAY)
+        assert tries == server.call_count
     (warning,) = warnings(caplog)
     for part in (why, IN_60_DAYS, "Authorise the app again", f"in secret {KEY}"):
         assert part in warning
@@ -264,15 +252,15 @@ def test_what_cannot_be_kept_is_warned_of_once_with_the_day_and_what_to_do(
 )
 def test_without_a_place_to_keep_it_nothing_is_sent_anywhere(
     home: Path,
-    server: Server,
     environ: dict[str, str],
     project_id: int | None,
     secret_name: str | None,
     why: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    store(environ, project_id=project_id, secret_name=secret_name).save(NEW, None)
-    assert [] == server.sent
+    with requests_mock.Mocker() as server:
+        store(environ, project_id=project_id, secret_name=secret_name).save(NEW, None)
+        assert 0 == server.call_count
     (warning,) = warnings(caplog)
     assert why in warning
     assert "a day that Pinterest did not name" in warning
@@ -285,10 +273,11 @@ def test_without_a_place_to_keep_it_nothing_is_sent_anywhere(
     ("seconds", "day"), [(14 * DAY, "2027-01-29"), (3 * DAY, "2027-01-18"), (14 * DAY + 1, None), (None, None)]
 )
 def test_an_end_within_fourteen_days_is_warned_of(
-    home: Path, server: Server, seconds: float | None, day: str | None, caplog: pytest.LogCaptureFixture
+    home: Path, seconds: float | None, day: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store().save(None, seconds)
-    assert [] == server.sent
+    with requests_mock.Mocker() as server:
+        store().save(None, seconds)
+        assert 0 == server.call_count
     said = warnings(caplog)
     assert (1 if day else 0) == len(said)
     if day:
