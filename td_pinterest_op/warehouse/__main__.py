@@ -23,13 +23,13 @@ _OTHER_COLUMNS = alternatives(type_.name for type_ in _OTHERS)
 
 def files() -> Mapping[str, str]:
     """The text of every query, by file name."""
-    others = {**mirror_sql.files(), **withholding.files(), **compaction.files()}
+    others = mirror_sql.FILES | withholding.FILES | compaction.FILES
     return {
         "hashed.sql": _hashed(),
         "hashed_full.sql": _hashed_full(),
         "rejected.sql": _rejected(),
         **{name: _NOTE + text for name, text in others.items()},
-        **history_sql.files(),
+        **history_sql.FILES,
     }
 
 

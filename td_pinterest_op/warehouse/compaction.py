@@ -36,7 +36,10 @@ _AMOUNT = f"""SELECT count_if(newest % 2 = 1) AS amount FROM (
       SELECT digest, plan, op {ENTRIES}) AS entries
     GROUP BY digest)"""
 
-_COMPACT = f"""\
+FILES: dict[str, str] = {}
+"""The text of each query, by file name."""
+
+FILES["mirror_compact.sql"] = f"""\
 -- Writes the present state of every digest, a row each. It is not valid before mirror_compacted.sql says so.
 {INSERT}
 SELECT '{AUDIENCE}', greatest({NOW_MS}, ${{td.last_results.seen}} + 1), op, digest,
@@ -48,7 +51,7 @@ FROM (
 WHERE ${{td.last_results.settled}} > 0 AND ${{td.last_results.replacing}} <= ${{td.last_results.settled}}
 """
 
-_COMPACTED = f"""\
+FILES["mirror_compacted.sql"] = f"""\
 -- Makes the compaction of this session valid, if it is whole (counted anew) and no plan was made since it looked.
 {INSERT}
 SELECT '{AUDIENCE}', plan, 'compacted', NULL, NULL, amount, NULL, '${{td.last_results.ad_account_id}}',
@@ -68,21 +71,13 @@ FROM (
 WHERE others = 0 AND proofs > 0 AND digests = amount * proofs
 """
 
-_BASE = f"""-- The plan that the ledger begins with; 0 before the first replace.
+FILES["mirror_base.sql"] = f"""\
+-- The plan that the ledger begins with; 0 before the first replace.
 SELECT coalesce(max(plan), 0) AS base FROM {LEDGER}
 WHERE audience_id = '{AUDIENCE}' AND op IN {BASES}
 """
 
-_FORGET = f"""-- Takes out of the ledger what was written before its base: no query looks at it any more.
+FILES["mirror_forget.sql"] = f"""\
+-- Takes out of the ledger what was written before its base: no query looks at it any more.
 DELETE FROM {LEDGER} WHERE audience_id = '{AUDIENCE}' AND plan < ${{td.last_results.base}}
 """
-
-
-def files() -> dict[str, str]:
-    """The text of each query, by file name."""
-    return {
-        "mirror_compact.sql": _COMPACT,
-        "mirror_compacted.sql": _COMPACTED,
-        "mirror_base.sql": _BASE,
-        "mirror_forget.sql": _FORGET,
-    }

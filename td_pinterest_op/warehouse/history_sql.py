@@ -51,57 +51,6 @@ _OF_LIFT = _KNOWN | {
 }
 
 
-def files() -> Mapping[str, str]:
-    """The text of every query, by file name."""
-    return {
-        "history_table.sql": _table(),
-        "history_run.sql": _run(),
-        "history_status.sql": _follow_up(),
-        "history_lift.sql": _lift(),
-    }
-
-
-def _table() -> str:
-    columns = ",\n".join(f"  {column.name} {_type(column)}" for column in COLUMNS)
-    later = "".join(
-        f";\nALTER TABLE {TABLE} ADD COLUMN IF NOT EXISTS {column.name} {_type(column)}"
-        for column in COLUMNS
-        if column.is_later
-    )
-    return f"""-- The history: one row for each run of a workflow, and one for each audience of a follow-up.
-CREATE TABLE IF NOT EXISTS {TABLE} (
-{columns}
-){later}
-"""
-
-
-def _run() -> str:
-    values = {column.name: _value(column, "run", column.run) for column in COLUMNS if column.run} | _OF_RUN
-    return f"""-- The row of a run: what the operator stored, or what the workflow set out to do (`intent`).
-{_insert(values)}
-FROM (
-  SELECT
-    json_parse('{_json("pinterest", "pinterest_erasure")}') AS run,
-    json_parse('{_json("intent")}') AS intent
-) AS given
-"""
-
-
-def _follow_up() -> str:
-    values = {column.name: _value(column, "audience", column.follow_up) for column in COLUMNS if column.follow_up}
-    return f"""-- A row for each audience that the follow-up read.
-{_insert(values | _OF_FOLLOW_UP)}
-FROM UNNEST(CAST(json_parse('{_json("pinterest_status.audiences")}') AS array(json))) AS given (audience)
-"""
-
-
-def _lift() -> str:
-    return f"""-- The row of a comparison with the control group: its figures as one JSON text.
-{_insert(_OF_LIFT)}
-FROM (SELECT json_parse('{_json("td.last_results")}') AS lift) AS given
-"""
-
-
 def _json(*paths: str) -> str:
     """A template for the first of these parameters that there is, as JSON in an SQL text; `null` if there is none."""
     first = '"null"'
@@ -127,3 +76,42 @@ def _value(column: Column, source: str, path: str | None) -> str:
 
 def _type(column: Column) -> str:
     return "varchar" if column.type == "json" else column.type
+
+
+_COLUMNS = ",\n".join(f"  {column.name} {_type(column)}" for column in COLUMNS)
+_LATER = "".join(
+    f";\nALTER TABLE {TABLE} ADD COLUMN IF NOT EXISTS {column.name} {_type(column)}"
+    for column in COLUMNS
+    if column.is_later
+)
+_RUN = {column.name: _value(column, "run", column.run) for column in COLUMNS if column.run}
+_AUDIENCE = {column.name: _value(column, "audience", column.follow_up) for column in COLUMNS if column.follow_up}
+
+FILES = {
+    "history_table.sql": f"""\
+-- The history: one row for each run of a workflow, and one for each audience of a follow-up.
+CREATE TABLE IF NOT EXISTS {TABLE} (
+{_COLUMNS}
+){_LATER}
+""",
+    "history_run.sql": f"""\
+-- The row of a run: what the operator stored, or what the workflow set out to do (`intent`).
+{_insert(_RUN | _OF_RUN)}
+FROM (
+  SELECT
+    json_parse('{_json("pinterest", "pinterest_erasure")}') AS run,
+    json_parse('{_json("intent")}') AS intent
+) AS given
+""",
+    "history_status.sql": f"""\
+-- A row for each audience that the follow-up read.
+{_insert(_AUDIENCE | _OF_FOLLOW_UP)}
+FROM UNNEST(CAST(json_parse('{_json("pinterest_status.audiences")}') AS array(json))) AS given (audience)
+""",
+    "history_lift.sql": f"""\
+-- The row of a comparison with the control group: its figures as one JSON text.
+{_insert(_OF_LIFT)}
+FROM (SELECT json_parse('{_json("td.last_results")}') AS lift) AS given
+""",
+}
+"""The text of each query, by file name."""

@@ -33,7 +33,11 @@ BASES = "('replaced', 'compacted')"
 # Rows of a plan that are not of this session, or of another step of it.
 STRANGE = "count_if(coalesce(session, '') <> '${{session_uuid}}' OR op NOT IN ({ops})) AS strange"
 
-_SETUP = f"""-- The mirror's ledger, made once: running this again changes nothing.
+FILES: dict[str, str] = {}
+"""The text of each query, by file name."""
+
+FILES["mirror_setup.sql"] = f"""\
+-- The mirror's ledger, made once: running this again changes nothing.
 CREATE TABLE IF NOT EXISTS {LEDGER}
 WITH (bucketed_on = array['audience_id'], bucket_count = 512) AS
 SELECT cast(NULL AS varchar) AS audience_id, cast(NULL AS bigint) AS plan, cast(NULL AS varchar) AS op,
@@ -47,14 +51,16 @@ INSERT = f"""INSERT INTO {LEDGER}
   (audience_id, plan, op, digest, joined, figure, resent, ad_account_id, customer_list_id, session, time)"""
 TIME = "cast(to_unixtime(now()) AS bigint)"
 
-_HASHED = f"""-- The people of the day as digests, and how often each reason of rejection occurs.
+FILES["mirror_hashed.sql"] = f"""\
+-- The people of the day as digests, and how often each reason of rejection occurs.
 SELECT answer, count(*) AS amount FROM (
 {full(values_of("pinterest_people_${mirror_stage}", "pinterest_mirror.columns"))}
 )
 GROUP BY answer
 """
 
-_STATE = f"""-- What the ledger says before this day: a row, also when it holds nothing about the audience.
+FILES["mirror_state.sql"] = f"""\
+-- What the ledger says before this day: a row, also when it holds nothing about the audience.
 SELECT seen, settled, base, replacing, sent_plans, plans, entries, ad_account_id, customer_list_id, CASE
     WHEN ${{mirror.rebuild}} THEN 'replace'
     WHEN settled = 0 THEN CASE WHEN ${{mirror.adopt}} THEN 'difference' ELSE 'replace' END
@@ -89,7 +95,7 @@ JUDGED = """CASE
 
 _WITHHELD = "({})".format(", ".join(f"'{why}'" for why in WITHHELD))
 
-_CHANGED = f"""\
+FILES["mirror_changes.sql"] = f"""\
 -- What becomes of every digest: join, leave, due (a member who may be sent again), stay; and the reasons for which
 -- values are rejected and people withheld.
 -- Digests that nothing is done about are counted only. `turn` puts those first whose last join is oldest.
@@ -124,7 +130,7 @@ _COUNTS = "\n".join(f"    coalesce(sum(CASE WHEN reason = '{why}' THEN given END
 
 _AND_THEN = "Nothing was sent. Correct queries/people.sql, or"
 
-_FIGURES = f"""\
+FILES["mirror_figures.sql"] = f"""\
 -- What this day would change, and `problem`, which stops the mirror before it writes anything; empty for none.
 -- `resent_to`: the last turn of those who are sent again.
 SELECT mode, given, rejected, reasons, unsure, withheld, suppressed, without_consent, control, people, members,
@@ -192,7 +198,7 @@ FROM (
         GROUP BY op, member, turn, CASE WHEN op IN ('rejected', 'withheld') THEN digest END))))
 """
 
-_PLAN = f"""\
+FILES["mirror_plan.sql"] = f"""\
 -- Writes the plan into the ledger. The `planned` row carries the number of its joins and leaves: the proof that it
 -- is whole. Running this again writes another plan, alike and newer.
 {INSERT}
@@ -215,7 +221,7 @@ FROM (
 
 _KEPT = ",\n  ".join(f"${{td.last_results.{why}}} AS {why}" for why in WITHHELD)
 
-_WHICH = f"""\
+FILES["mirror_which.sql"] = f"""\
 -- The newest plan of this session, and `problem` if it must not be sent. A plan that was written twice at the same
 -- moment has every row twice, its proof as well.
 SELECT plan, '${{td.last_results.mode}}' AS mode, ${{td.last_results.seen}} AS seen,
@@ -282,8 +288,8 @@ FROM (
 )"""
 
 
-def _settle() -> str:
-    return f"""-- All of the plan is on Pinterest. Not written if a plan that takes it into account was made meanwhile.
+FILES["mirror_settle.sql"] = f"""\
+-- All of the plan is on Pinterest. Not written if a plan that takes it into account was made meanwhile.
 {INSERT}
 SELECT '{AUDIENCE}', ${{td.last_results.plan}},
   CASE '${{td.last_results.mode}}' WHEN 'replace' THEN 'replaced' ELSE 'settled' END, cast(NULL AS varchar),
@@ -293,17 +299,3 @@ FROM (
   {newest_plan(LEDGER, AUDIENCE, "${td.last_results.plan}")}
 ) WHERE newest = ${{td.last_results.plan}}
 """
-
-
-def files() -> dict[str, str]:
-    """The text of each query, by file name."""
-    return {
-        "mirror_setup.sql": _SETUP,
-        "mirror_hashed.sql": _HASHED,
-        "mirror_state.sql": _STATE,
-        "mirror_changes.sql": _CHANGED,
-        "mirror_figures.sql": _FIGURES,
-        "mirror_plan.sql": _PLAN,
-        "mirror_which.sql": _WHICH,
-        "mirror_settle.sql": _settle(),
-    }

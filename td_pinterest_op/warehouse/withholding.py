@@ -70,7 +70,11 @@ def counted_by(reason: str, amount: str, *, where: str) -> str:
       FILTER (WHERE {where}), ', '), '')"""
 
 
-_NOBODY = """-- In place of a list that is not switched on.
+FILES: dict[str, str] = {}
+"""The text of each query, by file name."""
+
+FILES["mirror_nobody.sql"] = """\
+-- In place of a list that is not switched on.
 SELECT cast(NULL AS varchar) AS email WHERE 1 = 0
 """
 
@@ -86,7 +90,8 @@ _VALUES = values_of(
 _NUMBER = """from_base(substr(to_hex(sha256(
       from_hex('${pinterest_mirror.control.salt}') || to_utf8(coalesce(key, answer)))), 1, 8), 16)"""
 
-_PERSONS = f"""-- The identifiers of each person of the day as digests or reasons, and who is in the control group.
+FILES["mirror_persons.sql"] = f"""\
+-- The identifiers of each person of the day as digests or reasons, and who is in the control group.
 SELECT person, answer, max(in_control) AS in_control, count(*) AS amount FROM (
   SELECT person, answer, CASE
     WHEN ${{pinterest_mirror.control.share}} > 0
@@ -105,7 +110,8 @@ _OF_LISTS = "\n        UNION ALL".join(
     for name in LISTS
 )
 
-_LISTED = f"""-- Who is on a list, as digests; and how often each reason occurs for which a value is no identifier.
+FILES["mirror_listed.sql"] = f"""\
+-- Who is on a list, as digests; and how often each reason occurs for which a value is no identifier.
 SELECT list, answer, count(*) AS amount FROM (
 {full(_OF_LISTS, keep="list, ")}
 )
@@ -128,7 +134,8 @@ _COUNTS = ",".join(
     for name in LISTS
 )
 
-_LISTS = f"""-- How many identifiers each list holds, and `problem`, which stops the mirror; empty for none.
+FILES["mirror_lists.sql"] = f"""\
+-- How many identifiers each list holds, and `problem`, which stops the mirror; empty for none.
 SELECT suppressed, consented, suppressed_reasons, consented_reasons, CASE
     WHEN ${{mirror_suppressed}} AND suppressed = 0 AND NOT ${{String(mirror.allow_empty_suppress) === "true"}} THEN
       {_holds_nobody("suppressed", ", or set allow_empty_suppress: true in config/mirror.yml if nobody has opted out")}
@@ -146,7 +153,8 @@ FROM (
 """
 
 # A person is suppressed who has an address that cannot be compared: it may stand on the list as a hash.
-_WITHHELD = f"""-- Whom the day sends, as digests; and how often each reason occurs for which one is not sent.
+FILES["mirror_withheld.sql"] = f"""\
+-- Whom the day sends, as digests; and how often each reason occurs for which one is not sent.
 SELECT answer, sum(amount) AS amount
 FROM (
   SELECT coalesce(reason, answer) AS answer, CASE WHEN reason IS NULL THEN amount ELSE 1 END AS amount
@@ -177,14 +185,3 @@ FROM (
       GROUP BY answer)))
 GROUP BY answer
 """
-
-
-def files() -> dict[str, str]:
-    """The text of each query, by file name."""
-    return {
-        "mirror_nobody.sql": _NOBODY,
-        "mirror_persons.sql": _PERSONS,
-        "mirror_listed.sql": _LISTED,
-        "mirror_lists.sql": _LISTS,
-        "mirror_withheld.sql": _WITHHELD,
-    }

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 
 from td_pinterest_op.history_columns import COLUMNS
 from td_pinterest_op.settings.control import Control
-from td_pinterest_op.warehouse.withholding import files
+from td_pinterest_op.warehouse.withholding import FILES
 from tests.dig.template import fill
 from tests.trino.client import run
 from tests.trino.days import QUERIES, places
@@ -125,7 +125,7 @@ def _withheld(server: str) -> Iterator[str]:
         params = test_withholding.parameters(list(case.types), lists=case.list_rows, control=control)
         for step, table in _STAGED.items():
             run(server, f"DROP TABLE IF EXISTS pinterest_{table}_1")
-            run(server, f"CREATE TABLE pinterest_{table}_1 AS {fill(files()[f'mirror_{step}.sql'], params)}")
+            run(server, f"CREATE TABLE pinterest_{table}_1 AS {fill(FILES[f'mirror_{step}.sql'], params)}")
         answers = {row["answer"]: row["amount"] for row in run(server, "SELECT * FROM pinterest_digests_1").rows}
         sent, counts = Oracle(case).identifiers()
         nulls = {"null": sum(not person for person in case.people)}

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from td_pinterest_op.settings.control import Control
-from td_pinterest_op.warehouse.withholding import columns_of, control_of, files
+from td_pinterest_op.warehouse.withholding import FILES, columns_of, control_of
 from td_pinterest_op.withholding.people import in_control, key_of
 from tests.campaigns import examples
 from tests.dig.template import fill
@@ -52,7 +52,7 @@ def withheld(
     for of_task, name in LISTS.items():
         _fill(database, name, ["email", "maid"], lists.get(of_task, []))
     for step, table in (("listed", "listed"), ("persons", "persons"), ("withheld", "digests")):
-        query = sqlglot.transpile(fill(files()[f"mirror_{step}.sql"], params), read="trino", write="duckdb")[0]
+        query = sqlglot.transpile(fill(FILES[f"mirror_{step}.sql"], params), read="trino", write="duckdb")[0]
         database.execute(f"CREATE OR REPLACE TABLE pinterest_{table}_1 AS {query}")
     answers = dict(database.execute("SELECT answer, amount FROM pinterest_digests_1").fetchall())
     reasons = {answer: int(amount) for answer, amount in answers.items() if len(answer) < 64}
