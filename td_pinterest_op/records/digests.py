@@ -69,11 +69,8 @@ def key_or_reason(type_: IdentifierType, value: object, *, default_country: str 
     text = text_or_reason(value)
     if isinstance(text, Reason):
         return text
-    hashed = hash_or_reason(text) if type_.is_hashed else None
-    return hashed or _hashed_plain(type_, text, default_country)
-
-
-def _hashed_plain(type_: IdentifierType, text: str, default_country: str | None) -> bytes | Reason:
+    if type_.is_hashed and (hashed := hash_or_reason(text)):
+        return hashed
     normal = type_.normalise(text, default_country)
     if isinstance(normal, Reason):
         return normal
@@ -167,18 +164,14 @@ def _one_line(value: object) -> bytes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ColumnKeys:
-    """What becomes of the values of a column.
+class ColumnKeys(KeyBlock):
+    """What becomes of the values of a column; `rejected` has their rows.
 
-    `keys`: what to send of each value, or b"". `rows`: for each of them its row in the block, None where each row has
-    one. `rejected`: rows of the others, and why. `hashed`: how many values were hashed already.
+    `rows`: for each value its row in the block, None where each row has one.
     """
 
     column: Column
-    keys: list[bytes]
     rows: Sequence[int] | None
-    rejected: list[tuple[int, Reason]]
-    hashed: int
 
     @property
     def valid(self) -> int:
