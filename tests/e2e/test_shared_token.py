@@ -27,13 +27,13 @@ class OnServer(Mapping[str, str]):
         self._kept = kept
 
     def __getitem__(self, name: str) -> str:
-        return self._kept.secrets("1")[name]
+        return self._kept.secrets()[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._kept.secrets("1"))
+        return iter(self._kept.secrets())
 
     def __len__(self) -> int:
-        return len(self._kept.secrets("1"))
+        return len(self._kept.secrets())
 
 
 @pytest.fixture
@@ -79,16 +79,15 @@ def run(project: Path, services: Services, secrets: Mapping[str, str], environ: 
 def test_on_a_workflow_server_each_task_that_is_refused_begins_anew_with_the_token_of_then(
     services: Services, project: Path
 ) -> None:
-    state = DigdagSecrets(api_key=SERVER_KEY, projects={"1": "pinterest_export"})
-    with serve_secrets(state=state) as (kept, url):
+    with serve_secrets(DigdagSecrets(api_key=SERVER_KEY, project_id="1")) as (kept, url):
         for name, variable in SECRETS.items():
-            kept.set_secret(name, services.environ[variable], project_id="1")
+            kept.set_secret(name, services.environ[variable])
         environ = {"DIGDAG_ENDPOINT": url, "DIGDAG_AUTHORIZATION": f"TD1 {SERVER_KEY}"}
         ran = run(project, services, OnServer(kept), environ)
         assert ran.succeeded, ran.log
-        assert kept.secrets("1")[KEY] in services.pinterest.tokens.refresh_tokens()
+        assert kept.secrets()[KEY] in services.pinterest.tokens.refresh_tokens()
         # The six entries and the task before them.
-        assert 7 == services.pinterest.tokens.refreshes == len(kept.calls())
+        assert 7 == services.pinterest.tokens.refreshes == kept.requests
     assert all_are_in(services)
 
 

@@ -141,12 +141,10 @@ def test_an_entry_of_several_audiences_that_a_signal_ends_is_a_failed_task_and_s
 def test_a_refresh_token_that_was_just_issued_is_saved_before_the_end(services: Services, tmp_path: Path) -> None:
     """The signal comes when Pinterest has issued it and has not answered yet; saving it takes two tries."""
     services.pinterest.switches.rotate_refresh_tokens = True
-    with serve_secrets(state=DigdagSecrets(api_key="workflow-s3cr3t-key", projects={"1": "pinterest"})) as (
-        secrets,
-        url,
-    ):
-        secrets.set_secret(KEY, REFRESH_TOKEN, project_id="1")
-        secrets.fail(503, times=1)
+    state = DigdagSecrets(api_key="workflow-s3cr3t-key", project_id="1")
+    with serve_secrets(state) as (secrets, url):
+        secrets.set_secret(KEY, REFRESH_TOKEN)
+        secrets.fail(503)
 
         def told_to_end(call: Call) -> None:
             if call.operation == "oauth/token":
@@ -159,6 +157,6 @@ def test_a_refresh_token_that_was_just_issued_is_saved_before_the_end(services: 
         run = child.start(services, adding(services), job_id=job_id, folder=tmp_path, environ=environ, hurried=False)
         _, said = run.ended(within=15)
         assert "the run was told to end (SIGTERM)" in said
-        assert secrets.secrets("1")[KEY] in services.pinterest.tokens.refresh_tokens()
-        assert secrets.secrets("1")[KEY] != REFRESH_TOKEN
+        assert secrets.secrets()[KEY] in services.pinterest.tokens.refresh_tokens()
+        assert secrets.secrets()[KEY] != REFRESH_TOKEN
         guard.check(said, "the output")

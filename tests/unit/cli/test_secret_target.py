@@ -67,7 +67,7 @@ def test_a_user_without_a_home_is_told_which_variable_to_set(
 
 
 def test_a_server_gets_the_secrets_with_the_authorization_of_the_environment(values: dict[str, str]) -> None:
-    with serve_secrets(state=DigdagSecrets(api_key="digdag-s3cr3t")) as (server, url):
+    with serve_secrets(DigdagSecrets(api_key="digdag-s3cr3t")) as (server, url):
         where = _store(values, "server", f"{url}/api/", "pinterest_export", DIGDAG_AUTHORIZATION="TD1 digdag-s3cr3t")
         assert f"the secrets of project pinterest_export on {url}" == where
         assert values == server.secrets()
@@ -83,7 +83,7 @@ def test_a_server_gets_the_secrets_with_the_authorization_of_the_environment(val
 def test_a_project_that_a_server_does_not_show_is_named_with_both_causes(
     values: dict[str, str], api_key: str | None, project: str, said: str
 ) -> None:
-    with serve_secrets(state=DigdagSecrets(api_key=api_key)) as (server, url):
+    with serve_secrets(DigdagSecrets(api_key=api_key)) as (server, url):
         with pytest.raises(SettingsError) as failure:
             _store(values, "server", url, project)
         assert said in str(failure.value)
