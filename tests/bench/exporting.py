@@ -21,10 +21,10 @@ def export(
     """Add the rows of a job to the audience, `settings` and `params` of the task added; returns cost and statistics."""
     result_settings = {
         "type": "pinterest",
-        "ad_account_id": services.environ["BENCH_AD_ACCOUNT_ID"],
+        "ad_account_id": services.environ["PINTEREST_AD_ACCOUNT_ID"],
         "audience_type": "customer_list",
         "action": "add_people_to_current_audience",
-        "audience_id": services.environ["BENCH_AUDIENCE_ID"],
+        "audience_id": services.environ["PINTEREST_AUDIENCE_ID"],
         "ignore_invalid_records": True,
     } | settings
     with tempfile.TemporaryDirectory() as folder:

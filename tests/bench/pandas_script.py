@@ -22,7 +22,7 @@ def main(job_id: str) -> None:
     emails = emails[emails.str.fullmatch(_EMAIL, na=False)]
     digests = emails.apply(lambda email: hashlib.sha256(email.encode()).hexdigest()).drop_duplicates().tolist()
     url = (
-        f"{os.environ['PINTEREST_API_ENDPOINT']}/ad_accounts/{os.environ['BENCH_AD_ACCOUNT_ID']}"
+        f"{os.environ['PINTEREST_API_ENDPOINT']}/ad_accounts/{os.environ['PINTEREST_AD_ACCOUNT_ID']}"
         f"/customer_lists/{os.environ['BENCH_CUSTOMER_LIST_ID']}"
     )
     session = requests.Session()

@@ -25,7 +25,7 @@ def main(path: str) -> None:
         digests = (line.rstrip("\n") for line in file)
         while batch := list(itertools.islice(digests, _BATCH)):
             api.customer_lists_update(
-                ad_account_id=os.environ["BENCH_AD_ACCOUNT_ID"],
+                ad_account_id=os.environ["PINTEREST_AD_ACCOUNT_ID"],
                 customer_list_id=os.environ["BENCH_CUSTOMER_LIST_ID"],
                 customer_list_update_with_required_body=pinterestsdk.CustomerListUpdateWithRequiredBody(
                     operation_type=pinterestsdk.UserListOperationType.ADD, records=",".join(batch)

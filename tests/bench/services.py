@@ -65,26 +65,20 @@ def serving(
 def main(results: Mapping[str, tuple[int, Sequence[str]]], tables: Mapping[str, str]) -> None:
     """Serve until standard input ends, which it does when whoever started this is gone."""
     # Here, and not above: who starts this process must stay small, see `measuring`.
-    from tests.emulators.__main__ import AUDIENCE_NAME
-    from tests.emulators.environment import environment
-    from tests.emulators.pinterest import Pinterest, Switches, serve_pinterest
-    from tests.emulators.td import serve_td
+    from tests.emulators.__main__ import both
 
-    pinterest = Pinterest(switches=Switches(keeps_members=False))
-    behind = pinterest.add_list(AUDIENCE_NAME)
-    audience = pinterest.add_audience(AUDIENCE_NAME, customer_list_id=behind.id)
-    with serve_td() as (td, td_url), serve_pinterest(state=pinterest) as (_, endpoint):
+    with both(switches={"keeps_members": False}) as emulators:
         for name, select in tables.items():
-            td.create(DATABASE, name, select)
+            emulators.td.create(DATABASE, name, select)
         jobs = {
-            path: td.add_job(columns=[(name, "varchar") for name in columns], path=Path(path), num_records=rows)
+            path: emulators.td.add_job(
+                columns=[(name, "varchar") for name in columns], path=Path(path), num_records=rows
+            )
             for path, (rows, columns) in results.items()
         }
-        environ = environment(td_url=td_url, pinterest_endpoint=endpoint) | {
-            "BENCH_ACCESS_TOKEN": pinterest.tokens.issue_access_token(),
-            "BENCH_AUDIENCE_ID": audience.id,
-            "BENCH_CUSTOMER_LIST_ID": behind.id,
-            "BENCH_AD_ACCOUNT_ID": behind.ad_account_id,
+        environ = emulators.environment | {
+            "BENCH_ACCESS_TOKEN": emulators.pinterest.tokens.issue_access_token(),
+            "BENCH_CUSTOMER_LIST_ID": next(iter(emulators.pinterest.lists)),
         }
         print(json.dumps({"environ": environ, "jobs": jobs}), flush=True)
         sys.stdin.read()

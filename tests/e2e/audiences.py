@@ -61,3 +61,8 @@ def the_audience(services: Services, name: str = "Spring") -> str:
 def list_behind(services: Services, audience_id: str) -> str:
     """The id of the customer list that an audience stands on now."""
     return str(services.pinterest.audiences[audience_id].rule["customer_list_id"])
+
+
+def in_control(key: str, percent: int) -> bool:
+    """Whether the control group of the salt `spring` has this key."""
+    return int(hashlib.sha256(f"spring\n{key}".encode()).hexdigest()[:8], 16) % 10_000 < percent * 100

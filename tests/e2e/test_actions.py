@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import AudienceError, RequestRefusedError
-from tests.e2e.audiences import ADD, CLEAR, CREATE, DELETE, REMOVE, REPLACE, list_behind
+from tests.e2e.audiences import ADD, CLEAR, CREATE, DELETE, REMOVE, REPLACE, list_behind, settings_of
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Fault, Reset, When
 from tests.exporting import NOBODY, Services, digest, digests, people
 
@@ -16,10 +16,8 @@ from tests.exporting import NOBODY, Services, digest, digests, people
 @pytest.mark.parametrize("action", [CREATE, REPLACE, CLEAR, DELETE])
 def test_what_is_created_or_updated_may_be_answered_201(services: Services, action: str) -> None:
     services.pinterest.switches.created_status = 201
-    audience_id = services.audience(people(3, first=100))
-    named = {"audience_name": "Spring"} if action == CREATE else {"audience_id": audience_id}
     job_id = services.job(people(10)) if action in (CREATE, REPLACE) else None
-    stored = services.export({"action": action, **named}, job_id=job_id)
+    stored = services.export(settings_of(services, action), job_id=job_id)
     kept = services.pinterest.audiences_named(stored["audience_name"])
     assert [stored["audience_id"]] * (action != DELETE) == [audience.id for audience in kept]
 

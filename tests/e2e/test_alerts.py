@@ -83,8 +83,8 @@ def run(engine: Engine, services: Services, project: Path, *, mail_port: int, we
     """Run the export, which fails. The address of `webhook` is a secret."""
     change(
         project / "config" / "failed.yml",
-        (r"^    # port: \d+$", f"    port: {mail_port}"),
-        (r"^    # from: ", "    from: "),
+        (r"^    (?:# )?port: \d+$", f"    port: {mail_port}"),
+        (r"^    (?:# )?from: ", "    from: "),
     )
     more = {"mail.host": "127.0.0.1", "slack.webhook": webhook}
     ran = engine(project / "pinterest_export.dig", services, project.parent, more)
@@ -115,17 +115,11 @@ def test_alerts_tell_the_first_line_of_a_message_and_not_the_people_in_its_other
     assert "failed: The first line. (attempt" in sinks.message()["text"]
 
 
-def test_a_mail_server_that_is_away_does_not_silence_the_message(
+def test_an_alert_that_fails_does_not_silence_the_other(
     engine: Engine, services: Services, alerts: Path, sinks: Sinks
 ) -> None:
     run(engine, services, alerts, mail_port=CLOSED_PORT, webhook=f"{sinks.address}/200/{HOOK}")
-    assert FAILURE in sinks.message()["text"]
-    assert [] == sinks.mails
-
-
-def test_a_message_that_is_refused_does_not_silence_the_mail(
-    engine: Engine, services: Services, alerts: Path, sinks: Sinks
-) -> None:
+    assert ([], True) == (sinks.mails, FAILURE in sinks.message()["text"])
     run(engine, services, alerts, mail_port=sinks.mail_port, webhook=f"{sinks.address}/404/{HOOK}")
     assert FAILURE in sinks.mail()[-1]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,10 @@ import yaml
 
 from td_pinterest_op import __version__
 from tests import children
-from tests.e2e.audiences import is_cleared
-from tests.e2e.project import ENGINES, ROOT, Ran, Run
+from tests.e2e.audiences import ADD, REPLACE, in_control, is_cleared
+from tests.e2e.project import ENGINES, ROOT, Ran, Run, change, history
 from tests.emulators.pinterest import AD_ACCOUNT_ID
-from tests.exporting import NOBODY, Services, digests, people
+from tests.exporting import NOBODY, Services, digest, digests, people
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
 
@@ -112,3 +113,73 @@ def test_a_workflow_that_takes_people_away_stops_as_it_ships_and_at_an_audience_
     assert filled_in == bool(services.pinterest.calls.all())
     assert [] == services.pinterest.calls.writes()
     assert digests(5) == services.pinterest.members_of_audience(audience_id)
+
+
+def test_of_eight_audiences_in_three_ad_accounts_seven_are_exact_and_the_end_names_the_eighth(
+    run: Run, services: Services, project: Path
+) -> None:
+    pinterest = services.pinterest
+    accounts = [AD_ACCOUNT_ID, *(pinterest.add_ad_account(name).id for name in ("549755885176", "549755885177"))]
+    rows = [{"email": person, "number": number} for number, person in enumerate(people(80))]
+    services.td.create("sandbox", "people", rows)
+    services.td.create("sandbox", "segment_6", [{"maid": "5eed0123-4567-89ab-cdef-0123456789ab"}])
+    entries, expected = [], {}
+    for number in range(8):
+        account = accounts[number % 3]
+        behind = pinterest.add_list(f"list {number}", members=digests(10, first=1000), ad_account_id=account)
+        audience = pinterest.add_audience(f"audience {number}", customer_list_id=behind.id, ad_account_id=account)
+        entry = {
+            "name": f"entry {number}",
+            "ad_account_id": account,
+            "audience_id": audience.id,
+            "action": REPLACE if number % 2 else ADD,
+            "query": f"SELECT email FROM people WHERE number BETWEEN {10 * number} AND {10 * number + 9}",
+        }
+        expected[audience.id] = digests(10, first=10 * number) | (set() if number % 2 else digests(10, first=1000))
+        entries.append(entry)
+    entries[3]["query"] = "SELECT email FROM no_such_table"
+    expected[entries[3]["audience_id"]] = digests(10, first=1000)
+    del entries[6]["query"]
+    entries[6] |= {"segment": "sandbox.segment_6", "column": "maid"}
+    expected[entries[6]["audience_id"]] = {digest("5eed0123-4567-89ab-cdef-0123456789ab")} | digests(10, first=1000)
+    (project / "config" / "audiences.yml").write_text(json.dumps({"audiences": entries}))
+    ran = run("pinterest_many")
+    assert not ran.succeeded
+    assert "1 of 8 audiences failed: entry 3: job " in ran.log, ran.log
+    assert expected == {audience_id: pinterest.members_of_audience(audience_id) for audience_id in expected}
+    # The one that failed has a row of its own, and so has the workflow.
+    assert Counter(failed=2, success=7) == Counter(row["outcome"] for row in history(services))
+
+
+def test_the_arms_are_compared_and_the_history_has_the_figures(run: Run, services: Services, project: Path) -> None:
+    change(
+        project / "config" / "lift.yml",
+        ('^audience_id: ""', 'audience_id: "12"'),
+        ('^conversions: ""', "conversions: orders"),
+        ("^start: .*", 'start: "2026-11-01"'),
+    )
+    keys = [f"{number}" for number in range(3000)]
+    services.td.create("sandbox", "people", [{"customer_id": key, "opted_in": True} for key in keys])
+    bought = [key for key in keys if int(key) % (10 if in_control(key, 10) else 5) == 0]
+    orders = [{"customer_id": key, "time": 1_793_491_200 + 60} for key in bought]
+    services.td.create("sandbox", "orders", [*orders, {"customer_id": "1", "time": 1_793_491_200 - 1}])
+    ran = run("pinterest_lift")
+    assert ran.succeeded, ran.log
+    assert "The audience brought conversions" in ran.log
+    (row,) = history(services)
+    figures = json.loads(row["lift"])
+    control = sum(in_control(key, 10) for key in keys)
+    assert ("lift", "12", 3000 - control, control) == (
+        row["kind"],
+        row["audience_id"],
+        figures["people_sent"],
+        figures["people_control"],
+    )
+    assert sum(not in_control(key, 10) for key in bought) == figures["converted_sent"]
+    assert 0 < figures["lift_absolute_low"] < figures["lift_absolute"] < figures["lift_absolute_high"]
+
+
+def test_a_comparison_that_is_not_set_up_says_what_to_fill_in(run: Run) -> None:
+    ran = run("pinterest_lift")
+    assert not ran.succeeded
+    assert "config/lift.yml names no audience or no table of conversions" in ran.log
