@@ -64,18 +64,18 @@ class Check:
 
 @dataclass(kw_only=True)
 class Subject:
-    """What is checked. `params`: those of a task with rows to judge, if any. `stack` closes what was opened.
+    """What is checked. `params`: those of a task with rows to judge, if any.
 
-    `account` is the ad account once its check has found it.
+    `account` is the ad account once its check has found it. `stack` closes what was opened.
     """
 
     credentials: Credentials
-    stack: contextlib.ExitStack
-    account_id: str | None = None
-    audience_id: str | None = None
+    account_id: str | None
+    audience_id: str | None
     params: Mapping[str, Any]
-    workflow: Path | None = None
+    workflow: Path | None
     account: AdAccount = field(init=False)
+    stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @cached_property
     def services(self) -> Services:
@@ -131,7 +131,6 @@ def _endpoints(environ: Mapping[str, str]) -> None:
 
 
 def _workflow(path: Path) -> Check:
-    """A .dig file, as `td-pinterest check` sees it."""
     every = findings(path)
     if not every:
         return Check(OK, f"{path.name} has no finding")
@@ -153,7 +152,6 @@ def _scopes(granted: frozenset[str]) -> Check:
 
 
 def _token_days(seconds: float | None) -> Check:
-    """How long the refresh token still lasts."""
     if seconds is None:
         return Check(OK, "Pinterest does not say how long the refresh token lasts")
     days = int(seconds // _DAY)
@@ -164,7 +162,6 @@ def _token_days(seconds: float | None) -> Check:
 
 
 def _clock(headers: Mapping[str, str]) -> Check:
-    """The clock here beside that of Pinterest's server."""
     wall = SYSTEM.wall()
     skew = wall - server_time(headers, wall=wall)
     if abs(skew) > _SKEW:

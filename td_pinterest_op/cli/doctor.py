@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -54,16 +53,15 @@ def doctor(given: Given, /, settings_file: Path | None, workflow: Path | None, *
         raise click.UsageError("--query and --database go together, and exclude --job")
     credentials = Credentials.find(given.env_file)
     rows = query_params(source)
+    subject = Subject(
+        credentials=credentials,
+        account_id=given.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID"),
+        audience_id=given.audience or credentials.environ.get("PINTEREST_AUDIENCE_ID"),
+        params=rows and {**rows, "result_settings": _about_rows(settings_file, workflow)},
+        workflow=workflow,
+    )
     done: dict[str, Check] = {}
-    with contextlib.ExitStack() as stack:
-        subject = Subject(
-            credentials=credentials,
-            stack=stack,
-            account_id=given.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID"),
-            audience_id=given.audience or credentials.environ.get("PINTEREST_AUDIENCE_ID"),
-            params=rows and {**rows, "result_settings": _about_rows(settings_file, workflow)},
-            workflow=workflow,
-        )
+    with subject.stack:
         for name, check in examine(subject):
             done[name] = check
             if not given.as_json:

@@ -124,12 +124,9 @@ def _session(settings: Mapping[str, object], params: Mapping[str, object], csv_f
     digest = hashlib.sha256()
     if csv_file and not csv_file.is_file():
         return None
-    try:
-        with csv_file.open("rb") if csv_file else io.BytesIO() as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError:
-        return None  # the export says why it cannot be read
+    with csv_file.open("rb") if csv_file else io.BytesIO() as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
     day = datetime.datetime.fromtimestamp(SYSTEM.wall(), tz=datetime.timezone.utc).date()
     return json.dumps([str(day), settings, params, digest.hexdigest()], sort_keys=True, default=str)
 

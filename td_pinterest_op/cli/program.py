@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Sequence
 
 import click
@@ -62,23 +61,16 @@ def _run(arguments: Sequence[str] | None) -> int:
     try:
         screen.prepare_streams()
         code = program.main(args=arguments, prog_name="td-pinterest", standalone_mode=False)
-        sys.stdout.flush()
     except click.ClickException as error:
         _show_usage_error(error)
         return error.exit_code
     except click.Abort:
         screen.fail("Stopped: nothing more is done. Running the command again is safe")
         return INTERRUPTED
-    except ExportError as error:
-        screen.fail(str(error))
-        return 1
     except SystemExit:  # click's way of saying that nobody reads the output
         return CLOSED_PIPE
-    except BrokenPipeError:
-        screen.discard(sys.stdout.fileno())
-        return CLOSED_PIPE
     except Exception as error:
-        screen.fail(str(unexpected(error)))
+        screen.fail(str(error if isinstance(error, ExportError) else unexpected(error)))
         return 1
     return code if isinstance(code, int) else 0
 

@@ -125,7 +125,6 @@ def environ_of(dig: DigFile, task: Task) -> Mapping[str, str]:
 
 
 def _check_plain(dig: DigFile, value: Value | None, name: str, variable: str) -> None:
-    """Note a credential in plain text."""
     if value and value.value not in (None, "") and "${" not in str(value.value):
         secret = SECRETS[variable]
         message = (

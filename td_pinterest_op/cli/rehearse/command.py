@@ -46,7 +46,6 @@ _FAILED = {
 
 
 def _steps(_context: click.Context, option: click.Parameter, given: str | None) -> Sequence[Step]:
-    """The steps of --only, in their order."""
     names = [name.strip() for name in given.split(",")] if given else [step.name for step in STEPS]
     unknown = set(names) - {step.name for step in STEPS}
     if unknown:

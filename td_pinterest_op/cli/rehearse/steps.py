@@ -86,14 +86,9 @@ def _list(stage: Stage) -> str:
     facts.list_readable_seconds, facts.list_listed_seconds = stage.seconds_until(
         lambda: stage.api.customer_list(stage.id_of("list")) is not None, lambda: _is_listed(stage)
     )
-    unseen = [
-        text
-        for text, seconds in (("read", facts.list_readable_seconds), ("listed", facts.list_listed_seconds))
-        if seconds is None
-    ]
-    return f"made with {count:,} records; " + (
-        f"not {' and not '.join(unseen)} within a minute" if unseen else "it is read and listed"
-    )
+    shown = {"read": facts.list_readable_seconds, "listed": facts.list_listed_seconds}
+    unseen = " and ".join(f"not {word}" for word, seconds in shown.items() if seconds is None)
+    return f"made with {count:,} records; {f'{unseen} within a minute' if unseen else 'it is read and listed'}"
 
 
 def _is_listed(stage: Stage) -> bool:

@@ -245,14 +245,6 @@ def test_a_port_in_use_is_named_before_the_browser_opens(
         assert authorize().failed(f"port {port} is in use by another program")
 
 
-def test_without_a_terminal_the_missing_secret_is_named(
-    at_terminal: Terminal, types: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("PINTEREST_CLIENT_SECRET")
-    types("")
-    assert at_terminal("authorize").failed("there is no PINTEREST_CLIENT_SECRET, and no terminal to ask at")
-
-
 @pytest.mark.parametrize(
     "arguments", [["--to", "td"], ["--to", "server", "https://digdag.example"], ["--to", "local", "x"], ["--to", "x"]]
 )

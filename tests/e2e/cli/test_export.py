@@ -12,7 +12,6 @@ import textwrap
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -130,17 +129,6 @@ def test_a_job_and_a_query_are_exported(export: Export, services: Services, tmp_
 def test_without_a_terminal_the_question_needs_yes(export: Export, services: Services, csv_file: Path) -> None:
     assert export("--csv", csv_file).failed("say --yes to go on without the question", code=2)
     assert [] == services.pinterest.calls.writes()
-
-
-@pytest.mark.parametrize(("answer", "code", "sent"), [(True, 0, 4), (False, 1, 0)])
-def test_the_answer_decides(
-    export: Export, services: Services, csv_file: Path, monkeypatch: Any, answer: bool, code: int, sent: int
-) -> None:
-    monkeypatch.setattr("td_pinterest_op.cli.screen.confirm", lambda _: answer)
-    ran = export("--csv", csv_file)
-    assert code == ran.code
-    assert sent == len(services.pinterest.members_of_audience(_audience(services)))
-    assert answer or "you answered no. Nothing was sent" in ran.err
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_the_answer_is_asked_for_and_the_bars_end_without_a_trace(services: Serv
     assert 5 == len(services.pinterest.members_of_audience(audience))
     shown, code = _at(100, services, *arguments, answers={"[y/N]:": "n\n"})
     assert 1 == code
-    assert "you answered no" in " ".join(_lines(shown))
+    assert "you answered no. Nothing was sent" in " ".join(_lines(shown))
 
 
 def test_the_credentials_of_the_app_are_asked_for_and_the_secret_is_not_shown(services: Services) -> None:
