@@ -6,11 +6,11 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from td_pinterest_op import connect
 from td_pinterest_op.audiences.actions import action_of, parse
-from td_pinterest_op.errors import SettingsErrors, UnexpectedError
+from td_pinterest_op.errors import SettingsErrors
 from td_pinterest_op.settings.parse import ErasureSettings, SendingSettings, Settings, parse_erasure
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.treasure_data.job import Source
@@ -34,20 +34,15 @@ class Assignment(Generic[_S]):
     open_rows: OpenRows
     lists: Mapping[str, Source]
 
-    @property
-    def reads_rows(self) -> bool:
-        """Whether there are rows to open."""
-        return self.open_rows is not _no_rows
-
 
 def export_of(task: workflow.Task, *, rows: Rows | None = None) -> Assignment[Settings]:
     """What an export is asked for; `rows` stand in place of the task's job. Raises SettingsError with every problem."""
     raw = task.params.get("result_settings")
     read_settings = partial(parse, raw, environ=task.environ, from_console=task.is_activation)
     action = action_of(raw)
-    open_rows: OpenRows | None = (lambda _services, _stats: rows) if rows else None
-    if action and not action.reads_rows:
-        open_rows = _no_rows
+    # Nobody opens the rows of an action that reads none.
+    is_given = rows or (action and not action.reads_rows)
+    open_rows: OpenRows | None = (lambda _services, _stats: cast("Rows", rows)) if is_given else None
     lists = () if action and not action.adds_people else LISTS
     if action and not lists and (unused := [name for name in LISTS if name in task.params]):
         log.warning("%s adds nobody, and does not use %s of the task", action.name, " and ".join(unused))
@@ -80,10 +75,6 @@ def _assignment(
     for warning in settings.warnings:
         log.warning("%s", warning)
     return Assignment(task=task, settings=settings, open_rows=open_rows, lists=sources)
-
-
-def _no_rows(_services: connect.Services, _stats: Stats) -> Rows:
-    raise UnexpectedError("an action that reads no rows asked for them")
 
 
 def _rows_of_job(task: workflow.Task, errors: SettingsErrors) -> OpenRows:

@@ -112,7 +112,7 @@ class _Run:
     @contextlib.contextmanager
     def reading(self) -> Iterator[Prepared]:
         """The unique records of the rows, until the end of the block, once the limits allow them to be sent."""
-        if not self.assignment.reads_rows:
+        if not self.settings.action.reads_rows:
             # No spool: an action without rows needs no temporary folder.
             yield Prepared.nothing()
             return

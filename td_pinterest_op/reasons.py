@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,98 +20,96 @@ class Explanation:
     sql: str
 
 
-REASONS: Mapping[str, Explanation] = MappingProxyType(
-    {
-        "null": Explanation(
-            meaning="is NULL: the row has no identifier",
-            example="NULL",
-            advice="Nothing is wrong if these people left no identifier. Leave the rows out of the query.",
-            sql="SELECT * FROM people WHERE email IS NULL",
+REASONS: Mapping[str, Explanation] = {
+    "null": Explanation(
+        meaning="is NULL: the row has no identifier",
+        example="NULL",
+        advice="Nothing is wrong if these people left no identifier. Leave the rows out of the query.",
+        sql="SELECT * FROM people WHERE email IS NULL",
+    ),
+    "empty": Explanation(
+        meaning="is empty, or holds only white space and invisible characters",
+        example='"  "',
+        advice="Leave the rows out of the query, and store NULL where a form was left blank.",
+        sql=r"SELECT * FROM people WHERE NOT regexp_like(email, '[^\s\p{Z}\p{Cc}\p{Cf}]')",
+    ),
+    "not_a_string": Explanation(
+        meaning="is not text",
+        example="17",
+        advice="Cast the column in the query: CAST(email AS varchar).",
+        sql="SELECT typeof(email) AS type, count(*) AS people FROM people GROUP BY typeof(email)",
+    ),
+    "bad_encoding": Explanation(
+        meaning="is not valid UTF-8",
+        example=None,
+        advice="Import the source file again with its real encoding (often Latin-1 or Windows-1252).",
+        sql=r"SELECT * FROM people WHERE regexp_like(email, '[\x{fffd}]')",
+    ),
+    "not_an_email": Explanation(
+        meaning="does not have the form local@domain.tld",
+        example="jane.doe",
+        advice="Correct the values where they are collected. If the column holds device ids, name it maid or idfa.",
+        sql=(
+            r"SELECT * FROM people WHERE NOT regexp_like(email, '\A[^@]+@[^@.]+(\.[^@.]+)+\z')"
+            r" AND NOT regexp_like(trim(email), '\A[0-9A-Fa-f]{64}\z')"
         ),
-        "empty": Explanation(
-            meaning="is empty, or holds only white space and invisible characters",
-            example='"  "',
-            advice="Leave the rows out of the query, and store NULL where a form was left blank.",
-            sql=r"SELECT * FROM people WHERE NOT regexp_like(email, '[^\s\p{Z}\p{Cc}\p{Cf}]')",
+    ),
+    "not_a_device_id": Explanation(
+        meaning="does not have the form 8-4-4-4-12 hex digits",
+        example="1234-5678",
+        advice="Check which column the query selects. A device id without its dashes needs them back.",
+        sql=(
+            r"SELECT * FROM people WHERE NOT regexp_like(trim(maid), '\A[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}"
+            r"-[0-9A-Fa-f]{12}\z') AND NOT regexp_like(trim(maid), '\A[0-9A-Fa-f]{64}\z')"
         ),
-        "not_a_string": Explanation(
-            meaning="is not text",
-            example="17",
-            advice="Cast the column in the query: CAST(email AS varchar).",
-            sql="SELECT typeof(email) AS type, count(*) AS people FROM people GROUP BY typeof(email)",
+    ),
+    "contains_separator": Explanation(
+        meaning="has a space, a comma or a control character inside",
+        example="jane doe@shop",
+        advice="Often two addresses share one field: split them into rows with UNNEST(split(email, ',')).",
+        sql=r"SELECT * FROM people WHERE regexp_like(trim(email), '[\s,\p{Z}\p{Cc}\p{Cf}]')",
+    ),
+    "too_long": Explanation(
+        meaning="is an address of more than 254 bytes, which no mail server accepts",
+        example=None,
+        advice="Look at the rows: mostly a whole text stands in the field.",
+        sql="SELECT * FROM people WHERE length(to_hex(to_utf8(lower(email)))) > 508",
+    ),
+    "unsupported_hash": Explanation(
+        meaning="is an MD5 or SHA-1 digest",
+        example="32 or 40 hex digits",
+        advice="Export the plain value, or its SHA-256. A digest cannot be turned into another.",
+        sql=r"SELECT * FROM people WHERE regexp_like(trim(email), '\A([0-9A-Fa-f]{32}|[0-9A-Fa-f]{40})\z')",
+    ),
+    "placeholder": Explanation(
+        meaning="stands for nothing",
+        example="n/a",
+        advice="Store NULL where there is no value, and leave the rows out of the query.",
+        sql=(
+            r"SELECT lower(trim(email)) AS value, count(*) AS people FROM people "
+            r"WHERE length(trim(email)) < 37 GROUP BY lower(trim(email)) ORDER BY people DESC LIMIT 100"
         ),
-        "bad_encoding": Explanation(
-            meaning="is not valid UTF-8",
-            example=None,
-            advice="Import the source file again with its real encoding (often Latin-1 or Windows-1252).",
-            sql=r"SELECT * FROM people WHERE regexp_like(email, '[\x{fffd}]')",
+    ),
+    "hash_of_nothing": Explanation(
+        meaning="is the SHA-256 of an empty value or of a placeholder",
+        example=None,
+        advice="Whoever hashes must leave empty values out. Many rows share one digest: that is how to find them.",
+        sql=(
+            "SELECT lower(trim(email)) AS digest, count(*) AS people FROM people "
+            "GROUP BY lower(trim(email)) HAVING count(*) > 1 ORDER BY people DESC LIMIT 20"
         ),
-        "not_an_email": Explanation(
-            meaning="does not have the form local@domain.tld",
-            example="jane.doe",
-            advice="Correct the values where they are collected. If the column holds device ids, name it maid or idfa.",
-            sql=(
-                r"SELECT * FROM people WHERE NOT regexp_like(email, '\A[^@]+@[^@.]+(\.[^@.]+)+\z')"
-                r" AND NOT regexp_like(trim(email), '\A[0-9A-Fa-f]{64}\z')"
-            ),
-        ),
-        "not_a_device_id": Explanation(
-            meaning="does not have the form 8-4-4-4-12 hex digits",
-            example="1234-5678",
-            advice="Check which column the query selects. A device id without its dashes needs them back.",
-            sql=(
-                r"SELECT * FROM people WHERE NOT regexp_like(trim(maid), '\A[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}"
-                r"-[0-9A-Fa-f]{12}\z') AND NOT regexp_like(trim(maid), '\A[0-9A-Fa-f]{64}\z')"
-            ),
-        ),
-        "contains_separator": Explanation(
-            meaning="has a space, a comma or a control character inside",
-            example="jane doe@shop",
-            advice="Often two addresses share one field: split them into rows with UNNEST(split(email, ',')).",
-            sql=r"SELECT * FROM people WHERE regexp_like(trim(email), '[\s,\p{Z}\p{Cc}\p{Cf}]')",
-        ),
-        "too_long": Explanation(
-            meaning="is an address of more than 254 bytes, which no mail server accepts",
-            example=None,
-            advice="Look at the rows: mostly a whole text stands in the field.",
-            sql="SELECT * FROM people WHERE length(to_hex(to_utf8(lower(email)))) > 508",
-        ),
-        "unsupported_hash": Explanation(
-            meaning="is an MD5 or SHA-1 digest",
-            example="32 or 40 hex digits",
-            advice="Export the plain value, or its SHA-256. A digest cannot be turned into another.",
-            sql=r"SELECT * FROM people WHERE regexp_like(trim(email), '\A([0-9A-Fa-f]{32}|[0-9A-Fa-f]{40})\z')",
-        ),
-        "placeholder": Explanation(
-            meaning="stands for nothing",
-            example="n/a",
-            advice="Store NULL where there is no value, and leave the rows out of the query.",
-            sql=(
-                r"SELECT lower(trim(email)) AS value, count(*) AS people FROM people "
-                r"WHERE length(trim(email)) < 37 GROUP BY lower(trim(email)) ORDER BY people DESC LIMIT 100"
-            ),
-        ),
-        "hash_of_nothing": Explanation(
-            meaning="is the SHA-256 of an empty value or of a placeholder",
-            example=None,
-            advice="Whoever hashes must leave empty values out. Many rows share one digest: that is how to find them.",
-            sql=(
-                "SELECT lower(trim(email)) AS digest, count(*) AS people FROM people "
-                "GROUP BY lower(trim(email)) HAVING count(*) > 1 ORDER BY people DESC LIMIT 20"
-            ),
-        ),
-        "not_a_phone_number": Explanation(
-            meaning="is not a phone number that can exist in its country",
-            example="12345",
-            advice="Correct the values where they are collected. Split a field that holds several numbers.",
-            sql=r"SELECT * FROM people WHERE NOT regexp_like(regexp_replace(phone, '[^0-9]'), '\A[0-9]{7,15}\z')",
-        ),
-        "no_country": Explanation(
-            meaning="is a phone number without its country's code",
-            example="030 901820",
-            advice="Set default_country if all of them are of one country, or store the numbers with + and the code.",
-            sql=r"SELECT * FROM people WHERE NOT regexp_like(trim(phone), '\A(\+|00)')",
-        ),
-    }
-)
+    ),
+    "not_a_phone_number": Explanation(
+        meaning="is not a phone number that can exist in its country",
+        example="12345",
+        advice="Correct the values where they are collected. Split a field that holds several numbers.",
+        sql=r"SELECT * FROM people WHERE NOT regexp_like(regexp_replace(phone, '[^0-9]'), '\A[0-9]{7,15}\z')",
+    ),
+    "no_country": Explanation(
+        meaning="is a phone number without its country's code",
+        example="030 901820",
+        advice="Set default_country if all of them are of one country, or store the numbers with + and the code.",
+        sql=r"SELECT * FROM people WHERE NOT regexp_like(trim(phone), '\A(\+|00)')",
+    ),
+}
 """By the names under which rejections are counted."""

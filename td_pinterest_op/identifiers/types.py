@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
 from typing import cast
 
 from td_pinterest_op.identifiers import phones
@@ -57,9 +56,6 @@ class IdentifierType:
     recognise: Callable[[bytes], list[bytes]]
     is_hashed: bool = True
     sql: Sql | None = None
-
-    def __repr__(self) -> str:
-        return self.name
 
 
 # ---------------------------------------------------------------------------------------- one value
@@ -209,13 +205,9 @@ EXTERNAL_ID = IdentifierType(
     is_hashed=False,
 )
 
-TYPES: Mapping[str, IdentifierType] = MappingProxyType(
-    {type_.name: type_ for type_ in (EMAIL, MAID, IDFA, PHONE, EXTERNAL_ID)}
-)
+TYPES: Mapping[str, IdentifierType] = {type_.name: type_ for type_ in (EMAIL, MAID, IDFA, PHONE, EXTERNAL_ID)}
 """By the name of their columns. Keys of a record are in this order; one that is not hashed comes last."""
-LISTED: Mapping[str, IdentifierType] = MappingProxyType(
-    {name: type_ for name, type_ in TYPES.items() if type_.list_type}
-)
+LISTED: Mapping[str, IdentifierType] = {name: type_ for name, type_ in TYPES.items() if type_.list_type}
 """Those that are records of their own, and have lists made for them."""
 KEYS_ONLY = [name for name in TYPES if name not in LISTED]
 """The names of the others: keys of a record that has several."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
 
 from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, TYPES, alternatives
 from td_pinterest_op.settings import text as setting_text
@@ -52,7 +51,7 @@ def _read_columns(value: object, show: Show) -> Mapping[str, str]:
                 faults.append(f"column {show(column)} is given twice (case does not matter)")
             columns[name] = kind
     raise_if_any(faults)
-    return MappingProxyType(columns)
+    return columns
 
 
 def _read_sizes(value: object, show: Show) -> Mapping[str, int]:
@@ -64,7 +63,7 @@ def _read_sizes(value: object, show: Show) -> Mapping[str, int]:
             if not is_left_out(size):  # the history has no size of an audience that Pinterest still fills
                 sizes[audience_id] = _SIZE.read(size, show)
     raise_if_any(faults)
-    return MappingProxyType(sizes)
+    return sizes
 
 
 def _ids(of: SettingType) -> SettingType:

@@ -9,7 +9,6 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from types import MappingProxyType
 from typing import Any
 
 from td_pinterest_op.settings.action import Action, Scope
@@ -153,7 +152,7 @@ _RETRIES_AND_TIMEOUTS = (
 _DRY_RUN = Setting(name="dry_run", type=BOOLEAN, default=False)
 _RATE = Setting(name="requests_per_minute", type=whole_number(1, 100_000), default=REQUESTS_PER_MINUTE)
 _IN_FLIGHT = _of_rows(name="max_in_flight", type=whole_number(1, 64), default=MAX_IN_FLIGHT)
-_COLUMNS = _of_rows(name="columns", type=COLUMNS, default=MappingProxyType({}))
+_COLUMNS = _of_rows(name="columns", type=COLUMNS, default={})
 
 _WAITS = ("retry_initial_wait_millis", "max_retry_wait_millis")
 
@@ -233,10 +232,7 @@ STATUS = Table(
         Setting(name="audience_id", type=AUDIENCE_ID),
         Setting(name="min_size", type=whole_number(0, _RECORDS_LIMIT)),
         Setting(name="max_drop_ratio", type=RATIO),
-        *(
-            Setting(name=name, type=SIZES, default=MappingProxyType({}))
-            for name in ("previous_sizes", "filled_lists", "mirrored_lists")
-        ),
+        *(Setting(name=name, type=SIZES, default={}) for name in ("previous_sizes", "filled_lists", "mirrored_lists")),
         Setting(name="fail_on", type=STATUS_SET, default=frozenset({"TOO_SMALL", "REMOVED"})),
         *_RETRIES_AND_TIMEOUTS,
     ),
