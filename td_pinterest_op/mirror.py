@@ -27,8 +27,8 @@ from td_pinterest_op.identifiers.types import EMAIL
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.printable import escaped, printable
 from td_pinterest_op.records.columns import identifier_columns
-from td_pinterest_op.settings.control import CONTROL, Control
 from td_pinterest_op.settings.parse import parse_status
+from td_pinterest_op.settings.structures import CONTROL, Control
 from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.treasure_data.api import TreasureData, path_of
@@ -83,8 +83,8 @@ def look_at(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     withholds = str(task.params.get("withholds", "false")).lower() != "false"
     control = _control(task.params.get("control"))
     with _connecting(task, task.params.get("result_settings"), timing) as (services, audience_id):
-        state = _usable(state_of(services.pinterest, audience_id))
-        _check_name(state, str(task.params.get("audience_name") or ""))
+        name = str(task.params.get("audience_name") or "")
+        state = _usable(state_of(services.pinterest, audience_id), name=name)
         behind = services.pinterest.customer_list(state.customer_list_id or "")
         _drop_left_behind(services.treasure_data, task, audience_id, stage=stage, now=timing.wall())
         job = _columns(services.treasure_data, task, f"pinterest_people_{stage}")
@@ -225,13 +225,18 @@ def _connecting(task: workflow.Task, raw: object, timing: Timing) -> Iterator[tu
         yield services, settings.audience_ids[0]
 
 
-def _usable(state: State) -> State:
+def _usable(state: State, *, name: str = "") -> State:
     if state.status == REMOVED:
         raise AudienceError(
             f"{state.label} was removed. Nothing was sent. Create a new one, and name it in config/mirror.yml"
         )
     if state.customer_list_id is None:
         raise AudienceError(f"{state.label} has no customer list behind it. Nothing was sent. Name another audience")
+    if name.strip() and state.audience_name != name:
+        raise AudienceError(
+            f'{state.label} is not "{escaped(name)}". Nothing was sent. '
+            "Check audience_id and audience_name in config/mirror.yml"
+        )
     return state
 
 
@@ -270,14 +275,6 @@ def _lists(td: TreasureData, task: workflow.Task, stage: str) -> dict[str, Any]:
             raise error.extended(f" [queries/{name}.sql]") from None
         found[name] = columns_of([column.type.name for column in columns])
     return found
-
-
-def _check_name(state: State, expected: str) -> None:
-    if expected.strip() and state.audience_name != expected:
-        raise AudienceError(
-            f'{state.label} is not "{escaped(expected)}". Nothing was sent. '
-            "Check audience_id and audience_name in config/mirror.yml"
-        )
 
 
 def _drop_left_behind(td: TreasureData, task: workflow.Task, audience_id: str, *, stage: str, now: float) -> None:

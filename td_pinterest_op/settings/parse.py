@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.settings.action import Action
-from td_pinterest_op.settings.control import Control
 from td_pinterest_op.settings.given import Notice, Reading, read
+from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import (
     CONNECTION,
     ERASURE,

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
 
 from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, TYPES, alternatives
 from td_pinterest_op.settings import text as setting_text
 from td_pinterest_op.settings.types import (
     AD_ACCOUNT_ID,
     AUDIENCE_ID,
+    TEXT,
     SettingType,
     Show,
     WrongValueError,
     choice,
+    closest,
     described,
     is_left_out,
+    number_of,
     whole_number,
 )
 
+_MOST_PERCENT = 50  # in a control group
 _MAXIMUM_FAULTS_SHOWN = 10
 _MAXIMUM_ITEMS = 1000  # a workflow has no more tasks, and each item is one request at least
 
@@ -38,31 +45,45 @@ _STATUS = choice({status.lower(): status for status in STATUSES})
 _SIZE = whole_number(0, 10_000_000_000)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """A control group: `percent` of the people, by the key in the column `by` (None: the digest) and the `salt`."""
+
+    percent: Decimal  # 0.01 to 50, at most two decimals
+    salt: str
+    by: str | None = None  # in lower case, as columns are compared
+
+    @property
+    def of_ten_thousand(self) -> int:
+        """A person whose number modulo 10,000 is below this is in the group."""
+        return int(self.percent * 100)
+
+
 def _read_columns(value: object, show: Show) -> Mapping[str, str]:
     columns: dict[str, str] = {}
     faults: list[str] = []
-    for column, identifier in mapping(value).items():
+    for column, identifier in _mapping(value).items():
         name = column.strip().lower() if isinstance(column, str) else ""
-        with noting(faults, f"column {show(column)}: "):
+        with _noting(faults, f"column {show(column)}: "):
             kind = _IDENTIFIERS.read(identifier, show)
             if not name:
                 faults.append(f"{show(column)} is not a column's name")
             elif name in columns:
                 faults.append(f"column {show(column)} is given twice (case does not matter)")
             columns[name] = kind
-    raise_if_any(faults)
+    _raise_if_any(faults)
     return columns
 
 
 def _read_sizes(value: object, show: Show) -> Mapping[str, int]:
     sizes: dict[str, int] = {}
     faults: list[str] = []
-    for audience, size in mapping(value).items():
-        with noting(faults):
+    for audience, size in _mapping(value).items():
+        with _noting(faults):
             audience_id = AUDIENCE_ID.read(audience, show)
             if not is_left_out(size):  # the history has no size of an audience that Pinterest still fills
                 sizes[audience_id] = _SIZE.read(size, show)
-    raise_if_any(faults)
+    _raise_if_any(faults)
     return sizes
 
 
@@ -83,10 +104,43 @@ def _each(of: SettingType, value: object, show: Show) -> list[str]:
     values: list[str] = []
     faults: list[str] = []
     for position, item in enumerate(_items(value), start=1):
-        with noting(faults, f"number {position}: "):
+        with _noting(faults, f"number {position}: "):
             values.append(of.read(item, show))
-    raise_if_any(faults)
+    _raise_if_any(faults)
     return values
+
+
+def _read_percent(value: object, show: Show) -> Decimal:
+    percent = number_of(value)
+    if percent is None or not 0 < percent <= _MOST_PERCENT or percent != round(percent, 2):
+        raise WrongValueError(f"{show(value)} is not a number from 0.01 to {_MOST_PERCENT} with two decimals at most")
+    return round(percent, 2)
+
+
+_PARTS: Mapping[str, Callable[[object, Show], Any]] = {
+    "percent": _read_percent,
+    # With its spaces: a query that computes the same group has them as well.
+    "salt": lambda value, show: TEXT.read(value, show) and value,
+    "by": lambda value, show: TEXT.read(value, show).lower(),
+}
+
+
+def _read_control(value: object, show: Show) -> Control:
+    values: dict[str, Any] = {}
+    given = {key: part for key, part in _mapping(value).items() if not is_left_out(part)}
+    faults = [f"{name} is missing" for name in ("percent", "salt") if name not in given]
+    if "by" not in given and _mapping(value).get("by") is not None:
+        # A template that rendered to nothing must not choose another group, that of the digests.
+        faults.append("by is blank: name a column, or leave it out")
+    for key, part in given.items():
+        name = str(key)
+        if name not in _PARTS:
+            faults.append(f"{show(key)} is unknown{closest(name, _PARTS)}")
+            continue
+        with _noting(faults, f"{name}: "):
+            values[name] = _PARTS[name](part, show)
+    _raise_if_any(faults)
+    return Control(**values)
 
 
 def _items(value: object) -> Sequence[object]:
@@ -103,7 +157,7 @@ def _items(value: object) -> Sequence[object]:
     return value
 
 
-def mapping(value: object) -> Mapping[object, object]:
+def _mapping(value: object) -> Mapping[object, object]:
     """A mapping, or JSON or YAML text of one. Raises WrongValueError."""
     read = _loaded(value) if isinstance(value, str) else value
     if not isinstance(read, Mapping):
@@ -119,7 +173,7 @@ def _loaded(text: str) -> object:
 
 
 @contextlib.contextmanager
-def noting(faults: list[str], where: str = "") -> Iterator[None]:
+def _noting(faults: list[str], where: str = "") -> Iterator[None]:
     """Collects a WrongValueError of the block."""
     try:
         yield
@@ -127,7 +181,7 @@ def noting(faults: list[str], where: str = "") -> Iterator[None]:
         faults.append(f"{where}{error}")
 
 
-def raise_if_any(faults: Sequence[str]) -> None:
+def _raise_if_any(faults: Sequence[str]) -> None:
     """Raises WrongValueError with the first faults, if there is one."""
     if faults:
         rest = len(faults) - _MAXIMUM_FAULTS_SHOWN
@@ -146,3 +200,8 @@ STATUS_SET = SettingType(
 )
 AUDIENCE_IDS = _ids(AUDIENCE_ID)
 AD_ACCOUNT_IDS = _ids(AD_ACCOUNT_ID)
+CONTROL = SettingType(
+    read=_read_control,
+    allowed=f"a mapping of percent (more than 0, up to {_MOST_PERCENT}, two decimals at most), salt (text) and, if "
+    "wanted, by (a column's name)",
+)

@@ -12,8 +12,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from td_pinterest_op.settings.action import Action, Scope
-from td_pinterest_op.settings.control import CONTROL
-from td_pinterest_op.settings.structures import AD_ACCOUNT_IDS, AUDIENCE_IDS, COLUMNS, SIZES, STATUS_SET
+from td_pinterest_op.settings.structures import AD_ACCOUNT_IDS, AUDIENCE_IDS, COLUMNS, CONTROL, SIZES, STATUS_SET
 from td_pinterest_op.settings.types import (
     AD_ACCOUNT_ID,
     AUDIENCE_ID,

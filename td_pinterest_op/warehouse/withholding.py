@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from td_pinterest_op.identifiers.types import LISTED, UNSURE
-from td_pinterest_op.settings.control import Control
+from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHOUT_CONSENT
 from td_pinterest_op.warehouse.hashing import full
 

@@ -15,7 +15,7 @@ from operator import ne
 
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
 from td_pinterest_op.records.spool import BUCKETS, Buckets, Spool, apart, in_order
-from td_pinterest_op.settings.control import Control
+from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, WITHOUT_CONSENT
 
 _NUMBER_BYTES = 4

@@ -19,8 +19,8 @@ from td_pinterest_op.records.row_spool import RowSpool
 from td_pinterest_op.records.rows import EncodedRows, Shape, by_shape
 from td_pinterest_op.records.spool import Sorted, SortedFile, Spool
 from td_pinterest_op.records.spool_file import SpoolFile
-from td_pinterest_op.settings.control import Control
 from td_pinterest_op.settings.parse import Settings
+from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import RecordsFormat
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, Stats
 from td_pinterest_op.treasure_data.job import Job

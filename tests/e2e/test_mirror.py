@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from td_pinterest_op.settings.control import Control
+from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import LISTS, WITHHELD
 from td_pinterest_op.withholding.people import in_control
 from tests.e2e.audiences import ADD, REMOVE

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from td_pinterest_op.settings.control import Control
+from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.withholding.people import in_control
 from tests.campaigns import amount
 from tests.emulators.pinterest import Call, When

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.settings.control import Control
+from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.withholding.people import in_control
 from tests.exporting import digest, digests, people
 from tests.mirror.days import DATABASE, LEDGER, World

@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import given, settings
 
 from td_pinterest_op.history_columns import COLUMNS
-from td_pinterest_op.settings.control import Control
+from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.warehouse.withholding import FILES
 from tests.dig.template import fill
 from tests.trino.client import run

@@ -13,8 +13,8 @@ from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Clear, Creat
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.settings.action import Action
-from td_pinterest_op.settings.control import Control
 from td_pinterest_op.settings.parse import Settings
+from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import ExpectedValues, IfExists, RecordsFormat
 
 ENVIRON = {

@@ -11,7 +11,7 @@ import sqlglot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from td_pinterest_op.settings.control import Control
+from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.warehouse.withholding import FILES, columns_of, control_of
 from td_pinterest_op.withholding.people import in_control, key_of
 from tests.campaigns import examples

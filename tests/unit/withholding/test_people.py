@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from td_pinterest_op.audiences.actions import parse
 from td_pinterest_op.records.batch import Digests, RowRecords
 from td_pinterest_op.records.spool import Spool, apart
-from td_pinterest_op.settings.control import Control
 from td_pinterest_op.settings.parse import Settings
+from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import Rows
