@@ -53,16 +53,17 @@ class Credentials:
         in_file = _read_env_file(env_file) if env_file else {}
         values, sources = dict(environ), {}
         for variable in (*SECRETS, *_OTHERS):
-            places = (
-                (ENVIRONMENT, environ.get(variable)),
-                (f"{LOCAL} ({_folder(environ)})", _local(variable, environ)),
-                (f"the file {env_file}", in_file.get(variable)),
-            )
-            place, value = next(((place, value) for place, value in places if value and value.strip()), ("", ""))
-            if value:
-                values[variable], sources[variable] = value.strip(), place
-                if variable in SECRETS:
-                    Secret(value.strip())  # masked from here on
+            local = _local(variable, environ)
+            places = {
+                ENVIRONMENT: environ.get(variable, ""),
+                f"{LOCAL} ({local_secrets.folder(environ) if local else ''})": local,
+                f"the file {env_file}": in_file.get(variable, ""),
+            }
+            for place, value in places.items():
+                if value.strip() and variable not in sources:
+                    values[variable], sources[variable] = value.strip(), place
+                    if variable in SECRETS:
+                        Secret(value.strip())  # masked from here on
         return cls(environ=values, sources=sources, env_file=env_file)
 
     def described(self) -> str:
@@ -136,20 +137,13 @@ class Credentials:
         )
 
 
-def _folder(environ: Mapping[str, str]) -> str:
-    try:
-        return str(local_secrets.folder(environ))
-    except RuntimeError:
-        return "none"
-
-
-def _local(variable: str, environ: Mapping[str, str]) -> str | None:
+def _local(variable: str, environ: Mapping[str, str]) -> str:
     if variable in SECRETS:
-        return local_secrets.read(SECRETS[variable], environ)
+        return local_secrets.read(SECRETS[variable], environ) or ""
     if variable == "TD_API_SERVER" and (host := local_secrets.read("td.endpoint", environ)):
         plain = local_secrets.read("td.use_ssl", environ) == "false"
         return f"{'http' if plain else 'https'}://{host}"
-    return None
+    return ""
 
 
 def _read_env_file(path: Path) -> dict[str, str]:

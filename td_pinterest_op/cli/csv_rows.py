@@ -9,6 +9,7 @@ import io
 import itertools
 import zlib
 from collections.abc import Collection, Iterator, Set
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -36,10 +37,14 @@ def csv_rows(path: Path, *, columns: Collection[str] = ()) -> Iterator[Rows]:
     invalid (bad_encoding), not the file.
     """
     try:
-        with _opening(path) as text:
-            file = _CsvFile(path, text, known={*TYPES, *columns})
-            job = Job(id="-", schema=file.schema, records=None, size=None, file=str(path), line_of=file.line_of)
-            yield Rows(job=job, blocks=file.blocks())
+        with path.open("rb") as raw:
+            is_gzip = raw.peek(len(_GZIP)).startswith(_GZIP)
+            binary: IO[bytes] = gzip.GzipFile(fileobj=raw) if is_gzip else raw  # type: ignore[assignment]
+            # Whatever is no UTF-8 goes on as it is, to be counted and not to end the run.
+            with io.TextIOWrapper(binary, encoding="utf-8", errors="surrogateescape", newline="") as text:
+                file = _CsvFile(path, text, known={*TYPES, *columns})
+                job = Job(id="-", schema=file.schema, records=None, size=None, file=str(path), line_of=file.line_of)
+                yield Rows(job=job, blocks=file.blocks())
     except (csv.Error, gzip.BadGzipFile, zlib.error, EOFError) as error:
         # The words of these errors hold no data of the file.
         why = "the file ends before its compressed data does" if isinstance(error, EOFError) else error
@@ -48,16 +53,6 @@ def csv_rows(path: Path, *, columns: Collection[str] = ()) -> Iterator[Rows]:
         if error.filename != str(path):
             raise
         raise JobError(f"the file {path} cannot be opened: {error.strerror}") from None
-
-
-@contextlib.contextmanager
-def _opening(path: Path) -> Iterator[IO[str]]:
-    with path.open("rb") as raw:
-        is_gzip = raw.peek(len(_GZIP)).startswith(_GZIP)
-        binary: IO[bytes] = gzip.GzipFile(fileobj=raw) if is_gzip else raw  # type: ignore[assignment]
-        # Whatever is no UTF-8 goes on as it is, to be counted and not to end the run.
-        with io.TextIOWrapper(binary, encoding="utf-8", errors="surrogateescape", newline="") as text:
-            yield text
 
 
 class _CsvFile:
@@ -111,13 +106,10 @@ class _CsvFile:
             line = self._reader.line_num + 2
 
     def _limited_lines(self) -> Iterator[str]:
-        for number in itertools.count(1):
-            line = self._text.readline(_LONGEST_LINE + 1)
+        for number, line in enumerate(iter(partial(self._text.readline, _LONGEST_LINE + 1), ""), 1):
             if len(line) > _LONGEST_LINE:
                 raise JobError(
                     f"line {number} of the file {self._path} has more than {_LONGEST_LINE:,} characters: is it a CSV "
                     "file? Nothing was sent"
                 )
-            if not line:
-                return
             yield line

@@ -22,9 +22,6 @@ from td_pinterest_op.unexpected import unexpected
 
 log = logging.getLogger("td_pinterest_op")
 
-# As shells count: 128 and the number of the signal.
-INTERRUPTED, CLOSED_PIPE = 130, 141
-
 _EXAMPLE = """\b
 Examples:
   td-pinterest authorize --to local
@@ -46,8 +43,8 @@ for _command in (authorize, doctor, accounts, audiences, audience, lists, export
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the arguments name; returns the exit code.
 
-    0: done. 1: the command ran and something is wrong. 2: wrong usage. 130: Ctrl-C. 141: the reader of the output has
-    closed it.
+    0: done. 1: the command ran and something is wrong. 2: wrong usage. As shells count, 130: Ctrl-C, and 141: the
+    reader of the output has closed it.
     """
     warnings = screen.Warnings()
     log.addHandler(warnings)
@@ -66,9 +63,9 @@ def _run(arguments: Sequence[str] | None) -> int:
         return error.exit_code
     except click.Abort:
         screen.fail("Stopped: nothing more is done. Running the command again is safe")
-        return INTERRUPTED
+        return 130
     except SystemExit:  # click's way of saying that nobody reads the output
-        return CLOSED_PIPE
+        return 141
     except Exception as error:
         screen.fail(str(error if isinstance(error, ExportError) else unexpected(error)))
         return 1

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -222,19 +223,17 @@ class _Reader:
         return {}
 
 
-def tasks(root: Value) -> Iterator[Task]:
+def tasks(
+    value: Value, name: str = "", exported: Mapping[str, Any] = MappingProxyType({}), parents: tuple[Value, ...] = ()
+) -> Iterator[Task]:
     """Every task and group, from the outside in."""
-    yield from _tasks("", root, {}, ())
-
-
-def _tasks(name: str, value: Value, exported: Mapping[str, Any], parents: tuple[Value, ...]) -> Iterator[Task]:
     given = value.get("_export")
     exported = _merged(exported, given.plain()) if given else exported
     operator = next((key[:-1] for key in value.mapping if key.endswith(">")), None)
     yield Task(name=name, value=value, operator=operator, exported=exported, parents=parents)
     for key, member in value.mapping.items():
         if key.startswith("+") or key in _BLOCKS:
-            yield from _tasks(name + key, member, exported, (*parents, value))
+            yield from tasks(member, name + key, exported, (*parents, value))
 
 
 def _merged(base: Mapping[str, Any], over: object) -> dict[str, Any]:
