@@ -46,18 +46,16 @@ def test_a_value_is_read_back_exactly_and_a_shell_reads_the_same(value: str, tmp
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ("PINTEREST_REFRESH_TOKEN=a TD_API_KEY=b", "PINTEREST_REFRESH_TOKEN=new TD_API_KEY=b"),
-        ("export TD_API_KEY='b' PINTEREST_REFRESH_TOKEN='a b' # mine\r\n", None),
-        ("PINTEREST_REFRESH_TOKEN=1\nPINTEREST_REFRESH_TOKEN=2 ", None),
-        ("# PINTEREST_REFRESH_TOKEN=old", "# PINTEREST_REFRESH_TOKEN=old\nPINTEREST_REFRESH_TOKEN=new\n"),
-        ("MY_PINTEREST_REFRESH_TOKEN=1\n", "MY_PINTEREST_REFRESH_TOKEN=1\nPINTEREST_REFRESH_TOKEN=new\n"),
-        ("", "PINTEREST_REFRESH_TOKEN=new\n"),
+        ("TOKEN=a TD_API_KEY=b", "TOKEN=new TD_API_KEY=b"),
+        ("export TD_API_KEY='b' TOKEN='a b' # mine\r\n", "export TD_API_KEY='b' TOKEN=new # mine\r\n"),
+        ("TOKEN=1\nTOKEN=2 ", "TOKEN=new\nTOKEN=new "),
+        ("# TOKEN=old", "# TOKEN=old\nTOKEN=new\n"),
+        ("MY_TOKEN=1\n", "MY_TOKEN=1\nTOKEN=new\n"),
+        ("", "TOKEN=new\n"),
     ],
 )
-def test_every_other_character_stays(before: str, after: str | None, tmp_path: Path) -> None:
+def test_every_other_character_stays(before: str, after: str, tmp_path: Path) -> None:
     file = tmp_path / "secrets.env"
     file.write_bytes(before.encode())
-    files.set_values(file, {"PINTEREST_REFRESH_TOKEN": "new"})
-    if after is None:
-        after = before.replace("'a b'", "new").replace("TOKEN=1", "TOKEN=new").replace("TOKEN=2", "TOKEN=new")
+    files.set_values(file, {"TOKEN": "new"})
     assert after == file.read_bytes().decode()
