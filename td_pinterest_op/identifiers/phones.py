@@ -65,11 +65,7 @@ def _matcher(first_digits: bytes) -> Callable[[bytes, int], object]:
         regions = codes.get(int(code)) if code.isdigit() and not code.startswith(b"0") else None
         if regions and regions[0] != _NO_COUNTRY:
             return re.compile(code + _valid_national_numbers(regions).encode()).fullmatch
-    return _nothing
-
-
-def _nothing(_text: bytes, _position: int) -> None:
-    """Recognises no number."""
+    return re.compile(b"(?!)").fullmatch  # matches nothing
 
 
 def _valid_national_numbers(regions: tuple[str, ...]) -> str:

@@ -24,22 +24,9 @@ ANY_TEXT = st.text(st.characters(codec=None), max_size=60)  # lone surrogates in
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.sampled_from([10**4000, -(2**63)]) | st.floats() | ANY_TEXT
 ) | st.binary(max_size=5)
-LIKELY = st.sampled_from(
-    [
-        "pinterest",
-        "customer_list",
-        "true",
-        "1",
-        "7",
-        "",
-        "0.5",
-        "{}",
-        "a: email",
-        "${secret:x}",
-        "${secret:pinterest.client_id}",
-    ]
-    + [each.action.name for each in ACTIONS]
-)
+WORDS = ["pinterest", "customer_list", "true", "1", "7", "", "0.5", "{}", "a: email"]
+SECRETS = ["${secret:x}", "${secret:pinterest.client_id}"]
+LIKELY = st.sampled_from([*WORDS, *SECRETS, *(each.action.name for each in ACTIONS)])
 VALUES: st.SearchStrategy[Any] = st.recursive(
     SCALARS | LIKELY,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ANY_TEXT, inner, max_size=3),

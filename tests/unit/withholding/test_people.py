@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from td_pinterest_op.audiences.actions import parse
 from td_pinterest_op.records.batch import Digests, RowRecords
 from td_pinterest_op.records.spool import Spool, apart
-from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.job import Job
@@ -278,10 +277,6 @@ def test_without_a_column_for_the_key_the_control_group_is_chosen_by_the_digest(
     assert len(chosen) == stats.withheld["control"]
 
 
-def given_settings(**changed: Any) -> Settings:
-    return parse(LEAST | changed, environ=ENVIRON)
-
-
 @pytest.mark.parametrize(
     ("types", "arrays", "form"),
     [(["email", "maid"], False, "identifiers"), (["email"], True, "identifiers"), (["external_id"], False, "rows")],
@@ -289,7 +284,7 @@ def given_settings(**changed: Any) -> Settings:
 def test_without_a_single_column_of_digests_the_control_group_needs_a_key(
     types: list[str], arrays: bool, form: str
 ) -> None:
-    given = given_settings(records=form, control={"percent": 10, "salt": SALT})
+    given = parse(LEAST | {"records": form, "control": {"percent": 10, "salt": SALT}}, environ=ENVIRON)
     stats = Stats(action="", ad_account_id="", dry_run=False)
     job = result(types, [], arrays=arrays).job
     with (
@@ -300,7 +295,7 @@ def test_without_a_single_column_of_digests_the_control_group_needs_a_key(
 
 
 def test_a_row_without_a_key_is_invalid_and_not_sent() -> None:
-    given = given_settings(control={"percent": "0.01", "salt": SALT, "by": "customer"})
+    given = parse(LEAST | {"control": {"percent": "0.01", "salt": SALT, "by": "customer"}}, environ=ENVIRON)
     stats = Stats(action="", ad_account_id="", dry_run=False)
     rows = [[normal(("email", number)).encode(), None if number == 3 else number] for number in range(6)]
     of_people = result(["email"], [*rows, [b"nobody", None], [b"nobody", 7]], by=True)
