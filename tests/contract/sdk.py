@@ -50,15 +50,14 @@ class Sdk:
         self.segments = pinterestsdk.CustomerSegmentApi(client)
         self.templates = pinterestsdk.TargetingTemplateApi(client)
 
-    def create_list(self, name: str, people: list[str] | None = None) -> Any:
-        body = pinterestsdk.CustomerListCreate(
-            name=name, list_type=pinterestsdk.UserListType.EMAIL, records=",".join(people) if people else None
-        )
+    def create_list(self, name: str, people: list[str] | None = None, **fields: Any) -> Any:
+        given = {"records": ",".join(people)} if people else {}
+        body = pinterestsdk.CustomerListCreate(name=name, list_type=pinterestsdk.UserListType.EMAIL, **given, **fields)
         return self.lists.customer_lists_create(**ACCOUNT, customer_list_create=body)
 
-    def update_list(self, list_id: str, operation: str, records: str) -> Any:
+    def update_list(self, list_id: str, operation: str, records: str | None = None, **fields: Any) -> Any:
         body = pinterestsdk.CustomerListUpdateWithRequiredBody(
-            operation_type=pinterestsdk.UserListOperationType(operation), records=records
+            operation_type=pinterestsdk.UserListOperationType(operation), records=records, **fields
         )
         return self.lists.customer_lists_update(
             **ACCOUNT, customer_list_id=list_id, customer_list_update_with_required_body=body

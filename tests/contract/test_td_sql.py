@@ -41,13 +41,12 @@ class Session:
         return job
 
     def rows(self, sql: str) -> list[list[Any]]:
-        job = self.job(sql)
-        assert "success" == job.status(), job.debug
-        return list(job.result())
+        return list(self.do(sql).result())
 
-    def do(self, sql: str) -> None:
+    def do(self, sql: str) -> Any:
         job = self.job(sql)
         assert "success" == job.status(), job.debug
+        return job
 
     def close(self) -> None:
         self._client.close()
