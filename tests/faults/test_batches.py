@@ -1,0 +1,136 @@
+"""Many batches, several under way: whatever fails, every record is in once; and 429 and the pace are kept to."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from td_pinterest_op.errors import UnavailableError
+from tests.emulators.pinterest import Answer, Call, Effect, Fault, Mangle, Reset, StopReading, When
+from tests.exporting import NOBODY, digests, people
+from tests.faults.conftest import Stage
+
+RECORDS = 1_000
+TWO: dict[str, Any] = {"limit_records_per_request": 2}
+BATCH = "customer_lists/update"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(effect=Reset(), when=When.AFTER, operation=BATCH, after=10),
+        Fault(effect=Reset(), when=When.AFTER, operation=BATCH, every=4, times=None),
+        Fault(effect=Answer(status=500), operation=BATCH, every=3, times=None),
+        Fault(effect=Answer(status=500), when=When.AFTER, operation=BATCH, every=3, times=None),
+        Fault(effect=Answer(status=500), every=3, times=None),
+    ],
+    ids=["reset once after applying", "reset often after applying", "500", "500 after applying", "500 to anything"],
+)
+def test_failing_batches_are_repeated_until_every_record_is_in(stage: Stage, fault: Fault) -> None:
+    stage.pinterest.inject(fault)
+    audience_id, stats = stage.add(people(200), **TWO)
+    assert digests(200) == stage.pinterest.members_of_audience(audience_id)
+    assert {"unique": 200, "duplicate": 0, "sent": 200, "refused": 0, "withheld": NOBODY} == stats["records"]
+    writes = stage.pinterest.calls.writes()
+    failed = len([call for call in writes if call.fault])
+    assert (len(writes), failed) == (stats["requests"]["sent"], stats["requests"]["failed"])
+    # More than the batches and their repetitions only if a connection broke twice: then halves were sent.
+    halved = isinstance(fault.effect, Reset) and fault.times is None
+    assert halved or len(writes) - 100 == failed == stats["requests"]["retried"]
+
+
+MISHAPS: tuple[tuple[Effect, When], ...] = (
+    (Answer(status=500), When.BEFORE),
+    (Answer(status=502), When.AFTER),
+    (Answer(status=503, retry_after=1), When.BEFORE),
+    (Answer(status=429, retry_after=2), When.BEFORE),
+    (Answer(status=401), When.BEFORE),
+    (Reset(), When.BEFORE),
+    (Reset(), When.AFTER),
+    (Mangle(how="truncated"), When.AFTER),
+)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_two_in_a_hundred_requests_failing_at_random_lose_nothing(stage: Stage, seed: int) -> None:
+    share = 0.02 / len(MISHAPS)
+    stage.pinterest.inject(
+        *(
+            Fault(effect=effect, when=when, probability=share, seed=seed * 100 + number, times=None, operation=BATCH)
+            for number, (effect, when) in enumerate(MISHAPS)
+        )
+    )
+    audience_id, stats = stage.add(people(RECORDS), **TWO)
+    assert digests(RECORDS) == stage.pinterest.members_of_audience(audience_id)
+    assert RECORDS == stats["records"]["sent"] == stats["records"]["unique"]
+    assert [call for call in stage.pinterest.calls.writes() if call.fault]
+
+
+def test_a_server_that_stops_reading_ends_the_send_after_the_write_timeout(stage: Stage) -> None:
+    stage.pinterest.inject(Fault(effect=StopReading(), operation=BATCH, times=None))
+    begin = time.monotonic()
+    with pytest.raises(UnavailableError, match="stopped reading for write_timeout_secs"):
+        stage.add(people(70_000), limit_records_per_request=70_000, write_timeout_secs=1, retry_count=0)
+    assert 1 <= time.monotonic() - begin < 10
+
+
+# -- 429 and the pace
+
+WAIT = 7
+SECONDS = Answer(status=429, retry_after=WAIT)
+DATE = Answer(status=429, retry_after=WAIT, retry_after_is_date=True)
+
+
+def throttled(stage: Stage) -> tuple[Call, list[Call]]:
+    """The call that was answered 429, and those that arrived after it."""
+    calls = stage.pinterest.calls.all()
+    hit = next(call for call in calls if call.status == 429)
+    return hit, calls[hit.number - calls[0].number + 1 :]
+
+
+@pytest.mark.parametrize("answer", [SECONDS, DATE], ids=["seconds", "date"])
+@pytest.mark.parametrize("operation", ["oauth/token", "audiences/get", "customer_lists/get", "customer_lists/update"])
+def test_no_request_of_any_kind_arrives_before_the_time_that_a_429_names(
+    stage: Stage, answer: Answer, operation: str
+) -> None:
+    # Retry-After alone says how long.
+    stage.pinterest.switches.ratelimit_headers = "off"
+    stage.pinterest.inject(Fault(effect=answer, operation=operation))
+    audience_id, _ = stage.add(people(10), **TWO, max_in_flight=1)
+    hit, later = throttled(stage)
+    assert [] == [call for call in later if call.arrived < hit.arrived + WAIT]
+    assert digests(10) == stage.pinterest.members_of_audience(audience_id)
+
+
+@pytest.mark.parametrize("answer", [SECONDS, DATE], ids=["seconds", "date"])
+def test_all_requests_in_flight_wait_for_one_429(stage: Stage, answer: Answer) -> None:
+    stage.pinterest.switches.latency_seconds = 0.005
+    stage.pinterest.switches.ratelimit_headers = "off"
+    stage.pinterest.inject(Fault(effect=answer, operation=BATCH, after=20))
+    audience_id, stats = stage.add(people(200), **TWO)
+    hit, later = throttled(stage)
+    assert stage.pinterest.calls.max_writes_under_way > 1
+    # Those that had left before the answer came are on their way already; the 429 itself was one of eight.
+    assert len([call for call in later if call.arrived < hit.arrived + WAIT]) < 8
+    assert digests(200) == stage.pinterest.members_of_audience(audience_id)
+    assert stats["seconds"]["waiting"] >= WAIT
+
+
+@pytest.mark.parametrize("per_minute", [7, 30])
+def test_no_window_of_a_minute_sees_more_writes_than_were_set(stage: Stage, per_minute: int) -> None:
+    audience_id, _ = stage.add(people(150), **TWO, requests_per_minute=per_minute)
+    assert stage.pinterest.calls.busiest() <= per_minute
+    assert digests(150) == stage.pinterest.members_of_audience(audience_id)
+
+
+@pytest.mark.parametrize("headers", ["delta", "epoch"])
+def test_a_server_that_allows_less_than_was_set_is_obeyed(stage: Stage, headers: str) -> None:
+    stage.pinterest.switches.limits = {"ads_write": 20}
+    stage.pinterest.switches.ratelimit_headers = headers
+    audience_id, _ = stage.add(people(150), **TWO)
+    accepted = [call for call in stage.pinterest.calls.writes() if call.status == 200]
+    assert 75 == len(accepted)
+    assert len(stage.pinterest.calls.writes()) - 75 <= 8
+    assert digests(150) == stage.pinterest.members_of_audience(audience_id)
