@@ -71,7 +71,7 @@ def test_a_token_without_the_scope_to_write_may_read_only(pinterest: Pinterest, 
 def test_an_ad_account_without_access_and_an_unknown_one_are_refused(
     pinterest: Pinterest, sdk: Sdk, ad_account_id: str, error: str, code: int
 ) -> None:
-    pinterest.add_ad_account("549755885176", accessible=False)
+    pinterest.add_ad_account("549755885176", owner=pinterest.add_user("somebody else"))
     with pytest.raises(getattr(pinterestsdk.exceptions, error)) as caught:
         sdk.audiences.audiences_list(ad_account_id=ad_account_id)
     assert code == code_of(caught.value)

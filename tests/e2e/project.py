@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+import yaml
 
 from tests import children, dig, guard
 from tests.dig import warm
@@ -127,6 +128,14 @@ def change(file: Path, *changes: tuple[str, str]) -> None:
         text, count = re.subn(pattern, replacement, text, flags=re.MULTILINE)
         assert count, pattern
     file.write_text(text)
+
+
+def use_audience(project: Path, audience_id: str, *, verb: str | None = None, name: str = "Shoppers") -> None:
+    """Fill in the audience of the workflow `pinterest_{verb}`; None: the one that people are added to."""
+    config = project / "config" / "pinterest.yml"
+    ids = yaml.safe_load(config.read_text())
+    (ids[verb] if verb else ids).update({"audience_id": audience_id} | ({"audience_name": name} if verb else {}))
+    config.write_text(yaml.safe_dump(ids))
 
 
 def history(services: Services) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.project import ENGINES, Run, change, history
+from tests.e2e.project import ENGINES, Run, change, history, use_audience
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
 
@@ -17,10 +17,6 @@ pytestmark = pytest.mark.parametrize("engine", ENGINES)
 @pytest.fixture(autouse=True)
 def people_to_export(services: Services) -> None:
     services.td.create("sandbox", "people", [{"email": person, "opted_in": True} for person in people(120)])
-
-
-def use_audience(project: Path, audience_id: str) -> None:
-    change(project / "config" / "pinterest.yml", (r'audience_id: "\d+"', f'audience_id: "{audience_id}"'))
 
 
 def test_each_run_and_each_failure_leave_a_row(run: Run, services: Services, project: Path) -> None:
@@ -88,8 +84,8 @@ def test_what_a_replace_has_sent_is_what_the_follow_up_compares_with_until_someb
     run: Run, services: Services, project: Path
 ) -> None:
     audience_id = services.audience(["before@shop.example"], name="Shoppers")
-    change(project / "config" / "pinterest.yml", (r"audience_name: .*", "audience_name: Shoppers"))
-    change(project / "config" / "pinterest.yml", (r'audience_id: ".*"', f'audience_id: "{audience_id}"'))
+    for verb in ("replace", None):
+        use_audience(project, audience_id, verb=verb)
     held = services.pinterest.audiences[audience_id]
     seen = []
     for workflow in ("pinterest_replace", "pinterest_export"):

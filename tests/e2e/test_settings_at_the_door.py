@@ -14,20 +14,6 @@ from tests.e2e.audiences import ADD
 from tests.emulators.pinterest import AD_ACCOUNT_ID, CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN
 from tests.exporting import Services, digests, people
 
-JUNK = [*people(5), "n/a", None]
-
-
-def least(audience_id: str) -> dict[str, Any]:
-    """All that `result_settings` must say, and that junk is skipped."""
-    return {
-        "type": "pinterest",
-        "ad_account_id": AD_ACCOUNT_ID,
-        "audience_type": "customer_list",
-        "action": ADD,
-        "audience_id_add_people": audience_id,
-        "ignore_invalid_records": "true",
-    }
-
 
 class TestWrongSettings:
     TEN: Mapping[str, Any] = {
@@ -78,12 +64,6 @@ class TestWrongSettings:
         for part in ("- ad_account_id: missing", "- action: ", "job_id must be the digits", "there is no TD_API_KEY"):
             assert part in str(caught.value)
 
-    def test_wrong_settings_of_an_action_without_rows_ask_for_no_api_key(self, services: Services) -> None:
-        services.environ.pop("TD_API_KEY")
-        with pytest.raises(SettingsError) as caught:
-            services.export({"action": "delete_current_audience"})
-        assert "TD_API_KEY" not in str(caught.value)
-
     def test_keys_of_audience_studios_console_pass_in_an_activation_only(self, services: Services) -> None:
         settings = {"action": "delete_current_audience", "audience_id": services.audience(), "td_connection": "x"}
         with pytest.raises(SettingsError, match="- td_connection: is unknown"):
@@ -98,6 +78,9 @@ class TestWrongSettings:
 
     def test_an_action_without_rows_needs_neither_job_nor_api_key(self, services: Services) -> None:
         services.environ.pop("TD_API_KEY")
+        with pytest.raises(SettingsError) as caught:
+            services.export({"action": "delete_current_audience"})
+        assert "TD_API_KEY" not in str(caught.value)
         services.export({"action": "delete_current_audience", "audience_id": services.audience()})
         assert [] == services.td.requests
 
@@ -106,7 +89,15 @@ class TestForms:
     @pytest.mark.parametrize("dump", [json.dumps, yaml.safe_dump], ids=["JSON", "YAML"])
     def test_settings_may_be_a_text(self, services: Services, dump: Any) -> None:
         audience_id = services.audience()
-        services.export({}, job_id=services.job(JUNK), result_settings=dump(least(audience_id)))
+        settings = {
+            "type": "pinterest",
+            "ad_account_id": AD_ACCOUNT_ID,
+            "audience_type": "customer_list",
+            "action": ADD,
+            "audience_id_add_people": audience_id,
+            "ignore_invalid_records": "true",
+        }
+        services.export({}, job_id=services.job([*people(5), "n/a", None]), result_settings=dump(settings))
         assert digests(5) == services.pinterest.members_of_audience(audience_id)
 
     def test_secrets_may_stand_as_literals_that_digdag_did_not_resolve(self, services: Services) -> None:

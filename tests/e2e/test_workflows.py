@@ -9,12 +9,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import yaml
 
 from td_pinterest_op import __version__
 from tests import children
 from tests.e2e.audiences import ADD, REPLACE, in_control, is_cleared
-from tests.e2e.project import ENGINES, ROOT, Ran, Run, change, history
+from tests.e2e.project import ENGINES, ROOT, Ran, Run, change, history, use_audience
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import NOBODY, Services, digest, digests, people
 
@@ -26,14 +25,6 @@ def people_to_export(services: Services) -> None:
     rows: list[dict[str, object]] = [{"email": person.upper(), "opted_in": True} for person in people(250)]
     invalid: list[dict[str, object]] = [{"email": "nobody", "opted_in": True}, {"email": None, "opted_in": True}]
     services.td.create("sandbox", "people", [*rows, *invalid, {"email": "left@shop.example", "opted_in": False}])
-
-
-def use_audience(project: Path, audience_id: str, *, verb: str | None = None, name: str = "Shoppers") -> None:
-    """Fill in the audience of the workflow `pinterest_{verb}`; None: the one that people are added to."""
-    config = project / "config" / "pinterest.yml"
-    ids = yaml.safe_load(config.read_text())
-    (ids[verb] if verb else ids).update({"audience_id": audience_id} | ({"audience_name": name} if verb else {}))
-    config.write_text(yaml.safe_dump(ids))
 
 
 def statistics(ran: Ran) -> dict[str, object]:

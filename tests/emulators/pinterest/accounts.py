@@ -36,16 +36,15 @@ USER = User(id="383791336903426391", username="emulated", business_name="Emulate
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdAccount:
-    """`accessible` False: requests about it are answered 403. `roles` are those of each user, by the user's id."""
+    """`roles` are those of each user, by the user's id."""
 
     id: str
     name: str
-    accessible: bool = True
     owner: User = USER
     roles: Mapping[str, tuple[str, ...]]
 
     def may_read(self, user: User) -> bool:
-        return self.accessible and bool(self.roles.get(user.id))
+        return bool(self.roles.get(user.id))
 
     def may_write(self, user: User) -> bool:
-        return self.accessible and not WRITERS.isdisjoint(self.roles.get(user.id, ()))
+        return not WRITERS.isdisjoint(self.roles.get(user.id, ()))

@@ -144,7 +144,8 @@ class Control:
 
     def _requests(self) -> dict[str, Any]:
         calls = [dataclasses.asdict(call) for call in self._calls.all()]
-        return {"requests": calls, "max_writes_under_way": self._calls.max_writes_under_way}
+        most = {"max_writes_under_way": self._calls.max_writes_under_way, "most_writes_a_minute": self._calls.busiest()}
+        return {"requests": calls} | most
 
     async def _members(self, request: web.Request) -> web.Response:
         list_id = request.match_info["list_id"]

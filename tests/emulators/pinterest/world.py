@@ -127,7 +127,6 @@ class World:
         ad_account_id: str,
         *,
         name: str = "Ad account",
-        accessible: bool = True,
         owner: User = USER,
         roles: Mapping[str, Sequence[str]] | None = None,
     ) -> AdAccount:
@@ -142,7 +141,7 @@ class World:
                 if username not in users or not set(given) <= set(ROLES):
                     raise ValueError(f"roles are those of {', '.join(users)}: {', '.join(ROLES)}")
                 held[users[username]] = tuple(given)
-            account = AdAccount(id=ad_account_id, name=name, accessible=accessible, owner=owner, roles=held)
+            account = AdAccount(id=ad_account_id, name=name, owner=owner, roles=held)
             self.accounts[ad_account_id] = account
             return account
 
@@ -271,10 +270,7 @@ class World:
         """Everything but the members, as JSON types."""
         with self.lock:
             return {
-                "ad_accounts": [
-                    {"id": account.id, "name": account.name, "accessible": account.accessible}
-                    for account in self.accounts.values()
-                ],
+                "ad_accounts": [{"id": held.id, "name": held.name} for held in self.accounts.values()],
                 "lists": [_state_of(held) for held in self.lists.values()],
                 "audiences": [_state_of(held) for held in self.audiences.values()],
             }
