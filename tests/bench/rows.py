@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import hashlib
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 _BLOCK = 10_000
-_GZIP = 16 + zlib.MAX_WBITS
 _NAMES = ("anna", "bela.horvath", "chloe", "d.okafor", "emil_larsen", "farah", "goro.tanaka", "h", "ines.costa", "jo")
 _DOMAINS = ("shop.example", "mail.shop.example", "post.example", "a-rather-long-company-name.example")
 # In every hundred rows this one is invalid, each time in another way.
@@ -51,23 +51,20 @@ def write_rows(folder: Path, count: int) -> Rows:
         digests=folder / f"{count}-digests.txt",
         keys=folder / f"{count}-keys.msgpack.gz",
     )
-    plain_gzip, hashed_gzip, keys_gzip = (zlib.compressobj(1, wbits=_GZIP) for _ in range(3))
-    with (
-        rows.plain.open("wb") as plain,
-        rows.hashed.open("wb") as hashed,
-        rows.digests.open("wb") as digests,
-        rows.keys.open("wb") as keys,
-    ):
+    packing: Mapping[Path, Callable[[bytes, bytes], bytes]] = {
+        rows.plain: lambda value, _: _row(value),
+        rows.hashed: lambda value, digest: _row(digest or value),
+        rows.keys: _with_keys,
+    }
+    with contextlib.ExitStack() as stack:
+        files = {path: stack.enter_context(gzip.open(path, "wb", compresslevel=1)) for path in packing}
+        digests = stack.enter_context(rows.digests.open("wb"))
         for start in range(0, count, _BLOCK):
             block = list(people(start, min(start + _BLOCK, count)))
-            plain.write(plain_gzip.compress(b"".join(_buffers(value) for value, _ in block)))
-            hashed.write(hashed_gzip.compress(b"".join(_buffers(digest or value) for value, digest in block)))
-            keys.write(keys_gzip.compress(b"".join(_with_keys(value, digest) for value, digest in block)))
+            for path, pack in packing.items():
+                files[path].write(b"".join(pack(value, digest) for value, digest in block))
             first_time = (digest for row, (_, digest) in enumerate(block) if digest and row % 50 != _REPEATED)
             digests.write(b"".join(digest + b"\n" for digest in first_time))
-        plain.write(plain_gzip.flush())
-        hashed.write(hashed_gzip.flush())
-        keys.write(keys_gzip.flush())
     return rows
 
 
@@ -104,7 +101,7 @@ def _with_keys(value: bytes, digest: bytes) -> bytes:
     return b"\x93" + _text(value) + _text(device) + _text(digest[::-1])
 
 
-def _buffers(value: bytes) -> bytes:
+def _row(value: bytes) -> bytes:
     """A row of one string, in msgpack."""
     return b"\x91" + _text(value)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from tests.emulators.pinterest import When
 from tests.exporting import SESSION, TASK_NAME, Services, digests
 
 ADD = "add_people_to_current_audience"
@@ -66,3 +68,15 @@ def list_behind(services: Services, audience_id: str) -> str:
 def in_control(key: str, percent: int) -> bool:
     """Whether the control group of the salt `spring` has this key."""
     return int(hashlib.sha256(f"spring\n{key}".encode()).hexdigest()[:8], 16) % 10_000 < percent * 100
+
+
+def during(services: Services, operation: str, run: Callable[[], object], *, when: When = When.BEFORE) -> None:
+    """Make `run` happen once, at the next request of that operation, before it is carried out or answered."""
+    left = [run]
+    services.pinterest.on_request(lambda call: call.operation == operation and left and left.pop()(), when=when)
+
+
+def meet_at(services: Services, *operations: str) -> None:
+    """The first of two requests for each operation waits until the second is there."""
+    barriers = {operation: threading.Barrier(2, timeout=10) for operation in operations}
+    services.pinterest.on_request(lambda call: call.operation in barriers and barriers[call.operation].wait())

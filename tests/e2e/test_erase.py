@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -205,27 +204,17 @@ def test_every_problem_of_the_task_is_reported_at_once(services: Services) -> No
     assert [] == services.pinterest.calls.all()
 
 
-@pytest.fixture
-def told_to_end_at(services: Services) -> Iterator[Callable[[str], None]]:
-    """Has the run told to end by the first request of an operation, which Pinterest then does not serve."""
-
-    def arrange(operation: str) -> None:
-        services.pinterest.on_request(lambda call: stop.request("SIGTERM") if call.operation == operation else None)
-        services.pinterest.inject(Fault(effect=Answer(status=503), operation=operation, times=None))
-
-    yield arrange
-    stop.reset()
-
-
 @pytest.mark.parametrize("operation", ["customer_lists/list", "customer_lists/update"])
 def test_an_erasure_that_is_told_to_end_ends_at_once_and_blames_no_list(
     services: Services,
     lists: list[str],
-    told_to_end_at: Callable[[str], None],
     operation: str,
     caplog: pytest.LogCaptureFixture,
+    request: pytest.FixtureRequest,
 ) -> None:
-    told_to_end_at(operation)
+    services.pinterest.on_request(lambda call: stop.request("SIGTERM") if call.operation == operation else None)
+    services.pinterest.inject(Fault(effect=Answer(status=503), operation=operation, times=None))
+    request.addfinalizer(stop.reset)
     with pytest.raises(StoppedError, match=r"told to end \(SIGTERM\)"):
         erase(services, services.job(people(40)))
     assert 1 == len(services.pinterest.calls.of(operation))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -17,13 +16,15 @@ from tests.e2e.audiences import (
     NEW,
     REPLACE,
     audience_of,
+    during,
     is_cleared,
     list_behind,
     list_name,
+    meet_at,
     settings_of,
     the_audience,
 )
-from tests.emulators.pinterest import Answer, Call, Fault, When
+from tests.emulators.pinterest import Answer, Fault, When
 from tests.exporting import Services, digests, people
 
 
@@ -43,18 +44,15 @@ class TestGhosts:
     def test_a_ghost_that_creates_the_audience_while_the_records_are_sent_leaves_one_audience(
         self, services: Services
     ) -> None:
-        job, ghosts = services.job(people(10)), list[str]()
+        job, ends, wanted = services.job(people(10)), list[str](), NEW | {"limit_records_per_request": 3}
 
-        def ghost(call: Call) -> None:
-            if call.operation == "customer_lists/create" and not ghosts:
-                ghosts.append("called")
-                ghosts.append(services.export(NEW | {"limit_records_per_request": 3}, job_id=job)["audience_id"])
+        def run() -> None:
+            ends.append(services.export(wanted, job_id=job)["audience_id"])
 
-        services.pinterest.on_request(ghost, when=When.AFTER)
-        stored = services.export(NEW | {"limit_records_per_request": 3}, job_id=job)
+        during(services, "customer_lists/create", run, when=When.AFTER)
+        run()
         audience_id = the_audience(services)
-        assert ["called", audience_id] == ghosts
-        assert audience_id == stored["audience_id"]
+        assert [audience_id] * 2 == ends
         assert digests(10) == services.pinterest.members_of_audience(audience_id)
         assert 1 == len(services.pinterest.calls.of("audiences/create"))
         assert 1 == len(services.pinterest.lists)
@@ -77,12 +75,6 @@ class TestGhosts:
             assert is_cleared(services, audience_id)
         else:
             assert services.pinterest.audiences[audience_id].removed
-
-
-def meet_at(services: Services, *operations: str) -> None:
-    """The first of two requests for each operation waits until the second is there."""
-    barriers = {operation: threading.Barrier(2, timeout=10) for operation in operations}
-    services.pinterest.on_request(lambda call: call.operation in barriers and barriers[call.operation].wait())
 
 
 def at_once(run: Callable[[], dict[str, Any]]) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,28 +21,18 @@ from tests.e2e.audiences import (
     REMOVE,
     REPLACE,
     audience_of,
+    during,
     is_cleared,
     list_behind,
+    meet_at,
     settings_of,
     the_audience,
 )
-from tests.e2e.test_reruns import meet_at
-from tests.emulators.pinterest import Answer, Call, Fault, Reset, When
+from tests.emulators.pinterest import Answer, Fault, Reset, When
 from tests.exporting import Services, digests, people
 
 # How an error ends when another session has decided after records were sent.
 NOT_MENDED = ", which is not behind that audience"
-
-
-def during(services: Services, operation: str, run: Callable[[], object]) -> None:
-    """Make `run` happen when the next request of that operation arrives, before it is carried out."""
-    left = [run]
-
-    def interrupt(call: Call) -> None:
-        if call.operation == operation and left:
-            left.pop()()
-
-    services.pinterest.on_request(interrupt)
 
 
 # -- two projects, two sessions
