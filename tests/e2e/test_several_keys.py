@@ -14,6 +14,7 @@ from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE, list_behind, setti
 from tests.exporting import NOBODY, Services
 
 ROWS = {"action": ADD, "records": "rows", "ignore_invalid_records": True}
+NOTHING = {"duplicate": 0, "refused": 0, "withheld": NOBODY, "invalid_keys": 0}
 KEYS = [("email", "varchar"), ("maid", "varchar"), ("phone", "varchar"), ("external_id", "varchar")]
 DEVICE = "5eed0001-aaaa-4bbb-8ccc-{:012d}"
 
@@ -46,15 +47,7 @@ def test_a_row_is_one_record_of_all_its_keys(services: Services) -> None:
     stored = services.export({**ROWS, "audience_id": audience_id}, job_id=job(services, *map(person, range(100, 103))))
     assert everybody(100, 101, 102) == services.pinterest.members_of_audience(audience_id)
     assert 3 == services.pinterest.lists[list_behind(services, audience_id)].num_uploaded
-    assert {
-        "unique": 3,
-        "duplicate": 0,
-        "sent": 3,
-        "refused": 0,
-        "withheld": NOBODY,
-        "keys": 12,
-        "invalid_keys": 0,
-    } == stored["records"]
+    assert NOTHING | {"unique": 3, "sent": 3, "keys": 12} == stored["records"]
     assert (3, 3, 0) == tuple(stored["rows"][name] for name in ("read", "valid", "invalid"))
 
 
@@ -87,15 +80,7 @@ def test_the_same_person_is_sent_once_in_whatever_form_and_the_keys_of_a_row_may
     ]
     stored = services.export({**ROWS, "audience_id": audience_id}, job_id=job(services, *rows))
     assert everybody(100) | {sha("external_id:A-7")} == services.pinterest.members_of_audience(audience_id)
-    assert {
-        "unique": 3,
-        "duplicate": 1,
-        "sent": 3,
-        "refused": 0,
-        "withheld": NOBODY,
-        "keys": 6,
-        "invalid_keys": 1,
-    } == stored["records"]
+    assert NOTHING | {"unique": 3, "duplicate": 1, "sent": 3, "keys": 6, "invalid_keys": 1} == stored["records"]
     assert (6, 4, 2) == tuple(stored["rows"][name] for name in ("read", "valid", "invalid"))
     counted = {reason: count for reason, count in stored["rows"]["invalid_by_reason"].items() if count}
     assert {"null": 1, "not_an_email": 1} == counted

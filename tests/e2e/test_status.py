@@ -33,9 +33,7 @@ def test_the_state_of_each_audience_is_stored(services: Services) -> None:
     services.pinterest.lists[behind].updated = services.time.now() - 7200
     services.pinterest.lists[services.pinterest.audiences[large].rule["customer_list_id"]].updated = services.time.now()
     stored = look(services, small, large)
-    assert {"usable": 0, "waiting": 1, "unusable": 1} == {
-        name: stored[name] for name in ("usable", "waiting", "unusable")
-    }
+    assert (0, 1, 1) == tuple(stored[name] for name in ("usable", "waiting", "unusable"))
     assert {
         "audience_id": small,
         "audience_name": "Small",

@@ -7,7 +7,6 @@ faults.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,31 +61,24 @@ ROWS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    row: Row
-    query: str
-    step: str
-
-    def arrange(self, services: Services) -> None:
-        """The fault is in force."""
-        number = QUERIES.index(self.query)
-        if self.row.fault is None:
-            services.td.job_faults.add(JobFault(query=f"AS of_{self.query}"))
-        elif self.step == "issue":
-            services.td.faults.add(dataclasses.replace(self.row.fault, path="/v3/job/issue/", after=number))
-        else:
-            job_id = 1_000_001 + len(services.td.jobs.all()) + number
-            services.td.faults.add(dataclasses.replace(self.row.fault, path=f"/v3/job/{self.step}/{job_id}$"))
-
-    def __str__(self) -> str:
-        return f"{self.row.name}-{self.query}-{self.step}"
+CELLS = [
+    pytest.param(row, query, step, id=f"{row.name}-{query}-{step}")
+    for row in ROWS
+    for query in QUERIES
+    for step in row.at
+]
 
 
-def cells() -> Iterator[Cell]:
-    for row in ROWS:
-        for query in QUERIES:
-            yield from (Cell(row=row, query=query, step=step) for step in row.at)
+def arrange(services: Services, row: Row, query: str, step: str) -> None:
+    """The fault is in force."""
+    number = QUERIES.index(query)
+    if row.fault is None:
+        services.td.job_faults.add(JobFault(query=f"AS of_{query}"))
+    elif step == "issue":
+        services.td.faults.add(dataclasses.replace(row.fault, path="/v3/job/issue/", after=number))
+    else:
+        job_id = 1_000_001 + len(services.td.jobs.all()) + number
+        services.td.faults.add(dataclasses.replace(row.fault, path=f"/v3/job/{step}/{job_id}$"))
 
 
 def of_task(services: Services) -> dict[str, Any]:
@@ -98,20 +90,22 @@ def of_task(services: Services) -> dict[str, Any]:
     return {"database": "crm", **queries}
 
 
-@pytest.mark.parametrize("cell", [pytest.param(cell, id=str(cell)) for cell in cells()])
-def test_a_fault_of_a_query_lets_nobody_through_and_is_gone_after_a_rerun(stage: Stage, cell: Cell) -> None:
+@pytest.mark.parametrize(("row", "query", "step"), CELLS)
+def test_a_fault_of_a_query_lets_nobody_through_and_is_gone_after_a_rerun(
+    stage: Stage, row: Row, query: str, step: str
+) -> None:
     audience_id = stage.audience([], name="Shoppers")
     settings = {"action": "add_people_to_current_audience", "audience_id": audience_id}
     # Another task than that of another cell: it would adopt the jobs of that one.
-    task = of_task(stage.services) | {"task_name": str(cell)}
-    cell.arrange(stage.services)
-    if cell.row.end is None:
+    task = of_task(stage.services) | {"task_name": f"{row.name}-{query}-{step}"}
+    arrange(stage.services, row, query, step)
+    if row.end is None:
         stage.export(settings, **task)
         assert SENT == stage.pinterest.members_of_audience(audience_id)
     else:
-        with pytest.raises(cell.row.end) as raised:
+        with pytest.raises(row.end) as raised:
             stage.export(settings, **task)
-        assert (cell.query != "query") == (f"[the query of `{cell.query}`]" in str(raised.value))
+        assert (query != "query") == (f"[the query of `{query}`]" in str(raised.value))
         assert [] == stage.pinterest.calls.writes()
     stage.undisturbed()
     stats = stage.export(settings, **task)
