@@ -84,6 +84,8 @@ def test_the_json_has_the_shape_that_is_promised_and_only_plain_types() -> None:
         reading_seconds=1.23456,
         sending_seconds=2.0,
     )
+    reasons = dict.fromkeys(sorted(REASONS), 0) | {"empty": 1, "null": 2}
+    withheld = {"suppressed": 2, "without_consent": 0, "control": 1}
     expected = {
         "action": "create_new_audience",
         "ad_account_id": "1",
@@ -100,19 +102,8 @@ def test_the_json_has_the_shape_that_is_promised_and_only_plain_types() -> None:
             "3 records (suppressed 2, control 1) were withheld; Pinterest refused 1."
         ),
         "version": __version__,
-        "rows": {
-            "read": 10,
-            "valid": 7,
-            "invalid": 3,
-            "invalid_by_reason": dict.fromkeys(sorted(REASONS), 0) | {"empty": 1, "null": 2},
-        },
-        "records": {
-            "unique": 6,
-            "duplicate": 1,
-            "sent": 2,
-            "refused": 1,
-            "withheld": {"suppressed": 2, "without_consent": 0, "control": 1},
-        },
+        "rows": {"read": 10, "valid": 7, "invalid": 3, "invalid_by_reason": reasons},
+        "records": {"unique": 6, "duplicate": 1, "sent": 2, "refused": 1, "withheld": withheld},
         "values": {"plain": 4, "hashed": 3},
         "lists": {"suppress": "6", "consent": None},
         "requests": {"sent": 9, "retried": 2, "failed": 3},

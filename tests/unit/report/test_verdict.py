@@ -9,6 +9,7 @@ from tests.unit.report.samples import follow_up, run, verdict
 
 NOBODY: dict[str, Any] = {"records": {"unique": 0, "sent": 0}}
 ACTALIKE = run(action="create_actalike_audience", **NOBODY)
+TOO_SMALL = "The audience is too small to use: about 40 matched people"
 CLEAR, DELETE = run(action="clear_current_audience"), run(action="delete_current_audience")
 
 
@@ -18,12 +19,8 @@ CLEAR, DELETE = run(action="clear_current_audience"), run(action="delete_current
         (run(), None, "waiting", "1,000 people are on their way to Pinterest"),
         (run(action="remove_people_from_current_audience"), None, "waiting", "1,000 people are on their way out"),
         (run(), follow_up(), "good", "The audience is ready: about 900 matched people"),
-        (
-            run(),
-            follow_up(status="TOO_SMALL", size=40),
-            "bad",
-            "The audience is too small to use: about 40 matched people",
-        ),
+        (run(), follow_up(status="TOO_SMALL", size=40), "bad", TOO_SMALL),
+        (run(), follow_up(status="PERSONAS_INELIGIBLE_SIZE", size=40), "bad", TOO_SMALL),
         (run(), follow_up(status="INITIALIZING", size=None), "waiting", "Pinterest is still matching people"),
         (run(), follow_up(status="PERSONAS_ODD", size=0), "waiting", "Pinterest is still matching people"),
         (run(), follow_up(status="REMOVED"), "bad", "The audience cannot be used"),
@@ -37,12 +34,6 @@ CLEAR, DELETE = run(action="clear_current_audience"), run(action="delete_current
         (ACTALIKE, follow_up(), "good", "The audience is ready: about 900 matched people"),
         (run(**NOBODY), None, "good", "Nobody had to be sent"),
         (run(), follow_up(status="ELIGIBLE"), "waiting", "Pinterest is still matching people"),
-        (
-            run(),
-            follow_up(status="PERSONAS_INELIGIBLE_SIZE", size=40),
-            "bad",
-            "The audience is too small to use: about 40 matched people",
-        ),
     ],
 )
 def test_the_first_screen_says_what_became_of_the_audience(
