@@ -13,7 +13,7 @@ import pytest
 from td_pinterest_op import __version__
 from td_pinterest_op.audiences import create_once
 from tests.exporting import Services
-from tests.unit.cli.running import Ran, Terminal
+from tests.unit.cli.running import Ran, Recorded, Terminal
 
 GOLDEN = Path(__file__).parent / "golden"
 _VOLATILE = (
@@ -75,7 +75,7 @@ def types(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 
 @pytest.fixture
-def as_recorded(request: pytest.FixtureRequest) -> Callable[[Ran, str], None]:
+def as_recorded() -> Recorded:
     """Compares what a command printed with its file in tests/e2e/cli/golden, which GOLDEN=write writes."""
 
     def compare(ran: Ran, name: str) -> None:

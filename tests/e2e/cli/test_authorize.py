@@ -26,9 +26,8 @@ import requests
 from tests import children, guard
 from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Fault
 from tests.exporting import Services
-from tests.unit.cli.running import Ran, Terminal
+from tests.unit.cli.running import Ran, Recorded, Terminal
 
-Recorded = Callable[[Ran, str], None]
 Authorize = Callable[..., Ran]
 ALL_SCOPES = "ads:read,ads:write,user_accounts:read"
 STORED = frozenset({"pinterest.client_id", "pinterest.client_secret", "pinterest.refresh_token"})

@@ -16,9 +16,7 @@ from td_pinterest_op.timing import Timing
 from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Fault
 from tests.emulators.server import free_port
 from tests.exporting import Services, people
-from tests.unit.cli.running import Ran, Terminal
-
-Recorded = Callable[[Ran, str], None]
+from tests.unit.cli.running import Recorded, Terminal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

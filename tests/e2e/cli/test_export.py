@@ -21,9 +21,8 @@ from tests.e2e.project import ROOT
 from tests.emulators.environment import HURRY
 from tests.emulators.pinterest import AD_ACCOUNT_ID, When
 from tests.exporting import Services, digests, people
-from tests.unit.cli.running import Ran, Terminal
+from tests.unit.cli.running import Ran, Recorded, Terminal
 
-Recorded = Callable[[Ran, str], None]
 Export = Callable[..., Ran]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,9 +13,7 @@ from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.listing import audience_row
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import SESSION, Services
-from tests.unit.cli.running import Ran, Terminal
-
-Recorded = Callable[[Ran, str], None]
+from tests.unit.cli.running import Recorded, Terminal
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -21,6 +22,10 @@ class Ran:
     def failed(self, said: str, *, code: int = 1) -> bool:
         """Whether it ended with that code, printed no result, and said so on standard error."""
         return (code, "") == (self.code, self.out) and said in self.err
+
+
+# Compares what a command printed with a file.
+Recorded = Callable[[Ran, str], None]
 
 
 class Terminal:
