@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -78,12 +78,13 @@ def rehearse(given: Given, asked: Sequence[Step], no_large: bool, output: Path) 
     if not output.parent.is_dir():
         raise SettingsError(f"there is no folder {output.parent} for --output: make it, or name another file")
     count, to_do = RequestCounts(), _with_needs(asked)
-    writes = _writes(to_do)
+    names = {step.name for step in to_do}
+    writes = sum(step.writes for step in to_do) + ("audience" in names and "remove" not in names)
     with connecting(given, count=count, timing=SYSTEM) as connection, stopping():
         api = connection.api()
         if not (given.quiet and given.yes):
             is_kept = connection.credentials.sources.get("PINTEREST_REFRESH_TOKEN") != ENVIRONMENT
-            screen.note(_announcement(to_do, account=api.ad_account_id, writes=writes, is_kept=is_kept))
+            screen.note(_announcement(names, account=api.ad_account_id, writes=writes, is_kept=is_kept))
         if not (given.yes or screen.confirm("Do this?")):
             raise StoppedError("you answered no: nothing was written")
         at = datetime.fromtimestamp(SYSTEM.wall(), timezone.utc)
@@ -110,16 +111,9 @@ def _with_needs(asked: Sequence[Step]) -> list[Step]:
     return [step for step in STEPS if step.name in names]
 
 
-def _writes(steps: Sequence[Step]) -> int:
-    """How many requests write, the removal of the audience included."""
-    names = {step.name for step in steps}
-    return sum(step.writes for step in steps) + int("audience" in names and "remove" not in names)
-
-
-def _announcement(steps: Sequence[Step], *, account: str, writes: int, is_kept: bool) -> str:
+def _announcement(names: Collection[str], *, account: str, writes: int, is_kept: bool) -> str:
     """What the steps do and leave behind, for the one who is asked."""
-    names = {step.name for step in steps}
-    lists = len(names & {"list_without_records", "list", "move"})
+    lists = len({"list_without_records", "list", "move"}.intersection(names))
     lines = [f"To find out what Pinterest's documentation does not say, in ad account {account}:"]
     if "token" in names:
         lines.append(

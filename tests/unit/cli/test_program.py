@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import subprocess
@@ -149,14 +148,6 @@ def test_ctrl_c_while_modules_are_imported_is_one_sentence(
     monkeypatch.setattr(sys, "meta_path", [Interrupts(), *sys.meta_path])
     assert 130 == main()
     assert ("", "error: Stopped before anything was done.\n") == capsys.readouterr()
-
-
-def test_a_stream_that_encodes_nothing_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    out = io.StringIO()
-    monkeypatch.setattr("sys.stdout", out)
-    screen.prepare_streams()
-    screen.say("✓")
-    assert "✓\n" == out.getvalue()
 
 
 def test_a_line_that_is_too_long_goes_on_below_its_own_text(
