@@ -16,19 +16,16 @@ from td_pinterest_op.stats import Deed
 class Change(Procedure):
     """Records go to the list that is behind an audience."""
 
-    def _add(self, audience: Audience, prepared: Prepared) -> list[Step]:
-        people = "{records}" if prepared.unique else "nobody"
-        self._stats.deed = Deed(done=f"Added {people} to {{audience}}", would=f"add {people} to {{audience}}")
-        return self._change(audience, prepared, operation="ADD", verb="add to")
-
-    def _change(self, audience: Audience, prepared: Prepared, *, operation: str, verb: str) -> list[Step]:
-        list_id = list_of(audience)
+    def _change(self, audience: Audience, prepared: Prepared, *, adds: bool) -> list[Step]:
+        list_id, people = list_of(audience), "{records}" if prepared.unique else "nobody"
+        verb, done, to = ("add", "Added", "to") if adds else ("remove", "Removed", "from")
+        self._stats.deed = Deed(done=f"{done} {people} {to} {{audience}}", would=f"{verb} {people} {to} {{audience}}")
 
         def send() -> None:
-            self._sender.send(prepared, partial(self._api.change_records, list_id, operation=operation))
+            self._sender.send(prepared, partial(self._api.change_records, list_id, operation=verb.upper()))
             self._check_unmoved(audience)
 
-        return [Step(says=f"{verb} {audience.label} (customer list {list_id})", do=send)]
+        return [Step(says=f"{verb} {to} {audience.label} (customer list {list_id})", do=send)]
 
     def _check_unmoved(self, audience: Audience) -> None:
         now = self._api.audience(audience.id)
@@ -59,7 +56,7 @@ class Add(Change):
 
     def steps(self, prepared: Prepared) -> list[Step]:
         """Add the records to the list."""
-        return self._add(self._usable(), prepared)
+        return self._change(self._usable(), prepared, adds=True)
 
 
 class Remove(Change):
@@ -75,6 +72,4 @@ class Remove(Change):
 
     def steps(self, prepared: Prepared) -> list[Step]:
         """Remove the records from the list."""
-        people = "{records}" if prepared.unique else "nobody"
-        self._stats.deed = Deed(done=f"Removed {people} from {{audience}}", would=f"remove {people} from {{audience}}")
-        return self._change(self._usable(), prepared, operation="REMOVE", verb="remove from")
+        return self._change(self._usable(), prepared, adds=False)

@@ -61,7 +61,7 @@ class Create(Refill, Change):
         """Fill a list, then create the audience on it; go on with what this session did; or serve an existing one."""
         existing, own = self.check()
         if existing and self._settings.if_exists is IfExists.ADD:
-            return self._add(existing, prepared)
+            return self._change(existing, prepared, adds=True)
         if existing:
             return self._fill_and_move(existing, prepared)
         people = "with {records}" if prepared.unique else "without people"

@@ -515,18 +515,6 @@ def test_a_spool_that_cannot_be_read_any_more_says_how_far_the_run_came(monkeypa
 # -- told to end from outside
 
 
-@contextlib.contextmanager
-def told_to_end_by(number: signal.Signals) -> Iterator[None]:
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise StoppedError("the run was told to end")
-
-    before = signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)
-
-
 def test_a_signal_ends_it_at_once_though_a_request_is_under_way() -> None:
     main = threading.main_thread().ident
     at_end = threading.Event()
@@ -537,14 +525,17 @@ def test_a_signal_ends_it_at_once_though_a_request_is_under_way() -> None:
             signal.pthread_kill(main, signal.SIGTERM)
             assert at_end.wait(timeout=30)
 
-    run = Run(rule, records=100, batch=10)
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise StoppedError("the run was told to end")
+
+    run, before = Run(rule, records=100, batch=10), signal.signal(signal.SIGTERM, stop)
     try:
-        with told_to_end_by(signal.SIGTERM):
-            error = run.fail()
+        error = run.fail()
         assert StoppedError is type(error)
         assert "of 100 records 10 are in, 0 were refused, 80 are not in, and of 10 it is not known." in str(error)
         assert run.api.stopped.is_set()
     finally:
+        signal.signal(signal.SIGTERM, before)
         at_end.set()
 
 

@@ -6,7 +6,6 @@ import heapq
 import random
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -27,18 +26,13 @@ class _LaterError(Exception):
     """Raised instead of sleeping, so that many requests can wait in one thread."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Run:
-    """When each request of a simulated run left, arrived and was answered."""
-
-    arrivals: list[float]
-    ended: float
-
-
 def simulate(
     *, requests: int, per_minute: int, in_flight: int, latency: Callable[[], float], arrival: Callable[[], float]
-) -> Run:
-    """A run in simulated time: `arrival` is the share of its latency after which a request reaches the server."""
+) -> tuple[list[float], float]:
+    """When each request of a run in simulated time arrived, and when the run ended.
+
+    `arrival` is the share of its latency after which a request reaches the server.
+    """
     now, asked = 0.0, 0.0
 
     def sleep(seconds: float) -> None:
@@ -51,7 +45,7 @@ def simulate(
     )
     # What is to happen: (when, number, the permit that is answered then or None for a request that wants to leave).
     events: list[tuple[float, int, Permit | None]] = [(0.0, number, None) for number in range(in_flight)]
-    to_send, numbers, run = requests, iter(range(in_flight, 10**9)), Run(arrivals=[], ended=0.0)
+    to_send, numbers, arrivals, ended = requests, iter(range(in_flight, 10**9)), list[float](), 0.0
     while events and to_send:
         now, _, permit = heapq.heappop(events)
         if permit is not None:
@@ -65,10 +59,10 @@ def simulate(
             continue
         took = latency()
         to_send -= 1
-        run.arrivals.append(now + took * arrival())
-        run.ended = max(run.ended, now + took)
+        arrivals.append(now + took * arrival())
+        ended = max(ended, now + took)
         heapq.heappush(events, (now + took, next(numbers), permit))
-    return run
+    return arrivals, ended
 
 
 @settings(max_examples=examples(60))
@@ -82,14 +76,14 @@ def test_no_minute_of_arrivals_ever_holds_more_than_the_limit(
     seed: int, per_minute: int, in_flight: int, slowest: float
 ) -> None:
     chance = random.Random(seed)
-    run = simulate(
+    arrivals, _ = simulate(
         requests=4 * per_minute,
         per_minute=per_minute,
         in_flight=in_flight,
         latency=lambda: chance.uniform(0, slowest),
         arrival=lambda: chance.choice([0.0, 1.0, chance.random()]),
     )
-    arrivals = sorted(run.arrivals)
+    arrivals.sort()
     assert 4 * per_minute == len(arrivals)
     windows = zip(arrivals, arrivals[per_minute:], strict=False)
     assert all(later - first >= MINUTE - 1e-6 for first, later in windows)
@@ -109,10 +103,10 @@ def test_no_minute_of_arrivals_ever_holds_more_than_the_limit(
 def test_it_costs_no_time_but_what_the_limit_takes(
     requests: int, per_minute: int, in_flight: int, latency: float, ideal: float
 ) -> None:
-    run = simulate(
+    _, ended = simulate(
         requests=requests, per_minute=per_minute, in_flight=in_flight, latency=lambda: latency, arrival=lambda: 1.0
     )
-    assert run.ended <= 1.05 * ideal
+    assert ended <= 1.05 * ideal
 
 
 def test_threads_share_the_limit() -> None:
