@@ -26,8 +26,8 @@ from tests.emulators.people import write_people
 from tests.emulators.pinterest import Pinterest
 from tests.emulators.pinterest.like import switches_like
 from tests.sandbox import expected, made_up, story
-from tests.sandbox.expected import Expected, WrongFileError
-from tests.sandbox.project import Project, WrongProjectError, copied
+from tests.sandbox.expected import Expected
+from tests.sandbox.project import Project, copied
 
 ROOT = Path(__file__).parent.parent.parent
 _TABLE = re.compile(r"(?:[a-z0-9_]+[.])?[a-z0-9_]+")
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         switches = switches_like(options.like) if options.like else {}
         with tempfile.TemporaryDirectory() as folder:
             return _run(options, Path(folder), people, switches)
-    except (WrongProjectError, WrongFileError, OSError, ValueError) as error:
+    except (OSError, ValueError) as error:
         parser.error(str(error))
 
 

@@ -15,10 +15,6 @@ _DIGEST = re.compile(r"[0-9A-Fa-f]{64}")
 _MOST = 10
 
 
-class WrongFileError(Exception):
-    """The file says not who is expected; the text names the line."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
     """`audience`: an id or a name, None for the only one. `lines`: where each digest (hex) stands first, from 1."""
@@ -39,14 +35,15 @@ class Expected:
 def read(given: str) -> Expected:
     """`FILE` or `AUDIENCE=FILE`: a line for each person, a digest or an identifier.
 
-    A first line may name their type (email, maid, idfa); else it is seen by their form. Raises WrongFileError.
+    A first line may name their type (email, maid, idfa); else it is seen by their form. Raises ValueError: it names the
+    line.
     """
     audience, equals, name = given.rpartition("=")
     path = Path(name)
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise WrongFileError(f"{path} cannot be read ({type(error).__name__})") from None
+        raise ValueError(f"{path} cannot be read ({type(error).__name__})") from None
     named = lines[0].strip().strip('"').lower() if lines else ""
     column = named if named in ("email", "maid", "idfa", "digest") else None
     numbers: dict[str, int] = {}
@@ -62,8 +59,8 @@ def _digest(value: str, column: str | None, *, where: str) -> str:
         return value.lower()
     type_ = column or ("email" if "@" in value else "idfa" if value.isupper() else "maid")
     if type_ == "digest":
-        raise WrongFileError(f"{where} is no digest of 64 hex digits")
+        raise ValueError(f"{where} is no digest of 64 hex digits")
     digest = key_or_reason(TYPES[type_], value.encode())
-    if isinstance(digest, Reason):
-        raise WrongFileError(f"{where} is no {type_}: {digest.value}")
-    return digest.hex()
+    if not isinstance(digest, Reason):
+        return digest.hex()
+    raise ValueError(f"{where} is no {type_}: {digest.value}")

@@ -28,10 +28,6 @@ _TEMPLATE = re.compile(r"\$\{([\w.]+)\}")
 _DATABASE = re.compile(r"[a-z0-9_]+")
 
 
-class WrongProjectError(Exception):
-    """The folder cannot be run; the text says why and what to do."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
     """A copy that can be run. `names`: of the audiences, by id, as the workflows expect them.
@@ -47,11 +43,9 @@ class Project:
 
 
 def copied(source: Path, into: Path, *, workflows: tuple[str, ...], environ: Mapping[str, str]) -> Project:
-    """Copy a project folder, and read what it needs. Raises WrongProjectError."""
+    """Copy a project folder, and read what it needs. Raises ValueError, which says what to do."""
     if not (source / "td_pinterest_op").is_dir():
-        raise WrongProjectError(
-            f"{source} is no bundled folder, it has no td_pinterest_op: run scripts/bundle {source}"
-        )
+        raise ValueError(f"{source} is no bundled folder, it has no td_pinterest_op: run scripts/bundle {source}")
     chosen = tuple(_workflow(source, name) for name in workflows) or (_only_workflow(source),)
     shutil.copytree(source, into, ignore=_NOT_COPIED)
     texts = {path: path.read_text(encoding="utf-8") for path in _configuration(into)}
@@ -71,7 +65,7 @@ def copied(source: Path, into: Path, *, workflows: tuple[str, ...], environ: Map
 def _workflow(source: Path, name: str) -> str:
     file = Path(name if name.endswith(".dig") else f"{name}.dig").name
     if not (source / file).is_file():
-        raise WrongProjectError(f"{source} has no workflow {file}: it has {', '.join(_workflows(source)) or 'none'}")
+        raise ValueError(f"{source} has no workflow {file}: it has {', '.join(_workflows(source)) or 'none'}")
     return file
 
 
@@ -85,7 +79,7 @@ def _only_workflow(source: Path) -> str:
         return there[0]
     if "pinterest_export.dig" in there:
         return "pinterest_export.dig"
-    raise WrongProjectError(f"which workflow? Name one of {', '.join(there) or 'the folder, which has none'}")
+    raise ValueError(f"which workflow? Name one of {', '.join(there) or 'the folder, which has none'}")
 
 
 def _configuration(folder: Path) -> Iterator[Path]:
