@@ -36,13 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, lambda *_: stopped.set())
     try:
         with (
-            _data(options) as data,
+            tempfile.TemporaryDirectory() as folder,
             both(
                 td_port=options.td_port,
                 pinterest_port=options.pinterest_port,
                 switches=switches_like(options.like) if options.like else {},
             ) as emulators,
         ):
+            data = options.data or write_people(Path(folder) / "people.parquet", rows=options.rows)
             emulators.td.warehouse.load_file(DATABASE, TABLE, data)
             for name, value in emulators.environment.items():
                 print(f"export {name}={value}")
@@ -75,17 +76,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="a CSV (with a header) or Parquet file to load instead of those")
     parser.add_argument("--like", type=Path, help="a rehearsal.json: Pinterest behaves as it says")
     return parser.parse_args(arguments)
-
-
-@contextlib.contextmanager
-def _data(options: argparse.Namespace) -> Iterator[Path]:
-    if options.data is not None:
-        yield options.data
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "people.parquet"
-        write_people(path, rows=options.rows)
-        yield path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -152,10 +152,10 @@ class Tokens:
 
     # -- for tests ----------------------------------------------------------------------------------------------
 
-    def issue_access_token(self, user: User = USER) -> str:
+    def issue_access_token(self) -> str:
         """An access token without a refresh, for tests that speak to the emulator themselves."""
         with self._lock:
-            return self._issue(user, self._scopes(None), self._clock())
+            return self._issue(USER, self._scopes(None), self._clock())
 
     def revoke_access_tokens(self) -> None:
         """Refuse every access token issued until now."""
@@ -167,7 +167,7 @@ class Tokens:
         with self._lock:
             return {token for token, held in self._refresh.items() if held.expires_at > self._clock()}
 
-    def set_refresh_token(self, token: str, *, days: float = REFRESH_TOKEN_DAYS, user: User = USER) -> None:
+    def set_refresh_token(self, token: str, *, days: float = REFRESH_TOKEN_DAYS) -> None:
         """Make `token` valid for this many days from now; 0 or less: an expired one."""
         with self._lock:
-            self._refresh[token] = _Refresh(user=user, scopes=None, expires_at=self._clock() + days * DAY)
+            self._refresh[token] = _Refresh(user=USER, scopes=None, expires_at=self._clock() + days * DAY)
