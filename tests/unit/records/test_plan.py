@@ -13,20 +13,11 @@ from td_pinterest_op.records.plan import check_rows, plan_text
 from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.job import FILE, QUERY, Origin
+from tests.unit.settings.test_parse import ENVIRON, LEAST
 
 
 def settings(**changed: Any) -> Settings:
-    least = {
-        "type": "pinterest",
-        "client_id": "1",
-        "client_secret": "made-up",
-        "refresh_token": "made-up-too",
-        "ad_account_id": "1",
-        "audience_type": "customer_list",
-        "action": "add_people_to_current_audience",
-        "audience_id": "2",
-    }
-    return parse(least | changed, environ={})
+    return parse(LEAST | changed, environ=ENVIRON)
 
 
 def stats(**counts: Any) -> Stats:

@@ -11,12 +11,8 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.secret import Secret
 from td_pinterest_op.settings import table as tables
 from td_pinterest_op.settings.parse import ConnectionSettings, parse_connection, parse_erasure, parse_status
+from tests.unit.settings.test_parse import ENVIRON
 
-ENVIRON = {
-    "PINTEREST_CLIENT_ID": "1489",
-    "PINTEREST_CLIENT_SECRET": "env-client-credential",
-    "PINTEREST_REFRESH_TOKEN": "pinr.env-token",
-}
 STATUS = {"ad_account_id": "549755885175", "audience_ids": ["7", "8"]}
 ERASURE = {"ad_account_ids": ["549755885175"]}
 

@@ -25,17 +25,10 @@ from td_pinterest_op.withholding import lists
 from td_pinterest_op.withholding.people import Lists, in_control, key_of
 from td_pinterest_op.withholding.preparation import preparing
 from tests.campaigns import examples
+from tests.unit.settings import test_parse
 
 SALT = "spring"
-ENVIRON = {"PINTEREST_CLIENT_ID": "1", "PINTEREST_CLIENT_SECRET": "s", "PINTEREST_REFRESH_TOKEN": "t"}
-LEAST = {
-    "type": "pinterest",
-    "ad_account_id": "549755885175",
-    "audience_type": "customer_list",
-    "action": "add_people_to_current_audience",
-    "audience_id": "1",
-    "ignore_invalid_records": True,
-}
+LEAST = test_parse.LEAST | {"ignore_invalid_records": True}
 KEYS_OF = {"email": "email", "maid": "maid", "phone": "hashed_phone_number", "external_id": "external_id"}
 
 # An identifier: the name of its column, and its number.
@@ -207,7 +200,7 @@ def result(types: Sequence[str], rows: Sequence[Sequence[Any]], *, arrays: bool 
 def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, list[Any]]:
     """The statistics, and the batches that the operator would send."""
     control = {"percent": case.percent, "salt": SALT, "by": "Customer"} if case.percent else None
-    given = parse(LEAST | {"records": form, "control": control}, environ=ENVIRON)
+    given = parse(LEAST | {"records": form, "control": control}, environ=test_parse.ENVIRON)
     stats = Stats(action="", ad_account_id="", dry_run=False)
     with Spool() as suppressed, Spool() as consented:
         spools = {"suppress": suppressed, "consent": consented}
@@ -264,7 +257,7 @@ def combinations(person: frozenset[Identifier]) -> list[dict[str, str]]:
 
 
 def test_without_a_column_for_the_key_the_control_group_is_chosen_by_the_digest() -> None:
-    given = parse(LEAST | {"control": {"percent": "10", "salt": SALT}}, environ=ENVIRON)
+    given = parse(LEAST | {"control": {"percent": "10", "salt": SALT}}, environ=test_parse.ENVIRON)
     stats = Stats(action="", ad_account_id="", dry_run=False)
     of_people = result(["email"], [[normal(("email", number)).encode()] for number in range(1000)])
     with preparing(of_people.job, given, stats, lists=None) as preparation:
@@ -284,7 +277,7 @@ def test_without_a_column_for_the_key_the_control_group_is_chosen_by_the_digest(
 def test_without_a_single_column_of_digests_the_control_group_needs_a_key(
     types: list[str], arrays: bool, form: str
 ) -> None:
-    given = parse(LEAST | {"records": form, "control": {"percent": 10, "salt": SALT}}, environ=ENVIRON)
+    given = parse(LEAST | {"records": form, "control": {"percent": 10, "salt": SALT}}, environ=test_parse.ENVIRON)
     stats = Stats(action="", ad_account_id="", dry_run=False)
     job = result(types, [], arrays=arrays).job
     with (
@@ -295,7 +288,7 @@ def test_without_a_single_column_of_digests_the_control_group_needs_a_key(
 
 
 def test_a_row_without_a_key_is_invalid_and_not_sent() -> None:
-    given = parse(LEAST | {"control": {"percent": "0.01", "salt": SALT, "by": "customer"}}, environ=ENVIRON)
+    given = parse(LEAST | {"control": {"percent": "0.01", "salt": SALT, "by": "customer"}}, environ=test_parse.ENVIRON)
     stats = Stats(action="", ad_account_id="", dry_run=False)
     rows = [[normal(("email", number)).encode(), None if number == 3 else number] for number in range(6)]
     of_people = result(["email"], [*rows, [b"nobody", None], [b"nobody", 7]], by=True)
