@@ -11,12 +11,11 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import requests
-from requests.auth import AuthBase
 
 from td_pinterest_op.secret import mask
 from td_pinterest_op.transport import Failure, NoResponseError, Response, Transport, is_safe
@@ -83,32 +82,24 @@ class Peer:
         self._listener.close()
 
 
-@contextlib.contextmanager
-def peer(serve: Serve, *, receive_buffer: int | None = None) -> Iterator[Peer]:
-    made = Peer(serve, receive_buffer=receive_buffer)
-    try:
-        yield made
-    finally:
-        made.close()
+def peer(serve: Serve, *, receive_buffer: int | None = None) -> contextlib.closing[Peer]:
+    return contextlib.closing(Peer(serve, receive_buffer=receive_buffer))
 
 
-class Token(AuthBase):
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = "Bearer token"
-        return request
-
-
-@contextlib.contextmanager
-def transport(*, connect: float = GENEROUS, write: float = GENEROUS, read: float = GENEROUS) -> Iterator[Transport]:
+def transport(
+    *, connect: float = GENEROUS, write: float = GENEROUS, read: float = GENEROUS
+) -> contextlib.closing[Transport]:
     made = Transport(connect_timeout=connect, write_timeout=write, read_timeout=read, connections=2)
-    try:
-        yield made
-    finally:
-        made.close()
+    return contextlib.closing(made)
+
+
+def token(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    request.headers["Authorization"] = "Bearer token"
+    return request
 
 
 def exchange(by: Transport, address: str, *, body: bytes | None = None, scheme: str = "http") -> Response:
-    return by.send("PATCH", f"{scheme}://{address}/v5/x", headers={"X": "y"}, body=body, auth=Token())
+    return by.send("PATCH", f"{scheme}://{address}/v5/x", headers={"X": "y"}, body=body, auth=token)
 
 
 def failure_of(by: Transport, address: str, *, body: bytes | None = None, scheme: str = "http") -> Failure:
@@ -316,7 +307,7 @@ def test_a_body_without_end_is_not_read_to_its_end(serve: Serve) -> None:
 
 def test_an_error_without_end_is_known_by_its_status() -> None:
     with peer(sends_without_end) as server, transport() as client:
-        response = client.send("GET", f"http://{server.address}/", headers={"X-Fail": "1"}, body=None, auth=Token())
+        response = client.send("GET", f"http://{server.address}/", headers={"X-Fail": "1"}, body=None, auth=token)
     assert (500, b"") == (response.status, response.body)
 
 
@@ -452,7 +443,7 @@ def test_a_certificate_that_the_environment_trusts_is_accepted(
 @pytest.mark.parametrize("url", ["http://", "http://[::1", "nonsense", "ftp://127.0.0.1"])
 def test_what_is_no_url_is_unusable(url: str) -> None:
     with transport() as client, pytest.raises(NoResponseError) as caught:
-        client.send("GET", url, headers={}, body=None, auth=Token())
+        client.send("GET", url, headers={}, body=None, auth=token)
     assert Failure.UNUSABLE is caught.value.failure
 
 
