@@ -133,6 +133,7 @@ def _handler(
             self.send_response(status)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.send_header("Cache-Control", "no-store")
+            self.send_header("Referrer-Policy", "no-referrer")  # the address holds the code
             self.end_headers()
             self.wfile.write((_PAGE % heading).encode())
 
