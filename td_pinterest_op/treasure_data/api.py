@@ -6,6 +6,7 @@ import contextlib
 import logging
 import urllib.parse
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import tdclient.api
@@ -43,6 +44,20 @@ class TemporaryError(Exception):
         self.retry_after = retry_after
 
 
+@dataclass(frozen=True, slots=True)
+class _Http:
+    """What td-client sends by, in place of its own pool of connections."""
+
+    transport: Transport
+
+    def request(
+        self, method: str, url: str, *, fields: Mapping[str, str], headers: Mapping[str, str]
+    ) -> contextlib.AbstractContextManager[urllib3.BaseHTTPResponse]:
+        form = {"content-type": "application/x-www-form-urlencoded"} if fields else {}
+        body = urllib.parse.urlencode(fields).encode() if fields else None
+        return self.transport.opening(method, url, headers={**headers, **form}, body=body, auth=lambda request: request)
+
+
 class TreasureData:
     """Calls with retries; waits come from `retry`, in seconds."""
 
@@ -52,7 +67,7 @@ class TreasureData:
         self.retry, self.sleep, self._wall_clock = retry, timing.sleep, timing.wall
         # Without the slash at its end td-client would ask for //v3/…
         self._api = tdclient.api.API(api_key.reveal(), user_agent=USER_AGENT, endpoint=endpoint.rstrip("/") + "/")
-        self._transport = transport
+        setattr(self._api, "http", _Http(transport))  # noqa: B010 - not the pool that it is declared to be
 
     def call(self, method: str, path: str, **params: str) -> tuple[int, dict[str, Any]]:
         """The status (200, 404 or 409) and the JSON object of a response; `path`: see `path_of`.
@@ -108,13 +123,8 @@ class TreasureData:
         """
         # Not td-client's get() and post(): these retry on their own, for minutes, and hide the response.
         url, all_headers = self._api.build_request(path, {"Accept-Encoding": "identity", **(headers or {})})
-        if params:
-            all_headers["content-type"] = "application/x-www-form-urlencoded"
-        body = urllib.parse.urlencode(params).encode() if params else None
         try:
-            with self._transport.opening(
-                method, url, headers=all_headers, body=body, auth=lambda request: request
-            ) as response:
+            with self._api.send_request(method, url, fields=dict(params or {}), headers=all_headers) as response:
                 if response.status in _REFUSED:
                     told = f"{_REFUSED[response.status]} (response {response.status} to {method} {path})"
                     raise WorkflowError(told, status=response.status)
