@@ -75,15 +75,14 @@ class TestReplace:
         assert digests(5) == services.pinterest.members_of_audience(audience_id)
         assert services.time.now() - begin >= PATIENCE
 
-    def test_a_refusal_of_records_by_a_new_list_is_not_waited_for(self, services: Services) -> None:
+    @pytest.mark.parametrize("operation", ["customer_lists/update", "audiences/update"])
+    def test_a_refusal_of_records_or_of_the_move_is_not_waited_for(self, services: Services, operation: str) -> None:
         audience_id = services.audience(people(5))
-        services.pinterest.inject(Fault(effect=Answer(status=422), operation="customer_lists/update", times=None))
+        services.pinterest.inject(Fault(effect=Answer(status=422), operation=operation, times=None))
+        settings = {"action": REPLACE, "audience_id": audience_id, "limit_records_per_request": 4}
         with pytest.raises(RequestRefusedError, match="Pinterest answered 422"):
-            services.export(
-                {"action": REPLACE, "audience_id": audience_id, "limit_records_per_request": 4},
-                job_id=services.job(people(8)),
-            )
-        assert 1 == len(services.pinterest.calls.of("customer_lists/update"))
+            services.export(settings, job_id=services.job(people(8)))
+        assert 1 == len(services.pinterest.calls.of(operation))
 
 
 class TestClear:
