@@ -22,7 +22,7 @@ The map, from the doors down; a module imports from lower rows or from its own f
 
 from td_pinterest_op import requirements
 
-__version__ = "0.3.1"
+__version__ = "0.3.2"
 USER_AGENT = f"td_pinterest_op/{__version__}"
 
 requirements.check()
