@@ -68,6 +68,9 @@ class Secret:
         """Eight hex digits that tell it from another secret, and nothing about itself."""
         return hashlib.sha256(self._value.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
+    def __reduce__(self) -> str:
+        raise TypeError("a Secret is not to be pickled")
+
     def __str__(self) -> str:
         return "***"
 

@@ -147,7 +147,8 @@ class Transport:
             # A proxy's own loop-back is another machine's.
             proxies = {} if is_this_machine(url) else merged["proxies"]
             for proxy in proxies.values():
-                Secret(requests.utils.get_auth_from_url(proxy)[1])  # known from here on, and masked
+                with contextlib.suppress(ValueError):  # no address: whoever uses it is told
+                    Secret(requests.utils.get_auth_from_url(proxy)[1])  # known from here on, and masked
             # As OpenSSL has it, where requests has no variable of its own.
             verify = os.environ.get("SSL_CERT_FILE") or True if merged["verify"] is True else merged["verify"]
             self._environments[origin] = {"proxies": proxies, "verify": verify, "cert": merged["cert"]}

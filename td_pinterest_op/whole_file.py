@@ -18,10 +18,12 @@ def replace(file: Path, text: str, *, mode: int = 0o600) -> None:
     A link stays a link: the file to which it leads is replaced. What is there and no file, such as a pipe, is written
     to. Raises OSError, UnicodeEncodeError.
     """
-    file, data = file.resolve(), text.encode()
+    data = text.encode()
+    # First: what a name like /dev/stdout leads to may have no name of its own.
     if file.exists() and not file.is_file():
         file.write_bytes(data)
         return
+    file = file.resolve()
     _tidy(file)
     beside = file.with_name(f".{file.name}-{secrets.token_hex(4)}")
     try:

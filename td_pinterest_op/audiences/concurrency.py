@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from td_pinterest_op.errors import WorkflowError
+
+log = logging.getLogger(__name__)
 
 # Latency rises when its average doubles and grows by this many seconds: a fast server's jitter is no sign of strain.
 _RISE = 2.0
@@ -38,6 +41,11 @@ class ConcurrencyLimit:
     def size(self) -> int:
         """How many requests may run at once now."""
         return int(self._size)
+
+    def limit(self, maximum: int) -> None:
+        """Never allow more than `maximum` from now on."""
+        self._maximum = min(self._maximum, maximum)
+        self._size = min(self._size, self._maximum)
 
     def answered(self, *, latency: float | None, throttled: bool) -> None:
         """Take one response into account; `latency` in seconds, None when it tells nothing (a refusal comes early)."""
@@ -108,11 +116,14 @@ class Workers(Generic[_Job, _Result]):
         try:
             thread.start()
         except RuntimeError:
-            raise WorkflowError(
-                "the system does not let this process start another thread: set a smaller max_in_flight, or raise the "
-                "limit of processes or of memory"
-            ) from None
-        self._threads += 1
+            if not self._threads:
+                raise WorkflowError(
+                    "the system does not let this process start a thread: raise the limit of processes or of memory"
+                ) from None
+            log.warning("the system lets this process have no more than %d threads: going on with these", self._threads)
+            self._limit.limit(self._threads)
+        else:
+            self._threads += 1
 
     def _do_jobs(self) -> None:
         while (job := self._jobs.get()) is not None:

@@ -69,7 +69,7 @@ FAILURES: dict[Failure, Decision] = {
     Failure.REPEATED: _IN_DOUBT,
     Failure.OVERSIZED: _IN_DOUBT,
     Failure.TLS: _give_up(PinterestError, "check the endpoint and the proxy's certificates"),
-    Failure.UNUSABLE: _give_up(PinterestError, "check PINTEREST_API_ENDPOINT and the proxy"),
+    Failure.UNUSABLE: _give_up(PinterestError, "check PINTEREST_API_ENDPOINT, the proxy and SSL_CERT_FILE"),
 }
 
 # (status, code) → decision; a code of None stands for every other code of that status, a status of n00 for its hundred.

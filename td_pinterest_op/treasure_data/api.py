@@ -133,13 +133,17 @@ class TreasureData:
                     raise TemporaryError(f"response {response.status}", retry_after=asked or 0.0)
                 yield response
         except NoResponseError as error:
-            if error.failure is Failure.TLS:
+            if error.failure is Failure.OVERSIZED:
+                raise TreasureDataError(f"Treasure Data: {error}, to {method} {path}") from None
+            # Any other failure of TLS may be one of a moment.
+            if error.failure is Failure.TLS and "certificate" in str(error).lower():
                 raise TreasureDataError(
                     f"Treasure Data: {error}. If your network has a certificate authority of its own, name its file in "
                     "REQUESTS_CA_BUNDLE or SSL_CERT_FILE"
                 ) from None
             if error.failure is Failure.UNUSABLE:
                 raise SettingsError(
-                    f"Treasure Data: {error}; check TD_API_SERVER and the proxy (HTTPS_PROXY or ALL_PROXY)"
+                    f"Treasure Data: {error}; check TD_API_SERVER, the proxy (HTTPS_PROXY or ALL_PROXY) and the "
+                    "certificates (REQUESTS_CA_BUNDLE or SSL_CERT_FILE)"
                 ) from None
             raise TemporaryError(f"no response ({error})") from None

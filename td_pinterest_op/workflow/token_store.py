@@ -16,6 +16,7 @@ from itertools import islice
 
 import requests
 
+from td_pinterest_op import whole_file
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.retry import DAY, Retry
 from td_pinterest_op.secret import Secret
@@ -95,11 +96,12 @@ class TokenStore:
         return f"{until:%Y-%m-%d}"
 
     def _keep(self, issued: Secret) -> None:
-        """Raises SettingsError, which says why it cannot be saved, and what `local_secrets.write` raises."""
+        """Raises SettingsError, which says why it cannot be saved, and what writing a local secret raises."""
         if self.secret_name is None:
             raise SettingsError("it was given in plain text, not by a secret")
         if self._is_local:
-            local_secrets.write(self.secret_name, issued, self.environ)
+            # The file alone: whoever made the folder may share it.
+            whole_file.replace(local_secrets.folder(self.environ) / self.secret_name, issued.reveal())
         else:
             self._put(self._server(), self.secret_name, issued)
 

@@ -368,10 +368,12 @@ def test_the_password_of_a_proxy_is_hidden(monkeypatch: pytest.MonkeyPatch) -> N
     assert "***" == mask("pr0xy/s3cr3t")
 
 
-def test_a_proxy_of_another_kind_is_unusable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "socks5://proxy.invalid:1080")
-    with transport() as client:
-        assert Failure.UNUSABLE is failure_of(client, "api.invalid:443", scheme="https")
+@pytest.mark.parametrize("address", ["socks5://proxy.invalid:1080", "http://[proxy:8080"])
+def test_a_proxy_of_another_kind_is_unusable(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", address)
+    with transport() as client, pytest.raises(NoResponseError) as caught:
+        exchange(client, "api.invalid", scheme="https")
+    assert Failure.UNUSABLE is caught.value.failure
 
 
 def test_a_peer_that_accepts_no_connection_fails_after_the_connect_limit() -> None:

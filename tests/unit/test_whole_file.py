@@ -70,6 +70,13 @@ def test_a_write_that_fails_leaves_the_old_text_and_nothing_beside_it(
     assert [file] == list(tmp_path.iterdir())
 
 
+def test_a_pipe_without_a_name_is_written_to() -> None:
+    read, write = os.pipe()
+    with os.fdopen(write, "wb"), os.fdopen(read, "rb") as pipe:
+        whole_file.replace(Path(f"/dev/fd/{write}"), "the page")
+        assert b"the page" == os.read(pipe.fileno(), 100)
+
+
 def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

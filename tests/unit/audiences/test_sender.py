@@ -481,23 +481,29 @@ def test_records_in_doubt_stay_so_until_a_later_request_settles_them() -> None:
 # -- threads, the spool
 
 
-def test_without_threads_as_many_as_set_the_message_says_so_and_how_far_the_run_came(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("allowed", [0, 2])
+def test_fewer_threads_than_wanted_are_enough_and_without_any_nothing_is_sent(
+    allowed: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     start = threading.Thread.start
     started: list[threading.Thread] = []
 
-    def start_one(thread: threading.Thread) -> None:
-        if started:
+    def start_some(thread: threading.Thread) -> None:
+        if len(started) == allowed:
             raise RuntimeError("can't start new thread")
         started.append(thread)
         start(thread)
 
-    monkeypatch.setattr(threading.Thread, "start", start_one)
-    error = Run(accept, records=10, batch=1, maximum=8).fail()
-    assert WorkflowError is type(error)
-    assert "does not let this process start another thread: set a smaller max_in_flight" in str(error)
-    assert "of 10 records 1 are in, 0 were refused" in str(error)
+    monkeypatch.setattr(threading.Thread, "start", start_some)
+    run = Run(accept, records=500, batch=1, maximum=8)
+    if allowed:
+        assert (500, 0) == run.send().counts
+        assert 1 == caplog.text.count("no more than 2 threads")
+    else:
+        error = run.fail()
+        assert WorkflowError is type(error)
+        assert "does not let this process start a thread" in str(error)
+        assert "of 500 records 0 are in, 0 were refused, 500 are not in." in str(error)
 
 
 def test_a_spool_that_cannot_be_read_any_more_says_how_far_the_run_came(monkeypatch: pytest.MonkeyPatch) -> None:

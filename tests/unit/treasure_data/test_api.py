@@ -191,11 +191,24 @@ def test_a_response_that_is_opened_is_not_asked_for_again(
     assert [] == fake_time.slept
 
 
+def test_a_tls_record_that_was_damaged_on_the_way_is_asked_for_again(
+    td: TreasureData, fake_time: FakeTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opening(*_: object, **__: object) -> None:
+        raise NoResponseError(Failure.TLS, ": api.treasuredata.test:443 (bad record mac)")
+
+    monkeypatch.setattr(Transport, "opening", opening)
+    with pytest.raises(TreasureDataError, match=r"bad record mac.*, 4 times"):
+        td.call("GET", OPEN)
+    assert 3 == len(fake_time.slept)
+
+
 @pytest.mark.parametrize(
     ("failure", "error", "advice"),
     [
         (Failure.TLS, TreasureDataError, r"could not be trusted: .* its file in REQUESTS_CA_BUNDLE or SSL_CERT_FILE$"),
-        (Failure.UNUSABLE, SettingsError, r"check TD_API_SERVER and the proxy \(HTTPS_PROXY or ALL_PROXY\)$"),
+        (Failure.OVERSIZED, TreasureDataError, r"is larger than 8 MB: .*, to GET /v3/"),
+        (Failure.UNUSABLE, SettingsError, r"check TD_API_SERVER, the proxy .* certificates \(REQUESTS_CA_BUNDLE or"),
     ],
 )
 def test_what_no_other_try_makes_better_is_an_error_at_once(
@@ -207,7 +220,7 @@ def test_what_no_other_try_makes_better_is_an_error_at_once(
     advice: str,
 ) -> None:
     def opening(*_: object, **__: object) -> None:
-        raise NoResponseError(failure, ": api.treasuredata.test:443")
+        raise NoResponseError(failure, ": api.treasuredata.test:443 (certificate verify failed)")
 
     monkeypatch.setattr(Transport, "opening", opening)
     with pytest.raises(error, match=advice):

@@ -68,11 +68,13 @@ def test_a_local_secret_is_replaced_where_it_was_as_often_as_it_is_issued_and_st
     home: Path, content: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = secrets_file(home / ".config" / "digdag", content)
+    file.parent.chmod(0o770)
     kept = store(project_id=1)
     for issued in (NEW, NEWER):
         kept.save(issued, 60 * DAY)
         assert issued.reveal() == file.read_text()
-    assert 0o600 == stat.S_IMODE(file.stat().st_mode)
+    # Whoever shares the folder goes on sharing it.
+    assert (0o600, 0o770) == tuple(stat.S_IMODE(path.stat().st_mode) for path in (file, file.parent))
     assert [file] == list(file.parent.iterdir())
     assert [] == warnings(caplog)
 
