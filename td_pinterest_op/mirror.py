@@ -117,11 +117,7 @@ def send(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     differences. Raises ExportError when a later plan is in the ledger, or another list is behind the audience. Nothing
     is sent then; what was sent before the later plan was seen is written to the ledger, as a plan that is not settled.
     """
-    plan, ledger, given = (
-        str(task.params.get("plan")),
-        str(task.params.get("ledger")),
-        task.params.get("result_settings"),
-    )
+    plan, ledger = str(task.params.get("plan")), str(task.params.get("ledger"))
     if not plan.isdecimal() or not _LEDGER.fullmatch(ledger):
         raise SettingsError("a plan is sent with its number as `plan` and the name of the ledger's table as `ledger`")
     expected = str(task.params.get("customer_list_id") or "").strip()
@@ -287,7 +283,8 @@ def _drop_left_behind(td: TreasureData, task: workflow.Task, audience_id: str, *
         _, content = td.call("GET", path_of("table", "list", database))
         for table in content.get("tables", []):
             name = str(table.get("name"))
-            if ours.fullmatch(name) and not name.endswith(f"_{stage}") and str(table.get("created_at")) < before:
+            is_old = "" < str(table.get("created_at") or "") < before
+            if is_old and ours.fullmatch(name) and not name.endswith(f"_{stage}"):
                 td.call("POST", path_of("table", "delete", database, name))
     except ExportError as error:
         log.warning("tables of earlier sessions stay: %s", error)

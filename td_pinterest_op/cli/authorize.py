@@ -82,6 +82,8 @@ def authorize(given: Given, kind: str, place: tuple[str, ...], redirect: str, no
 def _with_app(credentials: Credentials) -> Credentials:
     """The credentials, with the app's as they were found or asked for."""
     environ, sources = dict(credentials.environ), dict(credentials.sources)
+    # Whatever it is, it is about to be replaced.
+    sources.pop("PINTEREST_REFRESH_TOKEN", None)
     for variable, label in (("PINTEREST_CLIENT_ID", "client id"), ("PINTEREST_CLIENT_SECRET", "client secret")):
         if place := sources.get(variable):
             screen.note(f"The app's {label}: from {place}")

@@ -230,7 +230,8 @@ def _treasure_data(subject: Subject) -> Check:
     if "TD_API_KEY" in subject.credentials.missing:
         message = f"TD_API_KEY found nowhere (as a secret: {SECRETS['TD_API_KEY']})"
         return Check(ERROR, message, "set it, or store it with `digdag secrets --local --set td.apikey`")
-    subject.services.treasure_data.call("GET", "/v3/database/list")
+    with subject.credentials.of_treasure_data().services() as services:
+        services.treasure_data.call("GET", "/v3/database/list")
     host = urllib.parse.urlsplit(connect.endpoints(subject.credentials.environ).treasure_data).hostname
     return Check(OK, f"the key is accepted by {host}")
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -95,6 +95,11 @@ class Credentials:
             raise SettingsError(
                 f"{names} found nowhere: neither in {ENVIRONMENT}, nor in {LOCAL}, nor in {file}. {advice}"
             )
+
+    def of_treasure_data(self) -> Credentials:
+        """These without Pinterest's, which may be wrong where only Treasure Data is asked."""
+        sources = {name: place for name, place in self.sources.items() if name not in PINTEREST_SECRETS}
+        return replace(self, sources=sources)
 
     def settings(self) -> ConnectionSettings:
         """The settings of the connections, with the patience of somebody at a terminal; "0" for what is missing."""

@@ -62,7 +62,7 @@ def _known(name: str) -> str:
     names = {known.lower(): known for known in (*REASONS, *ERRORS)}
     word = name.strip().lower().replace("-", "_")
     if word not in names:
-        suggestion = closest(word, names) or ":"
+        suggestion = closest(name.strip(), names.values()) or ":"
         raise click.UsageError(
             f"no reason and no error has that name{suggestion} `td-pinterest explain` without a name lists all"
         )

@@ -74,7 +74,8 @@ def _with_values(text: str, path: Path, new: Mapping[str, str]) -> str:
             pieces += [text[end : value.start], shlex.quote(new[name])]
             end = value.stop
     pieces.append(text[end:])
-    if left and text and not text.endswith("\n"):
+    # A backslash at the end would join the last line with the next.
+    if left and text and (not text.endswith("\n") or text.endswith("\\\n")):
         pieces.append("\n")
     return "".join([*pieces, *(f"{name}={shlex.quote(value)}\n" for name, value in left.items())])
 

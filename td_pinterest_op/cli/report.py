@@ -96,7 +96,7 @@ def history_entries(history: str, *, audience_id: str | None, env_file: Path | N
     source = Source(query=query, database=named["database"], domain_key=f"td_pinterest_op-{secrets.token_hex(16)}")
     credentials = Credentials.find(env_file)
     credentials.require("TD_API_KEY")
-    with credentials.services() as services:
+    with credentials.of_treasure_data().services() as services:
         return [entry(row) for row in reversed([*_rows(services.treasure_data, source)])]
 
 

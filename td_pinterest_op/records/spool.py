@@ -159,8 +159,11 @@ class Buckets(_Stored):
         self._incoming_count = 0
 
     def write_buffers(self) -> None:
-        """Frees the memory of most of what has come so far. Raises OSError."""
+        """Frees the memory of most of what has come so far. Raises OSError, and ValueError for what is no digest."""
         segment_offsets = array("Q", accumulate(map(len, self._buffers), initial=self._end))
+        # The last look before anything is on the disk: what is no digest could be a person's value.
+        if segment_offsets[-1] - self._end != self._buffered_count * self.width:
+            raise ValueError(f"a digest is {self.width} bytes")
         for offset, buffers in zip(segment_offsets, self._buffers, strict=False):
             self._file.write(offset, buffers)
             buffers.clear()

@@ -68,9 +68,10 @@ def page(
     chosen = _of_one_audience(entries, audience_id)[-MOST_ENTRIES:]
     runs = [entry for entry in chosen if entry.kind == RUN]
     run, previous = (*reversed(runs), None, None)[:2]
-    latest = run or next((entry for entry in reversed(chosen) if entry.kind != LIFT), None)
+    seen = _look_after(run, chosen)
+    latest = run or seen
     if latest is None:
-        raise SettingsError("the history of this audience has no run and no follow-up yet")
+        raise SettingsError("the history of this audience has no run, and no follow-up that knows its status")
     named = _newest(chosen, "audience_name")
     lifts = [entry for entry in chosen if entry.kind == LIFT and entry.outcome == SUCCESS and entry.lift]
     environment = Environment(
@@ -86,7 +87,7 @@ def page(
         read=bool(run and run.number("rows_read")),
         previous=previous,
         latest=latest,
-        verdict=verdict(run, _look_after(run, chosen), outcomes=outcomes),
+        verdict=verdict(run, seen, outcomes=outcomes),
         size=_newest(chosen, "audience_size"),
         figures=_FIGURES,
         reasons=REASONS,

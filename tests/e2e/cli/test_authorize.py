@@ -93,6 +93,11 @@ def test_json_holds_the_account_and_no_token(authorize: Authorize) -> None:
     assert "emulated" == result["user"]
 
 
+def test_a_refresh_token_that_is_none_is_replaced(authorize: Authorize, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PINTEREST_REFRESH_TOKEN", "b4d s3cr3t token")
+    assert 0 == authorize().code
+
+
 @pytest.mark.parametrize(
     ("pasted", "said"),
     [

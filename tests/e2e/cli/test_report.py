@@ -69,7 +69,10 @@ def test_a_report_is_written_from_standard_input(
     assert {"file": "page.html", "entries": 1} == json.loads(ran.out)
 
 
-def test_a_report_is_written_from_the_history(at_terminal: Terminal, history: str, page: Path) -> None:
+def test_a_report_is_written_from_the_history_whatever_pinterests_credentials_are(
+    at_terminal: Terminal, history: str, page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PINTEREST_REFRESH_TOKEN", "b4d s3cr3t token")
     assert 0 == at_terminal("report", "--history", history, "--audience", AUDIENCE_ID, "-o", page).code
     assert "The audience is ready: about 4,321 matched people" in page.read_text()
     assert "Others" not in page.read_text()

@@ -71,6 +71,7 @@ def test_json_holds_what_is_shown(terminal: Terminal) -> None:
     ("name", "said"),
     [
         ("not_a_mail", "has that name; did you mean not_an_email? `td-pinterest explain` without a name lists all"),
+        ("AudienceErrr", "did you mean AudienceError?"),
         ("xyz", "has that name: `td-pinterest explain` without a name lists all"),
     ],
 )

@@ -51,6 +51,7 @@ def test_a_value_is_read_back_exactly_and_a_shell_reads_the_same(value: str, tmp
         ("TOKEN=1\nTOKEN=2 ", "TOKEN=new\nTOKEN=new "),
         ("# TOKEN=old", "# TOKEN=old\nTOKEN=new\n"),
         ("MY_TOKEN=1\n", "MY_TOKEN=1\nTOKEN=new\n"),
+        ("MY_TOKEN='a b'\\\n", "MY_TOKEN='a b'\\\n\nTOKEN=new\n"),
         ("", "TOKEN=new\n"),
     ],
 )

@@ -22,6 +22,12 @@ def digests(count: int, seed: int = 1) -> list[bytes]:
     return [random.Random(f"{seed} {number}").randbytes(DIGEST_BYTES) for number in range(count)]
 
 
+def test_what_is_not_a_digest_is_refused_before_it_is_on_the_disk_without_being_shown() -> None:
+    with Spool() as spool, pytest.raises(ValueError, match=r"^a digest is 32 bytes$"):  # noqa: PT012
+        spool.add([b"ann@lee.org"])
+        spool.finish()
+
+
 def finished(values: list[bytes], step: int = 100) -> Spool:
     spool = Spool()
     for start in range(0, len(values), step):

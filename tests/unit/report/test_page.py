@@ -191,6 +191,7 @@ def test_the_page_of_a_page_still_has_it() -> None:
     assert "90,000 1,800 2.00 %" in shown(page(entries(first, name="page"), now=FIRST_DAY))
 
 
-def test_a_history_of_comparisons_alone_is_said_so() -> None:
-    with pytest.raises(SettingsError, match="has no run and no follow-up yet"):
-        page([comparison()], now=FIRST_DAY)
+@pytest.mark.parametrize("entry", [comparison(), follow_up(status=""), follow_up(audience_status=None)])
+def test_a_history_without_a_run_and_a_status_is_said_so(entry: Entry) -> None:
+    with pytest.raises(SettingsError, match="has no run, and no follow-up that knows its status"):
+        page([entry], now=FIRST_DAY)
