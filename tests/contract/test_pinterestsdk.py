@@ -77,6 +77,12 @@ def test_an_ad_account_without_access_and_an_unknown_one_are_refused(
     assert code == code_of(caught.value)
 
 
+def test_the_overview_for_people_is_served(pinterest: Pinterest, sdk: Sdk) -> None:
+    pinterest.add_ad_account("549755885176")
+    page = requests.get(sdk.endpoint.removesuffix("/v5"), timeout=10)
+    assert (200, True) == (page.status_code, "549755885176" in page.text)
+
+
 # -- customer lists -------------------------------------------------------------------------------------------------
 
 
