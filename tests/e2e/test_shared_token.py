@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests import dig, guard
+from tests.campaigns import campaign
 from tests.dig.__main__ import LocalSecrets
 from tests.e2e.project import ENGINES, SESSION, Engine, Ran, change, copy_of
 from tests.emulators.digdag_secrets import DigdagSecrets, serve_secrets
@@ -91,6 +92,7 @@ def test_on_a_workflow_server_each_task_that_is_refused_begins_anew_with_the_tok
     assert all_are_in(services)
 
 
+@campaign
 def test_in_a_local_run_as_well(services: Services, project: Path, tmp_path: Path) -> None:
     home = Path(digdag_home(tmp_path, services.environ)["DIGDAG_CONFIG_HOME"])
     ran = run(project, services, LocalSecrets(home, {}), {"DIGDAG_CONFIG_HOME": str(home)})

@@ -11,7 +11,7 @@ from unittest import mock
 import pytest
 
 from td_pinterest_op.transport import Transport
-from tests.campaigns import amount
+from tests.campaigns import amount, campaign
 from tests.emulators.pinterest.faults import Answer, Fault
 from tests.exporting import digest, digests, people
 from tests.mirror.days import BATCH, Attempt, World
@@ -73,6 +73,7 @@ def days_after(mirrored: World, audience_id: str) -> None:
         assert digests(200, first=day) == mirrored.members(audience_id)
 
 
+@campaign
 @pytest.mark.parametrize("before", [0, 2])
 def test_a_plan_that_is_overtaken_while_it_waits_sends_no_more_and_later_days_are_right(
     mirrored: World, audience_id: str, before: int
@@ -95,6 +96,7 @@ def test_a_plan_that_is_overtaken_while_it_waits_sends_no_more_and_later_days_ar
     days_after(mirrored, audience_id)
 
 
+@campaign
 @pytest.mark.parametrize("last", [False, True])
 def test_what_a_plan_sends_beside_a_later_one_is_in_the_ledger_and_the_next_day_corrects_it(
     mirrored: World, audience_id: str, last: bool
