@@ -16,7 +16,7 @@ The map, from the doors down; a module imports from lower rows or from its own f
     settings/                    `result_settings` → one frozen value, or every problem at once
     report/                      statistics → one page
     identifiers/                 the types of identifiers, one row each, and what is valid
-    transport                    one HTTP request: time limits, bounded bodies
+    transport  connections       one HTTP request: time limits, bounded bodies
     stats  errors  retry  secret  timing
 """
 

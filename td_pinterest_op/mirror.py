@@ -49,7 +49,7 @@ _SHARED = ("type", "client_id", "client_secret", "refresh_token", "ad_account_id
 _OPS = {Add.action: "join", Remove.action: "leave", Replace.action: "replacing"}
 # How long a plan that was the newest is taken to be so, in seconds, while nothing is waited for.
 _HOLDS = 10.0
-# Tables of a session; those that were made so many seconds ago are nobody's any more.
+# The tables of a session, and the age in seconds at which nobody uses them any more.
 _STAGED = "people|digests|changes|persons|listed|suppressed|consented"
 _LEFT_BEHIND = 6 * 3600
 

@@ -8,7 +8,6 @@ import ipaddress
 import json
 import os
 import re
-import socket
 import ssl
 import urllib.parse
 import zlib
@@ -17,13 +16,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import requests
-import requests.adapters
 import urllib3
 import urllib3.exceptions
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from td_pinterest_op import USER_AGENT
+from td_pinterest_op.connections import PIECE, REQUEST_ID, Adapter, RepeatedResponseError, WriteTimeoutError
 from td_pinterest_op.printable import printable
 from td_pinterest_op.secret import Secret, mask
 
@@ -32,11 +29,7 @@ Authorise = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
 # The most that is read of a body, in bytes, compressed or not. A page of 250 audiences takes a tenth of it.
 LARGEST_BODY = 8 * 1024 * 1024
-# The kernel is to hold little of a body, or a peer that stopped reading would go unnoticed behind its buffers.
-_PIECE = 64 * 1024
-_SOCKET_OPTIONS = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_SNDBUF, _PIECE)]
 _HOST = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
-_REQUEST_ID = "x-pinterest-rid"
 
 
 class Failure(enum.Enum):
@@ -78,7 +71,7 @@ class Response:
     def request_id(self) -> str:
         """Pinterest's name for the request, `-` when it gave none; only what such a name may consist of."""
         # Masked before anything is left out of it: a credential would not be recognised afterwards.
-        given = mask(self.headers.get(_REQUEST_ID, ""))
+        given = mask(self.headers.get(REQUEST_ID, ""))
         return "".join(c for c in given if c.isalnum() or c in "-_*")[:64] or "-"
 
     @property
@@ -108,7 +101,7 @@ class Transport:
         self._session = requests.Session()
         self._session.headers["User-Agent"] = USER_AGENT
         self._session.headers["Accept-Encoding"] = "gzip"
-        self._adapter = _Adapter(write_timeout=write_timeout, connections=connections)
+        self._adapter = Adapter(write_timeout=write_timeout, connections=connections)
 
     def send(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise
@@ -194,7 +187,7 @@ def pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
     """A body as it arrives, not decompressed."""
     # urllib3 1.26 has no read1: it waits until the piece is full.
     read = getattr(response, "read1", response.read)
-    while piece := read(_PIECE, decode_content=False):
+    while piece := read(PIECE, decode_content=False):
         yield piece
 
 
@@ -212,98 +205,12 @@ def whole_body(response: urllib3.BaseHTTPResponse) -> bytes:
     if len(whole) <= LARGEST_BODY:
         return whole
     if response.status < 300:
-        raise _FailedError(Failure.OVERSIZED)
+        raise _OversizedError
     return b""
 
 
-class _FailedError(OSError):
-    """A failure that is noticed here, and not by urllib3."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__()
-        self.failure = failure
-
-
-class _WriteLimit(HTTPConnection):
-    """Sends as much as the peer takes, again and again, with a time limit for each; knows a repeated response.
-
-    urllib3 knows a connect and a read limit only: sends run under the connect limit, and for the whole body at once.
-    """
-
-    write_timeout: float
-    request_ids: _RequestIds
-    _last_request_id: str | None = None
-
-    def send(self, data: Any) -> None:
-        if self.sock is None:
-            self.connect()
-        self.sock.settimeout(self.write_timeout)
-        # Not `sendall`, whose limit is for all of it: a peer that reads slowly still makes progress. In pieces, since
-        # TLS would take even `send` for all of it.
-        left = memoryview(data)
-        try:
-            while left:
-                left = left[self.sock.send(left[:_PIECE]) :]
-        except TimeoutError:
-            raise _FailedError(Failure.WRITE_TIMEOUT) from None
-        except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
-            # A peer that refuses a large body responds before it has read all of it, then closes. After this error,
-            # and no other, urllib3 looks for a response.
-            raise BrokenPipeError from None
-
-    def connect(self) -> None:
-        self._last_request_id = None
-        super().connect()
-
-    def getresponse(self, *args: Any, **kwargs: Any) -> Any:
-        response = super().getresponse(*args, **kwargs)
-        before, self._last_request_id = self._last_request_id, response.headers.get(_REQUEST_ID)
-        if self.request_ids.is_repeated(self._last_request_id, before):
-            raise _FailedError(Failure.REPEATED)
-        return response
-
-
-class _RequestIds:
-    """Whether Pinterest names each request differently. A server that does not cannot be judged by its names."""
-
-    def __init__(self) -> None:
-        self._first: str | None = None
-        self._differ = True
-
-    def is_repeated(self, request_id: str | None, before: str | None) -> bool:
-        """`before`: the request id of the response before on the same connection, None if it is the first there."""
-        if before is None:
-            self._differ = self._differ and (request_id is None or request_id != self._first)
-            self._first = self._first or request_id
-        return self._differ and request_id is not None and request_id == before
-
-
-class _Adapter(requests.adapters.HTTPAdapter):
-    def __init__(self, *, write_timeout: float, connections: int) -> None:
-        limit = {"write_timeout": write_timeout, "request_ids": _RequestIds()}
-        http = type("Connection", (_WriteLimit,), limit)
-        https = type("SecureConnection", (_WriteLimit, HTTPSConnection), limit)
-        self._pools = {
-            "http": type("Pool", (HTTPConnectionPool,), {"ConnectionCls": http}),
-            "https": type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": https}),
-        }
-        super().__init__(pool_maxsize=connections, max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, socket_options=_SOCKET_OPTIONS, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = self._pools
-
-    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
-        # urllib3 before 2.0 takes a body that breaks off for a whole one, unless it is told to compare the lengths.
-        resp.enforce_content_length = True
-        return super().build_response(req, resp)
-
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        if not proxy.lower().startswith(("http:", "https:")):
-            raise requests.exceptions.InvalidProxyURL  # SOCKS has connections of its own kind, without these limits
-        manager = super().proxy_manager_for(proxy, socket_options=_SOCKET_OPTIONS, **kwargs)
-        manager.pool_classes_by_scheme = self._pools
-        return manager
+class _OversizedError(OSError):
+    """A success whose body is too large."""
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -316,6 +223,9 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 _FAILURES: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
+    ((WriteTimeoutError,), Failure.WRITE_TIMEOUT),
+    ((RepeatedResponseError,), Failure.REPEATED),
+    ((_OversizedError,), Failure.OVERSIZED),
     # Cut off within TLS: not about trust.
     ((ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError), Failure.BROKEN),
     ((urllib3.exceptions.SSLError, requests.exceptions.SSLError), Failure.TLS),
@@ -348,6 +258,5 @@ def _system_text(error: BaseException) -> str | None:
 
 def _failure(error: BaseException) -> Failure:
     causes = list(_causes(error))
-    own = [cause.failure for cause in causes if isinstance(cause, _FailedError)]
-    known = [failure for kinds, failure in _FAILURES if any(isinstance(cause, kinds) for cause in causes)]
-    return next(iter(own + known), Failure.UNUSABLE)
+    known = (failure for kinds, failure in _FAILURES if any(isinstance(cause, kinds) for cause in causes))
+    return next(known, Failure.UNUSABLE)

@@ -61,7 +61,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What became of the targets, each of which had to take so many `records`."""
+    """What became of the targets. `records`: how many each of them had to take."""
 
     targets: Sequence[Target]
     records: int
