@@ -75,7 +75,7 @@ class WorkflowError(ExportError):
     example = (
         "Treasure Data refused the API key: check the secret td.apikey, and that TD_API_SERVER is the key's region"
     )
-    advice = "Check the key, its region and its rights. Of a machine the message says what it lacks."
+    advice = "Check the key, its region and its rights, or give the machine what the message says it lacks."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
