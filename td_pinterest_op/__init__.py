@@ -1,23 +1,18 @@
 """Exports Treasure Data query results to Pinterest audiences, as a custom operator of a Treasure Workflow (digdag).
 
-The map, from the doors down; a module imports from lower rows or from its own folder:
+The map, from the doors down; a room imports from lower rows or from its own folder:
 
-    cli/                         `td-pinterest`, for people: one module a command
-    export  status  erase        the doors that a workflow names after `py>:`
-    activation  many  mirror     doors to an export of another kind
-    assignment                   what a task asks for, with every problem at once
-    connect                      a task and its settings → both services, built once
-    audiences/                   the actions, customer lists, sending in batches
-    withholding/                 whom not to send: opt-outs, who has not consented, a control group
-    warehouse/                   SQL made from the operator's own tables: hashing, mirror, history
-    records/                     rows → unique records, by way of a spool on disk; the plan
-    workflow/                    the digdag task: parameters, log and signals, refresh token kept
-    pinterest/  treasure_data/   the two services over HTTP: one call, retried
-    settings/                    `result_settings` → one frozen value, or every problem at once
-    report/                      statistics → one page
-    identifiers/                 the types of identifiers, one row each, and what is valid
-    transport  connections       one HTTP request: time limits, bounded bodies
-    stats  errors  retry  secret  timing
+    cli/                          `td-pinterest`, for people: one module a command
+    activation  many  mirror      doors that a workflow names after `py>`
+    export  erase  status         the same, one operator each
+    audiences/  mirroring/        the actions, customer lists, sending in batches; an audience that follows a query
+    withholding/                  opt-outs, consent, control group: one rule, in Python and in SQL
+    records/                      rows to unique records, through a spool on disk; the plan
+    workflow/                     the digdag task: parameters, services, log, signals, the refresh token's store
+    report/  run_history/         statistics to one page; a row for each run in the user's warehouse
+    pinterest/  treasure_data/  settings/    the two services over HTTP; `result_settings`
+    stats  identifiers/  http/    counters; identifier types and their rules; one HTTP request
+    runtime/  errors  redaction/  clock, signals, files; the error tree; what may be shown
 """
 
 from td_pinterest_op import requirements

@@ -14,11 +14,11 @@ from typing import Any
 from td_pinterest_op.audiences.actions import ACTIONS, Add, Create, Replace
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.export import export
+from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.text import load
 from td_pinterest_op.stats import LISTS
-from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.run import task_process
+from td_pinterest_op.workflow.process import task_process
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
-from td_pinterest_op import __version__, connect
-from td_pinterest_op.assignment import Assignment, erasure_of
+from td_pinterest_op import __version__
 from td_pinterest_op.audiences.erasure import Receipt, erase, plan_text, targets_of
+from td_pinterest_op.audiences.request import Assignment, erasure_of
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.identifiers.types import LISTED
 from td_pinterest_op.pinterest.oauth import SCOPES
@@ -22,12 +22,13 @@ from td_pinterest_op.records.columns import Column, identifier_columns
 from td_pinterest_op.records.plan import check_values
 from td_pinterest_op.records.read import AllIdentifiers, Prepared
 from td_pinterest_op.records.spool import Spool
+from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import ErasureSettings
 from td_pinterest_op.stats import Stats
-from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.workflow import task as workflow
+from td_pinterest_op.workflow.process import task_process
 from td_pinterest_op.workflow.progress import LogWatcher, Watcher
-from td_pinterest_op.workflow.run import task_process
+from td_pinterest_op.workflow.services import Services, connect
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def erasure(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     assignment, watcher = erasure_of(task), LogWatcher(clock=timing.monotonic)
     settings = assignment.settings
     stats = Stats(action="erase", ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
-    connected = connect.services(task, settings, timing=timing, count=stats.requests, scopes=SCOPES)
+    connected = connect(task, settings, timing=timing, count=stats.requests, scopes=SCOPES)
     with connected as services, Spool() as spool:
         # A token that Pinterest refuses is no matter of one ad account.
         services.tokens.token()
@@ -71,7 +72,7 @@ def erasure(task: workflow.Task, timing: Timing) -> dict[str, Any]:
 
 def _read(
     assignment: Assignment[ErasureSettings],
-    services: connect.Services,
+    services: Services,
     stats: Stats,
     *,
     spool: Spool,

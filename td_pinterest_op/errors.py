@@ -30,8 +30,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeVar
 
-from td_pinterest_op.printable import without_templates
-from td_pinterest_op.secret import mask
+from td_pinterest_op.redaction.format import without_templates
+from td_pinterest_op.redaction.secret import mask
 
 # `missing`: the key is left out. `unknown`: there is no such key. `environment`: a variable is missing there.
 ProblemCode = Literal["wrong", "missing", "unknown", "environment"]

@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from td_pinterest_op import __version__, connect
-from td_pinterest_op.assignment import Assignment, export_of
+from td_pinterest_op import __version__
 from td_pinterest_op.audiences.actions import OUTCOMES, chosen
 from td_pinterest_op.audiences.actions.procedure import Procedure, Step
+from td_pinterest_op.audiences.request import Assignment, export_of
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.client import Client
@@ -26,15 +26,16 @@ from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.plan import check_rows, plan_text
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.report.after_run import write as write_report
+from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.stats import Stats
-from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.withholding.lists import opening
 from td_pinterest_op.withholding.preparation import preparing
 from td_pinterest_op.workflow import task as workflow
+from td_pinterest_op.workflow.process import task_process
 from td_pinterest_op.workflow.progress import LogWatcher, Watcher
-from td_pinterest_op.workflow.run import task_process
+from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def export(
     *,
     rows: Rows | None = None,
     watcher: Watcher | None = None,
-    on_new_refresh_token: connect.OnNewRefreshToken | None = None,
+    on_new_refresh_token: OnNewRefreshToken | None = None,
     on_client: OnClient | None = None,
 ) -> dict[str, Any]:
     """Check, read, plan, then do the steps; returns the statistics.
@@ -64,7 +65,7 @@ def export(
     Args:
         rows: what is exported in place of the task's job.
         watcher: who gets the plan and the progress; the log if nobody else does.
-        on_new_refresh_token: see `connect.services`.
+        on_new_refresh_token: see `workflow.services.connect`.
         on_client: who gets the client before its first request.
 
     Raises ExportError, and OSError when the spool cannot be written.
@@ -89,7 +90,7 @@ class _Run:
     """One export, its services connected."""
 
     assignment: Assignment[Settings]
-    services: connect.Services
+    services: Services
     stats: Stats
     watcher: Watcher
     timing: Timing
@@ -162,12 +163,12 @@ def _running(
     assignment: Assignment[Settings],
     watcher: Watcher,
     timing: Timing,
-    on_new_refresh_token: connect.OnNewRefreshToken | None,
+    on_new_refresh_token: OnNewRefreshToken | None,
 ) -> Iterator[_Run]:
     """Services and statistics; at the end the report and the log get the statistics, whether it succeeded or not."""
     settings = assignment.settings
     stats = Stats(action=settings.action.name, ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
-    connected = connect.services(
+    connected = connect(
         assignment.task,
         settings,
         timing=timing,

@@ -13,17 +13,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from td_pinterest_op import connect
 from td_pinterest_op.errors import ExportError, SettingsError, StoppedError, WorkflowError
 from td_pinterest_op.export import export
+from td_pinterest_op.runtime.clock import SYSTEM, Timing
+from td_pinterest_op.runtime.unexpected import unexpected
 from td_pinterest_op.settings.parse import parse_connection
 from td_pinterest_op.settings.table import REQUESTS_PER_MINUTE
 from td_pinterest_op.stats import LISTS, Stats
-from td_pinterest_op.timing import SYSTEM, Timing
-from td_pinterest_op.unexpected import unexpected
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.anew import may_begin_anew
-from td_pinterest_op.workflow.run import task_process
+from td_pinterest_op.workflow.process import task_process
+from td_pinterest_op.workflow.resubmit import may_begin_anew
+from td_pinterest_op.workflow.services import connect
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def renew(task: workflow.Task, timing: Timing) -> None:
     if repeated := [name for name, count in names.items() if count > 1]:
         raise SettingsError(f"these names stand more than once in the list of audiences: {', '.join(repeated)}")
     settings = parse_connection(task.params.get("result_settings"), environ=task.environ)
-    with connect.services(task, settings, timing=timing) as services:
+    with connect(task, settings, timing=timing) as services:
         services.tokens.token()
 
 

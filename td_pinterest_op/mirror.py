@@ -18,26 +18,27 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, cast
 
-from td_pinterest_op import connect, stop
 from td_pinterest_op.audiences.actions import Add, Remove, Replace, action_of
 from td_pinterest_op.audiences.follow_up import REMOVED, State, state_of
 from td_pinterest_op.errors import AudienceError, ExportError, JobError, LimitError, SettingsError
 from td_pinterest_op.export import export
 from td_pinterest_op.identifiers.types import EMAIL
+from td_pinterest_op.mirroring.sql import newest_plan, overtaken, people_columns
 from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.printable import escaped, printable
 from td_pinterest_op.records.columns import identifier_columns
+from td_pinterest_op.redaction.format import escaped, printable
+from td_pinterest_op.runtime import shutdown
+from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import parse_status
 from td_pinterest_op.settings.structures import CONTROL, Control
 from td_pinterest_op.settings.types import WrongValueError
-from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.treasure_data.api import TreasureData, path_of
 from td_pinterest_op.treasure_data.job import Job, Source, job_of, run_statement
 from td_pinterest_op.treasure_data.result import JobResult
-from td_pinterest_op.warehouse.mirror_sql import newest_plan, overtaken, people_columns
-from td_pinterest_op.warehouse.withholding import LISTS, columns_of, control_of
+from td_pinterest_op.withholding.sql import LISTS, columns_of, control_of
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.run import task_process
+from td_pinterest_op.workflow.process import task_process
+from td_pinterest_op.workflow.services import Services, connect
 
 log = logging.getLogger(__name__)
 
@@ -187,7 +188,7 @@ class _Watch:
             yield
         except ExportError as error:
             # There is no time left after a signal.
-            if self._wrote and not stop.requested():
+            if self._wrote and not shutdown.requested():
                 self._note(op, error)
             raise
 
@@ -214,10 +215,10 @@ class _Watch:
 
 
 @contextlib.contextmanager
-def _connecting(task: workflow.Task, raw: object, timing: Timing) -> Iterator[tuple[connect.Services, str]]:
+def _connecting(task: workflow.Task, raw: object, timing: Timing) -> Iterator[tuple[Services, str]]:
     """Both services, and the id of the audience that the settings name."""
     settings = parse_status(raw, environ=task.environ)
-    with connect.services(task, settings, timing=timing) as services:
+    with connect(task, settings, timing=timing) as services:
         yield services, settings.audience_ids[0]
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from td_pinterest_op import __version__
 from td_pinterest_op.errors import UnexpectedError
-from td_pinterest_op.printable import counted, escaped, without_templates
-from td_pinterest_op.reasons import REASONS
+from td_pinterest_op.identifiers.reasons import REASONS
+from td_pinterest_op.redaction.format import counted, escaped, without_templates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,12 @@ class Deed:
 SUPPRESSED, WITHOUT_CONSENT, CONTROL = "suppressed", "without_consent", "control"
 WITHHELD = (SUPPRESSED, WITHOUT_CONSENT, CONTROL)
 """Why records are withheld; the first reason counts."""
+# What Pinterest's statuses of an audience mean. Any other one means that Pinterest is not done with it. Source:
+# AudienceStatus of the API description 5.28, and words that were seen for a removed audience.
+READY_STATUSES = frozenset({"READY"})
+TOO_SMALL_STATUSES = frozenset({"TOO_SMALL", "PERSONAS_INELIGIBLE_SIZE"})
+REMOVED_STATUSES = frozenset({"REMOVED", "DELETED", "ARCHIVED"})
+
 SUPPRESS, CONSENT = "suppress", "consent"
 LISTS = (SUPPRESS, CONSENT)
 """The queries of a task that name people to compare with."""

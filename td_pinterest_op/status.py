@@ -9,13 +9,13 @@ import logging
 from datetime import datetime, timezone
 from typing import Any
 
-from td_pinterest_op import connect
 from td_pinterest_op.audiences.follow_up import State, broken_limits, state_of
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
+from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import StatusSettings, parse_status
-from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.run import task_process
+from td_pinterest_op.workflow.process import task_process
+from td_pinterest_op.workflow.services import connect
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def follow_up(task: workflow.Task, timing: Timing) -> dict[str, Any]:
         log.warning("%s", warning)
     states: list[State] = []
     problems: list[str] = []
-    with connect.services(task, settings, timing=timing) as services:
+    with connect(task, settings, timing=timing) as services:
         for audience_id in settings.audience_ids:
             try:
                 state = state_of(services.pinterest, audience_id, settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from td_pinterest_op.timing import Timing
+from td_pinterest_op.runtime.clock import Timing
 
 
 class FakeTime:

@@ -14,8 +14,8 @@ from typing import Any
 import hypothesis
 import pytest
 
-from td_pinterest_op import secret
 from td_pinterest_op.errors import ExportError
+from td_pinterest_op.redaction import secret
 from tests import campaigns, guard
 from tests.clock import FakeTime
 from tests.emulators.server import free_port

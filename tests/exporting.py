@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from td_pinterest_op.export import export
-from td_pinterest_op.reasons import REASONS
+from td_pinterest_op.identifiers.reasons import REASONS
 from td_pinterest_op.stats import WITHHELD
 from td_pinterest_op.workflow.task import Task
 from tests import guard

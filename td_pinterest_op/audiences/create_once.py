@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 from td_pinterest_op.errors import BrokenTwiceError, ExportError, MaybeAppliedError, RequestRefusedError
 from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.timing import duration
+from td_pinterest_op.runtime.clock import duration
 
 log = logging.getLogger(__name__)
 

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 
 from td_pinterest_op.audiences.create_once import Created, created_once, let_earlier_work_show, oldest, once_ready
 from td_pinterest_op.errors import ExportError, RequestRefusedError
+from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.content import Audience, CustomerList
-from td_pinterest_op.printable import labelled
+from td_pinterest_op.pinterest.models import Audience, CustomerList
 from td_pinterest_op.records.batch import Batch, Digests
 from td_pinterest_op.records.spool import fingerprint
-from td_pinterest_op.transport import Response
+from td_pinterest_op.redaction.format import labelled
 
 log = logging.getLogger(__name__)
 

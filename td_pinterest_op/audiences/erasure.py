@@ -13,14 +13,14 @@ from typing import Any
 
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError, PinterestError, StoppedError, UnexpectedError
+from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.content import CustomerList
-from td_pinterest_op.printable import counted
+from td_pinterest_op.pinterest.models import CustomerList
 from td_pinterest_op.records.batch import Batch
 from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.redaction.format import counted
 from td_pinterest_op.settings.parse import ErasureSettings
 from td_pinterest_op.stats import Stats
-from td_pinterest_op.transport import Response
 
 log = logging.getLogger(__name__)
 

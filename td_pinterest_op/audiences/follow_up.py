@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from td_pinterest_op.audience_status import GONE, TOO_SMALL, USABLE
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.content import CustomerList
-from td_pinterest_op.printable import labelled
+from td_pinterest_op.pinterest.models import CustomerList
+from td_pinterest_op.redaction.format import labelled
 from td_pinterest_op.settings.parse import StatusSettings
+from td_pinterest_op.stats import READY_STATUSES, REMOVED_STATUSES, TOO_SMALL_STATUSES
 
 REMOVED = "REMOVED"
 
@@ -44,12 +44,12 @@ class State:
     @property
     def usable(self) -> bool:
         """Whether an ad group can use it now."""
-        return self.status in USABLE
+        return self.status in READY_STATUSES
 
     @property
     def waiting(self) -> bool:
         """Whether Pinterest is still at work on it."""
-        return self.status not in USABLE | TOO_SMALL | GONE
+        return self.status not in READY_STATUSES | TOO_SMALL_STATUSES | REMOVED_STATUSES
 
     @property
     def summary(self) -> str:

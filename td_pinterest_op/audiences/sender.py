@@ -19,13 +19,13 @@ from td_pinterest_op.errors import (
     RecordsRefusedError,
     RequestRefusedError,
 )
+from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.batch import Batch, RowRecords
 from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.runtime.unexpected import unexpected
 from td_pinterest_op.settings.parse import SendingSettings
 from td_pinterest_op.stats import Stats
-from td_pinterest_op.transport import Response
-from td_pinterest_op.unexpected import unexpected
 
 log = logging.getLogger(__name__)
 

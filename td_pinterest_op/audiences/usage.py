@@ -14,8 +14,8 @@ from typing import Any
 
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.content import Audience, text_of
-from td_pinterest_op.printable import counted, escaped
+from td_pinterest_op.pinterest.models import Audience, text_of
+from td_pinterest_op.redaction.format import counted, escaped
 
 log = logging.getLogger(__name__)
 

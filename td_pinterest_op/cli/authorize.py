@@ -12,7 +12,6 @@ from datetime import datetime, timezone
 
 import click
 
-from td_pinterest_op import connect, stop
 from td_pinterest_op.cli import callback, options, screen
 from td_pinterest_op.cli.connection import SECRETS, Credentials
 from td_pinterest_op.cli.export import stopping
@@ -22,11 +21,13 @@ from td_pinterest_op.errors import AccountError, ExportError, SettingsError, Sto
 from td_pinterest_op.pinterest import oauth
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.client import Client, TokenSource
-from td_pinterest_op.pinterest.content import AdAccount
+from td_pinterest_op.pinterest.models import AdAccount
 from td_pinterest_op.pinterest.oauth import Bearer, Grant, missing_scopes
-from td_pinterest_op.secret import Secret
+from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.runtime import shutdown
+from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.parse import ConnectionSettings
-from td_pinterest_op.timing import SYSTEM
+from td_pinterest_op.workflow.services import endpoints, pinterest_client
 
 _TARGETS, _REDIRECT = ("local", "td", "server", "file"), "http://localhost:8085/"
 _APPS = "https://developers.pinterest.com/apps/"
@@ -63,7 +64,7 @@ def authorize(given: Given, kind: str, place: tuple[str, ...], redirect: str, no
     app = _with_app(credentials).settings()
     with (
         stopping(),
-        connect.pinterest_client(app, endpoint=connect.endpoints(environ).pinterest, timing=SYSTEM) as client,
+        pinterest_client(app, endpoint=endpoints(environ).pinterest, timing=SYSTEM) as client,
     ):
         state = secrets.token_urlsafe(32)
         link = oauth.consent_address(
@@ -74,7 +75,7 @@ def authorize(given: Given, kind: str, place: tuple[str, ...], redirect: str, no
         )
         code = _pasted_code(link, state, redirect) if no_browser else _code(link, state, redirect, timeout)
         # A code is good once: no signal comes between Pinterest's tokens and where they are kept.
-        grant, where = stop.shielded(lambda: _granted(client, app, store, code=code, redirect=redirect))
+        grant, where = shutdown.shielded(lambda: _granted(client, app, store, code=code, redirect=redirect))
         next_command = "td-pinterest doctor" + (f" --env-file {shlex.quote(place[0])}" if kind == "file" else "")
         _report(client, grant, where=where, next_command=next_command, as_json=given.as_json)
 
@@ -138,7 +139,7 @@ def _granted(
     client: Client, app: ConnectionSettings, store: Target, *, code: Secret, redirect: str
 ) -> tuple[Grant, str]:
     """What the code was exchanged for, and where it is stored."""
-    with stop.saving():
+    with shutdown.saving():
         grant = oauth.exchange(
             client, client_id=app.client_id, client_secret=app.client_secret, code=code, redirect_uri=redirect
         )
@@ -158,7 +159,7 @@ def _granted(
             )
         except SettingsError as error:
             raise error.extended(". The consent is given, but its token is lost: run the command again") from None
-        if stop.requested():
+        if shutdown.requested():
             screen.note(f"The refresh token is stored in {where}.")
         return grant, where
 

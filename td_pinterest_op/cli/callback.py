@@ -13,7 +13,7 @@ import urllib.parse
 from collections.abc import Iterator, Mapping
 
 from td_pinterest_op.errors import AccountError, SettingsError
-from td_pinterest_op.secret import Secret
+from td_pinterest_op.redaction.secret import Secret
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>td-pinterest</title>

@@ -10,26 +10,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from td_pinterest_op import connect
-from td_pinterest_op.audience_status import TOO_SMALL, USABLE
 from td_pinterest_op.audiences.actions import parse
 from td_pinterest_op.audiences.audiences import Audiences
 from td_pinterest_op.cli.check import findings
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, SECRETS, Credentials
-from td_pinterest_op.connect import Services
 from td_pinterest_op.errors import ExportError
-from td_pinterest_op.pinterest.content import WRITERS, AdAccount
+from td_pinterest_op.http.retry import server_time
+from td_pinterest_op.pinterest.models import WRITERS, AdAccount
 from td_pinterest_op.pinterest.oauth import Tokens, missing_scopes
 from td_pinterest_op.pinterest.rate_limit import quotas
 from td_pinterest_op.records.plan import TOLERATED
-from td_pinterest_op.retry import server_time
+from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.table import ExpectedValues
-from td_pinterest_op.stats import Stats
-from td_pinterest_op.timing import SYSTEM
+from td_pinterest_op.stats import READY_STATUSES, TOO_SMALL_STATUSES, Stats
 from td_pinterest_op.treasure_data.job import job_of
 from td_pinterest_op.treasure_data.result import JobResult
 from td_pinterest_op.withholding.preparation import preparing
 from td_pinterest_op.workflow import task as workflow_task
+from td_pinterest_op.workflow.services import Services, endpoints
 
 OK, WARNING, ERROR = "ok", "warning", "error"
 _DAY = 86_400.0
@@ -127,7 +125,7 @@ def proxy(environ: Mapping[str, str]) -> Check:
 
 def _endpoints(environ: Mapping[str, str]) -> None:
     """Nothing to show: they stand in other checks. Raises SettingsError for one that secrets must not be sent to."""
-    connect.endpoints(environ)
+    endpoints(environ)
 
 
 def _workflow(path: Path) -> Check:
@@ -218,9 +216,9 @@ def _audience(subject: Subject) -> Check:
     known = Audiences(api).usable(audience_id)
     size = "unknown" if known.size is None else f"{known.size:,}"
     message = f'{known.id} "{known.name}": {known.status}, size {size}, customer list {known.customer_list_id}'
-    if known.status.upper() in TOO_SMALL:
+    if known.status.upper() in TOO_SMALL_STATUSES:
         return Check(WARNING, message, "below 100 matched people it is of no use: export more people")
-    if known.status.upper() not in USABLE:
+    if known.status.upper() not in READY_STATUSES:
         return Check(WARNING, message, "Pinterest takes a day or two: look again tomorrow")
     return Check(OK, message)
 
@@ -232,7 +230,7 @@ def _treasure_data(subject: Subject) -> Check:
         return Check(ERROR, message, "set it, or store it with `digdag secrets --local --set td.apikey`")
     with subject.credentials.of_treasure_data().services() as services:
         services.treasure_data.call("GET", "/v3/database/list")
-    host = urllib.parse.urlsplit(connect.endpoints(subject.credentials.environ).treasure_data).hostname
+    host = urllib.parse.urlsplit(endpoints(subject.credentials.environ).treasure_data).hostname
     return Check(OK, f"the key is accepted by {host}")
 
 

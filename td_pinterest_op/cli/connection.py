@@ -12,18 +12,17 @@ from types import MappingProxyType
 
 import click
 
-from td_pinterest_op import connect
 from td_pinterest_op.cli import files, screen
 from td_pinterest_op.cli.options import Given
-from td_pinterest_op.connect import Services
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.secret import Secret
+from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import ConnectionSettings, parse_connection
 from td_pinterest_op.settings.table import CREDENTIALS
 from td_pinterest_op.stats import RequestCounts
-from td_pinterest_op.timing import SYSTEM, Timing
 from td_pinterest_op.workflow import local_secrets
+from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect, token_store
 from td_pinterest_op.workflow.task import Task
 
 ENVIRONMENT, LOCAL = "the environment", "the local digdag secrets"
@@ -110,9 +109,9 @@ class Credentials:
         """What stands for a workflow's task."""
         return Task(params={"project_id": _LOCAL_PROJECT, **params}, environ=self.environ, session=session)
 
-    def keeper(self) -> connect.OnNewRefreshToken:
+    def keeper(self) -> OnNewRefreshToken:
         """Keeps a new refresh token where the old one was found. A failure ends no run."""
-        store = connect.token_store(self.task(), self.settings(), SYSTEM)
+        store = token_store(self.task(), self.settings(), SYSTEM)
         variable, path = "PINTEREST_REFRESH_TOKEN", self.env_file
         if path is None or self.sources.get(variable) != f"the file {path}":
             return store.save
@@ -137,9 +136,7 @@ class Credentials:
         self, *, count: RequestCounts | None = None, timing: Timing = SYSTEM
     ) -> contextlib.AbstractContextManager[Services]:
         """Both services, until the end of the block; `count` gets the requests that write to Pinterest."""
-        return connect.services(
-            self.task(), self.settings(), timing=timing, count=count, on_new_refresh_token=self.keeper()
-        )
+        return connect(self.task(), self.settings(), timing=timing, count=count, on_new_refresh_token=self.keeper())
 
 
 def _local(variable: str, environ: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ import click
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.options import Given
 from td_pinterest_op.errors import ERRORS
-from td_pinterest_op.reasons import REASONS
+from td_pinterest_op.identifiers.reasons import REASONS
 from td_pinterest_op.settings.types import closest
 
 _PARTS = {

@@ -19,7 +19,6 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from td_pinterest_op import stop
 from td_pinterest_op.audiences.actions import action_of
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials
@@ -28,9 +27,10 @@ from td_pinterest_op.cli.options import FILE, Given
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.export import export as run_export
 from td_pinterest_op.report.entry import flat
+from td_pinterest_op.runtime import shutdown
+from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.structures import COLUMNS
 from td_pinterest_op.settings.types import WrongValueError
-from td_pinterest_op.timing import SYSTEM
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.workflow.progress import Outlook
 
@@ -183,9 +183,9 @@ def stopping() -> Iterator[None]:
 
     def end(number: int, _frame: FrameType | None) -> None:
         received.append(number)
-        stop.request(signal.Signals(number).name)
+        shutdown.request(signal.Signals(number).name)
         if len(received) == 1:  # a second one would interrupt what the first one lets finish
-            stop.check()
+            shutdown.check()
 
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -193,13 +193,13 @@ def stopping() -> Iterator[None]:
     except StoppedError as error:
         if not received:
             raise
-        stop.finish()
+        shutdown.finish()
         screen.fail(str(error))
         raise click.exceptions.Exit(128 + received[0]) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        stop.reset()
+        shutdown.reset()
 
 
 def _show(statistics: Mapping[str, Any]) -> None:

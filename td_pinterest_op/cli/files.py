@@ -13,8 +13,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from td_pinterest_op import whole_file
 from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.runtime import atomic_file
 from td_pinterest_op.settings import text as setting_text
 
 _PIECE = r"""[^ \t\r\n;'"\\] | '[^']*' | "(?:[^"\\]|\\.)*" | \\."""
@@ -61,7 +61,7 @@ def set_values(path: Path, new: Mapping[str, str]) -> None:
     """
     try:
         text = path.read_bytes().decode() if path.exists() else ""
-        whole_file.replace(path, _with_values(text, path, new))
+        atomic_file.replace(path, _with_values(text, path, new))
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"the file {path} cannot be written: {why(error)}") from None
 

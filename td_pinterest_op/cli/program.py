@@ -18,7 +18,7 @@ from td_pinterest_op.cli.listing import accounts, audience, audiences, lists
 from td_pinterest_op.cli.rehearse.command import rehearse
 from td_pinterest_op.cli.report import report
 from td_pinterest_op.errors import ExportError
-from td_pinterest_op.unexpected import unexpected
+from td_pinterest_op.runtime.unexpected import unexpected
 
 log = logging.getLogger("td_pinterest_op")
 

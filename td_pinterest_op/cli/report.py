@@ -16,14 +16,14 @@ from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import Credentials, checked_id
 from td_pinterest_op.cli.options import FILE, Given
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.printable import counted
+from td_pinterest_op.redaction.format import counted
 from td_pinterest_op.report.after_run import READABLE
 from td_pinterest_op.report.entry import Entry, entry
 from td_pinterest_op.report.sources import entries
+from td_pinterest_op.runtime.atomic_file import replace
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Source, job_of
 from td_pinterest_op.treasure_data.result import JobResult
-from td_pinterest_op.whole_file import replace
 
 _TABLE = re.compile(r"(?P<database>[a-z0-9_]{3,255})\.(?P<table>[a-z0-9_]{3,255})")
 # Two years of daily runs with their follow-ups, of several audiences.

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from td_pinterest_op.errors import WorkflowError
-from td_pinterest_op.secret import mask
+from td_pinterest_op.redaction.secret import mask
 
 # No line is wrapped when a program or a file reads the output.
 _ENDLESS = 10_000

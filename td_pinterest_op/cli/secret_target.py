@@ -14,8 +14,8 @@ import requests
 from td_pinterest_op.cli import files
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.secret import Secret, mask
-from td_pinterest_op.transport import is_safe
+from td_pinterest_op.http.transport import is_safe
+from td_pinterest_op.redaction.secret import Secret, mask
 from td_pinterest_op.workflow import local_secrets
 from td_pinterest_op.workflow.digdag_server import DigdagServer
 

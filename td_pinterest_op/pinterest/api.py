@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from td_pinterest_op.errors import ExportError, PinterestError, RequestRefusedError
+from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client, Request, TokenSource
-from td_pinterest_op.pinterest.content import ACTALIKE, CUSTOMER_LIST, AdAccount, Audience, CustomerList, text_of
-from td_pinterest_op.transport import Response
+from td_pinterest_op.pinterest.models import ACTALIKE, CUSTOMER_LIST, AdAccount, Audience, CustomerList, text_of
 
 log = logging.getLogger(__name__)
 

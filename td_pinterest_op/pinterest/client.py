@@ -18,13 +18,13 @@ from td_pinterest_op.errors import (
     MaybeAppliedError,
     RequestRefusedError,
 )
+from td_pinterest_op.http.retry import Retry, reset_delay, retry_after
+from td_pinterest_op.http.transport import Failure, NoResponseError, Response, Transport
 from td_pinterest_op.pinterest.policy import FAILURES, Decision, Recovery, decide
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
-from td_pinterest_op.printable import escaped, printable
-from td_pinterest_op.retry import Retry, reset_delay, retry_after
+from td_pinterest_op.redaction.format import escaped, printable
+from td_pinterest_op.runtime.clock import Timing, duration
 from td_pinterest_op.stats import RequestCounts
-from td_pinterest_op.timing import Timing, duration
-from td_pinterest_op.transport import Failure, NoResponseError, Response, Transport
 
 log = logging.getLogger(__name__)
 

@@ -15,14 +15,14 @@ from typing import Any
 import requests
 from requests.auth import AuthBase, HTTPBasicAuth
 
-from td_pinterest_op import stop
 from td_pinterest_op.errors import AccountError, PinterestError, RequestRefusedError
+from td_pinterest_op.http.retry import DAY
+from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client, Request, TokenSource
 from td_pinterest_op.pinterest.policy import AUTHORISE_AGAIN
-from td_pinterest_op.retry import DAY
-from td_pinterest_op.secret import LONGEST_SECRET, Secret
-from td_pinterest_op.timing import Timing
-from td_pinterest_op.transport import Response
+from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret
+from td_pinterest_op.runtime import shutdown
+from td_pinterest_op.runtime.clock import Timing
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +165,7 @@ class Tokens(TokenSource):
             return True
 
     def _renewed(self) -> Bearer:
-        self._bearer = stop.shielded(self._exchange)
+        self._bearer = shutdown.shielded(self._exchange)
         self._proved = False
         return self._bearer
 
@@ -199,7 +199,7 @@ class Tokens(TokenSource):
             self._had.add(issued)
         self.scopes = grant.scopes
         self.refresh_expires_in = grant.refresh_expires_in or (_REFRESH_DAYS * DAY if issued else None)
-        with stop.saving():
+        with shutdown.saving():
             self._on_new_refresh_token(issued, self.refresh_expires_in)
         if missing := missing_scopes(grant.scopes, self._needed_scopes):
             raise AccountError(f"the refresh token lacks the scope {' and '.join(missing)}: {AUTHORISE_AGAIN}")

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, RequestRefusedError, UnavailableError
-from td_pinterest_op.transport import Failure
+from td_pinterest_op.http.transport import Failure
 
 
 class Recovery(enum.Enum):

@@ -12,10 +12,10 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from td_pinterest_op import stop
 from td_pinterest_op.errors import StoppedError
-from td_pinterest_op.retry import reset_delay
-from td_pinterest_op.timing import Timing, duration
+from td_pinterest_op.http.retry import reset_delay
+from td_pinterest_op.runtime import shutdown
+from td_pinterest_op.runtime.clock import Timing, duration
 
 MINUTE = 60.0
 # `100;w=1;name="…"`: one member of the structured list x-ratelimit-limit (IETF draft RateLimit header fields).
@@ -103,7 +103,7 @@ class RateLimiter:
         )
 
     def _check(self) -> None:
-        stop.check()
+        shutdown.check()
         if self._stopped:
             raise StoppedError(f"not sent, because the run ends: {self._stopped}")
 

@@ -17,8 +17,8 @@ from td_pinterest_op.errors import ExportError
 from td_pinterest_op.report.entry import Entry, entry
 from td_pinterest_op.report.sources import DATA, entries
 from td_pinterest_op.report.verdict import Outcome
-from td_pinterest_op.unexpected import unexpected
-from td_pinterest_op.whole_file import replace
+from td_pinterest_op.runtime.atomic_file import replace
+from td_pinterest_op.runtime.unexpected import unexpected
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from td_pinterest_op.history_columns import FAILED, FOLLOW_UP, JSON_NAMES, NAMES, RUN, SUCCESS
-from td_pinterest_op.secret import mask
+from td_pinterest_op.redaction.secret import mask
+from td_pinterest_op.run_history.columns import FAILED, FOLLOW_UP, JSON_NAMES, NAMES, RUN, SUCCESS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

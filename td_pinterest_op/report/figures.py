@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from td_pinterest_op import timing
+from td_pinterest_op.runtime import clock
 
 
 def number(value: float | None) -> str:
@@ -48,7 +48,7 @@ def change(now: float | None, before: float | None) -> str:
 
 def duration(seconds: float | None) -> str:
     """A span of time; "–" for None."""
-    return "–" if seconds is None else timing.duration(seconds)
+    return "–" if seconds is None else clock.duration(seconds)
 
 
 def day(at: datetime | None) -> str:

@@ -11,13 +11,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.history_columns import FOLLOW_UP, LIFT, RUN, SUCCESS
-from td_pinterest_op.reasons import REASONS
+from td_pinterest_op.identifiers.reasons import REASONS
+from td_pinterest_op.redaction.secret import mask
 from td_pinterest_op.report import figures
 from td_pinterest_op.report.charts import over_time
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.verdict import Outcome, verdict
-from td_pinterest_op.secret import mask
+from td_pinterest_op.run_history.columns import FOLLOW_UP, LIFT, RUN, SUCCESS
 
 # A page shows and carries this many entries, the newest ones: a year of daily runs with their follow-ups.
 MOST_ENTRIES = 800

@@ -15,8 +15,8 @@ from datetime import datetime
 from typing import Any
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.history_columns import COLUMNS, FAILED
 from td_pinterest_op.report.entry import Entry, entry
+from td_pinterest_op.run_history.columns import COLUMNS, FAILED
 
 # What marks a page as ours, and holds its data for the next page and for other programs.
 DATA = re.compile(r'<template id="td-pinterest-report">(.*?)</template>', re.DOTALL)

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from td_pinterest_op.audience_status import GONE, TOO_SMALL, USABLE
-from td_pinterest_op.history_columns import FAILED
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.figures import day, number
-from td_pinterest_op.stats import WITHHELD
+from td_pinterest_op.run_history.columns import FAILED
+from td_pinterest_op.stats import READY_STATUSES, REMOVED_STATUSES, TOO_SMALL_STATUSES, WITHHELD
 
 # What Pinterest needs to match people to accounts.
 MATCHING = timedelta(hours=48)
@@ -99,20 +98,20 @@ def _seen(seen: Entry) -> Outcome:
     status, size = seen.text("audience_status"), seen.number("audience_size")
     people = f"about {number(size)} matched people" if size else "no matched people yet"
     when = day(seen.at)
-    if status in USABLE:
+    if status in READY_STATUSES:
         return Outcome(
             headline=f"The audience is ready: {people}",
             detail=f"Pinterest said so on {when}. It counts people with an account that it could match.",
             next="Nothing to do. Ad groups can use the audience.",
         )
-    if status in TOO_SMALL:
+    if status in TOO_SMALL_STATUSES:
         return Outcome(
             tone="bad",
             headline=f"The audience is too small to use: {people}",
             detail=f"Pinterest said so on {when}.",
             next=_TOO_SMALL_ADVICE,
         )
-    if seen.outcome == FAILED or status in GONE:
+    if seen.outcome == FAILED or status in REMOVED_STATUSES:
         return Outcome(
             tone="bad",
             headline="The audience cannot be used",

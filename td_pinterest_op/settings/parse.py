@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.secret import Secret
+from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings.action import Action
 from td_pinterest_op.settings.given import Notice, Reading, read
 from td_pinterest_op.settings.structures import Control

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from td_pinterest_op.secret import LONGEST_SECRET
+from td_pinterest_op.redaction.secret import LONGEST_SECRET
 
 Show = Callable[[object], str]
 

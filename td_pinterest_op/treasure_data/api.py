@@ -14,11 +14,11 @@ import urllib3
 
 from td_pinterest_op import USER_AGENT
 from td_pinterest_op.errors import SettingsError, TreasureDataError, WorkflowError
-from td_pinterest_op.printable import printable
-from td_pinterest_op.retry import Retry, retry_after
-from td_pinterest_op.secret import Secret
-from td_pinterest_op.timing import Timing, duration
-from td_pinterest_op.transport import Failure, NoResponseError, Transport, json_object, whole_body
+from td_pinterest_op.http.retry import Retry, retry_after
+from td_pinterest_op.http.transport import Failure, NoResponseError, Transport, json_object, whole_body
+from td_pinterest_op.redaction.format import printable
+from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.runtime.clock import Timing, duration
 
 log = logging.getLogger(__name__)
 

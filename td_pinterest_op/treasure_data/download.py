@@ -9,7 +9,7 @@ from typing import NamedTuple
 import urllib3
 
 from td_pinterest_op.errors import JobError, TreasureDataError, WorkflowError
-from td_pinterest_op.transport import pieces
+from td_pinterest_op.http.transport import pieces
 from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, path_of
 from td_pinterest_op.treasure_data.job import Job
 

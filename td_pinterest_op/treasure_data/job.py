@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from td_pinterest_op.errors import JobError, TreasureDataError
-from td_pinterest_op.printable import printable
-from td_pinterest_op.secret import mask
-from td_pinterest_op.timing import duration
+from td_pinterest_op.redaction.format import printable
+from td_pinterest_op.redaction.secret import mask
+from td_pinterest_op.runtime.clock import duration
 from td_pinterest_op.treasure_data.api import TreasureData, path_of
 
 log = logging.getLogger(__name__)

@@ -10,10 +10,10 @@ from functools import partial
 
 from td_pinterest_op.errors import ExportError, LimitError
 from td_pinterest_op.identifiers.types import LISTED, TYPES
-from td_pinterest_op.printable import counted
 from td_pinterest_op.records.columns import identifier_columns
 from td_pinterest_op.records.read import AllIdentifiers
 from td_pinterest_op.records.spool import Spool
+from td_pinterest_op.redaction.format import counted
 from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.settings.table import RecordsFormat
 from td_pinterest_op.stats import CONSENT, SUPPRESS, Stats

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import requests
 from requests.auth import AuthBase
 
-from td_pinterest_op.secret import Secret
-from td_pinterest_op.transport import is_this_machine
+from td_pinterest_op.http.transport import is_this_machine
+from td_pinterest_op.redaction.secret import Secret
 
 _TIMEOUT = 30.0
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from td_pinterest_op.secret import Secret
-from td_pinterest_op.whole_file import replace
+from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.runtime.atomic_file import replace
 
 
 def folder(environ: Mapping[str, str]) -> Path:

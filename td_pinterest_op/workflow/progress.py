@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from td_pinterest_op import stop
-from td_pinterest_op.timing import duration
+from td_pinterest_op.runtime import shutdown
+from td_pinterest_op.runtime.clock import duration
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class LogWatcher:
 
         def advance(done: int) -> None:
             nonlocal logged_at
-            stop.check()
+            shutdown.check()
             now = self.clock()
             left = outlook.text(done, now=now)
             if now - logged_at >= EVERY:

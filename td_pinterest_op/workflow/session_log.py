@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from td_pinterest_op import stop
 from td_pinterest_op.errors import ExportError
-from td_pinterest_op.printable import without_templates
-from td_pinterest_op.secret import mask
+from td_pinterest_op.redaction.format import without_templates
+from td_pinterest_op.redaction.secret import mask
+from td_pinterest_op.runtime import shutdown
 
 # Seconds in which warnings that differ in figures only are counted instead of written.
 ALIKE_SECONDS = 60.0
@@ -104,9 +104,9 @@ class SessionLog(logging.Handler):
             try:
                 left = left[os.write(descriptor, left) :]
             except BlockingIOError:
-                if stop.requested() and self._left <= 0:
+                if shutdown.requested() and self._left <= 0:
                     return
-                self._left -= _POLL_SECONDS if stop.requested() else 0.0
+                self._left -= _POLL_SECONDS if shutdown.requested() else 0.0
                 time.sleep(_POLL_SECONDS)
             except OSError:
                 # Closed, or nobody reads: the run goes on without a log.

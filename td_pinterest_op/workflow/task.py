@@ -13,8 +13,8 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from td_pinterest_op.errors import SettingsError, SettingsErrors
-from td_pinterest_op.printable import printable, without_templates
-from td_pinterest_op.secret import LONGEST_SECRET, Secret
+from td_pinterest_op.redaction.format import printable, without_templates
+from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret
 from td_pinterest_op.settings.types import has_lost_digits
 from td_pinterest_op.treasure_data.job import Source
 

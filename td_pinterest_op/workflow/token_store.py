@@ -16,12 +16,12 @@ from itertools import islice
 
 import requests
 
-from td_pinterest_op import whole_file
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.retry import DAY, Retry
-from td_pinterest_op.secret import Secret
-from td_pinterest_op.timing import Timing
-from td_pinterest_op.transport import is_safe
+from td_pinterest_op.http.retry import DAY, Retry
+from td_pinterest_op.http.transport import is_safe
+from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.runtime import atomic_file
+from td_pinterest_op.runtime.clock import Timing
 from td_pinterest_op.workflow import local_secrets
 from td_pinterest_op.workflow.digdag_server import DigdagServer
 
@@ -101,7 +101,7 @@ class TokenStore:
             raise SettingsError("it was given in plain text, not by a secret")
         if self._is_local:
             # The file alone: whoever made the folder may share it.
-            whole_file.replace(local_secrets.folder(self.environ) / self.secret_name, issued.reveal())
+            atomic_file.replace(local_secrets.folder(self.environ) / self.secret_name, issued.reveal())
         else:
             self._put(self._server(), self.secret_name, issued)
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op import stop
 from td_pinterest_op.erase import erasure
 from td_pinterest_op.errors import (
     AccountError,
@@ -22,6 +21,7 @@ from td_pinterest_op.errors import (
     UnexpectedError,
 )
 from td_pinterest_op.records.spool import Spool
+from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.workflow.task import Task
 from tests import guard
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Call, Fault, When
@@ -210,9 +210,9 @@ def test_an_erasure_that_is_told_to_end_ends_at_once_and_blames_no_list(
     caplog: pytest.LogCaptureFixture,
     request: pytest.FixtureRequest,
 ) -> None:
-    services.pinterest.on_request(lambda call: stop.request("SIGTERM") if call.operation == operation else None)
+    services.pinterest.on_request(lambda call: shutdown.request("SIGTERM") if call.operation == operation else None)
     services.pinterest.inject(Fault(effect=Answer(status=503), operation=operation, times=None))
-    request.addfinalizer(stop.reset)
+    request.addfinalizer(shutdown.reset)
     with pytest.raises(StoppedError, match=r"told to end \(SIGTERM\)"):
         erase(services, services.job(people(40)))
     assert 1 == len(services.pinterest.calls.of(operation))

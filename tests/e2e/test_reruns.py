@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.transport import Transport
+from td_pinterest_op.http.transport import Transport
 from tests.e2e.audiences import (
     CLEAR,
     CREATE,

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from td_pinterest_op import connect
 from td_pinterest_op.audiences.actions import ACTIONS, Create, CreateActalike
 from td_pinterest_op.errors import ExportError, UnexpectedError
+from td_pinterest_op.http.transport import Authorise, Failure, NoResponseError, Response, Transport
 from td_pinterest_op.settings.action import Action
-from td_pinterest_op.transport import Authorise, Failure, NoResponseError, Response, Transport
+from td_pinterest_op.workflow import services
 from tests import guard
 from tests.campaigns import examples
 from tests.exporting import digest, people
@@ -156,7 +156,7 @@ def test_any_answers_end_in_success_or_in_one_of_our_errors(
 ) -> None:
     named = NAMED.get(action, {"audience_id": AUDIENCE_ID})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connect, "Transport", _Scripted)
+        patch.setattr(services, "Transport", _Scripted)
         patch.setattr(_Scripted, "script", itertools.chain([token], *[script] * rounds))
         stats = _ended(
             stage, {"action": action.name, "limit_records_per_request": 2, "retry_count": 2, **named}, job_id
@@ -180,6 +180,6 @@ def test_the_usual_answers_make_a_success_of_every_action(stage: Stage, action: 
     """Else the fuzzing above would not get far."""
     named = NAMED.get(action, {"audience_id": AUDIENCE_ID})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connect, "Transport", _Scripted)
+        patch.setattr(services, "Transport", _Scripted)
         stats = stage.export({"action": action.name, **named}, job_id=job_id)
     assert action.name == stats["action"]

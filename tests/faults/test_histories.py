@@ -17,10 +17,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from td_pinterest_op import connect
 from td_pinterest_op.audiences.actions import Add, Clear, Create, CreateActalike, Replace
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError, UnexpectedError
-from td_pinterest_op.transport import Failure, NoResponseError, Response, Transport
+from td_pinterest_op.http.transport import Failure, NoResponseError, Response, Transport
+from td_pinterest_op.workflow import services
 from tests.campaigns import examples
 from tests.exporting import Services, digests, people
 from tests.faults.conftest import Stage, fresh
@@ -141,7 +141,7 @@ def play(stage: Stage, history: History, wanted: Mapping[str, Any], job_id: str 
         return run(stage, Try(session=session, pause=0, twists={}), wanted, job_id)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connect, "Transport", Twisted)
+        patch.setattr(services, "Transport", Twisted)
         patch.setattr(Twisted, "meanwhile", undisturbed)
         for one in history.tries:
             time.sleep(one.pause)
@@ -196,7 +196,7 @@ def test_what_a_failed_run_says_of_its_records_is_true(
     audience_id = stage.audience([], name="Others")
     named = {"audience_name": NAME} if action == Create.action.name else {"audience_id": audience_id}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connect, "Transport", Faulty)
+        patch.setattr(services, "Transport", Faulty)
         patch.setattr(Faulty, "fates", iter(fates))
         try:
             stage.export({"action": action, "retry_count": 1, **SMALL, **named}, job_id=job_id)

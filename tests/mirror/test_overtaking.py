@@ -10,7 +10,7 @@ from unittest import mock
 
 import pytest
 
-from td_pinterest_op.transport import Transport
+from td_pinterest_op.http.transport import Transport
 from tests.campaigns import amount, campaign
 from tests.emulators.pinterest.faults import Answer, Fault
 from tests.exporting import digest, digests, people

@@ -11,14 +11,16 @@ from typing import Any
 
 from hypothesis import given, settings
 
-from td_pinterest_op.history_columns import COLUMNS
+from td_pinterest_op.run_history.columns import COLUMNS
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.warehouse.withholding import FILES
+from td_pinterest_op.withholding.sql import FILES
 from tests.dig.template import fill
 from tests.trino.client import run
 from tests.trino.days import QUERIES, places
 from tests.unit.report.samples import statistics
-from tests.unit.warehouse import test_history, test_lift, test_withholding
+from tests.unit.run_history import test_sql as test_history
+from tests.unit.withholding import test_lift
+from tests.unit.withholding import test_sql as test_withholding
 from tests.unit.withholding.test_people import SALT, Case, Oracle, cases
 
 _STAGED = {"listed": "listed", "persons": "persons", "withheld": "digests"}

@@ -12,8 +12,8 @@ from typing import Any
 
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, WITHOUT_CONSENT
-from td_pinterest_op.warehouse.withholding import LISTS, columns_of, control_of
 from td_pinterest_op.withholding.people import in_control
+from td_pinterest_op.withholding.sql import LISTS, columns_of, control_of
 from tests.dig.template import fill
 from tests.trino.client import Cost, run
 

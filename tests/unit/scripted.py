@@ -12,11 +12,11 @@ import requests
 from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
 
+from td_pinterest_op.http.retry import Retry
+from td_pinterest_op.http.transport import Authorise, Failure, NoResponseError, Response, Transport
 from td_pinterest_op.pinterest.client import Client, TokenSource
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
-from td_pinterest_op.retry import Retry
 from td_pinterest_op.stats import RequestCounts
-from td_pinterest_op.transport import Authorise, Failure, NoResponseError, Response, Transport
 from tests.clock import FakeTime
 
 RETRY = Retry(count=3, initial_wait=0.5, longest_wait=300.0, random=lambda: 0.0)

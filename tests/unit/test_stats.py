@@ -11,7 +11,7 @@ import pytest
 
 from td_pinterest_op import __version__
 from td_pinterest_op.errors import UnexpectedError
-from td_pinterest_op.reasons import REASONS
+from td_pinterest_op.identifiers.reasons import REASONS
 from td_pinterest_op.stats import Deed, RequestCounts, Stats
 
 DEED = Deed(done="Filled {audience} with {records}", would="fill {audience} with {records}")

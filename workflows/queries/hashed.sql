@@ -1,5 +1,5 @@
 -- In place of people.sql: the warehouse hashes what is plainly good. The operator judges every other value.
--- Made by `python -m td_pinterest_op.warehouse` from the operator's own rules: edit table and columns only.
+-- Made by `scripts/queries` from the operator's own rules: edit table and columns only.
 SELECT
   CASE
     WHEN length(email) <= 254

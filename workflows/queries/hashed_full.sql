@@ -1,7 +1,7 @@
 -- In place of people.sql: no plain identifier leaves the warehouse. A rejected value becomes NULL, which the
 -- operator counts; rejected.sql has the reasons. For a column maid or idfa, write its name for every `email` outside
 -- of the conditions.
--- Made by `python -m td_pinterest_op.warehouse` from the operator's own rules: edit table and columns only.
+-- Made by `scripts/queries` from the operator's own rules: edit table and columns only.
 SELECT CASE WHEN length(answer) = 64 THEN answer END AS email FROM (
 SELECT type, value, CASE
     WHEN value IS NULL THEN 'null'

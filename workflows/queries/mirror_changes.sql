@@ -1,4 +1,4 @@
--- Made by `python -m td_pinterest_op.warehouse` from the operator's own rules: edit table and columns only.
+-- Made by `scripts/queries` from the operator's own rules: edit table and columns only.
 -- What becomes of every digest: join, leave, due (a member who may be sent again), stay; and the reasons for which
 -- values are rejected and people withheld.
 -- Digests that nothing is done about are counted only. `turn` puts those first whose last join is oldest.

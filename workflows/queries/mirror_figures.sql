@@ -1,4 +1,4 @@
--- Made by `python -m td_pinterest_op.warehouse` from the operator's own rules: edit table and columns only.
+-- Made by `scripts/queries` from the operator's own rules: edit table and columns only.
 -- What this day would change, and `problem`, which stops the mirror before it writes anything; empty for none.
 -- `resent_to`: the last turn of those who are sent again.
 SELECT mode, given, rejected, reasons, unsure, withheld, suppressed, without_consent, control, people, members,

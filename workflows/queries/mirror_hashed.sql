@@ -1,4 +1,4 @@
--- Made by `python -m td_pinterest_op.warehouse` from the operator's own rules: edit table and columns only.
+-- Made by `scripts/queries` from the operator's own rules: edit table and columns only.
 -- The people of the day as digests, and how often each reason of rejection occurs.
 SELECT answer, count(*) AS amount FROM (
 SELECT type, value, CASE

@@ -1,4 +1,4 @@
--- Made by `python -m td_pinterest_op.warehouse` from the operator's own rules: edit table and columns only.
+-- Made by `scripts/queries` from the operator's own rules: edit table and columns only.
 -- Who is on a list, as digests; and how often each reason occurs for which a value is no identifier.
 SELECT list, answer, count(*) AS amount FROM (
 SELECT list, type, value, CASE

@@ -1,4 +1,4 @@
--- Made by `python -m td_pinterest_op.warehouse` from the operator's own rules: edit table and columns only.
+-- Made by `scripts/queries` from the operator's own rules: edit table and columns only.
 -- How many identifiers each list holds, and `problem`, which stops the mirror; empty for none.
 SELECT suppressed, consented, suppressed_reasons, consented_reasons, CASE
     WHEN ${mirror_suppressed} AND suppressed = 0 AND NOT ${String(mirror.allow_empty_suppress) === "true"} THEN

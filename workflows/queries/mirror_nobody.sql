@@ -1,3 +1,3 @@
--- Made by `python -m td_pinterest_op.warehouse` from the operator's own rules: edit table and columns only.
+-- Made by `scripts/queries` from the operator's own rules: edit table and columns only.
 -- In place of a list that is not switched on.
 SELECT cast(NULL AS varchar) AS email WHERE 1 = 0

@@ -1,4 +1,4 @@
--- Made by `python -m td_pinterest_op.warehouse` from the operator's own rules: edit table and columns only.
+-- Made by `scripts/queries` from the operator's own rules: edit table and columns only.
 -- The identifiers of each person of the day as digests or reasons, and who is in the control group.
 SELECT person, answer, max(in_control) AS in_control, count(*) AS amount FROM (
   SELECT person, answer, CASE

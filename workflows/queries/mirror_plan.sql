@@ -1,4 +1,4 @@
--- Made by `python -m td_pinterest_op.warehouse` from the operator's own rules: edit table and columns only.
+-- Made by `scripts/queries` from the operator's own rules: edit table and columns only.
 -- Writes the plan into the ledger. The `planned` row carries the number of its joins and leaves: the proof that it
 -- is whole. Running this again writes another plan, alike and newer.
 INSERT INTO ${mirror.ledger}

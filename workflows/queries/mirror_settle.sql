@@ -1,4 +1,4 @@
--- Made by `python -m td_pinterest_op.warehouse` from the operator's own rules: edit table and columns only.
+-- Made by `scripts/queries` from the operator's own rules: edit table and columns only.
 -- All of the plan is on Pinterest. Not written if a plan that takes it into account was made meanwhile.
 INSERT INTO ${mirror.ledger}
   (audience_id, plan, op, digest, joined, figure, resent, ad_account_id, customer_list_id, session, time)

@@ -1,4 +1,4 @@
--- Made by `python -m td_pinterest_op.warehouse` from the operator's own rules: edit table and columns only.
+-- Made by `scripts/queries` from the operator's own rules: edit table and columns only.
 -- The mirror's ledger, made once: running this again changes nothing.
 CREATE TABLE IF NOT EXISTS ${mirror.ledger}
 WITH (bucketed_on = array['audience_id'], bucket_count = 512) AS

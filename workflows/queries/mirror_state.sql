@@ -1,4 +1,4 @@
--- Made by `python -m td_pinterest_op.warehouse` from the operator's own rules: edit table and columns only.
+-- Made by `scripts/queries` from the operator's own rules: edit table and columns only.
 -- What the ledger says before this day: a row, also when it holds nothing about the audience.
 SELECT seen, settled, base, replacing, sent_plans, plans, entries, ad_account_id, customer_list_id, CASE
     WHEN ${mirror.rebuild} THEN 'replace'

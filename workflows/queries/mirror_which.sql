@@ -1,4 +1,4 @@
--- Made by `python -m td_pinterest_op.warehouse` from the operator's own rules: edit table and columns only.
+-- Made by `scripts/queries` from the operator's own rules: edit table and columns only.
 -- The newest plan of this session, and `problem` if it must not be sent. A plan that was written twice at the same
 -- moment has every row twice, its proof as well.
 SELECT plan, '${td.last_results.mode}' AS mode, ${td.last_results.seen} AS seen,

@@ -1,4 +1,4 @@
--- Made by `python -m td_pinterest_op.warehouse` from the operator's own rules: edit table and columns only.
+-- Made by `scripts/queries` from the operator's own rules: edit table and columns only.
 -- Whom the day sends, as digests; and how often each reason occurs for which one is not sent.
 SELECT answer, sum(amount) AS amount
 FROM (

@@ -1,6 +1,6 @@
 -- Your own keys, with the reason for each value that is rejected. Nothing leaves the warehouse.
 -- unsure: the warehouse cannot hash this address, and the operator can. Write your key for customer_id.
--- Made by `python -m td_pinterest_op.warehouse` from the operator's own rules: edit table and columns only.
+-- Made by `scripts/queries` from the operator's own rules: edit table and columns only.
 SELECT customer_id, answer AS reason FROM (
 SELECT customer_id, type, value, CASE
     WHEN value IS NULL THEN 'null'

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from td_pinterest_op.audience_status import TOO_SMALL, USABLE
 from td_pinterest_op.audiences.actions.procedure import Procedure, Step, taken_name
 from td_pinterest_op.audiences.audiences import NewAudience
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.content import ACTALIKE, Audience
+from td_pinterest_op.pinterest.models import ACTALIKE, Audience
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.report.verdict import Outcome
 from td_pinterest_op.settings.action import Action, Scope
-from td_pinterest_op.stats import Deed
+from td_pinterest_op.stats import READY_STATUSES, TOO_SMALL_STATUSES, Deed
 
-# Below this, the API description calls a list and an audience TOO_SMALL.
+# Below this, the API description calls a list and an audience TOO_SMALL_STATUSES.
 _SMALLEST_SEED = 100
 
 
@@ -97,10 +96,10 @@ class CreateActalike(Procedure):
                 f"there is no seed audience {seed_id} in ad account {self._api.ad_account_id}: check both ids"
             )
         # The status first: the size of an audience that Pinterest still fills says nothing.
-        if seed.status.upper() not in USABLE:
+        if seed.status.upper() not in READY_STATUSES:
             why = (
                 f"an audience of fewer than {_SMALLEST_SEED} matched people has no look-alikes; add people to it"
-                if seed.status.upper() in TOO_SMALL
+                if seed.status.upper() in TOO_SMALL_STATUSES
                 else "Pinterest takes a day or two to fill an audience; run this task again then"
             )
             raise AudienceError(

@@ -10,9 +10,9 @@ from td_pinterest_op.audiences.actions.refill import Refill
 from td_pinterest_op.audiences.audiences import NewAudience
 from td_pinterest_op.audiences.customer_lists import ListToFill
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.content import Audience
-from td_pinterest_op.printable import escaped
+from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.redaction.format import escaped
 from td_pinterest_op.report.verdict import ON_THEIR_WAY
 from td_pinterest_op.settings.action import Action, Scope
 from td_pinterest_op.settings.table import IfExists

@@ -7,7 +7,7 @@ from functools import partial
 
 from td_pinterest_op.audiences.actions.procedure import Procedure, Step
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.content import Audience
+from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.report.verdict import Outcome
 from td_pinterest_op.settings.action import Action, Scope

@@ -13,9 +13,9 @@ from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.audiences.usage import refuse_used
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.content import CUSTOMER_LIST, Audience
-from td_pinterest_op.printable import escaped
+from td_pinterest_op.pinterest.models import CUSTOMER_LIST, Audience
 from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.redaction.format import escaped
 from td_pinterest_op.report.verdict import Outcome
 from td_pinterest_op.settings.action import Action
 from td_pinterest_op.settings.parse import Settings

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from td_pinterest_op.audiences.actions.procedure import Procedure, Step, list_of
 from td_pinterest_op.audiences.customer_lists import ListToFill, is_made_empty, job_of, list_behind
 from td_pinterest_op.errors import AudienceError, ExportError
-from td_pinterest_op.pinterest.content import Audience
-from td_pinterest_op.printable import escaped
+from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.redaction.format import escaped
 from td_pinterest_op.report.verdict import ON_THEIR_WAY, Outcome
 from td_pinterest_op.settings.action import Action, Scope
 from td_pinterest_op.stats import Deed

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from td_pinterest_op import __version__, stop
+from td_pinterest_op import __version__
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import ENVIRONMENT, connecting
 from td_pinterest_op.cli.export import stopping
@@ -20,8 +20,9 @@ from td_pinterest_op.cli.options import FILE, Given
 from td_pinterest_op.cli.rehearse.stage import DEFAULT_BATCH, NAME, Answer, Facts, NotTriedError, Stage
 from td_pinterest_op.cli.rehearse.steps import LARGE, STEPS, Step
 from td_pinterest_op.errors import ExportError, PinterestError, SettingsError, StoppedError
+from td_pinterest_op.runtime import shutdown
+from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.stats import RequestCounts
-from td_pinterest_op.timing import SYSTEM
 
 log = logging.getLogger(__name__)
 
@@ -153,7 +154,7 @@ def _rehearse(stage: Stage, steps: Sequence[Step], given: Given) -> list[dict[st
             done.append(_carried_out(step, stage))
         is_tidy = stage.remove_left_behind()
     except StoppedError as error:
-        stop.reset()
+        shutdown.reset()
         is_tidy = stage.remove_left_behind()
         audience = "no audience of it is left" if is_tidy else "its audience is left: the next rehearse removes it"
         raise error.extended(f" after {len(done)} of {len(steps)} steps; {audience}") from None

@@ -16,15 +16,15 @@ from td_pinterest_op.audiences.customer_lists import CustomerLists
 from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.connection import Connection
 from td_pinterest_op.errors import ExportError, StoppedError
+from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.client import Request
-from td_pinterest_op.pinterest.content import Audience
+from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.pinterest.oauth import Tokens
 from td_pinterest_op.records.batch import Digests
 from td_pinterest_op.records.digests import DIGEST_BYTES
 from td_pinterest_op.records.spool import fingerprint
-from td_pinterest_op.timing import Timing
-from td_pinterest_op.transport import Response
+from td_pinterest_op.runtime.clock import Timing
 
 log = logging.getLogger(__name__)
 

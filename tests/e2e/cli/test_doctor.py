@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.cli import checks, connection
-from td_pinterest_op.timing import Timing
+from td_pinterest_op.runtime.clock import Timing
 from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Fault
 from tests.emulators.server import free_port
 from tests.exporting import Services, people

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.history_columns import COLUMNS
+from td_pinterest_op.run_history.columns import COLUMNS
 from tests import guard
 from tests.emulators.td.sql import statements
 from tests.exporting import Services

@@ -10,8 +10,8 @@ import pytest
 
 from td_pinterest_op.audiences.create_once import Created, created_once, let_earlier_work_show, oldest
 from td_pinterest_op.errors import AccountError, BrokenTwiceError, ExportError, MaybeAppliedError, UnavailableError
+from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.retry import Retry
 from tests.clock import FakeTime
 
 RETRY = Retry(count=3, initial_wait=0.5, longest_wait=300, random=lambda: 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from td_pinterest_op.audiences.customer_lists import is_made_empty, job_of, origin_of
-from td_pinterest_op.pinterest.content import CustomerList
+from td_pinterest_op.pinterest.models import CustomerList
 from td_pinterest_op.records.spool import fingerprint
 
 NOBODY = fingerprint()

@@ -31,15 +31,15 @@ from td_pinterest_op.errors import (
     UnexpectedError,
     WorkflowError,
 )
+from td_pinterest_op.http.retry import Retry
+from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.batch import Batch, Digests
 from td_pinterest_op.records.digests import DIGEST_BYTES
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.records.spool import Spool
-from td_pinterest_op.retry import Retry
 from td_pinterest_op.settings.parse import SendingSettings
 from td_pinterest_op.stats import Stats
-from td_pinterest_op.transport import Response
 from tests.campaigns import examples
 from tests.unit.scripted import answer
 

@@ -9,7 +9,7 @@ import pytest
 
 from td_pinterest_op.cli.connection import SECRETS, Credentials
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.secret import Secret
+from td_pinterest_op.redaction.secret import Secret
 from tests.emulators.environment import environment
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import td_pinterest_op
 from td_pinterest_op.errors import ERRORS, ExportError
-from td_pinterest_op.reasons import REASONS
+from td_pinterest_op.identifiers.reasons import REASONS
 from tests.unit.cli.running import Terminal
 
 

@@ -12,12 +12,13 @@ import click
 import pytest
 from rich.console import Console
 
-from td_pinterest_op import __version__, stop
+from td_pinterest_op import __version__
 from td_pinterest_op.__main__ import main
 from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.export import stopping
 from td_pinterest_op.cli.program import program
 from td_pinterest_op.errors import WorkflowError
+from td_pinterest_op.runtime import shutdown
 from tests import children
 from tests.unit.cli.running import Terminal
 
@@ -183,4 +184,4 @@ def test_a_second_signal_does_not_interrupt_what_the_first_one_lets_finish(capsy
         run()
     assert (143, ["what was under way"]) == (end.value.exit_code, finished)
     assert "error: the run was told to end (SIGTERM).\n" == capsys.readouterr().err
-    assert (before, False) == (signal.getsignal(signal.SIGINT), stop.requested())
+    assert (before, False) == (signal.getsignal(signal.SIGINT), shutdown.requested())

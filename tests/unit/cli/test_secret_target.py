@@ -11,7 +11,7 @@ import pytest
 
 from td_pinterest_op.cli.secret_target import target
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.secret import Secret
+from td_pinterest_op.redaction.secret import Secret
 from tests.emulators.digdag_secrets import DigdagSecrets, serve_secrets
 from tests.unit.cli.running import Terminal
 

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from td_pinterest_op.errors import ExportError, MaybeAppliedError, PinterestError, RequestRefusedError
+from td_pinterest_op.http.transport import Failure, Response
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.content import AdAccount, Audience, CustomerList
+from td_pinterest_op.pinterest.models import AdAccount, Audience, CustomerList
 from td_pinterest_op.records.batch import Digests
-from td_pinterest_op.transport import Failure, Response
 from tests.unit.scripted import Keys, Scene, answer, scene
 
 ACCOUNT = "549755885175"

@@ -24,11 +24,11 @@ from td_pinterest_op.errors import (
     StoppedError,
     UnavailableError,
 )
+from td_pinterest_op.http.retry import Retry
+from td_pinterest_op.http.transport import Failure, Response
 from td_pinterest_op.pinterest.client import Request
-from td_pinterest_op.retry import Retry
-from td_pinterest_op.secret import Secret
+from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.stats import RequestCounts
-from td_pinterest_op.transport import Failure, Response
 from tests.unit.scripted import RETRY, Keys, Scene, answer, scene
 
 READ = Request(method="GET", path="/things", purpose="looking at things")

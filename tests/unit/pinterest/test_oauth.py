@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import pytest
 
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, UnavailableError
+from td_pinterest_op.http.retry import DAY
+from td_pinterest_op.http.transport import Failure, Response
 from td_pinterest_op.pinterest.oauth import SCOPES, Bearer, Grant, Tokens, exchange
-from td_pinterest_op.retry import DAY
-from td_pinterest_op.secret import Secret
-from td_pinterest_op.transport import Failure, Response
+from td_pinterest_op.redaction.secret import Secret
 from tests.unit.scripted import Scene, answer, scene
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, RequestRefusedError, UnavailableError
+from td_pinterest_op.http.transport import Failure
 from td_pinterest_op.pinterest.policy import FAILURES, Recovery, decide
-from td_pinterest_op.transport import Failure
 
 RETRY, WAIT, REFRESH, GIVE_UP = Recovery.RETRY, Recovery.WAIT, Recovery.REFRESH, Recovery.GIVE_UP
 NO, MAYBE = False, True

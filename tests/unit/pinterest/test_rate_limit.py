@@ -15,7 +15,7 @@ from requests.structures import CaseInsensitiveDict
 
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.pinterest.rate_limit import MINUTE, Permit, RateLimiter
-from td_pinterest_op.timing import Timing
+from td_pinterest_op.runtime.clock import Timing
 from tests.campaigns import examples
 from tests.clock import FakeTime
 

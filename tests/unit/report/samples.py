@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any
 
 from td_pinterest_op.audiences.actions import OUTCOMES
-from td_pinterest_op.history_columns import FOLLOW_UP, RUN
 from td_pinterest_op.report.entry import Entry, entry
 from td_pinterest_op.report.page import page as page_with
 from td_pinterest_op.report.verdict import verdict as verdict_with
+from td_pinterest_op.run_history.columns import FOLLOW_UP, RUN
 
 __all__ = ["AUDIENCE_ID", "FIRST_DAY", "OUTCOMES", "follow_up", "page", "run", "statistics", "verdict"]
 

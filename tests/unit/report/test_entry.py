@@ -5,8 +5,8 @@ from datetime import datetime, timezone
 
 import pytest
 
-from td_pinterest_op.history_columns import COLUMNS, FAILED, FOLLOW_UP, NAMES, RUN, SUCCESS
 from td_pinterest_op.report.entry import entry, flat, moment
+from td_pinterest_op.run_history.columns import COLUMNS, FAILED, FOLLOW_UP, NAMES, RUN, SUCCESS
 from td_pinterest_op.stats import Stats
 from tests.unit.report.samples import statistics
 

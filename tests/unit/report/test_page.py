@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.history_columns import FAILED, LIFT
-from td_pinterest_op.reasons import REASONS
+from td_pinterest_op.identifiers.reasons import REASONS
 from td_pinterest_op.report.entry import Entry, entry
 from td_pinterest_op.report.sources import DATA, entries
+from td_pinterest_op.run_history.columns import FAILED, LIFT
 from tests import guard
 from tests.unit.report.samples import AUDIENCE_ID, FIRST_DAY, follow_up, page, run
 

@@ -8,9 +8,9 @@ from datetime import datetime
 import pytest
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.history_columns import FAILED, FOLLOW_UP, RUN, SUCCESS
 from td_pinterest_op.report.entry import flat
 from td_pinterest_op.report.sources import entries
+from td_pinterest_op.run_history.columns import FAILED, FOLLOW_UP, RUN, SUCCESS
 from tests.unit.report.samples import AUDIENCE_ID, FIRST_DAY, follow_up, page, run, statistics
 
 STATUS = {

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.secret import Secret
+from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings import table as tables
 from td_pinterest_op.settings.parse import ConnectionSettings, parse_connection, parse_erasure, parse_status
 from tests.unit.settings.test_parse import ENVIRON

@@ -11,7 +11,7 @@ import pytest
 
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Clear, Create, Remove, action_of, parse
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.secret import Secret
+from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings.action import Action
 from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.settings.structures import Control

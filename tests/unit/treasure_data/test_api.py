@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from td_pinterest_op.errors import SettingsError, TreasureDataError, WorkflowError
-from td_pinterest_op.retry import Retry
-from td_pinterest_op.secret import Secret
-from td_pinterest_op.transport import Failure, NoResponseError, Transport
+from td_pinterest_op.http.retry import Retry
+from td_pinterest_op.http.transport import Failure, NoResponseError, Transport
+from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, path_of
 from tests.clock import FakeTime
 from tests.emulators.td import API_KEY, Fault, serve_td

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import JobError, TreasureDataError
-from td_pinterest_op.retry import Retry
-from td_pinterest_op.secret import Secret
-from td_pinterest_op.transport import Transport
+from td_pinterest_op.http.retry import Retry
+from td_pinterest_op.http.transport import Transport
+from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Job, Source, job_of
 from tests.clock import FakeTime

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from td_pinterest_op.errors import JobError, TreasureDataError
-from td_pinterest_op.retry import Retry
-from td_pinterest_op.secret import Secret
-from td_pinterest_op.transport import Transport
+from td_pinterest_op.http.retry import Retry
+from td_pinterest_op.http.transport import Transport
+from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import JobResult

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from td_pinterest_op import stop
+from td_pinterest_op.runtime import shutdown
 
 
 @pytest.fixture
 def told_to_end() -> Iterator[None]:
-    stop.request("SIGTERM")
+    shutdown.request("SIGTERM")
     yield
-    stop.reset()
+    shutdown.reset()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from td_pinterest_op.secret import Secret
+from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.workflow import local_secrets
 
 KEY = "pinterest.refresh_token"

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op import stop
 from td_pinterest_op.errors import StoppedError
-from td_pinterest_op.secret import Secret
+from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.workflow.session_log import ALIKE_SECONDS, SessionLog
 from tests.clock import FakeTime
 
@@ -130,7 +130,7 @@ def test_a_stuck_reader_does_not_hold_up_a_run_that_was_told_to_end(
         monkeypatch.setattr(sys, "stderr", stream)
         for _ in range(20):
             log.info("x" * 1000)
-        assert stop.requested()
+        assert shutdown.requested()
 
 
 def test_a_warning_that_comes_while_the_log_is_closed_ends_nothing(

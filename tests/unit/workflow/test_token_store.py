@@ -13,8 +13,8 @@ import pytest
 import requests
 import requests_mock
 
-from td_pinterest_op.retry import DAY, Retry
-from td_pinterest_op.secret import Secret
+from td_pinterest_op.http.retry import DAY, Retry
+from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.workflow.token_store import TokenStore
 from tests.clock import FakeTime
 

@@ -1,0 +1,1 @@
+"""HTTP: one request at a time, over connections with time limits."""

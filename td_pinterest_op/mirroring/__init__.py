@@ -1,0 +1,1 @@
+"""An audience that follows a query."""

@@ -1,0 +1,126 @@
+"""What a response of Pinterest holds: audiences, customer lists, ad accounts. Unknown fields are tolerated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from td_pinterest_op.redaction.format import labelled
+from td_pinterest_op.stats import REMOVED_STATUSES
+
+CUSTOMER_LIST, ACTALIKE = "CUSTOMER_LIST", "ACTALIKE"
+# Roles that may write customer lists and audiences.
+WRITERS = frozenset({"OWNER", "ADMIN", "AUDIENCE_MANAGER"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audience:
+    """An audience; `customer_list_id` is None unless its rule names a customer list.
+
+    `size`: matched people, None while Pinterest does not know. `created`: seconds since 1970, None if it does not say.
+    """
+
+    id: str
+    name: str
+    audience_type: str
+    ad_account_id: str | None
+    customer_list_id: str | None
+    status: str
+    size: int | None = None
+    description: str = ""
+    created: int | None = None
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Audience:
+        """The audience that a response describes."""
+        rule = content.get("rule")
+        list_id = rule.get("customer_list_id") if isinstance(rule, dict) else None
+        return cls(
+            id=text_of(content["id"]),
+            name=text_of(content.get("name")),
+            audience_type=text_of(content.get("audience_type")),
+            ad_account_id=text_of(content.get("ad_account_id")) or None,
+            customer_list_id=text_of(list_id) or None,
+            status=text_of(content.get("status")),
+            size=_whole(content.get("size")),
+            description=text_of(content.get("description")),
+            created=_whole(content.get("created_timestamp")),
+        )
+
+    @property
+    def label(self) -> str:
+        """The audience as messages name it."""
+        return labelled("audience", self.id, self.name)
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether the audience has been removed: it can still be read, and never changed."""
+        return self.status.upper() in REMOVED_STATUSES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerList:
+    """A customer list; `uploaded` and `removed` count all records ever sent, None when Pinterest does not say."""
+
+    id: str
+    name: str
+    uploaded: int | None
+    removed: int | None = None
+    status: str = ""
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> CustomerList:
+        """The customer list that a response describes."""
+        return cls(
+            id=text_of(content["id"]),
+            name=text_of(content.get("name")),
+            uploaded=_whole(content.get("num_uploaded_user_records")),
+            removed=_whole(content.get("num_removed_user_records")),
+            status=text_of(content.get("status")),
+        )
+
+    @property
+    def label(self) -> str:
+        """The list as messages name it."""
+        return labelled("customer list", self.id, self.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdAccount:
+    """An ad account that the token may read. `roles` are those of the token's user, as Pinterest names them."""
+
+    id: str
+    name: str
+    owner: str
+    roles: tuple[str, ...]
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> AdAccount:
+        """The ad account that a response describes."""
+        owner, roles = content.get("owner"), content.get("permissions")
+        return cls(
+            id=text_of(content["id"]),
+            name=text_of(content.get("name")),
+            owner=text_of(owner.get("username")) if isinstance(owner, dict) else "",
+            roles=tuple(map(str, roles)) if isinstance(roles, list) else (),
+        )
+
+    @property
+    def label(self) -> str:
+        """Its id and its name, for a message."""
+        return f'{self.id} "{self.name}"'
+
+    @property
+    def may_write(self) -> bool | None:
+        """Whether the roles allow an export; None when Pinterest does not show any."""
+        return not WRITERS.isdisjoint(self.roles) if self.roles else None
+
+
+def text_of(value: object) -> str:
+    """The value as text, empty for a null."""
+    return "" if value is None else str(value)
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

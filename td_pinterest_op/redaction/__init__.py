@@ -1,0 +1,1 @@
+"""What may be shown: secrets masked, text from outside on one line."""

@@ -1,0 +1,1 @@
+"""A row about each run, in the user's warehouse."""

@@ -1,0 +1,1 @@
+"""The process around everything else: clock, signals, files, unexpected errors."""

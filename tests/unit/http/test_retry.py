@@ -1,0 +1,123 @@
+"""The waits between two tries, as set and as a server asks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from email.utils import formatdate
+from itertools import islice
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from requests.structures import CaseInsensitiveDict
+
+from td_pinterest_op.http.retry import Retry, reset_delay, retry_after
+
+
+@pytest.mark.parametrize(
+    ("initial", "longest", "random", "expected"),
+    [
+        (0.5, 300, 0.0, [0.5, 1, 2, 4, 8, 16, 32]),
+        (0.5, 300, 0.5, [0.625, 1.25, 2.5]),
+        (0.5, 300, 1.0, [0.75, 1.5, 3]),
+        (0.5, 5, 1.0, [0.75, 1.5, 3, 5, 5, 5]),
+        (0, 300, 1.0, [0, 0, 0]),
+    ],
+)
+def test_each_wait_doubles_with_up_to_half_as_much_again_and_none_is_longer_than_the_longest(
+    initial: float, longest: float, random: float, expected: list[float]
+) -> None:
+    retry = Retry(count=7, initial_wait=initial, longest_wait=longest, random=lambda: random)
+    # Every request begins anew.
+    assert expected == list(islice(retry.waits(), len(expected))) == list(islice(retry.waits(), len(expected)))
+
+
+def test_waits_never_end_nor_grow_out_of_hand() -> None:
+    retry = Retry(count=7, initial_wait=0.5, longest_wait=300, random=lambda: 0)
+    assert [300.0] * 10 == list(islice(retry.waits(), 5_000))[-10:]
+
+
+@pytest.mark.parametrize(
+    ("count", "initial", "waits"),
+    [(7, 0.5, [0.5, 1, 2, 4, 8, 16, 32]), (2, 0.5, [0.5, 1, 2, 4, 8, 16]), (0, 20, [20, 40]), (0, 0, [0.5] * 60)],
+)
+def test_whoever_waits_for_another_waits_as_long_as_the_retries_and_at_least_as_long_as_it_says(
+    count: int, initial: float, waits: list[float]
+) -> None:
+    retry = Retry(count=count, initial_wait=initial, longest_wait=300, random=lambda: 0)
+    assert waits == list(retry.waits_for(30))
+
+
+# -- what a server asks for
+
+NOW = 1_800_000_000.0
+DATE = "Fri, 15 Jan 2027 08:00:00 GMT"
+
+
+def headers(**values: str) -> Mapping[str, str]:
+    return CaseInsensitiveDict({name.replace("_", "-"): value for name, value in values.items()})
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("7", 7.0),
+        (" 7 ", 7.0),
+        ("0", 0.0),
+        ("999999999999", 999_999_999_999.0),
+        ("9" * 400, math.inf),
+        (formatdate(NOW + 7, usegmt=True), 7.0),
+        (formatdate(NOW - 7, usegmt=True), 0.0),
+        ("Fri, 15 Jan 2027 08:00:09 -0000", 9.0),
+        ("Fri Jan 15 08:00:09 2027", 9.0),
+        ("Friday, 15-Jan-27 08:00:09 GMT", 9.0),
+        ("-7", None),
+        ("1.5", None),
+        ("soon", None),
+        ("²", None),
+        ("", None),
+        ("Fri, 99 Foo 2027 08:00:09 GMT", None),
+        ("Fri, 15 Jan 99999999999 08:00:00 GMT", None),
+    ],
+)
+def test_retry_after_is_read_as_seconds_or_as_a_date(asked: str, expected: float | None) -> None:
+    assert expected == retry_after(headers(Retry_After=asked), wall=NOW)
+
+
+@pytest.mark.parametrize(("date", "wrong_by"), [(DATE, -86_400.0), (DATE, 3_600.0), ("yesterday", 0.0)])
+def test_a_date_is_measured_by_the_servers_clock_if_it_shows_one_and_not_by_a_wrong_one_here(
+    date: str, wrong_by: float
+) -> None:
+    wall = NOW + wrong_by
+    assert 7 == retry_after(headers(Date=date, Retry_After=formatdate(NOW + 7, usegmt=True)), wall=wall)
+    assert 7 == reset_delay(headers(Date=date, x_ratelimit_reset=str(NOW + 7)), wall=wall)
+
+
+@pytest.mark.parametrize(
+    ("reset", "expected"),
+    [
+        ("7", 7.0),
+        ("0.5", 0.5),
+        ("0", 0.0),
+        ("-3", 0.0),
+        (str(int(NOW) + 7), 7.0),
+        (str(int(NOW) - 7), 0.0),
+        (str(int(NOW * 1000)), None),
+        ("nan", None),
+        ("inf", None),
+        ("-inf", 0.0),
+        ("1e300", None),
+        ("later", None),
+        ("", None),
+    ],
+)
+def test_the_reset_is_read_as_seconds_or_as_a_point_in_time(reset: str, expected: float | None) -> None:
+    assert expected == reset_delay(headers(x_ratelimit_reset=reset), wall=NOW)
+
+
+@given(st.dictionaries(st.sampled_from(["Retry-After", "Date", "x-ratelimit-reset"]), st.text(max_size=40)))
+def test_no_header_makes_it_fail_or_go_back_in_time(description: dict[str, str]) -> None:
+    for read in (retry_after, reset_delay):
+        asked = read(CaseInsensitiveDict(description), wall=NOW)
+        assert asked is None or asked >= 0

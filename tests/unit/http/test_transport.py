@@ -1,0 +1,497 @@
+"""One HTTP request, with peers that misbehave: real sockets on loop-back, limits of a fraction of a second."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import resource
+import socket
+import ssl
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import requests
+
+from td_pinterest_op.http.transport import Failure, NoResponseError, Response, Transport, is_safe
+from td_pinterest_op.redaction.secret import mask
+from tests import children
+
+LIMIT = 0.3
+GENEROUS = 20.0
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nx-pinterest-rid: r1\r\n\r\n{}"
+
+
+Serve = Callable[["Peer", socket.socket], None]
+
+
+class Peer:
+    """A server that does with each connection what it is told; `at_end` is set when the test is over."""
+
+    def __init__(self, serve: Serve, *, receive_buffer: int | None = None) -> None:
+        self._serve = serve
+        self.at_end = threading.Event()
+        self.heard: list[bytes] = []
+        self.connections = 0
+        self._listener = socket.socket()
+        if receive_buffer:
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen()
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._open: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        while True:
+            connection, _ = self._listener.accept()
+            if self.at_end.is_set():
+                connection.close()
+                return
+            self.connections += 1
+            self._open.append(connection)
+            self._threads.append(threading.Thread(target=self._run, args=(connection,)))
+            self._threads[-1].start()
+
+    def _run(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            self._serve(self, connection)
+
+    def head(self, connection: socket.socket) -> bytes:
+        """A request's head, and what of its body came with it."""
+        data = b""
+        while b"\r\n\r\n" not in data and (piece := connection.recv(65_536)):
+            data += piece
+        self.heard.append(data)
+        return data
+
+    def close(self) -> None:
+        self.at_end.set()
+        host, port = self.address.split(":")
+        socket.create_connection((host, int(port))).close()
+        for connection in self._open:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(timeout=10)
+        self._listener.close()
+
+
+def peer(serve: Serve, *, receive_buffer: int | None = None) -> contextlib.closing[Peer]:
+    return contextlib.closing(Peer(serve, receive_buffer=receive_buffer))
+
+
+def transport(
+    *, connect: float = GENEROUS, write: float = GENEROUS, read: float = GENEROUS
+) -> contextlib.closing[Transport]:
+    made = Transport(connect_timeout=connect, write_timeout=write, read_timeout=read, connections=2)
+    return contextlib.closing(made)
+
+
+def token(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    request.headers["Authorization"] = "Bearer token"
+    return request
+
+
+def exchange(by: Transport, address: str, *, body: bytes | None = None, scheme: str = "http") -> Response:
+    return by.send("PATCH", f"{scheme}://{address}/v5/x", headers={"X": "y"}, body=body, auth=token)
+
+
+def failure_of(by: Transport, address: str, *, body: bytes | None = None, scheme: str = "http") -> Failure:
+    with pytest.raises(NoResponseError) as caught:
+        exchange(by, address, body=body, scheme=scheme)
+    assert caught.value.__cause__ is None
+    assert str(caught.value).startswith(f"{caught.value.failure.value}: {address}")
+    return caught.value.failure
+
+
+# -- what peers do
+
+
+def answers(this: Peer, connection: socket.socket) -> None:
+    while this.head(connection):
+        connection.sendall(ANSWER.replace(b"r1", b"r%d" % len(this.heard)))
+
+
+def never_reads(this: Peer, connection: socket.socket) -> None:
+    this.at_end.wait(GENEROUS)
+
+
+def never_answers(this: Peer, connection: socket.socket) -> None:
+    this.head(connection)
+    this.at_end.wait(GENEROUS)
+
+
+def answers_once(this: Peer, connection: socket.socket) -> None:
+    this.head(connection)
+    connection.sendall(ANSWER)
+    never_answers(this, connection)
+
+
+def reads_slowly(this: Peer, connection: socket.socket) -> None:
+    left = BODY - len(this.head(connection).split(b"\r\n\r\n")[1])
+    while left > 0 and not this.at_end.wait(LIMIT / 6):
+        left -= len(connection.recv(131_072))
+    connection.sendall(ANSWER)
+
+
+def answers_slowly(this: Peer, connection: socket.socket) -> None:
+    this.head(connection)
+    for byte in ANSWER:
+        connection.sendall(bytes([byte]))
+        this.at_end.wait(LIMIT / 20)
+
+
+def resets(this: Peer, connection: socket.socket) -> None:
+    this.head(connection)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def says(answer: bytes) -> Serve:
+    """What a peer does that answers so and hangs up."""
+
+    def serve(this: Peer, connection: socket.socket) -> None:
+        this.head(connection)
+        connection.sendall(answer)
+
+    return serve
+
+
+def stops_within_the_answer(this: Peer, connection: socket.socket) -> None:
+    CUT(this, connection)
+    this.at_end.wait(GENEROUS)
+
+
+def hangs_up_in_the_handshake(this: Peer, connection: socket.socket) -> None:
+    this.heard.append(connection.recv(65_536))
+
+
+def repeats_its_response(this: Peer, connection: socket.socket) -> None:
+    number = this.connections
+    while this.head(connection):
+        connection.sendall(ANSWER.replace(b"r1", b"of connection %d" % number))
+
+
+def names_all_requests_alike(this: Peer, connection: socket.socket) -> None:
+    while this.head(connection):
+        connection.sendall(ANSWER)
+
+
+def sends_without_end(this: Peer, connection: socket.socket) -> None:
+    head = this.head(connection)
+    connection.sendall(b"HTTP/1.1 %d Sent\r\n\r\n" % (500 if b"X-Fail" in head else 200))
+    while not this.at_end.is_set():
+        connection.sendall(b" " * 65_536)
+
+
+BODY = 1_500_000
+CUT = says(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+# 200 kB that become 200 MB.
+_ZIPPED = gzip.compress(b"0" * 200_000_000, 1)
+BOMB = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(_ZIPPED) + _ZIPPED
+
+
+# -- tests
+
+
+def test_an_answer_comes_back_whole_and_the_connection_is_kept() -> None:
+    with peer(answers) as server, transport() as client:
+        answer = exchange(client, server.address, body=b"{}")
+        exchange(client, server.address)
+    assert 1 == server.connections
+    assert (200, b"{}", "r1", "2") == (answer.status, answer.body, answer.request_id, answer.headers["content-length"])
+    assert server.heard[0].startswith(b"PATCH /v5/x HTTP/1.1\r\n")
+    assert b"\r\nX: y\r\n" in server.heard[0]
+    assert b"\r\nAuthorization: Bearer token\r\n" in server.heard[0]
+
+
+@pytest.mark.parametrize(
+    ("serve", "limits", "expected"),
+    [
+        (never_reads, {"write": LIMIT}, Failure.WRITE_TIMEOUT),
+        (never_answers, {"read": LIMIT}, Failure.READ_TIMEOUT),
+        (stops_within_the_answer, {"read": LIMIT}, Failure.READ_TIMEOUT),
+    ],
+)
+def test_a_peer_that_makes_no_progress_fails_after_its_own_limit(
+    serve: Serve, limits: dict[str, float], expected: Failure
+) -> None:
+    body = b"x" * 8_000_000 if expected is Failure.WRITE_TIMEOUT else b"{}"
+    with peer(serve) as server, transport(**limits) as client:
+        begin = time.monotonic()
+        assert expected is failure_of(client, server.address, body=body)
+        assert LIMIT <= time.monotonic() - begin < GENEROUS / 2
+
+
+def test_the_read_limit_holds_on_a_connection_that_was_used_before() -> None:
+    with peer(answers_once) as server, transport(read=LIMIT) as client:
+        exchange(client, server.address, body=b"{}")
+        assert Failure.READ_TIMEOUT is failure_of(client, server.address, body=b"{}")
+        assert 1 == server.connections
+
+
+def test_a_peer_that_reads_slowly_but_steadily_does_not_fail() -> None:
+    with peer(reads_slowly, receive_buffer=131_072) as server, transport(write=LIMIT) as client:
+        begin = time.monotonic()
+        assert 200 == exchange(client, server.address, body=b"x" * BODY).status
+        assert time.monotonic() - begin > 2 * LIMIT
+
+
+def test_a_peer_that_answers_slowly_but_steadily_does_not_fail() -> None:
+    with peer(answers_slowly) as server, transport(read=LIMIT) as client:
+        begin = time.monotonic()
+        assert b"{}" == exchange(client, server.address).body
+        assert time.monotonic() - begin > 2 * LIMIT
+
+
+@pytest.mark.parametrize(
+    "serve",
+    [
+        resets,
+        CUT,
+        says(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 100\r\n\r\n{"),
+        says(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"),
+        says(b""),
+        says(b"220 mail.example ESMTP\r\n"),
+        says(ANSWER.replace(b"x-pinterest-rid: r1", b"Content-Encoding: gzip")),
+    ],
+    ids=["reset", "cut", "an error that is cut", "no body", "nothing", "no HTTP", "no gzip"],
+)
+def test_a_connection_that_breaks_is_said_to_be_broken(serve: Serve) -> None:
+    with peer(serve) as server, transport() as client:
+        assert Failure.BROKEN is failure_of(client, server.address, body=b"{}")
+
+
+def test_an_answer_that_has_no_body_is_whole_whatever_length_it_names() -> None:
+    with peer(says(b"HTTP/1.1 204 No Content\r\nContent-Length: 100\r\n\r\n")) as server, transport() as client:
+        answer = exchange(client, server.address)
+    assert (204, b"") == (answer.status, answer.body)
+
+
+def test_a_refusal_that_comes_before_all_is_sent_is_heard() -> None:
+    with (
+        peer(says(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")) as server,
+        transport() as client,
+    ):
+        assert 413 == exchange(client, server.address, body=b"x" * 8_000_000).status
+
+
+def test_the_response_to_an_earlier_request_is_none_to_this_one() -> None:
+    with peer(repeats_its_response) as server, transport() as client:
+        assert "ofconnection1" == exchange(client, server.address).request_id
+        assert Failure.REPEATED is failure_of(client, server.address)
+        assert "ofconnection2" == exchange(client, server.address).request_id
+        assert 2 == server.connections
+
+
+def test_a_server_that_names_all_requests_alike_is_not_judged_by_the_names() -> None:
+    with peer(names_all_requests_alike) as server, transport() as client:
+        exchange(client, server.address)
+        assert Failure.REPEATED is failure_of(client, server.address)
+        for _ in range(5):
+            assert 200 == exchange(client, server.address).status
+
+
+@pytest.mark.parametrize("serve", [sends_without_end, says(BOMB)], ids=["without end", "a bomb"])
+def test_a_body_without_end_is_not_read_to_its_end(serve: Serve) -> None:
+    with peer(serve) as server, transport() as client:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        assert Failure.OVERSIZED is failure_of(client, server.address)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000
+
+
+def test_an_error_without_end_is_known_by_its_status() -> None:
+    with peer(sends_without_end) as server, transport() as client:
+        response = client.send("GET", f"http://{server.address}/", headers={"X-Fail": "1"}, body=None, auth=token)
+    assert (500, b"") == (response.status, response.body)
+
+
+@pytest.mark.parametrize(("encoding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_a_compressed_body_is_read(encoding: str, compress: Callable[[bytes], bytes]) -> None:
+    data = compress(b"{}")
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: {len(data)}\r\n\r\n"
+    with peer(says(head.encode() + data)) as server, transport() as client:
+        assert b"{}" == exchange(client, server.address).body
+        assert b"Accept-Encoding: gzip\r\n" in server.heard[0]
+
+
+def test_where_a_redirect_leads_does_not_matter() -> None:
+    redirect = b"HTTP/1.1 307 Go\r\nLocation: http://x/\xff\xfe\xe9\r\nContent-Length: 0\r\n\r\n"
+    with peer(says(redirect)) as server, transport() as client:
+        assert 307 == exchange(client, server.address).status
+
+
+def test_this_machine_is_not_reached_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    with peer(answers) as proxy, peer(answers) as server, transport() as client:
+        for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://{proxy.address}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        assert 200 == exchange(client, server.address).status
+        assert 0 == proxy.connections
+
+
+@pytest.mark.parametrize(
+    ("environ", "through"),
+    [
+        ({"https_proxy": "http://user:s3cr3t@127.0.0.1:{port}"}, True),
+        ({"ALL_PROXY": "127.0.0.1:{port}"}, True),
+        ({"HTTPS_PROXY": "http://127.0.0.1:{port}", "NO_PROXY": "elsewhere.test"}, True),
+        ({"HTTPS_PROXY": "http://127.0.0.1:{port}", "NO_PROXY": ".invalid"}, False),
+        ({"HTTP_PROXY": "http://127.0.0.1:{port}"}, False),
+    ],
+)
+def test_a_failure_names_host_port_the_environments_proxy_and_cause(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], through: bool
+) -> None:
+    with socket.socket() as unused, transport() as client:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value.format(port=port))
+        with pytest.raises(NoResponseError) as caught:
+            exchange(client, "api.invalid", scheme="https")
+    expected = "could not connect: api.invalid:443 "
+    assert str(caught.value).startswith(
+        f"{expected}through the proxy 127.0.0.1:{port} (Connection refused)" if through else f"{expected}("
+    )
+
+
+def test_the_password_of_a_proxy_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:pr0xy%2Fs3cr3t@127.0.0.1:9")
+    with transport() as client, pytest.raises(NoResponseError):
+        exchange(client, "api.invalid", scheme="https")
+    assert "***" == mask("pr0xy/s3cr3t")
+
+
+@pytest.mark.parametrize("address", ["socks5://proxy.invalid:1080", "http://[proxy:8080"])
+def test_a_proxy_of_another_kind_is_unusable(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", address)
+    with transport() as client, pytest.raises(NoResponseError) as caught:
+        exchange(client, "api.invalid", scheme="https")
+    assert Failure.UNUSABLE is caught.value.failure
+
+
+def test_a_peer_that_accepts_no_connection_fails_after_the_connect_limit() -> None:
+    with contextlib.ExitStack() as stack, transport(connect=LIMIT) as client:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        # The queue of connections that nobody accepts is full with these.
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        assert Failure.CONNECT_TIMEOUT is failure_of(client, f"127.0.0.1:{listener.getsockname()[1]}")
+
+
+def test_an_endpoint_without_tls_cannot_be_trusted() -> None:
+    def plain(this: Peer, connection: socket.socket) -> None:
+        this.heard.append(connection.recv(65_536))
+        connection.sendall(ANSWER)
+        this.at_end.wait(GENEROUS)
+
+    with peer(plain) as server, transport() as client:
+        assert Failure.TLS is failure_of(client, server.address, scheme="https")
+        assert b"Bearer" not in server.heard[0]
+
+
+def test_a_tls_connection_that_is_cut_off_is_broken_and_no_matter_of_trust() -> None:
+    with peer(hangs_up_in_the_handshake) as server, transport() as client:
+        assert Failure.BROKEN is failure_of(client, server.address, scheme="https")
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of this machine that nobody has signed but itself, and its key, in one file."""
+    file = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    options = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
+    children.run(["openssl", *options.split(), "-keyout", f"{file}.key", "-out", str(file)]).check_returncode()
+    file.write_text(file.read_text() + Path(f"{file}.key").read_text())
+    return file
+
+
+def by_tls(certificate: Path) -> Serve:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    def serve(this: Peer, connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as secure:
+            answers(this, secure)
+
+    return serve
+
+
+def test_a_certificate_that_cannot_be_trusted_is_told_with_what_is_wrong_with_it(certificate: Path) -> None:
+    with peer(by_tls(certificate)) as server, transport() as client, pytest.raises(NoResponseError) as caught:
+        exchange(client, server.address, scheme="https")
+    assert Failure.TLS is caught.value.failure
+    assert f": {server.address} (certificate: self" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_a_certificate_that_the_environment_trusts_is_accepted(
+    monkeypatch: pytest.MonkeyPatch, certificate: Path, name: str
+) -> None:
+    monkeypatch.setenv(name, str(certificate))
+    with peer(by_tls(certificate)) as server, transport() as client:
+        assert 200 == exchange(client, server.address, scheme="https").status
+
+
+@pytest.mark.parametrize("url", ["http://", "http://[::1", "nonsense", "ftp://127.0.0.1"])
+def test_what_is_no_url_is_unusable(url: str) -> None:
+    with transport() as client, pytest.raises(NoResponseError) as caught:
+        client.send("GET", url, headers={}, body=None, auth=token)
+    assert Failure.UNUSABLE is caught.value.failure
+
+
+def test_a_netrc_file_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(netrc))
+    with peer(answers) as server, transport() as client:
+        exchange(client, server.address)
+    assert b"Authorization: Bearer token" in server.heard[0]
+    assert b"Basic" not in server.heard[0]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://api.pinterest.com/v5", True),
+        ("https://api.pinterest.com:8443/v5", True),
+        ("HTTPS://api.pinterest.com", True),
+        ("http://127.0.0.1:8080/v5", True),
+        ("http://127.8.9.1", True),
+        ("http://localhost:8080", True),
+        ("http://LOCALHOST", True),
+        ("http://[::1]:8080", True),
+        ("http://api.pinterest.com/v5", False),
+        ("http://localhost.attacker.test", False),
+        ("http://127.0.0.1.attacker.test", False),
+        ("http://127.0.0.1@attacker.test", False),
+        ("http://attacker.test\\@localhost/", False),
+        ("http://attacker.test\\@127.0.0.1:80/v5", False),
+        ("https://attacker.test\\@api.pinterest.com", False),
+        ("http://localhost#@attacker.test", True),
+        ("http://user@localhost", False),
+        ("http://local host", False),
+        ("http://0.0.0.0:8080", False),
+        ("http://192.168.0.1", False),
+        ("http://[::2]", False),
+        ("http://[::1", False),
+        ("ftp://127.0.0.1", False),
+        ("file:///etc/passwd", False),
+        ("api.pinterest.com", False),
+        ("https://", False),
+        ("http://", False),
+        ("", False),
+    ],
+)
+def test_secrets_go_by_https_or_to_this_machine_only(url: str, expected: bool) -> None:
+    assert expected is is_safe(url)

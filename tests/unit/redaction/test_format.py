@@ -1,0 +1,38 @@
+"""Names of other systems on one line of a log."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from td_pinterest_op.redaction.format import printable
+from td_pinterest_op.redaction.secret import Secret
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Käufer 2026 日本", "Käufer 2026 日本"),
+        ("a\nINFO b", "a\\nINFO b"),
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("a\u2028b\u202ec", "a\\u2028b\\u202ec"),
+        ("x" * 80, "x" * 80),
+        ("x" * 81, "x" * 80 + "…"),
+        ("one@shop.example", "<hidden>"),
+        ("y" * 70 + " " + "a" * 64, "y" * 70 + " <hidden>"),
+    ],
+)
+def test_a_name_is_masked_escaped_and_cut(text: str, expected: str) -> None:
+    assert expected == printable(text)
+
+
+def test_a_secret_that_the_cut_would_halve_is_hidden() -> None:
+    Secret("token-s3cr3t-token")
+    assert "x" * 75 + "***" == printable("x" * 75 + "token-s3cr3t-token")
+
+
+def test_a_text_without_end_takes_no_time() -> None:
+    before = time.process_time()
+    assert 81 >= len(printable("a@b." * 4_000_000))
+    assert 2 > time.process_time() - before

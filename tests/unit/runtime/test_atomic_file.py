@@ -1,0 +1,87 @@
+"""Files that are whole at any moment, with nothing beside them; those of secrets are private."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from td_pinterest_op.runtime import atomic_file
+from tests import children
+
+# Replaces the file for ever, and says when it begins.
+_WRITES = """
+import pathlib, sys
+from td_pinterest_op.runtime.atomic_file import replace
+print(flush=True)
+while True:
+    replace(pathlib.Path(sys.argv[1]), "s3cr3t" * 10000)
+"""
+
+
+def test_a_link_stays_a_link_and_the_file_to_which_it_leads_is_replaced(tmp_path: Path) -> None:
+    file, link = tmp_path / "file", tmp_path / "link"
+    file.write_text("old")
+    link.symlink_to("file")
+    atomic_file.replace(link, "new")
+    assert link.is_symlink()
+    assert "new" == file.read_text()
+    assert 0o600 == stat.S_IMODE(file.stat().st_mode)
+
+
+def test_a_kill_at_any_moment_leaves_the_whole_file(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("s3cr3t" * 10000)
+    for _ in range(3):
+        with children.started([sys.executable, "-c", _WRITES, file], stdout=subprocess.PIPE) as child:
+            assert child.stdout
+            child.stdout.readline()
+        assert "s3cr3t" * 10000 == file.read_text()
+
+
+def test_what_a_kill_left_is_removed_and_what_another_run_is_writing_stays(tmp_path: Path) -> None:
+    left, fresh, other = (tmp_path / name for name in (".token-1a2b", ".token-3c4d", ".tokens"))
+    for file in (left, fresh, other):
+        file.touch()
+    os.utime(left, (0, 0))
+    os.utime(other, (0, 0))
+    atomic_file.replace(tmp_path / "token", "new")
+    assert {fresh, other, tmp_path / "token"} == set(tmp_path.iterdir())
+
+
+def test_a_write_that_fails_leaves_the_old_text_and_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("s3cr3t-old")
+
+    def fails(self: Path, target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fails)
+    with pytest.raises(OSError, match="No space left"):
+        atomic_file.replace(file, "s3cr3t-new")
+    assert "s3cr3t-old" == file.read_text()
+    assert [file] == list(tmp_path.iterdir())
+
+
+def test_a_pipe_without_a_name_is_written_to() -> None:
+    read, write = os.pipe()
+    with os.fdopen(write, "wb"), os.fdopen(read, "rb") as pipe:
+        atomic_file.replace(Path(f"/dev/fd/{write}"), "the page")
+        assert b"the page" == os.read(pipe.fileno(), 100)
+
+
+def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(pipe.read_text)
+        atomic_file.replace(pipe, "the page")
+        assert "the page" == read.result(timeout=30)
+    assert pipe.is_fifo()

@@ -1,0 +1,33 @@
+"""How spans of time are written."""
+
+from __future__ import annotations
+
+import pytest
+
+from td_pinterest_op.runtime.clock import duration
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text", "with_end"),
+    [
+        (0, "0 s", "0 s"),
+        (0.42, "0.4 s", "0.4 s"),
+        (12.4, "12 s", "12 s"),
+        (59.6, "1 min", "1 min"),
+        (119.6, "2 min", "2 min"),
+        (120, "2 min", "2 min (until 08:02 UTC)"),
+        (200, "3 min 20 s", "3 min 20 s (until 08:03 UTC)"),
+        (3599, "59 min 59 s", "59 min 59 s (until 08:59 UTC)"),
+        (7500, "2 h 5 min", "2 h 5 min (until 10:05 UTC)"),
+        (86_400, "24 h", "24 h (until 2027-01-16 08:00 UTC)"),
+    ],
+)
+def test_a_time_is_told_in_two_units_at_most_and_a_long_one_with_its_end(
+    seconds: float, text: str, with_end: str
+) -> None:
+    assert text == duration(seconds)
+    assert with_end == duration(seconds, wall=1_800_000_000)
+
+
+def test_a_time_beyond_all_dates_has_some_end() -> None:
+    assert "until" in duration(1e12, wall=1_800_000_000)

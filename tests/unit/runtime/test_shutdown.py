@@ -1,0 +1,78 @@
+"""The flag that ends a run, and what the end waits for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from td_pinterest_op.errors import StoppedError
+from td_pinterest_op.runtime import shutdown
+
+
+@pytest.fixture(autouse=True)
+def nothing_requested() -> Iterator[None]:
+    yield
+    shutdown.reset()
+
+
+def test_a_run_that_was_told_to_end_says_by_what_and_the_first_reason_counts() -> None:
+    shutdown.check()
+    shutdown.request("SIGTERM")
+    shutdown.request("SIGINT")
+    assert shutdown.requested()
+    with pytest.raises(StoppedError, match=r"the run was told to end \(SIGTERM\)"):
+        shutdown.check()
+
+
+def test_the_next_run_of_the_process_does_not_end() -> None:
+    shutdown.request("SIGTERM")
+    shutdown.reset()
+    shutdown.check()
+    assert not shutdown.requested()
+
+
+def test_what_is_shielded_gives_its_result_and_its_error() -> None:
+    assert 7 == shutdown.shielded(lambda: 7)
+    with pytest.raises(ZeroDivisionError):
+        shutdown.shielded(lambda: 1 // 0)
+
+
+def test_without_a_thread_to_be_had_it_runs_unshielded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert 7 == shutdown.shielded(lambda: 7)
+    monkeypatch.undo()
+    shutdown.finish()
+
+
+def test_the_end_waits_until_what_is_being_saved_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutdown, "_RESPONSE_SECONDS", 0.0)
+    begun, saved = threading.Event(), threading.Event()
+    go_on = threading.Event()
+
+    def save() -> None:
+        with shutdown.saving():
+            begun.set()
+            go_on.wait(10)
+            saved.set()
+
+    threading.Thread(target=save).start()
+    begun.wait(10)
+    threading.Timer(0.1, go_on.set).start()
+    shutdown.finish()
+    assert saved.is_set()
+
+
+def test_the_end_does_not_wait_for_a_response_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutdown, "_RESPONSE_SECONDS", 0.05)
+    at_end = threading.Event()
+    waiting = threading.Thread(target=shutdown.shielded, args=(lambda: at_end.wait(10),))
+    waiting.start()
+    shutdown.finish()
+    assert not at_end.is_set()
+    at_end.set()
+    waiting.join(10)

@@ -1,0 +1,210 @@
+"""The process of a task: how it ends, and what its log shows."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import queue
+import signal
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Iterator
+
+import pytest
+
+from td_pinterest_op.errors import AudienceError, ExportError, StoppedError, UnexpectedError, WorkflowError
+from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.runtime import shutdown
+from td_pinterest_op.workflow import process
+from td_pinterest_op.workflow.process import task_process
+
+
+@pytest.fixture(autouse=True)
+def hook() -> Iterator[None]:
+    before = sys.excepthook
+    yield
+    sys.excepthook = before
+
+
+def test_one_of_our_errors_comes_out_as_it_is_and_without_the_traceback_of_the_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    raised = AudienceError("no such audience")
+
+    def deep(depth: int) -> None:
+        if depth:
+            deep(depth - 1)
+        try:
+            int("a row could be quoted here")
+        except ValueError:
+            raise raised  # noqa: B904 - as it is, with its context
+
+    with pytest.raises(AudienceError) as caught, task_process():
+        deep(20)
+    assert raised is caught.value
+    shown = traceback.format_exception(caught.value)
+    assert len(shown) <= 4
+    assert 1 == "".join(shown).count("no such audience")
+    # Python does not print what digdag prints.
+    capsys.readouterr()
+    sys.excepthook(AudienceError, caught.value, None)
+    assert "" == capsys.readouterr().err
+    sys.excepthook(AudienceError, AudienceError("another one"), None)
+    assert "another one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ValueError("person@shop.example is odd"), "ValueError at test_process.py:"),
+        (OSError(5, "Input/output error", "/tmp/x"), "OSError (Input/output error) at test_process.py:"),
+    ],
+)
+def test_of_any_other_error_only_type_and_place_are_told(error: Exception, told: str) -> None:
+    with pytest.raises(UnexpectedError) as caught, task_process():
+        raise error
+    assert str(caught.value).startswith(told)
+    assert "odd" not in str(caught.value)
+    assert "please report it" in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk is full: the operator needs 32 bytes for each"),
+        (OSError(errno.EDQUOT, "Quota"), "the disk quota is used up"),
+        (OSError(errno.EFBIG, "File too large"), "raise `ulimit -f`, or let the environment variable TMPDIR"),
+        (OSError(errno.EROFS, "Read-only"), "is read-only"),
+        (PermissionError(errno.EACCES, "Permission denied"), "the system does not permit writing to"),
+        (OSError(errno.EMFILE, "Too many open files"), "raise `ulimit -n`"),
+        (OSError(errno.ENFILE, "Too many open files"), "run this task again when the machine is less busy"),
+        (MemoryError(), "out of memory: give the machine"),
+        (RuntimeError("can't start new thread"), "the system starts no more threads"),
+    ],
+)
+def test_what_the_machine_lacks_is_the_authors_to_mend(error: Exception, told: str) -> None:
+    with pytest.raises(WorkflowError) as caught, task_process():
+        raise error
+    assert told in str(caught.value)
+
+
+def test_without_a_folder_for_temporary_files_the_error_says_how_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The guard over the output needs such a folder itself.
+    with monkeypatch.context() as patched:
+        patched.setattr(tempfile, "tempdir", None)
+        patched.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nowhere"])
+        with pytest.raises(WorkflowError, match="let the environment variable TMPDIR name one"), task_process():
+            tempfile.TemporaryFile()  # noqa: SIM115 - it fails
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_task_that_is_told_to_end_says_so(number: signal.Signals) -> None:
+    with pytest.raises(StoppedError, match=number.name), task_process():
+        signal.raise_signal(number)
+
+
+def test_the_flag_outlives_an_exception_that_is_swallowed() -> None:
+    with pytest.raises(StoppedError, match="SIGTERM"), task_process():  # noqa: PT012 - what it is about
+        with contextlib.suppress(Exception):
+            signal.raise_signal(signal.SIGTERM)
+        assert shutdown.requested()
+        signal.raise_signal(signal.SIGTERM)  # the second one interrupts nothing
+        shutdown.check()
+
+
+@pytest.mark.parametrize("before", [[], [signal.SIGUSR1]], ids=["at once", "after another signal"])
+def test_a_task_that_was_told_to_end_and_goes_on_is_ended(
+    monkeypatch: pytest.MonkeyPatch, before: list[signal.Signals]
+) -> None:
+    codes: queue.SimpleQueue[int] = queue.SimpleQueue()
+    monkeypatch.setattr(os, "_exit", codes.put)
+    monkeypatch.setattr(process, "_PATIENCE", 0.01)
+    others = signal.signal(signal.SIGUSR1, lambda *_: None)
+    try:
+        with task_process():
+            for number in before:
+                signal.raise_signal(number)
+            assert codes.empty()
+            with contextlib.suppress(StoppedError):
+                signal.raise_signal(signal.SIGTERM)
+            assert 128 + signal.SIGTERM == codes.get(timeout=10)
+    finally:
+        signal.signal(signal.SIGUSR1, others)
+
+
+def test_a_task_that_ends_while_its_last_savings_are_waited_for_is_left_to_end_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waiting, over = threading.Event(), threading.Event()
+    set_wakeup_fd = signal.set_wakeup_fd
+
+    def finish() -> None:
+        if threading.current_thread() is not threading.main_thread():
+            waiting.set()
+            assert over.wait(10)
+
+    def at_the_end(*given: int, **more: bool) -> int:
+        over.set()
+        return set_wakeup_fd(*given, **more)
+
+    monkeypatch.setattr(os, "_exit", lambda code: pytest.fail(f"ended with {code}"))
+    monkeypatch.setattr(process, "_PATIENCE", 0.0)
+    monkeypatch.setattr(shutdown, "finish", finish)
+    with task_process():
+        with contextlib.suppress(StoppedError):
+            signal.raise_signal(signal.SIGTERM)
+        assert waiting.wait(10)
+        monkeypatch.setattr(signal, "set_wakeup_fd", at_the_end)
+
+
+def test_a_task_that_cannot_start_a_thread_can_still_be_told_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fails)
+    with pytest.raises(StoppedError, match="SIGTERM"), task_process():
+        signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("error", [AudienceError("no such audience"), ZeroDivisionError()])
+def test_the_log_says_who_must_act(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ExportError) as caught, task_process():
+        raise error
+    out = capsys.readouterr().err
+    assert f"{type(caught.value).__name__}. Who must act: {caught.value.who}. {caught.value.advice}" in out
+    assert "no such audience" not in out
+
+
+@pytest.mark.parametrize("error", [None, AudienceError("no"), ValueError("no")])
+def test_afterwards_everything_is_as_it_was(error: Exception | None) -> None:
+    def state() -> object:
+        log = logging.getLogger("td_pinterest_op")
+        signals = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+        return signals, list(log.handlers), log.level, log.propagate
+
+    before = state()
+    with contextlib.suppress(ExportError), task_process():
+        assert before != state()
+        if error:
+            raise error
+    assert before == state()
+
+
+def test_the_sessions_log_has_level_and_text_and_no_credential_or_person_nor_a_handler_that_does_not_mask(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [logging.StreamHandler(sys.stdout)])
+    Secret("hush-4711-hush")
+    log = logging.getLogger("td_pinterest_op.somewhere")
+    with task_process():
+        log.info("begun with %s", "hush-4711-hush")
+        log.warning("odd: %s", "anna@shop.invalid")
+        log.debug("not to be seen")
+    out, err = capsys.readouterr()
+    assert "" == out
+    assert ["INFO begun with ***", "WARNING odd: <hidden>"] == [line.split(" ", 2)[2] for line in err.splitlines()]

@@ -1,0 +1,93 @@
+"""Which tasks begin anew after a refused refresh token, and what digdag gets to run."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from td_pinterest_op.errors import AccountError, ExportError
+from td_pinterest_op.workflow.process import task_process
+from td_pinterest_op.workflow.resubmit import begun_anew
+
+ENVIRONMENT = {"PINTEREST_REFRESH_TOKEN": "${secret:pinterest.refresh_token}"}
+PARAMS = {
+    "_command": "td_pinterest_op.export.PinterestExport",
+    "_type": "py",
+    "_env": ENVIRONMENT,
+    "_retry": 3,
+    "py>": "td_pinterest_op.export.PinterestExport",
+    "task_name": "+flow+export",
+    "result_settings": {"audience_name": "a ${b} $$", "columns": ["$1", 2.5]},
+}
+
+
+def refused(fingerprint: str | None = "0a1b2c3d") -> AccountError:
+    error = AccountError("Pinterest refused the refresh token")
+    error.refused_token = fingerprint
+    return error
+
+
+@pytest.fixture
+def left(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The subtasks that digdag was left; `digdag.env.params` are PARAMS."""
+    subtasks: list[dict[str, Any]] = []
+    env = SimpleNamespace(params=dict(PARAMS), add_subtask=subtasks.append)
+    monkeypatch.setitem(sys.modules, "digdag", SimpleNamespace(env=env))
+    return subtasks
+
+
+def test_it_is_the_same_task_with_the_secrets_to_be_looked_up_and_all_else_as_it_was(
+    left: list[dict[str, Any]],
+) -> None:
+    with task_process():
+        raise refused()
+    dollar = "${'$'}"
+    assert [
+        {
+            "py>": "td_pinterest_op.export.PinterestExport",
+            "_env": ENVIRONMENT,
+            "task_name": "+flow+export",
+            "result_settings": {"audience_name": f"a {dollar}{{b}} {dollar}{dollar}", "columns": [f"{dollar}1", 2.5]},
+            "pinterest_refused_token": {"fingerprint": "0a1b2c3d", "times": 1},
+        }
+    ] == left
+
+
+@pytest.mark.parametrize(
+    ("before", "times"),
+    [
+        ({}, 1),
+        ({"fingerprint": "0a1b2c3d", "times": 1}, 2),
+        ({"fingerprint": "0a1b2c3d", "times": 2}, None),
+        ({"fingerprint": "ffffffff", "times": 2}, 1),
+    ],
+)
+def test_the_same_token_is_tried_three_times(
+    left: list[dict[str, Any]], before: dict[str, Any], times: int | None
+) -> None:
+    sys.modules["digdag"].env.params["pinterest_refused_token"] = before
+    assert (times is not None) == begun_anew(refused())
+    assert [times] * (times is not None) == [subtask["pinterest_refused_token"]["times"] for subtask in left]
+
+
+@pytest.mark.parametrize("environment", [None, {}, {"PINTEREST_REFRESH_TOKEN": "in plain text"}])
+def test_without_a_secret_in_its_env_a_task_would_only_get_the_same_again(
+    left: list[dict[str, Any]], environment: object
+) -> None:
+    sys.modules["digdag"].env.params["_env"] = environment
+    with pytest.raises(ExportError, match="refused the refresh token"), task_process():
+        raise refused()
+    assert [] == left
+
+
+def test_another_error_of_the_account_stays_one(left: list[dict[str, Any]]) -> None:
+    with pytest.raises(AccountError), task_process():
+        raise refused(None)
+    assert [] == left
+
+
+def test_outside_a_workflow_nothing_begins_anew() -> None:
+    assert not begun_anew(refused())
