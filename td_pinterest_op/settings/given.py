@@ -11,7 +11,7 @@ from typing import Any, Literal
 from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
 from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, alternatives
 from td_pinterest_op.settings import text as setting_text
-from td_pinterest_op.settings.action import ActionSpec
+from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.settings.table import RecordsFormat, Setting, Table
 from td_pinterest_op.settings.types import (
     Show,
@@ -134,6 +134,8 @@ def read(raw: object, *, table: Table, environ: Mapping[str, str], from_console:
     _join_aliases(reading)
     _check_order(reading)
     _check_needed(reading)
+    _check_restrictions(reading)
+    _check_expected_name(reading)
     _check_several(reading)
     _check_columns(reading)
     return reading
@@ -279,6 +281,30 @@ def _need(reading: Reading, name: str, *others: str, reason: str = "") -> None:
     if not any(reading.values[each].given for each in (name, *others)):
         allowed = reading.table.by_name[name].type.allowed
         reading.add(name, f"missing{reason}; allowed: {allowed}", code="missing")
+
+
+def _check_restrictions(reading: Reading) -> None:
+    """What restricts whom or how many an export sends is honoured by the action, or is an error."""
+    if (action := reading.action) is None:
+        return
+    for key in reading.table.settings:
+        value = reading.values[key.name].value
+        restricts = reading.values[key.name].given and value not in (None, key.default)
+        if restricts and not key.is_used_by(action) and not key.may_be_unused_by(action):
+            reading.add(key.name, f"{action.name} cannot honour it; take it out, or choose an action that can")
+
+
+def _check_expected_name(reading: Reading) -> None:
+    """An audience that an action creates, or finds by its name, has the name that is expected."""
+    action = reading.action
+    if action is None or Scope.NEW_AUDIENCE not in action.scopes:
+        return
+    ids = ("audience_id", action.audience_id) if action.audience_id else ()
+    name, expected = (reading.values[each] for each in ("audience_name", "expected_audience_name"))
+    has_both = None not in (name.value, expected.value) and not any(reading.values[each].given for each in ids)
+    if has_both and name.value != expected.value:
+        text = f"differs from audience_name, which {action.name} gives to its audience; allowed: the same name"
+        reading.add("expected_audience_name", text)
 
 
 def _check_several(reading: Reading) -> None:

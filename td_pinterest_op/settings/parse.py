@@ -73,7 +73,7 @@ class Settings(SendingSettings):
     max_records: int | None
     if_exists: IfExists
     replace_newer: bool
-    expected_audience_name: str | None  # None if the action creates one
+    expected_audience_name: str | None
     report: str | None  # path of the page to write
     records: RecordsFormat
     default_country: str | None  # ISO 3166 alpha-2, in upper case

@@ -387,13 +387,11 @@ EVERY = {each.__name__.lower() for each in ACTIONS}
         ("max_records", 2, SENDING),
         ("max_in_flight", 2, SENDING),
         ("columns", {"mail": "email"}, SENDING),
-        ("expect_values", "plain", SENDING),
         ("allow_empty_suppress", "true", ADDING),
-        ("control", {"percent": 1, "salt": "x"}, ADDING),
         ("if_exists", "add", {"create"}),
         ("is_nca", "true", {"create", "replace"}),
         ("replace_newer", "true", {"create", "replace"}),
-        ("expected_audience_name", "x", {"add", "remove", "replace", "clear", "delete"}),
+        ("expected_audience_name", "Spring buyers", EVERY),
         ("even_if_used", "true", {"delete", "clear"}),
     ],
 )
@@ -405,6 +403,36 @@ def test_a_setting_that_an_action_does_not_use_has_its_default_and_a_warning(
     assert used_by == {name for name, each in settings.items() if key not in str(each.warnings)}
     default = getattr(read(LEAST), key)
     assert used_by == {name for name, each in settings.items() if getattr(each, key) != default}
+
+
+@pytest.mark.parametrize("action", [each.action for each in ACTIONS])
+@pytest.mark.parametrize(
+    ("key", "value", "refused_by"),
+    [
+        ("dry_run", "true", set()),
+        ("expected_audience_name", "Spring buyers", set()),
+        ("max_invalid_ratio", 0.5, set()),
+        ("min_records", 1, set()),
+        ("max_records", "2", set()),
+        ("expect_values", "plain", EVERY - SENDING),
+        ("expect_values", "any", set()),
+        ("control", {"percent": 1, "salt": "x"}, EVERY - ADDING),
+    ],
+)
+def test_what_restricts_is_honoured_or_refused_by_name(
+    key: str, value: object, refused_by: set[str], action: ActionSpec
+) -> None:
+    raw = {**NEW, **ACTALIKE, "audience_id": "7", "action": action.name, key: value}
+    if action.name in {each.action.name for each in ACTIONS if each.__name__.lower() in refused_by}:
+        assert f"- {key}: {action.name} cannot honour it; take it out" in message_of(raw)
+    else:
+        read(raw)
+
+
+@pytest.mark.parametrize("action", ["create_new_audience", "create_actalike_audience"])
+def test_an_audience_is_not_created_with_another_name_than_expected(action: str) -> None:
+    raw = {**NEW, **ACTALIKE, "action": action, "expected_audience_name": "Autumn buyers"}
+    assert f"- expected_audience_name: differs from audience_name, which {action} gives" in message_of(raw)
 
 
 @pytest.mark.parametrize(
