@@ -158,6 +158,11 @@ class TerminalWatcher:
     ask: bool
     quiet: bool
 
+    def note(self, text: str) -> None:
+        """A line, unless all is to be quiet."""
+        if not self.quiet:
+            screen.note(text)
+
     def plan(self, text: str) -> None:
         """Raises StoppedError when the answer is no."""
         if not self.quiet or self.ask:

@@ -31,6 +31,7 @@ _NOT_TO_BE_SHOWN = re.compile(
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,24}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?")
 _DIGITS = re.compile(r"[0-9]+")
 _COUNTRY = re.compile(r"[A-Z]{2}")
+_TABLE = re.compile(r"(?:[a-z0-9_]{1,255}\.)?[a-z0-9_]{1,255}")
 _CREDENTIAL = re.compile(r"[!-~]+")
 LARGEST_EXACT = 2**53  # digdag's templates hold numbers as doubles: above this they skip whole numbers
 _LONGEST_AUDIENCE_ID = 40  # Pinterest sets no limit (`^\d+$` since API 5.28); ours keeps messages short
@@ -228,12 +229,22 @@ def _read_country(value: object, show: Show) -> str:
     return text
 
 
+def _read_table_name(value: object, show: Show) -> str:
+    text = value.strip() if isinstance(value, str) else ""
+    if not _TABLE.fullmatch(text):
+        raise WrongValueError(f"{show(value)} is not the name of a table")
+    return text
+
+
 BOOLEAN = SettingType(read=_read_boolean, allowed="true or false, in any case (not yes, no, 1 or 0)")
 RATIO = SettingType(read=_read_ratio, allowed="a number from 0 to 1, such as 0.05")
 AUDIENCE_ID = _id(_LONGEST_AUDIENCE_ID, "digits, best in quotes")
 AD_ACCOUNT_ID = _id(_LONGEST_AD_ACCOUNT_ID, f"digits, at most {_LONGEST_AD_ACCOUNT_ID}, best in quotes")
 TEXT = SettingType(read=_read_text, allowed="text on one line; a number in quotes")
 COUNTRY = SettingType(read=_read_country, allowed="two letters (ISO 3166), such as US")
+TABLE_NAME = SettingType(
+    read=_read_table_name, allowed="table or database.table, each of small letters, digits and underscores"
+)
 PAGE = SettingType(read=_read_page, allowed="the path of a file to write, ending in .html")
 CREDENTIAL = SettingType(read=_read_credential, allowed="text, as Pinterest shows it, or the template of a secret")
 NUMERIC_CREDENTIAL = SettingType(read=_read_numeric_credential, allowed=CREDENTIAL.allowed, is_id=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from td_pinterest_op.errors import ExportError, LimitError
 from td_pinterest_op.identifiers.types import LISTED, TYPES
-from td_pinterest_op.records.columns import identifier_columns
+from td_pinterest_op.records.columns import Column, identifier_columns
 from td_pinterest_op.records.read import AllIdentifiers
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.redaction.format import counted
@@ -18,7 +18,7 @@ from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.settings.table import RecordsFormat
 from td_pinterest_op.stats import CONSENT, SUPPRESS, Stats
 from td_pinterest_op.treasure_data.api import TreasureData
-from td_pinterest_op.treasure_data.job import Source
+from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.treasure_data.result import Rows, job_rows
 from td_pinterest_op.withholding.people import Lists
 
@@ -41,21 +41,26 @@ def opening(td: TreasureData, sources: Mapping[str, Source], settings: Settings,
                 of_no_use[name] = _read(rows, settings, spools[name])
             except ExportError as error:
                 raise error.extended(f" [the query of `{name}`]") from None
-            _check(name, spools[name].unique, of_no_use[name], settings)
-        _warn(of_no_use)
+            check_list(name, spools[name].unique, of_no_use[name], settings)
+        warn_of_invalid(of_no_use)
         yield Lists(suppressed=spools.get(SUPPRESS), consented=spools.get(CONSENT))
+
+
+def list_columns(job: Job, settings: Settings) -> Sequence[Column]:
+    """Return the columns of a list that hold identifiers. Raises JobError."""
+    types = TYPES if settings.records is RecordsFormat.ROWS else LISTED
+    names = {name.lower() for name, _ in job.schema}
+    # A list need not have all the columns that the people's query has.
+    columns = {name: type_ for name, type_ in settings.columns.items() if name in names}
+    return identifier_columns(job, columns, types=types)
 
 
 def _read(rows: Rows, settings: Settings, spool: Spool) -> Counter[str]:
     """Fills the spool; returns how many values are no identifiers, by reason. Raises JobError, TreasureDataError."""
-    types = TYPES if settings.records is RecordsFormat.ROWS else LISTED
-    names = {name.lower() for name, _ in rows.job.schema}
-    # A list need not have all the columns that the people's query has.
-    columns = {name: type_ for name, type_ in settings.columns.items() if name in names}
     of_list = Stats(action="", ad_account_id="", dry_run=True)
     preparation = AllIdentifiers(
         spool,
-        columns=identifier_columns(rows.job, columns, types=types),
+        columns=list_columns(rows.job, settings),
         stats=of_list,
         default_country=settings.default_country,
     )
@@ -63,7 +68,8 @@ def _read(rows: Rows, settings: Settings, spool: Spool) -> Counter[str]:
     return of_list.invalid_by_reason
 
 
-def _check(name: str, people: int, of_no_use: Counter[str], settings: Settings) -> None:
+def check_list(name: str, people: int, of_no_use: Mapping[str, int], settings: Settings) -> None:
+    """Raise LimitError for a list without people, unless the settings allow that. `of_no_use`: values by reason."""
     log.info("%s: %s", name, counted(people, "identifier"))
     if people or (name == SUPPRESS and settings.allow_empty_suppress):
         return
@@ -72,11 +78,12 @@ def _check(name: str, people: int, of_no_use: Counter[str], settings: Settings) 
     raise LimitError(f"`{name}` {problem}. Nothing was sent. Correct its query" + (f", or {cure}" if cure else ""))
 
 
-def _warn(of_no_use: Mapping[str, Counter[str]]) -> None:
+def warn_of_invalid(of_no_use: Mapping[str, Mapping[str, int]]) -> None:
+    """Warn of values in lists that are no identifiers. `of_no_use`: by list, their amounts by reason."""
     told = "; ".join(f"{name}: {_reasons(reasons)}" for name, reasons in of_no_use.items() if reasons)
     if told:
         log.warning("values in these lists are no identifiers, and match nobody: %s", told)
 
 
-def _reasons(of_no_use: Counter[str]) -> str:
-    return ", ".join(f"{reason} {count:,}" for reason, count in of_no_use.most_common())
+def _reasons(of_no_use: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {count:,}" for reason, count in Counter(of_no_use).most_common())

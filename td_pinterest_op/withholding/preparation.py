@@ -12,7 +12,7 @@ from typing import Any
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.phones import check_country
-from td_pinterest_op.records.columns import identifier_columns, position_of, row_columns
+from td_pinterest_op.records.columns import Column, identifier_columns, position_of, row_columns
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
 from td_pinterest_op.records.read import AllIdentifiers, Block, IdentifierPreparation, Preparation, RowPreparation
 from td_pinterest_op.records.row_spool import RowSpool
@@ -50,12 +50,7 @@ def preparing(job: Job, settings: Settings, stats: Stats, *, lists: Lists | None
     name = control.by if control else None
     columns = (row_columns if are_rows else identifier_columns)(job, settings.columns, by=name)
     by = position_of(job, name) if name else None
-    is_single = len(columns) == 1 and not columns[0].is_array
-    if control and by is None and not (is_single and columns[0].type.is_hashed):
-        raise JobError(
-            f"{job.label} needs a column for the control group: the result has no single column of digests to choose "
-            "by. Select a key of each person, and name it in `control` as `by`"
-        )
+    check_control(job, columns, control)
     of_rows: dict[str, Any] = {
         "columns": columns,
         "stats": stats,
@@ -69,10 +64,23 @@ def preparing(job: Job, settings: Settings, stats: Stats, *, lists: Lists | None
     elif are_rows:
         preparation = _WithheldRows(People(lists or Lists()), control, **of_rows)
     else:
-        people = (LonePeople if is_single else People)(lists or Lists())
+        people = (LonePeople if _is_single(columns) else People)(lists or Lists())
         preparation = _WithheldIdentifiers(people, control, **of_rows)
     with contextlib.closing(preparation):
         yield preparation
+
+
+def check_control(job: Job, columns: Sequence[Column], control: Control | None) -> None:
+    """Raise JobError if a control group can be chosen neither by a key nor by the digest."""
+    if control and control.by is None and not (_is_single(columns) and columns[0].type.is_hashed):
+        raise JobError(
+            f"{job.label} needs a column for the control group: the result has no single column of digests to choose "
+            "by. Select a key of each person, and name it in `control` as `by`"
+        )
+
+
+def _is_single(columns: Sequence[Column]) -> bool:
+    return len(columns) == 1 and not columns[0].is_array
 
 
 def _chosen(control: Control | None, by: int | None, block: Block, by_column: Sequence[ColumnKeys]) -> Sequence[bool]:

@@ -45,7 +45,10 @@ class Outlook:
 
 
 class Watcher(Protocol):
-    """Gets the plan before the first write, and the progress of each phase."""
+    """Gets the plan before the first write, the progress of each phase, and what happens in between."""
+
+    def note(self, text: str) -> None:
+        """Show a line that the log has already."""
 
     def plan(self, text: str) -> None:
         """Show the plan. Raises StoppedError when it must not be carried out."""
@@ -61,6 +64,9 @@ class LogWatcher:
     """Writes into the log. `clock` gives monotonic seconds."""
 
     clock: Callable[[], float]
+
+    def note(self, text: str) -> None:
+        """Nothing: the log has it."""
 
     def plan(self, text: str) -> None:
         """Log the plan."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from td_pinterest_op.audiences.actions.actalike import CreateActalike
@@ -10,6 +10,7 @@ from td_pinterest_op.audiences.actions.audience_action import AudienceAction
 from td_pinterest_op.audiences.actions.change import Add, Remove
 from td_pinterest_op.audiences.actions.create import Create
 from td_pinterest_op.audiences.actions.delete import Delete
+from td_pinterest_op.audiences.actions.mirror import Mirror
 from td_pinterest_op.audiences.actions.refill import Clear, Replace
 from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
@@ -28,6 +29,7 @@ __all__ = [
     "Create",
     "CreateActalike",
     "Delete",
+    "Mirror",
     "Remove",
     "Replace",
     "action_of",
@@ -35,7 +37,7 @@ __all__ = [
     "parse",
 ]
 
-ACTIONS: tuple[type[AudienceAction], ...] = (Add, Remove, Create, Replace, Delete, Clear, CreateActalike)
+ACTIONS: tuple[type[AudienceAction], ...] = (Add, Remove, Create, Replace, Mirror, Delete, Clear, CreateActalike)
 
 EXPORT = export_table([each.action for each in ACTIONS], default=Create.action)
 # The functions of `settings.parse`, for all actions.
@@ -45,7 +47,9 @@ action_of = partial(settings_parse.action_of, table=EXPORT)
 OUTCOMES: Mapping[str, Outcome] = {each.action.name: each.outcome for each in ACTIONS}
 
 
-def build_action(*, request: ExportRequest, services: Services, stats: Stats, sender: Sender) -> AudienceAction:
+def build_action(
+    *, request: ExportRequest, services: Services, stats: Stats, sender: Sender, note: Callable[[str], None]
+) -> AudienceAction:
     """Return the action that the request names, ready to be checked and run."""
     action = next(each for each in ACTIONS if each.action is request.settings.action)
-    return action(request=request, services=services, stats=stats, sender=sender)
+    return action(request=request, services=services, stats=stats, sender=sender, note=note)
