@@ -12,7 +12,7 @@ import pytest
 from td_pinterest_op.errors import JobError, LimitError, SettingsError
 from td_pinterest_op.identifiers.types import LISTED, alternatives
 from tests.e2e.audiences import ADD, CLEAR, CREATE, REMOVE, REPLACE, audience_of, in_control, settings_of
-from tests.exporting import Services, digest, digests, people
+from tests.exporting import ATTEMPT, Services, digest, digests, people
 
 DATABASE: dict[str, Any] = {"database": "crm"}
 
@@ -127,16 +127,30 @@ class TestLists:
         services.export(settings, job_id=job, suppress="queries/opt_outs.sql", **DATABASE)
         assert digests(1, first=2) == members(services, settings)
 
-    def test_each_query_is_a_job_of_its_own_that_a_rerun_adopts(self, services: Services) -> None:
+    def test_each_query_is_a_job_of_its_own_and_each_try_reads_the_lists_again(self, services: Services) -> None:
         settings = {"action": ADD, "audience_id": services.audience()}
         same = query(people(3))
+        task = DATABASE | ATTEMPT | {"query": same, "consent": same}
         with pytest.raises(LimitError, match="everybody is withheld"):
-            services.export(settings, query=same, suppress=same, consent=same, **DATABASE)
-        stored = services.export(settings, query=same, suppress=query(people(1)), consent=same, **DATABASE)
-        issued = services.td.calls("POST", "/v3/job/issue")
-        assert (5, 7) == (len({call.form["domain_key"] for call in issued} - {None}) + 1, len(issued) + 1)
+            services.export(settings, suppress=same, **task)
+        stored = services.export(settings, suppress=query(people(1)), **task)
+        issued = [call.form["domain_key"] for call in services.td.calls("POST", "/v3/job/issue")]
+        # Of six queries, that of the people was adopted.
+        assert (6, 5, 5) == (len(issued), len(set(issued)), len(services.td.jobs.all()))
         assert None not in stored["lists"].values()
         assert stored["job_id"] not in stored["lists"].values()
+
+    @pytest.mark.parametrize("attempt", [{}, ATTEMPT])
+    def test_whoever_opts_out_or_takes_a_consent_back_between_two_tries_is_not_sent(
+        self, services: Services, attempt: dict[str, Any]
+    ) -> None:
+        settings = {"action": REPLACE, "audience_id": services.audience()}
+        task = {"suppress": "SELECT email FROM opted_out", "consent": "SELECT email FROM asked"} | attempt | DATABASE
+        for opted_out, asked in ((people(1), people(9)), (people(3), people(6))):
+            services.td.create("crm", "opted_out", [{"email": person} for person in opted_out])
+            services.td.create("crm", "asked", [{"email": person} for person in asked])
+            services.export(settings, query=query(people(9)), **task)
+        assert digests(3, first=3) == members(services, settings)
 
     def test_values_that_are_no_identifiers_match_nobody_and_are_named_in_one_warning(
         self, services: Services, caplog: pytest.LogCaptureFixture
