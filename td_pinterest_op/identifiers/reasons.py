@@ -120,5 +120,11 @@ REASONS: Mapping[str, Explanation] = {
         advice="Put the SHA-256 of the address in lower case in its place, or set hash_in: operator.",
         sql=f"SELECT * FROM people WHERE regexp_like(email, '{UNSURE_LETTERS}')",  # noqa: S608
     ),
+    "no_control_key": Explanation(
+        meaning="is in a row whose key for the control group is NULL: whether the person belongs to it is not known",
+        example="NULL",
+        advice="Select a key for every person in the column that `control` names as `by`, or leave such rows out.",
+        sql="SELECT * FROM people WHERE customer_id IS NULL",
+    ),
 }
 """By the names under which rejections are counted."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from binascii import unhexlify
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
+from typing import Any
 
 from td_pinterest_op.errors import ExportError, LimitError
 from td_pinterest_op.identifiers.types import UNSURE
@@ -15,7 +16,8 @@ from td_pinterest_op.mirroring.compaction import compact
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, State
 from td_pinterest_op.mirroring.plan import REPLACE, Comparison, Figures, choose_mode
 from td_pinterest_op.mirroring.stage import Stage
-from td_pinterest_op.records.columns import Column, identifier_columns, list_type
+from td_pinterest_op.records.columns import Column, list_type
+from td_pinterest_op.records.plan import check_kind
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.records.sql import Query, columns_statement
@@ -24,7 +26,7 @@ from td_pinterest_op.stats import MirrorFigures, Stats
 from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.withholding import sql as withholding
 from td_pinterest_op.withholding.lists import check_list, list_columns, warn_of_invalid
-from td_pinterest_op.withholding.preparation import check_control
+from td_pinterest_op.withholding.preparation import people_columns
 
 
 @dataclass(kw_only=True)
@@ -80,9 +82,11 @@ class MirrorRun:
 
     def compare(self) -> None:
         """Hash the people, and compare them with the ledger. Raises LimitError for a list that cannot be right."""
-        query = self._described("query", self.stage.source, self._people_columns)
+        lists = {name: self._described_list(name, source) for name, source in self.lists.items()}
+        of_lists = {name: query.columns for name, query in lists.items()}
+        query = self._described("query", self.stage.source, lambda job: people_columns(job, self.settings, of_lists))
         self._columns = query.columns
-        people, comparison = self._people(query, self._read_lists()), self._comparison
+        people, comparison = self._people(query, self._read_lists(lists)), self._comparison
         self._changes, job_id = self.stage.create(
             "changes", "compare the people with the ledger", comparison.changes(people)
         )
@@ -144,28 +148,26 @@ class MirrorRun:
         job = self.stage.job(f"ask for the columns of `{name}`", columns_statement(source.query))
         return Query(text=source.query, names=[column for column, _ in job.schema], columns=choose(job))
 
-    def _people_columns(self, job: Job) -> Sequence[Column]:
-        control = self.settings.control
-        columns = identifier_columns(job, self.settings.columns, by=control.by if control else None)
-        check_control(job, columns, control)
-        return columns
+    def _described_list(self, name: str, source: Source) -> Query:
+        with _naming(name):
+            return self._described(name, source, lambda job: list_columns(job, self.settings))
 
-    def _read_lists(self) -> Mapping[str, str]:
+    def _read_lists(self, lists: Mapping[str, Query]) -> Mapping[str, str]:
         """Tables of the lists' digests, by their names. Raises LimitError for one that cannot be right."""
         tables = {}
-        for name, source in self.lists.items():
-            try:
-                query = self._described(name, source, lambda job: list_columns(job, self.settings))
-                select = withholding.listed(query)
-                tables[name], self.stats.list_jobs[name] = self.stage.create(name, f"hash the list `{name}`", select)
-            except ExportError as error:
-                raise error.extended(f" [the query of `{name}`]") from None
-        if tables:
-            counts = self.stage.records("count the lists", withholding.list_counts(tables))
-            rejected = {row["list"]: withholding.read_counts(row["reasons"]) for row in counts}
-            for row in counts:
-                check_list(row["list"], row["identifiers"], rejected[row["list"]], self.settings)
-            warn_of_invalid(rejected)
+        for name, query in lists.items():
+            with _naming(name):
+                made = self.stage.create(name, f"hash the list `{name}`", withholding.listed(query))
+            tables[name], self.stats.list_jobs[name] = made
+        counts = self.stage.records("count the lists", withholding.list_counts(tables)) if tables else ()
+        invalid = {}
+        for row in counts:
+            name, of_list = row["list"], _figures_of(row)
+            invalid[name] = of_list.invalid_by_reason
+            with _naming(name):
+                check_kind(self.settings.expect_values, plain=of_list.plain_values, hashed=of_list.hashed_values)
+            check_list(name, row["identifiers"], of_list, self.settings)
+        warn_of_invalid(invalid)
         return tables
 
     def _people(self, query: Query, tables: Mapping[str, str]) -> str:
@@ -215,3 +217,21 @@ class MirrorRun:
         return {
             op: Prepared(unique=spool.unique, list_type=self.list_type, spool=spool) for op, spool in spools.items()
         }
+
+
+@contextlib.contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """An error of the block names the list."""
+    try:
+        yield
+    except ExportError as error:
+        raise error.extended(f" [the query of `{name}`]") from None
+
+
+def _figures_of(row: Mapping[str, Any]) -> Stats:
+    """The figures of a list, as the warehouse has counted them."""
+    invalid = Counter(withholding.read_counts(row["reasons"]))
+    of_list = Stats(action="", ad_account_id="", dry_run=True, invalid_by_reason=invalid)
+    of_list.read = row["given"] + invalid.total()
+    of_list.plain_values, of_list.hashed_values = row["given"] - row["hashed"], row["hashed"]
+    return of_list

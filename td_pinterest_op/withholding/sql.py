@@ -19,9 +19,9 @@ from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOU
 
 # In front of a digest of a row that is not sent: it shields what the row holds, and is not sent for this row.
 _SHIELD_MARK = "-"
+_UNSURE = f"('{UNSURE}', '{_SHIELD_MARK}{UNSURE}')"
 _IS_DIGEST = "length(answer) = 64"
 _BARE = "CASE WHEN length(answer) >= 64 THEN substr(answer, -64) ELSE answer END"
-NO_KEY = Reason.NULL.value
 _COUNTS = ("given", "hashed", "row_count", "invalid_rows")
 _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _COUNTS)
 
@@ -40,7 +40,7 @@ def people(query: Query, *, tables: Mapping[str, str], control: Control | None) 
     )
     of_person = "{}" if is_single else "max({}) OVER (PARTITION BY person)"
     # A person who has an address that cannot be compared is suppressed: it may be on the list as a hash.
-    suppressed = f"CASE WHEN {SUPPRESS}.answer IS NOT NULL OR persons.answer = '{UNSURE}' THEN 1 ELSE 0 END"
+    suppressed = f"CASE WHEN {SUPPRESS}.answer IS NOT NULL OR persons.answer IN {_UNSURE} THEN 1 ELSE 0 END"
     # What only shields lets nobody pass.
     consented = f"CASE WHEN {CONSENT}.answer IS NOT NULL AND persons.given > 0 THEN 1 ELSE 0 END"
     return f"""\
@@ -165,9 +165,9 @@ def _persons(query: Query, control: Control | None) -> str:
     keep, answers, in_control = f"{by}, " if by else "", "answers", "0"
     if control and by:
         in_control = f"CASE WHEN {_chosen(control, f'CAST({by} AS varchar)')} THEN 1 ELSE 0 END"
-        digests = "filter(answers, each -> length(each) >= 64)"
+        digests = f"filter(answers, each -> length(each) >= 64 OR each = '{UNSURE}')"
         shields = f"transform({digests}, each -> '{_SHIELD_MARK}' || substr(each, -64))"
-        answers = f"CASE WHEN {by} IS NULL THEN ARRAY['{NO_KEY}'] || {shields} ELSE answers END"
+        answers = f"CASE WHEN {by} IS NULL THEN ARRAY['{Reason.NO_CONTROL_KEY.value}'] || {shields} ELSE answers END"
     return f"""
   SELECT person, {_BARE} AS answer, max(in_control) AS in_control, sum(1 - {_starts(_SHIELD_MARK)}) AS given,
     sum({_starts(HASHED_MARK)}) AS hashed, sum(CASE place WHEN 1 THEN 1 ELSE 0 END) AS row_count,

@@ -15,7 +15,6 @@ from td_pinterest_op.audiences.actions.refill import Refill
 from td_pinterest_op.audiences.audiences import NewAudience
 from td_pinterest_op.audiences.customer_lists import CustomerLists, list_behind
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.identifiers.sql_text import quote_name
 from td_pinterest_op.mirroring.guard import PlanGuard
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, REPLACING, Ledger
 from td_pinterest_op.mirroring.plan import REPLACE, check_leavers, check_state
@@ -147,7 +146,7 @@ class Mirror(Refill, Change):
             is_own=self._lists.is_of_this_session,
             taken=lambda audience: f"{audience.label} was created while this task ran: run this task again",
         )
-        target, fill = self._empty(self._new_name)
+        target, fill = self._empty(self._new_name, used=None)
         fill.do()
         new.let_earlier_work_show()
         kept = new.create(
