@@ -31,11 +31,13 @@ class Task:
     """A task as digdag runs it: its merged parameters and its environment.
 
     `session` stands in place of a workflow's session where there is none. A query is issued anew in any case.
+    `concurrent`: how many tasks share the requests that Pinterest allows.
     """
 
     params: Mapping[str, Any]
     environ: Mapping[str, str]
     session: str | None = None
+    concurrent: int = 1
     _random: str = field(default_factory=lambda: secrets.token_hex(16), compare=False, repr=False)
 
     @property
@@ -116,7 +118,7 @@ def source(task: Task) -> Source:
     if job_id is not None and query is not None:
         raise SettingsError("the task has both job_id and query: leave one of them out", key="query")
     if query is not None:
-        return _query(str(query), task)
+        return _query(sql_of(str(query), key="query"), task)
     job_id = task.td.get("last_job_id") if job_id is None else job_id
     if _is_blank(job_id):
         raise SettingsError(

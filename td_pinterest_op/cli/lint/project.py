@@ -65,8 +65,7 @@ def _queries(dig: DigFile, task: Task, key: str) -> Iterator[tuple[Value, str]]:
     """Files of SQL that a task or an entry of several audiences names. Notes a list of people that is blank."""
     entries = dig.root.get("_export", "audiences") if dig.root else None
     several = entries.value if entries and isinstance(entries.value, list) else []
-    # The query of a task is SQL, that of an entry may be a file.
-    for owner in several if key == "query" else (task.value, *several):
+    for owner in (task.value, *several):
         if (value := owner.get(key)) is None:
             continue
         if key != "query" and not str(value.value or "").strip():
