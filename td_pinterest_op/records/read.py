@@ -46,6 +46,11 @@ class Prepared:
         return cls(unique=0, list_type=list_type([]), spool=None)
 
     @property
+    def uploads(self) -> int:
+        """The records as Pinterest counts them: with the further combinations of a row's values."""
+        return self.spool.uploads if isinstance(self.spool, RowSpool) else self.unique
+
+    @property
     def fingerprint(self) -> str:
         """The same for the same records, whatever job they come from."""
         return self.spool.fingerprint if self.spool else fingerprint()

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import chain, compress
 from operator import ne
 
+from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
 from td_pinterest_op.records.spool import BUCKETS, Buckets, Spool, apart, in_order
 from td_pinterest_op.settings.structures import Control
@@ -35,10 +36,14 @@ Kept = tuple[list[bytes], Counter[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lists:
-    """The people of an opt-out and of a consent list, as digests; None where there is no such list."""
+    """The people of an opt-out and of a consent list, as digests; None where there is no such list.
+
+    `columns`: the columns with identifiers of each list, by the name of its query.
+    """
 
     suppressed: Spool | None = None
     consented: Spool | None = None
+    columns: Mapping[str, Sequence[Column]] = field(default_factory=dict)
 
     def buckets(self) -> Iterator[tuple[frozenset[bytes], frozenset[bytes] | None]]:
         """Both lists' digests, those with a first byte in common together. Nobody consents to a list of none."""

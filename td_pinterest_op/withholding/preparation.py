@@ -12,7 +12,7 @@ from typing import Any
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.phones import check_country
-from td_pinterest_op.records.columns import identifier_columns, position_of, row_columns
+from td_pinterest_op.records.columns import Column, identifier_columns, position_of, row_columns
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
 from td_pinterest_op.records.read import AllIdentifiers, Block, IdentifierPreparation, Preparation, RowPreparation
 from td_pinterest_op.records.row_spool import RowSpool
@@ -24,6 +24,7 @@ from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import RecordsFormat
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, Stats
 from td_pinterest_op.treasure_data.job import Job
+from td_pinterest_op.withholding.lists import columns_of_query, require_shared_types
 from td_pinterest_op.withholding.people import Lists, LonePeople, People, in_control, key_of
 
 _NUMBER_BYTES = 4
@@ -48,7 +49,7 @@ def preparing(job: Job, settings: Settings, stats: Stats, *, lists: Lists | None
     if are_rows:
         check_country(settings.default_country)
     name = control.by if control else None
-    columns = (row_columns if are_rows else identifier_columns)(job, settings.columns, by=name)
+    columns = _columns(job, settings, lists or Lists(), by=name)
     by = position_of(job, name) if name else None
     is_single = len(columns) == 1 and not columns[0].is_array
     if control and by is None and not (is_single and columns[0].type.is_hashed):
@@ -73,6 +74,18 @@ def preparing(job: Job, settings: Settings, stats: Stats, *, lists: Lists | None
         preparation = _WithheldIdentifiers(people, control, **of_rows)
     with contextlib.closing(preparation):
         yield preparation
+
+
+def _columns(job: Job, settings: Settings, lists: Lists, *, by: str | None) -> Sequence[Column]:
+    """The identifier columns of the people's query. Raises JobError, also for a list without any of their types."""
+    named = columns_of_query(
+        settings.columns,
+        own={name.lower() for name, _ in job.schema},
+        others={column.name.lower() for columns in lists.columns.values() for column in columns},
+    )
+    columns = (row_columns if settings.records is RecordsFormat.ROWS else identifier_columns)(job, named, by=by)
+    require_shared_types(columns, lists.columns)
+    return columns
 
 
 def _chosen(control: Control | None, by: int | None, block: Block, by_column: Sequence[ColumnKeys]) -> Sequence[bool]:

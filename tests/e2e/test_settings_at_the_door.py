@@ -68,7 +68,7 @@ class TestWrongSettings:
         audience_id = services.audience()
         own = {"type": "pinterest", "ad_account_id": AD_ACCOUNT_ID, "audience_type": "customer_list"}
         settings = own | {"action": "delete_current_audience", "audience_id": audience_id, "td_connection": "x"}
-        text = {"result_settings": json.dumps(settings)}
+        text: dict[str, Any] = {"result_settings": json.dumps(settings)}
         for given in (text, {"result_settings": settings, "activation_id": 5}):
             with pytest.raises(SettingsError, match="- td_connection: is unknown"):
                 services.export({}, **given)

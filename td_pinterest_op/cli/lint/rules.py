@@ -98,8 +98,8 @@ def _check_source(dig: DigFile, task: Task, environ: Mapping[str, str], before: 
             params |= {name: task.filled(value)} if value else {}
         except UnknownError:
             params[name] = "1"
-    if str(params.get("query", "")).endswith(".sql"):
-        params["query"] = "1"  # whether there is such a file is not asked here
+    if str(params.get("query")).strip().lower().endswith(".sql"):
+        params["query"] = "1"  # whether the file is there is another rule
     try:
         workflow_task.source(workflow_task.Task(params=params, environ={}))
     except SettingsError as error:

@@ -51,6 +51,7 @@ def test_the_sample_of_the_connectors_page_has_each_problem_at_its_line(project:
         ("  docker:\n", "  _env:\n    A: b\n  docker:\n", [(6, "env")]),
         ("+query:\n  td>:\n    data: SELECT email FROM people\n", "+query:\n  call>: people\n", [(10, "left-out")]),
         ("  _env:\n", "  suppress: queries/opted_out.sql\n  _env:\n", [(21, "left-out")]),
+        ("  _env:\n", "  query: queries/none.sql\n  database: crm\n  _env:\n", [(21, "left-out")]),
         ("  _env:\n", "  consent: SELECT email FROM consents\n  _env:\n", []),
         ("  _env:\n", "  consent: ' '\n  _env:\n", [(21, "source")]),
         ("  _env:\n", "  consent: ${consents}\n  _env:\n", []),
