@@ -107,7 +107,6 @@ class _Run:
             services=self.services,
             stats=self.stats,
             sender=Sender(client=self.services.client, settings=self.settings, stats=self.stats, progress=sending),
-            note=self.watcher.note,
         )
 
     @contextlib.contextmanager

@@ -161,7 +161,7 @@ def _read(
         with errors:
             if listed := workflow.list_source(task, name):
                 sources[name] = listed
-    if needs_query:
+    if needs_query and source is not None:
         with errors:
             _check_query(source)
     errors.raise_any()
@@ -170,7 +170,7 @@ def _read(
     return Request(task=task, settings=settings, source=source, lists=sources)
 
 
-def _check_query(source: Source | Rows | None) -> None:
+def _check_query(source: Source | Rows) -> None:
     """Raise SettingsError if a warehouse cannot read the rows."""
     if not isinstance(source, Source) or source.job_id is not None:
         raise SettingsError("the mirror needs a query: give the task `query` and its `database`, no job", key="query")

@@ -1,8 +1,8 @@
 """How the ledger is made small again: a row for each member, in place of every change.
 
-A compaction holds what the ledger says once a plan is settled, and its number comes right after that plan's: whatever is
-written meanwhile counts on top of it. It is valid when it is whole; two at once write the same. What it makes void is
-taken out last. A run that dies in between leaves rows that no query looks at.
+A compaction holds what the ledger says once a plan is settled, and its number comes right after that plan's: whatever
+is written meanwhile counts on top of it. It is valid when it is whole; two at once write the same. What it makes void
+is taken out last. A run that dies in between leaves rows that no query looks at.
 """
 
 from __future__ import annotations
@@ -71,4 +71,5 @@ WHERE state <> 'out'"""
 
 
 def _count(ledger: Ledger, number: int) -> str:
-    return f"SELECT count(digest) AS digests FROM ({ledger.written(State(number=number, seen=number - 1))}) WHERE op IN ('member', 'unsure')"
+    written = ledger.written(State(number=number, seen=number - 1))
+    return f"SELECT count(digest) AS digests FROM ({written}) WHERE op IN ('member', 'unsure')"

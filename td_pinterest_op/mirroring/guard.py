@@ -21,7 +21,7 @@ _HOLDS = 10.0
 
 @dataclass(kw_only=True)
 class PlanGuard:
-    """Asks before each write for which the last answer is too old. `sent` gives the number of records sent so far."""
+    """Asks before each write for which the last answer is too old. `sent`: how many records may be in so far."""
 
     stage: Stage
     ledger: Ledger
@@ -89,10 +89,11 @@ class PlanGuard:
         return self._newer is not None
 
     def _message(self) -> str:
+        sent = self.sent()
         outcome = (
-            f"{counted(self.sent(), 'record')} of it had been sent: the ledger has its people as unsettled, and the "
-            "next run corrects them"
-            if self._wrote
+            f"{counted(sent, 'record')} of it had been sent: the ledger has its people as unsettled, and the next run "
+            "corrects them"
+            if sent
             else "Nothing of it was sent"
         )
         return (

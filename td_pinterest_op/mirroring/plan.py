@@ -99,7 +99,10 @@ class Figures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """The statements of one run: `people` is SQL, see `withholding.sql.people`. `ledger` is None before there is one."""
+    """The statements of one run; `ledger` is None before there is one.
+
+    `people` and `changes` are SQL of what `withholding.sql.people` and `changes` select.
+    """
 
     ledger: Ledger | None
     state: State

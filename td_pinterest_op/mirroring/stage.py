@@ -6,7 +6,7 @@ import contextlib
 import logging
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -16,7 +16,7 @@ from td_pinterest_op.identifiers.sql_text import quote_name
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.treasure_data.api import TreasureData, path_of
 from td_pinterest_op.treasure_data.job import Job, Source, job_of, run_statement
-from td_pinterest_op.treasure_data.result import Rows, job_rows
+from td_pinterest_op.treasure_data.result import JobResult, Rows
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,7 @@ class Stage:
     """One try of a mirror in the warehouse.
 
     `source` has the engine and the database of the statements, `database` is that of the tables and the ledger, `name`
-    the audience's id, or NEW. `note` gets a line for each statement. `outcome`: what a statement that fails adds to its
-    error.
+    the audience's id, or NEW. `outcome`: what a statement that fails adds to its error.
     """
 
     td: TreasureData
@@ -41,7 +40,6 @@ class Stage:
     database: str
     name: str
     session_key: str
-    note: Callable[[str], None]
     outcome: str = ". Nothing was sent"
     token: str = field(default_factory=lambda: secrets.token_hex(4))
     _made: list[str] = field(default_factory=list)
@@ -53,17 +51,17 @@ class Stage:
     def run(self, purpose: str, statement: str) -> str:
         """Run a statement without a result; returns its job. Raises JobError and TreasureDataError."""
         with self._explaining():
-            return run_statement(self.td, self._source(purpose, statement), note=self._noting(purpose))
+            return run_statement(self.td, self._source(purpose, statement))
 
     def job(self, purpose: str, statement: str) -> Job:
         """Run a statement for its columns. Raises as `run`."""
         with self._explaining():
-            return job_of(self.td, self._source(purpose, statement), note=self._noting(purpose))
+            return job_of(self.td, self._source(purpose, statement))
 
     def rows(self, purpose: str, statement: str) -> Rows:
         """Run a statement; returns its rows. Raises as `run`."""
-        with self._explaining():
-            return job_rows(self.td, self._source(purpose, statement), note=self._noting(purpose))
+        job = self.job(purpose, statement)
+        return Rows(job=job, blocks=JobResult(self.td, job))
 
     def records(self, purpose: str, statement: str) -> list[dict[str, Any]]:
         """Run a statement of few rows; returns them by the names of their columns. Raises as `run`."""
@@ -117,9 +115,6 @@ class Stage:
     def _source(self, purpose: str, statement: str) -> Source:
         text = f"-- td_pinterest_op: mirror of audience {self.name}: {purpose}\n{statement}"
         return replace(self.source.with_fresh_query(text), purpose=purpose)
-
-    def _noting(self, purpose: str) -> Callable[[str], None]:
-        return lambda job_id: self.note(f"job {job_id}: {purpose}")
 
     @contextlib.contextmanager
     def _explaining(self) -> Iterator[None]:

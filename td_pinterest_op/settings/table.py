@@ -39,7 +39,7 @@ class IfExists(str, enum.Enum):
 
 
 class Begin(str, enum.Enum):
-    """What the first run of a mirror does with the people who are in the audience: takes them out, or leaves them in."""
+    """What the first run of a mirror does with the people in the audience: takes them out, or leaves them in."""
 
     REPLACE = "replace"
     ADOPT = "adopt"

@@ -118,9 +118,9 @@ def job_of(td: TreasureData, source: Source, *, note: Callable[[str], None] = la
     return _job_from(source.job_id, _finished(td, source.job_id))
 
 
-def run_statement(td: TreasureData, source: Source, *, note: Callable[[str], None] = lambda _: None) -> str:
+def run_statement(td: TreasureData, source: Source) -> str:
     """Run what has no result, such as an INSERT; returns its job's id. Raises JobError and TreasureDataError."""
-    job_id, details = _ran(td, source, note)
+    job_id, details = _ran(td, source, lambda _: None)
     _check(job_id, details, source.purpose)
     return job_id
 

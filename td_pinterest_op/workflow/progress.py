@@ -54,10 +54,7 @@ def no_pause() -> float:
 
 
 class ProgressReporter(Protocol):
-    """Gets the plan before the first write, the progress of each phase, and what happens in between."""
-
-    def note(self, text: str) -> None:
-        """Show a line that the log has already."""
+    """Gets the plan before the first write, and the progress of each phase."""
 
     def plan(self, text: str) -> None:
         """Show the plan. Raises StoppedError when it must not be carried out."""
@@ -82,9 +79,6 @@ class LogReporter:
     """Writes into the log."""
 
     timing: Timing
-
-    def note(self, text: str) -> None:
-        """Nothing: the log has it."""
 
     def plan(self, text: str) -> None:
         """Log the plan."""

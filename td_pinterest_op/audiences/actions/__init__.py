@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from td_pinterest_op.audiences.actions.actalike import CreateActalike
@@ -47,9 +47,7 @@ action_of = partial(settings_parse.action_of, table=EXPORT)
 OUTCOMES: Mapping[str, Outcome] = {each.action.name: each.outcome for each in ACTIONS}
 
 
-def build_action(
-    *, request: ExportRequest, services: Services, stats: Stats, sender: Sender, note: Callable[[str], None]
-) -> AudienceAction:
+def build_action(*, request: ExportRequest, services: Services, stats: Stats, sender: Sender) -> AudienceAction:
     """Return the action that the request names, ready to be checked and run."""
     action = next(each for each in ACTIONS if each.action is request.settings.action)
-    return action(request=request, services=services, stats=stats, sender=sender, note=note)
+    return action(request=request, services=services, stats=stats, sender=sender)

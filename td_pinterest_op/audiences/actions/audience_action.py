@@ -35,8 +35,7 @@ class Step:
 
 
 class AudienceAction(abc.ABC):
-    """An action: everything about it. Running one twice gives the same result. `stats` are the run's figures, and `note`
-    gets lines about its progress.
+    """An action: everything about it. Running one twice gives the same result. `stats` are the run's figures.
 
     The user knows an audience; records go to the customer list behind it (`rule.customer_list_id`).
 
@@ -46,11 +45,8 @@ class AudienceAction(abc.ABC):
     action: ClassVar[ActionSpec]
     outcome: ClassVar[Outcome]
 
-    def __init__(
-        self, *, request: ExportRequest, services: Services, stats: Stats, sender: Sender, note: Callable[[str], None]
-    ) -> None:
+    def __init__(self, *, request: ExportRequest, services: Services, stats: Stats, sender: Sender) -> None:
         self._request, self._services, self._stats, self._sender = request, services, stats, sender
-        self._note_line = note
         self._settings, self._session_key = request.settings, request.task.session_key
         self._api, settings = services.pinterest, request.settings
         self._lists = CustomerLists(

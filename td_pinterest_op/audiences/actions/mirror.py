@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import cast
@@ -102,7 +102,6 @@ class Mirror(Refill, Change):
             database=database or source.database,
             name=self._audience.id if self._audience else NEW,
             session_key=self._session_key,
-            note=self._note_line,
         )
         ledger = Ledger(name=table, database=stage.database, audience_id=stage.name, session=stage.token)
         return MirrorRun(
@@ -115,29 +114,41 @@ class Mirror(Refill, Change):
 
     def steps(self, prepared: Prepared) -> list[Step]:
         """Write the plan into the ledger, send it, settle it."""
-        run, changes = self._run, self._stats.mirror or MirrorFigures()
-        followed = f"{{audience}}: {_told(changes)}"
-        self._stats.deed = Deed(done=f"Mirrored {followed}", would=f"mirror {followed}")
-        begin = [] if self._audience else [self._creating()]
-        steps = [*begin, Step(says=self._ledger_change(changes), do=self._write_plan)]
-        if run.mode == REPLACE:
-            of = self._audience.label if self._audience else "it"
-            says = f"fill a new customer list with {counted(changes.joined, 'record')}, and switch {of} to it"
-            steps.append(Step(says=says, writes=1, do=self._replace))
-        elif changes.changes:
-            steps += [self._sending(LEAVE, changes.left), self._sending(JOIN, changes.joined + changes.resent)]
-        else:
-            return [Step(says=f"{self._ledger_change(changes)}: nothing to send", do=self._go_on)]
-        return [*steps, Step(says="mark the plan as settled in the ledger", do=self._settle)]
-
-    def _ledger_change(self, changes: MirrorFigures) -> str:
-        return (
-            f"plan by {changes.mode} in the ledger {self._settings.ledger}: {changes.people:,} people, "
-            f"{changes.members:,} members; {_told(changes)}"
+        assert isinstance(prepared, _Planned)  # noqa: S101 - `prepare` made it
+        changes, replaces = prepared.changes, prepared.changes.mode == REPLACE
+        past, infinitive = ("joined", "left", "sent again"), ("join", "leave", "are sent again")
+        self._stats.deed = Deed(
+            done=f"Mirrored {{audience}}: {_described(changes, past)}",
+            would=f"mirror {{audience}}: {_described(changes, infinitive)}",
         )
+        compared = (
+            f"plan by {changes.mode} in the ledger {self._settings.ledger}: {changes.people:,} people, "
+            f"{changes.members:,} members; {_described(changes, infinitive)}"
+        )
+        if not replaces and not changes.changes:
+            return [Step(says=f"none: {compared}", do=self._go_on)]
+        return [
+            *([] if self._audience else [self._creating()]),
+            Step(says=compared, do=self._write_plan),
+            *([self._replacing(changes)] if replaces else self._sending(changes)),
+            Step(says="settle the plan in the ledger", do=self._settle),
+        ]
 
     def _creating(self) -> Step:
         return Step(says=f'create audience "{self._new_name}" without people', writes=2, do=self._create)
+
+    def _replacing(self, changes: MirrorFigures) -> Step:
+        label = self._audience.label if self._audience else "the audience"
+        says = f"fill a new customer list with {counted(changes.joined, 'record')}, and switch {label} to it"
+        return Step(says=says, writes=1, do=self._replace)
+
+    def _sending(self, changes: MirrorFigures) -> list[Step]:
+        audience = cast("Audience", self._audience)
+        of = f"{audience.label} (customer list {audience.customer_list_id})"
+        leavers, joiners = changes.left, changes.joined + changes.resent
+        removing = Step(says=f"remove {counted(leavers, 'record')} from {of}", do=partial(self._send, LEAVE))
+        adding = Step(says=f"add {counted(joiners, 'record')} to {of}", do=partial(self._send, JOIN))
+        return [*([removing] if leavers else []), *([adding] if joiners else [])]
 
     def _create(self) -> None:
         new = NewAudience(
@@ -169,24 +180,16 @@ class Mirror(Refill, Change):
             plan=run.state.number,
             client=client,
             clock=self._services.timing.monotonic,
-            sent=lambda: self._stats.sent,
+            sent=lambda: self._stats.sent + self._stats.in_doubt,
         )
         self._guard.hold()
         run.stage.outcome = ""
         if self._stats.mirror:
             self._stats.mirror = replace(self._stats.mirror, plan=run.state.number)
 
-    def _sending(self, op: str, count: int) -> Step:
-        audience = cast("Audience", self._audience)
-        verb, to = ("remove", "from") if op == LEAVE else ("add", "to")
-        says = f"{verb} {counted(count, 'record')} {to} {audience.label} (customer list {audience.customer_list_id})"
-        return Step(says=says, do=partial(self._send, op))
-
     def _send(self, op: str) -> None:
-        people = self._plan[op]
-        if people.unique:
-            with self._guard.watching(op):
-                self._send_change(cast("Audience", self._audience), people, adds=op == JOIN)
+        with self._guard.watching(op):
+            self._send_change(cast("Audience", self._audience), self._plan[op], adds=op == JOIN)
 
     def _replace(self) -> None:
         audience, task = cast("Audience", self._audience), self._request.task
@@ -222,8 +225,7 @@ class Mirror(Refill, Change):
         run.compact()
 
 
-def _told(changes: MirrorFigures) -> str:
-    if not changes.changes:
-        return "nobody joined or left"
-    again = f", {changes.resent:,} sent again" if changes.resent else ""
-    return f"{changes.joined:,} joined, {changes.left:,} left{again}"
+def _described(changes: MirrorFigures, verbs: Sequence[str]) -> str:
+    joined, left, resent = verbs
+    again = f", {changes.resent:,} {resent}" if changes.resent else ""
+    return f"{changes.joined:,} {joined}, {changes.left:,} {left}{again}" if changes.changes else "no changes"
