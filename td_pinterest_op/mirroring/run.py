@@ -115,7 +115,8 @@ class MirrorRun:
         proofs, others = [], 0
         for ops, digests, numbers in rows.blocks:
             for op, spool in spools.items():
-                spool.add([*map(unhexlify, compress(digests, map(op.encode().__eq__, ops)))])
+                code = op.encode()
+                spool.add([*map(unhexlify, compress(digests, [each == code for each in ops]))])
             proofs += [number for op, number in zip(ops, numbers, strict=True) if op in PROOFS]
             others += ops.count(None)
         return self._checked(spools, proofs=proofs, others=others)

@@ -23,6 +23,7 @@ from td_pinterest_op.settings.table import (
     RecordsFormat,
     Table,
 )
+from td_pinterest_op.settings.types import TableName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,7 @@ class Settings(SendingSettings):
     allow_empty_suppress: bool
     control: Control | None
     even_if_used: bool
-    ledger: str  # of a mirror: table or database.table; this and the next four: their defaults for other actions
+    ledger: TableName  # of a mirror; this and the next four: their defaults for other actions
     begin: Begin | None
     rebuild: bool
     max_leave_ratio: float  # 0 to 1

@@ -22,9 +22,10 @@ from td_pinterest_op.settings.types import (
     NUMERIC_CREDENTIAL,
     PAGE,
     RATIO,
-    TABLE_NAME,
+    TABLE,
     TEXT,
     SettingType,
+    TableName,
     choice,
     whole_number,
 )
@@ -104,6 +105,8 @@ class Setting:
             return "from the environment"
         if isinstance(self.default, ActionSpec):
             return self.default.name
+        if isinstance(self.default, TableName):
+            return self.default.table
         if isinstance(self.default, enum.Enum):
             return str(self.default.value)
         return "–" if self.default is None or self.default == {} else str(self.default).lower()
@@ -204,7 +207,7 @@ _WHATEVER_THE_ACTIONS_ARE = (
     _of_people(name="allow_empty_suppress", type=BOOLEAN, default=False),
     _of_people(name="control", type=CONTROL, restricts=True),
     _of_those_that_name_it(name="even_if_used", type=BOOLEAN, default=False),
-    _of_those_that_name_it(name="ledger", type=TABLE_NAME, default="pinterest_ledger"),
+    _of_those_that_name_it(name="ledger", type=TABLE, default=TableName(None, "pinterest_ledger")),
     _of_those_that_name_it(name="begin", type=_words(Begin)),
     _of_those_that_name_it(name="rebuild", type=BOOLEAN, default=False),
     _of_those_that_name_it(name="max_leave_ratio", type=RATIO, default=0.2, restricts=True),

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 
 from td_pinterest_op.errors import ExportError, JobError, LimitError
-from td_pinterest_op.identifiers.types import LISTED, TYPES
+from td_pinterest_op.identifiers.types import LISTED, TYPES, UNSURE
 from td_pinterest_op.records.columns import Column, identifier_columns
 from td_pinterest_op.records.plan import check_kind
 from td_pinterest_op.records.read import AllIdentifiers
@@ -91,6 +91,12 @@ def _read(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Column
 def check_list(name: str, people: int, of_list: Stats, settings: Settings) -> None:
     """Raise LimitError for a list without people, unless the settings allow that. `of_list`: its figures."""
     log.info("%s: %s", name, counted(people, "identifier"))
+    if name == SUPPRESS and (unsure := of_list.invalid_by_reason[UNSURE]):
+        raise LimitError(
+            f"`{name}` holds addresses that are unsure ({unsure:,}): the warehouse cannot hash them, and would not "
+            "find these people. Nothing was sent. Put the SHA-256 of such an address in lower case in its place, or "
+            "set hash_in: operator"
+        )
     may_be_empty = name == SUPPRESS and not of_list.read
     if people or (may_be_empty and settings.allow_empty_suppress):
         return

@@ -91,7 +91,7 @@ def list_counts(tables: Mapping[str, str]) -> str:
     """Return a SELECT of a row for each list: `list`, `identifiers`, `given` values, `hashed` ones, and `reasons`."""
     return "\nUNION ALL ".join(
         f"""\
-SELECT {quote_literal(name)} AS list, count_if({_IS_DIGEST}) AS identifiers,
+SELECT {quote_literal(name)} AS list, count(CASE WHEN {_IS_DIGEST} THEN 1 END) AS identifiers,
   coalesce(sum(CASE WHEN {_IS_DIGEST} THEN given END), 0) AS given, coalesce(sum(hashed), 0) AS hashed,
   {counted_by("answer", "given", where=f"NOT {_IS_DIGEST}")} AS reasons
 FROM {table}"""

@@ -32,7 +32,7 @@ DATABASE, LEDGER = "sandbox", "pinterest_ledger"
 BEGIN = datetime(2026, 11, 25, tzinfo=timezone.utc)
 # Records a request, so that a send of few people takes several.
 BATCH = 7
-PEOPLE = "SELECT * FROM people WHERE opted_in"
+PEOPLE = "SELECT email FROM people"
 
 
 class DiedError(StoppedError):

@@ -154,7 +154,7 @@ def test_of_two_runs_the_one_that_does_not_know_of_the_other_stops(
     younger: list[Attempt] = []
     with at_statement(purpose, second):
         older = mirrored.run(1)
-    assert (is_older_done, purpose != "read the plan back") == (older.succeeded, younger[0].succeeded), older.said
+    assert (is_older_done, True) == (older.succeeded, younger[0].succeeded), older.said
     if not is_older_done:
         assert "another run has made a plan for audience" in older.said
         assert "meanwhile. Nothing was sent. Run this task again" in older.said

@@ -95,7 +95,7 @@ class Mirror(Refill, Change):
 
     def _open_run(self) -> MirrorRun:
         source = cast("Source", self._request.source)
-        database, _, table = self._settings.ledger.rpartition(".")
+        database, table = self._settings.ledger
         stage = Stage(
             td=self._services.treasure_data,
             source=source,
@@ -122,7 +122,7 @@ class Mirror(Refill, Change):
             would=f"mirror {{audience}}: {_described(changes, infinitive)}",
         )
         compared = (
-            f"plan by {changes.mode} in the ledger {self._settings.ledger}: {changes.people:,} people, "
+            f"plan by {changes.mode} in the ledger {self._settings.ledger.table}: {changes.people:,} people, "
             f"{changes.members:,} members; {_described(changes, infinitive)}"
         )
         if not replaces and not changes.changes:
