@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import re
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -46,6 +47,11 @@ class Source:
     database: str = ""
     engine: str = "presto"
     domain_key: str = ""
+
+
+def random_domain_key() -> str:
+    """Return a key that no other query has, so that an earlier job is never adopted."""
+    return f"td_pinterest_op-{secrets.token_hex(16)}"
 
 
 class Origin(NamedTuple):

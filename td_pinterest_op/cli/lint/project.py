@@ -92,7 +92,7 @@ def _queries(dig: DigFile, task: Task, key: str) -> Iterator[tuple[Value, str]]:
             continue
         if key != "query" and not str(value.value or "").strip():
             dig.find(value, "source", f"{key} is blank: give SQL or a file ….sql, or take the line out")
-        elif (name := task.text(value)).endswith(".sql"):
+        elif (name := task.text(value)).strip().lower().endswith(".sql"):
             yield value, name
 
 
