@@ -143,10 +143,11 @@ class _WithheldRows(RowPreparation):
 
     def _keep(self, block: Block, by_column: Sequence[ColumnKeys], rows: EncodedRows) -> None:
         self._people.add(by_column, _chosen(self._control, self._by, block, by_column))
-        places, shapes = [*compress(rows.positions, rows.shapes)], [*filter(None, rows.shapes)]
-        data = marshal.dumps((len(block[0]), places, shapes, [*compress(rows.rows, rows.shapes)]))
-        self._store.write(self._ends[-1], data)
-        self._ends.append(self._ends[-1] + len(data))
+        for part in rows.parts:
+            places, shapes = [*compress(part.positions, part.shapes)], [*filter(None, part.shapes)]
+            data = marshal.dumps((part.count, places, shapes, [*compress(part.rows, part.shapes)]))
+            self._store.write(self._ends[-1], data)
+            self._ends.append(self._ends[-1] + len(data))
 
     def _finish(self) -> tuple[RowSpool, Mapping[str, int]]:
         self._people.compare()

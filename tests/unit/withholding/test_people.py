@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from td_pinterest_op.audiences.actions import parse
 from td_pinterest_op.identifiers.types import EMAIL
+from td_pinterest_op.records import rows as row_records
 from td_pinterest_op.records.batch import Digests, RowRecords
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import ColumnKeys
@@ -283,6 +284,44 @@ def test_memory_follows_the_different_identifiers_of_the_people(kind: type[Peopl
             tracemalloc.stop()
 
     assert peak(2) < peak(50_000) + (4 << 20)
+
+
+@pytest.mark.parametrize("at_once", [1, 5_000])
+def test_a_row_with_too_many_combinations_is_not_sent_and_shields_what_it_holds(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(row_records, "_COMBINATIONS_AT_ONCE", at_once)
+    given = parse(LEAST | {"records": "rows"}, environ=test_parse.ENVIRON)
+    stats = Stats(action="", ad_account_id="", dry_run=False)
+    crowd = [normal(("email", number)).encode() for number in range(1_001)]
+    people = [
+        [crowd[:1], b"A"],
+        [crowd, b"B"],
+        [[b"c1@lee.org", b"c2@lee.org"], b"C"],
+        [[crowd[7], b"d@lee.org"], b"D"],
+        [[], None],
+        [[b"e1@lee.org", b"e2@lee.org"], b"E"],
+    ]
+    job = Job(id="5", schema=(("email", "array(varchar)"), ("external_id", "varchar")), records=6, size=None)
+    with Spool() as suppressed:
+        lists._read(result(["email"], [[crowd[1_000]]]), given, suppressed)
+        with preparing(job, given, stats, lists=Lists(suppressed=suppressed)) as preparation:
+            preparation.read([[[*column] for column in zip(*people, strict=True)]], progress=lambda _: None)
+            batches = [*preparation.prepared.batches(100)]
+    sent = [json.loads(b"{%s}" % b"".join(batch.to_json()))["records_v2"] for batch in batches]
+    expected = [
+        ("A", None),
+        ("C", sha("c1@lee.org")),
+        ("C", sha("c2@lee.org")),
+        ("D", sha("d@lee.org")),
+        ("E", sha("e1@lee.org")),
+        ("E", sha("e2@lee.org")),
+    ]
+    assert sorted(expected, key=str) == sorted(
+        ((record["external_id"], record.get("email")) for of_batch in sent for record in of_batch), key=str
+    )
+    assert {"too_many_combinations": 1, "null": 1} == stats.invalid_by_reason
+    stats.check(complete=False)
 
 
 def test_without_a_column_for_the_key_the_control_group_is_chosen_by_the_digest() -> None:
