@@ -78,7 +78,7 @@ def test_an_audience_is_read_and_unknown_fields_are_tolerated() -> None:
         ({"rule": {"customer_list_id": 643}}, READ),
         ({"ad_account_id": int(ACCOUNT)}, READ),
         ({"size": 0}, replace(READ, size=0)),
-        *(({"size": size}, replace(READ, size=None)) for size in (None, "12", True)),
+        *(({"size": size}, replace(READ, size=None)) for size in (None, "12", True, -1, 10**16, 10**400)),
     ],
 )
 def test_ids_may_come_as_numbers_and_a_size_that_is_none_is_not_known(
@@ -111,7 +111,17 @@ def test_what_pinterest_does_not_know_is_none_and_any_other_refusal_of_a_look_an
 
 @pytest.mark.parametrize(
     ("uploaded", "expected"),
-    [(0, 0), (12, 12), (None, None), ("12", None), (float("nan"), None), (float("inf"), None), ([], None)],
+    [
+        (0, 0),
+        (12, 12),
+        (None, None),
+        ("12", None),
+        (float("nan"), None),
+        (float("inf"), None),
+        ([], None),
+        (-1, None),
+        (10**400, None),
+    ],
 )
 def test_a_lists_count_of_uploads_is_a_number_or_unknown(uploaded: object, expected: int | None) -> None:
     calls, stage = api(answer(200, {"id": 643, "name": "L", "num_uploaded_user_records": uploaded}))
