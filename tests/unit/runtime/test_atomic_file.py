@@ -55,7 +55,7 @@ def test_only_what_a_kill_left_of_a_replacement_is_removed(tmp_path: Path, monke
             atomic_file.replace(file, "s3cr3t-old")
     (left,) = tmp_path.iterdir()
     fresh = left.with_name(left.name.replace("1a2b3c4d", "00000000"))
-    others = [tmp_path / name for name in (".env-production", ".env-staging", ".env-1a2b3c4d", ".envs", ".env-20261127")]
+    others = [tmp_path / name for name in (".env-production", ".env-1a2b3c4d", ".envs", ".env-20261127")]
     for each in (fresh, *others):
         each.touch()
     for each in (left, *others):
