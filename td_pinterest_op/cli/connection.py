@@ -24,6 +24,7 @@ from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.workflow import local_secrets
 from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect, token_store
 from td_pinterest_op.workflow.task import Task
+from td_pinterest_op.workflow.token_store import LOCAL_PROJECT
 
 ENVIRONMENT, LOCAL = "the environment", "the local digdag secrets"
 # The workflow's secrets, by the variable under which a task gets each.
@@ -34,8 +35,6 @@ PINTEREST_SECRETS = tuple(key.variable for key in CREDENTIALS)
 _OTHERS = ("TD_API_SERVER", "PINTEREST_API_ENDPOINT", "PINTEREST_AD_ACCOUNT_ID", "PINTEREST_AUDIENCE_ID")
 # Somebody waits at the terminal: fewer and shorter tries than in a task. Seconds and milliseconds, as in the settings.
 _PATIENCE = {"retry_count": 3, "max_retry_wait_millis": 10_000, "connection_timeout_secs": 20, "read_timeout_secs": 60}
-# `digdag run` gives this id to its project: a new refresh token is looked for in the local secrets.
-_LOCAL_PROJECT = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +106,7 @@ class Credentials:
 
     def task(self, *, session: str | None = None, **params: object) -> Task:
         """What stands for a workflow's task."""
-        return Task(params={"project_id": _LOCAL_PROJECT, **params}, environ=self.environ, session=session)
+        return Task(params={"project_id": LOCAL_PROJECT, **params}, environ=self.environ, session=session)
 
     def keeper(self) -> OnNewRefreshToken:
         """Keeps a new refresh token where the old one was found. A failure ends no run."""
@@ -149,10 +148,25 @@ def _local(variable: str, environ: Mapping[str, str]) -> str:
 
 
 def _read_env_file(path: Path) -> dict[str, str]:
+    if not _can_keep(path):
+        raise SettingsError(
+            f"{path} of --env-file is not a regular file: a refresh token that Pinterest renews could not be kept in "
+            "it. Name a file that only you can read, or set its variables in the environment"
+        )
     text = files.read(path, "--env-file")
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise SettingsError(f"others can read the file {path} of --env-file: run `chmod 600 {path}` first")
     return files.values(text, path)
+
+
+def _can_keep(path: Path) -> bool:
+    """Whether what is written there can be read again; true for a missing file, which has an error of its own."""
+    try:
+        found = path.stat()
+    except OSError:
+        return str(path) != "-"
+    # A shell's here-document may be a file without a name.
+    return stat.S_ISREG(found.st_mode) and found.st_nlink > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
