@@ -158,7 +158,10 @@ def _granted(
                 }
             )
         except SettingsError as error:
-            raise error.extended(". The consent is given, but its token is lost: run the command again") from None
+            error.extended(". The consent is given, but its token is lost: run the command again")
+            if shutdown.requested():  # nobody waits for this error any more
+                screen.note(str(error))
+            raise error from None
         if shutdown.requested():
             screen.note(f"The refresh token is stored in {where}.")
         return grant, where

@@ -193,7 +193,8 @@ def stopping() -> Iterator[None]:
     except StoppedError as error:
         if not received:
             raise
-        shutdown.finish()
+        if not shutdown.finish():
+            error.extended(". A new refresh token may not be stored: if it is refused, run `td-pinterest authorize`")
         screen.fail(str(error))
         raise click.exceptions.Exit(128 + received[0]) from None
     finally:

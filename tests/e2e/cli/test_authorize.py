@@ -314,6 +314,49 @@ def test_the_redirected_address_can_be_pasted(services: Services, tmp_path: Path
     assert STORED == {file.name for file in _local(tmp_path).iterdir()}
 
 
+# Shows what it is about to do, waits for a line of the terminal, and then stores what it was given.
+_SLOW_TD = """#!/bin/sh
+cat > {folder}/given
+echo storing > $TERMINAL
+read line < $TERMINAL
+mv {folder}/given {folder}/stored
+exit {code}
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (0, "The refresh token is stored in the secrets of the hosted workflow project shop."),
+        (3, "(exit code 3): it printed nothing. The consent is given, but its token is lost: run the command again"),
+    ],
+)
+def test_ctrl_c_at_a_terminal_lets_td_finish_and_says_what_it_stored(
+    services: Services, tmp_path: Path, code: int, said: str
+) -> None:
+    td = tmp_path / "bin" / "td"
+    td.parent.mkdir()
+    td.write_text(_SLOW_TD.format(folder=tmp_path, code=code))
+    td.chmod(0o755)
+    environ = {**os.environ, **services.environ, "DIGDAG_CONFIG_HOME": str(tmp_path / "digdag")}
+    environ["PATH"] = f"{td.parent}{os.pathsep}{environ['PATH']}"
+    del environ["PINTEREST_REFRESH_TOKEN"]
+
+    def pasted(shown: str) -> str:
+        link = next(line.strip() for line in shown.splitlines() if "response_type=code" in line)
+        return _answer(link, follow=False) + "\n"
+
+    command = [sys.executable, "-m", "td_pinterest_op", "authorize", "--no-browser", "--to", "td", "shop"]
+    answers: dict[str, children.Typed] = {"press Enter:": pasted, "storing": "\x03", "^C": "\n"}
+    shown, exit_code = children.at_terminal(command, answers=answers, env=environ)
+    guard.check(shown.partition("storing")[2], "the terminal after the address that was pasted")
+    text = " ".join(shown.split())
+    assert 130 == exit_code
+    assert STORED == set(json.loads((tmp_path / "stored").read_text()))
+    assert said in text
+    assert "the run was told to end (SIGINT)" in text
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("moment", ["before the consent", "while Pinterest answers the code", "after the answer"])
 def test_a_signal_ends_it_with_one_sentence_and_loses_no_token(
