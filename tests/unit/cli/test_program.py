@@ -34,6 +34,13 @@ def test_every_command_has_help_with_an_example(terminal: Terminal, command: str
     assert f"td-pinterest {command}" in ran.out
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_which_arguments_are_optional(terminal: Terminal, command: str) -> None:
+    usage = terminal(command, "--help").out.partition("\n\n")[0].partition("[OPTIONS]")[2].strip()
+    arguments = [each for each in program.commands[command].params if isinstance(each, click.Argument)]
+    assert [each.required for each in arguments] == ([not usage.startswith("[")] if usage else [])
+
+
 def test_the_version_is_that_of_the_package(terminal: Terminal) -> None:
     assert f"td-pinterest, version {__version__}\n" == terminal("--version").out
 
