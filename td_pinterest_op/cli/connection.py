@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ SECRETS: Mapping[str, str] = MappingProxyType(
     {"TD_API_KEY": "td.apikey", **{key.variable: key.secret for key in CREDENTIALS}}
 )
 PINTEREST_SECRETS = tuple(key.variable for key in CREDENTIALS)
+TOKEN = "PINTEREST_REFRESH_TOKEN"  # noqa: S105 - a name
 _OTHERS = ("TD_API_SERVER", "PINTEREST_API_ENDPOINT", "PINTEREST_AD_ACCOUNT_ID", "PINTEREST_AUDIENCE_ID")
 # Somebody waits at the terminal: fewer and shorter tries than in a task. Seconds and milliseconds, as in the settings.
 _PATIENCE = {"retry_count": 3, "max_retry_wait_millis": 10_000, "connection_timeout_secs": 20, "read_timeout_secs": 60}
@@ -79,6 +81,33 @@ class Credentials:
         """The variables of the secrets that were found nowhere."""
         return tuple(variable for variable in SECRETS if variable not in self.sources)
 
+    @property
+    def app_advice(self) -> str:
+        """What to do about a client id or a client secret that is wrong: both, and where each was found."""
+        places = (f"{name} (from {self.sources.get(name, 'nowhere')})" for name in PINTEREST_SECRETS if name != TOKEN)
+        return f"correct {' or '.join(places)}: both are on the app's page at https://developers.pinterest.com/apps/"
+
+    @property
+    def token_advice(self) -> str:
+        """What to do about a refresh token that is of no use, according to where it was found."""
+        place = self.sources.get(TOKEN, "")
+        if place == ENVIRONMENT:
+            return (
+                f"`unset {TOKEN}`: the environment comes before what `td-pinterest authorize` stores. Then run "
+                "`td-pinterest authorize`, unless it has stored a newer one already"
+            )
+        if self.env_file and place == f"the file {self.env_file}":
+            return f"run `td-pinterest authorize --to file {shlex.quote(str(self.env_file))}`"
+        return "run `td-pinterest authorize`"
+
+    def found_before(self, kind: str) -> dict[str, str]:
+        """The places with a refresh token in which commands look before that of `--to` KIND, and how to clear each."""
+        in_local = kind == "file" and local_secrets.read(SECRETS[TOKEN], self.environ)
+        return {
+            **({ENVIRONMENT: f"unset {TOKEN}"} if self.sources.get(TOKEN) == ENVIRONMENT else {}),
+            **({LOCAL: f"digdag secrets --local --delete {SECRETS[TOKEN]}"} if in_local else {}),
+        }
+
     def require(self, *variables: str) -> None:
         """Raises SettingsError that names those of the variables that were found nowhere."""
         missing = [name for name in variables if name in self.missing]
@@ -111,8 +140,8 @@ class Credentials:
     def keeper(self) -> OnNewRefreshToken:
         """Keeps a new refresh token where the old one was found. A failure ends no run."""
         store = token_store(self.task(), self.settings(), SYSTEM)
-        variable, path = "PINTEREST_REFRESH_TOKEN", self.env_file
-        if path is None or self.sources.get(variable) != f"the file {path}":
+        path = self.env_file
+        if path is None or self.sources.get(TOKEN) != f"the file {path}":
             return store.save
 
         def save(issued: Secret | None, seconds: float | None) -> None:
@@ -120,7 +149,7 @@ class Credentials:
                 store.save(issued, seconds)
                 return
             try:
-                files.set_values(path, {variable: issued.reveal()})
+                files.set_values(path, {TOKEN: issued.reveal()})
             except SettingsError as error:
                 screen.note(
                     f"Pinterest issued a new refresh token, which could not be kept: {error}. Run "

@@ -23,6 +23,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.workflow import local_secrets
 from tests import children, guard
 from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Fault
 from tests.exporting import Services
@@ -83,6 +85,52 @@ def test_the_stored_token_runs_an_export(authorize: Authorize, services: Service
         environ={"PINTEREST_REFRESH_TOKEN": token},
     )
     assert 1 == stats["records"]["sent"]
+
+
+OLD = "pinr.s3cr3t-old"
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_set", "is_local", "commands"),
+    [
+        ("local", False, True, []),
+        ("local", True, True, ["unset PINTEREST_REFRESH_TOKEN"]),
+        ("file", False, False, []),
+        ("file", True, False, ["unset PINTEREST_REFRESH_TOKEN"]),
+        ("file", False, True, ["digdag secrets --local --delete pinterest.refresh_token"]),
+        (
+            "file",
+            True,
+            True,
+            ["unset PINTEREST_REFRESH_TOKEN", "digdag secrets --local --delete pinterest.refresh_token"],
+        ),
+    ],
+)
+def test_a_token_that_commands_find_before_the_stored_one_is_named_with_how_to_clear_it(
+    authorize: Authorize,
+    at_terminal: Terminal,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    is_set: bool,
+    is_local: bool,
+    commands: list[str],
+) -> None:
+    if is_set:
+        monkeypatch.setenv("PINTEREST_REFRESH_TOKEN", OLD)
+    if is_local:
+        local_secrets.write("pinterest.refresh_token", Secret(OLD), os.environ)
+    file = tmp_path / "secrets.env"
+    ran = authorize("--to", kind, *([file] if kind == "file" else []))
+    doctor = ["td-pinterest", "doctor", *(["--env-file", str(file)] if kind == "file" else [])]
+    assert "Next: " + " && ".join([*commands, " ".join(doctor)]) == ran.out.splitlines()[-1]
+    assert len(commands) == ran.err.count("An older refresh token is in the ")
+    assert all(f"where commands look first: `{command}` clears it." in ran.err for command in commands)
+    # Whoever does as told is done.
+    monkeypatch.delenv("PINTEREST_REFRESH_TOKEN", raising=False)
+    if len(commands) == 2 or (commands and not is_set):
+        (_local(tmp_path) / "pinterest.refresh_token").unlink()
+    assert "token: accepted by Pinterest" in at_terminal(*doctor[1:]).out
 
 
 def test_json_holds_the_account_and_no_token(authorize: Authorize) -> None:
