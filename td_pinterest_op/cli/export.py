@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -22,14 +22,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from td_pinterest_op.audiences.actions import action_of
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials
-from td_pinterest_op.cli.csv_rows import csv_rows
+from td_pinterest_op.cli.csv_rows import CsvOptions, csv_rows
 from td_pinterest_op.cli.options import FILE, Given
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.export import export as run_export
+from td_pinterest_op.identifiers.types import LISTED, TYPES
 from td_pinterest_op.report.entry import flat
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.structures import COLUMNS
+from td_pinterest_op.settings.table import RecordsFormat
 from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.workflow.progress import Outlook
@@ -51,11 +53,14 @@ Examples:
 @click.option("--database", help="The database of --query.")
 @click.option("--engine", type=click.Choice(["presto", "trino", "hive"]), help="The engine of --query.")
 @click.option("--csv", "csv_file", type=FILE, help="Export a CSV file (or .gz).")
+@click.option(
+    "--column", "columns", metavar="NAME", multiple=True, help="The column of --csv to read; others are left out."
+)
 @click.option("--dry-run", is_flag=True, help="Do everything up to the plan; write nothing to Pinterest.")
 @options.yes
 @options.all_of(options.ad_account, options.audience, options.env_file, options.as_json, options.quiet)
 @options.given
-def export(given: Given, /, settings: Path, dry_run: bool, **source: Any) -> None:
+def export(given: Given, /, settings: Path, dry_run: bool, columns: tuple[str, ...], **source: Any) -> None:
     """Run an export once, from this terminal: a job, a query or a CSV file.
 
     Shows the plan and asks before the first write to Pinterest. The settings are those of a workflow; type and
@@ -72,7 +77,7 @@ def export(given: Given, /, settings: Path, dry_run: bool, **source: Any) -> Non
     is_dry = str(raw.get("dry_run", "")).lower() == "true"
     watcher = TerminalWatcher(ask=not (given.yes or is_dry), quiet=given.quiet)
     params = query_params(source)
-    with stopping(), _rows(source["csv_file"], raw) as rows:
+    with stopping(), _rows(source["csv_file"], raw, columns, given.note) as rows:
         statistics = run_export(
             credentials.task(session=_session(raw, params, source["csv_file"]), result_settings=raw, **params),
             SYSTEM,
@@ -131,13 +136,19 @@ def _session(settings: Mapping[str, object], params: Mapping[str, object], csv_f
     return json.dumps([str(day), settings, params, digest.hexdigest()], sort_keys=True, default=str)
 
 
-def _rows(path: Path | None, settings: Mapping[str, object]) -> contextlib.AbstractContextManager[Rows | None]:
+def _rows(
+    path: Path | None, settings: Mapping[str, object], chosen: Sequence[str], note: Callable[[str], None]
+) -> contextlib.AbstractContextManager[Rows | None]:
     if path is None:
         return contextlib.nullcontext()
     columns: object = {}
     with contextlib.suppress(WrongValueError):  # it is named with the other problems of the settings
         columns = COLUMNS.read(settings.get("columns"), repr)
-    return csv_rows(path, columns=cast("Mapping[str, str]", columns))
+    takes_rows = str(settings.get("records", "")).strip().lower() == RecordsFormat.ROWS.value
+    options = CsvOptions(
+        types=tuple(TYPES if takes_rows else LISTED), named=cast("Mapping[str, str]", columns), chosen=chosen
+    )
+    return csv_rows(path, options=options, note=note)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

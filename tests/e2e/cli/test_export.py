@@ -87,9 +87,9 @@ def test_a_compressed_file_with_a_byte_order_mark_is_read_as_well(
     [
         (b"", "is empty: its first line must be the names of the columns"),
         (b"\n", "is empty: its first line must be the names of the columns"),
-        (b"email,country\na@b.example,DE\n", 'column "#2" is no identifier: leave it out of the file'),
-        (b"email;land\na@b.example;DE\n", 'column "#2" is no identifier: leave it out of the file'),
-        (b"jane@shop.example,+4917012345678\n", "has no header: none of the names email, external_id, idfa, maid, "),
+        (b"jane@shop.example,+4917012345678\n", "has no column of identifiers: its first line must name one (email, "),
+        (b"phone\n+4917012345678\n", "has no column of identifiers: its first line must name one (email, "),
+        ("email\na".encode("utf-16") + b"\x00\xd8\x00", "is not UTF-16 throughout; nothing was sent"),
         (b"email,maid\n\nonly one\n", "people.csv has 1 fields, and the header 2: nothing was sent"),
         (b"email\n" + b"x" * 1_000_001, "line 2 of the file"),
         (b'email\n"open\n', "cannot be read as CSV"),
@@ -110,9 +110,25 @@ def test_a_file_that_cannot_be_exported_is_named_and_nothing_is_sent(
 
 def test_a_value_that_is_no_utf_8_is_counted(export: Export, services: Services, tmp_path: Path) -> None:
     file = tmp_path / "people.csv"
-    file.write_bytes(b"email\nj\xfcrgen@shop.example\n" + people(1)[0].encode() + b"\n")
+    file.write_bytes("email\njürgen@shop.example\n".encode() + b"j\xfcrgen@shop.example\n")
     ran = export("--csv", file, "--yes", "--json")
     assert 1 == json.loads(ran.out)["rows"]["invalid_by_reason"]["bad_encoding"]
+
+
+def test_other_columns_are_left_out_with_one_line(export: Export, services: Services, tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text(f"Name;E-Mail;Land\nJane;{people(1)[0]};DE\n;;\n")
+    ran = export("--csv", file, "--yes", "--json")
+    assert (1, 1) == ((got := json.loads(ran.out))["rows"]["read"], got["records"]["sent"])
+    assert 'Reading the column "E-Mail" as email of people.csv; 2 other columns left out' in ran.err
+
+
+def test_column_names_the_column_to_read(export: Export, services: Services, tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text(f"email,kontakt\nother@shop.example,{people(1)[0]}\n")
+    assert 0 == export("--csv", file, "--column", "kontakt", "--yes").code
+    assert digests(1) == services.pinterest.members_of_audience(_audience(services))
+    assert export("--csv", file, "--column", "contact", "--yes").failed("has no column contact, which --column names")
 
 
 def test_a_job_and_a_query_are_exported(export: Export, services: Services, tmp_path: Path) -> None:
