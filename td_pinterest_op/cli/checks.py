@@ -20,7 +20,7 @@ from td_pinterest_op.http.retry import server_time
 from td_pinterest_op.pinterest.models import WRITERS, AdAccount
 from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE, Tokens, missing_scopes
 from td_pinterest_op.pinterest.rate_limit import quotas
-from td_pinterest_op.records.plan import TOLERATED
+from td_pinterest_op.records.plan import TOLERATED, check_kind
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.table import ExpectedValues
 from td_pinterest_op.stats import READY_STATUSES, TOO_SMALL_STATUSES, Stats
@@ -255,7 +255,8 @@ def _rows(subject: Subject) -> Check:
     reasons = {reason: count for reason, count in sorted(stats.invalid_by_reason.items()) if count}
     if not stats.read:
         return Check(WARNING, f"job {job.id} ({names}) has no rows", "check the query's WHERE")
-    if stats.hashed_values > TOLERATED * stats.valid and how.expect_values is not ExpectedValues.HASHED:
+    check_kind(how, stats)
+    if stats.hashed_values > TOLERATED * stats.valid and how.expect_values is ExpectedValues.ANY:
         return Check(
             WARNING,
             f"{message}; {stats.hashed_values:,} values look hashed already",

@@ -248,6 +248,34 @@ def test_rows_are_judged_by_the_settings_of_a_file_or_a_workflow(at_terminal: Te
         assert f"job {job} (mail, tel): of its first 1 rows 0 are invalid" in ran.out
 
 
+@pytest.mark.parametrize(
+    ("settings", "rows", "status", "said"),
+    [
+        ("control: {percent: 10, salt: s, by: id}", [("a@b.example", "1")], "ok", "(email): of its first 1 rows 0 are"),
+        ("control: {percent: 10, salt: s, by: nr}", [("a@b.example", "1")], "error", "which `control` names"),
+        ("{expect_values: plain, columns: {id: maid}}", [("a@b.example", None)], "ok", "0 are invalid"),
+        ("{expect_values: plain, columns: {id: maid}}", [("e" * 64, None)], "error", "1 of 1 valid values look hashed"),
+        ("{expect_values: hashed, columns: {id: maid}}", [("e" * 64, "f" * 64)], "ok", "0 are invalid"),
+        (
+            "{expect_values: hashed, columns: {id: maid}}",
+            [("a@b.example", None)],
+            "error",
+            "1 of 1 valid values are plain",
+        ),
+    ],
+)
+def test_rows_are_judged_by_the_control_group_and_the_expected_values(
+    at_terminal: Terminal, scene: Scene, settings: str, rows: list[tuple[str | None, str]], status: str, said: str
+) -> None:
+    job = scene.services.td.add_job(columns=[("email", "varchar"), ("id", "varchar")], rows=rows)
+    file = scene.folder / "export.yml"
+    file.write_text(settings)
+    checks = json.loads(at_terminal("doctor", "--json", "--job", job, "--settings", file).out)["checks"]
+    (check,) = (check for check in checks if check["name"] == "rows")
+    assert status == check["status"]
+    assert said in check["message"]
+
+
 def test_settings_that_cannot_be_used_are_named_with_the_rows(at_terminal: Terminal, scene: Scene) -> None:
     settings = scene.folder / "export.yml"
     settings.write_text("columns: {tel: phone}\n")
