@@ -56,16 +56,8 @@ WORLD: dict[str, set[str]] = {
 
 # Of the standard library: what reaches the network or another process.
 REACHING = {
-    "socket",
-    "ssl",
-    "http.client",
-    "http.server",
-    "urllib.request",
-    "subprocess",
-    "asyncio",
-    "ftplib",
-    "smtplib",
-    "multiprocessing",
+    *("socket", "ssl", "http.client", "http.server", "urllib.request", "ftplib", "smtplib"),
+    *("subprocess", "asyncio", "multiprocessing"),
 }
 MAY_REACH = {"cli.callback", "cli.lint.interpreter", "cli.secret_target", "http.connections", "http.transport"}
 
