@@ -28,8 +28,7 @@ def check(dig: DigFile, every: list[Task]) -> None:
             "operator unless its Python has it installed"
         )
         dig.find(uses.command or uses.value, "left-out", message, error=False)
-    # Whether a workflow is hosted, only the image of a task tells.
-    is_hosted = any(map(has_image, every))
+    is_hosted = _is_hosted(every)
     if package.is_dir():
         _check_size(dig, is_hosted=is_hosted)
     if (package / "__init__.py").is_file() and not is_hosted:
@@ -58,6 +57,11 @@ def has_image(task: Task) -> bool:
     return bool((image and image.value) or (isinstance(exported, dict) and exported.get("image")))
 
 
+def _is_hosted(every: list[Task]) -> bool:
+    """Whether a task has an image, which only hosted Treasure Workflow needs."""
+    return any(task.value.get("docker") or "docker" in task.exported for task in every)
+
+
 def names_package(task: Task) -> bool:
     """Whether a task names something of this package."""
     return task.operator == "py" and task.command is not None and str(task.command.value).startswith(f"{PACKAGE}.")
@@ -79,13 +83,12 @@ def _queries(dig: DigFile, task: Task, key: str) -> Iterator[tuple[Value, str]]:
     """Files of SQL that a task or an entry of several audiences names. Notes a list of people that is blank."""
     entries = dig.root.get("_export", "audiences") if dig.root else None
     several = entries.value if entries and isinstance(entries.value, list) else []
-    # The query of a task is SQL, that of an entry may be a file.
-    for owner in several if key == "query" else (task.value, *several):
+    for owner in (task.value, *several):
         if (value := owner.get(key)) is None:
             continue
         if key != "query" and not str(value.value or "").strip():
             dig.find(value, "source", f"{key} is blank: give SQL or a file ….sql, or take the line out")
-        elif (name := task.text(value)).endswith(".sql"):
+        elif (name := task.text(value)).strip().lower().endswith(".sql"):
             yield value, name
 
 
