@@ -28,8 +28,7 @@ def check(dig: DigFile, every: list[Task]) -> None:
             "operator unless its Python has it installed"
         )
         dig.find(uses.command or uses.value, "left-out", message, error=False)
-    # Whether a workflow is hosted, only the image of a task tells.
-    is_hosted = any(map(has_image, every))
+    is_hosted = _is_hosted(every)
     if package.is_dir():
         _check_size(dig, is_hosted=is_hosted)
     if (package / "__init__.py").is_file() and not is_hosted:
@@ -56,6 +55,11 @@ def has_image(task: Task) -> bool:
     """Whether a task runs in a container of an image of its own."""
     image, exported = task.value.get("docker", "image"), task.exported.get("docker")
     return bool((image and image.value) or (isinstance(exported, dict) and exported.get("image")))
+
+
+def _is_hosted(every: list[Task]) -> bool:
+    """Whether a task has an image, which only hosted Treasure Workflow needs."""
+    return any(task.value.get("docker") or "docker" in task.exported for task in every)
 
 
 def names_package(task: Task) -> bool:
