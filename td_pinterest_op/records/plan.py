@@ -79,7 +79,7 @@ def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]
             "Nothing was sent. Set allow_empty: true if an empty result is expected (add and remove then do nothing, "
             "create makes an empty audience, replace clears the audience)"
         )
-    _check_kind(settings, stats)
+    check_kind(settings, stats)
     if stats.unique and not stats.to_send:
         raise LimitError(
             f"everybody is withheld: {stats.withheld_text}. Nothing was sent. Check "
@@ -93,7 +93,7 @@ def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]
         raise LimitError(f"{left} are more than max_records ({more:,}). Nothing was sent")
 
 
-def _check_kind(settings: Settings, stats: Stats) -> None:
+def check_kind(settings: Settings, stats: Stats) -> None:
     """Raises LimitError if more of the values than expected were hashed already, or were not."""
     plain, hashed = stats.plain_values, stats.hashed_values
     other, state, cause = {
