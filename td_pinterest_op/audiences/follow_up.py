@@ -10,7 +10,7 @@ from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.models import CustomerList
 from td_pinterest_op.redaction.format import labelled
 from td_pinterest_op.settings.parse import StatusSettings
-from td_pinterest_op.stats import READY_STATUSES, REMOVED_STATUSES, TOO_SMALL_STATUSES
+from td_pinterest_op.stats import Condition, condition_of
 
 REMOVED = "REMOVED"
 
@@ -44,12 +44,12 @@ class State:
     @property
     def usable(self) -> bool:
         """Whether an ad group can use it now."""
-        return self.status in READY_STATUSES
+        return condition_of(self.status) is Condition.READY
 
     @property
     def waiting(self) -> bool:
         """Whether Pinterest is still at work on it."""
-        return self.status not in READY_STATUSES | TOO_SMALL_STATUSES | REMOVED_STATUSES
+        return condition_of(self.status) is Condition.MATCHING
 
     @property
     def summary(self) -> str:
