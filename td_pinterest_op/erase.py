@@ -27,7 +27,7 @@ from td_pinterest_op.settings.parse import ErasureSettings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.process import task_process
-from td_pinterest_op.workflow.progress import LogWatcher, Watcher
+from td_pinterest_op.workflow.progress import LogReporter, ProgressReporter
 from td_pinterest_op.workflow.services import Services, connect
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def erasure(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     Raises ExportError, and OSError when the spool cannot be written.
     """
     log.info("td_pinterest_op %s", __version__)
-    request, watcher = read_erasure_request(task), LogWatcher(clock=timing.monotonic)
+    request, watcher = read_erasure_request(task), LogReporter(timing=timing)
     settings = request.settings
     stats = Stats(action="erase", ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
     connected = connect(task, settings, timing=timing, count=stats.requests, scopes=SCOPES)
@@ -76,7 +76,7 @@ def _read(
     stats: Stats,
     *,
     spool: Spool,
-    watcher: Watcher,
+    watcher: ProgressReporter,
 ) -> Prepared:
     """The unique identifiers of the rows, in the spool. Raises InvalidRowsError for rows that must not be used."""
     rows, settings = request.open_rows(services, stats), request.settings

@@ -11,7 +11,6 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
 from types import FrameType
 from typing import Any, cast
 
@@ -34,7 +33,7 @@ from td_pinterest_op.settings.structures import COLUMNS
 from td_pinterest_op.settings.table import RecordsFormat
 from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.treasure_data.result import Rows
-from td_pinterest_op.workflow.progress import Outlook
+from td_pinterest_op.workflow.progress import EtaEstimator, no_pause
 
 # How far the facts of the plan stand from the left.
 _FACTS = 12
@@ -77,7 +76,7 @@ def export(given: Given, /, settings: Path, dry_run: bool, columns: tuple[str, .
     is_dry = str(raw.get("dry_run", "")).lower() == "true"
     watcher = TerminalWatcher(ask=not (given.yes or is_dry), quiet=given.quiet)
     params = query_params(source)
-    with stopping(), _rows(source["csv_file"], raw, columns, given.note) as rows:
+    with stopping(), screen.waits_shown(quiet=given.quiet), _rows(source["csv_file"], raw, columns, given.note) as rows:
         statistics = run_export(
             credentials.task(session=_session(raw, params, source["csv_file"]), result_settings=raw, **params),
             SYSTEM,
@@ -170,9 +169,15 @@ class TerminalWatcher:
 
     @contextlib.contextmanager
     def progress(
-        self, *, phase: str, unit: str, total: int | None, pace: float | None = None
+        self,
+        *,
+        phase: str,
+        unit: str,
+        total: int | None,
+        pace: float | None = None,
+        pause: Callable[[], float] = no_pause,
     ) -> Iterator[Callable[[int], None]]:
-        """A bar on a terminal, nothing elsewhere."""
+        """Show a bar on a terminal, nothing elsewhere."""
         console = Console(stderr=True)
         is_hidden = self.quiet or not console.is_terminal
         columns = (
@@ -183,8 +188,9 @@ class TerminalWatcher:
             TextColumn("{task.fields[left]}"),
         )
         with Progress(*columns, console=console, transient=True, disable=is_hidden) as bar:
-            task, outlook = bar.add_task(phase, total=total, left=""), Outlook(total=total, pace=pace, now=monotonic())
-            yield lambda done: bar.update(task, completed=done, left=outlook.text(done, now=monotonic()))
+            task = bar.add_task(phase, total=total, left="")
+            eta = EtaEstimator(total=total, pace=pace, timing=SYSTEM, pause=pause)
+            yield lambda done: bar.update(task, completed=done, left=eta.text(done))
 
 
 @contextlib.contextmanager
