@@ -73,7 +73,7 @@ class Settings(SendingSettings):
     max_records: int | None
     if_exists: IfExists
     replace_newer: bool
-    expected_audience_name: str | None  # None if the action creates one
+    expected_audience_name: str | None
     report: str | None  # path of the page to write
     records: RecordsFormat
     default_country: str | None  # ISO 3166 alpha-2, in upper case
@@ -110,20 +110,18 @@ class ErasureSettings(SendingSettings):
 _C = TypeVar("_C", bound=ConnectionSettings)
 
 
-def parse(raw: object, *, table: Table, environ: Mapping[str, str], from_console: bool = False) -> Settings:
+def parse(raw: object, *, table: Table, environ: Mapping[str, str]) -> Settings:
     """The settings of an export.
 
     Args:
         raw: `result_settings` as digdag passes it: a mapping, or JSON or YAML text of one.
         table: the settings that there are, and the actions.
         environ: where credentials that are left out, and `${secret:…}` in any setting, are looked up.
-        from_console: whether Audience Studio wrote the settings: the keys that its console adds (`td_…`, `_…`, `type`
-            and the like) cause a warning, not an error.
 
     Raises:
         SettingsError: with every problem, a line each. It holds no credential, given or looked up.
     """
-    reading = _read(raw, table=table, environ=environ, from_console=from_console)
+    reading = _read(raw, table=table, environ=environ)
     action: ActionSpec = reading.values["action"].value
     names = {each.name for each in fields(Settings)}
     unused = {key.name: key.default for key in table.settings if key.name in names and not key.is_used_by(action)}
@@ -160,8 +158,8 @@ def action_of(raw: object, *, table: Table) -> ActionSpec | None:
         return None
 
 
-def _read(raw: object, *, table: Table, environ: Mapping[str, str], from_console: bool = False) -> Reading:
-    reading = read(raw, table=table, environ=environ, from_console=from_console)
+def _read(raw: object, *, table: Table, environ: Mapping[str, str]) -> Reading:
+    reading = read(raw, table=table, environ=environ)
     if reading.problems:
         raise reading.error()
     return reading

@@ -54,7 +54,11 @@ class RecordsFormat(str, enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One setting: a row of the table in README."""
+    """One setting: a row of the table in README.
+
+    `restricts`: a value other than the default keeps people from being sent, or stops a run. `limits_rows`: it does so
+    by counting rows or records.
+    """
 
     name: str
     type: SettingType
@@ -63,11 +67,17 @@ class Setting:
     is_needed: bool = False
     scope: Scope = Scope.EVERY_ACTION
     is_credential: bool = False
+    restricts: bool = False
+    limits_rows: bool = False
 
     def is_used_by(self, action: ActionSpec) -> bool:
         """Whether it makes a difference to an action."""
         named = {*action.needs, *action.uses, action.audience_id}
         return self.scope is Scope.EVERY_ACTION or self.scope in action.scopes or self.name in named
+
+    def may_be_unused_by(self, action: ActionSpec) -> bool:
+        """Whether an action that does not use it may ignore it: there is nothing that it could restrict."""
+        return not self.restricts or (self.limits_rows and not action.reads_rows)
 
     @property
     def secret(self) -> str:
@@ -130,6 +140,7 @@ _of_new_audience = partial(Setting, scope=Scope.NEW_AUDIENCE)
 _of_old_audience = partial(Setting, scope=Scope.OLD_AUDIENCE)
 _of_new_list = partial(Setting, scope=Scope.NEW_LIST, type=BOOLEAN, default=False)
 _of_those_that_name_it = partial(Setting, scope=Scope.NAMED)
+_limit = partial(Setting, scope=Scope.ROWS, restricts=True, limits_rows=True)
 
 _TYPE = Setting(name="type", type=choice({"pinterest": "pinterest"}), is_needed=True)
 CREDENTIALS = (
@@ -148,7 +159,7 @@ _RETRIES_AND_TIMEOUTS = (
     Setting(name="write_timeout_secs", type=_SECONDS, default=60),
     Setting(name="read_timeout_secs", type=_SECONDS, default=180),
 )
-_DRY_RUN = Setting(name="dry_run", type=BOOLEAN, default=False)
+_DRY_RUN = Setting(name="dry_run", type=BOOLEAN, default=False, restricts=True)
 _RATE = Setting(name="requests_per_minute", type=whole_number(1, 100_000), default=REQUESTS_PER_MINUTE)
 _IN_FLIGHT = _of_rows(name="max_in_flight", type=whole_number(1, 64), default=MAX_IN_FLIGHT)
 _COLUMNS = _of_rows(name="columns", type=COLUMNS, default={})
@@ -165,14 +176,14 @@ _WHATEVER_THE_ACTIONS_ARE = (
     _of_old_audience(name="audience_id", type=AUDIENCE_ID),
     _DRY_RUN,
     _of_rows(name="allow_empty", type=BOOLEAN, default=False),
-    _of_rows(name="max_invalid_ratio", type=RATIO, default=1.0),
-    _of_rows(name="min_records", type=whole_number(0, _RECORDS_LIMIT)),
-    _of_rows(name="max_records", type=whole_number(1, _RECORDS_LIMIT)),
+    _limit(name="max_invalid_ratio", type=RATIO, default=1.0),
+    _limit(name="min_records", type=whole_number(0, _RECORDS_LIMIT)),
+    _limit(name="max_records", type=whole_number(1, _RECORDS_LIMIT)),
     _RATE,
     _IN_FLIGHT,
     _of_those_that_name_it(name="if_exists", type=_words(IfExists), default=IfExists.FAIL),
     _of_new_list(name="replace_newer"),
-    _of_old_audience(name="expected_audience_name", type=TEXT),
+    Setting(name="expected_audience_name", type=TEXT, restricts=True),
     _COLUMNS,
     Setting(name="report", type=PAGE),
     _of_rows(name="records", type=_words(RecordsFormat), default=RecordsFormat.IDENTIFIERS),
@@ -181,9 +192,9 @@ _WHATEVER_THE_ACTIONS_ARE = (
     _of_those_that_name_it(name="seed_audience_id", type=AUDIENCE_ID),
     _of_those_that_name_it(name="country", type=choice({code: code for code in ("US", "CA", "GB")})),
     _of_those_that_name_it(name="percentage", type=whole_number(1, 10)),
-    _of_rows(name="expect_values", type=_words(ExpectedValues), default=ExpectedValues.ANY),
+    _of_rows(name="expect_values", type=_words(ExpectedValues), default=ExpectedValues.ANY, restricts=True),
     _of_people(name="allow_empty_suppress", type=BOOLEAN, default=False),
-    _of_people(name="control", type=CONTROL),
+    _of_people(name="control", type=CONTROL, restricts=True),
     _of_those_that_name_it(name="even_if_used", type=BOOLEAN, default=False),
 )
 

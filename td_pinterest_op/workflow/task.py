@@ -31,11 +31,13 @@ class Task:
     """A task as digdag runs it: its merged parameters and its environment.
 
     `session` stands in place of a workflow's session where there is none. A query is issued again in any case.
+    `concurrent`: how many tasks share the requests that Pinterest allows.
     """
 
     params: Mapping[str, Any]
     environ: Mapping[str, str]
     session: str | None = None
+    concurrent: int = 1
     _random: str = field(default_factory=lambda: secrets.token_hex(16), compare=False, repr=False)
 
     @property

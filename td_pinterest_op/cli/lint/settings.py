@@ -31,7 +31,6 @@ COMPLETED = frozenset(
         "td_pinterest_op.many.Many.export",
         "td_pinterest_op.many.Many.gate",
         "td_pinterest_op.activation.PinterestActivation",
-        "td_pinterest_op.activation.PinterestActivation.prepare",
     }
 )
 DOORS = frozenset({*TABLES, *COMPLETED})
