@@ -22,6 +22,7 @@ from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows, job_rows
 from td_pinterest_op.workflow import task as workflow
+from td_pinterest_op.workflow.history import database_of_history
 from td_pinterest_op.workflow.services import Services, endpoints
 
 log = logging.getLogger(__name__)
@@ -86,6 +87,8 @@ def _read(
     errors = SettingsErrors()
     with errors:
         settings = read_settings()
+        # Only for its problems: whoever writes the history finds the database again.
+        database_of_history(task, settings.history)
     with errors:
         # Only for its problems: whoever connects reads the endpoints.
         endpoints(task.environ)

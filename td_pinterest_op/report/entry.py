@@ -15,6 +15,8 @@ from typing import Any
 from td_pinterest_op.redaction.secret import mask
 from td_pinterest_op.run_history.columns import FAILED, FOLLOW_UP, JSON_NAMES, NAMES, RUN, SUCCESS
 
+_KEY = ("session_uuid", "attempt_id", "action")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
@@ -69,7 +71,7 @@ def entry(given: Mapping[str, Any], *, at: datetime | None = None, error: str = 
         kind=str(values.get("kind") or (RUN if "rows_read" in values else FOLLOW_UP)),
         outcome=FAILED if failed else SUCCESS,
         at=when,
-        key=" ".join(str(values.get(name) or when) for name in ("session_uuid", "attempt_id", "action")),
+        key=" ".join([str(values.get(name) or when) for name in _KEY] + [str(values.get("task") or "")]),
         values=values | {"error": said},
         invalid_by_reason=dict(sorted(counts.items(), key=lambda item: -item[1])),
         lift=_mapping(values.get("lift")),

@@ -231,7 +231,9 @@ def _read_names(reading: Reading, names: Iterable[object], show: Show, *, from_c
             reading.add(name, "is not a key of result_settings; it belongs on the task, beside result_settings")
         else:
             label = name if name in plain else f"a key ({show(name)})"
-            reading.add(label, f"is unknown{closest(name, reading.table.by_name)}", code="unknown")
+            retired = reading.table.retired.get(name)
+            advice = f"; {retired}" if retired else closest(name, reading.table.by_name)
+            reading.add(label, f"is unknown{advice}", code="unknown")
     if len(unknown) > _MAXIMUM_UNKNOWN_KEYS:
         reading.add("more keys", f"{len(unknown) - _MAXIMUM_UNKNOWN_KEYS} more are unknown")
 
