@@ -42,12 +42,15 @@ class Lift:
             write_lift(workflow.current_task(), SYSTEM)
 
 
-def write_failure(task: workflow.Task, timing: Timing, *, error: str = "", row: Row | None = None) -> None:
-    """Write the row of a failed run, unless there is one; what goes wrong is a warning.
+def write_failure(task: workflow.Task, timing: Timing) -> None:
+    """Write the row of the failed run whose `_error` this task is below; what goes wrong is a warning."""
+    write_missing(task, timing, name=_failed_task(task), row={"error": _message(task)})
 
-    Args:
-        error: what failed, in place of the task's `error`.
-        row: what else is known of the run.
+
+def write_missing(task: workflow.Task, timing: Timing, *, name: str, row: Row) -> None:
+    """Write the row of a failed run, unless its attempt has one of the task `name` or of a task below it.
+
+    `row` is what is known of the run. What goes wrong is a warning.
     """
     try:
         history = _open(task, timing)
@@ -56,10 +59,10 @@ def write_failure(task: workflow.Task, timing: Timing, *, error: str = "", row: 
         return
     if history is None:
         return
-    name, about = _failed_task(task), history.about_task
+    about = history.about_task
     ids = {column: str(about[column] or "") for column in ("session_uuid", "attempt_id")}
-    failed = {"kind": RUN, "outcome": FAILED, "task": name, "error": error or _message(task)}
-    history.write([{**failed, **(row or {})}], unless=failure_of(history.table, task=name, **ids))
+    unless = failure_of(history.table, task=name, **ids)
+    history.write([{"kind": RUN, "outcome": FAILED, "task": name, **row}], unless=unless)
 
 
 def write_lift(task: workflow.Task, timing: Timing) -> None:

@@ -7,6 +7,7 @@ gate names it as well.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import re
 from collections import Counter
@@ -15,6 +16,7 @@ from typing import Any
 
 from td_pinterest_op.errors import ExportError, SettingsError, StoppedError, WorkflowError
 from td_pinterest_op.export import export
+from td_pinterest_op.history import write_missing
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.unexpected import unexpected
 from td_pinterest_op.settings.parse import parse_connection
@@ -78,11 +80,22 @@ def outcome_of(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, Any]
     except Exception as error:
         failure = unexpected(error)
     log.error("%s: %s", name, failure)
+    if isinstance(failure, SettingsError):
+        _record(task, entry, failure, timing)
     # Zeros replace what an earlier entry has stored.
     empty = Stats(
         action=str(entry.get("action")), ad_account_id=str(entry.get("ad_account_id")), dry_run=False
     ).to_json() | {"audience_id": entry.get("audience_id"), "audience_name": entry.get("audience_name")}
     return name, {"ok": False, "error": str(failure), "statistics": empty}
+
+
+def _record(task: workflow.Task, entry: Mapping[str, Any], failure: SettingsError, timing: Timing) -> None:
+    """Write the history's row of an entry whose export has not begun: no `_error` sees its failure."""
+    known = {name: entry.get(name) for name in ("action", "ad_account_id", "audience_id", "audience_name")}
+    own = {"result_settings": entry} if entry.get("history") else {}
+    row = {**known, "error": str(failure)}
+    name = str(task.params.get("task_name") or "")
+    write_missing(dataclasses.replace(task, params={**task.params, **own}), timing, name=name, row=row)
 
 
 def check(task: workflow.Task) -> None:
