@@ -31,7 +31,7 @@ from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import open_history, recording
 from td_pinterest_op.workflow.process import task_process
-from td_pinterest_op.workflow.progress import LogWatcher, Watcher
+from td_pinterest_op.workflow.progress import LogReporter, ProgressReporter
 from td_pinterest_op.workflow.services import Services, connect
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def erasure(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     run = _Erasure(
         request=request,
         stats=Stats(action="erase", ad_account_id=settings.ad_account_id, dry_run=settings.dry_run),
-        watcher=LogWatcher(clock=timing.monotonic),
+        watcher=LogReporter(timing=timing),
     )
     with recording(open_history(task, settings.history, timing), run.rows):
         run.do(timing)
@@ -73,7 +73,7 @@ class _Erasure:
 
     request: Request[ErasureSettings]
     stats: Stats
-    watcher: Watcher
+    watcher: ProgressReporter
     targets: list[Target] = field(default_factory=list)
     finished: list[Target] = field(default_factory=list)
     is_over: bool = False
@@ -149,7 +149,7 @@ def _read(
     stats: Stats,
     *,
     spool: Spool,
-    watcher: Watcher,
+    watcher: ProgressReporter,
 ) -> Prepared:
     """The unique identifiers of the rows, in the spool. Raises InvalidRowsError for rows that must not be used."""
     rows, settings = request.open_rows(services, stats), request.settings

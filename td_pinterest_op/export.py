@@ -38,7 +38,7 @@ from td_pinterest_op.withholding.preparation import preparing
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import open_history, recording
 from td_pinterest_op.workflow.process import task_process
-from td_pinterest_op.workflow.progress import LogWatcher, Watcher
+from td_pinterest_op.workflow.progress import LogReporter, ProgressReporter
 from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def export(
     timing: Timing,
     *,
     rows: Rows | None = None,
-    watcher: Watcher | None = None,
+    watcher: ProgressReporter | None = None,
     on_new_refresh_token: OnNewRefreshToken | None = None,
     on_client: OnClient | None = None,
 ) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def export(
     """
     log.info("td_pinterest_op %s", __version__)
     request = read_export_request(task, table=EXPORT, rows=rows)
-    watcher = watcher or LogWatcher(clock=timing.monotonic)
+    watcher = watcher or LogReporter(timing=timing)
     with _running(request, watcher, timing, on_new_refresh_token) as run:
         if on_client:
             on_client(run.services.client)
@@ -99,7 +99,7 @@ class _Run:
     request: ExportRequest
     services: Services
     stats: Stats
-    watcher: Watcher
+    watcher: ProgressReporter
     timing: Timing
 
     @property
@@ -163,7 +163,7 @@ class _Run:
 @contextlib.contextmanager
 def _running(
     request: ExportRequest,
-    watcher: Watcher,
+    watcher: ProgressReporter,
     timing: Timing,
     on_new_refresh_token: OnNewRefreshToken | None,
 ) -> Iterator[_Run]:

@@ -18,6 +18,7 @@ from td_pinterest_op.settings.parse import (
     parse_erasure,
 )
 from td_pinterest_op.settings.table import Table
+from td_pinterest_op.settings.task_parameters import misspelt_parameters
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows, job_rows
@@ -92,6 +93,8 @@ def _read(
     with errors:
         # Only for its problems: whoever connects reads the endpoints.
         endpoints(task.environ)
+    for name, meant in misspelt_parameters(task.params).items():
+        errors.add(f"{name} of the task is unknown; did you mean {meant}?", key=name)
     source: Source | Rows | None = rows
     if source is None and reads_rows:
         with errors:

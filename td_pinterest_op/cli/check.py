@@ -12,6 +12,7 @@ from td_pinterest_op.cli.lint import dig_file, rules
 from td_pinterest_op.cli.lint.dig_file import Finding
 from td_pinterest_op.cli.options import Given
 from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.redaction.format import counted
 
 
 @click.command(
@@ -33,6 +34,8 @@ def check(given: Given, files: tuple[Path, ...], form: str, quiet: bool) -> int:
     elif not quiet:
         for finding in every:
             screen.say(_for_github(finding) if form == "github" else str(finding))
+        if not every:
+            screen.note(f"{counted(len(files), 'workflow')}: nothing found")
     return 1 if every else 0
 
 

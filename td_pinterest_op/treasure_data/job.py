@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import re
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -24,7 +25,8 @@ _UNFINISHED = ("queued", "booting", "running")
 _MAXIMUM_UNKNOWN = 36
 # Polling, in seconds: often at first, for short queries, then seldom.
 _FIRST_POLL, _LAST_POLL = 0.1, 10.0
-_FIRST_LOG = 1.0
+# Lines about the wait: the first after a second, then never more than this many seconds apart.
+_FIRST_LOG, _LONGEST_SILENCE = 1.0, 10.0
 # A rerun reuses its earlier job. If that job failed, it tries the next domain key, up to this many times.
 _MAXIMUM_ISSUES = 20
 _JOB_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
@@ -45,6 +47,11 @@ class Source:
     database: str = ""
     engine: str = "presto"
     domain_key: str = ""
+
+
+def random_domain_key() -> str:
+    """Return a key that no other query has, so that an earlier job is never adopted."""
+    return f"td_pinterest_op-{secrets.token_hex(16)}"
 
 
 class Origin(NamedTuple):
@@ -138,7 +145,7 @@ def _finished(td: TreasureData, job_id: str) -> dict[str, Any]:
             )
         if waited >= next_log_at:
             log.info("job %s is %s; waiting for it for %s so far", job_id, printable(status), duration(waited))
-            next_log_at = waited * 2
+            next_log_at = waited + min(waited, _LONGEST_SILENCE)
         td.sleep(pause)
         waited += pause
         pause = min(pause * 1.5, _LAST_POLL)

@@ -11,7 +11,9 @@ import pathspec
 
 from td_pinterest_op.cli.lint.dig_file import DigFile, Task, Value, place
 
-MOST_BYTES = 10 * 1024 * 1024
+# Source: the limits of hosted Treasure Workflow (packed) and of a digdag server (unpacked), digdag's
+# `api.max_archive_total_size_limit`.
+MOST_BYTES, MOST_BYTES_OF_A_SERVER = 10 * 1024 * 1024, 2 * 1024 * 1024
 PACKAGE = "td_pinterest_op"
 
 
@@ -29,12 +31,32 @@ def check(dig: DigFile, every: list[Task]) -> None:
             "operator unless its Python has it installed"
         )
         dig.find(uses.command or uses.value, "left-out", message, error=False)
-    if package.is_dir() and (size := _archive_size(dig.folder, ignored)) > MOST_BYTES:
-        message = (
-            f"the archive of {dig.folder} has {size / 1024 / 1024:.1f} MB, and hosted Treasure Workflow takes 10 MB: "
-            "move data and tests out of the folder, or name them in .digdagignore"
-        )
+    if package.is_dir() and (message := _too_large(dig.folder, ignored, is_hosted=_is_hosted(every))):
         dig.find(place(dig.path), "too-large", message)
+
+
+def _is_hosted(every: list[Task]) -> bool:
+    """Whether a task has an image, which only hosted Treasure Workflow needs."""
+    return any(task.value.get("docker") or "docker" in task.exported for task in every)
+
+
+def _too_large(folder: Path, ignored: pathspec.GitIgnoreSpec, *, is_hosted: bool) -> str:
+    """Why a push would be refused for its size; "" if it would not."""
+    files = _archived(folder, ignored)
+    unpacked = sum(path.stat().st_size for path in files)
+    cure = "move data and tests out of the folder, or name them in .digdagignore"
+    if unpacked > MOST_BYTES and (packed := _packed_size(folder, files)) > MOST_BYTES:
+        return f"the archive of {folder} has {_megabytes(packed)}, and hosted Treasure Workflow takes 10 MB: {cure}"
+    if unpacked > MOST_BYTES_OF_A_SERVER and not is_hosted:
+        return (
+            f"the files of {folder} have {_megabytes(unpacked)} together, and a digdag server takes 2 MiB unless its "
+            f"api.max_archive_total_size_limit says otherwise: {cure}"
+        )
+    return ""
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1024 / 1024:.1f} MB"
 
 
 def names_package(task: Task) -> bool:
@@ -65,13 +87,12 @@ def _queries(dig: DigFile, task: Task, key: str) -> Iterator[tuple[Value, str]]:
     """Files of SQL that a task or an entry of several audiences names. Notes a list of people that is blank."""
     entries = dig.root.get("_export", "audiences") if dig.root else None
     several = entries.value if entries and isinstance(entries.value, list) else []
-    # The query of a task is SQL, that of an entry may be a file.
-    for owner in several if key == "query" else (task.value, *several):
+    for owner in (task.value, *several):
         if (value := owner.get(key)) is None:
             continue
         if key != "query" and not str(value.value or "").strip():
             dig.find(value, "source", f"{key} is blank: give SQL or a file ….sql, or take the line out")
-        elif (name := task.text(value)).endswith(".sql"):
+        elif (name := task.text(value)).strip().lower().endswith(".sql"):
             yield value, name
 
 
@@ -89,16 +110,17 @@ def _left_out(folder: Path, name: str, ignored: pathspec.GitIgnoreSpec) -> str:
     return f".digdagignore names {name}, and so a push leaves it out" if ignored.match_file(name) else ""
 
 
-def _archive_size(folder: Path, ignored: pathspec.GitIgnoreSpec) -> int:
-    files = [
+def _archived(folder: Path, ignored: pathspec.GitIgnoreSpec) -> list[Path]:
+    return [
         path
         for path in sorted(folder.rglob("*"))
         if path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and not ignored.match_file(path.relative_to(folder))
     ]
-    if sum(path.stat().st_size for path in files) <= MOST_BYTES:
-        return 0  # no need to compress
+
+
+def _packed_size(folder: Path, files: list[Path]) -> int:
     with tempfile.TemporaryFile() as file:
         with tarfile.open(fileobj=file, mode="w:gz") as archive:
             for path in files:

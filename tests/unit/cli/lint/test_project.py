@@ -88,5 +88,14 @@ def test_an_archive_of_more_than_10_mb_is_found_by_its_compressed_size(project: 
     assert [(1, "too-large")] == found_in(project, GOOD)
 
 
+def test_more_than_a_digdag_server_takes_is_found_unless_an_image_shows_a_hosted_workflow(project: Path) -> None:
+    (project / "data.bin").write_bytes(bytes((2 << 20) + 1))
+    assert [] == found_in(project, GOOD)
+    own = GOOD.replace("  docker:\n    image: treasuredata/customscript-python:3.12.11-td0\n", "")
+    assert [(1, "too-large")] == found_in(project, own)
+    (project / "data.bin").write_bytes(bytes(1 << 20))
+    assert [] == found_in(project, own)
+
+
 def test_an_operator_that_is_not_beside_the_workflow_is_found(tmp_path: Path) -> None:
     assert [(14, "left-out")] == found_in(tmp_path, GOOD)
