@@ -19,7 +19,7 @@ LAYERS: list[set[str]] = [
     {"__main__"},
     {"cli"},
     {"activation", "many", "mirror"},
-    {"erase", "export", "status"},
+    {"erase", "export", "history", "status"},
     {"audiences", "mirroring"},
     {"withholding"},
     {"records"},
