@@ -11,7 +11,6 @@ from textwrap import indent
 
 from td_pinterest_op.identifiers.sql import full, safe
 from td_pinterest_op.identifiers.types import EMAIL, TYPES, alternatives
-from td_pinterest_op.run_history import sql as history_sql
 
 _NOTE = "-- Made by `scripts/queries` from the operator's own rules: edit table and columns only.\n"
 _PEOPLE = "SELECT 'email' AS type, email AS value FROM people WHERE opted_in"
@@ -26,7 +25,6 @@ def files() -> Mapping[str, str]:
         "hashed.sql": _hashed(),
         "hashed_full.sql": _hashed_full(),
         "rejected.sql": _rejected(),
-        **history_sql.FILES,
     }
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from td_pinterest_op.audiences.request import extend, split
 from td_pinterest_op.errors import ExportError, SettingsError, StoppedError, WorkflowError
 from td_pinterest_op.export import export
+from td_pinterest_op.history import write_missing
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.unexpected import unexpected
 from td_pinterest_op.settings.merge import Layer
@@ -82,8 +83,19 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
     except Exception as error:
         failure = unexpected(error)
     log.error("%s: %s", name, failure)
+    if isinstance(failure, SettingsError):
+        _record(task, entry, failure, timing)
     nothing = Stats(action=str(entry.get("action")), ad_account_id=str(entry.get("ad_account_id")), dry_run=False)
     return name, {"ok": False, "error": str(failure), "statistics": nothing.to_json()}
+
+
+def _record(task: workflow.Task, entry: Mapping[Any, Any], failure: SettingsError, timing: Timing) -> None:
+    """Write the history's row of an entry whose export has not begun: no `_error` sees its failure."""
+    known = {name: entry.get(name) for name in ("action", "ad_account_id", "audience_id", "audience_name")}
+    own = {"result_settings": entry} if entry.get("history") else {}
+    row = {**known, "error": str(failure)}
+    name = str(task.params.get("task_name") or "")
+    write_missing(dataclasses.replace(task, params={**task.params, **own}), timing, name=name, row=row)
 
 
 def check_outcomes(task: workflow.Task) -> None:

@@ -26,18 +26,19 @@ from td_pinterest_op.settings.parse import (
 )
 from td_pinterest_op.settings.structures import mapping_of
 from td_pinterest_op.settings.table import Table
+from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, misspelt_parameters
 from td_pinterest_op.settings.types import WrongValueError, closest, shown
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows, job_rows
 from td_pinterest_op.workflow import task as workflow
+from td_pinterest_op.workflow.history import database_of_history
 from td_pinterest_op.workflow.services import Services, endpoints
 
 log = logging.getLogger(__name__)
 
-# The parameters of a task, next to its `result_settings`. Of the first two there is one at most.
-PARAMETERS = ("query", "job_id", "database", "engine", *LISTS)
-_ROWS = frozenset(PARAMETERS[:2])
+# A task has one of them at most.
+_ROWS = frozenset({"query", "job_id"})
 ENGINES = ("presto", "trino")
 """Those whose SQL hashes."""
 
@@ -70,13 +71,13 @@ def split(given: Layer) -> tuple[Mapping[object, object], dict[str, Any]]:
     Settings are all that is no parameter, or they have a key of their own, `result_settings`. Raises SettingsError.
     """
     whole = given.mapping()
-    params = {name: whole[name] for name in PARAMETERS if name in whole}
+    params = {name: whole[name] for name in TASK_PARAMETERS if name in whole}
     others = {key: value for key, value in whole.items() if key not in params}
     if "result_settings" not in others:
         return others, params
     settings = Layer(place=f"result_settings of {given.place}", given=others.pop("result_settings")).mapping()
     if others:
-        named = ", ".join(f"{shown(key)} is unknown{closest(str(key), PARAMETERS)}" for key in others)
+        named = ", ".join(f"{shown(key)} is unknown{closest(str(key), TASK_PARAMETERS)}" for key in others)
         raise SettingsError(f"{given.place} has result_settings, and next to them {named}", key="result_settings")
     return settings, params
 
@@ -147,9 +148,13 @@ def _read(
     with errors:
         settings = read_settings()
         settings = replace(settings, requests_per_minute=max(settings.requests_per_minute // task.concurrent, 1))
+        # Only for its problems: whoever writes the history finds the database again.
+        database_of_history(task, settings.history)
     with errors:
         # Only for its problems: whoever connects reads the endpoints.
         endpoints(task.environ)
+    for name, meant in misspelt_parameters(task.params).items():
+        errors.add(f"{name} of the task is unknown; did you mean {meant}?", key=name)
     source: Source | Rows | None = rows
     if source is None and reads_rows:
         with errors:

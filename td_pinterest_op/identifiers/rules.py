@@ -28,6 +28,7 @@ class Reason(str, enum.Enum):
     NO_COUNTRY = "no_country"
     UNSURE = "unsure"
     NO_CONTROL_KEY = "no_control_key"  # of a row: its values may be good
+    TOO_MANY_COMBINATIONS = "too_many_combinations"
 
 
 # What databases, languages and spreadsheets write for "no value".

@@ -121,7 +121,7 @@ def job_of(td: TreasureData, source: Source, *, note: Callable[[str], None] = la
 def run_statement(td: TreasureData, source: Source) -> str:
     """Run what has no result, such as an INSERT; returns its job's id. Raises JobError and TreasureDataError."""
     job_id, details = _ran(td, source, lambda _: None)
-    _check(job_id, details, source.purpose)
+    _require_success(job_id, details, purpose=source.purpose)
     return job_id
 
 
@@ -183,15 +183,15 @@ def _get(td: TreasureData, what: str, job_id: str) -> dict[str, Any]:
     return content
 
 
-def _check(job_id: str, details: Mapping[str, Any], purpose: str = "") -> None:
-    status = details["status"]
-    if status != "success":
-        of, end = (f" ({purpose})", "") if purpose else ("", ": nothing was sent")
-        raise JobError(f"job {job_id}{of} ended with status {printable(status)}{end}{_engine_text(details)}")
+def _require_success(job_id: str, details: Mapping[str, Any], *, purpose: str = "", effect: str = "") -> None:
+    """Raise JobError for a job that failed; `effect` says what that means for the task, unless it has a purpose."""
+    if (status := details["status"]) != "success":
+        of, effect = (f" ({purpose})", "") if purpose else ("", effect)
+        raise JobError(f"job {job_id}{of} ended with status {printable(status)}{effect}{_engine_text(details)}")
 
 
 def _job_from(job_id: str, details: Mapping[str, Any], *, purpose: str = "") -> Job:
-    _check(job_id, details, purpose)
+    _require_success(job_id, details, purpose=purpose, effect=": nothing was sent")
     try:
         schema = json.loads(details.get("hive_result_schema") or "null")
         columns = tuple(_column(*column) for column in schema)

@@ -274,6 +274,15 @@ class TestFailsClosed:
         stored = services.export(settings, job_id=services.job(people(3)), suppress=suppress, **DATABASE)
         assert (1, 0, 0) == withheld(stored)
 
+    @pytest.mark.parametrize(("name", "meant"), [("supress", "suppress"), ("consents", "consent"), ("querry", "query")])
+    def test_a_misspelt_list_lets_nobody_through(self, services: Services, name: str, meant: str) -> None:
+        wrong: dict[str, Any] = {name: query(people(1)), **DATABASE}
+        with pytest.raises(SettingsError, match=f"^{name} of the task is unknown; did you mean {meant}\\?$"):
+            services.export(
+                {"action": ADD, "audience_id": services.audience()}, job_id=services.job(people(3)), **wrong
+            )
+        assert [] == services.pinterest.calls.writes()
+
     def test_a_list_needs_a_database(self, services: Services) -> None:
         with pytest.raises(SettingsError, match=r"^suppress needs its database: give the task a `database`$"):
             services.export({"action": ADD, "audience_id": "1"}, job_id="5", suppress=query(people(1)))

@@ -18,8 +18,10 @@ class Change(AudienceAction):
 
     def _change(self, audience: Audience, prepared: Prepared, *, adds: bool) -> list[Step]:
         people = "{records}" if prepared.unique else "nobody"
-        verb, done, to = ("add", "Added", "to") if adds else ("remove", "Removed", "from")
-        self._stats.deed = Deed(done=f"{done} {people} {to} {{audience}}", would=f"{verb} {people} {to} {{audience}}")
+        verb, to = ("add", "to") if adds else ("remove", "from")
+        # Pinterest does not tell who of those to remove was in the list.
+        done, would = ("Added", "add") if adds else ("Asked to remove", "ask to remove")
+        self._stats.deed = Deed(done=f"{done} {people} {to} {{audience}}", would=f"{would} {people} {to} {{audience}}")
 
         send = partial(self._send_change, audience, prepared, adds=adds)
         return [Step(says=f"{verb} {to} {audience.label} (customer list {list_of(audience)})", do=send)]
