@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.report.entry import Entry
-
 from tests.browser.conftest import Browser
-from tests.unit.report.samples import AUDIENCE_ID, FIRST_DAY, follow_up, mirror, page, run
+from tests.unit.report.samples import FIRST_DAY, follow_up, mirror, page, run
 
 DELETED = {"action": "delete_current_audience", "rows": {"read": 0}, "records": {"sent": 0}, "summary": "Deleted it."}
 FAILED = {"error": f"Pinterest answered 503 to 8 of 8 tries. {'It is down. ' * 30}", "workflow": "pinterest_export"}
