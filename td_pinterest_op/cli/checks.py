@@ -256,7 +256,7 @@ def _rows(subject: Subject) -> Check:
     reasons = {reason: count for reason, count in sorted(stats.invalid_by_reason.items()) if count}
     if not stats.read:
         return Check(WARNING, f"job {job.id} ({names}) has no rows", "check the query's WHERE")
-    check_kind(how, stats)
+    check_kind(how.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
     if stats.hashed_values > TOLERATED * stats.valid and how.expect_values is ExpectedValues.ANY:
         return Check(
             WARNING,

@@ -12,6 +12,8 @@ from td_pinterest_op.stats import Condition, condition_of
 CUSTOMER_LIST, ACTALIKE = "CUSTOMER_LIST", "ACTALIKE"
 # Roles that may write customer lists and audiences.
 WRITERS = frozenset({"OWNER", "ADMIN", "AUDIENCE_MANAGER"})
+# Below 2^53, so that a float holds every count exactly.
+_LARGEST_COUNT = 10**15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,4 +125,7 @@ def text_of(value: object) -> str:
 
 
 def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    """A count or a time; None for what can be neither."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 <= value <= _LARGEST_COUNT else None

@@ -20,6 +20,8 @@ _MIRROR = frozenset(
     f"mirror_{name}" for name in ("mode", "plan", "people", "members", "joined", "resent", "left", "unsure")
 )
 
+_KEY = ("session_uuid", "attempt_id", "action")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
@@ -86,7 +88,7 @@ def entry(given: Mapping[str, Any], *, at: datetime | None = None, error: str = 
         kind=str(values.get("kind") or (RUN if "rows_read" in values else FOLLOW_UP)),
         outcome=FAILED if failed else SUCCESS,
         at=when,
-        key=" ".join(str(values.get(name) or when) for name in ("session_uuid", "attempt_id", "action")),
+        key=" ".join([str(values.get(name) or when) for name in _KEY] + [str(values.get("task") or "")]),
         values=values | {"error": message},
         invalid_by_reason=dict(sorted(counts.items(), key=lambda item: -item[1])),
         lift=_mapping(values.get("lift")),

@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import re
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -46,6 +47,11 @@ class Source:
     database: str = ""
     engine: str = "presto"
     domain_key: str = ""
+
+
+def random_domain_key() -> str:
+    """Return a key that no other query has, so that an earlier job is never adopted."""
+    return f"td_pinterest_op-{secrets.token_hex(16)}"
 
 
 class Origin(NamedTuple):
@@ -99,7 +105,7 @@ def job_of(td: TreasureData, source: Source, *, note: Callable[[str], None] = la
 
 def run_statement(td: TreasureData, source: Source) -> None:
     """Run what has no result, such as an INSERT. Raises JobError and TreasureDataError."""
-    _check(*_ran(td, source, lambda _: None))
+    _require_success(*_ran(td, source, lambda _: None))
 
 
 def _ran(td: TreasureData, source: Source, note: Callable[[str], None]) -> tuple[str, dict[str, Any]]:
@@ -155,14 +161,14 @@ def _get(td: TreasureData, what: str, job_id: str) -> dict[str, Any]:
     return content
 
 
-def _check(job_id: str, details: Mapping[str, Any]) -> None:
-    status = details["status"]
-    if status != "success":
-        raise JobError(f"job {job_id} ended with status {printable(status)}: nothing was sent{_engine_text(details)}")
+def _require_success(job_id: str, details: Mapping[str, Any], *, effect: str = "") -> None:
+    """Raise JobError for a job that failed; `effect` says what that means for the task."""
+    if (status := details["status"]) != "success":
+        raise JobError(f"job {job_id} ended with status {printable(status)}{effect}{_engine_text(details)}")
 
 
 def _job_from(job_id: str, details: Mapping[str, Any]) -> Job:
-    _check(job_id, details)
+    _require_success(job_id, details, effect=": nothing was sent")
     try:
         schema = json.loads(details.get("hive_result_schema") or "null")
         columns = tuple(_column(*column) for column in schema)
