@@ -22,7 +22,7 @@ from td_pinterest_op.pinterest.rate_limit import quotas
 from td_pinterest_op.records.plan import TOLERATED, check_kind
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.table import ExpectedValues
-from td_pinterest_op.stats import READY_STATUSES, TOO_SMALL_STATUSES, Stats
+from td_pinterest_op.stats import Condition, Stats, condition_of
 from td_pinterest_op.treasure_data.job import job_of
 from td_pinterest_op.treasure_data.result import JobResult
 from td_pinterest_op.withholding.preparation import preparing
@@ -225,9 +225,10 @@ def _audience(subject: Subject) -> Check:
     known = Audiences(api).usable(audience_id)
     size = "unknown" if known.size is None else f"{known.size:,}"
     message = f'{known.id} "{known.name}": {known.status}, size {size}, customer list {known.customer_list_id}'
-    if known.status.upper() in TOO_SMALL_STATUSES:
+    condition = condition_of(known.status)
+    if condition is Condition.TOO_SMALL:
         return Check(WARNING, message, "below 100 matched people it is of no use: export more people")
-    if known.status.upper() not in READY_STATUSES:
+    if condition is not Condition.READY:
         return Check(WARNING, message, "Pinterest takes a day or two: look again tomorrow")
     return Check(OK, message)
 

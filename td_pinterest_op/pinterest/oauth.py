@@ -18,7 +18,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 from td_pinterest_op.errors import AccountError, PinterestError, RequestRefusedError
 from td_pinterest_op.http.retry import DAY
 from td_pinterest_op.http.transport import Response
-from td_pinterest_op.pinterest.client import Client, Request, TokenSource
+from td_pinterest_op.pinterest.client import MOST_REFUSALS, Client, Request, TokenSource
 from td_pinterest_op.pinterest.policy import AUTHORISE_AGAIN
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret
 from td_pinterest_op.runtime import shutdown
@@ -136,6 +136,8 @@ class Tokens(TokenSource):
         self._bearer: Bearer | None = None
         # Whether the current token was ever accepted, and whether it already replaces one that never was.
         self._proved = self._replaced_unproved = False
+        # Of refresh tokens, whichever they were.
+        self._refusals = 0
         self._lock = threading.Lock()
 
     def token(self) -> Bearer:
@@ -186,7 +188,8 @@ class Tokens(TokenSource):
         try:
             grant = _exchanged(self._client, self._app, form, purpose=purpose, advice=_REFUSED)
         except AccountError as error:
-            if self._adopt_stored_token():
+            self._refusals += 1
+            if self._refusals < MOST_REFUSALS and self._adopt_stored_token():
                 return self._exchange()
             error.refused_token = self._fingerprint
             raise

@@ -31,10 +31,11 @@ COMPLETED = frozenset(
         "td_pinterest_op.many.Many.export",
         "td_pinterest_op.many.Many.gate",
         "td_pinterest_op.activation.PinterestActivation",
-        "td_pinterest_op.activation.PinterestActivation.prepare",
     }
 )
-DOORS = frozenset({*TABLES, *COMPLETED})
+# What has no settings.
+PLAIN = frozenset({"td_pinterest_op.history.Failed", "td_pinterest_op.history.Lift"})
+DOORS = frozenset({*TABLES, *COMPLETED, *PLAIN})
 # For the value of a secret; no message holds it.
 STAND_IN = "0-stand-in-0"
 _SECRET = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")
