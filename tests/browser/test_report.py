@@ -12,9 +12,14 @@ from td_pinterest_op.report.entry import Entry
 from tests.browser.conftest import Browser
 from tests.unit.report.samples import FIRST_DAY, follow_up, mirror, page, run
 
-DELETED = {"action": "delete_current_audience", "rows": {"read": 0}, "records": {"sent": 0}, "summary": "Deleted it."}
+DELETED: dict[str, Any] = {
+    "action": "delete_current_audience",
+    "rows": {"read": 0},
+    "records": {"sent": 0},
+    "summary": "Deleted it.",
+}
 FAILED = {"error": f"Pinterest answered 503 to 8 of 8 tries. {'It is down. ' * 30}", "workflow": "pinterest_export"}
-WITHHELD = {"unique": 1000, "duplicate": 250, "sent": 830, "refused": 20}
+WITHHELD: dict[str, Any] = {"unique": 1000, "duplicate": 250, "sent": 830, "refused": 20}
 WITHHELD |= {"withheld": {"suppressed": 90, "without_consent": 0, "control": 60}}
 
 
@@ -25,7 +30,7 @@ def rows(hour: int) -> dict[str, int]:
 def of_five() -> list[Entry]:
     """Five audiences: one that is ready, one too small, one that failed, one deleted, one on its way."""
     last: list[dict[str, Any]] = [{}, {}, FAILED | {"records": WITHHELD | {"sent": 400}}, DELETED, {}]
-    own = [
+    own: list[dict[str, Any]] = [
         {"audience_id": str(number), "audience_name": f"Audience {number}", "session_uuid": f"{number}"}
         for number in range(1, 6)
     ]
