@@ -15,7 +15,7 @@ from typing import Any
 
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.report.entry import Entry, entry
-from td_pinterest_op.report.sources import DATA, entries
+from td_pinterest_op.report.sources import data_of, entries
 from td_pinterest_op.report.verdict import Outcome
 from td_pinterest_op.runtime.atomic_file import replace
 from td_pinterest_op.runtime.unexpected import unexpected
@@ -60,6 +60,6 @@ def _earlier(path: Path) -> list[Entry]:
         return []
     except UnicodeDecodeError:
         text = ""
-    if not DATA.search(text):
+    if data_of(text) is None:
         raise FileExistsError(errno.EEXIST, "the file is there already and is not a report of ours")
     return entries(text, name=str(path))

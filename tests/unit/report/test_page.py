@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from datetime import timedelta
@@ -10,8 +11,8 @@ import pytest
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.identifiers.reasons import REASONS
 from td_pinterest_op.report.entry import Entry, entry
-from td_pinterest_op.report.sources import DATA, entries
-from td_pinterest_op.run_history.columns import FAILED, LIFT
+from td_pinterest_op.report.sources import entries
+from td_pinterest_op.run_history.columns import COLUMNS, FAILED, FOLLOW_UP, LIFT, RUN
 from tests import guard
 from tests.unit.report.samples import AUDIENCE_ID, FIRST_DAY, MIRROR, follow_up, mirror, page, run
 
@@ -21,7 +22,8 @@ NOTHING_READ = {"rows": {"read": 0, "invalid": 0, "invalid_by_reason": {}}, "rec
 
 def shown(html: str) -> str:
     """The text of a page, without tags and without the data that it carries."""
-    return re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]+>", " ", DATA.sub("", html), flags=re.DOTALL))
+    without = re.sub(r"<template .*?</template>", "", html, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]+>", " ", without, flags=re.DOTALL))
 
 
 def test_the_table_compares_a_run_with_the_previous_one() -> None:
@@ -209,6 +211,18 @@ def test_the_page_of_a_page_still_has_it() -> None:
 def test_a_history_without_a_run_and_a_status_is_said_so(entry: Entry) -> None:
     with pytest.raises(SettingsError, match="has no run, and no follow-up that knows its status"):
         page([entry], now=FIRST_DAY)
+
+
+@pytest.mark.parametrize("number", ["9" * 400, "9" * 5_000, "1e999", "-1e999", "NaN", '"1e999"', "-5", "true", "[]"])
+@pytest.mark.parametrize("kind", [RUN, FOLLOW_UP, LIFT])
+def test_a_number_beyond_all_reason_makes_no_report_fail(number: str, kind: str) -> None:
+    lift = ", ".join(f'"{name}": {number}' for name in FIGURES)
+    columns = {column.name: number for column in COLUMNS if column.type in ("bigint", "double")}
+    columns |= {"kind": f'"{kind}"', "audience_id": '"1"', "lift": f"{{{lift}}}", "audience_status": '"READY"'}
+    columns |= {"rows_invalid_by_reason": f'{{"null": {number}, "empty": 2}}'}
+    text = "{" + ", ".join(f'"{name}": {value}' for name, value in columns.items()) + "}"
+    with contextlib.suppress(SettingsError):  # it cannot be read as statistics
+        assert "<html" in page([run(0, audience_id="1"), *entries(text, name="rows.json")], now=FIRST_DAY)
 
 
 # -- several audiences, failed runs, sizes
