@@ -80,6 +80,19 @@ def settings_of_export(dig: DigFile) -> Mapping[str, object]:
     return {}
 
 
+def history_of(dig: DigFile) -> tuple[str | None, object]:
+    """Return the database and the table, as known before a run, of the first history that a task names; else None."""
+    for task in tasks(dig.root) if dig.root else ():
+        given = task.value.get("result_settings")
+        named = _known(task, given)[0].get("history") if given and task.operator == "py" else None
+        if named:
+            own = task.value.get("database")
+            exported = task.exported.get("td")
+            database = task.text(own) if own else exported.get("database") if isinstance(exported, dict) else None
+            return database or None, named
+    return None, None
+
+
 def _known(task: Task, given: Value) -> tuple[dict[str, object], set[str]]:
     """The settings that are known before a run, and the names of the others."""
     known: dict[str, object] = {}
