@@ -87,7 +87,7 @@ def _history(settings_file: Path | None, workflow: Path | None) -> tuple[str | N
     if settings_file:
         settings, params = files.task(settings_file)
         if named := settings.get("history"):
-            return str(params.get("database") or "") or None, named
+            return params.get("database"), named
     return history_of(dig_file.read(workflow)) if workflow and workflow.is_file() else (None, None)
 
 
