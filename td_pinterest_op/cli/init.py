@@ -182,9 +182,9 @@ def _audiences(
         return (), ask.text("Name of the new audience", next(iter(named), None), option="--audience")
     if not job.ids and job is not JOBS["many"]:
         return (), ""
-    known = {str(row["id"]): str(row.get("name") or "") for row in api.listed("audiences")} if api else {}
+    known = {str(row["id"]): str(row.get("name") or "") for row in api.listed("audiences")} if api else None
     if not named:
-        for audience_id, name in [*known.items()][:_SHOWN]:
+        for audience_id, name in [*(known or {}).items()][:_SHOWN]:
             screen.note(f"  {audience_id:20}{escaped(name)}")
     several = job is JOBS["many"]
     question = "Audiences (ids, with commas)" if several else "Audience (its id, or its name)"
@@ -193,18 +193,19 @@ def _audiences(
     return [_identified(each, known) for each in wanted], ""
 
 
-def _identified(text: str, known: Mapping[str, str]) -> tuple[str, str]:
+def _identified(text: str, known: Mapping[str, str] | None) -> tuple[str, str]:
     """Return id and name of an audience. Raises click.UsageError if it is not known, or known twice."""
+    if known is None:
+        try:
+            return str(AUDIENCE_ID.read(text, repr)), ""
+        except WrongValueError:
+            raise click.UsageError("an audience is named by its id where Pinterest cannot be asked: digits") from None
     ids = [audience_id for audience_id, name in known.items() if text in (audience_id, name)]
+    if not ids:
+        raise click.UsageError(f'the ad account has no audience "{text}": `td-pinterest audiences` lists them')
     if len(ids) > 1:
         raise click.UsageError(f'{len(ids)} audiences are named "{text}": name one by its id ({", ".join(ids)})')
-    if known and not ids:
-        raise click.UsageError(f'the ad account has no audience "{text}": `td-pinterest audiences` lists them')
-    try:
-        audience_id = AUDIENCE_ID.read(ids[0] if ids else text, repr)
-    except WrongValueError:
-        raise click.UsageError("an audience is named by its id where Pinterest cannot be asked: digits") from None
-    return audience_id, known.get(audience_id, "")
+    return ids[0], known[ids[0]]
 
 
 def _sql(text: str, option: str) -> str:

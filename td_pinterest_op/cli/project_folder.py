@@ -214,11 +214,15 @@ def write(folder: Path, answers: Answers) -> list[str]:
 
     Raises WorkflowError where there is no checkout, and what is wrong with the folder.
     """
-    bundle = ROOT / "scripts" / "bundle.py"
+    bundle, fillings = ROOT / "scripts" / "bundle.py", _fillings(answers)
     if not bundle.is_file():
         raise WorkflowError(
             "`init` needs a checkout of td_pinterest_op, which has the workflows: clone it, run it there"
         )
+    # What cannot be filled in is known before anything is written.
+    templates = {name: (TEMPLATES / name).read_text(encoding="utf-8") for name in fillings}
+    for name, fill in fillings.items():
+        fill(templates[name], templates[name])
     done = subprocess.run(  # noqa: S603 - our own script
         [sys.executable, bundle, folder, answers.job.workflow],
         capture_output=True,
@@ -228,23 +232,25 @@ def write(folder: Path, answers: Answers) -> list[str]:
     )
     if done.returncode:
         raise WorkflowError(f"the folder {folder} cannot be laid out: {printable(done.stderr.strip(), longest=600)}")
-    return [kept for name, fill in _fillings(answers).items() for kept in _fill(folder, name, fill)]
+    return [name for name, fill in fillings.items() if not _fill(folder / name, templates[name], fill)]
 
 
 # Returns the text of a file as wanted, from the text that is there and that of the template.
 _Fill = Callable[[str, str], str]
 
 
-def _fill(folder: Path, name: str, fill: _Fill) -> list[str]:
-    """Fill a file in; return its name if somebody has changed what would be filled in."""
-    path, template = folder / name, (TEMPLATES / name).read_text(encoding="utf-8")
+def _fill(path: Path, template: str, fill: _Fill) -> bool:
+    """Fill a file in; return whether it is as wanted. What somebody has changed stays."""
     # The bundle lays out what the workflow names so far.
     text = path.read_text(encoding="utf-8") if path.exists() else template
-    wanted = fill(text, template)
-    if wanted != text:
-        atomic_file.replace(path, wanted, mode=0o644)
-    # What is filled in once more changes nothing, unless a value or the whole file is somebody's own.
-    return [] if wanted == fill(template, template) or fill(wanted, wanted) == wanted else [name]
+    filled = fill(text, template)
+    if filled != text or not path.exists():
+        atomic_file.replace(path, filled, mode=0o644)
+    return _values(filled) >= _values(fill(template, template)) - _values(template)
+
+
+def _values(text: str) -> set[str]:
+    return {line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")}
 
 
 def _fillings(answers: Answers) -> Mapping[str, _Fill]:
