@@ -201,7 +201,8 @@ def test_an_export_by_hand_becomes_a_workflow(
     services.td.create(DATABASE, "people", [{"email": person} for person in people(5)])
     audience, settings, query = services.audience(), tmp_path / "export.yml", tmp_path / "people.sql"
     settings.write_text(
-        "ad_account_id: '549755885175'\naction: add_people_to_current_audience\nlimit_records_per_request: 2\nmin_records: 3\n"
+        "ad_account_id: '549755885175'\naction: add_people_to_current_audience\n"
+        "limit_records_per_request: 2\nmin_records: 3\n"
     )
     query.write_text("SELECT email FROM people\n")
     given = ["--settings", settings, "--audience", audience, "--write", folder, "--yes", "--json"]
