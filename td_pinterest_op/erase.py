@@ -14,7 +14,7 @@ from typing import Any
 
 from td_pinterest_op import __version__
 from td_pinterest_op.audiences.erasure import Receipt, erase, plan_text, targets_of
-from td_pinterest_op.audiences.request import Assignment, erasure_of
+from td_pinterest_op.audiences.request import Request, read_erasure_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.identifiers.types import LISTED
 from td_pinterest_op.pinterest.oauth import SCOPES
@@ -48,8 +48,8 @@ def erasure(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     Raises ExportError, and OSError when the spool cannot be written.
     """
     log.info("td_pinterest_op %s", __version__)
-    assignment, watcher = erasure_of(task), LogWatcher(clock=timing.monotonic)
-    settings = assignment.settings
+    request, watcher = read_erasure_request(task), LogWatcher(clock=timing.monotonic)
+    settings = request.settings
     stats = Stats(action="erase", ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
     connected = connect(task, settings, timing=timing, count=stats.requests, scopes=SCOPES)
     with connected as services, Spool() as spool:
@@ -57,7 +57,7 @@ def erasure(task: workflow.Task, timing: Timing) -> dict[str, Any]:
         services.tokens.token()
         apis = {account: services.pinterest_for(account) for account in settings.ad_account_ids}
         targets = targets_of(apis)
-        prepared = _read(assignment, services, stats, spool=spool, watcher=watcher)
+        prepared = _read(request, services, stats, spool=spool, watcher=watcher)
         watcher.plan(plan_text(targets, records=stats.unique, settings=settings))
         removing = partial(watcher.progress, phase="removing", unit="records", pace=settings.records_per_second)
         sender = partial(Sender, client=services.client, settings=settings, progress=removing)
@@ -71,7 +71,7 @@ def erasure(task: workflow.Task, timing: Timing) -> dict[str, Any]:
 
 
 def _read(
-    assignment: Assignment[ErasureSettings],
+    request: Request[ErasureSettings],
     services: Services,
     stats: Stats,
     *,
@@ -79,7 +79,7 @@ def _read(
     watcher: Watcher,
 ) -> Prepared:
     """The unique identifiers of the rows, in the spool. Raises InvalidRowsError for rows that must not be used."""
-    rows, settings = assignment.open_rows(services, stats), assignment.settings
+    rows, settings = request.open_rows(services, stats), request.settings
     columns = identifier_columns(rows.job, settings.columns)
     _warn_of_other_identifiers(columns)
     preparation = AllIdentifiers(spool, columns=columns, stats=stats)

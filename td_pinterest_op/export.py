@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from td_pinterest_op import __version__
-from td_pinterest_op.audiences.actions import OUTCOMES, chosen
-from td_pinterest_op.audiences.actions.procedure import Procedure, Step
-from td_pinterest_op.audiences.request import Assignment, export_of
+from td_pinterest_op.audiences.actions import EXPORT, OUTCOMES, build_action
+from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step
+from td_pinterest_op.audiences.request import ExportRequest, read_export_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.client import Client
@@ -71,14 +71,14 @@ def export(
     Raises ExportError, and OSError when the spool cannot be written.
     """
     log.info("td_pinterest_op %s", __version__)
-    assignment = export_of(task, rows=rows)
+    request = read_export_request(task, table=EXPORT, rows=rows)
     watcher = watcher or LogWatcher(clock=timing.monotonic)
-    with _running(assignment, watcher, timing, on_new_refresh_token) as run:
+    with _running(request, watcher, timing, on_new_refresh_token) as run:
         if on_client:
             on_client(run.services.client)
         action = run.action()
         action.check()
-        with run.reading() as prepared:
+        with action.prepare(run.read_records) as prepared:
             steps = action.steps(prepared)
             run.show_plan(steps, prepared)
             run.do(steps)
@@ -89,7 +89,7 @@ def export(
 class _Run:
     """One export, its services connected."""
 
-    assignment: Assignment[Settings]
+    request: ExportRequest
     services: Services
     stats: Stats
     watcher: Watcher
@@ -97,33 +97,28 @@ class _Run:
 
     @property
     def settings(self) -> Settings:
-        return self.assignment.settings
+        return self.request.settings
 
-    def action(self) -> Procedure:
+    def action(self) -> AudienceAction:
         pace = self.settings.records_per_second
         sending = partial(self.watcher.progress, phase="sending", unit="records", pace=pace)
-        return chosen(
-            settings=self.settings,
-            api=self.services.pinterest,
+        return build_action(
+            request=self.request,
+            services=self.services,
             stats=self.stats,
-            session_key=self.assignment.task.session_key,
             sender=Sender(client=self.services.client, settings=self.settings, stats=self.stats, progress=sending),
         )
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[Prepared]:
-        """The unique records of the rows, until the end of the block, once the limits allow them to be sent."""
-        if not self.settings.action.reads_rows:
-            # No spool: an action without rows needs no temporary folder.
-            yield Prepared.nothing()
-            return
+    def read_records(self) -> Iterator[Prepared]:
+        """Read the rows into a spool of unique records, and check the limits."""
         with contextlib.ExitStack() as stack:
             with self._measuring("reading_seconds"):
                 lists = None
-                if sources := self.assignment.lists:
+                if sources := self.request.lists:
                     opened = opening(self.services.treasure_data, sources, self.settings, self.stats)
                     lists = stack.enter_context(opened)
-                rows = self.assignment.open_rows(self.services, self.stats)
+                rows = self.request.open_rows(self.services, self.stats)
                 preparation = stack.enter_context(preparing(rows.job, self.settings, self.stats, lists=lists))
                 with self.watcher.progress(phase="reading", unit="rows", total=rows.job.records) as progress:
                     preparation.read(rows.blocks, progress=progress)
@@ -160,16 +155,16 @@ class _Run:
 
 @contextlib.contextmanager
 def _running(
-    assignment: Assignment[Settings],
+    request: ExportRequest,
     watcher: Watcher,
     timing: Timing,
     on_new_refresh_token: OnNewRefreshToken | None,
 ) -> Iterator[_Run]:
     """Services and statistics; at the end the report and the log get the statistics, whether it succeeded or not."""
-    settings = assignment.settings
+    settings = request.settings
     stats = Stats(action=settings.action.name, ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
     connected = connect(
-        assignment.task,
+        request.task,
         settings,
         timing=timing,
         count=stats.requests,
@@ -177,7 +172,7 @@ def _running(
         scopes=SCOPES,
     )
     with _accounting(stats, settings, timing), connected as services:
-        yield _Run(assignment=assignment, services=services, stats=stats, watcher=watcher, timing=timing)
+        yield _Run(request=request, services=services, stats=stats, watcher=watcher, timing=timing)
 
 
 @contextlib.contextmanager

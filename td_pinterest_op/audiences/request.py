@@ -1,4 +1,4 @@
-"""What a task asks for, checked whole before anything is contacted: its settings, its rows, where the services are."""
+"""A request: the settings, rows and lists of a task, with every problem reported before anything is contacted."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
-from td_pinterest_op.audiences.actions import action_of, parse
 from td_pinterest_op.errors import SettingsErrors
-from td_pinterest_op.settings.parse import ErasureSettings, SendingSettings, Settings, parse_erasure
+from td_pinterest_op.settings.parse import (
+    ErasureSettings,
+    SendingSettings,
+    Settings,
+    action_of,
+    parse,
+    parse_erasure,
+)
+from td_pinterest_op.settings.table import Table
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows, job_rows
@@ -21,65 +28,79 @@ log = logging.getLogger(__name__)
 
 _S = TypeVar("_S", bound=SendingSettings)
 
-# Opens the rows once the services are there; notes in the statistics which job they are from.
-OpenRows = Callable[[Services, Stats], Rows]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Assignment(Generic[_S]):
-    """A task without a problem. `lists`: the queries of the people to compare with, by name."""
+class Request(Generic[_S]):
+    """A task's request, checked. `source` is None for an action without rows. `lists`: `suppress` and `consent`."""
 
     task: workflow.Task
     settings: _S
-    open_rows: OpenRows
+    source: Source | Rows | None
     lists: Mapping[str, Source]
 
+    def open_rows(self, services: Services, stats: Stats) -> Rows:
+        """Return the rows, once their job is finished; the job's id goes into `stats`. Raises as `job_rows` does."""
+        if isinstance(self.source, Rows):
+            return self.source
+        assert self.source is not None, "an action without rows opens none"  # noqa: S101
+        return job_rows(services.treasure_data, self.source, note=partial(setattr, stats, "job_id"))
 
-def export_of(task: workflow.Task, *, rows: Rows | None = None) -> Assignment[Settings]:
-    """What an export is asked for; `rows` stand in place of the task's job. Raises SettingsError with every problem."""
+
+ExportRequest = Request[Settings]
+
+
+def read_export_request(task: workflow.Task, *, table: Table, rows: Rows | None = None) -> ExportRequest:
+    """Return the request of an export. Raises SettingsError with every problem.
+
+    Args:
+        table: the settings and actions.
+        rows: what is exported instead of the task's job.
+    """
     raw = task.params.get("result_settings")
-    read_settings = partial(parse, raw, environ=task.environ, from_console=task.is_activation)
-    action = action_of(raw)
-    # Nobody opens the rows of an action that reads none.
-    is_given = rows or (action and not action.reads_rows)
-    open_rows: OpenRows | None = (lambda _services, _stats: cast("Rows", rows)) if is_given else None
-    lists = () if action and not action.adds_people else LISTS
-    if action and not lists and (unused := [name for name in LISTS if name in task.params]):
+    action = action_of(raw, table=table)
+    if action and not action.adds_people and (unused := [name for name in LISTS if name in task.params]):
         log.warning("%s adds nobody, and does not use %s of the task", action.name, " and ".join(unused))
-    return _assignment(task, read_settings, open_rows=open_rows, lists=lists)
+    return _read(
+        task,
+        partial(parse, raw, table=table, environ=task.environ, from_console=task.is_activation),
+        rows=rows,
+        reads_rows=action is None or action.reads_rows,
+        lists=() if action and not action.adds_people else LISTS,
+    )
 
 
-def erasure_of(task: workflow.Task) -> Assignment[ErasureSettings]:
-    """What an erasure is asked for. Raises SettingsError with every problem."""
-    read_settings = partial(parse_erasure, task.params.get("result_settings"), environ=task.environ)
-    return _assignment(task, read_settings, open_rows=None)
+def read_erasure_request(task: workflow.Task) -> Request[ErasureSettings]:
+    """Return the request of an erasure. Raises SettingsError with every problem."""
+    return _read(task, partial(parse_erasure, task.params.get("result_settings"), environ=task.environ))
 
 
-def _assignment(
-    task: workflow.Task, read_settings: Callable[[], _S], *, open_rows: OpenRows | None, lists: Sequence[str] = ()
-) -> Assignment[_S]:
-    """Without `open_rows` the rows are those of the task's job. `lists`: the parameters that may name people."""
+def _read(
+    task: workflow.Task,
+    read_settings: Callable[[], _S],
+    *,
+    rows: Rows | None = None,
+    reads_rows: bool = True,
+    lists: Sequence[str] = (),
+) -> Request[_S]:
+    """Without `rows`, the source is the task's job. `lists`: the parameters that may name people."""
     errors = SettingsErrors()
     with errors:
         settings = read_settings()
     with errors:
-        # For their problems alone: whoever connects reads them.
+        # Only for its problems: whoever connects reads the endpoints.
         endpoints(task.environ)
-    open_rows = open_rows or _rows_of_job(task, errors)
+    source: Source | Rows | None = rows
+    if source is None and reads_rows:
+        with errors:
+            source = workflow.source(task)
+        with errors:
+            _ = task.td_api_key
     sources = {}
     for name in lists:
         with errors:
-            if source := workflow.list_source(task, name):
-                sources[name] = source
+            if listed := workflow.list_source(task, name):
+                sources[name] = listed
     errors.raise_any()
     for warning in settings.warnings:
         log.warning("%s", warning)
-    return Assignment(task=task, settings=settings, open_rows=open_rows, lists=sources)
-
-
-def _rows_of_job(task: workflow.Task, errors: SettingsErrors) -> OpenRows:
-    with errors:
-        source = workflow.source(task)
-    with errors:
-        _ = task.td_api_key
-    return lambda services, stats: job_rows(services.treasure_data, source, note=partial(setattr, stats, "job_id"))
+    return Request(task=task, settings=settings, source=source, lists=sources)

@@ -19,7 +19,7 @@ class Scope(enum.Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Action:
+class ActionSpec:
     """An action as `result_settings` name it.
 
     `audience_id`: its own setting for the audience's id. `needs`: settings that it cannot do without. `uses`: settings

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
 from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, alternatives
 from td_pinterest_op.settings import text as setting_text
-from td_pinterest_op.settings.action import Action
+from td_pinterest_op.settings.action import ActionSpec
 from td_pinterest_op.settings.table import RecordsFormat, Setting, Table
 from td_pinterest_op.settings.types import (
     Show,
@@ -72,9 +72,9 @@ class Reading:
     _problems: list[Problem] = field(default_factory=list)
 
     @property
-    def action(self) -> Action | None:
+    def action(self) -> ActionSpec | None:
         """The action; None if it is wrong, or if the door has none."""
-        action: Action | None = self.values["action"].value if "action" in self.values else None
+        action: ActionSpec | None = self.values["action"].value if "action" in self.values else None
         return action
 
     @property

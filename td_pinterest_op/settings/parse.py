@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.settings.action import Action
+from td_pinterest_op.settings.action import ActionSpec
 from td_pinterest_op.settings.given import Notice, Reading, read
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import (
@@ -63,7 +63,7 @@ class SendingSettings(ConnectionSettings):
 class Settings(SendingSettings):
     """The settings of one export. A setting that the action does not use has its default, whatever was given."""
 
-    action: Action
+    action: ActionSpec
     audience_id: str | None  # the one that the action needs; None if it creates one
     audience_name: str | None  # None unless the action creates one
     audience_description: str | None
@@ -124,7 +124,7 @@ def parse(raw: object, *, table: Table, environ: Mapping[str, str], from_console
         SettingsError: with every problem, a line each. It holds no credential, given or looked up.
     """
     reading = _read(raw, table=table, environ=environ, from_console=from_console)
-    action: Action = reading.values["action"].value
+    action: ActionSpec = reading.values["action"].value
     names = {each.name for each in fields(Settings)}
     unused = {key.name: key.default for key in table.settings if key.name in names and not key.is_used_by(action)}
     return _built(Settings, reading, **{**unused, "audience_id": _audience_id(action, reading)})
@@ -152,7 +152,7 @@ def parse_connection(raw: object, *, environ: Mapping[str, str]) -> ConnectionSe
     return _built(ConnectionSettings, reading, ad_account_id=reading.values["ad_account_id"].value or "")
 
 
-def action_of(raw: object, *, table: Table) -> Action | None:
+def action_of(raw: object, *, table: Table) -> ActionSpec | None:
     """The action that `result_settings` name, whatever else is wrong with them; None if that is not clear."""
     try:
         return read(raw, table=table, environ={}).action
@@ -167,7 +167,7 @@ def _read(raw: object, *, table: Table, environ: Mapping[str, str], from_console
     return reading
 
 
-def _audience_id(action: Action, reading: Reading) -> str | None:
+def _audience_id(action: ActionSpec, reading: Reading) -> str | None:
     own = reading.values[action.audience_id or "audience_id"]
     value: str | None = own.value if own.given else reading.values["audience_id"].value
     return value if action.audience_id else None

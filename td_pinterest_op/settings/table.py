@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
-from td_pinterest_op.settings.action import Action, Scope
+from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.settings.structures import AD_ACCOUNT_IDS, AUDIENCE_IDS, COLUMNS, CONTROL, SIZES, STATUS_SET
 from td_pinterest_op.settings.types import (
     AD_ACCOUNT_ID,
@@ -64,7 +64,7 @@ class Setting:
     scope: Scope = Scope.EVERY_ACTION
     is_credential: bool = False
 
-    def is_used_by(self, action: Action) -> bool:
+    def is_used_by(self, action: ActionSpec) -> bool:
         """Whether it makes a difference to an action."""
         named = {*action.needs, *action.uses, action.audience_id}
         return self.scope is Scope.EVERY_ACTION or self.scope in action.scopes or self.name in named
@@ -84,7 +84,7 @@ class Setting:
         """The default as README writes it; "–" for none."""
         if self.is_credential:
             return "from the environment"
-        if isinstance(self.default, Action):
+        if isinstance(self.default, ActionSpec):
             return self.default.name
         if isinstance(self.default, enum.Enum):
             return str(self.default.value)
@@ -105,7 +105,7 @@ class Table:
     ordered: tuple[tuple[str, str], ...]
     example: str
     several: tuple[str, str] | None = None
-    actions: tuple[Action, ...] = ()
+    actions: tuple[ActionSpec, ...] = ()
 
     @cached_property
     def by_name(self) -> Mapping[str, Setting]:
@@ -188,7 +188,7 @@ _WHATEVER_THE_ACTIONS_ARE = (
 )
 
 
-def export_table(actions: Sequence[Action], *, default: Action) -> Table:
+def export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) -> Table:
     """The settings of an export, which does one of `actions`."""
     action = choice(
         {action.name: action for action in actions},

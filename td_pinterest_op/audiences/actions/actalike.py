@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from td_pinterest_op.audiences.actions.procedure import Procedure, Step, taken_name
+from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, taken_name
 from td_pinterest_op.audiences.audiences import NewAudience
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import ACTALIKE, Audience
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.report.verdict import Outcome
-from td_pinterest_op.settings.action import Action, Scope
+from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.stats import READY_STATUSES, TOO_SMALL_STATUSES, Deed
 
 # Below this, the API description calls a list and an audience TOO_SMALL_STATUSES.
 _SMALLEST_SEED = 100
 
 
-class CreateActalike(Procedure):
+class CreateActalike(AudienceAction):
     """Create a look-alike audience.
 
     A rerun knows a customer-list audience of its session by the list behind it. A look-alike audience has none, so its
     description ends with the session key.
     """
 
-    action = Action(
+    action = ActionSpec(
         name="create_actalike_audience",
         scopes=frozenset({Scope.NEW_AUDIENCE}),
         needs=frozenset({"audience_name", "seed_audience_id", "country", "percentage"}),

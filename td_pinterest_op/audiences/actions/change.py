@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from functools import partial
 
-from td_pinterest_op.audiences.actions.procedure import Procedure, Step, list_of
+from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, list_of
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.report.verdict import ON_THEIR_WAY, ON_THEIR_WAY_OUT
-from td_pinterest_op.settings.action import Action, Scope
+from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.stats import Deed
 
 
-class Change(Procedure):
+class Change(AudienceAction):
     """Records go to the list that is behind an audience."""
 
     def _change(self, audience: Audience, prepared: Prepared, *, adds: bool) -> list[Step]:
@@ -47,7 +47,7 @@ class Change(Procedure):
 class Add(Change):
     """Add people."""
 
-    action = Action(
+    action = ActionSpec(
         name="add_people_to_current_audience",
         audience_id="audience_id_add_people",
         scopes=frozenset({Scope.ROWS, Scope.PEOPLE, Scope.OLD_AUDIENCE}),
@@ -62,7 +62,7 @@ class Add(Change):
 class Remove(Change):
     """Remove people."""
 
-    action = Action(
+    action = ActionSpec(
         name="remove_people_from_current_audience",
         aliases=("remove_people_to_current_audience",),
         audience_id="audience_id_remove_people",

@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from td_pinterest_op.audiences.actions.procedure import Procedure, Step, list_of
+from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, list_of
 from td_pinterest_op.audiences.customer_lists import ListToFill, is_made_empty, job_of, list_behind
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.redaction.format import escaped
 from td_pinterest_op.report.verdict import ON_THEIR_WAY, Outcome
-from td_pinterest_op.settings.action import Action, Scope
+from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.stats import Deed
 
 
-class Refill(Procedure):
+class Refill(AudienceAction):
     """A list is filled, or left empty, and only then is the audience moved to it."""
 
     def _fill_and_move(self, audience: Audience, prepared: Prepared) -> list[Step]:
@@ -118,7 +118,7 @@ class Refill(Procedure):
 class Replace(Refill):
     """Replace all people of an audience."""
 
-    action = Action(
+    action = ActionSpec(
         name="replace_current_audience",
         audience_id="audience_id_replace",
         scopes=frozenset({Scope.ROWS, Scope.PEOPLE, Scope.OLD_AUDIENCE, Scope.NEW_LIST}),
@@ -134,7 +134,7 @@ class Replace(Refill):
 class Clear(Refill):
     """Take all people out of an audience."""
 
-    action = Action(
+    action = ActionSpec(
         name="clear_current_audience",
         audience_id="audience_id_clear",
         scopes=frozenset({Scope.OLD_AUDIENCE}),

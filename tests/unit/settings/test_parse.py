@@ -12,7 +12,7 @@ import pytest
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Clear, Create, Remove, action_of, parse
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.settings.action import Action
+from td_pinterest_op.settings.action import ActionSpec
 from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import ExpectedValues, IfExists, RecordsFormat
@@ -131,7 +131,7 @@ def test_a_value_may_come_as_text_or_as_its_own_type(key: str, value: object, ex
 @pytest.mark.parametrize(
     "change", [str, str.upper, str.title, lambda word: word.replace("_", " "), lambda word: word.replace("_", "-")]
 )
-def test_an_action_is_known_in_every_spelling(action: Action, change: Any, spelling: str) -> None:
+def test_an_action_is_known_in_every_spelling(action: ActionSpec, change: Any, spelling: str) -> None:
     raw = {**NEW, **ACTALIKE, "audience_id": "7", "action": spelling.format(change(action.name))}
     assert action is read(raw).action
 
@@ -461,7 +461,7 @@ class TestAudienceStudio:
         (None, None),
     ],
 )
-def test_the_action_is_known_whatever_else_is_wrong(raw: object, expected: Action | None) -> None:
+def test_the_action_is_known_whatever_else_is_wrong(raw: object, expected: ActionSpec | None) -> None:
     assert expected is action_of(raw)
 
 

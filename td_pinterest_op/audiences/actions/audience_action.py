@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 from td_pinterest_op.audiences.audiences import Audiences
 from td_pinterest_op.audiences.customer_lists import CustomerLists
+from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.audiences.usage import refuse_used
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.models import CUSTOMER_LIST, Audience
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.redaction.format import escaped
 from td_pinterest_op.report.verdict import Outcome
-from td_pinterest_op.settings.action import Action
-from td_pinterest_op.settings.parse import Settings
+from td_pinterest_op.settings.action import ActionSpec
 from td_pinterest_op.stats import Stats
+from td_pinterest_op.workflow.services import Services
+
+ReadRecords = Callable[[], contextlib.AbstractContextManager[Prepared]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +34,7 @@ class Step:
     do: Callable[[], object]
 
 
-class Procedure(abc.ABC):
+class AudienceAction(abc.ABC):
     """An action: everything about it. Running one twice gives the same result. `stats` are the run's figures.
 
     The user knows an audience; records go to the customer list behind it (`rule.customer_list_id`).
@@ -39,20 +42,21 @@ class Procedure(abc.ABC):
     Methods raise AudienceError when the action cannot be done, and what the API raises.
     """
 
-    action: ClassVar[Action]
+    action: ClassVar[ActionSpec]
     outcome: ClassVar[Outcome]
 
-    def __init__(self, *, settings: Settings, api: Api, stats: Stats, session_key: str, sender: Sender) -> None:
-        self._settings, self._api, self._stats, self._sender = settings, api, stats, sender
-        self._session_key = session_key
+    def __init__(self, *, request: ExportRequest, services: Services, stats: Stats, sender: Sender) -> None:
+        self._request, self._services, self._stats, self._sender = request, services, stats, sender
+        self._settings, self._session_key = request.settings, request.task.session_key
+        self._api, settings = services.pinterest, request.settings
         self._lists = CustomerLists(
-            api=api,
-            session_key=session_key,
+            api=self._api,
+            session_key=self._session_key,
             audience_id=settings.audience_id,
             audience_name=settings.audience_name,
             is_nca=settings.is_nca,
         )
-        self._audiences = Audiences(api)
+        self._audiences = Audiences(self._api)
 
     @property
     def _audience_id(self) -> str:
@@ -67,6 +71,14 @@ class Procedure(abc.ABC):
     def check(self) -> object:
         """Check, before any row is read, that the action can be done: that the audience is fit for it."""
         return self._usable()
+
+    def prepare(self, read_records: ReadRecords) -> contextlib.AbstractContextManager[Prepared]:
+        """Prepare the records to send, available until the end of the block.
+
+        `read_records` reads the request's rows into a spool and checks the limits. An action without rows makes no
+        spool, and needs no temporary folder.
+        """
+        return read_records() if self.action.reads_rows else contextlib.nullcontext(Prepared.nothing())
 
     @abc.abstractmethod
     def steps(self, prepared: Prepared) -> list[Step]:
