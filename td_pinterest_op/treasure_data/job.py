@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
 import re
+import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from td_pinterest_op.errors import JobError, TreasureDataError
@@ -27,6 +29,7 @@ _FIRST_POLL, _LAST_POLL = 0.1, 10.0
 _FIRST_LOG = 1.0
 # A rerun reuses its earlier job. If that job failed, it tries the next domain key, up to this many times.
 _MAXIMUM_ISSUES = 20
+_KEY_PREFIX = "td_pinterest_op-"
 _JOB_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 # Below 2^53, so that a float holds every count exactly.
 _LARGEST_COUNT = 10**15
@@ -46,6 +49,15 @@ class Source:
     engine: str = "presto"
     domain_key: str = ""
 
+    def with_query(self, query: str) -> Source:
+        """Return a source of a query that is made from this one's, whose job a rerun adopts as it would this one's."""
+        digest = hashlib.sha256(f"{self.domain_key} {query}".encode()).hexdigest()
+        return replace(self, query=query, domain_key=f"{_KEY_PREFIX}{digest[:40]}")
+
+    def with_fresh_query(self, query: str) -> Source:
+        """Return a source of a query whose earlier result would be out of date: each call issues a job."""
+        return replace(self, query=query, domain_key=f"{_KEY_PREFIX}{secrets.token_hex(16)}")
+
 
 class Origin(NamedTuple):
     """What rows come from, and what they are counted by there; both for messages."""
@@ -62,14 +74,16 @@ class Job:
     """A job that succeeded.
 
     `schema`: (name, type) of each column. `records` and `size` (compressed bytes) are None if Treasure Data does not
-    say. `file` stands in place of a job: then there is no id, and `line_of` gives the line of a row that was read just
-    now (both are counted from 1).
+    say. `is_judged`: the warehouse has judged the identifiers, which are digests or reasons
+    (see `records.sql.answers_statement`). `file` stands in place of a job: then there is no id, and `line_of` gives the
+    line of a row that was read just now (both are counted from 1).
     """
 
     id: str
     schema: tuple[tuple[str, str], ...]
     records: int | None
     size: int | None
+    is_judged: bool = False
     file: str | None = None
     line_of: Callable[[int], int] | None = None
 

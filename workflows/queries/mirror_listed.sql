@@ -1,8 +1,9 @@
 -- Made by `scripts/queries` from the operator's own rules: edit table and columns only.
 -- Who is on a list, as digests; and how often each reason occurs for which a value is no identifier.
 SELECT list, answer, count(*) AS amount FROM (
-SELECT list, type, value, CASE
-    WHEN value IS NULL THEN 'null'
+SELECT list, type, value, coalesce(CASE
+    WHEN text IS NULL THEN NULL
+    WHEN from_utf8(to_utf8(text)) <> text THEN 'bad_encoding'
     WHEN text = '' THEN 'empty'
     WHEN lowered IN (
       '#n/a', '(null)', '-', '--', '00000000-0000-0000-0000-000000000000', '00000000000000000000000000000000',
@@ -40,23 +41,20 @@ SELECT list, type, value, CASE
         'fb329000228cc5a24c264c57139de8bf') THEN 'hash_of_nothing'
       ELSE lowered END
     WHEN regexp_like(text, '\A([0-9A-Fa-f]{32}|[0-9A-Fa-f]{40})\z') THEN 'unsupported_hash'
-    WHEN type = 'email' AND regexp_like(text, '[\x{3a3}\x{2c2f}\x{2c5f}\x{a7c0}\x{a7c1}\x{a7cb}-\x{a7dc}\x{10570}-\x{105bf}\x{10d50}-\x{10d85}]') THEN 'unsure'
     WHEN type = 'email' AND length(to_hex(to_utf8(lowered))) > 508 THEN 'too_long'
     WHEN regexp_like(text, '[\x{0}-\x{20}\x{2c}\x{7f}-\x{a0}\x{1680}\x{180e}\x{2000}-\x{200f}\x{2028}-\x{202f}\x{205f}-\x{2064}\x{2066}-\x{2069}\x{3000}\x{feff}]') THEN 'contains_separator'
-    WHEN type = 'email' THEN CASE
-      WHEN regexp_like(lowered, '\A[^@]+@[^@.]+(\.[^@.]+)+\z') THEN lower(to_hex(sha256(to_utf8(lowered))))
-      ELSE 'not_an_email' END
-    WHEN type = 'maid' THEN CASE
-      WHEN regexp_like(text, '\A[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\z') THEN lower(to_hex(sha256(to_utf8(lowered))))
-      ELSE 'not_a_device_id' END
-    WHEN type = 'idfa' THEN CASE
-      WHEN regexp_like(text, '\A[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\z') THEN lower(to_hex(sha256(to_utf8(upper(text)))))
-      ELSE 'not_a_device_id' END END AS answer
+    WHEN type = 'email' AND NOT regexp_like(lowered, '\A[^@]+@[^@.]+(\.[^@.]+)+\z') THEN 'not_an_email'
+    WHEN type = 'email' AND regexp_like(text, '[\x{3a3}\x{2c2f}\x{2c5f}\x{a7c0}\x{a7c1}\x{a7cb}-\x{a7dc}\x{10570}-\x{105bf}\x{10d50}-\x{10d85}]') THEN 'unsure'
+    WHEN type = 'maid' AND NOT regexp_like(text, '\A[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\z') THEN 'not_a_device_id'
+    WHEN type = 'idfa' AND NOT regexp_like(text, '\A[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\z') THEN 'not_a_device_id'
+    WHEN type = 'email' THEN lower(to_hex(sha256(to_utf8(lowered))))
+    WHEN type = 'maid' THEN lower(to_hex(sha256(to_utf8(lowered))))
+    ELSE lower(to_hex(sha256(to_utf8(upper(text))))) END,
+    'null') AS answer
   FROM (
-    -- Python lowers a capital I with a dot to two characters, Trino to one.
     SELECT list, type, value, text, lower(replace(text, U&'\0130', U&'i\0307')) AS lowered
     FROM (
-      SELECT list, type, value, trim(BOTH U&'\0009\000a\000b\000c\000d\001c\001d\001e\001f\0020\0085\00a0\1680\180e\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200a\200b\200c\200d\200e\200f\2028\2029\202a\202b\202c\202d\202e\202f\205f\2060\2061\2062\2063\2064\2066\2067\2068\2069\3000\feff' FROM value) AS text
+      SELECT list, type, value, trim(BOTH U&'\0009\000a\000b\000c\000d\001c\001d\001e\001f \0085\00a0\1680\180e\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200a\200b\200c\200d\200e\200f\2028\2029\202a\202b\202c\202d\202e\202f\205f\2060\2061\2062\2063\2064\2066\2067\2068\2069\3000\feff' FROM value) AS text
       FROM (
         SELECT 'suppressed' AS list, type, value FROM (
         SELECT type, value FROM (
