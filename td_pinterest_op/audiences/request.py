@@ -9,6 +9,8 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from td_pinterest_op.errors import SettingsErrors
+from td_pinterest_op.records.columns import identifier_columns
+from td_pinterest_op.records.hashed_rows import check_source, hashed_rows
 from td_pinterest_op.settings.parse import (
     ErasureSettings,
     SendingSettings,
@@ -17,7 +19,7 @@ from td_pinterest_op.settings.parse import (
     parse,
     parse_erasure,
 )
-from td_pinterest_op.settings.table import Table
+from td_pinterest_op.settings.table import HashIn, Table
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows, job_rows
@@ -43,7 +45,13 @@ class Request(Generic[_S]):
         if isinstance(self.source, Rows):
             return self.source
         assert self.source is not None, "an action without rows opens none"  # noqa: S101
-        return job_rows(services.treasure_data, self.source, note=partial(setattr, stats, "job_id"))
+        note = partial(setattr, stats, "job_id")
+        settings = self.settings
+        if isinstance(settings, Settings) and settings.hash_in is HashIn.WAREHOUSE:
+            by = settings.control.by if settings.control else None
+            choose = partial(identifier_columns, columns=settings.columns, by=by)
+            return hashed_rows(services.treasure_data, self.source, choose=choose, control=settings.control, note=note)
+        return job_rows(services.treasure_data, self.source, note=note)
 
 
 ExportRequest = Request[Settings]
@@ -84,6 +92,7 @@ def _read(
 ) -> Request[_S]:
     """Without `rows`, the source is the task's job. `lists`: the parameters that may name people."""
     errors = SettingsErrors()
+    settings: _S | None = None
     with errors:
         settings = read_settings()
     with errors:
@@ -100,7 +109,12 @@ def _read(
         with errors:
             if listed := workflow.list_source(task, name):
                 sources[name] = listed
+    if isinstance(settings, Settings) and settings.hash_in is HashIn.WAREHOUSE:
+        for name, each in {**({"query": source} if source else {}), **sources}.items():
+            with errors:
+                check_source(each, name=name)
     errors.raise_any()
+    assert settings is not None, "its problem was raised"  # noqa: S101
     for warning in settings.warnings:
         log.warning("%s", warning)
     return Request(task=task, settings=settings, source=source, lists=sources)

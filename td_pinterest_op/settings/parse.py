@@ -18,6 +18,7 @@ from td_pinterest_op.settings.table import (
     REQUESTS_PER_MINUTE,
     STATUS,
     ExpectedValues,
+    HashIn,
     IfExists,
     RecordsFormat,
     Table,
@@ -76,6 +77,7 @@ class Settings(SendingSettings):
     expected_audience_name: str | None  # None if the action creates one
     report: str | None  # path of the page to write
     records: RecordsFormat
+    hash_in: HashIn
     default_country: str | None  # ISO 3166 alpha-2, in upper case
     is_nca: bool
     seed_audience_id: str | None  # this and the next two: None for all but look-alikes
