@@ -1,4 +1,4 @@
-"""Fifty random days of joiners and leavers, in two runs; half die at a random statement or write. The same with lists."""
+"""Fifty random days of joiners and leavers, in two runs; half die at a random statement or write. With lists, too."""
 
 from __future__ import annotations
 
