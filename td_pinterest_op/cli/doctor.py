@@ -76,7 +76,7 @@ def _about_rows(settings_file: Path | None, workflow: Path | None) -> Mapping[st
     """What the settings say about rows: those of the file, else those of the workflow's first export."""
     given: Mapping[str, object] = {}
     if settings_file:
-        given = files.task(settings_file)["result_settings"]
+        given = files.task(settings_file)[0]
     elif workflow and workflow.is_file():
         given = settings_of_export(dig_file.read(workflow))
     return {name: given[name] for name in _OF_ROWS if name in given}

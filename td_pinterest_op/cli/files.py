@@ -14,11 +14,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from td_pinterest_op.audiences.request import split
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.redaction.format import printable
 from td_pinterest_op.runtime import atomic_file
-from td_pinterest_op.settings import text as setting_text
-from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, misspelt_parameters
+from td_pinterest_op.settings.merge import Layer
 
 _PIECE = r"""[^ \t\r\n;'"\\] | '[^']*' | "(?:[^"\\]|\\.)*" | \\."""
 _WORD = rf"(?: {_PIECE} )+"
@@ -34,30 +33,13 @@ def read(path: Path, option: str = "") -> str:
         raise SettingsError(f"the file {path}{option and f' of {option}'} cannot be read: {why(error)}") from None
 
 
-def task(path: Path) -> dict[str, Any]:
-    """Return the parameters of a task that the file of --settings holds, YAML or JSON.
+def task(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings and the parameters of a task that the file of --settings holds, YAML or JSON.
 
-    These are `result_settings`, a mapping, and what stands next to them. A file without `result_settings` holds these
-    settings themselves. Raises SettingsError.
+    Raises SettingsError, also for what no export takes.
     """
-    try:
-        loaded = setting_text.load(read(path, "--settings"))
-    except setting_text.UnreadableTextError as error:
-        raise SettingsError(f"the file {path} of --settings {error}") from None
-    params: dict[str, Any] = {"result_settings": loaded}
-    if isinstance(loaded, Mapping) and isinstance(loaded.get("result_settings"), Mapping):
-        params = dict(loaded)
-    if not isinstance(params["result_settings"], Mapping):
-        raise SettingsError(f"the file {path} of --settings is no mapping of settings: README lists them")
-    unknown = [name for name in params if name not in (*TASK_PARAMETERS, "result_settings")]
-    if unknown:
-        near = misspelt_parameters(params)
-        names = ", ".join(f"{name} (did you mean {near[name]}?)" if name in near else name for name in unknown)
-        raise SettingsError(
-            f"the file {path} of --settings has next to result_settings what no export takes: {printable(names)}. "
-            f"Allowed there: {', '.join(TASK_PARAMETERS)}"
-        )
-    return params
+    settings, params = split(Layer(place=f"the file {path} of --settings", given=read(path, "--settings")))
+    return {str(name): value for name, value in settings.items()}, params
 
 
 def why(error: OSError | UnicodeDecodeError) -> str:
