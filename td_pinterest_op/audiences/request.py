@@ -26,7 +26,8 @@ from td_pinterest_op.settings.parse import (
 )
 from td_pinterest_op.settings.structures import mapping_of
 from td_pinterest_op.settings.table import Table
-from td_pinterest_op.settings.types import WrongValueError, closest, shown
+from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, misspelt_parameters
+from td_pinterest_op.settings.types import WrongValueError, shown
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows, job_rows
@@ -35,9 +36,8 @@ from td_pinterest_op.workflow.services import Services, endpoints
 
 log = logging.getLogger(__name__)
 
-# The parameters of a task, next to its `result_settings`. Of the first two there is one at most.
-PARAMETERS = ("query", "job_id", "database", "engine", *LISTS)
-_ROWS = frozenset(PARAMETERS[:2])
+# A task has one of these at most.
+_ROWS = frozenset({"query", "job_id"})
 
 _S = TypeVar("_S", bound=SendingSettings)
 
@@ -68,14 +68,20 @@ def split(given: Layer) -> tuple[Mapping[object, object], dict[str, Any]]:
     Settings are all that is no parameter, or they have a key of their own, `result_settings`. Raises SettingsError.
     """
     whole = given.mapping()
-    params = {name: whole[name] for name in PARAMETERS if name in whole}
+    params = {name: whole[name] for name in TASK_PARAMETERS if name in whole}
     others = {key: value for key, value in whole.items() if key not in params}
     if "result_settings" not in others:
         return others, params
     settings = Layer(place=f"result_settings of {given.place}", given=others.pop("result_settings")).mapping()
     if others:
-        named = ", ".join(f"{shown(key)} is unknown{closest(str(key), PARAMETERS)}" for key in others)
-        raise SettingsError(f"{given.place} has result_settings, and next to them {named}", key="result_settings")
+        near = misspelt_parameters(others)
+        texts = [shown(key).strip("'") for key in others]
+        names = [text + (f" (did you mean {near[text]}?)" if text in near else "") for text in texts]
+        raise SettingsError(
+            f"{given.place} has next to result_settings what no export takes: {', '.join(names)}. "
+            f"Allowed there: {', '.join(TASK_PARAMETERS)}",
+            key="result_settings",
+        )
     return settings, params
 
 
@@ -143,6 +149,8 @@ def _read(
     with errors:
         # Only for its problems: whoever connects reads the endpoints.
         endpoints(task.environ)
+    for name, meant in misspelt_parameters(task.params).items():
+        errors.add(f"{name} of the task is unknown; did you mean {meant}?", key=name)
     source: Source | Rows | None = rows
     if source is None and reads_rows:
         with errors:

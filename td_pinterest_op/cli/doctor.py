@@ -33,7 +33,7 @@ Examples:
 @click.command(epilog=_EXAMPLE)
 @options.all_of(options.ad_account, options.audience)
 @click.option("--job", "job_id", metavar="ID", help="Look at the result of this Treasure Data job too.")
-@click.option("--query", type=FILE, help="Run this SQL file and look at its rows.")
+@click.option("--query", metavar="SQL|FILE", help="Run this query, or that of a file, and look at its rows.")
 @click.option("--database", help="The database of --query.")
 @click.option(
     "--settings",
@@ -73,7 +73,7 @@ def _about_rows(settings_file: Path | None, workflow: Path | None) -> Mapping[st
     """What the settings say about rows: those of the file, else those of the workflow's first export."""
     given: Mapping[str, object] = {}
     if settings_file:
-        given = files.settings(settings_file)
+        given = files.task(settings_file)["result_settings"]
     elif workflow and workflow.is_file():
         given = settings_of_export(dig_file.read(workflow))
     return {name: given[name] for name in ("columns", "records", "default_country") if name in given}

@@ -32,9 +32,12 @@ from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.structures import COLUMNS
 from td_pinterest_op.settings.table import RecordsFormat
 from td_pinterest_op.settings.types import WrongValueError
+from td_pinterest_op.stats import LISTS
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.workflow.progress import EtaEstimator, no_pause
 
+# The options that name what is exported; a file may name the first two.
+_SOURCES = ("job_id", "query", "csv_file")
 # How far the facts of the plan stand from the left.
 _FACTS = 12
 _EXAMPLE = """\b
@@ -46,11 +49,18 @@ Examples:
 
 
 @click.command(epilog=_EXAMPLE)
-@click.option("--settings", type=FILE, required=True, help="The result_settings of a workflow, as a YAML or JSON file.")
+@click.option(
+    "--settings",
+    type=FILE,
+    required=True,
+    help="The result_settings of a workflow, or its whole task, as a YAML or JSON file.",
+)
 @click.option("--job", "job_id", metavar="ID", help="Export the result of this Treasure Data job.")
-@click.option("--query", type=FILE, help="Export the result of this SQL file.")
-@click.option("--database", help="The database of --query.")
-@click.option("--engine", type=click.Choice(["presto", "trino", "hive"]), help="The engine of --query.")
+@click.option("--query", metavar="SQL|FILE", help="Export the result of this query, or of the one in a file.")
+@click.option("--suppress", metavar="SQL|FILE", help="Send nobody whom this query finds.")
+@click.option("--consent", metavar="SQL|FILE", help="Send only people whom this query finds.")
+@click.option("--database", help="The database of --query, --suppress and --consent.")
+@click.option("--engine", type=click.Choice(["presto", "trino", "hive"]), help="The engine of these queries.")
 @click.option("--csv", "csv_file", type=FILE, help="Export a CSV file (or .gz).")
 @click.option(
     "--column", "columns", metavar="NAME", multiple=True, help="The column of --csv to read; others are left out."
@@ -63,19 +73,22 @@ def export(given: Given, /, settings: Path, dry_run: bool, columns: tuple[str, .
     """Run an export once, from this terminal: a job, a query or a CSV file.
 
     Shows the plan and asks before the first write to Pinterest. The settings are those of a workflow; type and
-    audience_type may be left out, and the ids come from --ad-account and --audience where the file has none. The same
-    command on the same day (in UTC) goes on where one that was stopped or killed left off.
+    audience_type may be left out, and the ids come from --ad-account and --audience where the file has none. A file
+    with result_settings may also hold the task's query, job_id, database, engine, suppress and consent; options win.
+    The same command on the same day (in UTC) goes on where one that was stopped or killed left off.
     """
     credentials = Credentials.find(given.env_file)
-    raw = _settings(settings, credentials, given) | ({"dry_run": True} if dry_run else {})
+    of_file = files.task(settings)
+    raw = _settings(of_file.pop("result_settings"), credentials, given) | ({"dry_run": True} if dry_run else {})
     action = action_of(raw)
     reads_rows = action is None or action.reads_rows
-    _check_source(source, reads_rows=reads_rows)
-    credentials.require(*PINTEREST_SECRETS, *(["TD_API_KEY"] if reads_rows and not source["csv_file"] else []))
+    _check_source(source, of_file, reads_rows=reads_rows)
+    params = _params(of_file, source)
+    asks_warehouse = reads_rows and (not source["csv_file"] or any(name in params for name in LISTS))
+    credentials.require(*PINTEREST_SECRETS, *(["TD_API_KEY"] if asks_warehouse else []))
     given.note(f"Credentials: {credentials.described()}")
     is_dry = str(raw.get("dry_run", "")).lower() == "true"
     watcher = TerminalWatcher(ask=not (given.yes or is_dry), quiet=given.quiet)
-    params = query_params(source)
     with stopping(), screen.waits_shown(quiet=given.quiet), _rows(source["csv_file"], raw, columns, given.note) as rows:
         statistics = run_export(
             credentials.task(session=_session(raw, params, source["csv_file"]), result_settings=raw, **params),
@@ -90,9 +103,9 @@ def export(given: Given, /, settings: Path, dry_run: bool, columns: tuple[str, .
         _show(statistics)
 
 
-def _settings(path: Path, credentials: Credentials, given: Given) -> dict[str, object]:
+def _settings(of_file: Mapping[str, object], credentials: Credentials, given: Given) -> dict[str, object]:
     """The settings of a file, completed from the command line and the environment."""
-    raw = {"type": "pinterest", "audience_type": "customer_list"} | files.settings(path)
+    raw = {"type": "pinterest", "audience_type": "customer_list", **of_file}
     if given.ad_account or not raw.get("ad_account_id"):
         raw["ad_account_id"] = given.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
     of_audience = {name for name in raw if str(name).startswith("audience_id")}
@@ -102,14 +115,26 @@ def _settings(path: Path, credentials: Credentials, given: Given) -> dict[str, o
     return raw
 
 
-def _check_source(source: Mapping[str, Any], *, reads_rows: bool) -> None:
-    named = [option for option in ("job_id", "query", "csv_file") if source[option]]
-    if reads_rows and len(named) != 1:
+def _params(of_file: Mapping[str, object], source: Mapping[str, Any]) -> dict[str, object]:
+    """The parameters of the task: those of the options, else those of the file."""
+    lists = {name: files.sql(source[name], f"--{name}") for name in LISTS if source[name]}
+    of_options = {name: value for name, value in query_params(source).items() if value is not None} | lists
+    of_options |= {name: source[name] for name in ("database", "engine") if source[name]}
+    has_source = any(source[option] for option in _SOURCES)
+    return {name: value for name, value in of_file.items() if not (has_source and name in _SOURCES)} | of_options
+
+
+def _check_source(source: Mapping[str, Any], of_file: Mapping[str, object], *, reads_rows: bool) -> None:
+    known = {name for name in source if source[name]} | of_file.keys()
+    named = [option for option in _SOURCES if source[option]]
+    if len(named) > 1 or (reads_rows and known.isdisjoint(_SOURCES)):
         raise click.UsageError("give one of --job ID, --query FILE --database DB, and --csv FILE")
     if not reads_rows and named:
         raise click.UsageError("the action of the settings reads no rows: leave out --job, --query and --csv")
-    if bool(source["query"]) != bool(source["database"]):
+    if source["query"] and "database" not in known:
         raise click.UsageError("--query and --database go together")
+    if source["database"] and known.isdisjoint(("query", *LISTS)):
+        raise click.UsageError("--database is for --query, --suppress and --consent: leave it out")
 
 
 def query_params(source: Mapping[str, Any]) -> dict[str, object]:
@@ -117,7 +142,7 @@ def query_params(source: Mapping[str, Any]) -> dict[str, object]:
     if not source["query"]:
         return {"job_id": source["job_id"]} if source["job_id"] else {}
     others = {name: source[name] for name in ("database", "engine") if name in source}
-    return {"query": files.read(source["query"], "--query"), **others}
+    return {"query": files.sql(source["query"], "--query"), **others}
 
 
 def _session(settings: Mapping[str, object], params: Mapping[str, object], csv_file: Path | None) -> str | None:

@@ -111,5 +111,11 @@ REASONS: Mapping[str, Explanation] = {
         advice="Set default_country if all of them are of one country, or store the numbers with + and the code.",
         sql=r"SELECT * FROM people WHERE NOT regexp_like(trim(phone), '\A(\+|00)')",
     ),
+    "no_control_key": Explanation(
+        meaning="is in a row whose key for the control group is NULL: whether the person belongs to it is not known",
+        example="NULL",
+        advice="Select a key for every person in the column that `control` names as `by`, or leave such rows out.",
+        sql="SELECT * FROM people WHERE customer_id IS NULL",
+    ),
 }
 """By the names under which rejections are counted."""

@@ -26,6 +26,7 @@ class Reason(str, enum.Enum):
     HASH_OF_NOTHING = "hash_of_nothing"
     NOT_A_PHONE_NUMBER = "not_a_phone_number"
     NO_COUNTRY = "no_country"
+    NO_CONTROL_KEY = "no_control_key"  # of a row: its values may be good
 
 
 # What databases, languages and spreadsheets write for "no value".

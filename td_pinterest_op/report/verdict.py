@@ -44,7 +44,7 @@ ON_THEIR_WAY = Outcome(
     next=_LOOK_AGAIN,
     final=False,
 )
-ON_THEIR_WAY_OUT = replace(ON_THEIR_WAY, headline="{sent} people are on their way out")
+ON_THEIR_WAY_OUT = replace(ON_THEIR_WAY, headline="Pinterest was asked to remove {sent} people")
 
 
 def verdict(run: Entry | None, seen: Entry | None, *, outcomes: Mapping[str, Outcome]) -> Outcome:

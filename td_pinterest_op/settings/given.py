@@ -14,6 +14,7 @@ from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, alternatives
 from td_pinterest_op.settings import text as setting_text
 from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.settings.table import RecordsFormat, Setting, Table
+from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS
 from td_pinterest_op.settings.types import (
     Show,
     WrongValueError,
@@ -26,7 +27,6 @@ from td_pinterest_op.settings.types import (
 
 log = logging.getLogger(__name__)
 
-_TASK_PARAMETERS = ("job_id", "query", "database", "engine", "suppress", "consent")
 _MAXIMUM_UNKNOWN_KEYS = 20
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 # Keys that Audience Studio's console adds to the settings that it passes on: td_…, _…, type and …Type.
@@ -236,11 +236,11 @@ def _read_names(reading: Reading, unknown: Sequence[object], show: Show) -> None
     for name in unknown[:_MAXIMUM_UNKNOWN_KEYS]:
         if not isinstance(name, str):
             reading.add("a key", f"{described(name)} is not a key's name; allowed: text")
-        elif name in _TASK_PARAMETERS:
+        elif name in TASK_PARAMETERS:
             reading.add(name, "is not a key of result_settings; it belongs on the task, beside result_settings")
         else:
             label = name if _is_plain(name, show) else f"a key ({show(name)})"
-            near = closest(name, [*reading.table.by_name, *_TASK_PARAMETERS])
+            near = closest(name, [*reading.table.by_name, *TASK_PARAMETERS])
             reading.add(label, f"is unknown{near}", code="unknown")
     if len(unknown) > _MAXIMUM_UNKNOWN_KEYS:
         reading.add("more keys", f"{len(unknown) - _MAXIMUM_UNKNOWN_KEYS} more are unknown")

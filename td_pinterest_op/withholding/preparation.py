@@ -25,13 +25,12 @@ from td_pinterest_op.settings.table import RecordsFormat
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, Stats
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.withholding.lists import columns_of_query, require_shared_types
-from td_pinterest_op.withholding.people import Lists, LonePeople, People, in_control, key_of
+from td_pinterest_op.withholding.people import IS_DONE, Lists, LonePeople, People, in_control, key_of
 
 _NUMBER_BYTES = 4
 _NOBODY: tuple[int, dict[bytes, str]] = (1 << 8 * _NUMBER_BYTES, {})
-# A code of `People`, and one for people whose rows are sent without some identifiers, and were dealt with.
-_CODES = range(1 + len(WITHHELD))
-_IS_DONE = len(_CODES)
+# The codes of `People` but for IS_DONE, which those get as well whose rows are sent without some identifiers.
+_CODES = range(IS_DONE)
 # For each code: what makes 1 of it, and 0 of all others.
 _WHERE = [bytes(code == other for other in range(256)) for code in _CODES]
 
@@ -107,6 +106,9 @@ class _WithheldIdentifiers(IdentifierPreparation):
     def _keep(self, block: Block, by_column: Sequence[ColumnKeys]) -> None:
         self._people.add(by_column, _chosen(self._control, self._by, block, by_column))
 
+    def _shield(self, by_column: Sequence[ColumnKeys], count: int) -> None:
+        self._people.shield(by_column, count)
+
     def _finish(self) -> tuple[Sorted, Mapping[str, int]]:
         kept = SortedFile()
         self._files.callback(kept.close)
@@ -157,7 +159,15 @@ class _WithheldRows(RowPreparation):
     def _keep(self, block: Block, by_column: Sequence[ColumnKeys], rows: EncodedRows) -> None:
         self._people.add(by_column, _chosen(self._control, self._by, block, by_column))
         places, shapes = [*compress(rows.positions, rows.shapes)], [*filter(None, rows.shapes)]
-        data = marshal.dumps((len(block[0]), places, shapes, [*compress(rows.rows, rows.shapes)]))
+        self._write(len(block[0]), places, shapes, [*compress(rows.rows, rows.shapes)])
+
+    def _shield(self, by_column: Sequence[ColumnKeys], count: int) -> None:
+        self._people.shield(by_column, count)
+        self._write(count, [], [], [])
+
+    def _write(self, *block: Any) -> None:
+        """Keep the values of a `_Block`."""
+        data = marshal.dumps(block)
         self._store.write(self._ends[-1], data)
         self._ends.append(self._ends[-1] + len(data))
 
@@ -224,4 +234,4 @@ def _without(records: _Records, losses: Mapping[bytes, str]) -> tuple[int, _Reco
         return 1 + WITHHELD.index(SUPPRESSED if SUPPRESSED in losses.values() else CONTROL), []
     whole = {(number, row): {*Shape(number).identifiers(row)} for number, row in left}
     largest = sorted(record for record in left if not any(whole[record] < other for other in whole.values()))
-    return _IS_DONE, [*largest[:1], *((Shape(number).uncounted, row) for number, row in largest[1:])]
+    return IS_DONE, [*largest[:1], *((Shape(number).uncounted, row) for number, row in largest[1:])]

@@ -14,11 +14,11 @@ import pytest
 import yaml
 
 from td_pinterest_op.audiences.actions import EXPORT, Add, parse
-from td_pinterest_op.audiences.request import PARAMETERS
 from td_pinterest_op.errors import ERRORS
 from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.many import OWN
 from td_pinterest_op.settings.table import ERASURE, STATUS
+from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS
 from td_pinterest_op.settings.text import load
 from td_pinterest_op.stats import LISTS, Stats
 from tests import dig
@@ -154,7 +154,7 @@ def test_every_key_of_a_configuration_is_described_once(name: str) -> None:
 
 def test_every_key_of_an_entry_of_several_audiences_is_described_once() -> None:
     described = _described(cells[0] for cells in _first_cells(WORKFLOWS, "Configuration"))
-    assert sorted([*OWN, *PARAMETERS]) == sorted(described["audiences.yml"])
+    assert sorted([*OWN, *TASK_PARAMETERS]) == sorted(described["audiences.yml"])
 
 
 # What digdag and Audience Studio hand to a task, and what the shipped workflows hand to their own tasks.

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.errors import JobError, LimitError, SettingsError
+from td_pinterest_op.errors import InvalidRowsError, JobError, LimitError, SettingsError
 from td_pinterest_op.identifiers.types import LISTED, alternatives
 from tests.e2e.audiences import ADD, CLEAR, CREATE, REMOVE, REPLACE, audience_of, in_control, settings_of
 from tests.exporting import ATTEMPT, Services, digest, digests, people
@@ -274,6 +274,15 @@ class TestFailsClosed:
         stored = services.export(settings, job_id=services.job(people(3)), suppress=suppress, **DATABASE)
         assert (1, 0, 0) == withheld(stored)
 
+    @pytest.mark.parametrize(("name", "meant"), [("supress", "suppress"), ("consents", "consent"), ("querry", "query")])
+    def test_a_misspelt_list_lets_nobody_through(self, services: Services, name: str, meant: str) -> None:
+        wrong: dict[str, Any] = {name: query(people(1)), **DATABASE}
+        with pytest.raises(SettingsError, match=f"^{name} of the task is unknown; did you mean {meant}\\?$"):
+            services.export(
+                {"action": ADD, "audience_id": services.audience()}, job_id=services.job(people(3)), **wrong
+            )
+        assert [] == services.pinterest.calls.writes()
+
     def test_a_list_needs_a_database(self, services: Services) -> None:
         with pytest.raises(SettingsError, match=r"^suppress needs its database: give the task a `database`$"):
             services.export({"action": ADD, "audience_id": "1"}, job_id="5", suppress=query(people(1)))
@@ -345,6 +354,38 @@ class TestControl:
         stored = services.export(settings, job_id=job)
         assert {digest(a)} == members(services, settings)
         assert (0, 0, 1) == withheld(stored)
+
+    @pytest.mark.parametrize("form", ["identifiers", "rows"])
+    def test_an_opted_out_row_without_a_key_shields_what_it_holds(self, services: Services, form: str) -> None:
+        settings = {
+            "action": ADD,
+            "audience_id": services.audience(),
+            "control": {"percent": "0.01", "salt": "spring", "by": "id"},
+            "ignore_invalid_records": True,
+            "records": form,
+        }
+        device = "5eed0001-aaaa-4bbb-8ccc-{:012d}".format
+        a, b, c = people(3)
+        rows = [(a, device(1), None), (b, device(1), 1), (c, device(2), None), (None, device(2), 2)]
+        job = job_of(services, *rows, columns={"email": "varchar", "maid": "varchar", "id": "bigint"})
+        stored = services.export(settings, job_id=job, suppress=query([a]), **DATABASE)
+        assert {digest(b), digest(device(2))} == members(services, settings)
+        assert 2 == stored["rows"]["invalid_by_reason"]["no_control_key"]
+
+    def test_valid_people_without_keys_are_no_empty_result_that_may_clear_the_audience(
+        self, services: Services
+    ) -> None:
+        settings = {
+            "action": REPLACE,
+            "audience_id": services.audience(people(5)),
+            "control": {"percent": 10, "salt": "spring", "by": "id"},
+            "ignore_invalid_records": True,
+            "allow_empty": True,
+        }
+        job = job_of(services, *((person, None) for person in people(20)), columns={"email": "varchar", "id": "bigint"})
+        with pytest.raises(InvalidRowsError, match=r"20 of 20 rows are invalid \(no_control_key 20\)"):
+            services.export(settings, job_id=job)
+        assert digests(5) == members(services, settings)
 
     def test_a_key_that_is_no_text_and_no_whole_number_is_an_error(self, services: Services) -> None:
         job = job_of(services, (people(1)[0], 1.5), columns={"email": "varchar", "id": "double"})

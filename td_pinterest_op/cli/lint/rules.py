@@ -14,6 +14,7 @@ from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownError, Value
 from td_pinterest_op.cli.lint.settings import DOORS, STAND_IN, TABLES, check_secret_names, check_settings, environ_of
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.settings.table import IfExists
+from td_pinterest_op.settings.task_parameters import misspelt_parameters
 from td_pinterest_op.settings.types import closest, has_lost_digits
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.workflow import task as workflow_task
@@ -71,6 +72,9 @@ def _check_ours(dig: DigFile, task: Task, before: list[Task]) -> None:
     if command and written not in DOORS:
         meant = f"did you mean {name}?" if name else f"an export is {EXPORT}"
         dig.find(command, "class", f"{written} is no operator of td_pinterest_op: {meant}")
+    for key, near in misspelt_parameters([*task.value.mapping, *task.exported]).items():
+        message = f"{key} is no parameter of an export; did you mean {near}?"
+        dig.find(task.value.get(key) or task.value, "unknown-parameter", message)
     environ = environ_of(dig, task)
     if name not in TABLES:
         return

@@ -141,6 +141,71 @@ def test_a_job_and_a_query_are_exported(export: Export, services: Services, tmp_
     assert (0, 4) == (ran.code, json.loads(ran.out)["records"]["sent"])
 
 
+def as_task(settings: Path, **beside: str) -> None:
+    """Make of a settings file one of a whole task."""
+    lines = [f"{name}: {value}\n" for name, value in beside.items()]
+    settings.write_text("result_settings:\n" + textwrap.indent(settings.read_text(), "  ") + "".join(lines))
+
+
+@pytest.mark.parametrize("source", ["csv", "job", "query", "query of the file", "job of the file"])
+@pytest.mark.parametrize("lists", ["file", "options", "options win"])
+def test_nobody_is_sent_who_opted_out_or_does_not_consent(
+    export: Export, services: Services, settings: Path, csv_file: Path, tmp_path: Path, source: str, lists: str
+) -> None:
+    services.td.create("shop", "people", [{"email": person} for person in people(4)])
+    files = {name: tmp_path / f"{name}.sql" for name in ("people", "suppress", "consent")}
+    files["people"].write_text("SELECT email FROM people")
+    sql = {"suppress": f"SELECT '{people(1)[0].upper()}' AS email", "consent": "SELECT email FROM people LIMIT 3"}
+    job = services.job(people(4))
+    beside, options = {"database": "shop"}, ["--yes", "--json"]
+    if lists == "file":
+        beside |= sql
+    else:
+        for name, text in sql.items():
+            files[name].write_text(text)
+            options += [f"--{name}", str(files[name])]
+        beside |= dict.fromkeys(sql, "SELECT nothing") if lists == "options win" else {}
+    if "of the file" in source:
+        beside |= {"query": files["people"].read_text()} if source.startswith("query") else {"job_id": f"'{job}'"}
+    else:
+        beside |= {"query": "SELECT nothing"}  # the options win
+        options += {"csv": ["--csv", str(csv_file)], "job": ["--job", job], "query": ["--query", str(files["people"])]}[
+            source
+        ]
+    as_task(settings, **beside)
+    ran = export(*options)
+    assert 0 == ran.code, ran.err
+    counts = json.loads(ran.out)["records"]["withheld"]
+    assert (1, 1) == (counts["suppressed"], counts["without_consent"])
+    assert digests(2, first=1) == services.pinterest.members_of_audience(_audience(services))
+
+
+@pytest.mark.parametrize(
+    ("beside", "said"),
+    [
+        ({"supress": "SELECT 1"}, "supress (did you mean suppress?). Allowed there: query, database, engine, job_id, "),
+        ({"py>": "td_pinterest_op.export.PinterestExport"}, "what no export takes: py>. Allowed there"),
+        ({"suppress": ""}, "suppress of the task is blank"),
+    ],
+)
+def test_what_a_file_has_next_to_the_settings_is_used_or_an_error(
+    export: Export, services: Services, settings: Path, csv_file: Path, beside: dict[str, str], said: str
+) -> None:
+    as_task(settings, **beside)
+    assert export("--csv", csv_file, "--yes").failed(said)
+    assert [] == services.pinterest.calls.writes()
+
+
+def test_lists_need_the_key_of_treasure_data_also_beside_a_csv_file(
+    export: Export, csv_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TD_API_KEY")
+    file = tmp_path / "opted_out.sql"
+    file.write_text("SELECT 1")
+    ran = export("--csv", csv_file, "--suppress", file, "--database", "shop", "--yes")
+    assert ran.failed("TD_API_KEY found nowhere")
+
+
 def test_without_a_terminal_the_question_needs_yes(export: Export, services: Services, csv_file: Path) -> None:
     assert export("--csv", csv_file).failed("say --yes to go on without the question", code=2)
     assert [] == services.pinterest.calls.writes()
@@ -189,7 +254,7 @@ def test_a_file_that_cannot_be_read_is_named(
     ("text", "said"),
     [
         ("acton: add\n", "acton: is unknown; did you mean action?"),
-        ("- a list\n", "is no mapping of settings"),
+        ("- a list\n", "is not a mapping; allowed: a mapping, or a string of one in JSON or YAML"),
         ("\ta: b\n", "contains tabs"),
     ],
 )

@@ -27,9 +27,10 @@ REJECTED: dict[str, Sequence[str | None]] = {
 def found_by(sql: str, values: Sequence[str | None]) -> int:
     """How many of the rows with these values the SQL finds, as Trino's SQL run by DuckDB."""
     with duckdb.connect() as connection:
-        connection.execute("CREATE TABLE people (number INTEGER, email VARCHAR, maid VARCHAR, phone VARCHAR)")
+        columns = "number INTEGER, email VARCHAR, maid VARCHAR, phone VARCHAR, customer_id VARCHAR"
+        connection.execute(f"CREATE TABLE people ({columns})")
         connection.executemany(
-            "INSERT INTO people VALUES (?, ?, ?, ?)", [(number, *[value] * 3) for number, value in enumerate(values)]
+            "INSERT INTO people VALUES (?, ?, ?, ?, ?)", [(number, *[value] * 4) for number, value in enumerate(values)]
         )
         (statement,) = statements(sql, dialect="trino")
         return len(connection.execute(statement.sql).fetchall())

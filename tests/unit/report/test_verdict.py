@@ -17,7 +17,12 @@ CLEAR, DELETE = run(action="clear_current_audience"), run(action="delete_current
     ("last_run", "seen", "tone", "headline"),
     [
         (run(), None, "waiting", "1,000 people are on their way to Pinterest"),
-        (run(action="remove_people_from_current_audience"), None, "waiting", "1,000 people are on their way out"),
+        (
+            run(action="remove_people_from_current_audience"),
+            None,
+            "waiting",
+            "Pinterest was asked to remove 1,000 people",
+        ),
         (run(), follow_up(), "good", "The audience is ready: about 900 matched people"),
         (run(), follow_up(status="TOO_SMALL", size=40), "bad", TOO_SMALL),
         (run(), follow_up(status="PERSONAS_INELIGIBLE_SIZE", size=40), "bad", TOO_SMALL),
