@@ -13,7 +13,6 @@ from td_pinterest_op.identifiers.sql import full, safe
 from td_pinterest_op.identifiers.types import EMAIL, TYPES, alternatives
 from td_pinterest_op.mirroring import compaction
 from td_pinterest_op.mirroring import sql as mirror_sql
-from td_pinterest_op.run_history import sql as history_sql
 from td_pinterest_op.withholding import sql as withholding
 
 _NOTE = "-- Made by `scripts/queries` from the operator's own rules: edit table and columns only.\n"
@@ -31,7 +30,6 @@ def files() -> Mapping[str, str]:
         "hashed_full.sql": _hashed_full(),
         "rejected.sql": _rejected(),
         **{name: _NOTE + text for name, text in others.items()},
-        **history_sql.FILES,
     }
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from td_pinterest_op.audiences.request import extend, split
 from td_pinterest_op.errors import ExportError, SettingsError, StoppedError, WorkflowError
 from td_pinterest_op.export import export
+from td_pinterest_op.history import write_missing
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.unexpected import unexpected
 from td_pinterest_op.settings.merge import Layer
@@ -73,8 +74,10 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
     """Return the name of the task's entry, and `ok`, `error` (the message, or "") and `statistics` of its export."""
     entry = _entry_of(task.params.get("audience"))
     name = _name_of(entry)
+    whole = task
     try:
-        return name, {"ok": True, "error": "", "statistics": export(_task_of(task, entry, name), timing)}
+        whole = _task_of(task, entry, name)
+        return name, {"ok": True, "error": "", "statistics": export(whole, timing)}
     except ExportError as error:
         if isinstance(error, StoppedError) or may_begin_anew(task, error):
             raise
@@ -82,7 +85,12 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
     except Exception as error:
         failure = unexpected(error)
     log.error("%s: %s", name, failure)
-    nothing = Stats(action=str(entry.get("action")), ad_account_id=str(entry.get("ad_account_id")), dry_run=False)
+    known = {key: entry.get(key) for key in ("action", "ad_account_id", "audience_id", "audience_name")}
+    if isinstance(failure, SettingsError):
+        # The export has not begun, and no `_error` sees its failure.
+        name_of_task = str(task.params.get("task_name") or "")
+        write_missing(whole, timing, name=name_of_task, row={**known, "error": str(failure)})
+    nothing = Stats(action=str(known["action"]), ad_account_id=str(known["ad_account_id"]), dry_run=False)
     return name, {"ok": False, "error": str(failure), "statistics": nothing.to_json()}
 
 

@@ -32,6 +32,7 @@ from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows, job_rows
 from td_pinterest_op.workflow import task as workflow
+from td_pinterest_op.workflow.history import database_of_history
 from td_pinterest_op.workflow.services import Services, endpoints
 
 log = logging.getLogger(__name__)
@@ -146,6 +147,8 @@ def _read(
     with errors:
         settings = read_settings()
         settings = replace(settings, requests_per_minute=max(settings.requests_per_minute // task.concurrent, 1))
+        # Only for its problems: whoever writes the history finds the database again.
+        database_of_history(task, settings.history)
     with errors:
         # Only for its problems: whoever connects reads the endpoints.
         endpoints(task.environ)

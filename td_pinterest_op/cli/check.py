@@ -28,7 +28,7 @@ def check(given: Given, files: tuple[Path, ...], form: str, quiet: bool) -> int:
 
     A finding is one line, `path:line: code: message`, and says how to cure it. The exit code is 1 if there is any.
     """
-    every = [finding for file in files for finding in findings(file)]
+    every = list(dict.fromkeys(finding for file in files for finding in findings(file)))
     if given.as_json:
         screen.say_json([asdict(finding) | {"path": str(finding.path)} for finding in every])
     elif not quiet:

@@ -7,6 +7,7 @@ import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,15 @@ from td_pinterest_op.audiences.actions import parse
 from td_pinterest_op.audiences.audiences import Audiences
 from td_pinterest_op.cli.check import findings
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, SECRETS, Credentials
-from td_pinterest_op.errors import ExportError
+from td_pinterest_op.errors import AccountError, ExportError
 from td_pinterest_op.http.retry import server_time
 from td_pinterest_op.pinterest.models import WRITERS, AdAccount
-from td_pinterest_op.pinterest.oauth import Tokens, missing_scopes
+from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE, Tokens, missing_scopes
 from td_pinterest_op.pinterest.rate_limit import quotas
-from td_pinterest_op.records.plan import TOLERATED
+from td_pinterest_op.records.plan import TOLERATED, check_kind
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.table import ExpectedValues
-from td_pinterest_op.stats import READY_STATUSES, TOO_SMALL_STATUSES, Stats
+from td_pinterest_op.stats import Condition, Stats, condition_of
 from td_pinterest_op.treasure_data.job import job_of
 from td_pinterest_op.treasure_data.result import JobResult
 from td_pinterest_op.withholding.preparation import preparing
@@ -91,12 +92,19 @@ def examine(subject: Subject) -> Iterator[tuple[str, Check]]:
         try:
             check = _skipped(f"see {cause}") if cause else look(subject)
         except ExportError as failure:
-            check = Check(ERROR, str(failure), _ADVICE.get(name, failure.advice))
+            check = Check(ERROR, str(failure), _ADVICE.get(name) or _advice(failure, subject.credentials))
         if check is None:
             continue
         if check.status == ERROR or check.message.startswith(_NOT_CHECKED):
             failed[name] = cause or name
         yield name, check
+
+
+def _advice(failure: ExportError, held: Credentials) -> str:
+    """What to do about an error; about a credential that Pinterest refuses, according to where it was found."""
+    if isinstance(failure, AccountError) and failure.status == HTTPStatus.UNAUTHORIZED:
+        return held.app_advice if failure.code == WRONG_APP_CODE else held.token_advice
+    return failure.advice
 
 
 def _skipped(because: str) -> Check:
@@ -142,20 +150,20 @@ def _token(tokens: Tokens) -> Check:
     return Check(OK, "accepted by Pinterest")
 
 
-def _scopes(granted: frozenset[str]) -> Check:
+def _scopes(granted: frozenset[str], held: Credentials) -> Check:
     if missing := missing_scopes(granted):
-        advice = "run `td-pinterest authorize` and approve all that the page asks for"
+        advice = f"{held.token_advice}, and approve all that the page asks for"
         return Check(ERROR, f"the token lacks {' and '.join(missing)}", advice)
     return Check(OK, " ".join(sorted(granted)) or "Pinterest does not name them")
 
 
-def _token_days(seconds: float | None) -> Check:
+def _token_days(seconds: float | None, held: Credentials) -> Check:
     if seconds is None:
         return Check(OK, "Pinterest does not say how long the refresh token lasts")
     days = int(seconds // _DAY)
     message = f"the refresh token lasts {days} day{'' if days == 1 else 's'} more"
     if seconds <= _SOON:
-        return Check(WARNING, message, "run `td-pinterest authorize` before it ends")
+        return Check(WARNING, message, f"before it ends: {held.token_advice}")
     return Check(OK, message)
 
 
@@ -216,9 +224,10 @@ def _audience(subject: Subject) -> Check:
     known = Audiences(api).usable(audience_id)
     size = "unknown" if known.size is None else f"{known.size:,}"
     message = f'{known.id} "{known.name}": {known.status}, size {size}, customer list {known.customer_list_id}'
-    if known.status.upper() in TOO_SMALL_STATUSES:
+    condition = condition_of(known.status)
+    if condition is Condition.TOO_SMALL:
         return Check(WARNING, message, "below 100 matched people it is of no use: export more people")
-    if known.status.upper() not in READY_STATUSES:
+    if condition is not Condition.READY:
         return Check(WARNING, message, "Pinterest takes a day or two: look again tomorrow")
     return Check(OK, message)
 
@@ -247,7 +256,8 @@ def _rows(subject: Subject) -> Check:
     reasons = {reason: count for reason, count in sorted(stats.invalid_by_reason.items()) if count}
     if not stats.read:
         return Check(WARNING, f"job {job.id} ({names}) has no rows", "check the query's WHERE")
-    if stats.hashed_values > TOLERATED * stats.valid and how.expect_values is not ExpectedValues.HASHED:
+    check_kind(how.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
+    if stats.hashed_values > TOLERATED * stats.valid and how.expect_values is ExpectedValues.ANY:
         return Check(
             WARNING,
             f"{message}; {stats.hashed_values:,} values look hashed already",
@@ -276,8 +286,12 @@ _LOOKS: tuple[tuple[str, tuple[str, ...], Callable[[Subject], Check | None]], ..
     ("proxy", (), lambda about: proxy(about.credentials.environ)),
     ("endpoints", (), lambda about: _endpoints(about.credentials.environ)),
     ("token", ("credentials", "endpoints"), lambda about: _token(about.services.tokens)),
-    ("scopes", ("token",), lambda about: _scopes(about.services.tokens.scopes)),
-    ("token_days", ("token",), lambda about: _token_days(about.services.tokens.refresh_expires_in)),
+    ("scopes", ("token",), lambda about: _scopes(about.services.tokens.scopes, about.credentials)),
+    (
+        "token_days",
+        ("token",),
+        lambda about: _token_days(about.services.tokens.refresh_expires_in, about.credentials),
+    ),
     ("clock", ("token",), lambda about: _clock(about.services.client.last_headers)),
     ("ad_account", ("token",), _ad_account),
     ("tier", ("token",), lambda about: tier(about.services.client.last_headers)),

@@ -19,6 +19,8 @@ from td_pinterest_op.cli.lint import dig_file
 from td_pinterest_op.cli.lint.settings import settings_of_export
 from td_pinterest_op.cli.options import FILE, Given
 
+# The settings by which the rows of an export are judged.
+_OF_ROWS = ("columns", "records", "default_country", "expect_values", "control")
 # And what stands for them on a terminal that has ASCII alone.
 _SIGNS = {OK: ("✓", "ok", "green"), WARNING: ("!", "!", "yellow"), ERROR: ("✗", "x", "bold red")}
 
@@ -76,7 +78,7 @@ def _about_rows(settings_file: Path | None, workflow: Path | None) -> Mapping[st
         given = files.task(settings_file)["result_settings"]
     elif workflow and workflow.is_file():
         given = settings_of_export(dig_file.read(workflow))
-    return {name: given[name] for name in ("columns", "records", "default_country") if name in given}
+    return {name: given[name] for name in _OF_ROWS if name in given}
 
 
 def _show(name: str, check: Check) -> None:

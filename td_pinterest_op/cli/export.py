@@ -8,11 +8,11 @@ import hashlib
 import io
 import json
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, cast
+from typing import Any
 
 import click
 from rich.console import Console
@@ -29,7 +29,7 @@ from td_pinterest_op.identifiers.types import LISTED, TYPES
 from td_pinterest_op.report.entry import flat
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM
-from td_pinterest_op.settings.structures import COLUMNS
+from td_pinterest_op.settings.structures import COLUMNS, CONTROL
 from td_pinterest_op.settings.table import RecordsFormat
 from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.stats import LISTS
@@ -165,14 +165,20 @@ def _rows(
 ) -> contextlib.AbstractContextManager[Rows | None]:
     if path is None:
         return contextlib.nullcontext()
-    columns: object = {}
-    with contextlib.suppress(WrongValueError):  # it is named with the other problems of the settings
-        columns = COLUMNS.read(settings.get("columns"), repr)
     takes_rows = str(settings.get("records", "")).strip().lower() == RecordsFormat.ROWS.value
-    options = CsvOptions(
-        types=tuple(TYPES if takes_rows else LISTED), named=cast("Mapping[str, str]", columns), chosen=chosen
-    )
+    options = CsvOptions(types=tuple(TYPES if takes_rows else LISTED), named=_named_columns(settings), chosen=chosen)
     return csv_rows(path, options=options, note=note)
+
+
+def _named_columns(settings: Mapping[str, object]) -> Collection[str]:
+    """Return the names of columns in the settings, in lower case, as far as they can be read."""
+    names: set[str] = set()
+    # What is wrong is named with the other problems of the settings.
+    with contextlib.suppress(WrongValueError):
+        names.update(COLUMNS.read(settings.get("columns"), repr))
+    with contextlib.suppress(WrongValueError):
+        names.update(filter(None, [CONTROL.read(settings.get("control"), repr).by]))
+    return names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +241,8 @@ def stopping() -> Iterator[None]:
     except StoppedError as error:
         if not received:
             raise
-        shutdown.finish()
+        if not shutdown.finish():
+            error.extended(". A new refresh token may not be stored: if it is refused, run `td-pinterest authorize`")
         screen.fail(str(error))
         raise click.exceptions.Exit(128 + received[0]) from None
     finally:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -20,9 +18,8 @@ from td_pinterest_op.report.after_run import READABLE
 from td_pinterest_op.report.entry import Entry, entry
 from td_pinterest_op.report.sources import entries
 from td_pinterest_op.runtime.atomic_file import replace
-from td_pinterest_op.treasure_data.api import TreasureData
-from td_pinterest_op.treasure_data.job import Source, job_of, random_domain_key
-from td_pinterest_op.treasure_data.result import JobResult
+from td_pinterest_op.treasure_data.job import Source, random_domain_key
+from td_pinterest_op.treasure_data.result import read_all
 
 _TABLE = re.compile(r"(?P<database>[a-z0-9_]{3,255})\.(?P<table>[a-z0-9_]{3,255})")
 # Two years of daily runs with their follow-ups, of several audiences.
@@ -96,12 +93,4 @@ def history_entries(history: str, *, audience_id: str | None, env_file: Path | N
     credentials = Credentials.find(env_file)
     credentials.require("TD_API_KEY")
     with credentials.of_treasure_data().services() as services:
-        return [entry(row) for row in reversed([*_rows(services.treasure_data, source)])]
-
-
-def _rows(td: TreasureData, source: Source) -> Iterator[dict[str, Any]]:
-    job = job_of(td, source)
-    for block in JobResult(td, job):
-        for row in zip(*block, strict=True):
-            texts = (value.decode(errors="replace") if isinstance(value, bytes) else value for value in row)
-            yield {name: text for (name, _), text in zip(job.schema, texts, strict=True)}
+        return [entry(row) for row in reversed(read_all(services.treasure_data, source))]

@@ -47,11 +47,13 @@ _WRONG_APP = (
     "check client id and client secret: both are on the app's page at https://developers.pinterest.com/apps/, and the "
     "secret changes when somebody resets it there"
 )
+# Pinterest's code for a client id or a client secret that is wrong.
+WRONG_APP_CODE = 2
 # By Pinterest's code.
-_CODE_REFUSED = {2: _WRONG_APP, 283: _CODE_USED_UP, None: f"{_CODE_USED_UP}. Or {_WRONG_APP}"}
+_CODE_REFUSED = {WRONG_APP_CODE: _WRONG_APP, 283: _CODE_USED_UP, None: f"{_CODE_USED_UP}. Or {_WRONG_APP}"}
 _REFUSED = {
-    2: "client_id or client_secret is wrong: the owner of the Pinterest app must compare them with the app's page at "
-    "https://developers.pinterest.com/apps/",
+    WRONG_APP_CODE: "client_id or client_secret is wrong: the owner of the Pinterest app must compare them with the "
+    "app's page at https://developers.pinterest.com/apps/",
     283: "the refresh token has ended, was replaced, or the account's password was changed: the owner of the Pinterest "
     f"app must {_AUTHORISE}",
     None: "it refused the app's credentials or the refresh token: the owner of the Pinterest app must check client_id "

@@ -199,7 +199,8 @@ class RowPreparation(Preparation):
 
     def _keep(self, _block: Block, _by_column: Sequence[ColumnKeys], rows: EncodedRows) -> None:
         """Keep the valid rows. Raises OSError."""
-        self._kept.add(by_shape(rows.rows, rows.shapes))
+        for part in rows.parts:
+            self._kept.add(by_shape(part.rows, part.shapes))
 
     def _finish(self) -> tuple[RowSpool, Mapping[str, int]]:
         self._kept.finish()

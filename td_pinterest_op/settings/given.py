@@ -240,8 +240,9 @@ def _read_names(reading: Reading, unknown: Sequence[object], show: Show) -> None
             reading.add(name, "is not a key of result_settings; it belongs on the task, beside result_settings")
         else:
             label = name if _is_plain(name, show) else f"a key ({show(name)})"
-            near = closest(name, [*reading.table.by_name, *TASK_PARAMETERS])
-            reading.add(label, f"is unknown{near}", code="unknown")
+            retired = reading.table.retired.get(name)
+            advice = f"; {retired}" if retired else closest(name, [*reading.table.by_name, *TASK_PARAMETERS])
+            reading.add(label, f"is unknown{advice}", code="unknown")
     if len(unknown) > _MAXIMUM_UNKNOWN_KEYS:
         reading.add("more keys", f"{len(unknown) - _MAXIMUM_UNKNOWN_KEYS} more are unknown")
 

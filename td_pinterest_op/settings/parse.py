@@ -22,6 +22,7 @@ from td_pinterest_op.settings.table import (
     RecordsFormat,
     Table,
 )
+from td_pinterest_op.settings.types import TableName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,7 @@ class ConnectionSettings:
     warnings: tuple[Notice, ...]
     requests_per_minute: int = REQUESTS_PER_MINUTE
     max_in_flight: int = MAX_IN_FLIGHT
+    history: TableName | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +96,6 @@ class StatusSettings(ConnectionSettings):
     audience_ids: tuple[str, ...]  # one at least, each once
     min_size: int | None
     max_drop_ratio: float | None  # 0 to 1
-    previous_sizes: Mapping[str, int]  # audience id → size
-    filled_lists: Mapping[str, int]  # customer list id → all records that were sent to it
-    mirrored_lists: Mapping[str, int]  # customer list id → records in it, by the mirror's ledger
     fail_on: frozenset[str]  # statuses, in upper case
 
 

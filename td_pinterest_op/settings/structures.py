@@ -22,7 +22,6 @@ from td_pinterest_op.settings.types import (
     described,
     is_left_out,
     number_of,
-    whole_number,
 )
 
 _MOST_PERCENT = 50  # in a control group
@@ -42,7 +41,6 @@ STATUSES = (
 
 _IDENTIFIERS = choice({name: name for name in TYPES})
 _STATUS = choice({status.lower(): status for status in STATUSES})
-_SIZE = whole_number(0, 10_000_000_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,18 +71,6 @@ def _read_columns(value: object, show: Show) -> Mapping[str, str]:
             columns[name] = kind
     _raise_if_any(faults)
     return columns
-
-
-def _read_sizes(value: object, show: Show) -> Mapping[str, int]:
-    sizes: dict[str, int] = {}
-    faults: list[str] = []
-    for audience, size in mapping_of(value).items():
-        with _noting(faults):
-            audience_id = AUDIENCE_ID.read(audience, show)
-            if not is_left_out(size):  # the history has no size of an audience that Pinterest still fills
-                sizes[audience_id] = _SIZE.read(size, show)
-    _raise_if_any(faults)
-    return sizes
 
 
 def _ids(of: SettingType) -> SettingType:
@@ -193,7 +179,6 @@ COLUMNS = SettingType(
     allowed=f"a mapping from the query's column name to {alternatives(LISTED)}; with records: rows also "
     + ", ".join(KEYS_ONLY),
 )
-SIZES = SettingType(read=_read_sizes, allowed="a mapping from an id to its size, a whole number")
 STATUS_SET = SettingType(
     read=lambda value, show: frozenset(_each(_STATUS, value, show)),
     allowed=f"a list, or text with commas, of {', '.join(STATUSES)}",

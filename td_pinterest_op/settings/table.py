@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
 from td_pinterest_op.settings.action import ActionSpec, Scope
-from td_pinterest_op.settings.structures import AD_ACCOUNT_IDS, AUDIENCE_IDS, COLUMNS, CONTROL, SIZES, STATUS_SET
+from td_pinterest_op.settings.structures import AD_ACCOUNT_IDS, AUDIENCE_IDS, COLUMNS, CONTROL, STATUS_SET
 from td_pinterest_op.settings.types import (
     AD_ACCOUNT_ID,
     AUDIENCE_ID,
@@ -22,6 +22,7 @@ from td_pinterest_op.settings.types import (
     NUMERIC_CREDENTIAL,
     PAGE,
     RATIO,
+    TABLE,
     TEXT,
     SettingType,
     choice,
@@ -107,14 +108,16 @@ class Table:
 
     `ordered`: pairs of settings of which the first may not be greater than the second; a setting that is left out
     counts with its default. `several`: the setting for the ids of which one at least is needed, and the one for a
-    single id. `example`: the shortest `result_settings` that work, for the message about missing ones. `actions`:
-    those that the setting `action` names, if there is one.
+    single id. `retired`: what to do in place of a setting of an earlier version. `example`: the shortest
+    `result_settings` that work, for the message about missing ones. `actions`: those that the setting `action` names,
+    if there is one.
     """
 
     settings: tuple[Setting, ...]
     ordered: tuple[tuple[str, str], ...]
     example: str
     several: tuple[str, str] | None = None
+    retired: Mapping[str, str] = field(default_factory=dict)
     actions: tuple[ActionSpec, ...] = ()
 
     @cached_property
@@ -162,6 +165,7 @@ _RETRIES_AND_TIMEOUTS = (
 _DRY_RUN = Setting(name="dry_run", type=BOOLEAN, default=False, restricts=True)
 _RATE = Setting(name="requests_per_minute", type=whole_number(1, 100_000), default=REQUESTS_PER_MINUTE)
 _IN_FLIGHT = _of_rows(name="max_in_flight", type=whole_number(1, 64), default=MAX_IN_FLIGHT)
+_HISTORY = Setting(name="history", type=TABLE)
 _COLUMNS = _of_rows(name="columns", type=COLUMNS, default={})
 
 _WAITS = ("retry_initial_wait_millis", "max_retry_wait_millis")
@@ -186,6 +190,7 @@ _WHATEVER_THE_ACTIONS_ARE = (
     Setting(name="expected_audience_name", type=TEXT, restricts=True),
     _COLUMNS,
     Setting(name="report", type=PAGE),
+    _HISTORY,
     _of_rows(name="records", type=_words(RecordsFormat), default=RecordsFormat.IDENTIFIERS),
     _of_rows(name="default_country", type=COUNTRY),
     _of_new_list(name="is_nca"),
@@ -233,6 +238,8 @@ def export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) -> Table
 _TYPE_IF_GIVEN = Setting(name="type", type=_TYPE.type)
 _AD_ACCOUNT_IF_GIVEN = Setting(name="ad_account_id", type=AD_ACCOUNT_ID)
 
+_READS_HISTORY = "take it out, and name the history's table as history: the operator reads it itself"
+
 STATUS = Table(
     settings=(
         _TYPE_IF_GIVEN,
@@ -242,11 +249,12 @@ STATUS = Table(
         Setting(name="audience_id", type=AUDIENCE_ID),
         Setting(name="min_size", type=whole_number(0, _RECORDS_LIMIT)),
         Setting(name="max_drop_ratio", type=RATIO),
-        *(Setting(name=name, type=SIZES, default={}) for name in ("previous_sizes", "filled_lists", "mirrored_lists")),
         Setting(name="fail_on", type=STATUS_SET, default=frozenset({"TOO_SMALL", "REMOVED"})),
+        _HISTORY,
         *_RETRIES_AND_TIMEOUTS,
     ),
     ordered=(_WAITS,),
+    retired=dict.fromkeys(("previous_sizes", "filled_lists", "mirrored_lists"), _READS_HISTORY),
     several=("audience_ids", "audience_id"),
     example="""
     result_settings:
@@ -268,6 +276,7 @@ ERASURE = Table(
         _RATE,
         _IN_FLIGHT,
         _COLUMNS,
+        _HISTORY,
     ),
     ordered=(_WAITS,),
     several=("ad_account_ids", "ad_account_id"),

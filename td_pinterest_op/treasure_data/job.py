@@ -105,7 +105,7 @@ def job_of(td: TreasureData, source: Source, *, note: Callable[[str], None] = la
 
 def run_statement(td: TreasureData, source: Source) -> None:
     """Run what has no result, such as an INSERT. Raises JobError and TreasureDataError."""
-    _check(*_ran(td, source, lambda _: None))
+    _require_success(*_ran(td, source, lambda _: None))
 
 
 def _ran(td: TreasureData, source: Source, note: Callable[[str], None]) -> tuple[str, dict[str, Any]]:
@@ -161,14 +161,14 @@ def _get(td: TreasureData, what: str, job_id: str) -> dict[str, Any]:
     return content
 
 
-def _check(job_id: str, details: Mapping[str, Any]) -> None:
-    status = details["status"]
-    if status != "success":
-        raise JobError(f"job {job_id} ended with status {printable(status)}: nothing was sent{_engine_text(details)}")
+def _require_success(job_id: str, details: Mapping[str, Any], *, effect: str = "") -> None:
+    """Raise JobError for a job that failed; `effect` says what that means for the task."""
+    if (status := details["status"]) != "success":
+        raise JobError(f"job {job_id} ended with status {printable(status)}{effect}{_engine_text(details)}")
 
 
 def _job_from(job_id: str, details: Mapping[str, Any]) -> Job:
-    _check(job_id, details)
+    _require_success(job_id, details, effect=": nothing was sent")
     try:
         schema = json.loads(details.get("hive_result_schema") or "null")
         columns = tuple(_column(*column) for column in schema)

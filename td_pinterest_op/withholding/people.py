@@ -15,12 +15,14 @@ from operator import ne
 
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
-from td_pinterest_op.records.spool import BUCKETS, Buckets, Spool, apart, in_order
+from td_pinterest_op.records.spool import BUCKETS, Buckets, Spool, apart, in_order, in_pieces
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, WITHOUT_CONSENT
 
 _NUMBER_BYTES = 4
 _SHARES = 10_000
+# Of a bucket, as objects.
+_ENTRIES_AT_ONCE = 1 << 13
 # What is known of a person.
 _IS_SUPPRESSED, _CONSENTS, _IS_CONTROL = 1, 2, 4
 # Of somebody who is not sent anyway: if that person is suppressed, others lose the identifiers that they share.
@@ -171,8 +173,8 @@ class People:
                 self._note(_CONSENTS, compress(numbers, map(consented.__contains__, digests)) if consented else ())
                 has_another = map(ne, map(holders.setdefault, digests, numbers), numbers)
                 again = [*compress(zip(digests, numbers, strict=True), has_another)]
-                for shared in (again, [(digest, holders[digest]) for digest, _ in again]):
-                    _add(self._shared, [digest for digest, _ in shared], [number for _, number in shared])
+                shared = again + [(digest, holders[digest]) for digest in {digest for digest, _ in again}]
+                _add(self._shared, [digest for digest, _ in shared], [number for _, number in shared])
         self._shared.finish()
 
     def _note(self, what: int, numbers: Iterable[int]) -> None:
@@ -225,9 +227,9 @@ def _add(entries: Buckets, digests: Iterable[bytes], numbers: Iterable[int]) -> 
 def _entries(entries: Buckets, bucket: int) -> Iterator[tuple[list[bytes], list[int]]]:
     """Identifiers, and the number of a person for each; in parts."""
     step = entries.width // _NUMBER_BYTES
-    for segment in entries.segments(bucket):
-        numbers = memoryview(segment).cast("I")[step - 1 :: step].tolist()
-        yield [*apart(segment, DIGEST_BYTES, _NUMBER_BYTES)], numbers
+    for piece in in_pieces(entries.segments(bucket), _ENTRIES_AT_ONCE * entries.width):
+        numbers = memoryview(piece).cast("I")[step - 1 :: step].tolist()
+        yield [*apart(piece, DIGEST_BYTES, _NUMBER_BYTES)], numbers
 
 
 def _kept(

@@ -158,8 +158,9 @@ class _WithheldRows(RowPreparation):
 
     def _keep(self, block: Block, by_column: Sequence[ColumnKeys], rows: EncodedRows) -> None:
         self._people.add(by_column, _chosen(self._control, self._by, block, by_column))
-        places, shapes = [*compress(rows.positions, rows.shapes)], [*filter(None, rows.shapes)]
-        self._write(len(block[0]), places, shapes, [*compress(rows.rows, rows.shapes)])
+        for part in rows.parts:
+            places, shapes = [*compress(part.positions, part.shapes)], [*filter(None, part.shapes)]
+            self._write(part.count, places, shapes, [*compress(part.rows, part.shapes)])
 
     def _shield(self, by_column: Sequence[ColumnKeys], count: int) -> None:
         self._people.shield(by_column, count)

@@ -201,18 +201,24 @@ def _job_id(value: object) -> str:
     return text
 
 
+def database_of(task: Task, *, use: str) -> str:
+    """Return the database of a task. Raises SettingsError, which names what it is needed for, if there is none."""
+    database = task.params.get("database", task.td.get("database"))
+    if _is_blank(database):
+        raise SettingsError(f"{use} needs its database: give the task a `database`", key="database")
+    if not _DATABASE.fullmatch(name := str(database).strip()):
+        raise SettingsError("database must be a database's name: small letters, digits and underscores", key="database")
+    return name
+
+
 def _query(query: str, task: Task, *, use: str = "") -> Source:
     """`use`: the parameter that a message names; "" for the task's own query."""
-    database = task.params.get("database", task.td.get("database"))
     engine = str(task.params.get("engine") or task.td.get("engine") or "presto").strip().lower()
     errors = SettingsErrors()
-    if _is_blank(database):
-        errors.add(f"{use or 'a query'} needs its database: give the task a `database`", key="database")
-    elif not _DATABASE.fullmatch(str(database).strip()):
-        errors.add("database must be a database's name: small letters, digits and underscores", key="database")
+    with errors:
+        database = database_of(task, use=use or "a query")
     if engine not in ENGINES:
         errors.add(f"engine must be one of {', '.join(ENGINES)}", key="engine")
     errors.raise_any()
-    database = str(database).strip()
     key = task.domain_key(engine, database, query)
     return Source(query=query, database=database, engine=engine, domain_key=key)

@@ -2,24 +2,53 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from td_pinterest_op.report.entry import Entry
 from tests.browser.conftest import Browser
-from tests.unit.report.samples import FIRST_DAY, follow_up, page, run
+from tests.unit.report.samples import FIRST_DAY, follow_up, mirror, page, run
+
+DELETED = {"action": "delete_current_audience", "rows": {"read": 0}, "records": {"sent": 0}, "summary": "Deleted it."}
+FAILED = {"error": f"Pinterest answered 503 to 8 of 8 tries. {'It is down. ' * 30}", "workflow": "pinterest_export"}
+WITHHELD = {"unique": 1000, "duplicate": 250, "sent": 830, "refused": 20}
+WITHHELD |= {"withheld": {"suppressed": 90, "without_consent": 0, "control": 60}}
+
+
+def rows(hour: int) -> dict[str, int]:
+    return {"read": 1600, "valid": 1250 - 10 * hour, "invalid": 350 + 10 * hour}
+
+
+def of_five() -> list[Entry]:
+    """Five audiences: one that is ready, one too small, one that failed, one deleted, one on its way."""
+    last: list[dict[str, Any]] = [{}, {}, FAILED | {"records": WITHHELD | {"sent": 400}}, DELETED, {}]
+    own = [
+        {"audience_id": str(number), "audience_name": f"Audience {number}", "session_uuid": f"{number}"}
+        for number in range(1, 6)
+    ]
+    runs = [run(day, **(one | more)) for one, more in zip(own, last, strict=True) for day in (0, 1)]
+    return [*runs, follow_up(1, **own[0]), follow_up(1, status="TOO_SMALL", size=40, **own[1])]
+
 
 LONG_NAME = "Newsletter readers of the spring who have bought_something_without_any_space_in_its_name " * 2
 PAGES = {
     "history": [one for day in range(40) for one in (run(day), follow_up(day, size=900 + 40 * day))],
     "matched": [follow_up(day, members=1000 + 50 * day, match_ratio=900 / (1000 + 50 * day)) for day in range(9)],
     "one_run": [run(0)],
-    "failed": [run(0), run(1, error=f"Pinterest answered 503 to 8 of 8 tries. {'It is down. ' * 60}")],
+    "failed": [run(0), follow_up(0), run(1, records=WITHHELD | {"sent": 400}, **FAILED)],
+    "first_run": [run(0, records=WITHHELD)],
+    "mirror": [one for day in range(10) for one in (mirror(day), follow_up(day, size=900 + day, members=1695))],
+    "deleted": [run(0), follow_up(0), run(1, **DELETED)],
+    "five_audiences": of_five(),
+    "hours": [run(0, rows=rows(hour), time=(FIRST_DAY + timedelta(hours=hour)).timestamp()) for hour in (0, 3, 9)],
     "too_small": [run(0), follow_up(0, status="TOO_SMALL", size=40)],
     "long_names": [run(0, audience_name=LONG_NAME, summary=LONG_NAME), run(1, audience_name=LONG_NAME)],
     "follow_up_alone": [follow_up(0), follow_up(1)],
 }
-SCREENS = {"wide": (1280, "light"), "phone": (390, "light"), "dark": (1280, "dark"), "dark_phone": (390, "dark")}
+SCREENS = {"wide": (1200, "light"), "phone": (400, "light"), "dark": (1200, "dark"), "dark_phone": (400, "dark")}
 
 
 def show(browser: Browser, folder: Path, name: str) -> None:

@@ -30,7 +30,7 @@ def test_each_run_and_each_failure_leave_a_row(run: Run, services: Services, pro
     )
     assert 'L\'été $ {x} "quoted"' == done["audience_name"]
     assert 0 == sum(json.loads(done["rows_invalid_by_reason"]).values())
-    assert ("run", "failed", "add_people_to_current_audience", AD_ACCOUNT_ID, "77", None) == tuple(
+    assert ("run", "failed", "add_people_to_current_audience", AD_ACCOUNT_ID, "77", 0) == tuple(
         failed[name] for name in ("kind", "outcome", "action", "ad_account_id", "audience_id", "records_sent")
     )
     assert failed["error"].startswith("there is no audience 77 in ad account")
@@ -40,10 +40,9 @@ def test_each_run_and_each_failure_leave_a_row(run: Run, services: Services, pro
 
 def test_one_line_turns_the_history_off(run: Run, services: Services, project: Path) -> None:
     use_audience(project, services.audience(people(3)))
-    change(project / "config" / "workflow.yml", ("keep: true", "keep: false"))
-    for workflow in ("pinterest_export", "pinterest_status"):
-        ran = run(workflow)
-        assert "queries/history" not in ran.log
+    change(project / "config" / "workflow.yml", ("^history: .*$", "history: ''"))
+    for workflow in ("pinterest_export", "pinterest_status", "pinterest_remove"):
+        assert "the history" not in run(workflow).log
     assert ["people"] == [table.name for table in services.td.warehouse.tables("sandbox")]
 
 

@@ -164,6 +164,7 @@ HANDED = {
     *("_command", "_env", "project_id", "result_settings", "td"),
     *("result_connection_settings", "segment_name", "activation_actions_table"),
     *("audience", "audiences", "pinterest_many"),
+    *("attempt_id", "error", "history", "session_time", "session_uuid", "task_name"),
     *("audience_name", "customer_list_id", "ledger", "plan", "stage"),
 }
 

@@ -150,6 +150,7 @@ class Clear(Refill):
         detail="It stands on a customer list without people (where Pinterest demands a record, a digest that is "
         "nobody's). Ads Manager may show the old size for a day or two.",
         next="Fill it again with pinterest_export.dig when you need it.",
+        hides_size=True,
     )
 
     _is_known_unused = False

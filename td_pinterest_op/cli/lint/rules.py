@@ -195,19 +195,14 @@ def _check_td(dig: DigFile, task: Task) -> None:
 
 def _check_docker(dig: DigFile, ours: list[Task], every: list[Task]) -> None:
     """A hosted workflow has an image for each py> task; whether a workflow is hosted, only another image tells."""
-    is_hosted = any(_has_image(task) for task in every if task.operator == "py")
+    is_hosted = any(project.has_image(task) for task in every if task.operator == "py")
     for task in ours:
         own = task.value.get("docker")
-        if not _has_image(task) and (is_hosted or own or "docker" in task.exported):
+        if not project.has_image(task) and (is_hosted or own or "docker" in task.exported):
             message = (
                 "hosted Treasure Workflow runs py> in a container, and this task has no image: add `docker: {image: …}`"
             )
             dig.find(own or task.value, "docker", message, error=False)
-
-
-def _has_image(task: Task) -> bool:
-    image = task.value.get("docker", "image")
-    return bool((image and image.value) or _mapping(task.exported.get("docker")).get("image"))
 
 
 def _check_database(dig: DigFile, task: Task, *, is_ours: bool) -> None:

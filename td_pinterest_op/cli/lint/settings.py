@@ -33,7 +33,9 @@ COMPLETED = frozenset(
         "td_pinterest_op.activation.PinterestActivation",
     }
 )
-DOORS = frozenset({*TABLES, *COMPLETED})
+# What has no settings.
+PLAIN = frozenset({"td_pinterest_op.history.Failed", "td_pinterest_op.history.Lift"})
+DOORS = frozenset({*TABLES, *COMPLETED, *PLAIN})
 # For the value of a secret; no message holds it.
 STAND_IN = "0-stand-in-0"
 _SECRET = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")

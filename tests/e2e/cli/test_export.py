@@ -17,10 +17,11 @@ import pytest
 
 from tests import children
 from tests.clock import FakeTime
+from tests.e2e.audiences import in_control
 from tests.e2e.project import ROOT
 from tests.emulators.environment import HURRY
 from tests.emulators.pinterest import AD_ACCOUNT_ID, When
-from tests.exporting import Services, digests, people
+from tests.exporting import Services, digest, digests, people
 from tests.unit.cli.running import Ran, Recorded, Terminal
 
 Export = Callable[..., Ran]
@@ -129,6 +130,29 @@ def test_column_names_the_column_to_read(export: Export, services: Services, tmp
     assert 0 == export("--csv", file, "--column", "kontakt", "--yes").code
     assert digests(1) == services.pinterest.members_of_audience(_audience(services))
     assert export("--csv", file, "--column", "contact", "--yes").failed("has no column contact, which --column names")
+
+
+@pytest.mark.parametrize("options", [[], ["--column", "email"]])
+def test_a_csv_file_has_the_column_of_the_control_group(
+    export: Export, settings: Path, services: Services, tmp_path: Path, options: list[str]
+) -> None:
+    rows = [(person, f"C-{number}") for number, person in enumerate(people(40))]
+    file = tmp_path / "people.csv"
+    file.write_text("email;Kundennummer;Land\n" + "".join(f"{person};{key};DE\n" for person, key in rows))
+    with settings.open("a") as more:
+        more.write("control: {percent: 50, salt: spring, by: kundennummer}\n")
+    ran = export("--csv", file, *options, "--yes")
+    assert (0, True) == (ran.code, '"Kundennummer"' in ran.err)
+    sent = {digest(person) for person, key in rows if not in_control(key, 50)}
+    assert sent == services.pinterest.members_of_audience(_audience(services))
+
+
+def test_a_csv_file_without_the_column_of_the_control_group_is_refused(
+    export: Export, settings: Path, csv_file: Path
+) -> None:
+    with settings.open("a") as more:
+        more.write("control: {percent: 50, salt: spring, by: customer_id}\n")
+    assert export("--csv", csv_file, "--yes").failed('no column "customer_id", which `control` names')
 
 
 def test_a_job_and_a_query_are_exported(export: Export, services: Services, tmp_path: Path) -> None:

@@ -29,6 +29,20 @@ def test_the_previous_run_stands_beside_this_one() -> None:
     assert "This run Run before Change" in text
 
 
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        ([], "no earlier run"),
+        ([run(0)], "+100 compared with the run before"),
+        ([run(0, records={"sent": 1100})], "as many as in the run before"),
+        ([run(0, outcome=FAILED, records=None, rows=None)], "not known for the run before"),
+    ],
+)
+def test_the_card_of_people_sent_has_one_text_about_the_run_before(before: list[Entry], said: str) -> None:
+    text = shown(page([*before, run(1)], now=FIRST_DAY))
+    assert f"People sent by this run 1,100 {said} People matched" in text
+
+
 def test_the_records_in_the_audience_and_the_share_that_is_matched_stand_on_the_tile_in_the_table_and_over_time() -> (
     None
 ):

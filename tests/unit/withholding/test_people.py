@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,19 +17,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from td_pinterest_op.audiences.actions import parse
+from td_pinterest_op.identifiers.types import EMAIL
+from td_pinterest_op.records import rows as row_records
 from td_pinterest_op.records.batch import Digests, RowRecords
+from td_pinterest_op.records.columns import Column
+from td_pinterest_op.records.digests import ColumnKeys
 from td_pinterest_op.records.spool import Spool, apart
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.withholding import lists
-from td_pinterest_op.withholding.people import Lists, in_control, key_of
+from td_pinterest_op.withholding.people import Lists, LonePeople, People, in_control, key_of
 from td_pinterest_op.withholding.preparation import preparing
 from tests.campaigns import examples
 from tests.unit.settings import test_parse
 
 SALT = "spring"
+EMAIL_COLUMN = Column(name="email", type=EMAIL, position=0)
 LEAST = test_parse.LEAST | {"ignore_invalid_records": True}
 KEYS_OF = {"email": "email", "maid": "maid", "phone": "hashed_phone_number", "external_id": "external_id"}
 
@@ -267,6 +274,67 @@ def combinations(person: frozenset[Identifier]) -> list[dict[str, str]]:
         values = [sent_as(identifier) for identifier in person if identifier[0] == type_]
         records = [record | {key: value} for record in records for value in values] if values else records
     return records
+
+
+@pytest.mark.parametrize("kind", [People, LonePeople])
+def test_memory_follows_the_different_identifiers_of_the_people(kind: type[People | LonePeople]) -> None:
+    def peak(different: int) -> int:
+        digests = [hashlib.sha256(b"%d" % number).digest() for number in range(different)]
+        tracemalloc.start()
+        try:
+            with Spool() as suppressed, contextlib.closing(kind(Lists(suppressed=suppressed))) as people:
+                suppressed.add(digests[:1])
+                suppressed.finish()
+                for start in range(0, 50_000, 1000):
+                    keys = [digests[number % different] for number in range(start, start + 1000)]
+                    column = ColumnKeys(column=EMAIL_COLUMN, keys=keys, rejected=[], hashed=0, rows=None)
+                    people.add([column], [False] * 1000)
+                assert different - 1 == sum(len(kept) for kept, _ in people.identifiers())
+                if isinstance(people, People):
+                    assert 0 == sum(1 for _ in people.taken_away())
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(2) < peak(50_000) + (4 << 20)
+
+
+@pytest.mark.parametrize("at_once", [1, 5_000])
+def test_a_row_with_too_many_combinations_is_not_sent_and_shields_what_it_holds(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(row_records, "_COMBINATIONS_AT_ONCE", at_once)
+    given = parse(LEAST | {"records": "rows"}, environ=test_parse.ENVIRON)
+    stats = Stats(action="", ad_account_id="", dry_run=False)
+    crowd = [normal(("email", number)).encode() for number in range(1_001)]
+    people = [
+        [crowd[:1], b"A"],
+        [crowd, b"B"],
+        [[b"c1@lee.org", b"c2@lee.org"], b"C"],
+        [[crowd[7], b"d@lee.org"], b"D"],
+        [[], None],
+        [[b"e1@lee.org", b"e2@lee.org"], b"E"],
+    ]
+    job = Job(id="5", schema=(("email", "array(varchar)"), ("external_id", "varchar")), records=6, size=None)
+    with Spool() as suppressed:
+        lists._read(result(["email"], [[crowd[1_000]]]), given, suppressed)
+        with preparing(job, given, stats, lists=Lists(suppressed=suppressed)) as preparation:
+            preparation.read([[[*column] for column in zip(*people, strict=True)]], progress=lambda _: None)
+            batches = [*preparation.prepared.batches(100)]
+    sent = [json.loads(b"{%s}" % b"".join(batch.to_json()))["records_v2"] for batch in batches]
+    expected = [
+        ("A", None),
+        ("C", sha("c1@lee.org")),
+        ("C", sha("c2@lee.org")),
+        ("D", sha("d@lee.org")),
+        ("E", sha("e1@lee.org")),
+        ("E", sha("e2@lee.org")),
+    ]
+    assert sorted(expected, key=str) == sorted(
+        ((record["external_id"], record.get("email")) for of_batch in sent for record in of_batch), key=str
+    )
+    assert {"too_many_combinations": 1, "null": 1} == stats.invalid_by_reason
+    stats.check(complete=False)
 
 
 def test_without_a_column_for_the_key_the_control_group_is_chosen_by_the_digest() -> None:
