@@ -7,7 +7,6 @@ import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,8 @@ _SOON = 14 * _DAY
 # Seconds by which clocks may differ before anything suffers.
 _SKEW = 120.0
 _SAMPLE = 1_000
+# The HTTP status of an answer that refuses a credential.
+_REFUSED = 401
 # What the settings of an export need beside those about its rows.
 _ANY_EXPORT = {
     "type": "pinterest",
@@ -102,7 +103,7 @@ def examine(subject: Subject) -> Iterator[tuple[str, Check]]:
 
 def _advice(failure: ExportError, held: Credentials) -> str:
     """What to do about an error; about a credential that Pinterest refuses, according to where it was found."""
-    if isinstance(failure, AccountError) and failure.status == HTTPStatus.UNAUTHORIZED:
+    if isinstance(failure, AccountError) and failure.status == _REFUSED:
         return held.app_advice if failure.code == WRONG_APP_CODE else held.token_advice
     return failure.advice
 

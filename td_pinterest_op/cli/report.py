@@ -41,12 +41,15 @@ history_option = click.option(
 @click.command(epilog=_EXAMPLE)
 @click.argument("paths", metavar="[FILE]...", nargs=-1, type=click.Path(path_type=Path, allow_dash=True))
 @history_option
-@click.option("--audience", metavar="ID", help="The audience, where there are several.")
+@click.option("--audience", metavar="ID", help="The audience to report, where there are several.")
 @click.option("--output", "-o", type=FILE, default="report.html", show_default=True, help="The page to write.")
 @options.all_of(options.env_file, options.as_json, options.quiet)
 @options.given
 def report(given: Given, paths: tuple[Path, ...], history: str | None, audience: str | None, output: Path) -> None:
-    """Write one HTML page about a run and the history of its audience.
+    """Write one HTML page about the last run of an audience and its history.
+
+    It begins with a picture of the run: from the rows of the query to the people whom Pinterest matched. Several
+    audiences share one page, with a line and a picture each; --audience adds charts, figures and the history of one.
 
     FILE is the JSON of the statistics, a task's log, rows of the history as JSON or CSV, or an earlier page; - is the
     standard input. The page stands alone: it loads nothing and holds no personal data.

@@ -20,11 +20,11 @@ _FONT_SIZE = {"wide": 14, "narrow": 12}
 
 
 def over_time(points: Points, *, label: str, formatter: Callable[[float], str] = number) -> Markup | None:
-    """A line through `points` in the order of time, for wide and for narrow screens; None for fewer than two of them.
+    """A line through `points` in the order of time, for wide and for narrow screens; None for fewer than two times.
 
     `label` says in words what the chart shows, for those who cannot see it.
     """
-    if len(points) < 2:
+    if len({at for at, _ in points}) < 2:
         return None
     return Markup("").join(_line(points, size=size, label=label, formatter=formatter) for size in _SIZES)
 
@@ -43,6 +43,7 @@ def _line(points: Points, *, size: str, label: str, formatter: Callable[[float],
         margin=8,
         margin_right=44,  # room for half of the last date
         show_legend=False,
+        truncate_label=-1,
         fill=True,
         range=(0, max(value for _, value in points) or 1),
         max_scale=5,

@@ -22,6 +22,9 @@ _MIRROR = frozenset(
 
 _KEY = ("session_uuid", "attempt_id", "action")
 
+# No figure of an export or of Pinterest is larger.
+_LARGEST = 10**15
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
@@ -37,7 +40,7 @@ class Entry:
     key: str
     values: Mapping[str, Any] = field(repr=False)
     invalid_by_reason: Mapping[str, int]
-    lift: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    lift: Mapping[str, float | None] = field(default_factory=dict, repr=False)
 
     def text(self, name: str) -> str:
         """A value as masked text; "" if it is not known."""
@@ -46,10 +49,7 @@ class Entry:
 
     def number(self, name: str) -> float | None:
         """A figure, None if it is not known."""
-        try:
-            return float(self.values[name])
-        except (KeyError, TypeError, ValueError):
-            return None
+        return _number(self.values.get(name))
 
     def whole(self, name: str) -> int | None:
         """A count, None if it is not known."""
@@ -80,7 +80,7 @@ def entry(given: Mapping[str, Any], *, at: datetime | None = None, error: str = 
     # Only what is known by name: an export of a table can hold anything.
     values = {name: value for name, value in every.items() if name in NAMES | _MIRROR}
     reasons = _mapping(values.pop("rows_invalid_by_reason", None))
-    counts = {str(name): int(count) for name, count in reasons.items() if int(count)}
+    counts = {str(name): int(count) for name, count in reasons.items() if 0 < int(count) <= _LARGEST}
     message = str(values.get("error") or error)
     failed = values.get("outcome") == FAILED or bool(message)
     when = moment(values.get("time")) or moment(every.get("checked_at")) or at or moment(values.get("session_time"))
@@ -91,7 +91,7 @@ def entry(given: Mapping[str, Any], *, at: datetime | None = None, error: str = 
         key=" ".join([str(values.get(name) or when) for name in _KEY] + [str(values.get("task") or "")]),
         values=values | {"error": message},
         invalid_by_reason=dict(sorted(counts.items(), key=lambda item: -item[1])),
-        lift=_mapping(values.get("lift")),
+        lift={name: _number(value) for name, value in _mapping(values.get("lift")).items()},
     )
 
 
@@ -119,6 +119,14 @@ def moment(value: object) -> datetime | None:
     except (ValueError, OverflowError, OSError):
         return None
     return time.astimezone(timezone.utc) if time.tzinfo else time.replace(tzinfo=timezone.utc)
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if abs(number) <= _LARGEST else None  # NaN compares false
 
 
 def _mapping(given: object) -> Mapping[str, Any]:

@@ -208,7 +208,7 @@ def test_an_activation_leaves_its_row(services: Services) -> None:
         ({"query": "SELECT email FROM nowhere"}, "ended with status error: nothing was sent"),
         ({"audience_id": "77"}, "there is no audience 77"),
         ({"colour": "red"}, "colour: is unknown"),
-        ({"query": ""}, "needs a query"),
+        ({"query": ""}, "query of the task is blank"),
     ],
 )
 def test_an_entry_of_several_leaves_one_row_however_it_ends(

@@ -37,7 +37,7 @@ def check(dig: DigFile, every: list[Task]) -> None:
 
 
 def _check_size(dig: DigFile, *, is_hosted: bool) -> None:
-    archive = archive_of(dig.folder)
+    archive = archive_of(dig.folder.resolve())
     # All workflows of a folder have one archive, and one finding.
     if message := archive.excess_for_hosted:
         dig.find(place(dig.folder), "too-large", message)

@@ -81,11 +81,11 @@ def identifiers(types: Sequence[str]) -> st.SearchStrategy[Identifier]:
 
 @st.composite
 def tables(
-    draw: st.DrawFn, types: Sequence[str], *, arrays: bool, most: int
+    draw: st.DrawFn, types: Sequence[str], *, arrays: bool, most: int, least: int = 0
 ) -> tuple[list[set[Identifier]], list[Any]]:
     """People with their identifiers, and the rows that a query gives of them: a value or an array in each column."""
     people, rows = [], []
-    for _ in range(draw(st.integers(0, most))):
+    for _ in range(draw(st.integers(least, most))):
         person: set[Identifier] = set()
         row: list[Any] = []
         for type_ in types:
