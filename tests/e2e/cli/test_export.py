@@ -278,7 +278,7 @@ def test_a_file_that_cannot_be_read_is_named(
     ("text", "said"),
     [
         ("acton: add\n", "acton: is unknown; did you mean action?"),
-        ("- a list\n", "is not a mapping; allowed: a mapping, or a string of one in JSON or YAML"),
+        ("- a list\n", "of --settings: a string of 9 characters is not a mapping; allowed: a mapping"),
         ("\ta: b\n", "contains tabs"),
     ],
 )
