@@ -11,9 +11,6 @@ from textwrap import indent
 
 from td_pinterest_op.identifiers.sql import full, safe
 from td_pinterest_op.identifiers.types import EMAIL, TYPES, alternatives
-from td_pinterest_op.mirroring import compaction
-from td_pinterest_op.mirroring import sql as mirror_sql
-from td_pinterest_op.withholding import sql as withholding
 
 _NOTE = "-- Made by `scripts/queries` from the operator's own rules: edit table and columns only.\n"
 _PEOPLE = "SELECT 'email' AS type, email AS value FROM people WHERE opted_in"
@@ -24,12 +21,10 @@ _OTHER_COLUMNS = alternatives(type_.name for type_ in _OTHERS)
 
 def files() -> Mapping[str, str]:
     """The text of every query, by file name."""
-    others = mirror_sql.FILES | withholding.FILES | compaction.FILES
     return {
         "hashed.sql": _hashed(),
         "hashed_full.sql": _hashed_full(),
         "rejected.sql": _rejected(),
-        **{name: _NOTE + text for name, text in others.items()},
     }
 
 

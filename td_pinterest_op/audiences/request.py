@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 
 # A task has one of these at most.
 _ROWS = frozenset({"query", "job_id"})
+ENGINES = ("presto", "trino")
+"""Those whose SQL hashes."""
 
 _S = TypeVar("_S", bound=SendingSettings)
 
@@ -117,6 +119,7 @@ def read_export_request(task: workflow.Task, *, table: Table, rows: Rows | None 
         rows=rows,
         reads_rows=action is None or action.reads_rows,
         lists=() if action and not action.adds_people else LISTS,
+        needs_query=action is not None and action.needs_query,
     )
 
 
@@ -141,8 +144,12 @@ def _read(
     rows: Rows | None = None,
     reads_rows: bool = True,
     lists: Sequence[str] = (),
+    needs_query: bool = False,
 ) -> Request[_S]:
-    """Without `rows`, the source is the task's job. `lists`: the parameters that may name people."""
+    """Without `rows`, the source is the task's job. `lists`: the parameters that may name people.
+
+    `needs_query`: the warehouse reads the rows.
+    """
     errors = SettingsErrors()
     with errors:
         settings = read_settings()
@@ -165,7 +172,18 @@ def _read(
         with errors:
             if listed := workflow.list_source(task, name):
                 sources[name] = listed
+    if needs_query and source is not None:
+        with errors:
+            _check_query(source)
     errors.raise_any()
     for warning in settings.warnings:
         log.warning("%s", warning)
     return Request(task=task, settings=settings, source=source, lists=sources)
+
+
+def _check_query(source: Source | Rows) -> None:
+    """Raise SettingsError if a warehouse cannot read the rows."""
+    if not isinstance(source, Source) or source.job_id is not None:
+        raise SettingsError("the mirror needs a query: give the task `query` and its `database`, no job", key="query")
+    if source.engine not in ENGINES:
+        raise SettingsError(f"the mirror needs the engine {' or '.join(ENGINES)}", key="engine")

@@ -109,8 +109,10 @@ def _settings(of_file: Mapping[str, object], credentials: Credentials, given: Gi
     if given.ad_account or not raw.get("ad_account_id"):
         raw["ad_account_id"] = given.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
     of_audience = {name for name in raw if str(name).startswith("audience_id")}
-    known = given.audience or (not of_audience and credentials.environ.get("PINTEREST_AUDIENCE_ID"))
-    if known and (action := action_of(raw)) and action.audience_id:
+    action = action_of(raw)
+    is_named = of_audience or (action and action.finds_by_name and raw.get("audience_name"))
+    known = given.audience or (not is_named and credentials.environ.get("PINTEREST_AUDIENCE_ID"))
+    if known and action and action.audience_id:
         raw = {name: value for name, value in raw.items() if name not in of_audience} | {"audience_id": known}
     return raw
 

@@ -23,12 +23,16 @@ _MAXIMUM_SHOWN = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column of the result that holds identifiers; `position` is counted from 0. `is_array`: several in a row."""
+    """A column of the result that holds identifiers; `position` is counted from 0. `is_array`: several in a row.
+
+    `is_judged`: see `Job`.
+    """
 
     name: str
     type: IdentifierType
     position: int
     is_array: bool = False
+    is_judged: bool = False
 
 
 def row_columns(job: Job, columns: Mapping[str, str], *, by: str | None = None) -> Sequence[Column]:
@@ -81,7 +85,13 @@ def identifier_columns(
         more = [f"and {len(job.schema) - _MAXIMUM_SHOWN} more"] if len(job.schema) > _MAXIMUM_SHOWN else []
         raise JobError(f"{job.label} (columns: {', '.join(shown + more)}) cannot be exported: {'; '.join(problems)}")
     return [
-        Column(name=name, type=known[name.lower()], position=position, is_array=sql_type.lower().startswith("array"))
+        Column(
+            name=name,
+            type=known[name.lower()],
+            position=position,
+            is_array=sql_type.lower().startswith("array"),
+            is_judged=job.is_judged,
+        )
         for position, (name, sql_type) in enumerate(job.schema)
         if name.lower() != by
     ]

@@ -282,7 +282,11 @@ def _check_needed(reading: Reading) -> None:
             _need(reading, key.name, reason=f", and {action.name} needs it")
     if action and (name := action.audience_id):
         _check_same(reading, name, "audience_id")
-        _need(reading, name, "audience_id", reason=f", and {action.name} needs it (or audience_id)")
+        other = "audience_name" if action.finds_by_name else "audience_id"
+        _need(reading, name, "audience_id", other, reason=f", and {action.name} needs it (or {other})")
+        if action.finds_by_name and all(reading.values[each].given for each in (name, other)):
+            text = f"{action.name} finds its audience by {name} or by {other}; allowed: one of the two"
+            reading.add(other, f"{text} (expected_audience_name checks the name)")
 
 
 def _need(reading: Reading, name: str, *others: str, reason: str = "") -> None:
@@ -329,6 +333,8 @@ def _check_several(reading: Reading) -> None:
 
 def _check_columns(reading: Reading) -> None:
     columns, records = (reading.values.get(name, _LEFT_OUT).value for name in ("columns", "records"))
+    if records is RecordsFormat.ROWS and (action := reading.action) and action.needs_query:
+        reading.add("records", f"{action.name} sends no rows; allowed: {RecordsFormat.IDENTIFIERS.value}")
     if records is not RecordsFormat.ROWS and not set(KEYS_ONLY).isdisjoint((columns or {}).values()):
         allowed = f"allowed: {alternatives(LISTED)}, or these with records: rows"
         reading.add("columns", f"{' and '.join(KEYS_ONLY)} are keys of a row; {allowed}")

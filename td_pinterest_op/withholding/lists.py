@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 
 from td_pinterest_op.errors import ExportError, JobError, LimitError
-from td_pinterest_op.identifiers.types import LISTED, TYPES
+from td_pinterest_op.identifiers.types import LISTED, TYPES, UNSURE
 from td_pinterest_op.records.columns import Column, identifier_columns
 from td_pinterest_op.records.plan import check_kind
 from td_pinterest_op.records.read import AllIdentifiers
@@ -19,7 +19,7 @@ from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.settings.table import RecordsFormat
 from td_pinterest_op.stats import CONSENT, SUPPRESS, Stats
 from td_pinterest_op.treasure_data.api import TreasureData
-from td_pinterest_op.treasure_data.job import Source
+from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.treasure_data.result import Rows, job_rows
 from td_pinterest_op.withholding.people import Lists
 
@@ -45,8 +45,8 @@ def opening(td: TreasureData, sources: Mapping[str, Source], settings: Settings,
             except ExportError as error:
                 raise error.extended(f" [the query of `{name}`]") from None
             invalid[name] = of_list.invalid_by_reason
-            _check(name, spools[name].unique, of_list, settings)
-        _warn(invalid)
+            check_list(name, spools[name].unique, of_list, settings)
+        warn_of_invalid(invalid)
         yield Lists(suppressed=spools.get(SUPPRESS), consented=spools.get(CONSENT), columns=columns)
 
 
@@ -71,23 +71,32 @@ def require_shared_types(people: Sequence[Column], lists: Mapping[str, Sequence[
             )
 
 
+def list_columns(job: Job, settings: Settings) -> Sequence[Column]:
+    """Return the identifier columns of a list. Raises JobError."""
+    names = {name.lower() for name, _ in job.schema}
+    # A list need not have all the columns that the people's query has.
+    columns = {name: type_ for name, type_ in settings.columns.items() if name in names}
+    return identifier_columns(job, columns, types=TYPES if settings.records is RecordsFormat.ROWS else LISTED)
+
+
 def _read(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Column], Stats]:
     """Fill the spool; return the list's columns and figures. Raises JobError, TreasureDataError."""
-    names = {name.lower() for name, _ in rows.job.schema}
-    columns = identifier_columns(
-        rows.job,
-        # A list need not have all the columns that the people's query has.
-        {name: type_ for name, type_ in settings.columns.items() if name in names},
-        types=TYPES if settings.records is RecordsFormat.ROWS else LISTED,
-    )
+    columns = list_columns(rows.job, settings)
     of_list = Stats(action="", ad_account_id="", dry_run=True)
     preparation = AllIdentifiers(spool, columns=columns, stats=of_list, default_country=settings.default_country)
     preparation.read(rows.blocks, progress=lambda _: None)
     return columns, of_list
 
 
-def _check(name: str, people: int, of_list: Stats, settings: Settings) -> None:
+def check_list(name: str, people: int, of_list: Stats, settings: Settings) -> None:
+    """Raise LimitError for a list without people, unless the settings allow that. `of_list`: its figures."""
     log.info("%s: %s", name, counted(people, "identifier"))
+    if name == SUPPRESS and (unsure := of_list.invalid_by_reason[UNSURE]):
+        raise LimitError(
+            f"`{name}` holds addresses that are unsure ({unsure:,}): the warehouse cannot hash them, and would not "
+            "find these people. Nothing was sent. Put the SHA-256 of such an address in lower case in its place, or "
+            "set hash_in: operator"
+        )
     may_be_empty = name == SUPPRESS and not of_list.read
     if people or (may_be_empty and settings.allow_empty_suppress):
         return
@@ -96,7 +105,8 @@ def _check(name: str, people: int, of_list: Stats, settings: Settings) -> None:
     raise LimitError(f"`{name}` {problem}. Nothing was sent. Correct its query{cure}")
 
 
-def _warn(invalid: Mapping[str, Counter[str]]) -> None:
+def warn_of_invalid(invalid: Mapping[str, Counter[str]]) -> None:
+    """Warn of the values in lists that are no identifiers: by list, how many of each reason."""
     by_list = "; ".join(f"{name}: {_reasons(reasons)}" for name, reasons in invalid.items() if reasons)
     if by_list:
         log.warning("values in these lists are no identifiers, and match nobody: %s", by_list)

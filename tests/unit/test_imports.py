@@ -18,9 +18,10 @@ PACKAGE = ROOT.name
 LAYERS: list[set[str]] = [
     {"__main__"},
     {"cli"},
-    {"activation", "many", "mirror"},
+    {"activation", "many"},
     {"erase", "export", "history", "status"},
-    {"audiences", "mirroring"},
+    {"audiences"},
+    {"mirroring"},
     {"withholding"},
     {"records"},
     {"workflow"},
