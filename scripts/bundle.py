@@ -34,8 +34,13 @@ MANIFEST = ".laid_out.json"
 KEPT_PHONE_NUMBERS = "--with-phone-numbers"
 # Required by a library for what the operator does not use of it: time zones by name.
 _UNUSED_LIBRARIES = ("tzdata",)
-# What is compiled fits one Python only, and each library works without it; the rest serves type checkers and browsers.
-_UNUSED_FILES = re.compile(r".*\.(?:pyc|so|pyd|pyx|c|pyi|js)|.*/py\.typed|urllib3/contrib/emscripten/.*")
+_UNUSED_FILES = re.compile(
+    # What is compiled fits one Python only, and each library works without it; the rest serves type checkers, browsers
+    # and tests.
+    r".*\.(?:pyc|so|pyd|pyx|c|pyi|js)|.*/py\.typed|certifi/tests/.*|urllib3/contrib/emscripten/.*|"
+    # Of a phone number's short forms, and of where and by whom it is served.
+    r"phonenumbers/(?:shortdata/region_\w+|carrier|geocoder|prefix|timezone)\.py"
+)
 _MENTIONED = re.compile(r"[\w./-]+\.sql\b")
 _INCLUDED = re.compile(r"!include\s*:\s*[\"']?([\w./-]+)")
 _CALLED = re.compile(r"\b(?:call|require)>:\s*[\"']?([\w./-]+)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,9 +21,12 @@ from td_pinterest_op.pinterest.models import WRITERS, AdAccount
 from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE, Tokens, missing_scopes
 from td_pinterest_op.pinterest.rate_limit import quotas
 from td_pinterest_op.records.plan import TOLERATED, check_kind
+from td_pinterest_op.run_history.columns import NAMES
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.table import ExpectedValues
+from td_pinterest_op.settings.types import TABLE, WrongValueError, is_left_out, shown
 from td_pinterest_op.stats import Condition, Stats, condition_of
+from td_pinterest_op.treasure_data.api import TreasureData, path_of
 from td_pinterest_op.treasure_data.job import job_of
 from td_pinterest_op.treasure_data.result import JobResult
 from td_pinterest_op.withholding.preparation import preparing
@@ -37,6 +41,8 @@ _SKEW = 120.0
 _SAMPLE = 1_000
 # The HTTP status of an answer that refuses a credential.
 _REFUSED = 401
+# What Treasure Data calls rights that do not let a user make a table and insert rows.
+_MAY_NOT_WRITE = frozenset({"query_only", "import_only"})
 # What the settings of an export need beside those about its rows.
 _ANY_EXPORT = {
     "type": "pinterest",
@@ -64,7 +70,7 @@ class Check:
 
 @dataclass(kw_only=True)
 class Subject:
-    """What is checked. `params`: those of a task with rows to judge, if any.
+    """What is checked. `params`: those of a task with rows to judge, if any. `history`: a task's database, and a table.
 
     `account` is the ad account once its check has found it. `stack` closes what was opened.
     """
@@ -74,6 +80,7 @@ class Subject:
     audience_id: str | None
     params: Mapping[str, Any]
     workflow: Path | None
+    history: tuple[str | None, object] = (None, None)
     account: AdAccount = field(init=False)
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
@@ -244,6 +251,40 @@ def _treasure_data(subject: Subject) -> Check:
     return Check(OK, f"the key is accepted by {host}")
 
 
+def _history(subject: Subject) -> Check | None:
+    """The history's table can be made, or is there, and the key may write to it."""
+    database, given = subject.history
+    if is_left_out(given):
+        return None
+    try:
+        named = TABLE.read(given, shown)
+    except WrongValueError as error:
+        return Check(ERROR, f"history: {error}", f"write {TABLE.allowed}")
+    database = named.database or database
+    if not database:
+        return Check(ERROR, f"the history {named.table} is in no database", f"write history: database.{named.table}")
+    with subject.credentials.of_treasure_data().services() as services:
+        return _history_table(services.treasure_data, database, named.table)
+
+
+def _history_table(td: TreasureData, database: str, table: str) -> Check:
+    _, content = td.call("GET", path_of("database", "list"))
+    permissions = {each.get("name"): each.get("permission") for each in content.get("databases") or ()}
+    if database not in permissions:
+        advice = "create that database, or name another one in the setting: history: database.table"
+        return Check(ERROR, f'there is no database "{database}" for the history, or the key does not see it', advice)
+    if (permission := permissions[database]) in _MAY_NOT_WRITE:
+        message = f"the key has {permission} on database {database}: no row would be written"
+        return Check(ERROR, message, "give its user full access there, or name another database")
+    _, content = td.call("GET", path_of("table", "list", database))
+    schema = next((each.get("schema") for each in content.get("tables") or () if each.get("name") == table), None)
+    if schema is None:
+        return Check(OK, f"the first run makes the table {database}.{table}")
+    missing = NAMES - {"time", *(column[0] for column in json.loads(schema or "[]"))}
+    more = f"; the next run adds the {len(missing)} columns that it lacks" if missing else ""
+    return Check(OK, f"the table {database}.{table} is there{more}")
+
+
 def _rows(subject: Subject) -> Check:
     """The job is readable, its columns fit, and the first rows are judged, all by the task's `result_settings`."""
     params, held, td = subject.params, subject.credentials, subject.services.treasure_data
@@ -299,6 +340,7 @@ _LOOKS: tuple[tuple[str, tuple[str, ...], Callable[[Subject], Check | None]], ..
     ("role", ("ad_account",), lambda about: role(about.account)),
     ("audience", ("ad_account",), _audience),
     ("treasure_data", ("endpoints",), _treasure_data),
+    ("history", ("treasure_data",), _history),
     ("rows", ("treasure_data", "credentials"), _rows),
     ("workflow", (), lambda about: _workflow(about.workflow) if about.workflow else None),
 )

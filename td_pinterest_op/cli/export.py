@@ -78,8 +78,8 @@ def export(given: Given, /, settings: Path, dry_run: bool, columns: tuple[str, .
     The same command on the same day (in UTC) goes on where one that was stopped or killed left off.
     """
     credentials = Credentials.find(given.env_file)
-    of_file = files.task(settings)
-    raw = _settings(of_file.pop("result_settings"), credentials, given) | ({"dry_run": True} if dry_run else {})
+    in_file, of_file = files.task(settings)
+    raw = _settings(in_file, credentials, given) | ({"dry_run": True} if dry_run else {})
     action = action_of(raw)
     reads_rows = action is None or action.reads_rows
     _check_source(source, of_file, reads_rows=reads_rows)
@@ -103,9 +103,9 @@ def export(given: Given, /, settings: Path, dry_run: bool, columns: tuple[str, .
         _show(statistics)
 
 
-def _settings(of_file: Mapping[str, object], credentials: Credentials, given: Given) -> dict[str, object]:
+def _settings(in_file: Mapping[str, object], credentials: Credentials, given: Given) -> dict[str, object]:
     """The settings of a file, completed from the command line and the environment."""
-    raw = {"type": "pinterest", "audience_type": "customer_list", **of_file}
+    raw = {"type": "pinterest", "audience_type": "customer_list", **in_file}
     if given.ad_account or not raw.get("ad_account_id"):
         raw["ad_account_id"] = given.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
     of_audience = {name for name in raw if str(name).startswith("audience_id")}

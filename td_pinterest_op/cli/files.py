@@ -33,13 +33,13 @@ def read(path: Path, option: str = "") -> str:
         raise SettingsError(f"the file {path}{option and f' of {option}'} cannot be read: {why(error)}") from None
 
 
-def task(path: Path) -> dict[str, Any]:
-    """Return the parameters of a task that the file of --settings holds, YAML or JSON, `result_settings` among them.
+def task(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings and the parameters of a task that the file of --settings holds, YAML or JSON.
 
-    Raises SettingsError.
+    Raises SettingsError, also for what no export takes.
     """
     settings, params = split(Layer(place=f"the file {path} of --settings", given=read(path, "--settings")))
-    return {"result_settings": dict(settings), **params}
+    return {str(name): value for name, value in settings.items()}, params
 
 
 def sql(given: str, option: str) -> str:

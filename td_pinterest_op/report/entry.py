@@ -16,10 +16,6 @@ from td_pinterest_op.redaction.secret import mask
 from td_pinterest_op.run_history.columns import FAILED, FOLLOW_UP, JSON_NAMES, NAMES, RUN, SUCCESS
 from td_pinterest_op.stats import WITHHELD
 
-_MIRROR = frozenset(
-    f"mirror_{name}" for name in ("mode", "plan", "people", "members", "joined", "resent", "left", "unsure")
-)
-
 _KEY = ("session_uuid", "attempt_id", "action")
 
 # No figure of an export or of Pinterest is larger.
@@ -78,7 +74,7 @@ def entry(given: Mapping[str, Any], *, at: datetime | None = None, error: str = 
     """One entry, from statistics or from a row. `at` and `error` count where `given` has none of its own."""
     every = flat(given)
     # Only what is known by name: an export of a table can hold anything.
-    values = {name: value for name, value in every.items() if name in NAMES | _MIRROR}
+    values = {name: value for name, value in every.items() if name in NAMES}
     reasons = _mapping(values.pop("rows_invalid_by_reason", None))
     counts = {str(name): int(count) for name, count in reasons.items() if 0 < int(count) <= _LARGEST}
     message = str(values.get("error") or error)

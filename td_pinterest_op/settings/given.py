@@ -284,9 +284,6 @@ def _check_needed(reading: Reading) -> None:
         _check_same(reading, name, "audience_id")
         other = "audience_name" if action.finds_by_name else "audience_id"
         _need(reading, name, "audience_id", other, reason=f", and {action.name} needs it (or {other})")
-        if action.finds_by_name and all(reading.values[each].given for each in (name, other)):
-            text = f"{action.name} finds its audience by {name} or by {other}; allowed: one of the two"
-            reading.add(other, f"{text} (expected_audience_name checks the name)")
 
 
 def _need(reading: Reading, name: str, *others: str, reason: str = "") -> None:

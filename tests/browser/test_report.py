@@ -12,9 +12,14 @@ from td_pinterest_op.report.entry import Entry
 from tests.browser.conftest import Browser
 from tests.unit.report.samples import FIRST_DAY, follow_up, mirror, page, run
 
-DELETED = {"action": "delete_current_audience", "rows": {"read": 0}, "records": {"sent": 0}, "summary": "Deleted it."}
+DELETED: dict[str, Any] = {
+    "action": "delete_current_audience",
+    "rows": {"read": 0},
+    "records": {"sent": 0},
+    "summary": "Deleted it.",
+}
 FAILED = {"error": f"Pinterest answered 503 to 8 of 8 tries. {'It is down. ' * 30}", "workflow": "pinterest_export"}
-WITHHELD = {"unique": 1000, "duplicate": 250, "sent": 830, "refused": 20}
+WITHHELD: dict[str, Any] = {"unique": 1000, "duplicate": 250, "sent": 830, "refused": 20}
 WITHHELD |= {"withheld": {"suppressed": 90, "without_consent": 0, "control": 60}}
 
 
@@ -25,7 +30,7 @@ def rows(hour: int) -> dict[str, int]:
 def of_five() -> list[Entry]:
     """Five audiences: one that is ready, one too small, one that failed, one deleted, one on its way."""
     last: list[dict[str, Any]] = [{}, {}, FAILED | {"records": WITHHELD | {"sent": 400}}, DELETED, {}]
-    own = [
+    own: list[dict[str, Any]] = [
         {"audience_id": str(number), "audience_name": f"Audience {number}", "session_uuid": f"{number}"}
         for number in range(1, 6)
     ]
@@ -48,6 +53,19 @@ PAGES = {
     "long_names": [run(0, audience_name=LONG_NAME, summary=LONG_NAME), run(1, audience_name=LONG_NAME)],
     "follow_up_alone": [follow_up(0), follow_up(1)],
 }
+# The dates in the page's texts whose boxes are in more than one line.
+_BROKEN_DATES = """
+const walker = document.createTreeWalker(document.querySelector('main'), NodeFilter.SHOW_TEXT), broken = [];
+while (walker.nextNode()) {
+  for (const date of walker.currentNode.data.matchAll(/\\d+\\s\\w{3}\\s\\d{4},\\s\\d\\d:\\d\\d\\sUTC/g)) {
+    const range = document.createRange();
+    range.setStart(walker.currentNode, date.index);
+    range.setEnd(walker.currentNode, date.index + date[0].length);
+    if (new Set([...range.getClientRects()].map(box => box.top)).size > 1) broken.push(date[0]);
+  }
+}
+return broken;
+"""
 SCREENS = {"wide": (1200, "light"), "phone": (400, "light"), "dark": (1200, "dark"), "dark_phone": (400, "dark")}
 
 
@@ -75,6 +93,34 @@ def test_a_report_fits_the_screen_loads_nothing_and_is_accessible(
     assert [] == browser.accessibility_faults()
     logged = browser.driver.get_log("browser")  # type: ignore[no-untyped-call]
     assert [] == [entry for entry in logged if entry["level"] == "SEVERE"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_date_breaks_into_two_lines_and_folded_figures_fit(browser: Browser, tmp_path: Path, name: str) -> None:
+    browser.resize(1200, 900)
+    show(browser, tmp_path, name)
+    browser.run("document.querySelectorAll('details').forEach(e => e.open = true)")
+    assert [] == browser.run(_BROKEN_DATES)
+    for width in (1200, 400):
+        browser.resize(width, 900)
+        assert not browser.is_wider_than_screen()
+    assert [] == browser.accessibility_faults()
+
+
+def test_the_picture_comes_first_on_a_wide_screen_and_paper_shows_what_is_folded(
+    browser: Browser, tmp_path: Path
+) -> None:
+    browser.resize(1200, 900)
+    show(browser, tmp_path, "mirror")
+    left, right = browser.run("return ['.funnel', '.verdict'].map(e => document.querySelector(e).offsetLeft)")
+    assert left < right
+    is_shown = "return document.querySelector('table').checkVisibility()"
+    assert not browser.run(is_shown)
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    browser.resize(720, 900)
+    assert browser.run(is_shown)
+    assert not browser.is_wider_than_screen()
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
 def test_the_first_screen_of_a_phone_says_what_became_of_the_audience_and_what_to_do(

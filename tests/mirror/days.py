@@ -96,7 +96,7 @@ class World:
     def tables(self) -> set[str]:
         return {table.name for table in self.td.warehouse.tables(DATABASE)}
 
-    def run(self, day: int, *, death: Death | None = None, session: str = "", **settings: object) -> Attempt:
+    def run(self, day: int, *, death: Death | None = None, session: str = "", **settings: Any) -> Attempt:
         """One run on a day; the clock goes on to that day, and never back. `settings` are for this run alone."""
         begin = BEGIN + timedelta(days=day)
         self.time.sleep(begin.timestamp() + 60 - self.time.now())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,15 @@ def test_only_joiners_and_leavers_are_sent(mirrored: World, audience_id: str) ->
     assert ran.succeeded
     assert {"ADD": 10, "REMOVE": 10} == sent
     assert digests(200, first=10) == mirrored.members(audience_id)
-    of_mirror = {"mode": "difference", "people": 200, "members": 200, "joined": 10, "left": 10, "resent": 0, "unsure": 0}
+    of_mirror = {
+        "mode": "difference",
+        "people": 200,
+        "members": 200,
+        "joined": 10,
+        "left": 10,
+        "resent": 0,
+        "unsure": 0,
+    }
     assert of_mirror == {name: ran.stored["mirror"][name] for name in of_mirror}
     assert (200, 20, 200) == (ran.stored["records"]["unique"], ran.stored["records"]["sent"], ran.stored["members"])
 
@@ -74,13 +83,17 @@ def test_a_day_issues_eight_statements_reads_the_ledger_four_times_and_exchanges
         "read the plan back",
         "ask for the newest plan",
         "settle the plan",
-    ] == [query.splitlines()[0].removeprefix(f"-- td_pinterest_op: mirror of audience {audience_id}: ") for query in issued]
+    ] == [
+        query.splitlines()[0].removeprefix(f"-- td_pinterest_op: mirror of audience {audience_id}: ")
+        for query in issued
+    ]
     assert 4 == sum(query.count(f'FROM "{DATABASE}"."{LEDGER}"') for query in issued)
     assert 1 == sum("FROM people" in query and "LIMIT 0" not in query for query in issued)
     assert 1 == len(mirrored.pinterest.calls.of("oauth/token")) - tokens
-    assert all(re.search(r"job \d+ issued \(presto on database sandbox\): " + re.escape(step), ran.said) for step in (
-        "read the plan back", "settle the plan"
-    ))
+    assert all(
+        re.search(r"job \d+ issued \(presto on database sandbox\): " + re.escape(step), ran.said)
+        for step in ("read the plan back", "settle the plan")
+    )
 
 
 def test_nothing_is_sent_and_no_plan_is_made_when_nothing_changed(mirrored: World, audience_id: str) -> None:
@@ -109,7 +122,9 @@ def test_a_dry_run_shows_the_figures_and_writes_neither_to_the_ledger_nor_to_pin
     assert digests(200) == mirrored.members(audience_id)
     assert "195 people, 200 members; 5 join, 10 leave" in ran.said
     assert "requests  3 to write (3 of records)" in ran.said
-    assert 'Dry run: would mirror audience "Newsletter": 5 join, 10 leave; nothing was written.' == ran.stored["summary"]
+    assert (
+        'Dry run: would mirror audience "Newsletter": 5 join, 10 leave; nothing was written.' == ran.stored["summary"]
+    )
     assert (5, 10, 0) == tuple(ran.stored["mirror"][name] for name in ("joined", "left", "resent"))
 
 
@@ -151,7 +166,7 @@ def test_adopt_adds_to_the_people_of_the_audience(mirrored: World) -> None:
     ],
 )
 def test_a_query_that_suddenly_finds_few_is_stopped_before_a_write_until_the_limit_is_raised(
-    mirrored: World, audience_id: str, found: int, message: str, settings: dict[str, object]
+    mirrored: World, audience_id: str, found: int, message: str, settings: dict[str, Any]
 ) -> None:
     mirrored.wants(people(found))
     mirrored.settings["max_records"] = 205
@@ -178,7 +193,7 @@ def test_a_query_that_suddenly_finds_few_is_stopped_before_a_write_until_the_lim
     ],
 )
 def test_rows_are_judged_by_the_counts_of_the_warehouse(
-    mirrored: World, audience_id: str, settings: dict[str, object], message: str
+    mirrored: World, audience_id: str, settings: dict[str, Any], message: str
 ) -> None:
     mirrored.wants([*people(197), *digests(5, first=500), "n/a", "none", "SOFI\u03a3@shop.example"])
     rows = ledger_size(mirrored)
@@ -234,6 +249,8 @@ def test_another_ad_account_is_refused(mirrored: World, audience_id: str) -> Non
 def test_an_audience_of_another_name_is_not_mirrored(mirrored: World, audience_id: str) -> None:
     stopped = mirrored.run(1, expected_audience_name="Readers")
     assert 'is named "Newsletter"; expected_audience_name is "Readers"' in stopped.said
+    stopped = mirrored.run(1, audience_name="Readers")
+    assert f'audience {audience_id} "Newsletter" is not "Readers"' in stopped.said
 
 
 def test_a_first_replace_whose_end_was_lost_is_done_again(mirrored: World) -> None:
@@ -284,8 +301,10 @@ def test_a_second_run_on_a_day_does_not_send_the_share_of_the_day_again(mirrored
 def test_device_ids_and_addresses_next_to_each_other_are_mirrored(mirrored: World) -> None:
     audience_id = mirrored.audience()
     maid = "5eed0123-4567-89ab-cdef-0123456789ab"
-    rows = [{"mail": person, "MAID": "n/a" if n % 2 else None} for n, person in enumerate(people(120))]
-    of_device = [{"mail": None, "MAID": maid.upper()}, {"mail": None, "MAID": None}]
+    rows: list[dict[str, Any]] = [
+        {"mail": person, "MAID": "n/a" if n % 2 else None} for n, person in enumerate(people(120))
+    ]
+    of_device: list[dict[str, Any]] = [{"mail": None, "MAID": maid.upper()}, {"mail": None, "MAID": None}]
     mirrored.td.create("sandbox", "people", [*rows, *of_device])
     mirrored.task["query"] = 'SELECT mail, "MAID" FROM people -- all of them'
     ran = mirrored.run(0, columns={"mail": "email"})
@@ -323,7 +342,9 @@ def test_a_first_run_over_people_stops_and_says_how_many_until_somebody_says_wha
     with mirrored.sent() as sent:
         stopped = mirrored.run(0, begin=None)
     assert not stopped.succeeded
-    assert "the mirror has not filled this audience yet, and it has 30 people. Nothing was sent. Set begin" in stopped.said
+    assert (
+        "the mirror has not filled this audience yet, and it has 30 people. Nothing was sent. Set begin" in stopped.said
+    )
     assert not sent
     assert digests(30, first=1000) == mirrored.members(audience_id)
     assert mirrored.run(0, session="another", begin="adopt").succeeded

@@ -64,6 +64,11 @@ class Mirror(Refill, Change):
     def check(self) -> Audience | None:
         """The audience that follows the query; None if it is to be created."""
         self._audience = self._usable() if self._audience_id else self._named()
+        if self._audience and self._settings.audience_name not in (None, self._audience.name):
+            raise AudienceError(
+                f'{self._audience.label} is not "{self._new_name}": audience_id and audience_name must name the same '
+                "audience. Nothing was changed"
+            )
         return self._audience
 
     def _named(self) -> Audience | None:

@@ -21,8 +21,6 @@ TABLES: Mapping[str, Table] = {
     "td_pinterest_op.status.AudienceStatus": STATUS,
     "td_pinterest_op.status.AudienceStatus.look": STATUS,
     "td_pinterest_op.erase.PinterestErase": ERASURE,
-    "td_pinterest_op.mirror.Mirror.look": STATUS,
-    "td_pinterest_op.mirror.Mirror.send": EXPORT,
     "td_pinterest_op.many.Many.renew": CONNECTION,
 }
 # What completes its settings when it runs: from a list, or from what Audience Studio hands over.
@@ -80,6 +78,19 @@ def settings_of_export(dig: DigFile) -> Mapping[str, object]:
         if given and task.command and TABLES.get(str(task.command.value)) is EXPORT:
             return _known(task, given)[0]
     return {}
+
+
+def history_of(dig: DigFile) -> tuple[str | None, object]:
+    """Return the database and the table, as known before a run, of the first history that a task names; else None."""
+    for task in tasks(dig.root) if dig.root else ():
+        given = task.value.get("result_settings")
+        named = _known(task, given)[0].get("history") if given and task.operator == "py" else None
+        if named:
+            own = task.value.get("database")
+            exported = task.exported.get("td")
+            database = task.text(own) if own else exported.get("database") if isinstance(exported, dict) else None
+            return database or None, named
+    return None, None
 
 
 def _known(task: Task, given: Value) -> tuple[dict[str, object], set[str]]:

@@ -19,6 +19,7 @@ from td_pinterest_op.runtime.clock import Timing
 from td_pinterest_op.workflow import local_secrets
 from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Fault
 from tests.emulators.server import free_port
+from tests.emulators.td import Fault as TdFault
 from tests.exporting import Services, people
 from tests.unit.cli.running import Recorded, Terminal
 
@@ -282,6 +283,61 @@ def test_settings_that_cannot_be_used_are_named_with_the_rows(at_terminal: Termi
     ran = at_terminal("doctor", "--job", scene.job, "--settings", settings)
     assert 1 == ran.code
     assert "rows: result_settings has 1 problem" in ran.out
+
+
+_HISTORY_IN = """\
+_export: {td: {database: shop}, table: %s}
++export:
+  py>: td_pinterest_op.export.PinterestExport
+  result_settings: {type: pinterest, history: "${table}"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("table", "status", "said", "cure"),
+    [
+        ("pinterest_history", "ok", "the first run makes the table shop.pinterest_history", ""),
+        ("crm.old", "ok", "the table crm.old is there; the next run adds the", ""),
+        (
+            "nowhere.x",
+            "error",
+            'there is no database "nowhere" for the history',
+            "create that database, or name another",
+        ),
+        ("a.b.c", "error", "'a.b.c' is not the name of a table", "table or database.table"),
+    ],
+)
+@pytest.mark.parametrize("of_workflow", [True, False])
+def test_the_history_that_a_workflow_or_a_file_names_is_checked(
+    at_terminal: Terminal, scene: Scene, table: str, status: str, said: str, cure: str, of_workflow: bool
+) -> None:
+    for database, name in (("shop", "others"), ("crm", "old")):
+        scene.services.td.create(database, name, [{"kind": "run"}])
+    scene.workflow.write_text(_HISTORY_IN % table)
+    (scene.folder / "task.yml").write_text(f"database: shop\nresult_settings: {{history: {table}}}\n")
+    named = ["--workflow", scene.workflow] if of_workflow else ["--settings", scene.folder / "task.yml"]
+    checks = {check["name"]: check for check in json.loads(at_terminal("doctor", *named, "--json").out)["checks"]}
+    assert status == checks["history"]["status"], checks["history"]
+    assert said in checks["history"]["message"]
+    assert cure in checks["history"]["advice"]
+
+
+def test_a_history_without_a_database_or_a_right_is_named_and_the_export_is_not_blamed(
+    at_terminal: Terminal, scene: Scene
+) -> None:
+    settings = scene.folder / "settings.yml"
+    settings.write_text("history: pinterest_history\n")
+    ran = at_terminal("doctor", "--settings", settings)
+    assert 1 == ran.code
+    assert "the history pinterest_history is in no database" in ran.out
+    assert "An export would run, and leave no row in the history." in ran.out
+    listed = json.dumps({"databases": [{"name": "shop", "permission": "query_only"}]})
+    scene.services.td.faults.add(TdFault(kind="status", status=200, body=listed, path="/v3/database/list", times=None))
+    settings.write_text("history: shop.pinterest_history\n")
+    assert (
+        "the key has query_only on database shop: no row would be written"
+        in at_terminal("doctor", "--settings", settings).out
+    )
 
 
 def test_an_end_of_the_token_that_pinterest_does_not_name_is_no_fault(at_terminal: Terminal, scene: Scene) -> None:

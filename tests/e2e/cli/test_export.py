@@ -207,8 +207,8 @@ def test_nobody_is_sent_who_opted_out_or_does_not_consent(
 @pytest.mark.parametrize(
     ("beside", "said"),
     [
-        ({"supress": "SELECT 1"}, "supress (did you mean suppress?). Allowed there: query, database, engine, job_id, "),
-        ({"py>": "td_pinterest_op.export.PinterestExport"}, "what no export takes: py>. Allowed there"),
+        ({"supress": "SELECT 1"}, "next to them 'supress' is unknown; did you mean suppress?"),
+        ({"py>": "td_pinterest_op.export.PinterestExport"}, "has result_settings, and next to them 'py>' is unknown"),
         ({"suppress": ""}, "suppress of the task is blank"),
     ],
 )
@@ -278,7 +278,7 @@ def test_a_file_that_cannot_be_read_is_named(
     ("text", "said"),
     [
         ("acton: add\n", "acton: is unknown; did you mean action?"),
-        ("- a list\n", "is not a mapping; allowed: a mapping, or a string of one in JSON or YAML"),
+        ("- a list\n", "of --settings: a string of 9 characters is not a mapping; allowed: a mapping"),
         ("\ta: b\n", "contains tabs"),
     ],
 )

@@ -16,7 +16,7 @@ from tests.unit.report.samples import FIRST_DAY, follow_up, mirror, page, run
 WITHHELD = {"suppressed": 90, "without_consent": 0, "control": 60}
 RECORDS = {"unique": 1000, "duplicate": 250, "sent": 830, "refused": 20, "withheld": WITHHELD}
 TWO_COLUMNS = {"read": 800, "valid": 1250, "invalid": 350, "invalid_by_reason": {"null": 350}}
-REMOVE = {"action": "remove_people_from_current_audience"}
+REMOVE: dict[str, Any] = {"action": "remove_people_from_current_audience"}
 RUNS: dict[str, Entry] = {
     "plain": run(),
     "withheld": run(records=RECORDS),

@@ -281,8 +281,8 @@ def test_an_audience_without_people_shows_no_size(last: dict[str, Any], look: li
     assert "<dt>People matched" not in html
 
 
-def test_a_size_from_before_the_run_is_called_so() -> None:
-    assert "People matched before this run 900" in shown(page([run(0), follow_up(0), run(1)], now=FIRST_DAY))
+def test_a_size_that_no_follow_up_has_read_since_the_run_is_marked() -> None:
+    assert "People matched so far 900" in shown(page([run(0), follow_up(0), run(1)], now=FIRST_DAY))
     assert "People matched by Pinterest 900" in shown(page([run(0), follow_up(0)], now=FIRST_DAY))
 
 

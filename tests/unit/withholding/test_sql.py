@@ -123,7 +123,7 @@ def test_without_a_column_for_the_key_the_group_is_chosen_by_the_digest(database
 
 def test_values_rows_and_digests_are_counted(database: duckdb.DuckDBPyConnection) -> None:
     digest = "5eed" * 16
-    rows = [["A@b.cc", None], ["a@b.cc", "n/a"], ["x", "y"], [digest.upper(), DEVICE], [None, None]]
+    rows: ROWS = [["A@b.cc", None], ["a@b.cc", "n/a"], ["x", "y"], [digest.upper(), DEVICE], [None, None]]
     _fill(database, "people", {"email": "VARCHAR", "maid": "VARCHAR"}, rows)
     answers = select(database, query_of("people", ["email", "maid"]), lists={}, control=None)
     assert 3 == len(sent(answers))
@@ -137,7 +137,7 @@ def test_values_rows_and_digests_are_counted(database: duckdb.DuckDBPyConnection
 def test_a_row_with_an_address_that_cannot_be_compared_is_taken_for_suppressed(
     database: duckdb.DuckDBPyConnection, control: Control | None
 ) -> None:
-    rows = [["SOFI\u03a3@shop.example", DEVICE, None], ["b@shop.example", None, 7], [None, DEVICE, 8]]
+    rows: ROWS = [["SOFI\u03a3@shop.example", DEVICE, None], ["b@shop.example", None, 7], [None, DEVICE, 8]]
     _fill(database, "people", {"email": "VARCHAR", "maid": "VARCHAR", "customer": "BIGINT"}, rows)
     query = query_of("people", ["email", "maid"], key="customer")
     answers = select(database, query, lists={"suppress": [["else@shop.example", None]]}, control=control)
@@ -147,7 +147,8 @@ def test_a_row_with_an_address_that_cannot_be_compared_is_taken_for_suppressed(
 
 def test_lists_are_counted(database: duckdb.DuckDBPyConnection) -> None:
     tables = {}
-    for name, rows in {"suppress": [["a@b.cc", DEVICE], ["A@b.cc", "5eed" * 16], ["n/a", None]], "consent": []}.items():
+    lists: dict[str, ROWS] = {"suppress": [["a@b.cc", DEVICE], ["A@b.cc", "5eed" * 16], ["n/a", None]], "consent": []}
+    for name, rows in lists.items():
         _fill(database, name, {"email": "VARCHAR", "maid": "VARCHAR"}, rows)
         database.execute(f"CREATE OR REPLACE TABLE of_{name} AS {_duckdb(listed(query_of(name, ['email', 'maid'])))}")
         tables[name] = f"of_{name}"
