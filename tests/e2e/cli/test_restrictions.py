@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.campaigns import campaign
-from tests.e2e.restrictions import EVERY, ROWS, check
+from tests.e2e.restrictions import EVERY, MIRROR, ROWS, check, create_people
 from tests.exporting import Services
 from tests.unit.cli.running import Terminal
 
@@ -21,7 +21,7 @@ WITHOUT_ROWS = ("clear_current_audience", "delete_current_audience", "create_act
 def test_on_the_command_line(
     at_terminal: Terminal, services: Services, tmp_path: Path, action: str, source: str
 ) -> None:
-    services.td.create("crm", "people", [{"email": row} for row in ROWS])
+    create_people(services)
     csv_file, file = tmp_path / "people.csv", tmp_path / "export.yml"
     csv_file.write_text("\n".join(["email", *ROWS]))
     rows: dict[str, list[object]] = {
@@ -36,4 +36,5 @@ def test_on_the_command_line(
         assert (ran.code == 0) == ("error: " not in ran.err)
         return "" if ran.code == 0 else ran.err.partition("error: ")[2].replace("\n", " ")
 
-    check(services, action, run)
+    no_query = action == MIRROR and source != "--query"
+    check(services, action, run, refusal="the mirror needs a query" if no_query else "")
