@@ -54,6 +54,13 @@ class ExpectedValues(str, enum.Enum):
     HASHED = "hashed"
 
 
+class HashIn(str, enum.Enum):
+    """Where identifiers are normalised, judged and hashed."""
+
+    OPERATOR = "operator"
+    WAREHOUSE = "warehouse"
+
+
 class RecordsFormat(str, enum.Enum):
     """What a record is: one identifier, or a row of the query with all its keys."""
 
@@ -208,6 +215,7 @@ _WHATEVER_THE_ACTIONS_ARE = (
     Setting(name="report", type=PAGE),
     _HISTORY,
     _of_rows(name="records", type=_words(RecordsFormat), default=RecordsFormat.IDENTIFIERS),
+    _of_rows(name="hash_in", type=_words(HashIn), default=HashIn.OPERATOR),
     _of_rows(name="default_country", type=COUNTRY),
     _of_new_list(name="is_nca"),
     _of_those_that_name_it(name="seed_audience_id", type=AUDIENCE_ID),
