@@ -29,7 +29,7 @@ from td_pinterest_op.settings.parse import (
 from td_pinterest_op.settings.structures import mapping_of
 from td_pinterest_op.settings.table import HashIn, Table
 from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, misspelt_parameters
-from td_pinterest_op.settings.types import WrongValueError, closest, shown
+from td_pinterest_op.settings.types import WrongValueError, shown
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows, job_rows
@@ -39,7 +39,7 @@ from td_pinterest_op.workflow.services import Services, endpoints
 
 log = logging.getLogger(__name__)
 
-# A task has one of them at most.
+# A task has one of these at most.
 _ROWS = frozenset({"query", "job_id"})
 
 _S = TypeVar("_S", bound=SendingSettings)
@@ -83,8 +83,14 @@ def split(given: Layer) -> tuple[Mapping[object, object], dict[str, Any]]:
         return others, params
     settings = Layer(place=f"result_settings of {given.place}", given=others.pop("result_settings")).mapping()
     if others:
-        named = ", ".join(f"{shown(key)} is unknown{closest(str(key), TASK_PARAMETERS)}" for key in others)
-        raise SettingsError(f"{given.place} has result_settings, and next to them {named}", key="result_settings")
+        near = misspelt_parameters(others)
+        texts = [shown(key).strip("'") for key in others]
+        names = [text + (f" (did you mean {near[text]}?)" if text in near else "") for text in texts]
+        raise SettingsError(
+            f"{given.place} has next to result_settings what no export takes: {', '.join(names)}. "
+            f"Allowed there: {', '.join(TASK_PARAMETERS)}",
+            key="result_settings",
+        )
     return settings, params
 
 

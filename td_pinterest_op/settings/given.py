@@ -298,8 +298,8 @@ def _check_restrictions(reading: Reading) -> None:
     if (action := reading.action) is None:
         return
     for key in reading.table.settings:
-        value = reading.values[key.name].value
-        restricts = reading.values[key.name].given and value not in (None, key.default)
+        given = reading.values[key.name]
+        restricts = given.given and key.restricts_by(given.value)
         if restricts and not key.is_used_by(action) and not key.may_be_unused_by(action):
             reading.add(key.name, f"{action.name} cannot honour it; take it out, or choose an action that can")
 
