@@ -14,6 +14,8 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from td_pinterest_op.errors import SettingsError, SettingsErrors
+from td_pinterest_op.records.columns import identifier_columns
+from td_pinterest_op.records.hashed_rows import check_source, hashed_rows
 from td_pinterest_op.settings.given import drop_console_keys
 from td_pinterest_op.settings.merge import Layer, merge
 from td_pinterest_op.settings.parse import (
@@ -25,9 +27,9 @@ from td_pinterest_op.settings.parse import (
     parse_erasure,
 )
 from td_pinterest_op.settings.structures import mapping_of
-from td_pinterest_op.settings.table import Table
+from td_pinterest_op.settings.table import HashIn, Table
 from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, misspelt_parameters
-from td_pinterest_op.settings.types import WrongValueError, closest, shown
+from td_pinterest_op.settings.types import WrongValueError, shown
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows, job_rows
@@ -37,10 +39,8 @@ from td_pinterest_op.workflow.services import Services, endpoints
 
 log = logging.getLogger(__name__)
 
-# A task has one of them at most.
+# A task has one of these at most.
 _ROWS = frozenset({"query", "job_id"})
-ENGINES = ("presto", "trino")
-"""Those whose SQL hashes."""
 
 _S = TypeVar("_S", bound=SendingSettings)
 
@@ -59,7 +59,13 @@ class Request(Generic[_S]):
         if isinstance(self.source, Rows):
             return self.source
         assert self.source is not None, "an action without rows opens none"  # noqa: S101
-        return job_rows(services.treasure_data, self.source, note=partial(setattr, stats, "job_id"))
+        note = partial(setattr, stats, "job_id")
+        settings = self.settings
+        if isinstance(settings, Settings) and settings.hash_in is HashIn.WAREHOUSE:
+            by = settings.control.by if settings.control else None
+            choose = partial(identifier_columns, columns=settings.columns, by=by)
+            return hashed_rows(services.treasure_data, self.source, choose=choose, control=settings.control, note=note)
+        return job_rows(services.treasure_data, self.source, note=note)
 
 
 ExportRequest = Request[Settings]
@@ -77,8 +83,14 @@ def split(given: Layer) -> tuple[Mapping[object, object], dict[str, Any]]:
         return others, params
     settings = Layer(place=f"result_settings of {given.place}", given=others.pop("result_settings")).mapping()
     if others:
-        named = ", ".join(f"{shown(key)} is unknown{closest(str(key), TASK_PARAMETERS)}" for key in others)
-        raise SettingsError(f"{given.place} has result_settings, and next to them {named}", key="result_settings")
+        near = misspelt_parameters(others)
+        texts = [shown(key).strip("'") for key in others]
+        names = [text + (f" (did you mean {near[text]}?)" if text in near else "") for text in texts]
+        raise SettingsError(
+            f"{given.place} has next to result_settings what no export takes: {', '.join(names)}. "
+            f"Allowed there: {', '.join(TASK_PARAMETERS)}",
+            key="result_settings",
+        )
     return settings, params
 
 
@@ -113,7 +125,6 @@ def read_export_request(task: workflow.Task, *, table: Table, rows: Rows | None 
         rows=rows,
         reads_rows=action is None or action.reads_rows,
         lists=() if action and not action.adds_people else LISTS,
-        needs_query=action is not None and action.needs_query,
     )
 
 
@@ -138,13 +149,10 @@ def _read(
     rows: Rows | None = None,
     reads_rows: bool = True,
     lists: Sequence[str] = (),
-    needs_query: bool = False,
 ) -> Request[_S]:
-    """Without `rows`, the source is the task's job. `lists`: the parameters that may name people.
-
-    `needs_query`: the warehouse reads the rows.
-    """
+    """Without `rows`, the source is the task's job. `lists`: the parameters that may name people."""
     errors = SettingsErrors()
+    settings: _S | None = None
     with errors:
         settings = read_settings()
         settings = replace(settings, requests_per_minute=max(settings.requests_per_minute // task.concurrent, 1))
@@ -166,18 +174,19 @@ def _read(
         with errors:
             if listed := workflow.list_source(task, name):
                 sources[name] = listed
-    if needs_query and source is not None:
-        with errors:
-            _check_query(source)
+    if isinstance(settings, Settings) and (needed_by := _hashing_of(settings)):
+        for name, each in {**({"query": source} if source else {}), **sources}.items():
+            with errors:
+                check_source(each, name=name, needed_by=needed_by)
     errors.raise_any()
+    assert settings is not None, "its problem was raised"  # noqa: S101
     for warning in settings.warnings:
         log.warning("%s", warning)
     return Request(task=task, settings=settings, source=source, lists=sources)
 
 
-def _check_query(source: Source | Rows) -> None:
-    """Raise SettingsError if a warehouse cannot read the rows."""
-    if not isinstance(source, Source) or source.job_id is not None:
-        raise SettingsError("the mirror needs a query: give the task `query` and its `database`, no job", key="query")
-    if source.engine not in ENGINES:
-        raise SettingsError(f"the mirror needs the engine {' or '.join(ENGINES)}", key="engine")
+def _hashing_of(settings: Settings) -> str:
+    """Return what wants the warehouse to hash; "" for nothing."""
+    if settings.action.needs_query:
+        return settings.action.name
+    return "hash_in: warehouse" if settings.hash_in is HashIn.WAREHOUSE else ""

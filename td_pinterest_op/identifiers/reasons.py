@@ -117,7 +117,7 @@ REASONS: Mapping[str, Explanation] = {
     "unsure": Explanation(
         meaning="is an address with a letter whose lower case depends on its place or on the version of Unicode: the "
         "warehouse cannot hash it",
-        example="SOFI\u03a3@shop.example",
+        example="an address with a capital sigma (\u03a3)",
         advice="Put the SHA-256 of the address in lower case in its place, or set hash_in: operator.",
         sql=f"SELECT * FROM people WHERE regexp_like(email, '{UNSURE_LETTERS}')",  # noqa: S608
     ),

@@ -67,6 +67,7 @@ def answer(types: Collection[IdentifierType], *, text: str = "text", lowered: st
     digest = f"'{mark}' || {lowered}" if mark else lowered
     return f"""CASE
     WHEN {text} IS NULL THEN NULL
+    WHEN from_utf8(to_utf8({text})) <> {text} THEN '{Reason.BAD_ENCODING.value}'
     WHEN {text} = '' THEN '{Reason.EMPTY.value}'
     WHEN {lowered} IN (
 {_listed(sorted(PLACEHOLDERS), indent=6)}) THEN '{Reason.PLACEHOLDER.value}'

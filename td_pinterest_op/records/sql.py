@@ -64,7 +64,7 @@ def answers_statement(query: Query, *, control: Control | None) -> str:
     if control and control.by:
         place = query.place(control.by)
         selected[place] = salted_number(_as_text(place), quote_literal(control.salt))
-    return _select("td_pinterest_op: the query's identifiers as digests or reasons", query, selected, mark=HASHED_MARK)
+    return _select("td_pinterest_op: identifiers as digests or reasons", query, selected, mark=HASHED_MARK)
 
 
 def hashed_statement(query: Query) -> str:
@@ -125,7 +125,7 @@ FROM (SELECT {key} AS key FROM (
 ))
 WHERE key IS NOT NULL
 GROUP BY key"""
-    comment = "Each person's arm: `control` for those whom the setting `control` of an export withholds, else `sent`."
+    comment = "The arm of each person: `control` for those whom `control` of an export withholds, else `sent`."
     return _commented(statement, comment, query=query.text)
 
 

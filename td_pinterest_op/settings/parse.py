@@ -19,6 +19,7 @@ from td_pinterest_op.settings.table import (
     STATUS,
     Begin,
     ExpectedValues,
+    HashIn,
     IfExists,
     RecordsFormat,
     Table,
@@ -79,6 +80,7 @@ class Settings(SendingSettings):
     expected_audience_name: str | None
     report: str | None  # path of the page to write
     records: RecordsFormat
+    hash_in: HashIn
     default_country: str | None  # ISO 3166 alpha-2, in upper case
     is_nca: bool
     seed_audience_id: str | None  # this and the next two: None for all but look-alikes

@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 
 from td_pinterest_op.errors import ExportError, JobError, LimitError
 from td_pinterest_op.identifiers.types import LISTED, TYPES, UNSURE
 from td_pinterest_op.records.columns import Column, identifier_columns
+from td_pinterest_op.records.hashed_rows import hashed_rows
 from td_pinterest_op.records.plan import check_kind
 from td_pinterest_op.records.read import AllIdentifiers
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.redaction.format import counted
 from td_pinterest_op.settings.parse import Settings
-from td_pinterest_op.settings.table import RecordsFormat
+from td_pinterest_op.settings.table import HashIn, RecordsFormat
 from td_pinterest_op.stats import CONSENT, SUPPRESS, Stats
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Job, Source
@@ -39,7 +40,7 @@ def opening(td: TreasureData, sources: Mapping[str, Source], settings: Settings,
         invalid: dict[str, Counter[str]] = {}
         for name, source in sources.items():
             try:
-                rows = job_rows(td, source, note=partial(stats.list_jobs.__setitem__, name))
+                rows = _open(td, source, settings, note=partial(stats.list_jobs.__setitem__, name))
                 columns[name], of_list = _read(rows, settings, spools[name])
                 check_kind(settings.expect_values, plain=of_list.plain_values, hashed=of_list.hashed_values)
             except ExportError as error:
@@ -77,6 +78,12 @@ def list_columns(job: Job, settings: Settings) -> Sequence[Column]:
     # A list need not have all the columns that the people's query has.
     columns = {name: type_ for name, type_ in settings.columns.items() if name in names}
     return identifier_columns(job, columns, types=TYPES if settings.records is RecordsFormat.ROWS else LISTED)
+
+
+def _open(td: TreasureData, source: Source, settings: Settings, *, note: Callable[[str], None]) -> Rows:
+    if settings.hash_in is HashIn.WAREHOUSE:
+        return hashed_rows(td, source, choose=partial(list_columns, settings=settings), note=note)
+    return job_rows(td, source, note=note)
 
 
 def _read(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Column], Stats]:

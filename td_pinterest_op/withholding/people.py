@@ -159,6 +159,9 @@ class People:
     def _add(self, by_column: Sequence[ColumnKeys], known: bytes) -> None:
         first = len(self._known)
         self._known += known
+        if self._lists.suppressed:
+            # Whoever has an address that cannot be compared may be on the list by it.
+            self._note(_IS_SUPPRESSED, (first + row for column in by_column for row in column.unsure))
         for column in by_column:
             numbers = range(first, len(self._known)) if column.rows is None else [first + row for row in column.rows]
             _add(self._entries, column.identifiers, compress(numbers, column.keys) if column.rejected else numbers)

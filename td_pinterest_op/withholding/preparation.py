@@ -19,6 +19,7 @@ from td_pinterest_op.records.row_spool import RowSpool
 from td_pinterest_op.records.rows import EncodedRows, Shape, by_shape
 from td_pinterest_op.records.spool import Sorted, SortedFile, Spool
 from td_pinterest_op.records.spool_file import SpoolFile
+from td_pinterest_op.records.sql import NUMBERS
 from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import RecordsFormat
@@ -98,6 +99,8 @@ def _chosen(control: Control | None, by: int | None, block: Block, by_column: Se
     """For each row whether it is in the control group, by the column at `by`; None: by the digest."""
     if control is None:
         return [False] * len(block[0])
+    if by is not None and by_column[0].column.is_judged:
+        return [isinstance(number, int) and number % NUMBERS < control.of_ten_thousand for number in block[by]]
     digests = (digest.hex().encode() for digest in by_column[0].keys)
     return in_control(control, digests if by is None else map(key_of, block[by]))
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from statistics import NormalDist
 from typing import Any
 
 from hypothesis import given, settings
 
+from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.sql import full
+from td_pinterest_op.records.sql import answers_statement
 from td_pinterest_op.run_history.columns import COLUMNS, follow_up_row, lift_row, run_row
 from td_pinterest_op.run_history.known import COLUMNS_READ, known
 from td_pinterest_op.run_history.sql import failure_of, insert_rows, known_of, make_table
@@ -19,6 +23,7 @@ from td_pinterest_op.stats import WITHHELD
 from td_pinterest_op.withholding.sql import listed, people
 from tests.trino.client import run
 from tests.trino.days import QUERIES, places
+from tests.unit.records import test_sql as test_query
 from tests.unit.report.samples import statistics
 from tests.unit.run_history import test_known
 from tests.unit.run_history import test_sql as test_history
@@ -33,8 +38,33 @@ Row = dict[str, Any]
 
 def differences(server: str) -> Iterator[str]:
     """What differs, and which statement reads its table more than twice."""
-    for check in (_arms, _lift, _withheld, _history, _known):
+    for check in (_hashed, _arms, _lift, _withheld, _history, _known):
         yield from (f"{check.__name__.strip('_')}: {found}" for found in check(server))
+
+
+def _hashed(server: str) -> Iterator[str]:
+    """Every row of a nasty query has the operator's answers: in texts, in arrays, in columns of one name."""
+    rows = test_query.nasty_rows()
+    columns = {"a": "varchar", "b": "bigint", "c": "array(varchar)", "d": "varchar", "e": "varchar"}
+    _table(server, "nasty", columns, rows)
+    control = Control(percent=Decimal(50), salt="it's \u00fc", by="customer")
+    names = [f"c{place}" for place in range(len(columns))]
+    statement = answers_statement(replace(test_query.QUERY, names=names), control=replace(control, by="c1"))
+    answers = [tuple(row.values()) for row in run(server, statement).rows]
+    # Trino does not keep the order of rows.
+    answers.sort(key=lambda row: row[1])
+    by_number = sorted(rows, key=lambda row: test_query.number_of(control, row[1]))
+    given, judged = (test_query.keys(of, is_judged=of is answers) for of in (by_number, answers))
+    if test_query.without_unsure(given, judged) != test_query.without_unsure(judged, judged):
+        yield "the answers for identifiers"
+    bytes_ = [b"j\xfcrgen@shop.example", b" \xe2\x82@b.cc ", b"\xed\xa0\x80@b.cc", b"\xff", "\ufffd@b.cc".encode()]
+    _table(server, "given", {"number": "integer", "hex": "varchar"}, [[n, raw.hex()] for n, raw in enumerate(bytes_)])
+    source = "SELECT number, 'email' AS type, raw_varchar(from_hex(hex)) AS value FROM given"
+    (*bad, good) = run(server, f"{full(source, keep='number, ')} ORDER BY number").rows
+    if {row["answer"] for row in bad} != {Reason.BAD_ENCODING.value} or len(good["answer"]) < 64:
+        yield "the answers for bytes that are not UTF-8"
+    if [row[1] for row in answers] != [test_query.number_of(control, row[1]) for row in by_number]:
+        yield "the numbers of a control group"
 
 
 def _table(server: str, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[object]]) -> None:
