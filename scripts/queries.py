@@ -13,7 +13,6 @@ from td_pinterest_op.mirroring import compaction
 from td_pinterest_op.mirroring import sql as mirror_sql
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.sql import Query, arms_statement, rejected_statement
-from td_pinterest_op.run_history import sql as history_sql
 from td_pinterest_op.withholding import sql as withholding
 
 _NOTE = "-- Made by `scripts/queries` from the operator's own rules: edit table and columns only.\n"
@@ -27,7 +26,6 @@ def files() -> Mapping[str, str]:
         "rejected.sql": _rejected(),
         "control.sql": _control(),
         **{name: _NOTE + text for name, text in others.items()},
-        **history_sql.FILES,
     }
 
 

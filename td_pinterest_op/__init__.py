@@ -4,7 +4,7 @@ The map, from the doors down; a room imports from lower rows or from its own fol
 
     cli/                          `td-pinterest`, for people: one module a command
     activation  many  mirror      doors that a workflow names after `py>`
-    export  erase  status         the same, one operator each
+    export  erase  status  history    the same, one operator each
     audiences/  mirroring/        the actions, customer lists, sending in batches; an audience that follows a query
     withholding/                  opt-outs, consent, control group: one rule, in Python and in SQL
     records/                      rows to unique records, through a spool on disk; the plan

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -25,7 +26,9 @@ from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.plan import check_rows, plan_text
 from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.redaction.format import counted
 from td_pinterest_op.report.after_run import write as write_report
+from td_pinterest_op.run_history.columns import Row, run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.stats import Stats
@@ -33,13 +36,17 @@ from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.withholding.lists import opening
 from td_pinterest_op.withholding.preparation import preparing
 from td_pinterest_op.workflow import task as workflow
+from td_pinterest_op.workflow.history import open_history, recording
 from td_pinterest_op.workflow.process import task_process
-from td_pinterest_op.workflow.progress import LogWatcher, Watcher
+from td_pinterest_op.workflow.progress import LogReporter, ProgressReporter
 from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect
 
 log = logging.getLogger(__name__)
 
 OnClient = Callable[[Client], None]
+
+# How messages say what became of the records.
+_TELLS_SENT = re.compile(r"Partly sent|All \d+ records")
 
 
 class PinterestExport:
@@ -56,7 +63,7 @@ def export(
     timing: Timing,
     *,
     rows: Rows | None = None,
-    watcher: Watcher | None = None,
+    watcher: ProgressReporter | None = None,
     on_new_refresh_token: OnNewRefreshToken | None = None,
     on_client: OnClient | None = None,
 ) -> dict[str, Any]:
@@ -72,7 +79,7 @@ def export(
     """
     log.info("td_pinterest_op %s", __version__)
     request = read_export_request(task, table=EXPORT, rows=rows)
-    watcher = watcher or LogWatcher(clock=timing.monotonic)
+    watcher = watcher or LogReporter(timing=timing)
     with _running(request, watcher, timing, on_new_refresh_token) as run:
         if on_client:
             on_client(run.services.client)
@@ -92,7 +99,7 @@ class _Run:
     request: ExportRequest
     services: Services
     stats: Stats
-    watcher: Watcher
+    watcher: ProgressReporter
     timing: Timing
 
     @property
@@ -118,7 +125,7 @@ class _Run:
                 if sources := self.request.lists:
                     opened = opening(self.services.treasure_data, sources, self.settings, self.stats)
                     lists = stack.enter_context(opened)
-                rows = self.request.open_rows(self.services, self.stats)
+                rows = self.request.open_rows(self.services, self.stats, lists=lists)
                 preparation = stack.enter_context(preparing(rows.job, self.settings, self.stats, lists=lists))
                 with self.watcher.progress(phase="reading", unit="rows", total=rows.job.records) as progress:
                     preparation.read(rows.blocks, progress=progress)
@@ -156,11 +163,11 @@ class _Run:
 @contextlib.contextmanager
 def _running(
     request: ExportRequest,
-    watcher: Watcher,
+    watcher: ProgressReporter,
     timing: Timing,
     on_new_refresh_token: OnNewRefreshToken | None,
 ) -> Iterator[_Run]:
-    """Services and statistics; at the end the report and the log get the statistics, whether it succeeded or not."""
+    """Services and statistics; at the end log, report and history get the statistics, whether it succeeded or not."""
     settings = request.settings
     stats = Stats(action=settings.action.name, ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
     connected = connect(
@@ -171,7 +178,9 @@ def _running(
         on_new_refresh_token=on_new_refresh_token,
         scopes=SCOPES,
     )
-    with _accounting(stats, settings, timing), connected as services:
+    history = open_history(request.task, settings.history, timing)
+    recorded = recording(history, lambda _: [_row(stats, settings)])
+    with recorded, _accounting(stats, settings, timing), connected as services:
         yield _Run(request=request, services=services, stats=stats, watcher=watcher, timing=timing)
 
 
@@ -197,8 +206,18 @@ def _accounting(stats: Stats, settings: Settings, timing: Timing) -> Iterator[No
             write_report(Path(settings.report), stats.to_json(), outcomes=OUTCOMES, error=said, now=now)
 
 
+def _row(stats: Stats, settings: Settings) -> Row:
+    """Return the row of the run in the history: one that failed early knows its audience from the settings alone."""
+    statistics = stats.to_json()
+    for name in ("audience_id", "audience_name"):
+        statistics[name] = statistics[name] or getattr(settings, name)
+    return run_row(statistics)
+
+
 def _beside(error: ExportError, stats: Stats, settings: Settings) -> str:
     """What an error says beside its own message, for who gets the error alone and not the log."""
+    if stats.sent and not _TELLS_SENT.search(str(error)):
+        return f". Before that, {stats.sent:,} of {counted(stats.to_send, 'record')} were sent"
     if isinstance(error, StoppedError) and not stats.requests.sent:
         return ". Nothing was sent"
     if isinstance(error, AudienceError) or error.status in (403, 404):

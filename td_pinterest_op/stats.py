@@ -6,6 +6,7 @@ several columns `rows.valid` and `rows.invalid` count values: each non-null valu
 
 from __future__ import annotations
 
+import enum
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
@@ -31,11 +32,30 @@ class Deed:
 SUPPRESSED, WITHOUT_CONSENT, CONTROL = "suppressed", "without_consent", "control"
 WITHHELD = (SUPPRESSED, WITHOUT_CONSENT, CONTROL)
 """Why records are withheld; the first reason counts."""
-# What Pinterest's statuses of an audience mean. Any other one means that Pinterest is not done with it. Source:
-# AudienceStatus of the API description 5.28, and words that were seen for a removed audience.
-READY_STATUSES = frozenset({"READY"})
-TOO_SMALL_STATUSES = frozenset({"TOO_SMALL", "PERSONAS_INELIGIBLE_SIZE"})
-REMOVED_STATUSES = frozenset({"REMOVED", "DELETED", "ARCHIVED"})
+
+
+class Condition(enum.Enum):
+    """What a status that Pinterest gives an audience means. MATCHING: Pinterest is still at work on it."""
+
+    READY = "ready"
+    TOO_SMALL = "too small"
+    REMOVED = "removed"
+    MATCHING = "matching"
+
+
+# Source: AudienceStatus of the API description 5.28, and words that were seen for a removed audience.
+_CONDITIONS = {
+    "READY": Condition.READY,
+    "TOO_SMALL": Condition.TOO_SMALL,
+    "PERSONAS_INELIGIBLE_SIZE": Condition.TOO_SMALL,
+    **dict.fromkeys(("REMOVED", "DELETED", "ARCHIVED"), Condition.REMOVED),
+}
+
+
+def condition_of(status: str) -> Condition:
+    """Return what a status means; one that is not known means that Pinterest is still at work."""
+    return _CONDITIONS.get(status.upper(), Condition.MATCHING)
+
 
 SUPPRESS, CONSENT = "suppress", "consent"
 LISTS = (SUPPRESS, CONSENT)

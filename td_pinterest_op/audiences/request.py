@@ -1,16 +1,22 @@
-"""A request: the settings, rows and lists of a task, with every problem reported before anything is contacted."""
+"""A request: the settings, rows and lists of a task, with every problem reported before anything is contacted.
+
+A task may get settings and parameters from one more place: an entry of a list, a console, a file. All doors read and
+merge them here.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from td_pinterest_op.errors import SettingsErrors
-from td_pinterest_op.records.columns import identifier_columns
+from td_pinterest_op.errors import SettingsError, SettingsErrors
 from td_pinterest_op.records.hashed_rows import check_source, hashed_rows
+from td_pinterest_op.settings.given import drop_console_keys
+from td_pinterest_op.settings.merge import Layer, merge
 from td_pinterest_op.settings.parse import (
     ErasureSettings,
     SendingSettings,
@@ -19,14 +25,23 @@ from td_pinterest_op.settings.parse import (
     parse,
     parse_erasure,
 )
+from td_pinterest_op.settings.structures import mapping_of
 from td_pinterest_op.settings.table import HashIn, Table
+from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, misspelt_parameters
+from td_pinterest_op.settings.types import WrongValueError, closest, shown
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows, job_rows
+from td_pinterest_op.withholding.people import Lists
+from td_pinterest_op.withholding.preparation import people_columns
 from td_pinterest_op.workflow import task as workflow
+from td_pinterest_op.workflow.history import database_of_history
 from td_pinterest_op.workflow.services import Services, endpoints
 
 log = logging.getLogger(__name__)
+
+# A task has one of them at most.
+_ROWS = frozenset({"query", "job_id"})
 
 _S = TypeVar("_S", bound=SendingSettings)
 
@@ -40,21 +55,54 @@ class Request(Generic[_S]):
     source: Source | Rows | None
     lists: Mapping[str, Source]
 
-    def open_rows(self, services: Services, stats: Stats) -> Rows:
-        """Return the rows, once their job is finished; the job's id goes into `stats`. Raises as `job_rows` does."""
+    def open_rows(self, services: Services, stats: Stats, *, lists: Lists | None = None) -> Rows:
+        """Return the rows, once their job is finished; the job's id goes into `stats`. Raises as `job_rows` does.
+
+        `lists`: those of this request, if it has any.
+        """
         if isinstance(self.source, Rows):
             return self.source
         assert self.source is not None, "an action without rows opens none"  # noqa: S101
         note = partial(setattr, stats, "job_id")
         settings = self.settings
         if isinstance(settings, Settings) and settings.hash_in is HashIn.WAREHOUSE:
-            by = settings.control.by if settings.control else None
-            choose = partial(identifier_columns, columns=settings.columns, by=by)
+            choose = partial(people_columns, settings=settings, lists=lists)
             return hashed_rows(services.treasure_data, self.source, choose=choose, control=settings.control, note=note)
         return job_rows(services.treasure_data, self.source, note=note)
 
 
 ExportRequest = Request[Settings]
+
+
+def split(given: Layer) -> tuple[Mapping[object, object], dict[str, Any]]:
+    """Return the settings and the parameters of a task that one place gives.
+
+    Settings are all that is no parameter, or they have a key of their own, `result_settings`. Raises SettingsError.
+    """
+    whole = given.mapping()
+    params = {name: whole[name] for name in TASK_PARAMETERS if name in whole}
+    others = {key: value for key, value in whole.items() if key not in params}
+    if "result_settings" not in others:
+        return others, params
+    settings = Layer(place=f"result_settings of {given.place}", given=others.pop("result_settings")).mapping()
+    if others:
+        named = ", ".join(f"{shown(key)} is unknown{closest(str(key), TASK_PARAMETERS)}" for key in others)
+        raise SettingsError(f"{given.place} has result_settings, and next to them {named}", key="result_settings")
+    return settings, params
+
+
+def extend(
+    task: workflow.Task, place: str, settings: Mapping[object, object], params: Mapping[str, Any]
+) -> workflow.Task:
+    """Return the task with the settings and parameters of one more place over its own. Raises SettingsError."""
+    own = task.params
+    if not _ROWS.isdisjoint(params):
+        own = {name: value for name, value in own.items() if name not in _ROWS}
+    if replaced := [name for name in params if task.params.get(name, params[name]) != params[name]]:
+        log.info("%s has its own %s, used in place of the task's", place, ", ".join(replaced))
+    shared = Layer(place="result_settings", given=task.params.get("result_settings"))
+    merged = merge(shared, Layer(place=place, given=settings))
+    return replace(task, params={**own, **params, "result_settings": merged})
 
 
 def read_export_request(task: workflow.Task, *, table: Table, rows: Rows | None = None) -> ExportRequest:
@@ -64,17 +112,26 @@ def read_export_request(task: workflow.Task, *, table: Table, rows: Rows | None 
         table: the settings and actions.
         rows: what is exported instead of the task's job.
     """
-    raw = task.params.get("result_settings")
+    raw = _settings_of(task, table)
     action = action_of(raw, table=table)
     if action and not action.adds_people and (unused := [name for name in LISTS if name in task.params]):
         log.warning("%s adds nobody, and does not use %s of the task", action.name, " and ".join(unused))
     return _read(
         task,
-        partial(parse, raw, table=table, environ=task.environ, from_console=task.is_activation),
+        partial(parse, raw, table=table, environ=task.environ),
         rows=rows,
         reads_rows=action is None or action.reads_rows,
         lists=() if action and not action.adds_people else LISTS,
     )
+
+
+def _settings_of(task: workflow.Task, table: Table) -> object:
+    """Return `result_settings`; text in an activation is the console's, which adds keys of its own."""
+    raw = task.params.get("result_settings")
+    if task.is_activation and isinstance(raw, str):
+        with contextlib.suppress(WrongValueError):  # `parse` says what is wrong
+            return drop_console_keys(mapping_of(raw), table)
+    return raw
 
 
 def read_erasure_request(task: workflow.Task) -> Request[ErasureSettings]:
@@ -95,9 +152,14 @@ def _read(
     settings: _S | None = None
     with errors:
         settings = read_settings()
+        settings = replace(settings, requests_per_minute=max(settings.requests_per_minute // task.concurrent, 1))
+        # Only for its problems: whoever writes the history finds the database again.
+        database_of_history(task, settings.history)
     with errors:
         # Only for its problems: whoever connects reads the endpoints.
         endpoints(task.environ)
+    for name, meant in misspelt_parameters(task.params).items():
+        errors.add(f"{name} of the task is unknown; did you mean {meant}?", key=name)
     source: Source | Rows | None = rows
     if source is None and reads_rows:
         with errors:

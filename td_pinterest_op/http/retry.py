@@ -11,8 +11,8 @@ import backoff
 
 _SHORTEST_LOOK = 0.5
 DAY = 86_400.0
-# A reset later than this, in seconds, is no delay but a point in time (seconds since 1970).
-_EPOCH = 1_000_000_000.0
+# Some thirty years, in seconds. A reset later than this is no delay but a point in time (seconds since 1970).
+_LONGEST = 1_000_000_000.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +44,13 @@ class Retry:
 def retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
     """Seconds that `Retry-After` (seconds or a date) asks to wait, None without one that can be read.
 
-    `wall` is this machine's time, in seconds since 1970.
+    No wait is longer than some thirty years. `wall` is this machine's time, in seconds since 1970.
     """
     asked = headers.get("Retry-After", "").strip()
     if asked.isdecimal() and asked.isascii():
-        return float(asked)
+        return min(float(asked), _LONGEST)
     until = _http_date(asked)
-    return None if until is None else max(0.0, until - server_time(headers, wall=wall))
+    return None if until is None else min(max(0.0, until - server_time(headers, wall=wall)), _LONGEST)
 
 
 def reset_delay(headers: Mapping[str, str], *, wall: float) -> float | None:
@@ -59,9 +59,9 @@ def reset_delay(headers: Mapping[str, str], *, wall: float) -> float | None:
         reset = float(headers.get("x-ratelimit-reset", ""))
     except ValueError:
         return None
-    seconds = reset - server_time(headers, wall=wall) if reset >= _EPOCH else reset
+    seconds = reset - server_time(headers, wall=wall) if reset >= _LONGEST else reset
     # NaN and infinity compare false: no delay can be read from them.
-    return max(0.0, seconds) if seconds < _EPOCH else None
+    return max(0.0, seconds) if seconds < _LONGEST else None
 
 
 def server_time(headers: Mapping[str, str], *, wall: float) -> float:

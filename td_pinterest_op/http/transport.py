@@ -29,6 +29,8 @@ Authorise = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
 # The most that is read of a body, in bytes, compressed or not. A page of 250 audiences takes a tenth of it.
 LARGEST_BODY = 8 * 1024 * 1024
+# Of an error.
+_LARGEST_CODE = 10**9
 _HOST = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
 
@@ -83,7 +85,7 @@ class Response:
     def code(self) -> int | None:
         """Pinterest's own code of an error, None without one."""
         code = self.content.get("code")
-        return code if isinstance(code, int) else None
+        return code if isinstance(code, int) and abs(code) < _LARGEST_CODE else None
 
     @property
     def message(self) -> str:

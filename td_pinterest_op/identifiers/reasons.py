@@ -1,7 +1,8 @@
 """Why a value is not sent, for people: what each reason means, an example, what to do, and SQL that finds the rows.
 
-The rules themselves are in `identifiers.rules`; a test compares this table with them. The SQL is Trino's and stands
-for a table `people` with a column `email` or `maid`. It finds every row of its reason, and may find a few others.
+The rules themselves are in `identifiers.rules`; a test compares this table with them. The SQL is Trino's, for a
+table `people` with a column `email` or `maid`, or with arrays, `emails` and `maids`. It finds every row of its reason,
+and may find a few others.
 """
 
 from __future__ import annotations
@@ -119,6 +120,21 @@ REASONS: Mapping[str, Explanation] = {
         example="an address with a capital sigma (\u03a3)",
         advice="Put the SHA-256 of the address in lower case in its place, or set hash_in: operator.",
         sql=f"SELECT * FROM people WHERE regexp_like(email, '{UNSURE_LETTERS}')",  # noqa: S608
+    ),
+    "no_control_key": Explanation(
+        meaning="is in a row whose key for the control group is NULL: whether the person belongs to it is not known",
+        example="NULL",
+        advice="Select a key for every person in the column that `control` names as `by`, or leave such rows out.",
+        sql="SELECT * FROM people WHERE customer_id IS NULL",
+    ),
+    "too_many_combinations": Explanation(
+        meaning="is in a row with more than 1,000 combinations of its values, each of which would be a record",
+        example=None,
+        advice="Select fewer values of each person. With records: identifiers, each value is sent once.",
+        sql=(
+            "SELECT * FROM people WHERE greatest(coalesce(cardinality(emails), 1), 1)"
+            " * greatest(coalesce(cardinality(maids), 1), 1) > 1000"
+        ),
     ),
 }
 """By the names under which rejections are counted."""

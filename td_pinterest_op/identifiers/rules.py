@@ -27,6 +27,8 @@ class Reason(str, enum.Enum):
     NOT_A_PHONE_NUMBER = "not_a_phone_number"
     NO_COUNTRY = "no_country"
     UNSURE = "unsure"
+    NO_CONTROL_KEY = "no_control_key"  # of a row: its values may be good
+    TOO_MANY_COMBINATIONS = "too_many_combinations"
 
 
 # What databases, languages and spreadsheets write for "no value".

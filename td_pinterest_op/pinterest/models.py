@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from td_pinterest_op.redaction.format import labelled
-from td_pinterest_op.stats import REMOVED_STATUSES
+from td_pinterest_op.stats import Condition, condition_of
 
 CUSTOMER_LIST, ACTALIKE = "CUSTOMER_LIST", "ACTALIKE"
 # Roles that may write customer lists and audiences.
 WRITERS = frozenset({"OWNER", "ADMIN", "AUDIENCE_MANAGER"})
+# Below 2^53, so that a float holds every count exactly.
+_LARGEST_COUNT = 10**15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,7 @@ class Audience:
     @property
     def is_removed(self) -> bool:
         """Whether the audience has been removed: it can still be read, and never changed."""
-        return self.status.upper() in REMOVED_STATUSES
+        return condition_of(self.status) is Condition.REMOVED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,4 +125,7 @@ def text_of(value: object) -> str:
 
 
 def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    """A count or a time; None for what can be neither."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 <= value <= _LARGEST_COUNT else None

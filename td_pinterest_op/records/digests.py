@@ -226,9 +226,9 @@ class ColumnKeys(KeyBlock):
             return [[key] if key else [] for key in self.keys]
         by_row: list[list[bytes]] = [[] for _ in range(count)]
         for row, key in zip(self.rows, self.keys, strict=True):
-            if key and key not in by_row[row]:
+            if key:
                 by_row[row].append(key)
-        return by_row
+        return [[*dict.fromkeys(keys)] for keys in by_row]
 
 
 def identifier_of(type_: IdentifierType, key: bytes) -> bytes:

@@ -10,7 +10,7 @@ from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.sql import Query, answers_statement, columns_statement, one_statement
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.treasure_data.api import TreasureData
-from td_pinterest_op.treasure_data.job import Job, Source, job_of
+from td_pinterest_op.treasure_data.job import Job, Source, job_of, random_domain_key
 from td_pinterest_op.treasure_data.result import Rows, job_rows
 
 ENGINES = ("presto", "trino")
@@ -48,7 +48,9 @@ def hashed_rows(
     `choose` returns the columns that hold identifiers, given a job with the columns of the query. Raises as `job_of`
     and `choose` do.
     """
-    described = job_of(td, source.with_fresh_query(columns_statement(source.query)))
+    # The columns of an earlier try could be out of date.
+    asked = replace(source, query=columns_statement(source.query), domain_key=random_domain_key())
+    described = job_of(td, asked)
     names = [name for name, _ in described.schema]
     query = Query(text=source.query, names=names, columns=choose(described))
     rows = job_rows(td, source.with_query(answers_statement(query, control=control)), note=note)

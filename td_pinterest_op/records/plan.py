@@ -79,7 +79,7 @@ def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]
             "Nothing was sent. Set allow_empty: true if an empty result is expected (add and remove then do nothing, "
             "create makes an empty audience, replace clears the audience)"
         )
-    _check_kind(settings, stats)
+    check_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
     if stats.unique and not stats.to_send:
         raise LimitError(
             f"everybody is withheld: {stats.withheld_text}. Nothing was sent. Check "
@@ -93,9 +93,8 @@ def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]
         raise LimitError(f"{left} are more than max_records ({more:,}). Nothing was sent")
 
 
-def _check_kind(settings: Settings, stats: Stats) -> None:
-    """Raises LimitError if more of the values than expected were hashed already, or were not."""
-    plain, hashed = stats.plain_values, stats.hashed_values
+def check_kind(expected: ExpectedValues, *, plain: int, hashed: int) -> None:
+    """Raise LimitError if more of the valid values than expected were hashed already, or were not."""
     other, state, cause = {
         ExpectedValues.ANY: (0, "", ""),
         ExpectedValues.PLAIN: (
@@ -104,10 +103,10 @@ def _check_kind(settings: Settings, stats: Stats) -> None:
             "A policy of Treasure Data may mask the column: digests of masked values match nobody",
         ),
         ExpectedValues.HASHED: (plain, "are plain", "The query may select another column than the hashed one"),
-    }[settings.expect_values]
+    }[expected]
     if other > (plain + hashed) * TOLERATED:
         raise LimitError(
-            f"expect_values: {settings.expect_values.value}, but {other:,} of {plain + hashed:,} valid values {state}. "
+            f"expect_values: {expected.value}, but {other:,} of {plain + hashed:,} valid values {state}. "
             f"Nothing was sent. {cause}"
         )
 

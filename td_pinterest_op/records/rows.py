@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from itertools import compress, product
+from math import prod
 from struct import Struct
 
 from td_pinterest_op.identifiers.rules import Reason
@@ -30,6 +31,10 @@ _UNCOUNTED = 1 << 16
 _SHORTEST_EXTERNAL_ID = 16
 # Rows that are written as JSON at once.
 _ROWS_AT_ONCE = 500
+# Combinations that are made at once, but for those of the last row among them.
+_COMBINATIONS_AT_ONCE = 5_000
+MOST_COMBINATIONS = 1_000
+"""A row with more combinations of its values is invalid: nobody has so many, and memory must stay flat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,18 +135,28 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EncodedRows:
-    """The rows of one block, judged.
+class EncodedPart:
+    """`count` rows of a block, one after the other.
 
     `rows` and `shapes` (their numbers, 0: no valid key) have an entry for each row, or, if a key has several values,
-    for each combination; `positions` then says in which row of the block it is. `valid`: rows with a valid key.
-    `rejected`: position (from 0) and reason of each other row. `rejected_keys`: the reasons of keys that valid rows
-    go without.
+    for each combination; `positions` then says which of the rows it is.
     """
 
+    count: int
     rows: list[bytes]
     shapes: list[int]
     positions: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedRows:
+    """The rows of one block, judged.
+
+    `parts` are all rows, to be iterated once. `valid`: rows with a valid key. `rejected`: position (from 0) and reason
+    of each other row. `rejected_keys`: the reasons of keys that valid rows go without.
+    """
+
+    parts: Iterator[EncodedPart]
     valid: int
     rejected: list[tuple[int, Reason]]
     rejected_keys: Counter[Reason]
@@ -158,31 +173,23 @@ def by_shape(rows: Sequence[bytes], shapes: Sequence[int]) -> dict[Shape, Sequen
 def encode(by_column: Sequence[ColumnKeys], *, count: int) -> EncodedRows:
     """The `count` rows of a block, from the keys of its columns."""
     by_column = sorted(by_column, key=lambda keys: _bit(keys.column))
-    keys: list[list[bytes]]
-    positions: Sequence[int]
-    if any(column.rows is not None for column in by_column):
-        keys, positions, shapes = _combined(by_column, count)
-    else:
-        keys, positions = [column.keys for column in by_column], range(count)
-        shapes = [sum(_bit(column.column) for column in by_column)] * count
-        for column in by_column:
-            for position, _ in column.rejected:
-                shapes[position] -= _bit(column.column)
-    if not by_column[-1].column.type.is_hashed:
-        keys[-1] = _filled_up(keys[-1], shapes)
-    rows = [*map(b"".join, zip(*keys, strict=True))]
-    if not by_column[-1].column.type.is_hashed:
-        rows = [_findable(row, number) for row, number in zip(rows, shapes, strict=True)]
     reasons: dict[int, list[Reason]] = {}
     for column in by_column:
         for position, reason in column.rejected:
             reasons.setdefault(position, []).append(reason)
-    valid = {position for position, number in zip(positions, shapes, strict=True) if number} if reasons else ()
+    if any(column.rows is not None for column in by_column):
+        of_rows = [[*keys] for keys in zip(*(column.by_row(count) for column in by_column), strict=True)]
+        for position in _crowded(of_rows):
+            of_rows[position], reasons[position] = [], [Reason.TOO_MANY_COMBINATIONS]
+        parts = _combined(by_column, of_rows)
+        valid = {position for position in reasons if any(of_rows[position])}
+    else:
+        shapes = _shapes(by_column, count)
+        valid = {position for position in reasons if shapes[position]}
+        parts = iter([_part(by_column, [column.keys for column in by_column], shapes, range(count), count)])
     rejected = [(position, _to_count(of_row)) for position, of_row in sorted(reasons.items()) if position not in valid]
     return EncodedRows(
-        rows=rows,
-        shapes=shapes,
-        positions=positions,
+        parts=parts,
         valid=count - len(rejected),
         rejected=rejected,
         rejected_keys=Counter(
@@ -204,21 +211,55 @@ def _bit(column: Column) -> int:
     return 1 << _HASHED_KEYS.index(column.type.key) if column.type.is_hashed else _EXTERNAL_ID
 
 
-def _combined(by_column: Sequence[ColumnKeys], count: int) -> tuple[list[list[bytes]], list[int], list[int]]:
-    """For each combination of a row's values: the keys, column by column; which row it is; its shape's number.
+def _shapes(by_column: Sequence[ColumnKeys], count: int) -> list[int]:
+    """The number of the shape of each row, where a row has one value of a key."""
+    shapes = [sum(_bit(column.column) for column in by_column)] * count
+    for column in by_column:
+        for position, _ in column.rejected:
+            shapes[position] -= _bit(column.column)
+    return shapes
 
-    All combinations but the first of each row do not count.
-    """
+
+def _part(
+    by_column: Sequence[ColumnKeys], keys: list[list[bytes]], shapes: list[int], positions: Sequence[int], count: int
+) -> EncodedPart:
+    is_hashed = by_column[-1].column.type.is_hashed
+    if not is_hashed:
+        keys[-1] = _filled_up(keys[-1], shapes)
+    rows = [*map(b"".join, zip(*keys, strict=True))]
+    if not is_hashed:
+        rows = [_findable(row, number) for row, number in zip(rows, shapes, strict=True)]
+    return EncodedPart(count=count, rows=rows, shapes=shapes, positions=positions)
+
+
+def _crowded(of_rows: Sequence[Sequence[Sequence[bytes]]]) -> list[int]:
+    """The positions of rows with too many combinations."""
+    return [
+        position
+        for position, keys in enumerate(of_rows)
+        if prod(max(len(values), 1) for values in keys) > MOST_COMBINATIONS
+    ]
+
+
+def _combined(by_column: Sequence[ColumnKeys], of_rows: Sequence[Sequence[Sequence[bytes]]]) -> Iterator[EncodedPart]:
+    """All combinations of the values of each row. But for the first of a row, they do not count."""
     keys: list[list[bytes]] = [[] for _ in by_column]
-    positions, shapes = [], []
-    for position, of_row in enumerate(zip(*(column.by_row(count) for column in by_column), strict=True)):
-        for number, combination in enumerate(product(*(sorted(values) or [b""] for values in of_row))):
+    positions: list[int] = []
+    shapes: list[int] = []
+    first = 0
+    for row, values in enumerate(of_rows):
+        if len(shapes) >= _COMBINATIONS_AT_ONCE:
+            yield _part(by_column, keys, shapes, positions, row - first)
+            keys, positions, shapes, first = [[] for _ in by_column], [], [], row
+        if not any(values):
+            continue
+        for number, combination in enumerate(product(*(sorted(of_key) or [b""] for of_key in values))):
             present = sum(_bit(column.column) for column, key in zip(by_column, combination, strict=True) if key)
             shapes.append(present + _UNCOUNTED if number else present)
-            positions.append(position)
+            positions.append(row - first)
             for column_of_keys, key in zip(keys, combination, strict=True):
                 column_of_keys.append(key)
-    return keys, positions, shapes
+    yield _part(by_column, keys, shapes, positions, len(of_rows) - first)
 
 
 def _filled_up(external_ids: Sequence[bytes], shapes: list[int]) -> list[bytes]:

@@ -27,9 +27,12 @@ _S = TypeVar("_S", bound="_Stored")
 BUCKETS = 256
 _INCOMING_DIGESTS = 1 << 13  # as objects, before they are packed: what a processor's cache holds
 _BUFFERED_BYTES = 4 << 20  # in memory between two writes: 16 KB to a bucket's next segment
+_CROWD = 1 << 7  # in a bucket, of the incoming digests: four times its share, so that many may be repeats
 _SORTED_DIGESTS = 1 << 14  # as objects while a bucket is sorted; a larger bucket is split first
+# Of a bucket that is split, before its repeats are dropped: a 256th of 67 million different digests is less.
+_SPLIT_BYTES = 8 << 20
 
-_CHUNK_BYTES = 1 << 18  # read at once
+_CHUNK_BYTES = 1 << 18  # read or written at once
 _FEW_DIGESTS = 1 << 10  # of a bucket that is sorted at once, without 256 lists
 
 
@@ -154,8 +157,7 @@ class Buckets(_Stored):
             yield data
 
     def _pack(self) -> None:
-        _pack(self._incoming, self._buffers)
-        self._buffered_count += self._incoming_count
+        self._buffered_count += _pack(self._incoming, self._buffers)
         self._incoming_count = 0
 
     def write_buffers(self) -> None:
@@ -164,18 +166,25 @@ class Buckets(_Stored):
         # The last look before anything is on the disk: what is no digest could be a person's value.
         if segment_offsets[-1] - self._end != self._buffered_count * self.width:
             raise ValueError(f"a digest is {self.width} bytes")
-        for offset, buffers in zip(segment_offsets, self._buffers, strict=False):
-            self._file.write(offset, buffers)
-            buffers.clear()
         self._segment_offsets.append(segment_offsets)
+        for bucket, buffer in enumerate(self._buffers):
+            self._write(_chunks_between(segment_offsets[bucket], segment_offsets[bucket + 1]), buffer)
+            buffer.clear()
         self._end = segment_offsets[-1]
         self._buffered_count = 0
 
     def _places(self, bucket: int) -> Iterator[tuple[int, int]]:
-        """Offset and length in bytes of its segments."""
+        """Offset and length in bytes of its segments, and of the chunks of a long one."""
         for segment_offsets in self._segment_offsets:
-            if length := segment_offsets[bucket + 1] - segment_offsets[bucket]:
-                yield segment_offsets[bucket], length
+            yield from _chunks_between(segment_offsets[bucket], segment_offsets[bucket + 1])
+
+    def _write(self, places: Iterable[tuple[int, int]], data: bytes | bytearray) -> None:
+        """Fills these places, as far as the data goes."""
+        written = 0
+        with memoryview(data) as view:
+            for offset, length in places:
+                self._file.write(offset, view[written : written + length])
+                written += length
 
 
 class Spool(Buckets, Sorted):
@@ -205,11 +214,8 @@ class Spool(Buckets, Sorted):
     def _make_unique(self, bucket: int) -> int:
         """Puts the bucket's unique digests, sorted, in the place of all its digests, and counts them."""
         count = sum(length for _, length in self._places(bucket)) // self.width
-        data = memoryview(_sorted_unique(self.segments(bucket), count, self.width))
-        written = 0
-        for offset, length in self._places(bucket):
-            self._file.write(offset, data[written : written + length])
-            written += length
+        data = _sorted_unique(self.segments(bucket), count, self.width)
+        self._write(self._places(bucket), data)
         return len(data) // self.width
 
 
@@ -221,11 +227,24 @@ def fingerprint(chunks: Iterable[bytes] = ()) -> str:
     return sha.hexdigest()[:8]
 
 
-def _pack(incoming: list[list[bytes]], buffers: list[bytearray]) -> None:
-    """Moves digests from objects, 88 bytes each and all over memory, to the ends of strings of 32 bytes each."""
+def _chunks_between(begin: int, end: int) -> Iterator[tuple[int, int]]:
+    """Offset and length of each chunk."""
+    for offset in range(begin, end, _CHUNK_BYTES):
+        yield offset, min(_CHUNK_BYTES, end - offset)
+
+
+def _pack(incoming: list[list[bytes]], buffers: list[bytearray]) -> int:
+    """Moves digests from objects, 88 bytes each and all over memory, to the ends of strings of 32 bytes each.
+
+    Returns how many: where they crowd, they go without their repeats.
+    """
+    count = 0
     for digests, string in zip(incoming, buffers, strict=True):
-        string += b"".join(digests)
+        kept = digests if len(digests) < _CROWD else dict.fromkeys(digests)
+        string += b"".join(kept)
+        count += len(kept)
         digests.clear()
+    return count
 
 
 def _sorted_unique(segments: Iterable[bytes], count: int, width: int) -> bytes:
@@ -239,14 +258,21 @@ def _sorted_unique(segments: Iterable[bytes], count: int, width: int) -> bytes:
 
 
 def _split(segments: Iterable[bytes], width: int) -> list[bytes | bytearray]:
-    """Parts in ascending order, by the second byte."""
+    """Parts in ascending order, by the second byte. Of repeats they hold no more than of different digests."""
     incoming: list[list[bytes]] = [[] for _ in range(BUCKETS)]
-    buffers = [bytearray() for _ in range(BUCKETS)]
+    parts = [bytearray() for _ in range(BUCKETS)]
+    length, longest = 0, _SPLIT_BYTES
     for piece in in_pieces(segments, _INCOMING_DIGESTS * width):
         for digest in apart(piece, width):
             incoming[digest[1]].append(digest)
-        _pack(incoming, buffers)
-    return [*buffers]
+        length += _pack(incoming, parts) * width
+        if length > longest:
+            for place, part in enumerate(parts):
+                parts[place] = bytearray().join({*apart(part, width)})
+            length = sum(map(len, parts))
+            # Each time after as many digests as there are different ones: the cost stays in proportion.
+            longest = max(longest, 2 * length)
+    return [*parts]
 
 
 def in_order(digests: list[bytes]) -> list[bytes]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.report.entry import Entry, entry
-from td_pinterest_op.report.sources import DATA, entries
+from td_pinterest_op.report.sources import data_of, entries
 from td_pinterest_op.report.verdict import Outcome
 from td_pinterest_op.runtime.atomic_file import replace
 from td_pinterest_op.runtime.unexpected import unexpected
@@ -29,7 +29,7 @@ READABLE = 0o666
 def write(
     path: Path, statistics: Mapping[str, Any], *, outcomes: Mapping[str, Outcome], error: str, now: datetime
 ) -> None:
-    """Write the report of a run, beside those that the file has already. Never raises: what goes wrong is a warning.
+    """Write the report of a run, next to those that the file has already. Never raises: what goes wrong is a warning.
 
     A relative `path` is relative to the working folder, which for a task is the project. `error`: why the run failed.
     """
@@ -37,8 +37,7 @@ def write(
         from td_pinterest_op.report.page import page
 
         run = entry(statistics, at=now, error=error)
-        audience_id = run.text("audience_id") or None
-        html = page([*_earlier(path), run], outcomes=outcomes, audience_id=audience_id, now=now)
+        html = page([*_earlier(path), run], outcomes=outcomes, now=now)
         path.parent.mkdir(parents=True, exist_ok=True)
         replace(path, html, mode=READABLE)
     except ImportError as missing:
@@ -61,6 +60,6 @@ def _earlier(path: Path) -> list[Entry]:
         return []
     except UnicodeDecodeError:
         text = ""
-    if not DATA.search(text):
+    if data_of(text) is None:
         raise FileExistsError(errno.EEXIST, "the file is there already and is not a report of ours")
     return entries(text, name=str(path))

@@ -10,23 +10,23 @@ import html
 import io
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.report.entry import Entry, entry
 from td_pinterest_op.run_history.columns import COLUMNS, FAILED
 
 # What marks a page as ours, and holds its data for the next page and for other programs.
-DATA = re.compile(r'<template id="td-pinterest-report">(.*?)</template>', re.DOTALL)
-
-# The operator's own line in a log, after the time of the process that wrote it.
-_LOGGED = re.compile(
-    r"(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)?[^\n]*?statistics(?P<failed> of the failed run)?: (?P<json>\{.*\})"
-)
+_BEGIN, _END = '<template id="td-pinterest-report">', "</template>"
+# The time of the process that wrote a line of a log, and the operator's own words before the figures.
+_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
+_STATISTICS = re.compile(r"statistics(?P<failed> of the failed run)?: (?=\{)")
 # A log may begin with a bracket as well: [INFO] …
 _JSON = re.compile(r"\s*(?:\{|\[\s*[\[{\]])")
+_SPACE = re.compile(r"\s*")
 _ERROR = re.compile(r"Error messages from python: (?P<text>.*?)(?: \(\w+\))?(?:\n\tfrom |\n\n|$)", re.DOTALL)
 
 
@@ -34,7 +34,7 @@ def entries(text: str, *, name: str) -> list[Entry]:
     """The entries in `text`, oldest first. `name` says in an error where the text comes from. Raises SettingsError."""
     try:
         read = [*_entries(text)]
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError, csv.Error) as error:
         raise SettingsError(f"{name} cannot be read as statistics: {type(error).__name__}") from None
     if not read:
         raise SettingsError(
@@ -44,25 +44,32 @@ def entries(text: str, *, name: str) -> list[Entry]:
     return sorted(read, key=lambda known: known.at.timestamp() if known.at else 0.0)
 
 
+def data_of(page: str) -> str | None:
+    """The data in a page of ours, as JSON; None for any other text."""
+    _, begin, rest = page.partition(_BEGIN)
+    data, end, _ = rest.partition(_END)
+    return html.unescape(data) if begin and end else None
+
+
 def _entries(text: str) -> Iterator[Entry]:
-    if page := DATA.search(text):
-        yield from map(entry, json.loads(html.unescape(page[1])))
+    if (data := data_of(text)) is not None:
+        yield from map(entry, json.loads(data))
     elif _JSON.match(text):
         for given in _json_values(text):
             yield from _from_json(given)
-    elif logged := [*_LOGGED.finditer(text)]:
-        yield from (_from_log(line, text) for line in logged)
+    elif logged := [*_from_log(text)]:
+        yield from logged
     else:
         rows = csv.DictReader(io.StringIO(text))
-        yield from (entry({name: value or None for name, value in row.items()}) for row in rows if "kind" in row)
+        if "kind" in (rows.fieldnames or ()):
+            yield from (entry({name: value or None for name, value in row.items()}) for row in rows)
 
 
 def _json_values(text: str) -> Iterator[Any]:
     """The JSON values that stand one after another, be it one over many lines or one a line."""
     decoder, position = json.JSONDecoder(), 0
-    while rest := text[position:].lstrip():
-        value, length = decoder.raw_decode(rest)
-        position = len(text) - len(rest) + length
+    while (position := cast("re.Match[str]", _SPACE.match(text, position)).end()) < len(text):
+        value, position = decoder.raw_decode(text, position)
         yield value
 
 
@@ -86,12 +93,20 @@ def follow_up(audience: Mapping[str, Any]) -> dict[str, Any]:
     return {names.get(name, name): value for name, value in audience.items()}
 
 
-def _from_log(line: re.Match[str], text: str) -> Entry:
-    error = ""
-    if line["failed"]:
-        match = _ERROR.search(text, line.end())
-        error = match["text"].strip() if match else "the log does not say why"
-    # logging writes local time without its zone.
-    local = datetime.fromisoformat(line["at"]).astimezone() if line["at"] else None
-    given = json.loads(line["json"]) | ({"outcome": FAILED} if line["failed"] else {})
-    return entry(given, at=local, error=error)
+def _from_log(text: str) -> Iterator[Entry]:
+    errors = [*_ERROR.finditer(text)]
+    places = [error.start() for error in errors]
+    end = -1
+    for line in text.split("\n"):
+        end += len(line) + 1
+        logged, last = _STATISTICS.search(line), line.rfind("}")
+        if not logged or last < logged.end():
+            continue
+        given, error = json.loads(line[logged.end() : last + 1]), ""
+        if logged["failed"]:
+            place = bisect_left(places, end)
+            error = errors[place]["text"].strip() if place < len(places) else "the log does not say why"
+            given |= {"outcome": FAILED}
+        # logging writes local time without its zone.
+        at = _TIME.match(line)
+        yield entry(given, at=datetime.fromisoformat(at[0]).astimezone() if at else None, error=error)

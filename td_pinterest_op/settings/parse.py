@@ -23,6 +23,7 @@ from td_pinterest_op.settings.table import (
     RecordsFormat,
     Table,
 )
+from td_pinterest_op.settings.types import TableName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,7 @@ class ConnectionSettings:
     warnings: tuple[Notice, ...]
     requests_per_minute: int = REQUESTS_PER_MINUTE
     max_in_flight: int = MAX_IN_FLIGHT
+    history: TableName | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +76,7 @@ class Settings(SendingSettings):
     max_records: int | None
     if_exists: IfExists
     replace_newer: bool
-    expected_audience_name: str | None  # None if the action creates one
+    expected_audience_name: str | None
     report: str | None  # path of the page to write
     records: RecordsFormat
     hash_in: HashIn
@@ -96,9 +98,6 @@ class StatusSettings(ConnectionSettings):
     audience_ids: tuple[str, ...]  # one at least, each once
     min_size: int | None
     max_drop_ratio: float | None  # 0 to 1
-    previous_sizes: Mapping[str, int]  # audience id → size
-    filled_lists: Mapping[str, int]  # customer list id → all records that were sent to it
-    mirrored_lists: Mapping[str, int]  # customer list id → records in it, by the mirror's ledger
     fail_on: frozenset[str]  # statuses, in upper case
 
 
@@ -112,20 +111,18 @@ class ErasureSettings(SendingSettings):
 _C = TypeVar("_C", bound=ConnectionSettings)
 
 
-def parse(raw: object, *, table: Table, environ: Mapping[str, str], from_console: bool = False) -> Settings:
+def parse(raw: object, *, table: Table, environ: Mapping[str, str]) -> Settings:
     """The settings of an export.
 
     Args:
         raw: `result_settings` as digdag passes it: a mapping, or JSON or YAML text of one.
         table: the settings that there are, and the actions.
         environ: where credentials that are left out, and `${secret:…}` in any setting, are looked up.
-        from_console: whether Audience Studio wrote the settings: the keys that its console adds (`td_…`, `_…`, `type`
-            and the like) cause a warning, not an error.
 
     Raises:
         SettingsError: with every problem, a line each. It holds no credential, given or looked up.
     """
-    reading = _read(raw, table=table, environ=environ, from_console=from_console)
+    reading = _read(raw, table=table, environ=environ)
     action: ActionSpec = reading.values["action"].value
     names = {each.name for each in fields(Settings)}
     unused = {key.name: key.default for key in table.settings if key.name in names and not key.is_used_by(action)}
@@ -162,8 +159,8 @@ def action_of(raw: object, *, table: Table) -> ActionSpec | None:
         return None
 
 
-def _read(raw: object, *, table: Table, environ: Mapping[str, str], from_console: bool = False) -> Reading:
-    reading = read(raw, table=table, environ=environ, from_console=from_console)
+def _read(raw: object, *, table: Table, environ: Mapping[str, str]) -> Reading:
+    reading = read(raw, table=table, environ=environ)
     if reading.problems:
         raise reading.error()
     return reading

@@ -14,7 +14,7 @@ from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, path
 from td_pinterest_op.treasure_data.job import Job
 
 _FORBIDDEN = 403
-_RANGE_START = re.compile(r"bytes (\d+)-")
+_RANGE_START = re.compile(r"bytes ([0-9]{1,18})-")
 
 
 class Content(NamedTuple):

@@ -26,10 +26,10 @@ _UNFINISHED = ("queued", "booting", "running")
 _MAXIMUM_UNKNOWN = 36
 # Polling, in seconds: often at first, for short queries, then seldom.
 _FIRST_POLL, _LAST_POLL = 0.1, 10.0
-_FIRST_LOG = 1.0
+# Lines about the wait: the first after a second, then never more than this many seconds apart.
+_FIRST_LOG, _LONGEST_SILENCE = 1.0, 10.0
 # A rerun reuses its earlier job. If that job failed, it tries the next domain key, up to this many times.
 _MAXIMUM_ISSUES = 20
-_KEY_PREFIX = "td_pinterest_op-"
 _JOB_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 # Below 2^53, so that a float holds every count exactly.
 _LARGEST_COUNT = 10**15
@@ -52,11 +52,12 @@ class Source:
     def with_query(self, query: str) -> Source:
         """Return a source of a query that is made from this one's, whose job a rerun adopts as it would this one's."""
         digest = hashlib.sha256(f"{self.domain_key} {query}".encode()).hexdigest()
-        return replace(self, query=query, domain_key=f"{_KEY_PREFIX}{digest[:40]}")
+        return replace(self, query=query, domain_key=f"td_pinterest_op-{digest[:40]}")
 
-    def with_fresh_query(self, query: str) -> Source:
-        """Return a source of a query whose earlier result would be out of date: each call issues a job."""
-        return replace(self, query=query, domain_key=f"{_KEY_PREFIX}{secrets.token_hex(16)}")
+
+def random_domain_key() -> str:
+    """Return a key that no other query has, so that an earlier job is never adopted."""
+    return f"td_pinterest_op-{secrets.token_hex(16)}"
 
 
 class Origin(NamedTuple):
@@ -112,7 +113,7 @@ def job_of(td: TreasureData, source: Source, *, note: Callable[[str], None] = la
 
 def run_statement(td: TreasureData, source: Source) -> None:
     """Run what has no result, such as an INSERT. Raises JobError and TreasureDataError."""
-    _check(*_ran(td, source, lambda _: None))
+    _require_success(*_ran(td, source, lambda _: None))
 
 
 def _ran(td: TreasureData, source: Source, note: Callable[[str], None]) -> tuple[str, dict[str, Any]]:
@@ -152,7 +153,7 @@ def _finished(td: TreasureData, job_id: str) -> dict[str, Any]:
             )
         if waited >= next_log_at:
             log.info("job %s is %s; waiting for it for %s so far", job_id, printable(status), duration(waited))
-            next_log_at = waited * 2
+            next_log_at = waited + min(waited, _LONGEST_SILENCE)
         td.sleep(pause)
         waited += pause
         pause = min(pause * 1.5, _LAST_POLL)
@@ -168,14 +169,14 @@ def _get(td: TreasureData, what: str, job_id: str) -> dict[str, Any]:
     return content
 
 
-def _check(job_id: str, details: Mapping[str, Any]) -> None:
-    status = details["status"]
-    if status != "success":
-        raise JobError(f"job {job_id} ended with status {printable(status)}: nothing was sent{_engine_text(details)}")
+def _require_success(job_id: str, details: Mapping[str, Any], *, effect: str = "") -> None:
+    """Raise JobError for a job that failed; `effect` says what that means for the task."""
+    if (status := details["status"]) != "success":
+        raise JobError(f"job {job_id} ended with status {printable(status)}{effect}{_engine_text(details)}")
 
 
 def _job_from(job_id: str, details: Mapping[str, Any]) -> Job:
-    _check(job_id, details)
+    _require_success(job_id, details, effect=": nothing was sent")
     try:
         schema = json.loads(details.get("hive_result_schema") or "null")
         columns = tuple(_column(*column) for column in schema)

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.bench.exporting import export
 from tests.bench.measuring import Cost, cost_of, markdown
-from tests.bench.rows import Rows, opted_out, write_rows
+from tests.bench.rows import Rows, opted_out, opted_out_again, write_rows
 from tests.bench.services import DATABASE, Services, serving
 
 _HERE = Path(__file__).parent
@@ -58,8 +58,9 @@ def _samples(size: int, say: Callable[[str], None]) -> dict[str, list[Sample]]:
     with tempfile.TemporaryDirectory() as folder:
         say(f"{size:,} rows: writing them")
         rows = write_rows(Path(folder), size)
-        results = {rows.plain: ["email"], rows.hashed: ["email"], rows.keys: ["email", "maid", "phone"]}
-        tables = {"opt_outs": opted_out(size)}
+        results: dict[Path, Sequence[str]] = dict.fromkeys((rows.plain, rows.hashed, rows.same), ("email",))
+        results |= dict.fromkeys((rows.keys, rows.same_keys), ("email", "maid", "phone"))
+        tables = {"opt_outs": opted_out(size), "same_opt_outs": opted_out_again(size)}
         with serving({path: (size, columns) for path, columns in results.items()}, tables=tables) as services:
             floor = _floor(rows)
             for turn in range(_TURNS[size]):
@@ -90,35 +91,46 @@ def _lines(size: int, samples: Mapping[str, Sequence[Sample]]) -> Iterator[Line]
 
 
 def _operator(
-    services: Services, rows: Rows, result: Path, *, params: Mapping[str, Any] | None = None, **settings: Any
+    services: Services, result: Path, unique: int, *, params: Mapping[str, Any] | None = None, **settings: Any
 ) -> Cost:
     job_id = services.jobs[str(result)]
     cost, stats = export(services, job_id, params=params, requests_per_minute=100_000, **settings)
-    _check(rows, stats["records"]["sent"] + stats["records"]["withheld"]["suppressed"])
+    _check(unique, stats["records"]["sent"] + stats["records"]["withheld"]["suppressed"])
     return cost
 
 
 def _script(name: str, argument: str, services: Services, rows: Rows) -> Cost:
     cost = cost_of([str(_HERE / name), argument], services.environ)
-    _check(rows, json.loads(cost.said))
+    _check(rows.unique, json.loads(cost.said))
     return cost
 
 
-def _check(rows: Rows, sent: int) -> None:
-    if sent != rows.unique:
-        raise RuntimeError(f"{sent} records were sent, and there are {rows.unique}")
+def _check(unique: int, sent: int) -> None:
+    if sent != unique:
+        raise RuntimeError(f"{sent} records were sent, and there are {unique}")
 
 
 _PLAIN, _ROWS = "**operator**, plain e-mails", "**operator**, rows of three keys"
 _OPTED_OUT = ", as many opted out"
 # Half of the rows are of people on the list, which is as long as all of them.
 _LIST = {"database": DATABASE, "suppress": "SELECT email FROM opt_outs"}
+# As many rows, of one person: memory must not go with repeats.
+_SAME, _SAME_OPTED_OUT = ", one person in all rows", ", another in all opt-outs"
+_SAME_LIST = {"database": DATABASE, "suppress": "SELECT email FROM same_opt_outs"}
 _COMPARED: dict[str, _Measured] = {
-    _PLAIN: lambda services, rows: _operator(services, rows, rows.plain),
-    "**operator**, hashed already": lambda services, rows: _operator(services, rows, rows.hashed),
-    _ROWS: lambda services, rows: _operator(services, rows, rows.keys, records="rows"),
-    _PLAIN + _OPTED_OUT: lambda services, rows: _operator(services, rows, rows.plain, params=_LIST),
-    _ROWS + _OPTED_OUT: lambda services, rows: _operator(services, rows, rows.keys, params=_LIST, records="rows"),
+    _PLAIN: lambda services, rows: _operator(services, rows.plain, rows.unique),
+    "**operator**, hashed already": lambda services, rows: _operator(services, rows.hashed, rows.unique),
+    _ROWS: lambda services, rows: _operator(services, rows.keys, rows.unique, records="rows"),
+    _PLAIN + _OPTED_OUT: lambda services, rows: _operator(services, rows.plain, rows.unique, params=_LIST),
+    _ROWS + _OPTED_OUT: lambda services, rows: _operator(
+        services, rows.keys, rows.unique, params=_LIST, records="rows"
+    ),
+    _PLAIN + _SAME: lambda services, rows: _operator(services, rows.same, 1),
+    _ROWS + _SAME: lambda services, rows: _operator(services, rows.same_keys, 1, records="rows"),
+    _PLAIN + _SAME + _SAME_OPTED_OUT: lambda services, rows: _operator(services, rows.same, 1, params=_SAME_LIST),
+    _ROWS + _SAME + _SAME_OPTED_OUT: lambda services, rows: _operator(
+        services, rows.same_keys, 1, params=_SAME_LIST, records="rows"
+    ),
     "pinterestsdk, digests from a file": lambda services, rows: _script(
         "sdk_script.py", str(rows.digests), services, rows
     ),
@@ -134,6 +146,11 @@ _TARGETS = {
     (_PLAIN + _OPTED_OUT, 10_000_000): "< 80 MB",
     (_ROWS + _OPTED_OUT, 1_000_000): "≤ 15 ×",
     (_ROWS + _OPTED_OUT, 10_000_000): "< 110 MB",
+    **{
+        (of + _SAME + opted_out, 10_000_000): "peak within 20 MB of as many people's"
+        for of in (_PLAIN, _ROWS)
+        for opted_out in ("", _SAME_OPTED_OUT)
+    },
 }
 
 

@@ -24,6 +24,7 @@ class Rows:
     """`plain` and `hashed` are job results (msgpack.gz), row by row the same people; `digests` the unique digests.
 
     The latter is text, one a line. `keys` is a job result with a device id and a hashed phone number for each e-mail.
+    `same` and `same_keys` are like `plain` and `keys`, with one person in all rows.
     """
 
     count: int
@@ -31,6 +32,8 @@ class Rows:
     hashed: Path
     digests: Path
     keys: Path
+    same: Path
+    same_keys: Path
 
     @property
     def unique(self) -> int:
@@ -50,6 +53,8 @@ def write_rows(folder: Path, count: int) -> Rows:
         hashed=folder / f"{count}-hashed.msgpack.gz",
         digests=folder / f"{count}-digests.txt",
         keys=folder / f"{count}-keys.msgpack.gz",
+        same=folder / f"{count}-same.msgpack.gz",
+        same_keys=folder / f"{count}-same-keys.msgpack.gz",
     )
     packing: Mapping[Path, Callable[[bytes, bytes], bytes]] = {
         rows.plain: lambda value, _: _row(value),
@@ -65,6 +70,11 @@ def write_rows(folder: Path, count: int) -> Rows:
                 files[path].write(b"".join(pack(value, digest) for value, digest in block))
             first_time = (digest for row, (_, digest) in enumerate(block) if digest and row % 50 != _REPEATED)
             digests.write(b"".join(digest + b"\n" for digest in first_time))
+    ((value, digest),) = people(0, 1)
+    for path, row in {rows.same: _row(value), rows.same_keys: _with_keys(value, digest)}.items():
+        with gzip.open(path, "wb", compresslevel=1) as file:
+            for start in range(0, count, _BLOCK):
+                file.write(row * min(_BLOCK, count - start))
     return rows
 
 
@@ -87,6 +97,11 @@ def opted_out(count: int) -> str:
         f"SELECT {_sql(_NAMES)}[number % {len(_NAMES)} + 1] || number || '@' || "
         f"{_sql(_DOMAINS)}[number // 10 % {len(_DOMAINS)} + 1] AS email FROM range(0, {2 * count}, 2) t(number)"
     )
+
+
+def opted_out_again(count: int) -> str:
+    """A SELECT of one address, which is in no row, as often as there are rows."""
+    return f"SELECT 'somebody.else@shop.example' AS email FROM range({count})"
 
 
 def _sql(words: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from td_pinterest_op.errors import ERRORS
 from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.many import OWN
 from td_pinterest_op.settings.table import ERASURE, STATUS
+from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS
 from td_pinterest_op.settings.text import load
 from td_pinterest_op.stats import LISTS, Stats
 from tests import dig
@@ -153,7 +154,7 @@ def test_every_key_of_a_configuration_is_described_once(name: str) -> None:
 
 def test_every_key_of_an_entry_of_several_audiences_is_described_once() -> None:
     described = _described(cells[0] for cells in _first_cells(WORKFLOWS, "Configuration"))
-    assert list(OWN) == described["audiences.yml"]
+    assert sorted([*OWN, *TASK_PARAMETERS]) == sorted(described["audiences.yml"])
 
 
 # What digdag and Audience Studio hand to a task, and what the shipped workflows hand to their own tasks.
@@ -161,8 +162,9 @@ HANDED = {
     "control",
     "withholds",
     *("_command", "_env", "project_id", "result_settings", "td"),
-    *("result_connection_settings", "segment_name"),
+    *("result_connection_settings", "segment_name", "activation_actions_table"),
     *("audience", "audiences", "pinterest_many"),
+    *("attempt_id", "error", "history", "session_time", "session_uuid", "task_name"),
     *("audience_name", "customer_list_id", "ledger", "plan", "stage"),
 }
 

@@ -78,8 +78,11 @@ def run(project: Path, services: Services, secrets: Mapping[str, str], environ: 
 
 
 def test_on_a_workflow_server_each_task_that_is_refused_begins_anew_with_the_token_of_then(
-    services: Services, project: Path
+    services: Services, project: Path, tmp_path: Path
 ) -> None:
+    # A server's name for the folder of a task of its project 1.
+    (tmp_path / "workspace").mkdir()
+    project = project.rename(tmp_path / "workspace" / "1_pinterest_many_2_34_5678")
     with serve_secrets(DigdagSecrets(api_key=SERVER_KEY, project_id="1")) as (kept, url):
         for name, variable in SECRETS.items():
             kept.set_secret(name, services.environ[variable])

@@ -218,6 +218,8 @@ class _Steps:
         self.world.sql(f"DELETE FROM {LEDGER} WHERE plan = {newest} AND plan NOT IN {settled} AND ({part})")
 
     def _py(self, call: Call) -> Outcome:
+        if call.params["_command"] == "td_pinterest_op.history.Failed":
+            return Outcome()
         name, step = _STEPS[call.params["_command"]]
         params = dict(call.params)
         if "action" in params["result_settings"]:

@@ -64,3 +64,10 @@ def test_rows_of_three_keys_are_the_same_people(tmp_path: Path) -> None:
     assert [value for value, _ in people(0, 1_000)] == [email for email, _, _ in keys]
     assert 10 == sum(device is None and phone is None for _, device, phone in keys)
     assert 970 == len({phone for _, _, phone in keys if phone})
+
+
+def test_of_the_same_person_there_are_as_many_rows(tmp_path: Path) -> None:
+    rows = write_rows(tmp_path, 20_000)
+    for path, keys in {rows.same: 1, rows.same_keys: 3}.items():
+        read = list(msgpack.Unpacker(io.BytesIO(gzip.decompress(path.read_bytes())), raw=True, use_list=False))
+        assert (20_000, 1, keys) == (len(read), len(set(read)), len(read[0]))

@@ -18,8 +18,10 @@ class Change(AudienceAction):
 
     def _change(self, audience: Audience, prepared: Prepared, *, adds: bool) -> list[Step]:
         list_id, people = list_of(audience), "{records}" if prepared.unique else "nobody"
-        verb, done, to = ("add", "Added", "to") if adds else ("remove", "Removed", "from")
-        self._stats.deed = Deed(done=f"{done} {people} {to} {{audience}}", would=f"{verb} {people} {to} {{audience}}")
+        verb, to = ("add", "to") if adds else ("remove", "from")
+        # Pinterest does not tell who of those to remove was in the list.
+        done, would = ("Added", "add") if adds else ("Asked to remove", "ask to remove")
+        self._stats.deed = Deed(done=f"{done} {people} {to} {{audience}}", would=f"{would} {people} {to} {{audience}}")
 
         def send() -> None:
             self._sender.send(prepared, partial(self._api.change_records, list_id, operation=verb.upper()))

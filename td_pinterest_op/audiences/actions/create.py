@@ -67,7 +67,8 @@ class Create(Refill, Change):
         people = "with {records}" if prepared.unique else "without people"
         deed = Deed(done=f"Created {{audience}} {people}", would=f"create {{audience}} {people}")
         if own:
-            steps = self._fill_and_move(own, prepared)
+            is_exact = self._settings.if_exists is IfExists.REPLACE
+            steps = self._fill_and_move(own, prepared, is_exact=is_exact)
         else:
             target, fill = self._fill(self._new_name, prepared)
             says = f'create audience "{self._new_name}" on it'

@@ -29,6 +29,7 @@ class Delete(AudienceAction):
         headline="The audience is deleted",
         detail="Its customer list stays: Pinterest has no way to delete one.",
         next="Check that no ad group of yours still names the audience.",
+        hides_size=True,
     )
 
     def check(self) -> Audience | None:

@@ -84,6 +84,8 @@ def _gate(state: TreasureData) -> Any:
 
 
 async def _call_with_fault(request: web.Request, handler: Handler, fault: Fault) -> web.StreamResponse:
+    if fault.kind == "stall":
+        await asyncio.Event().wait()
     if fault.kind == "reset":
         return reset(request)
     if fault.kind == "status":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import json
 import resource
 import socket
 import ssl
@@ -271,6 +272,28 @@ def test_an_answer_that_has_no_body_is_whole_whatever_length_it_names() -> None:
     with peer(says(b"HTTP/1.1 204 No Content\r\nContent-Length: 100\r\n\r\n")) as server, transport() as client:
         answer = exchange(client, server.address)
     assert (204, b"") == (answer.status, answer.body)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Length: " + b"9" * 5_000 + b"\r\n\r\n{",
+        b"Content-Length: " + b"9" * 30 + b"\r\n\r\n{",
+        b"Content-Length: -5\r\n\r\n{",
+        b"Transfer-Encoding: chunked\r\n\r\n" + b"F" * 300 + b"\r\n{",
+        b"Transfer-Encoding: chunked\r\n\r\n" + b"F" * 30 + b"\r\n{",
+        b"Transfer-Encoding: chunked\r\n\r\n-5\r\n{}\r\n0\r\n\r\n",
+    ],
+)
+def test_a_length_that_is_none_is_a_response_that_breaks_or_one_that_ends_with_the_connection(head: bytes) -> None:
+    serve = says(b"HTTP/1.1 200 OK\r\n" + head)
+    with peer(serve) as server, transport() as client, contextlib.suppress(NoResponseError):
+        assert exchange(client, server.address).body.startswith(b"{")
+
+
+@pytest.mark.parametrize(("code", "expected"), [(283, 283), (-1, -1), (10**400, None), (1e999, None), ("283", None)])
+def test_a_code_is_a_number_of_a_few_digits(code: object, expected: int | None) -> None:
+    assert expected == Response(status=400, headers={}, body=json.dumps({"code": code}).encode()).code
 
 
 def test_a_refusal_that_comes_before_all_is_sent_is_heard() -> None:

@@ -24,13 +24,16 @@ REJECTED: dict[str, Sequence[str | None]] = {
 }
 
 
-def found_by(sql: str, values: Sequence[str | None]) -> int:
-    """How many of the rows with these values the SQL finds, as Trino's SQL run by DuckDB."""
+def found_by(sql: str, values: Sequence[str | None], arrays: Sequence[Sequence[int]] = ()) -> int:
+    """How many of the rows with these values, or arrays of such lengths, Trino's SQL finds as run by DuckDB."""
     with duckdb.connect() as connection:
-        connection.execute("CREATE TABLE people (number INTEGER, email VARCHAR, maid VARCHAR, phone VARCHAR)")
-        connection.executemany(
-            "INSERT INTO people VALUES (?, ?, ?, ?)", [(number, *[value] * 3) for number, value in enumerate(values)]
+        connection.execute(
+            "CREATE TABLE people (number INTEGER, email VARCHAR, maid VARCHAR, phone VARCHAR, customer_id VARCHAR, "
+            "emails VARCHAR[], maids VARCHAR[])"
         )
+        rows: list[tuple[object, ...]] = [(number, *[value] * 4, [], None) for number, value in enumerate(values)]
+        rows += [(0, *[ADDRESS] * 4, *(["x"] * length for length in lengths)) for lengths in arrays]
+        connection.executemany("INSERT INTO people VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
         (statement,) = statements(sql, dialect="trino")
         return len(connection.execute(statement.sql).fetchall())
 
@@ -59,3 +62,9 @@ def test_the_sql_of_every_other_reason_runs(reason: str) -> None:
 
 def test_the_sql_for_placeholders_counts_each_of_them() -> None:
     assert len(PLACEHOLDERS) == found_by(REASONS["placeholder"].sql, sorted(PLACEHOLDERS))
+
+
+def test_the_sql_for_combinations_finds_the_rows_that_have_too_many() -> None:
+    sql = REASONS["too_many_combinations"].sql
+    found = [found_by(sql, [], [lengths]) for lengths in ([40, 25], [1000, 0], [40, 26], [1001, 0], [0, 1001])]
+    assert [0, 0, 1, 1, 1] == found

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from td_pinterest_op.errors import ExportError, MaybeAppliedError, PinterestError, RequestRefusedError
 from td_pinterest_op.http.transport import Failure, Response
+from td_pinterest_op.pinterest import api as module
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.models import AdAccount, Audience, CustomerList
 from td_pinterest_op.records.batch import Digests
@@ -77,7 +78,7 @@ def test_an_audience_is_read_and_unknown_fields_are_tolerated() -> None:
         ({"rule": {"customer_list_id": 643}}, READ),
         ({"ad_account_id": int(ACCOUNT)}, READ),
         ({"size": 0}, replace(READ, size=0)),
-        *(({"size": size}, replace(READ, size=None)) for size in (None, "12", True)),
+        *(({"size": size}, replace(READ, size=None)) for size in (None, "12", True, -1, 10**16, 10**400)),
     ],
 )
 def test_ids_may_come_as_numbers_and_a_size_that_is_none_is_not_known(
@@ -110,7 +111,17 @@ def test_what_pinterest_does_not_know_is_none_and_any_other_refusal_of_a_look_an
 
 @pytest.mark.parametrize(
     ("uploaded", "expected"),
-    [(0, 0), (12, 12), (None, None), ("12", None), (float("nan"), None), (float("inf"), None), ([], None)],
+    [
+        (0, 0),
+        (12, 12),
+        (None, None),
+        ("12", None),
+        (float("nan"), None),
+        (float("inf"), None),
+        ([], None),
+        (-1, None),
+        (10**400, None),
+    ],
 )
 def test_a_lists_count_of_uploads_is_a_number_or_unknown(uploaded: object, expected: int | None) -> None:
     calls, stage = api(answer(200, {"id": 643, "name": "L", "num_uploaded_user_records": uploaded}))
@@ -139,6 +150,20 @@ def test_a_page_without_a_bookmark_is_the_last(bookmark: object) -> None:
     calls, stage = api(page("1", bookmark=bookmark))
     assert 1 == len(list(calls.audiences()))
     assert 1 == len(stage.script.sent)
+
+
+def test_a_listing_that_names_ever_new_pages_ends_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_PAGES", 3)
+    calls, stage = api(*(page(bookmark=f"b{number}") for number in range(5)))
+    with pytest.raises(PinterestError, match=r"a next page after 3 pages of listing audiences: .* Run this task again"):
+        list(calls.audiences())
+    assert 3 == len(stage.script.sent)
+
+
+def test_a_listing_of_as_many_pages_as_are_read_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_PAGES", 3)
+    calls, _ = api(page("1", bookmark="b1"), page("2", bookmark="b2"), page("3"))
+    assert ["1", "2", "3"] == [audience.id for audience in calls.audiences()]
 
 
 @pytest.mark.parametrize("bookmark", ["same", 7, ["odd"]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import re
 from collections.abc import Mapping
 from email.utils import formatdate
 from typing import Any
@@ -208,6 +209,17 @@ def test_a_server_that_asks_for_more_than_the_longest_wait_is_not_tried_again(st
     assert [0] == stage.script.times
 
 
+@pytest.mark.parametrize("headers", [{"Retry-After": "9" * 400}, {"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"}])
+@pytest.mark.parametrize("request_", [READ, CREATING])
+def test_a_server_that_asks_for_ages_is_not_tried_again_and_what_may_have_been_done_is_not_forgotten(
+    headers: Mapping[str, str], request_: Request
+) -> None:
+    error = error_of(scene(answer(500, {}, headers), OK), request_)
+    assert UnavailableError is type(error)
+    assert re.search(r"asks to wait \d{6} h 46 min \(until \d{4}-", str(error))
+    assert error.maybe_applied
+
+
 @pytest.mark.parametrize(("asked", "waited"), [("30", 30), ("0", 0.5)])
 def test_a_5xx_with_retry_after_is_waited_out_in_full_by_all(asked: str, waited: float) -> None:
     stage = scene(answer(503, {}, {"Retry-After": asked}), OK)
@@ -407,7 +419,7 @@ ANSWERS = st.builds(
     st.dictionaries(st.sampled_from(["id", "code", "message", "exceptions"]), st.none() | st.integers() | st.text()),
     st.dictionaries(
         st.sampled_from(["Retry-After", "x-ratelimit-reset", "x-ratelimit-limit", "x-pinterest-rid", "Date"]),
-        st.sampled_from(["0", "1", "-1", "nan", "1e9", "x", "60, 100;w=1", formatdate(1_800_000_001)]),
+        st.sampled_from(["0", "1", "-1", "nan", "1e9", "9" * 400, "x", "60, 100;w=1", formatdate(1_800_000_001)]),
     ),
 )
 

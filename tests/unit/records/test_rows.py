@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tracemalloc
 from collections import Counter
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.identifiers.types import TYPES
+from td_pinterest_op.records import rows as rows_module
 from td_pinterest_op.records.columns import Column, row_columns
 from td_pinterest_op.records.digests import column_keys
 from td_pinterest_op.records.rows import EncodedRows, Shape, by_shape, encode
@@ -41,16 +43,14 @@ def encoded(types: tuple[str, ...], *of_rows: tuple[object, ...], country: str |
     return encode(by_column, count=len(of_rows))
 
 
-def sent(block: EncodedRows) -> list[dict[str, str]]:
-    return [
-        record
-        for shape, rows in by_shape(block.rows, block.shapes).items()
-        for record in json.loads(b"[%s]" % b"".join(shape.to_json(b"".join(rows))))
-    ]
+def sent(rows: list[tuple[Shape, bytes]]) -> list[dict[str, str]]:
+    return [json.loads(b"".join(shape.to_json(row))) for shape, row in rows]
 
 
 def rows_of(block: EncodedRows) -> list[tuple[Shape, bytes]]:
-    return [(shape, row) for shape, rows in by_shape(block.rows, block.shapes).items() for row in rows]
+    return [
+        (shape, row) for part in block.parts for shape, rows in by_shape(part.rows, part.shapes).items() for row in rows
+    ]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def rows_of(block: EncodedRows) -> list[tuple[Shape, bytes]]:
 def test_a_row_is_one_record_of_all_its_keys(
     types: tuple[str, ...], row: tuple[object, ...], record: dict[str, str] | None
 ) -> None:
-    assert [record] * (record is not None) == sent(encoded(types, row))
+    assert [record] * (record is not None) == sent(rows_of(encoded(types, row)))
 
 
 @pytest.mark.parametrize(
@@ -137,10 +137,10 @@ def test_rows_of_all_combinations_of_keys_keep_theirs() -> None:
         for present in range(1, 16)
         for of_one in [(f"p{number}@lee.org", DEVICE[:-1] + str(number), f"202555010{number}", f"A{'-' * number * 20}")]
     ]
-    block = encoded(ALL, *people)
-    assert Counter(sum(value is not None for value in person) for person in people) == Counter(map(len, sent(block)))
-    assert {json.dumps(*sent(encoded(ALL, person))) for person in people} == set(map(json.dumps, sent(block)))
-    assert {shape.count for shape in by_shape(block.rows, block.shapes)} == {1, 2, 3, 4}
+    rows = rows_of(encoded(ALL, *people))
+    assert Counter(sum(value is not None for value in person) for person in people) == Counter(map(len, sent(rows)))
+    assert {json.dumps(*sent(rows_of(encoded(ALL, person)))) for person in people} == set(map(json.dumps, sent(rows)))
+    assert {shape.count for shape, _ in rows} == {1, 2, 3, 4}
 
 
 class TestArrays:
@@ -151,19 +151,54 @@ class TestArrays:
             for email in ("a@lee.org", "b@lee.org")
             for phone in ("12025550143", "12025550144")
         ]
-        assert combinations == sorted(sent(block), key=combinations.index)
-        assert (1, [], [1]) == (
-            block.valid,
-            block.rejected,
-            [len(r) for s, r in by_shape(block.rows, block.shapes).items() if s.counts],
+        rows = rows_of(block)
+        assert combinations == sorted(sent(rows), key=combinations.index)
+        assert (1, [], 1) == (block.valid, block.rejected, sum(shape.counts for shape, _ in rows))
+
+    @pytest.mark.parametrize("at_once", [1, 5, 5_000])
+    def test_combinations_are_made_one_after_the_other(self, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+        monkeypatch.setattr(rows_module, "_COMBINATIONS_AT_ONCE", at_once)
+        emails = [tuple(f"p{row}-{number}@lee.org" for number in range(row % 4)) for row in range(10)]
+        block = encoded(("email", "external_id"), ((), None), *((of_row, "A") for of_row in emails), ((), None))
+        parts = list(block.parts)
+        assert 12 == sum(part.count for part in parts)
+        assert all(part.count > place for part in parts for place in part.positions)
+        assert max(len(part.rows) for part in parts) <= at_once + 2
+        assert (10, [0, 11]) == (block.valid, [row for row, _ in block.rejected])
+        first = [sum(part.count for part in parts[:number]) for number in range(len(parts))]
+        rows = Counter(start + place for start, part in zip(first, parts, strict=True) for place in part.positions)
+        assert {row + 1: max(len(of_row), 1) for row, of_row in enumerate(emails)} == rows
+
+    @pytest.mark.parametrize(("emails", "devices", "is_valid"), [(40, 25, True), (1_000, 0, True), (1_001, 0, False)])
+    def test_a_row_with_more_than_a_thousand_combinations_is_invalid(
+        self, emails: int, devices: int, is_valid: bool
+    ) -> None:
+        row = (
+            (*(f"p{number}@lee.org" for number in range(emails)), "p1@lee.org", "n/a"),
+            tuple(f"5eed0123-4567-89ab-cdef-{number:012d}" for number in range(devices)),
         )
+        block = encoded(("email", "maid"), row)
+        rejected = [] if is_valid else [(0, Reason.TOO_MANY_COMBINATIONS)]
+        assert (int(is_valid), rejected) == (block.valid, block.rejected)
+        assert 1_000 * is_valid == len(rows_of(block))
+        assert ({Reason.PLACEHOLDER: 1} if is_valid else {}) == block.rejected_keys
+
+    def test_memory_does_not_follow_the_combinations_of_one_row(self) -> None:
+        emails = tuple(f"p{number}@lee.org" for number in range(400))
+        devices = tuple(f"5eed0123-4567-89ab-cdef-{number:012d}" for number in range(400))
+        tracemalloc.start()
+        try:
+            assert [] == rows_of(encoded(("email", "maid", "external_id"), (emails, devices, emails)))
+            assert tracemalloc.get_traced_memory()[1] < 4 << 20
+        finally:
+            tracemalloc.stop()
 
     def test_the_order_of_its_elements_does_not_matter(self) -> None:
         first, other = (
             encoded(("email",), (emails,))
             for emails in (("a@lee.org", "b@lee.org"), ("b@lee.org", "A@lee.org", "b@lee.org"))
         )
-        assert by_shape(first.rows, first.shapes) == by_shape(other.rows, other.shapes)
+        assert rows_of(first) == rows_of(other)
 
     @pytest.mark.parametrize("array", [None, (), (None,), (None, None)])
     def test_without_elements_it_is_null(self, array: object) -> None:
@@ -172,7 +207,7 @@ class TestArrays:
 
     def test_elements_that_are_no_identifiers_are_left_out_and_counted(self) -> None:
         block = encoded(BOTH, (("a@lee.org", "n/a", ""), None), (("ann",), None))
-        assert [{"email": sha("a@lee.org")}] == sent(block)
+        assert [{"email": sha("a@lee.org")}] == sent(rows_of(block))
         assert [(1, Reason.NOT_AN_EMAIL)] == block.rejected
         assert Counter({Reason.PLACEHOLDER: 1, Reason.EMPTY: 1}) == block.rejected_keys
 
@@ -187,7 +222,7 @@ class TestArrays:
     )
     def test_an_array_may_come_as_json(self, value: bytes, expected: list[str]) -> None:
         block = encoded(("email",), (("x@lee.org",),), (value,))
-        assert sorted(map(sha, ["x@lee.org", *expected])) == sorted(record["email"] for record in sent(block))
+        assert sorted(map(sha, ["x@lee.org", *expected])) == sorted(record["email"] for record in sent(rows_of(block)))
 
 
 def job(*names: str) -> Job:

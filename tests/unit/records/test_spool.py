@@ -7,6 +7,7 @@ import random
 import resource
 import stat
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +47,8 @@ def _pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(module, "_INCOMING_DIGESTS", 150)
         monkeypatch.setattr(module, "_BUFFERED_BYTES", 400 * DIGEST_BYTES)
         monkeypatch.setattr(module, "_SORTED_DIGESTS", 5)
+        monkeypatch.setattr(module, "_SPLIT_BYTES", 20 * DIGEST_BYTES)
+        monkeypatch.setattr(module, "_CHUNK_BYTES", 3 * DIGEST_BYTES)
 
 
 @pytest.mark.usefixtures("_pieces")
@@ -85,6 +88,27 @@ class TestUnique:
             first = list(spool.batches(30))
             assert [(batch, batch) for batch in first] == list(zip(spool.batches(30), spool.batches(30), strict=True))
             assert b"".join(batch.data for batch in first) == b"".join(batch.data for batch in spool.batches(401))
+
+
+@pytest.mark.parametrize("crowd", [1 << 7, 1 << 30], ids=["repeats in crowds", "repeats one by one"])
+def test_memory_follows_the_different_digests(crowd: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"_CROWD": crowd, "_SPLIT_BYTES": 1 << 18, "_BUFFERED_BYTES": 1 << 20}.items():
+        monkeypatch.setattr(module, name, value)
+
+    def peak(different: int) -> int:
+        values = [hashlib.sha256(b"%d" % number).digest() * 3 for number in range(different)]
+        tracemalloc.start()
+        try:
+            with Spool(3 * DIGEST_BYTES, encrypted=True) as spool:
+                for start in range(0, 80_000, 1000):
+                    spool.add([values[number % different] for number in range(start, start + 1000)])
+                spool.finish()
+                assert different * spool.width == sum(map(len, spool.chunks()))
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(2) < peak(80_000) + (4 << 20)
 
 
 def test_the_file_is_its_owners_alone_and_has_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+import time
 from datetime import datetime
 
 import pytest
@@ -76,6 +78,30 @@ def test_a_page_gives_back_what_it_was_made_of() -> None:
     assert [run.outcome for run in made_of] == [run.outcome for run in again]
     assert [run.number("records_sent") for run in made_of] == [run.number("records_sent") for run in again]
     assert page(made_of, now=FIRST_DAY) == page(again, now=FIRST_DAY)
+
+
+@pytest.mark.parametrize(
+    ("begin", "unit"),
+    [
+        ("", "x"),
+        ("", "2026-11-25 07:00:03 "),
+        ("", "statistics: {"),
+        ("", "statistics of the failed run: {}\n"),
+        ("statistics of the failed run: {}\n", "Error messages from python: x ("),
+        ("", "{}\n"),
+        ("", " "),
+        ("", "["),
+        ("", '<template id="td-pinterest-report">'),
+        ('<template id="td-pinterest-report">', "&#9"),
+        ("kind\n", "a,"),
+    ],
+)
+def test_a_text_of_a_megabyte_is_read_in_seconds(begin: str, unit: str) -> None:
+    text = begin + unit * (1_000_000 // len(unit))
+    before = time.process_time()
+    with contextlib.suppress(SettingsError):
+        entries(text, name="notes.txt")
+    assert time.process_time() - before < 20
 
 
 @pytest.mark.parametrize("text", ["", "hello", "{", "[]", "{}", "[1]", '{"rows": 3, "kind": []', "a,b\n1,2\n"])

@@ -85,4 +85,6 @@ def test_it_makes_no_tag_when_a_check_fails(project: Path) -> None:
 
 
 def test_the_version_of_the_package_has_an_entry_in_the_changelog() -> None:
-    assert re.search(rf"^## \[{re.escape(__version__)}\] - \d{{4}}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert re.search(
+        rf"^## \[{re.escape(__version__)}\] - \d{{4}}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.M
+    )

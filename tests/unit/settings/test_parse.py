@@ -13,6 +13,7 @@ from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Clear, Creat
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings.action import ActionSpec
+from td_pinterest_op.settings.given import drop_console_keys
 from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import ExpectedValues, IfExists, RecordsFormat
@@ -387,13 +388,11 @@ EVERY = {each.__name__.lower() for each in ACTIONS}
         ("max_records", 2, SENDING),
         ("max_in_flight", 2, SENDING),
         ("columns", {"mail": "email"}, SENDING),
-        ("expect_values", "plain", SENDING),
         ("allow_empty_suppress", "true", ADDING),
-        ("control", {"percent": 1, "salt": "x"}, ADDING),
         ("if_exists", "add", {"create"}),
         ("is_nca", "true", {"create", "replace"}),
         ("replace_newer", "true", {"create", "replace"}),
-        ("expected_audience_name", "x", {"add", "remove", "replace", "clear", "delete"}),
+        ("expected_audience_name", "Spring buyers", EVERY),
         ("even_if_used", "true", {"delete", "clear"}),
     ],
 )
@@ -405,6 +404,36 @@ def test_a_setting_that_an_action_does_not_use_has_its_default_and_a_warning(
     assert used_by == {name for name, each in settings.items() if key not in str(each.warnings)}
     default = getattr(read(LEAST), key)
     assert used_by == {name for name, each in settings.items() if getattr(each, key) != default}
+
+
+@pytest.mark.parametrize("action", [each.action for each in ACTIONS])
+@pytest.mark.parametrize(
+    ("key", "value", "refused_by"),
+    [
+        ("dry_run", "true", set()),
+        ("expected_audience_name", "Spring buyers", set()),
+        ("max_invalid_ratio", 0.5, set()),
+        ("min_records", 1, set()),
+        ("max_records", "2", set()),
+        ("expect_values", "plain", EVERY - SENDING),
+        ("expect_values", "any", set()),
+        ("control", {"percent": 1, "salt": "x"}, EVERY - ADDING),
+    ],
+)
+def test_what_restricts_is_honoured_or_refused_by_name(
+    key: str, value: object, refused_by: set[str], action: ActionSpec
+) -> None:
+    raw = {**NEW, **ACTALIKE, "audience_id": "7", "action": action.name, key: value}
+    if action.name in {each.action.name for each in ACTIONS if each.__name__.lower() in refused_by}:
+        assert f"- {key}: {action.name} cannot honour it; take it out" in message_of(raw)
+    else:
+        read(raw)
+
+
+@pytest.mark.parametrize("action", ["create_new_audience", "create_actalike_audience"])
+def test_an_audience_is_not_created_with_another_name_than_expected(action: str) -> None:
+    raw = {**NEW, **ACTALIKE, "action": action, "expected_audience_name": "Autumn buyers"}
+    assert f"- expected_audience_name: differs from audience_name, which {action} gives" in message_of(raw)
 
 
 @pytest.mark.parametrize(
@@ -432,22 +461,21 @@ def test_an_id_that_came_from_a_secret_is_never_warned_of() -> None:
     assert () == read(raw, {**ENVIRON, "AUDIENCE": "549755885175000000"}).warnings
 
 
-class TestAudienceStudio:
-    """Settings that the console of Audience Studio wrote."""
+@pytest.mark.parametrize("key", ["td_user", "_internal", "resultType", "connection_type", "TD_x"])
+def test_a_key_that_audience_studios_console_adds_is_a_warning_there_and_an_error_elsewhere(
+    key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert LEAST == drop_console_keys(dict([*LEAST.items(), (key, "x")]), EXPORT)
+    assert f"the console's settings have keys that this operator does not know: {key}" in caplog.text
+    assert [key] == problems_of({**LEAST, key: "x"})
 
-    @pytest.mark.parametrize("key", ["td_user", "_internal", "resultType", "connection_type", "TD_x"])
-    def test_a_key_of_the_console_is_a_warning_there_and_an_error_elsewhere(self, key: str) -> None:
-        settings = parse({**LEAST, key: "x"}, environ=ENVIRON, from_console=True)
-        (warning,) = settings.warnings
-        assert f"result_settings has keys that this operator does not know; it ignores them: {key}" == str(warning)
-        assert [key] == problems_of({**LEAST, key: "x"})
 
-    @pytest.mark.parametrize("key", ["acount_id", "tdx", "types", "_jane@example.com", "query", 7])
-    def test_every_other_unknown_key_is_an_error_there_too(self, key: object) -> None:
-        raw: dict[object, object] = dict(LEAST.items())
-        raw[key] = "x"
-        with pytest.raises(SettingsError, match="has 1 problem"):
-            parse(raw, environ=ENVIRON, from_console=True)
+@pytest.mark.parametrize("key", ["acount_id", "tdx", "types", "_jane@example.com", "query", 7])
+def test_every_other_unknown_key_of_the_console_is_an_error_there_too(key: object) -> None:
+    raw: dict[object, object] = dict(LEAST.items())
+    raw[key] = "x"
+    assert raw == drop_console_keys(raw, EXPORT)
+    message_of(raw)
 
 
 @pytest.mark.parametrize(

@@ -32,14 +32,15 @@ from tests.clock import FakeTime
 class Serving:
     """How one request is answered: `at_most` bytes (None: all there are), then an end or, `with_length`, a break.
 
-    `ignores_range` starts from the beginning, `off` so many bytes before (or after) what was asked for; a `status`
-    above 300 is answered as it stands.
+    `ignores_range` starts from the beginning, `off` so many bytes before (or after) what was asked for; `first` is
+    where it says to begin, if that is not the truth. A `status` above 300 is answered as it stands.
     """
 
     at_most: int | None = None
     with_length: bool = True
     ignores_range: bool = False
     off: int = 0
+    first: str = ""
     status: int = 206
     asked: float = 0.0
 
@@ -92,7 +93,8 @@ class Wire(TreasureData):
 
     def _part(self, serving: Serving, start: int, *, is_part: bool) -> urllib3.HTTPResponse:
         body = self._content[start:]
-        headers = {"Content-Range": f"bytes {start}-{len(self._content) - 1}/{len(self._content)}"} if is_part else {}
+        first = serving.first or start
+        headers = {"Content-Range": f"bytes {first}-{len(self._content) - 1}/{len(self._content)}"} if is_part else {}
         if serving.with_length:
             headers["Content-Length"] = str(len(body))
         return urllib3.HTTPResponse(
@@ -197,9 +199,10 @@ class TestBrokenOff:
         assert named(500) == rows(wire, job(500, len(content)))
         assert {1.0} == set(fake_time.slept)
 
-    def test_an_answer_with_a_later_part_is_not_taken(self, fake_time: FakeTime) -> None:
+    @pytest.mark.parametrize("later", [Serving(off=-5), Serving(first="9" * 5_000)], ids=["later", "nowhere"])
+    def test_an_answer_with_a_later_part_is_not_taken(self, fake_time: FakeTime, later: Serving) -> None:
         content = buffers(TEXTS)
-        wire = Wire(fake_time, content, [Serving(at_most=100), Serving(off=-5)])
+        wire = Wire(fake_time, content, [Serving(at_most=100), later])
         assert named(500) == rows(wire, job(500, len(content)))
         assert [None, "bytes=100-", "bytes=100-"] == wire.ranges
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,19 +17,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from td_pinterest_op.audiences.actions import parse
+from td_pinterest_op.identifiers.types import EMAIL
+from td_pinterest_op.records import rows as row_records
 from td_pinterest_op.records.batch import Digests, RowRecords
+from td_pinterest_op.records.columns import Column
+from td_pinterest_op.records.digests import ColumnKeys
 from td_pinterest_op.records.spool import Spool, apart
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.withholding import lists
-from td_pinterest_op.withholding.people import Lists, in_control, key_of
+from td_pinterest_op.withholding.people import Lists, LonePeople, People, in_control, key_of
 from td_pinterest_op.withholding.preparation import preparing
 from tests.campaigns import examples
 from tests.unit.settings import test_parse
 
 SALT = "spring"
+EMAIL_COLUMN = Column(name="email", type=EMAIL, position=0)
 LEAST = test_parse.LEAST | {"ignore_invalid_records": True}
 KEYS_OF = {"email": "email", "maid": "maid", "phone": "hashed_phone_number", "external_id": "external_id"}
 
@@ -74,11 +81,11 @@ def identifiers(types: Sequence[str]) -> st.SearchStrategy[Identifier]:
 
 @st.composite
 def tables(
-    draw: st.DrawFn, types: Sequence[str], *, arrays: bool, most: int
+    draw: st.DrawFn, types: Sequence[str], *, arrays: bool, most: int, least: int = 0
 ) -> tuple[list[set[Identifier]], list[Any]]:
     """People with their identifiers, and the rows that a query gives of them: a value or an array in each column."""
     people, rows = [], []
-    for _ in range(draw(st.integers(0, most))):
+    for _ in range(draw(st.integers(least, most))):
         person: set[Identifier] = set()
         row: list[Any] = []
         for type_ in types:
@@ -97,20 +104,21 @@ class Case:
     arrays: bool
     people: list[set[Identifier]]
     rows: list[list[Any]]
-    keys: list[int]
+    keys: list[int | None]
     suppressed: set[Identifier] | None
     consented: set[Identifier] | None
     list_rows: Mapping[str, list[Any]]
     percent: int | None
 
-    def in_control(self, key: int) -> bool:
+    def in_control(self, key: int | None) -> bool:
         if self.percent is None:
             return False
         return int(sha(f"{SALT}\n{key}")[:8], 16) % 10_000 < self.percent * 100
 
 
 @st.composite
-def cases(draw: st.DrawFn, all_types: Sequence[str]) -> Case:
+def cases(draw: st.DrawFn, all_types: Sequence[str], *, keyless: bool = False) -> Case:
+    """`keyless`: the key for the control group of some people is null."""
     types = draw(st.lists(st.sampled_from(all_types), min_size=1, unique=True))
     arrays = draw(st.booleans())
     people, rows = draw(tables(types, arrays=arrays, most=8))
@@ -124,7 +132,7 @@ def cases(draw: st.DrawFn, all_types: Sequence[str]) -> Case:
         arrays=arrays,
         people=people,
         rows=rows,
-        keys=[draw(st.integers(0, 20)) for _ in people],
+        keys=[draw(st.integers(0, 20) | st.none() if keyless else st.integers(0, 20)) for _ in people],
         suppressed=members.get("suppress"),
         consented=members.get("consent"),
         list_rows=list_rows,
@@ -137,10 +145,16 @@ class Oracle:
 
     def __init__(self, case: Case) -> None:
         self.case = case
-        self.people = [person for person in case.people if person]
-        control = [case.in_control(key) for person, key in zip(case.people, case.keys, strict=True) if person]
+        # Whoever has no key is not sent, and shields all the same.
+        valid = [
+            (person, key)
+            for person, key in zip(case.people, case.keys, strict=True)
+            if person and (case.percent is None or key is not None)
+        ]
+        self.people = [person for person, _ in valid]
+        control = [case.in_control(key) for _, key in valid]
         self.reasons = [self.reason(person, chosen) for person, chosen in zip(self.people, control, strict=True)]
-        self.lost_to_suppressed = set[Identifier]().union(*(p for p in self.people if self.is_suppressed(p)))
+        self.lost_to_suppressed = set[Identifier]().union(*(p for p in case.people if self.is_suppressed(p)))
         self.lost_to_control = set[Identifier]().union(*(p for p, c in zip(self.people, control, strict=True) if c))
 
     def is_suppressed(self, person: set[Identifier]) -> bool:
@@ -221,17 +235,22 @@ def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, li
 
 
 @settings(max_examples=examples(300))
-@given(cases(["email", "maid"]))
+@given(cases(["email", "maid"], keyless=True))
 def test_identifiers_of_people_who_are_withheld_are_not_sent_and_all_others_are(case: Case) -> None:
     stats, batches = exported(case, "identifiers", ["email", "maid"])
     sent, withheld = Oracle(case).identifiers()
     assert all(isinstance(batch, Digests) for batch in batches)
     assert sorted(sent) == [digest.hex() for batch in batches for digest in apart(batch.data)]
     assert (len(sent), withheld) == (stats.to_send, +stats.withheld)
+    assert keyless(case) == stats.invalid_by_reason["no_control_key"]
+
+
+def keyless(case: Case) -> int:
+    return case.keys.count(None) if case.percent else 0
 
 
 @settings(max_examples=examples(300))
-@given(cases(list(KEYS_OF)))
+@given(cases(list(KEYS_OF), keyless=True))
 def test_rows_of_people_who_are_withheld_are_not_sent_and_all_others_are_without_what_those_hold(case: Case) -> None:
     stats, batches = exported(case, "rows", list(KEYS_OF))
     people, withheld = Oracle(case).rows()
@@ -243,6 +262,7 @@ def test_rows_of_people_who_are_withheld_are_not_sent_and_all_others_are_without
     }
     expected = {tuple(sorted(record.items())) for person in people for record in combinations(person)}
     assert expected == records
+    assert keyless(case) == stats.invalid_by_reason["no_control_key"]
     if not case.arrays:
         assert (len(people), withheld) == (stats.to_send, +stats.withheld)
 
@@ -254,6 +274,67 @@ def combinations(person: frozenset[Identifier]) -> list[dict[str, str]]:
         values = [sent_as(identifier) for identifier in person if identifier[0] == type_]
         records = [record | {key: value} for record in records for value in values] if values else records
     return records
+
+
+@pytest.mark.parametrize("kind", [People, LonePeople])
+def test_memory_follows_the_different_identifiers_of_the_people(kind: type[People | LonePeople]) -> None:
+    def peak(different: int) -> int:
+        digests = [hashlib.sha256(b"%d" % number).digest() for number in range(different)]
+        tracemalloc.start()
+        try:
+            with Spool() as suppressed, contextlib.closing(kind(Lists(suppressed=suppressed))) as people:
+                suppressed.add(digests[:1])
+                suppressed.finish()
+                for start in range(0, 50_000, 1000):
+                    keys = [digests[number % different] for number in range(start, start + 1000)]
+                    column = ColumnKeys(column=EMAIL_COLUMN, keys=keys, rejected=[], hashed=0, rows=None)
+                    people.add([column], [False] * 1000)
+                assert different - 1 == sum(len(kept) for kept, _ in people.identifiers())
+                if isinstance(people, People):
+                    assert 0 == sum(1 for _ in people.taken_away())
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(2) < peak(50_000) + (4 << 20)
+
+
+@pytest.mark.parametrize("at_once", [1, 5_000])
+def test_a_row_with_too_many_combinations_is_not_sent_and_shields_what_it_holds(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(row_records, "_COMBINATIONS_AT_ONCE", at_once)
+    given = parse(LEAST | {"records": "rows"}, environ=test_parse.ENVIRON)
+    stats = Stats(action="", ad_account_id="", dry_run=False)
+    crowd = [normal(("email", number)).encode() for number in range(1_001)]
+    people = [
+        [crowd[:1], b"A"],
+        [crowd, b"B"],
+        [[b"c1@lee.org", b"c2@lee.org"], b"C"],
+        [[crowd[7], b"d@lee.org"], b"D"],
+        [[], None],
+        [[b"e1@lee.org", b"e2@lee.org"], b"E"],
+    ]
+    job = Job(id="5", schema=(("email", "array(varchar)"), ("external_id", "varchar")), records=6, size=None)
+    with Spool() as suppressed:
+        lists._read(result(["email"], [[crowd[1_000]]]), given, suppressed)
+        with preparing(job, given, stats, lists=Lists(suppressed=suppressed)) as preparation:
+            preparation.read([[[*column] for column in zip(*people, strict=True)]], progress=lambda _: None)
+            batches = [*preparation.prepared.batches(100)]
+    sent = [json.loads(b"{%s}" % b"".join(batch.to_json()))["records_v2"] for batch in batches]
+    expected = [
+        ("A", None),
+        ("C", sha("c1@lee.org")),
+        ("C", sha("c2@lee.org")),
+        ("D", sha("d@lee.org")),
+        ("E", sha("e1@lee.org")),
+        ("E", sha("e2@lee.org")),
+    ]
+    assert sorted(expected, key=str) == sorted(
+        ((record["external_id"], record.get("email")) for of_batch in sent for record in of_batch), key=str
+    )
+    assert {"too_many_combinations": 1, "null": 1} == stats.invalid_by_reason
+    stats.check(complete=False)
 
 
 def test_without_a_column_for_the_key_the_control_group_is_chosen_by_the_digest() -> None:
@@ -294,7 +375,7 @@ def test_a_row_without_a_key_is_invalid_and_not_sent() -> None:
     of_people = result(["email"], [*rows, [b"nobody", None], [b"nobody", 7]], by=True)
     with preparing(of_people.job, given, stats, lists=None) as preparation:
         preparation.read(of_people.blocks, progress=lambda _: None)
-    assert (5, {"null": 2, "not_an_email": 1}) == (stats.to_send, dict(stats.invalid_by_reason))
+    assert (5, {"no_control_key": 2, "not_an_email": 1}) == (stats.to_send, dict(stats.invalid_by_reason))
     assert [4, 7, 8] == preparation.first_invalid
     stats.check(complete=False)
 
