@@ -9,11 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from td_pinterest_op.identifiers.types import EMAIL
-from td_pinterest_op.mirroring import compaction
-from td_pinterest_op.mirroring import sql as mirror_sql
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.sql import Query, arms_statement, rejected_statement
-from td_pinterest_op.withholding import sql as withholding
 
 _NOTE = "-- Made by `scripts/queries` from the operator's own rules: edit table and columns only.\n"
 _PEOPLE = "SELECT email, customer_id FROM people WHERE opted_in"
@@ -21,11 +18,9 @@ _PEOPLE = "SELECT email, customer_id FROM people WHERE opted_in"
 
 def files() -> Mapping[str, str]:
     """The text of every query, by file name."""
-    others = mirror_sql.FILES | withholding.FILES | compaction.FILES
     return {
         "rejected.sql": _rejected(),
         "control.sql": _control(),
-        **{name: _NOTE + text for name, text in others.items()},
     }
 
 

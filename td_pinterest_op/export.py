@@ -85,7 +85,7 @@ def export(
             on_client(run.services.client)
         action = run.action()
         action.check()
-        with action.prepare(run.read_records) as prepared:
+        with run.prepared(action) as prepared:
             steps = action.steps(prepared)
             run.show_plan(steps, prepared)
             run.do(steps)
@@ -120,18 +120,25 @@ class _Run:
     def read_records(self) -> Iterator[Prepared]:
         """Read the rows into a spool of unique records, and check the limits."""
         with contextlib.ExitStack() as stack:
-            with self._measuring("reading_seconds"):
-                lists = None
-                if sources := self.request.lists:
-                    opened = opening(self.services.treasure_data, sources, self.settings, self.stats)
-                    lists = stack.enter_context(opened)
-                rows = self.request.open_rows(self.services, self.stats, lists=lists)
-                preparation = stack.enter_context(preparing(rows.job, self.settings, self.stats, lists=lists))
-                with self.watcher.progress(phase="reading", unit="rows", total=rows.job.records) as progress:
-                    preparation.read(rows.blocks, progress=progress)
-                first = preparation.first_invalid
-                check_rows(self.settings, self.stats, first_invalid=first, origin=rows.job.origin)
+            lists = None
+            if sources := self.request.lists:
+                opened = opening(self.services.treasure_data, sources, self.settings, self.stats)
+                lists = stack.enter_context(opened)
+            rows = self.request.open_rows(self.services, self.stats, lists=lists)
+            preparation = stack.enter_context(preparing(rows.job, self.settings, self.stats, lists=lists))
+            with self.watcher.progress(phase="reading", unit="rows", total=rows.job.records) as progress:
+                preparation.read(rows.blocks, progress=progress)
+            first = preparation.first_invalid
+            check_rows(self.settings, self.stats, first_invalid=first, origin=rows.job.origin)
             yield preparation.prepared
+
+    @contextlib.contextmanager
+    def prepared(self, action: AudienceAction) -> Iterator[Prepared]:
+        """What the action prepares, until the end of the block; how long that takes goes into the statistics."""
+        with contextlib.ExitStack() as stack:
+            with self._measuring("reading_seconds"):
+                prepared = stack.enter_context(action.prepare(self.read_records))
+            yield prepared
 
     def show_plan(self, steps: Sequence[Step], prepared: Prepared) -> None:
         """Raises StoppedError when somebody who looks on says no."""

@@ -66,7 +66,7 @@ class Request(Generic[_S]):
         note = partial(setattr, stats, "job_id")
         settings = self.settings
         if isinstance(settings, Settings) and settings.hash_in is HashIn.WAREHOUSE:
-            choose = partial(people_columns, settings=settings, lists=lists)
+            choose = partial(people_columns, settings=settings, lists=lists.columns if lists else {})
             return hashed_rows(services.treasure_data, self.source, choose=choose, control=settings.control, note=note)
         return job_rows(services.treasure_data, self.source, note=note)
 
@@ -122,6 +122,7 @@ def read_export_request(task: workflow.Task, *, table: Table, rows: Rows | None 
         rows=rows,
         reads_rows=action is None or action.reads_rows,
         lists=() if action and not action.adds_people else LISTS,
+        needs_query=action is not None and action.needs_query,
     )
 
 
@@ -146,8 +147,12 @@ def _read(
     rows: Rows | None = None,
     reads_rows: bool = True,
     lists: Sequence[str] = (),
+    needs_query: bool = False,
 ) -> Request[_S]:
-    """Without `rows`, the source is the task's job. `lists`: the parameters that may name people."""
+    """Without `rows`, the source is the task's job. `lists`: the parameters that may name people.
+
+    `needs_query`: the warehouse reads the rows.
+    """
     errors = SettingsErrors()
     settings: _S | None = None
     with errors:
@@ -171,10 +176,11 @@ def _read(
         with errors:
             if listed := workflow.list_source(task, name):
                 sources[name] = listed
-    if isinstance(settings, Settings) and settings.hash_in is HashIn.WAREHOUSE:
-        for name, each in {**({"query": source} if source else {}), **sources}.items():
+    hashes = isinstance(settings, Settings) and settings.hash_in is HashIn.WAREHOUSE
+    if source is not None and (needs_query or hashes):
+        for name, each in {"query": source, **sources}.items():
             with errors:
-                check_source(each, name=name)
+                check_source(each, name=name, who="the mirror" if needs_query else "hash_in: warehouse")
     errors.raise_any()
     assert settings is not None, "its problem was raised"  # noqa: S101
     for warning in settings.warnings:

@@ -85,9 +85,9 @@ def _about_rows(settings_file: Path | None, workflow: Path | None) -> Mapping[st
 def _history(settings_file: Path | None, workflow: Path | None) -> tuple[str | None, object]:
     """The database and the table of the history that the settings name, else the workflow."""
     if settings_file:
-        task = files.task(settings_file)
-        if named := task["result_settings"].get("history"):
-            return task.get("database"), named
+        settings, params = files.task(settings_file)
+        if named := settings.get("history"):
+            return params.get("database"), named
     return history_of(dig_file.read(workflow)) if workflow and workflow.is_file() else (None, None)
 
 

@@ -23,6 +23,7 @@ from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials
 from td_pinterest_op.cli.csv_rows import CsvOptions, csv_rows
 from td_pinterest_op.cli.options import FILE, Given
+from td_pinterest_op.cli.project_folder import answers_of, show_folder
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.export import export as run_export
 from td_pinterest_op.identifiers.types import LISTED, TYPES
@@ -35,6 +36,7 @@ from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.workflow.progress import EtaEstimator, no_pause
+from td_pinterest_op.workflow.task import Task
 
 # The options that name what is exported; a file may name the first two.
 _SOURCES = ("job_id", "query", "csv_file")
@@ -66,10 +68,19 @@ Examples:
     "--column", "columns", metavar="NAME", multiple=True, help="The column of --csv to read; others are left out."
 )
 @click.option("--dry-run", is_flag=True, help="Do everything up to the plan; write nothing to Pinterest.")
+@click.option(
+    "--write",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Then write a project folder with this export as a workflow, as `init` does.",
+)
 @options.yes
 @options.all_of(options.ad_account, options.audience, options.env_file, options.as_json, options.quiet)
 @options.given
-def export(given: Given, /, settings: Path, dry_run: bool, columns: tuple[str, ...], **source: Any) -> None:
+def export(
+    given: Given, /, settings: Path, dry_run: bool, columns: tuple[str, ...], folder: Path | None, **source: Any
+) -> None:
     """Run an export once, from this terminal: a job, a query or a CSV file.
 
     Shows the plan and asks before the first write to Pinterest. The settings are those of a workflow; type and
@@ -84,23 +95,28 @@ def export(given: Given, /, settings: Path, dry_run: bool, columns: tuple[str, .
     reads_rows = action is None or action.reads_rows
     _check_source(source, of_file, reads_rows=reads_rows)
     params = _params(of_file, source)
+    # Before anything is sent: what cannot be written as a workflow is wrong usage.
+    answers = answers_of(raw, params) if folder else None
     asks_warehouse = reads_rows and (not source["csv_file"] or any(name in params for name in LISTS))
     credentials.require(*PINTEREST_SECRETS, *(["TD_API_KEY"] if asks_warehouse else []))
     given.note(f"Credentials: {credentials.described()}")
-    is_dry = str(raw.get("dry_run", "")).lower() == "true"
-    watcher = TerminalWatcher(ask=not (given.yes or is_dry), quiet=given.quiet)
-    with stopping(), screen.waits_shown(quiet=given.quiet), _rows(source["csv_file"], raw, columns, given.note) as rows:
-        statistics = run_export(
-            credentials.task(session=_session(raw, params, source["csv_file"]), result_settings=raw, **params),
-            SYSTEM,
-            rows=rows,
-            watcher=watcher,
-            on_new_refresh_token=credentials.keeper(),
-        )
+    with _rows(source["csv_file"], raw, columns, given.note) as rows:
+        task = credentials.task(session=_session(raw, params, source["csv_file"]), result_settings=raw, **params)
+        statistics = run_task(task, credentials, given, rows=rows)
     if given.as_json:
         screen.say_json(statistics)
     else:
         _show(statistics)
+    if folder and answers:
+        show_folder(folder, answers, given)
+
+
+def run_task(task: Task, credentials: Credentials, given: Given, *, rows: Rows | None = None) -> Mapping[str, Any]:
+    """Run an export for somebody at a terminal, who is asked before the first write; return its statistics."""
+    is_dry = str(task.params["result_settings"].get("dry_run", "")).lower() == "true"
+    watcher = TerminalWatcher(ask=not (given.yes or is_dry), quiet=given.quiet)
+    with stopping(), screen.waits_shown(quiet=given.quiet):
+        return run_export(task, SYSTEM, rows=rows, watcher=watcher, on_new_refresh_token=credentials.keeper())
 
 
 def _settings(in_file: Mapping[str, object], credentials: Credentials, given: Given) -> dict[str, object]:
@@ -109,8 +125,10 @@ def _settings(in_file: Mapping[str, object], credentials: Credentials, given: Gi
     if given.ad_account or not raw.get("ad_account_id"):
         raw["ad_account_id"] = given.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
     of_audience = {name for name in raw if str(name).startswith("audience_id")}
-    known = given.audience or (not of_audience and credentials.environ.get("PINTEREST_AUDIENCE_ID"))
-    if known and (action := action_of(raw)) and action.audience_id:
+    action = action_of(raw)
+    is_named = of_audience or (action and action.finds_by_name and raw.get("audience_name"))
+    known = given.audience or (not is_named and credentials.environ.get("PINTEREST_AUDIENCE_ID"))
+    if known and action and action.audience_id:
         raw = {name: value for name, value in raw.items() if name not in of_audience} | {"audience_id": known}
     return raw
 

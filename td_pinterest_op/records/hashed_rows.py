@@ -10,27 +10,27 @@ from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.sql import Query, answers_statement, columns_statement, one_statement
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.treasure_data.api import TreasureData
-from td_pinterest_op.treasure_data.job import Job, Source, job_of, random_domain_key
+from td_pinterest_op.treasure_data.job import Job, Source, job_of
 from td_pinterest_op.treasure_data.result import Rows, job_rows
 
 ENGINES = ("presto", "trino")
 """Those whose SQL hashes."""
 
 
-def check_source(source: object, *, name: str = "query") -> None:
-    """Raise SettingsError unless the warehouse can hash what a source gives. `name`: the parameter of the query."""
-    if not isinstance(source, Source):
-        raise SettingsError("hash_in: warehouse needs `query`, and the rows come from a file", key="hash_in")
-    if source.job_id is not None:
+def check_source(source: Source | Rows, *, name: str, who: str) -> None:
+    """Raise SettingsError unless the warehouse can hash what a source gives, as `who` needs it.
+
+    `name`: the parameter of the task that has the query.
+    """
+    if isinstance(source, Rows) or source.job_id is not None:
+        origin = "come from a file" if isinstance(source, Rows) else f"are those of job {source.job_id}"
         raise SettingsError(
-            f"hash_in: warehouse needs `query`, and the rows are those of job {source.job_id} (`job_id` or the last "
-            "job): give the task the query and its database, or set hash_in: operator",
-            key="hash_in",
+            f"{who} needs a query, and the rows {origin}: give the task `query` and its `database`, and no job_id",
+            key="query",
         )
     if source.engine not in ENGINES:
         raise SettingsError(
-            f"hash_in: warehouse needs the engine {' or '.join(ENGINES)}, and {name} has engine: {source.engine}",
-            key="hash_in",
+            f"{who} needs the engine {' or '.join(ENGINES)}, and that of `{name}` is {source.engine}", key="engine"
         )
     one_statement(source.query)
 
@@ -48,9 +48,7 @@ def hashed_rows(
     `choose` returns the columns that hold identifiers, given a job with the columns of the query. Raises as `job_of`
     and `choose` do.
     """
-    # The columns of an earlier try could be out of date.
-    asked = replace(source, query=columns_statement(source.query), domain_key=random_domain_key())
-    described = job_of(td, asked)
+    described = job_of(td, source.with_fresh_query(columns_statement(source.query)))
     names = [name for name, _ in described.schema]
     query = Query(text=source.query, names=names, columns=choose(described))
     rows = job_rows(td, source.with_query(answers_statement(query, control=control)), note=note)

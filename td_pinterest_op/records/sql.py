@@ -98,7 +98,7 @@ FROM (
     WHEN {nothing} THEN CASE place WHEN 0 THEN ARRAY['{Reason.NULL.value}'] END
     ELSE CASE place {cases} END END AS answers
   FROM (
-{_answers(query)}
+{answers_source(query)}
   ) CROSS JOIN (VALUES {columns}) AS columns (place, identifier)
 ) CROSS JOIN UNNEST(answers) AS answers_of (reason)
 WHERE length(reason) < {_DIGEST_CHARACTERS}
@@ -114,7 +114,7 @@ def arms_statement(query: Query, *, by: str | None, salt: str, share: str) -> st
     SQL.
     """
     key = _as_text(query.place(by)) if by else f"CASE WHEN length(a0) = {_DIGEST_CHARACTERS} THEN a0 END"
-    source = _source(query) if by else _answers(query)
+    source = _source(query) if by else answers_source(query)
     statement = f"""\
 SELECT key, CASE
     WHEN {salted_number("key", salt)} % {NUMBERS}
@@ -131,7 +131,7 @@ GROUP BY key"""
 
 def _select(comment: str, query: Query, selected: Mapping[int, str], *, mark: str = "") -> str:
     columns = ",\n  ".join(f"{selected[place]} AS {quote_name(query.names[place])}" for place in sorted(selected))
-    return _commented(f"SELECT\n  {columns}\nFROM (\n{_answers(query, mark=mark)}\n)", comment, query=query.text)
+    return _commented(f"SELECT\n  {columns}\nFROM (\n{answers_source(query, mark=mark)}\n)", comment, query=query.text)
 
 
 def _commented(statement: str, comment: str, *, query: str) -> str:
@@ -139,7 +139,7 @@ def _commented(statement: str, comment: str, *, query: str) -> str:
     return f"{first}{first and chr(10)}-- {comment}\n{statement}"
 
 
-def _answers(query: Query, *, mark: str = "") -> str:
+def answers_source(query: Query, *, mark: str = "") -> str:
     """A SELECT of the query's columns and of the answers."""
     plain = [column for column in query.columns if not column.is_array]
     texts = "".join(f",\n  {trimmed(_as_text(column.position))} AS t{column.position}" for column in plain)
@@ -156,8 +156,8 @@ def _source(query: Query) -> str:
 def _answer(column: Column, mark: str) -> str:
     place = column.position
     if not column.is_array:
-        return answer([column.type], text=f"t{place}", lowered=f"l{place}", mark=mark)
-    of_each = answer([column.type], text="text", lowered=lowered("text"), mark=mark)
+        return answer(column.type, text=f"t{place}", lowered=f"l{place}", mark=mark)
+    of_each = answer(column.type, text="text", lowered=lowered("text"), mark=mark)
     texts = f"transform(CAST(c{place} AS array(varchar)), value -> {trimmed('value')})"
     return f"transform({texts}, text -> {of_each})"
 

@@ -282,7 +282,8 @@ def _check_needed(reading: Reading) -> None:
             _need(reading, key.name, reason=f", and {action.name} needs it")
     if action and (name := action.audience_id):
         _check_same(reading, name, "audience_id")
-        _need(reading, name, "audience_id", reason=f", and {action.name} needs it (or audience_id)")
+        other = "audience_name" if action.finds_by_name else "audience_id"
+        _need(reading, name, "audience_id", other, reason=f", and {action.name} needs it (or {other})")
 
 
 def _need(reading: Reading, name: str, *others: str, reason: str = "") -> None:
@@ -331,7 +332,9 @@ def _check_columns(reading: Reading) -> None:
     columns, records, hash_in = (
         reading.values.get(name, _LEFT_OUT).value for name in ("columns", "records", "hash_in")
     )
-    if hash_in is HashIn.WAREHOUSE and records is RecordsFormat.ROWS:
+    if records is RecordsFormat.ROWS and (action := reading.action) and action.needs_query:
+        reading.add("records", f"{action.name} sends no rows; allowed: {RecordsFormat.IDENTIFIERS.value}")
+    if records is RecordsFormat.ROWS and hash_in is HashIn.WAREHOUSE:
         reading.add("hash_in", "the warehouse hashes no records: rows; allowed: operator, or records: identifiers")
     if records is not RecordsFormat.ROWS and not set(KEYS_ONLY).isdisjoint((columns or {}).values()):
         allowed = f"allowed: {alternatives(LISTED)}, or these with records: rows"

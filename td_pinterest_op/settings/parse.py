@@ -17,6 +17,7 @@ from td_pinterest_op.settings.table import (
     MAX_IN_FLIGHT,
     REQUESTS_PER_MINUTE,
     STATUS,
+    Begin,
     ExpectedValues,
     HashIn,
     IfExists,
@@ -89,6 +90,11 @@ class Settings(SendingSettings):
     allow_empty_suppress: bool
     control: Control | None
     even_if_used: bool
+    ledger: TableName  # of a mirror; this and the next four: their defaults for other actions
+    begin: Begin | None
+    rebuild: bool
+    max_leave_ratio: float  # 0 to 1
+    resend_days: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +132,8 @@ def parse(raw: object, *, table: Table, environ: Mapping[str, str]) -> Settings:
     action: ActionSpec = reading.values["action"].value
     names = {each.name for each in fields(Settings)}
     unused = {key.name: key.default for key in table.settings if key.name in names and not key.is_used_by(action)}
-    return _built(Settings, reading, **{**unused, "audience_id": _audience_id(action, reading)})
+    least = {"min_records": _least_records(action, reading)}
+    return _built(Settings, reading, **{**unused, **least, "audience_id": _audience_id(action, reading)})
 
 
 def parse_status(raw: object, *, environ: Mapping[str, str]) -> StatusSettings:
@@ -170,6 +177,14 @@ def _audience_id(action: ActionSpec, reading: Reading) -> str | None:
     own = reading.values[action.audience_id or "audience_id"]
     value: str | None = own.value if own.given else reading.values["audience_id"].value
     return value if action.audience_id else None
+
+
+def _least_records(action: ActionSpec, reading: Reading) -> int | None:
+    least, most = reading.values["min_records"], reading.values["max_records"].value
+    default = action.least_records
+    if least.given or default is None:
+        return least.value if action.reads_rows else None
+    return default if most is None else min(default, most)
 
 
 def _ids(reading: Reading) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from td_pinterest_op.settings.types import (
     TABLE,
     TEXT,
     SettingType,
+    TableName,
     choice,
     whole_number,
 )
@@ -36,6 +37,13 @@ class IfExists(str, enum.Enum):
     FAIL = "fail"
     ADD = "add"
     REPLACE = "replace"
+
+
+class Begin(str, enum.Enum):
+    """What the first run of a mirror does with the people in the audience: takes them out, or leaves them in."""
+
+    REPLACE = "replace"
+    ADOPT = "adopt"
 
 
 class ExpectedValues(str, enum.Enum):
@@ -104,6 +112,8 @@ class Setting:
             return "from the environment"
         if isinstance(self.default, ActionSpec):
             return self.default.name
+        if isinstance(self.default, TableName):
+            return self.default.table
         if isinstance(self.default, enum.Enum):
             return str(self.default.value)
         return "–" if self.default is None or self.default == {} else str(self.default).lower()
@@ -209,6 +219,11 @@ _WHATEVER_THE_ACTIONS_ARE = (
     _of_people(name="allow_empty_suppress", type=BOOLEAN, default=False),
     _of_people(name="control", type=CONTROL, restricts=True),
     _of_those_that_name_it(name="even_if_used", type=BOOLEAN, default=False),
+    _of_those_that_name_it(name="ledger", type=TABLE, default=TableName(None, "pinterest_ledger")),
+    _of_those_that_name_it(name="begin", type=_words(Begin)),
+    _of_those_that_name_it(name="rebuild", type=BOOLEAN, default=False),
+    _of_those_that_name_it(name="max_leave_ratio", type=RATIO, default=0.2, restricts=True),
+    _of_those_that_name_it(name="resend_days", type=whole_number(0, 3650), default=30),
 )
 
 
@@ -218,7 +233,7 @@ def export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) -> Table
         {action.name: action for action in actions},
         aliases={alias: action for action in actions for alias in action.aliases},
     )
-    ids = [action.audience_id for action in actions if action.audience_id]
+    ids = [action.audience_id for action in actions if action.audience_id not in (None, "audience_id")]
     settings = (
         _TYPE,
         *CREDENTIALS,

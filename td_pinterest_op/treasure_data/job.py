@@ -40,7 +40,8 @@ _LONGEST_ENGINE_TEXT = 10_000
 class Source:
     """Where the rows come from: a job's id, or a query to issue (then `job_id` is None).
 
-    Treasure Data makes one job of all queries that are issued with the same `domain_key`.
+    Treasure Data makes one job of all queries that are issued with the same `domain_key`. `purpose`: what a statement
+    of our own is for, for the log and its error, which then does not say what becomes of the export.
     """
 
     job_id: str | None = None
@@ -48,11 +49,16 @@ class Source:
     database: str = ""
     engine: str = "presto"
     domain_key: str = ""
+    purpose: str = ""
 
     def with_query(self, query: str) -> Source:
         """Return a source of a query that is made from this one's, whose job a rerun adopts as it would this one's."""
         digest = hashlib.sha256(f"{self.domain_key} {query}".encode()).hexdigest()
         return replace(self, query=query, domain_key=f"td_pinterest_op-{digest[:40]}")
+
+    def with_fresh_query(self, query: str) -> Source:
+        """Return a source of a query whose earlier result would be out of date: each call issues a job."""
+        return replace(self, query=query, domain_key=random_domain_key())
 
 
 def random_domain_key() -> str:
@@ -106,14 +112,16 @@ def job_of(td: TreasureData, source: Source, *, note: Callable[[str], None] = la
     JobError if the job did not succeed or does not exist, and TreasureDataError.
     """
     if source.job_id is None:
-        return _job_from(*_ran(td, source, note))
+        return _job_from(*_ran(td, source, note), purpose=source.purpose)
     note(source.job_id)
     return _job_from(source.job_id, _finished(td, source.job_id))
 
 
-def run_statement(td: TreasureData, source: Source) -> None:
-    """Run what has no result, such as an INSERT. Raises JobError and TreasureDataError."""
-    _require_success(*_ran(td, source, lambda _: None))
+def run_statement(td: TreasureData, source: Source) -> str:
+    """Run what has no result, such as an INSERT; returns its job's id. Raises JobError and TreasureDataError."""
+    job_id, details = _ran(td, source, lambda _: None)
+    _require_success(job_id, details, purpose=source.purpose)
+    return job_id
 
 
 def _ran(td: TreasureData, source: Source, note: Callable[[str], None]) -> tuple[str, dict[str, Any]]:
@@ -122,7 +130,12 @@ def _ran(td: TreasureData, source: Source, note: Callable[[str], None]) -> tuple
         job_id, adopted = _issue(td, source, key)
         note(job_id)
         log.info(
-            "job %s %s (%s on database %s)", job_id, "adopted" if adopted else "issued", source.engine, source.database
+            "job %s %s (%s on database %s)%s",
+            job_id,
+            "adopted" if adopted else "issued",
+            source.engine,
+            source.database,
+            source.purpose and f": {source.purpose}",
         )
         details = _finished(td, job_id)
         if details["status"] == "success" or not adopted:
@@ -169,14 +182,15 @@ def _get(td: TreasureData, what: str, job_id: str) -> dict[str, Any]:
     return content
 
 
-def _require_success(job_id: str, details: Mapping[str, Any], *, effect: str = "") -> None:
-    """Raise JobError for a job that failed; `effect` says what that means for the task."""
+def _require_success(job_id: str, details: Mapping[str, Any], *, purpose: str = "", effect: str = "") -> None:
+    """Raise JobError for a job that failed; `effect` says what that means for the task, unless it has a purpose."""
     if (status := details["status"]) != "success":
-        raise JobError(f"job {job_id} ended with status {printable(status)}{effect}{_engine_text(details)}")
+        of, effect = (f" ({purpose})", "") if purpose else ("", effect)
+        raise JobError(f"job {job_id}{of} ended with status {printable(status)}{effect}{_engine_text(details)}")
 
 
-def _job_from(job_id: str, details: Mapping[str, Any]) -> Job:
-    _require_success(job_id, details, effect=": nothing was sent")
+def _job_from(job_id: str, details: Mapping[str, Any], *, purpose: str = "") -> Job:
+    _require_success(job_id, details, purpose=purpose, effect=": nothing was sent")
     try:
         schema = json.loads(details.get("hive_result_schema") or "null")
         columns = tuple(_column(*column) for column in schema)

@@ -46,8 +46,8 @@ def opening(td: TreasureData, sources: Mapping[str, Source], settings: Settings,
             except ExportError as error:
                 raise error.extended(f" [the query of `{name}`]") from None
             invalid[name] = of_list.invalid_by_reason
-            _check(name, spools[name].unique, of_list, settings)
-        _warn(invalid)
+            check_list(name, spools[name].unique, of_list, settings)
+        warn_of_invalid(invalid)
         yield Lists(suppressed=spools.get(SUPPRESS), consented=spools.get(CONSENT), columns=columns)
 
 
@@ -74,37 +74,35 @@ def require_shared_types(people: Sequence[Column], lists: Mapping[str, Sequence[
 
 def _open(td: TreasureData, source: Source, settings: Settings, *, note: Callable[[str], None]) -> Rows:
     if settings.hash_in is HashIn.WAREHOUSE:
-        return hashed_rows(td, source, choose=partial(_columns, settings=settings), note=note)
+        return hashed_rows(td, source, choose=partial(list_columns, settings=settings), note=note)
     return job_rows(td, source, note=note)
 
 
-def _columns(job: Job, settings: Settings) -> Sequence[Column]:
-    """The columns of a list that hold identifiers. Raises JobError."""
+def list_columns(job: Job, settings: Settings) -> Sequence[Column]:
+    """Return the identifier columns of a list. Raises JobError."""
     names = {name.lower() for name, _ in job.schema}
-    return identifier_columns(
-        job,
-        # A list need not have all the columns that the people's query has.
-        {name: type_ for name, type_ in settings.columns.items() if name in names},
-        types=TYPES if settings.records is RecordsFormat.ROWS else LISTED,
-    )
+    # A list need not have all the columns that the people's query has.
+    columns = {name: type_ for name, type_ in settings.columns.items() if name in names}
+    return identifier_columns(job, columns, types=TYPES if settings.records is RecordsFormat.ROWS else LISTED)
 
 
 def _read(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Column], Stats]:
     """Fill the spool; return the list's columns and figures. Raises JobError, TreasureDataError."""
-    columns = _columns(rows.job, settings)
+    columns = list_columns(rows.job, settings)
     of_list = Stats(action="", ad_account_id="", dry_run=True)
     preparation = AllIdentifiers(spool, columns=columns, stats=of_list, default_country=settings.default_country)
     preparation.read(rows.blocks, progress=lambda _: None)
     return columns, of_list
 
 
-def _check(name: str, people: int, of_list: Stats, settings: Settings) -> None:
+def check_list(name: str, people: int, of_list: Stats, settings: Settings) -> None:
+    """Raise LimitError for a list without people, unless the settings allow that. `of_list`: its figures."""
     log.info("%s: %s", name, counted(people, "identifier"))
     if name == SUPPRESS and (unsure := of_list.invalid_by_reason[UNSURE]):
         raise LimitError(
             f"`{name}` holds addresses that are unsure ({unsure:,}): the warehouse cannot hash them, and would not "
-            "find these people. Nothing was sent. Put the SHA-256 of such an address in lower case in its place, or "
-            "set hash_in: operator"
+            "find these people. Nothing was sent. Put the SHA-256 of such an address in lower case in its place"
+            + (", or set hash_in: operator" if settings.hash_in is HashIn.WAREHOUSE else "")
         )
     may_be_empty = name == SUPPRESS and not of_list.read
     if people or (may_be_empty and settings.allow_empty_suppress):
@@ -114,7 +112,8 @@ def _check(name: str, people: int, of_list: Stats, settings: Settings) -> None:
     raise LimitError(f"`{name}` {problem}. Nothing was sent. Correct its query{cure}")
 
 
-def _warn(invalid: Mapping[str, Counter[str]]) -> None:
+def warn_of_invalid(invalid: Mapping[str, Counter[str]]) -> None:
+    """Warn of the values in lists that are no identifiers: by list, how many of each reason."""
     by_list = "; ".join(f"{name}: {_reasons(reasons)}" for name, reasons in invalid.items() if reasons)
     if by_list:
         log.warning("values in these lists are no identifiers, and match nobody: %s", by_list)

@@ -49,14 +49,8 @@ def preparing(job: Job, settings: Settings, stats: Stats, *, lists: Lists | None
     if are_rows:
         check_country(settings.default_country)
     name = control.by if control else None
-    columns = people_columns(job, settings=settings, lists=lists)
+    columns = people_columns(job, settings, lists.columns if lists else {})
     by = position_of(job, name) if name else None
-    is_single = len(columns) == 1 and not columns[0].is_array
-    if control and by is None and not (is_single and columns[0].type.is_hashed):
-        raise JobError(
-            f"{job.label} needs a column for the control group: the result has no single column of digests to choose "
-            "by. Select a key of each person, and name it in `control` as `by`"
-        )
     of_rows: dict[str, Any] = {
         "columns": columns,
         "stats": stats,
@@ -70,24 +64,35 @@ def preparing(job: Job, settings: Settings, stats: Stats, *, lists: Lists | None
     elif are_rows:
         preparation = _WithheldRows(People(lists or Lists()), control, **of_rows)
     else:
-        people = (LonePeople if is_single else People)(lists or Lists())
+        people = (LonePeople if _is_single(columns) else People)(lists or Lists())
         preparation = _WithheldIdentifiers(people, control, **of_rows)
     with contextlib.closing(preparation):
         yield preparation
 
 
-def people_columns(job: Job, *, settings: Settings, lists: Lists | None) -> Sequence[Column]:
-    """Return the identifier columns of the people's query. Raises JobError, also for a list of other types alone."""
-    of_lists = lists.columns if lists else {}
+def people_columns(job: Job, settings: Settings, lists: Mapping[str, Sequence[Column]]) -> Sequence[Column]:
+    """Return the identifier columns of the people's query. `lists`: those of the lists, by name.
+
+    Raises JobError, also for a list without any of their types, and for a control group that cannot be chosen.
+    """
     named = columns_of_query(
         settings.columns,
         own={name.lower() for name, _ in job.schema},
-        others={column.name.lower() for columns in of_lists.values() for column in columns},
+        others={column.name.lower() for columns in lists.values() for column in columns},
     )
-    by = settings.control.by if settings.control else None
-    columns = (row_columns if settings.records is RecordsFormat.ROWS else identifier_columns)(job, named, by=by)
-    require_shared_types(columns, of_lists)
+    control, are_rows = settings.control, settings.records is RecordsFormat.ROWS
+    columns = (row_columns if are_rows else identifier_columns)(job, named, by=control.by if control else None)
+    require_shared_types(columns, lists)
+    if control and control.by is None and not (_is_single(columns) and columns[0].type.is_hashed):
+        raise JobError(
+            f"{job.label} needs a column for the control group: the result has no single column of digests to choose "
+            "by. Select a key of each person, and name it in `control` as `by`"
+        )
     return columns
+
+
+def _is_single(columns: Sequence[Column]) -> bool:
+    return len(columns) == 1 and not columns[0].is_array
 
 
 def _chosen(control: Control | None, by: int | None, block: Block, by_column: Sequence[ColumnKeys]) -> Sequence[bool]:

@@ -55,7 +55,7 @@ def project(services: Services, bundle: Path, tmp_path: Path) -> Path:
     ]
     folder = copy_of(bundle, tmp_path)
     (folder / "config" / "audiences.yml").write_text(json.dumps({"audiences": entries}))
-    change(folder / "config" / "workflow.yml", ("keep: true", "keep: false"))
+    change(folder / "config" / "workflow.yml", ("^history: .*$", "history: ''"))
     return folder
 
 

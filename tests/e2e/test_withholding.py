@@ -193,7 +193,7 @@ class TestLists:
         services.export(settings, job_id=services.job(people(30)), suppress=query(people(7)), **DATABASE)
         shown = re.sub(r"<[^>]*>|\s+", " ", page.read_text())
         assert re.search(r"withheld: they opted out\s+7\b", shown)
-        assert re.search(r"taken by Pinterest\s+23\b", shown)
+        assert re.search(r"sent to Pinterest\s+23\b", shown)
 
 
 class TestFailsClosed:

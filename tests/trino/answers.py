@@ -13,14 +13,15 @@ from typing import Any
 from hypothesis import given, settings
 
 from td_pinterest_op.identifiers.rules import Reason
-from td_pinterest_op.identifiers.sql import full
+from td_pinterest_op.identifiers.sql import answer, lowered, trimmed
+from td_pinterest_op.identifiers.types import EMAIL
 from td_pinterest_op.records.sql import answers_statement
 from td_pinterest_op.run_history.columns import COLUMNS, follow_up_row, lift_row, run_row
 from td_pinterest_op.run_history.known import COLUMNS_READ, known
 from td_pinterest_op.run_history.sql import failure_of, insert_rows, known_of, make_table
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.withholding.sql import FILES
-from tests.dig.template import fill
+from td_pinterest_op.stats import WITHHELD
+from td_pinterest_op.withholding.sql import listed, people
 from tests.trino.client import run
 from tests.trino.days import QUERIES, places
 from tests.unit.records import test_sql as test_query
@@ -32,7 +33,6 @@ from tests.unit.withholding import test_lift
 from tests.unit.withholding import test_sql as test_withholding
 from tests.unit.withholding.test_people import SALT, Case, Oracle, cases
 
-_STAGED = {"listed": "listed", "persons": "persons", "withheld": "digests"}
 _Z = 1.959964
 Row = dict[str, Any]
 
@@ -60,8 +60,10 @@ def _hashed(server: str) -> Iterator[str]:
         yield "the answers for identifiers"
     bytes_ = [b"j\xfcrgen@shop.example", b" \xe2\x82@b.cc ", b"\xed\xa0\x80@b.cc", b"\xff", "\ufffd@b.cc".encode()]
     _table(server, "given", {"number": "integer", "hex": "varchar"}, [[n, raw.hex()] for n, raw in enumerate(bytes_)])
-    source = "SELECT number, 'email' AS type, raw_varchar(from_hex(hex)) AS value FROM given"
-    (*bad, good) = run(server, f"{full(source, keep='number, ')} ORDER BY number").rows
+    source = f"SELECT number, {trimmed('raw_varchar(from_hex(hex))')} AS text FROM given"
+    of_each = answer(EMAIL, text="text", lowered="lowered")
+    found = f"SELECT {of_each} AS answer FROM (SELECT *, {lowered('text')} AS lowered FROM ({source})) ORDER BY number"
+    (*bad, good) = run(server, found).rows
     if {row["answer"] for row in bad} != {Reason.BAD_ENCODING.value} or len(good["answer"]) < 64:
         yield "the answers for bytes that are not UTF-8"
     if [row[1] for row in answers] != [test_query.number_of(control, row[1]) for row in by_number]:
@@ -81,7 +83,7 @@ def _table(server: str, name: str, columns: Mapping[str, str], rows: Sequence[Se
 
 
 def _literal(value: object) -> str:
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return f"ARRAY[{', '.join(map(_literal, value))}]"
     if isinstance(value, str):
         value = value.encode()
@@ -151,25 +153,25 @@ def _withheld(server: str) -> Iterator[str]:
     found: list[str] = []
 
     @settings(max_examples=30, deadline=None, database=None, derandomize=True)
-    @given(cases(["email", "maid"]).filter(lambda case: not case.arrays))
+    @given(cases(["email", "maid"], keyless=True))
     def compare(case: Case) -> None:
         control = Control(percent=Decimal(case.percent), salt=SALT, by="customer") if case.percent else None
-        types = dict.fromkeys(case.types, "varchar")
-        rows = [[*row, key] for row, key in zip(case.rows, case.keys, strict=True)] if control else case.rows
-        _table(server, "pinterest_people_1", types | ({"customer": "bigint"} if control else {}), rows)
-        for of_task, name in test_withholding.LISTS.items():
-            of_list = {"email": "varchar", "maid": "varchar"}
-            _table(server, f"pinterest_{name}_1", of_list, case.list_rows.get(of_task, []))
-        params = test_withholding.parameters(list(case.types), lists=case.list_rows, control=control)
-        for step, table in _STAGED.items():
-            run(server, f"DROP TABLE IF EXISTS pinterest_{table}_1")
-            run(server, f"CREATE TABLE pinterest_{table}_1 AS {fill(FILES[f'mirror_{step}.sql'], params)}")
-        answers = {row["answer"]: row["amount"] for row in run(server, "SELECT * FROM pinterest_digests_1").rows}
+        types = dict.fromkeys(case.types, "array(varchar)" if case.arrays else "varchar")
+        rows = [[*row, key] for row, key in zip(case.rows, case.keys, strict=True)]
+        _table(server, "people", types | {"customer": "bigint"}, rows)
+        tables = {}
+        for name, of_list in case.list_rows.items():
+            _table(server, name, {"email": "varchar", "maid": "varchar"}, of_list)
+            tables[name] = f"of_{name}"
+            run(server, f"DROP TABLE IF EXISTS of_{name}")
+            of_query = listed(test_withholding.query_of(name, ["email", "maid"]))
+            run(server, f"CREATE TABLE of_{name} AS {of_query}")
+        key = "customer" if control else None
+        query = test_withholding.query_of("people", case.types, arrays=case.arrays, key=key)
+        answers = run(server, people(query, tables=tables, control=control)).rows
         sent, counts = Oracle(case).identifiers()
-        nulls = {"null": sum(not person for person in case.people)}
-        if answers.keys() - counts.keys() - {"null"} != sent or {
-            why: count for why, count in answers.items() if len(why) < 64
-        } != {why: count for why, count in (counts | nulls).items() if count}:
+        withheld = {row["answer"]: row["people"] for row in answers if row["answer"] in WITHHELD}
+        if {row["answer"] for row in answers if len(row["answer"]) == 64} != sent or withheld != dict(+counts):
             found.append(repr(case))
 
     compare()

@@ -18,9 +18,10 @@ PACKAGE = ROOT.name
 LAYERS: list[set[str]] = [
     {"__main__"},
     {"cli"},
-    {"activation", "many", "mirror"},
+    {"activation", "many"},
     {"erase", "export", "history", "status"},
-    {"audiences", "mirroring"},
+    {"audiences"},
+    {"mirroring"},
     {"withholding"},
     {"records"},
     {"workflow"},
@@ -59,7 +60,14 @@ REACHING = {
     *("socket", "ssl", "http.client", "http.server", "urllib.request", "ftplib", "smtplib"),
     *("subprocess", "asyncio", "multiprocessing"),
 }
-MAY_REACH = {"cli.callback", "cli.lint.interpreter", "cli.secret_target", "http.connections", "http.transport"}
+MAY_REACH = {
+    "cli.callback",
+    "cli.lint.interpreter",
+    "cli.project_folder",
+    "cli.secret_target",
+    "http.connections",
+    "http.transport",
+}
 
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path

@@ -10,6 +10,7 @@ from td_pinterest_op.audiences.actions.audience_action import AudienceAction
 from td_pinterest_op.audiences.actions.change import Add, Remove
 from td_pinterest_op.audiences.actions.create import Create
 from td_pinterest_op.audiences.actions.delete import Delete
+from td_pinterest_op.audiences.actions.mirror import Mirror
 from td_pinterest_op.audiences.actions.refill import Clear, Replace
 from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
@@ -28,6 +29,7 @@ __all__ = [
     "Create",
     "CreateActalike",
     "Delete",
+    "Mirror",
     "Remove",
     "Replace",
     "action_of",
@@ -35,7 +37,7 @@ __all__ = [
     "parse",
 ]
 
-ACTIONS: tuple[type[AudienceAction], ...] = (Add, Remove, Create, Replace, Delete, Clear, CreateActalike)
+ACTIONS: tuple[type[AudienceAction], ...] = (Add, Remove, Create, Replace, Mirror, Delete, Clear, CreateActalike)
 
 EXPORT = export_table([each.action for each in ACTIONS], default=Create.action)
 # The functions of `settings.parse`, for all actions.

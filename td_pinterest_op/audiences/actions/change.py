@@ -17,17 +17,19 @@ class Change(AudienceAction):
     """Records go to the list that is behind an audience."""
 
     def _change(self, audience: Audience, prepared: Prepared, *, adds: bool) -> list[Step]:
-        list_id, people = list_of(audience), "{records}" if prepared.unique else "nobody"
+        people = "{records}" if prepared.unique else "nobody"
         verb, to = ("add", "to") if adds else ("remove", "from")
         # Pinterest does not tell who of those to remove was in the list.
         done, would = ("Added", "add") if adds else ("Asked to remove", "ask to remove")
         self._stats.deed = Deed(done=f"{done} {people} {to} {{audience}}", would=f"{would} {people} {to} {{audience}}")
 
-        def send() -> None:
-            self._sender.send(prepared, partial(self._api.change_records, list_id, operation=verb.upper()))
-            self._check_unmoved(audience)
+        send = partial(self._send_change, audience, prepared, adds=adds)
+        return [Step(says=f"{verb} {to} {audience.label} (customer list {list_of(audience)})", do=send)]
 
-        return [Step(says=f"{verb} {to} {audience.label} (customer list {list_id})", do=send)]
+    def _send_change(self, audience: Audience, prepared: Prepared, *, adds: bool) -> None:
+        put = partial(self._api.change_records, list_of(audience), operation="ADD" if adds else "REMOVE")
+        self._sender.send(prepared, put)
+        self._check_unmoved(audience)
 
     def _check_unmoved(self, audience: Audience) -> None:
         now = self._api.audience(audience.id)

@@ -128,6 +128,7 @@ class Replace(Refill):
         audience_id="audience_id_replace",
         scopes=frozenset({Scope.ROWS, Scope.PEOPLE, Scope.OLD_AUDIENCE, Scope.NEW_LIST}),
         leaves_lists=True,
+        drops_members=True,
     )
     outcome = ON_THEIR_WAY
 

@@ -21,8 +21,6 @@ TABLES: Mapping[str, Table] = {
     "td_pinterest_op.status.AudienceStatus": STATUS,
     "td_pinterest_op.status.AudienceStatus.look": STATUS,
     "td_pinterest_op.erase.PinterestErase": ERASURE,
-    "td_pinterest_op.mirror.Mirror.look": STATUS,
-    "td_pinterest_op.mirror.Mirror.send": EXPORT,
     "td_pinterest_op.many.Many.renew": CONNECTION,
 }
 # What completes its settings when it runs: from a list, or from what Audience Studio hands over.

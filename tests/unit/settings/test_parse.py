@@ -16,7 +16,8 @@ from td_pinterest_op.settings.action import ActionSpec
 from td_pinterest_op.settings.given import drop_console_keys
 from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.settings.table import ExpectedValues, IfExists, RecordsFormat
+from td_pinterest_op.settings.table import Begin, ExpectedValues, IfExists, RecordsFormat
+from td_pinterest_op.settings.types import TableName
 
 ENVIRON = {
     "PINTEREST_CLIENT_ID": "1489",
@@ -31,6 +32,7 @@ LEAST = {
     "audience_id_add_people": "2542620905475",
 }
 NEW = {**LEAST, "action": "create_new_audience", "audience_id_add_people": "", "audience_name": "Spring buyers"}
+MIRROR = {**LEAST, "action": "mirror_current_audience", "audience_id_add_people": "", "audience_id": "7"}
 ACTALIKE = {"seed_audience_id": "8", "country": "US", "percentage": "5"}
 
 
@@ -117,12 +119,19 @@ def test_each_way_to_hand_them_over_gives_the_same_settings(raw: object) -> None
         ("records", "Rows", RecordsFormat.ROWS),
         ("expect_values", "PLAIN", ExpectedValues.PLAIN),
         ("default_country", " de", "DE"),
+        ("ledger", " ledger_2 ", TableName(None, "ledger_2")),
+        ("ledger", "crm.ledger", TableName("crm", "ledger")),
+        ("begin", "Adopt", Begin.ADOPT),
+        ("max_leave_ratio", "0.5", 0.5),
+        ("resend_days", "0", 0),
         ("max_retry_wait_millis", "499", 499),  # the default of the first wait gives way
         ("client_id", 1489021, Secret("1489021")),
     ],
 )
 def test_a_value_may_come_as_text_or_as_its_own_type(key: str, value: object, expected: object) -> None:
-    settings = read({**LEAST, **({"audience_id_add_people": ""} if key == "audience_id" else {}), key: value})
+    of_mirror = {"ledger", "begin", "max_leave_ratio", "resend_days"}
+    given = MIRROR if key in of_mirror else LEAST | ({"audience_id_add_people": ""} if key == "audience_id" else {})
+    settings = read({**given, key: value})
     assert expected == getattr(settings, key)
     assert type(expected) is type(getattr(settings, key)) or key == "columns"
 
@@ -369,8 +378,8 @@ def test_keys_that_the_action_does_not_use_are_accepted_and_named_in_one_warning
     assert ("unused", ("audience_id_delete", "audience_name")) == (settings.warnings[0].code, settings.warnings[0].keys)
 
 
-SENDING = {"add", "remove", "create", "replace"}
-ADDING = {"add", "create", "replace"}
+ADDING = {"add", "create", "replace", "mirror"}
+SENDING = {"remove", *ADDING}
 EVERY = {each.__name__.lower() for each in ACTIONS}
 
 
@@ -390,8 +399,12 @@ EVERY = {each.__name__.lower() for each in ACTIONS}
         ("columns", {"mail": "email"}, SENDING),
         ("allow_empty_suppress", "true", ADDING),
         ("if_exists", "add", {"create"}),
-        ("is_nca", "true", {"create", "replace"}),
-        ("replace_newer", "true", {"create", "replace"}),
+        ("is_nca", "true", {"create", "replace", "mirror"}),
+        ("replace_newer", "true", {"create", "replace", "mirror"}),
+        ("ledger", "crm.ledger", {"mirror"}),
+        ("begin", "adopt", {"mirror"}),
+        ("rebuild", "true", {"mirror"}),
+        ("resend_days", 5, {"mirror"}),
         ("expected_audience_name", "Spring buyers", EVERY),
         ("even_if_used", "true", {"delete", "clear"}),
     ],
@@ -418,6 +431,7 @@ def test_a_setting_that_an_action_does_not_use_has_its_default_and_a_warning(
         ("expect_values", "plain", EVERY - SENDING),
         ("expect_values", "any", set()),
         ("control", {"percent": 1, "salt": "x"}, EVERY - ADDING),
+        ("max_leave_ratio", 0.5, EVERY - {"mirror"}),
     ],
 )
 def test_what_restricts_is_honoured_or_refused_by_name(
@@ -428,6 +442,29 @@ def test_what_restricts_is_honoured_or_refused_by_name(
         assert f"- {key}: {action.name} cannot honour it; take it out" in message_of(raw)
     else:
         read(raw)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [({}, 100), ({"min_records": "0"}, 0), ({"max_records": 50}, 50), ({"min_records": 7, "max_records": 50}, 7)],
+)
+def test_a_mirror_needs_a_hundred_records_unless_the_settings_say_otherwise(
+    changes: dict[str, object], expected: int
+) -> None:
+    assert (expected, None) == (read(MIRROR | changes).min_records, read(LEAST).min_records)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"audience_id": ""}, "- audience_id: missing, and mirror_current_audience needs it (or audience_name)"),
+        ({"records": "rows"}, "- records: mirror_current_audience sends no rows; allowed: identifiers"),
+        ({"ledger": "a; DROP TABLE b"}, "- ledger: 'a; DROP TABLE b' is not the name of a table"),
+        ({"begin": "rebuild"}, "- begin: 'rebuild' is not known"),
+    ],
+)
+def test_what_a_mirror_cannot_do_is_an_error(changes: dict[str, object], message: str) -> None:
+    assert message in message_of(MIRROR | changes)
 
 
 @pytest.mark.parametrize("action", ["create_new_audience", "create_actalike_audience"])
