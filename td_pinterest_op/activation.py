@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Create, Replace, action_of
+from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Create, Mirror, Replace, action_of
 from td_pinterest_op.audiences.request import extend
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.export import export
@@ -24,7 +24,7 @@ from td_pinterest_op.settings.types import is_left_out
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.process import task_process
 
-_IDS = ("audience_id", *(each.action.audience_id for each in ACTIONS if each.action.audience_id))
+_IDS = {"audience_id", *(each.action.audience_id for each in ACTIONS if each.action.audience_id)}
 _NAME = re.compile(r"[A-Za-z0-9_]+")
 # What a query calls the table of the activation.
 _TABLE = re.compile(r"\bactivation_actions_table\b")
@@ -42,7 +42,7 @@ class _LaterRuns:
 _LATER = {
     "add": _LaterRuns(by_id=Add.action.name, by_name=Create.action.name, if_exists=IfExists.ADD),
     "replace": _LaterRuns(by_id=Replace.action.name, by_name=Create.action.name, if_exists=IfExists.REPLACE),
-    "mirror": _LaterRuns(by_id="mirror_current_audience", by_name="mirror_current_audience"),
+    "mirror": _LaterRuns(by_id=Mirror.action.name, by_name=Mirror.action.name),
 }
 
 

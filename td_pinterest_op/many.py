@@ -74,8 +74,10 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
     """Return the name of the task's entry, and `ok`, `error` (the message, or "") and `statistics` of its export."""
     entry = _entry_of(task.params.get("audience"))
     name = _name_of(entry)
+    whole = task
     try:
-        return name, {"ok": True, "error": "", "statistics": export(_task_of(task, entry, name), timing)}
+        whole = _task_of(task, entry, name)
+        return name, {"ok": True, "error": "", "statistics": export(whole, timing)}
     except ExportError as error:
         if isinstance(error, StoppedError) or may_begin_anew(task, error):
             raise
@@ -83,19 +85,13 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
     except Exception as error:
         failure = unexpected(error)
     log.error("%s: %s", name, failure)
+    known = {key: entry.get(key) for key in ("action", "ad_account_id", "audience_id", "audience_name")}
     if isinstance(failure, SettingsError):
-        _record(task, entry, failure, timing)
-    nothing = Stats(action=str(entry.get("action")), ad_account_id=str(entry.get("ad_account_id")), dry_run=False)
+        # The export has not begun, and no `_error` sees its failure.
+        name_of_task = str(task.params.get("task_name") or "")
+        write_missing(whole, timing, name=name_of_task, row={**known, "error": str(failure)})
+    nothing = Stats(action=str(known["action"]), ad_account_id=str(known["ad_account_id"]), dry_run=False)
     return name, {"ok": False, "error": str(failure), "statistics": nothing.to_json()}
-
-
-def _record(task: workflow.Task, entry: Mapping[Any, Any], failure: SettingsError, timing: Timing) -> None:
-    """Write the history's row of an entry whose export has not begun: no `_error` sees its failure."""
-    known = {name: entry.get(name) for name in ("action", "ad_account_id", "audience_id", "audience_name")}
-    own = {"result_settings": entry} if entry.get("history") else {}
-    row = {**known, "error": str(failure)}
-    name = str(task.params.get("task_name") or "")
-    write_missing(dataclasses.replace(task, params={**task.params, **own}), timing, name=name, row=row)
 
 
 def check_outcomes(task: workflow.Task) -> None:

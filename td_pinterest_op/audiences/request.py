@@ -28,7 +28,7 @@ from td_pinterest_op.settings.parse import (
 from td_pinterest_op.settings.structures import mapping_of
 from td_pinterest_op.settings.table import HashIn, Table
 from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, misspelt_parameters
-from td_pinterest_op.settings.types import WrongValueError, closest, shown
+from td_pinterest_op.settings.types import WrongValueError, shown
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows, job_rows
@@ -40,7 +40,7 @@ from td_pinterest_op.workflow.services import Services, endpoints
 
 log = logging.getLogger(__name__)
 
-# A task has one of them at most.
+# A task has one of these at most.
 _ROWS = frozenset({"query", "job_id"})
 
 _S = TypeVar("_S", bound=SendingSettings)
@@ -86,8 +86,14 @@ def split(given: Layer) -> tuple[Mapping[object, object], dict[str, Any]]:
         return others, params
     settings = Layer(place=f"result_settings of {given.place}", given=others.pop("result_settings")).mapping()
     if others:
-        named = ", ".join(f"{shown(key)} is unknown{closest(str(key), TASK_PARAMETERS)}" for key in others)
-        raise SettingsError(f"{given.place} has result_settings, and next to them {named}", key="result_settings")
+        near = misspelt_parameters(others)
+        texts = [shown(key).strip("'") for key in others]
+        names = [text + (f" (did you mean {near[text]}?)" if text in near else "") for text in texts]
+        raise SettingsError(
+            f"{given.place} has next to result_settings what no export takes: {', '.join(names)}. "
+            f"Allowed there: {', '.join(TASK_PARAMETERS)}",
+            key="result_settings",
+        )
     return settings, params
 
 
@@ -122,7 +128,6 @@ def read_export_request(task: workflow.Task, *, table: Table, rows: Rows | None 
         rows=rows,
         reads_rows=action is None or action.reads_rows,
         lists=() if action and not action.adds_people else LISTS,
-        needs_query=action is not None and action.needs_query,
     )
 
 
@@ -147,12 +152,8 @@ def _read(
     rows: Rows | None = None,
     reads_rows: bool = True,
     lists: Sequence[str] = (),
-    needs_query: bool = False,
 ) -> Request[_S]:
-    """Without `rows`, the source is the task's job. `lists`: the parameters that may name people.
-
-    `needs_query`: the warehouse reads the rows.
-    """
+    """Without `rows`, the source is the task's job. `lists`: the parameters that may name people."""
     errors = SettingsErrors()
     settings: _S | None = None
     with errors:
@@ -176,13 +177,19 @@ def _read(
         with errors:
             if listed := workflow.list_source(task, name):
                 sources[name] = listed
-    hashes = isinstance(settings, Settings) and settings.hash_in is HashIn.WAREHOUSE
-    if source is not None and (needs_query or hashes):
-        for name, each in {"query": source, **sources}.items():
+    if isinstance(settings, Settings) and (needed_by := _hashing_of(settings)):
+        for name, each in {**({"query": source} if source else {}), **sources}.items():
             with errors:
-                check_source(each, name=name, who="the mirror" if needs_query else "hash_in: warehouse")
+                check_source(each, name=name, needed_by=needed_by)
     errors.raise_any()
     assert settings is not None, "its problem was raised"  # noqa: S101
     for warning in settings.warnings:
         log.warning("%s", warning)
     return Request(task=task, settings=settings, source=source, lists=sources)
+
+
+def _hashing_of(settings: Settings) -> str:
+    """Return what wants the warehouse to hash; "" for nothing."""
+    if settings.action.needs_query:
+        return settings.action.name
+    return "hash_in: warehouse" if settings.hash_in is HashIn.WAREHOUSE else ""

@@ -35,7 +35,7 @@ Examples:
 @click.command(epilog=_EXAMPLE)
 @options.all_of(options.ad_account, options.audience)
 @click.option("--job", "job_id", metavar="ID", help="Look at the result of this Treasure Data job too.")
-@click.option("--query", type=FILE, help="Run this SQL file and look at its rows.")
+@click.option("--query", metavar="SQL|FILE", help="Run this query, or that of a file, and look at its rows.")
 @click.option("--database", help="The database of --query.")
 @click.option(
     "--settings",

@@ -58,9 +58,9 @@ Examples:
     help="The result_settings of a workflow, or its whole task, as a YAML or JSON file.",
 )
 @click.option("--job", "job_id", metavar="ID", help="Export the result of this Treasure Data job.")
-@click.option("--query", type=FILE, help="Export the result of this SQL file.")
-@click.option("--suppress", type=FILE, help="Send nobody whom this SQL file finds.")
-@click.option("--consent", type=FILE, help="Send only people whom this SQL file finds.")
+@click.option("--query", metavar="SQL|FILE", help="Export the result of this query, or of the one in a file.")
+@click.option("--suppress", metavar="SQL|FILE", help="Send nobody whom this query finds.")
+@click.option("--consent", metavar="SQL|FILE", help="Send only people whom this query finds.")
 @click.option("--database", help="The database of --query, --suppress and --consent.")
 @click.option("--engine", type=click.Choice(["presto", "trino", "hive"]), help="The engine of these queries.")
 @click.option("--csv", "csv_file", type=FILE, help="Export a CSV file (or .gz).")
@@ -135,7 +135,7 @@ def _settings(in_file: Mapping[str, object], credentials: Credentials, given: Gi
 
 def _params(of_file: Mapping[str, object], source: Mapping[str, Any]) -> dict[str, object]:
     """The parameters of the task: those of the options, else those of the file."""
-    lists = {name: files.read(source[name], f"--{name}") for name in LISTS if source[name]}
+    lists = {name: files.sql(source[name], f"--{name}") for name in LISTS if source[name]}
     of_options = {name: value for name, value in query_params(source).items() if value is not None} | lists
     of_options |= {name: source[name] for name in ("database", "engine") if source[name]}
     has_source = any(source[option] for option in _SOURCES)
@@ -160,7 +160,7 @@ def query_params(source: Mapping[str, Any]) -> dict[str, object]:
     if not source["query"]:
         return {"job_id": source["job_id"]} if source["job_id"] else {}
     others = {name: source[name] for name in ("database", "engine") if name in source}
-    return {"query": files.read(source["query"], "--query"), **others}
+    return {"query": files.sql(source["query"], "--query"), **others}
 
 
 def _session(settings: Mapping[str, object], params: Mapping[str, object], csv_file: Path | None) -> str | None:

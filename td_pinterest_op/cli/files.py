@@ -42,6 +42,12 @@ def task(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return {str(name): value for name, value in settings.items()}, params
 
 
+def sql(given: str, option: str) -> str:
+    """Return the SQL of an option: its text, or that of the file that it names. Raises SettingsError."""
+    is_sql = len(given.split()) > 1 and not given.strip().lower().endswith(".sql")
+    return given if is_sql else read(Path(given), option)
+
+
 def why(error: OSError | UnicodeDecodeError) -> str:
     """Why a text file cannot be used, without a word of what stands in it."""
     return error.strerror or type(error).__name__ if isinstance(error, OSError) else "it is not UTF-8 text"

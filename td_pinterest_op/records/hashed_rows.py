@@ -17,20 +17,26 @@ ENGINES = ("presto", "trino")
 """Those whose SQL hashes."""
 
 
-def check_source(source: Source | Rows, *, name: str, who: str) -> None:
-    """Raise SettingsError unless the warehouse can hash what a source gives, as `who` needs it.
+_SETTING = "hash_in: warehouse"
 
-    `name`: the parameter of the task that has the query.
+
+def check_source(source: object, *, name: str = "query", needed_by: str = _SETTING) -> None:
+    """Raise SettingsError unless the warehouse can hash what a source gives.
+
+    `name`: the parameter of the query. `needed_by`: what wants it to.
     """
-    if isinstance(source, Rows) or source.job_id is not None:
-        origin = "come from a file" if isinstance(source, Rows) else f"are those of job {source.job_id}"
+    key, cure = ("hash_in", ", or set hash_in: operator") if needed_by == _SETTING else ("action", "")
+    if not isinstance(source, Source):
+        raise SettingsError(f"{needed_by} needs `query`, and the rows come from a file", key=key)
+    if source.job_id is not None:
         raise SettingsError(
-            f"{who} needs a query, and the rows {origin}: give the task `query` and its `database`, and no job_id",
-            key="query",
+            f"{needed_by} needs `query`, and the rows are those of job {source.job_id} (`job_id` or the last job): "
+            f"give the task the query and its database{cure}",
+            key=key,
         )
     if source.engine not in ENGINES:
         raise SettingsError(
-            f"{who} needs the engine {' or '.join(ENGINES)}, and that of `{name}` is {source.engine}", key="engine"
+            f"{needed_by} needs the engine {' or '.join(ENGINES)}, and {name} has engine: {source.engine}", key=key
         )
     one_statement(source.query)
 

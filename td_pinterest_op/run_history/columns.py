@@ -102,6 +102,10 @@ JSON_NAMES = frozenset(column.name for column in COLUMNS if column.type == "json
 
 def run_row(statistics: Mapping[str, Any]) -> Row:
     """Return the row of a run, from its statistics."""
+    mirror = statistics.get("mirror")
+    if not (isinstance(mirror, Mapping) and mirror.get("mode")):
+        # Zeros of a run that mirrors nothing say nothing.
+        statistics = {**statistics, "mirror": None}
     return {"kind": RUN} | {
         column.name: _value(statistics, column.run, column.type) for column in COLUMNS if column.run
     }

@@ -13,8 +13,9 @@ from typing import NamedTuple
 from td_pinterest_op.run_history.columns import FAILED, FOLLOW_UP, RUN, SUCCESS, Row
 
 _FILLING = frozenset({"create_new_audience", "replace_current_audience", "clear_current_audience"})
+_MIRROR = "mirror_current_audience"
 # That of 0.3 was a workflow of several actions, which wrote rows of its own as well.
-_MIRRORING = frozenset({"mirror", "mirror_current_audience"})
+_MIRRORING = frozenset({"mirror", _MIRROR})
 _ERASING = "erase"
 # What fails without a list was about the audience, except for these: they leave the present list as it is.
 _HARMLESS = frozenset({*_FILLING, *_MIRRORING, _ERASING, "delete_current_audience"})
@@ -62,10 +63,14 @@ class _Run:
         return not self.dry_run and bool(self.requests_sent or self.members is not None or unknown)
 
     @property
-    def fills(self) -> bool:
+    def is_sent(self) -> bool:
         """Whether everybody in the list was sent by this run."""
-        begins_mirror = self.action in _MIRRORING and self.mirror_mode == "replace"
-        return self.members is not None and (self.action in _FILLING or begins_mirror)
+        return self.members is not None and (self.action in _FILLING or self.mirror_mode == "replace")
+
+    @property
+    def begins(self) -> bool:
+        """Whether from this run on its workflow knows everybody in the list: the mirror knows it from its ledger."""
+        return self.is_sent or (self.action == _MIRROR and self.members is not None)
 
 
 COLUMNS_READ = tuple(dict.fromkeys((*(each.name for each in fields(_Run)), "kind", "audience_size", "audience_status")))
@@ -93,13 +98,13 @@ def _members(list_id: str, runs: Sequence[_Run]) -> Members | None:
     own = [run for run in runs if run.customer_list_id == list_id]
     # Of one second: a failure, then an add after a remove.
     last = min(own, key=lambda run: (-run.time, run.outcome != FAILED, run.action or ""))
-    begun = [run.time for run in own if run.fills and run.workflow == last.workflow]
+    begun = [run.time for run in own if run.begins and run.workflow == last.workflow]
     shared = any(run.members is None and run.outcome == SUCCESS for run in own)
     if last.members is None or last.is_failed or shared or not begun:
         return None
     if _last(_touching(last, runs)) >= min(begun) or _last(_disturbing(last, own, runs)) >= last.time:
         return None
-    return Members(records=last.members, is_sent=last.fills)
+    return Members(records=last.members, is_sent=last.is_sent)
 
 
 def _touching(last: _Run, runs: Sequence[_Run]) -> Iterable[_Run]:

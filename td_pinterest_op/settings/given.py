@@ -298,8 +298,8 @@ def _check_restrictions(reading: Reading) -> None:
     if (action := reading.action) is None:
         return
     for key in reading.table.settings:
-        value = reading.values[key.name].value
-        restricts = reading.values[key.name].given and value not in (None, key.default)
+        given = reading.values[key.name]
+        restricts = given.given and key.restricts_by(given.value)
         if restricts and not key.is_used_by(action) and not key.may_be_unused_by(action):
             reading.add(key.name, f"{action.name} cannot honour it; take it out, or choose an action that can")
 
@@ -332,10 +332,10 @@ def _check_columns(reading: Reading) -> None:
     columns, records, hash_in = (
         reading.values.get(name, _LEFT_OUT).value for name in ("columns", "records", "hash_in")
     )
+    if hash_in is HashIn.WAREHOUSE and records is RecordsFormat.ROWS:
+        reading.add("hash_in", "the warehouse hashes no records: rows; allowed: operator, or records: identifiers")
     if records is RecordsFormat.ROWS and (action := reading.action) and action.needs_query:
         reading.add("records", f"{action.name} sends no rows; allowed: {RecordsFormat.IDENTIFIERS.value}")
-    if records is RecordsFormat.ROWS and hash_in is HashIn.WAREHOUSE:
-        reading.add("hash_in", "the warehouse hashes no records: rows; allowed: operator, or records: identifiers")
     if records is not RecordsFormat.ROWS and not set(KEYS_ONLY).isdisjoint((columns or {}).values()):
         allowed = f"allowed: {alternatives(LISTED)}, or these with records: rows"
         reading.add("columns", f"{' and '.join(KEYS_ONLY)} are keys of a row; {allowed}")

@@ -72,8 +72,8 @@ class RecordsFormat(str, enum.Enum):
 class Setting:
     """One setting: a row of the table in README.
 
-    `restricts`: a value other than the default keeps people from being sent, or stops a run. `limits_rows`: it does so
-    by counting rows or records.
+    `restricts`: a value other than `harmless` (by default the default) keeps people from being sent, or stops a run.
+    `limits_rows`: it does so by counting rows or records.
     """
 
     name: str
@@ -85,15 +85,21 @@ class Setting:
     is_credential: bool = False
     restricts: bool = False
     limits_rows: bool = False
+    harmless: Any = None
 
     def is_used_by(self, action: ActionSpec) -> bool:
         """Whether it makes a difference to an action."""
         named = {*action.needs, *action.uses, action.audience_id}
         return self.scope is Scope.EVERY_ACTION or self.scope in action.scopes or self.name in named
 
+    def restricts_by(self, value: object) -> bool:
+        """Whether a value keeps people from being sent, or may stop a run."""
+        harmless = self.default if self.harmless is None else self.harmless
+        return self.restricts and value not in (None, harmless)
+
     def may_be_unused_by(self, action: ActionSpec) -> bool:
         """Whether an action that does not use it may ignore it: there is nothing that it could restrict."""
-        return not self.restricts or (self.limits_rows and not action.reads_rows)
+        return self.limits_rows and not action.reads_rows
 
     @property
     def secret(self) -> str:
@@ -222,7 +228,7 @@ _WHATEVER_THE_ACTIONS_ARE = (
     _of_those_that_name_it(name="ledger", type=TABLE, default=TableName(None, "pinterest_ledger")),
     _of_those_that_name_it(name="begin", type=_words(Begin)),
     _of_those_that_name_it(name="rebuild", type=BOOLEAN, default=False),
-    _of_those_that_name_it(name="max_leave_ratio", type=RATIO, default=0.2, restricts=True),
+    _of_those_that_name_it(name="max_leave_ratio", type=RATIO, default=0.2, restricts=True, harmless=1.0),
     _of_those_that_name_it(name="resend_days", type=whole_number(0, 3650), default=30),
 )
 

@@ -72,18 +72,18 @@ def require_shared_types(people: Sequence[Column], lists: Mapping[str, Sequence[
             )
 
 
-def _open(td: TreasureData, source: Source, settings: Settings, *, note: Callable[[str], None]) -> Rows:
-    if settings.hash_in is HashIn.WAREHOUSE:
-        return hashed_rows(td, source, choose=partial(list_columns, settings=settings), note=note)
-    return job_rows(td, source, note=note)
-
-
 def list_columns(job: Job, settings: Settings) -> Sequence[Column]:
     """Return the identifier columns of a list. Raises JobError."""
     names = {name.lower() for name, _ in job.schema}
     # A list need not have all the columns that the people's query has.
     columns = {name: type_ for name, type_ in settings.columns.items() if name in names}
     return identifier_columns(job, columns, types=TYPES if settings.records is RecordsFormat.ROWS else LISTED)
+
+
+def _open(td: TreasureData, source: Source, settings: Settings, *, note: Callable[[str], None]) -> Rows:
+    if settings.hash_in is HashIn.WAREHOUSE:
+        return hashed_rows(td, source, choose=partial(list_columns, settings=settings), note=note)
+    return job_rows(td, source, note=note)
 
 
 def _read(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Column], Stats]:

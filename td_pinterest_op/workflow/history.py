@@ -148,7 +148,7 @@ def recording(history: History | None, rows: Callable[[str], Sequence[Row]]) -> 
     """Write the rows of a run at the end of the block; `rows` gets the error's text, "" after a success.
 
     A row without an outcome has that of the run. No row is written of a run that a signal ended, since there is no time
-    for it, nor of a task that begins anew.
+    for it, nor of a task that is resubmitted.
     """
     error: BaseException | None = None
     try:
@@ -170,7 +170,7 @@ def _is_worth_a_row(task: Task, error: BaseException | None) -> bool:
 
 
 def error_text(error: BaseException | None) -> str:
-    """Return what an error says, fit for the history: the text of one that is not ours could quote a row."""
+    """Return what an error says, fit for the history: the text of any other error could quote a row."""
     if error is None or isinstance(error, ExportError):
         return str(error or "")
     return str(unexpected(error)) if isinstance(error, Exception) else type(error).__name__

@@ -11,25 +11,34 @@ from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE, in_control
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digest, people
 
-ACTALIKE = "create_actalike_audience"
+ACTALIKE, MIRROR = "create_actalike_audience", "mirror_current_audience"
+SENDING = {ADD, REMOVE, CREATE, REPLACE, MIRROR}
 EVERY = [each.action.name for each in ACTIONS]
 # By setting: a value that stops a run over ROWS, or that leaves somebody out, and the actions that honour it.
 RESTRICTIONS: Mapping[str, tuple[object, set[str]]] = {
     "dry_run": (True, {*EVERY}),
     "expected_audience_name": ("Somebody else's", {*EVERY}),
-    "max_invalid_ratio": (0.01, {ADD, REMOVE, CREATE, REPLACE}),
-    "min_records": (1000, {ADD, REMOVE, CREATE, REPLACE}),
-    "max_records": (1, {ADD, REMOVE, CREATE, REPLACE}),
-    "expect_values": ("hashed", {ADD, REMOVE, CREATE, REPLACE}),
-    "control": ({"percent": 50, "salt": "spring"}, {ADD, CREATE, REPLACE}),
+    "max_invalid_ratio": (0.001, SENDING),
+    "min_records": (1000, SENDING),
+    "max_records": (1, SENDING),
+    "expect_values": ("hashed", SENDING),
+    "control": ({"percent": 50, "salt": "spring"}, SENDING - {REMOVE}),
+    "max_leave_ratio": (0.01, {MIRROR}),
 }
 # Where an action sends nobody, there is nothing that these limit.
 LIMITS = {"max_invalid_ratio", "min_records", "max_records"}
-ROWS = [*people(6), "nobody"]
+PEOPLE = people(260)
+ROWS = [*PEOPLE, "nobody"]
 _numbers = itertools.count(1)
 
 # Runs an export, by some door, with the settings of an action and one that restricts; returns the error, "" for none.
 Door = Callable[[dict[str, Any], dict[str, Any]], str]
+
+
+def create_people(services: Services, count: int = 260) -> None:
+    """The table `people` of the task, and that of the activation: so many, and an invalid one."""
+    for database in ("crm", "cdp_audience_1"):
+        services.td.create(database, "people", [{"email": row} for row in (*people(count), "nobody")])
 
 
 def settings_of(services: Services, action: str) -> dict[str, Any]:
@@ -42,13 +51,17 @@ def settings_of(services: Services, action: str) -> dict[str, Any]:
     if action == ACTALIKE:
         new = {"audience_name": f"Like {number}", "country": "US", "percentage": 5}
         return settings | new | {"seed_audience_id": known}
-    return settings | {"audience_id": known}
+    new = {"begin": "replace"} if action == MIRROR else {}
+    return settings | new | {"audience_id": known}
 
 
 def check(services: Services, action: str, run: Door, *, refusal: str = "") -> None:
     """Run an action with each setting that restricts. `refusal`: the door refuses the action, with this text."""
     for setting, (value, honoured_by) in RESTRICTIONS.items():
         settings = settings_of(services, action)
+        if (setting, action, refusal) == ("max_leave_ratio", MIRROR, ""):
+            assert run(settings, {}) == ""
+            create_people(services, 240)
         before = len(services.pinterest.calls.writes())
         error = run(settings, {setting: value})
         writes = services.pinterest.calls.writes()[before:]
@@ -69,8 +82,8 @@ def check(services: Services, action: str, run: Door, *, refusal: str = "") -> N
 
 
 def _left_out() -> Iterator[str]:
-    left_out = [digest(person) for person in people(6) if in_control(digest(person), 50)]
-    assert 0 < len(left_out) < 6
+    left_out = [digest(person) for person in PEOPLE if in_control(digest(person), 50)]
+    assert 0 < len(left_out) < len(PEOPLE)
     return iter(left_out)
 
 

@@ -169,12 +169,12 @@ class TestUnsure:
 @pytest.mark.parametrize(
     ("settings", "params", "named"),
     [
-        ({}, {"job_id": "12"}, ["hash_in: warehouse needs a query", "those of job 12", "no job_id"]),
-        ({}, {"td": {"last_job_id": 13}}, ["hash_in: warehouse needs a query", "those of job 13"]),
+        ({}, {"job_id": "12"}, ["hash_in: warehouse needs `query`", "job 12 (`job_id` or the last job)"]),
+        ({}, {"td": {"last_job_id": 13}}, ["hash_in: warehouse needs `query`", "job 13 (`job_id` or the last job)"]),
         (
             {},
             {"query": "SELECT 1", "engine": "hive"},
-            ["needs the engine presto or trino, and that of `query` is hive"],
+            ["hash_in: warehouse needs the engine presto or trino", "engine: hive"],
         ),
         ({}, {"query": "SELECT 1; SELECT 2"}, ["several statements"]),
         ({"records": "rows"}, {"query": "SELECT 1"}, ["hash_in: ", "records: rows"]),

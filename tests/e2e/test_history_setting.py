@@ -229,7 +229,7 @@ def test_an_entry_of_several_leaves_one_row_however_it_ends(
     assert (row["error"] is None) if error is None else (error in row["error"])
 
 
-def test_a_task_that_begins_anew_leaves_no_row(services: Services) -> None:
+def test_a_task_that_is_resubmitted_leaves_no_row(services: Services) -> None:
     services.environ["PINTEREST_REFRESH_TOKEN"] = "pinr.s3cr3t-wrong-token"
     environment = {"PINTEREST_REFRESH_TOKEN": "${secret:pinterest.refresh_token}"}
     with pytest.raises(ExportError):
@@ -480,7 +480,7 @@ def test_a_run_that_wrote_its_own_row_gets_no_second_one(services: Services) -> 
     assert 1 == len(rows(services))
 
 
-def test_a_later_task_that_fails_gets_a_row_beside_that_of_the_run(services: Services) -> None:
+def test_a_later_task_that_fails_gets_a_row_next_to_that_of_the_run(services: Services) -> None:
     add(services)
     fail(services)
     assert ["success", "failed"] == [row["outcome"] for row in rows(services)]

@@ -1,4 +1,4 @@
-"""The mirror's workflow, run from the bundle: with tests/dig, and with digdag where there is one. And its other doors."""
+"""The mirror's workflow, run from the bundle: with tests/dig, and with digdag where there is one."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from td_pinterest_op.export import export
 from td_pinterest_op.workflow.task import Task
 from tests.campaigns import campaign
 from tests.e2e.audiences import ADD, CREATE, REPLACE
-from tests.e2e.restrictions import EVERY, ROWS, check
+from tests.e2e.restrictions import EVERY, MIRROR, check, create_people
 from tests.exporting import SESSION, Services
 
 DUMPS: Mapping[str, Callable[[dict[str, Any]], object]] = {"mapping": dict, "JSON": json.dumps, "YAML": yaml.safe_dump}
@@ -33,8 +33,7 @@ every_form = pytest.mark.parametrize(
 
 @pytest.fixture(autouse=True)
 def rows(services: Services) -> None:
-    for database in ("crm", "cdp_audience_1"):
-        services.td.create(database, "people", [{"email": row} for row in ROWS])
+    create_people(services)
 
 
 def error_of(task: Task, services: Services) -> str:
@@ -75,7 +74,7 @@ def test_in_an_entry_of_many(services: Services, action: str, form: str, place: 
     check(services, action, run)
 
 
-LATER = {"add": (ADD, CREATE), "replace": (REPLACE, CREATE)}
+LATER = {"add": (ADD, CREATE), "replace": (REPLACE, CREATE), "mirror": (MIRROR,)}
 
 
 @every_action
@@ -83,9 +82,8 @@ LATER = {"add": (ADD, CREATE), "replace": (REPLACE, CREATE)}
 @pytest.mark.parametrize("later", LATER)
 def test_in_an_activation(services: Services, action: str, place: str, later: str) -> None:
     def run(settings: dict[str, Any], restriction: dict[str, Any]) -> str:
-        if action in LATER[later]:
-            del settings["action"]
-        console = settings | (restriction if place == "console" else {})
+        named = {} if action in LATER[later] else {"action": action}
+        console = settings | {"action": ""} | named | (restriction if place == "console" else {})
         params = params_of(
             action,
             activation_id=1,

@@ -96,7 +96,11 @@ def test_the_kills_reach_to_the_end_of_the_run(services: Services, action: str, 
 
 # A day of the mirror: its jobs, and its requests with leavers and joiners.
 MIRROR_JOBS, MIRROR_REQUESTS = 9, 10
-MIRROR = {"database": "crm", "query": "SELECT email FROM people", "suppress": "SELECT email FROM opt_outs"}
+MIRROR: dict[str, Any] = {
+    "database": "crm",
+    "query": "SELECT email FROM people",
+    "suppress": "SELECT email FROM opt_outs",
+}
 
 
 def wants(services: Services, everybody: list[str], *, opted_out: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Fifty random days of joiners and leavers, in two runs; half of them die at a random statement or write. The same with lists."""
+"""Fifty random days of joiners and leavers, half of which die at a random statement or write; the same with lists."""
 
 from __future__ import annotations
 

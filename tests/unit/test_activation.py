@@ -38,7 +38,10 @@ def settings(*, later: str | None = "add", **params: Any) -> dict[str, Any]:
     [
         ("add", None, {"action": CREATE, "audience_name": "Likely buyers", "if_exists": "add"}),
         (" Replace", "", {"action": CREATE, "audience_name": "Likely buyers", "if_exists": "replace"}),
+        ("MIRROR", {}, {"action": MIRROR, "audience_name": "Likely buyers"}),
+        ("mirror", {"audience_name": "VIP"}, {"action": MIRROR, "audience_name": "VIP"}),
         ("mirror", {"audience_id": "7"}, {"action": MIRROR, "audience_id": "7"}),
+        ("mirror", {"action": "Mirror current audience", "audience_id": "7"}, {"action": MIRROR, "audience_id": "7"}),
         (
             "add",
             {"audience_name": "VIP", "td_x": 1, "_v": 3, "dry_run": ""},

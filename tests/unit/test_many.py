@@ -47,7 +47,10 @@ def outcome(services: Services, listed: object, **params: Any) -> dict[str, Any]
         ({"query": None, "segment": "vip", "column": "a, b"}, "entry vip: segment is a table"),
         ({"query": "queries/none.sql"}, "query: there is no file queries/none.sql in the project"),
         ({"supress": "queries/opt_outs.sql"}, "supress: is unknown; did you mean suppress?"),
-        ({"result_settings": {}, "dry_run": True}, "entry vip has result_settings, and next to them 'ad_account_id'"),
+        (
+            {"result_settings": {}, "dry_run": True},
+            "entry vip has next to result_settings what no export takes: ad_account_id",
+        ),
         ({"result_settings": "["}, "result_settings of entry vip: a string of 1 character is neither valid JSON"),
         ({"audience_id": "549755885175999999"}, "there is no audience 549755885175999999"),
         ({"colour": "red"}, "colour"),

@@ -207,8 +207,8 @@ def test_nobody_is_sent_who_opted_out_or_does_not_consent(
 @pytest.mark.parametrize(
     ("beside", "said"),
     [
-        ({"supress": "SELECT 1"}, "next to them 'supress' is unknown; did you mean suppress?"),
-        ({"py>": "td_pinterest_op.export.PinterestExport"}, "has result_settings, and next to them 'py>' is unknown"),
+        ({"supress": "SELECT 1"}, "supress (did you mean suppress?). Allowed there: query, database, engine, job_id, "),
+        ({"py>": "td_pinterest_op.export.PinterestExport"}, "what no export takes: py>. Allowed there"),
         ({"suppress": ""}, "suppress of the task is blank"),
     ],
 )

@@ -100,7 +100,8 @@ RUNS: list[tuple[list[dict[str, Any]], dict[str, int], dict[str, int]]] = [
     ([FOLLOWING | BEGINS | {"members": 90}, FOLLOWING | FAILED], {}, {}),
     ([FOLLOWING | BEGINS | {"members": 90}, FOLLOWING | FAILED, FOLLOWING | {"members": 91}], {}, {"77": 91}),
     ([FOLLOWING | BEGINS | {"members": 90}, ADD, FOLLOWING | {"members": 91}], {}, {}),
-    ([FOLLOWING | {"members": 90}], {}, {}),
+    ([FOLLOWING | {"members": 90}], {}, {"77": 90}),
+    ([FOLLOWING], {}, {}),
     ([MIRROR | REPLACE | {"members": 90}, UNCHANGED, MIRROR | FOLLOWING | {"members": 99}], {}, {"77": 99}),
     # Whoever failed knows what it wrote, unless it was killed: then its workflow alone is known.
     ([CREATE | {"members": 90}, ADD | NOTHING | {"outcome": "failed"}], {"77": 90}, {}),

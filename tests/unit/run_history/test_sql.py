@@ -79,6 +79,12 @@ def test_a_row_has_the_figures_of_a_mirror_and_of_an_erasure(warehouse: Warehous
     assert erasure == {name: row[f"erasure_{name}"] for name in erasure}
 
 
+def test_the_figures_of_a_mirror_are_left_out_where_nothing_was_mirrored(warehouse: Warehouse) -> None:
+    write(warehouse, SESSION | dict(run_row(statistics(mirror={"mode": None, "people": 0, "joined": 0}))))
+    (row,) = warehouse.rows()
+    assert {None} == {value for name, value in row.items() if name.startswith("mirror_")}
+
+
 @pytest.mark.parametrize("name", ["audience_name", "summary", "version"])
 def test_no_value_ends_the_sql_text(warehouse: Warehouse, name: str) -> None:
     write(warehouse, SESSION | dict(run_row(statistics() | {name: NASTY})))

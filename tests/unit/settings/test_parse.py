@@ -431,7 +431,8 @@ def test_a_setting_that_an_action_does_not_use_has_its_default_and_a_warning(
         ("expect_values", "plain", EVERY - SENDING),
         ("expect_values", "any", set()),
         ("control", {"percent": 1, "salt": "x"}, EVERY - ADDING),
-        ("max_leave_ratio", 0.5, EVERY - {"mirror"}),
+        ("max_leave_ratio", 0.2, EVERY - {"mirror"}),
+        ("max_leave_ratio", 1, set()),
     ],
 )
 def test_what_restricts_is_honoured_or_refused_by_name(
