@@ -18,7 +18,7 @@ The map, from the doors down; a room imports from lower rows or from its own fol
 
 from td_pinterest_op import requirements
 
-__version__ = "0.3.2"
+__version__ = "0.4.0"
 USER_AGENT = f"td_pinterest_op/{__version__}"
 
 requirements.check()

@@ -118,7 +118,7 @@ class _Run:
             if sources := self.request.lists:
                 opened = opening(self.services.treasure_data, sources, self.settings, self.stats)
                 lists = stack.enter_context(opened)
-            rows = self.request.open_rows(self.services, self.stats)
+            rows = self.request.open_rows(self.services, self.stats, lists=lists)
             preparation = stack.enter_context(preparing(rows.job, self.settings, self.stats, lists=lists))
             with self.watcher.progress(phase="reading", unit="rows", total=rows.job.records) as progress:
                 preparation.read(rows.blocks, progress=progress)

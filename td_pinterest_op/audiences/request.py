@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from td_pinterest_op.errors import SettingsError, SettingsErrors
-from td_pinterest_op.records.columns import identifier_columns
 from td_pinterest_op.records.hashed_rows import check_source, hashed_rows
 from td_pinterest_op.settings.given import drop_console_keys
 from td_pinterest_op.settings.merge import Layer, merge
@@ -33,6 +32,8 @@ from td_pinterest_op.settings.types import WrongValueError, shown
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows, job_rows
+from td_pinterest_op.withholding.people import Lists
+from td_pinterest_op.withholding.preparation import people_columns
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import database_of_history
 from td_pinterest_op.workflow.services import Services, endpoints
@@ -54,16 +55,18 @@ class Request(Generic[_S]):
     source: Source | Rows | None
     lists: Mapping[str, Source]
 
-    def open_rows(self, services: Services, stats: Stats) -> Rows:
-        """Return the rows, once their job is finished; the job's id goes into `stats`. Raises as `job_rows` does."""
+    def open_rows(self, services: Services, stats: Stats, *, lists: Lists | None = None) -> Rows:
+        """Return the rows, once their job is finished; the job's id goes into `stats`. Raises as `job_rows` does.
+
+        `lists`: those of this request, if it has any.
+        """
         if isinstance(self.source, Rows):
             return self.source
         assert self.source is not None, "an action without rows opens none"  # noqa: S101
         note = partial(setattr, stats, "job_id")
         settings = self.settings
         if isinstance(settings, Settings) and settings.hash_in is HashIn.WAREHOUSE:
-            by = settings.control.by if settings.control else None
-            choose = partial(identifier_columns, columns=settings.columns, by=by)
+            choose = partial(people_columns, settings=settings, lists=lists.columns if lists else {})
             return hashed_rows(services.treasure_data, self.source, choose=choose, control=settings.control, note=note)
         return job_rows(services.treasure_data, self.source, note=note)
 

@@ -12,32 +12,17 @@ JONI, Trino's engine for regular expressions, reads `\x80` to `\xff` as bytes: e
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable
 from itertools import groupby
+from typing import cast
 
 from td_pinterest_op.identifiers.rules import HASHES_OF_NOTHING, PLACEHOLDERS, SEPARATORS, TRIMMED, Reason
 from td_pinterest_op.identifiers.sql_text import quote_literal
-from td_pinterest_op.identifiers.types import TYPES, IdentifierType, Sql
+from td_pinterest_op.identifiers.types import IdentifierType, Sql
 
 HASHED_MARK = "="
 """In front of a digest that was one before, where a statement tells it from one of a plain value."""
 _LIST_WIDTH = 116
-
-
-def full(source: str, *, keep: str = "") -> str:
-    """Return a SELECT of `type`, `value` and `answer`: a digest in hex, or a reason.
-
-    `source` is a SELECT of `type`, the name of one, and `value`; `keep` names further columns of it, each with a
-    comma behind.
-    """
-    return f"""SELECT {keep}type, value, coalesce({answer([type_ for type_ in TYPES.values() if type_.sql])},
-    '{Reason.NULL.value}') AS answer
-  FROM (
-    SELECT {keep}type, value, text, {lowered("text")} AS lowered
-    FROM (
-      SELECT {keep}type, value, {trimmed("value")} AS text
-      FROM ({source}))
-  )"""
 
 
 def trimmed(value: str) -> str:
@@ -58,13 +43,21 @@ def salted_number(key: str, salt: str) -> str:
     return f"from_base(substr(to_hex(sha256(to_utf8({salt} || chr(10) || {key}))), 1, 8), 16)"
 
 
-def answer(types: Collection[IdentifierType], *, text: str = "text", lowered: str = "lowered", mark: str = "") -> str:
+def answer(type_: IdentifierType, *, text: str, lowered: str, mark: str = "") -> str:
     """Return the SQL of a value's digest in hex, or of the reason for its rejection; NULL for a NULL.
 
-    `text` is SQL of the trimmed value, and `lowered` of that in lower case. Of several types, the column `type` has the
-    one that a value is of. A digest that the value itself is gets `mark` in front.
+    `text` is SQL of the trimmed value, and `lowered` of that in lower case. A digest that the value itself is gets
+    `mark` in front. The type must have SQL.
     """
+    sql = cast("Sql", type_.sql)
     digest = f"'{mark}' || {lowered}" if mark else lowered
+    flaws, form = (
+        "".join(f"\n    WHEN {condition} THEN '{reason.value}'" for condition, reason in conditions)
+        for conditions in (sql.flaws, sql.form)
+    )
+    of_type = f"""{flaws}
+    WHEN regexp_like($text, '{_class(SEPARATORS)}') THEN '{Reason.CONTAINS_SEPARATOR.value}'{form}
+    ELSE lower(to_hex(sha256(to_utf8({sql.normal})))) END"""
     return f"""CASE
     WHEN {text} IS NULL THEN NULL
     WHEN from_utf8(to_utf8({text})) <> {text} THEN '{Reason.BAD_ENCODING.value}'
@@ -75,32 +68,8 @@ def answer(types: Collection[IdentifierType], *, text: str = "text", lowered: st
       WHEN substr({lowered}, 1, 32) IN (
 {_listed(sorted(digest.hex()[:32] for digest in HASHES_OF_NOTHING), indent=8)}) THEN '{Reason.HASH_OF_NOTHING.value}'
       ELSE {digest} END
-    WHEN regexp_like({text}, '\\A([0-9A-Fa-f]{{32}}|[0-9A-Fa-f]{{40}})\\z') THEN '{Reason.UNSUPPORTED_HASH.value}'
-{_cases(types, text, lowered)} END"""
-
-
-def _cases(types: Collection[IdentifierType], text: str, lowered: str) -> str:
-    """The conditions of the types, in the order of Python's."""
-    judged = [(f"type = '{type_.name}' AND " if len(types) > 1 else "", type_.sql) for type_ in types if type_.sql]
-    separators = f"regexp_like($text, '{_class(SEPARATORS)}')"
-    cases = [
-        *_rejections((of_type, sql.flaws) for of_type, sql in judged),
-        f"    WHEN {separators} THEN '{Reason.CONTAINS_SEPARATOR.value}'",
-        *_rejections((of_type, sql.form) for of_type, sql in judged),
-        *(f"    WHEN {of_type.removesuffix(' AND ')} THEN {_digest(sql)}" for of_type, sql in judged[:-1]),
-        f"    ELSE {_digest(judged[-1][1])}",
-    ]
-    return "\n".join(cases).replace("$text", text).replace("$lowered", lowered)
-
-
-def _rejections(of_types: Iterable[tuple[str, Iterable[tuple[str, Reason]]]]) -> Iterator[str]:
-    for of_type, conditions in of_types:
-        for condition, reason in conditions:
-            yield f"    WHEN {of_type}{condition} THEN '{reason.value}'"
-
-
-def _digest(sql: Sql) -> str:
-    return f"lower(to_hex(sha256(to_utf8({sql.normal}))))"
+    WHEN regexp_like({text}, '\\A([0-9A-Fa-f]{{32}}|[0-9A-Fa-f]{{40}})\\z') THEN '{Reason.UNSUPPORTED_HASH.value}'\
+{of_type.replace("$text", text).replace("$lowered", lowered)}"""
 
 
 def _listed(values: Iterable[str], *, indent: int) -> str:

@@ -156,8 +156,8 @@ def _source(query: Query) -> str:
 def _answer(column: Column, mark: str) -> str:
     place = column.position
     if not column.is_array:
-        return answer([column.type], text=f"t{place}", lowered=f"l{place}", mark=mark)
-    of_each = answer([column.type], text="text", lowered=lowered("text"), mark=mark)
+        return answer(column.type, text=f"t{place}", lowered=f"l{place}", mark=mark)
+    of_each = answer(column.type, text="text", lowered=lowered("text"), mark=mark)
     texts = f"transform(CAST(c{place} AS array(varchar)), value -> {trimmed('value')})"
     return f"transform({texts}, text -> {of_each})"
 

@@ -30,7 +30,6 @@ _FIRST_POLL, _LAST_POLL = 0.1, 10.0
 _FIRST_LOG, _LONGEST_SILENCE = 1.0, 10.0
 # A rerun reuses its earlier job. If that job failed, it tries the next domain key, up to this many times.
 _MAXIMUM_ISSUES = 20
-_KEY_PREFIX = "td_pinterest_op-"
 _JOB_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 # Below 2^53, so that a float holds every count exactly.
 _LARGEST_COUNT = 10**15
@@ -55,11 +54,11 @@ class Source:
     def with_query(self, query: str) -> Source:
         """Return a source of a query that is made from this one's, whose job a rerun adopts as it would this one's."""
         digest = hashlib.sha256(f"{self.domain_key} {query}".encode()).hexdigest()
-        return replace(self, query=query, domain_key=f"{_KEY_PREFIX}{digest[:40]}")
+        return replace(self, query=query, domain_key=f"td_pinterest_op-{digest[:40]}")
 
     def with_fresh_query(self, query: str) -> Source:
         """Return a source of a query whose earlier result would be out of date: each call issues a job."""
-        return replace(self, query=query, domain_key=f"{_KEY_PREFIX}{secrets.token_hex(16)}")
+        return replace(self, query=query, domain_key=random_domain_key())
 
 
 def random_domain_key() -> str:

@@ -101,8 +101,8 @@ def check_list(name: str, people: int, of_list: Stats, settings: Settings) -> No
     if name == SUPPRESS and (unsure := of_list.invalid_by_reason[UNSURE]):
         raise LimitError(
             f"`{name}` holds addresses that are unsure ({unsure:,}): the warehouse cannot hash them, and would not "
-            "find these people. Nothing was sent. Put the SHA-256 of such an address in lower case in its place, or "
-            "set hash_in: operator"
+            "find these people. Nothing was sent. Put the SHA-256 of such an address in lower case in its place"
+            + (", or set hash_in: operator" if settings.hash_in is HashIn.WAREHOUSE else "")
         )
     may_be_empty = name == SUPPRESS and not of_list.read
     if people or (may_be_empty and settings.allow_empty_suppress):

@@ -171,7 +171,11 @@ class TestUnsure:
     [
         ({}, {"job_id": "12"}, ["hash_in: warehouse needs `query`", "job 12 (`job_id` or the last job)"]),
         ({}, {"td": {"last_job_id": 13}}, ["hash_in: warehouse needs `query`", "job 13 (`job_id` or the last job)"]),
-        ({}, {"query": "SELECT 1", "engine": "hive"}, ["hash_in: warehouse needs the engine presto or trino", "hive"]),
+        (
+            {},
+            {"query": "SELECT 1", "engine": "hive"},
+            ["hash_in: warehouse needs the engine presto or trino", "engine: hive"],
+        ),
         ({}, {"query": "SELECT 1; SELECT 2"}, ["several statements"]),
         ({"records": "rows"}, {"query": "SELECT 1"}, ["hash_in: ", "records: rows"]),
         ({"hash_in": "trino"}, {"query": "SELECT 1"}, ["hash_in: 'trino' is not known"]),
@@ -206,11 +210,11 @@ def test_columns_that_cannot_be_exported_are_an_error_before_a_row_is_read(
 
 
 def test_a_rerun_adopts_the_job_with_the_digests(services: Services) -> None:
-    query = "SELECT email FROM people"
-    first, again = (run(services, WAREHOUSE, query=query)[1]["job_id"] for _ in range(2))
+    attempt = {"query": "SELECT email FROM people", "session_uuid": "u", "attempt_id": 1}
+    first, again = (run(services, WAREHOUSE, **attempt)[1]["job_id"] for _ in range(2))
     assert first == again
     services.td.create("crm", "people", "SELECT ['a@b.cc'] AS email")
-    _, stored = run(services, WAREHOUSE, query=query)
+    _, stored = run(services, WAREHOUSE, **attempt)
     assert (1, True) == (stored["records"]["sent"], stored["job_id"] != first)
 
 
