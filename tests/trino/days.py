@@ -196,8 +196,8 @@ class Days:
 
 
 def places(server: str, statement: str) -> int:
-    """How often the plan of a statement reads a table, whichever."""
+    """How often the plan of a statement reads the same table, whichever."""
     # An explained CREATE TABLE makes its table on this connector.
     query = re.sub(r"\A(--[^\n]*\n)*(?:(?:CREATE TABLE|INSERT INTO)[^\n]*\n(?:WITH[^\n]*\n)?)?", "", statement)
-    named = re.findall(r"table = (memory:\S+?)[,\]]", str(run(server, f"EXPLAIN {query}").rows))
+    named = re.findall(r"table = memory:Handle\[[^\]]*table=(\w+)", str(run(server, f"EXPLAIN {query}").rows))
     return max(map(named.count, named), default=0)
