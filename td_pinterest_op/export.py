@@ -9,7 +9,7 @@ import contextlib
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
@@ -22,7 +22,6 @@ from td_pinterest_op.audiences.actions.audience_action import AudienceAction, St
 from td_pinterest_op.audiences.request import ExportRequest, read_export_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError
-from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.plan import check_rows, plan_text
 from td_pinterest_op.records.read import Prepared
@@ -43,7 +42,6 @@ from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, conne
 
 log = logging.getLogger(__name__)
 
-OnClient = Callable[[Client], None]
 
 # How messages say what became of the records.
 _TELLS_SENT = re.compile(r"Partly sent|All \d+ records")
@@ -65,7 +63,6 @@ def export(
     rows: Rows | None = None,
     watcher: ProgressReporter | None = None,
     on_new_refresh_token: OnNewRefreshToken | None = None,
-    on_client: OnClient | None = None,
 ) -> dict[str, Any]:
     """Check, read, plan, then do the steps; returns the statistics.
 
@@ -73,7 +70,6 @@ def export(
         rows: what is exported in place of the task's job.
         watcher: who gets the plan and the progress; the log if nobody else does.
         on_new_refresh_token: see `workflow.services.connect`.
-        on_client: who gets the client before its first request.
 
     Raises ExportError, and OSError when the spool cannot be written.
     """
@@ -81,8 +77,6 @@ def export(
     request = read_export_request(task, table=EXPORT, rows=rows)
     watcher = watcher or LogReporter(timing=timing)
     with _running(request, watcher, timing, on_new_refresh_token) as run:
-        if on_client:
-            on_client(run.services.client)
         action = run.action()
         action.check()
         with run.prepared(action) as prepared:

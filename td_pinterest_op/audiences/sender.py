@@ -119,8 +119,10 @@ class Sender:
     def _send_all(
         self, batches: Iterator[Batch], workers: Workers[Batch, _Batch], progress: Callable[[int], None]
     ) -> None:
+        before = self._stats.sent + self._stats.refused
+
         def show() -> None:
-            progress(self._stats.sent + self._stats.refused)
+            progress(self._stats.sent + self._stats.refused - before)
 
         failure: ExportError | None = None
         for batch in workers.results(batches, look=show):

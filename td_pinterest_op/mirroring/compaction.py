@@ -52,8 +52,15 @@ def _write_members(stage: Stage, ledger: Ledger, state: State, members: int) -> 
     if written != members:
         log.warning("the ledger could not be made small: %s rows were written, not %s", written, members)
         return None
-    ids = {"ad_account_id": state.ad_account_id, "customer_list_id": state.customer_list_id}
-    stage.run("let them replace the older rows", ledger.mark("compacted", plan=number, figure=members, **ids))
+    mark = ledger.mark(
+        "compacted",
+        plan=number,
+        figure=members,
+        resent=int(state.is_adopted),
+        ad_account_id=state.ad_account_id,
+        customer_list_id=state.customer_list_id,
+    )
+    stage.run("let them replace the older rows", mark)
     return number
 
 

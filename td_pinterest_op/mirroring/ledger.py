@@ -4,8 +4,8 @@ The ledger is a table of digests that only ever grows (until a compaction). Each
 the time at which it was made, in milliseconds. A plan's rows are `join` and `leave`, with a digest; `planned` (or
 `replacing`, for a plan that replaces everybody), with the number of those rows, and in `joined` the newest plan that it
 takes into account; and `settled` (or `replaced`), once all of it is on Pinterest. A compaction has `member` and
-`unsure` rows, and a `compacted` row that makes them valid. An `overtaken` plan has the rows of an older one that was
-still being sent.
+`unsure` rows, and a `compacted` row that makes them valid, with a 1 in `resent` if the audience was adopted. An
+`overtaken` plan has the rows of an older one that was still being sent.
 
 A digest is a member when its newest row is a `join` of a settled plan, or a `member` of a compaction. Whatever an
 unsettled plan has touched is unsure: the next plan makes it join or leave again.
@@ -49,15 +49,16 @@ class State:
     """What the ledger says of an audience before a run.
 
     `number`: that of the plan to make. Of plans, 0 for none: `seen` is the newest, `settled` the newest that is done,
-    `base` the one with which the ledger begins, `compacted` the newest valid compaction, `replacing` the newest that
-    replaces everybody. `sent`: the plans that are on Pinterest. `entries`: all rows. The ids are those of the newest
-    plan that is done, "" without one.
+    `base` the one with which the ledger begins (`adopted` is 1 if that knows of adopted people), `compacted` the newest
+    valid compaction, `replacing` the newest that replaces everybody. `sent`: the plans that are on Pinterest.
+    `entries`: all rows. The ids are those of the newest plan that is done, "" without one.
     """
 
     number: int
     seen: int = 0
     settled: int = 0
     base: int = 0
+    adopted: int = 0
     compacted: int = 0
     replacing: int = 0
     sent: Sequence[int] = ()
@@ -69,6 +70,11 @@ class State:
     def of_row(cls, row: Mapping[str, Any]) -> State:
         """Return what the statement of `Ledger.state` has answered."""
         return cls(**{**row, "sent": tuple(map(int, filter(None, row["sent"].split(","))))})
+
+    @property
+    def is_adopted(self) -> bool:
+        """Whether there may be people in the audience of whom the ledger does not know."""
+        return not self.base or self.adopted > 0
 
     @property
     def sent_sql(self) -> str:
@@ -105,6 +111,7 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
   coalesce(max(plan), 0) AS seen,
   coalesce(max(CASE WHEN op IN {_DONE} THEN plan END), 0) AS settled,
   coalesce(max(CASE WHEN op IN {BASES} THEN plan END), 0) AS base,
+  coalesce(max_by(resent, CASE WHEN op IN {BASES} THEN plan END), 0) AS adopted,
   coalesce(max(CASE WHEN op = 'compacted' THEN plan END), 0) AS compacted,
   coalesce(max(CASE WHEN op = 'replacing' THEN plan END), 0) AS replacing,
   coalesce(array_join(array_agg(cast(plan AS varchar)) FILTER (WHERE op IN ('settled', 'replaced')), ','), '') AS sent,

@@ -134,6 +134,7 @@ class MirrorRun:
             seen=number,
             settled=number,
             base=number if replaces else state.base,
+            adopted=0 if replaces else state.adopted,
             sent=(*state.sent, number),
             entries=state.entries + written + 2,
             ad_account_id=account,

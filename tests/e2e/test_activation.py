@@ -41,7 +41,7 @@ def activate(run: Run, services: Services, project: Path, emails: list[str], *, 
     return audience.id
 
 
-@pytest.mark.parametrize("later", ["add", "Replace"])
+@pytest.mark.parametrize("later", ["add", "Replace", "MIRROR"])
 def test_the_first_run_creates_the_audience_and_later_runs_do_what_one_line_says(
     run: Run, services: Services, project: Path, later: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,7 +55,7 @@ def test_the_first_run_creates_the_audience_and_later_runs_do_what_one_line_says
     assert expected == services.pinterest.members_of_audience(audience_id)
 
 
-@pytest.mark.parametrize("later", ["add", pytest.param("replace", marks=campaign)])
+@pytest.mark.parametrize("later", ["add", "mirror", pytest.param("replace", marks=campaign)])
 def test_nobody_who_opted_out_is_sent(run: Run, services: Services, project: Path, later: str) -> None:
     change(project / "pinterest_activation.dig", ("# suppress:", "suppress:"))
     (project / "queries" / "suppressed.sql").write_text("SELECT upper(mail) AS email FROM opt_outs")

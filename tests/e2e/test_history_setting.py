@@ -31,10 +31,11 @@ from tests.e2e.audiences import ADD, CLEAR, CREATE, DELETE, REMOVE, REPLACE, is_
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer
 from tests.emulators.pinterest import Fault as PinterestFault
 from tests.emulators.td import Fault, JobFault
-from tests.exporting import SESSION, Services, digests, people
+from tests.exporting import SESSION, Services, digest, digests, people
 from tests.faults import child
 
 TABLE = "pinterest_history"
+MIRROR = "mirror_current_audience"
 HISTORY = f"crm.{TABLE}"
 ATTEMPT: dict[str, Any] = {"session_uuid": "0f3c5a1e-0000-4000-8000-00000000abcd", "attempt_id": 7}
 TASK = {"session_time": SESSION, "task_name": "+pinterest_export+export", "project_id": 1, **ATTEMPT}
@@ -360,6 +361,24 @@ def test_a_failure_stays_what_it_is(
         services.export(settings | {"history": broken[0]}, **ATTEMPT)
     assert str(without.value) == str(caught.value)
     assert 1 == len(warnings(caplog))
+
+
+@pytest.mark.parametrize("kind", ["status", "stall"])
+def test_a_mirror_settles_whatever_the_history_does(
+    services: Services, kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(writing, "TIME_LIMIT", 0.3)
+    services.td.faults.add(Fault(kind=kind, path=ISSUE, times=None))
+    settings = {"action": MIRROR, "audience_id": services.audience(people(3)), "begin": "replace", "history": HISTORY}
+    for day, members in enumerate((people(150), people(150, first=20))):
+        services.td.create("shop", "people", [{"email": person} for person in members])
+        stored = services.export(
+            settings, query="SELECT email FROM people", database="shop", **ATTEMPT | {"attempt_id": day}
+        )
+        assert {digest(person) for person in members} == services.pinterest.members_of_audience(stored["audience_id"])
+    assert (20, 20) == (stored["mirror"]["joined"], stored["mirror"]["left"])
+    told = [warning for warning in warnings(caplog) if "history" in warning]
+    assert 2 == len(told)
 
 
 def test_a_follow_up_neither_reads_nor_writes_it_and_warns_once(

@@ -257,7 +257,7 @@ def test_a_first_replace_whose_end_was_lost_is_done_again(mirrored: World) -> No
     audience_id = mirrored.audience(people(30, first=1000))
     mirrored.wants(people(200))
     died = mirrored.run(0, death=Death(step=MOVE, how="after"))
-    assert "died after PATCH" in died.said
+    assert died.steps[-1].endswith(f"/audiences/{audience_id}")
     assert digests(200) == mirrored.members(audience_id)
     mirrored.wants(people(150))
     # It was allowed to take the people out when it began.
@@ -431,6 +431,31 @@ def test_the_ledger_is_made_small_by_the_mirror_itself_and_the_days_go_on(mirror
     assert {"ADD": 3, "REMOVE": 3} == sent
     assert digests(200, first=303) == mirrored.members(grown)
     assert 200 == ran.stored["members"]
+
+
+def test_how_many_are_in_an_adopted_audience_is_not_known_after_a_compaction_either(mirrored: World) -> None:
+    mirrored.audience(people(30, first=1000))
+    mirrored.settings |= {"begin": "adopt", "max_leave_ratio": 1.0}
+    for day in range(5):
+        mirrored.wants(people(200, first=100 * day))
+        ran = mirrored.run(day)
+        assert (True, None) == (ran.succeeded, ran.stored["members"])
+    assert mirrored.sql(f"SELECT 1 FROM {LEDGER} WHERE op = 'compacted'")
+    assert 200 == mirrored.run(5, rebuild=True).stored["members"]
+    assert 200 == mirrored.run(6).stored["members"]
+
+
+def test_a_replace_by_nobody_empties_the_audience(mirrored: World) -> None:
+    audience_id = mirrored.audience(people(30, first=1000))
+    mirrored.wants([])
+    ran = mirrored.run(0, allow_empty=True, min_records=0)
+    assert (True, 0) == (ran.succeeded, ran.stored["members"])
+    assert not mirrored.members(audience_id) & digests(30, first=1000)
+    mirrored.wants(people(120))
+    with mirrored.sent() as sent:
+        assert mirrored.run(1, begin=None).succeeded
+    assert {"ADD": 120} == sent
+    assert digests(120) <= mirrored.members(audience_id)
 
 
 @pytest.mark.parametrize("how", ["before", "midway", "after"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -69,6 +70,12 @@ class Mirror(Refill, Change):
                 f'{self._audience.label} is not "{self._new_name}": audience_id and audience_name must name the same '
                 "audience. Nothing was changed"
             )
+        return self._audience
+
+    @property
+    def _followed(self) -> Audience:
+        """The audience, once it exists."""
+        assert self._audience is not None  # noqa: S101 - an audience that is created comes before all else
         return self._audience
 
     def _named(self) -> Audience | None:
@@ -148,7 +155,7 @@ class Mirror(Refill, Change):
         return Step(says=says, writes=1, do=self._replace)
 
     def _sending(self, changes: MirrorFigures) -> list[Step]:
-        audience = cast("Audience", self._audience)
+        audience = self._followed
         of = f"{audience.label} (customer list {audience.customer_list_id})"
         leavers, joiners = changes.left, changes.joined + changes.resent
         removing = Step(says=f"remove {counted(leavers, 'record')} from {of}", do=partial(self._send, LEAVE))
@@ -176,14 +183,13 @@ class Mirror(Refill, Change):
         self._run.ledger = replace(self._run.ledger, audience_id=kept.id)
 
     def _write_plan(self) -> None:
-        run, client = self._run, self._services.client
-        audience = cast("Audience", self._audience)
-        self._plan = run.write_plan(list_of(audience))
+        run = self._run
+        self._plan = run.write_plan(list_of(self._followed))
         self._guard = PlanGuard(
             stage=run.stage,
             ledger=run.ledger,
             plan=run.state.number,
-            client=client,
+            client=self._services.client,
             clock=self._services.timing.monotonic,
             sent=lambda: self._stats.sent + self._stats.in_doubt,
         )
@@ -194,15 +200,15 @@ class Mirror(Refill, Change):
 
     def _send(self, op: str) -> None:
         with self._guard.watching(op):
-            self._send_change(cast("Audience", self._audience), self._plan[op], adds=op == JOIN)
+            self._send_change(self._followed, self._plan[op], adds=op == JOIN)
 
     def _replace(self) -> None:
-        audience, task = cast("Audience", self._audience), self._request.task
-        # A plan is a task of its own: a list that another plan of this session has filled is not this one's.
-        named = {**task.params, "task_name": f"{task.params.get('task_name')} plan {self._guard.plan}"}
+        audience = self._followed
+        # A plan is a session of its own: a list that another one of this session has filled is not this one's.
+        key = hashlib.sha256(f"{self._session_key} {self._guard.plan}".encode()).hexdigest()[:8]
         self._lists = CustomerLists(
             api=self._api,
-            session_key=replace(task, params=named).session_key,
+            session_key=key,
             audience_id=audience.id,
             audience_name=audience.name,
             is_nca=self._settings.is_nca,
@@ -224,8 +230,7 @@ class Mirror(Refill, Change):
     def _go_on(self) -> None:
         """What is left to do once every change is settled."""
         run = self._run
-        # Who was in an adopted audience is not known.
-        self._stats.members = run.figures.people if run.state.base else None
+        self._stats.members = None if run.state.is_adopted else run.figures.people
         run.stage.outcome = ""
         run.compact()
 

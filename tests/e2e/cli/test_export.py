@@ -71,6 +71,21 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(
     assert [] == services.pinterest.calls.writes()
 
 
+def test_a_mirror_shows_its_statements_and_its_figures(
+    export: Export, services: Services, settings: Path, tmp_path: Path
+) -> None:
+    settings.write_text(settings.read_text().replace("add_people_to", "mirror"))
+    services.td.create("sandbox", "people", [{"email": person} for person in people(120)])
+    (tmp_path / "people.sql").write_text("SELECT email FROM people\n")
+    query = ("--query", tmp_path / "people.sql", "--database", "sandbox")
+    planned = export(*query, "--dry-run")
+    assert (0, []) == (planned.code, services.pinterest.calls.writes())
+    assert "compare the people with the ledger" in planned.err
+    assert "120 people, 0 members; 120 join, 0 leave" in planned.err
+    assert 0 == export(*query, "--yes").code
+    assert digests(120) == services.pinterest.members_of_audience(_audience(services))
+
+
 def test_a_compressed_file_with_a_byte_order_mark_is_read_as_well(
     export: Export, services: Services, tmp_path: Path
 ) -> None:

@@ -37,4 +37,4 @@ def test_on_the_command_line(
         return "" if ran.code == 0 else ran.err.partition("error: ")[2].replace("\n", " ")
 
     no_query = action == MIRROR and source != "--query"
-    check(services, action, run, refusal="the mirror needs a query" if no_query else "")
+    check(services, action, run, refusal="mirror_current_audience needs `query`" if no_query else "")
