@@ -14,7 +14,7 @@
     │   ├── RecordsRefusedError      it refuses some records, in stop mode
     │   └── UnavailableError         it failed, or could not be reached, until the retries were used up
     │       ├── MaybeAppliedError    the answer got lost
-    │       └── BrokenTwiceError     the connection breaks at every size of batch
+    │       └── ConnectionBrokenError     the connection breaks at every size of batch
     ├── StoppedError                 nobody: a signal ended the run, or it ends for another error
     └── UnexpectedError              the authors of this operator
 
@@ -225,7 +225,7 @@ class MaybeAppliedError(UnavailableError):
     advice = "Run the task again: it looks for what it made before, and makes nothing twice."
 
 
-class BrokenTwiceError(UnavailableError):
+class ConnectionBrokenError(UnavailableError):
     """The connection broke at every size of batch until the retries were used up."""
 
     example = "no response from Pinterest (the connection broke) to ADD of 1250 records; tried 8 times"

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from td_pinterest_op.audiences.create_once import Created, created_once, let_earlier_work_show, oldest, once_ready
+from td_pinterest_op.audiences.create_once import Created, created_once, oldest, once_ready, wait_for_consistency
 from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api
@@ -96,7 +96,7 @@ class CustomerLists:
         """
         if not self._is_empty(audience):
             return False
-        let_earlier_work_show(self._api.client)
+        wait_for_consistency(self._api.client)
         return self._is_empty(audience)
 
     def _is_empty(self, audience: Audience) -> bool:
@@ -136,7 +136,7 @@ class CustomerLists:
             return oldest(self._not_in_use(named))
 
         client = self._api.client
-        let_earlier_work_show(client)
+        wait_for_consistency(client)
         if earlier := find():
             created = Created(thing=earlier, answered=False, lost=False)
         else:

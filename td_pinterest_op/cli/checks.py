@@ -29,7 +29,7 @@ from td_pinterest_op.stats import Condition, Stats, condition_of
 from td_pinterest_op.treasure_data.api import TreasureData, path_of
 from td_pinterest_op.treasure_data.job import job_of
 from td_pinterest_op.treasure_data.result import JobResult
-from td_pinterest_op.withholding.preparation import preparing
+from td_pinterest_op.withholding.preparation import open_reader
 from td_pinterest_op.workflow import task as workflow_task
 from td_pinterest_op.workflow.services import Services, endpoints
 
@@ -291,7 +291,7 @@ def _rows(subject: Subject) -> Check:
     how = parse({**_ANY_EXPORT, **params["result_settings"]}, environ=held.environ)
     job = job_of(td, workflow_task.source(held.task(**params)), note=lambda _: None)
     stats = Stats(action="", ad_account_id="", dry_run=True)
-    with preparing(job, how, stats, lists=None) as preparation:
+    with open_reader(job, how, stats, lists=None) as preparation:
         preparation.read(_first_rows(iter(JobResult(td, job))), progress=lambda _: None)
     names = ", ".join(column.name for column in preparation.columns)
     message = f"job {job.id} ({names}): of its first {stats.read:,} rows {stats.invalid_rows:,} are invalid"

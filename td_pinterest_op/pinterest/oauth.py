@@ -146,7 +146,7 @@ class Tokens(TokenSource):
             bearer = self._bearer
             return self._renewed() if bearer is None or self._clock() >= bearer.expires_at else bearer
 
-    def worked(self, used: AuthBase) -> None:
+    def mark_accepted(self, used: AuthBase) -> None:
         """Pinterest accepted a token."""
         with self._lock:
             if self._bearer is used:

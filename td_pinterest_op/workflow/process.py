@@ -14,7 +14,7 @@ from types import FrameType, TracebackType
 from td_pinterest_op.errors import AccountError, ExportError
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.unexpected import unexpected
-from td_pinterest_op.workflow.resubmit import begun_anew
+from td_pinterest_op.workflow.resubmit import try_resubmit
 from td_pinterest_op.workflow.session_log import SessionLog
 
 log = logging.getLogger("td_pinterest_op")
@@ -39,13 +39,13 @@ class task_process:  # noqa: N801 - used like a function
         log.setLevel(logging.INFO)
         # The root logger's handlers do not mask.
         log.propagate = False
-        self._watch = _Watch()
+        self._watch = _ShutdownWatchdog()
         self._before = {number: signal.signal(number, _stop) for number in _SIGNALS}
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: TracebackType | None) -> bool:
         if shutdown.requested():
             shutdown.finish()
-        if isinstance(error, AccountError) and begun_anew(error):
+        if isinstance(error, AccountError) and try_resubmit(error):
             self._end()
             return True
         failure = error if isinstance(error, ExportError) else None
@@ -84,7 +84,7 @@ def _stop(number: int, _frame: FrameType | None) -> None:
         shutdown.check()
 
 
-class _Watch:
+class _ShutdownWatchdog:
     """Ends the process if it does not end by itself after a signal.
 
     Python calls a signal's handler between two steps of the main thread, which may be stuck in a look-up of a host or

@@ -26,7 +26,7 @@ _MOST_REFUSALS = 3
 _MOST_REFUSALS_IN_ALL = 30
 
 
-def may_begin_anew(task: Task, error: BaseException) -> bool:
+def may_resubmit(task: Task, error: BaseException) -> bool:
     """Whether `error` is about a refresh token that another task may have renewed, and a new task can get."""
     environment = task.params.get("_env")
     return (
@@ -39,13 +39,13 @@ def may_begin_anew(task: Task, error: BaseException) -> bool:
     )
 
 
-def begun_anew(error: AccountError) -> bool:
-    """Leave digdag the task that it is running once more, if `may_begin_anew`; whether that is done."""
+def try_resubmit(error: AccountError) -> bool:
+    """Leave digdag the task that it is running once more, if `may_resubmit`; whether that is done."""
     try:
         task = current_task()
     except SettingsError:
         return False
-    if not may_begin_anew(task, error):
+    if not may_resubmit(task, error):
         return False
     log.warning(
         "Pinterest refused the refresh token. Another task may have renewed it meanwhile: this task begins anew, with "

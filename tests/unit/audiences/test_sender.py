@@ -22,7 +22,7 @@ from td_pinterest_op.audiences import concurrency
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import (
     AccountError,
-    BrokenTwiceError,
+    ConnectionBrokenError,
     ExportError,
     RecordsRefusedError,
     RequestRefusedError,
@@ -433,7 +433,7 @@ def drops(maximum: int) -> Rule:
 
     def rule(numbers: list[int]) -> None:
         if len(numbers) > maximum:
-            kind = BrokenTwiceError if len(numbers) > 1 else UnavailableError
+            kind = ConnectionBrokenError if len(numbers) > 1 else UnavailableError
             raise kind("the connection broke", maybe_applied=True)
 
     return rule
