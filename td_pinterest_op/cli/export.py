@@ -270,11 +270,12 @@ def stopping() -> Iterator[None]:
 
 
 def _show(statistics: Mapping[str, Any]) -> None:
+    unused = () if statistics["mirror"]["mode"] else [f"mirror.{name}" for name in statistics["mirror"]]
     figures = {
         name.replace("rows.invalid_by_reason.", "invalid: "): value
         for name, value in flat(statistics, separator=".", kept=()).items()
         # Reasons that did not occur are left out.
-        if value is not None and name != "summary" and (value or "by_reason." not in name)
+        if value is not None and name != "summary" and (value or "by_reason." not in name) and name not in unused
     }
     screen.properties(figures)
     screen.say(f"\n{statistics['summary']}")
