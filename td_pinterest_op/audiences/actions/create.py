@@ -65,7 +65,7 @@ class Create(SwapList, Change):
         if existing:
             return self._fill_and_move(existing, prepared)
         people = "with {records}" if prepared.unique else "without people"
-        deed = SummaryText(past=f"Created {{audience}} {people}", infinitive=f"create {{audience}} {people}")
+        text = SummaryText(past=f"Created {{audience}} {people}", infinitive=f"create {{audience}} {people}")
         if own:
             is_exact = self._settings.if_exists is IfExists.REPLACE
             steps = self._fill_and_move(own, prepared, is_exact=is_exact)
@@ -73,7 +73,7 @@ class Create(SwapList, Change):
             target, fill = self._fill(self._new_name, prepared)
             says = f'create audience "{self._new_name}" on it'
             steps = [fill, Step(says=says, writes=1, do=lambda: self._create_audience(target))]
-        self._stats.summary_text = deed
+        self._stats.summary_text = text
         return steps
 
     def _create_audience(self, target: ListToFill) -> None:

@@ -213,11 +213,11 @@ class Mirror(SwapList, Change):
             audience_name=audience.name,
             is_nca=self._settings.is_nca,
         )
-        deed = self._stats.summary_text
+        text = self._stats.summary_text
         with self._guard.watching(REPLACING):
             for step in self._fill_and_move(self._usable(audience.id), self._plan[JOIN]):
                 step.do()
-        self._stats.summary_text = deed
+        self._stats.summary_text = text
 
     def _settle(self) -> None:
         run = self._run
