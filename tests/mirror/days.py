@@ -158,7 +158,6 @@ class _Steps:
         if step:
             self.names.append(step)
             if self.death and self.death.step == len(self.names):
-                self.dead = True
                 self._die(self.death, step, request)
         return request()
 
@@ -173,6 +172,7 @@ class _Steps:
                     response.read()
                 while not self.world.td.jobs.all()[0].finished:
                     real_time.sleep(0.002)
+        self.dead = True
         raise DiedError(f"died {death.how} {step}")
 
 

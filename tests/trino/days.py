@@ -89,7 +89,7 @@ class TrinoStage(Stage):
         gone = statement.split("WHERE ", 1)[1]
         for into, query in (("kept", f"SELECT * FROM {LEDGER} WHERE NOT ({gone})"), (LEDGER, "SELECT * FROM kept")):
             run(self.server, f"DROP TABLE IF EXISTS {into}")
-            self._done(purpose, f"CREATE TABLE {into} AS {query}")
+            self._done(purpose, f"CREATE TABLE {into} AS\n{query}")
 
 
 def _job(done: Done) -> Job:
