@@ -15,7 +15,7 @@ from td_pinterest_op.settings import text as setting_text
 
 # Blocks that hold tasks, besides the names that begin with +.
 _BLOCKS = ("_do", "_else_do", "_error", "_check")
-_TEMPLATE = re.compile(r"\$\{(?!secret:)\s*([^{}]*?)\s*\}")
+_TEMPLATE = re.compile(r"\$\{(?!secret:)([^{}]*)\}")
 _DOTTED = re.compile(r"[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*)*")
 
 
@@ -249,7 +249,7 @@ def _filled(value: object, params: Mapping[str, Any]) -> object:
         return {key: _filled(member, params) for key, member in value.items()}
     if isinstance(value, list):
         return [_filled(item, params) for item in value]
-    return _TEMPLATE.sub(lambda match: _looked_up(match[1], params), value) if isinstance(value, str) else value
+    return _TEMPLATE.sub(lambda match: _looked_up(match[1].strip(), params), value) if isinstance(value, str) else value
 
 
 def _looked_up(name: str, params: Mapping[str, Any]) -> str:
