@@ -1,8 +1,9 @@
 """Lay out the project folder that `digdag run`, `digdag push` and `td wf push` take as it is.
 
 The workflows, their queries and their configuration are the user's to change: a file that was changed since it was
-laid out stays as it is. The operator and the libraries beside it are not: if one of them was changed, nothing is
-written.
+laid out stays as it is. The operator and the libraries next to it are not: if one of them was changed, nothing is
+written. Without names the folder gets all workflows; with names those and the files that they need, in addition to
+what it has.
 """
 
 from __future__ import annotations
@@ -12,41 +13,144 @@ import base64
 import configparser
 import hashlib
 import json
+import posixpath
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = "td_pinterest_op"
-# For people at a terminal only: it needs libraries that no workflow image has.
-NOT_FOR_WORKFLOWS = ("cli", "__main__.py")
+# For people at a terminal and in a checkout only; the command line needs libraries that no workflow image has.
+NOT_FOR_WORKFLOWS = ("cli", "__main__.py", "README.md")
 # Treasure Data's image has everything else that the operator imports.
-MISSING_ON_HOSTED = ["python-backoff", "phonenumberslite"]
+MISSING_ON_HOSTED = ["python-backoff"]
+# Large, and imported for columns of phone numbers only.
+PHONE_NUMBERS = "phonenumberslite"
 # The hashes of what was laid out. digdag leaves files that begin with a dot out of an archive.
 MANIFEST = ".laid_out.json"
+# Among the hashes: the folder keeps the library for phone numbers, whatever its files say. No file begins with a dash.
+KEPT_PHONE_NUMBERS = "--with-phone-numbers"
+# Required by a library for what the operator does not use of it: time zones by name.
+_UNUSED_LIBRARIES = ("tzdata",)
+_UNUSED_FILES = re.compile(
+    # What is compiled fits one Python only, and each library works without it; the rest serves type checkers, browsers
+    # and tests.
+    r".*\.(?:pyc|so|pyd|pyx|c|pyi|js)|.*/py\.typed|certifi/tests/.*|urllib3/contrib/emscripten/.*|"
+    # Of a phone number's short forms, and of where and by whom it is served.
+    r"phonenumbers/(?:shortdata/region_\w+|carrier|geocoder|prefix|timezone)\.py"
+)
+_MENTIONED = re.compile(r"[\w./-]+\.sql\b")
+_INCLUDED = re.compile(r"!include\s*:\s*[\"']?([\w./-]+)")
+_CALLED = re.compile(r"\b(?:call|require)>:\s*[\"']?([\w./-]+)")
+_COMMENT = re.compile(r"^\s*(?:#|--).*$", re.MULTILINE)
+_ROWS = re.compile(r"\brecords[\"']?\s*:\s*[\"']?rows\b", re.IGNORECASE)
+# A column's name: of the mapping `columns`, or what a query selects.
+_PHONE = re.compile(r":\s*[\"']?phone\b|\bselect\b(?:(?!\bfrom\b).)*\bphone\b", re.IGNORECASE | re.DOTALL)
 
 Contents = Mapping[str, bytes]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Lay the folder out and print its path; returns the exit code."""
+    parser = _parser()
+    options = parser.parse_intermixed_args(arguments)
+    folder, templates = options.folder, dict(project_files())
+    if folder.suffix == ".dig":
+        parser.error("name the folder before the workflows")
+    if unknown := [name for name in options.workflows if name not in templates]:
+        known = ", ".join(sorted(name for name in templates if name.endswith(".dig")))
+        parser.error(f"there is no workflow {unknown[0]}: there are {known}")
+    before = _manifest(folder)
+    keeps_form = options.update or options.workflows
+    yours = chosen_files(folder, templates, options.workflows, before) if keeps_form else templates
+    is_asked = options.with_phone_numbers or (keeps_form and KEPT_PHONE_NUMBERS in before)
+    has_phones = is_asked or uses_phone_numbers(_texts(folder, yours))
+    is_complete = options.with_dependencies or (keeps_form and "requests/__init__.py" in before)
+    libraries = [*(_dependencies() if is_complete else MISSING_ON_HOSTED), *([PHONE_NUMBERS] if has_phones else [])]
+    code = dict(operator_files(libraries, follow=is_complete))
+    for name in lay_out(folder, code=code, yours=yours, marks=[KEPT_PHONE_NUMBERS] if is_asked else []):
+        print(f"kept {name}: it was changed since it was laid out", file=sys.stderr)
+    print(folder)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/bundle", description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "build" / "pinterest_export")
+    parser.add_argument(
+        "workflows",
+        nargs="*",
+        metavar="WORKFLOW.dig",
+        type=lambda name: f"{Path(name).name.removesuffix('.dig')}.dig",
+        help="lay out these with just the files that they need, in addition to what the folder has (default: all)",
+    )
+    parser.add_argument("--update", action="store_true", help="bring what the folder has up to date, and add nothing")
     parser.add_argument(
         "--with-dependencies",
         action="store_true",
         help="lay out every library that the operator imports, in pure Python, for an image that lacks some",
     )
-    options = parser.parse_args(arguments)
-    libraries = _dependencies() if options.with_dependencies else MISSING_ON_HOSTED
-    code = dict(operator_files(libraries, follow=options.with_dependencies))
-    kept = lay_out(options.folder, code=code, yours=dict(project_files()))
-    for name in kept:
-        print(f"kept {name}: it was changed since it was laid out", file=sys.stderr)
-    print(options.folder)
-    return 0
+    parser.add_argument(
+        "--with-phone-numbers",
+        action="store_true",
+        help="lay out the library for phone numbers, which is otherwise there when the project's files name "
+        "`records: rows` and a column `phone`",
+    )
+    return parser
+
+
+def chosen_files(folder: Path, templates: Contents, named: Collection[str], before: Collection[str]) -> Contents:
+    """Return the named workflows with the files that they need, and what the folder has of earlier calls.
+
+    In a folder that was never laid out, and without names, it is everything.
+    """
+    held = {name for name in before if name in templates and (folder / name).exists()}
+    workflows = {*named, *(name for name in held if name.endswith(".dig"))}
+    if not workflows:
+        return templates
+    return {name: templates[name] for name in sorted(held | needed_files(folder, templates, workflows))}
+
+
+def needed_files(folder: Path, templates: Contents, workflows: Iterable[str]) -> set[str]:
+    """Return the workflows and the files to which they lead: includes, queries, and workflows that they call.
+
+    A query in a comment counts, since whoever takes the comment sign away needs it.
+    """
+    found: set[str] = set()
+    waiting = [*workflows]
+    while waiting:
+        name = waiting.pop()
+        if name in found or name not in templates:
+            continue
+        found.add(name)
+        text = templates[name].decode()
+        if (folder / name).exists():
+            text += (folder / name).read_text(encoding="utf-8", errors="replace")
+        without_comments = _COMMENT.sub("", text)
+        words = [*_MENTIONED.findall(text), *_INCLUDED.findall(without_comments)]
+        words += [f"{called.removesuffix('.dig')}.dig" for called in _CALLED.findall(without_comments)]
+        waiting += [
+            posixpath.normpath(posixpath.join(place, word)) for word in words for place in ("", posixpath.dirname(name))
+        ]
+    return found
+
+
+def uses_phone_numbers(texts: Iterable[str]) -> bool:
+    """Whether the files of a project name rows with several keys, and the key `phone`."""
+    text = "\n".join(_COMMENT.sub("", each) for each in texts)
+    return bool(_ROWS.search(text) and _PHONE.search(text))
+
+
+def _texts(folder: Path, yours: Contents) -> Iterator[str]:
+    """The workflows, queries and configuration that the folder holds, or is about to hold."""
+    for name, content in yours.items():
+        if not (folder / name).exists() and not name.endswith(".md"):
+            yield content.decode()
+    for pattern in ("*.dig", "*.yml", "*.sql", "*/*.yml", "*/*.sql"):
+        for path in folder.glob(pattern):
+            yield path.read_text(encoding="utf-8", errors="replace")
 
 
 def project_files() -> Iterator[tuple[str, bytes]]:
@@ -60,13 +164,18 @@ def operator_files(libraries: Sequence[str], *, follow: bool = False) -> Iterato
     yield from _libraries(libraries, follow=follow)
 
 
-def lay_out(folder: Path, *, code: Contents, yours: Contents) -> list[str]:
+def _manifest(folder: Path) -> dict[str, str]:
+    file = folder / MANIFEST
+    return dict(json.loads(file.read_text())) if file.exists() else {}
+
+
+def lay_out(folder: Path, *, code: Contents, yours: Contents, marks: Sequence[str] = ()) -> list[str]:
     """Write what is new or unchanged since the last time; returns the names of the files that stay as they are.
 
-    `code` is written whole or not at all: exits with a message if somebody changed a file of it.
+    `code` is written whole or not at all: exits with a message if somebody changed a file of it. `marks` are kept among
+    the hashes.
     """
-    manifest = folder / MANIFEST
-    before: dict[str, str] = json.loads(manifest.read_text()) if manifest.exists() else {}
+    before = {name: hash_ for name, hash_ in _manifest(folder).items() if not name.startswith("--")}
     contents = {**yours, **code}
     changed = [name for name in sorted(before.keys() | contents.keys()) if _is_changed(folder, name, before, contents)]
     if changed_code := [name for name in changed if name not in yours and _is_code(name, code)]:
@@ -80,7 +189,7 @@ def lay_out(folder: Path, *, code: Contents, yours: Contents) -> list[str]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(contents[name])
     hashes = {name: _hash(content) for name, content in contents.items() if name not in changed}
-    manifest.write_text(json.dumps(hashes, indent=1, sort_keys=True))
+    (folder / MANIFEST).write_text(json.dumps(hashes | dict.fromkeys(marks, ""), indent=1, sort_keys=True))
     return [name for name in changed if name in yours]
 
 
@@ -117,8 +226,8 @@ def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _in_place(text: bytes) -> bytes:
-    """A README whose links fit the folder that is laid out, in which the workflows' one stands beside the package."""
-    return text.replace(b"](../td_pinterest_op/", b"](td_pinterest_op/").replace(b"](../workflows/", b"](../")
+    """A README for the folder that is laid out: what is not in it has no link."""
+    return re.sub(rb"\[([^\]]*)\]\(\.\./[^)]*\)", rb"\1", text)
 
 
 def _operator() -> Iterator[tuple[str, bytes]]:
@@ -131,7 +240,8 @@ def _operator() -> Iterator[tuple[str, bytes]]:
 def _dependencies() -> list[str]:
     metadata = configparser.ConfigParser()
     metadata.read(ROOT / "setup.cfg")
-    return re.findall(r"^[\w-]+", metadata["options"]["install_requires"], re.MULTILINE)
+    required = re.findall(r"^[\w-]+", metadata["options"]["install_requires"], re.MULTILINE)
+    return [name for name in required if name != PHONE_NUMBERS]
 
 
 def _libraries(names: Sequence[str], *, follow: bool) -> Iterator[tuple[str, bytes]]:
@@ -149,7 +259,7 @@ def _libraries(names: Sequence[str], *, follow: bool) -> Iterator[tuple[str, byt
 def _needed(library: Distribution) -> Iterator[Distribution]:
     for requirement in library.requires or []:
         name = re.match(r"[\w.-]+", requirement)
-        if name and "extra ==" not in requirement:
+        if name and "extra ==" not in requirement and name[0] not in _UNUSED_LIBRARIES:
             try:
                 yield distribution(name[0])
             except PackageNotFoundError:  # a requirement of another Python or system
@@ -159,14 +269,14 @@ def _needed(library: Distribution) -> Iterator[Distribution]:
 def _library(library: Distribution) -> Iterator[tuple[str, bytes]]:
     for path in library.files or []:
         is_metadata = path.parts[0].endswith(".dist-info")
-        is_wanted = path.name == "METADATA" or "licen" in str(path).lower() if is_metadata else path.suffix != ".pyc"
-        # What is compiled fits one Python only; each of these libraries works without it.
-        if path.parts[0] == ".." or path.suffix in (".so", ".pyd", ".pyx", ".c") or not is_wanted:
+        is_wanted = path.name == "METADATA" or "licen" in str(path).lower() if is_metadata else True
+        if path.parts[0] == ".." or _UNUSED_FILES.fullmatch(path.as_posix()) or not is_wanted:
             continue
         content = path.read_binary()
         if path.hash and path.hash.value != _record_hash(content):
             sys.exit(f"{path} is not as {library.name} {library.version} installed it: remove .venv, run scripts/setup")
-        yield path.as_posix(), content
+        # A library may ask for its own version; below the fields is its page for people.
+        yield path.as_posix(), content.partition(b"\n\n")[0] + b"\n" if path.name == "METADATA" else content
 
 
 def _record_hash(content: bytes) -> str:

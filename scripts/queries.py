@@ -7,67 +7,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from textwrap import indent
 
-from td_pinterest_op.identifiers.sql import full, safe
-from td_pinterest_op.identifiers.types import EMAIL, TYPES, alternatives
-from td_pinterest_op.mirroring import compaction
-from td_pinterest_op.mirroring import sql as mirror_sql
-from td_pinterest_op.run_history import sql as history_sql
-from td_pinterest_op.withholding import sql as withholding
+from td_pinterest_op.identifiers.types import EMAIL
+from td_pinterest_op.records.columns import Column
+from td_pinterest_op.records.sql import Query, arms_statement, rejected_statement
 
 _NOTE = "-- Made by `scripts/queries` from the operator's own rules: edit table and columns only.\n"
-_PEOPLE = "SELECT 'email' AS type, email AS value FROM people WHERE opted_in"
-_KEYS = "SELECT customer_id, 'email' AS type, email AS value FROM people WHERE opted_in"
-_OTHERS = [type_ for type_ in TYPES.values() if type_.sql and type_ is not EMAIL]
-_OTHER_COLUMNS = alternatives(type_.name for type_ in _OTHERS)
+_PEOPLE = "SELECT email, customer_id FROM people WHERE opted_in"
 
 
 def files() -> Mapping[str, str]:
     """The text of every query, by file name."""
-    others = mirror_sql.FILES | withholding.FILES | compaction.FILES
     return {
-        "hashed.sql": _hashed(),
-        "hashed_full.sql": _hashed_full(),
         "rejected.sql": _rejected(),
-        **{name: _NOTE + text for name, text in others.items()},
-        **history_sql.FILES,
+        "control.sql": _control(),
     }
 
 
-def _hashed() -> str:
-    others = "\n".join(indent(f"  {safe(type_)}", "-- ") for type_ in _OTHERS)
-    return f"""\
--- In place of people.sql: the warehouse hashes what is plainly good. The operator judges every other value.
-{_NOTE}SELECT
-  {safe(EMAIL)}
-FROM people
-WHERE opted_in
--- For a column {_OTHER_COLUMNS}, in place of that of email:
-{others}
-"""
-
-
-def _hashed_full() -> str:
-    others = _OTHER_COLUMNS
-    return f"""\
--- In place of people.sql: no plain identifier leaves the warehouse. A rejected value becomes NULL, which the
--- operator counts; rejected.sql has the reasons. For a column {others}, write its name for every `email` outside
--- of the conditions.
-{_NOTE}SELECT CASE WHEN length(answer) = 64 THEN answer END AS email FROM (
-{full(_PEOPLE)}
-)
-"""
-
-
 def _rejected() -> str:
-    return f"""-- Your own keys, with the reason for each value that is rejected. Nothing leaves the warehouse.
--- unsure: the warehouse cannot hash this address, and the operator can. Write your key for customer_id.
-{_NOTE}SELECT customer_id, answer AS reason FROM (
-{full(_KEYS, keep="customer_id, ")}
-)
-WHERE length(answer) < 64
-ORDER BY reason, customer_id
+    query = Query(text=_PEOPLE, names=["email", "customer_id"], columns=[Column(name="email", type=EMAIL, position=0)])
+    return f"""\
+-- Write your query here: `td-pinterest sql rejected` makes the same of it, whatever its columns are.
+{_NOTE}{rejected_statement(query, keys=["customer_id"])}
+"""
+
+
+def _control() -> str:
+    names = ["customer_id"]
+    salt = """'${String(lift.salt).replace(/'/g, "''")}'"""
+    query = Query(text="SELECT customer_id FROM people WHERE opted_in", names=names, columns=[])
+    statement = arms_statement(query, by=names[0], salt=salt, share="${Math.round(lift.percent * 100)}")
+    return f"""\
+-- Write your people here: in place of customer_id the column that `by` of `control` names, in place of the table and
+-- the condition those of the export's query. Without `by` the key is the digest: see `td-pinterest sql control`.
+{_NOTE}{statement}
 """
 
 

@@ -3,9 +3,10 @@
 The map, from the doors down; a room imports from lower rows or from its own folder:
 
     cli/                          `td-pinterest`, for people: one module a command
-    activation  many  mirror      doors that a workflow names after `py>`
-    export  erase  status         the same, one operator each
-    audiences/  mirroring/        the actions, customer lists, sending in batches; an audience that follows a query
+    activation  many              doors that a workflow names after `py>`
+    export  erase  status  history    the same, one operator each
+    audiences/                    the actions, customer lists, sending in batches
+    mirroring/                    an audience that follows a query: the ledger, the plan, the statements
     withholding/                  opt-outs, consent, control group: one rule, in Python and in SQL
     records/                      rows to unique records, through a spool on disk; the plan
     workflow/                     the digdag task: parameters, services, log, signals, the refresh token's store
@@ -17,7 +18,7 @@ The map, from the doors down; a room imports from lower rows or from its own fol
 
 from td_pinterest_op import requirements
 
-__version__ = "0.3.2"
+__version__ = "0.4.0"
 USER_AGENT = f"td_pinterest_op/{__version__}"
 
 requirements.check()

@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
@@ -16,16 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from td_pinterest_op import __version__
-from td_pinterest_op.audiences.actions import OUTCOMES, chosen
-from td_pinterest_op.audiences.actions.procedure import Procedure, Step
-from td_pinterest_op.audiences.request import Assignment, export_of
+from td_pinterest_op.audiences.actions import EXPORT, OUTCOMES, build_action
+from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step
+from td_pinterest_op.audiences.request import ExportRequest, read_export_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError, ExportError, StoppedError
-from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.plan import check_rows, plan_text
 from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.redaction.format import counted
 from td_pinterest_op.report.after_run import write as write_report
+from td_pinterest_op.run_history.columns import Row, run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.stats import Stats
@@ -33,13 +35,16 @@ from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.withholding.lists import opening
 from td_pinterest_op.withholding.preparation import preparing
 from td_pinterest_op.workflow import task as workflow
+from td_pinterest_op.workflow.history import open_history, recording
 from td_pinterest_op.workflow.process import task_process
-from td_pinterest_op.workflow.progress import LogWatcher, Watcher
+from td_pinterest_op.workflow.progress import LogReporter, ProgressReporter
 from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect
 
 log = logging.getLogger(__name__)
 
-OnClient = Callable[[Client], None]
+
+# How messages say what became of the records.
+_TELLS_SENT = re.compile(r"Partly sent|All \d+ records")
 
 
 class PinterestExport:
@@ -56,9 +61,8 @@ def export(
     timing: Timing,
     *,
     rows: Rows | None = None,
-    watcher: Watcher | None = None,
+    watcher: ProgressReporter | None = None,
     on_new_refresh_token: OnNewRefreshToken | None = None,
-    on_client: OnClient | None = None,
 ) -> dict[str, Any]:
     """Check, read, plan, then do the steps; returns the statistics.
 
@@ -66,19 +70,16 @@ def export(
         rows: what is exported in place of the task's job.
         watcher: who gets the plan and the progress; the log if nobody else does.
         on_new_refresh_token: see `workflow.services.connect`.
-        on_client: who gets the client before its first request.
 
     Raises ExportError, and OSError when the spool cannot be written.
     """
     log.info("td_pinterest_op %s", __version__)
-    assignment = export_of(task, rows=rows)
-    watcher = watcher or LogWatcher(clock=timing.monotonic)
-    with _running(assignment, watcher, timing, on_new_refresh_token) as run:
-        if on_client:
-            on_client(run.services.client)
+    request = read_export_request(task, table=EXPORT, rows=rows)
+    watcher = watcher or LogReporter(timing=timing)
+    with _running(request, watcher, timing, on_new_refresh_token) as run:
         action = run.action()
         action.check()
-        with run.reading() as prepared:
+        with run.prepared(action) as prepared:
             steps = action.steps(prepared)
             run.show_plan(steps, prepared)
             run.do(steps)
@@ -89,47 +90,49 @@ def export(
 class _Run:
     """One export, its services connected."""
 
-    assignment: Assignment[Settings]
+    request: ExportRequest
     services: Services
     stats: Stats
-    watcher: Watcher
+    watcher: ProgressReporter
     timing: Timing
 
     @property
     def settings(self) -> Settings:
-        return self.assignment.settings
+        return self.request.settings
 
-    def action(self) -> Procedure:
+    def action(self) -> AudienceAction:
         pace = self.settings.records_per_second
         sending = partial(self.watcher.progress, phase="sending", unit="records", pace=pace)
-        return chosen(
-            settings=self.settings,
-            api=self.services.pinterest,
+        return build_action(
+            request=self.request,
+            services=self.services,
             stats=self.stats,
-            session_key=self.assignment.task.session_key,
             sender=Sender(client=self.services.client, settings=self.settings, stats=self.stats, progress=sending),
         )
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[Prepared]:
-        """The unique records of the rows, until the end of the block, once the limits allow them to be sent."""
-        if not self.settings.action.reads_rows:
-            # No spool: an action without rows needs no temporary folder.
-            yield Prepared.nothing()
-            return
+    def read_records(self) -> Iterator[Prepared]:
+        """Read the rows into a spool of unique records, and check the limits."""
+        with contextlib.ExitStack() as stack:
+            lists = None
+            if sources := self.request.lists:
+                opened = opening(self.services.treasure_data, sources, self.settings, self.stats)
+                lists = stack.enter_context(opened)
+            rows = self.request.open_rows(self.services, self.stats, lists=lists)
+            preparation = stack.enter_context(preparing(rows.job, self.settings, self.stats, lists=lists))
+            with self.watcher.progress(phase="reading", unit="rows", total=rows.job.records) as progress:
+                preparation.read(rows.blocks, progress=progress)
+            first = preparation.first_invalid
+            check_rows(self.settings, self.stats, first_invalid=first, origin=rows.job.origin)
+            yield preparation.prepared
+
+    @contextlib.contextmanager
+    def prepared(self, action: AudienceAction) -> Iterator[Prepared]:
+        """What the action prepares, until the end of the block; how long that takes goes into the statistics."""
         with contextlib.ExitStack() as stack:
             with self._measuring("reading_seconds"):
-                lists = None
-                if sources := self.assignment.lists:
-                    opened = opening(self.services.treasure_data, sources, self.settings, self.stats)
-                    lists = stack.enter_context(opened)
-                rows = self.assignment.open_rows(self.services, self.stats)
-                preparation = stack.enter_context(preparing(rows.job, self.settings, self.stats, lists=lists))
-                with self.watcher.progress(phase="reading", unit="rows", total=rows.job.records) as progress:
-                    preparation.read(rows.blocks, progress=progress)
-                first = preparation.first_invalid
-                check_rows(self.settings, self.stats, first_invalid=first, origin=rows.job.origin)
-            yield preparation.prepared
+                prepared = stack.enter_context(action.prepare(self.read_records))
+            yield prepared
 
     def show_plan(self, steps: Sequence[Step], prepared: Prepared) -> None:
         """Raises StoppedError when somebody who looks on says no."""
@@ -160,24 +163,26 @@ class _Run:
 
 @contextlib.contextmanager
 def _running(
-    assignment: Assignment[Settings],
-    watcher: Watcher,
+    request: ExportRequest,
+    watcher: ProgressReporter,
     timing: Timing,
     on_new_refresh_token: OnNewRefreshToken | None,
 ) -> Iterator[_Run]:
-    """Services and statistics; at the end the report and the log get the statistics, whether it succeeded or not."""
-    settings = assignment.settings
+    """Services and statistics; at the end log, report and history get the statistics, whether it succeeded or not."""
+    settings = request.settings
     stats = Stats(action=settings.action.name, ad_account_id=settings.ad_account_id, dry_run=settings.dry_run)
     connected = connect(
-        assignment.task,
+        request.task,
         settings,
         timing=timing,
         count=stats.requests,
         on_new_refresh_token=on_new_refresh_token,
         scopes=SCOPES,
     )
-    with _accounting(stats, settings, timing), connected as services:
-        yield _Run(assignment=assignment, services=services, stats=stats, watcher=watcher, timing=timing)
+    history = open_history(request.task, settings.history, timing)
+    recorded = recording(history, lambda _: [_row(stats, settings)])
+    with recorded, _accounting(stats, settings, timing), connected as services:
+        yield _Run(request=request, services=services, stats=stats, watcher=watcher, timing=timing)
 
 
 @contextlib.contextmanager
@@ -202,8 +207,18 @@ def _accounting(stats: Stats, settings: Settings, timing: Timing) -> Iterator[No
             write_report(Path(settings.report), stats.to_json(), outcomes=OUTCOMES, error=said, now=now)
 
 
+def _row(stats: Stats, settings: Settings) -> Row:
+    """Return the row of the run in the history: one that failed early knows its audience from the settings alone."""
+    statistics = stats.to_json()
+    for name in ("audience_id", "audience_name"):
+        statistics[name] = statistics[name] or getattr(settings, name)
+    return run_row(statistics)
+
+
 def _beside(error: ExportError, stats: Stats, settings: Settings) -> str:
     """What an error says beside its own message, for who gets the error alone and not the log."""
+    if stats.sent and not _TELLS_SENT.search(str(error)):
+        return f". Before that, {stats.sent:,} of {counted(stats.to_send, 'record')} were sent"
     if isinstance(error, StoppedError) and not stats.requests.sent:
         return ". Nothing was sent"
     if isinstance(error, AudienceError) or error.status in (403, 404):

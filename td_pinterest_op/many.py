@@ -1,25 +1,30 @@
 """Exports to several audiences: `py>: td_pinterest_op.many.Many.renew`, `.export` and `.gate` in a .dig file.
 
-Each entry of the list `audiences` is one export. One that fails is stored, not raised: the others go on, and the gate
-behind them fails with the names of all that failed. What a signal ends is raised: digdag stores nothing then, and the
-gate names it as well.
+Each entry of the list `audiences` is one export: any setting and any parameter of a task, over those that the task
+shares. One that fails is stored, not raised: the others go on, and the gate after them fails with the names of all that
+failed. An export that a signal ends is raised: digdag stores nothing then, and the gate names it as well.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from td_pinterest_op.audiences.request import extend, split
 from td_pinterest_op.errors import ExportError, SettingsError, StoppedError, WorkflowError
 from td_pinterest_op.export import export
+from td_pinterest_op.history import write_missing
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.runtime.unexpected import unexpected
+from td_pinterest_op.settings.merge import Layer
 from td_pinterest_op.settings.parse import parse_connection
-from td_pinterest_op.settings.table import REQUESTS_PER_MINUTE
-from td_pinterest_op.stats import LISTS, Stats
+from td_pinterest_op.settings.structures import items_of
+from td_pinterest_op.settings.types import WrongValueError, is_left_out, shown, whole_number
+from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.process import task_process
 from td_pinterest_op.workflow.resubmit import may_begin_anew
@@ -27,8 +32,9 @@ from td_pinterest_op.workflow.services import connect
 
 log = logging.getLogger(__name__)
 
-# Keys of an entry that are no setting of an export.
-OWN = ("name", "query", "segment", "column", "database", "engine", *LISTS)
+# Keys of an entry that are neither a setting nor a parameter of a task.
+OWN = ("name", "segment", "column")
+_CONCURRENT = whole_number(1, 1000)
 _TABLE = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?")
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -42,35 +48,36 @@ class Many:
             renew(workflow.current_task(), SYSTEM)
 
     def export(self) -> None:
-        """Export one entry, the task's `audience`. Stores what came of it, a failure too, and raises nothing for it."""
+        """Export one entry, the task's `audience`. Stores its outcome, a failure too, and raises nothing for it."""
         with task_process():
-            name, outcome = outcome_of(workflow.current_task(), SYSTEM)
-            workflow.store(pinterest_many={name: outcome}, pinterest=outcome["statistics"])
+            name, outcome = export_entry(workflow.current_task(), SYSTEM)
+            workflow.store(pinterest_many={name: outcome})
 
     def gate(self) -> None:
         """Raises WorkflowError, which names every entry that failed."""
         with task_process():
-            check(workflow.current_task())
+            check_outcomes(workflow.current_task())
 
 
 def renew(task: workflow.Task, timing: Timing) -> None:
     """Get an access token once, so that a new refresh token is kept before the entries start. Raises ExportError."""
-    names = Counter(map(name_of, _entries(task)))
+    names = Counter(map(_name_of, _entries(task)))
     if repeated := [name for name, count in names.items() if count > 1]:
-        raise SettingsError(f"these names stand more than once in the list of audiences: {', '.join(repeated)}")
+        raise SettingsError(f"duplicate names in the list of audiences: {', '.join(repeated)}")
+    _concurrent(task)
     settings = parse_connection(task.params.get("result_settings"), environ=task.environ)
     with connect(task, settings, timing=timing) as services:
         services.tokens.token()
 
 
-def outcome_of(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, Any]]:
-    """The name of the task's entry, and `ok`, `error` (the message, or "") and `statistics` of its export."""
-    entry = task.params.get("audience")
-    if not isinstance(entry, Mapping):
-        raise SettingsError("a task of several audiences has its entry of the list as `audience`")
-    name = name_of(entry)
+def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, Any]]:
+    """Return the name of the task's entry, and `ok`, `error` (the message, or "") and `statistics` of its export."""
+    entry = _entry_of(task.params.get("audience"))
+    name = _name_of(entry)
+    whole = task
     try:
-        return name, {"ok": True, "error": "", "statistics": export(_task_of(task, entry), timing)}
+        whole = _task_of(task, entry, name)
+        return name, {"ok": True, "error": "", "statistics": export(whole, timing)}
     except ExportError as error:
         if isinstance(error, StoppedError) or may_begin_anew(task, error):
             raise
@@ -78,58 +85,74 @@ def outcome_of(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, Any]
     except Exception as error:
         failure = unexpected(error)
     log.error("%s: %s", name, failure)
-    # Zeros replace what an earlier entry has stored.
-    empty = Stats(
-        action=str(entry.get("action")), ad_account_id=str(entry.get("ad_account_id")), dry_run=False
-    ).to_json() | {"audience_id": entry.get("audience_id"), "audience_name": entry.get("audience_name")}
-    return name, {"ok": False, "error": str(failure), "statistics": empty}
+    known = {key: entry.get(key) for key in ("action", "ad_account_id", "audience_id", "audience_name")}
+    if isinstance(failure, SettingsError):
+        # The export has not begun, and no `_error` sees its failure.
+        name_of_task = str(task.params.get("task_name") or "")
+        write_missing(whole, timing, name=name_of_task, row={**known, "error": str(failure)})
+    nothing = Stats(action=str(known["action"]), ad_account_id=str(known["ad_account_id"]), dry_run=False)
+    return name, {"ok": False, "error": str(failure), "statistics": nothing.to_json()}
 
 
-def check(task: workflow.Task) -> None:
-    """Raises WorkflowError, with the message of each entry that failed or that has no outcome."""
+def check_outcomes(task: workflow.Task) -> None:
+    """Raises WorkflowError, with the message of each entry that failed or has no outcome."""
     stored = task.params.get("pinterest_many")
     outcomes = stored if isinstance(stored, Mapping) else {}
-    names = [name_of(entry) for entry in _entries(task)]
-    missing = {"ok": False, "error": "it has no outcome: its process ended. Run the workflow again"}
+    names = [_name_of(entry) for entry in _entries(task)]
+    missing = {"ok": False, "error": "no outcome was stored: its process was killed, or it did not start. Run it again"}
     failed = {name: outcomes.get(name, missing)["error"] for name in names if not outcomes.get(name, missing)["ok"]}
     if failed:
-        told = "; ".join(f"{name}: {error}" for name, error in failed.items())
-        raise WorkflowError(f"{len(failed)} of {len(names)} audiences failed: {told}")
+        errors = "; ".join(f"{name}: {error}" for name, error in failed.items())
+        raise WorkflowError(f"{len(failed)} of {len(names)} audiences failed: {errors}")
     log.info("all %d audiences were exported", len(names))
 
 
-def name_of(entry: Mapping[str, Any]) -> str:
+def _name_of(entry: Mapping[object, Any]) -> str:
     """What an entry is called in messages and in the store: its `name`, else its audience."""
     return str(entry.get("name") or entry.get("audience_id") or entry.get("audience_name"))
 
 
-def _entries(task: workflow.Task) -> Sequence[Mapping[str, Any]]:
-    entries = task.params.get("audiences")
-    if not isinstance(entries, list) or not entries or not all(isinstance(entry, Mapping) for entry in entries):
-        raise SettingsError("config/audiences.yml has no list `audiences`, with a mapping for each audience")
-    return entries
+def _entries(task: workflow.Task) -> Sequence[Mapping[object, Any]]:
+    try:
+        entries = items_of(task.params.get("audiences"))
+    except WrongValueError as error:
+        raise SettingsError(f"config/audiences.yml has no list `audiences`: {error}") from None
+    if not entries:
+        raise SettingsError("the list `audiences` of config/audiences.yml is empty: it has a mapping for each audience")
+    return [_entry_of(entry) for entry in entries]
 
 
-def _task_of(task: workflow.Task, entry: Mapping[str, Any]) -> workflow.Task:
-    """The task of one entry, as that of a workflow with one export."""
-    shared = task.params.get("result_settings")
-    settings = {**(shared if isinstance(shared, Mapping) else {})}
-    settings |= {name: value for name, value in entry.items() if name not in OWN}
-    given = str(settings.get("requests_per_minute") or REQUESTS_PER_MINUTE)
-    concurrent = str(task.params.get("concurrent") or 1)
-    if given.isdecimal() and concurrent.isdecimal():
-        settings["requests_per_minute"] = max(int(given) // max(int(concurrent), 1), 1)
-    own = {name: entry[name] for name in ("database", "engine", *LISTS) if name in entry}
-    return task.asking(_query(entry), **own, result_settings=settings)
+def _entry_of(given: object) -> Mapping[object, Any]:
+    entry = Layer(place="an entry of `audiences`", given=given).mapping()
+    if not entry:
+        raise SettingsError("an entry of `audiences` is empty, or the task has none as `audience`")
+    return entry
 
 
-def _query(entry: Mapping[str, Any]) -> str:
-    query, segment = str(entry.get("query") or "").strip(), str(entry.get("segment") or "").strip()
-    if bool(query) == bool(segment):
-        raise SettingsError(f"{name_of(entry)} needs a query (SQL, or a file queries/….sql) or a segment (its table)")
-    if segment:
-        column = str(entry.get("column") or "email")
-        if not _TABLE.fullmatch(segment) or not _COLUMN.fullmatch(column):
-            raise SettingsError(f"{name_of(entry)}: segment is a table, as in cdp_audience_1.vip, and column a name")
-        return f"SELECT {column} FROM {segment}"  # noqa: S608 - both are names
-    return workflow.sql_of(query, key=name_of(entry))
+def _task_of(task: workflow.Task, entry: Mapping[object, Any], name: str) -> workflow.Task:
+    """Return the task of one entry, as that of a workflow with one export."""
+    place = f"entry {name}"
+    others = {key: value for key, value in entry.items() if key not in OWN}
+    settings, params = split(Layer(place=place, given=others))
+    if "segment" in entry:
+        if not {"query", "job_id"}.isdisjoint(params):
+            raise SettingsError(f"{place} has a segment, and a query or a job_id as well: leave one of them out")
+        params["query"] = _query_of(entry, place)
+    extended = extend(task, place, settings, params)
+    return dataclasses.replace(extended, concurrent=_concurrent(task))
+
+
+def _query_of(entry: Mapping[object, Any], place: str) -> str:
+    segment, column = str(entry["segment"]).strip(), str(entry.get("column") or "email").strip()
+    if not _TABLE.fullmatch(segment) or not _COLUMN.fullmatch(column):
+        raise SettingsError(f"{place}: segment is a table, as in cdp_audience_1.vip, and column a name")
+    return f"SELECT {column} FROM {segment}"  # noqa: S608 - both are names
+
+
+def _concurrent(task: workflow.Task) -> int:
+    """Return how many entries run at once. Raises SettingsError."""
+    given = task.params.get("concurrent")
+    try:
+        return 1 if is_left_out(given) else int(_CONCURRENT.read(given, shown))
+    except WrongValueError as error:
+        raise SettingsError(f"concurrent: {error}; allowed: {_CONCURRENT.allowed}", key="concurrent") from None

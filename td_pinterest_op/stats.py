@@ -6,9 +6,10 @@ several columns `rows.valid` and `rows.invalid` count values: each non-null valu
 
 from __future__ import annotations
 
+import enum
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from td_pinterest_op import __version__
@@ -31,11 +32,30 @@ class Deed:
 SUPPRESSED, WITHOUT_CONSENT, CONTROL = "suppressed", "without_consent", "control"
 WITHHELD = (SUPPRESSED, WITHOUT_CONSENT, CONTROL)
 """Why records are withheld; the first reason counts."""
-# What Pinterest's statuses of an audience mean. Any other one means that Pinterest is not done with it. Source:
-# AudienceStatus of the API description 5.28, and words that were seen for a removed audience.
-READY_STATUSES = frozenset({"READY"})
-TOO_SMALL_STATUSES = frozenset({"TOO_SMALL", "PERSONAS_INELIGIBLE_SIZE"})
-REMOVED_STATUSES = frozenset({"REMOVED", "DELETED", "ARCHIVED"})
+
+
+class Condition(enum.Enum):
+    """What a status that Pinterest gives an audience means. MATCHING: Pinterest is still at work on it."""
+
+    READY = "ready"
+    TOO_SMALL = "too small"
+    REMOVED = "removed"
+    MATCHING = "matching"
+
+
+# Source: AudienceStatus of the API description 5.28, and words that were seen for a removed audience.
+_CONDITIONS = {
+    "READY": Condition.READY,
+    "TOO_SMALL": Condition.TOO_SMALL,
+    "PERSONAS_INELIGIBLE_SIZE": Condition.TOO_SMALL,
+    **dict.fromkeys(("REMOVED", "DELETED", "ARCHIVED"), Condition.REMOVED),
+}
+
+
+def condition_of(status: str) -> Condition:
+    """Return what a status means; one that is not known means that Pinterest is still at work."""
+    return _CONDITIONS.get(status.upper(), Condition.MATCHING)
+
 
 SUPPRESS, CONSENT = "suppress", "consent"
 LISTS = (SUPPRESS, CONSENT)
@@ -61,6 +81,29 @@ class RequestCounts:
             self.waiting_seconds += waiting_seconds
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MirrorFigures:
+    """What a run of the mirror changes. `mode`: replace or difference. `plan`: its number in the ledger, None without.
+
+    `people`: whom the query finds and who may be sent. `members`: those of the audience before, by the ledger.
+    `resent`: members who are sent again. `left`: who is taken out. `unsure`: values that the warehouse cannot hash.
+    """
+
+    mode: str | None = None
+    plan: int | None = None
+    people: int = 0
+    members: int = 0
+    joined: int = 0
+    resent: int = 0
+    left: int = 0
+    unsure: int = 0
+
+    @property
+    def changes(self) -> int:
+        """How many records are sent."""
+        return self.joined + self.resent + self.left
+
+
 @dataclass(slots=True, kw_only=True)
 class Stats:
     """What one run did.
@@ -70,7 +113,7 @@ class Stats:
     outcome. `members`: records that are in the audience, None unless this run knows of all that are. `keys`: keys of
     the unique rows, None if every record is one key. `invalid_keys_by_reason`: keys that valid rows go without.
     `withheld`: unique records, by a reason of WITHHELD. `list_jobs`: the jobs of the LISTS. `plain_values` and
-    `hashed_values`: what the valid values were.
+    `hashed_values`: what the valid values were. `mirror`: None for any other action.
 
     Several threads may call `count` and use `requests`; everything else belongs to the main thread.
     """
@@ -104,6 +147,7 @@ class Stats:
     list_jobs: dict[str, str] = field(default_factory=dict)
     plain_values: int = 0
     hashed_values: int = 0
+    mirror: MirrorFigures | None = None
     failed: bool = False
     reading_seconds: float = 0.0
     sending_seconds: float = 0.0
@@ -111,9 +155,14 @@ class Stats:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
-    def to_send(self) -> int:
+    def allowed(self) -> int:
         """Unique records that are not withheld."""
         return self.unique - self.withheld.total()
+
+    @property
+    def to_send(self) -> int:
+        """The records that go to Pinterest: all that are allowed, or a mirror's changes."""
+        return self.allowed if self.mirror is None else self.mirror.changes
 
     @property
     def withheld_text(self) -> str:
@@ -204,6 +253,7 @@ class Stats:
                 **({} if self.keys is None else keys),
             },
             "values": {"plain": self.plain_values, "hashed": self.hashed_values},
+            "mirror": asdict(self.mirror or MirrorFigures()),
             "lists": {name: self.list_jobs.get(name) for name in LISTS},
             "requests": {"sent": requests.sent, "retried": requests.retried, "failed": requests.failed},
             "seconds": {

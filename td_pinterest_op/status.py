@@ -6,14 +6,20 @@ It reads audiences and writes nothing to Pinterest.
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
 from td_pinterest_op.audiences.follow_up import State, broken_limits, state_of
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
+from td_pinterest_op.pinterest.api import Api
+from td_pinterest_op.run_history.columns import FAILED, SUCCESS, Row, follow_up_row
+from td_pinterest_op.run_history.known import COLUMNS_READ, Known, known
+from td_pinterest_op.run_history.sql import known_of
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import StatusSettings, parse_status
 from td_pinterest_op.workflow import task as workflow
+from td_pinterest_op.workflow.history import History, open_history, recording
 from td_pinterest_op.workflow.process import task_process
 from td_pinterest_op.workflow.services import connect
 
@@ -32,10 +38,7 @@ class AudienceStatus:
                 raise AudienceError("; ".join(stored["problems"]))
 
     def look(self) -> None:
-        """As `run`, but a problem only stands in `pinterest_status.problems`: what a failed task stores is lost.
-
-        The workflow can then write its history first, and fail after that.
-        """
+        """As `run`, but a problem is only in `pinterest_status.problems`, for a later task to judge."""
         with task_process():
             workflow.store(pinterest_status=follow_up(workflow.current_task(), SYSTEM))
 
@@ -43,41 +46,75 @@ class AudienceStatus:
 def follow_up(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     """Read every audience that the settings name; returns the state of each that can be read, and all problems.
 
+    The history, if the settings name one, says how large the audiences were, and gets a row about each.
+
     Raises SettingsError, and the errors of a token that is refused.
     """
     settings = parse_status(task.params.get("result_settings"), environ=task.environ)
+    history = open_history(task, settings.history, timing)
     for warning in settings.warnings:
         log.warning("%s", warning)
-    states: list[State] = []
-    problems: list[str] = []
-    with connect(task, settings, timing=timing) as services:
-        for audience_id in settings.audience_ids:
-            try:
-                state = state_of(services.pinterest, audience_id, settings)
-            except (AccountError, StoppedError):
-                # They concern all audiences.
-                raise
-            except ExportError as error:
-                problems.append(f"audience {audience_id} cannot be read: {error}")
-                log.warning("%s", problems[-1])
-            else:
-                states.append(state)
-                problems += _problems_of(state, settings)
-    usable, waiting = sum(state.usable for state in states), sum(state.waiting for state in states)
+    look = _Look(settings=settings)
+    with recording(history, look.rows):
+        look.known = _known(history, settings)
+        with connect(task, settings, timing=timing) as services:
+            for audience_id in settings.audience_ids:
+                look.at(audience_id, services.pinterest)
+    usable, waiting = sum(state.usable for state in look.states), sum(state.waiting for state in look.states)
     return {
         "checked_at": datetime.fromtimestamp(timing.wall(), timezone.utc).isoformat(timespec="seconds"),
         "ad_account_id": settings.ad_account_id,
-        "audiences": [state.to_json() for state in states],
+        "audiences": [state.to_json() for state in look.states],
         "usable": usable,
         "waiting": waiting,
-        "unusable": len(states) - usable - waiting,
-        "problems": problems,
+        "unusable": len(look.states) - usable - waiting,
+        "problems": [*look.problems.values()],
     }
 
 
-def _problems_of(state: State, settings: StatusSettings) -> list[str]:
-    """The problem of a state, if it has one; the log gets the state either way."""
-    broken = broken_limits(state, settings)
-    level = logging.INFO if state.usable and not broken else logging.WARNING
-    log.log(level, "%s: %s", state.label, state.summary)
-    return [f"{state.label}: {' and '.join(broken)}. {state.summary}"] if broken else []
+def _known(history: History | None, settings: StatusSettings) -> Known:
+    if history is None:
+        return Known()
+    return known(history.read(known_of(history.table, COLUMNS_READ, settings.audience_ids)) or ())
+
+
+@dataclass(slots=True, kw_only=True)
+class _Look:
+    """What was seen so far. `problems`: by audience; one that cannot be read has no state."""
+
+    settings: StatusSettings
+    known: Known = field(default_factory=Known)
+    states: list[State] = field(default_factory=list)
+    problems: dict[str, str] = field(default_factory=dict)
+
+    def at(self, audience_id: str, api: Api) -> None:
+        """Look at an audience. Raises what concerns all of them."""
+        try:
+            state = state_of(api, audience_id, self.known)
+        except (AccountError, StoppedError):
+            raise
+        except ExportError as error:
+            self.problems[audience_id] = f"audience {audience_id} cannot be read: {error}"
+            log.warning("%s", self.problems[audience_id])
+            return
+        self.states.append(state)
+        self._judge(state)
+
+    def _judge(self, state: State) -> None:
+        """Note the problem of a state, if it has one; the log gets the state either way."""
+        broken = broken_limits(state, self.settings, previous_size=self.known.sizes.get(state.audience_id))
+        level = logging.INFO if state.usable and not broken else logging.WARNING
+        log.log(level, "%s: %s", state.label, state.summary)
+        if broken:
+            self.problems[state.audience_id] = f"{state.label}: {' and '.join(broken)}. {state.summary}"
+
+    def rows(self, error: str) -> list[Row]:
+        """Return a row for each audience; `error` ended the look, if it is not empty."""
+        states = {state.audience_id: state.to_json() for state in self.states}
+        rows: list[Row] = []
+        for audience_id in self.settings.audience_ids:
+            problem = self.problems.get(audience_id) or ("" if audience_id in states else error)
+            outcome = {"outcome": FAILED, "error": problem} if problem else {"outcome": SUCCESS, "error": None}
+            ids = {"ad_account_id": self.settings.ad_account_id, "audience_id": audience_id}
+            rows.append({**follow_up_row(states.get(audience_id, {})), **ids, **outcome})
+        return rows

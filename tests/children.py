@@ -11,7 +11,7 @@ import subprocess
 import sys
 import termios
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -27,11 +27,14 @@ class Killable(Protocol):
     def kill(self) -> None: ...
 
 
-NO_ANSWERS: Mapping[str, str] = MappingProxyType({})
+# What is typed, or makes it from all that the terminal has shown.
+Typed = str | Callable[[str], str]
+NO_ANSWERS: Mapping[str, Typed] = MappingProxyType({})
 # A session that has no controlling terminal yet takes its standard input for one; then comes the program.
 _TAKE_TERMINAL = """
 import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.environ["TERMINAL"] = os.ttyname(0)
 os.execvp(sys.argv[1], sys.argv[1:])
 """
 
@@ -74,14 +77,14 @@ def at_terminal(
     command: Command,
     *,
     columns: int = 100,
-    answers: Mapping[str, str] = NO_ANSWERS,
+    answers: Mapping[str, Typed] = NO_ANSWERS,
     limit: float = LIMIT_SECONDS,
     **options: Any,
 ) -> tuple[str, int]:
     """All that a program shows on a terminal of its own, which is this wide, and its exit code.
 
     `answers`: what is typed once the terminal shows a text, in this order. A program that asks for more is killed after
-    `limit` seconds.
+    `limit` seconds. In the environment TERMINAL is the terminal's name.
     """
     terminal, child = pty.openpty()
     fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
@@ -92,7 +95,8 @@ def at_terminal(
         while data := _read(terminal):
             shown += data
             while waiting and waiting[0][0].encode() in shown:
-                os.write(terminal, waiting.pop(0)[1].encode())
+                _, typed = waiting.pop(0)
+                os.write(terminal, (typed if isinstance(typed, str) else typed(shown.decode())).encode())
         process.wait()
     os.close(terminal)
     return shown.decode(), process.returncode

@@ -25,6 +25,8 @@ SESSION = "2026-11-25T00:00:00+00:00"
 # Stored with every run: every reason, with zero.
 NO_REASONS = dict.fromkeys(REASONS, 0)
 TASK_NAME = "+pinterest_export+export"
+# Of a task that is tried again within an attempt; without these names every run is an attempt of its own.
+ATTEMPT = {"session_uuid": "0c9eb4a2-1111-4222-8333-444455556666", "attempt_id": 7}
 
 
 def digest(identifier: str) -> str:

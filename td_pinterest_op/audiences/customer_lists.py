@@ -11,7 +11,7 @@ import hashlib
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from td_pinterest_op.audiences.create_once import Created, created_once, let_earlier_work_show, oldest, once_ready
@@ -45,24 +45,76 @@ class CustomerLists:
         self._api, self._session_key = api, session_key
         self._audience_id, self._audience_name, self._is_nca = audience_id, audience_name, is_nca
         self._made: set[str] = set()  # ids of lists that are known to be of this session
+        self._abandoned: set[str] = set()  # ids of those that may hold other people too
 
-    def to_fill(self, audience_name: str, *, job_id: str | None, fingerprint: str, list_type: str) -> ListToFill:
-        """The list of an earlier try of this session for the very same records, else a new one.
+    def to_fill(
+        self,
+        audience_name: str,
+        *,
+        job_id: str | None,
+        fingerprint: str,
+        list_type: str,
+        used: str | None = None,
+        records: int = 0,
+        is_exact: bool = True,
+    ) -> ListToFill:
+        """Return the list of an earlier try of this session for the very same records, else a new one.
 
         Other records (of a corrected query, say) need a list of their own: added to the earlier ones they would make a
         mixture. The fingerprint tells them apart, whatever job they come from.
+
+        `used`: the list that the audience uses now. Somebody may have added people to one that it uses or used: if
+        `is_exact`, only a list in which Pinterest counts no more than these `records` is taken.
         """
-        started = (
+        started = [
             made
             for made in self._of_session(audience_name)
             if (name := _OURS.search(made.name)) and name["fingerprint"] == fingerprint and name["job"] != _NO_JOB
-        )
-        return self._target(audience_name, job_id or _FILE, fingerprint, list_type=list_type, started=started)
+        ]
+        shared = {made.id for made in started if self._may_hold_others(made, used=used, own=records)}
+        if is_exact:
+            self._abandoned |= shared
+        target = self._target(audience_name, job_id or _FILE, fingerprint, list_type=list_type, started=started)
+        target.is_shared = target.id in shared
+        return target
 
-    def to_leave_empty(self, audience_name: str) -> ListToFill:
-        """The list that this session created empty, if it still is, else a new one. Its type is EMAIL."""
-        empty = filter(is_made_empty, self._of_session(audience_name))
-        return self._target(audience_name, _NO_JOB, fingerprint(), list_type="EMAIL", started=empty)
+    def to_leave_empty(self, audience_name: str, *, used: str | None) -> ListToFill:
+        """Return the list that this session created empty, if it still is, else a new one. Its type is EMAIL.
+
+        `used`: see `to_fill`.
+        """
+        started = [made for made in self._of_session(audience_name) if records_made_with(made) is not None]
+        self._abandoned |= {
+            made.id for made in started if self._may_hold_others(made, used=used, own=records_made_with(made) or 0)
+        }
+        return self._target(audience_name, _NO_JOB, fingerprint(), list_type="EMAIL", started=started)
+
+    def is_empty(self, audience: Audience) -> bool:
+        """Return whether the audience uses a list of ours that was created empty and still is.
+
+        Waits until counters show whoever was added before this run.
+        """
+        if not self._is_empty(audience):
+            return False
+        let_earlier_work_show(self._api.client)
+        return self._is_empty(audience)
+
+    def _is_empty(self, audience: Audience) -> bool:
+        behind = list_behind(self._api, audience)
+        own = records_made_with(behind) if behind else None
+        return behind is not None and own is not None and not self._counts_more(behind, than=own)
+
+    def _may_hold_others(self, made: CustomerList, *, used: str | None, own: int) -> bool:
+        # Lists that are younger than the one in use were never used.
+        was_used = used is not None and (len(made.id), made.id) <= (len(used), used)
+        return was_used and self._counts_more(made, than=own)
+
+    def _counts_more(self, customer_list: CustomerList, *, than: int) -> bool:
+        """Return whether Pinterest counts more records in the list, or does not say; reads and listings may differ."""
+        read = self._api.customer_list(customer_list.id)
+        listed = (listed for listed in self._api.customer_lists() if listed.id == customer_list.id)
+        counts = [seen.uploaded for seen in (customer_list, read, *listed) if seen and seen.uploaded is not None]
+        return not counts or max(counts) > than
 
     def is_of_this_session(self, audience: Audience) -> bool:
         """Whether this session of the workflow made the list behind an audience."""
@@ -73,21 +125,14 @@ class CustomerLists:
             self._made.add(customer_list.id)
         return True
 
-    def create(
-        self,
-        name: str,
-        list_type: str,
-        records: Batch | None,
-        *,
-        usable: Callable[[CustomerList], bool] = lambda _: True,
-    ) -> Created[CustomerList]:
-        """A new list with its first records, or a usable one of that name that an earlier try made."""
+    def create(self, name: str, list_type: str, records: Batch | None) -> Created[CustomerList]:
+        """A new list with its first records, or one of that name that an earlier try made."""
 
         def create() -> CustomerList:
             return self._api.create_customer_list(name=name, list_type=list_type, records=records, is_nca=self._is_nca)
 
         def find() -> CustomerList | None:
-            named = (made for made in self._api.customer_lists() if made.name == name and usable(made))
+            named = (made for made in self._api.customer_lists() if made.name == name and self._is_left(made))
             return oldest(self._not_in_use(named))
 
         client = self._api.client
@@ -113,9 +158,12 @@ class CustomerLists:
     def _target(
         self, audience_name: str, job: str, fingerprint: str, *, list_type: str, started: Iterable[CustomerList]
     ) -> ListToFill:
-        earlier = oldest(started)
+        earlier = oldest(filter(self._is_left, started))
         name = f"{self._beginning(audience_name)}{job} {fingerprint})"
         return ListToFill(lists=self, name=name, list_type=list_type, id=earlier.id if earlier else "")
+
+    def _is_left(self, made: CustomerList) -> bool:
+        return made.id not in self._abandoned
 
     def _beginning(self, audience_name: str) -> str:
         return f"{audience_name[:_AUDIENCE_NAME_CHARACTERS]} (td {self._session_key} "
@@ -150,13 +198,14 @@ class CustomerLists:
 class ListToFill:
     """A list that is to get records, or to stay empty. `id`: "" until it is created, by an earlier try or now.
 
-    Several threads may call `put`.
+    `is_shared`: somebody may have added other people to it. Several threads may call `put`.
     """
 
     lists: CustomerLists
     name: str
     list_type: str
     id: str
+    is_shared: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def put(self, records: Batch) -> Response | None:
@@ -176,14 +225,14 @@ class ListToFill:
             raise
 
     def leave_empty(self) -> None:
-        """Create the list without records, unless it is there; not one of the same name that got records since.
+        """Create the list without records, unless it is there.
 
         Where Pinterest demands records, the list gets one digest that belongs to nobody.
         """
         if self.id:
             return
         try:
-            created = self.lists.create(self.name, self.list_type, None, usable=is_made_empty)
+            created = self.lists.create(self.name, self.list_type, None)
         except RequestRefusedError as error:
             if error.status != 400:
                 raise
@@ -191,7 +240,7 @@ class ListToFill:
             # Made of the name: a second run of this task comes to the same digest, and to the same name.
             nobody = hashlib.sha256(f"nobody in {self.name}".encode()).digest()
             name = self.name.removesuffix(f"{fingerprint()})") + f"{fingerprint([nobody])})"
-            created = self.lists.create(name, self.list_type, Digests(nobody), usable=is_made_empty)
+            created = self.lists.create(name, self.list_type, Digests(nobody))
         self.id = created.thing.id
 
 
@@ -203,13 +252,13 @@ def list_behind(api: Api, audience: Audience) -> CustomerList | None:
     return api.customer_list(list_id) or next((listed for listed in api.customer_lists() if listed.id == list_id), None)
 
 
-def is_made_empty(customer_list: CustomerList) -> bool:
-    """Whether a list of ours was created empty and, as far as Pinterest says, has got no records since."""
+def records_made_with(customer_list: CustomerList) -> int | None:
+    """Return how many records a list of ours that was created empty got then; None for any other list."""
     name = _OURS.search(customer_list.name)
     if name is None or name["job"] != _NO_JOB:
-        return False
+        return None
     # A list that had to be created with a digest is named for that one.
-    return (customer_list.uploaded or 0) <= (0 if name["fingerprint"] == fingerprint() else 1)
+    return 0 if name["fingerprint"] == fingerprint() else 1
 
 
 def job_of(customer_list: CustomerList | None) -> int | None:

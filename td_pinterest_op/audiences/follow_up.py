@@ -9,8 +9,9 @@ from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.models import CustomerList
 from td_pinterest_op.redaction.format import labelled
+from td_pinterest_op.run_history.known import Known, Members
 from td_pinterest_op.settings.parse import StatusSettings
-from td_pinterest_op.stats import READY_STATUSES, REMOVED_STATUSES, TOO_SMALL_STATUSES
+from td_pinterest_op.stats import Condition, condition_of
 
 REMOVED = "REMOVED"
 
@@ -44,12 +45,12 @@ class State:
     @property
     def usable(self) -> bool:
         """Whether an ad group can use it now."""
-        return self.status in READY_STATUSES
+        return condition_of(self.status) is Condition.READY
 
     @property
     def waiting(self) -> bool:
         """Whether Pinterest is still at work on it."""
-        return self.status not in READY_STATUSES | TOO_SMALL_STATUSES | REMOVED_STATUSES
+        return condition_of(self.status) is Condition.MATCHING
 
     @property
     def summary(self) -> str:
@@ -71,8 +72,8 @@ class State:
         return asdict(self) | derived
 
 
-def state_of(api: Api, audience_id: str, settings: StatusSettings | None = None) -> State:
-    """The state of an audience; how many are in its list is known from the settings alone.
+def state_of(api: Api, audience_id: str, known: Known | None = None) -> State:
+    """The state of an audience; how many are in its list is known from the history alone.
 
     Raises AudienceError if the ad account has none of that id, and the client's errors.
     """
@@ -87,19 +88,18 @@ def state_of(api: Api, audience_id: str, settings: StatusSettings | None = None)
         size=audience.size,
         customer_list_id=audience.customer_list_id,
         customer_list_status=behind.status if behind else "",
-        members=_members(behind, settings) if behind and settings else None,
+        members=_members(behind, known.members.get(behind.id)) if behind and known else None,
     )
 
 
-def _members(behind: CustomerList, settings: StatusSettings) -> int | None:
-    """The records in a list, None if they are not known: Pinterest's counters tell of changes that others made."""
-    sent = settings.filled_lists.get(behind.id)
-    if sent is None or (behind.uploaded or 0) > sent or behind.removed:
-        return settings.mirrored_lists.get(behind.id)
-    return sent
+def _members(behind: CustomerList, known: Members | None) -> int | None:
+    """The records in a list, None if they are not known: Pinterest's counters show changes that others made."""
+    if known is None or (known.is_sent and ((behind.uploaded or 0) > known.records or behind.removed)):
+        return None
+    return known.records
 
 
-def broken_limits(state: State, settings: StatusSettings) -> list[str]:
+def broken_limits(state: State, settings: StatusSettings, *, previous_size: int | None) -> list[str]:
     """What the settings do not allow, a phrase each. Sizes wait until Pinterest is done with the audience."""
     broken = [f"its status is {state.status}"] if state.status in settings.fail_on else []
     if state.waiting or state.size is None:
@@ -107,7 +107,7 @@ def broken_limits(state: State, settings: StatusSettings) -> list[str]:
     least, most_lost = settings.min_size, settings.max_drop_ratio
     if least is not None and state.size < least:
         broken.append(f"it has {state.size:,} people, fewer than min_size ({least:,})")
-    before = settings.previous_sizes.get(state.audience_id)
+    before = previous_size
     if most_lost is not None and before and state.size < before * (1 - most_lost):
         broken.append(
             f"it fell from {before:,} to {state.size:,} people, by {(before - state.size) / before:.0%}: more than "

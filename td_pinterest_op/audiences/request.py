@@ -1,85 +1,195 @@
-"""What a task asks for, checked whole before anything is contacted: its settings, its rows, where the services are."""
+"""A request: the settings, rows and lists of a task, with every problem reported before anything is contacted.
+
+A task may get settings and parameters from one more place: an entry of a list, a console, a file. All doors read and
+merge them here.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
-from td_pinterest_op.audiences.actions import action_of, parse
-from td_pinterest_op.errors import SettingsErrors
-from td_pinterest_op.settings.parse import ErasureSettings, SendingSettings, Settings, parse_erasure
+from td_pinterest_op.errors import SettingsError, SettingsErrors
+from td_pinterest_op.records.hashed_rows import check_source, hashed_rows
+from td_pinterest_op.settings.given import drop_console_keys
+from td_pinterest_op.settings.merge import Layer, merge
+from td_pinterest_op.settings.parse import (
+    ErasureSettings,
+    SendingSettings,
+    Settings,
+    action_of,
+    parse,
+    parse_erasure,
+)
+from td_pinterest_op.settings.structures import mapping_of
+from td_pinterest_op.settings.table import HashIn, Table
+from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, misspelt_parameters
+from td_pinterest_op.settings.types import WrongValueError, shown
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows, job_rows
+from td_pinterest_op.withholding.people import Lists
+from td_pinterest_op.withholding.preparation import people_columns
 from td_pinterest_op.workflow import task as workflow
+from td_pinterest_op.workflow.history import database_of_history
 from td_pinterest_op.workflow.services import Services, endpoints
 
 log = logging.getLogger(__name__)
 
-_S = TypeVar("_S", bound=SendingSettings)
+# A task has one of these at most.
+_ROWS = frozenset({"query", "job_id"})
 
-# Opens the rows once the services are there; notes in the statistics which job they are from.
-OpenRows = Callable[[Services, Stats], Rows]
+_S = TypeVar("_S", bound=SendingSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Assignment(Generic[_S]):
-    """A task without a problem. `lists`: the queries of the people to compare with, by name."""
+class Request(Generic[_S]):
+    """A task's request, checked. `source` is None for an action without rows. `lists`: `suppress` and `consent`."""
 
     task: workflow.Task
     settings: _S
-    open_rows: OpenRows
+    source: Source | Rows | None
     lists: Mapping[str, Source]
 
+    def open_rows(self, services: Services, stats: Stats, *, lists: Lists | None = None) -> Rows:
+        """Return the rows, once their job is finished; the job's id goes into `stats`. Raises as `job_rows` does.
 
-def export_of(task: workflow.Task, *, rows: Rows | None = None) -> Assignment[Settings]:
-    """What an export is asked for; `rows` stand in place of the task's job. Raises SettingsError with every problem."""
-    raw = task.params.get("result_settings")
-    read_settings = partial(parse, raw, environ=task.environ, from_console=task.is_activation)
-    action = action_of(raw)
-    # Nobody opens the rows of an action that reads none.
-    is_given = rows or (action and not action.reads_rows)
-    open_rows: OpenRows | None = (lambda _services, _stats: cast("Rows", rows)) if is_given else None
-    lists = () if action and not action.adds_people else LISTS
-    if action and not lists and (unused := [name for name in LISTS if name in task.params]):
+        `lists`: those of this request, if it has any.
+        """
+        if isinstance(self.source, Rows):
+            return self.source
+        assert self.source is not None, "an action without rows opens none"  # noqa: S101
+        note = partial(setattr, stats, "job_id")
+        settings = self.settings
+        if isinstance(settings, Settings) and settings.hash_in is HashIn.WAREHOUSE:
+            choose = partial(people_columns, settings=settings, lists=lists.columns if lists else {})
+            return hashed_rows(services.treasure_data, self.source, choose=choose, control=settings.control, note=note)
+        return job_rows(services.treasure_data, self.source, note=note)
+
+
+ExportRequest = Request[Settings]
+
+
+def split(given: Layer) -> tuple[Mapping[object, object], dict[str, Any]]:
+    """Return the settings and the parameters of a task that one place gives.
+
+    Settings are all that is no parameter, or they have a key of their own, `result_settings`. Raises SettingsError.
+    """
+    whole = given.mapping()
+    params = {name: whole[name] for name in TASK_PARAMETERS if name in whole}
+    others = {key: value for key, value in whole.items() if key not in params}
+    if "result_settings" not in others:
+        return others, params
+    settings = Layer(place=f"result_settings of {given.place}", given=others.pop("result_settings")).mapping()
+    if others:
+        near = misspelt_parameters(others)
+        texts = [shown(key).strip("'") for key in others]
+        names = [text + (f" (did you mean {near[text]}?)" if text in near else "") for text in texts]
+        raise SettingsError(
+            f"{given.place} has next to result_settings what no export takes: {', '.join(names)}. "
+            f"Allowed there: {', '.join(TASK_PARAMETERS)}",
+            key="result_settings",
+        )
+    return settings, params
+
+
+def extend(
+    task: workflow.Task, place: str, settings: Mapping[object, object], params: Mapping[str, Any]
+) -> workflow.Task:
+    """Return the task with the settings and parameters of one more place over its own. Raises SettingsError."""
+    own = task.params
+    if not _ROWS.isdisjoint(params):
+        own = {name: value for name, value in own.items() if name not in _ROWS}
+    if replaced := [name for name in params if task.params.get(name, params[name]) != params[name]]:
+        log.info("%s has its own %s, used in place of the task's", place, ", ".join(replaced))
+    shared = Layer(place="result_settings", given=task.params.get("result_settings"))
+    merged = merge(shared, Layer(place=place, given=settings))
+    return replace(task, params={**own, **params, "result_settings": merged})
+
+
+def read_export_request(task: workflow.Task, *, table: Table, rows: Rows | None = None) -> ExportRequest:
+    """Return the request of an export. Raises SettingsError with every problem.
+
+    Args:
+        table: the settings and actions.
+        rows: what is exported instead of the task's job.
+    """
+    raw = _settings_of(task, table)
+    action = action_of(raw, table=table)
+    if action and not action.adds_people and (unused := [name for name in LISTS if name in task.params]):
         log.warning("%s adds nobody, and does not use %s of the task", action.name, " and ".join(unused))
-    return _assignment(task, read_settings, open_rows=open_rows, lists=lists)
+    return _read(
+        task,
+        partial(parse, raw, table=table, environ=task.environ),
+        rows=rows,
+        reads_rows=action is None or action.reads_rows,
+        lists=() if action and not action.adds_people else LISTS,
+    )
 
 
-def erasure_of(task: workflow.Task) -> Assignment[ErasureSettings]:
-    """What an erasure is asked for. Raises SettingsError with every problem."""
-    read_settings = partial(parse_erasure, task.params.get("result_settings"), environ=task.environ)
-    return _assignment(task, read_settings, open_rows=None)
+def _settings_of(task: workflow.Task, table: Table) -> object:
+    """Return `result_settings`; text in an activation is the console's, which adds keys of its own."""
+    raw = task.params.get("result_settings")
+    if task.is_activation and isinstance(raw, str):
+        with contextlib.suppress(WrongValueError):  # `parse` says what is wrong
+            return drop_console_keys(mapping_of(raw), table)
+    return raw
 
 
-def _assignment(
-    task: workflow.Task, read_settings: Callable[[], _S], *, open_rows: OpenRows | None, lists: Sequence[str] = ()
-) -> Assignment[_S]:
-    """Without `open_rows` the rows are those of the task's job. `lists`: the parameters that may name people."""
+def read_erasure_request(task: workflow.Task) -> Request[ErasureSettings]:
+    """Return the request of an erasure. Raises SettingsError with every problem."""
+    return _read(task, partial(parse_erasure, task.params.get("result_settings"), environ=task.environ))
+
+
+def _read(
+    task: workflow.Task,
+    read_settings: Callable[[], _S],
+    *,
+    rows: Rows | None = None,
+    reads_rows: bool = True,
+    lists: Sequence[str] = (),
+) -> Request[_S]:
+    """Without `rows`, the source is the task's job. `lists`: the parameters that may name people."""
     errors = SettingsErrors()
+    settings: _S | None = None
     with errors:
         settings = read_settings()
+        settings = replace(settings, requests_per_minute=max(settings.requests_per_minute // task.concurrent, 1))
+        # Only for its problems: whoever writes the history finds the database again.
+        database_of_history(task, settings.history)
     with errors:
-        # For their problems alone: whoever connects reads them.
+        # Only for its problems: whoever connects reads the endpoints.
         endpoints(task.environ)
-    open_rows = open_rows or _rows_of_job(task, errors)
+    for name, meant in misspelt_parameters(task.params).items():
+        errors.add(f"{name} of the task is unknown; did you mean {meant}?", key=name)
+    source: Source | Rows | None = rows
+    if source is None and reads_rows:
+        with errors:
+            source = workflow.source(task)
+        with errors:
+            _ = task.td_api_key
     sources = {}
     for name in lists:
         with errors:
-            if source := workflow.list_source(task, name):
-                sources[name] = source
+            if listed := workflow.list_source(task, name):
+                sources[name] = listed
+    if isinstance(settings, Settings) and (needed_by := _hashing_of(settings)):
+        for name, each in {**({"query": source} if source else {}), **sources}.items():
+            with errors:
+                check_source(each, name=name, needed_by=needed_by)
     errors.raise_any()
+    assert settings is not None, "its problem was raised"  # noqa: S101
     for warning in settings.warnings:
         log.warning("%s", warning)
-    return Assignment(task=task, settings=settings, open_rows=open_rows, lists=sources)
+    return Request(task=task, settings=settings, source=source, lists=sources)
 
 
-def _rows_of_job(task: workflow.Task, errors: SettingsErrors) -> OpenRows:
-    with errors:
-        source = workflow.source(task)
-    with errors:
-        _ = task.td_api_key
-    return lambda services, stats: job_rows(services.treasure_data, source, note=partial(setattr, stats, "job_id"))
+def _hashing_of(settings: Settings) -> str:
+    """Return what wants the warehouse to hash; "" for nothing."""
+    if settings.action.needs_query:
+        return settings.action.name
+    return "hash_in: warehouse" if settings.hash_in is HashIn.WAREHOUSE else ""

@@ -106,7 +106,7 @@ class Sender:
         """
         workers = Workers(partial(self._send, put=put), limit=self._concurrency)
         try:
-            with self._progress(total=prepared.unique) as progress:
+            with self._progress(total=prepared.unique, pause=lambda: self._client.rate_limiter.pause) as progress:
                 self._send_all(prepared.batches(self._settings.limit_records_per_request), workers, progress)
         except Exception as error:
             known = error if isinstance(error, ExportError) else unexpected(error)
@@ -119,8 +119,10 @@ class Sender:
     def _send_all(
         self, batches: Iterator[Batch], workers: Workers[Batch, _Batch], progress: Callable[[int], None]
     ) -> None:
+        before = self._stats.sent + self._stats.refused
+
         def show() -> None:
-            progress(self._stats.sent + self._stats.refused)
+            progress(self._stats.sent + self._stats.refused - before)
 
         failure: ExportError | None = None
         for batch in workers.results(batches, look=show):

@@ -76,8 +76,12 @@ def authorize(given: Given, kind: str, place: tuple[str, ...], redirect: str, no
         code = _pasted_code(link, state, redirect) if no_browser else _code(link, state, redirect, timeout)
         # A code is good once: no signal comes between Pinterest's tokens and where they are kept.
         grant, where = shutdown.shielded(lambda: _granted(client, app, store, code=code, redirect=redirect))
-        next_command = "td-pinterest doctor" + (f" --env-file {shlex.quote(place[0])}" if kind == "file" else "")
+        doctor = "td-pinterest doctor" + (f" --env-file {shlex.quote(place[0])}" if kind == "file" else "")
+        hidden_by = credentials.found_before(kind)
+        next_command = " && ".join([*hidden_by.values(), doctor])
         _report(client, grant, where=where, next_command=next_command, as_json=given.as_json)
+        for earlier, cure in hidden_by.items():
+            screen.note(f"An older refresh token is in {earlier}, where commands look first: `{cure}` clears it.")
 
 
 def _with_app(credentials: Credentials) -> Credentials:
@@ -158,7 +162,10 @@ def _granted(
                 }
             )
         except SettingsError as error:
-            raise error.extended(". The consent is given, but its token is lost: run the command again") from None
+            error.extended(". The consent is given, but its token is lost: run the command again")
+            if shutdown.requested():  # nobody waits for this error any more
+                screen.note(str(error))
+            raise error from None
         if shutdown.requested():
             screen.note(f"The refresh token is stored in {where}.")
         return grant, where

@@ -12,6 +12,7 @@ from td_pinterest_op.cli.lint import dig_file, rules
 from td_pinterest_op.cli.lint.dig_file import Finding
 from td_pinterest_op.cli.options import Given
 from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.redaction.format import counted
 
 
 @click.command(
@@ -27,12 +28,14 @@ def check(given: Given, files: tuple[Path, ...], form: str, quiet: bool) -> int:
 
     A finding is one line, `path:line: code: message`, and says how to cure it. The exit code is 1 if there is any.
     """
-    every = [finding for file in files for finding in findings(file)]
+    every = list(dict.fromkeys(finding for file in files for finding in findings(file)))
     if given.as_json:
         screen.say_json([asdict(finding) | {"path": str(finding.path)} for finding in every])
     elif not quiet:
         for finding in every:
             screen.say(_for_github(finding) if form == "github" else str(finding))
+        if not every:
+            screen.note(f"{counted(len(files), 'workflow')}: nothing found")
     return 1 if every else 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,15 +15,18 @@ from td_pinterest_op.audiences.actions import parse
 from td_pinterest_op.audiences.audiences import Audiences
 from td_pinterest_op.cli.check import findings
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, SECRETS, Credentials
-from td_pinterest_op.errors import ExportError
+from td_pinterest_op.errors import AccountError, ExportError
 from td_pinterest_op.http.retry import server_time
 from td_pinterest_op.pinterest.models import WRITERS, AdAccount
-from td_pinterest_op.pinterest.oauth import Tokens, missing_scopes
+from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE, Tokens, missing_scopes
 from td_pinterest_op.pinterest.rate_limit import quotas
-from td_pinterest_op.records.plan import TOLERATED
+from td_pinterest_op.records.plan import TOLERATED, check_kind
+from td_pinterest_op.run_history.columns import NAMES
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.table import ExpectedValues
-from td_pinterest_op.stats import READY_STATUSES, TOO_SMALL_STATUSES, Stats
+from td_pinterest_op.settings.types import TABLE, WrongValueError, is_left_out, shown
+from td_pinterest_op.stats import Condition, Stats, condition_of
+from td_pinterest_op.treasure_data.api import TreasureData, path_of
 from td_pinterest_op.treasure_data.job import job_of
 from td_pinterest_op.treasure_data.result import JobResult
 from td_pinterest_op.withholding.preparation import preparing
@@ -35,6 +39,10 @@ _SOON = 14 * _DAY
 # Seconds by which clocks may differ before anything suffers.
 _SKEW = 120.0
 _SAMPLE = 1_000
+# The HTTP status of an answer that refuses a credential.
+_REFUSED = 401
+# What Treasure Data calls rights that do not let a user make a table and insert rows.
+_MAY_NOT_WRITE = frozenset({"query_only", "import_only"})
 # What the settings of an export need beside those about its rows.
 _ANY_EXPORT = {
     "type": "pinterest",
@@ -62,7 +70,7 @@ class Check:
 
 @dataclass(kw_only=True)
 class Subject:
-    """What is checked. `params`: those of a task with rows to judge, if any.
+    """What is checked. `params`: those of a task with rows to judge, if any. `history`: a task's database, and a table.
 
     `account` is the ad account once its check has found it. `stack` closes what was opened.
     """
@@ -72,6 +80,7 @@ class Subject:
     audience_id: str | None
     params: Mapping[str, Any]
     workflow: Path | None
+    history: tuple[str | None, object] = (None, None)
     account: AdAccount = field(init=False)
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
@@ -91,12 +100,19 @@ def examine(subject: Subject) -> Iterator[tuple[str, Check]]:
         try:
             check = _skipped(f"see {cause}") if cause else look(subject)
         except ExportError as failure:
-            check = Check(ERROR, str(failure), _ADVICE.get(name, failure.advice))
+            check = Check(ERROR, str(failure), _ADVICE.get(name) or _advice(failure, subject.credentials))
         if check is None:
             continue
         if check.status == ERROR or check.message.startswith(_NOT_CHECKED):
             failed[name] = cause or name
         yield name, check
+
+
+def _advice(failure: ExportError, held: Credentials) -> str:
+    """What to do about an error; about a credential that Pinterest refuses, according to where it was found."""
+    if isinstance(failure, AccountError) and failure.status == _REFUSED:
+        return held.app_advice if failure.code == WRONG_APP_CODE else held.token_advice
+    return failure.advice
 
 
 def _skipped(because: str) -> Check:
@@ -142,20 +158,20 @@ def _token(tokens: Tokens) -> Check:
     return Check(OK, "accepted by Pinterest")
 
 
-def _scopes(granted: frozenset[str]) -> Check:
+def _scopes(granted: frozenset[str], held: Credentials) -> Check:
     if missing := missing_scopes(granted):
-        advice = "run `td-pinterest authorize` and approve all that the page asks for"
+        advice = f"{held.token_advice}, and approve all that the page asks for"
         return Check(ERROR, f"the token lacks {' and '.join(missing)}", advice)
     return Check(OK, " ".join(sorted(granted)) or "Pinterest does not name them")
 
 
-def _token_days(seconds: float | None) -> Check:
+def _token_days(seconds: float | None, held: Credentials) -> Check:
     if seconds is None:
         return Check(OK, "Pinterest does not say how long the refresh token lasts")
     days = int(seconds // _DAY)
     message = f"the refresh token lasts {days} day{'' if days == 1 else 's'} more"
     if seconds <= _SOON:
-        return Check(WARNING, message, "run `td-pinterest authorize` before it ends")
+        return Check(WARNING, message, f"before it ends: {held.token_advice}")
     return Check(OK, message)
 
 
@@ -216,9 +232,10 @@ def _audience(subject: Subject) -> Check:
     known = Audiences(api).usable(audience_id)
     size = "unknown" if known.size is None else f"{known.size:,}"
     message = f'{known.id} "{known.name}": {known.status}, size {size}, customer list {known.customer_list_id}'
-    if known.status.upper() in TOO_SMALL_STATUSES:
+    condition = condition_of(known.status)
+    if condition is Condition.TOO_SMALL:
         return Check(WARNING, message, "below 100 matched people it is of no use: export more people")
-    if known.status.upper() not in READY_STATUSES:
+    if condition is not Condition.READY:
         return Check(WARNING, message, "Pinterest takes a day or two: look again tomorrow")
     return Check(OK, message)
 
@@ -234,6 +251,40 @@ def _treasure_data(subject: Subject) -> Check:
     return Check(OK, f"the key is accepted by {host}")
 
 
+def _history(subject: Subject) -> Check | None:
+    """The history's table can be made, or is there, and the key may write to it."""
+    database, given = subject.history
+    if is_left_out(given):
+        return None
+    try:
+        named = TABLE.read(given, shown)
+    except WrongValueError as error:
+        return Check(ERROR, f"history: {error}", f"write {TABLE.allowed}")
+    database = named.database or database
+    if not database:
+        return Check(ERROR, f"the history {named.table} is in no database", f"write history: database.{named.table}")
+    with subject.credentials.of_treasure_data().services() as services:
+        return _history_table(services.treasure_data, database, named.table)
+
+
+def _history_table(td: TreasureData, database: str, table: str) -> Check:
+    _, content = td.call("GET", path_of("database", "list"))
+    permissions = {each.get("name"): each.get("permission") for each in content.get("databases") or ()}
+    if database not in permissions:
+        advice = "create that database, or name another one in the setting: history: database.table"
+        return Check(ERROR, f'there is no database "{database}" for the history, or the key does not see it', advice)
+    if (permission := permissions[database]) in _MAY_NOT_WRITE:
+        message = f"the key has {permission} on database {database}: no row would be written"
+        return Check(ERROR, message, "give its user full access there, or name another database")
+    _, content = td.call("GET", path_of("table", "list", database))
+    schema = next((each.get("schema") for each in content.get("tables") or () if each.get("name") == table), None)
+    if schema is None:
+        return Check(OK, f"the first run makes the table {database}.{table}")
+    missing = NAMES - {"time", *(column[0] for column in json.loads(schema or "[]"))}
+    more = f"; the next run adds the {len(missing)} columns that it lacks" if missing else ""
+    return Check(OK, f"the table {database}.{table} is there{more}")
+
+
 def _rows(subject: Subject) -> Check:
     """The job is readable, its columns fit, and the first rows are judged, all by the task's `result_settings`."""
     params, held, td = subject.params, subject.credentials, subject.services.treasure_data
@@ -247,7 +298,8 @@ def _rows(subject: Subject) -> Check:
     reasons = {reason: count for reason, count in sorted(stats.invalid_by_reason.items()) if count}
     if not stats.read:
         return Check(WARNING, f"job {job.id} ({names}) has no rows", "check the query's WHERE")
-    if stats.hashed_values > TOLERATED * stats.valid and how.expect_values is not ExpectedValues.HASHED:
+    check_kind(how.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
+    if stats.hashed_values > TOLERATED * stats.valid and how.expect_values is ExpectedValues.ANY:
         return Check(
             WARNING,
             f"{message}; {stats.hashed_values:,} values look hashed already",
@@ -276,14 +328,19 @@ _LOOKS: tuple[tuple[str, tuple[str, ...], Callable[[Subject], Check | None]], ..
     ("proxy", (), lambda about: proxy(about.credentials.environ)),
     ("endpoints", (), lambda about: _endpoints(about.credentials.environ)),
     ("token", ("credentials", "endpoints"), lambda about: _token(about.services.tokens)),
-    ("scopes", ("token",), lambda about: _scopes(about.services.tokens.scopes)),
-    ("token_days", ("token",), lambda about: _token_days(about.services.tokens.refresh_expires_in)),
+    ("scopes", ("token",), lambda about: _scopes(about.services.tokens.scopes, about.credentials)),
+    (
+        "token_days",
+        ("token",),
+        lambda about: _token_days(about.services.tokens.refresh_expires_in, about.credentials),
+    ),
     ("clock", ("token",), lambda about: _clock(about.services.client.last_headers)),
     ("ad_account", ("token",), _ad_account),
     ("tier", ("token",), lambda about: tier(about.services.client.last_headers)),
     ("role", ("ad_account",), lambda about: role(about.account)),
     ("audience", ("ad_account",), _audience),
     ("treasure_data", ("endpoints",), _treasure_data),
+    ("history", ("treasure_data",), _history),
     ("rows", ("treasure_data", "credentials"), _rows),
     ("workflow", (), lambda about: _workflow(about.workflow) if about.workflow else None),
 )

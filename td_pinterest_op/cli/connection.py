@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.workflow import local_secrets
 from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect, token_store
 from td_pinterest_op.workflow.task import Task
+from td_pinterest_op.workflow.token_store import LOCAL_PROJECT
 
 ENVIRONMENT, LOCAL = "the environment", "the local digdag secrets"
 # The workflow's secrets, by the variable under which a task gets each.
@@ -31,11 +33,10 @@ SECRETS: Mapping[str, str] = MappingProxyType(
     {"TD_API_KEY": "td.apikey", **{key.variable: key.secret for key in CREDENTIALS}}
 )
 PINTEREST_SECRETS = tuple(key.variable for key in CREDENTIALS)
+TOKEN = "PINTEREST_REFRESH_TOKEN"  # noqa: S105 - a name
 _OTHERS = ("TD_API_SERVER", "PINTEREST_API_ENDPOINT", "PINTEREST_AD_ACCOUNT_ID", "PINTEREST_AUDIENCE_ID")
 # Somebody waits at the terminal: fewer and shorter tries than in a task. Seconds and milliseconds, as in the settings.
 _PATIENCE = {"retry_count": 3, "max_retry_wait_millis": 10_000, "connection_timeout_secs": 20, "read_timeout_secs": 60}
-# `digdag run` gives this id to its project: a new refresh token is looked for in the local secrets.
-_LOCAL_PROJECT = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +81,33 @@ class Credentials:
         """The variables of the secrets that were found nowhere."""
         return tuple(variable for variable in SECRETS if variable not in self.sources)
 
+    @property
+    def app_advice(self) -> str:
+        """What to do about a client id or a client secret that is wrong: both, and where each was found."""
+        places = (f"{name} (from {self.sources.get(name, 'nowhere')})" for name in PINTEREST_SECRETS if name != TOKEN)
+        return f"correct {' or '.join(places)}: both are on the app's page at https://developers.pinterest.com/apps/"
+
+    @property
+    def token_advice(self) -> str:
+        """What to do about a refresh token that is of no use, according to where it was found."""
+        place = self.sources.get(TOKEN, "")
+        if place == ENVIRONMENT:
+            return (
+                f"`unset {TOKEN}`: the environment comes before what `td-pinterest authorize` stores. Then run "
+                "`td-pinterest authorize`, unless it has stored a newer one already"
+            )
+        if self.env_file and place == f"the file {self.env_file}":
+            return f"run `td-pinterest authorize --to file {shlex.quote(str(self.env_file))}`"
+        return "run `td-pinterest authorize`"
+
+    def found_before(self, kind: str) -> dict[str, str]:
+        """The places with a refresh token in which commands look before that of `--to` KIND, and how to clear each."""
+        in_local = kind == "file" and local_secrets.read(SECRETS[TOKEN], self.environ)
+        return {
+            **({ENVIRONMENT: f"unset {TOKEN}"} if self.sources.get(TOKEN) == ENVIRONMENT else {}),
+            **({LOCAL: f"digdag secrets --local --delete {SECRETS[TOKEN]}"} if in_local else {}),
+        }
+
     def require(self, *variables: str) -> None:
         """Raises SettingsError that names those of the variables that were found nowhere."""
         missing = [name for name in variables if name in self.missing]
@@ -107,13 +135,13 @@ class Credentials:
 
     def task(self, *, session: str | None = None, **params: object) -> Task:
         """What stands for a workflow's task."""
-        return Task(params={"project_id": _LOCAL_PROJECT, **params}, environ=self.environ, session=session)
+        return Task(params={"project_id": LOCAL_PROJECT, **params}, environ=self.environ, session=session)
 
     def keeper(self) -> OnNewRefreshToken:
         """Keeps a new refresh token where the old one was found. A failure ends no run."""
         store = token_store(self.task(), self.settings(), SYSTEM)
-        variable, path = "PINTEREST_REFRESH_TOKEN", self.env_file
-        if path is None or self.sources.get(variable) != f"the file {path}":
+        path = self.env_file
+        if path is None or self.sources.get(TOKEN) != f"the file {path}":
             return store.save
 
         def save(issued: Secret | None, seconds: float | None) -> None:
@@ -121,7 +149,7 @@ class Credentials:
                 store.save(issued, seconds)
                 return
             try:
-                files.set_values(path, {variable: issued.reveal()})
+                files.set_values(path, {TOKEN: issued.reveal()})
             except SettingsError as error:
                 screen.note(
                     f"Pinterest issued a new refresh token, which could not be kept: {error}. Run "
@@ -149,10 +177,25 @@ def _local(variable: str, environ: Mapping[str, str]) -> str:
 
 
 def _read_env_file(path: Path) -> dict[str, str]:
+    if not _can_keep(path):
+        raise SettingsError(
+            f"{path} of --env-file is not a regular file: a refresh token that Pinterest renews could not be kept in "
+            "it. Name a file that only you can read, or set its variables in the environment"
+        )
     text = files.read(path, "--env-file")
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise SettingsError(f"others can read the file {path} of --env-file: run `chmod 600 {path}` first")
     return files.values(text, path)
+
+
+def _can_keep(path: Path) -> bool:
+    """Whether what is written there can be read again; true for a missing file, which has an error of its own."""
+    try:
+        found = path.stat()
+    except OSError:
+        return str(path) != "-"
+    # A shell's here-document may be a file without a name.
+    return stat.S_ISREG(found.st_mode) and found.st_nlink > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

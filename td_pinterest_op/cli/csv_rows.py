@@ -1,20 +1,24 @@
-"""A CSV file as the rows of an export: a header with column names as in a query, then text."""
+"""A CSV file as the rows of an export: a header with the names of its columns, then text."""
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import csv
 import gzip
 import io
 import itertools
 import zlib
-from collections.abc import Collection, Iterator, Set
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from td_pinterest_op.cli.csv_header import CsvColumn, find_columns, type_of
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.identifiers.types import TYPES
+from td_pinterest_op.identifiers.types import EMAIL, LISTED, alternatives
+from td_pinterest_op.redaction.format import counted, printable
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import Rows
 
@@ -23,28 +27,52 @@ _BLOCK_ROWS = 4_000
 # Characters: what has no line ends is no CSV file, and must not fill the memory.
 _LONGEST_LINE = 1_000_000
 # Spreadsheets write what the country's numbers leave free.
-_SEPARATORS = ",;\t"
+_SEPARATORS = ",;\t|"
+_SAMPLE_BYTES = 64 * 1024
+_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CsvOptions:
+    """What is read of a file.
+
+    `types`: the names of the types of identifiers that count. `named`: further lower-case names that count, those of
+    the settings. `chosen`: the only columns that are read, by their headers; empty for all that are known.
+    """
+
+    types: Sequence[str] = tuple(LISTED)
+    named: Collection[str] = ()
+    chosen: Sequence[str] = ()
 
 
 @contextlib.contextmanager
-def csv_rows(path: Path, *, columns: Collection[str] = ()) -> Iterator[Rows]:
-    """The rows of a file, plain or gzip, until the end of the block; a pipe is read as its data comes.
+def csv_rows(
+    path: Path, *, options: CsvOptions = CsvOptions(), note: Callable[[str], None] = lambda _: None
+) -> Iterator[Rows]:
+    """Open a file, plain or gzip, and yield its rows; a pipe is read as its data comes.
 
-    `columns`: lower-case names that count as names of columns, beside those of the types. No message shows another one:
-    the first line may be a person. Raises JobError for a file that cannot be read.
+    Columns that hold no identifier are left out; `note` gets one line about that. No message shows the header of such
+    a column, since the first line of a file without a header may be a person. Raises JobError for a file that cannot
+    be read.
 
-    An empty field is a null, as in an import; `""` cannot be told from it. A byte that is no UTF-8 makes its value
-    invalid (bad_encoding), not the file.
+    An empty field is a null, as in an import; `""` cannot be told from it. UTF-8, UTF-16 and Windows-1252 are
+    recognised. A byte that is no UTF-8 in a file of UTF-8 makes its value invalid (bad_encoding), not the file.
     """
     try:
         with path.open("rb") as raw:
             is_gzip = raw.peek(len(_GZIP)).startswith(_GZIP)
-            binary: IO[bytes] = gzip.GzipFile(fileobj=raw) if is_gzip else raw  # type: ignore[assignment]
-            # Whatever is no UTF-8 goes on as it is, to be counted and not to end the run.
-            with io.TextIOWrapper(binary, encoding="utf-8", errors="surrogateescape", newline="") as text:
-                file = _CsvFile(path, text, known={*TYPES, *columns})
+            binary = gzip.GzipFile(fileobj=raw) if is_gzip else raw
+            encoding = _encoding(binary.peek(_SAMPLE_BYTES))
+            # A damaged pair of bytes in UTF-16 shifts the rest: no value after it could be trusted.
+            errors = "strict" if encoding.startswith("utf-16") else "surrogateescape"
+            with io.TextIOWrapper(binary, encoding=encoding, errors=errors, newline="") as text:
+                file = _CsvFile(path, text, options)
+                if file.description:
+                    note(file.description)
                 job = Job(id="-", schema=file.schema, records=None, size=None, file=str(path), line_of=file.line_of)
                 yield Rows(job=job, blocks=file.blocks())
+    except UnicodeDecodeError:
+        raise JobError(f"the file {path} begins as UTF-16 and is not UTF-16 throughout; nothing was sent") from None
     except (csv.Error, gzip.BadGzipFile, zlib.error, EOFError) as error:
         # The words of these errors hold no data of the file.
         why = "the file ends before its compressed data does" if isinstance(error, EOFError) else error
@@ -55,10 +83,27 @@ def csv_rows(path: Path, *, columns: Collection[str] = ()) -> Iterator[Rows]:
         raise JobError(f"the file {path} cannot be opened: {error.strerror}") from None
 
 
-class _CsvFile:
-    """An open file whose header is read. `schema`: as of a job's result; `#2` is a name that is not known."""
+def _encoding(sample: bytes) -> str:
+    """Return the encoding of a file that begins with `sample`."""
+    if marked := _MARKS.get(sample[:2]):
+        return marked
+    # Most text is ASCII, so that every other byte of UTF-16 is zero.
+    for offset, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if len(sample) > 1 and sample[offset::2].count(0) * 2 > len(sample) // 2:
+            return encoding
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(sample)
+    except UnicodeDecodeError:
+        # Bytes of both encodings: UTF-8 with damaged values.
+        has_utf8 = any(not letter.isascii() for letter in sample.decode("utf-8", errors="ignore"))
+        return "utf-8" if has_utf8 else "cp1252"
+    return "utf-8"
 
-    def __init__(self, path: Path, text: IO[str], *, known: Set[str]) -> None:
+
+class _CsvFile:
+    """An open file whose header is read. `schema`: that of a job's result, for the columns that are read."""
+
+    def __init__(self, path: Path, text: IO[str], options: CsvOptions) -> None:
         self._path, self._text = path, text
         self._read = 0  # rows before the block
         self._lines: list[int] = []  # on which the block's rows begin
@@ -67,41 +112,58 @@ class _CsvFile:
         if not first.strip():
             raise JobError(f"the file {path} is empty: its first line must be the names of the columns")
         headers = {separator: next(csv.reader([first], delimiter=separator)) for separator in _SEPARATORS}
-        names = {separator: [name.strip() for name in header] for separator, header in headers.items()}
-        separator = max(names, key=lambda each: len(known & {name.lower() for name in names[each]}))
-        if known.isdisjoint(name.lower() for name in names[separator]):
+        found = {separator: _find(header, options) for separator, header in headers.items()}
+        separator = max(found, key=lambda each: len(found[each]))
+        self._header, self._columns = headers[separator], found[separator]
+        if missing := [name for name in options.chosen if name.strip() not in map(str.strip, self._header)]:
             raise JobError(
-                f"the file {path} has no header: none of the names {', '.join(sorted(known))} is in its first line. "
-                "Name the columns there, or in the setting `columns`; nothing was sent"
+                f"the file {path} has no column {' or '.join(map(printable, missing))}, which --column names; "
+                "nothing was sent"
             )
-        self.schema = tuple(
-            (name if name.lower() in known else f"#{position}", "varchar")
-            for position, name in enumerate(names[separator], 1)
-        )
+        if not self._columns:
+            raise JobError(
+                f"the file {path} has no column of identifiers: its first line must name one "
+                f"({alternatives(options.types)}), or the option --column NAME; nothing was sent"
+            )
+        self.schema = tuple((column.name, "varchar") for column in self._columns)
         self._reader = csv.reader(lines, strict=True, delimiter=separator)
+
+    @property
+    def description(self) -> str:
+        """Which columns are read, and how many are not; empty if all are read under their own names."""
+        if [name for _, name in self._columns] == [header.strip() for header in self._header]:
+            return ""
+        read = " and ".join(
+            f'"{printable(header)}"' + (f" as {name}" if name != header.strip() else "")
+            for header, name in ((self._header[position], name) for position, name in self._columns)
+        )
+        others = len(self._header) - len(self._columns)
+        left_out = f"; {counted(others, 'other column')} left out" if others else ""
+        return f"Reading the column{'s' if len(self._columns) > 1 else ''} {read} of {self._path.name}{left_out}"
 
     def line_of(self, row: int) -> int:
         """The line on which a row of the block that came last begins; the first row is 1, and so is the first line."""
         return self._lines[row - self._read - 1]
 
     def blocks(self) -> Iterator[list[list[Any]]]:
-        """The values of the columns. Raises JobError for a row that has more or fewer."""
+        """Yield the values of the columns. Raises JobError for a row that has more or fewer fields than the header."""
         rows = self._numbered_rows()
         while block := list(itertools.islice(rows, _BLOCK_ROWS)):
             self._lines = [line for line, _ in block]
-            columns = zip(*(row for _, row in block), strict=True)
+            columns = [[row[column.position] for _, row in block] for column in self._columns]
             yield [[field.encode(errors="surrogateescape") or None for field in column] for column in columns]
             self._read += len(block)
 
     def _numbered_rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield each row with its line. A line without any value is none, however many separators it has."""
         line = 2  # under the header
         for row in self._reader:
-            if row and len(row) != len(self.schema):
-                raise JobError(
-                    f"line {line} of the file {self._path} has {len(row):,} fields, and the header "
-                    f"{len(self.schema):,}: nothing was sent"
-                )
-            if row:  # a blank line is none
+            if any(row):
+                if len(row) != len(self._header):
+                    raise JobError(
+                        f"line {line} of the file {self._path} has {len(row):,} fields, and the header "
+                        f"{len(self._header):,}: nothing was sent"
+                    )
                 yield line, row
             line = self._reader.line_num + 2
 
@@ -113,3 +175,14 @@ class _CsvFile:
                     "file? Nothing was sent"
                 )
             yield line
+
+
+def _find(header: Sequence[str], options: CsvOptions) -> list[CsvColumn]:
+    if not options.chosen:
+        return find_columns(header, types=options.types, others=options.named)
+    chosen = {name.strip() for name in options.chosen}
+    return [
+        CsvColumn(position, name.strip() if name.strip().lower() in options.named else type_of(name) or EMAIL.name)
+        for position, name in enumerate(header)
+        if name.strip() in chosen or name.strip().lower() in options.named
+    ]

@@ -16,9 +16,11 @@ from td_pinterest_op.cli.checks import ERROR, OK, WARNING, Check, Subject, exami
 from td_pinterest_op.cli.connection import Credentials
 from td_pinterest_op.cli.export import query_params
 from td_pinterest_op.cli.lint import dig_file
-from td_pinterest_op.cli.lint.settings import settings_of_export
+from td_pinterest_op.cli.lint.settings import history_of, settings_of_export
 from td_pinterest_op.cli.options import FILE, Given
 
+# The settings by which the rows of an export are judged.
+_OF_ROWS = ("columns", "records", "default_country", "expect_values", "control")
 # And what stands for them on a terminal that has ASCII alone.
 _SIGNS = {OK: ("✓", "ok", "green"), WARNING: ("!", "!", "yellow"), ERROR: ("✗", "x", "bold red")}
 
@@ -33,7 +35,7 @@ Examples:
 @click.command(epilog=_EXAMPLE)
 @options.all_of(options.ad_account, options.audience)
 @click.option("--job", "job_id", metavar="ID", help="Look at the result of this Treasure Data job too.")
-@click.option("--query", type=FILE, help="Run this SQL file and look at its rows.")
+@click.option("--query", metavar="SQL|FILE", help="Run this query, or that of a file, and look at its rows.")
 @click.option("--database", help="The database of --query.")
 @click.option(
     "--settings",
@@ -59,6 +61,7 @@ def doctor(given: Given, /, settings_file: Path | None, workflow: Path | None, *
         audience_id=given.audience or credentials.environ.get("PINTEREST_AUDIENCE_ID"),
         params=rows and {**rows, "result_settings": _about_rows(settings_file, workflow)},
         workflow=workflow,
+        history=_history(settings_file, workflow),
     )
     done: dict[str, Check] = {}
     with subject.stack:
@@ -73,10 +76,19 @@ def _about_rows(settings_file: Path | None, workflow: Path | None) -> Mapping[st
     """What the settings say about rows: those of the file, else those of the workflow's first export."""
     given: Mapping[str, object] = {}
     if settings_file:
-        given = files.settings(settings_file)
+        given = files.task(settings_file)[0]
     elif workflow and workflow.is_file():
         given = settings_of_export(dig_file.read(workflow))
-    return {name: given[name] for name in ("columns", "records", "default_country") if name in given}
+    return {name: given[name] for name in _OF_ROWS if name in given}
+
+
+def _history(settings_file: Path | None, workflow: Path | None) -> tuple[str | None, object]:
+    """The database and the table of the history that the settings name, else the workflow."""
+    if settings_file:
+        settings, params = files.task(settings_file)
+        if named := settings.get("history"):
+            return params.get("database"), named
+    return history_of(dig_file.read(workflow)) if workflow and workflow.is_file() else (None, None)
 
 
 def _show(name: str, check: Check) -> None:
@@ -93,7 +105,9 @@ def _end(done: Mapping[str, Check], *, as_json: bool) -> int:
     if as_json:
         screen.say_json({"ok": is_ok, "checks": [{"name": name, **asdict(check)} for name, check in done.items()]})
     else:
+        wrong = {name for name, check in done.items() if check.status == ERROR}
         ending = "Everything that an export needs is there." if is_ok else "An export would fail."
+        ending = "An export would run, and leave no row in the history." if wrong == {"history"} else ending
         screen.say(f"\n{ending} {counts[OK]} good, {counts[WARNING]} to look at, {counts[ERROR]} wrong")
         if is_ok and not Path("rehearsal.json").exists():
             screen.note(

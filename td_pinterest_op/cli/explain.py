@@ -22,7 +22,7 @@ _PARTS = {
 
 
 @click.command(epilog="\b\nExamples:\n  td-pinterest explain not_an_email\n  td-pinterest explain AudienceError")
-@click.argument("name", metavar="REASON|ERROR", required=False)
+@click.argument("name", metavar="[REASON|ERROR]", required=False)
 @options.as_json
 @options.given
 def explain(given: Given, name: str | None) -> None:

@@ -8,12 +8,11 @@ import hashlib
 import io
 import json
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
 from types import FrameType
-from typing import Any, cast
+from typing import Any
 
 import click
 from rich.console import Console
@@ -22,18 +21,25 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from td_pinterest_op.audiences.actions import action_of
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials
-from td_pinterest_op.cli.csv_rows import csv_rows
+from td_pinterest_op.cli.csv_rows import CsvOptions, csv_rows
 from td_pinterest_op.cli.options import FILE, Given
+from td_pinterest_op.cli.project_folder import answers_of, show_folder
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.export import export as run_export
+from td_pinterest_op.identifiers.types import LISTED, TYPES
 from td_pinterest_op.report.entry import flat
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM
-from td_pinterest_op.settings.structures import COLUMNS
+from td_pinterest_op.settings.structures import COLUMNS, CONTROL
+from td_pinterest_op.settings.table import RecordsFormat
 from td_pinterest_op.settings.types import WrongValueError
+from td_pinterest_op.stats import LISTS
 from td_pinterest_op.treasure_data.result import Rows
-from td_pinterest_op.workflow.progress import Outlook
+from td_pinterest_op.workflow.progress import EtaEstimator, no_pause
+from td_pinterest_op.workflow.task import Task
 
+# The options that name what is exported; a file may name the first two.
+_SOURCES = ("job_id", "query", "csv_file")
 # How far the facts of the plan stand from the left.
 _FACTS = 12
 _EXAMPLE = """\b
@@ -45,67 +51,108 @@ Examples:
 
 
 @click.command(epilog=_EXAMPLE)
-@click.option("--settings", type=FILE, required=True, help="The result_settings of a workflow, as a YAML or JSON file.")
+@click.option(
+    "--settings",
+    type=FILE,
+    required=True,
+    help="The result_settings of a workflow, or its whole task, as a YAML or JSON file.",
+)
 @click.option("--job", "job_id", metavar="ID", help="Export the result of this Treasure Data job.")
-@click.option("--query", type=FILE, help="Export the result of this SQL file.")
-@click.option("--database", help="The database of --query.")
-@click.option("--engine", type=click.Choice(["presto", "trino", "hive"]), help="The engine of --query.")
+@click.option("--query", metavar="SQL|FILE", help="Export the result of this query, or of the one in a file.")
+@click.option("--suppress", metavar="SQL|FILE", help="Send nobody whom this query finds.")
+@click.option("--consent", metavar="SQL|FILE", help="Send only people whom this query finds.")
+@click.option("--database", help="The database of --query, --suppress and --consent.")
+@click.option("--engine", type=click.Choice(["presto", "trino", "hive"]), help="The engine of these queries.")
 @click.option("--csv", "csv_file", type=FILE, help="Export a CSV file (or .gz).")
+@click.option(
+    "--column", "columns", metavar="NAME", multiple=True, help="The column of --csv to read; others are left out."
+)
 @click.option("--dry-run", is_flag=True, help="Do everything up to the plan; write nothing to Pinterest.")
+@click.option(
+    "--write",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Then write a project folder with this export as a workflow, as `init` does.",
+)
 @options.yes
 @options.all_of(options.ad_account, options.audience, options.env_file, options.as_json, options.quiet)
 @options.given
-def export(given: Given, /, settings: Path, dry_run: bool, **source: Any) -> None:
+def export(
+    given: Given, /, settings: Path, dry_run: bool, columns: tuple[str, ...], folder: Path | None, **source: Any
+) -> None:
     """Run an export once, from this terminal: a job, a query or a CSV file.
 
     Shows the plan and asks before the first write to Pinterest. The settings are those of a workflow; type and
-    audience_type may be left out, and the ids come from --ad-account and --audience where the file has none. The same
-    command on the same day (in UTC) goes on where one that was stopped or killed left off.
+    audience_type may be left out, and the ids come from --ad-account and --audience where the file has none. A file
+    with result_settings may also hold the task's query, job_id, database, engine, suppress and consent; options win.
+    The same command on the same day (in UTC) goes on where one that was stopped or killed left off.
     """
     credentials = Credentials.find(given.env_file)
-    raw = _settings(settings, credentials, given) | ({"dry_run": True} if dry_run else {})
+    in_file, of_file = files.task(settings)
+    raw = _settings(in_file, credentials, given) | ({"dry_run": True} if dry_run else {})
     action = action_of(raw)
     reads_rows = action is None or action.reads_rows
-    _check_source(source, reads_rows=reads_rows)
-    credentials.require(*PINTEREST_SECRETS, *(["TD_API_KEY"] if reads_rows and not source["csv_file"] else []))
+    _check_source(source, of_file, reads_rows=reads_rows)
+    params = _params(of_file, source)
+    # Before anything is sent: what cannot be written as a workflow is wrong usage.
+    answers = answers_of(raw, params) if folder else None
+    asks_warehouse = reads_rows and (not source["csv_file"] or any(name in params for name in LISTS))
+    credentials.require(*PINTEREST_SECRETS, *(["TD_API_KEY"] if asks_warehouse else []))
     given.note(f"Credentials: {credentials.described()}")
-    is_dry = str(raw.get("dry_run", "")).lower() == "true"
-    watcher = TerminalWatcher(ask=not (given.yes or is_dry), quiet=given.quiet)
-    params = query_params(source)
-    with stopping(), _rows(source["csv_file"], raw) as rows:
-        statistics = run_export(
-            credentials.task(session=_session(raw, params, source["csv_file"]), result_settings=raw, **params),
-            SYSTEM,
-            rows=rows,
-            watcher=watcher,
-            on_new_refresh_token=credentials.keeper(),
-        )
+    with _rows(source["csv_file"], raw, columns, given.note) as rows:
+        task = credentials.task(session=_session(raw, params, source["csv_file"]), result_settings=raw, **params)
+        statistics = run_task(task, credentials, given, rows=rows)
     if given.as_json:
         screen.say_json(statistics)
     else:
         _show(statistics)
+    if folder and answers:
+        show_folder(folder, answers, given)
 
 
-def _settings(path: Path, credentials: Credentials, given: Given) -> dict[str, object]:
+def run_task(task: Task, credentials: Credentials, given: Given, *, rows: Rows | None = None) -> Mapping[str, Any]:
+    """Run an export for somebody at a terminal, who is asked before the first write; return its statistics."""
+    is_dry = str(task.params["result_settings"].get("dry_run", "")).lower() == "true"
+    watcher = TerminalWatcher(ask=not (given.yes or is_dry), quiet=given.quiet)
+    with stopping(), screen.waits_shown(quiet=given.quiet):
+        return run_export(task, SYSTEM, rows=rows, watcher=watcher, on_new_refresh_token=credentials.keeper())
+
+
+def _settings(in_file: Mapping[str, object], credentials: Credentials, given: Given) -> dict[str, object]:
     """The settings of a file, completed from the command line and the environment."""
-    raw = {"type": "pinterest", "audience_type": "customer_list"} | files.settings(path)
+    raw = {"type": "pinterest", "audience_type": "customer_list", **in_file}
     if given.ad_account or not raw.get("ad_account_id"):
         raw["ad_account_id"] = given.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
     of_audience = {name for name in raw if str(name).startswith("audience_id")}
-    known = given.audience or (not of_audience and credentials.environ.get("PINTEREST_AUDIENCE_ID"))
-    if known and (action := action_of(raw)) and action.audience_id:
+    action = action_of(raw)
+    is_named = of_audience or (action and action.finds_by_name and raw.get("audience_name"))
+    known = given.audience or (not is_named and credentials.environ.get("PINTEREST_AUDIENCE_ID"))
+    if known and action and action.audience_id:
         raw = {name: value for name, value in raw.items() if name not in of_audience} | {"audience_id": known}
     return raw
 
 
-def _check_source(source: Mapping[str, Any], *, reads_rows: bool) -> None:
-    named = [option for option in ("job_id", "query", "csv_file") if source[option]]
-    if reads_rows and len(named) != 1:
+def _params(of_file: Mapping[str, object], source: Mapping[str, Any]) -> dict[str, object]:
+    """The parameters of the task: those of the options, else those of the file."""
+    lists = {name: files.sql(source[name], f"--{name}") for name in LISTS if source[name]}
+    of_options = {name: value for name, value in query_params(source).items() if value is not None} | lists
+    of_options |= {name: source[name] for name in ("database", "engine") if source[name]}
+    has_source = any(source[option] for option in _SOURCES)
+    return {name: value for name, value in of_file.items() if not (has_source and name in _SOURCES)} | of_options
+
+
+def _check_source(source: Mapping[str, Any], of_file: Mapping[str, object], *, reads_rows: bool) -> None:
+    known = {name for name in source if source[name]} | of_file.keys()
+    named = [option for option in _SOURCES if source[option]]
+    if len(named) > 1 or (reads_rows and known.isdisjoint(_SOURCES)):
         raise click.UsageError("give one of --job ID, --query FILE --database DB, and --csv FILE")
     if not reads_rows and named:
         raise click.UsageError("the action of the settings reads no rows: leave out --job, --query and --csv")
-    if bool(source["query"]) != bool(source["database"]):
+    if source["query"] and "database" not in known:
         raise click.UsageError("--query and --database go together")
+    if source["database"] and known.isdisjoint(("query", *LISTS)):
+        raise click.UsageError("--database is for --query, --suppress and --consent: leave it out")
 
 
 def query_params(source: Mapping[str, Any]) -> dict[str, object]:
@@ -113,7 +160,7 @@ def query_params(source: Mapping[str, Any]) -> dict[str, object]:
     if not source["query"]:
         return {"job_id": source["job_id"]} if source["job_id"] else {}
     others = {name: source[name] for name in ("database", "engine") if name in source}
-    return {"query": files.read(source["query"], "--query"), **others}
+    return {"query": files.sql(source["query"], "--query"), **others}
 
 
 def _session(settings: Mapping[str, object], params: Mapping[str, object], csv_file: Path | None) -> str | None:
@@ -131,13 +178,25 @@ def _session(settings: Mapping[str, object], params: Mapping[str, object], csv_f
     return json.dumps([str(day), settings, params, digest.hexdigest()], sort_keys=True, default=str)
 
 
-def _rows(path: Path | None, settings: Mapping[str, object]) -> contextlib.AbstractContextManager[Rows | None]:
+def _rows(
+    path: Path | None, settings: Mapping[str, object], chosen: Sequence[str], note: Callable[[str], None]
+) -> contextlib.AbstractContextManager[Rows | None]:
     if path is None:
         return contextlib.nullcontext()
-    columns: object = {}
-    with contextlib.suppress(WrongValueError):  # it is named with the other problems of the settings
-        columns = COLUMNS.read(settings.get("columns"), repr)
-    return csv_rows(path, columns=cast("Mapping[str, str]", columns))
+    takes_rows = str(settings.get("records", "")).strip().lower() == RecordsFormat.ROWS.value
+    options = CsvOptions(types=tuple(TYPES if takes_rows else LISTED), named=_named_columns(settings), chosen=chosen)
+    return csv_rows(path, options=options, note=note)
+
+
+def _named_columns(settings: Mapping[str, object]) -> Collection[str]:
+    """Return the names of columns in the settings, in lower case, as far as they can be read."""
+    names: set[str] = set()
+    # What is wrong is named with the other problems of the settings.
+    with contextlib.suppress(WrongValueError):
+        names.update(COLUMNS.read(settings.get("columns"), repr))
+    with contextlib.suppress(WrongValueError):
+        names.update(filter(None, [CONTROL.read(settings.get("control"), repr).by]))
+    return names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,9 +218,15 @@ class TerminalWatcher:
 
     @contextlib.contextmanager
     def progress(
-        self, *, phase: str, unit: str, total: int | None, pace: float | None = None
+        self,
+        *,
+        phase: str,
+        unit: str,
+        total: int | None,
+        pace: float | None = None,
+        pause: Callable[[], float] = no_pause,
     ) -> Iterator[Callable[[int], None]]:
-        """A bar on a terminal, nothing elsewhere."""
+        """Show a bar on a terminal, nothing elsewhere."""
         console = Console(stderr=True)
         is_hidden = self.quiet or not console.is_terminal
         columns = (
@@ -172,8 +237,9 @@ class TerminalWatcher:
             TextColumn("{task.fields[left]}"),
         )
         with Progress(*columns, console=console, transient=True, disable=is_hidden) as bar:
-            task, outlook = bar.add_task(phase, total=total, left=""), Outlook(total=total, pace=pace, now=monotonic())
-            yield lambda done: bar.update(task, completed=done, left=outlook.text(done, now=monotonic()))
+            task = bar.add_task(phase, total=total, left="")
+            eta = EtaEstimator(total=total, pace=pace, timing=SYSTEM, pause=pause)
+            yield lambda done: bar.update(task, completed=done, left=eta.text(done))
 
 
 @contextlib.contextmanager
@@ -193,7 +259,8 @@ def stopping() -> Iterator[None]:
     except StoppedError as error:
         if not received:
             raise
-        shutdown.finish()
+        if not shutdown.finish():
+            error.extended(". A new refresh token may not be stored: if it is refused, run `td-pinterest authorize`")
         screen.fail(str(error))
         raise click.exceptions.Exit(128 + received[0]) from None
     finally:

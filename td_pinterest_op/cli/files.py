@@ -12,10 +12,12 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+from td_pinterest_op.audiences.request import split
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.runtime import atomic_file
-from td_pinterest_op.settings import text as setting_text
+from td_pinterest_op.settings.merge import Layer
 
 _PIECE = r"""[^ \t\r\n;'"\\] | '[^']*' | "(?:[^"\\]|\\.)*" | \\."""
 _WORD = rf"(?: {_PIECE} )+"
@@ -31,17 +33,19 @@ def read(path: Path, option: str = "") -> str:
         raise SettingsError(f"the file {path}{option and f' of {option}'} cannot be read: {why(error)}") from None
 
 
-def settings(path: Path) -> dict[str, object]:
-    """The `result_settings` of the file of --settings, YAML or JSON. Raises SettingsError."""
-    try:
-        loaded = setting_text.load(read(path, "--settings"))
-    except setting_text.UnreadableTextError as error:
-        raise SettingsError(f"the file {path} of --settings {error}") from None
-    if isinstance(loaded, Mapping) and isinstance(loaded.get("result_settings"), Mapping):
-        loaded = loaded["result_settings"]
-    if not isinstance(loaded, Mapping):
-        raise SettingsError(f"the file {path} of --settings is no mapping of settings: README lists them")
-    return dict(loaded)
+def task(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings and the parameters of a task that the file of --settings holds, YAML or JSON.
+
+    Raises SettingsError, also for what no export takes.
+    """
+    settings, params = split(Layer(place=f"the file {path} of --settings", given=read(path, "--settings")))
+    return {str(name): value for name, value in settings.items()}, params
+
+
+def sql(given: str, option: str) -> str:
+    """Return the SQL of an option: its text, or that of the file that it names. Raises SettingsError."""
+    is_sql = len(given.split()) > 1 and not given.strip().lower().endswith(".sql")
+    return given if is_sql else read(Path(given), option)
 
 
 def why(error: OSError | UnicodeDecodeError) -> str:

@@ -81,7 +81,7 @@ def lists(given: Given, left_behind: bool, name: str | None) -> None:
 
 
 @click.command(epilog="\b\nExample:\n  td-pinterest audience 2542620905475")
-@click.argument("audience_id", metavar="ID", required=False)
+@click.argument("audience_id", metavar="[ID]", required=False)
 @options.ad_account
 @history_option
 @options.all_of(options.env_file, options.as_json, options.quiet)

@@ -14,9 +14,11 @@ from td_pinterest_op.cli.check import check
 from td_pinterest_op.cli.doctor import doctor
 from td_pinterest_op.cli.explain import explain
 from td_pinterest_op.cli.export import export
+from td_pinterest_op.cli.init import init
 from td_pinterest_op.cli.listing import accounts, audience, audiences, lists
 from td_pinterest_op.cli.rehearse.command import rehearse
 from td_pinterest_op.cli.report import report
+from td_pinterest_op.cli.sql import sql
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.runtime.unexpected import unexpected
 
@@ -36,7 +38,21 @@ def program() -> None:
     """Export people from Treasure Data to Pinterest audiences, and look after such exports."""
 
 
-for _command in (authorize, doctor, accounts, audiences, audience, lists, export, check, report, rehearse, explain):
+for _command in (
+    authorize,
+    doctor,
+    accounts,
+    audiences,
+    audience,
+    lists,
+    export,
+    check,
+    report,
+    rehearse,
+    explain,
+    init,
+    sql,
+):
     program.add_command(_command)
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-import secrets
-from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -21,9 +18,8 @@ from td_pinterest_op.report.after_run import READABLE
 from td_pinterest_op.report.entry import Entry, entry
 from td_pinterest_op.report.sources import entries
 from td_pinterest_op.runtime.atomic_file import replace
-from td_pinterest_op.treasure_data.api import TreasureData
-from td_pinterest_op.treasure_data.job import Source, job_of
-from td_pinterest_op.treasure_data.result import JobResult
+from td_pinterest_op.treasure_data.job import Source, random_domain_key
+from td_pinterest_op.treasure_data.result import read_all
 
 _TABLE = re.compile(r"(?P<database>[a-z0-9_]{3,255})\.(?P<table>[a-z0-9_]{3,255})")
 # Two years of daily runs with their follow-ups, of several audiences.
@@ -45,12 +41,15 @@ history_option = click.option(
 @click.command(epilog=_EXAMPLE)
 @click.argument("paths", metavar="[FILE]...", nargs=-1, type=click.Path(path_type=Path, allow_dash=True))
 @history_option
-@click.option("--audience", metavar="ID", help="The audience, where there are several.")
+@click.option("--audience", metavar="ID", help="The audience to report, where there are several.")
 @click.option("--output", "-o", type=FILE, default="report.html", show_default=True, help="The page to write.")
 @options.all_of(options.env_file, options.as_json, options.quiet)
 @options.given
 def report(given: Given, paths: tuple[Path, ...], history: str | None, audience: str | None, output: Path) -> None:
-    """Write one HTML page about a run and the history of its audience.
+    """Write one HTML page about the last run of an audience and its history.
+
+    It begins with a picture of the run: from the rows of the query to the people whom Pinterest matched. Several
+    audiences share one page, with a line and a picture each; --audience adds charts, figures and the history of one.
 
     FILE is the JSON of the statistics, a task's log, rows of the history as JSON or CSV, or an earlier page; - is the
     standard input. The page stands alone: it loads nothing and holds no personal data.
@@ -93,16 +92,8 @@ def history_entries(history: str, *, audience_id: str | None, env_file: Path | N
     only = f" WHERE audience_id = '{audience_id}'" if audience_id else ""
     # A table that an older version made has fewer columns.
     query = f"SELECT * FROM {named['table']}{only} ORDER BY time DESC LIMIT {_MOST_ROWS}"  # noqa: S608
-    source = Source(query=query, database=named["database"], domain_key=f"td_pinterest_op-{secrets.token_hex(16)}")
+    source = Source(query=query, database=named["database"], domain_key=random_domain_key())
     credentials = Credentials.find(env_file)
     credentials.require("TD_API_KEY")
     with credentials.of_treasure_data().services() as services:
-        return [entry(row) for row in reversed([*_rows(services.treasure_data, source)])]
-
-
-def _rows(td: TreasureData, source: Source) -> Iterator[dict[str, Any]]:
-    job = job_of(td, source)
-    for block in JobResult(td, job):
-        for row in zip(*block, strict=True):
-            texts = (value.decode(errors="replace") if isinstance(value, bytes) else value for value in row)
-            yield {name: text for (name, _), text in zip(job.schema, texts, strict=True)}
+        return [entry(row) for row in reversed(read_all(services.treasure_data, source))]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -77,6 +78,34 @@ class Warnings(logging.Handler):
         """Print a warning without the secrets in it."""
         if record.levelno == logging.WARNING:
             _print(console(stderr=True), Text.assemble(("warning: ", "bold yellow"), mask(record.getMessage())))
+
+
+# Whose lines tell a person what a command waits for.
+_WAITING = ("treasure_data.job", "mirroring", "pinterest.rate_limit")
+
+
+class _Notes(logging.Handler):
+    """Shows what a command waits for on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a line without the secrets in it."""
+        if record.levelno == logging.INFO:
+            note(mask(record.getMessage()))
+
+
+@contextlib.contextmanager
+def waits_shown(*, quiet: bool) -> Iterator[None]:
+    """Show, until the end of the block, which jobs and limits the work waits for."""
+    handler, loggers = _Notes(), [logging.getLogger(f"td_pinterest_op.{name}") for name in _WAITING]
+    for logger in () if quiet else loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+            logger.setLevel(logging.NOTSET)
 
 
 def say(text: str | Text = "", *, indent: int = 0) -> None:

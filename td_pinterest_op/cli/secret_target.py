@@ -66,9 +66,12 @@ def _to_td(project: str) -> Target:
         # `@-`: a JSON mapping from standard input. As an argument every user of this machine could read it.
         values = json.dumps({name: value.reveal() for name, value in secrets.items()})
         command = [td, "wf", "secrets", "--project", project, "--set", "@-"]
-        done = subprocess.run(command, input=values, capture_output=True, text=True, check=False)  # noqa: S603
+        # In a session of its own: Ctrl-C at the terminal would end it in the middle of storing.
+        done = subprocess.run(  # noqa: S603
+            command, input=values, capture_output=True, text=True, check=False, start_new_session=True
+        )
         if done.returncode:
-            said = " ".join(mask(done.stderr or done.stdout).split())[-300:]
+            said = " ".join(mask(done.stderr or done.stdout).split())[-300:] or "it printed nothing"
             raise SettingsError(f"`td wf secrets --project {project}` failed (exit code {done.returncode}): {said}")
         return f"the secrets of the hosted workflow project {project}"
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from td_pinterest_op.identifiers.types import UNSURE_LETTERS
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
@@ -111,6 +113,19 @@ REASONS: Mapping[str, Explanation] = {
         example="030 901820",
         advice="Set default_country if all of them are of one country, or store the numbers with + and the code.",
         sql=r"SELECT * FROM people WHERE NOT regexp_like(trim(phone), '\A(\+|00)')",
+    ),
+    "unsure": Explanation(
+        meaning="is an address with a letter whose lower case depends on its place or on the version of Unicode: the "
+        "warehouse cannot hash it",
+        example="an address with a capital sigma (\u03a3)",
+        advice="Put the SHA-256 of the address in lower case in its place, or set hash_in: operator.",
+        sql=f"SELECT * FROM people WHERE regexp_like(email, '{UNSURE_LETTERS}')",  # noqa: S608
+    ),
+    "no_control_key": Explanation(
+        meaning="is in a row whose key for the control group is NULL: whether the person belongs to it is not known",
+        example="NULL",
+        advice="Select a key for every person in the column that `control` names as `by`, or leave such rows out.",
+        sql="SELECT * FROM people WHERE customer_id IS NULL",
     ),
     "too_many_combinations": Explanation(
         meaning="is in a row with more than 1,000 combinations of its values, each of which would be a record",

@@ -26,6 +26,8 @@ class Reason(str, enum.Enum):
     HASH_OF_NOTHING = "hash_of_nothing"
     NOT_A_PHONE_NUMBER = "not_a_phone_number"
     NO_COUNTRY = "no_country"
+    UNSURE = "unsure"
+    NO_CONTROL_KEY = "no_control_key"  # of a row: its values may be good
     TOO_MANY_COMBINATIONS = "too_many_combinations"
 
 
@@ -69,7 +71,7 @@ _ZERO_WIDTH = (
     "\u2066\u2067\u2068\u2069\ufeff"
 )
 TRIMMED = _WHITE_SPACE + _ZERO_WIDTH
-"""Removed from both ends of a value. `warehouse` makes its SQL from this and from `SEPARATORS`."""
+"""Removed from both ends of a value. `identifiers.sql` makes its SQL from this and from `SEPARATORS`."""
 _CONTROLS = "".join(map(chr, (*range(0x20), *range(0x7F, 0xA0))))  # of both blocks, and DEL
 SEPARATORS = "," + _CONTROLS + TRIMMED
 """A plain identifier holds none of these characters."""

@@ -21,19 +21,15 @@ _DEVICE_ID = re.compile("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sql:
-    """How a warehouse judges the values of a type, in Trino's SQL.
+    """How a warehouse judges the values of a type, in Trino's SQL of `$text`, the trimmed value, and `$lowered`.
 
-    `plain`: a condition that only plainly good values meet, of `{value}`, the trimmed column; `{name}` is the column.
-    `flaws`: conditions of `text`, the trimmed value, and `lowered`, each with the reason of a value that meets it;
-    the first decides, and separators come after them. `well_formed`: what then has to hold, else it is `otherwise`.
-    `case`: the function that makes of a value what is hashed.
+    A value that meets a condition is rejected for its reason; the first one decides. `flaws` come before the search for
+    separators, `form` after it. `normal`: what is hashed of any other value.
     """
 
-    plain: str
-    well_formed: str
-    otherwise: Reason
-    case: str
-    flaws: tuple[tuple[str, str], ...] = ()
+    form: tuple[tuple[str, Reason], ...]
+    normal: str
+    flaws: tuple[tuple[str, Reason], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,21 +133,15 @@ _emails, _device_ids, _external_ids = map(_run_of, (_PLAIN_EMAIL, _DEVICE_ID.pat
 
 # ---------------------------------------------------------------------------------------- a warehouse: the same, in SQL
 
-UNSURE = "unsure"
-"""In place of a reason: the SQL cannot tell the digest of this address."""
-
+UNSURE = Reason.UNSURE.value
 # Capital sigma has two lower cases. The others are letters (with a case) that Unicode has since version 14, or that
 # a later version may add to their block: Python, Java and the warehouse need not know the same version.
-_UNSURE = r"[\x{3a3}\x{2c2f}\x{2c5f}\x{a7c0}\x{a7c1}\x{a7cb}-\x{a7dc}\x{10570}-\x{105bf}\x{10d50}-\x{10d85}]"
-# Printable ASCII but comma, `@` and, in a label, the full stop.
-_PLAIN_EMAIL_SQL = r"\A[!-+\--?A-~]+@[!-+\-/-?A-~]+(\.[!-+\-/-?A-~]+)+\z"
+UNSURE_LETTERS = r"[\x{3a3}\x{2c2f}\x{2c5f}\x{a7c0}\x{a7c1}\x{a7cb}-\x{a7dc}\x{10570}-\x{105bf}\x{10d50}-\x{10d85}]"
 _LABELS = r"\A[^@]+@[^@.]+(\.[^@.]+)+\z"
 _DEVICE_ID_SQL = r"\A[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\z"
 _device_id_sql = partial(
     Sql,
-    plain=f"regexp_like({{value}}, '{_DEVICE_ID_SQL.replace('{', '{{').replace('}', '}}')}')",
-    well_formed=f"regexp_like(text, '{_DEVICE_ID_SQL}')",
-    otherwise=Reason.NOT_A_DEVICE_ID,
+    form=((f"NOT regexp_like($text, '{_DEVICE_ID_SQL}')", Reason.NOT_A_DEVICE_ID),),
 )
 
 # ---------------------------------------------------------------------------------------- the table
@@ -163,14 +153,12 @@ EMAIL = IdentifierType(
     normalise=_email,
     recognise=partial(_in_runs, runs=_emails, in_case=bytes.lower),
     sql=Sql(
-        plain=f"length({{name}}) <= {MAX_EMAIL_BYTES}\n      AND regexp_like({{value}}, '{_PLAIN_EMAIL_SQL}')",
-        flaws=(
-            (f"regexp_like(text, '{_UNSURE}')", UNSURE),
-            (f"length(to_hex(to_utf8(lowered))) > {2 * MAX_EMAIL_BYTES}", Reason.TOO_LONG.value),
+        flaws=((f"length(to_hex(to_utf8($lowered))) > {2 * MAX_EMAIL_BYTES}", Reason.TOO_LONG),),
+        form=(
+            (f"NOT regexp_like($lowered, '{_LABELS}')", Reason.NOT_AN_EMAIL),
+            (f"regexp_like($text, '{UNSURE_LETTERS}')", Reason.UNSURE),
         ),
-        well_formed=f"regexp_like(lowered, '{_LABELS}')",
-        otherwise=Reason.NOT_AN_EMAIL,
-        case="lower",
+        normal="$lowered",
     ),
 )
 MAID = IdentifierType(
@@ -179,7 +167,7 @@ MAID = IdentifierType(
     list_type="MAID",
     normalise=partial(_device_id, in_case=str.lower),
     recognise=partial(_in_runs, runs=_device_ids, in_case=bytes.lower),
-    sql=_device_id_sql(case="lower"),
+    sql=_device_id_sql(normal="$lowered"),
 )
 IDFA = IdentifierType(
     name="idfa",
@@ -187,7 +175,7 @@ IDFA = IdentifierType(
     list_type="IDFA",
     normalise=partial(_device_id, in_case=str.upper),
     recognise=partial(_in_runs, runs=_device_ids, in_case=bytes.upper),
-    sql=_device_id_sql(case="upper"),
+    sql=_device_id_sql(normal="upper($text)"),
 )
 PHONE = IdentifierType(
     name="phone",

@@ -1,83 +1,82 @@
-"""The SQL that makes the mirror's ledger small again, as files for workflows/queries: a row for each member.
+"""How the ledger is made small again: a row for each member, in place of every change.
 
-What the rows of the ledger mean stands in `warehouse.mirror_sql`.
+A compaction holds what the ledger says once a plan is settled, and its number comes right after that plan's: whatever
+is written meanwhile counts on top of it. It is valid when it is whole; two at once write the same. What it makes void
+is taken out last. A run that dies in between leaves rows that no query looks at.
 """
 
 from __future__ import annotations
 
-from td_pinterest_op.mirroring.sql import (
-    AUDIENCE,
-    BASES,
-    ENTRIES,
-    INSERT,
-    JUDGED,
-    LEDGER,
-    NEWEST,
-    NOW_MS,
-    STRANGE,
-    TIME,
-)
+import logging
+from dataclasses import replace
 
-_MEMBERS = f"""SELECT digest, joined, CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op
-  FROM (
-    SELECT digest, joined, {JUDGED}
-    FROM (
-      SELECT digest, {NEWEST}
-      FROM (
-        SELECT digest, plan, op, coalesce(joined, plan) AS joined {ENTRIES}) AS entries
-      GROUP BY digest))
-  WHERE state <> 'out'"""
+from td_pinterest_op.errors import ExportError, StoppedError
+from td_pinterest_op.mirroring.ledger import Ledger, State, of_plan
+from td_pinterest_op.mirroring.plan import NEWEST, judged
+from td_pinterest_op.mirroring.stage import Stage
 
-# How many those are, by one number a digest: its newest plan twice, plus 1 unless it left by a settled plan.
-_AMOUNT = f"""SELECT count_if(newest % 2 = 1) AS amount FROM (
-    SELECT max(plan * 2 + CASE WHEN op = 'leave' AND plan IN (${{td.last_results.sent_plans}}) THEN 0 ELSE 1 END)
-      AS newest
-    FROM (
-      SELECT digest, plan, op {ENTRIES}) AS entries
-    GROUP BY digest)"""
+log = logging.getLogger(__name__)
 
-FILES: dict[str, str] = {}
-"""The text of each query, by file name."""
+# Rows a member at which the ledger is made small, and plans whose numbers a query has to name.
+_ROWS, _MARGIN, _PLANS = 3, 100, 1000
 
-FILES["mirror_compact.sql"] = f"""\
--- Writes the present state of every digest, a row each. It is not valid before mirror_compacted.sql says so.
-{INSERT}
-SELECT '{AUDIENCE}', greatest({NOW_MS}, ${{td.last_results.seen}} + 1), op, digest,
-  CASE op WHEN 'compacting' THEN ${{td.last_results.seen}} ELSE joined END, NULL, NULL, NULL, NULL, '${{session_uuid}}',
-  {TIME}
+
+def is_due(entries: int, members: int, state: State) -> bool:
+    """Return whether the ledger holds so many rows that are not void, or so many plans, that it is made small."""
+    return entries > _ROWS * members + _MARGIN or len(state.sent) > _PLANS
+
+
+def compact(stage: Stage, ledger: Ledger, state: State, *, entries: int, members: int) -> None:
+    """Make the ledger small if that is due. A failure is a warning: the next run tries again.
+
+    `state`: after the run, with every plan settled. `entries`: the rows that are not void; void ones are taken out.
+    """
+    try:
+        if is_due(entries, members, state):
+            number = _write_members(stage, ledger, state, members)
+            state = replace(state, base=number or state.base)
+            entries = members
+        if state.base and state.entries > entries + members + _MARGIN:
+            stage.run("take out of the ledger what is void", ledger.forget(state.base))
+    except StoppedError:
+        raise
+    except ExportError as error:
+        log.warning("the ledger could not be made small; the next run tries again: %s", error)
+
+
+def _write_members(stage: Stage, ledger: Ledger, state: State, members: int) -> int | None:
+    """Write a row for each member; returns the compaction's number once it is valid, None if it is not whole."""
+    number = state.seen + 1
+    stage.run("write a row for each member into the ledger", ledger.insert(_members(ledger, state, number)))
+    written = stage.records("count them", _count(ledger, number))[0]["digests"]
+    if written != members:
+        log.warning("the ledger could not be made small: %s rows were written, not %s", written, members)
+        return None
+    mark = ledger.mark(
+        "compacted",
+        plan=number,
+        figure=members,
+        resent=int(state.is_adopted),
+        ad_account_id=state.ad_account_id,
+        customer_list_id=state.customer_list_id,
+    )
+    stage.run("let them replace the older rows", mark)
+    return number
+
+
+def _members(ledger: Ledger, state: State, number: int) -> str:
+    rows = f"""\
+SELECT CASE state WHEN 'in' THEN 'member' ELSE 'unsure' END AS op, digest, joined
 FROM (
-  {_MEMBERS}
-  UNION ALL SELECT NULL, NULL, 'compacting')
-WHERE ${{td.last_results.settled}} > 0 AND ${{td.last_results.replacing}} <= ${{td.last_results.settled}}
-"""
-
-FILES["mirror_compacted.sql"] = f"""\
--- Makes the compaction of this session valid, if it is whole (counted anew) and no plan was made since it looked.
-{INSERT}
-SELECT '{AUDIENCE}', plan, 'compacted', NULL, NULL, amount, NULL, '${{td.last_results.ad_account_id}}',
-  '${{td.last_results.customer_list_id}}', '${{session_uuid}}', {TIME}
-FROM (
-  SELECT count_if(strange > 0) AS others, max(plan) AS plan, max_by(digests, plan) AS digests,
-    max_by(proofs, plan) AS proofs
+  SELECT digest, joined, {judged(state)}
   FROM (
-    SELECT plan, count(digest) AS digests, count_if(digest IS NULL) AS proofs,
-      {STRANGE.format(ops="'member', 'unsure', 'compacting'")}
-    FROM {LEDGER}
-    WHERE audience_id = '{AUDIENCE}' AND plan > ${{td.last_results.seen}}
-    GROUP BY plan)
-) CROSS JOIN (
-  {_AMOUNT}
-)
-WHERE others = 0 AND proofs > 0 AND digests = amount * proofs
-"""
+    SELECT digest, {NEWEST}
+    FROM (SELECT digest, plan, op, coalesce(joined, plan) AS joined {ledger.entries(state)}) AS entries
+    GROUP BY digest))
+WHERE state <> 'out'"""
+    return of_plan(rows, plan=number)
 
-FILES["mirror_base.sql"] = f"""\
--- The plan that the ledger begins with; 0 before the first replace.
-SELECT coalesce(max(plan), 0) AS base FROM {LEDGER}
-WHERE audience_id = '{AUDIENCE}' AND op IN {BASES}
-"""
 
-FILES["mirror_forget.sql"] = f"""\
--- Takes out of the ledger what was written before its base: no query looks at it any more.
-DELETE FROM {LEDGER} WHERE audience_id = '{AUDIENCE}' AND plan < ${{td.last_results.base}}
-"""
+def _count(ledger: Ledger, number: int) -> str:
+    written = ledger.written(State(number=number, seen=number - 1))
+    return f"SELECT count(digest) AS digests FROM ({written}) WHERE op IN ('member', 'unsure')"

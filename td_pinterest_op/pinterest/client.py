@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 PATIENCE = 4
 # The wait after a 429 when neither the server nor the settings ask for any, in seconds.
 _LEAST_PAUSE = 1.0
-# A request ends after this many 401s, whatever token they are about.
+# A request ends after this many 401s, and a run after this many refusals of refresh tokens, whichever token it was.
 MOST_REFUSALS = 10
 # After this many broken connections, a request that can be divided is taken to be too large.
 MOST_BROKEN = 2

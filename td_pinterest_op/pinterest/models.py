@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from td_pinterest_op.redaction.format import labelled
-from td_pinterest_op.stats import REMOVED_STATUSES
+from td_pinterest_op.stats import Condition, condition_of
 
 CUSTOMER_LIST, ACTALIKE = "CUSTOMER_LIST", "ACTALIKE"
 # Roles that may write customer lists and audiences.
@@ -58,7 +58,7 @@ class Audience:
     @property
     def is_removed(self) -> bool:
         """Whether the audience has been removed: it can still be read, and never changed."""
-        return self.status.upper() in REMOVED_STATUSES
+        return condition_of(self.status) is Condition.REMOVED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

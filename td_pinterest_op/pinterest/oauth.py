@@ -18,7 +18,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 from td_pinterest_op.errors import AccountError, PinterestError, RequestRefusedError
 from td_pinterest_op.http.retry import DAY
 from td_pinterest_op.http.transport import Response
-from td_pinterest_op.pinterest.client import Client, Request, TokenSource
+from td_pinterest_op.pinterest.client import MOST_REFUSALS, Client, Request, TokenSource
 from td_pinterest_op.pinterest.policy import AUTHORISE_AGAIN
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret
 from td_pinterest_op.runtime import shutdown
@@ -47,11 +47,13 @@ _WRONG_APP = (
     "check client id and client secret: both are on the app's page at https://developers.pinterest.com/apps/, and the "
     "secret changes when somebody resets it there"
 )
+# Pinterest's code for a client id or a client secret that is wrong.
+WRONG_APP_CODE = 2
 # By Pinterest's code.
-_CODE_REFUSED = {2: _WRONG_APP, 283: _CODE_USED_UP, None: f"{_CODE_USED_UP}. Or {_WRONG_APP}"}
+_CODE_REFUSED = {WRONG_APP_CODE: _WRONG_APP, 283: _CODE_USED_UP, None: f"{_CODE_USED_UP}. Or {_WRONG_APP}"}
 _REFUSED = {
-    2: "client_id or client_secret is wrong: the owner of the Pinterest app must compare them with the app's page at "
-    "https://developers.pinterest.com/apps/",
+    WRONG_APP_CODE: "client_id or client_secret is wrong: the owner of the Pinterest app must compare them with the "
+    "app's page at https://developers.pinterest.com/apps/",
     283: "the refresh token has ended, was replaced, or the account's password was changed: the owner of the Pinterest "
     f"app must {_AUTHORISE}",
     None: "it refused the app's credentials or the refresh token: the owner of the Pinterest app must check client_id "
@@ -134,6 +136,8 @@ class Tokens(TokenSource):
         self._bearer: Bearer | None = None
         # Whether the current token was ever accepted, and whether it already replaces one that never was.
         self._proved = self._replaced_unproved = False
+        # Of refresh tokens, whichever they were.
+        self._refusals = 0
         self._lock = threading.Lock()
 
     def token(self) -> Bearer:
@@ -184,7 +188,8 @@ class Tokens(TokenSource):
         try:
             grant = _exchanged(self._client, self._app, form, purpose=purpose, advice=_REFUSED)
         except AccountError as error:
-            if self._adopt_stored_token():
+            self._refusals += 1
+            if self._refusals < MOST_REFUSALS and self._adopt_stored_token():
                 return self._exchange()
             error.refused_token = self._fingerprint
             raise

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.http.retry import reset_delay
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.runtime.clock import Timing, duration
+from td_pinterest_op.runtime.clock import Timing, resumption
 
 MINUTE = 60.0
 # `100;w=1;name="…"`: one member of the structured list x-ratelimit-limit (IETF draft RateLimit header fields).
@@ -97,10 +97,16 @@ class RateLimiter:
                 return
             self._logged_until, writes = until + _LONG, self._windows[MINUTE]
         log.info(
-            "waiting %s for the next request: %d writes a minute are allowed, or the server asked for the wait",
-            duration(delay, wall=self._wall_clock()),
+            "waiting for the next request (%d writes a minute are allowed, or the server asked for the wait): %s",
             writes,
+            resumption(delay, wall=self._wall_clock()),
         )
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the next write may leave; 0 if one may leave now."""
+        with self._lock:
+            return max(self._delay(write=True), 0.0)
 
     def _check(self) -> None:
         shutdown.check()

@@ -23,12 +23,16 @@ _MAXIMUM_SHOWN = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column of the result that holds identifiers; `position` is counted from 0. `is_array`: several in a row."""
+    """A column of the result that holds identifiers; `position` is counted from 0. `is_array`: several in a row.
+
+    `is_judged`: see `Job`.
+    """
 
     name: str
     type: IdentifierType
     position: int
     is_array: bool = False
+    is_judged: bool = False
 
 
 def row_columns(job: Job, columns: Mapping[str, str], *, by: str | None = None) -> Sequence[Column]:
@@ -49,12 +53,18 @@ def row_columns(job: Job, columns: Mapping[str, str], *, by: str | None = None) 
 
 
 def identifier_columns(
-    job: Job, columns: Mapping[str, str], *, types: Mapping[str, IdentifierType] = LISTED, by: str | None = None
+    job: Job,
+    columns: Mapping[str, str],
+    *,
+    types: Mapping[str, IdentifierType] = LISTED,
+    by: str | None = None,
+    passes_others: bool = False,
 ) -> Sequence[Column]:
     """The columns of a result, which `types` knows by their lower-case names; `columns` maps other names to those.
 
     The column `by` is left out: its values are no identifiers. Raises JobError, which names every problem: columns
-    that are not known, columns that are named and missing, columns that are not text (`by`: nor whole numbers).
+    that are not known, unless it `passes_others`, columns that are named and missing, columns that are not text (`by`:
+    nor whole numbers).
     """
     known = dict(types) | {name: types[type_] for name, type_ in columns.items()}
     known.pop(by or "", None)
@@ -64,7 +74,7 @@ def identifier_columns(
         for setting, name in [*(("columns", name) for name in columns), *([("control", by)] if by else [])]
         if name not in names
     ]
-    unknown = (name for name, _ in job.schema if name.lower() not in {*known, by})
+    unknown = (name for name, _ in job.schema if name.lower() not in {*known, by} and not passes_others)
     problems += [
         f'column "{printable(name)}" is no identifier: leave it out of {job.origin.name}, or name it in `columns`'
         for name in islice(unknown, _MAXIMUM_SHOWN)
@@ -81,9 +91,15 @@ def identifier_columns(
         more = [f"and {len(job.schema) - _MAXIMUM_SHOWN} more"] if len(job.schema) > _MAXIMUM_SHOWN else []
         raise JobError(f"{job.label} (columns: {', '.join(shown + more)}) cannot be exported: {'; '.join(problems)}")
     return [
-        Column(name=name, type=known[name.lower()], position=position, is_array=sql_type.lower().startswith("array"))
+        Column(
+            name=name,
+            type=known[name.lower()],
+            position=position,
+            is_array=sql_type.lower().startswith("array"),
+            is_judged=job.is_judged,
+        )
         for position, (name, sql_type) in enumerate(job.schema)
-        if name.lower() != by
+        if name.lower() in known
     ]
 
 

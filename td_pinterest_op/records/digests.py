@@ -18,11 +18,15 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import cast
 
+from td_pinterest_op.errors import UnexpectedError
 from td_pinterest_op.identifiers.rules import HASHES_OF_NOTHING, TRIMMED, Reason, hash_or_reason, text_or_reason
+from td_pinterest_op.identifiers.sql import HASHED_MARK
 from td_pinterest_op.identifiers.types import IdentifierType
 from td_pinterest_op.records.columns import Column
 
 DIGEST_BYTES = 32
+_HEX_DIGITS = 2 * DIGEST_BYTES
+_MARK = HASHED_MARK.encode()
 _hex_digests = re.compile(rb"[0-9A-Fa-f]{64}")
 
 
@@ -98,6 +102,23 @@ def key_block(type_: IdentifierType, values: Sequence[object], *, default_countr
                 hashed += type_.is_hashed and _looks_hashed(values[row])
         rejected.sort()
     return KeyBlock(keys=keys, rejected=rejected, hashed=hashed)
+
+
+def judged_block(answers: Sequence[object]) -> KeyBlock:
+    """Return the keys of values that the warehouse has judged; `answers`: digests in hex, or reasons.
+
+    A digest has HASHED_MARK in front if it was one before. Raises UnexpectedError for any other answer.
+    """
+    texts = [answer if isinstance(answer, bytes) else b"" for answer in answers]
+    try:
+        keys = [unhexlify(text[-_HEX_DIGITS:]) if len(text) >= _HEX_DIGITS else b"" for text in texts]
+        rejected = [
+            (row, Reason.NULL if answers[row] is None else Reason(texts[row].decode()))
+            for row in _positions_of_undecided(keys)
+        ]
+    except ValueError:
+        raise UnexpectedError("what the warehouse made of a value is neither a digest nor a reason") from None
+    return KeyBlock(keys=keys, rejected=rejected, hashed=sum(text.startswith(_MARK) for text in texts))
 
 
 def _looks_hashed(valid: object) -> bool:
@@ -190,6 +211,11 @@ class ColumnKeys(KeyBlock):
         return self.valid_keys if type_.is_hashed else [identifier_of(type_, key) for key in self.valid_keys]
 
     @property
+    def unsure(self) -> list[int]:
+        """The rows of addresses that the warehouse could not hash."""
+        return [row for row, reason in self.rejected if reason is Reason.UNSURE]
+
+    @property
     def plain(self) -> int:
         """How many valid values of a type that is hashed were not hashed yet."""
         return self.valid - self.hashed if self.column.type.is_hashed else 0
@@ -215,7 +241,9 @@ def column_keys(column: Column, block: Sequence[Sequence[object]], *, default_co
     values, rows = block[column.position], None
     if column.is_array:
         values, rows = _elements(values)
-    given = key_block(column.type, values, default_country=default_country)
+    given = (
+        judged_block(values) if column.is_judged else key_block(column.type, values, default_country=default_country)
+    )
     rejected = given.rejected if rows is None else [(rows[position], reason) for position, reason in given.rejected]
     return ColumnKeys(column=column, keys=given.keys, rows=rows, rejected=rejected, hashed=given.hashed)
 

@@ -51,7 +51,7 @@ def plan_text(settings: Settings, stats: Stats, *, batches: int, changes: Sequen
 def _leaves_members(settings: Settings) -> bool:
     """Whether who is in the audience already stays there."""
     action = settings.action
-    return not action.leaves_lists and (not action.only_once or settings.if_exists is IfExists.ADD)
+    return not action.drops_members and (not action.only_once or settings.if_exists is IfExists.ADD)
 
 
 def check_values(stats: Stats, *, skip_invalid: bool, first_invalid: Sequence[int], origin: Origin = QUERY) -> None:
@@ -77,25 +77,24 @@ def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]
         raise LimitError(
             f"there is no valid record to send ({stats.read:,} rows read, {stats.invalid:,} invalid). "
             "Nothing was sent. Set allow_empty: true if an empty result is expected (add and remove then do nothing, "
-            "create makes an empty audience, replace clears the audience)"
+            "create makes an empty audience, replace clears the audience, and from a mirrored one everybody leaves)"
         )
-    _check_kind(settings, stats)
-    if stats.unique and not stats.to_send:
+    check_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
+    if stats.unique and not stats.allowed:
         raise LimitError(
             f"everybody is withheld: {stats.withheld_text}. Nothing was sent. Check "
             + " and ".join(what for why, what in _WITHHOLDS.items() if stats.withheld[why])
         )
     fewer, more = settings.min_records, settings.max_records
-    left = f"{stats.to_send:,} unique records" + (f", without {stats.withheld_text}," if stats.withheld.total() else "")
-    if fewer is not None and stats.to_send < fewer:
+    left = f"{stats.allowed:,} unique records" + (f", without {stats.withheld_text}," if stats.withheld.total() else "")
+    if fewer is not None and stats.allowed < fewer:
         raise LimitError(f"{left} are fewer than min_records ({fewer:,}). Nothing was sent")
-    if more is not None and stats.to_send > more:
+    if more is not None and stats.allowed > more:
         raise LimitError(f"{left} are more than max_records ({more:,}). Nothing was sent")
 
 
-def _check_kind(settings: Settings, stats: Stats) -> None:
-    """Raises LimitError if more of the values than expected were hashed already, or were not."""
-    plain, hashed = stats.plain_values, stats.hashed_values
+def check_kind(expected: ExpectedValues, *, plain: int, hashed: int) -> None:
+    """Raise LimitError if more of the valid values than expected were hashed already, or were not."""
     other, state, cause = {
         ExpectedValues.ANY: (0, "", ""),
         ExpectedValues.PLAIN: (
@@ -104,22 +103,21 @@ def _check_kind(settings: Settings, stats: Stats) -> None:
             "A policy of Treasure Data may mask the column: digests of masked values match nobody",
         ),
         ExpectedValues.HASHED: (plain, "are plain", "The query may select another column than the hashed one"),
-    }[settings.expect_values]
+    }[expected]
     if other > (plain + hashed) * TOLERATED:
         raise LimitError(
-            f"expect_values: {settings.expect_values.value}, but {other:,} of {plain + hashed:,} valid values {state}. "
+            f"expect_values: {expected.value}, but {other:,} of {plain + hashed:,} valid values {state}. "
             f"Nothing was sent. {cause}"
         )
 
 
 def _invalid(stats: Stats, first_invalid: Sequence[int], origin: Origin) -> str:
     reasons = ", ".join(f"{reason} {count}" for reason, count in stats.invalid_by_reason.most_common())
-    rows = ", ".join(map(str, first_invalid[:NAMED_ROWS]))
-    more = ", …" if len(first_invalid) > NAMED_ROWS else ""
+    rows = ", ".join(map(str, first_invalid[:NAMED_ROWS])) + (", …" if len(first_invalid) > NAMED_ROWS else "")
     values = stats.valid + stats.invalid
     # With several columns a row has several values, or none.
     of = f"{stats.read:,} rows" if values == stats.read else f"{values:,} values in {stats.read:,} rows"
-    first = f"the first are in {origin.unit}s" if len(first_invalid) > 1 else f"the first is in {origin.unit}"
-    return (
-        f"{stats.invalid:,} of {of} {'is' if stats.invalid == 1 else 'are'} invalid ({reasons}); {first} {rows}{more}"
-    )
+    first = f"; the first are in {origin.unit}s" if len(first_invalid) > 1 else f"; the first is in {origin.unit}"
+    # A warehouse that has judged the rows does not number them.
+    where = f"{first} {rows}" if rows else ""
+    return f"{stats.invalid:,} of {of} {'is' if stats.invalid == 1 else 'are'} invalid ({reasons}){where}"

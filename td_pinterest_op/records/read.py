@@ -46,6 +46,11 @@ class Prepared:
         return cls(unique=0, list_type=list_type([]), spool=None)
 
     @property
+    def uploads(self) -> int:
+        """The records as Pinterest counts them: with the further combinations of a row's values."""
+        return self.spool.uploads if isinstance(self.spool, RowSpool) else self.unique
+
+    @property
     def fingerprint(self) -> str:
         """The same for the same records, whatever job they come from."""
         return self.spool.fingerprint if self.spool else fingerprint()
@@ -103,19 +108,26 @@ class Preparation(abc.ABC):
         self.prepared = Prepared(unique=spool.unique, list_type=self._list_type, spool=spool)
 
     def _judge_with_key(self, block: Block, keys: Sequence[object]) -> Rejected:
-        rows = [row for row, key in enumerate(keys) if key is not None]
-        if len(rows) == len(keys):
+        keyless = [row for row, key in enumerate(keys) if key is None]
+        if not keyless:
             return self._judge(block)
-        rejected = self._judge([[column[row] for row in rows] for column in block])
-        nulls = [(row, Reason.NULL) for row, key in enumerate(keys) if key is None]
-        return [*nulls, *((rows[row], reason) for row, reason in rejected)]
+        self._shield(self._keys_of(_select(block, keyless)), len(keyless))
+        rows = [row for row, key in enumerate(keys) if key is not None]
+        rejected = self._judge(_select(block, rows))
+        return [*((row, Reason.NO_CONTROL_KEY) for row in keyless), *((rows[row], reason) for row, reason in rejected)]
+
+    def _keys_of(self, block: Block) -> list[ColumnKeys]:
+        return [column_keys(column, block, default_country=self._default_country) for column in self.columns]
 
     def _judge(self, block: Block) -> Rejected:
-        by_column = [column_keys(column, block, default_country=self._default_country) for column in self.columns]
+        by_column = self._keys_of(block)
         for column in by_column:
             self._stats.hashed_values += column.hashed
             self._stats.plain_values += column.plain
         return self._take(block, by_column)
+
+    def _shield(self, by_column: Sequence[ColumnKeys], count: int) -> None:  # noqa: B027 - without lists nothing is to do
+        """Note what `count` rows hold that are not sent: it may have to be withheld of others. Raises OSError."""
 
     @abc.abstractmethod
     def _take(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
@@ -197,6 +209,10 @@ class RowPreparation(Preparation):
         if reasons:
             log.warning("valid rows go without keys that are invalid: %s", reasons)
         return self._kept, {}
+
+
+def _select(block: Block, rows: Sequence[int]) -> Block:
+    return [[column[row] for row in rows] for column in block]
 
 
 def _without_lone_nulls(rejected: Rejected, *, columns: int) -> Rejected:

@@ -52,6 +52,11 @@ class RowSpool:
         return sum(spool.unique for shape, spool in self._spools.items() if shape.counts)
 
     @property
+    def uploads(self) -> int:
+        """Different rows, further combinations of their values included."""
+        return sum(spool.unique for spool in self._spools.values())
+
+    @property
     def keys(self) -> int:
         """Keys of the different rows."""
         return sum(shape.count * spool.unique for shape, spool in self._spools.items())

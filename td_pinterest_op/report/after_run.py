@@ -29,7 +29,7 @@ READABLE = 0o666
 def write(
     path: Path, statistics: Mapping[str, Any], *, outcomes: Mapping[str, Outcome], error: str, now: datetime
 ) -> None:
-    """Write the report of a run, beside those that the file has already. Never raises: what goes wrong is a warning.
+    """Write the report of a run, next to those that the file has already. Never raises: what goes wrong is a warning.
 
     A relative `path` is relative to the working folder, which for a task is the project. `error`: why the run failed.
     """
@@ -37,8 +37,7 @@ def write(
         from td_pinterest_op.report.page import page
 
         run = entry(statistics, at=now, error=error)
-        audience_id = run.text("audience_id") or None
-        html = page([*_earlier(path), run], outcomes=outcomes, audience_id=audience_id, now=now)
+        html = page([*_earlier(path), run], outcomes=outcomes, now=now)
         path.parent.mkdir(parents=True, exist_ok=True)
         replace(path, html, mode=READABLE)
     except ImportError as missing:

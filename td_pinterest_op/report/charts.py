@@ -1,4 +1,4 @@
-"""Charts as SVG without script, style or reference of their own: the page's style sheet colours them, light or dark."""
+"""Charts as SVG without script, style or reference of their own: the page's style sheet colors them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _FONT_SIZE = {"wide": 14, "narrow": 12}
 
 
 def over_time(points: Points, *, label: str, formatter: Callable[[float], str] = number) -> Markup | None:
-    """A line through `points` in the order of time, for wide and for narrow screens; None for fewer than two of them.
+    """A line through `points` in the order of time, for wide and for narrow screens; None for fewer than two times.
 
     `label` says in words what the chart shows, for those who cannot see it.
     """
-    if len(points) < 2:
+    if len({at for at, _ in points}) < 2:
         return None
     return Markup("").join(_line(points, size=size, label=label, formatter=formatter) for size in _SIZES)
 
@@ -32,6 +32,7 @@ def over_time(points: Points, *, label: str, formatter: Callable[[float], str] =
 def _line(points: Points, *, size: str, label: str, formatter: Callable[[float], str]) -> Markup:
     width, height = _SIZES[size]
     font = _FONT_SIZE[size]
+    ticks, form = _ticks(points, most=7 if size == "wide" else 3)
     chart = pygal.DateTimeLine(
         style=Style(label_font_size=font, major_label_font_size=font),
         js=[],
@@ -40,31 +41,33 @@ def _line(points: Points, *, size: str, label: str, formatter: Callable[[float],
         width=width,
         height=height,
         margin=8,
-        margin_right=24,  # half of the last date stands there
+        margin_right=44,  # room for half of the last date
         show_legend=False,
+        truncate_label=-1,
         fill=True,
         range=(0, max(value for _, value in points) or 1),
         max_scale=5,
         dots_size=4,
-        x_value_formatter=lambda at: f"{at:%d %b}".lstrip("0"),
+        x_value_formatter=lambda at: f"{at:{form}}".lstrip("0"),
         value_formatter=formatter,
         xrange=(points[0][0], points[-1][0]),
     )
-    chart.x_labels = _dates(points, most=7 if size == "wide" else 3)
+    chart.x_labels = ticks
     chart.add("", [(at, value) for at, value in points])
-    chart.add_xml_filter(lambda root: _plain(root, label=label))
+    chart.add_xml_filter(lambda root: _as_image(root, label=label))
     return Markup(chart.render(is_unicode=True, disable_xml_declaration=True))  # noqa: S704 - pygal escapes
 
 
-def _dates(points: Points, *, most: int) -> list[datetime]:
-    """Days for the axis, whole days apart, from the first point's on."""
-    first, last = points[0][0], points[-1][0]
-    days = (last - first) // timedelta(days=1)
-    step = max(-(-days // (most - 1)), 1)
-    return [first + timedelta(days=day) for day in range(0, days + 1, step)]
+def _ticks(points: Points, *, most: int) -> tuple[list[datetime], str]:
+    """The moments of the axis and their format: whole days from the first point on, or whole hours within two days."""
+    first, span = points[0][0], points[-1][0] - points[0][0]
+    unit, form = (timedelta(days=1), "%d %b") if span >= timedelta(days=2) else (timedelta(hours=1), "%d %b, %H:%M")
+    count = span // unit
+    step = max(-(-count // (most - 1)), 1)
+    return [first + number * unit for number in range(0, count + 1, step)], form
 
 
-def _plain(root: Element, *, label: str) -> Element:
+def _as_image(root: Element, *, label: str) -> Element:
     """The chart as one image with a name: without pygal's script, styles, tooltips and hidden texts."""
     unwanted = {"defs", "title", "desc", "script", "style"}
     for parent in list(root.iter()):

@@ -14,6 +14,9 @@ from typing import Any
 
 from td_pinterest_op.redaction.secret import mask
 from td_pinterest_op.run_history.columns import FAILED, FOLLOW_UP, JSON_NAMES, NAMES, RUN, SUCCESS
+from td_pinterest_op.stats import WITHHELD
+
+_KEY = ("session_uuid", "attempt_id", "action")
 
 # No figure of an export or of Pinterest is larger.
 _LARGEST = 10**15
@@ -54,6 +57,18 @@ class Entry:
         """Whether the run wrote nothing on purpose."""
         return str(self.values.get("dry_run")).lower() in ("true", "1")
 
+    @property
+    def is_mirror(self) -> bool:
+        """Whether the run compared the query's people with those of the audience, and sent the changes alone."""
+        return bool(self.text("mirror_mode"))
+
+    @property
+    def allowed(self) -> int | None:
+        """How many different people may be in the audience: those whom nothing withholds; None if it is not known."""
+        unique = self.whole("records_unique")
+        withheld = sum(self.whole(f"records_withheld_{reason}") or 0 for reason in WITHHELD)
+        return None if unique is None else unique - withheld
+
 
 def entry(given: Mapping[str, Any], *, at: datetime | None = None, error: str = "") -> Entry:
     """One entry, from statistics or from a row. `at` and `error` count where `given` has none of its own."""
@@ -62,15 +77,15 @@ def entry(given: Mapping[str, Any], *, at: datetime | None = None, error: str = 
     values = {name: value for name, value in every.items() if name in NAMES}
     reasons = _mapping(values.pop("rows_invalid_by_reason", None))
     counts = {str(name): int(count) for name, count in reasons.items() if 0 < int(count) <= _LARGEST}
-    said = str(values.get("error") or error)
-    failed = values.get("outcome") == FAILED or bool(said)
+    message = str(values.get("error") or error)
+    failed = values.get("outcome") == FAILED or bool(message)
     when = moment(values.get("time")) or moment(every.get("checked_at")) or at or moment(values.get("session_time"))
     return Entry(
         kind=str(values.get("kind") or (RUN if "rows_read" in values else FOLLOW_UP)),
         outcome=FAILED if failed else SUCCESS,
         at=when,
-        key=" ".join(str(values.get(name) or when) for name in ("session_uuid", "attempt_id", "action")),
-        values=values | {"error": said},
+        key=" ".join([str(values.get(name) or when) for name in _KEY] + [str(values.get("task") or "")]),
+        values=values | {"error": message},
         invalid_by_reason=dict(sorted(counts.items(), key=lambda item: -item[1])),
         lift={name: _number(value) for name, value in _mapping(values.get("lift")).items()},
     )

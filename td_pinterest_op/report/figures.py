@@ -1,4 +1,4 @@
-"""How figures, spans of time and moments are written on a page, which calls this module `write`."""
+"""Format figures, spans of time and moments for a page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def number(value: float | None) -> str:
 
 
 def share(part: float | None, whole: float | None) -> str:
-    """A share in per cent, with a decimal below ten; "–" if it cannot be told."""
+    """A share in per cent, with a decimal below ten; "–" if it is not known."""
     if part is None or not whole:
         return "–"
     percent = 100 * part / whole
@@ -52,5 +52,5 @@ def duration(seconds: float | None) -> str:
 
 
 def day(at: datetime | None) -> str:
-    """ "25 Nov 2026, 07:00 UTC"; "at an unknown time" for None."""
-    return f"{at:%d %b %Y, %H:%M} UTC".lstrip("0") if at else "at an unknown time"
+    """ "25 Nov 2026, 07:00 UTC", whose spaces end no line; "at an unknown time" for None."""
+    return f"{at:%d %b %Y, %H:%M} UTC".lstrip("0").replace(" ", "\N{NO-BREAK SPACE}") if at else "at an unknown time"

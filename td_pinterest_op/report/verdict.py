@@ -1,4 +1,4 @@
-"""The first screen of a report: did it fill, how many people, what next – for somebody who knows no API."""
+"""The headline of a report: was the audience filled, with how many people, what next – for readers without an API."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import timedelta
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.figures import day, number
 from td_pinterest_op.run_history.columns import FAILED
-from td_pinterest_op.stats import READY_STATUSES, REMOVED_STATUSES, TOO_SMALL_STATUSES, WITHHELD
+from td_pinterest_op.stats import Condition, condition_of
 
 # What Pinterest needs to match people to accounts.
 MATCHING = timedelta(hours=48)
@@ -22,10 +22,10 @@ _TOO_SMALL_ADVICE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What the first screen says. `tone` is good, waiting or bad: a colour and a sign. `next`: what to do.
+    """The headline and its text. `tone` is good, waiting or bad: a colour and a sign. `next`: what to do.
 
-    In that of an action, `{sent}` and `{until}` stand for the people and for when Pinterest will have matched them.
-    `final`: a later look at the audience has nothing to add.
+    In that of an action, `{sent}` and `{until}` are the people and the time when Pinterest will have matched them.
+    `final`: a later follow-up has nothing to add. `hides_size`: the audience has no size any more.
     """
 
     tone: str = "good"
@@ -33,6 +33,7 @@ class Outcome:
     detail: str
     next: str
     final: bool = True
+    hides_size: bool = False
 
 
 _MATCHING = "Pinterest matches them to its accounts, which takes 24 to 48 hours. Only then does the size change."
@@ -44,11 +45,11 @@ ON_THEIR_WAY = Outcome(
     next=_LOOK_AGAIN,
     final=False,
 )
-ON_THEIR_WAY_OUT = replace(ON_THEIR_WAY, headline="{sent} people are on their way out")
+ON_THEIR_WAY_OUT = replace(ON_THEIR_WAY, headline="Pinterest was asked to remove {sent} people")
 
 
 def verdict(run: Entry | None, seen: Entry | None, *, outcomes: Mapping[str, Outcome]) -> Outcome:
-    """`run` is the last run, `seen` the last follow-up after it; at least one of them is there.
+    """Judge the last run and `seen`, the last follow-up after it; at least one of them is given.
 
     `outcomes` are by the names of the actions.
     """
@@ -64,16 +65,25 @@ def verdict(run: Entry | None, seen: Entry | None, *, outcomes: Mapping[str, Out
 
 
 def _failed(run: Entry) -> Outcome:
-    sent = run.number("records_sent") or 0
-    withheld = sum(run.number(f"records_withheld_{reason}") or 0 for reason in WITHHELD)
-    unique = (run.number("records_unique") or 0) - withheld
-    so_far = f"{number(sent)} of {number(unique)} people reached Pinterest." if sent else "Nobody was sent."
+    sent, planned = run.whole("records_sent") or 0, run.whole("records_unique") and _planned(run)
+    so_far = f"{number(sent)} of {_amount(run, planned)} reached Pinterest." if sent else "Nobody was sent."
     return Outcome(
         tone="bad",
         headline="The last run failed",
-        detail=f"{so_far if unique else ''} {run.text('error')}".strip(),
+        detail=f"{so_far if planned else ''} {run.text('error')}".strip(),
         next="Do what the message says, then run the workflow again. Running it again is always safe.",
     )
+
+
+def _planned(run: Entry) -> int:
+    """How many records the run had to send: all that are allowed, or a mirror's changes."""
+    if not run.is_mirror:
+        return run.allowed or 0
+    return sum(run.whole(f"mirror_{name}") or 0 for name in ("joined", "resent", "left"))
+
+
+def _amount(run: Entry, count: int | None) -> str:
+    return f"{number(count)} {'changes' if run.is_mirror else 'people'}"
 
 
 def _rehearsed(run: Entry) -> Outcome:
@@ -87,8 +97,9 @@ def _rehearsed(run: Entry) -> Outcome:
 
 def _done(run: Entry, outcome: Outcome) -> Outcome:
     if not run.number("records_sent") and "{sent}" in outcome.headline:
-        # An empty result that was allowed, or one whose people are there already.
-        return Outcome(headline="Nobody had to be sent", detail=run.text("summary"), next="Nothing to do.")
+        # An empty result that was allowed, or one whose people are in the audience already.
+        headline = "Nobody joined or left" if run.is_mirror else "Nobody had to be sent"
+        return Outcome(headline=headline, detail=run.text("summary"), next="Nothing to do.")
     sent = number(run.number("records_sent"))
     until = day(run.at + MATCHING) if run.at else "two days after the run"
     return replace(outcome, headline=outcome.headline.format(sent=sent), next=outcome.next.format(until=until))
@@ -96,31 +107,32 @@ def _done(run: Entry, outcome: Outcome) -> Outcome:
 
 def _seen(seen: Entry) -> Outcome:
     status, size = seen.text("audience_status"), seen.number("audience_size")
-    people = f"about {number(size)} matched people" if size else "no matched people yet"
-    when = day(seen.at)
-    if status in READY_STATUSES:
+    people = "its size is not known yet" if size is None else f"about {number(size)} matched people"
+    when, condition = day(seen.at), condition_of(status)
+    if condition is Condition.READY:
         return Outcome(
             headline=f"The audience is ready: {people}",
-            detail=f"Pinterest said so on {when}. It counts people with an account that it could match.",
+            detail=f"As of {when}. Pinterest counts people with an account that it could match.",
             next="Nothing to do. Ad groups can use the audience.",
         )
-    if status in TOO_SMALL_STATUSES:
+    if condition is Condition.TOO_SMALL:
         return Outcome(
             tone="bad",
             headline=f"The audience is too small to use: {people}",
-            detail=f"Pinterest said so on {when}.",
+            detail=f"As of {when}.",
             next=_TOO_SMALL_ADVICE,
         )
-    if seen.outcome == FAILED or status in REMOVED_STATUSES:
+    if seen.outcome == FAILED or condition is Condition.REMOVED:
         return Outcome(
             tone="bad",
             headline="The audience cannot be used",
             detail=seen.text("summary") or f"Its status was {status or 'not readable'} on {when}.",
             next="Check in Ads Manager whether somebody removed it, and which ad account it belongs to.",
+            hides_size=condition is Condition.REMOVED,
         )
     return Outcome(
         tone="waiting",
         headline="Pinterest is still matching people",
-        detail=f"On {when} the status was {status or 'not known'}, with {people}.",
+        detail=f"On {when} the status was {status or 'not known'}: {people}.",
         next="Look again tomorrow. If this lasts longer than two days, ask Pinterest about the customer list.",
     )

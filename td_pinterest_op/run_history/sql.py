@@ -1,117 +1,92 @@
-"""Trino's SQL of the history table, as files for workflows/queries; digdag fills in `${…}`.
+"""Trino's SQL about the history table, made at run time from values.
 
-A template puts the statistics into the SQL as one JSON text with its quotes doubled: no value can end the text, and
-what is absent is NULL. A row may be written twice (a repeated attempt): whoever reads the table takes the last one of
-each session, attempt, audience and action (a day of the mirror takes people out and adds others).
+Each statement begins with a line that says what it is for. A row may be written twice, by a repeated attempt: whoever
+reads the table takes the last one of each session, attempt, task, audience and action.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from textwrap import fill
+import math
+from collections.abc import Collection, Sequence
+from typing import Any
 
-from td_pinterest_op.run_history.columns import COLUMNS, FOLLOW_UP, LIFT, RUN, Column
-from td_pinterest_op.stats import LISTS, WITHHELD
+from td_pinterest_op.identifiers.sql_text import quote_literal, quote_name
+from td_pinterest_op.redaction.format import printable, without_templates
+from td_pinterest_op.run_history.columns import COLUMNS, FAILED, FOLLOW_UP, RUN, Column, Row
 
-TABLE = "${history.table}"
-
-# What a workflow knows by itself. Its `_error` makes one paragraph of the error's message.
-_KNOWN = {
-    "time": "CAST(to_unixtime(current_timestamp) AS bigint)",
-    "workflow": "'${task_name.split(/[+^]/)[1]}'",
-    "session_time": "'${session_time}'",
-    "session_uuid": "'${session_uuid}'",
-    "attempt_id": "'${attempt_id}'",
-}
-_OF_INTENT = "coalesce(json_extract_scalar(run, '$.{0}'), json_extract_scalar(intent, '$.{0}'))".format
-_OF_RUN = _KNOWN | {
-    "kind": f"coalesce(json_extract_scalar(intent, '$.kind'), '{RUN}')",
-    "outcome": '\'${typeof error === "undefined" ? "success" : "failed"}\'',
-    **{name: _OF_INTENT(name) for name in ("action", "ad_account_id", "audience_id", "customer_list_id")},
-    "members": f"CAST({_OF_INTENT('members')} AS bigint)",
-    # The mirror withholds people before it sends.
-    **{f"records_withheld_{why}": f"CAST({_OF_INTENT(f'records.withheld.{why}')} AS bigint)" for why in WITHHELD},
-    **{f"lists_{name}": f"nullif({_OF_INTENT(f'lists.{name}')}, '')" for name in LISTS},
-    "error": (
-        """nullif('${typeof error === "undefined" ? "" : error.message.substring(0, 1000).replace(/'/g, "''")}', '')"""
-    ),
-}
-_OF_FOLLOW_UP = _KNOWN | {
-    "kind": f"'{FOLLOW_UP}'",
-    "outcome": "'success'",
-    "ad_account_id": "'${pinterest_status.ad_account_id}'",
-}
-_OF_LIFT = _KNOWN | {
-    "kind": f"'{LIFT}'",
-    "outcome": "'success'",
-    "ad_account_id": "'${target.ad_account_id}'",
-    "audience_id": "'${lift.audience_id}'",
-    "summary": "json_extract_scalar(lift, '$.summary')",
-    "lift": "json_format(lift)",
-}
+_LONGEST_TEXT = 1000
 
 
-def _json(*paths: str) -> str:
-    """A template for the first of these parameters that there is, as JSON in an SQL text; `null` if there is none."""
-    first = '"null"'
-    for path in reversed(paths):
-        first = f"""typeof {path.split(".")[0]} === "undefined" ? {first} : JSON.stringify({path})"""
-    return f"${{({first}).replace(/'/g, \"''\")}}"
+def make_table(table: str) -> str:
+    """Return the statements that make the table, or add the columns that one of an earlier version lacks."""
+    name = quote_name(table)
+    columns = ",\n".join(f"  {_declared(column)}" for column in COLUMNS)
+    later = (
+        f";\nALTER TABLE {name} ADD COLUMN IF NOT EXISTS {_declared(column)}" for column in COLUMNS if column.is_later
+    )
+    made = f"CREATE TABLE IF NOT EXISTS {name} (\n{columns}\n){''.join(later)}"
+    return f"-- td_pinterest_op: the table of the history\n{made}"
 
 
-def _insert(values: Mapping[str, str]) -> str:
-    """Columns are named: one that is left out is NULL."""
-    names = [column.name for column in COLUMNS if column.name in values]
-    selected = ",\n".join(f"  {values[name]} AS {name}" for name in names)
-    listed = fill(", ".join(names), width=116, initial_indent="  ", subsequent_indent="  ")
-    return f"INSERT INTO {TABLE} (\n{listed}\n)\nSELECT\n{selected}"
+def insert_rows(table: str, rows: Sequence[Row], *, unless: str = "") -> str:
+    """Return the INSERT of rows; columns that no row has are NULL.
+
+    `unless`: a query; if it finds a row, none is added.
+    """
+    columns = [column for column in COLUMNS if any(row.get(column.name) is not None for row in rows)]
+    names = ", ".join(quote_name(column.name) for column in columns)
+    values = ",\n".join(
+        f"  ({', '.join(_literal(column, row.get(column.name)) for column in columns)})" for row in rows
+    )
+    condition = f"\nWHERE NOT EXISTS ({unless})" if unless else ""
+    return (
+        f"-- td_pinterest_op: the history of this run\nINSERT INTO {quote_name(table)} ({names})\n"
+        f"SELECT * FROM (VALUES\n{values}\n) AS given ({names}){condition}"
+    )
 
 
-def _value(column: Column, source: str, path: str | None) -> str:
-    if column.type == "json":
-        return f"json_format(json_extract({source}, '$.{path}'))"
-    value = f"json_extract_scalar({source}, '$.{path}')"
-    return value if column.type == "varchar" else f"CAST({value} AS {column.type})"
+def failure_of(table: str, *, session_uuid: str, attempt_id: str, task: str) -> str:
+    """Return the query for failed runs of a task, and of tasks below it, in an attempt."""
+    return (
+        f"SELECT 1 FROM {quote_name(table)} WHERE session_uuid = {quote_literal(session_uuid)} "
+        f"AND attempt_id = {quote_literal(attempt_id)} AND outcome = {quote_literal(FAILED)} "
+        f"AND starts_with(task, {quote_literal(task)})"
+    )
 
 
-def _type(column: Column) -> str:
-    return "varchar" if column.type == "json" else column.type
+def known_of(table: str, columns: Sequence[str], audience_ids: Collection[str]) -> str:
+    """Return the query for all that may say how many are in the audiences: see `run_history.known`."""
+    name, ids = quote_name(table), ", ".join(map(quote_literal, audience_ids))
+    return (
+        "-- td_pinterest_op: what the history knows of these audiences\n"
+        f"SELECT {', '.join(map(quote_name, columns))} FROM {name}\n"
+        f"WHERE (kind = {quote_literal(FOLLOW_UP)} AND audience_id IN ({ids}))\n"
+        f"  OR (kind = {quote_literal(RUN)} AND (audience_id IS NULL OR audience_id IN ({ids})\n"
+        f"    OR customer_list_id IN (SELECT customer_list_id FROM {name} WHERE audience_id IN ({ids}))))"
+    )
 
 
-_COLUMNS = ",\n".join(f"  {column.name} {_type(column)}" for column in COLUMNS)
-_LATER = "".join(
-    f";\nALTER TABLE {TABLE} ADD COLUMN IF NOT EXISTS {column.name} {_type(column)}"
-    for column in COLUMNS
-    if column.is_later
-)
-_RUN = {column.name: _value(column, "run", column.run) for column in COLUMNS if column.run}
-_AUDIENCE = {column.name: _value(column, "audience", column.follow_up) for column in COLUMNS if column.follow_up}
+def _declared(column: Column) -> str:
+    return f"{quote_name(column.name)} {'varchar' if column.type == 'json' else column.type}"
 
-FILES = {
-    "history_table.sql": f"""\
--- The history: one row for each run of a workflow, and one for each audience of a follow-up.
-CREATE TABLE IF NOT EXISTS {TABLE} (
-{_COLUMNS}
-){_LATER}
-""",
-    "history_run.sql": f"""\
--- The row of a run: what the operator stored, or what the workflow set out to do (`intent`).
-{_insert(_RUN | _OF_RUN)}
-FROM (
-  SELECT
-    json_parse('{_json("pinterest", "pinterest_erasure")}') AS run,
-    json_parse('{_json("intent")}') AS intent
-) AS given
-""",
-    "history_status.sql": f"""\
--- A row for each audience that the follow-up read.
-{_insert(_AUDIENCE | _OF_FOLLOW_UP)}
-FROM UNNEST(CAST(json_parse('{_json("pinterest_status.audiences")}') AS array(json))) AS given (audience)
-""",
-    "history_lift.sql": f"""\
--- The row of a comparison with the control group: its figures as one JSON text.
-{_insert(_OF_LIFT)}
-FROM (SELECT json_parse('{_json("td.last_results")}') AS lift) AS given
-""",
-}
-"""The text of each query, by file name."""
+
+def _literals(columns: Sequence[Column], row: Row) -> str:
+    return ", ".join(_literal(column, row.get(column.name)) for column in columns)
+
+
+def _literal(column: Column, value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if column.type == "bigint":
+        return str(int(value))
+    if column.type == "double":
+        return f"{float(value):.6E}" if math.isfinite(value) else "NULL"
+    if column.type == "boolean":
+        return str(bool(value)).upper()
+    text = str(value)
+    # Ids of a session would look like those of a device to the mask.
+    return quote_literal(_free(text) if column.is_free else without_templates(text))
+
+
+def _free(text: str) -> str:
+    return printable(" ".join(text.split()), longest=_LONGEST_TEXT)

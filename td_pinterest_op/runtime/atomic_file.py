@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import time
 from pathlib import Path
 
-# A new text stands beside the old one for an instant. What stands there for this many seconds was left by a kill.
+# A new text is next to the old one for an instant. What has been there for this many seconds was left by a kill.
 _LEFT_BEHIND = 60.0
+# No name that somebody else would give: what has it is removed.
+_SUFFIX = ".td_pinterest_op-new"
 
 
 def replace(file: Path, text: str, *, mode: int = 0o600) -> None:
@@ -25,7 +28,7 @@ def replace(file: Path, text: str, *, mode: int = 0o600) -> None:
         return
     file = file.resolve()
     _tidy(file)
-    beside = file.with_name(f".{file.name}-{secrets.token_hex(4)}")
+    beside = file.with_name(f".{file.name}-{secrets.token_hex(4)}{_SUFFIX}")
     try:
         with os.fdopen(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as new:
             new.write(data)
@@ -38,7 +41,9 @@ def replace(file: Path, text: str, *, mode: int = 0o600) -> None:
 
 
 def _tidy(file: Path) -> None:
+    """Remove what a kill left of earlier replacements, and nothing else."""
+    is_ours = re.compile(rf"\.{re.escape(file.name)}-[0-9a-f]{{8}}{re.escape(_SUFFIX)}").fullmatch
     with contextlib.suppress(OSError):
         for other in file.parent.iterdir():
-            if other.name.startswith(f".{file.name}-") and time.time() - other.stat().st_mtime > _LEFT_BEHIND:
+            if is_ours(other.name) and time.time() - other.stat().st_mtime > _LEFT_BEHIND:
                 other.unlink()

@@ -40,3 +40,10 @@ def duration(seconds: float, *, wall: float | None = None) -> str:
     until = now + datetime.timedelta(seconds=min(seconds, _LONGEST))
     day = "" if until - now < datetime.timedelta(hours=12) else "%Y-%m-%d "
     return f"{length} (until {until:{day}%H:%M} UTC)"
+
+
+def resumption(seconds: float, *, wall: float) -> str:
+    """When a wait ends, for people: "goes on at 14:05:12 UTC, in 19 s". `wall` is this machine's time."""
+    at = datetime.datetime.fromtimestamp(wall + min(seconds, _LONGEST), tz=datetime.timezone.utc)
+    day = "" if seconds < 12 * 3600 else "%Y-%m-%d "
+    return f"goes on at {at:{day}%H:%M:%S} UTC, in {duration(seconds if seconds < 10 else round(seconds))}"

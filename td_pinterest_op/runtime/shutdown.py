@@ -84,8 +84,12 @@ def saving() -> Iterator[None]:
         _awaited.pop(key)
 
 
-def finish() -> None:
-    """Wait for a response that is under way within `shielded`, one second at most, and for `saving`, ten at most."""
+def finish() -> bool:
+    """Wait for a response that is under way within `shielded`, one second at most, and for `saving`, ten at most.
+
+    Returns false if something is still being saved.
+    """
     begin = time.monotonic()
     while any(time.monotonic() - begin < most for most in tuple(_awaited.values())):
         time.sleep(_POLL_SECONDS)
+    return _SAVING_SECONDS not in _awaited.values()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
 from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, alternatives
 from td_pinterest_op.settings import text as setting_text
-from td_pinterest_op.settings.action import Action
-from td_pinterest_op.settings.table import RecordsFormat, Setting, Table
+from td_pinterest_op.settings.action import ActionSpec, Scope
+from td_pinterest_op.settings.table import HashIn, RecordsFormat, Setting, Table
+from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS
 from td_pinterest_op.settings.types import (
     Show,
     WrongValueError,
@@ -23,7 +25,8 @@ from td_pinterest_op.settings.types import (
     shown,
 )
 
-_TASK_PARAMETERS = frozenset({"job_id", "query", "database", "engine"})
+log = logging.getLogger(__name__)
+
 _MAXIMUM_UNKNOWN_KEYS = 20
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 # Keys that Audience Studio's console adds to the settings that it passes on: td_…, _…, type and …Type.
@@ -52,10 +55,10 @@ _LEFT_OUT = Given(given=False)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """What the author should know although nothing is wrong. `code`: `lost-digits`, `unknown` or `unused`."""
+    """What the author should know although nothing is wrong. `code`: `lost-digits` or `unused`."""
 
     keys: tuple[str, ...]
-    code: Literal["lost-digits", "unknown", "unused"]
+    code: Literal["lost-digits", "unused"]
     text: str
 
     def __str__(self) -> str:
@@ -64,17 +67,16 @@ class Notice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """`result_settings` read by a table. `ignored`: keys that Audience Studio's console added."""
+    """`result_settings` read by a table."""
 
     table: Table
     values: dict[str, Given] = field(default_factory=dict)
-    ignored: list[str] = field(default_factory=list)
     _problems: list[Problem] = field(default_factory=list)
 
     @property
-    def action(self) -> Action | None:
+    def action(self) -> ActionSpec | None:
         """The action; None if it is wrong, or if the door has none."""
-        action: Action | None = self.values["action"].value if "action" in self.values else None
+        action: ActionSpec | None = self.values["action"].value if "action" in self.values else None
         return action
 
     @property
@@ -110,16 +112,11 @@ class Reading:
                 text="digdag may have changed the last digits of these ids (numbers over 2^53, or more than 16 digits "
                 "that end in zeros); put them in quotes where they are written first",
             ),
-            Notice(
-                keys=tuple(self.ignored),
-                code="unknown",
-                text="result_settings has keys that this operator does not know; it ignores them",
-            ),
         )
         return tuple(notice for notice in notices if notice.keys)
 
 
-def read(raw: object, *, table: Table, environ: Mapping[str, str], from_console: bool = False) -> Reading:
+def read(raw: object, *, table: Table, environ: Mapping[str, str]) -> Reading:
     """Read `result_settings`; every problem is in `Reading.problems`. Arguments: see `parse.parse`.
 
     Raises SettingsError if `raw` is not a mapping.
@@ -130,10 +127,12 @@ def read(raw: object, *, table: Table, environ: Mapping[str, str], from_console:
     for name, key in table.by_name.items():
         reading.values[name] = _given(reading, name, key, mapping.get(name), environ, show)
     unknown = [name for name in mapping if name not in table.by_name]
-    _read_names(reading, unknown, show, from_console=from_console)
+    _read_names(reading, unknown, show)
     _join_aliases(reading)
     _check_order(reading)
     _check_needed(reading)
+    _check_restrictions(reading)
+    _check_expected_name(reading)
     _check_several(reading)
     _check_columns(reading)
     return reading
@@ -215,23 +214,35 @@ def _variable(secret: str) -> str:
     return re.sub(r"[.-]", "_", secret).upper()
 
 
-def _read_names(reading: Reading, names: Iterable[object], show: Show, *, from_console: bool) -> None:
-    """Keys that the table does not have."""
-    # A message may show these as they are.
-    plain = [
-        name for name in names if isinstance(name, str) and _PLAIN_NAME.fullmatch(name) and show(name) == repr(name)
+def drop_console_keys(given: Mapping[object, object], table: Table) -> dict[object, object]:
+    """Return the settings without the keys that Audience Studio's console adds to its own, which a warning names."""
+    added = [
+        name
+        for name in given
+        if name not in table.by_name and _is_plain(name, shown) and _ADDED_BY_CONSOLE.fullmatch(name)
     ]
-    if from_console:
-        reading.ignored.extend(filter(_ADDED_BY_CONSOLE.fullmatch, plain))
-    unknown = [name for name in names if name not in reading.ignored]
+    if added:
+        log.warning("the console's settings have keys that this operator does not know: %s", ", ".join(added))
+    return {name: value for name, value in given.items() if name not in added}
+
+
+def _is_plain(name: object, show: Show) -> TypeGuard[str]:
+    """Whether a message may show a key unchanged."""
+    return isinstance(name, str) and _PLAIN_NAME.fullmatch(name) is not None and show(name) == repr(name)
+
+
+def _read_names(reading: Reading, unknown: Sequence[object], show: Show) -> None:
+    """Keys that the table does not have."""
     for name in unknown[:_MAXIMUM_UNKNOWN_KEYS]:
         if not isinstance(name, str):
             reading.add("a key", f"{described(name)} is not a key's name; allowed: text")
-        elif name in _TASK_PARAMETERS:
+        elif name in TASK_PARAMETERS:
             reading.add(name, "is not a key of result_settings; it belongs on the task, beside result_settings")
         else:
-            label = name if name in plain else f"a key ({show(name)})"
-            reading.add(label, f"is unknown{closest(name, reading.table.by_name)}", code="unknown")
+            label = name if _is_plain(name, show) else f"a key ({show(name)})"
+            retired = reading.table.retired.get(name)
+            advice = f"; {retired}" if retired else closest(name, [*reading.table.by_name, *TASK_PARAMETERS])
+            reading.add(label, f"is unknown{advice}", code="unknown")
     if len(unknown) > _MAXIMUM_UNKNOWN_KEYS:
         reading.add("more keys", f"{len(unknown) - _MAXIMUM_UNKNOWN_KEYS} more are unknown")
 
@@ -271,7 +282,8 @@ def _check_needed(reading: Reading) -> None:
             _need(reading, key.name, reason=f", and {action.name} needs it")
     if action and (name := action.audience_id):
         _check_same(reading, name, "audience_id")
-        _need(reading, name, "audience_id", reason=f", and {action.name} needs it (or audience_id)")
+        other = "audience_name" if action.finds_by_name else "audience_id"
+        _need(reading, name, "audience_id", other, reason=f", and {action.name} needs it (or {other})")
 
 
 def _need(reading: Reading, name: str, *others: str, reason: str = "") -> None:
@@ -279,6 +291,30 @@ def _need(reading: Reading, name: str, *others: str, reason: str = "") -> None:
     if not any(reading.values[each].given for each in (name, *others)):
         allowed = reading.table.by_name[name].type.allowed
         reading.add(name, f"missing{reason}; allowed: {allowed}", code="missing")
+
+
+def _check_restrictions(reading: Reading) -> None:
+    """What restricts whom or how many an export sends is honoured by the action, or is an error."""
+    if (action := reading.action) is None:
+        return
+    for key in reading.table.settings:
+        given = reading.values[key.name]
+        restricts = given.given and key.restricts_by(given.value)
+        if restricts and not key.is_used_by(action) and not key.may_be_unused_by(action):
+            reading.add(key.name, f"{action.name} cannot honour it; take it out, or choose an action that can")
+
+
+def _check_expected_name(reading: Reading) -> None:
+    """An audience that an action creates, or finds by its name, has the name that is expected."""
+    action = reading.action
+    if action is None or Scope.NEW_AUDIENCE not in action.scopes:
+        return
+    ids = ("audience_id", action.audience_id) if action.audience_id else ()
+    name, expected = (reading.values[each] for each in ("audience_name", "expected_audience_name"))
+    has_both = None not in (name.value, expected.value) and not any(reading.values[each].given for each in ids)
+    if has_both and name.value != expected.value:
+        text = f"differs from audience_name, which {action.name} gives to its audience; allowed: the same name"
+        reading.add("expected_audience_name", text)
 
 
 def _check_several(reading: Reading) -> None:
@@ -293,7 +329,13 @@ def _check_several(reading: Reading) -> None:
 
 
 def _check_columns(reading: Reading) -> None:
-    columns, records = (reading.values.get(name, _LEFT_OUT).value for name in ("columns", "records"))
+    columns, records, hash_in = (
+        reading.values.get(name, _LEFT_OUT).value for name in ("columns", "records", "hash_in")
+    )
+    if hash_in is HashIn.WAREHOUSE and records is RecordsFormat.ROWS:
+        reading.add("hash_in", "the warehouse hashes no records: rows; allowed: operator, or records: identifiers")
+    if records is RecordsFormat.ROWS and (action := reading.action) and action.needs_query:
+        reading.add("records", f"{action.name} sends no rows; allowed: {RecordsFormat.IDENTIFIERS.value}")
     if records is not RecordsFormat.ROWS and not set(KEYS_ONLY).isdisjoint((columns or {}).values()):
         allowed = f"allowed: {alternatives(LISTED)}, or these with records: rows"
         reading.add("columns", f"{' and '.join(KEYS_ONLY)} are keys of a row; {allowed}")

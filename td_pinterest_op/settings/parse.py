@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.settings.action import Action
+from td_pinterest_op.settings.action import ActionSpec
 from td_pinterest_op.settings.given import Notice, Reading, read
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import (
@@ -17,11 +17,14 @@ from td_pinterest_op.settings.table import (
     MAX_IN_FLIGHT,
     REQUESTS_PER_MINUTE,
     STATUS,
+    Begin,
     ExpectedValues,
+    HashIn,
     IfExists,
     RecordsFormat,
     Table,
 )
+from td_pinterest_op.settings.types import TableName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,7 @@ class ConnectionSettings:
     warnings: tuple[Notice, ...]
     requests_per_minute: int = REQUESTS_PER_MINUTE
     max_in_flight: int = MAX_IN_FLIGHT
+    history: TableName | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +67,7 @@ class SendingSettings(ConnectionSettings):
 class Settings(SendingSettings):
     """The settings of one export. A setting that the action does not use has its default, whatever was given."""
 
-    action: Action
+    action: ActionSpec
     audience_id: str | None  # the one that the action needs; None if it creates one
     audience_name: str | None  # None unless the action creates one
     audience_description: str | None
@@ -73,9 +77,10 @@ class Settings(SendingSettings):
     max_records: int | None
     if_exists: IfExists
     replace_newer: bool
-    expected_audience_name: str | None  # None if the action creates one
+    expected_audience_name: str | None
     report: str | None  # path of the page to write
     records: RecordsFormat
+    hash_in: HashIn
     default_country: str | None  # ISO 3166 alpha-2, in upper case
     is_nca: bool
     seed_audience_id: str | None  # this and the next two: None for all but look-alikes
@@ -85,6 +90,11 @@ class Settings(SendingSettings):
     allow_empty_suppress: bool
     control: Control | None
     even_if_used: bool
+    ledger: TableName  # of a mirror; this and the next four: their defaults for other actions
+    begin: Begin | None
+    rebuild: bool
+    max_leave_ratio: float  # 0 to 1
+    resend_days: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +104,6 @@ class StatusSettings(ConnectionSettings):
     audience_ids: tuple[str, ...]  # one at least, each once
     min_size: int | None
     max_drop_ratio: float | None  # 0 to 1
-    previous_sizes: Mapping[str, int]  # audience id → size
-    filled_lists: Mapping[str, int]  # customer list id → all records that were sent to it
-    mirrored_lists: Mapping[str, int]  # customer list id → records in it, by the mirror's ledger
     fail_on: frozenset[str]  # statuses, in upper case
 
 
@@ -110,24 +117,23 @@ class ErasureSettings(SendingSettings):
 _C = TypeVar("_C", bound=ConnectionSettings)
 
 
-def parse(raw: object, *, table: Table, environ: Mapping[str, str], from_console: bool = False) -> Settings:
+def parse(raw: object, *, table: Table, environ: Mapping[str, str]) -> Settings:
     """The settings of an export.
 
     Args:
         raw: `result_settings` as digdag passes it: a mapping, or JSON or YAML text of one.
         table: the settings that there are, and the actions.
         environ: where credentials that are left out, and `${secret:…}` in any setting, are looked up.
-        from_console: whether Audience Studio wrote the settings: the keys that its console adds (`td_…`, `_…`, `type`
-            and the like) cause a warning, not an error.
 
     Raises:
         SettingsError: with every problem, a line each. It holds no credential, given or looked up.
     """
-    reading = _read(raw, table=table, environ=environ, from_console=from_console)
-    action: Action = reading.values["action"].value
+    reading = _read(raw, table=table, environ=environ)
+    action: ActionSpec = reading.values["action"].value
     names = {each.name for each in fields(Settings)}
     unused = {key.name: key.default for key in table.settings if key.name in names and not key.is_used_by(action)}
-    return _built(Settings, reading, **{**unused, "audience_id": _audience_id(action, reading)})
+    least = {"min_records": _least_records(action, reading)}
+    return _built(Settings, reading, **{**unused, **least, "audience_id": _audience_id(action, reading)})
 
 
 def parse_status(raw: object, *, environ: Mapping[str, str]) -> StatusSettings:
@@ -152,7 +158,7 @@ def parse_connection(raw: object, *, environ: Mapping[str, str]) -> ConnectionSe
     return _built(ConnectionSettings, reading, ad_account_id=reading.values["ad_account_id"].value or "")
 
 
-def action_of(raw: object, *, table: Table) -> Action | None:
+def action_of(raw: object, *, table: Table) -> ActionSpec | None:
     """The action that `result_settings` name, whatever else is wrong with them; None if that is not clear."""
     try:
         return read(raw, table=table, environ={}).action
@@ -160,17 +166,25 @@ def action_of(raw: object, *, table: Table) -> Action | None:
         return None
 
 
-def _read(raw: object, *, table: Table, environ: Mapping[str, str], from_console: bool = False) -> Reading:
-    reading = read(raw, table=table, environ=environ, from_console=from_console)
+def _read(raw: object, *, table: Table, environ: Mapping[str, str]) -> Reading:
+    reading = read(raw, table=table, environ=environ)
     if reading.problems:
         raise reading.error()
     return reading
 
 
-def _audience_id(action: Action, reading: Reading) -> str | None:
+def _audience_id(action: ActionSpec, reading: Reading) -> str | None:
     own = reading.values[action.audience_id or "audience_id"]
     value: str | None = own.value if own.given else reading.values["audience_id"].value
     return value if action.audience_id else None
+
+
+def _least_records(action: ActionSpec, reading: Reading) -> int | None:
+    least, most = reading.values["min_records"], reading.values["max_records"].value
+    default = action.least_records
+    if least.given or default is None:
+        return least.value if action.reads_rows else None
+    return default if most is None else min(default, most)
 
 
 def _ids(reading: Reading) -> tuple[str, ...]:

@@ -22,7 +22,6 @@ from td_pinterest_op.settings.types import (
     described,
     is_left_out,
     number_of,
-    whole_number,
 )
 
 _MOST_PERCENT = 50  # in a control group
@@ -42,7 +41,6 @@ STATUSES = (
 
 _IDENTIFIERS = choice({name: name for name in TYPES})
 _STATUS = choice({status.lower(): status for status in STATUSES})
-_SIZE = whole_number(0, 10_000_000_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +60,7 @@ class Control:
 def _read_columns(value: object, show: Show) -> Mapping[str, str]:
     columns: dict[str, str] = {}
     faults: list[str] = []
-    for column, identifier in _mapping(value).items():
+    for column, identifier in mapping_of(value).items():
         name = column.strip().lower() if isinstance(column, str) else ""
         with _noting(faults, f"column {show(column)}: "):
             kind = _IDENTIFIERS.read(identifier, show)
@@ -73,18 +71,6 @@ def _read_columns(value: object, show: Show) -> Mapping[str, str]:
             columns[name] = kind
     _raise_if_any(faults)
     return columns
-
-
-def _read_sizes(value: object, show: Show) -> Mapping[str, int]:
-    sizes: dict[str, int] = {}
-    faults: list[str] = []
-    for audience, size in _mapping(value).items():
-        with _noting(faults):
-            audience_id = AUDIENCE_ID.read(audience, show)
-            if not is_left_out(size):  # the history has no size of an audience that Pinterest still fills
-                sizes[audience_id] = _SIZE.read(size, show)
-    _raise_if_any(faults)
-    return sizes
 
 
 def _ids(of: SettingType) -> SettingType:
@@ -103,7 +89,7 @@ def _ids(of: SettingType) -> SettingType:
 def _each(of: SettingType, value: object, show: Show) -> list[str]:
     values: list[str] = []
     faults: list[str] = []
-    for position, item in enumerate(_items(value), start=1):
+    for position, item in enumerate(items_of(value), start=1):
         with _noting(faults, f"number {position}: "):
             values.append(of.read(item, show))
     _raise_if_any(faults)
@@ -127,9 +113,9 @@ _PARTS: Mapping[str, Callable[[object, Show], Any]] = {
 
 def _read_control(value: object, show: Show) -> Control:
     values: dict[str, Any] = {}
-    given = {key: part for key, part in _mapping(value).items() if not is_left_out(part)}
+    given = {key: part for key, part in mapping_of(value).items() if not is_left_out(part)}
     faults = [f"{name} is missing" for name in ("percent", "salt") if name not in given]
-    if "by" not in given and _mapping(value).get("by") is not None:
+    if "by" not in given and mapping_of(value).get("by") is not None:
         # A template that rendered to nothing must not choose another group, that of the digests.
         faults.append("by is blank: name a column, or leave it out")
     for key, part in given.items():
@@ -143,7 +129,7 @@ def _read_control(value: object, show: Show) -> Control:
     return Control(**values)
 
 
-def _items(value: object) -> Sequence[object]:
+def items_of(value: object) -> Sequence[object]:
     """The items of a list, of JSON or YAML text of one, or of text with commas."""
     if isinstance(value, str):
         is_list = value.lstrip().startswith(("[", "- "))
@@ -157,7 +143,7 @@ def _items(value: object) -> Sequence[object]:
     return value
 
 
-def _mapping(value: object) -> Mapping[object, object]:
+def mapping_of(value: object) -> Mapping[object, object]:
     """A mapping, or JSON or YAML text of one. Raises WrongValueError."""
     read = _loaded(value) if isinstance(value, str) else value
     if not isinstance(read, Mapping):
@@ -193,7 +179,6 @@ COLUMNS = SettingType(
     allowed=f"a mapping from the query's column name to {alternatives(LISTED)}; with records: rows also "
     + ", ".join(KEYS_ONLY),
 )
-SIZES = SettingType(read=_read_sizes, allowed="a mapping from an id to its size, a whole number")
 STATUS_SET = SettingType(
     read=lambda value, show: frozenset(_each(_STATUS, value, show)),
     allowed=f"a list, or text with commas, of {', '.join(STATUSES)}",

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
-from td_pinterest_op.settings.action import Action, Scope
-from td_pinterest_op.settings.structures import AD_ACCOUNT_IDS, AUDIENCE_IDS, COLUMNS, CONTROL, SIZES, STATUS_SET
+from td_pinterest_op.settings.action import ActionSpec, Scope
+from td_pinterest_op.settings.structures import AD_ACCOUNT_IDS, AUDIENCE_IDS, COLUMNS, CONTROL, STATUS_SET
 from td_pinterest_op.settings.types import (
     AD_ACCOUNT_ID,
     AUDIENCE_ID,
@@ -22,8 +22,10 @@ from td_pinterest_op.settings.types import (
     NUMERIC_CREDENTIAL,
     PAGE,
     RATIO,
+    TABLE,
     TEXT,
     SettingType,
+    TableName,
     choice,
     whole_number,
 )
@@ -37,12 +39,26 @@ class IfExists(str, enum.Enum):
     REPLACE = "replace"
 
 
+class Begin(str, enum.Enum):
+    """What the first run of a mirror does with the people in the audience: takes them out, or leaves them in."""
+
+    REPLACE = "replace"
+    ADOPT = "adopt"
+
+
 class ExpectedValues(str, enum.Enum):
     """What the valid values of a result are expected to be: identifiers in plain text, or their digests."""
 
     ANY = "any"
     PLAIN = "plain"
     HASHED = "hashed"
+
+
+class HashIn(str, enum.Enum):
+    """Where identifiers are normalised, judged and hashed."""
+
+    OPERATOR = "operator"
+    WAREHOUSE = "warehouse"
 
 
 class RecordsFormat(str, enum.Enum):
@@ -54,7 +70,11 @@ class RecordsFormat(str, enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One setting: a row of the table in README."""
+    """One setting: a row of the table in README.
+
+    `restricts`: a value other than `harmless` (by default the default) keeps people from being sent, or stops a run.
+    `limits_rows`: it does so by counting rows or records.
+    """
 
     name: str
     type: SettingType
@@ -63,11 +83,23 @@ class Setting:
     is_needed: bool = False
     scope: Scope = Scope.EVERY_ACTION
     is_credential: bool = False
+    restricts: bool = False
+    limits_rows: bool = False
+    harmless: Any = None
 
-    def is_used_by(self, action: Action) -> bool:
+    def is_used_by(self, action: ActionSpec) -> bool:
         """Whether it makes a difference to an action."""
         named = {*action.needs, *action.uses, action.audience_id}
         return self.scope is Scope.EVERY_ACTION or self.scope in action.scopes or self.name in named
+
+    def restricts_by(self, value: object) -> bool:
+        """Whether a value keeps people from being sent, or may stop a run."""
+        harmless = self.default if self.harmless is None else self.harmless
+        return self.restricts and value not in (None, harmless)
+
+    def may_be_unused_by(self, action: ActionSpec) -> bool:
+        """Whether an action that does not use it may ignore it: there is nothing that it could restrict."""
+        return self.limits_rows and not action.reads_rows
 
     @property
     def secret(self) -> str:
@@ -84,8 +116,10 @@ class Setting:
         """The default as README writes it; "–" for none."""
         if self.is_credential:
             return "from the environment"
-        if isinstance(self.default, Action):
+        if isinstance(self.default, ActionSpec):
             return self.default.name
+        if isinstance(self.default, TableName):
+            return self.default.table
         if isinstance(self.default, enum.Enum):
             return str(self.default.value)
         return "–" if self.default is None or self.default == {} else str(self.default).lower()
@@ -97,15 +131,17 @@ class Table:
 
     `ordered`: pairs of settings of which the first may not be greater than the second; a setting that is left out
     counts with its default. `several`: the setting for the ids of which one at least is needed, and the one for a
-    single id. `example`: the shortest `result_settings` that work, for the message about missing ones. `actions`:
-    those that the setting `action` names, if there is one.
+    single id. `retired`: what to do in place of a setting of an earlier version. `example`: the shortest
+    `result_settings` that work, for the message about missing ones. `actions`: those that the setting `action` names,
+    if there is one.
     """
 
     settings: tuple[Setting, ...]
     ordered: tuple[tuple[str, str], ...]
     example: str
     several: tuple[str, str] | None = None
-    actions: tuple[Action, ...] = ()
+    retired: Mapping[str, str] = field(default_factory=dict)
+    actions: tuple[ActionSpec, ...] = ()
 
     @cached_property
     def by_name(self) -> Mapping[str, Setting]:
@@ -130,6 +166,7 @@ _of_new_audience = partial(Setting, scope=Scope.NEW_AUDIENCE)
 _of_old_audience = partial(Setting, scope=Scope.OLD_AUDIENCE)
 _of_new_list = partial(Setting, scope=Scope.NEW_LIST, type=BOOLEAN, default=False)
 _of_those_that_name_it = partial(Setting, scope=Scope.NAMED)
+_limit = partial(Setting, scope=Scope.ROWS, restricts=True, limits_rows=True)
 
 _TYPE = Setting(name="type", type=choice({"pinterest": "pinterest"}), is_needed=True)
 CREDENTIALS = (
@@ -148,9 +185,10 @@ _RETRIES_AND_TIMEOUTS = (
     Setting(name="write_timeout_secs", type=_SECONDS, default=60),
     Setting(name="read_timeout_secs", type=_SECONDS, default=180),
 )
-_DRY_RUN = Setting(name="dry_run", type=BOOLEAN, default=False)
+_DRY_RUN = Setting(name="dry_run", type=BOOLEAN, default=False, restricts=True)
 _RATE = Setting(name="requests_per_minute", type=whole_number(1, 100_000), default=REQUESTS_PER_MINUTE)
 _IN_FLIGHT = _of_rows(name="max_in_flight", type=whole_number(1, 64), default=MAX_IN_FLIGHT)
+_HISTORY = Setting(name="history", type=TABLE)
 _COLUMNS = _of_rows(name="columns", type=COLUMNS, default={})
 
 _WAITS = ("retry_initial_wait_millis", "max_retry_wait_millis")
@@ -165,36 +203,43 @@ _WHATEVER_THE_ACTIONS_ARE = (
     _of_old_audience(name="audience_id", type=AUDIENCE_ID),
     _DRY_RUN,
     _of_rows(name="allow_empty", type=BOOLEAN, default=False),
-    _of_rows(name="max_invalid_ratio", type=RATIO, default=1.0),
-    _of_rows(name="min_records", type=whole_number(0, _RECORDS_LIMIT)),
-    _of_rows(name="max_records", type=whole_number(1, _RECORDS_LIMIT)),
+    _limit(name="max_invalid_ratio", type=RATIO, default=1.0),
+    _limit(name="min_records", type=whole_number(0, _RECORDS_LIMIT)),
+    _limit(name="max_records", type=whole_number(1, _RECORDS_LIMIT)),
     _RATE,
     _IN_FLIGHT,
     _of_those_that_name_it(name="if_exists", type=_words(IfExists), default=IfExists.FAIL),
     _of_new_list(name="replace_newer"),
-    _of_old_audience(name="expected_audience_name", type=TEXT),
+    Setting(name="expected_audience_name", type=TEXT, restricts=True),
     _COLUMNS,
     Setting(name="report", type=PAGE),
+    _HISTORY,
     _of_rows(name="records", type=_words(RecordsFormat), default=RecordsFormat.IDENTIFIERS),
+    _of_rows(name="hash_in", type=_words(HashIn), default=HashIn.OPERATOR),
     _of_rows(name="default_country", type=COUNTRY),
     _of_new_list(name="is_nca"),
     _of_those_that_name_it(name="seed_audience_id", type=AUDIENCE_ID),
     _of_those_that_name_it(name="country", type=choice({code: code for code in ("US", "CA", "GB")})),
     _of_those_that_name_it(name="percentage", type=whole_number(1, 10)),
-    _of_rows(name="expect_values", type=_words(ExpectedValues), default=ExpectedValues.ANY),
+    _of_rows(name="expect_values", type=_words(ExpectedValues), default=ExpectedValues.ANY, restricts=True),
     _of_people(name="allow_empty_suppress", type=BOOLEAN, default=False),
-    _of_people(name="control", type=CONTROL),
+    _of_people(name="control", type=CONTROL, restricts=True),
     _of_those_that_name_it(name="even_if_used", type=BOOLEAN, default=False),
+    _of_those_that_name_it(name="ledger", type=TABLE, default=TableName(None, "pinterest_ledger")),
+    _of_those_that_name_it(name="begin", type=_words(Begin)),
+    _of_those_that_name_it(name="rebuild", type=BOOLEAN, default=False),
+    _of_those_that_name_it(name="max_leave_ratio", type=RATIO, default=0.2, restricts=True, harmless=1.0),
+    _of_those_that_name_it(name="resend_days", type=whole_number(0, 3650), default=30),
 )
 
 
-def export_table(actions: Sequence[Action], *, default: Action) -> Table:
+def export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) -> Table:
     """The settings of an export, which does one of `actions`."""
     action = choice(
         {action.name: action for action in actions},
         aliases={alias: action for action in actions for alias in action.aliases},
     )
-    ids = [action.audience_id for action in actions if action.audience_id]
+    ids = [action.audience_id for action in actions if action.audience_id not in (None, "audience_id")]
     settings = (
         _TYPE,
         *CREDENTIALS,
@@ -222,6 +267,8 @@ def export_table(actions: Sequence[Action], *, default: Action) -> Table:
 _TYPE_IF_GIVEN = Setting(name="type", type=_TYPE.type)
 _AD_ACCOUNT_IF_GIVEN = Setting(name="ad_account_id", type=AD_ACCOUNT_ID)
 
+_READS_HISTORY = "take it out, and name the history's table as history: the operator reads it itself"
+
 STATUS = Table(
     settings=(
         _TYPE_IF_GIVEN,
@@ -231,11 +278,12 @@ STATUS = Table(
         Setting(name="audience_id", type=AUDIENCE_ID),
         Setting(name="min_size", type=whole_number(0, _RECORDS_LIMIT)),
         Setting(name="max_drop_ratio", type=RATIO),
-        *(Setting(name=name, type=SIZES, default={}) for name in ("previous_sizes", "filled_lists", "mirrored_lists")),
         Setting(name="fail_on", type=STATUS_SET, default=frozenset({"TOO_SMALL", "REMOVED"})),
+        _HISTORY,
         *_RETRIES_AND_TIMEOUTS,
     ),
     ordered=(_WAITS,),
+    retired=dict.fromkeys(("previous_sizes", "filled_lists", "mirrored_lists"), _READS_HISTORY),
     several=("audience_ids", "audience_id"),
     example="""
     result_settings:
@@ -257,6 +305,7 @@ ERASURE = Table(
         _RATE,
         _IN_FLIGHT,
         _COLUMNS,
+        _HISTORY,
     ),
     ordered=(_WAITS,),
     several=("ad_account_ids", "ad_account_id"),

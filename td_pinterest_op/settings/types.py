@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from td_pinterest_op.redaction.secret import LONGEST_SECRET
 
@@ -31,6 +31,7 @@ _NOT_TO_BE_SHOWN = re.compile(
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,24}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?")
 _DIGITS = re.compile(r"[0-9]+")
 _COUNTRY = re.compile(r"[A-Z]{2}")
+_TABLE = re.compile(r"(?:(?P<database>[a-z0-9_]{1,255})\.)?(?P<table>[a-z0-9_]{1,255})")
 _CREDENTIAL = re.compile(r"[!-~]+")
 LARGEST_EXACT = 2**53  # digdag's templates hold numbers as doubles: above this they skip whole numbers
 _LONGEST_AUDIENCE_ID = 40  # Pinterest sets no limit (`^\d+$` since API 5.28); ours keeps messages short
@@ -52,6 +53,13 @@ class SettingType:
     read: Callable[[object, Show], Any]
     allowed: str
     is_id: bool = False
+
+
+class TableName(NamedTuple):
+    """A table of Treasure Data; `database` is None for that of the task."""
+
+    database: str | None
+    table: str
 
 
 def is_left_out(value: object) -> bool:
@@ -221,6 +229,13 @@ def _read_page(value: object, show: Show) -> str:
     return text
 
 
+def _read_table(value: object, show: Show) -> TableName:
+    named = _TABLE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if named is None:
+        raise WrongValueError(f"{show(value)} is not the name of a table")
+    return TableName(**named.groupdict())
+
+
 def _read_country(value: object, show: Show) -> str:
     text = value.strip().upper() if isinstance(value, str) else ""
     if not _COUNTRY.fullmatch(text):
@@ -234,6 +249,9 @@ AUDIENCE_ID = _id(_LONGEST_AUDIENCE_ID, "digits, best in quotes")
 AD_ACCOUNT_ID = _id(_LONGEST_AD_ACCOUNT_ID, f"digits, at most {_LONGEST_AD_ACCOUNT_ID}, best in quotes")
 TEXT = SettingType(read=_read_text, allowed="text on one line; a number in quotes")
 COUNTRY = SettingType(read=_read_country, allowed="two letters (ISO 3166), such as US")
+TABLE = SettingType(
+    read=_read_table, allowed="table or database.table, each of small letters, digits and underscores; no mapping"
+)
 PAGE = SettingType(read=_read_page, allowed="the path of a file to write, ending in .html")
 CREDENTIAL = SettingType(read=_read_credential, allowed="text, as Pinterest shows it, or the template of a secret")
 NUMERIC_CREDENTIAL = SettingType(read=_read_numeric_credential, allowed=CREDENTIAL.allowed, is_id=True)

@@ -16,7 +16,7 @@ from td_pinterest_op import USER_AGENT
 from td_pinterest_op.errors import SettingsError, TreasureDataError, WorkflowError
 from td_pinterest_op.http.retry import Retry, retry_after
 from td_pinterest_op.http.transport import Failure, NoResponseError, Transport, json_object, whole_body
-from td_pinterest_op.redaction.format import printable
+from td_pinterest_op.redaction.format import counted, printable
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import Timing, duration
 
@@ -27,6 +27,8 @@ _REFUSED = {
     403: "Treasure Data does not permit this to the owner of the API key: give that user access to the database",
 }
 _TOO_MANY = 429
+RUN_AGAIN = "; run this task again later"
+"""How a message ends about what may not happen again."""
 
 
 def path_of(*parts: str) -> str:
@@ -84,16 +86,14 @@ class TreasureData:
             except TemporaryError as error:
                 if attempt == attempts:
                     raise TreasureDataError(
-                        f"Treasure Data: {error} to {method} {path}, {attempts} times; run this task again later"
+                        f"Treasure Data: {error} to {method} {path}, {counted(attempts, 'time')}{RUN_AGAIN}"
                     ) from None
                 self.pause(error, next(waits), f"to {method} {path}")
         if status not in (200, 404, 409):
             text = printable(
                 str(content.get("error") or content.get("message") or content.get("text") or ""), longest=300
             )
-            raise TreasureDataError(
-                f'Treasure Data: response {status} "{text}" to {method} {path}; run this task again later'
-            )
+            raise TreasureDataError(f'Treasure Data: response {status} "{text}" to {method} {path}{RUN_AGAIN}')
         return status, content
 
     def pause(self, failure: TemporaryError, wait: float, what: str) -> None:
@@ -101,7 +101,7 @@ class TreasureData:
         if failure.retry_after > self.retry.longest_wait:
             raise TreasureDataError(
                 f"Treasure Data: {failure} {what}; it asks to wait {duration(failure.retry_after)}, more than "
-                f"max_retry_wait_millis allows ({duration(self.retry.longest_wait)}); run this task again later"
+                f"max_retry_wait_millis allows ({duration(self.retry.longest_wait)}){RUN_AGAIN}"
             )
         wait = max(wait, failure.retry_after)
         log.warning("Treasure Data: %s %s; trying again in %s", failure, what, duration(wait))

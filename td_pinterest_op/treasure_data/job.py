@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
 import re
+import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from td_pinterest_op.errors import JobError, TreasureDataError
@@ -24,7 +26,8 @@ _UNFINISHED = ("queued", "booting", "running")
 _MAXIMUM_UNKNOWN = 36
 # Polling, in seconds: often at first, for short queries, then seldom.
 _FIRST_POLL, _LAST_POLL = 0.1, 10.0
-_FIRST_LOG = 1.0
+# Lines about the wait: the first after a second, then never more than this many seconds apart.
+_FIRST_LOG, _LONGEST_SILENCE = 1.0, 10.0
 # A rerun reuses its earlier job. If that job failed, it tries the next domain key, up to this many times.
 _MAXIMUM_ISSUES = 20
 _JOB_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
@@ -37,7 +40,8 @@ _LONGEST_ENGINE_TEXT = 10_000
 class Source:
     """Where the rows come from: a job's id, or a query to issue (then `job_id` is None).
 
-    Treasure Data makes one job of all queries that are issued with the same `domain_key`.
+    Treasure Data makes one job of all queries that are issued with the same `domain_key`. `purpose`: what a statement
+    of our own is for, for the log and its error, which then does not say what becomes of the export.
     """
 
     job_id: str | None = None
@@ -45,6 +49,21 @@ class Source:
     database: str = ""
     engine: str = "presto"
     domain_key: str = ""
+    purpose: str = ""
+
+    def with_query(self, query: str) -> Source:
+        """Return a source of a query that is made from this one's, whose job a rerun adopts as it would this one's."""
+        digest = hashlib.sha256(f"{self.domain_key} {query}".encode()).hexdigest()
+        return replace(self, query=query, domain_key=f"td_pinterest_op-{digest[:40]}")
+
+    def with_fresh_query(self, query: str) -> Source:
+        """Return a source of a query whose earlier result would be out of date: each call issues a job."""
+        return replace(self, query=query, domain_key=random_domain_key())
+
+
+def random_domain_key() -> str:
+    """Return a key that no other query has, so that an earlier job is never adopted."""
+    return f"td_pinterest_op-{secrets.token_hex(16)}"
 
 
 class Origin(NamedTuple):
@@ -62,14 +81,16 @@ class Job:
     """A job that succeeded.
 
     `schema`: (name, type) of each column. `records` and `size` (compressed bytes) are None if Treasure Data does not
-    say. `file` stands in place of a job: then there is no id, and `line_of` gives the line of a row that was read just
-    now (both are counted from 1).
+    say. `is_judged`: the warehouse has judged the identifiers, which are digests or reasons
+    (see `records.sql.answers_statement`). `file` stands in place of a job: then there is no id, and `line_of` gives the
+    line of a row that was read just now (both are counted from 1).
     """
 
     id: str
     schema: tuple[tuple[str, str], ...]
     records: int | None
     size: int | None
+    is_judged: bool = False
     file: str | None = None
     line_of: Callable[[int], int] | None = None
 
@@ -91,14 +112,16 @@ def job_of(td: TreasureData, source: Source, *, note: Callable[[str], None] = la
     JobError if the job did not succeed or does not exist, and TreasureDataError.
     """
     if source.job_id is None:
-        return _job_from(*_ran(td, source, note))
+        return _job_from(*_ran(td, source, note), purpose=source.purpose)
     note(source.job_id)
     return _job_from(source.job_id, _finished(td, source.job_id))
 
 
-def run_statement(td: TreasureData, source: Source) -> None:
-    """Run what has no result, such as an INSERT. Raises JobError and TreasureDataError."""
-    _check(*_ran(td, source, lambda _: None))
+def run_statement(td: TreasureData, source: Source) -> str:
+    """Run what has no result, such as an INSERT; returns its job's id. Raises JobError and TreasureDataError."""
+    job_id, details = _ran(td, source, lambda _: None)
+    _require_success(job_id, details, purpose=source.purpose)
+    return job_id
 
 
 def _ran(td: TreasureData, source: Source, note: Callable[[str], None]) -> tuple[str, dict[str, Any]]:
@@ -107,7 +130,12 @@ def _ran(td: TreasureData, source: Source, note: Callable[[str], None]) -> tuple
         job_id, adopted = _issue(td, source, key)
         note(job_id)
         log.info(
-            "job %s %s (%s on database %s)", job_id, "adopted" if adopted else "issued", source.engine, source.database
+            "job %s %s (%s on database %s)%s",
+            job_id,
+            "adopted" if adopted else "issued",
+            source.engine,
+            source.database,
+            source.purpose and f": {source.purpose}",
         )
         details = _finished(td, job_id)
         if details["status"] == "success" or not adopted:
@@ -138,7 +166,7 @@ def _finished(td: TreasureData, job_id: str) -> dict[str, Any]:
             )
         if waited >= next_log_at:
             log.info("job %s is %s; waiting for it for %s so far", job_id, printable(status), duration(waited))
-            next_log_at = waited * 2
+            next_log_at = waited + min(waited, _LONGEST_SILENCE)
         td.sleep(pause)
         waited += pause
         pause = min(pause * 1.5, _LAST_POLL)
@@ -154,14 +182,15 @@ def _get(td: TreasureData, what: str, job_id: str) -> dict[str, Any]:
     return content
 
 
-def _check(job_id: str, details: Mapping[str, Any]) -> None:
-    status = details["status"]
-    if status != "success":
-        raise JobError(f"job {job_id} ended with status {printable(status)}: nothing was sent{_engine_text(details)}")
+def _require_success(job_id: str, details: Mapping[str, Any], *, purpose: str = "", effect: str = "") -> None:
+    """Raise JobError for a job that failed; `effect` says what that means for the task, unless it has a purpose."""
+    if (status := details["status"]) != "success":
+        of, effect = (f" ({purpose})", "") if purpose else ("", effect)
+        raise JobError(f"job {job_id}{of} ended with status {printable(status)}{effect}{_engine_text(details)}")
 
 
-def _job_from(job_id: str, details: Mapping[str, Any]) -> Job:
-    _check(job_id, details)
+def _job_from(job_id: str, details: Mapping[str, Any], *, purpose: str = "") -> Job:
+    _require_success(job_id, details, purpose=purpose, effect=": nothing was sent")
     try:
         schema = json.loads(details.get("hive_result_schema") or "null")
         columns = tuple(_column(*column) for column in schema)

@@ -33,6 +33,21 @@ def job_rows(td: TreasureData, source: Source, *, note: Callable[[str], None]) -
     return Rows(job=job, blocks=JobResult(td, job))
 
 
+def read_all(td: TreasureData, source: Source) -> list[dict[str, Any]]:
+    """Return the rows of a small result, by the names of its columns, text decoded. Raises as `job_of` does."""
+    job = job_of(td, source)
+    names = [name for name, _ in job.schema]
+    return [
+        {name: _decoded(value) for name, value in zip(names, row, strict=True)}
+        for block in JobResult(td, job)
+        for row in zip(*block, strict=True)
+    ]
+
+
+def _decoded(value: Any) -> Any:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
 class JobResult:
     """The rows of a job; iterate once: yields blocks, a list for each column, all of the same length.
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 
-from td_pinterest_op.errors import ExportError, LimitError
-from td_pinterest_op.identifiers.types import LISTED, TYPES
-from td_pinterest_op.records.columns import identifier_columns
+from td_pinterest_op.errors import ExportError, JobError, LimitError
+from td_pinterest_op.identifiers.types import LISTED, TYPES, UNSURE
+from td_pinterest_op.records.columns import Column, identifier_columns
+from td_pinterest_op.records.hashed_rows import hashed_rows
+from td_pinterest_op.records.plan import check_kind
 from td_pinterest_op.records.read import AllIdentifiers
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.redaction.format import counted
 from td_pinterest_op.settings.parse import Settings
-from td_pinterest_op.settings.table import RecordsFormat
+from td_pinterest_op.settings.table import HashIn, RecordsFormat
 from td_pinterest_op.stats import CONSENT, SUPPRESS, Stats
 from td_pinterest_op.treasure_data.api import TreasureData
-from td_pinterest_op.treasure_data.job import Source
+from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.treasure_data.result import Rows, job_rows
 from td_pinterest_op.withholding.people import Lists
 
@@ -34,49 +36,88 @@ def opening(td: TreasureData, sources: Mapping[str, Source], settings: Settings,
     """
     with contextlib.ExitStack() as stack:
         spools = {name: stack.enter_context(Spool()) for name in sources}
-        of_no_use: dict[str, Counter[str]] = {}
+        columns: dict[str, Sequence[Column]] = {}
+        invalid: dict[str, Counter[str]] = {}
         for name, source in sources.items():
             try:
-                rows = job_rows(td, source, note=partial(stats.list_jobs.__setitem__, name))
-                of_no_use[name] = _read(rows, settings, spools[name])
+                rows = _open(td, source, settings, note=partial(stats.list_jobs.__setitem__, name))
+                columns[name], of_list = _read(rows, settings, spools[name])
+                check_kind(settings.expect_values, plain=of_list.plain_values, hashed=of_list.hashed_values)
             except ExportError as error:
                 raise error.extended(f" [the query of `{name}`]") from None
-            _check(name, spools[name].unique, of_no_use[name], settings)
-        _warn(of_no_use)
-        yield Lists(suppressed=spools.get(SUPPRESS), consented=spools.get(CONSENT))
+            invalid[name] = of_list.invalid_by_reason
+            check_list(name, spools[name].unique, of_list, settings)
+        warn_of_invalid(invalid)
+        yield Lists(suppressed=spools.get(SUPPRESS), consented=spools.get(CONSENT), columns=columns)
 
 
-def _read(rows: Rows, settings: Settings, spool: Spool) -> Counter[str]:
-    """Fills the spool; returns how many values are no identifiers, by reason. Raises JobError, TreasureDataError."""
-    types = TYPES if settings.records is RecordsFormat.ROWS else LISTED
-    names = {name.lower() for name, _ in rows.job.schema}
+def columns_of_query(columns: Mapping[str, str], *, own: Collection[str], others: Collection[str]) -> Mapping[str, str]:
+    """Return those of the setting `columns` that concern a query with the columns `own`: not what only `others` have.
+
+    A name that no query has is kept: it is an error. All names are in lower case.
+    """
+    return {name: type_ for name, type_ in columns.items() if name in own or name not in others}
+
+
+def require_shared_types(people: Sequence[Column], lists: Mapping[str, Sequence[Column]]) -> None:
+    """Raise JobError for a list that has no type of identifier in common with the people: it could match nobody."""
+    own = {column.type.name for column in people}
+    for name, columns in lists.items():
+        types = {column.type.name for column in columns}
+        if own.isdisjoint(types):
+            raise JobError(
+                f"`{name}` has {' and '.join(sorted(types))}, and the people have {' and '.join(sorted(own))}: without "
+                "a type of identifier in common the list would match nobody. Nothing was sent. Select one of the "
+                f"people's in the query of `{name}`, or one of the list's in theirs"
+            )
+
+
+def list_columns(job: Job, settings: Settings) -> Sequence[Column]:
+    """Return the identifier columns of a list. Raises JobError."""
+    names = {name.lower() for name, _ in job.schema}
     # A list need not have all the columns that the people's query has.
     columns = {name: type_ for name, type_ in settings.columns.items() if name in names}
+    return identifier_columns(job, columns, types=TYPES if settings.records is RecordsFormat.ROWS else LISTED)
+
+
+def _open(td: TreasureData, source: Source, settings: Settings, *, note: Callable[[str], None]) -> Rows:
+    if settings.hash_in is HashIn.WAREHOUSE:
+        return hashed_rows(td, source, choose=partial(list_columns, settings=settings), note=note)
+    return job_rows(td, source, note=note)
+
+
+def _read(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Column], Stats]:
+    """Fill the spool; return the list's columns and figures. Raises JobError, TreasureDataError."""
+    columns = list_columns(rows.job, settings)
     of_list = Stats(action="", ad_account_id="", dry_run=True)
-    preparation = AllIdentifiers(
-        spool,
-        columns=identifier_columns(rows.job, columns, types=types),
-        stats=of_list,
-        default_country=settings.default_country,
-    )
+    preparation = AllIdentifiers(spool, columns=columns, stats=of_list, default_country=settings.default_country)
     preparation.read(rows.blocks, progress=lambda _: None)
-    return of_list.invalid_by_reason
+    return columns, of_list
 
 
-def _check(name: str, people: int, of_no_use: Counter[str], settings: Settings) -> None:
+def check_list(name: str, people: int, of_list: Stats, settings: Settings) -> None:
+    """Raise LimitError for a list without people, unless the settings allow that. `of_list`: its figures."""
     log.info("%s: %s", name, counted(people, "identifier"))
-    if people or (name == SUPPRESS and settings.allow_empty_suppress):
+    if name == SUPPRESS and (unsure := of_list.invalid_by_reason[UNSURE]):
+        raise LimitError(
+            f"`{name}` holds addresses that are unsure ({unsure:,}): the warehouse cannot hash them, and would not "
+            "find these people. Nothing was sent. Put the SHA-256 of such an address in lower case in its place"
+            + (", or set hash_in: operator" if settings.hash_in is HashIn.WAREHOUSE else "")
+        )
+    may_be_empty = name == SUPPRESS and not of_list.read
+    if people or (may_be_empty and settings.allow_empty_suppress):
         return
-    problem = f"holds no identifier ({_reasons(of_no_use)})" if of_no_use else "has no rows"
-    cure = "set allow_empty_suppress: true if it is right that nobody has opted out" if name == SUPPRESS else ""
-    raise LimitError(f"`{name}` {problem}. Nothing was sent. Correct its query" + (f", or {cure}" if cure else ""))
+    problem = f"holds no identifier ({_reasons(of_list.invalid_by_reason)})" if of_list.read else "has no rows"
+    cure = ", or set allow_empty_suppress: true if it is right that nobody has opted out" if may_be_empty else ""
+    raise LimitError(f"`{name}` {problem}. Nothing was sent. Correct its query{cure}")
 
 
-def _warn(of_no_use: Mapping[str, Counter[str]]) -> None:
-    told = "; ".join(f"{name}: {_reasons(reasons)}" for name, reasons in of_no_use.items() if reasons)
-    if told:
-        log.warning("values in these lists are no identifiers, and match nobody: %s", told)
+def warn_of_invalid(invalid: Mapping[str, Counter[str]]) -> None:
+    """Warn of the values in lists that are no identifiers: by list, how many of each reason."""
+    by_list = "; ".join(f"{name}: {_reasons(reasons)}" for name, reasons in invalid.items() if reasons)
+    if by_list:
+        log.warning("values in these lists are no identifiers, and match nobody: %s", by_list)
 
 
-def _reasons(of_no_use: Counter[str]) -> str:
-    return ", ".join(f"{reason} {count:,}" for reason, count in of_no_use.most_common())
+def _reasons(invalid: Counter[str]) -> str:
+    return ", ".join(f"{reason} {count:,}" for reason, count in invalid.most_common())

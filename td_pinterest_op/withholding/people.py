@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import chain, compress
 from operator import ne
 
+from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
 from td_pinterest_op.records.spool import BUCKETS, Buckets, Spool, apart, in_order, in_pieces
 from td_pinterest_op.settings.structures import Control
@@ -24,12 +25,19 @@ _SHARES = 10_000
 _ENTRIES_AT_ONCE = 1 << 13
 # What is known of a person.
 _IS_SUPPRESSED, _CONSENTS, _IS_CONTROL = 1, 2, 4
-_ANYTHING = 0
+# Of somebody who is not sent anyway: if that person is suppressed, others lose the identifiers that they share.
+_ONLY_SHIELDS = 8
+_IS_VALID = 0
 _EVERY_BYTE = range(256)
 _IN_CONTROL = bytes((0, _IS_CONTROL)) + bytes(254)  # what makes it of a truth value
-# For each of them what makes 1 of a byte that says so, and 0 of all others.
-_SAYING = {what: bytes(known & what == what for known in _EVERY_BYTE) for what in (_ANYTHING, 1, 2, 4)}
-_IS_ZERO = bytes(not code for code in _EVERY_BYTE)
+# For each fact what makes 1 of a byte that has it, and 0 of all others. Whoever only shields gives no consent.
+_HAS_FLAG = {
+    fact: bytes(known & (fact | but) == fact for known in _EVERY_BYTE)
+    for fact, but in {_IS_VALID: _ONLY_SHIELDS, _IS_SUPPRESSED: 0, _CONSENTS: _ONLY_SHIELDS, _IS_CONTROL: 0}.items()
+}
+_NOT = bytes(not code for code in _EVERY_BYTE)
+# The code of people about whom nothing is left to do.
+IS_DONE = 1 + len(WITHHELD)
 
 Kept = tuple[list[bytes], Counter[str]]
 """Identifiers that may be sent, in ascending order, and how many may not, by reason."""
@@ -37,10 +45,14 @@ Kept = tuple[list[bytes], Counter[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lists:
-    """The people of an opt-out and of a consent list, as digests; None where there is no such list."""
+    """The people of an opt-out and of a consent list, as digests; None where there is no such list.
+
+    `columns`: the columns with identifiers of each list, by the name of its query.
+    """
 
     suppressed: Spool | None = None
     consented: Spool | None = None
+    columns: Mapping[str, Sequence[Column]] = field(default_factory=dict)
 
     def buckets(self) -> Iterator[tuple[frozenset[bytes], frozenset[bytes] | None]]:
         """Both lists' digests, those with a first byte in common together. Nobody consents to a list of none."""
@@ -89,6 +101,9 @@ class LonePeople:
         self._everybody.add(column.identifiers)
         self._controlled.add([key for key in compress(column.keys, in_control) if key])
 
+    def shield(self, by_column: Sequence[ColumnKeys], count: int) -> None:
+        """Ignores people who are not sent: whoever has their only identifier is on the list as well."""
+
     def identifiers(self) -> Iterator[Kept]:
         """What may be sent, in 256 parts. Nobody can be added any more. Raises OSError."""
         self._everybody.finish()
@@ -110,10 +125,12 @@ class People:
         # An identifier, and the number of somebody who has it. `_shared`: those that several people have.
         self._entries, self._shared = (Buckets(DIGEST_BYTES + _NUMBER_BYTES) for _ in range(2))
         self._known = bytearray()
-        # What is known of a person → 0, or why the person is withheld: a place in WITHHELD, counted from 1.
+        # What is known of a person → the person's code, see `codes`.
         self._codes = bytes(self._code(known) for known in _EVERY_BYTE)
 
     def _code(self, known: int) -> int:
+        if known & _ONLY_SHIELDS:
+            return IS_DONE
         if known & _IS_SUPPRESSED:
             return 1 + WITHHELD.index(SUPPRESSED)
         if self._lists.consented and not known & _CONSENTS:
@@ -133,8 +150,18 @@ class People:
 
     def add(self, by_column: Sequence[ColumnKeys], in_control: Sequence[bool]) -> None:
         """Takes a person for each row of a block, with all identifiers in it. Raises OSError."""
+        self._add(by_column, bytes(in_control).translate(_IN_CONTROL))
+
+    def shield(self, by_column: Sequence[ColumnKeys], count: int) -> None:
+        """Takes `count` people who are not sent: if they are suppressed, nobody gets their identifiers."""
+        self._add(by_column, bytes([_ONLY_SHIELDS]) * count)
+
+    def _add(self, by_column: Sequence[ColumnKeys], known: bytes) -> None:
         first = len(self._known)
-        self._known += bytes(in_control).translate(_IN_CONTROL)
+        self._known += known
+        if self._lists.suppressed:
+            # Whoever has an address that cannot be compared may be on the list by it.
+            self._note(_IS_SUPPRESSED, (first + row for column in by_column for row in column.unsure))
         for column in by_column:
             numbers = range(first, len(self._known)) if column.rows is None else [first + row for row in column.rows]
             _add(self._entries, column.identifiers, compress(numbers, column.keys) if column.rejected else numbers)
@@ -158,7 +185,7 @@ class People:
             self._known[number] |= what
 
     def codes(self, start: int, stop: int) -> bytearray:
-        """For each of these people 0, or why the person is withheld: a place in WITHHELD, counted from 1."""
+        """For each of these people 0, why the person is withheld (a place in WITHHELD, counted from 1), or IS_DONE."""
         return self._known[start:stop].translate(self._codes)
 
     def identifiers(self) -> Iterator[Kept]:
@@ -166,7 +193,7 @@ class People:
         self.compare()
         for bucket in range(BUCKETS):
             everybody, suppressed, controlled, consented = self._held(
-                self._entries, bucket, _ANYTHING, _IS_SUPPRESSED, _IS_CONTROL, _CONSENTS
+                self._entries, bucket, _IS_VALID, _IS_SUPPRESSED, _IS_CONTROL, _CONSENTS
             )
             yield _kept(everybody, suppressed, consented if self._lists.consented else None, controlled)
 
@@ -176,7 +203,7 @@ class People:
             suppressed, controlled = self._held(self._shared, bucket, _IS_SUPPRESSED, _IS_CONTROL)
             taken = suppressed | controlled
             for digests, numbers in _entries(self._shared, bucket) if taken else ():
-                is_sent = self._of_each(numbers).translate(self._codes).translate(_IS_ZERO)
+                is_sent = self._of_each(numbers).translate(self._codes).translate(_NOT)
                 sent = [*compress(digests, is_sent)]
                 losers = zip(sent, compress(numbers, is_sent), strict=True)
                 for digest, number in compress(losers, map(taken.__contains__, sent)):
@@ -188,7 +215,7 @@ class People:
         for digests, numbers in _entries(entries, bucket):
             of_each = self._of_each(numbers)
             for identifiers, fact in zip(held, facts, strict=True):
-                identifiers.update(compress(digests, of_each.translate(_SAYING[fact])))
+                identifiers.update(compress(digests, of_each.translate(_HAS_FLAG[fact])))
         return held
 
     def _of_each(self, numbers: Iterable[int]) -> bytes:

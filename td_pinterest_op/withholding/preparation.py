@@ -12,25 +12,26 @@ from typing import Any
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.phones import check_country
-from td_pinterest_op.records.columns import identifier_columns, position_of, row_columns
+from td_pinterest_op.records.columns import Column, identifier_columns, position_of, row_columns
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
 from td_pinterest_op.records.read import AllIdentifiers, Block, IdentifierPreparation, Preparation, RowPreparation
 from td_pinterest_op.records.row_spool import RowSpool
 from td_pinterest_op.records.rows import EncodedRows, Shape, by_shape
 from td_pinterest_op.records.spool import Sorted, SortedFile, Spool
 from td_pinterest_op.records.spool_file import SpoolFile
+from td_pinterest_op.records.sql import NUMBERS
 from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import RecordsFormat
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, Stats
 from td_pinterest_op.treasure_data.job import Job
-from td_pinterest_op.withholding.people import Lists, LonePeople, People, in_control, key_of
+from td_pinterest_op.withholding.lists import columns_of_query, require_shared_types
+from td_pinterest_op.withholding.people import IS_DONE, Lists, LonePeople, People, in_control, key_of
 
 _NUMBER_BYTES = 4
 _NOBODY: tuple[int, dict[bytes, str]] = (1 << 8 * _NUMBER_BYTES, {})
-# A code of `People`, and one for people whose rows are sent without some identifiers, and were dealt with.
-_CODES = range(1 + len(WITHHELD))
-_IS_DONE = len(_CODES)
+# The codes of `People` but for IS_DONE, which those get as well whose rows are sent without some identifiers.
+_CODES = range(IS_DONE)
 # For each code: what makes 1 of it, and 0 of all others.
 _WHERE = [bytes(code == other for other in range(256)) for code in _CODES]
 
@@ -48,14 +49,8 @@ def preparing(job: Job, settings: Settings, stats: Stats, *, lists: Lists | None
     if are_rows:
         check_country(settings.default_country)
     name = control.by if control else None
-    columns = (row_columns if are_rows else identifier_columns)(job, settings.columns, by=name)
+    columns = people_columns(job, settings, lists.columns if lists else {})
     by = position_of(job, name) if name else None
-    is_single = len(columns) == 1 and not columns[0].is_array
-    if control and by is None and not (is_single and columns[0].type.is_hashed):
-        raise JobError(
-            f"{job.label} needs a column for the control group: the result has no single column of digests to choose "
-            "by. Select a key of each person, and name it in `control` as `by`"
-        )
     of_rows: dict[str, Any] = {
         "columns": columns,
         "stats": stats,
@@ -69,16 +64,43 @@ def preparing(job: Job, settings: Settings, stats: Stats, *, lists: Lists | None
     elif are_rows:
         preparation = _WithheldRows(People(lists or Lists()), control, **of_rows)
     else:
-        people = (LonePeople if is_single else People)(lists or Lists())
+        people = (LonePeople if _is_single(columns) else People)(lists or Lists())
         preparation = _WithheldIdentifiers(people, control, **of_rows)
     with contextlib.closing(preparation):
         yield preparation
+
+
+def people_columns(job: Job, settings: Settings, lists: Mapping[str, Sequence[Column]]) -> Sequence[Column]:
+    """Return the identifier columns of the people's query. `lists`: those of the lists, by name.
+
+    Raises JobError, also for a list without any of their types, and for a control group that cannot be chosen.
+    """
+    named = columns_of_query(
+        settings.columns,
+        own={name.lower() for name, _ in job.schema},
+        others={column.name.lower() for columns in lists.values() for column in columns},
+    )
+    control, are_rows = settings.control, settings.records is RecordsFormat.ROWS
+    columns = (row_columns if are_rows else identifier_columns)(job, named, by=control.by if control else None)
+    require_shared_types(columns, lists)
+    if control and control.by is None and not (_is_single(columns) and columns[0].type.is_hashed):
+        raise JobError(
+            f"{job.label} needs a column for the control group: the result has no single column of digests to choose "
+            "by. Select a key of each person, and name it in `control` as `by`"
+        )
+    return columns
+
+
+def _is_single(columns: Sequence[Column]) -> bool:
+    return len(columns) == 1 and not columns[0].is_array
 
 
 def _chosen(control: Control | None, by: int | None, block: Block, by_column: Sequence[ColumnKeys]) -> Sequence[bool]:
     """For each row whether it is in the control group, by the column at `by`; None: by the digest."""
     if control is None:
         return [False] * len(block[0])
+    if by is not None and by_column[0].column.is_judged:
+        return [isinstance(number, int) and number % NUMBERS < control.of_ten_thousand for number in block[by]]
     digests = (digest.hex().encode() for digest in by_column[0].keys)
     return in_control(control, digests if by is None else map(key_of, block[by]))
 
@@ -93,6 +115,9 @@ class _WithheldIdentifiers(IdentifierPreparation):
 
     def _keep(self, block: Block, by_column: Sequence[ColumnKeys]) -> None:
         self._people.add(by_column, _chosen(self._control, self._by, block, by_column))
+
+    def _shield(self, by_column: Sequence[ColumnKeys], count: int) -> None:
+        self._people.shield(by_column, count)
 
     def _finish(self) -> tuple[Sorted, Mapping[str, int]]:
         kept = SortedFile()
@@ -145,9 +170,17 @@ class _WithheldRows(RowPreparation):
         self._people.add(by_column, _chosen(self._control, self._by, block, by_column))
         for part in rows.parts:
             places, shapes = [*compress(part.positions, part.shapes)], [*filter(None, part.shapes)]
-            data = marshal.dumps((part.count, places, shapes, [*compress(part.rows, part.shapes)]))
-            self._store.write(self._ends[-1], data)
-            self._ends.append(self._ends[-1] + len(data))
+            self._write(part.count, places, shapes, [*compress(part.rows, part.shapes)])
+
+    def _shield(self, by_column: Sequence[ColumnKeys], count: int) -> None:
+        self._people.shield(by_column, count)
+        self._write(count, [], [], [])
+
+    def _write(self, *block: Any) -> None:
+        """Keep the values of a `_Block`."""
+        data = marshal.dumps(block)
+        self._store.write(self._ends[-1], data)
+        self._ends.append(self._ends[-1] + len(data))
 
     def _finish(self) -> tuple[RowSpool, Mapping[str, int]]:
         self._people.compare()
@@ -212,4 +245,4 @@ def _without(records: _Records, losses: Mapping[bytes, str]) -> tuple[int, _Reco
         return 1 + WITHHELD.index(SUPPRESSED if SUPPRESSED in losses.values() else CONTROL), []
     whole = {(number, row): {*Shape(number).identifiers(row)} for number, row in left}
     largest = sorted(record for record in left if not any(whole[record] < other for other in whole.values()))
-    return _IS_DONE, [*largest[:1], *((Shape(number).uncounted, row) for number, row in largest[1:])]
+    return IS_DONE, [*largest[:1], *((Shape(number).uncounted, row) for number, row in largest[1:])]

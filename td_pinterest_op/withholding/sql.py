@@ -1,187 +1,182 @@
-"""Trino's SQL of whom the mirror withholds: opt-outs, consents and a control group, by the rules of `withholding`.
+"""Trino's SQL of whom the mirror sends and whom it withholds, by the rules of `withholding`.
 
-A person is a row of the people's table, known here by a hash of its values: rows that hold the same decide the same.
-`pinterest_persons_…` has a row for each person and identifier (or reason of rejection), `pinterest_listed_…` for each
-list and identifier. The mirror goes on with `pinterest_digests_…`, as it does when nobody is withheld.
+A statement gives answers (see `identifiers.sql`): digests, and the reasons for which values are rejected or people
+withheld. With several values a row, a person is known by a hash of all that the row holds: rows that hold the same
+decide the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from td_pinterest_op.identifiers.sql import full
-from td_pinterest_op.identifiers.types import LISTED, UNSURE
+from td_pinterest_op.identifiers.rules import Reason
+from td_pinterest_op.identifiers.sql import HASHED_MARK, salted_number
+from td_pinterest_op.identifiers.sql_text import quote_literal
+from td_pinterest_op.identifiers.types import UNSURE
+from td_pinterest_op.records.sql import NUMBERS, Query, answers_source
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHOUT_CONSENT
+from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT
 
-LISTS = ("suppressed", "consented")
-_SHARES = 10_000
-# The values of a row with their lengths: no other row has the same text.
-_WHOLE = "\n                || ".join(
-    f"coalesce(cast(length({value}) AS varchar) || ' ' || {value}, '-')"
-    for value in (f"${{pinterest_mirror.columns.{name}}}" for name in LISTED)
-)
+# In front of a digest of a row that is not sent: it shields what the row holds, and is not sent for this row.
+_SHIELD_MARK = "-"
+_UNSURE = f"('{UNSURE}', '{_SHIELD_MARK}{UNSURE}')"
+_IS_DIGEST = "length(answer) = 64"
+_BARE = "CASE WHEN length(answer) >= 64 THEN substr(answer, -64) ELSE answer END"
+_COUNTS = ("given", "hashed", "row_count", "invalid_rows")
+_SUMS = ", ".join(f"sum({name}) AS {name}" for name in _COUNTS)
 
 
-def values_of(table: str, columns: str, *, keep: str = "", kept: str = "") -> str:
-    """A SELECT of `type` and `value`, a row for each identifier of a row, and one of NULL for a row without any.
+def people(query: Query, *, tables: Mapping[str, str], control: Control | None) -> str:
+    """Return a SELECT of whom a day may send, as digests, and of how often each reason occurs for which one is not.
 
-    `columns` is the parameter with each type's SQL. `kept` is SQL of further columns, whose names are in `keep`; both
-    have a comma behind each.
+    Columns: `answer`; `people`, the digests that a reason stands for; `given`, how many values; `hashed`, how many of
+    those were digests; `row_count` and `invalid_rows`, which add up to those of the query. `tables`: of `listed`, by
+    LISTS.
     """
-    first, *others = LISTED
-    cases = " ".join(f"WHEN '{name}' THEN {name}" for name in LISTED)
-    selected = ",\n              ".join(f"${{{columns}.{name}}} AS {name}" for name in LISTED)
-    return f"""
-        SELECT {keep}type, value FROM (
-          SELECT {keep}type, {", ".join(LISTED)},
-            CASE type {cases} END AS value
-          FROM (
-            SELECT {kept}{selected}
-            FROM {table}
-          ) CROSS JOIN (VALUES {", ".join(f"('{name}')" for name in LISTED)}) AS types (type))
-        WHERE value IS NOT NULL OR (type = '{first}' AND coalesce({", ".join(others)}) IS NULL)"""
-
-
-def columns_of(types: Sequence[str], *, key: str | None = None) -> Mapping[str, str]:
-    """Each type's SQL in a table with columns of these names; a row whose `key` (SQL) is NULL has no values."""
-    null = "CAST(NULL AS varchar)"
-    return {
-        name: null if name not in types else f'CASE WHEN {key} IS NOT NULL THEN "{name}" END' if key else f'"{name}"'
-        for name in LISTED
-    }
-
-
-def control_of(control: Control | None, key: str | None) -> Mapping[str, object]:
-    """What the SQL needs of a control group; `key` is the SQL of a person's key, None where it is the digest.
-
-    The salt is in hex: it could hold anything.
-    """
-    return {
-        "share": control.of_ten_thousand if control else 0,
-        "salt": (control.salt.encode() + b"\n").hex() if control else "",
-        "key": f"CAST({key} AS varchar)" if key else "CAST(NULL AS varchar)",
-    }
-
-
-def counted_by(reason: str, amount: str, *, where: str) -> str:
-    """The reasons of the rows, each with its amount, as one text: `null 3, empty 1`; empty without any."""
-    return f"""coalesce(array_join(array_agg({reason} || ' ' || cast({amount} AS varchar) ORDER BY {reason})
-      FILTER (WHERE {where}), ', '), '')"""
-
-
-FILES: dict[str, str] = {}
-"""The text of each query, by file name."""
-
-FILES["mirror_nobody.sql"] = """\
--- In place of a list that is not switched on.
-SELECT cast(NULL AS varchar) AS email WHERE 1 = 0
-"""
-
-_VALUES = values_of(
-    "pinterest_people_${mirror_stage}",
-    "pinterest_mirror.columns",
-    keep="person, key, ",
-    kept=f"""to_hex(sha256(to_utf8(
-                {_WHOLE}))) AS person,
-              ${{pinterest_mirror.control.key}} AS key,
-              """,
+    is_single = _is_single(query, control)
+    persons = _lone_persons(query, control) if is_single else _persons(query, control)
+    joins = "".join(
+        f"\n  LEFT JOIN {table} AS {name} ON {name}.answer = persons.answer" for name, table in tables.items()
+    )
+    of_person = "{}" if is_single else "max({}) OVER (PARTITION BY person)"
+    # A person who has an address that cannot be compared is suppressed: it may be on the list as a hash.
+    suppressed = f"CASE WHEN {SUPPRESS}.answer IS NOT NULL OR persons.answer IN {_UNSURE} THEN 1 ELSE 0 END"
+    # What only shields lets nobody pass.
+    consented = f"CASE WHEN {CONSENT}.answer IS NOT NULL AND persons.given > 0 THEN 1 ELSE 0 END"
+    return f"""\
+SELECT answer, sum(people) AS people, {_SUMS}
+FROM (
+SELECT CASE WHEN NOT {_IS_DIGEST} THEN answer
+    WHEN suppressed > 0 THEN '{SUPPRESSED}'
+    WHEN consented = 0 THEN '{WITHOUT_CONSENT}'
+    WHEN in_control > 0 THEN '{CONTROL}'
+    ELSE answer END AS answer, CASE WHEN {_IS_DIGEST} THEN 1 ELSE 0 END AS people, {", ".join(_COUNTS)}
+FROM (
+SELECT answer, {_SUMS}, max(in_control) AS in_control, max(suppressed) AS suppressed, max(consented) AS consented
+FROM (
+  SELECT persons.answer, {", ".join(f"persons.{name}" for name in _COUNTS)}, in_control,
+    {of_person.format(suppressed) if SUPPRESS in tables else "0"} AS suppressed,
+    {of_person.format(consented) if CONSENT in tables else "1"} AS consented
+  FROM ({persons}) AS persons{joins}
 )
-_NUMBER = """from_base(substr(to_hex(sha256(
-      from_hex('${pinterest_mirror.control.salt}') || to_utf8(coalesce(key, answer)))), 1, 8), 16)"""
-
-FILES["mirror_persons.sql"] = f"""\
--- The identifiers of each person of the day as digests or reasons, and who is in the control group.
-SELECT person, answer, max(in_control) AS in_control, count(*) AS amount FROM (
-  SELECT person, answer, CASE
-    WHEN ${{pinterest_mirror.control.share}} > 0
-      AND {_NUMBER} % {_SHARES} < ${{pinterest_mirror.control.share}} THEN 1
-    ELSE 0 END AS in_control
-  FROM (
-{full(_VALUES, keep="person, key, ")}
+GROUP BY answer
+HAVING sum(given) > 0
 ))
-GROUP BY person, answer
-"""
-
-_OF_LISTS = "\n        UNION ALL".join(
-    f"""
-        SELECT '{name}' AS list, type, value FROM (
-        {values_of(f"pinterest_{name}_${{mirror_stage}}", f"pinterest_mirror.{name}").strip()})"""
-    for name in LISTS
-)
-
-FILES["mirror_listed.sql"] = f"""\
--- Who is on a list, as digests; and how often each reason occurs for which a value is no identifier.
-SELECT list, answer, count(*) AS amount FROM (
-{full(_OF_LISTS, keep="list, ")}
-)
-GROUP BY list, answer
-"""
+GROUP BY answer"""
 
 
-def _holds_nobody(name: str, cure: str) -> str:
-    return (
-        f"'queries/{name}.sql ' || CASE {name}_reasons WHEN '' THEN 'has no rows'\n"
-        f"        ELSE 'holds no identifier (' || {name}_reasons || ')' END\n"
-        f"      || '. Nothing was sent. Correct it{cure}'"
+def values(query: Query) -> str:
+    """Return a SELECT of the values of a query with a single column, of which nobody is withheld: as `people`."""
+    return f"""\
+SELECT {_BARE} AS answer, 0 AS people, 1 AS given, {_starts(HASHED_MARK)} AS hashed, 1 AS row_count,
+  {_is_invalid()} AS invalid_rows
+FROM ({_single(query)})"""
+
+
+def needs_table(query: Query, *, tables: Mapping[str, str], control: Control | None) -> bool:
+    """Return whether `values` does not do in place of `people`."""
+    return bool(tables) or control is not None or not _is_single(query, control)
+
+
+def listed(query: Query) -> str:
+    """Return a SELECT of the different answers of a list, each with the values that it stands for."""
+    of_rows = _single(query) if _is_single(query, None) else f"SELECT answer FROM ({_rows(query)}) {_UNNESTED}"
+    return f"""\
+SELECT answer, count(*) AS given, sum(hashed) AS hashed
+FROM (SELECT {_BARE} AS answer, {_starts(HASHED_MARK)} AS hashed FROM ({of_rows}))
+GROUP BY answer"""
+
+
+def list_counts(tables: Mapping[str, str]) -> str:
+    """Return a SELECT of a row for each list: `list`, `identifiers`, `given` values, `hashed` ones, and `reasons`."""
+    return "\nUNION ALL ".join(
+        f"""\
+SELECT {quote_literal(name)} AS list, count(CASE WHEN {_IS_DIGEST} THEN 1 END) AS identifiers,
+  coalesce(sum(CASE WHEN {_IS_DIGEST} THEN given END), 0) AS given, coalesce(sum(hashed), 0) AS hashed,
+  {counted_by("answer", "given", where=f"NOT {_IS_DIGEST}")} AS reasons
+FROM {table}"""
+        for name, table in tables.items()
     )
 
 
-_COUNTS = ",".join(
-    f"""
-    coalesce(sum(CASE WHEN list = '{name}' AND length(answer) = 64 THEN 1 END), 0) AS {name},
-    {counted_by("answer", "amount", where=f"list = '{name}' AND length(answer) < 64")} AS {name}_reasons"""
-    for name in LISTS
-)
+def counted_by(reason: str, amount: str, *, where: str) -> str:
+    """Return SQL of the reasons of the rows, each with its amount, as one text: `null 3, empty 1`."""
+    return f"""coalesce(array_join(array_agg({reason} || ' ' || cast({amount} AS varchar) ORDER BY {reason})
+    FILTER (WHERE {where}), ', '), '')"""
 
-FILES["mirror_lists.sql"] = f"""\
--- How many identifiers each list holds, and `problem`, which stops the mirror; empty for none.
-SELECT suppressed, consented, suppressed_reasons, consented_reasons, CASE
-    WHEN ${{mirror_suppressed}} AND suppressed = 0 AND NOT ${{String(mirror.allow_empty_suppress) === "true"}} THEN
-      {_holds_nobody("suppressed", ", or set allow_empty_suppress: true in config/mirror.yml if nobody has opted out")}
-    WHEN ${{mirror_consented}} AND consented = 0 THEN
-      {_holds_nobody("consented", "")}
-    WHEN suppressed_unsure > 0 THEN
-      'queries/suppressed.sql holds ' || cast(suppressed_unsure AS varchar) || ' addresses that are unsure: the '
-      || 'warehouse cannot hash them, and would not find these people. Nothing was sent. Put the SHA-256 of such an '
-      || 'address in lower case in its place'
-    ELSE '' END AS problem
-FROM (
-  SELECT coalesce(sum(CASE WHEN list = 'suppressed' AND answer = '{UNSURE}' THEN amount END), 0)
-      AS suppressed_unsure,{_COUNTS}
-  FROM pinterest_listed_${{mirror_stage}})
-"""
 
-# A person is suppressed who has an address that cannot be compared: it may stand on the list as a hash.
-FILES["mirror_withheld.sql"] = f"""\
--- Whom the day sends, as digests; and how often each reason occurs for which one is not sent.
-SELECT answer, sum(amount) AS amount
-FROM (
-  SELECT coalesce(reason, answer) AS answer, CASE WHEN reason IS NULL THEN amount ELSE 1 END AS amount
+def read_counts(text: str) -> dict[str, int]:
+    """Return what the SQL of `counted_by` has written."""
+    return {reason: int(amount) for reason, _, amount in (each.rpartition(" ") for each in text.split(", ") if each)}
+
+
+_UNNESTED = "CROSS JOIN UNNEST(answers) WITH ORDINALITY AS of_row (answer, place)"
+
+
+def _is_single(query: Query, control: Control | None) -> bool:
+    """Whether a row has one value, and is what that is."""
+    return len(query.columns) == 1 and not query.columns[0].is_array and not (control and control.by)
+
+
+def _starts(mark: str) -> str:
+    return f"CASE WHEN substr(answer, 1, 1) = '{mark}' THEN 1 ELSE 0 END"
+
+
+def _is_invalid() -> str:
+    return "CASE WHEN length(answer) < 64 THEN 1 ELSE 0 END"
+
+
+def _single(query: Query) -> str:
+    (column,) = query.columns
+    source = answers_source(query, mark=HASHED_MARK)
+    return f"SELECT coalesce(a{column.position}, '{Reason.NULL.value}') AS answer FROM (\n{source}\n)"
+
+
+def _rows(query: Query, *, keep: str = "") -> str:
+    """A SELECT of `answers`: those of a row, `null` for a row without a value."""
+    of_columns = " || ".join(
+        f"coalesce(a{column.position}, ARRAY[])" if column.is_array else f"ARRAY[a{column.position}]"
+        for column in query.columns
+    )
+    return f"""\
+SELECT {keep}CASE WHEN cardinality(found) > 0 THEN found ELSE ARRAY['{Reason.NULL.value}'] END AS answers
+FROM (SELECT {keep}filter({of_columns}, each -> each IS NOT NULL) AS found FROM (
+{answers_source(query, mark=HASHED_MARK)}
+))"""
+
+
+def _chosen(control: Control, key: str) -> str:
+    number = salted_number(key, quote_literal(control.salt))
+    return f"{number} % {NUMBERS} < {control.of_ten_thousand}"
+
+
+def _lone_persons(query: Query, control: Control | None) -> str:
+    """A SELECT of the different answers of people with one value each; a control group is chosen by the digest."""
+    in_control = f"CASE WHEN {_IS_DIGEST} AND {_chosen(control, 'answer')} THEN 1 ELSE 0 END" if control else "0"
+    return f"""
+  SELECT answer, {in_control} AS in_control, {_SUMS}
+  FROM ({values(query)})
+  GROUP BY answer"""
+
+
+def _persons(query: Query, control: Control | None) -> str:
+    """A SELECT of each person's different answers."""
+    by = f"c{query.place(control.by)}" if control and control.by else ""
+    keep, answers, in_control = f"{by}, " if by else "", "answers", "0"
+    if control and by:
+        in_control = f"CASE WHEN {_chosen(control, f'CAST({by} AS varchar)')} THEN 1 ELSE 0 END"
+        digests = f"filter(answers, each -> length(each) >= 64 OR each = '{UNSURE}')"
+        shields = f"transform({digests}, each -> '{_SHIELD_MARK}' || substr(each, -64))"
+        answers = f"CASE WHEN {by} IS NULL THEN ARRAY['{Reason.NO_CONTROL_KEY.value}'] || {shields} ELSE answers END"
+    return f"""
+  SELECT person, {_BARE} AS answer, max(in_control) AS in_control, sum(1 - {_starts(_SHIELD_MARK)}) AS given,
+    sum({_starts(HASHED_MARK)}) AS hashed, sum(CASE place WHEN 1 THEN 1 ELSE 0 END) AS row_count,
+    sum(CASE place WHEN 1 THEN is_invalid ELSE 0 END) AS invalid_rows
   FROM (
-    SELECT answer, amount, CASE
-        WHEN length(answer) < 64 THEN NULL
-        WHEN suppressed > 0 THEN '{SUPPRESSED}'
-        WHEN consented = 0 THEN '{WITHOUT_CONSENT}'
-        WHEN in_control > 0 THEN '{CONTROL}' END AS reason
-    FROM (
-      SELECT answer, sum(amount) AS amount, max(in_control) AS in_control, max(suppressed) AS suppressed,
-        max(consented) AS consented
-      FROM (
-        SELECT answer, amount, in_control, max(suppressed) OVER (PARTITION BY person) AS suppressed,
-          max(consented) OVER (PARTITION BY person) AS consented
-        FROM (
-          SELECT person, persons.answer, amount, in_control,
-            CASE WHEN ${{mirror_suppressed}} AND persons.answer = '{UNSURE}' THEN 1 ELSE coalesce(suppressed, 0) END
-              AS suppressed,
-            CASE WHEN ${{mirror_consented}} THEN coalesce(consented, 0) ELSE 1 END AS consented
-          FROM pinterest_persons_${{mirror_stage}} AS persons
-          LEFT JOIN (
-            SELECT answer AS digest, max(CASE list WHEN 'suppressed' THEN 1 ELSE 0 END) AS suppressed,
-              max(CASE list WHEN 'consented' THEN 1 ELSE 0 END) AS consented
-            FROM pinterest_listed_${{mirror_stage}}
-            WHERE length(answer) = 64
-            GROUP BY answer) AS listed ON listed.digest = persons.answer))
-      GROUP BY answer)))
-GROUP BY answer
-"""
+    SELECT answers, in_control, to_hex(sha256(to_utf8(array_join(answers, ' ')))) AS person,
+      CASE WHEN cardinality(filter(answers, each -> length(each) < 64)) > 0 THEN 1 ELSE 0 END AS is_invalid
+    FROM (SELECT {answers} AS answers, {in_control} AS in_control FROM (
+{_rows(query, keep=keep)}
+    ))
+  ) {_UNNESTED}
+  GROUP BY person, {_BARE}"""

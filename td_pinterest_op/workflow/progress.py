@@ -1,4 +1,4 @@
-"""Who looks on while an export runs: the session's log, or somebody at a terminal. How far a long phase is."""
+"""Progress reporting: to the session log or a terminal."""
 
 from __future__ import annotations
 
@@ -9,58 +9,76 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.runtime.clock import duration
+from td_pinterest_op.runtime.clock import Timing, duration, resumption
 
 log = logging.getLogger(__name__)
 
-EVERY = 15.0
+# Seconds between two lines of a long phase.
+EVERY = 10.0
 # A phase in which nothing was done for this many seconds waits.
-_STILL = 10.0
+_IDLE = 5.0
 
 
-class Outlook:
-    """How long the rest of a phase takes. `total` (None: not known) and `pace`, the most a second, are in its units.
+class EtaEstimator:
+    """Estimates how long the rest of a phase takes.
 
-    Times are monotonic seconds.
+    `total` (None: not known) and `pace`, the most a second, are in the phase's units. `pause` gives the seconds until
+    it may go on.
     """
 
-    def __init__(self, *, total: int | None, pace: float | None, now: float) -> None:
-        self._total, self._pace = total, pace
-        self._begin = self._moved_at = now
+    def __init__(self, *, total: int | None, pace: float | None, timing: Timing, pause: Callable[[], float]) -> None:
+        self._total, self._pace, self._timing, self._pause = total, pace, timing, pause
+        self._begin = self._moved_at = timing.monotonic()
         self._done = 0
 
-    def rate(self, now: float) -> float:
-        """Units a second since the phase began."""
-        return self._done / max(now - self._begin, 1e-9)
+    def rate(self) -> float:
+        """Return the units a second since the phase began."""
+        return self._done / max(self._timing.monotonic() - self._begin, 1e-9)
 
-    def text(self, done: int, *, now: float) -> str:
-        """ "4 min 10 s left", or "waiting for 30 s" while nothing is done; "" if neither is known."""
+    def text(self, done: int) -> str:
+        """Return "4 min 10 s left", when a phase that waits goes on, or "" if neither is known."""
+        now = self._timing.monotonic()
         if done != self._done:
             self._done, self._moved_at = done, now
-        left = max((self._total or 0) - done, 0)
-        if left and now - self._moved_at >= _STILL:
-            return f"waiting for {duration(now - self._moved_at)}"
-        rate = min(self.rate(now), self._pace or float("inf"))
+        left, idle = max((self._total or 0) - done, 0), now - self._moved_at
+        if left and idle >= _IDLE:
+            pause = self._pause()
+            return resumption(pause, wall=self._timing.wall()) if pause else f"waiting for {duration(idle)}"
+        rate = min(self.rate(), self._pace or float("inf"))
         return f"{duration(round(left / rate))} left" if self._total and rate else ""
 
 
-class Watcher(Protocol):
+def no_pause() -> float:
+    """Return the pause of a phase that waits for nothing in particular."""
+    return 0.0
+
+
+class ProgressReporter(Protocol):
     """Gets the plan before the first write, and the progress of each phase."""
 
     def plan(self, text: str) -> None:
         """Show the plan. Raises StoppedError when it must not be carried out."""
 
     def progress(
-        self, *, phase: str, unit: str, total: int | None, pace: float | None = None
+        self,
+        *,
+        phase: str,
+        unit: str,
+        total: int | None,
+        pace: float | None = None,
+        pause: Callable[[], float] = no_pause,
     ) -> contextlib.AbstractContextManager[Callable[[int], None]]:
-        """Around a phase: what to call with how many of `total` (None: not known) are done, at most `pace` a second."""
+        """Report a phase: yield what to call with how many of `total` (None: not known) are done.
+
+        At most `pace` are done in a second. `pause` gives the seconds for which the phase has to wait.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LogWatcher:
-    """Writes into the log. `clock` gives monotonic seconds."""
+class LogReporter:
+    """Writes into the log."""
 
-    clock: Callable[[], float]
+    timing: Timing
 
     def plan(self, text: str) -> None:
         """Log the plan."""
@@ -68,21 +86,26 @@ class LogWatcher:
 
     @contextlib.contextmanager
     def progress(
-        self, *, phase: str, unit: str, total: int | None, pace: float | None = None
+        self,
+        *,
+        phase: str,
+        unit: str,
+        total: int | None,
+        pace: float | None = None,
+        pause: Callable[[], float] = no_pause,
     ) -> Iterator[Callable[[int], None]]:
-        """A line in the log every 15 s, none when the phase is short. Raises StoppedError once the run is to end."""
-        logged_at = self.clock()
-        outlook = Outlook(total=total, pace=pace, now=logged_at)
+        """Log a line every 10 s, none for a short phase. Raises StoppedError once the run is to end."""
+        logged_at = self.timing.monotonic()
+        eta = EtaEstimator(total=total, pace=pace, timing=self.timing, pause=pause)
 
         def advance(done: int) -> None:
             nonlocal logged_at
             shutdown.check()
-            now = self.clock()
-            left = outlook.text(done, now=now)
+            now, left = self.timing.monotonic(), eta.text(done)
             if now - logged_at >= EVERY:
                 logged_at = now
                 share = f"{done / total:.0%} of {total:,}" if total else ""
-                so_far = f"{phase}: {done:,} {unit}, {outlook.rate(now):,.0f} a second"
+                so_far = f"{phase}: {done:,} {unit}, {eta.rate():,.0f} a second"
                 log.info("%s", ", ".join(filter(None, (so_far, share, left))))
 
         yield advance

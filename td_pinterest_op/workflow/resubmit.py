@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 _REFUSED = "pinterest_refused_token"
 # The same token as often as this is one that nobody has renewed.
 _MOST_REFUSALS = 3
+# All refusals of a task together, whichever token it was. Hosted runs have 30 tasks at once: each of the others can
+# renew the token that this one was given.
+_MOST_REFUSALS_IN_ALL = 30
 
 
 def may_begin_anew(task: Task, error: BaseException) -> bool:
@@ -32,6 +35,7 @@ def may_begin_anew(task: Task, error: BaseException) -> bool:
         and isinstance(environment, Mapping)
         and any("${secret:" in str(value) for value in environment.values())
         and _refusals(task, error.refused_token) < _MOST_REFUSALS
+        and _all_refusals(task) < _MOST_REFUSALS_IN_ALL
     )
 
 
@@ -47,7 +51,11 @@ def begun_anew(error: AccountError) -> bool:
         "Pinterest refused the refresh token. Another task may have renewed it meanwhile: this task begins anew, with "
         "the secret as it is then"
     )
-    refused = {"fingerprint": error.refused_token, "times": _refusals(task, error.refused_token)}
+    refused = {
+        "fingerprint": error.refused_token,
+        "times": _refusals(task, error.refused_token),
+        "in_all": _all_refusals(task),
+    }
     # None of digdag's own words for a task, such as `py>` and `_retry`.
     given = [name for name in task.params if not name.startswith(("_", "+")) and not name.endswith(">")]
     params = {name: _literal(task.params[name]) for name in given}
@@ -57,10 +65,19 @@ def begun_anew(error: AccountError) -> bool:
 
 
 def _refusals(task: Task, fingerprint: str | None) -> int:
-    """How often the token was refused, this time included."""
+    """How often the token was refused one time after the other, this time included."""
+    before = _before(task)
+    return 1 + (int(before["times"]) if before.get("fingerprint") == fingerprint else 0)
+
+
+def _all_refusals(task: Task) -> int:
+    """How often the task was refused with any token, this time included."""
+    return 1 + int(_before(task).get("in_all", 0))
+
+
+def _before(task: Task) -> Mapping[str, Any]:
     before = task.params.get(_REFUSED)
-    again = isinstance(before, Mapping) and before.get("fingerprint") == fingerprint
-    return 1 + (int(before["times"]) if again and isinstance(before, Mapping) else 0)
+    return before if isinstance(before, Mapping) else {}
 
 
 def _literal(value: Any) -> Any:

@@ -54,6 +54,7 @@ class Services:
     client: Client
     tokens: Tokens
     ad_account_id: str
+    timing: Timing
     connect_treasure_data: Callable[[], TreasureData]
 
     @property
@@ -105,6 +106,7 @@ def connect(
             client=client,
             tokens=tokens,
             ad_account_id=settings.ad_account_id,
+            timing=timing,
             connect_treasure_data=lambda: TreasureData(
                 api_key=task.td_api_key,
                 endpoint=where.treasure_data,

@@ -16,7 +16,7 @@ from td_pinterest_op.errors import SettingsError, SettingsErrors
 from td_pinterest_op.redaction.format import printable, without_templates
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret
 from td_pinterest_op.settings.types import has_lost_digits
-from td_pinterest_op.treasure_data.job import Source
+from td_pinterest_op.treasure_data.job import Source, random_domain_key
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +30,14 @@ _JOB_ID = re.compile(r"[0-9]{1,40}")
 class Task:
     """A task as digdag runs it: its merged parameters and its environment.
 
-    `session` stands in place of a workflow's session where there is none. A query is issued anew in any case.
+    `session` stands in place of a workflow's session where there is none. A query is issued again in any case.
+    `concurrent`: how many tasks share the requests that Pinterest allows.
     """
 
     params: Mapping[str, Any]
     environ: Mapping[str, str]
     session: str | None = None
+    concurrent: int = 1
     _random: str = field(default_factory=lambda: secrets.token_hex(16), compare=False, repr=False)
 
     @property
@@ -55,8 +57,15 @@ class Task:
         return replace(self, params={**kept, **params, "query": query})
 
     def domain_key(self, *query: str) -> str:
-        """Makes a rerun of this task adopt its own job; a corrected query, database or engine issues a new one."""
-        return "td_pinterest_op-" + _hash(" ".join([self._session, *query]))[:40]
+        """Return the key by which another try of this attempt adopts its own job.
+
+        A new attempt asks again, since the rows may have changed, and so does a corrected query, database or engine.
+        Session and project do not name an attempt: every local project has the id 1.
+        """
+        names = ("session_uuid", "attempt_id", "task_name")
+        values = [str(self.params.get(name) or "") for name in names]
+        attempt = values if all(values) else [self._random]
+        return "td_pinterest_op-" + _hash(" ".join([*attempt, *query]))[:40]
 
     @property
     def td(self) -> Mapping[str, Any]:
@@ -116,7 +125,7 @@ def source(task: Task) -> Source:
     if job_id is not None and query is not None:
         raise SettingsError("the task has both job_id and query: leave one of them out", key="query")
     if query is not None:
-        return _query(str(query), task)
+        return _query(sql_of(str(query), key="query"), task)
     job_id = task.td.get("last_job_id") if job_id is None else job_id
     if _is_blank(job_id):
         raise SettingsError(
@@ -128,9 +137,15 @@ def source(task: Task) -> Source:
 
 
 def list_source(task: Task, name: str) -> Source | None:
-    """A further query of a task, its parameter `name`: SQL or a file of it; None without one. Raises SettingsError."""
+    """Return a further query of a task, its parameter `name`: SQL or a file of it; None without one.
+
+    Each try issues it again: nobody is sent who opted out in between. Raises SettingsError.
+    """
     given = _given(task, name)
-    return None if given is None else _query(sql_of(str(given), key=name), task, use=name)
+    if given is None:
+        return None
+    source = _query(sql_of(str(given), key=name), task, use=name)
+    return replace(source, domain_key=random_domain_key())
 
 
 def _given(task: Task, name: str) -> object:
@@ -186,18 +201,24 @@ def _job_id(value: object) -> str:
     return text
 
 
-def _query(query: str, task: Task, *, use: str = "") -> Source:
-    """`use` tells two queries of a task apart, even if they are the same."""
+def database_of(task: Task, *, use: str) -> str:
+    """Return the database of a task. Raises SettingsError, which names what it is needed for, if there is none."""
     database = task.params.get("database", task.td.get("database"))
+    if _is_blank(database):
+        raise SettingsError(f"{use} needs its database: give the task a `database`", key="database")
+    if not _DATABASE.fullmatch(name := str(database).strip()):
+        raise SettingsError("database must be a database's name: small letters, digits and underscores", key="database")
+    return name
+
+
+def _query(query: str, task: Task, *, use: str = "") -> Source:
+    """`use`: the parameter that a message names; "" for the task's own query."""
     engine = str(task.params.get("engine") or task.td.get("engine") or "presto").strip().lower()
     errors = SettingsErrors()
-    if _is_blank(database):
-        errors.add(f"{use or 'a query'} needs its database: give the task a `database`", key="database")
-    elif not _DATABASE.fullmatch(str(database).strip()):
-        errors.add("database must be a database's name: small letters, digits and underscores", key="database")
+    with errors:
+        database = database_of(task, use=use or "a query")
     if engine not in ENGINES:
         errors.add(f"engine must be one of {', '.join(ENGINES)}", key="engine")
     errors.raise_any()
-    database = str(database).strip()
-    key = task.domain_key(*filter(None, (use, engine, database, query)))
+    key = task.domain_key(engine, database, query)
     return Source(query=query, database=database, engine=engine, domain_key=key)

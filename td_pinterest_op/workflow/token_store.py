@@ -1,7 +1,7 @@
 """Saves a new refresh token where the old one came from, so that exports go on when the old one ends.
 
 That is the workflow project's secrets, over digdag's REST API (the server that DIGDAG_ENDPOINT names, else hosted
-Treasure Workflow); in a local run without DIGDAG_ENDPOINT, the local secrets folder of `digdag run`.
+Treasure Workflow); in a local run, the local secrets folder of `digdag run`, and never a server.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 
 import requests
 
@@ -29,8 +30,11 @@ log = logging.getLogger(__name__)
 
 _SOON = 14 * DAY
 _TRIES = 4
-# A project's id in `digdag run`, which keeps its database in memory.
-_LOCAL_PROJECT = 1
+# A project's id in `digdag run`, which keeps its database in memory. A server has a project of that number as well, a
+# stranger's for a local run: it is known by the folder into which the server unpacks the archive of a task.
+# Source: digdag-core, ExtractArchiveWorkspaceManager.java: workspace/{project}_{workflow}_{attempt}_{task}_{random}.
+LOCAL_PROJECT = 1
+_WORKSPACE = re.compile(rf"/workspace/{LOCAL_PROJECT}_[^/]+_[0-9]+_[0-9]+_[0-9]+(/|$)")
 _TD_HOST = re.compile(r"api\.(?:[a-z0-9-]+\.)?treasuredata\.(?:com|co\.jp)")
 
 
@@ -47,9 +51,11 @@ class TokenStore:
     environ: Mapping[str, str]
     retry: Retry
     timing: Timing
+    _is_local_run: bool = field(init=False)
     _is_local: bool = field(init=False)
 
     def __post_init__(self) -> None:
+        self._is_local_run = self.project_id == LOCAL_PROJECT and not _WORKSPACE.search(Path.cwd().as_posix())
         # The token of the task may come from elsewhere, and the file hold somebody else's.
         self._is_local = self._local() == self.current.reveal()
 
@@ -113,13 +119,15 @@ class TokenStore:
         return self.current if content else None
 
     def _local(self) -> str | None:
-        """What `digdag secrets --local` has; None unless the run is local and names no workflow server."""
-        if self.secret_name is None or self.project_id != _LOCAL_PROJECT or self.environ.get("DIGDAG_ENDPOINT"):
+        """What `digdag secrets --local` has; None unless the run is local."""
+        if self.secret_name is None or not self._is_local_run:
             return None
         return local_secrets.read(self.secret_name, self.environ)
 
     def _server(self) -> DigdagServer:
         """The workflow server. Raises SettingsError without one that may get a secret."""
+        if self._is_local_run:
+            raise SettingsError("it is in no local secrets file, and a local run stores it on no server")
         endpoint = self.environ.get("DIGDAG_ENDPOINT", "").rstrip("/")
         if endpoint:
             if self.project_id is None or not is_safe(endpoint):
@@ -128,8 +136,8 @@ class TokenStore:
             return DigdagServer(url=endpoint, authorization=Secret(self.environ.get("DIGDAG_AUTHORIZATION", "")))
         server = self.environ.get("TD_API_SERVER") or "https://api.treasuredata.com/"
         host = urllib.parse.urlsplit(server if "//" in server else f"//{server}").hostname or ""
-        if not _TD_HOST.fullmatch(host) or self.project_id in (None, _LOCAL_PROJECT):
-            raise SettingsError("it is in no local secrets file, and there is no DIGDAG_ENDPOINT in _env")
+        if not _TD_HOST.fullmatch(host) or self.project_id in (None, LOCAL_PROJECT):
+            raise SettingsError("there is no DIGDAG_ENDPOINT in _env")
         hosted = host.replace("api.", "api-workflow.", 1)
         return DigdagServer(url=f"https://{hosted}", authorization=Secret(f"TD1 {self.environ.get('TD_API_KEY', '')}"))
 

@@ -1,22 +1,20 @@
-"""A day of the mirror beside a replace of everybody: requests, bytes downloaded, seconds.
+"""A day of the mirror next to a replace of everybody: requests, bytes downloaded, seconds.
 
 The days run in this process on a fake clock, which passes over the waits: `seconds` is work alone, emulators included.
 """
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from tests.bench.measuring import markdown
-from tests.mirror.days import DATABASE, World, world
+from tests.mirror.days import DATABASE, PEOPLE, World, world
 
 SHARES = (0.01, 0.1, 1.0)
 _BATCH = 10_000
-_PEOPLE = "SELECT 'person' || i || '@shop.example' AS email, true AS opted_in FROM range({first}, {last}) r(i)"
+_PEOPLE = "SELECT 'person' || i || '@shop.example' AS email FROM range({first}, {last}) r(i)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +29,11 @@ class Day:
 
 
 def measure(people: int, *, say: Callable[[str], None]) -> list[Day]:
-    """The first day, a replace, and a day for each share. Raises RuntimeError when a day fails."""
-    with tempfile.TemporaryDirectory() as folder, world(Path(folder), batch=_BATCH) as mirrored:
+    """The first day, a replace, and a day for each share. Raises ExportError when a day fails."""
+    with world(batch=_BATCH) as mirrored:
         mirrored.audience()
-        mirrored.configure(max_leave_ratio="1.0")
-        (mirrored.project / "queries" / "people.sql").write_text("SELECT email FROM people WHERE opted_in\n")
+        mirrored.settings["max_leave_ratio"] = 1.0
+        mirrored.task["query"] = PEOPLE
         first, days = 0, []
         for number, share in enumerate((None, *SHARES)):
             say(f"mirroring {people:,} people, change {'all, by a replace' if share is None else share}")
@@ -50,14 +48,14 @@ def _day(mirrored: World, number: int, *, people: int, first: int, share: float 
     begin = time.monotonic()
     ran = mirrored.run(number)
     seconds = time.monotonic() - begin
-    if not ran.succeeded:
-        raise RuntimeError(f"the mirror failed: {ran.result.error}")
+    if ran.error:
+        raise ran.error
     new = mirrored.td.jobs.all()[: len(mirrored.td.jobs.all()) - jobs]
     return Day(
         people=people,
         share=share,
         requests=sum(call.records > 0 for call in mirrored.pinterest.calls.writes()[before:]),
-        downloaded=sum(job.output.size for job in new if job.output and job.query.startswith("SELECT digest AS")),
+        downloaded=sum(job.output.size for job in new if job.output),
         seconds=seconds,
     )
 

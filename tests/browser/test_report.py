@@ -2,24 +2,71 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from td_pinterest_op.report.entry import Entry
 from tests.browser.conftest import Browser
-from tests.unit.report.samples import FIRST_DAY, follow_up, page, run
+from tests.unit.report.samples import FIRST_DAY, follow_up, mirror, page, run
+
+DELETED: dict[str, Any] = {
+    "action": "delete_current_audience",
+    "rows": {"read": 0},
+    "records": {"sent": 0},
+    "summary": "Deleted it.",
+}
+FAILED = {"error": f"Pinterest answered 503 to 8 of 8 tries. {'It is down. ' * 30}", "workflow": "pinterest_export"}
+WITHHELD: dict[str, Any] = {"unique": 1000, "duplicate": 250, "sent": 830, "refused": 20}
+WITHHELD |= {"withheld": {"suppressed": 90, "without_consent": 0, "control": 60}}
+
+
+def rows(hour: int) -> dict[str, int]:
+    return {"read": 1600, "valid": 1250 - 10 * hour, "invalid": 350 + 10 * hour}
+
+
+def of_five() -> list[Entry]:
+    """Five audiences: one that is ready, one too small, one that failed, one deleted, one on its way."""
+    last: list[dict[str, Any]] = [{}, {}, FAILED | {"records": WITHHELD | {"sent": 400}}, DELETED, {}]
+    own: list[dict[str, Any]] = [
+        {"audience_id": str(number), "audience_name": f"Audience {number}", "session_uuid": f"{number}"}
+        for number in range(1, 6)
+    ]
+    runs = [run(day, **(one | more)) for one, more in zip(own, last, strict=True) for day in (0, 1)]
+    return [*runs, follow_up(1, **own[0]), follow_up(1, status="TOO_SMALL", size=40, **own[1])]
+
 
 LONG_NAME = "Newsletter readers of the spring who have bought_something_without_any_space_in_its_name " * 2
 PAGES = {
     "history": [one for day in range(40) for one in (run(day), follow_up(day, size=900 + 40 * day))],
     "matched": [follow_up(day, members=1000 + 50 * day, match_ratio=900 / (1000 + 50 * day)) for day in range(9)],
     "one_run": [run(0)],
-    "failed": [run(0), run(1, error=f"Pinterest answered 503 to 8 of 8 tries. {'It is down. ' * 60}")],
+    "failed": [run(0), follow_up(0), run(1, records=WITHHELD | {"sent": 400}, **FAILED)],
+    "first_run": [run(0, records=WITHHELD)],
+    "mirror": [one for day in range(10) for one in (mirror(day), follow_up(day, size=900 + day, members=1695))],
+    "deleted": [run(0), follow_up(0), run(1, **DELETED)],
+    "five_audiences": of_five(),
+    "hours": [run(0, rows=rows(hour), time=(FIRST_DAY + timedelta(hours=hour)).timestamp()) for hour in (0, 3, 9)],
     "too_small": [run(0), follow_up(0, status="TOO_SMALL", size=40)],
     "long_names": [run(0, audience_name=LONG_NAME, summary=LONG_NAME), run(1, audience_name=LONG_NAME)],
     "follow_up_alone": [follow_up(0), follow_up(1)],
 }
-SCREENS = {"wide": (1280, "light"), "phone": (390, "light"), "dark": (1280, "dark"), "dark_phone": (390, "dark")}
+# The dates in the page's texts whose boxes are in more than one line.
+_BROKEN_DATES = """
+const walker = document.createTreeWalker(document.querySelector('main'), NodeFilter.SHOW_TEXT), broken = [];
+while (walker.nextNode()) {
+  for (const date of walker.currentNode.data.matchAll(/\\d+\\s\\w{3}\\s\\d{4},\\s\\d\\d:\\d\\d\\sUTC/g)) {
+    const range = document.createRange();
+    range.setStart(walker.currentNode, date.index);
+    range.setEnd(walker.currentNode, date.index + date[0].length);
+    if (new Set([...range.getClientRects()].map(box => box.top)).size > 1) broken.push(date[0]);
+  }
+}
+return broken;
+"""
+SCREENS = {"wide": (1200, "light"), "phone": (400, "light"), "dark": (1200, "dark"), "dark_phone": (400, "dark")}
 
 
 def show(browser: Browser, folder: Path, name: str) -> None:
@@ -46,6 +93,34 @@ def test_a_report_fits_the_screen_loads_nothing_and_is_accessible(
     assert [] == browser.accessibility_faults()
     logged = browser.driver.get_log("browser")  # type: ignore[no-untyped-call]
     assert [] == [entry for entry in logged if entry["level"] == "SEVERE"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_date_breaks_into_two_lines_and_folded_figures_fit(browser: Browser, tmp_path: Path, name: str) -> None:
+    browser.resize(1200, 900)
+    show(browser, tmp_path, name)
+    browser.run("document.querySelectorAll('details').forEach(e => e.open = true)")
+    assert [] == browser.run(_BROKEN_DATES)
+    for width in (1200, 400):
+        browser.resize(width, 900)
+        assert not browser.is_wider_than_screen()
+    assert [] == browser.accessibility_faults()
+
+
+def test_the_picture_comes_first_on_a_wide_screen_and_paper_shows_what_is_folded(
+    browser: Browser, tmp_path: Path
+) -> None:
+    browser.resize(1200, 900)
+    show(browser, tmp_path, "mirror")
+    left, right = browser.run("return ['.funnel', '.verdict'].map(e => document.querySelector(e).offsetLeft)")
+    assert left < right
+    is_shown = "return document.querySelector('table').checkVisibility()"
+    assert not browser.run(is_shown)
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    browser.resize(720, 900)
+    assert browser.run(is_shown)
+    assert not browser.is_wider_than_screen()
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
 def test_the_first_screen_of_a_phone_says_what_became_of_the_audience_and_what_to_do(

@@ -84,7 +84,10 @@ class Attempt:
         if left.error is not None and node.task.local.get("_error"):
             reporting = self._plan_below(node, "_error", node.task.local["_error"])
             seen = merge(merge(seen, left.store), {"error": left.error})
-            merge(left.store, self._run_waves(reporting, seen).store)
+            reported = self._run_waves(reporting, seen)
+            merge(left.store, reported.store)
+            # What fails there is the error that the tasks above see.
+            merge(left.error, reported.error or {})
         return left
 
     def _run_waves(self, waves: Sequence[Sequence[Node]], params: Params) -> Left:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.audiences import ADD
 from tests.e2e.project import ENGINES, Run, change, history, use_audience
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
@@ -30,7 +32,7 @@ def test_each_run_and_each_failure_leave_a_row(run: Run, services: Services, pro
     )
     assert 'L\'été $ {x} "quoted"' == done["audience_name"]
     assert 0 == sum(json.loads(done["rows_invalid_by_reason"]).values())
-    assert ("run", "failed", "add_people_to_current_audience", AD_ACCOUNT_ID, "77", None) == tuple(
+    assert ("run", "failed", "add_people_to_current_audience", AD_ACCOUNT_ID, "77", 0) == tuple(
         failed[name] for name in ("kind", "outcome", "action", "ad_account_id", "audience_id", "records_sent")
     )
     assert failed["error"].startswith("there is no audience 77 in ad account")
@@ -40,11 +42,71 @@ def test_each_run_and_each_failure_leave_a_row(run: Run, services: Services, pro
 
 def test_one_line_turns_the_history_off(run: Run, services: Services, project: Path) -> None:
     use_audience(project, services.audience(people(3)))
-    change(project / "config" / "workflow.yml", ("keep: true", "keep: false"))
+    change(project / "config" / "workflow.yml", ("^history: .*$", "history: ''"))
+    for workflow in ("pinterest_export", "pinterest_status", "pinterest_remove"):
+        assert "the history" not in run(workflow).log
+    assert ["people"] == [table.name for table in services.td.warehouse.tables("sandbox")]
+
+
+def test_a_history_that_cannot_be_written_is_one_warning_and_the_workflow_succeeds(
+    run: Run, services: Services, project: Path
+) -> None:
+    use_audience(project, audience_id := services.audience(["before@shop.example"]))
+    change(project / "config" / "workflow.yml", ("^history: .*$", "history: nowhere.pinterest_history"))
     for workflow in ("pinterest_export", "pinterest_status"):
         ran = run(workflow)
-        assert "queries/history" not in ran.log
-    assert ["people"] == [table.name for table in services.td.warehouse.tables("sandbox")]
+        assert ran.succeeded, ran.log
+        assert 1 == len(re.findall(r"WARNING .* the history nowhere\.pinterest_history: there is no database", ran.log))
+    assert digests(120) <= services.pinterest.members_of_audience(audience_id)
+
+
+def test_each_entry_of_several_warns_once_of_a_history_that_cannot_be_written_and_all_are_done(
+    run: Run, services: Services, project: Path
+) -> None:
+    entries = [
+        {"name": name, "ad_account_id": AD_ACCOUNT_ID, "audience_id": services.audience(name=name), "action": ADD}
+        for name in ("one", "two")
+    ]
+    listed = [entry | {"query": "SELECT email FROM people"} for entry in entries]
+    (project / "config" / "audiences.yml").write_text(json.dumps({"audiences": listed}))
+    change(project / "config" / "workflow.yml", ("^history: .*$", "history: nowhere.pinterest_history"))
+    ran = run("pinterest_many")
+    assert ran.succeeded, ran.log
+    assert 2 == len(re.findall(r"WARNING .* the history nowhere\.pinterest_history", ran.log))
+    for entry in entries:
+        assert digests(120) == services.pinterest.members_of_audience(str(entry["audience_id"]))
+
+
+@pytest.mark.parametrize(
+    ("task", "why"),
+    [
+        ("py>: killed.Killed", "Python command failed with code 137"),
+        ("py>: nowhere.Nothing", "Empty module name"),
+    ],
+)
+def test_a_run_that_could_not_write_its_row_gets_one(
+    run: Run, services: Services, project: Path, task: str, why: str
+) -> None:
+    (project / "killed.py").write_text(
+        "import os\n\n\nclass Killed:\n    def run(self):\n        os.kill(os.getpid(), 9)\n"
+    )
+    change(project / "pinterest_export.dig", ("py>: td_pinterest_op.export.PinterestExport", task))
+    assert not run("pinterest_export").succeeded
+    (row,) = history(services)
+    assert ("run", "failed", "pinterest_export", "+pinterest_export") == tuple(
+        row[name] for name in ("kind", "outcome", "workflow", "task")
+    )
+    assert why in row["error"], row
+
+
+def test_an_alert_after_the_export_says_what_was_done_before(run: Run, services: Services, project: Path) -> None:
+    use_audience(project, services.audience(["before@shop.example"]))
+    change(project / "pinterest_export.dig", (r"^_error:", "+later:\n  fail>: too late\n\n_error:"))
+    ran = run("pinterest_export")
+    assert not ran.succeeded
+    told = 'failed: too late (attempt 1). Before that: Added 120 records to audience "Shoppers".'
+    assert told in ran.log, ran.log
+    assert ["success", "failed"] == [row["outcome"] for row in history(services)]
 
 
 def test_three_days_of_follow_up_leave_three_rows_and_fail_on_the_day_of_too_small(

@@ -1,4 +1,4 @@
-"""The mirror's workflows, run from the bundle: with tests/dig, and with digdag where there is one."""
+"""The mirror's workflow, run from the bundle: with tests/dig, and with digdag where there is one."""
 
 from __future__ import annotations
 
@@ -10,22 +10,20 @@ import pytest
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import LISTS, WITHHELD
 from td_pinterest_op.withholding.people import in_control
-from tests.e2e.audiences import ADD, REMOVE
-from tests.e2e.project import ENGINES, Run, change, history
+from tests.e2e.project import ENGINES, Run, change, history, use_audience
 from tests.exporting import Services, digest, digests, people
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
+WORKFLOW = "pinterest_mirror.dig"
 
 
 def mirrors(project: Path, audience_id: str, *changes: tuple[str, str]) -> None:
-    """Let the mirror keep this audience, with further changes to its configuration."""
-    named = ("(audience_id: ).*", rf'\1"{audience_id}"'), ("(audience_name: ).*", r"\1Shoppers")
-    change(project / "config" / "mirror.yml", *named, ("(begin: ).*", r"\1replace"), *changes)
+    """Let the mirror keep this audience, with further changes to its workflow."""
+    use_audience(project, audience_id, verb="mirror")
+    change(project / WORKFLOW, ("# begin: replace", "begin: replace"), *changes)
 
 
-def test_the_audience_follows_the_query_and_the_ledger_is_made_small_again(
-    run: Run, services: Services, project: Path
-) -> None:
+def test_the_audience_follows_the_query(run: Run, services: Services, project: Path) -> None:
     audience_id = services.audience(["before@shop.example"])
     mirrors(project, audience_id)
 
@@ -33,25 +31,20 @@ def test_the_audience_follows_the_query_and_the_ledger_is_made_small_again(
         services.td.create("sandbox", "people", [{"email": person.upper(), "opted_in": True} for person in members])
         ran = run(name)
         assert ran.succeeded, ran.log
-        return ran.log
+        return " ".join(ran.log.split())
 
-    assert "by replace, 250 sent to join" in log_of("pinterest_mirror", people(250))
+    assert "250 joined, 0 left, 0 were sent again, of 250 people" in log_of("pinterest_mirror", people(250))
     assert digests(250) == services.pinterest.members_of_audience(audience_id)
-    writes = len(services.pinterest.calls.writes())
+    writes, tokens = len(services.pinterest.calls.writes()), len(services.pinterest.calls.of("oauth/token"))
     left = people(245, first=10)
-    assert "by difference, 5 sent to join (0 of them again), 10 to leave" in log_of("pinterest_mirror", left)
+    assert "5 joined, 10 left, 0 were sent again, of 245 people" in log_of("pinterest_mirror", left)
     assert digests(245, first=10) == services.pinterest.members_of_audience(audience_id)
-    # Each step gets an access token; no other write goes beside the two batches.
     assert 2 == len([call for call in services.pinterest.calls.writes()[writes:] if call.records])
-    assert "begins with plan 1" in log_of("pinterest_mirror_compact", left)
-    assert "nothing changed, nothing was sent" in log_of("pinterest_mirror", left)
-    assert [
-        ("replace_current_audience", 250),
-        ("remove_people_from_current_audience", 240),
-        ("add_people_to_current_audience", 245),
-        ("mirror", 245),
-    ] == [(row["action"], row["members"]) for row in history(services)]
-    change(project / "config" / "pinterest.yml", (r'audience_id: "\d+"', f'audience_id: "{audience_id}"'))
+    assert 1 == len(services.pinterest.calls.of("oauth/token")) - tokens
+    assert "0 joined, 0 left, 0 were sent again, of 245 people" in log_of("pinterest_mirror", left)
+    rows = [(row["action"], row["members"], row["mirror_mode"]) for row in history(services)]
+    assert [("mirror_current_audience", 250, "replace"), *[("mirror_current_audience", 245, "difference")] * 2] == rows
+    change(project / "config" / "pinterest.yml", (r"^audience_id: .*", f"audience_id: '{audience_id}'"))
     held = services.pinterest.audiences[audience_id]
     held.status, held.size = "READY", 98
     log_of("pinterest_status", left)
@@ -62,9 +55,10 @@ def test_who_is_withheld_is_never_sent_and_every_day_leaves_the_proof_in_the_his
     run: Run, services: Services, project: Path
 ) -> None:
     audience_id = services.audience(["before@shop.example"])
-    control = "control: {percent: 20, salt: spring, by: customer_id}"
-    mirrors(project, audience_id, ("suppressed: false", "suppressed: true"), ("consented: false", "consented: true"))
-    change(project / "config" / "mirror.yml", ("control: false.*", control))
+    control = "    control: {percent: 20, salt: spring, by: customer_id}\n    begin: replace"
+    mirrors(
+        project, audience_id, ("# suppress:", "suppress:"), ("# consent:", "consent:"), (" +begin: replace", control)
+    )
     change(project / "queries" / "people.sql", ("email$", "email, customer_id"))
     everybody = people(200)
     chosen = in_control(Control(percent=Decimal(20), salt="spring", by="customer_id"), [b"%d" % n for n in range(200)])
@@ -84,11 +78,8 @@ def test_who_is_withheld_is_never_sent_and_every_day_leaves_the_proof_in_the_his
     for _ in range(2):
         run_day(everybody[5:20], everybody[:170])
     withheld = [f"records_withheld_{why}" for why in WITHHELD]
-    kept = [(row["action"], *(row[name] for name in withheld)) for row in history(services)]
-    assert [
-        ("replace_current_audience", 10, 20, sum(chosen[10:180])),
-        *((action, 15, 30, sum(chosen[:5]) + sum(chosen[20:170])) for action in (REMOVE, ADD, "mirror")),
-    ] == kept
+    kept = [tuple(row[name] for name in withheld) for row in history(services)]
+    assert [(10, 20, sum(chosen[10:180])), *[(15, 30, sum(chosen[:5]) + sum(chosen[20:170]))] * 2] == kept
     of_day = [[services.td.job(row[f"lists_{name}"]).query for name in LISTS] for row in history(services)]
     assert all("opt_outs" in suppress and "consents" in consent for suppress, consent in of_day)
     assert 3 == len({(row["lists_suppress"], row["lists_consent"]) for row in history(services)})
@@ -100,5 +91,11 @@ def test_a_query_that_finds_nobody_is_stopped_with_the_figures(run: Run, service
     services.td.create("sandbox", "people", [{"email": "nobody@shop.example", "opted_in": False}])
     ran = run("pinterest_mirror")
     assert not ran.succeeded
-    assert "the query finds 0 people (0 values are rejected), fewer than min_records (100)" in ran.log
+    assert "there is no valid record to send (0 rows read, 0 invalid). Nothing was sent" in ran.log
     assert digests(5) == services.pinterest.members_of_audience(audience_id)
+
+
+def test_the_workflow_names_no_audience_until_somebody_fills_one_in(run: Run, project: Path) -> None:
+    ran = run("pinterest_mirror")
+    assert not ran.succeeded
+    assert "audience_id: missing, and mirror_current_audience needs it" in ran.log

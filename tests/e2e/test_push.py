@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from scripts import bundle
 from tests import children
 from tests.e2e.project import ROOT
 
@@ -20,11 +23,13 @@ def commands(tmp_path: Path) -> Path:
     folder = tmp_path / "bin"
     folder.mkdir()
     (tmp_path / "secrets").write_text("")
+    (tmp_path / "code").write_text("0")
     for name in ("td", "digdag"):
         command = folder / name
         command.write_text(
             f'#!/bin/sh\necho "{name} $*" >> {tmp_path}/calls\n'
-            f'case "$*" in *secrets*) cat {tmp_path}/secrets ;; *) pwd >> {tmp_path}/folder ;; esac\n'
+            f'case "$*" in *secrets*) cat {tmp_path}/secrets ;;\n'
+            f"*) pwd >> {tmp_path}/folder; echo sending; exit $(cat {tmp_path}/code) ;; esac\n"
         )
         command.chmod(0o755)
     return folder
@@ -65,6 +70,47 @@ def test_digdag_pushes_to_the_server_of_the_environment(commands: Path) -> None:
         "digdag secrets --project audiences -e https://digdag.example",
     ] == _calls(commands)
     assert all(name in ran.stdout for name in NEEDED)
+
+
+def test_the_folder_keeps_its_form(commands: Path) -> None:
+    folder = commands.parent / "bundle"
+    bundle.main([str(folder), "pinterest_export.dig", "--with-dependencies"])
+    before = {path.relative_to(folder) for path in folder.rglob("*")}
+    assert 0 == _push(commands).returncode
+    assert before == {path.relative_to(folder) for path in folder.rglob("*")}
+    assert Path("requests/__init__.py") in before
+
+
+_SERVER = "a digdag server takes 2,097,152 unless its api.max_archive_total_size_limit is greater"
+_HOSTED = "and hosted Treasure Workflow takes 10 MB."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "size", "code", "said"),
+    [
+        (["--with", "digdag"], 150_000, 0, None),
+        (["--with", "digdag"], 2_000_000, 4, _SERVER),
+        (["--with", "td"], 2_000_000, 4, None),
+        (["--with", "td"], 11_000_000, 4, _HOSTED),
+    ],
+)
+def test_it_counts_before_it_sends_and_says_what_is_large_and_which_limit_holds(
+    commands: Path, arguments: list[str], size: int, code: int, said: str | None
+) -> None:
+    sample = commands.parent / "bundle" / "samples" / "people.csv"
+    sample.parent.mkdir(parents=True)
+    sample.write_bytes(random.Random(1).randbytes(size))
+    (commands.parent / "code").write_text(str(code))
+    ran = _push(commands, *arguments)
+    assert code == ran.returncode
+    before, _, _ = ran.stdout.partition("sending\n")
+    (line,) = re.findall(r"^Pushing [0-9]+ files of ([0-9,]+) bytes together\.$", before, re.MULTILINE)
+    assert size < int(line.replace(",", "")) < size + 1_000_000
+    large = [line for line in before.splitlines() if line.startswith("Too large: ")]
+    assert [] == large if said is None else said in large[0] and f"The largest: samples/ {size:,}" in large[0]
+    # A push that fails says it once more, below digdag's own words.
+    assert (bool(said) and code != 0) == ("Too large: " in ran.stderr)
+    assert (code != 0) == ("The push of audiences failed.\n" in ran.stderr)
 
 
 @pytest.mark.parametrize("arguments", [["--with", "tdx"], ["--with"], ["--hepl"], ["one", "two"]])

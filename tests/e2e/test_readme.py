@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -13,12 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
-from td_pinterest_op.audiences.actions import EXPORT, Add, parse
+from td_pinterest_op.audiences.actions import EXPORT
 from td_pinterest_op.errors import ERRORS
 from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.many import OWN
 from td_pinterest_op.settings.table import ERASURE, STATUS
-from td_pinterest_op.settings.text import load
+from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS
 from td_pinterest_op.stats import LISTS, Stats
 from tests import dig
 from tests.e2e.project import ROOT, secrets
@@ -51,7 +50,7 @@ def test_the_workflow_of_the_readme_runs_in_an_empty_project(services: Services,
         shutil.copytree(bundle / part, tmp_path / part)
     services.td.create("sandbox", "people", [{"email": "One@shop.example", "opted_in": True}])
     audience_id = services.audience()
-    text = _block("## The shortest workflow").replace("549755885175000002", audience_id)
+    text = _block("The shortest workflow").replace("549755885175000002", audience_id)
     (tmp_path / "pinterest_export.dig").write_text(text)
     result = dig.run(tmp_path / "pinterest_export.dig", secrets=secrets(services), environ=services.environ)
     assert result.error is None
@@ -99,14 +98,6 @@ def test_every_workflow_has_a_row() -> None:
     assert {path.name for path in (ROOT / "workflows").glob("*.dig")} == rows
 
 
-def test_the_settings_of_the_first_export_are_good() -> None:
-    environ = {f"PINTEREST_{name}": "made-up" for name in ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN")}
-    given = load(textwrap.dedent(_block("**The first export, dry.**")))
-    assert isinstance(given, dict)
-    complete = {"type": "pinterest", "audience_type": "customer_list", "ad_account_id": "549755885175"} | given
-    assert (Add.action, ()) == ((settings := parse(complete, environ=environ)).action, settings.warnings)
-
-
 def test_every_setting_that_only_some_workflows_have_has_a_row() -> None:
     shared = {setting.name for setting in EXPORT.settings}
     own = [setting.name for table in (STATUS, ERASURE) for setting in table.settings if setting.name not in shared]
@@ -117,7 +108,7 @@ def test_every_setting_that_only_some_workflows_have_has_a_row() -> None:
 
 
 def test_the_readme_is_what_a_newcomer_reads() -> None:
-    assert len(README.splitlines()) <= 300
+    assert len(README.splitlines()) <= 250
 
 
 def _described(rows: Iterable[str]) -> dict[str, list[str]]:
@@ -137,11 +128,10 @@ def _keys(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield prefix + name
 
 
-@pytest.mark.parametrize("name", ["workflow", "pinterest", "environment", "mirror", "lift"])
+@pytest.mark.parametrize("name", ["workflow", "pinterest", "environment", "lift"])
 def test_every_key_of_a_configuration_is_described_once(name: str) -> None:
     rows = [cells[0] for cells in _first_cells(WORKFLOWS, "Configuration")]
-    mirror = [f"`mirror.yml`: {cells[0]}" for cells in _first_cells(WORKFLOWS, "The mirror")]
-    described = _described([*rows, *mirror])[f"{name}.yml"]
+    described = _described(rows)[f"{name}.yml"]
     text = (ROOT / "workflows" / "config" / f"{name}.yml").read_text()
     # Keys in comments count, includes do not.
     text = re.sub(r"^# (?= *\w+:(?: |$))|^ *!include.*$", "", text, flags=re.MULTILINE)
@@ -153,17 +143,15 @@ def test_every_key_of_a_configuration_is_described_once(name: str) -> None:
 
 def test_every_key_of_an_entry_of_several_audiences_is_described_once() -> None:
     described = _described(cells[0] for cells in _first_cells(WORKFLOWS, "Configuration"))
-    assert list(OWN) == described["audiences.yml"]
+    assert sorted([*OWN, *TASK_PARAMETERS]) == sorted(described["audiences.yml"])
 
 
 # What digdag and Audience Studio hand to a task, and what the shipped workflows hand to their own tasks.
 HANDED = {
-    "control",
-    "withholds",
     *("_command", "_env", "project_id", "result_settings", "td"),
-    *("result_connection_settings", "segment_name"),
+    *("result_connection_settings", "segment_name", "activation_actions_table"),
     *("audience", "audiences", "pinterest_many"),
-    *("audience_name", "customer_list_id", "ledger", "plan", "stage"),
+    *("attempt_id", "error", "history", "session_time", "session_uuid", "task_name"),
 }
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.audiences.create_once import PATIENCE
-from td_pinterest_op.errors import PinterestError, RequestRefusedError
-from tests.e2e.audiences import ADD, CLEAR, NEXT_DAY, REPLACE, is_cleared, list_behind, list_name
+from td_pinterest_op.errors import AudienceError, PinterestError, RequestRefusedError
+from tests.e2e.audiences import ADD, CLEAR, NEW, NEXT_DAY, REPLACE, is_cleared, list_behind, list_name
 from tests.emulators.pinterest import Answer, Call, Fault, When
 from tests.exporting import SESSION, Services, digests, people
 
@@ -42,6 +42,59 @@ class TestReplace:
         assert digests(4) == services.pinterest.members_of_audience(audience_id)
         assert first["customer_list_id"] == stored["previous_customer_list_id"]
         assert 3 == len(services.pinterest.lists)
+
+    @pytest.mark.parametrize(
+        "settings", [{"action": REPLACE}, NEW | {"if_exists": "replace"}], ids=["replace", "create"]
+    )
+    @pytest.mark.parametrize("counters", [True, False])
+    def test_a_repetition_in_its_session_takes_out_whoever_was_added_since(
+        self, services: Services, settings: dict[str, Any], counters: bool
+    ) -> None:
+        services.pinterest.switches.upload_counters = counters
+        if settings["action"] == REPLACE:
+            settings = settings | {"audience_id": services.audience(people(3, first=900))}
+        job = services.job(people(60))
+        first = services.export(settings, job_id=job)
+        by_mistake = {"action": ADD, "audience_id": first["audience_id"]}
+        services.export(by_mistake, job_id=services.job(people(50, first=100)))
+        dry = services.export({**settings, "dry_run": True}, job_id=job)
+        assert None is dry["members"]
+        for _ in range(3):
+            stored = services.export(settings, job_id=job)
+            assert digests(60) == services.pinterest.members_of_audience(first["audience_id"])
+            assert 60 == stored["members"]
+        assert first["customer_list_id"] != stored["customer_list_id"]
+
+    def test_a_repetition_that_nobody_came_before_goes_on_with_the_list(self, services: Services) -> None:
+        settings = {"action": REPLACE, "audience_id": services.audience(), "records": "rows"}
+        rows = [([person, f"other-{person}"], "+12025550101") for person in people(5)]
+        columns = [("email", "array(varchar)"), ("phone", "varchar")]
+        job = services.td.add_job(columns=columns, rows=rows)
+        first, second = (services.export(settings, job_id=job) for _ in range(2))
+        assert first["customer_list_id"] == second["customer_list_id"]
+
+    def test_a_list_that_lost_its_audience_to_another_session_is_not_taken_again_with_others_in_it(
+        self, services: Services
+    ) -> None:
+        settings = {"action": REPLACE, "audience_id": services.audience()}
+        job = services.job(people(60))
+        services.export(settings, job_id=job)
+        services.export(settings | {"action": ADD}, job_id=services.job(people(50, first=100)))
+        services.export(settings, job_id=job, session_time=NEXT_DAY)
+        services.export(settings, job_id=job)
+        assert digests(60) == services.pinterest.members_of_audience(str(settings["audience_id"]))
+
+    def test_a_repeated_creation_keeps_whoever_was_added_since_and_does_not_claim_to_know_the_members(
+        self, services: Services
+    ) -> None:
+        job = services.job(people(60))
+        first = services.export(NEW, job_id=job)
+        services.export(
+            {"action": ADD, "audience_id": first["audience_id"]}, job_id=services.job(people(50, first=100))
+        )
+        stored = services.export(NEW, job_id=job)
+        assert digests(60) | digests(50, first=100) == services.pinterest.members_of_audience(first["audience_id"])
+        assert (None, first["customer_list_id"]) == (stored["members"], stored["customer_list_id"])
 
     def test_an_audience_that_is_moved_a_little_later_is_read_again(self, services: Services) -> None:
         audience_id = services.audience(people(5, first=100))
@@ -135,6 +188,41 @@ class TestClear:
         services.export({"action": CLEAR, "audience_id": audience_id}, session_time=session_time)
         assert is_cleared(services, audience_id)
         assert 3 == len(services.pinterest.lists)
+
+    @pytest.mark.parametrize(
+        "switches", [{"upload_counters": False}, {"reading_lag_seconds": 5.0, "listing_lag_seconds": 5.0}]
+    )
+    def test_a_counter_that_is_missing_or_late_does_not_prove_that_nobody_came(
+        self, services: Services, switches: dict[str, Any]
+    ) -> None:
+        audience_id = services.audience(people(5))
+        services.export({"action": CLEAR, "audience_id": audience_id})
+        services.time.sleep(60)
+        services.export({"action": ADD, "audience_id": audience_id}, job_id=services.job(people(3)))
+        services.pinterest.switches.set(switches)
+        services.export({"action": CLEAR, "audience_id": audience_id})
+        assert is_cleared(services, audience_id)
+
+    def test_an_audience_that_does_not_turn_out_to_be_empty_is_not_cleared_under_an_active_ad_group(
+        self, services: Services
+    ) -> None:
+        audience_id, made = services.audience(people(5)), services.pinterest.advertising
+        services.export({"action": CLEAR, "audience_id": audience_id})
+        made.add_ad_group("Fans", campaign_id=made.add_campaign("Spring"), include=[audience_id])
+
+        def come() -> None:
+            services.pinterest.lists[list_behind(services, audience_id)].num_uploaded += 3
+
+        reads: list[Call] = []
+
+        def between_check_and_plan(call: Call) -> None:
+            reads.extend([call] if call.operation == "audiences/get" else [])
+            if len(reads) == 2:
+                come()
+
+        services.pinterest.on_request(between_check_and_plan)
+        with pytest.raises(AudienceError, match="is used by 1 active ad group"):
+            services.export({"action": CLEAR, "audience_id": audience_id})
 
     def test_a_rerun_takes_the_empty_list_of_a_try_that_died_before_the_move(self, services: Services) -> None:
         audience_id = services.audience(people(5))

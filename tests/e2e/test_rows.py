@@ -14,9 +14,9 @@ import msgpack
 import pytest
 
 from td_pinterest_op.errors import InvalidRowsError, JobError, TreasureDataError
-from tests.e2e.audiences import ADD, NEXT_DAY
+from tests.e2e.audiences import ADD
 from tests.emulators.td import Fault
-from tests.exporting import NO_REASONS, NOBODY, Services, digest, digests, people
+from tests.exporting import ATTEMPT, NO_REASONS, NOBODY, Services, digest, digests, people
 
 DEVICE = "5eed0001-aaaa-4bbb-8ccc-{:012d}"
 ROWS = 25_000
@@ -254,21 +254,41 @@ def customers(services: Services) -> None:
 
 
 class TestJobs:
-    def test_a_query_is_issued_and_a_rerun_adopts_its_job(self, services: Services) -> None:
+    def test_a_query_is_issued_and_another_try_of_its_attempt_adopts_the_job(self, services: Services) -> None:
         audience_id = services.audience()
         customers(services)
         for _ in range(2):
-            stored = services.export({"action": ADD, "audience_id": audience_id}, **TASK)
+            stored = services.export({"action": ADD, "audience_id": audience_id}, **TASK | ATTEMPT)
         assert digests(5) == services.pinterest.members_of_audience(audience_id)
         assert [stored["job_id"]] == [job.id for job in services.td.jobs.all()]
 
-    def test_a_corrected_query_and_another_session_issue_jobs_of_their_own(self, services: Services) -> None:
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"query": f"{TASK['query']} limit 3"},
+            {"attempt_id": 8},
+            {"session_uuid": "0c9eb4a2-1111-4222-8333-000000000000"},
+            {"task_name": "+another"},
+            {"attempt_id": None},
+        ],
+    )
+    def test_a_corrected_query_and_another_attempt_or_task_issue_jobs_of_their_own(
+        self, services: Services, other: dict[str, Any]
+    ) -> None:
         settings: dict[str, Any] = {"action": ADD, "audience_id": services.audience()}
         customers(services)
-        services.export(settings, **TASK)
-        services.export(settings, **TASK | {"query": f"{TASK['query']} limit 3"})
-        services.export(settings, **TASK, session_time=NEXT_DAY)
-        assert 3 == len(services.td.jobs.all())
+        for changed in ({}, other):
+            services.export(settings, **TASK | ATTEMPT | changed)
+        assert 2 == len(services.td.jobs.all())
+
+    def test_a_query_may_be_a_file_of_the_project(
+        self, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "people.sql").write_text(TASK["query"])
+        customers(services)
+        settings: dict[str, Any] = {"action": ADD, "audience_id": services.audience()}
+        assert 5 == services.export(settings, **TASK | {"query": "people.sql"})["records"]["sent"]
 
     def test_a_rerun_after_the_job_failed_issues_another(self, services: Services) -> None:
         settings: dict[str, Any] = {"action": ADD, "audience_id": services.audience()}

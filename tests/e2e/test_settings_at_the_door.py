@@ -65,11 +65,15 @@ class TestWrongSettings:
             assert part in str(caught.value)
 
     def test_keys_of_audience_studios_console_pass_in_an_activation_only(self, services: Services) -> None:
-        settings = {"action": "delete_current_audience", "audience_id": services.audience(), "td_connection": "x"}
-        with pytest.raises(SettingsError, match="- td_connection: is unknown"):
-            services.export(settings)
-        services.export(settings, activation_id=5)
-        assert services.pinterest.audiences[str(settings["audience_id"])].removed
+        audience_id = services.audience()
+        own = {"type": "pinterest", "ad_account_id": AD_ACCOUNT_ID, "audience_type": "customer_list"}
+        settings = own | {"action": "delete_current_audience", "audience_id": audience_id, "td_connection": "x"}
+        text: dict[str, Any] = {"result_settings": json.dumps(settings)}
+        for given in (text, {"result_settings": settings, "activation_id": 5}):
+            with pytest.raises(SettingsError, match="- td_connection: is unknown"):
+                services.export({}, **given)
+        services.export({}, activation_id=5, **text)
+        assert services.pinterest.audiences[audience_id].removed
 
     @pytest.mark.parametrize("name", ["TD_API_SERVER", "PINTEREST_API_ENDPOINT"])
     def test_plain_http_to_another_machine_is_refused(self, services: Services, name: str) -> None:

@@ -1,7 +1,8 @@
-"""Six audiences share one refresh token of which Pinterest ends the old one as it issues the next."""
+"""Tasks share one refresh token of which Pinterest ends the old one as it issues the next."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -12,9 +13,10 @@ import pytest
 from tests import dig, guard
 from tests.campaigns import campaign
 from tests.dig.__main__ import LocalSecrets
-from tests.e2e.project import ENGINES, SESSION, Engine, Ran, change, copy_of
+from tests.e2e.project import ENGINES, SESSION, Engine, Ran, change, copy_of, use_audience
 from tests.emulators.digdag_secrets import DigdagSecrets, serve_secrets
 from tests.emulators.environment import SECRETS, digdag_home
+from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
 
 KEY = "pinterest.refresh_token"
@@ -55,7 +57,7 @@ def project(services: Services, bundle: Path, tmp_path: Path) -> Path:
     ]
     folder = copy_of(bundle, tmp_path)
     (folder / "config" / "audiences.yml").write_text(json.dumps({"audiences": entries}))
-    change(folder / "config" / "workflow.yml", ("keep: true", "keep: false"))
+    change(folder / "config" / "workflow.yml", ("^history: .*$", "history: ''"))
     return folder
 
 
@@ -65,9 +67,15 @@ def all_are_in(services: Services) -> bool:
     return members == {f"audience {number}": digests(2, first=2 * number) for number in range(6)}
 
 
-def run(project: Path, services: Services, secrets: Mapping[str, str], environ: Mapping[str, str]) -> Ran:
+def run(
+    project: Path,
+    services: Services,
+    secrets: Mapping[str, str],
+    environ: Mapping[str, str],
+    workflow: str = "pinterest_many",
+) -> Ran:
     result = dig.run(
-        project / "pinterest_many.dig",
+        project / f"{workflow}.dig",
         secrets=secrets,
         environ={**os.environ, **services.environ, **environ},
         session_time=SESSION,
@@ -77,14 +85,27 @@ def run(project: Path, services: Services, secrets: Mapping[str, str], environ: 
     return Ran(succeeded=result.error is None, log=result.log + (result.error or ""))
 
 
-def test_on_a_workflow_server_each_task_that_is_refused_begins_anew_with_the_token_of_then(
-    services: Services, project: Path
-) -> None:
+@contextlib.contextmanager
+def on_server(services: Services) -> Iterator[tuple[DigdagSecrets, Mapping[str, str]]]:
+    """A workflow server with the secrets, and the environment that names it."""
     with serve_secrets(DigdagSecrets(api_key=SERVER_KEY, project_id="1")) as (kept, url):
         for name, variable in SECRETS.items():
             kept.set_secret(name, services.environ[variable])
-        environ = {"DIGDAG_ENDPOINT": url, "DIGDAG_AUTHORIZATION": f"TD1 {SERVER_KEY}"}
-        ran = run(project, services, OnServer(kept), environ)
+        yield kept, {"DIGDAG_ENDPOINT": url, "DIGDAG_AUTHORIZATION": f"TD1 {SERVER_KEY}"}
+
+
+@pytest.fixture
+def project_on_server(project: Path, tmp_path: Path) -> Path:
+    """The project in a folder with a server's name for that of a task of its project 1."""
+    (tmp_path / "workspace").mkdir()
+    return project.rename(tmp_path / "workspace" / "1_pinterest_many_2_34_5678")
+
+
+def test_on_a_workflow_server_each_task_that_is_refused_begins_anew_with_the_token_of_then(
+    services: Services, project_on_server: Path
+) -> None:
+    with on_server(services) as (kept, environ):
+        ran = run(project_on_server, services, OnServer(kept), environ)
         assert ran.succeeded, ran.log
         assert kept.secrets()[KEY] in services.pinterest.tokens.refresh_tokens()
         # The six entries and the task before them.
@@ -128,3 +149,51 @@ def test_a_token_that_nobody_has_renewed_ends_the_workflow_after_three_refusals(
     assert 3 == len(services.pinterest.calls.of("oauth/token"))
     assert 2 == ran.log.count("this task begins anew")
     assert "authorise the app again" in ran.log
+
+
+def follow(services: Services, day: int) -> set[str]:
+    """Let the people of a day be those of the query; returns the digests of those that a mirror then has."""
+    rows = [{"email": person, "opted_in": True} for person in people(200, first=10 * day)]
+    services.td.create("sandbox", "people", rows)
+    return digests(200, first=10 * day)
+
+
+def test_three_days_of_a_mirror_take_one_exchange_each(services: Services, project_on_server: Path) -> None:
+    audience_id = services.audience(name="Followers")
+    use_audience(project_on_server, audience_id, verb="mirror", name="Followers")
+    with on_server(services) as (kept, environ):
+        for day in range(3):
+            expected = follow(services, day)
+            ran = run(project_on_server, services, OnServer(kept), environ, "pinterest_mirror")
+            assert ran.succeeded, ran.log
+            assert expected == services.pinterest.members_of_audience(audience_id)
+            assert day + 1 == services.pinterest.tokens.refreshes == kept.requests
+
+
+@campaign
+def test_three_days_of_a_mirror_in_local_runs_as_well(services: Services, project: Path, tmp_path: Path) -> None:
+    audience_id = services.audience(name="Followers")
+    use_audience(project, audience_id, verb="mirror", name="Followers")
+    home = Path(digdag_home(tmp_path, services.environ)["DIGDAG_CONFIG_HOME"])
+    for day in range(3):
+        expected = follow(services, day)
+        environ = {"DIGDAG_CONFIG_HOME": str(home)}
+        ran = run(project, services, LocalSecrets(home, {}), environ, "pinterest_mirror")
+        assert ran.succeeded, ran.log
+        assert expected == services.pinterest.members_of_audience(audience_id)
+        assert day + 1 == services.pinterest.tokens.refreshes
+
+
+def test_three_days_of_several_mirrors_at_once_end_with_the_right_people(
+    services: Services, project_on_server: Path
+) -> None:
+    audiences = [services.audience(name=f"Followers {number}") for number in range(4)]
+    entry = {"ad_account_id": AD_ACCOUNT_ID, "action": "mirror_current_audience", "query": "queries/people.sql"}
+    entries = [{"name": audience_id, "audience_id": audience_id, **entry} for audience_id in audiences]
+    (project_on_server / "config" / "audiences.yml").write_text(json.dumps({"audiences": entries}))
+    with on_server(services) as (kept, environ):
+        for day in range(3):
+            expected = follow(services, day)
+            ran = run(project_on_server, services, OnServer(kept), environ)
+            assert ran.succeeded, ran.log
+            assert [expected] * 4 == list(map(services.pinterest.members_of_audience, audiences))

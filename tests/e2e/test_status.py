@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import AccountError, AudienceError, SettingsError
+from td_pinterest_op.settings.types import TableName
 from td_pinterest_op.status import AudienceStatus, follow_up
+from td_pinterest_op.workflow.history import open_history
 from td_pinterest_op.workflow.task import Task
 from tests import guard
 from tests.emulators.pinterest import AD_ACCOUNT_ID
@@ -50,17 +52,34 @@ def test_the_state_of_each_audience_is_stored(services: Services) -> None:
     assert stored["checked_at"].endswith("+00:00")
 
 
-def test_the_members_of_a_list_are_those_that_the_settings_know_unless_others_have_changed_it(
+def remember(services: Services, **row: Any) -> None:
+    """Put a row into the history: what is left out is not known."""
+    services.td.warehouse.load("crm", "others", "SELECT 1 AS n")
+    task = Task(params={"database": "crm"}, environ=services.environ)
+    history = open_history(task, TableName(None, "pinterest_history"), services.time.timing)
+    assert history is not None
+    history.write([row])
+
+
+FILLED = {"kind": "run", "outcome": "success", "workflow": "w", "requests_sent": 2, "members": 200}
+
+
+def test_the_members_of_a_list_are_those_that_the_history_knows_unless_others_have_changed_it(
     services: Services,
 ) -> None:
     filled, mirrored, other = (services.audience(people(150), name=name) for name in ("Filled", "Mirrored", "Other"))
     lists = [services.pinterest.audiences[each].rule["customer_list_id"] for each in (filled, mirrored)]
     for each in lists:
         services.pinterest.lists[each].num_uploaded = 200
+    begun = {"action": "mirror_current_audience", "mirror_mode": "replace"}
+    remember(services, **FILLED, action="replace_current_audience", audience_id=filled, customer_list_id=lists[0])
+    remember(services, **FILLED | begun, audience_id=mirrored, customer_list_id=lists[1])
+    services.time.sleep(60)
+    followed = FILLED | {"action": "mirror_current_audience", "members": 300}
+    remember(services, **followed, audience_id=mirrored, customer_list_id=lists[1])
 
     def ratios() -> list[tuple[int | None, float | None]]:
-        settings = {"filled_lists": {lists[0]: 200}, "mirrored_lists": json.dumps({lists[1]: 300})}
-        seen = look(services, filled, mirrored, other, **settings)
+        seen = look(services, filled, mirrored, other, history="crm.pinterest_history")
         return [(state["members"], state["match_ratio"]) for state in seen["audiences"]]
 
     assert [(200, 0.75), (300, 0.5), (None, None)] == ratios()
@@ -77,15 +96,15 @@ def test_the_members_of_a_list_are_those_that_the_settings_know_unless_others_ha
         ({}, None),
         ({"min_size": 120}, None),
         ({"min_size": "121"}, "fewer than min_size"),
-        ({"max_drop_ratio": 0.5, "previous_sizes": '{"%s": 200}'}, None),
-        ({"max_drop_ratio": 0.1, "previous_sizes": '{"%s": 200}'}, "more than max_drop_ratio"),
+        ({"max_drop_ratio": 0.5, "history": "crm.pinterest_history"}, None),
+        ({"max_drop_ratio": 0.1}, None),
+        ({"max_drop_ratio": 0.1, "history": "crm.pinterest_history"}, "more than max_drop_ratio"),
         ({"fail_on": ["READY"]}, "its status is READY"),
     ],
 )
 def test_each_limit_fails_as_set(services: Services, settings: dict[str, Any], problem: str | None) -> None:
     audience_id = services.audience(people(120))
-    if "previous_sizes" in settings:
-        settings = settings | {"previous_sizes": settings["previous_sizes"] % audience_id}
+    remember(services, kind="follow-up", audience_id=audience_id, audience_status="READY", audience_size=200)
     seen = look(services, audience_id, **settings)
     assert (problem is not None) == bool(seen["problems"])
     assert problem is None or problem in seen["problems"][0]

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.errors import JobError, LimitError, SettingsError
+from td_pinterest_op.errors import InvalidRowsError, JobError, LimitError, SettingsError
 from td_pinterest_op.identifiers.types import LISTED, alternatives
 from tests.e2e.audiences import ADD, CLEAR, CREATE, REMOVE, REPLACE, audience_of, in_control, settings_of
-from tests.exporting import Services, digest, digests, people
+from tests.exporting import ATTEMPT, Services, digest, digests, people
 
 DATABASE: dict[str, Any] = {"database": "crm"}
 
@@ -127,16 +127,40 @@ class TestLists:
         services.export(settings, job_id=job, suppress="queries/opt_outs.sql", **DATABASE)
         assert digests(1, first=2) == members(services, settings)
 
-    def test_each_query_is_a_job_of_its_own_that_a_rerun_adopts(self, services: Services) -> None:
+    @pytest.mark.parametrize("name", ["suppress", "consent"])
+    def test_a_setting_names_a_column_that_only_a_list_has_and_one_that_no_query_has_is_an_error(
+        self, services: Services, name: str
+    ) -> None:
+        settings = {"action": ADD, "audience_id": services.audience(), "columns": {"mail": "email"}}
+        task: dict[str, Any] = {"job_id": services.job(people(3)), name: query(people(1), "mail"), **DATABASE}
+        assert (2 if name == "suppress" else 1) == services.export(settings, **task)["records"]["sent"]
+        with pytest.raises(JobError, match='there is no column "male", which `columns` names'):
+            services.export(settings | {"columns": {"mail": "email", "male": "email"}}, **task)
+
+    def test_each_query_is_a_job_of_its_own_and_each_try_reads_the_lists_again(self, services: Services) -> None:
         settings = {"action": ADD, "audience_id": services.audience()}
         same = query(people(3))
+        task = DATABASE | ATTEMPT | {"query": same, "consent": same}
         with pytest.raises(LimitError, match="everybody is withheld"):
-            services.export(settings, query=same, suppress=same, consent=same, **DATABASE)
-        stored = services.export(settings, query=same, suppress=query(people(1)), consent=same, **DATABASE)
-        issued = services.td.calls("POST", "/v3/job/issue")
-        assert (5, 7) == (len({call.form["domain_key"] for call in issued} - {None}) + 1, len(issued) + 1)
+            services.export(settings, suppress=same, **task)
+        stored = services.export(settings, suppress=query(people(1)), **task)
+        issued = [call.form["domain_key"] for call in services.td.calls("POST", "/v3/job/issue")]
+        # Of six queries, that of the people was adopted.
+        assert (6, 5, 5) == (len(issued), len(set(issued)), len(services.td.jobs.all()))
         assert None not in stored["lists"].values()
         assert stored["job_id"] not in stored["lists"].values()
+
+    @pytest.mark.parametrize("attempt", [{}, ATTEMPT])
+    def test_whoever_opts_out_or_takes_a_consent_back_between_two_tries_is_not_sent(
+        self, services: Services, attempt: dict[str, Any]
+    ) -> None:
+        settings = {"action": REPLACE, "audience_id": services.audience()}
+        task = {"suppress": "SELECT email FROM opted_out", "consent": "SELECT email FROM asked"} | attempt | DATABASE
+        for opted_out, asked in ((people(1), people(9)), (people(3), people(6))):
+            services.td.create("crm", "opted_out", [{"email": person} for person in opted_out])
+            services.td.create("crm", "asked", [{"email": person} for person in asked])
+            services.export(settings, query=query(people(9)), **task)
+        assert digests(3, first=3) == members(services, settings)
 
     def test_values_that_are_no_identifiers_match_nobody_and_are_named_in_one_warning(
         self, services: Services, caplog: pytest.LogCaptureFixture
@@ -169,7 +193,7 @@ class TestLists:
         services.export(settings, job_id=services.job(people(30)), suppress=query(people(7)), **DATABASE)
         shown = re.sub(r"<[^>]*>|\s+", " ", page.read_text())
         assert re.search(r"withheld: they opted out\s+7\b", shown)
-        assert re.search(r"taken by Pinterest\s+23\b", shown)
+        assert re.search(r"sent to Pinterest\s+23\b", shown)
 
 
 class TestFailsClosed:
@@ -221,6 +245,44 @@ class TestFailsClosed:
             )
         assert message in str(caught.value)
 
+    @pytest.mark.parametrize("name", ["suppress", "consent"])
+    @pytest.mark.parametrize(
+        ("own", "column", "named"),
+        [
+            ("email", "idfa", "`{}` has idfa, and the people have email"),
+            ("maid", "idfa", "`{}` has idfa, and the people have maid"),
+            ("idfa", "maid", "`{}` has maid, and the people have idfa"),
+        ],
+    )
+    def test_a_list_of_another_type_of_identifier_would_match_nobody_and_is_an_error(
+        self, services: Services, name: str, own: str, column: str, named: str
+    ) -> None:
+        device = "5eed0001-aaaa-4bbb-8ccc-000000000001"
+        values = {"email": people(1)[0], "maid": device, "idfa": device}
+        with pytest.raises(JobError) as caught:
+            services.export(
+                {"action": ADD, "audience_id": services.audience()},
+                job_id=services.job([values[own]], column=own),
+                **DATABASE | {name: query([values[column]], column)},
+            )
+        assert named.format(name) in str(caught.value)
+        assert [] == services.pinterest.calls.writes()
+
+    def test_a_list_that_shares_one_of_several_types_is_compared(self, services: Services) -> None:
+        settings = {"action": ADD, "audience_id": services.audience()}
+        suppress = f"SELECT '{people(1)[0]}' AS email, '5eed0001-aaaa-4bbb-8ccc-000000000001' AS idfa"
+        stored = services.export(settings, job_id=services.job(people(3)), suppress=suppress, **DATABASE)
+        assert (1, 0, 0) == withheld(stored)
+
+    @pytest.mark.parametrize(("name", "meant"), [("supress", "suppress"), ("consents", "consent"), ("querry", "query")])
+    def test_a_misspelt_list_lets_nobody_through(self, services: Services, name: str, meant: str) -> None:
+        wrong: dict[str, Any] = {name: query(people(1)), **DATABASE}
+        with pytest.raises(SettingsError, match=f"^{name} of the task is unknown; did you mean {meant}\\?$"):
+            services.export(
+                {"action": ADD, "audience_id": services.audience()}, job_id=services.job(people(3)), **wrong
+            )
+        assert [] == services.pinterest.calls.writes()
+
     def test_a_list_needs_a_database(self, services: Services) -> None:
         with pytest.raises(SettingsError, match=r"^suppress needs its database: give the task a `database`$"):
             services.export({"action": ADD, "audience_id": "1"}, job_id="5", suppress=query(people(1)))
@@ -232,6 +294,9 @@ class TestFailsClosed:
         assert (3, (0, 0, 0)) == (stored["records"]["sent"], withheld(stored))
         with pytest.raises(LimitError, match="`consent` has no rows"):
             services.export(settings, job_id=job, consent=nobody(), **DATABASE)
+        for values in ([None], ["n/a", ""]):  # only a list without rows may be empty
+            with pytest.raises(LimitError, match=r"`suppress` holds no identifier .*Correct its query$"):
+                services.export(settings, job_id=job, suppress=query(values), **DATABASE)
 
     @pytest.mark.parametrize("allow_empty", [True, False])
     def test_it_is_an_error_if_everybody_is_withheld(self, services: Services, allow_empty: bool) -> None:
@@ -290,6 +355,38 @@ class TestControl:
         assert {digest(a)} == members(services, settings)
         assert (0, 0, 1) == withheld(stored)
 
+    @pytest.mark.parametrize("form", ["identifiers", "rows"])
+    def test_an_opted_out_row_without_a_key_shields_what_it_holds(self, services: Services, form: str) -> None:
+        settings = {
+            "action": ADD,
+            "audience_id": services.audience(),
+            "control": {"percent": "0.01", "salt": "spring", "by": "id"},
+            "ignore_invalid_records": True,
+            "records": form,
+        }
+        device = "5eed0001-aaaa-4bbb-8ccc-{:012d}".format
+        a, b, c = people(3)
+        rows = [(a, device(1), None), (b, device(1), 1), (c, device(2), None), (None, device(2), 2)]
+        job = job_of(services, *rows, columns={"email": "varchar", "maid": "varchar", "id": "bigint"})
+        stored = services.export(settings, job_id=job, suppress=query([a]), **DATABASE)
+        assert {digest(b), digest(device(2))} == members(services, settings)
+        assert 2 == stored["rows"]["invalid_by_reason"]["no_control_key"]
+
+    def test_valid_people_without_keys_are_no_empty_result_that_may_clear_the_audience(
+        self, services: Services
+    ) -> None:
+        settings = {
+            "action": REPLACE,
+            "audience_id": services.audience(people(5)),
+            "control": {"percent": 10, "salt": "spring", "by": "id"},
+            "ignore_invalid_records": True,
+            "allow_empty": True,
+        }
+        job = job_of(services, *((person, None) for person in people(20)), columns={"email": "varchar", "id": "bigint"})
+        with pytest.raises(InvalidRowsError, match=r"20 of 20 rows are invalid \(no_control_key 20\)"):
+            services.export(settings, job_id=job)
+        assert digests(5) == members(services, settings)
+
     def test_a_key_that_is_no_text_and_no_whole_number_is_an_error(self, services: Services) -> None:
         job = job_of(services, (people(1)[0], 1.5), columns={"email": "varchar", "id": "double"})
         with pytest.raises(JobError, match='column "id" is of type double'):
@@ -324,6 +421,26 @@ class TestExpectedValues:
         with pytest.raises(LimitError) as caught:
             services.export(settings, job_id=services.job(values))
         assert message in str(caught.value)
+        assert [] == services.pinterest.calls.writes()
+
+    @pytest.mark.parametrize("name", ["suppress", "consent"])
+    @pytest.mark.parametrize(
+        ("expected", "others", "message"),
+        [
+            ("plain", sorted(digests(2)), "but 2 of 4 valid values look hashed already"),
+            ("hashed", people(2, first=90), "but 2 of 4 valid values are plain"),
+        ],
+    )
+    def test_the_lists_must_hold_such_values_as_well(
+        self, services: Services, name: str, expected: str, others: list[str], message: str
+    ) -> None:
+        of_kind = people(4) if expected == "plain" else sorted(digests(4))
+        settings = {"action": ADD, "audience_id": services.audience(), "expect_values": expected}
+        lists = DATABASE | {"consent": query(of_kind), name: query([*of_kind[2:], *others])}
+        with pytest.raises(LimitError) as caught:
+            services.export(settings, job_id=services.job(of_kind), **lists)
+        assert message in str(caught.value)
+        assert f"[the query of `{name}`]" in str(caught.value)
         assert [] == services.pinterest.calls.writes()
 
 

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from td_pinterest_op.audiences.actions import Add, Clear, Create, Delete, Remove, Replace
-from td_pinterest_op.settings.action import Action
+from td_pinterest_op.settings.action import ActionSpec
 
 BATCH_SIZE = 8
 BATCHES = 3
@@ -44,7 +44,7 @@ CREATING = (Moment.LIST_CREATION, Moment.AUDIENCE_CREATION)
 WRITES = (*CREATING, *BATCH, Moment.MOVE, Moment.REMOVAL)
 ALL = tuple(moment for moment in Moment if moment is not Moment.ANY)
 
-STEPS: dict[Action, tuple[Moment, ...]] = {
+STEPS: dict[ActionSpec, tuple[Moment, ...]] = {
     Add.action: (Moment.TOKEN, Moment.LOOK_UP, *BATCH, Moment.READ_BACK),
     Remove.action: (Moment.TOKEN, Moment.LOOK_UP, *BATCH, Moment.READ_BACK),
     Create.action: (
@@ -72,7 +72,7 @@ _WHERE: dict[Moment, Where] = {
 }
 
 
-def where(action: Action, moment: Moment) -> Where:
+def where(action: ActionSpec, moment: Moment) -> Where:
     """The requests of `action` that are the moment."""
     if moment is Moment.READ_BACK and action is not Create.action:
         # The audience is read before: before and after the rows, and again right before a move.
@@ -82,22 +82,22 @@ def where(action: Action, moment: Moment) -> Where:
     return _WHERE[moment]
 
 
-def batches(action: Action) -> tuple[Moment, ...]:
+def batches(action: ActionSpec) -> tuple[Moment, ...]:
     """The moments that send records, in the order of the records."""
     if Moment.FIRST_BATCH in STEPS[action]:
         return BATCH
     return BATCHES_OF_NEW_LIST if Moment.LAST_BATCH in STEPS[action] else ()
 
 
-def ways() -> list[list[Action]]:
+def ways() -> list[list[ActionSpec]]:
     """The actions, together with those that go the same way from their first batch on."""
-    together: dict[object, list[Action]] = {}
+    together: dict[object, list[ActionSpec]] = {}
     for action in STEPS:
         together.setdefault(batches(action) or action, []).append(action)
     return list(together.values())
 
 
-def done(action: Action, moment: Moment, *, applied: bool) -> frozenset[Moment]:
+def done(action: ActionSpec, moment: Moment, *, applied: bool) -> frozenset[Moment]:
     """The steps that were carried out when the run ends at `moment`; `applied`: that one, too."""
     steps = STEPS[action]
     return frozenset(steps[: steps.index(moment) + applied])

@@ -16,7 +16,7 @@ from td_pinterest_op.errors import (
     RequestRefusedError,
     UnavailableError,
 )
-from td_pinterest_op.settings.action import Action
+from td_pinterest_op.settings.action import ActionSpec
 from tests.emulators.pinterest import Answer, Effect, Mangle, Redirect, Reset, Stall, When
 from tests.faults.moments import ALL, BATCH, CREATING, WRITES, Moment
 
@@ -49,7 +49,7 @@ class Row:
     when: When = When.BEFORE
     ends: Mapping[Often, Outcome]
     ends_at: Mapping[tuple[Often, Moment], Outcome] = field(default_factory=dict)
-    ends_for: Mapping[tuple[Action, Moment], Outcome] = field(default_factory=dict)
+    ends_for: Mapping[tuple[ActionSpec, Moment], Outcome] = field(default_factory=dict)
     at: tuple[Moment, ...] = ALL
     settings: Mapping[str, Any] = field(default_factory=dict)
     slow: bool = False
@@ -59,7 +59,7 @@ class Row:
         """Whether the request that meets the fault is carried out all the same."""
         return self.when is When.AFTER or self.effect is None
 
-    def end(self, often: Often, action: Action, moment: Moment) -> Outcome:
+    def end(self, often: Often, action: ActionSpec, moment: Moment) -> Outcome:
         return self.ends_for.get((action, moment), self.ends_at.get((often, moment), self.ends[often]))
 
 
@@ -76,7 +76,7 @@ NOT_HALVED: dict[tuple[Often, Moment], Outcome] = {
     (ONCE, moment): RequestRefusedError for moment in ALL if moment not in (*BATCH, Moment.LIST_CREATION)
 }
 # A list that was created a moment ago may not be found yet.
-NEW_LIST: dict[tuple[Action, Moment], Outcome] = {
+NEW_LIST: dict[tuple[ActionSpec, Moment], Outcome] = {
     (action, moment): SUCCESS
     for action in (Create.action, Replace.action)
     for moment in (Moment.MIDDLE_BATCH, Moment.LAST_BATCH)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from td_pinterest_op.audiences.actions import ACTIONS, Create, CreateActalike
 from td_pinterest_op.errors import ExportError, UnexpectedError
 from td_pinterest_op.http.transport import Authorise, Failure, NoResponseError, Response, Transport
-from td_pinterest_op.settings.action import Action
+from td_pinterest_op.settings.action import ActionSpec
 from td_pinterest_op.workflow import services
 from tests import guard
 from tests.campaigns import examples
@@ -25,7 +25,7 @@ AUDIENCE_ID, LIST_ID = "549755885175000777", "549755885175000111"
 Given = Response | Failure
 # What the actions that create an audience need.
 EVERY = [each.action for each in ACTIONS]
-NAMED: dict[Action, dict[str, Any]] = {
+NAMED: dict[ActionSpec, dict[str, Any]] = {
     Create.action: {"audience_name": "Shoppers"},
     CreateActalike.action: {
         "audience_name": "Shoppers",
@@ -152,7 +152,7 @@ def job_id(shared_services: Any) -> str:
     action=st.sampled_from(EVERY), token=st.none() | _token_answers | _given, script=_script, rounds=st.integers(1, 9)
 )
 def test_any_answers_end_in_success_or_in_one_of_our_errors(
-    action: Action, token: Given | None, script: list[Given | None], rounds: int, stage: Stage, job_id: str
+    action: ActionSpec, token: Given | None, script: list[Given | None], rounds: int, stage: Stage, job_id: str
 ) -> None:
     named = NAMED.get(action, {"audience_id": AUDIENCE_ID})
     with pytest.MonkeyPatch.context() as patch:
@@ -176,7 +176,7 @@ def _ended(stage: Stage, wanted: dict[str, Any], job_id: str) -> dict[str, Any] 
 
 
 @pytest.mark.parametrize("action", EVERY)
-def test_the_usual_answers_make_a_success_of_every_action(stage: Stage, action: Action, job_id: str) -> None:
+def test_the_usual_answers_make_a_success_of_every_action(stage: Stage, action: ActionSpec, job_id: str) -> None:
     """Else the fuzzing above would not get far."""
     named = NAMED.get(action, {"audience_id": AUDIENCE_ID})
     with pytest.MonkeyPatch.context() as patch:

@@ -35,6 +35,15 @@ def killed(
     return [call.operation for call in killer]
 
 
+def killed_at_job(services: Services, settings: dict[str, Any], number: int, folder: Path, **task: Any) -> bool:
+    """Run in a process of its own and kill that when its `number`-th job has ended; whether there were as many."""
+    services.td.jobs.on_end = (killer := Killer(number)).append
+    code, said = killer.ended(child.start(services, settings, job_id=None, folder=folder / "run", **task))
+    services.td.jobs.on_end = lambda _: None
+    assert (KILLED if len(killer) >= number else 0) == code, said
+    return len(killer) >= number
+
+
 def settings_of(action: str, **more: str) -> dict[str, Any]:
     return {"action": action, "limit_records_per_request": BATCH, "max_in_flight": 2, **more}
 
@@ -83,6 +92,72 @@ def test_the_kills_reach_to_the_end_of_the_run(services: Services, action: str, 
     calls = services.pinterest.calls.all()
     assert requests >= len(calls) - 1
     assert "audiences/get" == calls[-1].operation
+
+
+# A day of the mirror: its jobs, and its requests with leavers and joiners.
+MIRROR_JOBS, MIRROR_REQUESTS = 9, 10
+MIRROR: dict[str, Any] = {
+    "database": "crm",
+    "query": "SELECT email FROM people",
+    "suppress": "SELECT email FROM opt_outs",
+}
+
+
+def wants(services: Services, everybody: list[str], *, opted_out: list[str]) -> None:
+    for name, found in (("people", everybody), ("opt_outs", opted_out)):
+        services.td.create("crm", name, [{"email": person} for person in found])
+
+
+@pytest.fixture
+def mirror(services: Services) -> dict[str, Any]:
+    """The settings of a mirror that follows twelve people, after its first day."""
+    audience_id = services.audience(name=NAME)
+    wants(services, people(RECORDS), opted_out=["else@shop.example"])
+    limits = {"min_records": 0, "max_leave_ratio": 1, "max_in_flight": 1}
+    settings = settings_of("mirror_current_audience", audience_id=audience_id) | limits
+    services.export(settings, **MIRROR)
+    # Five leave and six join.
+    wants(services, people(RECORDS + 1, first=5), opted_out=["else@shop.example"])
+    return settings
+
+
+def runs_again(services: Services, settings: dict[str, Any]) -> None:
+    """While a run was dead, two more opted out; the same session ends with the right members."""
+    wants(services, people(RECORDS + 1, first=5), opted_out=people(2, first=5))
+    services.export(settings, **MIRROR)
+    assert digests(RECORDS - 1, first=7) == services.pinterest.members_of_audience(settings["audience_id"])
+    assert {"people", "opt_outs", "pinterest_ledger"} == {table.name for table in services.td.warehouse.tables("crm")}
+
+
+@pytest.mark.parametrize("number", range(1, MIRROR_JOBS + 2))
+def test_mirroring_survives_a_kill_at_any_statement(
+    services: Services, mirror: dict[str, Any], number: int, tmp_path: Path
+) -> None:
+    was_killed = killed_at_job(services, mirror, number, tmp_path, **MIRROR)
+    assert (number <= MIRROR_JOBS + 2) == was_killed
+    runs_again(services, mirror)
+
+
+@pytest.mark.parametrize("number", range(1, MIRROR_REQUESTS + 1))
+def test_mirroring_survives_a_kill_at_any_request(
+    services: Services, mirror: dict[str, Any], number: int, tmp_path: Path
+) -> None:
+    assert number == len(killed(services, mirror, None, number, tmp_path, **MIRROR))
+    runs_again(services, mirror)
+
+
+def test_mirroring_survives_three_kills_one_after_the_other_and_sends_no_more_than_what_changed(
+    services: Services, mirror: dict[str, Any], tmp_path: Path
+) -> None:
+    sent: list[int] = []
+    services.pinterest.on_request(lambda call: sent.append(call.records))
+    for number in (6, 7, 6):
+        killed(services, mirror, None, number, tmp_path / str(len(sent)), **MIRROR)
+    changed = 5 + 6
+    assert 0 < sum(sent) <= 3 * changed
+    sent.clear()
+    runs_again(services, mirror)
+    assert sum(sent) <= changed + 2
 
 
 def test_a_run_that_is_told_to_end_ends_within_seconds_and_says_how_far_it_came(

@@ -16,7 +16,7 @@ import pytest
 from td_pinterest_op.errors import ExportError, JobError, TreasureDataError, WorkflowError
 from td_pinterest_op.stats import WITHHELD
 from tests.emulators.td import Fault, JobFault
-from tests.exporting import Services, digests, people
+from tests.exporting import ATTEMPT, Services, digests, people
 from tests.faults import child
 from tests.faults.child import KILLED, Killer
 from tests.faults.conftest import Stage
@@ -87,7 +87,7 @@ def of_task(services: Services) -> dict[str, Any]:
     given = {"query": PEOPLE, "suppress": [person.upper() for person in SUPPRESSED], "consent": CONSENTING}
     rows = {name: ", ".join(f"('{person}')" for person in of_query) for name, of_query in given.items()}
     queries = {name: f"SELECT * FROM (VALUES {of_query}) AS of_{name}(email)" for name, of_query in rows.items()}
-    return {"database": "crm", **queries}
+    return {"database": "crm", **ATTEMPT, **queries}
 
 
 @pytest.mark.parametrize(("row", "query", "step"), CELLS)
@@ -96,7 +96,7 @@ def test_a_fault_of_a_query_lets_nobody_through_and_is_gone_after_a_rerun(
 ) -> None:
     audience_id = stage.audience([], name="Shoppers")
     settings = {"action": "add_people_to_current_audience", "audience_id": audience_id}
-    # Another task than that of another cell: it would adopt the jobs of that one.
+    # Another task than that of another cell: it would adopt the job of that one.
     task = of_task(stage.services) | {"task_name": f"{row.name}-{query}-{step}"}
     arrange(stage.services, row, query, step)
     if row.end is None:
@@ -126,5 +126,7 @@ def test_a_kill_while_lists_and_people_are_read_lets_nobody_through(
     services.export(settings, **task)
     (audience,) = services.pinterest.audiences_named("Shoppers", removed=None)
     assert SENT == services.pinterest.members_of_audience(audience.id)
-    # The rerun adopts the jobs of the first try.
-    assert len(QUERIES) == len(services.td.jobs.all())
+    # Another try of the attempt adopts the people's job alone.
+    issued = [call.form["query"] for call in services.td.calls("POST", "/v3/job/issue")]
+    assert len({*issued[-len(QUERIES) :]}) == len(QUERIES)
+    assert [task["query"]] == [job.query for job in services.td.jobs.all() if job.query == task["query"]]

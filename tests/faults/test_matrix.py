@@ -16,7 +16,7 @@ import pytest
 
 from td_pinterest_op.audiences.actions import Add, Clear, Create, Remove
 from td_pinterest_op.errors import MaybeAppliedError, UnavailableError
-from td_pinterest_op.settings.action import Action
+from td_pinterest_op.settings.action import ActionSpec
 from tests.emulators.pinterest import Fault
 from tests.exporting import Services, digests, people
 from tests.faults.conftest import Stage
@@ -38,7 +38,7 @@ PARTLY_SENT = re.compile(
 class Cell:
     row: Row
     often: Often
-    action: Action
+    action: ActionSpec
     moment: Moment
 
     @property
@@ -56,14 +56,14 @@ class Cell:
         return f"{self.row.fault}, {self.often.value}-{self.action.name.split('_')[0]}-{self.moment.value}"
 
 
-def _makes_sense(row: Row, often: Often, action: Action, moment: Moment) -> bool:
+def _makes_sense(row: Row, often: Often, action: ActionSpec, moment: Moment) -> bool:
     # What never ends, ends a run at the first batch and at the last one as at the one between.
     repeats = often is Often.ALWAYS and moment in BATCH and moment is not Moment.MIDDLE_BATCH
     about_batches = row.at == BATCH and moment in batches(action)
     return (moment in (*row.at, Moment.ANY) or about_batches) and not repeats
 
 
-def _actions(number: int, moment: Moment) -> Iterator[Action]:
+def _actions(number: int, moment: Moment) -> Iterator[ActionSpec]:
     """The actions that meet a fault at a moment; `number` counts the faults.
 
     All actions ask for a token and look before they write, by the same code: one of them meets the fault there. Later,

@@ -141,7 +141,7 @@ def test_an_entry_of_several_audiences_that_a_signal_ends_is_a_failed_task_and_s
 def test_a_refresh_token_that_was_just_issued_is_saved_before_the_end(services: Services, tmp_path: Path) -> None:
     """The signal comes when Pinterest has issued it and has not answered yet; saving it takes two tries."""
     services.pinterest.switches.rotate_refresh_tokens = True
-    state = DigdagSecrets(api_key="workflow-s3cr3t-key", project_id="1")
+    state = DigdagSecrets(api_key="workflow-s3cr3t-key", project_id="4711")
     with serve_secrets(state) as (secrets, url):
         secrets.set_secret(KEY, REFRESH_TOKEN)
         secrets.fail(503)
@@ -154,7 +154,10 @@ def test_a_refresh_token_that_was_just_issued_is_saved_before_the_end(services: 
         services.pinterest.on_request(told_to_end, when=When.AFTER)
         environ = {"DIGDAG_ENDPOINT": url, "DIGDAG_AUTHORIZATION": "TD1 workflow-s3cr3t-key"}
         job_id = services.job([])
-        run = child.start(services, adding(services), job_id=job_id, folder=tmp_path, environ=environ, hurried=False)
+        given = adding(services)
+        run = child.start(
+            services, given, job_id=job_id, folder=tmp_path, environ=environ, hurried=False, project_id=4711
+        )
         _, said = run.ended(within=15)
         assert "the run was told to end (SIGTERM)" in said
         assert secrets.secrets()[KEY] in services.pinterest.tokens.refresh_tokens()

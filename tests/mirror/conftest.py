@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -11,6 +10,6 @@ from tests.mirror.days import World, world
 
 
 @pytest.fixture
-def mirrored(tmp_path: Path) -> Iterator[World]:
-    with world(tmp_path) as made:
+def mirrored() -> Iterator[World]:
+    with world() as made:
         yield made

@@ -14,10 +14,11 @@ from td_pinterest_op.http.transport import Transport
 from tests.campaigns import amount, campaign
 from tests.emulators.pinterest.faults import Answer, Fault
 from tests.exporting import digest, digests, people
-from tests.mirror.days import BATCH, Attempt, World
+from tests.mirror.days import BATCH, Attempt, World, at_statement
 from tests.mirror.test_fifty_days import checked, next_people
 
 WAIT = 30
+OUTCOME = ("Nothing of it was sent", "of it had been sent: the ledger has its people as unsettled")
 
 
 @contextlib.contextmanager
@@ -60,7 +61,7 @@ def in_a_wait(mirrored: World, do: Callable[[], object], *, after: int) -> Itera
 def audience_id(mirrored: World) -> str:
     """An audience that follows 200 people, after the first day."""
     found = mirrored.audience()
-    mirrored.configure(max_leave_ratio="1.0", resend_days=0)
+    mirrored.settings |= {"max_leave_ratio": 1.0, "resend_days": 0}
     mirrored.wants(people(200))
     assert mirrored.run(0).succeeded
     return found
@@ -86,12 +87,14 @@ def test_a_plan_that_is_overtaken_while_it_waits_sends_no_more_and_later_days_ar
         assert digests(200, first=5) == mirrored.members(audience_id)
 
     mirrored.wants(people(140))
-    mirrored.settings = {"max_in_flight": 1}
+    mirrored.settings["max_in_flight"] = 1
     with in_a_wait(mirrored, second, after=before):
         older = mirrored.run(1)
     assert [True] == [attempt.succeeded for attempt in younger], younger
     assert not older.succeeded
-    assert "is out of date" in older.said
+    assert "was overtaken: another run has made plan" in older.said
+    assert OUTCOME[before > 0] in older.said
+    assert "Running this task again is safe" not in str(older.error)
     assert digests(200, first=5) == mirrored.members(audience_id)
     days_after(mirrored, audience_id)
 
@@ -109,7 +112,7 @@ def test_what_a_plan_sends_beside_a_later_one_is_in_the_ledger_and_the_next_day_
     with at_write(-(-60 // BATCH) if last else 3, second):
         older = mirrored.run(1)
     assert not older.succeeded
-    assert "The ledger has what it sent beside the later plan" in older.said
+    assert "the ledger has its people as unsettled, and the next run corrects them" in older.said
     assert digests(200, first=5) != mirrored.members(audience_id)
     days_after(mirrored, audience_id)
 
@@ -118,15 +121,43 @@ def test_what_a_plan_sends_beside_a_later_one_is_in_the_ledger_and_the_next_day_
 @pytest.mark.parametrize("number", [1, 5, 30])
 def test_a_replace_that_is_overtaken_is_followed_by_a_replace(mirrored: World, audience_id: str, number: int) -> None:
     def second() -> None:
-        mirrored.configure(rebuild="false")
         mirrored.wants(people(200, first=5))
         assert mirrored.run(1, session="a younger session").succeeded
 
-    mirrored.configure(rebuild="true")
     mirrored.wants(people(200))
     with at_write(number, second):
-        older = mirrored.run(1)
+        older = mirrored.run(1, rebuild=True)
     assert not older.succeeded, number
+    days_after(mirrored, audience_id)
+
+
+@pytest.mark.parametrize(
+    ("purpose", "is_older_done"),
+    [
+        ("read what the ledger says", True),
+        ("compare the people", False),
+        ("count who joins", False),
+        ("write the plan", False),
+        ("read the plan back", False),
+        ("settle the plan", True),
+    ],
+)
+def test_of_two_runs_the_one_that_does_not_know_of_the_other_stops(
+    mirrored: World, audience_id: str, purpose: str, is_older_done: bool
+) -> None:
+    mirrored.wants(people(190))
+
+    def second() -> None:
+        mirrored.wants(people(195))
+        younger.append(mirrored.run(1, session="a younger session"))
+
+    younger: list[Attempt] = []
+    with at_statement(purpose, second):
+        older = mirrored.run(1)
+    assert (is_older_done, True) == (older.succeeded, younger[0].succeeded), older.said
+    if not is_older_done:
+        assert "another run has made a plan for audience" in older.said
+        assert "meanwhile. Nothing was sent. Run this task again" in older.said
     days_after(mirrored, audience_id)
 
 
@@ -134,7 +165,7 @@ def test_a_replace_that_is_overtaken_is_followed_by_a_replace(mirrored: World, a
 def test_whatever_two_sessions_do_at_once_the_next_undisturbed_day_is_right(mirrored: World, seed: int) -> None:
     dice = random.Random(seed)
     audience_id = mirrored.audience(["before@shop.example"])
-    mirrored.configure(min_records=1, max_leave_ratio="1.0", resend_days=dice.choice([0, 3]))
+    mirrored.settings |= {"min_records": 1, "max_leave_ratio": 1.0, "resend_days": dice.choice([0, 3])}
     emails = {f"person{number}@shop.example" for number in range(60)}
     for day in range(0, amount(12, quick=4), 2):
         first, second = next_people(emails, dice), next_people(emails, dice)

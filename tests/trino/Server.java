@@ -6,6 +6,8 @@ import io.trino.spi.Page;
 import io.trino.spi.Plugin;
 import io.trino.spi.block.Block;
 import io.trino.spi.connector.*;
+import io.trino.spi.function.ScalarFunction;
+import io.trino.spi.function.SqlType;
 import io.trino.spi.session.PropertyMetadata;
 import io.trino.spi.statistics.ComputedStatistics;
 import io.trino.spi.transaction.IsolationLevel;
@@ -21,6 +23,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLong;
@@ -154,6 +157,13 @@ public class Server implements Plugin {
                 PropertyMetadata.integerProperty("bucket_count", "buckets", null, false));
         }
     }
+
+    /** `raw_varchar(varbinary)`: text of any bytes, as stored data may hold. */
+    public static final class Functions {
+        @ScalarFunction("raw_varchar") @SqlType("varchar")
+        public static Slice rawVarchar(@SqlType("varbinary") Slice bytes) { return bytes; }
+    }
+    @Override public Set<Class<?>> getFunctions() { return Set.of(Functions.class); }
 
     @Override public Iterable<ConnectorFactory> getConnectorFactories() {
         return List.of(new ConnectorFactory() {

@@ -28,9 +28,10 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """The rows of a statement by column name, and its cost."""
+    """The rows of a statement by column name, its columns with their types, and its cost."""
 
     rows: list[dict[str, Any]]
+    columns: tuple[tuple[str, str], ...]
     cost: Cost
 
 
@@ -41,11 +42,11 @@ def run(server: str, statement: str) -> Done:
     with requests.Session() as session:
         session.headers.update(headers)
         content = session.post(f"{server}/v1/statement", data=statement.encode(), timeout=60).json()
-        names: list[str] = []
+        columns: tuple[tuple[str, str], ...] = ()
         rows: list[dict[str, Any]] = []
         while True:
-            names = names or [column["name"] for column in content.get("columns", [])]
-            rows += [dict(zip(names, row, strict=True)) for row in content.get("data", [])]
+            columns = columns or tuple((column["name"], column["type"]) for column in content.get("columns", []))
+            rows += [dict(zip([name for name, _ in columns], row, strict=True)) for row in content.get("data", [])]
             if "error" in content:
                 raise StatementFailedError(content["error"]["message"])
             if "nextUri" not in content:
@@ -54,6 +55,7 @@ def run(server: str, statement: str) -> Done:
     stats = content["stats"]
     return Done(
         rows=rows,
+        columns=columns,
         cost=Cost(
             rows=stats["processedRows"],
             peak=stats["peakMemoryBytes"],

@@ -1,24 +1,33 @@
-"""Days of the mirror's statements on a Trino server, with people who are made up there."""
+"""Days of the mirror on a Trino server: the statements that the operator issues, with people who are made up there."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from td_pinterest_op.audiences.actions import parse
+from td_pinterest_op.mirroring.ledger import Ledger
+from td_pinterest_op.mirroring.run import MirrorRun
+from td_pinterest_op.mirroring.stage import Stage
+from td_pinterest_op.records.columns import identifier_columns
+from td_pinterest_op.records.sql import Query
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, WITHOUT_CONSENT
+from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHHELD, WITHOUT_CONSENT, Stats
+from td_pinterest_op.treasure_data.api import TreasureData
+from td_pinterest_op.treasure_data.job import Job, Source
+from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.withholding.people import in_control
-from td_pinterest_op.withholding.sql import LISTS, columns_of, control_of
-from tests.dig.template import fill
-from tests.trino.client import Cost, run
+from td_pinterest_op.withholding.sql import listed
+from tests.trino.client import Cost, Done, run
+from tests.unit.settings import test_parse
 
 QUERIES = Path(__file__).parent.parent.parent / "workflows" / "queries"
-LEDGER = "pinterest_ledger"
+LEDGER, DATABASE = "pinterest_ledger", "default"
 BEGIN = 1_795_000_000
 _DAY = 86_400
 _PEOPLE = """SELECT number, 'person' || cast(number AS varchar) || '@shop.example' AS email FROM (
@@ -26,19 +35,69 @@ _PEOPLE = """SELECT number, 'person' || cast(number AS varchar) || '@shop.exampl
   FROM UNNEST(sequence(0, {thousands} - 1)) AS a (thousands) CROSS JOIN UNNEST(sequence(0, 999)) AS b (ones))"""
 # Every twentieth opted out, and as many whom the people's query does not find; nine of ten consented.
 _LISTS = {
-    "pinterest_suppressed": "SELECT ' ' || upper(CASE WHEN number % 20 = 1 THEN 'x' ELSE '' END || email) AS email "
-    "FROM {people} WHERE number % 20 < 2",
-    "pinterest_consented": "SELECT to_hex(sha256(to_utf8(email))) AS email FROM {people} WHERE number % 10 <> 2",
+    SUPPRESS: "SELECT ' ' || upper(CASE WHEN number % 20 = 1 THEN 'x' ELSE '' END || email) AS email "
+    "FROM people WHERE number % 20 < 2",
+    CONSENT: "SELECT to_hex(sha256(to_utf8(email))) AS email FROM people WHERE number % 10 <> 2",
 }
 _CONTROL = Control(percent=Decimal(10), salt="it's spring", by="number")
-# What a step leaves in a table of its session.
-_TABLES = {
-    "mirror_hashed": "pinterest_digests",
-    "mirror_listed": "pinterest_listed",
-    "mirror_persons": "pinterest_persons",
-    "mirror_withheld": "pinterest_digests",
-    "mirror_changes": "pinterest_changes",
-}
+HASHING = "hash the people alone, to compare with"
+
+
+@dataclass(kw_only=True)
+class TrinoStage(Stage):
+    """Issues statements to a Trino server; `now` is its time. `costs` and `places` are by purpose of a statement."""
+
+    server: str
+    now: int
+    explains: bool = False
+    costs: dict[str, Cost] = field(default_factory=dict)
+    places: dict[str, int] = field(default_factory=dict)
+
+    def run(self, purpose: str, statement: str) -> str:
+        if statement.startswith("DELETE"):
+            self._forget(purpose, statement)
+        else:
+            self._done(purpose, statement)
+        return purpose
+
+    def job(self, purpose: str, statement: str) -> Job:
+        return _job(self._done(purpose, statement))
+
+    def rows(self, purpose: str, statement: str) -> Rows:
+        done = self._done(purpose, statement)
+        columns = [[_as_bytes(row[name]) for row in done.rows] for name, _ in done.columns]
+        return Rows(job=_job(done), blocks=[columns] if done.rows else [])
+
+    def clean_up(self, *, now: float) -> set[str]:
+        return {LEDGER} if self.now > BEGIN + _DAY else set()
+
+    def _drop(self, tables: list[str]) -> None:
+        for table in tables:
+            run(self.server, f"DROP TABLE {table}")
+
+    def _done(self, purpose: str, statement: str) -> Done:
+        # The days pass on the engine as well.
+        text = re.sub(r"\bnow\(\)", f"from_unixtime({self.now})", self._source(purpose, statement).query)
+        if self.explains:
+            self.places[purpose] = places(self.server, text)
+        done = run(self.server, text)
+        self.costs[purpose] = done.cost
+        return done
+
+    def _forget(self, purpose: str, statement: str) -> None:
+        """These tables have no DELETE: what stays is written anew."""
+        gone = statement.split("WHERE ", 1)[1]
+        for into, query in (("kept", f"SELECT * FROM {LEDGER} WHERE NOT ({gone})"), (LEDGER, "SELECT * FROM kept")):
+            run(self.server, f"DROP TABLE IF EXISTS {into}")
+            self._done(purpose, f"CREATE TABLE {into} AS\n{query}")
+
+
+def _job(done: Done) -> Job:
+    return Job(id="1", schema=done.columns, records=len(done.rows), size=None)
+
+
+def _as_bytes(value: Any) -> Any:
+    return value.encode() if isinstance(value, str) else value
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,33 +109,53 @@ class Days:
     share: float = 0.01
     day: int = 0
     withholds: bool = False
-    results: dict[str, Any] = field(default_factory=dict)
+    stats: Stats | None = None
 
     def begin(self) -> None:
         """An empty ledger."""
-        self._run(f"DROP TABLE IF EXISTS {LEDGER}")
-        self._run(self._text("mirror_setup"))
+        run(self.server, f"DROP TABLE IF EXISTS {LEDGER}")
 
-    def run(self) -> dict[str, Cost]:
-        """The statements of the next day, from hashing to settling, and their costs by name."""
+    def run(self, *, first: int | None = None, thousands: int = 0, explains: bool = False) -> TrinoStage:
+        """The statements of the next day, from hashing to settling; `first` and `thousands`: of its people."""
         self.day += 1
-        people = _PEOPLE.format(first=int(self.day * self.people * self.share), thousands=self.people // 1000)
-        self._create("pinterest_people", people)
-        self._create_lists()
-        costs = {name: self._step(name) for name in self._steps()}
-        if self.results["entries"] > 3 * self.results["people"] + 100:
-            costs |= {name: self._step(name) for name in ("mirror_state", *_compaction())}
-        for table in ("pinterest_people", *_LISTS, *_TABLES.values()):
-            self._run(f"DROP TABLE IF EXISTS {table}_{self._stage}")
-        return costs
+        first = int(self.day * self.people * self.share) if first is None else first
+        self._create("people", _PEOPLE.format(first=first, thousands=thousands or self.people // 1000))
+        stage = TrinoStage(
+            td=cast("TreasureData", None),  # no statement goes there
+            source=Source(query="SELECT email, number FROM people" if self.withholds else "SELECT email FROM people"),
+            database=DATABASE,
+            name="1",
+            session_key=f"{self.day:08}",
+            server=self.server,
+            now=BEGIN + self.day * _DAY,
+            explains=explains,
+        )
+        self._hash(stage)
+        self.stats = Stats(action="", ad_account_id="", dry_run=False)
+        mirror = MirrorRun(
+            stage=stage,
+            ledger=Ledger(name=LEDGER, database=DATABASE, audience_id="1", session=stage.token),
+            settings=parse(self._settings, environ=test_parse.ENVIRON),
+            lists={name: Source(query=query) for name, query in _LISTS.items()} if self.withholds else {},
+            stats=self.stats,
+        )
+        mirror.read_state(now=float(stage.now))
+        mirror.compare()
+        mirror.write_plan("5")
+        stage.records("ask for the newest plan", mirror.ledger.newest(mirror.state.number))
+        mirror.settle("5")
+        mirror.compact()
+        mirror.close()
+        return stage
 
     @property
     def listed(self) -> int:
         """How many values the lists of a day hold."""
         return self.people if self.withholds else 0
 
-    def withheld(self) -> tuple[dict[str, int], dict[str, int]]:
+    def withheld(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
         """How many people the last day has withheld, by reason, and how many it should have."""
+        assert self.stats
         first = int(self.day * self.people * self.share)
         numbers = range(first, first + self.people)
         chosen = in_control(_CONTROL, (b"%d" % number for number in numbers))
@@ -85,105 +164,40 @@ class Days:
             for number, is_chosen in zip(numbers, chosen, strict=True)
             if number % 20 == 0 or number % 10 == 2 or is_chosen
         )
-        return {why: self.results[why] for why in WITHHELD}, dict(reasons)
+        return {why: self.stats.withheld[why] for why in WITHHELD}, dict(reasons)
 
     @property
     def ledger(self) -> int:
         """How many rows it has."""
         return int(run(self.server, f"SELECT count(*) AS n FROM {LEDGER}").rows[0]["n"])
 
-    def places(self) -> dict[str, int]:
+    def places(self) -> Mapping[str, int]:
         """How often the plan of each statement reads a table: one more day, on which a thousand stay."""
-        self.day += 1
-        self._create("pinterest_people", _PEOPLE.format(first=0, thousands=1))
-        self._create_lists()
-        found = {}
-        # These tables have no DELETE, so mirror_forget.sql cannot be explained; it names the ledger once.
-        for name in (*self._steps(), "mirror_state", "mirror_compact", "mirror_compacted", "mirror_base"):
-            found[name] = places(self.server, self._text(name))
-            self._step(name)
-        return found
-
-    def _create_lists(self) -> None:
-        for table, query in _LISTS.items() if self.withholds else ():
-            self._create(table, query.format(people=f"pinterest_people_{self._stage}"))
-
-    def _steps(self) -> Iterator[str]:
-        yield "mirror_hashed"
-        if self.withholds:
-            yield from ("mirror_listed", "mirror_lists", "mirror_persons", "mirror_withheld")
-        yield from ("mirror_state", "mirror_changes", "mirror_figures", "mirror_plan", "mirror_which", "mirror_settle")
+        return self.run(first=0, thousands=1, explains=True).places
 
     @property
-    def _stage(self) -> str:
-        return f"1_{self.day}"
-
-    def _create(self, table: str, query: str) -> Cost:
-        self._run(f"DROP TABLE IF EXISTS {table}_{self._stage}")
-        return self._run(f"CREATE TABLE {table}_{self._stage} AS {query}")
-
-    def _step(self, name: str) -> Cost:
-        text = self._text(name)
-        if name in _TABLES:
-            return self._create(_TABLES[name], text)
-        return self._forget(text) if name == "mirror_forget" else self._run(text)
-
-    def _forget(self, text: str) -> Cost:
-        """These tables have no DELETE: what stays is written anew."""
-        gone = text.split("WHERE ")[1]
-        for into, query in (("kept", f"SELECT * FROM {LEDGER} WHERE NOT ({gone})"), (LEDGER, "SELECT * FROM kept")):
-            self._run(f"DROP TABLE IF EXISTS {into}")
-            cost = self._run(f"CREATE TABLE {into} AS {query}")
-        return cost
-
-    def _text(self, name: str) -> str:
-        text = fill((QUERIES / f"{name}.sql").read_text(), self._params)
-        # The days pass on the engine as well.
-        return re.sub(r"\bnow\(\)", f"from_unixtime({BEGIN + self.day * _DAY})", text)
-
-    @property
-    def _params(self) -> dict[str, Any]:
+    def _settings(self) -> dict[str, object]:
+        control = {"percent": str(_CONTROL.percent), "salt": _CONTROL.salt, "by": _CONTROL.by}
         return {
-            "mirror": {
-                "ledger": LEDGER,
-                "min_records": 1,
-                "max_leave_ratio": 1.0,
-                "resend_days": 30,
-                "adopt": False,
-                "begin": "replace",
-                "rebuild": False,
-                "allow_empty_suppress": False,
-            },
-            "mirror_audience": "1",
-            "mirror_stage": self._stage,
-            "pinterest_mirror": {
-                "customer_list_id": "5",
-                "people": 0,
-                "columns": columns_of(["email"], key='"number"' if self.withholds else None),
-                "control": control_of(_CONTROL, '"number"'),
-                **{name: columns_of(["email"]) for name in LISTS},
-            },
-            **{f"mirror_{name}": "true" for name in LISTS},
-            "pinterest": {"customer_list_id": "5"},
-            "target": {"ad_account_id": "7"},
-            "session_uuid": f"session {self.day}",
-            "td": {"last_results": self.results},
+            **{name: test_parse.LEAST[name] for name in ("type", "ad_account_id", "audience_type")},
+            "action": "mirror_current_audience",
+            "audience_id": "1",
+            **({"control": control} if self.withholds else {}),
         }
 
-    def _run(self, statement: str) -> Cost:
-        done = run(self.server, statement)
-        if done.rows and not re.match(r"[\s\S]*(INSERT INTO|CREATE TABLE|DELETE FROM|DROP TABLE)", statement):
-            self.results = done.rows[0]
-            if self.results.get("problem"):
-                raise RuntimeError(self.results["problem"])
-        return done.cost
+    def _hash(self, stage: TrinoStage) -> None:
+        job = Job(id="1", schema=(("email", "varchar"),), records=None, size=None)
+        query = Query(text="SELECT email FROM people", names=["email"], columns=identifier_columns(job, {}))
+        stage.create("hashed", HASHING, listed(query))
+
+    def _create(self, table: str, query: str) -> None:
+        run(self.server, f"DROP TABLE IF EXISTS {table}")
+        run(self.server, f"CREATE TABLE {table} AS {query}")
 
 
 def places(server: str, statement: str) -> int:
     """How often the plan of a statement reads a table, whichever."""
-    named = re.findall(r"table = (memory:\S+?)[,\]]", str(run(server, f"EXPLAIN {statement}").rows))
+    # An explained CREATE TABLE makes its table on this connector.
+    query = re.sub(r"\A(--[^\n]*\n)*(?:(?:CREATE TABLE|INSERT INTO)[^\n]*\n(?:WITH[^\n]*\n)?)?", "", statement)
+    named = re.findall(r"table = (memory:\S+?)[,\]]", str(run(server, f"EXPLAIN {query}").rows))
     return max(map(named.count, named), default=0)
-
-
-def _compaction() -> Iterator[str]:
-    yield from ("mirror_compact", "mirror_compacted", "mirror_base", "mirror_forget")

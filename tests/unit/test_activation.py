@@ -3,61 +3,140 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from td_pinterest_op.activation import activated
+from td_pinterest_op.activation import extend_by_console
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.workflow.task import Task
 
 OWN = {"type": "pinterest", "ad_account_id": "1", "audience_type": "customer_list"}
+HANDED = {"activation_id": 1, "segment_name": "Likely buyers", "activation_actions_db": "cdp_audience_1"}
+ADD, REPLACE, CREATE = "add_people_to_current_audience", "replace_current_audience", "create_new_audience"
+MIRROR, REMOVE = "mirror_current_audience", "remove_people_from_current_audience"
 
 
-def settings(*, later: str = "add", console: object = None, **params: Any) -> dict[str, Any]:
-    task = {"activation_id": 1, "segment_name": "Likely buyers", "later_runs": later, "result_settings": OWN} | params
-    if console is not None:
-        task["result_connection_settings"] = console
-    settings: dict[str, Any] = activated(Task(params=task, environ={})).params["result_settings"]
-    return {name: value for name, value in settings.items() if name not in OWN}
+def extended(**params: Any) -> dict[str, Any]:
+    """The task's parameters, with what the console says."""
+    if isinstance(console := params.pop("console", None), dict):
+        console = json.dumps(console)
+    task = {**HANDED, "result_settings": OWN, "result_connection_settings": console, **params}
+    return dict(extend_by_console(Task(params=task, environ={})).params)
 
 
+def settings(*, later: str | None = "add", **params: Any) -> dict[str, Any]:
+    """The settings of the request, without those of the workflow."""
+    whole = extended(**({} if later is None else {"later_runs": later}), **params)["result_settings"]
+    return {name: value for name, value in whole.items() if name not in OWN}
+
+
+@pytest.mark.parametrize("dump", [dict, json.dumps], ids=["mapping", "text"])
 @pytest.mark.parametrize(
     ("later", "console", "expected"),
     [
-        ("add", None, {"action": "create_new_audience", "audience_name": "Likely buyers", "if_exists": "add"}),
-        ("Replace", "", {"action": "create_new_audience", "audience_name": "Likely buyers", "if_exists": "replace"}),
-        ("mirror", {}, {"action": "create_new_audience", "audience_name": "Likely buyers", "if_exists": "add"}),
+        ("add", None, {"action": CREATE, "audience_name": "Likely buyers", "if_exists": "add"}),
+        (" Replace", "", {"action": CREATE, "audience_name": "Likely buyers", "if_exists": "replace"}),
+        ("MIRROR", {}, {"action": MIRROR, "audience_name": "Likely buyers"}),
+        ("mirror", {"audience_name": "VIP"}, {"action": MIRROR, "audience_name": "VIP"}),
+        ("mirror", {"audience_id": "7"}, {"action": MIRROR, "audience_id": "7"}),
+        ("mirror", {"action": "Mirror current audience", "audience_id": "7"}, {"action": MIRROR, "audience_id": "7"}),
         (
             "add",
-            {"audience_name": "VIP", "td_x": 1},
-            {"action": "create_new_audience", "audience_name": "VIP", "if_exists": "add", "td_x": 1},
+            {"audience_name": "VIP", "td_x": 1, "_v": 3, "dry_run": ""},
+            {"action": CREATE, "audience_name": "VIP", "if_exists": "add", "dry_run": ""},
         ),
-        ("add", {"audience_id": "7"}, {"action": "add_people_to_current_audience", "audience_id": "7"}),
-        ("replace", {"audience_id": "7"}, {"action": "replace_current_audience", "audience_id": "7"}),
+        ("add", {"audience_id": "7"}, {"action": ADD, "audience_id": "7"}),
+        ("add", {"audience_id_add_people": "7"}, {"action": ADD, "audience_id_add_people": "7"}),
+        ("replace", {"audience_id": "7"}, {"action": REPLACE, "audience_id": "7"}),
+        ("add", {"action": "ADD PEOPLE to current-audience", "audience_id": "7"}, {"action": ADD, "audience_id": "7"}),
         (
             "replace",
-            {"action": "REMOVE_PEOPLE_FROM_CURRENT_AUDIENCE", "audience_id_remove_people": "7", "audience_name": None},
-            {"action": "REMOVE_PEOPLE_FROM_CURRENT_AUDIENCE", "audience_id_remove_people": "7"},
+            {"action": "create new audience", "audience_name": "VIP", "if_exists": " Replace "},
+            {"action": CREATE, "audience_name": "VIP", "if_exists": "replace"},
         ),
+        (None, None, {"action": CREATE, "audience_name": "Likely buyers", "if_exists": "add"}),
+        (None, {"action": REMOVE, "audience_id": "7"}, {"action": REMOVE, "audience_id": "7"}),
+        (None, {"action": CREATE}, {"action": CREATE, "audience_name": "Likely buyers"}),
+        ("add", {"action": "nonsense"}, {"action": "nonsense"}),
     ],
 )
-def test_settings_of_the_console_win_and_a_nameless_audience_is_named_after_the_segment(
-    later: str, console: object, expected: dict[str, Any]
+def test_the_action_is_that_of_later_runs_and_a_nameless_audience_is_named_after_the_segment(
+    later: str | None, console: object, expected: dict[str, Any], dump: Any
 ) -> None:
-    given = json.dumps(console) if isinstance(console, dict) else console
-    assert expected == settings(later=later, console=given)
+    assert expected == settings(later=later, console=console, result_settings=dump(OWN))
+
+
+@pytest.mark.parametrize("place", ["console", "task"])
+@pytest.mark.parametrize(
+    ("later", "given", "key"),
+    [
+        ("add", {"action": REPLACE, "audience_id": "7"}, "action"),
+        ("add", {"action": "clear_current_audience", "audience_id": "7"}, "action"),
+        ("replace", {"action": REMOVE, "audience_id": "7"}, "action"),
+        ("replace", {"action": ADD, "audience_id": "7"}, "action"),
+        ("mirror", {"action": CREATE, "audience_name": "VIP"}, "action"),
+        ("mirror", {"action": ADD, "audience_id": "7"}, "action"),
+        ("add", {"if_exists": "replace"}, "if_exists"),
+        ("replace", {"action": CREATE, "if_exists": "fail"}, "if_exists"),
+        ("mirror", {"if_exists": "add"}, "if_exists"),
+    ],
+)
+def test_what_contradicts_later_runs_is_an_error(place: str, later: str, given: dict[str, Any], key: str) -> None:
+    params = {"console": given} if place == "console" else {"result_settings": OWN | given}
+    with pytest.raises(SettingsError, match=f"^{key} of the settings contradicts later_runs: {later}"):
+        settings(later=later, **params)
 
 
 @pytest.mark.parametrize(
     ("params", "message"),
     [
         ({"later": "append"}, "later_runs must be one of add, replace, mirror"),
+        ({"later": ""}, "later_runs must be one of"),
         ({"segment_name": " "}, "the audience has no name"),
-        ({"console": "[1]"}, "result_connection_settings must be a mapping"),
-        ({"console": "{"}, "result_connection_settings cannot be read"),
+        ({"console": "[1]"}, "the console: a string of 3 characters is not a mapping"),
+        ({"console": "{"}, "the console: a string of 1 character is neither valid JSON nor valid YAML"),
+        ({"result_settings": "["}, "result_settings: a string of 1 character is neither"),
     ],
 )
 def test_what_is_wrong_is_named(params: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         settings(**params)
+
+
+def test_a_setting_of_the_console_is_used_and_a_blank_one_lifts_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    own = OWN | {"dry_run": True, "max_records": 9}
+    given = settings(console={"max_records": "5", "dry_run": ""}, result_settings=own)
+    assert ("5", True) == (given["max_records"], given["dry_run"])
+    assert "the console has its own max_records, used in place of what is shared" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("query", "table", "expected"),
+    [
+        ("SELECT email FROM people", "t", None),
+        ("SELECT email FROM cdp_audience_1.t", "", None),
+        (
+            "SELECT email FROM activation_actions_table;\n",
+            "t",
+            "WITH activation_actions_table AS (SELECT * FROM cdp_audience_1.t)\nSELECT * FROM (\n"
+            "SELECT email FROM activation_actions_table\n) AS people",
+        ),
+        ("SELECT email FROM activation_actions_table", "other_db.t", "(SELECT * FROM other_db.t)"),
+    ],
+)
+def test_a_query_knows_the_table_of_the_activation_by_its_name(query: str, table: str, expected: str | None) -> None:
+    assert (expected or query) in extended(query=query, activation_actions_table=table)["query"]
+
+
+def test_the_query_may_be_a_file_of_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.sql").write_text("-- people\nSELECT email FROM activation_actions_table -- all\n")
+    assert "-- all\n) AS people" in extended(query="a.sql", activation_actions_table="t")["query"]
+
+
+@pytest.mark.parametrize("table", [None, "", "a.b.c", "t; DROP TABLE x", "t -- ", '"t"', "a..b", "ü"])
+def test_a_table_that_is_no_name_gets_into_no_query(table: str | None) -> None:
+    with pytest.raises(SettingsError, match="the activation has handed over no table"):
+        extended(query="SELECT email FROM activation_actions_table", activation_actions_table=table)

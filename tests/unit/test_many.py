@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -14,7 +16,7 @@ from td_pinterest_op.audiences.actions import Add
 from td_pinterest_op.errors import AccountError, ExportError, SettingsError, StoppedError, WorkflowError
 from td_pinterest_op.workflow.task import Task
 from tests.clock import FakeTime
-from tests.exporting import Services, people
+from tests.exporting import Services, digests, people
 
 WORKFLOWS = Path(__file__).parent.parent.parent / "workflows"
 ADD = Add.action.name
@@ -25,10 +27,10 @@ def entry(**keys: object) -> dict[str, Any]:
     return {name: value for name, value in (whole | keys).items() if value is not None}
 
 
-def outcome(services: Services, listed: dict[str, Any], **params: Any) -> dict[str, Any]:
+def outcome(services: Services, listed: object, **params: Any) -> dict[str, Any]:
     shared = {"type": "pinterest", "audience_type": "customer_list"}
     task = {"audience": listed, "database": "sandbox", "concurrent": 4, "result_settings": shared} | params
-    name, stored = many.outcome_of(Task(params=task, environ=services.environ), services.time.timing)
+    name, stored = many.export_entry(Task(params=task, environ=services.environ), services.time.timing)
     assert "vip" == name
     return stored
 
@@ -36,11 +38,20 @@ def outcome(services: Services, listed: dict[str, Any], **params: Any) -> dict[s
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"query": None}, "vip needs a query"),
-        ({"segment": "cdp_audience_1.vip"}, "vip needs a query"),
-        ({"query": None, "segment": "a; DROP TABLE b"}, "vip: segment is a table"),
-        ({"query": None, "segment": "vip", "column": "a, b"}, "vip: segment is a table"),
-        ({"query": "queries/none.sql"}, "vip: there is no file queries/none.sql in the project"),
+        ({"query": None}, "there is no job to export"),
+        ({"query": " "}, "query of the task is blank"),
+        ({"segment": "cdp_audience_1.vip"}, "entry vip has a segment, and a query or a job_id as well"),
+        ({"query": None, "job_id": 7, "segment": "vip"}, "entry vip has a segment, and a query or a job_id as well"),
+        ({"job_id": 7}, "the task has both job_id and query"),
+        ({"query": None, "segment": "a; DROP TABLE b"}, "entry vip: segment is a table"),
+        ({"query": None, "segment": "vip", "column": "a, b"}, "entry vip: segment is a table"),
+        ({"query": "queries/none.sql"}, "query: there is no file queries/none.sql in the project"),
+        ({"supress": "queries/opt_outs.sql"}, "supress: is unknown; did you mean suppress?"),
+        (
+            {"result_settings": {}, "dry_run": True},
+            "entry vip has next to result_settings what no export takes: ad_account_id",
+        ),
+        ({"result_settings": "["}, "result_settings of entry vip: a string of 1 character is neither valid JSON"),
         ({"audience_id": "549755885175999999"}, "there is no audience 549755885175999999"),
         ({"colour": "red"}, "colour"),
         ({"requests_per_minute": "many"}, "requests_per_minute: 'many' is not a whole number"),
@@ -79,18 +90,75 @@ def test_an_entry_whose_token_was_refused_begins_anew_or_is_stored(services: Ser
 @pytest.mark.parametrize("listed", [None, "vip", ["vip"]])
 def test_a_task_without_its_entry_is_an_error(listed: object) -> None:
     task = Task(params={"audience": listed}, environ={})
-    with pytest.raises(SettingsError, match="has its entry of the list as `audience`"):
-        many.outcome_of(task, FakeTime().timing)
+    with pytest.raises(SettingsError, match="entry of `audiences`"):
+        many.export_entry(task, FakeTime().timing)
 
 
+@pytest.mark.parametrize(
+    ("concurrent", "requests_per_minute", "share"),
+    [(4, None, 97), (4.0, 400, 100), ("4", "400.0", 100), ("4e0", "4e2", 100), (None, 400, 400), (1000, 1, 1)],
+)
 def test_an_entry_exports_its_segment_and_keeps_to_its_share_of_the_requests(
-    services: Services, caplog: pytest.LogCaptureFixture
+    services: Services,
+    caplog: pytest.LogCaptureFixture,
+    concurrent: object,
+    requests_per_minute: object,
+    share: int,
 ) -> None:
     services.td.create("sandbox", "vip", [{"email": person} for person in people(3)])
-    stored = outcome(services, entry(query=None, segment="sandbox.vip", audience_id=services.audience()))
+    listed = entry(query=None, segment="sandbox.vip", audience_id=services.audience())
+    stored = outcome(services, listed | {"requests_per_minute": requests_per_minute}, concurrent=concurrent)
     assert stored["ok"], stored["error"]
     assert 3 == stored["statistics"]["records"]["sent"]
-    assert "at most 97 a minute" in caplog.text
+    assert f"at most {share} a minute" in caplog.text
+
+
+@pytest.mark.parametrize("concurrent", [0, "four", 1.5, True, [4]])
+def test_a_number_at_once_that_is_none_ends_every_entry_and_the_step_before_them(
+    services: Services, concurrent: object
+) -> None:
+    told = "concurrent: .*; allowed: a whole number from 1 to 1000"
+    assert re.match(told, outcome(services, entry(audience_id=services.audience()), concurrent=concurrent)["error"])
+    params = {"audiences": [entry()], "concurrent": concurrent, "result_settings": {"type": "pinterest"}}
+    with pytest.raises(SettingsError, match=told):
+        many.renew(Task(params=params, environ=services.environ), services.time.timing)
+
+
+@pytest.mark.parametrize("dump", [dict, json.dumps, yaml.safe_dump], ids=["mapping", "JSON", "YAML"])
+def test_shared_settings_and_an_entry_may_be_text(services: Services, dump: Any) -> None:
+    shared = dump({"type": "pinterest", "audience_type": "customer_list", "dry_run": True})
+    listed = entry(query=PEOPLE, audience_id=services.audience())
+    services.td.create("sandbox", "seeds", "SELECT 1 AS one")
+    assert outcome(services, listed, result_settings=shared)["statistics"]["dry_run"]
+    assert [] == services.pinterest.calls.writes()
+    of_entry = {"ad_account_id": "549755885175", "action": ADD, "audience_id": listed["audience_id"]}
+    nested = {"name": "vip", "query": PEOPLE, "result_settings": dump(of_entry)}
+    assert 2 == outcome(services, json.dumps(nested))["statistics"]["records"]["sent"]
+
+
+def test_an_entry_has_any_action_and_its_own_database(services: Services) -> None:
+    audience_id = services.audience(people(3))
+    services.td.create("crm", "people", [{"email": people(1)[0]}])
+    stored = outcome(
+        services, entry(audience_id=audience_id, database="crm", action="remove people_from current-audience")
+    )
+    assert (True, 1) == (stored["ok"], stored["statistics"]["records"]["sent"])
+    stored = outcome(services, entry(query=None, audience_id=audience_id, action="clear_current_audience"))
+    assert (True, "") == (stored["ok"], stored["error"])
+    assert set() == services.pinterest.members_of_audience(audience_id) & digests(3)
+
+
+def test_what_an_entry_has_of_its_own_is_logged_and_a_blank_replaces_nothing(
+    services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    shared = {"type": "pinterest", "audience_type": "customer_list", "dry_run": True, "max_records": 5}
+    services.td.create("sandbox", "seeds", "SELECT 1 AS one")
+    listed = entry(query=PEOPLE, audience_id=services.audience(), dry_run="", max_records=4, suppress=NOBODY)
+    stored = outcome(services, listed, result_settings=shared, query=FIRST, suppress=FIRST)
+    assert (True, True) == (stored["ok"], stored["statistics"]["dry_run"])
+    assert "entry vip has its own max_records, used in place of what is shared" in caplog.text
+    assert "entry vip has its own query, suppress, used in place of the task's" in caplog.text
+    assert [] == services.pinterest.calls.writes()
 
 
 def test_a_query_may_stand_in_a_file(services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,15 +198,17 @@ def test_who_is_withheld_stands_in_the_entry_else_on_the_task_and_is_never_blank
 def test_the_gate_names_whoever_failed_or_left_nothing() -> None:
     entries = [entry(name=name) for name in ("one", "two", "three")]
     stored = {"one": {"ok": True, "error": ""}, "two": {"ok": False, "error": "the disk is full"}}
-    with pytest.raises(WorkflowError, match="2 of 3 audiences failed: two: the disk is full; three: it has no outcome"):
-        many.check(Task(params={"audiences": entries, "pinterest_many": stored}, environ={}))
-    many.check(Task(params={"audiences": entries[:1], "pinterest_many": stored}, environ={}))
+    with pytest.raises(
+        WorkflowError, match="2 of 3 audiences failed: two: the disk is full; three: no outcome was stored"
+    ):
+        many.check_outcomes(Task(params={"audiences": entries, "pinterest_many": stored}, environ={}))
+    many.check_outcomes(Task(params={"audiences": entries[:1], "pinterest_many": stored}, environ={}))
 
 
-@pytest.mark.parametrize("audiences", [None, [], ["vip"], [entry(), entry()]])
+@pytest.mark.parametrize("audiences", [None, [], "[]", ["vip"], "vip", [entry(), entry()], json.dumps([entry()] * 2)])
 def test_a_list_without_entries_or_with_a_name_twice_is_refused(services: Services, audiences: object) -> None:
     task = Task(params={"audiences": audiences, "result_settings": {"type": "pinterest"}}, environ=services.environ)
-    with pytest.raises(ExportError, match=r"audiences\.yml|more than once"):
+    with pytest.raises(ExportError, match=r"audiences|duplicate names in the list of audiences: vip"):
         many.renew(task, services.time.timing)
 
 

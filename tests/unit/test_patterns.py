@@ -47,13 +47,14 @@ def in_values(value: object) -> Iterator[Pattern]:
         yield from in_values([*value.values()])
 
 
-def in_calls(module: ModuleType) -> Iterator[Pattern]:
-    """What functions compile, or give to functions of `re`; for a value that is put into it stands an x."""
+def in_calls(module: ModuleType) -> Iterator[tuple[Pattern, bool]]:
+    """What functions compile or give to functions of `re`, with an x for each value; whether they look everywhere."""
     for node in ast.walk(ast.parse(Path(cast(str, module.__file__)).read_text())):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("re.") and node.args:
+        function = ast.unparse(node.func) if isinstance(node, ast.Call) and node.args else ""
+        if isinstance(node, ast.Call) and function.startswith("re.") and function != "re.escape":
             text = text_of(node.args[0], module)
-            if text is not None and ast.unparse(node.func) != "re.escape":
-                yield re.compile(text)
+            if text is not None:
+                yield re.compile(text), function not in ("re.match", "re.fullmatch")
 
 
 def text_of(node: ast.expr, module: ModuleType) -> str | bytes | None:
@@ -81,8 +82,8 @@ def patterns() -> dict[str, tuple[Pattern, bool]]:
             for pattern in in_values(value):
                 everywhere = not used_by(name) <= {"match", "fullmatch"}
                 found.setdefault(f"{pattern.pattern!r}", (pattern, everywhere))
-        for pattern in in_calls(module):
-            found.setdefault(f"{pattern.pattern!r}", (pattern, True))
+        for pattern, everywhere in in_calls(module):
+            found.setdefault(f"{pattern.pattern!r}", (pattern, everywhere))
     return found
 
 

@@ -12,7 +12,7 @@ import pytest
 from td_pinterest_op import __version__
 from td_pinterest_op.errors import UnexpectedError
 from td_pinterest_op.identifiers.reasons import REASONS
-from td_pinterest_op.stats import Deed, RequestCounts, Stats
+from td_pinterest_op.stats import Deed, MirrorFigures, RequestCounts, Stats
 
 DEED = Deed(done="Filled {audience} with {records}", would="fill {audience} with {records}")
 
@@ -66,6 +66,17 @@ def test_counts_that_do_not_are_an_error_that_names_the_sum(changed: dict[str, A
     assert f"({broken})" in str(caught.value)
 
 
+FIGURES = ("people", "members", "joined", "resent", "left", "unsure")
+
+
+def test_a_mirror_sends_its_changes() -> None:
+    figures = MirrorFigures(mode="difference", plan=7, people=5, members=6, joined=2, resent=1, left=3)
+    mirrored = full(mirror=figures, sent=5, refused=1)
+    mirrored.check(complete=True)
+    assert (6, 6) == (mirrored.to_send, mirrored.allowed)
+    assert {"plan": 7, "resent": 1} == {name: mirrored.to_json()["mirror"][name] for name in ("plan", "resent")}
+
+
 def test_the_json_has_the_shape_that_is_promised_and_only_plain_types() -> None:
     counted = full(
         audience_id="2",
@@ -105,6 +116,7 @@ def test_the_json_has_the_shape_that_is_promised_and_only_plain_types() -> None:
         "rows": {"read": 10, "valid": 7, "invalid": 3, "invalid_by_reason": reasons},
         "records": {"unique": 6, "duplicate": 1, "sent": 2, "refused": 1, "withheld": withheld},
         "values": {"plain": 4, "hashed": 3},
+        "mirror": {"mode": None, "plan": None} | dict.fromkeys(FIGURES, 0),
         "lists": {"suppress": "6", "consent": None},
         "requests": {"sent": 9, "retried": 2, "failed": 3},
         "seconds": {"reading": 1.235, "sending": 2.0, "waiting": 0.5},

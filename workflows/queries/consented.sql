@@ -1,3 +1,3 @@
--- Who consented: columns email, maid or idfa, plain or hashed with SHA-256. For `consented: true` in config/mirror.yml.
+-- Who consented: columns email, maid or idfa, plain or hashed with SHA-256. For `consent` of a task.
 SELECT email
 FROM consents

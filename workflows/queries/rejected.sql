@@ -1,18 +1,24 @@
--- Your own keys, with the reason for each value that is rejected. Nothing leaves the warehouse.
--- unsure: the warehouse cannot hash this address, and the operator can. Write your key for customer_id.
+-- Write your query here: `td-pinterest sql rejected` makes the same of it, whatever its columns are.
 -- Made by `scripts/queries` from the operator's own rules: edit table and columns only.
-SELECT customer_id, answer AS reason FROM (
-SELECT customer_id, type, value, CASE
-    WHEN value IS NULL THEN 'null'
-    WHEN text = '' THEN 'empty'
-    WHEN lowered IN (
+-- The keys of people, with the column and the reason of each value that is rejected.
+SELECT "customer_id", identifier, reason
+FROM (
+  SELECT c1 AS "customer_id", CASE WHEN NOT (c0 IS NOT NULL) THEN '' ELSE identifier END AS identifier, CASE
+    WHEN NOT (c0 IS NOT NULL) THEN CASE place WHEN 0 THEN ARRAY['null'] END
+    ELSE CASE place WHEN 0 THEN ARRAY[a0] END END AS answers
+  FROM (
+SELECT *, CASE
+    WHEN t0 IS NULL THEN NULL
+    WHEN from_utf8(to_utf8(t0)) <> t0 THEN 'bad_encoding'
+    WHEN t0 = '' THEN 'empty'
+    WHEN l0 IN (
       '#n/a', '(null)', '-', '--', '00000000-0000-0000-0000-000000000000', '00000000000000000000000000000000',
       '<null>', '\n', 'email@example.com', 'example@example.com', 'n/a', 'na', 'na@na.com', 'nan', 'nil',
       'noemail@noemail.com', 'none', 'none@none.com', 'null', 'null@null.com', 'test@example.com',
       'test@example.net', 'test@example.org', 'test@test.com', 'undefined', 'undefined@undefined.com', 'unknown',
       'unknown@unknown.com') THEN 'placeholder'
-    WHEN regexp_like(text, '\A[0-9A-Fa-f]{64}\z') THEN CASE
-      WHEN substr(lowered, 1, 32) IN (
+    WHEN regexp_like(t0, '\A[0-9A-Fa-f]{64}\z') THEN CASE
+      WHEN substr(l0, 1, 32) IN (
         '00d6da1c1cfdde77cbe43291d1b6daa9', '01ba4719c80b6fe911b091a7c05124b6', '0605915259ef5d5a321559fa1ea86a45',
         '0969f08f8f4a87744362c9214844c83b', '0a481a8dc8a8aa0efbf1ee6f2524dfe7', '0c5b7e938fc360ada31854f2502d5f4e',
         '12b9377cbe7e5c94e8a70d9d23929523', '140bedbf9c3f6d56a9846d2ba7088798', '1cdb2d60e7254ae01b712e9c91f1c6e0',
@@ -39,27 +45,22 @@ SELECT customer_id, type, value, CASE
         'eb045d78d273107348b0300c01d29b75', 'f02dfb7da82a40b055700e27ce61e0b3', 'f547e86ec41bb7471b38aecf06384c51',
         'f660ab912ec121d1b1e928a0bb4bc61b', 'f6a5342a23d1833e47600add92527425', 'fa1d2db62d4d952e2031452e1bc1ddca',
         'fb329000228cc5a24c264c57139de8bf') THEN 'hash_of_nothing'
-      ELSE lowered END
-    WHEN regexp_like(text, '\A([0-9A-Fa-f]{32}|[0-9A-Fa-f]{40})\z') THEN 'unsupported_hash'
-    WHEN type = 'email' AND regexp_like(text, '[\x{3a3}\x{2c2f}\x{2c5f}\x{a7c0}\x{a7c1}\x{a7cb}-\x{a7dc}\x{10570}-\x{105bf}\x{10d50}-\x{10d85}]') THEN 'unsure'
-    WHEN type = 'email' AND length(to_hex(to_utf8(lowered))) > 508 THEN 'too_long'
-    WHEN regexp_like(text, '[\x{0}-\x{20}\x{2c}\x{7f}-\x{a0}\x{1680}\x{180e}\x{2000}-\x{200f}\x{2028}-\x{202f}\x{205f}-\x{2064}\x{2066}-\x{2069}\x{3000}\x{feff}]') THEN 'contains_separator'
-    WHEN type = 'email' THEN CASE
-      WHEN regexp_like(lowered, '\A[^@]+@[^@.]+(\.[^@.]+)+\z') THEN lower(to_hex(sha256(to_utf8(lowered))))
-      ELSE 'not_an_email' END
-    WHEN type = 'maid' THEN CASE
-      WHEN regexp_like(text, '\A[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\z') THEN lower(to_hex(sha256(to_utf8(lowered))))
-      ELSE 'not_a_device_id' END
-    WHEN type = 'idfa' THEN CASE
-      WHEN regexp_like(text, '\A[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\z') THEN lower(to_hex(sha256(to_utf8(upper(text)))))
-      ELSE 'not_a_device_id' END END AS answer
-  FROM (
-    -- Python lowers a capital I with a dot to two characters, Trino to one.
-    SELECT customer_id, type, value, text, lower(replace(text, U&'\0130', U&'i\0307')) AS lowered
-    FROM (
-      SELECT customer_id, type, value, trim(BOTH U&'\0009\000a\000b\000c\000d\001c\001d\001e\001f\0020\0085\00a0\1680\180e\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200a\200b\200c\200d\200e\200f\2028\2029\202a\202b\202c\202d\202e\202f\205f\2060\2061\2062\2063\2064\2066\2067\2068\2069\3000\feff' FROM value) AS text
-      FROM (SELECT customer_id, 'email' AS type, email AS value FROM people WHERE opted_in))
-  )
-)
-WHERE length(answer) < 64
-ORDER BY reason, customer_id
+      ELSE l0 END
+    WHEN regexp_like(t0, '\A([0-9A-Fa-f]{32}|[0-9A-Fa-f]{40})\z') THEN 'unsupported_hash'
+    WHEN length(to_hex(to_utf8(l0))) > 508 THEN 'too_long'
+    WHEN regexp_like(t0, '[\x{0}-\x{20}\x{2c}\x{7f}-\x{a0}\x{1680}\x{180e}\x{2000}-\x{200f}\x{2028}-\x{202f}\x{205f}-\x{2064}\x{2066}-\x{2069}\x{3000}\x{feff}]') THEN 'contains_separator'
+    WHEN NOT regexp_like(l0, '\A[^@]+@[^@.]+(\.[^@.]+)+\z') THEN 'not_an_email'
+    WHEN regexp_like(t0, '[\x{3a3}\x{2c2f}\x{2c5f}\x{a7c0}\x{a7c1}\x{a7cb}-\x{a7dc}\x{10570}-\x{105bf}\x{10d50}-\x{10d85}]') THEN 'unsure'
+    ELSE lower(to_hex(sha256(to_utf8(l0)))) END AS a0
+FROM (SELECT *, lower(replace(t0, U&'\0130', U&'i\0307')) AS l0
+FROM (SELECT *,
+  trim(BOTH U&'\0009\000a\000b\000c\000d\001c\001d\001e\001f \0085\00a0\1680\180e\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200a\200b\200c\200d\200e\200f\2028\2029\202a\202b\202c\202d\202e\202f\205f\2060\2061\2062\2063\2064\2066\2067\2068\2069\3000\feff' FROM CAST(c0 AS varchar)) AS t0
+FROM (
+SELECT * FROM (
+SELECT email, customer_id FROM people WHERE opted_in
+) AS given (c0, c1)
+)))
+  ) CROSS JOIN (VALUES (0, 'email')) AS columns (place, identifier)
+) CROSS JOIN UNNEST(answers) AS answers_of (reason)
+WHERE length(reason) < 64
+ORDER BY reason, "customer_id"

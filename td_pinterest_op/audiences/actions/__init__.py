@@ -6,18 +6,19 @@ from collections.abc import Mapping
 from functools import partial
 
 from td_pinterest_op.audiences.actions.actalike import CreateActalike
+from td_pinterest_op.audiences.actions.audience_action import AudienceAction
 from td_pinterest_op.audiences.actions.change import Add, Remove
 from td_pinterest_op.audiences.actions.create import Create
 from td_pinterest_op.audiences.actions.delete import Delete
-from td_pinterest_op.audiences.actions.procedure import Procedure
+from td_pinterest_op.audiences.actions.mirror import Mirror
 from td_pinterest_op.audiences.actions.refill import Clear, Replace
+from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
-from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.report.verdict import Outcome
 from td_pinterest_op.settings import parse as settings_parse
-from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.settings.table import export_table
 from td_pinterest_op.stats import Stats
+from td_pinterest_op.workflow.services import Services
 
 __all__ = [
     "ACTIONS",
@@ -28,14 +29,15 @@ __all__ = [
     "Create",
     "CreateActalike",
     "Delete",
+    "Mirror",
     "Remove",
     "Replace",
     "action_of",
-    "chosen",
+    "build_action",
     "parse",
 ]
 
-ACTIONS: tuple[type[Procedure], ...] = (Add, Remove, Create, Replace, Delete, Clear, CreateActalike)
+ACTIONS: tuple[type[AudienceAction], ...] = (Add, Remove, Create, Replace, Mirror, Delete, Clear, CreateActalike)
 
 EXPORT = export_table([each.action for each in ACTIONS], default=Create.action)
 # The functions of `settings.parse`, for all actions.
@@ -45,7 +47,7 @@ action_of = partial(settings_parse.action_of, table=EXPORT)
 OUTCOMES: Mapping[str, Outcome] = {each.action.name: each.outcome for each in ACTIONS}
 
 
-def chosen(*, settings: Settings, api: Api, stats: Stats, session_key: str, sender: Sender) -> Procedure:
-    """The action that the settings name, ready to be checked and done."""
-    procedure = next(each for each in ACTIONS if each.action is settings.action)
-    return procedure(settings=settings, api=api, stats=stats, session_key=session_key, sender=sender)
+def build_action(*, request: ExportRequest, services: Services, stats: Stats, sender: Sender) -> AudienceAction:
+    """Return the action that the request names, ready to be checked and run."""
+    action = next(each for each in ACTIONS if each.action is request.settings.action)
+    return action(request=request, services=services, stats=stats, sender=sender)

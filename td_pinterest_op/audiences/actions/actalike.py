@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from td_pinterest_op.audiences.actions.procedure import Procedure, Step, taken_name
+from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, taken_name
 from td_pinterest_op.audiences.audiences import NewAudience
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import ACTALIKE, Audience
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.report.verdict import Outcome
-from td_pinterest_op.settings.action import Action, Scope
-from td_pinterest_op.stats import READY_STATUSES, TOO_SMALL_STATUSES, Deed
+from td_pinterest_op.settings.action import ActionSpec, Scope
+from td_pinterest_op.stats import Condition, Deed, condition_of
 
-# Below this, the API description calls a list and an audience TOO_SMALL_STATUSES.
+# Below this, the API description calls a list and an audience too small.
 _SMALLEST_SEED = 100
 
 
-class CreateActalike(Procedure):
+class CreateActalike(AudienceAction):
     """Create a look-alike audience.
 
     A rerun knows a customer-list audience of its session by the list behind it. A look-alike audience has none, so its
     description ends with the session key.
     """
 
-    action = Action(
+    action = ActionSpec(
         name="create_actalike_audience",
         scopes=frozenset({Scope.NEW_AUDIENCE}),
         needs=frozenset({"audience_name", "seed_audience_id", "country", "percentage"}),
@@ -96,10 +96,11 @@ class CreateActalike(Procedure):
                 f"there is no seed audience {seed_id} in ad account {self._api.ad_account_id}: check both ids"
             )
         # The status first: the size of an audience that Pinterest still fills says nothing.
-        if seed.status.upper() not in READY_STATUSES:
+        condition = condition_of(seed.status)
+        if condition is not Condition.READY:
             why = (
                 f"an audience of fewer than {_SMALLEST_SEED} matched people has no look-alikes; add people to it"
-                if seed.status.upper() in TOO_SMALL_STATUSES
+                if condition is Condition.TOO_SMALL
                 else "Pinterest takes a day or two to fill an audience; run this task again then"
             )
             raise AudienceError(

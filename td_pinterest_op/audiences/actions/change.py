@@ -4,28 +4,32 @@ from __future__ import annotations
 
 from functools import partial
 
-from td_pinterest_op.audiences.actions.procedure import Procedure, Step, list_of
+from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, list_of
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.report.verdict import ON_THEIR_WAY, ON_THEIR_WAY_OUT
-from td_pinterest_op.settings.action import Action, Scope
+from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.stats import Deed
 
 
-class Change(Procedure):
+class Change(AudienceAction):
     """Records go to the list that is behind an audience."""
 
     def _change(self, audience: Audience, prepared: Prepared, *, adds: bool) -> list[Step]:
-        list_id, people = list_of(audience), "{records}" if prepared.unique else "nobody"
-        verb, done, to = ("add", "Added", "to") if adds else ("remove", "Removed", "from")
-        self._stats.deed = Deed(done=f"{done} {people} {to} {{audience}}", would=f"{verb} {people} {to} {{audience}}")
+        people = "{records}" if prepared.unique else "nobody"
+        verb, to = ("add", "to") if adds else ("remove", "from")
+        # Pinterest does not tell who of those to remove was in the list.
+        done, would = ("Added", "add") if adds else ("Asked to remove", "ask to remove")
+        self._stats.deed = Deed(done=f"{done} {people} {to} {{audience}}", would=f"{would} {people} {to} {{audience}}")
 
-        def send() -> None:
-            self._sender.send(prepared, partial(self._api.change_records, list_id, operation=verb.upper()))
-            self._check_unmoved(audience)
+        send = partial(self._send_change, audience, prepared, adds=adds)
+        return [Step(says=f"{verb} {to} {audience.label} (customer list {list_of(audience)})", do=send)]
 
-        return [Step(says=f"{verb} {to} {audience.label} (customer list {list_id})", do=send)]
+    def _send_change(self, audience: Audience, prepared: Prepared, *, adds: bool) -> None:
+        put = partial(self._api.change_records, list_of(audience), operation="ADD" if adds else "REMOVE")
+        self._sender.send(prepared, put)
+        self._check_unmoved(audience)
 
     def _check_unmoved(self, audience: Audience) -> None:
         now = self._api.audience(audience.id)
@@ -47,7 +51,7 @@ class Change(Procedure):
 class Add(Change):
     """Add people."""
 
-    action = Action(
+    action = ActionSpec(
         name="add_people_to_current_audience",
         audience_id="audience_id_add_people",
         scopes=frozenset({Scope.ROWS, Scope.PEOPLE, Scope.OLD_AUDIENCE}),
@@ -62,7 +66,7 @@ class Add(Change):
 class Remove(Change):
     """Remove people."""
 
-    action = Action(
+    action = ActionSpec(
         name="remove_people_from_current_audience",
         aliases=("remove_people_to_current_audience",),
         audience_id="audience_id_remove_people",

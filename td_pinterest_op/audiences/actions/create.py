@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from td_pinterest_op.audiences.actions.audience_action import Step, taken_name
 from td_pinterest_op.audiences.actions.change import Change
-from td_pinterest_op.audiences.actions.procedure import Step, taken_name
 from td_pinterest_op.audiences.actions.refill import Refill
 from td_pinterest_op.audiences.audiences import NewAudience
 from td_pinterest_op.audiences.customer_lists import ListToFill
@@ -14,7 +14,7 @@ from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.redaction.format import escaped
 from td_pinterest_op.report.verdict import ON_THEIR_WAY
-from td_pinterest_op.settings.action import Action, Scope
+from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.settings.table import IfExists
 from td_pinterest_op.stats import Deed
 
@@ -22,7 +22,7 @@ from td_pinterest_op.stats import Deed
 class Create(Refill, Change):
     """Create an audience. If another session made one of that name, `if_exists` says what becomes of that."""
 
-    action = Action(
+    action = ActionSpec(
         name="create_new_audience",
         scopes=frozenset({Scope.ROWS, Scope.PEOPLE, Scope.NEW_AUDIENCE, Scope.NEW_LIST}),
         needs=frozenset({"audience_name"}),
@@ -67,7 +67,8 @@ class Create(Refill, Change):
         people = "with {records}" if prepared.unique else "without people"
         deed = Deed(done=f"Created {{audience}} {people}", would=f"create {{audience}} {people}")
         if own:
-            steps = self._fill_and_move(own, prepared)
+            is_exact = self._settings.if_exists is IfExists.REPLACE
+            steps = self._fill_and_move(own, prepared, is_exact=is_exact)
         else:
             target, fill = self._fill(self._new_name, prepared)
             says = f'create audience "{self._new_name}" on it'

@@ -5,21 +5,21 @@ from __future__ import annotations
 import logging
 from functools import partial
 
-from td_pinterest_op.audiences.actions.procedure import Procedure, Step
+from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.report.verdict import Outcome
-from td_pinterest_op.settings.action import Action, Scope
+from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.stats import Deed
 
 log = logging.getLogger(__name__)
 
 
-class Delete(Procedure):
+class Delete(AudienceAction):
     """Delete an audience; one that is deleted already is a success."""
 
-    action = Action(
+    action = ActionSpec(
         name="delete_current_audience",
         audience_id="audience_id_delete",
         scopes=frozenset({Scope.OLD_AUDIENCE}),
@@ -29,6 +29,7 @@ class Delete(Procedure):
         headline="The audience is deleted",
         detail="Its customer list stays: Pinterest has no way to delete one.",
         next="Check that no ad group of yours still names the audience.",
+        hides_size=True,
     )
 
     def check(self) -> Audience | None:

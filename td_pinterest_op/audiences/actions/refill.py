@@ -5,54 +5,59 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from td_pinterest_op.audiences.actions.procedure import Procedure, Step, list_of
-from td_pinterest_op.audiences.customer_lists import ListToFill, is_made_empty, job_of, list_behind
+from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, list_of
+from td_pinterest_op.audiences.customer_lists import ListToFill, job_of, list_behind
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.redaction.format import escaped
 from td_pinterest_op.report.verdict import ON_THEIR_WAY, Outcome
-from td_pinterest_op.settings.action import Action, Scope
+from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.stats import Deed
 
 
-class Refill(Procedure):
+class Refill(AudienceAction):
     """A list is filled, or left empty, and only then is the audience moved to it."""
 
-    def _fill_and_move(self, audience: Audience, prepared: Prepared) -> list[Step]:
+    def _fill_and_move(self, audience: Audience, prepared: Prepared, *, is_exact: bool = True) -> list[Step]:
+        """`is_exact`: nobody but the people of this export stays in the audience."""
         if not prepared.unique:
-            return self._empty_and_move(audience)
+            return self._empty_and_move(audience, is_empty=self._lists.is_empty(audience))
         self._stats.deed = Deed(
             done="Replaced the members of {audience} by {records}",
             would="replace the members of {audience} by {records}",
         )
         self._refuse_younger_job(audience)
-        target, fill = self._fill(audience.name, prepared)
+        target, fill = self._fill(audience.name, prepared, used=list_of(audience), is_exact=is_exact)
         return [fill, *self._move_steps(audience, target)]
 
-    def _empty_and_move(self, audience: Audience) -> list[Step]:
-        if self._is_empty(audience):
+    def _empty_and_move(self, audience: Audience, *, is_empty: bool) -> list[Step]:
+        if is_empty:
             self._stats.deed = Deed(
                 done="{audience} was empty already", would="leave {audience} as it is, since it is empty already"
             )
             return [Step(says=f"none: {audience.label} is empty already", do=lambda: self._note(self._kept(audience)))]
         self._stats.deed = Deed(done="Cleared {audience}", would="clear {audience}")
-        target, create = self._empty(audience.name)
+        target, create = self._empty(audience.name, used=list_of(audience))
         return [create, *self._move_steps(audience, target)]
 
-    def _is_empty(self, audience: Audience) -> bool:
-        behind = list_behind(self._api, audience)
-        return behind is not None and is_made_empty(behind)
+    def _fill(
+        self, audience_name: str, prepared: Prepared, *, used: str | None = None, is_exact: bool = True
+    ) -> tuple[ListToFill, Step]:
+        """The list for the records, and the step that sends them; the first batch creates the list.
 
-    def _fill(self, audience_name: str, prepared: Prepared) -> tuple[ListToFill, Step]:
-        """The list for the records, and the step that sends them; the first batch creates the list."""
+        `used`: the list that the audience uses, None if there is no audience yet.
+        """
         if not prepared.unique:
-            return self._empty(audience_name)
+            return self._empty(audience_name, used=used)
         target = self._lists.to_fill(
             audience_name,
             job_id=self._stats.job_id,
             fingerprint=prepared.fingerprint,
             list_type=prepared.list_type,
+            used=used,
+            records=prepared.uploads,
+            is_exact=is_exact,
         )
 
         def send() -> None:
@@ -61,8 +66,8 @@ class Refill(Procedure):
 
         return target, Step(says=_list_change(target), do=send)
 
-    def _empty(self, audience_name: str) -> tuple[ListToFill, Step]:
-        target = self._lists.to_leave_empty(audience_name)
+    def _empty(self, audience_name: str, *, used: str | None) -> tuple[ListToFill, Step]:
+        target = self._lists.to_leave_empty(audience_name, used=used)
         return target, Step(says=_list_change(target), writes=0 if target.id else 1, do=target.leave_empty)
 
     def _move_steps(self, audience: Audience, target: ListToFill) -> list[Step]:
@@ -100,11 +105,11 @@ class Refill(Procedure):
 
     @contextlib.contextmanager
     def _all_in(self, target: ListToFill) -> Iterator[None]:
-        """Around what is left to do once all records are in a list: an error says so. Nobody else is in it then."""
+        """Around what is left to do once all records are in a list: an error says so."""
         all_in = f"All {self._stats.sent} records are in customer list {target.id}"
         try:
             yield
-            self._stats.members = self._stats.sent
+            self._stats.members = None if target.is_shared else self._stats.sent
         except AudienceError as error:
             # Running again would end here again.
             raise error.extended(f". {all_in}, which is not behind that audience") from None
@@ -118,11 +123,12 @@ class Refill(Procedure):
 class Replace(Refill):
     """Replace all people of an audience."""
 
-    action = Action(
+    action = ActionSpec(
         name="replace_current_audience",
         audience_id="audience_id_replace",
         scopes=frozenset({Scope.ROWS, Scope.PEOPLE, Scope.OLD_AUDIENCE, Scope.NEW_LIST}),
         leaves_lists=True,
+        drops_members=True,
     )
     outcome = ON_THEIR_WAY
 
@@ -134,7 +140,7 @@ class Replace(Refill):
 class Clear(Refill):
     """Take all people out of an audience."""
 
-    action = Action(
+    action = ActionSpec(
         name="clear_current_audience",
         audience_id="audience_id_clear",
         scopes=frozenset({Scope.OLD_AUDIENCE}),
@@ -145,18 +151,24 @@ class Clear(Refill):
         detail="It stands on a customer list without people (where Pinterest demands a record, a digest that is "
         "nobody's). Ads Manager may show the old size for a day or two.",
         next="Fill it again with pinterest_export.dig when you need it.",
+        hides_size=True,
     )
 
-    def check(self) -> Audience:
-        """The audience, fit to be moved, which no active ad group uses unless it is empty already."""
+    _is_known_unused = False
+
+    def check(self) -> tuple[Audience, bool]:
+        """The audience, fit to be moved, and whether it is empty already; if not, no active ad group uses it."""
         audience = self._usable()
-        if not self._is_empty(audience):
+        is_empty = self._lists.is_empty(audience)
+        if not is_empty and not self._is_known_unused:
             self._refuse_used(audience)
-        return audience
+            self._is_known_unused = True
+        return audience, is_empty
 
     def steps(self, _prepared: Prepared) -> list[Step]:
         """Create an empty list, then move the audience to it."""
-        return self._empty_and_move(self._usable())
+        audience, is_empty = self.check()
+        return self._empty_and_move(audience, is_empty=is_empty)
 
 
 def _list_change(target: ListToFill) -> str:

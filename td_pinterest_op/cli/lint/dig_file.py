@@ -14,8 +14,10 @@ import yaml
 from td_pinterest_op.settings import text as setting_text
 
 # Blocks that hold tasks, besides the names that begin with +.
-_BLOCKS = ("_do", "_else_do", "_error", "_check")
+BLOCKS = ("_do", "_else_do", "_error", "_check")
 _TEMPLATE = re.compile(r"\$\{(?!secret:)([^{}]*)\}")
+_GLUED_INCLUDE = re.compile(r"^[ \t]*!include:", re.MULTILINE)
+_SPACE_MISSING = "write `!include : 'file'` on a line of its own, with a space before the colon"
 _DOTTED = re.compile(r"[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*)*")
 
 
@@ -170,12 +172,18 @@ class _Reader:
             mark, problem = None, "it cannot be read"
         code, message = "yaml", f"not valid YAML ({problem})"
         if "'\\t'" in problem:
-            code, message = "tab", "a tab stands here, where YAML allows none: indent with spaces"
+            code, message = "tab", "there is a tab here, where YAML allows none: indent with spaces"
+        elif include := _GLUED_INCLUDE.search(text):
+            mark, line_text = None, text.count("\n", 0, include.start()) + 1
+            self._dig.find(place(path, line_text), code, _SPACE_MISSING)
+            return None
         line = mark.line + 1 if mark else 1
         self._dig.find(place(path, line), code, f"{message}. digdag would refuse every workflow of the folder")
         return None
 
     def _value(self, node: yaml.Node, path: Path, line: int) -> Value:
+        if node.tag.startswith("!include"):
+            self._dig.find(place(path, node.start_mark.line + 1), "yaml", _SPACE_MISSING)
         if isinstance(node, yaml.MappingNode):
             return Value(value=self._mapping(node, path), path=path, line=line)
         if isinstance(node, yaml.SequenceNode):
@@ -199,7 +207,7 @@ class _Reader:
                     members = self._value(each, path, here.line).mapping | members
             else:
                 if name in own:
-                    message = f"{name} stands here for the second time: digdag refuses a key that is given twice"
+                    message = f"{name} is defined twice: digdag refuses a key that is given twice"
                     self._dig.find(here, "duplicate-key", message)
                 own.add(name)
                 members[name] = self._value(value, path, here.line)
@@ -232,7 +240,7 @@ def tasks(
     operator = next((key[:-1] for key in value.mapping if key.endswith(">")), None)
     yield Task(name=name, value=value, operator=operator, exported=exported, parents=parents)
     for key, member in value.mapping.items():
-        if key.startswith("+") or key in _BLOCKS:
+        if key.startswith("+") or key in BLOCKS:
             yield from tasks(member, name + key, exported, (*parents, value))
 
 

@@ -1,23 +1,22 @@
-"""What a push would leave out, and how large the archive would be."""
+"""What a push would leave out, how large the archive would be, and whether the Python of a task can run it."""
 
 from __future__ import annotations
 
-import tarfile
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pathspec
 
+from td_pinterest_op.cli.lint.archive import archive_of, ignored_in
 from td_pinterest_op.cli.lint.dig_file import DigFile, Task, Value, place
+from td_pinterest_op.cli.lint.interpreter import missing_in, python_of
 
-MOST_BYTES = 10 * 1024 * 1024
 PACKAGE = "td_pinterest_op"
 
 
 def check(dig: DigFile, every: list[Task]) -> None:
-    """Note the files that a push would leave out, and an archive that is too large."""
-    ignored = _ignored(dig.folder)
+    """Note what a push would leave out, an archive that is too large, and a Python that lacks packages."""
+    ignored = ignored_in(dig.folder)
     for value, name in _referenced(dig, every):
         if message := _left_out(dig.folder, name, ignored):
             dig.find(value, "left-out", message)
@@ -29,24 +28,43 @@ def check(dig: DigFile, every: list[Task]) -> None:
             "operator unless its Python has it installed"
         )
         dig.find(uses.command or uses.value, "left-out", message, error=False)
-    if package.is_dir() and (size := _archive_size(dig.folder, ignored)) > MOST_BYTES:
-        message = (
-            f"the archive of {dig.folder} has {size / 1024 / 1024:.1f} MB, and hosted Treasure Workflow takes 10 MB: "
-            "move data and tests out of the folder, or name them in .digdagignore"
-        )
-        dig.find(place(dig.path), "too-large", message)
+    is_hosted = _is_hosted(every)
+    if package.is_dir():
+        _check_size(dig, is_hosted=is_hosted)
+    if (package / "__init__.py").is_file() and not is_hosted:
+        for task in filter(names_package, every):
+            _check_python(dig, task)
+
+
+def _check_size(dig: DigFile, *, is_hosted: bool) -> None:
+    archive = archive_of(dig.folder.resolve())
+    # All workflows of a folder have one archive, and one finding.
+    if message := archive.excess_for_hosted:
+        dig.find(place(dig.folder), "too-large", message)
+    elif not is_hosted and (message := archive.excess_for_server):
+        dig.find(place(dig.folder), "too-large", message, error=False)
+
+
+def _check_python(dig: DigFile, task: Task) -> None:
+    given, python = python_of(task)
+    if python and (message := missing_in(python, dig.folder)):
+        dig.find(given or place(dig.folder), "python", message, error=False)
+
+
+def has_image(task: Task) -> bool:
+    """Whether a task runs in a container of an image of its own."""
+    image, exported = task.value.get("docker", "image"), task.exported.get("docker")
+    return bool((image and image.value) or (isinstance(exported, dict) and exported.get("image")))
+
+
+def _is_hosted(every: list[Task]) -> bool:
+    """Whether a task has an image, which only hosted Treasure Workflow needs."""
+    return any(task.value.get("docker") or "docker" in task.exported for task in every)
 
 
 def names_package(task: Task) -> bool:
     """Whether a task names something of this package."""
     return task.operator == "py" and task.command is not None and str(task.command.value).startswith(f"{PACKAGE}.")
-
-
-def _ignored(folder: Path) -> pathspec.GitIgnoreSpec:
-    """What `.digdagignore` names, which digdag reads as git does its own."""
-    file = folder / ".digdagignore"
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
-    return pathspec.GitIgnoreSpec.from_lines(lines)
 
 
 def _referenced(dig: DigFile, every: list[Task]) -> Iterator[tuple[Value, str]]:
@@ -65,13 +83,12 @@ def _queries(dig: DigFile, task: Task, key: str) -> Iterator[tuple[Value, str]]:
     """Files of SQL that a task or an entry of several audiences names. Notes a list of people that is blank."""
     entries = dig.root.get("_export", "audiences") if dig.root else None
     several = entries.value if entries and isinstance(entries.value, list) else []
-    # The query of a task is SQL, that of an entry may be a file.
-    for owner in several if key == "query" else (task.value, *several):
+    for owner in (task.value, *several):
         if (value := owner.get(key)) is None:
             continue
         if key != "query" and not str(value.value or "").strip():
             dig.find(value, "source", f"{key} is blank: give SQL or a file ….sql, or take the line out")
-        elif (name := task.text(value)).endswith(".sql"):
+        elif (name := task.text(value)).strip().lower().endswith(".sql"):
             yield value, name
 
 
@@ -87,20 +104,3 @@ def _left_out(folder: Path, name: str, ignored: pathspec.GitIgnoreSpec) -> str:
     if not path.resolve().is_relative_to(folder.resolve()):
         return f"{name} is a link that leaves the project folder, and a push leaves it out: copy the file"
     return f".digdagignore names {name}, and so a push leaves it out" if ignored.match_file(name) else ""
-
-
-def _archive_size(folder: Path, ignored: pathspec.GitIgnoreSpec) -> int:
-    files = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and not ignored.match_file(path.relative_to(folder))
-    ]
-    if sum(path.stat().st_size for path in files) <= MOST_BYTES:
-        return 0  # no need to compress
-    with tempfile.TemporaryFile() as file:
-        with tarfile.open(fileobj=file, mode="w:gz") as archive:
-            for path in files:
-                archive.add(path, arcname=str(path.relative_to(folder)))
-        return file.tell()

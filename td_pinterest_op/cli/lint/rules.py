@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS
-from td_pinterest_op.cli.lint import project
+from td_pinterest_op.cli.lint import project, structure
 from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownError, Value, tasks
-from td_pinterest_op.cli.lint.settings import DOORS, STAND_IN, TABLES, check_settings, environ_of
+from td_pinterest_op.cli.lint.settings import DOORS, STAND_IN, TABLES, check_secret_names, check_settings, environ_of
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.settings.table import IfExists
+from td_pinterest_op.settings.task_parameters import misspelt_parameters
 from td_pinterest_op.settings.types import closest, has_lost_digits
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.workflow import task as workflow_task
@@ -43,16 +44,20 @@ def check(dig: DigFile) -> None:
         if not value.quoted and not isinstance(value.value, bool) and has_lost_digits(value.value):
             message = "a number of more than 15 digits can change when digdag reads it: put the id in quotes"
             dig.find(value, "unquoted-id", message)
+        if isinstance(value.value, str):
+            check_secret_names(dig, value)
     _check_times(dig, root)
     for position, task in enumerate(every):
         if task in ours:
             _check_ours(dig, task, every[:position])
         elif task.operator == "td":
             _check_td(dig, task)
+        _check_database(dig, task, is_ours=task in ours)
         _check_retry(dig, task, every, ours)
     if ours:
         _check_statistics(dig, root)
         _check_docker(dig, ours, every)
+    structure.check(dig, root, every)
     project.check(dig, every)
 
 
@@ -68,6 +73,9 @@ def _check_ours(dig: DigFile, task: Task, before: list[Task]) -> None:
     if command and written not in DOORS:
         meant = f"did you mean {name}?" if name else f"an export is {EXPORT}"
         dig.find(command, "class", f"{written} is no operator of td_pinterest_op: {meant}")
+    for key, near in misspelt_parameters([*task.value.mapping, *task.exported]).items():
+        message = f"{key} is no parameter of an export; did you mean {near}?"
+        dig.find(task.value.get(key) or task.value, "unknown-parameter", message)
     environ = environ_of(dig, task)
     if name not in TABLES:
         return
@@ -81,7 +89,7 @@ def _check_ours(dig: DigFile, task: Task, before: list[Task]) -> None:
         if value and action and not action.adds_people:
             dig.find(value, "unused-setting", f"the action does not use {key}: take the line out", error=False)
         elif value and not has_database:
-            dig.find(value, "source", f"{key} needs its database: give the task a `database`", error=False)
+            dig.find(value, "database", f"{key} needs its database: give the task a `database`", error=False)
     if "erase" in name or (name == EXPORT and (action is None or action.reads_rows)):
         _check_source(dig, task, environ, before)
 
@@ -99,6 +107,8 @@ def _check_source(dig: DigFile, task: Task, environ: Mapping[str, str], before: 
             params |= {name: task.filled(value)} if value else {}
         except UnknownError:
             params[name] = "1"
+    if str(params.get("query")).strip().lower().endswith(".sql"):
+        params["query"] = "1"  # whether the file is there is another rule
     try:
         workflow_task.source(workflow_task.Task(params=params, environ={}))
     except SettingsError as error:
@@ -187,19 +197,22 @@ def _check_td(dig: DigFile, task: Task) -> None:
 
 def _check_docker(dig: DigFile, ours: list[Task], every: list[Task]) -> None:
     """A hosted workflow has an image for each py> task; whether a workflow is hosted, only another image tells."""
-    is_hosted = any(_has_image(task) for task in every if task.operator == "py")
+    is_hosted = any(project.has_image(task) for task in every if task.operator == "py")
     for task in ours:
         own = task.value.get("docker")
-        if not _has_image(task) and (is_hosted or own or "docker" in task.exported):
+        if not project.has_image(task) and (is_hosted or own or "docker" in task.exported):
             message = (
                 "hosted Treasure Workflow runs py> in a container, and this task has no image: add `docker: {image: …}`"
             )
             dig.find(own or task.value, "docker", message, error=False)
 
 
-def _has_image(task: Task) -> bool:
-    image = task.value.get("docker", "image")
-    return bool((image and image.value) or _mapping(task.exported.get("docker")).get("image"))
+def _check_database(dig: DigFile, task: Task, *, is_ours: bool) -> None:
+    """Note a query that no database is given for; a workflow that calls this one may give it."""
+    query = task.value.get("query") if is_ours else task.command if task.operator == "td" else None
+    has_database = task.value.get("database") or task.exported.get("database")
+    if query and not has_database and not _mapping(task.exported.get("td")).get("database") and not _is_called(dig):
+        dig.find(query, "database", "the query needs its database: give the task a `database`, or export td.database")
 
 
 def _check_retry(dig: DigFile, task: Task, every: list[Task], ours: list[Task]) -> None:

@@ -21,8 +21,6 @@ TABLES: Mapping[str, Table] = {
     "td_pinterest_op.status.AudienceStatus": STATUS,
     "td_pinterest_op.status.AudienceStatus.look": STATUS,
     "td_pinterest_op.erase.PinterestErase": ERASURE,
-    "td_pinterest_op.mirror.Mirror.look": STATUS,
-    "td_pinterest_op.mirror.Mirror.send": EXPORT,
     "td_pinterest_op.many.Many.renew": CONNECTION,
 }
 # What completes its settings when it runs: from a list, or from what Audience Studio hands over.
@@ -31,10 +29,11 @@ COMPLETED = frozenset(
         "td_pinterest_op.many.Many.export",
         "td_pinterest_op.many.Many.gate",
         "td_pinterest_op.activation.PinterestActivation",
-        "td_pinterest_op.activation.PinterestActivation.prepare",
     }
 )
-DOORS = frozenset({*TABLES, *COMPLETED})
+# What has no settings.
+PLAIN = frozenset({"td_pinterest_op.history.Failed", "td_pinterest_op.history.Lift"})
+DOORS = frozenset({*TABLES, *COMPLETED, *PLAIN})
 # For the value of a secret; no message holds it.
 STAND_IN = "0-stand-in-0"
 _SECRET = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")
@@ -81,6 +80,19 @@ def settings_of_export(dig: DigFile) -> Mapping[str, object]:
     return {}
 
 
+def history_of(dig: DigFile) -> tuple[str | None, object]:
+    """Return the database and the table, as known before a run, of the first history that a task names; else None."""
+    for task in tasks(dig.root) if dig.root else ():
+        given = task.value.get("result_settings")
+        named = _known(task, given)[0].get("history") if given and task.operator == "py" else None
+        if named:
+            own = task.value.get("database")
+            exported = task.exported.get("td")
+            database = task.text(own) if own else exported.get("database") if isinstance(exported, dict) else None
+            return database or None, named
+    return None, None
+
+
 def _known(task: Task, given: Value) -> tuple[dict[str, object], set[str]]:
     """The settings that are known before a run, and the names of the others."""
     known: dict[str, object] = {}
@@ -119,7 +131,7 @@ def environ_of(dig: DigFile, task: Task) -> Mapping[str, str]:
     for name, value in given.mapping.items() if given else ():
         if name in SECRETS:
             _check_plain(dig, value, name, name)
-        _check_secret_names(dig, name, value)
+        check_secret_names(dig, value, variable=name)
         environ[name] = "" if value.value is None else _SECRET.sub(STAND_IN, str(value.value))
     return environ
 
@@ -135,7 +147,8 @@ def _check_plain(dig: DigFile, value: Value | None, name: str, variable: str) ->
         dig.find(value, "plain-secret", message)
 
 
-def _check_secret_names(dig: DigFile, variable: str, value: Value) -> None:
+def check_secret_names(dig: DigFile, value: Value, *, variable: str = "") -> None:
+    """Note a secret whose name is nearly that of another file, or the usual one of the `variable` of an `_env`."""
     for name in _SECRET.findall(str(value.value)):
         usual = {SECRETS[variable]} if variable in SECRETS else set()
         if near := _meant(name, {*usual, *_others(dig, value.path)}):

@@ -23,6 +23,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.workflow import local_secrets
 from tests import children, guard
 from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Fault
 from tests.exporting import Services
@@ -83,6 +85,52 @@ def test_the_stored_token_runs_an_export(authorize: Authorize, services: Service
         environ={"PINTEREST_REFRESH_TOKEN": token},
     )
     assert 1 == stats["records"]["sent"]
+
+
+OLD = "pinr.s3cr3t-old"
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_set", "is_local", "commands"),
+    [
+        ("local", False, True, []),
+        ("local", True, True, ["unset PINTEREST_REFRESH_TOKEN"]),
+        ("file", False, False, []),
+        ("file", True, False, ["unset PINTEREST_REFRESH_TOKEN"]),
+        ("file", False, True, ["digdag secrets --local --delete pinterest.refresh_token"]),
+        (
+            "file",
+            True,
+            True,
+            ["unset PINTEREST_REFRESH_TOKEN", "digdag secrets --local --delete pinterest.refresh_token"],
+        ),
+    ],
+)
+def test_a_token_that_commands_find_before_the_stored_one_is_named_with_how_to_clear_it(
+    authorize: Authorize,
+    at_terminal: Terminal,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    is_set: bool,
+    is_local: bool,
+    commands: list[str],
+) -> None:
+    if is_set:
+        monkeypatch.setenv("PINTEREST_REFRESH_TOKEN", OLD)
+    if is_local:
+        local_secrets.write("pinterest.refresh_token", Secret(OLD), os.environ)
+    file = tmp_path / "secrets.env"
+    ran = authorize("--to", kind, *([file] if kind == "file" else []))
+    doctor = ["td-pinterest", "doctor", *(["--env-file", str(file)] if kind == "file" else [])]
+    assert "Next: " + " && ".join([*commands, " ".join(doctor)]) == ran.out.splitlines()[-1]
+    assert len(commands) == ran.err.count("An older refresh token is in the ")
+    assert all(f"where commands look first: `{command}` clears it." in ran.err for command in commands)
+    # Whoever does as told is done.
+    monkeypatch.delenv("PINTEREST_REFRESH_TOKEN", raising=False)
+    if len(commands) == 2 or (commands and not is_set):
+        (_local(tmp_path) / "pinterest.refresh_token").unlink()
+    assert "token: accepted by Pinterest" in at_terminal(*doctor[1:]).out
 
 
 def test_json_holds_the_account_and_no_token(authorize: Authorize) -> None:
@@ -312,6 +360,49 @@ def test_the_redirected_address_can_be_pasted(services: Services, tmp_path: Path
         process.communicate(_answer(link, follow=False) + "\n")
     assert 0 == process.returncode
     assert STORED == {file.name for file in _local(tmp_path).iterdir()}
+
+
+# Shows what it is about to do, waits for a line of the terminal, and then stores what it was given.
+_SLOW_TD = """#!/bin/sh
+cat > {folder}/given
+echo storing > $TERMINAL
+read line < $TERMINAL
+mv {folder}/given {folder}/stored
+exit {code}
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (0, "The refresh token is stored in the secrets of the hosted workflow project shop."),
+        (3, "(exit code 3): it printed nothing. The consent is given, but its token is lost: run the command again"),
+    ],
+)
+def test_ctrl_c_at_a_terminal_lets_td_finish_and_says_what_it_stored(
+    services: Services, tmp_path: Path, code: int, said: str
+) -> None:
+    td = tmp_path / "bin" / "td"
+    td.parent.mkdir()
+    td.write_text(_SLOW_TD.format(folder=tmp_path, code=code))
+    td.chmod(0o755)
+    environ = {**os.environ, **services.environ, "DIGDAG_CONFIG_HOME": str(tmp_path / "digdag")}
+    environ["PATH"] = f"{td.parent}{os.pathsep}{environ['PATH']}"
+    del environ["PINTEREST_REFRESH_TOKEN"]
+
+    def pasted(shown: str) -> str:
+        link = next(line.strip() for line in shown.splitlines() if "response_type=code" in line)
+        return _answer(link, follow=False) + "\n"
+
+    command = [sys.executable, "-m", "td_pinterest_op", "authorize", "--no-browser", "--to", "td", "shop"]
+    answers: dict[str, children.Typed] = {"press Enter:": pasted, "storing": "\x03", "^C": "\n"}
+    shown, exit_code = children.at_terminal(command, answers=answers, env=environ)
+    guard.check(shown.partition("storing")[2], "the terminal after the address that was pasted")
+    text = " ".join(shown.split())
+    assert 130 == exit_code
+    assert STORED == set(json.loads((tmp_path / "stored").read_text()))
+    assert said in text
+    assert "the run was told to end (SIGINT)" in text
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

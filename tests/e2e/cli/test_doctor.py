@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -12,9 +14,12 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.cli import checks, connection
+from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import Timing
+from td_pinterest_op.workflow import local_secrets
 from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Fault
 from tests.emulators.server import free_port
+from tests.emulators.td import Fault as TdFault
 from tests.exporting import Services, people
 from tests.unit.cli.running import Recorded, Terminal
 
@@ -125,7 +130,7 @@ FAULTS: list[tuple[tuple[str, str | None] | Callable[[Scene], object], str, str,
     (("HTTPS_PROXY", "proxy"), "proxy", "error", "HTTPS_PROXY is not the address of a proxy", "http://HOST:PORT"),
     (("PINTEREST_CLIENT_ID", "b\x01d"), "token", "error", "client_id", "client_id"),
     (("PINTEREST_CLIENT_SECRET", "other-s3cr3t"), "token", "error", "401", "client_secret"),
-    (("PINTEREST_REFRESH_TOKEN", "pinr.other-s3cr3t"), "token", "error", "401 (code 283)", "authorise the app again"),
+    (("PINTEREST_REFRESH_TOKEN", "pinr.other-s3cr3t"), "token", "error", "401 (code 283)", "`unset PINTEREST_REFRESH_"),
     (("PINTEREST_AD_ACCOUNT_ID", "123456"), "ad_account", "error", "does not read ad account 123456", "correct the id"),
     (("PINTEREST_AUDIENCE_ID", "99"), "audience", "error", "there is no audience 99", "td-pinterest audiences"),
     (("PINTEREST_AUDIENCE_ID", None), "audience", "warning", "no audience is named", "PINTEREST_AUDIENCE_ID"),
@@ -146,7 +151,7 @@ FAULTS: list[tuple[tuple[str, str | None] | Callable[[Scene], object], str, str,
     (_several_accounts, "ad_account", "error", '549755885175 "Emulated ad account", 549755885176', "--ad-account"),
     (lambda scene: scene.switch("processing_seconds", 3_600.0), "audience", "warning", "INITIALIZING", "look again"),
     (lambda scene: scene.workflow.unlink(), "workflow", "error", "cannot be opened: No such file", "name an existing"),
-    (lambda scene: scene.workflow.write_text("+a:\n\tb: c\n"), "workflow", "error", "a tab stands here", "check"),
+    (lambda scene: scene.workflow.write_text("+a:\n\tb: c\n"), "workflow", "error", "there is a tab here", "check"),
 ]
 
 
@@ -165,6 +170,40 @@ def test_a_planted_fault_is_named_with_its_cure_and_nothing_else_is_red(
     assert said in checks[name]["message"]
     assert cure in f"{checks[name]['message']} {checks[name]['advice']}"
     assert int(status == "error") == ran.code
+
+
+@pytest.mark.parametrize(
+    ("place", "advice"),
+    [
+        ("environment", "`unset PINTEREST_REFRESH_TOKEN`: the environment comes before what `td-pinterest authorize`"),
+        ("local", "run `td-pinterest authorize`"),
+        ("file", "run `td-pinterest authorize --to file {file}`"),
+    ],
+)
+def test_what_to_do_about_a_refused_token_depends_on_where_it_was_found(
+    at_terminal: Terminal, scene: Scene, place: str, advice: str
+) -> None:
+    scene.env("PINTEREST_REFRESH_TOKEN", "pinr.other-s3cr3t" if place == "environment" else None)
+    file = scene.folder / "my secrets.env"
+    file.touch(0o600)
+    if place == "file":
+        file.write_text("PINTEREST_REFRESH_TOKEN=pinr.other-s3cr3t")
+    if place == "local":
+        local_secrets.write("pinterest.refresh_token", Secret("pinr.other-s3cr3t"), os.environ)
+    checks = {
+        check["name"]: check for check in json.loads(at_terminal("doctor", "--json", "--env-file", file).out)["checks"]
+    }
+    assert "error" == checks["token"]["status"]
+    assert checks["token"]["advice"].startswith(advice.format(file=shlex.quote(str(file))))
+
+
+@pytest.mark.parametrize("name", ["PINTEREST_CLIENT_ID", "PINTEREST_CLIENT_SECRET"])
+def test_a_wrong_app_credential_is_named_with_its_place(at_terminal: Terminal, scene: Scene, name: str) -> None:
+    scene.env(name, "12-s3cr3t")
+    (token,) = (
+        check for check in json.loads(at_terminal("doctor", "--json").out)["checks"] if check["name"] == "token"
+    )
+    assert f"{name} (from the environment)" in token["advice"]
 
 
 def _skipped(check: dict[str, str]) -> bool:
@@ -210,12 +249,95 @@ def test_rows_are_judged_by_the_settings_of_a_file_or_a_workflow(at_terminal: Te
         assert f"job {job} (mail, tel): of its first 1 rows 0 are invalid" in ran.out
 
 
+@pytest.mark.parametrize(
+    ("settings", "rows", "status", "said"),
+    [
+        ("control: {percent: 10, salt: s, by: id}", [("a@b.example", "1")], "ok", "(email): of its first 1 rows 0 are"),
+        ("control: {percent: 10, salt: s, by: nr}", [("a@b.example", "1")], "error", "which `control` names"),
+        ("{expect_values: plain, columns: {id: maid}}", [("a@b.example", None)], "ok", "0 are invalid"),
+        ("{expect_values: plain, columns: {id: maid}}", [("e" * 64, None)], "error", "1 of 1 valid values look hashed"),
+        ("{expect_values: hashed, columns: {id: maid}}", [("e" * 64, "f" * 64)], "ok", "0 are invalid"),
+        (
+            "{expect_values: hashed, columns: {id: maid}}",
+            [("a@b.example", None)],
+            "error",
+            "1 of 1 valid values are plain",
+        ),
+    ],
+)
+def test_rows_are_judged_by_the_control_group_and_the_expected_values(
+    at_terminal: Terminal, scene: Scene, settings: str, rows: list[tuple[str | None, str]], status: str, said: str
+) -> None:
+    job = scene.services.td.add_job(columns=[("email", "varchar"), ("id", "varchar")], rows=rows)
+    file = scene.folder / "export.yml"
+    file.write_text(settings)
+    checks = json.loads(at_terminal("doctor", "--json", "--job", job, "--settings", file).out)["checks"]
+    (check,) = (check for check in checks if check["name"] == "rows")
+    assert status == check["status"]
+    assert said in check["message"]
+
+
 def test_settings_that_cannot_be_used_are_named_with_the_rows(at_terminal: Terminal, scene: Scene) -> None:
     settings = scene.folder / "export.yml"
     settings.write_text("columns: {tel: phone}\n")
     ran = at_terminal("doctor", "--job", scene.job, "--settings", settings)
     assert 1 == ran.code
     assert "rows: result_settings has 1 problem" in ran.out
+
+
+_HISTORY_IN = """\
+_export: {td: {database: shop}, table: %s}
++export:
+  py>: td_pinterest_op.export.PinterestExport
+  result_settings: {type: pinterest, history: "${table}"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("table", "status", "said", "cure"),
+    [
+        ("pinterest_history", "ok", "the first run makes the table shop.pinterest_history", ""),
+        ("crm.old", "ok", "the table crm.old is there; the next run adds the", ""),
+        (
+            "nowhere.x",
+            "error",
+            'there is no database "nowhere" for the history',
+            "create that database, or name another",
+        ),
+        ("a.b.c", "error", "'a.b.c' is not the name of a table", "table or database.table"),
+    ],
+)
+@pytest.mark.parametrize("of_workflow", [True, False])
+def test_the_history_that_a_workflow_or_a_file_names_is_checked(
+    at_terminal: Terminal, scene: Scene, table: str, status: str, said: str, cure: str, of_workflow: bool
+) -> None:
+    for database, name in (("shop", "others"), ("crm", "old")):
+        scene.services.td.create(database, name, [{"kind": "run"}])
+    scene.workflow.write_text(_HISTORY_IN % table)
+    (scene.folder / "task.yml").write_text(f"database: shop\nresult_settings: {{history: {table}}}\n")
+    named = ["--workflow", scene.workflow] if of_workflow else ["--settings", scene.folder / "task.yml"]
+    checks = {check["name"]: check for check in json.loads(at_terminal("doctor", *named, "--json").out)["checks"]}
+    assert status == checks["history"]["status"], checks["history"]
+    assert said in checks["history"]["message"]
+    assert cure in checks["history"]["advice"]
+
+
+def test_a_history_without_a_database_or_a_right_is_named_and_the_export_is_not_blamed(
+    at_terminal: Terminal, scene: Scene
+) -> None:
+    settings = scene.folder / "settings.yml"
+    settings.write_text("history: pinterest_history\n")
+    ran = at_terminal("doctor", "--settings", settings)
+    assert 1 == ran.code
+    assert "the history pinterest_history is in no database" in ran.out
+    assert "An export would run, and leave no row in the history." in ran.out
+    listed = json.dumps({"databases": [{"name": "shop", "permission": "query_only"}]})
+    scene.services.td.faults.add(TdFault(kind="status", status=200, body=listed, path="/v3/database/list", times=None))
+    settings.write_text("history: shop.pinterest_history\n")
+    assert (
+        "the key has query_only on database shop: no row would be written"
+        in at_terminal("doctor", "--settings", settings).out
+    )
 
 
 def test_an_end_of_the_token_that_pinterest_does_not_name_is_no_fault(at_terminal: Terminal, scene: Scene) -> None:

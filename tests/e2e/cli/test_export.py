@@ -17,10 +17,11 @@ import pytest
 
 from tests import children
 from tests.clock import FakeTime
+from tests.e2e.audiences import in_control
 from tests.e2e.project import ROOT
 from tests.emulators.environment import HURRY
 from tests.emulators.pinterest import AD_ACCOUNT_ID, When
-from tests.exporting import Services, digests, people
+from tests.exporting import Services, digest, digests, people
 from tests.unit.cli.running import Ran, Recorded, Terminal
 
 Export = Callable[..., Ran]
@@ -70,6 +71,21 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(
     assert [] == services.pinterest.calls.writes()
 
 
+def test_a_mirror_shows_its_statements_and_its_figures(
+    export: Export, services: Services, settings: Path, tmp_path: Path
+) -> None:
+    settings.write_text(settings.read_text().replace("add_people_to", "mirror"))
+    services.td.create("sandbox", "people", [{"email": person} for person in people(120)])
+    (tmp_path / "people.sql").write_text("SELECT email FROM people\n")
+    query = ("--query", tmp_path / "people.sql", "--database", "sandbox")
+    planned = export(*query, "--dry-run")
+    assert (0, []) == (planned.code, services.pinterest.calls.writes())
+    assert "compare the people with the ledger" in planned.err
+    assert "120 people, 0 members; 120 join, 0 leave" in planned.err
+    assert 0 == export(*query, "--yes").code
+    assert digests(120) == services.pinterest.members_of_audience(_audience(services))
+
+
 def test_a_compressed_file_with_a_byte_order_mark_is_read_as_well(
     export: Export, services: Services, tmp_path: Path
 ) -> None:
@@ -87,9 +103,9 @@ def test_a_compressed_file_with_a_byte_order_mark_is_read_as_well(
     [
         (b"", "is empty: its first line must be the names of the columns"),
         (b"\n", "is empty: its first line must be the names of the columns"),
-        (b"email,country\na@b.example,DE\n", 'column "#2" is no identifier: leave it out of the file'),
-        (b"email;land\na@b.example;DE\n", 'column "#2" is no identifier: leave it out of the file'),
-        (b"jane@shop.example,+4917012345678\n", "has no header: none of the names email, external_id, idfa, maid, "),
+        (b"jane@shop.example,+4917012345678\n", "has no column of identifiers: its first line must name one (email, "),
+        (b"phone\n+4917012345678\n", "has no column of identifiers: its first line must name one (email, "),
+        ("email\na".encode("utf-16") + b"\x00\xd8\x00", "is not UTF-16 throughout; nothing was sent"),
         (b"email,maid\n\nonly one\n", "people.csv has 1 fields, and the header 2: nothing was sent"),
         (b"email\n" + b"x" * 1_000_001, "line 2 of the file"),
         (b'email\n"open\n', "cannot be read as CSV"),
@@ -110,9 +126,48 @@ def test_a_file_that_cannot_be_exported_is_named_and_nothing_is_sent(
 
 def test_a_value_that_is_no_utf_8_is_counted(export: Export, services: Services, tmp_path: Path) -> None:
     file = tmp_path / "people.csv"
-    file.write_bytes(b"email\nj\xfcrgen@shop.example\n" + people(1)[0].encode() + b"\n")
+    file.write_bytes("email\njürgen@shop.example\n".encode() + b"j\xfcrgen@shop.example\n")
     ran = export("--csv", file, "--yes", "--json")
     assert 1 == json.loads(ran.out)["rows"]["invalid_by_reason"]["bad_encoding"]
+
+
+def test_other_columns_are_left_out_with_one_line(export: Export, services: Services, tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text(f"Name;E-Mail;Land\nJane;{people(1)[0]};DE\n;;\n")
+    ran = export("--csv", file, "--yes", "--json")
+    assert (1, 1) == ((got := json.loads(ran.out))["rows"]["read"], got["records"]["sent"])
+    assert 'Reading the column "E-Mail" as email of people.csv; 2 other columns left out' in ran.err
+
+
+def test_column_names_the_column_to_read(export: Export, services: Services, tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text(f"email,kontakt\nother@shop.example,{people(1)[0]}\n")
+    assert 0 == export("--csv", file, "--column", "kontakt", "--yes").code
+    assert digests(1) == services.pinterest.members_of_audience(_audience(services))
+    assert export("--csv", file, "--column", "contact", "--yes").failed("has no column contact, which --column names")
+
+
+@pytest.mark.parametrize("options", [[], ["--column", "email"]])
+def test_a_csv_file_has_the_column_of_the_control_group(
+    export: Export, settings: Path, services: Services, tmp_path: Path, options: list[str]
+) -> None:
+    rows = [(person, f"C-{number}") for number, person in enumerate(people(40))]
+    file = tmp_path / "people.csv"
+    file.write_text("email;Kundennummer;Land\n" + "".join(f"{person};{key};DE\n" for person, key in rows))
+    with settings.open("a") as more:
+        more.write("control: {percent: 50, salt: spring, by: kundennummer}\n")
+    ran = export("--csv", file, *options, "--yes")
+    assert (0, True) == (ran.code, '"Kundennummer"' in ran.err)
+    sent = {digest(person) for person, key in rows if not in_control(key, 50)}
+    assert sent == services.pinterest.members_of_audience(_audience(services))
+
+
+def test_a_csv_file_without_the_column_of_the_control_group_is_refused(
+    export: Export, settings: Path, csv_file: Path
+) -> None:
+    with settings.open("a") as more:
+        more.write("control: {percent: 50, salt: spring, by: customer_id}\n")
+    assert export("--csv", csv_file, "--yes").failed('no column "customer_id", which `control` names')
 
 
 def test_a_job_and_a_query_are_exported(export: Export, services: Services, tmp_path: Path) -> None:
@@ -123,6 +178,71 @@ def test_a_job_and_a_query_are_exported(export: Export, services: Services, tmp_
     query.write_text("SELECT email FROM people")
     ran = export("--query", query, "--database", "shop", "--yes", "--json")
     assert (0, 4) == (ran.code, json.loads(ran.out)["records"]["sent"])
+
+
+def as_task(settings: Path, **beside: str) -> None:
+    """Make of a settings file one of a whole task."""
+    lines = [f"{name}: {value}\n" for name, value in beside.items()]
+    settings.write_text("result_settings:\n" + textwrap.indent(settings.read_text(), "  ") + "".join(lines))
+
+
+@pytest.mark.parametrize("source", ["csv", "job", "query", "query of the file", "job of the file"])
+@pytest.mark.parametrize("lists", ["file", "options", "options win"])
+def test_nobody_is_sent_who_opted_out_or_does_not_consent(
+    export: Export, services: Services, settings: Path, csv_file: Path, tmp_path: Path, source: str, lists: str
+) -> None:
+    services.td.create("shop", "people", [{"email": person} for person in people(4)])
+    files = {name: tmp_path / f"{name}.sql" for name in ("people", "suppress", "consent")}
+    files["people"].write_text("SELECT email FROM people")
+    sql = {"suppress": f"SELECT '{people(1)[0].upper()}' AS email", "consent": "SELECT email FROM people LIMIT 3"}
+    job = services.job(people(4))
+    beside, options = {"database": "shop"}, ["--yes", "--json"]
+    if lists == "file":
+        beside |= sql
+    else:
+        for name, text in sql.items():
+            files[name].write_text(text)
+            options += [f"--{name}", str(files[name])]
+        beside |= dict.fromkeys(sql, "SELECT nothing") if lists == "options win" else {}
+    if "of the file" in source:
+        beside |= {"query": files["people"].read_text()} if source.startswith("query") else {"job_id": f"'{job}'"}
+    else:
+        beside |= {"query": "SELECT nothing"}  # the options win
+        options += {"csv": ["--csv", str(csv_file)], "job": ["--job", job], "query": ["--query", str(files["people"])]}[
+            source
+        ]
+    as_task(settings, **beside)
+    ran = export(*options)
+    assert 0 == ran.code, ran.err
+    counts = json.loads(ran.out)["records"]["withheld"]
+    assert (1, 1) == (counts["suppressed"], counts["without_consent"])
+    assert digests(2, first=1) == services.pinterest.members_of_audience(_audience(services))
+
+
+@pytest.mark.parametrize(
+    ("beside", "said"),
+    [
+        ({"supress": "SELECT 1"}, "supress (did you mean suppress?). Allowed there: query, database, engine, job_id, "),
+        ({"py>": "td_pinterest_op.export.PinterestExport"}, "what no export takes: py>. Allowed there"),
+        ({"suppress": ""}, "suppress of the task is blank"),
+    ],
+)
+def test_what_a_file_has_next_to_the_settings_is_used_or_an_error(
+    export: Export, services: Services, settings: Path, csv_file: Path, beside: dict[str, str], said: str
+) -> None:
+    as_task(settings, **beside)
+    assert export("--csv", csv_file, "--yes").failed(said)
+    assert [] == services.pinterest.calls.writes()
+
+
+def test_lists_need_the_key_of_treasure_data_also_beside_a_csv_file(
+    export: Export, csv_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TD_API_KEY")
+    file = tmp_path / "opted_out.sql"
+    file.write_text("SELECT 1")
+    ran = export("--csv", csv_file, "--suppress", file, "--database", "shop", "--yes")
+    assert ran.failed("TD_API_KEY found nowhere")
 
 
 def test_without_a_terminal_the_question_needs_yes(export: Export, services: Services, csv_file: Path) -> None:
@@ -173,7 +293,7 @@ def test_a_file_that_cannot_be_read_is_named(
     ("text", "said"),
     [
         ("acton: add\n", "acton: is unknown; did you mean action?"),
-        ("- a list\n", "is no mapping of settings"),
+        ("- a list\n", "of --settings: a string of 9 characters is not a mapping; allowed: a mapping"),
         ("\ta: b\n", "contains tabs"),
     ],
 )

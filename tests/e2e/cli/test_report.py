@@ -78,6 +78,12 @@ def test_a_report_is_written_from_the_history_whatever_pinterests_credentials_ar
     assert "Others" not in page.read_text()
 
 
+def test_a_report_of_several_audiences_has_a_line_for_each(at_terminal: Terminal, history: str, page: Path) -> None:
+    assert 0 == at_terminal("report", "--history", history, "-o", page).code
+    for text in ("<h1>2 audiences</h1>", '<th scope="row">Others</th>', '<th scope="row">Readers</th>'):
+        assert text in page.read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -87,7 +93,6 @@ def test_a_report_is_written_from_the_history_whatever_pinterests_credentials_ar
         (["stats.json", "-o", "no/page.html"], 1, "cannot be written: No such file or directory"),
         (["--history", "shop"], 2, "--history takes a database and a table"),
         (["--history", "shop.x'y"], 2, "--history takes a database and a table"),
-        (["--history", "shop.pinterest_history"], 1, "say which one with --audience"),
         (["--history", "shop.pinterest_history", "--audience", "1' OR 1"], 2, "--audience must be the digits"),
         (["--history", "shop.pinterest_history", "--audience", "7"], 1, "has no rows of this audience"),
     ],

@@ -35,6 +35,7 @@ class Switches:
     reading_lag_seconds: reads of one list or audience show what was so long ago; what was made since is not found.
     new_list_missing_seconds: for this long after its creation a list is not found, neither to read nor to write.
     processing_refusal: an audience is not put on a list that is PROCESSING: "409", "400" (invalid audience), or "off".
+    upload_counters: lists show how many records they were sent; False leaves these fields out.
     list_exceptions: the `exceptions` of every list that is read, an object or an array.
     long_audience_ids: new audiences get ids of 19 digits, as users have and 5.28 allows.
     rotate_refresh_tokens: every refresh issues a new refresh token and refuses the old one from then on.
@@ -76,6 +77,7 @@ class Switches:
     reading_lag_seconds: float = 0.0
     new_list_missing_seconds: float = 0.0
     processing_refusal: str = "off"
+    upload_counters: bool = True
     list_exceptions: Any = field(default_factory=dict)
     long_audience_ids: bool = False
     rotate_refresh_tokens: bool = False

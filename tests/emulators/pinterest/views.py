@@ -52,15 +52,14 @@ def list_status(world: World, held: CustomerList) -> str:
 
 
 def show_list(world: World, held: CustomerList) -> dict[str, Any]:
-    return EXTRA | {
+    counters = {"num_uploaded_user_records": held.num_uploaded, "num_removed_user_records": held.num_removed}
+    return (EXTRA | counters if world.switches.upload_counters else EXTRA) | {
         "id": held.id,
         "type": "customerlist",
         "ad_account_id": held.ad_account_id,
         "name": held.name,
         "status": list_status(world, held),
         "num_batches": held.num_batches,
-        "num_uploaded_user_records": held.num_uploaded,
-        "num_removed_user_records": held.num_removed,
         "created_time": int(held.created),
         "updated_time": int(held.updated),
         "exceptions": world.switches.list_exceptions,

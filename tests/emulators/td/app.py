@@ -13,7 +13,7 @@ from aiohttp import web
 from tests.emulators.server import reset, serve
 from tests.emulators.td.control import control_routes
 from tests.emulators.td.faults import Fault
-from tests.emulators.td.jobs import description, summary
+from tests.emulators.td.jobs import description, summary, utc
 from tests.emulators.td.output import Body
 from tests.emulators.td.state import API_KEY, Received, TreasureData
 from tests.emulators.td.warehouse import RefusedError, Warehouse
@@ -84,6 +84,8 @@ def _gate(state: TreasureData) -> Any:
 
 
 async def _call_with_fault(request: web.Request, handler: Handler, fault: Fault) -> web.StreamResponse:
+    if fault.kind == "stall":
+        await asyncio.Event().wait()
     if fault.kind == "reset":
         return reset(request)
     if fault.kind == "status":
@@ -216,7 +218,7 @@ class _TableCalls:
                 "counter_updated_at": _EPOCH,
                 "expire_days": None,
                 "delete_protected": False,
-                "created_at": _EPOCH,
+                "created_at": utc(table.created),
                 "updated_at": _EPOCH,
             }
             for number, table in enumerate(self._warehouse.tables(database), start=1)

@@ -10,6 +10,7 @@ from tests.emulators.fault_queue import FaultQueue, Turns
 
 _KINDS = {
     "status": "answered with `status`, `headers` and `body` (Treasure Data's error JSON unless given)",
+    "stall": "nothing is done, and nothing is answered",
     "reset": "the connection is reset before anything is done or answered",
     "lost": "the request is carried out, but the connection is reset instead of an answer",
     "cut": "the body ends at the mark; without a length (`with_length` false) the client cannot tell",

@@ -52,10 +52,10 @@ def summary(job: Job, *, extra_records: int = 0) -> dict[str, Any]:
     return {
         "job_id": job.id,
         "status": job.status,
-        "created_at": _utc(job.created_at),
-        "updated_at": _utc(job.end_at or job.start_at or job.created_at),
-        "start_at": _utc(job.start_at),
-        "end_at": _utc(job.end_at),
+        "created_at": utc(job.created_at),
+        "updated_at": utc(job.end_at or job.start_at or job.created_at),
+        "start_at": utc(job.start_at),
+        "end_at": utc(job.end_at),
         "duration": int((job.end_at or 0) - (job.start_at or 0)) if job.end_at and job.start_at else None,
         "cpu_time": None,
         "result_size": job.output.size if job.output else 0,
@@ -86,10 +86,10 @@ def _debug(job: Job) -> dict[str, str | None]:
     if job.start_at is None:
         return {"cmdout": None, "stderr": None}
     return {
-        "cmdout": f"started at {_utc(job.start_at)}\nexecuting query in {job.type}\n{job.message}".rstrip(),
+        "cmdout": f"started at {utc(job.start_at)}\nexecuting query in {job.type}\n{job.message}".rstrip(),
         "stderr": job.message,
     }
 
 
-def _utc(seconds: float | None) -> str | None:
+def utc(seconds: float | None) -> str | None:
     return None if seconds is None else time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))

@@ -31,6 +31,8 @@ class JobRunner:
         self._jobs: dict[str, Job] = {}
         self._sessions: dict[str, duckdb.DuckDBPyConnection] = {}
         self._lock = threading.RLock()
+        # Called with each job that has succeeded, before anybody is told.
+        self.on_end: Callable[[Job], object] = lambda _: None
         self._workers = ThreadPoolExecutor(
             max_workers=2,
             thread_name_prefix="td-job",
@@ -95,6 +97,7 @@ class JobRunner:
             return
         try:
             output = self._execute(job, session)
+            self.on_end(job)
             self._finish(job, "success", output=output)
         except (QueryFailedError, duckdb.Error) as error:
             self._finish(job, "error", message=f"Query {job.id} failed: {error}")

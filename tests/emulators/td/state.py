@@ -38,7 +38,7 @@ class TreasureData:
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
-        self.warehouse = Warehouse()
+        self.warehouse = Warehouse(clock=clock)
         self.job_faults = JobFaults()
         self.jobs = JobRunner(self.warehouse, faults=self.job_faults, clock=clock)
         self.faults = Faults()

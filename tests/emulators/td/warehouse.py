@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,6 +52,7 @@ class Table:
     name: str
     rows: int
     columns: tuple[tuple[str, str], ...]
+    created: float
 
     @property
     def schema(self) -> str:
@@ -58,10 +61,14 @@ class Table:
 
 
 class Warehouse:
-    """All databases of the account. Every method may be called from any thread."""
+    """All databases of the account. Every method may be called from any thread.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    A table is taken to be made when it is first listed, at the latest.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self._lock, self._clock = threading.Lock(), clock
+        self._created: dict[tuple[str, str], float] = {}
         self._opened: duckdb.DuckDBPyConnection | None = None
         self._databases: set[str] = set()
 
@@ -93,8 +100,12 @@ class Warehouse:
             raise RefusedError(404, f"Couldn't find Database with name = {name}")
 
     def tables(self, database: str) -> list[Table]:
-        cursor = self._con.cursor()
-        return [_table(cursor, database, name) for name in self._names(database)]
+        cursor, names = self._con.cursor(), self._names(database)
+        gone = {key for key in self._created if key[0] == database and key[1] not in names}
+        self._created = {key: created for key, created in self._created.items() if key not in gone}
+        return [
+            _table(cursor, database, name, self._created.setdefault((database, name), self._clock())) for name in names
+        ]
 
     def _names(self, database: str) -> list[str]:
         self.require_database(database)
@@ -203,10 +214,11 @@ def _columns(session: duckdb.DuckDBPyConnection, source: str) -> list[tuple[str,
     return [(row[0], row[1]) for row in session.execute(f"DESCRIBE {source}").fetchall()]
 
 
-def _table(cursor: duckdb.DuckDBPyConnection, database: str, name: str) -> Table:
+def _table(cursor: duckdb.DuckDBPyConnection, database: str, name: str, created: float) -> Table:
     columns = cursor.execute(f'DESCRIBE "{database}"."{name}"').fetchall()
     counted = cursor.execute(f'SELECT count(*) FROM "{database}"."{name}"').fetchone()
-    return Table(name=name, rows=counted[0] if counted else 0, columns=tuple((row[0], row[1]) for row in columns))
+    known = tuple((row[0], row[1]) for row in columns)
+    return Table(name=name, rows=counted[0] if counted else 0, columns=known, created=created)
 
 
 def _checked(name: str) -> str:

@@ -98,7 +98,6 @@ def test_an_audience_is_usable_waiting_or_unusable_and_waiting_with_an_unknown_s
     ],
 )
 def test_a_limit_is_broken_or_held(seen: State, limit: dict[str, Any], previous: int | None, broken: list[str]) -> None:
-    sizes = {} if previous is None else {"1": previous}
-    raw = {"ad_account_id": "1", "audience_id": "1", "previous_sizes": sizes, **limit}
+    raw = {"ad_account_id": "1", "audience_id": "1", **limit}
     environ = {f"PINTEREST_{name}": "7" for name in ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN")}
-    assert broken == broken_limits(seen, parse_status(raw, environ=environ))
+    assert broken == broken_limits(seen, parse_status(raw, environ=environ), previous_size=previous)

@@ -141,7 +141,7 @@ class Run:
             client=cast(Client, self.api),
             settings=cast(SendingSettings, asked),
             stats=self.stats,
-            progress=lambda total: contextlib.nullcontext(progress),
+            progress=lambda **_: contextlib.nullcontext(progress),
         )
         self.spool = Spool()
 

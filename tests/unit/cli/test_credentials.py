@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -85,6 +86,19 @@ def test_a_file_that_is_no_list_of_variables_is_refused_without_quoting_it(
     file.unlink() if content is None else file.write_bytes(content)
     with pytest.raises(SettingsError, match=said):
         _find(local, file)
+
+
+def test_an_env_file_that_could_not_keep_a_renewed_token_is_refused_unread(local: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)  # without a writer: to read it would wait for ever
+    unnamed = (tmp_path / "unnamed").open("w+b")
+    Path(unnamed.name).unlink()
+    with unnamed:
+        for path in (pipe, Path(f"/dev/fd/{unnamed.fileno()}"), Path("-"), Path("/dev/null")):
+            with pytest.raises(
+                SettingsError, match=rf"^{path} of --env-file is not a regular file: .* Name a file that"
+            ):
+                _find(local, path)
 
 
 def test_a_new_refresh_token_that_cannot_be_kept_in_its_file_is_said_so_and_ends_nothing(

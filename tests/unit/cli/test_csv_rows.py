@@ -7,12 +7,15 @@ import gzip
 import os
 import threading
 import tracemalloc
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from td_pinterest_op.cli import csv_rows
+from td_pinterest_op.cli.csv_rows import CsvOptions
 from td_pinterest_op.errors import JobError
+from td_pinterest_op.identifiers.types import LISTED
 
 
 def test_blank_lines_are_no_rows_and_count_as_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,13 +33,60 @@ def test_blank_lines_are_no_rows_and_count_as_lines(tmp_path: Path, monkeypatch:
         ]
 
 
-@pytest.mark.parametrize("separator", [",", ";", "\t"])
-def test_the_header_shows_what_separates_the_columns(tmp_path: Path, separator: str) -> None:
+JANE = "jane@shop.example"
+PHONES = (*LISTED, "phone")
+
+
+@pytest.mark.parametrize(
+    ("content", "types", "schema", "values"),
+    [
+        (f"email,name\n{JANE},Jane\n".encode(), LISTED, ["email"], [[JANE]]),
+        (f"E-Mail-Adresse;Vorname;Straße\n{JANE};Jürgen;Ölweg\n".encode("cp1252"), LISTED, ["email"], [[JANE]]),
+        (f"Adresse électronique\tNom\n{JANE}\tZoé\n".encode("utf-16"), LISTED, ["email"], [[JANE]]),
+        (f"Correo electrónico|Teléfono\n{JANE}|600\n".encode(), LISTED, ["email"], [[JANE]]),
+        (f"Correo electrónico|Teléfono\n{JANE}|600\n".encode(), PHONES, ["email", "phone"], [[JANE], ["600"]]),
+        (f"名前,メールアドレス\n花子,{JANE}\n".encode("utf-8-sig"), LISTED, ["email"], [[JANE]]),
+        (f"Email address\n{JANE}\n".encode("utf-16-le"), LISTED, ["email"], [[JANE]]),
+        (f"e_mail\n{JANE}\n".encode("utf-16-be"), LISTED, ["email"], [[JANE]]),
+        (f"id,Advertising ID,IDFA,mobile advertising id,Email\n1,x,b,c,{JANE}\n".encode(), LISTED, None, None),
+        (f'"E-mail"\r\n"{JANE}"\r\n\r\n'.encode(), LISTED, ["email"], [[JANE]]),
+        (f"Email 1,Email\n{JANE},\n,{JANE}\n,\n".encode(), LISTED, ["email", "email"], [[JANE, None], [None, JANE]]),
+        (gzip.compress(f"Indirizzo e-mail;n\n{JANE};1\n".encode("cp1252"), mtime=0), LISTED, ["email"], [[JANE]]),
+    ],
+)
+def test_a_file_is_read_as_a_person_expects(
+    tmp_path: Path, content: bytes, types: Sequence[str], schema: list[str] | None, values: list[list[str]] | None
+) -> None:
     file = tmp_path / "people.csv"
-    file.write_text(f"E-mail{separator}MAID\na{separator}b\n")
-    with csv_rows.csv_rows(file, columns={"e-mail": "email"}) as rows:
-        assert (("E-mail", "varchar"), ("MAID", "varchar")) == rows.job.schema
-        assert [[[b"a"], [b"b"]]] == list(rows.blocks)
+    file.write_bytes(content)
+    with csv_rows.csv_rows(file, options=CsvOptions(types=tuple(types))) as rows:
+        names = [name for name, _ in rows.job.schema]
+        read = [[each and each.decode() for each in column] for block in rows.blocks for column in block]
+    assert (schema or ["idfa", "maid", "email"], values or [["b"], ["c"], [JANE]]) == (names, read)
+
+
+@pytest.mark.parametrize(
+    ("header", "options", "said"),
+    [
+        ("email", CsvOptions(), []),
+        ("email,Name", CsvOptions(), ['Reading the column "email" of people.csv; 1 other column left out']),
+        (
+            "Mail,GAID,Name,City",
+            CsvOptions(),
+            ['Reading the columns "Mail" as email and "GAID" as maid of people.csv; 2 other columns left out'],
+        ),
+        ("kontakt", CsvOptions(chosen=("kontakt",)), ['Reading the column "kontakt" as email of people.csv']),
+        ("kontakt,crm", CsvOptions(named=("kontakt", "crm")), []),
+    ],
+)
+def test_one_line_names_the_columns_that_are_read(
+    tmp_path: Path, header: str, options: CsvOptions, said: list[str]
+) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text(f"{header}\n")
+    lines: list[str] = []
+    with csv_rows.csv_rows(file, options=options, note=lines.append):
+        assert said == lines
 
 
 def test_a_pipe_is_read_as_its_data_comes(tmp_path: Path) -> None:

@@ -34,6 +34,13 @@ def test_every_command_has_help_with_an_example(terminal: Terminal, command: str
     assert f"td-pinterest {command}" in ran.out
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_which_arguments_are_optional(terminal: Terminal, command: str) -> None:
+    usage = terminal(command, "--help").out.partition("\n\n")[0].partition("[OPTIONS]")[2].strip()
+    arguments = [each for each in program.commands[command].params if isinstance(each, click.Argument)]
+    assert [each.required for each in arguments] == ([not usage.startswith("[")] if usage else [])
+
+
 def test_the_version_is_that_of_the_package(terminal: Terminal) -> None:
     assert f"td-pinterest, version {__version__}\n" == terminal("--version").out
 
@@ -185,3 +192,13 @@ def test_a_second_signal_does_not_interrupt_what_the_first_one_lets_finish(capsy
     assert (143, ["what was under way"]) == (end.value.exit_code, finished)
     assert "error: the run was told to end (SIGTERM).\n" == capsys.readouterr().err
     assert (before, False) == (signal.getsignal(signal.SIGINT), shutdown.requested())
+
+
+def test_an_end_while_a_token_is_still_being_stored_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutdown, "_SAVING_SECONDS", 0.0)
+    with shutdown.saving(), pytest.raises(click.exceptions.Exit), stopping():
+        signal.raise_signal(signal.SIGINT)
+    said = "the run was told to end (SIGINT). A new refresh token may not be stored: if it is refused, run"
+    assert f"error: {said} `td-pinterest authorize`." == " ".join(capsys.readouterr().err.split())

@@ -202,6 +202,19 @@ _error: {echo>: "E: never shown"}
         succeeds=False,
     ),
     Case(
+        name="an _error that fails gives its own error to the one above",
+        flow="""
++loop:
+  for_each>: {x: [a, b]}
+  _do: {fail>: "no ${x}"}
+  _error: {fail>: "both failed: ${error.message}"}
++after: {echo>: "E: never"}
+_error: {echo>: "E: top ${error.message}"}
+""",
+        printed=["E: top both failed: no a"],
+        succeeds=False,
+    ),
+    Case(
         name="a for_each under _error gives its tasks an error of its own making",
         flow=r"""
 +a: {py>: job.dollar}

@@ -28,12 +28,12 @@ def found_by(sql: str, values: Sequence[str | None], arrays: Sequence[Sequence[i
     """How many of the rows with these values, or arrays of such lengths, Trino's SQL finds as run by DuckDB."""
     with duckdb.connect() as connection:
         connection.execute(
-            "CREATE TABLE people (number INTEGER, email VARCHAR, maid VARCHAR, phone VARCHAR, "
+            "CREATE TABLE people (number INTEGER, email VARCHAR, maid VARCHAR, phone VARCHAR, customer_id VARCHAR, "
             "emails VARCHAR[], maids VARCHAR[])"
         )
-        rows: list[tuple[object, ...]] = [(number, *[value] * 3, [], None) for number, value in enumerate(values)]
-        rows += [(0, *[ADDRESS] * 3, *(["x"] * length for length in lengths)) for lengths in arrays]
-        connection.executemany("INSERT INTO people VALUES (?, ?, ?, ?, ?, ?)", rows)
+        rows: list[tuple[object, ...]] = [(number, *[value] * 4, [], None) for number, value in enumerate(values)]
+        rows += [(0, *[ADDRESS] * 4, *(["x"] * length for length in lengths)) for lengths in arrays]
+        connection.executemany("INSERT INTO people VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
         (statement,) = statements(sql, dialect="trino")
         return len(connection.execute(statement.sql).fetchall())
 

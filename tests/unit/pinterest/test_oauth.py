@@ -256,6 +256,15 @@ def test_a_refresh_token_that_another_task_has_renewed_meanwhile_is_replaced_onc
     assert b"refresh_token=s3cr3t-refresh-of-another-task" in rig.scene.script.sent[1].body
 
 
+def test_refusals_of_stored_tokens_count_together_whichever_it_was() -> None:
+    rig = office(answer(401, {"code": 283}))
+    numbers = iter(range(100))
+    rig.tokens._stored_refresh_token = lambda: Secret(f"s3cr3t-refresh-{next(numbers)}")
+    with pytest.raises(AccountError, match="was replaced"):
+        rig.token()
+    assert 10 == len(rig.scene.script.sent)
+
+
 def test_an_old_token_that_is_still_stored_is_not_taken_for_a_new_one() -> None:
     """Saving the new one has failed."""
     rig = office(issued("access-1", refresh_token="s3cr3t-new"), issued("access-2"))

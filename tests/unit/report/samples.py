@@ -12,13 +12,16 @@ from td_pinterest_op.report.page import page as page_with
 from td_pinterest_op.report.verdict import verdict as verdict_with
 from td_pinterest_op.run_history.columns import FOLLOW_UP, RUN
 
-__all__ = ["AUDIENCE_ID", "FIRST_DAY", "OUTCOMES", "follow_up", "page", "run", "statistics", "verdict"]
+__all__ = ["AUDIENCE_ID", "FIRST_DAY", "OUTCOMES", "follow_up", "mirror", "page", "run", "statistics", "verdict"]
 
 page = partial(page_with, outcomes=OUTCOMES)
 verdict = partial(verdict_with, outcomes=OUTCOMES)
 
 FIRST_DAY = datetime(2026, 11, 1, 7, 0, tzinfo=timezone.utc)
 AUDIENCE_ID = "549755885175000002"
+MIRROR = {
+    "mode": "difference", "people": 1695, "members": 1667, "joined": 40, "left": 12, "resent": 56, "unsure": 0,
+}  # fmt: skip
 
 
 def statistics(*, sent: int = 1000, **others: Any) -> dict[str, Any]:
@@ -49,8 +52,22 @@ def statistics(*, sent: int = 1000, **others: Any) -> dict[str, Any]:
 
 def run(day: int = 0, **others: Any) -> Entry:
     """A run on a day; every day a hundred people more."""
-    row = {"kind": RUN, "session_uuid": f"session {day}", "attempt_id": 1}
+    row = {"kind": RUN, "session_uuid": f"session {day} {others.get('time')}", "attempt_id": 1}
     return entry(statistics(sent=1000 + 100 * day, **others) | row, at=FIRST_DAY + timedelta(days=day))
+
+
+def mirror(day: int = 0, **others: Any) -> Entry:
+    """A day of a mirror: 2,000 rows, 305 withheld, 1,695 in the audience, of whom 40 joined; 12 left."""
+    withheld = {"suppressed": 200, "without_consent": 5, "control": 100}
+    figures = {
+        "action": "mirror_current_audience",
+        "rows": {"read": 2000, "valid": 2000, "invalid": 0, "invalid_by_reason": {}},
+        "records": {"unique": 2000, "duplicate": 0, "sent": 108, "refused": 0, "withheld": withheld},
+        "mirror": MIRROR | {"plan": day},
+        "members": 1695,
+        "summary": "Mirrored the audience: 40 joined, 12 left, 56 sent again.",
+    }
+    return run(day, **figures | others)
 
 
 def follow_up(day: int = 0, *, status: str = "READY", size: int | None = 900, **others: Any) -> Entry:

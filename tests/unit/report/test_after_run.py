@@ -29,6 +29,14 @@ def test_each_run_adds_itself_to_the_page(tmp_path: Path, caplog: pytest.LogCapt
     assert 0o644 == 0o644 & path.stat().st_mode
 
 
+def test_a_file_of_several_audiences_keeps_all_of_them(tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    for day, audience_id in enumerate(("1", "2", "1", None)):
+        write(path, statistics(audience_id=audience_id), error="", now=FIRST_DAY + timedelta(days=day))
+    assert ["1", "2", "1", ""] == [run.text("audience_id") for run in entries(path.read_text(), name="it")]
+    assert "<h1>2 audiences</h1>" in path.read_text()
+
+
 @pytest.mark.parametrize(
     ("error", "shown", "hidden"),
     [

@@ -31,9 +31,22 @@ def test_a_chart_is_a_wide_and_a_narrow_image_with_a_name_and_nothing_but_shapes
     assert set() == tags - {"svg", "g", "rect", "path", "text", "circle"}
 
 
-def test_two_looks_within_a_day_make_a_chart() -> None:
-    points = [(FIRST_DAY, 1.0), (FIRST_DAY + timedelta(hours=1), 2.0)]
-    assert over_time(points, label="People") is not None
+def test_two_points_of_one_moment_make_no_line() -> None:
+    assert over_time([(FIRST_DAY, 1.0), (FIRST_DAY, 2.0)], label="People") is None
+
+
+@pytest.mark.parametrize(
+    ("hours", "expected"),
+    [
+        ([0, 3, 9], ["1 Nov, 07:00", "1 Nov, 12:00"]),
+        ([0, 0.5], ["1 Nov, 07:00"]),
+        ([0, 24, 96], ["1 Nov", "3 Nov", "5 Nov"]),
+    ],
+)
+def test_several_points_of_a_day_are_at_their_hours(hours: list[float], expected: list[str]) -> None:
+    chart = over_time([(FIRST_DAY + timedelta(hours=hour), hour) for hour in hours], label="People")
+    narrow = str(chart).split("chart narrow")[1]
+    assert expected == re.findall(r">(\d+ Nov[^<]*)<", narrow)
 
 
 def test_nothing_but_zeros_makes_a_chart() -> None:

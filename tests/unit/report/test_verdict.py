@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from td_pinterest_op.report.entry import Entry
-from tests.unit.report.samples import follow_up, run, verdict
+from td_pinterest_op.report.figures import day
+from tests.unit.report.samples import FIRST_DAY, follow_up, mirror, run, verdict
 
 NOBODY: dict[str, Any] = {"records": {"unique": 0, "sent": 0}}
 ACTALIKE = run(action="create_actalike_audience", **NOBODY)
@@ -17,7 +19,12 @@ CLEAR, DELETE = run(action="clear_current_audience"), run(action="delete_current
     ("last_run", "seen", "tone", "headline"),
     [
         (run(), None, "waiting", "1,000 people are on their way to Pinterest"),
-        (run(action="remove_people_from_current_audience"), None, "waiting", "1,000 people are on their way out"),
+        (
+            run(action="remove_people_from_current_audience"),
+            None,
+            "waiting",
+            "Pinterest was asked to remove 1,000 people",
+        ),
         (run(), follow_up(), "good", "The audience is ready: about 900 matched people"),
         (run(), follow_up(status="TOO_SMALL", size=40), "bad", TOO_SMALL),
         (run(), follow_up(status="PERSONAS_INELIGIBLE_SIZE", size=40), "bad", TOO_SMALL),
@@ -33,6 +40,7 @@ CLEAR, DELETE = run(action="clear_current_audience"), run(action="delete_current
         (ACTALIKE, None, "waiting", "The look-alike audience is created"),
         (ACTALIKE, follow_up(), "good", "The audience is ready: about 900 matched people"),
         (run(**NOBODY), None, "good", "Nobody had to be sent"),
+        (mirror(records={"unique": 2000, "sent": 0}), None, "good", "Nobody joined or left"),
         (run(), follow_up(status="ELIGIBLE"), "waiting", "Pinterest is still matching people"),
     ],
 )
@@ -49,6 +57,17 @@ def test_a_failed_run_says_how_many_people_got_through_and_why_it_failed() -> No
     assert "400 of 1,000 people reached Pinterest. Pinterest was down." == verdict(failed, None).detail
 
 
+def test_a_failed_mirror_counts_changes() -> None:
+    failed = mirror(error="Pinterest was down.", records={"unique": 2000, "sent": 60})
+    assert "60 of 108 changes reached Pinterest. Pinterest was down." == verdict(failed, None).detail
+
+
+@pytest.mark.parametrize("size", [None, 900])
+def test_a_size_that_is_not_known_is_not_called_zero(size: int | None) -> None:
+    text = verdict(run(), follow_up(status="INITIALIZING", size=size)).detail
+    assert ("about 900 matched people" if size else "its size is not known yet") in text
+
+
 def test_of_a_failed_run_nobody_who_was_withheld_is_missed() -> None:
     withheld = {"suppressed": 100, "without_consent": 50, "control": 50}
     failed = run(outcome="failed", records={"unique": 1000, "sent": 300, "withheld": withheld})
@@ -62,4 +81,4 @@ def test_a_rehearsal_says_what_would_be_done(action: str) -> None:
 
 
 def test_a_run_whose_time_is_known_names_the_day_to_look_again() -> None:
-    assert "Look again after 3 Nov 2026, 07:00 UTC" in verdict(run(), None).next
+    assert f"Look again after {day(FIRST_DAY + timedelta(days=2))}" in verdict(run(), None).next

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -44,14 +45,23 @@ def test_a_kill_at_any_moment_leaves_the_whole_file(tmp_path: Path) -> None:
         assert "s3cr3t" * 10000 == file.read_text()
 
 
-def test_what_a_kill_left_is_removed_and_what_another_run_is_writing_stays(tmp_path: Path) -> None:
-    left, fresh, other = (tmp_path / name for name in (".token-1a2b", ".token-3c4d", ".tokens"))
-    for file in (left, fresh, other):
-        file.touch()
-    os.utime(left, (0, 0))
-    os.utime(other, (0, 0))
-    atomic_file.replace(tmp_path / "token", "new")
-    assert {fresh, other, tmp_path / "token"} == set(tmp_path.iterdir())
+def test_only_what_a_kill_left_of_a_replacement_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "env"
+    monkeypatch.setattr("secrets.token_hex", lambda _: "1a2b3c4d")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", Mock(side_effect=OSError("full")))
+        patched.setattr(Path, "unlink", Mock())
+        with pytest.raises(OSError, match="full"):
+            atomic_file.replace(file, "s3cr3t-old")
+    (left,) = tmp_path.iterdir()
+    fresh = left.with_name(left.name.replace("1a2b3c4d", "00000000"))
+    others = [tmp_path / name for name in (".env-production", ".env-1a2b3c4d", ".envs", ".env-20261127")]
+    for each in (fresh, *others):
+        each.touch()
+    for each in (left, *others):
+        os.utime(each, (0, 0))
+    atomic_file.replace(file, "new")
+    assert {fresh, file, *others} == set(tmp_path.iterdir())
 
 
 def test_a_write_that_fails_leaves_the_old_text_and_nothing_beside_it(

@@ -63,8 +63,15 @@ def test_the_end_waits_until_what_is_being_saved_is_saved(monkeypatch: pytest.Mo
     threading.Thread(target=save).start()
     begun.wait(10)
     threading.Timer(0.1, go_on.set).start()
-    shutdown.finish()
+    assert shutdown.finish()
     assert saved.is_set()
+
+
+def test_the_end_tells_when_something_may_not_be_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutdown, "_SAVING_SECONDS", 0.0)
+    with shutdown.saving():
+        assert not shutdown.finish()
+    assert shutdown.finish()
 
 
 def test_the_end_does_not_wait_for_a_response_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:

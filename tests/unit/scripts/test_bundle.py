@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from scripts import bundle
+from td_pinterest_op.cli.check import findings
 from tests import children
 
 
@@ -57,18 +58,117 @@ def test_it_holds_workflows_operator_and_the_missing_library_with_their_licences
 
 def test_it_holds_nothing_that_serves_people_at_a_terminal_or_fits_one_python_only(new: Path) -> None:
     names = [path.relative_to(new).as_posix() for path in new.rglob("*")]
-    unwanted = ("td_pinterest_op/cli", "td_pinterest_op/__main__", ".pyc", ".so", "__pycache__")
+    unwanted = (
+        "td_pinterest_op/cli",
+        "td_pinterest_op/__main__",
+        "td_pinterest_op/README",
+        ".pyc",
+        ".so",
+        "__pycache__",
+    )
     assert [] == [name for name in names if any(part in name for part in unwanted)]
 
 
-def test_the_links_of_its_readmes_lead_somewhere(new: Path) -> None:
-    links = [
-        (document.parent / link).resolve()
-        for document in (new / "README.md", new / "td_pinterest_op" / "README.md")
-        for link in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", document.read_text())
-    ]
-    assert [] == [link for link in links if not link.exists()]
-    assert links
+def test_the_links_of_its_readme_lead_somewhere(new: Path) -> None:
+    text = (new / "README.md").read_text()
+    links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text)
+    assert [] == [link for link in links if not (new / link).exists()]
+    assert "the operator's README" in text
+
+
+WORKFLOWS = sorted(path.name for path in (bundle.ROOT / "workflows").glob("*.dig"))
+
+
+def files_of_the_user(folder: Path) -> set[str]:
+    """The workflows, queries and configuration of a folder, and its README."""
+    patterns = ("*.dig", "*.md", "config/*", "queries/*")
+    return {path.relative_to(folder).as_posix() for pattern in patterns for path in folder.glob(pattern)}
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS)
+def test_a_named_workflow_has_the_files_that_it_needs_and_no_others(workflow: str, tmp_path: Path) -> None:
+    assert 0 == bundle.main([str(tmp_path), workflow])
+    digs = list(tmp_path.glob("*.dig"))
+    assert [] == [str(finding) for dig in digs for finding in findings(dig) if finding.code == "left-out"]
+    names = files_of_the_user(tmp_path)
+    texts = "".join((tmp_path / name).read_text() for name in names)
+    assert [] == [name for name in names - {workflow} if Path(name).name.removesuffix(".dig") not in texts]
+    assert "README.md" not in names
+
+
+def test_further_calls_add_and_a_call_without_names_lays_out_everything(new: Path, tmp_path: Path) -> None:
+    bundle.main([str(tmp_path), "pinterest_export.dig"])
+    assert {"pinterest_export.dig"} == {path.name for path in tmp_path.glob("*.dig")}
+    (tmp_path / "queries" / "people.sql").write_text("mine")
+    bundle.main([str(tmp_path), "pinterest_clear", "workflows/pinterest_delete.dig"])
+    expected = {f"pinterest_{verb}.dig" for verb in ("export", "clear", "delete")}
+    assert expected == {path.name for path in tmp_path.glob("*.dig")}
+    bundle.main([str(tmp_path)])
+    assert files_of_the_user(new) == files_of_the_user(tmp_path)
+    assert "mine" == (tmp_path / "queries" / "people.sql").read_text()
+
+
+def test_what_a_workflow_names_since_the_user_changed_it_is_laid_out_too(tmp_path: Path) -> None:
+    bundle.main([str(tmp_path), "pinterest_clear.dig"])
+    with (tmp_path / "pinterest_clear.dig").open("a") as dig:
+        dig.write("+more:\n  td>: queries/people.sql\n")
+    bundle.main([str(tmp_path), "--update"])
+    assert (tmp_path / "queries" / "people.sql").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["{folder}", "pinterest_exports.dig"],
+            "there is no workflow pinterest_exports.dig: there are pinterest_activ",
+        ),
+        (["pinterest_export.dig"], "name the folder before the workflows"),
+    ],
+)
+def test_wrong_names_are_wrong_usage_and_write_nothing(
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        bundle.main([argument.format(folder=tmp_path / "project") for argument in arguments])
+    assert (2, True) == (end.value.code, said in capsys.readouterr().err)
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_an_update_keeps_the_form_of_the_folder(tmp_path: Path) -> None:
+    bundle.main([str(tmp_path), "pinterest_export.dig", "pinterest_clear.dig", "--with-dependencies"])
+    bundle.main([str(tmp_path), "--with-phone-numbers", "pinterest_export.dig"])
+    (tmp_path / "pinterest_clear.dig").unlink()
+    before = {path.relative_to(tmp_path) for path in tmp_path.rglob("*")}
+    assert {"requests", "phonenumbers"} <= {path.name for path in tmp_path.iterdir()}
+    (tmp_path / "td_pinterest_op" / "export.py").unlink()
+    bundle.main([str(tmp_path), "--update"])
+    assert before == {path.relative_to(tmp_path) for path in tmp_path.rglob("*")}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "is_used"),
+    [
+        ("mine.dig", "result_settings:\n  records: rows\n  columns: {mobile: phone}\n", True),
+        ("mine.dig", 'result_settings: {"records": "ROWS", "columns": {"mobile": "phone"}}\n', True),
+        ("config/mine.yml", "records: 'rows'\nquery: SELECT email, Phone FROM people\n", True),
+        ("mine.dig", "# records: rows\ncolumns: {mobile: phone}\n", False),
+        ("mine.dig", "records: rows\n", False),
+        ("queries/mine.sql", "SELECT email, phone FROM people\n", False),
+        ("mine.dig", "records: rows\ncolumns: {phones: email}\n", False),
+    ],
+)
+def test_the_library_for_phone_numbers_is_there_where_the_project_uses_them(
+    tmp_path: Path, file: str, text: str, is_used: bool
+) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(text)
+    bundle.main([str(tmp_path)])
+    assert is_used == (tmp_path / "phonenumbers" / "__init__.py").exists()
+    (tmp_path / file).write_text("")
+    bundle.main([str(tmp_path), "--update"])
+    assert not (tmp_path / "phonenumbers").exists()
 
 
 def test_files_that_the_user_has_changed_stay(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,12 +203,40 @@ def test_changed_code_is_refused_before_anything_is_written(folder: Path) -> Non
     assert not (folder / "pinterest_clear.dig").exists()
 
 
-def test_with_dependencies_it_runs_where_python_has_no_library_at_all(complete: Path) -> None:
+@pytest.mark.parametrize("options", [[], ["--with-phone-numbers"]])
+def test_with_dependencies_it_runs_where_python_has_no_library_at_all(
+    complete: Path, tmp_path: Path, options: list[str]
+) -> None:
+    folder = complete
+    if options:
+        folder = tmp_path
+        bundle.main([str(folder), "--with-dependencies", *options])
     path = "import sys; sys.path.append('.')"
     probe = f"{path}; import td_pinterest_op.export, msgpack; print(msgpack.unpackb(b'\\x91\\x01'))"
+    phone = "from td_pinterest_op.identifiers.phones import normalise; print(normalise('+49 30 901820', None))"
+    code = f"{probe}; {phone}" if options else probe
     # -I -S: neither site-packages nor the user's own nor PYTHONPATH. -B: the folder stays as it is.
-    done = children.run([sys.executable, "-B", "-I", "-S", "-W", "error", "-c", probe], cwd=complete)
-    assert ("[1]\n", "") == (done.stdout, done.stderr)
+    done = children.run([sys.executable, "-B", "-I", "-S", "-W", "error", "-c", code], cwd=folder)
+    assert ("[1]\n" + ("4930901820\n" if options else ""), "") == (done.stdout, done.stderr)
+
+
+def test_with_dependencies_it_holds_nothing_that_nobody_needs(complete: Path) -> None:
+    names = [path.relative_to(complete).as_posix() for path in complete.rglob("*") if path.name != ".laid_out.json"]
+    unwanted = re.compile(r"(?:phonenumbers|tzdata).*|(?!td_pinterest_op/).*(?:/py\.typed|\.pyi|\.pyc|\.so|\.js)")
+    assert [] == [name for name in names if unwanted.fullmatch(name)]
+    assert 3_200_000 > size(complete)
+
+
+def size(folder: Path) -> int:
+    """The bytes that a push sends, unpacked."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name != ".laid_out.json")
+
+
+def test_a_digdag_server_takes_it_with_a_sample_and_the_library_for_phone_numbers(tmp_path: Path, new: Path) -> None:
+    bundle.main([str(tmp_path), "--with-phone-numbers"])
+    # api.max_archive_total_size_limit of a server that sets none; a sample of 150 KB.
+    assert 2_097_152 > size(tmp_path) + 150_000
+    assert 2_097_152 / 2 > size(new)
 
 
 def test_with_dependencies_it_is_within_what_hosted_workflows_take(complete: Path) -> None:

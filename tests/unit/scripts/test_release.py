@@ -13,7 +13,7 @@ from td_pinterest_op import __version__
 from tests import children
 
 ROOT = Path(__file__).parent.parent.parent.parent
-README = "## Changes\n\n### [1.2.3] - 2026-01-02\n\n#### Added\n\n- Rooms.\n\n### [1.2.2] - 2026-01-01\n\n- Old.\n"
+CHANGELOG = "# Changelog\n\n## [1.2.3] - 2026-01-02\n\n### Added\n\n- Rooms.\n\n## [1.2.2] - 2026-01-01\n\n- Old.\n"
 
 
 def run(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
@@ -36,7 +36,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / folder).mkdir()
     shutil.copy(ROOT / "scripts" / "release", tmp_path / "scripts")
     (tmp_path / "td_pinterest_op" / "__init__.py").write_text('__version__ = "1.2.3"\n')
-    (tmp_path / "README.md").write_text(README)
+    (tmp_path / "CHANGELOG.md").write_text(CHANGELOG)
     (tmp_path / ".ci" / "run").write_text("#!/bin/sh\necho checked\n")
     (tmp_path / "scripts" / "sbom").write_text("#!/bin/sh\necho listed\n")
     for name in (".ci/run", "scripts/sbom"):
@@ -46,13 +46,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_it_checks_and_tags_with_the_entry_of_the_changes_and_uploads_nothing(project: Path) -> None:
+def test_it_checks_and_tags_with_the_entry_of_the_changelog_and_uploads_nothing(project: Path) -> None:
     done = run(project, "scripts/release")
     assert (0, "") == (done.returncode, done.stderr)
     assert done.stdout.startswith("checked\nlisted\n")
     assert "Nothing was uploaded" in done.stdout
     message = run(project, "git", "tag", "--list", "--format=%(contents)").stdout
-    assert "td_pinterest_op 1.2.3\n\n#### Added\n\n- Rooms." == message.strip()
+    assert "td_pinterest_op 1.2.3\n\n### Added\n\n- Rooms." == message.strip()
 
 
 def test_it_refuses_what_is_not_committed(project: Path) -> None:
@@ -62,12 +62,12 @@ def test_it_refuses_what_is_not_committed(project: Path) -> None:
     assert "not committed" in done.stderr
 
 
-def test_it_refuses_a_version_without_an_entry_in_the_changes(project: Path) -> None:
+def test_it_refuses_a_version_without_an_entry_in_the_changelog(project: Path) -> None:
     (project / "td_pinterest_op" / "__init__.py").write_text('__version__ = "1.2.4"\n')
     commit(project)
     done = run(project, "scripts/release")
     assert (1, "") == (done.returncode, done.stdout)
-    assert 'no entry "### [1.2.4] - ' in done.stderr
+    assert 'no entry "## [1.2.4] - ' in done.stderr
 
 
 def test_it_refuses_a_version_that_is_tagged(project: Path) -> None:
@@ -84,5 +84,7 @@ def test_it_makes_no_tag_when_a_check_fails(project: Path) -> None:
     assert "" == run(project, "git", "tag").stdout
 
 
-def test_the_version_of_the_package_has_an_entry_in_the_changes() -> None:
-    assert re.search(rf"^### \[{re.escape(__version__)}\] - \d{{4}}-\d\d-\d\d$", (ROOT / "README.md").read_text(), re.M)
+def test_the_version_of_the_package_has_an_entry_in_the_changelog() -> None:
+    assert re.search(
+        rf"^## \[{re.escape(__version__)}\] - \d{{4}}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.M
+    )

@@ -12,10 +12,12 @@ import pytest
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Clear, Create, Remove, action_of, parse
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.settings.action import Action
+from td_pinterest_op.settings.action import ActionSpec
+from td_pinterest_op.settings.given import drop_console_keys
 from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.settings.table import ExpectedValues, IfExists, RecordsFormat
+from td_pinterest_op.settings.table import Begin, ExpectedValues, IfExists, RecordsFormat
+from td_pinterest_op.settings.types import TableName
 
 ENVIRON = {
     "PINTEREST_CLIENT_ID": "1489",
@@ -30,6 +32,7 @@ LEAST = {
     "audience_id_add_people": "2542620905475",
 }
 NEW = {**LEAST, "action": "create_new_audience", "audience_id_add_people": "", "audience_name": "Spring buyers"}
+MIRROR = {**LEAST, "action": "mirror_current_audience", "audience_id_add_people": "", "audience_id": "7"}
 ACTALIKE = {"seed_audience_id": "8", "country": "US", "percentage": "5"}
 
 
@@ -116,12 +119,19 @@ def test_each_way_to_hand_them_over_gives_the_same_settings(raw: object) -> None
         ("records", "Rows", RecordsFormat.ROWS),
         ("expect_values", "PLAIN", ExpectedValues.PLAIN),
         ("default_country", " de", "DE"),
+        ("ledger", " ledger_2 ", TableName(None, "ledger_2")),
+        ("ledger", "crm.ledger", TableName("crm", "ledger")),
+        ("begin", "Adopt", Begin.ADOPT),
+        ("max_leave_ratio", "0.5", 0.5),
+        ("resend_days", "0", 0),
         ("max_retry_wait_millis", "499", 499),  # the default of the first wait gives way
         ("client_id", 1489021, Secret("1489021")),
     ],
 )
 def test_a_value_may_come_as_text_or_as_its_own_type(key: str, value: object, expected: object) -> None:
-    settings = read({**LEAST, **({"audience_id_add_people": ""} if key == "audience_id" else {}), key: value})
+    of_mirror = {"ledger", "begin", "max_leave_ratio", "resend_days"}
+    given = MIRROR if key in of_mirror else LEAST | ({"audience_id_add_people": ""} if key == "audience_id" else {})
+    settings = read({**given, key: value})
     assert expected == getattr(settings, key)
     assert type(expected) is type(getattr(settings, key)) or key == "columns"
 
@@ -131,7 +141,7 @@ def test_a_value_may_come_as_text_or_as_its_own_type(key: str, value: object, ex
 @pytest.mark.parametrize(
     "change", [str, str.upper, str.title, lambda word: word.replace("_", " "), lambda word: word.replace("_", "-")]
 )
-def test_an_action_is_known_in_every_spelling(action: Action, change: Any, spelling: str) -> None:
+def test_an_action_is_known_in_every_spelling(action: ActionSpec, change: Any, spelling: str) -> None:
     raw = {**NEW, **ACTALIKE, "audience_id": "7", "action": spelling.format(change(action.name))}
     assert action is read(raw).action
 
@@ -368,8 +378,8 @@ def test_keys_that_the_action_does_not_use_are_accepted_and_named_in_one_warning
     assert ("unused", ("audience_id_delete", "audience_name")) == (settings.warnings[0].code, settings.warnings[0].keys)
 
 
-SENDING = {"add", "remove", "create", "replace"}
-ADDING = {"add", "create", "replace"}
+ADDING = {"add", "create", "replace", "mirror"}
+SENDING = {"remove", *ADDING}
 EVERY = {each.__name__.lower() for each in ACTIONS}
 
 
@@ -387,13 +397,15 @@ EVERY = {each.__name__.lower() for each in ACTIONS}
         ("max_records", 2, SENDING),
         ("max_in_flight", 2, SENDING),
         ("columns", {"mail": "email"}, SENDING),
-        ("expect_values", "plain", SENDING),
         ("allow_empty_suppress", "true", ADDING),
-        ("control", {"percent": 1, "salt": "x"}, ADDING),
         ("if_exists", "add", {"create"}),
-        ("is_nca", "true", {"create", "replace"}),
-        ("replace_newer", "true", {"create", "replace"}),
-        ("expected_audience_name", "x", {"add", "remove", "replace", "clear", "delete"}),
+        ("is_nca", "true", {"create", "replace", "mirror"}),
+        ("replace_newer", "true", {"create", "replace", "mirror"}),
+        ("ledger", "crm.ledger", {"mirror"}),
+        ("begin", "adopt", {"mirror"}),
+        ("rebuild", "true", {"mirror"}),
+        ("resend_days", 5, {"mirror"}),
+        ("expected_audience_name", "Spring buyers", EVERY),
         ("even_if_used", "true", {"delete", "clear"}),
     ],
 )
@@ -405,6 +417,61 @@ def test_a_setting_that_an_action_does_not_use_has_its_default_and_a_warning(
     assert used_by == {name for name, each in settings.items() if key not in str(each.warnings)}
     default = getattr(read(LEAST), key)
     assert used_by == {name for name, each in settings.items() if getattr(each, key) != default}
+
+
+@pytest.mark.parametrize("action", [each.action for each in ACTIONS])
+@pytest.mark.parametrize(
+    ("key", "value", "refused_by"),
+    [
+        ("dry_run", "true", set()),
+        ("expected_audience_name", "Spring buyers", set()),
+        ("max_invalid_ratio", 0.5, set()),
+        ("min_records", 1, set()),
+        ("max_records", "2", set()),
+        ("expect_values", "plain", EVERY - SENDING),
+        ("expect_values", "any", set()),
+        ("control", {"percent": 1, "salt": "x"}, EVERY - ADDING),
+        ("max_leave_ratio", 0.2, EVERY - {"mirror"}),
+        ("max_leave_ratio", 1, set()),
+    ],
+)
+def test_what_restricts_is_honoured_or_refused_by_name(
+    key: str, value: object, refused_by: set[str], action: ActionSpec
+) -> None:
+    raw = {**NEW, **ACTALIKE, "audience_id": "7", "action": action.name, key: value}
+    if action.name in {each.action.name for each in ACTIONS if each.__name__.lower() in refused_by}:
+        assert f"- {key}: {action.name} cannot honour it; take it out" in message_of(raw)
+    else:
+        read(raw)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [({}, 100), ({"min_records": "0"}, 0), ({"max_records": 50}, 50), ({"min_records": 7, "max_records": 50}, 7)],
+)
+def test_a_mirror_needs_a_hundred_records_unless_the_settings_say_otherwise(
+    changes: dict[str, object], expected: int
+) -> None:
+    assert (expected, None) == (read(MIRROR | changes).min_records, read(LEAST).min_records)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"audience_id": ""}, "- audience_id: missing, and mirror_current_audience needs it (or audience_name)"),
+        ({"records": "rows"}, "- records: mirror_current_audience sends no rows; allowed: identifiers"),
+        ({"ledger": "a; DROP TABLE b"}, "- ledger: 'a; DROP TABLE b' is not the name of a table"),
+        ({"begin": "rebuild"}, "- begin: 'rebuild' is not known"),
+    ],
+)
+def test_what_a_mirror_cannot_do_is_an_error(changes: dict[str, object], message: str) -> None:
+    assert message in message_of(MIRROR | changes)
+
+
+@pytest.mark.parametrize("action", ["create_new_audience", "create_actalike_audience"])
+def test_an_audience_is_not_created_with_another_name_than_expected(action: str) -> None:
+    raw = {**NEW, **ACTALIKE, "action": action, "expected_audience_name": "Autumn buyers"}
+    assert f"- expected_audience_name: differs from audience_name, which {action} gives" in message_of(raw)
 
 
 @pytest.mark.parametrize(
@@ -432,22 +499,21 @@ def test_an_id_that_came_from_a_secret_is_never_warned_of() -> None:
     assert () == read(raw, {**ENVIRON, "AUDIENCE": "549755885175000000"}).warnings
 
 
-class TestAudienceStudio:
-    """Settings that the console of Audience Studio wrote."""
+@pytest.mark.parametrize("key", ["td_user", "_internal", "resultType", "connection_type", "TD_x"])
+def test_a_key_that_audience_studios_console_adds_is_a_warning_there_and_an_error_elsewhere(
+    key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert LEAST == drop_console_keys(dict([*LEAST.items(), (key, "x")]), EXPORT)
+    assert f"the console's settings have keys that this operator does not know: {key}" in caplog.text
+    assert [key] == problems_of({**LEAST, key: "x"})
 
-    @pytest.mark.parametrize("key", ["td_user", "_internal", "resultType", "connection_type", "TD_x"])
-    def test_a_key_of_the_console_is_a_warning_there_and_an_error_elsewhere(self, key: str) -> None:
-        settings = parse({**LEAST, key: "x"}, environ=ENVIRON, from_console=True)
-        (warning,) = settings.warnings
-        assert f"result_settings has keys that this operator does not know; it ignores them: {key}" == str(warning)
-        assert [key] == problems_of({**LEAST, key: "x"})
 
-    @pytest.mark.parametrize("key", ["acount_id", "tdx", "types", "_jane@example.com", "query", 7])
-    def test_every_other_unknown_key_is_an_error_there_too(self, key: object) -> None:
-        raw: dict[object, object] = dict(LEAST.items())
-        raw[key] = "x"
-        with pytest.raises(SettingsError, match="has 1 problem"):
-            parse(raw, environ=ENVIRON, from_console=True)
+@pytest.mark.parametrize("key", ["acount_id", "tdx", "types", "_jane@example.com", "query", 7])
+def test_every_other_unknown_key_of_the_console_is_an_error_there_too(key: object) -> None:
+    raw: dict[object, object] = dict(LEAST.items())
+    raw[key] = "x"
+    assert raw == drop_console_keys(raw, EXPORT)
+    message_of(raw)
 
 
 @pytest.mark.parametrize(
@@ -461,7 +527,7 @@ class TestAudienceStudio:
         (None, None),
     ],
 )
-def test_the_action_is_known_whatever_else_is_wrong(raw: object, expected: Action | None) -> None:
+def test_the_action_is_known_whatever_else_is_wrong(raw: object, expected: ActionSpec | None) -> None:
     assert expected is action_of(raw)
 
 

@@ -81,11 +81,11 @@ def identifiers(types: Sequence[str]) -> st.SearchStrategy[Identifier]:
 
 @st.composite
 def tables(
-    draw: st.DrawFn, types: Sequence[str], *, arrays: bool, most: int
+    draw: st.DrawFn, types: Sequence[str], *, arrays: bool, most: int, least: int = 0
 ) -> tuple[list[set[Identifier]], list[Any]]:
     """People with their identifiers, and the rows that a query gives of them: a value or an array in each column."""
     people, rows = [], []
-    for _ in range(draw(st.integers(0, most))):
+    for _ in range(draw(st.integers(least, most))):
         person: set[Identifier] = set()
         row: list[Any] = []
         for type_ in types:
@@ -104,20 +104,21 @@ class Case:
     arrays: bool
     people: list[set[Identifier]]
     rows: list[list[Any]]
-    keys: list[int]
+    keys: list[int | None]
     suppressed: set[Identifier] | None
     consented: set[Identifier] | None
     list_rows: Mapping[str, list[Any]]
     percent: int | None
 
-    def in_control(self, key: int) -> bool:
+    def in_control(self, key: int | None) -> bool:
         if self.percent is None:
             return False
         return int(sha(f"{SALT}\n{key}")[:8], 16) % 10_000 < self.percent * 100
 
 
 @st.composite
-def cases(draw: st.DrawFn, all_types: Sequence[str]) -> Case:
+def cases(draw: st.DrawFn, all_types: Sequence[str], *, keyless: bool = False) -> Case:
+    """`keyless`: the key for the control group of some people is null."""
     types = draw(st.lists(st.sampled_from(all_types), min_size=1, unique=True))
     arrays = draw(st.booleans())
     people, rows = draw(tables(types, arrays=arrays, most=8))
@@ -131,7 +132,7 @@ def cases(draw: st.DrawFn, all_types: Sequence[str]) -> Case:
         arrays=arrays,
         people=people,
         rows=rows,
-        keys=[draw(st.integers(0, 20)) for _ in people],
+        keys=[draw(st.integers(0, 20) | st.none() if keyless else st.integers(0, 20)) for _ in people],
         suppressed=members.get("suppress"),
         consented=members.get("consent"),
         list_rows=list_rows,
@@ -144,10 +145,16 @@ class Oracle:
 
     def __init__(self, case: Case) -> None:
         self.case = case
-        self.people = [person for person in case.people if person]
-        control = [case.in_control(key) for person, key in zip(case.people, case.keys, strict=True) if person]
+        # Whoever has no key is not sent, and shields all the same.
+        valid = [
+            (person, key)
+            for person, key in zip(case.people, case.keys, strict=True)
+            if person and (case.percent is None or key is not None)
+        ]
+        self.people = [person for person, _ in valid]
+        control = [case.in_control(key) for _, key in valid]
         self.reasons = [self.reason(person, chosen) for person, chosen in zip(self.people, control, strict=True)]
-        self.lost_to_suppressed = set[Identifier]().union(*(p for p in self.people if self.is_suppressed(p)))
+        self.lost_to_suppressed = set[Identifier]().union(*(p for p in case.people if self.is_suppressed(p)))
         self.lost_to_control = set[Identifier]().union(*(p for p, c in zip(self.people, control, strict=True) if c))
 
     def is_suppressed(self, person: set[Identifier]) -> bool:
@@ -228,17 +235,22 @@ def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, li
 
 
 @settings(max_examples=examples(300))
-@given(cases(["email", "maid"]))
+@given(cases(["email", "maid"], keyless=True))
 def test_identifiers_of_people_who_are_withheld_are_not_sent_and_all_others_are(case: Case) -> None:
     stats, batches = exported(case, "identifiers", ["email", "maid"])
     sent, withheld = Oracle(case).identifiers()
     assert all(isinstance(batch, Digests) for batch in batches)
     assert sorted(sent) == [digest.hex() for batch in batches for digest in apart(batch.data)]
     assert (len(sent), withheld) == (stats.to_send, +stats.withheld)
+    assert keyless(case) == stats.invalid_by_reason["no_control_key"]
+
+
+def keyless(case: Case) -> int:
+    return case.keys.count(None) if case.percent else 0
 
 
 @settings(max_examples=examples(300))
-@given(cases(list(KEYS_OF)))
+@given(cases(list(KEYS_OF), keyless=True))
 def test_rows_of_people_who_are_withheld_are_not_sent_and_all_others_are_without_what_those_hold(case: Case) -> None:
     stats, batches = exported(case, "rows", list(KEYS_OF))
     people, withheld = Oracle(case).rows()
@@ -250,6 +262,7 @@ def test_rows_of_people_who_are_withheld_are_not_sent_and_all_others_are_without
     }
     expected = {tuple(sorted(record.items())) for person in people for record in combinations(person)}
     assert expected == records
+    assert keyless(case) == stats.invalid_by_reason["no_control_key"]
     if not case.arrays:
         assert (len(people), withheld) == (stats.to_send, +stats.withheld)
 
@@ -362,7 +375,7 @@ def test_a_row_without_a_key_is_invalid_and_not_sent() -> None:
     of_people = result(["email"], [*rows, [b"nobody", None], [b"nobody", 7]], by=True)
     with preparing(of_people.job, given, stats, lists=None) as preparation:
         preparation.read(of_people.blocks, progress=lambda _: None)
-    assert (5, {"null": 2, "not_an_email": 1}) == (stats.to_send, dict(stats.invalid_by_reason))
+    assert (5, {"no_control_key": 2, "not_an_email": 1}) == (stats.to_send, dict(stats.invalid_by_reason))
     assert [4, 7, 8] == preparation.first_invalid
     stats.check(complete=False)
 

@@ -2,125 +2,156 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import duckdb
+import pytest
 import sqlglot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from td_pinterest_op.identifiers.types import TYPES
+from td_pinterest_op.records.columns import Column
+from td_pinterest_op.records.sql import Query
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.withholding.people import in_control, key_of
-from td_pinterest_op.withholding.sql import FILES, columns_of, control_of
+from td_pinterest_op.withholding.sql import list_counts, listed, needs_table, people, read_counts, values
 from tests.campaigns import examples
-from tests.dig.template import fill
 from tests.unit.withholding.test_people import SALT, Case, Oracle, cases
 
-LISTS = {"suppress": "suppressed", "consent": "consented"}
 KEYS = st.one_of(st.integers(-(2**63), 2**63 - 1), st.text(st.characters(codec="utf-8", exclude_characters="\0")))
+DEVICE = "5eed0123-4567-89ab-cdef-000000000001"
+ROWS = Sequence[Sequence[Any]]
 
 
-def parameters(types: list[str], *, lists: Collection[str], control: Control | None) -> dict[str, Any]:
-    """What a day of the mirror knows when its queries run; `lists` are those that are switched on."""
-    key = f'"{control.by}"' if control and control.by else None
-    return {
-        "mirror": {"allow_empty_suppress": True},
-        "mirror_stage": "1",
-        **{f"mirror_{name}": str(given in lists).lower() for given, name in LISTS.items()},
-        "pinterest_mirror": {
-            "columns": columns_of(types, key=key),
-            "control": control_of(control, key),
-            **{name: columns_of(["email", "maid"]) for name in LISTS.values()},
-        },
-    }
+def query_of(table: str, types: Sequence[str], *, arrays: bool = False, key: str | None = None) -> Query:
+    """A query of all that is in a table of the test: columns named like their types, and a column of keys."""
+    columns = [Column(name=name, type=TYPES[name], position=n, is_array=arrays) for n, name in enumerate(types)]
+    names = [*types, *([key] if key else [])]
+    return Query(text=f"SELECT {', '.join(names)} FROM {table} -- all;\n;", names=names, columns=columns)
 
 
-def withheld(
-    database: duckdb.DuckDBPyConnection,
-    rows: list[list[Any]],
-    *,
-    types: list[str],
-    lists: dict[str, list[list[Any]]],
-    control: Control | None,
-    key_type: str = "BIGINT",
-) -> tuple[set[str], dict[str, int]]:
-    """Who may be sent, and how often each reason occurs."""
-    params = parameters(types, lists=lists, control=control)
-    _fill(database, "people", [*types, *(["customer"] if control and control.by else [])], rows, key_type=key_type)
-    for of_task, name in LISTS.items():
-        _fill(database, name, ["email", "maid"], lists.get(of_task, []))
-    for step, table in (("listed", "listed"), ("persons", "persons"), ("withheld", "digests")):
-        query = sqlglot.transpile(fill(FILES[f"mirror_{step}.sql"], params), read="trino", write="duckdb")[0]
-        database.execute(f"CREATE OR REPLACE TABLE pinterest_{table}_1 AS {query}")
-    answers = dict(database.execute("SELECT answer, amount FROM pinterest_digests_1").fetchall())
-    reasons = {answer: int(amount) for answer, amount in answers.items() if len(answer) < 64}
-    return answers.keys() - reasons.keys(), reasons
+def select(
+    database: duckdb.DuckDBPyConnection, query: Query, *, lists: Mapping[str, ROWS], control: Control | None
+) -> dict[str, tuple[int, ...]]:
+    """What `people` selects: by answer the digests, values, digests given, rows, and rows with invalid values."""
+    tables = {}
+    for name, of_list in lists.items():
+        _fill(database, name, {"email": "VARCHAR", "maid": "VARCHAR"}, of_list)
+        tables[name] = f"of_{name}"
+        database.execute(f"CREATE OR REPLACE TABLE of_{name} AS {_duckdb(listed(query_of(name, ['email', 'maid'])))}")
+    rows = database.execute(_duckdb(people(query, tables=tables, control=control))).fetchall()
+    if not needs_table(query, tables=tables, control=control):
+        alone = "answer, 0, sum(given), sum(hashed), sum(row_count), sum(invalid_rows)"
+        plain = database.execute(f"SELECT {alone} FROM ({_duckdb(values(query))}) GROUP BY 1").fetchall()
+        assert sorted(plain) == sorted((row[0], 0, *row[2:]) for row in rows)
+    return {answer: tuple(map(int, counts)) for answer, *counts in rows}
 
 
-def _fill(
-    database: duckdb.DuckDBPyConnection, name: str, columns: list[str], rows: list[list[Any]], *, key_type: str = ""
-) -> None:
-    types = ", ".join(f"{column} {key_type if column == 'customer' else 'VARCHAR'}" for column in columns)
-    database.execute(f"CREATE OR REPLACE TABLE pinterest_{name}_1 ({types})")
+def sent(answers: Mapping[str, tuple[int, ...]]) -> set[str]:
+    return {answer for answer in answers if len(answer) == 64}
+
+
+def reasons(answers: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    """How many digests each reason of withholding stands for, and how many values each reason of rejection."""
+    return {answer: counts[0] or counts[1] for answer, counts in answers.items() if len(answer) < 64}
+
+
+def _duckdb(statement: str) -> str:
+    return sqlglot.transpile(statement, read="trino", write="duckdb")[0]
+
+
+def _fill(database: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, str], rows: ROWS) -> None:
+    types = ", ".join(f"{column} {type_}" for column, type_ in columns.items())
+    database.execute(f"CREATE OR REPLACE TABLE {name} ({types})")
     if rows:
-        text = [[value.decode() if isinstance(value, bytes) else value for value in row] for row in rows]
-        database.executemany(f"INSERT INTO pinterest_{name}_1 VALUES ({', '.join('?' * len(columns))})", text)
+        text = [[_text(value) for value in row] for row in rows]
+        database.executemany(f"INSERT INTO {name} VALUES ({', '.join('?' * len(columns))})", text)
 
 
-@settings(max_examples=examples(40), deadline=None)
-@given(cases(["email", "maid"]).filter(lambda case: not case.arrays))
+def _text(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [*map(_text, value)]
+    return value.decode() if isinstance(value, bytes) else value
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(cases(["email", "maid"], keyless=True))
 def test_the_warehouse_withholds_whom_the_operator_withholds(opened: duckdb.DuckDBPyConnection, case: Case) -> None:
     control = Control(percent=Decimal(case.percent), salt=SALT, by="customer") if case.percent else None
-    rows = [[*row, key] for row, key in zip(case.rows, case.keys, strict=True)] if control else case.rows
-    lists = {name: list(of_list) for name, of_list in case.list_rows.items()}
-    sent, reasons = withheld(opened, rows, types=list(case.types), lists=lists, control=control)
+    rows = [[*row, key] for row, key in zip(case.rows, case.keys, strict=True)]
+    types = dict.fromkeys(case.types, "VARCHAR[]" if case.arrays else "VARCHAR")
+    _fill(opened, "people", types | {"customer": "BIGINT"}, rows)
+    query = query_of("people", case.types, arrays=case.arrays, key="customer" if control else None)
+    answers = select(opened, query, lists=case.list_rows, control=control)
     expected, counts = Oracle(case).identifiers()
-    nulls = sum(not person for person in case.people)
-    assert (expected, +counts) == (sent, {why: count for why, count in reasons.items() if why != "null"})
-    assert nulls == reasons.get("null", 0)
+    keyless = sum(control is not None and key is None for key in case.keys)
+    nulls = sum(not person for person, key in zip(case.people, case.keys, strict=True) if not (control and key is None))
+    invalid = {"null": nulls, "no_control_key": keyless}
+    assert (expected, +(counts + type(counts)(invalid))) == (sent(answers), reasons(answers))
+    assert (len(rows), nulls + keyless) == tuple(sum(each[n] for each in answers.values()) for n in (3, 4))
 
 
 @settings(max_examples=examples(30), deadline=None)
 @given(
     st.lists(KEYS, min_size=1, max_size=30, unique_by=str),
     st.decimals("0.01", "50", places=2),
-    st.text(st.characters(codec="utf-8"), min_size=1),
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1),
 )
 def test_the_control_group_is_the_operators_whatever_the_keys_and_the_salt(
     opened: duckdb.DuckDBPyConnection, keys: list[Any], percent: Decimal, salt: str
 ) -> None:
     control = Control(percent=percent, salt=salt, by="customer")
     rows = [[f"person{number}@shop.example", str(key)] for number, key in enumerate(keys)]
-    _, reasons = withheld(opened, rows, types=["email"], lists={}, control=control, key_type="VARCHAR")
+    _fill(opened, "people", {"email": "VARCHAR", "customer": "VARCHAR"}, rows)
+    answers = select(opened, query_of("people", ["email"], key="customer"), lists={}, control=control)
     chosen = in_control(control, [key_of(str(key).encode()) for key in keys])
-    assert sum(chosen) == reasons.get("control", 0)
+    assert sum(chosen) == reasons(answers).get("control", 0)
 
 
 def test_without_a_column_for_the_key_the_group_is_chosen_by_the_digest(database: duckdb.DuckDBPyConnection) -> None:
-    control = Control(percent=Decimal(10), salt=SALT)
-    rows: list[list[Any]] = [[f"person{number}@shop.example"] for number in range(300)]
-    everybody, _ = withheld(database, rows, types=["email"], lists={}, control=None)
-    sent, _ = withheld(database, rows, types=["email"], lists={}, control=control)
-    kept = in_control(control, [digest.encode() for digest in sorted(everybody)])
-    assert {digest for digest, chosen in zip(sorted(everybody), kept, strict=True) if not chosen} == sent
-    assert len(sent) < 300
+    control, query = Control(percent=Decimal(10), salt=SALT), query_of("people", ["email"])
+    _fill(database, "people", {"email": "VARCHAR"}, [[f"person{number}@shop.example"] for number in range(300)])
+    everybody = sorted(sent(select(database, query, lists={}, control=None)))
+    kept = in_control(control, [digest.encode() for digest in everybody])
+    left = {digest for digest, chosen in zip(everybody, kept, strict=True) if not chosen}
+    assert left == sent(select(database, query, lists={}, control=control))
+    assert len(left) < 300 == len(everybody)
 
 
-def test_a_row_without_a_key_is_one_invalid_row(database: duckdb.DuckDBPyConnection) -> None:
-    control = Control(percent=Decimal("0.01"), salt=SALT, by="customer")
-    device = "5eed0123-4567-89ab-cdef-000000000001"
-    rows: list[list[Any]] = [["a@shop.example", device, None], ["b@shop.example", None, 7]]
-    sent, reasons = withheld(database, rows, types=["email", "maid"], lists={}, control=control)
-    assert (1, {"null": 1}) == (len(sent), reasons)
+def test_values_rows_and_digests_are_counted(database: duckdb.DuckDBPyConnection) -> None:
+    digest = "5eed" * 16
+    rows: ROWS = [["A@b.cc", None], ["a@b.cc", "n/a"], ["x", "y"], [digest.upper(), DEVICE], [None, None]]
+    _fill(database, "people", {"email": "VARCHAR", "maid": "VARCHAR"}, rows)
+    answers = select(database, query_of("people", ["email", "maid"]), lists={}, control=None)
+    assert 3 == len(sent(answers))
+    assert (1, 1, 1) == answers[digest][:3]
+    assert {"placeholder": 1, "not_an_email": 1, "not_a_device_id": 1, "null": 1} == reasons(answers)
+    # Values, digests among them, rows, rows with an invalid value.
+    assert [8, 1, 5, 3] == [sum(each[n] for each in answers.values()) for n in range(1, 5)]
 
 
+@pytest.mark.parametrize("control", [None, Control(percent=Decimal("0.01"), salt=SALT, by="customer")])
 def test_a_row_with_an_address_that_cannot_be_compared_is_taken_for_suppressed(
-    database: duckdb.DuckDBPyConnection,
+    database: duckdb.DuckDBPyConnection, control: Control | None
 ) -> None:
-    device = "5eed0123-4567-89ab-cdef-000000000001"
-    rows: list[list[Any]] = [["SOFI\u03a3@shop.example", device], ["b@shop.example", None]]
-    of_list: list[list[Any]] = [["else@shop.example", None]]
-    sent, reasons = withheld(database, rows, types=["email", "maid"], lists={"suppress": of_list}, control=None)
-    assert (1, {"suppressed": 1, "unsure": 1}) == (len(sent), reasons)
+    rows: ROWS = [["SOFI\u03a3@shop.example", DEVICE, None], ["b@shop.example", None, 7], [None, DEVICE, 8]]
+    _fill(database, "people", {"email": "VARCHAR", "maid": "VARCHAR", "customer": "BIGINT"}, rows)
+    query = query_of("people", ["email", "maid"], key="customer")
+    answers = select(database, query, lists={"suppress": [["else@shop.example", None]]}, control=control)
+    assert 1 == len(sent(answers))
+    assert {"suppressed": 1, "no_control_key" if control else "unsure": 1} == reasons(answers)
+
+
+def test_lists_are_counted(database: duckdb.DuckDBPyConnection) -> None:
+    tables = {}
+    lists: dict[str, ROWS] = {"suppress": [["a@b.cc", DEVICE], ["A@b.cc", "5eed" * 16], ["n/a", None]], "consent": []}
+    for name, rows in lists.items():
+        _fill(database, name, {"email": "VARCHAR", "maid": "VARCHAR"}, rows)
+        database.execute(f"CREATE OR REPLACE TABLE of_{name} AS {_duckdb(listed(query_of(name, ['email', 'maid'])))}")
+        tables[name] = f"of_{name}"
+    found = sorted(database.execute(_duckdb(list_counts(tables))).fetchall())
+    assert [("consent", 0, 0, 0, ""), ("suppress", 3, 4, 1, "placeholder 1")] == found
+    assert {"null": 3, "empty": 1} == read_counts("null 3, empty 1")

@@ -1,17 +1,17 @@
-"""How far a long phase is: a line every 15 s, nothing when it is short."""
+"""How far a long phase is: a line every 10 s, nothing when it is short."""
 
 from __future__ import annotations
 
 import pytest
 
 from td_pinterest_op.errors import StoppedError
-from td_pinterest_op.workflow.progress import EVERY, LogWatcher
+from td_pinterest_op.workflow.progress import EVERY, LogReporter
 from tests.clock import FakeTime
 
 
 def run(time: FakeTime, *, total: int | None, steps: int, seconds: float, done: int = 1000) -> None:
     """`steps` steps of `done` rows, each of so many seconds."""
-    with LogWatcher(clock=time.now).progress(phase="reading", unit="rows", total=total) as progress:
+    with LogReporter(timing=time.timing).progress(phase="reading", unit="rows", total=total) as progress:
         for step in range(1, steps + 1):
             time.sleep(seconds)
             progress(step * done)
@@ -22,13 +22,12 @@ def test_a_short_phase_says_nothing(fake_time: FakeTime, caplog: pytest.LogCaptu
     assert [] == caplog.messages
 
 
-def test_a_long_one_says_a_line_every_15_seconds(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
-    run(fake_time, total=120_000, steps=60, seconds=1)
+def test_a_long_one_says_a_line_every_10_seconds(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
+    run(fake_time, total=120_000, steps=30, seconds=1)
     assert [
-        "reading: 15,000 rows, 1,000 a second, 12% of 120,000, 1 min 45 s left",
+        "reading: 10,000 rows, 1,000 a second, 8% of 120,000, 1 min 50 s left",
+        "reading: 20,000 rows, 1,000 a second, 17% of 120,000, 1 min 40 s left",
         "reading: 30,000 rows, 1,000 a second, 25% of 120,000, 1 min 30 s left",
-        "reading: 45,000 rows, 1,000 a second, 38% of 120,000, 1 min 15 s left",
-        "reading: 60,000 rows, 1,000 a second, 50% of 120,000, 1 min left",
     ] == caplog.messages
 
 
@@ -66,20 +65,31 @@ def test_a_phase_ends_once_the_run_was_told_to_end(fake_time: FakeTime, told_to_
 
 
 def test_the_time_left_is_no_less_than_the_pace_allows(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
-    watcher = LogWatcher(clock=fake_time.now)
-    with watcher.progress(phase="sending", unit="records", total=4000, pace=10) as progress:
+    reporter = LogReporter(timing=fake_time.timing)
+    with reporter.progress(phase="sending", unit="records", total=4000, pace=10) as progress:
         fake_time.sleep(EVERY)
         progress(3000)
-    assert ["sending: 3,000 records, 200 a second, 75% of 4,000, 1 min 40 s left"] == caplog.messages
+    assert ["sending: 3,000 records, 300 a second, 75% of 4,000, 1 min 40 s left"] == caplog.messages
 
 
-def test_a_phase_in_which_nothing_is_done_says_that_it_waits(
-    fake_time: FakeTime, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("pause", "texts"),
+    [
+        (0.0, ["30 s left", "waiting for 10 s", "waiting for 20 s", "0 s left"]),
+        (
+            35.0,
+            ["30 s left", "goes on at 08:00:45 UTC, in 25 s", "goes on at 08:00:45 UTC, in 15 s", "0 s left"],
+        ),
+    ],
+)
+def test_a_phase_in_which_nothing_is_done_says_when_it_goes_on(
+    fake_time: FakeTime, caplog: pytest.LogCaptureFixture, pause: float, texts: list[str]
 ) -> None:
-    with LogWatcher(clock=fake_time.now).progress(phase="sending", unit="records", total=4000) as progress:
-        for done in (1000, 1000, 1000, 4000, 4000):
+    ends = fake_time.now() + 10 + pause
+    with LogReporter(timing=fake_time.timing).progress(
+        phase="sending", unit="records", total=4000, pause=lambda: pause and ends - fake_time.now()
+    ) as progress:
+        for done in (1000, 1000, 1000, 4000):
             fake_time.sleep(EVERY)
             progress(done)
-    assert ["45 s left", "waiting for 15 s", "waiting for 30 s", "0 s left", "0 s left"] == [
-        message.rpartition(", ")[2] for message in caplog.messages
-    ]
+    assert texts == [message.partition("%")[2].partition(", ")[2] for message in caplog.messages]

@@ -51,26 +51,33 @@ def test_it_is_the_same_task_with_the_secrets_to_be_looked_up_and_all_else_as_it
             "_env": ENVIRONMENT,
             "task_name": "+flow+export",
             "result_settings": {"audience_name": f"a {dollar}{{b}} {dollar}{dollar}", "columns": [f"{dollar}1", 2.5]},
-            "pinterest_refused_token": {"fingerprint": "0a1b2c3d", "times": 1},
+            "pinterest_refused_token": {"fingerprint": "0a1b2c3d", "times": 1, "in_all": 1},
         }
     ] == left
 
 
 @pytest.mark.parametrize(
-    ("before", "times"),
+    ("before", "expected"),
     [
-        ({}, 1),
-        ({"fingerprint": "0a1b2c3d", "times": 1}, 2),
-        ({"fingerprint": "0a1b2c3d", "times": 2}, None),
-        ({"fingerprint": "ffffffff", "times": 2}, 1),
+        (None, (1, 1)),
+        (("0a1b2c3d", 1, 1), (2, 2)),
+        (("0a1b2c3d", 1, 8), (2, 9)),
+        (("0a1b2c3d", 2, 8), None),
+        (("ffffffff", 2, 8), (1, 9)),
+        (("ffffffff", 1, 28), (1, 29)),
+        (("ffffffff", 1, 29), None),
     ],
 )
-def test_the_same_token_is_tried_three_times(
-    left: list[dict[str, Any]], before: dict[str, Any], times: int | None
+def test_the_same_token_is_tried_three_times_and_all_together_thirty(
+    left: list[dict[str, Any]], before: tuple[str, int, int] | None, expected: tuple[int, int] | None
 ) -> None:
-    sys.modules["digdag"].env.params["pinterest_refused_token"] = before
-    assert (times is not None) == begun_anew(refused())
-    assert [times] * (times is not None) == [subtask["pinterest_refused_token"]["times"] for subtask in left]
+    names = ("fingerprint", "times", "in_all")
+    sys.modules["digdag"].env.params["pinterest_refused_token"] = (
+        dict(zip(names, before, strict=True)) if before else ""
+    )
+    assert (expected is not None) == begun_anew(refused())
+    counted = [subtask["pinterest_refused_token"] for subtask in left]
+    assert ([expected] if expected else []) == [(count["times"], count["in_all"]) for count in counted]
 
 
 @pytest.mark.parametrize("environment", [None, {}, {"PINTEREST_REFRESH_TOKEN": "in plain text"}])

@@ -16,6 +16,7 @@ from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.task import Task, source
 
 SESSION = {"session_time": "2026-11-25T00:00:00+00:00", "project_id": 4711, "task_name": "+pinterest_export+export"}
+SESSION |= {"session_uuid": "0c9eb4a2-1111-4222-8333-444455556666", "attempt_id": 7}
 
 
 def task(**params: Any) -> Task:
@@ -31,19 +32,25 @@ class TestKeys:
     def test_another_session_project_or_task_has_another_key(self, name: str) -> None:
         other = task(**{name: "another"})
         assert task().session_key != other.session_key
-        assert task().domain_key("select 1") != other.domain_key("select 1")
 
     @pytest.mark.parametrize("name", ["session_time", "task_name"])
     @pytest.mark.parametrize("value", [None, ""])
-    def test_outside_a_session_each_run_has_random_keys_of_its_own(self, name: str, value: object) -> None:
+    def test_outside_a_session_each_run_has_a_random_key_of_its_own(self, name: str, value: object) -> None:
         runs = [task(**{name: value}) for _ in range(10)]
         assert 10 == len({run.session_key for run in runs})
-        assert 10 == len({run.domain_key("select 1") for run in runs})
         assert {8} == {len(run.session_key) for run in runs}
         assert runs[0].session_key == runs[0].session_key
 
+    @pytest.mark.parametrize("name", ["session_uuid", "attempt_id", "task_name"])
+    def test_another_attempt_or_task_has_another_domain_key_and_one_without_a_name_a_random_one(
+        self, name: str
+    ) -> None:
+        others = [task(**{name: value}) for value in ("another", None, None)]
+        assert 4 == len({each.domain_key("select 1") for each in (task(), *others)})
+        assert others[1].domain_key("select 1") == others[1].domain_key("select 1")
+
     def test_a_domain_key_is_the_same_for_the_same_query_and_another_for_a_corrected_one(self) -> None:
-        assert task().domain_key("select 1") == task(attempt_id=2).domain_key("select 1")
+        assert task().domain_key("select 1") == task(session_time="another").domain_key("select 1")
         assert 3 == len({task().domain_key(*query) for query in (["select 1"], ["select 2"], ["dev", "select 1"])})
         assert "select" not in task().domain_key("select 1")
 

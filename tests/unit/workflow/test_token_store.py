@@ -79,19 +79,32 @@ def test_a_local_secret_is_replaced_where_it_was_as_often_as_it_is_issued_and_st
     assert [] == warnings(caplog)
 
 
+# What a server of its own calls the folder of a task, below a temporary one.
+WORKSPACE = "workspace/1_pinterest_export_12_34_5678"
+
+
 @pytest.mark.parametrize(
-    ("environ", "project_id", "content", "url"),
+    ("environ", "project_id", "folder", "content", "url"),
     [
-        ({"DIGDAG_ENDPOINT": SERVER}, 1, "s3cr3t-old-token", f"{SERVER}/api/projects/1/secrets/{KEY}"),
-        ({"DIGDAG_ENDPOINT": SERVER}, 4711, "s3cr3t-old-token", f"{SERVER}/api/projects/4711/secrets/{KEY}"),
-        ({}, 4711, "s3cr3t-old-token", HOSTED),
-        ({}, 4711, "s3cr3t-of-somebody-else", HOSTED),
+        ({"DIGDAG_ENDPOINT": SERVER}, 1, WORKSPACE, "s3cr3t-old-token", f"{SERVER}/api/projects/1/secrets/{KEY}"),
+        ({"DIGDAG_ENDPOINT": SERVER}, 1, f"{WORKSPACE}/sub", "", f"{SERVER}/api/projects/1/secrets/{KEY}"),
+        ({"DIGDAG_ENDPOINT": SERVER}, 4711, ".", "s3cr3t-old-token", f"{SERVER}/api/projects/4711/secrets/{KEY}"),
+        ({}, 4711, ".", "s3cr3t-old-token", HOSTED),
+        ({}, 4711, ".", "s3cr3t-of-somebody-else", HOSTED),
     ],
 )
-def test_a_local_secret_is_used_in_local_runs_without_an_endpoint_only(
-    home: Path, environ: dict[str, str], project_id: int, content: str, url: str
+def test_a_run_on_a_server_uses_no_local_secret(
+    home: Path,
+    environ: dict[str, str],
+    project_id: int,
+    folder: str,
+    content: str,
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     file = secrets_file(home / ".config" / "digdag", content)
+    (home / folder).mkdir(parents=True, exist_ok=True)
+    monkeypatch.chdir(home / folder)
     with requests_mock.Mocker() as server:
         server.put(url)
         kept = store(environ, project_id=project_id)
@@ -99,6 +112,26 @@ def test_a_local_secret_is_used_in_local_runs_without_an_endpoint_only(
         assert 1 == server.call_count
     assert content == file.read_text()
     assert None is kept.stored()
+
+
+@pytest.mark.parametrize("folder", [".", "workspace/audiences", "workspace/2_pinterest_export_12_34_5678"])
+@pytest.mark.parametrize(
+    ("content", "after"),
+    [("s3cr3t-old-token", "s3cr3t-new-token"), ("s3cr3t-of-somebody-else", "s3cr3t-of-somebody-else")],
+)
+def test_a_local_run_with_an_endpoint_stores_nothing_on_the_server(
+    home: Path, folder: str, content: str, after: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = secrets_file(home / ".config" / "digdag", content)
+    (home / folder).mkdir(parents=True, exist_ok=True)
+    monkeypatch.chdir(home / folder)
+    with requests_mock.Mocker() as server:
+        store({"DIGDAG_ENDPOINT": SERVER}, project_id=1).save(NEW, None)
+        assert 0 == server.call_count
+    assert after == file.read_text()
+    said = [] if after != content else ["it is in no local secrets file, and a local run stores it on no server"]
+    assert said == [why for why in said if any(why in warning for warning in warnings(caplog))]
+    assert len(said) == len(warnings(caplog))
 
 
 def test_what_pinterest_issues_to_a_token_that_another_task_has_stored_is_kept(
@@ -242,8 +275,8 @@ def test_what_cannot_be_kept_is_warned_of_once_with_the_day_and_what_to_do(
     [
         ({}, 4711, None, "given in plain text"),
         # `digdag run` numbers its only project 1: never Treasure Data's project of that number.
-        ({}, 1, KEY, "no local secrets file, and there is no DIGDAG_ENDPOINT"),
-        ({}, None, KEY, "no local secrets file, and there is no DIGDAG_ENDPOINT"),
+        ({}, 1, KEY, "it is in no local secrets file, and a local run stores it on no server"),
+        ({}, None, KEY, "there is no DIGDAG_ENDPOINT in _env"),
         ({"TD_API_SERVER": "http://127.0.0.1:8080"}, 4711, KEY, "there is no DIGDAG_ENDPOINT"),
         ({"TD_API_SERVER": "https://api.treasuredata.com.attacker.test"}, 4711, KEY, "there is no DIGDAG_ENDPOINT"),
         ({"TD_API_SERVER": "https://api.a.b.treasuredata.com"}, 4711, KEY, "there is no DIGDAG_ENDPOINT"),

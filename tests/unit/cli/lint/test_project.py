@@ -9,6 +9,7 @@ import pytest
 
 from td_pinterest_op.cli.check import findings
 from tests.unit.cli.lint.samples import CONNECTOR, GOOD, found_in
+from tests.unit.cli.running import Terminal
 
 
 def test_a_tab_that_yaml_refuses_is_found_at_its_line(project: Path) -> None:
@@ -86,6 +87,53 @@ def test_an_archive_of_more_than_10_mb_is_found_by_its_compressed_size(project: 
     (project / ".digdagignore").unlink()
     data.write_bytes(random.Random(1).randbytes(11 << 20))
     assert [(1, "too-large")] == found_in(project, GOOD)
+
+
+LOCAL = GOOD.replace("  docker:\n    image: treasuredata/customscript-python:3.12.11-td0\n", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "expected"),
+    [
+        (LOCAL, 2_097_152, []),
+        (LOCAL, 2_097_153, ["too-large"]),
+        # Hosted Treasure Workflow takes 10 MB.
+        (GOOD, 2_097_153, []),
+    ],
+)
+def test_files_of_more_than_a_server_takes_are_found_by_their_size(
+    project: Path, text: str, size: int, expected: list[str]
+) -> None:
+    (project / "export.dig").write_text(text)
+    (project / "samples").mkdir()
+    (project / "samples" / "people.csv").write_bytes(bytes(size - len(text)))
+    (project / ".hidden").write_bytes(bytes(1000))
+    assert expected == [finding.code for finding in findings(project / "export.dig")]
+
+
+def test_what_is_large_is_named_with_the_limits_and_what_to_do(project: Path, terminal: Terminal) -> None:
+    for name in ("export.dig", "other.dig"):
+        (project / name).write_text(LOCAL)
+    for name, size in (("samples/a.csv", 1_500_000), ("samples/b.csv", 600_000), ("requests/x.py", 5000), ("c", 100)):
+        (project / name).parent.mkdir(exist_ok=True)
+        (project / name).write_bytes(bytes(size))
+    ran = terminal("check", project / "export.dig", project / "other.dig")
+    (line,) = ran.out.splitlines()
+    assert line.startswith(f"{project}:1: too-large: the files of {project} have 2,106,")
+    assert "a digdag server takes 2,097,152 unless its api.max_archive_total_size_limit is greater (hosted" in line
+    assert "The largest: samples/ 2,100,000, requests/ 5,000, export.dig" in line
+    assert line.endswith(
+        "install the libraries in the server's Python, and run scripts/bundle without --with-dependencies"
+    )
+
+
+def test_more_than_a_digdag_server_takes_is_found_unless_an_image_shows_a_hosted_workflow(project: Path) -> None:
+    (project / "data.bin").write_bytes(bytes((2 << 20) + 1))
+    assert [] == found_in(project, GOOD)
+    own = GOOD.replace("  docker:\n    image: treasuredata/customscript-python:3.12.11-td0\n", "")
+    assert [(1, "too-large")] == found_in(project, own)
+    (project / "data.bin").write_bytes(bytes(1 << 20))
+    assert [] == found_in(project, own)
 
 
 def test_an_operator_that_is_not_beside_the_workflow_is_found(tmp_path: Path) -> None:

@@ -51,6 +51,11 @@ def test_the_sample_of_the_connectors_page_has_each_problem_at_its_line(project:
         ("  docker:\n", "  _env:\n    A: b\n  docker:\n", [(6, "env")]),
         ("+query:\n  td>:\n    data: SELECT email FROM people\n", "+query:\n  call>: people\n", [(10, "left-out")]),
         ("  _env:\n", "  suppress: queries/opted_out.sql\n  _env:\n", [(21, "left-out")]),
+        ("  _env:\n", "  supress: SELECT 1\n  _env:\n", [(21, "unknown-parameter")]),
+        ("  _env:\n", "  consents: SELECT 1\n  _env:\n", [(21, "unknown-parameter")]),
+        ("_export:\n", "_export:\n  querry: SELECT 1\n", [(14, "unknown-parameter")]),
+        ("_export:\n", "_export:\n  td_database: crm\n  suppress_job: 1\n  queries: a\n", []),
+        ("  _env:\n", "  query: queries/none.sql\n  database: crm\n  _env:\n", [(21, "left-out")]),
         ("  _env:\n", "  consent: SELECT email FROM consents\n  _env:\n", []),
         ("  _env:\n", "  consent: ' '\n  _env:\n", [(21, "source")]),
         ("  _env:\n", "  consent: ${consents}\n  _env:\n", []),
@@ -101,6 +106,85 @@ def test_a_mistake_is_found_at_its_line(project: Path, old: str, new: str, expec
     assert expected == found_in(project, GOOD.replace(old, new, 1))
 
 
+QUERY = "td>:\n    data: SELECT email FROM people"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("+query:", "query:", [(7, "task-name"), (11, "source")]),
+        ("+export:", "export:", [(11, "task-name")]),
+        ("+query:", "+group:\n  inner: {echo>: hello}\n\n+query:", [(8, "task-name")]),
+        ("timezone: UTC", "schedule: {daily>: 07:00:00}\nsla: {time: 02:00}\n_error: {echo>: failed}", []),
+        (QUERY, "td>: {data: 'SELECT email FROM ${target.tabel}'}", []),
+        ("_export:\n", "_export:\n  target: {table: a}\n", []),
+        ("    database: sandbox\n", "    engine: presto\n", [(8, "database")]),
+        ("  _env:\n", "  query: SELECT 1 AS email\n  _env:\n", []),
+        ("  _env:\n", "  query: queries/people.sql\n  _env:\n", [(19, "left-out")]),
+        ("timezone: UTC", "schedule: {cron>: '0 7 * * *'}", []),
+        ("timezone: UTC", "schedule: {cron>: '*/15 7-9,18 1-31/2 jan-mar Mon,Fri'}", []),
+        ("timezone: UTC", "schedule: {cron>: '0 7 29 2 *'}", []),
+        ("timezone: UTC", "schedule: {cron>: '0 7 30 2 *'}", [(1, "schedule")]),
+        ("timezone: UTC", "schedule: {cron>: '0 7 31 4,6 *'}", [(1, "schedule")]),
+        ("timezone: UTC", "schedule: {cron>: '0 24 * * *'}", [(1, "schedule")]),
+        ("timezone: UTC", "schedule: {cron>: '60 7 * * *'}", [(1, "schedule")]),
+        ("timezone: UTC", "schedule: {cron>: '0 7 * *'}", [(1, "schedule")]),
+        ("timezone: UTC", "schedule: {cron>: '0 7 * * noday'}", [(1, "schedule")]),
+        ("timezone: UTC", "schedule: {cron>: '0 9-7 * * *'}", [(1, "schedule")]),
+        ("timezone: UTC", "schedule: {cron>: '*/0 7 * * *'}", [(1, "schedule")]),
+        ("timezone: UTC", "schedule: {cron>: '${when}'}", []),
+        ("timezone: UTC", "schedule: {daily>: '25:00:00'}", [(1, "schedule")]),
+        ("timezone: UTC", "schedule: {daily>: 7 am}", [(1, "schedule")]),
+        ("timezone: UTC", "schedule: {hourly>: '07:00:00'}", [(1, "schedule")]),
+        ("timezone: UTC", "schedule: {weekly>: 'Sun,09:00:00'}", []),
+        ("timezone: UTC", "schedule: {weekly>: '09:00:00'}", [(1, "schedule")]),
+        ("timezone: UTC", "schedule: {monthly>: '32,09:00:00'}", [(1, "schedule")]),
+        ("timezone: UTC", "schedule: {minutes_interval>: 0}", [(1, "schedule")]),
+        ("timezone: UTC", "schedule: {minutes_interval>: 30}", []),
+        ('"2542620905475"', '"${target.audience_id"', [(18, "setting"), (18, "template")]),
+        (QUERY, "td>: {data: 'SELECT email FROM ${table'}", [(8, "template")]),
+        (QUERY, "td>: {data: 'SELECT email FROM ${ {a: table}.a }'}", []),
+        ("timezone: UTC\n", "!include: 'config/workflow.yml'\n", [(1, "yaml")]),
+        ("timezone: UTC\n", "a:\n  !include: 'config/workflow.yml'\n", [(2, "yaml")]),
+        ("timezone: UTC\n", "# !include: 'x' is no include\n", []),
+    ],
+)
+def test_a_mistake_of_any_workflow_is_found_at_its_line(
+    project: Path, old: str, new: str, expected: list[tuple[int, str]]
+) -> None:
+    good = GOOD.replace("  docker:\n    image: treasuredata/customscript-python:3.12.11-td0\n", "")
+    assert old in good
+    assert expected == found_in(project, good.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("target.audience_id", []),
+        ("target.audienceid", ["${target.audienceid}: target has no audienceid; did you mean audience_id?"]),
+        ("target.of.id", []),
+        ("target.of.di", ["${target.of.di}: target has no di"]),
+        ("target.audience_id.length", []),
+        ("td.last_job_id", []),
+        ("pinterest.records.sent", []),
+        ("moment.x", []),
+        ("target.audienceid || 1", []),
+    ],
+)
+def test_a_misspelt_key_of_an_included_file_is_found(project: Path, name: str, expected: list[str]) -> None:
+    (project / "ids.yml").write_text("target: {audience_id: '2542620905475', of: {id: 1}}\n")
+    text = GOOD.replace("_export:\n", "_export:\n  !include : 'ids.yml'\n")
+    file = project / "export.dig"
+    file.write_text(f"{text}\n+report:\n  echo>: '${{{name}}}'\n")
+    assert expected == [finding.message for finding in findings(file)]
+
+
+def test_a_misspelt_secret_of_an_alert_is_found(project: Path) -> None:
+    (project / "other.dig").write_text("+a: {http>: '${secret:slack.webhook}'}\n")
+    assert [(27, "secret-name")] == found_in(project, f"{GOOD}\n+b: {{http>: '${{secret:slack.webhok}}'}}\n")
+    assert [] == found_in(project, f"{GOOD}\n+b: {{http>: '${{secret:slack.webhook}}'}}\n")
+
+
 def test_a_connection_of_the_connector_is_found_too(project: Path) -> None:
     text = CONNECTOR.replace("\t", "  ").replace("  result_settings:", "  result_connection: shop\n  result_settings:")
     assert [(10, "connector"), (11, "connector")] == found_in(project, text)[:2]
@@ -119,7 +203,8 @@ def test_a_list_of_people_is_for_an_action_that_adds(
 def test_a_list_needs_a_database(project: Path) -> None:
     text = GOOD.replace("  _env:\n", "  suppress: SELECT 1\n  _env:\n")
     assert [] == found_in(project, text)
-    assert [(21, "source")] == found_in(project, text.replace("    database: sandbox\n", "    engine: presto\n"))
+    without = text.replace("    database: sandbox\n", "    engine: presto\n")
+    assert [(10, "database"), (21, "database")] == found_in(project, without)
 
 
 def test_what_only_looks_like_another_workflow_is_passed_over(project: Path) -> None:
@@ -275,7 +360,7 @@ def test_values_that_only_a_run_knows_are_left_alone(project: Path) -> None:
 def test_the_command_prints_a_line_for_each_finding(terminal: Terminal, project: Path) -> None:
     file = project / "export.dig"
     file.write_text(GOOD)
-    assert Ran(code=0, out="", err="") == terminal("check", file)
+    assert Ran(code=0, out="", err="1 workflow: nothing found\n") == terminal("check", file)
     file.write_text(CONNECTOR.replace("\t", "  "))
     ran = terminal("check", file)
     assert (1, "") == (ran.code, ran.err)

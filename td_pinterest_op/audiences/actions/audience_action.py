@@ -1,0 +1,126 @@
+"""What all actions are made of: reading first, then steps."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from td_pinterest_op.audiences.audiences import Audiences
+from td_pinterest_op.audiences.customer_lists import CustomerLists
+from td_pinterest_op.audiences.request import ExportRequest
+from td_pinterest_op.audiences.sender import Sender
+from td_pinterest_op.audiences.usage import refuse_used
+from td_pinterest_op.errors import AudienceError
+from td_pinterest_op.pinterest.models import CUSTOMER_LIST, Audience
+from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.redaction.format import escaped
+from td_pinterest_op.report.verdict import Outcome
+from td_pinterest_op.settings.action import ActionSpec
+from td_pinterest_op.stats import Stats
+from td_pinterest_op.workflow.services import Services
+
+ReadRecords = Callable[[], contextlib.AbstractContextManager[Prepared]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of an action. `says`: what it does, for the plan. `writes`: its requests besides those of batches."""
+
+    says: str
+    writes: int = 0
+    do: Callable[[], object]
+
+
+class AudienceAction(abc.ABC):
+    """An action: everything about it. Running one twice gives the same result. `stats` are the run's figures.
+
+    The user knows an audience; records go to the customer list behind it (`rule.customer_list_id`).
+
+    Methods raise AudienceError when the action cannot be done, and what the API raises.
+    """
+
+    action: ClassVar[ActionSpec]
+    outcome: ClassVar[Outcome]
+
+    def __init__(self, *, request: ExportRequest, services: Services, stats: Stats, sender: Sender) -> None:
+        self._request, self._services, self._stats, self._sender = request, services, stats, sender
+        self._settings, self._session_key = request.settings, request.task.session_key
+        self._api, settings = services.pinterest, request.settings
+        self._lists = CustomerLists(
+            api=self._api,
+            session_key=self._session_key,
+            audience_id=settings.audience_id,
+            audience_name=settings.audience_name,
+            is_nca=settings.is_nca,
+        )
+        self._audiences = Audiences(self._api)
+
+    @property
+    def _audience_id(self) -> str:
+        """The audience that the settings name."""
+        return self._settings.audience_id or ""
+
+    @property
+    def _new_name(self) -> str:
+        """The name of the audience to create."""
+        return self._settings.audience_name or ""
+
+    def check(self) -> object:
+        """Check, before any row is read, that the action can be done: that the audience is fit for it."""
+        return self._usable()
+
+    def prepare(self, read_records: ReadRecords) -> contextlib.AbstractContextManager[Prepared]:
+        """Prepare the records to send, available until the end of the block.
+
+        `read_records` reads the request's rows into a spool and checks the limits. An action without rows makes no
+        spool, and needs no temporary folder.
+        """
+        return read_records() if self.action.reads_rows else contextlib.nullcontext(Prepared.nothing())
+
+    @abc.abstractmethod
+    def steps(self, prepared: Prepared) -> list[Step]:
+        """What there is to do, and in `Stats.deed` what that is in one sentence. Reads only."""
+
+    def _usable(self, audience_id: str | None = None) -> Audience:
+        """The audience of the settings, or another one, fit for an action on the list behind it."""
+        audience = self._audiences.usable(audience_id or self._audience_id)
+        self._note(audience)
+        self._check_name(audience)
+        return audience
+
+    def _refuse_used(self, audience: Audience) -> None:
+        """Raises AudienceError for an audience that active ad groups use, unless the settings allow that."""
+        if not self._settings.even_if_used:
+            refuse_used(self._api, audience)
+
+    def _check_name(self, audience: Audience | None) -> None:
+        expected = self._settings.expected_audience_name
+        if expected is not None and (audience is None or audience.name != expected):
+            seen = f'is named "{escaped(audience.name)}"' if audience else "cannot be read, so its name is unknown"
+            raise AudienceError(
+                f'audience {self._stats.audience_id} {seen}; expected_audience_name is "{expected}": check the id. '
+                "Nothing was changed"
+            )
+
+    def _note(self, audience: Audience) -> None:
+        self._stats.audience_id, self._stats.audience_name = audience.id, audience.name
+        self._stats.customer_list_id = audience.customer_list_id
+        self._stats.audience_status, self._stats.audience_size = audience.status or None, audience.size
+
+
+def list_of(audience: Audience) -> str:
+    """The customer list behind an audience that `Audiences.usable` has checked."""
+    assert audience.customer_list_id is not None  # noqa: S101 - it has checked this
+    return audience.customer_list_id
+
+
+def taken_name(audience: Audience) -> str:
+    """The message when another audience has the name of the one to create."""
+    use = "to put people into it use action add_people_to_current_audience or replace_current_audience with its id, or "
+    return (
+        f'an audience named "{escaped(audience.name)}" already exists (id {audience.id}): '
+        f"{use if audience.audience_type == CUSTOMER_LIST else ''}choose another audience_name"
+    )

@@ -1,0 +1,241 @@
+"""Let an audience follow a query: only who joins or leaves is sent. What the warehouse does is in `mirroring`."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import cast
+
+from td_pinterest_op.audiences.actions.audience_action import ReadRecords, Step, list_of
+from td_pinterest_op.audiences.actions.change import Change
+from td_pinterest_op.audiences.actions.refill import Refill
+from td_pinterest_op.audiences.audiences import NewAudience
+from td_pinterest_op.audiences.customer_lists import CustomerLists, list_behind
+from td_pinterest_op.errors import AudienceError
+from td_pinterest_op.mirroring.guard import PlanGuard
+from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, REPLACING, Ledger
+from td_pinterest_op.mirroring.plan import REPLACE, check_leavers, check_state
+from td_pinterest_op.mirroring.run import MirrorRun
+from td_pinterest_op.mirroring.stage import NEW, Stage
+from td_pinterest_op.pinterest.models import Audience
+from td_pinterest_op.records.plan import check_rows
+from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.redaction.format import counted
+from td_pinterest_op.report.verdict import ON_THEIR_WAY
+from td_pinterest_op.settings.action import ActionSpec, Scope
+from td_pinterest_op.stats import Deed, MirrorFigures
+from td_pinterest_op.treasure_data.job import Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Planned(Prepared):
+    """The changes of a plan that is not in the ledger yet."""
+
+    changes: MirrorFigures
+
+    def count_batches(self, size: int) -> int:
+        """How many requests they take."""
+        return math.ceil(self.changes.left / size) + math.ceil((self.changes.joined + self.changes.resent) / size)
+
+
+class Mirror(Refill, Change):
+    """Let an audience follow a query."""
+
+    action = ActionSpec(
+        name="mirror_current_audience",
+        audience_id="audience_id",
+        scopes=frozenset({Scope.ROWS, Scope.PEOPLE, Scope.OLD_AUDIENCE, Scope.NEW_AUDIENCE, Scope.NEW_LIST}),
+        uses=frozenset({"ledger", "begin", "rebuild", "max_leave_ratio", "resend_days"}),
+        drops_members=True,
+        finds_by_name=True,
+        needs_query=True,
+        least_records=100,
+    )
+    outcome = replace(ON_THEIR_WAY, headline="{sent} changes are on their way to Pinterest")
+
+    _audience: Audience | None = None
+    _run: MirrorRun
+    _guard: PlanGuard
+    _plan: Mapping[str, Prepared]
+
+    def check(self) -> Audience | None:
+        """The audience that follows the query; None if it is to be created."""
+        self._audience = self._usable() if self._audience_id else self._named()
+        if self._audience and self._settings.audience_name not in (None, self._audience.name):
+            raise AudienceError(
+                f'{self._audience.label} is not "{self._new_name}": audience_id and audience_name must name the same '
+                "audience. Nothing was changed"
+            )
+        return self._audience
+
+    @property
+    def _followed(self) -> Audience:
+        """The audience, once it exists."""
+        assert self._audience is not None  # noqa: S101 - an audience that is created comes before all else
+        return self._audience
+
+    def _named(self) -> Audience | None:
+        self._stats.audience_name = self._new_name
+        named = self._audiences.with_name(self._new_name)
+        if len(named) > 1:
+            ids = ", ".join(audience.id for audience in named)
+            raise AudienceError(f'several audiences are named "{self._new_name}" (ids {ids}): name one by audience_id')
+        return self._usable(named[0].id) if named else None
+
+    @contextlib.contextmanager
+    def prepare(self, _read_records: ReadRecords) -> Iterator[Prepared]:
+        """Compare the people of the query with the ledger, and check the limits."""
+        with contextlib.closing(self._open_run()) as run:
+            self._run = run
+            run.read_state(now=self._services.timing.wall())
+            if self._audience:
+                check_state(
+                    run.state,
+                    self._settings,
+                    customer_list_id=list_of(self._audience),
+                    people=self._count_people(self._audience),
+                )
+            run.compare()
+            check_rows(self._settings, self._stats, first_invalid=[])
+            check_leavers(run.figures, run.state, self._settings)
+            changes = self._stats.mirror or MirrorFigures()
+            yield _Planned(unique=changes.changes, list_type=run.list_type, spool=None, changes=changes)
+
+    def _open_run(self) -> MirrorRun:
+        source = cast("Source", self._request.source)
+        database, table = self._settings.ledger
+        stage = Stage(
+            td=self._services.treasure_data,
+            source=source,
+            database=database or source.database,
+            name=self._audience.id if self._audience else NEW,
+            session_key=self._session_key,
+        )
+        ledger = Ledger(name=table, database=stage.database, audience_id=stage.name, session=stage.token)
+        return MirrorRun(
+            stage=stage, ledger=ledger, settings=self._settings, lists=self._request.lists, stats=self._stats
+        )
+
+    def _count_people(self, audience: Audience) -> int:
+        behind = list_behind(self._api, audience)
+        return audience.size or (behind and behind.uploaded) or 0
+
+    def steps(self, prepared: Prepared) -> list[Step]:
+        """Write the plan into the ledger, send it, settle it."""
+        assert isinstance(prepared, _Planned)  # noqa: S101 - `prepare` made it
+        changes, replaces = prepared.changes, prepared.changes.mode == REPLACE
+        past, infinitive = ("joined", "left", "sent again"), ("join", "leave", "are sent again")
+        self._stats.deed = Deed(
+            done=f"Mirrored {{audience}}: {_described(changes, past)}",
+            would=f"mirror {{audience}}: {_described(changes, infinitive)}",
+        )
+        compared = (
+            f"plan by {changes.mode} in the ledger {self._settings.ledger.table}: {changes.people:,} people, "
+            f"{changes.members:,} members; {_described(changes, infinitive)}"
+        )
+        if not replaces and not changes.changes:
+            return [Step(says=f"none: {compared}", do=self._go_on)]
+        return [
+            *([] if self._audience else [self._creating()]),
+            Step(says=compared, do=self._write_plan),
+            *([self._replacing(changes)] if replaces else self._sending(changes)),
+            Step(says="settle the plan in the ledger", do=self._settle),
+        ]
+
+    def _creating(self) -> Step:
+        return Step(says=f'create audience "{self._new_name}" without people', writes=2, do=self._create)
+
+    def _replacing(self, changes: MirrorFigures) -> Step:
+        label = self._audience.label if self._audience else "the audience"
+        says = f"fill a new customer list with {counted(changes.joined, 'record')}, and switch {label} to it"
+        return Step(says=says, writes=1, do=self._replace)
+
+    def _sending(self, changes: MirrorFigures) -> list[Step]:
+        audience = self._followed
+        of = f"{audience.label} (customer list {audience.customer_list_id})"
+        leavers, joiners = changes.left, changes.joined + changes.resent
+        removing = Step(says=f"remove {counted(leavers, 'record')} from {of}", do=partial(self._send, LEAVE))
+        adding = Step(says=f"add {counted(joiners, 'record')} to {of}", do=partial(self._send, JOIN))
+        return [*([removing] if leavers else []), *([adding] if joiners else [])]
+
+    def _create(self) -> None:
+        new = NewAudience(
+            self._new_name,
+            audiences=self._audiences,
+            is_own=self._lists.is_of_this_session,
+            taken=lambda audience: f"{audience.label} was created while this task ran: run this task again",
+        )
+        target, fill = self._empty(self._new_name, used=None)
+        fill.do()
+        new.let_earlier_work_show()
+        kept = new.create(
+            lambda: self._audiences.create(
+                self._new_name, description=self._settings.audience_description, list_id=target.id
+            )
+        )
+        self._audience = self._audiences.confirm_list(kept.id, list_id=list_of(kept))
+        self._note(self._audience)
+        new.look_again()
+        self._run.ledger = replace(self._run.ledger, audience_id=kept.id)
+
+    def _write_plan(self) -> None:
+        run = self._run
+        self._plan = run.write_plan(list_of(self._followed))
+        self._guard = PlanGuard(
+            stage=run.stage,
+            ledger=run.ledger,
+            plan=run.state.number,
+            client=self._services.client,
+            clock=self._services.timing.monotonic,
+            sent=lambda: self._stats.sent + self._stats.in_doubt,
+        )
+        self._guard.hold()
+        run.stage.outcome = ""
+        if self._stats.mirror:
+            self._stats.mirror = replace(self._stats.mirror, plan=run.state.number)
+
+    def _send(self, op: str) -> None:
+        with self._guard.watching(op):
+            self._send_change(self._followed, self._plan[op], adds=op == JOIN)
+
+    def _replace(self) -> None:
+        audience = self._followed
+        # A plan is a session of its own: a list that another one of this session has filled is not this one's.
+        key = hashlib.sha256(f"{self._session_key} {self._guard.plan}".encode()).hexdigest()[:8]
+        self._lists = CustomerLists(
+            api=self._api,
+            session_key=key,
+            audience_id=audience.id,
+            audience_name=audience.name,
+            is_nca=self._settings.is_nca,
+        )
+        deed = self._stats.deed
+        with self._guard.watching(REPLACING):
+            for step in self._fill_and_move(self._usable(audience.id), self._plan[JOIN]):
+                step.do()
+        self._stats.deed = deed
+
+    def _settle(self) -> None:
+        run = self._run
+        with self._guard.watching():
+            self._guard.check()
+        run.stage.outcome = ". All of the plan was sent, but it is not settled: the next run sends it again"
+        run.settle(self._stats.customer_list_id or "")
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """What is left to do once every change is settled."""
+        run = self._run
+        self._stats.members = None if run.state.is_adopted else run.figures.people
+        run.stage.outcome = ""
+        run.compact()
+
+
+def _described(changes: MirrorFigures, verbs: Sequence[str]) -> str:
+    joined, left, resent = verbs
+    again = f", {changes.resent:,} {resent}" if changes.resent else ""
+    return f"{changes.joined:,} {joined}, {changes.left:,} {left}{again}" if changes.changes else "no changes"

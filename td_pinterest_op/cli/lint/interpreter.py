@@ -1,0 +1,63 @@
+"""The Python that digdag runs a task with, and what it lacks of the operator's packages."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+from td_pinterest_op import requirements
+from td_pinterest_op.cli.lint.dig_file import Task, UnknownError, Value
+
+_PYTHON = re.compile(r"(?:python|pypy)[0-9.]*")
+_SECONDS = 60.0
+# An old Python must be able to read it, and so is the file that it repeats. digdag appends the project's folder.
+_PROBE = f"""
+import sys
+sys.path.append(sys.argv[1])
+{Path(requirements.__file__).read_text(encoding="utf-8")}
+try:
+    check()
+except ImportError as error:
+    print(error)
+"""
+
+
+def python_of(task: Task) -> tuple[Value | None, str]:
+    """Return where a task or an export names its Python, None for nowhere, and the program; empty if not known."""
+    value = task.value.get("python") or task.value.get("py", "python")
+    exported = task.exported.get("python") or _member(task.exported.get("py"), "python")
+    if value is None and exported is None:
+        return None, "python"
+    try:
+        given = task.filled(value) if value else exported
+    except UnknownError:
+        return value, ""
+    program = given[0] if isinstance(given, list) and given else given
+    return value, program if isinstance(program, str) and _PYTHON.fullmatch(Path(program).name) else ""
+
+
+def _member(value: object, key: str) -> object:
+    return value.get(key) if isinstance(value, dict) else None
+
+
+@cache
+def missing_in(python: str, folder: Path) -> str:
+    """Return what keeps a program from running the operator of a folder, and what to do; empty if nothing does."""
+    other = "set another one with `_export: py: {python: /path/to/python}`"
+    program = shutil.which(python)
+    if program is None:
+        return f"digdag runs the task with {python}, which cannot be found: {other}"
+    command = [program, "-c", _PROBE, str(folder.resolve())]
+    try:
+        done = subprocess.run(  # noqa: S603 - digdag would run it
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=_SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return f"digdag runs the task with {program}, which does not run: {other}"
+    if done.returncode:
+        return f"digdag runs the task with {program}, which ends with code {done.returncode}: {other}"
+    said = " ".join(done.stdout.split())
+    return f"digdag runs the task with {program}, and {said}; or {other}" if said else ""

@@ -1,0 +1,131 @@
+"""Mistakes of any workflow: names of tasks, templates, times and secrets that digdag would stumble over."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from td_pinterest_op.cli.lint.dig_file import BLOCKS, DigFile, Task, Value
+from td_pinterest_op.settings.types import closest
+
+_SIMPLE_TEMPLATE = re.compile(r"\$\{\s*([A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*)*)\s*\}")
+# What an earlier task or digdag itself adds to a mapping while a workflow runs.
+_GROWING = frozenset({"td", "pinterest", "error", "http", "docker", "py", "mail"})
+
+_CLOCK = r"(?:[01]?\d|2[0-3]):[0-5]?\d(?::[0-5]?\d)?"
+_WEEKDAY = r"(?:Sun|Mon|Tue|Wed|Thu|Fri|Sat)[a-z]*"
+# Source: digdag's documentation, "Setting up a schedule".
+_SCHEDULES: Mapping[str, tuple[re.Pattern[str], str]] = {
+    "daily>": (re.compile(_CLOCK), "HH:MM:SS, such as 07:00:00"),
+    "hourly>": (re.compile(r"[0-5]?\d:[0-5]?\d"), "MM:SS, such as 30:00"),
+    "weekly>": (re.compile(rf"(?:{_WEEKDAY}|[0-7]),\s*{_CLOCK}"), "a day and HH:MM:SS, such as Sun,09:00:00"),
+    "monthly>": (re.compile(rf"(?:[1-9]|[12]\d|3[01]),\s*{_CLOCK}"), "a day and HH:MM:SS, such as 1,09:00:00"),
+    "minutes_interval>": (re.compile(r"[1-9]\d{0,4}"), "minutes, such as 30"),
+}
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_DAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
+# The fields of a cron expression: name, least, most, and words for numbers from the least on.
+_CRON: Sequence[tuple[str, int, int, Sequence[str]]] = (
+    ("minute", 0, 59, ()),
+    ("hour", 0, 23, ()),
+    ("day of the month", 1, 31, ()),
+    ("month", 1, 12, _MONTHS),
+    ("day of the week", 0, 7, _DAYS),
+)
+_DAYS_IN_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+
+
+def check(dig: DigFile, root: Value, every: Sequence[Task]) -> None:
+    """Note what is wrong with names, templates and times."""
+    for task in every:
+        _check_names(dig, task)
+        _check_templates(dig, task)
+    for value in root.walk():
+        if isinstance(value.value, str) and _is_unclosed(value.value):
+            dig.find(value, "template", "a template `${` is not closed: add the `}`")
+    if schedule := root.get("schedule"):
+        for key, value in schedule.mapping.items():
+            if message := _schedule_problem(key, str(value.value).strip()):
+                dig.find(value, "schedule", message)
+
+
+def _check_names(dig: DigFile, task: Task) -> None:
+    """Note a member that is a task by its content, and not by its name."""
+    for name, value in task.value.mapping.items():
+        is_task = any(key.endswith(">") for key in value.mapping) and name not in ("schedule", *BLOCKS)
+        if is_task and not name.startswith(("+", "_")) and not name.endswith(">"):
+            dig.find(value, "task-name", f"{name} is not run as a task: names of tasks begin with +, write +{name}")
+
+
+def _check_templates(dig: DigFile, task: Task) -> None:
+    """Note a template whose name is missing in a mapping that the workflow or an included file exports."""
+    own = [value for name, value in task.value.mapping.items() if not name.startswith("+") and name not in BLOCKS]
+    for value in (each for member in own for each in member.walk()):
+        for path in _SIMPLE_TEMPLATE.findall(value.value) if isinstance(value.value, str) else ():
+            first, *rest = path.split(".")
+            known = task.exported.get(first)
+            if not isinstance(known, dict) or first in _GROWING or "." in first:
+                continue
+            if wrong := _missing(rest, known):
+                dig.find(value, "template", f"${{{path}}}: {first} has no {wrong}{closest(wrong, known)}")
+
+
+def _missing(path: Sequence[str], known: object) -> str:
+    """The first part of a path that a mapping lacks; "" if it has all."""
+    for name in path:
+        if not isinstance(known, dict):
+            return ""  # a method of a text or of a number
+        if name not in known:
+            return name
+        known = known[name]
+    return ""
+
+
+def _is_unclosed(text: str) -> bool:
+    start = text.rfind("${")
+    return start >= 0 and "}" not in text[start:]
+
+
+def _schedule_problem(key: str, text: str) -> str:
+    """What is wrong with a schedule; "" if nothing is, or a template hides it."""
+    if "${" in text:
+        return ""
+    if key == "cron>":
+        return _cron_problem(text)
+    if key in _SCHEDULES and not _SCHEDULES[key][0].fullmatch(text):
+        return f"{key} takes {_SCHEDULES[key][1]}"
+    return ""
+
+
+def _cron_problem(text: str) -> str:
+    fields = text.lower().split()
+    if len(fields) != len(_CRON):
+        return f"cron> takes five fields (minute, hour, day, month, weekday), and this has {len(fields)}"
+    values = []
+    for field, (name, least, most, words) in zip(fields, _CRON, strict=True):
+        try:
+            values.append({number for part in field.split(",") for number in _cron_range(part, least, most, words)})
+        except ValueError:
+            return f'cron>: "{field}" is no {name}: it takes {least} to {most}, *, a-b, a,b or */n'
+    days, months = values[2], values[3]
+    if fields[4] == "*" and not any(day <= _DAYS_IN_MONTH[month - 1] for month in months for day in days):
+        return "cron>: this day does not exist in this month, and the workflow would never run"
+    return ""
+
+
+def _cron_range(part: str, least: int, most: int, words: Sequence[str]) -> Iterator[int]:
+    """Yield the numbers of one part of a field. Raises ValueError for what is none."""
+    span, slash, step = part.partition("/")
+    first, dash, last = span.partition("-")
+    start = least if first == "*" else _cron_number(first, least, most, words)
+    end = _cron_number(last, least, most, words) if dash else most if first == "*" or slash else start
+    if (dash and first == "*") or end < start or (slash and int(step) < 1):
+        raise ValueError
+    yield from range(start, end + 1, int(step) if slash else 1)
+
+
+def _cron_number(text: str, least: int, most: int, words: Sequence[str]) -> int:
+    number = words.index(text[:3]) + least if text[:3] in words else int(text)
+    if not least <= number <= most:
+        raise ValueError
+    return number

@@ -1,0 +1,106 @@
+"""Whether a plan is still the newest of its ledger, asked while it is sent."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from td_pinterest_op.errors import ExportError, LimitError
+from td_pinterest_op.mirroring.ledger import Ledger
+from td_pinterest_op.mirroring.stage import Stage
+from td_pinterest_op.pinterest.client import Client
+from td_pinterest_op.redaction.format import counted
+from td_pinterest_op.runtime import shutdown
+
+# How long a plan that was the newest is taken to be so, in seconds, while nothing is waited for.
+_HOLDS = 10.0
+
+
+@dataclass(kw_only=True)
+class PlanGuard:
+    """Asks before each write for which the last answer is too old. `sent`: how many records may be in so far."""
+
+    stage: Stage
+    ledger: Ledger
+    plan: int
+    client: Client
+    clock: Callable[[], float]
+    sent: Callable[[], int]
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _holds_until: float = -math.inf
+    _waits: int = 0
+    _ops: list[str] = field(default_factory=list)
+    _newer: int | None = None
+    _wrote: bool = False
+
+    def hold(self) -> None:
+        """Take the plan for the newest: the ledger has just said so."""
+        self._waits, self._holds_until = self.client.rate_limiter.waits, self.clock() + _HOLDS
+
+    def check(self) -> None:
+        """Raise LimitError if a newer plan is in the ledger."""
+        waited, asked_at = self.client.rate_limiter.waits, self.clock()
+        if (newest := self._newest()) != self.plan:
+            self._newer = newest
+            raise LimitError(f"plan {newest} is newer")
+        self._waits, self._holds_until = waited, asked_at + _HOLDS
+
+    @contextlib.contextmanager
+    def watching(self, *ops: str) -> Iterator[None]:
+        """Watch over the writes of the block, which sends the plan's rows of these `ops`.
+
+        If it fails and there is a newer plan, whatever may have been sent is written to the ledger as unsettled, and
+        the error is about that: a LimitError.
+        """
+        self._ops += ops
+        self.client.before_write = self._before_write
+        try:
+            yield
+        except ExportError as error:
+            # There is no time left after a signal.
+            if not shutdown.requested() and self._is_overtaken(error):
+                raise LimitError(self._message()) from None
+            raise
+        finally:
+            self.client.before_write = lambda: None
+
+    def _before_write(self) -> None:
+        with self._lock:
+            if self.client.rate_limiter.waits != self._waits or self.clock() > self._holds_until:
+                self.check()
+            self._wrote = True
+
+    def _is_overtaken(self, error: ExportError) -> bool:
+        """Whether there is a newer plan; the ledger then has what this one may have sent next to it."""
+        try:
+            if self._wrote:
+                self._newer = newest if (newest := self._newest()) != self.plan else None
+            for op in self._ops if self._newer and self._wrote else ():
+                self.stage.run("note what was sent next to a newer plan", self.ledger.overtaken(self.plan, op))
+        except ExportError as failure:
+            error.extended(
+                ". If another run has made a newer plan meanwhile, the ledger lacks what this one has sent "
+                f"({failure}): set rebuild: true for one run"
+            )
+            return False
+        return self._newer is not None
+
+    def _message(self) -> str:
+        sent = self.sent()
+        outcome = (
+            f"{counted(sent, 'record')} of it had been sent: the ledger has its people as unsettled, and the next run "
+            "corrects them"
+            if sent
+            else "Nothing of it was sent"
+        )
+        return (
+            f"plan {self.plan} of audience {self.ledger.audience_id} was overtaken: another run has made plan "
+            f"{self._newer} meanwhile. {outcome}"
+        )
+
+    def _newest(self) -> int:
+        (row,) = self.stage.records("ask for the newest plan", self.ledger.newest(self.plan))
+        return int(row["newest"])

@@ -1,0 +1,214 @@
+"""What a run changes: the state of the ledger and the people of the query, compared in the warehouse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from td_pinterest_op.errors import LimitError
+from td_pinterest_op.mirroring.ledger import Ledger, State, marker, of_plan
+from td_pinterest_op.settings.parse import Settings
+from td_pinterest_op.settings.table import Begin
+from td_pinterest_op.stats import WITHHELD
+from td_pinterest_op.withholding.sql import counted_by, read_counts
+
+REPLACE, DIFFERENCE = "replace", "difference"
+_DAY = 86_400_000  # milliseconds
+# Where Pinterest demands a record, an empty list holds one that belongs to nobody.
+_NOBODY = 1
+_REBUILD = "set rebuild: true for one run to replace the people of the audience and begin the ledger anew"
+_WITHHELD = "({})".format(", ".join(f"'{why}'" for why in WITHHELD))
+# What a change counts: digests; values, those that were digests, rows and rows with an invalid value; ledger's rows.
+_AMOUNTS = ("people", "given", "hashed", "row_count", "invalid_rows", "entries")
+_SUMS = ", ".join(f"sum({name}) AS {name}" for name in _AMOUNTS)
+
+
+def choose_mode(state: State, settings: Settings) -> str:
+    """Return whether everybody is replaced, or only the difference is sent."""
+    if settings.rebuild:
+        return REPLACE
+    if not state.settled:
+        return DIFFERENCE if settings.begin is Begin.ADOPT else REPLACE
+    return REPLACE if state.replacing > state.settled else DIFFERENCE
+
+
+def check_state(state: State, settings: Settings, *, customer_list_id: str, people: int) -> None:
+    """Raise LimitError if the ledger is about something else than the audience, or a first run would take people out.
+
+    `customer_list_id` and `people` are those of the audience now; a plan that replaces everybody needs no ledger.
+    """
+    if state.settled and choose_mode(state, settings) == DIFFERENCE:
+        if state.ad_account_id not in ("", settings.ad_account_id):
+            raise LimitError(
+                f"the ledger is about ad account {state.ad_account_id}, and ad_account_id is {settings.ad_account_id}. "
+                f"Nothing was sent. Correct the id, or {_REBUILD}"
+            )
+        if state.customer_list_id not in ("", customer_list_id):
+            raise LimitError(
+                f"the audience uses customer list {customer_list_id} now, and the mirror has filled list "
+                f"{state.customer_list_id}: somebody else has switched it. Nothing was sent. To go on, {_REBUILD}"
+            )
+    # A first replace that was not settled was allowed.
+    is_first = not state.settled and not state.replacing
+    if is_first and people > _NOBODY and not settings.rebuild and settings.begin is None:
+        raise LimitError(
+            f"the mirror has not filled this audience yet, and it has {people:,} people. Nothing was sent. Set begin: "
+            "replace if the people of the query are to take their place, or begin: adopt if they are to stay"
+        )
+
+
+def check_leavers(figures: Figures, state: State, settings: Settings) -> None:
+    """Raise LimitError if a greater share of the members would leave than the settings allow."""
+    if state.settled and figures.leave > settings.max_leave_ratio * figures.members:
+        raise LimitError(
+            f"{figures.leave:,} of {figures.members:,} members would leave, and the query finds {figures.people:,} "
+            f"people: a greater share than max_leave_ratio allows ({settings.max_leave_ratio}). Nothing was sent. "
+            "Correct the query, or raise max_leave_ratio for one run"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What a run would change, as the warehouse has counted it.
+
+    `rejected`: values by reason. `withheld`: digests by reason. `people`: whom the query finds and who may be sent.
+    `members`: by the ledger. `resent_to`: the last turn of those who are sent again. `entries`: the ledger's rows that
+    are not void.
+    """
+
+    given: int
+    hashed: int
+    row_count: int
+    invalid_rows: int
+    rejected: Mapping[str, int]
+    withheld: Mapping[str, int]
+    people: int
+    members: int
+    join: int
+    leave: int
+    resent: int
+    resent_to: str
+    entries: int
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> Figures:
+        """Return what the statement of `figures` has answered."""
+        return cls(**{**row, "rejected": read_counts(row["rejected"]), "withheld": read_counts(row["withheld"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """The statements of one run; `ledger` is None before there is one.
+
+    `people` and `changes` are SQL of what `withholding.sql.people` and `changes` select.
+    """
+
+    ledger: Ledger | None
+    state: State
+    mode: str
+    resend_days: int
+
+    def changes(self, people: str) -> str:
+        """Return the SELECT of what becomes of every digest: join, leave, due (may be sent again), stay or out.
+
+        Also of the reasons for which values are rejected and people withheld. Digests that nothing is done about are
+        counted only. `turn` puts those first whose last join is oldest.
+        """
+        state, replaces = self.state, self.mode == REPLACE
+        due_before = f"(cast(floor(to_unixtime(now()) / 86400) AS bigint) - {self.resend_days} + 1) * {_DAY}"
+        due = "" if replaces or not self.resend_days else f"\n      WHEN joined < {due_before} THEN 'due'"
+        ledger = (
+            self.ledger
+            and f"""\
+      SELECT digest, plan, op, coalesce(joined, plan) AS joined, 0 AS people, 0 AS given, 0 AS hashed, 0 AS row_count,
+        0 AS invalid_rows, 1 AS entries
+      {self.ledger.entries(state)}
+      UNION ALL """
+        )
+        return f"""\
+SELECT op, member, turn, digest, {_SUMS}
+FROM (
+  SELECT op, member, {", ".join(_AMOUNTS)},
+    CASE WHEN op = 'due' THEN cast(joined AS varchar) || substr(digest, 1, 4) END AS turn,
+    CASE WHEN op NOT IN ('out'{"" if replaces else ", 'stay'"}) THEN digest END AS digest
+  FROM (
+    SELECT digest, joined, state <> 'out' AS member, given, hashed, row_count, invalid_rows, entries,
+      CASE WHEN digest IN {_WITHHELD} THEN people ELSE 1 END AS people, CASE
+      WHEN digest IN {_WITHHELD} THEN 'withheld'
+      WHEN length(digest) < 64 THEN 'rejected'
+      WHEN given = 0 THEN CASE state WHEN 'out' THEN 'out' ELSE 'leave' END
+      WHEN state <> 'in' THEN 'join'{due}
+      ELSE 'stay' END AS op
+    FROM (
+      SELECT digest, joined, {", ".join(_AMOUNTS)}, {judged(state)}
+      FROM (
+      SELECT digest, {NEWEST}, {_SUMS}
+      FROM ({ledger or ""}
+      SELECT answer AS digest, cast(NULL AS bigint) AS plan, cast(NULL AS varchar) AS op,
+        cast(NULL AS bigint) AS joined, people, given, hashed, row_count, invalid_rows, 0 AS entries
+      FROM ({people})) AS entries
+      GROUP BY digest))))
+GROUP BY op, member, turn, digest"""
+
+    def figures(self, changes: str) -> str:
+        """Return the query of `Figures`: one row."""
+        settled_day = self.state.settled // _DAY
+        return f"""\
+SELECT coalesce(sum(given), 0) AS given, coalesce(sum(hashed), 0) AS hashed,
+  coalesce(sum(row_count), 0) AS row_count, coalesce(sum(invalid_rows), 0) AS invalid_rows,
+  {counted_by("reason", "given", where="op = 'rejected'")} AS rejected,
+  {counted_by("reason", "people", where="op = 'withheld'")} AS withheld,
+  coalesce(sum(CASE WHEN op IN ('join', 'stay', 'due') THEN people END), 0) AS people,
+  coalesce(sum(CASE WHEN member THEN people END), 0) AS members,
+  coalesce(sum(CASE WHEN op = 'join' THEN people END), 0) AS "join",
+  coalesce(sum(CASE WHEN op = 'leave' THEN people END), 0) AS leave,
+  coalesce(sum(CASE WHEN op = 'due' AND earlier < share THEN people END), 0) AS resent,
+  coalesce(max(CASE WHEN op = 'due' AND earlier < share THEN turn END), '') AS resent_to,
+  coalesce(sum(entries), 0) AS entries
+FROM (
+  -- The share of all days since the last settled plan, but of none before the first was due, and a quarter at most.
+  SELECT *, least(greatest(floor(staying / 4), 1), floor(day * staying / days) - floor((day - least(
+    day - {settled_day}, day - first_day - days + 1)) * staying / days)) AS share
+  FROM (
+    SELECT *, sum(CASE WHEN op = 'due' THEN people ELSE 0 END) OVER (ORDER BY turn) - people AS earlier,
+      cast(sum(CASE WHEN op IN ('stay', 'due') THEN people ELSE 0 END) OVER () AS double) AS staying,
+      floor(cast(substr(min(turn) OVER (), 1, 13) AS bigint) / {_DAY}e0) AS first_day,
+      floor(to_unixtime(now()) / 86400) AS day, {max(self.resend_days, 1)}e0 AS days
+    FROM (
+      SELECT op, member, turn, reason, {_SUMS}
+      FROM (
+        SELECT op, member, turn, CASE WHEN op IN ('rejected', 'withheld') THEN digest END AS reason,
+          {", ".join(_AMOUNTS)}
+        FROM {changes})
+      GROUP BY op, member, turn, reason)))"""
+
+    def plan(self, changes: str, *, resent_to: str, **proof: int | str) -> str:
+        """Return the rows of the plan. `proof`: what the row says that shows whether the others are whole."""
+        assert self.ledger, "a plan is for an audience that exists"  # noqa: S101
+        chosen = (
+            "op IN ('join', 'stay')"
+            if self.mode == REPLACE
+            else f"op IN ('join', 'leave') OR (op = 'due' AND turn <= '{resent_to}')"
+        )
+        number = self.state.number
+        rows = f"""\
+SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
+    CASE op WHEN 'leave' THEN NULL ELSE {number} END AS joined
+  FROM {changes} WHERE {chosen}"""
+        op = "replacing" if self.mode == REPLACE else "planned"
+        proving = marker(op, plan=number, joined=self.state.seen, **proof)
+        return self.ledger.insert(f"{of_plan(rows, plan=number)}\nUNION ALL {proving}")
+
+
+# Of the rows of a digest, as `entries`: its newest one.
+NEWEST = "max(entries.plan) AS plan, max_by(op, entries.plan) AS op, max_by(joined, entries.plan) AS joined"
+
+
+def judged(state: State) -> str:
+    """Return the SQL of `state`: in, out or unsure, by the newest row of a digest."""
+    return f"""CASE
+        WHEN plan IS NULL THEN 'out'
+        WHEN op = 'member' OR (op = 'join' AND plan IN {state.sent_sql}) THEN 'in'
+        WHEN op = 'leave' AND plan IN {state.sent_sql} THEN 'out'
+        ELSE 'unsure' END AS state"""

@@ -1,0 +1,239 @@
+"""One run of a mirror in the warehouse: from the people of the query to a settled plan."""
+
+from __future__ import annotations
+
+import contextlib
+from binascii import unhexlify
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import compress
+from typing import Any
+
+from td_pinterest_op.errors import ExportError, LimitError
+from td_pinterest_op.identifiers.types import UNSURE
+from td_pinterest_op.mirroring.compaction import compact
+from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, State
+from td_pinterest_op.mirroring.plan import REPLACE, Comparison, Figures, choose_mode
+from td_pinterest_op.mirroring.stage import Stage
+from td_pinterest_op.records.columns import Column, list_type
+from td_pinterest_op.records.plan import check_kind
+from td_pinterest_op.records.read import Prepared
+from td_pinterest_op.records.spool import Spool
+from td_pinterest_op.records.sql import Query, columns_statement
+from td_pinterest_op.settings.parse import Settings
+from td_pinterest_op.stats import MirrorFigures, Stats
+from td_pinterest_op.treasure_data.job import Job, Source
+from td_pinterest_op.withholding import sql as withholding
+from td_pinterest_op.withholding.lists import check_list, list_columns, warn_of_invalid
+from td_pinterest_op.withholding.preparation import people_columns
+
+
+@dataclass(kw_only=True)
+class MirrorRun:
+    """A run, step by step; `stats` gets its figures. `lists` are the task's.
+
+    Methods raise JobError and TreasureDataError, and LimitError as they say.
+    """
+
+    stage: Stage
+    ledger: Ledger
+    settings: Settings
+    lists: Mapping[str, Source]
+    stats: Stats
+    state: State = field(init=False)
+    figures: Figures = field(init=False)
+    _comparison: Comparison = field(init=False)
+    _columns: Sequence[Column] = ()
+    _changes: str = ""
+    _files: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def close(self) -> None:
+        """Free memory, files and the tables of the run."""
+        self._files.close()
+        self.stage.drop()
+
+    @property
+    def mode(self) -> str:
+        """Whether everybody is replaced."""
+        return choose_mode(self.state, self.settings)
+
+    @property
+    def list_type(self) -> str:
+        """The type of a customer list made for the people."""
+        return list_type(self._columns)
+
+    def read_state(self, *, now: float) -> None:
+        """Read what the ledger says; it is made if there is none, but for a dry run."""
+        exists = self.ledger.name in self.stage.clean_up(now=now)
+        if not exists and not self.settings.dry_run:
+            self.stage.run("make the ledger", self.ledger.create())
+            exists = True
+        self.state = State(number=int(now * 1000))
+        if exists:
+            (row,) = self.stage.records("read what the ledger says", self.ledger.state())
+            self.state = State.of_row(row)
+        self._comparison = Comparison(
+            ledger=self.ledger if exists else None,
+            state=self.state,
+            mode=self.mode,
+            resend_days=self.settings.resend_days,
+        )
+
+    def compare(self) -> None:
+        """Hash the people, and compare them with the ledger. Raises LimitError for a list that cannot be right."""
+        lists = {name: self._described_list(name, source) for name, source in self.lists.items()}
+        of_lists = {name: query.columns for name, query in lists.items()}
+        query = self._described("query", self.stage.source, lambda job: people_columns(job, self.settings, of_lists))
+        self._columns = query.columns
+        people, comparison = self._people(query, self._read_lists(lists)), self._comparison
+        self._changes, job_id = self.stage.create(
+            "changes", "compare the people with the ledger", comparison.changes(people)
+        )
+        self.stats.job_id = self.stats.job_id or job_id
+        (row,) = self.stage.records("count who joins and who leaves", comparison.figures(self._changes))
+        self.figures = Figures.of_row(row)
+        self._fill_stats()
+
+    def write_plan(self, customer_list_id: str) -> Mapping[str, Prepared]:
+        """Write the plan into the ledger; returns its people by op, as the ledger has them.
+
+        Raises LimitError if another run has made a plan meanwhile, or if the plan is not whole.
+        """
+        figures, to_send = self.figures, self.stats.to_send
+        plan = replace(self._comparison, ledger=self.ledger).plan(
+            self._changes,
+            resent_to=figures.resent_to,
+            figure=to_send,
+            resent=figures.resent,
+            ad_account_id=self.settings.ad_account_id,
+            customer_list_id=customer_list_id,
+        )
+        self.stage.run("write the plan into the ledger", plan)
+        rows = self.stage.rows("read the plan back", self.ledger.written(self.state))
+        spools = {op: self._files.enter_context(Spool()) for op in (JOIN, LEAVE)}
+        proofs, others = [], 0
+        for ops, digests, numbers in rows.blocks:
+            for op, spool in spools.items():
+                code = op.encode()
+                spool.add([*map(unhexlify, compress(digests, [each == code for each in ops]))])
+            proofs += [number for op, number in zip(ops, numbers, strict=True) if op in PROOFS]
+            others += ops.count(None)
+        return self._checked(spools, proofs=proofs, others=others)
+
+    def settle(self, customer_list_id: str) -> None:
+        """Mark the plan as done, once all of it is on Pinterest."""
+        state, replaces = self.state, self.mode == REPLACE
+        account, number = self.settings.ad_account_id, state.number
+        op = "replaced" if replaces else "settled"
+        mark = self.ledger.mark(op, plan=number, ad_account_id=account, customer_list_id=customer_list_id)
+        self.stage.run("settle the plan", mark)
+        written = self.stats.to_send
+        self.state = replace(
+            state,
+            seen=number,
+            settled=number,
+            base=number if replaces else state.base,
+            adopted=0 if replaces else state.adopted,
+            sent=(*state.sent, number),
+            entries=state.entries + written + 2,
+            ad_account_id=account,
+            customer_list_id=customer_list_id,
+        )
+        self.figures = replace(self.figures, entries=written if replaces else self.figures.entries + written)
+
+    def compact(self) -> None:
+        """Make the ledger small, if that is due: with every change settled, its members are the people."""
+        compact(self.stage, self.ledger, self.state, entries=self.figures.entries, members=self.figures.people)
+
+    def _described(self, name: str, source: Source, choose: Callable[[Job], Sequence[Column]]) -> Query:
+        job = self.stage.job(f"ask for the columns of `{name}`", columns_statement(source.query))
+        return Query(text=source.query, names=[column for column, _ in job.schema], columns=choose(job))
+
+    def _described_list(self, name: str, source: Source) -> Query:
+        with _naming(name):
+            return self._described(name, source, lambda job: list_columns(job, self.settings))
+
+    def _read_lists(self, lists: Mapping[str, Query]) -> Mapping[str, str]:
+        """Tables of the lists' digests, by their names. Raises LimitError for one that cannot be right."""
+        tables = {}
+        for name, query in lists.items():
+            with _naming(name):
+                made = self.stage.create(name, f"hash the list `{name}`", withholding.listed(query))
+            tables[name], self.stats.list_jobs[name] = made
+        counts = self.stage.records("count the lists", withholding.list_counts(tables)) if tables else ()
+        invalid = {}
+        for row in counts:
+            name, of_list = row["list"], _figures_of(row)
+            invalid[name] = of_list.invalid_by_reason
+            with _naming(name):
+                check_kind(self.settings.expect_values, plain=of_list.plain_values, hashed=of_list.hashed_values)
+            check_list(name, row["identifiers"], of_list, self.settings)
+        warn_of_invalid(invalid)
+        return tables
+
+    def _people(self, query: Query, tables: Mapping[str, str]) -> str:
+        """SQL of whom the run may send."""
+        control = self.settings.control
+        if not withholding.needs_table(query, tables=tables, control=control):
+            return withholding.values(query)
+        select = withholding.people(query, tables=tables, control=control)
+        table, self.stats.job_id = self.stage.create("digests", "hash the people, without those withheld", select)
+        return f"SELECT * FROM {table}"
+
+    def _fill_stats(self) -> None:
+        stats, figures, replaces = self.stats, self.figures, self.mode == REPLACE
+        stats.columns = len(self._columns) + sum(column.is_array for column in self._columns)
+        stats.read, stats.invalid_rows = figures.row_count, figures.invalid_rows
+        stats.invalid_by_reason = Counter(figures.rejected)
+        stats.valid = figures.given - stats.invalid
+        stats.withheld = Counter(figures.withheld)
+        stats.unique = figures.people + stats.withheld.total()
+        stats.duplicate = stats.valid - stats.unique
+        stats.hashed_values = figures.hashed
+        stats.plain_values = stats.valid - figures.hashed
+        stats.mirror = MirrorFigures(
+            mode=self.mode,
+            people=figures.people,
+            members=figures.members,
+            joined=figures.people if replaces else figures.join,
+            resent=0 if replaces else figures.resent,
+            left=0 if replaces else figures.leave,
+            unsure=figures.rejected.get(UNSURE, 0),
+        )
+
+    def _checked(self, spools: Mapping[str, Spool], *, proofs: Sequence[int], others: int) -> Mapping[str, Prepared]:
+        for spool in spools.values():
+            spool.finish()
+        if others:
+            raise LimitError(
+                f"another run has made a plan for audience {self.ledger.audience_id} meanwhile. Nothing was sent. Run "
+                "this task again"
+            )
+        written, to_send = sum(spool.unique for spool in spools.values()), self.stats.to_send
+        if [*proofs] != [to_send] or written != to_send:
+            raise LimitError(
+                f"the plan in the ledger is not what was computed ({written:,} records, not {to_send:,}): an INSERT "
+                "broke off. Nothing was sent. Run this task again"
+            )
+        return {
+            op: Prepared(unique=spool.unique, list_type=self.list_type, spool=spool) for op, spool in spools.items()
+        }
+
+
+@contextlib.contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """An error of the block names the list."""
+    try:
+        yield
+    except ExportError as error:
+        raise error.extended(f" [the query of `{name}`]") from None
+
+
+def _figures_of(row: Mapping[str, Any]) -> Stats:
+    """The figures of a list, as the warehouse has counted them."""
+    invalid = Counter(withholding.read_counts(row["reasons"]))
+    of_list = Stats(action="", ad_account_id="", dry_run=True, invalid_by_reason=invalid)
+    of_list.read = row["given"] + invalid.total()
+    of_list.plain_values, of_list.hashed_values = row["given"] - row["hashed"], row["hashed"]
+    return of_list

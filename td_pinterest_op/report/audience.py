@@ -1,0 +1,120 @@
+"""The history of one audience, and histories of several out of one list of entries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.report.entry import Entry
+from td_pinterest_op.run_history.columns import FAILED, FOLLOW_UP, LIFT, RUN, SUCCESS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudienceHistory:
+    """Entries of one audience in the order of time. `audience_id`: "" if no entry knows it."""
+
+    audience_id: str
+    entries: Sequence[Entry]
+
+    @property
+    def runs(self) -> list[Entry]:
+        """The runs, oldest first."""
+        return [entry for entry in self.entries if entry.kind == RUN]
+
+    @property
+    def run(self) -> Entry | None:
+        """The last run."""
+        return self.runs[-1] if self.runs else None
+
+    @property
+    def previous(self) -> Entry | None:
+        """The run before the last one."""
+        return self.runs[-2] if len(self.runs) > 1 else None
+
+    @property
+    def look(self) -> Entry | None:
+        """The last follow-up that knows the status, None if there was none since the last run."""
+        looks = [entry for entry in self._since_run if entry.kind == FOLLOW_UP and entry.text("audience_status")]
+        return looks[-1] if looks else None
+
+    @property
+    def latest(self) -> Entry | None:
+        """The last run, or the last follow-up of an audience without runs."""
+        return self.run or self.look
+
+    @property
+    def size(self) -> Entry | None:
+        """The newest entry that knows the size."""
+        return _newest(self.entries, "audience_size")
+
+    @property
+    def new_size(self) -> Entry | None:
+        """The newest follow-up since the last run that knows the size."""
+        return _newest([entry for entry in self._since_run if entry.kind == FOLLOW_UP], "audience_size")
+
+    @property
+    def lift(self) -> Entry | None:
+        """The newest comparison with the control group that did not fail."""
+        lifts = [entry for entry in self.entries if entry.kind == LIFT and entry.outcome == SUCCESS and entry.lift]
+        return lifts[-1] if lifts else None
+
+    @property
+    def title(self) -> str:
+        """The newest name that is known, or else the id."""
+        named = _newest(self.entries, "audience_name")
+        return named.text("audience_name") if named else f"audience {self.audience_id or 'without an id'}"
+
+    @property
+    def _since_run(self) -> list[Entry]:
+        run = self.run
+        return [entry for entry in self.entries if not (run and entry.at and run.at and entry.at < run.at)]
+
+
+def histories(entries: Sequence[Entry], *, audience_id: str | None = None) -> list[AudienceHistory]:
+    """Return the history of each audience, or of the one that `audience_id` names, in the order of their names.
+
+    Raises SettingsError if there is no run of it, and no follow-up that knows its status.
+    """
+    last = _last_of_each(entries)
+    ids = [*dict.fromkeys(entry.text("audience_id") for entry in last if entry.text("audience_id"))]
+    if audience_id is not None and audience_id not in ids:
+        raise SettingsError(f"the history has no audience {audience_id}; it has {', '.join(ids) or 'none'}")
+    if audience_id is not None or len(ids) > 1:
+        made = [_history_of(last, known) for known in ([audience_id] if audience_id else ids)]
+    else:
+        made = [AudienceHistory(audience_id="".join(ids), entries=last)]
+    shown = [history for history in made if history.latest]
+    if not shown:
+        raise SettingsError("the history of this audience has no run, and no follow-up that knows its status")
+    return sorted(shown, key=lambda history: (history.title.casefold(), history.audience_id))
+
+
+def failures(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the entries that failed, newest first."""
+    return [entry for entry in reversed(entries) if entry.outcome == FAILED]
+
+
+def _last_of_each(entries: Sequence[Entry]) -> list[Entry]:
+    """Each entry once: a row of the same session, attempt and action of an audience replaces the earlier one."""
+    return list({(entry.kind, entry.key, entry.text("audience_id")): entry for entry in entries}.values())
+
+
+def _history_of(entries: Sequence[Entry], audience_id: str) -> AudienceHistory:
+    own = [entry for entry in entries if entry.text("audience_id") == audience_id]
+    names = {name: {entry.text(name) for entry in own} for name in ("audience_name", "workflow")}
+
+    def belongs(entry: Entry) -> bool:
+        if known := entry.text("audience_id"):
+            return known == audience_id
+        # A run that failed early knows its audience's name, or only its workflow.
+        name = "audience_name" if entry.text("audience_name") else "workflow"
+        return entry.text(name) in names[name]
+
+    by_key = {(entry.kind, entry.key): entry for entry in entries if belongs(entry)}
+    return AudienceHistory(audience_id=audience_id, entries=list(by_key.values()))
+
+
+def _newest(entries: Sequence[Entry], name: str) -> Entry | None:
+    """The newest entry that has a value of this name."""
+    return next((entry for entry in reversed(entries) if entry.text(name)), None)

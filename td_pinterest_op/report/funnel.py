@@ -1,0 +1,129 @@
+"""The picture of a run: bars from the rows of the query to the people whom Pinterest matched.
+
+Bars of what is left and bars of what was lost take turns, so that each bar begins where the one before it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from td_pinterest_op.report.entry import Entry
+from td_pinterest_op.report.figures import day, number
+from td_pinterest_op.run_history.columns import FAILED
+from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, WITHOUT_CONSENT
+
+KEPT, LOST, MATCHED = "kept", "lost", "matched"
+
+_WITHHELD = {SUPPRESSED: "Opted out", WITHOUT_CONSENT: "Without consent", CONTROL: "Control group"}
+_REMOVE = "remove_people_from_current_audience"
+# More reasons than these do not fit beside a bar.
+_MOST_REASONS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """`kind` is KEPT, LOST or MATCHED. `start` and `width` are in per cent of the picture's width.
+
+    `count`: None for what is not known yet.
+    """
+
+    kind: str
+    label: str
+    count: int | None
+    note: str = ""
+    start: float = 0.0
+    width: float = 0.0
+
+
+def funnel(run: Entry, *, size: Entry | None) -> list[Bar]:
+    """Return the bars of a run, without losses of zero; none for a run that read no row.
+
+    `size`: the newest entry since the run that knows the size of the audience.
+    """
+    if not run.whole("rows_read"):
+        return []
+    bars = [bar for bar in (*_rows(run), *_people(run), *_result(run)) if bar.kind == KEPT or bar.count]
+    if run.outcome != FAILED and not run.dry_run and run.text("action") != _REMOVE:
+        bars.append(_matched(run, size))
+    return _placed(bars)
+
+
+def _rows(run: Entry) -> Iterator[Bar]:
+    read, invalid = run.whole("rows_read") or 0, run.whole("rows_invalid") or 0
+    valid = _valid(run)
+    yield Bar(kind=KEPT, label="Rows read", count=read)
+    if valid + invalid != read:
+        # Several columns of identifiers.
+        yield Bar(kind=KEPT, label="Identifiers in them", count=valid + invalid)
+    yield Bar(kind=LOST, label="Rejected", count=invalid, note=_reasons(run))
+    yield Bar(kind=KEPT, label="Valid", count=valid)
+
+
+def _valid(run: Entry) -> int:
+    valid = run.whole("rows_valid")
+    return (run.whole("rows_read") or 0) - (run.whole("rows_invalid") or 0) if valid is None else valid
+
+
+def _reasons(run: Entry) -> str:
+    """The most frequent reasons for which values are rejected, with their counts."""
+    reasons = [f"{reason.replace('_', ' ')} {number(count)}" for reason, count in run.invalid_by_reason.items()]
+    more = [f"{len(reasons) - _MOST_REASONS} other reasons"] if len(reasons) > _MOST_REASONS else []
+    return ", ".join(reasons[:_MOST_REASONS] + more)
+
+
+def _people(run: Entry) -> Iterator[Bar]:
+    unique = run.whole("records_unique")
+    if unique is not None:
+        yield Bar(kind=LOST, label="Repeats", count=_valid(run) - unique)
+        yield Bar(kind=KEPT, label="Different people", count=unique)
+    for reason in WITHHELD:
+        yield Bar(kind=LOST, label=_WITHHELD[reason], count=run.whole(f"records_withheld_{reason}"), note="withheld")
+
+
+def _result(run: Entry) -> Iterator[Bar]:
+    """What came of the people whom nothing withholds."""
+    sent, refused, allowed = run.whole("records_sent") or 0, run.whole("records_refused") or 0, run.allowed
+    failed, removes = run.outcome == FAILED, run.text("action") == _REMOVE
+    if run.is_mirror:
+        label = "Should be in the audience" if failed or run.dry_run else "In the audience"
+        yield Bar(kind=KEPT, label=label, count=allowed, note=_changes(run))
+    elif run.dry_run:
+        yield Bar(kind=KEPT, label="Would be taken out" if removes else "Would be sent", count=allowed)
+    else:
+        yield Bar(kind=LOST, label="Refused by Pinterest", count=refused)
+        missing = 0 if allowed is None else allowed - sent - refused
+        yield Bar(kind=LOST, label="Not sent", count=missing, note="the run failed before" if failed else "")
+        yield Bar(kind=KEPT, label="Taken out" if removes else "Sent", count=sent)
+
+
+def _changes(run: Entry) -> str:
+    names = (("mirror_joined", "joined"), ("mirror_left", "left"), ("mirror_resent", "sent again"))
+    changes = [f"{number(count)} {label}" for name, label in names if (count := run.whole(name))]
+    return ", ".join(changes) or "nobody joined or left"
+
+
+def _matched(run: Entry, size: Entry | None) -> Bar:
+    """The people of the audience, those of earlier runs as well, who have an account."""
+    count = size.whole("audience_size") if size else None
+    if size is None or count is None:
+        return Bar(kind=MATCHED, label="Matched by Pinterest", count=None, note="not known yet")
+    of = "in the whole audience, " if run.text("action") == "add_people_to_current_audience" else ""
+    return Bar(kind=MATCHED, label="Matched, about", count=count, note=f"{of}as of {day(size.at)}")
+
+
+def _placed(bars: list[Bar]) -> list[Bar]:
+    """The bars at their places: what is lost lies to the right of what is left."""
+    widest, left, placed = max(bar.count or 0 for bar in bars), 0, []
+    for bar in bars:
+        count = bar.count or 0
+        left = left - count if bar.kind == LOST else count
+        start = left if bar.kind == LOST else 0
+        placed.append(_at(bar, start=100 * start / widest, width=100 * count / widest))
+    return placed
+
+
+def _at(bar: Bar, *, start: float, width: float) -> Bar:
+    return Bar(
+        kind=bar.kind, label=bar.label, count=bar.count, note=bar.note, start=round(start, 2), width=round(width, 2)
+    )

@@ -1,0 +1,48 @@
+"""Settings from several places → one mapping: a task's, and over them those of an entry, a console or a file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.settings.structures import mapping_of
+from td_pinterest_op.settings.types import WrongValueError, is_left_out, shown
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """What one place gives: a mapping, or JSON or YAML text of one. `place`: its name, for messages."""
+
+    place: str
+    given: object
+
+    def mapping(self) -> Mapping[object, object]:
+        """Return what is given, nothing if it is left out. Raises SettingsError."""
+        if is_left_out(self.given):
+            return {}
+        try:
+            return mapping_of(self.given)
+        except WrongValueError as error:
+            text = f"{self.place}: {error}; allowed: a mapping, or a string of one in JSON or YAML"
+            raise SettingsError(text, key="result_settings") from None
+
+
+def merge(*layers: Layer) -> dict[object, object]:
+    """Return what all layers give. Of two values the later layer's is taken, and the log says so.
+
+    A blank value replaces none: a template that rendered to nothing must not lift what another place restricts.
+
+    Raises SettingsError for a layer that is no mapping.
+    """
+    merged: dict[object, object] = {}
+    for layer in layers:
+        given = layer.mapping()
+        new = {key: value for key, value in given.items() if not is_left_out(value)}
+        if replaced := [shown(key).strip("'") for key in new if str(merged.get(key, new[key])) != str(new[key])]:
+            log.info("%s has its own %s, used in place of what is shared", layer.place, ", ".join(replaced))
+        merged = {**given, **merged, **new}
+    return merged

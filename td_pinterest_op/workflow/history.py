@@ -1,0 +1,182 @@
+"""The history of a task: a row about its run, after success and after failure, in a table of the user's warehouse.
+
+A history that cannot be read or written is one warning. It never fails a run, nor delays it for long.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import re
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from td_pinterest_op import __version__
+from td_pinterest_op.errors import ExportError, StoppedError
+from td_pinterest_op.http.retry import Retry
+from td_pinterest_op.http.transport import Transport
+from td_pinterest_op.run_history.columns import FAILED, SUCCESS, Row
+from td_pinterest_op.run_history.table import HistoryTable
+from td_pinterest_op.runtime import shutdown
+from td_pinterest_op.runtime.clock import Timing, duration
+from td_pinterest_op.runtime.time_limit import call_within
+from td_pinterest_op.runtime.unexpected import unexpected
+from td_pinterest_op.settings.types import TableName
+from td_pinterest_op.treasure_data.api import RUN_AGAIN, TreasureData
+from td_pinterest_op.workflow.resubmit import may_begin_anew
+from td_pinterest_op.workflow.services import endpoints
+from td_pinterest_op.workflow.task import Task, database_of
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+TIME_LIMIT = 30.0
+"""Seconds by which reading or writing a history may delay its task."""
+_CONNECT_TIMEOUT = 10.0
+
+
+@dataclass(slots=True, kw_only=True)
+class History:
+    """The history of one task. After the first failure nothing more is tried."""
+
+    task: Task
+    database: str
+    table: str
+    timing: Timing
+    _session_uuid: str = field(init=False)
+    _given_up: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        # A run without a workflow is a session of its own.
+        self._session_uuid = str(self.task.params.get("session_uuid") or uuid.uuid4())
+
+    @property
+    def label(self) -> str:
+        """The table as messages name it."""
+        return f"{self.database}.{self.table}"
+
+    @property
+    def about_task(self) -> dict[str, Any]:
+        """The columns that every row of the task has."""
+        params, name = self.task.params, str(self.task.params.get("task_name") or "")
+        attempt = params.get("attempt_id")
+        return {
+            "time": int(self.timing.wall()),
+            "workflow": workflow_of(name),
+            "session_time": params.get("session_time"),
+            "session_uuid": self._session_uuid,
+            "attempt_id": None if attempt is None else str(attempt),
+            "task": name or None,
+            "version": __version__,
+        }
+
+    def write(self, rows: Sequence[Row], *, unless: str = "") -> None:
+        """Add rows, each with what is known of the task. `unless`: see `HistoryTable.insert`. Never raises."""
+        rows = [
+            {**self.about_task, **{name: value for name, value in row.items() if value is not None}} for row in rows
+        ]
+        # The run is over: a signal to end cuts the history short, and nothing else.
+        with contextlib.suppress(StoppedError):
+            self._use(lambda table: table.insert(rows, unless=unless), failure="this run has no row in the history")
+
+    def read(self, query: str) -> list[dict[str, Any]] | None:
+        """Return the rows that a query finds, None if the history cannot be read. Raises StoppedError."""
+        return self._use(lambda table: table.read(query), failure="nothing is known from the history")
+
+    def _use(self, function: Callable[[HistoryTable], _T], *, failure: str) -> _T | None:
+        if self._given_up.is_set():
+            return None
+        try:
+            return call_within(TIME_LIMIT, lambda: self._with_table(function))
+        except StoppedError:
+            self._given_up.set()
+            raise
+        except TimeoutError:
+            why = f"Treasure Data took longer than {duration(TIME_LIMIT)}"
+        except Exception as error:
+            why = error_text(error).removesuffix(RUN_AGAIN)
+        self._given_up.set()
+        log.warning("%s %s: %s. The run itself goes on as without a history", failure, self.label, why)
+        return None
+
+    def _with_table(self, function: Callable[[HistoryTable], _T]) -> _T:
+        with self._treasure_data() as td:
+            return function(HistoryTable(td=td, database=self.database, name=self.table))
+
+    @contextlib.contextmanager
+    def _treasure_data(self) -> Iterator[TreasureData]:
+        """A connection of its own, which repeats no request: the table tries again, and warns of nothing."""
+        limits = {"connect_timeout": _CONNECT_TIMEOUT, "write_timeout": TIME_LIMIT, "read_timeout": TIME_LIMIT}
+        transport = Transport(**limits, connections=1)
+        try:
+            yield TreasureData(
+                api_key=self.task.td_api_key,
+                endpoint=endpoints(self.task.environ).treasure_data,
+                transport=transport,
+                retry=Retry(count=0, initial_wait=1.0, longest_wait=TIME_LIMIT, random=random.random),
+                timing=replace(self.timing, sleep=self._sleep),
+            )
+        finally:
+            transport.close()
+
+    def _sleep(self, seconds: float) -> None:
+        if self._given_up.is_set():
+            raise TimeoutError
+        self.timing.sleep(seconds)
+
+
+def open_history(task: Task, table: TableName | None, timing: Timing) -> History | None:
+    """Return the history of a task, None without a table. Raises SettingsError if the table is in no database."""
+    database = database_of_history(task, table)
+    return History(task=task, database=database, table=table.table, timing=timing) if table and database else None
+
+
+def database_of_history(task: Task, table: TableName | None) -> str | None:
+    """Return the database of a history, None without a table. Raises SettingsError if it is not known."""
+    if table is None or table.database:
+        return table and table.database
+    return database_of(task, use=f"the history {table.table}")
+
+
+@contextlib.contextmanager
+def recording(history: History | None, rows: Callable[[str], Sequence[Row]]) -> Iterator[None]:
+    """Write the rows of a run at the end of the block; `rows` gets the error's text, "" after a success.
+
+    A row without an outcome has that of the run. No row is written of a run that a signal ended, since there is no time
+    for it, nor of a task that is resubmitted.
+    """
+    error: BaseException | None = None
+    try:
+        yield
+    except BaseException as failure:
+        error = failure
+        raise
+    finally:
+        if history and _is_worth_a_row(history.task, error):
+            text = error_text(error)
+            outcome = {"outcome": FAILED, "error": text} if error else {"outcome": SUCCESS}
+            history.write([{**outcome, **row} for row in rows(text)])
+
+
+def _is_worth_a_row(task: Task, error: BaseException | None) -> bool:
+    if error is None:
+        return True
+    return isinstance(error, Exception) and not shutdown.requested() and not may_begin_anew(task, error)
+
+
+def error_text(error: BaseException | None) -> str:
+    """Return what an error says, fit for the history: the text of any other error could quote a row."""
+    if error is None or isinstance(error, ExportError):
+        return str(error or "")
+    return str(unexpected(error)) if isinstance(error, Exception) else type(error).__name__
+
+
+def workflow_of(task_name: str) -> str | None:
+    """Return the workflow's name, which a task's name begins with."""
+    parts = re.split(r"[+^]", task_name)
+    return parts[1] if len(parts) > 1 else None

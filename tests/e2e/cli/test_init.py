@@ -1,0 +1,215 @@
+"""`td-pinterest init`: a folder that runs, made by asking or from options; nothing of somebody's own is changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from td_pinterest_op.cli import screen
+from td_pinterest_op.cli.check import findings
+from td_pinterest_op.cli.project_folder import JOBS
+from tests import children, dig
+from tests.e2e.project import ROOT, secrets
+from tests.exporting import Services, digests, people
+from tests.unit.cli.running import Terminal
+
+DATABASE = "shop"
+OPTIONS = ("--database", DATABASE, "--query", "SELECT email FROM people")
+Init = Callable[..., Any]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "audiences"
+
+
+@pytest.fixture
+def init(at_terminal: Terminal, folder: Path, services: Services) -> Init:
+    """Runs `init` without questions, for one job and an audience that is there."""
+    services.td.create(DATABASE, "people", [{"email": person} for person in people(5)])
+    return lambda *arguments: at_terminal("init", folder, "--yes", *arguments)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_text()
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in (".dig", ".yml", ".sql")
+    }
+
+
+def wrong(workflow: Path) -> list[str]:
+    """What `check` finds, besides packages that the Python on the PATH may lack here."""
+    return [str(finding) for finding in findings(workflow) if finding.code != "python"]
+
+
+def run(folder: Path, workflow: str, services: Services) -> None:
+    result = dig.run(folder / workflow, secrets=secrets(services), environ=services.environ)
+    assert result.error is None, result.log
+
+
+def test_a_folder_for_adding_runs_without_an_edit(init: Init, folder: Path, services: Services) -> None:
+    audience = services.audience()
+    assert 0 == init("--job", "add", "--audience", audience, *OPTIONS).code
+    assert {"pinterest_export.dig"} == {path.name for path in folder.glob("*.dig")}
+    run(folder, "pinterest_export.dig", services)
+    assert digests(5) == services.pinterest.members_of_audience(audience)
+
+
+def test_lists_are_files_of_the_folder(init: Init, folder: Path, services: Services, tmp_path: Path) -> None:
+    services.td.create(DATABASE, "opt_outs", [{"email": person.upper()} for person in people(2)])
+    query = tmp_path / "opt_outs.sql"
+    query.write_text("SELECT email FROM opt_outs\n")
+    audience = services.audience()
+    assert 0 == init("--job", "add", "--audience", audience, *OPTIONS, "--suppress", query).code
+    assert "SELECT email FROM opt_outs\n" == (folder / "queries" / "suppressed.sql").read_text()
+    run(folder, "pinterest_export.dig", services)
+    assert digests(5) - digests(2) == services.pinterest.members_of_audience(audience)
+
+
+def test_a_new_audience_gets_its_name(init: Init, folder: Path, services: Services) -> None:
+    assert 0 == init("--job", "create", "--audience", "Spring: readers", *OPTIONS).code
+    run(folder, "pinterest_create.dig", services)
+    assert ["Spring: readers"] == [audience.name for audience in services.pinterest.audiences.values()]
+
+
+def test_several_audiences_are_entries(init: Init, folder: Path, services: Services) -> None:
+    ids = [services.audience(name=name) for name in ("One", "Two")]
+    assert 0 == init("--job", "many", "--audience", ids[0], "--audience", "Two", *OPTIONS).code
+    run(folder, "pinterest_many.dig", services)
+    assert [digests(5)] * 2 == [services.pinterest.members_of_audience(each) for each in ids]
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_the_folder_of_every_job_has_no_finding(init: Init, folder: Path, services: Services, name: str) -> None:
+    job = JOBS[name]
+    audience = ["--audience", services.audience()] if job.ids or name == "many" else []
+    audience = ["--audience", "Shoppers"] if job.creates else audience
+    alert = ["--alert", "mail:ops@shop.example"]
+    given = [*(OPTIONS if job.query else OPTIONS[:2] if job.takes_lists else ()), *audience, *alert]
+    ran = init("--job", name, *given)
+    assert (0, []) == (ran.code, wrong(folder / job.workflow)), ran.err
+    assert 'to: ["ops@shop.example"]' in (folder / "config" / "failed.yml").read_text()
+    assert f"digdag run {job.workflow}" in ran.err
+
+
+def test_a_second_call_changes_nothing_that_was_changed(init: Init, folder: Path, services: Services) -> None:
+    _, one, two = (services.audience(name=name) for name in ("Other", "One", "Two"))
+    assert 0 == init("--job", "add", "--audience", one, *OPTIONS).code
+    (folder / "queries" / "people.sql").write_text("SELECT email FROM people -- mine\n")
+    before = contents(folder)
+    ran = init("--job", "add", "--audience", two, *OPTIONS)
+    assert before == contents(folder)
+    assert ["config/pinterest.yml", "queries/people.sql"] == [
+        name for name in before if f"{folder / name} was changed since it was laid out" in ran.err
+    ]
+    assert 0 == init("--job", "replace", "--audience", two, *OPTIONS).code
+    after = contents(folder)
+    assert {"pinterest_export.dig", "pinterest_replace.dig"} <= after.keys()
+    assert f'replace:\n  audience_id: "{two}"\n  audience_name: "Two"' in after["config/pinterest.yml"]
+    assert f'audience_id: "{one}"' in after["config/pinterest.yml"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--job", "add"], "Audience (its id, or its name): give --audience"),
+        (["--job", "add", "--audience", "Nobody", *OPTIONS], 'has no audience "Nobody"'),
+        (["--job", "create", "--audience", "New"], "Database of the query: give --database"),
+        (["--job", "create", "--audience", "${x}", *OPTIONS], "contains a template"),
+        (["--job", "create", "--audience", "New", *OPTIONS, "--alert", "pager"], "--alert takes mail:ADDRESS or slack"),
+        (["--job", "create", "--audience", "New", *OPTIONS, "--suppress", "no.sql"], "no.sql of --suppress cannot be"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_named_and_nothing_is_written(
+    init: Init, folder: Path, arguments: list[str], said: str
+) -> None:
+    ran = init(*arguments)
+    assert said in ran.err
+    assert ran.code in (1, 2)
+    assert not (folder / "queries").exists()
+
+
+def test_a_dry_run_shows_the_plan(init: Init, services: Services) -> None:
+    ran = init("--job", "add", "--audience", services.audience(), *OPTIONS, "--dry-run")
+    assert (0, []) == (ran.code, services.pinterest.calls.writes())
+    assert "would add 5 records" in ran.out
+
+
+ANSWERS = ["549755885175", "add", "{audience}", DATABASE, "SELECT email FROM people", "", "", "", "y"]
+
+
+@pytest.mark.parametrize("answered", range(len(ANSWERS)))
+def test_ctrl_c_at_a_question_leaves_nothing_behind(
+    at_terminal: Terminal, services: Services, folder: Path, monkeypatch: pytest.MonkeyPatch, answered: int
+) -> None:
+    services.td.create(DATABASE, "people", [{"email": person} for person in people(5)])
+    monkeypatch.setattr(screen, "is_interactive", lambda: True)
+    audience = services.audience()
+    answers = iter([answer.format(audience=audience) for answer in ANSWERS][:answered])
+    asked = []
+
+    def prompt(question: str, **_: object) -> str:
+        asked.append(question)
+        try:
+            return next(answers)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    monkeypatch.setattr("click.prompt", prompt)
+    monkeypatch.setattr("click.confirm", lambda question, **_: "y" == prompt(question))
+    ran = at_terminal("init", folder)
+    assert (130, answered + 1) == (ran.code, len(asked))
+    # The last question, whether to try it, comes after the folder is made.
+    assert (answered == len(ANSWERS) - 1) == folder.exists()
+
+
+def test_the_questions_are_asked_at_a_terminal(services: Services, folder: Path) -> None:
+    services.td.create(DATABASE, "people", [{"email": person} for person in people(5)])
+    audience = services.audience()
+    ours, theirs = pty.openpty()
+    environ = {**os.environ, **services.environ, "DIGDAG_CONFIG_HOME": str(folder)}
+    command: list[str | Path] = [sys.executable, "-m", "td_pinterest_op", "init", folder]
+    with children.started(command, cwd=ROOT, env=environ, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        os.write(ours, f"\nadd\nShoppers\n{DATABASE}\nSELECT email FROM people\n\n\nslack\ny\n".encode())
+        shown = b""
+        while part := _read(ours):
+            shown += part
+        assert 0 == process.wait(30), shown.decode()
+    assert b"would add 5 records" in shown
+    assert f'audience_id: "{audience}"' in (folder / "config" / "pinterest.yml").read_text()
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 1 << 16)
+    except OSError:  # nobody writes any more
+        return b""
+
+
+def test_an_export_by_hand_becomes_a_workflow(
+    at_terminal: Terminal, services: Services, folder: Path, tmp_path: Path
+) -> None:
+    services.td.create(DATABASE, "people", [{"email": person} for person in people(5)])
+    audience, settings, query = services.audience(), tmp_path / "export.yml", tmp_path / "people.sql"
+    settings.write_text(
+        "ad_account_id: '549755885175'\naction: add_people_to_current_audience\n"
+        "limit_records_per_request: 2\nmin_records: 3\n"
+    )
+    query.write_text("SELECT email FROM people\n")
+    given = ["--settings", settings, "--audience", audience, "--write", folder, "--yes", "--json"]
+    assert at_terminal("export", *given, "--job", "1").failed("--write needs --query", code=2)
+    ran = at_terminal("export", *given, "--query", query, "--database", DATABASE)
+    assert (0, 5) == (ran.code, json.loads(ran.out)["records"]["sent"])
+    text = (folder / "pinterest_export.dig").read_text()
+    assert "    audience_type: customer_list\n    min_records: 3\n    limit_records_per_request: 2\n" in text
+    assert [] == wrong(folder / "pinterest_export.dig")
+    run(folder, "pinterest_export.dig", services)

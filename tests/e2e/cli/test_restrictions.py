@@ -1,0 +1,40 @@
+"""Whatever restricts an export is honoured on the command line too, or refused by name with nothing written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.campaigns import campaign
+from tests.e2e.restrictions import EVERY, MIRROR, ROWS, check, create_people
+from tests.exporting import Services
+from tests.unit.cli.running import Terminal
+
+WITHOUT_ROWS = ("clear_current_audience", "delete_current_audience", "create_actalike_audience")
+
+
+@pytest.mark.parametrize("action", EVERY)
+@pytest.mark.parametrize("source", ["--csv", *(pytest.param(name, marks=campaign) for name in ("--query", "--job"))])
+def test_on_the_command_line(
+    at_terminal: Terminal, services: Services, tmp_path: Path, action: str, source: str
+) -> None:
+    create_people(services)
+    csv_file, file = tmp_path / "people.csv", tmp_path / "export.yml"
+    csv_file.write_text("\n".join(["email", *ROWS]))
+    rows: dict[str, list[object]] = {
+        "--csv": ["--csv", csv_file],
+        "--job": ["--job", services.job(ROWS)],
+        "--query": ["--query", "SELECT email FROM people", "--database", "crm"],
+    }
+
+    def run(settings: dict[str, Any], restriction: dict[str, Any]) -> str:
+        file.write_text(yaml.safe_dump({"result_settings": yaml.safe_dump(settings | restriction)}))
+        ran = at_terminal("export", "--settings", file, "--yes", *([] if action in WITHOUT_ROWS else rows[source]))
+        assert (ran.code == 0) == ("error: " not in ran.err)
+        return "" if ran.code == 0 else ran.err.partition("error: ")[2].replace("\n", " ")
+
+    no_query = action == MIRROR and source != "--query"
+    check(services, action, run, refusal="mirror_current_audience needs `query`" if no_query else "")

@@ -1,0 +1,92 @@
+"""What restricts an export, as a table: by action and setting, whether a run honours it or refuses it by name."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from td_pinterest_op.audiences.actions import ACTIONS
+from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE, in_control
+from tests.emulators.pinterest import AD_ACCOUNT_ID
+from tests.exporting import Services, digest, people
+
+ACTALIKE, MIRROR = "create_actalike_audience", "mirror_current_audience"
+SENDING = {ADD, REMOVE, CREATE, REPLACE, MIRROR}
+EVERY = [each.action.name for each in ACTIONS]
+# By setting: a value that stops a run over ROWS, or that leaves somebody out, and the actions that honour it.
+RESTRICTIONS: Mapping[str, tuple[object, set[str]]] = {
+    "dry_run": (True, {*EVERY}),
+    "expected_audience_name": ("Somebody else's", {*EVERY}),
+    "max_invalid_ratio": (0.001, SENDING),
+    "min_records": (1000, SENDING),
+    "max_records": (1, SENDING),
+    "expect_values": ("hashed", SENDING),
+    "control": ({"percent": 50, "salt": "spring"}, SENDING - {REMOVE}),
+    "max_leave_ratio": (0.01, {MIRROR}),
+}
+# Where an action sends nobody, there is nothing that these limit.
+LIMITS = {"max_invalid_ratio", "min_records", "max_records"}
+PEOPLE = people(260)
+ROWS = [*PEOPLE, "nobody"]
+_numbers = itertools.count(1)
+
+# Runs an export, by some door, with the settings of an action and one that restricts; returns the error, "" for none.
+Door = Callable[[dict[str, Any], dict[str, Any]], str]
+
+
+def create_people(services: Services, count: int = 260) -> None:
+    """The table `people` of the task, and that of the activation: so many, and an invalid one."""
+    for database in ("crm", "cdp_audience_1"):
+        services.td.create(database, "people", [{"email": row} for row in (*people(count), "nobody")])
+
+
+def settings_of(services: Services, action: str) -> dict[str, Any]:
+    """What an action needs, about an audience of its own that has five other people."""
+    number = next(_numbers)
+    settings = {"ad_account_id": AD_ACCOUNT_ID, "action": action, "ignore_invalid_records": True}
+    if action == CREATE:
+        return settings | {"audience_name": f"Audience {number}"}
+    known = services.audience(people(150, first=500), name=f"Audience {number}")
+    if action == ACTALIKE:
+        new = {"audience_name": f"Like {number}", "country": "US", "percentage": 5}
+        return settings | new | {"seed_audience_id": known}
+    new = {"begin": "replace"} if action == MIRROR else {}
+    return settings | new | {"audience_id": known}
+
+
+def check(services: Services, action: str, run: Door, *, refusal: str = "") -> None:
+    """Run an action with each setting that restricts. `refusal`: the door refuses the action, with this text."""
+    for setting, (value, honoured_by) in RESTRICTIONS.items():
+        settings = settings_of(services, action)
+        if (setting, action, refusal) == ("max_leave_ratio", MIRROR, ""):
+            assert run(settings, {}) == ""
+            create_people(services, 240)
+        before = len(services.pinterest.calls.writes())
+        error = run(settings, {setting: value})
+        writes = services.pinterest.calls.writes()[before:]
+        if refusal:
+            assert refusal in error, (setting, error)
+            assert [] == writes, setting
+        elif action not in honoured_by and setting not in LIMITS:
+            assert f"{setting}: {action} cannot honour it" in error, (setting, error)
+            assert [] == writes, setting
+        elif action in honoured_by and setting != "control":
+            assert (setting == "dry_run") == (error == ""), (setting, error)
+            assert setting == "dry_run" or setting in error, (setting, error)
+            assert [] == writes, setting
+        else:
+            assert error == "", (setting, error)
+            if setting == "control":
+                assert set(_left_out()).isdisjoint(_members(services, settings))
+
+
+def _left_out() -> Iterator[str]:
+    left_out = [digest(person) for person in PEOPLE if in_control(digest(person), 50)]
+    assert 0 < len(left_out) < len(PEOPLE)
+    return iter(left_out)
+
+
+def _members(services: Services, settings: Mapping[str, Any]) -> set[str]:
+    named = services.pinterest.audiences_named(settings["audience_name"]) if "audience_name" in settings else []
+    return services.pinterest.members_of_audience(settings.get("audience_id") or named[0].id)

@@ -1,0 +1,225 @@
+"""`hash_in: warehouse`: the same members, reasons and figures, and no plain identifier leaves Treasure Data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgpack
+import pytest
+
+from td_pinterest_op.errors import ExportError, InvalidRowsError, JobError, LimitError, SettingsError
+from td_pinterest_op.identifiers.rules import Reason
+from tests.e2e.audiences import ADD, CLEAR, REMOVE, REPLACE
+from tests.exporting import Services, digest, digests, people
+from tests.unit.identifiers.test_sql import corpus
+
+SIGMA = "SOFI\u03a3@shop.example"
+DEVICE = "5eed0001-aaaa-4bbb-8ccc-{:012d}".format
+SKIPS = {"ignore_invalid_records": True}
+WAREHOUSE = {"hash_in": "warehouse", **SKIPS}
+# A digest, maybe one that was hashed before, or a reason.
+_NOTHING_PLAIN = re.compile("|".join(["=?[0-9a-f]{64}", *(reason.value for reason in Reason)]))
+# What two runs of the same rows have in common.
+FIGURES = ("rows", "records", "values")
+
+
+@pytest.fixture(autouse=True)
+def _tables(services: Services) -> None:
+    """Everything that a rule is about, in two columns and in an array; a key of each person, some of them missing."""
+    values = corpus()
+    others = [*values[1:], *people(1)]
+    rows = [
+        {"email": value, "Mail": other, "maid": other, "customer": None if number % 50 == 9 else number}
+        for number, (value, other) in enumerate(zip(values, others, strict=True))
+    ]
+    rows += [
+        {"email": f" {person.upper()}", "Mail": None, "maid": DEVICE(number), "customer": 5000 + number}
+        for number, person in enumerate([*people(200), *people(50)])
+    ]
+    services.td.create("crm", "people", rows)
+    services.td.create("crm", "listed", [{"mail": value} for value in [*people(20), *values[::3]]])
+
+
+def run(services: Services, settings: dict[str, Any], **params: Any) -> tuple[set[str], dict[str, Any]]:
+    """The members of a new audience after an export, and what it stored."""
+    audience_id = services.audience()
+    settings = {"action": ADD, "audience_id": audience_id, **SKIPS, **settings}
+    stored = services.export(settings, **{"database": "crm", **params})
+    return services.pinterest.members_of_audience(audience_id), stored
+
+
+def served(services: Services) -> list[str]:
+    """Every text in the rows that Treasure Data has handed out."""
+    calls = services.td.calls("GET", "/v3/job/result/")
+    outputs = [services.td.job(call.path.rsplit("/", 1)[1]).output for call in calls]
+    unpacker = msgpack.Unpacker()
+    for output in outputs:
+        for chunk in output.unpacked().chunks(0, None) if output else ():
+            unpacker.feed(chunk)
+    values = [value for row in unpacker for cell in row for value in (cell if isinstance(cell, list) else [cell])]
+    return [value for value in values if isinstance(value, str)]
+
+
+@pytest.mark.parametrize(
+    ("query", "settings", "lists"),
+    [
+        ("SELECT email FROM people", {}, {}),
+        ("SELECT maid AS IDFA FROM people -- everybody's\n;", {}, {}),
+        ("SELECT email, maid FROM people", {"max_in_flight": 1}, {}),
+        ('SELECT email, "Mail" AS mail FROM people -- twice', {"columns": {"Mail": "email"}}, {}),
+        ('SELECT ARRAY[email, NULL, "Mail"] AS email, maid FROM people', {}, {}),
+        ("SELECT CAST(NULL AS array(varchar)) AS maid, email FROM people", {}, {}),
+        ("WITH some AS (SELECT * FROM people) SELECT email FROM some ORDER BY customer LIMIT 400", {}, {}),
+        ("SELECT email FROM people", {"control": {"percent": 30, "salt": "it's ü"}}, {}),
+        (
+            "SELECT customer, email, maid FROM people",
+            {"control": {"percent": "12.5", "salt": "spring", "by": "Customer"}},
+            {},
+        ),
+        ("SELECT email, maid FROM people", {}, {"suppress": "SELECT mail AS email FROM listed"}),
+        ("SELECT email FROM people", {}, {"consent": "SELECT mail AS email FROM listed"}),
+        (
+            "SELECT email, maid, CAST(customer AS varchar) AS customer FROM people",
+            {"control": {"percent": 50, "salt": "x", "by": "customer"}, "columns": {"email": "email"}},
+            {"suppress": "SELECT mail AS email FROM listed", "consent": "SELECT email FROM people"},
+        ),
+    ],
+)
+def test_members_reasons_and_figures_are_those_of_an_export_that_hashes_by_itself(
+    services: Services, query: str, settings: dict[str, Any], lists: dict[str, str]
+) -> None:
+    expected_members, expected = run(services, settings, query=query, **lists)
+    services.td.requests.clear()
+    members, stored = run(services, {**settings, "hash_in": "warehouse"}, query=query, **lists)
+    assert expected_members == members
+    assert {name: expected[name] for name in FIGURES} == {name: stored[name] for name in FIGURES}
+    assert 5 < len(members)
+    texts = served(services)
+    assert 100 < len(texts)
+    assert [] == [text for text in texts if not _NOTHING_PLAIN.fullmatch(text)]
+
+
+@pytest.mark.parametrize("action", [REMOVE, REPLACE])
+def test_every_action_that_reads_rows_can_hash_there(services: Services, action: str) -> None:
+    audience_id = services.audience(people(5))
+    query = "SELECT email FROM people WHERE email LIKE ' PERSON%'"
+    settings = {"action": action, "audience_id": audience_id, "hash_in": "warehouse"}
+    stored = services.export(settings, query=query, database="crm", engine="trino")
+    expected = set() if action == REMOVE else digests(200)
+    assert expected == services.pinterest.members_of_audience(audience_id)
+    assert (200, 50) == (stored["records"]["sent"], stored["records"]["duplicate"])
+
+
+@pytest.mark.parametrize(
+    "settings", [{"ignore_invalid_records": False}, {"max_invalid_ratio": 0.1}, {"expect_values": "hashed"}]
+)
+def test_what_stops_an_export_stops_it_with_the_same_words(services: Services, settings: dict[str, Any]) -> None:
+    messages = []
+    for hash_in in ("operator", "warehouse"):
+        with pytest.raises((InvalidRowsError, LimitError)) as caught:
+            run(services, {**settings, "hash_in": hash_in}, query="SELECT email FROM people")
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+    assert [] == services.pinterest.calls.writes()
+
+
+class TestUnsure:
+    def test_an_address_that_only_the_operator_can_hash_is_counted_and_left_out(self, services: Services) -> None:
+        services.td.create("crm", "greek", [{"email": SIGMA}, {"email": people(1)[0]}])
+        members, stored = run(services, {"hash_in": "warehouse"}, query="SELECT email FROM greek")
+        assert (digests(1), 1) == (members, stored["rows"]["invalid_by_reason"]["unsure"])
+        members, _ = run(services, {}, query="SELECT email FROM greek")
+        assert {digest("sofi\u03c2@shop.example")} | digests(1) == members
+
+    def test_it_stops_an_export_that_does_not_skip_invalid_rows(self, services: Services) -> None:
+        services.td.create("crm", "greek", [{"email": SIGMA}, {"email": people(1)[0]}])
+        with pytest.raises(InvalidRowsError, match=r"1 of 2 rows is invalid \(unsure 1\)"):
+            run(services, WAREHOUSE | {"ignore_invalid_records": False}, query="SELECT email FROM greek")
+
+    @pytest.mark.parametrize(
+        ("suppress", "sent"), [(None, {DEVICE(1), DEVICE(2)}), ("nobody@shop.example", {DEVICE(2)})]
+    )
+    def test_a_row_with_one_counts_as_suppressed(
+        self, services: Services, suppress: str | None, sent: set[str]
+    ) -> None:
+        services.td.create("crm", "greek", [{"email": SIGMA, "maid": DEVICE(1)}, {"email": None, "maid": DEVICE(2)}])
+        lists = {"suppress": f"SELECT '{suppress}' AS email"} if suppress else {}
+        members, stored = run(services, WAREHOUSE, query="SELECT email, maid FROM greek", **lists)
+        assert set(map(digest, sent)) == members
+        assert 2 - len(sent) == stored["records"]["withheld"]["suppressed"]
+
+    def test_an_opt_out_list_that_holds_one_ends_the_export(self, services: Services) -> None:
+        suppress = f"SELECT * FROM (VALUES ('{SIGMA}'), ('x@shop.example')) AS t (email)"
+        with pytest.raises(LimitError, match=r"`suppress` holds addresses that are unsure \(1\)") as caught:
+            run(services, WAREHOUSE, query="SELECT email FROM people", suppress=suppress)
+        assert "or set hash_in: operator" in str(caught.value)
+        assert [] == services.pinterest.calls.writes()
+
+    def test_a_consent_list_that_holds_one_finds_the_others(
+        self, services: Services, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        consent = f"SELECT * FROM (VALUES ('{SIGMA}'), ('{people(1)[0]}')) AS t (email)"
+        members, _ = run(services, WAREHOUSE, query="SELECT email FROM people", consent=consent)
+        assert digests(1) == members
+        assert "consent: unsure 1" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "params", "named"),
+    [
+        ({}, {"job_id": "12"}, ["hash_in: warehouse needs `query`", "job 12 (`job_id` or the last job)"]),
+        ({}, {"td": {"last_job_id": 13}}, ["hash_in: warehouse needs `query`", "job 13 (`job_id` or the last job)"]),
+        (
+            {},
+            {"query": "SELECT 1", "engine": "hive"},
+            ["hash_in: warehouse needs the engine presto or trino", "engine: hive"],
+        ),
+        ({}, {"query": "SELECT 1; SELECT 2"}, ["several statements"]),
+        ({"records": "rows"}, {"query": "SELECT 1"}, ["hash_in: ", "records: rows"]),
+        ({"hash_in": "trino"}, {"query": "SELECT 1"}, ["hash_in: 'trino' is not known"]),
+        ({"action": "add"}, {"job_id": "12"}, ["action: "]),
+    ],
+)
+def test_what_the_warehouse_cannot_hash_is_an_error_that_names_both_and_asks_nobody(
+    services: Services, settings: dict[str, Any], params: dict[str, Any], named: Sequence[str]
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        run(services, WAREHOUSE | settings, **params)
+    assert [] == [part for part in named if part not in str(caught.value)]
+    assert [] == services.td.requests
+
+
+@pytest.mark.parametrize(
+    ("params", "error"),
+    [
+        ({"query": "SELECT email, customer FROM people"}, 'column "customer" is no identifier'),
+        ({"query": "SELECT customer AS email FROM people"}, 'column "email" is of type bigint: cast it to varchar'),
+        ({"query": "SELECT nothing FROM people"}, "ended with status error"),
+        ({"query": "SELECT email FROM people", "suppress": "SELECT 1 AS one"}, "[the query of `suppress`]"),
+    ],
+)
+def test_columns_that_cannot_be_exported_are_an_error_before_a_row_is_read(
+    services: Services, params: dict[str, str], error: str
+) -> None:
+    with pytest.raises(JobError) as caught:
+        run(services, WAREHOUSE, **params)
+    assert error in str(caught.value)
+    assert [] == served(services)
+
+
+def test_a_rerun_adopts_the_job_with_the_digests(services: Services) -> None:
+    attempt = {"query": "SELECT email FROM people", "session_uuid": "u", "attempt_id": 1}
+    first, again = (run(services, WAREHOUSE, **attempt)[1]["job_id"] for _ in range(2))
+    assert first == again
+    services.td.create("crm", "people", "SELECT ['a@b.cc'] AS email")
+    _, stored = run(services, WAREHOUSE, **attempt)
+    assert (1, True) == (stored["records"]["sent"], stored["job_id"] != first)
+
+
+def test_an_action_without_rows_names_it_as_unused(services: Services, caplog: pytest.LogCaptureFixture) -> None:
+    services.export({"action": CLEAR, "audience_id": services.audience(people(3)), "hash_in": "warehouse"})
+    assert f"{CLEAR} does not use these settings: hash_in" in caplog.text
+    with pytest.raises(ExportError):
+        run(services, {"hash_in": ""}, query="SELECT nothing")

@@ -1,0 +1,111 @@
+"""The mirror by its other doors: an entry of several audiences, an activation. And a ledger of version 0.3."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from td_pinterest_op.activation import extend_by_console
+from td_pinterest_op.export import export
+from td_pinterest_op.many import export_entry
+from td_pinterest_op.mirroring.ledger import Ledger
+from td_pinterest_op.workflow.task import Task
+from tests.exporting import digests, people
+from tests.mirror.days import DATABASE, LEDGER, World
+
+DAY = 86_400_000
+
+
+@pytest.fixture
+def audience_id(mirrored: World) -> str:
+    """An audience that follows 200 people, after the first day."""
+    found = mirrored.audience()
+    mirrored.wants(people(200))
+    assert mirrored.run(0).succeeded
+    return found
+
+
+def test_an_entry_of_several_audiences_mirrors(mirrored: World, audience_id: str) -> None:
+    mirrored.wants(people(195))
+    shared = json.dumps({name: mirrored.settings[name] for name in ("ad_account_id", "type", "audience_type")})
+    entry = {**mirrored.settings, "query": mirrored.task["query"], "name": "newsletter", "min_records": 196}
+    params: dict[str, Any] = {"database": DATABASE, "result_settings": shared, "audience": entry}
+    task = Task(params=params, environ=mirrored.environ)
+    _, outcome = export_entry(task, mirrored.time.timing)
+    assert (False, True) == (outcome["ok"], "fewer than min_records (196)" in outcome["error"])
+    given = {**params, "audience": {**entry, "min_records": 1}}
+    name, outcome = export_entry(replace(task, params=given), mirrored.time.timing)
+    assert ("newsletter", True, 5) == (name, outcome["ok"], outcome["statistics"]["mirror"]["left"])
+    assert digests(195) == mirrored.members(audience_id)
+
+
+def test_an_activation_mirrors_from_its_first_run_on(mirrored: World) -> None:
+    kept = {name: value for name, value in mirrored.settings.items() if name != "action"}
+    mirrored.wants(people(200))
+    params: dict[str, Any] = {**mirrored.task, "later_runs": "Mirror", "segment_name": "VIP", "activation_id": "7"}
+    task = Task(params={**params, "result_settings": kept}, environ=mirrored.environ)
+    export(extend_by_console(task), mirrored.time.timing)
+    (audience,) = mirrored.pinterest.audiences_named("VIP")
+    assert digests(200) == mirrored.members(audience.id)
+    mirrored.wants(people(190))
+    stored = export(extend_by_console(task), mirrored.time.timing)
+    assert (10, digests(190)) == (stored["mirror"]["left"], mirrored.members(audience.id))
+
+
+def test_a_job_is_no_query_of_a_mirror(mirrored: World, audience_id: str) -> None:
+    del mirrored.task["query"]
+    mirrored.task["job_id"] = "12"
+    assert "mirror_current_audience needs `query`, and the rows are those of job 12" in mirrored.run(1).said
+    mirrored.task |= {"job_id": None, "query": "SELECT 1", "engine": "hive"}
+    del mirrored.task["job_id"]
+    assert "mirror_current_audience needs the engine presto or trino" in mirrored.run(1).said
+
+
+def test_a_ledger_that_version_0_3_wrote_goes_on(mirrored: World) -> None:
+    """A first replace, a compaction, a settled day, a day that was given up, and one that was overtaken."""
+    audience_id = mirrored.audience(people(200, first=5))
+    behind = mirrored.pinterest.audiences[audience_id].rule["customer_list_id"]
+    now = int(mirrored.time.now() * 1000)
+    plans = {
+        name: now - (9 - n) * DAY for n, name in enumerate(["first", "compaction", "settled", "given up", "beside"])
+    }
+    account = mirrored.settings["ad_account_id"]
+    rows: list[tuple[Any, ...]] = []
+
+    def add(plan: str, op: str, digest: str | None = None, joined: int | None = None, **more: Any) -> None:
+        ids = (account, behind) if op in ("replacing", "replaced", "planned", "settled", "compacted") else (None, None)
+        number = plans[plan]
+        rows.append(
+            (audience_id, number, op, digest, joined, more.get("figure"), None, *ids, f"uuid of {plan}", number // 1000)
+        )
+
+    for digest in digests(200):
+        add("compaction", "member", digest, plans["first"])
+    add("compaction", "compacting", joined=plans["first"])
+    add("compaction", "compacted", figure=200)
+    for op, changed in (("join", digests(5, first=200)), ("leave", digests(5))):
+        for digest in changed:
+            add("settled", op, digest, plans["settled"] if op == "join" else None)
+    add("settled", "planned", joined=plans["compaction"], figure=10)
+    add("settled", "settled")
+    for digest in digests(2, first=205):
+        add("given up", "join", digest, plans["given up"])
+    add("given up", "planned", joined=plans["settled"], figure=2)
+    for digest in digests(1, first=205):
+        add("beside", "join", digest)
+    add("beside", "overtaken", joined=plans["given up"])
+    ledger = Ledger(name=LEDGER, database=DATABASE, audience_id=audience_id, session="")
+    mirrored.td.create(DATABASE, LEDGER, re.sub(r"[\s\S]* AS\n", "", ledger.create()))
+    values = ", ".join(f"({', '.join('NULL' if value is None else repr(value) for value in row)})" for row in rows)
+    mirrored.sql(f"INSERT INTO {LEDGER} VALUES {values}")
+    mirrored.wants(people(200, first=6))
+    with mirrored.sent() as sent:
+        ran = mirrored.run(0)
+    assert ran.succeeded, ran.said
+    # One of the two who are unsure joins, the other leaves, and so does the person who left the query.
+    assert {"ADD": 1, "REMOVE": 2} == sent
+    assert (digests(200, first=6), 200) == (mirrored.members(audience_id), ran.stored["members"])

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from td_pinterest_op.audiences.actions import ACTIONS
+from td_pinterest_op.report.entry import Entry
+from td_pinterest_op.report.funnel import KEPT, LOST, MATCHED, Bar, funnel
+from td_pinterest_op.report.words import action_word
+from td_pinterest_op.run_history.columns import FAILED
+from tests.unit.report.samples import FIRST_DAY, follow_up, mirror, page, run
+
+WITHHELD = {"suppressed": 90, "without_consent": 0, "control": 60}
+RECORDS = {"unique": 1000, "duplicate": 250, "sent": 830, "refused": 20, "withheld": WITHHELD}
+TWO_COLUMNS = {"read": 800, "valid": 1250, "invalid": 350, "invalid_by_reason": {"null": 350}}
+REMOVE: dict[str, Any] = {"action": "remove_people_from_current_audience"}
+RUNS: dict[str, Entry] = {
+    "plain": run(),
+    "withheld": run(records=RECORDS),
+    "mirror": mirror(9),
+    "failed": run(records=RECORDS | {"sent": 400}, error="Pinterest was down."),
+    "failed mirror": mirror(records={"unique": 2000, "sent": 60}, error="Pinterest was down."),
+    "failed before it sent": run(records={"unique": 0, "sent": 0}, rows={"read": 10, "invalid": 10}, error="Too few."),
+    "dry run": run(records=RECORDS | {"sent": 0, "refused": 0}, dry_run=True),
+    "two columns": run(rows=TWO_COLUMNS),
+    "remove": run(**REMOVE),
+    "an old row": run(rows={"read": 110, "invalid": 10}, records={"sent": 100}),
+    "nothing unique": run(rows={"read": 100, "invalid": 100}, records={"unique": 0, "sent": 0}),
+}
+
+
+def text_of(bar: Bar) -> str:
+    return f"{bar.label} {bar.count}"
+
+
+def sums(bars: list[tuple[str, int]]) -> list[tuple[int, int]]:
+    """Between each two bars of what is left: the former without the losses, and the latter."""
+    kept = [index for index, (kind, _) in enumerate(bars) if kind == KEPT]
+    return [
+        (bars[first][1] - sum(count for _, count in bars[first + 1 : second]), bars[second][1])
+        for first, second in pairwise(kept)
+    ]
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_bars_add_up(name: str) -> None:
+    bars = [(bar.kind, bar.count or 0) for bar in funnel(RUNS[name], size=None) if bar.kind != MATCHED]
+    if name == "two columns":
+        del bars[0]  # rows, of which each holds several identifiers
+    assert bars
+    for expected, actual in sums(bars):
+        assert expected == actual
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_figures_that_the_page_shows_add_up(name: str) -> None:
+    """Read from the page, as a person does."""
+    html = page([RUNS[name], follow_up(10)], now=FIRST_DAY)
+    pattern = r'<li class="(\w+)">.*?<span class="count">−?([\d,]+|–)</span>'
+    bars = [(kind, int(count.replace(",", ""))) for kind, count in re.findall(pattern, html, re.DOTALL) if count != "–"]
+    bars = [bar for bar in bars if bar[0] != MATCHED][name == "two columns" :]
+    assert len(bars) > 1
+    for expected, actual in sums(bars):
+        assert expected == actual
+
+
+def test_a_mirror_adds_up_as_an_export_does() -> None:
+    assert [
+        "Rows read 2000", "Valid 2000", "Different people 2000", "Opted out 200", "Without consent 5",
+        "Control group 100", "In the audience 1695", "Matched, about 900",
+    ] == [text_of(bar) for bar in funnel(mirror(9), size=follow_up(9))]  # fmt: skip
+    assert "In the audience <small>40 joined, 12 left, 56 sent again</small>" in page([mirror(9)], now=FIRST_DAY)
+
+
+@pytest.mark.parametrize(
+    ("last_run", "end"),
+    [
+        (run(records=RECORDS), ["Refused by Pinterest 20", "Sent 830", "Matched by Pinterest None"]),
+        (RUNS["failed"], ["Not sent 430", "Sent 400"]),
+        (RUNS["failed mirror"], ["Different people 2000", "Should be in the audience 2000"]),
+        (RUNS["dry run"], ["Control group 60", "Would be sent 850"]),
+        (run(**REMOVE), ["Different people 1000", "Taken out 1000"]),
+        (run(**REMOVE, dry_run=True), ["Different people 1000", "Would be taken out 1000"]),
+    ],
+)
+def test_the_last_bars_name_the_result(last_run: Entry, end: list[str]) -> None:
+    assert end == [text_of(bar) for bar in funnel(last_run, size=None)][-len(end) :]
+
+
+def test_a_loss_lies_right_of_what_is_left_and_one_of_zero_is_left_out() -> None:
+    bars = {bar.label: bar for bar in funnel(run(records=RECORDS), size=None)}
+    assert (1250 / 16, 350 / 16) == pytest.approx((bars["Rejected"].start, bars["Rejected"].width), abs=0.01)
+    assert LOST == bars["Opted out"].kind
+    assert "Without consent" not in bars
+    assert "null 260, not an email 90" == bars["Rejected"].note
+
+
+def test_an_audience_of_more_people_than_rows_fits_the_picture() -> None:
+    bars = funnel(run(), size=follow_up(size=16_000))
+    assert [10.0, 100.0] == [bars[0].width, bars[-1].width]
+
+
+@pytest.mark.parametrize("rows", [{"read": 0}, {}])
+def test_a_run_that_read_no_row_has_no_picture(rows: dict[str, Any]) -> None:
+    assert [] == funnel(run(rows=rows), size=None)
+
+
+@pytest.mark.parametrize("action", [each.action.name for each in ACTIONS] + ["mirror_current_audience", "erase"])
+def test_every_action_has_words(action: str) -> None:
+    done, failed = run(action=action), run(action=action, outcome=FAILED)
+    assert "Run" not in (action_word(done), action_word(failed))
+    assert action_word(done) != action_word(failed)
+    assert action_word(failed) == action_word(run(action=action, dry_run=True))

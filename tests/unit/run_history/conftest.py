@@ -1,0 +1,44 @@
+"""The history's statements, run by DuckDB in place of Trino."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import duckdb
+import pytest
+
+from td_pinterest_op.run_history.sql import make_table
+from tests.emulators.td.sql import statements
+from tests.emulators.td.warehouse import run_statement
+
+TABLE = "pinterest_history"
+NOW = 1_795_000_000
+
+
+class Warehouse:
+    """A database with the history in it."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        connection.execute(f"SET VARIABLE td_now = {NOW}")
+        self.run(make_table(TABLE))
+
+    def run(self, query: str) -> list[dict[str, Any]]:
+        """The rows of the last of these statements."""
+        for statement in statements(query, dialect="trino"):
+            run_statement(self._connection, statement, now=NOW)
+        names = [column[0] for column in self._connection.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in self._connection.fetchall()]
+
+    def insert(self, **row: Any) -> None:
+        names, marks = ", ".join(row), ", ".join("?" * len(row))
+        self._connection.execute(f"INSERT INTO {TABLE} ({names}) VALUES ({marks})", [*row.values()])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All of them, in the order in which they were written."""
+        return self.run(f"SELECT * FROM {TABLE} ORDER BY rowid")
+
+
+@pytest.fixture
+def warehouse(database: duckdb.DuckDBPyConnection) -> Warehouse:
+    return Warehouse(database)

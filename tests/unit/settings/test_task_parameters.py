@@ -1,0 +1,39 @@
+"""Names of a task's parameters that somebody has misspelt, and names that only look like it."""
+
+from __future__ import annotations
+
+import pytest
+
+from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, misspelt_parameters
+
+# What digdag gives to every task, and what workflows name their own variables.
+OTHERS = (
+    *("session_id", "session_uuid", "session_time", "project_id", "attempt_id", "task_name", "timezone", "td", "py"),
+    *("result_settings", "result_connection_settings", "activation_id", "segment_name", "later_runs", "concurrent"),
+    *("td_database", "my_query", "suppress_job", "queries", "audiences", "last_job_id", "job", "jobs", "list", "_env"),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("supress", "suppress"),
+        ("suppres", "suppress"),
+        ("suppressed", "suppress"),
+        ("SUPPRESS", "suppress"),
+        ("consents", "consent"),
+        ("Consent", "consent"),
+        ("querry", "query"),
+        ("databse", "database"),
+        ("enigne", "engine"),
+        ("job_ids", "job_id"),
+    ],
+)
+def test_a_misspelt_parameter_is_named_with_the_one_that_is_meant(name: str, meant: str) -> None:
+    assert {name: meant} == misspelt_parameters([name, *OTHERS])
+    assert {} == misspelt_parameters([name, meant])
+
+
+def test_parameters_and_other_variables_of_a_workflow_are_no_misspellings() -> None:
+    assert {} == misspelt_parameters([*OTHERS, *TASK_PARAMETERS])
+    assert {} == misspelt_parameters([*OTHERS, "x" * 10_000, 7, None])
