@@ -23,7 +23,7 @@ NUMBERS = 10_000
 _DIGEST_CHARACTERS = 64
 # Treasure Data takes settings of the engine from comments in front of a query.
 _FIRST_COMMENTS = re.compile(r"(?:\s*--[^\n]*(?:\n|\Z))*")
-_PIECE = re.compile(r"""'[^']*'|"[^"]*"|--[^\n]*|/\*.*?\*/|;|[^'"/;-]+|.""", re.DOTALL)
+_PIECE = re.compile(r"""'[^']*'|"[^"]*"|--[^\n]*|/\*.*?(?:\*/|\Z)|;|[^'"/;-]+|.""", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
