@@ -1,4 +1,4 @@
-"""Every exception of the operator, named for who must act.
+"""Every exception of the operator, named for whoever must act.
 
     ExportError
     ├── WorkflowError                the workflow's author
@@ -233,10 +233,10 @@ class ConnectionBrokenError(UnavailableError):
 
 
 class StoppedError(ExportError):
-    """The run was told to end (SIGTERM, Ctrl-C). The message says how many records are in."""
+    """The run was stopped (SIGTERM, Ctrl-C). The message says how many records are in."""
 
     who = "nobody: run it again"
-    example = "the run was told to end (SIGTERM)"
+    example = "the run was stopped (SIGTERM)"
     advice = "Run the task again: the same session goes on where it stopped."
 
 

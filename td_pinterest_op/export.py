@@ -43,7 +43,7 @@ from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, conne
 log = logging.getLogger(__name__)
 
 
-# How messages say what became of the records.
+# How messages say what happened to the records.
 _TELLS_SENT = re.compile(r"Partly sent|All \d+ records")
 
 

@@ -1,4 +1,4 @@
-"""Batches → requests: several at once, halved if Pinterest refuses one. An error says what became of the records."""
+"""Batches → requests: several at once, halved if Pinterest refuses one. An error says what happened to the records."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class _Answer(enum.Enum):
 
 @dataclass(slots=True, kw_only=True)
 class _Batch:
-    """What became of a batch. `latency` is None when it tells nothing."""
+    """What happened to a batch. `latency` is None when it tells nothing."""
 
     records: Batch
     accepted: int = 0
@@ -187,7 +187,7 @@ class Sender:
             )
 
     def _try(self, piece: _Piece, batch: _Batch, put: Put) -> _Answer:
-        """Send a piece and count what became of its records. Raises what is not about the piece."""
+        """Send a piece and count what happened to its records. Raises what is not about the piece."""
         records, counted = len(piece.records), piece.records.counted
         self._stats.count(in_doubt=0 if piece.in_doubt else counted)
         try:

@@ -43,7 +43,7 @@ _SAMPLE = 1_000
 _REFUSED = 401
 # What Treasure Data calls rights that do not let a user make a table and insert rows.
 _MAY_NOT_WRITE = frozenset({"query_only", "import_only"})
-# What the settings of an export need beside those about its rows.
+# What the settings of an export need besides those about its rows.
 _ANY_EXPORT = {
     "type": "pinterest",
     "ad_account_id": "1",
@@ -140,7 +140,7 @@ def proxy(environ: Mapping[str, str]) -> Check:
 
 
 def _endpoints(environ: Mapping[str, str]) -> None:
-    """Nothing to show: they stand in other checks. Raises SettingsError for one that secrets must not be sent to."""
+    """Nothing to show: other checks show them. Raises SettingsError for one that secrets must not be sent to."""
     endpoints(environ)
 
 

@@ -40,7 +40,7 @@ from td_pinterest_op.workflow.task import Task
 
 # The options that name what is exported; a file may name the first two.
 _SOURCES = ("job_id", "query", "csv_file")
-# How far the facts of the plan stand from the left.
+# The indentation of the plan's facts.
 _FACTS = 12
 _EXAMPLE = """\b
 Examples:

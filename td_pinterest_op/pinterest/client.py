@@ -98,7 +98,7 @@ class _Failed:
 
 
 class _AttemptState:
-    """What became of the attempts of one request so far; `broken`: how many connections broke."""
+    """What happened to the attempts of one request so far; `broken`: how many connections broke."""
 
     def __init__(self, *, retry: Retry) -> None:
         self.retry_waits, self.throttle_waits = retry.waits(), retry.waits()
@@ -168,7 +168,7 @@ class Client:
             if request.write:
                 self.before_write()
             started = self._clock()
-            # Before it leaves: a run that is told to end while it waits for the response has sent it.
+            # Before it leaves: a run that is stopped while it waits for the response has sent it.
             is_again, sending.attempts = sending.attempts > 0, sending.attempts + 1
             self._count.add(sent=int(request.write), retried=int(request.write and is_again), waiting_seconds=waited)
             response = self.transport.send(

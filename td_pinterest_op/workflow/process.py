@@ -20,7 +20,7 @@ from td_pinterest_op.workflow.session_log import SessionLog
 log = logging.getLogger("td_pinterest_op")
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-# A process that was told to end and has not ended after this many seconds is ended from outside Python's main thread.
+# A process that was stopped and has not ended after this many seconds is ended from outside Python's main thread.
 _PATIENCE = 1.7
 
 
@@ -29,7 +29,7 @@ class task_process:  # noqa: N801 - used like a function
 
     Any other exception could quote a row: the error that replaces it names only its type and place. The error comes out
     without the traceback of the run, which digdag would print: of the run's frames it shows this class's alone.
-    A refresh token that another task may have renewed is no error: the task begins anew.
+    A refresh token that another task may have renewed is no error: the task starts again.
     """
 
     def __enter__(self) -> None:
@@ -62,7 +62,7 @@ class task_process:  # noqa: N801 - used like a function
     def _end(self) -> None:
         for number, before in self._before.items():
             signal.signal(number, before)
-        # While the request to end and the watch still stand: it writes, and the reader of the log may be stuck.
+        # While the request to end and the watchdog are in force: it writes, and the reader of the log may be stuck.
         self._handler.close()
         self._watch.close()
         shutdown.reset()

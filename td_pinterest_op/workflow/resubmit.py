@@ -1,4 +1,4 @@
-"""A task that begins anew: digdag then gives it the workflow's secrets as they are at that moment.
+"""A task that starts again: digdag then gives it the workflow's secrets as they are at that moment.
 
 A workflow server shows no secret to a task that runs. Where Pinterest ends a refresh token as it issues the next one,
 of two tasks that start with the same token one is refused. That one ends well and leaves a subtask, itself again under
@@ -48,7 +48,7 @@ def try_resubmit(error: AccountError) -> bool:
     if not may_resubmit(task, error):
         return False
     log.warning(
-        "Pinterest refused the refresh token. Another task may have renewed it meanwhile: this task begins anew, with "
+        "Pinterest refused the refresh token. Another task may have renewed it meanwhile: this task starts again, with "
         "the secret as it is then"
     )
     refused = {

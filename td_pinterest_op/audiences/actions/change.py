@@ -42,7 +42,7 @@ class Change(AudienceAction):
         if now and now.is_removed:
             state = "was removed"
         elif now:
-            state, advice = f"stands on customer list {now.customer_list_id} now", ". Run this task again"
+            state, advice = f"uses customer list {now.customer_list_id} now", ". Run this task again"
         raise AudienceError(
             f"{audience.label} was changed by somebody else during this export: it {state}. All {self._stats.sent} "
             f"records went to customer list {audience.customer_list_id}, which was behind it before, so they have no "

@@ -20,7 +20,7 @@ from td_pinterest_op.stats import SummaryText
 
 
 class Create(SwapList, Change):
-    """Create an audience. If another session made one of that name, `if_exists` says what becomes of that."""
+    """Create an audience. If another session made one of that name, `if_exists` says what happens to that."""
 
     action = ActionSpec(
         name="create_new_audience",

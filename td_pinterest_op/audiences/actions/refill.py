@@ -73,7 +73,8 @@ class SwapList(AudienceAction):
     def _move_steps(self, audience: Audience, target: ListToFill) -> list[Step]:
         behind = list_of(audience)
         if target.id == behind:
-            return [Step(says=f"none: {audience.label} stands on it already", do=lambda: self._move(audience, target))]
+            says = f"no change: {audience.label} already uses this list"
+            return [Step(says=says, do=lambda: self._move(audience, target))]
         says = f"move {audience.label} to it; customer list {behind} is left behind"
         return [Step(says=says, writes=1, do=lambda: self._move(audience, target))]
 
@@ -98,14 +99,14 @@ class SwapList(AudienceAction):
         own, other = self._stats.job_id, job_of(list_behind(self._api, audience))
         if own and other and other > int(own) and not self._settings.replace_newer:
             raise AudienceError(
-                f"{audience.label} holds the result of job {other}, which is younger than job {own} of this task: the "
-                "younger result stays. If the older one must replace it, or the job ids come from two accounts or "
+                f"{audience.label} holds the result of job {other}, which is newer than job {own} of this task: the "
+                "newer result stays. If the older one must replace it, or the job ids come from two accounts or "
                 "regions of Treasure Data, set replace_newer: true"
             )
 
     @contextlib.contextmanager
     def _explain_failure_after_upload(self, target: ListToFill) -> Iterator[None]:
-        """Around what is left to do once all records are in a list: an error says so."""
+        """Around what is left to do once all records are in a list: an error names the list."""
         all_in = f"All {self._stats.sent} records are in customer list {target.id}"
         try:
             yield
@@ -148,7 +149,7 @@ class Clear(SwapList):
     )
     outcome = Outcome(
         headline="The audience is empty",
-        detail="It stands on a customer list without people (where Pinterest demands a record, a digest that is "
+        detail="It uses a customer list without people (where Pinterest demands a record, a digest that is "
         "nobody's). Ads Manager may show the old size for a day or two.",
         next="Fill it again with pinterest_export.dig when you need it.",
         hides_size=True,

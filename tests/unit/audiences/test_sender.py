@@ -532,7 +532,7 @@ def test_a_signal_ends_it_at_once_though_a_request_is_under_way() -> None:
             assert at_end.wait(timeout=30)
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        raise StoppedError("the run was told to end")
+        raise StoppedError("the run was stopped")
 
     run, before = Run(rule, records=100, batch=10), signal.signal(signal.SIGTERM, stop)
     try:
@@ -548,7 +548,7 @@ def test_a_signal_ends_it_at_once_though_a_request_is_under_way() -> None:
 def test_it_ends_between_two_batches_as_well() -> None:
     def progress(done: int) -> None:
         if done == 20:
-            raise StoppedError("the run was told to end")
+            raise StoppedError("the run was stopped")
 
     run = Run(accept, records=100, batch=10, progress=progress)
     assert "of 100 records 20 are in, 0 were refused, 80 are not in. Running" in str(run.fail())

@@ -1,4 +1,4 @@
-"""Access tokens: when they are got, and what becomes of the refresh token."""
+"""Access tokens: when they are got, and what happens to the refresh token."""
 
 from __future__ import annotations
 

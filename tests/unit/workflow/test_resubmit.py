@@ -1,4 +1,4 @@
-"""Which tasks begin anew after a refused refresh token, and what digdag gets to run."""
+"""Which tasks start again after a refused refresh token, and what digdag gets to run."""
 
 from __future__ import annotations
 
