@@ -20,8 +20,8 @@ from td_pinterest_op.workflow.process import task_process
 
 log = logging.getLogger(__name__)
 
-# What digdag makes of an error that a py> task raises.
-_RAISED = re.compile(r"messages from python: (?P<text>.*?) \(\w+\)\s+from Traceback", re.DOTALL)
+# What digdag puts around the text of an error that a py> task raises.
+_BEFORE, _AFTER = "messages from python: ", re.compile(r" \(\w+\)\s+from Traceback")
 
 
 class Failed:
@@ -99,5 +99,6 @@ def _message(task: workflow.Task) -> str:
     """Return what failed as one paragraph: the text that the operator raised, else the first line."""
     error = task.params.get("error")
     text = str(error.get("message") or "") if isinstance(error, Mapping) else ""
-    raised = _RAISED.search(text)
-    return raised["text"] if raised else (text.strip().splitlines() or [""])[0]
+    raised = text.partition(_BEFORE)[2]
+    after = _AFTER.search(raised)
+    return raised[: after.start()] if after else (text.strip().splitlines() or [""])[0]

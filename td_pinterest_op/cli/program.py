@@ -18,6 +18,7 @@ from td_pinterest_op.cli.init import init
 from td_pinterest_op.cli.listing import accounts, audience, audiences, lists
 from td_pinterest_op.cli.rehearse.command import rehearse
 from td_pinterest_op.cli.report import report
+from td_pinterest_op.cli.sql import sql
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.runtime.unexpected import unexpected
 
@@ -50,6 +51,7 @@ for _command in (
     rehearse,
     explain,
     init,
+    sql,
 ):
     program.add_command(_command)
 

@@ -53,12 +53,18 @@ def row_columns(job: Job, columns: Mapping[str, str], *, by: str | None = None) 
 
 
 def identifier_columns(
-    job: Job, columns: Mapping[str, str], *, types: Mapping[str, IdentifierType] = LISTED, by: str | None = None
+    job: Job,
+    columns: Mapping[str, str],
+    *,
+    types: Mapping[str, IdentifierType] = LISTED,
+    by: str | None = None,
+    passes_others: bool = False,
 ) -> Sequence[Column]:
     """The columns of a result, which `types` knows by their lower-case names; `columns` maps other names to those.
 
     The column `by` is left out: its values are no identifiers. Raises JobError, which names every problem: columns
-    that are not known, columns that are named and missing, columns that are not text (`by`: nor whole numbers).
+    that are not known, unless it `passes_others`, columns that are named and missing, columns that are not text (`by`:
+    nor whole numbers).
     """
     known = dict(types) | {name: types[type_] for name, type_ in columns.items()}
     known.pop(by or "", None)
@@ -68,7 +74,7 @@ def identifier_columns(
         for setting, name in [*(("columns", name) for name in columns), *([("control", by)] if by else [])]
         if name not in names
     ]
-    unknown = (name for name, _ in job.schema if name.lower() not in {*known, by})
+    unknown = (name for name, _ in job.schema if name.lower() not in {*known, by} and not passes_others)
     problems += [
         f'column "{printable(name)}" is no identifier: leave it out of {job.origin.name}, or name it in `columns`'
         for name in islice(unknown, _MAXIMUM_SHOWN)
@@ -93,7 +99,7 @@ def identifier_columns(
             is_judged=job.is_judged,
         )
         for position, (name, sql_type) in enumerate(job.schema)
-        if name.lower() != by
+        if name.lower() in known
     ]
 
 

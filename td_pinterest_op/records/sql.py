@@ -1,7 +1,7 @@
 """Statements made from a user's query, its text and its columns: the warehouse hashes and judges its identifiers.
 
 Every statement reads the query once. Its columns are known by their places (`c0`, `c1`, …), whatever their names are;
-`a0` is what becomes of a value in the first one, see `identifiers.sql.answer`.
+`a0` is what happens to a value in the first one, see `identifiers.sql.answer`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NUMBERS = 10_000
 _DIGEST_CHARACTERS = 64
 # Treasure Data takes settings of the engine from comments in front of a query.
 _FIRST_COMMENTS = re.compile(r"(?:\s*--[^\n]*(?:\n|\Z))*")
-_PIECE = re.compile(r"""'[^']*'|"[^"]*"|--[^\n]*|/\*.*?\*/|;|[^'"/;-]+|.""", re.DOTALL)
+_PIECE = re.compile(r"""'[^']*'|"[^"]*"|--[^\n]*|/\*.*?(?:\*/|\Z)|;|[^'"/;-]+|.""", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,13 +71,8 @@ def hashed_statement(query: Query) -> str:
     """Return the query with digests in place of identifiers, NULL where one is rejected."""
     selected = {place: f"c{place}" for place in range(len(query.names))}
     for column in query.columns:
-        name = f"a{column.position}"
-        digest = f"length({{}}) = {_DIGEST_CHARACTERS}"
-        selected[column.position] = (
-            f"filter({name}, each -> {digest.format('each')})"
-            if column.is_array
-            else f"CASE WHEN {digest.format(name)} THEN {name} END"
-        )
+        of_array = f"filter(a{column.position}, each -> length(each) = {_DIGEST_CHARACTERS})"
+        selected[column.position] = of_array if column.is_array else _digest_or_null(column)
     return _select("The query with digests in place of identifiers, NULL where one is rejected.", query, selected)
 
 
@@ -113,7 +108,7 @@ def arms_statement(query: Query, *, by: str | None, salt: str, share: str) -> st
     `by`: the column of the key; None: the digest in the only column of identifiers. `salt` and `share` (of NUMBERS) are
     SQL.
     """
-    key = _as_text(query.place(by)) if by else f"CASE WHEN length(a0) = {_DIGEST_CHARACTERS} THEN a0 END"
+    key = _as_text(query.place(by)) if by else _digest_or_null(query.columns[0])
     source = _source(query) if by else answers_source(query)
     statement = f"""\
 SELECT key, CASE
@@ -166,6 +161,10 @@ def _as_text(place: int) -> str:
     return f"CAST(c{place} AS varchar)"
 
 
+def _digest_or_null(column: Column) -> str:
+    return f"CASE WHEN length(a{column.position}) = {_DIGEST_CHARACTERS} THEN a{column.position} END"
+
+
 def _as_array(column: Column) -> str:
     return f"a{column.position}" if column.is_array else f"ARRAY[a{column.position}]"
 
@@ -176,5 +175,5 @@ def _has_values(column: Column) -> str:
     return (
         f"coalesce(cardinality(filter(a{place}, each -> each IS NOT NULL)) > 0, false)"
         if column.is_array
-        else (f"(c{place} IS NOT NULL)")
+        else f"(c{place} IS NOT NULL)"
     )

@@ -1,7 +1,8 @@
 """A value that does not print itself, and a mask for text that comes from elsewhere.
 
 The mask recognises a credential in every form in which an echo may show it: plain, URL-encoded, escaped as in JSON,
-HTML or Python, in base64 (alone or inside longer encoded text) or hex, and cut to a part of it. It takes linear time.
+HTML or Python (twice as well), in base64 (alone or inside longer encoded text) or hex, and cut to a part of it. It
+takes linear time.
 """
 
 from __future__ import annotations
@@ -9,39 +10,32 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from urllib.parse import quote, quote_plus
 
 # digdag takes no longer secret, in bytes; of a longer one only the beginning is recognised.
 LONGEST_SECRET = 16 * 1024
 # Nobody reads a message that is longer than this many characters.
 LONGEST_TEXT = 100_000
 
-# One or two characters are no credential, and stand in every message. Up to five are hidden as whole words only.
+# One or two characters are no credential, and are in every message. Up to five are hidden as whole words only.
 _SHORTEST_FORM, _LONGEST_WORD = 3, 5
 # The hex digits of fewer bytes could be an ordinary number. 16 bytes and more are hidden as what could be a person's.
 _SHORTEST_IN_HEX = 4
 # A part that is long enough to be of use to somebody, and too long to be an ordinary word.
 _SHORTEST_PART, _LONGEST_PART = 8, 12
 
-# What could be a person: an e-mail address, a device id, an MD5, SHA-1 or SHA-256. The address begins where a
-# word begins, so that a long word without an `@` is read once and not once for each of its characters.
-_PERSON = re.compile(
-    r"(?<![^\s@'\"])[^\s@'\"]+?(?:@|%40|\\u0040)[^\s@'\"]+\.[^\s@'\"]+"
-    r"|[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}"
-    r"|[0-9A-Fa-f]{32,}"
-)
-# One character as URLs, JSON, Python and HTML escape it; a backslash alone escapes what follows it.
-_ESCAPE = (
-    r"%([0-9A-Fa-f]{2})|\\u([0-9A-Fa-f]{4})|\\x([0-9A-Fa-f]{2})"
-    r"|(&(?:#x[0-9A-Fa-f]{2,4}|#[0-9]{2,5}|amp|quot|lt|gt);)|\\(?=[^\w\s])"
-)
-_ESCAPED = re.compile(_ESCAPE)
-_CHARACTER = re.compile(f"{_ESCAPE}|(.)", re.DOTALL)
-_AS_HTML, _PLAIN = 4, 5
-# Text that was escaped twice is common (JSON in JSON), three times is not.
-_LEVELS = 3
+# What could be a person: a word with an `@`, a device id, an MD5, SHA-1 or SHA-256.
+_WORD = re.compile(r"[^\s'\"]+")
+_AT = re.compile(r"@|%40|\\u0040")
+_DEVICE_OR_DIGEST = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}|[0-9A-Fa-f]{32,}")
+_PERCENT = re.compile("%[0-9A-F]{2}")
+# Characters of a credential whose forms are escaped once more: all of them, but for what nobody uses.
+_LONGEST_TWICE = 4_000
 
 # What must not be shown of all credentials, by its length.
 _parts: defaultdict[int, set[str]] = defaultdict(set)
@@ -90,32 +84,71 @@ def mask(text: str) -> str:
     """
     if len(text) > LONGEST_TEXT:
         text = text[:LONGEST_TEXT].rpartition(" ")[0] + " …"
-    return _PERSON.sub("<hidden>", _without_credentials(text))
+    return _DEVICE_OR_DIGEST.sub("<hidden>", _WORD.sub(_without_address, _without_credentials(text)))
 
 
-def _forms(value: str) -> Iterator[str]:
-    """`value` in every form in which an echo may show it, but for escapes: those are undone in the text."""
+def _without_address(word: re.Match[str]) -> str:
+    """A word, or what is shown of an e-mail address: something, an `@`, and something with a full stop inside."""
+    text = word[0]
+    at = _AT.search(text, 1)
+    return "<hidden>" if at and text.rfind(".", at.end() + 1, len(text) - 1) > 0 else text
+
+
+def _in_url(value: str, *, safe: str = "", by: Callable[..., str] = quote) -> str:
+    return by(value.encode("utf-8", "surrogatepass"), safe=safe)
+
+
+def _in_small_letters(value: str, *, by: Callable[..., str] = quote) -> str:
+    return _PERCENT.sub(lambda escape: escape[0].lower(), _in_url(value, by=by))
+
+
+def _in_json(value: str, *, escaped: str = "") -> str:
+    text = json.dumps(value)[1:-1]
+    return text.translate({ord(c): f"\\u{ord(c):04x}" for c in escaped})
+
+
+# As URLs, JSON, HTML and Python have a text, and as libraries differ in it.
+_ESCAPES: tuple[Callable[[str], str], ...] = (
+    _in_url,
+    _in_small_letters,
+    partial(_in_url, safe="/"),
+    partial(_in_url, safe="!~*'()"),
+    partial(_in_url, by=quote_plus),
+    partial(_in_small_letters, by=quote_plus),
+    _in_json,
+    partial(_in_json, escaped="<>&"),
+    partial(_in_json, escaped="<>&='"),
+    lambda value: _in_json(value).replace("/", "\\/"),
+    html.escape,
+    lambda value: html.escape(value).replace("&#x27;", "&#39;"),
+    lambda value: repr(value)[1:-1],
+)
+
+
+def _forms(value: str) -> set[str]:
+    """`value` in every form in which an echo may show it."""
     data = value.encode("utf-8", "surrogatepass")
-    yield value
-    # A form's escape that is no escape of its own.
-    yield value.replace(" ", "+")
-    if len(data) >= _SHORTEST_IN_HEX:
-        yield data.hex()
-        yield data.hex().upper()
-    for encoded in _in_base64(data):
-        yield encoded
-        yield encoded.replace("+", "-").replace("/", "_")
+    escaped = {escape(value) for escape in _ESCAPES} | {value, value.replace(" ", "+")}
+    encoded = {form for text in escaped for form in _in_base64(text.encode("utf-8", "surrogatepass"))}
+    units = value.encode("utf-16-be", "surrogatepass").hex()
+    every = {re.sub("(..)", r"%\1", data.hex()), re.sub("(....)", r"\\u\1", units)}
+    every |= {re.sub("[a-f]", lambda digit: digit[0].upper(), form) for form in every}
+    hexadecimal = {data.hex(), data.hex().upper()} if len(data) >= _SHORTEST_IN_HEX else set[str]()
+    once = escaped | encoded if len(value) <= _LONGEST_TWICE else ()
+    twice = {escape(form) for form in once for escape in _ESCAPES}
+    return escaped | twice | encoded | every | hexadecimal
 
 
 def _in_base64(data: bytes) -> Iterator[str]:
     """`data` alone in base64, and what base64 of a longer text shows of it, at each of the three places in it."""
-    yield base64.b64encode(data).decode().rstrip("=")
-    for before, first in enumerate((0, 2, 3)):
-        encoded = base64.b64encode(bytes(before) + data).decode()
-        # Of the characters at both ends, some bits are those of the neighbours.
-        inner = encoded[first : (before + len(data)) * 8 // 6]
-        if len(inner) > _LONGEST_WORD:
-            yield inner
+    for altchars in (b"+/", b"-_"):
+        yield base64.b64encode(data, altchars).decode().rstrip("=")
+        for before, first in enumerate((0, 2, 3)):
+            encoded = base64.b64encode(bytes(before) + data, altchars).decode()
+            # Of the characters at both ends, some bits are those of the neighbours.
+            inner = encoded[first : (before + len(data)) * 8 // 6]
+            if len(inner) > _LONGEST_WORD:
+                yield inner
 
 
 def _shortest_part(form: str) -> int:
@@ -127,34 +160,10 @@ def _shortest_part(form: str) -> int:
 
 def _without_credentials(text: str) -> str:
     hidden = bytearray(len(text))
-    for view, origins in _views(text):
-        for first, last in _found(view):
-            begin, end = origins[first], origins[last]
-            hidden[begin:end] = b"\1" * (end - begin)
+    for begin, end in _found(text):
+        hidden[begin:end] = b"\1" * (end - begin)
     runs = (run.span() for run in re.finditer(b"\0+|\1+", hidden))
     return "".join("***" if hidden[begin] else text[begin:end] for begin, end in runs)
-
-
-def _views(text: str) -> Iterator[tuple[str, list[int]]]:
-    """`text`, then without its escapes, level by level; and where in `text` each character begins, with its end."""
-    origins = list(range(len(text) + 1))
-    yield text, origins
-    for _ in range(_LEVELS - 1):
-        if not _ESCAPED.search(text):
-            return
-        pairs = [(_character(match), origins[match.start()]) for match in _CHARACTER.finditer(text)]
-        origins = [origin for character, origin in pairs if character] + origins[-1:]
-        text = "".join(character for character, _ in pairs)
-        yield text, origins
-
-
-def _character(match: re.Match[str]) -> str:
-    group = match.lastindex
-    if group is None:
-        return ""
-    if group == _PLAIN:
-        return match[group]
-    return html.unescape(match[group])[:1] if group == _AS_HTML else chr(int(match[group], 16))
 
 
 def _found(text: str) -> Iterator[tuple[int, int]]:
@@ -167,6 +176,6 @@ def _found(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _is_word(text: str, start: int, end: int) -> bool:
-    """Whether no ASCII letter or digit stands beside `text[start:end]`."""
-    beside = text[max(start - 1, 0) : start] + text[end : end + 1]
-    return not any(character.isascii() and character.isalnum() for character in beside)
+    """Whether no ASCII letter or digit is next to `text[start:end]`."""
+    neighbours = text[max(start - 1, 0) : start] + text[end : end + 1]
+    return not any(character.isascii() and character.isalnum() for character in neighbours)

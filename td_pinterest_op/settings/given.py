@@ -32,7 +32,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 # Keys that Audience Studio's console adds to the settings that it passes on: td_…, _…, type and …Type.
 _ADDED_BY_CONSOLE = re.compile(r"(?:td)?_.*|.*type", re.IGNORECASE)
 
-_SECRET_LITERAL = re.compile(r"\$\{secret:\s*([^{}\s]*)\s*\}")
+_SECRET_LITERAL = re.compile(r"\$\{secret:([^{}]*)\}")
 _SECRET_NAME = re.compile(r"(?!pin[ar][._])[A-Za-z_][A-Za-z0-9_.-]{0,63}")  # not a token in place of a name
 
 _ENV_LINES = """\
@@ -159,7 +159,7 @@ def _credentials(given: Mapping[object, object], table: Table, environ: Mapping[
     keys = [key for key in table.settings if key.is_credential]
     written = [value.strip() for value in (given.get(key.name) for key in keys) if isinstance(value, str)]
     secrets = [key.secret for key in keys]
-    secrets += [literal[1] for literal in map(_SECRET_LITERAL.fullmatch, written) if literal]
+    secrets += [literal[1].strip() for literal in map(_SECRET_LITERAL.fullmatch, written) if literal]
     looked_up = [environ.get(_variable(secret), "").strip() for secret in secrets]
     return frozenset(text for text in written + looked_up if len(text) >= 4)  # shorter ones are part of any text
 
@@ -193,9 +193,9 @@ def _secret_of(key: Setting, raw: object) -> str | None:
     if not isinstance(raw, str) or "${secret:" not in raw:
         return None
     literal = _SECRET_LITERAL.fullmatch(raw.strip())
-    if not literal or not _SECRET_NAME.fullmatch(literal[1]):
+    if not literal or not _SECRET_NAME.fullmatch(literal[1].strip()):
         raise WrongValueError("a secret must be the whole value, and its name letters, digits, dots and dashes")
-    return literal[1]
+    return literal[1].strip()
 
 
 def _looked_up(secret: str, environ: Mapping[str, str]) -> str:
@@ -237,7 +237,7 @@ def _read_names(reading: Reading, unknown: Sequence[object], show: Show) -> None
         if not isinstance(name, str):
             reading.add("a key", f"{described(name)} is not a key's name; allowed: text")
         elif name in TASK_PARAMETERS:
-            reading.add(name, "is not a key of result_settings; it belongs on the task, beside result_settings")
+            reading.add(name, "is not a key of result_settings; it belongs on the task, next to result_settings")
         else:
             label = name if _is_plain(name, show) else f"a key ({show(name)})"
             retired = reading.table.retired.get(name)
@@ -318,7 +318,7 @@ def _check_expected_name(reading: Reading) -> None:
 
 
 def _check_several(reading: Reading) -> None:
-    """The ids stand under one name, or one under the other; both may be given if they agree."""
+    """The ids have one name, or a single one has the other; both may be given if they agree."""
     if reading.table.several is None:
         return
     several, alone = reading.table.several

@@ -24,6 +24,7 @@ MISSING = "549755885175999999"
 FAILURE = f"there is no audience {MISSING} in ad account {AD_ACCOUNT_ID}: check both ids"
 SESSION = "2026-11-25T00:00:00+00:00"
 CLOSED_PORT = 1
+WHERE = r" \(project \d+, attempt \d+, ad account \d+\)"
 HOOK = "hook-s3cr3t"
 # In YAML, through re.sub, which reads a backslash as well.
 LINES = r'"The first line.\\nThe row of jane@shop.example is wrong."'
@@ -100,7 +101,7 @@ def test_each_alert_says_once_what_failed_with_which_audience_and_what_to_do(
     guard.check(ran.log, "the log")
     to, subject, text = sinks.mail()
     assert ("you@example.com", "[pinterest] pinterest_export failed") == (to, subject), ran.log
-    told = re.escape(f"pinterest_export of {SESSION} failed: {FAILURE}") + r" \(attempt \d+\)"
+    told = re.escape(f"pinterest_export of {SESSION} failed: {FAILURE}") + WHERE
     assert re.fullmatch(told, text), text
     assert ["text"] == list(message := sinks.message())
     assert re.fullmatch(told, message["text"]), message
@@ -111,8 +112,8 @@ def test_alerts_tell_the_first_line_of_a_message_and_not_the_people_in_its_other
 ) -> None:
     change(alerts / "pinterest_export.dig", (r"^  td>: queries/people.sql$", f"  fail>: {LINES}"))
     run(engine, services, alerts, mail_port=sinks.mail_port, webhook=f"{sinks.address}/200/{HOOK}")
-    assert "failed: The first line. (attempt" in sinks.mail()[-1]
-    assert "failed: The first line. (attempt" in sinks.message()["text"]
+    assert "failed: The first line. (project " in sinks.mail()[-1]
+    assert "failed: The first line. (project " in sinks.message()["text"]
 
 
 def test_an_alert_that_fails_does_not_silence_the_other(
@@ -130,9 +131,10 @@ def test_an_alert_that_fails_does_not_silence_the_other(
         (f"fail>: {HOSTILE}", r"""\$ \{secret:td.apikey\} \$ \{land\} \$ \{1\+1\} "it's" \\ of <hidden>"""),
         ("td>: {data: SELECT * FROM nowhere}", r"Query \d+ failed: .*nowhere.*"),
         ("td>: {data: ' '}", r"Query \d+ failed: .+"),
+        ("fail>: Python command failed with code 137", r".* code 137 \(the process was killed, mostly for .*\)"),
         ("td>: queries/land.sql", r"\(ReferenceError: .*land.* is not defined\) in queries/land\.sql"),
     ],
-    ids=["hostile", "wrong table", "empty", "undefined"],
+    ids=["hostile", "wrong table", "empty", "killed", "undefined"],
 )
 def test_every_alert_and_the_history_say_what_failed_whatever_the_message_holds(
     engine: Engine, services: Services, alerts: Path, sinks: Sinks, query: str, told: str
@@ -143,7 +145,7 @@ def test_every_alert_and_the_history_say_what_failed_whatever_the_message_holds(
     ran = run(engine, services, alerts, mail_port=sinks.mail_port, webhook=f"{sinks.address}/200/{HOOK}")
     (row,) = history(services)
     assert re.fullmatch(told, row["error"]), ran.log
-    whole = re.escape(f"pinterest_export of {SESSION} failed: ") + told + r" \(attempt \d+\)"
+    whole = re.escape(f"pinterest_export of {SESSION} failed: ") + told + WHERE
     for text in (sinks.mail()[-1], sinks.message()["text"]):
         assert re.fullmatch(whole, text), text
 

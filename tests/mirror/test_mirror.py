@@ -246,7 +246,7 @@ def test_an_audience_that_is_moved_while_its_plan_is_sent_is_an_error(mirrored: 
     with at_statement("read the plan back", lambda: mirrored.pinterest.move_audience(audience_id, other)):
         stopped = mirrored.run(1)
     assert not stopped.succeeded
-    assert f"stands on customer list {other} now" in stopped.said
+    assert f"uses customer list {other} now" in stopped.said
     assert set() == mirrored.members(audience_id)
     assert not mirrored.run(2).succeeded
 
@@ -492,7 +492,7 @@ def test_a_compaction_that_dies_changes_nothing_and_is_made_up_for(
 def test_a_plan_that_is_made_while_the_ledger_is_made_small_counts(mirrored: World, grown: str, purpose: str) -> None:
     def second() -> None:
         mirrored.wants(people(190, first=310))
-        assert mirrored.run(3, session="a younger session").succeeded
+        assert mirrored.run(3, session="a newer session").succeeded
 
     with at_statement(purpose, second):
         assert mirrored.run(3).succeeded

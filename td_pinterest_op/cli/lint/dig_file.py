@@ -15,7 +15,7 @@ from td_pinterest_op.settings import text as setting_text
 
 # Blocks that hold tasks, besides the names that begin with +.
 BLOCKS = ("_do", "_else_do", "_error", "_check")
-_TEMPLATE = re.compile(r"\$\{(?!secret:)\s*([^{}]*?)\s*\}")
+_TEMPLATE = re.compile(r"\$\{(?!secret:)([^{}]*)\}")
 _GLUED_INCLUDE = re.compile(r"^[ \t]*!include:", re.MULTILINE)
 _SPACE_MISSING = "write `!include : 'file'` on a line of its own, with a space before the colon"
 _DOTTED = re.compile(r"[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*)*")
@@ -110,7 +110,7 @@ class Task:
 
     @property
     def command(self) -> Value | None:
-        """What stands behind the operator."""
+        """The value of the operator."""
         return self.value.get(f"{self.operator}>") if self.operator else None
 
     def filled(self, value: Value) -> object:
@@ -257,7 +257,7 @@ def _filled(value: object, params: Mapping[str, Any]) -> object:
         return {key: _filled(member, params) for key, member in value.items()}
     if isinstance(value, list):
         return [_filled(item, params) for item in value]
-    return _TEMPLATE.sub(lambda match: _looked_up(match[1], params), value) if isinstance(value, str) else value
+    return _TEMPLATE.sub(lambda match: _looked_up(match[1].strip(), params), value) if isinstance(value, str) else value
 
 
 def _looked_up(name: str, params: Mapping[str, Any]) -> str:

@@ -29,6 +29,7 @@ _SCHEDULES = (*_OFTEN, "daily>", "weekly>", "monthly>", "cron>")
 # Besides names, Java takes offsets.
 _OFFSET = re.compile(r"Z|(?:UTC|GMT|UT)?[+-][0-9]{1,2}(?::?[0-9]{2}){0,2}|UTC|GMT|UT")
 # A figure of an export in a template, `${pinterest.…}`.
+_CALL = re.compile("call>:.*")
 _TEMPLATE = re.compile(r"\$\{(?!secret:)[^{}]*\}")
 _FIGURE = re.compile(r"(?<![\w.\"'])pinterest((?:\.[A-Za-z_]\w*)+)")
 
@@ -128,8 +129,9 @@ def _may_leave_a_job(task: Task) -> bool:
 def _is_called(dig: DigFile) -> bool:
     """Whether another workflow of the folder calls this one, and may bring a job."""
     others = (path for path in dig.folder.glob("*.dig") if path != dig.path and path.is_file())
-    call = re.compile(rf"call>:.*(?:\$\{{|\b{re.escape(dig.path.stem)}\b)")
-    return any(call.search(path.read_text(encoding="utf-8", errors="replace")) for path in others)
+    name = re.compile(rf"\$\{{|\b{re.escape(dig.path.stem)}\b")
+    calls = (call for path in others for call in _CALL.findall(path.read_text(encoding="utf-8", errors="replace")))
+    return any(map(name.search, calls))
 
 
 def _check_times(dig: DigFile, root: Value) -> None:
@@ -224,14 +226,14 @@ def _check_retry(dig: DigFile, task: Task, every: list[Task], ours: list[Task]) 
         dig.find(retry, "retry", message, error=False)
     elif any(task.value in other.parents for other in ours):
         for other in every:
-            if task.value in other.parents and (what := _done_again(other)):
+            if task.value in other.parents and (what := _repeated_effect(other)):
                 message = (
                     f"this repeats {other.name} too, which {what} once more each time: put _retry on the export alone"
                 )
                 dig.find(retry, "retry", message)
 
 
-def _done_again(task: Task) -> str:
+def _repeated_effect(task: Task) -> str:
     """What a task that is repeated does a second time; "" for nothing that matters."""
     if task.operator != "td":
         return _ONCE.get(task.operator or "", "")

@@ -1,0 +1,147 @@
+"""`td-pinterest sql`: statements for a user's own query, as the operator makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import click
+
+from td_pinterest_op.cli import files, options, screen
+from td_pinterest_op.cli.connection import Credentials
+from td_pinterest_op.cli.options import Given
+from td_pinterest_op.identifiers.sql_text import quote_literal
+from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, alternatives
+from td_pinterest_op.records.columns import identifier_columns
+from td_pinterest_op.records.hashed_rows import ENGINES
+from td_pinterest_op.records.sql import (
+    Query,
+    arms_statement,
+    columns_statement,
+    hashed_statement,
+    one_statement,
+    rejected_statement,
+)
+from td_pinterest_op.settings.structures import COLUMNS, CONTROL, Control
+from td_pinterest_op.settings.types import WrongValueError
+from td_pinterest_op.treasure_data.job import Job, job_of
+from td_pinterest_op.workflow import task as workflow
+
+_EXAMPLE = """\b
+Examples:
+  td-pinterest sql hashed --query people.sql --database shop
+  td-pinterest sql rejected --query people.sql --columns email,customer_id --key customer_id
+  td-pinterest sql control --query people.sql --columns mail=email,id --by id --percent 10 --salt spring
+"""
+
+
+@click.command(epilog=_EXAMPLE)
+@click.argument("what", type=click.Choice(["hashed", "rejected", "control"]))
+@click.option("--query", required=True, metavar="SQL|FILE", help="Your query, or a file with it.")
+@click.option("--database", help="Ask the warehouse for the columns of the query, by a job without rows.")
+@click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True, help="Its engine.")
+@click.option(
+    "--columns",
+    "names",
+    metavar="NAME,...",
+    default="",
+    help="The columns of the query, in their order: NAME, or NAME=TYPE for an identifier of another name. With "
+    "--database only the latter.",
+)
+@click.option("--key", "keys", metavar="COLUMN", multiple=True, help="rejected: your key of a person; may be repeated.")
+@click.option("--percent", help="control: the share of the people that is withheld, as in the setting `control`.")
+@click.option("--salt", help="control: its salt.")
+@click.option("--by", metavar="COLUMN", help="control: the column of its key.  [default: the digest]")
+@options.all_of(options.env_file, options.quiet)
+@options.given
+def sql(
+    given: Given,
+    /,
+    what: str,
+    query: str,
+    database: str | None,
+    engine: str,
+    names: str,
+    keys: Sequence[str],
+    **control: str | None,
+) -> None:
+    """Print an SQL statement that is made for your own query; nothing else is run.
+
+    hashed: the query with digests in place of identifiers, NULL where one is rejected. rejected: your keys, with the
+    column and the reason of each value that is rejected. control: the arm of each person, `control` or `sent`.
+    """
+    text = one_statement(files.sql(query, "--query"))
+    listed, types = _columns_of(names)
+    if database and len(types) < len(listed):
+        raise click.UsageError("with --database, --columns takes only NAME=TYPE: the warehouse knows the others")
+    if database:
+        job = _described(given, text, database=database, engine=engine)
+    elif listed:
+        job = Job(id="", schema=tuple((name, "varchar") for name in listed), records=None, size=None)
+    else:
+        raise click.UsageError("name the query's columns with --columns, or ask the warehouse with --database")
+    # Standard output as it is: a statement is there to be copied.
+    click.echo(_statement(what, text, replace(job, file="of --query"), types=types, keys=keys, control=control))
+
+
+def _columns_of(names: str) -> tuple[list[str], Mapping[str, str]]:
+    """The columns that --columns names, and the types of those that it gives one. Raises click.UsageError."""
+    pairs = [name.strip().partition("=") for name in names.split(",") if name.strip()]
+    try:
+        types = COLUMNS.read({name: type_ for name, is_typed, type_ in pairs if is_typed}, repr)
+    except WrongValueError as error:
+        raise click.UsageError(f"--columns: {error}") from None
+    if not set(KEYS_ONLY).isdisjoint(types.values()):
+        raise click.UsageError(f"--columns: the warehouse hashes {alternatives(LISTED)} only")
+    return [name for name, _, _ in pairs], types
+
+
+def _described(given: Given, text: str, *, database: str, engine: str) -> Job:
+    """A job with the columns of the query, and without rows."""
+    credentials = Credentials.find(given.env_file)
+    credentials.require("TD_API_KEY")
+    given.note(f"Credentials: {credentials.described()}")
+    source = workflow.source(credentials.task(query=text, database=database, engine=engine))
+    with credentials.of_treasure_data().services() as services, screen.waits_shown(quiet=given.quiet):
+        return job_of(services.treasure_data, source.with_fresh_query(columns_statement(text)))
+
+
+def _statement(
+    what: str,
+    text: str,
+    job: Job,
+    *,
+    types: Mapping[str, str],
+    keys: Sequence[str],
+    control: Mapping[str, str | None],
+) -> str:
+    names = [name for name, _ in job.schema]
+    columns = identifier_columns(job, types, passes_others=True)
+    query = Query(text=text, names=names, columns=columns)
+    if what == "hashed":
+        return hashed_statement(query)
+    if what == "control":
+        chosen = _control(control)
+        if chosen.by is None and (len(columns) > 1 or columns[0].is_array):
+            raise click.UsageError("the query has several identifiers a row: name the key of a person with --by")
+        by = _known(chosen.by, names, "--by") if chosen.by else None
+        return arms_statement(query, by=by, salt=quote_literal(chosen.salt), share=str(chosen.of_ten_thousand))
+    identifiers = {column.position for column in columns}
+    others = [name for place, name in enumerate(names) if place not in identifiers]
+    if not keys and not others:
+        raise click.UsageError("the query selects identifiers alone: add a key of each person to it")
+    return rejected_statement(query, keys=[_known(key, names, "--key") for key in keys or others])
+
+
+def _control(given: Mapping[str, str | None]) -> Control:
+    try:
+        control: Control = CONTROL.read({name: value for name, value in given.items() if value is not None}, repr)
+    except WrongValueError as error:
+        raise click.UsageError(f"--percent, --salt, --by: {error}") from None
+    return control
+
+
+def _known(name: str, names: Sequence[str], option: str) -> str:
+    if name.lower() not in map(str.lower, names):
+        raise click.UsageError(f"{option}: the query has no column {name}; it has {', '.join(names)}")
+    return name

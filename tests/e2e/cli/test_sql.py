@@ -1,0 +1,123 @@
+"""`td-pinterest sql`: what it prints is run by the warehouse, and says what the operator says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.emulators.td.sql import statements
+from tests.exporting import Services, digest
+from tests.unit.cli.running import Terminal
+
+ROWS: list[dict[str, Any]] = [
+    {"Mail": " Ann@shop.example", "maid": None, "customer": 1},
+    {"Mail": "nobody", "maid": "5eed0001-aaaa-4bbb-8ccc-000000000001", "customer": 2},
+    {"Mail": None, "maid": None, "customer": 3},
+]
+DEVICE = digest("5eed0001-aaaa-4bbb-8ccc-000000000001")
+QUERY = 'SELECT "Mail", maid, customer FROM people -- everybody;\n;\n'
+COLUMNS = "Mail=email,maid,customer"
+
+
+@pytest.fixture(autouse=True)
+def query(services: Services, tmp_path: Path) -> Path:
+    services.td.create("shop", "people", ROWS)
+    file = tmp_path / "people.sql"
+    file.write_text(QUERY)
+    return file
+
+
+def run(services: Services, statement: str) -> list[tuple[Any, ...]]:
+    """The rows of a statement in the emulated warehouse."""
+    (made,) = statements(statement, dialect="trino")
+    return services.td.warehouse.session("shop", scheduled_time=0).execute(made.sql).fetchall()
+
+
+@pytest.mark.parametrize("asks", [True, False], ids=["the warehouse", "--columns"])
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["hashed"], [(digest("ann@shop.example"), None, 1), (None, DEVICE, 2), (None, None, 3)]),
+        (["rejected"], [(2, "Mail", "not_an_email"), (3, "", "null")]),
+        (["rejected", "--key", "CUSTOMER"], [(2, "Mail", "not_an_email"), (3, "", "null")]),
+        (
+            ["control", "--percent", "50", "--salt", "it's", "--by", "customer"],
+            [("1", "sent"), ("2", "sent"), ("3", "control")],
+        ),
+    ],
+)
+def test_a_statement_for_a_query_is_printed_and_runs(
+    at_terminal: Terminal, services: Services, query: Path, arguments: list[str], asks: bool, expected: list[Any]
+) -> None:
+    of_columns = ["--database", "shop", "--columns", "Mail=email"] if asks else ["--columns", COLUMNS]
+    ran = at_terminal("sql", *arguments, "--query", query, *of_columns, "--quiet")
+    assert (0, "") == (ran.code, ran.err)
+    assert sorted(expected, key=str) == sorted(run(services, ran.out), key=str)
+    jobs = services.td.jobs.all()
+    assert [True] * asks == [job.query.rstrip().endswith("LIMIT 0") for job in jobs]
+    assert [] == services.pinterest.calls.all()
+
+
+def test_arrays_are_known_by_the_warehouse(at_terminal: Terminal, services: Services) -> None:
+    text = "SELECT ARRAY['a@b.cc', 'x', NULL] AS email"
+    ran = at_terminal("sql", "hashed", "--query", text, "--database", "shop", "--quiet")
+    assert [([digest("a@b.cc")],)] == run(services, ran.out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["hashed"], "name the query's columns with --columns, or ask the warehouse with --database"),
+        (["hashed", "--columns", "mail=phone"], "--columns: the warehouse hashes email, maid or idfa only"),
+        (["rejected", "--columns", COLUMNS, "--key", "id"], "--key: the query has no column id; it has Mail, maid, "),
+        (["rejected", "--columns", "email"], "the query selects identifiers alone"),
+        (["control", "--columns", COLUMNS], "percent is missing, salt is missing"),
+        (
+            ["control", "--columns", COLUMNS, "--percent", "51", "--salt", "x"],
+            "percent: '51' is not a number from 0.01",
+        ),
+        (["control", "--columns", COLUMNS, "--percent", "5", "--salt", "x"], "name the key of a person with --by"),
+        (["control", "--columns", "email", "--percent", "5", "--salt", "x", "--by", "id"], "--by: the query has no co"),
+        (["hashed", "--database", "shop", "--columns", COLUMNS], "with --database, --columns takes only NAME=TYPE"),
+        (["all"], "'all' is not one of 'hashed', 'rejected', 'control'"),
+    ],
+)
+def test_wrong_usage_is_named(at_terminal: Terminal, query: Path, arguments: Sequence[str], said: str) -> None:
+    assert at_terminal("sql", *arguments, "--query", query).failed(said, code=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--columns", "name,age"], "the file of --query (columns: name varchar, age varchar) cannot be exported"),
+        (["--database", "shop", "--columns", "nothing=email"], 'there is no column "nothing"'),
+        (
+            ["--database", "shop", "--columns", "customer=email"],
+            'column "customer" is of type bigint: cast it to varchar',
+        ),
+        (["--database", "none"], 'there is no database "none"'),
+    ],
+)
+def test_a_query_without_identifiers_is_an_error(
+    at_terminal: Terminal, query: Path, arguments: Sequence[str], said: str
+) -> None:
+    assert at_terminal("sql", "hashed", "--query", query, *arguments, "--quiet").failed(said)
+    assert at_terminal("sql", "hashed", "--query", "SELECT 1; SELECT 2", *arguments).failed("several statements")
+
+
+def test_the_arm_without_a_key_goes_by_the_digest(at_terminal: Terminal, services: Services, query: Path) -> None:
+    query.write_text('SELECT "Mail" AS email FROM people')
+    ran = at_terminal("sql", "control", "--query", query, "--columns", "email", "--percent", "50", "--salt", "s")
+    assert {digest("ann@shop.example")} == {key for key, _ in run(services, ran.out)}
+
+
+def test_without_a_database_no_key_is_needed(
+    at_terminal: Terminal, query: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TD_API_KEY", "PINTEREST_CLIENT_ID", "PINTEREST_CLIENT_SECRET", "PINTEREST_REFRESH_TOKEN"):
+        monkeypatch.delenv(name)
+    assert 0 == at_terminal("sql", "hashed", "--query", query, "--columns", COLUMNS).code
+    assert at_terminal("sql", "hashed", "--query", query, "--database", "shop").failed("TD_API_KEY found nowhere")

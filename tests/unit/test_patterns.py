@@ -1,0 +1,197 @@
+"""Every regular expression of the package takes time in proportion to the text, whatever the text is."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import itertools
+import pkgutil
+import re
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import pytest
+
+import td_pinterest_op
+
+if hasattr(re, "_parser"):  # Python 3.11 and later
+    parser: Any = re._parser
+else:
+    import sre_parse as parser  # type: ignore[no-redef,import-not-found,unused-ignore]
+
+Pattern = re.Pattern[str] | re.Pattern[bytes]
+PACKAGE = Path(td_pinterest_op.__file__).parent
+# Characters of a text, the CPU seconds that are plenty for one look at it, and how many of the texts, those that took
+# longest, are tried in the next stage. More than linear time is too much in an early stage, which still ends.
+STAGES = ((20, 0.1, None), (1_000, 0.1, 9), (4_000, 0.1, 5), (20_000, 0.2, 2), (100_000, 1.0, 1), (1_000_000, 10.0, 0))
+
+
+def modules() -> Iterator[ModuleType]:
+    for found in pkgutil.walk_packages([str(PACKAGE)], "td_pinterest_op."):
+        if not found.name.endswith("__main__"):
+            yield importlib.import_module(found.name)
+
+
+SOURCES = "\n".join(path.read_text() for path in sorted(PACKAGE.rglob("*.py")))
+
+
+def in_values(value: object) -> Iterator[Pattern]:
+    if isinstance(value, re.Pattern):
+        yield value
+    elif isinstance(value, (tuple, list, set, frozenset)):
+        yield from itertools.chain.from_iterable(map(in_values, value))
+    elif isinstance(value, Mapping):
+        yield from in_values([*value.values()])
+
+
+def in_calls(module: ModuleType) -> Iterator[tuple[Pattern, bool]]:
+    """What functions compile or give to functions of `re`, with an x for each value; whether they look everywhere."""
+    for node in ast.walk(ast.parse(Path(cast(str, module.__file__)).read_text())):
+        function = ast.unparse(node.func) if isinstance(node, ast.Call) and node.args else ""
+        if isinstance(node, ast.Call) and function.startswith("re.") and function != "re.escape":
+            text = text_of(node.args[0], module)
+            if text is not None:
+                yield re.compile(text), function not in ("re.match", "re.fullmatch")
+
+
+def text_of(node: ast.expr, module: ModuleType) -> str | bytes | None:
+    if isinstance(node, ast.JoinedStr):
+        return "".join(
+            str(part.value) if isinstance(part, ast.Constant) else str(text_of(part, module) or "x")
+            for part in node.values
+        )
+    if isinstance(node, ast.FormattedValue):
+        node = node.value
+    value = getattr(module, node.id, None) if isinstance(node, ast.Name) else getattr(node, "value", None)
+    return value if isinstance(value, (str, bytes)) else None
+
+
+def used_by(name: str) -> set[str]:
+    """How a pattern of this name is used: `match` and `fullmatch` look at one place only."""
+    return set(re.findall(rf"\b{re.escape(name)}\.(\w+)\(", SOURCES))
+
+
+def patterns() -> dict[str, tuple[Pattern, bool]]:
+    """All of them, by where they are, and whether they look everywhere in a text."""
+    found: dict[str, tuple[Pattern, bool]] = {}
+    for module in modules():
+        for name, value in vars(module).items():
+            for pattern in in_values(value):
+                everywhere = not used_by(name) <= {"match", "fullmatch"}
+                found.setdefault(f"{pattern.pattern!r}", (pattern, everywhere))
+        for pattern, everywhere in in_calls(module):
+            found.setdefault(f"{pattern.pattern!r}", (pattern, everywhere))
+    return found
+
+
+# -- the worst text
+
+
+def samples(parsed: Any, *, most: int = 8) -> list[str]:
+    """Short texts that match, one for each branch."""
+    texts = [""]
+    for operation, argument in parsed:
+        texts = [text + more for text in texts for more in of_one(str(operation), argument)][:most]
+    return texts
+
+
+def of_one(operation: str, argument: Any) -> list[str]:
+    if operation in ("LITERAL", "NOT_LITERAL"):
+        return [chr(argument)] if operation == "LITERAL" else ["x"]
+    if operation == "IN":
+        return members(argument)
+    if operation == "ANY":
+        return ["x"]
+    if operation in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
+        least, _, repeated = argument
+        return [text * max(least, 1) for text in samples(repeated)]
+    if operation == "BRANCH":
+        return [text for branch in argument[1] for text in samples(branch)]
+    if operation in ("SUBPATTERN", "ATOMIC_GROUP"):
+        return samples(argument[-1] if operation == "SUBPATTERN" else argument)
+    return [""]
+
+
+CATEGORIES = {"CATEGORY_DIGIT": "1", "CATEGORY_SPACE": " ", "CATEGORY_WORD": "a"}
+
+
+def members(of_set: list[Any]) -> list[str]:
+    """A few of a set's characters; of a set of all others, one of them."""
+    chosen: list[str] = []
+    for operation, argument in of_set:
+        if str(operation) == "NEGATE":
+            return ["x"]
+        if str(operation) == "LITERAL":
+            chosen.append(chr(argument))
+        elif str(operation) == "RANGE":
+            chosen.append(chr(argument[0]))
+        elif str(operation) == "CATEGORY":
+            chosen.append(CATEGORIES.get(str(argument), "-"))
+    return chosen[:3]
+
+
+def worst_texts(pattern: Pattern) -> list[tuple[str, str, str]]:
+    """Texts that nearly match: a beginning, what is repeated after it, and an end."""
+    source = pattern.pattern if isinstance(pattern.pattern, str) else pattern.pattern.decode("latin1")
+    parsed = parser.parse(source, pattern.flags & ~re.UNICODE)
+    begun = sorted({text[:length] for text in samples(parsed) for length in range(1, 60)} - {""}, key=len)
+    characters = sorted({*"".join(begun), *" x1\n"})
+    units = sorted({*begun, *characters, *(text + character for text in begun for character in " x\n")})
+    texts = [("", unit) for unit in units] + list(itertools.product(begun[-8:], characters[:8]))
+    return [(begin, unit, end) for begin, unit in texts for end in ("", "\0")]
+
+
+def seconds(pattern: Pattern, everywhere: bool, text: str) -> float:
+    subject: Any = text if isinstance(pattern.pattern, str) else text.encode("latin1", "replace")
+    before = time.process_time()
+    if everywhere:
+        sum(1 for _ in pattern.finditer(subject))
+    else:
+        pattern.match(subject)
+        pattern.fullmatch(subject)
+    return time.process_time() - before
+
+
+def slow_text(pattern: Pattern, *, everywhere: bool = True) -> str | None:
+    """The beginning of a text that takes the pattern too long; None if there is none."""
+    tried = worst_texts(pattern)
+    for length, most, kept in STAGES:
+        took: dict[tuple[str, str, str], float] = {}
+        for begin, unit, end in tried:
+            text = begin + unit * (length // len(unit)) + end
+            took[begin, unit, end] = seconds(pattern, everywhere, text)
+            if took[begin, unit, end] > most:
+                return text[:100]
+        tried = sorted(took, key=lambda text: -took[text])[:kept]
+    return None
+
+
+ALL = patterns()
+
+
+def test_the_patterns_of_the_package_are_found() -> None:
+    assert len(ALL) > 50
+    assert "'[0-9A-Fa-f]{64}'" in ALL
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_no_text_of_a_megabyte_takes_a_pattern_long(name: str) -> None:
+    pattern, everywhere = ALL[name]
+    assert None is slow_text(pattern, everywhere=everywhere)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        r"(?<![^\s@'\"])[^\s@'\"]+?(?:@|%40|\\u0040)[^\s@'\"]+\.[^\s@'\"]+",
+        r"(?P<at>\d{4}-\d\d)?[^\n]*?statistics(?P<failed> of the failed run)?: (?P<json>\{.*\})",
+        r"<template>(.*?)</template>",
+        r"\s+$",
+        r"(a|a)*b",
+    ],
+)
+def test_a_pattern_that_takes_more_than_linear_time_is_noticed(bad: str) -> None:
+    assert slow_text(re.compile(bad, re.DOTALL))
