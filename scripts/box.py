@@ -45,7 +45,7 @@ normalised and hashed (SHA-256) before they leave Treasure Data's container.
   `ads:read` and `ads:write`.
 - An ad account on which the token's user is OWNER, ADMIN or AUDIENCE_MANAGER.
 - A table with a column `email`, `maid` or `idfa`.
-- Columns of phone numbers need the Python package `phonenumberslite` beside the operator.
+- Columns of phone numbers need the Python package `phonenumberslite` next to the operator.
 
 # How to Run
 

@@ -159,7 +159,7 @@ def project_files() -> Iterator[tuple[str, bytes]]:
 
 
 def operator_files(libraries: Sequence[str], *, follow: bool = False) -> Iterator[tuple[str, bytes]]:
-    """The operator and libraries beside it, by their place in a project folder; `follow`: with what these need."""
+    """The operator and libraries next to it, by their place in a project folder; `follow`: with what these need."""
     yield from _operator()
     yield from _libraries(libraries, follow=follow)
 

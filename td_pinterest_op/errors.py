@@ -1,4 +1,4 @@
-"""Every exception of the operator, named for who must act.
+"""Every exception of the operator, named for whoever must act.
 
     ExportError
     ├── WorkflowError                the workflow's author
@@ -14,7 +14,7 @@
     │   ├── RecordsRefusedError      it refuses some records, in stop mode
     │   └── UnavailableError         it failed, or could not be reached, until the retries were used up
     │       ├── MaybeAppliedError    the answer got lost
-    │       └── BrokenTwiceError     the connection breaks at every size of batch
+    │       └── ConnectionBrokenError     the connection breaks at every size of batch
     ├── StoppedError                 nobody: a signal ended the run, or it ends for another error
     └── UnexpectedError              the authors of this operator
 
@@ -225,7 +225,7 @@ class MaybeAppliedError(UnavailableError):
     advice = "Run the task again: it looks for what it made before, and makes nothing twice."
 
 
-class BrokenTwiceError(UnavailableError):
+class ConnectionBrokenError(UnavailableError):
     """The connection broke at every size of batch until the retries were used up."""
 
     example = "no response from Pinterest (the connection broke) to ADD of 1250 records; tried 8 times"
@@ -233,10 +233,10 @@ class BrokenTwiceError(UnavailableError):
 
 
 class StoppedError(ExportError):
-    """The run was told to end (SIGTERM, Ctrl-C). The message says how many records are in."""
+    """The run was stopped (SIGTERM, Ctrl-C). The message says how many records are in."""
 
     who = "nobody: run it again"
-    example = "the run was told to end (SIGTERM)"
+    example = "the run was stopped (SIGTERM)"
     advice = "Run the task again: the same session goes on where it stopped."
 
 

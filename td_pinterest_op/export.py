@@ -32,8 +32,8 @@ from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.result import Rows
-from td_pinterest_op.withholding.lists import opening
-from td_pinterest_op.withholding.preparation import preparing
+from td_pinterest_op.withholding.lists import open_lists
+from td_pinterest_op.withholding.preparation import open_reader
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import open_history, recording
 from td_pinterest_op.workflow.process import task_process
@@ -43,7 +43,7 @@ from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, conne
 log = logging.getLogger(__name__)
 
 
-# How messages say what became of the records.
+# How messages say what happened to the records.
 _TELLS_SENT = re.compile(r"Partly sent|All \d+ records")
 
 
@@ -116,10 +116,10 @@ class _Run:
         with contextlib.ExitStack() as stack:
             lists = None
             if sources := self.request.lists:
-                opened = opening(self.services.treasure_data, sources, self.settings, self.stats)
+                opened = open_lists(self.services.treasure_data, sources, self.settings, self.stats)
                 lists = stack.enter_context(opened)
             rows = self.request.open_rows(self.services, self.stats, lists=lists)
-            preparation = stack.enter_context(preparing(rows.job, self.settings, self.stats, lists=lists))
+            preparation = stack.enter_context(open_reader(rows.job, self.settings, self.stats, lists=lists))
             with self.watcher.progress(phase="reading", unit="rows", total=rows.job.records) as progress:
                 preparation.read(rows.blocks, progress=progress)
             first = preparation.first_invalid
@@ -188,15 +188,15 @@ def _running(
 @contextlib.contextmanager
 def _accounting(stats: Stats, settings: Settings, timing: Timing) -> Iterator[None]:
     """Log the statistics and write the report in any case: what a failed task stores is lost."""
-    said = ""
+    error_text = ""
     try:
         yield
     except BaseException as error:
         stats.failed = True
         # The text of any other error could quote a row.
-        said = type(error).__name__
+        error_text = type(error).__name__
         if isinstance(error, ExportError):
-            said = str(error.extended(_beside(error, stats, settings)))
+            error_text = str(error.extended(_extra_advice(error, stats, settings)))
         log.error("statistics of the failed run: %s", json.dumps(stats.to_json()))  # noqa: TRY400
         raise
     else:
@@ -204,7 +204,7 @@ def _accounting(stats: Stats, settings: Settings, timing: Timing) -> Iterator[No
     finally:
         if settings.report:
             now = datetime.fromtimestamp(timing.wall(), timezone.utc)
-            write_report(Path(settings.report), stats.to_json(), outcomes=OUTCOMES, error=said, now=now)
+            write_report(Path(settings.report), stats.to_json(), outcomes=OUTCOMES, error=error_text, now=now)
 
 
 def _row(stats: Stats, settings: Settings) -> Row:
@@ -215,8 +215,8 @@ def _row(stats: Stats, settings: Settings) -> Row:
     return run_row(statistics)
 
 
-def _beside(error: ExportError, stats: Stats, settings: Settings) -> str:
-    """What an error says beside its own message, for who gets the error alone and not the log."""
+def _extra_advice(error: ExportError, stats: Stats, settings: Settings) -> str:
+    """Advice to append when the reader sees only the error, not the log."""
     if stats.sent and not _TELLS_SENT.search(str(error)):
         return f". Before that, {stats.sent:,} of {counted(stats.to_send, 'record')} were sent"
     if isinstance(error, StoppedError) and not stats.requests.sent:

@@ -27,7 +27,7 @@ from td_pinterest_op.settings.types import WrongValueError, is_left_out, shown, 
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.process import task_process
-from td_pinterest_op.workflow.resubmit import may_begin_anew
+from td_pinterest_op.workflow.resubmit import may_resubmit
 from td_pinterest_op.workflow.services import connect
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
         whole = _task_of(task, entry, name)
         return name, {"ok": True, "error": "", "statistics": export(whole, timing)}
     except ExportError as error:
-        if isinstance(error, StoppedError) or may_begin_anew(task, error):
+        if isinstance(error, StoppedError) or may_resubmit(task, error):
             raise
         failure = error
     except Exception as error:

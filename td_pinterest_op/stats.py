@@ -19,14 +19,14 @@ from td_pinterest_op.redaction.format import counted, escaped, without_templates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deed:
-    """What a run does, in one sentence: `done` when it is, `would` after "would" in a dry run.
+class SummaryText:
+    """A run in one sentence: `past` once it is done, `infinitive` after "would" in a dry run.
 
-    `{audience}` and `{records}` in it stand for the audience and for how many records there are.
+    `{audience}` and `{records}` are filled in with the audience and the number of records.
     """
 
-    done: str
-    would: str
+    past: str
+    infinitive: str
 
 
 SUPPRESSED, WITHOUT_CONSENT, CONTROL = "suppressed", "without_consent", "control"
@@ -108,20 +108,19 @@ class MirrorFigures:
 class Stats:
     """What one run did.
 
-    `deed`: None until it is known. `columns`: how many columns of the result hold identifiers. `invalid_rows`: rows
-    with an invalid value, which can be fewer than the invalid values. `in_doubt`: records of requests without a known
-    outcome. `members`: records that are in the audience, None unless this run knows of all that are. `keys`: keys of
-    the unique rows, None if every record is one key. `invalid_keys_by_reason`: keys that valid rows go without.
-    `withheld`: unique records, by a reason of WITHHELD. `list_jobs`: the jobs of the LISTS. `plain_values` and
-    `hashed_values`: what the valid values were. `mirror`: None for any other action.
-
-    Several threads may call `count` and use `requests`; everything else belongs to the main thread.
+    `summary_text`: None until it is known. `columns`: how many columns of the result hold identifiers.
+    `invalid_rows`: rows with an invalid value, which can be fewer than the invalid values. `in_doubt`: records of
+    requests without a known outcome. `members`: records that are in the audience, None unless this run knows of all
+    that are. `keys`: keys of the unique rows, None if every record is one key. `invalid_keys_by_reason`: keys that
+    valid rows go without. `withheld`: unique records, by a reason of WITHHELD. `list_jobs`: the jobs of the LISTS.
+    `plain_values` and `hashed_values`: what the valid values were. `mirror`: None for any other action. Several
+    threads may call `count` and use `requests`; everything else belongs to the main thread.
     """
 
     action: str
     ad_account_id: str
     dry_run: bool
-    deed: Deed | None = None
+    summary_text: SummaryText | None = None
     audience_id: str | None = None
     audience_name: str | None = None
     customer_list_id: str | None = None
@@ -201,14 +200,14 @@ class Stats:
         """What was done, in one sentence for people."""
         name = self.audience_name or self.audience_id
         audience = f'audience "{escaped(name)}"' if name else "an audience"
-        if self.failed or self.deed is None:
+        if self.failed or self.summary_text is None:
             sent = f", {self.sent:,} of {counted(self.to_send, 'record')} sent" if self.unique else ""
             begin = f"Failed: {self.action} on {audience}{sent}"
         elif self.dry_run:
-            would = self.deed.would.format(audience=audience, records=counted(self.to_send, "record"))
+            would = self.summary_text.infinitive.format(audience=audience, records=counted(self.to_send, "record"))
             begin = f"Dry run: would {would}; nothing was written"
         else:
-            done = self.deed.done.format(audience=audience, records=counted(self.sent, "record"))
+            done = self.summary_text.past.format(audience=audience, records=counted(self.sent, "record"))
             begin = done[0].upper() + done[1:]
         was = "was" if self.invalid == 1 else "were"
         left_out = [f"{counted(self.invalid, 'invalid value')} {was} left out"] if self.invalid else []

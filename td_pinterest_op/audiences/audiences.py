@@ -13,9 +13,9 @@ from td_pinterest_op.audiences.create_once import (
     PATIENCE,
     age,
     created_once,
-    let_earlier_work_show,
     look_for,
     once_ready,
+    wait_for_consistency,
 )
 from td_pinterest_op.audiences.customer_lists import list_behind
 from td_pinterest_op.errors import AudienceError, PinterestError, RequestRefusedError
@@ -151,12 +151,12 @@ class NewAudience:
 
     def named(self) -> tuple[Sequence[Audience], Audience | None]:
         """The audiences of other sessions that have the name, the oldest first, and the one that this session made."""
-        others, own = self._parted(self._audiences.with_name(self._name))
+        others, own = self._split_by_session(self._audiences.with_name(self._name))
         return others, own[0] if own else None
 
-    def let_earlier_work_show(self) -> None:
+    def wait_for_consistency(self) -> None:
         """Wait until `named` knows of all that was made before this run."""
-        let_earlier_work_show(self._client)
+        wait_for_consistency(self._client)
 
     def create(self, create: Callable[[], Audience]) -> Audience:
         """Create it; returns the one that stays. Raises AudienceError when that is another session's."""
@@ -164,20 +164,20 @@ class NewAudience:
         self._in_doubt = created.lost
         return self._settled(created.thing, is_rival=lambda _: True)
 
-    def go_on_with(self, own: Audience) -> Audience:
+    def resume(self, own: Audience) -> Audience:
         """The one that stays, after an earlier try that made `own`. Raises AudienceError as `create`."""
-        self.let_earlier_work_show()
+        self.wait_for_consistency()
         return self._settled(own, is_rival=lambda other: _at_once(other, own))
 
     def look_again(self) -> None:
         """Remove doubles that show late. There can be some if the response to a request was lost."""
         if self._in_doubt:
-            self._keep_oldest(self._parted(self._audiences.with_name(self._name))[1])
+            self._keep_oldest(self._split_by_session(self._audiences.with_name(self._name))[1])
 
     def _settled(self, audience: Audience, *, is_rival: Callable[[Audience], bool]) -> Audience:
         # A listing that shows it shows every older one as well.
         named = self._listed_with(audience) or look_for(lambda: self._listed_with(audience), self._client) or []
-        others, own = self._parted(named)
+        others, own = self._split_by_session(named)
         rival = next((other for other in others if age(other) < age(audience) and is_rival(other)), None)
         if rival:
             for made in own:
@@ -191,7 +191,7 @@ class NewAudience:
         named = self._audiences.with_name(self._name)
         return named if any(other.id == audience.id for other in named) else None
 
-    def _parted(self, named: Sequence[Audience]) -> tuple[list[Audience], list[Audience]]:
+    def _split_by_session(self, named: Sequence[Audience]) -> tuple[list[Audience], list[Audience]]:
         """Those of other sessions, and those of this one, the oldest first."""
         own = sorted(filter(self._is_own, named), key=age)
         return sorted((audience for audience in named if audience not in own), key=age), own

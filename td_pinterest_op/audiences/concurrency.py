@@ -111,7 +111,7 @@ class Workers(Generic[_Job, _Result]):
             self._jobs.put(None)
 
     def _start_thread(self) -> None:
-        # A daemon: a run that is told to stop must not wait for a response that may take minutes.
+        # A daemon: a run that is stopped must not wait for a response that may take minutes.
         thread = threading.Thread(target=self._do_jobs, name=f"send-{self._threads + 1}", daemon=True)
         try:
             thread.start()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from td_pinterest_op.errors import BrokenTwiceError, ExportError, MaybeAppliedError, RequestRefusedError
+from td_pinterest_op.errors import ConnectionBrokenError, ExportError, MaybeAppliedError, RequestRefusedError
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.runtime.clock import duration
 
@@ -48,7 +48,7 @@ def age(thing: _HasId) -> tuple[int, str]:
     return len(thing.id), thing.id
 
 
-def let_earlier_work_show(client: Client) -> None:
+def wait_for_consistency(client: Client) -> None:
     """Wait, unless the run is old enough, until listings show all that was made before it.
 
     An earlier try of this task may have been killed a moment ago, just after it made something.
@@ -92,7 +92,7 @@ def created_once(
     A request to create is repeated only after a look. If two runs of a task create at the same moment, both see both
     things afterwards, and both take the one that `find` prefers.
     Raises MaybeAppliedError when the retries are used up, and what `create` and `find` raise, with `maybe_applied` if
-    the thing may be there. If the request is `divisible`, raises BrokenTwiceError after two requests without any
+    the thing may be there. If the request is `divisible`, raises ConnectionBrokenError after two requests without any
     response.
     """
     lost, made = 0, None
@@ -109,7 +109,7 @@ def created_once(
                 if lost > client.retry.count:
                     raise
                 if divisible and error.status is None and lost == _BROKEN:
-                    raise BrokenTwiceError(str(error)) from None
+                    raise ConnectionBrokenError(str(error)) from None
         # A listing may not show yet what was just created.
         first = find() or made
         return Created(thing=first, answered=first.id == made.id, lost=lost > 0)

@@ -1,7 +1,7 @@
 """The customer lists that this operator makes: how they are named, found again, created once and filled.
 
-A list of ours is named `{audience name} (td {session key} {job id} {fingerprint})`. By its name a rerun of the same
-workflow session recognises its own work, whatever step the earlier try stopped after, and so does a second run of the
+Their names are `{audience name} (td {session key} {job id} {fingerprint})`. By its name a rerun of the same workflow
+session recognises its own work, whatever step the earlier try stopped after, and so does a second run of the
 same task (digdag is at-least-once).
 """
 
@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from td_pinterest_op.audiences.create_once import Created, created_once, let_earlier_work_show, oldest, once_ready
+from td_pinterest_op.audiences.create_once import Created, created_once, oldest, once_ready, wait_for_consistency
 from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api
@@ -25,7 +25,7 @@ from td_pinterest_op.redaction.format import labelled
 
 log = logging.getLogger(__name__)
 
-# What stands for the job id in the name of a list that is created empty, and of one whose rows are from a file.
+# What replaces the job id in the name of a list that is created empty, and of one whose rows are from a file.
 _NO_JOB, _FILE = "-", "file"
 _OURS = re.compile(r" \(td (?P<session>[0-9a-f]{8}) (?P<job>[0-9]{1,40}|file|-) (?P<fingerprint>[0-9a-f]{8})\)$")
 # Of the 255 characters that a list's name may have, 55 are left to what follows the audience's name.
@@ -90,13 +90,13 @@ class CustomerLists:
         return self._target(audience_name, _NO_JOB, fingerprint(), list_type="EMAIL", started=started)
 
     def is_empty(self, audience: Audience) -> bool:
-        """Return whether the audience uses a list of ours that was created empty and still is.
+        """Return whether the audience uses one of the operator's lists that was created empty and still is.
 
         Waits until counters show whoever was added before this run.
         """
         if not self._is_empty(audience):
             return False
-        let_earlier_work_show(self._api.client)
+        wait_for_consistency(self._api.client)
         return self._is_empty(audience)
 
     def _is_empty(self, audience: Audience) -> bool:
@@ -105,7 +105,7 @@ class CustomerLists:
         return behind is not None and own is not None and not self._counts_more(behind, than=own)
 
     def _may_hold_others(self, made: CustomerList, *, used: str | None, own: int) -> bool:
-        # Lists that are younger than the one in use were never used.
+        # Lists that are newer than the one in use were never used.
         was_used = used is not None and (len(made.id), made.id) <= (len(used), used)
         return was_used and self._counts_more(made, than=own)
 
@@ -136,7 +136,7 @@ class CustomerLists:
             return oldest(self._not_in_use(named))
 
         client = self._api.client
-        let_earlier_work_show(client)
+        wait_for_consistency(client)
         if earlier := find():
             created = Created(thing=earlier, answered=False, lost=False)
         else:
@@ -253,7 +253,7 @@ def list_behind(api: Api, audience: Audience) -> CustomerList | None:
 
 
 def records_made_with(customer_list: CustomerList) -> int | None:
-    """Return how many records a list of ours that was created empty got then; None for any other list."""
+    """Return how many records one of the operator's lists that was created empty got then; None for any other list."""
     name = _OURS.search(customer_list.name)
     if name is None or name["job"] != _NO_JOB:
         return None
@@ -262,12 +262,12 @@ def records_made_with(customer_list: CustomerList) -> int | None:
 
 
 def job_of(customer_list: CustomerList | None) -> int | None:
-    """The job in the name of a list of ours, None for any other list."""
+    """The job in the name of one of the operator's lists, None for any other list."""
     origin = origin_of(customer_list.name) if customer_list else None
     return int(origin[1]) if origin and origin[1] else None
 
 
 def origin_of(list_name: str) -> tuple[str, str | None] | None:
-    """The session key and the job id in the name of a list of ours (None without one); None for others."""
+    """The session key and the job id in the name of one of the operator's lists (None without one); None for others."""
     ours = _OURS.search(list_name)
     return (ours["session"], ours["job"] if ours["job"].isdecimal() else None) if ours else None

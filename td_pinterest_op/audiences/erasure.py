@@ -29,7 +29,7 @@ MakeSender = Callable[..., Sender]  # takes `stats`
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A customer list to take people out of, and what became of that; no list for an ad account that cannot be read.
+    """A customer list to take people out of, and what happened to that; no list for an ad account that cannot be read.
 
     `records`: how many the list took in `request_ids`. `reason`: why not all of them, "" if nothing is wrong.
     """
@@ -61,7 +61,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What became of the targets. `records`: how many each of them had to take."""
+    """What happened to the targets. `records`: how many each of them had to take."""
 
     targets: Sequence[Target]
     records: int
@@ -142,7 +142,7 @@ def erase(
 ) -> Iterator[Target]:
     """Remove the records from each list in turn; a list that does not take them all does not stop the others.
 
-    Yields all targets. Raises StoppedError when the run is told to end, UnexpectedError when a list without an error
+    Yields all targets. Raises StoppedError when the run is stopped, UnexpectedError when a list without an error
     did not take every record, and what the spool raises.
     """
     for number, target in enumerate(targets, start=1):

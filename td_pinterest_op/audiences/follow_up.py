@@ -1,4 +1,4 @@
-"""What became of an audience a day or two after it was filled: one state for each, and what is wrong with it."""
+"""What happened to an audience a day or two after it was filled: one state for each, and what is wrong with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches → requests: several at once, halved if Pinterest refuses one. An error says what became of the records."""
+"""Batches → requests: several at once, halved if Pinterest refuses one. An error says what happened to the records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from itertools import islice
 
 from td_pinterest_op.audiences.concurrency import ConcurrencyLimit, Workers
 from td_pinterest_op.errors import (
-    BrokenTwiceError,
+    ConnectionBrokenError,
     ExportError,
     RecordsRefusedError,
     RequestRefusedError,
@@ -55,7 +55,7 @@ class _Answer(enum.Enum):
 
 @dataclass(slots=True, kw_only=True)
 class _Batch:
-    """What became of a batch. `latency` is None when it tells nothing."""
+    """What happened to a batch. `latency` is None when it tells nothing."""
 
     records: Batch
     accepted: int = 0
@@ -152,15 +152,15 @@ class Sender:
         batch = _Batch(records=records)
         try:
             for part in records.split(self._largest or len(records)):
-                self._settle(part, batch, put)
-            self._judge(batch)
+                self._send_halving(part, batch, put)
+            self._raise_if_rejected(batch)
         except ExportError as error:
             batch.error = error
         except Exception as error:
             batch.error = unexpected(error)
         return batch
 
-    def _settle(self, records: Batch, batch: _Batch, put: Put) -> None:
+    def _send_halving(self, records: Batch, batch: _Batch, put: Put) -> None:
         """Send `records`, in halves of halves where Pinterest refuses them, until the culprits are alone."""
         accepted, refused_after = batch.accepted, 0
         pieces = deque([_Piece(records)])
@@ -187,7 +187,7 @@ class Sender:
             )
 
     def _try(self, piece: _Piece, batch: _Batch, put: Put) -> _Answer:
-        """Send a piece and count what became of its records. Raises what is not about the piece."""
+        """Send a piece and count what happened to its records. Raises what is not about the piece."""
         records, counted = len(piece.records), piece.records.counted
         self._stats.count(in_doubt=0 if piece.in_doubt else counted)
         try:
@@ -238,7 +238,7 @@ class Sender:
         with self._lock:
             self._largest = min(records, self._largest or records)
 
-    def _judge(self, batch: _Batch) -> None:
+    def _raise_if_rejected(self, batch: _Batch) -> None:
         """Raise when the records that Pinterest refused end the export."""
         if batch.refused and not self._settings.ignore_invalid_records:
             raise RecordsRefusedError(
@@ -259,7 +259,7 @@ class Sender:
 
 def _answer_of(error: ExportError, records: int) -> _Answer | None:
     """What an error says about a piece of `records` records; None if it is about something else."""
-    if isinstance(error, BrokenTwiceError):
+    if isinstance(error, ConnectionBrokenError):
         return _Answer.BROKEN
     if not isinstance(error, RequestRefusedError):
         return None

@@ -72,7 +72,7 @@ def uses(api: Api, audience_id: str) -> list[Use] | None:
     return [replace(use, campaign_name=names.get(use.campaign_id, "")) for use in all_uses]
 
 
-def refuse_used(api: Api, audience: Audience) -> None:
+def require_unused(api: Api, audience: Audience) -> None:
     """Raises AudienceError that names the active ad groups which use the audience, and what the API raises.
 
     Logs one warning if the token may not read them.

@@ -62,7 +62,7 @@ def code_of(answer: Mapping[str, str]) -> Secret:
 
 
 def answer_of(pasted: str, *, state: str) -> Mapping[str, str]:
-    """The parameters of a redirect's address that somebody pasted. Raises SettingsError for what is none."""
+    """The parameters of a redirect's address that somebody pasted. Raises SettingsError for any other text."""
     answer = dict(urllib.parse.parse_qsl(pasted.strip().partition("#")[0].partition("?")[2]))
     if not answer.keys() & {"code", "error"}:
         raise SettingsError(

@@ -50,7 +50,7 @@ def findings(file: Path) -> list[Finding]:
 
 
 def _for_github(finding: Finding) -> str:
-    """A command of GitHub Actions, which shows the finding beside the line."""
+    """A command of GitHub Actions, which shows the finding next to the line."""
     path, message = (text.replace("%", "%25") for text in (str(finding.path), finding.message))
     path = path.replace(":", "%3A").replace(",", "%2C")
     return f"::{finding.level} file={path},line={finding.line},title={finding.code}::{message}"

@@ -29,7 +29,7 @@ from td_pinterest_op.stats import Condition, Stats, condition_of
 from td_pinterest_op.treasure_data.api import TreasureData, path_of
 from td_pinterest_op.treasure_data.job import job_of
 from td_pinterest_op.treasure_data.result import JobResult
-from td_pinterest_op.withholding.preparation import preparing
+from td_pinterest_op.withholding.preparation import open_reader
 from td_pinterest_op.workflow import task as workflow_task
 from td_pinterest_op.workflow.services import Services, endpoints
 
@@ -43,7 +43,7 @@ _SAMPLE = 1_000
 _REFUSED = 401
 # What Treasure Data calls rights that do not let a user make a table and insert rows.
 _MAY_NOT_WRITE = frozenset({"query_only", "import_only"})
-# What the settings of an export need beside those about its rows.
+# What the settings of an export need besides those about its rows.
 _ANY_EXPORT = {
     "type": "pinterest",
     "ad_account_id": "1",
@@ -140,7 +140,7 @@ def proxy(environ: Mapping[str, str]) -> Check:
 
 
 def _endpoints(environ: Mapping[str, str]) -> None:
-    """Nothing to show: they stand in other checks. Raises SettingsError for one that secrets must not be sent to."""
+    """Nothing to show: other checks show them. Raises SettingsError for one that secrets must not be sent to."""
     endpoints(environ)
 
 
@@ -291,7 +291,7 @@ def _rows(subject: Subject) -> Check:
     how = parse({**_ANY_EXPORT, **params["result_settings"]}, environ=held.environ)
     job = job_of(td, workflow_task.source(held.task(**params)), note=lambda _: None)
     stats = Stats(action="", ad_account_id="", dry_run=True)
-    with preparing(job, how, stats, lists=None) as preparation:
+    with open_reader(job, how, stats, lists=None) as preparation:
         preparation.read(_first_rows(iter(JobResult(td, job))), progress=lambda _: None)
     names = ", ".join(column.name for column in preparation.columns)
     message = f"job {job.id} ({names}): of its first {stats.read:,} rows {stats.invalid_rows:,} are invalid"

@@ -134,7 +134,7 @@ class Credentials:
         return parse_connection({"type": "pinterest", **_PATIENCE}, environ=environ)
 
     def task(self, *, session: str | None = None, **params: object) -> Task:
-        """What stands for a workflow's task."""
+        """A task as a workflow would have it."""
         return Task(params={"project_id": LOCAL_PROJECT, **params}, environ=self.environ, session=session)
 
     def keeper(self) -> OnNewRefreshToken:
@@ -200,7 +200,7 @@ def _can_keep(path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """The services, and what a command needs to know beside them."""
+    """The services, and what a command needs to know besides them."""
 
     services: Services
     credentials: Credentials
@@ -236,7 +236,7 @@ def connecting(given: Given, *, count: RequestCounts | None = None, timing: Timi
 
 
 def checked_id(text: str, option: str) -> str:
-    """An id from the command line. Raises click.UsageError for what is none."""
+    """An id from the command line. Raises click.UsageError for any other text."""
     if not (text.isascii() and text.strip().isdecimal()):
         raise click.UsageError(
             f"{option} must be the digits of an id; `td-pinterest accounts` and `audiences` list them"

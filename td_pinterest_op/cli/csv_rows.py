@@ -155,7 +155,7 @@ class _CsvFile:
             self._read += len(block)
 
     def _numbered_rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield each row with its line. A line without any value is none, however many separators it has."""
+        """Yield each row with its line. A line without any value is not a row, however many separators it has."""
         line = 2  # under the header
         for row in self._reader:
             if any(row):

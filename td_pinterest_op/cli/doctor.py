@@ -21,7 +21,7 @@ from td_pinterest_op.cli.options import FILE, Given
 
 # The settings by which the rows of an export are judged.
 _OF_ROWS = ("columns", "records", "default_country", "expect_values", "control")
-# And what stands for them on a terminal that has ASCII alone.
+# And their replacements on a terminal that has ASCII alone.
 _SIGNS = {OK: ("✓", "ok", "green"), WARNING: ("!", "!", "yellow"), ERROR: ("✗", "x", "bold red")}
 
 _EXAMPLE = """\b

@@ -40,7 +40,7 @@ from td_pinterest_op.workflow.task import Task
 
 # The options that name what is exported; a file may name the first two.
 _SOURCES = ("job_id", "query", "csv_file")
-# How far the facts of the plan stand from the left.
+# The indentation of the plan's facts.
 _FACTS = 12
 _EXAMPLE = """\b
 Examples:
@@ -270,11 +270,13 @@ def stopping() -> Iterator[None]:
 
 
 def _show(statistics: Mapping[str, Any]) -> None:
+    others = () if statistics["mirror"]["mode"] else ("mirror.",)
     figures = {
         name.replace("rows.invalid_by_reason.", "invalid: "): value
         for name, value in flat(statistics, separator=".", kept=()).items()
         # Reasons that did not occur are left out.
         if value is not None and name != "summary" and (value or "by_reason." not in name)
+        if not name.startswith(others)
     }
     screen.properties(figures)
     screen.say(f"\n{statistics['summary']}")

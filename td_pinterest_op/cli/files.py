@@ -49,17 +49,17 @@ def sql(given: str, option: str) -> str:
 
 
 def why(error: OSError | UnicodeDecodeError) -> str:
-    """Why a text file cannot be used, without a word of what stands in it."""
+    """Why a text file cannot be used, without quoting it."""
     return error.strerror or type(error).__name__ if isinstance(error, OSError) else "it is not UTF-8 text"
 
 
 def values(text: str, path: Path) -> dict[str, str]:
-    """The values by their names, of a name that stands twice the last. Raises SettingsError, which quotes nothing."""
+    """Return the values by their names, the last one of a repeated name. Raises SettingsError, which quotes nothing."""
     return {name: _unquoted(text[value]) for name, value in _assignments(text, path)}
 
 
 def set_values(path: Path, new: Mapping[str, str]) -> None:
-    """Let those names have those values wherever they stand in the file, at its end if nowhere.
+    """Let those names have those values wherever they are in the file, at its end if nowhere.
 
     Its owner alone can read it afterwards; where there is none, it is made. Raises SettingsError.
     """
@@ -85,7 +85,7 @@ def _with_values(text: str, path: Path, new: Mapping[str, str]) -> str:
 
 
 def _assignments(text: str, path: Path) -> Iterator[tuple[str, slice]]:
-    """Each name, and where its value stands in the text."""
+    """Each name, and where its value is in the text."""
     position = 0
     while position < len(text):
         token, assignment = _TOKEN.match(text, position), _ASSIGNMENT.match(text, position)

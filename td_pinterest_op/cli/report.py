@@ -52,7 +52,7 @@ def report(given: Given, paths: tuple[Path, ...], history: str | None, audience:
     audiences share one page, with a line and a picture each; --audience adds charts, figures and the history of one.
 
     FILE is the JSON of the statistics, a task's log, rows of the history as JSON or CSV, or an earlier page; - is the
-    standard input. The page stands alone: it loads nothing and holds no personal data.
+    standard input. The page is self-contained: it loads nothing and holds no personal data.
     """
     if not paths and history is None:
         raise click.UsageError("give a FILE with statistics, or --history DATABASE.TABLE")

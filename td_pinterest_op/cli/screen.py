@@ -64,7 +64,7 @@ class _Output(io.FileIO):
 
 
 def console(*, stderr: bool = False) -> Console:
-    """The terminal, or what stands for it. Colours follow NO_COLOR and TERM."""
+    """The terminal, or a plain stream in its place. Colours follow NO_COLOR and TERM."""
     made = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not made.is_terminal:
         made.width = _ENDLESS
@@ -114,12 +114,12 @@ def say(text: str | Text = "", *, indent: int = 0) -> None:
 
 
 def note(text: str | Text, *, indent: int = 0) -> None:
-    """A line about the work, beside the result: on standard error; `indent` as for `say`."""
+    """A line about the work, next to the result: on standard error; `indent` as for `say`."""
     _print_hanging(console(stderr=True), text, indent)
 
 
 def address(text: str) -> None:
-    """An address beside the result. It is there to be copied, and stays one line however long it is."""
+    """An address next to the result. It is there to be copied, and stays one line however long it is."""
     click.echo(f"\n  {text}\n", err=True)
 
 

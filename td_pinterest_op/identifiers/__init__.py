@@ -1,1 +1,1 @@
-"""What identifies a person: the types, what is valid, and what becomes of a value. Pure."""
+"""What identifies a person: the types, what is valid, and what happens to a value. Pure."""

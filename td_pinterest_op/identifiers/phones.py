@@ -24,7 +24,7 @@ def check_country(default_country: str | None) -> None:
 
 
 def normalise(text: str, default_country: str | None) -> str | Reason:
-    """The digits of a phone number, country code first, or why it is none.
+    """The digits of a phone number, country code first, or why it is not one.
 
     A number with a plus sign or a leading 00 has its country; any other one is of `default_country` (ISO 3166 alpha-2).
     The rules of each country are those of the library phonenumbers. An extension is left out: E.164 has none.

@@ -75,7 +75,7 @@ REASONS: Mapping[str, Explanation] = {
     "too_long": Explanation(
         meaning="is an address of more than 254 bytes, which no mail server accepts",
         example=None,
-        advice="Look at the rows: mostly a whole text stands in the field.",
+        advice="Look at the rows: mostly the field holds a whole text.",
         sql="SELECT * FROM people WHERE length(to_hex(to_utf8(lower(email)))) > 508",
     ),
     "unsupported_hash": Explanation(
@@ -85,7 +85,7 @@ REASONS: Mapping[str, Explanation] = {
         sql=r"SELECT * FROM people WHERE regexp_like(trim(email), '\A([0-9A-Fa-f]{32}|[0-9A-Fa-f]{40})\z')",
     ),
     "placeholder": Explanation(
-        meaning="stands for nothing",
+        meaning="means nothing",
         example="n/a",
         advice="Store NULL where there is no value, and leave the rows out of the query.",
         sql=(

@@ -39,7 +39,7 @@ class IdentifierType:
     `name`: of the column. `key`: of a record with several keys (CustomerListRecordRow of the API description).
     `list_type`: of a customer list made for it; None: it can be sent in such a record only.
 
-    `normalise`: a trimmed text that is no placeholder, and a country → what is hashed, or the reason why it is none.
+    `normalise`: a trimmed text that is no placeholder, and a country → what is hashed, or the reason why it is not one.
     `recognise`: lines, each ended by a newline → for each what is hashed, or b"" where a closer look is needed. It may
     only recognise what is plainly good. `is_hashed`: whether a digest is sent, and a value may be hashed already.
     `sql`: None where a warehouse cannot judge it.

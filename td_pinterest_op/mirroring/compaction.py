@@ -22,7 +22,7 @@ _ROWS, _MARGIN, _PLANS = 3, 100, 1000
 
 
 def is_due(entries: int, members: int, state: State) -> bool:
-    """Return whether the ledger holds so many rows that are not void, or so many plans, that it is made small."""
+    """Return whether the ledger is large enough, by rows that are not void or by plans, to be compacted."""
     return entries > _ROWS * members + _MARGIN or len(state.sent) > _PLANS
 
 

@@ -17,7 +17,7 @@ REPLACE, DIFFERENCE = "replace", "difference"
 _DAY = 86_400_000  # milliseconds
 # Where Pinterest demands a record, an empty list holds one that belongs to nobody.
 _NOBODY = 1
-_REBUILD = "set rebuild: true for one run to replace the people of the audience and begin the ledger anew"
+_REBUILD = "set rebuild: true for one run to replace the people of the audience and start the ledger again"
 _WITHHELD = "({})".format(", ".join(f"'{why}'" for why in WITHHELD))
 # What a change counts: digests; values, those that were digests, rows and rows with an invalid value; ledger's rows.
 _AMOUNTS = ("people", "given", "hashed", "row_count", "invalid_rows", "entries")
@@ -110,7 +110,7 @@ class Comparison:
     resend_days: int
 
     def changes(self, people: str) -> str:
-        """Return the SELECT of what becomes of every digest: join, leave, due (may be sent again), stay or out.
+        """Return the SELECT of what happens to every digest: join, leave, due (may be sent again), stay or out.
 
         Also of the reasons for which values are rejected and people withheld. Digests that nothing is done about are
         counted only. `turn` puts those first whose last join is oldest.

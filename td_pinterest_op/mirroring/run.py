@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import compress
 from typing import Any
 
-from td_pinterest_op.errors import ExportError, LimitError
+from td_pinterest_op.errors import ExportError, JobError, LimitError
 from td_pinterest_op.identifiers.types import UNSURE
 from td_pinterest_op.mirroring.compaction import compact
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, State
@@ -67,7 +67,7 @@ class MirrorRun:
         """Read what the ledger says; it is made if there is none, but for a dry run."""
         exists = self.ledger.name in self.stage.clean_up(now=now)
         if not exists and not self.settings.dry_run:
-            self.stage.run("make the ledger", self.ledger.create())
+            self._make_ledger(now=now)
             exists = True
         self.state = State(number=int(now * 1000))
         if exists:
@@ -79,6 +79,14 @@ class MirrorRun:
             mode=self.mode,
             resend_days=self.settings.resend_days,
         )
+
+    def _make_ledger(self, *, now: float) -> None:
+        try:
+            self.stage.run("make the ledger", self.ledger.create())
+        except JobError:
+            # Another run may have made it at the same moment.
+            if self.ledger.name not in self.stage.clean_up(now=now):
+                raise
 
     def compare(self) -> None:
         """Hash the people, and compare them with the ledger. Raises LimitError for a list that cannot be right."""

@@ -13,7 +13,7 @@ from requests.auth import AuthBase
 
 from td_pinterest_op.errors import (
     AccountError,
-    BrokenTwiceError,
+    ConnectionBrokenError,
     ExportError,
     MaybeAppliedError,
     RequestRefusedError,
@@ -78,7 +78,7 @@ class TokenSource:
         """The authorisation to send now."""
         return self._auth
 
-    def worked(self, used: AuthBase) -> None:
+    def mark_accepted(self, used: AuthBase) -> None:
         """A request with `used` succeeded."""
 
     def refresh(self, used: AuthBase) -> bool:  # noqa: ARG002 - for other sources
@@ -97,8 +97,8 @@ class _Failed:
     is_broken: bool
 
 
-class _Sending:
-    """What became of the attempts of one request so far; `broken`: how many connections broke."""
+class _AttemptState:
+    """What happened to the attempts of one request so far; `broken`: how many connections broke."""
 
     def __init__(self, *, retry: Retry) -> None:
         self.retry_waits, self.throttle_waits = retry.waits(), retry.waits()
@@ -142,10 +142,10 @@ class Client:
         """Send `request` until it succeeds.
 
         Raises the policy's error, with the response's `status`, when that is final; MaybeAppliedError and
-        BrokenTwiceError (see there); UnavailableError when the retries or the patience are used up; and StoppedError
-        once the run was stopped.
+        ConnectionBrokenError (see there); UnavailableError when the retries or the patience are used up; and
+        StoppedError once the run was stopped.
         """
-        sending = _Sending(retry=self.retry)
+        sending = _AttemptState(retry=self.retry)
         try:
             while True:
                 auth = tokens.token()
@@ -157,10 +157,10 @@ class Client:
             # Whatever ends the sending, the outcome of the attempts so far may be unknown.
             error.maybe_applied = sending.maybe_applied
             raise
-        tokens.worked(auth)
+        tokens.mark_accepted(auth)
         return outcome
 
-    def _attempt(self, request: Request, auth: AuthBase, sending: _Sending) -> Response | _Failed:
+    def _attempt(self, request: Request, auth: AuthBase, sending: _AttemptState) -> Response | _Failed:
         permit, waited = self.rate_limiter.acquire(write=request.write)
         response: Response | None = None
         headers = {"Accept": "application/json"} | ({"Content-Type": request.content_type} if request.body else {})
@@ -168,7 +168,7 @@ class Client:
             if request.write:
                 self.before_write()
             started = self._clock()
-            # Before it leaves: a run that is told to end while it waits for the response has sent it.
+            # Before it leaves: a run that is stopped while it waits for the response has sent it.
             is_again, sending.attempts = sending.attempts > 0, sending.attempts + 1
             self._count.add(sent=int(request.write), retried=int(request.write and is_again), waiting_seconds=waited)
             response = self.transport.send(
@@ -191,7 +191,7 @@ class Client:
                 self._throttled_since = None
         return outcome
 
-    def _recover(self, request: Request, failed: _Failed, sending: _Sending, refresh: Callable[[], bool]) -> None:
+    def _recover(self, request: Request, failed: _Failed, sending: _AttemptState, refresh: Callable[[], bool]) -> None:
         """Wait, or get another token, until the next attempt may be made; raises when there is none to be made."""
         recovery, error = failed.decision.recovery, failed.error
         sending.maybe_applied = sending.maybe_applied or failed.decision.maybe_applied
@@ -211,7 +211,7 @@ class Client:
         elif sending.retries >= self.retry.count:
             raise error.extended(f"; tried {sending.retries + 1} times" if sending.retries else "")
         elif request.divisible and sending.broken >= MOST_BROKEN:
-            raise BrokenTwiceError(str(error), status=error.status, code=error.code)
+            raise ConnectionBrokenError(str(error), status=error.status, code=error.code)
         else:
             sending.retries += 1
             wait, asked = next(sending.retry_waits), self._asked(failed)

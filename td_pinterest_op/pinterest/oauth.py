@@ -146,7 +146,7 @@ class Tokens(TokenSource):
             bearer = self._bearer
             return self._renewed() if bearer is None or self._clock() >= bearer.expires_at else bearer
 
-    def worked(self, used: AuthBase) -> None:
+    def mark_accepted(self, used: AuthBase) -> None:
         """Pinterest accepted a token."""
         with self._lock:
             if self._bearer is used:
@@ -174,7 +174,7 @@ class Tokens(TokenSource):
         return self._bearer
 
     def _adopt_stored_token(self) -> bool:
-        """Use the refresh token that is stored, if it is none that this run had: another task has renewed it."""
+        """Use the refresh token that is stored, if this run never had it: another task has renewed it."""
         stored = self._stored_refresh_token()
         if stored is None or stored in self._had:
             return False

@@ -72,7 +72,7 @@ FAILURES: dict[Failure, Decision] = {
     Failure.UNUSABLE: _give_up(PinterestError, "check PINTEREST_API_ENDPOINT, the proxy and SSL_CERT_FILE"),
 }
 
-# (status, code) → decision; a code of None stands for every other code of that status, a status of n00 for its hundred.
+# (status, code) → decision; a code of None means every other code of that status, a status of n00 for its hundred.
 ANSWERS: dict[tuple[int, int | None], Decision] = {
     (300, None): _give_up(PinterestError, "redirects are not followed; check PINTEREST_API_ENDPOINT"),
     (400, None): _give_up(RequestRefusedError, "the request itself is at fault"),

@@ -63,7 +63,7 @@ class RateLimiter:
     def acquire(self, *, write: bool) -> tuple[Permit, float]:
         """Wait until a request may leave; returns its permit, to be given to `release`, and the seconds waited.
 
-        Raises StoppedError once `stop` was called, or the run was told to end.
+        Raises StoppedError once `stop` was called, or the run was stopped.
         """
         waited = 0.0
         while True:

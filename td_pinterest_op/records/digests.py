@@ -2,7 +2,7 @@
 
 Pure, and the last place where a plain identifier exists: what leaves is digests, positions and reasons.
 
-What becomes of a value is written down once, in `key_or_reason`. `key_block` gives the same answers
+What happens to a value is written down once, in `key_or_reason`. `key_block` gives the same answers
 for a block at once, several times faster: it may only ever *recognise* what is plainly good, and leaves every
 other value to `key_or_reason`.
 """
@@ -32,7 +32,7 @@ _hex_digests = re.compile(rb"[0-9A-Fa-f]{64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyBlock:
-    """What becomes of values of one type.
+    """What happens to values of one type.
 
     `keys`: for each value what to send, or b"". `rejected`: positions of the latter, from 0, in order. `hashed`: how
     many values were hashed already.
@@ -186,7 +186,7 @@ def _one_line(value: object) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnKeys(KeyBlock):
-    """What becomes of the values of a column; `rejected` has their rows.
+    """What happens to the values of a column; `rejected` has their rows.
 
     `rows`: for each value its row in the block, None where each row has one.
     """

@@ -60,7 +60,7 @@ class Prepared:
         return self.spool.count_batches(size) if self.spool else 0
 
     def batches(self, size: int) -> Iterator[Batch]:
-        """The records, `size` at a time. Every call starts anew and gives the same. Raises OSError."""
+        """The records, `size` at a time. Every call starts again and gives the same. Raises OSError."""
         return self.spool.batches(size) if self.spool else iter(())
 
 

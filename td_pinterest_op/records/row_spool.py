@@ -74,6 +74,6 @@ class RowSpool:
         return sum(1 for _ in in_batches(cast("Iterator[tuple[Shape, bytes]]", chunks), size))
 
     def batches(self, size: int) -> Iterator[RowRecords]:
-        """Unique rows, `size` at a time or fewer where they are long. Every call starts anew and gives the same."""
+        """Unique rows, `size` at a time or fewer where they are long. Every call starts again and gives the same."""
         chunks = ((shape, chunk) for shape, spool in self._spools.items() for chunk in spool.chunks())
         return in_batches(chunks, size)

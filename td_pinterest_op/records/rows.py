@@ -34,7 +34,7 @@ _ROWS_AT_ONCE = 500
 # Combinations that are made at once, but for those of the last row among them.
 _COMBINATIONS_AT_ONCE = 5_000
 MOST_COMBINATIONS = 1_000
-"""A row with more combinations of its values is invalid: nobody has so many, and memory must stay flat."""
+"""A row with more combinations of its values is invalid: nobody has that many, and memory must stay flat."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ class Sorted(_Stored, abc.ABC):
     def batches(self, size: int) -> Iterator[Digests]:
         """The digests, `size` at a time: all batches are full but the last. Raises OSError.
 
-        Every call starts anew and gives the same.
+        Every call starts again and gives the same.
         """
         return map(Digests, in_pieces(self.chunks(), size * self.width))
 

@@ -1,7 +1,7 @@
 """Statements made from a user's query, its text and its columns: the warehouse hashes and judges its identifiers.
 
 Every statement reads the query once. Its columns are known by their places (`c0`, `c1`, …), whatever their names are;
-`a0` is what becomes of a value in the first one, see `identifiers.sql.answer`.
+`a0` is what happens to a value in the first one, see `identifiers.sql.answer`.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ LONGEST_SECRET = 16 * 1024
 # Nobody reads a message that is longer than this many characters.
 LONGEST_TEXT = 100_000
 
-# One or two characters are no credential, and stand in every message. Up to five are hidden as whole words only.
+# One or two characters are no credential, and are in every message. Up to five are hidden as whole words only.
 _SHORTEST_FORM, _LONGEST_WORD = 3, 5
 # The hex digits of fewer bytes could be an ordinary number. 16 bytes and more are hidden as what could be a person's.
 _SHORTEST_IN_HEX = 4
@@ -176,6 +176,6 @@ def _found(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _is_word(text: str, start: int, end: int) -> bool:
-    """Whether no ASCII letter or digit stands beside `text[start:end]`."""
-    beside = text[max(start - 1, 0) : start] + text[end : end + 1]
-    return not any(character.isascii() and character.isalnum() for character in beside)
+    """Whether no ASCII letter or digit is next to `text[start:end]`."""
+    neighbours = text[max(start - 1, 0) : start] + text[end : end + 1]
+    return not any(character.isascii() and character.isalnum() for character in neighbours)

@@ -61,5 +61,5 @@ def _earlier(path: Path) -> list[Entry]:
     except UnicodeDecodeError:
         text = ""
     if data_of(text) is None:
-        raise FileExistsError(errno.EEXIST, "the file is there already and is not a report of ours")
+        raise FileExistsError(errno.EEXIST, "the file is there already and is not a report of td_pinterest_op")
     return entries(text, name=str(path))

@@ -17,7 +17,7 @@ KEPT, LOST, MATCHED = "kept", "lost", "matched"
 
 _WITHHELD = {SUPPRESSED: "Opted out", WITHOUT_CONSENT: "Without consent", CONTROL: "Control group"}
 _REMOVE = "remove_people_from_current_audience"
-# More reasons than these do not fit beside a bar.
+# More reasons than these do not fit next to a bar.
 _MOST_REASONS = 3
 
 

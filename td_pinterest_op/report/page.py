@@ -1,4 +1,4 @@
-"""Entries → one HTML page that stands alone: no script, nothing loaded, for screens, phones, paper, light and dark."""
+"""Entries → one self-contained HTML page: no script, nothing loaded, for screens, phones, paper, light and dark."""
 
 from __future__ import annotations
 

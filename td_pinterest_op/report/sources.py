@@ -45,7 +45,7 @@ def entries(text: str, *, name: str) -> list[Entry]:
 
 
 def data_of(page: str) -> str | None:
-    """The data in a page of ours, as JSON; None for any other text."""
+    """The data in a page of this program, as JSON; None for any other text."""
     _, begin, rest = page.partition(_BEGIN)
     data, end, _ = rest.partition(_END)
     return html.unescape(data) if begin and end else None
@@ -66,7 +66,7 @@ def _entries(text: str) -> Iterator[Entry]:
 
 
 def _json_values(text: str) -> Iterator[Any]:
-    """The JSON values that stand one after another, be it one over many lines or one a line."""
+    """The JSON values that follow one another, over many lines or one a line."""
     decoder, position = json.JSONDecoder(), 0
     while (position := cast("re.Match[str]", _SPACE.match(text, position)).end()) < len(text):
         value, position = decoder.raw_decode(text, position)

@@ -28,15 +28,15 @@ def replace(file: Path, text: str, *, mode: int = 0o600) -> None:
         return
     file = file.resolve()
     _tidy(file)
-    beside = file.with_name(f".{file.name}-{secrets.token_hex(4)}{_SUFFIX}")
+    temporary = file.with_name(f".{file.name}-{secrets.token_hex(4)}{_SUFFIX}")
     try:
-        with os.fdopen(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as new:
+        with os.fdopen(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as new:
             new.write(data)
             new.flush()
             os.fsync(new.fileno())
-        beside.replace(file)
+        temporary.replace(file)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

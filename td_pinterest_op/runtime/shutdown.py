@@ -1,4 +1,4 @@
-"""Whether the run was told to end: a flag that every wait and every loop looks at.
+"""Whether the run was stopped: a flag that every wait and every loop looks at.
 
 The signal's handler raises an exception in the main thread, but code in between may swallow an exception. The flag is
 of the process, as signals are.
@@ -27,20 +27,20 @@ _awaited: dict[object, float] = {}
 
 
 def request(reason: str) -> None:
-    """Tell the run to end; `reason` completes "the run was told to end (…)"."""
+    """Tell the run to end; `reason` completes "the run was stopped (…)"."""
     global _reason
     _reason = _reason or reason
 
 
 def requested() -> bool:
-    """Whether the run was told to end."""
+    """Whether the run was stopped."""
     return _reason is not None
 
 
 def check() -> None:
-    """Raise StoppedError if the run was told to end."""
+    """Raise StoppedError if the run was stopped."""
     if _reason is not None:
-        raise StoppedError(f"the run was told to end ({_reason})")
+        raise StoppedError(f"the run was stopped ({_reason})")
 
 
 def reset() -> None:

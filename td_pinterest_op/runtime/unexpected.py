@@ -1,4 +1,4 @@
-"""What no code expects, as an error of ours: what the machine lacks, else a bug with its place."""
+"""What no code expects, as an ExportError: what the machine lacks, else a bug with its place."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class ActionSpec:
     """An action as `result_settings` name it.
 
     `audience_id`: its own setting for the audience's id. `needs`: settings that it cannot do without. `uses`: settings
-    beside those of its `scopes`. `only_once`: it fails in a second session, unless `if_exists` says otherwise.
+    besides those of its `scopes`. `only_once`: it fails in a second session, unless `if_exists` says otherwise.
     `leaves_lists`: each session leaves a customer list behind. `drops_members`: members who are not in the rows leave.
     `finds_by_name`: its audience may be named by `audience_name`, and is created if there is none. `needs_query`: the
     warehouse reads the rows. `least_records`: what `min_records` is unless the settings say it.

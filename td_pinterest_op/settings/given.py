@@ -237,7 +237,7 @@ def _read_names(reading: Reading, unknown: Sequence[object], show: Show) -> None
         if not isinstance(name, str):
             reading.add("a key", f"{described(name)} is not a key's name; allowed: text")
         elif name in TASK_PARAMETERS:
-            reading.add(name, "is not a key of result_settings; it belongs on the task, beside result_settings")
+            reading.add(name, "is not a key of result_settings; it belongs on the task, next to result_settings")
         else:
             label = name if _is_plain(name, show) else f"a key ({show(name)})"
             retired = reading.table.retired.get(name)
@@ -318,7 +318,7 @@ def _check_expected_name(reading: Reading) -> None:
 
 
 def _check_several(reading: Reading) -> None:
-    """The ids stand under one name, or one under the other; both may be given if they agree."""
+    """The ids have one name, or a single one has the other; both may be given if they agree."""
     if reading.table.several is None:
         return
     several, alone = reading.table.several

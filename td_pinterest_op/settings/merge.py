@@ -32,7 +32,7 @@ class Layer:
 
 
 def merge(*layers: Layer) -> dict[object, object]:
-    """Return what all layers give. Of two values the later layer's is taken, and the log says so.
+    """Return what all layers give. Of two values the later layer's is taken, and the log names it.
 
     A blank value replaces none: a template that rendered to nothing must not lift what another place restricts.
 

@@ -1,4 +1,4 @@
-"""The parameters of a task that stand next to `result_settings`, and names that are nearly one of them."""
+"""The parameters of a task next to `result_settings`, and names that are nearly one of them."""
 
 from __future__ import annotations
 

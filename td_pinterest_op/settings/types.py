@@ -19,7 +19,7 @@ from td_pinterest_op.redaction.secret import LONGEST_SECRET
 Show = Callable[[object], str]
 
 _LONGEST_SHOWN = 40
-_LONGEST_GUESSED = 64  # no key and no word of ours is longer; difflib is slow on long text
+_LONGEST_GUESSED = 64  # no key and no word of the settings is longer; difflib is slow on long text
 _NOT_TO_BE_SHOWN = re.compile(
     r"@"  # an e-mail address
     r"|secret|bearer|pin[ar][._]"  # a credential, or where one is kept
@@ -73,7 +73,7 @@ def has_lost_digits(value: object) -> bool:
     A number over 2^53 may have. So may text of more than 16 digits that ends in zeros: a template writes 17 digits at
     most and fills up with zeros.
     """
-    # Several ids are a list, or text with commas; a list in a list is none, however deep it goes.
+    # Several ids are a list, or text with commas; a list in a list is not, however deep it goes.
     items = value if isinstance(value, (list, tuple)) else [value]
     return any(_may_be_rounded(id_) for item in items for id_ in (item.split(",") if isinstance(item, str) else [item]))
 

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 _FINISHED = ("success", "error", "killed")
 _UNFINISHED = ("queued", "booting", "running")
-# Polls of a job whose status is none of these: some five minutes.
+# Polls of a job whose status is not one of these: some five minutes.
 _MAXIMUM_UNKNOWN = 36
 # Polling, in seconds: often at first, for short queries, then seldom.
 _FIRST_POLL, _LAST_POLL = 0.1, 10.0
@@ -41,7 +41,7 @@ class Source:
     """Where the rows come from: a job's id, or a query to issue (then `job_id` is None).
 
     Treasure Data makes one job of all queries that are issued with the same `domain_key`. `purpose`: what a statement
-    of our own is for, for the log and its error, which then does not say what becomes of the export.
+    of our own is for, for the log and its error, which then does not say what happens to the export.
     """
 
     job_id: str | None = None
@@ -82,7 +82,7 @@ class Job:
 
     `schema`: (name, type) of each column. `records` and `size` (compressed bytes) are None if Treasure Data does not
     say. `is_judged`: the warehouse has judged the identifiers, which are digests or reasons
-    (see `records.sql.answers_statement`). `file` stands in place of a job: then there is no id, and `line_of` gives the
+    (see `records.sql.answers_statement`). `file` replaces a job: then there is no id, and `line_of` gives the
     line of a row that was read just now (both are counted from 1).
     """
 

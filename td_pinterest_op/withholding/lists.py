@@ -28,10 +28,10 @@ log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def opening(td: TreasureData, sources: Mapping[str, Source], settings: Settings, stats: Stats) -> Iterator[Lists]:
+def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settings, stats: Stats) -> Iterator[Lists]:
     """The lists of `sources`, by `suppress` and `consent`, until the end of the block; `stats` gets their jobs.
 
-    Raises LimitError for a list without people (an opt-out list may be empty where the settings say so), JobError,
+    Raises LimitError for a list without people (an opt-out list may be empty where the settings allow it), JobError,
     TreasureDataError and OSError; the message names the list.
     """
     with contextlib.ExitStack() as stack:

@@ -83,7 +83,7 @@ def key_of(value: object) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
 
 
-class LonePeople:
+class SingleIdentifierPeople:
     """People with one identifier each."""
 
     def __init__(self, lists: Lists) -> None:
@@ -197,7 +197,7 @@ class People:
             )
             yield _kept(everybody, suppressed, consented if self._lists.consented else None, controlled)
 
-    def taken_away(self) -> Iterator[tuple[int, str, bytes]]:
+    def identifiers_to_strip(self) -> Iterator[tuple[int, str, bytes]]:
         """Identifiers that people lose although they are not withheld: who, why, and what. Raises OSError."""
         for bucket in range(BUCKETS):
             suppressed, controlled = self._held(self._shared, bucket, _IS_SUPPRESSED, _IS_CONTROL)

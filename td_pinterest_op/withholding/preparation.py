@@ -26,7 +26,7 @@ from td_pinterest_op.settings.table import RecordsFormat
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, Stats
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.withholding.lists import columns_of_query, require_shared_types
-from td_pinterest_op.withholding.people import IS_DONE, Lists, LonePeople, People, in_control, key_of
+from td_pinterest_op.withholding.people import IS_DONE, Lists, People, SingleIdentifierPeople, in_control, key_of
 
 _NUMBER_BYTES = 4
 _NOBODY: tuple[int, dict[bytes, str]] = (1 << 8 * _NUMBER_BYTES, {})
@@ -40,7 +40,7 @@ _Records = list[tuple[int, bytes]]
 
 
 @contextlib.contextmanager
-def preparing(job: Job, settings: Settings, stats: Stats, *, lists: Lists | None) -> Iterator[Preparation]:
+def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists | None) -> Iterator[Preparation]:
     """What reads the result of a job, until the end of the block; without lists or control group, all is sent.
 
     Raises JobError for its columns, WorkflowError (see `phones`), OSError.
@@ -64,7 +64,7 @@ def preparing(job: Job, settings: Settings, stats: Stats, *, lists: Lists | None
     elif are_rows:
         preparation = _WithheldRows(People(lists or Lists()), control, **of_rows)
     else:
-        people = (LonePeople if _is_single(columns) else People)(lists or Lists())
+        people = (SingleIdentifierPeople if _is_single(columns) else People)(lists or Lists())
         preparation = _WithheldIdentifiers(people, control, **of_rows)
     with contextlib.closing(preparation):
         yield preparation
@@ -108,7 +108,7 @@ def _chosen(control: Control | None, by: int | None, block: Block, by_column: Se
 class _WithheldIdentifiers(IdentifierPreparation):
     """Keeps identifiers with their people, and gives back those that may be sent."""
 
-    def __init__(self, people: People | LonePeople, control: Control | None, **of_rows: Any) -> None:
+    def __init__(self, people: People | SingleIdentifierPeople, control: Control | None, **of_rows: Any) -> None:
         super().__init__(**of_rows)
         self._people, self._control = people, control
         self._files.callback(people.close)
@@ -224,7 +224,7 @@ class _WithheldRows(RowPreparation):
         shift = 8 * _NUMBER_BYTES - self._people.count.bit_length()
         losses = Spool(_NUMBER_BYTES + 1 + DIGEST_BYTES)
         self._files.callback(losses.close)
-        for person, why, digest in self._people.taken_away():
+        for person, why, digest in self._people.identifiers_to_strip():
             losses.add([(person << shift).to_bytes(_NUMBER_BYTES, "big") + bytes((WITHHELD.index(why),)) + digest])
         losses.finish()
         entries = chain.from_iterable(losses.buckets())

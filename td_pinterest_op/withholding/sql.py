@@ -29,7 +29,7 @@ _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _COUNTS)
 def people(query: Query, *, tables: Mapping[str, str], control: Control | None) -> str:
     """Return a SELECT of whom a day may send, as digests, and of how often each reason occurs for which one is not.
 
-    Columns: `answer`; `people`, the digests that a reason stands for; `given`, how many values; `hashed`, how many of
+    Columns: `answer`; `people`, the digests behind a reason; `given`, how many values; `hashed`, how many of
     those were digests; `row_count` and `invalid_rows`, which add up to those of the query. `tables`: of `listed`, by
     LISTS.
     """
@@ -79,7 +79,7 @@ def needs_table(query: Query, *, tables: Mapping[str, str], control: Control | N
 
 
 def listed(query: Query) -> str:
-    """Return a SELECT of the different answers of a list, each with the values that it stands for."""
+    """Return a SELECT of the different answers of a list, each with the values behind it."""
     of_rows = _single(query) if _is_single(query, None) else f"SELECT answer FROM ({_rows(query)}) {_UNNESTED}"
     return f"""\
 SELECT answer, count(*) AS given, sum(hashed) AS hashed

@@ -27,7 +27,7 @@ from td_pinterest_op.runtime.time_limit import call_within
 from td_pinterest_op.runtime.unexpected import unexpected
 from td_pinterest_op.settings.types import TableName
 from td_pinterest_op.treasure_data.api import RUN_AGAIN, TreasureData
-from td_pinterest_op.workflow.resubmit import may_begin_anew
+from td_pinterest_op.workflow.resubmit import may_resubmit
 from td_pinterest_op.workflow.services import endpoints
 from td_pinterest_op.workflow.task import Task, database_of
 
@@ -166,7 +166,7 @@ def recording(history: History | None, rows: Callable[[str], Sequence[Row]]) -> 
 def _is_worth_a_row(task: Task, error: BaseException | None) -> bool:
     if error is None:
         return True
-    return isinstance(error, Exception) and not shutdown.requested() and not may_begin_anew(task, error)
+    return isinstance(error, Exception) and not shutdown.requested() and not may_resubmit(task, error)
 
 
 def error_text(error: BaseException | None) -> str:

@@ -14,13 +14,13 @@ from types import FrameType, TracebackType
 from td_pinterest_op.errors import AccountError, ExportError
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.unexpected import unexpected
-from td_pinterest_op.workflow.resubmit import begun_anew
+from td_pinterest_op.workflow.resubmit import try_resubmit
 from td_pinterest_op.workflow.session_log import SessionLog
 
 log = logging.getLogger("td_pinterest_op")
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-# A process that was told to end and has not ended after this many seconds is ended from outside Python's main thread.
+# A process that was stopped and has not ended after this many seconds is ended from outside Python's main thread.
 _PATIENCE = 1.7
 
 
@@ -29,7 +29,7 @@ class task_process:  # noqa: N801 - used like a function
 
     Any other exception could quote a row: the error that replaces it names only its type and place. The error comes out
     without the traceback of the run, which digdag would print: of the run's frames it shows this class's alone.
-    A refresh token that another task may have renewed is no error: the task begins anew.
+    A refresh token that another task may have renewed is no error: the task starts again.
     """
 
     def __enter__(self) -> None:
@@ -39,13 +39,13 @@ class task_process:  # noqa: N801 - used like a function
         log.setLevel(logging.INFO)
         # The root logger's handlers do not mask.
         log.propagate = False
-        self._watch = _Watch()
+        self._watch = _ShutdownWatchdog()
         self._before = {number: signal.signal(number, _stop) for number in _SIGNALS}
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: TracebackType | None) -> bool:
         if shutdown.requested():
             shutdown.finish()
-        if isinstance(error, AccountError) and begun_anew(error):
+        if isinstance(error, AccountError) and try_resubmit(error):
             self._end()
             return True
         failure = error if isinstance(error, ExportError) else None
@@ -62,7 +62,7 @@ class task_process:  # noqa: N801 - used like a function
     def _end(self) -> None:
         for number, before in self._before.items():
             signal.signal(number, before)
-        # While the request to end and the watch still stand: it writes, and the reader of the log may be stuck.
+        # While the request to end and the watchdog are in force: it writes, and the reader of the log may be stuck.
         self._handler.close()
         self._watch.close()
         shutdown.reset()
@@ -84,7 +84,7 @@ def _stop(number: int, _frame: FrameType | None) -> None:
         shutdown.check()
 
 
-class _Watch:
+class _ShutdownWatchdog:
     """Ends the process if it does not end by itself after a signal.
 
     Python calls a signal's handler between two steps of the main thread, which may be stuck in a look-up of a host or

@@ -1,4 +1,4 @@
-"""A task that begins anew: digdag then gives it the workflow's secrets as they are at that moment.
+"""A task that starts again: digdag then gives it the workflow's secrets as they are at that moment.
 
 A workflow server shows no secret to a task that runs. Where Pinterest ends a refresh token as it issues the next one,
 of two tasks that start with the same token one is refused. That one ends well and leaves a subtask, itself again under
@@ -26,7 +26,7 @@ _MOST_REFUSALS = 3
 _MOST_REFUSALS_IN_ALL = 30
 
 
-def may_begin_anew(task: Task, error: BaseException) -> bool:
+def may_resubmit(task: Task, error: BaseException) -> bool:
     """Whether `error` is about a refresh token that another task may have renewed, and a new task can get."""
     environment = task.params.get("_env")
     return (
@@ -39,16 +39,16 @@ def may_begin_anew(task: Task, error: BaseException) -> bool:
     )
 
 
-def begun_anew(error: AccountError) -> bool:
-    """Leave digdag the task that it is running once more, if `may_begin_anew`; whether that is done."""
+def try_resubmit(error: AccountError) -> bool:
+    """Leave digdag the task that it is running once more, if `may_resubmit`; whether that is done."""
     try:
         task = current_task()
     except SettingsError:
         return False
-    if not may_begin_anew(task, error):
+    if not may_resubmit(task, error):
         return False
     log.warning(
-        "Pinterest refused the refresh token. Another task may have renewed it meanwhile: this task begins anew, with "
+        "Pinterest refused the refresh token. Another task may have renewed it meanwhile: this task starts again, with "
         "the secret as it is then"
     )
     refused = {

@@ -24,7 +24,7 @@ from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.workflow.task import Task
 from td_pinterest_op.workflow.token_store import TokenStore
 
-# The environment variables of the official clients, and what stands for them.
+# The environment variables of the official clients, and their defaults.
 _DEFAULTS = {"TD_API_SERVER": "https://api.treasuredata.com/", "PINTEREST_API_ENDPOINT": "https://api.pinterest.com/v5"}
 
 OnNewRefreshToken = Callable[[Secret | None, float | None], None]

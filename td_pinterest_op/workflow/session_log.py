@@ -19,7 +19,7 @@ from td_pinterest_op.runtime import shutdown
 
 # Seconds in which warnings that differ in figures only are counted instead of written.
 ALIKE_SECONDS = 60.0
-# A stuck reader of the log gets this many seconds once the run was told to end, for all lines together.
+# A stuck reader of the log gets this many seconds once the run was stopped, for all lines together.
 _LAST_SECONDS = 0.3
 _POLL_SECONDS = 0.01
 _FIGURES = re.compile(r"\[x-pinterest-rid [^\]]*\]|[0-9]+(?:[.,:][0-9]+)*")

@@ -30,7 +30,7 @@ _JOB_ID = re.compile(r"[0-9]{1,40}")
 class Task:
     """A task as digdag runs it: its merged parameters and its environment.
 
-    `session` stands in place of a workflow's session where there is none. A query is issued again in any case.
+    `session` replaces a workflow's session where there is no workflow. A query is issued again in any case.
     `concurrent`: how many tasks share the requests that Pinterest allows.
     """
 

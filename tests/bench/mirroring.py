@@ -1,6 +1,7 @@
 """A day of the mirror next to a replace of everybody: requests, bytes downloaded, seconds.
 
-The days run in this process on a fake clock, which passes over the waits: `seconds` is work alone, emulators included.
+The days run in this process on a fake clock, which passes over the waits: `seconds` are those of the processor,
+emulators included.
 """
 
 from __future__ import annotations
@@ -45,9 +46,9 @@ def measure(people: int, *, say: Callable[[str], None]) -> list[Day]:
 def _day(mirrored: World, number: int, *, people: int, first: int, share: float | None) -> Day:
     mirrored.td.create(DATABASE, "people", _PEOPLE.format(first=first, last=first + people))
     before, jobs = len(mirrored.pinterest.calls.writes()), len(mirrored.td.jobs.all())
-    begin = time.monotonic()
+    begin = time.process_time()
     ran = mirrored.run(number)
-    seconds = time.monotonic() - begin
+    seconds = time.process_time() - begin
     if ran.error:
         raise ran.error
     new = mirrored.td.jobs.all()[: len(mirrored.td.jobs.all()) - jobs]
@@ -63,7 +64,7 @@ def _day(mirrored: World, number: int, *, people: int, first: int, share: float 
 def table(days: Sequence[Day]) -> str:
     """The days as Markdown."""
     return markdown(
-        ("people", "change each way", "requests with records", "MB downloaded", "seconds of work"),
+        ("people", "change each way", "requests with records", "MB downloaded", "CPU seconds"),
         (
             (
                 f"{day.people:,}",

@@ -1,4 +1,4 @@
-"""The sending phase alone: wall time beside the best that latency, pace and the limit on what is in flight allow."""
+"""The sending phase alone: wall time next to the best that latency, pace and the limit on what is in flight allow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole exports in real time, beside the least time in which Pinterest's own limits let their requests pass."""
+"""Whole exports in real time, next to the least time in which Pinterest's own limits let their requests pass."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def test_a_patch_of_an_audience_without_an_operation_type_updates_it(pinterest: 
     assert ["renamed"] == call.names("audiences")
 
 
-def test_somebody_else_moves_an_audience_to_a_list_of_a_younger_job(
+def test_somebody_else_moves_an_audience_to_a_list_of_a_newer_job(
     pinterest: Pinterest, call: Caller, fake_time: FakeTime
 ) -> None:
     audience = pinterest.add_audience("x", customer_list_id=pinterest.add_list("old").id)

@@ -1,6 +1,6 @@
 """Runs inside the child process of a `py>` task: `python runner.py METHOD INPUT OUTPUT`.
 
-digdag writes a runner of its own beside input.json; this one keeps the same contract. It imports nothing outside the
+digdag writes a runner of its own next to input.json; this one keeps the same contract. It imports nothing outside the
 standard library and runs on any Python 3, as the interpreter is the workflow's choice.
 """
 

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# What users install beside the operator; its own modules each child imports from its project.
+# What users install next to the operator; its own modules each child imports from its project.
 _LIBRARIES = ("backoff", "requests", "tdclient", "yaml")
 # Linux passes no larger message at once.
 _MOST_BYTES = 200_000

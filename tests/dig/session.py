@@ -10,7 +10,7 @@ from .config import DigError, Params
 
 
 def session_params(given: datetime | str | None, timezone: str) -> Params:
-    """The parameters that every task of a session has, beside its task_name. Raises DigError for wrong texts."""
+    """The parameters that every task of a session has, next to its task_name. Raises DigError for wrong texts."""
     try:
         zone = ZoneInfo(timezone)
         time = (

@@ -112,12 +112,12 @@ def test_of_audiences_that_nobody_saw_for_a_minute_the_oldest_stays_when_the_tas
     for session_time in (SESSION, second):
         with pytest.raises(PinterestError, match="has no id"):
             services.export(NEW, job_id=job_id, session_time=session_time)
-    older, younger = services.pinterest.audiences_named("Spring")
+    older, newer = services.pinterest.audiences_named("Spring")
     services.time.sleep(60)
     if second != SESSION:
         with pytest.raises(AudienceError, match=rf'"Spring" already exists \(id {older.id}\)'):
             services.export(NEW, job_id=job_id, session_time=second)
     services.export(NEW, job_id=job_id)
     assert [older.id] == [audience.id for audience in services.pinterest.audiences_named("Spring")]
-    assert younger.removed
+    assert newer.removed
     assert digests(10) == services.pinterest.members_of_audience(older.id)

@@ -1,4 +1,4 @@
-"""A session runs again: beside a try that digdag believes dead, or with another job or audience."""
+"""A session runs again: next to a try that digdag believes dead, or with another job or audience."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def test_a_token_that_nobody_has_renewed_ends_the_workflow_after_three_refusals(
     ran = run(project, services, secrets, {})
     assert not ran.succeeded
     assert 3 == len(services.pinterest.calls.of("oauth/token"))
-    assert 2 == ran.log.count("this task begins anew")
+    assert 2 == ran.log.count("this task starts again")
     assert "authorise the app again" in ran.log
 
 

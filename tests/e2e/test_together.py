@@ -1,4 +1,4 @@
-"""Runs beside each other, and a Pinterest whose reads lag: each ends as the specification says, members exact."""
+"""Runs next to each other, and a Pinterest whose reads lag: each ends as the specification says, members exact."""
 
 from __future__ import annotations
 
@@ -99,19 +99,19 @@ def test_a_session_that_finds_its_name_taken_does_as_if_exists_says_when_it_runs
     assert after == services.pinterest.members_of_audience(the_audience(services))
 
 
-# -- older beside younger, replace under add
+# -- older next to newer, replace under add
 
 
 @pytest.mark.parametrize("operation", ["audiences/get", "customer_lists/create"], ids=["before", "while sending"])
 @pytest.mark.parametrize("replace_newer", [False, True])
-def test_an_older_job_does_not_overwrite_a_younger_one(services: Services, operation: str, replace_newer: bool) -> None:
+def test_an_older_job_does_not_overwrite_a_newer_one(services: Services, operation: str, replace_newer: bool) -> None:
     settings = {"action": REPLACE, "audience_id": (audience_id := services.audience(people(3, first=500)))}
-    older, younger = services.job(people(9)), services.job(people(4, first=50))
-    during(services, operation, lambda: services.export(settings, job_id=younger, session_time=NEXT_DAY))
+    older, newer = services.job(people(9)), services.job(people(4, first=50))
+    during(services, operation, lambda: services.export(settings, job_id=newer, session_time=NEXT_DAY))
     if replace_newer:
         services.export(settings | {"replace_newer": True}, job_id=older)
     else:
-        message = rf"the result of job {younger}, which is younger than job {older}"
+        message = rf"the result of job {newer}, which is newer than job {older}"
         with pytest.raises(AudienceError, match=message) as caught:
             services.export(settings, job_id=older)
         assert (operation == "customer_lists/create") == str(caught.value).endswith(NOT_MENDED)
@@ -151,8 +151,8 @@ def test_an_audiences_name_forges_no_line_of_a_message_or_a_summary(services: Se
     replace = {"action": REPLACE, "audience_id": audience_id}
     with pytest.raises(AudienceError) as wrong_name:
         services.export({**replace, "expected_audience_name": "Shoppers"}, job_id=job)
-    younger = services.job(people(5))
-    summary = services.export(replace, job_id=younger)["summary"]
+    newer = services.job(people(5))
+    summary = services.export(replace, job_id=newer)["summary"]
     with pytest.raises(AudienceError) as overtaken:
         services.export(replace, job_id=job, session_time=NEXT_DAY)
     for text in (str(wrong_name.value), summary, str(overtaken.value)):

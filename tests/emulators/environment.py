@@ -38,7 +38,7 @@ def digdag_home(
 ) -> dict[str, str]:
     """Make a folder of local secrets, as `digdag secrets --local --set` does; returns the variables that point there.
 
-    `secrets`: their names, and the variable of each. Beside them it holds where td> finds Treasure Data.
+    `secrets`: their names, and the variable of each. Next to them it holds where td> finds Treasure Data.
     """
     home = folder / "digdag" / "secrets"
     home.mkdir(parents=True, exist_ok=True, mode=0o700)

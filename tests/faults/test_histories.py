@@ -35,7 +35,7 @@ LATER = 3600.0
 
 
 class Twist(enum.Enum):
-    """What becomes of a write."""
+    """What happens to a write."""
 
     DIES_BEFORE = "the process dies before it leaves"
     DIES_AFTER = "the process dies before the answer comes"
@@ -45,7 +45,7 @@ class Twist(enum.Enum):
 
 
 class Fate(enum.Enum):
-    """What becomes of a request."""
+    """What happens to a request."""
 
     ANSWERED = "it is answered"
     REFUSED = "it is refused"
@@ -153,7 +153,7 @@ def play(stage: Stage, history: History, wanted: Mapping[str, Any], job_id: str 
 
 
 def needless_lists(stage: Stage) -> list[str]:
-    """The names of lists that a session made beside its last one, although nobody can have added people to them."""
+    """The names of lists that a session made next to its last one, although nobody can have added people to them."""
     of_sessions: dict[str, list[CustomerList]] = {}
     for held in stage.lists():
         if match := re.search(r"\(td (\w{8}) ", held.name):

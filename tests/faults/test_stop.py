@@ -1,4 +1,4 @@
-"""A run is told to end: it ends within two seconds, whatever its log, its server or its code do meanwhile."""
+"""A run is stopped: it ends within two seconds, whatever its log, its server or its code do meanwhile."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_run_whose_log_nobody_reads_ends(services: Services, stuck: int, tmp_p
     assert seconds_to_end(run) < WITHIN
     error = json.loads((tmp_path / "output.json").read_text())["error"]
     assert "StoppedError" == error["class"]
-    assert "the run was told to end (SIGTERM)" in error["message"]
+    assert "the run was stopped (SIGTERM)" in error["message"]
 
 
 def test_a_run_whose_log_is_no_longer_read_ends_though_it_still_has_warnings_to_write(
@@ -85,7 +85,7 @@ def test_a_run_whose_log_is_no_longer_read_ends_though_it_still_has_warnings_to_
         fill(writer)
         assert run.process.poll() is None
         assert seconds_to_end(run) < WITHIN
-        assert "the run was told to end (SIGTERM)" in (tmp_path / "output.json").read_text()
+        assert "the run was stopped (SIGTERM)" in (tmp_path / "output.json").read_text()
     finally:
         run.process.kill()
         os.close(reader)
@@ -106,7 +106,7 @@ def test_a_run_that_waits_for_a_response_ends_with_one_sentence(
     run.process.send_signal(number)
     _, said = run.ended(within=15)
     assert time.monotonic() - begin < WITHIN
-    assert f"the run was told to end ({number.name}). Nothing was sent" in said
+    assert f"the run was stopped ({number.name}). Nothing was sent" in said
     assert "Traceback" not in said
     guard.check(said, "the output")
 
@@ -134,7 +134,7 @@ def test_an_entry_of_several_audiences_that_a_signal_ends_is_a_failed_task_and_s
     code, said = run.ended()
     left = json.loads((tmp_path / "output.json").read_text())
     assert (1, "StoppedError", {}) == (code, left["error"]["class"], left["store_params"])
-    assert "the run was told to end (SIGTERM)" in said
+    assert "the run was stopped (SIGTERM)" in said
     guard.check(said, "the output")
 
 
@@ -159,7 +159,7 @@ def test_a_refresh_token_that_was_just_issued_is_saved_before_the_end(services: 
             services, given, job_id=job_id, folder=tmp_path, environ=environ, hurried=False, project_id=4711
         )
         _, said = run.ended(within=15)
-        assert "the run was told to end (SIGTERM)" in said
+        assert "the run was stopped (SIGTERM)" in said
         assert secrets.secrets()[KEY] in services.pinterest.tokens.refresh_tokens()
         assert secrets.secrets()[KEY] != REFRESH_TOKEN
         guard.check(said, "the output")

@@ -71,7 +71,7 @@ def test_a_ledger_that_version_0_3_wrote_goes_on(mirrored: World) -> None:
     behind = mirrored.pinterest.audiences[audience_id].rule["customer_list_id"]
     now = int(mirrored.time.now() * 1000)
     plans = {
-        name: now - (9 - n) * DAY for n, name in enumerate(["first", "compaction", "settled", "given up", "beside"])
+        name: now - (9 - n) * DAY for n, name in enumerate(["first", "compaction", "settled", "given up", "next to"])
     }
     account = mirrored.settings["ad_account_id"]
     rows: list[tuple[Any, ...]] = []
@@ -96,8 +96,8 @@ def test_a_ledger_that_version_0_3_wrote_goes_on(mirrored: World) -> None:
         add("given up", "join", digest, plans["given up"])
     add("given up", "planned", joined=plans["settled"], figure=2)
     for digest in digests(1, first=205):
-        add("beside", "join", digest)
-    add("beside", "overtaken", joined=plans["given up"])
+        add("next to", "join", digest)
+    add("next to", "overtaken", joined=plans["given up"])
     ledger = Ledger(name=LEDGER, database=DATABASE, audience_id=audience_id, session="")
     mirrored.td.create(DATABASE, LEDGER, re.sub(r"[\s\S]* AS\n", "", ledger.create()))
     values = ", ".join(f"({', '.join('NULL' if value is None else repr(value) for value in row)})" for row in rows)

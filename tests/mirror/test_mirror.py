@@ -144,6 +144,18 @@ def test_no_plain_identifier_leaves_the_warehouse_and_none_stays_in_a_table(mirr
     guard.check(ran.said, "the log")
 
 
+@pytest.mark.parametrize(("share", "goes_on"), [(0.0, False), (1.0, True)])
+def test_a_ledger_that_another_run_makes_at_the_same_moment_is_used(
+    mirrored: World, share: float, goes_on: bool
+) -> None:
+    audience_id = mirrored.audience()
+    mirrored.wants(people(200))
+    mirrored.td.job_faults.add(JobFault(query="make the ledger", share=share, message="Table already exists"))
+    ran = mirrored.run(0)
+    assert (goes_on, "(make the ledger) ended with status error" in ran.said) == (ran.succeeded, not goes_on)
+    assert (digests(200) if goes_on else set()) == mirrored.members(audience_id)
+
+
 def test_adopt_adds_to_the_people_of_the_audience(mirrored: World) -> None:
     audience_id = mirrored.audience(people(30, first=1000))
     mirrored.settings["begin"] = "adopt"
@@ -234,7 +246,7 @@ def test_an_audience_that_is_moved_while_its_plan_is_sent_is_an_error(mirrored: 
     with at_statement("read the plan back", lambda: mirrored.pinterest.move_audience(audience_id, other)):
         stopped = mirrored.run(1)
     assert not stopped.succeeded
-    assert f"stands on customer list {other} now" in stopped.said
+    assert f"uses customer list {other} now" in stopped.said
     assert set() == mirrored.members(audience_id)
     assert not mirrored.run(2).succeeded
 
@@ -480,7 +492,7 @@ def test_a_compaction_that_dies_changes_nothing_and_is_made_up_for(
 def test_a_plan_that_is_made_while_the_ledger_is_made_small_counts(mirrored: World, grown: str, purpose: str) -> None:
     def second() -> None:
         mirrored.wants(people(190, first=310))
-        assert mirrored.run(3, session="a younger session").succeeded
+        assert mirrored.run(3, session="a newer session").succeeded
 
     with at_statement(purpose, second):
         assert mirrored.run(3).succeeded

@@ -79,18 +79,18 @@ def days_after(mirrored: World, audience_id: str) -> None:
 def test_a_plan_that_is_overtaken_while_it_waits_sends_no_more_and_later_days_are_right(
     mirrored: World, audience_id: str, before: int
 ) -> None:
-    younger: list[Attempt] = []
+    newer: list[Attempt] = []
 
     def second() -> None:
         mirrored.wants(people(200, first=5))
-        younger.append(mirrored.run(1, session="a younger session"))
+        newer.append(mirrored.run(1, session="a newer session"))
         assert digests(200, first=5) == mirrored.members(audience_id)
 
     mirrored.wants(people(140))
     mirrored.settings["max_in_flight"] = 1
     with in_a_wait(mirrored, second, after=before):
         older = mirrored.run(1)
-    assert [True] == [attempt.succeeded for attempt in younger], younger
+    assert [True] == [attempt.succeeded for attempt in newer], newer
     assert not older.succeeded
     assert "was overtaken: another run has made plan" in older.said
     assert OUTCOME[before > 0] in older.said
@@ -106,7 +106,7 @@ def test_what_a_plan_sends_beside_a_later_one_is_in_the_ledger_and_the_next_day_
 ) -> None:
     def second() -> None:
         mirrored.wants(people(200, first=5))
-        assert mirrored.run(1, session="a younger session").succeeded
+        assert mirrored.run(1, session="a newer session").succeeded
 
     mirrored.wants(people(140))
     with at_write(-(-60 // BATCH) if last else 3, second):
@@ -122,7 +122,7 @@ def test_what_a_plan_sends_beside_a_later_one_is_in_the_ledger_and_the_next_day_
 def test_a_replace_that_is_overtaken_is_followed_by_a_replace(mirrored: World, audience_id: str, number: int) -> None:
     def second() -> None:
         mirrored.wants(people(200, first=5))
-        assert mirrored.run(1, session="a younger session").succeeded
+        assert mirrored.run(1, session="a newer session").succeeded
 
     mirrored.wants(people(200))
     with at_write(number, second):
@@ -149,12 +149,12 @@ def test_of_two_runs_the_one_that_does_not_know_of_the_other_stops(
 
     def second() -> None:
         mirrored.wants(people(195))
-        younger.append(mirrored.run(1, session="a younger session"))
+        newer.append(mirrored.run(1, session="a newer session"))
 
-    younger: list[Attempt] = []
+    newer: list[Attempt] = []
     with at_statement(purpose, second):
         older = mirrored.run(1)
-    assert (is_older_done, True) == (older.succeeded, younger[0].succeeded), older.said
+    assert (is_older_done, True) == (older.succeeded, newer[0].succeeded), older.said
     if not is_older_done:
         assert "another run has made a plan for audience" in older.said
         assert "meanwhile. Nothing was sent. Run this task again" in older.said
@@ -170,12 +170,12 @@ def test_whatever_two_sessions_do_at_once_the_next_undisturbed_day_is_right(mirr
     for day in range(0, amount(12, quick=4), 2):
         first, second = next_people(emails, dice), next_people(emails, dice)
 
-        def younger(people: set[str] = second, day: int = day) -> None:
+        def newer(people: set[str] = second, day: int = day) -> None:
             mirrored.wants(people)
-            mirrored.run(day, session=f"a younger session of day {day}")
+            mirrored.run(day, session=f"a newer session of day {day}")
 
         mirrored.wants(first)
-        with at_write(dice.randrange(1, 8), younger):
+        with at_write(dice.randrange(1, 8), newer):
             mirrored.run(day)
         emails = next_people(emails, dice)
         mirrored.wants(emails)

@@ -1,4 +1,4 @@
-"""What Trino answers to the queries that no day of the mirror asks, beside what Python says: nothing may differ."""
+"""What Trino answers to the queries that no day of the mirror asks, besides what Python says: nothing may differ."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ class Keys(TokenSource):
     def token(self) -> AuthBase:
         return self._keys[0]
 
-    def worked(self, used: AuthBase) -> None:
+    def mark_accepted(self, used: AuthBase) -> None:
         self.proved.append(used)
 
     def refresh(self, used: AuthBase) -> bool:

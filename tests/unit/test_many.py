@@ -69,7 +69,7 @@ def test_an_entry_that_fails_is_stored_with_its_message_and_figures_of_zero(
 def test_a_mistake_of_ours_is_stored_as_well_and_what_a_signal_ends_is_no_outcome(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    raised: list[Exception] = [ValueError("person@shop.example is odd"), StoppedError("the run was told to end")]
+    raised: list[Exception] = [ValueError("person@shop.example is odd"), StoppedError("the run was stopped")]
     monkeypatch.setattr(many, "export", Mock(side_effect=raised))
     stored = outcome(services, entry(audience_id="7"))
     assert not stored["ok"]

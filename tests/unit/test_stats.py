@@ -12,13 +12,18 @@ import pytest
 from td_pinterest_op import __version__
 from td_pinterest_op.errors import UnexpectedError
 from td_pinterest_op.identifiers.reasons import REASONS
-from td_pinterest_op.stats import Deed, MirrorFigures, RequestCounts, Stats
+from td_pinterest_op.stats import MirrorFigures, RequestCounts, Stats, SummaryText
 
-DEED = Deed(done="Filled {audience} with {records}", would="fill {audience} with {records}")
+TEXT = SummaryText(past="Filled {audience} with {records}", infinitive="fill {audience} with {records}")
 
 
 def stats(**counts: Any) -> Stats:
-    given: dict[str, Any] = {"action": "create_new_audience", "ad_account_id": "1", "dry_run": False, "deed": DEED}
+    given: dict[str, Any] = {
+        "action": "create_new_audience",
+        "ad_account_id": "1",
+        "dry_run": False,
+        "summary_text": TEXT,
+    }
     return Stats(**given | counts)
 
 
@@ -137,11 +142,14 @@ def test_the_json_has_the_shape_that_is_promised_and_only_plain_types() -> None:
             {"sent": 1, "invalid_by_reason": Counter(null=1)},
             'Filled audience "Spring" with 1 record; 1 invalid value was left out.',
         ),
-        ({"deed": Deed(done="{audience} was empty", would="")}, 'Audience "Spring" was empty.'),
+        ({"summary_text": SummaryText(past="{audience} was empty", infinitive="")}, 'Audience "Spring" was empty.'),
         ({"dry_run": True}, 'Dry run: would fill audience "Spring" with 6 records; nothing was written.'),
         ({"failed": True}, 'Failed: create_new_audience on audience "Spring", 5 of 6 records sent.'),
         ({"failed": True, "unique": 0, "sent": 0}, 'Failed: create_new_audience on audience "Spring".'),
-        ({"deed": None, "audience_name": None, "unique": 0, "sent": 0}, "Failed: create_new_audience on an audience."),
+        (
+            {"summary_text": None, "audience_name": None, "unique": 0, "sent": 0},
+            "Failed: create_new_audience on an audience.",
+        ),
     ],
 )
 def test_a_summary_says_in_one_sentence_what_was_done(changed: dict[str, Any], summary: str) -> None:

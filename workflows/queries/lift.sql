@@ -1,4 +1,4 @@
--- One row: what those who were sent did beside the control group, everybody of an arm counted, reached or not.
+-- One row: what those who were sent did next to the control group, everybody of an arm counted, reached or not.
 -- Intervals are of 95 %: Newcombe's for the difference of two shares (hybrid score), and that of the logarithm for their
 -- ratio. split_p: the probability of a split into arms at least as uneven as this one, if chance made it (binomial, by
 -- its normal approximation with the correction for continuity).

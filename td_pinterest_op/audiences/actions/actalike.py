@@ -11,7 +11,7 @@ from td_pinterest_op.pinterest.models import ACTALIKE, Audience
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.report.verdict import Outcome
 from td_pinterest_op.settings.action import ActionSpec, Scope
-from td_pinterest_op.stats import Condition, Deed, condition_of
+from td_pinterest_op.stats import Condition, SummaryText, condition_of
 
 # Below this, the API description calls a list and an audience too small.
 _SMALLEST_SEED = 100
@@ -59,10 +59,12 @@ class CreateActalike(AudienceAction):
     def steps(self, _prepared: Prepared) -> list[Step]:
         """Create it, unless this session has."""
         own = self.check()
-        self._stats.deed = Deed(done="Created look-alike {audience}", would="create look-alike {audience}")
+        self._stats.summary_text = SummaryText(
+            past="Created look-alike {audience}", infinitive="create look-alike {audience}"
+        )
         if own:
             says = f"none: this session created {own.label} already"
-            return [Step(says=says, do=lambda: self._note(self._new.go_on_with(own)))]
+            return [Step(says=says, do=lambda: self._note(self._new.resume(own)))]
         says = (
             f'create audience "{self._new_name}": the {self._settings.percentage} % of the people in '
             f"{self._settings.country} who are most like audience {self._settings.seed_audience_id}"
@@ -70,9 +72,9 @@ class CreateActalike(AudienceAction):
         return [Step(says=says, writes=1, do=self._create_audience)]
 
     def _create_audience(self) -> None:
-        self._new.let_earlier_work_show()
+        self._new.wait_for_consistency()
         own = self.check()
-        self._note(self._new.go_on_with(own) if own else self._new.create(self._create))
+        self._note(self._new.resume(own) if own else self._new.create(self._create))
         self._new.look_again()
 
     def _create(self) -> Audience:

@@ -12,7 +12,7 @@ from td_pinterest_op.audiences.audiences import Audiences
 from td_pinterest_op.audiences.customer_lists import CustomerLists
 from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
-from td_pinterest_op.audiences.usage import refuse_used
+from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import CUSTOMER_LIST, Audience
 from td_pinterest_op.records.read import Prepared
@@ -82,7 +82,7 @@ class AudienceAction(abc.ABC):
 
     @abc.abstractmethod
     def steps(self, prepared: Prepared) -> list[Step]:
-        """What there is to do, and in `Stats.deed` what that is in one sentence. Reads only."""
+        """What there is to do, and in `Stats.summary_text` what that is in one sentence. Reads only."""
 
     def _usable(self, audience_id: str | None = None) -> Audience:
         """The audience of the settings, or another one, fit for an action on the list behind it."""
@@ -91,10 +91,10 @@ class AudienceAction(abc.ABC):
         self._check_name(audience)
         return audience
 
-    def _refuse_used(self, audience: Audience) -> None:
+    def _require_unused(self, audience: Audience) -> None:
         """Raises AudienceError for an audience that active ad groups use, unless the settings allow that."""
         if not self._settings.even_if_used:
-            refuse_used(self._api, audience)
+            require_unused(self._api, audience)
 
     def _check_name(self, audience: Audience | None) -> None:
         expected = self._settings.expected_audience_name

@@ -10,7 +10,7 @@ from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.report.verdict import ON_THEIR_WAY, ON_THEIR_WAY_OUT
 from td_pinterest_op.settings.action import ActionSpec, Scope
-from td_pinterest_op.stats import Deed
+from td_pinterest_op.stats import SummaryText
 
 
 class Change(AudienceAction):
@@ -21,7 +21,9 @@ class Change(AudienceAction):
         verb, to = ("add", "to") if adds else ("remove", "from")
         # Pinterest does not tell who of those to remove was in the list.
         done, would = ("Added", "add") if adds else ("Asked to remove", "ask to remove")
-        self._stats.deed = Deed(done=f"{done} {people} {to} {{audience}}", would=f"{would} {people} {to} {{audience}}")
+        self._stats.summary_text = SummaryText(
+            past=f"{done} {people} {to} {{audience}}", infinitive=f"{would} {people} {to} {{audience}}"
+        )
 
         send = partial(self._send_change, audience, prepared, adds=adds)
         return [Step(says=f"{verb} {to} {audience.label} (customer list {list_of(audience)})", do=send)]
@@ -40,7 +42,7 @@ class Change(AudienceAction):
         if now and now.is_removed:
             state = "was removed"
         elif now:
-            state, advice = f"stands on customer list {now.customer_list_id} now", ". Run this task again"
+            state, advice = f"uses customer list {now.customer_list_id} now", ". Run this task again"
         raise AudienceError(
             f"{audience.label} was changed by somebody else during this export: it {state}. All {self._stats.sent} "
             f"records went to customer list {audience.customer_list_id}, which was behind it before, so they have no "

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from td_pinterest_op.audiences.actions.audience_action import Step, taken_name
 from td_pinterest_op.audiences.actions.change import Change
-from td_pinterest_op.audiences.actions.refill import Refill
+from td_pinterest_op.audiences.actions.refill import SwapList
 from td_pinterest_op.audiences.audiences import NewAudience
 from td_pinterest_op.audiences.customer_lists import ListToFill
 from td_pinterest_op.errors import AudienceError
@@ -16,11 +16,11 @@ from td_pinterest_op.redaction.format import escaped
 from td_pinterest_op.report.verdict import ON_THEIR_WAY
 from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.settings.table import IfExists
-from td_pinterest_op.stats import Deed
+from td_pinterest_op.stats import SummaryText
 
 
-class Create(Refill, Change):
-    """Create an audience. If another session made one of that name, `if_exists` says what becomes of that."""
+class Create(SwapList, Change):
+    """Create an audience. If another session made one of that name, `if_exists` says what happens to that."""
 
     action = ActionSpec(
         name="create_new_audience",
@@ -65,7 +65,7 @@ class Create(Refill, Change):
         if existing:
             return self._fill_and_move(existing, prepared)
         people = "with {records}" if prepared.unique else "without people"
-        deed = Deed(done=f"Created {{audience}} {people}", would=f"create {{audience}} {people}")
+        text = SummaryText(past=f"Created {{audience}} {people}", infinitive=f"create {{audience}} {people}")
         if own:
             is_exact = self._settings.if_exists is IfExists.REPLACE
             steps = self._fill_and_move(own, prepared, is_exact=is_exact)
@@ -73,12 +73,12 @@ class Create(Refill, Change):
             target, fill = self._fill(self._new_name, prepared)
             says = f'create audience "{self._new_name}" on it'
             steps = [fill, Step(says=says, writes=1, do=lambda: self._create_audience(target))]
-        self._stats.deed = deed
+        self._stats.summary_text = text
         return steps
 
     def _create_audience(self, target: ListToFill) -> None:
-        with self._all_in(target):
-            self._new.let_earlier_work_show()
+        with self._explain_failure_after_upload(target):
+            self._new.wait_for_consistency()
             existing, own = self.check()  # it may have been created while the records were sent
             if existing:
                 raise AudienceError(self._taken_meanwhile(existing))
@@ -97,7 +97,7 @@ class Create(Refill, Change):
             self._new.look_again()
 
     def _kept(self, audience: Audience) -> Audience:
-        return self._new.go_on_with(audience) if self._lists.is_of_this_session(audience) else audience
+        return self._new.resume(audience) if self._lists.is_of_this_session(audience) else audience
 
     def _taken_meanwhile(self, audience: Audience) -> str:
         if self._settings.if_exists is IfExists.FAIL:

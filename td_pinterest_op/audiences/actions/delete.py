@@ -11,7 +11,7 @@ from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.report.verdict import Outcome
 from td_pinterest_op.settings.action import ActionSpec, Scope
-from td_pinterest_op.stats import Deed
+from td_pinterest_op.stats import SummaryText
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Delete(AudienceAction):
         """The audience, which no active ad group uses; None if it cannot be read."""
         audience = self._audience()
         if audience and not audience.is_removed:
-            self._refuse_used(audience)
+            self._require_unused(audience)
         return audience
 
     def _audience(self) -> Audience | None:
@@ -50,13 +50,14 @@ class Delete(AudienceAction):
     def steps(self, _prepared: Prepared) -> list[Step]:
         """Remove it, unless it is removed."""
         audience = self._audience()
-        self._stats.deed = Deed(done="Deleted {audience}", would="delete {audience}")
+        self._stats.summary_text = SummaryText(past="Deleted {audience}", infinitive="delete {audience}")
         if audience is None:
             says = f"remove audience {self._audience_id}, which cannot be read (any more)"
             return [Step(says=says, writes=1, do=self._remove_unread)]
         if audience.is_removed:
-            self._stats.deed = Deed(
-                done="{audience} was deleted already", would="leave {audience} as it is, since it is deleted already"
+            self._stats.summary_text = SummaryText(
+                past="{audience} was deleted already",
+                infinitive="leave {audience} as it is, since it is deleted already",
             )
             return [Step(says=f"none: {audience.label} is removed already", do=partial(self._note, audience))]
         says = f"remove {audience.label}; its customer list stays"

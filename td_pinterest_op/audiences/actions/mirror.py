@@ -12,7 +12,7 @@ from typing import cast
 
 from td_pinterest_op.audiences.actions.audience_action import ReadRecords, Step, list_of
 from td_pinterest_op.audiences.actions.change import Change
-from td_pinterest_op.audiences.actions.refill import Refill
+from td_pinterest_op.audiences.actions.refill import SwapList
 from td_pinterest_op.audiences.audiences import NewAudience
 from td_pinterest_op.audiences.customer_lists import CustomerLists, list_behind
 from td_pinterest_op.errors import AudienceError
@@ -27,7 +27,7 @@ from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.redaction.format import counted
 from td_pinterest_op.report.verdict import ON_THEIR_WAY
 from td_pinterest_op.settings.action import ActionSpec, Scope
-from td_pinterest_op.stats import Deed, MirrorFigures
+from td_pinterest_op.stats import MirrorFigures, SummaryText
 from td_pinterest_op.treasure_data.job import Source
 
 
@@ -42,7 +42,7 @@ class _Planned(Prepared):
         return math.ceil(self.changes.left / size) + math.ceil((self.changes.joined + self.changes.resent) / size)
 
 
-class Mirror(Refill, Change):
+class Mirror(SwapList, Change):
     """Let an audience follow a query."""
 
     action = ActionSpec(
@@ -129,9 +129,9 @@ class Mirror(Refill, Change):
         assert isinstance(prepared, _Planned)  # noqa: S101 - `prepare` made it
         changes, replaces = prepared.changes, prepared.changes.mode == REPLACE
         past, infinitive = ("joined", "left", "sent again"), ("join", "leave", "are sent again")
-        self._stats.deed = Deed(
-            done=f"Mirrored {{audience}}: {_described(changes, past)}",
-            would=f"mirror {{audience}}: {_described(changes, infinitive)}",
+        self._stats.summary_text = SummaryText(
+            past=f"Mirrored {{audience}}: {_described(changes, past)}",
+            infinitive=f"mirror {{audience}}: {_described(changes, infinitive)}",
         )
         compared = (
             f"plan by {changes.mode} in the ledger {self._settings.ledger.table}: {changes.people:,} people, "
@@ -171,7 +171,7 @@ class Mirror(Refill, Change):
         )
         target, fill = self._empty(self._new_name, used=None)
         fill.do()
-        new.let_earlier_work_show()
+        new.wait_for_consistency()
         kept = new.create(
             lambda: self._audiences.create(
                 self._new_name, description=self._settings.audience_description, list_id=target.id
@@ -213,11 +213,11 @@ class Mirror(Refill, Change):
             audience_name=audience.name,
             is_nca=self._settings.is_nca,
         )
-        deed = self._stats.deed
+        text = self._stats.summary_text
         with self._guard.watching(REPLACING):
             for step in self._fill_and_move(self._usable(audience.id), self._plan[JOIN]):
                 step.do()
-        self._stats.deed = deed
+        self._stats.summary_text = text
 
     def _settle(self) -> None:
         run = self._run

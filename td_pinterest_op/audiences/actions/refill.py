@@ -13,31 +13,31 @@ from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.redaction.format import escaped
 from td_pinterest_op.report.verdict import ON_THEIR_WAY, Outcome
 from td_pinterest_op.settings.action import ActionSpec, Scope
-from td_pinterest_op.stats import Deed
+from td_pinterest_op.stats import SummaryText
 
 
-class Refill(AudienceAction):
+class SwapList(AudienceAction):
     """A list is filled, or left empty, and only then is the audience moved to it."""
 
     def _fill_and_move(self, audience: Audience, prepared: Prepared, *, is_exact: bool = True) -> list[Step]:
         """`is_exact`: nobody but the people of this export stays in the audience."""
         if not prepared.unique:
             return self._empty_and_move(audience, is_empty=self._lists.is_empty(audience))
-        self._stats.deed = Deed(
-            done="Replaced the members of {audience} by {records}",
-            would="replace the members of {audience} by {records}",
+        self._stats.summary_text = SummaryText(
+            past="Replaced the members of {audience} by {records}",
+            infinitive="replace the members of {audience} by {records}",
         )
-        self._refuse_younger_job(audience)
+        self._require_newer_job(audience)
         target, fill = self._fill(audience.name, prepared, used=list_of(audience), is_exact=is_exact)
         return [fill, *self._move_steps(audience, target)]
 
     def _empty_and_move(self, audience: Audience, *, is_empty: bool) -> list[Step]:
         if is_empty:
-            self._stats.deed = Deed(
-                done="{audience} was empty already", would="leave {audience} as it is, since it is empty already"
+            self._stats.summary_text = SummaryText(
+                past="{audience} was empty already", infinitive="leave {audience} as it is, since it is empty already"
             )
             return [Step(says=f"none: {audience.label} is empty already", do=lambda: self._note(self._kept(audience)))]
-        self._stats.deed = Deed(done="Cleared {audience}", would="clear {audience}")
+        self._stats.summary_text = SummaryText(past="Cleared {audience}", infinitive="clear {audience}")
         target, create = self._empty(audience.name, used=list_of(audience))
         return [create, *self._move_steps(audience, target)]
 
@@ -73,18 +73,19 @@ class Refill(AudienceAction):
     def _move_steps(self, audience: Audience, target: ListToFill) -> list[Step]:
         behind = list_of(audience)
         if target.id == behind:
-            return [Step(says=f"none: {audience.label} stands on it already", do=lambda: self._move(audience, target))]
+            says = f"no change: {audience.label} already uses this list"
+            return [Step(says=says, do=lambda: self._move(audience, target))]
         says = f"move {audience.label} to it; customer list {behind} is left behind"
         return [Step(says=says, writes=1, do=lambda: self._move(audience, target))]
 
     def _move(self, audience: Audience, target: ListToFill) -> None:
-        with self._all_in(target):
+        with self._explain_failure_after_upload(target):
             # Somebody else may have moved it since.
             now = self._audiences.usable(self._kept(audience).id)
             behind = list_of(now)
             self._note(now)
             if behind != target.id:
-                self._refuse_younger_job(now)
+                self._require_newer_job(now)
                 self._audiences.move(now.id, list_id=target.id)
                 self._note(self._audiences.confirm_list(now.id, list_id=target.id))
                 self._stats.previous_customer_list_id = behind
@@ -93,19 +94,19 @@ class Refill(AudienceAction):
         """The audience to go on with."""
         return audience
 
-    def _refuse_younger_job(self, audience: Audience) -> None:
+    def _require_newer_job(self, audience: Audience) -> None:
         """Raises AudienceError when the list behind an audience has the people of a job with a higher id."""
         own, other = self._stats.job_id, job_of(list_behind(self._api, audience))
         if own and other and other > int(own) and not self._settings.replace_newer:
             raise AudienceError(
-                f"{audience.label} holds the result of job {other}, which is younger than job {own} of this task: the "
-                "younger result stays. If the older one must replace it, or the job ids come from two accounts or "
+                f"{audience.label} holds the result of job {other}, which is newer than job {own} of this task: the "
+                "newer result stays. If the older one must replace it, or the job ids come from two accounts or "
                 "regions of Treasure Data, set replace_newer: true"
             )
 
     @contextlib.contextmanager
-    def _all_in(self, target: ListToFill) -> Iterator[None]:
-        """Around what is left to do once all records are in a list: an error says so."""
+    def _explain_failure_after_upload(self, target: ListToFill) -> Iterator[None]:
+        """Around what is left to do once all records are in a list: an error names the list."""
         all_in = f"All {self._stats.sent} records are in customer list {target.id}"
         try:
             yield
@@ -120,7 +121,7 @@ class Refill(AudienceAction):
             ) from None
 
 
-class Replace(Refill):
+class Replace(SwapList):
     """Replace all people of an audience."""
 
     action = ActionSpec(
@@ -137,7 +138,7 @@ class Replace(Refill):
         return self._fill_and_move(self._usable(), prepared)
 
 
-class Clear(Refill):
+class Clear(SwapList):
     """Take all people out of an audience."""
 
     action = ActionSpec(
@@ -148,7 +149,7 @@ class Clear(Refill):
     )
     outcome = Outcome(
         headline="The audience is empty",
-        detail="It stands on a customer list without people (where Pinterest demands a record, a digest that is "
+        detail="It uses a customer list without people (where Pinterest demands a record, a digest that is "
         "nobody's). Ads Manager may show the old size for a day or two.",
         next="Fill it again with pinterest_export.dig when you need it.",
         hides_size=True,
@@ -161,7 +162,7 @@ class Clear(Refill):
         audience = self._usable()
         is_empty = self._lists.is_empty(audience)
         if not is_empty and not self._is_known_unused:
-            self._refuse_used(audience)
+            self._require_unused(audience)
             self._is_known_unused = True
         return audience, is_empty
 

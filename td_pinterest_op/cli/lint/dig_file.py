@@ -110,7 +110,7 @@ class Task:
 
     @property
     def command(self) -> Value | None:
-        """What stands behind the operator."""
+        """The value of the operator."""
         return self.value.get(f"{self.operator}>") if self.operator else None
 
     def filled(self, value: Value) -> object:

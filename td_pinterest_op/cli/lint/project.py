@@ -21,10 +21,10 @@ def check(dig: DigFile, every: list[Task]) -> None:
         if message := _left_out(dig.folder, name, ignored):
             dig.find(value, "left-out", message)
     package, uses = dig.folder / PACKAGE, next(filter(names_package, every), None)
-    in_checkout = (dig.folder.parent / "scripts" / "bundle").is_file()  # which lays the package beside the workflows
+    in_checkout = (dig.folder.parent / "scripts" / "bundle").is_file()  # which lays the package next to the workflows
     if uses and not in_checkout and not package.is_dir():
         message = (
-            f"the folder {PACKAGE} is not beside the workflow: scripts/bundle lays it out; without it a task finds no "
+            f"the folder {PACKAGE} is not next to the workflow: scripts/bundle lays it out; without it a task finds no "
             "operator unless its Python has it installed"
         )
         dig.find(uses.command or uses.value, "left-out", message, error=False)

@@ -226,14 +226,14 @@ def _check_retry(dig: DigFile, task: Task, every: list[Task], ours: list[Task]) 
         dig.find(retry, "retry", message, error=False)
     elif any(task.value in other.parents for other in ours):
         for other in every:
-            if task.value in other.parents and (what := _done_again(other)):
+            if task.value in other.parents and (what := _repeated_effect(other)):
                 message = (
                     f"this repeats {other.name} too, which {what} once more each time: put _retry on the export alone"
                 )
                 dig.find(retry, "retry", message)
 
 
-def _done_again(task: Task) -> str:
+def _repeated_effect(task: Task) -> str:
     """What a task that is repeated does a second time; "" for nothing that matters."""
     if task.operator != "td":
         return _ONCE.get(task.operator or "", "")

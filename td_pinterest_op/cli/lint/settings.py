@@ -107,7 +107,7 @@ def _known(task: Task, given: Value) -> tuple[dict[str, object], set[str]]:
             unknown.add(name)
         else:
             known[name] = filled
-    # What stands there in plain text may be any word: the parser would mask it in every message.
+    # A credential in plain text may be any word: the parser would mask it in every message.
     known |= dict.fromkeys(known.keys() & {key.name for key in CREDENTIALS}, STAND_IN)
     for prefix in ("audience_id", "ad_account_id"):  # one of several names will do
         if any(name.startswith(prefix) for name in unknown):
@@ -124,7 +124,7 @@ def environ_of(dig: DigFile, task: Task) -> Mapping[str, str]:
     """The environment of the task: each variable of its `_env`, secrets with a stand-in for a value."""
     for parent in task.parents:
         if misplaced := parent.get("_export", "_env"):
-            message = "digdag reads _env from the task itself: move it there, beside py>"
+            message = "digdag reads _env from the task itself: move it there, next to py>"
             dig.find(misplaced, "env", message)
     given = task.value.get("_env")
     environ = {}
@@ -140,7 +140,7 @@ def _check_plain(dig: DigFile, value: Value | None, name: str, variable: str) ->
     if value and value.value not in (None, "") and "${" not in str(value.value):
         secret = SECRETS[variable]
         message = (
-            f"{name}: it stands here in plain text, for everybody who can read the workflow: take it out, set the "
+            f"{name}: it is here in plain text, for everybody who can read the workflow: take it out, set the "
             f"secret {secret}, and write `{variable}: ${{secret:{secret}}}` under _env. Whoever has read it can use "
             "it: get a new one"
         )

@@ -114,7 +114,7 @@ def _cron_problem(text: str) -> str:
 
 
 def _cron_range(part: str, least: int, most: int, words: Sequence[str]) -> Iterator[int]:
-    """Yield the numbers of one part of a field. Raises ValueError for what is none."""
+    """Yield the numbers of one part of a field. Raises ValueError for any other text."""
     span, slash, step = part.partition("/")
     first, dash, last = span.partition("-")
     start = least if first == "*" else _cron_number(first, least, most, words)

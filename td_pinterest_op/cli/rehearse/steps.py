@@ -10,7 +10,7 @@ from itertools import islice
 
 from td_pinterest_op.cli import checks
 from td_pinterest_op.cli.rehearse.stage import DEFAULT_BATCH, NotTriedError, Stage
-from td_pinterest_op.errors import AccountError, BrokenTwiceError, ExportError, RequestRefusedError
+from td_pinterest_op.errors import AccountError, ConnectionBrokenError, ExportError, RequestRefusedError
 from td_pinterest_op.pinterest.rate_limit import quotas
 from td_pinterest_op.records.batch import RowRecords
 from td_pinterest_op.records.rows import Shape
@@ -76,7 +76,7 @@ def _list(stage: Stage) -> str:
     for count in (DEFAULT_BATCH, 5_000, 2_500, 1_250):
         try:
             stage.made["list"] = stage.make_list(count)
-        except (RequestRefusedError, BrokenTwiceError) as error:
+        except (RequestRefusedError, ConnectionBrokenError) as error:
             if not _is_too_large(error) or count == 1_250:
                 raise
             too_large = error
@@ -103,7 +103,7 @@ def _batches(stage: Stage) -> str:
     for count in _LARGER_BATCHES:
         try:
             stage.lists.add(list_id, stage.people(count))
-        except (RequestRefusedError, BrokenTwiceError) as error:
+        except (RequestRefusedError, ConnectionBrokenError) as error:
             if not _is_too_large(error):
                 raise
             stage.answer.of(error)
@@ -115,7 +115,7 @@ def _batches(stage: Stage) -> str:
 
 
 def _is_too_large(error: ExportError) -> bool:
-    return isinstance(error, BrokenTwiceError) or error.status in _CONTENT
+    return isinstance(error, ConnectionBrokenError) or error.status in _CONTENT
 
 
 def _at_once(stage: Stage) -> str:

@@ -402,7 +402,7 @@ def test_ctrl_c_at_a_terminal_lets_td_finish_and_says_what_it_stored(
     assert 130 == exit_code
     assert STORED == set(json.loads((tmp_path / "stored").read_text()))
     assert said in text
-    assert "the run was told to end (SIGINT)" in text
+    assert "the run was stopped (SIGINT)" in text
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -422,7 +422,7 @@ def test_a_signal_ends_it_with_one_sentence_and_loses_no_token(
             _, err = process.communicate(_answer(link, follow=False) + "\n")
     guard.check(err, "stderr")
     assert 128 + number == process.returncode
-    assert ["error: the run was told to end ("] == [line[:32] for line in err.splitlines() if line.startswith("error")]
+    assert ["error: the run was stopped ("] == [line[:32] for line in err.splitlines() if line.startswith("error")]
     assert "Traceback" not in err
     assert (moment != "before the consent") == ("The refresh token is stored in " in err)
     kept = {file.name for file in _local(tmp_path).glob("*")}

@@ -180,9 +180,9 @@ def test_a_job_and_a_query_are_exported(export: Export, services: Services, tmp_
     assert (0, 4) == (ran.code, json.loads(ran.out)["records"]["sent"])
 
 
-def as_task(settings: Path, **beside: str) -> None:
+def as_task(settings: Path, **siblings: str) -> None:
     """Make of a settings file one of a whole task."""
-    lines = [f"{name}: {value}\n" for name, value in beside.items()]
+    lines = [f"{name}: {value}\n" for name, value in siblings.items()]
     settings.write_text("result_settings:\n" + textwrap.indent(settings.read_text(), "  ") + "".join(lines))
 
 
@@ -196,22 +196,22 @@ def test_nobody_is_sent_who_opted_out_or_does_not_consent(
     files["people"].write_text("SELECT email FROM people")
     sql = {"suppress": f"SELECT '{people(1)[0].upper()}' AS email", "consent": "SELECT email FROM people LIMIT 3"}
     job = services.job(people(4))
-    beside, options = {"database": "shop"}, ["--yes", "--json"]
+    siblings, options = {"database": "shop"}, ["--yes", "--json"]
     if lists == "file":
-        beside |= sql
+        siblings |= sql
     else:
         for name, text in sql.items():
             files[name].write_text(text)
             options += [f"--{name}", str(files[name])]
-        beside |= dict.fromkeys(sql, "SELECT nothing") if lists == "options win" else {}
+        siblings |= dict.fromkeys(sql, "SELECT nothing") if lists == "options win" else {}
     if "of the file" in source:
-        beside |= {"query": files["people"].read_text()} if source.startswith("query") else {"job_id": f"'{job}'"}
+        siblings |= {"query": files["people"].read_text()} if source.startswith("query") else {"job_id": f"'{job}'"}
     else:
-        beside |= {"query": "SELECT nothing"}  # the options win
+        siblings |= {"query": "SELECT nothing"}  # the options win
         options += {"csv": ["--csv", str(csv_file)], "job": ["--job", job], "query": ["--query", str(files["people"])]}[
             source
         ]
-    as_task(settings, **beside)
+    as_task(settings, **siblings)
     ran = export(*options)
     assert 0 == ran.code, ran.err
     counts = json.loads(ran.out)["records"]["withheld"]
@@ -220,7 +220,7 @@ def test_nobody_is_sent_who_opted_out_or_does_not_consent(
 
 
 @pytest.mark.parametrize(
-    ("beside", "said"),
+    ("siblings", "said"),
     [
         ({"supress": "SELECT 1"}, "supress (did you mean suppress?). Allowed there: query, database, engine, job_id, "),
         ({"py>": "td_pinterest_op.export.PinterestExport"}, "what no export takes: py>. Allowed there"),
@@ -228,9 +228,9 @@ def test_nobody_is_sent_who_opted_out_or_does_not_consent(
     ],
 )
 def test_what_a_file_has_next_to_the_settings_is_used_or_an_error(
-    export: Export, services: Services, settings: Path, csv_file: Path, beside: dict[str, str], said: str
+    export: Export, services: Services, settings: Path, csv_file: Path, siblings: dict[str, str], said: str
 ) -> None:
-    as_task(settings, **beside)
+    as_task(settings, **siblings)
     assert export("--csv", csv_file, "--yes").failed(said)
     assert [] == services.pinterest.calls.writes()
 
@@ -375,7 +375,7 @@ def test_ctrl_c_says_how_many_records_are_in_and_ends_with_130(
         services.pinterest.on_request(lambda call: process.send_signal(signal.SIGINT) if call.number == 10 else None)
         _, err = process.communicate(timeout=60)
     assert 130 == process.returncode, err
-    assert "the run was told to end" in err
+    assert "the run was stopped" in err
     assert "Partly sent: of 200 records" in err
     assert "statistics" not in err
     assert "Traceback" not in err

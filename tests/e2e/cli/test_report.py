@@ -1,4 +1,4 @@
-"""`td-pinterest report`, and the history beside an audience."""
+"""`td-pinterest report`, and the history next to an audience."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ from typing import cast
 
 import pytest
 
-from td_pinterest_op.audiences.create_once import Created, created_once, let_earlier_work_show, oldest
-from td_pinterest_op.errors import AccountError, BrokenTwiceError, ExportError, MaybeAppliedError, UnavailableError
+from td_pinterest_op.audiences.create_once import Created, created_once, oldest, wait_for_consistency
+from td_pinterest_op.errors import AccountError, ConnectionBrokenError, ExportError, MaybeAppliedError, UnavailableError
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.pinterest.client import Client
 from tests.clock import FakeTime
@@ -119,7 +119,7 @@ def test_what_can_be_divided_is_given_up_after_two_requests_without_any_response
     status: int | None, tries: int
 ) -> None:
     world = World(answers=[maybe(status)] * 10)
-    with pytest.raises(BrokenTwiceError if status is None else MaybeAppliedError):
+    with pytest.raises(ConnectionBrokenError if status is None else MaybeAppliedError):
         world.created(divisible=True)
     assert tries == 10 - len(world.answers)
 
@@ -153,7 +153,7 @@ def test_an_error_says_whether_the_thing_may_be_there(
 def test_what_an_earlier_try_made_gets_ten_seconds_to_show(age: float, waited: float) -> None:
     time = FakeTime()
     client = types.SimpleNamespace(age=age, rate_limiter=types.SimpleNamespace(wait=time.sleep))
-    let_earlier_work_show(cast(Client, client))
+    wait_for_consistency(cast(Client, client))
     assert waited == sum(time.slept)
 
 

@@ -22,7 +22,7 @@ from td_pinterest_op.audiences import concurrency
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import (
     AccountError,
-    BrokenTwiceError,
+    ConnectionBrokenError,
     ExportError,
     RecordsRefusedError,
     RequestRefusedError,
@@ -433,7 +433,7 @@ def drops(maximum: int) -> Rule:
 
     def rule(numbers: list[int]) -> None:
         if len(numbers) > maximum:
-            kind = BrokenTwiceError if len(numbers) > 1 else UnavailableError
+            kind = ConnectionBrokenError if len(numbers) > 1 else UnavailableError
             raise kind("the connection broke", maybe_applied=True)
 
     return rule
@@ -532,7 +532,7 @@ def test_a_signal_ends_it_at_once_though_a_request_is_under_way() -> None:
             assert at_end.wait(timeout=30)
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        raise StoppedError("the run was told to end")
+        raise StoppedError("the run was stopped")
 
     run, before = Run(rule, records=100, batch=10), signal.signal(signal.SIGTERM, stop)
     try:
@@ -548,7 +548,7 @@ def test_a_signal_ends_it_at_once_though_a_request_is_under_way() -> None:
 def test_it_ends_between_two_batches_as_well() -> None:
     def progress(done: int) -> None:
         if done == 20:
-            raise StoppedError("the run was told to end")
+            raise StoppedError("the run was stopped")
 
     run = Run(accept, records=100, batch=10, progress=progress)
     assert "of 100 records 20 are in, 0 were refused, 80 are not in. Running" in str(run.fail())

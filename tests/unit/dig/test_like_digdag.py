@@ -293,7 +293,7 @@ def _digdag(flow: Path, home: Path) -> subprocess.CompletedProcess[str]:
 
 
 BROKEN = Case(
-    name="broken", flow="+a: {echo>: 'E: ran'}\n", files={"beside.dig": "+a: {echo>: a, fail>: b}\n"}, printed=[]
+    name="broken", flow="+a: {echo>: 'E: ran'}\n", files={"next to.dig": "+a: {echo>: a, fail>: b}\n"}, printed=[]
 )
 
 
@@ -303,7 +303,7 @@ def test_a_broken_workflow_beside_stops_every_other(lay: Lay) -> None:
 
 
 def test_a_workflow_beside_that_is_only_unknown_here_stops_nothing(lay: Lay, tmp_path: Path) -> None:
-    (tmp_path / "beside.dig").write_text("+a: {sh>: ls}\n")
+    (tmp_path / "next to.dig").write_text("+a: {sh>: ls}\n")
     assert run(lay(Case(name="fine", flow="+a: {echo>: a}\n", printed=[]))).status == "success"
 
 

@@ -1,4 +1,4 @@
-"""How a tree of tasks runs, beside what test_like_digdag compares: sessions, scopes, repetition and error."""
+"""How a tree of tasks runs, besides what test_like_digdag compares: sessions, scopes, repetition and error."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def test_each_wait_doubles_with_up_to_half_as_much_again_and_none_is_longer_than
     initial: float, longest: float, random: float, expected: list[float]
 ) -> None:
     retry = Retry(count=7, initial_wait=initial, longest_wait=longest, random=lambda: random)
-    # Every request begins anew.
+    # Every request starts again.
     assert expected == list(islice(retry.waits(), len(expected))) == list(islice(retry.waits(), len(expected)))
 
 

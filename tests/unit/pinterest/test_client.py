@@ -17,7 +17,7 @@ from requests.structures import CaseInsensitiveDict
 
 from td_pinterest_op.errors import (
     AccountError,
-    BrokenTwiceError,
+    ConnectionBrokenError,
     ExportError,
     MaybeAppliedError,
     PinterestError,
@@ -443,7 +443,7 @@ def test_a_request_that_can_be_divided_is_given_up_after_two_broken_connections(
 ) -> None:
     stage = scene(failure)
     request = Request(method="PATCH", path="/x", purpose="changing things", body=b"{}", divisible=divisible)
-    with pytest.raises(BrokenTwiceError if divisible else UnavailableError) as caught:
+    with pytest.raises(ConnectionBrokenError if divisible else UnavailableError) as caught:
         stage.client.send(request, Keys())
     assert caught.value.maybe_applied
     assert tries == len(stage.script.sent)

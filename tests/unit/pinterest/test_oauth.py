@@ -1,4 +1,4 @@
-"""Access tokens: when they are got, and what becomes of the refresh token."""
+"""Access tokens: when they are got, and what happens to the refresh token."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def test_a_token_that_worked_is_renewed_whenever_it_is_refused() -> None:
     rig = office(issued("access-1"), issued("access-2"), issued("access-3"))
     for _ in range(2):
         token = rig.tokens.token()
-        rig.tokens.worked(token)
+        rig.tokens.mark_accepted(token)
         assert rig.tokens.refresh(token)
     assert "access-3" == rig.token()
 
@@ -218,7 +218,7 @@ def test_a_token_that_never_worked_is_renewed_once() -> None:
     rig = office(issued("access-1"), issued("access-2"), issued("access-3"), issued("access-4"))
     assert rig.tokens.refresh(rig.tokens.token())
     assert not rig.tokens.refresh(rig.tokens.token())
-    rig.tokens.worked(rig.tokens.token())
+    rig.tokens.mark_accepted(rig.tokens.token())
     assert rig.tokens.refresh(rig.tokens.token())
     assert "access-3" == rig.token()
 
@@ -237,7 +237,7 @@ def test_a_success_with_an_earlier_token_proves_nothing_about_the_current_one() 
     rig = office(issued("access-1"), issued("access-2"))
     first = rig.tokens.token()
     assert rig.tokens.refresh(first)
-    rig.tokens.worked(first)
+    rig.tokens.mark_accepted(first)
     assert not rig.tokens.refresh(rig.tokens.token())
 
 

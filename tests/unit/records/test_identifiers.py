@@ -19,7 +19,7 @@ def sha(text: str) -> bytes:
 
 
 def both_ways(type_: IdentifierType, value: object) -> bytes | Reason:
-    """What becomes of a value, having made sure that a block of it and of its like says the same."""
+    """What happens to a value, having made sure that a block of it and of its like says the same."""
     alone = key_or_reason(type_, value)
     as_block = KeyBlock(
         keys=[b"" if isinstance(alone, Reason) else alone] * 3,

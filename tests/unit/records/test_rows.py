@@ -1,4 +1,4 @@
-"""Rows with several keys: what becomes of each row, and how it is sent."""
+"""Rows with several keys: what happens to each row, and how it is sent."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def test_a_failed_export_is_reported_with_its_error(
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"\xffmine", " to {path}: the file is there already and is not a report of ours"),
+        (b"\xffmine", " to {path}: the file is there already and is not a report of td_pinterest_op"),
         (b'<template id="td-pinterest-report">half of it</template>', ": {path} cannot be read as statistics: JSON"),
         (b'<template id="td-pinterest-report">[]</template>', ": {path} holds no statistics of an export"),
     ],

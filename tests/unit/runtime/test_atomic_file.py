@@ -1,4 +1,4 @@
-"""Files that are whole at any moment, with nothing beside them; those of secrets are private."""
+"""Files that are whole at any moment, with nothing besides them; those of secrets are private."""
 
 from __future__ import annotations
 

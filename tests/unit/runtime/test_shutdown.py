@@ -22,7 +22,7 @@ def test_a_run_that_was_told_to_end_says_by_what_and_the_first_reason_counts() -
     shutdown.request("SIGTERM")
     shutdown.request("SIGINT")
     assert shutdown.requested()
-    with pytest.raises(StoppedError, match=r"the run was told to end \(SIGTERM\)"):
+    with pytest.raises(StoppedError, match=r"the run was stopped \(SIGTERM\)"):
         shutdown.check()
 
 

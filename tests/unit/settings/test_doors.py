@@ -1,4 +1,4 @@
-"""`result_settings` of the doors beside the export: the follow-up of audiences, the erasure, a bare connection."""
+"""`result_settings` of the doors next to the export: the follow-up of audiences, the erasure, a bare connection."""
 
 from __future__ import annotations
 

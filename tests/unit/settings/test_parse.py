@@ -358,7 +358,7 @@ def test_the_problems_of_an_error_stand_beside_its_text_in_the_order_of_the_tabl
         ("jane@example.com", "- a key (a string of 16 characters): is unknown"),
         (7, "- a key: a number is not a key's name; allowed: text"),
         (None, "- a key: nothing is not a key's name; allowed: text"),
-        ("query", "- query: is not a key of result_settings; it belongs on the task, beside result_settings"),
+        ("query", "- query: is not a key of result_settings; it belongs on the task, next to result_settings"),
     ],
 )
 def test_a_key_that_resembles_none_is_an_error_of_its_own(key: object, expected: str) -> None:

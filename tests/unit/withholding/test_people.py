@@ -28,8 +28,8 @@ from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.withholding import lists
-from td_pinterest_op.withholding.people import Lists, LonePeople, People, in_control, key_of
-from td_pinterest_op.withholding.preparation import preparing
+from td_pinterest_op.withholding.people import Lists, People, SingleIdentifierPeople, in_control, key_of
+from td_pinterest_op.withholding.preparation import open_reader
 from tests.campaigns import examples
 from tests.unit.settings import test_parse
 
@@ -226,7 +226,7 @@ def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, li
         )
         rows = [[*row, key] for row, key in zip(case.rows, case.keys, strict=True)] if control else case.rows
         of_people = result(case.types, rows, arrays=case.arrays, by=control is not None)
-        with preparing(of_people.job, given, stats, lists=opened if case.list_rows else None) as preparation:
+        with open_reader(of_people.job, given, stats, lists=opened if case.list_rows else None) as preparation:
             preparation.read(of_people.blocks, progress=lambda _: None)
             batches = list(preparation.prepared.batches(3))
     stats.count(sent=stats.to_send)
@@ -276,8 +276,8 @@ def combinations(person: frozenset[Identifier]) -> list[dict[str, str]]:
     return records
 
 
-@pytest.mark.parametrize("kind", [People, LonePeople])
-def test_memory_follows_the_different_identifiers_of_the_people(kind: type[People | LonePeople]) -> None:
+@pytest.mark.parametrize("kind", [People, SingleIdentifierPeople])
+def test_memory_follows_the_different_identifiers_of_the_people(kind: type[People | SingleIdentifierPeople]) -> None:
     def peak(different: int) -> int:
         digests = [hashlib.sha256(b"%d" % number).digest() for number in range(different)]
         tracemalloc.start()
@@ -291,7 +291,7 @@ def test_memory_follows_the_different_identifiers_of_the_people(kind: type[Peopl
                     people.add([column], [False] * 1000)
                 assert different - 1 == sum(len(kept) for kept, _ in people.identifiers())
                 if isinstance(people, People):
-                    assert 0 == sum(1 for _ in people.taken_away())
+                    assert 0 == sum(1 for _ in people.identifiers_to_strip())
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -318,7 +318,7 @@ def test_a_row_with_too_many_combinations_is_not_sent_and_shields_what_it_holds(
     job = Job(id="5", schema=(("email", "array(varchar)"), ("external_id", "varchar")), records=6, size=None)
     with Spool() as suppressed:
         lists._read(result(["email"], [[crowd[1_000]]]), given, suppressed)
-        with preparing(job, given, stats, lists=Lists(suppressed=suppressed)) as preparation:
+        with open_reader(job, given, stats, lists=Lists(suppressed=suppressed)) as preparation:
             preparation.read([[[*column] for column in zip(*people, strict=True)]], progress=lambda _: None)
             batches = [*preparation.prepared.batches(100)]
     sent = [json.loads(b"{%s}" % b"".join(batch.to_json()))["records_v2"] for batch in batches]
@@ -341,7 +341,7 @@ def test_without_a_column_for_the_key_the_control_group_is_chosen_by_the_digest(
     given = parse(LEAST | {"control": {"percent": "10", "salt": SALT}}, environ=test_parse.ENVIRON)
     stats = Stats(action="", ad_account_id="", dry_run=False)
     of_people = result(["email"], [[normal(("email", number)).encode()] for number in range(1000)])
-    with preparing(of_people.job, given, stats, lists=None) as preparation:
+    with open_reader(of_people.job, given, stats, lists=None) as preparation:
         preparation.read(of_people.blocks, progress=lambda _: None)
         (batch,) = preparation.prepared.batches(1000)
     everybody = {sha(normal(("email", number))) for number in range(1000)}
@@ -363,7 +363,7 @@ def test_without_a_single_column_of_digests_the_control_group_needs_a_key(
     job = result(types, [], arrays=arrays).job
     with (
         pytest.raises(Exception, match="needs a column for the control group"),
-        preparing(job, given, stats, lists=None),
+        open_reader(job, given, stats, lists=None),
     ):
         pass
 
@@ -373,7 +373,7 @@ def test_a_row_without_a_key_is_invalid_and_not_sent() -> None:
     stats = Stats(action="", ad_account_id="", dry_run=False)
     rows = [[normal(("email", number)).encode(), None if number == 3 else number] for number in range(6)]
     of_people = result(["email"], [*rows, [b"nobody", None], [b"nobody", 7]], by=True)
-    with preparing(of_people.job, given, stats, lists=None) as preparation:
+    with open_reader(of_people.job, given, stats, lists=None) as preparation:
         preparation.read(of_people.blocks, progress=lambda _: None)
     assert (5, {"no_control_key": 2, "not_an_email": 1}) == (stats.to_send, dict(stats.invalid_by_reason))
     assert [4, 7, 8] == preparation.first_invalid

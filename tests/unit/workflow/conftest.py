@@ -1,4 +1,4 @@
-"""A run that was told to end."""
+"""A run that was stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which tasks begin anew after a refused refresh token, and what digdag gets to run."""
+"""Which tasks start again after a refused refresh token, and what digdag gets to run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from td_pinterest_op.errors import AccountError, ExportError
 from td_pinterest_op.workflow.process import task_process
-from td_pinterest_op.workflow.resubmit import begun_anew
+from td_pinterest_op.workflow.resubmit import try_resubmit
 
 ENVIRONMENT = {"PINTEREST_REFRESH_TOKEN": "${secret:pinterest.refresh_token}"}
 PARAMS = {
@@ -75,7 +75,7 @@ def test_the_same_token_is_tried_three_times_and_all_together_thirty(
     sys.modules["digdag"].env.params["pinterest_refused_token"] = (
         dict(zip(names, before, strict=True)) if before else ""
     )
-    assert (expected is not None) == begun_anew(refused())
+    assert (expected is not None) == try_resubmit(refused())
     counted = [subtask["pinterest_refused_token"] for subtask in left]
     assert ([expected] if expected else []) == [(count["times"], count["in_all"]) for count in counted]
 
@@ -97,4 +97,4 @@ def test_another_error_of_the_account_stays_one(left: list[dict[str, Any]]) -> N
 
 
 def test_outside_a_workflow_nothing_begins_anew() -> None:
-    assert not begun_anew(refused())
+    assert not try_resubmit(refused())

@@ -89,7 +89,7 @@ def test_a_line_that_cannot_be_made_is_left_out_without_its_arguments(
 def test_a_signal_that_arrives_while_a_line_is_made_is_not_swallowed(log: logging.Logger) -> None:
     class Interrupted:
         def __str__(self) -> str:
-            raise StoppedError("the run was told to end (SIGTERM)")
+            raise StoppedError("the run was stopped (SIGTERM)")
 
     with pytest.raises(StoppedError):
         log.info("%s", Interrupted())
