@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 # What replaces the job id in the name of a list that is created empty, and of one whose rows are from a file.
 _NO_JOB, _FILE = "-", "file"
-_OURS = re.compile(r" \(td (?P<session>[0-9a-f]{8}) (?P<job>[0-9]+|file|-) (?P<fingerprint>[0-9a-f]{8})\)$")
+_OURS = re.compile(r" \(td (?P<session>[0-9a-f]{8}) (?P<job>[0-9]{1,40}|file|-) (?P<fingerprint>[0-9a-f]{8})\)$")
 # Of the 255 characters that a list's name may have, 55 are left to what follows the audience's name.
 _AUDIENCE_NAME_CHARACTERS = 200
 

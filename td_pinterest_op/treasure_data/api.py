@@ -13,7 +13,7 @@ import tdclient.api
 import urllib3
 
 from td_pinterest_op import USER_AGENT
-from td_pinterest_op.errors import SettingsError, TreasureDataError, WorkflowError
+from td_pinterest_op.errors import ExportError, SettingsError, TreasureDataError, WorkflowError
 from td_pinterest_op.http.retry import Retry, retry_after
 from td_pinterest_op.http.transport import Failure, NoResponseError, Transport, json_object, whole_body
 from td_pinterest_op.redaction.format import counted, printable
@@ -27,6 +27,11 @@ _REFUSED = {
     403: "Treasure Data does not permit this to the owner of the API key: give that user access to the database",
 }
 _TOO_MANY = 429
+# What the workflow's author does about any other response, by the hundred of its status.
+_ADVICE = {
+    3: "; redirects are not followed: check TD_API_SERVER, and a proxy that may respond in its place",
+    4: "; the same request is refused every time: correct {subject}",
+}
 RUN_AGAIN = "; run this task again later"
 """How a message ends about what may not happen again."""
 
@@ -36,6 +41,14 @@ def path_of(*parts: str) -> str:
     if any(part.strip(".") == "" for part in parts):
         raise WorkflowError("a name for Treasure Data is empty or made of dots: nothing was asked")
     return "/v3/" + "/".join(urllib.parse.quote(part, safe="") for part in parts)
+
+
+def refusal(status: int, response: str, *, subject: str) -> ExportError:
+    """Return the error for a response that another try does not change. `subject`: what to correct."""
+    advice = _ADVICE.get(status // 100)
+    if advice is None:
+        return TreasureDataError(f"Treasure Data: {response}{RUN_AGAIN}", status=status)
+    return WorkflowError(f"Treasure Data: {response}{advice.format(subject=subject)}", status=status)
 
 
 class TemporaryError(Exception):
@@ -71,10 +84,13 @@ class TreasureData:
         self._api = tdclient.api.API(api_key.reveal(), user_agent=USER_AGENT, endpoint=endpoint.rstrip("/") + "/")
         setattr(self._api, "http", _Http(transport))  # noqa: B010 - not the pool that it is declared to be
 
-    def call(self, method: str, path: str, **params: str) -> tuple[int, dict[str, Any]]:
+    def call(
+        self, method: str, path: str, *, subject: str = "the name in its path", **params: str
+    ) -> tuple[int, dict[str, Any]]:
         """The status (200, 404 or 409) and the JSON object of a response; `path`: see `path_of`.
 
-        A POST is repeated like a GET: give it a `domain_key`, or make sure that it may be repeated.
+        `subject`: what to correct when Treasure Data refuses the request. A POST is repeated like a GET: give it a
+        `domain_key`, or make sure that it may be repeated.
         Raises SettingsError, WorkflowError and TreasureDataError.
         """
         waits, attempts = self.retry.waits(), self.retry.count + 1
@@ -93,7 +109,7 @@ class TreasureData:
             text = printable(
                 str(content.get("error") or content.get("message") or content.get("text") or ""), longest=300
             )
-            raise TreasureDataError(f'Treasure Data: response {status} "{text}" to {method} {path}{RUN_AGAIN}')
+            raise refusal(status, f'response {status} "{text}" to {method} {path}', subject=subject)
         return status, content
 
     def pause(self, failure: TemporaryError, wait: float, what: str) -> None:

@@ -10,7 +10,7 @@ import urllib3
 
 from td_pinterest_op.errors import JobError, TreasureDataError, WorkflowError
 from td_pinterest_op.http.transport import pieces
-from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, path_of
+from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, path_of, refusal
 from td_pinterest_op.treasure_data.job import Job
 
 _FORBIDDEN = 403
@@ -107,4 +107,8 @@ class Download:
             )
         if response.status == 206:
             raise TemporaryError("another part than the one asked for")
-        raise TreasureDataError(f"Treasure Data responded {response.status} to the result of job {self._job.id}")
+        raise refusal(
+            response.status,
+            f"response {response.status} to the result of job {self._job.id}",
+            subject="the job's id, or let the export issue the query",
+        )

@@ -145,7 +145,7 @@ def _ran(td: TreasureData, source: Source, note: Callable[[str], None]) -> tuple
 
 def _issue(td: TreasureData, source: Source, key: str) -> tuple[str, bool]:
     path = path_of("job", "issue", source.engine, source.database)
-    status, content = td.call("POST", path, query=source.query, domain_key=key)
+    status, content = td.call("POST", path, subject="the query", query=source.query, domain_key=key)
     conflict = content.get("details")
     job_id = content.get("job_id") if status == 200 else isinstance(conflict, dict) and conflict.get("conflicts_with")
     if job_id and _JOB_ID.fullmatch(str(job_id)):

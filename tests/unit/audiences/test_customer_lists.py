@@ -21,6 +21,7 @@ NOBODY = fingerprint()
         ("Shoppers (td 0123abcd 2345678 89abcdef) copy", None),
         ("Shoppers(td 0123abcd 2345678 89abcdef)", None),
         ("Shoppers (td 0123ABCD 2345678 89abcdef)", None),
+        (f"Shoppers (td 0123abcd {'9' * 5_000} 89abcdef)", None),
         ("Shoppers", None),
     ],
 )

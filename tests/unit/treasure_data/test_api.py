@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from td_pinterest_op.errors import SettingsError, TreasureDataError, WorkflowError
+from td_pinterest_op.errors import ExportError, SettingsError, TreasureDataError, WorkflowError
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Failure, NoResponseError, Transport
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, path_of
+from td_pinterest_op.treasure_data.job import Source, job_of
 from tests.clock import FakeTime
 from tests.emulators.td import API_KEY, Fault, serve_td
 from tests.emulators.td import TreasureData as Emulator
@@ -161,17 +162,44 @@ def test_a_key_that_is_refused_is_for_the_workflows_author(
     assert 1 == len(emulator.requests)
 
 
-@pytest.mark.parametrize("status", [302, 400, 422])
-def test_any_other_answer_is_final_and_comes_without_people_in_it(
-    emulator: Emulator, td: TreasureData, status: int
+@pytest.mark.parametrize(
+    ("status", "kind", "advice"),
+    [
+        (302, WorkflowError, "redirects are not followed: check TD_API_SERVER, and a proxy that may respond"),
+        (400, WorkflowError, "the same request is refused every time: correct the name in its path"),
+        (422, WorkflowError, "the same request is refused every time: correct the name in its path"),
+        (206, TreasureDataError, "run this task again later"),
+    ],
+)
+def test_any_other_answer_is_final_with_advice_by_its_status_and_comes_without_people_in_it(
+    emulator: Emulator, td: TreasureData, status: int, kind: type[ExportError], advice: str
 ) -> None:
     text = '{"error": "%s person@shop.example"}' % ("x" * 280)
     emulator.faults.add(Fault(kind="status", status=status, body=text, headers={"Location": "http://127.0.0.1:9/"}))
-    with pytest.raises(TreasureDataError) as caught:
+    with pytest.raises(ExportError) as caught:
         td.call("GET", OPEN)
+    assert (kind, status) == (type(caught.value), caught.value.status)
     assert f'response {status} "xxx' in str(caught.value)
+    assert advice in str(caught.value)
+    assert ("later" in str(caught.value)) == (kind is TreasureDataError)
     assert "person" not in str(caught.value)
     assert 1 == len(emulator.requests)
+
+
+@pytest.mark.parametrize(
+    ("status", "complaint"),
+    [
+        (422, r'response 422 "line 1:8: mismatched input" to POST .*every time: correct the query$'),
+        (302, r"redirects are not followed: check TD_API_SERVER"),
+    ],
+)
+def test_a_query_that_is_refused_is_for_the_workflows_author(
+    emulator: Emulator, td: TreasureData, status: int, complaint: str
+) -> None:
+    body = '{"error": "line 1:8: mismatched input"}'
+    emulator.faults.add(Fault(kind="status", status=status, path="/v3/job/issue", body=body))
+    with pytest.raises(WorkflowError, match=complaint):
+        job_of(td, Source(query="select email fron customers", database="crm", domain_key="key"))
 
 
 @pytest.mark.parametrize("body", ["", "no JSON", "[1]", '"x"', "\x00"])

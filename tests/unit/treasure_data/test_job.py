@@ -34,7 +34,7 @@ class Scripted(TreasureData):
         self.script = script
         self.asked: list[tuple[str, dict[str, str]]] = []
 
-    def call(self, method: str, path: str, **params: str) -> tuple[int, dict[str, Any]]:
+    def call(self, method: str, path: str, *, subject: str = "", **params: str) -> tuple[int, dict[str, Any]]:
         self.asked.append((f"{method} {path}", params))
         answers = self.script[path]
         return answers.pop(0) if len(answers) > 1 else answers[0]

@@ -17,7 +17,7 @@ import urllib3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from td_pinterest_op.errors import JobError, TreasureDataError
+from td_pinterest_op.errors import JobError, TreasureDataError, WorkflowError
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Transport
 from td_pinterest_op.redaction.secret import Secret
@@ -298,8 +298,8 @@ class TestDamaged:
     ("status", "error", "complaint"),
     [
         (404, JobError, "has no result any more: Treasure Data keeps results for seven days. Run the query again"),
-        (400, TreasureDataError, "responded 400 to the result of job 5"),
-        (302, TreasureDataError, "responded 302 to the result of job 5"),
+        (400, WorkflowError, "response 400 to the result of job 5; the same request is refused every time: correct"),
+        (302, WorkflowError, "response 302 to the result of job 5; redirects are not followed: check TD_API_SERVER"),
     ],
 )
 def test_an_answer_that_is_no_result_is_an_error_at_once(
