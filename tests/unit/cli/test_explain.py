@@ -20,10 +20,12 @@ from tests.unit.cli.running import Terminal
 def _error_classes(of: type[ExportError] = ExportError) -> set[str]:
     for module in pkgutil.walk_packages(td_pinterest_op.__path__, "td_pinterest_op."):
         importlib.import_module(module.name)
-    return {of.__name__}.union(*(_error_classes(below) for below in of.__subclasses__()))
+    # A test of another file may have made one of its own.
+    own = [below for below in of.__subclasses__() if below.__module__.startswith("td_pinterest_op.")]
+    return {of.__name__}.union(*map(_error_classes, own))
 
 
-def test_every_error_stands_in_one_module() -> None:
+def test_every_error_is_in_one_module() -> None:
     assert sorted(_error_classes()) == sorted(ERRORS)
 
 
