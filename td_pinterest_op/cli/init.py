@@ -188,9 +188,15 @@ def _audiences(
             screen.note(f"  {audience_id:20}{escaped(name)}")
     several = job is JOBS["many"]
     question = "Audiences (ids, with commas)" if several else "Audience (its id, or its name)"
-    typed = ask.text(question, ",".join(named) or None, option="--audience")
-    wanted = [each.strip() for each in typed.split(",")] if several else [typed]
-    return [_identified(each, known) for each in wanted], ""
+    while True:
+        typed = ask.text(question, ",".join(named) or None, option="--audience")
+        wanted = [each.strip() for each in typed.split(",")] if several else [typed]
+        try:
+            return [_identified(each, known) for each in wanted], ""
+        except click.UsageError as error:
+            if named:
+                raise
+            screen.note(error.message)
 
 
 def _identified(text: str, known: Mapping[str, str] | None) -> tuple[str, str]:

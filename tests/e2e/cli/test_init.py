@@ -179,11 +179,12 @@ def test_the_questions_are_asked_at_a_terminal(services: Services, folder: Path)
     command: list[str | Path] = [sys.executable, "-m", "td_pinterest_op", "init", folder]
     with children.started(command, cwd=ROOT, env=environ, stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
-        os.write(ours, f"\nadd\nShoppers\n{DATABASE}\nSELECT email FROM people\n\n\nslack\ny\n".encode())
+        os.write(ours, f"\nadd\nNobody\nShoppers\n{DATABASE}\nSELECT email FROM people\n\n\nslack\ny\n".encode())
         shown = b""
         while part := _read(ours):
             shown += part
         assert 0 == process.wait(30), shown.decode()
+    assert b'has no audience "Nobody"' in shown
     assert b"would add 5 records" in shown
     assert f'audience_id: "{audience}"' in (folder / "config" / "pinterest.yml").read_text()
 
