@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from td_pinterest_op.errors import ExportError, PinterestError, TreasureDataError
+from td_pinterest_op.errors import ExportError, PinterestError, WorkflowError
 from tests import guard
 from tests.emulators.pinterest import (
     CLIENT_SECRET,
@@ -169,6 +169,6 @@ def test_nothing_is_sent_to_where_treasure_data_redirects(stage: Stage, path: st
     elsewhere = stage.services.environ["PINTEREST_API_ENDPOINT"].replace("127.0.0.1", "localhost") + "/elsewhere"
     fault = TreasureDataFault(kind="status", status=307, path=path, headers={"Location": elsewhere}, times=1000)
     stage.services.td.faults.add(fault)
-    with pytest.raises(TreasureDataError):
+    with pytest.raises(WorkflowError, match="redirects are not followed: check TD_API_SERVER"):
         stage.add(people(20))
     assert [] == [call for call in stage.pinterest.calls.all() if "elsewhere" in call.path]
