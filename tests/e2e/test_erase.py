@@ -213,7 +213,7 @@ def test_an_erasure_that_is_told_to_end_ends_at_once_and_blames_no_list(
     services.pinterest.on_request(lambda call: shutdown.request("SIGTERM") if call.operation == operation else None)
     services.pinterest.inject(Fault(effect=Answer(status=503), operation=operation, times=None))
     request.addfinalizer(shutdown.reset)
-    with pytest.raises(StoppedError, match=r"told to end \(SIGTERM\)"):
+    with pytest.raises(StoppedError, match=r"was stopped \(SIGTERM\)"):
         erase(services, services.job(people(40)))
     assert 1 == len(services.pinterest.calls.of(operation))
     assert "cannot be read" not in caplog.text

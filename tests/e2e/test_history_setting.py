@@ -449,7 +449,7 @@ def test_a_run_that_a_signal_ends_writes_no_row(services: Services, request: pyt
     services.pinterest.on_request(
         lambda call: shutdown.request("SIGTERM") if call.operation == "audiences/get" else None
     )
-    with pytest.raises(ExportError, match="told to end"):
+    with pytest.raises(ExportError, match="was stopped"):
         add(services)
     assert [] == rows(services)
 

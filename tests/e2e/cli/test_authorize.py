@@ -422,7 +422,7 @@ def test_a_signal_ends_it_with_one_sentence_and_loses_no_token(
             _, err = process.communicate(_answer(link, follow=False) + "\n")
     guard.check(err, "stderr")
     assert 128 + number == process.returncode
-    assert ["error: the run was stopped ("] == [line[:32] for line in err.splitlines() if line.startswith("error")]
+    assert ["error: the run was stopped ("] == [line[:28] for line in err.splitlines() if line.startswith("error")]
     assert "Traceback" not in err
     assert (moment != "before the consent") == ("The refresh token is stored in " in err)
     kept = {file.name for file in _local(tmp_path).glob("*")}
