@@ -147,7 +147,7 @@ _TARGETS = {
     (_ROWS + _OPTED_OUT, 1_000_000): "≤ 15 ×",
     (_ROWS + _OPTED_OUT, 10_000_000): "< 110 MB",
     **{
-        (of + _SAME + opted_out, 10_000_000): "peak within 20 MB of as many people's"
+        (of + _SAME + opted_out, 10_000_000): "at most 20 MB above as many people"
         for of in (_PLAIN, _ROWS)
         for opted_out in ("", _SAME_OPTED_OUT)
     },
