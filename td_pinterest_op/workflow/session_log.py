@@ -22,7 +22,7 @@ ALIKE_SECONDS = 60.0
 # A stuck reader of the log gets this many seconds once the run was stopped, for all lines together.
 _LAST_SECONDS = 0.3
 _POLL_SECONDS = 0.01
-_FIGURES = re.compile(r"\[x-pinterest-rid [^\]]*\]|[0-9]+(?:[.,:][0-9]+)*")
+_FIGURES = re.compile(r"\[x-pinterest-rid [^][]*\]|[0-9]+(?:[.,:][0-9]+)*")
 # Everything that moves a cursor or colours a line, but not the end of a line.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
