@@ -189,8 +189,12 @@ def pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
     """A body as it arrives, not decompressed."""
     # urllib3 1.26 has no read1: it waits until the piece is full.
     read = getattr(response, "read1", response.read)
-    while piece := read(PIECE, decode_content=False):
-        yield piece
+    try:
+        while piece := read(PIECE, decode_content=False):
+            yield piece
+    except ValueError:
+        # A chunk of negative length, in urllib3 1.26.
+        raise urllib3.exceptions.ProtocolError("a chunk has no length") from None
 
 
 def whole_body(response: urllib3.BaseHTTPResponse) -> bytes:
