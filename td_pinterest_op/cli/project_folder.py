@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 
-from td_pinterest_op.audiences.actions import action_of
+from td_pinterest_op.audiences.actions import Add, Clear, Create, Delete, Mirror, Remove, Replace, action_of
 from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.check import findings
 from td_pinterest_op.cli.options import Given
@@ -69,7 +69,7 @@ JOBS: Mapping[str, Job] = {
     "add": Job(
         workflow="pinterest_export.dig",
         description="add people to an audience",
-        action="add_people_to_current_audience",
+        action=Add.action.name,
         ids=_AUDIENCE,
         query="people.sql",
         takes_lists=True,
@@ -77,14 +77,14 @@ JOBS: Mapping[str, Job] = {
     "remove": Job(
         workflow="pinterest_remove.dig",
         description="take people out of an audience",
-        action="remove_people_from_current_audience",
+        action=Remove.action.name,
         ids=("remove", "audience_id"),
         query="remove_people.sql",
     ),
     "create": Job(
         workflow="pinterest_create.dig",
         description="create an audience",
-        action="create_new_audience",
+        action=Create.action.name,
         query="people.sql",
         takes_lists=True,
         creates=True,
@@ -92,7 +92,7 @@ JOBS: Mapping[str, Job] = {
     "replace": Job(
         workflow="pinterest_replace.dig",
         description="replace the people of an audience",
-        action="replace_current_audience",
+        action=Replace.action.name,
         ids=("replace", "audience_id"),
         query="replace_people.sql",
         takes_lists=True,
@@ -100,7 +100,7 @@ JOBS: Mapping[str, Job] = {
     "mirror": Job(
         workflow="pinterest_mirror.dig",
         description="keep an audience the same as a query, sending only changes",
-        action="mirror_current_audience",
+        action=Mirror.action.name,
         ids=("mirror", "audience_id"),
         query="people.sql",
         takes_lists=True,
@@ -108,13 +108,13 @@ JOBS: Mapping[str, Job] = {
     "clear": Job(
         workflow="pinterest_clear.dig",
         description="take everybody out of an audience",
-        action="clear_current_audience",
+        action=Clear.action.name,
         ids=("clear", "audience_id"),
     ),
     "delete": Job(
         workflow="pinterest_delete.dig",
         description="delete an audience",
-        action="delete_current_audience",
+        action=Delete.action.name,
         ids=("delete", "audience_id"),
     ),
     "many": Job(
@@ -294,7 +294,7 @@ def _with_entries(text: str, answers: Answers) -> str:
     comments = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
     entries = [
         f"  - name: {_quoted(name)}\n    ad_account_id: {_quoted(answers.ad_account_id)}\n"
-        f"    audience_id: {_quoted(audience_id)}\n    action: add_people_to_current_audience\n"
+        f"    audience_id: {_quoted(audience_id)}\n    action: {Add.action.name}\n"
         f"    query: queries/people.sql\n"
         for audience_id, name in answers.audiences
     ]
