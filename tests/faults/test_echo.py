@@ -28,6 +28,13 @@ FORMS: dict[str, Callable[[str], str]] = {
 STATUSES = [200, 301, 400, 401, 403, 404, 409, 413, 429, 500, 503]
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of a client that hangs up early: the thread may outlive its test, whose stderr is closed then."""
+
+
 class Echo:
     """A server for either service that answers `status` and echoes in a form; with `has_token`, after a token."""
 
@@ -62,8 +69,7 @@ class Echo:
 
             do_GET = do_POST = do_PATCH = do_PUT = _reply  # noqa: N815 - the base class's names
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.server = _Server(("127.0.0.1", 0), Handler)
 
 
 @contextlib.contextmanager
