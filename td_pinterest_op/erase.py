@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from td_pinterest_op import __version__
-from td_pinterest_op.audiences.erasure import Receipt, Target, erase, plan_text, targets_of
+from td_pinterest_op.audiences.erasure import Receipt, Target, erase, find_targets, plan_text
 from td_pinterest_op.audiences.request import Request, read_erasure_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError
@@ -94,7 +94,7 @@ class _Erasure:
             # A token that Pinterest refuses is no matter of one ad account.
             services.tokens.token()
             apis = {account: services.pinterest_for(account) for account in settings.ad_account_ids}
-            self.targets = targets_of(apis)
+            self.targets = find_targets(apis)
             prepared = _read(self.request, services, stats, spool=spool, watcher=self.watcher)
             self.watcher.plan(plan_text(self.targets, records=stats.unique, settings=settings))
             pace = settings.records_per_second

@@ -140,8 +140,8 @@ class _Run:
             self.settings,
             self.stats,
             batches=prepared.count_batches(self.settings.limit_records_per_request),
-            changes=[step.says for step in steps],
-            writes=sum(step.writes for step in steps),
+            changes=[step.description for step in steps],
+            request_count=sum(step.request_count for step in steps),
         )
         self.watcher.plan(plan)
 
@@ -149,7 +149,7 @@ class _Run:
         if not self.settings.dry_run:
             with self._measuring("sending_seconds"):
                 for step in steps:
-                    step.do()
+                    step.run()
         self.stats.check(complete=not self.settings.dry_run)
 
     @contextlib.contextmanager

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from td_pinterest_op.audiences.request import extend, split
+from td_pinterest_op.audiences.request import extend_task, split_layer
 from td_pinterest_op.errors import ExportError, SettingsError, StoppedError, WorkflowError
 from td_pinterest_op.export import export
 from td_pinterest_op.history import write_missing
@@ -133,12 +133,12 @@ def _task_of(task: workflow.Task, entry: Mapping[object, Any], name: str) -> wor
     """Return the task of one entry, as that of a workflow with one export."""
     place = f"entry {name}"
     others = {key: value for key, value in entry.items() if key not in OWN}
-    settings, params = split(Layer(place=place, given=others))
+    settings, params = split_layer(Layer(place=place, given=others))
     if "segment" in entry:
         if not {"query", "job_id"}.isdisjoint(params):
             raise SettingsError(f"{place} has a segment, and a query or a job_id as well: leave one of them out")
         params["query"] = _query_of(entry, place)
-    extended = extend(task, place, settings, params)
+    extended = extend_task(task, place, settings, params)
     return dataclasses.replace(extended, concurrent=_concurrent(task))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from td_pinterest_op.audiences.follow_up import State, broken_limits, state_of
+from td_pinterest_op.audiences.follow_up import State, broken_limits, read_state
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.run_history.columns import FAILED, SUCCESS, Row, follow_up_row
@@ -60,7 +60,7 @@ def follow_up(task: workflow.Task, timing: Timing) -> dict[str, Any]:
         with connect(task, settings, timing=timing) as services:
             for audience_id in settings.audience_ids:
                 look.at(audience_id, services.pinterest)
-    usable, waiting = sum(state.usable for state in look.states), sum(state.waiting for state in look.states)
+    usable, waiting = sum(state.is_usable for state in look.states), sum(state.is_waiting for state in look.states)
     return {
         "checked_at": datetime.fromtimestamp(timing.wall(), timezone.utc).isoformat(timespec="seconds"),
         "ad_account_id": settings.ad_account_id,
@@ -90,7 +90,7 @@ class _Look:
     def at(self, audience_id: str, api: Api) -> None:
         """Look at an audience. Raises what concerns all of them."""
         try:
-            state = state_of(api, audience_id, self.known)
+            state = read_state(api, audience_id, self.known)
         except (AccountError, StoppedError):
             raise
         except ExportError as error:
@@ -103,7 +103,7 @@ class _Look:
     def _judge(self, state: State) -> None:
         """Note the problem of a state, if it has one; the log gets the state either way."""
         broken = broken_limits(state, self.settings, previous_size=self.known.sizes.get(state.audience_id))
-        level = logging.INFO if state.usable and not broken else logging.WARNING
+        level = logging.INFO if state.is_usable and not broken else logging.WARNING
         log.log(level, "%s: %s", state.label, state.summary)
         if broken:
             self.problems[state.audience_id] = f"{state.label}: {' and '.join(broken)}. {state.summary}"

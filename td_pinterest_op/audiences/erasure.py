@@ -110,7 +110,7 @@ class Receipt:
         )
 
 
-def targets_of(apis: Mapping[str, Api]) -> list[Target]:
+def find_targets(apis: Mapping[str, Api]) -> list[Target]:
     """Every customer list of the ad accounts, over all pages. An account that cannot be read is a target as well."""
     targets = []
     for account, api in apis.items():

@@ -74,7 +74,7 @@ class Request(Generic[_S]):
 ExportRequest = Request[Settings]
 
 
-def split(given: Layer) -> tuple[Mapping[object, object], dict[str, Any]]:
+def split_layer(given: Layer) -> tuple[Mapping[object, object], dict[str, Any]]:
     """Return the settings and the parameters of a task that one place gives.
 
     Settings are all that is no parameter, or they have a key of their own, `result_settings`. Raises SettingsError.
@@ -97,7 +97,7 @@ def split(given: Layer) -> tuple[Mapping[object, object], dict[str, Any]]:
     return settings, params
 
 
-def extend(
+def extend_task(
     task: workflow.Task, place: str, settings: Mapping[object, object], params: Mapping[str, Any]
 ) -> workflow.Task:
     """Return the task with the settings and parameters of one more place over its own. Raises SettingsError."""

@@ -20,7 +20,7 @@ from td_pinterest_op.http.retry import server_time
 from td_pinterest_op.pinterest.models import WRITERS, AdAccount
 from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE, Tokens, missing_scopes
 from td_pinterest_op.pinterest.rate_limit import quotas
-from td_pinterest_op.records.plan import TOLERATED, check_kind
+from td_pinterest_op.records.plan import TOLERATED_SHARE, check_value_kind
 from td_pinterest_op.run_history.columns import NAMES
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.table import ExpectedValues
@@ -229,7 +229,7 @@ def _audience(subject: Subject) -> Check:
         advice = "name one with --audience or PINTEREST_AUDIENCE_ID; `td-pinterest audiences` lists them"
         return Check(WARNING, f"{_NOT_CHECKED}no audience is named", advice)
     api = subject.services.pinterest_for(subject.account.id)
-    known = Audiences(api).usable(audience_id)
+    known = Audiences(api).find_usable(audience_id)
     size = "unknown" if known.size is None else f"{known.size:,}"
     message = f'{known.id} "{known.name}": {known.status}, size {size}, customer list {known.customer_list_id}'
     condition = condition_of(known.status)
@@ -298,8 +298,8 @@ def _rows(subject: Subject) -> Check:
     reasons = {reason: count for reason, count in sorted(stats.invalid_by_reason.items()) if count}
     if not stats.read:
         return Check(WARNING, f"job {job.id} ({names}) has no rows", "check the query's WHERE")
-    check_kind(how.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
-    if stats.hashed_values > TOLERATED * stats.valid and how.expect_values is ExpectedValues.ANY:
+    check_value_kind(how.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
+    if stats.hashed_values > TOLERATED_SHARE * stats.valid and how.expect_values is ExpectedValues.ANY:
         return Check(
             WARNING,
             f"{message}; {stats.hashed_values:,} values look hashed already",

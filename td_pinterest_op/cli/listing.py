@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from td_pinterest_op.audiences.customer_lists import origin_of
-from td_pinterest_op.audiences.usage import ROLES, Use, uses
+from td_pinterest_op.audiences.customer_lists import parse_list_name
+from td_pinterest_op.audiences.usage import ROLES, Use, find_uses
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.connection import checked_id, connecting
 from td_pinterest_op.cli.options import Given
@@ -103,7 +103,7 @@ def audience(given: Given, audience_id: str | None, history: str | None) -> None
                 "`td-pinterest audiences` lists those that exist"
             )
         row = _full_row(api, content)
-        used_by = uses(api, row["id"])
+        used_by = find_uses(api, row["id"])
     past = _past(history, row["id"], given.env_file) if history else None
     if given.as_json:
         ad_groups = None if used_by is None else [asdict(use) for use in used_by]
@@ -176,7 +176,7 @@ def _id(value: object) -> str | None:
 
 
 def _list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[str, Any]:
-    session, job_id = origin_of(str(content.get("name") or "")) or (None, None)
+    session, job_id = parse_list_name(str(content.get("name") or "")) or (None, None)
     return {
         "id": str(content["id"]),
         **{key: content.get(key) for key in ("name", "list_type", "status")},

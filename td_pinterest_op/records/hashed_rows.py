@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.columns import Column
-from td_pinterest_op.records.sql import Query, answers_statement, columns_statement, one_statement
+from td_pinterest_op.records.sql import Query, answers_statement, columns_statement, require_one_statement
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Job, Source, job_of
@@ -38,7 +38,7 @@ def check_source(source: object, *, name: str = "query", needed_by: str = _SETTI
         raise SettingsError(
             f"{needed_by} needs the engine {' or '.join(ENGINES)}, and {name} has engine: {source.engine}", key=key
         )
-    one_statement(source.query)
+    require_one_statement(source.query)
 
 
 def hashed_rows(

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Literal, TypeGuard
 
 from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
-from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, alternatives
+from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, join_with_or
 from td_pinterest_op.settings import text as setting_text
 from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.settings.table import HashIn, RecordsFormat, Setting, Table
@@ -337,5 +337,5 @@ def _check_columns(reading: Reading) -> None:
     if records is RecordsFormat.ROWS and (action := reading.action) and action.needs_query:
         reading.add("records", f"{action.name} sends no rows; allowed: {RecordsFormat.IDENTIFIERS.value}")
     if records is not RecordsFormat.ROWS and not set(KEYS_ONLY).isdisjoint((columns or {}).values()):
-        allowed = f"allowed: {alternatives(LISTED)}, or these with records: rows"
+        allowed = f"allowed: {join_with_or(LISTED)}, or these with records: rows"
         reading.add("columns", f"{' and '.join(KEYS_ONLY)} are keys of a row; {allowed}")

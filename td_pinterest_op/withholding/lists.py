@@ -12,7 +12,7 @@ from td_pinterest_op.errors import ExportError, JobError, LimitError
 from td_pinterest_op.identifiers.types import LISTED, TYPES, UNSURE
 from td_pinterest_op.records.columns import Column, identifier_columns
 from td_pinterest_op.records.hashed_rows import hashed_rows
-from td_pinterest_op.records.plan import check_kind
+from td_pinterest_op.records.plan import check_value_kind
 from td_pinterest_op.records.read import AllIdentifiers
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.redaction.format import counted
@@ -42,7 +42,7 @@ def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settin
             try:
                 rows = _open(td, source, settings, note=partial(stats.list_jobs.__setitem__, name))
                 columns[name], of_list = _read(rows, settings, spools[name])
-                check_kind(settings.expect_values, plain=of_list.plain_values, hashed=of_list.hashed_values)
+                check_value_kind(settings.expect_values, plain=of_list.plain_values, hashed=of_list.hashed_values)
             except ExportError as error:
                 raise error.extended(f" [the query of `{name}`]") from None
             invalid[name] = of_list.invalid_by_reason
@@ -51,7 +51,7 @@ def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settin
         yield Lists(suppressed=spools.get(SUPPRESS), consented=spools.get(CONSENT), columns=columns)
 
 
-def columns_of_query(columns: Mapping[str, str], *, own: Collection[str], others: Collection[str]) -> Mapping[str, str]:
+def select_columns(columns: Mapping[str, str], *, own: Collection[str], others: Collection[str]) -> Mapping[str, str]:
     """Return those of the setting `columns` that concern a query with the columns `own`: not what only `others` have.
 
     A name that no query has is kept: it is an error. All names are in lower case.

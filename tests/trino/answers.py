@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import given, settings
 
 from td_pinterest_op.identifiers.rules import Reason
-from td_pinterest_op.identifiers.sql import answer, lowered, trimmed
+from td_pinterest_op.identifiers.sql import answer_sql, lower_sql, trim_sql
 from td_pinterest_op.identifiers.types import EMAIL
 from td_pinterest_op.records.sql import answers_statement
 from td_pinterest_op.run_history.columns import COLUMNS, follow_up_row, lift_row, run_row
@@ -60,9 +60,11 @@ def _hashed(server: str) -> Iterator[str]:
         yield "the answers for identifiers"
     bytes_ = [b"j\xfcrgen@shop.example", b" \xe2\x82@b.cc ", b"\xed\xa0\x80@b.cc", b"\xff", "\ufffd@b.cc".encode()]
     _table(server, "given", {"number": "integer", "hex": "varchar"}, [[n, raw.hex()] for n, raw in enumerate(bytes_)])
-    source = f"SELECT number, {trimmed('raw_varchar(from_hex(hex))')} AS text FROM given"
-    of_each = answer(EMAIL, text="text", lowered="lowered")
-    found = f"SELECT {of_each} AS answer FROM (SELECT *, {lowered('text')} AS lowered FROM ({source})) ORDER BY number"
+    source = f"SELECT number, {trim_sql('raw_varchar(from_hex(hex))')} AS text FROM given"
+    of_each = answer_sql(EMAIL, text="text", lowered="lowered")
+    found = (
+        f"SELECT {of_each} AS answer FROM (SELECT *, {lower_sql('text')} AS lowered FROM ({source})) ORDER BY number"
+    )
     (*bad, good) = run(server, found).rows
     if {row["answer"] for row in bad} != {Reason.BAD_ENCODING.value} or len(good["answer"]) < 64:
         yield "the answers for bytes that are not UTF-8"

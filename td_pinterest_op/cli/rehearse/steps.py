@@ -185,7 +185,7 @@ def _move(stage: Stage) -> str:
     facts, audience_id = stage.facts, stage.id_of("audience")
     second = stage.make_list(_SECOND_LIST)
     with _judging(stage, "move_obeyed"):
-        stage.audiences.move(audience_id, list_id=second)
+        stage.audiences.switch_list(audience_id, list_id=second)
     if not facts.move_obeyed:
         return "refused: an audience keeps its list"
     (facts.move_seconds,) = stage.seconds_until(
