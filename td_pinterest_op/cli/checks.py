@@ -291,9 +291,9 @@ def _rows(subject: Subject) -> Check:
     how = parse({**_ANY_EXPORT, **params["result_settings"]}, environ=held.environ)
     job = job_of(td, workflow_task.source(held.task(**params)), note=lambda _: None)
     stats = Stats(action="", ad_account_id="", dry_run=True)
-    with open_reader(job, how, stats, lists=None) as preparation:
-        preparation.read(_first_rows(iter(JobResult(td, job))), progress=lambda _: None)
-    names = ", ".join(column.name for column in preparation.columns)
+    with open_reader(job, how, stats, lists=None) as reader:
+        reader.read(_first_rows(iter(JobResult(td, job))), progress=lambda _: None)
+    names = ", ".join(column.name for column in reader.settings.columns)
     message = f"job {job.id} ({names}): of its first {stats.read:,} rows {stats.invalid_rows:,} are invalid"
     reasons = {reason: count for reason, count in sorted(stats.invalid_by_reason.items()) if count}
     if not stats.read:

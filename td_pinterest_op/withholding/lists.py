@@ -13,7 +13,7 @@ from td_pinterest_op.identifiers.types import LISTED, TYPES, UNSURE
 from td_pinterest_op.records.columns import Column, identifier_columns
 from td_pinterest_op.records.hashed_rows import hashed_rows
 from td_pinterest_op.records.plan import check_value_kind
-from td_pinterest_op.records.read import AllIdentifiers
+from td_pinterest_op.records.read import AllIdentifiersReader, ReaderSettings
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.redaction.format import counted
 from td_pinterest_op.settings.parse import Settings
@@ -90,8 +90,8 @@ def _read(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Column
     """Fill the spool; return the list's columns and figures. Raises JobError, TreasureDataError."""
     columns = list_columns(rows.job, settings)
     of_list = Stats(action="", ad_account_id="", dry_run=True)
-    preparation = AllIdentifiers(spool, columns=columns, stats=of_list, default_country=settings.default_country)
-    preparation.read(rows.blocks, progress=lambda _: None)
+    reading = ReaderSettings(columns=columns, default_country=settings.default_country)
+    AllIdentifiersReader(spool, reading, of_list).read(rows.blocks, progress=lambda _: None)
     return columns, of_list
 
 

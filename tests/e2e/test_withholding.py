@@ -141,7 +141,7 @@ class TestLists:
         settings = {"action": ADD, "audience_id": services.audience()}
         same = query(people(3))
         task = DATABASE | ATTEMPT | {"query": same, "consent": same}
-        with pytest.raises(LimitError, match="everybody is withheld"):
+        with pytest.raises(LimitError, match="no records are left to send"):
             services.export(settings, suppress=same, **task)
         stored = services.export(settings, suppress=query(people(1)), **task)
         issued = [call.form["domain_key"] for call in services.td.calls("POST", "/v3/job/issue")]
@@ -184,7 +184,7 @@ class TestLists:
         settings = {"action": ADD, "audience_id": services.audience(), "dry_run": True}
         stored = services.export(settings, job_id=services.job(people(3)), suppress=query(people(1)), **DATABASE)
         assert "withheld  1 record (suppressed 1)" in caplog.text
-        assert "who opted out and is in the audience already stays there: pinterest_erase.dig" in caplog.text
+        assert "people who opted out but are already in the audience remain in it: pinterest_erase.dig" in caplog.text
         assert "nothing was written; 1 record (suppressed 1) was withheld." in stored["summary"]
 
     def test_the_report_shows_how_many(self, services: Services, tmp_path: Path) -> None:
@@ -302,10 +302,12 @@ class TestFailsClosed:
     def test_it_is_an_error_if_everybody_is_withheld(self, services: Services, allow_empty: bool) -> None:
         settings = {"action": REPLACE, "audience_id": services.audience(people(5)), "allow_empty": allow_empty}
         job = services.job(people(3))
-        with pytest.raises(LimitError, match=r"everybody is withheld: 3 records \(suppressed 2, without_consent 1\)"):
+        with pytest.raises(
+            LimitError, match=r"no records are left to send: 3 records \(suppressed 2, without_consent 1\) withheld"
+        ):
             services.export(settings, job_id=job, suppress=query(people(2)), consent=query(people(2)), **DATABASE)
         with pytest.raises(
-            LimitError, match=r"\(without_consent 3\)\. Nothing was sent\. Check the query of `consent`$"
+            LimitError, match=r"\(without_consent 3\) withheld\. Nothing was sent\. Check the query of `consent`$"
         ):
             services.export(settings, job_id=job, consent=query(people(2, first=5)), **DATABASE)
         assert [] == services.pinterest.calls.writes()
