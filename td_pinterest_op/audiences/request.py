@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from td_pinterest_op.errors import SettingsError, SettingsErrors
-from td_pinterest_op.records.hashed_rows import check_source, hashed_rows
+from td_pinterest_op.records.hashed_rows import check_source, open_hashed_rows
 from td_pinterest_op.settings.given import drop_console_keys
 from td_pinterest_op.settings.merge import Layer, merge
 from td_pinterest_op.settings.parse import (
@@ -63,12 +63,11 @@ class Request(Generic[_S]):
         if isinstance(self.source, Rows):
             return self.source
         assert self.source is not None, "an action without rows opens none"  # noqa: S101
-        note = partial(setattr, stats, "job_id")
-        settings = self.settings
+        td, note, settings = services.treasure_data, partial(setattr, stats, "job_id"), self.settings
         if isinstance(settings, Settings) and settings.hash_in is HashIn.WAREHOUSE:
             choose = partial(people_columns, settings=settings, lists=lists.columns if lists else {})
-            return hashed_rows(services.treasure_data, self.source, choose=choose, control=settings.control, note=note)
-        return job_rows(services.treasure_data, self.source, note=note)
+            return open_hashed_rows(td, self.source, choose=choose, control=settings.control, note=note)
+        return job_rows(td, self.source, note=note)
 
 
 ExportRequest = Request[Settings]

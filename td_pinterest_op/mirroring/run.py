@@ -167,9 +167,9 @@ class MirrorRun:
         tables = {}
         for name, query in lists.items():
             with _naming(name):
-                made = self.stage.create(name, f"hash the list `{name}`", withholding.listed(query))
+                made = self.stage.create(name, f"hash the list `{name}`", withholding.list_select(query))
             tables[name], self.stats.list_jobs[name] = made
-        counts = self.stage.records("count the lists", withholding.list_counts(tables)) if tables else ()
+        counts = self.stage.records("count the lists", withholding.list_counts_select(tables)) if tables else ()
         invalid = {}
         for row in counts:
             name, of_list = row["list"], _figures_of(row)
@@ -184,8 +184,8 @@ class MirrorRun:
         """SQL of whom the run may send."""
         control = self.settings.control
         if not withholding.needs_table(query, tables=tables, control=control):
-            return withholding.values(query)
-        select = withholding.people(query, tables=tables, control=control)
+            return withholding.values_select(query)
+        select = withholding.people_select(query, tables=tables, control=control)
         table, self.stats.job_id = self.stage.create("digests", "hash the people, without those withheld", select)
         return f"SELECT * FROM {table}"
 

@@ -41,7 +41,7 @@ def check_source(source: object, *, name: str = "query", needed_by: str = _SETTI
     require_one_statement(source.query)
 
 
-def hashed_rows(
+def open_hashed_rows(
     td: TreasureData,
     source: Source,
     *,

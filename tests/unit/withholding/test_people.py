@@ -219,7 +219,7 @@ def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, li
     with Spool() as suppressed, Spool() as consented:
         spools = {"suppress": suppressed, "consent": consented}
         for name, rows in case.list_rows.items():
-            lists._read(result(all_types, rows), given, spools[name])
+            lists.read_list(result(all_types, rows), given, spools[name])
         opened = Lists(
             suppressed=suppressed if "suppress" in case.list_rows else None,
             consented=consented if "consent" in case.list_rows else None,
@@ -317,7 +317,7 @@ def test_a_row_with_too_many_combinations_is_not_sent_and_shields_what_it_holds(
     ]
     job = Job(id="5", schema=(("email", "array(varchar)"), ("external_id", "varchar")), records=6, size=None)
     with Spool() as suppressed:
-        lists._read(result(["email"], [[crowd[1_000]]]), given, suppressed)
+        lists.read_list(result(["email"], [[crowd[1_000]]]), given, suppressed)
         with open_reader(job, given, stats, lists=Lists(suppressed=suppressed)) as reader:
             reader.read([[[*column] for column in zip(*people, strict=True)]], progress=lambda _: None)
             batches = [*reader.prepared.batches(100)]
