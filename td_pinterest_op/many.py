@@ -19,7 +19,7 @@ from td_pinterest_op.errors import ExportError, SettingsError, StoppedError, Wor
 from td_pinterest_op.export import export
 from td_pinterest_op.history import write_missing
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.runtime.unexpected import unexpected
+from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.merge import Layer
 from td_pinterest_op.settings.parse import parse_connection
 from td_pinterest_op.settings.structures import items_of
@@ -83,7 +83,7 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
             raise
         failure = error
     except Exception as error:
-        failure = unexpected(error)
+        failure = to_export_error(error)
     log.error("%s: %s", name, failure)
     known = {key: entry.get(key) for key in ("action", "ad_account_id", "audience_id", "audience_name")}
     if isinstance(failure, SettingsError):

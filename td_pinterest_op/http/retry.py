@@ -41,7 +41,7 @@ class Retry:
             yield wait
 
 
-def retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
+def read_retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
     """Seconds that `Retry-After` (seconds or a date) asks to wait, None without one that can be read.
 
     No wait is longer than some thirty years. `wall` is this machine's time, in seconds since 1970.
@@ -53,7 +53,7 @@ def retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
     return None if until is None else min(max(0.0, until - server_time(headers, wall=wall)), _LONGEST)
 
 
-def reset_delay(headers: Mapping[str, str], *, wall: float) -> float | None:
+def read_reset_delay(headers: Mapping[str, str], *, wall: float) -> float | None:
     """Seconds until the limit is reset, as `x-ratelimit-reset` says (seconds, or a point in time), None without one."""
     try:
         reset = float(headers.get("x-ratelimit-reset", ""))

@@ -21,7 +21,7 @@ import urllib3.exceptions
 
 from td_pinterest_op import USER_AGENT
 from td_pinterest_op.http.connections import PIECE, REQUEST_ID, Adapter, RepeatedResponseError, WriteTimeoutError
-from td_pinterest_op.redaction.format import printable
+from td_pinterest_op.redaction.format import sanitize
 from td_pinterest_op.redaction.secret import Secret, mask
 
 # Puts its credentials into a request, such as one of requests' AuthBase.
@@ -79,7 +79,7 @@ class Response:
     @property
     def content(self) -> dict[str, Any]:
         """The JSON object in the body, empty when it holds none."""
-        return json_object(self.body)
+        return parse_json_object(self.body)
 
     @property
     def code(self) -> int | None:
@@ -109,11 +109,11 @@ class Transport:
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise
     ) -> Response:
         """Send one request and read its whole response. Raises NoResponseError."""
-        with self.opening(method, url, headers=headers, body=body, auth=auth) as response:
-            return Response(status=response.status, headers=response.headers, body=whole_body(response))
+        with self.open(method, url, headers=headers, body=body, auth=auth) as response:
+            return Response(status=response.status, headers=response.headers, body=read_body(response))
 
     @contextlib.contextmanager
-    def opening(
+    def open(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise
     ) -> Iterator[urllib3.BaseHTTPResponse]:
         """Send one request; within the block its response can be read. Raises NoResponseError, there as well.
@@ -140,7 +140,7 @@ class Transport:
         if origin not in self._environments:
             merged = self._session.merge_environment_settings(url, {}, None, None, None)
             # A proxy's own loop-back is another machine's.
-            proxies = {} if is_this_machine(url) else merged["proxies"]
+            proxies = {} if is_loopback(url) else merged["proxies"]
             for proxy in proxies.values():
                 with contextlib.suppress(ValueError):  # no address: whoever uses it is told
                     Secret(requests.utils.get_auth_from_url(proxy)[1])  # known from here on, and masked
@@ -155,7 +155,7 @@ class Transport:
         self._session.close()
 
 
-def json_object(body: bytes) -> dict[str, Any]:
+def parse_json_object(body: bytes) -> dict[str, Any]:
     """The JSON object in `body`, empty when it holds none."""
     try:
         content = json.loads(body)
@@ -173,10 +173,10 @@ def is_safe(url: str) -> bool:
     # A name and a port, nothing that two parsers could read in two ways.
     if not parts.hostname or not _HOST.fullmatch(parts.netloc) or "\\" in url:
         return False
-    return parts.scheme == "https" or (parts.scheme == "http" and is_this_machine(url))
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(url))
 
 
-def is_this_machine(url: str) -> bool:
+def is_loopback(url: str) -> bool:
     """Whether a URL leads to loop-back, which is never reached through a proxy."""
     try:
         host = urllib.parse.urlsplit(url).hostname or ""
@@ -185,7 +185,7 @@ def is_this_machine(url: str) -> bool:
         return False
 
 
-def pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+def read_pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
     """A body as it arrives, not decompressed."""
     # urllib3 1.26 has no read1: it waits until the piece is full.
     read = getattr(response, "read1", response.read)
@@ -197,10 +197,10 @@ def pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
         raise urllib3.exceptions.ProtocolError("a chunk has no length") from None
 
 
-def whole_body(response: urllib3.BaseHTTPResponse) -> bytes:
-    """The body, decompressed; b"" for that of an error if it is too large, to be called within `opening`."""
+def read_body(response: urllib3.BaseHTTPResponse) -> bytes:
+    """The body, decompressed; b"" for that of an error if it is too large, to be called within `open`."""
     data = bytearray()
-    for piece in pieces(response):
+    for piece in read_pieces(response):
         data += piece
         if len(data) > LARGEST_BODY:
             break
@@ -253,7 +253,7 @@ def _where(url: str, proxies: Mapping[str, str], error: BaseException) -> str:
     except ValueError:
         return ""
     causes = [text for cause in _causes(error) if (text := _system_text(cause))]
-    return f"{host}{through}" + (f" ({printable(causes[-1], longest=100)})" if host and causes else "")
+    return f"{host}{through}" + (f" ({sanitize(causes[-1], longest=100)})" if host and causes else "")
 
 
 def _system_text(error: BaseException) -> str | None:

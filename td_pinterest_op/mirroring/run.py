@@ -235,7 +235,7 @@ def _naming(name: str) -> Iterator[None]:
     try:
         yield
     except ExportError as error:
-        raise error.extended(f" [the query of `{name}`]") from None
+        raise error.extend(f" [the query of `{name}`]") from None
 
 
 def _figures_of(row: Mapping[str, Any]) -> Stats:

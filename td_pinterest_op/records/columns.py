@@ -70,24 +70,24 @@ def identifier_columns(
     known.pop(by or "", None)
     names = {name.lower() for name, _ in job.schema}
     problems = [
-        f'there is no column "{printable(name)}", which `{setting}` names'
+        f'there is no column "{sanitize(name)}", which `{setting}` names'
         for setting, name in [*(("columns", name) for name in columns), *([("control", by)] if by else [])]
         if name not in names
     ]
     unknown = (name for name, _ in job.schema if name.lower() not in {*known, by} and not ignores_others)
     problems += [
-        f'column "{printable(name)}" is no identifier: leave it out of {job.origin.name}, or name it in `columns`'
+        f'column "{sanitize(name)}" is no identifier: leave it out of {job.origin.name}, or name it in `columns`'
         for name in islice(unknown, _MAXIMUM_SHOWN)
     ]
     problems += [
-        f'column "{printable(name)}" is of type {printable(sql_type)}: {_cure(sql_type)}'
+        f'column "{sanitize(name)}" is of type {sanitize(sql_type)}: {_cure(sql_type)}'
         for name, sql_type in job.schema
         if (name.lower() in known and not _TEXT.match(sql_type)) or (name.lower() == by and not _KEY.match(sql_type))
     ][:_MAXIMUM_SHOWN]
     if known.keys().isdisjoint(names):
         problems.append(f"there is no column {join_with_or(types)}")
     if problems:
-        shown = [f"{printable(name)} {printable(sql_type)}" for name, sql_type in job.schema[:_MAXIMUM_SHOWN]]
+        shown = [f"{sanitize(name)} {sanitize(sql_type)}" for name, sql_type in job.schema[:_MAXIMUM_SHOWN]]
         more = [f"and {len(job.schema) - _MAXIMUM_SHOWN} more"] if len(job.schema) > _MAXIMUM_SHOWN else []
         raise JobError(f"{job.label} (columns: {', '.join(shown + more)}) cannot be exported: {'; '.join(problems)}")
     return [

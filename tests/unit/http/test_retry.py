@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
-from td_pinterest_op.http.retry import Retry, reset_delay, retry_after
+from td_pinterest_op.http.retry import Retry, read_reset_delay, read_retry_after
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def headers(**values: str) -> Mapping[str, str]:
     ],
 )
 def test_retry_after_is_read_as_seconds_or_as_a_date(asked: str, expected: float | None) -> None:
-    assert expected == retry_after(headers(Retry_After=asked), wall=NOW)
+    assert expected == read_retry_after(headers(Retry_After=asked), wall=NOW)
 
 
 @pytest.mark.parametrize(("date", "wrong_by"), [(DATE, -86_400.0), (DATE, 3_600.0), ("yesterday", 0.0)])
@@ -92,8 +92,8 @@ def test_a_date_is_measured_by_the_servers_clock_if_it_shows_one_and_not_by_a_wr
     date: str, wrong_by: float
 ) -> None:
     wall = NOW + wrong_by
-    assert 7 == retry_after(headers(Date=date, Retry_After=formatdate(NOW + 7, usegmt=True)), wall=wall)
-    assert 7 == reset_delay(headers(Date=date, x_ratelimit_reset=str(NOW + 7)), wall=wall)
+    assert 7 == read_retry_after(headers(Date=date, Retry_After=formatdate(NOW + 7, usegmt=True)), wall=wall)
+    assert 7 == read_reset_delay(headers(Date=date, x_ratelimit_reset=str(NOW + 7)), wall=wall)
 
 
 @pytest.mark.parametrize(
@@ -115,12 +115,12 @@ def test_a_date_is_measured_by_the_servers_clock_if_it_shows_one_and_not_by_a_wr
     ],
 )
 def test_the_reset_is_read_as_seconds_or_as_a_point_in_time(reset: str, expected: float | None) -> None:
-    assert expected == reset_delay(headers(x_ratelimit_reset=reset), wall=NOW)
+    assert expected == read_reset_delay(headers(x_ratelimit_reset=reset), wall=NOW)
 
 
 @given(st.dictionaries(st.sampled_from(["Retry-After", "Date", "x-ratelimit-reset"]), st.text(max_size=40)))
 @example({"Retry-After": "9" * 60_000, "x-ratelimit-reset": "9" * 60_000})
 def test_no_header_makes_it_fail_or_go_back_in_time(description: dict[str, str]) -> None:
-    for read in (retry_after, reset_delay):
+    for read in (read_retry_after, read_reset_delay):
         asked = read(CaseInsensitiveDict(description), wall=NOW)
         assert asked is None or 0 <= asked <= 1e9
