@@ -95,8 +95,8 @@ class _Erasure:
             services.tokens.token()
             apis = {account: services.pinterest_for(account) for account in settings.ad_account_ids}
             self.targets = find_targets(apis)
-            prepared = _read(self.request, services, stats, spool=spool, watcher=self.watcher)
-            self.watcher.plan(plan_text(self.targets, records=stats.unique, settings=settings))
+            prepared = _read(self.request, services, stats, spool=spool, reporter=self.reporter)
+            self.reporter.plan(plan_text(self.targets, records=stats.unique, settings=settings))
             pace = settings.records_per_second
             removing = partial(self.reporter.progress, phase="removing", unit="records", pace=pace)
             sender = partial(Sender, client=services.client, settings=settings, progress=removing)

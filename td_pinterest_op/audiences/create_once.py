@@ -104,7 +104,9 @@ def create_once(
                 made = create()
             except MaybeAppliedError as error:
                 lost += 1
-                log.warning("%s; looking for it for %s before the request is repeated", error, duration(sum(_LOOKS)))
+                log.warning(
+                    "%s; looking for it for %s before the request is repeated", error, format_duration(sum(_LOOKS))
+                )
                 earlier = poll_for(find, client)
                 if earlier is not None:
                     return Created(thing=earlier, answered=False, lost=True)

@@ -72,7 +72,7 @@ class State:
         return asdict(self) | derived
 
 
-def read_state(api: Api, audience_id: str, known: Known | None = None) -> State:
+def read_state(api: Api, audience_id: str, known: AudienceHistory | None = None) -> State:
     """The state of an audience; how many are in its list is known from the history alone.
 
     Raises AudienceError if the ad account has none of that id, and the client's errors.

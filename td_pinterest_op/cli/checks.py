@@ -18,8 +18,8 @@ from td_pinterest_op.cli.connection import PINTEREST_SECRETS, SECRETS, Credentia
 from td_pinterest_op.errors import AccountError, ExportError
 from td_pinterest_op.http.retry import server_time
 from td_pinterest_op.pinterest.models import WRITERS, AdAccount
-from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE, Tokens, missing_scopes
-from td_pinterest_op.pinterest.rate_limit import quotas
+from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE, Tokens, find_missing_scopes
+from td_pinterest_op.pinterest.rate_limit import parse_quotas
 from td_pinterest_op.records.plan import TOLERATED_SHARE, check_value_kind
 from td_pinterest_op.run_history.columns import NAMES
 from td_pinterest_op.runtime.clock import SYSTEM

@@ -18,7 +18,7 @@ from typing import IO, Any
 from td_pinterest_op.cli.csv_header import CsvColumn, find_columns, type_of
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.types import EMAIL, LISTED, join_with_or
-from td_pinterest_op.redaction.format import counted, printable
+from td_pinterest_op.redaction.format import format_count, sanitize
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import Rows
 
