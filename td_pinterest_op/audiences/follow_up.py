@@ -10,7 +10,7 @@ from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.models import CustomerList
 from td_pinterest_op.redaction.format import labelled
 from td_pinterest_op.run_history.known import Known, Members
-from td_pinterest_op.settings.parse import StatusSettings
+from td_pinterest_op.settings.table import StatusSettings
 from td_pinterest_op.stats import Condition, condition_of
 
 REMOVED = "REMOVED"
