@@ -17,7 +17,7 @@ from td_pinterest_op.audiences.request import extend_task
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.export import export
 from td_pinterest_op.runtime.clock import SYSTEM
-from td_pinterest_op.settings.given import drop_console_keys
+from td_pinterest_op.settings.key_names import drop_console_keys
 from td_pinterest_op.settings.merge import Layer
 from td_pinterest_op.settings.table import IfExists
 from td_pinterest_op.settings.types import is_left_out

@@ -26,7 +26,7 @@ from td_pinterest_op.records.read import AllIdentifiers, Prepared
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.run_history.columns import Row, run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.parse import ErasureSettings
+from td_pinterest_op.settings.table import ErasureSettings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import open_history, record_run

@@ -17,7 +17,8 @@ from td_pinterest_op.run_history.audience_history import COLUMNS_READ, AudienceH
 from td_pinterest_op.run_history.columns import FAILED, SUCCESS, Row, follow_up_row
 from td_pinterest_op.run_history.sql import select_audience_rows
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.parse import StatusSettings, parse_status
+from td_pinterest_op.settings.parse import parse_status
+from td_pinterest_op.settings.table import StatusSettings
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import History, open_history, record_run
 from td_pinterest_op.workflow.process import task_process

@@ -19,7 +19,7 @@ from td_pinterest_op.pinterest.models import CustomerList
 from td_pinterest_op.records.batch import Batch
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.redaction.format import format_count
-from td_pinterest_op.settings.parse import ErasureSettings
+from td_pinterest_op.settings.table import ErasureSettings
 from td_pinterest_op.stats import Stats
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.models import CustomerList
 from td_pinterest_op.redaction.format import format_label
 from td_pinterest_op.run_history.audience_history import AudienceHistory, Members
-from td_pinterest_op.settings.parse import StatusSettings
+from td_pinterest_op.settings.table import StatusSettings
 from td_pinterest_op.stats import Condition, condition_of
 
 REMOVED = "REMOVED"

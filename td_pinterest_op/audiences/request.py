@@ -15,18 +15,12 @@ from typing import Any, Generic, TypeVar
 
 from td_pinterest_op.errors import SettingsError, SettingsErrors
 from td_pinterest_op.records.hashed_rows import check_source, hashed_rows
-from td_pinterest_op.settings.given import drop_console_keys
+from td_pinterest_op.settings.key_names import drop_console_keys
 from td_pinterest_op.settings.merge import Layer, merge
-from td_pinterest_op.settings.parse import (
-    ErasureSettings,
-    SendingSettings,
-    Settings,
-    action_of,
-    parse,
-    parse_erasure,
-)
+from td_pinterest_op.settings.parse import action_of, parse, parse_erasure
+from td_pinterest_op.settings.setting import Table
 from td_pinterest_op.settings.structures import mapping_of
-from td_pinterest_op.settings.table import HashIn, Table
+from td_pinterest_op.settings.table import ErasureSettings, HashIn, SendingSettings, Settings
 from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, misspelt_parameters
 from td_pinterest_op.settings.types import WrongValueError, shown
 from td_pinterest_op.stats import LISTS, Stats

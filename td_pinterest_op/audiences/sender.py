@@ -24,7 +24,7 @@ from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.batch import Batch, RowRecords
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.runtime.unexpected import to_export_error
-from td_pinterest_op.settings.parse import SendingSettings
+from td_pinterest_op.settings.table import SendingSettings
 from td_pinterest_op.stats import Stats
 
 log = logging.getLogger(__name__)

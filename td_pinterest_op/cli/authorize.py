@@ -26,7 +26,7 @@ from td_pinterest_op.pinterest.oauth import Bearer, Grant, find_missing_scopes
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM
-from td_pinterest_op.settings.parse import ConnectionSettings
+from td_pinterest_op.settings.table import ConnectionSettings
 from td_pinterest_op.workflow.services import open_client, read_endpoints
 
 _TARGETS, _REDIRECT = ("local", "td", "server", "file"), "http://localhost:8085/"

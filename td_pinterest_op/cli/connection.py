@@ -19,8 +19,8 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.parse import ConnectionSettings, parse_connection
-from td_pinterest_op.settings.table import CREDENTIALS
+from td_pinterest_op.settings.parse import parse_connection
+from td_pinterest_op.settings.table import CREDENTIALS, ConnectionSettings
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.workflow import local_secrets
 from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect, open_token_store

@@ -16,8 +16,7 @@ from td_pinterest_op.records.plan import check_value_kind
 from td_pinterest_op.records.read import AllIdentifiers
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.redaction.format import format_count
-from td_pinterest_op.settings.parse import Settings
-from td_pinterest_op.settings.table import HashIn, RecordsFormat
+from td_pinterest_op.settings.table import HashIn, RecordsFormat, Settings
 from td_pinterest_op.stats import CONSENT, SUPPRESS, Stats
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Job, Source
