@@ -78,7 +78,7 @@ def run_with_stand_in(
         start=warm.start,
         # The emulated job ends within milliseconds; the engine would look again after a second.
         sleep=lambda _: real_time.sleep(0.01),
-        resume=resume and resume.result,
+        resume=resume.result if resume else None,
     )
     _check_outputs(workflow.parent)
     return Ran(succeeded=result.error is None, log=result.log + (result.error or ""), result=result)
