@@ -98,18 +98,28 @@ def check_outcomes(task: workflow.Task) -> None:
     """Raises WorkflowError, with the message of each entry that failed or has no outcome."""
     stored = task.params.get("pinterest_many")
     outcomes = stored if isinstance(stored, Mapping) else {}
-    names = [_name_of(entry) for entry in _entries(task)]
-    missing = {"ok": False, "error": "no outcome was stored: its process was killed, or it did not start. Run it again"}
-    failed = {name: outcomes.get(name, missing)["error"] for name in names if not outcomes.get(name, missing)["ok"]}
-    if failed:
-        errors = "; ".join(f"{name}: {error}" for name, error in failed.items())
-        raise WorkflowError(f"{len(failed)} of {len(names)} audiences failed: {errors}")
-    log.info("all %d audiences were exported", len(names))
+    entries = {_name_of(entry): entry for entry in _entries(task)}
+    missing = {
+        "ok": False,
+        "error": "no outcome was stored: its process was killed (mostly for lack of memory), or it did not start. "
+        "Run it again",
+    }
+    ends = {name: outcomes.get(name, missing) for name in entries}
+    if failed := [name for name, end in ends.items() if not end["ok"]]:
+        errors = "; ".join(f"{name} ({_place_of(entries[name])}): {ends[name]['error']}" for name in failed)
+        raise WorkflowError(f"{len(failed)} of {len(entries)} audiences failed: {errors}")
+    log.info("all %d audiences were exported", len(entries))
 
 
 def _name_of(entry: Mapping[object, Any]) -> str:
     """What an entry is called in messages and in the store: its `name`, else its audience."""
     return str(entry.get("name") or entry.get("audience_id") or entry.get("audience_name"))
+
+
+def _place_of(entry: Mapping[object, Any]) -> str:
+    """Return where the people of an entry go, as messages name it."""
+    names = (value for key, value in entry.items() if str(key).startswith(("audience_id", "audience_name")) and value)
+    return f"audience {next(names, 'none')} in ad account {entry.get('ad_account_id')}"
 
 
 def _entries(task: workflow.Task) -> Sequence[Mapping[object, Any]]:
