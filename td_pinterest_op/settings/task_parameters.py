@@ -1,4 +1,4 @@
-"""The parameters of a task next to `result_settings`, and names that are nearly one of them."""
+"""The parameters of a task next to `result_settings`, and misspellings of their names."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Iterable, Mapping
 from td_pinterest_op.stats import LISTS
 
 TASK_PARAMETERS = ("query", "database", "engine", "job_id", *LISTS)
-"""What an export takes from its task; digdag passes on every other parameter of the workflow as well."""
+"""The parameters that an export reads; digdag passes on every other parameter of the workflow as well."""
 _CUTOFF = 0.8
 _LONGEST = 64
 
 
-def misspelt_parameters(names: Iterable[object]) -> Mapping[str, str]:
-    """Return the names that are nearly a parameter, each with that parameter.
+def find_misspelt_parameters(names: Iterable[object]) -> Mapping[str, str]:
+    """Return the names that are misspelt parameters, each with the parameter that is meant.
 
-    A variable of the workflow that is made of such a word (`td_database`) is no misspelling, and neither is anything
-    like a parameter that is given as well.
+    A variable of the workflow that contains a parameter's name (`td_database`) is not a misspelling, nor is a name like
+    a parameter that is given as well.
     """
     given = {name for name in names if isinstance(name, str) and len(name) <= _LONGEST}
     left = [name for name in TASK_PARAMETERS if name not in given]

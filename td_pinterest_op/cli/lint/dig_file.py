@@ -190,7 +190,7 @@ class _Reader:
             items = [self._value(item, path, item.start_mark.line + 1) for item in node.value]
             return Value(value=items, path=path, line=line)
         assert isinstance(node, yaml.ScalarNode)  # noqa: S101 - YAML knows no fourth kind
-        value = setting_text.scalar(node)
+        value = setting_text.read_scalar(node)
         return Value(value=value, path=path, line=line, quoted=node.style is not None)  # type: ignore[arg-type]
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Value]:

@@ -14,8 +14,8 @@ from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownError, Value
 from td_pinterest_op.cli.lint.settings import DOORS, STAND_IN, TABLES, check_secret_names, check_settings, environ_of
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.settings.table import IfExists
-from td_pinterest_op.settings.task_parameters import misspelt_parameters
-from td_pinterest_op.settings.types import closest, has_lost_digits
+from td_pinterest_op.settings.task_parameters import find_misspelt_parameters
+from td_pinterest_op.settings.types import has_lost_digits, suggest
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.workflow import task as workflow_task
 
@@ -73,7 +73,7 @@ def _check_ours(dig: DigFile, task: Task, before: list[Task]) -> None:
     if command and written not in DOORS:
         meant = f"did you mean {name}?" if name else f"an export is {EXPORT}"
         dig.find(command, "class", f"{written} is no operator of td_pinterest_op: {meant}")
-    for key, near in misspelt_parameters([*task.value.mapping, *task.exported]).items():
+    for key, near in find_misspelt_parameters([*task.value.mapping, *task.exported]).items():
         message = f"{key} is no parameter of an export; did you mean {near}?"
         dig.find(task.value.get(key) or task.value, "unknown-parameter", message)
     environ = environ_of(dig, task)
@@ -139,7 +139,7 @@ def _check_times(dig: DigFile, root: Value) -> None:
     schedule, zone = root.get("schedule"), root.get("timezone")
     for key, value in schedule.mapping.items() if schedule else ():
         if key.endswith(">") and key not in _SCHEDULES:
-            dig.find(value, "schedule", f"digdag has no schedule {key}{closest(key, _SCHEDULES)}")
+            dig.find(value, "schedule", f"digdag has no schedule {key}{suggest(key, _SCHEDULES)}")
     known = zoneinfo.available_timezones()
     name = str(zone.value).strip() if zone else ""
     if zone and known and "${" not in name and name not in known and not _OFFSET.fullmatch(name):
@@ -258,6 +258,6 @@ def _unknown(path: str, known: object) -> str:
         if not isinstance(known, dict):
             return ""  # a method of a text or of a number
         if name not in known:
-            return f"{name}{closest(name, known)}"
+            return f"{name}{suggest(name, known)}"
         known = known[name]
     return ""

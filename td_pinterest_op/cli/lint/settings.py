@@ -65,8 +65,8 @@ def check_settings(dig: DigFile, task: Task, environ: Mapping[str, str], *, tabl
     if table is not EXPORT or "action" in unknown:
         return {}
     # A key that is misspelt may be the action. Digits that are lost have a rule of their own.
-    notices = reading.notices() if reading.values["action"].is_given or not problems else ()
-    for name in [name for notice in notices if notice.code == "unused" for name in notice.keys]:
+    unused = reading.unused() if reading.is_given("action") or not problems else ()
+    for name, _ in unused:
         message = f"the action does not use {name}: take the line out"
         dig.find(given.get(name) or given, "unused-setting", message, error=False)
     return {name: value.value for name, value in reading.values.items() if name not in unknown}

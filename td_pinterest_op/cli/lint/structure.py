@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from td_pinterest_op.cli.lint.dig_file import BLOCKS, DigFile, Task, Value
-from td_pinterest_op.settings.types import closest
+from td_pinterest_op.settings.types import suggest
 
 _SIMPLE_TEMPLATE = re.compile(r"\$\{\s*([A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*)*)\s*\}")
 # What an earlier task or digdag itself adds to a mapping while a workflow runs.
@@ -67,7 +67,7 @@ def _check_templates(dig: DigFile, task: Task) -> None:
             if not isinstance(known, dict) or first in _GROWING or "." in first:
                 continue
             if wrong := _missing(rest, known):
-                dig.find(value, "template", f"${{{path}}}: {first} has no {wrong}{closest(wrong, known)}")
+                dig.find(value, "template", f"${{{path}}}: {first} has no {wrong}{suggest(wrong, known)}")
 
 
 def _missing(path: Sequence[str], known: object) -> str:
