@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, alternatives
+from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, join_with_or
 from td_pinterest_op.settings.action import Scope
 from td_pinterest_op.settings.parsed_settings import ParsedSettings
 from td_pinterest_op.settings.table import HashIn, RecordsFormat
@@ -109,5 +109,5 @@ def _check_records(parsed: ParsedSettings) -> None:
             text = f"{action.name} sends no rows; allowed: {RecordsFormat.IDENTIFIERS.value}"
             parsed.add_problem("records", text)
     elif not set(KEYS_ONLY).isdisjoint((columns or {}).values()):
-        allowed = f"allowed: {alternatives(LISTED)}, or these with records: rows"
+        allowed = f"allowed: {join_with_or(LISTED)}, or these with records: rows"
         parsed.add_problem("columns", f"{' and '.join(KEYS_ONLY)} are keys of a row; {allowed}")

@@ -193,14 +193,14 @@ def test_a_second_signal_does_not_interrupt_the_shutdown(capsys: pytest.CaptureF
         run()
     assert (143, ["what was under way"]) == (end.value.exit_code, finished)
     assert "error: the run was stopped (SIGTERM).\n" == capsys.readouterr().err
-    assert (before, False) == (signal.getsignal(signal.SIGINT), shutdown.requested())
+    assert (before, False) == (signal.getsignal(signal.SIGINT), shutdown.is_requested())
 
 
 def test_a_stop_while_a_token_is_being_stored_is_reported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutdown, "_SAVING_SECONDS", 0.0)
-    with shutdown.saving(), pytest.raises(click.exceptions.Exit), stopping():
+    with shutdown.protect_saving(), pytest.raises(click.exceptions.Exit), stopping():
         signal.raise_signal(signal.SIGINT)
     said = "the run was stopped (SIGINT). A new refresh token may not be stored: if it is refused, run"
     assert f"error: {said} `td-pinterest authorize`." == " ".join(capsys.readouterr().err.split())
