@@ -96,10 +96,14 @@ def _may_be_rounded(id_: object) -> bool:
 
 def suggest(word: str, words: Iterable[str]) -> str:
     """Return "; did you mean …?" with the nearest of `words`, or "" if none is near."""
-    if len(word) > _LONGEST_GUESSED:
-        return ""
-    near = difflib.get_close_matches(_fold(word), list(words), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else ""
+    near = nearest(_fold(word), words, cutoff=0.6)
+    return f"; did you mean {near}?" if near else ""
+
+
+def nearest(word: str, words: Iterable[str], *, cutoff: float) -> str:
+    """Return the word that is most like `word`; "" if the likeness of none, 0 to 1, reaches `cutoff`."""
+    near = difflib.get_close_matches(word, list(words), n=1, cutoff=cutoff) if len(word) <= _LONGEST_GUESSED else []
+    return near[0] if near else ""
 
 
 def show_value(value: object, *, hidden: Collection[str] = ()) -> str:

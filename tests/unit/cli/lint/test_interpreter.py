@@ -40,7 +40,7 @@ def pythons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "python1").write_text("no program")
     (folder / "python1").chmod(0o755)
     monkeypatch.setenv("PATH", str(folder))
-    interpreter.missing_in.cache_clear()
+    interpreter.find_missing_packages.cache_clear()
     return folder
 
 
