@@ -21,8 +21,8 @@ from td_pinterest_op.settings.parse import action_of, parse, parse_erasure
 from td_pinterest_op.settings.setting import Table
 from td_pinterest_op.settings.structures import mapping_of
 from td_pinterest_op.settings.table import ErasureSettings, HashIn, SendingSettings, Settings
-from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, misspelt_parameters
-from td_pinterest_op.settings.types import WrongValueError, shown
+from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, find_misspelt_parameters
+from td_pinterest_op.settings.types import WrongValueError, show_value
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows
@@ -81,8 +81,8 @@ def split_layer(given: Layer) -> tuple[Mapping[object, object], dict[str, Any]]:
         return others, params
     settings = Layer(place=f"result_settings of {given.place}", given=others.pop("result_settings")).mapping()
     if others:
-        near = misspelt_parameters(others)
-        texts = [shown(key).strip("'") for key in others]
+        near = find_misspelt_parameters(others)
+        texts = [show_value(key).strip("'") for key in others]
         names = [text + (f" (did you mean {near[text]}?)" if text in near else "") for text in texts]
         raise SettingsError(
             f"{given.place} has next to result_settings what no export takes: {', '.join(names)}. "
