@@ -1,4 +1,4 @@
-"""Lay out a box for treasure-data/treasure-boxes: the workflows, the operator and a README in the form of its boxes."""
+"""Make a box for treasure-data/treasure-boxes: the workflows, the operator and a README in the form of its boxes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Writes the queries that are made from tables: `scripts/queries`.
-
-A test compares the files there with what it writes.
-"""
+"""Write the queries that are generated from the operator's own rules: `scripts/queries`. A test compares the files."""
 
 from __future__ import annotations
 
