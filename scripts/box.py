@@ -97,7 +97,7 @@ def _need(name: str) -> str:
 
 def _rows(folder: str, heading: str) -> list[list[str]]:
     """The cells of the table below a heading of a README, the first without its backquotes."""
-    text = (ROOT / folder / "README.md").read_text().split(f"\n## {heading}\n")[1]
+    text = (ROOT / folder / "README.md").read_text().split(f"# {heading}\n")[1]
     table = re.search(r"\n\| --- .*\n((?:\|.*\n)+)", text)
     if table is None:
         sys.exit(f"{folder}/README.md has no table below {heading}")

@@ -19,11 +19,11 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.parse import ConnectionSettings, parse_connection
-from td_pinterest_op.settings.table import CREDENTIALS
+from td_pinterest_op.settings.parse import parse_connection
+from td_pinterest_op.settings.table import CREDENTIALS, ConnectionSettings
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.workflow import local_secrets
-from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect, token_store
+from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect, open_token_store
 from td_pinterest_op.workflow.task import Task
 from td_pinterest_op.workflow.token_store import LOCAL_PROJECT
 
@@ -139,7 +139,7 @@ class Credentials:
 
     def keeper(self) -> OnNewRefreshToken:
         """Keeps a new refresh token where the old one was found. A failure ends no run."""
-        store = token_store(self.task(), self.settings(), SYSTEM)
+        store = open_token_store(self.task(), self.settings(), SYSTEM)
         path = self.env_file
         if path is None or self.sources.get(TOKEN) != f"the file {path}":
             return store.save

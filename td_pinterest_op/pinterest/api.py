@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from td_pinterest_op.errors import ExportError, PinterestError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client, Request, TokenSource
-from td_pinterest_op.pinterest.models import ACTALIKE, CUSTOMER_LIST, AdAccount, Audience, CustomerList, text_of
+from td_pinterest_op.pinterest.models import ACTALIKE, CUSTOMER_LIST, AdAccount, Audience, CustomerList, to_text
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Api:
     def username(self) -> str | None:
         """The user in whose name the token acts; None without the scope user_accounts:read."""
         try:
-            return text_of(self._read("/user_account", purpose="looking up the user").content.get("username")) or None
+            return to_text(self._read("/user_account", purpose="looking up the user").content.get("username")) or None
         except ExportError as error:
             if error.status in (401, 403, 404):
                 return None
@@ -57,11 +57,11 @@ class Api:
 
     def audiences(self) -> Iterator[Audience]:
         """All audiences that the ad account owns, newest first, over all pages."""
-        return map(Audience.of, self.listed("audiences"))
+        return map(Audience.of, self.list_entities("audiences"))
 
     def audience(self, audience_id: str) -> Audience | None:
         """The audience, None when Pinterest has none with that id in this ad account."""
-        content = self.entity("audiences", audience_id)
+        content = self.get_entity("audiences", audience_id)
         return None if content is None else Audience.of(content)
 
     def create_audience(self, *, name: str, description: str | None, customer_list_id: str) -> Audience:
@@ -76,9 +76,9 @@ class Api:
         rule = {"seed_id": [seed_audience_id], "country": country, "percentage": percentage}
         return self._create_audience(name, ACTALIKE, rule, description=description)
 
-    def move_audience(self, audience_id: str, *, customer_list_id: str) -> None:
+    def switch_audience(self, audience_id: str, *, customer_list_id: str) -> None:
         """Ask Pinterest to put another customer list behind an audience. Only reading it back shows whether it did."""
-        purpose = f"moving audience {audience_id} to customer list {customer_list_id}"
+        purpose = f"switching audience {audience_id} to customer list {customer_list_id}"
         content = {"operation_type": "UPDATE", "rule": {"customer_list_id": customer_list_id}}
         self._write("PATCH", f"/audiences/{audience_id}", purpose, content)
 
@@ -89,11 +89,11 @@ class Api:
 
     def customer_lists(self) -> Iterator[CustomerList]:
         """All customer lists of the ad account, newest first, over all pages."""
-        return map(CustomerList.of, self.listed("customer_lists"))
+        return map(CustomerList.of, self.list_entities("customer_lists"))
 
     def customer_list(self, list_id: str) -> CustomerList | None:
         """The customer list, None when Pinterest has none with that id in this ad account."""
-        content = self.entity("customer_lists", list_id)
+        content = self.get_entity("customer_lists", list_id)
         return None if content is None else CustomerList.of(content)
 
     def create_customer_list(
@@ -120,7 +120,7 @@ class Api:
             "PATCH", f"/customer_lists/{list_id}", purpose, {"operation_type": operation}, records=records
         )
 
-    def listed(self, what: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
+    def list_entities(self, what: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
         """What the ad account has of one kind, such as `audiences`, as Pinterest shows it, the newest first.
 
         A query's name is repeated for each text of a sequence.
@@ -128,7 +128,7 @@ class Api:
         whole = {"order": "DESCENDING", **_QUERIES.get(what, {}), **query}
         return self._pages(f"{self._account}/{what}", purpose=f"listing {what.replace('_', ' ')}", **whole)
 
-    def entity(self, what: str, entity_id: str) -> dict[str, Any] | None:
+    def get_entity(self, what: str, entity_id: str) -> dict[str, Any] | None:
         """One of a kind, such as `audiences`, as Pinterest shows it; None when the ad account has none of that id."""
         purpose = f"looking up {what.removesuffix('s').replace('_', ' ')} {entity_id}"
         try:
@@ -157,7 +157,7 @@ class Api:
             if not isinstance(items, list):
                 raise _unusable(response, purpose, "has no items")
             yield from (item for item in items if isinstance(item, dict) and "id" in item)
-            bookmark = text_of(page.get("bookmark"))
+            bookmark = to_text(page.get("bookmark"))
             if not bookmark:
                 return
             if bookmark in seen:

@@ -18,12 +18,12 @@ from td_pinterest_op.errors import (
     MaybeAppliedError,
     RequestRefusedError,
 )
-from td_pinterest_op.http.retry import Retry, reset_delay, retry_after
+from td_pinterest_op.http.retry import Retry, read_reset_delay, read_retry_after
 from td_pinterest_op.http.transport import Failure, NoResponseError, Response, Transport
 from td_pinterest_op.pinterest.policy import FAILURES, Decision, Recovery, decide
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
-from td_pinterest_op.redaction.format import escaped, printable
-from td_pinterest_op.runtime.clock import Timing, duration
+from td_pinterest_op.redaction.format import escape, sanitize
+from td_pinterest_op.runtime.clock import Timing, format_duration
 from td_pinterest_op.stats import RequestCounts
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Request:
     def label(self) -> str:
         """The purpose and the ad account. Names in it are escaped: they come from elsewhere."""
         account = _AD_ACCOUNT.match(self.path)
-        return escaped(self.purpose) + (f" (ad account {account[1]})" if account else "")
+        return escape(self.purpose) + (f" (ad account {account[1]})" if account else "")
 
 
 class TokenSource:
@@ -209,7 +209,7 @@ class Client:
             self.rate_limiter.block_for(self._asked(failed))
             raise MaybeAppliedError(str(error), status=error.status, code=error.code)
         elif sending.retries >= self.retry.count:
-            raise error.extended(f"; tried {sending.retries + 1} times" if sending.retries else "")
+            raise error.extend(f"; tried {sending.retries + 1} times" if sending.retries else "")
         elif request.divisible and sending.broken >= MOST_BROKEN:
             raise ConnectionBrokenError(str(error), status=error.status, code=error.code)
         else:
@@ -230,25 +230,25 @@ class Client:
                 self._throttled_since = now
             throttled_for = now - self._throttled_since
         if throttled_for >= PATIENCE * self.retry.longest_wait:
-            raise failed.error.extended(f"; no request has succeeded for {duration(throttled_for)}")
+            raise failed.error.extend(f"; no request has succeeded for {format_duration(throttled_for)}")
         # Once for all requests that get the same response at the same time.
         if self.rate_limiter.block_for(wait):
             log.warning("%s; all requests wait %s", failed.what, self._duration(wait))
 
     def _asked(self, failed: _Failed) -> float:
         """Seconds that a failed response asks to wait. Raises its error if that is more than is allowed."""
-        asked = retry_after(failed.headers, wall=self._wall_clock())
+        asked = read_retry_after(failed.headers, wall=self._wall_clock())
         if asked is None and failed.decision.recovery is Recovery.WAIT:
-            asked = reset_delay(failed.headers, wall=self._wall_clock())
+            asked = read_reset_delay(failed.headers, wall=self._wall_clock())
         if asked and asked > self.retry.longest_wait:
-            raise failed.error.extended(
+            raise failed.error.extend(
                 f"; it asks to wait {self._duration(asked)}, more than max_retry_wait_millis allows "
-                f"({duration(self.retry.longest_wait)})"
+                f"({format_duration(self.retry.longest_wait)})"
             )
         return asked or 0.0
 
     def _duration(self, seconds: float) -> str:
-        return duration(seconds, wall=self._wall_clock())
+        return format_duration(seconds, wall=self._wall_clock())
 
 
 def _unanswered(request: Request, error: NoResponseError) -> _Failed:
@@ -270,7 +270,7 @@ def _refused(request: Request, response: Response) -> _Failed | None:
     code = "" if response.code is None else f" (code {response.code})"
     # A response may echo records, and the token endpoint's secrets.
     is_quotable = response.message and not request.has_records and not request.path.startswith("/oauth/")
-    quote = f' "{printable(response.message, longest=_LONGEST_QUOTE)}"' if is_quotable else ""
+    quote = f' "{sanitize(response.message, longest=_LONGEST_QUOTE)}"' if is_quotable else ""
     what = f"Pinterest answered {response.status}{code}{quote} to {request.label}"
     about_it = issubclass(decision.error, AccountError | RequestRefusedError)
     advice = request.advice.get(response.code, request.advice.get(None)) if about_it else None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from td_pinterest_op.redaction.format import labelled
+from td_pinterest_op.redaction.format import format_label
 from td_pinterest_op.stats import Condition, condition_of
 
 CUSTOMER_LIST, ACTALIKE = "CUSTOMER_LIST", "ACTALIKE"
@@ -39,21 +39,21 @@ class Audience:
         rule = content.get("rule")
         list_id = rule.get("customer_list_id") if isinstance(rule, dict) else None
         return cls(
-            id=text_of(content["id"]),
-            name=text_of(content.get("name")),
-            audience_type=text_of(content.get("audience_type")),
-            ad_account_id=text_of(content.get("ad_account_id")) or None,
-            customer_list_id=text_of(list_id) or None,
-            status=text_of(content.get("status")),
+            id=to_text(content["id"]),
+            name=to_text(content.get("name")),
+            audience_type=to_text(content.get("audience_type")),
+            ad_account_id=to_text(content.get("ad_account_id")) or None,
+            customer_list_id=to_text(list_id) or None,
+            status=to_text(content.get("status")),
             size=_whole(content.get("size")),
-            description=text_of(content.get("description")),
+            description=to_text(content.get("description")),
             created=_whole(content.get("created_timestamp")),
         )
 
     @property
     def label(self) -> str:
         """The audience as messages name it."""
-        return labelled("audience", self.id, self.name)
+        return format_label("audience", self.id, self.name)
 
     @property
     def is_removed(self) -> bool:
@@ -75,17 +75,17 @@ class CustomerList:
     def of(cls, content: Mapping[str, Any]) -> CustomerList:
         """The customer list that a response describes."""
         return cls(
-            id=text_of(content["id"]),
-            name=text_of(content.get("name")),
+            id=to_text(content["id"]),
+            name=to_text(content.get("name")),
             uploaded=_whole(content.get("num_uploaded_user_records")),
             removed=_whole(content.get("num_removed_user_records")),
-            status=text_of(content.get("status")),
+            status=to_text(content.get("status")),
         )
 
     @property
     def label(self) -> str:
         """The list as messages name it."""
-        return labelled("customer list", self.id, self.name)
+        return format_label("customer list", self.id, self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,9 +102,9 @@ class AdAccount:
         """The ad account that a response describes."""
         owner, roles = content.get("owner"), content.get("permissions")
         return cls(
-            id=text_of(content["id"]),
-            name=text_of(content.get("name")),
-            owner=text_of(owner.get("username")) if isinstance(owner, dict) else "",
+            id=to_text(content["id"]),
+            name=to_text(content.get("name")),
+            owner=to_text(owner.get("username")) if isinstance(owner, dict) else "",
             roles=tuple(map(str, roles)) if isinstance(roles, list) else (),
         )
 
@@ -119,7 +119,7 @@ class AdAccount:
         return not WRITERS.isdisjoint(self.roles) if self.roles else None
 
 
-def text_of(value: object) -> str:
+def to_text(value: object) -> str:
     """The value as text, empty for a null."""
     return "" if value is None else str(value)
 

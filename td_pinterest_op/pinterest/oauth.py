@@ -87,7 +87,7 @@ class Grant:
         )
 
 
-def missing_scopes(granted: frozenset[str], needed: Iterable[str] = SCOPES) -> list[str]:
+def find_missing_scopes(granted: frozenset[str], needed: Iterable[str] = SCOPES) -> list[str]:
     """The scopes that are needed and not granted; none if Pinterest names none."""
     return [scope for scope in needed if granted and scope not in granted]
 
@@ -169,7 +169,7 @@ class Tokens(TokenSource):
             return True
 
     def _renewed(self) -> Bearer:
-        self._bearer = shutdown.shielded(self._exchange)
+        self._bearer = shutdown.run_shielded(self._exchange)
         self._proved = False
         return self._bearer
 
@@ -204,9 +204,9 @@ class Tokens(TokenSource):
             self._had.add(issued)
         self.scopes = grant.scopes
         self.refresh_expires_in = grant.refresh_expires_in or (_REFRESH_DAYS * DAY if issued else None)
-        with shutdown.saving():
+        with shutdown.protect_saving():
             self._on_new_refresh_token(issued, self.refresh_expires_in)
-        if missing := missing_scopes(grant.scopes, self._needed_scopes):
+        if missing := find_missing_scopes(grant.scopes, self._needed_scopes):
             raise AccountError(f"the refresh token lacks the scope {' and '.join(missing)}: {AUTHORISE_AGAIN}")
         lifetime = grant.expires_in or _ACCESS_DAYS * DAY
         # At least a little use before it is renewed, however short it lasts.
@@ -225,7 +225,9 @@ def consent_address(*, page: str, client_id: str, redirect_uri: str, state: str)
     return f"{page}?{urllib.parse.urlencode(query)}"
 
 
-def exchange(client: Client, *, client_id: Secret, client_secret: Secret, code: Secret, redirect_uri: str) -> Grant:
+def exchange_code(
+    client: Client, *, client_id: Secret, client_secret: Secret, code: Secret, redirect_uri: str
+) -> Grant:
     """The tokens for a consent's code, which can be exchanged once. Raises AccountError when Pinterest refuses it."""
     form = {"grant_type": "authorization_code", "code": code.reveal(), "redirect_uri": redirect_uri}
     app, purpose = _app_credentials(client_id, client_secret), "exchanging the code for a refresh token"

@@ -66,7 +66,6 @@ FAILURES: dict[Failure, Decision] = {
     Failure.WRITE_TIMEOUT: _IN_DOUBT,
     Failure.READ_TIMEOUT: _IN_DOUBT,
     Failure.BROKEN: _IN_DOUBT,
-    Failure.REPEATED: _IN_DOUBT,
     Failure.OVERSIZED: _IN_DOUBT,
     Failure.TLS: _give_up(PinterestError, "check the endpoint and the proxy's certificates"),
     Failure.UNUSABLE: _give_up(PinterestError, "check PINTEREST_API_ENDPOINT, the proxy and SSL_CERT_FILE"),

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from td_pinterest_op.errors import StoppedError
-from td_pinterest_op.http.retry import reset_delay
+from td_pinterest_op.http.retry import read_reset_delay
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.runtime.clock import Timing, resumption
+from td_pinterest_op.runtime.clock import Timing, format_resumption
 
 MINUTE = 60.0
 # `100;w=1;name="…"`: one member of the structured list x-ratelimit-limit (IETF draft RateLimit header fields).
@@ -30,7 +30,7 @@ _LONG = 10.0
 log = logging.getLogger(__name__)
 
 
-def quotas(headers: Mapping[str, str]) -> list[tuple[int, int]]:
+def parse_quotas(headers: Mapping[str, str]) -> list[tuple[int, int]]:
     """The limits that a response names: each a number of requests, and the seconds in which they may be made."""
     return [(int(quota), int(window)) for quota, window in _QUOTA.findall(headers.get("x-ratelimit-limit", ""))]
 
@@ -99,7 +99,7 @@ class RateLimiter:
         log.info(
             "waiting for the next request (%d writes a minute are allowed, or the server asked for the wait): %s",
             writes,
-            resumption(delay, wall=self._wall_clock()),
+            format_resumption(delay, wall=self._wall_clock()),
         )
 
     @property
@@ -133,12 +133,12 @@ class RateLimiter:
     def _learn_limits(self, headers: Mapping[str, str]) -> None:
         # The setting is the maximum: the server's figures only lower it, and may rise to it again.
         maximum = self._permits.maxlen or 1
-        for quota, window in quotas(headers):
+        for quota, window in parse_quotas(headers):
             # A longer window (a trial app's day) is not waited out in silence: its 429 says how long that takes.
             if 0 < window <= MINUTE:
                 self._windows[float(window)] = min(max(quota, 1), maximum)
         if headers.get("x-ratelimit-remaining") == "0":
-            reset = reset_delay(headers, wall=self._wall_clock())
+            reset = read_reset_delay(headers, wall=self._wall_clock())
             if reset is not None and reset <= MINUTE:
                 self._not_before = max(self._not_before, self._clock() + reset)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, TYPES, alternatives
+from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, TYPES, join_with_or
 from td_pinterest_op.settings import text as setting_text
 from td_pinterest_op.settings.types import (
     AD_ACCOUNT_ID,
@@ -176,7 +176,7 @@ def _raise_if_any(faults: Sequence[str]) -> None:
 
 COLUMNS = SettingType(
     read=_read_columns,
-    allowed=f"a mapping from the query's column name to {alternatives(LISTED)}; with records: rows also "
+    allowed=f"a mapping from the query's column name to {join_with_or(LISTED)}; with records: rows also "
     + ", ".join(KEYS_ONLY),
 )
 STATUS_SET = SettingType(

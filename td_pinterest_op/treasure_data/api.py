@@ -14,11 +14,11 @@ import urllib3
 
 from td_pinterest_op import USER_AGENT
 from td_pinterest_op.errors import ExportError, SettingsError, TreasureDataError, WorkflowError
-from td_pinterest_op.http.retry import Retry, retry_after
-from td_pinterest_op.http.transport import Failure, NoResponseError, Transport, json_object, whole_body
-from td_pinterest_op.redaction.format import counted, printable
+from td_pinterest_op.http.retry import Retry, read_retry_after
+from td_pinterest_op.http.transport import Failure, NoResponseError, Transport, parse_json_object, read_body
+from td_pinterest_op.redaction.format import format_count, sanitize
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.runtime.clock import Timing, duration
+from td_pinterest_op.runtime.clock import Timing, format_duration
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class _Http:
     ) -> contextlib.AbstractContextManager[urllib3.BaseHTTPResponse]:
         form = {"content-type": "application/x-www-form-urlencoded"} if fields else {}
         body = urllib.parse.urlencode(fields).encode() if fields else None
-        return self.transport.opening(method, url, headers={**headers, **form}, body=body, auth=lambda request: request)
+        return self.transport.open(method, url, headers={**headers, **form}, body=body, auth=lambda request: request)
 
 
 class TreasureData:
@@ -96,17 +96,17 @@ class TreasureData:
         waits, attempts = self.retry.waits(), self.retry.count + 1
         for attempt in range(1, attempts + 1):
             try:
-                with self.opening(method, path, params=params) as response:
-                    status, content = response.status, json_object(whole_body(response))
+                with self.open(method, path, params=params) as response:
+                    status, content = response.status, parse_json_object(read_body(response))
                 break
             except TemporaryError as error:
                 if attempt == attempts:
                     raise TreasureDataError(
-                        f"Treasure Data: {error} to {method} {path}, {counted(attempts, 'time')}{RUN_AGAIN}"
+                        f"Treasure Data: {error} to {method} {path}, {format_count(attempts, 'time')}{RUN_AGAIN}"
                     ) from None
                 self.pause(error, next(waits), f"to {method} {path}")
         if status not in (200, 404, 409):
-            text = printable(
+            text = sanitize(
                 str(content.get("error") or content.get("message") or content.get("text") or ""), longest=300
             )
             raise refusal(status, f'response {status} "{text}" to {method} {path}', subject=subject)
@@ -116,15 +116,15 @@ class TreasureData:
         """Sleep `wait` seconds, or as long as the response asks. Raises TreasureDataError if that is too long."""
         if failure.retry_after > self.retry.longest_wait:
             raise TreasureDataError(
-                f"Treasure Data: {failure} {what}; it asks to wait {duration(failure.retry_after)}, more than "
-                f"max_retry_wait_millis allows ({duration(self.retry.longest_wait)}){RUN_AGAIN}"
+                f"Treasure Data: {failure} {what}; it asks to wait {format_duration(failure.retry_after)}, more than "
+                f"max_retry_wait_millis allows ({format_duration(self.retry.longest_wait)}){RUN_AGAIN}"
             )
         wait = max(wait, failure.retry_after)
-        log.warning("Treasure Data: %s %s; trying again in %s", failure, what, duration(wait))
+        log.warning("Treasure Data: %s %s; trying again in %s", failure, what, format_duration(wait))
         self.sleep(wait)
 
     @contextlib.contextmanager
-    def opening(
+    def open(
         self,
         method: str,
         path: str,
@@ -145,7 +145,7 @@ class TreasureData:
                     told = f"{_REFUSED[response.status]} (response {response.status} to {method} {path})"
                     raise WorkflowError(told, status=response.status)
                 if response.status == _TOO_MANY or response.status >= 500:
-                    asked = retry_after(response.headers, wall=self._wall_clock())
+                    asked = read_retry_after(response.headers, wall=self._wall_clock())
                     raise TemporaryError(f"response {response.status}", retry_after=asked or 0.0)
                 yield response
         except NoResponseError as error:

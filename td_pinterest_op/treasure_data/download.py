@@ -9,7 +9,7 @@ from typing import NamedTuple
 import urllib3
 
 from td_pinterest_op.errors import JobError, TreasureDataError, WorkflowError
-from td_pinterest_op.http.transport import pieces
+from td_pinterest_op.http.transport import read_pieces
 from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, path_of, refusal
 from td_pinterest_op.treasure_data.job import Job
 
@@ -72,12 +72,12 @@ class Download:
         path = f"{path_of('job', 'result', self._job.id)}?format=msgpack.gz"
         headers = {"Range": f"bytes={self._offset}-"} if self._offset else {}
         try:
-            with self._td.opening("GET", path, headers=headers) as response:
+            with self._td.open("GET", path, headers=headers) as response:
                 if response.status == 416 or (response.status == 404 and self._job.records == 0):
                     self._at_end = True
                     return
                 skip = self._skip(response)
-                for data in pieces(response):
+                for data in read_pieces(response):
                     fresh, skip = data[skip:], max(skip - len(data), 0)
                     self._offset += len(fresh)
                     yield fresh

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from td_pinterest_op.errors import JobError, TreasureDataError
-from td_pinterest_op.redaction.format import printable
+from td_pinterest_op.redaction.format import sanitize
 from td_pinterest_op.redaction.secret import mask
-from td_pinterest_op.runtime.clock import duration
+from td_pinterest_op.runtime.clock import format_duration
 from td_pinterest_op.treasure_data.api import TreasureData, path_of
 
 log = logging.getLogger(__name__)
@@ -58,10 +58,10 @@ class Source:
 
     def with_fresh_query(self, query: str) -> Source:
         """Return a source of a query whose earlier result would be out of date: each call issues a job."""
-        return replace(self, query=query, domain_key=random_domain_key())
+        return replace(self, query=query, domain_key=make_domain_key())
 
 
-def random_domain_key() -> str:
+def make_domain_key() -> str:
     """Return a key that no other query has, so that an earlier job is never adopted."""
     return f"td_pinterest_op-{secrets.token_hex(16)}"
 
@@ -105,7 +105,7 @@ class Job:
         return FILE if self.file else QUERY
 
 
-def job_of(td: TreasureData, source: Source, *, note: Callable[[str], None] = lambda _: None) -> Job:
+def wait_for_job(td: TreasureData, source: Source, *, note: Callable[[str], None] = lambda _: None) -> Job:
     """The job of `source`, once it is finished; `note` gets its id as soon as that is known.
 
     The job of a query is the one that an earlier try of this task issued, unless that failed, or a new one. Raises
@@ -161,11 +161,11 @@ def _finished(td: TreasureData, job_id: str) -> dict[str, Any]:
         unknown = 0 if status in _UNFINISHED else unknown + 1
         if unknown > _MAXIMUM_UNKNOWN:
             raise TreasureDataError(
-                f'job {job_id} has the status "{printable(status)}" for {duration(waited)}, which this operator does '
-                "not know; nothing was sent. Look at the job in the console, then run this task again"
+                f'job {job_id} has the status "{sanitize(status)}" for {format_duration(waited)}, which this '
+                "operator does not know; nothing was sent. Look at the job in the console, then run this task again"
             )
         if waited >= next_log_at:
-            log.info("job %s is %s; waiting for it for %s so far", job_id, printable(status), duration(waited))
+            log.info("job %s is %s; waiting for it for %s so far", job_id, sanitize(status), format_duration(waited))
             next_log_at = waited + min(waited, _LONGEST_SILENCE)
         td.sleep(pause)
         waited += pause
@@ -186,7 +186,7 @@ def _require_success(job_id: str, details: Mapping[str, Any], *, purpose: str = 
     """Raise JobError for a job that failed; `effect` says what that means for the task, unless it has a purpose."""
     if (status := details["status"]) != "success":
         of, effect = (f" ({purpose})", "") if purpose else ("", effect)
-        raise JobError(f"job {job_id}{of} ended with status {printable(status)}{effect}{_engine_text(details)}")
+        raise JobError(f"job {job_id}{of} ended with status {sanitize(status)}{effect}{_engine_text(details)}")
 
 
 def _job_from(job_id: str, details: Mapping[str, Any], *, purpose: str = "") -> Job:
@@ -215,7 +215,7 @@ def _engine_text(details: Mapping[str, Any]) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     # Masked before it is cut: half of an identifier would not be recognised.
     last = mask(" / ".join(lines[-6:]))[-600:]
-    return f"; the engine's last lines: {printable(last, longest=600)}" if last else ""
+    return f"; the engine's last lines: {sanitize(last, longest=600)}" if last else ""
 
 
 def _count(value: object) -> int | None:

@@ -12,7 +12,7 @@ import msgpack
 from td_pinterest_op.errors import TreasureDataError
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.download import Content, Download
-from td_pinterest_op.treasure_data.job import Job, Source, job_of
+from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
 
 # Bytes for each column that are inflated at once: with the rows made of them, the memory that a block takes.
 _INFLATED = 64 * 1024
@@ -27,15 +27,15 @@ class Rows:
     blocks: Iterable[list[list[Any]]]
 
 
-def job_rows(td: TreasureData, source: Source, *, note: Callable[[str], None]) -> Rows:
-    """The rows of a job that is found, or issued, and waited for; `note` gets its id. Raises as `job_of` does."""
-    job = job_of(td, source, note=note)
+def open_job_rows(td: TreasureData, source: Source, *, note: Callable[[str], None]) -> Rows:
+    """The rows of a job that is found, or issued, and waited for; `note` gets its id. Raises as `wait_for_job` does."""
+    job = wait_for_job(td, source, note=note)
     return Rows(job=job, blocks=JobResult(td, job))
 
 
 def read_all(td: TreasureData, source: Source) -> list[dict[str, Any]]:
-    """Return the rows of a small result, by the names of its columns, text decoded. Raises as `job_of` does."""
-    job = job_of(td, source)
+    """Return the rows of a small result, by the names of its columns, text decoded. Raises as `wait_for_job` does."""
+    job = wait_for_job(td, source)
     names = [name for name, _ in job.schema]
     return [
         {name: _decoded(value) for name, value in zip(names, row, strict=True)}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import requests
 from requests.auth import AuthBase
 
-from td_pinterest_op.http.transport import is_this_machine
+from td_pinterest_op.http.transport import is_loopback
 from td_pinterest_op.redaction.secret import Secret
 
 _TIMEOUT = 30.0
@@ -51,7 +51,7 @@ class DigdagServer:
             auth=_Header(self.authorization),
             timeout=_TIMEOUT,
             allow_redirects=False,
-            proxies={"http": "", "https": ""} if is_this_machine(self.url) else None,
+            proxies={"http": "", "https": ""} if is_loopback(self.url) else None,
             stream=True,
         )
 

@@ -18,7 +18,7 @@ from td_pinterest_op.pinterest.oauth import Tokens
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import Timing
-from td_pinterest_op.settings.parse import ConnectionSettings
+from td_pinterest_op.settings.table import ConnectionSettings
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.workflow.task import Task
@@ -37,7 +37,7 @@ class Endpoints(NamedTuple):
     pinterest: str
 
 
-def endpoints(environ: Mapping[str, str]) -> Endpoints:
+def read_endpoints(environ: Mapping[str, str]) -> Endpoints:
     """The endpoints that the environment names. Raises SettingsError for one that secrets must not be sent to."""
     given = {name: environ.get(name, "").strip() or default for name, default in _DEFAULTS.items()}
     urls = {name: url if "://" in url else f"https://{url}" for name, url in given.items()}
@@ -90,8 +90,8 @@ def connect(
 
     Raises SettingsError for an endpoint that secrets must not be sent to.
     """
-    where, store = endpoints(task.environ), token_store(task, settings, timing)
-    with pinterest_client(settings, endpoint=where.pinterest, timing=timing, count=count) as client:
+    where, store = read_endpoints(task.environ), open_token_store(task, settings, timing)
+    with open_client(settings, endpoint=where.pinterest, timing=timing, count=count) as client:
         tokens = Tokens(
             client=client,
             client_id=settings.client_id,
@@ -118,7 +118,7 @@ def connect(
 
 
 @contextlib.contextmanager
-def pinterest_client(
+def open_client(
     settings: ConnectionSettings, *, endpoint: str, timing: Timing, count: RequestCounts | None = None
 ) -> Iterator[Client]:
     """Requests to Pinterest, until the end of the block."""
@@ -150,7 +150,7 @@ def _retry(settings: ConnectionSettings) -> Retry:
     )
 
 
-def token_store(task: Task, settings: ConnectionSettings, timing: Timing) -> TokenStore:
+def open_token_store(task: Task, settings: ConnectionSettings, timing: Timing) -> TokenStore:
     """Where a new refresh token of a task goes."""
     project_id = str(task.params.get("project_id"))
     return TokenStore(

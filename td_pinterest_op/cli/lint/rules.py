@@ -110,7 +110,7 @@ def _check_source(dig: DigFile, task: Task, environ: Mapping[str, str], before: 
     if str(params.get("query")).strip().lower().endswith(".sql"):
         params["query"] = "1"  # whether the file is there is another rule
     try:
-        workflow_task.source(workflow_task.Task(params=params, environ={}))
+        workflow_task.read_source(workflow_task.Task(params=params, environ={}))
     except SettingsError as error:
         for problem in error.problems:
             dig.find(task.value.get(problem.key) or task.value, "source", problem.text)

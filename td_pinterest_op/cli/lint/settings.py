@@ -12,8 +12,9 @@ from td_pinterest_op.audiences.actions import EXPORT
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownError, Value, tasks
 from td_pinterest_op.errors import Problem, SettingsError
-from td_pinterest_op.settings.given import read
-from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ERASURE, STATUS, Table
+from td_pinterest_op.settings.parse import parse_all
+from td_pinterest_op.settings.setting import Table
+from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ERASURE, STATUS
 
 # What a workflow names after `py>:`, and the settings that it takes.
 TABLES: Mapping[str, Table] = {
@@ -52,7 +53,7 @@ def check_settings(dig: DigFile, task: Task, environ: Mapping[str, str], *, tabl
         _check_plain(dig, given.get(key.name), key.name, key.variable)
     known, unknown = _known(task, given)
     try:
-        reading = read(known if given.mapping else given.plain(), table=table, environ=environ)
+        reading = parse_all(known if given.mapping else given.plain(), table=table, environ=environ)
     except SettingsError as error:  # no mapping
         for problem in error.problems:
             _note(dig, given, problem)
@@ -64,7 +65,7 @@ def check_settings(dig: DigFile, task: Task, environ: Mapping[str, str], *, tabl
     if table is not EXPORT or "action" in unknown:
         return {}
     # A key that is misspelt may be the action. Digits that are lost have a rule of their own.
-    notices = reading.notices() if reading.values["action"].given or not problems else ()
+    notices = reading.notices() if reading.values["action"].is_given or not problems else ()
     for name in [name for notice in notices if notice.code == "unused" for name in notice.keys]:
         message = f"the action does not use {name}: take the line out"
         dig.find(given.get(name) or given, "unused-setting", message, error=False)

@@ -157,7 +157,7 @@ def _rehearse(stage: Stage, steps: Sequence[Step], given: Given) -> list[dict[st
         shutdown.reset()
         is_tidy = stage.remove_left_behind()
         audience = "no audience of it is left" if is_tidy else "its audience is left: the next rehearse removes it"
-        raise error.extended(f" after {len(done)} of {len(steps)} steps; {audience}") from None
+        raise error.extend(f" after {len(done)} of {len(steps)} steps; {audience}") from None
     if not is_tidy:
         raise PinterestError(f'the audience "{stage.name}" could not be removed: the next rehearse tries again')
     return done

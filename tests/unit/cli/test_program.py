@@ -191,14 +191,14 @@ def test_a_second_signal_does_not_interrupt_what_the_first_one_lets_finish(capsy
         run()
     assert (143, ["what was under way"]) == (end.value.exit_code, finished)
     assert "error: the run was stopped (SIGTERM).\n" == capsys.readouterr().err
-    assert (before, False) == (signal.getsignal(signal.SIGINT), shutdown.requested())
+    assert (before, False) == (signal.getsignal(signal.SIGINT), shutdown.is_requested())
 
 
 def test_an_end_while_a_token_is_still_being_stored_says_so(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutdown, "_SAVING_SECONDS", 0.0)
-    with shutdown.saving(), pytest.raises(click.exceptions.Exit), stopping():
+    with shutdown.protect_saving(), pytest.raises(click.exceptions.Exit), stopping():
         signal.raise_signal(signal.SIGINT)
     said = "the run was stopped (SIGINT). A new refresh token may not be stored: if it is refused, run"
     assert f"error: {said} `td-pinterest authorize`." == " ".join(capsys.readouterr().err.split())

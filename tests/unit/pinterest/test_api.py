@@ -238,7 +238,7 @@ CREATING: list[Callable[[Api], object]] = [
     lambda api: api.create_customer_list(name="N", list_type="EMAIL", records=Digests(bytes(32))),
 ]
 CHANGING: list[Callable[[Api], object]] = [
-    lambda api: api.move_audience("25", customer_list_id="644"),
+    lambda api: api.switch_audience("25", customer_list_id="644"),
     lambda api: api.remove_audience("25"),
     lambda api: api.change_records("643", Digests(bytes(32)), operation="ADD"),
 ]

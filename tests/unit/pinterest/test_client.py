@@ -96,7 +96,6 @@ def test_the_latency_is_that_of_the_last_try_alone() -> None:
         answer(423),
         answer(400, {"code": 12, "message": "x"}),
         answer(400, {"code": 1, "message": "Sorry, something went wrong"}),
-        Failure.REPEATED,
         Failure.OVERSIZED,
         Failure.NOT_CONNECTED,
         Failure.CONNECT_TIMEOUT,

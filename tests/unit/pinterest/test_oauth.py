@@ -13,7 +13,7 @@ import pytest
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, UnavailableError
 from td_pinterest_op.http.retry import DAY
 from td_pinterest_op.http.transport import Failure, Response
-from td_pinterest_op.pinterest.oauth import SCOPES, Bearer, Grant, Tokens, exchange
+from td_pinterest_op.pinterest.oauth import SCOPES, Bearer, Grant, Tokens, exchange_code
 from td_pinterest_op.redaction.secret import Secret
 from tests.unit.scripted import Scene, answer, scene
 
@@ -306,7 +306,7 @@ TOKENS = {"access_token": "s3cr3t-access", "refresh_token": "s3cr3t-refresh"}
 
 
 def consented(stage: Scene) -> Grant:
-    return exchange(
+    return exchange_code(
         stage.client,
         client_id=Secret("app-1489"),
         client_secret=Secret("s3cr3t-client"),

@@ -67,7 +67,6 @@ def test_an_answer_says_what_to_do_and_who_must_act(
         (Failure.WRITE_TIMEOUT, RETRY, UnavailableError, MAYBE),
         (Failure.READ_TIMEOUT, RETRY, UnavailableError, MAYBE),
         (Failure.BROKEN, RETRY, UnavailableError, MAYBE),
-        (Failure.REPEATED, RETRY, UnavailableError, MAYBE),
         (Failure.OVERSIZED, RETRY, UnavailableError, MAYBE),
         (Failure.TLS, GIVE_UP, PinterestError, NO),
         (Failure.UNUSABLE, GIVE_UP, PinterestError, NO),

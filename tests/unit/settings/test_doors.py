@@ -10,7 +10,9 @@ import pytest
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings import table as tables
-from td_pinterest_op.settings.parse import ConnectionSettings, parse_connection, parse_erasure, parse_status
+from td_pinterest_op.settings.parse import parse_connection, parse_erasure, parse_status
+from td_pinterest_op.settings.setting import Table
+from td_pinterest_op.settings.table import ConnectionSettings
 from tests.unit.settings.test_parse import ENVIRON
 
 STATUS = {"ad_account_id": "549755885175", "audience_ids": ["7", "8"]}
@@ -34,7 +36,7 @@ def problems_of(parse: Parse, raw: object, environ: Mapping[str, str] = ENVIRON)
         (parse_connection, {}, tables.CONNECTION),
     ],
 )
-def test_what_is_left_out_gets_its_default(parse: Parse, raw: dict[str, Any], table: tables.Table) -> None:
+def test_what_is_left_out_gets_its_default(parse: Parse, raw: dict[str, Any], table: Table) -> None:
     settings = parse(raw, environ=ENVIRON)
     left_out = [key for key in table.settings if key.name not in raw and not key.name.endswith("_id")]
     defaults = {key.name: key.default for key in left_out if hasattr(settings, key.name) and not key.is_credential}

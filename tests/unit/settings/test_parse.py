@@ -13,10 +13,9 @@ from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Clear, Creat
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings.action import ActionSpec
-from td_pinterest_op.settings.given import drop_console_keys
-from td_pinterest_op.settings.parse import Settings
+from td_pinterest_op.settings.key_names import drop_console_keys
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.settings.table import Begin, ExpectedValues, IfExists, RecordsFormat
+from td_pinterest_op.settings.table import Begin, ExpectedValues, IfExists, RecordsFormat, Settings
 from td_pinterest_op.settings.types import TableName
 
 ENVIRON = {

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, parse
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.settings.parse import Settings
+from td_pinterest_op.settings.table import Settings
 from tests.campaigns import examples
 
 MARKER = "tOpXmarkerXzz"

@@ -12,7 +12,7 @@ from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Failure, NoResponseError, Transport
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, path_of
-from td_pinterest_op.treasure_data.job import Source, job_of
+from td_pinterest_op.treasure_data.job import Source, wait_for_job
 from tests.clock import FakeTime
 from tests.emulators.td import API_KEY, Fault, serve_td
 from tests.emulators.td import TreasureData as Emulator
@@ -158,7 +158,7 @@ def test_a_key_that_is_refused_is_for_the_workflows_author(
 ) -> None:
     emulator.faults.add(Fault(kind="status", status=status))
     with pytest.raises(WorkflowError, match=advice):
-        td.opening("GET", OPEN).__enter__() if streamed else td.call("GET", OPEN)
+        td.open("GET", OPEN).__enter__() if streamed else td.call("GET", OPEN)
     assert 1 == len(emulator.requests)
 
 
@@ -199,7 +199,7 @@ def test_a_query_that_is_refused_is_for_the_workflows_author(
     body = '{"error": "line 1:8: mismatched input"}'
     emulator.faults.add(Fault(kind="status", status=status, path="/v3/job/issue", body=body))
     with pytest.raises(WorkflowError, match=complaint):
-        job_of(td, Source(query="select email from where", database="crm", domain_key="key"))
+        wait_for_job(td, Source(query="select email from where", database="crm", domain_key="key"))
 
 
 @pytest.mark.parametrize("body", ["", "no JSON", "[1]", '"x"', "\x00"])
@@ -214,7 +214,7 @@ def test_a_response_that_is_opened_is_not_asked_for_again(
 ) -> None:
     emulator.faults.add(Fault(kind="status", status=status, headers={"Retry-After": "9"}))
     with pytest.raises(TemporaryError) as caught:
-        td.opening("GET", OPEN).__enter__()
+        td.open("GET", OPEN).__enter__()
     assert (9.0, f"response {status}") == (caught.value.retry_after, str(caught.value))
     assert [] == fake_time.slept
 
@@ -222,10 +222,10 @@ def test_a_response_that_is_opened_is_not_asked_for_again(
 def test_a_tls_record_that_was_damaged_on_the_way_is_asked_for_again(
     td: TreasureData, fake_time: FakeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def opening(*_: object, **__: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise NoResponseError(Failure.TLS, ": api.treasuredata.test:443 (bad record mac)")
 
-    monkeypatch.setattr(Transport, "opening", opening)
+    monkeypatch.setattr(Transport, "open", fail)
     with pytest.raises(TreasureDataError, match=r"bad record mac.*, 4 times"):
         td.call("GET", OPEN)
     assert 3 == len(fake_time.slept)
@@ -247,10 +247,10 @@ def test_what_no_other_try_makes_better_is_an_error_at_once(
     error: type[Exception],
     advice: str,
 ) -> None:
-    def opening(*_: object, **__: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise NoResponseError(failure, ": api.treasuredata.test:443 (certificate verify failed)")
 
-    monkeypatch.setattr(Transport, "opening", opening)
+    monkeypatch.setattr(Transport, "open", fail)
     with pytest.raises(error, match=advice):
         td.call("GET", OPEN)
     assert [] == fake_time.slept

@@ -11,7 +11,7 @@ from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Transport
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.treasure_data.api import TreasureData
-from td_pinterest_op.treasure_data.job import Job, Source, job_of
+from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
 from tests.clock import FakeTime
 
 QUERY = Source(query="select email from customers", database="crm", engine="presto", domain_key="key")
@@ -49,7 +49,7 @@ def finished(time: FakeTime, show: dict[str, Any], *statuses: str) -> Job:
         "/v3/job/status/5": [(200, {"status": status}) for status in statuses or (show["status"],)],
         "/v3/job/show/5": [(200, show)],
     }
-    return job_of(Scripted(time, script), Source(job_id="5"))
+    return wait_for_job(Scripted(time, script), Source(job_id="5"))
 
 
 class TestFinishedJob:
@@ -108,14 +108,14 @@ class TestFinishedJob:
 
     def test_one_that_is_not_there_points_to_the_region(self, fake_time: FakeTime) -> None:
         with pytest.raises(JobError, match=r"knows no job 5: is TD_API_SERVER the region"):
-            job_of(Scripted(fake_time, {"/v3/job/status/5": [(404, {})]}), Source(job_id="5"))
+            wait_for_job(Scripted(fake_time, {"/v3/job/status/5": [(404, {})]}), Source(job_id="5"))
 
     @pytest.mark.parametrize("content", [{}, {"status": None}, {"status": 7}])
     def test_an_answer_without_a_status_is_treasure_datas_error(
         self, fake_time: FakeTime, content: dict[str, Any]
     ) -> None:
         with pytest.raises(TreasureDataError, match="without its status"):
-            job_of(Scripted(fake_time, {"/v3/job/status/5": [(200, content)]}), Source(job_id="5"))
+            wait_for_job(Scripted(fake_time, {"/v3/job/status/5": [(200, content)]}), Source(job_id="5"))
 
     @pytest.mark.parametrize(
         "schema",
@@ -183,40 +183,40 @@ class TestStrangeAnswers:
     def test_a_job_id_that_is_none_is_never_asked_for(self, fake_time: FakeTime, job_id: object) -> None:
         td = issuing(fake_time, (200, {"job_id": job_id}))
         with pytest.raises(TreasureDataError, match="responded 200 to the query, without a job id"):
-            job_of(td, QUERY)
+            wait_for_job(td, QUERY)
         assert 1 == len(td.asked)
 
 
 class TestIssuedJob:
     def test_a_query_is_issued_under_its_domain_key(self, fake_time: FakeTime) -> None:
         td = issuing(fake_time, issued("5"), job_5="success")
-        assert "5" == job_of(td, QUERY).id
+        assert "5" == wait_for_job(td, QUERY).id
         assert ("POST /v3/job/issue/presto/crm", {"query": QUERY.query, "domain_key": "key"}) == td.asked[0]
 
     def test_the_job_of_an_earlier_try_is_adopted(self, fake_time: FakeTime) -> None:
-        assert "5" == job_of(issuing(fake_time, taken("5"), job_5="success"), QUERY).id
+        assert "5" == wait_for_job(issuing(fake_time, taken("5"), job_5="success"), QUERY).id
 
     def test_one_of_an_earlier_try_that_failed_is_not_but_the_next_key_is_tried(self, fake_time: FakeTime) -> None:
         td = issuing(fake_time, taken("5"), taken("6"), issued("7"), job_5="error", job_6="killed", job_7="success")
-        assert "7" == job_of(td, QUERY).id
+        assert "7" == wait_for_job(td, QUERY).id
         assert ["key", "key-2", "key-3"] == [params["domain_key"] for _, params in td.asked if params]
 
     def test_one_of_this_try_that_fails_is_an_error(self, fake_time: FakeTime) -> None:
         td = issuing(fake_time, taken("5"), issued("6"), job_5="error", job_6="error")
         with pytest.raises(JobError, match="job 6 ended with status error"):
-            job_of(td, QUERY)
+            wait_for_job(td, QUERY)
 
     def test_a_query_that_failed_in_try_after_try_ends_in_an_error(self, fake_time: FakeTime) -> None:
         with pytest.raises(JobError, match="20 jobs of this query failed in this session; the last was job 5"):
-            job_of(issuing(fake_time, taken("5"), job_5="error"), QUERY)
+            wait_for_job(issuing(fake_time, taken("5"), job_5="error"), QUERY)
 
     def test_a_database_that_is_not_there_is_named(self, fake_time: FakeTime) -> None:
         with pytest.raises(JobError, match='there is no database "crm"'):
-            job_of(issuing(fake_time, (404, {"error": "Couldn't find Database"})), QUERY)
+            wait_for_job(issuing(fake_time, (404, {"error": "Couldn't find Database"})), QUERY)
 
     @pytest.mark.parametrize("answer", [(200, {}), (409, {}), (409, {"details": None}), (409, {"details": {}})])
     def test_an_answer_without_a_job_is_treasure_datas_error(
         self, fake_time: FakeTime, answer: tuple[int, dict[str, Any]]
     ) -> None:
         with pytest.raises(TreasureDataError, match=f"responded {answer[0]} to the query, without a job id"):
-            job_of(issuing(fake_time, answer), QUERY)
+            wait_for_job(issuing(fake_time, answer), QUERY)
