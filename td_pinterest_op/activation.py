@@ -17,7 +17,7 @@ from td_pinterest_op.audiences.request import extend_task
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.export import export
 from td_pinterest_op.runtime.clock import SYSTEM
-from td_pinterest_op.settings.given import drop_console_keys
+from td_pinterest_op.settings.key_names import drop_console_keys
 from td_pinterest_op.settings.merge import Layer
 from td_pinterest_op.settings.table import IfExists
 from td_pinterest_op.settings.types import is_left_out
@@ -118,7 +118,7 @@ def _segment_of(task: workflow.Task) -> str:
 def _query_of(task: workflow.Task) -> dict[str, Any]:
     """Return the task's query, which then knows the activation's table by its name; nothing if it needs none."""
     given = task.params.get("query")
-    query = "" if is_left_out(given) else workflow.sql_of(str(given), key="query")
+    query = "" if is_left_out(given) else workflow.read_sql(str(given), key="query")
     if not _TABLE.search(query):
         return {}
     table = _table_of(task)

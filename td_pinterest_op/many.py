@@ -19,11 +19,11 @@ from td_pinterest_op.errors import ExportError, SettingsError, StoppedError, Wor
 from td_pinterest_op.export import export
 from td_pinterest_op.history import write_missing
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.runtime.unexpected import unexpected
+from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.merge import Layer
 from td_pinterest_op.settings.parse import parse_connection
 from td_pinterest_op.settings.structures import items_of
-from td_pinterest_op.settings.types import WrongValueError, is_left_out, shown, whole_number
+from td_pinterest_op.settings.types import WrongValueError, is_left_out, show_value, whole_number
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.process import task_process
@@ -83,7 +83,7 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
             raise
         failure = error
     except Exception as error:
-        failure = unexpected(error)
+        failure = to_export_error(error)
     log.error("%s: %s", name, failure)
     known = {key: entry.get(key) for key in ("action", "ad_account_id", "audience_id", "audience_name")}
     if isinstance(failure, SettingsError):
@@ -98,18 +98,28 @@ def check_outcomes(task: workflow.Task) -> None:
     """Raises WorkflowError, with the message of each entry that failed or has no outcome."""
     stored = task.params.get("pinterest_many")
     outcomes = stored if isinstance(stored, Mapping) else {}
-    names = [_name_of(entry) for entry in _entries(task)]
-    missing = {"ok": False, "error": "no outcome was stored: its process was killed, or it did not start. Run it again"}
-    failed = {name: outcomes.get(name, missing)["error"] for name in names if not outcomes.get(name, missing)["ok"]}
-    if failed:
-        errors = "; ".join(f"{name}: {error}" for name, error in failed.items())
-        raise WorkflowError(f"{len(failed)} of {len(names)} audiences failed: {errors}")
-    log.info("all %d audiences were exported", len(names))
+    entries = {_name_of(entry): entry for entry in _entries(task)}
+    missing = {
+        "ok": False,
+        "error": "no outcome was stored: its process was killed (mostly for lack of memory), or it did not start. "
+        "Run it again",
+    }
+    ends = {name: outcomes.get(name, missing) for name in entries}
+    if failed := [name for name, end in ends.items() if not end["ok"]]:
+        errors = "; ".join(f"{name} ({_place_of(entries[name])}): {ends[name]['error']}" for name in failed)
+        raise WorkflowError(f"{len(failed)} of {len(entries)} audiences failed: {errors}")
+    log.info("all %d audiences were exported", len(entries))
 
 
 def _name_of(entry: Mapping[object, Any]) -> str:
     """What an entry is called in messages and in the store: its `name`, else its audience."""
     return str(entry.get("name") or entry.get("audience_id") or entry.get("audience_name"))
+
+
+def _place_of(entry: Mapping[object, Any]) -> str:
+    """Return where the people of an entry go, as messages name it."""
+    names = (value for key, value in entry.items() if str(key).startswith(("audience_id", "audience_name")) and value)
+    return f"audience {next(names, 'none')} in ad account {entry.get('ad_account_id')}"
 
 
 def _entries(task: workflow.Task) -> Sequence[Mapping[object, Any]]:
@@ -153,6 +163,6 @@ def _concurrent(task: workflow.Task) -> int:
     """Return how many entries run at once. Raises SettingsError."""
     given = task.params.get("concurrent")
     try:
-        return 1 if is_left_out(given) else int(_CONCURRENT.read(given, shown))
+        return 1 if is_left_out(given) else int(_CONCURRENT.read(given, show_value))
     except WrongValueError as error:
         raise SettingsError(f"concurrent: {error}; allowed: {_CONCURRENT.allowed}", key="concurrent") from None

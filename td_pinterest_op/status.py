@@ -13,13 +13,14 @@ from typing import Any
 from td_pinterest_op.audiences.follow_up import State, broken_limits, read_state
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api
+from td_pinterest_op.run_history.audience_history import COLUMNS_READ, AudienceHistory, summarize
 from td_pinterest_op.run_history.columns import FAILED, SUCCESS, Row, follow_up_row
-from td_pinterest_op.run_history.known import COLUMNS_READ, Known, known
-from td_pinterest_op.run_history.sql import known_of
+from td_pinterest_op.run_history.sql import select_audience_rows
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.parse import StatusSettings, parse_status
+from td_pinterest_op.settings.parse import parse_status
+from td_pinterest_op.settings.table import StatusSettings
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.history import History, open_history, recording
+from td_pinterest_op.workflow.history import History, open_history, record_run
 from td_pinterest_op.workflow.process import task_process
 from td_pinterest_op.workflow.services import connect
 
@@ -55,7 +56,7 @@ def follow_up(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     for warning in settings.warnings:
         log.warning("%s", warning)
     look = _Look(settings=settings)
-    with recording(history, look.rows):
+    with record_run(history, look.rows):
         look.known = _known(history, settings)
         with connect(task, settings, timing=timing) as services:
             for audience_id in settings.audience_ids:
@@ -72,10 +73,10 @@ def follow_up(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     }
 
 
-def _known(history: History | None, settings: StatusSettings) -> Known:
+def _known(history: History | None, settings: StatusSettings) -> AudienceHistory:
     if history is None:
-        return Known()
-    return known(history.read(known_of(history.table, COLUMNS_READ, settings.audience_ids)) or ())
+        return AudienceHistory()
+    return summarize(history.read(select_audience_rows(history.table, COLUMNS_READ, settings.audience_ids)) or ())
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,7 +84,7 @@ class _Look:
     """What was seen so far. `problems`: by audience; one that cannot be read has no state."""
 
     settings: StatusSettings
-    known: Known = field(default_factory=Known)
+    known: AudienceHistory = field(default_factory=AudienceHistory)
     states: list[State] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
 

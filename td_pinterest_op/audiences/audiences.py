@@ -85,7 +85,7 @@ class Audiences:
 
     def switch_list(self, audience_id: str, *, list_id: str) -> None:
         """Ask Pinterest to put a list behind an audience."""
-        self._once_ready(list_id, lambda: self.api.move_audience(audience_id, customer_list_id=list_id))
+        self._once_ready(list_id, lambda: self.api.switch_audience(audience_id, customer_list_id=list_id))
 
     def confirm_list(self, audience_id: str, *, list_id: str) -> Audience:
         """The audience as it is now, with that list behind it.

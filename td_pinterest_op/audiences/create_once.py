@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 from td_pinterest_op.errors import ConnectionBrokenError, ExportError, MaybeAppliedError, RequestRefusedError
 from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.runtime.clock import duration
+from td_pinterest_op.runtime.clock import format_duration
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,9 @@ def wait_for_consistency(client: Client) -> None:
     """
     wait = sum(_LOOKS) - client.age
     if wait > 0:
-        log.info("waiting %s, until listings show whatever an earlier try of this task may have made", duration(wait))
+        log.info(
+            "waiting %s, until listings show whatever an earlier try of this task may have made", format_duration(wait)
+        )
         client.rate_limiter.wait(wait)
 
 
@@ -69,7 +71,7 @@ def retry_until_ready(
         except RequestRefusedError as error:
             if not is_early(error):
                 raise
-            log.info("customer list %s is not ready (%s); trying again in %s", list_id, error, duration(wait))
+            log.info("customer list %s is not ready (%s); trying again in %s", list_id, error, format_duration(wait))
         client.rate_limiter.wait(wait)
     return request()
 
@@ -102,7 +104,9 @@ def create_once(
                 made = create()
             except MaybeAppliedError as error:
                 lost += 1
-                log.warning("%s; looking for it for %s before the request is repeated", error, duration(sum(_LOOKS)))
+                log.warning(
+                    "%s; looking for it for %s before the request is repeated", error, format_duration(sum(_LOOKS))
+                )
                 earlier = poll_for(find, client)
                 if earlier is not None:
                     return Created(thing=earlier, answered=False, lost=True)

@@ -27,7 +27,7 @@ from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.models import Audience, CustomerList
 from td_pinterest_op.records.batch import Batch, Digests
 from td_pinterest_op.records.spool import fingerprint
-from td_pinterest_op.redaction.format import labelled
+from td_pinterest_op.redaction.format import format_label
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ class CustomerLists:
             divisible = records is not None and len(records) > 1
             created = create_once(create=create, find=find, client=client, divisible=divisible)
         self._made.add(created.thing.id)
-        log.info("%s", labelled("customer list", created.thing.id, name))
+        log.info("%s", format_label("customer list", created.thing.id, name))
         return created
 
     def add(self, list_id: str, records: Batch) -> Response:

@@ -8,9 +8,9 @@ from typing import Any
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.models import CustomerList
-from td_pinterest_op.redaction.format import labelled
-from td_pinterest_op.run_history.known import Known, Members
-from td_pinterest_op.settings.parse import StatusSettings
+from td_pinterest_op.redaction.format import format_label
+from td_pinterest_op.run_history.audience_history import AudienceHistory, Members
+from td_pinterest_op.settings.table import StatusSettings
 from td_pinterest_op.stats import Condition, condition_of
 
 REMOVED = "REMOVED"
@@ -35,7 +35,7 @@ class State:
     @property
     def label(self) -> str:
         """The audience as messages name it."""
-        return labelled("audience", self.audience_id, self.audience_name)
+        return format_label("audience", self.audience_id, self.audience_name)
 
     @property
     def match_ratio(self) -> float | None:
@@ -72,7 +72,7 @@ class State:
         return asdict(self) | derived
 
 
-def read_state(api: Api, audience_id: str, known: Known | None = None) -> State:
+def read_state(api: Api, audience_id: str, known: AudienceHistory | None = None) -> State:
     """The state of an audience; how many are in its list is known from the history alone.
 
     Raises AudienceError if the ad account has none of that id, and the client's errors.

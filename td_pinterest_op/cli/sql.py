@@ -24,7 +24,7 @@ from td_pinterest_op.records.sql import (
 )
 from td_pinterest_op.settings.structures import COLUMNS, CONTROL, Control
 from td_pinterest_op.settings.types import WrongValueError
-from td_pinterest_op.treasure_data.job import Job, job_of
+from td_pinterest_op.treasure_data.job import Job, wait_for_job
 from td_pinterest_op.workflow import task as workflow
 
 _EXAMPLE = """\b
@@ -101,9 +101,9 @@ def _described(given: Given, text: str, *, database: str, engine: str) -> Job:
     credentials = Credentials.find(given.env_file)
     credentials.require("TD_API_KEY")
     given.note(f"Credentials: {credentials.described()}")
-    source = workflow.source(credentials.task(query=text, database=database, engine=engine))
+    source = workflow.read_source(credentials.task(query=text, database=database, engine=engine))
     with credentials.of_treasure_data().services() as services, screen.waits_shown(quiet=given.quiet):
-        return job_of(services.treasure_data, source.with_fresh_query(columns_statement(text)))
+        return wait_for_job(services.treasure_data, source.with_fresh_query(columns_statement(text)))
 
 
 def _statement(

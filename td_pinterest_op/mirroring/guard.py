@@ -12,7 +12,7 @@ from td_pinterest_op.errors import ExportError, LimitError
 from td_pinterest_op.mirroring.ledger import Ledger
 from td_pinterest_op.mirroring.stage import Stage
 from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.redaction.format import counted
+from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.runtime import shutdown
 
 # How long a plan that was the newest is taken to be so, in seconds, while nothing is waited for.
@@ -56,16 +56,14 @@ class PlanGuard:
         the error is about that: a LimitError.
         """
         self._ops += ops
-        self.client.before_write = self._before_write
         try:
-            yield
+            with self.client.check_writes(self._before_write):
+                yield
         except ExportError as error:
             # There is no time left after a signal.
-            if not shutdown.requested() and self._is_overtaken(error):
+            if not shutdown.is_requested() and self._is_overtaken(error):
                 raise LimitError(self._message()) from None
             raise
-        finally:
-            self.client.before_write = lambda: None
 
     def _before_write(self) -> None:
         with self._lock:
@@ -81,7 +79,7 @@ class PlanGuard:
             for op in self._ops if self._newer and self._wrote else ():
                 self.stage.run("note what was sent next to a newer plan", self.ledger.overtaken(self.plan, op))
         except ExportError as failure:
-            error.extended(
+            error.extend(
                 ". If another run has made a newer plan meanwhile, the ledger lacks what this one has sent "
                 f"({failure}): set rebuild: true for one run"
             )
@@ -91,8 +89,8 @@ class PlanGuard:
     def _message(self) -> str:
         sent = self.sent()
         outcome = (
-            f"{counted(sent, 'record')} of it had been sent: the ledger has its people as unsettled, and the next run "
-            "corrects them"
+            f"{format_count(sent, 'record')} of it had been sent: the ledger has its people as unsettled, and the next "
+            "run corrects them"
             if sent
             else "Nothing of it was sent"
         )

@@ -8,8 +8,7 @@ from typing import Any
 
 from td_pinterest_op.errors import LimitError
 from td_pinterest_op.mirroring.ledger import Ledger, State, marker, of_plan
-from td_pinterest_op.settings.parse import Settings
-from td_pinterest_op.settings.table import Begin
+from td_pinterest_op.settings.table import Begin, Settings
 from td_pinterest_op.stats import WITHHELD
 from td_pinterest_op.withholding.sql import read_counts, sum_by_reason
 

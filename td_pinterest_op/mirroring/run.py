@@ -21,7 +21,7 @@ from td_pinterest_op.records.plan import check_value_kind
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.records.sql import Query, columns_statement
-from td_pinterest_op.settings.parse import Settings
+from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import MirrorFigures, Stats
 from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.withholding import sql as withholding
@@ -235,7 +235,7 @@ def _naming(name: str) -> Iterator[None]:
     try:
         yield
     except ExportError as error:
-        raise error.extended(f" [the query of `{name}`]") from None
+        raise error.extend(f" [the query of `{name}`]") from None
 
 
 def _figures_of(row: Mapping[str, Any]) -> Stats:

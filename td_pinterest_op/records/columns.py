@@ -10,7 +10,7 @@ from typing import cast
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.types import EMAIL, LISTED, TYPES, IdentifierType, join_with_or
-from td_pinterest_op.redaction.format import printable
+from td_pinterest_op.redaction.format import sanitize
 from td_pinterest_op.treasure_data.job import Job
 
 # varchar(32), char(64), string: Trino's and Hive's types for text; array(varchar), array<string>.
@@ -72,7 +72,7 @@ def identifier_columns(
     if known.keys().isdisjoint(name.lower() for name, _ in job.schema):
         problems.append(f"there is no column {join_with_or(types)}")
     if problems:
-        shown = [f"{printable(name)} {printable(sql_type)}" for name, sql_type in job.schema[:_MAXIMUM_SHOWN]]
+        shown = [f"{sanitize(name)} {sanitize(sql_type)}" for name, sql_type in job.schema[:_MAXIMUM_SHOWN]]
         more = [f"and {len(job.schema) - _MAXIMUM_SHOWN} more"] if len(job.schema) > _MAXIMUM_SHOWN else []
         raise JobError(f"{job.label} (columns: {', '.join(shown + more)}) cannot be exported: {'; '.join(problems)}")
     return [
@@ -95,10 +95,10 @@ def _problems(
     names = {name.lower() for name, _ in job.schema}
     for setting, name in [*(("columns", name) for name in columns), *([("control", by)] if by else [])]:
         if name not in names:
-            yield f'there is no column "{printable(name)}", which `{setting}` names'
+            yield f'there is no column "{sanitize(name)}", which `{setting}` names'
     unknown = (name for name, _ in job.schema if name.lower() not in known and name.lower() != by)
     for name in islice(unknown, 0 if ignores_others else _MAXIMUM_SHOWN):
-        yield f'column "{printable(name)}" is no identifier: leave it out of {job.origin.name}, or name it in `columns`'
+        yield f'column "{sanitize(name)}" is no identifier: leave it out of {job.origin.name}, or name it in `columns`'
     unfit = (
         (name, sql_type)
         for name, sql_type in job.schema
@@ -107,7 +107,7 @@ def _problems(
     for name, sql_type in islice(unfit, _MAXIMUM_SHOWN):
         # A cast of bytes would take them for UTF-8; what a query holds as bytes is a digest.
         cure = "wrap it in to_hex(…)" if sql_type.lower().startswith("varbinary") else "cast it to varchar"
-        yield f'column "{printable(name)}" is of type {printable(sql_type)}: {cure}'
+        yield f'column "{sanitize(name)}" is of type {sanitize(sql_type)}: {cure}'
 
 
 def position_of(name: str, names: Iterable[str]) -> int:

@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from td_pinterest_op.errors import InvalidRowsError, LimitError
-from td_pinterest_op.settings.parse import Settings
-from td_pinterest_op.settings.table import ExpectedValues, IfExists
+from td_pinterest_op.settings.table import ExpectedValues, IfExists, Settings
 from td_pinterest_op.stats import CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT, Stats
 from td_pinterest_op.treasure_data.job import QUERY, Origin
 

@@ -15,13 +15,12 @@ from td_pinterest_op.records.hashed_rows import open_hashed_rows
 from td_pinterest_op.records.plan import check_value_kind, reasons_text
 from td_pinterest_op.records.read import AllIdentifiersReader, ReaderSettings
 from td_pinterest_op.records.spool import Spool
-from td_pinterest_op.redaction.format import counted
-from td_pinterest_op.settings.parse import Settings
-from td_pinterest_op.settings.table import HashIn, RecordsFormat
+from td_pinterest_op.redaction.format import format_count
+from td_pinterest_op.settings.table import HashIn, RecordsFormat, Settings
 from td_pinterest_op.stats import CONSENT, SUPPRESS, Stats
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Job, Source
-from td_pinterest_op.treasure_data.result import Rows, job_rows
+from td_pinterest_op.treasure_data.result import Rows, open_job_rows
 from td_pinterest_op.withholding.people import Lists
 
 log = logging.getLogger(__name__)
@@ -43,7 +42,7 @@ def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settin
                 columns[name], of_list = read_list(rows, settings, spools[name])
                 check_value_kind(settings.expect_values, plain=of_list.plain_values, hashed=of_list.hashed_values)
             except ExportError as error:
-                raise error.extended(f" [the query of `{name}`]") from None
+                raise error.extend(f" [the query of `{name}`]") from None
             invalid[name] = of_list.invalid_by_reason
             check_list(name, spools[name].unique, of_list, settings)
         warn_of_invalid(invalid)
@@ -81,7 +80,7 @@ def list_columns(job: Job, settings: Settings) -> Sequence[Column]:
 def _open_list(td: TreasureData, source: Source, settings: Settings, *, note: Callable[[str], None]) -> Rows:
     if settings.hash_in is HashIn.WAREHOUSE:
         return open_hashed_rows(td, source, choose=partial(list_columns, settings=settings), note=note)
-    return job_rows(td, source, note=note)
+    return open_job_rows(td, source, note=note)
 
 
 def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Column], Stats]:
@@ -98,7 +97,7 @@ def check_list(name: str, people: int, of_list: Stats, settings: Settings) -> No
 
     An opt-out list may be empty where the settings allow it. `of_list`: the list's figures.
     """
-    log.info("%s: %s", name, counted(people, "identifier"))
+    log.info("%s: %s", name, format_count(people, "identifier"))
     if name == SUPPRESS and (unsure := of_list.invalid_by_reason[UNSURE]):
         raise LimitError(
             f"`{name}` holds addresses that are unsure ({unsure:,}): the warehouse cannot hash them, and would not "

@@ -26,9 +26,8 @@ from td_pinterest_op.records.rows import EncodedPart, EncodedRows, Shape, group_
 from td_pinterest_op.records.spool import Sorted, SortedFile, Spool
 from td_pinterest_op.records.spool_file import SpoolFile
 from td_pinterest_op.records.sql import NUMBERS
-from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.settings.table import RecordsFormat
+from td_pinterest_op.settings.table import RecordsFormat, Settings
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, Stats
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.withholding.lists import require_shared_types, select_columns

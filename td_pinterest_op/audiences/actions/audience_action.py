@@ -16,7 +16,7 @@ from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import CUSTOMER_LIST, Audience
 from td_pinterest_op.records.read import Prepared
-from td_pinterest_op.redaction.format import escaped
+from td_pinterest_op.redaction.format import escape
 from td_pinterest_op.report.verdict import Outcome
 from td_pinterest_op.settings.action import ActionSpec
 from td_pinterest_op.stats import Stats
@@ -99,7 +99,7 @@ class AudienceAction(abc.ABC):
     def _check_name(self, audience: Audience | None) -> None:
         expected = self._settings.expected_audience_name
         if expected is not None and (audience is None or audience.name != expected):
-            seen = f'is named "{escaped(audience.name)}"' if audience else "cannot be read, so its name is unknown"
+            seen = f'is named "{escape(audience.name)}"' if audience else "cannot be read, so its name is unknown"
             raise AudienceError(
                 f'audience {self._stats.audience_id} {seen}; expected_audience_name is "{expected}": check the id. '
                 "Nothing was changed"
@@ -121,6 +121,6 @@ def name_conflict(audience: Audience) -> str:
     """The message when another audience has the name of the one to create."""
     use = "to put people into it use action add_people_to_current_audience or replace_current_audience with its id, or "
     return (
-        f'an audience named "{escaped(audience.name)}" already exists (id {audience.id}): '
+        f'an audience named "{escape(audience.name)}" already exists (id {audience.id}): '
         f"{use if audience.audience_type == CUSTOMER_LIST else ''}choose another audience_name"
     )

@@ -12,7 +12,7 @@ from td_pinterest_op.audiences.customer_lists import ListToFill
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.read import Prepared
-from td_pinterest_op.redaction.format import escaped
+from td_pinterest_op.redaction.format import escape
 from td_pinterest_op.report.verdict import ON_THEIR_WAY
 from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.settings.table import IfExists
@@ -103,6 +103,6 @@ class Create(SwapList, Change):
         if self._settings.if_exists is IfExists.FAIL:
             return name_conflict(audience)
         return (
-            f'an audience named "{escaped(audience.name)}" already exists (id {audience.id}): it was created while '
+            f'an audience named "{escape(audience.name)}" already exists (id {audience.id}): it was created while '
             f"this task ran. Run this task again: if_exists: {self._settings.if_exists.value} then applies to it"
         )

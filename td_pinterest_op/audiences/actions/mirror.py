@@ -24,7 +24,7 @@ from td_pinterest_op.mirroring.stage import NEW, Stage
 from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.plan import check_rows
 from td_pinterest_op.records.read import Prepared
-from td_pinterest_op.redaction.format import counted
+from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.verdict import ON_THEIR_WAY
 from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.stats import MirrorFigures, SummaryText
@@ -151,15 +151,19 @@ class Mirror(SwapList, Change):
 
     def _replacing(self, changes: MirrorFigures) -> Step:
         label = self._audience.label if self._audience else "the audience"
-        description = f"fill a new customer list with {counted(changes.joined, 'record')}, and switch {label} to it"
+        description = (
+            f"fill a new customer list with {format_count(changes.joined, 'record')}, and switch {label} to it"
+        )
         return Step(description=description, request_count=1, run=self._replace)
 
     def _sending(self, changes: MirrorFigures) -> list[Step]:
         audience = self._followed
         of = f"{audience.label} (customer list {audience.customer_list_id})"
         leavers, joiners = changes.left, changes.joined + changes.resent
-        removing = Step(description=f"remove {counted(leavers, 'record')} from {of}", run=partial(self._send, LEAVE))
-        adding = Step(description=f"add {counted(joiners, 'record')} to {of}", run=partial(self._send, JOIN))
+        removing = Step(
+            description=f"remove {format_count(leavers, 'record')} from {of}", run=partial(self._send, LEAVE)
+        )
+        adding = Step(description=f"add {format_count(joiners, 'record')} to {of}", run=partial(self._send, JOIN))
         return [*([removing] if leavers else []), *([adding] if joiners else [])]
 
     def _create(self) -> None:

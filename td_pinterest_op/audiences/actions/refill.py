@@ -10,7 +10,7 @@ from td_pinterest_op.audiences.customer_lists import ListToFill, find_list, job_
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.read import Prepared
-from td_pinterest_op.redaction.format import escaped
+from td_pinterest_op.redaction.format import escape
 from td_pinterest_op.report.verdict import ON_THEIR_WAY, Outcome
 from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.stats import SummaryText
@@ -119,9 +119,9 @@ class SwapList(AudienceAction):
             self._stats.members = None if target.is_shared else self._stats.sent
         except AudienceError as error:
             # Running again would end here again.
-            raise error.extended(f". {all_in}, which is not behind that audience") from None
+            raise error.extend(f". {all_in}, which is not behind that audience") from None
         except ExportError as error:
-            raise error.extended(
+            raise error.extend(
                 f". {all_in}, but that list was not seen behind the audience. Running this task again is safe: it goes "
                 "on from there"
             ) from None
@@ -181,4 +181,4 @@ class Clear(SwapList):
 def _list_change(target: ListToFill) -> str:
     if target.id:
         return f"go on with customer list {target.id} of this session's earlier try"
-    return f'create customer list "{escaped(target.name)}"'
+    return f'create customer list "{escape(target.name)}"'

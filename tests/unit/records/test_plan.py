@@ -10,7 +10,7 @@ import pytest
 from td_pinterest_op.audiences.actions import parse
 from td_pinterest_op.errors import InvalidRowsError, LimitError
 from td_pinterest_op.records.plan import check_rows, plan_text
-from td_pinterest_op.settings.parse import Settings
+from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.job import FILE, QUERY, Origin
 from tests.unit.settings.test_parse import ENVIRON, LEAST
