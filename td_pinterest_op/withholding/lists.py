@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 
 from td_pinterest_op.errors import ExportError, JobError, LimitError
 from td_pinterest_op.identifiers.types import LISTED, TYPES, UNSURE
 from td_pinterest_op.records.columns import Column, identifier_columns
-from td_pinterest_op.records.hashed_rows import open_hashed_rows
+from td_pinterest_op.records.hashed_rows import open_rows
 from td_pinterest_op.records.plan import check_value_kind, reasons_text
 from td_pinterest_op.records.read import AllIdentifiersReader, ReaderSettings
 from td_pinterest_op.records.spool import Spool
@@ -20,7 +20,7 @@ from td_pinterest_op.settings.table import HashIn, RecordsFormat, Settings
 from td_pinterest_op.stats import CONSENT, SUPPRESS, Stats
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Job, Source
-from td_pinterest_op.treasure_data.result import Rows, open_job_rows
+from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.withholding.people import Lists
 
 log = logging.getLogger(__name__)
@@ -37,16 +37,29 @@ def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settin
         columns: dict[str, Sequence[Column]] = {}
         invalid: dict[str, Counter[str]] = {}
         for name, source in sources.items():
-            try:
-                rows = _open_list(td, source, settings, note=partial(stats.list_jobs.__setitem__, name))
+            with query_in_errors(name):
+                rows = open_rows(
+                    td,
+                    source,
+                    hash_in=settings.hash_in,
+                    choose=partial(list_columns, settings=settings),
+                    note=partial(stats.list_jobs.__setitem__, name),
+                )
                 columns[name], of_list = read_list(rows, settings, spools[name])
                 check_value_kind(settings.expect_values, plain=of_list.plain_values, hashed=of_list.hashed_values)
-            except ExportError as error:
-                raise error.extend(f" [the query of `{name}`]") from None
             invalid[name] = of_list.invalid_by_reason
             check_list(name, spools[name].unique, of_list, settings)
         warn_of_invalid(invalid)
         yield Lists(suppressed=spools.get(SUPPRESS), consented=spools.get(CONSENT), columns=columns)
+
+
+@contextlib.contextmanager
+def query_in_errors(name: str) -> Iterator[None]:
+    """Add the name of a list's query to the errors of a block."""
+    try:
+        yield
+    except ExportError as error:
+        raise error.extend(f" [the query of `{name}`]") from None
 
 
 def select_columns(columns: Mapping[str, str], *, own: Collection[str], others: Collection[str]) -> Mapping[str, str]:
@@ -75,12 +88,6 @@ def list_columns(job: Job, settings: Settings) -> Sequence[Column]:
     own = {name.lower() for name, _ in job.schema}
     columns = select_columns(settings.columns, own=own, others=settings.columns)
     return identifier_columns(job, columns, types=TYPES if settings.records is RecordsFormat.ROWS else LISTED)
-
-
-def _open_list(td: TreasureData, source: Source, settings: Settings, *, note: Callable[[str], None]) -> Rows:
-    if settings.hash_in is HashIn.WAREHOUSE:
-        return open_hashed_rows(td, source, choose=partial(list_columns, settings=settings), note=note)
-    return open_job_rows(td, source, note=note)
 
 
 def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Column], Stats]:
