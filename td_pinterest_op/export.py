@@ -175,6 +175,7 @@ def _running(
         request.task,
         settings,
         timing=timing,
+        endpoints=request.endpoints,
         count=stats.requests,
         on_new_refresh_token=on_new_refresh_token,
         scopes=SCOPES,

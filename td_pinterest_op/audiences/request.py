@@ -30,7 +30,7 @@ from td_pinterest_op.withholding.people import Lists
 from td_pinterest_op.withholding.preparation import people_columns
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import read_history_database
-from td_pinterest_op.workflow.services import Services, read_endpoints
+from td_pinterest_op.workflow.services import Endpoints, Services, read_endpoints
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ class Request(Generic[_S]):
 
     task: workflow.Task
     settings: _S
+    endpoints: Endpoints
     source: Source | Rows | None
     lists: Mapping[str, Source]
 
@@ -155,9 +156,9 @@ def _read(
         settings = replace(settings, requests_per_minute=max(settings.requests_per_minute // task.concurrent, 1))
         # Only for its problems: whoever writes the history finds the database again.
         read_history_database(task, settings.history)
+    endpoints: Endpoints | None = None
     with errors:
-        # Only for its problems: whoever connects reads the endpoints.
-        read_endpoints(task.environ)
+        endpoints = read_endpoints(task.environ)
     for name, meant in find_misspelt_parameters(task.params).items():
         errors.add(f"{name} of the task is unknown; did you mean {meant}?", key=name)
     source: Source | Rows | None = rows
@@ -176,10 +177,11 @@ def _read(
             with errors:
                 check_source(each, name=name, needed_by=needed_by)
     errors.raise_any()
-    assert settings is not None, "its problem was raised"  # noqa: S101
+    assert settings, "its problem was raised"  # noqa: S101
+    assert endpoints, "its problem was raised"  # noqa: S101
     for warning in settings.warnings:
         log.warning("%s", warning)
-    return Request(task=task, settings=settings, source=source, lists=sources)
+    return Request(task=task, settings=settings, endpoints=endpoints, source=source, lists=sources)
 
 
 def _hashing_of(settings: Settings) -> str:
