@@ -126,6 +126,14 @@ def test_the_readme_is_what_a_newcomer_reads() -> None:
     assert len(README.splitlines()) <= 250
 
 
+def test_every_file_that_contributing_names_exists() -> None:
+    named = re.findall(r"`([\w.]+/[\w./]*|\w+\.py)`", (ROOT / "CONTRIBUTING.md").read_text())
+    assert 20 < len(named)
+    assert [] == [
+        name for name in named if not any((ROOT / place / name).exists() for place in ("", "td_pinterest_op"))
+    ]
+
+
 def test_every_promise_has_its_tests_and_every_named_test_exists() -> None:
     shown = _first_cells(TESTS, "Promises and the tests that show them")
     assert [row[0] for row in _first_cells(WORKFLOWS, "What you can rely on")] == [row[0] for row in shown]
