@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     options = parser.parse_args(arguments)
     archive = archive_of(options.folder.resolve())
-    print(f"Pushing {len(archive.sizes):,} files of {archive.total:,} bytes together.")
+    print(f"Pushing {len(archive.sizes):,} files of {archive.total_bytes:,} bytes together.")
     excess = archive.excess_for_hosted if options.by == "td" else archive.excess_for_server
     if excess:
         print(f"Too large: {excess}.")
