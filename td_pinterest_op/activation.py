@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Create, Mirror, Replace, action_of
-from td_pinterest_op.audiences.request import extend
+from td_pinterest_op.audiences.request import extend_task
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.export import export
 from td_pinterest_op.runtime.clock import SYSTEM
-from td_pinterest_op.settings.given import drop_console_keys
+from td_pinterest_op.settings.key_names import drop_console_keys
 from td_pinterest_op.settings.merge import Layer
 from td_pinterest_op.settings.table import IfExists
 from td_pinterest_op.settings.types import is_left_out
@@ -62,7 +62,7 @@ def extend_by_console(task: workflow.Task) -> workflow.Task:
     it, the settings may name any action.
     """
     console = Layer(place="the console", given=task.params.get("result_connection_settings")).mapping()
-    whole = extend(task, "the console", drop_console_keys(console, EXPORT), {})
+    whole = extend_task(task, "the console", drop_console_keys(console, EXPORT), {})
     settings = whole.params["result_settings"]
     if "later_runs" in task.params or not _names(settings, "action"):
         settings |= _later_settings(task.params.get("later_runs", "add"), settings)
@@ -118,7 +118,7 @@ def _segment_of(task: workflow.Task) -> str:
 def _query_of(task: workflow.Task) -> dict[str, Any]:
     """Return the task's query, which then knows the activation's table by its name; nothing if it needs none."""
     given = task.params.get("query")
-    query = "" if is_left_out(given) else workflow.sql_of(str(given), key="query")
+    query = "" if is_left_out(given) else workflow.read_sql(str(given), key="query")
     if not _TABLE.search(query):
         return {}
     table = _table_of(task)

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from td_pinterest_op import __version__
-from td_pinterest_op.audiences.erasure import Receipt, Target, erase, plan_text, targets_of
+from td_pinterest_op.audiences.erasure import Receipt, Target, erase, find_targets, plan_text
 from td_pinterest_op.audiences.request import Request, read_erasure_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError
@@ -26,10 +26,10 @@ from td_pinterest_op.records.read import AllIdentifiers, Prepared
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.run_history.columns import Row, run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.parse import ErasureSettings
+from td_pinterest_op.settings.table import ErasureSettings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.history import open_history, recording
+from td_pinterest_op.workflow.history import open_history, record_run
 from td_pinterest_op.workflow.process import task_process
 from td_pinterest_op.workflow.progress import LogReporter, ProgressReporter
 from td_pinterest_op.workflow.services import Services, connect
@@ -57,9 +57,9 @@ def erasure(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     run = _Erasure(
         request=request,
         stats=Stats(action="erase", ad_account_id=settings.ad_account_id, dry_run=settings.dry_run),
-        watcher=LogReporter(timing=timing),
+        reporter=LogReporter(timing=timing),
     )
-    with recording(open_history(task, settings.history, timing), run.rows):
+    with record_run(open_history(task, settings.history, timing), run.rows):
         run.do(timing)
         stored = run.stored(timing)
         log.info("receipt: %s", json.dumps(stored))
@@ -73,7 +73,7 @@ class _Erasure:
 
     request: Request[ErasureSettings]
     stats: Stats
-    watcher: ProgressReporter
+    reporter: ProgressReporter
     targets: list[Target] = field(default_factory=list)
     finished: list[Target] = field(default_factory=list)
     is_over: bool = False
@@ -89,16 +89,23 @@ class _Erasure:
     def do(self, timing: Timing) -> None:
         """Find the lists, read the people, then remove them list by list."""
         settings, stats = self.settings, self.stats
-        connected = connect(self.request.task, settings, timing=timing, count=stats.requests, scopes=SCOPES)
+        connected = connect(
+            self.request.task,
+            settings,
+            timing=timing,
+            endpoints=self.request.endpoints,
+            count=stats.requests,
+            scopes=SCOPES,
+        )
         with connected as services, Spool() as spool:
             # A token that Pinterest refuses is no matter of one ad account.
             services.tokens.token()
             apis = {account: services.pinterest_for(account) for account in settings.ad_account_ids}
-            self.targets = targets_of(apis)
-            prepared = _read(self.request, services, stats, spool=spool, watcher=self.watcher)
-            self.watcher.plan(plan_text(self.targets, records=stats.unique, settings=settings))
+            self.targets = find_targets(apis)
+            prepared = _read(self.request, services, stats, spool=spool, reporter=self.reporter)
+            self.reporter.plan(plan_text(self.targets, records=stats.unique, settings=settings))
             pace = settings.records_per_second
-            removing = partial(self.watcher.progress, phase="removing", unit="records", pace=pace)
+            removing = partial(self.reporter.progress, phase="removing", unit="records", pace=pace)
             sender = partial(Sender, client=services.client, settings=settings, progress=removing)
             if stats.unique and not settings.dry_run:
                 self._go_over(erase(self.targets, prepared, apis=apis, sender=sender))
@@ -109,7 +116,7 @@ class _Erasure:
             for result in results:
                 self.finished.append(result)
         except ExportError as error:
-            raise error.extended(f". Before that: {self.progress}") from None
+            raise error.extend(f". Before that: {self.progress}") from None
         self.targets = self.finished
 
     @property
@@ -149,14 +156,14 @@ def _read(
     stats: Stats,
     *,
     spool: Spool,
-    watcher: ProgressReporter,
+    reporter: ProgressReporter,
 ) -> Prepared:
     """The unique identifiers of the rows, in the spool. Raises InvalidRowsError for rows that must not be used."""
     rows, settings = request.open_rows(services, stats), request.settings
     columns = identifier_columns(rows.job, settings.columns)
     _warn_of_other_identifiers(columns)
     preparation = AllIdentifiers(spool, columns=columns, stats=stats)
-    with watcher.progress(phase="reading", unit="rows", total=rows.job.records) as progress:
+    with reporter.progress(phase="reading", unit="rows", total=rows.job.records) as progress:
         preparation.read(rows.blocks, progress=progress)
     check_values(stats, skip_invalid=settings.ignore_invalid_records, first_invalid=preparation.first_invalid)
     return preparation.prepared

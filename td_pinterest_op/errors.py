@@ -30,7 +30,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeVar
 
-from td_pinterest_op.redaction.format import without_templates
+from td_pinterest_op.redaction.format import break_templates
 from td_pinterest_op.redaction.secret import mask
 
 # `missing`: the key is left out. `unknown`: there is no such key. `environment`: a variable is missing there.
@@ -54,12 +54,12 @@ class ExportError(Exception):
     def __init__(
         self, message: str, *, status: int | None = None, code: int | None = None, maybe_applied: bool = False
     ) -> None:
-        super().__init__(without_templates(mask(message)))
+        super().__init__(break_templates(mask(message)))
         self.status, self.code, self.maybe_applied = status, code, maybe_applied
 
-    def extended(self: _E, text: str) -> _E:
+    def extend(self: _E, text: str) -> _E:
         """This error with `text` added to its message."""
-        self.args = (without_templates(f"{self.args[0]}{mask(text)}"),)
+        self.args = (break_templates(f"{self.args[0]}{mask(text)}"),)
         return self
 
     @classmethod
@@ -187,7 +187,7 @@ class PinterestError(ExportError):
     """Pinterest answered, but did not do what it said, or its answer cannot be understood."""
 
     who = "see the message"
-    example = "Pinterest answered 200 to moving audience 2542620905475, but the answer has no id"
+    example = "Pinterest answered 200 to switching audience 2542620905475, but the answer has no id"
     advice = (
         "Run the task again: it looks first, and does nothing twice. Keep the x-pinterest-rid for Pinterest's support."
     )

@@ -25,17 +25,17 @@ from td_pinterest_op.errors import AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.plan import check_rows, plan_text
 from td_pinterest_op.records.read import Prepared
-from td_pinterest_op.redaction.format import counted
+from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.after_run import write as write_report
 from td_pinterest_op.run_history.columns import Row, run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.parse import Settings
+from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.withholding.lists import open_lists
 from td_pinterest_op.withholding.preparation import open_reader
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.history import open_history, recording
+from td_pinterest_op.workflow.history import open_history, record_run
 from td_pinterest_op.workflow.process import task_process
 from td_pinterest_op.workflow.progress import LogReporter, ProgressReporter
 from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect
@@ -61,22 +61,22 @@ def export(
     timing: Timing,
     *,
     rows: Rows | None = None,
-    watcher: ProgressReporter | None = None,
+    reporter: ProgressReporter | None = None,
     on_new_refresh_token: OnNewRefreshToken | None = None,
 ) -> dict[str, Any]:
     """Check, read, plan, then do the steps; returns the statistics.
 
     Args:
         rows: what is exported in place of the task's job.
-        watcher: who gets the plan and the progress; the log if nobody else does.
+        reporter: who gets the plan and the progress; the log if nobody else does.
         on_new_refresh_token: see `workflow.services.connect`.
 
     Raises ExportError, and OSError when the spool cannot be written.
     """
     log.info("td_pinterest_op %s", __version__)
     request = read_export_request(task, table=EXPORT, rows=rows)
-    watcher = watcher or LogReporter(timing=timing)
-    with _running(request, watcher, timing, on_new_refresh_token) as run:
+    reporter = reporter or LogReporter(timing=timing)
+    with _running(request, reporter, timing, on_new_refresh_token) as run:
         action = run.action()
         action.check()
         with run.prepared(action) as prepared:
@@ -93,7 +93,7 @@ class _Run:
     request: ExportRequest
     services: Services
     stats: Stats
-    watcher: ProgressReporter
+    reporter: ProgressReporter
     timing: Timing
 
     @property
@@ -102,7 +102,7 @@ class _Run:
 
     def action(self) -> AudienceAction:
         pace = self.settings.records_per_second
-        sending = partial(self.watcher.progress, phase="sending", unit="records", pace=pace)
+        sending = partial(self.reporter.progress, phase="sending", unit="records", pace=pace)
         return build_action(
             request=self.request,
             services=self.services,
@@ -120,7 +120,7 @@ class _Run:
                 lists = stack.enter_context(opened)
             rows = self.request.open_rows(self.services, self.stats, lists=lists)
             preparation = stack.enter_context(open_reader(rows.job, self.settings, self.stats, lists=lists))
-            with self.watcher.progress(phase="reading", unit="rows", total=rows.job.records) as progress:
+            with self.reporter.progress(phase="reading", unit="rows", total=rows.job.records) as progress:
                 preparation.read(rows.blocks, progress=progress)
             first = preparation.first_invalid
             check_rows(self.settings, self.stats, first_invalid=first, origin=rows.job.origin)
@@ -140,16 +140,16 @@ class _Run:
             self.settings,
             self.stats,
             batches=prepared.count_batches(self.settings.limit_records_per_request),
-            changes=[step.says for step in steps],
-            writes=sum(step.writes for step in steps),
+            changes=[step.description for step in steps],
+            request_count=sum(step.request_count for step in steps),
         )
-        self.watcher.plan(plan)
+        self.reporter.plan(plan)
 
     def do(self, steps: Sequence[Step]) -> None:
         if not self.settings.dry_run:
             with self._measuring("sending_seconds"):
                 for step in steps:
-                    step.do()
+                    step.run()
         self.stats.check(complete=not self.settings.dry_run)
 
     @contextlib.contextmanager
@@ -164,7 +164,7 @@ class _Run:
 @contextlib.contextmanager
 def _running(
     request: ExportRequest,
-    watcher: ProgressReporter,
+    reporter: ProgressReporter,
     timing: Timing,
     on_new_refresh_token: OnNewRefreshToken | None,
 ) -> Iterator[_Run]:
@@ -175,14 +175,15 @@ def _running(
         request.task,
         settings,
         timing=timing,
+        endpoints=request.endpoints,
         count=stats.requests,
         on_new_refresh_token=on_new_refresh_token,
         scopes=SCOPES,
     )
     history = open_history(request.task, settings.history, timing)
-    recorded = recording(history, lambda _: [_row(stats, settings)])
+    recorded = record_run(history, lambda _: [_row(stats, settings)])
     with recorded, _accounting(stats, settings, timing), connected as services:
-        yield _Run(request=request, services=services, stats=stats, watcher=watcher, timing=timing)
+        yield _Run(request=request, services=services, stats=stats, reporter=reporter, timing=timing)
 
 
 @contextlib.contextmanager
@@ -196,7 +197,7 @@ def _accounting(stats: Stats, settings: Settings, timing: Timing) -> Iterator[No
         # The text of any other error could quote a row.
         error_text = type(error).__name__
         if isinstance(error, ExportError):
-            error_text = str(error.extended(_extra_advice(error, stats, settings)))
+            error_text = str(error.extend(_extra_advice(error, stats, settings)))
         log.error("statistics of the failed run: %s", json.dumps(stats.to_json()))  # noqa: TRY400
         raise
     else:
@@ -218,10 +219,9 @@ def _row(stats: Stats, settings: Settings) -> Row:
 def _extra_advice(error: ExportError, stats: Stats, settings: Settings) -> str:
     """Advice to append when the reader sees only the error, not the log."""
     if stats.sent and not _TELLS_SENT.search(str(error)):
-        return f". Before that, {stats.sent:,} of {counted(stats.to_send, 'record')} were sent"
+        return f". Before that, {stats.sent:,} of {format_count(stats.to_send, 'record')} were sent"
     if isinstance(error, StoppedError) and not stats.requests.sent:
         return ". Nothing was sent"
-    if isinstance(error, AudienceError) or error.status in (403, 404):
-        lost = (notice for notice in settings.warnings if notice.code == "lost-digits")
-        return "".join(f". Beware: {notice}" for notice in lost)
+    if settings.lost_digits_warning and (isinstance(error, AudienceError) or error.status in (403, 404)):
+        return f". Beware: {settings.lost_digits_warning}"
     return ""

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 
 from td_pinterest_op.errors import ExportError, SettingsError
 from td_pinterest_op.run_history.columns import FAILED, RUN, SUCCESS, Row, lift_row
-from td_pinterest_op.run_history.sql import failure_of
+from td_pinterest_op.run_history.sql import select_failures
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.types import TABLE, WrongValueError, is_left_out, shown
+from td_pinterest_op.settings.types import TABLE, WrongValueError, is_left_out, show_value
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.history import History, open_history, workflow_of
+from td_pinterest_op.workflow.history import History, open_history, workflow_name
 from td_pinterest_op.workflow.process import task_process
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ def write_missing(task: workflow.Task, timing: Timing, *, name: str, row: Row) -
         return
     about = history.about_task
     ids = {column: str(about[column] or "") for column in ("session_uuid", "attempt_id")}
-    unless = failure_of(history.table, task=name, **ids)
+    unless = select_failures(history.table, task=name, **ids)
     history.write([{"kind": RUN, "outcome": FAILED, "task": name, **row}], unless=unless)
 
 
@@ -84,7 +84,7 @@ def _open(task: workflow.Task, timing: Timing) -> History | None:
     if is_left_out(given):
         return None
     try:
-        return open_history(task, TABLE.read(given, shown), timing)
+        return open_history(task, TABLE.read(given, show_value), timing)
     except WrongValueError as problem:
         raise SettingsError(f"history: {problem}; allowed: {TABLE.allowed}", key="history") from None
 
@@ -92,7 +92,7 @@ def _open(task: workflow.Task, timing: Timing) -> History | None:
 def _failed_task(task: workflow.Task) -> str:
     """Return the name of the task that has this one below its `_error`; outside of one, that of the workflow."""
     name = str(task.params.get("task_name") or "")
-    return name.partition("^error")[0] if "^error" in name else f"+{workflow_of(name) or ''}"
+    return name.partition("^error")[0] if "^error" in name else f"+{workflow_name(name) or ''}"
 
 
 def _message(task: workflow.Task) -> str:

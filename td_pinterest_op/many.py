@@ -14,16 +14,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from td_pinterest_op.audiences.request import extend, split
+from td_pinterest_op.audiences.request import extend_task, split_layer
 from td_pinterest_op.errors import ExportError, SettingsError, StoppedError, WorkflowError
 from td_pinterest_op.export import export
 from td_pinterest_op.history import write_missing
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.runtime.unexpected import unexpected
+from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.merge import Layer
 from td_pinterest_op.settings.parse import parse_connection
 from td_pinterest_op.settings.structures import items_of
-from td_pinterest_op.settings.types import WrongValueError, is_left_out, shown, whole_number
+from td_pinterest_op.settings.types import WrongValueError, is_left_out, show_value, whole_number
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.process import task_process
@@ -83,7 +83,7 @@ def export_entry(task: workflow.Task, timing: Timing) -> tuple[str, dict[str, An
             raise
         failure = error
     except Exception as error:
-        failure = unexpected(error)
+        failure = to_export_error(error)
     log.error("%s: %s", name, failure)
     known = {key: entry.get(key) for key in ("action", "ad_account_id", "audience_id", "audience_name")}
     if isinstance(failure, SettingsError):
@@ -143,12 +143,12 @@ def _task_of(task: workflow.Task, entry: Mapping[object, Any], name: str) -> wor
     """Return the task of one entry, as that of a workflow with one export."""
     place = f"entry {name}"
     others = {key: value for key, value in entry.items() if key not in OWN}
-    settings, params = split(Layer(place=place, given=others))
+    settings, params = split_layer(Layer(place=place, given=others))
     if "segment" in entry:
         if not {"query", "job_id"}.isdisjoint(params):
             raise SettingsError(f"{place} has a segment, and a query or a job_id as well: leave one of them out")
         params["query"] = _query_of(entry, place)
-    extended = extend(task, place, settings, params)
+    extended = extend_task(task, place, settings, params)
     return dataclasses.replace(extended, concurrent=_concurrent(task))
 
 
@@ -163,6 +163,6 @@ def _concurrent(task: workflow.Task) -> int:
     """Return how many entries run at once. Raises SettingsError."""
     given = task.params.get("concurrent")
     try:
-        return 1 if is_left_out(given) else int(_CONCURRENT.read(given, shown))
+        return 1 if is_left_out(given) else int(_CONCURRENT.read(given, show_value))
     except WrongValueError as error:
         raise SettingsError(f"concurrent: {error}; allowed: {_CONCURRENT.allowed}", key="concurrent") from None

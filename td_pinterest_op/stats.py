@@ -15,7 +15,7 @@ from typing import Any
 from td_pinterest_op import __version__
 from td_pinterest_op.errors import UnexpectedError
 from td_pinterest_op.identifiers.reasons import REASONS
-from td_pinterest_op.redaction.format import counted, escaped, without_templates
+from td_pinterest_op.redaction.format import break_templates, escape, format_count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +167,7 @@ class Stats:
     def withheld_text(self) -> str:
         """How many records are withheld, and why, in a few words."""
         reasons = ", ".join(f"{reason} {self.withheld[reason]:,}" for reason in WITHHELD if self.withheld[reason])
-        return f"{counted(self.withheld.total(), 'record')} ({reasons})"
+        return f"{format_count(self.withheld.total(), 'record')} ({reasons})"
 
     @property
     def invalid(self) -> int:
@@ -199,18 +199,18 @@ class Stats:
     def summary(self) -> str:
         """What was done, in one sentence for people."""
         name = self.audience_name or self.audience_id
-        audience = f'audience "{escaped(name)}"' if name else "an audience"
+        audience = f'audience "{escape(name)}"' if name else "an audience"
         if self.failed or self.summary_text is None:
-            sent = f", {self.sent:,} of {counted(self.to_send, 'record')} sent" if self.unique else ""
+            sent = f", {self.sent:,} of {format_count(self.to_send, 'record')} sent" if self.unique else ""
             begin = f"Failed: {self.action} on {audience}{sent}"
         elif self.dry_run:
-            would = self.summary_text.infinitive.format(audience=audience, records=counted(self.to_send, "record"))
+            would = self.summary_text.infinitive.format(audience=audience, records=format_count(self.to_send, "record"))
             begin = f"Dry run: would {would}; nothing was written"
         else:
-            done = self.summary_text.past.format(audience=audience, records=counted(self.sent, "record"))
+            done = self.summary_text.past.format(audience=audience, records=format_count(self.sent, "record"))
             begin = done[0].upper() + done[1:]
         was = "was" if self.invalid == 1 else "were"
-        left_out = [f"{counted(self.invalid, 'invalid value')} {was} left out"] if self.invalid else []
+        left_out = [f"{format_count(self.invalid, 'invalid value')} {was} left out"] if self.invalid else []
         left_out += [f"{self.withheld_text} {'was' if self.withheld.total() == 1 else 'were'} withheld"] * any(
             self.withheld.values()
         )
@@ -261,4 +261,4 @@ class Stats:
                 "waiting": round(requests.waiting_seconds, 3),
             },
         }
-        return without_templates(statistics)
+        return break_templates(statistics)

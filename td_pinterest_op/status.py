@@ -10,16 +10,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from td_pinterest_op.audiences.follow_up import State, broken_limits, state_of
+from td_pinterest_op.audiences.follow_up import State, broken_limits, read_state
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api
+from td_pinterest_op.run_history.audience_history import COLUMNS_READ, AudienceHistory, summarize
 from td_pinterest_op.run_history.columns import FAILED, SUCCESS, Row, follow_up_row
-from td_pinterest_op.run_history.known import COLUMNS_READ, Known, known
-from td_pinterest_op.run_history.sql import known_of
+from td_pinterest_op.run_history.sql import select_audience_rows
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.parse import StatusSettings, parse_status
+from td_pinterest_op.settings.parse import parse_status
+from td_pinterest_op.settings.table import StatusSettings
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.history import History, open_history, recording
+from td_pinterest_op.workflow.history import History, open_history, record_run
 from td_pinterest_op.workflow.process import task_process
 from td_pinterest_op.workflow.services import connect
 
@@ -55,12 +56,12 @@ def follow_up(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     for warning in settings.warnings:
         log.warning("%s", warning)
     look = _Look(settings=settings)
-    with recording(history, look.rows):
+    with record_run(history, look.rows):
         look.known = _known(history, settings)
         with connect(task, settings, timing=timing) as services:
             for audience_id in settings.audience_ids:
                 look.at(audience_id, services.pinterest)
-    usable, waiting = sum(state.usable for state in look.states), sum(state.waiting for state in look.states)
+    usable, waiting = sum(state.is_usable for state in look.states), sum(state.is_waiting for state in look.states)
     return {
         "checked_at": datetime.fromtimestamp(timing.wall(), timezone.utc).isoformat(timespec="seconds"),
         "ad_account_id": settings.ad_account_id,
@@ -72,10 +73,10 @@ def follow_up(task: workflow.Task, timing: Timing) -> dict[str, Any]:
     }
 
 
-def _known(history: History | None, settings: StatusSettings) -> Known:
+def _known(history: History | None, settings: StatusSettings) -> AudienceHistory:
     if history is None:
-        return Known()
-    return known(history.read(known_of(history.table, COLUMNS_READ, settings.audience_ids)) or ())
+        return AudienceHistory()
+    return summarize(history.read(select_audience_rows(history.table, COLUMNS_READ, settings.audience_ids)) or ())
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,14 +84,14 @@ class _Look:
     """What was seen so far. `problems`: by audience; one that cannot be read has no state."""
 
     settings: StatusSettings
-    known: Known = field(default_factory=Known)
+    known: AudienceHistory = field(default_factory=AudienceHistory)
     states: list[State] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
 
     def at(self, audience_id: str, api: Api) -> None:
         """Look at an audience. Raises what concerns all of them."""
         try:
-            state = state_of(api, audience_id, self.known)
+            state = read_state(api, audience_id, self.known)
         except (AccountError, StoppedError):
             raise
         except ExportError as error:
@@ -103,7 +104,7 @@ class _Look:
     def _judge(self, state: State) -> None:
         """Note the problem of a state, if it has one; the log gets the state either way."""
         broken = broken_limits(state, self.settings, previous_size=self.known.sizes.get(state.audience_id))
-        level = logging.INFO if state.usable and not broken else logging.WARNING
+        level = logging.INFO if state.is_usable and not broken else logging.WARNING
         log.log(level, "%s: %s", state.label, state.summary)
         if broken:
             self.problems[state.audience_id] = f"{state.label}: {' and '.join(broken)}. {state.summary}"

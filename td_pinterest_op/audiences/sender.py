@@ -23,8 +23,8 @@ from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.batch import Batch, RowRecords
 from td_pinterest_op.records.read import Prepared
-from td_pinterest_op.runtime.unexpected import unexpected
-from td_pinterest_op.settings.parse import SendingSettings
+from td_pinterest_op.runtime.unexpected import to_export_error
+from td_pinterest_op.settings.table import SendingSettings
 from td_pinterest_op.stats import Stats
 
 log = logging.getLogger(__name__)
@@ -109,10 +109,10 @@ class Sender:
             with self._progress(total=prepared.unique, pause=lambda: self._client.rate_limiter.pause) as progress:
                 self._send_all(prepared.batches(self._settings.limit_records_per_request), workers, progress)
         except Exception as error:
-            known = error if isinstance(error, ExportError) else unexpected(error)
+            known = error if isinstance(error, ExportError) else to_export_error(error)
             # After a signal, or a failure of the spool: the threads must not go on with what they have.
             self._client.rate_limiter.stop(known)
-            raise known.extended(self._partly_sent()) from None
+            raise known.extend(self._partly_sent()) from None
         finally:
             workers.close()
 
@@ -131,7 +131,7 @@ class Sender:
                 # No request leaves any more, nor is one repeated; those in flight are waited for.
                 workers.end()
                 self._client.rate_limiter.stop(failure)
-            self._concurrency.answered(latency=batch.latency, throttled=batch.throttled)
+            self._concurrency.record_response(latency=batch.latency, throttled=batch.throttled)
             show()
         if failure:
             raise failure
@@ -157,7 +157,7 @@ class Sender:
         except ExportError as error:
             batch.error = error
         except Exception as error:
-            batch.error = unexpected(error)
+            batch.error = to_export_error(error)
         return batch
 
     def _send_halving(self, records: Batch, batch: _Batch, put: Put) -> None:
@@ -188,7 +188,7 @@ class Sender:
 
     def _try(self, piece: _Piece, batch: _Batch, put: Put) -> _Answer:
         """Send a piece and count what happened to its records. Raises what is not about the piece."""
-        records, counted = len(piece.records), piece.records.counted
+        records, counted = len(piece.records), piece.records.record_count
         self._stats.count(in_doubt=0 if piece.in_doubt else counted)
         try:
             response = put(piece.records)
@@ -231,7 +231,7 @@ class Sender:
         batch.broken += 1
         retry, tried = self._client.retry, 2 * batch.broken
         if tried > retry.count:
-            raise error.extended(f"; tried {tried} times")
+            raise error.extend(f"; tried {tried} times")
         self._client.rate_limiter.wait(sum(islice(retry.waits(), tried - 1, tried + 1)))
 
     def _shrink(self, records: int) -> None:

@@ -22,12 +22,12 @@ from td_pinterest_op.pinterest import oauth
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.client import Client, TokenSource
 from td_pinterest_op.pinterest.models import AdAccount
-from td_pinterest_op.pinterest.oauth import Bearer, Grant, missing_scopes
+from td_pinterest_op.pinterest.oauth import Bearer, Grant, find_missing_scopes
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM
-from td_pinterest_op.settings.parse import ConnectionSettings
-from td_pinterest_op.workflow.services import endpoints, pinterest_client
+from td_pinterest_op.settings.table import ConnectionSettings
+from td_pinterest_op.workflow.services import open_client, read_endpoints
 
 _TARGETS, _REDIRECT = ("local", "td", "server", "file"), "http://localhost:8085/"
 _APPS = "https://developers.pinterest.com/apps/"
@@ -64,7 +64,7 @@ def authorize(given: Given, kind: str, place: tuple[str, ...], redirect: str, no
     app = _with_app(credentials).settings()
     with (
         stopping(),
-        pinterest_client(app, endpoint=endpoints(environ).pinterest, timing=SYSTEM) as client,
+        open_client(app, endpoint=read_endpoints(environ).pinterest, timing=SYSTEM) as client,
     ):
         state = secrets.token_urlsafe(32)
         link = oauth.consent_address(
@@ -75,7 +75,7 @@ def authorize(given: Given, kind: str, place: tuple[str, ...], redirect: str, no
         )
         code = _pasted_code(link, state, redirect) if no_browser else _code(link, state, redirect, timeout)
         # A code is good once: no signal comes between Pinterest's tokens and where they are kept.
-        grant, where = shutdown.shielded(lambda: _granted(client, app, store, code=code, redirect=redirect))
+        grant, where = shutdown.run_shielded(lambda: _granted(client, app, store, code=code, redirect=redirect))
         doctor = "td-pinterest doctor" + (f" --env-file {shlex.quote(place[0])}" if kind == "file" else "")
         hidden_by = credentials.found_before(kind)
         next_command = " && ".join([*hidden_by.values(), doctor])
@@ -143,11 +143,11 @@ def _granted(
     client: Client, app: ConnectionSettings, store: Target, *, code: Secret, redirect: str
 ) -> tuple[Grant, str]:
     """What the code was exchanged for, and where it is stored."""
-    with shutdown.saving():
-        grant = oauth.exchange(
+    with shutdown.protect_saving():
+        grant = oauth.exchange_code(
             client, client_id=app.client_id, client_secret=app.client_secret, code=code, redirect_uri=redirect
         )
-        if missing := missing_scopes(grant.scopes):
+        if missing := find_missing_scopes(grant.scopes):
             raise AccountError(
                 f"the consent lacks the scope {' and '.join(missing)}, and an export needs it: "
                 f"nothing was stored. Check which scopes the app may ask for at {_APPS}, and run the command again"
@@ -162,11 +162,11 @@ def _granted(
                 }
             )
         except SettingsError as error:
-            error.extended(". The consent is given, but its token is lost: run the command again")
-            if shutdown.requested():  # nobody waits for this error any more
+            error.extend(". The consent is given, but its token is lost: run the command again")
+            if shutdown.is_requested():  # nobody waits for this error any more
                 screen.note(str(error))
             raise error from None
-        if shutdown.requested():
+        if shutdown.is_requested():
             screen.note(f"The refresh token is stored in {where}.")
         return grant, where
 
@@ -206,7 +206,7 @@ def _accounts_and_user(client: Client, grant: Grant, where: str) -> tuple[list[A
         if "user_accounts:read" in grant.scopes:
             return accounts, api.username()
     except StoppedError as error:
-        raise error.extended(f". The refresh token is stored in {where}") from None
+        raise error.extend(f". The refresh token is stored in {where}") from None
     except ExportError as error:
         screen.note(f"The token is stored, but its user and ad accounts cannot be shown now: {error}")
     owners = {account.owner for account in accounts if "OWNER" in account.roles and account.owner}

@@ -12,7 +12,7 @@ from td_pinterest_op.cli.lint import dig_file, rules
 from td_pinterest_op.cli.lint.dig_file import Finding
 from td_pinterest_op.cli.options import Given
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.redaction.format import counted
+from td_pinterest_op.redaction.format import format_count
 
 
 @click.command(
@@ -35,7 +35,7 @@ def check(given: Given, files: tuple[Path, ...], form: str, quiet: bool) -> int:
         for finding in every:
             screen.say(_for_github(finding) if form == "github" else str(finding))
         if not every:
-            screen.note(f"{counted(len(files), 'workflow')}: nothing found")
+            screen.note(f"{format_count(len(files), 'workflow')}: nothing found")
     return 1 if every else 0
 
 

@@ -18,20 +18,20 @@ from td_pinterest_op.cli.connection import PINTEREST_SECRETS, SECRETS, Credentia
 from td_pinterest_op.errors import AccountError, ExportError
 from td_pinterest_op.http.retry import server_time
 from td_pinterest_op.pinterest.models import WRITERS, AdAccount
-from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE, Tokens, missing_scopes
-from td_pinterest_op.pinterest.rate_limit import quotas
-from td_pinterest_op.records.plan import TOLERATED, check_kind
+from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE, Tokens, find_missing_scopes
+from td_pinterest_op.pinterest.rate_limit import parse_quotas
+from td_pinterest_op.records.plan import TOLERATED_SHARE, check_value_kind
 from td_pinterest_op.run_history.columns import NAMES
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.table import ExpectedValues
-from td_pinterest_op.settings.types import TABLE, WrongValueError, is_left_out, shown
+from td_pinterest_op.settings.types import TABLE, WrongValueError, is_left_out, show_value
 from td_pinterest_op.stats import Condition, Stats, condition_of
 from td_pinterest_op.treasure_data.api import TreasureData, path_of
-from td_pinterest_op.treasure_data.job import job_of
+from td_pinterest_op.treasure_data.job import wait_for_job
 from td_pinterest_op.treasure_data.result import JobResult
 from td_pinterest_op.withholding.preparation import open_reader
 from td_pinterest_op.workflow import task as workflow_task
-from td_pinterest_op.workflow.services import Services, endpoints
+from td_pinterest_op.workflow.services import Services, read_endpoints
 
 OK, WARNING, ERROR = "ok", "warning", "error"
 _DAY = 86_400.0
@@ -141,7 +141,7 @@ def proxy(environ: Mapping[str, str]) -> Check:
 
 def _endpoints(environ: Mapping[str, str]) -> None:
     """Nothing to show: other checks show them. Raises SettingsError for one that secrets must not be sent to."""
-    endpoints(environ)
+    read_endpoints(environ)
 
 
 def _workflow(path: Path) -> Check:
@@ -159,7 +159,7 @@ def _token(tokens: Tokens) -> Check:
 
 
 def _scopes(granted: frozenset[str], held: Credentials) -> Check:
-    if missing := missing_scopes(granted):
+    if missing := find_missing_scopes(granted):
         advice = f"{held.token_advice}, and approve all that the page asks for"
         return Check(ERROR, f"the token lacks {' and '.join(missing)}", advice)
     return Check(OK, " ".join(sorted(granted)) or "Pinterest does not name them")
@@ -186,7 +186,7 @@ def _clock(headers: Mapping[str, str]) -> Check:
 
 def tier(headers: Mapping[str, str]) -> Check:
     """The access tier of the app, as far as the limits in a response show it."""
-    limits = quotas(headers)
+    limits = parse_quotas(headers)
     of_day = [quota for quota, window in limits if window >= _DAY]
     if of_day:
         message = (
@@ -229,7 +229,7 @@ def _audience(subject: Subject) -> Check:
         advice = "name one with --audience or PINTEREST_AUDIENCE_ID; `td-pinterest audiences` lists them"
         return Check(WARNING, f"{_NOT_CHECKED}no audience is named", advice)
     api = subject.services.pinterest_for(subject.account.id)
-    known = Audiences(api).usable(audience_id)
+    known = Audiences(api).find_usable(audience_id)
     size = "unknown" if known.size is None else f"{known.size:,}"
     message = f'{known.id} "{known.name}": {known.status}, size {size}, customer list {known.customer_list_id}'
     condition = condition_of(known.status)
@@ -247,7 +247,7 @@ def _treasure_data(subject: Subject) -> Check:
         return Check(ERROR, message, "set it, or store it with `digdag secrets --local --set td.apikey`")
     with subject.credentials.of_treasure_data().services() as services:
         services.treasure_data.call("GET", "/v3/database/list")
-    host = urllib.parse.urlsplit(endpoints(subject.credentials.environ).treasure_data).hostname
+    host = urllib.parse.urlsplit(read_endpoints(subject.credentials.environ).treasure_data).hostname
     return Check(OK, f"the key is accepted by {host}")
 
 
@@ -257,7 +257,7 @@ def _history(subject: Subject) -> Check | None:
     if is_left_out(given):
         return None
     try:
-        named = TABLE.read(given, shown)
+        named = TABLE.read(given, show_value)
     except WrongValueError as error:
         return Check(ERROR, f"history: {error}", f"write {TABLE.allowed}")
     database = named.database or database
@@ -289,7 +289,7 @@ def _rows(subject: Subject) -> Check:
     """The job is readable, its columns fit, and the first rows are judged, all by the task's `result_settings`."""
     params, held, td = subject.params, subject.credentials, subject.services.treasure_data
     how = parse({**_ANY_EXPORT, **params["result_settings"]}, environ=held.environ)
-    job = job_of(td, workflow_task.source(held.task(**params)), note=lambda _: None)
+    job = wait_for_job(td, workflow_task.read_source(held.task(**params)), note=lambda _: None)
     stats = Stats(action="", ad_account_id="", dry_run=True)
     with open_reader(job, how, stats, lists=None) as preparation:
         preparation.read(_first_rows(iter(JobResult(td, job))), progress=lambda _: None)
@@ -298,8 +298,8 @@ def _rows(subject: Subject) -> Check:
     reasons = {reason: count for reason, count in sorted(stats.invalid_by_reason.items()) if count}
     if not stats.read:
         return Check(WARNING, f"job {job.id} ({names}) has no rows", "check the query's WHERE")
-    check_kind(how.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
-    if stats.hashed_values > TOLERATED * stats.valid and how.expect_values is ExpectedValues.ANY:
+    check_value_kind(how.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
+    if stats.hashed_values > TOLERATED_SHARE * stats.valid and how.expect_values is ExpectedValues.ANY:
         return Check(
             WARNING,
             f"{message}; {stats.hashed_values:,} values look hashed already",

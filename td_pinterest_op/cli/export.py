@@ -116,7 +116,7 @@ def run_task(task: Task, credentials: Credentials, given: Given, *, rows: Rows |
     is_dry = str(task.params["result_settings"].get("dry_run", "")).lower() == "true"
     watcher = TerminalWatcher(ask=not (given.yes or is_dry), quiet=given.quiet)
     with stopping(), screen.waits_shown(quiet=given.quiet):
-        return run_export(task, SYSTEM, rows=rows, watcher=watcher, on_new_refresh_token=credentials.keeper())
+        return run_export(task, SYSTEM, rows=rows, reporter=watcher, on_new_refresh_token=credentials.keeper())
 
 
 def _settings(in_file: Mapping[str, object], credentials: Credentials, given: Given) -> dict[str, object]:
@@ -260,7 +260,7 @@ def stopping() -> Iterator[None]:
         if not received:
             raise
         if not shutdown.finish():
-            error.extended(". A new refresh token may not be stored: if it is refused, run `td-pinterest authorize`")
+            error.extend(". A new refresh token may not be stored: if it is refused, run `td-pinterest authorize`")
         screen.fail(str(error))
         raise click.exceptions.Exit(128 + received[0]) from None
     finally:

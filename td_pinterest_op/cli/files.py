@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from td_pinterest_op.audiences.request import split
+from td_pinterest_op.audiences.request import split_layer
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.runtime import atomic_file
 from td_pinterest_op.settings.merge import Layer
@@ -38,7 +38,7 @@ def task(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
     Raises SettingsError, also for what no export takes.
     """
-    settings, params = split(Layer(place=f"the file {path} of --settings", given=read(path, "--settings")))
+    settings, params = split_layer(Layer(place=f"the file {path} of --settings", given=read(path, "--settings")))
     return {str(name): value for name, value in settings.items()}, params
 
 

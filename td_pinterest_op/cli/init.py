@@ -18,7 +18,7 @@ from td_pinterest_op.cli.options import Given
 from td_pinterest_op.cli.project_folder import JOBS, Answers, Job, show_folder
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.redaction.format import escaped
+from td_pinterest_op.redaction.format import escape
 from td_pinterest_op.settings.table import CREDENTIALS
 from td_pinterest_op.settings.types import AUDIENCE_ID, WrongValueError
 from td_pinterest_op.workflow.services import Services
@@ -182,10 +182,10 @@ def _audiences(
         return (), ask.text("Name of the new audience", next(iter(named), None), option="--audience")
     if not job.ids and job is not JOBS["many"]:
         return (), ""
-    known = {str(row["id"]): str(row.get("name") or "") for row in api.listed("audiences")} if api else None
+    known = {str(row["id"]): str(row.get("name") or "") for row in api.list_entities("audiences")} if api else None
     if not named:
         for audience_id, name in [*(known or {}).items()][:_SHOWN]:
-            screen.note(f"  {audience_id:20}{escaped(name)}")
+            screen.note(f"  {audience_id:20}{escape(name)}")
     several = job is JOBS["many"]
     question = "Audiences (ids, with commas)" if several else "Audience (its id, or its name)"
     while True:

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from td_pinterest_op.audiences.customer_lists import origin_of
-from td_pinterest_op.audiences.usage import ROLES, Use, uses
+from td_pinterest_op.audiences.customer_lists import parse_list_name
+from td_pinterest_op.audiences.usage import ROLES, Use, find_uses
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.connection import checked_id, connecting
 from td_pinterest_op.cli.options import Given
@@ -50,7 +50,7 @@ def accounts(given: Given, name: str | None) -> None:
 def audiences(given: Given, name: str | None) -> None:
     """List the audiences of the ad account: ids, types, status, size and the customer list behind each."""
     with connecting(given) as connection:
-        rows = list(map(audience_row, connection.api().listed("audiences")))
+        rows = list(map(audience_row, connection.api().list_entities("audiences")))
     columns = ("id", "name", "audience_type", "status", "size", "customer_list_id", "created", "changed")
     _show(given, _named(rows, name), columns, nothing="no audience")
 
@@ -69,9 +69,11 @@ def lists(given: Given, left_behind: bool, name: str | None) -> None:
     used_by: dict[str, list[str]] = {}
     with connecting(given) as connection:
         api = connection.api()
-        for row in map(audience_row, api.listed("audiences")):
+        for row in map(audience_row, api.list_entities("audiences")):
             used_by.setdefault(row["customer_list_id"], []).append(row["id"])
-        rows = [_list_row(content, used_by.get(str(content["id"]), [])) for content in api.listed("customer_lists")]
+        rows = [
+            _list_row(content, used_by.get(str(content["id"]), [])) for content in api.list_entities("customer_lists")
+        ]
     rows = [row for row in rows if row["left_behind"] or not left_behind]
     columns = [
         *("id", "name", *(["list_type"] if any(row["list_type"] for row in rows) else []), "status", "uploaded"),
@@ -96,14 +98,14 @@ def audience(given: Given, audience_id: str | None, history: str | None) -> None
         named = audience_id or connection.credentials.environ.get("PINTEREST_AUDIENCE_ID")
         if not named:
             raise click.UsageError("which audience? Give its id; `td-pinterest audiences` lists them")
-        content = api.entity("audiences", checked_id(named, "ID"))
+        content = api.get_entity("audiences", checked_id(named, "ID"))
         if content is None:
             raise AudienceError(
                 f"there is no audience {named} in ad account {api.ad_account_id}: "
                 "`td-pinterest audiences` lists those that exist"
             )
         row = _full_row(api, content)
-        used_by = uses(api, row["id"])
+        used_by = find_uses(api, row["id"])
     past = _past(history, row["id"], given.env_file) if history else None
     if given.as_json:
         ad_groups = None if used_by is None else [asdict(use) for use in used_by]
@@ -147,7 +149,7 @@ def _past(history: str, audience_id: str, env_file: Path | None) -> list[dict[st
 def _full_row(api: Api, content: Mapping[str, Any]) -> dict[str, Any]:
     row = audience_row(content) | {"description": content.get("description"), "ad_account_id": api.ad_account_id}
     list_id = row["customer_list_id"]
-    behind = api.entity("customer_lists", list_id) if list_id else None
+    behind = api.get_entity("customer_lists", list_id) if list_id else None
     if behind:
         shown = _list_row(behind, [row["id"]])
         keys = ("name", "status", "uploaded", "removed", "batches", "session", "job_id", "created", "changed")
@@ -176,7 +178,7 @@ def _id(value: object) -> str | None:
 
 
 def _list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[str, Any]:
-    session, job_id = origin_of(str(content.get("name") or "")) or (None, None)
+    session, job_id = parse_list_name(str(content.get("name") or "")) or (None, None)
     return {
         "id": str(content["id"]),
         **{key: content.get(key) for key in ("name", "list_type", "status")},

@@ -23,7 +23,7 @@ from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.check import findings
 from td_pinterest_op.cli.options import Given
 from td_pinterest_op.errors import SettingsError, WorkflowError
-from td_pinterest_op.redaction.format import printable
+from td_pinterest_op.redaction.format import sanitize
 from td_pinterest_op.runtime import atomic_file
 from td_pinterest_op.settings.table import CREDENTIALS
 
@@ -231,7 +231,7 @@ def write(folder: Path, answers: Answers) -> list[str]:
         check=False,
     )
     if done.returncode:
-        raise WorkflowError(f"the folder {folder} cannot be laid out: {printable(done.stderr.strip(), longest=600)}")
+        raise WorkflowError(f"the folder {folder} cannot be laid out: {sanitize(done.stderr.strip(), longest=600)}")
     return [name for name, fill in fillings.items() if not _fill(folder / name, templates[name], fill)]
 
 
@@ -363,5 +363,5 @@ def _find(text: str, keys: Sequence[str]) -> tuple[int, re.Match[str]]:
 def _quoted(value: str) -> str:
     """Return a YAML scalar, in double quotes. Raises SettingsError for a text that digdag would evaluate."""
     if "${" in value:
-        raise SettingsError(f"{printable(value)} contains a template, which digdag would fill in: leave it out")
+        raise SettingsError(f"{sanitize(value)} contains a template, which digdag would fill in: leave it out")
     return json.dumps(value, ensure_ascii=False)

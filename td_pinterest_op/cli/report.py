@@ -13,12 +13,12 @@ from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import Credentials, checked_id
 from td_pinterest_op.cli.options import FILE, Given
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.redaction.format import counted
+from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.after_run import READABLE
 from td_pinterest_op.report.entry import Entry, entry
 from td_pinterest_op.report.sources import entries
 from td_pinterest_op.runtime.atomic_file import replace
-from td_pinterest_op.treasure_data.job import Source, random_domain_key
+from td_pinterest_op.treasure_data.job import Source, make_domain_key
 from td_pinterest_op.treasure_data.result import read_all
 
 _TABLE = re.compile(r"(?P<database>[a-z0-9_]{3,255})\.(?P<table>[a-z0-9_]{3,255})")
@@ -66,7 +66,7 @@ def report(given: Given, paths: tuple[Path, ...], history: str | None, audience:
     if given.as_json:
         screen.say_json({"file": str(output), "entries": len(runs)})
     elif not given.quiet:
-        screen.say(f"Wrote {output}, from {counted(len(runs), runs[0].kind, 'runs and follow-ups')}")
+        screen.say(f"Wrote {output}, from {format_count(len(runs), runs[0].kind, 'runs and follow-ups')}")
 
 
 def _write(output: Path, runs: list[Entry], audience: str | None) -> None:
@@ -92,7 +92,7 @@ def history_entries(history: str, *, audience_id: str | None, env_file: Path | N
     only = f" WHERE audience_id = '{audience_id}'" if audience_id else ""
     # A table that an older version made has fewer columns.
     query = f"SELECT * FROM {named['table']}{only} ORDER BY time DESC LIMIT {_MOST_ROWS}"  # noqa: S608
-    source = Source(query=query, database=named["database"], domain_key=random_domain_key())
+    source = Source(query=query, database=named["database"], domain_key=make_domain_key())
     credentials = Credentials.find(env_file)
     credentials.require("TD_API_KEY")
     with credentials.of_treasure_data().services() as services:

@@ -11,7 +11,7 @@ from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import Credentials
 from td_pinterest_op.cli.options import Given
 from td_pinterest_op.identifiers.sql_text import quote_literal
-from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, alternatives
+from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, join_with_or
 from td_pinterest_op.records.columns import identifier_columns
 from td_pinterest_op.records.hashed_rows import ENGINES
 from td_pinterest_op.records.sql import (
@@ -19,12 +19,12 @@ from td_pinterest_op.records.sql import (
     arms_statement,
     columns_statement,
     hashed_statement,
-    one_statement,
     rejected_statement,
+    require_one_statement,
 )
 from td_pinterest_op.settings.structures import COLUMNS, CONTROL, Control
 from td_pinterest_op.settings.types import WrongValueError
-from td_pinterest_op.treasure_data.job import Job, job_of
+from td_pinterest_op.treasure_data.job import Job, wait_for_job
 from td_pinterest_op.workflow import task as workflow
 
 _EXAMPLE = """\b
@@ -70,7 +70,7 @@ def sql(
     hashed: the query with digests in place of identifiers, NULL where one is rejected. rejected: your keys, with the
     column and the reason of each value that is rejected. control: the arm of each person, `control` or `sent`.
     """
-    text = one_statement(files.sql(query, "--query"))
+    text = require_one_statement(files.sql(query, "--query"))
     listed, types = _columns_of(names)
     if database and len(types) < len(listed):
         raise click.UsageError("with --database, --columns takes only NAME=TYPE: the warehouse knows the others")
@@ -92,7 +92,7 @@ def _columns_of(names: str) -> tuple[list[str], Mapping[str, str]]:
     except WrongValueError as error:
         raise click.UsageError(f"--columns: {error}") from None
     if not set(KEYS_ONLY).isdisjoint(types.values()):
-        raise click.UsageError(f"--columns: the warehouse hashes {alternatives(LISTED)} only")
+        raise click.UsageError(f"--columns: the warehouse hashes {join_with_or(LISTED)} only")
     return [name for name, _, _ in pairs], types
 
 
@@ -101,9 +101,9 @@ def _described(given: Given, text: str, *, database: str, engine: str) -> Job:
     credentials = Credentials.find(given.env_file)
     credentials.require("TD_API_KEY")
     given.note(f"Credentials: {credentials.described()}")
-    source = workflow.source(credentials.task(query=text, database=database, engine=engine))
+    source = workflow.read_source(credentials.task(query=text, database=database, engine=engine))
     with credentials.of_treasure_data().services() as services, screen.waits_shown(quiet=given.quiet):
-        return job_of(services.treasure_data, source.with_fresh_query(columns_statement(text)))
+        return wait_for_job(services.treasure_data, source.with_fresh_query(columns_statement(text)))
 
 
 def _statement(
@@ -116,7 +116,7 @@ def _statement(
     control: Mapping[str, str | None],
 ) -> str:
     names = [name for name, _ in job.schema]
-    columns = identifier_columns(job, types, passes_others=True)
+    columns = identifier_columns(job, types, ignores_others=True)
     query = Query(text=text, names=names, columns=columns)
     if what == "hashed":
         return hashed_statement(query)

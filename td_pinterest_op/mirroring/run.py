@@ -17,11 +17,11 @@ from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, State
 from td_pinterest_op.mirroring.plan import REPLACE, Comparison, Figures, choose_mode
 from td_pinterest_op.mirroring.stage import Stage
 from td_pinterest_op.records.columns import Column, list_type
-from td_pinterest_op.records.plan import check_kind
+from td_pinterest_op.records.plan import check_value_kind
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.records.sql import Query, columns_statement
-from td_pinterest_op.settings.parse import Settings
+from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import MirrorFigures, Stats
 from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.withholding import sql as withholding
@@ -175,7 +175,7 @@ class MirrorRun:
             name, of_list = row["list"], _figures_of(row)
             invalid[name] = of_list.invalid_by_reason
             with _naming(name):
-                check_kind(self.settings.expect_values, plain=of_list.plain_values, hashed=of_list.hashed_values)
+                check_value_kind(self.settings.expect_values, plain=of_list.plain_values, hashed=of_list.hashed_values)
             check_list(name, row["identifiers"], of_list, self.settings)
         warn_of_invalid(invalid)
         return tables
@@ -235,7 +235,7 @@ def _naming(name: str) -> Iterator[None]:
     try:
         yield
     except ExportError as error:
-        raise error.extended(f" [the query of `{name}`]") from None
+        raise error.extend(f" [the query of `{name}`]") from None
 
 
 def _figures_of(row: Mapping[str, Any]) -> Stats:

@@ -9,8 +9,8 @@ from itertools import islice
 from typing import cast
 
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.identifiers.types import EMAIL, LISTED, TYPES, IdentifierType, alternatives
-from td_pinterest_op.redaction.format import printable
+from td_pinterest_op.identifiers.types import EMAIL, LISTED, TYPES, IdentifierType, join_with_or
+from td_pinterest_op.redaction.format import sanitize
 from td_pinterest_op.treasure_data.job import Job
 
 # varchar(32), char(64), string: Trino's and Hive's types for text; array(varchar), array<string>.
@@ -58,36 +58,36 @@ def identifier_columns(
     *,
     types: Mapping[str, IdentifierType] = LISTED,
     by: str | None = None,
-    passes_others: bool = False,
+    ignores_others: bool = False,
 ) -> Sequence[Column]:
     """The columns of a result, which `types` knows by their lower-case names; `columns` maps other names to those.
 
     The column `by` is left out: its values are no identifiers. Raises JobError, which names every problem: columns
-    that are not known, unless it `passes_others`, columns that are named and missing, columns that are not text (`by`:
+    that are not known, unless it `ignores_others`, columns that are named and missing, columns that are not text (`by`:
     nor whole numbers).
     """
     known = dict(types) | {name: types[type_] for name, type_ in columns.items()}
     known.pop(by or "", None)
     names = {name.lower() for name, _ in job.schema}
     problems = [
-        f'there is no column "{printable(name)}", which `{setting}` names'
+        f'there is no column "{sanitize(name)}", which `{setting}` names'
         for setting, name in [*(("columns", name) for name in columns), *([("control", by)] if by else [])]
         if name not in names
     ]
-    unknown = (name for name, _ in job.schema if name.lower() not in {*known, by} and not passes_others)
+    unknown = (name for name, _ in job.schema if name.lower() not in {*known, by} and not ignores_others)
     problems += [
-        f'column "{printable(name)}" is no identifier: leave it out of {job.origin.name}, or name it in `columns`'
+        f'column "{sanitize(name)}" is no identifier: leave it out of {job.origin.name}, or name it in `columns`'
         for name in islice(unknown, _MAXIMUM_SHOWN)
     ]
     problems += [
-        f'column "{printable(name)}" is of type {printable(sql_type)}: {_cure(sql_type)}'
+        f'column "{sanitize(name)}" is of type {sanitize(sql_type)}: {_cure(sql_type)}'
         for name, sql_type in job.schema
         if (name.lower() in known and not _TEXT.match(sql_type)) or (name.lower() == by and not _KEY.match(sql_type))
     ][:_MAXIMUM_SHOWN]
     if known.keys().isdisjoint(names):
-        problems.append(f"there is no column {alternatives(types)}")
+        problems.append(f"there is no column {join_with_or(types)}")
     if problems:
-        shown = [f"{printable(name)} {printable(sql_type)}" for name, sql_type in job.schema[:_MAXIMUM_SHOWN]]
+        shown = [f"{sanitize(name)} {sanitize(sql_type)}" for name, sql_type in job.schema[:_MAXIMUM_SHOWN]]
         more = [f"and {len(job.schema) - _MAXIMUM_SHOWN} more"] if len(job.schema) > _MAXIMUM_SHOWN else []
         raise JobError(f"{job.label} (columns: {', '.join(shown + more)}) cannot be exported: {'; '.join(problems)}")
     return [

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.columns import Column
-from td_pinterest_op.records.sql import Query, answers_statement, columns_statement, one_statement
+from td_pinterest_op.records.sql import Query, answers_statement, columns_statement, require_one_statement
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.treasure_data.api import TreasureData
-from td_pinterest_op.treasure_data.job import Job, Source, job_of
-from td_pinterest_op.treasure_data.result import Rows, job_rows
+from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
+from td_pinterest_op.treasure_data.result import Rows, open_job_rows
 
 ENGINES = ("presto", "trino")
 """Those whose SQL hashes."""
@@ -38,7 +38,7 @@ def check_source(source: object, *, name: str = "query", needed_by: str = _SETTI
         raise SettingsError(
             f"{needed_by} needs the engine {' or '.join(ENGINES)}, and {name} has engine: {source.engine}", key=key
         )
-    one_statement(source.query)
+    require_one_statement(source.query)
 
 
 def hashed_rows(
@@ -49,13 +49,13 @@ def hashed_rows(
     control: Control | None = None,
     note: Callable[[str], None],
 ) -> Rows:
-    """Return the rows of a query as `job_rows` does, with identifiers as digests or reasons.
+    """Return the rows of a query as `open_job_rows` does, with identifiers as digests or reasons.
 
-    `choose` returns the columns that hold identifiers, given a job with the columns of the query. Raises as `job_of`
-    and `choose` do.
+    `choose` returns the columns that hold identifiers, given a job with the columns of the query. Raises as
+    `wait_for_job` and `choose` do.
     """
-    described = job_of(td, source.with_fresh_query(columns_statement(source.query)))
+    described = wait_for_job(td, source.with_fresh_query(columns_statement(source.query)))
     names = [name for name, _ in described.schema]
     query = Query(text=source.query, names=names, columns=choose(described))
-    rows = job_rows(td, source.with_query(answers_statement(query, control=control)), note=note)
+    rows = open_job_rows(td, source.with_query(answers_statement(query, control=control)), note=note)
     return replace(rows, job=replace(rows.job, is_judged=True))

@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 
 from td_pinterest_op.errors import InvalidRowsError, LimitError
-from td_pinterest_op.settings.parse import Settings
-from td_pinterest_op.settings.table import ExpectedValues, IfExists
+from td_pinterest_op.settings.table import ExpectedValues, IfExists, Settings
 from td_pinterest_op.stats import CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT, Stats
 from td_pinterest_op.treasure_data.job import QUERY, Origin
 
@@ -23,24 +22,24 @@ _WITHHOLDS = {
 }
 _OR_SKIP = "or set ignore_invalid_records: true to skip and count such rows"
 # The share of valid values that may be of another kind than expected.
-TOLERATED = 0.01
+TOLERATED_SHARE = 0.01
 
 
-def plan_text(settings: Settings, stats: Stats, *, batches: int, changes: Sequence[str], writes: int) -> str:
+def plan_text(settings: Settings, stats: Stats, *, batches: int, changes: Sequence[str], request_count: int) -> str:
     """What an export is about to do, in a few lines for the log.
 
-    `changes`: one sentence for each thing that will be created, changed or left behind. `writes`: the requests for
+    `changes`: one sentence for each thing that will be created, changed or orphaned. `request_count`: the requests for
     them, in addition to the batches.
     """
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(stats.invalid_by_reason.items()))
-    pace, minutes = settings.requests_per_minute, (writes + batches) / settings.requests_per_minute
+    pace, minutes = settings.requests_per_minute, (request_count + batches) / settings.requests_per_minute
     lines = [
         "plan (dry run: nothing will be written):" if settings.dry_run else "plan:",
         f"  rows      {stats.read:,} read, {stats.valid:,} valid, {stats.invalid:,} invalid"
         + (f" ({reasons})" if reasons else ""),
         f"  records   {stats.unique:,} unique, {stats.duplicate:,} duplicate",
         *([f"  withheld  {stats.withheld_text}"] if stats.withheld.total() else []),
-        f"  requests  {writes + batches:,} to write ({batches:,} of records), at most {pace:,} a minute: "
+        f"  requests  {request_count + batches:,} to write ({batches:,} of records), at most {pace:,} a minute: "
         + (f"{math.ceil(minutes):,} min" if minutes > 1 else "under a minute"),
         *(f"  change    {change}" for change in changes),
         *([_STAYS] if SUPPRESS in stats.list_jobs and _leaves_members(settings) else []),
@@ -79,7 +78,7 @@ def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]
             "Nothing was sent. Set allow_empty: true if an empty result is expected (add and remove then do nothing, "
             "create makes an empty audience, replace clears the audience, and from a mirrored one everybody leaves)"
         )
-    check_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
+    check_value_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
     if stats.unique and not stats.allowed:
         raise LimitError(
             f"everybody is withheld: {stats.withheld_text}. Nothing was sent. Check "
@@ -93,7 +92,7 @@ def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]
         raise LimitError(f"{left} are more than max_records ({more:,}). Nothing was sent")
 
 
-def check_kind(expected: ExpectedValues, *, plain: int, hashed: int) -> None:
+def check_value_kind(expected: ExpectedValues, *, plain: int, hashed: int) -> None:
     """Raise LimitError if more of the valid values than expected were hashed already, or were not."""
     other, state, cause = {
         ExpectedValues.ANY: (0, "", ""),
@@ -104,7 +103,7 @@ def check_kind(expected: ExpectedValues, *, plain: int, hashed: int) -> None:
         ),
         ExpectedValues.HASHED: (plain, "are plain", "The query may select another column than the hashed one"),
     }[expected]
-    if other > (plain + hashed) * TOLERATED:
+    if other > (plain + hashed) * TOLERATED_SHARE:
         raise LimitError(
             f"expect_values: {expected.value}, but {other:,} of {plain + hashed:,} valid values {state}. "
             f"Nothing was sent. {cause}"

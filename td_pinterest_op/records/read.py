@@ -17,7 +17,7 @@ from td_pinterest_op.records.columns import Column, list_type
 from td_pinterest_op.records.digests import ColumnKeys, column_keys
 from td_pinterest_op.records.plan import NAMED_ROWS
 from td_pinterest_op.records.row_spool import RowSpool
-from td_pinterest_op.records.rows import EncodedRows, by_shape, encode
+from td_pinterest_op.records.rows import EncodedRows, encode_rows, group_by_shape
 from td_pinterest_op.records.spool import Sorted, Spool, fingerprint
 from td_pinterest_op.stats import Stats
 
@@ -41,14 +41,14 @@ class Prepared:
     spool: Sorted | RowSpool | None
 
     @classmethod
-    def nothing(cls) -> Prepared:
+    def empty(cls) -> Prepared:
         """For actions that read no rows."""
         return cls(unique=0, list_type=list_type([]), spool=None)
 
     @property
-    def uploads(self) -> int:
+    def upload_count(self) -> int:
         """The records as Pinterest counts them: with the further combinations of a row's values."""
-        return self.spool.uploads if isinstance(self.spool, RowSpool) else self.unique
+        return self.spool.upload_count if isinstance(self.spool, RowSpool) else self.unique
 
     @property
     def fingerprint(self) -> str:
@@ -84,7 +84,7 @@ class Preparation(abc.ABC):
         self.columns, self._stats, self._default_country, self._by = columns, stats, default_country, by
         self._line_of = line_of
         self.first_invalid: list[int] = []
-        self.prepared = Prepared.nothing()
+        self.prepared = Prepared.empty()
         self._files = contextlib.ExitStack()
 
     def close(self) -> None:
@@ -191,7 +191,7 @@ class RowPreparation(Preparation):
         self._files.callback(self._kept.close)
 
     def _take(self, block: Block, by_column: Sequence[ColumnKeys]) -> Rejected:
-        rows = encode(by_column, count=len(block[self.columns[0].position]))
+        rows = encode_rows(by_column, count=len(block[self.columns[0].position]))
         self._keep(block, by_column, rows)
         self._stats.valid += rows.valid
         self._stats.invalid_keys_by_reason.update({reason.value: count for reason, count in rows.rejected_keys.items()})
@@ -200,7 +200,7 @@ class RowPreparation(Preparation):
     def _keep(self, _block: Block, _by_column: Sequence[ColumnKeys], rows: EncodedRows) -> None:
         """Keep the valid rows. Raises OSError."""
         for part in rows.parts:
-            self._kept.add(by_shape(part.rows, part.shapes))
+            self._kept.add(group_by_shape(part.rows, part.shapes))
 
     def _finish(self) -> tuple[RowSpool, Mapping[str, int]]:
         self._kept.finish()

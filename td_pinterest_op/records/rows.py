@@ -162,7 +162,7 @@ class EncodedRows:
     rejected_keys: Counter[Reason]
 
 
-def by_shape(rows: Sequence[bytes], shapes: Sequence[int]) -> dict[Shape, Sequence[bytes]]:
+def group_by_shape(rows: Sequence[bytes], shapes: Sequence[int]) -> dict[Shape, Sequence[bytes]]:
     """The rows that have a shape, repeats included; `shapes`: the number of each row's."""
     different = {*shapes}
     if len(different) == 1 and 0 not in different:
@@ -170,7 +170,7 @@ def by_shape(rows: Sequence[bytes], shapes: Sequence[int]) -> dict[Shape, Sequen
     return {Shape(number): [*compress(rows, map(number.__eq__, shapes))] for number in different if number}
 
 
-def encode(by_column: Sequence[ColumnKeys], *, count: int) -> EncodedRows:
+def encode_rows(by_column: Sequence[ColumnKeys], *, count: int) -> EncodedRows:
     """The `count` rows of a block, from the keys of its columns."""
     by_column = sorted(by_column, key=lambda keys: _bit(keys.column))
     reasons: dict[int, list[Reason]] = {}

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from td_pinterest_op.identifiers.sql_text import quote_literal, quote_name
-from td_pinterest_op.redaction.format import printable, without_templates
+from td_pinterest_op.redaction.format import break_templates, sanitize
 from td_pinterest_op.run_history.columns import COLUMNS, FAILED, FOLLOW_UP, RUN, Column, Row
 
 _LONGEST_TEXT = 1000
@@ -45,7 +45,7 @@ def insert_rows(table: str, rows: Sequence[Row], *, unless: str = "") -> str:
     )
 
 
-def failure_of(table: str, *, session_uuid: str, attempt_id: str, task: str) -> str:
+def select_failures(table: str, *, session_uuid: str, attempt_id: str, task: str) -> str:
     """Return the query for failed runs of a task, and of tasks below it, in an attempt."""
     return (
         f"SELECT 1 FROM {quote_name(table)} WHERE session_uuid = {quote_literal(session_uuid)} "
@@ -54,8 +54,8 @@ def failure_of(table: str, *, session_uuid: str, attempt_id: str, task: str) -> 
     )
 
 
-def known_of(table: str, columns: Sequence[str], audience_ids: Collection[str]) -> str:
-    """Return the query for all that may say how many are in the audiences: see `run_history.known`."""
+def select_audience_rows(table: str, columns: Sequence[str], audience_ids: Collection[str]) -> str:
+    """Return the query for all that may say how many are in the audiences: see `run_history.audience_history`."""
     name, ids = quote_name(table), ", ".join(map(quote_literal, audience_ids))
     return (
         "-- td_pinterest_op: what the history knows of these audiences\n"
@@ -85,8 +85,8 @@ def _literal(column: Column, value: Any) -> str:
         return str(bool(value)).upper()
     text = str(value)
     # Ids of a session would look like those of a device to the mask.
-    return quote_literal(_free(text) if column.is_free else without_templates(text))
+    return quote_literal(_free(text) if column.is_free else break_templates(text))
 
 
 def _free(text: str) -> str:
-    return printable(" ".join(text.split()), longest=_LONGEST_TEXT)
+    return sanitize(" ".join(text.split()), longest=_LONGEST_TEXT)

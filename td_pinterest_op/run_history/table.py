@@ -13,7 +13,7 @@ from td_pinterest_op.errors import JobError, TreasureDataError
 from td_pinterest_op.run_history.columns import Row
 from td_pinterest_op.run_history.sql import insert_rows, make_table
 from td_pinterest_op.treasure_data.api import TreasureData
-from td_pinterest_op.treasure_data.job import Source, random_domain_key, run_statement
+from td_pinterest_op.treasure_data.job import Source, make_domain_key, run_statement
 from td_pinterest_op.treasure_data.result import read_all
 
 _T = TypeVar("_T")
@@ -58,4 +58,4 @@ class HistoryTable:
 
     def _source(self, query: str) -> Source:
         # The key makes one job of a request that is repeated because its answer was lost.
-        return Source(query=query, database=self.database, domain_key=random_domain_key())
+        return Source(query=query, database=self.database, domain_key=make_domain_key())

@@ -23,7 +23,7 @@ class Timing:
 SYSTEM = Timing()
 
 
-def duration(seconds: float, *, wall: float | None = None) -> str:
+def format_duration(seconds: float, *, wall: float | None = None) -> str:
     """A time for people, in two units at most: "0.4 s", "12 s", "3 min 20 s", "1 h 5 min".
 
     With `wall`, this machine's time in seconds since 1970, also when a long one ends: "2 h 5 min (until 14:05 UTC)".
@@ -42,8 +42,8 @@ def duration(seconds: float, *, wall: float | None = None) -> str:
     return f"{length} (until {until:{day}%H:%M} UTC)"
 
 
-def resumption(seconds: float, *, wall: float) -> str:
+def format_resumption(seconds: float, *, wall: float) -> str:
     """When a wait ends, for people: "goes on at 14:05:12 UTC, in 19 s". `wall` is this machine's time."""
     at = datetime.datetime.fromtimestamp(wall + min(seconds, _LONGEST), tz=datetime.timezone.utc)
     day = "" if seconds < 12 * 3600 else "%Y-%m-%d "
-    return f"goes on at {at:{day}%H:%M:%S} UTC, in {duration(seconds if seconds < 10 else round(seconds))}"
+    return f"goes on at {at:{day}%H:%M:%S} UTC, in {format_duration(seconds if seconds < 10 else round(seconds))}"

@@ -32,7 +32,7 @@ def request(reason: str) -> None:
     _reason = _reason or reason
 
 
-def requested() -> bool:
+def is_requested() -> bool:
     """Whether the run was stopped."""
     return _reason is not None
 
@@ -49,7 +49,7 @@ def reset() -> None:
     _reason = None
 
 
-def shielded(function: Callable[[], _T]) -> _T:
+def run_shielded(function: Callable[[], _T]) -> _T:
     """`function()` in a thread of its own, so that a signal, which is raised in the main thread, does not cut it short.
 
     The caller may be interrupted; `finish` then waits for the thread.
@@ -74,7 +74,7 @@ def shielded(function: Callable[[], _T]) -> _T:
 
 
 @contextlib.contextmanager
-def saving() -> Iterator[None]:
+def protect_saving() -> Iterator[None]:
     """Around what must be saved before the process ends."""
     key = object()
     _awaited[key] = _SAVING_SECONDS
@@ -85,7 +85,7 @@ def saving() -> Iterator[None]:
 
 
 def finish() -> bool:
-    """Wait for a response that is under way within `shielded`, one second at most, and for `saving`, ten at most.
+    """Wait for `run_shielded`, one second at most, and for `protect_saving`, ten at most.
 
     Returns false if something is still being saved.
     """

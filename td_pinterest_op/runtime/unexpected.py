@@ -23,7 +23,7 @@ _PROCESS_LACKS = {
 }
 
 
-def unexpected(error: Exception) -> ExportError:
+def to_export_error(error: Exception) -> ExportError:
     """The error to raise in place of one that no code expects.
 
     That one could quote a row: only its type and place are named.

@@ -12,16 +12,15 @@ from td_pinterest_op.errors import ExportError, JobError, LimitError
 from td_pinterest_op.identifiers.types import LISTED, TYPES, UNSURE
 from td_pinterest_op.records.columns import Column, identifier_columns
 from td_pinterest_op.records.hashed_rows import hashed_rows
-from td_pinterest_op.records.plan import check_kind
+from td_pinterest_op.records.plan import check_value_kind
 from td_pinterest_op.records.read import AllIdentifiers
 from td_pinterest_op.records.spool import Spool
-from td_pinterest_op.redaction.format import counted
-from td_pinterest_op.settings.parse import Settings
-from td_pinterest_op.settings.table import HashIn, RecordsFormat
+from td_pinterest_op.redaction.format import format_count
+from td_pinterest_op.settings.table import HashIn, RecordsFormat, Settings
 from td_pinterest_op.stats import CONSENT, SUPPRESS, Stats
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Job, Source
-from td_pinterest_op.treasure_data.result import Rows, job_rows
+from td_pinterest_op.treasure_data.result import Rows, open_job_rows
 from td_pinterest_op.withholding.people import Lists
 
 log = logging.getLogger(__name__)
@@ -42,16 +41,16 @@ def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settin
             try:
                 rows = _open(td, source, settings, note=partial(stats.list_jobs.__setitem__, name))
                 columns[name], of_list = _read(rows, settings, spools[name])
-                check_kind(settings.expect_values, plain=of_list.plain_values, hashed=of_list.hashed_values)
+                check_value_kind(settings.expect_values, plain=of_list.plain_values, hashed=of_list.hashed_values)
             except ExportError as error:
-                raise error.extended(f" [the query of `{name}`]") from None
+                raise error.extend(f" [the query of `{name}`]") from None
             invalid[name] = of_list.invalid_by_reason
             check_list(name, spools[name].unique, of_list, settings)
         warn_of_invalid(invalid)
         yield Lists(suppressed=spools.get(SUPPRESS), consented=spools.get(CONSENT), columns=columns)
 
 
-def columns_of_query(columns: Mapping[str, str], *, own: Collection[str], others: Collection[str]) -> Mapping[str, str]:
+def select_columns(columns: Mapping[str, str], *, own: Collection[str], others: Collection[str]) -> Mapping[str, str]:
     """Return those of the setting `columns` that concern a query with the columns `own`: not what only `others` have.
 
     A name that no query has is kept: it is an error. All names are in lower case.
@@ -83,7 +82,7 @@ def list_columns(job: Job, settings: Settings) -> Sequence[Column]:
 def _open(td: TreasureData, source: Source, settings: Settings, *, note: Callable[[str], None]) -> Rows:
     if settings.hash_in is HashIn.WAREHOUSE:
         return hashed_rows(td, source, choose=partial(list_columns, settings=settings), note=note)
-    return job_rows(td, source, note=note)
+    return open_job_rows(td, source, note=note)
 
 
 def _read(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Column], Stats]:
@@ -97,7 +96,7 @@ def _read(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Column
 
 def check_list(name: str, people: int, of_list: Stats, settings: Settings) -> None:
     """Raise LimitError for a list without people, unless the settings allow that. `of_list`: its figures."""
-    log.info("%s: %s", name, counted(people, "identifier"))
+    log.info("%s: %s", name, format_count(people, "identifier"))
     if name == SUPPRESS and (unsure := of_list.invalid_by_reason[UNSURE]):
         raise LimitError(
             f"`{name}` holds addresses that are unsure ({unsure:,}): the warehouse cannot hash them, and would not "

@@ -15,7 +15,7 @@ from operator import ne
 
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
-from td_pinterest_op.records.spool import BUCKETS, Buckets, Spool, apart, in_order, in_pieces
+from td_pinterest_op.records.spool import BUCKETS, Buckets, Spool, regroup, sort_digests, split_fixed
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, WITHOUT_CONSENT
 
@@ -62,7 +62,7 @@ class Lists:
         return zip(suppressed, consented, strict=True)
 
 
-def in_control(control: Control, keys: Iterable[bytes]) -> list[bool]:
+def assign_control(control: Control, keys: Iterable[bytes]) -> list[bool]:
     """For each key whether its person is in the group.
 
     The number of a person is the first eight hex digits of SHA-256 (salt, a line feed, the key). `control.sql` computes
@@ -78,7 +78,7 @@ def in_control(control: Control, keys: Iterable[bytes]) -> list[bool]:
     return is_in_group
 
 
-def key_of(value: object) -> bytes:
+def encode_key(value: object) -> bytes:
     """The key in a column: text as it is, the digits of a whole number."""
     return value if isinstance(value, bytes) else str(value).encode()
 
@@ -114,7 +114,7 @@ class SingleIdentifierPeople:
 
 
 def _digests(buckets: Buckets, bucket: int) -> set[bytes]:
-    return set(chain.from_iterable(map(apart, buckets.segments(bucket))))
+    return set(chain.from_iterable(map(split_fixed, buckets.segments(bucket))))
 
 
 class People:
@@ -223,16 +223,16 @@ class People:
 
 
 def _add(entries: Buckets, digests: Iterable[bytes], numbers: Iterable[int]) -> None:
-    ends = apart(array("I", numbers).tobytes(), _NUMBER_BYTES)
+    ends = split_fixed(array("I", numbers).tobytes(), _NUMBER_BYTES)
     entries.add([digest + end for digest, end in zip(digests, ends, strict=True)])
 
 
 def _entries(entries: Buckets, bucket: int) -> Iterator[tuple[list[bytes], list[int]]]:
     """Identifiers, and the number of a person for each; in parts."""
     step = entries.width // _NUMBER_BYTES
-    for piece in in_pieces(entries.segments(bucket), _ENTRIES_AT_ONCE * entries.width):
+    for piece in regroup(entries.segments(bucket), _ENTRIES_AT_ONCE * entries.width):
         numbers = memoryview(piece).cast("I")[step - 1 :: step].tolist()
-        yield [*apart(piece, DIGEST_BYTES, _NUMBER_BYTES)], numbers
+        yield [*split_fixed(piece, DIGEST_BYTES, _NUMBER_BYTES)], numbers
 
 
 def _kept(
@@ -248,4 +248,4 @@ def _kept(
     left -= unasked
     chosen = left & controlled
     withheld = Counter({SUPPRESSED: len(opted_out), WITHOUT_CONSENT: len(unasked), CONTROL: len(chosen)})
-    return in_order([*(left - chosen)]), withheld
+    return sort_digests([*(left - chosen)]), withheld

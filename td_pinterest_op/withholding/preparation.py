@@ -16,17 +16,23 @@ from td_pinterest_op.records.columns import Column, identifier_columns, position
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
 from td_pinterest_op.records.read import AllIdentifiers, Block, IdentifierPreparation, Preparation, RowPreparation
 from td_pinterest_op.records.row_spool import RowSpool
-from td_pinterest_op.records.rows import EncodedRows, Shape, by_shape
+from td_pinterest_op.records.rows import EncodedRows, Shape, group_by_shape
 from td_pinterest_op.records.spool import Sorted, SortedFile, Spool
 from td_pinterest_op.records.spool_file import SpoolFile
 from td_pinterest_op.records.sql import NUMBERS
-from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.settings.table import RecordsFormat
+from td_pinterest_op.settings.table import RecordsFormat, Settings
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, Stats
 from td_pinterest_op.treasure_data.job import Job
-from td_pinterest_op.withholding.lists import columns_of_query, require_shared_types
-from td_pinterest_op.withholding.people import IS_DONE, Lists, People, SingleIdentifierPeople, in_control, key_of
+from td_pinterest_op.withholding.lists import require_shared_types, select_columns
+from td_pinterest_op.withholding.people import (
+    IS_DONE,
+    Lists,
+    People,
+    SingleIdentifierPeople,
+    assign_control,
+    encode_key,
+)
 
 _NUMBER_BYTES = 4
 _NOBODY: tuple[int, dict[bytes, str]] = (1 << 8 * _NUMBER_BYTES, {})
@@ -75,7 +81,7 @@ def people_columns(job: Job, settings: Settings, lists: Mapping[str, Sequence[Co
 
     Raises JobError, also for a list without any of their types, and for a control group that cannot be chosen.
     """
-    named = columns_of_query(
+    named = select_columns(
         settings.columns,
         own={name.lower() for name, _ in job.schema},
         others={column.name.lower() for columns in lists.values() for column in columns},
@@ -102,7 +108,7 @@ def _chosen(control: Control | None, by: int | None, block: Block, by_column: Se
     if by is not None and by_column[0].column.is_judged:
         return [isinstance(number, int) and number % NUMBERS < control.of_ten_thousand for number in block[by]]
     digests = (digest.hex().encode() for digest in by_column[0].keys)
-    return in_control(control, digests if by is None else map(key_of, block[by]))
+    return assign_control(control, digests if by is None else map(encode_key, block[by]))
 
 
 class _WithheldIdentifiers(IdentifierPreparation):
@@ -138,10 +144,10 @@ class _Block:
     shapes: list[int]
     rows: list[bytes]
 
-    def by_shape(self, chosen: bytearray) -> dict[Shape, Sequence[bytes]]:
+    def group_by_shape(self, chosen: bytearray) -> dict[Shape, Sequence[bytes]]:
         """The rows of people for whom `chosen` is not 0."""
         is_chosen = bytes(map(chosen.__getitem__, self.places))
-        return by_shape([*compress(self.rows, is_chosen)], [*compress(self.shapes, is_chosen)])
+        return group_by_shape([*compress(self.rows, is_chosen)], [*compress(self.shapes, is_chosen)])
 
     def records(self, places: Container[int]) -> dict[int, _Records]:
         """The rows of these people."""
@@ -187,11 +193,11 @@ class _WithheldRows(RowPreparation):
         for block, codes, losses in self._judged():
             for place, records in block.records(losses).items() if losses else ():
                 codes[place], left = _without(records, losses[place])
-                self._kept.add(by_shape([row for _, row in left], [number for number, _ in left]))
-            self._kept.add(block.by_shape(codes.translate(_WHERE[0])))
+                self._kept.add(group_by_shape([row for _, row in left], [number for number, _ in left]))
+            self._kept.add(block.group_by_shape(codes.translate(_WHERE[0])))
             for code, spool in enumerate(self._withheld.values(), 1):
                 if code in codes:
-                    spool.add(block.by_shape(codes.translate(_WHERE[code])))
+                    spool.add(block.group_by_shape(codes.translate(_WHERE[code])))
         withheld: dict[str, int] = {}
         for reason, spool in self._withheld.items():
             spool.finish()

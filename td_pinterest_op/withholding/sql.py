@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from td_pinterest_op.identifiers.rules import Reason
-from td_pinterest_op.identifiers.sql import HASHED_MARK, salted_number
+from td_pinterest_op.identifiers.sql import HASHED_MARK, salted_number_sql
 from td_pinterest_op.identifiers.sql_text import quote_literal
 from td_pinterest_op.identifiers.types import UNSURE
 from td_pinterest_op.records.sql import NUMBERS, Query, answers_source
@@ -93,20 +93,20 @@ def list_counts(tables: Mapping[str, str]) -> str:
         f"""\
 SELECT {quote_literal(name)} AS list, count(CASE WHEN {_IS_DIGEST} THEN 1 END) AS identifiers,
   coalesce(sum(CASE WHEN {_IS_DIGEST} THEN given END), 0) AS given, coalesce(sum(hashed), 0) AS hashed,
-  {counted_by("answer", "given", where=f"NOT {_IS_DIGEST}")} AS reasons
+  {sum_by_reason("answer", "given", where=f"NOT {_IS_DIGEST}")} AS reasons
 FROM {table}"""
         for name, table in tables.items()
     )
 
 
-def counted_by(reason: str, amount: str, *, where: str) -> str:
+def sum_by_reason(reason: str, amount: str, *, where: str) -> str:
     """Return SQL of the reasons of the rows, each with its amount, as one text: `null 3, empty 1`."""
     return f"""coalesce(array_join(array_agg({reason} || ' ' || cast({amount} AS varchar) ORDER BY {reason})
     FILTER (WHERE {where}), ', '), '')"""
 
 
 def read_counts(text: str) -> dict[str, int]:
-    """Return what the SQL of `counted_by` has written."""
+    """Return what the SQL of `sum_by_reason` has written."""
     return {reason: int(amount) for reason, _, amount in (each.rpartition(" ") for each in text.split(", ") if each)}
 
 
@@ -146,7 +146,7 @@ FROM (SELECT {keep}filter({of_columns}, each -> each IS NOT NULL) AS found FROM 
 
 
 def _chosen(control: Control, key: str) -> str:
-    number = salted_number(key, quote_literal(control.salt))
+    number = salted_number_sql(key, quote_literal(control.salt))
     return f"{number} % {NUMBERS} < {control.of_ten_thousand}"
 
 

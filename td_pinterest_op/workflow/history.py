@@ -22,14 +22,14 @@ from td_pinterest_op.http.transport import Transport
 from td_pinterest_op.run_history.columns import FAILED, SUCCESS, Row
 from td_pinterest_op.run_history.table import HistoryTable
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.runtime.clock import Timing, duration
+from td_pinterest_op.runtime.clock import Timing, format_duration
 from td_pinterest_op.runtime.time_limit import call_within
-from td_pinterest_op.runtime.unexpected import unexpected
+from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.types import TableName
 from td_pinterest_op.treasure_data.api import RUN_AGAIN, TreasureData
 from td_pinterest_op.workflow.resubmit import may_resubmit
-from td_pinterest_op.workflow.services import endpoints
-from td_pinterest_op.workflow.task import Task, database_of
+from td_pinterest_op.workflow.services import read_endpoints
+from td_pinterest_op.workflow.task import Task, read_database
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class History:
         attempt = params.get("attempt_id")
         return {
             "time": int(self.timing.wall()),
-            "workflow": workflow_of(name),
+            "workflow": workflow_name(name),
             "session_time": params.get("session_time"),
             "session_uuid": self._session_uuid,
             "attempt_id": None if attempt is None else str(attempt),
@@ -97,7 +97,7 @@ class History:
             self._given_up.set()
             raise
         except TimeoutError:
-            why = f"Treasure Data took longer than {duration(TIME_LIMIT)}"
+            why = f"Treasure Data took longer than {format_duration(TIME_LIMIT)}"
         except Exception as error:
             why = error_text(error).removesuffix(RUN_AGAIN)
         self._given_up.set()
@@ -116,7 +116,7 @@ class History:
         try:
             yield TreasureData(
                 api_key=self.task.td_api_key,
-                endpoint=endpoints(self.task.environ).treasure_data,
+                endpoint=read_endpoints(self.task.environ).treasure_data,
                 transport=transport,
                 retry=Retry(count=0, initial_wait=1.0, longest_wait=TIME_LIMIT, random=random.random),
                 timing=replace(self.timing, sleep=self._sleep),
@@ -132,19 +132,19 @@ class History:
 
 def open_history(task: Task, table: TableName | None, timing: Timing) -> History | None:
     """Return the history of a task, None without a table. Raises SettingsError if the table is in no database."""
-    database = database_of_history(task, table)
+    database = read_history_database(task, table)
     return History(task=task, database=database, table=table.table, timing=timing) if table and database else None
 
 
-def database_of_history(task: Task, table: TableName | None) -> str | None:
+def read_history_database(task: Task, table: TableName | None) -> str | None:
     """Return the database of a history, None without a table. Raises SettingsError if it is not known."""
     if table is None or table.database:
         return table and table.database
-    return database_of(task, use=f"the history {table.table}")
+    return read_database(task, use=f"the history {table.table}")
 
 
 @contextlib.contextmanager
-def recording(history: History | None, rows: Callable[[str], Sequence[Row]]) -> Iterator[None]:
+def record_run(history: History | None, rows: Callable[[str], Sequence[Row]]) -> Iterator[None]:
     """Write the rows of a run at the end of the block; `rows` gets the error's text, "" after a success.
 
     A row without an outcome has that of the run. No row is written of a run that a signal ended, since there is no time
@@ -166,17 +166,17 @@ def recording(history: History | None, rows: Callable[[str], Sequence[Row]]) -> 
 def _is_worth_a_row(task: Task, error: BaseException | None) -> bool:
     if error is None:
         return True
-    return isinstance(error, Exception) and not shutdown.requested() and not may_resubmit(task, error)
+    return isinstance(error, Exception) and not shutdown.is_requested() and not may_resubmit(task, error)
 
 
 def error_text(error: BaseException | None) -> str:
     """Return what an error says, fit for the history: the text of any other error could quote a row."""
     if error is None or isinstance(error, ExportError):
         return str(error or "")
-    return str(unexpected(error)) if isinstance(error, Exception) else type(error).__name__
+    return str(to_export_error(error)) if isinstance(error, Exception) else type(error).__name__
 
 
-def workflow_of(task_name: str) -> str | None:
+def workflow_name(task_name: str) -> str | None:
     """Return the workflow's name, which a task's name begins with."""
     parts = re.split(r"[+^]", task_name)
     return parts[1] if len(parts) > 1 else None

@@ -13,7 +13,7 @@ from types import FrameType, TracebackType
 
 from td_pinterest_op.errors import AccountError, ExportError
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.runtime.unexpected import unexpected
+from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.workflow.resubmit import try_resubmit
 from td_pinterest_op.workflow.session_log import SessionLog
 
@@ -43,14 +43,14 @@ class task_process:  # noqa: N801 - used like a function
         self._before = {number: signal.signal(number, _stop) for number in _SIGNALS}
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: TracebackType | None) -> bool:
-        if shutdown.requested():
+        if shutdown.is_requested():
             shutdown.finish()
         if isinstance(error, AccountError) and try_resubmit(error):
             self._end()
             return True
         failure = error if isinstance(error, ExportError) else None
         if failure is None and isinstance(error, Exception):
-            failure = unexpected(error)
+            failure = to_export_error(error)
         if failure is not None:
             log.error("%s. Who must act: %s. %s", type(failure).__name__, failure.who, failure.advice)
         self._end()
@@ -72,7 +72,7 @@ class task_process:  # noqa: N801 - used like a function
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
-    first = not shutdown.requested()
+    first = not shutdown.is_requested()
     shutdown.request(signal.Signals(number).name)
     # The log's reader may hang: stop waiting for it.
     for stream in (1, 2):

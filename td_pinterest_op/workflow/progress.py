@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.runtime.clock import Timing, duration, resumption
+from td_pinterest_op.runtime.clock import Timing, format_duration, format_resumption
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +43,11 @@ class EtaEstimator:
         left, idle = max((self._total or 0) - done, 0), now - self._moved_at
         if left and idle >= _IDLE:
             pause = self._pause()
-            return resumption(pause, wall=self._timing.wall()) if pause else f"waiting for {duration(idle)}"
+            return (
+                format_resumption(pause, wall=self._timing.wall()) if pause else f"waiting for {format_duration(idle)}"
+            )
         rate = min(self.rate(), self._pace or float("inf"))
-        return f"{duration(round(left / rate))} left" if self._total and rate else ""
+        return f"{format_duration(round(left / rate))} left" if self._total and rate else ""
 
 
 def no_pause() -> float:

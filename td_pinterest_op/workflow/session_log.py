@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from td_pinterest_op.errors import ExportError
-from td_pinterest_op.redaction.format import without_templates
+from td_pinterest_op.redaction.format import break_templates
 from td_pinterest_op.redaction.secret import mask
 from td_pinterest_op.runtime import shutdown
 
@@ -62,7 +62,7 @@ class SessionLog(logging.Handler):
     def _line(self, record: logging.LogRecord) -> str:
         text = _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), mask(self.format(record)))
         # Indented, so that no line of a message passes for a line of the log.
-        return without_templates(text.replace("\n", "\n    "))
+        return break_templates(text.replace("\n", "\n    "))
 
     def _count(self, record: logging.LogRecord, message: str) -> int | None:
         """How many warnings like this one were left out before it; None if this one is left out as well."""
@@ -104,9 +104,9 @@ class SessionLog(logging.Handler):
             try:
                 left = left[os.write(descriptor, left) :]
             except BlockingIOError:
-                if shutdown.requested() and self._left <= 0:
+                if shutdown.is_requested() and self._left <= 0:
                     return
-                self._left -= _POLL_SECONDS if shutdown.requested() else 0.0
+                self._left -= _POLL_SECONDS if shutdown.is_requested() else 0.0
                 time.sleep(_POLL_SECONDS)
             except OSError:
                 # Closed, or nobody reads: the run goes on without a log.

@@ -13,10 +13,10 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from td_pinterest_op.errors import SettingsError, SettingsErrors
-from td_pinterest_op.redaction.format import printable, without_templates
+from td_pinterest_op.redaction.format import break_templates, sanitize
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret
 from td_pinterest_op.settings.types import has_lost_digits
-from td_pinterest_op.treasure_data.job import Source, random_domain_key
+from td_pinterest_op.treasure_data.job import Source, make_domain_key
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +50,6 @@ class Task:
         # The same task of another project (staging, production) is another task.
         time, project, name = map(self.params.get, ("session_time", "project_id", "task_name"))
         return f"{time} {project} {name}" if time and name else self._random
-
-    def asking(self, query: str, **params: object) -> Task:
-        """This task, exporting a query in place of whatever it names or an earlier task stored."""
-        kept = {name: value for name, value in self.params.items() if name != "job_id"}
-        return replace(self, params={**kept, **params, "query": query})
 
     def domain_key(self, *query: str) -> str:
         """Return the key by which another try of this attempt adopts its own job.
@@ -109,7 +104,7 @@ def store(**values: object) -> None:
     """Put values (plain JSON types) into the workflow store, for later tasks: an audience named `${x}` ends none."""
     import digdag
 
-    digdag.env.store(without_templates(values))
+    digdag.env.store(break_templates(values))
 
 
 def add_subtask(config: Mapping[str, Any]) -> None:
@@ -119,13 +114,13 @@ def add_subtask(config: Mapping[str, Any]) -> None:
     digdag.env.add_subtask(config)
 
 
-def source(task: Task) -> Source:
+def read_source(task: Task) -> Source:
     """The job of a task: `job_id`, else `query`, else `td.last_job_id`. Raises SettingsError."""
     job_id, query = _given(task, "job_id"), _given(task, "query")
     if job_id is not None and query is not None:
         raise SettingsError("the task has both job_id and query: leave one of them out", key="query")
     if query is not None:
-        return _query(sql_of(str(query), key="query"), task)
+        return _query(read_sql(str(query), key="query"), task)
     job_id = task.td.get("last_job_id") if job_id is None else job_id
     if _is_blank(job_id):
         raise SettingsError(
@@ -136,7 +131,7 @@ def source(task: Task) -> Source:
     return Source(job_id=_job_id(job_id))
 
 
-def list_source(task: Task, name: str) -> Source | None:
+def read_list_source(task: Task, name: str) -> Source | None:
     """Return a further query of a task, its parameter `name`: SQL or a file of it; None without one.
 
     Each try issues it again: nobody is sent who opted out in between. Raises SettingsError.
@@ -144,8 +139,8 @@ def list_source(task: Task, name: str) -> Source | None:
     given = _given(task, name)
     if given is None:
         return None
-    source = _query(sql_of(str(given), key=name), task, use=name)
-    return replace(source, domain_key=random_domain_key())
+    source = _query(read_sql(str(given), key=name), task, use=name)
+    return replace(source, domain_key=make_domain_key())
 
 
 def _given(task: Task, name: str) -> object:
@@ -160,23 +155,23 @@ def _given(task: Task, name: str) -> object:
     return value
 
 
-def sql_of(text: str, *, key: str) -> str:
+def read_sql(text: str, *, key: str) -> str:
     """A query, or what the file `….sql` of the project holds that is named in its place. Raises SettingsError."""
     text = text.strip()
     if not text.lower().endswith(".sql"):
         return text
     path = PurePath(text)
     if path.is_absolute() or ".." in path.parts:
-        raise SettingsError(f"{key}: {printable(text)} is not in the project: name a file below its root", key=key)
+        raise SettingsError(f"{key}: {sanitize(text)} is not in the project: name a file below its root", key=key)
     try:
         query = Path(text).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
-        raise SettingsError(f"{key}: there is no file {printable(text)} in the project", key=key) from None
+        raise SettingsError(f"{key}: there is no file {sanitize(text)} in the project", key=key) from None
     if not query.strip():
-        raise SettingsError(f"{key}: the file {printable(text)} is blank", key=key)
+        raise SettingsError(f"{key}: the file {sanitize(text)} is blank", key=key)
     if "$" + "{" in query:
         raise SettingsError(
-            f"{key}: {printable(text)} holds a template, which digdag fills in only in a .dig file or in a td> task: "
+            f"{key}: {sanitize(text)} holds a template, which digdag fills in only in a .dig file or in a td> task: "
             "write the query into the task",
             key=key,
         )
@@ -201,7 +196,7 @@ def _job_id(value: object) -> str:
     return text
 
 
-def database_of(task: Task, *, use: str) -> str:
+def read_database(task: Task, *, use: str) -> str:
     """Return the database of a task. Raises SettingsError, which names what it is needed for, if there is none."""
     database = task.params.get("database", task.td.get("database"))
     if _is_blank(database):
@@ -216,7 +211,7 @@ def _query(query: str, task: Task, *, use: str = "") -> Source:
     engine = str(task.params.get("engine") or task.td.get("engine") or "presto").strip().lower()
     errors = SettingsErrors()
     with errors:
-        database = database_of(task, use=use or "a query")
+        database = read_database(task, use=use or "a query")
     if engine not in ENGINES:
         errors.add(f"engine must be one of {', '.join(ENGINES)}", key="engine")
     errors.raise_any()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import InvalidRowsError, JobError, LimitError, SettingsError
-from td_pinterest_op.identifiers.types import LISTED, alternatives
+from td_pinterest_op.identifiers.types import LISTED, join_with_or
 from tests.e2e.audiences import ADD, CLEAR, CREATE, REMOVE, REPLACE, audience_of, in_control, settings_of
 from tests.exporting import ATTEMPT, Services, digest, digests, people
 
@@ -203,7 +203,7 @@ class TestFailsClosed:
         [
             *((blank, SettingsError, "{} of the task is blank") for blank in ("", "  ", "\n")),
             ("SELECT nothing", JobError, "[the query of `{}`]"),
-            ("SELECT 'x' AS name", JobError, f"there is no column {alternatives(LISTED)} [the query of `{{}}`]"),
+            ("SELECT 'x' AS name", JobError, f"there is no column {join_with_or(LISTED)} [the query of `{{}}`]"),
             (nobody(), LimitError, "`{}` has no rows. Nothing was sent"),
             (query([None, None]), LimitError, "`{}` holds no identifier (null 2). Nothing was sent"),
             (query(["nobody", "n/a"]), LimitError, "`{}` holds no identifier (not_an_email 1, placeholder 1)"),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.withholding.people import in_control
+from td_pinterest_op.withholding.people import assign_control
 from tests.exporting import digest, digests, people
 from tests.mirror.days import DATABASE, LEDGER, World
 
@@ -117,7 +117,7 @@ def test_a_member_who_comes_into_the_control_group_leaves_with_each_identifier(
     lists(mirrored, suppress=[{"maid": DEVICE(5).upper()}])
     ran = mirrored.run(1, control={"percent": "40", "salt": "it's", "by": "customer_id"})
     assert ran.succeeded, ran.said
-    chosen = in_control(
+    chosen = assign_control(
         Control(percent=Decimal(40), salt="it's", by="customer_id"), [b"%d" % row["customer_id"] for row in rows]
     )
     lost = {row[name] for row, is_chosen in zip(rows, chosen, strict=True) for name in ("email", "maid") if is_chosen}

@@ -104,6 +104,8 @@ class World:
         self.audiences: dict[str, Audience] = {}
         self.past_lists: Past[CustomerList] = Past()
         self.past_audiences: Past[Audience] = Past()
+        # What was asked for and did not exist, with `Switches.unknown_audiences`: "ad account" or "audience" by id.
+        self.unknown: dict[str, str] = {}
         # None ends in a zero: the operator warns of ids that look as if a template had rounded them.
         self._ids = (number for number in itertools.count(_FIRST_ID) if number % 10)
         self.advertising = Advertising(new_id=self._new_id)
@@ -220,6 +222,7 @@ class World:
         """One that the user may read, or write."""
         account = self.accounts.get(ad_account_id)
         if account is None and self.switches.unknown_audiences is not None:
+            self.unknown.setdefault(ad_account_id, "ad account")
             account = self.add_ad_account(ad_account_id)
         if account is None:
             raise not_found("AdAccount")
@@ -236,14 +239,19 @@ class World:
     def audience(self, ad_account_id: str, audience_id: str) -> Audience:
         """One that the ad account owns or has received, removed or not."""
         audience = self.audiences.get(audience_id)
-        names = self.switches.unknown_audiences
-        if audience is None and names is not None:
-            name = names.get(audience_id, f"Audience {audience_id}")
-            behind = self.add_list(name, ad_account_id=ad_account_id)
-            audience = self.add_audience(name, id=audience_id, customer_list_id=behind.id, ad_account_id=ad_account_id)
+        if audience is None and self.switches.unknown_audiences is not None:
+            audience = self._make_unknown(ad_account_id, audience_id, self.switches.unknown_audiences)
         if audience is None or ad_account_id not in {audience.ad_account_id, *audience.shared_with}:
             raise not_found("Audience")
         return audience
+
+    def _make_unknown(self, ad_account_id: str, audience_id: str, names: Mapping[str, str]) -> Audience | None:
+        self.unknown.setdefault(audience_id, "audience")
+        if self.switches.makes_named_only and audience_id not in names:
+            return None
+        name = names.get(audience_id, f"Audience {audience_id}")
+        held = self.add_list(name, ad_account_id=ad_account_id)
+        return self.add_audience(name, id=audience_id, customer_list_id=held.id, ad_account_id=ad_account_id)
 
     # -- asking, for tests --------------------------------------------------------------------------------------
 

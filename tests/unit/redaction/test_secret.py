@@ -171,7 +171,7 @@ def test_no_text_around_a_credential_uncovers_it(before: str, value: str, after:
 
 def test_every_error_is_masked_and_without_templates_when_it_is_made_and_when_it_is_extended() -> None:
     Secret(VALUE)
-    error = ExportError(f"{VALUE} failed ${{x}} $").extended(f"{{y}} for {VALUE} $${{secret:td.apikey}}")
+    error = ExportError(f"{VALUE} failed ${{x}} $").extend(f"{{y}} for {VALUE} $${{secret:td.apikey}}")
     assert "*** failed $ {x} $ {y} for *** $$ {secret:td.apikey}" == str(error)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from td_pinterest_op.runtime.clock import duration
+from td_pinterest_op.runtime.clock import format_duration
 
 
 @pytest.mark.parametrize(
@@ -25,9 +25,9 @@ from td_pinterest_op.runtime.clock import duration
 def test_a_time_is_told_in_two_units_at_most_and_a_long_one_with_its_end(
     seconds: float, text: str, with_end: str
 ) -> None:
-    assert text == duration(seconds)
-    assert with_end == duration(seconds, wall=1_800_000_000)
+    assert text == format_duration(seconds)
+    assert with_end == format_duration(seconds, wall=1_800_000_000)
 
 
 def test_a_time_beyond_all_dates_has_some_end() -> None:
-    assert "until" in duration(1e12, wall=1_800_000_000)
+    assert "until" in format_duration(1e12, wall=1_800_000_000)

@@ -64,7 +64,7 @@ class Wire(TreasureData):
         self.ranges: list[str | None] = []
 
     @contextlib.contextmanager
-    def opening(
+    def open(
         self,
         method: str,
         path: str,

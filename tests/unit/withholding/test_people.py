@@ -22,13 +22,13 @@ from td_pinterest_op.records import rows as row_records
 from td_pinterest_op.records.batch import Digests, RowRecords
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import ColumnKeys
-from td_pinterest_op.records.spool import Spool, apart
+from td_pinterest_op.records.spool import Spool, split_fixed
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.withholding import lists
-from td_pinterest_op.withholding.people import Lists, People, SingleIdentifierPeople, in_control, key_of
+from td_pinterest_op.withholding.people import Lists, People, SingleIdentifierPeople, assign_control, encode_key
 from td_pinterest_op.withholding.preparation import open_reader
 from tests.campaigns import examples
 from tests.unit.settings import test_parse
@@ -240,7 +240,7 @@ def test_identifiers_of_people_who_are_withheld_are_not_sent_and_all_others_are(
     stats, batches = exported(case, "identifiers", ["email", "maid"])
     sent, withheld = Oracle(case).identifiers()
     assert all(isinstance(batch, Digests) for batch in batches)
-    assert sorted(sent) == [digest.hex() for batch in batches for digest in apart(batch.data)]
+    assert sorted(sent) == [digest.hex() for batch in batches for digest in split_fixed(batch.data)]
     assert (len(sent), withheld) == (stats.to_send, +stats.withheld)
     assert keyless(case) == stats.invalid_by_reason["no_control_key"]
 
@@ -347,7 +347,7 @@ def test_without_a_column_for_the_key_the_control_group_is_chosen_by_the_digest(
     everybody = {sha(normal(("email", number))) for number in range(1000)}
     chosen = {digest for digest in everybody if int(sha(f"{SALT}\n{digest}")[:8], 16) % 10_000 < 1000}
     assert isinstance(batch, Digests)
-    assert everybody - chosen == {digest.hex() for digest in apart(batch.data)}
+    assert everybody - chosen == {digest.hex() for digest in split_fixed(batch.data)}
     assert len(chosen) == stats.withheld["control"]
 
 
@@ -384,11 +384,11 @@ def test_a_row_without_a_key_is_invalid_and_not_sent() -> None:
 def test_a_person_is_chosen_by_the_number_that_the_hash_of_salt_and_key_begins_with(percent: str) -> None:
     keys = [f"customer-{number}" for number in range(20_000)]
     expected = [int(sha(f"{SALT}\n{key}")[:8], 16) % 10_000 < float(percent) * 100 for key in keys]
-    assert expected == in_control(Control(percent=Decimal(percent), salt=SALT), map(str.encode, keys))
+    assert expected == assign_control(Control(percent=Decimal(percent), salt=SALT), map(str.encode, keys))
 
 
 @pytest.mark.parametrize(
     ("value", "key"), [(b" A-17 ", b" A-17 "), (17, b"17"), (-5, b"-5"), (b"\xff", b"\xff"), (b"", b"")]
 )
 def test_a_key_is_text_as_it_is_or_the_digits_of_a_number(value: object, key: bytes) -> None:
-    assert key == key_of(value)
+    assert key == encode_key(value)

@@ -16,7 +16,7 @@ from td_pinterest_op.identifiers.types import TYPES
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.sql import Query
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.withholding.people import in_control, key_of
+from td_pinterest_op.withholding.people import assign_control, encode_key
 from td_pinterest_op.withholding.sql import list_counts, listed, needs_table, people, read_counts, values
 from tests.campaigns import examples
 from tests.unit.withholding.test_people import SALT, Case, Oracle, cases
@@ -107,7 +107,7 @@ def test_the_control_group_is_the_operators_whatever_the_keys_and_the_salt(
     rows = [[f"person{number}@shop.example", str(key)] for number, key in enumerate(keys)]
     _fill(opened, "people", {"email": "VARCHAR", "customer": "VARCHAR"}, rows)
     answers = select(opened, query_of("people", ["email"], key="customer"), lists={}, control=control)
-    chosen = in_control(control, [key_of(str(key).encode()) for key in keys])
+    chosen = assign_control(control, [encode_key(str(key).encode()) for key in keys])
     assert sum(chosen) == reasons(answers).get("control", 0)
 
 
@@ -115,7 +115,7 @@ def test_without_a_column_for_the_key_the_group_is_chosen_by_the_digest(database
     control, query = Control(percent=Decimal(10), salt=SALT), query_of("people", ["email"])
     _fill(database, "people", {"email": "VARCHAR"}, [[f"person{number}@shop.example"] for number in range(300)])
     everybody = sorted(sent(select(database, query, lists={}, control=None)))
-    kept = in_control(control, [digest.encode() for digest in everybody])
+    kept = assign_control(control, [digest.encode() for digest in everybody])
     left = {digest for digest, chosen in zip(everybody, kept, strict=True) if not chosen}
     assert left == sent(select(database, query, lists={}, control=control))
     assert len(left) < 300 == len(everybody)

@@ -112,7 +112,7 @@ def test_the_flag_outlives_an_exception_that_is_swallowed() -> None:
     with pytest.raises(StoppedError, match="SIGTERM"), task_process():  # noqa: PT012 - what it is about
         with contextlib.suppress(Exception):
             signal.raise_signal(signal.SIGTERM)
-        assert shutdown.requested()
+        assert shutdown.is_requested()
         signal.raise_signal(signal.SIGTERM)  # the second one interrupts nothing
         shutdown.check()
 

@@ -130,7 +130,7 @@ def test_a_stuck_reader_does_not_hold_up_a_run_that_was_told_to_end(
         monkeypatch.setattr(sys, "stderr", stream)
         for _ in range(20):
             log.info("x" * 1000)
-        assert shutdown.requested()
+        assert shutdown.is_requested()
 
 
 def test_a_warning_that_comes_while_the_log_is_closed_ends_nothing(

@@ -13,7 +13,7 @@ import pytest
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.task import Task, source
+from td_pinterest_op.workflow.task import Task, read_source
 
 SESSION = {"session_time": "2026-11-25T00:00:00+00:00", "project_id": 4711, "task_name": "+pinterest_export+export"}
 SESSION |= {"session_uuid": "0c9eb4a2-1111-4222-8333-444455556666", "attempt_id": 7}
@@ -71,7 +71,7 @@ class TestSource:
     def test_a_job_is_that_of_the_task_or_else_the_last_one_of_the_workflow(
         self, params: dict[str, Any], job_id: str
     ) -> None:
-        assert Source(job_id=job_id) == source(task(**params))
+        assert Source(job_id=job_id) == read_source(task(**params))
 
     @pytest.mark.parametrize(
         ("params", "engine"),
@@ -85,7 +85,7 @@ class TestSource:
     def test_a_query_comes_with_its_database_and_engine(self, params: dict[str, Any], engine: str) -> None:
         key = task().domain_key(engine, "crm", "select 1")
         expected = Source(query="select 1", database="crm", engine=engine, domain_key=key)
-        assert expected == source(task(**params, query="select 1"))
+        assert expected == read_source(task(**params, query="select 1"))
 
     @pytest.mark.parametrize(
         ("params", "complaint"),
@@ -120,7 +120,7 @@ class TestSource:
     )
     def test_anything_else_is_an_error_that_says_what_to_write(self, params: dict[str, Any], complaint: str) -> None:
         with pytest.raises(SettingsError) as caught:
-            source(task(**params))
+            read_source(task(**params))
         assert complaint in str(caught.value)
         assert {problem.key for problem in caught.value.problems} <= {"job_id", "query", "database", "engine"}
 
@@ -137,7 +137,7 @@ class TestSource:
     def test_a_number_of_which_digits_may_be_lost_is_warned_of(
         self, caplog: pytest.LogCaptureFixture, job_id: object, warned: bool
     ) -> None:
-        source(task(job_id=job_id))
+        read_source(task(job_id=job_id))
         assert warned == ("over 2^53" in caplog.text)
 
 

@@ -30,7 +30,7 @@ class Members(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class AudienceHistory:
     """`sizes` by audience, `members` by customer list; what is not known is left out."""
 
     sizes: Mapping[str, int] = field(default_factory=dict)
@@ -74,10 +74,10 @@ class _Run:
 
 
 COLUMNS_READ = tuple(dict.fromkeys((*(each.name for each in fields(_Run)), "kind", "audience_size", "audience_status")))
-"""The columns that `known` needs."""
+"""The columns that `summarize` needs."""
 
 
-def known(rows: Iterable[Row]) -> Known:
+def summarize(rows: Iterable[Row]) -> AudienceHistory:
     """Return what rows of the history say; any order."""
     ordered = sorted(rows, key=lambda row: int(row["time"] or 0))
     sizes = {
@@ -91,7 +91,7 @@ def known(rows: Iterable[Row]) -> Known:
     runs = [run for run in every if run.may_have_written]
     lists = dict.fromkeys(run.customer_list_id for run in runs if run.customer_list_id)
     found = {list_id: members for list_id in lists if (members := _members(list_id, runs))}
-    return Known(sizes=sizes, members=found)
+    return AudienceHistory(sizes=sizes, members=found)
 
 
 def _members(list_id: str, runs: Sequence[_Run]) -> Members | None:
