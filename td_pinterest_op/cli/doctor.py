@@ -16,7 +16,7 @@ from td_pinterest_op.cli.checks import ERROR, OK, WARNING, Check, Subject, exami
 from td_pinterest_op.cli.connection import Credentials
 from td_pinterest_op.cli.export import query_params
 from td_pinterest_op.cli.lint import dig_file
-from td_pinterest_op.cli.lint.settings import history_of, settings_of_export
+from td_pinterest_op.cli.lint.settings import history_of, settings_of_exports
 from td_pinterest_op.cli.options import FILE, Given
 
 # The settings by which the rows of an export are judged.
@@ -78,7 +78,7 @@ def _about_rows(settings_file: Path | None, workflow: Path | None) -> Mapping[st
     if settings_file:
         given = files.task(settings_file)[0]
     elif workflow and workflow.is_file():
-        given = settings_of_export(dig_file.read(workflow))
+        given = next(settings_of_exports(dig_file.read(workflow)), {})
     return {name: given[name] for name in _OF_ROWS if name in given}
 
 
