@@ -159,7 +159,7 @@ def _read(
     endpoints: Endpoints | None = None
     with errors:
         endpoints = read_endpoints(task.environ)
-    for name, meant in misspelt_parameters(task.params).items():
+    for name, meant in find_misspelt_parameters(task.params).items():
         errors.add(f"{name} of the task is unknown; did you mean {meant}?", key=name)
     source: Source | Rows | None = rows
     if source is None and reads_rows:
