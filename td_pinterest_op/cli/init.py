@@ -59,9 +59,12 @@ def init(given: CommonOptions, /, folder: Path, **named: Any) -> int:
     named["ad_account"] = given.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
     with _pinterest(given, credentials) as services:
         answers = _answers(ask, named, services)
-    is_right = show_folder(folder, answers, given)
-    if answers.job.action and ask.yes("Try it now? Nothing is written to Pinterest", named["dry_run"]):
-        _dry_run(folder, answers, credentials, given)
+    # Ctrl-C at any question leaves nothing behind: all are asked before the folder is made.
+    is_wanted = answers.job.is_export and _wants_dry_run(ask, answers, credentials, named["dry_run"])
+    is_right = make_folder(folder, answers, given)
+    if is_wanted:
+        _run_dry(folder, answers, credentials, given)
+    show_next_commands(folder, answers, given)
     return 0 if is_right else 1
 
 
@@ -110,9 +113,9 @@ class _Questions:
         """Return an answer, "" for none."""
         return self.text(f"{question}; nothing for none", given, option="", default="")
 
-    def yes(self, question: str, given: bool) -> bool:
+    def yes(self, question: str) -> bool:
         """Return whether something is wanted; no if nobody is asked."""
-        return given or (self._asks and click.confirm(question, err=True))
+        return self._asks and click.confirm(question, err=True)
 
     def choice(self, question: str, given: str | None, choices: Mapping[str, str], *, option: str, default: str) -> str:
         """Return one of the `choices`, shown with their descriptions."""

@@ -63,6 +63,11 @@ class Job:
     takes_lists: bool = False
     creates: bool = False
 
+    @property
+    def is_export(self) -> bool:
+        """Whether its exports are known before it runs."""
+        return bool(self.action) or self is JOBS["many"]
+
 
 _AUDIENCE = ("audience_id",)
 JOBS: Mapping[str, Job] = {
@@ -187,10 +192,15 @@ def show_folder(folder: Path, answers: Answers, given: CommonOptions) -> bool:
     wrong = check_file(folder / answers.job.workflow)
     for finding in wrong:
         screen.note(str(finding))
-    given.note(f"{folder} has {answers.job.workflow} and what it needs. Next:")
-    for command in _next_commands(folder, answers):
-        given.note(f"  {command}")
+    given.note(f"{folder} has {answers.job.workflow} and what it needs")
     return not any(finding.level == "error" for finding in wrong)
+
+
+def show_next_commands(folder: Path, answers: Answers, given: Given) -> None:
+    """Show what to run next, a command a line."""
+    given.note("Next:")
+    for command in () if given.quiet else _next_commands(folder, answers):
+        click.echo(f"  {command}", err=True)  # it is there to be copied, and stays one line
 
 
 def _next_commands(folder: Path, answers: Answers) -> Sequence[str]:
