@@ -7,6 +7,8 @@ import hashlib
 import json
 import os
 import re
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 from typing import Protocol
@@ -227,14 +229,41 @@ def test_missing_people_are_counted_by_what_withheld_them(
     assert (1, True) == (code, expected in " ".join(said.split())), said
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "error"),
+    [
+        ("customers.csv", "id,mail\n1,nobody\n", "1 of 1 rows is invalid"),
+        ("our project/config/ours.yml", "ours: [", "our project/config/ours.yml: while parsing"),
+        ("our project/queries/customers_with_consent.sql", "SELECT 1 FROM nowhere", "Table with name nowhere does not"),
+    ],
+)
+def test_failure_is_shown_once_with_files_of_the_user(
+    sandbox: Sandbox, project: Path, tmp_path: Path, file: str, text: str, error: str
+) -> None:
+    (tmp_path / file).write_text(text)
+    code, said, _ = sandbox("--project", project, *_tables(tmp_path), "buyers")
+    shown = " ".join(said.split())
+    assert (1, 1) == (code, shown.count(error)), said
+    check = shlex.join([os.path.relpath(ROOT / "scripts" / "td-pinterest"), "check", str(project)])
+    is_of_operator = "1 of 1" in error
+    assert is_of_operator is (f"; mistakes in the folder: {check}" not in shown)
+
+
 @pytest.mark.usefixtures("sandbox")
-def test_program_shows_the_error_of_a_failed_workflow_once(project: Path, tmp_path: Path) -> None:
-    (tmp_path / "customers.csv").write_text("id,mail\n1,nobody\n")
+def test_printed_commands_run_the_workflow_again(project: Path, tmp_path: Path) -> None:
     files: list[str | Path] = ["--log", tmp_path / "log", "--page", tmp_path / "page", *_tables(tmp_path)]
-    done = children.run([sys.executable, "-m", "tests.sandbox", *files, "--project", project, "buyers"], cwd=ROOT)
-    guard.check(done.stdout + done.stderr, "the sandbox")
-    assert (1, "") == (done.returncode, done.stderr)
-    assert 1 == len(re.findall(r"failed +1 of 1 rows? (?:is|are) invalid", done.stdout)), done.stdout
+    command = [sys.executable, "-m", "tests.sandbox", "--keep", *files, "--project", project, "buyers"]
+    with children.started(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        printed: list[str] = []
+        assert process.stdout
+        while "/_test/move" not in "".join(printed[-1:]):
+            printed.append(process.stdout.readline())
+        script = "".join(printed).partition("in another shell:")[2]
+        assert "\n(cd " in script
+        again = children.run(["bash", "-euc", script], cwd=tmp_path)
+        process.terminate()
+        assert (0, 0) == (again.returncode, process.wait()), again.stderr
+    assert "Replaced the members" in again.stdout
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TextIO
@@ -34,7 +34,7 @@ from tests.emulators.pinterest import Audience
 from tests.emulators.pinterest.like import switches_like
 from tests.sandbox import made_up, story
 from tests.sandbox.expected import Expectation, read_expectation
-from tests.sandbox.project import MAIN_JOB, ROOT, Project, choose_workflows, copy_project, require_bundle
+from tests.sandbox.project import MAIN_JOB, ROOT, Project, choose_workflows, command, copy_project, require_bundle
 from tests.sandbox.screen import Screen, labelled, last_line, wrapped
 from tests.sandbox.withheld import explain_missing
 
@@ -124,13 +124,17 @@ def _known_ids(option: str) -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sandbox:
-    """A project between the emulators. `environ`: where its workflows find them, and the local secrets."""
+    """A project between the emulators, which hold `tables`.
+
+    `environ`: where its workflows find them, and the local secrets.
+    """
 
     project: Project
     emulators: Emulators
     environ: Mapping[str, str]
     log: Path
     screen: Screen
+    tables: list[str] = field(default_factory=list)
 
     def exports(self) -> list[Entry]:
         """Return the runs of the operator so far, in their order."""
@@ -145,7 +149,12 @@ class _Sandbox:
             file.flush()
             code = _run_engine(workflow, project=self.project.folder, environ=self.environ, log=file)
         text = self.log.read_text(encoding="utf-8", errors="replace")[before:]
-        self.screen.say(*story.export_lines(text, td=self.emulators.td), *(story.failure_lines(text) if code else ()))
+        text = text.replace(str(self.project.folder), str(self.project.source))
+        self.screen.say(*story.export_lines(text, td=self.emulators.td))
+        if code and (failure := [*story.failure_lines(text)]):
+            check = command("td-pinterest", "check", self.project.source)
+            advice = f"tables here: {', '.join(self.tables)}; mistakes in the folder: {check}"
+            self.screen.say(*failure, *labelled("look at", [advice]))
         return code
 
 
@@ -172,6 +181,7 @@ def _run(
         for database, table, path in _tables(options.table, sandbox.project.databases, people_file):
             screen.do(f"loading {path} into {database}.{table}")
             emulators.td.warehouse.load_file(database, table, path)
+            sandbox.tables.append(f"{database}.{table}")
         code = next(filter(None, map(sandbox.run, sandbox.project.workflows)), 0)
         screen.say(*story.audience_lines(emulators.pinterest))
         is_right = _only_known(sandbox, known, is_strict=options.strict) & _as_expected(sandbox, expectations)
@@ -255,11 +265,11 @@ def _tables(options: Sequence[str], databases: Sequence[str], people: Path | Non
 
 def _run_engine(workflow: str, *, project: Path, environ: Mapping[str, str], log: TextIO) -> int:
     """Run a workflow once; returns the exit code."""
-    command, folder = _engine(workflow, project)
+    arguments, folder = _engine(workflow, project)
     # The python of a py> task is the one on the PATH.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     return children.run(
-        command,
+        arguments,
         cwd=folder,
         env=os.environ | dict(environ) | {"PATH": path},
         limit=_LONGEST,
@@ -344,8 +354,8 @@ def _write_report(options: argparse.Namespace, sandbox: _Sandbox) -> bool:
     lines = labelled("log", [str(log)])
     if sandbox.exports():
         sandbox.screen.do("writing the page")
-        command = [sys.executable, "-m", "td_pinterest_op", "report", log, "--quiet", "--output", page]
-        done = children.run(command, cwd=ROOT, env=os.environ | sandbox.emulators.environment)
+        arguments = [sys.executable, "-m", "td_pinterest_op", "report", log, "--quiet", "--output", page]
+        done = children.run(arguments, cwd=ROOT, env=os.environ | sandbox.emulators.environment)
         if done.returncode:
             print(done.stderr, file=sys.stderr)
             return False
@@ -360,9 +370,9 @@ def _wait(sandbox: _Sandbox) -> None:
     for name, value in sandbox.environ.items():
         print(f"export {name}={shlex.quote(value)}")
     for workflow in sandbox.project.workflows:
-        command, folder = _engine(workflow, sandbox.project.folder)
+        arguments, folder = _engine(workflow, sandbox.project.folder)
         path = shlex.quote(str(Path(sys.executable).parent))
-        print(f"(cd {shlex.quote(str(folder))} && PATH={path}:$PATH {shlex.join(command)})")
+        print(f"(cd {shlex.quote(str(folder))} && PATH={path}:$PATH {shlex.join(arguments)})")
     print("\n".join(f"# {line}".rstrip() for line in guide(sandbox.emulators.environment)), flush=True)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

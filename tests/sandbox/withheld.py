@@ -8,15 +8,15 @@ from decimal import Decimal
 
 from td_pinterest_op.audiences.actions import EXPORT
 from td_pinterest_op.errors import ExportError
-from td_pinterest_op.records.spool import Sorted, apart
+from td_pinterest_op.records.spool import Sorted, split_fixed
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.runtime.clock import SYSTEM
-from td_pinterest_op.settings.parse import Settings, parse
-from td_pinterest_op.settings.table import HashIn, RecordsFormat
+from td_pinterest_op.settings.parse import parse
+from td_pinterest_op.settings.table import HashIn, RecordsFormat, Settings
 from td_pinterest_op.stats import CONSENT, SUPPRESS, Stats
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Source
-from td_pinterest_op.treasure_data.result import job_rows
+from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.withholding.lists import open_lists
 from td_pinterest_op.withholding.preparation import open_reader
 from td_pinterest_op.workflow.services import connect
@@ -46,7 +46,7 @@ class _Run:
             settings = replace(settings, control=replace(settings.control, percent=Decimal(0)))
         sources = {name: Source(job_id=self.lists[name]) for name in lists}
         stats = Stats(action="", ad_account_id="", dry_run=True)
-        rows = job_rows(self.td, Source(job_id=self.job_id), note=lambda _: None)
+        rows = open_job_rows(self.td, Source(job_id=self.job_id), note=lambda _: None)
         with (
             open_lists(self.td, sources, settings, stats) as opened,
             open_reader(rows.job, settings, stats, lists=opened if sources else None) as reader,
@@ -54,7 +54,7 @@ class _Run:
             reader.read(rows.blocks, progress=lambda _: None)
             spool = reader.prepared.spool
             data = b"".join(spool.chunks()) if isinstance(spool, Sorted) else b""
-            return frozenset(digest.hex() for digest in apart(data))
+            return frozenset(digest.hex() for digest in split_fixed(data))
 
 
 def explain_missing(
