@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+import yaml
 
+from scripts import bundle as bundle_script
 from td_pinterest_op.cli.rehearse.stage import Facts
 from td_pinterest_op.report.sources import entries
 from tests import children, guard
-from tests.e2e.project import ENGINES, ROOT, change, run_with_stand_in
+from tests.e2e.project import ENGINES, ROOT, change, copy_checkout, run_with_stand_in
 from tests.emulators.__main__ import AUDIENCE_NAME, guide
 from tests.emulators.environment import HURRY, environment
 from tests.emulators.pinterest import CONTROLS
@@ -244,9 +246,12 @@ def test_failure_is_shown_once_with_files_of_the_user(
     code, said, _ = sandbox("--project", project, *_tables(tmp_path), "buyers")
     shown = " ".join(said.split())
     assert (1, 1) == (code, shown.count(error)), said
-    check = shlex.join([os.path.relpath(ROOT / "scripts" / "td-pinterest"), "check", str(project)])
-    is_of_operator = "1 of 1" in error
-    assert is_of_operator is (f"; mistakes in the folder: {check}" not in shown)
+    assert ("look at   the tables here, which are shop.customers, shop.consents" in said) is ("nowhere" in text)
+    for script, arguments in re.findall(r"look at (\S+/td-pinterest) (check .+?\.dig')", shown):
+        checked = children.run([sys.executable, "-m", "td_pinterest_op", *shlex.split(arguments)], cwd=ROOT)
+        assert (1, True) == (checked.returncode, Path(script).exists()), checked.stderr
+        assert "ours.yml" in error
+    assert ("ours.yml" in error) is ("td-pinterest check" in shown)
 
 
 @pytest.mark.usefixtures("sandbox")
@@ -264,6 +269,38 @@ def test_printed_commands_run_the_workflow_again(project: Path, tmp_path: Path) 
         process.terminate()
         assert (0, 0) == (again.returncode, process.wait()), again.stderr
     assert "Replaced the members" in again.stdout
+
+
+def test_ci_workflow_of_the_readme_passes_and_fails_for_missing_people(tmp_path: Path) -> None:
+    text = (ROOT / "workflows" / "README.md").read_text().partition("\n## Test your project in CI\n")[2]
+    (job,) = yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0])["jobs"].values()
+    copy_checkout(tmp_path / "td_pinterest_op")
+    assert 0 == bundle_script.main([str(tmp_path / "audiences"), "pinterest_export.dig"])
+    samples = {
+        "people.csv": "email,opted_in\nanna@shop.example,true\nbela@shop.example,false\n",
+        "expected.txt": "anna@shop.example\n",
+        "audiences.json": '[{"id": "549755885175000002", "name": "Newsletter readers"}]',
+        "accounts.json": '[{"id": "549755885175", "name": "Shop"}]',
+    }
+    (tmp_path / "samples").mkdir()
+    for name, content in samples.items():
+        (tmp_path / "samples" / name).write_text(content)
+    commands = [step["run"] for step in job["steps"] if "run" in step]
+    assert [0] * 3 == [_run_step(command, tmp_path).returncode for command in commands]
+    assert (tmp_path / "build" / "report.html").exists()
+    (tmp_path / "samples" / "expected.txt").write_text("anna@shop.example\nbela@shop.example\n")
+    failed = _run_step(commands[-1], tmp_path)
+    assert (1, True) == (failed.returncode, "1 not in the query's result (line 2)" in " ".join(failed.stdout.split()))
+
+
+def _run_step(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command of a workflow as GitHub's runner does: in the checkout's folder, with the PATH that earlier ones left."""
+    added = folder / "github_path"
+    path = os.pathsep.join([*(added.read_text().splitlines() if added.exists() else ()), _PLAIN_PATH])
+    environ = os.environ | {"PATH": path, "GITHUB_PATH": str(added), "PYTHONPATH": HURRY}
+    done = children.run(["bash", "-eo", "pipefail", "-c", command], cwd=folder, env=environ)
+    guard.check(done.stdout + done.stderr, command)
+    return done
 
 
 @pytest.mark.parametrize(

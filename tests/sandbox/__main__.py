@@ -152,10 +152,13 @@ class _Sandbox:
         text = text.replace(str(self.project.folder), str(self.project.source))
         self.screen.say(*story.export_lines(text, td=self.emulators.td))
         if code and (failure := [*story.failure_lines(text)]):
-            check = command("td-pinterest", "check", self.project.source)
-            advice = f"tables here: {', '.join(self.tables)}; mistakes in the folder: {check}"
-            self.screen.say(*failure, *labelled("look at", [advice]))
+            self.screen.say(*failure, *labelled("look at", [self._advice(workflow, failure[0])]))
         return code
+
+    def _advice(self, workflow: str, failure: str) -> str:
+        if "Query" in failure:
+            return f"the tables here, which are {', '.join(self.tables)}; --table NAME=FILE adds one"
+        return command("td-pinterest", "check", self.project.source / workflow)
 
 
 def _run(
