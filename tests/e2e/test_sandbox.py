@@ -294,7 +294,7 @@ def test_ci_workflow_of_the_readme_passes_and_fails_for_missing_people(tmp_path:
 
 
 def _run_step(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command of a workflow as GitHub's runner does: in the checkout's folder, with the PATH that earlier ones left."""
+    """Run a command in the checkout as GitHub's runner does, with the PATH that earlier ones left."""
     added = folder / "github_path"
     path = os.pathsep.join([*(added.read_text().splitlines() if added.exists() else ()), _PLAIN_PATH])
     environ = os.environ | {"PATH": path, "GITHUB_PATH": str(added), "PYTHONPATH": HURRY}
@@ -314,6 +314,10 @@ def _run_step(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
         (["--expect", "nowhere"], "nowhere cannot be read (FileNotFoundError)"),
         (["--expect", "{wrong}"], "line 2 of {wrong} is no email: not_an_email"),
         (["--like", "{wrong}"], "is no rehearsal.json"),
+        (
+            ["--expect", "VIP={right}"],
+            'an id or a name is wanted; Pinterest holds 549755885175000002 "Sandbox customers"',
+        ),
         (["--known", "nowhere"], "--known nowhere: ID, ID=NAME, or a file with what `td-pinterest audiences --json`"),
         (["--known", "{wrong}"], "prints is wanted (JSONDecodeError)"),
     ],
@@ -323,7 +327,9 @@ def test_wrong_usage_is_explained(
 ) -> None:
     wrong = tmp_path / "wrong"
     wrong.write_text("email\nnobody\n")
-    given = [text.format(project=project, wrong=wrong) for text in arguments]
+    right = tmp_path / "right"
+    right.write_text("email\nanna@shop.example\n")
+    given = [text.format(project=project, wrong=wrong, right=right) for text in arguments]
     with pytest.raises(SystemExit) as ended:
         main(["--rows", "10", "--log", str(tmp_path / "log"), "--page", str(tmp_path / "page.html"), *given])
     said = capsys.readouterr()

@@ -68,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="scripts/sandbox", description=__doc__)
+    usage = "%(prog)s [--project FOLDER] [OPTION]... [WORKFLOW.dig]...   (--help names the options)"
+    parser = argparse.ArgumentParser(prog="scripts/sandbox", usage=usage, description=__doc__)
     parser.add_argument("workflows", nargs="*", metavar="WORKFLOW.dig", help="of the project (default: the only one)")
     parser.add_argument("--project", type=Path, metavar="FOLDER", help="a bundled folder of your own, run unchanged")
     parser.add_argument(
@@ -303,15 +304,12 @@ def _as_expected(sandbox: _Sandbox, expectations: Sequence[Expectation]) -> bool
 
 
 def _expected_audience(expectation: Expectation, sandbox: _Sandbox) -> Audience:
-    audiences = [
-        audience
-        for audience in sandbox.emulators.pinterest.audiences.values()
-        if not audience.removed and expectation.audience in (None, audience.id, audience.name)
-    ]
-    if len(audiences) != 1:
-        names = ", ".join(f'{audience.id} "{audience.name}"' for audience in audiences) or "none"
-        raise ValueError(f"--expect {expectation.file} is about one audience, and there are: {names}")
-    return audiences[0]
+    audiences = [audience for audience in sandbox.emulators.pinterest.audiences.values() if not audience.removed]
+    meant = [audience for audience in audiences if expectation.audience in (None, audience.id, audience.name)]
+    if len(meant) != 1:
+        names = ", ".join(f'{audience.id} "{audience.name}"' for audience in audiences) or "no audience"
+        raise ValueError(f"--expect AUDIENCE={expectation.file}: an id or a name is wanted; Pinterest holds {names}")
+    return meant[0]
 
 
 def _explain(audience: Audience, sandbox: _Sandbox, missing: Collection[str]) -> Mapping[str, str]:
