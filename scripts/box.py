@@ -1,4 +1,4 @@
-"""Lay out a box for treasure-data/treasure-boxes: the workflows, the operator and a README in the form of its boxes."""
+"""Make a box for treasure-data/treasure-boxes: the workflows, the operator and a README in the form of its boxes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ normalised and hashed (SHA-256) before they leave Treasure Data's container.
 # How to Run
 
 Set your ids in `config/pinterest.yml`, your database in `config/workflow.yml`, and your query in `queries/people.sql`.
-Take the comment signs away from `docker:` in `config/workflow.yml`.
+Remove the comment signs from `docker:` in `config/workflow.yml`.
 
     # Upload
     $ td wf push {NAME}

@@ -89,7 +89,14 @@ class _Erasure:
     def do(self, timing: Timing) -> None:
         """Find the lists, read the people, then remove them list by list."""
         settings, stats = self.settings, self.stats
-        connected = connect(self.request.task, settings, timing=timing, count=stats.requests, scopes=SCOPES)
+        connected = connect(
+            self.request.task,
+            settings,
+            timing=timing,
+            endpoints=self.request.endpoints,
+            count=stats.requests,
+            scopes=SCOPES,
+        )
         with connected as services, Spool() as spool:
             # A token that Pinterest refuses is no matter of one ad account.
             services.tokens.token()

@@ -175,6 +175,7 @@ def _running(
         request.task,
         settings,
         timing=timing,
+        endpoints=request.endpoints,
         count=stats.requests,
         on_new_refresh_token=on_new_refresh_token,
         scopes=SCOPES,
@@ -221,7 +222,6 @@ def _extra_advice(error: ExportError, stats: Stats, settings: Settings) -> str:
         return f". Before that, {stats.sent:,} of {format_count(stats.to_send, 'record')} were sent"
     if isinstance(error, StoppedError) and not stats.requests.sent:
         return ". Nothing was sent"
-    if isinstance(error, AudienceError) or error.status in (403, 404):
-        lost = (notice for notice in settings.warnings if notice.code == "lost-digits")
-        return "".join(f". Beware: {notice}" for notice in lost)
+    if settings.lost_digits_warning and (isinstance(error, AudienceError) or error.status in (403, 404)):
+        return f". Beware: {settings.lost_digits_warning}"
     return ""

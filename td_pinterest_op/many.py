@@ -23,7 +23,7 @@ from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.merge import Layer
 from td_pinterest_op.settings.parse import parse_connection
 from td_pinterest_op.settings.structures import items_of
-from td_pinterest_op.settings.types import WrongValueError, is_left_out, shown, whole_number
+from td_pinterest_op.settings.types import WrongValueError, is_left_out, show_value, whole_number
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.process import task_process
@@ -163,6 +163,6 @@ def _concurrent(task: workflow.Task) -> int:
     """Return how many entries run at once. Raises SettingsError."""
     given = task.params.get("concurrent")
     try:
-        return 1 if is_left_out(given) else int(_CONCURRENT.read(given, shown))
+        return 1 if is_left_out(given) else int(_CONCURRENT.read(given, show_value))
     except WrongValueError as error:
         raise SettingsError(f"concurrent: {error}; allowed: {_CONCURRENT.allowed}", key="concurrent") from None

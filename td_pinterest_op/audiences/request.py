@@ -21,8 +21,8 @@ from td_pinterest_op.settings.parse import action_of, parse, parse_erasure
 from td_pinterest_op.settings.setting import Table
 from td_pinterest_op.settings.structures import mapping_of
 from td_pinterest_op.settings.table import ErasureSettings, HashIn, SendingSettings, Settings
-from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, misspelt_parameters
-from td_pinterest_op.settings.types import WrongValueError, shown
+from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, find_misspelt_parameters
+from td_pinterest_op.settings.types import WrongValueError, show_value
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.treasure_data.job import Source
 from td_pinterest_op.treasure_data.result import Rows, open_job_rows
@@ -30,7 +30,7 @@ from td_pinterest_op.withholding.people import Lists
 from td_pinterest_op.withholding.preparation import people_columns
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import read_history_database
-from td_pinterest_op.workflow.services import Services, read_endpoints
+from td_pinterest_op.workflow.services import Endpoints, Services, read_endpoints
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ class Request(Generic[_S]):
 
     task: workflow.Task
     settings: _S
+    endpoints: Endpoints
     source: Source | Rows | None
     lists: Mapping[str, Source]
 
@@ -80,8 +81,8 @@ def split_layer(given: Layer) -> tuple[Mapping[object, object], dict[str, Any]]:
         return others, params
     settings = Layer(place=f"result_settings of {given.place}", given=others.pop("result_settings")).mapping()
     if others:
-        near = misspelt_parameters(others)
-        texts = [shown(key).strip("'") for key in others]
+        near = find_misspelt_parameters(others)
+        texts = [show_value(key).strip("'") for key in others]
         names = [text + (f" (did you mean {near[text]}?)" if text in near else "") for text in texts]
         raise SettingsError(
             f"{given.place} has next to result_settings what no export takes: {', '.join(names)}. "
@@ -155,10 +156,10 @@ def _read(
         settings = replace(settings, requests_per_minute=max(settings.requests_per_minute // task.concurrent, 1))
         # Only for its problems: whoever writes the history finds the database again.
         read_history_database(task, settings.history)
+    endpoints: Endpoints | None = None
     with errors:
-        # Only for its problems: whoever connects reads the endpoints.
-        read_endpoints(task.environ)
-    for name, meant in misspelt_parameters(task.params).items():
+        endpoints = read_endpoints(task.environ)
+    for name, meant in find_misspelt_parameters(task.params).items():
         errors.add(f"{name} of the task is unknown; did you mean {meant}?", key=name)
     source: Source | Rows | None = rows
     if source is None and reads_rows:
@@ -176,10 +177,11 @@ def _read(
             with errors:
                 check_source(each, name=name, needed_by=needed_by)
     errors.raise_any()
-    assert settings is not None, "its problem was raised"  # noqa: S101
+    assert settings, "its problem was raised"  # noqa: S101
+    assert endpoints, "its problem was raised"  # noqa: S101
     for warning in settings.warnings:
         log.warning("%s", warning)
-    return Request(task=task, settings=settings, source=source, lists=sources)
+    return Request(task=task, settings=settings, endpoints=endpoints, source=source, lists=sources)
 
 
 def _hashing_of(settings: Settings) -> str:

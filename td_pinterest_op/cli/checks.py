@@ -24,7 +24,7 @@ from td_pinterest_op.records.plan import TOLERATED_SHARE, check_value_kind
 from td_pinterest_op.run_history.columns import NAMES
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.table import ExpectedValues
-from td_pinterest_op.settings.types import TABLE, WrongValueError, is_left_out, shown
+from td_pinterest_op.settings.types import TABLE, WrongValueError, is_left_out, show_value
 from td_pinterest_op.stats import Condition, Stats, condition_of
 from td_pinterest_op.treasure_data.api import TreasureData, path_of
 from td_pinterest_op.treasure_data.job import wait_for_job
@@ -257,7 +257,7 @@ def _history(subject: Subject) -> Check | None:
     if is_left_out(given):
         return None
     try:
-        named = TABLE.read(given, shown)
+        named = TABLE.read(given, show_value)
     except WrongValueError as error:
         return Check(ERROR, f"history: {error}", f"write {TABLE.allowed}")
     database = named.database or database

@@ -17,8 +17,9 @@ from td_pinterest_op.cli import files, screen
 from td_pinterest_op.cli.options import Given
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import Api
+from td_pinterest_op.pinterest.client import OnResponse
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.runtime.clock import SYSTEM, Timing
+from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.parse import parse_connection
 from td_pinterest_op.settings.table import CREDENTIALS, ConnectionSettings
 from td_pinterest_op.stats import RequestCounts
@@ -161,10 +162,17 @@ class Credentials:
         return save
 
     def services(
-        self, *, count: RequestCounts | None = None, timing: Timing = SYSTEM
+        self, *, count: RequestCounts | None = None, on_response: OnResponse | None = None
     ) -> contextlib.AbstractContextManager[Services]:
         """Both services, until the end of the block; `count` gets the requests that write to Pinterest."""
-        return connect(self.task(), self.settings(), timing=timing, count=count, on_new_refresh_token=self.keeper())
+        return connect(
+            self.task(),
+            self.settings(),
+            timing=SYSTEM,
+            count=count,
+            on_new_refresh_token=self.keeper(),
+            on_response=on_response,
+        )
 
 
 def _local(variable: str, environ: Mapping[str, str]) -> str:
@@ -226,12 +234,14 @@ class Connection:
 
 
 @contextlib.contextmanager
-def connecting(given: Given, *, count: RequestCounts | None = None, timing: Timing = SYSTEM) -> Iterator[Connection]:
+def connecting(
+    given: Given, *, count: RequestCounts | None = None, on_response: OnResponse | None = None
+) -> Iterator[Connection]:
     """Both services, as `Credentials.services`. Raises SettingsError for credentials that are nowhere."""
     credentials = Credentials.find(given.env_file)
     credentials.require(*PINTEREST_SECRETS)
     given.note(f"Credentials: {credentials.described()}")
-    with credentials.services(count=count, timing=timing) as services:
+    with credentials.services(count=count, on_response=on_response) as services:
         yield Connection(services=services, credentials=credentials, given=given)
 
 

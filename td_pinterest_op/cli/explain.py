@@ -11,7 +11,7 @@ from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.options import Given
 from td_pinterest_op.errors import ERRORS
 from td_pinterest_op.identifiers.reasons import REASONS
-from td_pinterest_op.settings.types import closest
+from td_pinterest_op.settings.types import suggest
 
 _PARTS = {
     "who": "Who must act:",
@@ -62,7 +62,7 @@ def _known(name: str) -> str:
     names = {known.lower(): known for known in (*REASONS, *ERRORS)}
     word = name.strip().lower().replace("-", "_")
     if word not in names:
-        suggestion = closest(name.strip(), names.values()) or ":"
+        suggestion = suggest(name.strip(), names.values()) or ":"
         raise click.UsageError(
             f"no reason and no error has that name{suggestion} `td-pinterest explain` without a name lists all"
         )

@@ -9,12 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import click
-import requests
 
 from td_pinterest_op.cli import files
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.http.transport import is_safe
+from td_pinterest_op.http.transport import NoResponseError, is_safe
 from td_pinterest_op.redaction.secret import Secret, mask
 from td_pinterest_op.workflow import local_secrets
 from td_pinterest_op.workflow.digdag_server import DigdagServer
@@ -105,7 +104,7 @@ def _to_server(url: str, project: str, environ: Mapping[str, str]) -> Target:
 
     def store(secrets: Mapping[str, Secret]) -> str:
         try:
-            status, project_id = server.project_id(project)
+            status, project_id = server.find_project_id(project)
             if project_id is None:
                 raise SettingsError(
                     f"the digdag server {base} knows no project {project} (it answered {status}): push it first, or "
@@ -118,8 +117,8 @@ def _to_server(url: str, project: str, environ: Mapping[str, str]) -> Target:
                         f"the digdag server {base} answered {status} to secret {name} of project {project}: a server "
                         "keeps secrets only with digdag.secret-encryption-key in its configuration"
                     )
-        except requests.RequestException as error:
-            raise SettingsError(f"the digdag server {base} cannot be reached ({type(error).__name__})") from None
+        except NoResponseError as error:
+            raise SettingsError(f"the digdag server {base} cannot be reached ({error.brief})") from None
         return f"the secrets of project {project} on {base}"
 
     return store

@@ -52,7 +52,12 @@ class NoResponseError(Exception):
 
     def __init__(self, failure: Failure, peer: str = "") -> None:
         super().__init__(f"{failure.value}{peer}")
-        self.failure, self.peer = failure, peer
+        self.failure, self._peer = failure, peer
+
+    @property
+    def brief(self) -> str:
+        """The failure without the names of settings: "connect timeout: api.pinterest.com:443"."""
+        return self.failure.name.lower().replace("_", " ") + self._peer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

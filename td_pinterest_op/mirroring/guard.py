@@ -56,16 +56,14 @@ class PlanGuard:
         the error is about that: a LimitError.
         """
         self._ops += ops
-        self.client.before_write = self._before_write
         try:
-            yield
+            with self.client.check_writes(self._before_write):
+                yield
         except ExportError as error:
             # There is no time left after a signal.
             if not shutdown.is_requested() and self._is_overtaken(error):
                 raise LimitError(self._message()) from None
             raise
-        finally:
-            self.client.before_write = lambda: None
 
     def _before_write(self) -> None:
         with self._lock:

@@ -1,4 +1,4 @@
-"""What a response of Pinterest holds: audiences, customer lists, ad accounts. Unknown fields are tolerated."""
+"""Pinterest's audiences, customer lists and ad accounts, read from responses. Unknown fields are ignored."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Audience:
     created: int | None = None
 
     @classmethod
-    def of(cls, content: Mapping[str, Any]) -> Audience:
-        """The audience that a response describes."""
+    def parse(cls, content: Mapping[str, Any]) -> Audience:
+        """Return the audience that a response describes."""
         rule = content.get("rule")
         list_id = rule.get("customer_list_id") if isinstance(rule, dict) else None
         return cls(
@@ -45,9 +45,9 @@ class Audience:
             ad_account_id=to_text(content.get("ad_account_id")) or None,
             customer_list_id=to_text(list_id) or None,
             status=to_text(content.get("status")),
-            size=_whole(content.get("size")),
+            size=_parse_count(content.get("size")),
             description=to_text(content.get("description")),
-            created=_whole(content.get("created_timestamp")),
+            created=_parse_count(content.get("created_timestamp")),
         )
 
     @property
@@ -72,13 +72,13 @@ class CustomerList:
     status: str = ""
 
     @classmethod
-    def of(cls, content: Mapping[str, Any]) -> CustomerList:
-        """The customer list that a response describes."""
+    def parse(cls, content: Mapping[str, Any]) -> CustomerList:
+        """Return the customer list that a response describes."""
         return cls(
             id=to_text(content["id"]),
             name=to_text(content.get("name")),
-            uploaded=_whole(content.get("num_uploaded_user_records")),
-            removed=_whole(content.get("num_removed_user_records")),
+            uploaded=_parse_count(content.get("num_uploaded_user_records")),
+            removed=_parse_count(content.get("num_removed_user_records")),
             status=to_text(content.get("status")),
         )
 
@@ -98,8 +98,8 @@ class AdAccount:
     roles: tuple[str, ...]
 
     @classmethod
-    def of(cls, content: Mapping[str, Any]) -> AdAccount:
-        """The ad account that a response describes."""
+    def parse(cls, content: Mapping[str, Any]) -> AdAccount:
+        """Return the ad account that a response describes."""
         owner, roles = content.get("owner"), content.get("permissions")
         return cls(
             id=to_text(content["id"]),
@@ -110,22 +110,22 @@ class AdAccount:
 
     @property
     def label(self) -> str:
-        """Its id and its name, for a message."""
+        """Its id and its name, for messages."""
         return f'{self.id} "{self.name}"'
 
     @property
     def may_write(self) -> bool | None:
-        """Whether the roles allow an export; None when Pinterest does not show any."""
+        """Whether the roles allow an export, None if Pinterest does not show any."""
         return not WRITERS.isdisjoint(self.roles) if self.roles else None
 
 
 def to_text(value: object) -> str:
-    """The value as text, empty for a null."""
+    """Return the value as text, "" for null."""
     return "" if value is None else str(value)
 
 
-def _whole(value: object) -> int | None:
-    """A count or a time; None for what can be neither."""
+def _parse_count(value: object) -> int | None:
+    """Return a count or a time, None for any other value."""
     if isinstance(value, bool) or not isinstance(value, int):
         return None
     return value if 0 <= value <= _LARGEST_COUNT else None

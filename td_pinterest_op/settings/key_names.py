@@ -10,7 +10,7 @@ from typing import TypeGuard
 from td_pinterest_op.settings.parsed_settings import ParsedSettings
 from td_pinterest_op.settings.setting import Table
 from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS
-from td_pinterest_op.settings.types import Show, closest, described, shown
+from td_pinterest_op.settings.types import Show, describe, show_value, suggest
 
 log = logging.getLogger(__name__)
 
@@ -26,14 +26,14 @@ def check_names(parsed: ParsedSettings, settings: Mapping[object, object], show:
     unknown = [name for name in settings if name not in table.by_name]
     for name in unknown[:_MAXIMUM_UNKNOWN_KEYS]:
         if not isinstance(name, str):
-            parsed.add_problem("a key", f"{described(name)} is not a key's name; allowed: text")
+            parsed.add_problem("a key", f"{describe(name)} is not a key's name; allowed: text")
         elif name in TASK_PARAMETERS:
             text = "is not a key of result_settings; it belongs on the task, next to result_settings"
             parsed.add_problem(name, text)
         else:
             label = name if _is_plain(name, show) else f"a key ({show(name)})"
             retired = table.retired.get(name)
-            advice = f"; {retired}" if retired else closest(name, [*table.by_name, *TASK_PARAMETERS])
+            advice = f"; {retired}" if retired else suggest(name, [*table.by_name, *TASK_PARAMETERS])
             parsed.add_problem(label, f"is unknown{advice}", code="unknown")
     if len(unknown) > _MAXIMUM_UNKNOWN_KEYS:
         parsed.add_problem("more keys", f"{len(unknown) - _MAXIMUM_UNKNOWN_KEYS} more are unknown")
@@ -44,7 +44,7 @@ def drop_console_keys(settings: Mapping[object, object], table: Table) -> dict[o
     added = [
         name
         for name in settings
-        if name not in table.by_name and _is_plain(name, shown) and _ADDED_BY_CONSOLE.fullmatch(name)
+        if name not in table.by_name and _is_plain(name, show_value) and _ADDED_BY_CONSOLE.fullmatch(name)
     ]
     if added:
         log.warning("the console's settings have keys that this operator does not know: %s", ", ".join(added))

@@ -24,7 +24,7 @@ from td_pinterest_op.settings.table import (
     Settings,
     StatusSettings,
 )
-from td_pinterest_op.settings.types import described, is_left_out, shown
+from td_pinterest_op.settings.types import describe, is_left_out, show_value
 from td_pinterest_op.settings.values import credentials_in, read_value
 
 _ENV_LINES = """\
@@ -89,7 +89,7 @@ def parse_all(raw: object, *, table: Table, environ: Mapping[str, str]) -> Parse
     """
     parsed = ParsedSettings(table=table)
     mapping = _mapping(raw, parsed)
-    show = partial(shown, hidden=credentials_in(mapping, table, environ))
+    show = partial(show_value, hidden=credentials_in(mapping, table, environ))
     for name, key in table.by_name.items():
         parsed.values[name] = read_value(parsed, name, key, mapping.get(name), environ=environ, show=show)
     check_names(parsed, mapping, show)
@@ -98,12 +98,12 @@ def parse_all(raw: object, *, table: Table, environ: Mapping[str, str]) -> Parse
 
 
 def _mapping(raw: object, parsed: ParsedSettings) -> Mapping[object, object]:
-    fault, value = f"{described(raw)} is not a mapping", raw
+    fault, value = f"{describe(raw)} is not a mapping", raw
     if isinstance(raw, str):
         try:
             value = setting_text.load(raw)
         except setting_text.UnreadableTextError as error:
-            fault = f"{described(raw)}, which {error}"
+            fault = f"{describe(raw)}, which {error}"
     if isinstance(value, Mapping):
         return value
     if is_left_out(value):
@@ -150,5 +150,5 @@ def _build(kind: type[_C], parsed: ParsedSettings, **others: Any) -> _C:
     values: dict[str, Any] = {key.name: key.default for key in declared_settings(kind)}
     values |= {each.name: parsed.value(each.name) for each in fields(kind) if each.name in parsed.values}
     values |= {key.name: Secret(values[key.name]) for key in declared_settings(kind) if key.is_credential}
-    values |= {"refresh_token_secret": parsed.values["refresh_token"].secret, "warnings": parsed.notices()}
-    return kind(**{**values, **others})
+    values |= {"unused_warning": parsed.unused_warning(), "lost_digits_warning": parsed.lost_digits_warning()}
+    return kind(**{**values, "refresh_token_secret": parsed.values["refresh_token"].secret, **others})

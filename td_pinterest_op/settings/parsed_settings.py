@@ -8,7 +8,7 @@ from typing import Any
 
 from td_pinterest_op.errors import Problem, ProblemCode, SettingsError
 from td_pinterest_op.settings.action import ActionSpec
-from td_pinterest_op.settings.setting import Notice, Setting, Table
+from td_pinterest_op.settings.setting import Setting, Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,19 +66,15 @@ class ParsedSettings:
             if self.action and self.values[name].is_given and not key.is_used_by(self.action):
                 yield name, key
 
-    def notices(self) -> tuple[Notice, ...]:
-        """Return what is worth a warning, whatever else is wrong."""
-        notices = (
-            Notice(
-                keys=tuple(name for name, _ in self.unused()),
-                code="unused",
-                text=f"{self.action.name if self.action else ''} does not use these settings",
-            ),
-            Notice(
-                keys=tuple(name for name, value in self.values.items() if value.lost_digits),
-                code="lost-digits",
-                text="digdag may have changed the last digits of these ids (numbers over 2^53, or more than 16 digits "
-                "that end in zeros); put them in quotes where they are written first",
-            ),
+    def unused_warning(self) -> str:
+        """Return a warning that names the keys that the action does not use; "" for no such keys."""
+        names = ", ".join(name for name, _ in self.unused())
+        return f"{self.action.name} does not use these settings: {names}" if self.action and names else ""
+
+    def lost_digits_warning(self) -> str:
+        """Return a warning that names the ids that may have lost digits; "" for no such ids."""
+        names = ", ".join(name for name, value in self.values.items() if value.lost_digits)
+        return names and (
+            "digdag may have changed the last digits of these ids (numbers over 2^53, or more than 16 digits that end "
+            f"in zeros); put them in quotes where they are written first: {names}"
         )
-        return tuple(notice for notice in notices if notice.keys)

@@ -1,4 +1,4 @@
-"""What a setting is, and what the settings of a door are: the parts of `settings.table`."""
+"""The parts of `settings.table`: a setting, and the table of a door's settings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.settings.types import SettingType, TableName
@@ -42,7 +42,7 @@ class Setting:
         return self.restricts and value not in (None, harmless)
 
     def may_be_unused_by(self, action: ActionSpec) -> bool:
-        """Whether an action that does not use it may ignore it: there is nothing that it could restrict."""
+        """Whether an action that does not use it may ignore it, since it has no rows to restrict."""
         return self.limits_rows and not action.reads_rows
 
     @property
@@ -97,8 +97,8 @@ class Table:
     """
 
     settings: tuple[Setting, ...]
-    ordered: tuple[tuple[str, str], ...]
     example: str
+    ordered: tuple[tuple[str, str], ...] = (("retry_initial_wait_millis", "max_retry_wait_millis"),)
     several: tuple[str, str] | None = None
     retired: Mapping[str, str] = field(default_factory=dict)
     actions: tuple[ActionSpec, ...] = ()
@@ -107,15 +107,3 @@ class Table:
     def by_name(self) -> Mapping[str, Setting]:
         """Settings by name and by alias, in the order of the table."""
         return {name: key for key in self.settings for name in (key.name, key.alias) if name}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
-    """What the author should know although nothing is wrong."""
-
-    keys: tuple[str, ...]
-    code: Literal["lost-digits", "unused"]
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.text}: {', '.join(self.keys)}"

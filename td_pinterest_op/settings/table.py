@@ -13,7 +13,7 @@ from functools import partial
 
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings.action import ActionSpec, Scope
-from td_pinterest_op.settings.setting import Notice, Setting, Table, declared_settings, setting
+from td_pinterest_op.settings.setting import Setting, Table, declared_settings, setting
 from td_pinterest_op.settings.structures import AD_ACCOUNT_IDS, AUDIENCE_IDS, COLUMNS, CONTROL, STATUS_SET, Control
 from td_pinterest_op.settings.types import (
     AD_ACCOUNT_ID,
@@ -107,7 +107,13 @@ class ConnectionSettings:
     requests_per_minute: int = setting(whole_number(1, 100_000), 390)
     max_in_flight: int = _of_rows(whole_number(1, 64), 8)
     history: TableName | None = setting(TABLE)
-    warnings: tuple[Notice, ...]
+    unused_warning: str  # about settings that the action does not use; "" for no such settings
+    lost_digits_warning: str  # about ids that may have lost digits; "" for no such ids
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the author should know although nothing is wrong."""
+        return tuple(filter(None, (self.unused_warning, self.lost_digits_warning)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +186,6 @@ class ErasureSettings(SendingSettings):
 
 _TYPE = Setting(name="type", type=choice({"pinterest": "pinterest"}))
 _AUDIENCE_TYPE = Setting(name="audience_type", type=choice({"customer_list": "customer_list"}), is_needed=True)
-_WAITS = ("retry_initial_wait_millis", "max_retry_wait_millis")
 
 
 def _settings(
@@ -209,7 +214,7 @@ def export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) -> Table
     )
     return Table(
         settings=_settings(Settings, needs=("type", "ad_account_id"), others=others),
-        ordered=(_WAITS, ("min_records", "max_records")),
+        ordered=(*Table.ordered, ("min_records", "max_records")),
         example="""
     result_settings:
       type: pinterest
@@ -227,7 +232,6 @@ _PACE = ("requests_per_minute", "max_in_flight")
 
 STATUS = Table(
     settings=_settings(StatusSettings, needs=("ad_account_id",), without=_PACE),
-    ordered=(_WAITS,),
     retired=dict.fromkeys(("previous_sizes", "filled_lists", "mirrored_lists"), _READS_HISTORY),
     several=("audience_ids", "audience_id"),
     example="""
@@ -239,7 +243,6 @@ STATUS = Table(
 
 ERASURE = Table(
     settings=_settings(ErasureSettings),
-    ordered=(_WAITS,),
     several=("ad_account_ids", "ad_account_id"),
     example="""
     result_settings:
@@ -249,7 +252,6 @@ ERASURE = Table(
 
 CONNECTION = Table(
     settings=_settings(ConnectionSettings, without=(*_PACE, "history")),
-    ordered=(_WAITS,),
     example="""
     result_settings: {}
 """,

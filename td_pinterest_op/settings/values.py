@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 
 from td_pinterest_op.settings.parsed_settings import ParsedSettings, ParsedValue
 from td_pinterest_op.settings.setting import Setting, Table
-from td_pinterest_op.settings.types import Show, WrongValueError, described, has_lost_digits, is_left_out
+from td_pinterest_op.settings.types import Show, WrongValueError, describe, has_lost_digits, is_left_out
 
 _SECRET_LITERAL = re.compile(r"\$\{secret:([^{}]*)\}")
 _SECRET_NAME = re.compile(r"(?!pin[ar][._])[A-Za-z_][A-Za-z0-9_.-]{0,63}")  # not a token in place of a name
@@ -24,7 +24,7 @@ def read_value(
     try:
         secret = _secret_of(key, raw)
         if secret is not None:
-            raw, show = _look_up(secret, environ), described
+            raw, show = _look_up(secret, environ), describe
         if is_left_out(raw):
             return ParsedValue(is_given=False, value=key.default)
         value = key.type.read(raw, show)

@@ -81,7 +81,8 @@ def rehearse(given: Given, asked: Sequence[Step], no_large: bool, output: Path) 
     count, to_do = RequestCounts(), _with_needs(asked)
     names = {step.name for step in to_do}
     writes = sum(step.writes for step in to_do) + ("audience" in names and "remove" not in names)
-    with connecting(given, count=count, timing=SYSTEM) as connection, stopping():
+    answer = Answer()
+    with connecting(given, count=count, on_response=answer.note) as connection, stopping():
         api = connection.api()
         if not (given.quiet and given.yes):
             is_kept = connection.credentials.sources.get("PINTEREST_REFRESH_TOKEN") != ENVIRONMENT
@@ -89,7 +90,7 @@ def rehearse(given: Given, asked: Sequence[Step], no_large: bool, output: Path) 
         if not (given.yes or screen.confirm("Do this?")):
             raise StoppedError("you answered no: nothing was written")
         at = datetime.fromtimestamp(SYSTEM.wall(), timezone.utc)
-        stage = Stage(connection, api, timing=SYSTEM)
+        stage = Stage(connection, api, answer=answer, timing=SYSTEM)
         steps = _rehearse(stage, to_do, given)
     told = [step for step in steps if step["name"] in {step.name for step in asked}]
     result = {
@@ -164,7 +165,8 @@ def _rehearse(stage: Stage, steps: Sequence[Step], given: Given) -> list[dict[st
 
 
 def _carried_out(step: Step, stage: Stage) -> dict[str, Any]:
-    stage.answer, begin = Answer(), SYSTEM.monotonic()
+    stage.answer.reset()
+    begin = SYSTEM.monotonic()
     try:
         verdict = step.run(stage)
     except NotTriedError as error:

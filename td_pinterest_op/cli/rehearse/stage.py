@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 import re
 import secrets
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from td_pinterest_op.audiences.audiences import Audiences
 from td_pinterest_op.audiences.create_once import poll_for
@@ -68,6 +67,10 @@ class Answer:
     code: int | None = None
     is_write: bool = False
 
+    def reset(self) -> None:
+        """Forget it, at the beginning of a step."""
+        self.status, self.code, self.is_write = None, None, False
+
     def note(self, request: Request, response: Response) -> None:
         """Take an answer in, as the client got it."""
         if request.write or not self.is_write:
@@ -85,11 +88,11 @@ class NotTriedError(Exception):
 class Stage:
     """One rehearsal's part of an ad account, and what it has found out.
 
-    `made` has the ids of its `list` and its `audience`, once there are some. Every name that it makes ends in a key of
-    eight hex digits.
+    `answer` gets every response. `made` has the ids of its `list` and its `audience`, once there are some. Every name
+    that it makes ends in a key of eight hex digits.
     """
 
-    def __init__(self, connection: Connection, api: Api, *, timing: Timing) -> None:
+    def __init__(self, connection: Connection, api: Api, *, answer: Answer, timing: Timing) -> None:
         key = secrets.token_hex(4)
         self._credentials, self._timing = connection.credentials, timing
         self.services, self.api, self.name = connection.services, api, f"{NAME} {key}"
@@ -100,9 +103,8 @@ class Stage:
         self.made: dict[str, str] = {}
         self._audience_begun = False
         self._people = bytearray()
-        self.facts, self.answer = Facts(), Answer()
+        self.facts, self.answer = Facts(), answer
         self.limits: str | None = None  # those that Pinterest's header states
-        self.services.client.on_response = lambda request, response: self.answer.note(request, response)
 
     def id_of(self, what: str) -> str:
         """The id of the `list` or the `audience`. Raises NotTriedError if none was made."""
@@ -121,16 +123,6 @@ class Stage:
             on_new_refresh_token=self._credentials.keeper(),
             timing=self._timing,
         )
-
-    @contextlib.contextmanager
-    def single_tries(self) -> Iterator[None]:
-        """Within the block no request is repeated."""
-        client, retry = self.services.client, self.services.client.retry
-        client.retry = replace(retry, count=0, longest_wait=0.0)
-        try:
-            yield
-        finally:
-            client.retry = retry
 
     def people(self, count: int) -> Digests:
         """The digests of the first `count` made-up addresses."""

@@ -121,7 +121,7 @@ def _is_too_large(error: ExportError) -> bool:
 def _at_once(stage: Stage) -> str:
     facts, list_id = stage.facts, stage.id_of("list")
     count = min(DEFAULT_BATCH, facts.largest_batch or DEFAULT_BATCH)
-    with stage.single_tries():
+    with stage.services.client.disable_retries():
         for number in _AT_ONCE:
             errors = _all_at_once(stage, list_id, count=count, number=number)
             if errors and (number == 1 or isinstance(errors[0], AccountError)):

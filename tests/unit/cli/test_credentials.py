@@ -34,7 +34,7 @@ def _find(local: Path, file: Path | None = None, **environ: str) -> Credentials:
     return Credentials.find(file, {"DIGDAG_CONFIG_HOME": str(local.parent)} | environ)
 
 
-def test_the_first_place_that_has_a_variable_gives_it(local: Path, file: Path) -> None:
+def test_a_variable_comes_from_the_first_place_that_has_it(local: Path, file: Path) -> None:
     (local / "pinterest.client_id").write_text("local\n")
     (local / "pinterest.client_secret").write_text("local-s3cr3t")
     file.write_text("PINTEREST_CLIENT_ID=file\nPINTEREST_REFRESH_TOKEN=file-s3cr3t\n")
@@ -80,7 +80,7 @@ def test_a_user_without_a_home_has_the_environment(monkeypatch: pytest.MonkeyPat
         (None, r"of --env-file cannot be read: No such file or directory$"),
     ],
 )
-def test_a_file_that_is_no_list_of_variables_is_refused_without_quoting_it(
+def test_an_invalid_env_file_is_refused_without_quoting_it(
     local: Path, file: Path, content: bytes | None, said: str
 ) -> None:
     file.unlink() if content is None else file.write_bytes(content)
@@ -101,7 +101,7 @@ def test_an_env_file_that_could_not_keep_a_renewed_token_is_refused_unread(local
                 _find(local, path)
 
 
-def test_a_new_refresh_token_that_cannot_be_kept_in_its_file_is_said_so_and_ends_nothing(
+def test_a_new_refresh_token_that_cannot_be_stored_is_reported_and_ends_nothing(
     local: Path, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file.write_text("PINTEREST_REFRESH_TOKEN=old-s3cr3t\n")
