@@ -17,7 +17,9 @@ from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.check import check_file
 from td_pinterest_op.cli.project_folder import JOBS
 from tests import children, dig
+from tests.dig import warm
 from tests.e2e.project import ROOT, secrets
+from tests.emulators.environment import HURRY
 from tests.exporting import Services, digests, people
 from tests.unit.cli.running import Terminal
 
@@ -52,7 +54,8 @@ def wrong(workflow: Path) -> list[str]:
 
 
 def run(folder: Path, workflow: str, services: Services) -> None:
-    result = dig.run(folder / workflow, secrets=secrets(services), environ=services.environ)
+    environ = services.environ | {"PYTHONPATH": HURRY}
+    result = dig.run(folder / workflow, secrets=secrets(services), environ=environ, start=warm.start)
     assert result.error is None, result.log
 
 
