@@ -27,7 +27,7 @@ hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
 
 
-_forms = functools.cache(secret._forms)
+_encode_all = functools.cache(secret._encode_all)
 _home = pytest.StashKey["tempfile.TemporaryDirectory[str]"]()
 _USERS_OWN = re.compile(
     r"(TD|TREASURE_DATA|PINTEREST|DIGDAG|XDG)_|(HTTPS?|ALL|NO)_PROXY$|(REQUESTS|CURL)_CA_BUNDLE$|SSL_CERT_",
@@ -88,7 +88,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def forgotten_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """A credential of one test hides nothing in the texts of another; its forms are computed once for all tests."""
     monkeypatch.setattr(secret, "_parts", defaultdict(set))
-    monkeypatch.setattr(secret, "_forms", _forms)
+    monkeypatch.setattr(secret, "_encode_all", _encode_all)
 
 
 @pytest.fixture(autouse=True)

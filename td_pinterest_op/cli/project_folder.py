@@ -185,8 +185,8 @@ def answers_of(settings: Mapping[str, object], params: Mapping[str, object]) -> 
     )
 
 
-def show_folder(folder: Path, answers: Answers, given: CommonOptions) -> bool:
-    """Write a folder, check it, and show what to run next; return whether nothing is wrong with it."""
+def make_folder(folder: Path, answers: Answers, given: CommonOptions) -> bool:
+    """Write a folder and check it; return whether nothing is wrong with it."""
     for name in write(folder, answers):
         given.note(f"{folder / name} was changed since it was laid out, and stays unchanged")
     wrong = check_file(folder / answers.job.workflow)
@@ -196,7 +196,7 @@ def show_folder(folder: Path, answers: Answers, given: CommonOptions) -> bool:
     return not any(finding.level == "error" for finding in wrong)
 
 
-def show_next_commands(folder: Path, answers: Answers, given: Given) -> None:
+def show_next_commands(folder: Path, answers: Answers, given: CommonOptions) -> None:
     """Show what to run next, a command a line."""
     given.note("Next:")
     for command in () if given.quiet else _next_commands(folder, answers):
