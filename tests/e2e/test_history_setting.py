@@ -106,7 +106,7 @@ def test_a_run_that_fails_leaves_a_row_with_its_error_and_how_far_it_came(servic
     with pytest.raises(AudienceError):
         add(services, settings={"audience_id": "77"})
     services.pinterest.inject(PinterestFault(effect=Answer(status=500), operation="customer_lists/update", times=None))
-    with pytest.raises(PinterestError, match="Partly sent: of 5 records 0 are in"):
+    with pytest.raises(PinterestError, match="Partly sent: 0 of 5 records sent"):
         add(services, settings={"retry_count": 0})
     limited, missing, broken = rows(services)
     assert ("failed", str(limit.value), 5, 0) == tuple(
