@@ -82,7 +82,7 @@ def rehearse(given: Given, asked: Sequence[Step], no_large: bool, output: Path) 
     names = {step.name for step in to_do}
     writes = sum(step.writes for step in to_do) + ("audience" in names and "remove" not in names)
     answer = Answer()
-    with connecting(given, count=count, on_response=answer.note) as connection, stopping():
+    with connecting(given, count=count, on_response=answer.note, timing=SYSTEM) as connection, stopping():
         api = connection.api()
         if not (given.quiet and given.yes):
             is_kept = connection.credentials.sources.get("PINTEREST_REFRESH_TOKEN") != ENVIRONMENT
