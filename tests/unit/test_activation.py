@@ -138,5 +138,5 @@ def test_the_query_may_be_a_file_of_the_project(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("table", [None, "", "a.b.c", "t; DROP TABLE x", "t -- ", '"t"', "a..b", "ü"])
 def test_a_table_that_is_no_name_gets_into_no_query(table: str | None) -> None:
-    with pytest.raises(SettingsError, match="the activation has handed over no table"):
+    with pytest.raises(SettingsError, match="the activation has no table"):
         extend_settings(query="SELECT email FROM activation_actions_table", activation_actions_table=table)

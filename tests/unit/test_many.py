@@ -199,7 +199,7 @@ def test_the_gate_names_whoever_failed_or_left_nothing() -> None:
     entries = [entry(name=name) for name in ("one", "two", "three")]
     stored = {"one": {"ok": True, "error": ""}, "two": {"ok": False, "error": "the disk is full"}}
     with pytest.raises(
-        WorkflowError, match="2 of 3 audiences failed: two: the disk is full; three: no outcome was stored"
+        WorkflowError, match="2 of 3 audiences failed: two: the disk is full; three: no result was stored"
     ):
         many.check_outcomes(Task(params={"audiences": entries, "pinterest_many": stored}, environ={}))
     many.check_outcomes(Task(params={"audiences": entries[:1], "pinterest_many": stored}, environ={}))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from td_pinterest_op.errors import StoppedError
-from td_pinterest_op.workflow.progress import EVERY, LogReporter
+from td_pinterest_op.workflow.progress import EVERY, LogReporter, Phase
 from tests.clock import FakeTime
 
 
 def run(time: FakeTime, *, total: int | None, steps: int, seconds: float, done: int = 1000) -> None:
     """`steps` steps of `done` rows, each of so many seconds."""
-    with LogReporter(timing=time.timing).progress(phase="reading", unit="rows", total=total) as progress:
+    with LogReporter(timing=time.timing).progress(Phase(name="reading", unit="rows", total=total)) as progress:
         for step in range(1, steps + 1):
             time.sleep(seconds)
             progress(step * done)
@@ -66,7 +66,7 @@ def test_a_phase_ends_once_the_run_was_told_to_end(fake_time: FakeTime, told_to_
 
 def test_the_time_left_is_no_less_than_the_pace_allows(fake_time: FakeTime, caplog: pytest.LogCaptureFixture) -> None:
     reporter = LogReporter(timing=fake_time.timing)
-    with reporter.progress(phase="sending", unit="records", total=4000, pace=10) as progress:
+    with reporter.progress(Phase(name="sending", unit="records", total=4000, pace=10)) as progress:
         fake_time.sleep(EVERY)
         progress(3000)
     assert ["sending: 3,000 records, 300 a second, 75% of 4,000, 1 min 40 s left"] == caplog.messages
@@ -86,9 +86,8 @@ def test_a_phase_in_which_nothing_is_done_says_when_it_goes_on(
     fake_time: FakeTime, caplog: pytest.LogCaptureFixture, pause: float, texts: list[str]
 ) -> None:
     ends = fake_time.now() + 10 + pause
-    with LogReporter(timing=fake_time.timing).progress(
-        phase="sending", unit="records", total=4000, pause=lambda: pause and ends - fake_time.now()
-    ) as progress:
+    phase = Phase(name="sending", unit="records", total=4000, pause=lambda: pause and ends - fake_time.now())
+    with LogReporter(timing=fake_time.timing).progress(phase) as progress:
         for done in (1000, 1000, 1000, 4000):
             fake_time.sleep(EVERY)
             progress(done)
