@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, Add, Create, Mirror, Replace, action_of
-from td_pinterest_op.audiences.request import extend
+from td_pinterest_op.audiences.request import extend_task
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.export import export
 from td_pinterest_op.runtime.clock import SYSTEM
-from td_pinterest_op.settings.given import drop_console_keys
+from td_pinterest_op.settings.key_names import drop_console_keys
 from td_pinterest_op.settings.merge import Layer
 from td_pinterest_op.settings.table import IfExists
 from td_pinterest_op.settings.types import is_left_out
@@ -62,7 +62,7 @@ def extend_by_console(task: workflow.Task) -> workflow.Task:
     settings may name any action.
     """
     console = Layer(place="the console", given=task.params.get("result_connection_settings")).mapping()
-    extended = extend(task, "the console", drop_console_keys(console, EXPORT), {})
+    extended = extend_task(task, "the console", drop_console_keys(console, EXPORT), {})
     settings = extended.params["result_settings"]
     if "later_runs" in task.params or not _has_any(settings, "action"):
         settings |= _later_settings(task.params.get("later_runs", "add"), settings)

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from td_pinterest_op import __version__
-from td_pinterest_op.audiences.erasure import Receipt, Target, erase, plan_text, targets_of
+from td_pinterest_op.audiences.erasure import Receipt, Target, erase, find_targets, plan_text
 from td_pinterest_op.audiences.request import Request, read_erasure_request
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError
@@ -22,11 +22,11 @@ from td_pinterest_op.identifiers.types import LISTED
 from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.columns import Column, identifier_columns
 from td_pinterest_op.records.plan import check_values
-from td_pinterest_op.records.read import AllIdentifiers, Prepared
+from td_pinterest_op.records.read import AllIdentifiersReader, Prepared, ReaderSettings
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.run_history.columns import Row, run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.parse import ErasureSettings
+from td_pinterest_op.settings.table import ErasureSettings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import open_history, record_run
@@ -104,7 +104,7 @@ class _Erasure:
             # Before the accounts, whose errors end no run: a refused token concerns all of them.
             services.tokens.token()
             apis = {account: services.pinterest_for(account) for account in settings.ad_account_ids}
-            self.targets = targets_of(apis)
+            self.targets = find_targets(apis)
             prepared = self._read_people(services, spool)
             self.reporter.plan(plan_text(self.targets, records=stats.unique, settings=settings))
             sender = partial(Sender, client=services.client, settings=settings, progress=self._show_removing)
@@ -117,7 +117,7 @@ class _Erasure:
         rows, stats = self.request.open_rows(services, self.stats), self.stats
         columns = identifier_columns(rows.job, self.settings.columns)
         _warn_of_other_identifiers(columns)
-        reader = AllIdentifiers(spool, columns=columns, stats=stats)
+        reader = AllIdentifiersReader(spool, ReaderSettings(columns=columns), stats)
         with self.reporter.progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
             reader.read(rows.blocks, progress=progress)
         check_values(stats, skip_invalid=self.settings.ignore_invalid_records, first_invalid=reader.first_invalid)

@@ -27,7 +27,7 @@ from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.after_run import write as write_report
 from td_pinterest_op.run_history.columns import Row, run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.parse import Settings
+from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.withholding.lists import open_lists
@@ -116,12 +116,12 @@ class _Run:
                 opened = open_lists(self.services.treasure_data, sources, self.settings, self.stats)
                 lists = stack.enter_context(opened)
             rows = self.request.open_rows(self.services, self.stats, lists=lists)
-            preparation = stack.enter_context(open_reader(rows.job, self.settings, self.stats, lists=lists))
+            reader = stack.enter_context(open_reader(rows.job, self.settings, self.stats, lists=lists))
             with self.reporter.progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
-                preparation.read(rows.blocks, progress=progress)
-            first = preparation.first_invalid
+                reader.read(rows.blocks, progress=progress)
+            first = reader.first_invalid
             check_rows(self.settings, self.stats, first_invalid=first, origin=rows.job.origin)
-            yield preparation.prepared
+            yield reader.prepared
 
     def show_plan(self, steps: Sequence[Step], prepared: Prepared) -> None:
         """Raises StoppedError if the user declines the plan."""
@@ -129,8 +129,8 @@ class _Run:
             self.settings,
             self.stats,
             batches=prepared.count_batches(self.settings.limit_records_per_request),
-            changes=[step.says for step in steps],
-            writes=sum(step.writes for step in steps),
+            changes=[step.description for step in steps],
+            request_count=sum(step.request_count for step in steps),
         )
         self.reporter.plan(plan)
 
@@ -138,7 +138,7 @@ class _Run:
         if not self.settings.dry_run:
             with self.measure("sending_seconds"):
                 for step in steps:
-                    step.do()
+                    step.run()
         self.stats.check(complete=not self.settings.dry_run)
 
     @contextlib.contextmanager
@@ -210,7 +210,6 @@ def _extra_advice(error: ExportError, stats: Stats, settings: Settings) -> str:
         return f". Before that, {stats.sent:,} of {format_count(stats.to_send, 'record')} were sent"
     if isinstance(error, StoppedError) and not stats.requests.sent:
         return ". Nothing was sent"
-    if isinstance(error, AudienceError) or error.status in (403, 404):
-        lost = (notice for notice in settings.warnings if notice.code == "lost-digits")
-        return "".join(f". Beware: {notice}" for notice in lost)
+    if settings.lost_digits_warning and (isinstance(error, AudienceError) or error.status in (403, 404)):
+        return f". Beware: {settings.lost_digits_warning}"
     return ""

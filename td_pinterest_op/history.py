@@ -13,7 +13,7 @@ from td_pinterest_op.errors import ExportError, SettingsError
 from td_pinterest_op.run_history.columns import FAILED, RUN, SUCCESS, Row, lift_row
 from td_pinterest_op.run_history.sql import select_failures
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.types import TABLE, WrongValueError, is_left_out, shown
+from td_pinterest_op.settings.types import TABLE, WrongValueError, is_left_out, show_value
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import History, open_history, workflow_name
 from td_pinterest_op.workflow.process import task_process
@@ -84,7 +84,7 @@ def _open_history(task: workflow.Task, timing: Timing) -> History | None:
     if is_left_out(given):
         return None
     try:
-        return open_history(task, TABLE.read(given, shown), timing)
+        return open_history(task, TABLE.read(given, show_value), timing)
     except WrongValueError as problem:
         raise SettingsError(f"history: {problem}; allowed: {TABLE.allowed}", key="history") from None
 

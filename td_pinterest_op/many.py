@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from td_pinterest_op.audiences.request import extend, split
+from td_pinterest_op.audiences.request import extend_task, split_layer
 from td_pinterest_op.errors import SettingsError, StoppedError, WorkflowError
 from td_pinterest_op.export import export
 from td_pinterest_op.history import write_missing
@@ -23,7 +23,7 @@ from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.merge import Layer
 from td_pinterest_op.settings.parse import parse_connection
 from td_pinterest_op.settings.structures import items_of
-from td_pinterest_op.settings.types import WrongValueError, is_left_out, shown, whole_number
+from td_pinterest_op.settings.types import WrongValueError, is_left_out, show_value, whole_number
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.process import task_process
@@ -96,18 +96,28 @@ def check_outcomes(task: workflow.Task) -> None:
     """Raise WorkflowError, with the message of each entry that failed or has no outcome, if there is one."""
     stored = task.params.get("pinterest_many")
     outcomes = stored if isinstance(stored, Mapping) else {}
-    names = [_name_of(entry) for entry in _read_entries(task)]
-    missing = {"ok": False, "error": "no result was stored: its process was killed, or it did not start. Run it again"}
-    failed = {name: outcomes.get(name, missing)["error"] for name in names if not outcomes.get(name, missing)["ok"]}
-    if failed:
-        errors = "; ".join(f"{name}: {error}" for name, error in failed.items())
-        raise WorkflowError(f"{len(failed)} of {len(names)} audiences failed: {errors}")
-    log.info("all %d audiences were exported", len(names))
+    entries = {_name_of(entry): entry for entry in _read_entries(task)}
+    missing = {
+        "ok": False,
+        "error": "no result was stored: its process was killed (mostly for lack of memory), or it did not start. "
+        "Run it again",
+    }
+    results = {name: outcomes.get(name, missing) for name in entries}
+    if failed := [name for name, result in results.items() if not result["ok"]]:
+        errors = "; ".join(f"{name} ({_describe_place(entries[name])}): {results[name]['error']}" for name in failed)
+        raise WorkflowError(f"{len(failed)} of {len(entries)} audiences failed: {errors}")
+    log.info("all %d audiences were exported", len(entries))
 
 
 def _name_of(entry: Mapping[object, Any]) -> str:
     """Return the name of an entry in messages and in the store: its `name`, else its audience."""
     return str(entry.get("name") or entry.get("audience_id") or entry.get("audience_name"))
+
+
+def _describe_place(entry: Mapping[object, Any]) -> str:
+    """Return the audience and the ad account of an entry, for messages."""
+    names = (value for key, value in entry.items() if str(key).startswith(("audience_id", "audience_name")) and value)
+    return f"audience {next(names, 'none')} in ad account {entry.get('ad_account_id')}"
 
 
 def _read_entries(task: workflow.Task) -> Sequence[Mapping[object, Any]]:
@@ -131,12 +141,12 @@ def _build_task(task: workflow.Task, entry: Mapping[object, Any], name: str) -> 
     """Return the task of one entry, with its settings and parameters over those of `task`."""
     place = f"entry {name}"
     others = {key: value for key, value in entry.items() if key not in OWN}
-    settings, params = split(Layer(place=place, given=others))
+    settings, params = split_layer(Layer(place=place, given=others))
     if "segment" in entry:
         if not {"query", "job_id"}.isdisjoint(params):
             raise SettingsError(f"{place} has a segment, and a query or a job_id as well: leave one of them out")
         params["query"] = _build_query(entry, place)
-    extended = extend(task, place, settings, params)
+    extended = extend_task(task, place, settings, params)
     return dataclasses.replace(extended, concurrent=_read_concurrent(task))
 
 
@@ -151,6 +161,6 @@ def _read_concurrent(task: workflow.Task) -> int:
     """Return how many entries run at once. Raises SettingsError."""
     given = task.params.get("concurrent")
     try:
-        return 1 if is_left_out(given) else int(_CONCURRENT.read(given, shown))
+        return 1 if is_left_out(given) else int(_CONCURRENT.read(given, show_value))
     except WrongValueError as error:
         raise SettingsError(f"concurrent: {error}; allowed: {_CONCURRENT.allowed}", key="concurrent") from None

@@ -9,14 +9,15 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any
 
-from td_pinterest_op.audiences.follow_up import State, broken_limits, state_of
+from td_pinterest_op.audiences.follow_up import State, broken_limits, read_state
 from td_pinterest_op.errors import AccountError, AudienceError, ExportError, StoppedError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.run_history.audience_history import COLUMNS_READ, AudienceHistory, summarize
 from td_pinterest_op.run_history.columns import FAILED, SUCCESS, Row, follow_up_row
 from td_pinterest_op.run_history.sql import select_audience_rows
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.parse import StatusSettings, parse_status
+from td_pinterest_op.settings.parse import parse_status
+from td_pinterest_op.settings.table import StatusSettings
 from td_pinterest_op.workflow import task as workflow
 from td_pinterest_op.workflow.history import open_history, record_run
 from td_pinterest_op.workflow.process import task_process
@@ -61,7 +62,7 @@ def follow_up(task: workflow.Task, timing: Timing) -> dict[str, Any]:
         with connect(task, settings, timing=timing) as services:
             for audience_id in settings.audience_ids:
                 run.check_audience(audience_id, services.pinterest)
-    usable, waiting = sum(state.usable for state in run.states), sum(state.waiting for state in run.states)
+    usable, waiting = sum(state.is_usable for state in run.states), sum(state.is_waiting for state in run.states)
     return {
         "checked_at": timing.utc().isoformat(timespec="seconds"),
         "ad_account_id": settings.ad_account_id,
@@ -85,7 +86,7 @@ class _FollowUp:
     def check_audience(self, audience_id: str, api: Api) -> None:
         """Read an audience and note its problem; the log gets its state. Raises what concerns all of them."""
         try:
-            state = state_of(api, audience_id, self.known)
+            state = read_state(api, audience_id, self.known)
         except (AccountError, StoppedError):
             raise
         except ExportError as error:
@@ -94,7 +95,7 @@ class _FollowUp:
             return
         self.states.append(state)
         broken = broken_limits(state, self.settings, previous_size=self.known.sizes.get(audience_id))
-        level = logging.INFO if state.usable and not broken else logging.WARNING
+        level = logging.INFO if state.is_usable and not broken else logging.WARNING
         log.log(level, "%s: %s", state.label, state.summary)
         if broken:
             self.problems[audience_id] = f"{state.label}: {' and '.join(broken)}. {state.summary}"

@@ -42,12 +42,12 @@ class ConcurrencyLimit:
         """How many requests may run at once now."""
         return int(self._size)
 
-    def limit(self, maximum: int) -> None:
+    def lower_maximum(self, maximum: int) -> None:
         """Never allow more than `maximum` from now on."""
         self._maximum = min(self._maximum, maximum)
         self._size = min(self._size, self._maximum)
 
-    def answered(self, *, latency: float | None, throttled: bool) -> None:
+    def record_response(self, *, latency: float | None, throttled: bool) -> None:
         """Take one response into account; `latency` in seconds, None when it tells nothing (a refusal comes early)."""
         self._hold = max(self._hold - 1, 0)
         if throttled or self._is_rising(latency):
@@ -121,7 +121,7 @@ class Workers(Generic[_Job, _Result]):
                     "the system does not let this process start a thread: raise the limit of processes or of memory"
                 ) from None
             log.warning("the system lets this process have no more than %d threads: going on with these", self._threads)
-            self._limit.limit(self._threads)
+            self._limit.lower_maximum(self._threads)
         else:
             self._threads += 1
 

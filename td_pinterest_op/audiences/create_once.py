@@ -38,12 +38,12 @@ class Created(Generic[_T]):
     lost: bool
 
 
-def oldest(things: Iterable[_T]) -> _T | None:
+def find_oldest(things: Iterable[_T]) -> _T | None:
     """The one with the lowest id, on which all tries of a task agree, whoever made it; None if there is none."""
-    return min(things, key=age, default=None)
+    return min(things, key=age_key, default=None)
 
 
-def age(thing: _HasId) -> tuple[int, str]:
+def age_key(thing: _HasId) -> tuple[int, str]:
     """Sorts by id, the oldest first: ids are numbers without leading zeros."""
     return len(thing.id), thing.id
 
@@ -61,7 +61,7 @@ def wait_for_consistency(client: Client) -> None:
         client.rate_limiter.wait(wait)
 
 
-def once_ready(
+def retry_until_ready(
     request: Callable[[], _Answer], client: Client, *, list_id: str, is_early: Callable[[RequestRefusedError], bool]
 ) -> _Answer:
     """Do `request`, and repeat it as long as it is refused because it `is_early` for a list that was made just now."""
@@ -76,7 +76,7 @@ def once_ready(
     return request()
 
 
-def look_for(find: Callable[[], _Answer | None], client: Client) -> _Answer | None:
+def poll_for(find: Callable[[], _Answer | None], client: Client) -> _Answer | None:
     """What `find` finds, looking for ten seconds; None if it does not show by then."""
     for wait in _LOOKS:
         client.rate_limiter.wait(wait)
@@ -86,7 +86,7 @@ def look_for(find: Callable[[], _Answer | None], client: Client) -> _Answer | No
     return None
 
 
-def created_once(
+def create_once(
     *, create: Callable[[], _T], find: Callable[[], _T | None], client: Client, divisible: bool = False
 ) -> Created[_T]:
     """Create a thing, or find it.
@@ -107,7 +107,7 @@ def created_once(
                 log.warning(
                     "%s; looking for it for %s before the request is repeated", error, format_duration(sum(_LOOKS))
                 )
-                earlier = look_for(find, client)
+                earlier = poll_for(find, client)
                 if earlier is not None:
                     return Created(thing=earlier, answered=False, lost=True)
                 if lost > client.retry.count:

@@ -19,7 +19,7 @@ from td_pinterest_op.pinterest.models import CustomerList
 from td_pinterest_op.records.batch import Batch
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.redaction.format import format_count
-from td_pinterest_op.settings.parse import ErasureSettings
+from td_pinterest_op.settings.table import ErasureSettings
 from td_pinterest_op.stats import Stats
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ class Receipt:
         )
 
 
-def targets_of(apis: Mapping[str, Api]) -> list[Target]:
+def find_targets(apis: Mapping[str, Api]) -> list[Target]:
     """Every customer list of the ad accounts, over all pages. An account that cannot be read is a target as well."""
     targets = []
     for account, api in apis.items():

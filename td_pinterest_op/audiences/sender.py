@@ -24,7 +24,7 @@ from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.batch import Batch, RowRecords
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.runtime.unexpected import to_export_error
-from td_pinterest_op.settings.parse import SendingSettings
+from td_pinterest_op.settings.table import SendingSettings
 from td_pinterest_op.stats import Stats
 
 log = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ class Sender:
                 # No request leaves any more, nor is one repeated; those in flight are waited for.
                 workers.end()
                 self._client.rate_limiter.stop(failure)
-            self._concurrency.answered(latency=batch.latency, throttled=batch.throttled)
+            self._concurrency.record_response(latency=batch.latency, throttled=batch.throttled)
             show()
         if failure:
             raise failure
@@ -188,7 +188,7 @@ class Sender:
 
     def _try(self, piece: _Piece, batch: _Batch, put: Put) -> _Answer:
         """Send a piece and count what happened to its records. Raises what is not about the piece."""
-        records, counted = len(piece.records), piece.records.counted
+        records, counted = len(piece.records), piece.records.record_count
         self._stats.count(in_doubt=0 if piece.in_doubt else counted)
         try:
             response = put(piece.records)

@@ -56,7 +56,7 @@ class Use:
         return f'"{_short(self.name)}" ({self.id}) of campaign{campaign} {self.campaign_id}'.rstrip()
 
 
-def uses(api: Api, audience_id: str) -> list[Use] | None:
+def find_uses(api: Api, audience_id: str) -> list[Use] | None:
     """The ad groups, ACTIVE or PAUSED, that include or exclude an audience, the active ones first.
 
     None: the token may not read them, their templates or their segments. Raises what the API raises else.
@@ -77,7 +77,7 @@ def require_unused(api: Api, audience: Audience) -> None:
 
     Logs one warning if the token may not read them.
     """
-    known = uses(api, audience.id)
+    known = find_uses(api, audience.id)
     if known is None:
         log.warning(
             "the token may not read ad groups, templates or segments (403): whether any of them uses %s is not known. "

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from td_pinterest_op.cli.csv_header import CsvColumn, find_columns, type_of
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.identifiers.types import EMAIL, LISTED, alternatives
+from td_pinterest_op.identifiers.types import EMAIL, LISTED, join_with_or
 from td_pinterest_op.redaction.format import format_count, sanitize
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import Rows
@@ -123,7 +123,7 @@ class _CsvFile:
         if not self._columns:
             raise JobError(
                 f"the file {path} has no column of identifiers: its first line must name one "
-                f"({alternatives(options.types)}), or the option --column NAME; nothing was sent"
+                f"({join_with_or(options.types)}), or the option --column NAME; nothing was sent"
             )
         self.schema = tuple((column.name, "varchar") for column in self._columns)
         self._reader = csv.reader(lines, strict=True, delimiter=separator)

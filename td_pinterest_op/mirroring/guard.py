@@ -36,7 +36,7 @@ class PlanGuard:
     _newer: int | None = None
     _wrote: bool = False
 
-    def hold(self) -> None:
+    def confirm_newest(self) -> None:
         """Take the plan for the newest: the ledger has just said so."""
         self._waits, self._holds_until = self.client.rate_limiter.waits, self.clock() + _HOLDS
 
@@ -49,7 +49,7 @@ class PlanGuard:
         self._waits, self._holds_until = waited, asked_at + _HOLDS
 
     @contextlib.contextmanager
-    def watching(self, *ops: str) -> Iterator[None]:
+    def watch(self, *ops: str) -> Iterator[None]:
         """Watch over the writes of the block, which sends the plan's rows of these `ops`.
 
         If it fails and there is a newer plan, whatever may have been sent is written to the ledger as unsettled, and

@@ -24,7 +24,7 @@ class Digests:
         return len(self.data) // DIGEST_BYTES
 
     @property
-    def counted(self) -> int:
+    def record_count(self) -> int:
         """All of them."""
         return len(self)
 
@@ -51,13 +51,13 @@ class RowRecords:
         return sum(len(data) // shape.width for shape, data in self.parts)
 
     @property
-    def counted(self) -> int:
+    def record_count(self) -> int:
         """How many there are but for further combinations of a row's values."""
-        return sum(len(data) // shape.width for shape, data in self.parts if shape.counts)
+        return sum(len(data) // shape.width for shape, data in self.parts if not shape.is_extra)
 
     def split(self, size: int) -> list[RowRecords]:
         """The same records, `size` at a time."""
-        return [*in_batches(self.parts, size)]
+        return [*make_batches(self.parts, size)]
 
     def to_json(self) -> Iterator[bytes]:
         """The member of a request's body that holds them, in parts."""
@@ -72,7 +72,7 @@ class RowRecords:
 Batch = Digests | RowRecords
 
 
-def in_batches(chunks: Iterable[tuple[Shape, bytes]], size: int) -> Iterator[RowRecords]:
+def make_batches(chunks: Iterable[tuple[Shape, bytes]], size: int) -> Iterator[RowRecords]:
     """Rows, `size` at a time or fewer where they are long."""
     batch: list[tuple[Shape, bytes]] = []
     rows_left, bytes_left = size, _MAX_BATCH_BYTES

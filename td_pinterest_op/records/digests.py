@@ -104,7 +104,7 @@ def key_block(type_: IdentifierType, values: Sequence[object], *, default_countr
     return KeyBlock(keys=keys, rejected=rejected, hashed=hashed)
 
 
-def judged_block(answers: Sequence[object]) -> KeyBlock:
+def decode_answers(answers: Sequence[object]) -> KeyBlock:
     """Return the keys of values that the warehouse has judged; `answers`: digests in hex, or reasons.
 
     A digest has HASHED_MARK in front if it was one before. Raises UnexpectedError for any other answer.
@@ -242,7 +242,7 @@ def column_keys(column: Column, block: Sequence[Sequence[object]], *, default_co
     if column.is_array:
         values, rows = _elements(values)
     given = (
-        judged_block(values) if column.is_judged else key_block(column.type, values, default_country=default_country)
+        decode_answers(values) if column.is_judged else key_block(column.type, values, default_country=default_country)
     )
     rejected = given.rejected if rows is None else [(rows[position], reason) for position, reason in given.rejected]
     return ColumnKeys(column=column, keys=given.keys, rows=rows, rejected=rejected, hashed=given.hashed)

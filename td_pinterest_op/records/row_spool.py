@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import cast
 
-from td_pinterest_op.records.batch import RowRecords, in_batches
+from td_pinterest_op.records.batch import RowRecords, make_batches
 from td_pinterest_op.records.rows import Shape
 from td_pinterest_op.records.spool import Spool, fingerprint
 
@@ -49,10 +49,10 @@ class RowSpool:
     @property
     def unique(self) -> int:
         """Different rows that count."""
-        return sum(spool.unique for shape, spool in self._spools.items() if shape.counts)
+        return sum(spool.unique for shape, spool in self._spools.items() if not shape.is_extra)
 
     @property
-    def uploads(self) -> int:
+    def upload_count(self) -> int:
         """Different rows, further combinations of their values included."""
         return sum(spool.unique for spool in self._spools.values())
 
@@ -71,9 +71,9 @@ class RowSpool:
         """How many there are of `batches`, without reading a file."""
         # Ranges in place of the rows: they have lengths, and can be cut.
         chunks = ((shape, range(spool.unique * shape.width)) for shape, spool in self._spools.items())
-        return sum(1 for _ in in_batches(cast("Iterator[tuple[Shape, bytes]]", chunks), size))
+        return sum(1 for _ in make_batches(cast("Iterator[tuple[Shape, bytes]]", chunks), size))
 
     def batches(self, size: int) -> Iterator[RowRecords]:
         """Unique rows, `size` at a time or fewer where they are long. Every call starts again and gives the same."""
         chunks = ((shape, chunk) for shape, spool in self._spools.items() for chunk in spool.chunks())
-        return in_batches(chunks, size)
+        return make_batches(chunks, size)

@@ -80,7 +80,7 @@ class Sorted(_Stored, abc.ABC):
 
         Every call starts again and gives the same.
         """
-        return map(Digests, in_pieces(self.chunks(), size * self.width))
+        return map(Digests, regroup(self.chunks(), size * self.width))
 
 
 class SortedFile(Sorted):
@@ -209,7 +209,7 @@ class Spool(Buckets, Sorted):
     def buckets(self) -> Iterator[Iterator[bytes]]:
         """Unique digests in ascending order, those with a first byte in common together. Raises OSError."""
         for bucket, count in enumerate(self._unique):
-            yield apart(b"".join(self.segments(bucket, count)), self.width)
+            yield split_fixed(b"".join(self.segments(bucket, count)), self.width)
 
     def _make_unique(self, bucket: int) -> int:
         """Puts the bucket's unique digests, sorted, in the place of all its digests, and counts them."""
@@ -250,10 +250,10 @@ def _pack(incoming: list[list[bytes]], buffers: list[bytearray]) -> int:
 def _sorted_unique(segments: Iterable[bytes], count: int, width: int) -> bytes:
     """The different digests among `count` that share their first byte, in ascending order."""
     if count <= _SORTED_DIGESTS:
-        return _unique(in_order([*apart(b"".join(segments), width)]))
+        return _unique(sort_digests([*split_fixed(b"".join(segments), width)]))
     parts = _split(segments, width)
     for place, part in enumerate(parts):  # in place, for each part to be freed once it is done
-        parts[place] = _unique(sorted(apart(part, width)))
+        parts[place] = _unique(sorted(split_fixed(part, width)))
     return b"".join(parts)
 
 
@@ -262,20 +262,20 @@ def _split(segments: Iterable[bytes], width: int) -> list[bytes | bytearray]:
     incoming: list[list[bytes]] = [[] for _ in range(BUCKETS)]
     parts = [bytearray() for _ in range(BUCKETS)]
     length, longest = 0, _SPLIT_BYTES
-    for piece in in_pieces(segments, _INCOMING_DIGESTS * width):
-        for digest in apart(piece, width):
+    for piece in regroup(segments, _INCOMING_DIGESTS * width):
+        for digest in split_fixed(piece, width):
             incoming[digest[1]].append(digest)
         length += _pack(incoming, parts) * width
         if length > longest:
             for place, part in enumerate(parts):
-                parts[place] = bytearray().join({*apart(part, width)})
+                parts[place] = bytearray().join({*split_fixed(part, width)})
             length = sum(map(len, parts))
             # Each time after as many digests as there are different ones: the cost stays in proportion.
             longest = max(longest, 2 * length)
     return [*parts]
 
 
-def in_order(digests: list[bytes]) -> list[bytes]:
+def sort_digests(digests: list[bytes]) -> list[bytes]:
     """The digests, which share their first byte, in ascending order."""
     if len(digests) < _FEW_DIGESTS:
         return sorted(digests)
@@ -293,7 +293,7 @@ def _unique(ordered: list[bytes]) -> bytes:
     return b"".join(compress(ordered, differs_from_last))
 
 
-def apart(data: bytes | bytearray, width: int = DIGEST_BYTES, left_out: int = 0) -> Iterator[bytes]:
+def split_fixed(data: bytes | bytearray, width: int = DIGEST_BYTES, left_out: int = 0) -> Iterator[bytes]:
     """The digests of a string, each of `width` bytes, without the bytes that follow each of them."""
     many, each = _structs(width, left_out)
     view = memoryview(data)
@@ -307,7 +307,7 @@ def _structs(width: int, left_out: int) -> tuple[Struct, Struct]:
     return Struct(f"{width}s{left_out}x" * 32), Struct(f"{width}s{left_out}x")
 
 
-def in_pieces(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+def regroup(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
     """The same bytes, `size` at a time."""
     pending = bytearray()
     for chunk in chunks:

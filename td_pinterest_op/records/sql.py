@@ -1,7 +1,7 @@
 """Statements made from a user's query, its text and its columns: the warehouse hashes and judges its identifiers.
 
 Every statement reads the query once. Its columns are known by their places (`c0`, `c1`, …), whatever their names are;
-`a0` is what happens to a value in the first one, see `identifiers.sql.answer`.
+`a0` is what happens to a value in the first one, see `identifiers.sql.answer_sql`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import cast
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.identifiers.rules import Reason
-from td_pinterest_op.identifiers.sql import HASHED_MARK, answer, lowered, salted_number, trimmed
+from td_pinterest_op.identifiers.sql import HASHED_MARK, answer_sql, lower_sql, salted_number_sql, trim_sql
 from td_pinterest_op.identifiers.sql_text import quote_literal, quote_name
-from td_pinterest_op.records.columns import Column
+from td_pinterest_op.records.columns import Column, position_of
 from td_pinterest_op.settings.structures import Control
 
 NUMBERS = 10_000
@@ -35,11 +35,11 @@ class Query:
     columns: Sequence[Column]
 
     def place(self, name: str) -> int:
-        """Return the place of a column, by its lower-case name. Raises ValueError."""
-        return [each.lower() for each in self.names].index(name.lower())
+        """Return the place of a column. Raises as `position_of` does."""
+        return position_of(name, self.names)
 
 
-def one_statement(query: str) -> str:
+def require_one_statement(query: str) -> str:
     """Return a query without a semicolon at its end. Raises SettingsError for several statements."""
     pieces: list[str] = _PIECE.findall(query)
     end = pieces.index(";") if ";" in pieces else len(pieces)
@@ -50,7 +50,7 @@ def one_statement(query: str) -> str:
 
 def columns_statement(query: str) -> str:
     """Return a statement without rows that has the columns of a query."""
-    source = f"SELECT * FROM (\n{one_statement(query)}\n) AS given LIMIT 0"
+    source = f"SELECT * FROM (\n{require_one_statement(query)}\n) AS given LIMIT 0"
     return _commented(source, "td_pinterest_op: the columns of the query", query=query)
 
 
@@ -63,7 +63,7 @@ def answers_statement(query: Query, *, control: Control | None) -> str:
     selected = {column.position: f"a{column.position}" for column in query.columns}
     if control and control.by:
         place = query.place(control.by)
-        selected[place] = salted_number(_as_text(place), quote_literal(control.salt))
+        selected[place] = salted_number_sql(_as_text(place), quote_literal(control.salt))
     return _select("td_pinterest_op: identifiers as digests or reasons", query, selected, mark=HASHED_MARK)
 
 
@@ -112,7 +112,7 @@ def arms_statement(query: Query, *, by: str | None, salt: str, share: str) -> st
     source = _source(query) if by else answers_source(query)
     statement = f"""\
 SELECT key, CASE
-    WHEN {salted_number("key", salt)} % {NUMBERS}
+    WHEN {salted_number_sql("key", salt)} % {NUMBERS}
       < {share} THEN 'control'
     ELSE 'sent' END AS arm
 FROM (SELECT {key} AS key FROM (
@@ -137,23 +137,23 @@ def _commented(statement: str, comment: str, *, query: str) -> str:
 def answers_source(query: Query, *, mark: str = "") -> str:
     """A SELECT of the query's columns and of the answers."""
     plain = [column for column in query.columns if not column.is_array]
-    texts = "".join(f",\n  {trimmed(_as_text(column.position))} AS t{column.position}" for column in plain)
-    lower = "".join(f", {lowered(f't{column.position}')} AS l{column.position}" for column in plain)
+    texts = "".join(f",\n  {trim_sql(_as_text(column.position))} AS t{column.position}" for column in plain)
+    lower = "".join(f", {lower_sql(f't{column.position}')} AS l{column.position}" for column in plain)
     answers = "".join(f", {_answer(column, mark)} AS a{column.position}" for column in query.columns)
     return f"SELECT *{answers}\nFROM (SELECT *{lower}\nFROM (SELECT *{texts}\nFROM (\n{_source(query)}\n)))"
 
 
 def _source(query: Query) -> str:
     places = ", ".join(f"c{place}" for place in range(len(query.names)))
-    return f"SELECT * FROM (\n{one_statement(query.text)}\n) AS given ({places})"
+    return f"SELECT * FROM (\n{require_one_statement(query.text)}\n) AS given ({places})"
 
 
 def _answer(column: Column, mark: str) -> str:
     place = column.position
     if not column.is_array:
-        return answer(column.type, text=f"t{place}", lowered=f"l{place}", mark=mark)
-    of_each = answer(column.type, text="text", lowered=lowered("text"), mark=mark)
-    texts = f"transform(CAST(c{place} AS array(varchar)), value -> {trimmed('value')})"
+        return answer_sql(column.type, text=f"t{place}", lowered=f"l{place}", mark=mark)
+    of_each = answer_sql(column.type, text="text", lowered=lower_sql("text"), mark=mark)
+    texts = f"transform(CAST(c{place} AS array(varchar)), value -> {trim_sql('value')})"
     return f"transform({texts}, text -> {of_each})"
 
 

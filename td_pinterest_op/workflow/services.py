@@ -18,7 +18,7 @@ from td_pinterest_op.pinterest.oauth import Tokens
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import Timing
-from td_pinterest_op.settings.parse import ConnectionSettings
+from td_pinterest_op.settings.table import ConnectionSettings
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.workflow.task import Task

@@ -47,11 +47,13 @@ class Left:
 class Attempt:
     """One run of a workflow. `session` are the parameters of every task, `source` is the file's name, for messages.
 
-    `nodes` are its tasks in the order of their creation, repetitions included.
+    `nodes` are its tasks in the order of their creation, repetitions included. `done` are the operators' tasks that
+    succeeded, by their full names: at first those of the attempt that is resumed, which do not run again.
     """
 
-    def __init__(self, *, machine: Machine, session: Params, source: str) -> None:
+    def __init__(self, *, machine: Machine, session: Params, source: str, done: Mapping[str, Outcome]) -> None:
         self.nodes: list[Node] = []
+        self.done = dict(done)
         self._machine = machine
         self._session = session
         self._source = source
@@ -119,14 +121,17 @@ class Attempt:
         return Left(store=store, error=left.error)
 
     def _run_operator(self, node: Node, seen: Params) -> Left:
+        name = node.task.name
         try:
-            outcome = self._call_with_retry(node.task, seen)
+            outcome = self.done[name] if name in self.done else self._call_with_retry(node.task, seen)
             below = self._plan_below(node, "_do", outcome.subtask)
         except DigError as error:
             node.error = str(error)
-            self._machine.log(f"[ERROR] ({node.task.name}): Task failed: {error}\n")
+            self._machine.log(f"[ERROR] ({name}): Task failed: {error}\n")
             return Left(error=error.params())
         left = self._run_waves(below, merge(merge(seen, outcome.export), outcome.store))
+        if left.error is None:
+            self.done[name] = outcome
         return Left(store=merge(copied(outcome.store), left.store), error=left.error)
 
     def _call_with_retry(self, task: Task, seen: Params) -> Outcome:

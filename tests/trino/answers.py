@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import given, settings
 
 from td_pinterest_op.identifiers.rules import Reason
-from td_pinterest_op.identifiers.sql import answer, lowered, trimmed
+from td_pinterest_op.identifiers.sql import answer_sql, lower_sql, trim_sql
 from td_pinterest_op.identifiers.types import EMAIL
 from td_pinterest_op.records.sql import answers_statement
 from td_pinterest_op.run_history.audience_history import COLUMNS_READ, summarize
@@ -21,7 +21,7 @@ from td_pinterest_op.run_history.columns import COLUMNS, follow_up_row, lift_row
 from td_pinterest_op.run_history.sql import insert_rows, make_table, select_audience_rows, select_failures
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import WITHHELD
-from td_pinterest_op.withholding.sql import listed, people
+from td_pinterest_op.withholding.sql import list_select, people_select
 from tests.trino.client import run
 from tests.trino.days import QUERIES, places
 from tests.unit.records import test_sql as test_query
@@ -60,9 +60,11 @@ def _hashed(server: str) -> Iterator[str]:
         yield "the answers for identifiers"
     bytes_ = [b"j\xfcrgen@shop.example", b" \xe2\x82@b.cc ", b"\xed\xa0\x80@b.cc", b"\xff", "\ufffd@b.cc".encode()]
     _table(server, "given", {"number": "integer", "hex": "varchar"}, [[n, raw.hex()] for n, raw in enumerate(bytes_)])
-    source = f"SELECT number, {trimmed('raw_varchar(from_hex(hex))')} AS text FROM given"
-    of_each = answer(EMAIL, text="text", lowered="lowered")
-    found = f"SELECT {of_each} AS answer FROM (SELECT *, {lowered('text')} AS lowered FROM ({source})) ORDER BY number"
+    source = f"SELECT number, {trim_sql('raw_varchar(from_hex(hex))')} AS text FROM given"
+    of_each = answer_sql(EMAIL, text="text", lowered="lowered")
+    found = (
+        f"SELECT {of_each} AS answer FROM (SELECT *, {lower_sql('text')} AS lowered FROM ({source})) ORDER BY number"
+    )
     (*bad, good) = run(server, found).rows
     if {row["answer"] for row in bad} != {Reason.BAD_ENCODING.value} or len(good["answer"]) < 64:
         yield "the answers for bytes that are not UTF-8"
@@ -164,11 +166,11 @@ def _withheld(server: str) -> Iterator[str]:
             _table(server, name, {"email": "varchar", "maid": "varchar"}, of_list)
             tables[name] = f"of_{name}"
             run(server, f"DROP TABLE IF EXISTS of_{name}")
-            of_query = listed(test_withholding.query_of(name, ["email", "maid"]))
+            of_query = list_select(test_withholding.query_of(name, ["email", "maid"]))
             run(server, f"CREATE TABLE of_{name} AS {of_query}")
         key = "customer" if control else None
         query = test_withholding.query_of("people", case.types, arrays=case.arrays, key=key)
-        answers = run(server, people(query, tables=tables, control=control)).rows
+        answers = run(server, people_select(query, tables=tables, control=control)).rows
         sent, counts = Oracle(case).identifiers()
         withheld = {row["answer"]: row["people"] for row in answers if row["answer"] in WITHHELD}
         if {row["answer"] for row in answers if len(row["answer"]) == 64} != sent or withheld != dict(+counts):

@@ -198,9 +198,9 @@ def test_who_is_withheld_stands_in_the_entry_else_on_the_task_and_is_never_blank
 def test_the_gate_names_whoever_failed_or_left_nothing() -> None:
     entries = [entry(name=name) for name in ("one", "two", "three")]
     stored = {"one": {"ok": True, "error": ""}, "two": {"ok": False, "error": "the disk is full"}}
-    with pytest.raises(
-        WorkflowError, match="2 of 3 audiences failed: two: the disk is full; three: no result was stored"
-    ):
+    place = r"\(audience none in ad account 549755885175\)"
+    failed = f"2 of 3 audiences failed: two {place}: the disk is full; three {place}: no result was stored"
+    with pytest.raises(WorkflowError, match=failed):
         many.check_outcomes(Task(params={"audiences": entries, "pinterest_many": stored}, environ={}))
     many.check_outcomes(Task(params={"audiences": entries[:1], "pinterest_many": stored}, environ={}))
 

@@ -1,4 +1,4 @@
-"""Mistakes of any workflow: names of tasks, templates, times and secrets that digdag would stumble over."""
+"""Mistakes of any workflow: names of tasks, templates and schedules that digdag would refuse or ignore."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from td_pinterest_op.cli.lint.dig_file import BLOCKS, DigFile, Task, Value
-from td_pinterest_op.settings.types import closest
+from td_pinterest_op.settings.types import suggest
 
 _SIMPLE_TEMPLATE = re.compile(r"\$\{\s*([A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*)*)\s*\}")
-# What an earlier task or digdag itself adds to a mapping while a workflow runs.
+# Mappings to which an earlier task or digdag itself adds while a workflow runs.
 _GROWING = frozenset({"td", "pinterest", "error", "http", "docker", "py", "mail"})
 
 _CLOCK = r"(?:[01]?\d|2[0-3]):[0-5]?\d(?::[0-5]?\d)?"
@@ -36,29 +36,29 @@ _DAYS_IN_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 def check(dig: DigFile, root: Value, every: Sequence[Task]) -> None:
-    """Note what is wrong with names, templates and times."""
+    """Add what is wrong with names, templates and schedules."""
     for task in every:
         _check_names(dig, task)
         _check_templates(dig, task)
     for value in root.walk():
         if isinstance(value.value, str) and _is_unclosed(value.value):
-            dig.find(value, "template", "a template `${` is not closed: add the `}`")
+            dig.add(value, "template", "a template `${` is not closed: add the `}`")
     if schedule := root.get("schedule"):
         for key, value in schedule.mapping.items():
             if message := _schedule_problem(key, str(value.value).strip()):
-                dig.find(value, "schedule", message)
+                dig.add(value, "schedule", message)
 
 
 def _check_names(dig: DigFile, task: Task) -> None:
-    """Note a member that is a task by its content, and not by its name."""
+    """Add a member that is a task by its content, and not by its name."""
     for name, value in task.value.mapping.items():
         is_task = any(key.endswith(">") for key in value.mapping) and name not in ("schedule", *BLOCKS)
         if is_task and not name.startswith(("+", "_")) and not name.endswith(">"):
-            dig.find(value, "task-name", f"{name} is not run as a task: names of tasks begin with +, write +{name}")
+            dig.add(value, "task-name", f"{name} does not run as a task: names of tasks begin with +, write +{name}")
 
 
 def _check_templates(dig: DigFile, task: Task) -> None:
-    """Note a template whose name is missing in a mapping that the workflow or an included file exports."""
+    """Add a template whose name is missing in a mapping that the workflow or an included file exports."""
     own = [value for name, value in task.value.mapping.items() if not name.startswith("+") and name not in BLOCKS]
     for value in (each for member in own for each in member.walk()):
         for path in _SIMPLE_TEMPLATE.findall(value.value) if isinstance(value.value, str) else ():
@@ -66,17 +66,17 @@ def _check_templates(dig: DigFile, task: Task) -> None:
             known = task.exported.get(first)
             if not isinstance(known, dict) or first in _GROWING or "." in first:
                 continue
-            if wrong := _missing(rest, known):
-                dig.find(value, "template", f"${{{path}}}: {first} has no {wrong}{closest(wrong, known)}")
+            if missing := missing_name(rest, known):
+                dig.add(value, "template", f"${{{path}}}: {first} has no {missing}")
 
 
-def _missing(path: Sequence[str], known: object) -> str:
-    """The first part of a path that a mapping lacks; "" if it has all."""
+def missing_name(path: Sequence[str], known: object) -> str:
+    """Return the first name of a path that a mapping lacks, with a suggestion; "" if it has all."""
     for name in path:
         if not isinstance(known, dict):
             return ""  # a method of a text or of a number
         if name not in known:
-            return name
+            return f"{name}{suggest(name, known)}"
         known = known[name]
     return ""
 
@@ -87,7 +87,7 @@ def _is_unclosed(text: str) -> bool:
 
 
 def _schedule_problem(key: str, text: str) -> str:
-    """What is wrong with a schedule; "" if nothing is, or a template hides it."""
+    """Return what is wrong with a schedule; "" for a valid one, and for one with a template."""
     if "${" in text:
         return ""
     if key == "cron>":
@@ -106,7 +106,7 @@ def _cron_problem(text: str) -> str:
         try:
             values.append({number for part in field.split(",") for number in _cron_range(part, least, most, words)})
         except ValueError:
-            return f'cron>: "{field}" is no {name}: it takes {least} to {most}, *, a-b, a,b or */n'
+            return f'cron>: "{field}" is not a {name}: it takes {least} to {most}, *, a-b, a,b or */n'
     days, months = values[2], values[3]
     if fields[4] == "*" and not any(day <= _DAYS_IN_MONTH[month - 1] for month in months for day in days):
         return "cron>: this day does not exist in this month, and the workflow would never run"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from td_pinterest_op.audiences.audiences import Audiences
-from td_pinterest_op.audiences.create_once import look_for
+from td_pinterest_op.audiences.create_once import poll_for
 from td_pinterest_op.audiences.customer_lists import CustomerLists
 from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.connection import Connection
@@ -120,7 +120,7 @@ class Stage:
             client_id=settings.client_id,
             client_secret=settings.client_secret,
             refresh_token=settings.refresh_token,
-            on_new_refresh_token=self._credentials.keeper(),
+            on_new_refresh_token=self._credentials.make_token_saver(),
             timing=self._timing,
         )
 
@@ -134,7 +134,7 @@ class Stage:
         """A new customer list with the first `count` people; returns its id. Raises what the API raises."""
         records = self.people(count)
         named = fingerprint([records.data])
-        made = self.lists.to_fill(self.name, job_id=None, fingerprint=named, list_type="EMAIL")
+        made = self.lists.find_or_name_list(self.name, job_id=None, fingerprint=named, list_type="EMAIL")
         made.put(records)
         return made.id
 
@@ -180,7 +180,7 @@ class Stage:
         try:
             if self._audience_begun and "audience" not in self.made:
                 # The answer to its creation was never seen, and a listing may show it late.
-                look_for(lambda: next(iter(self._ours()), None), self.api.client)
+                poll_for(lambda: next(iter(self._ours()), None), self.api.client)
             elif self._audience_begun:
                 self.remove()
             for audience in self._ours():

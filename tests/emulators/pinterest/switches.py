@@ -25,7 +25,7 @@ class Switches:
 
     moves_rules: UPDATE with a rule moves the audience to that list; False answers success and ignores the rule.
     refuses_moves: UPDATE with the rule of another list is answered 400.
-    move_lag_seconds: for this long after a move, reads and listings show the list that was behind the audience before.
+    move_lag_seconds: for this long after a move, reads and listings show the audience's earlier list.
     removed_audiences: a removed audience is "readable" (status `removed_status`: REMOVED or ARCHIVED) or "gone" (404);
         it is never listed.
     second_remove: removing a removed audience is "accepted" or answered "404".
@@ -60,8 +60,9 @@ class Switches:
         closed ("413 and close"), or not at all ("drop"), by `large_body_answer`.
     processing_seconds: for this long after a write a list is PROCESSING and its audiences INITIALIZING.
     latency_seconds: real seconds that every write takes.
-    unknown_audiences: an ad account or an audience that is asked for and is not there is made, on an empty list; the
-        names of audiences by id. None: neither is made.
+    unknown_audiences: an ad account or an audience that is asked for and does not exist is made, on an empty list; the
+        names of audiences by id. None: neither is made. See `World.unknown`.
+    makes_named_only: of those, audiences whose id has no name are not made.
     keeps_members: False counts records without keeping them, for measurements.
     """
 
@@ -101,6 +102,7 @@ class Switches:
     processing_seconds: float = 0.0
     latency_seconds: float = 0.0
     unknown_audiences: Mapping[str, str] | None = None
+    makes_named_only: bool = False
     keeps_members: bool = True
 
     def set(self, values: Mapping[str, Any]) -> None:

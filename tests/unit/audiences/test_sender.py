@@ -38,7 +38,7 @@ from td_pinterest_op.records.batch import Batch, Digests
 from td_pinterest_op.records.digests import DIGEST_BYTES
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.records.spool import Spool
-from td_pinterest_op.settings.parse import SendingSettings
+from td_pinterest_op.settings.table import SendingSettings
 from td_pinterest_op.stats import Stats
 from tests.campaigns import examples
 from tests.unit.scripted import answer
