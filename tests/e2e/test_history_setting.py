@@ -167,7 +167,7 @@ def test_an_erasure_that_breaks_off_says_how_far_it_came(services: Services, req
     settings = {"ad_account_id": AD_ACCOUNT_ID, "history": HISTORY, "retry_count": 0}
     with pytest.raises(ExportError):
         erasure(task(services, settings, job_id=services.job(people(5))), services.time.timing)
-    assert [("failed", "Failed: 0 of 0 customer lists were gone over.")] == [
+    assert [("failed", "Failed: 0 of 0 customer lists were processed.")] == [
         (row["outcome"], row["summary"]) for row in rows(services)
     ]
 
