@@ -23,7 +23,7 @@ from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials
 from td_pinterest_op.cli.csv_rows import CsvOptions, csv_rows
 from td_pinterest_op.cli.options import FILE, CommonOptions
-from td_pinterest_op.cli.project_folder import answers_of, show_folder
+from td_pinterest_op.cli.project_folder import answers_of, make_folder, show_next_commands
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.export import export as run_export
 from td_pinterest_op.identifiers.types import LISTED, TYPES
@@ -114,7 +114,8 @@ def export(
     else:
         _show(statistics)
     if folder and answers:
-        show_folder(folder, answers, common)
+        make_folder(folder, answers, common)
+        show_next_commands(folder, answers, common)
 
 
 def run_task(

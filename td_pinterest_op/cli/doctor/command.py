@@ -17,7 +17,7 @@ from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, Check, DoctorCo
 from td_pinterest_op.cli.doctor.checks import run_checks
 from td_pinterest_op.cli.export import query_params
 from td_pinterest_op.cli.lint import dig_file
-from td_pinterest_op.cli.lint.settings import history_of, settings_of_export
+from td_pinterest_op.cli.lint.settings import history_of, settings_of_exports
 from td_pinterest_op.cli.options import FILE, CommonOptions
 
 # The settings by which the rows of an export are judged.
@@ -79,7 +79,7 @@ def _settings_of_rows(settings_file: Path | None, workflow: Path | None) -> Mapp
     if settings_file:
         settings = files.read_task(settings_file)[0]
     elif workflow and workflow.is_file():
-        settings = settings_of_export(dig_file.read(workflow))
+        settings = next(settings_of_exports(dig_file.read(workflow)), {})
     return {name: settings[name] for name in _OF_ROWS if name in settings}
 
 

@@ -86,9 +86,9 @@ def check_rows(context: DoctorContext) -> Check:
     settings = parse({**_ANY_EXPORT, **params["result_settings"]}, environ=credentials.environ)
     job = wait_for_job(td, workflow_task.read_source(credentials.task(**params)), note=lambda _: None)
     stats = Stats(action="", ad_account_id="", dry_run=True)
-    with open_reader(job, settings, stats, lists=None) as preparation:
-        preparation.read(_first_rows(iter(JobResult(td, job))), progress=lambda _: None)
-    label = f"job {job.id} ({', '.join(column.name for column in preparation.columns)})"
+    with open_reader(job, settings, stats, lists=None) as reader:
+        reader.read(_first_rows(iter(JobResult(td, job))), progress=lambda _: None)
+    label = f"job {job.id} ({', '.join(column.name for column in reader.settings.columns)})"
     return _judge_rows(label, settings, stats)
 
 
