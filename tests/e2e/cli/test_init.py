@@ -15,7 +15,7 @@ import pytest
 
 from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.check import check_file
-from td_pinterest_op.cli.project_folder import JOBS
+from td_pinterest_op.cli.jobs import JOBS
 from tests import children, dig
 from tests.dig import warm
 from tests.e2e.project import ROOT, secrets
