@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.emulators.fault_queue import FaultQueue, Turns
+from tests.emulators.fault_queue import FaultQueue, FaultTurns
 from tests.emulators.pinterest.calls import Call
 
 
@@ -84,7 +84,7 @@ Effect = Answer | Redirect | Mangle | Reset | Stall | StopReading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault(Turns):
+class Fault(FaultTurns):
     """An effect on the requests that match.
 
     `method` and `path` (below the endpoint) are regular expressions, matched in full and searched; `operation` is an

@@ -16,7 +16,7 @@ from tests.emulators.td.faults import JobFaults
 from tests.emulators.td.jobs import Job
 from tests.emulators.td.output import Output, write_output
 from tests.emulators.td.sql import QueryFailedError, statements
-from tests.emulators.td.warehouse import RefusedError, Warehouse, part_of, run_statement, trino_type
+from tests.emulators.td.warehouse import RefusedError, Warehouse, limit_insert, run_statement, trino_type
 
 _DIALECTS = {"presto": "trino", "trino": "trino", "hive": "hive"}
 _ROWS_AT_A_TIME = 10_000
@@ -31,7 +31,7 @@ class JobRunner:
         self._jobs: dict[str, Job] = {}
         self._sessions: dict[str, duckdb.DuckDBPyConnection] = {}
         self._lock = threading.RLock()
-        # Called with each job that has succeeded, before anybody is told.
+        # Called with each job that has succeeded, before its status shows it.
         self.on_end: Callable[[Job], object] = lambda _: None
         self._workers = ThreadPoolExecutor(
             max_workers=2,
@@ -127,7 +127,7 @@ class JobRunner:
         for statement in statements(job.query, dialect=_DIALECTS[job.type]):
             if fault is not None and statement.kind in ("select", "insert", "create"):
                 if statement.kind != "select" and fault.share:
-                    run_statement(session, part_of(session, statement, fault.share), now=now)
+                    run_statement(session, limit_insert(session, statement, fault.share), now=now)
                 raise QueryFailedError(fault.message)
             if output is not None:
                 output.close()
