@@ -10,12 +10,12 @@ from typing import Any
 import click
 
 from td_pinterest_op.cli import files, options, screen
-from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials, checked_id, connecting
+from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials, open_connection, require_id
 from td_pinterest_op.cli.export import run_task
 from td_pinterest_op.cli.lint import dig_file
-from td_pinterest_op.cli.lint.settings import settings_of_export
-from td_pinterest_op.cli.options import Given
-from td_pinterest_op.cli.project_folder import JOBS, Answers, Job, show_folder
+from td_pinterest_op.cli.lint.settings import settings_of_exports
+from td_pinterest_op.cli.options import CommonOptions
+from td_pinterest_op.cli.project_folder import JOBS, Answers, Job, make_folder, show_next_commands
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.redaction.format import escape
@@ -47,8 +47,8 @@ _SECRETS = frozenset(key.name for key in CREDENTIALS)
 @click.option("--dry-run", is_flag=True, help="Then run the export up to its plan; write nothing to Pinterest.")
 @options.yes
 @options.all_of(options.env_file, options.quiet)
-@options.given
-def init(given: Given, /, folder: Path, **named: Any) -> int:
+@options.pass_common
+def init(given: CommonOptions, /, folder: Path, **named: Any) -> int:
     """Make a project folder: one workflow with its files, filled in.
 
     Asks for what is not given as an option; --yes asks nothing. Files that were changed since stay unchanged. Nothing
@@ -59,32 +59,48 @@ def init(given: Given, /, folder: Path, **named: Any) -> int:
     named["ad_account"] = given.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
     with _pinterest(given, credentials) as services:
         answers = _answers(ask, named, services)
-    is_right = show_folder(folder, answers, given)
-    if answers.job.action and ask.yes("Try it now? Nothing is written to Pinterest", named["dry_run"]):
-        _dry_run(folder, answers, credentials, given)
+    # Ctrl-C at any question leaves nothing behind: all are asked before the folder is made.
+    is_wanted = answers.job.is_export and _wants_dry_run(ask, answers, credentials, named["dry_run"])
+    is_right = make_folder(folder, answers, given)
+    if is_wanted:
+        _run_dry(folder, answers, credentials, given)
+    show_next_commands(folder, answers, given)
     return 0 if is_right else 1
 
 
-def _dry_run(folder: Path, answers: Answers, credentials: Credentials, given: Given) -> None:
-    """Run the export of the folder up to its plan."""
-    credentials.require(*PINTEREST_SECRETS, *(["TD_API_KEY"] if answers.query else []))
-    settings = settings_of_export(dig_file.read(folder / answers.job.workflow))
-    # Nothing but the plan is wanted: the history keeps runs, and the secrets come from the environment.
-    settings = {name: value for name, value in settings.items() if name not in {"history", *_SECRETS}}
-    params = {name: getattr(answers, name) for name in ("query", "database", "suppress", "consent")}
-    params = {name: value for name, value in params.items() if value and answers.query}
-    task = credentials.task(result_settings={**settings, "dry_run": True}, **params)
-    screen.say(str(run_task(task, credentials, given)["summary"]))
+def _wants_dry_run(ask: _Questions, answers: Answers, credentials: Credentials, named: bool) -> bool:
+    """Return whether a dry run is wanted; nobody is asked where its credentials are missing."""
+    can_run = not {*_secrets_of(answers)} & {*credentials.missing}
+    return named or (can_run and ask.yes("Try it then, in a dry run? Nothing is written to Pinterest"))
+
+
+def _secrets_of(answers: Answers) -> Sequence[str]:
+    return (*PINTEREST_SECRETS, *(["TD_API_KEY"] if answers.query else []))
+
+
+def _run_dry(folder: Path, answers: Answers, credentials: Credentials, given: CommonOptions) -> None:
+    """Run each export of the folder up to its plan."""
+    credentials.require(*_secrets_of(answers))
+    texts = {"query": answers.job.query, "suppress": "suppressed.sql", "consent": "consented.sql"}
+    params = {
+        name: files.read(folder / "queries" / str(file), name) for name, file in texts.items() if getattr(answers, name)
+    }
+    params |= {"database": answers.database} if params else {}
+    for settings in settings_of_exports(dig_file.read(folder / answers.job.workflow)):
+        # Nothing but the plan is wanted: the history keeps runs, and the secrets come from the environment.
+        known = {name: value for name, value in settings.items() if name not in {"history", *_SECRETS}}
+        task = credentials.task(result_settings={**known, "dry_run": True}, **params)
+        screen.say(str(run_task(task, credentials, given)["summary"]))
 
 
 @contextmanager
-def _pinterest(given: Given, credentials: Credentials) -> Iterator[Services | None]:
+def _pinterest(given: CommonOptions, credentials: Credentials) -> Iterator[Services | None]:
     """Yield the services; None without credentials for Pinterest, so that ids are typed."""
     if any(name in credentials.missing for name in PINTEREST_SECRETS):
         screen.note("There are no credentials for Pinterest yet: ids are typed. `td-pinterest authorize` stores them")
         yield None
         return
-    with connecting(given) as connection:
+    with open_connection(given) as connection:
         yield connection.services
 
 
@@ -110,9 +126,9 @@ class _Questions:
         """Return an answer, "" for none."""
         return self.text(f"{question}; nothing for none", given, option="", default="")
 
-    def yes(self, question: str, given: bool) -> bool:
+    def yes(self, question: str) -> bool:
         """Return whether something is wanted; no if nobody is asked."""
-        return given or (self._asks and click.confirm(question, err=True))
+        return self._asks and click.confirm(question, err=True)
 
     def choice(self, question: str, given: str | None, choices: Mapping[str, str], *, option: str, default: str) -> str:
         """Return one of the `choices`, shown with their descriptions."""
@@ -171,7 +187,7 @@ def _ad_account(ask: _Questions, named: str | None, services: Services | None) -
     for account in known[:_SHOWN]:
         screen.note(f"  {account.label}")
     only = known[0].id if len(known) == 1 else None
-    return checked_id(ask.text("Ad account (its id)", named, option="--ad-account", default=only), "--ad-account")
+    return require_id(ask.text("Ad account (its id)", named, option="--ad-account", default=only), "--ad-account")
 
 
 def _audiences(

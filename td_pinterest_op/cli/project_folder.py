@@ -20,8 +20,8 @@ import click
 
 from td_pinterest_op.audiences.actions import Add, Clear, Create, Delete, Mirror, Remove, Replace, action_of
 from td_pinterest_op.cli import screen
-from td_pinterest_op.cli.check import findings
-from td_pinterest_op.cli.options import Given
+from td_pinterest_op.cli.check import check_file
+from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import SettingsError, WorkflowError
 from td_pinterest_op.redaction.format import sanitize
 from td_pinterest_op.runtime import atomic_file
@@ -62,6 +62,11 @@ class Job:
     query: str | None = None
     takes_lists: bool = False
     creates: bool = False
+
+    @property
+    def is_export(self) -> bool:
+        """Whether its exports are known before it runs."""
+        return bool(self.action) or self is JOBS["many"]
 
 
 _AUDIENCE = ("audience_id",)
@@ -180,17 +185,22 @@ def answers_of(settings: Mapping[str, object], params: Mapping[str, object]) -> 
     )
 
 
-def show_folder(folder: Path, answers: Answers, given: Given) -> bool:
-    """Write a folder, check it, and show what to run next; return whether nothing is wrong with it."""
+def make_folder(folder: Path, answers: Answers, given: CommonOptions) -> bool:
+    """Write a folder and check it; return whether nothing is wrong with it."""
     for name in write(folder, answers):
         given.note(f"{folder / name} was changed since it was laid out, and stays unchanged")
-    wrong = findings(folder / answers.job.workflow)
+    wrong = check_file(folder / answers.job.workflow)
     for finding in wrong:
         screen.note(str(finding))
-    given.note(f"{folder} has {answers.job.workflow} and what it needs. Next:")
-    for command in _next_commands(folder, answers):
-        given.note(f"  {command}")
+    given.note(f"{folder} has {answers.job.workflow} and what it needs")
     return not any(finding.level == "error" for finding in wrong)
+
+
+def show_next_commands(folder: Path, answers: Answers, given: CommonOptions) -> None:
+    """Show what to run next, a command a line."""
+    given.note("Next:")
+    for command in () if given.quiet else _next_commands(folder, answers):
+        click.echo(f"  {command}", err=True)  # it is there to be copied, and stays one line
 
 
 def _next_commands(folder: Path, answers: Answers) -> Sequence[str]:

@@ -31,12 +31,12 @@ class Env:
         self.export_params.update(params, **named)
 
     def add_subtask(self, function: dict[str, Any], **params: Any) -> None:
-        # Of digdag's two forms, the one without a function: a task as it stands in a .dig file.
+        # Of digdag's two forms, the one without a function: a task as in a .dig file.
         self.subtask_config["+subtask%d" % len(self.subtask_config)] = dict(function, **params)  # noqa: UP031
 
 
 def resolve(command: str) -> tuple[Any, str | None]:
-    """The callable and, for a class, its method: of `a.b.func`, `a.b.Class` (its `run`), `a.b.Class.method`."""
+    """Return the callable and, for a class, its method: of `a.b.func`, `a.b.Class` (its `run`), `a.b.Class.method`."""
     head, _, last = command.rpartition(".")
     try:
         target = getattr(__import__(head, fromlist=[last]), last)

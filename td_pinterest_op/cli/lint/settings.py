@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from td_pinterest_op.audiences.actions import EXPORT
 from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownValueError, Value, tasks
 from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, check_plain_secret
 from td_pinterest_op.errors import Problem, SettingsError
+from td_pinterest_op.many import OWN
 from td_pinterest_op.settings.parse import parse_all
 from td_pinterest_op.settings.parsed_settings import ParsedSettings
 from td_pinterest_op.settings.setting import Table
 from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ERASURE, STATUS
+from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS
 
 # The operators that have settings, by what a workflow names after `py>:`.
 TABLES: Mapping[str, Table] = {
@@ -22,11 +24,12 @@ TABLES: Mapping[str, Table] = {
     "td_pinterest_op.erase.PinterestErase": ERASURE,
     "td_pinterest_op.many.Many.renew": CONNECTION,
 }
+_MANY = "td_pinterest_op.many.Many.export"
 OPERATORS = frozenset(
     {
         *TABLES,
         # These complete their settings when they run: from a list, or from what Audience Studio passes on.
-        "td_pinterest_op.many.Many.export",
+        _MANY,
         "td_pinterest_op.many.Many.gate",
         "td_pinterest_op.activation.PinterestActivation",
         # These have no settings.
@@ -108,13 +111,16 @@ def _add_unused(dig: DigFile, written: Value, parsed: ParsedSettings) -> None:
             dig.add(written.get(name) or written, "unused-setting", message, is_error=False)
 
 
-def settings_of_export(dig: DigFile) -> Mapping[str, object]:
-    """Return the settings of the first export that are known before a run; none without an export."""
+def settings_of_exports(dig: DigFile) -> Iterator[Mapping[str, object]]:
+    """Yield the settings of each export that are known before a run; of several audiences, those of each entry."""
     for task in tasks(dig.root) if dig.root else ():
-        written = task.value.get("result_settings")
-        if written and task.command and TABLES.get(str(task.command.value)) is EXPORT:
-            return _split_known(task, written)[0]
-    return {}
+        written, command = task.value.get("result_settings"), task.command and str(task.command.value)
+        if written and command and TABLES.get(command) is EXPORT:
+            yield _split_known(task, written)[0]
+        elif written and command == _MANY:
+            for entry in task.exported.get("audiences") or ():
+                own = {name: value for name, value in entry.items() if name not in {*OWN, *TASK_PARAMETERS}}
+                yield {**_split_known(task, written)[0], **own}
 
 
 def history_of(dig: DigFile) -> tuple[str | None, object]:

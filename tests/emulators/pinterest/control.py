@@ -27,19 +27,24 @@ from tests.emulators.server import get_control, post_control
 
 # What a person or another process can do to the emulator: method, path, what it does, and a body that works.
 CONTROLS = (
-    ("GET", "/_test/state", "everything but the members", ""),
-    ("GET", "/_test/members/{list_id}", "who is in a list: digests", ""),
-    ("GET", "/_test/requests", "every request so far, without its body", ""),
-    ("POST", "/_test/seed", "make users, ad accounts, lists and audiences", '{"lists": [{"name": "VIP"}]}'),
+    ("GET", "/_test/state", "all that Pinterest holds, except members", ""),
+    ("GET", "/_test/members/{list_id}", "the members of a list, as digests", ""),
+    ("GET", "/_test/requests", "all requests so far, without their bodies", ""),
+    ("POST", "/_test/seed", "create users, ad accounts, lists and audiences", '{"lists": [{"name": "VIP"}]}'),
     ("POST", "/_test/switches", "change how the emulator behaves", '{"listing_lag_seconds": 2}'),
     (
         "POST",
         "/_test/faults",
-        "make the next request that matches go wrong",
+        "let the next matching request fail",
         '{"operation": "customer_lists/update", "effect": {"type": "answer", "status": 503}}',
     ),
-    ("DELETE", "/_test/faults", "take all faults back", ""),
-    ("POST", "/_test/move", "switch an audience to another list", '{"audience_id": "…", "customer_list_id": "…"}'),
+    ("DELETE", "/_test/faults", "remove all faults", ""),
+    (
+        "POST",
+        "/_test/move",
+        "switch an audience to another customer list",
+        '{"audience_id": "…", "customer_list_id": "…"}',
+    ),
 )
 
 EFFECTS: dict[str, Callable[..., Effect]] = {

@@ -51,7 +51,7 @@ class Gate:
         self.callbacks: list[tuple[When, Callable[[Call], object]]] = []
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes of all operations; what is none of them is logged and refused too."""
+        """Return the routes of all operations; other requests are logged and refused too."""
         return [
             web.route(operation.method, PREFIX + operation.path, functools.partial(self._handle, operation))
             for operation in (*OPERATIONS, *AD_OPERATIONS, _UNKNOWN)

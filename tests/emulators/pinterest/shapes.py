@@ -123,7 +123,7 @@ GRANTS: dict[str, dict[str, Field]] = {
 
 
 def grant_type(form: Mapping[str, Any]) -> str:
-    """Which grant a form asks for; raises the refusal of one that is none of GRANTS."""
+    """Return the grant that a form asks for; raises the refusal of one that is not in GRANTS."""
     name = str(form.get("grant_type", ""))
     if name not in GRANTS:
         raise invalid(f"grant_type is one of {', '.join(GRANTS)}")

@@ -143,7 +143,7 @@ def _last_id(bookmark: str, descending: bool) -> int:
         order, _, last_id = base64.urlsafe_b64decode(bookmark).decode().partition("|")
         last = int(last_id)
     except (binascii.Error, ValueError) as cause:
-        raise invalid("the bookmark is not one of ours") from cause
+        raise invalid("the bookmark is unknown") from cause
     if order != ("D" if descending else "A"):
         raise invalid("the bookmark belongs to another order")
     return last

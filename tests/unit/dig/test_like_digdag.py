@@ -236,7 +236,7 @@ _error:
         succeeds=False,
     ),
     Case(
-        name="an include stands under an export and under a key of its own line",
+        name="an include below an export and below a key of its own line",
         flow="""
 _export:
   !include : 'config/all.yml'
