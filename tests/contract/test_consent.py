@@ -1,4 +1,4 @@
-"""OAuth of Pinterest's emulator: the consent, the exchange of its code, and who may then see and do what."""
+"""OAuth of Pinterest's emulator: the consent, the exchange of its code, and what its tokens may then read and write."""
 
 from __future__ import annotations
 

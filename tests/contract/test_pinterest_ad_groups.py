@@ -86,7 +86,7 @@ def test_unknown_query_parameter_is_refused(pinterest: Pinterest, sdk: Sdk, quer
 
 
 @pytest.mark.parametrize("roles", [["AUDIENCE_MANAGER"], ["CAMPAIGN_MANAGER"]])
-def test_audience_manager_may_not_read_ad_groups(pinterest: Pinterest, sdk: Sdk, roles: list[str]) -> None:
+def test_only_campaign_roles_may_read_ad_groups(pinterest: Pinterest, sdk: Sdk, roles: list[str]) -> None:
     pinterest.add_ad_account("7", owner=pinterest.add_user("owner"), roles={"emulated": roles})
     if roles == ["CAMPAIGN_MANAGER"]:
         assert [] == sdk.ad_groups.ad_groups_list(ad_account_id="7").items

@@ -1,4 +1,4 @@
-"""What is not established of the live service: each switch of the emulator, and what a client meets with it."""
+"""Each switch of the emulator for a behaviour that is not established, and its effect on a client."""
 
 from __future__ import annotations
 

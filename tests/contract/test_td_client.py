@@ -220,7 +220,9 @@ def test_inserts_of_td_add_their_columns_by_name(
         (lambda client: client.job("999"), errors.NotFoundError),
     ],
 )
-def test_existing_and_missing_tables_are_refused(client: tdclient.Client, call: Any, error: type[Exception]) -> None:
+def test_creating_existing_or_using_missing_tables_is_refused(
+    client: tdclient.Client, call: Any, error: type[Exception]
+) -> None:
     with pytest.raises(error):
         call(client)
 

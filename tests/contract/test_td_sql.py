@@ -155,7 +155,9 @@ HOUR, DAY = 3600, 86400
         ("'-1d/2026-01-01'", SCHEDULED - 2 * DAY, SCHEDULED - DAY),
     ],
 )
-def test_interval_ends_at_its_unit_before_the_scheduled_time(sql: Session, interval: str, begin: int, end: int) -> None:
+def test_interval_covers_whole_units_before_the_scheduled_time(
+    sql: Session, interval: str, begin: int, end: int
+) -> None:
     times = f"(VALUES {begin - 1}, {begin}, {end - 1}, {end}) t(time)"
     rows = sql.rows(f"SELECT time FROM {times} WHERE TD_INTERVAL(time, {interval}) ORDER BY time")
     assert [[begin], [end - 1]] == rows

@@ -63,7 +63,7 @@ class Project:
 
 
 def require_bundle(folder: Path) -> None:
-    """Raise ValueError for a folder without the operator; with what to do."""
+    """Raise ValueError, with what to do, for a folder without the operator."""
     if not (folder / "td_pinterest_op").is_dir():
         bundle = command("bundle", folder)
         raise ValueError(f"{folder} is no bundled folder, it has no td_pinterest_op: run {bundle}")

@@ -1,4 +1,4 @@
-"""Faults: what goes wrong, at which request, at which moment of it. Values; the gate carries them out."""
+"""Faults as values: the effect, the request and the moment in it. The gate carries them out."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Redirect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mangle:
-    """Answer with success, but wrongly: a `how` of MANGLED. With When.AFTER what was asked is done, else it is not."""
+    """Answer success with a wrong body: a `how` of MANGLED. With When.AFTER the operation is carried out, else not."""
 
     how: str
     exceptions: Any = field(default_factory=lambda: {"code": 400, "message": "Some records were not processed."})

@@ -1,4 +1,4 @@
-"""What every request passes: the log, the rate limits, authorisation, its body, faults, and at last the operation."""
+"""The steps of every request: log, rate limits, authorisation, body, faults, and the operation."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Gate:
         return await perform(met.effect, exchange)
 
     async def _oversized(self, exchange: Exchange) -> web.StreamResponse | None:
-        """What a body is met with that is too large to be read; None for one that may be read."""
+        """Answer a body that is too large to be read; None for one that may be read."""
         switches = self._world.switches
         length = exchange.request.content_length or 0
         if switches.largest_body is None or length <= switches.largest_body:
@@ -122,7 +122,7 @@ class Gate:
         return response
 
     async def _enter(self, exchange: Exchange, admission: Admission) -> None:
-        """Authorise the sender and read the body; raises the refusal of either."""
+        """Authorise the sender and read the body. Raises the refusal of either."""
         if not admission.admitted:
             raise throttled()
         request, operation = exchange.request, exchange.operation

@@ -1,4 +1,4 @@
-"""What a test makes go wrong, and for which request."""
+"""Faults that a test adds, and the requests that they meet."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault(FaultTurns):
-    """One thing that goes wrong for requests that match.
+    """One fault of the requests that match.
 
     `path` is searched in the request's path as a regular expression; `method` empty is any. The mark of "cut" is
     `after_bytes` of the body, else `after_fraction` of it. Raises ValueError for what makes no sense.

@@ -41,7 +41,7 @@ class JobRunner:
         )
 
     def all(self) -> list[Job]:
-        """Newest first."""
+        """Return all jobs, the newest first."""
         with self._lock:
             return list(reversed(self._jobs.values()))
 
@@ -52,7 +52,7 @@ class JobRunner:
             return self._jobs[job_id]
 
     def add(self, **fields: Any) -> Job:
-        """A job that is not run. Raises RefusedError (409) when its domain key has been used."""
+        """Add a job that is not run. Raises RefusedError (409) when its domain key has been used."""
         with self._lock:
             domain_key = fields.get("domain_key")
             for job in self._jobs.values():

@@ -1,4 +1,4 @@
-"""Queries in Trino's or Hive's SQL, as statements that DuckDB runs, with what Treasure Data adds to them."""
+"""Queries in Trino's or Hive's SQL, as statements that DuckDB runs, with Treasure Data's additions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Statement:
 
 @lru_cache(maxsize=1_000)
 def statements(query: str, *, dialect: str) -> tuple[Statement, ...]:
-    """The statements of a query, separated by semicolons. Raises QueryFailedError for what does not parse."""
+    """Return the statements of a query, separated by semicolons. Raises QueryFailedError for an invalid one."""
     try:
         parsed = [tree for tree in sqlglot.parse(query, read=dialect) if tree is not None]
         if not parsed:

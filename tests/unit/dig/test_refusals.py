@@ -1,4 +1,4 @@
-"""What tests.dig does not know it refuses, naming file and task, before anything runs."""
+"""tests.dig refuses what it does not know, with file and task, before anything runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a tree of tasks runs, besides what test_like_digdag compares: sessions, scopes, repetition and error."""
+"""A tree of tasks, beyond the cases of test_like_digdag: sessions, scopes, repetition and error."""
 
 from __future__ import annotations
 
