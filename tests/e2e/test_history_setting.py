@@ -31,7 +31,7 @@ from tests.e2e.audiences import ADD, CLEAR, CREATE, DELETE, REMOVE, REPLACE, is_
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer
 from tests.emulators.pinterest import Fault as PinterestFault
 from tests.emulators.td import Fault, JobFault
-from tests.emulators.td.state import Received
+from tests.emulators.td.state import ReceivedRequest
 from tests.exporting import SESSION, Services, digest, digests, people
 from tests.faults import child
 
@@ -428,14 +428,14 @@ def test_a_job_that_does_not_end_is_left_alone(
             assert not thread.is_alive()
 
 
-class Requests(list[Received]):
+class Requests(list[ReceivedRequest]):
     """The requests that Treasure Data notes; `stalled` is set by the first that gets no response."""
 
     def __init__(self) -> None:
         super().__init__()
         self.stalled = threading.Event()
 
-    def append(self, request: Received) -> None:
+    def append(self, request: ReceivedRequest) -> None:
         super().append(request)
         if request.fault == "stall":
             self.stalled.set()
