@@ -203,7 +203,7 @@ def _audiences(
         for audience_id, name in [*(known or {}).items()][:_SHOWN]:
             screen.note(f"  {audience_id:20}{escape(name)}")
     several = job is JOBS["many"]
-    question = "Audiences (ids, with commas)" if several else "Audience (its id, or its name)"
+    question = "Audiences (ids or names, with commas)" if several else "Audience (its id, or its name)"
     while True:
         typed = ask.text(question, ",".join(named) or None, option="--audience")
         wanted = [each.strip() for each in typed.split(",")] if several else [typed]
