@@ -22,7 +22,7 @@ from td_pinterest_op.identifiers.types import LISTED
 from td_pinterest_op.pinterest.oauth import SCOPES
 from td_pinterest_op.records.columns import Column, identifier_columns
 from td_pinterest_op.records.plan import check_values
-from td_pinterest_op.records.read import AllIdentifiers, Prepared
+from td_pinterest_op.records.read import AllIdentifiersReader, Prepared, ReaderSettings
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.run_history.columns import Row, run_row
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
@@ -162,11 +162,11 @@ def _read(
     rows, settings = request.open_rows(services, stats), request.settings
     columns = identifier_columns(rows.job, settings.columns)
     _warn_of_other_identifiers(columns)
-    preparation = AllIdentifiers(spool, columns=columns, stats=stats)
+    reader = AllIdentifiersReader(spool, ReaderSettings(columns=columns), stats)
     with reporter.progress(phase="reading", unit="rows", total=rows.job.records) as progress:
-        preparation.read(rows.blocks, progress=progress)
-    check_values(stats, skip_invalid=settings.ignore_invalid_records, first_invalid=preparation.first_invalid)
-    return preparation.prepared
+        reader.read(rows.blocks, progress=progress)
+    check_values(stats, skip_invalid=settings.ignore_invalid_records, first_invalid=reader.first_invalid)
+    return reader.prepared
 
 
 def _warn_of_other_identifiers(columns: Sequence[Column]) -> None:

@@ -119,12 +119,12 @@ class _Run:
                 opened = open_lists(self.services.treasure_data, sources, self.settings, self.stats)
                 lists = stack.enter_context(opened)
             rows = self.request.open_rows(self.services, self.stats, lists=lists)
-            preparation = stack.enter_context(open_reader(rows.job, self.settings, self.stats, lists=lists))
+            reader = stack.enter_context(open_reader(rows.job, self.settings, self.stats, lists=lists))
             with self.reporter.progress(phase="reading", unit="rows", total=rows.job.records) as progress:
-                preparation.read(rows.blocks, progress=progress)
-            first = preparation.first_invalid
+                reader.read(rows.blocks, progress=progress)
+            first = reader.first_invalid
             check_rows(self.settings, self.stats, first_invalid=first, origin=rows.job.origin)
-            yield preparation.prepared
+            yield reader.prepared
 
     @contextlib.contextmanager
     def prepared(self, action: AudienceAction) -> Iterator[Prepared]:

@@ -59,7 +59,7 @@ def write_missing(task: workflow.Task, timing: Timing, *, name: str, row: Row) -
         return
     if history is None:
         return
-    about = history.about_task
+    about = history.task_columns
     ids = {column: str(about[column] or "") for column in ("session_uuid", "attempt_id")}
     unless = select_failures(history.table, task=name, **ids)
     history.write([{"kind": RUN, "outcome": FAILED, "task": name, **row}], unless=unless)

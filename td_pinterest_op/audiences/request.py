@@ -1,4 +1,4 @@
-"""A request: the settings, rows and lists of a task, with every problem reported before anything is contacted.
+"""Read the settings, rows and lists of a task, and report every problem before anything is contacted.
 
 A task may get settings and parameters from one more place: an entry of a list, a console, a file. All doors read and
 merge them here.
@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from td_pinterest_op.errors import SettingsError, SettingsErrors
-from td_pinterest_op.records.hashed_rows import check_source, hashed_rows
+from td_pinterest_op.records.hashed_rows import HASH_SETTING, open_rows, require_hashable
 from td_pinterest_op.settings.key_names import drop_console_keys
 from td_pinterest_op.settings.merge import Layer, merge
 from td_pinterest_op.settings.parse import action_of, parse, parse_erasure
@@ -58,12 +58,12 @@ class Request(Generic[_S]):
         if isinstance(self.source, Rows):
             return self.source
         assert self.source is not None, "an action without rows opens none"  # noqa: S101
-        note = partial(setattr, stats, "job_id")
-        settings = self.settings
-        if isinstance(settings, Settings) and settings.hash_in is HashIn.WAREHOUSE:
-            choose = partial(people_columns, settings=settings, lists=lists.columns if lists else {})
-            return hashed_rows(services.treasure_data, self.source, choose=choose, control=settings.control, note=note)
-        return open_job_rows(services.treasure_data, self.source, note=note)
+        td, note, settings = services.treasure_data, partial(setattr, stats, "job_id"), self.settings
+        if not isinstance(settings, Settings):
+            return open_job_rows(td, self.source, note=note)
+        choose = partial(people_columns, settings=settings, lists=lists.columns if lists else {})
+        hash_in, control = settings.hash_in, settings.control
+        return open_rows(td, self.source, hash_in=hash_in, choose=choose, control=control, note=note)
 
 
 ExportRequest = Request[Settings]
@@ -117,7 +117,7 @@ def read_export_request(task: workflow.Task, *, table: Table, rows: Rows | None 
     action = action_of(raw, table=table)
     if action and not action.adds_people and (unused := [name for name in LISTS if name in task.params]):
         log.warning("%s adds nobody, and does not use %s of the task", action.name, " and ".join(unused))
-    return _read(
+    return _read_request(
         task,
         partial(parse, raw, table=table, environ=task.environ),
         rows=rows,
@@ -137,10 +137,10 @@ def _settings_of(task: workflow.Task, table: Table) -> object:
 
 def read_erasure_request(task: workflow.Task) -> Request[ErasureSettings]:
     """Return the request of an erasure. Raises SettingsError with every problem."""
-    return _read(task, partial(parse_erasure, task.params.get("result_settings"), environ=task.environ))
+    return _read_request(task, partial(parse_erasure, task.params.get("result_settings"), environ=task.environ))
 
 
-def _read(
+def _read_request(
     task: workflow.Task,
     read_settings: Callable[[], _S],
     *,
@@ -148,7 +148,7 @@ def _read(
     reads_rows: bool = True,
     lists: Sequence[str] = (),
 ) -> Request[_S]:
-    """Without `rows`, the source is the task's job. `lists`: the parameters that may name people."""
+    """Return a request; without `rows`, its source is the task's job. `lists`: the parameters that may name people."""
     errors = SettingsErrors()
     settings: _S | None = None
     with errors:
@@ -167,15 +167,11 @@ def _read(
             source = workflow.read_source(task)
         with errors:
             _ = task.td_api_key
-    sources = {}
-    for name in lists:
-        with errors:
-            if listed := workflow.read_list_source(task, name):
-                sources[name] = listed
-    if isinstance(settings, Settings) and (needed_by := _hashing_of(settings)):
-        for name, each in {**({"query": source} if source else {}), **sources}.items():
+    sources = _read_lists(task, lists, errors)
+    if isinstance(settings, Settings):
+        for name, each in {"query": source, **sources}.items():
             with errors:
-                check_source(each, name=name, needed_by=needed_by)
+                _require_hashable(each, name, settings)
     errors.raise_any()
     assert settings, "its problem was raised"  # noqa: S101
     assert endpoints, "its problem was raised"  # noqa: S101
@@ -184,8 +180,20 @@ def _read(
     return Request(task=task, settings=settings, endpoints=endpoints, source=source, lists=sources)
 
 
-def _hashing_of(settings: Settings) -> str:
-    """Return what wants the warehouse to hash; "" for nothing."""
+def _read_lists(task: workflow.Task, names: Sequence[str], errors: SettingsErrors) -> Mapping[str, Source]:
+    sources = {}
+    for name in names:
+        with errors:
+            if source := workflow.read_list_source(task, name):
+                sources[name] = source
+    return sources
+
+
+def _require_hashable(source: Source | Rows | None, name: str, settings: Settings) -> None:
+    """Raise SettingsError if the warehouse has to hash the rows of a source and cannot."""
+    if source is None:
+        return
     if settings.action.needs_query:
-        return settings.action.name
-    return "hash_in: warehouse" if settings.hash_in is HashIn.WAREHOUSE else ""
+        require_hashable(source, name=name, needed_by=settings.action.name)
+    elif settings.hash_in is HashIn.WAREHOUSE:
+        require_hashable(source, name=name, needed_by=HASH_SETTING)

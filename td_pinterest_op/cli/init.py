@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 from td_pinterest_op.cli import files, options, screen
-from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials, checked_id, connecting
+from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials, open_connection, require_id
 from td_pinterest_op.cli.export import run_task
 from td_pinterest_op.cli.lint import dig_file
 from td_pinterest_op.cli.lint.settings import settings_of_exports
-from td_pinterest_op.cli.options import Given
+from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.project_folder import JOBS, Answers, Job, make_folder, show_next_commands
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import Api
@@ -47,8 +47,8 @@ _SECRETS = frozenset(key.name for key in CREDENTIALS)
 @click.option("--dry-run", is_flag=True, help="Then run the export up to its plan; write nothing to Pinterest.")
 @options.yes
 @options.all_of(options.env_file, options.quiet)
-@options.given
-def init(given: Given, /, folder: Path, **named: Any) -> int:
+@options.pass_common
+def init(given: CommonOptions, /, folder: Path, **named: Any) -> int:
     """Make a project folder: one workflow with its files, filled in.
 
     Asks for what is not given as an option; --yes asks nothing. Files that were changed since stay unchanged. Nothing
@@ -78,7 +78,7 @@ def _secrets_of(answers: Answers) -> Sequence[str]:
     return (*PINTEREST_SECRETS, *(["TD_API_KEY"] if answers.query else []))
 
 
-def _run_dry(folder: Path, answers: Answers, credentials: Credentials, given: Given) -> None:
+def _run_dry(folder: Path, answers: Answers, credentials: Credentials, given: CommonOptions) -> None:
     """Run each export of the folder up to its plan."""
     credentials.require(*_secrets_of(answers))
     texts = {"query": answers.job.query, "suppress": "suppressed.sql", "consent": "consented.sql"}
@@ -94,13 +94,13 @@ def _run_dry(folder: Path, answers: Answers, credentials: Credentials, given: Gi
 
 
 @contextmanager
-def _pinterest(given: Given, credentials: Credentials) -> Iterator[Services | None]:
+def _pinterest(given: CommonOptions, credentials: Credentials) -> Iterator[Services | None]:
     """Yield the services; None without credentials for Pinterest, so that ids are typed."""
     if any(name in credentials.missing for name in PINTEREST_SECRETS):
         screen.note("There are no credentials for Pinterest yet: ids are typed. `td-pinterest authorize` stores them")
         yield None
         return
-    with connecting(given) as connection:
+    with open_connection(given) as connection:
         yield connection.services
 
 
@@ -187,7 +187,7 @@ def _ad_account(ask: _Questions, named: str | None, services: Services | None) -
     for account in known[:_SHOWN]:
         screen.note(f"  {account.label}")
     only = known[0].id if len(known) == 1 else None
-    return checked_id(ask.text("Ad account (its id)", named, option="--ad-account", default=only), "--ad-account")
+    return require_id(ask.text("Ad account (its id)", named, option="--ad-account", default=only), "--ad-account")
 
 
 def _audiences(

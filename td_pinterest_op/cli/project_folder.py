@@ -20,8 +20,8 @@ import click
 
 from td_pinterest_op.audiences.actions import Add, Clear, Create, Delete, Mirror, Remove, Replace, action_of
 from td_pinterest_op.cli import screen
-from td_pinterest_op.cli.check import findings
-from td_pinterest_op.cli.options import Given
+from td_pinterest_op.cli.check import check_file
+from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import SettingsError, WorkflowError
 from td_pinterest_op.redaction.format import sanitize
 from td_pinterest_op.runtime import atomic_file
@@ -185,18 +185,18 @@ def answers_of(settings: Mapping[str, object], params: Mapping[str, object]) -> 
     )
 
 
-def make_folder(folder: Path, answers: Answers, given: Given) -> bool:
+def make_folder(folder: Path, answers: Answers, given: CommonOptions) -> bool:
     """Write a folder and check it; return whether nothing is wrong with it."""
     for name in write(folder, answers):
         given.note(f"{folder / name} was changed since it was laid out, and stays unchanged")
-    wrong = findings(folder / answers.job.workflow)
+    wrong = check_file(folder / answers.job.workflow)
     for finding in wrong:
         screen.note(str(finding))
     given.note(f"{folder} has {answers.job.workflow} and what it needs")
     return not any(finding.level == "error" for finding in wrong)
 
 
-def show_next_commands(folder: Path, answers: Answers, given: Given) -> None:
+def show_next_commands(folder: Path, answers: Answers, given: CommonOptions) -> None:
     """Show what to run next, a command a line."""
     given.note("Next:")
     for command in () if given.quiet else _next_commands(folder, answers):

@@ -100,7 +100,7 @@ class Figures:
 class Comparison:
     """The statements of one run; `ledger` is None before there is one.
 
-    `people` and `changes` are SQL of what `withholding.sql.people` and `changes` select.
+    `people` and `changes` are SQL of what `withholding.sql.people_select` and `changes` select.
     """
 
     ledger: Ledger | None

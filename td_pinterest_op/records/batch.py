@@ -53,7 +53,7 @@ class RowRecords:
     @property
     def record_count(self) -> int:
         """How many there are but for further combinations of a row's values."""
-        return sum(len(data) // shape.width for shape, data in self.parts if shape.counts)
+        return sum(len(data) // shape.width for shape, data in self.parts if not shape.is_extra)
 
     def split(self, size: int) -> list[RowRecords]:
         """The same records, `size` at a time."""

@@ -49,7 +49,7 @@ class RowSpool:
     @property
     def unique(self) -> int:
         """Different rows that count."""
-        return sum(spool.unique for shape, spool in self._spools.items() if shape.counts)
+        return sum(spool.unique for shape, spool in self._spools.items() if not shape.is_extra)
 
     @property
     def upload_count(self) -> int:

@@ -15,7 +15,7 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.identifiers.sql import HASHED_MARK, answer_sql, lower_sql, salted_number_sql, trim_sql
 from td_pinterest_op.identifiers.sql_text import quote_literal, quote_name
-from td_pinterest_op.records.columns import Column
+from td_pinterest_op.records.columns import Column, position_of
 from td_pinterest_op.settings.structures import Control
 
 NUMBERS = 10_000
@@ -35,8 +35,8 @@ class Query:
     columns: Sequence[Column]
 
     def place(self, name: str) -> int:
-        """Return the place of a column, by its lower-case name. Raises ValueError."""
-        return [each.lower() for each in self.names].index(name.lower())
+        """Return the place of a column. Raises as `position_of` does."""
+        return position_of(name, self.names)
 
 
 def require_one_statement(query: str) -> str:

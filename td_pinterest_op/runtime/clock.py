@@ -1,4 +1,4 @@
-"""The clocks and the sleep of a run, as arguments: a test gives its own. How spans of time are written."""
+"""The clocks and the sleep of a run, which tests replace; durations as text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LONGEST = 1000 * 365 * 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """`monotonic` gives seconds for measuring, `wall` seconds since 1970, `sleep` waits for seconds."""
+    """`monotonic` returns seconds for measuring, `wall` seconds since 1970; `sleep` waits for seconds."""
 
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
@@ -24,9 +24,9 @@ SYSTEM = Timing()
 
 
 def format_duration(seconds: float, *, wall: float | None = None) -> str:
-    """A time for people, in two units at most: "0.4 s", "12 s", "3 min 20 s", "1 h 5 min".
+    """Return a duration in two units at most: "0.4 s", "12 s", "3 min 20 s", "1 h 5 min".
 
-    With `wall`, this machine's time in seconds since 1970, also when a long one ends: "2 h 5 min (until 14:05 UTC)".
+    With `wall`, this machine's time in seconds since 1970, a long one has its end: "2 h 5 min (until 14:05 UTC)".
     """
     if seconds < 10:
         return f"{seconds:.1f} s".replace(".0 ", " ")
@@ -43,7 +43,7 @@ def format_duration(seconds: float, *, wall: float | None = None) -> str:
 
 
 def format_resumption(seconds: float, *, wall: float) -> str:
-    """When a wait ends, for people: "goes on at 14:05:12 UTC, in 19 s". `wall` is this machine's time."""
+    """Return when a wait ends: "goes on at 14:05:12 UTC, in 19 s". `wall` is this machine's time."""
     at = datetime.datetime.fromtimestamp(wall + min(seconds, _LONGEST), tz=datetime.timezone.utc)
     day = "" if seconds < 12 * 3600 else "%Y-%m-%d "
     return f"goes on at {at:{day}%H:%M:%S} UTC, in {format_duration(seconds if seconds < 10 else round(seconds))}"

@@ -13,17 +13,17 @@ from td_pinterest_op.runtime.clock import Timing, format_duration, format_resump
 
 log = logging.getLogger(__name__)
 
-# Seconds between two lines of a long phase.
+# Seconds between two log lines of a long phase.
 EVERY = 10.0
-# A phase in which nothing was done for this many seconds waits.
+# A phase without progress for this many seconds is waiting.
 _IDLE = 5.0
 
 
 class EtaEstimator:
     """Estimates how long the rest of a phase takes.
 
-    `total` (None: not known) and `pace`, the most a second, are in the phase's units. `pause` gives the seconds until
-    it may go on.
+    `total` (None: unknown) and `pace`, the most a second, are in the phase's units. `pause` returns the seconds until
+    the phase may go on.
     """
 
     def __init__(self, *, total: int | None, pace: float | None, timing: Timing, pause: Callable[[], float]) -> None:
@@ -36,7 +36,7 @@ class EtaEstimator:
         return self._done / max(self._timing.monotonic() - self._begin, 1e-9)
 
     def text(self, done: int) -> str:
-        """Return "4 min 10 s left", when a phase that waits goes on, or "" if neither is known."""
+        """Return "4 min 10 s left", or when a waiting phase goes on, or "" if neither is known."""
         now = self._timing.monotonic()
         if done != self._done:
             self._done, self._moved_at = done, now
@@ -51,15 +51,15 @@ class EtaEstimator:
 
 
 def no_pause() -> float:
-    """Return the pause of a phase that waits for nothing in particular."""
+    """Return the pause of a phase that no limit holds up."""
     return 0.0
 
 
 class ProgressReporter(Protocol):
-    """Gets the plan before the first write, and the progress of each phase."""
+    """Shows the plan before the first write, and the progress of each phase."""
 
     def plan(self, text: str) -> None:
-        """Show the plan. Raises StoppedError when it must not be carried out."""
+        """Show the plan. Raises StoppedError if the user declines it."""
 
     def progress(
         self,
@@ -70,15 +70,15 @@ class ProgressReporter(Protocol):
         pace: float | None = None,
         pause: Callable[[], float] = no_pause,
     ) -> contextlib.AbstractContextManager[Callable[[int], None]]:
-        """Report a phase: yield what to call with how many of `total` (None: not known) are done.
+        """Report a phase: yield a function to call with how many of `total` (None: unknown) are done.
 
-        At most `pace` are done in a second. `pause` gives the seconds for which the phase has to wait.
+        `pace` and `pause`: see `EtaEstimator`.
         """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogReporter:
-    """Writes into the log."""
+    """Writes plan and progress into the log."""
 
     timing: Timing
 
@@ -96,7 +96,7 @@ class LogReporter:
         pace: float | None = None,
         pause: Callable[[], float] = no_pause,
     ) -> Iterator[Callable[[int], None]]:
-        """Log a line every 10 s, none for a short phase. Raises StoppedError once the run is to end."""
+        """Log a line every 10 s, none for a short phase. Raises StoppedError once the run was stopped."""
         logged_at = self.timing.monotonic()
         eta = EtaEstimator(total=total, pace=pace, timing=self.timing, pause=pause)
 

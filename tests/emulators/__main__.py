@@ -61,7 +61,7 @@ def guide(environment: Mapping[str, str]) -> list[str]:
     return [
         f"What Pinterest holds, live: {address}/",
         f"The consent page: {environment['PINTEREST_OAUTH_URL']} (redirect {', '.join(Switches().redirect_uris)})",
-        "Test controls, JSON over HTTP; bodies that work stand on the page:",
+        "Test controls, JSON over HTTP; the page above has example bodies:",
         *(f"  {method:6} {address}{path:26} {what}" for method, path, what, _ in CONTROLS),
     ]
 

@@ -21,7 +21,7 @@ from td_pinterest_op.run_history.columns import COLUMNS, follow_up_row, lift_row
 from td_pinterest_op.run_history.sql import insert_rows, make_table, select_audience_rows, select_failures
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import WITHHELD
-from td_pinterest_op.withholding.sql import listed, people
+from td_pinterest_op.withholding.sql import list_select, people_select
 from tests.trino.client import run
 from tests.trino.days import QUERIES, places
 from tests.unit.records import test_sql as test_query
@@ -166,11 +166,11 @@ def _withheld(server: str) -> Iterator[str]:
             _table(server, name, {"email": "varchar", "maid": "varchar"}, of_list)
             tables[name] = f"of_{name}"
             run(server, f"DROP TABLE IF EXISTS of_{name}")
-            of_query = listed(test_withholding.query_of(name, ["email", "maid"]))
+            of_query = list_select(test_withholding.query_of(name, ["email", "maid"]))
             run(server, f"CREATE TABLE of_{name} AS {of_query}")
         key = "customer" if control else None
         query = test_withholding.query_of("people", case.types, arrays=case.arrays, key=key)
-        answers = run(server, people(query, tables=tables, control=control)).rows
+        answers = run(server, people_select(query, tables=tables, control=control)).rows
         sent, counts = Oracle(case).identifiers()
         withheld = {row["answer"]: row["people"] for row in answers if row["answer"] in WITHHELD}
         if {row["answer"] for row in answers if len(row["answer"]) == 64} != sent or withheld != dict(+counts):

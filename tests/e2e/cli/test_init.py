@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.cli import screen
-from td_pinterest_op.cli.check import findings
+from td_pinterest_op.cli.check import check_file
 from td_pinterest_op.cli.project_folder import JOBS
 from tests import children, dig
+from tests.dig import warm
 from tests.e2e.project import ROOT, secrets
+from tests.emulators.environment import HURRY
 from tests.exporting import Services, digests, people
 from tests.unit.cli.running import Terminal
 
@@ -48,11 +50,12 @@ def contents(folder: Path) -> dict[str, str]:
 
 def wrong(workflow: Path) -> list[str]:
     """What `check` finds, besides packages that the Python on the PATH may lack here."""
-    return [str(finding) for finding in findings(workflow) if finding.code != "python"]
+    return [str(finding) for finding in check_file(workflow) if finding.code != "python"]
 
 
 def run(folder: Path, workflow: str, services: Services) -> None:
-    result = dig.run(folder / workflow, secrets=secrets(services), environ=services.environ)
+    environ = services.environ | {"PYTHONPATH": HURRY}
+    result = dig.run(folder / workflow, secrets=secrets(services), environ=environ, start=warm.start)
     assert result.error is None, result.log
 
 

@@ -1,4 +1,4 @@
-"""Campaigns and ad groups, and what they target: made by tests, only read by the API."""
+"""Campaigns and ad groups, and what they target: entity by tests, only read by the API."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MADE = 1_700_000_000
 
 
 @dataclass(slots=True, kw_only=True)
-class Advertised:
+class AdvertisingEntity:
     """A campaign, ad group, targeting template or customer segment. `fields`: those that its kind has besides."""
 
     id: str
@@ -23,8 +23,8 @@ class Advertised:
     status: str = "ACTIVE"
     fields: dict[str, Any] = field(default_factory=dict)
 
-    def shown(self) -> dict[str, Any]:
-        """As the API shows it."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the entity as the API shows it."""
         times = {"created_time": _MADE, "updated_time": _MADE}
         shown = {"id": self.id, "ad_account_id": self.ad_account_id, "name": self.name, "status": self.status} | times
         return shown | self.fields
@@ -35,10 +35,10 @@ class Advertising:
 
     def __init__(self, *, new_id: Callable[[], str]) -> None:
         self._new_id = new_id
-        self.campaigns: dict[str, Advertised] = {}
-        self.ad_groups: dict[str, Advertised] = {}
-        self.templates: dict[str, Advertised] = {}
-        self.segments: dict[str, Advertised] = {}
+        self.campaigns: dict[str, AdvertisingEntity] = {}
+        self.ad_groups: dict[str, AdvertisingEntity] = {}
+        self.templates: dict[str, AdvertisingEntity] = {}
+        self.segments: dict[str, AdvertisingEntity] = {}
 
     def add_campaign(self, name: str, *, status: str = "ACTIVE", ad_account_id: str = AD_ACCOUNT_ID) -> str:
         """A new campaign; returns its id."""
@@ -79,11 +79,13 @@ class Advertising:
         return self._add(self.segments, name, "ACTIVE", AD_ACCOUNT_ID, {"audience_ids": list(audience_ids)})
 
     def _add(
-        self, kind: dict[str, Advertised], name: str, status: str, ad_account_id: str, fields: Mapping[str, Any]
+        self, kind: dict[str, AdvertisingEntity], name: str, status: str, ad_account_id: str, fields: Mapping[str, Any]
     ) -> str:
-        made = Advertised(id=self._new_id(), ad_account_id=ad_account_id, name=name, status=status, fields=dict(fields))
-        kind[made.id] = made
-        return made.id
+        entity = AdvertisingEntity(
+            id=self._new_id(), ad_account_id=ad_account_id, name=name, status=status, fields=dict(fields)
+        )
+        kind[entity.id] = entity
+        return entity.id
 
 
 def _spec(include: Sequence[str], exclude: Sequence[str]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from tests.emulators.pinterest.calls import Call, CallLog
 from tests.emulators.pinterest.effects import Exchange, Outcome, close_after, drop, perform
 from tests.emulators.pinterest.faults import Faults, When
 from tests.emulators.pinterest.limits import Admission, RateLimits
-from tests.emulators.pinterest.operations import OPERATIONS, Asked, Done, Operation
+from tests.emulators.pinterest.operations import OPERATIONS, ApiRequest, Operation, Success
 from tests.emulators.pinterest.refusals import RefusalError, invalid, not_found, throttled, too_large, unauthenticated
 from tests.emulators.pinterest.shapes import is_audience_id, is_id
 from tests.emulators.pinterest.tokens import CLIENT_ID, CLIENT_SECRET, Tokens
@@ -34,7 +34,7 @@ _QUOTED = 3
 _MEETING = 0.5
 
 
-def _nothing(asked: Asked) -> Done:
+def _nothing(api_request: ApiRequest) -> Success:
     raise not_found("Resource")
 
 
@@ -174,7 +174,7 @@ class Gate:
 
     def _carry_out(self, exchange: Exchange) -> Outcome:
         request = exchange.request
-        asked = Asked(
+        api_request = ApiRequest(
             world=self._world,
             tokens=self._tokens,
             user=exchange.user,
@@ -184,19 +184,19 @@ class Gate:
         )
         try:
             with self._world.lock:
-                _check_ids(asked, writes=exchange.call.is_write)
-                done = exchange.operation.carry_out(asked)
+                _check_ids(api_request, writes=exchange.call.is_write)
+                done = exchange.operation.carry_out(api_request)
         except RefusalError as error:
             return _refusal(exchange, error)
         return Outcome(status=self._world.switches.created_status if done.creates else 200, content=done.content)
 
 
-def _check_ids(asked: Asked, *, writes: bool) -> None:
-    for name, value in asked.ids.items():
+def _check_ids(api_request: ApiRequest, *, writes: bool) -> None:
+    for name, value in api_request.ids.items():
         if not (is_audience_id if name == "audience_id" else is_id)(value):
             raise invalid(f"{name} must be a string of digits, at most 18 but for an audience's")
-    if "ad_account_id" in asked.ids:
-        asked.world.account(asked.account_id, asked.user, writes=writes)
+    if "ad_account_id" in api_request.ids:
+        api_request.world.require_account(api_request.account_id, api_request.user, writes=writes)
 
 
 def _refusal(exchange: Exchange, error: RefusalError) -> Outcome:

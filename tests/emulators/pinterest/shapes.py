@@ -124,10 +124,10 @@ GRANTS: dict[str, dict[str, Field]] = {
 
 def grant_type(form: Mapping[str, Any]) -> str:
     """Which grant a form asks for; raises the refusal of one that is none of GRANTS."""
-    given = str(form.get("grant_type", ""))
-    if given not in GRANTS:
+    name = str(form.get("grant_type", ""))
+    if name not in GRANTS:
         raise invalid(f"grant_type is one of {', '.join(GRANTS)}")
-    return given
+    return name
 
 
 def check_fields(
@@ -155,7 +155,7 @@ def check_rule(rule: object) -> dict[str, Any]:
     return check_fields(rule, RULE, invalid_audience)
 
 
-def digests_of(records: str) -> list[bytes]:
+def parse_digests(records: str) -> list[bytes]:
     """The 32-byte digests in `records`; raises the refusal unless every one is 64 lower-case hex digits.
 
     Two passes in C over the whole text, since a batch is 650 KB: only commas besides hex digits, each in its place.
@@ -169,7 +169,7 @@ def digests_of(records: str) -> list[bytes]:
     return [buffers[start : start + 32] for start in range(0, len(buffers), 32)]
 
 
-def rows_of(records: list[Any]) -> list[list[bytes]]:
+def parse_rows(records: list[Any]) -> list[list[bytes]]:
     """The keys of each row in `records_v2`, 32 bytes each; raises the refusal of a row that is not as it should be.
 
     A key that is not hashed is represented by a digest of its name and value.

@@ -25,7 +25,7 @@ class Switches:
 
     moves_rules: UPDATE with a rule moves the audience to that list; False answers success and ignores the rule.
     refuses_moves: UPDATE with the rule of another list is answered 400.
-    move_lag_seconds: for this long after a move, reads and listings show the list that was behind the audience before.
+    move_lag_seconds: for this long after a move, reads and listings show the audience's earlier list.
     removed_audiences: a removed audience is "readable" (status `removed_status`: REMOVED or ARCHIVED) or "gone" (404);
         it is never listed.
     second_remove: removing a removed audience is "accepted" or answered "404".

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -31,6 +30,7 @@ class JobRunner:
         self._jobs: dict[str, Job] = {}
         self._sessions: dict[str, duckdb.DuckDBPyConnection] = {}
         self._lock = threading.RLock()
+        self._ended = threading.Condition(self._lock)
         # Called with each job that has succeeded, before anybody is told.
         self.on_end: Callable[[Job], object] = lambda _: None
         self._workers = ThreadPoolExecutor(
@@ -77,19 +77,15 @@ class JobRunner:
         for job in self.all():
             self._finish(job, "killed", message="Query was canceled")
         # An interrupt that comes before the engine has begun is lost, so it is repeated until no job runs.
-        while self._sessions:
-            for job_id in list(self._sessions):
-                self._interrupt(job_id)
-            time.sleep(0.01)
+        with self._ended:
+            while self._sessions:
+                for session in self._sessions.values():
+                    session.interrupt()
+                self._ended.wait(0.01)
         self._workers.shutdown(wait=True)
         for job in self.all():
             if job.output is not None:
                 job.output.close()
-
-    def _interrupt(self, job_id: str) -> None:
-        with self._lock:
-            if session := self._sessions.get(job_id):
-                session.interrupt()
 
     def _run(self, job: Job) -> None:
         session = self._start(job)
@@ -105,8 +101,9 @@ class JobRunner:
             self._finish(job, "error", message=f"Query {job.id} failed: internal error: {error!r}")
             raise
         finally:
-            with self._lock:
+            with self._ended:
                 del self._sessions[job.id]
+                self._ended.notify()
             session.close()
 
     def _start(self, job: Job) -> duckdb.DuckDBPyConnection | None:

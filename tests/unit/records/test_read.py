@@ -9,7 +9,7 @@ import pytest
 
 from td_pinterest_op.identifiers.types import EMAIL
 from td_pinterest_op.records.columns import Column
-from td_pinterest_op.records.read import AllIdentifiers, Prepared
+from td_pinterest_op.records.read import AllIdentifiersReader, Prepared, ReaderSettings
 from td_pinterest_op.records.spool import Spool, split_fixed
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.result import JobResult
@@ -27,10 +27,10 @@ def spool() -> Iterator[Spool]:
 def prepared(spool: Spool, blocks: list[list[list[Any]]], *columns: Column) -> tuple[Stats, list[int], list[int]]:
     """The counts, the first invalid rows, and the progress that was told."""
     stats = Stats(action="", ad_account_id="1", dry_run=False)
-    preparation = AllIdentifiers(spool, columns=columns or (EMAILS,), stats=stats)
+    reader = AllIdentifiersReader(spool, ReaderSettings(columns=columns or (EMAILS,)), stats)
     told: list[int] = []
-    preparation.read(cast(JobResult, blocks), progress=told.append)
-    return stats, preparation.first_invalid, told
+    reader.read(cast(JobResult, blocks), progress=told.append)
+    return stats, reader.first_invalid, told
 
 
 def in_bytes(values: list[str]) -> list[bytes]:

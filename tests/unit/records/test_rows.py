@@ -156,7 +156,7 @@ class TestArrays:
         ]
         rows = rows_of(block)
         assert combinations == sorted(sent(rows), key=combinations.index)
-        assert (1, [], 1) == (block.valid, block.rejected, sum(shape.counts for shape, _ in rows))
+        assert (1, [], 1) == (block.valid, block.rejected, sum(not shape.is_extra for shape, _ in rows))
 
     @pytest.mark.parametrize("at_once", [1, 5, 5_000])
     def test_combinations_are_made_one_after_the_other(self, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:

@@ -219,16 +219,16 @@ def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, li
     with Spool() as suppressed, Spool() as consented:
         spools = {"suppress": suppressed, "consent": consented}
         for name, rows in case.list_rows.items():
-            lists._read(result(all_types, rows), given, spools[name])
+            lists.read_list(result(all_types, rows), given, spools[name])
         opened = Lists(
             suppressed=suppressed if "suppress" in case.list_rows else None,
             consented=consented if "consent" in case.list_rows else None,
         )
         rows = [[*row, key] for row, key in zip(case.rows, case.keys, strict=True)] if control else case.rows
         of_people = result(case.types, rows, arrays=case.arrays, by=control is not None)
-        with open_reader(of_people.job, given, stats, lists=opened if case.list_rows else None) as preparation:
-            preparation.read(of_people.blocks, progress=lambda _: None)
-            batches = list(preparation.prepared.batches(3))
+        with open_reader(of_people.job, given, stats, lists=opened if case.list_rows else None) as reader:
+            reader.read(of_people.blocks, progress=lambda _: None)
+            batches = list(reader.prepared.batches(3))
     stats.count(sent=stats.to_send)
     stats.check(complete=True)
     return stats, batches
@@ -317,10 +317,10 @@ def test_a_row_with_too_many_combinations_is_not_sent_and_shields_what_it_holds(
     ]
     job = Job(id="5", schema=(("email", "array(varchar)"), ("external_id", "varchar")), records=6, size=None)
     with Spool() as suppressed:
-        lists._read(result(["email"], [[crowd[1_000]]]), given, suppressed)
-        with open_reader(job, given, stats, lists=Lists(suppressed=suppressed)) as preparation:
-            preparation.read([[[*column] for column in zip(*people, strict=True)]], progress=lambda _: None)
-            batches = [*preparation.prepared.batches(100)]
+        lists.read_list(result(["email"], [[crowd[1_000]]]), given, suppressed)
+        with open_reader(job, given, stats, lists=Lists(suppressed=suppressed)) as reader:
+            reader.read([[[*column] for column in zip(*people, strict=True)]], progress=lambda _: None)
+            batches = [*reader.prepared.batches(100)]
     sent = [json.loads(b"{%s}" % b"".join(batch.to_json()))["records_v2"] for batch in batches]
     expected = [
         ("A", None),
@@ -341,9 +341,9 @@ def test_without_a_column_for_the_key_the_control_group_is_chosen_by_the_digest(
     given = parse(LEAST | {"control": {"percent": "10", "salt": SALT}}, environ=test_parse.ENVIRON)
     stats = Stats(action="", ad_account_id="", dry_run=False)
     of_people = result(["email"], [[normal(("email", number)).encode()] for number in range(1000)])
-    with open_reader(of_people.job, given, stats, lists=None) as preparation:
-        preparation.read(of_people.blocks, progress=lambda _: None)
-        (batch,) = preparation.prepared.batches(1000)
+    with open_reader(of_people.job, given, stats, lists=None) as reader:
+        reader.read(of_people.blocks, progress=lambda _: None)
+        (batch,) = reader.prepared.batches(1000)
     everybody = {sha(normal(("email", number))) for number in range(1000)}
     chosen = {digest for digest in everybody if int(sha(f"{SALT}\n{digest}")[:8], 16) % 10_000 < 1000}
     assert isinstance(batch, Digests)
@@ -373,10 +373,10 @@ def test_a_row_without_a_key_is_invalid_and_not_sent() -> None:
     stats = Stats(action="", ad_account_id="", dry_run=False)
     rows = [[normal(("email", number)).encode(), None if number == 3 else number] for number in range(6)]
     of_people = result(["email"], [*rows, [b"nobody", None], [b"nobody", 7]], by=True)
-    with open_reader(of_people.job, given, stats, lists=None) as preparation:
-        preparation.read(of_people.blocks, progress=lambda _: None)
+    with open_reader(of_people.job, given, stats, lists=None) as reader:
+        reader.read(of_people.blocks, progress=lambda _: None)
     assert (5, {"no_control_key": 2, "not_an_email": 1}) == (stats.to_send, dict(stats.invalid_by_reason))
-    assert [4, 7, 8] == preparation.first_invalid
+    assert [4, 7, 8] == reader.first_invalid
     stats.check(complete=False)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from td_pinterest_op.cli.check import findings
+from td_pinterest_op.cli.check import check_file
 from tests.unit.cli.lint.samples import CONNECTOR, GOOD, found_in
 from tests.unit.cli.running import Ran, Terminal
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent.parent.parent.parent
 
 @pytest.mark.parametrize("workflow", sorted((ROOT / "workflows").glob("*.dig")), ids=lambda path: path.name)
 def test_our_own_workflows_have_no_finding(workflow: Path) -> None:
-    assert [] == [str(finding) for finding in findings(workflow)]
+    assert [] == [str(finding) for finding in check_file(workflow)]
 
 
 def test_the_sample_of_the_connectors_documentation_has_each_problem_at_its_line(project: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_misspelt_key_of_an_included_file_is_found(project: Path, name: str, e
     text = GOOD.replace("_export:\n", "_export:\n  !include : 'ids.yml'\n")
     file = project / "export.dig"
     file.write_text(f"{text}\n+report:\n  echo>: '${{{name}}}'\n")
-    assert expected == [finding.message for finding in findings(file)]
+    assert expected == [finding.message for finding in check_file(file)]
 
 
 @pytest.mark.parametrize(
@@ -401,7 +401,7 @@ def test_an_action_that_does_not_fit_the_schedule_is_found(
 def test_a_figure_that_the_statistics_do_not_have_is_found(project: Path, template: str, expected: list[str]) -> None:
     file = project / "export.dig"
     file.write_text(f'{GOOD}\n+report:\n  echo>: "{template}"\n')
-    assert expected == [finding.message for finding in findings(file)]
+    assert expected == [finding.message for finding in check_file(file)]
 
 
 def test_the_names_of_secrets_are_compared_with_those_of_other_workflows(project: Path) -> None:
