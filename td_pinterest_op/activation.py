@@ -39,7 +39,7 @@ class _LaterRuns:
     if_exists: IfExists | None = None
 
 
-_LATER = {
+LATER_RUNS = {
     "add": _LaterRuns(by_id=Add.action.name, by_name=Create.action.name, if_exists=IfExists.ADD),
     "replace": _LaterRuns(by_id=Replace.action.name, by_name=Create.action.name, if_exists=IfExists.REPLACE),
     "mirror": _LaterRuns(by_id=Mirror.action.name, by_name=Mirror.action.name),

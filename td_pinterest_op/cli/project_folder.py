@@ -46,9 +46,9 @@ def _next_commands(folder: Path, answers: Answers) -> Sequence[str]:
     place, name, scripts = shlex.quote(str(folder)), shlex.quote(folder.resolve().name), _typed(ROOT / "scripts")
     audience = answers.audiences[0][0] if len(answers.audiences) == 1 else ""
     return (
-        f"(cd {place} && digdag run {answers.job.workflow} --rerun -p py.python={shlex.quote(sys.executable)})",
+        f"(cd {place} && digdag run {answers.job.workflow} --rerun -p py.python={shlex.quote(sys.executable)}){once}",
         f"{scripts}/push {name} {place}   # then `{scripts}/td-pinterest authorize --to td {name}`",
-        f"{scripts}/td-pinterest {f'audience {audience}' if audience else 'audiences'}   # the day after",
+        f"{scripts}/td-pinterest {f'audience {ids[0]}' if len(ids) == 1 else 'audiences'}   # the day after",
     )
 
 
