@@ -37,7 +37,7 @@ _USERS_OWN = re.compile(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     campaigns.add_option(parser)
-    silence.add_option(parser)
+    silence.pytest_addoption(parser)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -55,8 +55,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_configure(config: pytest.Config) -> None:
     """Give the tests a home of their own: digdag and the operator keep secrets there, and the user's are not ours."""
     campaigns.configure(config)
-    if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(silence.Silence(config))
+    silence.pytest_configure(config)
     config.stash[_home] = home = tempfile.TemporaryDirectory(prefix="td-pinterest-tests-")
     for name in filter(_USERS_OWN.match, list(os.environ)):
         del os.environ[name]

@@ -15,6 +15,7 @@ import pytest
 from td_pinterest_op.cli.rehearse.stage import Facts
 from td_pinterest_op.report.sources import entries
 from tests import children, guard
+from tests.campaigns import campaign
 from tests.e2e.project import ENGINES, ROOT, run_with_stand_in
 from tests.emulators.__main__ import AUDIENCE_NAME, guide
 from tests.emulators.environment import HURRY, environment
@@ -200,6 +201,7 @@ def test_wrong_usage_is_named(
     assert (2, True) == (ended.value.code, why.format(wrong=wrong) in said.err), said
 
 
+@campaign
 def test_pinterest_behaves_like_a_rehearsal(sandbox: Sandbox, tmp_path: Path) -> None:
     findings = {"largest_batch": 1_000, "batch_too_large_status": 413, "list_readable_seconds": 0.0}
     facts = {field.name: findings.get(field.name) for field in dataclasses.fields(Facts)}

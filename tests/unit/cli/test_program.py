@@ -20,6 +20,7 @@ from td_pinterest_op.cli.program import program
 from td_pinterest_op.errors import WorkflowError
 from td_pinterest_op.runtime import shutdown
 from tests import children
+from tests.campaigns import some
 from tests.unit.cli.running import Terminal
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -79,14 +80,16 @@ def _process(arguments: str, **environ: str) -> subprocess.CompletedProcess[str]
     return children.run(["bash", "-c", command], env=os.environ | environ, cwd=ROOT)
 
 
-@pytest.mark.parametrize("arguments", ["explain", "--help", "explain --json"])
+@pytest.mark.parametrize("arguments", some(["explain", "--help", "explain --json"], quick=1))
 def test_a_reader_that_goes_away_early_causes_no_noise(arguments: str) -> None:
     ran = _process(f"{arguments} | true")
     assert ("", "") == (ran.stdout, ran.stderr)
     assert ran.returncode in (0, 141)
 
 
-@pytest.mark.parametrize(("arguments", "code"), [(["nonsense"], 2), (["--version"], 141), (["explain"], 141)])
+@pytest.mark.parametrize(
+    ("arguments", "code"), some([(["nonsense"], 2), (["--version"], 141), (["explain"], 141)], quick=2)
+)
 def test_a_pipe_that_nobody_reads_ends_what_prints_to_it_as_a_shell_counts(arguments: list[str], code: int) -> None:
     reader, writer = os.pipe()
     os.close(reader)
@@ -98,17 +101,20 @@ def test_a_pipe_that_nobody_reads_ends_what_prints_to_it_as_a_shell_counts(argum
 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
-    [
-        ("explain >&-", 1, "error: standard output is closed: open it, or send it to /dev/null.\n"),
-        ("explain --json 2>&- | cat >/dev/null", 0, ""),
-        ("nonsense 2>&-", 2, ""),
-        ("nonsense 2>/dev/full", 2, ""),
-        ("authorize --no-browser <&-", 1, "no terminal to ask at for the app's client id"),
-        ("explain --json <&- | cat >/dev/null", 0, ""),
-        ("explain >/dev/full", 1, "error: standard output cannot be written (No space left on device): "),
-        ("--help >/dev/full", 1, "error: standard output cannot be written (No space left on device): "),
-        ("explain --json >/dev/full", 1, "error: standard output cannot be written (No space left on device): "),
-    ],
+    some(
+        [
+            ("explain >&-", 1, "error: standard output is closed: open it, or send it to /dev/null.\n"),
+            ("explain --json 2>&- | cat >/dev/null", 0, ""),
+            ("nonsense 2>&-", 2, ""),
+            ("nonsense 2>/dev/full", 2, ""),
+            ("authorize --no-browser <&-", 1, "no terminal to ask at for the app's client id"),
+            ("explain --json <&- | cat >/dev/null", 0, ""),
+            ("explain >/dev/full", 1, "error: standard output cannot be written (No space left on device): "),
+            ("--help >/dev/full", 1, "error: standard output cannot be written (No space left on device): "),
+            ("explain --json >/dev/full", 1, "error: standard output cannot be written (No space left on device): "),
+        ],
+        quick=3,
+    ),
 )
 def test_a_stream_that_is_closed_or_full_is_named_or_not_missed(arguments: str, code: int, said: str) -> None:
     ran = _process(arguments)
