@@ -95,7 +95,7 @@ _HOSTED = "and hosted Treasure Workflow takes 10 MB."
             (["--with", "td"], 11_000_000, 4, _HOSTED),
             (["--with", "td"], 2_000_000, 4, None),
         ],
-        quick=2,
+        quick=1,
     ),
 )
 def test_it_counts_before_it_sends_and_says_what_is_large_and_which_limit_holds(
