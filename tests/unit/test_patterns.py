@@ -50,7 +50,8 @@ def in_values(value: object) -> Iterator[Pattern]:
 
 def in_calls(module: ModuleType) -> Iterator[tuple[Pattern, bool]]:
     """What functions compile or give to functions of `re`, with an x for each value; whether they look everywhere."""
-    for node in ast.walk(ast.parse(Path(cast(str, module.__file__)).read_text())):
+    source = Path(cast(str, module.__file__)).read_text()
+    for node in ast.walk(ast.parse(source)) if "re." in source else ():
         function = ast.unparse(node.func) if isinstance(node, ast.Call) and node.args else ""
         if isinstance(node, ast.Call) and function.startswith("re.") and function != "re.escape":
             text = text_of(node.args[0], module)
