@@ -337,6 +337,7 @@ def test_wrong_usage_is_explained(
     assert (2, True) == (ended.value.code, why.format(wrong=wrong) in said.err), said
 
 
+@campaign
 def test_pinterest_behaves_like_a_rehearsal(sandbox: Sandbox, tmp_path: Path) -> None:
     findings = {"largest_batch": 1_000, "batch_too_large_status": 413, "list_readable_seconds": 0.0}
     facts = {field.name: findings.get(field.name) for field in dataclasses.fields(Facts)}

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import children, guard
+from tests.campaigns import some
 
 ROOT = Path(__file__).parent.parent.parent
 PROBE = """
