@@ -69,8 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     is_complete = options.with_dependencies or (keeps_form and "requests/__init__.py" in before)
     libraries = [*(_dependencies() if is_complete else MISSING_ON_HOSTED), *([PHONE_NUMBERS] if has_phones else [])]
     code = dict(operator_files(libraries, follow=is_complete))
-    for name in lay_out(folder, code=code, yours=yours, marks=[KEPT_PHONE_NUMBERS] if is_asked else []):
-        print(f"kept {name}: it was changed by hand", file=sys.stderr)
+    if kept := lay_out(folder, code=code, yours=yours, marks=[KEPT_PHONE_NUMBERS] if is_asked else []):
+        print(f"kept, since they were filled in or changed: {', '.join(kept)}", file=sys.stderr)
     print(folder)
     return 0
 

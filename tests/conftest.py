@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import logging
 import os
 import re
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import hypothesis
@@ -16,7 +17,7 @@ import pytest
 
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.redaction import secret
-from tests import campaigns, guard
+from tests import campaigns, guard, silence
 from tests.clock import FakeTime
 from tests.emulators.server import free_port
 from tests.exporting import Services, services_running
@@ -26,6 +27,7 @@ hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
 
 
+_encode_all = functools.cache(secret._encode_all)
 _home = pytest.StashKey["tempfile.TemporaryDirectory[str]"]()
 _USERS_OWN = re.compile(
     r"(TD|TREASURE_DATA|PINTEREST|DIGDAG|XDG)_|(HTTPS?|ALL|NO)_PROXY$|(REQUESTS|CURL)_CA_BUNDLE$|SSL_CERT_",
@@ -35,6 +37,7 @@ _USERS_OWN = re.compile(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     campaigns.add_option(parser)
+    silence.add_option(parser)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -52,6 +55,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_configure(config: pytest.Config) -> None:
     """Give the tests a home of their own: digdag and the operator keep secrets there, and the user's are not ours."""
     campaigns.configure(config)
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(silence.Silence(config))
     config.stash[_home] = home = tempfile.TemporaryDirectory(prefix="td-pinterest-tests-")
     for name in filter(_USERS_OWN.match, list(os.environ)):
         del os.environ[name]
@@ -64,6 +69,15 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """The log and the output of a test that passed are not sent to the process that gathers the results."""
+    report = yield
+    if report.passed and hasattr(item.config, "workerinput"):
+        report.sections.clear()
+    return report
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     # pytest looks for garbage five times more; in the process that gathers all results that takes a second.
     gc.freeze()
@@ -72,8 +86,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def forgotten_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A credential of one test hides nothing in the texts of another."""
+    """A credential of one test hides nothing in the texts of another; its forms are computed once for all tests."""
     monkeypatch.setattr(secret, "_parts", defaultdict(set))
+    monkeypatch.setattr(secret, "_encode_all", _encode_all)
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ import click
 from td_pinterest_op.cli import callback, options, screen
 from td_pinterest_op.cli.connection import SECRETS, Credentials
 from td_pinterest_op.cli.export import stopping
-from td_pinterest_op.cli.options import Given
+from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.secret_target import Target, target
 from td_pinterest_op.errors import AccountError, ExportError, SettingsError, StoppedError
 from td_pinterest_op.pinterest import oauth
@@ -47,8 +47,10 @@ Examples:
 @click.option("--no-browser", is_flag=True, help="Print the address; paste the redirected address back.")
 @click.option("--timeout", type=click.IntRange(1, 3600), default=300, show_default=True, help="Seconds to wait.")
 @options.all_of(options.env_file, options.as_json)
-@options.given
-def authorize(given: Given, kind: str, place: tuple[str, ...], redirect: str, no_browser: bool, timeout: int) -> None:
+@options.pass_common
+def authorize(
+    common: CommonOptions, kind: str, place: tuple[str, ...], redirect: str, no_browser: bool, timeout: int
+) -> None:
     """Get a refresh token from Pinterest, by consent in a browser, and store it.
 
     Opens Pinterest's consent page, waits for the redirect to this machine, checks what was granted, and stores client
@@ -58,7 +60,7 @@ def authorize(given: Given, kind: str, place: tuple[str, ...], redirect: str, no
     The app's client id and secret come from PINTEREST_CLIENT_ID and PINTEREST_CLIENT_SECRET, from where the other
     commands find credentials, or are asked for. No secret is an argument, and none is shown.
     """
-    credentials = Credentials.find(given.env_file)
+    credentials = Credentials.find(common.env_file)
     environ = credentials.environ
     store = target(kind, place, environ)
     app = _with_app(credentials).settings()
@@ -77,9 +79,9 @@ def authorize(given: Given, kind: str, place: tuple[str, ...], redirect: str, no
         # A code is good once: no signal comes between Pinterest's tokens and where they are kept.
         grant, where = shutdown.run_shielded(lambda: _granted(client, app, store, code=code, redirect=redirect))
         doctor = "td-pinterest doctor" + (f" --env-file {shlex.quote(place[0])}" if kind == "file" else "")
-        hidden_by = credentials.found_before(kind)
+        hidden_by = credentials.earlier_places(kind)
         next_command = " && ".join([*hidden_by.values(), doctor])
-        _report(client, grant, where=where, next_command=next_command, as_json=given.as_json)
+        _report(client, grant, where=where, next_command=next_command, as_json=common.as_json)
         for earlier, cure in hidden_by.items():
             screen.note(f"An older refresh token is in {earlier}, where commands look first: `{cure}` clears it.")
 

@@ -11,7 +11,7 @@ from td_pinterest_op import __version__
 from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.authorize import authorize
 from td_pinterest_op.cli.check import check
-from td_pinterest_op.cli.doctor import doctor
+from td_pinterest_op.cli.doctor.command import doctor
 from td_pinterest_op.cli.explain import explain
 from td_pinterest_op.cli.export import export
 from td_pinterest_op.cli.init import init

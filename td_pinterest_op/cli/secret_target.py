@@ -45,7 +45,7 @@ def _to_local(secrets: Mapping[str, Secret], environ: Mapping[str, str]) -> str:
     try:
         stored = [local_secrets.write(name, value, environ) for name, value in secrets.items()]
     except OSError as error:
-        raise SettingsError(f"the local digdag secrets cannot be written: {files.why(error)}") from None
+        raise SettingsError(f"the local digdag secrets cannot be written: {files.explain_error(error)}") from None
     except RuntimeError:
         raise SettingsError(
             "the local digdag secrets have no folder, as this user has no home: let DIGDAG_CONFIG_HOME name one"
@@ -82,7 +82,7 @@ def _to_file(path: Path) -> Target:
         raise SettingsError(f"there is no folder {path.parent} for the file {path.name}")
     if path.is_file():
         # What cannot be read could not be written either, once Pinterest has issued a token.
-        files.values(files.read(path, "--to file"), path)
+        files.parse_values(files.read(path, "--to file"), path)
     elif path.exists():
         raise SettingsError(f"{path} is not a file")
 

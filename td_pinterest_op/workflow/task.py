@@ -1,4 +1,4 @@
-"""A task as digdag runs it: its parameters, its session, the source of its rows; statistics into the store."""
+"""The digdag task: its parameters, its session, the source of its rows, and digdag's store."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _JOB_ID = re.compile(r"[0-9]{1,40}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A task as digdag runs it: its merged parameters and its environment.
+    """The merged parameters and the environment of a digdag task.
 
-    `session` replaces a workflow's session where there is no workflow. A query is issued again in any case.
+    `session` replaces the session where there is no workflow; it does not let a query's earlier job be adopted.
     `concurrent`: how many tasks share the requests that Pinterest allows.
     """
 
@@ -42,7 +42,7 @@ class Task:
 
     @property
     def session_key(self) -> str:
-        """Eight hex digits that name this task of this workflow session; random outside a session."""
+        """Eight hex digits that identify this task in its session; random outside a session."""
         return _hash(self.session or self._session)[:8]
 
     @property
@@ -52,10 +52,10 @@ class Task:
         return f"{time} {project} {name}" if time and name else self._random
 
     def domain_key(self, *query: str) -> str:
-        """Return the key by which another try of this attempt adopts its own job.
+        """Return the domain key by which a retry within this attempt adopts its own job.
 
-        A new attempt asks again, since the rows may have changed, and so does a corrected query, database or engine.
-        Session and project do not name an attempt: every local project has the id 1.
+        A new attempt issues the query again, since the rows may have changed, as does a corrected query, database or
+        engine. Session and project do not identify an attempt: every local project has the id 1.
         """
         names = ("session_uuid", "attempt_id", "task_name")
         values = [str(self.params.get(name) or "") for name in names]
@@ -64,13 +64,13 @@ class Task:
 
     @property
     def td(self) -> Mapping[str, Any]:
-        """What digdag hands over of earlier td> tasks, and what the workflow sets for them."""
+        """The parameter `td`: results of earlier td> tasks, and the workflow's settings for them."""
         td = self.params.get("td")
         return td if isinstance(td, Mapping) else {}
 
     @property
     def is_activation(self) -> bool:
-        """Whether Audience Studio started the workflow: it then passes on settings that its console wrote."""
+        """Whether Audience Studio started the workflow, with settings from its console."""
         return "activation_id" in self.params
 
     @property
@@ -92,7 +92,7 @@ def _hash(text: str) -> str:
 
 
 def current_task() -> Task:
-    """The task that digdag is running. Raises SettingsError outside one."""
+    """Return the task that digdag is running. Raises SettingsError outside digdag."""
     try:
         import digdag
     except ImportError:
@@ -101,26 +101,26 @@ def current_task() -> Task:
 
 
 def store(**values: object) -> None:
-    """Put values (plain JSON types) into the workflow store, for later tasks: an audience named `${x}` ends none."""
+    """Put values (plain JSON types) into digdag's store, for later tasks: an audience named `${x}` fails none."""
     import digdag
 
     digdag.env.store(break_templates(values))
 
 
 def add_subtask(config: Mapping[str, Any]) -> None:
-    """Let digdag run a task of that configuration after the current one, as a part of it."""
+    """Add a subtask, which digdag runs after the current task."""
     import digdag
 
     digdag.env.add_subtask(config)
 
 
 def read_source(task: Task) -> Source:
-    """The job of a task: `job_id`, else `query`, else `td.last_job_id`. Raises SettingsError."""
-    job_id, query = _given(task, "job_id"), _given(task, "query")
+    """Return the source of a task: `job_id`, else `query`, else `td.last_job_id`. Raises SettingsError."""
+    job_id, query = _read_parameter(task, "job_id"), _read_parameter(task, "query")
     if job_id is not None and query is not None:
         raise SettingsError("the task has both job_id and query: leave one of them out", key="query")
     if query is not None:
-        return _query(read_sql(str(query), key="query"), task)
+        return _build_source(read_sql(str(query), key="query"), task)
     job_id = task.td.get("last_job_id") if job_id is None else job_id
     if _is_blank(job_id):
         raise SettingsError(
@@ -128,26 +128,26 @@ def read_source(task: Task) -> Source:
             "put a td> task before this one, or give this one a job_id, or a query and its database",
             key="job_id",
         )
-    return Source(job_id=_job_id(job_id))
+    return Source(job_id=_parse_job_id(job_id))
 
 
 def read_list_source(task: Task, name: str) -> Source | None:
-    """Return a further query of a task, its parameter `name`: SQL or a file of it; None without one.
+    """Return another query of a task, its parameter `name` (SQL or a file of it), None without one.
 
-    Each try issues it again: nobody is sent who opted out in between. Raises SettingsError.
+    Each retry issues it again: nobody is sent who opted out in between. Raises SettingsError.
     """
-    given = _given(task, name)
+    given = _read_parameter(task, name)
     if given is None:
         return None
-    source = _query(read_sql(str(given), key=name), task, use=name)
+    source = _build_source(read_sql(str(given), key=name), task, use=name)
     return replace(source, domain_key=make_domain_key())
 
 
-def _given(task: Task, name: str) -> object:
-    """A parameter of a task, None if it is left out.
+def _read_parameter(task: Task, name: str) -> object:
+    """Return a parameter of a task, None if it is left out.
 
-    One that is there but blank is an error: a template that rendered to nothing must neither export the people of an
-    earlier job nor let everybody through.
+    A blank one is an error: a template that rendered to nothing must neither export the people of an earlier job nor
+    let everybody through.
     """
     value = task.params.get(name)
     if name in task.params and _is_blank(value):
@@ -156,7 +156,7 @@ def _given(task: Task, name: str) -> object:
 
 
 def read_sql(text: str, *, key: str) -> str:
-    """A query, or what the file `….sql` of the project holds that is named in its place. Raises SettingsError."""
+    """Return the query in `text`, or in the project's file `….sql` that it names. Raises SettingsError."""
     text = text.strip()
     if not text.lower().endswith(".sql"):
         return text
@@ -182,7 +182,7 @@ def _is_blank(value: object) -> bool:
     return value is None or str(value).strip() == ""
 
 
-def _job_id(value: object) -> str:
+def _parse_job_id(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     text = str(value).strip()
@@ -197,7 +197,7 @@ def _job_id(value: object) -> str:
 
 
 def read_database(task: Task, *, use: str) -> str:
-    """Return the database of a task. Raises SettingsError, which names what it is needed for, if there is none."""
+    """Return the database of a task. Raises SettingsError without one, which says that `use` needs it."""
     database = task.params.get("database", task.td.get("database"))
     if _is_blank(database):
         raise SettingsError(f"{use} needs its database: give the task a `database`", key="database")
@@ -206,8 +206,8 @@ def read_database(task: Task, *, use: str) -> str:
     return name
 
 
-def _query(query: str, task: Task, *, use: str = "") -> Source:
-    """`use`: the parameter that a message names; "" for the task's own query."""
+def _build_source(query: str, task: Task, *, use: str = "") -> Source:
+    """Return the source of a query. `use`: the parameter that holds it, "" for the task's `query`."""
     engine = str(task.params.get("engine") or task.td.get("engine") or "presto").strip().lower()
     errors = SettingsErrors()
     with errors:

@@ -120,7 +120,8 @@ ABOUT = {
     "erase": f"{ACCOUNT}, every customer list",
     "export": f"{ACCOUNT}, audience {MISSING}",
     "lift": f"{ACCOUNT}, audience 8",
-    "many": f"audiences newsletter (549755885175000002 in {ACCOUNT}), members with an Android phone (7 in {ACCOUNT})",
+    "many": f"audiences newsletter (audience 549755885175000002 in {ACCOUNT}), "
+    f"members with an Android phone (audience 7 in {ACCOUNT})",
     "mirror": f"{ACCOUNT}, audience 7 ({NAME})",
     "remove": f"{ACCOUNT}, audience 7 ({NAME})",
     "replace": f"{ACCOUNT}, audience 7 ({NAME})",
@@ -184,7 +185,7 @@ def test_an_alert_that_fails_does_not_silence_the_other(
         (f"fail>: {HOSTILE}", r"""\$ \{secret:td.apikey\} \$ \{land\} \$ \{1\+1\} "it's" \\ of <hidden>"""),
         ("td>: {data: SELECT * FROM nowhere}", r"Query \d+ failed: .*nowhere.*"),
         ("td>: {data: ' '}", r"Query \d+ failed: .+"),
-        ("fail>: Python command failed with code 137", r".* code 137 \(the process was killed, mostly for .*\)"),
+        ("fail>: Python command failed with code 137", r".* code 137 \(the process was killed, mostly for [^()]*\)"),
         ("td>: queries/land.sql", r"\(ReferenceError: .*land.* is not defined\) in queries/land\.sql"),
     ],
     ids=["hostile", "wrong table", "empty", "killed", "undefined"],

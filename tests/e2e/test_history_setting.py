@@ -31,6 +31,7 @@ from tests.e2e.audiences import ADD, CLEAR, CREATE, DELETE, REMOVE, REPLACE, is_
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer
 from tests.emulators.pinterest import Fault as PinterestFault
 from tests.emulators.td import Fault, JobFault
+from tests.emulators.td.state import ReceivedRequest
 from tests.exporting import SESSION, Services, digest, digests, people
 from tests.faults import child
 
@@ -166,7 +167,7 @@ def test_an_erasure_that_breaks_off_says_how_far_it_came(services: Services, req
     settings = {"ad_account_id": AD_ACCOUNT_ID, "history": HISTORY, "retry_count": 0}
     with pytest.raises(ExportError):
         erasure(task(services, settings, job_id=services.job(people(5))), services.time.timing)
-    assert [("failed", "Failed: 0 of 0 customer lists were gone over.")] == [
+    assert [("failed", "Failed: 0 of 0 customer lists were processed.")] == [
         (row["outcome"], row["summary"]) for row in rows(services)
     ]
 
@@ -427,16 +428,27 @@ def test_a_job_that_does_not_end_is_left_alone(
             assert not thread.is_alive()
 
 
+class Requests(list[ReceivedRequest]):
+    """The requests that Treasure Data notes; `stalled` is set by the first that gets no response."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stalled = threading.Event()
+
+    def append(self, request: ReceivedRequest) -> None:
+        super().append(request)
+        if request.fault == "stall":
+            self.stalled.set()
+
+
 def test_a_signal_while_the_history_is_written_ends_the_task_with_its_work_done(
     services: Services, tmp_path: Path
 ) -> None:
     services.td.faults.add(Fault(kind="stall", path=ISSUE, times=None))
+    services.td.requests = requests = Requests()
     settings = settings_of(services, ADD) | {"history": HISTORY}
     run = child.start(services, settings, job_id=services.job(people(5)), folder=tmp_path, hurried=False, **ATTEMPT)
-    for _ in range(300):
-        if any(request.fault == "stall" for request in services.td.requests):
-            break
-        time.sleep(0.1)
+    assert requests.stalled.wait(30)
     begin = time.monotonic()
     run.process.send_signal(signal.SIGTERM)
     code, said = run.ended()

@@ -20,6 +20,7 @@ from td_pinterest_op.settings.table import ERASURE, STATUS
 from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS
 from td_pinterest_op.stats import LISTS, Stats
 from tests import dig
+from tests.e2e.audiences import ADD, CREATE, REPLACE
 from tests.e2e.project import ROOT, secrets, use_audience
 from tests.exporting import Services, digest, digests, people
 from tests.readme import with_commands
@@ -70,6 +71,28 @@ def test_the_workflow_that_was_an_add_mirrors(services: Services, project: Path)
     result = dig.run(project / "mine.dig", secrets=secrets(services), environ=services.environ)
     assert result.error is None
     assert digests(120, first=2) == services.pinterest.members_of_audience(audience_id)
+
+
+COSTS: list[tuple[str, dict[str, Any]]] = [
+    ("add, remove", {"action": ADD}),
+    ("create", {"action": CREATE, "audience_id": None, "audience_name": "New"}),
+    ("replace", {"action": REPLACE}),
+    ("mirror, first run", {"action": "mirror_current_audience"}),
+    ("mirror, nothing changed", {"action": "mirror_current_audience"}),
+    ("mirror, people join or leave", {"action": "mirror_current_audience", "people": 130}),
+]
+
+
+def test_runs_issue_as_many_jobs_as_the_table_of_costs_has(services: Services) -> None:
+    jobs = {cells[0]: cells[1] for cells in _first_cells(WORKFLOWS, "What a run costs")}
+    common = {"audience_id": services.audience(), "begin": "replace"}
+    for day, (name, given) in enumerate(COSTS, start=1):
+        settings = {**common, **given}
+        services.td.create("crm", "people", [{"email": person} for person in people(settings.pop("people", 120))])
+        before = len(services.td.jobs.all())
+        task: dict[str, Any] = {"query": "SELECT email FROM people", "database": "crm"}
+        services.export(settings, session_time=f"2026-11-{day:02}T00:00:00+00:00", **task)
+        assert jobs[name] == str(len(services.td.jobs.all()) - before), name
 
 
 def test_the_table_of_settings_names_every_key_with_its_need_and_its_default() -> None:
@@ -124,6 +147,14 @@ def test_every_setting_that_only_some_workflows_have_has_a_row() -> None:
 
 def test_the_readme_is_what_a_newcomer_reads() -> None:
     assert len(README.splitlines()) <= 250
+
+
+def test_every_file_that_contributing_names_exists() -> None:
+    named = re.findall(r"`([\w.]+/[\w./]*|\w+\.py)`", (ROOT / "CONTRIBUTING.md").read_text())
+    assert 20 < len(named)
+    assert [] == [
+        name for name in named if not any((ROOT / place / name).exists() for place in ("", "td_pinterest_op"))
+    ]
 
 
 def test_every_promise_has_its_tests_and_every_named_test_exists() -> None:
@@ -188,7 +219,7 @@ HANDED = {
 }
 
 
-_READS = r"(?:\bparams(?:\.get\(|\[)|_given\(task, )\"(\w+)\""
+_READS = r"(?:\bparams(?:\.get\(|\[)|_read_parameter\(task, )\"(\w+)\""
 
 
 def test_every_parameter_of_a_task_is_described_once() -> None:

@@ -7,17 +7,21 @@ import hashlib
 import json
 import os
 import re
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 from typing import Protocol
 
 import pytest
+import yaml
 
+from scripts import bundle as bundle_script
 from td_pinterest_op.cli.rehearse.stage import Facts
 from td_pinterest_op.report.sources import entries
 from tests import children, guard
-from tests.e2e.project import ENGINES, ROOT, change, run_with_stand_in
-from tests.emulators.__main__ import AUDIENCE_NAME, guide
+from tests.e2e.project import ENGINES, ROOT, change, copy_checkout, run_with_stand_in
+from tests.emulators.__main__ import AUDIENCE_NAME, guide_lines
 from tests.emulators.environment import HURRY, environment
 from tests.emulators.pinterest import CONTROLS
 from tests.exporting import digest, people
@@ -227,14 +231,76 @@ def test_missing_people_are_counted_by_what_withheld_them(
     assert (1, True) == (code, expected in " ".join(said.split())), said
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "error"),
+    [
+        ("customers.csv", "id,mail\n1,nobody\n", "1 of 1 rows is invalid"),
+        ("our project/config/ours.yml", "ours: [", "our project/config/ours.yml: while parsing"),
+        ("our project/queries/customers_with_consent.sql", "SELECT 1 FROM nowhere", "Table with name nowhere does not"),
+    ],
+)
+def test_failure_is_shown_once_with_files_of_the_user(
+    sandbox: Sandbox, project: Path, tmp_path: Path, file: str, text: str, error: str
+) -> None:
+    (tmp_path / file).write_text(text)
+    code, said, _ = sandbox("--project", project, *_tables(tmp_path), "buyers")
+    shown = " ".join(said.split())
+    assert (1, 1) == (code, shown.count(error)), said
+    assert ("look at   the tables here, which are shop.customers, shop.consents" in said) is ("nowhere" in text)
+    for script, arguments in re.findall(r"look at (\S+/td-pinterest) (check .+?\.dig')", shown):
+        checked = children.run([sys.executable, "-m", "td_pinterest_op", *shlex.split(arguments)], cwd=ROOT)
+        assert (1, True) == (checked.returncode, Path(script).exists()), checked.stderr
+        assert "ours.yml" in error
+    assert ("ours.yml" in error) is ("td-pinterest check" in shown)
+
+
 @pytest.mark.usefixtures("sandbox")
-def test_program_shows_the_error_of_a_failed_workflow_once(project: Path, tmp_path: Path) -> None:
-    (tmp_path / "customers.csv").write_text("id,mail\n1,nobody\n")
+def test_printed_commands_run_the_workflow_again(project: Path, tmp_path: Path) -> None:
     files: list[str | Path] = ["--log", tmp_path / "log", "--page", tmp_path / "page", *_tables(tmp_path)]
-    done = children.run([sys.executable, "-m", "tests.sandbox", *files, "--project", project, "buyers"], cwd=ROOT)
-    guard.check(done.stdout + done.stderr, "the sandbox")
-    assert (1, "") == (done.returncode, done.stderr)
-    assert 1 == len(re.findall(r"failed +1 of 1 rows? (?:is|are) invalid", done.stdout)), done.stdout
+    command = [sys.executable, "-m", "tests.sandbox", "--keep", *files, "--project", project, "buyers"]
+    with children.started(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        printed: list[str] = []
+        assert process.stdout
+        while "/_test/move" not in "".join(printed[-1:]):
+            printed.append(process.stdout.readline())
+        script = "".join(printed).partition("in another shell:")[2]
+        assert "\n(cd " in script
+        again = children.run(["bash", "-euc", script], cwd=tmp_path)
+        process.terminate()
+        assert (0, 0) == (again.returncode, process.wait()), again.stderr
+    assert "Replaced the members" in again.stdout
+
+
+def test_ci_workflow_of_the_readme_passes_and_fails_for_missing_people(tmp_path: Path) -> None:
+    text = (ROOT / "workflows" / "README.md").read_text().partition("\n## Test your project in CI\n")[2]
+    (job,) = yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0])["jobs"].values()
+    copy_checkout(tmp_path / "td_pinterest_op")
+    assert 0 == bundle_script.main([str(tmp_path / "audiences"), "pinterest_export.dig"])
+    samples = {
+        "people.csv": "email,opted_in\nanna@shop.example,true\nbela@shop.example,false\n",
+        "expected.txt": "anna@shop.example\n",
+        "audiences.json": '[{"id": "549755885175000002", "name": "Newsletter readers"}]',
+        "accounts.json": '[{"id": "549755885175", "name": "Shop"}]',
+    }
+    (tmp_path / "samples").mkdir()
+    for name, content in samples.items():
+        (tmp_path / "samples" / name).write_text(content)
+    commands = [step["run"] for step in job["steps"] if "run" in step]
+    assert [0] * 3 == [_run_step(command, tmp_path).returncode for command in commands]
+    assert (tmp_path / "build" / "report.html").exists()
+    (tmp_path / "samples" / "expected.txt").write_text("anna@shop.example\nbela@shop.example\n")
+    failed = _run_step(commands[-1], tmp_path)
+    assert (1, True) == (failed.returncode, "1 not in the query's result (line 2)" in " ".join(failed.stdout.split()))
+
+
+def _run_step(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in the checkout as GitHub's runner does, with the PATH that earlier ones left."""
+    added = folder / "github_path"
+    path = os.pathsep.join([*(added.read_text().splitlines() if added.exists() else ()), _PLAIN_PATH])
+    environ = os.environ | {"PATH": path, "GITHUB_PATH": str(added), "PYTHONPATH": HURRY}
+    done = children.run(["bash", "-eo", "pipefail", "-c", command], cwd=folder, env=environ)
+    guard.check(done.stdout + done.stderr, command)
+    return done
 
 
 @pytest.mark.parametrize(
@@ -248,6 +314,10 @@ def test_program_shows_the_error_of_a_failed_workflow_once(project: Path, tmp_pa
         (["--expect", "nowhere"], "nowhere cannot be read (FileNotFoundError)"),
         (["--expect", "{wrong}"], "line 2 of {wrong} is no email: not_an_email"),
         (["--like", "{wrong}"], "is no rehearsal.json"),
+        (
+            ["--expect", "VIP={right}"],
+            'an id or a name is wanted; Pinterest holds 549755885175000002 "Sandbox customers"',
+        ),
         (["--known", "nowhere"], "--known nowhere: ID, ID=NAME, or a file with what `td-pinterest audiences --json`"),
         (["--known", "{wrong}"], "prints is wanted (JSONDecodeError)"),
     ],
@@ -257,7 +327,9 @@ def test_wrong_usage_is_explained(
 ) -> None:
     wrong = tmp_path / "wrong"
     wrong.write_text("email\nnobody\n")
-    given = [text.format(project=project, wrong=wrong) for text in arguments]
+    right = tmp_path / "right"
+    right.write_text("email\nanna@shop.example\n")
+    given = [text.format(project=project, wrong=wrong, right=right) for text in arguments]
     with pytest.raises(SystemExit) as ended:
         main(["--rows", "10", "--log", str(tmp_path / "log"), "--page", str(tmp_path / "page.html"), *given])
     said = capsys.readouterr()
@@ -265,6 +337,7 @@ def test_wrong_usage_is_explained(
     assert (2, True) == (ended.value.code, why.format(wrong=wrong) in said.err), said
 
 
+@campaign
 def test_pinterest_behaves_like_a_rehearsal(sandbox: Sandbox, tmp_path: Path) -> None:
     findings = {"largest_batch": 1_000, "batch_too_large_status": 413, "list_readable_seconds": 0.0}
     facts = {field.name: findings.get(field.name) for field in dataclasses.fields(Facts)}
@@ -275,7 +348,7 @@ def test_pinterest_behaves_like_a_rehearsal(sandbox: Sandbox, tmp_path: Path) ->
 
 
 def test_guide_names_the_pages_and_controls_of_the_emulator() -> None:
-    lines = guide(environment(td_url="http://127.0.0.1:1/", pinterest_endpoint="http://127.0.0.1:2/v5"))
+    lines = guide_lines(environment(td_url="http://127.0.0.1:1/", pinterest_endpoint="http://127.0.0.1:2/v5"))
     assert "What Pinterest holds, live: http://127.0.0.1:2/" in lines
     assert "The consent page: http://127.0.0.1:2/oauth/ (redirect http://localhost:8085/)" in lines
     assert len(CONTROLS) == sum("http://127.0.0.1:2/_test/" in line for line in lines)

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests import dig, guard
-from tests.campaigns import campaign
+from tests.campaigns import amount, campaign
+from tests.dig import warm
 from tests.dig.__main__ import LocalSecrets
 from tests.e2e.project import ENGINES, SESSION, Engine, Ran, change, copy_of, use_audience
 from tests.emulators.digdag_secrets import DigdagSecrets, serve_secrets
-from tests.emulators.environment import SECRETS, digdag_home
+from tests.emulators.environment import HURRY, SECRETS, digdag_home
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
 
@@ -77,8 +78,9 @@ def run(
     result = dig.run(
         project / f"{workflow}.dig",
         secrets=secrets,
-        environ={**os.environ, **services.environ, **environ},
+        environ={**os.environ, **services.environ, "PYTHONPATH": HURRY, **environ},
         session_time=SESSION,
+        start=warm.start,
         sleep=lambda _: None,
     )
     guard.check(result.log, "the log")
@@ -184,16 +186,14 @@ def test_three_days_of_a_mirror_in_local_runs_as_well(services: Services, projec
         assert day + 1 == services.pinterest.tokens.refreshes
 
 
-def test_three_days_of_several_mirrors_at_once_end_with_the_right_people(
-    services: Services, project_on_server: Path
-) -> None:
-    audiences = [services.audience(name=f"Followers {number}") for number in range(4)]
+def test_days_of_several_mirrors_at_once_end_with_the_right_people(services: Services, project_on_server: Path) -> None:
+    audiences = [services.audience(name=f"Followers {number}") for number in range(amount(4, quick=2))]
     entry = {"ad_account_id": AD_ACCOUNT_ID, "action": "mirror_current_audience", "query": "queries/people.sql"}
     entries = [{"name": audience_id, "audience_id": audience_id, **entry} for audience_id in audiences]
     (project_on_server / "config" / "audiences.yml").write_text(json.dumps({"audiences": entries}))
     with on_server(services) as (kept, environ):
-        for day in range(3):
+        for day in range(amount(3, quick=2)):
             expected = follow(services, day)
             ran = run(project_on_server, services, OnServer(kept), environ)
             assert ran.succeeded, ran.log
-            assert [expected] * 4 == list(map(services.pinterest.members_of_audience, audiences))
+            assert [expected] * len(audiences) == list(map(services.pinterest.members_of_audience, audiences))

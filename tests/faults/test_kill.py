@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests import guard
+from tests.campaigns import campaign
 from tests.emulators.pinterest import Call, Fault, Stall, When
 from tests.exporting import Services, digests, people
 from tests.faults import child
@@ -146,6 +147,7 @@ def test_mirroring_survives_a_kill_at_any_request(
     runs_again(services, mirror)
 
 
+@campaign
 def test_mirroring_survives_three_kills_one_after_the_other_and_sends_no_more_than_what_changed(
     services: Services, mirror: dict[str, Any], tmp_path: Path
 ) -> None:

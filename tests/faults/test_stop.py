@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -26,11 +28,10 @@ KEY = "pinterest.refresh_token"
 
 
 @pytest.fixture
-def stuck() -> Iterator[int]:
-    """A pipe that is full, and that nobody reads."""
+def pipe() -> Iterator[tuple[int, int]]:
+    """Both ends of a pipe."""
     reader, writer = os.pipe()
-    fill(writer)
-    yield writer
+    yield reader, writer
     os.close(reader)
     os.close(writer)
 
@@ -59,10 +60,13 @@ def seconds_to_end(run: Child) -> float:
     return time.monotonic() - begin
 
 
-def test_a_run_whose_log_nobody_reads_ends(services: Services, stuck: int, tmp_path: Path) -> None:
-    run = child.start(services, adding(services), job_id=services.job(people(5)), folder=tmp_path, output=stuck)
-    time.sleep(1.5)  # it hangs in its first line
-    assert run.process.poll() is None
+def test_a_run_whose_log_nobody_reads_ends(services: Services, pipe: tuple[int, int], tmp_path: Path) -> None:
+    reader, writer = pipe
+    run = child.start(services, adding(services), job_id=services.job(people(5)), folder=tmp_path, output=writer)
+    assert select.select([reader], [], [], 15)[0]
+    fill(writer)
+    with pytest.raises(subprocess.TimeoutExpired):  # it hangs in its next line
+        run.process.wait(timeout=0.5)
     assert seconds_to_end(run) < WITHIN
     error = json.loads((tmp_path / "output.json").read_text())["error"]
     assert "StoppedError" == error["class"]
@@ -70,26 +74,23 @@ def test_a_run_whose_log_nobody_reads_ends(services: Services, stuck: int, tmp_p
 
 
 def test_a_run_whose_log_is_no_longer_read_ends_though_it_still_has_warnings_to_write(
-    services: Services, tmp_path: Path
+    services: Services, pipe: tuple[int, int], tmp_path: Path
 ) -> None:
     """Of warnings that are alike, the last one is written at the end."""
     tried = threading.Semaphore(0)
     services.pinterest.inject(Fault(effect=Answer(status=503), operation="customer_lists/update", times=None))
     services.pinterest.on_request(lambda call: tried.release() if call.operation == "customer_lists/update" else None)
-    reader, writer = os.pipe()
     settings = {**adding(services), "retry_initial_wait_millis": 50}
-    run = child.start(services, settings, job_id=services.job(people(5)), folder=tmp_path, output=writer)
+    run = child.start(services, settings, job_id=services.job(people(5)), folder=tmp_path, output=pipe[1])
     try:
         for _ in range(3):
             assert tried.acquire(timeout=15)
-        fill(writer)
+        fill(pipe[1])
         assert run.process.poll() is None
         assert seconds_to_end(run) < WITHIN
         assert "the run was stopped (SIGTERM)" in (tmp_path / "output.json").read_text()
     finally:
         run.process.kill()
-        os.close(reader)
-        os.close(writer)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -149,7 +150,6 @@ def test_a_refresh_token_that_was_just_issued_is_saved_before_the_end(services: 
         def told_to_end(call: Call) -> None:
             if call.operation == "oauth/token":
                 run.process.send_signal(signal.SIGTERM)
-                time.sleep(0.3)
 
         services.pinterest.on_request(told_to_end, when=When.AFTER)
         environ = {"DIGDAG_ENDPOINT": url, "DIGDAG_AUTHORIZATION": "TD1 workflow-s3cr3t-key"}

@@ -1,4 +1,4 @@
-"""Whom the mirror withholds in the warehouse: opt-outs, consents and a control group, as the operator does."""
+"""People who come onto a list or into the control group between two days of a mirror. Single runs: tests/e2e."""
 
 from __future__ import annotations
 
@@ -26,12 +26,10 @@ def audience_id(mirrored: World) -> str:
 
 
 def lists(world: World, **rows: Sequence[Row]) -> None:
-    """Give the task these lists; no rows: a list of nobody."""
+    """Give the task these lists."""
     for name, of_list in rows.items():
-        columns = list(of_list[0]) if of_list else ["email"]
-        world.td.create(DATABASE, name, [*of_list, dict.fromkeys(columns, "x")])
-        last = " OR ".join(f"{column} <> 'x'" for column in columns)
-        world.task[name] = f"SELECT * FROM {name} WHERE {last}"
+        world.td.create(DATABASE, name, of_list)
+        world.task[name] = f"SELECT * FROM {name}"
 
 
 def wants(world: World, rows: Sequence[Row]) -> None:

@@ -8,10 +8,8 @@ them, tests/sandbox/withheld.dig.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -19,31 +17,28 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 from td_pinterest_op.report.entry import Entry
 from tests import children
-from tests.emulators.__main__ import AUDIENCE_NAME, TABLE, Emulators, both, guide
+from tests.emulators.__main__ import AUDIENCE_NAME, Emulators, guide_lines, serve_emulators
 from tests.emulators.environment import SECRETS, digdag_home
 from tests.emulators.people import write_people
 from tests.emulators.pinterest import Audience
 from tests.emulators.pinterest.like import switches_like
 from tests.sandbox import made_up, story
 from tests.sandbox.expected import Expectation, read_expectation
-from tests.sandbox.project import MAIN_JOB, ROOT, Project, choose_workflows, copy_project, require_bundle
+from tests.sandbox.options import argument_parser, read_known_ids, table_files
+from tests.sandbox.project import MAIN_JOB, ROOT, Project, choose_workflows, command, copy_project, require_bundle
 from tests.sandbox.screen import Screen, labelled, last_line, wrapped
 from tests.sandbox.withheld import explain_missing
 
-_TABLE = re.compile(r"(?:[a-z0-9_]+[.])?[a-z0-9_]+")
-_ID = re.compile(r"\d+")
 # Seconds; a digdag that cannot reach something tries for ever.
 _LONGEST = 3_600.0
-# They outlive the run's own folder.
-PAGE, LOG = ROOT / "build" / "sandbox_report.html", ROOT / "build" / "sandbox.log"
 # What runs after the main job.
 WITHHELD = Path(__file__).with_name("withheld.dig")
 
@@ -53,91 +48,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0: the workflows succeeded, and Pinterest holds exactly what it should. 1: not so. 2: wrong usage.
     """
-    parser = _parser()
+    parser = argument_parser(__doc__)
     options = parser.parse_args(arguments)
     # The operator's code also runs in this process; what it logs is no part of the story.
     logging.getLogger("td_pinterest_op").addHandler(logging.NullHandler())
     screen = Screen()
     try:
         expectations = [read_expectation(option) for option in options.expect]
-        known = dict(pair for option in options.known for pair in _known_ids(option))
+        known = dict(pair for option in options.known for pair in read_known_ids(option))
         with tempfile.TemporaryDirectory() as folder, screen.awake():
             return _run(options, Path(folder), expectations, known, screen)
     except (OSError, ValueError) as error:
         parser.error(str(error))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="scripts/sandbox", description=__doc__)
-    parser.add_argument("workflows", nargs="*", metavar="WORKFLOW.dig", help="of the project (default: the only one)")
-    parser.add_argument("--project", type=Path, metavar="FOLDER", help="a bundled folder of your own, run unchanged")
-    parser.add_argument(
-        "--table",
-        action="append",
-        default=[],
-        metavar="NAME=FILE",
-        help="a table from a CSV file with a header (or Parquet), in every database that the project names; "
-        "DATABASE.NAME=FILE: in that one",
-    )
-    parser.add_argument(
-        "--expect",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="who should be in the audience in the end: a digest or an identifier a line; AUDIENCE=FILE of several, by "
-        "id or name. Ends with 1 if anybody else is, or is not; says who of the missing was withheld",
-    )
-    parser.add_argument(
-        "--known",
-        action="append",
-        default=[],
-        metavar="ID=NAME",
-        help="an ad account or audience that exists; or a file with what `td-pinterest audiences --json` or `accounts "
-        "--json` prints. Other ids that the project names are made up, and listed",
-    )
-    parser.add_argument(
-        "--strict", action="store_true", help="ends with 1 if the project names an id that is not known"
-    )
-    parser.add_argument("--like", type=Path, metavar="FILE", help="a rehearsal.json: Pinterest behaves as it says")
-    parser.add_argument("--rows", type=int, default=100_000, help="made-up people, where no --table is given")
-    parser.add_argument("--page", type=Path, default=PAGE, help="the page about the run (default: %(default)s)")
-    parser.add_argument("--log", type=Path, default=LOG, help="all that the engine says (default: %(default)s)")
-    parser.add_argument("--keep", action="store_true", help="leave the emulators up for tries of your own")
-    return parser
-
-
-def _known_ids(option: str) -> Iterator[tuple[str, str]]:
-    """Yield id and name of what exists, from `ID`, `ID=NAME` or a JSON file. Raises ValueError."""
-    id_, _, name = option.partition("=")
-    if _ID.fullmatch(id_):
-        yield id_, name
-        return
-    try:
-        for row in json.loads(Path(option).read_text(encoding="utf-8")):
-            yield str(row["id"]), str(row["name"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"--known {option}: ID, ID=NAME, or a file with what `td-pinterest audiences --json` prints is wanted "
-            f"({type(error).__name__})"
-        ) from None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sandbox:
-    """A project between the emulators. `environ`: where its workflows find them, and the local secrets."""
+    """A project between the emulators, which hold `tables`.
+
+    `environ`: where its workflows find them, and the local secrets.
+    """
 
     project: Project
     emulators: Emulators
     environ: Mapping[str, str]
     log: Path
     screen: Screen
+    tables: list[str] = field(default_factory=list)
 
     def exports(self) -> list[Entry]:
         """Return the runs of the operator so far, in their order."""
         return story.exports(self.log.read_text(encoding="utf-8", errors="replace"))
 
     def run(self, workflow: str) -> int:
-        """Run a workflow and tell what it did; returns the exit code of the engine."""
+        """Run a workflow and print its story; returns the exit code of the engine."""
         before = len(self.log.read_text(encoding="utf-8", errors="replace"))
         self.screen.do(lambda: last_line(self.log))
         with self.log.open("a", encoding="utf-8") as file:
@@ -145,8 +89,16 @@ class _Sandbox:
             file.flush()
             code = _run_engine(workflow, project=self.project.folder, environ=self.environ, log=file)
         text = self.log.read_text(encoding="utf-8", errors="replace")[before:]
-        self.screen.say(*story.export_lines(text, td=self.emulators.td), *(story.failure_lines(text) if code else ()))
+        text = text.replace(str(self.project.folder), str(self.project.source))
+        self.screen.say(*story.export_lines(text, td=self.emulators.td))
+        if code and (failure := [*story.failure_lines(text)]):
+            self.screen.say(*failure, *labelled("look at", [self._advice(workflow, failure[0])]))
         return code
+
+    def _advice(self, workflow: str, failure: str) -> str:
+        if "Query" in failure:
+            return f"the tables here, which are {', '.join(self.tables)}; --table NAME=FILE adds one"
+        return command("td-pinterest", "check", self.project.source / workflow)
 
 
 def _run(
@@ -165,13 +117,14 @@ def _run(
         screen.do(f"writing {options.rows:,} made-up people")
         people_file = write_people(folder / "people.parquet", rows=options.rows)
     switches = switches_like(options.like) if options.like else {}
-    with both(switches=switches, audience=None if options.project else AUDIENCE_NAME) as emulators:
+    with serve_emulators(switches=switches, audience=None if options.project else AUDIENCE_NAME) as emulators:
         sandbox = _prepare(workflows, options, folder, emulators, screen)
         if options.project:
             _declare(sandbox, known, is_strict=options.strict)
-        for database, table, path in _tables(options.table, sandbox.project.databases, people_file):
+        for database, table, path in table_files(options.table, sandbox.project.databases, people_file):
             screen.do(f"loading {path} into {database}.{table}")
             emulators.td.warehouse.load_file(database, table, path)
+            sandbox.tables.append(f"{database}.{table}")
         code = next(filter(None, map(sandbox.run, sandbox.project.workflows)), 0)
         screen.say(*story.audience_lines(emulators.pinterest))
         is_right = _only_known(sandbox, known, is_strict=options.strict) & _as_expected(sandbox, expectations)
@@ -241,25 +194,13 @@ def _only_known(sandbox: _Sandbox, known: Collection[str], *, is_strict: bool) -
     return not is_strict
 
 
-def _tables(options: Sequence[str], databases: Sequence[str], people: Path | None) -> Iterator[tuple[str, str, Path]]:
-    """Yield database, table and file of each table to load. Raises ValueError for an option that is not NAME=FILE."""
-    if people:
-        yield from ((database, TABLE, people) for database in databases)
-    for option in options:
-        name, equals, file = option.partition("=")
-        if not _TABLE.fullmatch(name) or not equals:
-            raise ValueError(f"--table {option}: NAME=FILE or DATABASE.NAME=FILE is wanted")
-        database, _, table = name.rpartition(".")
-        yield from ((name, table, Path(file)) for name in ([database] if database else databases))
-
-
 def _run_engine(workflow: str, *, project: Path, environ: Mapping[str, str], log: TextIO) -> int:
     """Run a workflow once; returns the exit code."""
-    command, folder = _engine(workflow, project)
+    arguments, folder = _engine(workflow, project)
     # The python of a py> task is the one on the PATH.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     return children.run(
-        command,
+        arguments,
         cwd=folder,
         env=os.environ | dict(environ) | {"PATH": path},
         limit=_LONGEST,
@@ -290,15 +231,12 @@ def _as_expected(sandbox: _Sandbox, expectations: Sequence[Expectation]) -> bool
 
 
 def _expected_audience(expectation: Expectation, sandbox: _Sandbox) -> Audience:
-    audiences = [
-        audience
-        for audience in sandbox.emulators.pinterest.audiences.values()
-        if not audience.removed and expectation.audience in (None, audience.id, audience.name)
-    ]
-    if len(audiences) != 1:
-        names = ", ".join(f'{audience.id} "{audience.name}"' for audience in audiences) or "none"
-        raise ValueError(f"--expect {expectation.file} is about one audience, and there are: {names}")
-    return audiences[0]
+    audiences = [audience for audience in sandbox.emulators.pinterest.audiences.values() if not audience.removed]
+    meant = [audience for audience in audiences if expectation.audience in (None, audience.id, audience.name)]
+    if len(meant) != 1:
+        names = ", ".join(f'{audience.id} "{audience.name}"' for audience in audiences) or "no audience"
+        raise ValueError(f"--expect AUDIENCE={expectation.file}: an id or a name is wanted; Pinterest holds {names}")
+    return meant[0]
 
 
 def _explain(audience: Audience, sandbox: _Sandbox, missing: Collection[str]) -> Mapping[str, str]:
@@ -311,8 +249,8 @@ def _explain(audience: Audience, sandbox: _Sandbox, missing: Collection[str]) ->
 def _withhold(people: Path, sandbox: _Sandbox) -> bool:
     """Check what the main job sent, export once more, and check again; returns whether all is right."""
     opt_outs = made_up.write_opt_outs(people, people.with_stem(made_up.OPT_OUTS))
-    asked = made_up.asked(people, opt_outs)
-    is_right = _check(asked.everybody, "", sandbox)
+    in_query = made_up.find_people(people, opt_outs)
+    is_right = _check(in_query.everybody, "", sandbox)
     for database in sandbox.project.databases:
         sandbox.emulators.td.warehouse.load_file(database, made_up.OPT_OUTS, opt_outs)
     shutil.copy(WITHHELD, sandbox.project.folder)
@@ -321,12 +259,12 @@ def _withhold(people: Path, sandbox: _Sandbox) -> bool:
     if sandbox.run(WITHHELD.name):
         return False
     sandbox.screen.say(*story.audience_lines(sandbox.emulators.pinterest))
-    in_control = asked.in_control - asked.opted_out
+    in_control = in_query.in_control - in_query.opted_out
     details = (
-        f", without {len(asked.opted_out):,} who opted out ({asked.by_text:,} by a join on the text) and "
+        f", without {len(in_query.opted_out):,} who opted out ({in_query.by_text:,} by a join on the text) and "
         f"{len(in_control):,} in the control group"
     )
-    return _check(asked.everybody - asked.opted_out - in_control, details, sandbox) and is_right
+    return _check(in_query.everybody - in_query.opted_out - in_control, details, sandbox) and is_right
 
 
 def _check(people: frozenset[str], details: str, sandbox: _Sandbox) -> bool:
@@ -344,8 +282,8 @@ def _write_report(options: argparse.Namespace, sandbox: _Sandbox) -> bool:
     lines = labelled("log", [str(log)])
     if sandbox.exports():
         sandbox.screen.do("writing the page")
-        command = [sys.executable, "-m", "td_pinterest_op", "report", log, "--quiet", "--output", page]
-        done = children.run(command, cwd=ROOT, env=os.environ | sandbox.emulators.environment)
+        arguments = [sys.executable, "-m", "td_pinterest_op", "report", log, "--quiet", "--output", page]
+        done = children.run(arguments, cwd=ROOT, env=os.environ | sandbox.emulators.environment)
         if done.returncode:
             print(done.stderr, file=sys.stderr)
             return False
@@ -360,10 +298,10 @@ def _wait(sandbox: _Sandbox) -> None:
     for name, value in sandbox.environ.items():
         print(f"export {name}={shlex.quote(value)}")
     for workflow in sandbox.project.workflows:
-        command, folder = _engine(workflow, sandbox.project.folder)
+        arguments, folder = _engine(workflow, sandbox.project.folder)
         path = shlex.quote(str(Path(sys.executable).parent))
-        print(f"(cd {shlex.quote(str(folder))} && PATH={path}:$PATH {shlex.join(command)})")
-    print("\n".join(f"# {line}".rstrip() for line in guide(sandbox.emulators.environment)), flush=True)
+        print(f"(cd {shlex.quote(str(folder))} && PATH={path}:$PATH {shlex.join(arguments)})")
+    print("\n".join(f"# {line}".rstrip() for line in guide_lines(sandbox.emulators.environment)), flush=True)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())

@@ -37,12 +37,13 @@ MAIN_JOB = "pinterest_export.dig"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """A copy that can be run. `names`: of the audiences, by id, as the workflows expect them.
+    """A copy, in `folder`, that can be run. `names`: of the audiences, by id, as the workflows expect them.
 
     `databases`: all that its files name. `secrets`: the names of the secrets that it uses, and the variable of each.
     `mappings`: all that its files hold.
     """
 
+    source: Path
     folder: Path
     workflows: tuple[str, ...]
     names: Mapping[str, str]
@@ -62,14 +63,19 @@ class Project:
 
 
 def require_bundle(folder: Path) -> None:
-    """Raise ValueError for a folder without the operator; it says what to do."""
+    """Raise ValueError, with what to do, for a folder without the operator."""
     if not (folder / "td_pinterest_op").is_dir():
-        bundle = f"{os.path.relpath(ROOT / 'scripts' / 'bundle')} {shlex.quote(str(folder))}"
+        bundle = command("bundle", folder)
         raise ValueError(f"{folder} is no bundled folder, it has no td_pinterest_op: run {bundle}")
 
 
+def command(script: str, *arguments: str | Path) -> str:
+    """Return what to type in the working folder to call a script of this checkout."""
+    return shlex.join([os.path.relpath(ROOT / "scripts" / script), *map(str, arguments)])
+
+
 def choose_workflows(folder: Path, names: Sequence[str]) -> tuple[str, ...]:
-    """Return the named workflows of a folder, else the only one. Raises ValueError, which says what to do."""
+    """Return the named workflows of a folder, else the only one. Raises ValueError, with what to do."""
     workflows = sorted(path.name for path in folder.glob("*.dig"))
     chosen = tuple(Path(name).with_suffix(".dig").name for name in names)
     if missing := [name for name in chosen if name not in workflows]:
@@ -90,6 +96,7 @@ def copy_project(source: Path, into: Path, *, workflows: tuple[str, ...], enviro
     secrets = [pair for text in texts.values() for pair in _SECRET.findall(text)]
     mappings = [mapping for path in texts for mapping in _mappings(path)]
     return Project(
+        source=source,
         folder=into,
         workflows=workflows,
         names=_audience_names(mappings),

@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-# Seconds without a line after which one says what goes on: fewer than ten, so that nobody wonders.
+# Seconds without a line after which one shows the current work: fewer than ten, as every command keeps to.
 _LONGEST_SILENCE = 8.0
 _NARROWEST, _WIDEST = 60, 140
 _INDENT = 12
-# What an engine and the operator write before a message.
-_TIME = re.compile(r"^[\d:,. +-]*(?:\[?INFO\]?:? +)?")
+# What the engines and the operator write before a message: a time, a level, the number of a thread.
+_HEAD = re.compile(r"^[\d:,. +-]*(?:\[?(?:INFO|WARN|WARNING|ERROR)\]? +)?(?:\(\d+@\[[^\]]*\](?=\+))?")
 
 Doing = Callable[[], str]
 
@@ -38,9 +38,9 @@ def wrapped(text: str, indent: int = 0) -> list[str]:
 
 
 def last_line(log: Path) -> str:
-    """Return the last line of a log, without its time."""
+    """Return the last line of a log, without what precedes its message."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
-    return next((_TIME.sub("", line).strip() for line in reversed(lines) if line.strip()), "starting")
+    return next((_HEAD.sub("", line).strip() for line in reversed(lines) if line.strip()), "starting")
 
 
 class Screen:
@@ -53,8 +53,9 @@ class Screen:
 
     def say(self, *lines: str) -> None:
         """Print lines of the story."""
-        print("\n".join(lines), flush=True)
-        self._printed.set()
+        if lines:
+            print("\n".join(lines), flush=True)
+            self._printed.set()
 
     def do(self, doing: str | Doing) -> None:
         """Note what is done from now on; a function gives what is done at the moment."""
@@ -82,5 +83,5 @@ class Screen:
                 self._printed.clear()
             else:
                 seconds = time.monotonic() - self._begin
-                text = f"{seconds:.0f} s: {self._doing()}"
-                print(labelled("running", [textwrap.shorten(text, width() - _INDENT, placeholder="…")])[0], flush=True)
+                line = f"  {'running':10}{seconds:.0f} s: {self._doing()}"
+                print(line if len(line) <= width() else f"{line[: width() - 1]}…", flush=True)

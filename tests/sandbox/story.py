@@ -1,4 +1,4 @@
-"""The story of a run, for somebody who sees one for the first time: query, rows, sent, held."""
+"""The story of a run, for a reader who has never seen one: query, rows, sent, held."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from tests.emulators.pinterest import Audience, Pinterest
 from tests.emulators.td import TreasureData
 from tests.sandbox.screen import labelled
 
-# The lines of an error that the engines print.
+# The lines of an error that the operator, the emulated engine of queries and the engines of workflows print.
 _ERROR = re.compile(
-    r"Error messages from python: (.*?)(?: \(\w+\))?(?:\n\tfrom |\n\n|\Z)|^error: (?:\* \S+:\n)?(.+?)$",
+    r"Error messages from python: (.*?)(?: \(\w+\))?(?:\n\tfrom |\n\n|\Z)|^(Query \d+ failed: .*?)$"
+    r"|^error:\s+(?:\* \S+:\s+)?(.+?)(?:\n\n|\Z)",
     re.DOTALL | re.MULTILINE,
 )
-_LONGEST_QUERY, _MOST_REASONS = 3, 1
+_LONGEST_QUERY, _LONGEST_ERROR, _MOST_REASONS = 3, 6, 1
 
 
 def export_lines(log: str, *, td: TreasureData) -> Iterator[str]:
@@ -43,10 +44,10 @@ def exports(log: str) -> list[Entry]:
 
 def failure_lines(log: str) -> Iterator[str]:
     """Yield the engine's message about a run that failed, unless the story of an export holds it."""
-    messages = [first or second for first, second in _ERROR.findall(log)]
+    messages = [next(filter(None, found)) for found in _ERROR.findall(log)]
     message = messages[-1] if messages else "\n".join(log.splitlines()[-5:])
     if message not in {export.text("error") for export in exports(log)}:
-        yield from labelled("failed", message.splitlines())
+        yield from labelled("failed", message.splitlines()[:_LONGEST_ERROR])
 
 
 def audience_lines(pinterest: Pinterest) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import children, guard
+from tests.campaigns import some
 
 ROOT = Path(__file__).parent.parent.parent
 PROBE = """
@@ -18,6 +20,13 @@ import logging, os, pathlib, pytest
 def test_probe(said):
     logging.getLogger("td_pinterest_op.probe").warning("%s", said)
     print("seen:", pathlib.Path.home(), os.environ["DIGDAG_CONFIG_HOME"], os.environ.get("PINTEREST_REFRESH_TOKEN"))
+"""
+LONG = """
+import os, pytest
+def test_short(): pass
+@pytest.mark.parametrize("fifo", [os.environ["FIFO"]], ids=["long"])
+def test_waits(fifo):
+    assert "go" == open(fifo).read()
 """
 ASKS = [sys.executable, "-c", "input()"]
 
@@ -35,6 +44,22 @@ def test_a_log_record_that_must_not_be_fails_its_test_and_what_the_user_has_in_t
     seen = [line for line in done.stdout.splitlines() if "seen:" in line]
     assert 3 == len(seen)
     assert all("users" not in line and "None" in line for line in seen)
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_test_that_takes_long_is_named(tmp_path: Path, workers: str) -> None:
+    probe, fifo = tmp_path / "test_probe.py", tmp_path / "fifo"
+    probe.write_text(LONG)
+    os.mkfifo(fifo)
+    command = [sys.executable, "-m", "pytest", "-q", "-n", workers, "-p", "no:cacheprovider", "-p", "tests.conftest"]
+    environ = os.environ | {"FIFO": str(fifo)}
+    given = [f"--rootdir={tmp_path}", "--silence", "0.3", str(probe)]
+    with children.started([*command, *given], cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        shown = next(line for line in process.stdout if "test_waits[long]" in line)
+        fifo.write_text("go")
+        assert "2 passed" in process.stdout.read()
+    assert re.fullmatch(r"still running: \S*test_probe.py::test_waits\[long\] \(\d+ s\)\n", shown)
 
 
 def test_a_stored_template_is_named_with_its_place() -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from td_pinterest_op.audiences.actions import EXPORT
 from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownValueError, Value, tasks
 from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, check_plain_secret
 from td_pinterest_op.errors import Problem, SettingsError
+from td_pinterest_op.many import OWN
 from td_pinterest_op.settings.parse import parse_all
 from td_pinterest_op.settings.parsed_settings import ParsedSettings
 from td_pinterest_op.settings.setting import Table
 from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ERASURE, STATUS
+from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS
 
 # The operators that have settings, by what a workflow names after `py>:`.
 TABLES: Mapping[str, Table] = {
@@ -22,11 +24,12 @@ TABLES: Mapping[str, Table] = {
     "td_pinterest_op.erase.PinterestErase": ERASURE,
     "td_pinterest_op.many.Many.renew": CONNECTION,
 }
+MANY = "td_pinterest_op.many.Many.export"
 OPERATORS = frozenset(
     {
         *TABLES,
         # These complete their settings when they run: from a list, or from what Audience Studio passes on.
-        "td_pinterest_op.many.Many.export",
+        MANY,
         "td_pinterest_op.many.Many.gate",
         "td_pinterest_op.activation.PinterestActivation",
         # These have no settings.
@@ -35,6 +38,9 @@ OPERATORS = frozenset(
     }
 )
 _CODES = {"environment": "env", "unknown": "unknown-setting"}
+# What the shipped config/pinterest.yml has until somebody fills it in.
+_TEMPLATE_NAME = "the name of that audience"
+_FILL_IN_NAME = f"the audience is called something else than `{_TEMPLATE_NAME}`: fill in its name, next to its id"
 # The settings of which an export needs one, whatever its name.
 _ALTERNATIVES = ("audience_id", "ad_account_id")
 
@@ -58,8 +64,39 @@ def check_settings(dig: DigFile, task: Task, environ: Mapping[str, str], *, tabl
     _add_problems(dig, written, [problem for problem in parsed.problems if not _waits_for_run(problem, unknown)])
     if table is not EXPORT or "action" in unknown:
         return {}
+    has_audience = any(known.get(name) for name in known if name.startswith("audience_id"))
+    if has_audience and known.get("expected_audience_name") == _TEMPLATE_NAME:
+        dig.add(written.get("expected_audience_name") or written, "placeholder", _FILL_IN_NAME)
     _add_unused(dig, written, parsed)
     return {name: value.value for name, value in parsed.values.items() if name not in unknown}
+
+
+def check_entries(dig: DigFile, task: Task, environ: Mapping[str, str]) -> None:
+    """Add what is wrong with the list of several audiences, and with how many of them run at once."""
+    written = dig.root.get("_export", "audiences") if dig.root else None
+    names: set[object] = set()
+    for entry in written.value if written and isinstance(written.value, list) else ():
+        name = entry.get("name")
+        if name and name.value in names:
+            dig.add(name, "setting", f"two entries are called {name.value}: give each a name of its own")
+        names.add(name and name.value)
+        _check_entry(dig, task, entry, environ)
+    if written and isinstance(written.value, dict):
+        dig.add(written, "setting", "audiences is a list: begin each entry with `- name:`")
+    limit, concurrent = task.parents[-1].get("_parallel", "limit"), task.exported.get("concurrent")
+    if limit and concurrent and str(limit.value) != str(concurrent):
+        dig.add(limit, "setting", f"the limit is {limit.value}, and concurrent is {concurrent}: give both one value")
+
+
+def _check_entry(dig: DigFile, task: Task, entry: Value, environ: Mapping[str, str]) -> None:
+    own = {name: value for name, value in entry.mapping.items() if name not in {*OWN, *TASK_PARAMETERS}}
+    shared = task.value.get("result_settings")
+    both = Value(value={**(shared.mapping if shared else {}), **own}, path=entry.path, line=entry.line)
+    known, unknown = _split_known(task, both)
+    problems = parse_all(known, table=EXPORT, environ=environ).problems
+    # What is blank yet has to be filled in: the run itself insists on it.
+    codes = {"missing"} if "" in known.values() else set()
+    _add_problems(dig, both, [each for each in problems if not (each.code in codes or _waits_for_run(each, unknown))])
 
 
 def _split_known(task: Task, written: Value) -> tuple[dict[str, object], set[str]]:
@@ -108,13 +145,16 @@ def _add_unused(dig: DigFile, written: Value, parsed: ParsedSettings) -> None:
             dig.add(written.get(name) or written, "unused-setting", message, is_error=False)
 
 
-def settings_of_export(dig: DigFile) -> Mapping[str, object]:
-    """Return the settings of the first export that are known before a run; none without an export."""
+def settings_of_exports(dig: DigFile) -> Iterator[Mapping[str, object]]:
+    """Yield the settings of each export that are known before a run; of several audiences, those of each entry."""
     for task in tasks(dig.root) if dig.root else ():
-        written = task.value.get("result_settings")
-        if written and task.command and TABLES.get(str(task.command.value)) is EXPORT:
-            return _split_known(task, written)[0]
-    return {}
+        written, command = task.value.get("result_settings"), task.command and str(task.command.value)
+        if written and command and TABLES.get(command) is EXPORT:
+            yield _split_known(task, written)[0]
+        elif written and command == MANY:
+            for entry in task.exported.get("audiences") or ():
+                own = {name: value for name, value in entry.items() if name not in {*OWN, *TASK_PARAMETERS}}
+                yield {**_split_known(task, written)[0], **own}
 
 
 def history_of(dig: DigFile) -> tuple[str | None, object]:

@@ -120,7 +120,7 @@ class Stage:
             client_id=settings.client_id,
             client_secret=settings.client_secret,
             refresh_token=settings.refresh_token,
-            on_new_refresh_token=self._credentials.keeper(),
+            on_new_refresh_token=self._credentials.make_token_saver(),
             timing=self._timing,
         )
 

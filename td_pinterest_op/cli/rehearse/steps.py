@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from td_pinterest_op.cli import checks
+from td_pinterest_op.cli.doctor.pinterest_checks import judge_role, judge_tier
 from td_pinterest_op.cli.rehearse.stage import DEFAULT_BATCH, NotTriedError, Stage
 from td_pinterest_op.errors import AccountError, ConnectionBrokenError, ExportError, RequestRefusedError
 from td_pinterest_op.pinterest.rate_limit import parse_quotas
@@ -61,8 +61,8 @@ def _account(stage: Stage) -> str:
     account = next((known for known in accounts if known.id == stage.api.ad_account_id), None)
     headers = stage.services.client.last_headers
     stage.limits = ", ".join(f"{quota};w={window}" for quota, window in parse_quotas(headers)) or None
-    role = checks.role(account).message if account else "the ad account is not listed"
-    return f"{role}; {checks.tier(headers).message}"
+    role = judge_role(account).message if account else "the ad account is not listed"
+    return f"{role}; {judge_tier(headers).message}"
 
 
 def _list_without_records(stage: Stage) -> str:

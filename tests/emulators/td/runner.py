@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,7 +15,7 @@ from tests.emulators.td.faults import JobFaults
 from tests.emulators.td.jobs import Job
 from tests.emulators.td.output import Output, write_output
 from tests.emulators.td.sql import QueryFailedError, statements
-from tests.emulators.td.warehouse import RefusedError, Warehouse, part_of, run_statement, trino_type
+from tests.emulators.td.warehouse import RefusedError, Warehouse, limit_insert, run_statement, trino_type
 
 _DIALECTS = {"presto": "trino", "trino": "trino", "hive": "hive"}
 _ROWS_AT_A_TIME = 10_000
@@ -31,7 +30,8 @@ class JobRunner:
         self._jobs: dict[str, Job] = {}
         self._sessions: dict[str, duckdb.DuckDBPyConnection] = {}
         self._lock = threading.RLock()
-        # Called with each job that has succeeded, before anybody is told.
+        self._ended = threading.Condition(self._lock)
+        # Called with each job that has succeeded, before its status shows it.
         self.on_end: Callable[[Job], object] = lambda _: None
         self._workers = ThreadPoolExecutor(
             max_workers=2,
@@ -41,7 +41,7 @@ class JobRunner:
         )
 
     def all(self) -> list[Job]:
-        """Newest first."""
+        """Return all jobs, the newest first."""
         with self._lock:
             return list(reversed(self._jobs.values()))
 
@@ -52,7 +52,7 @@ class JobRunner:
             return self._jobs[job_id]
 
     def add(self, **fields: Any) -> Job:
-        """A job that is not run. Raises RefusedError (409) when its domain key has been used."""
+        """Add a job that is not run. Raises RefusedError (409) when its domain key has been used."""
         with self._lock:
             domain_key = fields.get("domain_key")
             for job in self._jobs.values():
@@ -77,19 +77,15 @@ class JobRunner:
         for job in self.all():
             self._finish(job, "killed", message="Query was canceled")
         # An interrupt that comes before the engine has begun is lost, so it is repeated until no job runs.
-        while self._sessions:
-            for job_id in list(self._sessions):
-                self._interrupt(job_id)
-            time.sleep(0.01)
+        with self._ended:
+            while self._sessions:
+                for session in self._sessions.values():
+                    session.interrupt()
+                self._ended.wait(0.01)
         self._workers.shutdown(wait=True)
         for job in self.all():
             if job.output is not None:
                 job.output.close()
-
-    def _interrupt(self, job_id: str) -> None:
-        with self._lock:
-            if session := self._sessions.get(job_id):
-                session.interrupt()
 
     def _run(self, job: Job) -> None:
         session = self._start(job)
@@ -101,12 +97,13 @@ class JobRunner:
             self._finish(job, "success", output=output)
         except (QueryFailedError, duckdb.Error) as error:
             self._finish(job, "error", message=f"Query {job.id} failed: {error}")
-        except Exception as error:  # a job never hangs for a fault of ours
+        except Exception as error:  # a job never hangs for a fault of the emulator
             self._finish(job, "error", message=f"Query {job.id} failed: internal error: {error!r}")
             raise
         finally:
-            with self._lock:
+            with self._ended:
                 del self._sessions[job.id]
+                self._ended.notify()
             session.close()
 
     def _start(self, job: Job) -> duckdb.DuckDBPyConnection | None:
@@ -127,7 +124,7 @@ class JobRunner:
         for statement in statements(job.query, dialect=_DIALECTS[job.type]):
             if fault is not None and statement.kind in ("select", "insert", "create"):
                 if statement.kind != "select" and fault.share:
-                    run_statement(session, part_of(session, statement, fault.share), now=now)
+                    run_statement(session, limit_insert(session, statement, fault.share), now=now)
                 raise QueryFailedError(fault.message)
             if output is not None:
                 output.close()

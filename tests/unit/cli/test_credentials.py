@@ -46,7 +46,7 @@ def test_a_variable_comes_from_the_first_place_that_has_it(local: Path, file: Pa
         "PINTEREST_REFRESH_TOKEN": "file-s3cr3t",
     } == shown
     assert ("TD_API_KEY",) == held.missing
-    assert held.described() == (
+    assert held.describe() == (
         f"PINTEREST_CLIENT_ID from the local digdag secrets ({local}); "
         "PINTEREST_CLIENT_SECRET from the environment; "
         f"PINTEREST_REFRESH_TOKEN from the file {file}"
@@ -68,8 +68,8 @@ def test_the_endpoint_of_treasure_data_is_that_of_the_local_secrets(
 
 def test_a_user_without_a_home_has_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "home", Mock(side_effect=RuntimeError))
-    assert "the environment" == Credentials.find(None, environment(td_url="-", pinterest_endpoint="-")).described()
-    assert "nowhere" == Credentials.find(None, {}).described()
+    assert "the environment" == Credentials.find(None, environment(td_url="-", pinterest_endpoint="-")).describe()
+    assert "nowhere" == Credentials.find(None, {}).describe()
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_new_refresh_token_that_cannot_be_stored_is_reported_and_ends_nothing(
     environ = environment(td_url="https://td.test", pinterest_endpoint="https://pinterest.test/v5")
     del environ["PINTEREST_REFRESH_TOKEN"]
     held = _find(local, file, **environ)
-    keep = held.keeper()
+    keep = held.make_token_saver()
     keep(Secret("newer-s3cr3t"), None)
     assert "PINTEREST_REFRESH_TOKEN=newer-s3cr3t\n" == file.read_text()
     file.unlink()

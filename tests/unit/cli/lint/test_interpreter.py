@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts import bundle
-from td_pinterest_op.cli.check import findings
+from td_pinterest_op.cli.check import check_file
 from td_pinterest_op.cli.lint import interpreter
 from tests.unit.cli.lint.samples import GOOD
 
@@ -47,7 +47,7 @@ def pythons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def _found(folder: Path, text: str) -> list[tuple[int, str]]:
     file = folder / "export.dig"
     file.write_text(text)
-    return [(finding.line, finding.message) for finding in findings(file) if finding.code == "python"]
+    return [(finding.line, finding.message) for finding in check_file(file) if finding.code == "python"]
 
 
 def with_python(value: str, *, on_task: bool = False) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from td_pinterest_op.cli.check import findings
+from td_pinterest_op.cli.check import check_file
 from tests.unit.cli.lint.samples import CONNECTOR, GOOD, found_in
 from tests.unit.cli.running import Terminal
 
@@ -19,13 +19,15 @@ def test_a_tab_that_yaml_refuses_is_found_at_its_line(project: Path) -> None:
 def test_a_file_that_is_not_utf_8_is_a_finding(project: Path) -> None:
     file = project / "export.dig"
     file.write_bytes(b"+a:\n  echo>: \xfc\n")
-    assert [f"{file}:1: yaml: the file is not UTF-8: save it as UTF-8"] == [str(finding) for finding in findings(file)]
+    assert [f"{file}:1: yaml: the file is not UTF-8: save it as UTF-8"] == [
+        str(finding) for finding in check_file(file)
+    ]
 
 
 def _file_findings(project: Path, text: str) -> list[tuple[Path, int, str]]:
     file = project / "export.dig"
     file.write_text(text)
-    return [(finding.path, finding.line, finding.code) for finding in findings(file) if finding.code != "setting"]
+    return [(finding.path, finding.line, finding.code) for finding in check_file(file) if finding.code != "setting"]
 
 
 def test_a_file_that_is_included_twice_gives_one_finding(project: Path) -> None:
@@ -108,7 +110,7 @@ def test_files_larger_than_a_server_accepts_are_found_by_their_size(
     (project / "samples").mkdir()
     (project / "samples" / "people.csv").write_bytes(bytes(size - len(text)))
     (project / ".hidden").write_bytes(bytes(1000))
-    assert expected == [finding.code for finding in findings(project / "export.dig")]
+    assert expected == [finding.code for finding in check_file(project / "export.dig")]
 
 
 def test_a_finding_about_size_names_the_largest_parts_the_limit_and_the_cure(project: Path, terminal: Terminal) -> None:
@@ -138,3 +140,8 @@ def test_the_limit_of_a_digdag_server_is_not_checked_for_hosted_workflows(projec
 
 def test_an_operator_that_is_not_next_to_the_workflow_is_found(tmp_path: Path) -> None:
     assert [(14, "left-out")] == found_in(tmp_path, GOOD)
+
+
+def test_an_operator_that_digdagignore_names_is_found(project: Path) -> None:
+    (project / ".digdagignore").write_text("/td_pinterest_op/\n")
+    assert [(14, "left-out")] == found_in(project, GOOD)

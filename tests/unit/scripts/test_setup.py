@@ -1,0 +1,34 @@
+"""`scripts/setup`: what it says while it works."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from tests import children
+
+ROOT = Path(__file__).parent.parent.parent.parent
+# In place of Python: pip goes on until the script has reported that it is still at it.
+_PYTHON = """#!/bin/sh
+case "$*" in
+  *"pip install"*) until grep -q "still at it after" said; do :; done ;;
+esac
+"""
+
+
+def test_setup_reports_each_step_and_a_long_one_again(tmp_path: Path) -> None:
+    python = tmp_path / ".venv" / "bin" / "python"
+    for folder in (python.parent, tmp_path / "scripts" / "pins"):
+        folder.mkdir(parents=True)
+    python.write_text(_PYTHON)
+    python.chmod(0o755)
+    shutil.copy(ROOT / "scripts" / "setup", tmp_path / "scripts")
+    environ = os.environ | {"PYTHON": str(python), "SETUP_REPORTS_EVERY": "0.01"}
+    with (tmp_path / "said").open("w") as said:
+        command = [tmp_path / "scripts" / "setup"]
+        done = children.run(command, cwd=tmp_path, env=environ, capture_output=False, stdout=said, stderr=said)
+    lines = (tmp_path / "said").read_text().splitlines()
+    steps = [line for line in lines if line.startswith("Setting up .venv: ")]
+    assert (0, 4, True) == (done.returncode, len(steps), (tmp_path / ".venv" / ".setup-stamp").exists())
+    assert len(lines) > len(steps)
