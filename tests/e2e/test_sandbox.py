@@ -20,6 +20,7 @@ from scripts import bundle as bundle_script
 from td_pinterest_op.cli.rehearse.stage import Facts
 from td_pinterest_op.report.sources import entries
 from tests import children, guard
+from tests.campaigns import campaign
 from tests.e2e.project import ENGINES, ROOT, change, copy_checkout, run_with_stand_in
 from tests.emulators.__main__ import AUDIENCE_NAME, guide_lines
 from tests.emulators.environment import HURRY, environment
