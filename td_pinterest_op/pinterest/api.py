@@ -194,8 +194,7 @@ class Api:
             purpose=purpose,
             body=b"".join([body[:-1], b",", *records.to_json(), b"}"]) if records else body,
             write=True,
-            has_records=records is not None,
-            divisible=records is not None and len(records) > 1,
+            records=len(records) if records else 0,
             repeatable=repeatable,
         )
         response = self.client.send(request, self._tokens)

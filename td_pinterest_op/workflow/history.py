@@ -125,16 +125,15 @@ class History:
 
 
 def open_history(task: Task, table: TableName | None, timing: Timing) -> History | None:
-    """Return the history of a task, None without a table. Raises SettingsError if the table is in no database."""
-    database = read_history_database(task, table)
-    return History(task=task, database=database, table=table.table, timing=timing) if table and database else None
+    """Return the history of a task, None without a table. Raises SettingsError if its database is unknown."""
+    if table is None:
+        return None
+    return History(task=task, database=read_history_database(task, table), table=table.table, timing=timing)
 
 
-def read_history_database(task: Task, table: TableName | None) -> str | None:
-    """Return the database of a history, None without a table. Raises SettingsError if it is not known."""
-    if table is None or table.database:
-        return table and table.database
-    return read_database(task, use=f"the history {table.table}")
+def read_history_database(task: Task, table: TableName) -> str:
+    """Return the database of a history. Raises SettingsError if it is unknown."""
+    return table.database or read_database(task, use=f"the history {table.table}")
 
 
 @contextlib.contextmanager
