@@ -79,12 +79,12 @@ def write_lift(task: workflow.Task, timing: Timing) -> None:
 def _open_history(task: workflow.Task, timing: Timing) -> History | None:
     """Return the history of the task, None without one. Raises SettingsError."""
     settings = task.params.get("result_settings")
-    given = settings.get("history") if isinstance(settings, Mapping) else None
-    given = task.params.get("history") if is_left_out(given) else given
-    if is_left_out(given):
+    value = settings.get("history") if isinstance(settings, Mapping) else None
+    value = task.params.get("history") if is_left_out(value) else value
+    if is_left_out(value):
         return None
     try:
-        return open_history(task, TABLE.read(given, show_value), timing)
+        return open_history(task, TABLE.read(value, show_value), timing)
     except WrongValueError as problem:
         raise SettingsError(f"history: {problem}; allowed: {TABLE.allowed}", key="history") from None
 

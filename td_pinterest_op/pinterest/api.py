@@ -186,7 +186,7 @@ class Api:
         records: Records | None = None,
         repeatable: bool = True,
     ) -> Response:
-        """A 2xx is a success only with an id and without `exceptions`, which on a read are about earlier uploads."""
+        """Send a write. A 2xx is a success only with an id and without `exceptions` (on a read: those of uploads)."""
         body = json.dumps(content).encode()
         request = Request(
             method=method,

@@ -102,11 +102,11 @@ class History:
         except Exception as error:
             problem = error_text(error).removesuffix(RUN_AGAIN)
         self._given_up.set()
-        log.warning("%s %s: %s. The run itself goes on as without a history", failure, self.label, problem)
+        log.warning("%s %s: %s. The run itself continues without the history", failure, self.label, problem)
         return None
 
     def _call(self, function: Callable[[HistoryTable], _T]) -> _T:
-        # A connection of its own, which repeats no request: the table tries again, and warns of nothing.
+        # Its own connection, which does not retry: the table retries, without warnings.
         limits = {"connect_timeout": _CONNECT_TIMEOUT, "write_timeout": TIME_LIMIT, "read_timeout": TIME_LIMIT}
         with contextlib.closing(Transport(**limits, connections=1)) as transport:
             td = TreasureData(

@@ -136,10 +136,10 @@ def read_list_source(task: Task, name: str) -> Source | None:
 
     Each retry issues it again: nobody is sent who opted out in between. Raises SettingsError.
     """
-    given = _read_parameter(task, name)
-    if given is None:
+    query = _read_parameter(task, name)
+    if query is None:
         return None
-    source = _build_source(read_sql(str(given), key=name), task, use=name)
+    source = _build_source(read_sql(str(query), key=name), task, use=name)
     return replace(source, domain_key=make_domain_key())
 
 
