@@ -39,7 +39,7 @@ class _LaterRuns:
     if_exists: IfExists | None = None
 
 
-_LATER = {
+LATER_RUNS = {
     "add": _LaterRuns(by_id=Add.action.name, by_name=Create.action.name, if_exists=IfExists.ADD),
     "replace": _LaterRuns(by_id=Replace.action.name, by_name=Create.action.name, if_exists=IfExists.REPLACE),
     "mirror": _LaterRuns(by_id=Mirror.action.name, by_name=Mirror.action.name),
@@ -76,9 +76,9 @@ def extend_by_console(task: workflow.Task) -> workflow.Task:
 def _later_settings(later: object, settings: Mapping[object, object]) -> dict[str, str]:
     """Return the settings `action` and `if_exists` for `later`. Raises SettingsError for a contradiction."""
     word = str(later).strip().lower()
-    if word not in _LATER:
-        raise SettingsError(f"later_runs must be one of {', '.join(_LATER)}", key="later_runs")
-    runs = _LATER[word]
+    if word not in LATER_RUNS:
+        raise SettingsError(f"later_runs must be one of {', '.join(LATER_RUNS)}", key="later_runs")
+    runs = LATER_RUNS[word]
     if _has_any(settings, "action"):
         action = action_of(settings)
         if action and action.name not in (runs.by_id, runs.by_name):

@@ -22,8 +22,9 @@ from td_pinterest_op.audiences.actions import action_of
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials
 from td_pinterest_op.cli.csv_rows import CsvOptions, csv_rows
+from td_pinterest_op.cli.jobs import answers_of_export
 from td_pinterest_op.cli.options import FILE, CommonOptions
-from td_pinterest_op.cli.project_folder import answers_of, make_folder, show_next_commands
+from td_pinterest_op.cli.project_folder import make_folder, show_next_commands
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.export import export as run_export
 from td_pinterest_op.identifiers.types import LISTED, TYPES
@@ -102,7 +103,7 @@ def export(
     _check_source(source, of_file, reads_rows=reads_rows)
     params = _params(of_file, source)
     # Before anything is sent: what cannot be written as a workflow is wrong usage.
-    answers = answers_of(raw, params) if folder else None
+    answers = answers_of_export(raw, params) if folder else None
     asks_warehouse = reads_rows and (not source["csv_file"] or any(name in params for name in LISTS))
     credentials.require(*PINTEREST_SECRETS, *(["TD_API_KEY"] if asks_warehouse else []))
     common.note(f"Credentials: {credentials.describe()}")

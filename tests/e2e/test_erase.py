@@ -24,6 +24,7 @@ from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.workflow.task import Task
 from tests import guard
+from tests.campaigns import campaign
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Call, Fault, When
 from tests.exporting import SESSION, TASK_NAME, Services, digests, people
 from tests.faults import child
@@ -245,6 +246,7 @@ def note_removal(removals: child.Killer, call: Call) -> None:
         removals.append(call)
 
 
+@campaign
 def test_five_thousand_people_leave_forty_lists_though_one_account_refuses_and_the_process_dies_twice(
     services: Services, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests import children, dig
+from tests.campaigns import campaign
 from tests.e2e.project import ENGINES, SESSION, Run, change, secrets
 from tests.emulators.environment import HURRY, digdag_home
 from tests.emulators.pinterest import AD_ACCOUNT_ID
@@ -89,6 +90,7 @@ class Finished:
     def kill(self) -> None: ...
 
 
+@campaign
 def test_three_hundred_audiences_fit_into_one_attempt(services: Services, project: Path) -> None:
     """The stand-in ends an attempt of more than 1,000 tasks, groups included, as digdag does."""
     write_entries(services, project, [str(number) for number in range(300)])
