@@ -235,7 +235,7 @@ class Client:
 
     def _wait_out_throttling(self, failed: _FailedAttempt, *, default: float) -> None:
         # A server that asks for no wait at all must not be asked without a pause.
-        wait = self._requested_wait(failed) or default or min(_LEAST_PAUSE, self.retry.longest_wait)
+        wait = self._read_requested_wait(failed) or default or min(_LEAST_PAUSE, self.retry.longest_wait)
         with self._lock:
             now = self._clock()
             self._throttled_since = now if self._throttled_since is None else self._throttled_since
@@ -247,7 +247,7 @@ class Client:
             log.warning("%s; all requests wait %s", failed.text, format_duration(wait, wall=self._wall_clock()))
 
     def _wait_for_retry(self, request: Request, failed: _FailedAttempt, state: _AttemptState) -> None:
-        requested = self._requested_wait(failed)
+        requested = self._read_requested_wait(failed)
         self.rate_limiter.block_for(requested)
         if final := _final_error(request, failed.error, state, retries=self.retry.count):
             raise final
@@ -258,7 +258,7 @@ class Client:
         self.rate_limiter.wait(wait)
         state.waited = wait
 
-    def _requested_wait(self, failed: _FailedAttempt) -> float:
+    def _read_requested_wait(self, failed: _FailedAttempt) -> float:
         """Return the seconds that a response asks to wait. Raises its error if that is more than is allowed."""
         wall = self._wall_clock()
         seconds = read_retry_after(failed.headers, wall=wall)
