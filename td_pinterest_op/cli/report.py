@@ -61,17 +61,17 @@ def report(
     audience = require_id(audience, "--audience") if audience else None
     runs = [run for path in paths for run in entries(files.read(path), name=str(path))]
     if history is not None:
-        runs += history_entries(history, audience_id=audience, env_file=common.env_file)
+        runs += read_history(history, audience_id=audience, env_file=common.env_file)
     if not runs:
         raise SettingsError("the history has no rows of this audience: run the workflow first")
-    _write(output, runs, audience)
+    _write_page(output, runs, audience)
     if common.as_json:
         screen.say_json({"file": str(output), "entries": len(runs)})
     elif not common.quiet:
         screen.say(f"Wrote {output}, from {format_count(len(runs), runs[0].kind, 'runs and follow-ups')}")
 
 
-def _write(output: Path, runs: list[Entry], audience: str | None) -> None:
+def _write_page(output: Path, runs: list[Entry], audience: str | None) -> None:
     try:
         from td_pinterest_op.report.page import page
     except ImportError as missing:
@@ -86,7 +86,7 @@ def _write(output: Path, runs: list[Entry], audience: str | None) -> None:
         raise SettingsError(f"{output} cannot be written: {files.explain_error(error)}") from None
 
 
-def history_entries(history: str, *, audience_id: str | None, env_file: Path | None) -> list[Entry]:
+def read_history(history: str, *, audience_id: str | None, env_file: Path | None) -> list[Entry]:
     """The newest rows of a history table, oldest first. Raises click.UsageError, and what Treasure Data raises."""
     named = _TABLE.fullmatch(history)
     if named is None:

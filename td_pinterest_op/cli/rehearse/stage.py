@@ -71,12 +71,12 @@ class Answer:
         """Forget it, at the beginning of a step."""
         self.status, self.code, self.is_write = None, None, False
 
-    def note(self, request: Request, response: Response) -> None:
+    def record(self, request: Request, response: Response) -> None:
         """Take an answer in, as the client got it."""
         if request.write or not self.is_write:
             self.status, self.code, self.is_write = response.status, response.code, request.write
 
-    def of(self, error: ExportError) -> None:
+    def record_error(self, error: ExportError) -> None:
         """Take in what an error says of its answer."""
         self.status, self.code = error.status, error.code
 
@@ -112,7 +112,7 @@ class Stage:
             raise NotTriedError(f"not tried: there is no {what}")
         return self.made[what]
 
-    def found_tokens(self) -> Tokens:
+    def original_tokens(self) -> Tokens:
         """A source of tokens that begins with the refresh token as it was found."""
         settings = self._credentials.settings()
         return Tokens(
@@ -124,7 +124,7 @@ class Stage:
             timing=self._timing,
         )
 
-    def people(self, count: int) -> Digests:
+    def make_people(self, count: int) -> Digests:
         """The digests of the first `count` made-up addresses."""
         for number in range(len(self._people) // DIGEST_BYTES, count):
             self._people += hashlib.sha256(f"{number}@{self.name[-8:]}.invalid".encode()).digest()
@@ -132,7 +132,7 @@ class Stage:
 
     def make_list(self, count: int) -> str:
         """A new customer list with the first `count` people; returns its id. Raises what the API raises."""
-        records = self.people(count)
+        records = self.make_people(count)
         named = fingerprint([records.data])
         made = self.lists.find_or_name_list(self.name, job_id=None, fingerprint=named, list_type="EMAIL")
         made.put(records)
@@ -172,7 +172,7 @@ class Stage:
             # A trial app's requests of a day are few: the longer it takes, the rarer the looks.
             client.rate_limiter.wait(max(_SHORTEST_LOOK, waited / 4))
 
-    def remove_left_behind(self) -> bool:
+    def remove_audiences(self) -> bool:
         """Remove every audience of a rehearsal, this one's or one that was interrupted; False when one may be left.
 
         Raises StoppedError.
@@ -180,10 +180,10 @@ class Stage:
         try:
             if self._audience_begun and "audience" not in self.made:
                 # The answer to its creation was never seen, and a listing may show it late.
-                poll_for(lambda: next(iter(self._ours()), None), self.api.client)
+                poll_for(lambda: next(iter(self._rehearsal_audiences()), None), self.api.client)
             elif self._audience_begun:
                 self.remove()
-            for audience in self._ours():
+            for audience in self._rehearsal_audiences():
                 self.audiences.remove(audience.id)
                 if audience.name != self.name:
                     screen.note(f'Removed audience {audience.id} "{audience.name}", which an earlier rehearsal left')
@@ -195,7 +195,7 @@ class Stage:
         self._audience_begun = False
         return True
 
-    def _ours(self) -> list[Audience]:
+    def _rehearsal_audiences(self) -> list[Audience]:
         return [
             audience for audience in self.api.audiences() if _OURS.fullmatch(audience.name) and not audience.is_removed
         ]
