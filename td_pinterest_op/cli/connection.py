@@ -162,7 +162,11 @@ class Credentials:
         return save
 
     def services(
-        self, *, timing: Timing = SYSTEM, count: RequestCounts | None = None, on_response: OnResponse | None = None
+        self,
+        *,
+        count: RequestCounts | None = None,
+        on_response: OnResponse | None = None,
+        timing: Timing = SYSTEM,
     ) -> contextlib.AbstractContextManager[Services]:
         """Both services, until the end of the block; `count` gets the requests that write to Pinterest."""
         return connect(
@@ -237,15 +241,15 @@ class Connection:
 def open_connection(
     common: CommonOptions,
     *,
-    timing: Timing = SYSTEM,
     count: RequestCounts | None = None,
     on_response: OnResponse | None = None,
+    timing: Timing = SYSTEM,
 ) -> Iterator[Connection]:
     """Both services, as `Credentials.services`. Raises SettingsError for credentials that are nowhere."""
     credentials = Credentials.find(common.env_file)
     credentials.require(*PINTEREST_SECRETS)
     common.note(f"Credentials: {credentials.describe()}")
-    with credentials.services(timing=timing, count=count, on_response=on_response) as services:
+    with credentials.services(count=count, on_response=on_response, timing=timing) as services:
         yield Connection(services=services, credentials=credentials, common=common)
 
 

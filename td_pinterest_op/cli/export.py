@@ -36,7 +36,7 @@ from td_pinterest_op.settings.table import RecordsFormat
 from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.treasure_data.result import Rows
-from td_pinterest_op.workflow.progress import EtaEstimator, no_pause
+from td_pinterest_op.workflow.progress import EtaEstimator, Phase
 from td_pinterest_op.workflow.task import Task
 
 # The options that name what is exported; a file may name the first two.
@@ -232,28 +232,20 @@ class TerminalWatcher:
             raise StoppedError("you answered no")
 
     @contextlib.contextmanager
-    def progress(
-        self,
-        *,
-        phase: str,
-        unit: str,
-        total: int | None,
-        pace: float | None = None,
-        pause: Callable[[], float] = no_pause,
-    ) -> Iterator[Callable[[int], None]]:
+    def progress(self, phase: Phase) -> Iterator[Callable[[int], None]]:
         """Show a bar on a terminal, nothing elsewhere."""
         console = Console(stderr=True)
         is_hidden = self.quiet or not console.is_terminal
         columns = (
-            TextColumn(f"{phase:7}"),
+            TextColumn(f"{phase.name:7}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn(unit),
+            TextColumn(phase.unit),
             TextColumn("{task.fields[left]}"),
         )
         with Progress(*columns, console=console, transient=True, disable=is_hidden) as bar:
-            task = bar.add_task(phase, total=total, left="")
-            eta = EtaEstimator(total=total, pace=pace, timing=SYSTEM, pause=pause)
+            task = bar.add_task(phase.name, total=phase.total, left="")
+            eta = EtaEstimator(phase, SYSTEM)
             yield lambda done: bar.update(task, completed=done, left=eta.text(done))
 
 

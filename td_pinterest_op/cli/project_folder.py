@@ -14,6 +14,8 @@ from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.check import check_file
 from td_pinterest_op.cli.fill_in import Fill, fills_of
 from td_pinterest_op.cli.jobs import Answers
+from td_pinterest_op.cli.lint import dig_file
+from td_pinterest_op.cli.lint.settings import settings_of_exports
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import WorkflowError
 from td_pinterest_op.redaction.format import sanitize
@@ -26,8 +28,9 @@ _MAXIMUM_SECONDS = 300
 
 def make_folder(folder: Path, answers: Answers, common: CommonOptions) -> bool:
     """Write a folder and check it; return whether it has no error."""
-    for name in _write_folder(folder, answers):
-        common.note(f"{folder / name} was changed since it was laid out, and stays unchanged")
+    if kept := _write_folder(folder, answers):
+        names = ", ".join(kept)
+        common.note(f"kept, since they were filled in or changed: {names}. What you answered now is not in them")
     findings = check_file(folder / answers.job.workflow)
     for finding in findings:
         screen.note(str(finding))
@@ -44,11 +47,15 @@ def show_next_commands(folder: Path, answers: Answers, common: CommonOptions) ->
 
 def _next_commands(folder: Path, answers: Answers) -> Sequence[str]:
     place, name, scripts = shlex.quote(str(folder)), shlex.quote(folder.resolve().name), _typed(ROOT / "scripts")
-    audience = answers.audiences[0][0] if len(answers.audiences) == 1 else ""
+    exports = settings_of_exports(dig_file.read(folder / answers.job.workflow))
+    ids = [value for each in exports for key, value in each.items() if key.startswith("audience_id") and value]
+    once = (
+        "   # creates the audience: a second run, of the pushed workflow too, is refused" if answers.job.creates else ""
+    )
     return (
-        f"(cd {place} && digdag run {answers.job.workflow} --rerun -p py.python={shlex.quote(sys.executable)})",
+        f"(cd {place} && digdag run {answers.job.workflow} --rerun -p py.python={shlex.quote(sys.executable)}){once}",
         f"{scripts}/push {name} {place}   # then `{scripts}/td-pinterest authorize --to td {name}`",
-        f"{scripts}/td-pinterest {f'audience {audience}' if audience else 'audiences'}   # the day after",
+        f"{scripts}/td-pinterest {f'audience {ids[0]}' if len(ids) == 1 else 'audiences'}   # the day after",
     )
 
 

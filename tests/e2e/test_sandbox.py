@@ -20,8 +20,9 @@ from scripts import bundle as bundle_script
 from td_pinterest_op.cli.rehearse.stage import Facts
 from td_pinterest_op.report.sources import entries
 from tests import children, guard
+from tests.campaigns import campaign
 from tests.e2e.project import ENGINES, ROOT, change, copy_checkout, run_with_stand_in
-from tests.emulators.__main__ import AUDIENCE_NAME, guide
+from tests.emulators.__main__ import AUDIENCE_NAME, guide_lines
 from tests.emulators.environment import HURRY, environment
 from tests.emulators.pinterest import CONTROLS
 from tests.exporting import digest, people
@@ -337,6 +338,7 @@ def test_wrong_usage_is_explained(
     assert (2, True) == (ended.value.code, why.format(wrong=wrong) in said.err), said
 
 
+@campaign
 def test_pinterest_behaves_like_a_rehearsal(sandbox: Sandbox, tmp_path: Path) -> None:
     findings = {"largest_batch": 1_000, "batch_too_large_status": 413, "list_readable_seconds": 0.0}
     facts = {field.name: findings.get(field.name) for field in dataclasses.fields(Facts)}
@@ -347,7 +349,7 @@ def test_pinterest_behaves_like_a_rehearsal(sandbox: Sandbox, tmp_path: Path) ->
 
 
 def test_guide_names_the_pages_and_controls_of_the_emulator() -> None:
-    lines = guide(environment(td_url="http://127.0.0.1:1/", pinterest_endpoint="http://127.0.0.1:2/v5"))
+    lines = guide_lines(environment(td_url="http://127.0.0.1:1/", pinterest_endpoint="http://127.0.0.1:2/v5"))
     assert "What Pinterest holds, live: http://127.0.0.1:2/" in lines
     assert "The consent page: http://127.0.0.1:2/oauth/ (redirect http://localhost:8085/)" in lines
     assert len(CONTROLS) == sum("http://127.0.0.1:2/_test/" in line for line in lines)

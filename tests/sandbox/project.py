@@ -63,7 +63,7 @@ class Project:
 
 
 def require_bundle(folder: Path) -> None:
-    """Raise ValueError for a folder without the operator; it says what to do."""
+    """Raise ValueError, with what to do, for a folder without the operator."""
     if not (folder / "td_pinterest_op").is_dir():
         bundle = command("bundle", folder)
         raise ValueError(f"{folder} is no bundled folder, it has no td_pinterest_op: run {bundle}")
@@ -75,7 +75,7 @@ def command(script: str, *arguments: str | Path) -> str:
 
 
 def choose_workflows(folder: Path, names: Sequence[str]) -> tuple[str, ...]:
-    """Return the named workflows of a folder, else the only one. Raises ValueError, which says what to do."""
+    """Return the named workflows of a folder, else the only one. Raises ValueError, with what to do."""
     workflows = sorted(path.name for path in folder.glob("*.dig"))
     chosen = tuple(Path(name).with_suffix(".dig").name for name in names)
     if missing := [name for name in chosen if name not in workflows]:

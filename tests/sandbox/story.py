@@ -1,4 +1,4 @@
-"""The story of a run, for somebody who sees one for the first time: query, rows, sent, held."""
+"""The story of a run, for a reader who has never seen one: query, rows, sent, held."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def _parse_steps(_context: click.Context, option: click.Parameter, text: str | N
 
 
 @click.command(epilog=_EXAMPLE)
-@click.option("--only", "asked", metavar="STEP,…", callback=_parse_steps, help="Only these steps, and what they need.")
+@click.option("--only", "wanted", metavar="STEP,…", callback=_parse_steps, help="Only these steps, and what they need.")
 @click.option("--no-large", is_flag=True, help="Leave out the step batches, those of more than 10,000 records.")
 @click.option(
     "--output", type=FILE, default="rehearsal.json", show_default=True, help="The file for what was found out."
