@@ -28,7 +28,7 @@ from td_pinterest_op.cli.project_folder import make_folder, show_next_commands
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.export import export as run_export
 from td_pinterest_op.identifiers.types import LISTED, TYPES
-from td_pinterest_op.report.entry import flat
+from td_pinterest_op.report.entry import flatten
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM
 from td_pinterest_op.settings.structures import COLUMNS, CONTROL
@@ -280,7 +280,7 @@ def _show_statistics(statistics: Mapping[str, Any]) -> None:
     others = () if statistics["mirror"]["mode"] else ("mirror.",)
     figures = {
         name.replace("rows.invalid_by_reason.", "invalid: "): value
-        for name, value in flat(statistics, separator=".", kept=()).items()
+        for name, value in flatten(statistics, separator=".", kept=()).items()
         # Reasons that did not occur are left out.
         if value is not None and name != "summary" and (value or "by_reason." not in name)
         if not name.startswith(others)

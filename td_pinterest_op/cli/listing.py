@@ -17,7 +17,7 @@ from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.report import history_option, read_history
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.report.entry import moment
+from td_pinterest_op.report.entry import parse_time
 from td_pinterest_op.report.figures import share
 
 _EXPORT_STATUS = {None: "roles not shown", True: "may export", False: "may read only"}
@@ -166,8 +166,8 @@ def audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
         **{key: content.get(key) for key in ("name", "audience_type", "status", "size")},
         "customer_list_id": _id(rule.get("customer_list_id")),
         "seed_audience_id": _id(rule.get("seed_id")),
-        "created": moment(content.get("created_timestamp") or None),
-        "changed": moment(content.get("updated_timestamp") or None),
+        "created": parse_time(content.get("created_timestamp") or None),
+        "changed": parse_time(content.get("updated_timestamp") or None),
     }
 
 
@@ -189,8 +189,8 @@ def _list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[str, A
         "left_behind": not used_by,
         "session": session,
         "job_id": job_id,
-        "created": moment(content.get("created_time") or None),
-        "changed": moment(content.get("updated_time") or None),
+        "created": parse_time(content.get("created_time") or None),
+        "changed": parse_time(content.get("updated_time") or None),
     }
 
 

@@ -15,8 +15,8 @@ from td_pinterest_op.cli.options import FILE, CommonOptions
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.after_run import READABLE
-from td_pinterest_op.report.entry import Entry, entry
-from td_pinterest_op.report.sources import entries
+from td_pinterest_op.report.entry import Entry, make_entry
+from td_pinterest_op.report.sources import read_entries
 from td_pinterest_op.runtime.atomic_file import replace
 from td_pinterest_op.treasure_data.job import Source, make_domain_key
 from td_pinterest_op.treasure_data.result import read_all
@@ -59,7 +59,7 @@ def report(
     if not paths and history is None:
         raise click.UsageError("give a FILE with statistics, or --history DATABASE.TABLE")
     audience = require_id(audience, "--audience") if audience else None
-    runs = [run for path in paths for run in entries(files.read(path), name=str(path))]
+    runs = [run for path in paths for run in read_entries(files.read(path), name=str(path))]
     if history is not None:
         runs += read_history(history, audience_id=audience, env_file=common.env_file)
     if not runs:
@@ -73,13 +73,13 @@ def report(
 
 def _write_page(output: Path, runs: list[Entry], audience: str | None) -> None:
     try:
-        from td_pinterest_op.report.page import page
+        from td_pinterest_op.report.page import render_page
     except ImportError as missing:
         raise SettingsError(
             f"the Python package {missing.name} is not installed: pip install 'td_pinterest_op[cli,report]'"
         ) from None
     ordered = sorted(runs, key=lambda run: run.at.timestamp() if run.at else 0.0)
-    html = page(ordered, outcomes=OUTCOMES, audience_id=audience, now=datetime.now(timezone.utc))
+    html = render_page(ordered, outcomes=OUTCOMES, audience_id=audience, now=datetime.now(timezone.utc))
     try:
         replace(output, html, mode=READABLE)
     except OSError as error:
@@ -98,4 +98,4 @@ def read_history(history: str, *, audience_id: str | None, env_file: Path | None
     credentials = Credentials.find(env_file)
     credentials.require("TD_API_KEY")
     with credentials.without_pinterest().services() as services:
-        return [entry(row) for row in reversed(read_all(services.treasure_data, source))]
+        return [make_entry(row) for row in reversed(read_all(services.treasure_data, source))]

@@ -1,7 +1,4 @@
-"""Where the entries come from: a JSON file, a log, an export of the history table (JSON, lines of JSON, CSV), a page.
-
-Raises SettingsError for a text that holds none.
-"""
+"""Reads entries from JSON, a log, an export of the history table (JSON, lines of JSON, CSV), or a page."""
 
 from __future__ import annotations
 
@@ -16,10 +13,10 @@ from datetime import datetime
 from typing import Any, cast
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.report.entry import Entry, entry
+from td_pinterest_op.report.entry import Entry, make_entry
 from td_pinterest_op.run_history.columns import COLUMNS, FAILED
 
-# What marks a page as ours, and holds its data for the next page and for other programs.
+# The element of a page that holds its data, for the next page and for other programs.
 _BEGIN, _END = '<template id="td-pinterest-report">', "</template>"
 # The time of the process that wrote a line of a log, and the operator's own words before the figures.
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
@@ -30,10 +27,10 @@ _SPACE = re.compile(r"\s*")
 _ERROR = re.compile(r"Error messages from python: (?P<text>.*?)(?: \(\w+\))?(?:\n\tfrom |\n\n|$)", re.DOTALL)
 
 
-def entries(text: str, *, name: str) -> list[Entry]:
-    """The entries in `text`, oldest first. `name` says in an error where the text comes from. Raises SettingsError."""
+def read_entries(text: str, *, name: str) -> list[Entry]:
+    """Return the entries of a text, oldest first. Raises SettingsError, with the `name` of the text, if it has none."""
     try:
-        read = [*_entries(text)]
+        read = [*_parse_text(text)]
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError, csv.Error) as error:
         raise SettingsError(f"{name} cannot be read as statistics: {type(error).__name__}") from None
     if not read:
@@ -44,56 +41,57 @@ def entries(text: str, *, name: str) -> list[Entry]:
     return sorted(read, key=lambda known: known.at.timestamp() if known.at else 0.0)
 
 
-def data_of(page: str) -> str | None:
-    """The data in a page of this program, as JSON; None for any other text."""
+def extract_data(page: str) -> str | None:
+    """Return the data of a page of this program, as JSON; None for any other text."""
     _, begin, rest = page.partition(_BEGIN)
     data, end, _ = rest.partition(_END)
     return html.unescape(data) if begin and end else None
 
 
-def _entries(text: str) -> Iterator[Entry]:
-    if (data := data_of(text)) is not None:
-        yield from map(entry, json.loads(data))
+def _parse_text(text: str) -> Iterator[Entry]:
+    if (data := extract_data(text)) is not None:
+        yield from map(make_entry, json.loads(data))
     elif _JSON.match(text):
-        for given in _json_values(text):
-            yield from _from_json(given)
-    elif logged := [*_from_log(text)]:
+        for given in _split_json(text):
+            yield from _parse_json(given)
+    elif logged := [*_parse_log(text)]:
         yield from logged
     else:
         rows = csv.DictReader(io.StringIO(text))
         if "kind" in (rows.fieldnames or ()):
-            yield from (entry({name: value or None for name, value in row.items()}) for row in rows)
+            yield from (make_entry({name: value or None for name, value in row.items()}) for row in rows)
 
 
-def _json_values(text: str) -> Iterator[Any]:
-    """The JSON values that follow one another, over many lines or one a line."""
+def _split_json(text: str) -> Iterator[Any]:
+    """Yield the JSON values that follow one another, over many lines or one a line."""
     decoder, position = json.JSONDecoder(), 0
     while (position := cast("re.Match[str]", _SPACE.match(text, position)).end()) < len(text):
         value, position = decoder.raw_decode(text, position)
         yield value
 
 
-def _from_json(given: Any) -> Iterator[Entry]:
+def _parse_json(given: Any) -> Iterator[Entry]:
     if isinstance(given, list):
         for member in given:
-            yield from _from_json(member)
+            yield from _parse_json(member)
     elif "audiences" in given:
-        yield from (entry({"checked_at": given.get("checked_at"), **follow_up(state)}) for state in given["audiences"])
+        for state in given["audiences"]:
+            yield make_entry({"checked_at": given.get("checked_at"), **_rename_follow_up(state)})
     elif not {"rows", "kind"} & set(given):
         for member in given.values():
             if isinstance(member, Mapping):
-                yield from _from_json(member)
+                yield from _parse_json(member)
     else:
-        yield entry(given)
+        yield make_entry(given)
 
 
-def follow_up(audience: Mapping[str, Any]) -> dict[str, Any]:
-    """An audience as a follow-up stores it, by the names of the history's columns."""
+def _rename_follow_up(audience: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an audience that a follow-up has stored, with the names of the history's columns."""
     names = {column.follow_up: column.name for column in COLUMNS if column.follow_up}
     return {names.get(name, name): value for name, value in audience.items()}
 
 
-def _from_log(text: str) -> Iterator[Entry]:
+def _parse_log(text: str) -> Iterator[Entry]:
     errors = [*_ERROR.finditer(text)]
     places = [error.start() for error in errors]
     end = -1
@@ -109,4 +107,4 @@ def _from_log(text: str) -> Iterator[Entry]:
             given |= {"outcome": FAILED}
         # logging writes local time without its zone.
         at = _TIME.match(line)
-        yield entry(given, at=datetime.fromisoformat(at[0]).astimezone() if at else None, error=error)
+        yield make_entry(given, at=datetime.fromisoformat(at[0]).astimezone() if at else None, error=error)
