@@ -1,4 +1,4 @@
-"""Waits on this machine for Pinterest's redirect after consent."""
+"""Receives Pinterest's redirect after consent on this machine."""
 
 from __future__ import annotations
 
@@ -140,6 +140,6 @@ def _make_handler(
             self.wfile.write((_PAGE % heading).encode())
 
         def log_message(self, *_: object) -> None:
-            """Nothing: the request's line holds the code."""
+            """Log nothing: the line of the request holds the code."""
 
     return Handler

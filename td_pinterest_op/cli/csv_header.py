@@ -1,4 +1,4 @@
-"""The header of a CSV file: which columns hold identifiers, in the spellings that people and their programs use."""
+"""Recognises columns of identifiers by the header of a CSV file, in the usual spellings."""
 
 from __future__ import annotations
 

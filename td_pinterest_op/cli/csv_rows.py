@@ -49,7 +49,7 @@ class CsvOptions:
 def open_csv_rows(
     path: Path, *, options: CsvOptions = CsvOptions(), note: Callable[[str], None] = lambda _: None
 ) -> Iterator[Rows]:
-    """Open a file, plain or gzip, and yield its rows; a pipe is read as its data comes.
+    """Open a file, plain or gzip, and yield its rows. A pipe is read as its data arrives.
 
     Columns that hold no identifier are left out; `note` gets one line about that. No message shows the header of such
     a column, since the first line of a file without a header may be a person. Raises JobError for a file that cannot
@@ -142,7 +142,7 @@ class _CsvFile:
         return f"Reading the column{'s' if len(self._columns) > 1 else ''} {read} of {self._path.name}{left_out}"
 
     def line_of(self, row: int) -> int:
-        """The line on which a row of the block that came last begins; the first row is 1, and so is the first line."""
+        """Return the line on which a row of the last block begins. Rows and lines count from 1."""
         return self._lines[row - self._read - 1]
 
     def blocks(self) -> Iterator[list[list[Any]]]:

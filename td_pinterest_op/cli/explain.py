@@ -58,7 +58,7 @@ def _entry(name: str) -> dict[str, Any]:
 
 
 def _resolve_name(name: str) -> str:
-    """The name as it is written here. Raises click.UsageError, with the nearest name, for one that is not there."""
+    """Return the name of a reason or an error in its own spelling. Raises click.UsageError with the nearest name."""
     names = {known.lower(): known for known in (*REASONS, *ERRORS)}
     word = name.strip().lower().replace("-", "_")
     if word not in names:

@@ -124,10 +124,10 @@ def run_task(
 ) -> Mapping[str, Any]:
     """Run an export for somebody at a terminal, who is asked before the first write; return its statistics."""
     is_dry = str(task.params["result_settings"].get("dry_run", "")).lower() == "true"
-    watcher = TerminalWatcher(ask=not (common.yes or is_dry), quiet=common.quiet)
+    reporter = TerminalReporter(ask=not (common.yes or is_dry), quiet=common.quiet)
     with stop_on_signals(), screen.show_waits(quiet=common.quiet):
         return run_export(
-            task, SYSTEM, rows=rows, reporter=watcher, on_new_refresh_token=credentials.make_token_saver()
+            task, SYSTEM, rows=rows, reporter=reporter, on_new_refresh_token=credentials.make_token_saver()
         )
 
 
@@ -215,14 +215,14 @@ def _named_columns(settings: Mapping[str, object]) -> Collection[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TerminalWatcher:
+class TerminalReporter:
     """Shows the plan and asks; shows bars on a terminal."""
 
     ask: bool
     quiet: bool
 
     def plan(self, text: str) -> None:
-        """Raises StoppedError when the answer is no."""
+        """Show the plan and ask. Raises StoppedError when the answer is no."""
         if not self.quiet or self.ask:
             first, *facts = text.splitlines()
             screen.note(first[0].upper() + first[1:])

@@ -129,7 +129,7 @@ def _show_audience(row: Mapping[str, Any], used_by: Sequence[Use] | None) -> Non
 
 
 def _read_history_rows(history: str, audience_id: str, env_file: Path | None) -> list[dict[str, Any]]:
-    """The rows of an audience in the history, the newest first."""
+    """Return the rows of an audience in the history, the newest first."""
     return [
         {
             "at": entry.at,
@@ -158,7 +158,7 @@ def _full_row(api: Api, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
-    """An audience for a table or for programs."""
+    """Return an audience as a row of a table or of JSON."""
     rule = content.get("rule")
     rule = rule if isinstance(rule, Mapping) else {}
     return {
@@ -172,7 +172,7 @@ def audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _id(value: object) -> str | None:
-    """The id in a rule, which may be a list of one."""
+    """Return the id in a rule, which may be a list of one."""
     value = value[0] if isinstance(value, list) and value else value
     return str(value) if value else None
 
@@ -195,7 +195,7 @@ def _list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[str, A
 
 
 def _filter_by_name(rows: Iterable[dict[str, Any]], name: str | None) -> list[dict[str, Any]]:
-    """Those whose name contains `name`, sorted by name, then by id."""
+    """Return the rows whose name contains `name`, sorted by name, then by id."""
     wanted = (name or "").casefold()
     matching = [row for row in rows if wanted in str(row["name"] or "").casefold()]
     return sorted(matching, key=lambda row: (str(row["name"] or "").casefold(), len(row["id"]), row["id"]))

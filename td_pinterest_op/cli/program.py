@@ -57,7 +57,7 @@ for _command in (
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command that the arguments name; returns the exit code.
+    """Run the command that the arguments name; return the exit code.
 
     0: done. 1: the command ran and something is wrong. 2: wrong usage. As shells count, 130: Ctrl-C, and 141: the
     reader of the output has closed it.

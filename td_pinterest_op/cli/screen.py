@@ -30,7 +30,7 @@ Row = Mapping[str, object]
 
 
 def prepare_streams() -> None:
-    """Let a character that the terminal's encoding lacks cost a question mark, and not the command.
+    """Replace characters that the terminal's encoding lacks by question marks, and handle closed streams.
 
     Raises WorkflowError when nothing can be printed. A standard input or error that is closed is an empty one.
     """
@@ -48,7 +48,7 @@ def prepare_streams() -> None:
 
 
 class _Output(io.FileIO):
-    """Standard output. What keeps it from being written is no error of any other file."""
+    """Standard output. Its errors are told from those of other files."""
 
     def write(self, data: Any) -> int:
         try:
@@ -64,7 +64,7 @@ class _Output(io.FileIO):
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """The terminal, or a plain stream in its place. Colours follow NO_COLOR and TERM."""
+    """Return the terminal, or a plain stream in its place. Colours follow NO_COLOR and TERM."""
     made = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not made.is_terminal:
         made.width = _ENDLESS
@@ -72,7 +72,7 @@ def make_console(*, stderr: bool = False) -> Console:
 
 
 class Warnings(logging.Handler):
-    """Shows the operator's warnings on standard error. Its errors come as exceptions."""
+    """Shows the operator's warnings on standard error. Errors arrive as exceptions."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a warning without the secrets in it."""
@@ -95,7 +95,7 @@ class _Notes(logging.Handler):
 
 @contextlib.contextmanager
 def show_waits(*, quiet: bool) -> Iterator[None]:
-    """Show, until the end of the block, which jobs and limits the work waits for."""
+    """Show the jobs and limits that the work waits for, until the end of the block."""
     handler, loggers = _Notes(), [logging.getLogger(f"td_pinterest_op.{name}") for name in _WAITING]
     for logger in () if quiet else loggers:
         logger.addHandler(handler)
@@ -109,29 +109,29 @@ def show_waits(*, quiet: bool) -> Iterator[None]:
 
 
 def say(text: str | Text = "", *, indent: int = 0) -> None:
-    """A line of the result. Where the terminal is too narrow for it, it goes on after `indent` spaces."""
+    """Print a line of the result. A line that is too long for the terminal continues after `indent` spaces."""
     _print_hanging(make_console(), text, indent)
 
 
 def note(text: str | Text, *, indent: int = 0) -> None:
-    """A line about the work, next to the result: on standard error; `indent` as for `say`."""
+    """Print a line about the work on standard error; `indent` as for `say`."""
     _print_hanging(make_console(stderr=True), text, indent)
 
 
 def show_address(text: str) -> None:
-    """An address next to the result. It is there to be copied, and stays one line however long it is."""
+    """Print an address on standard error, in one line, so that it can be copied."""
     click.echo(f"\n  {text}\n", err=True)
 
 
 def show_error(message: str) -> None:
-    """An error: one paragraph on standard error."""
+    """Print an error as one paragraph on standard error."""
     text = mask(message).strip()
     end = "" if text.endswith((".", "?")) else "."
     _print(make_console(stderr=True), Text.assemble(("error: ", "bold red"), text, end))
 
 
 def say_json(value: object) -> None:
-    """The result for programs: JSON, and nothing else, on standard output."""
+    """Print the result as JSON on standard output."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_time_for_programs))
 
 
@@ -140,7 +140,7 @@ def _time_for_programs(time: datetime) -> str:
 
 
 def show_table(rows: Sequence[Row], *, columns: Sequence[str], prose: Sequence[str] = ()) -> None:
-    """Rows as a table; `columns` are the rows' keys, of which `prose` may be wrapped.
+    """Print rows as a table; `columns` are the rows' keys, of which `prose` may be wrapped.
 
     Where the terminal is too narrow for the longest values, each row becomes a block of lines instead: ids are there to
     be copied, and a cut one is of no use.
@@ -168,7 +168,7 @@ def _heading(key: str) -> str:
 
 
 def show_properties(row: Row) -> None:
-    """One thing, a line for each of its properties."""
+    """Print a line for each property of one object."""
     _print_pairs(make_console(), row.items())
 
 
@@ -182,7 +182,7 @@ def _print_pairs(out: Console, pairs: Iterable[tuple[str, object]]) -> None:
 
 
 def format_cell(value: object) -> str:
-    """A value for people: a dash for nothing, thousands set apart."""
+    """Return a value as text for people: a dash for nothing, thousands separated."""
     if value is None or value == "" or value == []:
         return "-"
     if isinstance(value, bool):
@@ -218,7 +218,7 @@ def _print(out: Console, what: object) -> None:
 
 
 def discard(descriptor: int) -> None:
-    """Throw away what a stream cannot write, so that Python does not fail at its end."""
+    """Redirect a stream that cannot be written, so that Python does not fail at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 

@@ -1,4 +1,4 @@
-"""Where `authorize` stores secrets. No secret is ever an argument of another program."""
+"""The places where `authorize` stores secrets. No secret is ever an argument of another program."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Target = Callable[[Mapping[str, Secret]], str]
 
 
 def make_target(kind: str, arguments: Sequence[str], environ: Mapping[str, str]) -> Target:
-    """The place that `--to KIND ARGUMENTS` names, checked as far as it can be before Pinterest is asked.
+    """Return the place that `--to KIND ARGUMENTS` names, checked as far as possible before Pinterest is asked.
 
     Raises click.UsageError for arguments that do not fit, SettingsError for a place that cannot be used.
     """
@@ -96,7 +96,7 @@ def _make_file_target(path: Path) -> Target:
 
 
 def _make_server_target(url: str, project: str, environ: Mapping[str, str]) -> Target:
-    """digdag's own API: the project's id by its name, then each secret."""
+    """Return what stores secrets by the API of a digdag server."""
     if not is_safe(url):
         raise SettingsError(f"{url} must be https (plain http only to this machine's loop-back): secrets go there")
     base = url.rstrip("/").removesuffix("/api")

@@ -85,7 +85,7 @@ def sql(
 
 
 def _parse_columns(names: str) -> tuple[list[str], Mapping[str, str]]:
-    """The columns that --columns names, and the types of those that it gives one. Raises click.UsageError."""
+    """Return the columns that --columns names, and the types that it gives. Raises click.UsageError."""
     pairs = [name.strip().partition("=") for name in names.split(",") if name.strip()]
     try:
         types = COLUMNS.read({name: type_ for name, is_typed, type_ in pairs if is_typed}, repr)
@@ -97,7 +97,7 @@ def _parse_columns(names: str) -> tuple[list[str], Mapping[str, str]]:
 
 
 def _describe_query(common: CommonOptions, text: str, *, database: str, engine: str) -> Job:
-    """A job with the columns of the query, and without rows."""
+    """Return a job with the columns of the query, and without rows."""
     credentials = Credentials.find(common.env_file)
     credentials.require("TD_API_KEY")
     common.note(f"Credentials: {credentials.describe()}")

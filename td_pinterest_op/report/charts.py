@@ -19,7 +19,7 @@ _SIZES = {"wide": (960, 300), "narrow": (350, 260)}
 _FONT_SIZE = {"wide": 14, "narrow": 12}
 
 
-def draw_over_time(points: Points, *, label: str, formatter: Callable[[float], str] = number) -> Markup | None:
+def draw_line_chart(points: Points, *, label: str, formatter: Callable[[float], str] = number) -> Markup | None:
     """Return a line through `points`, for wide and for narrow screens; None for fewer than two times.
 
     `points` are in the order of time. `label` describes the chart for those who cannot see it.

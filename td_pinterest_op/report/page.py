@@ -15,7 +15,7 @@ from td_pinterest_op.identifiers.reasons import REASONS
 from td_pinterest_op.redaction.secret import mask
 from td_pinterest_op.report import figures
 from td_pinterest_op.report.audience import AudienceHistory, failures, histories
-from td_pinterest_op.report.charts import draw_over_time
+from td_pinterest_op.report.charts import draw_line_chart
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.funnel import Bar, funnel
 from td_pinterest_op.report.measures import measures
@@ -115,7 +115,7 @@ def _audience_values(summary: Summary, entries: Sequence[Entry]) -> dict[str, An
         "failed": [entry for entry in failures(entries) if entry is not run],
         "measures": [*measures(run, history.previous)] if run else [],
         "reasons": REASONS,
-        "sizes": draw_over_time(sizes, label="Matched people over time, as Pinterest counts them"),
+        "sizes": draw_line_chart(sizes, label="Matched people over time, as Pinterest counts them"),
         "charts": [(heading, chart) for heading, chart in _draw_charts(entries) if chart],
         "ids": _IDS,
         "columns": [column for column in _COLUMNS if any(entry.text(column[0]) for entry in entries)],
@@ -141,7 +141,7 @@ def _draw_charts(entries: Sequence[Entry]) -> list[tuple[str, Markup | None]]:
     rejected = "Share of rejected rows"
     ratios = [(at, 100 * share) for at, share in _points(entries, "match_ratio")]
     return [
-        (members, draw_over_time(_points(entries, "members"), label=f"{members}, over time")),
+        (members, draw_line_chart(_points(entries, "members"), label=f"{members}, over time")),
         (ratio, _draw_percent(ratios, label=f"{ratio}, over time, in per cent")),
         (rejected, _draw_percent(_rejected_shares(entries), label=f"{rejected} over time, in per cent", decimals=1)),
     ]
@@ -150,7 +150,7 @@ def _draw_charts(entries: Sequence[Entry]) -> list[tuple[str, Markup | None]]:
 def _draw_percent(points: list[tuple[datetime, float]], *, label: str, decimals: int = 0) -> Markup | None:
     if not any(share for _, share in points):
         return None
-    return draw_over_time(points, label=label, formatter=lambda value: f"{value:.{decimals}f} %")
+    return draw_line_chart(points, label=label, formatter=lambda value: f"{value:.{decimals}f} %")
 
 
 def _rejected_shares(entries: Sequence[Entry]) -> list[tuple[datetime, float]]:

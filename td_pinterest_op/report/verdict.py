@@ -65,7 +65,7 @@ def judge(run: Entry | None, seen: Entry | None, *, outcomes: Mapping[str, Outco
 
 
 def _judge_failed(run: Entry) -> Outcome:
-    sent, planned = run.whole("records_sent") or 0, run.whole("records_unique") and _planned(run)
+    sent, planned = run.whole("records_sent") or 0, run.whole("records_unique") and _planned_records(run)
     so_far = f"{number(sent)} of {_amount(run, planned)} reached Pinterest." if sent else "Nobody was sent."
     return Outcome(
         tone="bad",
@@ -75,7 +75,7 @@ def _judge_failed(run: Entry) -> Outcome:
     )
 
 
-def _planned(run: Entry) -> int:
+def _planned_records(run: Entry) -> int:
     """Return how many records the run had to send: all that are not withheld, or a mirror's changes."""
     if not run.is_mirror:
         return run.allowed or 0

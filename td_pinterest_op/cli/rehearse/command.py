@@ -1,4 +1,4 @@
-"""`td-pinterest rehearse`: says what it will do, asks, carries the steps out, and tells what it found out."""
+"""`td-pinterest rehearse`: announces the steps, asks, runs them, and shows what they found out."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def rehearse(common: CommonOptions, wanted: Sequence[Step], no_large: bool, outp
 
 
 def _add_needed(wanted: Sequence[Step]) -> list[Step]:
-    """The steps, and those that make what they need, in their order."""
+    """Return the steps and those that they need, in their order."""
     names = {step.name for step in wanted}
     for step in reversed(STEPS):
         if step.name in names and step.needs:
@@ -117,7 +117,7 @@ def _add_needed(wanted: Sequence[Step]) -> list[Step]:
 
 
 def _announcement(names: Collection[str], *, account: str, writes: int, is_kept: bool) -> str:
-    """What the steps do and leave behind, for the one who is asked."""
+    """Return a description of what the steps do and leave behind, shown before the question."""
     lists = len({"list_without_records", "list", "move"}.intersection(names))
     lines = [f"To find out what Pinterest's documentation does not say, in ad account {account}:"]
     if "token" in names:
@@ -145,7 +145,7 @@ def _announcement(names: Collection[str], *, account: str, writes: int, is_kept:
 
 
 def _run_steps(stage: Stage, steps: Sequence[Step], common: CommonOptions) -> list[dict[str, Any]]:
-    """What came of the steps; leaves no audience behind.
+    """Run the steps and return their results; remove the audience at the end.
 
     Raises StoppedError, which says what is left, and what ends the whole: no access token, or an audience that stays.
     """
@@ -192,7 +192,7 @@ def _run_step(step: Step, stage: Stage) -> dict[str, Any]:
 
 
 def advice(facts: Facts) -> list[str]:
-    """What to set, and what to leave alone, with a service that behaves so."""
+    """Return what to set and what to avoid with a service that has these facts."""
     batch, at_once = facts.largest_batch, facts.batches_at_once
     return [
         text

@@ -1,4 +1,4 @@
-"""The steps of a rehearsal: what each asks, what it needs, and how it comes to its verdict."""
+"""The steps of a rehearsal: the requests of each, the step that it needs, and its verdict."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def _probe_at_once(stage: Stage) -> str:
 
 
 def _send_at_once(stage: Stage, list_id: str, *, count: int, number: int) -> list[ExportError]:
-    """Send the same batch `number` times at the same moment; returns the errors."""
+    """Send the same batch `number` times at the same moment; return the errors."""
     records, errors, begin = stage.make_people(count), [], threading.Barrier(number)
 
     def send() -> None:
@@ -164,7 +164,7 @@ def _probe_records_v2(stage: Stage) -> str:
 
 @contextlib.contextmanager
 def _record_fact(stage: Stage, fact: str) -> Iterator[None]:
-    """A fact is true if the block is done, and false if what it asks for is refused."""
+    """Set a fact: true if the block succeeds, false if Pinterest refuses its request."""
     try:
         yield
     except RequestRefusedError as error:
