@@ -12,11 +12,11 @@ from td_pinterest_op.audiences.actions import OUTCOMES
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import Credentials, require_id
 from td_pinterest_op.cli.options import FILE, CommonOptions
+from td_pinterest_op.cli.report_sources import read_entries
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.after_run import READABLE
 from td_pinterest_op.report.entry import Entry, make_entry
-from td_pinterest_op.report.sources import read_entries
 from td_pinterest_op.runtime.atomic_file import replace
 from td_pinterest_op.treasure_data.job import Source, make_domain_key
 from td_pinterest_op.treasure_data.result import read_all

@@ -15,7 +15,7 @@ from typing import Any
 
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.report.entry import Entry, make_entry
-from td_pinterest_op.report.sources import extract_data, read_entries
+from td_pinterest_op.report.page_data import collect_entries, entries_of_page
 from td_pinterest_op.report.verdict import Outcome
 from td_pinterest_op.runtime.atomic_file import replace
 from td_pinterest_op.runtime.unexpected import to_export_error
@@ -60,6 +60,6 @@ def _read_earlier(path: Path) -> list[Entry]:
         return []
     except UnicodeDecodeError:
         text = ""
-    if extract_data(text) is None:
+    if (entries := entries_of_page(text)) is None:
         raise FileExistsError(errno.EEXIST, "the file exists already and is not a report of td_pinterest_op")
-    return read_entries(text, name=str(path))
+    return collect_entries(entries, name=str(path))

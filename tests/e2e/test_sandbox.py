@@ -18,7 +18,7 @@ import yaml
 
 from scripts import bundle as bundle_script
 from td_pinterest_op.cli.rehearse.stage import Facts
-from td_pinterest_op.report.sources import read_entries
+from td_pinterest_op.cli.report_sources import read_entries
 from tests import children, guard
 from tests.campaigns import campaign
 from tests.e2e.project import ENGINES, ROOT, change, copy_checkout, run_with_stand_in

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from td_pinterest_op.cli.report_sources import read_entries
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.report.entry import Entry
-from td_pinterest_op.report.sources import read_entries
 from tests.emulators.pinterest import Audience, Pinterest
 from tests.emulators.td import TreasureData
 from tests.sandbox.screen import labelled

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from td_pinterest_op.cli.report_sources import read_entries
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.identifiers.reasons import REASONS
 from td_pinterest_op.report.entry import Entry, make_entry
-from td_pinterest_op.report.sources import read_entries
 from td_pinterest_op.run_history.columns import COLUMNS, FAILED, FOLLOW_UP, LIFT, RUN
 from tests import guard
 from tests.unit.report.samples import AUDIENCE_ID, FIRST_DAY, MIRROR, follow_up, mirror, page, run

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import json
 import re
@@ -12,12 +11,10 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, cast
 
-from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.report.entry import Entry, make_entry
+from td_pinterest_op.report.page_data import collect_entries, entries_of_page
 from td_pinterest_op.run_history.columns import COLUMNS, FAILED
 
-# The element of a page that holds its data, for the next page and for other programs.
-_BEGIN, _END = '<template id="td-pinterest-report">', "</template>"
 # The time of the process that wrote a line of a log, and the operator's own words before the figures.
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 _STATISTICS = re.compile(r"statistics(?P<failed> of the failed run)?: (?=\{)")
@@ -28,29 +25,13 @@ _ERROR = re.compile(r"Error messages from python: (?P<text>.*?)(?: \(\w+\))?(?:\
 
 
 def read_entries(text: str, *, name: str) -> list[Entry]:
-    """Return the entries of a text, oldest first. Raises SettingsError, with the `name` of the text, if it has none."""
-    try:
-        read = [*_parse_text(text)]
-    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError, csv.Error) as error:
-        raise SettingsError(f"{name} cannot be read as statistics: {type(error).__name__}") from None
-    if not read:
-        raise SettingsError(
-            f"{name} holds no statistics of an export: give it the JSON of `pinterest`, a task's log, rows of the "
-            "history table as JSON or CSV, or an earlier report"
-        )
-    return sorted(read, key=lambda known: known.at.timestamp() if known.at else 0.0)
-
-
-def extract_data(page: str) -> str | None:
-    """Return the data of a page of this program, as JSON; None for any other text."""
-    _, begin, rest = page.partition(_BEGIN)
-    data, end, _ = rest.partition(_END)
-    return html.unescape(data) if begin and end else None
+    """Return the entries of a text, oldest first. Raises as `collect_entries` does."""
+    return collect_entries(_parse_text(text), name=name)
 
 
 def _parse_text(text: str) -> Iterator[Entry]:
-    if (data := extract_data(text)) is not None:
-        yield from map(make_entry, json.loads(data))
+    if (entries := entries_of_page(text)) is not None:
+        yield from entries
     elif _JSON.match(text):
         for given in _split_json(text):
             yield from _parse_json(given)

@@ -9,9 +9,9 @@ from datetime import datetime
 
 import pytest
 
+from td_pinterest_op.cli.report_sources import read_entries
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.report.entry import flatten
-from td_pinterest_op.report.sources import read_entries
 from td_pinterest_op.run_history.columns import FAILED, FOLLOW_UP, RUN, SUCCESS
 from tests.unit.report.samples import AUDIENCE_ID, FIRST_DAY, follow_up, page, run, statistics
 
