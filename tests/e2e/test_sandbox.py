@@ -18,7 +18,7 @@ import yaml
 
 from scripts import bundle as bundle_script
 from td_pinterest_op.cli.rehearse.stage import Facts
-from td_pinterest_op.report.sources import entries
+from td_pinterest_op.cli.report_sources import read_entries
 from tests import children, guard
 from tests.campaigns import campaign
 from tests.e2e.project import ENGINES, ROOT, change, copy_checkout, run_with_stand_in
@@ -139,7 +139,7 @@ def test_sandbox_describes_the_main_job_and_a_withholding_export_in_few_lines(
     assert f"  page      {tmp_path}/new/page.html\n  log       {tmp_path}/log\n" in said
     html = (tmp_path / "new" / "page.html").read_text()
     guard.check(html, "the page")
-    runs = entries(html, name="the page")
+    runs = read_entries(html, name="the page")
     statistics = map(json.loads, re.findall(r"INFO statistics: (\{.*\})", log))
     assert {AUDIENCE_NAME} == {run.text("audience_name") for run in runs}
     assert [(each["rows"]["read"], each["records"]["sent"]) for each in statistics] == [

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from td_pinterest_op.cli.report_sources import read_entries
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.report.entry import Entry
-from td_pinterest_op.report.sources import entries
 from tests.emulators.pinterest import Audience, Pinterest
 from tests.emulators.td import TreasureData
 from tests.sandbox.screen import labelled
@@ -37,7 +37,7 @@ def export_lines(log: str, *, td: TreasureData) -> Iterator[str]:
 def exports(log: str) -> list[Entry]:
     """Return the runs of the operator in a log, in its order."""
     try:
-        return [entry for entry in entries(log, name="the log") if entry.text("action")]
+        return [entry for entry in read_entries(log, name="the log") if entry.text("action")]
     except SettingsError:
         return []
 
