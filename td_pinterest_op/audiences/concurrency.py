@@ -83,8 +83,8 @@ class Workers(Generic[_Job, _Result]):
         self._threads = self._in_flight = 0
         self._ending = False
 
-    def results(self, jobs: Iterator[_Job], *, look: Callable[[], None]) -> Iterator[_Result]:
-        """The result of each job as it ends; calls `look` now and then while none does."""
+    def results(self, jobs: Iterator[_Job], *, poll: Callable[[], None]) -> Iterator[_Result]:
+        """The result of each job as it ends; calls `poll` now and then while none does."""
         while True:
             while self._in_flight < self._limit.size and not self._ending and (job := next(jobs, None)) is not None:
                 if self._in_flight >= self._threads:
@@ -96,7 +96,7 @@ class Workers(Generic[_Job, _Result]):
             try:
                 result = self._results.get(timeout=_POLL_SECONDS)
             except queue.Empty:
-                look()
+                poll()
                 continue
             self._in_flight -= 1
             yield result

@@ -19,7 +19,7 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.client import OnResponse
 from td_pinterest_op.redaction.secret import Secret
-from td_pinterest_op.runtime.clock import SYSTEM
+from td_pinterest_op.runtime.clock import SYSTEM, Timing
 from td_pinterest_op.settings.parse import parse_connection
 from td_pinterest_op.settings.table import CREDENTIALS, ConnectionSettings
 from td_pinterest_op.stats import RequestCounts
@@ -162,13 +162,17 @@ class Credentials:
         return save
 
     def services(
-        self, *, count: RequestCounts | None = None, on_response: OnResponse | None = None
+        self,
+        *,
+        count: RequestCounts | None = None,
+        on_response: OnResponse | None = None,
+        timing: Timing = SYSTEM,
     ) -> contextlib.AbstractContextManager[Services]:
         """Both services, until the end of the block; `count` gets the requests that write to Pinterest."""
         return connect(
             self.task(),
             self.settings(),
-            timing=SYSTEM,
+            timing=timing,
             count=count,
             on_new_refresh_token=self.make_token_saver(),
             on_response=on_response,
@@ -235,13 +239,17 @@ class Connection:
 
 @contextlib.contextmanager
 def open_connection(
-    common: CommonOptions, *, count: RequestCounts | None = None, on_response: OnResponse | None = None
+    common: CommonOptions,
+    *,
+    count: RequestCounts | None = None,
+    on_response: OnResponse | None = None,
+    timing: Timing = SYSTEM,
 ) -> Iterator[Connection]:
     """Both services, as `Credentials.services`. Raises SettingsError for credentials that are nowhere."""
     credentials = Credentials.find(common.env_file)
     credentials.require(*PINTEREST_SECRETS)
     common.note(f"Credentials: {credentials.describe()}")
-    with credentials.services(count=count, on_response=on_response) as services:
+    with credentials.services(count=count, on_response=on_response, timing=timing) as services:
         yield Connection(services=services, credentials=credentials, common=common)
 
 

@@ -22,8 +22,9 @@ from td_pinterest_op.audiences.actions import action_of
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials
 from td_pinterest_op.cli.csv_rows import CsvOptions, csv_rows
+from td_pinterest_op.cli.jobs import answers_of_export
 from td_pinterest_op.cli.options import FILE, CommonOptions
-from td_pinterest_op.cli.project_folder import answers_of, make_folder, show_next_commands
+from td_pinterest_op.cli.project_folder import make_folder, show_next_commands
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.export import export as run_export
 from td_pinterest_op.identifiers.types import LISTED, TYPES
@@ -35,7 +36,7 @@ from td_pinterest_op.settings.table import RecordsFormat
 from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.treasure_data.result import Rows
-from td_pinterest_op.workflow.progress import EtaEstimator, no_pause
+from td_pinterest_op.workflow.progress import EtaEstimator, Phase
 from td_pinterest_op.workflow.task import Task
 
 # The options that name what is exported; a file may name the first two.
@@ -102,7 +103,7 @@ def export(
     _check_source(source, of_file, reads_rows=reads_rows)
     params = _params(of_file, source)
     # Before anything is sent: what cannot be written as a workflow is wrong usage.
-    answers = answers_of(raw, params) if folder else None
+    answers = answers_of_export(raw, params) if folder else None
     asks_warehouse = reads_rows and (not source["csv_file"] or any(name in params for name in LISTS))
     credentials.require(*PINTEREST_SECRETS, *(["TD_API_KEY"] if asks_warehouse else []))
     common.note(f"Credentials: {credentials.describe()}")
@@ -228,28 +229,20 @@ class TerminalWatcher:
             raise StoppedError("you answered no")
 
     @contextlib.contextmanager
-    def progress(
-        self,
-        *,
-        phase: str,
-        unit: str,
-        total: int | None,
-        pace: float | None = None,
-        pause: Callable[[], float] = no_pause,
-    ) -> Iterator[Callable[[int], None]]:
+    def progress(self, phase: Phase) -> Iterator[Callable[[int], None]]:
         """Show a bar on a terminal, nothing elsewhere."""
         console = Console(stderr=True)
         is_hidden = self.quiet or not console.is_terminal
         columns = (
-            TextColumn(f"{phase:7}"),
+            TextColumn(f"{phase.name:7}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn(unit),
+            TextColumn(phase.unit),
             TextColumn("{task.fields[left]}"),
         )
         with Progress(*columns, console=console, transient=True, disable=is_hidden) as bar:
-            task = bar.add_task(phase, total=total, left="")
-            eta = EtaEstimator(total=total, pace=pace, timing=SYSTEM, pause=pause)
+            task = bar.add_task(phase.name, total=phase.total, left="")
+            eta = EtaEstimator(phase, SYSTEM)
             yield lambda done: bar.update(task, completed=done, left=eta.text(done))
 
 

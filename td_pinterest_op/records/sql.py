@@ -1,7 +1,7 @@
-"""Statements made from a user's query, its text and its columns: the warehouse hashes and judges its identifiers.
+"""Statements made from a user's query, in which the warehouse checks and hashes its identifiers.
 
-Every statement reads the query once. Its columns are known by their places (`c0`, `c1`, …), whatever their names are;
-`a0` is what happens to a value in the first one, see `identifiers.sql.answer_sql`.
+Every statement reads the query once. Its columns are named by their places (`c0`, `c1`, …); `a0` is the answer for the
+first one, see `identifiers.sql.answer_sql`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from td_pinterest_op.records.columns import Column, position_of
 from td_pinterest_op.settings.structures import Control
 
 NUMBERS = 10_000
-"""A person's number counts modulo this."""
+"""A person's number modulo this decides about the control group."""
 _DIGEST_CHARACTERS = 64
 # Treasure Data takes settings of the engine from comments in front of a query.
 _FIRST_COMMENTS = re.compile(r"(?:\s*--[^\n]*(?:\n|\Z))*")
@@ -28,7 +28,7 @@ _PIECE = re.compile(r"""'[^']*'|"[^"]*"|--[^\n]*|/\*.*?(?:\*/|\Z)|;|[^'"/;-]+|."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """A user's query: one SELECT. `names`: of all its columns; `columns`: those of them that hold identifiers."""
+    """A user's query: one SELECT. `names`: of all its columns; `columns`: those that hold identifiers."""
 
     text: str
     names: Sequence[str]
@@ -51,14 +51,14 @@ def require_one_statement(query: str) -> str:
 def columns_statement(query: str) -> str:
     """Return a statement without rows that has the columns of a query."""
     source = f"SELECT * FROM (\n{require_one_statement(query)}\n) AS given LIMIT 0"
-    return _commented(source, "td_pinterest_op: the columns of the query", query=query)
+    return _add_comment(source, "td_pinterest_op: the columns of the query", query=query)
 
 
 def answers_statement(query: Query, *, control: Control | None) -> str:
-    """Return the statement of `hash_in: warehouse`: a row for each row of the query, nothing plain in it.
+    """Return the statement of `hash_in: warehouse`: the rows of the query without plain identifiers.
 
-    An identifier becomes its digest (with HASHED_MARK in front if it was one), its reason, or NULL. The key of a
-    control group becomes the number that decides, by `NUMBERS`.
+    An identifier becomes its digest (after HASHED_MARK if it was one), the reason for its rejection, or NULL. The key
+    of a control group becomes the person's number.
     """
     selected = {column.position: f"a{column.position}" for column in query.columns}
     if control and control.by:
@@ -77,7 +77,7 @@ def hashed_statement(query: Query) -> str:
 
 
 def rejected_statement(query: Query, *, keys: Sequence[str]) -> str:
-    """Return a statement of a row for each value that is rejected: the user's keys, the column and the reason.
+    """Return a statement with a row for each rejected value: the user's keys, the column and the reason.
 
     A row without any identifier is one rejection.
     """
@@ -93,13 +93,13 @@ FROM (
     WHEN {nothing} THEN CASE place WHEN 0 THEN ARRAY['{Reason.NULL.value}'] END
     ELSE CASE place {cases} END END AS answers
   FROM (
-{answers_source(query)}
+{answers_select(query)}
   ) CROSS JOIN (VALUES {columns}) AS columns (place, identifier)
 ) CROSS JOIN UNNEST(answers) AS answers_of (reason)
 WHERE length(reason) < {_DIGEST_CHARACTERS}
 ORDER BY reason, {keys_alone}"""
     comment = "The keys of people, with the column and the reason of each value that is rejected."
-    return _commented(statement, comment, query=query.text)
+    return _add_comment(statement, comment, query=query.text)
 
 
 def arms_statement(query: Query, *, by: str | None, salt: str, share: str) -> str:
@@ -109,7 +109,7 @@ def arms_statement(query: Query, *, by: str | None, salt: str, share: str) -> st
     SQL.
     """
     key = _as_text(query.place(by)) if by else _digest_or_null(query.columns[0])
-    source = _source(query) if by else answers_source(query)
+    source = _source(query) if by else answers_select(query)
     statement = f"""\
 SELECT key, CASE
     WHEN {salted_number_sql("key", salt)} % {NUMBERS}
@@ -121,21 +121,23 @@ FROM (SELECT {key} AS key FROM (
 WHERE key IS NOT NULL
 GROUP BY key"""
     comment = "The arm of each person: `control` for those whom `control` of an export withholds, else `sent`."
-    return _commented(statement, comment, query=query.text)
+    return _add_comment(statement, comment, query=query.text)
 
 
 def _select(comment: str, query: Query, selected: Mapping[int, str], *, mark: str = "") -> str:
     columns = ",\n  ".join(f"{selected[place]} AS {quote_name(query.names[place])}" for place in sorted(selected))
-    return _commented(f"SELECT\n  {columns}\nFROM (\n{answers_source(query, mark=mark)}\n)", comment, query=query.text)
+    return _add_comment(
+        f"SELECT\n  {columns}\nFROM (\n{answers_select(query, mark=mark)}\n)", comment, query=query.text
+    )
 
 
-def _commented(statement: str, comment: str, *, query: str) -> str:
+def _add_comment(statement: str, comment: str, *, query: str) -> str:
     first = cast("re.Match[str]", _FIRST_COMMENTS.match(query))[0].strip()
     return f"{first}{first and chr(10)}-- {comment}\n{statement}"
 
 
-def answers_source(query: Query, *, mark: str = "") -> str:
-    """A SELECT of the query's columns and of the answers."""
+def answers_select(query: Query, *, mark: str = "") -> str:
+    """Return a SELECT of the query's columns and of the answers."""
     plain = [column for column in query.columns if not column.is_array]
     texts = "".join(f",\n  {trim_sql(_as_text(column.position))} AS t{column.position}" for column in plain)
     lower = "".join(f", {lower_sql(f't{column.position}')} AS l{column.position}" for column in plain)
@@ -170,7 +172,7 @@ def _as_array(column: Column) -> str:
 
 
 def _has_values(column: Column) -> str:
-    """Whether a row has a value in the column that is not NULL."""
+    """Return SQL: whether a row has a value in the column that is not NULL."""
     place = column.position
     return (
         f"coalesce(cardinality(filter(a{place}, each -> each IS NOT NULL)) > 0, false)"

@@ -5,6 +5,7 @@ A request is JSON, with two files: for all that the child prints, and for its pr
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -62,6 +63,9 @@ if __name__ == "__main__":
     del sys.path[0]
     for name in _LIBRARIES:
         importlib.import_module(name)
+    # Of what is loaded no child looks for garbage.
+    gc.collect()
+    gc.freeze()
     # Nobody waits for those that wait for the children.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     script = serve(socket.socket(fileno=int(sys.argv[1])))

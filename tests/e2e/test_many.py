@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests import children, dig
+from tests.campaigns import campaign
 from tests.e2e.project import ENGINES, SESSION, Run, change, secrets
 from tests.emulators.environment import HURRY, digdag_home
 from tests.emulators.pinterest import AD_ACCOUNT_ID
@@ -63,7 +64,7 @@ def test_a_task_that_is_killed_is_named_and_so_are_those_that_did_not_start(
     ran = run("pinterest_many")
     assert not ran.succeeded
     place = f"audience {audiences[1]} in ad account {AD_ACCOUNT_ID}"
-    failed = f"3 of 4 audiences failed: entry 1 ({place}): no outcome was stored: its process was killed"
+    failed = f"3 of 4 audiences failed: entry 1 ({place}): no result was stored: its process was killed"
     assert f"pinterest_many of 2026-11-25T00:00:00+00:00 failed: {failed}" in ran.log, ran.log
     assert digests(1) == services.pinterest.members_of_audience(audiences[0])
 
@@ -89,6 +90,7 @@ class Finished:
     def kill(self) -> None: ...
 
 
+@campaign
 def test_three_hundred_audiences_fit_into_one_attempt(services: Services, project: Path) -> None:
     """The stand-in ends an attempt of more than 1,000 tasks, groups included, as digdag does."""
     write_entries(services, project, [str(number) for number in range(300)])

@@ -26,6 +26,10 @@ _numbers = itertools.count(1)
 SESSION_OF_TASK = {"session_time": SESSION, "project_id": 1}
 
 every_action = pytest.mark.parametrize("action", EVERY)
+# The days of a mirror take longest, and a task has them.
+most_actions = pytest.mark.parametrize(
+    "action", [pytest.param(action, marks=[campaign] if action == MIRROR else []) for action in EVERY]
+)
 every_form = pytest.mark.parametrize(
     "form", [pytest.param(form, marks=[] if form == "JSON" else [campaign]) for form in DUMPS]
 )
@@ -60,7 +64,7 @@ def test_on_a_task(services: Services, action: str, form: str) -> None:
     check(services, action, run)
 
 
-@every_action
+@most_actions
 @pytest.mark.parametrize("place", ["shared", "entry"])
 @every_form
 def test_in_an_entry_of_many(services: Services, action: str, form: str, place: str) -> None:
@@ -77,7 +81,7 @@ def test_in_an_entry_of_many(services: Services, action: str, form: str, place: 
 LATER = {"add": (ADD, CREATE), "replace": (REPLACE, CREATE), "mirror": (MIRROR,)}
 
 
-@every_action
+@most_actions
 @pytest.mark.parametrize("place", ["task", pytest.param("console", marks=campaign)])
 @pytest.mark.parametrize("later", LATER)
 def test_in_an_activation(services: Services, action: str, place: str, later: str) -> None:

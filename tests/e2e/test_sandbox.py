@@ -19,7 +19,8 @@ import yaml
 from scripts import bundle as bundle_script
 from td_pinterest_op.cli.rehearse.stage import Facts
 from td_pinterest_op.report.sources import entries
-from tests import campaigns, children, guard
+from tests import children, guard
+from tests.campaigns import campaign, some
 from tests.e2e.project import ENGINES, ROOT, change, copy_checkout, run_with_stand_in
 from tests.emulators.__main__ import AUDIENCE_NAME, guide_lines
 from tests.emulators.environment import HURRY, environment
@@ -171,7 +172,7 @@ def test_sandbox_runs_an_unchanged_project_and_puts_its_audiences_on_one_page(
 
 @pytest.mark.parametrize(
     ("known", "code", "line"),
-    campaigns.some(
+    some(
         [
             (["987654321"], 0, "made up   audience 2542620905473"),
             (["{audiences}", "987654321", "--strict"], 0, ""),
@@ -205,7 +206,7 @@ def test_wrong_expectation_names_missing_people_by_line(sandbox: Sandbox, projec
 
 @pytest.mark.parametrize(
     ("by", "action"),
-    campaigns.some(
+    some(
         [
             ("", "replace_current_audience"),
             ("customer", "replace_current_audience"),
@@ -249,7 +250,7 @@ def test_missing_people_are_counted_by_what_withheld_them(
 
 @pytest.mark.parametrize(
     ("file", "text", "error"),
-    campaigns.some(
+    some(
         [
             ("customers.csv", "id,mail\n1,nobody\n", "1 of 1 rows is invalid"),
             ("our project/config/ours.yml", "ours: [", "our project/config/ours.yml: while parsing"),
@@ -294,7 +295,7 @@ def test_printed_commands_run_the_workflow_again(project: Path, tmp_path: Path) 
     assert "Replaced the members" in again.stdout
 
 
-@campaigns.campaign
+@campaign
 def test_ci_workflow_of_the_readme_passes_and_fails_for_missing_people(tmp_path: Path) -> None:
     text = (ROOT / "workflows" / "README.md").read_text().partition("\n## Test your project in CI\n")[2]
     (job,) = yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0])["jobs"].values()
@@ -361,6 +362,7 @@ def test_wrong_usage_is_explained(
     assert (2, True) == (ended.value.code, why.format(wrong=wrong) in said.err), said
 
 
+@campaign
 def test_pinterest_behaves_like_a_rehearsal(sandbox: Sandbox, tmp_path: Path) -> None:
     findings = {"largest_batch": 1_000, "batch_too_large_status": 413, "list_readable_seconds": 0.0}
     facts = {field.name: findings.get(field.name) for field in dataclasses.fields(Facts)}

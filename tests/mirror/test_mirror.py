@@ -445,6 +445,7 @@ def test_the_ledger_is_made_small_by_the_mirror_itself_and_the_days_go_on(mirror
     assert 200 == ran.stored["members"]
 
 
+@campaign
 def test_how_many_are_in_an_adopted_audience_is_not_known_after_a_compaction_either(mirrored: World) -> None:
     mirrored.audience(people(30, first=1000))
     mirrored.settings |= {"begin": "adopt", "max_leave_ratio": 1.0}
@@ -488,6 +489,7 @@ def test_a_compaction_that_dies_changes_nothing_and_is_made_up_for(
     assert ledger_size(mirrored) < 3 * 200 + 100
 
 
+@campaign
 @pytest.mark.parametrize("purpose", COMPACTION)
 def test_a_plan_that_is_made_while_the_ledger_is_made_small_counts(mirrored: World, grown: str, purpose: str) -> None:
     def second() -> None:

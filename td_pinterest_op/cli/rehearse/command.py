@@ -82,7 +82,7 @@ def rehearse(common: CommonOptions, asked: Sequence[Step], no_large: bool, outpu
     names = {step.name for step in to_do}
     writes = sum(step.writes for step in to_do) + ("audience" in names and "remove" not in names)
     answer = Answer()
-    with open_connection(common, count=count, on_response=answer.note) as connection, stopping():
+    with open_connection(common, count=count, on_response=answer.note, timing=SYSTEM) as connection, stopping():
         api = connection.api()
         if not (common.quiet and common.yes):
             is_kept = connection.credentials.sources.get("PINTEREST_REFRESH_TOKEN") != ENVIRONMENT

@@ -26,6 +26,7 @@ import requests
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.workflow import local_secrets
 from tests import children, guard
+from tests.campaigns import some
 from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Fault
 from tests.exporting import Services
 from tests.unit.cli.running import Ran, Recorded, Terminal
@@ -405,7 +406,7 @@ def test_ctrl_c_at_a_terminal_lets_td_finish_and_says_what_it_stored(
     assert "the run was stopped (SIGINT)" in text
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", some([signal.SIGTERM, signal.SIGINT], quick=1))
 @pytest.mark.parametrize("moment", ["before the consent", "while Pinterest answers the code", "after the answer"])
 def test_a_signal_ends_it_with_one_sentence_and_loses_no_token(
     services: Services, tmp_path: Path, number: signal.Signals, moment: str

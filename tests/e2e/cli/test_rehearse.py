@@ -99,7 +99,7 @@ def _near(facts: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("switches", "expected"),
-    [({}, {}), *some(SWITCHES[:-1], quick=4), pytest.param(*SWITCHES[-1], marks=campaign)],
+    [({}, {}), *some(SWITCHES[:-1], quick=2), pytest.param(*SWITCHES[-1], marks=campaign)],
     ids=lambda row: "-".join(map(str, row)),
 )
 def test_each_verdict_is_the_switch(
@@ -266,7 +266,7 @@ def test_without_an_access_token_nothing_is_tried(rehearse: Any, services: Servi
     assert "authorise the app again" in ran.err
 
 
-@pytest.mark.parametrize("switch", ["rotate_refresh_tokens", "renew_refresh_tokens"])
+@pytest.mark.parametrize("switch", some(["rotate_refresh_tokens", "renew_refresh_tokens"], quick=1))
 def test_each_new_refresh_token_is_kept(rehearse: Any, services: Services, token_file: Path, switch: str) -> None:
     services.pinterest.switches.set({switch: True, "refresh_ends_access_tokens": True})
     for _ in range(2):

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests import children, guard
+from tests.campaigns import some
 from tests.e2e.project import ROOT
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, people
@@ -35,7 +36,9 @@ def _lines(shown: str) -> list[str]:
     return [line for part in _CODES.sub("", shown).splitlines() for line in part.split("\r")]
 
 
-@pytest.mark.parametrize("command", [["doctor"], ["audiences"], ["lists"], ["accounts"], ["audience", "12"]])
+@pytest.mark.parametrize(
+    "command", some([["doctor"], ["audiences"], ["lists"], ["accounts"], ["audience", "12"]], quick=2)
+)
 def test_nothing_is_wider_than_a_narrow_terminal(services: Services, command: list[str]) -> None:
     services.audience(people(200), name="Newsletter readers of the spring campaign")
     shown, _ = _at(40, services, *command)
@@ -44,7 +47,7 @@ def test_nothing_is_wider_than_a_narrow_terminal(services: Services, command: li
         assert re.search(r"^✓ audience: .*\n  \S", "\n".join(_lines(shown)), re.MULTILINE)
 
 
-@pytest.mark.parametrize("columns", [60, 61, 62, 140])
+@pytest.mark.parametrize("columns", some([60, 61, 62, 140], quick=2))
 def test_no_value_is_cut(services: Services, columns: int) -> None:
     shown = "\n".join(_lines(_at(columns, services, "accounts")[0]))
     assert "…" not in shown

@@ -20,6 +20,7 @@ from td_pinterest_op.cli.program import program
 from td_pinterest_op.errors import WorkflowError
 from td_pinterest_op.runtime import shutdown
 from tests import children
+from tests.campaigns import some
 from tests.unit.cli.running import Terminal
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -98,17 +99,20 @@ def test_a_command_whose_output_nobody_reads_exits_with_141(arguments: list[str]
 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
-    [
-        ("explain >&-", 1, "error: standard output is closed: open it, or send it to /dev/null.\n"),
-        ("explain --json 2>&- | cat >/dev/null", 0, ""),
-        ("nonsense 2>&-", 2, ""),
-        ("nonsense 2>/dev/full", 2, ""),
-        ("authorize --no-browser <&-", 1, "no terminal to ask at for the app's client id"),
-        ("explain --json <&- | cat >/dev/null", 0, ""),
-        ("explain >/dev/full", 1, "error: standard output cannot be written (No space left on device): "),
-        ("--help >/dev/full", 1, "error: standard output cannot be written (No space left on device): "),
-        ("explain --json >/dev/full", 1, "error: standard output cannot be written (No space left on device): "),
-    ],
+    some(
+        [
+            ("explain >&-", 1, "error: standard output is closed: open it, or send it to /dev/null.\n"),
+            ("explain --json 2>&- | cat >/dev/null", 0, ""),
+            ("nonsense 2>&-", 2, ""),
+            ("nonsense 2>/dev/full", 2, ""),
+            ("authorize --no-browser <&-", 1, "no terminal to ask at for the app's client id"),
+            ("explain --json <&- | cat >/dev/null", 0, ""),
+            ("explain >/dev/full", 1, "error: standard output cannot be written (No space left on device): "),
+            ("--help >/dev/full", 1, "error: standard output cannot be written (No space left on device): "),
+            ("explain --json >/dev/full", 1, "error: standard output cannot be written (No space left on device): "),
+        ],
+        quick=3,
+    ),
 )
 def test_a_closed_or_full_stream_is_named_or_ignored(arguments: str, code: int, said: str) -> None:
     ran = _process(arguments)

@@ -86,7 +86,7 @@ def test_the_figures_of_a_mirror_are_left_out_where_nothing_was_mirrored(warehou
 
 
 @pytest.mark.parametrize("name", ["audience_name", "summary", "version"])
-def test_no_value_ends_the_sql_text(warehouse: Warehouse, name: str) -> None:
+def test_any_value_stays_within_its_sql_literal(warehouse: Warehouse, name: str) -> None:
     write(warehouse, SESSION | dict(run_row(statistics() | {name: NASTY})))
     assert NASTY == warehouse.rows()[0][name]
 
