@@ -1,4 +1,4 @@
-"""Say what a push of a project folder sends, and whether the place to which it goes takes that much."""
+"""Print the size of a project folder, and whether the server to which it is pushed accepts that size."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from td_pinterest_op.cli.lint.archive import archive_of
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the number of files and their size, and what is too large; returns 1 if something is."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("by", choices=["td", "digdag"], help="td: to hosted Treasure Workflow")
+    parser.add_argument("by", choices=["td", "digdag"], help="td: hosted Treasure Workflow")
     parser.add_argument("folder", type=Path)
     options = parser.parse_args(arguments)
     archive = archive_of(options.folder.resolve())
-    print(f"Pushing {len(archive.sizes):,} files of {archive.total:,} bytes together.")
+    print(f"Pushing {len(archive.sizes):,} files of {archive.total_bytes:,} bytes together.")
     excess = archive.excess_for_hosted if options.by == "td" else archive.excess_for_server
     if excess:
         print(f"Too large: {excess}.")

@@ -1,4 +1,4 @@
-"""Lay out a box for treasure-data/treasure-boxes: the workflows, the operator and a README in the form of its boxes."""
+"""Make a box for treasure-data/treasure-boxes: the workflows, the operator and a README in the form of its boxes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ normalised and hashed (SHA-256) before they leave Treasure Data's container.
 # How to Run
 
 Set your ids in `config/pinterest.yml`, your database in `config/workflow.yml`, and your query in `queries/people.sql`.
-Take the comment signs away from `docker:` in `config/workflow.yml`.
+Remove the comment signs from `docker:` in `config/workflow.yml`.
 
     # Upload
     $ td wf push {NAME}
@@ -97,7 +97,7 @@ def _need(name: str) -> str:
 
 def _rows(folder: str, heading: str) -> list[list[str]]:
     """The cells of the table below a heading of a README, the first without its backquotes."""
-    text = (ROOT / folder / "README.md").read_text().split(f"\n## {heading}\n")[1]
+    text = (ROOT / folder / "README.md").read_text().split(f"# {heading}\n")[1]
     table = re.search(r"\n\| --- .*\n((?:\|.*\n)+)", text)
     if table is None:
         sys.exit(f"{folder}/README.md has no table below {heading}")

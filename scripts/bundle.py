@@ -1,9 +1,8 @@
-"""Lay out the project folder that `digdag run`, `digdag push` and `td wf push` take as it is.
+"""Make a project folder for `digdag run`, `digdag push` and `td wf push`.
 
-The workflows, their queries and their configuration are the user's to change: a file that was changed since it was
-laid out stays as it is. The operator and the libraries next to it are not: if one of them was changed, nothing is
-written. Without names the folder gets all workflows; with names those and the files that they need, in addition to
-what it has.
+Workflows, queries and configuration belong to the user: a file that the user changed is never overwritten. The operator
+and the libraries next to it do not: if one of them was changed, nothing is written. Without names the folder gets all
+workflows; with names, it gets those and the files that they need, in addition to what it has.
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ PHONE_NUMBERS = "phonenumberslite"
 MANIFEST = ".laid_out.json"
 # Among the hashes: the folder keeps the library for phone numbers, whatever its files say. No file begins with a dash.
 KEPT_PHONE_NUMBERS = "--with-phone-numbers"
-# Required by a library for what the operator does not use of it: time zones by name.
+# A library requires it for time zones by name, which the operator does not use.
 _UNUSED_LIBRARIES = ("tzdata",)
 _UNUSED_FILES = re.compile(
-    # What is compiled fits one Python only, and each library works without it; the rest serves type checkers, browsers
-    # and tests.
+    # Compiled files fit one Python only, and each library works without them; the other files serve type checkers,
+    # browsers and tests.
     r".*\.(?:pyc|so|pyd|pyx|c|pyi|js)|.*/py\.typed|certifi/tests/.*|urllib3/contrib/emscripten/.*|"
-    # Of a phone number's short forms, and of where and by whom it is served.
+    # Short numbers, carriers, places and time zones.
     r"phonenumbers/(?:shortdata/region_\w+|carrier|geocoder|prefix|timezone)\.py"
 )
 _MENTIONED = re.compile(r"[\w./-]+\.sql\b")
@@ -53,7 +52,7 @@ Contents = Mapping[str, bytes]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Lay the folder out and print its path; returns the exit code."""
+    """Make the folder and print its path; returns the exit code."""
     parser = _parser()
     options = parser.parse_intermixed_args(arguments)
     folder, templates = options.folder, dict(project_files())
@@ -70,8 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     is_complete = options.with_dependencies or (keeps_form and "requests/__init__.py" in before)
     libraries = [*(_dependencies() if is_complete else MISSING_ON_HOSTED), *([PHONE_NUMBERS] if has_phones else [])]
     code = dict(operator_files(libraries, follow=is_complete))
-    for name in lay_out(folder, code=code, yours=yours, marks=[KEPT_PHONE_NUMBERS] if is_asked else []):
-        print(f"kept {name}: it was changed since it was laid out", file=sys.stderr)
+    if kept := lay_out(folder, code=code, yours=yours, marks=[KEPT_PHONE_NUMBERS] if is_asked else []):
+        print(f"kept, since they were filled in or changed: {', '.join(kept)}", file=sys.stderr)
     print(folder)
     return 0
 
@@ -84,18 +83,18 @@ def _parser() -> argparse.ArgumentParser:
         nargs="*",
         metavar="WORKFLOW.dig",
         type=lambda name: f"{Path(name).name.removesuffix('.dig')}.dig",
-        help="lay out these with just the files that they need, in addition to what the folder has (default: all)",
+        help="a workflow to add, with the files that it needs, to what the folder has (default: all)",
     )
-    parser.add_argument("--update", action="store_true", help="bring what the folder has up to date, and add nothing")
+    parser.add_argument("--update", action="store_true", help="update what the folder has, and add nothing")
     parser.add_argument(
         "--with-dependencies",
         action="store_true",
-        help="lay out every library that the operator imports, in pure Python, for an image that lacks some",
+        help="include every library that the operator imports, in pure Python, for an image that lacks some",
     )
     parser.add_argument(
         "--with-phone-numbers",
         action="store_true",
-        help="lay out the library for phone numbers, which is otherwise there when the project's files name "
+        help="include the library for phone numbers; without this option it is included if the project's files name "
         "`records: rows` and a column `phone`",
     )
     return parser
@@ -116,7 +115,7 @@ def chosen_files(folder: Path, templates: Contents, named: Collection[str], befo
 def needed_files(folder: Path, templates: Contents, workflows: Iterable[str]) -> set[str]:
     """Return the workflows and the files to which they lead: includes, queries, and workflows that they call.
 
-    A query in a comment counts, since whoever takes the comment sign away needs it.
+    A query in a comment counts: it is needed once the comment sign is removed.
     """
     found: set[str] = set()
     waiting = [*workflows]
@@ -170,7 +169,7 @@ def _manifest(folder: Path) -> dict[str, str]:
 
 
 def lay_out(folder: Path, *, code: Contents, yours: Contents, marks: Sequence[str] = ()) -> list[str]:
-    """Write what is new or unchanged since the last time; returns the names of the files that stay as they are.
+    """Write the files that the user has not changed; returns the names of those that the user has.
 
     `code` is written whole or not at all: exits with a message if somebody changed a file of it. `marks` are kept among
     the hashes.
@@ -180,7 +179,7 @@ def lay_out(folder: Path, *, code: Contents, yours: Contents, marks: Sequence[st
     changed = [name for name in sorted(before.keys() | contents.keys()) if _is_changed(folder, name, before, contents)]
     if changed_code := [name for name in changed if name not in yours and _is_code(name, code)]:
         sys.exit(
-            f"{folder} holds code that this script did not lay out as it is: {', '.join(changed_code[:5])}"
+            f"{folder} has code of the operator that was changed by hand: {', '.join(changed_code[:5])}"
             f"{' and more' if len(changed_code) > 5 else ''}. Nothing was written. Move it away, or name another folder"
         )
     for name in before.keys() - contents.keys() - set(changed):
@@ -226,7 +225,7 @@ def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _in_place(text: bytes) -> bytes:
-    """A README for the folder that is laid out: what is not in it has no link."""
+    """A README for a project folder, without links to files that are not in it."""
     return re.sub(rb"\[([^\]]*)\]\(\.\./[^)]*\)", rb"\1", text)
 
 

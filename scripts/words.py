@@ -1,4 +1,4 @@
-"""Find worn-out words: those that make a reader stop, and that the field has better ones for.
+"""Find worn-out words: words at which a reader stops, and for which there are better ones.
 
 `python -m scripts.words [PATH…]` prints `path:line: word: what to write`, and exits with 1 if there is any.
 """

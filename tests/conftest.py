@@ -27,7 +27,7 @@ hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
 
 
-_forms = functools.cache(secret._forms)
+_encode_all = functools.cache(secret._encode_all)
 _home = pytest.StashKey["tempfile.TemporaryDirectory[str]"]()
 _USERS_OWN = re.compile(
     r"(TD|TREASURE_DATA|PINTEREST|DIGDAG|XDG)_|(HTTPS?|ALL|NO)_PROXY$|(REQUESTS|CURL)_CA_BUNDLE$|SSL_CERT_",
@@ -37,7 +37,7 @@ _USERS_OWN = re.compile(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     campaigns.add_option(parser)
-    silence.pytest_addoption(parser)
+    silence.add_option(parser)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -55,7 +55,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_configure(config: pytest.Config) -> None:
     """Give the tests a home of their own: digdag and the operator keep secrets there, and the user's are not ours."""
     campaigns.configure(config)
-    silence.pytest_configure(config)
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(silence.Silence(config))
     config.stash[_home] = home = tempfile.TemporaryDirectory(prefix="td-pinterest-tests-")
     for name in filter(_USERS_OWN.match, list(os.environ)):
         del os.environ[name]
@@ -87,7 +88,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def forgotten_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """A credential of one test hides nothing in the texts of another; its forms are computed once for all tests."""
     monkeypatch.setattr(secret, "_parts", defaultdict(set))
-    monkeypatch.setattr(secret, "_forms", _forms)
+    monkeypatch.setattr(secret, "_encode_all", _encode_all)
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""The commands in the command line's README, out of their own help: `python -m tests.readme` writes them."""
+"""Writes the reference of the command line's README from the commands' own help: `python -m tests.readme`."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def commands() -> str:
 
 def _help(context: click.Context) -> str:
     lines = "\n".join(line.rstrip() for line in context.get_help().splitlines())
-    return f"## `{context.command_path}`\n\n```text\n{lines}\n```\n"
+    return f"### `{context.command_path}`\n\n```text\n{lines}\n```\n"
 
 
 def with_commands(text: str) -> str:
-    """The command line's README with its commands made anew. Raises ValueError where their marks are missing."""
-    made, count = _SECTION.subn(lambda match: f"{match[1]}\n{commands()}\n{match[2]}", text)
+    """The command line's README with its commands written again. Raises ValueError where their marks are missing."""
+    text, count = _SECTION.subn(lambda match: f"{match[1]}\n{commands()}\n{match[2]}", text)
     if count != 1:
         raise ValueError("the README has no section of commands")
-    return made
+    return text
 
 
 if __name__ == "__main__":

@@ -11,13 +11,9 @@ import pytest
 _COLLECTING, _ENDING = "collecting tests", "gathering the results"
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def add_option(parser: pytest.Parser) -> None:
+    """Make `--silence` known to pytest."""
     parser.addoption("--silence", type=float, default=10.0, metavar="SECONDS", help="the longest time without a line")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Silence(config))
 
 
 class Silence:

@@ -11,13 +11,13 @@ from typing import TypeVar
 
 from td_pinterest_op.audiences.create_once import (
     PATIENCE,
-    age,
-    created_once,
-    look_for,
-    once_ready,
+    age_key,
+    create_once,
+    poll_for,
+    retry_until_ready,
     wait_for_consistency,
 )
-from td_pinterest_op.audiences.customer_lists import list_behind
+from td_pinterest_op.audiences.customer_lists import find_list
 from td_pinterest_op.errors import AudienceError, PinterestError, RequestRefusedError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.models import CUSTOMER_LIST, Audience
@@ -40,7 +40,7 @@ class Audiences:
     def __init__(self, api: Api) -> None:
         self.api = api
 
-    def usable(self, audience_id: str) -> Audience:
+    def find_usable(self, audience_id: str) -> Audience:
         """The audience, fit for an action on the list behind it. Raises AudienceError when it is not."""
         audience = self.api.audience(audience_id)
         if audience is None:
@@ -50,20 +50,20 @@ class Audiences:
         self._check_type(audience)
         if audience.is_removed:
             raise AudienceError(f"{audience.label} was removed: create a new one (action create_new_audience)")
-        if list_behind(self.api, audience) is None:
+        if find_list(self.api, audience) is None:
             raise AudienceError(
                 f"{audience.label} has no customer list behind it: it cannot take records; create a new one"
             )
         return audience
 
-    def removable(self, audience_id: str) -> Audience | None:
+    def find_removable(self, audience_id: str) -> Audience | None:
         """The audience, removed already or fit to be; None when it cannot be read. Raises AudienceError."""
         audience = self.api.audience(audience_id)
         if audience is not None and not audience.is_removed:
             self._check_type(audience)
         return audience
 
-    def with_name(self, name: str) -> list[Audience]:
+    def find_by_name(self, name: str) -> list[Audience]:
         """All audiences with a name: Pinterest lets several have the same."""
         return [audience for audience in self.api.audiences() if audience.name == name and not audience.is_removed]
 
@@ -83,9 +83,9 @@ class Audiences:
             return False
         return True
 
-    def move(self, audience_id: str, *, list_id: str) -> None:
+    def switch_list(self, audience_id: str, *, list_id: str) -> None:
         """Ask Pinterest to put a list behind an audience."""
-        self._once_ready(list_id, lambda: self.api.move_audience(audience_id, customer_list_id=list_id))
+        self._once_ready(list_id, lambda: self.api.switch_audience(audience_id, customer_list_id=list_id))
 
     def confirm_list(self, audience_id: str, *, list_id: str) -> Audience:
         """The audience as it is now, with that list behind it.
@@ -114,7 +114,7 @@ class Audiences:
             customer_list = self.api.customer_list(list_id)
             return customer_list is None or customer_list.status.upper() in _SETTLING
 
-        return once_ready(request, self.api.client, list_id=list_id, is_early=is_early)
+        return retry_until_ready(request, self.api.client, list_id=list_id, is_early=is_early)
 
     def _check_type(self, audience: Audience) -> None:
         if audience.audience_type != CUSTOMER_LIST:
@@ -151,7 +151,7 @@ class NewAudience:
 
     def named(self) -> tuple[Sequence[Audience], Audience | None]:
         """The audiences of other sessions that have the name, the oldest first, and the one that this session made."""
-        others, own = self._split_by_session(self._audiences.with_name(self._name))
+        others, own = self._split_by_session(self._audiences.find_by_name(self._name))
         return others, own[0] if own else None
 
     def wait_for_consistency(self) -> None:
@@ -160,7 +160,7 @@ class NewAudience:
 
     def create(self, create: Callable[[], Audience]) -> Audience:
         """Create it; returns the one that stays. Raises AudienceError when that is another session's."""
-        created = created_once(create=create, find=lambda: self.named()[1], client=self._client)
+        created = create_once(create=create, find=lambda: self.named()[1], client=self._client)
         self._in_doubt = created.lost
         return self._settled(created.thing, is_rival=lambda _: True)
 
@@ -169,16 +169,16 @@ class NewAudience:
         self.wait_for_consistency()
         return self._settled(own, is_rival=lambda other: _at_once(other, own))
 
-    def look_again(self) -> None:
+    def remove_late_doubles(self) -> None:
         """Remove doubles that show late. There can be some if the response to a request was lost."""
         if self._in_doubt:
-            self._keep_oldest(self._split_by_session(self._audiences.with_name(self._name))[1])
+            self._keep_oldest(self._split_by_session(self._audiences.find_by_name(self._name))[1])
 
     def _settled(self, audience: Audience, *, is_rival: Callable[[Audience], bool]) -> Audience:
         # A listing that shows it shows every older one as well.
-        named = self._listed_with(audience) or look_for(lambda: self._listed_with(audience), self._client) or []
+        named = self._listed_with(audience) or poll_for(lambda: self._listed_with(audience), self._client) or []
         others, own = self._split_by_session(named)
-        rival = next((other for other in others if age(other) < age(audience) and is_rival(other)), None)
+        rival = next((other for other in others if age_key(other) < age_key(audience) and is_rival(other)), None)
         if rival:
             for made in own:
                 log.warning("removing audience %s: another session created one of the same name first", made.id)
@@ -188,13 +188,13 @@ class NewAudience:
         return own[0] if own else audience
 
     def _listed_with(self, audience: Audience) -> list[Audience] | None:
-        named = self._audiences.with_name(self._name)
+        named = self._audiences.find_by_name(self._name)
         return named if any(other.id == audience.id for other in named) else None
 
     def _split_by_session(self, named: Sequence[Audience]) -> tuple[list[Audience], list[Audience]]:
         """Those of other sessions, and those of this one, the oldest first."""
-        own = sorted(filter(self._is_own, named), key=age)
-        return sorted((audience for audience in named if audience not in own), key=age), own
+        own = sorted(filter(self._is_own, named), key=age_key)
+        return sorted((audience for audience in named if audience not in own), key=age_key), own
 
     def _keep_oldest(self, own: Sequence[Audience]) -> None:
         for double in own[1:]:

@@ -42,12 +42,12 @@ class ConcurrencyLimit:
         """How many requests may run at once now."""
         return int(self._size)
 
-    def limit(self, maximum: int) -> None:
+    def lower_maximum(self, maximum: int) -> None:
         """Never allow more than `maximum` from now on."""
         self._maximum = min(self._maximum, maximum)
         self._size = min(self._size, self._maximum)
 
-    def answered(self, *, latency: float | None, throttled: bool) -> None:
+    def record_response(self, *, latency: float | None, throttled: bool) -> None:
         """Take one response into account; `latency` in seconds, None when it tells nothing (a refusal comes early)."""
         self._hold = max(self._hold - 1, 0)
         if throttled or self._is_rising(latency):
@@ -83,8 +83,8 @@ class Workers(Generic[_Job, _Result]):
         self._threads = self._in_flight = 0
         self._ending = False
 
-    def results(self, jobs: Iterator[_Job], *, look: Callable[[], None]) -> Iterator[_Result]:
-        """The result of each job as it ends; calls `look` now and then while none does."""
+    def results(self, jobs: Iterator[_Job], *, poll: Callable[[], None]) -> Iterator[_Result]:
+        """The result of each job as it ends; calls `poll` now and then while none does."""
         while True:
             while self._in_flight < self._limit.size and not self._ending and (job := next(jobs, None)) is not None:
                 if self._in_flight >= self._threads:
@@ -96,7 +96,7 @@ class Workers(Generic[_Job, _Result]):
             try:
                 result = self._results.get(timeout=_POLL_SECONDS)
             except queue.Empty:
-                look()
+                poll()
                 continue
             self._in_flight -= 1
             yield result
@@ -121,7 +121,7 @@ class Workers(Generic[_Job, _Result]):
                     "the system does not let this process start a thread: raise the limit of processes or of memory"
                 ) from None
             log.warning("the system lets this process have no more than %d threads: going on with these", self._threads)
-            self._limit.limit(self._threads)
+            self._limit.lower_maximum(self._threads)
         else:
             self._threads += 1
 

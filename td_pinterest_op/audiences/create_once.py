@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 from td_pinterest_op.errors import ConnectionBrokenError, ExportError, MaybeAppliedError, RequestRefusedError
 from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.runtime.clock import duration
+from td_pinterest_op.runtime.clock import format_duration
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +38,12 @@ class Created(Generic[_T]):
     lost: bool
 
 
-def oldest(things: Iterable[_T]) -> _T | None:
+def find_oldest(things: Iterable[_T]) -> _T | None:
     """The one with the lowest id, on which all tries of a task agree, whoever made it; None if there is none."""
-    return min(things, key=age, default=None)
+    return min(things, key=age_key, default=None)
 
 
-def age(thing: _HasId) -> tuple[int, str]:
+def age_key(thing: _HasId) -> tuple[int, str]:
     """Sorts by id, the oldest first: ids are numbers without leading zeros."""
     return len(thing.id), thing.id
 
@@ -55,11 +55,13 @@ def wait_for_consistency(client: Client) -> None:
     """
     wait = sum(_LOOKS) - client.age
     if wait > 0:
-        log.info("waiting %s, until listings show whatever an earlier try of this task may have made", duration(wait))
+        log.info(
+            "waiting %s, until listings show whatever an earlier try of this task may have made", format_duration(wait)
+        )
         client.rate_limiter.wait(wait)
 
 
-def once_ready(
+def retry_until_ready(
     request: Callable[[], _Answer], client: Client, *, list_id: str, is_early: Callable[[RequestRefusedError], bool]
 ) -> _Answer:
     """Do `request`, and repeat it as long as it is refused because it `is_early` for a list that was made just now."""
@@ -69,12 +71,12 @@ def once_ready(
         except RequestRefusedError as error:
             if not is_early(error):
                 raise
-            log.info("customer list %s is not ready (%s); trying again in %s", list_id, error, duration(wait))
+            log.info("customer list %s is not ready (%s); trying again in %s", list_id, error, format_duration(wait))
         client.rate_limiter.wait(wait)
     return request()
 
 
-def look_for(find: Callable[[], _Answer | None], client: Client) -> _Answer | None:
+def poll_for(find: Callable[[], _Answer | None], client: Client) -> _Answer | None:
     """What `find` finds, looking for ten seconds; None if it does not show by then."""
     for wait in _LOOKS:
         client.rate_limiter.wait(wait)
@@ -84,7 +86,7 @@ def look_for(find: Callable[[], _Answer | None], client: Client) -> _Answer | No
     return None
 
 
-def created_once(
+def create_once(
     *, create: Callable[[], _T], find: Callable[[], _T | None], client: Client, divisible: bool = False
 ) -> Created[_T]:
     """Create a thing, or find it.
@@ -102,8 +104,10 @@ def created_once(
                 made = create()
             except MaybeAppliedError as error:
                 lost += 1
-                log.warning("%s; looking for it for %s before the request is repeated", error, duration(sum(_LOOKS)))
-                earlier = look_for(find, client)
+                log.warning(
+                    "%s; looking for it for %s before the request is repeated", error, format_duration(sum(_LOOKS))
+                )
+                earlier = poll_for(find, client)
                 if earlier is not None:
                     return Created(thing=earlier, answered=False, lost=True)
                 if lost > client.retry.count:

@@ -14,14 +14,20 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from td_pinterest_op.audiences.create_once import Created, created_once, oldest, once_ready, wait_for_consistency
+from td_pinterest_op.audiences.create_once import (
+    Created,
+    create_once,
+    find_oldest,
+    retry_until_ready,
+    wait_for_consistency,
+)
 from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.models import Audience, CustomerList
 from td_pinterest_op.records.batch import Batch, Digests
 from td_pinterest_op.records.spool import fingerprint
-from td_pinterest_op.redaction.format import labelled
+from td_pinterest_op.redaction.format import format_label
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +53,7 @@ class CustomerLists:
         self._made: set[str] = set()  # ids of lists that are known to be of this session
         self._abandoned: set[str] = set()  # ids of those that may hold other people too
 
-    def to_fill(
+    def find_or_name_list(
         self,
         audience_name: str,
         *,
@@ -78,10 +84,10 @@ class CustomerLists:
         target.is_shared = target.id in shared
         return target
 
-    def to_leave_empty(self, audience_name: str, *, used: str | None) -> ListToFill:
+    def find_or_name_empty_list(self, audience_name: str, *, used: str | None) -> ListToFill:
         """Return the list that this session created empty, if it still is, else a new one. Its type is EMAIL.
 
-        `used`: see `to_fill`.
+        `used`: see `find_or_name_list`.
         """
         started = [made for made in self._of_session(audience_name) if records_made_with(made) is not None]
         self._abandoned |= {
@@ -100,7 +106,7 @@ class CustomerLists:
         return self._is_empty(audience)
 
     def _is_empty(self, audience: Audience) -> bool:
-        behind = list_behind(self._api, audience)
+        behind = find_list(self._api, audience)
         own = records_made_with(behind) if behind else None
         return behind is not None and own is not None and not self._counts_more(behind, than=own)
 
@@ -119,7 +125,7 @@ class CustomerLists:
     def is_of_this_session(self, audience: Audience) -> bool:
         """Whether this session of the workflow made the list behind an audience."""
         if audience.customer_list_id not in self._made:
-            customer_list = list_behind(self._api, audience)
+            customer_list = find_list(self._api, audience)
             if customer_list is None or not self._is_ours(customer_list):
                 return False
             self._made.add(customer_list.id)
@@ -133,7 +139,7 @@ class CustomerLists:
 
         def find() -> CustomerList | None:
             named = (made for made in self._api.customer_lists() if made.name == name and self._is_left(made))
-            return oldest(self._not_in_use(named))
+            return find_oldest(self._not_in_use(named))
 
         client = self._api.client
         wait_for_consistency(client)
@@ -141,14 +147,14 @@ class CustomerLists:
             created = Created(thing=earlier, answered=False, lost=False)
         else:
             divisible = records is not None and len(records) > 1
-            created = created_once(create=create, find=find, client=client, divisible=divisible)
+            created = create_once(create=create, find=find, client=client, divisible=divisible)
         self._made.add(created.thing.id)
-        log.info("%s", labelled("customer list", created.thing.id, name))
+        log.info("%s", format_label("customer list", created.thing.id, name))
         return created
 
     def add(self, list_id: str, records: Batch) -> Response:
         """Add records to a list that may have been created a moment ago: for some seconds it may not be found."""
-        return once_ready(
+        return retry_until_ready(
             lambda: self._api.change_records(list_id, records, operation="ADD"),
             self._api.client,
             list_id=list_id,
@@ -158,7 +164,7 @@ class CustomerLists:
     def _target(
         self, audience_name: str, job: str, fingerprint: str, *, list_type: str, started: Iterable[CustomerList]
     ) -> ListToFill:
-        earlier = oldest(filter(self._is_left, started))
+        earlier = find_oldest(filter(self._is_left, started))
         name = f"{self._beginning(audience_name)}{job} {fingerprint})"
         return ListToFill(lists=self, name=name, list_type=list_type, id=earlier.id if earlier else "")
 
@@ -224,7 +230,7 @@ class ListToFill:
             error.maybe_applied = error.maybe_applied or lost
             raise
 
-    def leave_empty(self) -> None:
+    def create_empty(self) -> None:
         """Create the list without records, unless it is there.
 
         Where Pinterest demands records, the list gets one digest that belongs to nobody.
@@ -244,7 +250,7 @@ class ListToFill:
         self.id = created.thing.id
 
 
-def list_behind(api: Api, audience: Audience) -> CustomerList | None:
+def find_list(api: Api, audience: Audience) -> CustomerList | None:
     """The list behind an audience, None without one. What was just created may be listed before it can be read."""
     list_id = audience.customer_list_id
     if list_id is None:
@@ -261,13 +267,13 @@ def records_made_with(customer_list: CustomerList) -> int | None:
     return 0 if name["fingerprint"] == fingerprint() else 1
 
 
-def job_of(customer_list: CustomerList | None) -> int | None:
+def job_id_of(customer_list: CustomerList | None) -> int | None:
     """The job in the name of one of the operator's lists, None for any other list."""
-    origin = origin_of(customer_list.name) if customer_list else None
+    origin = parse_list_name(customer_list.name) if customer_list else None
     return int(origin[1]) if origin and origin[1] else None
 
 
-def origin_of(list_name: str) -> tuple[str, str | None] | None:
+def parse_list_name(list_name: str) -> tuple[str, str | None] | None:
     """The session key and the job id in the name of one of the operator's lists (None without one); None for others."""
     ours = _OURS.search(list_name)
     return (ours["session"], ours["job"] if ours["job"].isdecimal() else None) if ours else None

@@ -18,8 +18,8 @@ from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.models import CustomerList
 from td_pinterest_op.records.batch import Batch
 from td_pinterest_op.records.read import Prepared
-from td_pinterest_op.redaction.format import counted
-from td_pinterest_op.settings.parse import ErasureSettings
+from td_pinterest_op.redaction.format import format_count
+from td_pinterest_op.settings.table import ErasureSettings
 from td_pinterest_op.stats import Stats
 
 log = logging.getLogger(__name__)
@@ -82,9 +82,9 @@ class Receipt:
     @property
     def summary(self) -> str:
         """What was asked of Pinterest, in a sentence for people: which of them a list held, Pinterest does not say."""
-        records, lists = counted(self.records, "record"), counted(self._lists, "customer list")
+        records, lists = format_count(self.records, "record"), format_count(self._lists, "customer list")
         unread = len(self.targets) - self._lists
-        more = f"; the lists of {counted(unread, 'ad account')} cannot be read" if unread else ""
+        more = f"; the lists of {format_count(unread, 'ad account')} cannot be read" if unread else ""
         if self.dry_run:
             return f"Dry run: the removal of {records} would be asked of {lists}{more}; nothing was written."
         return f"The removal of {records} was asked of {len(self._done):,} of {lists}{more}."
@@ -110,7 +110,7 @@ class Receipt:
         )
 
 
-def targets_of(apis: Mapping[str, Api]) -> list[Target]:
+def find_targets(apis: Mapping[str, Api]) -> list[Target]:
     """Every customer list of the ad accounts, over all pages. An account that cannot be read is a target as well."""
     targets = []
     for account, api in apis.items():

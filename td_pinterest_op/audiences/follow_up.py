@@ -8,9 +8,9 @@ from typing import Any
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.models import CustomerList
-from td_pinterest_op.redaction.format import labelled
-from td_pinterest_op.run_history.known import Known, Members
-from td_pinterest_op.settings.parse import StatusSettings
+from td_pinterest_op.redaction.format import format_label
+from td_pinterest_op.run_history.audience_history import AudienceHistory, Members
+from td_pinterest_op.settings.table import StatusSettings
 from td_pinterest_op.stats import Condition, condition_of
 
 REMOVED = "REMOVED"
@@ -35,20 +35,20 @@ class State:
     @property
     def label(self) -> str:
         """The audience as messages name it."""
-        return labelled("audience", self.audience_id, self.audience_name)
+        return format_label("audience", self.audience_id, self.audience_name)
 
     @property
     def match_ratio(self) -> float | None:
         """The share of the members that Pinterest has matched, None while it matches or if either is not known."""
-        return None if self.waiting or self.size is None or not self.members else self.size / self.members
+        return None if self.is_waiting or self.size is None or not self.members else self.size / self.members
 
     @property
-    def usable(self) -> bool:
+    def is_usable(self) -> bool:
         """Whether an ad group can use it now."""
         return condition_of(self.status) is Condition.READY
 
     @property
-    def waiting(self) -> bool:
+    def is_waiting(self) -> bool:
         """Whether Pinterest is still at work on it."""
         return condition_of(self.status) is Condition.MATCHING
 
@@ -58,9 +58,9 @@ class State:
         people = f"{'an unknown number of' if self.size is None else f'about {self.size:,}'} matched people"
         if self.match_ratio is not None:
             people += f" ({self.match_ratio:.0%} of {self.members:,} records)"
-        if self.usable:
+        if self.is_usable:
             return f"The audience is ready, with {people}."
-        if self.waiting:
+        if self.is_waiting:
             return f"Pinterest is still matching people (status {self.status or 'unknown'}). Look again tomorrow."
         if self.status == REMOVED:
             return "The audience was removed. Create a new one."
@@ -68,11 +68,11 @@ class State:
 
     def to_json(self) -> dict[str, Any]:
         """The state as plain JSON types, as the workflow store has it."""
-        derived = {"usable": self.usable, "match_ratio": self.match_ratio, "summary": self.summary}
+        derived = {"usable": self.is_usable, "match_ratio": self.match_ratio, "summary": self.summary}
         return asdict(self) | derived
 
 
-def state_of(api: Api, audience_id: str, known: Known | None = None) -> State:
+def read_state(api: Api, audience_id: str, known: AudienceHistory | None = None) -> State:
     """The state of an audience; how many are in its list is known from the history alone.
 
     Raises AudienceError if the ad account has none of that id, and the client's errors.
@@ -102,7 +102,7 @@ def _members(behind: CustomerList, known: Members | None) -> int | None:
 def broken_limits(state: State, settings: StatusSettings, *, previous_size: int | None) -> list[str]:
     """What the settings do not allow, a phrase each. Sizes wait until Pinterest is done with the audience."""
     broken = [f"its status is {state.status}"] if state.status in settings.fail_on else []
-    if state.waiting or state.size is None:
+    if state.is_waiting or state.size is None:
         return broken
     least, most_lost = settings.min_size, settings.max_drop_ratio
     if least is not None and state.size < least:

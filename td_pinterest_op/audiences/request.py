@@ -1,4 +1,4 @@
-"""A request: the settings, rows and lists of a task, with every problem reported before anything is contacted.
+"""Read the settings, rows and lists of a task, and report every problem before anything is contacted.
 
 A task may get settings and parameters from one more place: an entry of a list, a console, a file. All doors read and
 merge them here.
@@ -14,29 +14,23 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from td_pinterest_op.errors import SettingsError, SettingsErrors
-from td_pinterest_op.records.hashed_rows import check_source, hashed_rows
-from td_pinterest_op.settings.given import drop_console_keys
+from td_pinterest_op.records.hashed_rows import HASH_SETTING, open_rows, require_hashable
+from td_pinterest_op.settings.key_names import drop_console_keys
 from td_pinterest_op.settings.merge import Layer, merge
-from td_pinterest_op.settings.parse import (
-    ErasureSettings,
-    SendingSettings,
-    Settings,
-    action_of,
-    parse,
-    parse_erasure,
-)
+from td_pinterest_op.settings.parse import action_of, parse, parse_erasure
+from td_pinterest_op.settings.setting import Table
 from td_pinterest_op.settings.structures import mapping_of
-from td_pinterest_op.settings.table import HashIn, Table
-from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, misspelt_parameters
-from td_pinterest_op.settings.types import WrongValueError, shown
+from td_pinterest_op.settings.table import ErasureSettings, HashIn, SendingSettings, Settings
+from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, find_misspelt_parameters
+from td_pinterest_op.settings.types import WrongValueError, show_value
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.treasure_data.job import Source
-from td_pinterest_op.treasure_data.result import Rows, job_rows
+from td_pinterest_op.treasure_data.result import Rows, open_job_rows
 from td_pinterest_op.withholding.people import Lists
 from td_pinterest_op.withholding.preparation import people_columns
 from td_pinterest_op.workflow import task as workflow
-from td_pinterest_op.workflow.history import database_of_history
-from td_pinterest_op.workflow.services import Services, endpoints
+from td_pinterest_op.workflow.history import read_history_database
+from td_pinterest_op.workflow.services import Endpoints, Services, read_endpoints
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +46,7 @@ class Request(Generic[_S]):
 
     task: workflow.Task
     settings: _S
+    endpoints: Endpoints
     source: Source | Rows | None
     lists: Mapping[str, Source]
 
@@ -63,18 +58,18 @@ class Request(Generic[_S]):
         if isinstance(self.source, Rows):
             return self.source
         assert self.source is not None, "an action without rows opens none"  # noqa: S101
-        note = partial(setattr, stats, "job_id")
-        settings = self.settings
-        if isinstance(settings, Settings) and settings.hash_in is HashIn.WAREHOUSE:
-            choose = partial(people_columns, settings=settings, lists=lists.columns if lists else {})
-            return hashed_rows(services.treasure_data, self.source, choose=choose, control=settings.control, note=note)
-        return job_rows(services.treasure_data, self.source, note=note)
+        td, note, settings = services.treasure_data, partial(setattr, stats, "job_id"), self.settings
+        if not isinstance(settings, Settings):
+            return open_job_rows(td, self.source, note=note)
+        choose = partial(people_columns, settings=settings, lists=lists.columns if lists else {})
+        hash_in, control = settings.hash_in, settings.control
+        return open_rows(td, self.source, hash_in=hash_in, choose=choose, control=control, note=note)
 
 
 ExportRequest = Request[Settings]
 
 
-def split(given: Layer) -> tuple[Mapping[object, object], dict[str, Any]]:
+def split_layer(given: Layer) -> tuple[Mapping[object, object], dict[str, Any]]:
     """Return the settings and the parameters of a task that one place gives.
 
     Settings are all that is no parameter, or they have a key of their own, `result_settings`. Raises SettingsError.
@@ -86,8 +81,8 @@ def split(given: Layer) -> tuple[Mapping[object, object], dict[str, Any]]:
         return others, params
     settings = Layer(place=f"result_settings of {given.place}", given=others.pop("result_settings")).mapping()
     if others:
-        near = misspelt_parameters(others)
-        texts = [shown(key).strip("'") for key in others]
+        near = find_misspelt_parameters(others)
+        texts = [show_value(key).strip("'") for key in others]
         names = [text + (f" (did you mean {near[text]}?)" if text in near else "") for text in texts]
         raise SettingsError(
             f"{given.place} has next to result_settings what no export takes: {', '.join(names)}. "
@@ -97,7 +92,7 @@ def split(given: Layer) -> tuple[Mapping[object, object], dict[str, Any]]:
     return settings, params
 
 
-def extend(
+def extend_task(
     task: workflow.Task, place: str, settings: Mapping[object, object], params: Mapping[str, Any]
 ) -> workflow.Task:
     """Return the task with the settings and parameters of one more place over its own. Raises SettingsError."""
@@ -122,7 +117,7 @@ def read_export_request(task: workflow.Task, *, table: Table, rows: Rows | None 
     action = action_of(raw, table=table)
     if action and not action.adds_people and (unused := [name for name in LISTS if name in task.params]):
         log.warning("%s adds nobody, and does not use %s of the task", action.name, " and ".join(unused))
-    return _read(
+    return _read_request(
         task,
         partial(parse, raw, table=table, environ=task.environ),
         rows=rows,
@@ -142,10 +137,10 @@ def _settings_of(task: workflow.Task, table: Table) -> object:
 
 def read_erasure_request(task: workflow.Task) -> Request[ErasureSettings]:
     """Return the request of an erasure. Raises SettingsError with every problem."""
-    return _read(task, partial(parse_erasure, task.params.get("result_settings"), environ=task.environ))
+    return _read_request(task, partial(parse_erasure, task.params.get("result_settings"), environ=task.environ))
 
 
-def _read(
+def _read_request(
     task: workflow.Task,
     read_settings: Callable[[], _S],
     *,
@@ -153,43 +148,52 @@ def _read(
     reads_rows: bool = True,
     lists: Sequence[str] = (),
 ) -> Request[_S]:
-    """Without `rows`, the source is the task's job. `lists`: the parameters that may name people."""
+    """Return a request; without `rows`, its source is the task's job. `lists`: the parameters that may name people."""
     errors = SettingsErrors()
     settings: _S | None = None
     with errors:
         settings = read_settings()
         settings = replace(settings, requests_per_minute=max(settings.requests_per_minute // task.concurrent, 1))
         # Only for its problems: whoever writes the history finds the database again.
-        database_of_history(task, settings.history)
+        read_history_database(task, settings.history)
+    endpoints: Endpoints | None = None
     with errors:
-        # Only for its problems: whoever connects reads the endpoints.
-        endpoints(task.environ)
-    for name, meant in misspelt_parameters(task.params).items():
+        endpoints = read_endpoints(task.environ)
+    for name, meant in find_misspelt_parameters(task.params).items():
         errors.add(f"{name} of the task is unknown; did you mean {meant}?", key=name)
     source: Source | Rows | None = rows
     if source is None and reads_rows:
         with errors:
-            source = workflow.source(task)
+            source = workflow.read_source(task)
         with errors:
             _ = task.td_api_key
-    sources = {}
-    for name in lists:
-        with errors:
-            if listed := workflow.list_source(task, name):
-                sources[name] = listed
-    if isinstance(settings, Settings) and (needed_by := _hashing_of(settings)):
-        for name, each in {**({"query": source} if source else {}), **sources}.items():
+    sources = _read_lists(task, lists, errors)
+    if isinstance(settings, Settings):
+        for name, each in {"query": source, **sources}.items():
             with errors:
-                check_source(each, name=name, needed_by=needed_by)
+                _require_hashable(each, name, settings)
     errors.raise_any()
-    assert settings is not None, "its problem was raised"  # noqa: S101
+    assert settings, "its problem was raised"  # noqa: S101
+    assert endpoints, "its problem was raised"  # noqa: S101
     for warning in settings.warnings:
         log.warning("%s", warning)
-    return Request(task=task, settings=settings, source=source, lists=sources)
+    return Request(task=task, settings=settings, endpoints=endpoints, source=source, lists=sources)
 
 
-def _hashing_of(settings: Settings) -> str:
-    """Return what wants the warehouse to hash; "" for nothing."""
+def _read_lists(task: workflow.Task, names: Sequence[str], errors: SettingsErrors) -> Mapping[str, Source]:
+    sources = {}
+    for name in names:
+        with errors:
+            if source := workflow.read_list_source(task, name):
+                sources[name] = source
+    return sources
+
+
+def _require_hashable(source: Source | Rows | None, name: str, settings: Settings) -> None:
+    """Raise SettingsError if the warehouse has to hash the rows of a source and cannot."""
+    if source is None:
+        return
     if settings.action.needs_query:
-        return settings.action.name
-    return "hash_in: warehouse" if settings.hash_in is HashIn.WAREHOUSE else ""
+        require_hashable(source, name=name, needed_by=settings.action.name)
+    elif settings.hash_in is HashIn.WAREHOUSE:
+        require_hashable(source, name=name, needed_by=HASH_SETTING)

@@ -14,8 +14,8 @@ from typing import Any
 
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.models import Audience, text_of
-from td_pinterest_op.redaction.format import counted, escaped
+from td_pinterest_op.pinterest.models import Audience, to_text
+from td_pinterest_op.redaction.format import escape, format_count
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Use:
         return f'"{_short(self.name)}" ({self.id}) of campaign{campaign} {self.campaign_id}'.rstrip()
 
 
-def uses(api: Api, audience_id: str) -> list[Use] | None:
+def find_uses(api: Api, audience_id: str) -> list[Use] | None:
     """The ad groups, ACTIVE or PAUSED, that include or exclude an audience, the active ones first.
 
     None: the token may not read them, their templates or their segments. Raises what the API raises else.
@@ -77,7 +77,7 @@ def require_unused(api: Api, audience: Audience) -> None:
 
     Logs one warning if the token may not read them.
     """
-    known = uses(api, audience.id)
+    known = find_uses(api, audience.id)
     if known is None:
         log.warning(
             "the token may not read ad groups, templates or segments (403): whether any of them uses %s is not known. "
@@ -90,7 +90,7 @@ def require_unused(api: Api, audience: Audience) -> None:
     if active:
         more = f", and {len(active) - _NAMED} more" if len(active) > _NAMED else ""
         raise AudienceError(
-            f"{audience.label} is used by {counted(len(active), 'active ad group')}: "
+            f"{audience.label} is used by {format_count(len(active), 'active ad group')}: "
             f"{', '.join(map(str, active[:_NAMED]))}{more}. Nothing was changed. Pause them, take the audience out of "
             "their targeting, or set even_if_used: true"
         )
@@ -99,9 +99,9 @@ def require_unused(api: Api, audience: Audience) -> None:
 def _uses(api: Api, audience_id: str) -> Iterator[Use]:
     templates: Mapping[str, str] | None = None
     segments: frozenset[str] | None = None
-    for group in api.listed("ad_groups", entity_statuses=_LIVE):
+    for group in api.list_entities("ad_groups", entity_statuses=_LIVE):
         template_ids = _ids(group.get("targeting_template_ids")) - set(_NONE)
-        segment_id = text_of(group.get("customer_segment_id"))
+        segment_id = to_text(group.get("customer_segment_id"))
         how = _how(group.get("targeting_spec"), audience_id)
         # Of most accounts no ad group has either: they are listed only if one does.
         if not how and template_ids:
@@ -112,10 +112,10 @@ def _uses(api: Api, audience_id: str) -> Iterator[Use]:
             how = f"includes by segment {segment_id}" if segment_id in segments else None
         if how:
             yield Use(
-                id=text_of(group["id"]),
-                name=text_of(group.get("name")),
-                status=text_of(group.get("status")),
-                campaign_id=text_of(group.get("campaign_id")),
+                id=to_text(group["id"]),
+                name=to_text(group.get("name")),
+                status=to_text(group.get("status")),
+                campaign_id=to_text(group.get("campaign_id")),
                 campaign_name="",
                 how=how,
             )
@@ -124,16 +124,16 @@ def _uses(api: Api, audience_id: str) -> Iterator[Use]:
 def _templates(api: Api, audience_id: str) -> dict[str, str]:
     """The targeting templates that name an audience, with what they do."""
     done = {
-        text_of(content["id"]): _how(content.get("targeting_attributes"), audience_id)
-        for content in api.listed("targeting_templates")
+        to_text(content["id"]): _how(content.get("targeting_attributes"), audience_id)
+        for content in api.list_entities("targeting_templates")
     }
     return {id_: how for id_, how in done.items() if how}
 
 
 def _segments(api: Api, audience_id: str) -> frozenset[str]:
     """The customer segments that an audience is in."""
-    segments = api.listed("customer_segments")
-    return frozenset(text_of(segment["id"]) for segment in segments if audience_id in _ids(segment.get("audience_ids")))
+    segments = api.list_entities("customer_segments")
+    return frozenset(to_text(segment["id"]) for segment in segments if audience_id in _ids(segment.get("audience_ids")))
 
 
 def _how(spec: Any, audience_id: str) -> str | None:
@@ -145,7 +145,7 @@ def _how(spec: Any, audience_id: str) -> str | None:
 
 
 def _ids(value: object) -> frozenset[str]:
-    return frozenset(map(text_of, value)) if isinstance(value, list) else frozenset()
+    return frozenset(map(to_text, value)) if isinstance(value, list) else frozenset()
 
 
 def _campaigns(api: Api, campaign_ids: set[str]) -> dict[str, str]:
@@ -153,8 +153,8 @@ def _campaigns(api: Api, campaign_ids: set[str]) -> dict[str, str]:
     if not campaign_ids:
         return {}
     try:
-        campaigns = api.listed("campaigns", campaign_ids=sorted(campaign_ids), entity_statuses=_ALL_CAMPAIGNS)
-        return {text_of(content["id"]): text_of(content.get("name")) for content in campaigns}
+        campaigns = api.list_entities("campaigns", campaign_ids=sorted(campaign_ids), entity_statuses=_ALL_CAMPAIGNS)
+        return {to_text(content["id"]): to_text(content.get("name")) for content in campaigns}
     except ExportError as error:
         if error.status != _FORBIDDEN:
             raise
@@ -162,4 +162,4 @@ def _campaigns(api: Api, campaign_ids: set[str]) -> dict[str, str]:
 
 
 def _short(name: str) -> str:
-    return escaped(name)[:_LONGEST_NAME]
+    return escape(name)[:_LONGEST_NAME]

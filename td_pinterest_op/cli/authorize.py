@@ -15,19 +15,19 @@ import click
 from td_pinterest_op.cli import callback, options, screen
 from td_pinterest_op.cli.connection import SECRETS, Credentials
 from td_pinterest_op.cli.export import stopping
-from td_pinterest_op.cli.options import Given
+from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.secret_target import Target, target
 from td_pinterest_op.errors import AccountError, ExportError, SettingsError, StoppedError
 from td_pinterest_op.pinterest import oauth
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.pinterest.client import Client, TokenSource
 from td_pinterest_op.pinterest.models import AdAccount
-from td_pinterest_op.pinterest.oauth import Bearer, Grant, missing_scopes
+from td_pinterest_op.pinterest.oauth import Bearer, Grant, find_missing_scopes
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM
-from td_pinterest_op.settings.parse import ConnectionSettings
-from td_pinterest_op.workflow.services import endpoints, pinterest_client
+from td_pinterest_op.settings.table import ConnectionSettings
+from td_pinterest_op.workflow.services import open_client, read_endpoints
 
 _TARGETS, _REDIRECT = ("local", "td", "server", "file"), "http://localhost:8085/"
 _APPS = "https://developers.pinterest.com/apps/"
@@ -47,8 +47,10 @@ Examples:
 @click.option("--no-browser", is_flag=True, help="Print the address; paste the redirected address back.")
 @click.option("--timeout", type=click.IntRange(1, 3600), default=300, show_default=True, help="Seconds to wait.")
 @options.all_of(options.env_file, options.as_json)
-@options.given
-def authorize(given: Given, kind: str, place: tuple[str, ...], redirect: str, no_browser: bool, timeout: int) -> None:
+@options.pass_common
+def authorize(
+    common: CommonOptions, kind: str, place: tuple[str, ...], redirect: str, no_browser: bool, timeout: int
+) -> None:
     """Get a refresh token from Pinterest, by consent in a browser, and store it.
 
     Opens Pinterest's consent page, waits for the redirect to this machine, checks what was granted, and stores client
@@ -58,13 +60,13 @@ def authorize(given: Given, kind: str, place: tuple[str, ...], redirect: str, no
     The app's client id and secret come from PINTEREST_CLIENT_ID and PINTEREST_CLIENT_SECRET, from where the other
     commands find credentials, or are asked for. No secret is an argument, and none is shown.
     """
-    credentials = Credentials.find(given.env_file)
+    credentials = Credentials.find(common.env_file)
     environ = credentials.environ
     store = target(kind, place, environ)
     app = _with_app(credentials).settings()
     with (
         stopping(),
-        pinterest_client(app, endpoint=endpoints(environ).pinterest, timing=SYSTEM) as client,
+        open_client(app, endpoint=read_endpoints(environ).pinterest, timing=SYSTEM) as client,
     ):
         state = secrets.token_urlsafe(32)
         link = oauth.consent_address(
@@ -75,11 +77,11 @@ def authorize(given: Given, kind: str, place: tuple[str, ...], redirect: str, no
         )
         code = _pasted_code(link, state, redirect) if no_browser else _code(link, state, redirect, timeout)
         # A code is good once: no signal comes between Pinterest's tokens and where they are kept.
-        grant, where = shutdown.shielded(lambda: _granted(client, app, store, code=code, redirect=redirect))
+        grant, where = shutdown.run_shielded(lambda: _granted(client, app, store, code=code, redirect=redirect))
         doctor = "td-pinterest doctor" + (f" --env-file {shlex.quote(place[0])}" if kind == "file" else "")
-        hidden_by = credentials.found_before(kind)
+        hidden_by = credentials.earlier_places(kind)
         next_command = " && ".join([*hidden_by.values(), doctor])
-        _report(client, grant, where=where, next_command=next_command, as_json=given.as_json)
+        _report(client, grant, where=where, next_command=next_command, as_json=common.as_json)
         for earlier, cure in hidden_by.items():
             screen.note(f"An older refresh token is in {earlier}, where commands look first: `{cure}` clears it.")
 
@@ -143,11 +145,11 @@ def _granted(
     client: Client, app: ConnectionSettings, store: Target, *, code: Secret, redirect: str
 ) -> tuple[Grant, str]:
     """What the code was exchanged for, and where it is stored."""
-    with shutdown.saving():
-        grant = oauth.exchange(
+    with shutdown.protect_saving():
+        grant = oauth.exchange_code(
             client, client_id=app.client_id, client_secret=app.client_secret, code=code, redirect_uri=redirect
         )
-        if missing := missing_scopes(grant.scopes):
+        if missing := find_missing_scopes(grant.scopes):
             raise AccountError(
                 f"the consent lacks the scope {' and '.join(missing)}, and an export needs it: "
                 f"nothing was stored. Check which scopes the app may ask for at {_APPS}, and run the command again"
@@ -162,11 +164,11 @@ def _granted(
                 }
             )
         except SettingsError as error:
-            error.extended(". The consent is given, but its token is lost: run the command again")
-            if shutdown.requested():  # nobody waits for this error any more
+            error.extend(". The consent is given, but its token is lost: run the command again")
+            if shutdown.is_requested():  # nobody waits for this error any more
                 screen.note(str(error))
             raise error from None
-        if shutdown.requested():
+        if shutdown.is_requested():
             screen.note(f"The refresh token is stored in {where}.")
         return grant, where
 
@@ -206,7 +208,7 @@ def _accounts_and_user(client: Client, grant: Grant, where: str) -> tuple[list[A
         if "user_accounts:read" in grant.scopes:
             return accounts, api.username()
     except StoppedError as error:
-        raise error.extended(f". The refresh token is stored in {where}") from None
+        raise error.extend(f". The refresh token is stored in {where}") from None
     except ExportError as error:
         screen.note(f"The token is stored, but its user and ad accounts cannot be shown now: {error}")
     owners = {account.owner for account in accounts if "OWNER" in account.roles and account.owner}

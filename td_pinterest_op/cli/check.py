@@ -10,9 +10,9 @@ import click
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.lint import dig_file, rules
 from td_pinterest_op.cli.lint.dig_file import Finding
-from td_pinterest_op.cli.options import Given
+from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.redaction.format import counted
+from td_pinterest_op.redaction.format import format_count
 
 
 @click.command(
@@ -22,25 +22,25 @@ from td_pinterest_op.redaction.format import counted
 @click.option("--format", "form", type=click.Choice(["text", "github"]), default="text", help="How findings are shown.")
 @options.as_json
 @click.option("--quiet", is_flag=True, help="Print nothing; the exit code tells.")
-@options.given
-def check(given: Given, files: tuple[Path, ...], form: str, quiet: bool) -> int:
+@options.pass_common
+def check(common: CommonOptions, files: tuple[Path, ...], form: str, quiet: bool) -> int:
     """Find what is wrong with exports in workflows, without running them.
 
     A finding is one line, `path:line: code: message`, and says how to cure it. The exit code is 1 if there is any.
     """
-    every = list(dict.fromkeys(finding for file in files for finding in findings(file)))
-    if given.as_json:
+    every = list(dict.fromkeys(finding for file in files for finding in check_file(file)))
+    if common.as_json:
         screen.say_json([asdict(finding) | {"path": str(finding.path)} for finding in every])
     elif not quiet:
         for finding in every:
             screen.say(_for_github(finding) if form == "github" else str(finding))
         if not every:
-            screen.note(f"{counted(len(files), 'workflow')}: nothing found")
+            screen.note(f"{format_count(len(files), 'workflow')}: nothing found")
     return 1 if every else 0
 
 
-def findings(file: Path) -> list[Finding]:
-    """What is wrong with one workflow, by line. Raises SettingsError for a file that cannot be opened."""
+def check_file(file: Path) -> list[Finding]:
+    """Return the findings about one workflow, by line. Raises SettingsError for a file that cannot be opened."""
     try:
         dig = dig_file.read(file)
     except OSError as error:
@@ -50,7 +50,7 @@ def findings(file: Path) -> list[Finding]:
 
 
 def _for_github(finding: Finding) -> str:
-    """A command of GitHub Actions, which shows the finding next to the line."""
+    """Return a command of GitHub Actions, which shows the finding next to the line."""
     path, message = (text.replace("%", "%25") for text in (str(finding.path), finding.message))
     path = path.replace(":", "%3A").replace(",", "%2C")
     return f"::{finding.level} file={path},line={finding.line},title={finding.code}::{message}"

@@ -14,16 +14,17 @@ from types import MappingProxyType
 import click
 
 from td_pinterest_op.cli import files, screen
-from td_pinterest_op.cli.options import Given
+from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import Api
+from td_pinterest_op.pinterest.client import OnResponse
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import SYSTEM, Timing
-from td_pinterest_op.settings.parse import ConnectionSettings, parse_connection
-from td_pinterest_op.settings.table import CREDENTIALS
+from td_pinterest_op.settings.parse import parse_connection
+from td_pinterest_op.settings.table import CREDENTIALS, ConnectionSettings
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.workflow import local_secrets
-from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect, token_store
+from td_pinterest_op.workflow.services import OnNewRefreshToken, Services, connect, open_token_store
 from td_pinterest_op.workflow.task import Task
 from td_pinterest_op.workflow.token_store import LOCAL_PROJECT
 
@@ -66,7 +67,7 @@ class Credentials:
                         Secret(value.strip())  # masked from here on
         return cls(environ=values, sources=sources, env_file=env_file)
 
-    def described(self) -> str:
+    def describe(self) -> str:
         """The sources of the secrets, for people: never a value."""
         places: dict[str, list[str]] = {}
         for variable in SECRETS:
@@ -100,7 +101,7 @@ class Credentials:
             return f"run `td-pinterest authorize --to file {shlex.quote(str(self.env_file))}`"
         return "run `td-pinterest authorize`"
 
-    def found_before(self, kind: str) -> dict[str, str]:
+    def earlier_places(self, kind: str) -> dict[str, str]:
         """The places with a refresh token in which commands look before that of `--to` KIND, and how to clear each."""
         in_local = kind == "file" and local_secrets.read(SECRETS[TOKEN], self.environ)
         return {
@@ -123,7 +124,7 @@ class Credentials:
                 f"{names} found nowhere: neither in {ENVIRONMENT}, nor in {LOCAL}, nor in {file}. {advice}"
             )
 
-    def of_treasure_data(self) -> Credentials:
+    def without_pinterest(self) -> Credentials:
         """These without Pinterest's, which may be wrong where only Treasure Data is asked."""
         sources = {name: place for name, place in self.sources.items() if name not in PINTEREST_SECRETS}
         return replace(self, sources=sources)
@@ -137,9 +138,9 @@ class Credentials:
         """A task as a workflow would have it."""
         return Task(params={"project_id": LOCAL_PROJECT, **params}, environ=self.environ, session=session)
 
-    def keeper(self) -> OnNewRefreshToken:
+    def make_token_saver(self) -> OnNewRefreshToken:
         """Keeps a new refresh token where the old one was found. A failure ends no run."""
-        store = token_store(self.task(), self.settings(), SYSTEM)
+        store = open_token_store(self.task(), self.settings(), SYSTEM)
         path = self.env_file
         if path is None or self.sources.get(TOKEN) != f"the file {path}":
             return store.save
@@ -161,10 +162,21 @@ class Credentials:
         return save
 
     def services(
-        self, *, count: RequestCounts | None = None, timing: Timing = SYSTEM
+        self,
+        *,
+        count: RequestCounts | None = None,
+        on_response: OnResponse | None = None,
+        timing: Timing = SYSTEM,
     ) -> contextlib.AbstractContextManager[Services]:
         """Both services, until the end of the block; `count` gets the requests that write to Pinterest."""
-        return connect(self.task(), self.settings(), timing=timing, count=count, on_new_refresh_token=self.keeper())
+        return connect(
+            self.task(),
+            self.settings(),
+            timing=timing,
+            count=count,
+            on_new_refresh_token=self.make_token_saver(),
+            on_response=on_response,
+        )
 
 
 def _local(variable: str, environ: Mapping[str, str]) -> str:
@@ -185,7 +197,7 @@ def _read_env_file(path: Path) -> dict[str, str]:
     text = files.read(path, "--env-file")
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise SettingsError(f"others can read the file {path} of --env-file: run `chmod 600 {path}` first")
-    return files.values(text, path)
+    return files.parse_values(text, path)
 
 
 def _can_keep(path: Path) -> bool:
@@ -204,17 +216,17 @@ class Connection:
 
     services: Services
     credentials: Credentials
-    given: Given
+    common: CommonOptions
 
     def api(self) -> Api:
         """Pinterest's calls for the ad account that was named, else that of the environment, else the only one."""
-        named = self.given.ad_account or self.credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
-        return self.services.pinterest_for(checked_id(named, "--ad-account") if named else self._only_ad_account())
+        named = self.common.ad_account or self.credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
+        return self.services.pinterest_for(require_id(named, "--ad-account") if named else self._only_ad_account())
 
     def _only_ad_account(self) -> str:
         accounts = list(self.services.pinterest.ad_accounts())
         if len(accounts) == 1:
-            self.given.note(f"Ad account: {accounts[0].label}, the only one")
+            self.common.note(f"Ad account: {accounts[0].label}, the only one")
             return accounts[0].id
         if not accounts:
             raise SettingsError(
@@ -226,16 +238,22 @@ class Connection:
 
 
 @contextlib.contextmanager
-def connecting(given: Given, *, count: RequestCounts | None = None, timing: Timing = SYSTEM) -> Iterator[Connection]:
+def open_connection(
+    common: CommonOptions,
+    *,
+    count: RequestCounts | None = None,
+    on_response: OnResponse | None = None,
+    timing: Timing = SYSTEM,
+) -> Iterator[Connection]:
     """Both services, as `Credentials.services`. Raises SettingsError for credentials that are nowhere."""
-    credentials = Credentials.find(given.env_file)
+    credentials = Credentials.find(common.env_file)
     credentials.require(*PINTEREST_SECRETS)
-    given.note(f"Credentials: {credentials.described()}")
-    with credentials.services(count=count, timing=timing) as services:
-        yield Connection(services=services, credentials=credentials, given=given)
+    common.note(f"Credentials: {credentials.describe()}")
+    with credentials.services(count=count, on_response=on_response, timing=timing) as services:
+        yield Connection(services=services, credentials=credentials, common=common)
 
 
-def checked_id(text: str, option: str) -> str:
+def require_id(text: str, option: str) -> str:
     """An id from the command line. Raises click.UsageError for any other text."""
     if not (text.isascii() and text.strip().isdecimal()):
         raise click.UsageError(

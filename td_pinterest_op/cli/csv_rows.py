@@ -17,8 +17,8 @@ from typing import IO, Any
 
 from td_pinterest_op.cli.csv_header import CsvColumn, find_columns, type_of
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.identifiers.types import EMAIL, LISTED, alternatives
-from td_pinterest_op.redaction.format import counted, printable
+from td_pinterest_op.identifiers.types import EMAIL, LISTED, join_with_or
+from td_pinterest_op.redaction.format import format_count, sanitize
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import Rows
 
@@ -117,13 +117,13 @@ class _CsvFile:
         self._header, self._columns = headers[separator], found[separator]
         if missing := [name for name in options.chosen if name.strip() not in map(str.strip, self._header)]:
             raise JobError(
-                f"the file {path} has no column {' or '.join(map(printable, missing))}, which --column names; "
+                f"the file {path} has no column {' or '.join(map(sanitize, missing))}, which --column names; "
                 "nothing was sent"
             )
         if not self._columns:
             raise JobError(
                 f"the file {path} has no column of identifiers: its first line must name one "
-                f"({alternatives(options.types)}), or the option --column NAME; nothing was sent"
+                f"({join_with_or(options.types)}), or the option --column NAME; nothing was sent"
             )
         self.schema = tuple((column.name, "varchar") for column in self._columns)
         self._reader = csv.reader(lines, strict=True, delimiter=separator)
@@ -134,11 +134,11 @@ class _CsvFile:
         if [name for _, name in self._columns] == [header.strip() for header in self._header]:
             return ""
         read = " and ".join(
-            f'"{printable(header)}"' + (f" as {name}" if name != header.strip() else "")
+            f'"{sanitize(header)}"' + (f" as {name}" if name != header.strip() else "")
             for header, name in ((self._header[position], name) for position, name in self._columns)
         )
         others = len(self._header) - len(self._columns)
-        left_out = f"; {counted(others, 'other column')} left out" if others else ""
+        left_out = f"; {format_count(others, 'other column')} left out" if others else ""
         return f"Reading the column{'s' if len(self._columns) > 1 else ''} {read} of {self._path.name}{left_out}"
 
     def line_of(self, row: int) -> int:

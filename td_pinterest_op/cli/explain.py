@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from td_pinterest_op.cli import options, screen
-from td_pinterest_op.cli.options import Given
+from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import ERRORS
 from td_pinterest_op.identifiers.reasons import REASONS
-from td_pinterest_op.settings.types import closest
+from td_pinterest_op.settings.types import suggest
 
 _PARTS = {
     "who": "Who must act:",
@@ -24,8 +24,8 @@ _PARTS = {
 @click.command(epilog="\b\nExamples:\n  td-pinterest explain not_an_email\n  td-pinterest explain AudienceError")
 @click.argument("name", metavar="[REASON|ERROR]", required=False)
 @options.as_json
-@options.given
-def explain(given: Given, name: str | None) -> None:
+@options.pass_common
+def explain(common: CommonOptions, name: str | None) -> None:
     """Explain why a value is rejected, or what an error means.
 
     REASON is a name under `invalid_by_reason` in the statistics, ERROR the class in a log, such as JobError. Without a
@@ -33,13 +33,13 @@ def explain(given: Given, name: str | None) -> None:
     """
     if name is None:
         entries = [_entry(known) for known in (*REASONS, *ERRORS)]
-        if given.as_json:
+        if common.as_json:
             screen.say_json(entries)
         else:
             screen.table(entries, columns=("name", "meaning"), prose=("meaning",))
         return
     entry = _entry(_known(name))
-    if given.as_json:
+    if common.as_json:
         screen.say_json(entry)
         return
     screen.say(f"{entry['name']}: {entry['meaning']}")
@@ -62,7 +62,7 @@ def _known(name: str) -> str:
     names = {known.lower(): known for known in (*REASONS, *ERRORS)}
     word = name.strip().lower().replace("-", "_")
     if word not in names:
-        suggestion = closest(name.strip(), names.values()) or ":"
+        suggestion = suggest(name.strip(), names.values()) or ":"
         raise click.UsageError(
             f"no reason and no error has that name{suggestion} `td-pinterest explain` without a name lists all"
         )

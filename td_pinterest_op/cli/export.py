@@ -22,8 +22,9 @@ from td_pinterest_op.audiences.actions import action_of
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials
 from td_pinterest_op.cli.csv_rows import CsvOptions, csv_rows
-from td_pinterest_op.cli.options import FILE, Given
-from td_pinterest_op.cli.project_folder import answers_of, show_folder
+from td_pinterest_op.cli.jobs import answers_of_export
+from td_pinterest_op.cli.options import FILE, CommonOptions
+from td_pinterest_op.cli.project_folder import make_folder, show_next_commands
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.export import export as run_export
 from td_pinterest_op.identifiers.types import LISTED, TYPES
@@ -35,7 +36,7 @@ from td_pinterest_op.settings.table import RecordsFormat
 from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.stats import LISTS
 from td_pinterest_op.treasure_data.result import Rows
-from td_pinterest_op.workflow.progress import EtaEstimator, no_pause
+from td_pinterest_op.workflow.progress import EtaEstimator, Phase
 from td_pinterest_op.workflow.task import Task
 
 # The options that name what is exported; a file may name the first two.
@@ -77,9 +78,15 @@ Examples:
 )
 @options.yes
 @options.all_of(options.ad_account, options.audience, options.env_file, options.as_json, options.quiet)
-@options.given
+@options.pass_common
 def export(
-    given: Given, /, settings: Path, dry_run: bool, columns: tuple[str, ...], folder: Path | None, **source: Any
+    common: CommonOptions,
+    /,
+    settings: Path,
+    dry_run: bool,
+    columns: tuple[str, ...],
+    folder: Path | None,
+    **source: Any,
 ) -> None:
     """Run an export once, from this terminal: a job, a query or a CSV file.
 
@@ -88,46 +95,51 @@ def export(
     with result_settings may also hold the task's query, job_id, database, engine, suppress and consent; options win.
     The same command on the same day (in UTC) goes on where one that was stopped or killed left off.
     """
-    credentials = Credentials.find(given.env_file)
-    in_file, of_file = files.task(settings)
-    raw = _settings(in_file, credentials, given) | ({"dry_run": True} if dry_run else {})
+    credentials = Credentials.find(common.env_file)
+    in_file, of_file = files.read_task(settings)
+    raw = _settings(in_file, credentials, common) | ({"dry_run": True} if dry_run else {})
     action = action_of(raw)
     reads_rows = action is None or action.reads_rows
     _check_source(source, of_file, reads_rows=reads_rows)
     params = _params(of_file, source)
     # Before anything is sent: what cannot be written as a workflow is wrong usage.
-    answers = answers_of(raw, params) if folder else None
+    answers = answers_of_export(raw, params) if folder else None
     asks_warehouse = reads_rows and (not source["csv_file"] or any(name in params for name in LISTS))
     credentials.require(*PINTEREST_SECRETS, *(["TD_API_KEY"] if asks_warehouse else []))
-    given.note(f"Credentials: {credentials.described()}")
-    with _rows(source["csv_file"], raw, columns, given.note) as rows:
+    common.note(f"Credentials: {credentials.describe()}")
+    with _rows(source["csv_file"], raw, columns, common.note) as rows:
         task = credentials.task(session=_session(raw, params, source["csv_file"]), result_settings=raw, **params)
-        statistics = run_task(task, credentials, given, rows=rows)
-    if given.as_json:
+        statistics = run_task(task, credentials, common, rows=rows)
+    if common.as_json:
         screen.say_json(statistics)
     else:
         _show(statistics)
     if folder and answers:
-        show_folder(folder, answers, given)
+        make_folder(folder, answers, common)
+        show_next_commands(folder, answers, common)
 
 
-def run_task(task: Task, credentials: Credentials, given: Given, *, rows: Rows | None = None) -> Mapping[str, Any]:
+def run_task(
+    task: Task, credentials: Credentials, common: CommonOptions, *, rows: Rows | None = None
+) -> Mapping[str, Any]:
     """Run an export for somebody at a terminal, who is asked before the first write; return its statistics."""
     is_dry = str(task.params["result_settings"].get("dry_run", "")).lower() == "true"
-    watcher = TerminalWatcher(ask=not (given.yes or is_dry), quiet=given.quiet)
-    with stopping(), screen.waits_shown(quiet=given.quiet):
-        return run_export(task, SYSTEM, rows=rows, watcher=watcher, on_new_refresh_token=credentials.keeper())
+    watcher = TerminalWatcher(ask=not (common.yes or is_dry), quiet=common.quiet)
+    with stopping(), screen.waits_shown(quiet=common.quiet):
+        return run_export(
+            task, SYSTEM, rows=rows, reporter=watcher, on_new_refresh_token=credentials.make_token_saver()
+        )
 
 
-def _settings(in_file: Mapping[str, object], credentials: Credentials, given: Given) -> dict[str, object]:
+def _settings(in_file: Mapping[str, object], credentials: Credentials, common: CommonOptions) -> dict[str, object]:
     """The settings of a file, completed from the command line and the environment."""
     raw = {"type": "pinterest", "audience_type": "customer_list", **in_file}
-    if given.ad_account or not raw.get("ad_account_id"):
-        raw["ad_account_id"] = given.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
+    if common.ad_account or not raw.get("ad_account_id"):
+        raw["ad_account_id"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
     of_audience = {name for name in raw if str(name).startswith("audience_id")}
     action = action_of(raw)
     is_named = of_audience or (action and action.finds_by_name and raw.get("audience_name"))
-    known = given.audience or (not is_named and credentials.environ.get("PINTEREST_AUDIENCE_ID"))
+    known = common.audience or (not is_named and credentials.environ.get("PINTEREST_AUDIENCE_ID"))
     if known and action and action.audience_id:
         raw = {name: value for name, value in raw.items() if name not in of_audience} | {"audience_id": known}
     return raw
@@ -135,7 +147,7 @@ def _settings(in_file: Mapping[str, object], credentials: Credentials, given: Gi
 
 def _params(of_file: Mapping[str, object], source: Mapping[str, Any]) -> dict[str, object]:
     """The parameters of the task: those of the options, else those of the file."""
-    lists = {name: files.sql(source[name], f"--{name}") for name in LISTS if source[name]}
+    lists = {name: files.read_sql(source[name], f"--{name}") for name in LISTS if source[name]}
     of_options = {name: value for name, value in query_params(source).items() if value is not None} | lists
     of_options |= {name: source[name] for name in ("database", "engine") if source[name]}
     has_source = any(source[option] for option in _SOURCES)
@@ -160,7 +172,7 @@ def query_params(source: Mapping[str, Any]) -> dict[str, object]:
     if not source["query"]:
         return {"job_id": source["job_id"]} if source["job_id"] else {}
     others = {name: source[name] for name in ("database", "engine") if name in source}
-    return {"query": files.sql(source["query"], "--query"), **others}
+    return {"query": files.read_sql(source["query"], "--query"), **others}
 
 
 def _session(settings: Mapping[str, object], params: Mapping[str, object], csv_file: Path | None) -> str | None:
@@ -217,28 +229,20 @@ class TerminalWatcher:
             raise StoppedError("you answered no")
 
     @contextlib.contextmanager
-    def progress(
-        self,
-        *,
-        phase: str,
-        unit: str,
-        total: int | None,
-        pace: float | None = None,
-        pause: Callable[[], float] = no_pause,
-    ) -> Iterator[Callable[[int], None]]:
+    def progress(self, phase: Phase) -> Iterator[Callable[[int], None]]:
         """Show a bar on a terminal, nothing elsewhere."""
         console = Console(stderr=True)
         is_hidden = self.quiet or not console.is_terminal
         columns = (
-            TextColumn(f"{phase:7}"),
+            TextColumn(f"{phase.name:7}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn(unit),
+            TextColumn(phase.unit),
             TextColumn("{task.fields[left]}"),
         )
         with Progress(*columns, console=console, transient=True, disable=is_hidden) as bar:
-            task = bar.add_task(phase, total=total, left="")
-            eta = EtaEstimator(total=total, pace=pace, timing=SYSTEM, pause=pause)
+            task = bar.add_task(phase.name, total=phase.total, left="")
+            eta = EtaEstimator(phase, SYSTEM)
             yield lambda done: bar.update(task, completed=done, left=eta.text(done))
 
 
@@ -260,7 +264,7 @@ def stopping() -> Iterator[None]:
         if not received:
             raise
         if not shutdown.finish():
-            error.extended(". A new refresh token may not be stored: if it is refused, run `td-pinterest authorize`")
+            error.extend(". A new refresh token may not be stored: if it is refused, run `td-pinterest authorize`")
         screen.fail(str(error))
         raise click.exceptions.Exit(128 + received[0]) from None
     finally:

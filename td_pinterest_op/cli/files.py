@@ -1,8 +1,9 @@
-"""Text files that options name: any text, settings, and NAME=VALUE words, read and written as a shell reads them.
+"""Files that options name: any text, settings of a task, and env files of NAME=VALUE.
 
-Of the words, quotes, backslashes, comments, `export`, several on a line and `;` between them are a shell's; nothing in
-them is expanded. What is written changes the values of the names that are set, and leaves every other character as it
-is.
+An env file means what it means to a shell: quotes, backslashes, comments, `export`, several assignments on a line, `;`
+between them; nothing is expanded. Setting a value leaves every other character unchanged. python-dotenv does neither:
+it reads one assignment a line, decodes escapes such as a backslash and n between double quotes, and sets a value by
+writing its whole line.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from td_pinterest_op.audiences.request import split
+from td_pinterest_op.audiences.request import split_layer
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.runtime import atomic_file
 from td_pinterest_op.settings.merge import Layer
@@ -26,53 +27,55 @@ _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 
 
 def read(path: Path, option: str = "") -> str:
-    """The text of the file, `-` for standard input. Raises SettingsError for a file that cannot be read."""
+    """Return the text of a file, `-` for standard input. Raises SettingsError for a file that cannot be read."""
     try:
         return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"the file {path}{option and f' of {option}'} cannot be read: {why(error)}") from None
+        raise SettingsError(
+            f"the file {path}{option and f' of {option}'} cannot be read: {explain_error(error)}"
+        ) from None
 
 
-def task(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_task(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the settings and the parameters of a task that the file of --settings holds, YAML or JSON.
 
     Raises SettingsError, also for what no export takes.
     """
-    settings, params = split(Layer(place=f"the file {path} of --settings", given=read(path, "--settings")))
+    settings, params = split_layer(Layer(place=f"the file {path} of --settings", given=read(path, "--settings")))
     return {str(name): value for name, value in settings.items()}, params
 
 
-def sql(given: str, option: str) -> str:
+def read_sql(text: str, option: str) -> str:
     """Return the SQL of an option: its text, or that of the file that it names. Raises SettingsError."""
-    is_sql = len(given.split()) > 1 and not given.strip().lower().endswith(".sql")
-    return given if is_sql else read(Path(given), option)
+    is_sql = len(text.split()) > 1 and not text.strip().lower().endswith(".sql")
+    return text if is_sql else read(Path(text), option)
 
 
-def why(error: OSError | UnicodeDecodeError) -> str:
-    """Why a text file cannot be used, without quoting it."""
+def explain_error(error: OSError | UnicodeDecodeError) -> str:
+    """Return why a text file cannot be used, without quoting it."""
     return error.strerror or type(error).__name__ if isinstance(error, OSError) else "it is not UTF-8 text"
 
 
-def values(text: str, path: Path) -> dict[str, str]:
-    """Return the values by their names, the last one of a repeated name. Raises SettingsError, which quotes nothing."""
-    return {name: _unquoted(text[value]) for name, value in _assignments(text, path)}
+def parse_values(text: str, path: Path) -> dict[str, str]:
+    """Return the values of an env file, the last one of a repeated name. Raises SettingsError, which quotes nothing."""
+    return {name: _unquote(text[value]) for name, value in _find_assignments(text, path)}
 
 
 def set_values(path: Path, new: Mapping[str, str]) -> None:
-    """Let those names have those values wherever they are in the file, at its end if nowhere.
+    """Set values in an env file, wherever their names are in it, or else at its end.
 
-    Its owner alone can read it afterwards; where there is none, it is made. Raises SettingsError.
+    Afterwards only its owner can read it. A file that does not exist is made. Raises SettingsError.
     """
     try:
         text = path.read_bytes().decode() if path.exists() else ""
-        atomic_file.replace(path, _with_values(text, path, new))
+        atomic_file.replace(path, _replace_values(text, path, new))
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"the file {path} cannot be written: {why(error)}") from None
+        raise SettingsError(f"the file {path} cannot be written: {explain_error(error)}") from None
 
 
-def _with_values(text: str, path: Path, new: Mapping[str, str]) -> str:
+def _replace_values(text: str, path: Path, new: Mapping[str, str]) -> str:
     pieces, end, left = [], 0, dict(new)
-    for name, value in _assignments(text, path):
+    for name, value in _find_assignments(text, path):
         if name in new:
             left.pop(name, None)
             pieces += [text[end : value.start], shlex.quote(new[name])]
@@ -84,8 +87,8 @@ def _with_values(text: str, path: Path, new: Mapping[str, str]) -> str:
     return "".join([*pieces, *(f"{name}={shlex.quote(value)}\n" for name, value in left.items())])
 
 
-def _assignments(text: str, path: Path) -> Iterator[tuple[str, slice]]:
-    """Each name, and where its value is in the text."""
+def _find_assignments(text: str, path: Path) -> Iterator[tuple[str, slice]]:
+    """Yield each name, and where its value is in the text."""
     position = 0
     while position < len(text):
         token, assignment = _TOKEN.match(text, position), _ASSIGNMENT.match(text, position)
@@ -97,13 +100,13 @@ def _assignments(text: str, path: Path) -> Iterator[tuple[str, slice]]:
         position = token.end()
 
 
-def _unquoted(word: str) -> str:
-    return "".join(map(_without_quotes, re.findall(_PIECE, word, re.VERBOSE | re.DOTALL)))
+def _unquote(word: str) -> str:
+    return "".join(map(_unquote_piece, re.findall(_PIECE, word, re.VERBOSE | re.DOTALL)))
 
 
-def _without_quotes(piece: str) -> str:
+def _unquote_piece(piece: str) -> str:
     if piece[0] == "'":
         return piece[1:-1]
-    # Between double quotes a backslash is itself, but before one of these; at a line's end it joins two lines.
+    # Between double quotes a backslash escapes only these; at a line's end it joins two lines.
     escape = re.compile(r'\\([$`"\\\n])' if piece[0] == '"' else r"\\(.)", re.DOTALL)
     return escape.sub(lambda match: match[1].strip("\n"), piece[1:-1] if piece[0] == '"' else piece)

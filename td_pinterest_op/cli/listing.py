@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from td_pinterest_op.audiences.customer_lists import origin_of
-from td_pinterest_op.audiences.usage import ROLES, Use, uses
+from td_pinterest_op.audiences.customer_lists import parse_list_name
+from td_pinterest_op.audiences.usage import ROLES, Use, find_uses
 from td_pinterest_op.cli import options, screen
-from td_pinterest_op.cli.connection import checked_id, connecting
-from td_pinterest_op.cli.options import Given
+from td_pinterest_op.cli.connection import open_connection, require_id
+from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.report import history_entries, history_option
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import Api
@@ -26,10 +26,10 @@ _LISTING = options.all_of(options.name_filter, options.env_file, options.as_json
 
 @click.command(epilog="\b\nExample:\n  td-pinterest accounts")
 @_LISTING
-@options.given
-def accounts(given: Given, name: str | None) -> None:
+@options.pass_common
+def accounts(common: CommonOptions, name: str | None) -> None:
     """List the ad accounts that the token may read, with the user's roles."""
-    with connecting(given) as connection:
+    with open_connection(common) as connection:
         rows = [
             {
                 "id": account.id,
@@ -40,44 +40,46 @@ def accounts(given: Given, name: str | None) -> None:
             }
             for account in connection.services.pinterest.ad_accounts()
         ]
-    _show(given, _named(rows, name), ("id", "name", "status", "roles", "owner"), nothing="no ad account")
+    _show(common, _named(rows, name), ("id", "name", "status", "roles", "owner"), nothing="no ad account")
 
 
 @click.command(epilog="\b\nExamples:\n  td-pinterest audiences\n  td-pinterest audiences --name shoppers --json")
 @options.ad_account
 @_LISTING
-@options.given
-def audiences(given: Given, name: str | None) -> None:
+@options.pass_common
+def audiences(common: CommonOptions, name: str | None) -> None:
     """List the audiences of the ad account: ids, types, status, size and the customer list behind each."""
-    with connecting(given) as connection:
-        rows = list(map(audience_row, connection.api().listed("audiences")))
+    with open_connection(common) as connection:
+        rows = list(map(audience_row, connection.api().list_entities("audiences")))
     columns = ("id", "name", "audience_type", "status", "size", "customer_list_id", "created", "changed")
-    _show(given, _named(rows, name), columns, nothing="no audience")
+    _show(common, _named(rows, name), columns, nothing="no audience")
 
 
 @click.command(epilog="\b\nExamples:\n  td-pinterest lists\n  td-pinterest lists --left-behind")
 @options.ad_account
 @click.option("--left-behind", is_flag=True, help="Only lists that no audience uses.")
 @_LISTING
-@options.given
-def lists(given: Given, left_behind: bool, name: str | None) -> None:
+@options.pass_common
+def lists(common: CommonOptions, left_behind: bool, name: str | None) -> None:
     """List the customer lists of the ad account, and mark those that no audience uses.
 
     Pinterest has no way to delete a customer list: a replace or a clear leaves one behind. Of the operator's own lists
     the session and the job that made them are shown.
     """
     used_by: dict[str, list[str]] = {}
-    with connecting(given) as connection:
+    with open_connection(common) as connection:
         api = connection.api()
-        for row in map(audience_row, api.listed("audiences")):
+        for row in map(audience_row, api.list_entities("audiences")):
             used_by.setdefault(row["customer_list_id"], []).append(row["id"])
-        rows = [_list_row(content, used_by.get(str(content["id"]), [])) for content in api.listed("customer_lists")]
+        rows = [
+            _list_row(content, used_by.get(str(content["id"]), [])) for content in api.list_entities("customer_lists")
+        ]
     rows = [row for row in rows if row["left_behind"] or not left_behind]
     columns = [
         *("id", "name", *(["list_type"] if any(row["list_type"] for row in rows) else []), "status", "uploaded"),
         *("used_by", "left_behind", "session", "job_id", "created", "changed"),
     ]
-    _show(given, _named(rows, name), columns, nothing="no customer list")
+    _show(common, _named(rows, name), columns, nothing="no customer list")
 
 
 @click.command(epilog="\b\nExample:\n  td-pinterest audience 2542620905475")
@@ -85,27 +87,27 @@ def lists(given: Given, left_behind: bool, name: str | None) -> None:
 @options.ad_account
 @history_option
 @options.all_of(options.env_file, options.as_json, options.quiet)
-@options.given
-def audience(given: Given, audience_id: str | None, history: str | None) -> None:
+@options.pass_common
+def audience(common: CommonOptions, audience_id: str | None, history: str | None) -> None:
     """Show one audience in full: the customer list behind it, what made that list, and the ad groups that use it.
 
     Without ID it is the audience of PINTEREST_AUDIENCE_ID. With --history its runs and sizes over time follow.
     """
-    with connecting(given) as connection:
+    with open_connection(common) as connection:
         api = connection.api()
         named = audience_id or connection.credentials.environ.get("PINTEREST_AUDIENCE_ID")
         if not named:
             raise click.UsageError("which audience? Give its id; `td-pinterest audiences` lists them")
-        content = api.entity("audiences", checked_id(named, "ID"))
+        content = api.get_entity("audiences", require_id(named, "ID"))
         if content is None:
             raise AudienceError(
                 f"there is no audience {named} in ad account {api.ad_account_id}: "
                 "`td-pinterest audiences` lists those that exist"
             )
         row = _full_row(api, content)
-        used_by = uses(api, row["id"])
-    past = _past(history, row["id"], given.env_file) if history else None
-    if given.as_json:
+        used_by = find_uses(api, row["id"])
+    past = _past(history, row["id"], common.env_file) if history else None
+    if common.as_json:
         ad_groups = None if used_by is None else [asdict(use) for use in used_by]
         screen.say_json(row | {"ad_groups": ad_groups} | ({} if past is None else {"history": past}))
         return
@@ -114,7 +116,7 @@ def audience(given: Given, audience_id: str | None, history: str | None) -> None
         screen.say()
         columns = ("when", "what", "sent", "rejected", "status", "size", "members", "matched")
         told = [entry | {"when": entry["at"], "matched": share(entry["match_ratio"], 1)} for entry in past]
-        _show(given, told, columns, nothing="nothing in the history")
+        _show(common, told, columns, nothing="nothing in the history")
 
 
 def _show_audience(row: Mapping[str, Any], used_by: Sequence[Use] | None) -> None:
@@ -147,7 +149,7 @@ def _past(history: str, audience_id: str, env_file: Path | None) -> list[dict[st
 def _full_row(api: Api, content: Mapping[str, Any]) -> dict[str, Any]:
     row = audience_row(content) | {"description": content.get("description"), "ad_account_id": api.ad_account_id}
     list_id = row["customer_list_id"]
-    behind = api.entity("customer_lists", list_id) if list_id else None
+    behind = api.get_entity("customer_lists", list_id) if list_id else None
     if behind:
         shown = _list_row(behind, [row["id"]])
         keys = ("name", "status", "uploaded", "removed", "batches", "session", "job_id", "created", "changed")
@@ -176,7 +178,7 @@ def _id(value: object) -> str | None:
 
 
 def _list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[str, Any]:
-    session, job_id = origin_of(str(content.get("name") or "")) or (None, None)
+    session, job_id = parse_list_name(str(content.get("name") or "")) or (None, None)
     return {
         "id": str(content["id"]),
         **{key: content.get(key) for key in ("name", "list_type", "status")},
@@ -199,8 +201,8 @@ def _named(rows: Iterable[dict[str, Any]], name: str | None) -> list[dict[str, A
     return sorted(matching, key=lambda row: (str(row["name"] or "").casefold(), len(row["id"]), row["id"]))
 
 
-def _show(given: Given, rows: list[dict[str, Any]], columns: Sequence[str], *, nothing: str) -> None:
-    if given.as_json:
+def _show(common: CommonOptions, rows: list[dict[str, Any]], columns: Sequence[str], *, nothing: str) -> None:
+    if common.as_json:
         screen.say_json(rows)
     elif rows:
         screen.table(rows, columns=columns)

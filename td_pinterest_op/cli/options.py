@@ -1,4 +1,4 @@
-"""Options that several commands have, and what was given for them."""
+"""Options that several commands have, and their values."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @dataclass(slots=True, kw_only=True)
-class Given:
-    """What was given for the options of this module that a command has."""
+class CommonOptions:
+    """The values of those options of this module that a command has."""
 
     ad_account: str | None = None
     audience: str | None = None
@@ -28,18 +28,18 @@ class Given:
     yes: bool = False
 
     def note(self, text: str) -> None:
-        """A line about the work, unless --quiet says no."""
+        """Print a line about the work, unless there is --quiet."""
         if not self.quiet:
             screen.note(text)
 
 
-# The command takes it as its first argument.
-given = click.make_pass_decorator(Given, ensure=True)
+# The command takes them as its first argument.
+pass_common = click.make_pass_decorator(CommonOptions, ensure=True)
 
 
 def _option(*names: str, **attributes: Any) -> Callable[[_F], _F]:
     def keep(context: click.Context, option: click.Parameter, value: object) -> None:
-        setattr(context.ensure_object(Given), str(option.name), value)
+        setattr(context.ensure_object(CommonOptions), str(option.name), value)
 
     return click.option(*names, expose_value=False, callback=keep, **attributes)
 

@@ -11,7 +11,7 @@ from td_pinterest_op import __version__
 from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.authorize import authorize
 from td_pinterest_op.cli.check import check
-from td_pinterest_op.cli.doctor import doctor
+from td_pinterest_op.cli.doctor.command import doctor
 from td_pinterest_op.cli.explain import explain
 from td_pinterest_op.cli.export import export
 from td_pinterest_op.cli.init import init
@@ -20,7 +20,7 @@ from td_pinterest_op.cli.rehearse.command import rehearse
 from td_pinterest_op.cli.report import report
 from td_pinterest_op.cli.sql import sql
 from td_pinterest_op.errors import ExportError
-from td_pinterest_op.runtime.unexpected import unexpected
+from td_pinterest_op.runtime.unexpected import to_export_error
 
 log = logging.getLogger("td_pinterest_op")
 
@@ -83,7 +83,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except SystemExit:  # click's way of saying that nobody reads the output
         return 141
     except Exception as error:
-        screen.fail(str(error if isinstance(error, ExportError) else unexpected(error)))
+        screen.fail(str(error if isinstance(error, ExportError) else to_export_error(error)))
         return 1
     return code if isinstance(code, int) else 0
 

@@ -10,15 +10,15 @@ import click
 
 from td_pinterest_op.audiences.actions import OUTCOMES
 from td_pinterest_op.cli import files, options, screen
-from td_pinterest_op.cli.connection import Credentials, checked_id
-from td_pinterest_op.cli.options import FILE, Given
+from td_pinterest_op.cli.connection import Credentials, require_id
+from td_pinterest_op.cli.options import FILE, CommonOptions
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.redaction.format import counted
+from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.after_run import READABLE
 from td_pinterest_op.report.entry import Entry, entry
 from td_pinterest_op.report.sources import entries
 from td_pinterest_op.runtime.atomic_file import replace
-from td_pinterest_op.treasure_data.job import Source, random_domain_key
+from td_pinterest_op.treasure_data.job import Source, make_domain_key
 from td_pinterest_op.treasure_data.result import read_all
 
 _TABLE = re.compile(r"(?P<database>[a-z0-9_]{3,255})\.(?P<table>[a-z0-9_]{3,255})")
@@ -44,8 +44,10 @@ history_option = click.option(
 @click.option("--audience", metavar="ID", help="The audience to report, where there are several.")
 @click.option("--output", "-o", type=FILE, default="report.html", show_default=True, help="The page to write.")
 @options.all_of(options.env_file, options.as_json, options.quiet)
-@options.given
-def report(given: Given, paths: tuple[Path, ...], history: str | None, audience: str | None, output: Path) -> None:
+@options.pass_common
+def report(
+    common: CommonOptions, paths: tuple[Path, ...], history: str | None, audience: str | None, output: Path
+) -> None:
     """Write one HTML page about the last run of an audience and its history.
 
     It begins with a picture of the run: from the rows of the query to the people whom Pinterest matched. Several
@@ -56,17 +58,17 @@ def report(given: Given, paths: tuple[Path, ...], history: str | None, audience:
     """
     if not paths and history is None:
         raise click.UsageError("give a FILE with statistics, or --history DATABASE.TABLE")
-    audience = checked_id(audience, "--audience") if audience else None
+    audience = require_id(audience, "--audience") if audience else None
     runs = [run for path in paths for run in entries(files.read(path), name=str(path))]
     if history is not None:
-        runs += history_entries(history, audience_id=audience, env_file=given.env_file)
+        runs += history_entries(history, audience_id=audience, env_file=common.env_file)
     if not runs:
         raise SettingsError("the history has no rows of this audience: run the workflow first")
     _write(output, runs, audience)
-    if given.as_json:
+    if common.as_json:
         screen.say_json({"file": str(output), "entries": len(runs)})
-    elif not given.quiet:
-        screen.say(f"Wrote {output}, from {counted(len(runs), runs[0].kind, 'runs and follow-ups')}")
+    elif not common.quiet:
+        screen.say(f"Wrote {output}, from {format_count(len(runs), runs[0].kind, 'runs and follow-ups')}")
 
 
 def _write(output: Path, runs: list[Entry], audience: str | None) -> None:
@@ -81,7 +83,7 @@ def _write(output: Path, runs: list[Entry], audience: str | None) -> None:
     try:
         replace(output, html, mode=READABLE)
     except OSError as error:
-        raise SettingsError(f"{output} cannot be written: {files.why(error)}") from None
+        raise SettingsError(f"{output} cannot be written: {files.explain_error(error)}") from None
 
 
 def history_entries(history: str, *, audience_id: str | None, env_file: Path | None) -> list[Entry]:
@@ -92,8 +94,8 @@ def history_entries(history: str, *, audience_id: str | None, env_file: Path | N
     only = f" WHERE audience_id = '{audience_id}'" if audience_id else ""
     # A table that an older version made has fewer columns.
     query = f"SELECT * FROM {named['table']}{only} ORDER BY time DESC LIMIT {_MOST_ROWS}"  # noqa: S608
-    source = Source(query=query, database=named["database"], domain_key=random_domain_key())
+    source = Source(query=query, database=named["database"], domain_key=make_domain_key())
     credentials = Credentials.find(env_file)
     credentials.require("TD_API_KEY")
-    with credentials.of_treasure_data().services() as services:
+    with credentials.without_pinterest().services() as services:
         return [entry(row) for row in reversed(read_all(services.treasure_data, source))]

@@ -9,12 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import click
-import requests
 
 from td_pinterest_op.cli import files
 from td_pinterest_op.cli.connection import SECRETS
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.http.transport import is_safe
+from td_pinterest_op.http.transport import NoResponseError, is_safe
 from td_pinterest_op.redaction.secret import Secret, mask
 from td_pinterest_op.workflow import local_secrets
 from td_pinterest_op.workflow.digdag_server import DigdagServer
@@ -46,7 +45,7 @@ def _to_local(secrets: Mapping[str, Secret], environ: Mapping[str, str]) -> str:
     try:
         stored = [local_secrets.write(name, value, environ) for name, value in secrets.items()]
     except OSError as error:
-        raise SettingsError(f"the local digdag secrets cannot be written: {files.why(error)}") from None
+        raise SettingsError(f"the local digdag secrets cannot be written: {files.explain_error(error)}") from None
     except RuntimeError:
         raise SettingsError(
             "the local digdag secrets have no folder, as this user has no home: let DIGDAG_CONFIG_HOME name one"
@@ -83,7 +82,7 @@ def _to_file(path: Path) -> Target:
         raise SettingsError(f"there is no folder {path.parent} for the file {path.name}")
     if path.is_file():
         # What cannot be read could not be written either, once Pinterest has issued a token.
-        files.values(files.read(path, "--to file"), path)
+        files.parse_values(files.read(path, "--to file"), path)
     elif path.exists():
         raise SettingsError(f"{path} is not a file")
 
@@ -105,7 +104,7 @@ def _to_server(url: str, project: str, environ: Mapping[str, str]) -> Target:
 
     def store(secrets: Mapping[str, Secret]) -> str:
         try:
-            status, project_id = server.project_id(project)
+            status, project_id = server.find_project_id(project)
             if project_id is None:
                 raise SettingsError(
                     f"the digdag server {base} knows no project {project} (it answered {status}): push it first, or "
@@ -118,8 +117,8 @@ def _to_server(url: str, project: str, environ: Mapping[str, str]) -> Target:
                         f"the digdag server {base} answered {status} to secret {name} of project {project}: a server "
                         "keeps secrets only with digdag.secret-encryption-key in its configuration"
                     )
-        except requests.RequestException as error:
-            raise SettingsError(f"the digdag server {base} cannot be reached ({type(error).__name__})") from None
+        except NoResponseError as error:
+            raise SettingsError(f"the digdag server {base} cannot be reached ({error.brief})") from None
         return f"the secrets of project {project} on {base}"
 
     return store

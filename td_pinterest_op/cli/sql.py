@@ -9,9 +9,9 @@ import click
 
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import Credentials
-from td_pinterest_op.cli.options import Given
+from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.identifiers.sql_text import quote_literal
-from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, alternatives
+from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, join_with_or
 from td_pinterest_op.records.columns import identifier_columns
 from td_pinterest_op.records.hashed_rows import ENGINES
 from td_pinterest_op.records.sql import (
@@ -19,12 +19,12 @@ from td_pinterest_op.records.sql import (
     arms_statement,
     columns_statement,
     hashed_statement,
-    one_statement,
     rejected_statement,
+    require_one_statement,
 )
 from td_pinterest_op.settings.structures import COLUMNS, CONTROL, Control
 from td_pinterest_op.settings.types import WrongValueError
-from td_pinterest_op.treasure_data.job import Job, job_of
+from td_pinterest_op.treasure_data.job import Job, wait_for_job
 from td_pinterest_op.workflow import task as workflow
 
 _EXAMPLE = """\b
@@ -53,9 +53,9 @@ Examples:
 @click.option("--salt", help="control: its salt.")
 @click.option("--by", metavar="COLUMN", help="control: the column of its key.  [default: the digest]")
 @options.all_of(options.env_file, options.quiet)
-@options.given
+@options.pass_common
 def sql(
-    given: Given,
+    common: CommonOptions,
     /,
     what: str,
     query: str,
@@ -70,12 +70,12 @@ def sql(
     hashed: the query with digests in place of identifiers, NULL where one is rejected. rejected: your keys, with the
     column and the reason of each value that is rejected. control: the arm of each person, `control` or `sent`.
     """
-    text = one_statement(files.sql(query, "--query"))
+    text = require_one_statement(files.read_sql(query, "--query"))
     listed, types = _columns_of(names)
     if database and len(types) < len(listed):
         raise click.UsageError("with --database, --columns takes only NAME=TYPE: the warehouse knows the others")
     if database:
-        job = _described(given, text, database=database, engine=engine)
+        job = _described(common, text, database=database, engine=engine)
     elif listed:
         job = Job(id="", schema=tuple((name, "varchar") for name in listed), records=None, size=None)
     else:
@@ -92,18 +92,18 @@ def _columns_of(names: str) -> tuple[list[str], Mapping[str, str]]:
     except WrongValueError as error:
         raise click.UsageError(f"--columns: {error}") from None
     if not set(KEYS_ONLY).isdisjoint(types.values()):
-        raise click.UsageError(f"--columns: the warehouse hashes {alternatives(LISTED)} only")
+        raise click.UsageError(f"--columns: the warehouse hashes {join_with_or(LISTED)} only")
     return [name for name, _, _ in pairs], types
 
 
-def _described(given: Given, text: str, *, database: str, engine: str) -> Job:
+def _described(common: CommonOptions, text: str, *, database: str, engine: str) -> Job:
     """A job with the columns of the query, and without rows."""
-    credentials = Credentials.find(given.env_file)
+    credentials = Credentials.find(common.env_file)
     credentials.require("TD_API_KEY")
-    given.note(f"Credentials: {credentials.described()}")
-    source = workflow.source(credentials.task(query=text, database=database, engine=engine))
-    with credentials.of_treasure_data().services() as services, screen.waits_shown(quiet=given.quiet):
-        return job_of(services.treasure_data, source.with_fresh_query(columns_statement(text)))
+    common.note(f"Credentials: {credentials.describe()}")
+    source = workflow.read_source(credentials.task(query=text, database=database, engine=engine))
+    with credentials.without_pinterest().services() as services, screen.waits_shown(quiet=common.quiet):
+        return wait_for_job(services.treasure_data, source.with_fresh_query(columns_statement(text)))
 
 
 def _statement(
@@ -116,12 +116,12 @@ def _statement(
     control: Mapping[str, str | None],
 ) -> str:
     names = [name for name, _ in job.schema]
-    columns = identifier_columns(job, types, passes_others=True)
+    columns = identifier_columns(job, types, ignores_others=True)
     query = Query(text=text, names=names, columns=columns)
     if what == "hashed":
         return hashed_statement(query)
     if what == "control":
-        chosen = _control(control)
+        chosen = _parse_control(control)
         if chosen.by is None and (len(columns) > 1 or columns[0].is_array):
             raise click.UsageError("the query has several identifiers a row: name the key of a person with --by")
         by = _known(chosen.by, names, "--by") if chosen.by else None
@@ -133,9 +133,9 @@ def _statement(
     return rejected_statement(query, keys=[_known(key, names, "--key") for key in keys or others])
 
 
-def _control(given: Mapping[str, str | None]) -> Control:
+def _parse_control(parts: Mapping[str, str | None]) -> Control:
     try:
-        control: Control = CONTROL.read({name: value for name, value in given.items() if value is not None}, repr)
+        control: Control = CONTROL.read({name: part for name, part in parts.items() if part is not None}, repr)
     except WrongValueError as error:
         raise click.UsageError(f"--percent, --salt, --by: {error}") from None
     return control

@@ -1,4 +1,4 @@
-"""Retry policy: how many retries, and how long to wait, as set and as a server asks."""
+"""The retry policy: how many retries, and the waits that the settings or a server ask for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import backoff
 
-_SHORTEST_LOOK = 0.5
+# Retries may be set to come at once; waiting for somebody else's work must let time pass. In seconds.
+_SHORTEST_WAIT = 0.5
 DAY = 86_400.0
 # Some thirty years, in seconds. A reset later than this is no delay but a point in time (seconds since 1970).
 _LONGEST = 1_000_000_000.0
@@ -17,7 +18,11 @@ _LONGEST = 1_000_000_000.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """How often and how long: times in seconds. `random` gives 0 to 1."""
+    """How often to retry, and the waits in seconds. `random` returns 0 to 1.
+
+    backoff's decorators are not used: they repeat one function, while here a wait may come from the response, is shared
+    by all requests of a run, ends with a signal, and does not count for every status. Its wait generator is.
+    """
 
     count: int
     initial_wait: float
@@ -25,36 +30,35 @@ class Retry:
     random: Callable[[], float]
 
     def waits(self) -> Iterator[float]:
-        """The waits before the first, second, … retry, without end: each doubles, plus up to half of it at random."""
+        """Yield the waits before the first, second, … retry, without end: each doubles, plus up to half at random."""
         doubling = backoff.expo(base=2, factor=self.initial_wait, max_value=self.longest_wait)
         next(doubling)  # its first value is no wait
         while True:
             yield min(next(doubling) * (1 + self.random() / 2), self.longest_wait)
 
     def waits_for(self, seconds: float) -> Iterator[float]:
-        """The waits of all retries, and more of them until they add up to `seconds`."""
+        """Yield the waits of all retries, and more until they add up to `seconds`."""
         waits, retry, waited = self.waits(), 0, 0.0
         while retry < self.count or waited < seconds:
-            # Retries may be set to come at once; whoever waits for somebody else's work must let time pass.
-            wait = max(next(waits), _SHORTEST_LOOK)
+            wait = max(next(waits), _SHORTEST_WAIT)
             retry, waited = retry + 1, waited + wait
             yield wait
 
 
-def retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
-    """Seconds that `Retry-After` (seconds or a date) asks to wait, None without one that can be read.
+def read_retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
+    """Return the seconds that `Retry-After` (seconds or a date) asks to wait, None without a valid one.
 
     No wait is longer than some thirty years. `wall` is this machine's time, in seconds since 1970.
     """
-    asked = headers.get("Retry-After", "").strip()
-    if asked.isdecimal() and asked.isascii():
-        return min(float(asked), _LONGEST)
-    until = _http_date(asked)
+    text = headers.get("Retry-After", "").strip()
+    if text.isdecimal() and text.isascii():
+        return min(float(text), _LONGEST)
+    until = _parse_http_date(text)
     return None if until is None else min(max(0.0, until - server_time(headers, wall=wall)), _LONGEST)
 
 
-def reset_delay(headers: Mapping[str, str], *, wall: float) -> float | None:
-    """Seconds until the limit is reset, as `x-ratelimit-reset` says (seconds, or a point in time), None without one."""
+def read_reset_delay(headers: Mapping[str, str], *, wall: float) -> float | None:
+    """Return the seconds until `x-ratelimit-reset` (seconds, or a point in time), None without a valid one."""
     try:
         reset = float(headers.get("x-ratelimit-reset", ""))
     except ValueError:
@@ -65,12 +69,12 @@ def reset_delay(headers: Mapping[str, str], *, wall: float) -> float | None:
 
 
 def server_time(headers: Mapping[str, str], *, wall: float) -> float:
-    """The time by the server's own clock where it shows one: this machine's clock may be wrong."""
-    now = _http_date(headers.get("Date", ""))
+    """Return the server's time if it shows one, since this machine's clock may be wrong; else `wall`."""
+    now = _parse_http_date(headers.get("Date", ""))
     return wall if now is None else now
 
 
-def _http_date(text: str) -> float | None:
+def _parse_http_date(text: str) -> float | None:
     try:
         moment = email.utils.parsedate_to_datetime(text)
         # The asctime form has no zone; it is UTC as well.

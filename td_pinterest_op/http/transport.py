@@ -20,47 +20,51 @@ import urllib3
 import urllib3.exceptions
 
 from td_pinterest_op import USER_AGENT
-from td_pinterest_op.http.connections import PIECE, REQUEST_ID, Adapter, RepeatedResponseError, WriteTimeoutError
-from td_pinterest_op.redaction.format import printable
+from td_pinterest_op.http.connections import PIECE, Adapter, WriteTimeoutError
+from td_pinterest_op.redaction.format import sanitize
 from td_pinterest_op.redaction.secret import Secret, mask
 
-# Puts its credentials into a request, such as one of requests' AuthBase.
+# Adds credentials to a request, as an AuthBase of requests does.
 Authorise = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
 # The most that is read of a body, in bytes, compressed or not. A page of 250 audiences takes a tenth of it.
 LARGEST_BODY = 8 * 1024 * 1024
-# Of an error.
+# Pinterest's error codes have a few digits.
 _LARGEST_CODE = 10**9
 _HOST = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
 
 class Failure(enum.Enum):
-    """Ways in which there is no response, or none that can be used."""
+    """Why there is no usable response."""
 
     NOT_CONNECTED = "could not connect"
     CONNECT_TIMEOUT = "no connection within connection_timeout_secs"
     WRITE_TIMEOUT = "the server stopped reading for write_timeout_secs"
     READ_TIMEOUT = "no byte of the response for read_timeout_secs"
     BROKEN = "the connection broke"
-    REPEATED = "the response to an earlier request came once more"
     OVERSIZED = "the response is larger than 8 MB"
     TLS = "the TLS connection could not be trusted"
     UNUSABLE = "the request could not be made"
 
 
 class NoResponseError(Exception):
-    """There was no response. `where` completes the failure: host, port, proxy and cause."""
+    """There was no usable response. `peer` completes the failure: host, port, proxy and cause."""
 
-    def __init__(self, failure: Failure, where: str = "") -> None:
-        super().__init__(f"{failure.value}{where}")
-        self.failure = failure
+    def __init__(self, failure: Failure, peer: str = "") -> None:
+        super().__init__(f"{failure.value}{peer}")
+        self.failure, self._peer = failure, peer
+
+    @property
+    def brief(self) -> str:
+        """The failure without the names of settings: "connect timeout: api.pinterest.com:443"."""
+        return self.failure.name.lower().replace("_", " ") + self._peer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """A complete HTTP response; `body` is empty where an error's is larger than LARGEST_BODY.
+    """A complete HTTP response; `body` is empty if that of an error is larger than LARGEST_BODY.
 
-    Of a success the client says the `latency` of the last attempt alone, and whether any attempt was `throttled`.
+    The client adds to a success the `latency` of the last attempt in seconds, and whether any attempt was `throttled`.
     """
 
     status: int
@@ -71,19 +75,19 @@ class Response:
 
     @property
     def request_id(self) -> str:
-        """Pinterest's name for the request, `-` when it gave none; only what such a name may consist of."""
-        # Masked before anything is left out of it: a credential would not be recognised afterwards.
-        given = mask(self.headers.get(REQUEST_ID, ""))
-        return "".join(c for c in given if c.isalnum() or c in "-_*")[:64] or "-"
+        """Pinterest's id of the request, `-` without one; letters, digits and `-_*` only."""
+        # Masked before characters are dropped: a credential would not be recognised afterwards.
+        header = mask(self.headers.get("x-pinterest-rid", ""))
+        return "".join(c for c in header if c.isalnum() or c in "-_*")[:64] or "-"
 
     @property
     def content(self) -> dict[str, Any]:
-        """The JSON object in the body, empty when it holds none."""
-        return json_object(self.body)
+        """The JSON object in the body, empty without one."""
+        return parse_json_object(self.body)
 
     @property
     def code(self) -> int | None:
-        """Pinterest's own code of an error, None without one."""
+        """Pinterest's code of an error, None without one."""
         code = self.content.get("code")
         return code if isinstance(code, int) and abs(code) < _LARGEST_CODE else None
 
@@ -99,7 +103,7 @@ class Transport:
 
     def __init__(self, *, connect_timeout: float, write_timeout: float, read_timeout: float, connections: int) -> None:
         self._timeout = (connect_timeout, read_timeout)
-        self._environments: dict[str, dict[str, Any]] = {}
+        self._options: dict[str, dict[str, Any]] = {}
         self._session = requests.Session()
         self._session.headers["User-Agent"] = USER_AGENT
         self._session.headers["Accept-Encoding"] = "gzip"
@@ -109,45 +113,45 @@ class Transport:
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise
     ) -> Response:
         """Send one request and read its whole response. Raises NoResponseError."""
-        with self.opening(method, url, headers=headers, body=body, auth=auth) as response:
-            return Response(status=response.status, headers=response.headers, body=whole_body(response))
+        with self.open(method, url, headers=headers, body=body, auth=auth) as response:
+            return Response(status=response.status, headers=response.headers, body=read_body(response))
 
     @contextlib.contextmanager
-    def opening(
+    def open(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: Authorise
     ) -> Iterator[urllib3.BaseHTTPResponse]:
-        """Send one request; within the block its response can be read. Raises NoResponseError, there as well.
+        """Send one request; the block reads its response. Raises NoResponseError, from within the block as well.
 
-        `auth` is always given: without it requests would look into ~/.netrc and send what it finds there.
+        `auth` is required: without it requests would send what it finds in ~/.netrc.
         """
         proxies: Mapping[str, str] = {}
         try:
             request = self._session.prepare_request(
                 requests.Request(method, url, headers=dict(headers), data=body, auth=auth)
             )
-            environment = self._environment(url)
-            proxies = environment["proxies"]
+            options = self._environment_options(url)
+            proxies = options["proxies"]
             # By the adapter, not by the session, which parses where a redirect leads even if it does not follow it.
-            with self._adapter.send(request, stream=True, timeout=self._timeout, **environment) as response:
+            with self._adapter.send(request, stream=True, timeout=self._timeout, **options) as response:
                 yield response.raw
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, zlib.error, UnicodeError) as error:
-            raise NoResponseError(_failure(error), _where(url, proxies, error)) from None
+            raise NoResponseError(_classify(error), _describe_peer(url, proxies, error)) from None
 
-    def _environment(self, url: str) -> dict[str, Any]:
-        """Proxies and certificates as the environment says: looked up once, since that costs a tenth of a request."""
+    def _environment_options(self, url: str) -> dict[str, Any]:
+        """Return proxies and certificates of the environment: looked up once, since that costs a tenth of a request."""
         parts = urllib.parse.urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
-        if origin not in self._environments:
+        if origin not in self._options:
             merged = self._session.merge_environment_settings(url, {}, None, None, None)
-            # A proxy's own loop-back is another machine's.
-            proxies = {} if is_this_machine(url) else merged["proxies"]
+            # The loop-back of a proxy is that of another machine.
+            proxies = {} if is_loopback(url) else merged["proxies"]
             for proxy in proxies.values():
-                with contextlib.suppress(ValueError):  # no address: whoever uses it is told
-                    Secret(requests.utils.get_auth_from_url(proxy)[1])  # known from here on, and masked
-            # As OpenSSL has it, where requests has no variable of its own.
+                with contextlib.suppress(ValueError):  # no URL: the request fails with a message
+                    Secret(requests.utils.get_auth_from_url(proxy)[1])  # masked from here on
+            # OpenSSL's variable, which requests does not read.
             verify = os.environ.get("SSL_CERT_FILE") or True if merged["verify"] is True else merged["verify"]
-            self._environments[origin] = {"proxies": proxies, "verify": verify, "cert": merged["cert"]}
-        return self._environments[origin]
+            self._options[origin] = {"proxies": proxies, "verify": verify, "cert": merged["cert"]}
+        return self._options[origin]
 
     def close(self) -> None:
         """Close all connections."""
@@ -155,8 +159,8 @@ class Transport:
         self._session.close()
 
 
-def json_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in `body`, empty when it holds none."""
+def parse_json_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object in `body`, empty without one."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
@@ -165,7 +169,7 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 
 def is_safe(url: str) -> bool:
-    """Whether secrets may be sent there: https, or plain http to this machine's loop-back."""
+    """Whether secrets may be sent to a URL: https, or plain http to this machine's loop-back."""
     try:
         parts = urllib.parse.urlsplit(url)
     except ValueError:
@@ -173,11 +177,11 @@ def is_safe(url: str) -> bool:
     # A name and a port, nothing that two parsers could read in two ways.
     if not parts.hostname or not _HOST.fullmatch(parts.netloc) or "\\" in url:
         return False
-    return parts.scheme == "https" or (parts.scheme == "http" and is_this_machine(url))
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(url))
 
 
-def is_this_machine(url: str) -> bool:
-    """Whether a URL leads to loop-back, which is never reached through a proxy."""
+def is_loopback(url: str) -> bool:
+    """Whether a URL leads to this machine's loop-back, which is never reached through a proxy."""
     try:
         host = urllib.parse.urlsplit(url).hostname or ""
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -185,8 +189,8 @@ def is_this_machine(url: str) -> bool:
         return False
 
 
-def pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """A body as it arrives, not decompressed."""
+def read_pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    """Yield a body as it arrives, not decompressed."""
     # urllib3 1.26 has no read1: it waits until the piece is full.
     read = getattr(response, "read1", response.read)
     try:
@@ -197,19 +201,19 @@ def pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
         raise urllib3.exceptions.ProtocolError("a chunk has no length") from None
 
 
-def whole_body(response: urllib3.BaseHTTPResponse) -> bytes:
-    """The body, decompressed; b"" for that of an error if it is too large, to be called within `opening`."""
+def read_body(response: urllib3.BaseHTTPResponse) -> bytes:
+    """Return the body, decompressed; b"" for that of an error if it is too large. For the block of `open`."""
     data = bytearray()
-    for piece in pieces(response):
+    for piece in read_pieces(response):
         data += piece
         if len(data) > LARGEST_BODY:
             break
-    whole, encoding = bytes(data), response.headers.get("Content-Encoding", "").strip().lower()
-    if whole and len(whole) <= LARGEST_BODY and encoding in ("gzip", "x-gzip", "deflate"):
-        # 32: gzip or zlib, whichever it is. One byte more than allowed shows that there is more.
-        whole = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(whole, LARGEST_BODY + 1)
-    if len(whole) <= LARGEST_BODY:
-        return whole
+    body, encoding = bytes(data), response.headers.get("Content-Encoding", "").strip().lower()
+    if body and len(body) <= LARGEST_BODY and encoding in ("gzip", "x-gzip", "deflate"):
+        # 32: gzip or zlib. One byte more than allowed shows that there is more.
+        body = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(body, LARGEST_BODY + 1)
+    if len(body) <= LARGEST_BODY:
+        return body
     if response.status < 300:
         raise _OversizedError
     return b""
@@ -219,8 +223,8 @@ class _OversizedError(OSError):
     """A success whose body is too large."""
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An exception and all that it wraps: requests and urllib3 keep the original in `args`, `reason` or the cause."""
+def _walk_causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and all that it wraps: requests and urllib3 keep the original in `args`, `reason` or cause."""
     seen: list[BaseException] = [error]
     for outer in seen:
         yield outer
@@ -230,7 +234,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 _FAILURES: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
     ((WriteTimeoutError,), Failure.WRITE_TIMEOUT),
-    ((RepeatedResponseError,), Failure.REPEATED),
     ((_OversizedError,), Failure.OVERSIZED),
     # Cut off within TLS: not about trust.
     ((ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError), Failure.BROKEN),
@@ -242,27 +245,27 @@ _FAILURES: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] = (
 )
 
 
-def _where(url: str, proxies: Mapping[str, str], error: BaseException) -> str:
-    """Host and port, the proxy's if there is one, and the system's own words for the cause."""
+def _classify(error: BaseException) -> Failure:
+    causes = list(_walk_causes(error))
+    matches = (failure for kinds, failure in _FAILURES if any(isinstance(cause, kinds) for cause in causes))
+    return next(matches, Failure.UNUSABLE)
+
+
+def _describe_peer(url: str, proxies: Mapping[str, str], error: BaseException) -> str:
+    """Return host and port, the proxy's if there is one, and the system's text for the cause."""
     try:
         parts = urllib.parse.urlsplit(url)
         host = f": {parts.hostname}:{parts.port or (80 if parts.scheme == 'http' else 443)}" if parts.hostname else ""
-        given = requests.utils.select_proxy(url, proxies) or ""
-        proxy = urllib.parse.urlsplit(given if "://" in given else f"//{given}")
+        selected = requests.utils.select_proxy(url, proxies) or ""
+        proxy = urllib.parse.urlsplit(selected if "://" in selected else f"//{selected}")
         through = f" through the proxy {proxy.hostname}:{proxy.port or 80}" if proxy.hostname else ""
     except ValueError:
         return ""
-    causes = [text for cause in _causes(error) if (text := _system_text(cause))]
-    return f"{host}{through}" + (f" ({printable(causes[-1], longest=100)})" if host and causes else "")
+    causes = [text for cause in _walk_causes(error) if (text := _system_text(cause))]
+    return f"{host}{through}" + (f" ({sanitize(causes[-1], longest=100)})" if host and causes else "")
 
 
 def _system_text(error: BaseException) -> str | None:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate: {error.verify_message}"
     return error.strerror if isinstance(error, OSError) and isinstance(error.strerror, str) else None
-
-
-def _failure(error: BaseException) -> Failure:
-    causes = list(_causes(error))
-    known = (failure for kinds, failure in _FAILURES if any(isinstance(cause, kinds) for cause in causes))
-    return next(known, Failure.UNUSABLE)

@@ -25,17 +25,17 @@ HASHED_MARK = "="
 _LIST_WIDTH = 116
 
 
-def trimmed(value: str) -> str:
+def trim_sql(value: str) -> str:
     """Return the SQL of a value without white space and invisible characters at both ends."""
     return f"trim(BOTH {quote_literal(''.join(sorted(TRIMMED)))} FROM {value})"
 
 
-def lowered(text: str) -> str:
+def lower_sql(text: str) -> str:
     """Return the SQL of a text in lower case: Python lowers a capital I with a dot to two characters, Trino to one."""
     return f"lower(replace({text}, {quote_literal(chr(0x130))}, {quote_literal('i' + chr(0x307))}))"
 
 
-def salted_number(key: str, salt: str) -> str:
+def salted_number_sql(key: str, salt: str) -> str:
     """Return the SQL of a person's number, by which a control group is chosen; see `withholding.people.in_control`.
 
     `key` and `salt` are SQL of text.
@@ -43,7 +43,7 @@ def salted_number(key: str, salt: str) -> str:
     return f"from_base(substr(to_hex(sha256(to_utf8({salt} || chr(10) || {key}))), 1, 8), 16)"
 
 
-def answer(type_: IdentifierType, *, text: str, lowered: str, mark: str = "") -> str:
+def answer_sql(type_: IdentifierType, *, text: str, lowered: str, mark: str = "") -> str:
     """Return the SQL of a value's digest in hex, or of the reason for its rejection; NULL for a NULL.
 
     `text` is SQL of the trimmed value, and `lowered` of that in lower case. A digest that the value itself is gets

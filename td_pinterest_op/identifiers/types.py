@@ -201,7 +201,7 @@ KEYS_ONLY = [name for name in TYPES if name not in LISTED]
 """The names of the others: keys of a record that has several."""
 
 
-def alternatives(names: Iterable[str]) -> str:
+def join_with_or(names: Iterable[str]) -> str:
     """Names as a sentence has them: `a, b or c`."""
     *most, last = names
     return f"{', '.join(most)} or {last}" if most else last

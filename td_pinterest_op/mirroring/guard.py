@@ -12,7 +12,7 @@ from td_pinterest_op.errors import ExportError, LimitError
 from td_pinterest_op.mirroring.ledger import Ledger
 from td_pinterest_op.mirroring.stage import Stage
 from td_pinterest_op.pinterest.client import Client
-from td_pinterest_op.redaction.format import counted
+from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.runtime import shutdown
 
 # How long a plan that was the newest is taken to be so, in seconds, while nothing is waited for.
@@ -36,7 +36,7 @@ class PlanGuard:
     _newer: int | None = None
     _wrote: bool = False
 
-    def hold(self) -> None:
+    def confirm_newest(self) -> None:
         """Take the plan for the newest: the ledger has just said so."""
         self._waits, self._holds_until = self.client.rate_limiter.waits, self.clock() + _HOLDS
 
@@ -49,23 +49,21 @@ class PlanGuard:
         self._waits, self._holds_until = waited, asked_at + _HOLDS
 
     @contextlib.contextmanager
-    def watching(self, *ops: str) -> Iterator[None]:
+    def watch(self, *ops: str) -> Iterator[None]:
         """Watch over the writes of the block, which sends the plan's rows of these `ops`.
 
         If it fails and there is a newer plan, whatever may have been sent is written to the ledger as unsettled, and
         the error is about that: a LimitError.
         """
         self._ops += ops
-        self.client.before_write = self._before_write
         try:
-            yield
+            with self.client.check_writes(self._before_write):
+                yield
         except ExportError as error:
             # There is no time left after a signal.
-            if not shutdown.requested() and self._is_overtaken(error):
+            if not shutdown.is_requested() and self._is_overtaken(error):
                 raise LimitError(self._message()) from None
             raise
-        finally:
-            self.client.before_write = lambda: None
 
     def _before_write(self) -> None:
         with self._lock:
@@ -81,7 +79,7 @@ class PlanGuard:
             for op in self._ops if self._newer and self._wrote else ():
                 self.stage.run("note what was sent next to a newer plan", self.ledger.overtaken(self.plan, op))
         except ExportError as failure:
-            error.extended(
+            error.extend(
                 ". If another run has made a newer plan meanwhile, the ledger lacks what this one has sent "
                 f"({failure}): set rebuild: true for one run"
             )
@@ -91,8 +89,8 @@ class PlanGuard:
     def _message(self) -> str:
         sent = self.sent()
         outcome = (
-            f"{counted(sent, 'record')} of it had been sent: the ledger has its people as unsettled, and the next run "
-            "corrects them"
+            f"{format_count(sent, 'record')} of it had been sent: the ledger has its people as unsettled, and the next "
+            "run corrects them"
             if sent
             else "Nothing of it was sent"
         )

@@ -8,10 +8,9 @@ from typing import Any
 
 from td_pinterest_op.errors import LimitError
 from td_pinterest_op.mirroring.ledger import Ledger, State, marker, of_plan
-from td_pinterest_op.settings.parse import Settings
-from td_pinterest_op.settings.table import Begin
+from td_pinterest_op.settings.table import Begin, Settings
 from td_pinterest_op.stats import WITHHELD
-from td_pinterest_op.withholding.sql import counted_by, read_counts
+from td_pinterest_op.withholding.sql import read_counts, sum_by_reason
 
 REPLACE, DIFFERENCE = "replace", "difference"
 _DAY = 86_400_000  # milliseconds
@@ -101,7 +100,7 @@ class Figures:
 class Comparison:
     """The statements of one run; `ledger` is None before there is one.
 
-    `people` and `changes` are SQL of what `withholding.sql.people` and `changes` select.
+    `people` and `changes` are SQL of what `withholding.sql.people_select` and `changes` select.
     """
 
     ledger: Ledger | None
@@ -157,8 +156,8 @@ GROUP BY op, member, turn, digest"""
         return f"""\
 SELECT coalesce(sum(given), 0) AS given, coalesce(sum(hashed), 0) AS hashed,
   coalesce(sum(row_count), 0) AS row_count, coalesce(sum(invalid_rows), 0) AS invalid_rows,
-  {counted_by("reason", "given", where="op = 'rejected'")} AS rejected,
-  {counted_by("reason", "people", where="op = 'withheld'")} AS withheld,
+  {sum_by_reason("reason", "given", where="op = 'rejected'")} AS rejected,
+  {sum_by_reason("reason", "people", where="op = 'withheld'")} AS withheld,
   coalesce(sum(CASE WHEN op IN ('join', 'stay', 'due') THEN people END), 0) AS people,
   coalesce(sum(CASE WHEN member THEN people END), 0) AS members,
   coalesce(sum(CASE WHEN op = 'join' THEN people END), 0) AS "join",

@@ -5,27 +5,27 @@ from __future__ import annotations
 import contextlib
 from binascii import unhexlify
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
 from typing import Any
 
-from td_pinterest_op.errors import ExportError, JobError, LimitError
+from td_pinterest_op.errors import JobError, LimitError
 from td_pinterest_op.identifiers.types import UNSURE
 from td_pinterest_op.mirroring.compaction import compact
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, PROOFS, Ledger, State
 from td_pinterest_op.mirroring.plan import REPLACE, Comparison, Figures, choose_mode
 from td_pinterest_op.mirroring.stage import Stage
 from td_pinterest_op.records.columns import Column, list_type
-from td_pinterest_op.records.plan import check_kind
+from td_pinterest_op.records.plan import check_value_kind
 from td_pinterest_op.records.read import Prepared
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.records.sql import Query, columns_statement
-from td_pinterest_op.settings.parse import Settings
+from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import MirrorFigures, Stats
 from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.withholding import sql as withholding
-from td_pinterest_op.withholding.lists import check_list, list_columns, warn_of_invalid
+from td_pinterest_op.withholding.lists import check_list, list_columns, query_in_errors, warn_of_invalid
 from td_pinterest_op.withholding.preparation import people_columns
 
 
@@ -159,23 +159,23 @@ class MirrorRun:
         return Query(text=source.query, names=[column for column, _ in job.schema], columns=choose(job))
 
     def _described_list(self, name: str, source: Source) -> Query:
-        with _naming(name):
+        with query_in_errors(name):
             return self._described(name, source, lambda job: list_columns(job, self.settings))
 
     def _read_lists(self, lists: Mapping[str, Query]) -> Mapping[str, str]:
         """Tables of the lists' digests, by their names. Raises LimitError for one that cannot be right."""
         tables = {}
         for name, query in lists.items():
-            with _naming(name):
-                made = self.stage.create(name, f"hash the list `{name}`", withholding.listed(query))
+            with query_in_errors(name):
+                made = self.stage.create(name, f"hash the list `{name}`", withholding.list_select(query))
             tables[name], self.stats.list_jobs[name] = made
-        counts = self.stage.records("count the lists", withholding.list_counts(tables)) if tables else ()
+        counts = self.stage.records("count the lists", withholding.list_counts_select(tables)) if tables else ()
         invalid = {}
         for row in counts:
             name, of_list = row["list"], _figures_of(row)
             invalid[name] = of_list.invalid_by_reason
-            with _naming(name):
-                check_kind(self.settings.expect_values, plain=of_list.plain_values, hashed=of_list.hashed_values)
+            with query_in_errors(name):
+                check_value_kind(self.settings.expect_values, plain=of_list.plain_values, hashed=of_list.hashed_values)
             check_list(name, row["identifiers"], of_list, self.settings)
         warn_of_invalid(invalid)
         return tables
@@ -184,8 +184,8 @@ class MirrorRun:
         """SQL of whom the run may send."""
         control = self.settings.control
         if not withholding.needs_table(query, tables=tables, control=control):
-            return withholding.values(query)
-        select = withholding.people(query, tables=tables, control=control)
+            return withholding.values_select(query)
+        select = withholding.people_select(query, tables=tables, control=control)
         table, self.stats.job_id = self.stage.create("digests", "hash the people, without those withheld", select)
         return f"SELECT * FROM {table}"
 
@@ -227,15 +227,6 @@ class MirrorRun:
         return {
             op: Prepared(unique=spool.unique, list_type=self.list_type, spool=spool) for op, spool in spools.items()
         }
-
-
-@contextlib.contextmanager
-def _naming(name: str) -> Iterator[None]:
-    """An error of the block names the list."""
-    try:
-        yield
-    except ExportError as error:
-        raise error.extended(f" [the query of `{name}`]") from None
 
 
 def _figures_of(row: Mapping[str, Any]) -> Stats:

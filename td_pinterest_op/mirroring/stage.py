@@ -15,7 +15,7 @@ from td_pinterest_op.errors import ExportError, JobError
 from td_pinterest_op.identifiers.sql_text import quote_name
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.treasure_data.api import TreasureData, path_of
-from td_pinterest_op.treasure_data.job import Job, Source, job_of, run_statement
+from td_pinterest_op.treasure_data.job import Job, Source, run_statement, wait_for_job
 from td_pinterest_op.treasure_data.result import JobResult, Rows
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Stage:
     def job(self, purpose: str, statement: str) -> Job:
         """Run a statement for its columns. Raises as `run`."""
         with self._explaining():
-            return job_of(self.td, self._source(purpose, statement))
+            return wait_for_job(self.td, self._source(purpose, statement))
 
     def rows(self, purpose: str, statement: str) -> Rows:
         """Run a statement; returns its rows. Raises as `run`."""
@@ -104,7 +104,7 @@ class Stage:
 
     def _drop(self, tables: list[str]) -> None:
         # There is no time left after a signal.
-        if shutdown.requested():
+        if shutdown.is_requested():
             return
         try:
             for table in tables:
@@ -121,7 +121,7 @@ class Stage:
         try:
             yield
         except ExportError as error:
-            raise error.extended(self.outcome) from None
+            raise error.extend(self.outcome) from None
 
 
 def _as_text(value: object) -> object:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -18,12 +19,12 @@ from td_pinterest_op.errors import (
     MaybeAppliedError,
     RequestRefusedError,
 )
-from td_pinterest_op.http.retry import Retry, reset_delay, retry_after
+from td_pinterest_op.http.retry import Retry, read_reset_delay, read_retry_after
 from td_pinterest_op.http.transport import Failure, NoResponseError, Response, Transport
 from td_pinterest_op.pinterest.policy import FAILURES, Decision, Recovery, decide
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
-from td_pinterest_op.redaction.format import escaped, printable
-from td_pinterest_op.runtime.clock import Timing, duration
+from td_pinterest_op.redaction.format import escape, sanitize
+from td_pinterest_op.runtime.clock import Timing, format_duration
 from td_pinterest_op.stats import RequestCounts
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 PATIENCE = 4
 # The wait after a 429 when neither the server nor the settings ask for any, in seconds.
 _LEAST_PAUSE = 1.0
-# A request ends after this many 401s, and a run after this many refusals of refresh tokens, whichever token it was.
+# A request ends after this many 401s, and a run after this many refusals of refresh tokens.
 MOST_REFUSALS = 10
 # After this many broken connections, a request that can be divided is taken to be too large.
 MOST_BROKEN = 2
@@ -46,8 +47,8 @@ class Request:
     """One request to Pinterest.
 
     `purpose` completes "Pinterest answered 500 to …". `path` is below the endpoint. `advice`: what to do about a
-    response that refuses it, by Pinterest's code (None: any other), where there is more to say than the policy does.
-    `divisible`: its records can be sent in several requests.
+    refusal, by Pinterest's code (None: any other), where there is more to say than the policy does. `divisible`: its
+    records can be sent in several requests.
     """
 
     method: str
@@ -63,47 +64,65 @@ class Request:
 
     @property
     def label(self) -> str:
-        """The purpose and the ad account. Names in it are escaped: they come from elsewhere."""
+        """The purpose and the ad account, with names from elsewhere escaped."""
         account = _AD_ACCOUNT.match(self.path)
-        return escaped(self.purpose) + (f" (ad account {account[1]})" if account else "")
+        return escape(self.purpose) + (f" (ad account {account[1]})" if account else "")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of its content."""
+        return {"Accept": "application/json"} | ({"Content-Type": self.content_type} if self.body else {})
+
+
+# Called with every response, in the thread that sent the request.
+OnResponse = Callable[[Request, Response], None]
 
 
 class TokenSource:
-    """Where a request's authorisation comes from. This one has one authorisation, which cannot be renewed."""
+    """Provides the authorisation of requests. This one has a single one, which cannot be renewed."""
 
     def __init__(self, auth: AuthBase) -> None:
         self._auth = auth
 
     def token(self) -> AuthBase:
-        """The authorisation to send now."""
+        """The authorisation to use now."""
         return self._auth
 
     def mark_accepted(self, used: AuthBase) -> None:
-        """A request with `used` succeeded."""
+        """Note that a request with `used` succeeded."""
 
     def refresh(self, used: AuthBase) -> bool:  # noqa: ARG002 - for other sources
-        """After a 401: whether there is another authorisation than `used`, or may be."""
+        """Replace `used` after a 401; whether there is another one to try."""
         return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Failed:
-    """An attempt without success. `what`: what happened, for the log. `error`: what to raise if it was the last one."""
+class _FailedAttempt:
+    """An attempt without success. `text` is for the log; `error` is raised if no attempt follows."""
 
     decision: Decision
-    what: str
+    text: str
     error: ExportError
     headers: Mapping[str, str]
     is_broken: bool
 
 
 class _AttemptState:
-    """What happened to the attempts of one request so far; `broken`: how many connections broke."""
+    """Retry state of one request. `waited`: seconds before retries that are not counted yet."""
 
     def __init__(self, *, retry: Retry) -> None:
         self.retry_waits, self.throttle_waits = retry.waits(), retry.waits()
         self.attempts = self.retries = self.refusals = self.broken = 0
         self.throttled = self.maybe_applied = False
+        self.waited = 0.0
+
+    def note(self, failed: _FailedAttempt) -> None:
+        """Take a failed attempt into account."""
+        decision = failed.decision
+        self.maybe_applied = self.maybe_applied or decision.maybe_applied
+        self.throttled = self.throttled or decision.recovery is Recovery.WAIT
+        self.refusals += decision.recovery is Recovery.REFRESH
+        self.broken += failed.is_broken
 
 
 class Client:
@@ -118,18 +137,16 @@ class Client:
         retry: Retry,
         timing: Timing,
         count: RequestCounts | None = None,
+        on_response: OnResponse | None = None,
     ) -> None:
         self._endpoint = endpoint.rstrip("/")
-        self.transport = transport
-        self.rate_limiter, self.retry = rate_limiter, retry
-        self._clock, self._wall_clock, self._count = timing.monotonic, timing.wall, count or RequestCounts()
+        self.transport, self.rate_limiter, self.retry = transport, rate_limiter, retry
+        self._clock, self._wall_clock, self._counts = timing.monotonic, timing.wall, count or RequestCounts()
         self._began = timing.monotonic()
         self._throttled_since: float | None = None
         self._lock = threading.Lock()
-        # Called with every response, in the thread that sent the request.
-        self.on_response: Callable[[Request, Response], None] | None = None
-        # Called before each write leaves, after its waits. What it raises ends the request.
-        self.before_write: Callable[[], None] = lambda: None
+        self._on_response = on_response
+        self._check_write: Callable[[], None] = lambda: None
         self.last_request_id = "-"
         self.last_headers: Mapping[str, str] = {}
 
@@ -138,6 +155,24 @@ class Client:
         """Seconds since the run began."""
         return self._clock() - self._began
 
+    @contextlib.contextmanager
+    def check_writes(self, check: Callable[[], None]) -> Iterator[None]:
+        """Within the block, call `check` before each write leaves, after its waits; what it raises ends the request."""
+        before, self._check_write = self._check_write, check
+        try:
+            yield
+        finally:
+            self._check_write = before
+
+    @contextlib.contextmanager
+    def disable_retries(self) -> Iterator[None]:
+        """Within the block, send each request once."""
+        before, self.retry = self.retry, replace(self.retry, count=0, longest_wait=0.0)
+        try:
+            yield
+        finally:
+            self.retry = before
+
     def send(self, request: Request, tokens: TokenSource) -> Response:
         """Send `request` until it succeeds.
 
@@ -145,137 +180,142 @@ class Client:
         ConnectionBrokenError (see there); UnavailableError when the retries or the patience are used up; and
         StoppedError once the run was stopped.
         """
-        sending = _AttemptState(retry=self.retry)
+        state = _AttemptState(retry=self.retry)
         try:
             while True:
                 auth = tokens.token()
-                outcome = self._attempt(request, auth, sending)
+                outcome = self._attempt(request, auth, state)
                 if isinstance(outcome, Response):
-                    break
-                self._recover(request, outcome, sending, partial(tokens.refresh, auth))
+                    tokens.mark_accepted(auth)
+                    return outcome
+                state.note(outcome)
+                self._recover(request, outcome, state, partial(tokens.refresh, auth))
         except ExportError as error:
-            # Whatever ends the sending, the outcome of the attempts so far may be unknown.
-            error.maybe_applied = sending.maybe_applied
+            # Whatever ends the request, Pinterest may have carried out an earlier attempt.
+            error.maybe_applied = state.maybe_applied
             raise
-        tokens.mark_accepted(auth)
-        return outcome
 
-    def _attempt(self, request: Request, auth: AuthBase, sending: _AttemptState) -> Response | _Failed:
+    def _attempt(self, request: Request, auth: AuthBase, state: _AttemptState) -> Response | _FailedAttempt:
+        """Send the request once, as soon as the limits allow it, and count it."""
         permit, waited = self.rate_limiter.acquire(write=request.write)
         response: Response | None = None
-        headers = {"Accept": "application/json"} | ({"Content-Type": request.content_type} if request.body else {})
         try:
             if request.write:
-                self.before_write()
-            started = self._clock()
+                self._check_write()
+            is_retry, started = request.write and state.attempts > 0, self._clock()
             # Before it leaves: a run that is stopped while it waits for the response has sent it.
-            is_again, sending.attempts = sending.attempts > 0, sending.attempts + 1
-            self._count.add(sent=int(request.write), retried=int(request.write and is_again), waiting_seconds=waited)
+            self._counts.add(sent=request.write, retried=is_retry, waiting_seconds=waited + state.waited)
+            state.attempts, state.waited = state.attempts + 1, 0.0
             response = self.transport.send(
-                request.method, self._endpoint + request.path, headers=headers, body=request.body, auth=auth
+                request.method, self._endpoint + request.path, headers=request.headers, body=request.body, auth=auth
             )
             self.last_request_id, self.last_headers = response.request_id, response.headers
-            if self.on_response:
-                self.on_response(request, response)
-            outcome = _refused(request, response) or replace(
-                response, latency=self._clock() - started, throttled=sending.throttled
+            if self._on_response:
+                self._on_response(request, response)
+            outcome = _explain_refusal(request, response) or replace(
+                response, latency=self._clock() - started, throttled=state.throttled
             )
         except NoResponseError as error:
-            outcome = _unanswered(request, error)
+            outcome = _explain_no_response(request, error)
         finally:
             self.rate_limiter.release(permit, response.headers if response else None)
-        if isinstance(outcome, _Failed):
-            self._count.add(failed=int(request.write))
+        if isinstance(outcome, _FailedAttempt):
+            self._counts.add(failed=request.write)
         else:
             with self._lock:
                 self._throttled_since = None
         return outcome
 
-    def _recover(self, request: Request, failed: _Failed, sending: _AttemptState, refresh: Callable[[], bool]) -> None:
-        """Wait, or get another token, until the next attempt may be made; raises when there is none to be made."""
-        recovery, error = failed.decision.recovery, failed.error
-        sending.maybe_applied = sending.maybe_applied or failed.decision.maybe_applied
-        sending.broken += failed.is_broken
+    def _recover(
+        self, request: Request, failed: _FailedAttempt, state: _AttemptState, refresh: Callable[[], bool]
+    ) -> None:
+        """Wait, or get another token, until the next attempt may be made. Raises if there is no next attempt."""
+        recovery = failed.decision.recovery
         if recovery is Recovery.WAIT:
-            sending.throttled = True
-            self._wait_out_throttling(failed, default=next(sending.throttle_waits))
-        elif recovery is Recovery.REFRESH:
-            sending.refusals += 1
-            if sending.refusals >= MOST_REFUSALS or not refresh():
-                raise error
-        elif recovery is Recovery.GIVE_UP:
-            raise error
-        elif not request.repeatable and sending.maybe_applied:
-            self.rate_limiter.block_for(self._asked(failed))
-            raise MaybeAppliedError(str(error), status=error.status, code=error.code)
-        elif sending.retries >= self.retry.count:
-            raise error.extended(f"; tried {sending.retries + 1} times" if sending.retries else "")
-        elif request.divisible and sending.broken >= MOST_BROKEN:
-            raise ConnectionBrokenError(str(error), status=error.status, code=error.code)
-        else:
-            sending.retries += 1
-            wait, asked = next(sending.retry_waits), self._asked(failed)
-            self.rate_limiter.block_for(asked)
-            tried = f"try {sending.retries} of {self.retry.count + 1}"
-            log.warning("%s, %s; trying again in %s", failed.what, tried, self._duration(max(wait, asked)))
-            self.rate_limiter.wait(wait)
-            self._count.add(waiting_seconds=wait)
+            self._wait_out_throttling(failed, default=next(state.throttle_waits))
+        elif recovery is Recovery.RETRY:
+            self._wait_for_retry(request, failed, state)
+        elif recovery is Recovery.GIVE_UP or state.refusals >= MOST_REFUSALS or not refresh():
+            raise failed.error
 
-    def _wait_out_throttling(self, failed: _Failed, *, default: float) -> None:
+    def _wait_out_throttling(self, failed: _FailedAttempt, *, default: float) -> None:
         # A server that asks for no wait at all must not be asked without a pause.
-        wait = self._asked(failed) or default or min(_LEAST_PAUSE, self.retry.longest_wait)
+        wait = self._requested_wait(failed) or default or min(_LEAST_PAUSE, self.retry.longest_wait)
         with self._lock:
             now = self._clock()
-            if self._throttled_since is None:
-                self._throttled_since = now
+            self._throttled_since = now if self._throttled_since is None else self._throttled_since
             throttled_for = now - self._throttled_since
         if throttled_for >= PATIENCE * self.retry.longest_wait:
-            raise failed.error.extended(f"; no request has succeeded for {duration(throttled_for)}")
+            raise failed.error.extend(f"; no request has succeeded for {format_duration(throttled_for)}")
         # Once for all requests that get the same response at the same time.
         if self.rate_limiter.block_for(wait):
-            log.warning("%s; all requests wait %s", failed.what, self._duration(wait))
+            log.warning("%s; all requests wait %s", failed.text, self._format_duration(wait))
 
-    def _asked(self, failed: _Failed) -> float:
-        """Seconds that a failed response asks to wait. Raises its error if that is more than is allowed."""
-        asked = retry_after(failed.headers, wall=self._wall_clock())
-        if asked is None and failed.decision.recovery is Recovery.WAIT:
-            asked = reset_delay(failed.headers, wall=self._wall_clock())
-        if asked and asked > self.retry.longest_wait:
-            raise failed.error.extended(
-                f"; it asks to wait {self._duration(asked)}, more than max_retry_wait_millis allows "
-                f"({duration(self.retry.longest_wait)})"
+    def _wait_for_retry(self, request: Request, failed: _FailedAttempt, state: _AttemptState) -> None:
+        requested = self._requested_wait(failed)
+        self.rate_limiter.block_for(requested)
+        if final := _final_error(request, failed.error, state, retries=self.retry.count):
+            raise final
+        state.retries += 1
+        wait, tries = next(state.retry_waits), f"try {state.retries} of {self.retry.count + 1}"
+        log.warning("%s, %s; trying again in %s", failed.text, tries, self._format_duration(max(wait, requested)))
+        self.rate_limiter.wait(wait)
+        state.waited = wait
+
+    def _requested_wait(self, failed: _FailedAttempt) -> float:
+        """Return the seconds that a response asks to wait. Raises its error if that is more than is allowed."""
+        seconds = read_retry_after(failed.headers, wall=self._wall_clock())
+        if seconds is None and failed.decision.recovery is Recovery.WAIT:
+            seconds = read_reset_delay(failed.headers, wall=self._wall_clock())
+        if seconds and seconds > self.retry.longest_wait:
+            raise failed.error.extend(
+                f"; it asks to wait {self._format_duration(seconds)}, more than max_retry_wait_millis allows "
+                f"({format_duration(self.retry.longest_wait)})"
             )
-        return asked or 0.0
+        return seconds or 0.0
 
-    def _duration(self, seconds: float) -> str:
-        return duration(seconds, wall=self._wall_clock())
+    def _format_duration(self, seconds: float) -> str:
+        return format_duration(seconds, wall=self._wall_clock())
 
 
-def _unanswered(request: Request, error: NoResponseError) -> _Failed:
-    decision, what = FAILURES[error.failure], f"no response from Pinterest ({error}) to {request.label}"
-    return _Failed(
+def _final_error(request: Request, error: ExportError, state: _AttemptState, *, retries: int) -> ExportError | None:
+    """Return the error of a request that is not sent again, None for one that is."""
+    if not request.repeatable and state.maybe_applied:
+        return MaybeAppliedError(str(error), status=error.status, code=error.code)
+    if state.retries >= retries:
+        return error.extend(f"; tried {state.retries + 1} times" if state.retries else "")
+    if request.divisible and state.broken >= MOST_BROKEN:
+        return ConnectionBrokenError(str(error), status=error.status, code=error.code)
+    return None
+
+
+def _explain_no_response(request: Request, error: NoResponseError) -> _FailedAttempt:
+    decision, text = FAILURES[error.failure], f"no response from Pinterest ({error}) to {request.label}"
+    return _FailedAttempt(
         decision=decision,
-        what=what,
-        error=decision.error(f"{what}; {decision.advice}"),
+        text=text,
+        error=decision.error(f"{text}; {decision.advice}"),
         headers={},
         is_broken=error.failure in (Failure.BROKEN, Failure.WRITE_TIMEOUT),
     )
 
 
-def _refused(request: Request, response: Response) -> _Failed | None:
-    """What a response means that is no success; None for one that is."""
+def _explain_refusal(request: Request, response: Response) -> _FailedAttempt | None:
+    """Return what a response without success means, None for a success."""
     decision = decide(response.status, response.code, response.message)
     if decision is None:
         return None
     code = "" if response.code is None else f" (code {response.code})"
     # A response may echo records, and the token endpoint's secrets.
     is_quotable = response.message and not request.has_records and not request.path.startswith("/oauth/")
-    quote = f' "{printable(response.message, longest=_LONGEST_QUOTE)}"' if is_quotable else ""
-    what = f"Pinterest answered {response.status}{code}{quote} to {request.label}"
-    about_it = issubclass(decision.error, AccountError | RequestRefusedError)
-    advice = request.advice.get(response.code, request.advice.get(None)) if about_it else None
+    quote = f' "{sanitize(response.message, longest=_LONGEST_QUOTE)}"' if is_quotable else ""
+    text = f"Pinterest answered {response.status}{code}{quote} to {request.label}"
+    is_about_request = issubclass(decision.error, AccountError | RequestRefusedError)
+    advice = request.advice.get(response.code, request.advice.get(None)) if is_about_request else None
     request_id = f" [x-pinterest-rid {response.request_id}]"
     error = decision.error(
-        f"{what}; {advice or decision.advice}{request_id}", status=response.status, code=response.code
+        f"{text}; {advice or decision.advice}{request_id}", status=response.status, code=response.code
     )
-    return _Failed(decision=decision, what=what + request_id, error=error, headers=response.headers, is_broken=False)
+    return _FailedAttempt(
+        decision=decision, text=text + request_id, error=error, headers=response.headers, is_broken=False
+    )

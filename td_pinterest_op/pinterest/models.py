@@ -1,4 +1,4 @@
-"""What a response of Pinterest holds: audiences, customer lists, ad accounts. Unknown fields are tolerated."""
+"""Pinterest's audiences, customer lists and ad accounts, read from responses. Unknown fields are ignored."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from td_pinterest_op.redaction.format import labelled
+from td_pinterest_op.redaction.format import format_label
 from td_pinterest_op.stats import Condition, condition_of
 
 CUSTOMER_LIST, ACTALIKE = "CUSTOMER_LIST", "ACTALIKE"
@@ -34,26 +34,26 @@ class Audience:
     created: int | None = None
 
     @classmethod
-    def of(cls, content: Mapping[str, Any]) -> Audience:
-        """The audience that a response describes."""
+    def parse(cls, content: Mapping[str, Any]) -> Audience:
+        """Return the audience that a response describes."""
         rule = content.get("rule")
         list_id = rule.get("customer_list_id") if isinstance(rule, dict) else None
         return cls(
-            id=text_of(content["id"]),
-            name=text_of(content.get("name")),
-            audience_type=text_of(content.get("audience_type")),
-            ad_account_id=text_of(content.get("ad_account_id")) or None,
-            customer_list_id=text_of(list_id) or None,
-            status=text_of(content.get("status")),
-            size=_whole(content.get("size")),
-            description=text_of(content.get("description")),
-            created=_whole(content.get("created_timestamp")),
+            id=to_text(content["id"]),
+            name=to_text(content.get("name")),
+            audience_type=to_text(content.get("audience_type")),
+            ad_account_id=to_text(content.get("ad_account_id")) or None,
+            customer_list_id=to_text(list_id) or None,
+            status=to_text(content.get("status")),
+            size=_parse_count(content.get("size")),
+            description=to_text(content.get("description")),
+            created=_parse_count(content.get("created_timestamp")),
         )
 
     @property
     def label(self) -> str:
         """The audience as messages name it."""
-        return labelled("audience", self.id, self.name)
+        return format_label("audience", self.id, self.name)
 
     @property
     def is_removed(self) -> bool:
@@ -72,20 +72,20 @@ class CustomerList:
     status: str = ""
 
     @classmethod
-    def of(cls, content: Mapping[str, Any]) -> CustomerList:
-        """The customer list that a response describes."""
+    def parse(cls, content: Mapping[str, Any]) -> CustomerList:
+        """Return the customer list that a response describes."""
         return cls(
-            id=text_of(content["id"]),
-            name=text_of(content.get("name")),
-            uploaded=_whole(content.get("num_uploaded_user_records")),
-            removed=_whole(content.get("num_removed_user_records")),
-            status=text_of(content.get("status")),
+            id=to_text(content["id"]),
+            name=to_text(content.get("name")),
+            uploaded=_parse_count(content.get("num_uploaded_user_records")),
+            removed=_parse_count(content.get("num_removed_user_records")),
+            status=to_text(content.get("status")),
         )
 
     @property
     def label(self) -> str:
         """The list as messages name it."""
-        return labelled("customer list", self.id, self.name)
+        return format_label("customer list", self.id, self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,34 +98,34 @@ class AdAccount:
     roles: tuple[str, ...]
 
     @classmethod
-    def of(cls, content: Mapping[str, Any]) -> AdAccount:
-        """The ad account that a response describes."""
+    def parse(cls, content: Mapping[str, Any]) -> AdAccount:
+        """Return the ad account that a response describes."""
         owner, roles = content.get("owner"), content.get("permissions")
         return cls(
-            id=text_of(content["id"]),
-            name=text_of(content.get("name")),
-            owner=text_of(owner.get("username")) if isinstance(owner, dict) else "",
+            id=to_text(content["id"]),
+            name=to_text(content.get("name")),
+            owner=to_text(owner.get("username")) if isinstance(owner, dict) else "",
             roles=tuple(map(str, roles)) if isinstance(roles, list) else (),
         )
 
     @property
     def label(self) -> str:
-        """Its id and its name, for a message."""
+        """Its id and its name, for messages."""
         return f'{self.id} "{self.name}"'
 
     @property
     def may_write(self) -> bool | None:
-        """Whether the roles allow an export; None when Pinterest does not show any."""
+        """Whether the roles allow an export, None if Pinterest does not show any."""
         return not WRITERS.isdisjoint(self.roles) if self.roles else None
 
 
-def text_of(value: object) -> str:
-    """The value as text, empty for a null."""
+def to_text(value: object) -> str:
+    """Return the value as text, "" for null."""
     return "" if value is None else str(value)
 
 
-def _whole(value: object) -> int | None:
-    """A count or a time; None for what can be neither."""
+def _parse_count(value: object) -> int | None:
+    """Return a count or a time, None for any other value."""
     if isinstance(value, bool) or not isinstance(value, int):
         return None
     return value if 0 <= value <= _LARGEST_COUNT else None

@@ -1,7 +1,4 @@
-"""Access tokens: obtained with the refresh token, renewed before they expire and when Pinterest refuses one.
-
-The refresh token comes from a consent (OAuth authorization code): the address to open, and the code → tokens.
-"""
+"""OAuth: access tokens by the refresh token, and the refresh token by a user's consent (authorization code)."""
 
 from __future__ import annotations
 
@@ -29,9 +26,9 @@ log = logging.getLogger(__name__)
 # What an export needs of a token, also in a dry run.
 SCOPES = ("ads:read", "ads:write")
 
-# An access token lasts 30 days: ten minutes more or less do not matter, a request that arrives too late does.
+# An access token of 30 days is renewed this many seconds before it expires, so that no request arrives too late.
 _MARGIN = 600.0
-# Pinterest's own figures, for a response without them.
+# Pinterest's figures, for a response without them.
 _ACCESS_DAYS, _REFRESH_DAYS = 30, 60
 _LONGEST = 100 * 365 * DAY
 _AUTHORISE = (
@@ -49,9 +46,10 @@ _WRONG_APP = (
 )
 # Pinterest's code for a client id or a client secret that is wrong.
 WRONG_APP_CODE = 2
-# By Pinterest's code.
-_CODE_REFUSED = {WRONG_APP_CODE: _WRONG_APP, 283: _CODE_USED_UP, None: f"{_CODE_USED_UP}. Or {_WRONG_APP}"}
-_REFUSED = {
+# The advice about a refused consent code, by Pinterest's error code.
+_CODE_ADVICE = {WRONG_APP_CODE: _WRONG_APP, 283: _CODE_USED_UP, None: f"{_CODE_USED_UP}. Or {_WRONG_APP}"}
+# The advice about a refused refresh token, by Pinterest's error code.
+_REFRESH_ADVICE = {
     WRONG_APP_CODE: "client_id or client_secret is wrong: the owner of the Pinterest app must compare them with the "
     "app's page at https://developers.pinterest.com/apps/",
     283: "the refresh token has ended, was replaced, or the account's password was changed: the owner of the Pinterest "
@@ -63,7 +61,7 @@ _REFUSED = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """What the token endpoint granted. Lifetimes in seconds; None, and no scope, where Pinterest does not say."""
+    """A response of the token endpoint. Lifetimes in seconds; None, and no scope, where Pinterest does not say."""
 
     access_token: Secret
     refresh_token: Secret | None
@@ -72,28 +70,28 @@ class Grant:
     refresh_expires_in: float | None
 
     @classmethod
-    def of(cls, response: Response) -> Grant | None:
-        """What a response grants, None without an access token."""
+    def parse(cls, response: Response) -> Grant | None:
+        """Return what a response grants, None without an access token."""
         content = response.content
-        access_token = _token_in(content, "access_token")
+        access_token = _read_token(content, "access_token")
         if access_token is None:
             return None
         return cls(
             access_token=access_token,
-            refresh_token=_token_in(content, "refresh_token"),
+            refresh_token=_read_token(content, "refresh_token"),
             scopes=frozenset(str(content.get("scope") or "").replace(",", " ").split()),
-            expires_in=_seconds(content.get("expires_in")),
-            refresh_expires_in=_seconds(content.get("refresh_token_expires_in")),
+            expires_in=_read_lifetime(content.get("expires_in")),
+            refresh_expires_in=_read_lifetime(content.get("refresh_token_expires_in")),
         )
 
 
-def missing_scopes(granted: frozenset[str], needed: Iterable[str] = SCOPES) -> list[str]:
-    """The scopes that are needed and not granted; none if Pinterest names none."""
+def find_missing_scopes(granted: frozenset[str], needed: Iterable[str] = SCOPES) -> list[str]:
+    """Return the scopes that are needed and not granted; none if Pinterest does not name those granted."""
     return [scope for scope in needed if granted and scope not in granted]
 
 
 class Bearer(AuthBase):
-    """Authorises a request with an access token."""
+    """Authorises requests with an access token."""
 
     def __init__(self, token: Secret, *, expires_at: float) -> None:
         self._token, self.expires_at = token, expires_at
@@ -108,7 +106,7 @@ class Tokens(TokenSource):
     """Provides the access token for every request except the token request. May be used from several threads.
 
     `on_new_refresh_token(token, seconds)` is called at once for each new refresh token; with None when Pinterest sent
-    no new one. `seconds`: how long the token to use next is valid, None if unknown. `stored_refresh_token()` is the
+    no new one. `seconds`: how long the token to use next is valid, None if unknown. `read_stored_token()` returns the
     token that is stored now, None if unknown: another task may have renewed it. `scopes`: those that the run needs.
     """
 
@@ -121,22 +119,22 @@ class Tokens(TokenSource):
         refresh_token: Secret,
         on_new_refresh_token: Callable[[Secret | None, float | None], None],
         timing: Timing,
-        stored_refresh_token: Callable[[], Secret | None] = lambda: None,
+        read_stored_token: Callable[[], Secret | None] = lambda: None,
         scopes: Sequence[str] = (),
     ) -> None:
         self._client, self._on_new_refresh_token, self._clock = client, on_new_refresh_token, timing.monotonic
-        self._stored_refresh_token, self._needed_scopes = stored_refresh_token, scopes
+        self._read_stored_token, self._needed_scopes = read_stored_token, scopes
         self._app = _app_credentials(client_id, client_secret)
-        # The one to use next.
-        self.refresh_token, self._had = refresh_token, {refresh_token}
+        # The one to use next, and all that this run has had.
+        self.refresh_token, self._seen_tokens = refresh_token, {refresh_token}
         self._fingerprint = refresh_token.fingerprint
-        # What the last response said: the scopes, and for how many seconds the refresh token lasts; None if unknown.
+        # Of the last response: the scopes, and for how many seconds the refresh token lasts; None if unknown.
         self.scopes: frozenset[str] = frozenset()
         self.refresh_expires_in: float | None = None
         self._bearer: Bearer | None = None
         # Whether the current token was ever accepted, and whether it already replaces one that never was.
-        self._proved = self._replaced_unproved = False
-        # Of refresh tokens, whichever they were.
+        self._is_proved = self._replaces_unproved = False
+        # How often Pinterest refused any refresh token.
         self._refusals = 0
         self._lock = threading.Lock()
 
@@ -144,69 +142,69 @@ class Tokens(TokenSource):
         """The access token to use now. Raises AccountError when Pinterest gives none."""
         with self._lock:
             bearer = self._bearer
-            return self._renewed() if bearer is None or self._clock() >= bearer.expires_at else bearer
+            return self._renew() if bearer is None or self._clock() >= bearer.expires_at else bearer
 
     def mark_accepted(self, used: AuthBase) -> None:
-        """Pinterest accepted a token."""
+        """Note that Pinterest accepted a token."""
         with self._lock:
             if self._bearer is used:
-                self._proved, self._replaced_unproved = True, False
+                self._is_proved, self._replaces_unproved = True, False
 
     def refresh(self, used: AuthBase) -> bool:
-        """Replace an access token that Pinterest refused: True if there is another one to try.
+        """Replace an access token that Pinterest refused; whether there is another one to try.
 
-        A token that is no longer the current one proves nothing. The current one is renewed if it ever worked. One that
-        never worked is renewed once: if the next one does not work either, it is not about the token.
+        The refusal of an earlier token says nothing about the current one. The current one is renewed if it was ever
+        accepted. One that never was is renewed once: if the next one is refused as well, the token is not the cause.
         """
         with self._lock:
             if self._bearer is not used:
                 return True
-            if not self._proved and self._replaced_unproved:
+            if not self._is_proved and self._replaces_unproved:
                 return False
-            self._replaced_unproved = not self._proved
+            self._replaces_unproved = not self._is_proved
             self._adopt_stored_token()
-            self._renewed()
+            self._renew()
             return True
 
-    def _renewed(self) -> Bearer:
-        self._bearer = shutdown.shielded(self._exchange)
-        self._proved = False
+    def _renew(self) -> Bearer:
+        self._bearer = shutdown.run_shielded(self._exchange_refresh_token)
+        self._is_proved = False
         return self._bearer
 
     def _adopt_stored_token(self) -> bool:
-        """Use the refresh token that is stored, if this run never had it: another task has renewed it."""
-        stored = self._stored_refresh_token()
-        if stored is None or stored in self._had:
+        """Use the stored refresh token if it is new to this run, since another task has renewed it; whether it is."""
+        stored = self._read_stored_token()
+        if stored is None or stored in self._seen_tokens:
             return False
-        self._had.add(stored)
+        self._seen_tokens.add(stored)
         self.refresh_token = stored
         return True
 
-    def _exchange(self) -> Bearer:
+    def _exchange_refresh_token(self) -> Bearer:
         form = {"grant_type": "refresh_token", "refresh_token": self.refresh_token.reveal()}
         purpose = "exchanging the refresh token for an access token"
         try:
-            grant = _exchanged(self._client, self._app, form, purpose=purpose, advice=_REFUSED)
+            grant = _request_grant(self._client, self._app, form, purpose=purpose, advice=_REFRESH_ADVICE)
         except AccountError as error:
             self._refusals += 1
             if self._refusals < MOST_REFUSALS and self._adopt_stored_token():
-                return self._exchange()
+                return self._exchange_refresh_token()
             error.refused_token = self._fingerprint
             raise
         if grant is None:
             raise PinterestError("Pinterest answered the token request without an access token")
-        return self._learn(grant)
+        return self._accept_grant(grant)
 
-    def _learn(self, grant: Grant) -> Bearer:
+    def _accept_grant(self, grant: Grant) -> Bearer:
         issued = None if grant.refresh_token == self.refresh_token else grant.refresh_token
         if issued:
             self.refresh_token = issued
-            self._had.add(issued)
+            self._seen_tokens.add(issued)
         self.scopes = grant.scopes
         self.refresh_expires_in = grant.refresh_expires_in or (_REFRESH_DAYS * DAY if issued else None)
-        with shutdown.saving():
+        with shutdown.protect_saving():
             self._on_new_refresh_token(issued, self.refresh_expires_in)
-        if missing := missing_scopes(grant.scopes, self._needed_scopes):
+        if missing := find_missing_scopes(grant.scopes, self._needed_scopes):
             raise AccountError(f"the refresh token lacks the scope {' and '.join(missing)}: {AUTHORISE_AGAIN}")
         lifetime = grant.expires_in or _ACCESS_DAYS * DAY
         # At least a little use before it is renewed, however short it lasts.
@@ -214,28 +212,30 @@ class Tokens(TokenSource):
 
 
 def consent_address(*, page: str, client_id: str, redirect_uri: str, state: str) -> str:
-    """The address at which a user approves the app. Scopes are separated by commas here, by spaces in the answer."""
+    """Return the URL at which a user approves the app."""
     query = {
         "client_id": client_id,
         "redirect_uri": redirect_uri,
         "response_type": "code",
-        "scope": ",".join(SCOPES),
+        "scope": ",".join(SCOPES),  # by commas here, by spaces in the response
         "state": state,
     }
     return f"{page}?{urllib.parse.urlencode(query)}"
 
 
-def exchange(client: Client, *, client_id: Secret, client_secret: Secret, code: Secret, redirect_uri: str) -> Grant:
-    """The tokens for a consent's code, which can be exchanged once. Raises AccountError when Pinterest refuses it."""
+def exchange_code(
+    client: Client, *, client_id: Secret, client_secret: Secret, code: Secret, redirect_uri: str
+) -> Grant:
+    """Exchange the code of a consent, which can be done once, for tokens. Raises AccountError when it is refused."""
     form = {"grant_type": "authorization_code", "code": code.reveal(), "redirect_uri": redirect_uri}
     app, purpose = _app_credentials(client_id, client_secret), "exchanging the code for a refresh token"
-    grant = _exchanged(client, app, form, purpose=purpose, advice=_CODE_REFUSED, repeatable=False)
+    grant = _request_grant(client, app, form, purpose=purpose, advice=_CODE_ADVICE, repeatable=False)
     if grant is None or grant.refresh_token is None:
         raise PinterestError("Pinterest answered the code without a refresh token: run `td-pinterest authorize` again")
     return grant
 
 
-def _exchanged(
+def _request_grant(
     client: Client,
     app: TokenSource,
     form: Mapping[str, str],
@@ -244,8 +244,8 @@ def _exchanged(
     advice: Mapping[int | None, str],
     repeatable: bool = True,
 ) -> Grant | None:
-    """What the token endpoint grants for a form, None without an access token. Raises AccountError for a refusal."""
-    # Asks for a refresh token that can be renewed without end; apps made since 2025-09-25 ignore it.
+    """Post a form to the token endpoint; returns None without an access token. Raises AccountError for a refusal."""
+    # The request for a refresh token that can be renewed without end; apps made since 2025-09-25 ignore it.
     form = {**form, "continuous_refresh": "true"}
     request = Request(
         method="POST",
@@ -257,25 +257,25 @@ def _exchanged(
         advice=advice,
     )
     try:
-        return Grant.of(client.send(request, app))
+        return Grant.parse(client.send(request, app))
     except (AccountError, RequestRefusedError) as error:
         raise AccountError(str(error), status=error.status, code=error.code) from None
 
 
 def _app_credentials(client_id: Secret, client_secret: Secret) -> TokenSource:
-    """The credentials of the token request: the app's own, of which there is only one pair."""
-    # So that the mask knows the pair in base64.
+    """Return the credentials of the token request: the app's id and secret."""
+    # Masked in base64 as well, as a pair.
     Secret(f"{client_id.reveal()}:{client_secret.reveal()}")
     return TokenSource(HTTPBasicAuth(client_id.reveal(), client_secret.reveal()))
 
 
-def _token_in(content: Mapping[str, Any], name: str) -> Secret | None:
+def _read_token(content: Mapping[str, Any], name: str) -> Secret | None:
     token = content.get(name)
     return Secret(token) if isinstance(token, str) and 0 < len(token) <= LONGEST_SECRET else None
 
 
-def _seconds(value: object) -> float | None:
-    """A lifetime as Pinterest states it; None for any other value (NaN compares false) or more than a date can hold."""
+def _read_lifetime(value: object) -> float | None:
+    """Return a lifetime in seconds; None for any other value (NaN compares false) or more than a date can hold."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 < value <= _LONGEST else None

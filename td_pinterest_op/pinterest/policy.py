@@ -1,6 +1,6 @@
-"""What a response or a failure of Pinterest means: repeat the request or not, and who must act. Tables, nothing else.
+"""The retry policy of Pinterest's responses: tables of what to do next, and of who must act.
 
-Source of the codes: Pinterest API v5, `Pinterest.Lib.Error`, and what was seen of the live service.
+Source of the codes: Pinterest API v5, `Pinterest.Lib.Error`, and responses of the live service.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Recovery(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do, the error when nothing more can be done, and its advice.
+    """What to do next; the error if nothing more can be done, and its advice.
 
     `maybe_applied`: the request that failed may have been carried out.
     """
@@ -66,16 +66,16 @@ FAILURES: dict[Failure, Decision] = {
     Failure.WRITE_TIMEOUT: _IN_DOUBT,
     Failure.READ_TIMEOUT: _IN_DOUBT,
     Failure.BROKEN: _IN_DOUBT,
-    Failure.REPEATED: _IN_DOUBT,
     Failure.OVERSIZED: _IN_DOUBT,
     Failure.TLS: _give_up(PinterestError, "check the endpoint and the proxy's certificates"),
     Failure.UNUSABLE: _give_up(PinterestError, "check PINTEREST_API_ENDPOINT, the proxy and SSL_CERT_FILE"),
 }
 
-# (status, code) → decision; a code of None means every other code of that status, a status of n00 for its hundred.
-ANSWERS: dict[tuple[int, int | None], Decision] = {
+# (status, code) → decision. A code of None means any other code of that status; 300, 400 and 500 any other status of
+# their hundred.
+RESPONSES: dict[tuple[int, int | None], Decision] = {
     (300, None): _give_up(PinterestError, "redirects are not followed; check PINTEREST_API_ENDPOINT"),
-    (400, None): _give_up(RequestRefusedError, "the request itself is at fault"),
+    (400, None): _give_up(RequestRefusedError, "Pinterest rejected the request as invalid"),
     (401, 3): _give_up(AccountError, f"{AUTHORISE_AGAIN}. Or {_ACCESS}"),
     (401, None): Decision(Recovery.REFRESH, False, AccountError, AUTHORISE_AGAIN),
     (403, 29): _give_up(AccountError, _TRIAL),
@@ -87,7 +87,7 @@ ANSWERS: dict[tuple[int, int | None], Decision] = {
     (500, None): _IN_DOUBT,
 }
 
-# Where the message says more than status and code: (status, code, what the message holds) → decision.
+# (status, code, pattern of the message) → decision, where status and code are ambiguous.
 MESSAGES: tuple[tuple[int, int | None, str, Decision], ...] = (
     (400, 12, "", _IN_DOUBT),
     (400, None, "something went wrong|retry after|try again", _IN_DOUBT),
@@ -97,12 +97,12 @@ MESSAGES: tuple[tuple[int, int | None, str, Decision], ...] = (
 
 
 def decide(status: int, code: int | None, message: str = "") -> Decision | None:
-    """The decision about a response, None for a success (2xx). `message` is Pinterest's own, as it came."""
+    """Return the decision about a response, None for a success (2xx). `message` is Pinterest's, unmasked."""
     if 200 <= status < 300:
         return None
     for of_status, of_code, pattern, decision in MESSAGES:
-        said = re.search(pattern, message[:_LONGEST_MESSAGE], re.IGNORECASE)
-        if status == of_status and of_code in (None, code) and said:
+        is_same = status == of_status and of_code in (None, code)
+        if is_same and re.search(pattern, message[:_LONGEST_MESSAGE], re.IGNORECASE):
             return decision
     keys = ((status, code), (status, None), (status // 100 * 100, None))
-    return next((ANSWERS[key] for key in keys if key in ANSWERS), _IN_DOUBT)
+    return next((RESPONSES[key] for key in keys if key in RESPONSES), _IN_DOUBT)

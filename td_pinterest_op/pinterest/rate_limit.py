@@ -1,7 +1,4 @@
-"""Rate limits shared by all requests of a run.
-
-A number of writes per window, and no request before the time the server asked for.
-"""
+"""Rate limits shared by all requests of a run: writes per window, and no request before a time the server names."""
 
 from __future__ import annotations
 
@@ -13,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from td_pinterest_op.errors import StoppedError
-from td_pinterest_op.http.retry import reset_delay
+from td_pinterest_op.http.retry import read_reset_delay
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.runtime.clock import Timing, resumption
+from td_pinterest_op.runtime.clock import Timing, format_resumption
 
 MINUTE = 60.0
 # `100;w=1;name="…"`: one member of the structured list x-ratelimit-limit (IETF draft RateLimit header fields).
@@ -30,8 +27,8 @@ _LONG = 10.0
 log = logging.getLogger(__name__)
 
 
-def quotas(headers: Mapping[str, str]) -> list[tuple[int, int]]:
-    """The limits that a response names: each a number of requests, and the seconds in which they may be made."""
+def parse_quotas(headers: Mapping[str, str]) -> list[tuple[int, int]]:
+    """Return the limits in a response's headers: a number of requests, and the seconds in which they may be made."""
     return [(int(quota), int(window)) for quota, window in _QUOTA.findall(headers.get("x-ratelimit-limit", ""))]
 
 
@@ -44,7 +41,7 @@ class Permit:
 
 
 class RateLimiter:
-    """Says when a request may leave. Every method may be called from several threads.
+    """Delays requests until they may leave. Every method may be called from several threads.
 
     Write number n may leave one minute after the *response* to write n − requests_per_minute. Whatever the network does
     to either, they arrive more than a minute apart: no window of 60 s sees more than the limit.
@@ -56,7 +53,7 @@ class RateLimiter:
         self._permits: collections.deque[Permit] = collections.deque(maxlen=requests_per_minute)
         self._not_before = self._logged_until = self._clock()
         self._stopped: Exception | None = None
-        # How many waits there were that a server asked for, or a failed request.
+        # How many waits a server or a failed request has caused.
         self.waits = 0
         self._lock = threading.Lock()
 
@@ -68,8 +65,8 @@ class RateLimiter:
         waited = 0.0
         while True:
             with self._lock:
-                self._check()
-                delay = self._delay(write)
+                self._raise_if_stopped()
+                delay = self._compute_delay(write)
                 if delay <= 0:
                     permit = Permit(write=write)
                     if write:
@@ -86,7 +83,7 @@ class RateLimiter:
         self.waits += 1
         while (left := until - self._clock()) > 0:
             with self._lock:
-                self._check()
+                self._raise_if_stopped()
             self._sleep(min(left, _POLL_SECONDS))
 
     def _log_wait(self, delay: float) -> None:
@@ -99,21 +96,21 @@ class RateLimiter:
         log.info(
             "waiting for the next request (%d writes a minute are allowed, or the server asked for the wait): %s",
             writes,
-            resumption(delay, wall=self._wall_clock()),
+            format_resumption(delay, wall=self._wall_clock()),
         )
 
     @property
     def pause(self) -> float:
         """Seconds until the next write may leave; 0 if one may leave now."""
         with self._lock:
-            return max(self._delay(write=True), 0.0)
+            return max(self._compute_delay(write=True), 0.0)
 
-    def _check(self) -> None:
+    def _raise_if_stopped(self) -> None:
         shutdown.check()
         if self._stopped:
             raise StoppedError(f"not sent, because the run ends: {self._stopped}")
 
-    def _delay(self, write: bool) -> float:
+    def _compute_delay(self, write: bool) -> float:
         now = self._clock()
         delay = self._not_before - now
         for window, limit in self._windows.items() if write else ():
@@ -124,7 +121,7 @@ class RateLimiter:
         return delay
 
     def release(self, permit: Permit, headers: Mapping[str, str] | None = None) -> None:
-        """Note that a request has its response (or failed), and what the headers say about the limits for writes."""
+        """Note the end of a request, and what its headers say about the limits for writes."""
         with self._lock:
             permit.completed_at = self._clock()
             if headers and permit.write:
@@ -133,17 +130,17 @@ class RateLimiter:
     def _learn_limits(self, headers: Mapping[str, str]) -> None:
         # The setting is the maximum: the server's figures only lower it, and may rise to it again.
         maximum = self._permits.maxlen or 1
-        for quota, window in quotas(headers):
+        for quota, window in parse_quotas(headers):
             # A longer window (a trial app's day) is not waited out in silence: its 429 says how long that takes.
             if 0 < window <= MINUTE:
                 self._windows[float(window)] = min(max(quota, 1), maximum)
         if headers.get("x-ratelimit-remaining") == "0":
-            reset = reset_delay(headers, wall=self._wall_clock())
+            reset = read_reset_delay(headers, wall=self._wall_clock())
             if reset is not None and reset <= MINUTE:
                 self._not_before = max(self._not_before, self._clock() + reset)
 
     def block_for(self, seconds: float) -> bool:
-        """Let no request leave for that long; returns whether this is news: no block is in force, or a shorter one."""
+        """Let no request leave for `seconds`; returns whether that is longer than a block already in force."""
         with self._lock:
             now, before = self._clock(), self._not_before
             self.waits += 1
@@ -151,11 +148,11 @@ class RateLimiter:
             return before <= now or self._not_before > before + _POLL_SECONDS
 
     def stop(self, reason: Exception) -> None:
-        """Let no request leave any more: all get a StoppedError that names the (first) reason."""
+        """Let no request leave any more: each raises StoppedError, which names the first reason."""
         with self._lock:
             self._stopped = self._stopped or reason
 
     def resume(self) -> None:
-        """Let requests through again after `stop`: the run goes on without what failed."""
+        """Let requests leave again after `stop`: the run goes on without what failed."""
         with self._lock:
             self._stopped = None

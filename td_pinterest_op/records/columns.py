@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import cast
 
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.identifiers.types import EMAIL, LISTED, TYPES, IdentifierType, alternatives
-from td_pinterest_op.redaction.format import printable
+from td_pinterest_op.identifiers.types import EMAIL, LISTED, TYPES, IdentifierType, join_with_or
+from td_pinterest_op.redaction.format import sanitize
 from td_pinterest_op.treasure_data.job import Job
 
 # varchar(32), char(64), string: Trino's and Hive's types for text; array(varchar), array<string>.
 _TEXT = re.compile(r"(array\s*[(<]\s*)?(varchar|char|string)\b", re.IGNORECASE)
-# What a control group may be chosen by.
+# Types of a column that can choose a control group.
 _KEY = re.compile(r"(varchar|char|string|bigint|integer|int|smallint|tinyint|long)\b", re.IGNORECASE)
-# Columns that a message names, of each sort.
+# Columns that a message names, of each kind of problem.
 _MAXIMUM_SHOWN = 20
 
 
@@ -36,20 +36,21 @@ class Column:
 
 
 def row_columns(job: Job, columns: Mapping[str, str], *, by: str | None = None) -> Sequence[Column]:
-    """The columns of a result that hold keys of a record; `columns` maps lower-case names to the names of types.
+    """Return the columns of a result that hold keys of a record; `columns` as for `identifier_columns`.
 
     Raises JobError, as `identifier_columns` and for two columns of one key, since a record has each key once.
     """
-    known = identifier_columns(job, columns, types=TYPES, by=by)
-    of_key: dict[str, list[str]] = {}
-    for column in known:
-        of_key.setdefault(column.type.key, []).append(column.name)
-    twice = [f"{' and '.join(names)} both hold {key}" for key, names in of_key.items() if len(names) > 1]
-    if twice:
+    found = identifier_columns(job, columns, types=TYPES, by=by)
+    by_key: dict[str, list[str]] = {}
+    for column in found:
+        by_key.setdefault(column.type.key, []).append(column.name)
+    duplicates = [f"{' and '.join(names)} both hold {key}" for key, names in by_key.items() if len(names) > 1]
+    if duplicates:
         raise JobError(
-            f"{job.label} cannot be exported with records: rows, where a record has each key once: {'; '.join(twice)}"
+            f"{job.label} cannot be exported with records: rows, where a record has each key once: "
+            f"{'; '.join(duplicates)}"
         )
-    return known
+    return found
 
 
 def identifier_columns(
@@ -58,36 +59,20 @@ def identifier_columns(
     *,
     types: Mapping[str, IdentifierType] = LISTED,
     by: str | None = None,
-    passes_others: bool = False,
+    ignores_others: bool = False,
 ) -> Sequence[Column]:
-    """The columns of a result, which `types` knows by their lower-case names; `columns` maps other names to those.
+    """Return the columns of a result that hold identifiers of `types`, by their lower-case names.
 
-    The column `by` is left out: its values are no identifiers. Raises JobError, which names every problem: columns
-    that are not known, unless it `passes_others`, columns that are named and missing, columns that are not text (`by`:
-    nor whole numbers).
+    `columns` maps other lower-case names to types. The column `by`, of a control group, holds no identifiers. Raises
+    JobError, which names every problem: see `_problems`.
     """
     known = dict(types) | {name: types[type_] for name, type_ in columns.items()}
     known.pop(by or "", None)
-    names = {name.lower() for name, _ in job.schema}
-    problems = [
-        f'there is no column "{printable(name)}", which `{setting}` names'
-        for setting, name in [*(("columns", name) for name in columns), *([("control", by)] if by else [])]
-        if name not in names
-    ]
-    unknown = (name for name, _ in job.schema if name.lower() not in {*known, by} and not passes_others)
-    problems += [
-        f'column "{printable(name)}" is no identifier: leave it out of {job.origin.name}, or name it in `columns`'
-        for name in islice(unknown, _MAXIMUM_SHOWN)
-    ]
-    problems += [
-        f'column "{printable(name)}" is of type {printable(sql_type)}: {_cure(sql_type)}'
-        for name, sql_type in job.schema
-        if (name.lower() in known and not _TEXT.match(sql_type)) or (name.lower() == by and not _KEY.match(sql_type))
-    ][:_MAXIMUM_SHOWN]
-    if known.keys().isdisjoint(names):
-        problems.append(f"there is no column {alternatives(types)}")
+    problems = [*_problems(job, columns, known, by=by, ignores_others=ignores_others)]
+    if known.keys().isdisjoint(name.lower() for name, _ in job.schema):
+        problems.append(f"there is no column {join_with_or(types)}")
     if problems:
-        shown = [f"{printable(name)} {printable(sql_type)}" for name, sql_type in job.schema[:_MAXIMUM_SHOWN]]
+        shown = [f"{sanitize(name)} {sanitize(sql_type)}" for name, sql_type in job.schema[:_MAXIMUM_SHOWN]]
         more = [f"and {len(job.schema) - _MAXIMUM_SHOWN} more"] if len(job.schema) > _MAXIMUM_SHOWN else []
         raise JobError(f"{job.label} (columns: {', '.join(shown + more)}) cannot be exported: {'; '.join(problems)}")
     return [
@@ -103,17 +88,34 @@ def identifier_columns(
     ]
 
 
-def position_of(job: Job, name: str) -> int:
-    """Where the column with this lower-case name is, counted from 0."""
-    return [name.lower() for name, _ in job.schema].index(name)
+def _problems(
+    job: Job, columns: Iterable[str], known: Container[str], *, by: str | None, ignores_others: bool
+) -> Iterator[str]:
+    """Yield each column that a setting names and the result lacks, each unknown one, and each of an unfit type."""
+    names = {name.lower() for name, _ in job.schema}
+    for setting, name in [*(("columns", name) for name in columns), *([("control", by)] if by else [])]:
+        if name not in names:
+            yield f'there is no column "{sanitize(name)}", which `{setting}` names'
+    unknown = (name for name, _ in job.schema if name.lower() not in known and name.lower() != by)
+    for name in islice(unknown, 0 if ignores_others else _MAXIMUM_SHOWN):
+        yield f'column "{sanitize(name)}" is no identifier: leave it out of {job.origin.name}, or name it in `columns`'
+    unfit = (
+        (name, sql_type)
+        for name, sql_type in job.schema
+        if (name.lower() in known and not _TEXT.match(sql_type)) or (name.lower() == by and not _KEY.match(sql_type))
+    )
+    for name, sql_type in islice(unfit, _MAXIMUM_SHOWN):
+        # A cast of bytes would take them for UTF-8; what a query holds as bytes is a digest.
+        cure = "wrap it in to_hex(…)" if sql_type.lower().startswith("varbinary") else "cast it to varchar"
+        yield f'column "{sanitize(name)}" is of type {sanitize(sql_type)}: {cure}'
 
 
-def _cure(sql_type: str) -> str:
-    # A cast of bytes would take them for UTF-8; what a query holds as bytes is a digest.
-    return "wrap it in to_hex(…)" if sql_type.lower().startswith("varbinary") else "cast it to varchar"
+def position_of(name: str, names: Iterable[str]) -> int:
+    """Return the position of a column by its name, in any case, counted from 0. Raises ValueError."""
+    return [each.lower() for each in names].index(name.lower())
 
 
 def list_type(columns: Sequence[Column]) -> str:
-    """The type of a customer list made for these columns: that of their identifiers, EMAIL for several types."""
+    """Return the type of a customer list for these columns: that of their identifiers, EMAIL for several types."""
     types = {column.type.list_type for column in columns}
     return (types.pop() if len(types) == 1 else None) or cast("str", EMAIL.list_type)

@@ -7,25 +7,24 @@ from dataclasses import replace
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.columns import Column
-from td_pinterest_op.records.sql import Query, answers_statement, columns_statement, one_statement
+from td_pinterest_op.records.sql import Query, answers_statement, columns_statement, require_one_statement
 from td_pinterest_op.settings.structures import Control
+from td_pinterest_op.settings.table import HashIn
 from td_pinterest_op.treasure_data.api import TreasureData
-from td_pinterest_op.treasure_data.job import Job, Source, job_of
-from td_pinterest_op.treasure_data.result import Rows, job_rows
+from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
+from td_pinterest_op.treasure_data.result import Rows, open_job_rows
 
 ENGINES = ("presto", "trino")
 """Those whose SQL hashes."""
+HASH_SETTING = "hash_in: warehouse"
 
 
-_SETTING = "hash_in: warehouse"
+def require_hashable(source: object, *, name: str, needed_by: str) -> None:
+    """Raise SettingsError unless the warehouse can hash the rows of a source.
 
-
-def check_source(source: object, *, name: str = "query", needed_by: str = _SETTING) -> None:
-    """Raise SettingsError unless the warehouse can hash what a source gives.
-
-    `name`: the parameter of the query. `needed_by`: what wants it to.
+    `name`: the parameter of the query. `needed_by`: HASH_SETTING, or the action that needs hashed rows.
     """
-    key, cure = ("hash_in", ", or set hash_in: operator") if needed_by == _SETTING else ("action", "")
+    key, cure = ("hash_in", ", or set hash_in: operator") if needed_by == HASH_SETTING else ("action", "")
     if not isinstance(source, Source):
         raise SettingsError(f"{needed_by} needs `query`, and the rows come from a file", key=key)
     if source.job_id is not None:
@@ -38,24 +37,26 @@ def check_source(source: object, *, name: str = "query", needed_by: str = _SETTI
         raise SettingsError(
             f"{needed_by} needs the engine {' or '.join(ENGINES)}, and {name} has engine: {source.engine}", key=key
         )
-    one_statement(source.query)
+    require_one_statement(source.query)
 
 
-def hashed_rows(
+def open_rows(
     td: TreasureData,
     source: Source,
     *,
+    hash_in: HashIn,
     choose: Callable[[Job], Sequence[Column]],
     control: Control | None = None,
     note: Callable[[str], None],
 ) -> Rows:
-    """Return the rows of a query as `job_rows` does, with identifiers as digests or reasons.
+    """Return the rows of a source as `open_job_rows` does; the warehouse may have to hash the identifiers.
 
-    `choose` returns the columns that hold identifiers, given a job with the columns of the query. Raises as `job_of`
-    and `choose` do.
+    They are digests or reasons then. `choose` returns the columns that hold identifiers, given a job with the columns
+    of the query. Raises as `wait_for_job` and `choose` do.
     """
-    described = job_of(td, source.with_fresh_query(columns_statement(source.query)))
-    names = [name for name, _ in described.schema]
-    query = Query(text=source.query, names=names, columns=choose(described))
-    rows = job_rows(td, source.with_query(answers_statement(query, control=control)), note=note)
+    if hash_in is HashIn.OPERATOR:
+        return open_job_rows(td, source, note=note)
+    described = wait_for_job(td, source.with_fresh_query(columns_statement(source.query)))
+    query = Query(text=source.query, names=[name for name, _ in described.schema], columns=choose(described))
+    rows = open_job_rows(td, source.with_query(answers_statement(query, control=control)), note=note)
     return replace(rows, job=replace(rows.job, is_judged=True))

@@ -3,60 +3,60 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from td_pinterest_op.errors import InvalidRowsError, LimitError
-from td_pinterest_op.settings.parse import Settings
-from td_pinterest_op.settings.table import ExpectedValues, IfExists
+from td_pinterest_op.settings.table import ExpectedValues, IfExists, Settings
 from td_pinterest_op.stats import CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT, Stats
 from td_pinterest_op.treasure_data.job import QUERY, Origin
 
-_STAYS = (
-    "  note      who opted out and is in the audience already stays there: pinterest_erase.dig takes such people out"
+_MEMBERS_REMAIN = (
+    "  note      people who opted out but are already in the audience remain in it: pinterest_erase.dig removes them"
 )
 # Row numbers that an error names.
 NAMED_ROWS = 10
-_WITHHOLDS = {
+_CAUSES = {
     SUPPRESSED: "the query of `suppress`",
     WITHOUT_CONSENT: "the query of `consent`",
     CONTROL: "the share of the control group",
 }
 _OR_SKIP = "or set ignore_invalid_records: true to skip and count such rows"
 # The share of valid values that may be of another kind than expected.
-TOLERATED = 0.01
+TOLERATED_SHARE = 0.01
 
 
-def plan_text(settings: Settings, stats: Stats, *, batches: int, changes: Sequence[str], writes: int) -> str:
-    """What an export is about to do, in a few lines for the log.
+def plan_text(settings: Settings, stats: Stats, *, batches: int, changes: Sequence[str], request_count: int) -> str:
+    """Return what an export is about to do, in a few lines for the log.
 
-    `changes`: one sentence for each thing that will be created, changed or left behind. `writes`: the requests for
+    `changes`: one sentence for each thing that will be created, changed or orphaned. `request_count`: the requests for
     them, in addition to the batches.
     """
-    reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(stats.invalid_by_reason.items()))
-    pace, minutes = settings.requests_per_minute, (writes + batches) / settings.requests_per_minute
+    reasons = reasons_text(stats.invalid_by_reason)
+    pace, minutes = settings.requests_per_minute, (request_count + batches) / settings.requests_per_minute
     lines = [
         "plan (dry run: nothing will be written):" if settings.dry_run else "plan:",
         f"  rows      {stats.read:,} read, {stats.valid:,} valid, {stats.invalid:,} invalid"
         + (f" ({reasons})" if reasons else ""),
         f"  records   {stats.unique:,} unique, {stats.duplicate:,} duplicate",
         *([f"  withheld  {stats.withheld_text}"] if stats.withheld.total() else []),
-        f"  requests  {writes + batches:,} to write ({batches:,} of records), at most {pace:,} a minute: "
+        f"  requests  {request_count + batches:,} to write ({batches:,} of records), at most {pace:,} a minute: "
         + (f"{math.ceil(minutes):,} min" if minutes > 1 else "under a minute"),
         *(f"  change    {change}" for change in changes),
-        *([_STAYS] if SUPPRESS in stats.list_jobs and _leaves_members(settings) else []),
+        *([_MEMBERS_REMAIN] if SUPPRESS in stats.list_jobs and _leaves_members(settings) else []),
     ]
     return "\n".join(lines)
 
 
 def _leaves_members(settings: Settings) -> bool:
-    """Whether who is in the audience already stays there."""
+    """Return whether the members of the audience remain in it."""
     action = settings.action
     return not action.drops_members and (not action.only_once or settings.if_exists is IfExists.ADD)
 
 
 def check_values(stats: Stats, *, skip_invalid: bool, first_invalid: Sequence[int], origin: Origin = QUERY) -> None:
     """Raise InvalidRowsError for an invalid value, or with `skip_invalid` if values are invalid and none is valid."""
-    invalid, fix = _invalid(stats, first_invalid, origin), f"Nothing was sent. Correct {origin.name}"
+    invalid, fix = _invalid_text(stats, first_invalid, origin), f"Nothing was sent. Correct {origin.name}"
     if stats.invalid and not skip_invalid:
         raise InvalidRowsError(f"{invalid}. {fix}, {_OR_SKIP}")
     if stats.invalid > stats.invalid_by_reason["null"] and not stats.unique:
@@ -70,7 +70,7 @@ def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]
     share = stats.invalid_rows / max(stats.read, 1)
     if share > settings.max_invalid_ratio:
         raise LimitError(
-            f"{_invalid(stats, first_invalid, origin)}: a share of {share:.4f} of the rows, more than "
+            f"{_invalid_text(stats, first_invalid, origin)}: a share of {share:.4f} of the rows, more than "
             f"max_invalid_ratio allows ({settings.max_invalid_ratio}). Nothing was sent"
         )
     if not stats.unique and not settings.allow_empty:
@@ -79,40 +79,38 @@ def check_rows(settings: Settings, stats: Stats, *, first_invalid: Sequence[int]
             "Nothing was sent. Set allow_empty: true if an empty result is expected (add and remove then do nothing, "
             "create makes an empty audience, replace clears the audience, and from a mirrored one everybody leaves)"
         )
-    check_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
+    check_value_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
     if stats.unique and not stats.allowed:
         raise LimitError(
-            f"everybody is withheld: {stats.withheld_text}. Nothing was sent. Check "
-            + " and ".join(what for why, what in _WITHHOLDS.items() if stats.withheld[why])
+            f"no records are left to send: {stats.withheld_text} withheld. Nothing was sent. Check "
+            + " and ".join(cause for reason, cause in _CAUSES.items() if stats.withheld[reason])
         )
-    fewer, more = settings.min_records, settings.max_records
+    least, most = settings.min_records, settings.max_records
     left = f"{stats.allowed:,} unique records" + (f", without {stats.withheld_text}," if stats.withheld.total() else "")
-    if fewer is not None and stats.allowed < fewer:
-        raise LimitError(f"{left} are fewer than min_records ({fewer:,}). Nothing was sent")
-    if more is not None and stats.allowed > more:
-        raise LimitError(f"{left} are more than max_records ({more:,}). Nothing was sent")
+    if least is not None and stats.allowed < least:
+        raise LimitError(f"{left} are fewer than min_records ({least:,}). Nothing was sent")
+    if most is not None and stats.allowed > most:
+        raise LimitError(f"{left} are more than max_records ({most:,}). Nothing was sent")
 
 
-def check_kind(expected: ExpectedValues, *, plain: int, hashed: int) -> None:
+def check_value_kind(expected: ExpectedValues, *, plain: int, hashed: int) -> None:
     """Raise LimitError if more of the valid values than expected were hashed already, or were not."""
-    other, state, cause = {
-        ExpectedValues.ANY: (0, "", ""),
-        ExpectedValues.PLAIN: (
-            hashed,
-            "look hashed already",
-            "A policy of Treasure Data may mask the column: digests of masked values match nobody",
-        ),
-        ExpectedValues.HASHED: (plain, "are plain", "The query may select another column than the hashed one"),
-    }[expected]
-    if other > (plain + hashed) * TOLERATED:
+    if expected is ExpectedValues.PLAIN:
+        other, state = hashed, "look hashed already"
+        cause = "A policy of Treasure Data may mask the column: digests of masked values match nobody"
+    elif expected is ExpectedValues.HASHED:
+        other, state = plain, "are plain"
+        cause = "The query may select another column than the hashed one"
+    else:
+        return
+    if other > (plain + hashed) * TOLERATED_SHARE:
         raise LimitError(
             f"expect_values: {expected.value}, but {other:,} of {plain + hashed:,} valid values {state}. "
             f"Nothing was sent. {cause}"
         )
 
 
-def _invalid(stats: Stats, first_invalid: Sequence[int], origin: Origin) -> str:
-    reasons = ", ".join(f"{reason} {count}" for reason, count in stats.invalid_by_reason.most_common())
+def _invalid_text(stats: Stats, first_invalid: Sequence[int], origin: Origin) -> str:
     rows = ", ".join(map(str, first_invalid[:NAMED_ROWS])) + (", …" if len(first_invalid) > NAMED_ROWS else "")
     values = stats.valid + stats.invalid
     # With several columns a row has several values, or none.
@@ -120,4 +118,12 @@ def _invalid(stats: Stats, first_invalid: Sequence[int], origin: Origin) -> str:
     first = f"; the first are in {origin.unit}s" if len(first_invalid) > 1 else f"; the first is in {origin.unit}"
     # A warehouse that has judged the rows does not number them.
     where = f"{first} {rows}" if rows else ""
-    return f"{stats.invalid:,} of {of} {'is' if stats.invalid == 1 else 'are'} invalid ({reasons}){where}"
+    return (
+        f"{stats.invalid:,} of {of} {'is' if stats.invalid == 1 else 'are'} invalid "
+        f"({reasons_text(stats.invalid_by_reason)}){where}"
+    )
+
+
+def reasons_text(counts: Counter[str]) -> str:
+    """Return how often each reason occurs, the most frequent first: "null 3, empty 1"."""
+    return ", ".join(f"{reason} {count:,}" for reason, count in counts.most_common())

@@ -1,1 +1,1 @@
-"""What may be shown: secrets masked, text from outside on one line."""
+"""Text that is safe to show: secrets masked, names from outside escaped."""

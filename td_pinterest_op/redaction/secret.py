@@ -1,8 +1,8 @@
-"""A value that does not print itself, and a mask for text that comes from elsewhere.
+"""Secrets that do not print themselves, and a mask for text from elsewhere.
 
 The mask recognises a credential in every form in which an echo may show it: plain, URL-encoded, escaped as in JSON,
-HTML or Python (twice as well), in base64 (alone or inside longer encoded text) or hex, and cut to a part of it. It
-takes linear time.
+HTML or Python (twice as well), in base64 (alone or inside longer encoded text) or hex, and in part. It takes linear
+time.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from urllib.parse import quote, quote_plus
 
-# digdag takes no longer secret, in bytes; of a longer one only the beginning is recognised.
+# digdag's limit in bytes; only the beginning of a longer secret is recognised.
 LONGEST_SECRET = 16 * 1024
-# Nobody reads a message that is longer than this many characters.
+# Longer texts are cut, in characters.
 LONGEST_TEXT = 100_000
 
-# One or two characters are no credential, and are in every message. Up to five are hidden as whole words only.
+# In characters: shorter credentials occur in every message, and those of up to five are masked as whole words only.
 _SHORTEST_FORM, _LONGEST_WORD = 3, 5
-# The hex digits of fewer bytes could be an ordinary number. 16 bytes and more are hidden as what could be a person's.
+# In bytes: the hex digits of fewer could be an ordinary number. Those of 16 and more are masked as digests.
 _SHORTEST_IN_HEX = 4
-# A part that is long enough to be of use to somebody, and too long to be an ordinary word.
+# In characters: a part of a credential that could be of use to somebody, and is too long to be an ordinary word.
 _SHORTEST_PART, _LONGEST_PART = 8, 12
 
 # What could be a person: a word with an `@`, a device id, an MD5, SHA-1 or SHA-256.
@@ -34,10 +34,10 @@ _WORD = re.compile(r"[^\s'\"]+")
 _AT = re.compile(r"@|%40|\\u0040")
 _DEVICE_OR_DIGEST = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}|[0-9A-Fa-f]{32,}")
 _PERCENT = re.compile("%[0-9A-F]{2}")
-# Characters of a credential whose forms are escaped once more: all of them, but for what nobody uses.
+# In characters: the forms of a longer credential, which nobody uses, are not escaped twice.
 _LONGEST_TWICE = 4_000
 
-# What must not be shown of all credentials, by its length.
+# The parts of all credentials that must not be shown, by their length.
 _parts: defaultdict[int, set[str]] = defaultdict(set)
 
 
@@ -48,18 +48,18 @@ class Secret:
 
     def __init__(self, value: str) -> None:
         self._value = value
-        for form in _forms(value[:LONGEST_SECRET]):
+        for form in _encode_all(value[:LONGEST_SECRET]):
             length = _shortest_part(form)
             if length >= _SHORTEST_FORM:
                 _parts[length].update(form[start : start + length] for start in range(len(form) - length + 1))
 
     def reveal(self) -> str:
-        """The value itself, for the request that needs it."""
+        """Return the value, for the request that needs it."""
         return self._value
 
     @property
     def fingerprint(self) -> str:
-        """Eight hex digits that tell it from another secret, and nothing about itself."""
+        """Eight hex digits that identify the secret and do not reveal it."""
         return hashlib.sha256(self._value.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
     def __reduce__(self) -> str:
@@ -78,58 +78,58 @@ class Secret:
 
 
 def mask(text: str) -> str:
-    """`text` without any known credential, and without anything that looks like an identifier of a person.
+    """Return `text` with known credentials and whatever looks like an identifier of a person hidden.
 
-    Text longer than LONGEST_TEXT is cut at a space before.
+    Text longer than LONGEST_TEXT is cut at a space before that.
     """
     if len(text) > LONGEST_TEXT:
         text = text[:LONGEST_TEXT].rpartition(" ")[0] + " …"
-    return _DEVICE_OR_DIGEST.sub("<hidden>", _WORD.sub(_without_address, _without_credentials(text)))
+    return _DEVICE_OR_DIGEST.sub("<hidden>", _WORD.sub(_hide_address, _hide_credentials(text)))
 
 
-def _without_address(word: re.Match[str]) -> str:
-    """A word, or what is shown of an e-mail address: something, an `@`, and something with a full stop inside."""
+def _hide_address(word: re.Match[str]) -> str:
+    """Return a word, or "<hidden>" for an e-mail address: something, an `@`, and something with a full stop inside."""
     text = word[0]
     at = _AT.search(text, 1)
     return "<hidden>" if at and text.rfind(".", at.end() + 1, len(text) - 1) > 0 else text
 
 
-def _in_url(value: str, *, safe: str = "", by: Callable[..., str] = quote) -> str:
+def _encode_url(value: str, *, safe: str = "", by: Callable[..., str] = quote) -> str:
     return by(value.encode("utf-8", "surrogatepass"), safe=safe)
 
 
-def _in_small_letters(value: str, *, by: Callable[..., str] = quote) -> str:
-    return _PERCENT.sub(lambda escape: escape[0].lower(), _in_url(value, by=by))
+def _encode_url_in_lower_case(value: str, *, by: Callable[..., str] = quote) -> str:
+    return _PERCENT.sub(lambda escape: escape[0].lower(), _encode_url(value, by=by))
 
 
-def _in_json(value: str, *, escaped: str = "") -> str:
+def _encode_json(value: str, *, escaped: str = "") -> str:
     text = json.dumps(value)[1:-1]
     return text.translate({ord(c): f"\\u{ord(c):04x}" for c in escaped})
 
 
-# As URLs, JSON, HTML and Python have a text, and as libraries differ in it.
+# Text as in URLs, JSON, HTML and Python, in the variants of their libraries.
 _ESCAPES: tuple[Callable[[str], str], ...] = (
-    _in_url,
-    _in_small_letters,
-    partial(_in_url, safe="/"),
-    partial(_in_url, safe="!~*'()"),
-    partial(_in_url, by=quote_plus),
-    partial(_in_small_letters, by=quote_plus),
-    _in_json,
-    partial(_in_json, escaped="<>&"),
-    partial(_in_json, escaped="<>&='"),
-    lambda value: _in_json(value).replace("/", "\\/"),
+    _encode_url,
+    _encode_url_in_lower_case,
+    partial(_encode_url, safe="/"),
+    partial(_encode_url, safe="!~*'()"),
+    partial(_encode_url, by=quote_plus),
+    partial(_encode_url_in_lower_case, by=quote_plus),
+    _encode_json,
+    partial(_encode_json, escaped="<>&"),
+    partial(_encode_json, escaped="<>&='"),
+    lambda value: _encode_json(value).replace("/", "\\/"),
     html.escape,
     lambda value: html.escape(value).replace("&#x27;", "&#39;"),
     lambda value: repr(value)[1:-1],
 )
 
 
-def _forms(value: str) -> set[str]:
-    """`value` in every form in which an echo may show it."""
+def _encode_all(value: str) -> set[str]:
+    """Return `value` in every form in which an echo may show it."""
     data = value.encode("utf-8", "surrogatepass")
     escaped = {escape(value) for escape in _ESCAPES} | {value, value.replace(" ", "+")}
-    encoded = {form for text in escaped for form in _in_base64(text.encode("utf-8", "surrogatepass"))}
+    encoded = {form for text in escaped for form in _encode_base64(text.encode("utf-8", "surrogatepass"))}
     units = value.encode("utf-16-be", "surrogatepass").hex()
     every = {re.sub("(..)", r"%\1", data.hex()), re.sub("(....)", r"\\u\1", units)}
     every |= {re.sub("[a-f]", lambda digit: digit[0].upper(), form) for form in every}
@@ -139,35 +139,35 @@ def _forms(value: str) -> set[str]:
     return escaped | twice | encoded | every | hexadecimal
 
 
-def _in_base64(data: bytes) -> Iterator[str]:
-    """`data` alone in base64, and what base64 of a longer text shows of it, at each of the three places in it."""
+def _encode_base64(data: bytes) -> Iterator[str]:
+    """Yield base64 of `data`, and of `data` inside a longer text, at each of the three offsets."""
     for altchars in (b"+/", b"-_"):
         yield base64.b64encode(data, altchars).decode().rstrip("=")
         for before, first in enumerate((0, 2, 3)):
             encoded = base64.b64encode(bytes(before) + data, altchars).decode()
-            # Of the characters at both ends, some bits are those of the neighbours.
+            # The characters at both ends have bits of their neighbours.
             inner = encoded[first : (before + len(data)) * 8 // 6]
             if len(inner) > _LONGEST_WORD:
                 yield inner
 
 
 def _shortest_part(form: str) -> int:
-    """How many characters of `form` must not be shown together: half of it, within limits; all of a short one."""
+    """Return how many characters of `form` must not be shown: half of it, within limits; all of a short one."""
     if len(form) < _LONGEST_PART:
         return len(form)
     return min(_LONGEST_PART, max(_SHORTEST_PART, (len(form) + 1) // 2))
 
 
-def _without_credentials(text: str) -> str:
+def _hide_credentials(text: str) -> str:
     hidden = bytearray(len(text))
-    for begin, end in _found(text):
+    for begin, end in _find_credentials(text):
         hidden[begin:end] = b"\1" * (end - begin)
     runs = (run.span() for run in re.finditer(b"\0+|\1+", hidden))
     return "".join("***" if hidden[begin] else text[begin:end] for begin, end in runs)
 
 
-def _found(text: str) -> Iterator[tuple[int, int]]:
-    """Begin and end of every part of a credential in `text`; a short one counts as a word of its own alone."""
+def _find_credentials(text: str) -> Iterator[tuple[int, int]]:
+    """Yield begin and end of every part of a credential in `text`; a short one counts as a whole word only."""
     for length, parts in tuple(_parts.items()):
         for start in range(len(text) - length + 1):
             end = start + length

@@ -18,7 +18,7 @@ from td_pinterest_op.report.entry import Entry, entry
 from td_pinterest_op.report.sources import data_of, entries
 from td_pinterest_op.report.verdict import Outcome
 from td_pinterest_op.runtime.atomic_file import replace
-from td_pinterest_op.runtime.unexpected import unexpected
+from td_pinterest_op.runtime.unexpected import to_export_error
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def write(
     except OSError as problem:
         log.warning("no report was written to %s: %s", path, problem.strerror)
     except Exception as problem:
-        log.warning("no report was written: %s", unexpected(problem))
+        log.warning("no report was written: %s", to_export_error(problem))
     else:
         log.info("report: %s", path.resolve())
 

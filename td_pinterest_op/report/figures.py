@@ -48,7 +48,7 @@ def change(now: float | None, before: float | None) -> str:
 
 def duration(seconds: float | None) -> str:
     """A span of time; "–" for None."""
-    return "–" if seconds is None else clock.duration(seconds)
+    return "–" if seconds is None else clock.format_duration(seconds)
 
 
 def day(at: datetime | None) -> str:

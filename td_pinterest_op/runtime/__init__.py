@@ -1,1 +1,1 @@
-"""The process around everything else: clock, signals, files, unexpected errors."""
+"""The process: clock, signals, threads, files, unexpected errors."""

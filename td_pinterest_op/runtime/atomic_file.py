@@ -1,4 +1,4 @@
-"""Files that are replaced so that no moment shows half of one."""
+"""Atomic file replacement."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ import secrets
 import time
 from pathlib import Path
 
-# A new text is next to the old one for an instant. What has been there for this many seconds was left by a kill.
+# A temporary file exists for an instant. One of this many seconds was left by a kill.
 _LEFT_BEHIND = 60.0
-# No name that somebody else would give: what has it is removed.
+# The suffix of temporary files, which nobody else uses: old ones are removed.
 _SUFFIX = ".td_pinterest_op-new"
 
 
 def replace(file: Path, text: str, *, mode: int = 0o600) -> None:
-    """Write a file that holds the old or the new text at any moment, for its owner alone unless `mode` says otherwise.
+    """Replace the text of a file, which holds the old or the new text at any moment.
 
-    A link stays a link: the file to which it leads is replaced. What is there and no file, such as a pipe, is written
-    to. Raises OSError, UnicodeEncodeError.
+    A link is followed. Something else than a file, such as a pipe, is written to. Raises OSError, UnicodeEncodeError.
     """
     data = text.encode()
-    # First: what a name like /dev/stdout leads to may have no name of its own.
+    # Before `resolve`: the target of a name like /dev/stdout may have no name of its own.
     if file.exists() and not file.is_file():
         file.write_bytes(data)
         return
     file = file.resolve()
-    _tidy(file)
+    _remove_leftovers(file)
     temporary = file.with_name(f".{file.name}-{secrets.token_hex(4)}{_SUFFIX}")
     try:
         with os.fdopen(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as new:
@@ -40,10 +39,10 @@ def replace(file: Path, text: str, *, mode: int = 0o600) -> None:
         raise
 
 
-def _tidy(file: Path) -> None:
-    """Remove what a kill left of earlier replacements, and nothing else."""
-    is_ours = re.compile(rf"\.{re.escape(file.name)}-[0-9a-f]{{8}}{re.escape(_SUFFIX)}").fullmatch
+def _remove_leftovers(file: Path) -> None:
+    """Remove the temporary files that a kill has left."""
+    is_temporary = re.compile(rf"\.{re.escape(file.name)}-[0-9a-f]{{8}}{re.escape(_SUFFIX)}").fullmatch
     with contextlib.suppress(OSError):
         for other in file.parent.iterdir():
-            if is_ours(other.name) and time.time() - other.stat().st_mtime > _LEFT_BEHIND:
+            if is_temporary(other.name) and time.time() - other.stat().st_mtime > _LEFT_BEHIND:
                 other.unlink()

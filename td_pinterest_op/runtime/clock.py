@@ -1,4 +1,4 @@
-"""The clocks and the sleep of a run, as arguments: a test gives its own. How spans of time are written."""
+"""The clocks and the sleep of a run, which tests replace; durations as text."""
 
 from __future__ import annotations
 
@@ -13,20 +13,29 @@ _LONGEST = 1000 * 365 * 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """`monotonic` gives seconds for measuring, `wall` seconds since 1970, `sleep` waits for seconds."""
+    """`monotonic` returns seconds for measuring, `wall` seconds since 1970; `sleep` waits for seconds."""
 
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
 
+    def utc(self, seconds: float = 0.0) -> datetime.datetime:
+        """Return the time `seconds` from now."""
+        return to_utc(self.wall() + seconds)
+
 
 SYSTEM = Timing()
 
 
-def duration(seconds: float, *, wall: float | None = None) -> str:
-    """A time for people, in two units at most: "0.4 s", "12 s", "3 min 20 s", "1 h 5 min".
+def to_utc(wall: float) -> datetime.datetime:
+    """Return the time of seconds since 1970."""
+    return datetime.datetime.fromtimestamp(wall, tz=datetime.timezone.utc)
 
-    With `wall`, this machine's time in seconds since 1970, also when a long one ends: "2 h 5 min (until 14:05 UTC)".
+
+def format_duration(seconds: float, *, wall: float | None = None) -> str:
+    """Return a duration in two units at most: "0.4 s", "12 s", "3 min 20 s", "1 h 5 min".
+
+    With `wall`, this machine's time in seconds since 1970, a long one has its end: "2 h 5 min (until 14:05 UTC)".
     """
     if seconds < 10:
         return f"{seconds:.1f} s".replace(".0 ", " ")
@@ -36,14 +45,14 @@ def duration(seconds: float, *, wall: float | None = None) -> str:
     length = " ".join(f"{count} {unit}" for count, unit in units if count)
     if wall is None or seconds < 120:
         return length
-    now = datetime.datetime.fromtimestamp(wall, tz=datetime.timezone.utc)
+    now = to_utc(wall)
     until = now + datetime.timedelta(seconds=min(seconds, _LONGEST))
     day = "" if until - now < datetime.timedelta(hours=12) else "%Y-%m-%d "
     return f"{length} (until {until:{day}%H:%M} UTC)"
 
 
-def resumption(seconds: float, *, wall: float) -> str:
-    """When a wait ends, for people: "goes on at 14:05:12 UTC, in 19 s". `wall` is this machine's time."""
-    at = datetime.datetime.fromtimestamp(wall + min(seconds, _LONGEST), tz=datetime.timezone.utc)
+def format_resumption(seconds: float, *, wall: float) -> str:
+    """Return when a wait ends: "goes on at 14:05:12 UTC, in 19 s". `wall` is this machine's time."""
+    at = to_utc(wall + min(seconds, _LONGEST))
     day = "" if seconds < 12 * 3600 else "%Y-%m-%d "
-    return f"goes on at {at:{day}%H:%M:%S} UTC, in {duration(seconds if seconds < 10 else round(seconds))}"
+    return f"goes on at {at:{day}%H:%M:%S} UTC, in {format_duration(seconds if seconds < 10 else round(seconds))}"

@@ -1,23 +1,21 @@
-"""Whether the run was stopped: a flag that every wait and every loop looks at.
+"""The request to end a run: a flag of the process, which every wait and every loop checks.
 
-The signal's handler raises an exception in the main thread, but code in between may swallow an exception. The flag is
-of the process, as signals are.
+The signal's handler raises an exception in the main thread as well, but code in between may swallow that.
 """
 
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from typing import TypeVar
 
 from td_pinterest_op.errors import StoppedError
+from td_pinterest_op.runtime import threads
 
 _T = TypeVar("_T")
 
-# How long the end waits: for a response that may bring a new refresh token, and for saving one that has come.
+# How long the end waits for a response that may have a new refresh token, and for saving one.
 _RESPONSE_SECONDS, _SAVING_SECONDS = 1.0, 10.0
 _POLL_SECONDS = 0.02
 
@@ -27,12 +25,12 @@ _awaited: dict[object, float] = {}
 
 
 def request(reason: str) -> None:
-    """Tell the run to end; `reason` completes "the run was stopped (…)"."""
+    """Request the end of the run; `reason` completes "the run was stopped (…)"."""
     global _reason
     _reason = _reason or reason
 
 
-def requested() -> bool:
+def is_requested() -> bool:
     """Whether the run was stopped."""
     return _reason is not None
 
@@ -44,38 +42,36 @@ def check() -> None:
 
 
 def reset() -> None:
-    """Forget the request: another run may begin in this process."""
+    """Withdraw the request: another run may begin in this process."""
     global _reason
     _reason = None
 
 
-def shielded(function: Callable[[], _T]) -> _T:
-    """`function()` in a thread of its own, so that a signal, which is raised in the main thread, does not cut it short.
+def run_shielded(function: Callable[[], _T]) -> _T:
+    """Return `function()`, run in a thread so that a signal, which is raised in the main thread, does not interrupt it.
 
     The caller may be interrupted; `finish` then waits for the thread.
     """
-    future: Future[_T] = Future()
+    key = object()
+    _awaited[key] = _RESPONSE_SECONDS
 
-    def fill() -> None:
+    def call() -> _T:
         try:
-            future.set_result(function())
-        except BaseException as error:
-            future.set_exception(error)
+            return function()
         finally:
-            _awaited.pop(future)
+            _awaited.pop(key)
 
-    _awaited[future] = _RESPONSE_SECONDS
     try:
-        threading.Thread(target=fill, name="shielded", daemon=True).start()
+        future = threads.start(call, name="shielded")
     except RuntimeError:
         # No thread can be started: run unshielded.
-        fill()
+        return call()
     return future.result()
 
 
 @contextlib.contextmanager
-def saving() -> Iterator[None]:
-    """Around what must be saved before the process ends."""
+def protect_saving() -> Iterator[None]:
+    """Let the end of the process wait for the block, which saves something."""
     key = object()
     _awaited[key] = _SAVING_SECONDS
     try:
@@ -85,7 +81,7 @@ def saving() -> Iterator[None]:
 
 
 def finish() -> bool:
-    """Wait for a response that is under way within `shielded`, one second at most, and for `saving`, ten at most.
+    """Wait for `run_shielded`, one second at most, and for `protect_saving`, ten at most.
 
     Returns false if something is still being saved.
     """

@@ -1,4 +1,4 @@
-"""What no code expects, as an ExportError: what the machine lacks, else a bug with its place."""
+"""Maps unexpected exceptions to ExportError: what the machine lacks, else a bug with its place."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from td_pinterest_op.errors import ExportError, UnexpectedError, WorkflowError
 
-# What the folder of temporary files lacks, and what to do, by the number of the system's error.
+# What is wrong with the folder of temporary files, and what to do, by errno.
 _FOLDER_LACKS = {
     errno.ENOSPC: ("the disk is full", "make room there"),
     errno.EDQUOT: ("the disk quota is used up", "make room there"),
@@ -23,14 +23,12 @@ _PROCESS_LACKS = {
 }
 
 
-def unexpected(error: Exception) -> ExportError:
-    """The error to raise in place of one that no code expects.
-
-    That one could quote a row: only its type and place are named.
-    """
-    lack = _lack_of_the_machine(error)
-    if lack:
-        return WorkflowError(lack)
+def to_export_error(error: Exception) -> ExportError:
+    """Return an ExportError itself, and for any other exception, which could quote a row, its type and place."""
+    if isinstance(error, ExportError):
+        return error
+    if shortage := _describe_shortage(error):
+        return WorkflowError(shortage)
     places = traceback.extract_tb(error.__traceback__)
     place = f" at {Path(places[-1].filename).name}:{places[-1].lineno}, in {places[-1].name}" if places else ""
     why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
@@ -39,8 +37,8 @@ def unexpected(error: Exception) -> ExportError:
     )
 
 
-def _lack_of_the_machine(error: Exception) -> str | None:
-    """What the machine lacks and what to do, None if the error is about something else."""
+def _describe_shortage(error: Exception) -> str | None:
+    """Return what the machine lacks and what to do, None if the error is about something else."""
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
         return (
             "the system starts no more threads: "

@@ -1,4 +1,4 @@
-"""What settings, doors and linter know of an action. The actions themselves are in `audiences.actions`."""
+"""The description of an action that settings, doors and linter use. The actions are in `audiences.actions`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 class Scope(enum.Enum):
-    """What a setting is about. An action uses the settings that are about what it does."""
+    """The subject of a setting. An action uses the settings whose scope is one of its own."""
 
     EVERY_ACTION = "every action"
     ROWS = "the rows of a query"
@@ -22,11 +22,11 @@ class Scope(enum.Enum):
 class ActionSpec:
     """An action as `result_settings` name it.
 
-    `audience_id`: its own setting for the audience's id. `needs`: settings that it cannot do without. `uses`: settings
-    besides those of its `scopes`. `only_once`: it fails in a second session, unless `if_exists` says otherwise.
-    `leaves_lists`: each session leaves a customer list behind. `drops_members`: members who are not in the rows leave.
-    `finds_by_name`: its audience may be named by `audience_name`, and is created if there is none. `needs_query`: the
-    warehouse reads the rows. `least_records`: what `min_records` is unless the settings say it.
+    `audience_id`: its own setting for the audience's id. `needs`: the settings that it requires. `uses`: settings
+    besides those of its `scopes`. `only_once`: it fails in a second session, unless `if_exists` allows it.
+    `leaves_lists`: each session orphans a customer list. `drops_members`: members who are not in the rows leave.
+    `finds_by_name`: its audience may be named by `audience_name`, and is created if it does not exist. `needs_query`:
+    the warehouse reads the rows. `least_records`: the default of `min_records`.
     """
 
     name: str
@@ -49,5 +49,5 @@ class ActionSpec:
 
     @property
     def adds_people(self) -> bool:
-        """Whether people may get into an audience by it."""
+        """Whether it may add people to an audience."""
         return Scope.PEOPLE in self.scopes

@@ -1,4 +1,4 @@
-"""Settings from several places → one mapping: a task's, and over them those of an entry, a console or a file."""
+"""Merges the settings of several places: those of a task, then those of an entry of a list, a console or a file."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.settings.structures import mapping_of
-from td_pinterest_op.settings.types import WrongValueError, is_left_out, shown
+from td_pinterest_op.settings.types import WrongValueError, is_left_out, show_value
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """What one place gives: a mapping, or JSON or YAML text of one. `place`: its name, for messages."""
+    """The settings of one place: a mapping, or JSON or YAML text of one. `place`: its name, for messages."""
 
     place: str
     given: object
 
     def mapping(self) -> Mapping[object, object]:
-        """Return what is given, nothing if it is left out. Raises SettingsError."""
+        """Return the settings as a mapping, an empty one if they are left out. Raises SettingsError."""
         if is_left_out(self.given):
             return {}
         try:
@@ -32,17 +32,16 @@ class Layer:
 
 
 def merge(*layers: Layer) -> dict[object, object]:
-    """Return what all layers give. Of two values the later layer's is taken, and the log names it.
+    """Return the settings of all layers. Of two values the later layer's is taken, and the log names it.
 
-    A blank value replaces none: a template that rendered to nothing must not lift what another place restricts.
-
-    Raises SettingsError for a layer that is no mapping.
+    A blank value replaces no other: a template that rendered to nothing must not lift what another place restricts.
+    Raises SettingsError for a layer that is not a mapping.
     """
     merged: dict[object, object] = {}
     for layer in layers:
         given = layer.mapping()
         new = {key: value for key, value in given.items() if not is_left_out(value)}
-        if replaced := [shown(key).strip("'") for key in new if str(merged.get(key, new[key])) != str(new[key])]:
+        if replaced := [show_value(key).strip("'") for key in new if str(merged.get(key, new[key])) != str(new[key])]:
             log.info("%s has its own %s, used in place of what is shared", layer.place, ", ".join(replaced))
         merged = {**given, **merged, **new}
     return merged

@@ -3,122 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
+from functools import partial
 from typing import Any, TypeVar
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.settings import text as setting_text
 from td_pinterest_op.settings.action import ActionSpec
-from td_pinterest_op.settings.given import Notice, Reading, read
-from td_pinterest_op.settings.structures import Control
+from td_pinterest_op.settings.key_names import check_names
+from td_pinterest_op.settings.parsed_settings import ParsedSettings
+from td_pinterest_op.settings.rules import check_rules
+from td_pinterest_op.settings.setting import Table, declared_settings
 from td_pinterest_op.settings.table import (
     CONNECTION,
     ERASURE,
-    MAX_IN_FLIGHT,
-    REQUESTS_PER_MINUTE,
     STATUS,
-    Begin,
-    ExpectedValues,
-    HashIn,
-    IfExists,
-    RecordsFormat,
-    Table,
+    ConnectionSettings,
+    ErasureSettings,
+    Settings,
+    StatusSettings,
 )
-from td_pinterest_op.settings.types import TableName
+from td_pinterest_op.settings.types import describe, is_left_out, show_value
+from td_pinterest_op.settings.values import credentials_in, read_value
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionSettings:
-    """The settings that the connections to both services need."""
-
-    client_id: Secret
-    client_secret: Secret
-    refresh_token: Secret
-    refresh_token_secret: str | None  # the workflow secret that it came from; None if it was given in plain text
-    ad_account_id: str  # of several: the first
-    retry_count: int
-    retry_initial_wait_millis: int
-    max_retry_wait_millis: int
-    connection_timeout_secs: int
-    write_timeout_secs: int
-    read_timeout_secs: int
-    warnings: tuple[Notice, ...]
-    requests_per_minute: int = REQUESTS_PER_MINUTE
-    max_in_flight: int = MAX_IN_FLIGHT
-    history: TableName | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendingSettings(ConnectionSettings):
-    """The settings of whoever reads people and sends them."""
-
-    limit_records_per_request: int
-    ignore_invalid_records: bool
-    dry_run: bool
-    columns: Mapping[str, str]  # name in the query, lower case → the name of a type; empty: those are the names
-
-    @property
-    def records_per_second(self) -> float:
-        """The most that leave, in full batches."""
-        return self.requests_per_minute * self.limit_records_per_request / 60
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(SendingSettings):
-    """The settings of one export. A setting that the action does not use has its default, whatever was given."""
-
-    action: ActionSpec
-    audience_id: str | None  # the one that the action needs; None if it creates one
-    audience_name: str | None  # None unless the action creates one
-    audience_description: str | None
-    allow_empty: bool
-    max_invalid_ratio: float  # 0 to 1
-    min_records: int | None
-    max_records: int | None
-    if_exists: IfExists
-    replace_newer: bool
-    expected_audience_name: str | None
-    report: str | None  # path of the page to write
-    records: RecordsFormat
-    hash_in: HashIn
-    default_country: str | None  # ISO 3166 alpha-2, in upper case
-    is_nca: bool
-    seed_audience_id: str | None  # this and the next two: None for all but look-alikes
-    country: str | None  # US, CA or GB
-    percentage: int | None  # 1 to 10
-    expect_values: ExpectedValues
-    allow_empty_suppress: bool
-    control: Control | None
-    even_if_used: bool
-    ledger: TableName  # of a mirror; this and the next four: their defaults for other actions
-    begin: Begin | None
-    rebuild: bool
-    max_leave_ratio: float  # 0 to 1
-    resend_days: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatusSettings(ConnectionSettings):
-    """The settings of one look at audiences."""
-
-    audience_ids: tuple[str, ...]  # one at least, each once
-    min_size: int | None
-    max_drop_ratio: float | None  # 0 to 1
-    fail_on: frozenset[str]  # statuses, in upper case
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErasureSettings(SendingSettings):
-    """The settings of one erasure."""
-
-    ad_account_ids: tuple[str, ...]  # one at least, each once
-
+_ENV_LINES = """\
+    _env:
+      !include : config/environment.yml"""
 
 _C = TypeVar("_C", bound=ConnectionSettings)
 
 
 def parse(raw: object, *, table: Table, environ: Mapping[str, str]) -> Settings:
-    """The settings of an export.
+    """Return the settings of an export.
 
     Args:
         raw: `result_settings` as digdag passes it: a mapping, or JSON or YAML text of one.
@@ -128,75 +45,110 @@ def parse(raw: object, *, table: Table, environ: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: with every problem, a line each. It holds no credential, given or looked up.
     """
-    reading = _read(raw, table=table, environ=environ)
-    action: ActionSpec = reading.values["action"].value
-    names = {each.name for each in fields(Settings)}
-    unused = {key.name: key.default for key in table.settings if key.name in names and not key.is_used_by(action)}
-    least = {"min_records": _least_records(action, reading)}
-    return _built(Settings, reading, **{**unused, **least, "audience_id": _audience_id(action, reading)})
+    parsed = _parse_valid(raw, table=table, environ=environ)
+    action: ActionSpec = parsed.value("action")
+    unused = {key.name: key.default for key in declared_settings(Settings) if not key.is_used_by(action)}
+    minimum = {"min_records": _minimum_records(action, parsed)}
+    return _build(Settings, parsed, **{**unused, **minimum, "audience_id": _audience_id(action, parsed)})
 
 
 def parse_status(raw: object, *, environ: Mapping[str, str]) -> StatusSettings:
-    """The settings of `AudienceStatus`. Arguments and errors: see `parse`."""
-    reading = _read(raw, table=STATUS, environ=environ)
-    return _built(StatusSettings, reading, audience_ids=_ids(reading))
+    """Return the settings of `AudienceStatus`. Arguments and errors: see `parse`."""
+    parsed = _parse_valid(raw, table=STATUS, environ=environ)
+    return _build(StatusSettings, parsed, audience_ids=_ids(parsed))
 
 
 def parse_erasure(raw: object, *, environ: Mapping[str, str]) -> ErasureSettings:
-    """The settings of `PinterestErase`. Arguments and errors: see `parse`."""
-    reading = _read(raw, table=ERASURE, environ=environ)
-    ids = _ids(reading)
-    return _built(ErasureSettings, reading, ad_account_ids=ids, ad_account_id=ids[0])
+    """Return the settings of `PinterestErase`. Arguments and errors: see `parse`."""
+    parsed = _parse_valid(raw, table=ERASURE, environ=environ)
+    ids = _ids(parsed)
+    return _build(ErasureSettings, parsed, ad_account_ids=ids, ad_account_id=ids[0])
 
 
 def parse_connection(raw: object, *, environ: Mapping[str, str]) -> ConnectionSettings:
-    """The connection keys alone, for a door that has no settings of its own. Arguments and errors: see `parse`.
+    """Return the connection keys alone, for a door that has no settings of its own. Arguments and errors: see `parse`.
 
     Without `ad_account_id` that of the result is empty.
     """
-    reading = _read(raw, table=CONNECTION, environ=environ)
-    return _built(ConnectionSettings, reading, ad_account_id=reading.values["ad_account_id"].value or "")
+    parsed = _parse_valid(raw, table=CONNECTION, environ=environ)
+    return _build(ConnectionSettings, parsed, ad_account_id=parsed.value("ad_account_id") or "")
 
 
 def action_of(raw: object, *, table: Table) -> ActionSpec | None:
-    """The action that `result_settings` name, whatever else is wrong with them; None if that is not clear."""
+    """Return the action that `result_settings` name, whatever else is wrong with them; None if that is not clear."""
     try:
-        return read(raw, table=table, environ={}).action
+        return parse_all(raw, table=table, environ={}).action
     except SettingsError:
         return None
 
 
-def _read(raw: object, *, table: Table, environ: Mapping[str, str]) -> Reading:
-    reading = read(raw, table=table, environ=environ)
-    if reading.problems:
-        raise reading.error()
-    return reading
+def parse_all(raw: object, *, table: Table, environ: Mapping[str, str]) -> ParsedSettings:
+    """Return the values of `result_settings` with every problem. Arguments: see `parse`.
+
+    Raises SettingsError if `raw` is not a mapping.
+    """
+    parsed = ParsedSettings(table=table)
+    mapping = _mapping(raw, parsed)
+    show = partial(show_value, hidden=credentials_in(mapping, table, environ))
+    for name, key in table.by_name.items():
+        parsed.values[name] = read_value(parsed, name, key, mapping.get(name), environ=environ, show=show)
+    check_names(parsed, mapping, show)
+    check_rules(parsed)
+    return parsed
 
 
-def _audience_id(action: ActionSpec, reading: Reading) -> str | None:
-    own = reading.values[action.audience_id or "audience_id"]
-    value: str | None = own.value if own.given else reading.values["audience_id"].value
-    return value if action.audience_id else None
+def _mapping(raw: object, parsed: ParsedSettings) -> Mapping[object, object]:
+    fault, value = f"{describe(raw)} is not a mapping", raw
+    if isinstance(raw, str):
+        try:
+            value = setting_text.load(raw)
+        except setting_text.UnreadableTextError as error:
+            fault = f"{describe(raw)}, which {error}"
+    if isinstance(value, Mapping):
+        return value
+    if is_left_out(value):
+        fault = f"missing; the shortest form is{parsed.table.example}{_ENV_LINES}"
+    else:
+        fault = f"{fault}; allowed: a mapping, or a string of one in JSON or YAML"
+    parsed.add_problem("result_settings", fault)
+    raise parsed.error()
 
 
-def _least_records(action: ActionSpec, reading: Reading) -> int | None:
-    least, most = reading.values["min_records"], reading.values["max_records"].value
+def _parse_valid(raw: object, *, table: Table, environ: Mapping[str, str]) -> ParsedSettings:
+    """Return the values of settings without a problem. Raises SettingsError with all that there are."""
+    parsed = parse_all(raw, table=table, environ=environ)
+    if parsed.problems:
+        raise parsed.error()
+    return parsed
+
+
+def _audience_id(action: ActionSpec, parsed: ParsedSettings) -> str | None:
+    if not action.audience_id:
+        return None
+    own: str | None = parsed.value(action.audience_id)
+    other: str | None = parsed.value("audience_id")
+    return own or other
+
+
+def _minimum_records(action: ActionSpec, parsed: ParsedSettings) -> int | None:
+    minimum: int | None = parsed.value("min_records")
+    maximum: int | None = parsed.value("max_records")
     default = action.least_records
-    if least.given or default is None:
-        return least.value if action.reads_rows else None
-    return default if most is None else min(default, most)
+    if parsed.is_given("min_records") or default is None:
+        return minimum if action.reads_rows else None
+    return default if maximum is None else min(default, maximum)
 
 
-def _ids(reading: Reading) -> tuple[str, ...]:
-    many, single = (reading.values[name] for name in reading.table.several or ())
-    return many.value if many.given else (single.value,)
+def _ids(parsed: ParsedSettings) -> tuple[str, ...]:
+    """Return the ids that the door needs: those of the list, else the single one."""
+    ids, single = (parsed.value(name) for name in parsed.table.several or ())
+    return ids or (single,)
 
 
-def _built(kind: type[_C], reading: Reading, **others: Any) -> _C:
-    """A value of `kind` from what was read; `others` win."""
-    wanted = {each.name for each in fields(kind)}
-    keys = {name: key for name, key in reading.table.by_name.items() if name in wanted}
-    values: dict[str, Any] = {name: reading.values[name].value for name in keys}
-    values |= {name: Secret(values[name]) for name, key in keys.items() if key.is_credential}
-    values |= {"refresh_token_secret": reading.values["refresh_token"].secret, "warnings": reading.notices()}
-    return kind(**{**values, **others})
+def _build(kind: type[_C], parsed: ParsedSettings, **others: Any) -> _C:
+    """Return a value of `kind` from what was parsed; `others` win. What the table lacks has its default."""
+    values: dict[str, Any] = {key.name: key.default for key in declared_settings(kind)}
+    values |= {each.name: parsed.value(each.name) for each in fields(kind) if each.name in parsed.values}
+    values |= {key.name: Secret(values[key.name]) for key in declared_settings(kind) if key.is_credential}
+    values |= {"unused_warning": parsed.unused_warning(), "lost_digits_warning": parsed.lost_digits_warning()}
+    return kind(**{**values, "refresh_token_secret": parsed.values["refresh_token"].secret, **others})

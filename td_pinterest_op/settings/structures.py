@@ -1,4 +1,4 @@
-"""The types of settings that hold several values: a list or a mapping, as its own type or as text."""
+"""Types of settings that hold several values: a list or a mapping, as its own type or as text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, TYPES, alternatives
+from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, TYPES, join_with_or
 from td_pinterest_op.settings import text as setting_text
 from td_pinterest_op.settings.types import (
     AD_ACCOUNT_ID,
@@ -18,10 +18,10 @@ from td_pinterest_op.settings.types import (
     Show,
     WrongValueError,
     choice,
-    closest,
-    described,
+    describe,
     is_left_out,
     number_of,
+    suggest,
 )
 
 _MOST_PERCENT = 50  # in a control group
@@ -62,7 +62,7 @@ def _read_columns(value: object, show: Show) -> Mapping[str, str]:
     faults: list[str] = []
     for column, identifier in mapping_of(value).items():
         name = column.strip().lower() if isinstance(column, str) else ""
-        with _noting(faults, f"column {show(column)}: "):
+        with _collect_fault(faults, f"column {show(column)}: "):
             kind = _IDENTIFIERS.read(identifier, show)
             if not name:
                 faults.append(f"{show(column)} is not a column's name")
@@ -73,24 +73,24 @@ def _read_columns(value: object, show: Show) -> Mapping[str, str]:
     return columns
 
 
-def _ids(of: SettingType) -> SettingType:
-    """tuple of ids, each once, in the order given; an id alone is a list of one."""
+def _id_list(of: SettingType) -> SettingType:
+    """Return the type of a tuple of ids, each once, in the order given; a single id is a list of one."""
 
     def read(value: object, show: Show) -> tuple[str, ...]:
-        ids = tuple(dict.fromkeys(_each(of, value, show)))
+        ids = tuple(dict.fromkeys(_read_items(of, value, show)))
         if not ids:
-            raise WrongValueError(f"{described(value)} holds no id")
+            raise WrongValueError(f"{describe(value)} holds no id")
         return ids
 
     allowed = f"a list, or text with commas, of 1 to {_MAXIMUM_ITEMS} ids ({of.allowed})"
     return SettingType(read=read, allowed=allowed, is_id=True)
 
 
-def _each(of: SettingType, value: object, show: Show) -> list[str]:
+def _read_items(of: SettingType, value: object, show: Show) -> list[str]:
     values: list[str] = []
     faults: list[str] = []
     for position, item in enumerate(items_of(value), start=1):
-        with _noting(faults, f"number {position}: "):
+        with _collect_fault(faults, f"number {position}: "):
             values.append(of.read(item, show))
     _raise_if_any(faults)
     return values
@@ -121,46 +121,46 @@ def _read_control(value: object, show: Show) -> Control:
     for key, part in given.items():
         name = str(key)
         if name not in _PARTS:
-            faults.append(f"{show(key)} is unknown{closest(name, _PARTS)}")
+            faults.append(f"{show(key)} is unknown{suggest(name, _PARTS)}")
             continue
-        with _noting(faults, f"{name}: "):
+        with _collect_fault(faults, f"{name}: "):
             values[name] = _PARTS[name](part, show)
     _raise_if_any(faults)
     return Control(**values)
 
 
 def items_of(value: object) -> Sequence[object]:
-    """The items of a list, of JSON or YAML text of one, or of text with commas."""
+    """Return the items of a list, of its JSON or YAML text, or of text with commas. Raises WrongValueError."""
     if isinstance(value, str):
         is_list = value.lstrip().startswith(("[", "- "))
-        value = _loaded(value) if is_list else [item.strip() for item in value.split(",") if item.strip()]
+        value = _load_text(value) if is_list else [item.strip() for item in value.split(",") if item.strip()]
     elif isinstance(value, (int, float)):
         value = [value]
     if not isinstance(value, (list, tuple)):
-        raise WrongValueError(f"{described(value)} is not a list")
+        raise WrongValueError(f"{describe(value)} is not a list")
     if len(value) > _MAXIMUM_ITEMS:
         raise WrongValueError(f"a list of {len(value)} is longer than allowed")
     return value
 
 
 def mapping_of(value: object) -> Mapping[object, object]:
-    """A mapping, or JSON or YAML text of one. Raises WrongValueError."""
-    read = _loaded(value) if isinstance(value, str) else value
+    """Return a mapping that is given as such, or as JSON or YAML text. Raises WrongValueError."""
+    read = _load_text(value) if isinstance(value, str) else value
     if not isinstance(read, Mapping):
-        raise WrongValueError(f"{described(value)} is not a mapping")
+        raise WrongValueError(f"{describe(value)} is not a mapping")
     return read
 
 
-def _loaded(text: str) -> object:
+def _load_text(text: str) -> object:
     try:
         return setting_text.load(text)
     except setting_text.UnreadableTextError as error:
-        raise WrongValueError(f"{described(text)} {error}") from None
+        raise WrongValueError(f"{describe(text)} {error}") from None
 
 
 @contextlib.contextmanager
-def _noting(faults: list[str], where: str = "") -> Iterator[None]:
-    """Collects a WrongValueError of the block."""
+def _collect_fault(faults: list[str], where: str = "") -> Iterator[None]:
+    """Add a WrongValueError of the block to `faults`."""
     try:
         yield
     except WrongValueError as error:
@@ -168,7 +168,7 @@ def _noting(faults: list[str], where: str = "") -> Iterator[None]:
 
 
 def _raise_if_any(faults: Sequence[str]) -> None:
-    """Raises WrongValueError with the first faults, if there is one."""
+    """Raise WrongValueError with the first faults, if there are any."""
     if faults:
         rest = len(faults) - _MAXIMUM_FAULTS_SHOWN
         raise WrongValueError(", ".join(faults[:_MAXIMUM_FAULTS_SHOWN]) + (f", and {rest} more" if rest > 0 else ""))
@@ -176,15 +176,15 @@ def _raise_if_any(faults: Sequence[str]) -> None:
 
 COLUMNS = SettingType(
     read=_read_columns,
-    allowed=f"a mapping from the query's column name to {alternatives(LISTED)}; with records: rows also "
+    allowed=f"a mapping from the query's column name to {join_with_or(LISTED)}; with records: rows also "
     + ", ".join(KEYS_ONLY),
 )
 STATUS_SET = SettingType(
-    read=lambda value, show: frozenset(_each(_STATUS, value, show)),
+    read=lambda value, show: frozenset(_read_items(_STATUS, value, show)),
     allowed=f"a list, or text with commas, of {', '.join(STATUSES)}",
 )
-AUDIENCE_IDS = _ids(AUDIENCE_ID)
-AD_ACCOUNT_IDS = _ids(AD_ACCOUNT_ID)
+AUDIENCE_IDS = _id_list(AUDIENCE_ID)
+AD_ACCOUNT_IDS = _id_list(AD_ACCOUNT_ID)
 CONTROL = SettingType(
     read=_read_control,
     allowed=f"a mapping of percent (more than 0, up to {_MOST_PERCENT}, two decimals at most), salt (text) and, if "

@@ -1,28 +1,23 @@
-"""The parameters of a task next to `result_settings`, and names that are nearly one of them."""
+"""The parameters of a task next to `result_settings`, and misspellings of their names."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 
+from td_pinterest_op.settings.types import nearest
 from td_pinterest_op.stats import LISTS
 
 TASK_PARAMETERS = ("query", "database", "engine", "job_id", *LISTS)
-"""What an export takes from its task; digdag passes on every other parameter of the workflow as well."""
-_CUTOFF = 0.8
-_LONGEST = 64
+"""The parameters that an export reads; digdag passes on every other parameter of the workflow as well."""
 
 
-def misspelt_parameters(names: Iterable[object]) -> Mapping[str, str]:
-    """Return the names that are nearly a parameter, each with that parameter.
+def find_misspelt_parameters(names: Iterable[object]) -> Mapping[str, str]:
+    """Return the names that are misspelt parameters, each with the parameter that is meant.
 
-    A variable of the workflow that is made of such a word (`td_database`) is no misspelling, and neither is anything
-    like a parameter that is given as well.
+    A variable of the workflow that contains a parameter's name (`td_database`) is not a misspelling, nor is a name like
+    a parameter that is given as well.
     """
-    given = {name for name in names if isinstance(name, str) and len(name) <= _LONGEST}
+    given = {name for name in names if isinstance(name, str)}
     left = [name for name in TASK_PARAMETERS if name not in given]
-    near = {
-        name: difflib.get_close_matches(name.lower(), left, n=1, cutoff=_CUTOFF)
-        for name in given.difference(TASK_PARAMETERS)
-    }
-    return {name: meant[0] for name, meant in sorted(near.items()) if meant and meant[0] not in name.split("_")}
+    near = {name: nearest(name.lower(), left, cutoff=0.8) for name in given.difference(TASK_PARAMETERS)}
+    return {name: meant for name, meant in sorted(near.items()) if meant and meant not in name.split("_")}

@@ -23,11 +23,11 @@ _WHOLE_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,29})")
 
 
 class UnreadableTextError(ValueError):
-    """The text is no JSON and no YAML. The message quotes nothing of it: it could hold a credential."""
+    """The text is neither JSON nor YAML. The message quotes nothing of it: it could hold a credential."""
 
 
 def load(text: str) -> object:
-    """The value that `text` holds: dict, list, str, int, float, bool or None.
+    """Return the value that `text` holds: dict, list, str, int, float, bool or None.
 
     Raises:
         UnreadableTextError: not JSON or YAML, too long, nested too deeply, a key twice, an alias or a tag.
@@ -35,9 +35,9 @@ def load(text: str) -> object:
     if len(text) > LONGEST_TEXT:
         raise UnreadableTextError(f"is longer than {LONGEST_TEXT} characters")
     with contextlib.suppress(ValueError, RecursionError):
-        return json.loads(text, object_pairs_hook=_without_repetition)
+        return json.loads(text, object_pairs_hook=_reject_repeated_keys)
     try:
-        return _value(_Composer(text).get_single_node())
+        return _read_node(_Composer(text).get_single_node())
     except UnreadableTextError:
         raise
     except yaml.MarkedYAMLError as error:
@@ -45,11 +45,11 @@ def load(text: str) -> object:
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError):
         where = ""
     hint = "; it contains tabs, which YAML does not allow as indentation" if "\t" in text else ""
-    # Raised out here, so that no traceback carries the reader's own error, which quotes the text.
+    # Raised here, so that no traceback carries PyYAML's own error, which quotes the text.
     raise UnreadableTextError(f"is neither valid JSON nor valid YAML{where}{hint}")
 
 
-def _without_repetition(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
+def _reject_repeated_keys(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
     mapping: dict[str, object] = {}
     for key, value in pairs:
         if key in mapping:
@@ -59,7 +59,7 @@ def _without_repetition(pairs: Iterable[tuple[str, object]]) -> dict[str, object
 
 
 class _Composer(yaml.BaseLoader):
-    """YAML text → nodes, without aliases and without depth."""
+    """Composes YAML nodes. Refuses aliases and deep nesting."""
 
     depth = 0
 
@@ -75,31 +75,31 @@ class _Composer(yaml.BaseLoader):
         return node
 
 
-def _value(node: yaml.Node | None) -> object:
+def _read_node(node: yaml.Node | None) -> object:
     if node is None:
         return None
     if node.tag not in _PLAIN_TAGS:
         raise UnreadableTextError(f"uses a YAML tag{_position(node.start_mark)}")
     if isinstance(node, yaml.MappingNode):
-        return _mapping(node)
+        return _read_mapping(node)
     if isinstance(node, yaml.SequenceNode):
-        return [_value(item) for item in node.value]
-    return scalar(node) if isinstance(node, yaml.ScalarNode) else None
+        return [_read_node(item) for item in node.value]
+    return read_scalar(node) if isinstance(node, yaml.ScalarNode) else None
 
 
-def _mapping(node: yaml.MappingNode) -> dict[str, object]:
+def _read_mapping(node: yaml.MappingNode) -> dict[str, object]:
     mapping: dict[str, object] = {}
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
             raise UnreadableTextError(f"has a key that is not plain text{_position(key.start_mark)}")
         if key.value in mapping:
             raise UnreadableTextError(f"gives a key twice{_position(key.start_mark)}")
-        mapping[key.value] = _value(value)
+        mapping[key.value] = _read_node(value)
     return mapping
 
 
-def scalar(node: yaml.ScalarNode) -> object:
-    """The value of a YAML scalar: digits are whole numbers, quoted text stays text."""
+def read_scalar(node: yaml.ScalarNode) -> object:
+    """Return the value of a YAML scalar: digits are whole numbers, quoted text stays text."""
     text: str = node.value
     if node.style is not None:  # quoted or a block: always a string
         return text

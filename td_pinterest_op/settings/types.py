@@ -1,4 +1,4 @@
-"""The types of single values: a value as digdag passes it → a value of our own, or what is wrong with it.
+"""Types of single values: a value as digdag passes it → a typed value, or what is wrong with it.
 
 Each value may arrive as its own type or as a string. A message shows a wrong value only where that helps (numbers,
 words of a list) and where the value cannot be a person or a credential.
@@ -28,6 +28,13 @@ _NOT_TO_BE_SHOWN = re.compile(
     r"|(?=[a-z]{0,19}[0-9])[a-z0-9]{20}",  # a token
     re.IGNORECASE,
 )
+_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "a boolean": bool,  # before the numbers: to Python it is one
+    "a number": (int, float),
+    "a mapping": Mapping,
+    "a list": (list, tuple),
+    "nothing": type(None),
+}
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,24}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?")
 _DIGITS = re.compile(r"[0-9]+")
 _COUNTRY = re.compile(r"[A-Z]{2}")
@@ -63,7 +70,7 @@ class TableName(NamedTuple):
 
 
 def is_left_out(value: object) -> bool:
-    """Null and blank text count as left out: digdag renders a missing value as an empty string."""
+    """Whether a value is null or blank text: digdag renders a missing value as an empty string."""
     return value is None or (isinstance(value, str) and not value.strip())
 
 
@@ -87,16 +94,20 @@ def _may_be_rounded(id_: object) -> bool:
     return text.endswith("00") or (text.endswith("0") and text == f"{Decimal(repr(float(text))):f}")
 
 
-def closest(word: str, words: Iterable[str]) -> str:
-    """ "; did you mean …?" with the nearest of `words`, or nothing."""
-    if len(word) > _LONGEST_GUESSED:
-        return ""
-    near = difflib.get_close_matches(_folded(word), list(words), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else ""
+def suggest(word: str, words: Iterable[str]) -> str:
+    """Return "; did you mean …?" with the nearest of `words`, or "" if none is near."""
+    near = nearest(_fold(word), words, cutoff=0.6)
+    return f"; did you mean {near}?" if near else ""
 
 
-def shown(value: object, *, hidden: Collection[str] = ()) -> str:
-    """`value` for a message: as it is when short and harmless, else only its type and size.
+def nearest(word: str, words: Iterable[str], *, cutoff: float) -> str:
+    """Return the word that is most like `word`; "" if the likeness of none, 0 to 1, reaches `cutoff`."""
+    near = difflib.get_close_matches(word, list(words), n=1, cutoff=cutoff) if len(word) <= _LONGEST_GUESSED else []
+    return near[0] if near else ""
+
+
+def show_value(value: object, *, hidden: Collection[str] = ()) -> str:
+    """Return a value for a message: unchanged if it is short and harmless, else only its type and size.
 
     Args:
         hidden: the credentials of this run; nothing that contains one of them is shown.
@@ -104,29 +115,23 @@ def shown(value: object, *, hidden: Collection[str] = ()) -> str:
     if isinstance(value, int) and value.bit_length() > 128:  # Python refuses to write out very large ones
         return "a very large number"
     if not isinstance(value, (str, int, float)) or len(str(value)) > _LONGEST_SHOWN:
-        return described(value)
+        return describe(value)
     text = str(value)
     if _NOT_TO_BE_SHOWN.search(text) or any(credential in text for credential in hidden):
-        return described(value)
+        return describe(value)
     return ascii(value) if isinstance(value, str) else text.lower()
 
 
-def described(value: object) -> str:
-    """`value` for a message, without showing anything of it: its type, and its size if it is text."""
+def describe(value: object) -> str:
+    """Return the type of a value for a message, and the size of text; nothing of the value itself."""
     if isinstance(value, str):
         return f"a string of {len(value)} character{'' if len(value) == 1 else 's'}"
-    words: tuple[tuple[type | tuple[type, ...], str], ...] = (
-        (bool, "a boolean"),
-        ((int, float), "a number"),
-        (Mapping, "a mapping"),
-        ((list, tuple), "a list"),
-        (type(None), "nothing"),
-    )
-    return next((word for types, word in words if isinstance(value, types)), f"a value of type {type(value).__name__}")
+    other = f"a value of type {type(value).__name__}"
+    return next((word for word, types in _TYPES.items() if isinstance(value, types)), other)
 
 
 def whole_number(minimum: int, maximum: int) -> SettingType:
-    """int from `minimum` to `maximum`."""
+    """Return the type of an int from `minimum` to `maximum`."""
 
     def read(value: object, show: Show) -> int:
         number = number_of(value)
@@ -140,7 +145,7 @@ def whole_number(minimum: int, maximum: int) -> SettingType:
 
 
 def number_of(value: object) -> Decimal | None:
-    """The number that a value is, or that its text writes; None for any other value, and for one that is not finite."""
+    """Return the finite number that a value or its text is; None for any other value."""
     if isinstance(value, str):
         return Decimal(value.strip()) if _DECIMAL.fullmatch(value.strip()) else None
     if not isinstance(value, (int, float)) or isinstance(value, bool):
@@ -150,20 +155,23 @@ def number_of(value: object) -> Decimal | None:
 
 
 def choice(words: Mapping[str, object], *, aliases: Mapping[str, object] | None = None) -> SettingType:
-    """One of the values of `words`, by its name. Case never matters; spaces, hyphens and underscores are equivalent."""
-    known = {_folded(word): value for word, value in {**words, **(aliases or {})}.items()}
+    """Return the type of one of the values of `words`, by its name.
+
+    Case never matters; spaces, hyphens and underscores are equivalent.
+    """
+    known = {_fold(word): value for word, value in {**words, **(aliases or {})}.items()}
 
     def read(value: object, show: Show) -> object:
-        name = _folded(value) if isinstance(value, str) else ""
+        name = _fold(value) if isinstance(value, str) else ""
         if name not in known:
-            near = closest(name, known) if len(words) > 1 else ""
+            near = suggest(name, known) if len(words) > 1 else ""
             raise WrongValueError(f"{show(value)} is not known{near}")
         return known[name]
 
     return SettingType(read=read, allowed=", ".join(words))
 
 
-def _folded(word: str) -> str:
+def _fold(word: str) -> str:
     return re.sub(r"[\s_-]+", "_", word.strip()).lower()
 
 
@@ -181,8 +189,8 @@ def _read_ratio(value: object, show: Show) -> float:
     return float(number)
 
 
-def _id(digits: int, allowed: str) -> SettingType:
-    """str of at most `digits` digits."""
+def _id_type(digits: int, allowed: str) -> SettingType:
+    """Return the type of a str of at most `digits` digits."""
 
     def read(value: object, _: Show) -> str:
         text = value.strip() if isinstance(value, str) else ""
@@ -190,7 +198,7 @@ def _id(digits: int, allowed: str) -> SettingType:
         if is_number and 0 <= value < 10**digits and value == int(value):  # type: ignore[operator, call-overload]
             text = str(int(value))  # type: ignore[call-overload]
         if len(text) > digits or not _DIGITS.fullmatch(text):
-            raise WrongValueError(f"{described(value)} is not an id")
+            raise WrongValueError(f"{describe(value)} is not an id")
         return text
 
     return SettingType(read=read, allowed=allowed, is_id=True)
@@ -198,7 +206,7 @@ def _id(digits: int, allowed: str) -> SettingType:
 
 def _read_credential(value: object, _: Show) -> str:
     if not isinstance(value, str):
-        raise WrongValueError(f"{described(value)} is not text")
+        raise WrongValueError(f"{describe(value)} is not text")
     if not _CREDENTIAL.fullmatch(value.strip()):
         raise WrongValueError("it contains spaces, control characters or characters that are not ASCII")
     if len(value) > LONGEST_SECRET:
@@ -207,13 +215,13 @@ def _read_credential(value: object, _: Show) -> str:
 
 
 def _read_numeric_credential(value: object, show: Show) -> str:
-    is_number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**30
-    return _read_credential(str(value) if is_number else value, show)
+    is_id = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**30
+    return _read_credential(str(value) if is_id else value, show)
 
 
 def _read_text(value: object, _: Show) -> str:
     if not isinstance(value, str):
-        raise WrongValueError(f"{described(value)} is not text")
+        raise WrongValueError(f"{describe(value)} is not text")
     categories = {unicodedata.category(character) for character in value.strip()}
     if categories & {"Cc", "Cs", "Zl", "Zp"}:
         raise WrongValueError("it contains line breaks, control characters or broken characters")
@@ -245,8 +253,8 @@ def _read_country(value: object, show: Show) -> str:
 
 BOOLEAN = SettingType(read=_read_boolean, allowed="true or false, in any case (not yes, no, 1 or 0)")
 RATIO = SettingType(read=_read_ratio, allowed="a number from 0 to 1, such as 0.05")
-AUDIENCE_ID = _id(_LONGEST_AUDIENCE_ID, "digits, best in quotes")
-AD_ACCOUNT_ID = _id(_LONGEST_AD_ACCOUNT_ID, f"digits, at most {_LONGEST_AD_ACCOUNT_ID}, best in quotes")
+AUDIENCE_ID = _id_type(_LONGEST_AUDIENCE_ID, "digits, best in quotes")
+AD_ACCOUNT_ID = _id_type(_LONGEST_AD_ACCOUNT_ID, f"digits, at most {_LONGEST_AD_ACCOUNT_ID}, best in quotes")
 TEXT = SettingType(read=_read_text, allowed="text on one line; a number in quotes")
 COUNTRY = SettingType(read=_read_country, allowed="two letters (ISO 3166), such as US")
 TABLE = SettingType(

@@ -1,1 +1,1 @@
-"""Treasure Data over HTTP: jobs and their results."""
+"""Treasure Data: jobs and their results, over HTTP."""

@@ -1,4 +1,4 @@
-"""The compressed bytes of a job's result: what breaks off is resumed, and it ends whole, or with an error."""
+"""The download of a job's compressed result: resumed where it breaks off, and complete, or an error."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import NamedTuple
 import urllib3
 
 from td_pinterest_op.errors import JobError, TreasureDataError, WorkflowError
-from td_pinterest_op.http.transport import pieces
-from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, path_of, refusal
+from td_pinterest_op.http.transport import read_pieces
+from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, path_of, refusal_error
 from td_pinterest_op.treasure_data.job import Job
 
 _FORBIDDEN = 403
 _RANGE_START = re.compile(r"bytes ([0-9]{1,18})-")
 
 
-class Content(NamedTuple):
-    """What the bytes so far hold: `rows`, and whether the compressed file ends with the last of them."""
+class Progress(NamedTuple):
+    """How many rows the bytes so far hold, and whether the compressed file ends with the last of them."""
 
     rows: int
     is_whole_file: bool
 
 
 class Download:
-    """Pieces of any length; iterate once. Raises JobError and TreasureDataError.
+    """The bytes in pieces of any length; iterate once. Raises JobError and TreasureDataError.
 
-    `content` tells what is in those that were yielded: a clean close of a connection proves nothing.
+    `progress` returns what the pieces so far held: a clean close of a connection proves nothing.
     """
 
-    def __init__(self, td: TreasureData, job: Job, *, content: Callable[[], Content]) -> None:
-        self._td, self._job, self._content = td, job, content
+    def __init__(self, td: TreasureData, job: Job, *, progress: Callable[[], Progress]) -> None:
+        self._td, self._job, self._progress = td, job, progress
         self._offset = 0
         self._at_end = False  # Treasure Data has no more bytes
 
@@ -40,7 +40,7 @@ class Download:
         while True:
             before = self._offset
             try:
-                yield from self._response()
+                yield from self._read_response()
                 failure = TemporaryError("an early end")
             except TemporaryError as error:
                 failure = error
@@ -48,39 +48,39 @@ class Download:
                 return
             tries_without_progress = 0 if self._offset > before else tries_without_progress + 1
             if self._at_end or tries_without_progress > self._td.retry.count:
-                raise self._truncated(
+                raise self._truncation_error(
                     "" if self._at_end else f" (the last of {tries_without_progress} tries: {failure})"
                 )
             wait = next(waits) if tries_without_progress else self._td.retry.initial_wait
             self._td.pause(failure, wait, f"in the result of job {self._job.id}")
 
     def _is_complete(self) -> bool:
-        """Whether every row is in: the compressed file has reached its end, and the job's own count is met."""
-        if self._job.records == 0:  # the result may have no bytes at all; rows in it are found by asking once
+        """Whether the compressed file has reached its end, and holds as many rows as the job says."""
+        if self._job.records == 0:  # the result may have no bytes at all; one request shows whether it has rows
             return self._at_end
-        rows, is_whole_file = self._content()
+        rows, is_whole_file = self._progress()
         return is_whole_file and (rows == self._job.records or (self._job.records is None and self._at_end))
 
-    def _truncated(self, why: str) -> TreasureDataError:
+    def _truncation_error(self, why: str) -> TreasureDataError:
         return TreasureDataError(
-            f"the result of job {self._job.id} is truncated: {self._content().rows} of {self._job.records} rows "
+            f"the result of job {self._job.id} is truncated: {self._progress().rows} of {self._job.records} rows "
             f"came{why}; nothing was sent. Run this task again"
         )
 
-    def _response(self) -> Iterator[bytes]:
-        """What one response has that is new."""
+    def _read_response(self) -> Iterator[bytes]:
+        """Yield the new bytes of one response."""
         path = f"{path_of('job', 'result', self._job.id)}?format=msgpack.gz"
         headers = {"Range": f"bytes={self._offset}-"} if self._offset else {}
         try:
-            with self._td.opening("GET", path, headers=headers) as response:
+            with self._td.open("GET", path, headers=headers) as response:
                 if response.status == 416 or (response.status == 404 and self._job.records == 0):
                     self._at_end = True
                     return
-                skip = self._skip(response)
-                for data in pieces(response):
-                    fresh, skip = data[skip:], max(skip - len(data), 0)
-                    self._offset += len(fresh)
-                    yield fresh
+                skip = self._count_known_bytes(response)
+                for data in read_pieces(response):
+                    new, skip = data[skip:], max(skip - len(data), 0)
+                    self._offset += len(new)
+                    yield new
         except WorkflowError as error:
             if error.status != _FORBIDDEN:
                 raise
@@ -88,13 +88,13 @@ class Download:
                 f"the owner of the API key may not read the result of job {self._job.id}: another user ran it. Run the "
                 "query by the key of one user (the secret td.apikey for td> and export), or let the export issue it"
             ) from None
-        # Without a Content-Length, a broken connection looks like a clean close. It is the end only where the
-        # compressed file ends as well, or where nothing came and nothing was announced.
-        is_whole = self._content().is_whole_file or (self._job.records == 0 and self._offset == 0)
+        # Without a Content-Length, a broken connection looks like a clean close. It is the end only if the compressed
+        # file ends as well, or if nothing came and nothing was announced.
+        is_whole = self._progress().is_whole_file or (self._job.records == 0 and self._offset == 0)
         self._at_end = is_whole and (self._job.size is None or self._offset >= self._job.size)
 
-    def _skip(self, response: urllib3.BaseHTTPResponse) -> int:
-        """How many bytes of this response came before. Raises TemporaryError if another try may help."""
+    def _count_known_bytes(self, response: urllib3.BaseHTTPResponse) -> int:
+        """Return how many bytes of a response an earlier one had. Raises TemporaryError if a retry may help."""
         if response.status == 200:
             return self._offset
         start = _RANGE_START.match(response.headers.get("Content-Range", ""))
@@ -106,8 +106,8 @@ class Download:
                 "again (one that inserts or creates has no result: it must be a SELECT)"
             )
         if response.status == 206:
-            raise TemporaryError("another part than the one asked for")
-        raise refusal(
+            raise TemporaryError("another part than the requested one")
+        raise refusal_error(
             response.status,
             f"response {response.status} to the result of job {self._job.id}",
             subject="the job's id, or let the export issue the query",

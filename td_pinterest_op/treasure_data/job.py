@@ -1,4 +1,4 @@
-"""The job whose rows are exported: found or issued, waited for, and checked before a row is read."""
+"""Jobs: a query is issued or its earlier job adopted, waited for, and checked before a row is read."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from td_pinterest_op.errors import JobError, TreasureDataError
-from td_pinterest_op.redaction.format import printable
+from td_pinterest_op.redaction.format import sanitize
 from td_pinterest_op.redaction.secret import mask
-from td_pinterest_op.runtime.clock import duration
+from td_pinterest_op.runtime.clock import format_duration
 from td_pinterest_op.treasure_data.api import TreasureData, path_of
 
 log = logging.getLogger(__name__)
@@ -38,10 +38,10 @@ _LONGEST_ENGINE_TEXT = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where the rows come from: a job's id, or a query to issue (then `job_id` is None).
+    """The source of rows: a job's id, or a query to issue (then `job_id` is None).
 
-    Treasure Data makes one job of all queries that are issued with the same `domain_key`. `purpose`: what a statement
-    of our own is for, for the log and its error, which then does not say what happens to the export.
+    Treasure Data makes one job of all queries that are issued with the same `domain_key`. `purpose`: what one of our
+    own statements is for; its error then does not mention the export.
     """
 
     job_id: str | None = None
@@ -52,22 +52,22 @@ class Source:
     purpose: str = ""
 
     def with_query(self, query: str) -> Source:
-        """Return a source of a query that is made from this one's, whose job a rerun adopts as it would this one's."""
+        """Return a source with a query that is derived from this one's; a rerun adopts its job."""
         digest = hashlib.sha256(f"{self.domain_key} {query}".encode()).hexdigest()
         return replace(self, query=query, domain_key=f"td_pinterest_op-{digest[:40]}")
 
     def with_fresh_query(self, query: str) -> Source:
-        """Return a source of a query whose earlier result would be out of date: each call issues a job."""
-        return replace(self, query=query, domain_key=random_domain_key())
+        """Return a source with a query whose earlier result would be out of date: each call issues a job."""
+        return replace(self, query=query, domain_key=make_domain_key())
 
 
-def random_domain_key() -> str:
-    """Return a key that no other query has, so that an earlier job is never adopted."""
+def make_domain_key() -> str:
+    """Return a random domain key, with which no earlier job is adopted."""
     return f"td_pinterest_op-{secrets.token_hex(16)}"
 
 
 class Origin(NamedTuple):
-    """What rows come from, and what they are counted by there; both for messages."""
+    """The source of rows and its unit, for messages."""
 
     name: str
     unit: str
@@ -81,8 +81,8 @@ class Job:
     """A job that succeeded.
 
     `schema`: (name, type) of each column. `records` and `size` (compressed bytes) are None if Treasure Data does not
-    say. `is_judged`: the warehouse has judged the identifiers, which are digests or reasons
-    (see `records.sql.answers_statement`). `file` replaces a job: then there is no id, and `line_of` gives the
+    say. `is_judged`: the warehouse has checked the identifiers, which are digests or reasons
+    (see `records.sql.answers_statement`). `file` replaces a job: then there is no id, and `line_of` returns the
     line of a row that was read just now (both are counted from 1).
     """
 
@@ -96,35 +96,35 @@ class Job:
 
     @property
     def label(self) -> str:
-        """How messages name it."""
+        """The result as messages name it."""
         return f"the file {self.file}" if self.file else f"the result of job {self.id}"
 
     @property
     def origin(self) -> Origin:
-        """Where rows that are wrong can be corrected."""
+        """Where invalid rows can be corrected."""
         return FILE if self.file else QUERY
 
 
-def job_of(td: TreasureData, source: Source, *, note: Callable[[str], None] = lambda _: None) -> Job:
-    """The job of `source`, once it is finished; `note` gets its id as soon as that is known.
+def wait_for_job(td: TreasureData, source: Source, *, note: Callable[[str], None] = lambda _: None) -> Job:
+    """Return the job of `source` once it is finished; `note` gets its id as soon as that is known.
 
     The job of a query is the one that an earlier try of this task issued, unless that failed, or a new one. Raises
     JobError if the job did not succeed or does not exist, and TreasureDataError.
     """
     if source.job_id is None:
-        return _job_from(*_ran(td, source, note), purpose=source.purpose)
+        return _build_job(*_run_query(td, source, note), purpose=source.purpose)
     note(source.job_id)
-    return _job_from(source.job_id, _finished(td, source.job_id))
+    return _build_job(source.job_id, _wait_until_finished(td, source.job_id))
 
 
 def run_statement(td: TreasureData, source: Source) -> str:
-    """Run what has no result, such as an INSERT; returns its job's id. Raises JobError and TreasureDataError."""
-    job_id, details = _ran(td, source, lambda _: None)
+    """Run a statement without a result, such as INSERT; returns its job's id. Raises JobError and TreasureDataError."""
+    job_id, details = _run_query(td, source, lambda _: None)
     _require_success(job_id, details, purpose=source.purpose)
     return job_id
 
 
-def _ran(td: TreasureData, source: Source, note: Callable[[str], None]) -> tuple[str, dict[str, Any]]:
+def _run_query(td: TreasureData, source: Source, note: Callable[[str], None]) -> tuple[str, dict[str, Any]]:
     for attempt in range(1, _MAXIMUM_ISSUES + 1):
         key = source.domain_key if attempt == 1 else f"{source.domain_key}-{attempt}"
         job_id, adopted = _issue(td, source, key)
@@ -137,7 +137,7 @@ def _ran(td: TreasureData, source: Source, note: Callable[[str], None]) -> tuple
             source.database,
             source.purpose and f": {source.purpose}",
         )
-        details = _finished(td, job_id)
+        details = _wait_until_finished(td, job_id)
         if details["status"] == "success" or not adopted:
             return job_id, details
     raise JobError(f"{_MAXIMUM_ISSUES} jobs of this query failed in this session; the last was job {job_id}")
@@ -155,71 +155,74 @@ def _issue(td: TreasureData, source: Source, key: str) -> tuple[str, bool]:
     raise TreasureDataError(f"Treasure Data responded {status} to the query, without a job id")
 
 
-def _finished(td: TreasureData, job_id: str) -> dict[str, Any]:
+def _wait_until_finished(td: TreasureData, job_id: str) -> dict[str, Any]:
     pause, waited, next_log_at, unknown = _FIRST_POLL, 0.0, _FIRST_LOG, 0
-    while (status := _get(td, "status", job_id)["status"]) not in _FINISHED:
+    while (status := _get_details(td, "status", job_id)["status"]) not in _FINISHED:
         unknown = 0 if status in _UNFINISHED else unknown + 1
         if unknown > _MAXIMUM_UNKNOWN:
             raise TreasureDataError(
-                f'job {job_id} has the status "{printable(status)}" for {duration(waited)}, which this operator does '
-                "not know; nothing was sent. Look at the job in the console, then run this task again"
+                f'job {job_id} has the status "{sanitize(status)}" for {format_duration(waited)}, which this '
+                "operator does not know; nothing was sent. Look at the job in the console, then run this task again"
             )
         if waited >= next_log_at:
-            log.info("job %s is %s; waiting for it for %s so far", job_id, printable(status), duration(waited))
+            log.info("job %s is %s; waiting for it for %s so far", job_id, sanitize(status), format_duration(waited))
             next_log_at = waited + min(waited, _LONGEST_SILENCE)
         td.sleep(pause)
         waited += pause
         pause = min(pause * 1.5, _LAST_POLL)
-    return _get(td, "show", job_id)
+    return _get_details(td, "show", job_id)
 
 
-def _get(td: TreasureData, what: str, job_id: str) -> dict[str, Any]:
-    status, content = td.call("GET", path_of("job", what, job_id))
+def _get_details(td: TreasureData, view: str, job_id: str) -> dict[str, Any]:
+    status, content = td.call("GET", path_of("job", view, job_id))
     if status == 404:
         raise JobError(f"Treasure Data knows no job {job_id}: is TD_API_SERVER the region in which it ran?")
     if not isinstance(content.get("status"), str):
-        raise TreasureDataError(f"Treasure Data responded to {what} job {job_id} without its status")
+        raise TreasureDataError(f"Treasure Data responded to {view} job {job_id} without its status")
     return content
 
 
 def _require_success(job_id: str, details: Mapping[str, Any], *, purpose: str = "", effect: str = "") -> None:
-    """Raise JobError for a job that failed; `effect` says what that means for the task, unless it has a purpose."""
+    """Raise JobError for a job that failed; `effect` is what that means for the task, unless it has a purpose."""
     if (status := details["status"]) != "success":
         of, effect = (f" ({purpose})", "") if purpose else ("", effect)
-        raise JobError(f"job {job_id}{of} ended with status {printable(status)}{effect}{_engine_text(details)}")
+        raise JobError(f"job {job_id}{of} ended with status {sanitize(status)}{effect}{_engine_text(details)}")
 
 
-def _job_from(job_id: str, details: Mapping[str, Any], *, purpose: str = "") -> Job:
+def _build_job(job_id: str, details: Mapping[str, Any], *, purpose: str = "") -> Job:
     _require_success(job_id, details, purpose=purpose, effect=": nothing was sent")
     try:
         schema = json.loads(details.get("hive_result_schema") or "null")
-        columns = tuple(_column(*column) for column in schema)
+        columns = tuple(_parse_column(*column) for column in schema)
     except (TypeError, ValueError, RecursionError):
         raise JobError(f"job {job_id} (status success) has no result: it must be a SELECT") from None
     return Job(
-        id=job_id, schema=columns, records=_count(details.get("num_records")), size=_count(details.get("result_size"))
+        id=job_id,
+        schema=columns,
+        records=_parse_count(details.get("num_records")),
+        size=_parse_count(details.get("result_size")),
     )
 
 
-def _column(name: object, type_: object, *_: object) -> tuple[str, str]:
+def _parse_column(name: object, type_: object, *_: object) -> tuple[str, str]:
     if not isinstance(name, str) or not isinstance(type_, str):
         raise TypeError
     return name, type_
 
 
 def _engine_text(details: Mapping[str, Any]) -> str:
-    """The last lines that the engine wrote about a failed job."""
+    """Return the last lines that the engine wrote about a failed job."""
     debug = details.get("debug")
     parts = [debug.get("stderr"), debug.get("cmdout")] if isinstance(debug, Mapping) else [debug]
     text = "\n".join(part[-_LONGEST_ENGINE_TEXT:] for part in parts if isinstance(part, str))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     # Masked before it is cut: half of an identifier would not be recognised.
     last = mask(" / ".join(lines[-6:]))[-600:]
-    return f"; the engine's last lines: {printable(last, longest=600)}" if last else ""
+    return f"; the engine's last lines: {sanitize(last, longest=600)}" if last else ""
 
 
-def _count(value: object) -> int | None:
-    """A count that came as a number or as text; None if it is neither."""
+def _parse_count(value: object) -> int | None:
+    """Return a count that came as a number or as text, None for any other value."""
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""A job's result → blocks of raw values: inflated in flat memory, every row accounted for."""
+"""A job's result as blocks of raw values: decompressed in constant memory, with every row counted."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ import msgpack
 
 from td_pinterest_op.errors import TreasureDataError
 from td_pinterest_op.treasure_data.api import TreasureData
-from td_pinterest_op.treasure_data.download import Content, Download
-from td_pinterest_op.treasure_data.job import Job, Source, job_of
+from td_pinterest_op.treasure_data.download import Download, Progress
+from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
 
-# Bytes for each column that are inflated at once: with the rows made of them, the memory that a block takes.
+# Bytes for each column that are decompressed at once: with the rows made of them, the memory that a block takes.
 _INFLATED = 64 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """What is exported. `blocks` yields a list for each column of the job's schema, all of the same length; once."""
+    """The rows of a job. `blocks` yields, once, a list for each column of the schema, all of the same length."""
 
     job: Job
     blocks: Iterable[list[list[Any]]]
 
 
-def job_rows(td: TreasureData, source: Source, *, note: Callable[[str], None]) -> Rows:
-    """The rows of a job that is found, or issued, and waited for; `note` gets its id. Raises as `job_of` does."""
-    job = job_of(td, source, note=note)
+def open_job_rows(td: TreasureData, source: Source, *, note: Callable[[str], None]) -> Rows:
+    """Return the rows of a job once it is finished; `note` gets its id. Raises as `wait_for_job` does."""
+    job = wait_for_job(td, source, note=note)
     return Rows(job=job, blocks=JobResult(td, job))
 
 
 def read_all(td: TreasureData, source: Source) -> list[dict[str, Any]]:
-    """Return the rows of a small result, by the names of its columns, text decoded. Raises as `job_of` does."""
-    job = job_of(td, source)
+    """Return the rows of a small result by column names, with text decoded. Raises as `wait_for_job` does."""
+    job = wait_for_job(td, source)
     names = [name for name, _ in job.schema]
     return [
-        {name: _decoded(value) for name, value in zip(names, row, strict=True)}
+        {name: _decode(value) for name, value in zip(names, row, strict=True)}
         for block in JobResult(td, job)
         for row in zip(*block, strict=True)
     ]
 
 
-def _decoded(value: Any) -> Any:
+def _decode(value: Any) -> Any:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
@@ -56,7 +56,7 @@ class JobResult:
     """
 
     def __init__(self, td: TreasureData, job: Job) -> None:
-        self._download = Download(td, job, content=self._content)
+        self._download = Download(td, job, progress=self._progress)
         self._job = job
         self._rows = 0
         self._block_bytes = _INFLATED * max(len(job.schema), 1)
@@ -66,12 +66,12 @@ class JobResult:
 
     def __iter__(self) -> Iterator[list[list[Any]]]:
         for data in self._download:
-            yield from self._blocks(data)
+            yield from self._decode_blocks(data)
 
-    def _content(self) -> Content:
-        return Content(rows=self._rows, is_whole_file=self._inflater.eof)
+    def _progress(self) -> Progress:
+        return Progress(rows=self._rows, is_whole_file=self._inflater.eof)
 
-    def _blocks(self, data: bytes) -> Iterator[list[list[Any]]]:
+    def _decode_blocks(self, data: bytes) -> Iterator[list[list[Any]]]:
         while data:
             if self._inflater.eof:  # the next member of the file
                 self._inflater = zlib.decompressobj(_GZIP)
@@ -84,9 +84,9 @@ class JobResult:
                 ) from None
             data = self._inflater.unconsumed_tail or self._inflater.unused_data
             if rows:
-                yield self._columns(rows)
+                yield self._to_columns(rows)
 
-    def _columns(self, rows: list[Any]) -> list[list[Any]]:
+    def _to_columns(self, rows: list[Any]) -> list[list[Any]]:
         width = len(self._job.schema)
         try:
             # One column, the usual case, takes a third of the time that turning rows into columns takes.

@@ -1,27 +1,26 @@
-"""The queries of a task that name the people to withhold, and those who consent → their digests."""
+"""Read the lists of a task: the queries of people who opted out, and of those who consent."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 
 from td_pinterest_op.errors import ExportError, JobError, LimitError
 from td_pinterest_op.identifiers.types import LISTED, TYPES, UNSURE
 from td_pinterest_op.records.columns import Column, identifier_columns
-from td_pinterest_op.records.hashed_rows import hashed_rows
-from td_pinterest_op.records.plan import check_kind
-from td_pinterest_op.records.read import AllIdentifiers
+from td_pinterest_op.records.hashed_rows import open_rows
+from td_pinterest_op.records.plan import check_value_kind, reasons_text
+from td_pinterest_op.records.read import AllIdentifiersReader, ReaderSettings
 from td_pinterest_op.records.spool import Spool
-from td_pinterest_op.redaction.format import counted
-from td_pinterest_op.settings.parse import Settings
-from td_pinterest_op.settings.table import HashIn, RecordsFormat
+from td_pinterest_op.redaction.format import format_count
+from td_pinterest_op.settings.table import HashIn, RecordsFormat, Settings
 from td_pinterest_op.stats import CONSENT, SUPPRESS, Stats
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Job, Source
-from td_pinterest_op.treasure_data.result import Rows, job_rows
+from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.withholding.people import Lists
 
 log = logging.getLogger(__name__)
@@ -29,32 +28,44 @@ log = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def open_lists(td: TreasureData, sources: Mapping[str, Source], settings: Settings, stats: Stats) -> Iterator[Lists]:
-    """The lists of `sources`, by `suppress` and `consent`, until the end of the block; `stats` gets their jobs.
+    """Yield the lists of `sources`, which are named `suppress` and `consent`; `stats` gets their jobs.
 
-    Raises LimitError for a list without people (an opt-out list may be empty where the settings allow it), JobError,
-    TreasureDataError and OSError; the message names the list.
+    Raises LimitError as `check_list` does, JobError, TreasureDataError and OSError; the message names the list.
     """
     with contextlib.ExitStack() as stack:
         spools = {name: stack.enter_context(Spool()) for name in sources}
         columns: dict[str, Sequence[Column]] = {}
         invalid: dict[str, Counter[str]] = {}
         for name, source in sources.items():
-            try:
-                rows = _open(td, source, settings, note=partial(stats.list_jobs.__setitem__, name))
-                columns[name], of_list = _read(rows, settings, spools[name])
-                check_kind(settings.expect_values, plain=of_list.plain_values, hashed=of_list.hashed_values)
-            except ExportError as error:
-                raise error.extended(f" [the query of `{name}`]") from None
+            with query_in_errors(name):
+                rows = open_rows(
+                    td,
+                    source,
+                    hash_in=settings.hash_in,
+                    choose=partial(list_columns, settings=settings),
+                    note=partial(stats.list_jobs.__setitem__, name),
+                )
+                columns[name], of_list = read_list(rows, settings, spools[name])
+                check_value_kind(settings.expect_values, plain=of_list.plain_values, hashed=of_list.hashed_values)
             invalid[name] = of_list.invalid_by_reason
             check_list(name, spools[name].unique, of_list, settings)
         warn_of_invalid(invalid)
         yield Lists(suppressed=spools.get(SUPPRESS), consented=spools.get(CONSENT), columns=columns)
 
 
-def columns_of_query(columns: Mapping[str, str], *, own: Collection[str], others: Collection[str]) -> Mapping[str, str]:
-    """Return those of the setting `columns` that concern a query with the columns `own`: not what only `others` have.
+@contextlib.contextmanager
+def query_in_errors(name: str) -> Iterator[None]:
+    """Add the name of a list's query to the errors of a block."""
+    try:
+        yield
+    except ExportError as error:
+        raise error.extend(f" [the query of `{name}`]") from None
 
-    A name that no query has is kept: it is an error. All names are in lower case.
+
+def select_columns(columns: Mapping[str, str], *, own: Collection[str], others: Collection[str]) -> Mapping[str, str]:
+    """Return the setting `columns` for a query with the columns `own`, without the names that only `others` have.
+
+    A name that no query has is kept, since it is an error. All names are in lower case.
     """
     return {name: type_ for name, type_ in columns.items() if name in own or name not in others}
 
@@ -73,31 +84,27 @@ def require_shared_types(people: Sequence[Column], lists: Mapping[str, Sequence[
 
 
 def list_columns(job: Job, settings: Settings) -> Sequence[Column]:
-    """Return the identifier columns of a list. Raises JobError."""
-    names = {name.lower() for name, _ in job.schema}
-    # A list need not have all the columns that the people's query has.
-    columns = {name: type_ for name, type_ in settings.columns.items() if name in names}
+    """Return the identifier columns of a list, which need not have all the columns of the people. Raises JobError."""
+    own = {name.lower() for name, _ in job.schema}
+    columns = select_columns(settings.columns, own=own, others=settings.columns)
     return identifier_columns(job, columns, types=TYPES if settings.records is RecordsFormat.ROWS else LISTED)
 
 
-def _open(td: TreasureData, source: Source, settings: Settings, *, note: Callable[[str], None]) -> Rows:
-    if settings.hash_in is HashIn.WAREHOUSE:
-        return hashed_rows(td, source, choose=partial(list_columns, settings=settings), note=note)
-    return job_rows(td, source, note=note)
-
-
-def _read(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Column], Stats]:
-    """Fill the spool; return the list's columns and figures. Raises JobError, TreasureDataError."""
+def read_list(rows: Rows, settings: Settings, spool: Spool) -> tuple[Sequence[Column], Stats]:
+    """Fill the spool; return the list's columns and figures. Raises JobError, TreasureDataError, OSError."""
     columns = list_columns(rows.job, settings)
     of_list = Stats(action="", ad_account_id="", dry_run=True)
-    preparation = AllIdentifiers(spool, columns=columns, stats=of_list, default_country=settings.default_country)
-    preparation.read(rows.blocks, progress=lambda _: None)
+    reading = ReaderSettings(columns=columns, default_country=settings.default_country)
+    AllIdentifiersReader(spool, reading, of_list).read(rows.blocks, progress=lambda _: None)
     return columns, of_list
 
 
 def check_list(name: str, people: int, of_list: Stats, settings: Settings) -> None:
-    """Raise LimitError for a list without people, unless the settings allow that. `of_list`: its figures."""
-    log.info("%s: %s", name, counted(people, "identifier"))
+    """Raise LimitError for a list without people, and for opt-outs that the warehouse cannot hash.
+
+    An opt-out list may be empty where the settings allow it. `of_list`: the list's figures.
+    """
+    log.info("%s: %s", name, format_count(people, "identifier"))
     if name == SUPPRESS and (unsure := of_list.invalid_by_reason[UNSURE]):
         raise LimitError(
             f"`{name}` holds addresses that are unsure ({unsure:,}): the warehouse cannot hash them, and would not "
@@ -107,17 +114,13 @@ def check_list(name: str, people: int, of_list: Stats, settings: Settings) -> No
     may_be_empty = name == SUPPRESS and not of_list.read
     if people or (may_be_empty and settings.allow_empty_suppress):
         return
-    problem = f"holds no identifier ({_reasons(of_list.invalid_by_reason)})" if of_list.read else "has no rows"
+    problem = f"holds no identifier ({reasons_text(of_list.invalid_by_reason)})" if of_list.read else "has no rows"
     cure = ", or set allow_empty_suppress: true if it is right that nobody has opted out" if may_be_empty else ""
     raise LimitError(f"`{name}` {problem}. Nothing was sent. Correct its query{cure}")
 
 
 def warn_of_invalid(invalid: Mapping[str, Counter[str]]) -> None:
-    """Warn of the values in lists that are no identifiers: by list, how many of each reason."""
-    by_list = "; ".join(f"{name}: {_reasons(reasons)}" for name, reasons in invalid.items() if reasons)
+    """Warn of the values in lists that are no identifiers: by list, how many for each reason."""
+    by_list = "; ".join(f"{name}: {reasons_text(reasons)}" for name, reasons in invalid.items() if reasons)
     if by_list:
-        log.warning("values in these lists are no identifiers, and match nobody: %s", by_list)
-
-
-def _reasons(invalid: Counter[str]) -> str:
-    return ", ".join(f"{reason} {count:,}" for reason, count in invalid.most_common())
+        log.warning("these lists contain values that are not valid identifiers; they were ignored: %s", by_list)

@@ -1,13 +1,13 @@
-"""The identifiers of people, compared with the lists: who is withheld, and why.
+"""Compare the identifiers of people with the lists: who is withheld, and why.
 
-Identifiers are in buckets by their first byte, as those of the lists are: one bucket of each is compared at a time.
+Identifiers are in buckets by their first byte, like those of the lists: one bucket of each is compared at a time.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import chain, compress
@@ -15,37 +15,22 @@ from operator import ne
 
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
-from td_pinterest_op.records.spool import BUCKETS, Buckets, Spool, apart, in_order, in_pieces
+from td_pinterest_op.records.spool import BUCKETS, Buckets, Spool, regroup, sort_digests, split_fixed
+from td_pinterest_op.records.sql import NUMBERS
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, WITHOUT_CONSENT
 
 _NUMBER_BYTES = 4
-_SHARES = 10_000
 # Of a bucket, as objects.
 _ENTRIES_AT_ONCE = 1 << 13
-# What is known of a person.
-_IS_SUPPRESSED, _CONSENTS, _IS_CONTROL = 1, 2, 4
-# Of somebody who is not sent anyway: if that person is suppressed, others lose the identifiers that they share.
-_ONLY_SHIELDS = 8
-_IS_VALID = 0
-_EVERY_BYTE = range(256)
-_IN_CONTROL = bytes((0, _IS_CONTROL)) + bytes(254)  # what makes it of a truth value
-# For each fact what makes 1 of a byte that has it, and 0 of all others. Whoever only shields gives no consent.
-_HAS_FLAG = {
-    fact: bytes(known & (fact | but) == fact for known in _EVERY_BYTE)
-    for fact, but in {_IS_VALID: _ONLY_SHIELDS, _IS_SUPPRESSED: 0, _CONSENTS: _ONLY_SHIELDS, _IS_CONTROL: 0}.items()
-}
-_NOT = bytes(not code for code in _EVERY_BYTE)
-# The code of people about whom nothing is left to do.
-IS_DONE = 1 + len(WITHHELD)
 
-Kept = tuple[list[bytes], Counter[str]]
+Sendable = tuple[list[bytes], Counter[str]]
 """Identifiers that may be sent, in ascending order, and how many may not, by reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lists:
-    """The people of an opt-out and of a consent list, as digests; None where there is no such list.
+    """The people of an opt-out list and of a consent list, as digests; None for a list that the task does not name.
 
     `columns`: the columns with identifiers of each list, by the name of its query.
     """
@@ -55,18 +40,18 @@ class Lists:
     columns: Mapping[str, Sequence[Column]] = field(default_factory=dict)
 
     def buckets(self) -> Iterator[tuple[frozenset[bytes], frozenset[bytes] | None]]:
-        """Both lists' digests, those with a first byte in common together. Nobody consents to a list of none."""
+        """Yield the digests of both lists that share a first byte; None in place of a consent list that is missing."""
         nobody = frozenset[bytes]()
         suppressed = map(frozenset, self.suppressed.buckets()) if self.suppressed else (nobody for _ in range(BUCKETS))
         consented = map(frozenset, self.consented.buckets()) if self.consented else (None for _ in range(BUCKETS))
         return zip(suppressed, consented, strict=True)
 
 
-def in_control(control: Control, keys: Iterable[bytes]) -> list[bool]:
-    """For each key whether its person is in the group.
+def assign_control(control: Control, keys: Iterable[bytes]) -> list[bool]:
+    """Return for each key whether its person is in the control group.
 
-    The number of a person is the first eight hex digits of SHA-256 (salt, a line feed, the key). `control.sql` computes
-    the same.
+    The number of a person is the first eight hex digits of SHA-256 (salt, a line feed, the key). The SQL of
+    `salted_number_sql` computes the same.
     """
     salted = sha256(control.salt.encode() + b"\n")
     share = control.of_ten_thousand
@@ -74,12 +59,12 @@ def in_control(control: Control, keys: Iterable[bytes]) -> list[bool]:
     for key in keys:
         of_key = salted.copy()
         of_key.update(key)
-        is_in_group.append(int.from_bytes(of_key.digest()[:_NUMBER_BYTES], "big") % _SHARES < share)
+        is_in_group.append(int.from_bytes(of_key.digest()[:_NUMBER_BYTES], "big") % NUMBERS < share)
     return is_in_group
 
 
-def key_of(value: object) -> bytes:
-    """The key in a column: text as it is, the digits of a whole number."""
+def encode_key(value: object) -> bytes:
+    """Return the key in a column as bytes: text unchanged, the digits of a whole number."""
     return value if isinstance(value, bytes) else str(value).encode()
 
 
@@ -91,30 +76,59 @@ class SingleIdentifierPeople:
         self._everybody, self._controlled = Buckets(), Buckets()
 
     def close(self) -> None:
-        """Frees memory and files. May be called again."""
+        """Free memory and files. May be called again."""
         self._everybody.close()
         self._controlled.close()
 
     def add(self, by_column: Sequence[ColumnKeys], in_control: Sequence[bool]) -> None:
-        """Takes a person for each row of a block, of one column. Raises OSError."""
+        """Add a person for each row of a block with one column. Raises OSError."""
         (column,) = by_column
         self._everybody.add(column.identifiers)
         self._controlled.add([key for key in compress(column.keys, in_control) if key])
 
     def shield(self, by_column: Sequence[ColumnKeys], count: int) -> None:
-        """Ignores people who are not sent: whoever has their only identifier is on the list as well."""
+        """Ignore people who are not sent: whoever has their only identifier is on the list as well."""
 
-    def identifiers(self) -> Iterator[Kept]:
-        """What may be sent, in 256 parts. Nobody can be added any more. Raises OSError."""
+    def identifiers(self) -> Iterator[Sendable]:
+        """Yield what may be sent, in 256 parts. Nobody can be added any more. Raises OSError."""
         self._everybody.finish()
         self._controlled.finish()
         for bucket, (suppressed, consented) in enumerate(self._lists.buckets()):
-            controlled = _digests(self._controlled, bucket)
-            yield _kept(_digests(self._everybody, bucket), suppressed, consented, controlled)
+            everybody, controlled = (
+                set(chain.from_iterable(map(split_fixed, people.segments(bucket))))
+                for people in (self._everybody, self._controlled)
+            )
+            yield _select_sendable(everybody, suppressed, consented, controlled)
 
 
-def _digests(buckets: Buckets, bucket: int) -> set[bytes]:
-    return set(chain.from_iterable(map(apart, buckets.segments(bucket))))
+# Facts about a person, as bits of a byte.
+_SUPPRESSED, _CONSENTS, _CONTROL = 1, 2, 4
+# The person is not sent anyway. If suppressed, others lose the identifiers that they share.
+_SHIELDS = 8
+# What happens to a person: 0 is sent, 1 + n is withheld for reason n of WITHHELD. DONE: nothing is left to do.
+DONE = 1 + len(WITHHELD)
+
+
+def _outcome(facts: int, *, needs_consent: bool) -> int:
+    if facts & _SHIELDS:
+        return DONE
+    if facts & _SUPPRESSED:
+        return 1 + WITHHELD.index(SUPPRESSED)
+    if needs_consent and not facts & _CONSENTS:
+        return 1 + WITHHELD.index(WITHOUT_CONSENT)
+    return 1 + WITHHELD.index(CONTROL) if facts & _CONTROL else 0
+
+
+def byte_table(function: Callable[[int], int]) -> bytes:
+    """Return the values of a function for every byte, for `bytes.translate`: many bytes at once."""
+    return bytes(map(function, range(256)))
+
+
+# A table for each kind of people whose identifiers are collected: 1 for the facts of such people, 0 for all others.
+_ARE_VALID = byte_table(lambda facts: not facts & _SHIELDS)
+_ARE_SUPPRESSED = byte_table(lambda facts: facts & _SUPPRESSED > 0)
+_GIVE_CONSENT = byte_table(lambda facts: facts & (_CONSENTS | _SHIELDS) == _CONSENTS)
+_ARE_IN_CONTROL = byte_table(lambda facts: facts & _CONTROL > 0)
 
 
 class People:
@@ -124,128 +138,125 @@ class People:
         self._lists = lists
         # An identifier, and the number of somebody who has it. `_shared`: those that several people have.
         self._entries, self._shared = (Buckets(DIGEST_BYTES + _NUMBER_BYTES) for _ in range(2))
-        self._known = bytearray()
-        # What is known of a person → the person's code, see `codes`.
-        self._codes = bytes(self._code(known) for known in _EVERY_BYTE)
-
-    def _code(self, known: int) -> int:
-        if known & _ONLY_SHIELDS:
-            return IS_DONE
-        if known & _IS_SUPPRESSED:
-            return 1 + WITHHELD.index(SUPPRESSED)
-        if self._lists.consented and not known & _CONSENTS:
-            return 1 + WITHHELD.index(WITHOUT_CONSENT)
-        return 1 + WITHHELD.index(CONTROL) if known & _IS_CONTROL else 0
+        self._facts = bytearray()  # by the number of a person
+        needs_consent = lists.consented is not None
+        self._outcomes = byte_table(lambda facts: _outcome(facts, needs_consent=needs_consent))
+        self._are_sent = byte_table(lambda facts: not self._outcomes[facts])
 
     def close(self) -> None:
-        """Frees memory and file. May be called again."""
+        """Free memory and file. May be called again."""
         self._entries.close()
         self._shared.close()
-        self._known = bytearray()
+        self._facts = bytearray()
 
     @property
     def count(self) -> int:
-        """How many there are."""
-        return len(self._known)
+        """How many people there are."""
+        return len(self._facts)
 
     def add(self, by_column: Sequence[ColumnKeys], in_control: Sequence[bool]) -> None:
-        """Takes a person for each row of a block, with all identifiers in it. Raises OSError."""
-        self._add(by_column, bytes(in_control).translate(_IN_CONTROL))
+        """Add a person for each row of a block, with all identifiers in it. Raises OSError."""
+        self._add(by_column, bytes(in_control).replace(b"\1", bytes([_CONTROL])))
 
     def shield(self, by_column: Sequence[ColumnKeys], count: int) -> None:
-        """Takes `count` people who are not sent: if they are suppressed, nobody gets their identifiers."""
-        self._add(by_column, bytes([_ONLY_SHIELDS]) * count)
+        """Add `count` people who are not sent: if they are suppressed, nobody gets their identifiers."""
+        self._add(by_column, bytes([_SHIELDS]) * count)
 
-    def _add(self, by_column: Sequence[ColumnKeys], known: bytes) -> None:
-        first = len(self._known)
-        self._known += known
+    def _add(self, by_column: Sequence[ColumnKeys], facts: bytes) -> None:
+        first = len(self._facts)
+        self._facts += facts
         if self._lists.suppressed:
             # Whoever has an address that cannot be compared may be on the list by it.
-            self._note(_IS_SUPPRESSED, (first + row for column in by_column for row in column.unsure))
+            self._note(_SUPPRESSED, (first + row for column in by_column for row in column.unsure))
         for column in by_column:
-            numbers = range(first, len(self._known)) if column.rows is None else [first + row for row in column.rows]
-            _add(self._entries, column.identifiers, compress(numbers, column.keys) if column.rejected else numbers)
+            numbers = range(first, len(self._facts)) if column.rows is None else [first + row for row in column.rows]
+            valid = compress(numbers, column.keys) if column.rejected else numbers
+            _add_entries(self._entries, column.identifiers, valid)
 
     def compare(self) -> None:
-        """Finds out who is on the lists. Nobody can be added any more. Raises OSError."""
+        """Find out who is on the lists. Nobody can be added any more. Raises OSError."""
         self._entries.finish()
         for bucket, (suppressed, consented) in enumerate(self._lists.buckets()):
-            holders: dict[bytes, int] = {}  # the first one of each identifier
+            first_holders: dict[bytes, int] = {}
             for digests, numbers in _entries(self._entries, bucket):
-                self._note(_IS_SUPPRESSED, compress(numbers, map(suppressed.__contains__, digests)))
-                self._note(_CONSENTS, compress(numbers, map(consented.__contains__, digests)) if consented else ())
-                has_another = map(ne, map(holders.setdefault, digests, numbers), numbers)
-                again = [*compress(zip(digests, numbers, strict=True), has_another)]
-                shared = again + [(digest, holders[digest]) for digest in {digest for digest, _ in again}]
-                _add(self._shared, [digest for digest, _ in shared], [number for _, number in shared])
+                self._note(_SUPPRESSED, compress(numbers, map(suppressed.__contains__, digests)))
+                if consented:
+                    self._note(_CONSENTS, compress(numbers, map(consented.__contains__, digests)))
+                self._keep_shared(digests, numbers, first_holders)
         self._shared.finish()
 
-    def _note(self, what: int, numbers: Iterable[int]) -> None:
+    def _keep_shared(self, digests: Sequence[bytes], numbers: Sequence[int], first_holders: dict[bytes, int]) -> None:
+        """Keep the identifiers that somebody else has as well, with each of their holders."""
+        is_shared = map(ne, map(first_holders.setdefault, digests, numbers), numbers)
+        shared = [*compress(zip(digests, numbers, strict=True), is_shared)]
+        shared += [(digest, first_holders[digest]) for digest in {digest for digest, _ in shared}]
+        _add_entries(self._shared, [digest for digest, _ in shared], [number for _, number in shared])
+
+    def _note(self, fact: int, numbers: Iterable[int]) -> None:
         for number in numbers:
-            self._known[number] |= what
+            self._facts[number] |= fact
 
-    def codes(self, start: int, stop: int) -> bytearray:
-        """For each of these people 0, why the person is withheld (a place in WITHHELD, counted from 1), or IS_DONE."""
-        return self._known[start:stop].translate(self._codes)
+    def outcomes(self, start: int, stop: int) -> bytearray:
+        """Return for each of these people 0 (sent), 1 + the place of a reason in WITHHELD, or DONE."""
+        return self._facts[start:stop].translate(self._outcomes)
 
-    def identifiers(self) -> Iterator[Kept]:
-        """What may be sent, where each identifier goes alone; in 256 parts. Raises OSError."""
+    def identifiers(self) -> Iterator[Sendable]:
+        """Yield what may be sent, where each identifier goes alone; in 256 parts. Raises OSError."""
         self.compare()
+        kinds = (_ARE_VALID, _ARE_SUPPRESSED, _GIVE_CONSENT, _ARE_IN_CONTROL)
         for bucket in range(BUCKETS):
-            everybody, suppressed, controlled, consented = self._held(
-                self._entries, bucket, _IS_VALID, _IS_SUPPRESSED, _IS_CONTROL, _CONSENTS
-            )
-            yield _kept(everybody, suppressed, consented if self._lists.consented else None, controlled)
+            everybody, suppressed, consented, controlled = self._identifiers_of(self._entries, bucket, *kinds)
+            yield _select_sendable(everybody, suppressed, consented if self._lists.consented else None, controlled)
 
     def identifiers_to_strip(self) -> Iterator[tuple[int, str, bytes]]:
-        """Identifiers that people lose although they are not withheld: who, why, and what. Raises OSError."""
+        """Yield the identifiers that people lose although they are sent: who, why, and what. Raises OSError."""
         for bucket in range(BUCKETS):
-            suppressed, controlled = self._held(self._shared, bucket, _IS_SUPPRESSED, _IS_CONTROL)
-            taken = suppressed | controlled
-            for digests, numbers in _entries(self._shared, bucket) if taken else ():
-                is_sent = self._of_each(numbers).translate(self._codes).translate(_NOT)
+            suppressed, controlled = self._identifiers_of(self._shared, bucket, _ARE_SUPPRESSED, _ARE_IN_CONTROL)
+            lost = suppressed | controlled
+            for digests, numbers in _entries(self._shared, bucket) if lost else ():
+                is_sent = self._facts_of(numbers).translate(self._are_sent)
                 sent = [*compress(digests, is_sent)]
-                losers = zip(sent, compress(numbers, is_sent), strict=True)
-                for digest, number in compress(losers, map(taken.__contains__, sent)):
+                entries = zip(sent, compress(numbers, is_sent), strict=True)
+                for digest, number in compress(entries, map(lost.__contains__, sent)):
                     yield number, SUPPRESSED if digest in suppressed else CONTROL, digest
 
-    def _held(self, entries: Buckets, bucket: int, *facts: int) -> list[set[bytes]]:
-        """The identifiers of people of whom it is known; a set for each fact."""
-        held: list[set[bytes]] = [set() for _ in facts]
+    def _identifiers_of(self, entries: Buckets, bucket: int, *kinds: bytes) -> list[set[bytes]]:
+        """Return the identifiers of each kind of people (a table of facts)."""
+        found: list[set[bytes]] = [set() for _ in kinds]
         for digests, numbers in _entries(entries, bucket):
-            of_each = self._of_each(numbers)
-            for identifiers, fact in zip(held, facts, strict=True):
-                identifiers.update(compress(digests, of_each.translate(_HAS_FLAG[fact])))
-        return held
+            facts = self._facts_of(numbers)
+            for identifiers, kind in zip(found, kinds, strict=True):
+                identifiers.update(compress(digests, facts.translate(kind)))
+        return found
 
-    def _of_each(self, numbers: Iterable[int]) -> bytes:
-        return bytes(map(self._known.__getitem__, numbers))
+    def _facts_of(self, numbers: Iterable[int]) -> bytes:
+        return bytes(map(self._facts.__getitem__, numbers))
 
 
-def _add(entries: Buckets, digests: Iterable[bytes], numbers: Iterable[int]) -> None:
-    ends = apart(array("I", numbers).tobytes(), _NUMBER_BYTES)
+def _add_entries(entries: Buckets, digests: Iterable[bytes], numbers: Iterable[int]) -> None:
+    ends = split_fixed(array("I", numbers).tobytes(), _NUMBER_BYTES)
     entries.add([digest + end for digest, end in zip(digests, ends, strict=True)])
 
 
 def _entries(entries: Buckets, bucket: int) -> Iterator[tuple[list[bytes], list[int]]]:
-    """Identifiers, and the number of a person for each; in parts."""
+    """Yield identifiers, and the number of a person for each; in parts."""
     step = entries.width // _NUMBER_BYTES
-    for piece in in_pieces(entries.segments(bucket), _ENTRIES_AT_ONCE * entries.width):
+    for piece in regroup(entries.segments(bucket), _ENTRIES_AT_ONCE * entries.width):
         numbers = memoryview(piece).cast("I")[step - 1 :: step].tolist()
-        yield [*apart(piece, DIGEST_BYTES, _NUMBER_BYTES)], numbers
+        yield [*split_fixed(piece, DIGEST_BYTES, _NUMBER_BYTES)], numbers
 
 
-def _kept(
+def _select_sendable(
     identifiers: set[bytes],
     suppressed: frozenset[bytes] | set[bytes],
     consented: frozenset[bytes] | set[bytes] | None,
     controlled: set[bytes],
-) -> Kept:
-    """Without those that are held by somebody who opted out, by nobody who consents, by somebody in control."""
+) -> Sendable:
+    """Leave out identifiers held by somebody who opted out, by nobody who consents, or by somebody in control."""
     opted_out = identifiers & suppressed
     left = identifiers - opted_out
-    unasked = set() if consented is None else left - consented
-    left -= unasked
-    chosen = left & controlled
-    withheld = Counter({SUPPRESSED: len(opted_out), WITHOUT_CONSENT: len(unasked), CONTROL: len(chosen)})
-    return in_order([*(left - chosen)]), withheld
+    without_consent = set() if consented is None else left - consented
+    left -= without_consent
+    in_control = left & controlled
+    withheld = {SUPPRESSED: len(opted_out), WITHOUT_CONSENT: len(without_consent), CONTROL: len(in_control)}
+    return sort_digests([*(left - in_control)]), Counter(withheld)

@@ -1,73 +1,83 @@
-"""How an export's rows are read: all that is valid is kept, or what is left without those who are withheld."""
+"""Readers of an export's rows: they keep all that is valid, or leave out the people who are withheld."""
 
 from __future__ import annotations
 
 import contextlib
 import marshal
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, compress, groupby, pairwise
-from typing import Any
+from itertools import accumulate, chain, compress, groupby, pairwise
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.phones import check_country
 from td_pinterest_op.records.columns import Column, identifier_columns, position_of, row_columns
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnKeys
-from td_pinterest_op.records.read import AllIdentifiers, Block, IdentifierPreparation, Preparation, RowPreparation
+from td_pinterest_op.records.read import (
+    AllIdentifiersReader,
+    Block,
+    IdentifierReader,
+    Reader,
+    ReaderSettings,
+    RowReader,
+)
 from td_pinterest_op.records.row_spool import RowSpool
-from td_pinterest_op.records.rows import EncodedRows, Shape, by_shape
+from td_pinterest_op.records.rows import EncodedPart, EncodedRows, Shape, group_by_shape
 from td_pinterest_op.records.spool import Sorted, SortedFile, Spool
 from td_pinterest_op.records.spool_file import SpoolFile
 from td_pinterest_op.records.sql import NUMBERS
-from td_pinterest_op.settings.parse import Settings
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.settings.table import RecordsFormat
+from td_pinterest_op.settings.table import RecordsFormat, Settings
 from td_pinterest_op.stats import CONTROL, SUPPRESSED, WITHHELD, Stats
 from td_pinterest_op.treasure_data.job import Job
-from td_pinterest_op.withholding.lists import columns_of_query, require_shared_types
-from td_pinterest_op.withholding.people import IS_DONE, Lists, People, SingleIdentifierPeople, in_control, key_of
+from td_pinterest_op.withholding.lists import require_shared_types, select_columns
+from td_pinterest_op.withholding.people import (
+    DONE,
+    Lists,
+    People,
+    SingleIdentifierPeople,
+    assign_control,
+    byte_table,
+    encode_key,
+)
 
 _NUMBER_BYTES = 4
-_NOBODY: tuple[int, dict[bytes, str]] = (1 << 8 * _NUMBER_BYTES, {})
-# The codes of `People` but for IS_DONE, which those get as well whose rows are sent without some identifiers.
-_CODES = range(IS_DONE)
-# For each code: what makes 1 of it, and 0 of all others.
-_WHERE = [bytes(code == other for other in range(256)) for code in _CODES]
+# For each outcome of a person: the table that selects it.
+_SELECT = [byte_table(outcome.__eq__) for outcome in range(DONE)]
 
-_Records = list[tuple[int, bytes]]
-"""Rows, each behind the number of its shape."""
+_Rows = list[tuple[int, bytes]]
+"""Rows, each after the number of its shape."""
+_Losses = dict[bytes, str]
+"""Identifiers that a person loses, with the reasons."""
 
 
 @contextlib.contextmanager
-def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists | None) -> Iterator[Preparation]:
-    """What reads the result of a job, until the end of the block; without lists or control group, all is sent.
+def open_reader(job: Job, settings: Settings, stats: Stats, *, lists: Lists | None) -> Iterator[Reader]:
+    """Yield the reader of a job's result; without lists or control group it keeps everybody.
 
     Raises JobError for its columns, WorkflowError (see `phones`), OSError.
     """
     control, are_rows = settings.control, settings.records is RecordsFormat.ROWS
     if are_rows:
         check_country(settings.default_country)
-    name = control.by if control else None
     columns = people_columns(job, settings, lists.columns if lists else {})
-    by = position_of(job, name) if name else None
-    of_rows: dict[str, Any] = {
-        "columns": columns,
-        "stats": stats,
-        "by": by,
-        "line_of": job.line_of,
-        "default_country": settings.default_country,
-    }
-    preparation: Preparation
+    by = control.by if control else None
+    reading = ReaderSettings(
+        columns=columns,
+        default_country=settings.default_country,
+        by=position_of(by, [name for name, _ in job.schema]) if by else None,
+        line_of=job.line_of,
+    )
+    reader: Reader
     if lists is None and control is None:
-        preparation = RowPreparation(**of_rows) if are_rows else AllIdentifiers(Spool(), **of_rows)
+        reader = RowReader(reading, stats) if are_rows else AllIdentifiersReader(Spool(), reading, stats)
     elif are_rows:
-        preparation = _WithheldRows(People(lists or Lists()), control, **of_rows)
+        reader = _FilteredRowReader(People(lists or Lists()), control, reading, stats)
     else:
         people = (SingleIdentifierPeople if _is_single(columns) else People)(lists or Lists())
-        preparation = _WithheldIdentifiers(people, control, **of_rows)
-    with contextlib.closing(preparation):
-        yield preparation
+        reader = _FilteredIdentifierReader(people, control, reading, stats)
+    with contextlib.closing(reader):
+        yield reader
 
 
 def people_columns(job: Job, settings: Settings, lists: Mapping[str, Sequence[Column]]) -> Sequence[Column]:
@@ -75,7 +85,7 @@ def people_columns(job: Job, settings: Settings, lists: Mapping[str, Sequence[Co
 
     Raises JobError, also for a list without any of their types, and for a control group that cannot be chosen.
     """
-    named = columns_of_query(
+    named = select_columns(
         settings.columns,
         own={name.lower() for name, _ in job.schema},
         others={column.name.lower() for columns in lists.values() for column in columns},
@@ -95,26 +105,34 @@ def _is_single(columns: Sequence[Column]) -> bool:
     return len(columns) == 1 and not columns[0].is_array
 
 
-def _chosen(control: Control | None, by: int | None, block: Block, by_column: Sequence[ColumnKeys]) -> Sequence[bool]:
-    """For each row whether it is in the control group, by the column at `by`; None: by the digest."""
+def _assign_block(
+    control: Control | None, by: int | None, block: Block, by_column: Sequence[ColumnKeys]
+) -> Sequence[bool]:
+    """Return for each row whether it is in the control group, by the column at `by`; None: by the digest."""
     if control is None:
         return [False] * len(block[0])
     if by is not None and by_column[0].column.is_judged:
         return [isinstance(number, int) and number % NUMBERS < control.of_ten_thousand for number in block[by]]
     digests = (digest.hex().encode() for digest in by_column[0].keys)
-    return in_control(control, digests if by is None else map(key_of, block[by]))
+    return assign_control(control, digests if by is None else map(encode_key, block[by]))
 
 
-class _WithheldIdentifiers(IdentifierPreparation):
-    """Keeps identifiers with their people, and gives back those that may be sent."""
+class _FilteredIdentifierReader(IdentifierReader):
+    """Keeps identifiers with their people, and prepares those that may be sent."""
 
-    def __init__(self, people: People | SingleIdentifierPeople, control: Control | None, **of_rows: Any) -> None:
-        super().__init__(**of_rows)
+    def __init__(
+        self,
+        people: People | SingleIdentifierPeople,
+        control: Control | None,
+        settings: ReaderSettings,
+        stats: Stats,
+    ) -> None:
+        super().__init__(settings, stats)
         self._people, self._control = people, control
         self._files.callback(people.close)
 
     def _keep(self, block: Block, by_column: Sequence[ColumnKeys]) -> None:
-        self._people.add(by_column, _chosen(self._control, self._by, block, by_column))
+        self._people.add(by_column, _assign_block(self._control, self.settings.by, block, by_column))
 
     def _shield(self, by_column: Sequence[ColumnKeys], count: int) -> None:
         self._people.shield(by_column, count)
@@ -130,119 +148,146 @@ class _WithheldIdentifiers(IdentifierPreparation):
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
-    """The valid rows of a block that holds `people`: `places` says whose each row is, `shapes` what it is made of."""
+class _PeopleRows:
+    """The valid rows of `people` successive people: whose each one is (counted from 0), its shape, and the row."""
 
     people: int
     places: list[int]
     shapes: list[int]
     rows: list[bytes]
 
-    def by_shape(self, chosen: bytearray) -> dict[Shape, Sequence[bytes]]:
-        """The rows of people for whom `chosen` is not 0."""
-        is_chosen = bytes(map(chosen.__getitem__, self.places))
-        return by_shape([*compress(self.rows, is_chosen)], [*compress(self.shapes, is_chosen)])
+    def select(self, selected: bytearray) -> dict[Shape, Sequence[bytes]]:
+        """Return the rows of the people whose byte in `selected` is not 0."""
+        is_selected = bytes(map(selected.__getitem__, self.places))
+        return group_by_shape([*compress(self.rows, is_selected)], [*compress(self.shapes, is_selected)])
 
-    def records(self, places: Container[int]) -> dict[int, _Records]:
-        """The rows of these people."""
-        records: dict[int, _Records] = {}
-        for place, number, row in zip(self.places, self.shapes, self.rows, strict=True):
+    def by_person(self, places: Mapping[int, object]) -> dict[int, _Rows]:
+        """Return the rows of these people."""
+        found: dict[int, _Rows] = {}
+        for place, shape, row in zip(self.places, self.shapes, self.rows, strict=True) if places else ():
             if place in places:
-                records.setdefault(place, []).append((number, row))
-        return records
+                found.setdefault(place, []).append((shape, row))
+        return found
 
 
-class _WithheldRows(RowPreparation):
-    """Keeps rows, and gives back those that may be sent, without the keys that may not."""
+class _RowStore:
+    """A file of people's rows, until it is known whose are sent."""
 
-    def __init__(self, people: People, control: Control | None, **of_rows: Any) -> None:
-        super().__init__(**of_rows)
+    def __init__(self, *, encrypted: bool) -> None:
+        self._file = SpoolFile(encrypted=encrypted)
+        self._offsets = [0]
+        self.people_counts: list[int] = []
+
+    def close(self) -> None:
+        self._file.close()
+
+    def add(self, part: EncodedPart) -> None:
+        """Keep the valid rows of a part. Raises OSError."""
+        positions, rows = [*compress(part.positions, part.shapes)], [*compress(part.rows, part.shapes)]
+        data = marshal.dumps((part.count, positions, [*filter(None, part.shapes)], rows))
+        self._file.write(self._offsets[-1], data)
+        self._offsets.append(self._offsets[-1] + len(data))
+        self.people_counts.append(part.count)
+
+    def parts(self) -> Iterator[_PeopleRows]:
+        """Yield all parts. Raises OSError."""
+        for start, end in pairwise(self._offsets):
+            # The file is private and has no name: nobody else can have written it.
+            yield _PeopleRows(*marshal.loads(self._file.read(start, end - start)))  # noqa: S302
+
+
+class _FilteredRowReader(RowReader):
+    """Keeps rows, and prepares those that may be sent, without the keys that may not."""
+
+    def __init__(self, people: People, control: Control | None, settings: ReaderSettings, stats: Stats) -> None:
+        super().__init__(settings, stats)
         self._people, self._control = people, control
         # External ids are no digests.
-        self._store = SpoolFile(encrypted=not all(column.type.is_hashed for column in self.columns))
-        self._ends = [0]  # of each block
+        self._store = _RowStore(encrypted=not all(column.type.is_hashed for column in settings.columns))
+        self._losses = Spool(_NUMBER_BYTES + 1 + DIGEST_BYTES)
         self._withheld = {reason: RowSpool() for reason in WITHHELD}
-        files: Sequence[People | SpoolFile | RowSpool] = (people, self._store, *self._withheld.values())
-        for file in files:
-            self._files.callback(file.close)
+        for close in (people.close, self._store.close, self._losses.close):
+            self._files.callback(close)
+        for spool in self._withheld.values():
+            self._files.callback(spool.close)
 
     def _keep(self, block: Block, by_column: Sequence[ColumnKeys], rows: EncodedRows) -> None:
-        self._people.add(by_column, _chosen(self._control, self._by, block, by_column))
+        self._people.add(by_column, _assign_block(self._control, self.settings.by, block, by_column))
         for part in rows.parts:
-            places, shapes = [*compress(part.positions, part.shapes)], [*filter(None, part.shapes)]
-            self._write(part.count, places, shapes, [*compress(part.rows, part.shapes)])
+            self._store.add(part)
 
     def _shield(self, by_column: Sequence[ColumnKeys], count: int) -> None:
         self._people.shield(by_column, count)
-        self._write(count, [], [], [])
-
-    def _write(self, *block: Any) -> None:
-        """Keep the values of a `_Block`."""
-        data = marshal.dumps(block)
-        self._store.write(self._ends[-1], data)
-        self._ends.append(self._ends[-1] + len(data))
+        self._store.add(EncodedPart(count=count, rows=[], shapes=[], positions=[]))
 
     def _finish(self) -> tuple[RowSpool, Mapping[str, int]]:
         self._people.compare()
-        for block, codes, losses in self._judged():
-            for place, records in block.records(losses).items() if losses else ():
-                codes[place], left = _without(records, losses[place])
-                self._kept.add(by_shape([row for _, row in left], [number for number, _ in left]))
-            self._kept.add(block.by_shape(codes.translate(_WHERE[0])))
-            for code, spool in enumerate(self._withheld.values(), 1):
-                if code in codes:
-                    spool.add(block.by_shape(codes.translate(_WHERE[code])))
-        withheld: dict[str, int] = {}
-        for reason, spool in self._withheld.items():
-            spool.finish()
-            withheld[reason] = spool.unique
-            spool.close()
+        ends = [*accumulate(self._store.people_counts)]
+        losers = _split_below(self._read_losers(), ends)
+        for part, end, of_part in zip(self._store.parts(), ends, losers, strict=True):
+            first = end - part.people
+            outcomes = self._people.outcomes(first, end)
+            self._strip_losers(part, outcomes, {person - first: losses for person, losses in of_part})
+            self._distribute(part, outcomes)
         # They are large, and it takes long to send the rest.
         self._people.close()
         self._store.close()
-        return super()._finish()[0], withheld
+        self._losses.close()
+        return super()._finish()[0], {reason: _count_unique(spool) for reason, spool in self._withheld.items()}
 
-    def _judged(self) -> Iterator[tuple[_Block, bytearray, dict[int, dict[bytes, str]]]]:
-        """All blocks, each with the codes of its people (see `People`), and what those lose who are sent."""
-        losers = self._losers()
-        person, losses = next(losers, _NOBODY)
-        first = 0
-        for begin, end_of_block in pairwise(self._ends):
-            # Of our own file, which has no name: nobody else can have written it.
-            block = _Block(*marshal.loads(self._store.read(begin, end_of_block - begin)))  # noqa: S302
-            end = first + block.people
-            of_block = {}
-            while person < end:
-                of_block[person - first] = losses
-                person, losses = next(losers, _NOBODY)
-            yield block, self._people.codes(first, end), of_block
-            first = end
+    def _strip_losers(self, part: _PeopleRows, outcomes: bytearray, losses: Mapping[int, _Losses]) -> None:
+        """Send the rows of people who lose identifiers without those; sets the outcomes of these people."""
+        for place, rows in part.by_person(losses).items():
+            outcomes[place], left = _strip_person(rows, losses[place])
+            self._kept.add(group_by_shape([row for _, row in left], [number for number, _ in left]))
 
-    def _losers(self) -> Iterator[tuple[int, dict[bytes, str]]]:
-        """In their order: people who are not withheld, and identifiers that they lose, each with the reason."""
+    def _distribute(self, part: _PeopleRows, outcomes: bytearray) -> None:
+        """Add the rows of each outcome to the spool of those that are sent, or withheld for a reason."""
+        for outcome, spool in enumerate((self._kept, *self._withheld.values())):
+            if outcome in outcomes:
+                spool.add(part.select(outcomes.translate(_SELECT[outcome])))
+
+    def _read_losers(self) -> Iterator[tuple[int, _Losses]]:
+        """Yield the people who are sent and lose identifiers, in their order. Raises OSError."""
         # The spool sorts by the first bytes, and has as many buckets as the first of them has values.
         shift = 8 * _NUMBER_BYTES - self._people.count.bit_length()
-        losses = Spool(_NUMBER_BYTES + 1 + DIGEST_BYTES)
-        self._files.callback(losses.close)
-        for person, why, digest in self._people.identifiers_to_strip():
-            losses.add([(person << shift).to_bytes(_NUMBER_BYTES, "big") + bytes((WITHHELD.index(why),)) + digest])
-        losses.finish()
-        entries = chain.from_iterable(losses.buckets())
-        for person, of_one in groupby(entries, key=lambda entry: entry[:_NUMBER_BYTES]):
-            yield (
-                int.from_bytes(person, "big") >> shift,
-                {entry[_NUMBER_BYTES + 1 :]: WITHHELD[entry[_NUMBER_BYTES]] for entry in of_one},
-            )
+        for person, reason, digest in self._people.identifiers_to_strip():
+            number = (person << shift).to_bytes(_NUMBER_BYTES, "big")
+            self._losses.add([number + bytes((WITHHELD.index(reason),)) + digest])
+        self._losses.finish()
+        entries = chain.from_iterable(self._losses.buckets())
+        for number, of_person in groupby(entries, key=lambda entry: entry[:_NUMBER_BYTES]):
+            losses = {entry[_NUMBER_BYTES + 1 :]: WITHHELD[entry[_NUMBER_BYTES]] for entry in of_person}
+            yield int.from_bytes(number, "big") >> shift, losses
 
 
-def _without(records: _Records, losses: Mapping[bytes, str]) -> tuple[int, _Records]:
-    """The records of a person without these identifiers, and a code: why nothing is left, or that some are.
+def _split_below(losers: Iterator[tuple[int, _Losses]], ends: Iterable[int]) -> Iterator[Sequence[tuple[int, _Losses]]]:
+    """Yield for each end the people below it who were in no earlier part."""
+    loser = next(losers, None)
+    for end in ends:
+        part = []
+        while loser and loser[0] < end:
+            part.append(loser)
+            loser = next(losers, None)
+        yield part
 
-    They are each combination of the other identifiers once, and the first one counts.
+
+def _strip_person(rows: _Rows, losses: _Losses) -> tuple[int, _Rows]:
+    """Return a person's outcome and rows without some identifiers: DONE and rows to send, or why none are left.
+
+    The rows are each combination of the other identifiers once, and only the first one counts.
     """
-    left = {record for number, row in records if (record := Shape(number).without(row, losses))}
+    left = {stripped for number, row in rows if (stripped := Shape(number).strip(row, losses))}
     if not left:
         return 1 + WITHHELD.index(SUPPRESSED if SUPPRESSED in losses.values() else CONTROL), []
-    whole = {(number, row): {*Shape(number).identifiers(row)} for number, row in left}
-    largest = sorted(record for record in left if not any(whole[record] < other for other in whole.values()))
-    return IS_DONE, [*largest[:1], *((Shape(number).uncounted, row) for number, row in largest[1:])]
+    identifiers = {(number, row): {*Shape(number).identifiers(row)} for number, row in left}
+    # A row that lost a key may be part of another one.
+    largest = sorted(row for row in left if not any(identifiers[row] < other for other in identifiers.values()))
+    return DONE, [largest[0], *((Shape(number).extra_number, row) for number, row in largest[1:])]
+
+
+def _count_unique(spool: RowSpool) -> int:
+    """Return how many different rows a spool has; closes it."""
+    with contextlib.closing(spool):
+        spool.finish()
+        return spool.unique

@@ -1,8 +1,8 @@
-"""Trino's SQL of whom the mirror sends and whom it withholds, by the rules of `withholding`.
+"""Trino's SQL for whom the mirror sends and whom it withholds: the same rules as in `people` and `preparation`.
 
-A statement gives answers (see `identifiers.sql`): digests, and the reasons for which values are rejected or people
-withheld. With several values a row, a person is known by a hash of all that the row holds: rows that hold the same
-decide the same.
+A statement selects answers (see `identifiers.sql`): digests, and the reasons for which values are rejected or people
+withheld. With several values a row, a person is identified by a hash of all values of the row: the rule is the same for
+rows with the same values.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from td_pinterest_op.identifiers.rules import Reason
-from td_pinterest_op.identifiers.sql import HASHED_MARK, salted_number
+from td_pinterest_op.identifiers.sql import HASHED_MARK, salted_number_sql
 from td_pinterest_op.identifiers.sql_text import quote_literal
 from td_pinterest_op.identifiers.types import UNSURE
-from td_pinterest_op.records.sql import NUMBERS, Query, answers_source
+from td_pinterest_op.records.sql import NUMBERS, Query, answers_select
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHOUT_CONSENT
 
-# In front of a digest of a row that is not sent: it shields what the row holds, and is not sent for this row.
+# In front of a digest of a row that is not sent: others may lose it if this person is suppressed.
 _SHIELD_MARK = "-"
 _UNSURE = f"('{UNSURE}', '{_SHIELD_MARK}{UNSURE}')"
 _IS_DIGEST = "length(answer) = 64"
@@ -26,22 +26,22 @@ _COUNTS = ("given", "hashed", "row_count", "invalid_rows")
 _SUMS = ", ".join(f"sum({name}) AS {name}" for name in _COUNTS)
 
 
-def people(query: Query, *, tables: Mapping[str, str], control: Control | None) -> str:
-    """Return a SELECT of whom a day may send, as digests, and of how often each reason occurs for which one is not.
+def people_select(query: Query, *, tables: Mapping[str, str], control: Control | None) -> str:
+    """Return a SELECT of the digests that may be sent, and of the reasons for which others may not.
 
-    Columns: `answer`; `people`, the digests behind a reason; `given`, how many values; `hashed`, how many of
-    those were digests; `row_count` and `invalid_rows`, which add up to those of the query. `tables`: of `listed`, by
-    LISTS.
+    Columns: `answer`, a digest or a reason; `people`, how many digests it is; `given`, how many values; `hashed`, how
+    many of those were digests; `row_count` and `invalid_rows`, which add up to those of the query. `tables`: the tables
+    made of `list_select`, by LISTS.
     """
     is_single = _is_single(query, control)
-    persons = _lone_persons(query, control) if is_single else _persons(query, control)
+    persons = _single_value_persons(query, control) if is_single else _persons(query, control)
     joins = "".join(
         f"\n  LEFT JOIN {table} AS {name} ON {name}.answer = persons.answer" for name, table in tables.items()
     )
     of_person = "{}" if is_single else "max({}) OVER (PARTITION BY person)"
     # A person who has an address that cannot be compared is suppressed: it may be on the list as a hash.
     suppressed = f"CASE WHEN {SUPPRESS}.answer IS NOT NULL OR persons.answer IN {_UNSURE} THEN 1 ELSE 0 END"
-    # What only shields lets nobody pass.
+    # A row that is not sent gives no consent.
     consented = f"CASE WHEN {CONSENT}.answer IS NOT NULL AND persons.given > 0 THEN 1 ELSE 0 END"
     return f"""\
 SELECT answer, sum(people) AS people, {_SUMS}
@@ -65,48 +65,52 @@ HAVING sum(given) > 0
 GROUP BY answer"""
 
 
-def values(query: Query) -> str:
-    """Return a SELECT of the values of a query with a single column, of which nobody is withheld: as `people`."""
+def values_select(query: Query) -> str:
+    """Return a SELECT with the columns of `people_select` of a query with one column, from which nobody is withheld."""
     return f"""\
-SELECT {_BARE} AS answer, 0 AS people, 1 AS given, {_starts(HASHED_MARK)} AS hashed, 1 AS row_count,
-  {_is_invalid()} AS invalid_rows
-FROM ({_single(query)})"""
+SELECT {_BARE} AS answer, 0 AS people, 1 AS given, {_is_marked(HASHED_MARK)} AS hashed, 1 AS row_count,
+  CASE WHEN length(answer) < 64 THEN 1 ELSE 0 END AS invalid_rows
+FROM ({_single_answer_select(query)})"""
 
 
 def needs_table(query: Query, *, tables: Mapping[str, str], control: Control | None) -> bool:
-    """Return whether `values` does not do in place of `people`."""
+    """Return whether a run has to store `people_select` in a table, since `values_select` is not enough."""
     return bool(tables) or control is not None or not _is_single(query, control)
 
 
-def listed(query: Query) -> str:
-    """Return a SELECT of the different answers of a list, each with the values behind it."""
-    of_rows = _single(query) if _is_single(query, None) else f"SELECT answer FROM ({_rows(query)}) {_UNNESTED}"
+def list_select(query: Query) -> str:
+    """Return a SELECT of the different answers of a list, each with its numbers of values and of digests."""
+    of_rows = (
+        _single_answer_select(query)
+        if _is_single(query, None)
+        else f"SELECT answer FROM ({_row_answers_select(query)}) {_UNNESTED}"
+    )
     return f"""\
 SELECT answer, count(*) AS given, sum(hashed) AS hashed
-FROM (SELECT {_BARE} AS answer, {_starts(HASHED_MARK)} AS hashed FROM ({of_rows}))
+FROM (SELECT {_BARE} AS answer, {_is_marked(HASHED_MARK)} AS hashed FROM ({of_rows}))
 GROUP BY answer"""
 
 
-def list_counts(tables: Mapping[str, str]) -> str:
+def list_counts_select(tables: Mapping[str, str]) -> str:
     """Return a SELECT of a row for each list: `list`, `identifiers`, `given` values, `hashed` ones, and `reasons`."""
     return "\nUNION ALL ".join(
         f"""\
 SELECT {quote_literal(name)} AS list, count(CASE WHEN {_IS_DIGEST} THEN 1 END) AS identifiers,
   coalesce(sum(CASE WHEN {_IS_DIGEST} THEN given END), 0) AS given, coalesce(sum(hashed), 0) AS hashed,
-  {counted_by("answer", "given", where=f"NOT {_IS_DIGEST}")} AS reasons
+  {sum_by_reason("answer", "given", where=f"NOT {_IS_DIGEST}")} AS reasons
 FROM {table}"""
         for name, table in tables.items()
     )
 
 
-def counted_by(reason: str, amount: str, *, where: str) -> str:
-    """Return SQL of the reasons of the rows, each with its amount, as one text: `null 3, empty 1`."""
+def sum_by_reason(reason: str, amount: str, *, where: str) -> str:
+    """Return SQL of the amount of each reason, as one text: `null 3, empty 1`."""
     return f"""coalesce(array_join(array_agg({reason} || ' ' || cast({amount} AS varchar) ORDER BY {reason})
     FILTER (WHERE {where}), ', '), '')"""
 
 
 def read_counts(text: str) -> dict[str, int]:
-    """Return what the SQL of `counted_by` has written."""
+    """Return the amounts in a text of `sum_by_reason`."""
     return {reason: int(amount) for reason, _, amount in (each.rpartition(" ") for each in text.split(", ") if each)}
 
 
@@ -114,26 +118,22 @@ _UNNESTED = "CROSS JOIN UNNEST(answers) WITH ORDINALITY AS of_row (answer, place
 
 
 def _is_single(query: Query, control: Control | None) -> bool:
-    """Whether a row has one value, and is what that is."""
+    """Return whether each row has one value, and nothing else decides about it."""
     return len(query.columns) == 1 and not query.columns[0].is_array and not (control and control.by)
 
 
-def _starts(mark: str) -> str:
+def _is_marked(mark: str) -> str:
     return f"CASE WHEN substr(answer, 1, 1) = '{mark}' THEN 1 ELSE 0 END"
 
 
-def _is_invalid() -> str:
-    return "CASE WHEN length(answer) < 64 THEN 1 ELSE 0 END"
-
-
-def _single(query: Query) -> str:
+def _single_answer_select(query: Query) -> str:
     (column,) = query.columns
-    source = answers_source(query, mark=HASHED_MARK)
+    source = answers_select(query, mark=HASHED_MARK)
     return f"SELECT coalesce(a{column.position}, '{Reason.NULL.value}') AS answer FROM (\n{source}\n)"
 
 
-def _rows(query: Query, *, keep: str = "") -> str:
-    """A SELECT of `answers`: those of a row, `null` for a row without a value."""
+def _row_answers_select(query: Query, *, keep: str = "") -> str:
+    """Return a SELECT of `answers`, an array for each row; it has `null` for a row without a value."""
     of_columns = " || ".join(
         f"coalesce(a{column.position}, ARRAY[])" if column.is_array else f"ARRAY[a{column.position}]"
         for column in query.columns
@@ -141,42 +141,42 @@ def _rows(query: Query, *, keep: str = "") -> str:
     return f"""\
 SELECT {keep}CASE WHEN cardinality(found) > 0 THEN found ELSE ARRAY['{Reason.NULL.value}'] END AS answers
 FROM (SELECT {keep}filter({of_columns}, each -> each IS NOT NULL) AS found FROM (
-{answers_source(query, mark=HASHED_MARK)}
+{answers_select(query, mark=HASHED_MARK)}
 ))"""
 
 
-def _chosen(control: Control, key: str) -> str:
-    number = salted_number(key, quote_literal(control.salt))
+def _is_in_control(control: Control, key: str) -> str:
+    number = salted_number_sql(key, quote_literal(control.salt))
     return f"{number} % {NUMBERS} < {control.of_ten_thousand}"
 
 
-def _lone_persons(query: Query, control: Control | None) -> str:
-    """A SELECT of the different answers of people with one value each; a control group is chosen by the digest."""
-    in_control = f"CASE WHEN {_IS_DIGEST} AND {_chosen(control, 'answer')} THEN 1 ELSE 0 END" if control else "0"
+def _single_value_persons(query: Query, control: Control | None) -> str:
+    """Return a SELECT of the different answers of people with one value each; its digest chooses the control group."""
+    in_control = f"CASE WHEN {_IS_DIGEST} AND {_is_in_control(control, 'answer')} THEN 1 ELSE 0 END" if control else "0"
     return f"""
   SELECT answer, {in_control} AS in_control, {_SUMS}
-  FROM ({values(query)})
+  FROM ({values_select(query)})
   GROUP BY answer"""
 
 
 def _persons(query: Query, control: Control | None) -> str:
-    """A SELECT of each person's different answers."""
+    """Return a SELECT of each person's different answers."""
     by = f"c{query.place(control.by)}" if control and control.by else ""
     keep, answers, in_control = f"{by}, " if by else "", "answers", "0"
     if control and by:
-        in_control = f"CASE WHEN {_chosen(control, f'CAST({by} AS varchar)')} THEN 1 ELSE 0 END"
+        in_control = f"CASE WHEN {_is_in_control(control, f'CAST({by} AS varchar)')} THEN 1 ELSE 0 END"
         digests = f"filter(answers, each -> length(each) >= 64 OR each = '{UNSURE}')"
         shields = f"transform({digests}, each -> '{_SHIELD_MARK}' || substr(each, -64))"
         answers = f"CASE WHEN {by} IS NULL THEN ARRAY['{Reason.NO_CONTROL_KEY.value}'] || {shields} ELSE answers END"
     return f"""
-  SELECT person, {_BARE} AS answer, max(in_control) AS in_control, sum(1 - {_starts(_SHIELD_MARK)}) AS given,
-    sum({_starts(HASHED_MARK)}) AS hashed, sum(CASE place WHEN 1 THEN 1 ELSE 0 END) AS row_count,
+  SELECT person, {_BARE} AS answer, max(in_control) AS in_control, sum(1 - {_is_marked(_SHIELD_MARK)}) AS given,
+    sum({_is_marked(HASHED_MARK)}) AS hashed, sum(CASE place WHEN 1 THEN 1 ELSE 0 END) AS row_count,
     sum(CASE place WHEN 1 THEN is_invalid ELSE 0 END) AS invalid_rows
   FROM (
     SELECT answers, in_control, to_hex(sha256(to_utf8(array_join(answers, ' ')))) AS person,
       CASE WHEN cardinality(filter(answers, each -> length(each) < 64)) > 0 THEN 1 ELSE 0 END AS is_invalid
     FROM (SELECT {answers} AS answers, {in_control} AS in_control FROM (
-{_rows(query, keep=keep)}
+{_row_answers_select(query, keep=keep)}
     ))
   ) {_UNNESTED}
   GROUP BY person, {_BARE}"""

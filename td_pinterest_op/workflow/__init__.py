@@ -1,1 +1,1 @@
-"""The digdag task around an export: parameters, log, signals, and where a refresh token is kept."""
+"""The digdag task: parameters, services, log, signals, and the store of the refresh token."""

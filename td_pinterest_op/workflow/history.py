@@ -1,6 +1,6 @@
-"""The history of a task: a row about its run, after success and after failure, in a table of the user's warehouse.
+"""The history of a task: rows about its runs in a table of the user's warehouse.
 
-A history that cannot be read or written is one warning. It never fails a run, nor delays it for long.
+A history that cannot be read or written causes one warning. It never fails a run, nor delays it for long.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from td_pinterest_op import __version__
-from td_pinterest_op.errors import ExportError, StoppedError
+from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Transport
 from td_pinterest_op.run_history.columns import FAILED, SUCCESS, Row
 from td_pinterest_op.run_history.table import HistoryTable
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.runtime.clock import Timing, duration
-from td_pinterest_op.runtime.time_limit import call_within
-from td_pinterest_op.runtime.unexpected import unexpected
+from td_pinterest_op.runtime.clock import Timing, format_duration
+from td_pinterest_op.runtime.threads import call_within
+from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.settings.types import TableName
 from td_pinterest_op.treasure_data.api import RUN_AGAIN, TreasureData
 from td_pinterest_op.workflow.resubmit import may_resubmit
-from td_pinterest_op.workflow.services import endpoints
-from td_pinterest_op.workflow.task import Task, database_of
+from td_pinterest_op.workflow.services import read_endpoints
+from td_pinterest_op.workflow.task import Task, read_database
 
 log = logging.getLogger(__name__)
 
@@ -61,13 +61,13 @@ class History:
         return f"{self.database}.{self.table}"
 
     @property
-    def about_task(self) -> dict[str, Any]:
+    def task_columns(self) -> dict[str, Any]:
         """The columns that every row of the task has."""
         params, name = self.task.params, str(self.task.params.get("task_name") or "")
         attempt = params.get("attempt_id")
         return {
             "time": int(self.timing.wall()),
-            "workflow": workflow_of(name),
+            "workflow": workflow_name(name),
             "session_time": params.get("session_time"),
             "session_uuid": self._session_uuid,
             "attempt_id": None if attempt is None else str(attempt),
@@ -76,53 +76,47 @@ class History:
         }
 
     def write(self, rows: Sequence[Row], *, unless: str = "") -> None:
-        """Add rows, each with what is known of the task. `unless`: see `HistoryTable.insert`. Never raises."""
+        """Add rows, each with the columns of the task. `unless`: see `HistoryTable.insert`. Never raises."""
         rows = [
-            {**self.about_task, **{name: value for name, value in row.items() if value is not None}} for row in rows
+            {**self.task_columns, **{name: value for name, value in row.items() if value is not None}} for row in rows
         ]
-        # The run is over: a signal to end cuts the history short, and nothing else.
+        # The run is over: a signal interrupts the history, and nothing else.
         with contextlib.suppress(StoppedError):
-            self._use(lambda table: table.insert(rows, unless=unless), failure="this run has no row in the history")
+            self._try(lambda table: table.insert(rows, unless=unless), failure="this run has no row in the history")
 
     def read(self, query: str) -> list[dict[str, Any]] | None:
-        """Return the rows that a query finds, None if the history cannot be read. Raises StoppedError."""
-        return self._use(lambda table: table.read(query), failure="nothing is known from the history")
+        """Return the rows of a query, None if the history cannot be read. Raises StoppedError."""
+        return self._try(lambda table: table.read(query), failure="nothing is known from the history")
 
-    def _use(self, function: Callable[[HistoryTable], _T], *, failure: str) -> _T | None:
+    def _try(self, function: Callable[[HistoryTable], _T], *, failure: str) -> _T | None:
+        """Return `function(table)`, None with a warning that begins with `failure` if it fails."""
         if self._given_up.is_set():
             return None
         try:
-            return call_within(TIME_LIMIT, lambda: self._with_table(function))
+            return call_within(TIME_LIMIT, lambda: self._call(function))
         except StoppedError:
             self._given_up.set()
             raise
         except TimeoutError:
-            why = f"Treasure Data took longer than {duration(TIME_LIMIT)}"
+            problem = f"Treasure Data took longer than {format_duration(TIME_LIMIT)}"
         except Exception as error:
-            why = error_text(error).removesuffix(RUN_AGAIN)
+            problem = error_text(error).removesuffix(RUN_AGAIN)
         self._given_up.set()
-        log.warning("%s %s: %s. The run itself goes on as without a history", failure, self.label, why)
+        log.warning("%s %s: %s. The run itself goes on as without a history", failure, self.label, problem)
         return None
 
-    def _with_table(self, function: Callable[[HistoryTable], _T]) -> _T:
-        with self._treasure_data() as td:
-            return function(HistoryTable(td=td, database=self.database, name=self.table))
-
-    @contextlib.contextmanager
-    def _treasure_data(self) -> Iterator[TreasureData]:
-        """A connection of its own, which repeats no request: the table tries again, and warns of nothing."""
+    def _call(self, function: Callable[[HistoryTable], _T]) -> _T:
+        # A connection of its own, which repeats no request: the table tries again, and warns of nothing.
         limits = {"connect_timeout": _CONNECT_TIMEOUT, "write_timeout": TIME_LIMIT, "read_timeout": TIME_LIMIT}
-        transport = Transport(**limits, connections=1)
-        try:
-            yield TreasureData(
+        with contextlib.closing(Transport(**limits, connections=1)) as transport:
+            td = TreasureData(
                 api_key=self.task.td_api_key,
-                endpoint=endpoints(self.task.environ).treasure_data,
+                endpoint=read_endpoints(self.task.environ).treasure_data,
                 transport=transport,
                 retry=Retry(count=0, initial_wait=1.0, longest_wait=TIME_LIMIT, random=random.random),
                 timing=replace(self.timing, sleep=self._sleep),
             )
-        finally:
-            transport.close()
+            return function(HistoryTable(td=td, database=self.database, name=self.table))
 
     def _sleep(self, seconds: float) -> None:
         if self._given_up.is_set():
@@ -132,23 +126,23 @@ class History:
 
 def open_history(task: Task, table: TableName | None, timing: Timing) -> History | None:
     """Return the history of a task, None without a table. Raises SettingsError if the table is in no database."""
-    database = database_of_history(task, table)
+    database = read_history_database(task, table)
     return History(task=task, database=database, table=table.table, timing=timing) if table and database else None
 
 
-def database_of_history(task: Task, table: TableName | None) -> str | None:
+def read_history_database(task: Task, table: TableName | None) -> str | None:
     """Return the database of a history, None without a table. Raises SettingsError if it is not known."""
     if table is None or table.database:
         return table and table.database
-    return database_of(task, use=f"the history {table.table}")
+    return read_database(task, use=f"the history {table.table}")
 
 
 @contextlib.contextmanager
-def recording(history: History | None, rows: Callable[[str], Sequence[Row]]) -> Iterator[None]:
+def record_run(history: History | None, rows: Callable[[str], Sequence[Row]]) -> Iterator[None]:
     """Write the rows of a run at the end of the block; `rows` gets the error's text, "" after a success.
 
-    A row without an outcome has that of the run. No row is written of a run that a signal ended, since there is no time
-    for it, nor of a task that is resubmitted.
+    A row without an outcome gets that of the run. No row is written for a run that a signal ended, since there is no
+    time for it, nor for a task that is resubmitted.
     """
     error: BaseException | None = None
     try:
@@ -157,26 +151,26 @@ def recording(history: History | None, rows: Callable[[str], Sequence[Row]]) -> 
         error = failure
         raise
     finally:
-        if history and _is_worth_a_row(history.task, error):
+        if history and _has_row(history.task, error):
             text = error_text(error)
             outcome = {"outcome": FAILED, "error": text} if error else {"outcome": SUCCESS}
             history.write([{**outcome, **row} for row in rows(text)])
 
 
-def _is_worth_a_row(task: Task, error: BaseException | None) -> bool:
+def _has_row(task: Task, error: BaseException | None) -> bool:
     if error is None:
         return True
-    return isinstance(error, Exception) and not shutdown.requested() and not may_resubmit(task, error)
+    return isinstance(error, Exception) and not shutdown.is_requested() and not may_resubmit(task, error)
 
 
 def error_text(error: BaseException | None) -> str:
-    """Return what an error says, fit for the history: the text of any other error could quote a row."""
-    if error is None or isinstance(error, ExportError):
-        return str(error or "")
-    return str(unexpected(error)) if isinstance(error, Exception) else type(error).__name__
+    """Return an error's text as `to_export_error` has it, "" for None."""
+    if isinstance(error, Exception):
+        return str(to_export_error(error))
+    return type(error).__name__ if error else ""
 
 
-def workflow_of(task_name: str) -> str | None:
-    """Return the workflow's name, which a task's name begins with."""
+def workflow_name(task_name: str) -> str | None:
+    """Return the workflow's name, with which a task's name begins; None if it does not."""
     parts = re.split(r"[+^]", task_name)
     return parts[1] if len(parts) > 1 else None

@@ -1,4 +1,4 @@
-"""The secrets of `digdag run`: a file each, under the name of the secret, in a folder of the user.
+"""The local secrets of `digdag run`: one file each, named as the secret, in a folder of the user.
 
 Source: digdag-cli, Secrets.java and ConfigUtil.digdagConfigHome.
 """
@@ -13,7 +13,7 @@ from td_pinterest_op.runtime.atomic_file import replace
 
 
 def folder(environ: Mapping[str, str]) -> Path:
-    """The folder of the secrets. Raises RuntimeError when neither the environment nor the system names a home."""
+    """Return the folder of the secrets. Raises RuntimeError if neither the environment nor the system names a home."""
     config = environ.get("DIGDAG_CONFIG_HOME")
     if config:
         return Path(config) / "secrets"
@@ -22,7 +22,7 @@ def folder(environ: Mapping[str, str]) -> Path:
 
 
 def read(name: str, environ: Mapping[str, str]) -> str | None:
-    """The value of a secret, None when it is not there, is not text or cannot be read."""
+    """Return the value of a secret, None if it is missing, is not text or cannot be read."""
     try:
         return (folder(environ) / name).read_text(encoding="utf-8").strip()
     except (OSError, ValueError, RuntimeError):
@@ -34,8 +34,8 @@ def write(name: str, value: Secret, environ: Mapping[str, str]) -> Path:
 
     Raises OSError, and RuntimeError as `folder` does.
     """
-    where = folder(environ)
-    where.mkdir(parents=True, exist_ok=True, mode=0o700)
-    where.chmod(0o700)
-    replace(where / name, value.reveal())
-    return where / name
+    file = folder(environ) / name
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file.parent.chmod(0o700)
+    replace(file, value.reveal())
+    return file

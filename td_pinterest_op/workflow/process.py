@@ -1,4 +1,4 @@
-"""The process of a task: its signals, its log, and what comes out of it when it fails."""
+"""The process of a task: its log, its signals, and its error."""
 
 from __future__ import annotations
 
@@ -9,83 +9,93 @@ import signal
 import stat
 import sys
 import threading
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 
 from td_pinterest_op.errors import AccountError, ExportError
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.runtime.unexpected import unexpected
+from td_pinterest_op.runtime.unexpected import to_export_error
 from td_pinterest_op.workflow.resubmit import try_resubmit
 from td_pinterest_op.workflow.session_log import SessionLog
 
 log = logging.getLogger("td_pinterest_op")
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-# A process that was stopped and has not ended after this many seconds is ended from outside Python's main thread.
+# A process that has not ended this many seconds after a signal is ended by the watchdog.
 _PATIENCE = 1.7
 
 
 class task_process:  # noqa: N801 - used like a function
-    """Around a whole run: log to the session's log, end on SIGTERM and SIGINT, let nothing out but an ExportError.
+    """Surrounds a whole run: logs to the session's log, ends on SIGTERM and SIGINT, raises nothing but ExportError.
 
-    Any other exception could quote a row: the error that replaces it names only its type and place. The error comes out
-    without the traceback of the run, which digdag would print: of the run's frames it shows this class's alone.
-    A refresh token that another task may have renewed is no error: the task starts again.
+    Any other exception could quote a row: the error that replaces it names only its type and place. The error has no
+    traceback of the run, which digdag would print: of all frames it shows this class's alone.
+    After the refusal of a refresh token that another task may have renewed, the task starts again.
     """
 
     def __enter__(self) -> None:
-        self._level, self._propagate = log.level, log.propagate
-        self._handler = SessionLog()
-        log.addHandler(self._handler)
-        log.setLevel(logging.INFO)
-        # The root logger's handlers do not mask.
-        log.propagate = False
-        self._watch = _ShutdownWatchdog()
-        self._before = {number: signal.signal(number, _stop) for number in _SIGNALS}
+        with contextlib.ExitStack() as stack:
+            handler = stack.enter_context(_log_to_session())
+            stack.callback(shutdown.reset)
+            stack.enter_context(contextlib.closing(_ShutdownWatchdog()))
+            # Before the watchdog and the request to end go: it writes, and the reader of the log may be stuck.
+            stack.callback(handler.close)
+            stack.enter_context(_handle_signals())
+            self._stack = stack.pop_all()
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: TracebackType | None) -> bool:
-        if shutdown.requested():
+        if shutdown.is_requested():
             shutdown.finish()
-        if isinstance(error, AccountError) and try_resubmit(error):
-            self._end()
-            return True
-        failure = error if isinstance(error, ExportError) else None
-        if failure is None and isinstance(error, Exception):
-            failure = unexpected(error)
-        if failure is not None:
+        with self._stack:
+            is_resubmitted = isinstance(error, AccountError) and try_resubmit(error)
+            if is_resubmitted or not isinstance(error, Exception):
+                return is_resubmitted
+            failure = to_export_error(error)
             log.error("%s. Who must act: %s. %s", type(failure).__name__, failure.who, failure.advice)
-        self._end()
-        if failure is not None:
-            _print_once(failure)
-            raise failure.with_traceback(None) from None
-        return False
+        _silence_excepthook(failure)
+        raise failure.with_traceback(None) from None
 
-    def _end(self) -> None:
-        for number, before in self._before.items():
-            signal.signal(number, before)
-        # While the request to end and the watchdog are in force: it writes, and the reader of the log may be stuck.
-        self._handler.close()
-        self._watch.close()
-        shutdown.reset()
-        log.removeHandler(self._handler)
-        log.setLevel(self._level)
-        log.propagate = self._propagate
+
+@contextlib.contextmanager
+def _log_to_session() -> Iterator[SessionLog]:
+    level, propagate, handler = log.level, log.propagate, SessionLog()
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    # The root logger's handlers do not mask.
+    log.propagate = False
+    try:
+        yield handler
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        log.propagate = propagate
+
+
+@contextlib.contextmanager
+def _handle_signals() -> Iterator[None]:
+    before = {number: signal.signal(number, _stop) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
-    first = not shutdown.requested()
+    is_first = not shutdown.is_requested()
     shutdown.request(signal.Signals(number).name)
     # The log's reader may hang: stop waiting for it.
     for stream in (1, 2):
         with contextlib.suppress(OSError):
             if stat.S_ISFIFO(os.fstat(stream).st_mode):
                 os.set_blocking(stream, False)
-    # Once: a second one would interrupt what the first one lets finish.
-    if first:
+    # A second signal must not interrupt what the first one lets finish.
+    if is_first:
         shutdown.check()
 
 
 class _ShutdownWatchdog:
-    """Ends the process if it does not end by itself after a signal.
+    """Ends the process if it has not ended some time after a signal.
 
     Python calls a signal's handler between two steps of the main thread, which may be stuck in a look-up of a host or
     in a write. The system writes the signal's number to the wake-up pipe at once, and a thread reads it there.
@@ -119,12 +129,12 @@ class _ShutdownWatchdog:
         os.close(self._reader)
 
 
-def _print_once(failure: ExportError) -> None:
-    """Let Python not print `failure` at its end: digdag prints its message already."""
+def _silence_excepthook(failure: ExportError) -> None:
+    """Keep Python from printing `failure` at its end: digdag prints its message already."""
     before = sys.excepthook
 
-    def others(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    def print_others(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         if error is not failure:
             before(kind, error, traceback)
 
-    sys.excepthook = others
+    sys.excepthook = print_others

@@ -1,8 +1,8 @@
-"""A task that starts again: digdag then gives it the workflow's secrets as they are at that moment.
+"""Reschedules the task so that digdag resolves its secrets again.
 
-A workflow server shows no secret to a task that runs. Where Pinterest ends a refresh token as it issues the next one,
-of two tasks that start with the same token one is refused. That one ends well and leaves a subtask, itself again under
-its own name: digdag looks the secrets up when it starts that.
+A workflow server shows no secret to a running task. If Pinterest ends a refresh token as it issues the next one, one of
+two tasks that start with the same token is refused. That task succeeds and adds itself as a subtask: digdag resolves
+the secrets when it starts the subtask.
 Sources: digdag-core, agent/OperatorManager.java; digdag-standards, digdag/standards/py/runner.py.
 """
 
@@ -17,30 +17,30 @@ from td_pinterest_op.workflow.task import Task, add_subtask, current_task
 
 log = logging.getLogger(__name__)
 
-# The parameter under which a task learns which token was refused before it, and how often.
+# The parameter that hands to the subtask which token was refused, and how often.
 _REFUSED = "pinterest_refused_token"
-# The same token as often as this is one that nobody has renewed.
+# A token that was refused this many times in a row has not been renewed by anybody.
 _MOST_REFUSALS = 3
-# All refusals of a task together, whichever token it was. Hosted runs have 30 tasks at once: each of the others can
-# renew the token that this one was given.
+# Refusals of a task with any token. Hosted runs have 30 tasks at once: each of the others can renew the token that this
+# one was given.
 _MOST_REFUSALS_IN_ALL = 30
 
 
 def may_resubmit(task: Task, error: BaseException) -> bool:
-    """Whether `error` is about a refresh token that another task may have renewed, and a new task can get."""
+    """Whether `error` is about a refresh token that another task may have renewed, and a subtask can get."""
     environment = task.params.get("_env")
     return (
         isinstance(error, AccountError)
         and error.refused_token is not None
         and isinstance(environment, Mapping)
         and any("${secret:" in str(value) for value in environment.values())
-        and _refusals(task, error.refused_token) < _MOST_REFUSALS
-        and _all_refusals(task) < _MOST_REFUSALS_IN_ALL
+        and _count_refusals(task, error.refused_token) < _MOST_REFUSALS
+        and _count_all_refusals(task) < _MOST_REFUSALS_IN_ALL
     )
 
 
 def try_resubmit(error: AccountError) -> bool:
-    """Leave digdag the task that it is running once more, if `may_resubmit`; whether that is done."""
+    """Add the current task as its own subtask, if `may_resubmit`; whether that was done."""
     try:
         task = current_task()
     except SettingsError:
@@ -53,37 +53,37 @@ def try_resubmit(error: AccountError) -> bool:
     )
     refused = {
         "fingerprint": error.refused_token,
-        "times": _refusals(task, error.refused_token),
-        "in_all": _all_refusals(task),
+        "times": _count_refusals(task, error.refused_token),
+        "in_all": _count_all_refusals(task),
     }
-    # None of digdag's own words for a task, such as `py>` and `_retry`.
-    given = [name for name in task.params if not name.startswith(("_", "+")) and not name.endswith(">")]
-    params = {name: _literal(task.params[name]) for name in given}
+    # Without digdag's directives, such as `py>` and `_retry`.
+    names = [name for name in task.params if not name.startswith(("_", "+")) and not name.endswith(">")]
+    params = {name: _escape_templates(task.params[name]) for name in names}
     own = {name: task.params[name] for name in ("_env", "_workdir") if name in task.params}
     add_subtask({**params, **own, "py>": task.params["_command"], _REFUSED: refused})
     return True
 
 
-def _refusals(task: Task, fingerprint: str | None) -> int:
-    """How often the token was refused one time after the other, this time included."""
-    before = _before(task)
+def _count_refusals(task: Task, fingerprint: str | None) -> int:
+    """Return how often the token was refused in a row, this time included."""
+    before = _earlier_refusals(task)
     return 1 + (int(before["times"]) if before.get("fingerprint") == fingerprint else 0)
 
 
-def _all_refusals(task: Task) -> int:
-    """How often the task was refused with any token, this time included."""
-    return 1 + int(_before(task).get("in_all", 0))
+def _count_all_refusals(task: Task) -> int:
+    """Return how often the task was refused with any token, this time included."""
+    return 1 + int(_earlier_refusals(task).get("in_all", 0))
 
 
-def _before(task: Task) -> Mapping[str, Any]:
+def _earlier_refusals(task: Task) -> Mapping[str, Any]:
     before = task.params.get(_REFUSED)
     return before if isinstance(before, Mapping) else {}
 
 
-def _literal(value: Any) -> Any:
-    """A value that digdag, which evaluates texts in the new task once more, leaves as it is."""
+def _escape_templates(value: Any) -> Any:
+    """Return a value that digdag, which evaluates all texts of the subtask, leaves unchanged."""
     if isinstance(value, str):
         return value.replace("$", "${'$'}")
     if isinstance(value, Mapping):
-        return {name: _literal(inner) for name, inner in value.items()}
-    return [_literal(inner) for inner in value] if isinstance(value, list) else value
+        return {name: _escape_templates(inner) for name, inner in value.items()}
+    return [_escape_templates(inner) for inner in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""A task and its settings → the two services, built once. Nothing is contacted before the first call."""
+"""The two services of a task, built once from its settings. Nothing is contacted before the first call."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Transport, is_safe
 from td_pinterest_op.pinterest.api import Api
-from td_pinterest_op.pinterest.client import Client
+from td_pinterest_op.pinterest.client import Client, OnResponse
 from td_pinterest_op.pinterest.oauth import Tokens
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import Timing
-from td_pinterest_op.settings.parse import ConnectionSettings
+from td_pinterest_op.settings.table import ConnectionSettings
 from td_pinterest_op.stats import RequestCounts
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.workflow.task import Task
@@ -31,16 +31,16 @@ OnNewRefreshToken = Callable[[Secret | None, float | None], None]
 
 
 class Endpoints(NamedTuple):
-    """Where the two services are: URLs that secrets may be sent to."""
+    """The URLs of the two services; secrets may be sent to both."""
 
     treasure_data: str
     pinterest: str
 
 
-def endpoints(environ: Mapping[str, str]) -> Endpoints:
-    """The endpoints that the environment names. Raises SettingsError for one that secrets must not be sent to."""
-    given = {name: environ.get(name, "").strip() or default for name, default in _DEFAULTS.items()}
-    urls = {name: url if "://" in url else f"https://{url}" for name, url in given.items()}
+def read_endpoints(environ: Mapping[str, str]) -> Endpoints:
+    """Return the endpoints of the environment. Raises SettingsError for one that secrets must not be sent to."""
+    values = {name: environ.get(name, "").strip() or default for name, default in _DEFAULTS.items()}
+    urls = {name: url if "://" in url else f"https://{url}" for name, url in values.items()}
     unsafe = [name for name, url in urls.items() if not is_safe(url)]
     if unsafe:
         raise SettingsError(f"{' and '.join(unsafe)} must be https (plain http only to this machine's loop-back)")
@@ -63,7 +63,7 @@ class Services:
         return self.pinterest_for(self.ad_account_id)
 
     def pinterest_for(self, ad_account_id: str) -> Api:
-        """Pinterest's calls for any ad account that the token may use."""
+        """Return Pinterest's calls for any ad account that the token may use."""
         return Api(client=self.client, tokens=self.tokens, ad_account_id=ad_account_id)
 
     @cached_property
@@ -78,27 +78,33 @@ def connect(
     settings: ConnectionSettings,
     *,
     timing: Timing,
+    endpoints: Endpoints | None = None,
     count: RequestCounts | None = None,
     on_new_refresh_token: OnNewRefreshToken | None = None,
+    on_response: OnResponse | None = None,
     scopes: Sequence[str] = (),
 ) -> Iterator[Services]:
-    """Both services, until the end of the block.
+    """Connect both services until the end of the block.
 
-    `count` gets the requests that write to Pinterest. Each refresh token that Pinterest issues goes to
-    `on_new_refresh_token` (see `Tokens`); without it, to where the task's own token came from. A token
-    that lacks one of the `scopes` is an AccountError before any other request.
+    `endpoints`: those of the task's environment, if they have been read. `count` gets the requests that write to
+    Pinterest. Each refresh token that Pinterest issues goes to `on_new_refresh_token` (see `Tokens`); without it, to
+    where the task's own token came from. A token that lacks one of the `scopes` is an AccountError before any other
+    request.
 
     Raises SettingsError for an endpoint that secrets must not be sent to.
     """
-    where, store = endpoints(task.environ), token_store(task, settings, timing)
-    with pinterest_client(settings, endpoint=where.pinterest, timing=timing, count=count) as client:
+    endpoints = endpoints or read_endpoints(task.environ)
+    store = open_token_store(task, settings, timing)
+    with open_client(
+        settings, endpoint=endpoints.pinterest, timing=timing, count=count, on_response=on_response
+    ) as client:
         tokens = Tokens(
             client=client,
             client_id=settings.client_id,
             client_secret=settings.client_secret,
             refresh_token=settings.refresh_token,
             on_new_refresh_token=on_new_refresh_token or store.save,
-            stored_refresh_token=store.stored,
+            read_stored_token=store.read,
             scopes=scopes,
             timing=timing,
         )
@@ -109,55 +115,59 @@ def connect(
             timing=timing,
             connect_treasure_data=lambda: TreasureData(
                 api_key=task.td_api_key,
-                endpoint=where.treasure_data,
+                endpoint=endpoints.treasure_data,
                 transport=client.transport,
-                retry=_retry(settings),
+                retry=client.retry,
                 timing=timing,
             ),
         )
 
 
 @contextlib.contextmanager
-def pinterest_client(
-    settings: ConnectionSettings, *, endpoint: str, timing: Timing, count: RequestCounts | None = None
+def open_client(
+    settings: ConnectionSettings,
+    *,
+    endpoint: str,
+    timing: Timing,
+    count: RequestCounts | None = None,
+    on_response: OnResponse | None = None,
 ) -> Iterator[Client]:
-    """Requests to Pinterest, until the end of the block."""
+    """Open a client for Pinterest until the end of the block."""
     transport = Transport(
         connect_timeout=settings.connection_timeout_secs,
         write_timeout=settings.write_timeout_secs,
         read_timeout=settings.read_timeout_secs,
         connections=settings.max_in_flight,
     )
-    try:
+    with contextlib.closing(transport):
         yield Client(
             endpoint=endpoint,
             transport=transport,
             rate_limiter=RateLimiter(requests_per_minute=settings.requests_per_minute, timing=timing),
-            retry=_retry(settings),
+            retry=_build_retry(settings),
             timing=timing,
             count=count,
+            on_response=on_response,
         )
-    finally:
-        transport.close()
 
 
-def _retry(settings: ConnectionSettings) -> Retry:
-    return Retry(
-        count=settings.retry_count,
-        initial_wait=settings.retry_initial_wait_millis / 1000,
-        longest_wait=settings.max_retry_wait_millis / 1000,
-        random=random.random,
-    )
-
-
-def token_store(task: Task, settings: ConnectionSettings, timing: Timing) -> TokenStore:
-    """Where a new refresh token of a task goes."""
+def open_token_store(task: Task, settings: ConnectionSettings, timing: Timing) -> TokenStore:
+    """Return the store to which a new refresh token of a task goes."""
     project_id = str(task.params.get("project_id"))
     return TokenStore(
         secret_name=settings.refresh_token_secret,
         current=settings.refresh_token,
         project_id=int(project_id) if project_id.isdecimal() else None,
         environ=task.environ,
-        retry=_retry(settings),
+        retry=_build_retry(settings),
         timing=timing,
+    )
+
+
+def _build_retry(settings: ConnectionSettings) -> Retry:
+    return Retry(
+        count=settings.retry_count,
+        initial_wait=settings.retry_initial_wait_millis / 1000,
+        longest_wait=settings.max_retry_wait_millis / 1000,
+        random=random.random,
     )

@@ -1,4 +1,4 @@
-"""The session's log, as digdag collects it from stderr: masked, one line for many alike, and never in the run's way."""
+"""The session's log, which digdag collects from stderr: masked, similar warnings counted, never blocking a run."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from td_pinterest_op.errors import ExportError
-from td_pinterest_op.redaction.format import without_templates
+from td_pinterest_op.redaction.format import break_templates
 from td_pinterest_op.redaction.secret import mask
 from td_pinterest_op.runtime import shutdown
 
-# Seconds in which warnings that differ in figures only are counted instead of written.
+# For this many seconds, warnings that differ in figures only are counted instead of written.
 ALIKE_SECONDS = 60.0
-# A stuck reader of the log gets this many seconds once the run was stopped, for all lines together.
+# Once the run was stopped, a stuck reader of the log gets this many seconds for all lines together.
 _LAST_SECONDS = 0.3
 _POLL_SECONDS = 0.01
 _FIGURES = re.compile(r"\[x-pinterest-rid [^][]*\]|[0-9]+(?:[.,:][0-9]+)*")
@@ -28,9 +28,9 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2
 
 
 class SessionLog(logging.Handler):
-    """Writes to stderr without a lock: a thread that waits for the reader of the log holds up no other one.
+    """Writes to stderr without a lock: a thread that waits for the reader of the log blocks no other one.
 
-    `clock` gives monotonic seconds.
+    `clock` returns monotonic seconds.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -50,22 +50,22 @@ class SessionLog(logging.Handler):
         """Write one line. Raises StoppedError when a signal arrives meanwhile."""
         try:
             message = record.getMessage()
-            again = self._count(record, message) if record.levelno == logging.WARNING else 0
+            again = self._count_similar(record, message) if record.levelno == logging.WARNING else 0
             if again is not None:
-                self._write(self._line(record) + (f" ({again} more like this)" if again else ""))
+                self._write(self._format_line(record) + (f" ({again} more like this)" if again else ""))
         except ExportError:
             raise
         except Exception as error:
             # Not logging's own handling, which prints the arguments unmasked.
             self._write(f"a line of the log from {record.name} is left out ({type(error).__name__})")
 
-    def _line(self, record: logging.LogRecord) -> str:
+    def _format_line(self, record: logging.LogRecord) -> str:
         text = _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), mask(self.format(record)))
         # Indented, so that no line of a message passes for a line of the log.
-        return without_templates(text.replace("\n", "\n    "))
+        return break_templates(text.replace("\n", "\n    "))
 
-    def _count(self, record: logging.LogRecord, message: str) -> int | None:
-        """How many warnings like this one were left out before it; None if this one is left out as well."""
+    def _count_similar(self, record: logging.LogRecord, message: str) -> int | None:
+        """Return how many similar warnings were left out before this one; None if it is left out as well."""
         with self._alike_lock:
             alike = self._alike.setdefault(_FIGURES.sub("#", message), _Alike())
             now = self._clock()
@@ -79,11 +79,11 @@ class SessionLog(logging.Handler):
         """Write the last of all warnings that were left out, with their number."""
         # Threads that send may still write warnings.
         with self._alike_lock:
-            counted, self._alike = self._alike, {}
-        for alike in counted.values():
+            groups, self._alike = self._alike.values(), {}
+        for alike in groups:
             if alike.last is not None and alike.left_out:
                 more = f" ({alike.left_out - 1} more like this)" if alike.left_out > 1 else ""
-                self._write(self._line(alike.last) + more)
+                self._write(self._format_line(alike.last) + more)
         super().close()
 
     def _write(self, line: str) -> None:
@@ -104,18 +104,18 @@ class SessionLog(logging.Handler):
             try:
                 left = left[os.write(descriptor, left) :]
             except BlockingIOError:
-                if shutdown.requested() and self._left <= 0:
+                if shutdown.is_requested() and self._left <= 0:
                     return
-                self._left -= _POLL_SECONDS if shutdown.requested() else 0.0
+                self._left -= _POLL_SECONDS if shutdown.is_requested() else 0.0
                 time.sleep(_POLL_SECONDS)
             except OSError:
-                # Closed, or nobody reads: the run goes on without a log.
+                # Closed, or without a reader: the run goes on without a log.
                 return
 
 
 @dataclass(slots=True, kw_only=True)
 class _Alike:
-    """Warnings that differ in figures only; `written_at` is when one of them was written last."""
+    """Warnings that differ in figures only; `written_at`: when one of them was last written."""
 
     written_at: float | None = None
     left_out: int = 0

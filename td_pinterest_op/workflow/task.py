@@ -1,4 +1,4 @@
-"""A task as digdag runs it: its parameters, its session, the source of its rows; statistics into the store."""
+"""The digdag task: its parameters, its session, the source of its rows, and digdag's store."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from td_pinterest_op.errors import SettingsError, SettingsErrors
-from td_pinterest_op.redaction.format import printable, without_templates
+from td_pinterest_op.redaction.format import break_templates, sanitize
 from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret
 from td_pinterest_op.settings.types import has_lost_digits
-from td_pinterest_op.treasure_data.job import Source, random_domain_key
+from td_pinterest_op.treasure_data.job import Source, make_domain_key
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +28,9 @@ _JOB_ID = re.compile(r"[0-9]{1,40}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A task as digdag runs it: its merged parameters and its environment.
+    """The merged parameters and the environment of a digdag task.
 
-    `session` replaces a workflow's session where there is no workflow. A query is issued again in any case.
+    `session` replaces the session where there is no workflow; it does not let a query's earlier job be adopted.
     `concurrent`: how many tasks share the requests that Pinterest allows.
     """
 
@@ -42,7 +42,7 @@ class Task:
 
     @property
     def session_key(self) -> str:
-        """Eight hex digits that name this task of this workflow session; random outside a session."""
+        """Eight hex digits that identify this task in its session; random outside a session."""
         return _hash(self.session or self._session)[:8]
 
     @property
@@ -51,16 +51,11 @@ class Task:
         time, project, name = map(self.params.get, ("session_time", "project_id", "task_name"))
         return f"{time} {project} {name}" if time and name else self._random
 
-    def asking(self, query: str, **params: object) -> Task:
-        """This task, exporting a query in place of whatever it names or an earlier task stored."""
-        kept = {name: value for name, value in self.params.items() if name != "job_id"}
-        return replace(self, params={**kept, **params, "query": query})
-
     def domain_key(self, *query: str) -> str:
-        """Return the key by which another try of this attempt adopts its own job.
+        """Return the domain key by which a retry within this attempt adopts its own job.
 
-        A new attempt asks again, since the rows may have changed, and so does a corrected query, database or engine.
-        Session and project do not name an attempt: every local project has the id 1.
+        A new attempt issues the query again, since the rows may have changed, as does a corrected query, database or
+        engine. Session and project do not identify an attempt: every local project has the id 1.
         """
         names = ("session_uuid", "attempt_id", "task_name")
         values = [str(self.params.get(name) or "") for name in names]
@@ -69,13 +64,13 @@ class Task:
 
     @property
     def td(self) -> Mapping[str, Any]:
-        """What digdag hands over of earlier td> tasks, and what the workflow sets for them."""
+        """The parameter `td`: results of earlier td> tasks, and the workflow's settings for them."""
         td = self.params.get("td")
         return td if isinstance(td, Mapping) else {}
 
     @property
     def is_activation(self) -> bool:
-        """Whether Audience Studio started the workflow: it then passes on settings that its console wrote."""
+        """Whether Audience Studio started the workflow, with settings from its console."""
         return "activation_id" in self.params
 
     @property
@@ -97,7 +92,7 @@ def _hash(text: str) -> str:
 
 
 def current_task() -> Task:
-    """The task that digdag is running. Raises SettingsError outside one."""
+    """Return the task that digdag is running. Raises SettingsError outside digdag."""
     try:
         import digdag
     except ImportError:
@@ -106,26 +101,26 @@ def current_task() -> Task:
 
 
 def store(**values: object) -> None:
-    """Put values (plain JSON types) into the workflow store, for later tasks: an audience named `${x}` ends none."""
+    """Put values (plain JSON types) into digdag's store, for later tasks: an audience named `${x}` fails none."""
     import digdag
 
-    digdag.env.store(without_templates(values))
+    digdag.env.store(break_templates(values))
 
 
 def add_subtask(config: Mapping[str, Any]) -> None:
-    """Let digdag run a task of that configuration after the current one, as a part of it."""
+    """Add a subtask, which digdag runs after the current task."""
     import digdag
 
     digdag.env.add_subtask(config)
 
 
-def source(task: Task) -> Source:
-    """The job of a task: `job_id`, else `query`, else `td.last_job_id`. Raises SettingsError."""
-    job_id, query = _given(task, "job_id"), _given(task, "query")
+def read_source(task: Task) -> Source:
+    """Return the source of a task: `job_id`, else `query`, else `td.last_job_id`. Raises SettingsError."""
+    job_id, query = _read_parameter(task, "job_id"), _read_parameter(task, "query")
     if job_id is not None and query is not None:
         raise SettingsError("the task has both job_id and query: leave one of them out", key="query")
     if query is not None:
-        return _query(sql_of(str(query), key="query"), task)
+        return _build_source(read_sql(str(query), key="query"), task)
     job_id = task.td.get("last_job_id") if job_id is None else job_id
     if _is_blank(job_id):
         raise SettingsError(
@@ -133,26 +128,26 @@ def source(task: Task) -> Source:
             "put a td> task before this one, or give this one a job_id, or a query and its database",
             key="job_id",
         )
-    return Source(job_id=_job_id(job_id))
+    return Source(job_id=_parse_job_id(job_id))
 
 
-def list_source(task: Task, name: str) -> Source | None:
-    """Return a further query of a task, its parameter `name`: SQL or a file of it; None without one.
+def read_list_source(task: Task, name: str) -> Source | None:
+    """Return another query of a task, its parameter `name` (SQL or a file of it), None without one.
 
-    Each try issues it again: nobody is sent who opted out in between. Raises SettingsError.
+    Each retry issues it again: nobody is sent who opted out in between. Raises SettingsError.
     """
-    given = _given(task, name)
+    given = _read_parameter(task, name)
     if given is None:
         return None
-    source = _query(sql_of(str(given), key=name), task, use=name)
-    return replace(source, domain_key=random_domain_key())
+    source = _build_source(read_sql(str(given), key=name), task, use=name)
+    return replace(source, domain_key=make_domain_key())
 
 
-def _given(task: Task, name: str) -> object:
-    """A parameter of a task, None if it is left out.
+def _read_parameter(task: Task, name: str) -> object:
+    """Return a parameter of a task, None if it is left out.
 
-    One that is there but blank is an error: a template that rendered to nothing must neither export the people of an
-    earlier job nor let everybody through.
+    A blank one is an error: a template that rendered to nothing must neither export the people of an earlier job nor
+    let everybody through.
     """
     value = task.params.get(name)
     if name in task.params and _is_blank(value):
@@ -160,23 +155,23 @@ def _given(task: Task, name: str) -> object:
     return value
 
 
-def sql_of(text: str, *, key: str) -> str:
-    """A query, or what the file `….sql` of the project holds that is named in its place. Raises SettingsError."""
+def read_sql(text: str, *, key: str) -> str:
+    """Return the query in `text`, or in the project's file `….sql` that it names. Raises SettingsError."""
     text = text.strip()
     if not text.lower().endswith(".sql"):
         return text
     path = PurePath(text)
     if path.is_absolute() or ".." in path.parts:
-        raise SettingsError(f"{key}: {printable(text)} is not in the project: name a file below its root", key=key)
+        raise SettingsError(f"{key}: {sanitize(text)} is not in the project: name a file below its root", key=key)
     try:
         query = Path(text).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
-        raise SettingsError(f"{key}: there is no file {printable(text)} in the project", key=key) from None
+        raise SettingsError(f"{key}: there is no file {sanitize(text)} in the project", key=key) from None
     if not query.strip():
-        raise SettingsError(f"{key}: the file {printable(text)} is blank", key=key)
+        raise SettingsError(f"{key}: the file {sanitize(text)} is blank", key=key)
     if "$" + "{" in query:
         raise SettingsError(
-            f"{key}: {printable(text)} holds a template, which digdag fills in only in a .dig file or in a td> task: "
+            f"{key}: {sanitize(text)} holds a template, which digdag fills in only in a .dig file or in a td> task: "
             "write the query into the task",
             key=key,
         )
@@ -187,7 +182,7 @@ def _is_blank(value: object) -> bool:
     return value is None or str(value).strip() == ""
 
 
-def _job_id(value: object) -> str:
+def _parse_job_id(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     text = str(value).strip()
@@ -201,8 +196,8 @@ def _job_id(value: object) -> str:
     return text
 
 
-def database_of(task: Task, *, use: str) -> str:
-    """Return the database of a task. Raises SettingsError, which names what it is needed for, if there is none."""
+def read_database(task: Task, *, use: str) -> str:
+    """Return the database of a task. Raises SettingsError without one, which says that `use` needs it."""
     database = task.params.get("database", task.td.get("database"))
     if _is_blank(database):
         raise SettingsError(f"{use} needs its database: give the task a `database`", key="database")
@@ -211,12 +206,12 @@ def database_of(task: Task, *, use: str) -> str:
     return name
 
 
-def _query(query: str, task: Task, *, use: str = "") -> Source:
-    """`use`: the parameter that a message names; "" for the task's own query."""
+def _build_source(query: str, task: Task, *, use: str = "") -> Source:
+    """Return the source of a query. `use`: the parameter that holds it, "" for the task's `query`."""
     engine = str(task.params.get("engine") or task.td.get("engine") or "presto").strip().lower()
     errors = SettingsErrors()
     with errors:
-        database = database_of(task, use=use or "a query")
+        database = read_database(task, use=use or "a query")
     if engine not in ENGINES:
         errors.add(f"engine must be one of {', '.join(ENGINES)}", key="engine")
     errors.raise_any()

@@ -6,7 +6,6 @@ Treasure Workflow); in a local run, the local secrets folder of `digdag run`, an
 
 from __future__ import annotations
 
-import datetime
 import logging
 import re
 import urllib.parse
@@ -15,11 +14,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-import requests
-
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.http.retry import DAY, Retry
-from td_pinterest_op.http.transport import is_safe
+from td_pinterest_op.http.transport import NoResponseError, is_safe
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime import atomic_file
 from td_pinterest_op.runtime.clock import Timing
@@ -30,8 +27,8 @@ log = logging.getLogger(__name__)
 
 _SOON = 14 * DAY
 _TRIES = 4
-# A project's id in `digdag run`, which keeps its database in memory. A server has a project of that number as well, a
-# stranger's for a local run: it is known by the folder into which the server unpacks the archive of a task.
+# A project's id in `digdag run`, which keeps its database in memory. A server has a project of that number as well: a
+# task there is recognised by the folder into which the server unpacks its archive.
 # Source: digdag-core, ExtractArchiveWorkspaceManager.java: workspace/{project}_{workflow}_{attempt}_{task}_{random}.
 LOCAL_PROJECT = 1
 _WORKSPACE = re.compile(rf"/workspace/{LOCAL_PROJECT}_[^/]+_[0-9]+_[0-9]+_[0-9]+(/|$)")
@@ -40,8 +37,9 @@ _TD_HOST = re.compile(r"api\.(?:[a-z0-9-]+\.)?treasuredata\.(?:com|co\.jp)")
 
 @dataclass(slots=True, kw_only=True)
 class TokenStore:
-    """`secret_name` is the workflow secret's name; None if the token was given in plain text, then it cannot be saved.
+    """Stores the refresh token of a task.
 
+    `secret_name` is that of the workflow's secret; None if the token was given in plain text, which cannot be saved.
     `current` is the token that the secret holds, as far as this run knows: the last one that it saved or read.
     """
 
@@ -57,7 +55,7 @@ class TokenStore:
     def __post_init__(self) -> None:
         self._is_local_run = self.project_id == LOCAL_PROJECT and not _WORKSPACE.search(Path.cwd().as_posix())
         # The token of the task may come from elsewhere, and the file hold somebody else's.
-        self._is_local = self._local() == self.current.reveal()
+        self._is_local = self._read_local() == self.current.reveal()
 
     def save(self, issued: Secret | None, seconds: float | None) -> None:
         """Save `issued` at once. Never raises: warns.
@@ -65,74 +63,79 @@ class TokenStore:
         `seconds`: validity of `issued`, or of the current token if `issued` is None.
         """
         if issued is None:
-            if seconds is not None and seconds <= _SOON:
-                log.warning(
-                    "the refresh token ends on %s and Pinterest gave no new one: the owner of the Pinterest app must "
-                    "authorise it again before that day, and store the new refresh token in %s",
-                    self._date(seconds),
-                    self.secret_name or "the task's settings",
-                )
-            return
-        if self._is_local and self._local() != self.current.reveal():
+            self._warn_of_end(seconds)
+        elif self._is_local and self._read_local() != self.current.reveal():
             log.info("Pinterest issued a new refresh token; another task has stored a newer one, which stays")
-            return
-        try:
-            self._keep(issued)
-        except SettingsError as error:
-            why = str(error)
-        except OSError as error:
-            why = f"the local secrets file cannot be written: {error.strerror}"
-        except (ValueError, RuntimeError) as error:
-            why = type(error).__name__
+        elif problem := self._try_store(issued):
+            log.warning(
+                "Pinterest issued a new refresh token, which could not be saved (%s): exports go on with the old one "
+                "until it ends, on %s at the latest, or at once if Pinterest has withdrawn it. Authorise the app again "
+                "and store its refresh token in secret %s",
+                problem,
+                self._format_end(seconds) if seconds else "a day that Pinterest did not name",
+                self.secret_name or "pinterest.refresh_token, not in the settings",
+            )
         else:
             self.current = issued
             log.info("Pinterest issued a new refresh token; it is saved in secret %s", self.secret_name)
-            return
-        log.warning(
-            "Pinterest issued a new refresh token, which could not be saved (%s): exports go on with the old one "
-            "until it ends, on %s at the latest, or at once if Pinterest has withdrawn it. Authorise the app again and "
-            "store its refresh token in secret %s",
-            why,
-            self._date(seconds) if seconds else "a day that Pinterest did not name",
-            self.secret_name or "pinterest.refresh_token, not in the settings",
-        )
 
-    def _date(self, seconds: float) -> str:
-        until = datetime.datetime.fromtimestamp(self.timing.wall() + seconds, tz=datetime.timezone.utc)
-        return f"{until:%Y-%m-%d}"
+    def read(self) -> Secret | None:
+        """Return the stored token, None if unknown: a workflow server does not show its secrets."""
+        text = self._read_local() if self._is_local else None
+        if not text:
+            return None
+        self.current = Secret(text)
+        return self.current
 
-    def _keep(self, issued: Secret) -> None:
-        """Raises SettingsError, which says why it cannot be saved, and what writing a local secret raises."""
+    def _warn_of_end(self, seconds: float | None) -> None:
+        if seconds is not None and seconds <= _SOON:
+            log.warning(
+                "the refresh token ends on %s and Pinterest gave no new one: the owner of the Pinterest app must "
+                "authorise it again before that day, and store the new refresh token in %s",
+                self._format_end(seconds),
+                self.secret_name or "the task's settings",
+            )
+
+    def _format_end(self, seconds: float) -> str:
+        return f"{self.timing.utc(seconds):%Y-%m-%d}"
+
+    def _try_store(self, issued: Secret) -> str:
+        """Store a token; returns why that failed, "" if it did not."""
+        try:
+            self._store(issued)
+        except SettingsError as error:
+            return str(error)
+        except OSError as error:
+            return f"the local secrets file cannot be written: {error.strerror}"
+        except (ValueError, RuntimeError) as error:
+            return type(error).__name__
+        return ""
+
+    def _store(self, issued: Secret) -> None:
+        """Raises SettingsError, which says why it cannot be stored, and what writing a local secret raises."""
         if self.secret_name is None:
             raise SettingsError("it was given in plain text, not by a secret")
         if self._is_local:
             # The file alone: whoever made the folder may share it.
             atomic_file.replace(local_secrets.folder(self.environ) / self.secret_name, issued.reveal())
         else:
-            self._put(self._server(), self.secret_name, issued)
+            self._put_secret(self._find_server(), self.secret_name, issued)
 
-    def stored(self) -> Secret | None:
-        """The token that is stored now, None if unknown: a workflow server does not show its secrets."""
-        content = self._local() if self._is_local else None
-        if content:
-            self.current = Secret(content)
-        return self.current if content else None
-
-    def _local(self) -> str | None:
-        """What `digdag secrets --local` has; None unless the run is local."""
+    def _read_local(self) -> str | None:
+        """Return what `digdag secrets --local` has; None unless the run is local."""
         if self.secret_name is None or not self._is_local_run:
             return None
         return local_secrets.read(self.secret_name, self.environ)
 
-    def _server(self) -> DigdagServer:
-        """The workflow server. Raises SettingsError without one that may get a secret."""
+    def _find_server(self) -> DigdagServer:
+        """Return the workflow server. Raises SettingsError without one that may get a secret."""
         if self._is_local_run:
             raise SettingsError("it is in no local secrets file, and a local run stores it on no server")
         endpoint = self.environ.get("DIGDAG_ENDPOINT", "").rstrip("/")
         if endpoint:
             if self.project_id is None or not is_safe(endpoint):
                 raise SettingsError("DIGDAG_ENDPOINT must be https (http only to this machine), in a workflow project")
-            # Never the Treasure Data key: it is not that server's.
+            # Never the Treasure Data key: it is not for that server.
             return DigdagServer(url=endpoint, authorization=Secret(self.environ.get("DIGDAG_AUTHORIZATION", "")))
         server = self.environ.get("TD_API_SERVER") or "https://api.treasuredata.com/"
         host = urllib.parse.urlsplit(server if "//" in server else f"//{server}").hostname or ""
@@ -141,19 +144,19 @@ class TokenStore:
         hosted = host.replace("api.", "api-workflow.", 1)
         return DigdagServer(url=f"https://{hosted}", authorization=Secret(f"TD1 {self.environ.get('TD_API_KEY', '')}"))
 
-    def _put(self, server: DigdagServer, name: str, issued: Secret) -> None:
+    def _put_secret(self, server: DigdagServer, name: str, issued: Secret) -> None:
         """Raises SettingsError when the server does not take it."""
-        why = ""
+        problem = ""
         for wait in (0.0, *islice(self.retry.waits(), _TRIES - 1)):
             self.timing.sleep(wait)
             try:
                 status = server.put_secret(self.project_id, name, issued)
-            except requests.RequestException as error:
-                why = f"the workflow server cannot be reached: {type(error).__name__}"
+            except NoResponseError as error:
+                problem = f"the workflow server cannot be reached: {error.brief}"
                 continue
             if 200 <= status < 300:
                 return
-            why = f"the workflow server answered {status}"
+            problem = f"the workflow server answered {status}"
             if status < 500 and status != 429:
                 break
-        raise SettingsError(why)
+        raise SettingsError(problem)

@@ -1,4 +1,4 @@
-"""OAuth of Pinterest's emulator: the consent, the exchange of its code, and who may then see and do what."""
+"""OAuth of Pinterest's emulator: the consent, the exchange of its code, and what its tokens may then read and write."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def exchange(sdk: Sdk, code: str, redirect_uri: str = REDIRECT) -> Any:
 # -- the page -------------------------------------------------------------------------------------------------------
 
 
-def test_the_page_names_app_scopes_and_accounts(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_page_names_app_scopes_and_accounts(pinterest: Pinterest, sdk: Sdk) -> None:
     pinterest.add_user("agency", business_name="<b>An agency</b>")
     text = page(sdk).text
     for shown in (
@@ -94,7 +94,7 @@ def test_the_page_names_app_scopes_and_accounts(pinterest: Pinterest, sdk: Sdk) 
         ({"scope": ""}, 400, 1),
     ],
 )
-def test_a_wrong_request_is_a_json_page_and_no_redirect(
+def test_invalid_request_is_answered_with_json_and_no_redirect(
     sdk: Sdk, wrong: dict[str, str], status: int, code: int
 ) -> None:
     for refused in (page(sdk, **wrong), decide(sdk, "approve", asked=wrong)):
@@ -102,13 +102,13 @@ def test_a_wrong_request_is_a_json_page_and_no_redirect(
         assert "Location" not in refused.headers
 
 
-def test_an_approval_goes_back_with_a_code_and_the_state(sdk: Sdk) -> None:
+def test_approval_redirects_with_a_code_and_the_state(sdk: Sdk) -> None:
     answer = answer_of(decide(sdk, "approve"))
     assert {"code", "state"} == set(answer)
     assert ASKED["state"] == answer["state"]
 
 
-def test_a_refusal_goes_back_with_an_error(sdk: Sdk) -> None:
+def test_refusal_redirects_with_an_error(sdk: Sdk) -> None:
     answer = answer_of(decide(sdk, "refuse"))
     assert ({"error", "state"}, "access_denied") == (set(answer), answer["error"])
 
@@ -116,7 +116,7 @@ def test_a_refusal_goes_back_with_an_error(sdk: Sdk) -> None:
 # -- the exchange ---------------------------------------------------------------------------------------------------
 
 
-def test_a_code_buys_both_tokens_with_their_ends_and_scopes(
+def test_code_is_exchanged_for_both_tokens_with_expiry_and_scopes(
     pinterest: Pinterest, sdk: Sdk, fake_time: FakeTime
 ) -> None:
     token = exchange(sdk, code_from(sdk))
@@ -127,7 +127,7 @@ def test_a_code_buys_both_tokens_with_their_ends_and_scopes(
     assert "ads:read ads:write" == refresh(sdk, token.refresh_token).scope
 
 
-def test_a_code_is_good_once_for_ten_minutes_and_for_its_redirect(sdk: Sdk, fake_time: FakeTime) -> None:
+def test_code_is_valid_once_for_ten_minutes_and_its_redirect(sdk: Sdk, fake_time: FakeTime) -> None:
     code = code_from(sdk)
     exchange(sdk, code)
     late = code_from(sdk)
@@ -139,7 +139,7 @@ def test_a_code_is_good_once_for_ten_minutes_and_for_its_redirect(sdk: Sdk, fake
         assert 283 == code_of(caught.value)
 
 
-def test_the_scopes_of_an_answer_are_all_that_were_ever_approved(sdk: Sdk) -> None:
+def test_token_response_has_all_scopes_that_were_ever_approved(sdk: Sdk) -> None:
     exchange(sdk, code_from(sdk, scope="user_accounts:read"))
     assert "ads:read user_accounts:read" == exchange(sdk, code_from(sdk, scope="ads:read")).scope
 
@@ -157,7 +157,7 @@ def agency(pinterest: Pinterest) -> User:
     return agency
 
 
-def test_a_token_sees_the_ad_accounts_of_its_user_with_owner_and_roles(sdk: Sdk, agency: User) -> None:
+def test_token_lists_the_ad_accounts_of_its_user_with_owner_and_roles(sdk: Sdk, agency: User) -> None:
     seer = Sdk(sdk.endpoint, exchange(sdk, code_from(sdk, user=agency)).access_token)
     seen = {
         account.id: (account.owner.username, [str(role.value) for role in account.permissions])
@@ -195,7 +195,7 @@ def test_only_some_roles_may_write(sdk: Sdk, agency: User) -> None:
     assert 29 == code_of(caught.value)
 
 
-def test_the_user_of_a_token_is_shown_to_who_may_read_it(sdk: Sdk, agency: User) -> None:
+def test_user_of_a_token_is_shown_if_its_scope_allows(sdk: Sdk, agency: User) -> None:
     token = exchange(sdk, code_from(sdk, user=agency, scope="ads:read,user_accounts:read"))
     users = pinterestsdk.UserAccountApi(Sdk(sdk.endpoint, token.access_token).oauth.api_client)
     user = users.user_account_get()

@@ -39,7 +39,7 @@ def test_ad_groups_show_what_they_target(sdk: Sdk, shop: dict[str, str]) -> None
 
 
 @pytest.mark.usefixtures("shop")
-def test_archived_ones_are_listed_only_when_they_are_asked_for(sdk: Sdk) -> None:
+def test_archived_ad_groups_are_listed_only_on_request(sdk: Sdk) -> None:
     asked = [pinterestsdk.EntityStatus.ARCHIVED, pinterestsdk.EntityStatus.PAUSED]
     assert ["paused", "archived"] == _names(sdk.ad_groups.ad_groups_list(**ACCOUNT, entity_statuses=asked))
 
@@ -65,7 +65,7 @@ def test_templates_and_segments_show_their_audiences(sdk: Sdk) -> None:
     assert ["3"] == segment.audience_ids
 
 
-def test_pages_follow_each_other(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_listing_is_divided_into_pages(pinterest: Pinterest, sdk: Sdk) -> None:
     for number in range(30):
         pinterest.advertising.add_ad_group(f"group {number}", campaign_id="1")
     first = sdk.ad_groups.ad_groups_list(**ACCOUNT)
@@ -79,16 +79,14 @@ def test_campaigns_and_ad_groups_exclude_each_other_as_filters(sdk: Sdk) -> None
 
 
 @pytest.mark.parametrize("query", ["page_size=251", "entity_statuses=GONE", "audience_id=1", "campaign_ids=x"])
-def test_what_the_description_lacks_is_refused(pinterest: Pinterest, sdk: Sdk, query: str) -> None:
+def test_unknown_query_parameter_is_refused(pinterest: Pinterest, sdk: Sdk, query: str) -> None:
     headers = {"Authorization": f"Bearer {pinterest.tokens.issue_access_token()}"}
     url = f"{sdk.endpoint}/ad_accounts/{AD_ACCOUNT_ID}/ad_groups?{query}"
     assert 400 == requests.get(url, headers=headers, timeout=10).status_code
 
 
 @pytest.mark.parametrize("roles", [["AUDIENCE_MANAGER"], ["CAMPAIGN_MANAGER"]])
-def test_who_looks_after_audiences_only_may_not_read_ad_groups(
-    pinterest: Pinterest, sdk: Sdk, roles: list[str]
-) -> None:
+def test_only_campaign_roles_may_read_ad_groups(pinterest: Pinterest, sdk: Sdk, roles: list[str]) -> None:
     pinterest.add_ad_account("7", owner=pinterest.add_user("owner"), roles={"emulated": roles})
     if roles == ["CAMPAIGN_MANAGER"]:
         assert [] == sdk.ad_groups.ad_groups_list(ad_account_id="7").items

@@ -30,7 +30,7 @@ def records_of(rows: Sequence[dict[str, str]]) -> list[Any]:
 # -- rows -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_row_is_one_record_of_several_keys_and_its_removal_removes_them_all(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_row_adds_and_removes_all_its_keys_as_one_record(pinterest: Pinterest, sdk: Sdk) -> None:
     made = create(sdk, "people", PERSON)
     assert (1, 1) == (made.num_uploaded_user_records, made.num_batches)
     assert set(PEOPLE[:3]) == pinterest.members(made.id)
@@ -42,7 +42,7 @@ def test_a_row_is_one_record_of_several_keys_and_its_removal_removes_them_all(pi
     assert set() == pinterest.members(made.id)
 
 
-def test_the_log_counts_rows_and_their_keys(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_call_log_counts_rows_and_their_keys(pinterest: Pinterest, sdk: Sdk) -> None:
     update(sdk, create(sdk, "people", PERSON, OTHER).id, "ADD", PERSON)
     counted = [(call.records, call.keys) for call in pinterest.calls.writes()]
     assert [(2, 5), (1, 3)] == counted
@@ -67,7 +67,7 @@ def test_the_log_counts_rows_and_their_keys(pinterest: Pinterest, sdk: Sdk) -> N
         {"phone": PEOPLE[0]},
     ],
 )
-def test_one_wrong_row_refuses_the_batch_and_changes_nothing(pinterest: Pinterest, sdk: Sdk, row: Any) -> None:
+def test_invalid_row_refuses_the_batch_and_changes_nothing(pinterest: Pinterest, sdk: Sdk, row: Any) -> None:
     held = pinterest.add_list("people")
     refused = patch(sdk, pinterest, held.id, json={"operation_type": "ADD", "records_v2": [PERSON, row]})
     assert (400, 1) == (refused.status_code, refused.json()["code"])
@@ -77,23 +77,19 @@ def test_one_wrong_row_refuses_the_batch_and_changes_nothing(pinterest: Pinteres
 @pytest.mark.parametrize(
     "fields", [{}, {"records": PEOPLE[0], "records_v2": [PERSON]}, {"records_v2": []}, {"records_v2": PEOPLE[0]}]
 )
-def test_exactly_one_kind_of_records_goes_into_a_request(
-    pinterest: Pinterest, sdk: Sdk, fields: dict[str, Any]
-) -> None:
+def test_request_takes_exactly_one_kind_of_records(pinterest: Pinterest, sdk: Sdk, fields: dict[str, Any]) -> None:
     held = pinterest.add_list("people")
     assert 400 == patch(sdk, pinterest, held.id, json={"operation_type": "ADD"} | fields).status_code
     assert set() == pinterest.members(held.id)
 
 
-def test_rows_are_records_where_records_are_required(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_rows_count_as_the_required_records(pinterest: Pinterest, sdk: Sdk) -> None:
     pinterest.switches.records_required = True
     assert 1 == create(sdk, "people", PERSON).num_uploaded_user_records
 
 
 @pytest.mark.parametrize(("most", "status"), [(1, 413), (2, 200)])
-def test_rows_are_counted_against_what_a_request_may_hold(
-    pinterest: Pinterest, sdk: Sdk, most: int, status: int
-) -> None:
+def test_rows_count_towards_the_limit_of_a_request(pinterest: Pinterest, sdk: Sdk, most: int, status: int) -> None:
     pinterest.switches.max_records = most
     held = pinterest.add_list("people")
     body = {"operation_type": "ADD", "records_v2": [PERSON, OTHER]}
@@ -101,9 +97,7 @@ def test_rows_are_counted_against_what_a_request_may_hold(
 
 
 @pytest.mark.parametrize(("answer", "held"), [("400", set()), ("exceptions", {PEOPLE[3]})])
-def test_a_row_with_one_poisoned_key_is_refused_whole(
-    pinterest: Pinterest, sdk: Sdk, answer: str, held: set[str]
-) -> None:
+def test_row_with_one_poisoned_key_is_refused(pinterest: Pinterest, sdk: Sdk, answer: str, held: set[str]) -> None:
     made = pinterest.add_list("people")
     pinterest.switches.set({"poison": [PEOPLE[1]], "poison_answer": answer})
     body = {"operation_type": "ADD", "records_v2": [PERSON, {"email": PEOPLE[3]}]}
@@ -115,7 +109,7 @@ def test_a_row_with_one_poisoned_key_is_refused_whole(
 # -- new customers --------------------------------------------------------------------------------------------------
 
 
-def test_a_list_for_new_customers_is_told_and_left_out_in_listings(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_new_customer_list_is_marked_and_can_be_excluded_from_listings(pinterest: Pinterest, sdk: Sdk) -> None:
     create(sdk, "all", PERSON)
     create(sdk, "new", PERSON, is_nca=True)
     listed = sdk.lists.customer_lists_list(**ACCOUNT).items
@@ -125,7 +119,7 @@ def test_a_list_for_new_customers_is_told_and_left_out_in_listings(pinterest: Pi
     ]
 
 
-def test_an_audience_on_such_a_list_is_told_and_left_out_too(sdk: Sdk) -> None:
+def test_audience_of_a_new_customer_list_is_marked_and_can_be_excluded(sdk: Sdk) -> None:
     sdk.create_audience("all", create(sdk, "all", PERSON).id)
     sdk.create_audience("new", create(sdk, "new", PERSON, is_nca=True).id)
     listed = sdk.audiences.audiences_list(**ACCOUNT).items
@@ -153,7 +147,7 @@ def look_alike(sdk: Sdk, **rule: Any) -> Any:
 
 
 @pytest.mark.parametrize("percentage", [1, 10])
-def test_a_look_alike_is_made_of_a_seed_a_country_and_a_share(sdk: Sdk, seed: str, percentage: int) -> None:
+def test_look_alike_is_created_from_seed_country_and_percentage(sdk: Sdk, seed: str, percentage: int) -> None:
     made = look_alike(sdk, seed_id=[seed], country="US", percentage=percentage)
     read = sdk.get_audience(made.id)
     assert ("ACTALIKE", "alike") == (read.audience_type.value, read.name)
@@ -163,7 +157,7 @@ def test_a_look_alike_is_made_of_a_seed_a_country_and_a_share(sdk: Sdk, seed: st
     assert [seed, made.id] == [audience.id for audience in listed]
 
 
-def test_a_rule_may_hold_texts_as_the_description_has_them(pinterest: Pinterest, sdk: Sdk, seed: str) -> None:
+def test_rule_accepts_the_texts_of_the_description(pinterest: Pinterest, sdk: Sdk, seed: str) -> None:
     assert 200 == answer_to(sdk, pinterest, {"seed_id": seed, "country": "US", "percentage": "10"})[0]
 
 
@@ -181,9 +175,7 @@ def test_a_rule_may_hold_texts_as_the_description_has_them(pinterest: Pinterest,
         {"customer_list_id": "1"},
     ],
 )
-def test_a_rule_that_is_none_makes_no_look_alike(
-    pinterest: Pinterest, sdk: Sdk, seed: str, wrong: dict[str, Any]
-) -> None:
+def test_invalid_rule_creates_no_look_alike(pinterest: Pinterest, sdk: Sdk, seed: str, wrong: dict[str, Any]) -> None:
     rule = {"seed_id": [seed], "country": "US", "percentage": 1} | wrong
     assert (400, 400) == answer_to(sdk, pinterest, rule)
     assert 1 == len(pinterest.audiences)
@@ -200,7 +192,7 @@ def answer_to(sdk: Sdk, pinterest: Pinterest, rule: dict[str, Any]) -> tuple[int
     return answer.status_code, answer.json().get("code", 0)
 
 
-def test_a_seed_must_be_ready_here_and_large_enough(pinterest: Pinterest, sdk: Sdk, seed: str) -> None:
+def test_seed_must_be_ready_own_and_large_enough(pinterest: Pinterest, sdk: Sdk, seed: str) -> None:
     pinterest.add_ad_account("201")
     small = pinterest.add_list("small", members=PEOPLE[:99])
     seeds = {

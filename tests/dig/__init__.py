@@ -1,7 +1,8 @@
 """Runs a .dig file without digdag: for CI, the sandbox, and machines without Java.
 
 Enough of digdag to run this project's own workflows as digdag runs them; what it does not know it refuses. Every run is
-a `--rerun`, a `schedule:` means nothing to it, nor does `docker:`, as to digdag's simple executor.
+a `--rerun` unless it resumes an earlier one. A `schedule:` means nothing to it, nor does `docker:`, as to digdag's
+simple executor.
 
     from tests.dig import run
     result = run("workflows/pinterest_export.dig", secrets={"td.apikey": "…"})
@@ -21,7 +22,7 @@ from typing import Any
 from ..children import LIMIT_SECONDS
 from .config import DigError, Params, RefusedError
 from .engine import Attempt
-from .operators import Machine, Start, start_process
+from .operators import Machine, Outcome, Start, start_process
 from .session import session_params
 from .workflow import check_project, read
 
@@ -34,13 +35,14 @@ class Result:
 
     `status` is success or error; `store` all that tasks stored, merged; `log` all that was logged; `error` the failed
     tasks and their messages, None when no task failed. A group that succeeds at its second try leaves both status
-    success and an error: `digdag run` then ends with code 1.
+    success and an error: `digdag run` then ends with code 1. `done`: see `Attempt`.
     """
 
     status: str
     store: Params
     log: str
     error: str | None
+    done: Mapping[str, Outcome]
 
 
 def run(
@@ -55,6 +57,7 @@ def run(
     start: Start = start_process,
     on_spawn: Callable[[int], object] = lambda _pid: None,
     limit: float | None = LIMIT_SECONDS,
+    resume: Result | None = None,
 ) -> Result:
     """Run the workflow in the .dig file.
 
@@ -62,8 +65,8 @@ def run(
     looked up for each task when it begins. `session_time` is an aware time, or text, by default this day, in the
     workflow's time zone. `environ` (default: this process's) is what children get. The file's folder is the project.
     `log` takes text as it comes. `start` starts a `py>` child, `on_spawn` gets its process id, and it is killed after
-    `limit` seconds. Raises DigError when the workflow cannot be read, RefusedError when it holds what is unknown here;
-    a task that fails is no exception but a `Result`.
+    `limit` seconds. Tasks that succeeded in the run `resume` do not run again. Raises DigError when the workflow cannot
+    be read, RefusedError when it holds what is unknown here; a task that fails is no exception but a `Result`.
     """
     file = Path(path).absolute()
     check_project(file.parent)
@@ -85,12 +88,14 @@ def run(
         limit=limit,
     )
     session = session_params(session_time, workflow.timezone)
-    attempt = Attempt(machine=machine, session=session, source=file.name)
-    left = attempt.run(workflow.root, dict(params or {}))
+    done = resume.done if resume else {}
+    attempt = Attempt(machine=machine, session=session, source=file.name, done=done)
+    result = attempt.run(workflow.root, dict(params or {}))
     failed = [node for node in attempt.nodes if node.error is not None]
     return Result(
-        status="success" if left.error is None else "error",
-        store=left.store,
+        status="success" if result.error is None else "error",
+        store=result.store,
         log="".join(written),
         error="\n".join(f"  * {node.task.name}:\n    {node.error}" for node in failed) if failed else None,
+        done=attempt.done,
     )

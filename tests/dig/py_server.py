@@ -23,32 +23,32 @@ _MOST_BYTES = 200_000
 
 
 def serve(requests: socket.socket) -> list[str] | None:
-    """Returns in each child, with the script that it has to run and its arguments; None when nobody asks any more."""
+    """Return in each child its script with its arguments, and None in this process after the last request."""
     while True:
         request, fds, *_ = socket.recv_fds(requests, _MOST_BYTES, 2)
         if not request:
             return None
         if os.fork() == 0:
             requests.close()
-            return _watched(*fds, **json.loads(request))
+            return _run_child(*fds, **json.loads(request))
         for fd in fds:
             os.close(fd)
 
 
-def _watched(output: int, status: int, **asked: Any) -> list[str]:
-    """Go on in a child of this process, which tells of its id and of its end."""
+def _run_child(output: int, status: int, **request: Any) -> list[str]:
+    """Continue in a child of this process, which writes the child's id and its exit status to `status`."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     child = os.fork()
     if child == 0:
         os.close(status)
-        return _become(output, **asked)
+        return _enter_script(output, **request)
     os.close(output)
     os.write(status, b"%d\n" % child)
     os.write(status, b"%d\n" % os.waitpid(child, 0)[1])
     os._exit(0)
 
 
-def _become(output: int, *, script: list[str], folder: str, environ: dict[str, str]) -> list[str]:
+def _enter_script(output: int, *, script: list[str], folder: str, environ: dict[str, str]) -> list[str]:
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(output)

@@ -28,10 +28,11 @@ SESSION = "2026-11-25 00:00:00"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """A run's exit: whether it succeeded, and all that it printed."""
+    """A run's exit: whether it succeeded, and all that it printed. `result` is that of tests/dig."""
 
     succeeded: bool
     log: str
+    result: dig.Result | None = None
 
 
 # Runs a workflow of the project by its name.
@@ -56,13 +57,30 @@ def copy_of(bundle: Path, folder: Path) -> Path:
     return project
 
 
+def copy_checkout(folder: Path) -> None:
+    """Copy this checkout, with its environment as links: `scripts/setup` finds it up to date."""
+    left_out = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.egg-info")
+    shutil.copytree(ROOT, folder, ignore=left_out)
+    environment = folder / ".venv"
+    environment.mkdir()
+    for path in Path(sys.prefix).iterdir():
+        if path.name != ".setup-stamp":
+            (environment / path.name).symlink_to(path)
+    (environment / ".setup-stamp").touch()
+
+
 NO_MORE: Mapping[str, str] = MappingProxyType({})
 
 
 def run_with_stand_in(
-    workflow: Path, services: Services, folder: Path, more_secrets: Mapping[str, str] = NO_MORE
+    workflow: Path,
+    services: Services,
+    folder: Path,
+    more_secrets: Mapping[str, str] = NO_MORE,
+    *,
+    resume: Ran | None = None,
 ) -> Ran:
-    """Run a workflow with tests/dig."""
+    """Run a workflow with tests/dig; `resume`: the run whose tasks that succeeded do not run again."""
     given = secrets(services) | dict(more_secrets)
     result = dig.run(
         workflow,
@@ -72,20 +90,28 @@ def run_with_stand_in(
         start=warm.start,
         # The emulated job ends within milliseconds; the engine would look again after a second.
         sleep=lambda _: real_time.sleep(0.01),
+        resume=resume.result if resume else None,
     )
     _check_outputs(workflow.parent)
-    return Ran(succeeded=result.error is None, log=result.log + (result.error or ""))
+    return Ran(succeeded=result.error is None, log=result.log + (result.error or ""), result=result)
 
 
-def run_with_digdag(workflow: Path, services: Services, folder: Path, more_secrets: Mapping[str, str] = NO_MORE) -> Ran:
-    """Run a workflow with the real engine; its secrets are files in `folder`."""
+def run_with_digdag(
+    workflow: Path,
+    services: Services,
+    folder: Path,
+    more_secrets: Mapping[str, str] = NO_MORE,
+    *,
+    resume: Ran | None = None,
+) -> Ran:
+    """Run a workflow with the real engine; its secrets are files in `folder`. `resume`: its last run goes on."""
     # A py> task takes the python on the PATH.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = digdag_home(folder, services.environ) | {"PATH": path}
     for name, value in more_secrets.items():
         Path(environment["DIGDAG_CONFIG_HOME"], "secrets", name).write_text(value)
     done = children.run(
-        ["digdag", "run", workflow.name, "--rerun", "--session", SESSION],
+        ["digdag", "run", workflow.name, *([] if resume else ["--rerun"]), "--session", SESSION],
         cwd=workflow.parent,
         env=os.environ | services.environ | environment | {"PYTHONPATH": HURRY},
     )

@@ -155,8 +155,8 @@ def test_an_ad_account_whose_lists_cannot_be_read_fails_a_dry_run_as_well(
 @pytest.mark.parametrize(
     ("columns", "warning"),
     [
-        (("email",), "the query gives no maid and no idfa"),
-        (("maid", "email"), "the query gives no idfa"),
+        (("email",), "the query selects no maid and no idfa"),
+        (("maid", "email"), "the query selects no idfa"),
         (("maid", "email", "idfa"), None),
     ],
 )
@@ -169,7 +169,7 @@ def test_identifiers_that_the_query_does_not_give_stay_in_the_lists_and_are_warn
 ) -> None:
     rows = [[people(1)[0] if column == "email" else None for column in columns]]
     erase(services, services.td.add_job(columns=[(column, "varchar") for column in columns], rows=rows))
-    told = [line for line in caplog.messages if line.startswith("the query gives no")]
+    told = [line for line in caplog.messages if line.startswith("the query selects no")]
     assert [warning] * bool(warning) == [line.partition(":")[0] for line in told]
 
 

@@ -154,13 +154,6 @@ class TestUnsure:
         assert set(map(digest, sent)) == members
         assert 2 - len(sent) == stored["records"]["withheld"]["suppressed"]
 
-    def test_an_opt_out_list_that_holds_one_ends_the_export(self, services: Services) -> None:
-        suppress = f"SELECT * FROM (VALUES ('{SIGMA}'), ('x@shop.example')) AS t (email)"
-        with pytest.raises(LimitError, match=r"`suppress` holds addresses that are unsure \(1\)") as caught:
-            run(services, WAREHOUSE, query="SELECT email FROM people", suppress=suppress)
-        assert "or set hash_in: operator" in str(caught.value)
-        assert [] == services.pinterest.calls.writes()
-
     def test_a_consent_list_that_holds_one_finds_the_others(
         self, services: Services, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -63,7 +63,8 @@ def test_a_task_that_is_killed_is_named_and_so_are_those_that_did_not_start(
     )
     ran = run("pinterest_many")
     assert not ran.succeeded
-    failed = "3 of 4 audiences failed: entry 1: no outcome was stored: its process was killed, or it did not start"
+    place = f"audience {audiences[1]} in ad account {AD_ACCOUNT_ID}"
+    failed = f"3 of 4 audiences failed: entry 1 ({place}): no result was stored: its process was killed"
     assert f"pinterest_many of 2026-11-25T00:00:00+00:00 failed: {failed}" in ran.log, ran.log
     assert digests(1) == services.pinterest.members_of_audience(audiences[0])
 

@@ -9,7 +9,7 @@ import pytest
 
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import LISTS, WITHHELD
-from td_pinterest_op.withholding.people import in_control
+from td_pinterest_op.withholding.people import assign_control
 from tests.e2e.project import ENGINES, Run, change, history, use_audience
 from tests.exporting import Services, digest, digests, people
 
@@ -61,7 +61,9 @@ def test_who_is_withheld_is_never_sent_and_every_day_leaves_the_proof_in_the_his
     )
     change(project / "queries" / "people.sql", ("email$", "email, customer_id"))
     everybody = people(200)
-    chosen = in_control(Control(percent=Decimal(20), salt="spring", by="customer_id"), [b"%d" % n for n in range(200)])
+    chosen = assign_control(
+        Control(percent=Decimal(20), salt="spring", by="customer_id"), [b"%d" % n for n in range(200)]
+    )
     left = [person for person, is_chosen in zip(everybody, chosen, strict=True) if not is_chosen]
     rows = [{"email": person, "customer_id": n, "opted_in": True} for n, person in enumerate(everybody)]
     services.td.create("sandbox", "people", rows)

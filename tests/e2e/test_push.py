@@ -54,13 +54,13 @@ def test_td_pushes_the_bundle_and_the_missing_secrets_are_named(commands: Path) 
     assert 0 == ran.returncode, ran.stderr
     assert ["td wf push audiences", "td wf secrets --project audiences"] == _calls(commands)
     assert str(commands.parent / "bundle") == (commands.parent / "folder").read_text().strip()
-    assert "these secrets are missing: pinterest.client_secret pinterest.refresh_token\n" in ran.stdout
+    assert "lacks these secrets: pinterest.client_secret pinterest.refresh_token\n" in ran.stdout
     assert "td wf secrets --project audiences --set pinterest.client_secret pinterest.refresh_token\n" in ran.stdout
 
 
 def test_a_complete_project_is_said_so(commands: Path) -> None:
     (commands.parent / "secrets").write_text("\n".join(NEEDED) + "\n")
-    assert "has every secret that its workflows use" in _push(commands).stdout
+    assert "has all secrets that its workflows use" in _push(commands).stdout
 
 
 def test_digdag_pushes_to_the_server_of_the_environment(commands: Path) -> None:

@@ -1,4 +1,4 @@
-"""The READMEs are true: the workflow runs as it stands, tables are the program's, links lead somewhere."""
+"""The pages are true: workflows run as shown, tables match the program, links and named tests exist."""
 
 from __future__ import annotations
 
@@ -20,15 +20,18 @@ from td_pinterest_op.settings.table import ERASURE, STATUS
 from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS
 from td_pinterest_op.stats import LISTS, Stats
 from tests import dig
-from tests.e2e.project import ROOT, secrets
-from tests.exporting import Services, digest
+from tests.e2e.audiences import ADD, CREATE, REPLACE
+from tests.e2e.project import ROOT, secrets, use_audience
+from tests.exporting import Services, digest, digests, people
 from tests.readme import with_commands
 
-README, OPERATOR, WORKFLOWS, COMMANDS = (
-    (ROOT / folder / "README.md").read_text() for folder in (".", "td_pinterest_op", "workflows", "td_pinterest_op/cli")
+README, OPERATOR, WORKFLOWS, COMMANDS, TESTS = (
+    (ROOT / folder / "README.md").read_text()
+    for folder in (".", "td_pinterest_op", "workflows", "td_pinterest_op/cli", "tests")
 )
 DOCUMENTS = [
-    path for path in ROOT.rglob("*.md") if not path.relative_to(ROOT).parts[0].startswith((".", "build", "dist"))
+    *(path for path in ROOT.rglob("*.md") if not path.relative_to(ROOT).parts[0].startswith((".", "build", "dist"))),
+    ROOT / ".github" / "SECURITY.md",
 ]
 CLICK = version("click")
 
@@ -41,7 +44,7 @@ def _block(after: str) -> str:
 
 def _first_cells(text: str, heading: str) -> list[list[str]]:
     """The cells of each row of the first table below a heading."""
-    table = text.split(f"\n## {heading}\n")[1].split("\n| --- |")[1].split("\n\n")[0]
+    table = text.split(f"# {heading}\n")[1].split("\n| --- |")[1].split("\n\n")[0]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[1:]]
 
 
@@ -57,6 +60,41 @@ def test_the_workflow_of_the_readme_runs_in_an_empty_project(services: Services,
     assert {digest("one@shop.example")} == services.pinterest.members_of_audience(audience_id)
 
 
+def test_the_workflow_that_was_an_add_mirrors(services: Services, project: Path) -> None:
+    audience_id = services.audience(people(3))
+    use_audience(project, audience_id)
+    services.td.create("sandbox", "people", [{"email": person, "opted_in": True} for person in people(120, first=2)])
+    block = WORKFLOWS.split("\n### Change an add into a mirror\n")[1].split("```yaml\n")[1].split("```")[0]
+    block = block.replace("the name of the audience", "Shoppers")
+    head = "timezone: UTC\n_export:\n  !include : config/workflow.yml\n"
+    (project / "mine.dig").write_text(head + block)
+    result = dig.run(project / "mine.dig", secrets=secrets(services), environ=services.environ)
+    assert result.error is None
+    assert digests(120, first=2) == services.pinterest.members_of_audience(audience_id)
+
+
+COSTS: list[tuple[str, dict[str, Any]]] = [
+    ("add, remove", {"action": ADD}),
+    ("create", {"action": CREATE, "audience_id": None, "audience_name": "New"}),
+    ("replace", {"action": REPLACE}),
+    ("mirror, first run", {"action": "mirror_current_audience"}),
+    ("mirror, nothing changed", {"action": "mirror_current_audience"}),
+    ("mirror, people join or leave", {"action": "mirror_current_audience", "people": 130}),
+]
+
+
+def test_runs_issue_as_many_jobs_as_the_table_of_costs_has(services: Services) -> None:
+    jobs = {cells[0]: cells[1] for cells in _first_cells(WORKFLOWS, "What a run costs")}
+    common = {"audience_id": services.audience(), "begin": "replace"}
+    for day, (name, given) in enumerate(COSTS, start=1):
+        settings = {**common, **given}
+        services.td.create("crm", "people", [{"email": person} for person in people(settings.pop("people", 120))])
+        before = len(services.td.jobs.all())
+        task: dict[str, Any] = {"query": "SELECT email FROM people", "database": "crm"}
+        services.export(settings, session_time=f"2026-11-{day:02}T00:00:00+00:00", **task)
+        assert jobs[name] == str(len(services.td.jobs.all()) - before), name
+
+
 def test_the_table_of_settings_names_every_key_with_its_need_and_its_default() -> None:
     needed = {name for action in EXPORT.actions for name in (*action.needs, action.audience_id)}
     expected = [
@@ -64,7 +102,7 @@ def test_the_table_of_settings_names_every_key_with_its_need_and_its_default() -
         for key in EXPORT.settings
     ]
     rows = _first_cells(OPERATOR, "Settings")
-    assert expected == [(name, need.split()[0], default.strip("`")) for name, need, default, _ in rows]
+    assert sorted(expected) == sorted((name, need.split()[0], default.strip("`")) for name, need, default, _ in rows)
 
 
 @pytest.mark.parametrize("reason", Reason)
@@ -111,6 +149,32 @@ def test_the_readme_is_what_a_newcomer_reads() -> None:
     assert len(README.splitlines()) <= 250
 
 
+def test_every_file_that_contributing_names_exists() -> None:
+    named = re.findall(r"`([\w.]+/[\w./]*|\w+\.py)`", (ROOT / "CONTRIBUTING.md").read_text())
+    assert 20 < len(named)
+    assert [] == [
+        name for name in named if not any((ROOT / place / name).exists() for place in ("", "td_pinterest_op"))
+    ]
+
+
+def test_every_promise_has_its_tests_and_every_named_test_exists() -> None:
+    shown = _first_cells(TESTS, "Promises and the tests that show them")
+    assert [row[0] for row in _first_cells(WORKFLOWS, "What you can rely on")] == [row[0] for row in shown]
+    assert all("::" in tests for _, tests in shown)
+    missing = [
+        f"{file}::{name}"
+        for file, name in re.findall(r"`([\w/]+\.py)::(\w+)`", TESTS)
+        if not re.search(rf"^ *def {name}\(", (ROOT / "tests" / file).read_text(), re.MULTILINE)
+    ]
+    assert [] == missing
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_lines_of_prose_have_at_most_140_characters(document: Path) -> None:
+    prose = re.sub(r"^ *```.*?^ *```", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert [] == [line for line in prose.splitlines() if len(line) > 140 and not line.lstrip().startswith("|")]
+
+
 def _described(rows: Iterable[str]) -> dict[str, list[str]]:
     """The keys that the first cells of a table describe, by their file: "`mirror.yml`: `begin`, `adopt`"."""
     keys: dict[str, list[str]] = {}
@@ -155,7 +219,7 @@ HANDED = {
 }
 
 
-_READS = r"(?:\bparams(?:\.get\(|\[)|_given\(task, )\"(\w+)\""
+_READS = r"(?:\bparams(?:\.get\(|\[)|_read_parameter\(task, )\"(\w+)\""
 
 
 def test_every_parameter_of_a_task_is_described_once() -> None:

@@ -113,7 +113,7 @@ class TestReplace:
         ("switches", "message"),
         [
             ({"processing_seconds": 1e9, "processing_refusal": "400"}, "Pinterest answered 400"),
-            ({"new_list_missing_seconds": 1e9}, "Pinterest answered 404.*of 10 records 4 are in"),
+            ({"new_list_missing_seconds": 1e9}, "Pinterest answered 404.*4 of 10 records sent"),
         ],
         ids=["never finished", "never found"],
     )

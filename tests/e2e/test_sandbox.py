@@ -1,26 +1,31 @@
-"""The sandbox, as `scripts/sandbox` starts it: the main job, and a project of a user's own."""
+"""The sandbox that `scripts/sandbox` starts: the main job, and a project of a user's own."""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import re
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 from typing import Protocol
 
 import pytest
+import yaml
 
+from scripts import bundle as bundle_script
 from td_pinterest_op.cli.rehearse.stage import Facts
 from td_pinterest_op.report.sources import entries
 from tests import children, guard
 from tests.campaigns import campaign
-from tests.e2e.project import ENGINES, ROOT, run_with_stand_in
-from tests.emulators.__main__ import AUDIENCE_NAME, guide
+from tests.e2e.project import ENGINES, ROOT, change, copy_checkout, run_with_stand_in
+from tests.emulators.__main__ import AUDIENCE_NAME, guide_lines
 from tests.emulators.environment import HURRY, environment
 from tests.emulators.pinterest import CONTROLS
-from tests.exporting import digest
+from tests.exporting import digest, people
 from tests.sandbox.__main__ import main
 
 # The folders of the programs that the sandbox itself starts; digdag is in none of them.
@@ -70,7 +75,7 @@ class Sandbox(Protocol):
 
 @pytest.fixture
 def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Sandbox:
-    """The sandbox in this process, without digdag, with `py>` tasks whose clocks hurry."""
+    """The sandbox in this process, without digdag, with `py>` tasks whose clocks hurry; its files exist."""
     monkeypatch.setenv("PATH", _PLAIN_PATH)
     monkeypatch.setenv("PYTHONPATH", HURRY)
 
@@ -79,6 +84,12 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         code = main([str(argument) for argument in (*options, *arguments)])
         said, log = "".join(capsys.readouterr()), (tmp_path / "log").read_text()
         guard.check(said + log, "the sandbox")
+        words = " ".join(said.split()).replace(f"{tmp_path / 'our project'}/", "")
+        files = re.findall(r"[\w./-]+\.(?:dig|html)\b|\S+/log\b|tests/dig\b", words)
+        assert [] == [
+            name for name in files if not any((at / name).exists() for at in (ROOT, tmp_path / "our project"))
+        ]
+        assert len(files) >= 3
         return code, said, log
 
     return run
@@ -110,20 +121,21 @@ def _tables(folder: Path) -> list[str]:
     return [f"--table=customers={folder / 'customers.csv'}", f"--table=shop.consents={folder / 'consents.csv'}"]
 
 
-def test_the_sandbox_tells_the_main_job_and_one_that_withholds_and_writes_a_page_and_a_log(
-    sandbox: Sandbox, tmp_path: Path
+def test_sandbox_describes_the_main_job_and_a_withholding_export_in_few_lines(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
     code, said, log = sandbox()
-    assert 0 == code, said
-    assert 38 > len(said.splitlines())
-    assert 100 >= max(len(line) for line in said.splitlines() if str(tmp_path) not in line)
-    for label in ("query     SELECT email", "plan      rows", "sent      Added 2,486 records", "held      audience"):
-        assert f"  {label}" in said
-    assert "by SQL 2,486 people should be in it: the very same are" in said
-    once_more = " ".join(said.partition("Once more")[2].split())
-    assert "records (suppressed 48, control 263) were withheld." in once_more
-    assert "by SQL 48 opted out (a join on the text finds 1 of them) and 263 are the control group" in once_more
-    assert "the others should be in it: the very same are" in once_more
+    lines = [line for line in said.splitlines() if not line.startswith("  running ")]
+    assert (0, True) == (code, len(lines) <= 24), said
+    assert 100 >= max(len(line) for line in lines if str(tmp_path) not in line)
+    for line in ("query     SELECT email FROM people", r"rows      2,5\d\d read", "sent      Added 2,486 records"):
+        assert re.search(f"^  {line}", said, re.MULTILINE)
+    assert f'audience  549755885175000002 "{AUDIENCE_NAME}" holds 2,486 people' in said
+    assert "checked   the same 2,486 people as by SQL\n" in said
+    withholding = " ".join(said.partition("\nThen ")[2].split())
+    assert "records (suppressed 48, control 263) were withheld." in withholding
+    assert "the same 2,175 people as by SQL, without 48 who opted out (1 by a join on the text) and 263" in withholding
     assert f"  page      {tmp_path}/new/page.html\n  log       {tmp_path}/log\n" in said
     html = (tmp_path / "new" / "page.html").read_text()
     guard.check(html, "the page")
@@ -136,7 +148,7 @@ def test_the_sandbox_tells_the_main_job_and_one_that_withholds_and_writes_a_page
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_project_of_ones_own_runs_as_it_is(
+def test_sandbox_runs_an_unchanged_project_and_puts_its_audiences_on_one_page(
     sandbox: Sandbox, project: Path, tmp_path: Path, engine: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if engine is not run_with_stand_in:
@@ -149,30 +161,147 @@ def test_a_project_of_ones_own_runs_as_it_is(
         *[f"--expect=Käufer={tmp_path / 'buyers.txt'}", f"--expect=2542620905475={tmp_path / 'digests'}"],
     )
     assert 0 == code, said
-    assert 'audience 2542620905473 "Käufer": 2 people' in said
+    assert 'audience  2542620905473 "Käufer" holds 2 people' in said
     assert "exactly the 2 people of buyers.txt" in said
     assert "exactly the 2 people of digests" in said
-    assert {"page_2542620905473.html", "page_2542620905475.html"} == {
-        page.name for page in (tmp_path / "new").iterdir()
-    }
+    assert "made up   ad account 987654321, audience 2542620905473, audience 2542620905475\n" in said
+    assert ["page.html"] == [page.name for page in (tmp_path / "new").iterdir()]
+    assert {"Käufer", "Leser"} <= set(re.findall("Käufer|Leser", (tmp_path / "new" / "page.html").read_text()))
     assert before == {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
 
 
-def test_a_wrong_expectation_says_who_is_missing_by_number(sandbox: Sandbox, project: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("known", "code", "line"),
+    [
+        (["987654321"], 0, "made up   audience 2542620905473"),
+        (["{audiences}", "987654321", "--strict"], 0, ""),
+        (["987654321", "--strict"], 1, "unknown   audience 2542620905473: --strict takes only ids that are known."),
+        (["1", "--strict"], 1, "or add --known 987654321 --known 2542620905473"),
+        (["987654321", "2542620905473=Leser", "--strict"], 1, 'is named "Leser"'),
+    ],
+)
+def test_ids_that_are_not_known_are_listed_or_refused(
+    sandbox: Sandbox, project: Path, tmp_path: Path, known: list[str], code: int, line: str
+) -> None:
+    audiences = tmp_path / "audiences.json"
+    audiences.write_text(json.dumps([{"id": "2542620905473", "name": "Käufer", "size": 7}]))
+    options = [f"--known={each.format(audiences=audiences)}" for each in known if each != "--strict"]
+    strict = [each for each in known if each == "--strict"]
+    ran, said, _ = sandbox("--project", project, *_tables(tmp_path), "buyers", *options, *strict)
+    shown = " ".join(said.split())
+    assert (code, True) == (ran, " ".join(line.split()) in shown), said
+    assert bool(line) is any(word in said for word in ("made up ", "unknown ", "failed "))
+
+
+def test_wrong_expectation_names_missing_people_by_line(sandbox: Sandbox, project: Path, tmp_path: Path) -> None:
     (tmp_path / "people").write_text("anna@shop.example\nbela@shop.example\n\ndora@shop.example\n")
     code, said, _ = sandbox("--project", project, *_tables(tmp_path), "buyers", "--expect", tmp_path / "people")
     assert 1 == code
-    assert "2 missing (lines 2, 4 of people); 1 too many, which people does not have" in said
+    expected = "2 of people missing: 2 not in the query's result (lines 2, 4); 1 too many, which people does not have"
+    assert expected in " ".join(said.split())
+
+
+@pytest.mark.parametrize("by", ["", "customer"])
+def test_missing_people_are_counted_by_what_withheld_them(
+    sandbox: Sandbox, project: Path, tmp_path: Path, by: str
+) -> None:
+    everybody = people(12)
+    rows = [f"{number},{person}\n" for number, person in enumerate(everybody)]
+    (tmp_path / "customers.csv").write_text("id,mail\n" + "".join(rows))
+    (tmp_path / "consents.csv").write_text("customer,given\n" + "".join(f"{number},true\n" for number in range(11)))
+    (tmp_path / "people.txt").write_text("\n".join(everybody))
+    (project / "queries" / "customers_with_consent.sql").write_text(
+        _QUERY.replace("SELECT", f"SELECT {by}," if by else "SELECT")
+    )
+    withholding = f"columns: {{contact: email}}\n    control: {{percent: 40, salt: autumn{', by: ' * bool(by)}{by}}}"
+    change(project / "buyers.dig", (r"columns: .*", withholding))
+    opted_out = "SELECT mail AS contact FROM customers WHERE id IN (3, 4)"
+    change(project / "buyers.dig", (r"^\+send:\n", f"+send:\n  database: shop\n  suppress: {opted_out}\n"))
+    numbers = [
+        int(hashlib.sha256(f"autumn\n{key}".encode()).hexdigest()[:8], 16) % 10_000
+        for key in (range(12) if by else map(digest, everybody))
+    ]
+    in_control = [line for line in range(1, 12) if numbers[line - 1] < 4_000 and line not in (4, 5)]
+    assert len(in_control) >= 2
+    code, said, _ = sandbox("--project", project, *_tables(tmp_path), "buyers", "--expect", tmp_path / "people.txt")
+    expected = (
+        f"{len(in_control) + 3} of people.txt missing: "
+        f"{len(in_control)} in the control group (lines {', '.join(map(str, in_control))}), "
+        "1 not in the query's result (line 12), 2 suppressed (lines 4, 5)"
+    )
+    assert (1, True) == (code, expected in " ".join(said.split())), said
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "error"),
+    [
+        ("customers.csv", "id,mail\n1,nobody\n", "1 of 1 rows is invalid"),
+        ("our project/config/ours.yml", "ours: [", "our project/config/ours.yml: while parsing"),
+        ("our project/queries/customers_with_consent.sql", "SELECT 1 FROM nowhere", "Table with name nowhere does not"),
+    ],
+)
+def test_failure_is_shown_once_with_files_of_the_user(
+    sandbox: Sandbox, project: Path, tmp_path: Path, file: str, text: str, error: str
+) -> None:
+    (tmp_path / file).write_text(text)
+    code, said, _ = sandbox("--project", project, *_tables(tmp_path), "buyers")
+    shown = " ".join(said.split())
+    assert (1, 1) == (code, shown.count(error)), said
+    assert ("look at   the tables here, which are shop.customers, shop.consents" in said) is ("nowhere" in text)
+    for script, arguments in re.findall(r"look at (\S+/td-pinterest) (check .+?\.dig')", shown):
+        checked = children.run([sys.executable, "-m", "td_pinterest_op", *shlex.split(arguments)], cwd=ROOT)
+        assert (1, True) == (checked.returncode, Path(script).exists()), checked.stderr
+        assert "ours.yml" in error
+    assert ("ours.yml" in error) is ("td-pinterest check" in shown)
 
 
 @pytest.mark.usefixtures("sandbox")
-def test_as_a_program_a_workflow_that_fails_ends_with_its_error(project: Path, tmp_path: Path) -> None:
-    (tmp_path / "customers.csv").write_text("id,mail\n1,nobody\n")
+def test_printed_commands_run_the_workflow_again(project: Path, tmp_path: Path) -> None:
     files: list[str | Path] = ["--log", tmp_path / "log", "--page", tmp_path / "page", *_tables(tmp_path)]
-    done = children.run([sys.executable, "-m", "tests.sandbox", *files, "--project", project, "buyers"], cwd=ROOT)
-    guard.check(done.stdout + done.stderr, "the sandbox")
-    assert (1, "") == (done.returncode, done.stderr)
-    assert 1 == len(re.findall(r"failed +1 of 1 rows? (?:is|are) invalid", done.stdout)), done.stdout
+    command = [sys.executable, "-m", "tests.sandbox", "--keep", *files, "--project", project, "buyers"]
+    with children.started(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        printed: list[str] = []
+        assert process.stdout
+        while "/_test/move" not in "".join(printed[-1:]):
+            printed.append(process.stdout.readline())
+        script = "".join(printed).partition("in another shell:")[2]
+        assert "\n(cd " in script
+        again = children.run(["bash", "-euc", script], cwd=tmp_path)
+        process.terminate()
+        assert (0, 0) == (again.returncode, process.wait()), again.stderr
+    assert "Replaced the members" in again.stdout
+
+
+def test_ci_workflow_of_the_readme_passes_and_fails_for_missing_people(tmp_path: Path) -> None:
+    text = (ROOT / "workflows" / "README.md").read_text().partition("\n## Test your project in CI\n")[2]
+    (job,) = yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0])["jobs"].values()
+    copy_checkout(tmp_path / "td_pinterest_op")
+    assert 0 == bundle_script.main([str(tmp_path / "audiences"), "pinterest_export.dig"])
+    samples = {
+        "people.csv": "email,opted_in\nanna@shop.example,true\nbela@shop.example,false\n",
+        "expected.txt": "anna@shop.example\n",
+        "audiences.json": '[{"id": "549755885175000002", "name": "Newsletter readers"}]',
+        "accounts.json": '[{"id": "549755885175", "name": "Shop"}]',
+    }
+    (tmp_path / "samples").mkdir()
+    for name, content in samples.items():
+        (tmp_path / "samples" / name).write_text(content)
+    commands = [step["run"] for step in job["steps"] if "run" in step]
+    assert [0] * 3 == [_run_step(command, tmp_path).returncode for command in commands]
+    assert (tmp_path / "build" / "report.html").exists()
+    (tmp_path / "samples" / "expected.txt").write_text("anna@shop.example\nbela@shop.example\n")
+    failed = _run_step(commands[-1], tmp_path)
+    assert (1, True) == (failed.returncode, "1 not in the query's result (line 2)" in " ".join(failed.stdout.split()))
+
+
+def _run_step(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in the checkout as GitHub's runner does, with the PATH that earlier ones left."""
+    added = folder / "github_path"
+    path = os.pathsep.join([*(added.read_text().splitlines() if added.exists() else ()), _PLAIN_PATH])
+    environ = os.environ | {"PATH": path, "GITHUB_PATH": str(added), "PYTHONPATH": HURRY}
+    done = children.run(["bash", "-eo", "pipefail", "-c", command], cwd=folder, env=environ)
+    guard.check(done.stdout + done.stderr, command)
+    return done
 
 
 @pytest.mark.parametrize(
@@ -186,14 +315,22 @@ def test_as_a_program_a_workflow_that_fails_ends_with_its_error(project: Path, t
         (["--expect", "nowhere"], "nowhere cannot be read (FileNotFoundError)"),
         (["--expect", "{wrong}"], "line 2 of {wrong} is no email: not_an_email"),
         (["--like", "{wrong}"], "is no rehearsal.json"),
+        (
+            ["--expect", "VIP={right}"],
+            'an id or a name is wanted; Pinterest holds 549755885175000002 "Sandbox customers"',
+        ),
+        (["--known", "nowhere"], "--known nowhere: ID, ID=NAME, or a file with what `td-pinterest audiences --json`"),
+        (["--known", "{wrong}"], "prints is wanted (JSONDecodeError)"),
     ],
 )
-def test_wrong_usage_is_named(
+def test_wrong_usage_is_explained(
     project: Path, tmp_path: Path, arguments: list[str], why: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wrong = tmp_path / "wrong"
     wrong.write_text("email\nnobody\n")
-    given = [text.format(project=project, wrong=wrong) for text in arguments]
+    right = tmp_path / "right"
+    right.write_text("email\nanna@shop.example\n")
+    given = [text.format(project=project, wrong=wrong, right=right) for text in arguments]
     with pytest.raises(SystemExit) as ended:
         main(["--rows", "10", "--log", str(tmp_path / "log"), "--page", str(tmp_path / "page.html"), *given])
     said = capsys.readouterr()
@@ -207,12 +344,12 @@ def test_pinterest_behaves_like_a_rehearsal(sandbox: Sandbox, tmp_path: Path) ->
     facts = {field.name: findings.get(field.name) for field in dataclasses.fields(Facts)}
     (tmp_path / "rehearsal.json").write_text(json.dumps({"facts": facts, "steps": []}))
     code, said, log = sandbox("--like", tmp_path / "rehearsal.json")
-    assert (0, True) == (code, "the very same are" in said)
+    assert (0, True) == (code, "the same 2,175 people as by SQL" in said)
     assert 3 < json.loads(re.findall(r"statistics: (\{.*\})", log)[-1])["requests"]["sent"]
 
 
-def test_people_are_told_where_the_pages_are_and_what_can_be_done_to_the_emulator() -> None:
-    lines = guide(environment(td_url="http://127.0.0.1:1/", pinterest_endpoint="http://127.0.0.1:2/v5"))
+def test_guide_names_the_pages_and_controls_of_the_emulator() -> None:
+    lines = guide_lines(environment(td_url="http://127.0.0.1:1/", pinterest_endpoint="http://127.0.0.1:2/v5"))
     assert "What Pinterest holds, live: http://127.0.0.1:2/" in lines
     assert "The consent page: http://127.0.0.1:2/oauth/ (redirect http://localhost:8085/)" in lines
     assert len(CONTROLS) == sum("http://127.0.0.1:2/_test/" in line for line in lines)

@@ -1,16 +1,19 @@
-"""Whom may be sent: opt-outs, consents, a control group, and values that are what they seem, through the door."""
+"""Whom may be sent: opt-outs, consents, a control group, and values that are what they seem, through the door.
+
+The two tables run wherever people are withheld: in the operator, on digests of the warehouse, and in the mirror's SQL.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from td_pinterest_op.errors import InvalidRowsError, JobError, LimitError, SettingsError
-from td_pinterest_op.identifiers.types import LISTED, alternatives
 from tests.e2e.audiences import ADD, CLEAR, CREATE, REMOVE, REPLACE, audience_of, in_control, settings_of
 from tests.exporting import ATTEMPT, Services, digest, digests, people
 
@@ -45,6 +48,160 @@ def job_of(services: Services, *rows: tuple[Any, ...], columns: dict[str, str]) 
     return services.td.add_job(columns=list(columns.items()), rows=rows)
 
 
+LEVELS: Mapping[str, Mapping[str, Any]] = {
+    "operator": {"action": ADD},
+    "warehouse": {"action": ADD, "hash_in": "warehouse"},
+    "mirror": {"action": "mirror_current_audience", "min_records": 0},
+}
+Rows = Sequence[Mapping[str, Any]]
+A, B, C, D = people(4)
+DEVICE = "5eed0001-aaaa-4bbb-8ccc-{:012d}".format
+CONTROL = {"percent": 50, "salt": "spring", "by": "id"}
+OUT, IN = (next(n for n in range(100) if in_control(str(n), 50) is wanted) for wanted in (False, True))
+
+
+def rows(columns: str, *values: tuple[Any, ...]) -> Rows:
+    return [dict(zip(columns.split(), row, strict=True)) for row in values]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """Rows of people and lists (or SQL), the identifiers that are sent, and how many each reason withholds.
+
+    `withheld`: suppressed, without consent, in the control group. `keyless`: rows without a key for the control group.
+    """
+
+    people: Rows | str
+    suppress: Rows = ()
+    consent: Rows = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    sent: set[str]
+    withheld: tuple[int, int, int]
+    keyless: int = 0
+    levels: Sequence[str] = tuple(LEVELS)
+
+
+SHARED_DEVICE = rows("email maid", (A, DEVICE(1)), (B, DEVICE(1)), (C, DEVICE(2)), (None, DEVICE(3)), (C, DEVICE(3)))
+WITHOUT_KEYS = rows(
+    "email maid id", (A, DEVICE(1), None), (B, DEVICE(1), 1), (C, DEVICE(2), None), (None, DEVICE(2), 2)
+)
+CASES = {
+    "opt-outs in other spellings": Case(
+        people=rows("email", *((person,) for person in people(9))),
+        suppress=rows("email", (f" {A.upper()}\t",), (digest(B).upper(),), ("nobody@shop.example",)),
+        consent=rows("email", *((person,) for person in [*people(6), "else@shop.example"])),
+        sent={*people(4, first=2)},
+        withheld=(2, 3, 0),
+    ),
+    "a suppressed person takes the other identifiers along": Case(
+        people=SHARED_DEVICE,
+        suppress=rows("email", (A,)),
+        sent={B, C, DEVICE(2), DEVICE(3)},
+        withheld=(2, 0, 0),
+    ),
+    "an opt-out by device": Case(
+        people=SHARED_DEVICE,
+        suppress=rows("maid", (DEVICE(3).upper(),)),
+        sent={A, B, DEVICE(1), DEVICE(2)},
+        withheld=(2, 0, 0),
+    ),
+    "a list that shares one of its types with the people": Case(
+        people=rows("email", (A,), (B,)), suppress=rows("email idfa", (A, DEVICE(1))), sent={B}, withheld=(1, 0, 0)
+    ),
+    "consent by any identifier": Case(
+        people=SHARED_DEVICE,
+        consent=rows("email maid", (A, None), (None, DEVICE(2))),
+        sent={A, C, DEVICE(1), DEVICE(2)},
+        withheld=(0, 2, 0),
+    ),
+    "an identifier of the control group is sent for nobody": Case(
+        people=rows("email id", (A, OUT), (B, OUT), (B, IN)),
+        settings={"control": CONTROL},
+        sent={A},
+        withheld=(0, 0, 1),
+    ),
+    **{
+        f"a suppressed row without a key shields what it holds, {form}": Case(
+            people=WITHOUT_KEYS,
+            suppress=rows("email", (A,)),
+            settings={"control": {**CONTROL, "percent": "0.01"}, "records": form},
+            sent={B, DEVICE(2)},
+            withheld=(1, 0, 0) if form == "identifiers" else (0, 0, 0),
+            keyless=2,
+            levels=tuple(LEVELS) if form == "identifiers" else ("operator",),
+        )
+        for form in ("identifiers", "rows")
+    },
+    "each element of an array": Case(
+        people=f"SELECT UNNEST([['{A}', NULL, '{B}'], [], [NULL], NULL, ['{C}', 'no'], ['{D}']]) AS email",
+        suppress=rows("email", (B,)),
+        sent={C, D},
+        withheld=(2, 0, 0),
+    ),
+    "a row of which nothing is left": Case(
+        people=rows("email phone", (A, "+12025550101"), (None, "+12025550101"), (B, "+12025550101"), (B, None)),
+        suppress=rows("email", (A,)),
+        settings={"records": "rows"},
+        sent={B},
+        withheld=(2, 0, 0),
+        levels=("operator",),
+    ),
+}
+
+
+@pytest.mark.parametrize(("level", "name"), [(level, name) for name, case in CASES.items() for level in case.levels])
+def test_people_on_lists_and_in_the_control_group_are_not_sent_and_all_others_are(
+    services: Services, level: str, name: str
+) -> None:
+    case = CASES[name]
+    settings = {**LEVELS[level], "audience_id": services.audience(), "ignore_invalid_records": True, **case.settings}
+    queries: dict[str, Any] = {}
+    for task_key, table in {"query": case.people, "suppress": case.suppress, "consent": case.consent}.items():
+        if table:
+            services.td.create("crm", f"of_{task_key}", table)
+            queries[task_key] = f"SELECT * FROM of_{task_key}"
+    stored = services.export(settings, **queries, **DATABASE)
+    assert set(map(digest, case.sent)) == members(services, settings)
+    assert (case.withheld, case.keyless) == (withheld(stored), stored["rows"]["invalid_by_reason"]["no_control_key"])
+
+
+BOTH = ("suppress", "consent")
+UNUSABLE = [
+    *((BOTH, blank, "{} of the task is blank", LEVELS) for blank in ("", " \n")),
+    (BOTH, "SELECT nothing", "[the query of `{}`]", LEVELS),
+    (BOTH, "SELECT 'x' AS name", "there is no column", LEVELS),
+    (BOTH, nobody(), "`{}` has no rows. Nothing was sent", LEVELS),
+    (BOTH, query([None, None]), "`{}` holds no identifier (null 2). Nothing was sent", LEVELS),
+    (BOTH, query(["nobody", "n/a"]), "`{}` holds no identifier (not_an_email 1, placeholder 1)", LEVELS),
+    (BOTH, query([DEVICE(1)], "idfa"), "`{}` has idfa, and the people have email", LEVELS),
+    (BOTH, query([*sorted(digests(3)), A]), "expect_values: plain, but 3 of 4 valid", LEVELS),
+    (BOTH[:1], query(people(3)), "3 records (suppressed 3)", LEVELS),
+    (BOTH[:1], query(["SOFI\u03a3@shop.example", A]), "`{}` holds addresses that are unsure (1)", ["mirror"]),
+    (BOTH[:1], query(["SOFI\u03a3@shop.example", A]), "or set hash_in: operator", ["warehouse"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("level", "name", "sql", "message"),
+    [(level, name, sql, text) for names, sql, text, levels in UNUSABLE for name in names for level in levels],
+)
+def test_a_list_that_cannot_be_right_ends_the_export_before_it_writes(
+    services: Services, level: str, name: str, sql: str, message: str
+) -> None:
+    settings = {**LEVELS[level], "audience_id": services.audience(), "expect_values": "plain"}
+    with pytest.raises((JobError, LimitError, SettingsError)) as caught:
+        services.export(settings, query=query(people(3)), **DATABASE | {name: sql})
+    assert message.format(name) in str(caught.value)
+    assert [] == services.pinterest.calls.writes()
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_an_opt_out_list_may_be_empty_where_it_is_allowed(services: Services, level: str) -> None:
+    settings = {**LEVELS[level], "audience_id": services.audience(), "allow_empty_suppress": True}
+    stored = services.export(settings, query=query(people(3)), suppress=nobody(), **DATABASE)
+    assert (digests(3), (0, 0, 0)) == (members(services, settings), withheld(stored))
+
+
 class TestLists:
     @pytest.mark.parametrize("action", [ADD, CREATE, REPLACE])
     @pytest.mark.parametrize("rows_from", ["query", "job", "last job"])
@@ -73,33 +230,6 @@ class TestLists:
         held = set[str]().union(*map(services.pinterest.members, services.pinterest.lists))
         assert held.isdisjoint(digests(2) | digests(4, first=6))
         assert "REMOVE" not in {call.operation_type for call in services.pinterest.calls.writes()}
-
-    def test_a_person_is_known_by_any_identifier_and_takes_the_others_along(self, services: Services) -> None:
-        audience_id = services.audience()
-        device = "5eed0001-aaaa-4bbb-8ccc-{:012d}".format
-        a, b, c = people(3)
-        rows = [(a, device(1)), (b, device(1)), (c, device(2)), (None, device(3)), (c, device(3))]
-        job = job_of(services, *rows, columns={"email": "varchar", "maid": "varchar"})
-        stored = services.export(
-            {"action": ADD, "audience_id": audience_id}, job_id=job, suppress=query([a.upper()]), **DATABASE
-        )
-        # a is suppressed, and device 1 with it; b is sent without it. It is not transitive.
-        expected = {digest(value) for value in (b, c, device(2), device(3))}
-        assert expected == members(services, {"audience_id": audience_id})
-        assert ((2, 0, 0), 6) == (withheld(stored), stored["records"]["unique"])
-
-    def test_a_row_of_which_nothing_is_left_counts_as_suppressed(self, services: Services) -> None:
-        audience_id = services.audience()
-        a, b = people(2)
-        rows = [(a, "+12025550101"), (None, "+12025550101"), (b, "+12025550101"), (b, None)]
-        job = job_of(services, *rows, columns={"email": "varchar", "phone": "varchar"})
-        settings = {"action": ADD, "audience_id": audience_id, "records": "rows"}
-        stored = services.export(settings, job_id=job, suppress=query([a]), **DATABASE)
-        assert {digest(b)} == members(services, settings)
-        assert ((2, 0, 0), 3, 1, 1) == (
-            withheld(stored),
-            *(stored["records"][name] for name in ("unique", "sent", "duplicate")),
-        )
 
     def test_rows_may_be_named_in_a_list_by_phone_or_external_id(self, services: Services) -> None:
         audience_id = services.audience()
@@ -141,7 +271,7 @@ class TestLists:
         settings = {"action": ADD, "audience_id": services.audience()}
         same = query(people(3))
         task = DATABASE | ATTEMPT | {"query": same, "consent": same}
-        with pytest.raises(LimitError, match="everybody is withheld"):
+        with pytest.raises(LimitError, match="no records are left to send"):
             services.export(settings, suppress=same, **task)
         stored = services.export(settings, suppress=query(people(1)), **task)
         issued = [call.form["domain_key"] for call in services.td.calls("POST", "/v3/job/issue")]
@@ -173,7 +303,7 @@ class TestLists:
             consent=query([*people(2), "n/a"]),
             **DATABASE,
         )
-        (warning,) = [record.getMessage() for record in caplog.records if "match nobody" in record.getMessage()]
+        (warning,) = [text for text in caplog.messages if "not valid identifiers" in text]
         assert warning.endswith("suppress: not_an_email 1, empty 1, null 1; consent: placeholder 1")
         assert people(1)[0] not in caplog.text
 
@@ -184,7 +314,7 @@ class TestLists:
         settings = {"action": ADD, "audience_id": services.audience(), "dry_run": True}
         stored = services.export(settings, job_id=services.job(people(3)), suppress=query(people(1)), **DATABASE)
         assert "withheld  1 record (suppressed 1)" in caplog.text
-        assert "who opted out and is in the audience already stays there: pinterest_erase.dig" in caplog.text
+        assert "people who opted out but are already in the audience remain in it: pinterest_erase.dig" in caplog.text
         assert "nothing was written; 1 record (suppressed 1) was withheld." in stored["summary"]
 
     def test_the_report_shows_how_many(self, services: Services, tmp_path: Path) -> None:
@@ -197,31 +327,6 @@ class TestLists:
 
 
 class TestFailsClosed:
-    @pytest.mark.parametrize("name", ["suppress", "consent"])
-    @pytest.mark.parametrize(
-        ("sql", "error", "message"),
-        [
-            *((blank, SettingsError, "{} of the task is blank") for blank in ("", "  ", "\n")),
-            ("SELECT nothing", JobError, "[the query of `{}`]"),
-            ("SELECT 'x' AS name", JobError, f"there is no column {alternatives(LISTED)} [the query of `{{}}`]"),
-            (nobody(), LimitError, "`{}` has no rows. Nothing was sent"),
-            (query([None, None]), LimitError, "`{}` holds no identifier (null 2). Nothing was sent"),
-            (query(["nobody", "n/a"]), LimitError, "`{}` holds no identifier (not_an_email 1, placeholder 1)"),
-        ],
-    )
-    def test_a_list_that_cannot_be_used_ends_the_export(
-        self, services: Services, name: str, sql: str, error: type[Exception], message: str
-    ) -> None:
-        with pytest.raises(error) as caught:
-            services.export(
-                {"action": ADD, "audience_id": services.audience()},
-                job_id=services.job(people(3)),
-                **DATABASE | {name: sql},
-            )
-        assert message.format(name) in str(caught.value)
-        assert 1 >= str(caught.value).count(f"`{name}`")
-        assert [] == services.pinterest.calls.writes()
-
     @pytest.mark.parametrize(
         ("given", "message"),
         [
@@ -249,7 +354,6 @@ class TestFailsClosed:
     @pytest.mark.parametrize(
         ("own", "column", "named"),
         [
-            ("email", "idfa", "`{}` has idfa, and the people have email"),
             ("maid", "idfa", "`{}` has idfa, and the people have maid"),
             ("idfa", "maid", "`{}` has maid, and the people have idfa"),
         ],
@@ -267,12 +371,6 @@ class TestFailsClosed:
             )
         assert named.format(name) in str(caught.value)
         assert [] == services.pinterest.calls.writes()
-
-    def test_a_list_that_shares_one_of_several_types_is_compared(self, services: Services) -> None:
-        settings = {"action": ADD, "audience_id": services.audience()}
-        suppress = f"SELECT '{people(1)[0]}' AS email, '5eed0001-aaaa-4bbb-8ccc-000000000001' AS idfa"
-        stored = services.export(settings, job_id=services.job(people(3)), suppress=suppress, **DATABASE)
-        assert (1, 0, 0) == withheld(stored)
 
     @pytest.mark.parametrize(("name", "meant"), [("supress", "suppress"), ("consents", "consent"), ("querry", "query")])
     def test_a_misspelt_list_lets_nobody_through(self, services: Services, name: str, meant: str) -> None:
@@ -302,10 +400,12 @@ class TestFailsClosed:
     def test_it_is_an_error_if_everybody_is_withheld(self, services: Services, allow_empty: bool) -> None:
         settings = {"action": REPLACE, "audience_id": services.audience(people(5)), "allow_empty": allow_empty}
         job = services.job(people(3))
-        with pytest.raises(LimitError, match=r"everybody is withheld: 3 records \(suppressed 2, without_consent 1\)"):
+        with pytest.raises(
+            LimitError, match=r"no records are left to send: 3 records \(suppressed 2, without_consent 1\) withheld"
+        ):
             services.export(settings, job_id=job, suppress=query(people(2)), consent=query(people(2)), **DATABASE)
         with pytest.raises(
-            LimitError, match=r"\(without_consent 3\)\. Nothing was sent\. Check the query of `consent`$"
+            LimitError, match=r"\(without_consent 3\) withheld\. Nothing was sent\. Check the query of `consent`$"
         ):
             services.export(settings, job_id=job, consent=query(people(2, first=5)), **DATABASE)
         assert [] == services.pinterest.calls.writes()
@@ -341,36 +441,6 @@ class TestControl:
         sent = {digest(person) for person, key in rows if not in_control(key, 20)}
         assert sent == members(services, settings)
         assert (0, 0, 200 - len(sent)) == withheld(stored)
-
-    def test_a_key_may_be_a_number_and_an_identifier_of_the_group_is_sent_for_nobody(self, services: Services) -> None:
-        settings = {
-            "action": ADD,
-            "audience_id": services.audience(),
-            "control": {"percent": 50, "salt": "spring", "by": "id"},
-        }
-        outside, inside = (next(n for n in range(100) if in_control(str(n), 50) is wanted) for wanted in (False, True))
-        a, b = people(2)
-        job = job_of(services, (a, outside), (b, outside), (b, inside), columns={"email": "varchar", "id": "bigint"})
-        stored = services.export(settings, job_id=job)
-        assert {digest(a)} == members(services, settings)
-        assert (0, 0, 1) == withheld(stored)
-
-    @pytest.mark.parametrize("form", ["identifiers", "rows"])
-    def test_an_opted_out_row_without_a_key_shields_what_it_holds(self, services: Services, form: str) -> None:
-        settings = {
-            "action": ADD,
-            "audience_id": services.audience(),
-            "control": {"percent": "0.01", "salt": "spring", "by": "id"},
-            "ignore_invalid_records": True,
-            "records": form,
-        }
-        device = "5eed0001-aaaa-4bbb-8ccc-{:012d}".format
-        a, b, c = people(3)
-        rows = [(a, device(1), None), (b, device(1), 1), (c, device(2), None), (None, device(2), 2)]
-        job = job_of(services, *rows, columns={"email": "varchar", "maid": "varchar", "id": "bigint"})
-        stored = services.export(settings, job_id=job, suppress=query([a]), **DATABASE)
-        assert {digest(b), digest(device(2))} == members(services, settings)
-        assert 2 == stored["rows"]["invalid_by_reason"]["no_control_key"]
 
     def test_valid_people_without_keys_are_no_empty_result_that_may_clear_the_audience(
         self, services: Services
@@ -442,19 +512,6 @@ class TestExpectedValues:
         assert message in str(caught.value)
         assert f"[the query of `{name}`]" in str(caught.value)
         assert [] == services.pinterest.calls.writes()
-
-
-def test_each_element_of_an_array_is_a_value_of_its_row(services: Services) -> None:
-    settings = {"action": ADD, "audience_id": services.audience(), "ignore_invalid_records": True}
-    a, b, c, d = people(4)
-    rows = "([?, NULL, ?]), ([]), ([NULL]), (NULL), ([?, 'nobody']), ([?])"
-    services.td.create(
-        "crm", "people", f"SELECT * FROM (VALUES {rows}) v(email)".replace("?", "'{}'").format(a, b, c, d)
-    )
-    stored = services.export(settings, query="SELECT email FROM people", suppress=query([b]), **DATABASE)
-    assert {digest(c), digest(d)} == members(services, settings)
-    assert (6, 4, 4) == (stored["rows"]["read"], stored["rows"]["valid"], stored["rows"]["invalid"])
-    assert (2, 0, 0) == withheld(stored)
 
 
 def test_rows_of_arrays_are_a_record_for_each_combination_and_count_once(services: Services) -> None:

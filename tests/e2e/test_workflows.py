@@ -136,7 +136,9 @@ def test_of_eight_audiences_in_three_ad_accounts_seven_are_exact_and_the_end_nam
     (project / "config" / "audiences.yml").write_text(json.dumps({"audiences": entries}))
     ran = run("pinterest_many")
     assert not ran.succeeded
-    assert "1 of 8 audiences failed: entry 3: job " in ran.log, ran.log
+    third = entries[3]
+    place = f"audience {third['audience_id']} in ad account {third['ad_account_id']}"
+    assert f"1 of 8 audiences failed: entry 3 ({place}): job " in ran.log, ran.log
     assert expected == {audience_id: pinterest.members_of_audience(audience_id) for audience_id in expected}
     # Each entry has a row of its own, and the failure of the workflow is that of an entry.
     assert Counter(failed=1, success=7) == Counter(row["outcome"] for row in history(services))

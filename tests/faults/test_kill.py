@@ -181,7 +181,7 @@ def test_a_run_that_is_told_to_end_ends_within_seconds_and_says_how_far_it_came(
     assert time.monotonic() - asked[0] < 5
     assert code > 0
     assert "the run was stopped (SIGTERM)" in said
-    assert "Partly sent: of 40 records 8 are in" in said
+    assert "Partly sent: 8 of 40 records sent" in said
     assert "Running this task again is safe" in said
     assert [] == list(run.temp.iterdir())
     guard.check(said, "the output")

@@ -138,7 +138,7 @@ class _Steps:
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
-        opening, send = Transport.opening, Transport.send
+        opening, send = Transport.open, Transport.send
 
         def open_(transport: Transport, method: str, url: str, **given: Any) -> Any:
             body = given.get("body") or b""
@@ -149,7 +149,7 @@ class _Steps:
             step = method in ("POST", "PATCH") and "/ad_accounts/" in url
             return self._do(f"{method} {url}" if step else "", lambda: send(transport, method, url, **given))
 
-        with mock.patch.object(Transport, "opening", open_), mock.patch.object(Transport, "send", send_):
+        with mock.patch.object(Transport, "open", open_), mock.patch.object(Transport, "send", send_):
             yield
 
     def _do(self, step: str, request: Callable[[], Any]) -> Any:
@@ -186,7 +186,7 @@ def purpose_of(body: bytes) -> str:
 def at_statement(purpose: str, do: Callable[[], object]) -> Iterator[None]:
     """Do something when the first statement for a purpose is about to be issued."""
     left = [1]
-    opening = Transport.opening
+    opening = Transport.open
 
     def opened(transport: Transport, method: str, url: str, **given: Any) -> Any:
         if "/job/issue/" in url and purpose_of(given.get("body") or b"").startswith(purpose):
@@ -195,7 +195,7 @@ def at_statement(purpose: str, do: Callable[[], object]) -> Iterator[None]:
                 do()
         return opening(transport, method, url, **given)
 
-    with mock.patch.object(Transport, "opening", opened):
+    with mock.patch.object(Transport, "open", opened):
         yield
 
 

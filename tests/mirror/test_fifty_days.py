@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.withholding.people import in_control
+from td_pinterest_op.withholding.people import assign_control
 from tests.campaigns import amount
 from tests.emulators.pinterest import Call, When
 from tests.exporting import digest
@@ -73,7 +73,7 @@ class Rules:
             opted_out = {person for person in EVERYBODY if self.dice.random() < 0.1}
             consenting = {person for person in EVERYBODY if self.dice.random() < 0.9}
             lists(self.world, suppress=self._spelled(opted_out), consent=self._spelled(consenting))
-            chosen = in_control(CONTROL, [each.encode() for each in sorted(wanted)])
+            chosen = assign_control(CONTROL, [each.encode() for each in sorted(wanted)])
             wanted &= {each for each, is_chosen in zip(sorted(wanted), chosen, strict=True) if not is_chosen}
             wanted &= {digest(person) for person in consenting - opted_out}
         self.sent.added.clear()

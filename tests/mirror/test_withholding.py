@@ -1,4 +1,4 @@
-"""Whom the mirror withholds in the warehouse: opt-outs, consents and a control group, as the operator does."""
+"""People who come onto a list or into the control group between two days of a mirror. Single runs: tests/e2e."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.withholding.people import in_control
+from td_pinterest_op.withholding.people import assign_control
 from tests.exporting import digest, digests, people
 from tests.mirror.days import DATABASE, LEDGER, World
 
@@ -26,12 +26,10 @@ def audience_id(mirrored: World) -> str:
 
 
 def lists(world: World, **rows: Sequence[Row]) -> None:
-    """Give the task these lists; no rows: a list of nobody."""
+    """Give the task these lists."""
     for name, of_list in rows.items():
-        columns = list(of_list[0]) if of_list else ["email"]
-        world.td.create(DATABASE, name, [*of_list, dict.fromkeys(columns, "x")])
-        last = " OR ".join(f"{column} <> 'x'" for column in columns)
-        world.task[name] = f"SELECT * FROM {name} WHERE {last}"
+        world.td.create(DATABASE, name, of_list)
+        world.task[name] = f"SELECT * FROM {name}"
 
 
 def wants(world: World, rows: Sequence[Row]) -> None:
@@ -54,7 +52,7 @@ def test_a_member_who_opts_out_leaves_at_the_next_run_and_nobody_else_does(mirro
     assert (20, 2, 2) == (records["unique"], records["withheld"]["suppressed"], records["sent"])
     assert "opt" not in mirrored.td.job(ran.stored["lists"]["suppress"]).query.split("FROM (")[0]
     assert "FROM suppress WHERE" in mirrored.td.job(ran.stored["lists"]["suppress"]).query
-    assert "stays there" not in ran.said
+    assert "remain in it" not in ran.said
     assert {"people", "suppress", LEDGER} == mirrored.tables()
 
 
@@ -78,7 +76,7 @@ def test_only_who_consents_is_sent(mirrored: World, audience_id: str) -> None:
         (
             "suppress",
             [{"email": person} for person in people(20)],
-            "everybody is withheld: 20 records (suppressed 20). Nothing was sent. Check the query of `suppress`",
+            "no records are left to send: 20 records (suppressed 20) withheld. Nothing was sent. Check the query of",
         ),
         ("suppress", [{"email": "SOFI\u03a3@shop.example"}, {"email": "a@b.cc"}], "addresses that are unsure"),
         ("suppress", [{"email": each} for each in [*digests(3), "a@b.cc"]], "expect_values: plain, but 3 of 4 valid"),
@@ -117,7 +115,7 @@ def test_a_member_who_comes_into_the_control_group_leaves_with_each_identifier(
     lists(mirrored, suppress=[{"maid": DEVICE(5).upper()}])
     ran = mirrored.run(1, control={"percent": "40", "salt": "it's", "by": "customer_id"})
     assert ran.succeeded, ran.said
-    chosen = in_control(
+    chosen = assign_control(
         Control(percent=Decimal(40), salt="it's", by="customer_id"), [b"%d" % row["customer_id"] for row in rows]
     )
     lost = {row[name] for row, is_chosen in zip(rows, chosen, strict=True) for name in ("email", "maid") if is_chosen}

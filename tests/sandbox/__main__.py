@@ -1,173 +1,207 @@
-"""A project's workflow from end to end on this machine: `scripts/sandbox`.
+"""Runs the workflows of a project from end to end on this machine: `scripts/sandbox`.
 
-Between an emulated Treasure Data and an emulated Pinterest; nothing leaves the machine. Without --project it is the
-main job, workflows/pinterest_export.dig, with made-up people, and after it an export that withholds some of them.
+They run between an emulated Treasure Data and an emulated Pinterest; nothing leaves the machine. Without --project it
+is the main job, workflows/pinterest_export.dig, with made-up people, and after it an export that withholds some of
+them, tests/sandbox/withheld.dig.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 import os
-import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
+from td_pinterest_op.report.entry import Entry
 from tests import children
-from tests.emulators.__main__ import AUDIENCE_NAME, TABLE, Emulators, both, guide
+from tests.emulators.__main__ import AUDIENCE_NAME, Emulators, guide_lines, serve_emulators
 from tests.emulators.environment import SECRETS, digdag_home
 from tests.emulators.people import write_people
-from tests.emulators.pinterest import Pinterest
+from tests.emulators.pinterest import Audience
 from tests.emulators.pinterest.like import switches_like
-from tests.sandbox import expected, made_up, story
-from tests.sandbox.expected import Expected
-from tests.sandbox.project import Project, copied
+from tests.sandbox import made_up, story
+from tests.sandbox.expected import Expectation, read_expectation
+from tests.sandbox.options import argument_parser, read_known_ids, table_files
+from tests.sandbox.project import MAIN_JOB, ROOT, Project, choose_workflows, command, copy_project, require_bundle
+from tests.sandbox.screen import Screen, labelled, last_line, wrapped
+from tests.sandbox.withheld import explain_missing
 
-ROOT = Path(__file__).parent.parent.parent
-_TABLE = re.compile(r"(?:[a-z0-9_]+[.])?[a-z0-9_]+")
-WORKFLOW = "pinterest_export.dig"
 # Seconds; a digdag that cannot reach something tries for ever.
 _LONGEST = 3_600.0
-# They outlive the run's own folder.
-PAGE, LOG = ROOT / "build" / "sandbox_report.html", ROOT / "build" / "sandbox.log"
-# What is run after the main job, of this folder.
-WITHHELD = "withheld.dig"
+# What runs after the main job.
+WITHHELD = Path(__file__).with_name("withheld.dig")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it; returns the exit code.
+    """Run the workflows; returns the exit code.
 
-    0: the workflow succeeded, and Pinterest holds exactly what it should. 1: not so. 2: wrong usage.
+    0: the workflows succeeded, and Pinterest holds exactly what it should. 1: not so. 2: wrong usage.
     """
-    parser = _parser()
+    parser = argument_parser(__doc__)
     options = parser.parse_args(arguments)
+    # The operator's code also runs in this process; what it logs is no part of the story.
+    logging.getLogger("td_pinterest_op").addHandler(logging.NullHandler())
+    screen = Screen()
     try:
-        people = [expected.read(given) for given in options.expect]
-        switches = switches_like(options.like) if options.like else {}
-        with tempfile.TemporaryDirectory() as folder:
-            return _run(options, Path(folder), people, switches)
+        expectations = [read_expectation(option) for option in options.expect]
+        known = dict(pair for option in options.known for pair in read_known_ids(option))
+        with tempfile.TemporaryDirectory() as folder, screen.awake():
+            return _run(options, Path(folder), expectations, known, screen)
     except (OSError, ValueError) as error:
         parser.error(str(error))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="scripts/sandbox", description=__doc__)
-    parser.add_argument("workflows", nargs="*", metavar="WORKFLOW.dig", help="of the project (default: the only one)")
-    parser.add_argument("--project", type=Path, metavar="FOLDER", help="a bundled folder of your own, run as it is")
-    parser.add_argument(
-        "--table",
-        action="append",
-        default=[],
-        metavar="NAME=FILE",
-        help="a table from a CSV file with a header (or Parquet), in every database that the project names; "
-        "DATABASE.NAME=FILE: in that one",
-    )
-    parser.add_argument(
-        "--expect",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="who should be in the audience in the end: a digest or an identifier a line; AUDIENCE=FILE of several, by "
-        "id or name. Ends with 1 if anybody else is, or is not",
-    )
-    parser.add_argument("--like", type=Path, metavar="FILE", help="a rehearsal.json: Pinterest behaves as it says")
-    parser.add_argument("--rows", type=int, default=100_000, help="made-up people, where no --table is given")
-    parser.add_argument("--page", type=Path, default=PAGE, help="the page about the run (default: %(default)s)")
-    parser.add_argument("--log", type=Path, default=LOG, help="all that the engine says (default: %(default)s)")
-    parser.add_argument("--keep", action="store_true", help="leave the emulators up for tries of your own")
-    return parser
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sandbox:
+    """A project between the emulators, which hold `tables`.
+
+    `environ`: where its workflows find them, and the local secrets.
+    """
+
+    project: Project
+    emulators: Emulators
+    environ: Mapping[str, str]
+    log: Path
+    screen: Screen
+    tables: list[str] = field(default_factory=list)
+
+    def exports(self) -> list[Entry]:
+        """Return the runs of the operator so far, in their order."""
+        return story.exports(self.log.read_text(encoding="utf-8", errors="replace"))
+
+    def run(self, workflow: str) -> int:
+        """Run a workflow and print its story; returns the exit code of the engine."""
+        before = len(self.log.read_text(encoding="utf-8", errors="replace"))
+        self.screen.do(lambda: last_line(self.log))
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(f"Workflow {workflow}\n")
+            file.flush()
+            code = _run_engine(workflow, project=self.project.folder, environ=self.environ, log=file)
+        text = self.log.read_text(encoding="utf-8", errors="replace")[before:]
+        text = text.replace(str(self.project.folder), str(self.project.source))
+        self.screen.say(*story.export_lines(text, td=self.emulators.td))
+        if code and (failure := [*story.failure_lines(text)]):
+            self.screen.say(*failure, *labelled("look at", [self._advice(workflow, failure[0])]))
+        return code
+
+    def _advice(self, workflow: str, failure: str) -> str:
+        if "Query" in failure:
+            return f"the tables here, which are {', '.join(self.tables)}; --table NAME=FILE adds one"
+        return command("td-pinterest", "check", self.project.source / workflow)
 
 
-def _run(options: argparse.Namespace, folder: Path, people: Sequence[Expected], switches: dict[str, object]) -> int:
-    people_file = None if options.table else write_people(folder / "people.parquet", rows=options.rows)
-    with both(switches=switches, audience=None if options.project else AUDIENCE_NAME) as emulators:
-        project = copied(
-            options.project or _bundled(folder / "bundled"),
-            folder / "project",
-            workflows=tuple(options.workflows),
-            environ=emulators.environment,
-        )
+def _run(
+    options: argparse.Namespace,
+    folder: Path,
+    expectations: Sequence[Expectation],
+    known: Mapping[str, str],
+    screen: Screen,
+) -> int:
+    if options.project:
+        require_bundle(options.project)
+    workflows = choose_workflows(options.project or ROOT / "workflows", options.workflows)
+    screen.say(*wrapped(_introduction(workflows, options)), "")
+    people_file = None
+    if not options.table:
+        screen.do(f"writing {options.rows:,} made-up people")
+        people_file = write_people(folder / "people.parquet", rows=options.rows)
+    switches = switches_like(options.like) if options.like else {}
+    with serve_emulators(switches=switches, audience=None if options.project else AUDIENCE_NAME) as emulators:
+        sandbox = _prepare(workflows, options, folder, emulators, screen)
         if options.project:
-            emulators.pinterest.switches.unknown_audiences = project.names
-        for database, table, path in _tables(options.table, project.databases, people_file):
+            _declare(sandbox, known, is_strict=options.strict)
+        for database, table, path in table_files(options.table, sandbox.project.databases, people_file):
+            screen.do(f"loading {path} into {database}.{table}")
             emulators.td.warehouse.load_file(database, table, path)
-        home = digdag_home(folder, emulators.environment, secrets=SECRETS | dict(project.secrets))
-        environ = emulators.environment | home
-        _introduce(project, options, people_file)
-        for file in (options.log, options.page):
-            file.absolute().parent.mkdir(parents=True, exist_ok=True)
-        options.log.write_text("", encoding="utf-8")
-        code = _carry_out(project.workflows, project.folder, emulators, environ, options.log)
-        is_right = _compare(people, emulators.pinterest)
-        if people_file and project.workflows == (WORKFLOW,) and not options.project and not code:
-            is_right = _withhold(people_file, project, emulators, environ, options.log) and is_right
-        is_written = _report(options, emulators.environment)
+            sandbox.tables.append(f"{database}.{table}")
+        code = next(filter(None, map(sandbox.run, sandbox.project.workflows)), 0)
+        screen.say(*story.audience_lines(emulators.pinterest))
+        is_right = _only_known(sandbox, known, is_strict=options.strict) & _as_expected(sandbox, expectations)
+        if people_file and sandbox.project.workflows == (MAIN_JOB,) and not options.project and not code:
+            is_right &= _withhold(people_file, sandbox)
+        is_right &= _write_report(options, sandbox)
         if options.keep:
-            _wait(project.folder, environ)
-    return 0 if not code and is_right and is_written else 1
+            _wait(sandbox)
+    return 0 if not code and is_right else 1
 
 
-def _bundled(folder: Path) -> Path:
+def _introduction(workflows: Sequence[str], options: argparse.Namespace) -> str:
+    files = ", ".join(str((options.project or Path("workflows")) / name) for name in workflows)
+    engine = shutil.which("digdag") or "tests/dig (no digdag is on the PATH)"
+    tables = f"{len(options.table)} table{'s' if len(options.table) > 1 else ''} of your own"
+    rows = tables if options.table else f"{options.rows:,} made-up people"
+    return (
+        f"Runs {files} by {engine}, between emulators of Treasure Data, with {rows}, and of Pinterest. "
+        "Nothing leaves this machine."
+    )
+
+
+def _prepare(
+    workflows: tuple[str, ...], options: argparse.Namespace, folder: Path, emulators: Emulators, screen: Screen
+) -> _Sandbox:
+    """Copy the project, and make what it needs outside of its folder."""
+    screen.do("laying out the workflows and the operator")
+    project = copy_project(
+        options.project or _bundle(folder / "bundled"),
+        folder / "project",
+        workflows=workflows,
+        environ=emulators.environment,
+    )
+    for file in (options.log, options.page):
+        file.absolute().parent.mkdir(parents=True, exist_ok=True)
+    options.log.write_text("", encoding="utf-8")
+    home = digdag_home(folder, emulators.environment, secrets=SECRETS | dict(project.secrets))
+    environ = emulators.environment | home
+    return _Sandbox(project=project, emulators=emulators, environ=environ, log=options.log, screen=screen)
+
+
+def _bundle(folder: Path) -> Path:
     children.run([sys.executable, ROOT / "scripts" / "bundle.py", folder]).check_returncode()
     return folder
 
 
-def _tables(given: Sequence[str], databases: Sequence[str], people: Path | None) -> Iterator[tuple[str, str, Path]]:
-    """Database, table and file of each table to load. Raises ValueError for an option that is not NAME=FILE."""
-    if people:
-        yield from ((database, TABLE, people) for database in databases)
-    for text in given:
-        name, equals, file = text.partition("=")
-        if not _TABLE.fullmatch(name) or not equals:
-            raise ValueError(f"--table {text}: NAME=FILE or DATABASE.NAME=FILE is wanted")
-        database, _, table = name.rpartition(".")
-        yield from ((name, table, Path(file)) for name in ([database] if database else databases))
+def _declare(sandbox: _Sandbox, known: Mapping[str, str], *, is_strict: bool) -> None:
+    """Let Pinterest hold what is known; ids that are not are made up when they are asked for, if that is allowed."""
+    pinterest, names = sandbox.emulators.pinterest, sandbox.project.names
+    named = {id_: name or names.get(id_, f"Audience {id_}") for id_, name in known.items()}
+    pinterest.accounts.clear()
+    pinterest.switches.set(
+        {"unknown_audiences": named if is_strict else {**names, **named}, "makes_named_only": is_strict}
+    )
 
 
-def _introduce(project: Project, options: argparse.Namespace, people: Path | None) -> None:
-    what = f"{', '.join(project.workflows)} of {options.project}" if options.project else f"the main job, {WORKFLOW},"
-    rows = f"{options.rows:,} made-up people" if people else f"{len(options.table)} table(s) of your own"
-    by = shutil.which("digdag") or "tests/dig, since there is no digdag on the PATH"
-    print(f"Running {what}\nbetween an emulated Treasure Data ({rows}) and an emulated Pinterest,")
-    print(f"by {by}. Nothing leaves this machine.\n", flush=True)
+def _only_known(sandbox: _Sandbox, known: Collection[str], *, is_strict: bool) -> bool:
+    """Whether only known ids were asked for, or others may be; lists these."""
+    unknown = {id_: noun for id_, noun in sandbox.emulators.pinterest.unknown.items() if id_ not in known}
+    if not unknown:
+        return True
+    text = ", ".join(f"{noun} {id_}" for id_, noun in unknown.items())
+    if is_strict:
+        declaring = " ".join(f"--known {id_}" for id_ in unknown)
+        text += f": --strict takes only ids that are known. Correct them in the project, or add {declaring}"
+    sandbox.screen.say(*labelled("unknown" if is_strict else "made up", [text]))
+    return not is_strict
 
 
-def _carry_out(
-    workflows: Sequence[str], folder: Path, emulators: Emulators, environ: Mapping[str, str], log: Path
-) -> int:
-    """Run the workflows and tell what they did; returns the exit code of the first that failed, else 0."""
-    before = len(log.read_text(encoding="utf-8", errors="replace"))
-    with log.open("a", encoding="utf-8") as file:
-        for workflow in workflows:
-            file.write(f"Workflow {workflow}\n")
-            file.flush()
-            code = _by_engine(workflow, project=folder, environ=environ, log=file)
-            said = log.read_text(encoding="utf-8", errors="replace")[before:]
-            before += len(said)
-            # Those who look on have seen a plan like the second one.
-            print("\n".join(story.lines(said, td=emulators.td, with_plan=workflow != WITHHELD)))
-            if code:
-                print("\n".join(story.failure(said)))
-                break
-    print("\n".join(story.held(emulators.pinterest)))
-    return code
-
-
-def _by_engine(workflow: str, *, project: Path, environ: Mapping[str, str], log: TextIO) -> int:
-    """Run a workflow once, by the digdag on the PATH, else by tests/dig; returns the exit code."""
-    digdag = shutil.which("digdag")
-    command = [digdag, "run"] if digdag else [sys.executable, "-m", "tests.dig", "run", "--project", str(project)]
+def _run_engine(workflow: str, *, project: Path, environ: Mapping[str, str], log: TextIO) -> int:
+    """Run a workflow once; returns the exit code."""
+    arguments, folder = _engine(workflow, project)
     # The python of a py> task is the one on the PATH.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     return children.run(
-        [*command, workflow, "--rerun", "--no-save"],
-        cwd=project if digdag else ROOT,
+        arguments,
+        cwd=folder,
         env=os.environ | dict(environ) | {"PATH": path},
         limit=_LONGEST,
         capture_output=False,
@@ -176,74 +210,98 @@ def _by_engine(workflow: str, *, project: Path, environ: Mapping[str, str], log:
     ).returncode
 
 
-def _compare(people: Sequence[Expected], pinterest: Pinterest) -> bool:
-    """Whether everybody who is expected is there, and nobody else. Raises ValueError for an audience not named."""
+def _engine(workflow: str, project: Path) -> tuple[list[str], Path]:
+    """Return the command that runs a workflow, by the digdag on the PATH, else by tests/dig, and its folder."""
+    if digdag := shutil.which("digdag"):
+        return [digdag, "run", workflow, "--rerun", "--no-save"], project
+    return [sys.executable, "-m", "tests.dig", "run", "--project", str(project), workflow], ROOT
+
+
+def _as_expected(sandbox: _Sandbox, expectations: Sequence[Expectation]) -> bool:
+    """Whether exactly the expected people are in each audience. Raises ValueError for an audience that is not there."""
     is_right = True
-    for wanted in people:
-        audiences = [
-            held
-            for held in pinterest.audiences.values()
-            if not held.removed and wanted.audience in (None, held.id, held.name)
-        ]
-        if len(audiences) != 1:
-            named = ", ".join(f'{held.id} "{held.name}"' for held in audiences) or "none"
-            raise ValueError(f"--expect {wanted.file} is about one audience, and there are: {named}")
-        wrong = wanted.compared(pinterest.members_of_audience(audiences[0].id))
+    for expectation in expectations:
+        audience = _expected_audience(expectation, sandbox)
+        held = sandbox.emulators.pinterest.members_of_audience(audience.id)
+        wrong = expectation.differences(held, partial(_explain, audience, sandbox))
         is_right = is_right and not wrong
-        verdict = "; ".join(wrong) if wrong else f"exactly the {len(wanted.lines):,} people of {wanted.file}"
-        print(f"  {'expected':8}  audience {audiences[0].id}: {verdict}")
+        verdict = "; ".join(wrong) or f"exactly the {len(expectation.lines):,} people of {expectation.file}"
+        sandbox.screen.say(*labelled("expected", [f"audience {audience.id}: {verdict}"]))
     return is_right
 
 
-def _withhold(people: Path, project: Project, emulators: Emulators, environ: Mapping[str, str], log: Path) -> bool:
-    """Compare what the main job sent, export once more, and compare again; returns whether all is as it should be."""
+def _expected_audience(expectation: Expectation, sandbox: _Sandbox) -> Audience:
+    audiences = [audience for audience in sandbox.emulators.pinterest.audiences.values() if not audience.removed]
+    meant = [audience for audience in audiences if expectation.audience in (None, audience.id, audience.name)]
+    if len(meant) != 1:
+        names = ", ".join(f'{audience.id} "{audience.name}"' for audience in audiences) or "no audience"
+        raise ValueError(f"--expect AUDIENCE={expectation.file}: an id or a name is wanted; Pinterest holds {names}")
+    return meant[0]
+
+
+def _explain(audience: Audience, sandbox: _Sandbox, missing: Collection[str]) -> Mapping[str, str]:
+    runs = [run for run in sandbox.exports() if run.text("audience_id") == audience.id and not run.text("error")]
+    if not runs:
+        return {}
+    return explain_missing(missing, runs[-1], sandbox.project.restrictions(runs[-1]), sandbox.environ)
+
+
+def _withhold(people: Path, sandbox: _Sandbox) -> bool:
+    """Check what the main job sent, export once more, and check again; returns whether all is right."""
     opt_outs = made_up.write_opt_outs(people, people.with_stem(made_up.OPT_OUTS))
-    asked = made_up.asked(people, opt_outs)
-    is_right = _checked(f"{len(asked.everybody):,} people should be in it", asked.everybody, emulators)
-    for database in project.databases:
-        emulators.td.warehouse.load_file(database, made_up.OPT_OUTS, opt_outs)
-    shutil.copy(Path(__file__).with_name(WITHHELD), project.folder)
-    print(f"\nOnce more, by {WITHHELD}: without who opted out, and without a control group of 10 %\n", flush=True)
-    if _carry_out((WITHHELD,), project.folder, emulators, environ, log):
+    in_query = made_up.find_people(people, opt_outs)
+    is_right = _check(in_query.everybody, "", sandbox)
+    for database in sandbox.project.databases:
+        sandbox.emulators.td.warehouse.load_file(database, made_up.OPT_OUTS, opt_outs)
+    shutil.copy(WITHHELD, sandbox.project.folder)
+    text = f"Then {WITHHELD.relative_to(ROOT)}, without those who opted out and a control group of 10 %:"
+    sandbox.screen.say("", *wrapped(text), "")
+    if sandbox.run(WITHHELD.name):
         return False
-    text = (
-        f"{len(asked.opted_out):,} opted out (a join on the text finds {asked.by_text:,} of them) and "
-        f"{len(asked.in_control - asked.opted_out):,} are the control group; the others should be in it"
+    sandbox.screen.say(*story.audience_lines(sandbox.emulators.pinterest))
+    in_control = in_query.in_control - in_query.opted_out
+    details = (
+        f", without {len(in_query.opted_out):,} who opted out ({in_query.by_text:,} by a join on the text) and "
+        f"{len(in_control):,} in the control group"
     )
-    return _checked(text, asked.everybody - asked.opted_out - asked.in_control, emulators) and is_right
+    return _check(in_query.everybody - in_query.opted_out - in_control, details, sandbox) and is_right
 
 
-def _checked(text: str, people: frozenset[str], emulators: Emulators) -> bool:
+def _check(people: frozenset[str], details: str, sandbox: _Sandbox) -> bool:
     """Say and return whether the audience has exactly these people."""
-    same = people == emulators.pinterest.members_of_audience(emulators.environment["PINTEREST_AUDIENCE_ID"])
-    print("\n".join(story.labelled("checked", [f"by SQL {text}: {'the very same are' if same else 'OTHERS ARE'}"])))
-    return same
+    audience_id = sandbox.emulators.environment["PINTEREST_AUDIENCE_ID"]
+    is_same = people == sandbox.emulators.pinterest.members_of_audience(audience_id)
+    text = f"{'the' if is_same else 'NOT the'} same {len(people):,} people as by SQL{details}"
+    sandbox.screen.say(*labelled("checked", [text]))
+    return is_same
 
 
-def _report(options: argparse.Namespace, environ: Mapping[str, str]) -> bool:
+def _write_report(options: argparse.Namespace, sandbox: _Sandbox) -> bool:
     """Write the page about the run from its log, by the command line, and say where both are."""
-    audiences = {entry.text("audience_id") for entry in story.exports(options.log.read_text(errors="replace"))}
-    command = [sys.executable, "-m", "td_pinterest_op", "report", options.log.absolute(), "--quiet"]
-    written = [options.page.absolute()] if audiences else []
-    if len(audiences) > 1:
-        written = [options.page.absolute().with_stem(f"{options.page.stem}_{each}") for each in sorted(audiences)]
-    for audience, page in zip(sorted(audiences), written, strict=True):
-        more = ["--audience", audience] if len(audiences) > 1 else []
-        done = children.run([*command, *more, "--output", page], cwd=ROOT, env=os.environ | environ)
+    page, log = options.page.absolute(), options.log.absolute()
+    lines = labelled("log", [str(log)])
+    if sandbox.exports():
+        sandbox.screen.do("writing the page")
+        arguments = [sys.executable, "-m", "td_pinterest_op", "report", log, "--quiet", "--output", page]
+        done = children.run(arguments, cwd=ROOT, env=os.environ | sandbox.emulators.environment)
         if done.returncode:
             print(done.stderr, file=sys.stderr)
             return False
-        print(f"  {'page':8}  {page}")
-    print(f"  {'log':8}  {options.log.absolute()}", flush=True)
+        lines = labelled("page", [str(page)]) + lines
+    sandbox.screen.say("", *lines)
     return True
 
 
-def _wait(project: Path, environ: Mapping[str, str]) -> None:
-    print("\nThe emulators stay up; end them with Ctrl-C. For tries of your own, in another shell:\n")
-    for name, value in environ.items():
-        print(f"export {name}={value}")
-    print(f"# To run its workflows by hand: (cd {project} && digdag run …)\n")
-    print("\n".join(guide(environ)), flush=True)
+def _wait(sandbox: _Sandbox) -> None:
+    sandbox.screen.close()
+    sandbox.screen.say("", "The emulators stay up; end them with Ctrl-C. For tries of your own, in another shell:", "")
+    for name, value in sandbox.environ.items():
+        print(f"export {name}={shlex.quote(value)}")
+    for workflow in sandbox.project.workflows:
+        arguments, folder = _engine(workflow, sandbox.project.folder)
+        path = shlex.quote(str(Path(sys.executable).parent))
+        print(f"(cd {shlex.quote(str(folder))} && PATH={path}:$PATH {shlex.join(arguments)})")
+    print("\n".join(f"# {line}".rstrip() for line in guide_lines(sandbox.emulators.environment)), flush=True)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Collection, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,47 +15,64 @@ from td_pinterest_op.records.digests import key_or_reason
 _DIGEST = re.compile(r"[0-9A-Fa-f]{64}")
 _MOST = 10
 
+# The reason for each of the digests, where one is known.
+Explain = Callable[[Collection[str]], Mapping[str, str]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
-    """`audience`: an id or a name, None for the only one. `lines`: where each digest (hex) stands first, from 1."""
+class Expectation:
+    """`audience`: an id or a name, None for the only one. `lines`: the first line of each digest (hex), from 1."""
 
     audience: str | None
     file: str
     lines: dict[str, int]
 
-    def compared(self, held: AbstractSet[str]) -> list[str]:
-        """What is wrong, a sentence each; nothing if exactly those who are expected are there."""
-        missing = sorted(line for digest, line in self.lines.items() if digest not in held)
-        many = len(held - self.lines.keys())
-        shown = ", ".join(map(str, missing[:_MOST])) + (", …" if len(missing) > _MOST else "")
-        sentences = [f"{len(missing):,} missing (lines {shown} of {self.file})"] if missing else []
-        return sentences + ([f"{many:,} too many, which {self.file} does not have"] if many else [])
+    def differences(self, held: AbstractSet[str], explain: Explain) -> list[str]:
+        """Return what is wrong, a sentence each; nothing if exactly the expected people are there."""
+        missing = self.lines.keys() - held
+        surplus = len(held - self.lines.keys())
+        sentences = [self._missing_text(missing, explain(missing))] if missing else []
+        return sentences + ([f"{surplus:,} too many, which {self.file} does not have"] if surplus else [])
+
+    def _missing_text(self, missing: AbstractSet[str], reasons: Mapping[str, str]) -> str:
+        if not reasons:
+            return f"{len(missing):,} missing ({self._lines_text(missing)} of {self.file})"
+        of_reason = {
+            reason: {digest for digest in missing if reasons[digest] == reason}
+            for reason in sorted(set(reasons.values()))
+        }
+        texts = [f"{len(some):,} {reason} ({self._lines_text(some)})" for reason, some in of_reason.items()]
+        return f"{len(missing):,} of {self.file} missing: {', '.join(texts)}"
+
+    def _lines_text(self, digests: AbstractSet[str]) -> str:
+        numbers = sorted(self.lines[digest] for digest in digests)
+        shown = ", ".join(map(str, numbers[:_MOST])) + (", …" if len(numbers) > _MOST else "")
+        return f"line{'' if len(numbers) == 1 else 's'} {shown}"
 
 
-def read(given: str) -> Expected:
-    """`FILE` or `AUDIENCE=FILE`: a line for each person, a digest or an identifier.
+def read_expectation(option: str) -> Expectation:
+    """Read `FILE` or `AUDIENCE=FILE`: a line for each person, a digest or an identifier.
 
-    A first line may name their type (email, maid, idfa); else it is seen by their form. Raises ValueError: it names the
+    A first line may name their type (email, maid, idfa); else their form shows it. Raises ValueError, which names the
     line.
     """
-    audience, equals, name = given.rpartition("=")
+    audience, equals, name = option.rpartition("=")
     path = Path(name)
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read ({type(error).__name__})") from None
-    named = lines[0].strip().strip('"').lower() if lines else ""
-    column = named if named in ("email", "maid", "idfa", "digest") else None
+    first = lines[0].strip().strip('"').lower() if lines else ""
+    column = first if first in ("email", "maid", "idfa", "digest") else None
     numbers: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
         value = line.strip().strip('"')
         if value and not (column and number == 1):
-            numbers.setdefault(_digest(value, column, where=f"line {number} of {path}"), number)
-    return Expected(audience=audience if equals else None, file=path.name, lines=numbers)
+            numbers.setdefault(_digest_of(value, column, where=f"line {number} of {path}"), number)
+    return Expectation(audience=audience if equals else None, file=path.name, lines=numbers)
 
 
-def _digest(value: str, column: str | None, *, where: str) -> str:
+def _digest_of(value: str, column: str | None, *, where: str) -> str:
     if _DIGEST.fullmatch(value):
         return value.lower()
     type_ = column or ("email" if "@" in value else "idfa" if value.isupper() else "maid")

@@ -1,21 +1,27 @@
-"""A user's project folder, copied so that its workflows meet the emulators and nothing else.
+"""A user's project folder, copied so that its workflows reach the emulators and nothing else.
 
-Workflows, queries, ids and names stay as they are. The copy lacks `docker:`, which would start Docker, and has the
+Workflows, queries, ids and names stay unchanged. The copy lacks `docker:`, which would start Docker, and has the
 emulators' addresses in place of the services'.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from td_pinterest_op.report.entry import Entry
 from tests.dig import DigError
 from tests.dig.config import load
 from tests.emulators.environment import SECRETS
+from tests.sandbox import withheld
+
+ROOT = Path(__file__).parent.parent.parent
 
 _NOT_COPIED = shutil.ignore_patterns(".git", ".digdag", "__pycache__", ".venv")
 _DOCKER = re.compile(r"^( *)docker:.*\n(?:\1 +.*\n|\s*\n)*", re.MULTILINE)
@@ -26,70 +32,88 @@ _TD_ENDPOINT = re.compile(r"\b(endpoint\s*:\s*)[\"']?[\w.-]*treasuredata[\w.-]*[
 _SECRET = re.compile(rf"\b({'|'.join(SECRETS.values())})[\"']?\s*:\s*[\"']?\$\{{secret:([\w.-]+)\}}")
 _TEMPLATE = re.compile(r"\$\{([\w.]+)\}")
 _DATABASE = re.compile(r"[a-z0-9_]+")
+MAIN_JOB = "pinterest_export.dig"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """A copy that can be run. `names`: of the audiences, by id, as the workflows expect them.
+    """A copy, in `folder`, that can be run. `names`: of the audiences, by id, as the workflows expect them.
 
     `databases`: all that its files name. `secrets`: the names of the secrets that it uses, and the variable of each.
+    `mappings`: all that its files hold.
     """
 
+    source: Path
     folder: Path
     workflows: tuple[str, ...]
     names: Mapping[str, str]
     databases: tuple[str, ...]
     secrets: Mapping[str, str]
+    mappings: Sequence[Mapping[str, Any]]
+
+    def restrictions(self, run: Entry) -> dict[str, object]:
+        """Return the settings that decide who is withheld from the audience of a run, as the files have them."""
+        audience = {run.text("audience_id"), run.text("audience_name")}
+        settings: dict[str, object] = {}
+        for is_own in (False, True):  # what an audience has of its own wins over what is shared
+            for mapping in self.mappings:
+                if bool(named := _named_audiences(mapping)) is is_own and named <= audience:
+                    settings |= {name: mapping[name] for name in withheld.SETTINGS if name in mapping}
+        return settings
 
 
-def copied(source: Path, into: Path, *, workflows: tuple[str, ...], environ: Mapping[str, str]) -> Project:
-    """Copy a project folder, and read what it needs. Raises ValueError, which says what to do."""
-    if not (source / "td_pinterest_op").is_dir():
-        raise ValueError(f"{source} is no bundled folder, it has no td_pinterest_op: run scripts/bundle {source}")
-    chosen = tuple(_workflow(source, name) for name in workflows) or (_only_workflow(source),)
+def require_bundle(folder: Path) -> None:
+    """Raise ValueError, with what to do, for a folder without the operator."""
+    if not (folder / "td_pinterest_op").is_dir():
+        bundle = command("bundle", folder)
+        raise ValueError(f"{folder} is no bundled folder, it has no td_pinterest_op: run {bundle}")
+
+
+def command(script: str, *arguments: str | Path) -> str:
+    """Return what to type in the working folder to call a script of this checkout."""
+    return shlex.join([os.path.relpath(ROOT / "scripts" / script), *map(str, arguments)])
+
+
+def choose_workflows(folder: Path, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the named workflows of a folder, else the only one. Raises ValueError, with what to do."""
+    workflows = sorted(path.name for path in folder.glob("*.dig"))
+    chosen = tuple(Path(name).with_suffix(".dig").name for name in names)
+    if missing := [name for name in chosen if name not in workflows]:
+        raise ValueError(f"{folder} has no workflow {missing[0]}: it has {', '.join(workflows) or 'no workflow'}")
+    if chosen or len(workflows) == 1:
+        return chosen or tuple(workflows)
+    if MAIN_JOB in workflows:
+        return (MAIN_JOB,)
+    raise ValueError(f"which workflow? Name one of {', '.join(workflows)}" if workflows else f"{folder} has no *.dig")
+
+
+def copy_project(source: Path, into: Path, *, workflows: tuple[str, ...], environ: Mapping[str, str]) -> Project:
+    """Copy a bundled folder, and read what its workflows need."""
     shutil.copytree(source, into, ignore=_NOT_COPIED)
-    texts = {path: path.read_text(encoding="utf-8") for path in _configuration(into)}
+    texts = {path: path.read_text(encoding="utf-8") for path in _configuration_files(into)}
     for path, text in texts.items():
-        path.write_text(_without_outside(text, environ), encoding="utf-8")
+        path.write_text(_with_inside_addresses(text, environ), encoding="utf-8")
     secrets = [pair for text in texts.values() for pair in _SECRET.findall(text)]
     mappings = [mapping for path in texts for mapping in _mappings(path)]
     return Project(
+        source=source,
         folder=into,
-        workflows=chosen,
-        names=_names(mappings),
+        workflows=workflows,
+        names=_audience_names(mappings),
         databases=tuple(sorted(_databases(mappings))) or ("sandbox",),
         secrets={name: variable for variable, name in secrets},
+        mappings=mappings,
     )
 
 
-def _workflow(source: Path, name: str) -> str:
-    file = Path(name if name.endswith(".dig") else f"{name}.dig").name
-    if not (source / file).is_file():
-        raise ValueError(f"{source} has no workflow {file}: it has {', '.join(_workflows(source)) or 'none'}")
-    return file
-
-
-def _workflows(source: Path) -> list[str]:
-    return sorted(path.name for path in source.glob("*.dig"))
-
-
-def _only_workflow(source: Path) -> str:
-    there = _workflows(source)
-    if len(there) == 1:
-        return there[0]
-    if "pinterest_export.dig" in there:
-        return "pinterest_export.dig"
-    raise ValueError(f"which workflow? Name one of {', '.join(there) or 'the folder, which has none'}")
-
-
-def _configuration(folder: Path) -> Iterator[Path]:
+def _configuration_files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         if path.suffix in (".dig", ".yml", ".yaml") and "td_pinterest_op" not in path.parts and path.is_file():
             yield path
 
 
-def _without_outside(text: str, environ: Mapping[str, str]) -> str:
-    # A server of the user's own is nobody's business here: what is sent there must not arrive.
+def _with_inside_addresses(text: str, environ: Mapping[str, str]) -> str:
+    # Nothing may arrive at a digdag server of the user's own.
     inside = dict(environ) | {"DIGDAG_ENDPOINT": "http://127.0.0.1:1"}
     host = environ["TD_API_SERVER"].removeprefix("http://").rstrip("/")
     text = _ADDRESS.sub(lambda match: f'{match[1]}{match[2]}"{inside[match[1]]}"', _DOCKER.sub("", text))
@@ -97,7 +121,7 @@ def _without_outside(text: str, environ: Mapping[str, str]) -> str:
 
 
 def _mappings(path: Path) -> Iterator[dict[str, Any]]:
-    """Every mapping of a file, with what `_export` at its top says filled in. Nothing for a file that is no mapping."""
+    """Yield every mapping of a file, with the values of its `_export` filled in; nothing if the file is no mapping."""
     try:
         content = load(path)
     except (DigError, OSError, ValueError):
@@ -111,6 +135,12 @@ def _mappings(path: Path) -> Iterator[dict[str, Any]]:
         waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
+def _named_audiences(mapping: Mapping[str, Any]) -> set[str]:
+    """Return the ids and the name of an audience that a mapping of settings has."""
+    values = {str(value) for key, value in mapping.items() if key.startswith("audience_") and key != "audience_type"}
+    return {value for value in values if value and "${" not in value}
+
+
 def _filled_in(value: Any, exported: Any) -> Any:
     template = _TEMPLATE.fullmatch(value) if isinstance(value, str) else None
     for part in template[1].split(".") if template else ():
@@ -118,7 +148,7 @@ def _filled_in(value: Any, exported: Any) -> Any:
     return exported if template else value
 
 
-def _names(mappings: list[dict[str, Any]]) -> dict[str, str]:
+def _audience_names(mappings: list[dict[str, Any]]) -> dict[str, str]:
     return {
         str(audience_id): str(mapping["expected_audience_name"])
         for mapping in mappings
@@ -129,5 +159,5 @@ def _names(mappings: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _databases(mappings: list[dict[str, Any]]) -> set[str]:
-    given = {mapping.get("database") for mapping in mappings}
-    return {name for name in given if isinstance(name, str) and _DATABASE.fullmatch(name)}
+    names = {mapping.get("database") for mapping in mappings}
+    return {name for name in names if isinstance(name, str) and _DATABASE.fullmatch(name)}

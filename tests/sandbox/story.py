@@ -1,4 +1,4 @@
-"""What a run was, in lines for somebody who sees it for the first time: query, plan, sent, held."""
+"""The story of a run, for a reader who has never seen one: query, rows, sent, held."""
 
 from __future__ import annotations
 
@@ -10,88 +10,81 @@ from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.report.sources import entries
 from tests.emulators.pinterest import Audience, Pinterest
 from tests.emulators.td import TreasureData
+from tests.sandbox.screen import labelled
 
-# The plan of one export, as the operator logs it, and the lines of an error that the engines print.
-_PLAN = re.compile(r"INFO plan[^\n]*:\n((?: {4,}[^\n]*\n)+)")
+# The lines of an error that the operator, the emulated engine of queries and the engines of workflows print.
 _ERROR = re.compile(
-    r"Error messages from python: (.*?)(?: \(\w+\))?(?:\n\tfrom |\n\n|\Z)|^error: (?:\* \S+:\n)?(.+?)$",
+    r"Error messages from python: (.*?)(?: \(\w+\))?(?:\n\tfrom |\n\n|\Z)|^(Query \d+ failed: .*?)$"
+    r"|^error:\s+(?:\* \S+:\s+)?(.+?)(?:\n\n|\Z)",
     re.DOTALL | re.MULTILINE,
 )
-_WIDTH, _LONGEST_QUERY = 100, 6
+_LONGEST_QUERY, _LONGEST_ERROR, _MOST_REASONS = 3, 6, 1
 
 
-def lines(log: str, *, td: TreasureData, with_plan: bool = True) -> Iterator[str]:
-    """The exports of a log, some lines each."""
-    plans = _PLAN.findall(log) if with_plan else []
-    for entry in exports(log):
-        query = _query(entry, td)
-        yield from labelled("query", query[:_LONGEST_QUERY] + (["…"] if len(query) > _LONGEST_QUERY else []))
-        yield from labelled("plan", _plan(plans, entry))
-        said = entry.text("error") or entry.text("summary")
-        yield from labelled("failed" if entry.text("error") else "sent", [said])
-        yield ""
+def export_lines(log: str, *, td: TreasureData) -> Iterator[str]:
+    """Yield the lines about the exports of a log."""
+    for export in exports(log):
+        query = labelled("query", _query(export, td))
+        yield from query[:_LONGEST_QUERY]
+        if len(query) > _LONGEST_QUERY:
+            yield from labelled("", ["…"])
+        if export.whole("rows_read"):
+            yield from labelled("rows", [_rows_text(export)])
+        error = export.text("error")
+        yield from labelled("failed" if error else "sent", [error or export.text("summary")])
 
 
 def exports(log: str) -> list[Entry]:
-    """The runs of the operator that a log tells of, in its order."""
+    """Return the runs of the operator in a log, in its order."""
     try:
         return [entry for entry in entries(log, name="the log") if entry.text("action")]
     except SettingsError:
         return []
 
 
-def failure(log: str) -> Iterator[str]:
-    """What the engine says of a run that failed, unless an export of it has told already."""
-    messages = [first or second for first, second in _ERROR.findall(log)]
-    said = messages[-1] if messages else "\n".join(log.splitlines()[-5:])
-    if said not in {entry.text("error") for entry in exports(log)}:
-        yield from labelled("failed", said.splitlines())
+def failure_lines(log: str) -> Iterator[str]:
+    """Yield the engine's message about a run that failed, unless the story of an export holds it."""
+    messages = [next(filter(None, found)) for found in _ERROR.findall(log)]
+    message = messages[-1] if messages else "\n".join(log.splitlines()[-5:])
+    if message not in {export.text("error") for export in exports(log)}:
+        yield from labelled("failed", message.splitlines()[:_LONGEST_ERROR])
 
 
-def held(pinterest: Pinterest) -> Iterator[str]:
-    """What Pinterest holds, an audience a line."""
+def audience_lines(pinterest: Pinterest) -> Iterator[str]:
+    """Yield the lines about what Pinterest holds: one for each audience, and one for the lists that none uses."""
     audiences = list(pinterest.audiences.values())
-    texts = [f'audience {audience.id} "{audience.name}": {_content(audience, pinterest)}' for audience in audiences]
+    for audience in audiences:
+        yield from labelled("audience", [f'{audience.id} "{audience.name}" {_content(audience, pinterest)}'])
     used = {audience.rule.get("customer_list_id") for audience in audiences if not audience.removed}
-    left = [customer_list for customer_list in pinterest.lists.values() if customer_list.id not in used]
-    if left:
-        texts.append(f"and {len(left)} customer list{'s' if len(left) > 1 else ''} behind none of them")
-    return labelled("held", texts or ["Pinterest holds no audience"])
+    unused = len(pinterest.lists.keys() - used)
+    if unused:
+        yield from labelled("lists", [f"{unused} customer list{'s' if unused > 1 else ''} without an audience"])
+    if not audiences:
+        yield from labelled("audience", ["Pinterest holds no audience"])
 
 
 def _content(audience: Audience, pinterest: Pinterest) -> str:
     if audience.removed:
-        return "removed"
+        return "is removed"
     if "customer_list_id" not in audience.rule:
-        return f"of type {audience.audience_type}"
-    return f"{len(pinterest.members_of_audience(audience.id)):,} people"
+        return f"is of type {audience.audience_type}"
+    return f"holds {len(pinterest.members_of_audience(audience.id)):,} people"
 
 
-def _plan(plans: list[str], entry: Entry) -> list[str]:
-    """The plan of an export, which is the first that names its audience, if any does; it is taken out of `plans`."""
-    names = entry.text("audience_id"), f'"{entry.text("audience_name")}'
-    mine = next((plan for plan in plans if any(name and name in plan for name in names)), None)
-    if mine is None:
+def _rows_text(export: Entry) -> str:
+    invalid = export.whole("rows_invalid") or 0
+    reasons = [f"{name} {count:,}" for name, count in export.invalid_by_reason.items()]
+    shown = ", ".join(reasons[:_MOST_REASONS] + (["…"] if len(reasons) > _MOST_REASONS else []))
+    return (
+        f"{export.whole('rows_read'):,} read, {invalid:,} invalid{f' ({shown})' if shown else ''}; "
+        f"{export.whole('records_unique') or 0:,} unique records"
+    )
+
+
+def _query(export: Entry, td: TreasureData) -> list[str]:
+    """Return the query of an export, in one line if it has no comments within."""
+    if not export.text("job_id"):
         return []
-    plans.remove(mine)
-    return mine.splitlines()
-
-
-def _query(entry: Entry, td: TreasureData) -> list[str]:
-    if not entry.text("job_id"):
-        return []
-    lines = td.jobs.get(entry.text("job_id")).query.splitlines()
-    return [line.rstrip() for line in lines if line.strip() and not line.lstrip().startswith("--")]
-
-
-def labelled(label: str, texts: list[str]) -> Iterator[str]:
-    """Lines with a label before the first; long ones go on in the next."""
-    for number, text in enumerate(texts):
-        words, line = text.split(), ""
-        before = label if number == 0 else ""
-        for word in words:
-            if line and len(line) + len(word) >= _WIDTH - 12:
-                yield f"  {before:8}  {line}"
-                before, line = "", ""
-            line += f" {word}" if line else word
-        yield f"  {before:8}  {line}"
+    lines = td.jobs.get(export.text("job_id")).query.splitlines()
+    lines = [line.rstrip() for line in lines if line.strip() and not line.lstrip().startswith("--")]
+    return lines if any("--" in line for line in lines) else [" ".join(" ".join(lines).split())]

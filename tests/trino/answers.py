@@ -13,20 +13,20 @@ from typing import Any
 from hypothesis import given, settings
 
 from td_pinterest_op.identifiers.rules import Reason
-from td_pinterest_op.identifiers.sql import answer, lowered, trimmed
+from td_pinterest_op.identifiers.sql import answer_sql, lower_sql, trim_sql
 from td_pinterest_op.identifiers.types import EMAIL
 from td_pinterest_op.records.sql import answers_statement
+from td_pinterest_op.run_history.audience_history import COLUMNS_READ, summarize
 from td_pinterest_op.run_history.columns import COLUMNS, follow_up_row, lift_row, run_row
-from td_pinterest_op.run_history.known import COLUMNS_READ, known
-from td_pinterest_op.run_history.sql import failure_of, insert_rows, known_of, make_table
+from td_pinterest_op.run_history.sql import insert_rows, make_table, select_audience_rows, select_failures
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import WITHHELD
-from td_pinterest_op.withholding.sql import listed, people
+from td_pinterest_op.withholding.sql import list_select, people_select
 from tests.trino.client import run
 from tests.trino.days import QUERIES, places
 from tests.unit.records import test_sql as test_query
 from tests.unit.report.samples import statistics
-from tests.unit.run_history import test_known
+from tests.unit.run_history import test_audience_history
 from tests.unit.run_history import test_sql as test_history
 from tests.unit.run_history.conftest import TABLE
 from tests.unit.withholding import test_lift
@@ -60,9 +60,11 @@ def _hashed(server: str) -> Iterator[str]:
         yield "the answers for identifiers"
     bytes_ = [b"j\xfcrgen@shop.example", b" \xe2\x82@b.cc ", b"\xed\xa0\x80@b.cc", b"\xff", "\ufffd@b.cc".encode()]
     _table(server, "given", {"number": "integer", "hex": "varchar"}, [[n, raw.hex()] for n, raw in enumerate(bytes_)])
-    source = f"SELECT number, {trimmed('raw_varchar(from_hex(hex))')} AS text FROM given"
-    of_each = answer(EMAIL, text="text", lowered="lowered")
-    found = f"SELECT {of_each} AS answer FROM (SELECT *, {lowered('text')} AS lowered FROM ({source})) ORDER BY number"
+    source = f"SELECT number, {trim_sql('raw_varchar(from_hex(hex))')} AS text FROM given"
+    of_each = answer_sql(EMAIL, text="text", lowered="lowered")
+    found = (
+        f"SELECT {of_each} AS answer FROM (SELECT *, {lower_sql('text')} AS lowered FROM ({source})) ORDER BY number"
+    )
     (*bad, good) = run(server, found).rows
     if {row["answer"] for row in bad} != {Reason.BAD_ENCODING.value} or len(good["answer"]) < 64:
         yield "the answers for bytes that are not UTF-8"
@@ -164,11 +166,11 @@ def _withheld(server: str) -> Iterator[str]:
             _table(server, name, {"email": "varchar", "maid": "varchar"}, of_list)
             tables[name] = f"of_{name}"
             run(server, f"DROP TABLE IF EXISTS of_{name}")
-            of_query = listed(test_withholding.query_of(name, ["email", "maid"]))
+            of_query = list_select(test_withholding.query_of(name, ["email", "maid"]))
             run(server, f"CREATE TABLE of_{name} AS {of_query}")
         key = "customer" if control else None
         query = test_withholding.query_of("people", case.types, arrays=case.arrays, key=key)
-        answers = run(server, people(query, tables=tables, control=control)).rows
+        answers = run(server, people_select(query, tables=tables, control=control)).rows
         sent, counts = Oracle(case).identifiers()
         withheld = {row["answer"]: row["people"] for row in answers if row["answer"] in WITHHELD}
         if {row["answer"] for row in answers if len(row["answer"]) == 64} != sent or withheld != dict(+counts):
@@ -192,7 +194,7 @@ def _history(server: str) -> Iterator[str]:
     for _ in range(2):
         ask(make_table(table))
         ask(insert_rows(table, [session | dict(run_row(statistics())), seen]))
-        once = failure_of(table, task="+pinterest_export", **about)
+        once = select_failures(table, task="+pinterest_export", **about)
         ask(insert_rows(table, [failed], unless=once))
     ask(insert_rows(table, [session | dict(lift_row({"summary": test_history.NASTY, "split_p": 0.5}))]))
     expected: dict[str, tuple[str, list[object]]] = {
@@ -217,11 +219,11 @@ def _history(server: str) -> Iterator[str]:
 
 def _known(server: str) -> Iterator[str]:
     types = {column.name: "varchar" if column.type == "json" else column.type for column in COLUMNS}
-    query = known_of(TABLE, COLUMNS_READ, ("12", "13"))
-    for runs, filled, mirrored in test_known.RUNS:
-        rows = [test_known.OF_RUN | {"time": time} | run_ for time, run_ in enumerate(runs, start=1)]
+    query = select_audience_rows(TABLE, COLUMNS_READ, ("12", "13"))
+    for runs, filled, mirrored in test_audience_history.RUNS:
+        rows = [test_audience_history.OF_RUN | {"time": time} | run_ for time, run_ in enumerate(runs, start=1)]
         _table(server, TABLE, types, [[row.get(name) for name in types] for row in rows])
-        found = known(run(server, query).rows).members
+        found = summarize(run(server, query).rows).members
         if filled | mirrored != {name: held.records for name, held in found.items()}:
             yield f"known is {found} of {runs}"
     if (named := places(server, query)) > 2:

@@ -21,8 +21,8 @@ from td_pinterest_op.stats import CONSENT, CONTROL, SUPPRESS, SUPPRESSED, WITHHE
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Job, Source
 from td_pinterest_op.treasure_data.result import Rows
-from td_pinterest_op.withholding.people import in_control
-from td_pinterest_op.withholding.sql import listed
+from td_pinterest_op.withholding.people import assign_control
+from td_pinterest_op.withholding.sql import list_select
 from tests.trino.client import Cost, Done, run
 from tests.unit.settings import test_parse
 
@@ -158,7 +158,7 @@ class Days:
         assert self.stats
         first = int(self.day * self.people * self.share)
         numbers = range(first, first + self.people)
-        chosen = in_control(_CONTROL, (b"%d" % number for number in numbers))
+        chosen = assign_control(_CONTROL, (b"%d" % number for number in numbers))
         reasons = Counter(
             SUPPRESSED if number % 20 == 0 else WITHOUT_CONSENT if number % 10 == 2 else CONTROL
             for number, is_chosen in zip(numbers, chosen, strict=True)
@@ -188,7 +188,7 @@ class Days:
     def _hash(self, stage: TrinoStage) -> None:
         job = Job(id="1", schema=(("email", "varchar"),), records=None, size=None)
         query = Query(text="SELECT email FROM people", names=["email"], columns=identifier_columns(job, {}))
-        stage.create("hashed", HASHING, listed(query))
+        stage.create("hashed", HASHING, list_select(query))
 
     def _create(self, table: str, query: str) -> None:
         run(self.server, f"DROP TABLE IF EXISTS {table}")

@@ -69,6 +69,9 @@ class Script(Transport):
             raise NoResponseError(description)
         return description
 
+    def close(self) -> None:
+        """Nothing is open."""
+
     @property
     def times(self) -> list[float]:
         """When each request left, in seconds after the first."""

@@ -51,7 +51,7 @@ def test_a_test_that_takes_long_is_named(tmp_path: Path, workers: str) -> None:
     probe, fifo = tmp_path / "test_probe.py", tmp_path / "fifo"
     probe.write_text(LONG)
     os.mkfifo(fifo)
-    command = [sys.executable, "-m", "pytest", "-q", "-n", workers, "-p", "no:cacheprovider", "-p", "tests.silence"]
+    command = [sys.executable, "-m", "pytest", "-q", "-n", workers, "-p", "no:cacheprovider", "-p", "tests.conftest"]
     environ = os.environ | {"FIFO": str(fifo)}
     given = [f"--rootdir={tmp_path}", "--silence", "0.3", str(probe)]
     with children.started([*command, *given], cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True) as process:

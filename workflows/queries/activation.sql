@@ -1,3 +1,3 @@
--- The people of the activation. Its output mapping names the column: email, maid or idfa, or edit the name here.
+-- The people of the activation. Name the column email, maid or idfa in the activation's output mapping, or change it here.
 SELECT email
 FROM activation_actions_table

@@ -1,3 +1,3 @@
--- Who consented: columns email, maid or idfa, plain or hashed with SHA-256. For `consent` of a task.
+-- People who consented, for `consent` of a task: columns email, maid or idfa, plain or hashed with SHA-256.
 SELECT email
 FROM consents

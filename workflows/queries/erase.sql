@@ -1,3 +1,3 @@
--- Whom to take out of every customer list. One column named email, maid or idfa, as in people.sql.
+-- People to remove from every customer list: one column or more named email, maid or idfa, plain or hashed with SHA-256.
 SELECT email
 FROM opt_outs

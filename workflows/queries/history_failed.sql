@@ -1,4 +1,4 @@
--- The runs and follow-ups that failed, the newest first, with the paragraph that says why.
+-- Failed runs and follow-ups, the newest first, with their errors.
 SELECT session_time, workflow, action, ad_account_id, audience_id, error, attempt_id
 FROM (
   SELECT *, row_number() OVER (

@@ -1,7 +1,7 @@
--- One row: what those who were sent did next to the control group, everybody of an arm counted, reached or not.
--- Intervals are of 95 %: Newcombe's for the difference of two shares (hybrid score), and that of the logarithm for their
--- ratio. split_p: the probability of a split into arms at least as uneven as this one, if chance made it (binomial, by
--- its normal approximation with the correction for continuity).
+-- One row that compares the conversions of the people who were sent with those of the control group. Everybody of a group
+-- counts, whether Pinterest reached them or not. Intervals are 95 %: Newcombe's hybrid score for the difference of two
+-- shares, and that of the logarithm for their ratio. split_p: the probability that chance splits the people into groups at
+-- least as uneven as these (binomial, by its normal approximation with the correction for continuity).
 SELECT
   *,
   CASE

@@ -1,4 +1,4 @@
--- Who leaves the audience. One column named email, maid or idfa, of a string type; several of them are possible.
+-- People who leave the audience: one column or more named email, maid or idfa, of a string type, plain or hashed.
 SELECT email
 FROM people
 WHERE NOT opted_in

@@ -1,5 +1,5 @@
--- Who is to be in the audience: everybody else leaves it. One column named email, maid or idfa, of a string type; several
--- of them are possible.
+-- People who are in the audience afterwards; everybody else leaves it. One column or more named email, maid or idfa, of a
+-- string type, plain or hashed with SHA-256.
 SELECT email
 FROM people
 WHERE opted_in

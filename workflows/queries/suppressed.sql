@@ -1,3 +1,3 @@
--- Who opted out: columns email, maid or idfa, plain or hashed with SHA-256. For `suppress` of a task.
+-- People who opted out, for `suppress` of a task: columns email, maid or idfa, plain or hashed with SHA-256.
 SELECT email
 FROM opt_outs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, taken_name
+from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, name_conflict
 from td_pinterest_op.audiences.audiences import NewAudience
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import ACTALIKE, Audience
@@ -44,14 +44,14 @@ class CreateActalike(AudienceAction):
 
     @cached_property
     def _new(self) -> NewAudience:
-        return NewAudience(self._new_name, audiences=self._audiences, is_own=self._is_own, taken=taken_name)
+        return NewAudience(self._new_name, audiences=self._audiences, is_own=self._is_own, taken=name_conflict)
 
     def check(self) -> Audience | None:
         """The audience that this session created; without one, its name must be free and its seed ready."""
         self._stats.audience_name = self._new_name
         others, own = self._new.named()
         if others and not own:
-            raise AudienceError(taken_name(others[0]))
+            raise AudienceError(name_conflict(others[0]))
         if not own:
             self._check_seed()
         return own
@@ -63,19 +63,19 @@ class CreateActalike(AudienceAction):
             past="Created look-alike {audience}", infinitive="create look-alike {audience}"
         )
         if own:
-            says = f"none: this session created {own.label} already"
-            return [Step(says=says, do=lambda: self._note(self._new.resume(own)))]
-        says = (
+            description = f"none: this session created {own.label} already"
+            return [Step(description=description, run=lambda: self._note(self._new.resume(own)))]
+        description = (
             f'create audience "{self._new_name}": the {self._settings.percentage} % of the people in '
             f"{self._settings.country} who are most like audience {self._settings.seed_audience_id}"
         )
-        return [Step(says=says, writes=1, do=self._create_audience)]
+        return [Step(description=description, request_count=1, run=self._create_audience)]
 
     def _create_audience(self) -> None:
         self._new.wait_for_consistency()
         own = self.check()
         self._note(self._new.resume(own) if own else self._new.create(self._create))
-        self._new.look_again()
+        self._new.remove_late_doubles()
 
     def _create(self) -> Audience:
         return self._api.create_actalike_audience(

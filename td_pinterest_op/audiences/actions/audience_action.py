@@ -16,7 +16,7 @@ from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import CUSTOMER_LIST, Audience
 from td_pinterest_op.records.read import Prepared
-from td_pinterest_op.redaction.format import escaped
+from td_pinterest_op.redaction.format import escape
 from td_pinterest_op.report.verdict import Outcome
 from td_pinterest_op.settings.action import ActionSpec
 from td_pinterest_op.stats import Stats
@@ -27,11 +27,11 @@ ReadRecords = Callable[[], contextlib.AbstractContextManager[Prepared]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step of an action. `says`: what it does, for the plan. `writes`: its requests besides those of batches."""
+    """One step of an action. `description` is for the plan; `request_count` leaves out the requests of batches."""
 
-    says: str
-    writes: int = 0
-    do: Callable[[], object]
+    description: str
+    request_count: int = 0
+    run: Callable[[], object]
 
 
 class AudienceAction(abc.ABC):
@@ -70,7 +70,7 @@ class AudienceAction(abc.ABC):
 
     def check(self) -> object:
         """Check, before any row is read, that the action can be done: that the audience is fit for it."""
-        return self._usable()
+        return self._find_usable()
 
     def prepare(self, read_records: ReadRecords) -> contextlib.AbstractContextManager[Prepared]:
         """Prepare the records to send, available until the end of the block.
@@ -78,15 +78,15 @@ class AudienceAction(abc.ABC):
         `read_records` reads the request's rows into a spool and checks the limits. An action without rows makes no
         spool, and needs no temporary folder.
         """
-        return read_records() if self.action.reads_rows else contextlib.nullcontext(Prepared.nothing())
+        return read_records() if self.action.reads_rows else contextlib.nullcontext(Prepared.empty())
 
     @abc.abstractmethod
     def steps(self, prepared: Prepared) -> list[Step]:
         """What there is to do, and in `Stats.summary_text` what that is in one sentence. Reads only."""
 
-    def _usable(self, audience_id: str | None = None) -> Audience:
+    def _find_usable(self, audience_id: str | None = None) -> Audience:
         """The audience of the settings, or another one, fit for an action on the list behind it."""
-        audience = self._audiences.usable(audience_id or self._audience_id)
+        audience = self._audiences.find_usable(audience_id or self._audience_id)
         self._note(audience)
         self._check_name(audience)
         return audience
@@ -99,7 +99,7 @@ class AudienceAction(abc.ABC):
     def _check_name(self, audience: Audience | None) -> None:
         expected = self._settings.expected_audience_name
         if expected is not None and (audience is None or audience.name != expected):
-            seen = f'is named "{escaped(audience.name)}"' if audience else "cannot be read, so its name is unknown"
+            seen = f'is named "{escape(audience.name)}"' if audience else "cannot be read, so its name is unknown"
             raise AudienceError(
                 f'audience {self._stats.audience_id} {seen}; expected_audience_name is "{expected}": check the id. '
                 "Nothing was changed"
@@ -111,16 +111,16 @@ class AudienceAction(abc.ABC):
         self._stats.audience_status, self._stats.audience_size = audience.status or None, audience.size
 
 
-def list_of(audience: Audience) -> str:
-    """The customer list behind an audience that `Audiences.usable` has checked."""
+def list_id_of(audience: Audience) -> str:
+    """The customer list behind an audience that `Audiences.find_usable` has checked."""
     assert audience.customer_list_id is not None  # noqa: S101 - it has checked this
     return audience.customer_list_id
 
 
-def taken_name(audience: Audience) -> str:
+def name_conflict(audience: Audience) -> str:
     """The message when another audience has the name of the one to create."""
     use = "to put people into it use action add_people_to_current_audience or replace_current_audience with its id, or "
     return (
-        f'an audience named "{escaped(audience.name)}" already exists (id {audience.id}): '
+        f'an audience named "{escape(audience.name)}" already exists (id {audience.id}): '
         f"{use if audience.audience_type == CUSTOMER_LIST else ''}choose another audience_name"
     )

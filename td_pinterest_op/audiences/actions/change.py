@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, list_of
+from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, list_id_of
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.read import Prepared
@@ -26,10 +26,10 @@ class Change(AudienceAction):
         )
 
         send = partial(self._send_change, audience, prepared, adds=adds)
-        return [Step(says=f"{verb} {to} {audience.label} (customer list {list_of(audience)})", do=send)]
+        return [Step(description=f"{verb} {to} {audience.label} (customer list {list_id_of(audience)})", run=send)]
 
     def _send_change(self, audience: Audience, prepared: Prepared, *, adds: bool) -> None:
-        put = partial(self._api.change_records, list_of(audience), operation="ADD" if adds else "REMOVE")
+        put = partial(self._api.change_records, list_id_of(audience), operation="ADD" if adds else "REMOVE")
         self._sender.send(prepared, put)
         self._check_unmoved(audience)
 
@@ -62,7 +62,7 @@ class Add(Change):
 
     def steps(self, prepared: Prepared) -> list[Step]:
         """Add the records to the list."""
-        return self._change(self._usable(), prepared, adds=True)
+        return self._change(self._find_usable(), prepared, adds=True)
 
 
 class Remove(Change):
@@ -78,4 +78,4 @@ class Remove(Change):
 
     def steps(self, prepared: Prepared) -> list[Step]:
         """Remove the records from the list."""
-        return self._change(self._usable(), prepared, adds=False)
+        return self._change(self._find_usable(), prepared, adds=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from td_pinterest_op.audiences.actions.audience_action import Step, taken_name
+from td_pinterest_op.audiences.actions.audience_action import Step, name_conflict
 from td_pinterest_op.audiences.actions.change import Change
 from td_pinterest_op.audiences.actions.refill import SwapList
 from td_pinterest_op.audiences.audiences import NewAudience
@@ -12,7 +12,7 @@ from td_pinterest_op.audiences.customer_lists import ListToFill
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.read import Prepared
-from td_pinterest_op.redaction.format import escaped
+from td_pinterest_op.redaction.format import escape
 from td_pinterest_op.report.verdict import ON_THEIR_WAY
 from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.settings.table import IfExists
@@ -48,14 +48,14 @@ class Create(SwapList, Change):
             return None, own
         if_exists = self._settings.if_exists
         if if_exists is IfExists.FAIL:
-            raise AudienceError(taken_name(others[0]))
+            raise AudienceError(name_conflict(others[0]))
         if len(others) > 1:
             ids = ", ".join(audience.id for audience in others)
             raise AudienceError(
                 f'several audiences are named "{self._new_name}" (ids {ids}): with if_exists: {if_exists.value} '
                 "it must be one; use another action with the id that is meant"
             )
-        return self._usable(others[0].id), None
+        return self._find_usable(others[0].id), None
 
     def steps(self, prepared: Prepared) -> list[Step]:
         """Fill a list, then create the audience on it; go on with what this session did; or serve an existing one."""
@@ -63,16 +63,16 @@ class Create(SwapList, Change):
         if existing and self._settings.if_exists is IfExists.ADD:
             return self._change(existing, prepared, adds=True)
         if existing:
-            return self._fill_and_move(existing, prepared)
+            return self._fill_and_switch(existing, prepared)
         people = "with {records}" if prepared.unique else "without people"
         text = SummaryText(past=f"Created {{audience}} {people}", infinitive=f"create {{audience}} {people}")
         if own:
             is_exact = self._settings.if_exists is IfExists.REPLACE
-            steps = self._fill_and_move(own, prepared, is_exact=is_exact)
+            steps = self._fill_and_switch(own, prepared, is_exact=is_exact)
         else:
             target, fill = self._fill(self._new_name, prepared)
-            says = f'create audience "{self._new_name}" on it'
-            steps = [fill, Step(says=says, writes=1, do=lambda: self._create_audience(target))]
+            description = f'create audience "{self._new_name}" on it'
+            steps = [fill, Step(description=description, request_count=1, run=lambda: self._create_audience(target))]
         self._stats.summary_text = text
         return steps
 
@@ -83,7 +83,7 @@ class Create(SwapList, Change):
             if existing:
                 raise AudienceError(self._taken_meanwhile(existing))
             if own:
-                self._move(own, target)
+                self._switch_list(own, target)
                 return
             kept = self._new.create(
                 lambda: self._audiences.create(
@@ -92,17 +92,17 @@ class Create(SwapList, Change):
             )
             self._note(kept)
             if kept.customer_list_id != target.id:  # an earlier try made it, on a list of its own
-                self._audiences.move(kept.id, list_id=target.id)
+                self._audiences.switch_list(kept.id, list_id=target.id)
             self._note(self._audiences.confirm_list(kept.id, list_id=target.id))
-            self._new.look_again()
+            self._new.remove_late_doubles()
 
     def _kept(self, audience: Audience) -> Audience:
         return self._new.resume(audience) if self._lists.is_of_this_session(audience) else audience
 
     def _taken_meanwhile(self, audience: Audience) -> str:
         if self._settings.if_exists is IfExists.FAIL:
-            return taken_name(audience)
+            return name_conflict(audience)
         return (
-            f'an audience named "{escaped(audience.name)}" already exists (id {audience.id}): it was created while '
+            f'an audience named "{escape(audience.name)}" already exists (id {audience.id}): it was created while '
             f"this task ran. Run this task again: if_exists: {self._settings.if_exists.value} then applies to it"
         )

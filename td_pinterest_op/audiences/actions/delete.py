@@ -41,7 +41,7 @@ class Delete(AudienceAction):
 
     def _audience(self) -> Audience | None:
         self._stats.audience_id = self._audience_id
-        audience = self._audiences.removable(self._audience_id)
+        audience = self._audiences.find_removable(self._audience_id)
         if audience:
             self._note(audience)
         self._check_name(audience)
@@ -52,17 +52,17 @@ class Delete(AudienceAction):
         audience = self._audience()
         self._stats.summary_text = SummaryText(past="Deleted {audience}", infinitive="delete {audience}")
         if audience is None:
-            says = f"remove audience {self._audience_id}, which cannot be read (any more)"
-            return [Step(says=says, writes=1, do=self._remove_unread)]
+            description = f"remove audience {self._audience_id}, which cannot be read (any more)"
+            return [Step(description=description, request_count=1, run=self._remove_unread)]
         if audience.is_removed:
             self._stats.summary_text = SummaryText(
                 past="{audience} was deleted already",
                 infinitive="leave {audience} as it is, since it is deleted already",
             )
-            return [Step(says=f"none: {audience.label} is removed already", do=partial(self._note, audience))]
-        says = f"remove {audience.label}; its customer list stays"
+            return [Step(description=f"none: {audience.label} is removed already", run=partial(self._note, audience))]
+        description = f"remove {audience.label}; its customer list stays"
         # Whatever the answer: an audience that was there a moment ago is gone now.
-        return [Step(says=says, writes=1, do=partial(self._audiences.remove, audience.id))]
+        return [Step(description=description, request_count=1, run=partial(self._audiences.remove, audience.id))]
 
     def _remove_unread(self) -> None:
         audience_id = self._audience_id

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import cast
 
-from td_pinterest_op.audiences.actions.audience_action import ReadRecords, Step, list_of
+from td_pinterest_op.audiences.actions.audience_action import ReadRecords, Step, list_id_of
 from td_pinterest_op.audiences.actions.change import Change
 from td_pinterest_op.audiences.actions.refill import SwapList
 from td_pinterest_op.audiences.audiences import NewAudience
-from td_pinterest_op.audiences.customer_lists import CustomerLists, list_behind
+from td_pinterest_op.audiences.customer_lists import CustomerLists, find_list
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.mirroring.guard import PlanGuard
 from td_pinterest_op.mirroring.ledger import JOIN, LEAVE, REPLACING, Ledger
@@ -24,7 +24,7 @@ from td_pinterest_op.mirroring.stage import NEW, Stage
 from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.plan import check_rows
 from td_pinterest_op.records.read import Prepared
-from td_pinterest_op.redaction.format import counted
+from td_pinterest_op.redaction.format import format_count
 from td_pinterest_op.report.verdict import ON_THEIR_WAY
 from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.stats import MirrorFigures, SummaryText
@@ -64,7 +64,7 @@ class Mirror(SwapList, Change):
 
     def check(self) -> Audience | None:
         """The audience that follows the query; None if it is to be created."""
-        self._audience = self._usable() if self._audience_id else self._named()
+        self._audience = self._find_usable() if self._audience_id else self._named()
         if self._audience and self._settings.audience_name not in (None, self._audience.name):
             raise AudienceError(
                 f'{self._audience.label} is not "{self._new_name}": audience_id and audience_name must name the same '
@@ -80,11 +80,11 @@ class Mirror(SwapList, Change):
 
     def _named(self) -> Audience | None:
         self._stats.audience_name = self._new_name
-        named = self._audiences.with_name(self._new_name)
+        named = self._audiences.find_by_name(self._new_name)
         if len(named) > 1:
             ids = ", ".join(audience.id for audience in named)
             raise AudienceError(f'several audiences are named "{self._new_name}" (ids {ids}): name one by audience_id')
-        return self._usable(named[0].id) if named else None
+        return self._find_usable(named[0].id) if named else None
 
     @contextlib.contextmanager
     def prepare(self, _read_records: ReadRecords) -> Iterator[Prepared]:
@@ -96,7 +96,7 @@ class Mirror(SwapList, Change):
                 check_state(
                     run.state,
                     self._settings,
-                    customer_list_id=list_of(self._audience),
+                    customer_list_id=list_id_of(self._audience),
                     people=self._count_people(self._audience),
                 )
             run.compare()
@@ -121,7 +121,7 @@ class Mirror(SwapList, Change):
         )
 
     def _count_people(self, audience: Audience) -> int:
-        behind = list_behind(self._api, audience)
+        behind = find_list(self._api, audience)
         return audience.size or (behind and behind.uploaded) or 0
 
     def steps(self, prepared: Prepared) -> list[Step]:
@@ -138,28 +138,32 @@ class Mirror(SwapList, Change):
             f"{changes.members:,} members; {_described(changes, infinitive)}"
         )
         if not replaces and not changes.changes:
-            return [Step(says=f"none: {compared}", do=self._go_on)]
+            return [Step(description=f"none: {compared}", run=self._go_on)]
         return [
             *([] if self._audience else [self._creating()]),
-            Step(says=compared, do=self._write_plan),
+            Step(description=compared, run=self._write_plan),
             *([self._replacing(changes)] if replaces else self._sending(changes)),
-            Step(says="settle the plan in the ledger", do=self._settle),
+            Step(description="settle the plan in the ledger", run=self._settle),
         ]
 
     def _creating(self) -> Step:
-        return Step(says=f'create audience "{self._new_name}" without people', writes=2, do=self._create)
+        return Step(description=f'create audience "{self._new_name}" without people', request_count=2, run=self._create)
 
     def _replacing(self, changes: MirrorFigures) -> Step:
         label = self._audience.label if self._audience else "the audience"
-        says = f"fill a new customer list with {counted(changes.joined, 'record')}, and switch {label} to it"
-        return Step(says=says, writes=1, do=self._replace)
+        description = (
+            f"fill a new customer list with {format_count(changes.joined, 'record')}, and switch {label} to it"
+        )
+        return Step(description=description, request_count=1, run=self._replace)
 
     def _sending(self, changes: MirrorFigures) -> list[Step]:
         audience = self._followed
         of = f"{audience.label} (customer list {audience.customer_list_id})"
         leavers, joiners = changes.left, changes.joined + changes.resent
-        removing = Step(says=f"remove {counted(leavers, 'record')} from {of}", do=partial(self._send, LEAVE))
-        adding = Step(says=f"add {counted(joiners, 'record')} to {of}", do=partial(self._send, JOIN))
+        removing = Step(
+            description=f"remove {format_count(leavers, 'record')} from {of}", run=partial(self._send, LEAVE)
+        )
+        adding = Step(description=f"add {format_count(joiners, 'record')} to {of}", run=partial(self._send, JOIN))
         return [*([removing] if leavers else []), *([adding] if joiners else [])]
 
     def _create(self) -> None:
@@ -170,21 +174,21 @@ class Mirror(SwapList, Change):
             taken=lambda audience: f"{audience.label} was created while this task ran: run this task again",
         )
         target, fill = self._empty(self._new_name, used=None)
-        fill.do()
+        fill.run()
         new.wait_for_consistency()
         kept = new.create(
             lambda: self._audiences.create(
                 self._new_name, description=self._settings.audience_description, list_id=target.id
             )
         )
-        self._audience = self._audiences.confirm_list(kept.id, list_id=list_of(kept))
+        self._audience = self._audiences.confirm_list(kept.id, list_id=list_id_of(kept))
         self._note(self._audience)
-        new.look_again()
+        new.remove_late_doubles()
         self._run.ledger = replace(self._run.ledger, audience_id=kept.id)
 
     def _write_plan(self) -> None:
         run = self._run
-        self._plan = run.write_plan(list_of(self._followed))
+        self._plan = run.write_plan(list_id_of(self._followed))
         self._guard = PlanGuard(
             stage=run.stage,
             ledger=run.ledger,
@@ -193,13 +197,13 @@ class Mirror(SwapList, Change):
             clock=self._services.timing.monotonic,
             sent=lambda: self._stats.sent + self._stats.in_doubt,
         )
-        self._guard.hold()
+        self._guard.confirm_newest()
         run.stage.outcome = ""
         if self._stats.mirror:
             self._stats.mirror = replace(self._stats.mirror, plan=run.state.number)
 
     def _send(self, op: str) -> None:
-        with self._guard.watching(op):
+        with self._guard.watch(op):
             self._send_change(self._followed, self._plan[op], adds=op == JOIN)
 
     def _replace(self) -> None:
@@ -214,14 +218,14 @@ class Mirror(SwapList, Change):
             is_nca=self._settings.is_nca,
         )
         text = self._stats.summary_text
-        with self._guard.watching(REPLACING):
-            for step in self._fill_and_move(self._usable(audience.id), self._plan[JOIN]):
-                step.do()
+        with self._guard.watch(REPLACING):
+            for step in self._fill_and_switch(self._find_usable(audience.id), self._plan[JOIN]):
+                step.run()
         self._stats.summary_text = text
 
     def _settle(self) -> None:
         run = self._run
-        with self._guard.watching():
+        with self._guard.watch():
             self._guard.check()
         run.stage.outcome = ". All of the plan was sent, but it is not settled: the next run sends it again"
         run.settle(self._stats.customer_list_id or "")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, list_of
-from td_pinterest_op.audiences.customer_lists import ListToFill, job_of, list_behind
+from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, list_id_of
+from td_pinterest_op.audiences.customer_lists import ListToFill, find_list, job_id_of
 from td_pinterest_op.errors import AudienceError, ExportError
 from td_pinterest_op.pinterest.models import Audience
 from td_pinterest_op.records.read import Prepared
-from td_pinterest_op.redaction.format import escaped
+from td_pinterest_op.redaction.format import escape
 from td_pinterest_op.report.verdict import ON_THEIR_WAY, Outcome
 from td_pinterest_op.settings.action import ActionSpec, Scope
 from td_pinterest_op.stats import SummaryText
@@ -19,27 +19,31 @@ from td_pinterest_op.stats import SummaryText
 class SwapList(AudienceAction):
     """A list is filled, or left empty, and only then is the audience moved to it."""
 
-    def _fill_and_move(self, audience: Audience, prepared: Prepared, *, is_exact: bool = True) -> list[Step]:
+    def _fill_and_switch(self, audience: Audience, prepared: Prepared, *, is_exact: bool = True) -> list[Step]:
         """`is_exact`: nobody but the people of this export stays in the audience."""
         if not prepared.unique:
-            return self._empty_and_move(audience, is_empty=self._lists.is_empty(audience))
+            return self._empty_and_switch(audience, is_empty=self._lists.is_empty(audience))
         self._stats.summary_text = SummaryText(
             past="Replaced the members of {audience} by {records}",
             infinitive="replace the members of {audience} by {records}",
         )
         self._require_newer_job(audience)
-        target, fill = self._fill(audience.name, prepared, used=list_of(audience), is_exact=is_exact)
-        return [fill, *self._move_steps(audience, target)]
+        target, fill = self._fill(audience.name, prepared, used=list_id_of(audience), is_exact=is_exact)
+        return [fill, *self._switch_steps(audience, target)]
 
-    def _empty_and_move(self, audience: Audience, *, is_empty: bool) -> list[Step]:
+    def _empty_and_switch(self, audience: Audience, *, is_empty: bool) -> list[Step]:
         if is_empty:
             self._stats.summary_text = SummaryText(
                 past="{audience} was empty already", infinitive="leave {audience} as it is, since it is empty already"
             )
-            return [Step(says=f"none: {audience.label} is empty already", do=lambda: self._note(self._kept(audience)))]
+            return [
+                Step(
+                    description=f"none: {audience.label} is empty already", run=lambda: self._note(self._kept(audience))
+                )
+            ]
         self._stats.summary_text = SummaryText(past="Cleared {audience}", infinitive="clear {audience}")
-        target, create = self._empty(audience.name, used=list_of(audience))
-        return [create, *self._move_steps(audience, target)]
+        target, create = self._empty(audience.name, used=list_id_of(audience))
+        return [create, *self._switch_steps(audience, target)]
 
     def _fill(
         self, audience_name: str, prepared: Prepared, *, used: str | None = None, is_exact: bool = True
@@ -50,13 +54,13 @@ class SwapList(AudienceAction):
         """
         if not prepared.unique:
             return self._empty(audience_name, used=used)
-        target = self._lists.to_fill(
+        target = self._lists.find_or_name_list(
             audience_name,
             job_id=self._stats.job_id,
             fingerprint=prepared.fingerprint,
             list_type=prepared.list_type,
             used=used,
-            records=prepared.uploads,
+            records=prepared.upload_count,
             is_exact=is_exact,
         )
 
@@ -64,29 +68,31 @@ class SwapList(AudienceAction):
             self._sender.send(prepared, target.put)
             self._stats.customer_list_id = target.id
 
-        return target, Step(says=_list_change(target), do=send)
+        return target, Step(description=_list_change(target), run=send)
 
     def _empty(self, audience_name: str, *, used: str | None) -> tuple[ListToFill, Step]:
-        target = self._lists.to_leave_empty(audience_name, used=used)
-        return target, Step(says=_list_change(target), writes=0 if target.id else 1, do=target.leave_empty)
+        target = self._lists.find_or_name_empty_list(audience_name, used=used)
+        return target, Step(
+            description=_list_change(target), request_count=0 if target.id else 1, run=target.create_empty
+        )
 
-    def _move_steps(self, audience: Audience, target: ListToFill) -> list[Step]:
-        behind = list_of(audience)
+    def _switch_steps(self, audience: Audience, target: ListToFill) -> list[Step]:
+        behind = list_id_of(audience)
         if target.id == behind:
-            says = f"no change: {audience.label} already uses this list"
-            return [Step(says=says, do=lambda: self._move(audience, target))]
-        says = f"move {audience.label} to it; customer list {behind} is left behind"
-        return [Step(says=says, writes=1, do=lambda: self._move(audience, target))]
+            description = f"no change: {audience.label} already uses this list"
+            return [Step(description=description, run=lambda: self._switch_list(audience, target))]
+        description = f"move {audience.label} to it; customer list {behind} is left behind"
+        return [Step(description=description, request_count=1, run=lambda: self._switch_list(audience, target))]
 
-    def _move(self, audience: Audience, target: ListToFill) -> None:
+    def _switch_list(self, audience: Audience, target: ListToFill) -> None:
         with self._explain_failure_after_upload(target):
             # Somebody else may have moved it since.
-            now = self._audiences.usable(self._kept(audience).id)
-            behind = list_of(now)
+            now = self._audiences.find_usable(self._kept(audience).id)
+            behind = list_id_of(now)
             self._note(now)
             if behind != target.id:
                 self._require_newer_job(now)
-                self._audiences.move(now.id, list_id=target.id)
+                self._audiences.switch_list(now.id, list_id=target.id)
                 self._note(self._audiences.confirm_list(now.id, list_id=target.id))
                 self._stats.previous_customer_list_id = behind
 
@@ -96,7 +102,7 @@ class SwapList(AudienceAction):
 
     def _require_newer_job(self, audience: Audience) -> None:
         """Raises AudienceError when the list behind an audience has the people of a job with a higher id."""
-        own, other = self._stats.job_id, job_of(list_behind(self._api, audience))
+        own, other = self._stats.job_id, job_id_of(find_list(self._api, audience))
         if own and other and other > int(own) and not self._settings.replace_newer:
             raise AudienceError(
                 f"{audience.label} holds the result of job {other}, which is newer than job {own} of this task: the "
@@ -113,9 +119,9 @@ class SwapList(AudienceAction):
             self._stats.members = None if target.is_shared else self._stats.sent
         except AudienceError as error:
             # Running again would end here again.
-            raise error.extended(f". {all_in}, which is not behind that audience") from None
+            raise error.extend(f". {all_in}, which is not behind that audience") from None
         except ExportError as error:
-            raise error.extended(
+            raise error.extend(
                 f". {all_in}, but that list was not seen behind the audience. Running this task again is safe: it goes "
                 "on from there"
             ) from None
@@ -135,7 +141,7 @@ class Replace(SwapList):
 
     def steps(self, prepared: Prepared) -> list[Step]:
         """Fill a list, then move the audience to it."""
-        return self._fill_and_move(self._usable(), prepared)
+        return self._fill_and_switch(self._find_usable(), prepared)
 
 
 class Clear(SwapList):
@@ -159,7 +165,7 @@ class Clear(SwapList):
 
     def check(self) -> tuple[Audience, bool]:
         """The audience, fit to be moved, and whether it is empty already; if not, no active ad group uses it."""
-        audience = self._usable()
+        audience = self._find_usable()
         is_empty = self._lists.is_empty(audience)
         if not is_empty and not self._is_known_unused:
             self._require_unused(audience)
@@ -169,10 +175,10 @@ class Clear(SwapList):
     def steps(self, _prepared: Prepared) -> list[Step]:
         """Create an empty list, then move the audience to it."""
         audience, is_empty = self.check()
-        return self._empty_and_move(audience, is_empty=is_empty)
+        return self._empty_and_switch(audience, is_empty=is_empty)
 
 
 def _list_change(target: ListToFill) -> str:
     if target.id:
         return f"go on with customer list {target.id} of this session's earlier try"
-    return f'create customer list "{escaped(target.name)}"'
+    return f'create customer list "{escape(target.name)}"'

@@ -1,4 +1,4 @@
-"""What a push of a project folder sends, and which limits it exceeds."""
+"""The archive that a push of a project folder sends, and the limits that it exceeds."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ class Archive:
     sizes: Mapping[Path, int]
 
     @property
-    def total(self) -> int:
-        """The size of all files together."""
+    def total_bytes(self) -> int:
+        """The size of all files together, unpacked."""
         return sum(self.sizes.values())
 
     @cached_property
-    def packed(self) -> int:
-        """The size of the archive as it is sent; that of the files where they are small enough in any case."""
-        if self.total <= HOSTED_BYTES:
-            return self.total
+    def packed_bytes(self) -> int:
+        """The size of the compressed archive; that of the files if it is below the limit already."""
+        if self.total_bytes <= HOSTED_BYTES:
+            return self.total_bytes
         with tempfile.TemporaryFile() as file:
             with tarfile.open(fileobj=file, mode="w:gz") as archive:
                 for path in self.sizes:
@@ -44,21 +44,21 @@ class Archive:
 
     @property
     def excess_for_hosted(self) -> str:
-        """Why hosted Treasure Workflow refuses it, and what to do; empty if it does not."""
-        if self.packed <= HOSTED_BYTES:
+        """Why hosted Treasure Workflow refuses the archive, and what to do; "" if it does not."""
+        if self.packed_bytes <= HOSTED_BYTES:
             return ""
-        size = f"the archive of {self.folder} has {self.packed / 1024 / 1024:.1f} MB"
+        size = f"the archive of {self.folder} has {self.packed_bytes / 1024 / 1024:.1f} MB"
         return f"{size}, and hosted Treasure Workflow takes 10 MB. {self._advice}"
 
     @property
     def excess_for_server(self) -> str:
-        """Why a digdag server refuses it, and what to do; empty if it does not."""
-        if self.total <= SERVER_BYTES:
+        """Why a digdag server refuses the archive, and what to do; "" if it does not."""
+        if self.total_bytes <= SERVER_BYTES:
             return ""
         return (
-            f"the files of {self.folder} have {self.total:,} bytes together, and a digdag server takes "
+            f"the files of {self.folder} have {self.total_bytes:,} bytes together, and a digdag server takes "
             f"{SERVER_BYTES:,} unless its api.max_archive_total_size_limit is greater (hosted Treasure Workflow takes "
-            f"10 MB). {self._advice}{self._other_way}"
+            f"10 MB). {self._advice}{self._alternative}"
         )
 
     @property
@@ -71,15 +71,15 @@ class Archive:
         return f"The largest: {largest}. Move data and tests out of the folder, or name them in .digdagignore"
 
     @property
-    def _other_way(self) -> str:
+    def _alternative(self) -> str:
         if not (self.folder / "requests").is_dir():
             return ""
         return "; or install the libraries in the server's Python, and run scripts/bundle without --with-dependencies"
 
 
 def archive_of(folder: Path) -> Archive:
-    """Return what a push of the folder sends: nothing that begins with a dot or that `.digdagignore` names."""
-    ignored = ignored_in(folder)
+    """Return the files that a push sends: none that begins with a dot, and none that `.digdagignore` names."""
+    ignored = read_ignored(folder)
     sizes = {
         path: path.stat().st_size
         for path in sorted(folder.rglob("*"))
@@ -90,8 +90,8 @@ def archive_of(folder: Path) -> Archive:
     return Archive(folder=folder, sizes=sizes)
 
 
-def ignored_in(folder: Path) -> pathspec.GitIgnoreSpec:
-    """Return what `.digdagignore` names, which digdag reads as git does its own."""
+def read_ignored(folder: Path) -> pathspec.GitIgnoreSpec:
+    """Return the patterns of `.digdagignore`, which mean the same as in a `.gitignore`."""
     file = folder / ".digdagignore"
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
     return pathspec.GitIgnoreSpec.from_lines(lines)

@@ -1,4 +1,4 @@
-"""A .dig file with what it includes: every value with its file and line, the tasks, and what is found wrong."""
+"""A .dig file with the files it includes: each value with its file and line, the tasks, and the findings."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _SPACE_MISSING = "write `!include : 'file'` on a line of its own, with a space b
 _DOTTED = re.compile(r"[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*)*")
 
 
-class UnknownError(Exception):
-    """A template's value is known only when the workflow runs."""
+class UnknownValueError(Exception):
+    """Only a run of the workflow knows the value of a template."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -41,7 +41,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
-    """A value and its place: `line` is that of its key, or its own. `quoted`: written with quotes, or as a block."""
+    """A value with its file and line: the line of its key, if it has one. `quoted`: with quotes, or as a block."""
 
     value: str | int | bool | dict[str, Value] | list[Value] | None
     path: Path
@@ -50,18 +50,18 @@ class Value:
 
     @property
     def mapping(self) -> dict[str, Value]:
-        """The members, empty for what is no mapping."""
+        """The members of a mapping; empty for another value."""
         return self.value if isinstance(self.value, dict) else {}
 
     def get(self, *keys: str) -> Value | None:
-        """The value below nested keys, None where one is missing."""
+        """Return the value below nested keys, None if one is missing."""
         value: Value | None = self
         for key in keys:
             value = value.mapping.get(key) if value else None
         return value
 
     def plain(self) -> object:
-        """The value without places."""
+        """Return the value without lines, as plain Python."""
         if isinstance(self.value, dict):
             return {key: member.plain() for key, member in self.value.items()}
         if isinstance(self.value, list):
@@ -69,7 +69,7 @@ class Value:
         return self.value
 
     def walk(self) -> Iterator[Value]:
-        """This value and every value below it."""
+        """Yield this value and every value below it."""
         yield self
         members = self.value.values() if isinstance(self.value, dict) else self.value
         for member in members if not isinstance(members, str | int | None) else ():
@@ -90,9 +90,9 @@ class DigFile:
         """The project folder."""
         return self.path.parent
 
-    def find(self, at: Value, code: str, message: str, *, error: bool = True) -> None:
-        """Note a finding at a value."""
-        level = "error" if error else "warning"
+    def add(self, at: Value, code: str, message: str, *, is_error: bool = True) -> None:
+        """Add a finding at a value, once."""
+        level = "error" if is_error else "warning"
         finding = Finding(path=at.path, line=at.line, code=code, message=" ".join(message.split()), level=level)
         if finding not in self.findings:
             self.findings.append(finding)
@@ -100,7 +100,7 @@ class DigFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A task as written. `operator` is None for a group. `exported` are the parameters that it inherits."""
+    """A task in a file. `operator` is None for a group. `exported`: the parameters that it inherits."""
 
     name: str
     value: Value
@@ -113,32 +113,32 @@ class Task:
         """The value of the operator."""
         return self.value.get(f"{self.operator}>") if self.operator else None
 
-    def filled(self, value: Value) -> object:
-        """A value with its templates filled in. Raises UnknownError where that needs a run."""
-        return _filled(value.plain(), self.exported)
+    def fill(self, value: Value) -> object:
+        """Return a value with its templates filled in. Raises UnknownValueError where that needs a run."""
+        return _fill(value.plain(), self.exported)
 
     def text(self, value: Value) -> str:
-        """A value with its templates filled in; "" for what is no text, or known only when the workflow runs."""
+        """Return text with its templates filled in; "" for another value, and for one that only a run knows."""
         try:
-            filled = self.filled(value)
-        except UnknownError:
+            text = self.fill(value)
+        except UnknownValueError:
             return ""
-        return filled if isinstance(filled, str) else ""
+        return text if isinstance(text, str) else ""
 
 
 def read(path: Path) -> DigFile:
-    """The file. Raises OSError when it cannot be opened."""
+    """Return the file with the findings about its YAML. Raises OSError when it cannot be opened."""
     dig = DigFile(path=path)
-    dig.root = _Reader(dig).file(path)
+    dig.root = _Reader(dig).read_file(path)
     if not (dig.root and isinstance(dig.root.value, dict)):
         dig.root = None
         if not dig.findings:
-            dig.find(place(path), "yaml", "this is no workflow: a mapping of tasks is wanted, whose names begin with +")
+            dig.add(place(path), "yaml", "this is not a workflow: it takes a mapping of tasks whose names begin with +")
     return dig
 
 
 def place(path: Path, line: int = 1) -> Value:
-    """A line of a file, to note a finding at."""
+    """Return a line of a file, to add a finding at."""
     return Value(value=None, path=path, line=line)
 
 
@@ -147,84 +147,82 @@ class _Reader:
         self._dig = dig
         self._open: list[Path] = []
 
-    def file(self, path: Path) -> Value | None:
+    def read_file(self, path: Path) -> Value | None:
         try:
             text = path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError:
-            self._dig.find(place(path), "yaml", "the file is not UTF-8: save it as UTF-8")
+            self._dig.add(place(path), "yaml", "the file is not UTF-8: save it as UTF-8")
             return None
-        node = self._composed(path, text)
+        node = self._compose(path, text)
         self._open.append(path)
         try:
-            return None if node is None else self._value(node, path, node.start_mark.line + 1)
+            return None if node is None else self._read_value(node, path, node.start_mark.line + 1)
         except RecursionError:
-            self._dig.find(place(path), "yaml", "an anchor holds itself, or the file is nested too deeply")
+            self._dig.add(place(path), "yaml", "an anchor contains itself, or the file is nested too deeply")
             return None
         finally:
             self._open.pop()
 
-    def _composed(self, path: Path, text: str) -> yaml.Node | None:
+    def _compose(self, path: Path, text: str) -> yaml.Node | None:
         try:
             return yaml.compose(text, Loader=yaml.BaseLoader)
-        except yaml.MarkedYAMLError as error:
-            mark, problem = error.problem_mark or error.context_mark, str(error.problem)
-        except yaml.YAMLError:
-            mark, problem = None, "it cannot be read"
-        code, message = "yaml", f"not valid YAML ({problem})"
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+            problem = str(getattr(error, "problem", "it cannot be read"))
+        code, line, refused = "yaml", mark.line + 1 if mark else 1, "digdag would refuse every workflow of the folder"
         if "'\\t'" in problem:
-            code, message = "tab", "there is a tab here, where YAML allows none: indent with spaces"
+            code, message = "tab", f"there is a tab here, where YAML allows none: indent with spaces. {refused}"
         elif include := _GLUED_INCLUDE.search(text):
-            mark, line_text = None, text.count("\n", 0, include.start()) + 1
-            self._dig.find(place(path, line_text), code, _SPACE_MISSING)
-            return None
-        line = mark.line + 1 if mark else 1
-        self._dig.find(place(path, line), code, f"{message}. digdag would refuse every workflow of the folder")
+            line, message = text.count("\n", 0, include.start()) + 1, _SPACE_MISSING
+        else:
+            message = f"not valid YAML ({problem}). {refused}"
+        self._dig.add(place(path, line), code, message)
         return None
 
-    def _value(self, node: yaml.Node, path: Path, line: int) -> Value:
+    def _read_value(self, node: yaml.Node, path: Path, line: int) -> Value:
         if node.tag.startswith("!include"):
-            self._dig.find(place(path, node.start_mark.line + 1), "yaml", _SPACE_MISSING)
+            self._dig.add(place(path, node.start_mark.line + 1), "yaml", _SPACE_MISSING)
         if isinstance(node, yaml.MappingNode):
-            return Value(value=self._mapping(node, path), path=path, line=line)
+            return Value(value=self._read_mapping(node, path), path=path, line=line)
         if isinstance(node, yaml.SequenceNode):
-            items = [self._value(item, path, item.start_mark.line + 1) for item in node.value]
+            items = [self._read_value(item, path, item.start_mark.line + 1) for item in node.value]
             return Value(value=items, path=path, line=line)
         assert isinstance(node, yaml.ScalarNode)  # noqa: S101 - YAML knows no fourth kind
-        value = setting_text.scalar(node)
+        value = setting_text.read_scalar(node)
         return Value(value=value, path=path, line=line, quoted=node.style is not None)  # type: ignore[arg-type]
 
-    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Value]:
+    def _read_mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Value]:
         members: dict[str, Value] = {}
         own = set()
         for key, value in node.value:
             here = place(path, key.start_mark.line + 1)
             name = str(key.value)
             if key.tag == "!include":
-                members |= self._included(str(value.value), here)
+                members |= self._read_included(str(value.value), here)
             elif name == "<<" and key.style is None:
                 # A mapping, or several, of which the first wins.
                 for each in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                    members = self._value(each, path, here.line).mapping | members
+                    members = self._read_value(each, path, here.line).mapping | members
             else:
                 if name in own:
-                    message = f"{name} is defined twice: digdag refuses a key that is given twice"
-                    self._dig.find(here, "duplicate-key", message)
+                    message = f"{name} is defined twice: digdag refuses duplicate keys"
+                    self._dig.add(here, "duplicate-key", message)
                 own.add(name)
-                members[name] = self._value(value, path, here.line)
+                members[name] = self._read_value(value, path, here.line)
         return members
 
-    def _included(self, name: str, here: Value) -> dict[str, Value]:
+    def _read_included(self, name: str, here: Value) -> dict[str, Value]:
         target = here.path.parent / name
         if ".." in Path(name).parts:
-            self._dig.find(here, "left-out", f"{name} is outside the project folder: digdag includes no path with ..")
+            self._dig.add(here, "left-out", f"{name} is outside the project folder: digdag includes no path with ..")
         elif target in self._open:
-            self._dig.find(here, "yaml", f"{name} includes itself")
+            self._dig.add(here, "yaml", f"{name} includes itself")
         else:
             try:
-                included = self.file(target)
+                included = self.read_file(target)
             except OSError:
-                message = f"the included file {name} is not there: its path begins at {here.path.parent}/"
-                self._dig.find(here, "left-out", message)
+                message = f"the included file {name} does not exist: its path begins at {here.path.parent}/"
+                self._dig.add(here, "left-out", message)
             else:
                 self._dig.included.setdefault(target, here)
                 return included.mapping if included else {}
@@ -234,9 +232,9 @@ class _Reader:
 def tasks(
     value: Value, name: str = "", exported: Mapping[str, Any] = MappingProxyType({}), parents: tuple[Value, ...] = ()
 ) -> Iterator[Task]:
-    """Every task and group, from the outside in."""
-    given = value.get("_export")
-    exported = _merged(exported, given.plain()) if given else exported
+    """Yield every task and group, a group before its tasks."""
+    own = value.get("_export")
+    exported = _merge(exported, own.plain()) if own else exported
     operator = next((key[:-1] for key in value.mapping if key.endswith(">")), None)
     yield Task(name=name, value=value, operator=operator, exported=exported, parents=parents)
     for key, member in value.mapping.items():
@@ -244,29 +242,29 @@ def tasks(
             yield from tasks(member, name + key, exported, (*parents, value))
 
 
-def _merged(base: Mapping[str, Any], over: object) -> dict[str, Any]:
+def _merge(base: Mapping[str, Any], over: object) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items() if isinstance(over, dict) else ():
-        held = merged.get(key)
-        merged[key] = _merged(held, value) if isinstance(held, dict) and isinstance(value, dict) else value
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return merged
 
 
-def _filled(value: object, params: Mapping[str, Any]) -> object:
+def _fill(value: object, params: Mapping[str, Any]) -> object:
     if isinstance(value, dict):
-        return {key: _filled(member, params) for key, member in value.items()}
+        return {key: _fill(member, params) for key, member in value.items()}
     if isinstance(value, list):
-        return [_filled(item, params) for item in value]
-    return _TEMPLATE.sub(lambda match: _looked_up(match[1].strip(), params), value) if isinstance(value, str) else value
+        return [_fill(item, params) for item in value]
+    return _TEMPLATE.sub(lambda match: _look_up(match[1].strip(), params), value) if isinstance(value, str) else value
 
 
-def _looked_up(name: str, params: Mapping[str, Any]) -> str:
+def _look_up(name: str, params: Mapping[str, Any]) -> str:
     value: object = params
     for part in name.split(".") if _DOTTED.fullmatch(name) else [""]:
         if not isinstance(value, dict) or part not in value:
-            raise UnknownError
+            raise UnknownValueError
         value = value[part]
-    value = _filled(value, params)
+    value = _fill(value, params)
     if isinstance(value, dict | list):
-        raise UnknownError
+        raise UnknownValueError
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -9,11 +9,11 @@ from functools import cache
 from pathlib import Path
 
 from td_pinterest_op import requirements
-from td_pinterest_op.cli.lint.dig_file import Task, UnknownError, Value
+from td_pinterest_op.cli.lint.dig_file import Task, UnknownValueError, Value
 
 _PYTHON = re.compile(r"(?:python|pypy)[0-9.]*")
 _SECONDS = 60.0
-# An old Python must be able to read it, and so is the file that it repeats. digdag appends the project's folder.
+# Written so that an old Python can run it, like the file that it contains. digdag appends the project's folder.
 _PROBE = f"""
 import sys
 sys.path.append(sys.argv[1])
@@ -26,16 +26,16 @@ except ImportError as error:
 
 
 def python_of(task: Task) -> tuple[Value | None, str]:
-    """Return where a task or an export names its Python, None for nowhere, and the program; empty if not known."""
+    """Return the value that names a task's Python, None without one, and the program; "" if it is not known."""
     value = task.value.get("python") or task.value.get("py", "python")
     exported = task.exported.get("python") or _member(task.exported.get("py"), "python")
     if value is None and exported is None:
         return None, "python"
     try:
-        given = task.filled(value) if value else exported
-    except UnknownError:
+        command = task.fill(value) if value else exported
+    except UnknownValueError:
         return value, ""
-    program = given[0] if isinstance(given, list) and given else given
+    program = command[0] if isinstance(command, list) and command else command
     return value, program if isinstance(program, str) and _PYTHON.fullmatch(Path(program).name) else ""
 
 
@@ -44,8 +44,8 @@ def _member(value: object, key: str) -> object:
 
 
 @cache
-def missing_in(python: str, folder: Path) -> str:
-    """Return what keeps a program from running the operator of a folder, and what to do; empty if nothing does."""
+def find_missing_packages(python: str, folder: Path) -> str:
+    """Return why a Python cannot run the operator of a folder, and what to do; "" if it can."""
     other = "set another one with `_export: py: {python: /path/to/python}`"
     program = shutil.which(python)
     if program is None:
@@ -59,5 +59,5 @@ def missing_in(python: str, folder: Path) -> str:
         return f"digdag runs the task with {program}, which does not run: {other}"
     if done.returncode:
         return f"digdag runs the task with {program}, which ends with code {done.returncode}: {other}"
-    said = " ".join(done.stdout.split())
-    return f"digdag runs the task with {program}, and {said}; or {other}" if said else ""
+    error = " ".join(done.stdout.split())
+    return f"digdag runs the task with {program}, and {error}; or {other}" if error else ""

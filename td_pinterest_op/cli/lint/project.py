@@ -1,4 +1,4 @@
-"""What a push would leave out, how large the archive would be, and whether the Python of a task can run it."""
+"""Checks of a project folder: what a push leaves out, the size of the archive, and the Python of the tasks."""
 
 from __future__ import annotations
 
@@ -7,48 +7,75 @@ from pathlib import Path
 
 import pathspec
 
-from td_pinterest_op.cli.lint.archive import archive_of, ignored_in
+from td_pinterest_op.cli.lint.archive import archive_of, read_ignored
 from td_pinterest_op.cli.lint.dig_file import DigFile, Task, Value, place
-from td_pinterest_op.cli.lint.interpreter import missing_in, python_of
+from td_pinterest_op.cli.lint.interpreter import find_missing_packages, python_of
+from td_pinterest_op.cli.lint.structure import check_template
 
 PACKAGE = "td_pinterest_op"
+# The parameters of a task that may name a file with a query.
+_SQL = ("suppress", "consent", "query")
 
 
 def check(dig: DigFile, every: list[Task]) -> None:
-    """Note what a push would leave out, an archive that is too large, and a Python that lacks packages."""
-    ignored = ignored_in(dig.folder)
-    for value, name in _referenced(dig, every):
-        if message := _left_out(dig.folder, name, ignored):
-            dig.find(value, "left-out", message)
-    package, uses = dig.folder / PACKAGE, next(filter(names_package, every), None)
+    """Add what a push would leave out, an archive that is too large, and a Python that lacks packages."""
+    ignored = read_ignored(dig.folder)
+    for task in every:
+        _check_sql(dig, task)
+    for value, name in _referenced_files(dig, every):
+        if message := _why_left_out(dig.folder, name, ignored):
+            dig.add(value, "left-out", message)
+    package, uses = dig.folder / PACKAGE, next(filter(uses_package, every), None)
     in_checkout = (dig.folder.parent / "scripts" / "bundle").is_file()  # which lays the package next to the workflows
     if uses and not in_checkout and not package.is_dir():
         message = (
             f"the folder {PACKAGE} is not next to the workflow: scripts/bundle lays it out; without it a task finds no "
             "operator unless its Python has it installed"
         )
-        dig.find(uses.command or uses.value, "left-out", message, error=False)
+        dig.add(uses.command or uses.value, "left-out", message, is_error=False)
+    if uses and package.is_dir() and ignored.match_file(f"{PACKAGE}/__init__.py"):
+        message = f".digdagignore names {PACKAGE}, and so a push leaves out the operator: take the line out"
+        dig.add(uses.command or uses.value, "left-out", message)
     is_hosted = _is_hosted(every)
     if package.is_dir():
         _check_size(dig, is_hosted=is_hosted)
     if (package / "__init__.py").is_file() and not is_hosted:
-        for task in filter(names_package, every):
+        for task in filter(uses_package, every):
             _check_python(dig, task)
+
+
+def _check_sql(dig: DigFile, task: Task) -> None:
+    """Add a file with a query that is blank, or with a template that gets no value."""
+    if task.operator == "td" and task.command:
+        named = [(task.command, task.text(task.command))]
+    else:
+        named = [each for key in _SQL for each in _query_files(dig, task, key)] if uses_package(task) else []
+    for value, name in named:
+        path = dig.folder / name
+        if not name or not path.is_file():
+            continue
+        sql = path.read_text(encoding="utf-8", errors="replace")
+        if not sql.strip():
+            dig.add(value, "source", f"{name} is blank: write a query into it")
+        elif task.operator == "td":
+            check_template(dig, task, value, sql)
+        elif "${" in sql:
+            dig.add(value, "template", f"{name} has a template, which digdag fills in for td> alone: write its value")
 
 
 def _check_size(dig: DigFile, *, is_hosted: bool) -> None:
     archive = archive_of(dig.folder.resolve())
-    # All workflows of a folder have one archive, and one finding.
+    # All workflows of a folder share one archive, and this finding.
     if message := archive.excess_for_hosted:
-        dig.find(place(dig.folder), "too-large", message)
+        dig.add(place(dig.folder), "too-large", message)
     elif not is_hosted and (message := archive.excess_for_server):
-        dig.find(place(dig.folder), "too-large", message, error=False)
+        dig.add(place(dig.folder), "too-large", message, is_error=False)
 
 
 def _check_python(dig: DigFile, task: Task) -> None:
-    given, python = python_of(task)
-    if python and (message := missing_in(python, dig.folder)):
-        dig.find(given or place(dig.folder), "python", message, error=False)
+    value, python = python_of(task)
+    if python and (message := find_missing_packages(python, dig.folder)):
+        dig.add(value or place(dig.folder), "python", message, is_error=False)
 
 
 def has_image(task: Task) -> bool:
@@ -62,38 +89,38 @@ def _is_hosted(every: list[Task]) -> bool:
     return any(task.value.get("docker") or "docker" in task.exported for task in every)
 
 
-def names_package(task: Task) -> bool:
-    """Whether a task names something of this package."""
+def uses_package(task: Task) -> bool:
+    """Whether a task runs something of this package."""
     return task.operator == "py" and task.command is not None and str(task.command.value).startswith(f"{PACKAGE}.")
 
 
-def _referenced(dig: DigFile, every: list[Task]) -> Iterator[tuple[Value, str]]:
-    """Values that name a file of the project, and the name."""
+def _referenced_files(dig: DigFile, every: list[Task]) -> Iterator[tuple[Value, str]]:
+    """Yield the values that name a file of the project, each with the name."""
     for task in every:
         command = task.command
         if task.operator in ("td", "call") and command and (name := task.text(command)):
             yield command, name if task.operator == "td" or name.endswith(".dig") else f"{name}.dig"
-        for key in ("suppress", "consent", "query") if names_package(task) else ():
-            yield from _queries(dig, task, key)
+        for key in _SQL if uses_package(task) else ():
+            yield from _query_files(dig, task, key)
     for path, value in dig.included.items():
         yield value, str(path.relative_to(dig.folder))
 
 
-def _queries(dig: DigFile, task: Task, key: str) -> Iterator[tuple[Value, str]]:
-    """Files of SQL that a task or an entry of several audiences names. Notes a list of people that is blank."""
+def _query_files(dig: DigFile, task: Task, key: str) -> Iterator[tuple[Value, str]]:
+    """Yield the files of SQL that a task or an entry of several audiences names; add a blank list of people."""
     entries = dig.root.get("_export", "audiences") if dig.root else None
     several = entries.value if entries and isinstance(entries.value, list) else []
     for owner in (task.value, *several):
         if (value := owner.get(key)) is None:
             continue
         if key != "query" and not str(value.value or "").strip():
-            dig.find(value, "source", f"{key} is blank: give SQL or a file ….sql, or take the line out")
+            dig.add(value, "source", f"{key} is blank: give SQL or a file ….sql, or take the line out")
         elif (name := task.text(value)).strip().lower().endswith(".sql"):
             yield value, name
 
 
-def _left_out(folder: Path, name: str, ignored: pathspec.GitIgnoreSpec) -> str:
-    """Why a push leaves the file out, and what to do; "" if it does not."""
+def _why_left_out(folder: Path, name: str, ignored: pathspec.GitIgnoreSpec) -> str:
+    """Return why a push leaves a file out, and what to do; "" if it does not."""
     path, parts = folder / name, Path(name).parts
     if Path(name).is_absolute() or ".." in parts:
         return f"{name} is outside the project folder, and a push leaves it out: move it inside"

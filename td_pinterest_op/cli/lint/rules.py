@@ -1,133 +1,159 @@
-"""The rules of the linter. What settings may be is not written here: the rules ask the operator's own parser."""
+"""The rules of the linter. What settings may be is not repeated here: the rules use the operator's own parser."""
 
 from __future__ import annotations
 
-import difflib
+import itertools
 import re
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from td_pinterest_op.activation import LATER_RUNS
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS
 from td_pinterest_op.cli.lint import project, structure
-from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownError, Value, tasks
-from td_pinterest_op.cli.lint.settings import DOORS, STAND_IN, TABLES, check_secret_names, check_settings, environ_of
+from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownValueError, Value, tasks
+from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, check_secret_names, environ_of
+from td_pinterest_op.cli.lint.settings import MANY, OPERATORS, TABLES, check_entries, check_settings
 from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.settings.setting import Table
 from td_pinterest_op.settings.table import IfExists
-from td_pinterest_op.settings.task_parameters import misspelt_parameters
-from td_pinterest_op.settings.types import closest, has_lost_digits
+from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, find_misspelt_parameters
+from td_pinterest_op.settings.types import has_lost_digits, nearest, suggest
 from td_pinterest_op.stats import LISTS, Stats
 from td_pinterest_op.workflow import task as workflow_task
 
-EXPORT = "td_pinterest_op.export.PinterestExport"
+EXPORT_OPERATOR = "td_pinterest_op.export.PinterestExport"
 _LEAVES_NO_JOB = ("echo", "mail", "http", "if", "fail", "wait", "loop", "for_each", "for_range", "sh")
-# Operators that do a thing twice when they run twice.
+# Operators whose effect a second run repeats.
 _ONCE = {"mail": "sends its mail", "http": "sends its request", "sh": "runs its command", "embulk": "loads its data"}
-# What digdag's schedule knows.
+# The schedules of digdag.
 _OFTEN = ("hourly>", "minutes_interval>")
 _SCHEDULES = (*_OFTEN, "daily>", "weekly>", "monthly>", "cron>")
 # Besides names, Java takes offsets.
 _OFFSET = re.compile(r"Z|(?:UTC|GMT|UT)?[+-][0-9]{1,2}(?::?[0-9]{2}){0,2}|UTC|GMT|UT")
 # A figure of an export in a template, `${pinterest.…}`.
+_WEBHOOK = re.compile(r"^https://(?:hooks\.slack\.com|discord\.com/api/webhooks|[\w.-]+\.webhook\.office\.com)/")
 _CALL = re.compile("call>:.*")
 _TEMPLATE = re.compile(r"\$\{(?!secret:)[^{}]*\}")
 _FIGURE = re.compile(r"(?<![\w.\"'])pinterest((?:\.[A-Za-z_]\w*)+)")
 
 
 def check(dig: DigFile) -> None:
-    """Note what is wrong with a workflow."""
+    """Add what is wrong with a workflow to its findings."""
     if (root := dig.root) is None:
         return
     every = list(tasks(root))
-    ours = [task for task in every if _meant(task) or project.names_package(task)]
+    own_tasks = list(filter(_is_own, every))
     for value in root.walk():
         if not value.quoted and not isinstance(value.value, bool) and has_lost_digits(value.value):
             message = "a number of more than 15 digits can change when digdag reads it: put the id in quotes"
-            dig.find(value, "unquoted-id", message)
+            dig.add(value, "unquoted-id", message)
         if isinstance(value.value, str):
             check_secret_names(dig, value)
     _check_times(dig, root)
     for position, task in enumerate(every):
-        if task in ours:
-            _check_ours(dig, task, every[:position])
+        if task in own_tasks:
+            _check_operator(dig, task, every[:position])
         elif task.operator == "td":
             _check_td(dig, task)
-        _check_database(dig, task, is_ours=task in ours)
-        _check_retry(dig, task, every, ours)
-    if ours:
+        elif task.operator in ("mail", "http"):
+            _check_alert(dig, task)
+        _check_database(dig, task, is_own=task in own_tasks)
+        _check_retry(dig, task, every, own_tasks)
+    if own_tasks:
         _check_statistics(dig, root)
-        _check_docker(dig, ours, every)
+        _check_order(dig, itertools.takewhile(lambda task: task not in own_tasks, every))
+        _check_docker(dig, own_tasks, every)
     structure.check(dig, root, every)
     project.check(dig, every)
 
 
-def _meant(task: Task) -> str:
-    """The class of this package that a task names, or the one that it seems to mean; "" for none."""
+def _intended_operator(task: Task) -> str:
+    """Return the operator of this package that a task names or misspells; "" for another task."""
     name = str(task.command.value) if task.operator == "py" and task.command else ""
-    return next(iter(difflib.get_close_matches(name.removesuffix(".run")[:100], DOORS, n=1, cutoff=0.8)), "")
+    if name == EXPORT_OPERATOR.rpartition(".")[2]:
+        return EXPORT_OPERATOR
+    return nearest(name.removesuffix(".run"), OPERATORS, cutoff=0.8)
 
 
-def _check_ours(dig: DigFile, task: Task, before: list[Task]) -> None:
-    command, name = task.command, _meant(task)
+def _is_own(task: Task) -> bool:
+    return bool(_intended_operator(task)) or project.uses_package(task)
+
+
+def _check_operator(dig: DigFile, task: Task, before: list[Task]) -> None:
+    command, name = task.command, _intended_operator(task)
     written = str(command.value).removesuffix(".run") if command else ""
-    if command and written not in DOORS:
-        meant = f"did you mean {name}?" if name else f"an export is {EXPORT}"
-        dig.find(command, "class", f"{written} is no operator of td_pinterest_op: {meant}")
-    for key, near in misspelt_parameters([*task.value.mapping, *task.exported]).items():
-        message = f"{key} is no parameter of an export; did you mean {near}?"
-        dig.find(task.value.get(key) or task.value, "unknown-parameter", message)
+    if command and written not in OPERATORS:
+        suggestion = f"did you mean {name}?" if name else f"an export is {EXPORT_OPERATOR}"
+        dig.add(command, "class", f"{written} is not an operator of td_pinterest_op: {suggestion}")
+    _check_parameters(dig, task, TABLES.get(name))
     environ = environ_of(dig, task)
+    if name == MANY:
+        check_entries(dig, task, environ)
     if name not in TABLES:
         return
     known = check_settings(dig, task, environ, table=TABLES[name])
     action = known.get("action")
-    if name == EXPORT:
+    if name == EXPORT_OPERATOR:
         _check_schedule(dig, task, known)
-    has_database = task.value.get("database") or _mapping(task.exported.get("td")).get("database")
+    has_database = task.value.get("database") or _as_mapping(task.exported.get("td")).get("database")
     for key in LISTS:
         value = task.value.get(key)
         if value and action and not action.adds_people:
-            dig.find(value, "unused-setting", f"the action does not use {key}: take the line out", error=False)
+            dig.add(value, "unused-setting", f"the action does not use {key}: take the line out", is_error=False)
         elif value and not has_database:
-            dig.find(value, "database", f"{key} needs its database: give the task a `database`", error=False)
-    if "erase" in name or (name == EXPORT and (action is None or action.reads_rows)):
+            dig.add(value, "database", f"{key} needs its database: give the task a `database`", is_error=False)
+    if "erase" in name or (name == EXPORT_OPERATOR and (action is None or action.reads_rows)):
         _check_source(dig, task, environ, before)
+
+
+def _check_parameters(dig: DigFile, task: Task, table: Table | None) -> None:
+    """Add a parameter that is misspelt, a setting among them, and a value that `later_runs` does not take."""
+    for key, near in find_misspelt_parameters([*task.value.mapping, *task.exported]).items():
+        message = f"{key} is not a parameter of an export; did you mean {near}?"
+        dig.add(task.value.get(key) or task.value, "unknown-parameter", message)
+    for key, value in task.value.mapping.items() if table else ():
+        if table and key in table.by_name and key not in {*TASK_PARAMETERS, "history"}:
+            dig.add(value, "setting", f"{key} is a setting, which the operator reads below result_settings: move it")
+    later = task.value.get("later_runs")
+    if later and "${" not in str(later.value) and later.value not in LATER_RUNS:
+        dig.add(later, "setting", f"later_runs takes {', '.join(LATER_RUNS)}")
 
 
 def _check_source(dig: DigFile, task: Task, environ: Mapping[str, str], before: list[Task]) -> None:
     if "TD_API_KEY" not in environ:
         message = "the task gets no TD_API_KEY: add `TD_API_KEY: ${secret:td.apikey}` under its _env"
-        dig.find(task.value.get("_env") or task.value, "env", message)
-    params: dict[str, Any] = {**task.exported, "td": {"database": "database", **_mapping(task.exported.get("td"))}}
-    if any(map(_may_leave_a_job, before)) or _is_called(dig):
+        dig.add(task.value.get("_env") or task.value, "env", message)
+    params: dict[str, Any] = {**task.exported, "td": {"database": "database", **_as_mapping(task.exported.get("td"))}}
+    if any(map(_can_leave_job, before)) or _is_called(dig):
         params["td"].setdefault("last_job_id", "1")
     for name in ("job_id", "query", "database", "engine"):
         value = task.value.get(name)
         try:
-            params |= {name: task.filled(value)} if value else {}
-        except UnknownError:
+            params |= {name: task.fill(value)} if value else {}
+        except UnknownValueError:
             params[name] = "1"
     if str(params.get("query")).strip().lower().endswith(".sql"):
         params["query"] = "1"  # whether the file is there is another rule
     try:
-        workflow_task.source(workflow_task.Task(params=params, environ={}))
+        workflow_task.read_source(workflow_task.Task(params=params, environ={}))
     except SettingsError as error:
         for problem in error.problems:
-            dig.find(task.value.get(problem.key) or task.value, "source", problem.text)
+            dig.add(task.value.get(problem.key) or task.value, "source", problem.text)
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
+def _as_mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _may_leave_a_job(task: Task) -> bool:
-    """Whether `td.last_job_id` may be there after a task: another operator, or a called workflow, can store it too."""
+def _can_leave_job(task: Task) -> bool:
+    """Whether a task may set `td.last_job_id`: other operators and called workflows can, besides td>."""
     operator = task.operator or "echo"
-    return operator.startswith("td") or not (operator in _LEAVES_NO_JOB or _meant(task) or project.names_package(task))
+    return operator.startswith("td") or not (operator in _LEAVES_NO_JOB or _is_own(task))
 
 
 def _is_called(dig: DigFile) -> bool:
-    """Whether another workflow of the folder calls this one, and may bring a job."""
+    """Whether another workflow of the folder calls this one, and may pass on a job or a database."""
     others = (path for path in dig.folder.glob("*.dig") if path != dig.path and path.is_file())
     name = re.compile(rf"\$\{{|\b{re.escape(dig.path.stem)}\b")
     calls = (call for path in others for call in _CALL.findall(path.read_text(encoding="utf-8", errors="replace")))
@@ -135,22 +161,21 @@ def _is_called(dig: DigFile) -> bool:
 
 
 def _check_times(dig: DigFile, root: Value) -> None:
-    """Note a schedule or a time zone that digdag does not know."""
+    """Add a schedule or a time zone that digdag does not know."""
     schedule, zone = root.get("schedule"), root.get("timezone")
     for key, value in schedule.mapping.items() if schedule else ():
         if key.endswith(">") and key not in _SCHEDULES:
-            dig.find(value, "schedule", f"digdag has no schedule {key}{closest(key, _SCHEDULES)}")
+            dig.add(value, "schedule", f"digdag has no schedule {key}{suggest(key, _SCHEDULES)}")
     known = zoneinfo.available_timezones()
     name = str(zone.value).strip() if zone else ""
     if zone and known and "${" not in name and name not in known and not _OFFSET.fullmatch(name):
-        near = difflib.get_close_matches(name[:64], known, n=1)
-        suggestion = f"; did you mean {near[0]}?" if near else ""
-        dig.find(zone, "timezone", f"digdag knows no time zone {name}{suggestion}")
+        near = nearest(name, known, cutoff=0.6)
+        dig.add(zone, "timezone", f"digdag knows no time zone {name}" + (f"; did you mean {near}?" if near else ""))
 
 
 def _check_schedule(dig: DigFile, task: Task, known: Mapping[str, Any]) -> None:
-    when, action = dig.root.get("schedule") if dig.root else None, known.get("action")
-    if when is None or action is None:
+    schedule, action = dig.root.get("schedule") if dig.root else None, known.get("action")
+    if schedule is None or action is None:
         return
     place = task.value.get("result_settings", "action") or task.value
     if action.only_once and known.get("if_exists") is IfExists.FAIL:
@@ -159,16 +184,16 @@ def _check_schedule(dig: DigFile, task: Task, known: Mapping[str, Any]) -> None:
             f"{action.name} fails from the second scheduled run on, because the audience exists then: {instead}use an "
             "action for an audience that exists"
         )
-        dig.find(place, "create-scheduled", message)
-    if action.leaves_lists and _runs_within_a_day(when):
+        dig.add(place, "create-scheduled", message)
+    if action.leaves_lists and _is_scheduled_often(schedule):
         message = (
-            f"{action.name} leaves a customer list behind at every run, and Pinterest needs a day or two to "
-            "fill a new one: run it once a day at most, or send the differences with add and remove"
+            f"{action.name} leaves an unused customer list behind at every run, and Pinterest needs a day or two to "
+            "fill a new one: run it once a day at most, or send the differences with mirror_current_audience"
         )
-        dig.find(place, "replace-often", message)
+        dig.add(place, "replace-often", message)
 
 
-def _runs_within_a_day(schedule: Value) -> bool:
+def _is_scheduled_often(schedule: Value) -> bool:
     """Whether the workflow runs more often than once a day."""
     for key, value in schedule.mapping.items():
         if key in _OFTEN:
@@ -185,56 +210,67 @@ def _check_td(dig: DigFile, task: Task) -> None:
         return
     message = (
         "a td> task does not run this operator, and Treasure Data's own connector reads result_settings here: move the "
-        f"settings to a task of their own after this one, `py>: {EXPORT}` with an _env"
+        f"settings to a task of their own after this one, `py>: {EXPORT_OPERATOR}` with an _env"
     )
-    dig.find(settings, "connector", message)
+    dig.add(settings, "connector", message)
     if connection := task.value.get("result_connection"):
         message = "result_connection belongs to Treasure Data's connector: the operator reads its credentials from _env"
-        dig.find(connection, "connector", message)
-    # The credentials of a connection are not looked for in an environment.
-    check_settings(dig, task, dict.fromkeys(PINTEREST_SECRETS, STAND_IN))
+        dig.add(connection, "connector", message)
+    # A connection of Treasure Data has its own credentials: they are not missing in the environment.
+    check_settings(dig, task, dict.fromkeys(PINTEREST_SECRETS, PLACEHOLDER))
 
 
-def _check_docker(dig: DigFile, ours: list[Task], every: list[Task]) -> None:
-    """A hosted workflow has an image for each py> task; whether a workflow is hosted, only another image tells."""
+def _check_alert(dig: DigFile, task: Task) -> None:
+    """Add a mail to the address of the template, and an address of a webhook in plain text."""
+    command, to = task.command, task.value.get("to")
+    if to and "you@example.com" in str(to.plain()):
+        dig.add(to, "placeholder", "the mail goes to you@example.com: fill in an address", is_error=False)
+    if command and _WEBHOOK.search(str(command.value)):
+        message = (
+            "whoever knows this address can post with it: take it out, set it as a secret (slack.webhook, say), and "
+            "write `http>: ${secret:slack.webhook}`"
+        )
+        dig.add(command, "plain-secret", message)
+
+
+def _check_docker(dig: DigFile, own_tasks: list[Task], every: list[Task]) -> None:
+    """Add a task without an image in a hosted workflow, which is known by an image of any task."""
     is_hosted = any(project.has_image(task) for task in every if task.operator == "py")
-    for task in ours:
+    for task in own_tasks:
         own = task.value.get("docker")
         if not project.has_image(task) and (is_hosted or own or "docker" in task.exported):
             message = (
                 "hosted Treasure Workflow runs py> in a container, and this task has no image: add `docker: {image: …}`"
             )
-            dig.find(own or task.value, "docker", message, error=False)
+            dig.add(own or task.value, "docker", message, is_error=False)
 
 
-def _check_database(dig: DigFile, task: Task, *, is_ours: bool) -> None:
-    """Note a query that no database is given for; a workflow that calls this one may give it."""
-    query = task.value.get("query") if is_ours else task.command if task.operator == "td" else None
+def _check_database(dig: DigFile, task: Task, *, is_own: bool) -> None:
+    """Add a query without a database, unless a workflow that calls this one may give it."""
+    query = task.value.get("query") if is_own else task.command if task.operator == "td" else None
     has_database = task.value.get("database") or task.exported.get("database")
-    if query and not has_database and not _mapping(task.exported.get("td")).get("database") and not _is_called(dig):
-        dig.find(query, "database", "the query needs its database: give the task a `database`, or export td.database")
+    if query and not has_database and not _as_mapping(task.exported.get("td")).get("database") and not _is_called(dig):
+        dig.add(query, "database", "the query needs its database: give the task a `database`, or export td.database")
 
 
-def _check_retry(dig: DigFile, task: Task, every: list[Task], ours: list[Task]) -> None:
+def _check_retry(dig: DigFile, task: Task, every: list[Task], own_tasks: list[Task]) -> None:
     retry = task.value.get("_retry")
     if retry is None:
         return
     if task.operator == "td":
         message = (
-            "_retry on a td> task looks at the same failed job again: use job_retry, or _retry on the group around it"
+            "_retry on a td> task checks the same failed job again: use job_retry, or _retry on the group around it"
         )
-        dig.find(retry, "retry", message, error=False)
-    elif any(task.value in other.parents for other in ours):
+        dig.add(retry, "retry", message, is_error=False)
+    elif any(task.value in other.parents for other in own_tasks):
         for other in every:
-            if task.value in other.parents and (what := _repeated_effect(other)):
-                message = (
-                    f"this repeats {other.name} too, which {what} once more each time: put _retry on the export alone"
-                )
-                dig.find(retry, "retry", message)
+            if task.value in other.parents and (effect := _repeated_effect(other)):
+                message = f"this repeats {other.name} too, which {effect} each time: put _retry on the export alone"
+                dig.add(retry, "retry", message)
 
 
 def _repeated_effect(task: Task) -> str:
-    """What a task that is repeated does a second time; "" for nothing that matters."""
+    """Return what a repeated task does a second time; "" if a repetition does no harm."""
     if task.operator != "td":
         return _ONCE.get(task.operator or "", "")
     sql = task.value.get("query") or task.value.get("td>", "data")
@@ -242,22 +278,21 @@ def _repeated_effect(task: Task) -> str:
     return "inserts its rows" if inserts else ""
 
 
+def _check_order(dig: DigFile, before: Iterable[Task]) -> None:
+    """Add a task before the first export that uses the figures of one."""
+    for task in before:
+        values = [each for value in structure.own_values(task) for each in value.walk()]
+        for value in values if "_error" not in task.name and not _is_called(dig) else ():
+            text = " ".join(_TEMPLATE.findall(value.value)) if isinstance(value.value, str) else ""
+            if _FIGURE.search(text) and "typeof" not in text:
+                dig.add(value, "statistic", "no export has run here yet: put the task after the export")
+
+
 def _check_statistics(dig: DigFile, root: Value) -> None:
-    """Note a name that the statistics do not have: digdag would end the task, or show nothing."""
+    """Add a template whose name the statistics do not have: digdag would end the task, or show nothing."""
     known = Stats(action="", ad_account_id="", dry_run=False, keys=0).to_json()
     for value in root.walk():
         for template in _TEMPLATE.findall(value.value) if isinstance(value.value, str) else ():
             for path in _FIGURE.findall(template):
-                if wrong := _unknown(path, known):
-                    dig.find(value, "statistic", f"pinterest{path}: the statistics of an export have no {wrong}")
-
-
-def _unknown(path: str, known: object) -> str:
-    """The first part of `path` that is not known, with the name that may be meant; "" if all are."""
-    for name in path.strip(".").split("."):
-        if not isinstance(known, dict):
-            return ""  # a method of a text or of a number
-        if name not in known:
-            return f"{name}{closest(name, known)}"
-        known = known[name]
-    return ""
+                if missing := structure.missing_name(path.strip(".").split("."), known):
+                    dig.add(value, "statistic", f"pinterest{path}: the statistics of an export have no {missing}")

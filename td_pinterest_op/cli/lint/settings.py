@@ -1,21 +1,22 @@
-"""`result_settings` and `_env` of a task in a .dig file, with what the operator's parser says at their lines."""
+"""`result_settings` of a task in a .dig file, with what the operator's parser says at their lines."""
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from td_pinterest_op.audiences.actions import EXPORT
-from td_pinterest_op.cli.connection import SECRETS
-from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownError, Value, tasks
+from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownValueError, Value, tasks
+from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, check_plain_secret
 from td_pinterest_op.errors import Problem, SettingsError
-from td_pinterest_op.settings.given import read
-from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ERASURE, STATUS, Table
+from td_pinterest_op.many import OWN
+from td_pinterest_op.settings.parse import parse_all
+from td_pinterest_op.settings.parsed_settings import ParsedSettings
+from td_pinterest_op.settings.setting import Table
+from td_pinterest_op.settings.table import CONNECTION, CREDENTIALS, ERASURE, STATUS
+from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS
 
-# What a workflow names after `py>:`, and the settings that it takes.
+# The operators that have settings, by what a workflow names after `py>:`.
 TABLES: Mapping[str, Table] = {
     "td_pinterest_op.export.PinterestExport": EXPORT,
     "td_pinterest_op.status.AudienceStatus": STATUS,
@@ -23,154 +24,147 @@ TABLES: Mapping[str, Table] = {
     "td_pinterest_op.erase.PinterestErase": ERASURE,
     "td_pinterest_op.many.Many.renew": CONNECTION,
 }
-# What completes its settings when it runs: from a list, or from what Audience Studio hands over.
-COMPLETED = frozenset(
+MANY = "td_pinterest_op.many.Many.export"
+OPERATORS = frozenset(
     {
-        "td_pinterest_op.many.Many.export",
+        *TABLES,
+        # These complete their settings when they run: from a list, or from what Audience Studio passes on.
+        MANY,
         "td_pinterest_op.many.Many.gate",
         "td_pinterest_op.activation.PinterestActivation",
+        # These have no settings.
+        "td_pinterest_op.history.Failed",
+        "td_pinterest_op.history.Lift",
     }
 )
-# What has no settings.
-PLAIN = frozenset({"td_pinterest_op.history.Failed", "td_pinterest_op.history.Lift"})
-DOORS = frozenset({*TABLES, *COMPLETED, *PLAIN})
-# For the value of a secret; no message holds it.
-STAND_IN = "0-stand-in-0"
-_SECRET = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")
 _CODES = {"environment": "env", "unknown": "unknown-setting"}
+# What the shipped config/pinterest.yml has until somebody fills it in.
+_TEMPLATE_NAME = "the name of that audience"
+_FILL_IN_NAME = f"the audience is called something else than `{_TEMPLATE_NAME}`: fill in its name, next to its id"
+# The settings of which an export needs one, whatever its name.
+_ALTERNATIVES = ("audience_id", "ad_account_id")
 
 
 def check_settings(dig: DigFile, task: Task, environ: Mapping[str, str], *, table: Table = EXPORT) -> Mapping[str, Any]:
-    """Note what is wrong with the settings of a task; returns those of an export as far as they are known."""
-    given = task.value.get("result_settings")
-    if given is None:
-        dig.find(task.value, "setting", "the task has no result_settings: README shows the least to write")
+    """Add what is wrong with the settings of a task; return those of an export, as far as they are known."""
+    written = task.value.get("result_settings")
+    if written is None:
+        dig.add(task.value, "setting", "the task has no result_settings: README shows the shortest form")
         return {}
-    if isinstance(given.value, str) and "${" in given.value:
+    if isinstance(written.value, str) and "${" in written.value:
         return {}  # settings as one text may come from an activation, when the workflow runs
     for key in CREDENTIALS:
-        _check_plain(dig, given.get(key.name), key.name, key.variable)
-    known, unknown = _known(task, given)
+        check_plain_secret(dig, written.get(key.name), name=key.name, variable=key.variable)
+    known, unknown = _split_known(task, written)
     try:
-        reading = read(known if given.mapping else given.plain(), table=table, environ=environ)
-    except SettingsError as error:  # no mapping
-        for problem in error.problems:
-            _note(dig, given, problem)
+        parsed = parse_all(known if written.mapping else written.plain(), table=table, environ=environ)
+    except SettingsError as error:  # not a mapping
+        _add_problems(dig, written, error.problems)
         return {}
-    problems = reading.problems
-    for problem in problems:
-        if problem.key not in unknown and not (problem.code == "missing" and "action" in unknown):
-            _note(dig, given, problem)
+    _add_problems(dig, written, [problem for problem in parsed.problems if not _waits_for_run(problem, unknown)])
     if table is not EXPORT or "action" in unknown:
         return {}
-    # A key that is misspelt may be the action. Digits that are lost have a rule of their own.
-    notices = reading.notices() if reading.values["action"].given or not problems else ()
-    for name in [name for notice in notices if notice.code == "unused" for name in notice.keys]:
-        message = f"the action does not use {name}: take the line out"
-        dig.find(given.get(name) or given, "unused-setting", message, error=False)
-    return {name: value.value for name, value in reading.values.items() if name not in unknown}
+    has_audience = any(known.get(name) for name in known if name.startswith("audience_id"))
+    if has_audience and known.get("expected_audience_name") == _TEMPLATE_NAME:
+        dig.add(written.get("expected_audience_name") or written, "placeholder", _FILL_IN_NAME)
+    _add_unused(dig, written, parsed)
+    return {name: value.value for name, value in parsed.values.items() if name not in unknown}
 
 
-def settings_of_export(dig: DigFile) -> Mapping[str, object]:
-    """What is known, before a run, of the settings of the first export; nothing if there is none."""
-    for task in tasks(dig.root) if dig.root else ():
-        given = task.value.get("result_settings")
-        if given and task.command and TABLES.get(str(task.command.value)) is EXPORT:
-            return _known(task, given)[0]
-    return {}
+def check_entries(dig: DigFile, task: Task, environ: Mapping[str, str]) -> None:
+    """Add what is wrong with the list of several audiences, and with how many of them run at once."""
+    written = dig.root.get("_export", "audiences") if dig.root else None
+    names: set[object] = set()
+    for entry in written.value if written and isinstance(written.value, list) else ():
+        name = entry.get("name")
+        if name and name.value in names:
+            dig.add(name, "setting", f"two entries are called {name.value}: give each a name of its own")
+        names.add(name and name.value)
+        _check_entry(dig, task, entry, environ)
+    if written and isinstance(written.value, dict):
+        dig.add(written, "setting", "audiences is a list: begin each entry with `- name:`")
+    limit, concurrent = task.parents[-1].get("_parallel", "limit"), task.exported.get("concurrent")
+    if limit and concurrent and str(limit.value) != str(concurrent):
+        dig.add(limit, "setting", f"the limit is {limit.value}, and concurrent is {concurrent}: give both one value")
 
 
-def history_of(dig: DigFile) -> tuple[str | None, object]:
-    """Return the database and the table, as known before a run, of the first history that a task names; else None."""
-    for task in tasks(dig.root) if dig.root else ():
-        given = task.value.get("result_settings")
-        named = _known(task, given)[0].get("history") if given and task.operator == "py" else None
-        if named:
-            own = task.value.get("database")
-            exported = task.exported.get("td")
-            database = task.text(own) if own else exported.get("database") if isinstance(exported, dict) else None
-            return database or None, named
-    return None, None
+def _check_entry(dig: DigFile, task: Task, entry: Value, environ: Mapping[str, str]) -> None:
+    own = {name: value for name, value in entry.mapping.items() if name not in {*OWN, *TASK_PARAMETERS}}
+    shared = task.value.get("result_settings")
+    both = Value(value={**(shared.mapping if shared else {}), **own}, path=entry.path, line=entry.line)
+    known, unknown = _split_known(task, both)
+    problems = parse_all(known, table=EXPORT, environ=environ).problems
+    # What is blank yet has to be filled in: the run itself insists on it.
+    codes = {"missing"} if "" in known.values() else set()
+    _add_problems(dig, both, [each for each in problems if not (each.code in codes or _waits_for_run(each, unknown))])
 
 
-def _known(task: Task, given: Value) -> tuple[dict[str, object], set[str]]:
-    """The settings that are known before a run, and the names of the others."""
-    known: dict[str, object] = {}
-    unknown = set()
-    for name, value in given.mapping.items():
-        try:
-            filled = task.filled(value)
-        except UnknownError:
-            filled = ""
-        # A template that is blank yet waits for its value in a file of settings: the run itself insists on it.
-        if filled == "" and value.value != "":
-            unknown.add(name)
-        else:
-            known[name] = filled
-    # A credential in plain text may be any word: the parser would mask it in every message.
-    known |= dict.fromkeys(known.keys() & {key.name for key in CREDENTIALS}, STAND_IN)
-    for prefix in ("audience_id", "ad_account_id"):  # one of several names will do
-        if any(name.startswith(prefix) for name in unknown):
-            unknown |= {f"{prefix}s", *(setting.name for setting in EXPORT.settings if setting.name.startswith(prefix))}
+def _split_known(task: Task, written: Value) -> tuple[dict[str, object], set[str]]:
+    """Return the settings that are known before a run, and the names of those that are not."""
+    values = {name: _fill(task, value) for name, value in written.mapping.items()}
+    unknown = {name for name, value in values.items() if value is None}
+    known = {name: value for name, value in values.items() if value is not None}
+    # A credential in plain text may be any word, and the parser would mask that word in every message.
+    known |= {key.name: PLACEHOLDER for key in CREDENTIALS if key.name in known}
+    for name in _ALTERNATIVES:
+        if any(each.startswith(name) for each in unknown):
+            unknown |= {f"{name}s", *(key.name for key in EXPORT.settings if key.name.startswith(name))}
     return known, unknown
 
 
-def _note(dig: DigFile, given: Value, problem: Problem) -> None:
-    code = _CODES.get(problem.code, "setting")
-    dig.find(given.get(problem.key) or given, code, f"{problem.key}: {problem.text}")
+def _fill(task: Task, value: Value) -> object:
+    """Return a setting with its templates filled in; None if only a run knows its value.
 
-
-def environ_of(dig: DigFile, task: Task) -> Mapping[str, str]:
-    """The environment of the task: each variable of its `_env`, secrets with a stand-in for a value."""
-    for parent in task.parents:
-        if misplaced := parent.get("_export", "_env"):
-            message = "digdag reads _env from the task itself: move it there, next to py>"
-            dig.find(misplaced, "env", message)
-    given = task.value.get("_env")
-    environ = {}
-    for name, value in given.mapping.items() if given else ():
-        if name in SECRETS:
-            _check_plain(dig, value, name, name)
-        check_secret_names(dig, value, variable=name)
-        environ[name] = "" if value.value is None else _SECRET.sub(STAND_IN, str(value.value))
-    return environ
-
-
-def _check_plain(dig: DigFile, value: Value | None, name: str, variable: str) -> None:
-    if value and value.value not in (None, "") and "${" not in str(value.value):
-        secret = SECRETS[variable]
-        message = (
-            f"{name}: it is here in plain text, for everybody who can read the workflow: take it out, set the "
-            f"secret {secret}, and write `{variable}: ${{secret:{secret}}}` under _env. Whoever has read it can use "
-            "it: get a new one"
-        )
-        dig.find(value, "plain-secret", message)
-
-
-def check_secret_names(dig: DigFile, value: Value, *, variable: str = "") -> None:
-    """Note a secret whose name is nearly that of another file, or the usual one of the `variable` of an `_env`."""
-    for name in _SECRET.findall(str(value.value)):
-        usual = {SECRETS[variable]} if variable in SECRETS else set()
-        if near := _meant(name, {*usual, *_others(dig, value.path)}):
-            message = f"no other workflow of the folder has a secret {name}: did you mean {near}?"
-            dig.find(value, "secret-name", message, error=False)
-
-
-def _others(dig: DigFile, here: Path) -> Iterator[str]:
-    """The names of secrets in the other files of the project."""
-    for pattern in ("*.dig", "*/*.yml", "*/*.dig"):
-        for path in dig.folder.glob(pattern):
-            if path != here and path.is_file() and path.stat().st_size < 1_000_000:
-                yield from _SECRET.findall(path.read_text(encoding="utf-8", errors="replace"))
-
-
-def _meant(name: str, known: set[str]) -> str | None:
-    """The known name that `name` is a misspelling of: not one of another style, nor of a second account."""
-    words = {re.sub(r"[._-]", "", word).lower(): word for word in known}
-    plain = re.sub(r"[._-]", "", name).lower()
-    if name in known or plain in words:
+    A template that is blank yet gets its value in a file of settings: the run itself insists on it.
+    """
+    try:
+        filled = task.fill(value)
+    except UnknownValueError:
         return None
-    near = difflib.get_close_matches(plain, words, n=1, cutoff=0.88)
-    if not near or plain.startswith(near[0]) or re.sub(r"\D", "", plain) != re.sub(r"\D", "", near[0]):
-        return None
-    return words[near[0]]
+    if filled is None:
+        return ""
+    return None if filled == "" and value.value != "" else filled
+
+
+def _waits_for_run(problem: Problem, unknown: set[str]) -> bool:
+    """Whether a problem may be gone when a run knows the settings that are unknown now."""
+    return problem.key in unknown or (problem.code == "missing" and "action" in unknown)
+
+
+def _add_problems(dig: DigFile, written: Value, problems: Iterable[Problem]) -> None:
+    for problem in problems:
+        code = _CODES.get(problem.code, "setting")
+        dig.add(written.get(problem.key) or written, code, f"{problem.key}: {problem.text}")
+
+
+def _add_unused(dig: DigFile, written: Value, parsed: ParsedSettings) -> None:
+    """Add the settings that the action does not use, unless a misspelt key may be the action."""
+    if parsed.is_given("action") or not parsed.problems:
+        for name, _ in parsed.unused():
+            message = f"the action does not use {name}: take the line out"
+            dig.add(written.get(name) or written, "unused-setting", message, is_error=False)
+
+
+def settings_of_exports(dig: DigFile) -> Iterator[Mapping[str, object]]:
+    """Yield the settings of each export that are known before a run; of several audiences, those of each entry."""
+    for task in tasks(dig.root) if dig.root else ():
+        written, command = task.value.get("result_settings"), task.command and str(task.command.value)
+        if written and command and TABLES.get(command) is EXPORT:
+            yield _split_known(task, written)[0]
+        elif written and command == MANY:
+            for entry in task.exported.get("audiences") or ():
+                own = {name: value for name, value in entry.items() if name not in {*OWN, *TASK_PARAMETERS}}
+                yield {**_split_known(task, written)[0], **own}
+
+
+def history_of(dig: DigFile) -> tuple[str | None, object]:
+    """Return database and table of the first history that a task names, as known before a run; None without one."""
+    for task in tasks(dig.root) if dig.root else ():
+        written = task.value.get("result_settings")
+        table = _split_known(task, written)[0].get("history") if written and task.operator == "py" else None
+        if table:
+            own = task.value.get("database")
+            exported = task.exported.get("td")
+            database = task.text(own) if own else exported.get("database") if isinstance(exported, dict) else None
+            return database or None, table
+    return None, None

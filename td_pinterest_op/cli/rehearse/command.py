@@ -14,9 +14,9 @@ import click
 
 from td_pinterest_op import __version__
 from td_pinterest_op.cli import files, options, screen
-from td_pinterest_op.cli.connection import ENVIRONMENT, connecting
+from td_pinterest_op.cli.connection import ENVIRONMENT, open_connection
 from td_pinterest_op.cli.export import stopping
-from td_pinterest_op.cli.options import FILE, Given
+from td_pinterest_op.cli.options import FILE, CommonOptions
 from td_pinterest_op.cli.rehearse.stage import DEFAULT_BATCH, NAME, Answer, Facts, NotTriedError, Stage
 from td_pinterest_op.cli.rehearse.steps import LARGE, STEPS, Step
 from td_pinterest_op.errors import ExportError, PinterestError, SettingsError, StoppedError
@@ -46,8 +46,8 @@ _FAILED = {
 }
 
 
-def _steps(_context: click.Context, option: click.Parameter, given: str | None) -> Sequence[Step]:
-    names = [name.strip() for name in given.split(",")] if given else [step.name for step in STEPS]
+def _parse_steps(_context: click.Context, option: click.Parameter, text: str | None) -> Sequence[Step]:
+    names = [name.strip() for name in text.split(",")] if text else [step.name for step in STEPS]
     unknown = set(names) - {step.name for step in STEPS}
     if unknown:
         known = ", ".join(step.name for step in STEPS)
@@ -56,15 +56,15 @@ def _steps(_context: click.Context, option: click.Parameter, given: str | None) 
 
 
 @click.command(epilog=_EXAMPLE)
-@click.option("--only", "asked", metavar="STEP,…", callback=_steps, help="Only these steps, and what they need.")
+@click.option("--only", "asked", metavar="STEP,…", callback=_parse_steps, help="Only these steps, and what they need.")
 @click.option("--no-large", is_flag=True, help="Leave out the step batches, those of more than 10,000 records.")
 @click.option(
     "--output", type=FILE, default="rehearsal.json", show_default=True, help="The file for what was found out."
 )
 @options.yes
 @options.all_of(options.ad_account, options.env_file, options.as_json, options.quiet)
-@options.given
-def rehearse(given: Given, asked: Sequence[Step], no_large: bool, output: Path) -> None:
+@options.pass_common
+def rehearse(common: CommonOptions, asked: Sequence[Step], no_large: bool, output: Path) -> None:
     """Find out what Pinterest does where its documentation is silent, on your ad account.
 
     Says first what it does and what it leaves behind, and asks. It makes customer lists and an audience of its own,
@@ -81,16 +81,17 @@ def rehearse(given: Given, asked: Sequence[Step], no_large: bool, output: Path) 
     count, to_do = RequestCounts(), _with_needs(asked)
     names = {step.name for step in to_do}
     writes = sum(step.writes for step in to_do) + ("audience" in names and "remove" not in names)
-    with connecting(given, count=count, timing=SYSTEM) as connection, stopping():
+    answer = Answer()
+    with open_connection(common, count=count, on_response=answer.note, timing=SYSTEM) as connection, stopping():
         api = connection.api()
-        if not (given.quiet and given.yes):
+        if not (common.quiet and common.yes):
             is_kept = connection.credentials.sources.get("PINTEREST_REFRESH_TOKEN") != ENVIRONMENT
             screen.note(_announcement(names, account=api.ad_account_id, writes=writes, is_kept=is_kept))
-        if not (given.yes or screen.confirm("Do this?")):
+        if not (common.yes or screen.confirm("Do this?")):
             raise StoppedError("you answered no: nothing was written")
         at = datetime.fromtimestamp(SYSTEM.wall(), timezone.utc)
-        stage = Stage(connection, api, timing=SYSTEM)
-        steps = _rehearse(stage, to_do, given)
+        stage = Stage(connection, api, answer=answer, timing=SYSTEM)
+        steps = _rehearse(stage, to_do, common)
     told = [step for step in steps if step["name"] in {step.name for step in asked}]
     result = {
         "version": __version__,
@@ -100,7 +101,7 @@ def rehearse(given: Given, asked: Sequence[Step], no_large: bool, output: Path) 
         "steps": told,
         "advice": advice(stage.facts),
     }
-    _end(result, output, given)
+    _end(result, output, common)
 
 
 def _with_needs(asked: Sequence[Step]) -> list[Step]:
@@ -140,7 +141,7 @@ def _announcement(names: Collection[str], *, account: str, writes: int, is_kept:
     return "\n".join([*lines, "Nothing of yours is touched. It takes a minute or a few."])
 
 
-def _rehearse(stage: Stage, steps: Sequence[Step], given: Given) -> list[dict[str, Any]]:
+def _rehearse(stage: Stage, steps: Sequence[Step], common: CommonOptions) -> list[dict[str, Any]]:
     """What came of the steps; leaves no audience behind.
 
     Raises StoppedError, which says what is left, and what ends the whole: no access token, or an audience that stays.
@@ -150,21 +151,22 @@ def _rehearse(stage: Stage, steps: Sequence[Step], given: Given) -> list[dict[st
         stage.services.tokens.token()
         stage.remove_left_behind()
         for step in steps:
-            given.note(f"{step.name}: {step.asked} …")
+            common.note(f"{step.name}: {step.asked} …")
             done.append(_carried_out(step, stage))
         is_tidy = stage.remove_left_behind()
     except StoppedError as error:
         shutdown.reset()
         is_tidy = stage.remove_left_behind()
         audience = "no audience of it is left" if is_tidy else "its audience is left: the next rehearse removes it"
-        raise error.extended(f" after {len(done)} of {len(steps)} steps; {audience}") from None
+        raise error.extend(f" after {len(done)} of {len(steps)} steps; {audience}") from None
     if not is_tidy:
         raise PinterestError(f'the audience "{stage.name}" could not be removed: the next rehearse tries again')
     return done
 
 
 def _carried_out(step: Step, stage: Stage) -> dict[str, Any]:
-    stage.answer, begin = Answer(), SYSTEM.monotonic()
+    stage.answer.reset()
+    begin = SYSTEM.monotonic()
     try:
         verdict = step.run(stage)
     except NotTriedError as error:
@@ -209,8 +211,8 @@ def advice(facts: Facts) -> list[str]:
     ]
 
 
-def _end(result: dict[str, Any], output: Path, given: Given) -> None:
-    if given.as_json:
+def _end(result: dict[str, Any], output: Path, common: CommonOptions) -> None:
+    if common.as_json:
         screen.say_json(result)
     else:
         rows = [step | {"step": step["name"]} for step in result["steps"]]
@@ -221,5 +223,5 @@ def _end(result: dict[str, Any], output: Path, given: Given) -> None:
     try:
         output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        raise SettingsError(f"the file {output} of --output cannot be written: {files.why(error)}") from None
-    given.note(f"Written to {output}: it holds no id, no secret and no person, and may be attached to a bug report.")
+        raise SettingsError(f"the file {output} of --output cannot be written: {files.explain_error(error)}") from None
+    common.note(f"Written to {output}: it holds no id, no secret and no person, and may be attached to a bug report.")

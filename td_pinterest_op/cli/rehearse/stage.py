@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 import re
 import secrets
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from td_pinterest_op.audiences.audiences import Audiences
-from td_pinterest_op.audiences.create_once import look_for
+from td_pinterest_op.audiences.create_once import poll_for
 from td_pinterest_op.audiences.customer_lists import CustomerLists
 from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.connection import Connection
@@ -68,6 +67,10 @@ class Answer:
     code: int | None = None
     is_write: bool = False
 
+    def reset(self) -> None:
+        """Forget it, at the beginning of a step."""
+        self.status, self.code, self.is_write = None, None, False
+
     def note(self, request: Request, response: Response) -> None:
         """Take an answer in, as the client got it."""
         if request.write or not self.is_write:
@@ -85,11 +88,11 @@ class NotTriedError(Exception):
 class Stage:
     """One rehearsal's part of an ad account, and what it has found out.
 
-    `made` has the ids of its `list` and its `audience`, once there are some. Every name that it makes ends in a key of
-    eight hex digits.
+    `answer` gets every response. `made` has the ids of its `list` and its `audience`, once there are some. Every name
+    that it makes ends in a key of eight hex digits.
     """
 
-    def __init__(self, connection: Connection, api: Api, *, timing: Timing) -> None:
+    def __init__(self, connection: Connection, api: Api, *, answer: Answer, timing: Timing) -> None:
         key = secrets.token_hex(4)
         self._credentials, self._timing = connection.credentials, timing
         self.services, self.api, self.name = connection.services, api, f"{NAME} {key}"
@@ -100,9 +103,8 @@ class Stage:
         self.made: dict[str, str] = {}
         self._audience_begun = False
         self._people = bytearray()
-        self.facts, self.answer = Facts(), Answer()
+        self.facts, self.answer = Facts(), answer
         self.limits: str | None = None  # those that Pinterest's header states
-        self.services.client.on_response = lambda request, response: self.answer.note(request, response)
 
     def id_of(self, what: str) -> str:
         """The id of the `list` or the `audience`. Raises NotTriedError if none was made."""
@@ -118,19 +120,9 @@ class Stage:
             client_id=settings.client_id,
             client_secret=settings.client_secret,
             refresh_token=settings.refresh_token,
-            on_new_refresh_token=self._credentials.keeper(),
+            on_new_refresh_token=self._credentials.make_token_saver(),
             timing=self._timing,
         )
-
-    @contextlib.contextmanager
-    def single_tries(self) -> Iterator[None]:
-        """Within the block no request is repeated."""
-        client, retry = self.services.client, self.services.client.retry
-        client.retry = replace(retry, count=0, longest_wait=0.0)
-        try:
-            yield
-        finally:
-            client.retry = retry
 
     def people(self, count: int) -> Digests:
         """The digests of the first `count` made-up addresses."""
@@ -142,7 +134,7 @@ class Stage:
         """A new customer list with the first `count` people; returns its id. Raises what the API raises."""
         records = self.people(count)
         named = fingerprint([records.data])
-        made = self.lists.to_fill(self.name, job_id=None, fingerprint=named, list_type="EMAIL")
+        made = self.lists.find_or_name_list(self.name, job_id=None, fingerprint=named, list_type="EMAIL")
         made.put(records)
         return made.id
 
@@ -188,7 +180,7 @@ class Stage:
         try:
             if self._audience_begun and "audience" not in self.made:
                 # The answer to its creation was never seen, and a listing may show it late.
-                look_for(lambda: next(iter(self._ours()), None), self.api.client)
+                poll_for(lambda: next(iter(self._ours()), None), self.api.client)
             elif self._audience_begun:
                 self.remove()
             for audience in self._ours():

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from td_pinterest_op.cli import checks
+from td_pinterest_op.cli.doctor.pinterest_checks import judge_role, judge_tier
 from td_pinterest_op.cli.rehearse.stage import DEFAULT_BATCH, NotTriedError, Stage
 from td_pinterest_op.errors import AccountError, ConnectionBrokenError, ExportError, RequestRefusedError
-from td_pinterest_op.pinterest.rate_limit import quotas
+from td_pinterest_op.pinterest.rate_limit import parse_quotas
 from td_pinterest_op.records.batch import RowRecords
 from td_pinterest_op.records.rows import Shape
 
@@ -60,9 +60,9 @@ def _account(stage: Stage) -> str:
     accounts = stage.services.pinterest.ad_accounts()
     account = next((known for known in accounts if known.id == stage.api.ad_account_id), None)
     headers = stage.services.client.last_headers
-    stage.limits = ", ".join(f"{quota};w={window}" for quota, window in quotas(headers)) or None
-    role = checks.role(account).message if account else "the ad account is not listed"
-    return f"{role}; {checks.tier(headers).message}"
+    stage.limits = ", ".join(f"{quota};w={window}" for quota, window in parse_quotas(headers)) or None
+    role = judge_role(account).message if account else "the ad account is not listed"
+    return f"{role}; {judge_tier(headers).message}"
 
 
 def _list_without_records(stage: Stage) -> str:
@@ -121,7 +121,7 @@ def _is_too_large(error: ExportError) -> bool:
 def _at_once(stage: Stage) -> str:
     facts, list_id = stage.facts, stage.id_of("list")
     count = min(DEFAULT_BATCH, facts.largest_batch or DEFAULT_BATCH)
-    with stage.single_tries():
+    with stage.services.client.disable_retries():
         for number in _AT_ONCE:
             errors = _all_at_once(stage, list_id, count=count, number=number)
             if errors and (number == 1 or isinstance(errors[0], AccountError)):
@@ -185,7 +185,7 @@ def _move(stage: Stage) -> str:
     facts, audience_id = stage.facts, stage.id_of("audience")
     second = stage.make_list(_SECOND_LIST)
     with _judging(stage, "move_obeyed"):
-        stage.audiences.move(audience_id, list_id=second)
+        stage.audiences.switch_list(audience_id, list_id=second)
     if not facts.move_obeyed:
         return "refused: an audience keeps its list"
     (facts.move_seconds,) = stage.seconds_until(

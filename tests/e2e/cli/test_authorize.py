@@ -36,7 +36,7 @@ ALL_SCOPES = "ads:read,ads:write,user_accounts:read"
 STORED = frozenset({"pinterest.client_id", "pinterest.client_secret", "pinterest.refresh_token"})
 
 
-def _answer(link: str, *, decision: str = "approve", follow: bool = True) -> str:
+def answer_consent(link: str, *, decision: str = "approve", follow: bool = True) -> str:
     """What a person does on the consent page; returns the address to which Pinterest redirects."""
     page, _, query = link.partition("?")
     form = dict(urllib.parse.parse_qsl(query)) | {"user_id": USER.id, "decision": decision}
@@ -54,7 +54,7 @@ def authorize(at_terminal: Terminal, redirect: str, monkeypatch: pytest.MonkeyPa
     """Runs the command for somebody who has no refresh token yet; `act` is what the person at the browser does."""
     monkeypatch.delenv("PINTEREST_REFRESH_TOKEN")
 
-    def run(*arguments: object, act: Callable[[str], object] = _answer) -> Ran:
+    def run(*arguments: object, act: Callable[[str], object] = answer_consent) -> Ran:
         monkeypatch.setattr("webbrowser.open", lambda link: threading.Thread(target=act, args=(link,)).start())
         return at_terminal("authorize", "--redirect", redirect, *arguments)
 
@@ -175,10 +175,10 @@ def _back(link: str, **answer: str) -> None:
     ("act", "said"),
     [
         (
-            lambda link: _answer(link, decision="refuse"),
+            lambda link: answer_consent(link, decision="refuse"),
             "the consent was refused on Pinterest's page: nothing was stored",
         ),
-        (lambda link: _answer(link.replace("%2Cads%3Awrite", "")), "the consent lacks the scope ads:write"),
+        (lambda link: answer_consent(link.replace("%2Cads%3Awrite", "")), "the consent lacks the scope ads:write"),
         (lambda link: _back(link, code="used-up"), "the code is used up, too old"),
         (lambda link: _back(link, error="server_error"), "without a code (server_error): nothing was stored"),
         (lambda link: _back(link, error="a long <b>story</b>"), "without a code (it named no error)"),
@@ -267,7 +267,7 @@ def test_the_user_of_an_account_of_others_is_shown_where_the_scopes_allow_it(
     account = services.pinterest.accounts[AD_ACCOUNT_ID]
     services.pinterest.accounts[AD_ACCOUNT_ID] = replace(account, roles={USER.id: ("ADMIN",)})
     asked = urllib.parse.quote("ads:read,ads:write")
-    ran = authorize(act=lambda link: _answer(link.replace(asked, urllib.parse.quote(scopes))))
+    ran = authorize(act=lambda link: answer_consent(link.replace(asked, urllib.parse.quote(scopes))))
     assert f"User: {shown}\nScopes: {' '.join(sorted(scopes.split(',')))}\n" in ran.out
 
 
@@ -284,7 +284,7 @@ def test_an_answer_with_another_state_is_ignored(authorize: Authorize, redirect:
     def forged_first(link: str) -> None:
         assert 400 == requests.get(f"{redirect}?code=forged&state=guessed", timeout=10).status_code
         assert 404 == requests.get(f"{redirect}favicon.ico", timeout=10).status_code
-        _answer(link)
+        answer_consent(link)
 
     assert 0 == authorize(act=forged_first).code
 
@@ -358,7 +358,7 @@ def _waiting(services: Services, folder: Path) -> Iterator[tuple[children.Proces
 
 def test_the_redirected_address_can_be_pasted(services: Services, tmp_path: Path) -> None:
     with _waiting(services, tmp_path) as (process, link):
-        process.communicate(_answer(link, follow=False) + "\n")
+        process.communicate(answer_consent(link, follow=False) + "\n")
     assert 0 == process.returncode
     assert STORED == {file.name for file in _local(tmp_path).iterdir()}
 
@@ -393,7 +393,7 @@ def test_ctrl_c_at_a_terminal_lets_td_finish_and_says_what_it_stored(
 
     def pasted(shown: str) -> str:
         link = next(line.strip() for line in shown.splitlines() if "response_type=code" in line)
-        return _answer(link, follow=False) + "\n"
+        return answer_consent(link, follow=False) + "\n"
 
     command = [sys.executable, "-m", "td_pinterest_op", "authorize", "--no-browser", "--to", "td", "shop"]
     answers: dict[str, children.Typed] = {"press Enter:": pasted, "storing": "\x03", "^C": "\n"}
@@ -420,7 +420,7 @@ def test_a_signal_ends_it_with_one_sentence_and_loses_no_token(
             process.send_signal(number)
             _, err = process.communicate()
         else:
-            _, err = process.communicate(_answer(link, follow=False) + "\n")
+            _, err = process.communicate(answer_consent(link, follow=False) + "\n")
     guard.check(err, "stderr")
     assert 128 + number == process.returncode
     assert ["error: the run was stopped ("] == [line[:28] for line in err.splitlines() if line.startswith("error")]

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.cli import checks, connection
+from td_pinterest_op.cli import connection
+from td_pinterest_op.cli.doctor.checks import check_proxy
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.runtime.clock import Timing
 from td_pinterest_op.workflow import local_secrets
@@ -88,7 +89,7 @@ def test_a_query_is_run_and_judged(at_terminal: Terminal, scene: Scene) -> None:
 
 def _clock_behind(scene: Scene) -> None:
     late = Timing(wall=lambda: time.time() - 3_600)
-    scene.monkeypatch.setattr("td_pinterest_op.cli.checks.SYSTEM", late)
+    scene.monkeypatch.setattr("td_pinterest_op.cli.doctor.pinterest_checks.SYSTEM", late)
 
 
 def _down(scene: Scene, variable: str, path: str) -> None:
@@ -297,7 +298,7 @@ _export: {td: {database: shop}, table: %s}
     ("table", "status", "said", "cure"),
     [
         ("pinterest_history", "ok", "the first run makes the table shop.pinterest_history", ""),
-        ("crm.old", "ok", "the table crm.old is there; the next run adds the", ""),
+        ("crm.old", "ok", "the table crm.old exists; the next run adds the", ""),
         (
             "nowhere.x",
             "error",
@@ -377,4 +378,4 @@ def test_a_job_that_failed_is_named(at_terminal: Terminal, scene: Scene, status:
     ],
 )
 def test_a_proxy_is_shown_without_its_password(environ: Mapping[str, str], status: str, said: str) -> None:
-    assert (status, said) == (checks.proxy(environ).status, checks.proxy(environ).message)
+    assert (status, said) == (check_proxy(environ).status, check_proxy(environ).message)

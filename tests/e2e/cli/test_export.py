@@ -376,6 +376,6 @@ def test_ctrl_c_says_how_many_records_are_in_and_ends_with_130(
         _, err = process.communicate(timeout=60)
     assert 130 == process.returncode, err
     assert "the run was stopped" in err
-    assert "Partly sent: of 200 records" in err
+    assert " of 200 records sent, " in err
     assert "statistics" not in err
     assert "Traceback" not in err

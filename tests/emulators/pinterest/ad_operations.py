@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from tests.emulators.pinterest import shapes, views
-from tests.emulators.pinterest.advertising import STATUSES, Advertised, Advertising
-from tests.emulators.pinterest.operations import Asked, Done, Operation
+from tests.emulators.pinterest.advertising import STATUSES, Advertising, AdvertisingEntity
+from tests.emulators.pinterest.operations import ApiRequest, Operation, Success
 from tests.emulators.pinterest.refusals import invalid, not_permitted
 
-# Roles that may read campaigns and their like. Pinterest's help says so; for ad groups the description is silent.
+# Roles that may read campaigns and their like. Source: Pinterest's help; for ad groups the description names no role.
 READERS = frozenset({"OWNER", "ADMIN", "ANALYST", "CAMPAIGN_MANAGER"})
 _MOST_IDS = 250
 
@@ -26,27 +26,27 @@ _OF_OTHERS: Mapping[str, _Check] = {**_PAGE, "include_sizing": _FLAG, "search_qu
 
 
 def _listing(
-    kind: Callable[[Advertising], Mapping[str, Advertised]], allowed: Mapping[str, _Check]
-) -> Callable[[Asked], Done]:
-    def carry_out(asked: Asked) -> Done:
-        account = asked.world.account(asked.account_id, asked.user)
-        if READERS.isdisjoint(account.roles.get(asked.user.id, ())):
+    kind: Callable[[Advertising], Mapping[str, AdvertisingEntity]], allowed: Mapping[str, _Check]
+) -> Callable[[ApiRequest], Success]:
+    def carry_out(request: ApiRequest) -> Success:
+        account = request.world.require_account(request.account_id, request.user)
+        if READERS.isdisjoint(account.roles.get(request.user.id, ())):
             raise not_permitted()
-        shapes.check_query(asked.query, allowed)
-        wanted = _wanted(asked)
-        held = (
+        shapes.check_query(request.query, allowed)
+        wanted = _filter_of(request)
+        entities = (
             content
-            for content in kind(asked.world.advertising).values()
-            if content.ad_account_id == asked.account_id and wanted(content)
+            for content in kind(request.world.advertising).values()
+            if content.ad_account_id == request.account_id and wanted(content)
         )
-        return Done(content=views.page(asked.world, held, asked.query, lambda _, content: content.shown()))
+        return Success(content=views.page(request.world, entities, request.query, lambda _, content: content.to_json()))
 
     return carry_out
 
 
-def _wanted(asked: Asked) -> Callable[[Advertised], bool]:
-    campaigns, groups = _values(asked, "campaign_ids"), _values(asked, "ad_group_ids")
-    statuses = _values(asked, "entity_statuses") or {"ACTIVE", "PAUSED"}
+def _filter_of(request: ApiRequest) -> Callable[[AdvertisingEntity], bool]:
+    campaigns, groups = _values(request, "campaign_ids"), _values(request, "ad_group_ids")
+    statuses = _values(request, "entity_statuses") or {"ACTIVE", "PAUSED"}
     if campaigns and groups:
         raise invalid("campaign_ids and ad_group_ids exclude each other")
     return lambda content: (
@@ -56,22 +56,28 @@ def _wanted(asked: Asked) -> Callable[[Advertised], bool]:
     )
 
 
-def _values(asked: Asked, name: str) -> set[str]:
+def _values(request: ApiRequest, name: str) -> set[str]:
     """The values of a parameter that is repeated."""
-    values = [value for key, value in asked.query.items() if key == name]
+    values = [value for key, value in request.query.items() if key == name]
     if name.endswith("_ids") and len(values) > _MOST_IDS:
         raise invalid(f"{name} are {_MOST_IDS} at most")
     return set(values)
 
 
-def _operation(name: str, what: str, carry_out: Callable[[Asked], Done]) -> Operation:
+def _operation(name: str, what: str, carry_out: Callable[[ApiRequest], Success]) -> Operation:
     path = f"/ad_accounts/{{ad_account_id}}/{what}"
     return Operation(id=name, method="GET", path=path, category="ads_read", scope="ads:read", carry_out=carry_out)
 
 
 AD_OPERATIONS = (
-    _operation("campaigns/list", "campaigns", _listing(lambda held: held.campaigns, _OF_CAMPAIGNS)),
-    _operation("ad_groups/list", "ad_groups", _listing(lambda held: held.ad_groups, _OF_AD_GROUPS)),
-    _operation("targeting_template/list", "targeting_templates", _listing(lambda held: held.templates, _OF_OTHERS)),
-    _operation("customer_segment/list", "customer_segments", _listing(lambda held: held.segments, _OF_OTHERS)),
+    _operation("campaigns/list", "campaigns", _listing(lambda advertising: advertising.campaigns, _OF_CAMPAIGNS)),
+    _operation("ad_groups/list", "ad_groups", _listing(lambda advertising: advertising.ad_groups, _OF_AD_GROUPS)),
+    _operation(
+        "targeting_template/list",
+        "targeting_templates",
+        _listing(lambda advertising: advertising.templates, _OF_OTHERS),
+    ),
+    _operation(
+        "customer_segment/list", "customer_segments", _listing(lambda advertising: advertising.segments, _OF_OTHERS)
+    ),
 )

@@ -1,4 +1,4 @@
-"""Campaigns and ad groups, and what they target: made by tests, only read by the API."""
+"""Campaigns and ad groups, and what they target: added by tests, only read by the API."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MADE = 1_700_000_000
 
 
 @dataclass(slots=True, kw_only=True)
-class Advertised:
+class AdvertisingEntity:
     """A campaign, ad group, targeting template or customer segment. `fields`: those that its kind has besides."""
 
     id: str
@@ -23,25 +23,25 @@ class Advertised:
     status: str = "ACTIVE"
     fields: dict[str, Any] = field(default_factory=dict)
 
-    def shown(self) -> dict[str, Any]:
-        """As the API shows it."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the entity as the API shows it."""
         times = {"created_time": _MADE, "updated_time": _MADE}
         shown = {"id": self.id, "ad_account_id": self.ad_account_id, "name": self.name, "status": self.status} | times
         return shown | self.fields
 
 
 class Advertising:
-    """What an ad account advertises with. Ids come from `new_id`."""
+    """The advertising entities of all ad accounts. Ids come from `new_id`."""
 
     def __init__(self, *, new_id: Callable[[], str]) -> None:
         self._new_id = new_id
-        self.campaigns: dict[str, Advertised] = {}
-        self.ad_groups: dict[str, Advertised] = {}
-        self.templates: dict[str, Advertised] = {}
-        self.segments: dict[str, Advertised] = {}
+        self.campaigns: dict[str, AdvertisingEntity] = {}
+        self.ad_groups: dict[str, AdvertisingEntity] = {}
+        self.templates: dict[str, AdvertisingEntity] = {}
+        self.segments: dict[str, AdvertisingEntity] = {}
 
     def add_campaign(self, name: str, *, status: str = "ACTIVE", ad_account_id: str = AD_ACCOUNT_ID) -> str:
-        """A new campaign; returns its id."""
+        """Add a campaign; returns its id."""
         fields = {"objective_type": "AWARENESS", "summary_status": "RUNNING", "type": "campaign"}
         return self._add(self.campaigns, name, status, ad_account_id, fields)
 
@@ -57,7 +57,7 @@ class Advertising:
         segment_id: str | None = None,
         ad_account_id: str = AD_ACCOUNT_ID,
     ) -> str:
-        """A new ad group; returns its id. With a template it has no targeting of its own."""
+        """Add an ad group; returns its id. With a template it has no targeting of its own."""
         fields: dict[str, Any] = {
             "campaign_id": campaign_id,
             "billable_event": "IMPRESSION",
@@ -70,20 +70,22 @@ class Advertising:
         return self._add(self.ad_groups, name, status, ad_account_id, fields)
 
     def add_template(self, name: str, *, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> str:
-        """A new targeting template; returns its id."""
+        """Add a targeting template; returns its id."""
         fields = {"targeting_attributes": _spec(include, exclude), "sizing": None, "valid": True}
         return self._add(self.templates, name, "ACTIVE", AD_ACCOUNT_ID, fields)
 
     def add_segment(self, name: str, *, audience_ids: Sequence[str]) -> str:
-        """A new customer segment; returns its id."""
+        """Add a customer segment; returns its id."""
         return self._add(self.segments, name, "ACTIVE", AD_ACCOUNT_ID, {"audience_ids": list(audience_ids)})
 
     def _add(
-        self, kind: dict[str, Advertised], name: str, status: str, ad_account_id: str, fields: Mapping[str, Any]
+        self, kind: dict[str, AdvertisingEntity], name: str, status: str, ad_account_id: str, fields: Mapping[str, Any]
     ) -> str:
-        made = Advertised(id=self._new_id(), ad_account_id=ad_account_id, name=name, status=status, fields=dict(fields))
-        kind[made.id] = made
-        return made.id
+        entity = AdvertisingEntity(
+            id=self._new_id(), ad_account_id=ad_account_id, name=name, status=status, fields=dict(fields)
+        )
+        kind[entity.id] = entity
+        return entity.id
 
 
 def _spec(include: Sequence[str], exclude: Sequence[str]) -> dict[str, Any]:

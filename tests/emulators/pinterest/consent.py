@@ -69,7 +69,7 @@ class Consent:
 
     async def _show(self, request: web.Request) -> web.StreamResponse:
         try:
-            asked = self._asked(request.query)
+            asked = self._read_request(request.query)
         except RefusalError as refusal:
             return _json(refusal)
         with self._world.lock:
@@ -92,7 +92,7 @@ class Consent:
     async def _decide(self, request: web.Request) -> web.StreamResponse:
         form = {name: str(value) for name, value in (await request.post()).items()}
         try:
-            asked, user = self._asked(form), self._user(form)
+            asked, user = self._read_request(form), self._user(form)
         except RefusalError as refusal:
             return _json(refusal)
         if form.get("decision") == "approve":
@@ -100,18 +100,18 @@ class Consent:
             raise web.HTTPFound(asked.redirect({"code": code}))
         raise web.HTTPFound(asked.redirect({"error": "access_denied"}))
 
-    def _asked(self, given: Mapping[str, str]) -> _Request:
+    def _read_request(self, query: Mapping[str, str]) -> _Request:
         """Raises the refusal of a request that no consent can answer."""
-        if given.get("client_id") != CLIENT_ID:
+        if query.get("client_id") != CLIENT_ID:
             raise unknown_app()
-        if given.get("redirect_uri") not in self._world.switches.redirect_uris:
+        if query.get("redirect_uri") not in self._world.switches.redirect_uris:
             raise unknown_redirect()
-        if given.get("response_type") != "code":
+        if query.get("response_type") != "code":
             raise invalid("response_type must be code")
-        scopes = tuple(scope for scope in given.get("scope", "").split(",") if scope)
+        scopes = tuple(scope for scope in query.get("scope", "").split(",") if scope)
         if not scopes or not set(scopes) <= set(SCOPES):
             raise invalid(f"scope must be some of {', '.join(SCOPES)}, separated by commas")
-        return _Request(redirect_uri=given["redirect_uri"], scopes=scopes, state=given.get("state"))
+        return _Request(redirect_uri=query["redirect_uri"], scopes=scopes, state=query.get("state"))
 
     def _user(self, form: Mapping[str, str]) -> User:
         user = self._world.users.get(form.get("user_id", ""))

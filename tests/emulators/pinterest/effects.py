@@ -1,4 +1,4 @@
-"""Carries the effects of faults out on a connection."""
+"""Carries out the effects of faults on a connection."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.emulators.server import reset
 # How often a request that is never answered looks whether its sender has left, in seconds.
 _WATCH = 0.05
 _ESTABLISHED = 1
-# Answered as the id of what was asked to be made and was not.
+# The id in the answer to a creation that did not take place.
 _MADE_UP_ID = "549755885175999999"
 
 
@@ -54,8 +54,8 @@ class Exchange:
     answered: bool = True
 
     def respond(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> web.Response:
-        given = {"Content-Type": "application/json", **self.headers, **(headers or {})}
-        return web.Response(status=status, body=body, headers=given)
+        all_headers = {"Content-Type": "application/json", **self.headers, **(headers or {})}
+        return web.Response(status=status, body=body, headers=all_headers)
 
     def respond_json(self, outcome: Outcome, headers: Mapping[str, str] | None = None) -> web.Response:
         return self.respond(outcome.status, json.dumps(outcome.content).encode(), headers)

@@ -58,7 +58,7 @@ class Pinterest(World):
         return app
 
     def inject(self, *faults: Fault) -> None:
-        """Put faults in force, behind those that are."""
+        """Add faults after those in force."""
         self.faults.add(*faults)
 
     def on_request(self, callback: Callable[[Call], object], *, when: When = When.BEFORE) -> None:

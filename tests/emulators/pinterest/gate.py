@@ -1,4 +1,4 @@
-"""What every request passes: the log, the rate limits, authorisation, its body, faults, and at last the operation."""
+"""The steps of every request: log, rate limits, authorisation, body, faults, and the operation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.emulators.pinterest.calls import Call, CallLog
 from tests.emulators.pinterest.effects import Exchange, Outcome, close_after, drop, perform
 from tests.emulators.pinterest.faults import Faults, When
 from tests.emulators.pinterest.limits import Admission, RateLimits
-from tests.emulators.pinterest.operations import OPERATIONS, Asked, Done, Operation
+from tests.emulators.pinterest.operations import OPERATIONS, ApiRequest, Operation, Success
 from tests.emulators.pinterest.refusals import RefusalError, invalid, not_found, throttled, too_large, unauthenticated
 from tests.emulators.pinterest.shapes import is_audience_id, is_id
 from tests.emulators.pinterest.tokens import CLIENT_ID, CLIENT_SECRET, Tokens
@@ -34,7 +34,7 @@ _QUOTED = 3
 _MEETING = 0.5
 
 
-def _nothing(asked: Asked) -> Done:
+def _nothing(api_request: ApiRequest) -> Success:
     raise not_found("Resource")
 
 
@@ -51,7 +51,7 @@ class Gate:
         self.callbacks: list[tuple[When, Callable[[Call], object]]] = []
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes of all operations; what is none of them is logged and refused too."""
+        """Return the routes of all operations; other requests are logged and refused too."""
         return [
             web.route(operation.method, PREFIX + operation.path, functools.partial(self._handle, operation))
             for operation in (*OPERATIONS, *AD_OPERATIONS, _UNKNOWN)
@@ -108,7 +108,7 @@ class Gate:
         return await perform(met.effect, exchange)
 
     async def _oversized(self, exchange: Exchange) -> web.StreamResponse | None:
-        """What a body is met with that is too large to be read; None for one that may be read."""
+        """Answer a body that is too large to be read; None for one that may be read."""
         switches = self._world.switches
         length = exchange.request.content_length or 0
         if switches.largest_body is None or length <= switches.largest_body:
@@ -122,7 +122,7 @@ class Gate:
         return response
 
     async def _enter(self, exchange: Exchange, admission: Admission) -> None:
-        """Authorise the sender and read the body; raises the refusal of either."""
+        """Authorise the sender and read the body. Raises the refusal of either."""
         if not admission.admitted:
             raise throttled()
         request, operation = exchange.request, exchange.operation
@@ -174,7 +174,7 @@ class Gate:
 
     def _carry_out(self, exchange: Exchange) -> Outcome:
         request = exchange.request
-        asked = Asked(
+        api_request = ApiRequest(
             world=self._world,
             tokens=self._tokens,
             user=exchange.user,
@@ -184,19 +184,19 @@ class Gate:
         )
         try:
             with self._world.lock:
-                _check_ids(asked, writes=exchange.call.is_write)
-                done = exchange.operation.carry_out(asked)
+                _check_ids(api_request, writes=exchange.call.is_write)
+                done = exchange.operation.carry_out(api_request)
         except RefusalError as error:
             return _refusal(exchange, error)
         return Outcome(status=self._world.switches.created_status if done.creates else 200, content=done.content)
 
 
-def _check_ids(asked: Asked, *, writes: bool) -> None:
-    for name, value in asked.ids.items():
+def _check_ids(api_request: ApiRequest, *, writes: bool) -> None:
+    for name, value in api_request.ids.items():
         if not (is_audience_id if name == "audience_id" else is_id)(value):
             raise invalid(f"{name} must be a string of digits, at most 18 but for an audience's")
-    if "ad_account_id" in asked.ids:
-        asked.world.account(asked.account_id, asked.user, writes=writes)
+    if "ad_account_id" in api_request.ids:
+        api_request.world.require_account(api_request.account_id, api_request.user, writes=writes)
 
 
 def _refusal(exchange: Exchange, error: RefusalError) -> Outcome:

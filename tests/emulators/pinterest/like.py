@@ -1,4 +1,4 @@
-"""What `td-pinterest rehearse` found out of the live service → switches with which the emulator behaves so."""
+"""The findings of `td-pinterest rehearse` → switches that make the emulator behave like the live service."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-# Bytes of a digest and its comma in a request, and of all that may stand around the records.
+# Bytes of a digest and its comma in a request, and of the rest of the body.
 _RECORD, _AROUND = 65, 1_000
 # For what did not show while the rehearsal looked, in seconds.
 _TOO_LONG = 3_600.0
@@ -15,21 +15,26 @@ _MOST_AT_ONCE = 8
 
 
 def switches_like(path: Path) -> dict[str, Any]:
-    """The switches by name, for `Switches.set`. A fact that was not found out leaves its switch as it is.
+    """The switches by name, for `Switches.set`. A fact that is not known leaves its switch unchanged.
 
     Raises ValueError for a file that is no `rehearsal.json`, and OSError.
     """
     try:
         rehearsal = json.loads(path.read_text(encoding="utf-8"))
         facts, steps = rehearsal["facts"], {step["name"]: step for step in rehearsal["steps"]}
-        switches = _of_token(facts) | _of_lists(facts) | _of_batches(facts, steps) | _of_audience(facts, steps)
+        switches = (
+            _token_switches(facts)
+            | _list_switches(facts)
+            | _batch_switches(facts, steps)
+            | _audience_switches(facts, steps)
+        )
         limits = steps.get("account", {}).get("limits")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is no rehearsal.json ({type(error).__name__})") from None
     return switches | ({"ratelimit_limit_header": limits} if limits else {})
 
 
-def _of_token(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _token_switches(facts: Mapping[str, Any]) -> dict[str, Any]:
     rotates, lives = facts["refresh_rotates"], facts["old_refresh_token_lives"]
     return {
         "rotate_refresh_tokens": bool(rotates) and lives is False,
@@ -37,7 +42,7 @@ def _of_token(facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _of_lists(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _list_switches(facts: Mapping[str, Any]) -> dict[str, Any]:
     switches = {} if facts["records_v2"] is None else {"takes_rows": facts["records_v2"]}
     if facts["list_without_records"] is not None:
         switches["records_required"] = not facts["list_without_records"]
@@ -47,7 +52,7 @@ def _of_lists(facts: Mapping[str, Any]) -> dict[str, Any]:
     return switches | {switch: _TOO_LONG if facts[fact] is None else facts[fact] for switch, fact in lags.items()}
 
 
-def _of_batches(facts: Mapping[str, Any], steps: Mapping[str, Any]) -> dict[str, Any]:
+def _batch_switches(facts: Mapping[str, Any], steps: Mapping[str, Any]) -> dict[str, Any]:
     most, status, at_once = facts["largest_batch"], facts["batch_too_large_status"], facts["batches_at_once"]
     switches: dict[str, Any] = {}
     if at_once is not None and at_once < _MOST_AT_ONCE:
@@ -59,7 +64,7 @@ def _of_batches(facts: Mapping[str, Any], steps: Mapping[str, Any]) -> dict[str,
     return switches
 
 
-def _of_audience(facts: Mapping[str, Any], steps: Mapping[str, Any]) -> dict[str, Any]:
+def _audience_switches(facts: Mapping[str, Any], steps: Mapping[str, Any]) -> dict[str, Any]:
     switches: dict[str, Any] = {}
     if facts["move_obeyed"] is not None:
         switches |= {"moves_rules": facts["move_obeyed"], "move_lag_seconds": facts["move_seconds"] or 0.0}

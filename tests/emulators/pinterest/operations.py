@@ -22,8 +22,8 @@ from tests.emulators.pinterest.world import Audience, CustomerList, World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A request that may be carried out: `ids` from its path, its query, its body (parsed, shape not yet checked).
+class ApiRequest:
+    """A request that was let in: `ids` from its path, its query, its body (parsed, shape not yet checked).
 
     `user` is the one in whose name the token acts; the first one where there is no token.
     """
@@ -41,8 +41,8 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """What a success answers; `creates`: it made something (200 or 201)."""
+class Success:
+    """The content of a successful answer; `creates`: it created something (200 or 201)."""
 
     content: dict[str, Any]
     creates: bool = False
@@ -57,125 +57,129 @@ class Operation:
     path: str
     category: str
     scope: str | None
-    carry_out: Callable[[Asked], Done]
+    carry_out: Callable[[ApiRequest], Success]
 
 
-def _token(asked: Asked) -> Done:
-    grant_type = shapes.grant_type(asked.body)
-    form = shapes.check_fields(asked.body, shapes.GRANTS[grant_type])
+def _token(request: ApiRequest) -> Success:
+    grant_type = shapes.grant_type(request.body)
+    form = shapes.check_fields(request.body, shapes.GRANTS[grant_type])
     if grant_type == "refresh_token":
-        return Done(content=asked.tokens.refresh(form["refresh_token"]), creates=True)
-    return Done(content=asked.tokens.exchange(form["code"], redirect_uri=form["redirect_uri"]), creates=True)
+        return Success(content=request.tokens.refresh(form["refresh_token"]), creates=True)
+    return Success(content=request.tokens.exchange(form["code"], redirect_uri=form["redirect_uri"]), creates=True)
 
 
-def _user_get(asked: Asked) -> Done:
-    shapes.check_query(asked.query, shapes.USER_QUERY)
-    account_id = asked.query.get("ad_account_id")
-    user = asked.user if account_id is None else asked.world.account(account_id, asked.user).owner
-    return Done(content=views.show_user(user))
+def _user_get(request: ApiRequest) -> Success:
+    shapes.check_query(request.query, shapes.USER_QUERY)
+    account_id = request.query.get("ad_account_id")
+    user = request.user if account_id is None else request.world.require_account(account_id, request.user).owner
+    return Success(content=views.show_user(user))
 
 
-def _accounts_list(asked: Asked) -> Done:
-    shapes.check_query(asked.query, shapes.ACCOUNT_QUERY)
-    shared = asked.query.get("include_shared_accounts", "true").lower() == "true"
+def _accounts_list(request: ApiRequest) -> Success:
+    shapes.check_query(request.query, shapes.ACCOUNT_QUERY)
+    shared = request.query.get("include_shared_accounts", "true").lower() == "true"
     readable = (
         account
-        for account in asked.world.accounts.values()
-        if account.may_read(asked.user) and (shared or account.owner == asked.user)
+        for account in request.world.accounts.values()
+        if account.may_read(request.user) and (shared or account.owner == request.user)
     )
-    return Done(content=views.page(asked.world, readable, asked.query, _show_account(asked)))
+    return Success(content=views.page(request.world, readable, request.query, _show_account(request)))
 
 
-def _accounts_get(asked: Asked) -> Done:
-    account = asked.world.account(asked.account_id, asked.user)
-    return Done(content=_show_account(asked)(asked.world, account))
+def _accounts_get(request: ApiRequest) -> Success:
+    account = request.world.require_account(request.account_id, request.user)
+    return Success(content=_show_account(request)(request.world, account))
 
 
-def _show_account(asked: Asked) -> Callable[[World, AdAccount], dict[str, Any]]:
-    return lambda _, account: views.show_account(account, asked.user)
+def _show_account(request: ApiRequest) -> Callable[[World, AdAccount], dict[str, Any]]:
+    return lambda _, account: views.show_account(account, request.user)
 
 
 # -- customer lists -------------------------------------------------------------------------------------------------
 
 
-def _lists_list(asked: Asked) -> Done:
-    shapes.check_query(asked.query, shapes.LIST_QUERY)
-    world = asked.world
+def _lists_list(request: ApiRequest) -> Success:
+    shapes.check_query(request.query, shapes.LIST_QUERY)
+    world = request.world
     lag = world.switches.listing_lag_seconds
-    without_nca = asked.query.get("exclude_nca", "false").lower() == "true"
-    held = (
+    without_nca = request.query.get("exclude_nca", "false").lower() == "true"
+    lists = (
         each
         for each in world.lists.values()
-        if each.ad_account_id == asked.account_id and not (without_nca and each.is_nca)
+        if each.ad_account_id == request.account_id and not (without_nca and each.is_nca)
     )
-    seen = (then for each in held if (then := world.seen_list(each, lag)) is not None)
-    return Done(content=views.page(world, seen, asked.query, views.show_listed))
+    versions = (version for each in lists if (version := world.lagging_list(each, lag)) is not None)
+    return Success(content=views.page(world, versions, request.query, views.show_listed))
 
 
-def _lists_get(asked: Asked) -> Done:
-    seen = asked.world.seen_list(_list(asked), asked.world.switches.reading_lag_seconds)
-    if seen is None:
+def _lists_get(request: ApiRequest) -> Success:
+    version = request.world.lagging_list(_visible_list(request), request.world.switches.reading_lag_seconds)
+    if version is None:
         raise not_found("Customer list")
-    return Done(content=views.show_list(asked.world, seen))
+    return Success(content=views.show_list(request.world, version))
 
 
-def _list(asked: Asked) -> CustomerList:
-    held = asked.world.customer_list(asked.account_id, asked.ids["customer_list_id"])
-    if asked.world.seen_list(held, asked.world.switches.new_list_missing_seconds) is None:
+def _visible_list(request: ApiRequest) -> CustomerList:
+    customer_list = request.world.require_list(request.account_id, request.ids["customer_list_id"])
+    if request.world.lagging_list(customer_list, request.world.switches.new_list_missing_seconds) is None:
         raise not_found("Customer list")
-    return held
+    return customer_list
 
 
-def _lists_create(asked: Asked) -> Done:
-    body = shapes.check_fields(asked.body, shapes.LIST_CREATE)
-    _check_account(asked, body, invalid)
-    batch = _batch(asked, body, required=asked.world.switches.records_required)
-    made = asked.world.add_list(body["name"], ad_account_id=asked.account_id, list_type=body.get("list_type", "EMAIL"))
-    asked.world.note_list(made, is_new=True)
-    made.is_nca = body.get("is_nca", False)
-    made.num_uploaded = batch.records
-    if asked.world.switches.keeps_members:
-        made.members.update(batch.keys)
-    return Done(content=views.show_list(asked.world, made) | {"exceptions": batch.exceptions}, creates=True)
+def _lists_create(request: ApiRequest) -> Success:
+    body = shapes.check_fields(request.body, shapes.LIST_CREATE)
+    _check_account(request, body, invalid)
+    batch = _batch(request, body, required=request.world.switches.records_required)
+    customer_list = request.world.add_list(
+        body["name"], ad_account_id=request.account_id, list_type=body.get("list_type", "EMAIL")
+    )
+    request.world.record_list(customer_list, is_new=True)
+    customer_list.is_nca = body.get("is_nca", False)
+    customer_list.num_uploaded = batch.records
+    if request.world.switches.keeps_members:
+        customer_list.members.update(batch.keys)
+    return Success(
+        content=views.show_list(request.world, customer_list) | {"exceptions": batch.exceptions}, creates=True
+    )
 
 
-def _lists_update(asked: Asked) -> Done:
-    held = _list(asked)
-    body = shapes.check_fields(asked.body, shapes.LIST_UPDATE)
-    _check_account(asked, body, invalid)
-    batch = _batch(asked, body, required=True)
-    asked.world.note_list(held)
-    held.num_batches += 1
-    held.updated = asked.world.clock()
+def _lists_update(request: ApiRequest) -> Success:
+    customer_list = _visible_list(request)
+    body = shapes.check_fields(request.body, shapes.LIST_UPDATE)
+    _check_account(request, body, invalid)
+    batch = _batch(request, body, required=True)
+    request.world.record_list(customer_list)
+    customer_list.num_batches += 1
+    customer_list.updated = request.world.clock()
     adds = body["operation_type"] == "ADD"
     if adds:
-        held.num_uploaded += batch.records
+        customer_list.num_uploaded += batch.records
     else:
-        held.num_removed += batch.records
-    if asked.world.switches.keeps_members:
-        (held.members.update if adds else held.members.difference_update)(batch.keys)
-    return Done(content=views.show_list(asked.world, held) | {"exceptions": batch.exceptions})
+        customer_list.num_removed += batch.records
+    if request.world.switches.keeps_members:
+        (customer_list.members.update if adds else customer_list.members.difference_update)(batch.keys)
+    return Success(content=views.show_list(request.world, customer_list) | {"exceptions": batch.exceptions})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Batch:
-    """What is to be applied: how many records, and their keys; and the `exceptions` about the rest."""
+    """The records to apply: how many, and their keys; and the `exceptions` about the others."""
 
     records: int
     keys: list[bytes]
     exceptions: dict[str, Any] = field(default_factory=dict)
 
 
-def _batch(asked: Asked, body: Mapping[str, Any], *, required: bool) -> _Batch:
-    switches = asked.world.switches
+def _batch(request: ApiRequest, body: Mapping[str, Any], *, required: bool) -> _Batch:
+    switches = request.world.switches
     if "records_v2" in body and not switches.takes_rows:
         raise invalid("unknown field 'records_v2'")
     if "records" in body and "records_v2" in body:
         raise invalid("exactly one of records and records_v2")
     if "records_v2" in body:
-        records = shapes.rows_of(body["records_v2"])
+        records = shapes.parse_rows(body["records_v2"])
     elif "records" in body:
-        records = [[digest] for digest in shapes.digests_of(body["records"])]
+        records = [[digest] for digest in shapes.parse_digests(body["records"])]
     elif required:
         raise invalid("records is missing")
     else:
@@ -190,28 +194,32 @@ def _without_poison(records: list[list[bytes]], poison: set[bytes], answer: str)
     refused = len(records) - len(good)
     if refused and answer == "400":
         raise invalid(f"{refused} of the records cannot be processed")
-    told = {"code": 400, "message": f"{refused} records cannot be processed"}
+    exceptions = {"code": 400, "message": f"{refused} records cannot be processed"}
     keys = [key for record in good for key in record]
-    return _Batch(records=len(good), keys=keys, exceptions=told if refused else {})
+    return _Batch(records=len(good), keys=keys, exceptions=exceptions if refused else {})
 
 
 # -- audiences ------------------------------------------------------------------------------------------------------
 
 
-def _audiences_list(asked: Asked) -> Done:
-    shapes.check_query(asked.query, shapes.AUDIENCE_QUERY)
-    wanted = asked.query.get("ownership_type")
-    world = asked.world
+def _audiences_list(request: ApiRequest) -> Success:
+    shapes.check_query(request.query, shapes.AUDIENCE_QUERY)
+    wanted = request.query.get("ownership_type")
+    world = request.world
     lag = world.switches.listing_lag_seconds
-    held = (
+    audiences = (
         each
         for each in world.audiences.values()
-        if _ownership(each, asked.account_id) in ({wanted} if wanted else shapes.OWNERSHIPS)
+        if _ownership(each, request.account_id) in ({wanted} if wanted else shapes.OWNERSHIPS)
     )
-    seen = (then for each in held if (then := world.seen_audience(each, lag)) is not None and not then.removed)
-    if asked.query.get("exclude_nca", "false").lower() == "true":
-        seen = (each for each in seen if not views.derives_from_nca(world, each))
-    return Done(content=views.page(world, seen, asked.query, views.show_listed_audience))
+    versions = (
+        version
+        for each in audiences
+        if (version := world.lagging_audience(each, lag)) is not None and not version.removed
+    )
+    if request.query.get("exclude_nca", "false").lower() == "true":
+        versions = (each for each in versions if not views.derives_from_nca(world, each))
+    return Success(content=views.page(world, versions, request.query, views.show_listed_audience))
 
 
 def _ownership(audience: Audience, account_id: str) -> str | None:
@@ -220,111 +228,114 @@ def _ownership(audience: Audience, account_id: str) -> str | None:
     return "RECEIVED" if account_id in audience.shared_with else None
 
 
-def _audiences_get(asked: Asked) -> Done:
-    switches = asked.world.switches
-    seen = asked.world.seen_audience(_audience(asked), switches.reading_lag_seconds)
-    if seen is None or (seen.removed and switches.removed_audiences == "gone"):
+def _audiences_get(request: ApiRequest) -> Success:
+    switches = request.world.switches
+    version = request.world.lagging_audience(_require_audience(request), switches.reading_lag_seconds)
+    if version is None or (version.removed and switches.removed_audiences == "gone"):
         raise not_found("Audience")
-    return Done(content=views.show_audience(asked.world, seen))
+    return Success(content=views.show_audience(request.world, version))
 
 
-def _audience(asked: Asked) -> Audience:
-    return asked.world.audience(asked.account_id, asked.ids["audience_id"])
+def _require_audience(request: ApiRequest) -> Audience:
+    return request.world.require_audience(request.account_id, request.ids["audience_id"])
 
 
-def _audiences_create(asked: Asked) -> Done:
-    body = shapes.check_fields(asked.body, shapes.AUDIENCE_CREATE, invalid_audience)
-    _check_account(asked, body, invalid_audience)
+def _audiences_create(request: ApiRequest) -> Success:
+    body = shapes.check_fields(request.body, shapes.AUDIENCE_CREATE, invalid_audience)
+    _check_account(request, body, invalid_audience)
     rules = {"CUSTOMER_LIST": _customer_list_rule, "ACTALIKE": _actalike_rule}
     if body["audience_type"] not in rules:
         raise invalid_audience("only CUSTOMER_LIST and ACTALIKE audiences can be made here")
-    made = asked.world.add_audience(
+    audience = request.world.add_audience(
         body["name"],
-        ad_account_id=asked.account_id,
+        ad_account_id=request.account_id,
         audience_type=body["audience_type"],
-        rule=rules[body["audience_type"]](asked, body["rule"]),
+        rule=rules[body["audience_type"]](request, body["rule"]),
         description=body.get("description"),
     )
-    asked.world.note_audience(made, is_new=True)
-    return Done(content=views.show_audience(asked.world, made), creates=True)
+    request.world.record_audience(audience, is_new=True)
+    return Success(content=views.show_audience(request.world, audience), creates=True)
 
 
-def _customer_list_rule(asked: Asked, given: object) -> dict[str, Any]:
-    return {"customer_list_id": _list_of_rule(asked, given)}
+def _customer_list_rule(request: ApiRequest, rule: object) -> dict[str, Any]:
+    return {"customer_list_id": _list_of_rule(request, rule)}
 
 
-def _actalike_rule(asked: Asked, given: object) -> dict[str, Any]:
-    rule = shapes.check_fields(given, shapes.ACTALIKE_RULE, invalid_audience)
+def _actalike_rule(request: ApiRequest, rule: object) -> dict[str, Any]:
+    rule = shapes.check_fields(rule, shapes.ACTALIKE_RULE, invalid_audience)
     (seed_id,) = rule["seed_id"] if isinstance(rule["seed_id"], list) else (rule["seed_id"],)
-    seed = asked.world.audiences.get(seed_id)
-    if seed is None or seed.removed or seed.ad_account_id != asked.account_id:
+    seed = request.world.audiences.get(seed_id)
+    if seed is None or seed.removed or seed.ad_account_id != request.account_id:
         raise invalid_audience("the seed audience does not exist in this ad account")
-    if views.audience_status(asked.world, seed) != "READY":
+    if views.audience_status(request.world, seed) != "READY":
         raise invalid_audience("the seed audience is not ready")
     return rule
 
 
-def _check_account(asked: Asked, body: Mapping[str, Any], refuse: Callable[[str], RefusalError]) -> None:
-    if body.get("ad_account_id", asked.account_id) != asked.account_id:
+def _check_account(request: ApiRequest, body: Mapping[str, Any], refuse: Callable[[str], RefusalError]) -> None:
+    if body.get("ad_account_id", request.account_id) != request.account_id:
         raise refuse("ad_account_id is another than the path's")
 
 
-def _list_of_rule(asked: Asked, given: object) -> str:
-    rule = shapes.check_rule(given)
-    _check_account(asked, rule, invalid_audience)
-    held = asked.world.lists.get(rule["customer_list_id"])
-    if held is None or held.ad_account_id != asked.account_id:
+def _list_of_rule(request: ApiRequest, raw: object) -> str:
+    rule = shapes.check_rule(raw)
+    _check_account(request, rule, invalid_audience)
+    customer_list = request.world.lists.get(rule["customer_list_id"])
+    if customer_list is None or customer_list.ad_account_id != request.account_id:
         raise invalid_audience("the customer list does not exist in this ad account")
-    refusal = asked.world.switches.processing_refusal
-    if refusal != "off" and views.list_status(asked.world, held) == "PROCESSING":
+    refusal = request.world.switches.processing_refusal
+    if refusal != "off" and views.list_status(request.world, customer_list) == "PROCESSING":
         raise not_ready(int(refusal))
-    return held.id
+    return customer_list.id
 
 
-def _audiences_update(asked: Asked) -> Done:
-    held = _audience(asked)
-    body = shapes.check_fields(asked.body, shapes.AUDIENCE_UPDATE, invalid_audience)
-    _check_account(asked, body, invalid_audience)
-    if held.ad_account_id != asked.account_id:
+def _audiences_update(request: ApiRequest) -> Success:
+    audience = _require_audience(request)
+    body = shapes.check_fields(request.body, shapes.AUDIENCE_UPDATE, invalid_audience)
+    _check_account(request, body, invalid_audience)
+    if audience.ad_account_id != request.account_id:
         raise not_permitted()
-    return _UPDATES[body.get("operation_type", "UPDATE")](asked, held, body)
+    return _UPDATES[body.get("operation_type", "UPDATE")](request, audience, body)
 
 
-def _update(asked: Asked, held: Audience, body: Mapping[str, Any]) -> Done:
-    if held.removed:
+def _update_audience(request: ApiRequest, audience: Audience, body: Mapping[str, Any]) -> Success:
+    if audience.removed:
         raise not_found("Audience")
-    if body.get("audience_type", held.audience_type) != held.audience_type:
+    if body.get("audience_type", audience.audience_type) != audience.audience_type:
         raise invalid_audience("the type of an audience cannot be changed")
-    rule = held.rule
+    rule = audience.rule
     if "rule" in body:
-        if held.audience_type != "CUSTOMER_LIST":
+        if audience.audience_type != "CUSTOMER_LIST":
             raise invalid_audience("only the rule of CUSTOMER_LIST audiences can be changed here")
-        rule = {"customer_list_id": _list_of_rule(asked, body["rule"])}
-        if rule != held.rule and asked.world.switches.refuses_moves:
+        rule = {"customer_list_id": _list_of_rule(request, body["rule"])}
+        if rule != audience.rule and request.world.switches.refuses_moves:
             raise invalid_audience("the customer list of an audience cannot be changed")
-    asked.world.note_audience(held)
-    held.name = body.get("name", held.name)
-    held.description = body.get("description", held.description)
-    held.updated = asked.world.clock()
-    if asked.world.switches.moves_rules:
-        held.rule = rule
-    # A server that ignores the rule may well repeat it in its answer: only reading it back tells.
-    return Done(content=views.show_audience(asked.world, held) | {"rule": dict(rule)}, creates=True)
+    request.world.record_audience(audience)
+    audience.name = body.get("name", audience.name)
+    audience.description = body.get("description", audience.description)
+    audience.updated = request.world.clock()
+    if request.world.switches.moves_rules:
+        audience.rule = rule
+    # A server that ignores the rule may well repeat it in its answer: only a later read shows it.
+    return Success(content=views.show_audience(request.world, audience) | {"rule": dict(rule)}, creates=True)
 
 
-def _remove(asked: Asked, held: Audience, body: Mapping[str, Any]) -> Done:
-    if held.removed and asked.world.switches.second_remove == "404":
+def _remove_audience(request: ApiRequest, audience: Audience, body: Mapping[str, Any]) -> Success:
+    if audience.removed and request.world.switches.second_remove == "404":
         raise not_found("Audience")
-    asked.world.note_audience(held)
-    held.removed = True
-    return Done(content=views.show_audience(asked.world, held, tells_removal=False), creates=True)
+    request.world.record_audience(audience)
+    audience.removed = True
+    return Success(content=views.show_audience(request.world, audience, tells_removal=False), creates=True)
 
 
-_UPDATES: dict[str, Callable[[Asked, Audience, Mapping[str, Any]], Done]] = {"UPDATE": _update, "REMOVE": _remove}
+_UPDATES: dict[str, Callable[[ApiRequest, Audience, Mapping[str, Any]], Success]] = {
+    "UPDATE": _update_audience,
+    "REMOVE": _remove_audience,
+}
 
 
 def _operation(
-    name: str, method: str, path: str, category: str, scope: str | None, carry_out: Callable[[Asked], Done]
+    name: str, method: str, path: str, category: str, scope: str | None, carry_out: Callable[[ApiRequest], Success]
 ) -> Operation:
     return Operation(id=name, method=method, path=path, category=category, scope=scope, carry_out=carry_out)
 

@@ -42,31 +42,31 @@ class Overview:
             return {
                 "accounts": list(world.accounts.values()),
                 "usernames": {user.id: user.username for user in world.users.values()},
-                "audiences": [self._audience(held) for held in reversed(world.audiences.values())],
-                "lists": [self._list(held) for held in reversed(world.lists.values())],
+                "audiences": [self._audience(audience) for audience in reversed(world.audiences.values())],
+                "lists": [self._list(customer_list) for customer_list in reversed(world.lists.values())],
                 "requests": [self._request(call) for call in reversed(calls[-_LAST_REQUESTS:])],
                 "request_count": len(calls),
                 "write_count": sum(call.is_write for call in calls),
                 "busiest": self._calls.busiest(),
                 "most_at_once": self._calls.max_writes_under_way,
-                "switches": _changed(world.switches),
+                "switches": _changed_switches(world.switches),
                 "faults": self._faults.pending(),
             }
 
-    def _audience(self, held: Audience) -> dict[str, Any]:
-        list_id = held.rule.get("customer_list_id")
-        behind = self._world.lists.get(str(list_id))
-        shown = views.show_audience(self._world, held)
-        return shown | {"list_id": list_id, "list_name": behind.name if behind else None}
+    def _audience(self, audience: Audience) -> dict[str, Any]:
+        list_id = audience.rule.get("customer_list_id")
+        customer_list = self._world.lists.get(str(list_id))
+        shown = views.show_audience(self._world, audience)
+        return shown | {"list_id": list_id, "list_name": customer_list.name if customer_list else None}
 
-    def _list(self, held: CustomerList) -> dict[str, Any]:
+    def _list(self, customer_list: CustomerList) -> dict[str, Any]:
         used_by = [
             audience.name
             for audience in self._world.audiences.values()
-            if not audience.removed and audience.rule.get("customer_list_id") == held.id
+            if not audience.removed and audience.rule.get("customer_list_id") == customer_list.id
         ]
-        shown = views.show_list(self._world, held)
-        return shown | {"list_type": held.list_type, "members": len(held.members), "used_by": used_by}
+        shown = views.show_list(self._world, customer_list)
+        return shown | {"list_type": customer_list.list_type, "members": len(customer_list.members), "used_by": used_by}
 
     def _request(self, call: Call) -> dict[str, Any]:
         end = self._clock() if call.finished is None else call.finished
@@ -84,8 +84,8 @@ class Overview:
         }
 
 
-def _changed(switches: Switches) -> dict[str, Any]:
-    """The switches that are not as they were at the start; sets are counted, since they may hold digests."""
+def _changed_switches(switches: Switches) -> dict[str, Any]:
+    """Return the switches that differ from the defaults; sets are counted, since they may hold digests."""
     plain = Switches()
     now = {field.name: getattr(switches, field.name) for field in fields(switches)}
     changed = {name: value for name, value in now.items() if value != getattr(plain, name)}

@@ -123,17 +123,17 @@ GRANTS: dict[str, dict[str, Field]] = {
 
 
 def grant_type(form: Mapping[str, Any]) -> str:
-    """Which grant a form asks for; raises the refusal of one that is none of GRANTS."""
-    given = str(form.get("grant_type", ""))
-    if given not in GRANTS:
+    """Return the grant that a form asks for; raises the refusal of one that is not in GRANTS."""
+    name = str(form.get("grant_type", ""))
+    if name not in GRANTS:
         raise invalid(f"grant_type is one of {', '.join(GRANTS)}")
-    return given
+    return name
 
 
 def check_fields(
     body: object, fields: Mapping[str, Field], refuse: Callable[[str], RefusalError] = invalid
 ) -> dict[str, Any]:
-    """`body` itself when every field is known, there and of the right type; raises the refusal otherwise.
+    """Return `body` if every field is known, present and of the right type; raises the refusal otherwise.
 
     Values are never quoted: they may be records.
     """
@@ -155,8 +155,8 @@ def check_rule(rule: object) -> dict[str, Any]:
     return check_fields(rule, RULE, invalid_audience)
 
 
-def digests_of(records: str) -> list[bytes]:
-    """The 32-byte digests in `records`; raises the refusal unless every one is 64 lower-case hex digits.
+def parse_digests(records: str) -> list[bytes]:
+    """Return the 32-byte digests of `records`; raises the refusal unless every one is 64 lower-case hex digits.
 
     Two passes in C over the whole text, since a batch is 650 KB: only commas besides hex digits, each in its place.
     """
@@ -169,8 +169,8 @@ def digests_of(records: str) -> list[bytes]:
     return [buffers[start : start + 32] for start in range(0, len(buffers), 32)]
 
 
-def rows_of(records: list[Any]) -> list[list[bytes]]:
-    """The keys of each row in `records_v2`, 32 bytes each; raises the refusal of a row that is not as it should be.
+def parse_rows(records: list[Any]) -> list[list[bytes]]:
+    """Return the keys of each row in `records_v2`, 32 bytes each; raises the refusal of an invalid row.
 
     A key that is not hashed is represented by a digest of its name and value.
     """
@@ -194,7 +194,7 @@ def _key(name: str, value: object) -> bytes:
 
 
 def check_query(query: Mapping[str, str], allowed: Mapping[str, Callable[[str], bool]]) -> None:
-    """Raises the refusal for a parameter that is unknown or has a value that will not do."""
+    """Raise the refusal for a parameter that is unknown or has an invalid value."""
     for name, value in query.items():
         if name not in allowed:
             raise invalid(f"unknown parameter {name!r}")

@@ -25,14 +25,14 @@ class Switches:
 
     moves_rules: UPDATE with a rule moves the audience to that list; False answers success and ignores the rule.
     refuses_moves: UPDATE with the rule of another list is answered 400.
-    move_lag_seconds: for this long after a move, reads and listings show the list that was behind the audience before.
+    move_lag_seconds: for this long after a move, reads and listings show the audience's earlier list.
     removed_audiences: a removed audience is "readable" (status `removed_status`: REMOVED or ARCHIVED) or "gone" (404);
         it is never listed.
     second_remove: removing a removed audience is "accepted" or answered "404".
     records_required: a list is created with records or not at all, as descriptions up to 5.23 say.
     takes_rows: records_v2 is known; else it is an unknown field, as before 5.28.
-    listing_lag_seconds: listings show what was so long ago; what was made since is not in them.
-    reading_lag_seconds: reads of one list or audience show what was so long ago; what was made since is not found.
+    listing_lag_seconds: listings show the state of that long ago, without what was created since.
+    reading_lag_seconds: reads of one list or audience show the state of that long ago; newer ones are not found.
     new_list_missing_seconds: for this long after its creation a list is not found, neither to read nor to write.
     processing_refusal: an audience is not put on a list that is PROCESSING: "409", "400" (invalid audience), or "off".
     upload_counters: lists show how many records they were sent; False leaves these fields out.
@@ -60,8 +60,9 @@ class Switches:
         closed ("413 and close"), or not at all ("drop"), by `large_body_answer`.
     processing_seconds: for this long after a write a list is PROCESSING and its audiences INITIALIZING.
     latency_seconds: real seconds that every write takes.
-    unknown_audiences: an ad account or an audience that is asked for and is not there is made, on an empty list; the
-        names of audiences by id. None: neither is made.
+    unknown_audiences: an ad account or an audience that is asked for and does not exist is made, on an empty list; the
+        names of audiences by id. None: neither is made. See `World.unknown`.
+    makes_named_only: of those, audiences whose id has no name are not made.
     keeps_members: False counts records without keeping them, for measurements.
     """
 
@@ -101,6 +102,7 @@ class Switches:
     processing_seconds: float = 0.0
     latency_seconds: float = 0.0
     unknown_audiences: Mapping[str, str] | None = None
+    makes_named_only: bool = False
     keeps_members: bool = True
 
     def set(self, values: Mapping[str, Any]) -> None:

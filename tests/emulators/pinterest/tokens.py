@@ -42,7 +42,7 @@ class _Refresh:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Code:
-    """What a user consented to, waiting to be exchanged."""
+    """An approval by a user that was not exchanged yet."""
 
     user: User
     redirect_uri: str
@@ -66,7 +66,7 @@ class Tokens:
     # -- what the API does --------------------------------------------------------------------------------------
 
     def consent(self, user: User, *, scopes: frozenset[str], redirect_uri: str) -> str:
-        """Note what `user` approved; returns the code that buys the tokens."""
+        """Record what `user` approved; returns the code that is exchanged for the tokens."""
         with self._lock:
             self._approved[user.id] = self._approved.get(user.id, frozenset()) | scopes
             code = f"{MARKER}-code-{secrets.token_hex(16)}"
@@ -75,41 +75,41 @@ class Tokens:
             return code
 
     def exchange(self, code: str, *, redirect_uri: str) -> dict[str, Any]:
-        """The answer to the exchange of a code, which is good once.
+        """Return the answer to the exchange of a code, which is valid once.
 
         Raises the refusal of a code that is unknown, used, expired, or was given for another redirect.
         """
         with self._lock:
-            now, held = self._clock(), self._codes.pop(code, None)
-            if held is None or held.expires_at <= now or held.redirect_uri != redirect_uri:
+            now, approval = self._clock(), self._codes.pop(code, None)
+            if approval is None or approval.expires_at <= now or approval.redirect_uri != redirect_uri:
                 raise invalid_grant()
             granted = _Refresh(
-                user=held.user, scopes=self._approved[held.user.id], expires_at=now + REFRESH_TOKEN_DAYS * DAY
+                user=approval.user, scopes=self._approved[approval.user.id], expires_at=now + REFRESH_TOKEN_DAYS * DAY
             )
             token = self._issue_refresh(granted)
             answer = {"response_type": "authorization_code"} | self._access_answer(granted, now)
             return answer | {"refresh_token": token} | self._expiry(token, now)
 
     def refresh(self, refresh_token: str) -> dict[str, Any]:
-        """The answer to a refresh request. Raises the refusal for a token that is unknown, rotated away or expired."""
+        """Return the answer to a refresh. Raises the refusal for a token that is unknown, rotated away or expired."""
         with self._lock:
-            now, held = self._clock(), self._refresh.get(refresh_token)
-            if held is None or held.expires_at <= now:
+            now, stored = self._clock(), self._refresh.get(refresh_token)
+            if stored is None or stored.expires_at <= now:
                 raise invalid_grant()
             self.refreshes += 1
             if self._switches.refresh_ends_access_tokens:
                 self._access.clear()
-            answer = {"response_type": "refresh_token"} | self._access_answer(held, now)
-            current = self._renew(refresh_token, held, now)
+            answer = {"response_type": "refresh_token"} | self._access_answer(stored, now)
+            current = self._renew(refresh_token, stored, now)
             if current != refresh_token:
                 answer["refresh_token"] = current
             return answer | (self._expiry(current, now) if self._switches.token_expiry_fields else {})
 
-    def _access_answer(self, held: _Refresh, now: float) -> dict[str, Any]:
-        scopes = self._scopes(held.scopes)
+    def _access_answer(self, stored: _Refresh, now: float) -> dict[str, Any]:
+        scopes = self._scopes(stored.scopes)
         return {
             "token_type": "bearer",
-            "access_token": self._issue(held.user, scopes, now),
+            "access_token": self._issue(stored.user, scopes, now),
             "expires_in": ACCESS_TOKEN_DAYS * DAY,
             "scope": " ".join(sorted(scopes)),
         }
@@ -127,13 +127,13 @@ class Tokens:
         self._refresh[token] = granted
         return token
 
-    def _renew(self, used: str, held: _Refresh, now: float) -> str:
+    def _renew(self, used: str, stored: _Refresh, now: float) -> str:
         if not (self._switches.rotate_refresh_tokens or self._switches.renew_refresh_tokens):
             return used
         if self._switches.rotate_refresh_tokens:
             del self._refresh[used]
         return self._issue_refresh(
-            _Refresh(user=held.user, scopes=held.scopes, expires_at=now + REFRESH_TOKEN_DAYS * DAY)
+            _Refresh(user=stored.user, scopes=stored.scopes, expires_at=now + REFRESH_TOKEN_DAYS * DAY)
         )
 
     def _expiry(self, token: str, now: float) -> dict[str, Any]:
@@ -141,19 +141,19 @@ class Tokens:
         return {"refresh_token_expires_in": int(expires_at - now), "refresh_token_expires_at": int(expires_at)}
 
     def check(self, access_token: str, scope: str) -> User:
-        """The user in whose name `access_token` acts. Raises the refusal unless it is good and has `scope`."""
+        """Return the user of `access_token`. Raises the refusal unless it is valid and has `scope`."""
         with self._lock:
-            held = self._access.get(access_token)
-            if held is None or held.expires_at <= self._clock():
+            access = self._access.get(access_token)
+            if access is None or access.expires_at <= self._clock():
                 raise unauthenticated()
-            if scope not in held.scopes:
+            if scope not in access.scopes:
                 raise missing_scope(scope)
-            return held.user
+            return access.user
 
     # -- for tests ----------------------------------------------------------------------------------------------
 
     def issue_access_token(self) -> str:
-        """An access token without a refresh, for tests that speak to the emulator themselves."""
+        """Return an access token without a refresh, for tests that call the emulator directly."""
         with self._lock:
             return self._issue(USER, self._scopes(None), self._clock())
 
@@ -163,9 +163,9 @@ class Tokens:
             self._access.clear()
 
     def refresh_tokens(self) -> set[str]:
-        """The refresh tokens that are good now."""
+        """Return the refresh tokens that are valid now."""
         with self._lock:
-            return {token for token, held in self._refresh.items() if held.expires_at > self._clock()}
+            return {token for token, access in self._refresh.items() if access.expires_at > self._clock()}
 
     def set_refresh_token(self, token: str, *, days: float = REFRESH_TOKEN_DAYS) -> None:
         """Make `token` valid for this many days from now; 0 or less: an expired one."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from tests.emulators.pinterest.accounts import AdAccount, User
-from tests.emulators.pinterest.advertising import Advertised
+from tests.emulators.pinterest.advertising import AdvertisingEntity
 from tests.emulators.pinterest.refusals import invalid
 from tests.emulators.pinterest.world import SMALLEST_AUDIENCE, Audience, CustomerList, World
 
@@ -16,7 +16,7 @@ from tests.emulators.pinterest.world import SMALLEST_AUDIENCE, Audience, Custome
 EXTRA: dict[str, Any] = {"x_new_field": {"since": "5.99", "values": [1, None]}, "x_new_flag": None}
 
 _DEFAULT_PAGE = 25
-_T = TypeVar("_T", AdAccount, Advertised, Audience, CustomerList)
+_T = TypeVar("_T", AdAccount, AdvertisingEntity, Audience, CustomerList)
 
 
 def show_user(user: User) -> dict[str, Any]:
@@ -44,84 +44,87 @@ def show_account(account: AdAccount, user: User) -> dict[str, Any]:
     }
 
 
-def list_status(world: World, held: CustomerList) -> str:
-    """Of the list: PROCESSING for a while after a write, then by its size."""
-    if world.clock() < held.updated + world.switches.processing_seconds:
+def list_status(world: World, customer_list: CustomerList) -> str:
+    """Return a list's status: PROCESSING for a while after a write, then by its size."""
+    if world.clock() < customer_list.updated + world.switches.processing_seconds:
         return "PROCESSING"
-    return "READY" if len(held.members) >= SMALLEST_AUDIENCE else "TOO_SMALL"
+    return "READY" if len(customer_list.members) >= SMALLEST_AUDIENCE else "TOO_SMALL"
 
 
-def show_list(world: World, held: CustomerList) -> dict[str, Any]:
-    counters = {"num_uploaded_user_records": held.num_uploaded, "num_removed_user_records": held.num_removed}
+def show_list(world: World, customer_list: CustomerList) -> dict[str, Any]:
+    counters = {
+        "num_uploaded_user_records": customer_list.num_uploaded,
+        "num_removed_user_records": customer_list.num_removed,
+    }
     return (EXTRA | counters if world.switches.upload_counters else EXTRA) | {
-        "id": held.id,
+        "id": customer_list.id,
         "type": "customerlist",
-        "ad_account_id": held.ad_account_id,
-        "name": held.name,
-        "status": list_status(world, held),
-        "num_batches": held.num_batches,
-        "created_time": int(held.created),
-        "updated_time": int(held.updated),
+        "ad_account_id": customer_list.ad_account_id,
+        "name": customer_list.name,
+        "status": list_status(world, customer_list),
+        "num_batches": customer_list.num_batches,
+        "created_time": int(customer_list.created),
+        "updated_time": int(customer_list.updated),
         "exceptions": world.switches.list_exceptions,
     }
 
 
-def show_listed(world: World, held: CustomerList) -> dict[str, Any]:
-    """A list in a listing: only there does the live service tell `is_nca`."""
-    return show_list(world, held) | {"is_nca": held.is_nca}
+def show_listed(world: World, customer_list: CustomerList) -> dict[str, Any]:
+    """Return the JSON of a list in a listing: the live service shows `is_nca` only there."""
+    return show_list(world, customer_list) | {"is_nca": customer_list.is_nca}
 
 
-def audience_status(world: World, held: Audience) -> str:
-    if held.status is not None:
-        return held.status
-    behind = world.lists.get(str(held.rule.get("customer_list_id")))
-    status = "READY" if behind is None else list_status(world, behind)
+def audience_status(world: World, audience: Audience) -> str:
+    if audience.status is not None:
+        return audience.status
+    customer_list = world.lists.get(str(audience.rule.get("customer_list_id")))
+    status = "READY" if customer_list is None else list_status(world, customer_list)
     return "INITIALIZING" if status == "PROCESSING" else status
 
 
-def _audience_size(world: World, held: Audience) -> int | None:
-    behind = world.lists.get(str(held.rule.get("customer_list_id")))
-    if held.size is not None or behind is None:
-        return held.size
-    return None if list_status(world, behind) == "PROCESSING" else len(behind.members)
+def _audience_size(world: World, audience: Audience) -> int | None:
+    customer_list = world.lists.get(str(audience.rule.get("customer_list_id")))
+    if audience.size is not None or customer_list is None:
+        return audience.size
+    return None if list_status(world, customer_list) == "PROCESSING" else len(customer_list.members)
 
 
-def show_audience(world: World, held: Audience, *, tells_removal: bool = True) -> dict[str, Any]:
-    """`tells_removal` False shows a removed one as it was: how the answer to its removal shows it."""
-    removed = held.removed and tells_removal
+def show_audience(world: World, audience: Audience, *, tells_removal: bool = True) -> dict[str, Any]:
+    """Return the JSON of an audience. `tells_removal` False hides a removal, as the answer to the removal does."""
+    removed = audience.removed and tells_removal
     return EXTRA | {
-        "id": held.id,
+        "id": audience.id,
         "type": "audience",
-        "ad_account_id": held.ad_account_id,
-        "name": held.name,
-        "audience_type": held.audience_type,
-        "description": held.description,
-        "rule": dict(held.rule),
-        "size": _audience_size(world, held),
-        "status": world.switches.removed_status if removed else audience_status(world, held),
+        "ad_account_id": audience.ad_account_id,
+        "name": audience.name,
+        "audience_type": audience.audience_type,
+        "description": audience.description,
+        "rule": dict(audience.rule),
+        "size": _audience_size(world, audience),
+        "status": world.switches.removed_status if removed else audience_status(world, audience),
         "is_nca": False,
         "created_by_company_name": None,
-        "created_timestamp": int(held.created),
-        "updated_timestamp": int(held.updated),
+        "created_timestamp": int(audience.created),
+        "updated_timestamp": int(audience.updated),
     }
 
 
-def show_listed_audience(world: World, held: Audience) -> dict[str, Any]:
-    """An audience in a listing: `is_nca` is that of the list behind it."""
-    return show_audience(world, held) | {"is_nca": derives_from_nca(world, held)}
+def show_listed_audience(world: World, audience: Audience) -> dict[str, Any]:
+    """An audience in a listing: `is_nca` is that of its list."""
+    return show_audience(world, audience) | {"is_nca": derives_from_nca(world, audience)}
 
 
-def derives_from_nca(world: World, held: Audience) -> bool:
-    behind = world.lists.get(str(held.rule.get("customer_list_id")))
-    return behind is not None and behind.is_nca
+def derives_from_nca(world: World, audience: Audience) -> bool:
+    customer_list = world.lists.get(str(audience.rule.get("customer_list_id")))
+    return customer_list is not None and customer_list.is_nca
 
 
 def page(
-    world: World, held: Iterable[_T], query: Mapping[str, str], show: Callable[[World, _T], dict[str, Any]]
+    world: World, entities: Iterable[_T], query: Mapping[str, str], show: Callable[[World, _T], dict[str, Any]]
 ) -> dict[str, Any]:
     """One page of a listing, by id, as `page_size`, `bookmark` and `order` ask. Raises the refusal of a bookmark."""
     descending = query.get("order") == "DESCENDING"
-    ordered = sorted(held, key=lambda entity: int(entity.id), reverse=descending)
+    ordered = sorted(entities, key=lambda entity: int(entity.id), reverse=descending)
     if "bookmark" in query:
         last = _last_id(query["bookmark"], descending)
         ordered = [entity for entity in ordered if (int(entity.id) < last if descending else int(entity.id) > last)]
@@ -140,7 +143,7 @@ def _last_id(bookmark: str, descending: bool) -> int:
         order, _, last_id = base64.urlsafe_b64decode(bookmark).decode().partition("|")
         last = int(last_id)
     except (binascii.Error, ValueError) as cause:
-        raise invalid("the bookmark is not one of ours") from cause
+        raise invalid("the bookmark is unknown") from cause
     if order != ("D" if descending else "A"):
         raise invalid("the bookmark belongs to another order")
     return last

@@ -26,7 +26,7 @@ _T = TypeVar("_T")
 
 @dataclass(slots=True, kw_only=True)
 class CustomerList:
-    """`members` are 32-byte digests; the counters rise as the API description says. Times: seconds since 1970."""
+    """`members` are 32-byte digests; the counters rise as in the API description. Times: seconds since 1970."""
 
     id: str
     ad_account_id: str
@@ -47,7 +47,7 @@ class CustomerList:
 
 @dataclass(slots=True, kw_only=True)
 class Audience:
-    """`shared_with` are the ad accounts that receive it; `size` None: that of the list behind it."""
+    """`shared_with` are the ad accounts that receive it; `size` None: that of its list."""
 
     id: str
     ad_account_id: str
@@ -63,34 +63,34 @@ class Audience:
     status: str | None = None
 
 
-class Past(Generic[_T]):
-    """What lists or audiences looked like a while ago, for reads that lag: versions by id, oldest first.
+class PastVersions(Generic[_T]):
+    """Earlier versions of lists or audiences, for reads that lag: by id, oldest first.
 
-    Times are seconds since 1970; the caller holds the world's lock. What was never noted has always looked as it does
-    now: a test's own seeds are visible at once.
+    Times are seconds since 1970; the caller holds the world's lock. What was never recorded has always had its
+    present version: what a test adds is visible at once.
     """
 
     def __init__(self) -> None:
         self._versions: dict[str, list[tuple[float, _T | None]]] = {}
 
-    def note(self, id_: str, before: _T | None, now: float) -> None:
-        """Keep what `id_` looked like until now; None: it did not exist."""
+    def record(self, id_: str, before: _T | None, now: float) -> None:
+        """Keep the version of `id_` that was valid until now; None: it did not exist."""
         self._versions.setdefault(id_, []).append((now, copy.copy(before)))
 
-    def seen(self, id_: str, current: _T, at: float) -> _T | None:
-        """What `id_` looked like at a time; None: it did not exist yet."""
+    def version_at(self, id_: str, current: _T, at: float) -> _T | None:
+        """Return the version of `id_` at a time; None: it did not exist yet."""
         for until, version in self._versions.get(id_, ()):
             if at < until:
                 return version
         return current
 
-    def oldest(self, id_: str, current: _T) -> _T:
-        """What `id_` looked like when it was made."""
+    def first_version(self, id_: str, current: _T) -> _T:
+        """Return the version of `id_` right after its creation."""
         return next((version for _, version in self._versions.get(id_, ()) if version is not None), current)
 
 
 class World:
-    """Every method may be called from any thread; lists and audiences handed out are the live ones: only read them.
+    """Every method may be called from any thread; returned lists and audiences are the live ones: only read them.
 
     `clock` gives seconds since 1970.
     """
@@ -102,21 +102,23 @@ class World:
         self.accounts: dict[str, AdAccount] = {}
         self.lists: dict[str, CustomerList] = {}
         self.audiences: dict[str, Audience] = {}
-        self.past_lists: Past[CustomerList] = Past()
-        self.past_audiences: Past[Audience] = Past()
-        # None ends in a zero: the operator warns of ids that look as if a template had rounded them.
+        self.past_lists: PastVersions[CustomerList] = PastVersions()
+        self.past_audiences: PastVersions[Audience] = PastVersions()
+        # What was asked for and did not exist, with `Switches.unknown_audiences`: "ad account" or "audience" by id.
+        self.unknown: dict[str, str] = {}
+        # No id ends in a zero: the operator warns of ids that a template seems to have rounded.
         self._ids = (number for number in itertools.count(_FIRST_ID) if number % 10)
         self.advertising = Advertising(new_id=self._new_id)
         self.add_ad_account(AD_ACCOUNT_ID, name="Emulated ad account")
 
     def _new_id(self) -> str:
-        # Ids of somebody's choice may stand anywhere in the row.
+        # A test may have chosen any id of the row.
         return next(id_ for id_ in map(str, self._ids) if id_ not in self.audiences)
 
-    # -- making, for the API and for tests ----------------------------------------------------------------------
+    # -- additions, by the API and by tests ---------------------------------------------------------------------------
 
     def add_user(self, username: str, *, business_name: str | None = None) -> User:
-        """A user who can consent; without a role on any ad account until one is made with it."""
+        """Add a user who can consent; without a role on any ad account until one is added with it."""
         with self.lock:
             user = User(id=self._new_id(), username=username, business_name=business_name)
             self.users[user.id] = user
@@ -130,28 +132,28 @@ class World:
         owner: User = USER,
         roles: Mapping[str, Sequence[str]] | None = None,
     ) -> AdAccount:
-        """A new ad account. `roles` are those of users who do not own it, by username.
+        """Add an ad account. `roles` are those of users who do not own it, by username.
 
         Raises ValueError for an unknown user or role.
         """
         with self.lock:
             users = {user.username: user.id for user in self.users.values()}
-            held: dict[str, tuple[str, ...]] = {owner.id: ("OWNER",)}
-            for username, given in (roles or {}).items():
-                if username not in users or not set(given) <= set(ROLES):
+            roles_by_id: dict[str, tuple[str, ...]] = {owner.id: ("OWNER",)}
+            for username, of_user in (roles or {}).items():
+                if username not in users or not set(of_user) <= set(ROLES):
                     raise ValueError(f"roles are those of {', '.join(users)}: {', '.join(ROLES)}")
-                held[users[username]] = tuple(given)
-            account = AdAccount(id=ad_account_id, name=name, owner=owner, roles=held)
+                roles_by_id[users[username]] = tuple(of_user)
+            account = AdAccount(id=ad_account_id, name=name, owner=owner, roles=roles_by_id)
             self.accounts[ad_account_id] = account
             return account
 
     def add_list(
         self, name: str, *, ad_account_id: str = AD_ACCOUNT_ID, list_type: str = "EMAIL", members: Iterable[str] = ()
     ) -> CustomerList:
-        """A new list; `members` are hex digests."""
+        """Add a list; `members` are hex digests."""
         with self.lock:
             now = self.clock()
-            made = CustomerList(
+            customer_list = CustomerList(
                 id=self._new_id(),
                 ad_account_id=ad_account_id,
                 name=name,
@@ -160,14 +162,14 @@ class World:
                 updated=now,
                 members={bytes.fromhex(member) for member in members},
             )
-            made.num_uploaded = len(made.members)
-            self.lists[made.id] = made
-            return made
+            customer_list.num_uploaded = len(customer_list.members)
+            self.lists[customer_list.id] = customer_list
+            return customer_list
 
     def add_audience(
         self, name: str, *, customer_list_id: str | None = None, ad_account_id: str = AD_ACCOUNT_ID, **fields: Any
     ) -> Audience:
-        """A new audience; `fields` are the other ones of Audience (audience_type, rule, shared_with, removed, …)."""
+        """Add an audience; `fields` are the other fields of Audience (audience_type, rule, shared_with, removed, …)."""
         rule = {} if customer_list_id is None else {"customer_list_id": customer_list_id}
         with self.lock:
             now = self.clock()
@@ -180,46 +182,47 @@ class World:
             values["shared_with"] = frozenset(values.get("shared_with", ()))
             long = _LONG_ID if self.switches.long_audience_ids else 0
             values.setdefault("id", str(int(self._new_id()) + long))
-            made = Audience(ad_account_id=ad_account_id, name=name, **values)
-            self.audiences[made.id] = made
-            return made
+            audience = Audience(ad_account_id=ad_account_id, name=name, **values)
+            self.audiences[audience.id] = audience
+            return audience
 
     def move_audience(self, audience_id: str, customer_list_id: str) -> None:
-        """Put another list behind an audience, as somebody else would; reads show it at once."""
+        """Switch an audience to another list, as a person or another program would; reads show it at once."""
         with self.lock:
-            held = self.audiences[audience_id]
-            held.rule = {"customer_list_id": self.lists[customer_list_id].id}
-            held.updated = self.clock()
+            audience = self.audiences[audience_id]
+            audience.rule = {"customer_list_id": self.lists[customer_list_id].id}
+            audience.updated = self.clock()
 
-    # -- how reads see it: a while ago --------------------------------------------------------------------------
+    # -- versions for reads that lag ----------------------------------------------------------------------------------
 
-    def note_list(self, held: CustomerList, *, is_new: bool = False) -> None:
-        """Note how a list looks, right before a request changes it, or right after one made it."""
-        self.past_lists.note(held.id, None if is_new else held, self.clock())
+    def record_list(self, customer_list: CustomerList, *, is_new: bool = False) -> None:
+        """Record the version of a list, right before a request changes it, or right after one creates it."""
+        self.past_lists.record(customer_list.id, None if is_new else customer_list, self.clock())
 
-    def note_audience(self, held: Audience, *, is_new: bool = False) -> None:
-        """As `note_list`, for an audience."""
-        self.past_audiences.note(held.id, None if is_new else held, self.clock())
+    def record_audience(self, audience: Audience, *, is_new: bool = False) -> None:
+        """As `record_list`, for an audience."""
+        self.past_audiences.record(audience.id, None if is_new else audience, self.clock())
 
-    def seen_list(self, held: CustomerList, lag: float) -> CustomerList | None:
-        """A list as it was `lag` seconds ago; None: it was not made yet."""
-        return self.past_lists.seen(held.id, held, self.clock() - lag)
+    def lagging_list(self, customer_list: CustomerList, lag: float) -> CustomerList | None:
+        """Return the version of a list `lag` seconds ago; None: it did not exist yet."""
+        return self.past_lists.version_at(customer_list.id, customer_list, self.clock() - lag)
 
-    def seen_audience(self, held: Audience, lag: float) -> Audience | None:
-        """An audience as it was `lag` seconds ago, with the rule that may lag further behind; None: not made yet."""
+    def lagging_audience(self, audience: Audience, lag: float) -> Audience | None:
+        """Return the version of an audience `lag` seconds ago, whose rule may be older; None: it did not exist yet."""
         now = self.clock()
-        seen = self.past_audiences.seen(held.id, held, now - lag)
-        if seen is None:
+        version = self.past_audiences.version_at(audience.id, audience, now - lag)
+        if version is None:
             return None
-        moved = self.past_audiences.seen(held.id, held, now - max(lag, self.switches.move_lag_seconds))
-        return replace(seen, rule=(moved or self.past_audiences.oldest(held.id, held)).rule)
+        older = self.past_audiences.version_at(audience.id, audience, now - max(lag, self.switches.move_lag_seconds))
+        return replace(version, rule=(older or self.past_audiences.first_version(audience.id, audience)).rule)
 
-    # -- finding, with the refusals of the API ------------------------------------------------------------------
+    # -- look-ups, with the refusals of the API -----------------------------------------------------------------------
 
-    def account(self, ad_account_id: str, user: User, *, writes: bool = False) -> AdAccount:
-        """One that the user may read, or write."""
+    def require_account(self, ad_account_id: str, user: User, *, writes: bool = False) -> AdAccount:
+        """Return an ad account that the user may read, or write. Raises the refusal."""
         account = self.accounts.get(ad_account_id)
         if account is None and self.switches.unknown_audiences is not None:
+            self.unknown.setdefault(ad_account_id, "ad account")
             account = self.add_ad_account(ad_account_id)
         if account is None:
             raise not_found("AdAccount")
@@ -227,28 +230,33 @@ class World:
             raise not_permitted()
         return account
 
-    def customer_list(self, ad_account_id: str, list_id: str) -> CustomerList:
+    def require_list(self, ad_account_id: str, list_id: str) -> CustomerList:
         customer_list = self.lists.get(list_id)
         if customer_list is None or customer_list.ad_account_id != ad_account_id:
             raise not_found("Customer list")
         return customer_list
 
-    def audience(self, ad_account_id: str, audience_id: str) -> Audience:
-        """One that the ad account owns or has received, removed or not."""
+    def require_audience(self, ad_account_id: str, audience_id: str) -> Audience:
+        """Return an audience that the ad account owns or has received, removed or not. Raises the refusal."""
         audience = self.audiences.get(audience_id)
-        names = self.switches.unknown_audiences
-        if audience is None and names is not None:
-            name = names.get(audience_id, f"Audience {audience_id}")
-            behind = self.add_list(name, ad_account_id=ad_account_id)
-            audience = self.add_audience(name, id=audience_id, customer_list_id=behind.id, ad_account_id=ad_account_id)
+        if audience is None and self.switches.unknown_audiences is not None:
+            audience = self._make_unknown(ad_account_id, audience_id, self.switches.unknown_audiences)
         if audience is None or ad_account_id not in {audience.ad_account_id, *audience.shared_with}:
             raise not_found("Audience")
         return audience
 
-    # -- asking, for tests --------------------------------------------------------------------------------------
+    def _make_unknown(self, ad_account_id: str, audience_id: str, names: Mapping[str, str]) -> Audience | None:
+        self.unknown.setdefault(audience_id, "audience")
+        if self.switches.makes_named_only and audience_id not in names:
+            return None
+        name = names.get(audience_id, f"Audience {audience_id}")
+        customer_list = self.add_list(name, ad_account_id=ad_account_id)
+        return self.add_audience(name, id=audience_id, customer_list_id=customer_list.id, ad_account_id=ad_account_id)
+
+    # -- questions of tests -------------------------------------------------------------------------------------------
 
     def members(self, list_id: str) -> set[str]:
-        """Who is in a list: hex digests."""
+        """Return the hex digests of the people in a list."""
         with self.lock:
             return {member.hex() for member in self.lists[list_id].members}
 
@@ -257,28 +265,28 @@ class World:
             return [customer_list for customer_list in self.lists.values() if customer_list.name == name]
 
     def audiences_named(self, name: str, *, removed: bool | None = False) -> list[Audience]:
-        """`removed` None: both those that are removed and those that are not."""
+        """Return the audiences of a name. `removed` None: both those that are removed and those that are not."""
         with self.lock:
-            return [held for held in self.audiences.values() if held.name == name and removed in (None, held.removed)]
+            return [each for each in self.audiences.values() if each.name == name and removed in (None, each.removed)]
 
     def members_of_audience(self, audience_id: str) -> set[str]:
-        """Who is in the list behind an audience now: hex digests."""
+        """Return the hex digests of the people in the list that an audience uses now."""
         with self.lock:
             return self.members(self.audiences[audience_id].rule["customer_list_id"])
 
     def state(self) -> dict[str, Any]:
-        """Everything but the members, as JSON types."""
+        """Return all but the members, as JSON types."""
         with self.lock:
             return {
-                "ad_accounts": [{"id": held.id, "name": held.name} for held in self.accounts.values()],
-                "lists": [_state_of(held) for held in self.lists.values()],
-                "audiences": [_state_of(held) for held in self.audiences.values()],
+                "ad_accounts": [{"id": account.id, "name": account.name} for account in self.accounts.values()],
+                "lists": [_state_of(customer_list) for customer_list in self.lists.values()],
+                "audiences": [_state_of(audience) for audience in self.audiences.values()],
             }
 
 
-def _state_of(held: CustomerList | Audience) -> dict[str, Any]:
+def _state_of(entity: CustomerList | Audience) -> dict[str, Any]:
     """As JSON types, with the members counted."""
-    state = {field.name: getattr(held, field.name) for field in fields(held)}
-    if isinstance(held, CustomerList):
-        return state | {"members": len(held.members), "fingerprint": held.fingerprint()}
-    return state | {"shared_with": sorted(held.shared_with)}
+    state = {field.name: getattr(entity, field.name) for field in fields(entity)}
+    if isinstance(entity, CustomerList):
+        return state | {"members": len(entity.members), "fingerprint": entity.fingerprint()}
+    return state | {"shared_with": sorted(entity.shared_with)}

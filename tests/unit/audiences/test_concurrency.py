@@ -13,7 +13,7 @@ def sizes(limit: ConcurrencyLimit, latencies: list[float | None], *, throttled: 
     """The size after each answer."""
     seen = []
     for latency in latencies:
-        limit.answered(latency=latency, throttled=throttled)
+        limit.record_response(latency=latency, throttled=throttled)
         seen.append(limit.size)
     return seen
 
@@ -34,7 +34,7 @@ def test_the_responses_that_were_in_flight_when_it_was_halved_do_not_halve_it_ag
 
 def test_after_a_halving_it_grows_by_one_a_round_trip() -> None:
     limit = grown(16)
-    limit.answered(latency=1.0, throttled=True)
+    limit.record_response(latency=1.0, throttled=True)
     assert [8] * 7 == sizes(limit, [1.0] * 7)
     assert 9 == sizes(limit, [1.0, 1.0])[-1]
 
@@ -89,5 +89,5 @@ def test_an_answer_without_a_latency_is_no_sign_of_a_fast_server() -> None:
 def test_it_always_lies_between_one_and_the_most(maximum: int, answers: list[tuple[float | None, bool]]) -> None:
     limit = ConcurrencyLimit(maximum=maximum)
     for latency, throttled in answers:
-        limit.answered(latency=latency, throttled=throttled)
+        limit.record_response(latency=latency, throttled=throttled)
         assert 1 <= limit.size <= maximum

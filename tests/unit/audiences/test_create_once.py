@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from td_pinterest_op.audiences.create_once import Created, created_once, oldest, wait_for_consistency
+from td_pinterest_op.audiences.create_once import Created, create_once, find_oldest, wait_for_consistency
 from td_pinterest_op.errors import AccountError, ConnectionBrokenError, ExportError, MaybeAppliedError, UnavailableError
 from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.pinterest.client import Client
@@ -51,7 +51,7 @@ class World:
         self.looked += 1
         if self.refused:
             raise self.refused
-        return None if self.looked <= self.hidden else oldest(self.things)
+        return None if self.looked <= self.hidden else find_oldest(self.things)
 
     def once(self) -> Thing:
         return self.created().thing
@@ -59,7 +59,7 @@ class World:
     def created(self, *, divisible: bool = False) -> Created[Thing]:
         rate_limiter = types.SimpleNamespace(wait=self.time.sleep)
         client = cast(Client, types.SimpleNamespace(rate_limiter=rate_limiter, retry=RETRY))
-        return created_once(create=self.create, find=self.find, client=client, divisible=divisible)
+        return create_once(create=self.create, find=self.find, client=client, divisible=divisible)
 
 
 def maybe(status: int | None = None) -> MaybeAppliedError:
@@ -158,4 +158,4 @@ def test_what_an_earlier_try_made_gets_ten_seconds_to_show(age: float, waited: f
 
 
 def test_the_lowest_id_is_the_lowest_number_and_not_the_first_word() -> None:
-    assert Thing(id="9") == oldest([Thing(id="10"), Thing(id="9"), Thing(id="100")])
+    assert Thing(id="9") == find_oldest([Thing(id="10"), Thing(id="9"), Thing(id="100")])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from td_pinterest_op.audiences.customer_lists import job_of, origin_of, records_made_with
+from td_pinterest_op.audiences.customer_lists import job_id_of, parse_list_name, records_made_with
 from td_pinterest_op.pinterest.models import CustomerList
 from td_pinterest_op.records.spool import fingerprint
 
@@ -26,9 +26,9 @@ NOBODY = fingerprint()
     ],
 )
 def test_a_list_of_ours_names_its_session_and_its_job(name: str, expected: tuple[str, str | None] | None) -> None:
-    assert expected == origin_of(name)
+    assert expected == parse_list_name(name)
     job = int(expected[1]) if expected and expected[1] else None
-    assert job == job_of(CustomerList(id="1", name=name, uploaded=None))
+    assert job == job_id_of(CustomerList(id="1", name=name, uploaded=None))
 
 
 @pytest.mark.parametrize(

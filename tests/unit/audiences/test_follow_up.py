@@ -70,7 +70,7 @@ def limits(*fail_on: str, **more: Any) -> dict[str, Any]:
 def test_an_audience_is_usable_waiting_or_unusable_and_waiting_with_an_unknown_status(
     status: str, usable: bool, waiting: bool
 ) -> None:
-    assert (usable, waiting) == (state(status).usable, state(status).waiting)
+    assert (usable, waiting) == (state(status).is_usable, state(status).is_waiting)
     assert usable == state(status).to_json()["usable"]
     assert state(status).summary
 

@@ -34,7 +34,7 @@ def _find(local: Path, file: Path | None = None, **environ: str) -> Credentials:
     return Credentials.find(file, {"DIGDAG_CONFIG_HOME": str(local.parent)} | environ)
 
 
-def test_the_first_place_that_has_a_variable_gives_it(local: Path, file: Path) -> None:
+def test_a_variable_comes_from_the_first_place_that_has_it(local: Path, file: Path) -> None:
     (local / "pinterest.client_id").write_text("local\n")
     (local / "pinterest.client_secret").write_text("local-s3cr3t")
     file.write_text("PINTEREST_CLIENT_ID=file\nPINTEREST_REFRESH_TOKEN=file-s3cr3t\n")
@@ -46,7 +46,7 @@ def test_the_first_place_that_has_a_variable_gives_it(local: Path, file: Path) -
         "PINTEREST_REFRESH_TOKEN": "file-s3cr3t",
     } == shown
     assert ("TD_API_KEY",) == held.missing
-    assert held.described() == (
+    assert held.describe() == (
         f"PINTEREST_CLIENT_ID from the local digdag secrets ({local}); "
         "PINTEREST_CLIENT_SECRET from the environment; "
         f"PINTEREST_REFRESH_TOKEN from the file {file}"
@@ -68,8 +68,8 @@ def test_the_endpoint_of_treasure_data_is_that_of_the_local_secrets(
 
 def test_a_user_without_a_home_has_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "home", Mock(side_effect=RuntimeError))
-    assert "the environment" == Credentials.find(None, environment(td_url="-", pinterest_endpoint="-")).described()
-    assert "nowhere" == Credentials.find(None, {}).described()
+    assert "the environment" == Credentials.find(None, environment(td_url="-", pinterest_endpoint="-")).describe()
+    assert "nowhere" == Credentials.find(None, {}).describe()
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_user_without_a_home_has_the_environment(monkeypatch: pytest.MonkeyPat
         (None, r"of --env-file cannot be read: No such file or directory$"),
     ],
 )
-def test_a_file_that_is_no_list_of_variables_is_refused_without_quoting_it(
+def test_an_invalid_env_file_is_refused_without_quoting_it(
     local: Path, file: Path, content: bytes | None, said: str
 ) -> None:
     file.unlink() if content is None else file.write_bytes(content)
@@ -101,14 +101,14 @@ def test_an_env_file_that_could_not_keep_a_renewed_token_is_refused_unread(local
                 _find(local, path)
 
 
-def test_a_new_refresh_token_that_cannot_be_kept_in_its_file_is_said_so_and_ends_nothing(
+def test_a_new_refresh_token_that_cannot_be_stored_is_reported_and_ends_nothing(
     local: Path, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file.write_text("PINTEREST_REFRESH_TOKEN=old-s3cr3t\n")
     environ = environment(td_url="https://td.test", pinterest_endpoint="https://pinterest.test/v5")
     del environ["PINTEREST_REFRESH_TOKEN"]
     held = _find(local, file, **environ)
-    keep = held.keeper()
+    keep = held.make_token_saver()
     keep(Secret("newer-s3cr3t"), None)
     assert "PINTEREST_REFRESH_TOKEN=newer-s3cr3t\n" == file.read_text()
     file.unlink()

@@ -18,7 +18,7 @@ from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.types import LISTED
 
 
-def test_blank_lines_are_no_rows_and_count_as_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blank_lines_are_not_rows_but_count_as_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_rows, "_BLOCK_ROWS", 2)
     file = tmp_path / "people.csv"
     file.write_text('email,maid\n\n\na,\n\n"",b\n"two\nlines",\nc,\n')
@@ -100,7 +100,7 @@ def test_a_pipe_is_read_as_its_data_comes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("before", ["", "email\n"])
-def test_a_line_without_end_is_not_read_to_its_end(tmp_path: Path, before: str) -> None:
+def test_a_line_that_never_ends_is_not_read_completely(tmp_path: Path, before: str) -> None:
     file = tmp_path / "people.csv.gz"
     file.write_bytes(gzip.compress(before.encode() + b"a," * 10_000_000, 1))
     tracemalloc.start()
@@ -111,7 +111,7 @@ def test_a_line_without_end_is_not_read_to_its_end(tmp_path: Path, before: str) 
     tracemalloc.stop()
 
 
-def test_a_disk_that_fills_up_meanwhile_is_no_error_of_the_file(tmp_path: Path) -> None:
+def test_a_full_disk_is_not_reported_as_an_error_of_the_csv_file(tmp_path: Path) -> None:
     file = tmp_path / "people.csv"
     file.write_text("email\na\n")
     with pytest.raises(OSError, match="No space left"), csv_rows.csv_rows(file):

@@ -54,7 +54,7 @@ def test_each_name_is_explained_with_what_to_do(terminal: Terminal, name: str) -
 
 
 @pytest.mark.parametrize("written", ["NOT_AN_EMAIL", "not-an-email", " Not_An_Email "])
-def test_a_name_is_found_however_it_is_written(terminal: Terminal, written: str) -> None:
+def test_a_name_is_found_in_any_case_and_spelling(terminal: Terminal, written: str) -> None:
     assert terminal("explain", written).out.startswith("not_an_email: ")
 
 
@@ -80,6 +80,6 @@ def test_an_unknown_name_is_wrong_usage_and_the_nearest_is_named(terminal: Termi
     assert terminal("explain", name).failed(said, code=2)
 
 
-def test_all_are_listed_without_a_name(terminal: Terminal) -> None:
+def test_explain_without_a_name_lists_all(terminal: Terminal) -> None:
     assert [*REASONS, *ERRORS] == [entry["name"] for entry in json.loads(terminal("explain", "--json").out)]
     assert len(REASONS) + len(ERRORS) + 1 == len(terminal("explain").out.splitlines())

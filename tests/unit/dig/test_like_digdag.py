@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -44,7 +45,10 @@ def dollar():
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """Files of a project, of which flow.dig is run; the lines it prints that begin with "E:"; whether it succeeds."""
+    """Files of a project, of which flow.dig is run; the lines it prints that begin with "E:"; whether it succeeds.
+
+    `resumed`: the lines of a second run that resumes the first one, if there is one.
+    """
 
     name: str
     flow: str
@@ -52,6 +56,7 @@ class Case:
     succeeds: bool = True
     files: dict[str, str] = field(default_factory=dict)
     in_order: bool = True
+    resumed: list[str] | None = None
 
 
 CASES = [
@@ -231,7 +236,7 @@ _error:
         succeeds=False,
     ),
     Case(
-        name="an include stands under an export and under a key of its own line",
+        name="an include below an export and below a key of its own line",
         flow="""
 _export:
   !include : 'config/all.yml'
@@ -243,6 +248,43 @@ _export:
 """,
         files={"config/all.yml": "audiences: [x, y]\n"},
         printed=["E: x 2", "E: y 2"],
+    ),
+    Case(
+        name="a resumed run repeats what did not succeed, and of an _error only what failed",
+        flow="""
++a: {py>: job.keep, key: a}
++b: {for_each>: {x: [1, 2]}, _do: {+say: {echo>: "E: b ${x} ${kept.a}"}}}
++c: {+one: {echo>: "E: c"}, +two: {fail>: "no"}}
++never: {echo>: "E: never"}
+_error:
+  +said: {echo>: "E: said"}
+  +failed: {fail>: "failed"}
+""",
+        printed=["E: b 1 1", "E: b 2 1", "E: c", "E: said"],
+        succeeds=False,
+        resumed=[],
+    ),
+    Case(
+        name="a resumed run leaves out an _error that succeeded",
+        flow="""
++a: {fail>: "no"}
+_error: {for_each>: {session: ["${session_uuid}"]}, _do: {echo>: "E: once"}}
+""",
+        printed=["E: once"],
+        succeeds=False,
+        resumed=[],
+    ),
+    Case(
+        name="a resumed run repeats an _error that failed, below tasks with other names all of it",
+        flow="""
++a: {fail>: "no"}
+_error:
+  for_each>: {attempt: ["${attempt_id}"], session: ["${session_uuid}"]}
+  _do: {_parallel: true, +fail: {fail>: "failed"}, +say: {echo>: "E: again"}}
+""",
+        printed=["E: again"],
+        succeeds=False,
+        resumed=["E: again"],
     ),
 ]
 each_case = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
@@ -269,26 +311,35 @@ def _compare(case: Case, log: str, succeeded: bool) -> None:
 
 
 @each_case
-def test_the_stand_in_does_it(lay: Lay, case: Case) -> None:
-    result = run(lay(case), session_time=SESSION, sleep=lambda _seconds: None)
-    _compare(case, result.log, result.error is None)
+def test_stand_in_behaves_as_expected(lay: Lay, case: Case) -> None:
+    flow, result = lay(case), None
+    for each in _runs(case):
+        result = run(flow, session_time=SESSION, sleep=lambda _seconds: None, resume=result)
+        _compare(each, result.log, result.error is None)
 
 
 @pytest.mark.digdag
 @pytest.mark.skipif(shutil.which("digdag") is None, reason="there is no digdag command on the PATH")
 @each_case
-def test_digdag_does_it(lay: Lay, tmp_path: Path, case: Case) -> None:
-    done = _digdag(lay(case), tmp_path)
-    _compare(case, done.stdout + done.stderr, done.returncode == 0)
+def test_digdag_behaves_as_expected(lay: Lay, tmp_path: Path, case: Case) -> None:
+    flow = lay(case)
+    for number, each in enumerate(_runs(case)):
+        done = _digdag(flow, tmp_path, *([] if number else ["--rerun"]))
+        _compare(each, done.stdout + done.stderr, done.returncode == 0)
 
 
-def _digdag(flow: Path, home: Path) -> subprocess.CompletedProcess[str]:
+def _runs(case: Case) -> list[Case]:
+    """The run of a case, and the one that resumes it."""
+    return [case] if case.resumed is None else [case, dataclasses.replace(case, printed=case.resumed)]
+
+
+def _digdag(flow: Path, home: Path, *options: str) -> subprocess.CompletedProcess[str]:
     environment = {
         "DIGDAG_CONFIG_HOME": str(home / "home"),
         # A py> task takes the python on the PATH.
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
     }
-    command = ["digdag", "run", flow.name, "--rerun", "--no-save", "--session", SESSION]
+    command = ["digdag", "run", flow.name, *options, "--session", SESSION]
     return children.run(command, cwd=flow.parent, env=os.environ | environment)
 
 
@@ -297,19 +348,19 @@ BROKEN = Case(
 )
 
 
-def test_a_broken_workflow_beside_stops_every_other(lay: Lay) -> None:
+def test_broken_workflow_of_a_project_stops_every_other_one(lay: Lay) -> None:
     with pytest.raises(DigError, match="more than one operator"):
         run(lay(BROKEN))
 
 
-def test_a_workflow_beside_that_is_only_unknown_here_stops_nothing(lay: Lay, tmp_path: Path) -> None:
+def test_workflow_that_only_the_stand_in_does_not_know_stops_no_other(lay: Lay, tmp_path: Path) -> None:
     (tmp_path / "next to.dig").write_text("+a: {sh>: ls}\n")
     assert run(lay(Case(name="fine", flow="+a: {echo>: a}\n", printed=[]))).status == "success"
 
 
 @pytest.mark.digdag
 @pytest.mark.skipif(shutil.which("digdag") is None, reason="there is no digdag command on the PATH")
-def test_digdag_is_stopped_by_a_broken_workflow_beside(lay: Lay, tmp_path: Path) -> None:
-    done = _digdag(lay(BROKEN), tmp_path)
+def test_digdag_is_stopped_by_a_broken_workflow_of_the_project(lay: Lay, tmp_path: Path) -> None:
+    done = _digdag(lay(BROKEN), tmp_path, "--rerun")
     assert done.returncode == 1
     assert "E: ran" not in done.stdout

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
-from td_pinterest_op.http.retry import Retry, reset_delay, retry_after
+from td_pinterest_op.http.retry import Retry, read_reset_delay, read_retry_after
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from td_pinterest_op.http.retry import Retry, reset_delay, retry_after
         (0, 300, 1.0, [0, 0, 0]),
     ],
 )
-def test_each_wait_doubles_with_up_to_half_as_much_again_and_none_is_longer_than_the_longest(
+def test_waits_double_with_up_to_half_added_at_random_up_to_the_longest(
     initial: float, longest: float, random: float, expected: list[float]
 ) -> None:
     retry = Retry(count=7, initial_wait=initial, longest_wait=longest, random=lambda: random)
@@ -32,7 +32,7 @@ def test_each_wait_doubles_with_up_to_half_as_much_again_and_none_is_longer_than
     assert expected == list(islice(retry.waits(), len(expected))) == list(islice(retry.waits(), len(expected)))
 
 
-def test_waits_never_end_nor_grow_out_of_hand() -> None:
+def test_waits_are_endless_and_never_exceed_the_longest() -> None:
     retry = Retry(count=7, initial_wait=0.5, longest_wait=300, random=lambda: 0)
     assert [300.0] * 10 == list(islice(retry.waits(), 5_000))[-10:]
 
@@ -41,7 +41,7 @@ def test_waits_never_end_nor_grow_out_of_hand() -> None:
     ("count", "initial", "waits"),
     [(7, 0.5, [0.5, 1, 2, 4, 8, 16, 32]), (2, 0.5, [0.5, 1, 2, 4, 8, 16]), (0, 20, [20, 40]), (0, 0, [0.5] * 60)],
 )
-def test_whoever_waits_for_another_waits_as_long_as_the_retries_and_at_least_as_long_as_it_says(
+def test_waits_for_lasts_as_long_as_all_retries_and_at_least_the_given_time(
     count: int, initial: float, waits: list[float]
 ) -> None:
     retry = Retry(count=count, initial_wait=initial, longest_wait=300, random=lambda: 0)
@@ -84,16 +84,14 @@ def headers(**values: str) -> Mapping[str, str]:
     ],
 )
 def test_retry_after_is_read_as_seconds_or_as_a_date(asked: str, expected: float | None) -> None:
-    assert expected == retry_after(headers(Retry_After=asked), wall=NOW)
+    assert expected == read_retry_after(headers(Retry_After=asked), wall=NOW)
 
 
 @pytest.mark.parametrize(("date", "wrong_by"), [(DATE, -86_400.0), (DATE, 3_600.0), ("yesterday", 0.0)])
-def test_a_date_is_measured_by_the_servers_clock_if_it_shows_one_and_not_by_a_wrong_one_here(
-    date: str, wrong_by: float
-) -> None:
+def test_date_is_compared_with_the_servers_clock_if_it_shows_one(date: str, wrong_by: float) -> None:
     wall = NOW + wrong_by
-    assert 7 == retry_after(headers(Date=date, Retry_After=formatdate(NOW + 7, usegmt=True)), wall=wall)
-    assert 7 == reset_delay(headers(Date=date, x_ratelimit_reset=str(NOW + 7)), wall=wall)
+    assert 7 == read_retry_after(headers(Date=date, Retry_After=formatdate(NOW + 7, usegmt=True)), wall=wall)
+    assert 7 == read_reset_delay(headers(Date=date, x_ratelimit_reset=str(NOW + 7)), wall=wall)
 
 
 @pytest.mark.parametrize(
@@ -114,13 +112,13 @@ def test_a_date_is_measured_by_the_servers_clock_if_it_shows_one_and_not_by_a_wr
         ("", None),
     ],
 )
-def test_the_reset_is_read_as_seconds_or_as_a_point_in_time(reset: str, expected: float | None) -> None:
-    assert expected == reset_delay(headers(x_ratelimit_reset=reset), wall=NOW)
+def test_reset_is_read_as_seconds_or_as_a_point_in_time(reset: str, expected: float | None) -> None:
+    assert expected == read_reset_delay(headers(x_ratelimit_reset=reset), wall=NOW)
 
 
 @given(st.dictionaries(st.sampled_from(["Retry-After", "Date", "x-ratelimit-reset"]), st.text(max_size=40)))
 @example({"Retry-After": "9" * 60_000, "x-ratelimit-reset": "9" * 60_000})
-def test_no_header_makes_it_fail_or_go_back_in_time(description: dict[str, str]) -> None:
-    for read in (retry_after, reset_delay):
+def test_any_header_gives_no_wait_or_one_within_bounds(description: dict[str, str]) -> None:
+    for read in (read_retry_after, read_reset_delay):
         asked = read(CaseInsensitiveDict(description), wall=NOW)
         assert asked is None or 0 <= asked <= 1e9

@@ -172,15 +172,9 @@ def hangs_up_in_the_handshake(this: Peer, connection: socket.socket) -> None:
     this.heard.append(connection.recv(65_536))
 
 
-def repeats_its_response(this: Peer, connection: socket.socket) -> None:
-    number = this.connections
+def answers_twice(this: Peer, connection: socket.socket) -> None:
     while this.head(connection):
-        connection.sendall(ANSWER.replace(b"r1", b"of connection %d" % number))
-
-
-def names_all_requests_alike(this: Peer, connection: socket.socket) -> None:
-    while this.head(connection):
-        connection.sendall(ANSWER)
+        connection.sendall(2 * ANSWER.replace(b"r1", b"r%d" % len(this.heard)))
 
 
 def sends_without_end(this: Peer, connection: socket.socket) -> None:
@@ -205,7 +199,7 @@ def sends_a_bomb(this: Peer, connection: socket.socket) -> None:
 # -- tests
 
 
-def test_an_answer_comes_back_whole_and_the_connection_is_kept() -> None:
+def test_response_is_returned_whole_and_its_connection_is_used_again() -> None:
     with peer(answers) as server, transport() as client:
         answer = exchange(client, server.address, body=b"{}")
         exchange(client, server.address)
@@ -224,7 +218,7 @@ def test_an_answer_comes_back_whole_and_the_connection_is_kept() -> None:
         (stops_within_the_answer, {"read": LIMIT}, Failure.READ_TIMEOUT),
     ],
 )
-def test_a_peer_that_makes_no_progress_fails_after_its_own_limit(
+def test_peer_without_progress_fails_after_the_limit_of_its_phase(
     serve: Serve, limits: dict[str, float], expected: Failure
 ) -> None:
     body = b"x" * 8_000_000 if expected is Failure.WRITE_TIMEOUT else b"{}"
@@ -268,12 +262,12 @@ def test_a_peer_that_answers_slowly_but_steadily_does_not_fail() -> None:
     ],
     ids=["reset", "cut", "an error that is cut", "no body", "nothing", "no HTTP", "no gzip"],
 )
-def test_a_connection_that_breaks_is_said_to_be_broken(serve: Serve) -> None:
+def test_broken_connection_is_reported_as_broken(serve: Serve) -> None:
     with peer(serve) as server, transport() as client:
         assert Failure.BROKEN is failure_of(client, server.address, body=b"{}")
 
 
-def test_an_answer_that_has_no_body_is_whole_whatever_length_it_names() -> None:
+def test_response_without_a_body_is_complete_whatever_its_length_header() -> None:
     with peer(says(b"HTTP/1.1 204 No Content\r\nContent-Length: 100\r\n\r\n")) as server, transport() as client:
         answer = exchange(client, server.address)
     assert (204, b"") == (answer.status, answer.body)
@@ -290,18 +284,18 @@ def test_an_answer_that_has_no_body_is_whole_whatever_length_it_names() -> None:
         b"Transfer-Encoding: chunked\r\n\r\n-5\r\n{}\r\n0\r\n\r\n",
     ],
 )
-def test_a_length_that_is_none_is_a_response_that_breaks_or_one_that_ends_with_the_connection(head: bytes) -> None:
+def test_invalid_length_breaks_the_response_or_ends_it_with_the_connection(head: bytes) -> None:
     serve = says(b"HTTP/1.1 200 OK\r\n" + head)
     with peer(serve) as server, transport() as client, contextlib.suppress(NoResponseError):
         assert exchange(client, server.address).body.startswith(b"{")
 
 
 @pytest.mark.parametrize(("code", "expected"), [(283, 283), (-1, -1), (10**400, None), (1e999, None), ("283", None)])
-def test_a_code_is_a_number_of_a_few_digits(code: object, expected: int | None) -> None:
+def test_error_code_is_a_number_of_a_few_digits(code: object, expected: int | None) -> None:
     assert expected == Response(status=400, headers={}, body=json.dumps({"code": code}).encode()).code
 
 
-def test_a_refusal_that_comes_before_all_is_sent_is_heard() -> None:
+def test_response_that_arrives_before_the_whole_body_is_sent_is_read() -> None:
     with (
         peer(says(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")) as server,
         transport() as client,
@@ -309,31 +303,20 @@ def test_a_refusal_that_comes_before_all_is_sent_is_heard() -> None:
         assert 413 == exchange(client, server.address, body=b"x" * 8_000_000).status
 
 
-def test_the_response_to_an_earlier_request_is_none_to_this_one() -> None:
-    with peer(repeats_its_response) as server, transport() as client:
-        assert "ofconnection1" == exchange(client, server.address).request_id
-        assert Failure.REPEATED is failure_of(client, server.address)
-        assert "ofconnection2" == exchange(client, server.address).request_id
-        assert 2 == server.connections
-
-
-def test_a_server_that_names_all_requests_alike_is_not_judged_by_the_names() -> None:
-    with peer(names_all_requests_alike) as server, transport() as client:
-        exchange(client, server.address)
-        assert Failure.REPEATED is failure_of(client, server.address)
-        for _ in range(5):
-            assert 200 == exchange(client, server.address).status
+def test_surplus_response_is_not_read_as_the_next_one() -> None:
+    with peer(answers_twice) as server, transport() as client:
+        assert ["r1", "r2", "r3"] == [exchange(client, server.address).request_id for _ in range(3)]
 
 
 @pytest.mark.parametrize("serve", [sends_without_end, sends_a_bomb], ids=["without end", "a bomb"])
-def test_a_body_without_end_is_not_read_to_its_end(serve: Serve) -> None:
+def test_oversized_success_is_rejected_before_its_end(serve: Serve) -> None:
     with peer(serve) as server, transport() as client:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         assert Failure.OVERSIZED is failure_of(client, server.address)
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000
 
 
-def test_an_error_without_end_is_known_by_its_status() -> None:
+def test_oversized_error_keeps_its_status_and_loses_its_body() -> None:
     with peer(sends_without_end) as server, transport() as client:
         response = client.send("GET", f"http://{server.address}/", headers={"X-Fail": "1"}, body=None, auth=token)
     assert (500, b"") == (response.status, response.body)
@@ -348,7 +331,7 @@ def test_a_compressed_body_is_read(encoding: str, compress: Callable[[bytes], by
         assert b"Accept-Encoding: gzip\r\n" in server.heard[0]
 
 
-def test_where_a_redirect_leads_does_not_matter() -> None:
+def test_redirect_is_returned_whatever_its_location() -> None:
     redirect = b"HTTP/1.1 307 Go\r\nLocation: http://x/\xff\xfe\xe9\r\nContent-Length: 0\r\n\r\n"
     with peer(says(redirect)) as server, transport() as client:
         assert 307 == exchange(client, server.address).status
@@ -417,7 +400,7 @@ def test_a_peer_that_accepts_no_connection_fails_after_the_connect_limit() -> No
         assert Failure.CONNECT_TIMEOUT is failure_of(client, f"127.0.0.1:{listener.getsockname()[1]}")
 
 
-def test_an_endpoint_without_tls_cannot_be_trusted() -> None:
+def test_endpoint_without_tls_is_untrusted_and_gets_no_credential() -> None:
     def plain(this: Peer, connection: socket.socket) -> None:
         this.heard.append(connection.recv(65_536))
         connection.sendall(ANSWER)
@@ -428,7 +411,7 @@ def test_an_endpoint_without_tls_cannot_be_trusted() -> None:
         assert b"Bearer" not in server.heard[0]
 
 
-def test_a_tls_connection_that_is_cut_off_is_broken_and_no_matter_of_trust() -> None:
+def test_tls_connection_that_is_cut_off_is_broken_and_not_untrusted() -> None:
     with peer(hangs_up_in_the_handshake) as server, transport() as client:
         assert Failure.BROKEN is failure_of(client, server.address, scheme="https")
 
@@ -454,7 +437,7 @@ def by_tls(certificate: Path) -> Serve:
     return serve
 
 
-def test_a_certificate_that_cannot_be_trusted_is_told_with_what_is_wrong_with_it(certificate: Path) -> None:
+def test_untrusted_certificate_is_reported_with_its_fault(certificate: Path) -> None:
     with peer(by_tls(certificate)) as server, transport() as client, pytest.raises(NoResponseError) as caught:
         exchange(client, server.address, scheme="https")
     assert Failure.TLS is caught.value.failure
@@ -471,7 +454,7 @@ def test_a_certificate_that_the_environment_trusts_is_accepted(
 
 
 @pytest.mark.parametrize("url", ["http://", "http://[::1", "nonsense", "ftp://127.0.0.1"])
-def test_what_is_no_url_is_unusable(url: str) -> None:
+def test_invalid_url_is_unusable(url: str) -> None:
     with transport() as client, pytest.raises(NoResponseError) as caught:
         client.send("GET", url, headers={}, body=None, auth=token)
     assert Failure.UNUSABLE is caught.value.failure

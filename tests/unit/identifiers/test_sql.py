@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from scripts.queries import files
 from td_pinterest_op.identifiers.rules import HASHES_OF_NOTHING, PLACEHOLDERS, SEPARATORS, Reason
-from td_pinterest_op.identifiers.sql import answer, lowered, trimmed
+from td_pinterest_op.identifiers.sql import answer_sql, lower_sql, trim_sql
 from td_pinterest_op.identifiers.types import EMAIL, LISTED, UNSURE, IdentifierType
 from td_pinterest_op.records.digests import key_or_reason
 from tests.campaigns import examples
@@ -48,9 +48,9 @@ def in_duckdb(query: str) -> str:
 
 
 def statement(type_: IdentifierType) -> str:
-    judged = answer(type_, text="text", lowered="lowered")
-    return in_duckdb(f"""SELECT {judged} FROM (SELECT *, {lowered("text")} AS lowered
-        FROM (SELECT number, {trimmed("value")} AS text FROM given)) ORDER BY number""")
+    judged = answer_sql(type_, text="text", lowered="lowered")
+    return in_duckdb(f"""SELECT {judged} FROM (SELECT *, {lower_sql("text")} AS lowered
+        FROM (SELECT number, {trim_sql("value")} AS text FROM given)) ORDER BY number""")
 
 
 STATEMENTS = {type_.name: statement(type_) for type_ in TYPES}

@@ -81,9 +81,7 @@ def test_an_audience_is_read_and_unknown_fields_are_tolerated() -> None:
         *(({"size": size}, replace(READ, size=None)) for size in (None, "12", True, -1, 10**16, 10**400)),
     ],
 )
-def test_ids_may_come_as_numbers_and_a_size_that_is_none_is_not_known(
-    change: dict[str, object], expected: Audience
-) -> None:
+def test_ids_may_be_numbers_and_an_invalid_size_is_unknown(change: dict[str, object], expected: Audience) -> None:
     assert expected == api(answer(200, AUDIENCE | change))[0].audience("2542620905475")
 
 
@@ -94,7 +92,7 @@ def test_an_audience_of_another_kind_has_no_list(rule: object) -> None:
     assert audience.customer_list_id is None
 
 
-def test_an_audience_may_say_next_to_nothing() -> None:
+def test_audience_is_read_from_an_id_alone() -> None:
     audience = api(answer(200, {"id": "1"}))[0].audience("1")
     assert (
         Audience(id="1", name="", audience_type="", ad_account_id=None, customer_list_id=None, status="", size=None)
@@ -102,7 +100,7 @@ def test_an_audience_may_say_next_to_nothing() -> None:
     )
 
 
-def test_what_pinterest_does_not_know_is_none_and_any_other_refusal_of_a_look_an_error() -> None:
+def test_unknown_id_gives_none_and_any_other_refusal_an_error() -> None:
     calls, _ = api(answer(404, {"code": 2}))
     assert (None, None) == (calls.audience("1"), calls.customer_list("1"))
     with pytest.raises(RequestRefusedError):
@@ -152,7 +150,7 @@ def test_a_page_without_a_bookmark_is_the_last(bookmark: object) -> None:
     assert 1 == len(stage.script.sent)
 
 
-def test_a_listing_that_names_ever_new_pages_ends_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listing_without_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST_PAGES", 3)
     calls, stage = api(*(page(bookmark=f"b{number}") for number in range(5)))
     with pytest.raises(PinterestError, match=r"a next page after 3 pages of listing audiences: .* Run this task again"):
@@ -160,14 +158,14 @@ def test_a_listing_that_names_ever_new_pages_ends_with_an_error(monkeypatch: pyt
     assert 3 == len(stage.script.sent)
 
 
-def test_a_listing_of_as_many_pages_as_are_read_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listing_of_the_most_pages_is_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST_PAGES", 3)
     calls, _ = api(page("1", bookmark="b1"), page("2", bookmark="b2"), page("3"))
     assert ["1", "2", "3"] == [audience.id for audience in calls.audiences()]
 
 
 @pytest.mark.parametrize("bookmark", ["same", 7, ["odd"]])
-def test_a_bookmark_that_comes_back_ends_it_with_an_error(bookmark: object) -> None:
+def test_listing_that_names_a_page_again_is_an_error(bookmark: object) -> None:
     with pytest.raises(PinterestError, match="names the same next page again"):
         list(api(page("1", bookmark=bookmark))[0].audiences())
 
@@ -178,7 +176,7 @@ def test_a_listing_without_items_is_an_error(content: object) -> None:
         list(api(answer(200, content))[0].customer_lists())
 
 
-def test_items_that_are_none_are_passed_over() -> None:
+def test_invalid_items_of_a_listing_are_skipped() -> None:
     calls, _ = api(answer(200, {"items": [None, 7, {"name": "no id"}, {"id": "1"}]}))
     assert ["1"] == [audience.id for audience in calls.audiences()]
 
@@ -196,12 +194,12 @@ def test_items_that_are_none_are_passed_over() -> None:
         (answer(404), None),
     ],
 )
-def test_the_user_of_a_token_is_known_to_whom_pinterest_shows_it(response: Response, expected: str | None) -> None:
+def test_username_is_none_if_pinterest_does_not_show_it(response: Response, expected: str | None) -> None:
     assert expected == api(response)[0].username()
 
 
 @pytest.mark.parametrize("response", [answer(400, {"code": 1}), answer(500), Failure.TLS])
-def test_any_other_refusal_to_name_the_user_is_an_error(response: Response | Failure) -> None:
+def test_username_raises_any_other_refusal(response: Response | Failure) -> None:
     with pytest.raises(PinterestError, match="looking up the user"):
         api(response)[0].username()
 
@@ -238,14 +236,14 @@ CREATING: list[Callable[[Api], object]] = [
     lambda api: api.create_customer_list(name="N", list_type="EMAIL", records=Digests(bytes(32))),
 ]
 CHANGING: list[Callable[[Api], object]] = [
-    lambda api: api.move_audience("25", customer_list_id="644"),
+    lambda api: api.switch_audience("25", customer_list_id="644"),
     lambda api: api.remove_audience("25"),
     lambda api: api.change_records("643", Digests(bytes(32)), operation="ADD"),
 ]
 
 
 @pytest.mark.parametrize("call", CREATING)
-def test_what_creates_is_not_repeated_when_it_may_have_been_done(call: Callable[[Api], object]) -> None:
+def test_creating_call_is_not_repeated_if_it_may_have_been_applied(call: Callable[[Api], object]) -> None:
     calls, stage = api(Failure.READ_TIMEOUT, answer(201))
     with pytest.raises(MaybeAppliedError):
         call(calls)
@@ -253,7 +251,7 @@ def test_what_creates_is_not_repeated_when_it_may_have_been_done(call: Callable[
 
 
 @pytest.mark.parametrize("call", CHANGING)
-def test_what_changes_is_repeated(call: Callable[[Api], object]) -> None:
+def test_changing_call_is_repeated(call: Callable[[Api], object]) -> None:
     calls, stage = api(Failure.READ_TIMEOUT, answer(200))
     call(calls)
     assert 2 == len(stage.script.sent)
@@ -287,18 +285,18 @@ def test_a_2xx_that_is_no_success_is_a_failure_with_its_own_message(
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"id": "1"', b"\xff"])
-def test_a_2xx_that_is_no_json_is_a_failure_too(body: bytes) -> None:
+def test_a_2xx_without_json_is_a_failure(body: bytes) -> None:
     with pytest.raises(PinterestError, match="has no id"):
         api(Response(status=200, headers={}, body=body))[0].remove_audience("1")
 
 
 @pytest.mark.parametrize("exceptions", [{}, [], None, ""])
-def test_exceptions_that_are_empty_are_none(exceptions: object) -> None:
+def test_empty_exceptions_are_a_success(exceptions: object) -> None:
     api(answer(200, {"id": "1", "exceptions": exceptions}))[0].remove_audience("1")
 
 
 @pytest.mark.parametrize("status", [400, 413])
-def test_refused_records_say_how_many_and_nothing_of_the_answer(status: int) -> None:
+def test_error_about_records_names_their_number_and_quotes_no_response(status: int) -> None:
     calls, _ = api(answer(status, {"code": 1, "message": "jane"}, {"x-pinterest-rid": "r7"}))
     with pytest.raises(RequestRefusedError) as caught:
         calls.change_records("643", Digests(bytes(96)), operation="ADD")
@@ -321,7 +319,7 @@ _JSON = st.recursive(
 
 
 @given(_JSON)
-def test_no_answer_makes_reading_it_crash(content: object) -> None:
+def test_any_response_is_read_or_raises_an_export_error(content: object) -> None:
     for call in (
         lambda api: api.audience("1"),
         lambda api: api.customer_list("1"),

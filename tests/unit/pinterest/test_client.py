@@ -96,7 +96,6 @@ def test_the_latency_is_that_of_the_last_try_alone() -> None:
         answer(423),
         answer(400, {"code": 12, "message": "x"}),
         answer(400, {"code": 1, "message": "Sorry, something went wrong"}),
-        Failure.REPEATED,
         Failure.OVERSIZED,
         Failure.NOT_CONNECTED,
         Failure.CONNECT_TIMEOUT,
@@ -112,7 +111,7 @@ def test_a_passing_failure_is_waited_out_and_tried_again(failure: Response | Fai
     assert RequestCounts(sent=3, retried=2, failed=2, waiting_seconds=1.5) == stage.counts
 
 
-def test_a_failure_that_does_not_pass_is_tried_as_often_as_set_and_then_told() -> None:
+def test_lasting_failure_is_retried_as_often_as_set_and_then_raised() -> None:
     stage = scene(answer(503, {"code": 7, "message": "busy"}, {"x-pinterest-rid": "r1"}))
     error = error_of(stage)
     assert UnavailableError is type(error)
@@ -125,19 +124,19 @@ def test_a_failure_that_does_not_pass_is_tried_as_often_as_set_and_then_told() -
 
 
 @pytest.mark.parametrize(("failure", "longest_wait"), [(BROKEN, 300), (answer(429), 0)])
-def test_no_retry_and_no_wait_at_all_can_be_asked_for(failure: Response, longest_wait: float) -> None:
+def test_no_retry_and_no_wait_can_be_set(failure: Response, longest_wait: float) -> None:
     stage = scene(failure, retry=Retry(count=0, initial_wait=0, longest_wait=longest_wait, random=lambda: 0))
     assert UnavailableError is type(error_of(stage))
     assert 1 == len(stage.script.sent)
 
 
-def test_a_request_that_was_never_connected_did_surely_not_arrive() -> None:
+def test_request_without_a_connection_is_not_maybe_applied() -> None:
     error = error_of(scene(Failure.NOT_CONNECTED))
     assert (None, False) == (error.status, error.maybe_applied)
     assert "no response from Pinterest (could not connect) to changing things" in str(error)
 
 
-def test_one_doubtful_try_among_others_leaves_the_doubt() -> None:
+def test_one_attempt_without_a_known_outcome_makes_the_request_maybe_applied() -> None:
     assert error_of(scene(Failure.READ_TIMEOUT, Failure.NOT_CONNECTED)).maybe_applied
 
 
@@ -211,9 +210,7 @@ def test_a_server_that_asks_for_more_than_the_longest_wait_is_not_tried_again(st
 
 @pytest.mark.parametrize("headers", [{"Retry-After": "9" * 400}, {"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"}])
 @pytest.mark.parametrize("request_", [READ, CREATING])
-def test_a_server_that_asks_for_ages_is_not_tried_again_and_what_may_have_been_done_is_not_forgotten(
-    headers: Mapping[str, str], request_: Request
-) -> None:
+def test_wait_of_ages_ends_the_request_which_stays_maybe_applied(headers: Mapping[str, str], request_: Request) -> None:
     error = error_of(scene(answer(500, {}, headers), OK), request_)
     assert UnavailableError is type(error)
     assert re.search(r"asks to wait \d{6} h 46 min \(until \d{4}-", str(error))
@@ -237,14 +234,14 @@ def test_a_line_of_the_log_names_the_request_that_is_repeated(
     assert f"[x-pinterest-rid {failed.request_id}]" in line
 
 
-def test_it_gives_up_when_nothing_has_succeeded_for_four_times_the_longest_wait() -> None:
+def test_throttled_request_fails_after_four_times_the_longest_wait_without_any_success() -> None:
     stage = scene(throttled("250"))
     error = error_of(stage)
     assert "no request has succeeded for 20 min 50 s" in str(error)
     assert [0, 250, 500, 750, 1000, 1250] == stage.script.times
 
 
-def test_a_success_of_any_request_renews_the_patience() -> None:
+def test_success_of_any_request_renews_the_patience() -> None:
     stage = scene(throttled("250"), throttled("250"), OK, *[throttled("250")] * 5, OK)
     send(stage)
     send(stage)
@@ -265,7 +262,7 @@ def test_a_401_gets_a_new_token_as_often_as_tokens_are_replaced() -> None:
     assert RequestCounts(sent=5, retried=4, failed=4, waiting_seconds=0.5) == stage.counts
 
 
-def test_a_token_that_a_request_succeeded_with_is_known_to_work() -> None:
+def test_token_of_a_successful_request_is_marked_as_accepted() -> None:
     stage, keys = scene(BROKEN, OK), Keys()
     stage.client.send(WRITE, keys)
     assert [keys.token()] == keys.proved
@@ -280,7 +277,7 @@ def test_a_401_that_remains_with_every_token_or_ten_is_for_the_accounts_owner(ke
     assert tries == len(stage.script.sent)
 
 
-def test_a_missing_scope_is_not_helped_by_a_new_token() -> None:
+def test_missing_scope_is_an_error_without_a_new_token() -> None:
     stage = scene(answer(401, {"code": 3, "message": "scope"}))
     error = error_of(stage, keys=2)
     assert (AccountError, 401) == (type(error), error.status)
@@ -303,7 +300,7 @@ class _FailingKeys(Keys):
 
 
 @pytest.mark.parametrize(("first", "doubtful"), [(Failure.READ_TIMEOUT, True), (Failure.NOT_CONNECTED, False)])
-def test_a_token_that_fails_leaves_the_doubt_about_the_tries_before(first: Failure, doubtful: bool) -> None:
+def test_failing_token_keeps_whether_earlier_attempts_may_have_been_applied(first: Failure, doubtful: bool) -> None:
     with pytest.raises(AccountError) as caught:
         scene(first, OK).client.send(WRITE, _FailingKeys())
     assert doubtful is caught.value.maybe_applied
@@ -320,13 +317,13 @@ def test_a_creating_request_that_may_have_arrived_is_not_repeated(failure: Respo
     assert 1 == len(stage.script.sent)
 
 
-def test_a_creating_request_that_surely_did_not_arrive_is_repeated() -> None:
+def test_a_creating_request_that_did_not_arrive_is_repeated() -> None:
     stage = scene(Failure.NOT_CONNECTED, throttled("1"), OK)
     send(stage, CREATING)
     assert [0, 0.5, 1.5] == stage.script.times
 
 
-def test_what_follows_a_creating_request_waits_as_its_answer_asked() -> None:
+def test_request_after_a_failed_creation_waits_as_that_response_asks() -> None:
     stage = scene(answer(503, {}, {"Retry-After": "7"}), OK)
     error_of(stage, CREATING)
     send(stage, READ)
@@ -346,7 +343,7 @@ def test_no_request_leaves_after_the_run_was_stopped() -> None:
     ("first", "doubtful"),
     [(BROKEN, True), (Failure.READ_TIMEOUT, True), (Failure.NOT_CONNECTED, False), (throttled("9"), False)],
 )
-def test_a_request_that_is_stopped_while_it_waits_keeps_the_doubt_of_its_tries(
+def test_request_stopped_while_waiting_keeps_whether_it_may_have_been_applied(
     first: Response | Failure, doubtful: bool
 ) -> None:
     stage = scene(first, OK)
@@ -365,7 +362,7 @@ def test_a_request_that_is_stopped_while_it_waits_keeps_the_doubt_of_its_tries(
 # -- what is said
 
 
-def test_what_it_says_otherwise_is_shown_without_credentials_and_people_on_one_line() -> None:
+def test_quoted_message_is_masked_before_it_is_cut_to_one_line() -> None:
     secret = Secret("s3cr3t-refresh-token").reveal()
     # Cut at two hundred characters, the credential and the address would be half there, and not recognised.
     description = f"{'x ' * 92}{secret} jane@shop.example\nERROR forged {'y' * 300}"
@@ -380,13 +377,13 @@ def test_what_it_says_otherwise_is_shown_without_credentials_and_people_on_one_l
 @pytest.mark.parametrize(
     "body", [b"", b"<html>", b"[1]", b"null", b'{"code": "x", "message": 7}', b"\xff\xfe", b"[" * 100_000, b"9" * 5_000]
 )
-def test_any_body_of_an_error_will_do(body: bytes) -> None:
+def test_error_with_any_body_is_explained(body: bytes) -> None:
     description = Response(status=400, headers=CaseInsensitiveDict(), body=body)
     assert "Pinterest answered 400 to changing things" in str(error_of(scene(description)))
 
 
 @pytest.mark.parametrize("request_", [READ, WRITE])
-def test_an_error_says_which_ad_account_it_is_about(request_: Request) -> None:
+def test_error_names_its_ad_account(request_: Request) -> None:
     request_ = dataclasses.replace(request_, path="/ad_accounts/549755885175/audiences", purpose='creating "a\nb\x1b"')
     text = str(error_of(scene(answer(403)), request_))
     assert 'Pinterest answered 403 to creating "a\\nb\\x1b" (ad account 549755885175); ' in text
@@ -405,7 +402,7 @@ def test_an_error_says_which_ad_account_it_is_about(request_: Request) -> None:
         ("", "-"),
     ],
 )
-def test_the_request_id_is_shown_and_is_nothing_but_a_name(header: str, shown: str) -> None:
+def test_request_id_is_masked_and_reduced_to_safe_characters(header: str, shown: str) -> None:
     Secret(":s3cr3t&refresh=token")
     Secret("s3cr3t&refresh=token")
     stage = scene(answer(400, {}, {"x-pinterest-rid": header}))
@@ -428,7 +425,7 @@ ANSWERS = st.builds(
     st.lists(ANSWERS | st.sampled_from(Failure), min_size=1, max_size=12),
     st.sampled_from([READ, WRITE, RECORDS, CREATING]),
 )
-def test_any_sequence_of_answers_ends_in_a_success_or_in_one_of_our_errors(
+def test_any_sequence_of_responses_ends_in_a_success_or_an_export_error(
     answers: list[Response | Failure], request: Request
 ) -> None:
     stage = scene(*answers, retry=RETRY)

@@ -13,7 +13,7 @@ import pytest
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, UnavailableError
 from td_pinterest_op.http.retry import DAY
 from td_pinterest_op.http.transport import Failure, Response
-from td_pinterest_op.pinterest.oauth import SCOPES, Bearer, Grant, Tokens, exchange
+from td_pinterest_op.pinterest.oauth import SCOPES, Bearer, Grant, Tokens, exchange_code
 from td_pinterest_op.redaction.secret import Secret
 from tests.unit.scripted import Scene, answer, scene
 
@@ -48,7 +48,7 @@ def office(*answers: Response | Failure, scopes: Sequence[str] = ()) -> Office:
         client_secret=Secret("s3cr3t:client"),
         refresh_token=Secret("s3cr3t-refresh&1"),
         on_new_refresh_token=lambda secret, seconds: kept.append((secret.reveal() if secret else None, seconds)),
-        stored_refresh_token=lambda: stored[0],
+        read_stored_token=lambda: stored[0],
         scopes=scopes,
         timing=stage.time.timing,
     )
@@ -123,7 +123,7 @@ def in_threads(count: int, work: object) -> list[str]:
     return results
 
 
-def test_many_threads_whose_token_was_refused_renew_it_once_together() -> None:
+def test_threads_whose_token_was_refused_renew_it_once_together() -> None:
     rig = office(issued("access-1"), issued("access-2"), issued("access-3"))
     refused = rig.tokens.token()
 
@@ -158,7 +158,7 @@ def test_a_new_refresh_token_is_kept_at_once_and_used_from_then_on() -> None:
         ({"refresh_token": 7}, (None, None)),
     ],
 )
-def test_what_is_kept_is_a_new_token_or_the_old_ones_end(
+def test_new_refresh_token_or_the_end_of_the_old_one_is_reported(
     content: dict[str, object], kept: tuple[str | None, float | None]
 ) -> None:
     rig = office(issued(**content))
@@ -195,7 +195,7 @@ def test_a_2xx_without_an_access_token_is_a_failure_of_pinterest(content: object
         office(answer(200, content)).token()
 
 
-def test_a_refresh_that_failed_is_tried_anew_by_the_next_request() -> None:
+def test_failed_refresh_is_tried_again_by_the_next_request() -> None:
     rig = office(answer(400), issued())
     with pytest.raises(ExportError):
         rig.token()
@@ -223,7 +223,7 @@ def test_a_token_that_never_worked_is_renewed_once() -> None:
     assert "access-3" == rig.token()
 
 
-def test_a_refusal_of_an_earlier_token_costs_nothing() -> None:
+def test_refusal_of_an_earlier_token_renews_nothing() -> None:
     rig = office(issued("access-1"), issued("access-2"))
     first = rig.tokens.token()
     assert rig.tokens.refresh(first)
@@ -256,10 +256,10 @@ def test_a_refresh_token_that_another_task_has_renewed_meanwhile_is_replaced_onc
     assert b"refresh_token=s3cr3t-refresh-of-another-task" in rig.scene.script.sent[1].body
 
 
-def test_refusals_of_stored_tokens_count_together_whichever_it_was() -> None:
+def test_refusals_of_all_stored_tokens_are_counted_together() -> None:
     rig = office(answer(401, {"code": 283}))
     numbers = iter(range(100))
-    rig.tokens._stored_refresh_token = lambda: Secret(f"s3cr3t-refresh-{next(numbers)}")
+    rig.tokens._read_stored_token = lambda: Secret(f"s3cr3t-refresh-{next(numbers)}")
     with pytest.raises(AccountError, match="was replaced"):
         rig.token()
     assert 10 == len(rig.scene.script.sent)
@@ -306,7 +306,7 @@ TOKENS = {"access_token": "s3cr3t-access", "refresh_token": "s3cr3t-refresh"}
 
 
 def consented(stage: Scene) -> Grant:
-    return exchange(
+    return exchange_code(
         stage.client,
         client_id=Secret("app-1489"),
         client_secret=Secret("s3cr3t-client"),
@@ -354,7 +354,7 @@ def test_a_refusal_of_a_code_says_what_to_do_and_it_is_not_sent_again(response: 
 
 
 @pytest.mark.parametrize("failure", [answer(503), Failure.NOT_CONNECTED])
-def test_a_pinterest_that_is_down_is_not_the_fault_of_code_or_app(failure: Response | Failure) -> None:
+def test_failure_of_pinterest_is_not_blamed_on_code_or_app(failure: Response | Failure) -> None:
     with pytest.raises(UnavailableError) as caught:
         consented(scene(failure))
     for advice in ("the code is used up", "client secret"):

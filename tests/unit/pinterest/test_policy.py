@@ -50,7 +50,7 @@ def test_a_2xx_is_a_success_whatever_its_code(status: int) -> None:
         (999, None, RETRY, UnavailableError, MAYBE),
     ],
 )
-def test_an_answer_says_what_to_do_and_who_must_act(
+def test_status_and_code_decide_what_to_do_and_who_must_act(
     status: int, code: int | None, recovery: Recovery, error: type[ExportError], maybe_applied: bool
 ) -> None:
     row = decide(status, code)
@@ -67,13 +67,12 @@ def test_an_answer_says_what_to_do_and_who_must_act(
         (Failure.WRITE_TIMEOUT, RETRY, UnavailableError, MAYBE),
         (Failure.READ_TIMEOUT, RETRY, UnavailableError, MAYBE),
         (Failure.BROKEN, RETRY, UnavailableError, MAYBE),
-        (Failure.REPEATED, RETRY, UnavailableError, MAYBE),
         (Failure.OVERSIZED, RETRY, UnavailableError, MAYBE),
         (Failure.TLS, GIVE_UP, PinterestError, NO),
         (Failure.UNUSABLE, GIVE_UP, PinterestError, NO),
     ],
 )
-def test_a_failure_without_an_answer_says_so_too(
+def test_failure_without_a_response_decides_what_to_do_and_who_must_act(
     failure: Failure, recovery: Recovery, error: type[ExportError], maybe_applied: bool
 ) -> None:
     row = FAILURES[failure]
@@ -86,14 +85,14 @@ def test_a_failure_without_an_answer_says_so_too(
         (400, 12, "", RETRY, "later"),
         (400, 1, "Something went wrong on our end", RETRY, "later"),
         (400, None, "Retry after a while", RETRY, "later"),
-        (400, 1, "Invalid records", GIVE_UP, "the request itself"),
-        (404, 12, "something went wrong", GIVE_UP, "the request itself"),
+        (400, 1, "Invalid records", GIVE_UP, "rejected the request as invalid"),
+        (404, 12, "something went wrong", GIVE_UP, "rejected the request as invalid"),
         (401, 3, "Your application does not have access to this restricted feature: x", GIVE_UP, "access tier"),
         (401, 3, "Your token does not have sufficient permissions. Missing: ['ads:write']", GIVE_UP, "with the scopes"),
         (401, 3, "no", GIVE_UP, "Or the app has no access"),
     ],
 )
-def test_a_message_decides_where_status_and_code_say_too_little(
+def test_message_decides_where_status_and_code_are_ambiguous(
     status: int, code: int | None, message: str, recovery: Recovery, advice: str
 ) -> None:
     row = decide(status, code, message)
@@ -102,5 +101,5 @@ def test_a_message_decides_where_status_and_code_say_too_little(
     assert advice in row.advice
 
 
-def test_every_failure_has_its_row() -> None:
+def test_every_failure_has_a_decision() -> None:
     assert set(Failure) == set(FAILURES)

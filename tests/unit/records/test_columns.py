@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.identifiers.types import EMAIL, IDFA, LISTED, MAID, IdentifierType, alternatives
+from td_pinterest_op.identifiers.types import EMAIL, IDFA, LISTED, MAID, IdentifierType, join_with_or
 from td_pinterest_op.records.columns import Column, identifier_columns, list_type
 from td_pinterest_op.treasure_data.job import Job
 
@@ -77,7 +77,7 @@ class TestColumns:
         assert expected == str(caught.value)
 
     def test_a_result_without_any_identifier_says_which_names_there_are(self) -> None:
-        with pytest.raises(JobError, match=r"\(columns: mail varchar\).*there is no column " + alternatives(LISTED)):
+        with pytest.raises(JobError, match=r"\(columns: mail varchar\).*there is no column " + join_with_or(LISTED)):
             identifier_columns(job(("mail", "varchar")), {})
 
     @pytest.mark.parametrize(

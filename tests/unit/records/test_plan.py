@@ -10,7 +10,7 @@ import pytest
 from td_pinterest_op.audiences.actions import parse
 from td_pinterest_op.errors import InvalidRowsError, LimitError
 from td_pinterest_op.records.plan import check_rows, plan_text
-from td_pinterest_op.settings.parse import Settings
+from td_pinterest_op.settings.table import Settings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.job import FILE, QUERY, Origin
 from tests.unit.settings.test_parse import ENVIRON, LEAST
@@ -32,7 +32,7 @@ class TestPlan:
     def test_minutes_are_those_of_the_pace_and_are_never_told_too_short(
         self, requests: int, pace: int, told: str
     ) -> None:
-        plan = plan_text(settings(requests_per_minute=pace), stats(), batches=0, changes=(), writes=requests)
+        plan = plan_text(settings(requests_per_minute=pace), stats(), batches=0, changes=(), request_count=requests)
         assert plan.endswith(f"at most {pace} a minute: {told}")
 
     def test_the_text_tells_rows_records_requests_and_changes(self) -> None:
@@ -52,7 +52,7 @@ class TestPlan:
             "  change    move an audience"
         )
         changes = ("make a list", "move an audience")
-        assert expected == plan_text(settings(), counted, batches=2, changes=changes, writes=2)
+        assert expected == plan_text(settings(), counted, batches=2, changes=changes, request_count=2)
 
 
 def message_of(settings: Settings, stats: Stats, *, first_invalid: list[int] | None = None) -> str:

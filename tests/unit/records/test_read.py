@@ -9,8 +9,8 @@ import pytest
 
 from td_pinterest_op.identifiers.types import EMAIL
 from td_pinterest_op.records.columns import Column
-from td_pinterest_op.records.read import AllIdentifiers, Prepared
-from td_pinterest_op.records.spool import Spool, apart
+from td_pinterest_op.records.read import AllIdentifiersReader, Prepared, ReaderSettings
+from td_pinterest_op.records.spool import Spool, split_fixed
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.result import JobResult
 from tests.exporting import digests, people
@@ -27,10 +27,10 @@ def spool() -> Iterator[Spool]:
 def prepared(spool: Spool, blocks: list[list[list[Any]]], *columns: Column) -> tuple[Stats, list[int], list[int]]:
     """The counts, the first invalid rows, and the progress that was told."""
     stats = Stats(action="", ad_account_id="1", dry_run=False)
-    preparation = AllIdentifiers(spool, columns=columns or (EMAILS,), stats=stats)
+    reader = AllIdentifiersReader(spool, ReaderSettings(columns=columns or (EMAILS,)), stats)
     told: list[int] = []
-    preparation.read(cast(JobResult, blocks), progress=told.append)
-    return stats, preparation.first_invalid, told
+    reader.read(cast(JobResult, blocks), progress=told.append)
+    return stats, reader.first_invalid, told
 
 
 def in_bytes(values: list[str]) -> list[bytes]:
@@ -42,11 +42,11 @@ def test_every_person_is_in_the_spool_once(spool: Spool) -> None:
     stats, _, told = prepared(spool, blocks)
     assert (11, 11, 8, 3) == (stats.read, stats.valid, stats.unique, stats.duplicate)
     assert [5, 10, 11] == told
-    assert digests(8) == {digest.hex() for digest in apart(b"".join(spool.chunks()))}
+    assert digests(8) == {digest.hex() for digest in split_fixed(b"".join(spool.chunks()))}
 
 
 def test_an_action_that_reads_no_rows_has_nothing_to_send() -> None:
-    nothing = Prepared.nothing()
+    nothing = Prepared.empty()
     assert (0, [], 0) == (nothing.unique, list(nothing.batches(100)), nothing.count_batches(100))
 
 

@@ -46,7 +46,7 @@ def filled(spool: RowSpool, *blocks: list[Row]) -> RowSpool:
 
 
 def apart(batch: RowRecords) -> list[Row]:
-    return [(shape, row) for shape, data in batch.parts for row in spool_module.apart(data, shape.width)]
+    return [(shape, row) for shape, data in batch.parts for row in spool_module.split_fixed(data, shape.width)]
 
 
 def in_order(rows: list[Row]) -> list[Row]:

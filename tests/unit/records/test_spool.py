@@ -38,7 +38,7 @@ def finished(values: list[bytes], step: int = 100) -> Spool:
 
 
 def apart(batch: Digests) -> list[bytes]:
-    return [*module.apart(batch.data)]
+    return [*module.split_fixed(batch.data)]
 
 
 @pytest.fixture(params=["in one piece", "in many small pieces"])

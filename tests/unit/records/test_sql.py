@@ -17,7 +17,7 @@ from td_pinterest_op.errors import SettingsError, UnexpectedError
 from td_pinterest_op.identifiers.rules import Reason
 from td_pinterest_op.identifiers.types import EMAIL, IDFA, LISTED, MAID, IdentifierType
 from td_pinterest_op.records.columns import Column
-from td_pinterest_op.records.digests import ColumnKeys, column_keys, judged_block
+from td_pinterest_op.records.digests import ColumnKeys, column_keys, decode_answers
 from td_pinterest_op.records.sql import (
     NUMBERS,
     Query,
@@ -25,11 +25,11 @@ from td_pinterest_op.records.sql import (
     arms_statement,
     columns_statement,
     hashed_statement,
-    one_statement,
     rejected_statement,
+    require_one_statement,
 )
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.withholding.people import in_control, key_of
+from td_pinterest_op.withholding.people import assign_control, encode_key
 from tests.campaigns import examples
 from tests.emulators.td.sql import statements
 from tests.unit.identifiers.test_sql import HASH, UUID, corpus
@@ -118,7 +118,7 @@ def test_a_digest_is_marked_if_it_was_one_before(database: duckdb.DuckDBPyConnec
     query = Query(text="SELECT a FROM nasty", names=["a"], columns=[Column(name="a", type=type_, position=0)])
     given = UUID if type_ is not EMAIL else "ann@lee.example"
     rows = [(value, None, None, None, None) for value in (given, HASH, "1" * 64, None, "nobody")]
-    block = judged_block([_raw(value) for (value,) in run(database, answers_statement(query, control=None), rows)])
+    block = decode_answers([_raw(value) for (value,) in run(database, answers_statement(query, control=None), rows)])
     assert (2, 3) == (block.hashed, len(list(filter(None, block.keys))))
     assert [Reason.NULL, type_.sql and type_.sql.form[0][1]] == [reason for _, reason in block.rejected]
 
@@ -126,7 +126,7 @@ def test_a_digest_is_marked_if_it_was_one_before(database: duckdb.DuckDBPyConnec
 @pytest.mark.parametrize("answer", [b"", b"ann@lee.example", b"x" * 64, b"\xff", 7])
 def test_an_answer_that_is_neither_digest_nor_reason_ends_the_export(answer: object) -> None:
     with pytest.raises(UnexpectedError, match="neither a digest nor a reason"):
-        judged_block([DIGEST.encode(), answer])
+        decode_answers([DIGEST.encode(), answer])
 
 
 def number_of(control: Control, key: int) -> int:
@@ -141,7 +141,7 @@ def test_a_key_becomes_the_number_that_decides(database: duckdb.DuckDBPyConnecti
     answers = run(database, answers_statement(QUERY, control=control), rows)
     numbers = [row[1] for row in answers]
     assert numbers.pop() is None
-    expected = in_control(control, [key_of(key) for key in range(-200, 200)])
+    expected = assign_control(control, [encode_key(key) for key in range(-200, 200)])
     assert expected == [number % NUMBERS < control.of_ten_thousand for number in numbers]
 
 
@@ -181,7 +181,7 @@ def test_each_persons_arm_is_the_operators(database: duckdb.DuckDBPyConnection, 
     )
     arms: dict[str, str] = dict(run(database, arms_statement(query, by=by, salt="'it''s'", share="2000"), rows))
     known = [str(number) if by else hashlib.sha256(person.encode()).hexdigest() for person, number, *_ in rows]
-    chosen = in_control(control, map(str.encode, known))
+    chosen = assign_control(control, map(str.encode, known))
     assert {key: "control" if is_chosen else "sent" for key, is_chosen in zip(known, chosen, strict=True)} == arms
 
 
@@ -196,12 +196,12 @@ def test_each_persons_arm_is_the_operators(database: duckdb.DuckDBPyConnection, 
     ],
 )
 def test_a_query_loses_the_semicolon_at_its_end_and_nothing_else(query: str, statement: str) -> None:
-    assert statement == one_statement(query)
+    assert statement == require_one_statement(query)
 
 
 def test_several_statements_are_an_error() -> None:
     with pytest.raises(SettingsError, match="several statements"):
-        one_statement("SELECT 1; SELECT 2")
+        require_one_statement("SELECT 1; SELECT 2")
 
 
 @pytest.mark.parametrize("statement", [columns_statement, lambda text: hashed_statement(replace(QUERY, text=text))])

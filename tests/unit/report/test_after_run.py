@@ -66,7 +66,7 @@ def test_a_failed_export_is_reported_with_its_error(
         (b'<template id="td-pinterest-report">[]</template>', ": {path} holds no statistics of an export"),
     ],
 )
-def test_a_file_of_somebody_else_and_a_report_whose_data_is_lost_are_left_alone(
+def test_a_file_that_is_not_a_readable_report_is_not_overwritten(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes, why: str
 ) -> None:
     path = tmp_path / "page.html"
@@ -91,7 +91,7 @@ def test_a_folder_that_cannot_be_written_is_a_warning(tmp_path: Path, caplog: py
     assert [logging.WARNING] == [record.levelno for record in caplog.records]
 
 
-def test_a_mistake_in_the_report_is_a_warning(
+def test_an_unexpected_error_in_the_report_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(page, "page", Mock(side_effect=KeyError("ann, 12 Main Street")))

@@ -15,12 +15,12 @@ def days(count: int) -> list[tuple[object, float]]:
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_fewer_than_two_points_make_no_line(count: int) -> None:
+def test_fewer_than_two_points_give_no_chart(count: int) -> None:
     assert over_time(days(count), label="People") is None  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("count", [2, 3, 40, 400])
-def test_a_chart_is_a_wide_and_a_narrow_image_with_a_name_and_nothing_but_shapes_and_texts(count: int) -> None:
+def test_a_chart_is_a_wide_and_a_narrow_image_with_a_label_and_without_script(count: int) -> None:
     chart = over_time(days(count), label='People "over" <time>')  # type: ignore[arg-type]
     assert chart is not None
     root = ElementTree.fromstring(f"<both>{chart}</both>")
@@ -31,7 +31,7 @@ def test_a_chart_is_a_wide_and_a_narrow_image_with_a_name_and_nothing_but_shapes
     assert set() == tags - {"svg", "g", "rect", "path", "text", "circle"}
 
 
-def test_two_points_of_one_moment_make_no_line() -> None:
+def test_two_points_of_the_same_time_give_no_chart() -> None:
     assert over_time([(FIRST_DAY, 1.0), (FIRST_DAY, 2.0)], label="People") is None
 
 
@@ -43,11 +43,11 @@ def test_two_points_of_one_moment_make_no_line() -> None:
         ([0, 24, 96], ["1 Nov", "3 Nov", "5 Nov"]),
     ],
 )
-def test_several_points_of_a_day_are_at_their_hours(hours: list[float], expected: list[str]) -> None:
+def test_points_of_one_day_have_hours_on_the_axis(hours: list[float], expected: list[str]) -> None:
     chart = over_time([(FIRST_DAY + timedelta(hours=hour), hour) for hour in hours], label="People")
     narrow = str(chart).split("chart narrow")[1]
     assert expected == re.findall(r">(\d+ Nov[^<]*)<", narrow)
 
 
-def test_nothing_but_zeros_makes_a_chart() -> None:
+def test_a_chart_of_zeros_is_drawn() -> None:
     assert over_time([(at, 0.0) for at, _ in days(3)], label="People") is not None  # type: ignore[misc]

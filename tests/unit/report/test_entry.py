@@ -11,7 +11,7 @@ from td_pinterest_op.stats import Stats
 from tests.unit.report.samples import statistics
 
 
-def test_statistics_and_the_row_that_the_history_keeps_of_them_give_the_same_entry() -> None:
+def test_statistics_and_their_history_row_give_the_same_entry() -> None:
     given = flat(statistics())
     row = {name: None if value is None else str(value) for name, value in given.items()}
     row["rows_invalid_by_reason"] = json.dumps(given["rows_invalid_by_reason"])
@@ -39,7 +39,7 @@ def test_every_figure_of_the_statistics_has_its_column() -> None:
         ({"audience_status": "READY"}, FOLLOW_UP, SUCCESS),
     ],
 )
-def test_an_entry_knows_its_kind_and_its_outcome(given: dict[str, object], kind: str, outcome: str) -> None:
+def test_an_entry_has_its_kind_and_its_outcome(given: dict[str, object], kind: str, outcome: str) -> None:
     made = entry(given)
     assert (kind, outcome) == (made.kind, made.outcome)
 
@@ -49,7 +49,7 @@ def test_reasons_that_did_not_occur_are_left_out_and_the_most_frequent_is_first(
     assert ["null", "not_an_email"] == list(entry(statistics()).invalid_by_reason)
 
 
-def test_what_looks_like_a_person_is_hidden_and_an_unknown_column_is_dropped() -> None:
+def test_personal_data_is_masked_and_an_unknown_column_is_dropped() -> None:
     made = entry({"kind": "run", "error": "row 3 holds ann@lee.org", "email": "ann@lee.org"})
     assert "row 3 holds <hidden>" == made.text("error")
     assert "email" not in made.values
@@ -78,5 +78,5 @@ def test_a_moment_is_read_from_seconds_or_iso_text(given: object, expected: str 
 
 
 @pytest.mark.parametrize("figure", [None, "", "many", []])
-def test_a_figure_that_is_not_known_is_none(figure: object) -> None:
+def test_an_unknown_figure_is_none(figure: object) -> None:
     assert entry({"kind": "run", "rows_read": figure}).number("rows_read") is None

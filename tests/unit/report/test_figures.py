@@ -34,6 +34,6 @@ def test_a_change_has_its_sign(now: float | None, before: float | None, text: st
     assert text == figures.change(now, before)
 
 
-def test_what_is_not_known_is_said_to_be() -> None:
+def test_an_unknown_figure_is_shown_as_unknown() -> None:
     assert "–" == figures.duration(None)
     assert "at an unknown time" == figures.day(None)

@@ -86,11 +86,11 @@ def test_a_mirror_adds_up_as_an_export_does() -> None:
         (run(**REMOVE, dry_run=True), ["Different people 1000", "Would be taken out 1000"]),
     ],
 )
-def test_the_last_bars_name_the_result(last_run: Entry, end: list[str]) -> None:
+def test_the_last_bars_show_the_result(last_run: Entry, end: list[str]) -> None:
     assert end == [text_of(bar) for bar in funnel(last_run, size=None)][-len(end) :]
 
 
-def test_a_loss_lies_right_of_what_is_left_and_one_of_zero_is_left_out() -> None:
+def test_a_loss_is_drawn_right_of_the_rest_and_omitted_if_zero() -> None:
     bars = {bar.label: bar for bar in funnel(run(records=RECORDS), size=None)}
     assert (1250 / 16, 350 / 16) == pytest.approx((bars["Rejected"].start, bars["Rejected"].width), abs=0.01)
     assert LOST == bars["Opted out"].kind
@@ -98,7 +98,7 @@ def test_a_loss_lies_right_of_what_is_left_and_one_of_zero_is_left_out() -> None
     assert "null 260, not an email 90" == bars["Rejected"].note
 
 
-def test_an_audience_of_more_people_than_rows_fits_the_picture() -> None:
+def test_an_audience_larger_than_the_result_fits_the_picture() -> None:
     bars = funnel(run(), size=follow_up(size=16_000))
     assert [10.0, 100.0] == [bars[0].width, bars[-1].width]
 

@@ -41,7 +41,7 @@ def test_the_table_compares_a_run_with_the_previous_one() -> None:
         ([run(0, outcome=FAILED, records=None, rows=None)], "not known for the run before"),
     ],
 )
-def test_the_card_of_people_sent_has_one_text_about_the_run_before(before: list[Entry], said: str) -> None:
+def test_the_card_of_sent_people_has_one_comparison_with_the_previous_run(before: list[Entry], said: str) -> None:
     text = shown(page([*before, run(1)], now=FIRST_DAY))
     assert f"People sent by this run 1,100 {said} People matched" in text
 
@@ -55,7 +55,7 @@ def test_records_and_matched_share_are_on_the_card_in_the_table_and_over_time() 
         assert f'aria-label="{label}, over time' in html
 
 
-def test_a_single_run_has_no_empty_columns_and_no_section_about_what_is_not_known() -> None:
+def test_a_single_run_has_no_empty_columns_or_sections() -> None:
     text = shown(page([run(0)], now=FIRST_DAY))
     for missing in ("Run before", "Records known", "records in it", "What the audience brought"):
         assert missing not in text
@@ -63,7 +63,7 @@ def test_a_single_run_has_no_empty_columns_and_no_section_about_what_is_not_know
     assert "A chart of the matched people needs two known sizes" in text
 
 
-def test_each_reason_comes_with_what_to_do_and_the_sql_and_one_that_is_not_known_with_its_count() -> None:
+def test_each_known_reason_has_advice_and_sql_and_an_unknown_one_its_count() -> None:
     reasons = {"null": 260, "not_an_email": 90, "moved_house": 3}
     text = shown(page([run(0, rows={"read": 1600, "invalid_by_reason": reasons})], now=FIRST_DAY))
     for reason in ("null", "not_an_email"):
@@ -72,7 +72,7 @@ def test_each_reason_comes_with_what_to_do_and_the_sql_and_one_that_is_not_known
     assert "moved_house 3" in text
 
 
-def test_a_follow_up_before_the_last_run_does_not_speak_for_it() -> None:
+def test_a_follow_up_before_the_last_run_is_not_its_status() -> None:
     html = page([run(0), follow_up(0), run(1)], now=FIRST_DAY)
     assert "1,100 people are on their way to Pinterest" in html
     assert "The audience is ready" in page([run(0), run(1), follow_up(1)], now=FIRST_DAY)
@@ -128,13 +128,13 @@ def test_a_run_that_failed_before_it_read_a_row_shows_no_figures_of_rows() -> No
         ),
     ],
 )
-def test_the_title_is_the_newest_name_that_is_known_or_else_the_id(
+def test_the_title_is_the_newest_known_name_or_the_id(
     earlier: dict[str, None], last: dict[str, None], title: str
 ) -> None:
     assert f"<h1>{title}</h1>" in page([run(0, **earlier), run(1, **last)], now=FIRST_DAY)
 
 
-def test_a_page_loads_nothing_and_runs_nothing() -> None:
+def test_a_page_has_no_script_and_loads_nothing() -> None:
     html = page([run(day) for day in range(5)], now=FIRST_DAY)
     assert "default-src 'none'" in html
     assert [] == re.findall(r"<(?:script|link|img|iframe|object|embed|form|base)\b|@import|url\(|\bon\w+=", html)
@@ -147,13 +147,13 @@ def test_markup_in_a_name_is_shown_as_text() -> None:
     assert 1 == html.count("<template")
 
 
-def test_nothing_of_a_person_or_a_secret_is_on_the_page() -> None:
+def test_a_page_shows_no_person_and_no_secret() -> None:
     person, digest = "ann@shop.example", "ab" * 32
     html = page([run(0, error=f"{person} {digest}", summary=person, audience_name=f"for {person}")], now=FIRST_DAY)
     guard.check(html, "the page")
 
 
-def test_a_long_history_shows_the_newest_entries_and_says_how_many_it_hides() -> None:
+def test_a_long_history_shows_the_newest_entries_and_the_number_of_the_others() -> None:
     html = page([run(day) for day in range(70)], now=FIRST_DAY)
     assert "10 older entries are not shown" in html
 
@@ -174,7 +174,7 @@ def comparison(day: int = 3, summary: str = "The audience brought conversions.",
     return entry(row | {"time": (FIRST_DAY + timedelta(days=day)).timestamp(), "session_uuid": f"lift {day}"} | others)
 
 
-def test_both_groups_the_lift_with_its_intervals_and_the_split_are_shown() -> None:
+def test_a_lift_shows_both_groups_its_intervals_and_the_split() -> None:
     text = shown(page([run(0), comparison()], now=FIRST_DAY))
     assert "What the audience brought The audience brought conversions." in text
     assert "were sent 90,000 1,800 2.00 % control group, left out 10,000 150 1.50 %" in text
@@ -182,40 +182,40 @@ def test_both_groups_the_lift_with_its_intervals_and_the_split_are_shown() -> No
     assert "relative lift +33.33 %, between +13.00 and +57.00 probability of so uneven a split 98.00 %" in text
 
 
-def test_the_newest_comparison_that_did_not_fail_counts() -> None:
+def test_the_newest_successful_comparison_is_shown() -> None:
     later, failed = comparison(4, summary="No difference can be told."), comparison(5, outcome=FAILED, lift=None)
     text = shown(page([run(0), comparison(), later, failed], now=FIRST_DAY))
     assert "What the audience brought No difference can be told." in text
     assert "Comparison failed" in text
 
 
-def test_a_comparison_that_cannot_be_trusted_is_marked() -> None:
+def test_an_unreliable_comparison_is_marked() -> None:
     html = page([run(0), comparison(summary="Do not trust this comparison: it is uneven.")], now=FIRST_DAY)
     assert '<p class="failed">Do not trust this comparison: it is uneven.</p>' in html
     assert '<p class="failed">' not in page([run(0), comparison()], now=FIRST_DAY)
 
 
-def test_what_is_not_known_is_said_so() -> None:
+def test_unknown_figures_of_a_lift_are_shown_as_unknown() -> None:
     figures = FIGURES | {"rate_control": None, "lift_relative": None, "lift_absolute_low": None}
     text = shown(page([run(0), comparison(lift=json.dumps(figures))], now=FIRST_DAY))
     assert "relative lift not known" in text
     assert "lift of the rate not known" in text
 
 
-def test_the_page_of_a_page_still_has_it() -> None:
+def test_a_page_made_from_a_page_keeps_its_lift() -> None:
     first = page([run(0), comparison()], now=FIRST_DAY)
     assert "90,000 1,800 2.00 %" in shown(page(entries(first, name="page"), now=FIRST_DAY))
 
 
 @pytest.mark.parametrize("entry", [comparison(), follow_up(status=""), follow_up(audience_status=None)])
-def test_a_history_without_a_run_and_a_status_is_said_so(entry: Entry) -> None:
+def test_a_history_without_run_and_status_is_an_error(entry: Entry) -> None:
     with pytest.raises(SettingsError, match="has no run, and no follow-up that knows its status"):
         page([entry], now=FIRST_DAY)
 
 
 @pytest.mark.parametrize("number", ["9" * 400, "9" * 5_000, "1e999", "-1e999", "NaN", '"1e999"', "-5", "true", "[]"])
 @pytest.mark.parametrize("kind", [RUN, FOLLOW_UP, LIFT])
-def test_a_number_beyond_all_reason_makes_no_report_fail(number: str, kind: str) -> None:
+def test_an_absurdly_large_number_does_not_break_the_report(number: str, kind: str) -> None:
     lift = ", ".join(f'"{name}": {number}' for name in FIGURES)
     columns = {column.name: number for column in COLUMNS if column.type in ("bigint", "double")}
     columns |= {"kind": f'"{kind}"', "audience_id": '"1"', "lift": f"{{{lift}}}", "audience_status": '"READY"'}
@@ -256,7 +256,7 @@ def test_a_failed_run_has_its_reason_and_its_workflow() -> None:
     assert 1 == text.count("No such job.")
 
 
-def test_older_failures_are_folded_away() -> None:
+def test_older_failures_are_collapsed() -> None:
     text = shown(page([*(run(day, error=f"Error {day}.") for day in range(7)), run(7)], now=FIRST_DAY))
     assert text.index("Error 6.") < text.index("Error 2.") < text.index("2 earlier ones") < text.index("Error 1.")
 

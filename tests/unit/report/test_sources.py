@@ -58,7 +58,7 @@ def as_csv() -> str:
     ],
     ids=["statistics", "store", "status store", "status", "rows", "lines", "log", "log with a bracket", "csv", "page"],
 )
-def test_statistics_are_found_in_every_form_in_which_they_are_kept(text: str, kinds: list[str]) -> None:
+def test_statistics_are_read_in_every_form_in_which_they_are_stored(text: str, kinds: list[str]) -> None:
     read = entries(text, name="it")
     assert kinds == [run.kind for run in read]
     assert {SUCCESS} == {run.outcome for run in read}
@@ -71,7 +71,7 @@ def test_the_log_of_a_failed_run_gives_the_figures_and_the_error() -> None:
     assert run.at == datetime(2026, 11, 25, 7, 1, 10).astimezone()
 
 
-def test_a_page_gives_back_what_it_was_made_of() -> None:
+def test_a_page_gives_the_entries_it_was_made_from() -> None:
     made_of = [run(0), follow_up(0), run(1, error="It failed.")]
     again = entries(page(made_of, now=FIRST_DAY), name="it")
     assert [run.at for run in made_of] == [run.at for run in again]
@@ -105,6 +105,6 @@ def test_a_text_of_a_megabyte_is_read_in_seconds(begin: str, unit: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "hello", "{", "[]", "{}", "[1]", '{"rows": 3, "kind": []', "a,b\n1,2\n"])
-def test_a_text_without_statistics_is_refused_by_its_name(text: str) -> None:
+def test_a_text_without_statistics_is_an_error_that_names_its_file(text: str) -> None:
     with pytest.raises(SettingsError, match=r"^notes\.txt "):
         entries(text, name="notes.txt")

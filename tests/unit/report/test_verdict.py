@@ -44,7 +44,7 @@ CLEAR, DELETE = run(action="clear_current_audience"), run(action="delete_current
         (run(), follow_up(status="ELIGIBLE"), "waiting", "Pinterest is still matching people"),
     ],
 )
-def test_the_first_screen_says_what_became_of_the_audience(
+def test_the_headline_gives_the_state_of_the_audience(
     last_run: Entry | None, seen: Entry | None, tone: str, headline: str
 ) -> None:
     said = verdict(last_run, seen)
@@ -52,7 +52,7 @@ def test_the_first_screen_says_what_became_of_the_audience(
     assert said.next
 
 
-def test_a_failed_run_says_how_many_people_got_through_and_why_it_failed() -> None:
+def test_a_failed_run_shows_how_many_people_were_sent_and_why_it_failed() -> None:
     failed = run(error="Pinterest was down.", records={"unique": 1000, "sent": 400})
     assert "400 of 1,000 people reached Pinterest. Pinterest was down." == verdict(failed, None).detail
 
@@ -63,22 +63,22 @@ def test_a_failed_mirror_counts_changes() -> None:
 
 
 @pytest.mark.parametrize("size", [None, 900])
-def test_a_size_that_is_not_known_is_not_called_zero(size: int | None) -> None:
+def test_an_unknown_size_is_not_shown_as_zero(size: int | None) -> None:
     text = verdict(run(), follow_up(status="INITIALIZING", size=size)).detail
     assert ("about 900 matched people" if size else "its size is not known yet") in text
 
 
-def test_of_a_failed_run_nobody_who_was_withheld_is_missed() -> None:
+def test_a_failed_run_does_not_count_withheld_people_as_missing() -> None:
     withheld = {"suppressed": 100, "without_consent": 50, "control": 50}
     failed = run(outcome="failed", records={"unique": 1000, "sent": 300, "withheld": withheld})
     assert "300 of 800 people reached Pinterest." in verdict(failed, None).detail
 
 
 @pytest.mark.parametrize("action", ["clear_current_audience", "create_new_audience", "create_actalike_audience"])
-def test_a_rehearsal_says_what_would_be_done(action: str) -> None:
+def test_a_dry_run_shows_what_would_be_done(action: str) -> None:
     said = "Dry run: would do it; nothing was written."
     assert said == verdict(run(action=action, dry_run=True, summary=said), None).detail
 
 
-def test_a_run_whose_time_is_known_names_the_day_to_look_again() -> None:
+def test_a_run_with_a_known_time_names_the_day_to_look_again() -> None:
     assert f"Look again after {day(FIRST_DAY + timedelta(days=2))}" in verdict(run(), None).next

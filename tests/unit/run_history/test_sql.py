@@ -12,7 +12,7 @@ import pytest
 
 from td_pinterest_op.report.entry import entry
 from td_pinterest_op.run_history.columns import COLUMNS, follow_up_row, lift_row, run_row
-from td_pinterest_op.run_history.sql import failure_of, insert_rows, make_table
+from td_pinterest_op.run_history.sql import insert_rows, make_table, select_failures
 from tests.unit.report.samples import statistics
 from tests.unit.run_history.conftest import TABLE, Warehouse
 
@@ -86,7 +86,7 @@ def test_the_figures_of_a_mirror_are_left_out_where_nothing_was_mirrored(warehou
 
 
 @pytest.mark.parametrize("name", ["audience_name", "summary", "version"])
-def test_no_value_ends_the_sql_text(warehouse: Warehouse, name: str) -> None:
+def test_any_value_stays_within_its_sql_literal(warehouse: Warehouse, name: str) -> None:
     write(warehouse, SESSION | dict(run_row(statistics() | {name: NASTY})))
     assert NASTY == warehouse.rows()[0][name]
 
@@ -144,7 +144,7 @@ def test_a_failure_is_written_once_for_an_attempt_of_a_task(
     write(warehouse, FAILED | other)
     about = {name: FAILED[name] for name in ("session_uuid", "attempt_id")}
     for _ in range(2):
-        write(warehouse, FAILED, unless=failure_of(TABLE, task="+pinterest_export", **about))
+        write(warehouse, FAILED, unless=select_failures(TABLE, task="+pinterest_export", **about))
     assert rows == len(warehouse.rows())
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from scripts import bundle
-from td_pinterest_op.cli.check import findings
+from td_pinterest_op.cli.check import check_file
 from tests import children
 
 
@@ -89,7 +89,7 @@ def files_of_the_user(folder: Path) -> set[str]:
 def test_a_named_workflow_has_the_files_that_it_needs_and_no_others(workflow: str, tmp_path: Path) -> None:
     assert 0 == bundle.main([str(tmp_path), workflow])
     digs = list(tmp_path.glob("*.dig"))
-    assert [] == [str(finding) for dig in digs for finding in findings(dig) if finding.code == "left-out"]
+    assert [] == [str(finding) for dig in digs for finding in check_file(dig) if finding.code == "left-out"]
     names = files_of_the_user(tmp_path)
     texts = "".join((tmp_path / name).read_text() for name in names)
     assert [] == [name for name in names - {workflow} if Path(name).name.removesuffix(".dig") not in texts]
@@ -177,8 +177,7 @@ def test_files_that_the_user_has_changed_stay(folder: Path, capsys: pytest.Captu
         (folder / name).write_text("mine")
     for _ in range(2):
         assert 0 == bundle.main([str(folder)])
-        said = "".join(f"kept {name}: it was changed since it was laid out\n" for name in mine)
-        assert said == capsys.readouterr().err
+        assert f"kept, since they were filled in or changed: {', '.join(mine)}\n" == capsys.readouterr().err
     assert {"mine"} == {(folder / name).read_text() for name in [*mine, "notes.txt"]}
 
 

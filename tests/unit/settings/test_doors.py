@@ -10,7 +10,9 @@ import pytest
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings import table as tables
-from td_pinterest_op.settings.parse import ConnectionSettings, parse_connection, parse_erasure, parse_status
+from td_pinterest_op.settings.parse import parse_connection, parse_erasure, parse_status
+from td_pinterest_op.settings.setting import Table
+from td_pinterest_op.settings.table import ConnectionSettings
 from tests.unit.settings.test_parse import ENVIRON
 
 STATUS = {"ad_account_id": "549755885175", "audience_ids": ["7", "8"]}
@@ -34,7 +36,7 @@ def problems_of(parse: Parse, raw: object, environ: Mapping[str, str] = ENVIRON)
         (parse_connection, {}, tables.CONNECTION),
     ],
 )
-def test_what_is_left_out_gets_its_default(parse: Parse, raw: dict[str, Any], table: tables.Table) -> None:
+def test_a_setting_that_is_left_out_gets_its_default(parse: Parse, raw: dict[str, Any], table: Table) -> None:
     settings = parse(raw, environ=ENVIRON)
     left_out = [key for key in table.settings if key.name not in raw and not key.name.endswith("_id")]
     defaults = {key.name: key.default for key in left_out if hasattr(settings, key.name) and not key.is_credential}
@@ -62,7 +64,7 @@ def test_ids_may_be_a_list_or_text_of_one(ids: object) -> None:
         ({"audience_ids": "7,8", "audience_id": "8"}, ("7", "8")),
     ],
 )
-def test_one_audience_may_stand_under_its_own_name(changes: dict[str, object], expected: tuple[str, ...]) -> None:
+def test_a_single_audience_may_be_given_as_audience_id(changes: dict[str, object], expected: tuple[str, ...]) -> None:
     assert expected == parse_status({**STATUS, **changes}, environ=ENVIRON).audience_ids
 
 
@@ -73,7 +75,9 @@ def test_one_audience_may_stand_under_its_own_name(changes: dict[str, object], e
         ({"ad_account_ids": [1, 2], "ad_account_id": "2"}, ("1", "2")),
     ],
 )
-def test_one_ad_account_may_stand_under_its_own_name(changes: dict[str, object], expected: tuple[str, ...]) -> None:
+def test_a_single_ad_account_may_be_given_as_ad_account_id(
+    changes: dict[str, object], expected: tuple[str, ...]
+) -> None:
     assert expected == parse_erasure({**ERASURE, **changes}, environ=ENVIRON).ad_account_ids
 
 
@@ -135,6 +139,6 @@ def test_a_wrong_setting_is_named(parse: Parse, raw: object, expected: str) -> N
 
 
 @pytest.mark.parametrize("ids", [[2**53 + 1, 7], [2**53 + 1], "7,549755885175000000", ["549755885175000000"]])
-def test_ids_that_may_have_lost_digits_in_a_template_are_warned_of(ids: object) -> None:
+def test_ids_that_may_have_lost_digits_give_a_warning(ids: object) -> None:
     (warning,) = parse_status({**STATUS, "audience_ids": ids}, environ=ENVIRON).warnings
-    assert str(warning).endswith(": audience_ids")
+    assert warning.endswith(": audience_ids")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT, parse
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.settings.parse import Settings
+from td_pinterest_op.settings.table import Settings
 from tests.campaigns import examples
 
 MARKER = "tOpXmarkerXzz"
@@ -56,7 +56,7 @@ def seen_of(result: object) -> str:
 
 @settings(max_examples=examples(150))
 @given(raw=VALUES | MAPPINGS, environ=st.dictionaries(st.sampled_from(sorted(ENVIRON)), ANY_TEXT, max_size=3))
-def test_any_value_becomes_settings_or_one_error(raw: object, environ: dict[str, str]) -> None:
+def test_any_value_gives_settings_or_one_error(raw: object, environ: dict[str, str]) -> None:
     outcome(raw, environ)
 
 
@@ -66,7 +66,7 @@ def test_any_value_becomes_settings_or_one_error(raw: object, environ: dict[str,
 @example(text="%YAML " + "9" * 5000 + ".1\n--- a")
 @example(text='"\\uD800"')
 @example(text="- " * 40_000)
-def test_any_text_becomes_settings_or_one_error(text: str) -> None:
+def test_any_text_gives_settings_or_one_error(text: str) -> None:
     outcome(text, ENVIRON)
 
 
@@ -78,7 +78,7 @@ def test_a_mapping_that_contains_itself_is_an_error() -> None:
 
 @settings(max_examples=examples(100))
 @given(raw=st.dictionaries(st.sampled_from(NAMES), LIKELY | VALUES, max_size=12), name=st.sampled_from(CREDENTIALS))
-def test_a_credential_never_shows_wherever_else_it_was_written(raw: dict[str, object], name: str) -> None:
+def test_a_credential_in_another_setting_is_not_shown(raw: dict[str, object], name: str) -> None:
     copied = {key: value if index % 2 else MARKER for index, (key, value) in enumerate(raw.items())}
     raw = {**copied, name: MARKER, f"x{MARKER}": MARKER, "columns": {MARKER: MARKER}}
     assert MARKER not in outcome(raw, ENVIRON)
@@ -86,7 +86,7 @@ def test_a_credential_never_shows_wherever_else_it_was_written(raw: dict[str, ob
 
 @settings(max_examples=examples(50))
 @given(cut=st.integers(0, 150), junk=st.sampled_from(["", "\t", "[", '"', "*a", ": :", "\x00", "&"]))
-def test_text_that_cannot_be_read_is_not_quoted(cut: int, junk: str) -> None:
+def test_unreadable_text_is_not_quoted(cut: int, junk: str) -> None:
     text = json.dumps({name: f"{MARKER}{name}" for name in CREDENTIALS} | {"type": "pinterest"})
     assert MARKER not in outcome(text[:cut] + junk + text[cut:], ENVIRON)
 

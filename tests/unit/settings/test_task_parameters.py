@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, misspelt_parameters
+from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, find_misspelt_parameters
 
 # What digdag gives to every task, and what workflows name their own variables.
 OTHERS = (
@@ -29,11 +29,11 @@ OTHERS = (
         ("job_ids", "job_id"),
     ],
 )
-def test_a_misspelt_parameter_is_named_with_the_one_that_is_meant(name: str, meant: str) -> None:
-    assert {name: meant} == misspelt_parameters([name, *OTHERS])
-    assert {} == misspelt_parameters([name, meant])
+def test_a_misspelt_parameter_is_reported_with_the_one_that_is_meant(name: str, meant: str) -> None:
+    assert {name: meant} == find_misspelt_parameters([name, *OTHERS])
+    assert {} == find_misspelt_parameters([name, meant])
 
 
-def test_parameters_and_other_variables_of_a_workflow_are_no_misspellings() -> None:
-    assert {} == misspelt_parameters([*OTHERS, *TASK_PARAMETERS])
-    assert {} == misspelt_parameters([*OTHERS, "x" * 10_000, 7, None])
+def test_other_variables_of_a_workflow_are_not_reported_as_misspelt() -> None:
+    assert {} == find_misspelt_parameters([*OTHERS, *TASK_PARAMETERS])
+    assert {} == find_misspelt_parameters([*OTHERS, "x" * 10_000, 7, None])

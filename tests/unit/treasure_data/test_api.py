@@ -12,7 +12,7 @@ from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Failure, NoResponseError, Transport
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.treasure_data.api import TemporaryError, TreasureData, path_of
-from td_pinterest_op.treasure_data.job import Source, job_of
+from td_pinterest_op.treasure_data.job import Source, wait_for_job
 from tests.clock import FakeTime
 from tests.emulators.td import API_KEY, Fault, serve_td
 from tests.emulators.td import TreasureData as Emulator
@@ -72,13 +72,11 @@ def test_each_part_of_a_path_is_quoted_whole(parts: tuple[str, ...], expected: s
 
 @pytest.mark.parametrize("part", ["", ".", "..", "..."])
 def test_a_part_that_would_lead_elsewhere_is_refused(part: str) -> None:
-    with pytest.raises(WorkflowError, match="empty or made of dots"):
+    with pytest.raises(WorkflowError, match="empty or consists of dots"):
         path_of("job", "show", part)
 
 
-def test_a_post_sends_its_fields_and_what_is_not_there_is_for_the_caller_to_judge(
-    emulator: Emulator, td: TreasureData
-) -> None:
+def test_post_sends_its_fields_and_a_404_is_returned(emulator: Emulator, td: TreasureData) -> None:
     status, _ = td.call("POST", "/v3/job/issue/presto/nowhere", query="select 'ä'", domain_key="k")
     assert 404 == status
     assert {"query": "select 'ä'", "domain_key": "k"} == dict(emulator.requests[-1].form)
@@ -108,7 +106,7 @@ def test_a_call_that_fails_for_a_moment_is_repeated_with_doubling_waits(
 
 
 @pytest.mark.parametrize("fault", [Fault(kind="status", status=502, times=99), Fault(kind="reset", times=99)])
-def test_a_call_that_fails_for_ever_is_given_up_after_the_retries(
+def test_call_that_keeps_failing_ends_after_the_retries(
     emulator: Emulator, served: tuple[Emulator, str], td: TreasureData, fault: Fault
 ) -> None:
     emulator.faults.add(fault)
@@ -128,7 +126,7 @@ def test_a_call_that_fails_for_ever_is_given_up_after_the_retries(
 @pytest.mark.parametrize(
     ("asked", "slept"), [("7", 7), ("0", 1), ("soon", 1), ("", 1), ("Thu, 01 Jan 2026 00:00:09 GMT", 9)]
 )
-def test_a_wait_that_is_asked_for_is_kept_and_never_shortened(
+def test_requested_wait_is_never_shortened(
     emulator: Emulator, td: TreasureData, fake_time: FakeTime, status: int, asked: str, slept: float
 ) -> None:
     headers = {"Retry-After": asked, "Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
@@ -158,7 +156,7 @@ def test_a_key_that_is_refused_is_for_the_workflows_author(
 ) -> None:
     emulator.faults.add(Fault(kind="status", status=status))
     with pytest.raises(WorkflowError, match=advice):
-        td.opening("GET", OPEN).__enter__() if streamed else td.call("GET", OPEN)
+        td.open("GET", OPEN).__enter__() if streamed else td.call("GET", OPEN)
     assert 1 == len(emulator.requests)
 
 
@@ -171,7 +169,7 @@ def test_a_key_that_is_refused_is_for_the_workflows_author(
         (206, TreasureDataError, "run this task again later"),
     ],
 )
-def test_any_other_answer_is_final_with_advice_by_its_status_and_comes_without_people_in_it(
+def test_any_other_response_is_final_with_advice_by_its_status_and_masked_text(
     emulator: Emulator, td: TreasureData, status: int, kind: type[ExportError], advice: str
 ) -> None:
     text = '{"error": "%s person@shop.example"}' % ("x" * 280)
@@ -199,33 +197,33 @@ def test_a_query_that_is_refused_is_for_the_workflows_author(
     body = '{"error": "line 1:8: mismatched input"}'
     emulator.faults.add(Fault(kind="status", status=status, path="/v3/job/issue", body=body))
     with pytest.raises(WorkflowError, match=complaint):
-        job_of(td, Source(query="select email from where", database="crm", domain_key="key"))
+        wait_for_job(td, Source(query="select email from where", database="crm", domain_key="key"))
 
 
 @pytest.mark.parametrize("body", ["", "no JSON", "[1]", '"x"', "\x00"])
-def test_an_answer_that_is_no_object_is_an_empty_one(emulator: Emulator, td: TreasureData, body: str) -> None:
+def test_response_without_a_json_object_is_empty(emulator: Emulator, td: TreasureData, body: str) -> None:
     emulator.faults.add(Fault(kind="status", status=200, body=body))
     assert (200, {}) == td.call("GET", OPEN)
 
 
 @pytest.mark.parametrize("status", [429, 500])
-def test_a_response_that_is_opened_is_not_asked_for_again(
+def test_opened_response_is_not_requested_again(
     emulator: Emulator, td: TreasureData, fake_time: FakeTime, status: int
 ) -> None:
     emulator.faults.add(Fault(kind="status", status=status, headers={"Retry-After": "9"}))
     with pytest.raises(TemporaryError) as caught:
-        td.opening("GET", OPEN).__enter__()
+        td.open("GET", OPEN).__enter__()
     assert (9.0, f"response {status}") == (caught.value.retry_after, str(caught.value))
     assert [] == fake_time.slept
 
 
-def test_a_tls_record_that_was_damaged_on_the_way_is_asked_for_again(
+def test_request_with_a_damaged_tls_record_is_repeated(
     td: TreasureData, fake_time: FakeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def opening(*_: object, **__: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise NoResponseError(Failure.TLS, ": api.treasuredata.test:443 (bad record mac)")
 
-    monkeypatch.setattr(Transport, "opening", opening)
+    monkeypatch.setattr(Transport, "open", fail)
     with pytest.raises(TreasureDataError, match=r"bad record mac.*, 4 times"):
         td.call("GET", OPEN)
     assert 3 == len(fake_time.slept)
@@ -239,7 +237,7 @@ def test_a_tls_record_that_was_damaged_on_the_way_is_asked_for_again(
         (Failure.UNUSABLE, SettingsError, r"check TD_API_SERVER, the proxy .* certificates \(REQUESTS_CA_BUNDLE or"),
     ],
 )
-def test_what_no_other_try_makes_better_is_an_error_at_once(
+def test_failure_that_a_retry_does_not_cure_is_an_error_at_once(
     td: TreasureData,
     fake_time: FakeTime,
     monkeypatch: pytest.MonkeyPatch,
@@ -247,16 +245,16 @@ def test_what_no_other_try_makes_better_is_an_error_at_once(
     error: type[Exception],
     advice: str,
 ) -> None:
-    def opening(*_: object, **__: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise NoResponseError(failure, ": api.treasuredata.test:443 (certificate verify failed)")
 
-    monkeypatch.setattr(Transport, "opening", opening)
+    monkeypatch.setattr(Transport, "open", fail)
     with pytest.raises(error, match=advice):
         td.call("GET", OPEN)
     assert [] == fake_time.slept
 
 
-def test_the_clients_own_logger_which_prints_keys_and_rows_is_quiet(
+def test_logger_of_td_client_stays_quiet(
     emulator: Emulator, td: TreasureData, caplog: pytest.LogCaptureFixture
 ) -> None:
     emulator.faults.add(Fault(kind="status", status=500, body="person@shop.example"))

@@ -11,7 +11,7 @@ from td_pinterest_op.http.retry import Retry
 from td_pinterest_op.http.transport import Transport
 from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.treasure_data.api import TreasureData
-from td_pinterest_op.treasure_data.job import Job, Source, job_of
+from td_pinterest_op.treasure_data.job import Job, Source, wait_for_job
 from tests.clock import FakeTime
 
 QUERY = Source(query="select email from customers", database="crm", engine="presto", domain_key="key")
@@ -49,7 +49,7 @@ def finished(time: FakeTime, show: dict[str, Any], *statuses: str) -> Job:
         "/v3/job/status/5": [(200, {"status": status}) for status in statuses or (show["status"],)],
         "/v3/job/show/5": [(200, show)],
     }
-    return job_of(Scripted(time, script), Source(job_id="5"))
+    return wait_for_job(Scripted(time, script), Source(job_id="5"))
 
 
 class TestFinishedJob:
@@ -65,13 +65,13 @@ class TestFinishedJob:
             *((value, None) for value in UNKNOWN_COUNTS),
         ],
     )
-    def test_a_count_may_come_as_text_and_what_is_none_is_unknown(
+    def test_count_may_be_text_and_an_invalid_one_is_unknown(
         self, fake_time: FakeTime, value: object, expected: int | None
     ) -> None:
         job = finished(fake_time, shown(num_records=value, result_size=value))
         assert (expected, expected) == (job.records, job.size)
 
-    def test_one_that_runs_is_waited_for_ever_less_often(self, fake_time: FakeTime) -> None:
+    def test_running_job_is_polled_less_and_less_often(self, fake_time: FakeTime) -> None:
         finished(fake_time, shown(), "queued", "booting", *["running"] * 20, "success")
         assert 0.1 == fake_time.slept[0]
         assert 10.0 == fake_time.slept[-1] == max(fake_time.slept)
@@ -86,7 +86,7 @@ class TestFinishedJob:
         assert caplog.messages[-1].startswith("job 5 is running; waiting for it for ")
 
     @pytest.mark.parametrize("status", ["error", "killed"])
-    def test_one_that_did_not_succeed_is_an_error_with_its_status_and_last_words(
+    def test_failed_job_is_an_error_with_its_status_and_the_engines_last_lines(
         self, fake_time: FakeTime, status: str
     ) -> None:
         debug = {"cmdout": "started at noon\n", "stderr": "line 1\n\nline 1:8: no column mail\n"}
@@ -98,7 +98,7 @@ class TestFinishedJob:
         )
         assert expected == str(caught.value)
 
-    def test_the_last_words_are_masked_before_they_are_cut(self, fake_time: FakeTime) -> None:
+    def test_the_engines_last_lines_are_masked_before_they_are_cut(self, fake_time: FakeTime) -> None:
         # The cut would fall into the digest, and leave a piece that nothing recognises.
         words = f"{'ab' * 32} {'x' * 550} person@shop.example"
         with pytest.raises(JobError) as caught:
@@ -106,16 +106,16 @@ class TestFinishedJob:
         assert "abab" not in str(caught.value)
         assert str(caught.value).endswith("x <hidden>")
 
-    def test_one_that_is_not_there_points_to_the_region(self, fake_time: FakeTime) -> None:
+    def test_missing_job_is_an_error_that_names_the_region(self, fake_time: FakeTime) -> None:
         with pytest.raises(JobError, match=r"knows no job 5: is TD_API_SERVER the region"):
-            job_of(Scripted(fake_time, {"/v3/job/status/5": [(404, {})]}), Source(job_id="5"))
+            wait_for_job(Scripted(fake_time, {"/v3/job/status/5": [(404, {})]}), Source(job_id="5"))
 
     @pytest.mark.parametrize("content", [{}, {"status": None}, {"status": 7}])
     def test_an_answer_without_a_status_is_treasure_datas_error(
         self, fake_time: FakeTime, content: dict[str, Any]
     ) -> None:
         with pytest.raises(TreasureDataError, match="without its status"):
-            job_of(Scripted(fake_time, {"/v3/job/status/5": [(200, content)]}), Source(job_id="5"))
+            wait_for_job(Scripted(fake_time, {"/v3/job/status/5": [(200, content)]}), Source(job_id="5"))
 
     @pytest.mark.parametrize(
         "schema",
@@ -125,7 +125,7 @@ class TestFinishedJob:
         ],
         ids=lambda schema: str(schema)[:30],
     )
-    def test_one_without_a_result_says_that_it_must_be_a_select(self, fake_time: FakeTime, schema: object) -> None:
+    def test_job_without_a_result_is_an_error_that_asks_for_a_select(self, fake_time: FakeTime, schema: object) -> None:
         with pytest.raises(JobError, match=r"job 5 \(status success\) has no result: it must be a SELECT"):
             finished(fake_time, shown(hive_result_schema=schema))
 
@@ -163,60 +163,60 @@ class TestStrangeAnswers:
             ("a\x1b[31m\x00", "; the engine's last lines: a\\x1b[31m\\x00"),
         ],
     )
-    def test_what_an_engine_wrote_may_have_any_form(self, fake_time: FakeTime, debug: object, expected: str) -> None:
+    def test_any_form_of_the_engines_output_is_read(self, fake_time: FakeTime, debug: object, expected: str) -> None:
         with pytest.raises(JobError) as caught:
             finished(fake_time, shown("error", debug=debug))
         assert f"job 5 ended with status error: nothing was sent{expected}" == str(caught.value)
 
-    def test_a_status_that_nobody_knows_is_waited_for_some_minutes_only(self, fake_time: FakeTime) -> None:
+    def test_unknown_status_is_waited_for_some_minutes_only(self, fake_time: FakeTime) -> None:
         with pytest.raises(
             TreasureDataError, match=r'job 5 has the status "paused\\n" for \d+ min( \d+ s)?, which this operator'
         ):
             finished(fake_time, shown("paused\n"))
         assert 120 < sum(fake_time.slept) < 600
 
-    def test_a_status_that_nobody_knows_may_pass(self, fake_time: FakeTime) -> None:
+    def test_unknown_status_may_pass(self, fake_time: FakeTime) -> None:
         statuses = (["paused"] * 36 + ["running"]) * 3
         assert "5" == finished(fake_time, shown(), *statuses, "success").id
 
     @pytest.mark.parametrize("job_id", ["../../database/delete/x", "a/b", "7?x", "", ["7"], "1" * 65])
-    def test_a_job_id_that_is_none_is_never_asked_for(self, fake_time: FakeTime, job_id: object) -> None:
+    def test_invalid_job_id_is_never_requested(self, fake_time: FakeTime, job_id: object) -> None:
         td = issuing(fake_time, (200, {"job_id": job_id}))
         with pytest.raises(TreasureDataError, match="responded 200 to the query, without a job id"):
-            job_of(td, QUERY)
+            wait_for_job(td, QUERY)
         assert 1 == len(td.asked)
 
 
 class TestIssuedJob:
     def test_a_query_is_issued_under_its_domain_key(self, fake_time: FakeTime) -> None:
         td = issuing(fake_time, issued("5"), job_5="success")
-        assert "5" == job_of(td, QUERY).id
+        assert "5" == wait_for_job(td, QUERY).id
         assert ("POST /v3/job/issue/presto/crm", {"query": QUERY.query, "domain_key": "key"}) == td.asked[0]
 
     def test_the_job_of_an_earlier_try_is_adopted(self, fake_time: FakeTime) -> None:
-        assert "5" == job_of(issuing(fake_time, taken("5"), job_5="success"), QUERY).id
+        assert "5" == wait_for_job(issuing(fake_time, taken("5"), job_5="success"), QUERY).id
 
-    def test_one_of_an_earlier_try_that_failed_is_not_but_the_next_key_is_tried(self, fake_time: FakeTime) -> None:
+    def test_failed_job_of_an_earlier_try_is_replaced_under_the_next_key(self, fake_time: FakeTime) -> None:
         td = issuing(fake_time, taken("5"), taken("6"), issued("7"), job_5="error", job_6="killed", job_7="success")
-        assert "7" == job_of(td, QUERY).id
+        assert "7" == wait_for_job(td, QUERY).id
         assert ["key", "key-2", "key-3"] == [params["domain_key"] for _, params in td.asked if params]
 
-    def test_one_of_this_try_that_fails_is_an_error(self, fake_time: FakeTime) -> None:
+    def test_failed_job_of_this_try_is_an_error(self, fake_time: FakeTime) -> None:
         td = issuing(fake_time, taken("5"), issued("6"), job_5="error", job_6="error")
         with pytest.raises(JobError, match="job 6 ended with status error"):
-            job_of(td, QUERY)
+            wait_for_job(td, QUERY)
 
-    def test_a_query_that_failed_in_try_after_try_ends_in_an_error(self, fake_time: FakeTime) -> None:
+    def test_query_that_failed_in_twenty_tries_is_an_error(self, fake_time: FakeTime) -> None:
         with pytest.raises(JobError, match="20 jobs of this query failed in this session; the last was job 5"):
-            job_of(issuing(fake_time, taken("5"), job_5="error"), QUERY)
+            wait_for_job(issuing(fake_time, taken("5"), job_5="error"), QUERY)
 
     def test_a_database_that_is_not_there_is_named(self, fake_time: FakeTime) -> None:
         with pytest.raises(JobError, match='there is no database "crm"'):
-            job_of(issuing(fake_time, (404, {"error": "Couldn't find Database"})), QUERY)
+            wait_for_job(issuing(fake_time, (404, {"error": "Couldn't find Database"})), QUERY)
 
     @pytest.mark.parametrize("answer", [(200, {}), (409, {}), (409, {"details": None}), (409, {"details": {}})])
     def test_an_answer_without_a_job_is_treasure_datas_error(
         self, fake_time: FakeTime, answer: tuple[int, dict[str, Any]]
     ) -> None:
         with pytest.raises(TreasureDataError, match=f"responded {answer[0]} to the query, without a job id"):
-            job_of(issuing(fake_time, answer), QUERY)
+            wait_for_job(issuing(fake_time, answer), QUERY)

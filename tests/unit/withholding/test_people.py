@@ -22,13 +22,13 @@ from td_pinterest_op.records import rows as row_records
 from td_pinterest_op.records.batch import Digests, RowRecords
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.digests import ColumnKeys
-from td_pinterest_op.records.spool import Spool, apart
+from td_pinterest_op.records.spool import Spool, split_fixed
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.job import Job
 from td_pinterest_op.treasure_data.result import Rows
 from td_pinterest_op.withholding import lists
-from td_pinterest_op.withholding.people import Lists, People, SingleIdentifierPeople, in_control, key_of
+from td_pinterest_op.withholding.people import Lists, People, SingleIdentifierPeople, assign_control, encode_key
 from td_pinterest_op.withholding.preparation import open_reader
 from tests.campaigns import examples
 from tests.unit.settings import test_parse
@@ -219,16 +219,16 @@ def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, li
     with Spool() as suppressed, Spool() as consented:
         spools = {"suppress": suppressed, "consent": consented}
         for name, rows in case.list_rows.items():
-            lists._read(result(all_types, rows), given, spools[name])
+            lists.read_list(result(all_types, rows), given, spools[name])
         opened = Lists(
             suppressed=suppressed if "suppress" in case.list_rows else None,
             consented=consented if "consent" in case.list_rows else None,
         )
         rows = [[*row, key] for row, key in zip(case.rows, case.keys, strict=True)] if control else case.rows
         of_people = result(case.types, rows, arrays=case.arrays, by=control is not None)
-        with open_reader(of_people.job, given, stats, lists=opened if case.list_rows else None) as preparation:
-            preparation.read(of_people.blocks, progress=lambda _: None)
-            batches = list(preparation.prepared.batches(3))
+        with open_reader(of_people.job, given, stats, lists=opened if case.list_rows else None) as reader:
+            reader.read(of_people.blocks, progress=lambda _: None)
+            batches = list(reader.prepared.batches(3))
     stats.count(sent=stats.to_send)
     stats.check(complete=True)
     return stats, batches
@@ -240,7 +240,7 @@ def test_identifiers_of_people_who_are_withheld_are_not_sent_and_all_others_are(
     stats, batches = exported(case, "identifiers", ["email", "maid"])
     sent, withheld = Oracle(case).identifiers()
     assert all(isinstance(batch, Digests) for batch in batches)
-    assert sorted(sent) == [digest.hex() for batch in batches for digest in apart(batch.data)]
+    assert sorted(sent) == [digest.hex() for batch in batches for digest in split_fixed(batch.data)]
     assert (len(sent), withheld) == (stats.to_send, +stats.withheld)
     assert keyless(case) == stats.invalid_by_reason["no_control_key"]
 
@@ -317,10 +317,10 @@ def test_a_row_with_too_many_combinations_is_not_sent_and_shields_what_it_holds(
     ]
     job = Job(id="5", schema=(("email", "array(varchar)"), ("external_id", "varchar")), records=6, size=None)
     with Spool() as suppressed:
-        lists._read(result(["email"], [[crowd[1_000]]]), given, suppressed)
-        with open_reader(job, given, stats, lists=Lists(suppressed=suppressed)) as preparation:
-            preparation.read([[[*column] for column in zip(*people, strict=True)]], progress=lambda _: None)
-            batches = [*preparation.prepared.batches(100)]
+        lists.read_list(result(["email"], [[crowd[1_000]]]), given, suppressed)
+        with open_reader(job, given, stats, lists=Lists(suppressed=suppressed)) as reader:
+            reader.read([[[*column] for column in zip(*people, strict=True)]], progress=lambda _: None)
+            batches = [*reader.prepared.batches(100)]
     sent = [json.loads(b"{%s}" % b"".join(batch.to_json()))["records_v2"] for batch in batches]
     expected = [
         ("A", None),
@@ -341,13 +341,13 @@ def test_without_a_column_for_the_key_the_control_group_is_chosen_by_the_digest(
     given = parse(LEAST | {"control": {"percent": "10", "salt": SALT}}, environ=test_parse.ENVIRON)
     stats = Stats(action="", ad_account_id="", dry_run=False)
     of_people = result(["email"], [[normal(("email", number)).encode()] for number in range(1000)])
-    with open_reader(of_people.job, given, stats, lists=None) as preparation:
-        preparation.read(of_people.blocks, progress=lambda _: None)
-        (batch,) = preparation.prepared.batches(1000)
+    with open_reader(of_people.job, given, stats, lists=None) as reader:
+        reader.read(of_people.blocks, progress=lambda _: None)
+        (batch,) = reader.prepared.batches(1000)
     everybody = {sha(normal(("email", number))) for number in range(1000)}
     chosen = {digest for digest in everybody if int(sha(f"{SALT}\n{digest}")[:8], 16) % 10_000 < 1000}
     assert isinstance(batch, Digests)
-    assert everybody - chosen == {digest.hex() for digest in apart(batch.data)}
+    assert everybody - chosen == {digest.hex() for digest in split_fixed(batch.data)}
     assert len(chosen) == stats.withheld["control"]
 
 
@@ -373,10 +373,10 @@ def test_a_row_without_a_key_is_invalid_and_not_sent() -> None:
     stats = Stats(action="", ad_account_id="", dry_run=False)
     rows = [[normal(("email", number)).encode(), None if number == 3 else number] for number in range(6)]
     of_people = result(["email"], [*rows, [b"nobody", None], [b"nobody", 7]], by=True)
-    with open_reader(of_people.job, given, stats, lists=None) as preparation:
-        preparation.read(of_people.blocks, progress=lambda _: None)
+    with open_reader(of_people.job, given, stats, lists=None) as reader:
+        reader.read(of_people.blocks, progress=lambda _: None)
     assert (5, {"no_control_key": 2, "not_an_email": 1}) == (stats.to_send, dict(stats.invalid_by_reason))
-    assert [4, 7, 8] == preparation.first_invalid
+    assert [4, 7, 8] == reader.first_invalid
     stats.check(complete=False)
 
 
@@ -384,11 +384,11 @@ def test_a_row_without_a_key_is_invalid_and_not_sent() -> None:
 def test_a_person_is_chosen_by_the_number_that_the_hash_of_salt_and_key_begins_with(percent: str) -> None:
     keys = [f"customer-{number}" for number in range(20_000)]
     expected = [int(sha(f"{SALT}\n{key}")[:8], 16) % 10_000 < float(percent) * 100 for key in keys]
-    assert expected == in_control(Control(percent=Decimal(percent), salt=SALT), map(str.encode, keys))
+    assert expected == assign_control(Control(percent=Decimal(percent), salt=SALT), map(str.encode, keys))
 
 
 @pytest.mark.parametrize(
     ("value", "key"), [(b" A-17 ", b" A-17 "), (17, b"17"), (-5, b"-5"), (b"\xff", b"\xff"), (b"", b"")]
 )
 def test_a_key_is_text_as_it_is_or_the_digits_of_a_number(value: object, key: bytes) -> None:
-    assert key == key_of(value)
+    assert key == encode_key(value)

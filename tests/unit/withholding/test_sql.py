@@ -16,8 +16,15 @@ from td_pinterest_op.identifiers.types import TYPES
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.sql import Query
 from td_pinterest_op.settings.structures import Control
-from td_pinterest_op.withholding.people import in_control, key_of
-from td_pinterest_op.withholding.sql import list_counts, listed, needs_table, people, read_counts, values
+from td_pinterest_op.withholding.people import assign_control, encode_key
+from td_pinterest_op.withholding.sql import (
+    list_counts_select,
+    list_select,
+    needs_table,
+    people_select,
+    read_counts,
+    values_select,
+)
 from tests.campaigns import examples
 from tests.unit.withholding.test_people import SALT, Case, Oracle, cases
 
@@ -36,16 +43,18 @@ def query_of(table: str, types: Sequence[str], *, arrays: bool = False, key: str
 def select(
     database: duckdb.DuckDBPyConnection, query: Query, *, lists: Mapping[str, ROWS], control: Control | None
 ) -> dict[str, tuple[int, ...]]:
-    """What `people` selects: by answer the digests, values, digests given, rows, and rows with invalid values."""
+    """The answers of a query, with their digests, values, digests given, rows, and rows with invalid values."""
     tables = {}
     for name, of_list in lists.items():
         _fill(database, name, {"email": "VARCHAR", "maid": "VARCHAR"}, of_list)
         tables[name] = f"of_{name}"
-        database.execute(f"CREATE OR REPLACE TABLE of_{name} AS {_duckdb(listed(query_of(name, ['email', 'maid'])))}")
-    rows = database.execute(_duckdb(people(query, tables=tables, control=control))).fetchall()
+        database.execute(
+            f"CREATE OR REPLACE TABLE of_{name} AS {_duckdb(list_select(query_of(name, ['email', 'maid'])))}"
+        )
+    rows = database.execute(_duckdb(people_select(query, tables=tables, control=control))).fetchall()
     if not needs_table(query, tables=tables, control=control):
         alone = "answer, 0, sum(given), sum(hashed), sum(row_count), sum(invalid_rows)"
-        plain = database.execute(f"SELECT {alone} FROM ({_duckdb(values(query))}) GROUP BY 1").fetchall()
+        plain = database.execute(f"SELECT {alone} FROM ({_duckdb(values_select(query))}) GROUP BY 1").fetchall()
         assert sorted(plain) == sorted((row[0], 0, *row[2:]) for row in rows)
     return {answer: tuple(map(int, counts)) for answer, *counts in rows}
 
@@ -107,7 +116,7 @@ def test_the_control_group_is_the_operators_whatever_the_keys_and_the_salt(
     rows = [[f"person{number}@shop.example", str(key)] for number, key in enumerate(keys)]
     _fill(opened, "people", {"email": "VARCHAR", "customer": "VARCHAR"}, rows)
     answers = select(opened, query_of("people", ["email"], key="customer"), lists={}, control=control)
-    chosen = in_control(control, [key_of(str(key).encode()) for key in keys])
+    chosen = assign_control(control, [encode_key(str(key).encode()) for key in keys])
     assert sum(chosen) == reasons(answers).get("control", 0)
 
 
@@ -115,7 +124,7 @@ def test_without_a_column_for_the_key_the_group_is_chosen_by_the_digest(database
     control, query = Control(percent=Decimal(10), salt=SALT), query_of("people", ["email"])
     _fill(database, "people", {"email": "VARCHAR"}, [[f"person{number}@shop.example"] for number in range(300)])
     everybody = sorted(sent(select(database, query, lists={}, control=None)))
-    kept = in_control(control, [digest.encode() for digest in everybody])
+    kept = assign_control(control, [digest.encode() for digest in everybody])
     left = {digest for digest, chosen in zip(everybody, kept, strict=True) if not chosen}
     assert left == sent(select(database, query, lists={}, control=control))
     assert len(left) < 300 == len(everybody)
@@ -150,8 +159,10 @@ def test_lists_are_counted(database: duckdb.DuckDBPyConnection) -> None:
     lists: dict[str, ROWS] = {"suppress": [["a@b.cc", DEVICE], ["A@b.cc", "5eed" * 16], ["n/a", None]], "consent": []}
     for name, rows in lists.items():
         _fill(database, name, {"email": "VARCHAR", "maid": "VARCHAR"}, rows)
-        database.execute(f"CREATE OR REPLACE TABLE of_{name} AS {_duckdb(listed(query_of(name, ['email', 'maid'])))}")
+        database.execute(
+            f"CREATE OR REPLACE TABLE of_{name} AS {_duckdb(list_select(query_of(name, ['email', 'maid'])))}"
+        )
         tables[name] = f"of_{name}"
-    found = sorted(database.execute(_duckdb(list_counts(tables))).fetchall())
+    found = sorted(database.execute(_duckdb(list_counts_select(tables))).fetchall())
     assert [("consent", 0, 0, 0, ""), ("suppress", 3, 4, 1, "placeholder 1")] == found
     assert {"null": 3, "empty": 1} == read_counts("null 3, empty 1")

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 from unittest.mock import Mock
 
 import pytest
-import requests
-import requests_mock
 
 from td_pinterest_op.http.retry import DAY, Retry
+from td_pinterest_op.http.transport import Failure, Response
 from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.workflow import digdag_server
 from td_pinterest_op.workflow.token_store import TokenStore
 from tests.clock import FakeTime
+from tests.unit.scripted import Script, Sent, answer
 
 OLD, NEW, NEWER = Secret("s3cr3t-old-token"), Secret("s3cr3t-new-token"), Secret("s3cr3t-newer-token")
 KEY = "pinterest.refresh_token"
@@ -31,6 +32,18 @@ IN_60_DAYS = "2027-03-16"
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Script]:
+    """Returns a function that gives a workflow server its responses, a success unless told."""
+
+    def give(*responses: Response | Failure) -> Script:
+        script = Script(FakeTime(), responses or [answer()])
+        monkeypatch.setattr(digdag_server, "Transport", lambda **_limits: script)
+        return script
+
+    return give
 
 
 def store(
@@ -100,18 +113,17 @@ def test_a_run_on_a_server_uses_no_local_secret(
     folder: str,
     content: str,
     url: str,
+    serve: Callable[..., Script],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     file = secrets_file(home / ".config" / "digdag", content)
     (home / folder).mkdir(parents=True, exist_ok=True)
     monkeypatch.chdir(home / folder)
-    with requests_mock.Mocker() as server:
-        server.put(url)
-        kept = store(environ, project_id=project_id)
-        kept.save(NEW, None)
-        assert 1 == server.call_count
+    server, kept = serve(), store(environ, project_id=project_id)
+    kept.save(NEW, None)
+    assert ("PUT", url) == (only_request(server).method, only_request(server).url)
     assert content == file.read_text()
-    assert None is kept.stored()
+    assert None is kept.read()
 
 
 @pytest.mark.parametrize("folder", [".", "workspace/audiences", "workspace/2_pinterest_export_12_34_5678"])
@@ -120,27 +132,31 @@ def test_a_run_on_a_server_uses_no_local_secret(
     [("s3cr3t-old-token", "s3cr3t-new-token"), ("s3cr3t-of-somebody-else", "s3cr3t-of-somebody-else")],
 )
 def test_a_local_run_with_an_endpoint_stores_nothing_on_the_server(
-    home: Path, folder: str, content: str, after: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    home: Path,
+    folder: str,
+    content: str,
+    after: str,
+    serve: Callable[..., Script],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     file = secrets_file(home / ".config" / "digdag", content)
     (home / folder).mkdir(parents=True, exist_ok=True)
     monkeypatch.chdir(home / folder)
-    with requests_mock.Mocker() as server:
-        store({"DIGDAG_ENDPOINT": SERVER}, project_id=1).save(NEW, None)
-        assert 0 == server.call_count
+    server = serve()
+    store({"DIGDAG_ENDPOINT": SERVER}, project_id=1).save(NEW, None)
+    assert [] == server.sent
     assert after == file.read_text()
     said = [] if after != content else ["it is in no local secrets file, and a local run stores it on no server"]
     assert said == [why for why in said if any(why in warning for warning in warnings(caplog))]
     assert len(said) == len(warnings(caplog))
 
 
-def test_what_pinterest_issues_to_a_token_that_another_task_has_stored_is_kept(
-    home: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_token_issued_for_another_tasks_stored_token_is_saved(home: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = secrets_file(home / ".config" / "digdag")
     kept = store(project_id=1)
     file.write_text("s3cr3t-new-token\n")
-    assert NEW == kept.stored()
+    assert NEW == kept.read()
     kept.save(NEWER, None)
     assert "s3cr3t-newer-token" == file.read_text()
     assert [] == warnings(caplog)
@@ -156,9 +172,9 @@ def test_a_newer_token_of_another_task_stays(home: Path, caplog: pytest.LogCaptu
 
 
 @pytest.mark.parametrize("content", ["s3cr3t-of-somebody-else", ""])
-def test_a_local_secret_that_the_task_did_not_get_is_nobodys_news(home: Path, content: str) -> None:
+def test_local_secret_that_the_task_did_not_get_is_not_read(home: Path, content: str) -> None:
     secrets_file(home / ".config" / "digdag", content)
-    assert None is store(project_id=1).stored()
+    assert None is store(project_id=1).read()
 
 
 @pytest.mark.parametrize(
@@ -168,7 +184,7 @@ def test_a_local_secret_that_the_task_did_not_get_is_nobodys_news(home: Path, co
         (Secret("s3cr3t-\udcff-token"), "could not be saved (UnicodeEncodeError)"),
     ],
 )
-def test_a_local_secret_that_cannot_be_written_is_warned_of_and_the_old_one_stays(
+def test_local_secret_that_cannot_be_written_stays_with_a_warning(
     home: Path, issued: Secret, why: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = secrets_file(home / ".config" / "digdag")
@@ -177,7 +193,7 @@ def test_a_local_secret_that_cannot_be_written_is_warned_of_and_the_old_one_stay
     kept.save(issued, 60 * DAY)
     (warning,) = warnings(caplog)
     assert why in warning
-    assert OLD == kept.current == kept.stored()
+    assert OLD == kept.current == kept.read()
     assert [file] == list(file.parent.iterdir())
 
 
@@ -189,14 +205,14 @@ def test_a_user_without_a_home_has_no_local_secrets(
     kept.save(NEW, None)
     (warning,) = warnings(caplog)
     assert "no local secrets file" in warning
-    assert None is kept.stored()
+    assert None is kept.read()
 
 
 # -- the workflow server
 
 
-def only_request(server: requests_mock.Mocker) -> Any:
-    (request,) = server.request_history
+def only_request(server: Script) -> Sent:
+    (request,) = server.sent
     return request
 
 
@@ -212,59 +228,61 @@ def only_request(server: requests_mock.Mocker) -> Any:
     ],
 )
 def test_hosted_workflow_keeps_it_in_the_project(
-    home: Path, td_server: str | None, host: str, caplog: pytest.LogCaptureFixture
+    home: Path, td_server: str | None, host: str, serve: Callable[..., Script], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with requests_mock.Mocker() as server:
-        server.put(f"https://{host}/api/projects/4711/secrets/{KEY}", json={})
-        store({"TD_API_SERVER": td_server} if td_server else {}).save(NEW, 60 * DAY)
-        request = only_request(server)
-    assert {"value": "s3cr3t-new-token"} == request.json()
-    assert f"TD1 {TD_KEY}" == request.headers["Authorization"]
+    server = serve()
+    store({"TD_API_SERVER": td_server} if td_server else {}).save(NEW, 60 * DAY)
+    request = only_request(server)
+    assert ("PUT", f"https://{host}/api/projects/4711/secrets/{KEY}") == (request.method, request.url)
+    assert {"value": "s3cr3t-new-token"} == json.loads(request.body)
+    assert {"Content-Type": "application/json"} == request.headers
+    assert f"TD1 {TD_KEY}" == request.authorization
     assert [] == warnings(caplog)
 
 
 @pytest.mark.parametrize("authorization", ["Bearer s3cr3t-of-digdag", ""])
-def test_ones_own_server_gets_its_own_authorisation_and_neither_treasure_datas_key_nor_what_a_netrc_file_has(
-    home: Path, authorization: str
+def test_another_server_gets_its_own_authorisation_and_never_treasure_datas_key(
+    home: Path, authorization: str, serve: Callable[..., Script]
 ) -> None:
-    (home / ".netrc").write_text("machine digdag.test login somebody password else\n")
-    environ = {"DIGDAG_ENDPOINT": f"{SERVER}/", "DIGDAG_AUTHORIZATION": authorization}
-    with requests_mock.Mocker() as server:
-        server.put(f"{SERVER}/api/projects/4711/secrets/{KEY}")
-        store(environ).save(NEW, None)
-        request = only_request(server)
-    assert (authorization or None) == request.headers.get("Authorization")
-    assert TD_KEY not in f"{request.url}{request.headers}{request.body!r}"
+    server = serve()
+    store({"DIGDAG_ENDPOINT": f"{SERVER}/", "DIGDAG_AUTHORIZATION": authorization}).save(NEW, None)
+    request = only_request(server)
+    assert f"{SERVER}/api/projects/4711/secrets/{KEY}" == request.url
+    assert (authorization or None) == request.authorization
+    assert TD_KEY not in str(request)
 
 
-@pytest.mark.parametrize("passing", [{"status_code": 503}, {"status_code": 429}, {"exc": requests.ConnectionError}])
+@pytest.mark.parametrize("passing", [answer(503), answer(429), Failure.NOT_CONNECTED])
 def test_a_passing_failure_is_tried_again(
-    home: Path, passing: dict[str, object], caplog: pytest.LogCaptureFixture
+    home: Path, passing: Response | Failure, serve: Callable[..., Script], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with requests_mock.Mocker() as server:
-        server.put(HOSTED, [passing, passing, {"status_code": 200}])
-        store().save(NEW, None)
-        assert 3 == server.call_count
+    server = serve(passing, passing, answer())
+    store().save(NEW, None)
+    assert 3 == len(server.sent)
     assert [] == warnings(caplog)
 
 
 @pytest.mark.parametrize(
-    ("said", "tries", "why"),
+    ("response", "tries", "why"),
     [
-        ({"status_code": 401}, 1, "the workflow server answered 401"),
-        ({"status_code": 404}, 1, "the workflow server answered 404"),
-        ({"status_code": 302, "headers": {"Location": "https://elsewhere.test/"}}, 1, "answered 302"),
-        ({"status_code": 500}, 4, "the workflow server answered 500"),
-        ({"exc": requests.ConnectTimeout}, 4, "the workflow server cannot be reached: ConnectTimeout"),
+        (answer(401), 1, "the workflow server answered 401"),
+        (answer(404), 1, "the workflow server answered 404"),
+        (answer(302, headers={"Location": "https://elsewhere.test/"}), 1, "answered 302"),
+        (answer(500), 4, "the workflow server answered 500"),
+        (Failure.CONNECT_TIMEOUT, 4, "the workflow server cannot be reached: connect timeout"),
     ],
 )
-def test_what_cannot_be_kept_is_warned_of_once_with_the_day_and_what_to_do(
-    home: Path, said: dict[str, object], tries: int, why: str, caplog: pytest.LogCaptureFixture
+def test_token_that_cannot_be_saved_causes_one_warning_with_day_and_advice(
+    home: Path,
+    response: Response | Failure,
+    tries: int,
+    why: str,
+    serve: Callable[..., Script],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with requests_mock.Mocker() as server:
-        server.put(HOSTED, [said])
-        store().save(NEW, 60 * DAY)
-        assert tries == server.call_count
+    server = serve(response)
+    store().save(NEW, 60 * DAY)
+    assert [HOSTED] * tries == [request.url for request in server.sent]
     (warning,) = warnings(caplog)
     for part in (why, IN_60_DAYS, "Authorise the app again", f"in secret {KEY}"):
         assert part in warning
@@ -285,17 +303,18 @@ def test_what_cannot_be_kept_is_warned_of_once_with_the_day_and_what_to_do(
         ({"DIGDAG_ENDPOINT": SERVER}, None, KEY, "in a workflow project"),
     ],
 )
-def test_without_a_place_to_keep_it_nothing_is_sent_anywhere(
+def test_token_without_a_store_is_sent_nowhere(
     home: Path,
     environ: dict[str, str],
     project_id: int | None,
     secret_name: str | None,
     why: str,
+    serve: Callable[..., Script],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with requests_mock.Mocker() as server:
-        store(environ, project_id=project_id, secret_name=secret_name).save(NEW, None)
-        assert 0 == server.call_count
+    server = serve()
+    store(environ, project_id=project_id, secret_name=secret_name).save(NEW, None)
+    assert [] == server.sent
     (warning,) = warnings(caplog)
     assert why in warning
     assert "a day that Pinterest did not name" in warning
@@ -307,12 +326,12 @@ def test_without_a_place_to_keep_it_nothing_is_sent_anywhere(
 @pytest.mark.parametrize(
     ("seconds", "day"), [(14 * DAY, "2027-01-29"), (3 * DAY, "2027-01-18"), (14 * DAY + 1, None), (None, None)]
 )
-def test_an_end_within_fourteen_days_is_warned_of(
-    home: Path, seconds: float | None, day: str | None, caplog: pytest.LogCaptureFixture
+def test_token_that_ends_within_14_days_causes_a_warning(
+    home: Path, seconds: float | None, day: str | None, serve: Callable[..., Script], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with requests_mock.Mocker() as server:
-        store().save(None, seconds)
-        assert 0 == server.call_count
+    server = serve()
+    store().save(None, seconds)
+    assert [] == server.sent
     said = warnings(caplog)
     assert (1 if day else 0) == len(said)
     if day:

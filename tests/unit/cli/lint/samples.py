@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from td_pinterest_op.cli.check import findings
+from td_pinterest_op.cli.check import check_file
 
 GOOD = """\
 timezone: UTC
@@ -62,4 +62,4 @@ def found_in(project: Path, text: str) -> list[tuple[int, str]]:
     """Line and code of each finding in a workflow."""
     file = project / "export.dig"
     file.write_text(text)
-    return [(finding.line, finding.code) for finding in findings(file)]
+    return [(finding.line, finding.code) for finding in check_file(file)]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts import bundle
-from td_pinterest_op.cli.check import findings
+from td_pinterest_op.cli.check import check_file
 from td_pinterest_op.cli.lint import interpreter
 from tests.unit.cli.lint.samples import GOOD
 
@@ -40,14 +40,14 @@ def pythons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "python1").write_text("no program")
     (folder / "python1").chmod(0o755)
     monkeypatch.setenv("PATH", str(folder))
-    interpreter.missing_in.cache_clear()
+    interpreter.find_missing_packages.cache_clear()
     return folder
 
 
 def _found(folder: Path, text: str) -> list[tuple[int, str]]:
     file = folder / "export.dig"
     file.write_text(text)
-    return [(finding.line, finding.message) for finding in findings(file) if finding.code == "python"]
+    return [(finding.line, finding.message) for finding in check_file(file) if finding.code == "python"]
 
 
 def with_python(value: str, *, on_task: bool = False) -> str:
@@ -56,7 +56,7 @@ def with_python(value: str, *, on_task: bool = False) -> str:
     return LOCAL.replace("_export:\n", f"_export:\n  py: {{python: {value}}}\n")
 
 
-def test_a_python_on_the_path_without_the_packages_is_one_sentence(laid_out: Path, pythons: Path) -> None:
+def test_a_python_without_the_packages_is_one_warning(laid_out: Path, pythons: Path) -> None:
     ((line, message),) = _found(laid_out, LOCAL)
     assert 1 == line
     assert message.startswith(
@@ -83,17 +83,17 @@ def test_a_python_on_the_path_without_the_packages_is_one_sentence(laid_out: Pat
         (GOOD, 1, None),
     ],
 )
-def test_the_python_that_a_workflow_names_is_asked(laid_out: Path, text: str, line: int, said: str | None) -> None:
+def test_the_python_that_a_workflow_names_is_checked(laid_out: Path, text: str, line: int, said: str | None) -> None:
     found = _found(laid_out, text)
     assert [] == found if said is None else [line] == [each for each, message in found if said in message]
 
 
-def test_with_dependencies_any_python_will_do(tmp_path: Path) -> None:
+def test_a_bundle_with_dependencies_accepts_any_python(tmp_path: Path) -> None:
     bundle.main([str(tmp_path / "complete"), "pinterest_clear.dig", "--with-dependencies"])
     assert [] == _found(tmp_path / "complete", LOCAL)
 
 
-def test_an_old_python_is_named(laid_out: Path, pythons: Path) -> None:
+def test_a_python_that_is_too_old_is_a_warning(laid_out: Path, pythons: Path) -> None:
     old = f"exec {sys.executable} -c 'import sys; sys.version_info = (3, 8); exec(sys.argv.pop(2))' \"$@\""
     (pythons / "python").write_text(f"#!/bin/sh\n{old}\n")
     ((_, message),) = _found(laid_out, LOCAL)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from td_pinterest_op.cli.check import findings
+from td_pinterest_op.cli.check import check_file
 from tests.unit.cli.lint.samples import CONNECTOR, GOOD, found_in
 from tests.unit.cli.running import Ran, Terminal
 
@@ -16,10 +16,10 @@ ROOT = Path(__file__).parent.parent.parent.parent.parent
 
 @pytest.mark.parametrize("workflow", sorted((ROOT / "workflows").glob("*.dig")), ids=lambda path: path.name)
 def test_our_own_workflows_have_no_finding(workflow: Path) -> None:
-    assert [] == [str(finding) for finding in findings(workflow)]
+    assert [] == [str(finding) for finding in check_file(workflow)]
 
 
-def test_the_sample_of_the_connectors_page_has_each_problem_at_its_line(project: Path) -> None:
+def test_the_sample_of_the_connectors_documentation_has_each_problem_at_its_line(project: Path) -> None:
     assert [
         (10, "connector"),
         (12, "plain-secret"),
@@ -147,6 +147,48 @@ QUERY = "td>:\n    data: SELECT email FROM people"
         ("timezone: UTC\n", "!include: 'config/workflow.yml'\n", [(1, "yaml")]),
         ("timezone: UTC\n", "a:\n  !include: 'config/workflow.yml'\n", [(2, "yaml")]),
         ("timezone: UTC\n", "# !include: 'x' is no include\n", []),
+        ("  _env:\n", "  env:\n", [(11, "env"), (13, "env"), (13, "env"), (13, "env"), (19, "key")]),
+        ("_export:\n", "_exports:\n", [(3, "key"), (8, "database")]),
+        ("_export:\n", "export:\n", [(3, "key"), (8, "database")]),
+        ("+query:", "_eror: {echo>: failed}\n\n+query:", [(7, "key")]),
+        ("+query:", "+query:\n  _paralel: true", [(8, "key")]),
+        ("+export:\n", "+export:\n  _retry: three\n", [(12, "key")]),
+        ("+export:\n", "+export:\n  _retry: ${tries}\n", []),
+        ("+export:\n", "+export:\n  _retry: {limit: 3}\n", []),
+        ("  py>: td", "  py: td", [(12, "key")]),
+        ("+export:", "+my export:", [(11, "task-name")]),
+        ("timezone: UTC", "schedule: {daily: 07:00:00}", [(1, "schedule")]),
+        ("timezone: UTC", "schedule: {daily>: 07:00:00, hourly>: 30:00}", [(1, "schedule")]),
+        ("_export:\n", "_export:\n  schedule: {daily>: 07:00:00}\n", [(4, "schedule")]),
+        ("${secret:td.apikey}", "${secrets:td.apikey}", [(20, "template")]),
+        ("${secret:td.apikey}", "${secret.td.apikey}", [(20, "template")]),
+        ("+query:", "+b: {http>: '${secret:http.uri}'}\n\n+query:", [(7, "secret-name")]),
+        ("+query:", "+b: {http>: 'https://hooks.slack.com/services/T0/B0/abc'}\n\n+query:", [(7, "plain-secret")]),
+        ("+query:", "+b: {http>: 'https://api.shop.example/done'}\n\n+query:", []),
+        ("+query:", "+b: {mail>: {data: done}, to: [you@example.com]}\n\n+query:", [(7, "placeholder")]),
+        ("+query:", "+b: {mail>: {data: done}, to: [ops@shop.example]}\n\n+query:", []),
+        ("  result_settings:\n", "  ignore_invalid_records: true\n  result_settings:\n", [(13, "setting")]),
+        ("td_pinterest_op.export.PinterestExport", "PinterestExport", [(12, "class")]),
+        ("td_pinterest_op.export.PinterestExport", "Export", []),
+        ("+query:", "+report: {echo>: '${pinterest.summary}'}\n\n+query:", [(7, "statistic")]),
+        ("+query:", "+report: {echo>: '${typeof pinterest}'}\n\n+query:", []),
+        ("_export:\n", "_export:\n  target: ids.yml\n  shown: ${target.audience_id}\n", [(5, "template")]),
+        ("_export:\n", "_export:\n  target: ids.yml\n  shown: ${target.length}\n", []),
+        (
+            '"2542620905475"\n',
+            '"2542620905475"\n    expected_audience_name: the name of that audience\n',
+            [(19, "placeholder")],
+        ),
+        (
+            "td_pinterest_op.export.PinterestExport",
+            "td_pinterest_op.activation.PinterestActivation\n  later_runs: append",
+            [(13, "setting")],
+        ),
+        (
+            "td_pinterest_op.export.PinterestExport",
+            "td_pinterest_op.activation.PinterestActivation\n  later_runs: mirror",
+            [],
+        ),
     ],
 )
 def test_a_mistake_of_any_workflow_is_found_at_its_line(
@@ -176,7 +218,62 @@ def test_a_misspelt_key_of_an_included_file_is_found(project: Path, name: str, e
     text = GOOD.replace("_export:\n", "_export:\n  !include : 'ids.yml'\n")
     file = project / "export.dig"
     file.write_text(f"{text}\n+report:\n  echo>: '${{{name}}}'\n")
-    assert expected == [finding.message for finding in findings(file)]
+    assert expected == [finding.message for finding in check_file(file)]
+
+
+@pytest.mark.parametrize(
+    ("sql", "of_td", "of_operator"),
+    [
+        ("SELECT email FROM people", [], []),
+        (" \n", [(9, "source")], [(20, "source")]),
+        ("SELECT email FROM ${td.table}", [], [(20, "template")]),
+        ("SELECT email FROM ${target.tabel}", [(9, "template")], [(20, "template")]),
+    ],
+)
+def test_a_query_file_that_is_blank_or_has_a_template_without_a_value_is_found(
+    project: Path, sql: str, of_td: list[tuple[int, str]], of_operator: list[tuple[int, str]]
+) -> None:
+    (project / "people.sql").write_text(sql)
+    text = GOOD.replace(
+        "  docker:\n    image: treasuredata/customscript-python:3.12.11-td0\n", "  target: {table: a}\n"
+    )
+    assert of_td == found_in(project, text.replace(QUERY, "td>: people.sql"))
+    assert of_operator == found_in(project, text.replace("  _env:\n", "  suppress: people.sql\n  _env:\n"))
+
+
+_ENTRY = '{name: vip, ad_account_id: "1", action: add_people_to_current_audience, audience_id: "2", query: SELECT 1}'
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ([], []),
+        ([("add_people", "add_peple")], [(3, "setting")]),
+        ([("ad_account_id", "ad_acount_id")], [(3, "setting"), (3, "unknown-setting")]),
+        ([('"2"', '""')], []),
+        ([('"2"', "two")], [(3, "setting")]),
+        (
+            [("- {", "- {name: vip, ad_account_id: '1', action: delete_current_audience, audience_id: '4'}\n  - {")],
+            [(4, "setting")],
+        ),
+        ([("  - {name: vip, ", "    vip: {")], [(2, "setting")]),
+        ([("limit: 4", "limit: 8")], [(7, "setting")]),
+    ],
+)
+def test_a_mistake_in_the_list_of_audiences_is_found(
+    project: Path, changes: list[tuple[str, str]], expected: list[tuple[int, str]]
+) -> None:
+    env = GOOD[GOOD.index("  _env:") :].replace("\n  ", "\n    ")
+    text = (
+        f"_export:\n  audiences:\n  - {_ENTRY}\n  concurrent: 4\n  td: {{database: shop}}\n"
+        "+each:\n  _parallel: {limit: 4}\n  for_each>: {audience: '${audiences}'}\n"
+        "  _do:\n    py>: td_pinterest_op.many.Many.export\n"
+        f"    result_settings: {{type: pinterest, audience_type: customer_list}}\n  {env}"
+    )
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    assert expected == found_in(project, text)
 
 
 def test_a_misspelt_secret_of_an_alert_is_found(project: Path) -> None:
@@ -207,18 +304,18 @@ def test_a_list_needs_a_database(project: Path) -> None:
     assert [(10, "database"), (21, "database")] == found_in(project, without)
 
 
-def test_what_only_looks_like_another_workflow_is_passed_over(project: Path) -> None:
+def test_a_folder_named_like_a_workflow_is_ignored(project: Path) -> None:
     (project / "folder.dig").mkdir()
     (project / "gone.dig").symlink_to(project / "nowhere.dig")
     assert [] == found_in(project, GOOD)
 
 
-def test_what_is_meant_to_be_an_export_is_checked_as_one(project: Path) -> None:
+def test_a_misspelt_operator_is_checked_as_the_one_that_is_meant(project: Path) -> None:
     text = GOOD.replace("td_pinterest_op.export", "td_pintrest.export").replace('"549755885175"', '"account"')
     assert [(14, "class"), (17, "setting")] == found_in(project, text)
 
 
-def test_a_retry_around_tasks_of_others_is_no_matter_of_ours(project: Path) -> None:
+def test_a_retry_around_other_operators_gives_no_finding(project: Path) -> None:
     assert [] == found_in(project, f"{GOOD}\n+others:\n  _retry: 2\n  +mail:\n    mail>: {{data: done}}\n")
 
 
@@ -232,7 +329,7 @@ def test_a_retry_around_tasks_of_others_is_no_matter_of_ours(project: Path) -> N
         ("td>: {data: INSERT INTO history SELECT 1}", ["retry"]),
     ],
 )
-def test_a_retry_around_what_happens_twice_is_found(project: Path, other: str, expected: list[str]) -> None:
+def test_a_retry_around_a_task_with_side_effects_is_found(project: Path, other: str, expected: list[str]) -> None:
     indented = "".join(f"  {line}\n" for line in GOOD[GOOD.index("+export") :].splitlines())
     text = f"{GOOD[: GOOD.index('+export')]}+group:\n  _retry: 2\n{indented}  +other:\n    {other}\n"
     assert expected == [code for _, code in found_in(project, text)]
@@ -243,7 +340,7 @@ def test_an_image_of_another_task_shows_that_a_workflow_is_hosted(project: Path)
     assert [(11, "docker")] == found_in(project, f"{text}\n+other:\n  py>: a.b\n  docker: {{image: python}}\n")
 
 
-def test_a_query_that_stands_after_its_export_comes_too_late(project: Path) -> None:
+def test_a_query_task_after_its_export_is_found(project: Path) -> None:
     start, query, export = GOOD.index("+query:"), GOOD.index("+export:"), len(GOOD)
     text = GOOD[:start] + GOOD[query:export] + "\n" + GOOD[start:query]
     assert [(9, "source")] == found_in(project, text)
@@ -304,7 +401,7 @@ def test_an_action_that_does_not_fit_the_schedule_is_found(
 def test_a_figure_that_the_statistics_do_not_have_is_found(project: Path, template: str, expected: list[str]) -> None:
     file = project / "export.dig"
     file.write_text(f'{GOOD}\n+report:\n  echo>: "{template}"\n')
-    assert expected == [finding.message for finding in findings(file)]
+    assert expected == [finding.message for finding in check_file(file)]
 
 
 def test_the_names_of_secrets_are_compared_with_those_of_other_workflows(project: Path) -> None:
@@ -330,7 +427,7 @@ _SETTINGS = GOOD[GOOD.index("  result_settings:") : GOOD.index("  _env:")]
         ('  result_settings: \'{"type": "pinterest", "acton": "add"}\'\n', [(15, "setting"), (15, "unknown-setting")]),
     ],
 )
-def test_settings_may_be_one_text(project: Path, settings: str, expected: list[tuple[int, str]]) -> None:
+def test_settings_as_one_text_are_checked(project: Path, settings: str, expected: list[tuple[int, str]]) -> None:
     assert expected == sorted(set(found_in(project, GOOD.replace(_SETTINGS, settings))))
 
 
@@ -350,14 +447,14 @@ def test_a_template_is_filled_with_what_is_exported(
     assert expected == found_in(project, text)
 
 
-def test_values_that_only_a_run_knows_are_left_alone(project: Path) -> None:
+def test_values_that_only_a_run_knows_are_not_checked(project: Path) -> None:
     text = GOOD.replace('"2542620905475"', "${td.each.audience_id}").replace(
         "add_people_to_current_audience", "${what}"
     )
     assert [] == found_in(project, text)
 
 
-def test_the_command_prints_a_line_for_each_finding(terminal: Terminal, project: Path) -> None:
+def test_check_prints_a_line_for_each_finding(terminal: Terminal, project: Path) -> None:
     file = project / "export.dig"
     file.write_text(GOOD)
     assert Ran(code=0, out="", err="1 workflow: nothing found\n") == terminal("check", file)
@@ -373,5 +470,5 @@ def test_the_command_prints_a_line_for_each_finding(terminal: Terminal, project:
     assert (1, "") == (terminal("check", "--quiet", file).code, terminal("check", "--quiet", file).out)
 
 
-def test_a_file_that_is_not_there_is_an_error(terminal: Terminal, tmp_path: Path) -> None:
+def test_check_of_a_missing_file_is_an_error(terminal: Terminal, tmp_path: Path) -> None:
     assert terminal("check", tmp_path / "no.dig").failed("no.dig cannot be opened: No such file or directory")

@@ -1,4 +1,4 @@
-"""`td-pinterest doctor`: everything that an export needs, a line each."""
+"""`td-pinterest doctor`: a line for each thing that an export needs."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ import click
 from rich.text import Text
 
 from td_pinterest_op.cli import files, options, screen
-from td_pinterest_op.cli.checks import ERROR, OK, WARNING, Check, Subject, examine
 from td_pinterest_op.cli.connection import Credentials
+from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, Check, DoctorContext
+from td_pinterest_op.cli.doctor.checks import run_checks
 from td_pinterest_op.cli.export import query_params
 from td_pinterest_op.cli.lint import dig_file
-from td_pinterest_op.cli.lint.settings import history_of, settings_of_export
-from td_pinterest_op.cli.options import FILE, Given
+from td_pinterest_op.cli.lint.settings import history_of, settings_of_exports
+from td_pinterest_op.cli.options import FILE, CommonOptions
 
 # The settings by which the rows of an export are judged.
 _OF_ROWS = ("columns", "records", "default_country", "expect_values", "control")
-# And their replacements on a terminal that has ASCII alone.
+# The sign of each status, its replacement on a terminal that has only ASCII, and its style.
 _SIGNS = {OK: ("✓", "ok", "green"), WARNING: ("!", "!", "yellow"), ERROR: ("✗", "x", "bold red")}
 
 _EXAMPLE = """\b
@@ -45,53 +46,53 @@ Examples:
 )
 @click.option("--workflow", type=FILE, help="Check this .dig file too.")
 @options.all_of(options.env_file, options.as_json)
-@options.given
-def doctor(given: Given, /, settings_file: Path | None, workflow: Path | None, **source: Any) -> int:
+@options.pass_common
+def doctor(common: CommonOptions, /, settings_file: Path | None, workflow: Path | None, **source: Any) -> int:
     """Check everything that an export needs, and say what to do about each problem. Writes nothing to Pinterest.
 
     A job or a query is read, and its first 1,000 rows are judged. The exit code is 1 if something is wrong.
     """
     if bool(source["query"]) != bool(source["database"]) or (source["query"] and source["job_id"]):
         raise click.UsageError("--query and --database go together, and exclude --job")
-    credentials = Credentials.find(given.env_file)
+    credentials = Credentials.find(common.env_file)
     rows = query_params(source)
-    subject = Subject(
+    context = DoctorContext(
         credentials=credentials,
-        account_id=given.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID"),
-        audience_id=given.audience or credentials.environ.get("PINTEREST_AUDIENCE_ID"),
-        params=rows and {**rows, "result_settings": _about_rows(settings_file, workflow)},
+        account_id=common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID"),
+        audience_id=common.audience or credentials.environ.get("PINTEREST_AUDIENCE_ID"),
+        params=rows and {**rows, "result_settings": _settings_of_rows(settings_file, workflow)},
         workflow=workflow,
         history=_history(settings_file, workflow),
     )
-    done: dict[str, Check] = {}
-    with subject.stack:
-        for name, check in examine(subject):
-            done[name] = check
-            if not given.as_json:
-                _show(name, check)
-    return _end(done, as_json=given.as_json)
+    checks: dict[str, Check] = {}
+    with context.stack:
+        for name, check in run_checks(context):
+            checks[name] = check
+            if not common.as_json:
+                _show_check(name, check)
+    return _show_summary(checks, as_json=common.as_json)
 
 
-def _about_rows(settings_file: Path | None, workflow: Path | None) -> Mapping[str, object]:
-    """What the settings say about rows: those of the file, else those of the workflow's first export."""
-    given: Mapping[str, object] = {}
+def _settings_of_rows(settings_file: Path | None, workflow: Path | None) -> Mapping[str, object]:
+    """Return the settings by which rows are judged: those of the file, else those of the workflow's first export."""
+    settings: Mapping[str, object] = {}
     if settings_file:
-        given = files.task(settings_file)[0]
+        settings = files.read_task(settings_file)[0]
     elif workflow and workflow.is_file():
-        given = settings_of_export(dig_file.read(workflow))
-    return {name: given[name] for name in _OF_ROWS if name in given}
+        settings = next(settings_of_exports(dig_file.read(workflow)), {})
+    return {name: settings[name] for name in _OF_ROWS if name in settings}
 
 
 def _history(settings_file: Path | None, workflow: Path | None) -> tuple[str | None, object]:
-    """The database and the table of the history that the settings name, else the workflow."""
+    """Return the database and the table of the history that the settings name, else those that the workflow names."""
     if settings_file:
-        settings, params = files.task(settings_file)
+        settings, params = files.read_task(settings_file)
         if named := settings.get("history"):
             return params.get("database"), named
     return history_of(dig_file.read(workflow)) if workflow and workflow.is_file() else (None, None)
 
 
-def _show(name: str, check: Check) -> None:
+def _show_check(name: str, check: Check) -> None:
     sign, plain, style = _SIGNS[check.status]
     is_plain = screen.console().options.ascii_only
     screen.say(Text.assemble((plain if is_plain else sign, style), " ", (f"{name}: ", "bold"), check.message), indent=2)
@@ -99,13 +100,14 @@ def _show(name: str, check: Check) -> None:
         screen.say(f"  {'->' if is_plain else '→'} {check.advice}", indent=4)
 
 
-def _end(done: Mapping[str, Check], *, as_json: bool) -> int:
-    counts = Counter(check.status for check in done.values())
+def _show_summary(checks: Mapping[str, Check], *, as_json: bool) -> int:
+    """Show how many checks are good or not; return the exit code."""
+    counts = Counter(check.status for check in checks.values())
     is_ok = not counts[ERROR]
     if as_json:
-        screen.say_json({"ok": is_ok, "checks": [{"name": name, **asdict(check)} for name, check in done.items()]})
+        screen.say_json({"ok": is_ok, "checks": [{"name": name, **asdict(check)} for name, check in checks.items()]})
     else:
-        wrong = {name for name, check in done.items() if check.status == ERROR}
+        wrong = {name for name, check in checks.items() if check.status == ERROR}
         ending = "Everything that an export needs is there." if is_ok else "An export would fail."
         ending = "An export would run, and leave no row in the history." if wrong == {"history"} else ending
         screen.say(f"\n{ending} {counts[OK]} good, {counts[WARNING]} to look at, {counts[ERROR]} wrong")

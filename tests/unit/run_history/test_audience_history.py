@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.run_history.known import COLUMNS_READ, Known, Members, known
-from td_pinterest_op.run_history.sql import known_of
+from td_pinterest_op.run_history.audience_history import COLUMNS_READ, AudienceHistory, Members, summarize
+from td_pinterest_op.run_history.sql import select_audience_rows
 from tests.unit.run_history.conftest import TABLE, Warehouse
 
 SEEN = {"kind": "follow-up", "outcome": "success", "audience_status": "READY"}
@@ -117,12 +117,12 @@ RUNS: list[tuple[list[dict[str, Any]], dict[str, int], dict[str, int]]] = [
 ]
 
 
-def known_in(warehouse: Warehouse, *audience_ids: str) -> Known:
-    return known(warehouse.run(known_of(TABLE, COLUMNS_READ, audience_ids)))
+def known_in(warehouse: Warehouse, *audience_ids: str) -> AudienceHistory:
+    return summarize(warehouse.run(select_audience_rows(TABLE, COLUMNS_READ, audience_ids)))
 
 
 @pytest.mark.parametrize(("runs", "filled", "mirrored"), RUNS)
-def test_how_many_records_are_in_a_list_is_known_only_if_nothing_else_can_be_in_it(
+def test_members_of_a_list_are_known_only_if_nothing_else_was_written_to_it(
     warehouse: Warehouse, runs: list[dict[str, Any]], filled: dict[str, int], mirrored: dict[str, int]
 ) -> None:
     for time, run in enumerate(runs, start=1):
@@ -132,15 +132,15 @@ def test_how_many_records_are_in_a_list_is_known_only_if_nothing_else_can_be_in_
     assert members == known_in(warehouse, "12", "13").members
 
 
-def test_the_order_in_which_the_warehouse_gives_rows_does_not_matter() -> None:
+def test_order_of_the_rows_does_not_matter() -> None:
     empty = dict.fromkeys(COLUMNS_READ)
     for runs, filled, mirrored in RUNS:
         rows = [empty | OF_RUN | {"time": time} | run for time, run in enumerate(runs, start=1)]
-        assert filled | mirrored == {name: held.records for name, held in known(reversed(rows)).members.items()}
+        assert filled | mirrored == {name: held.records for name, held in summarize(reversed(rows)).members.items()}
 
 
 def test_the_last_known_size_of_an_audience_is_that_of_a_follow_up_that_knew_it(warehouse: Warehouse) -> None:
-    assert Known() == known_in(warehouse, "12")
+    assert AudienceHistory() == known_in(warehouse, "12")
     for time, (size, status) in enumerate(((10, "READY"), (0, "INITIALIZING"), (None, "READY")), start=1):
         warehouse.insert(**SEEN | {"audience_id": "12", "audience_size": size, "audience_status": status, "time": time})
         warehouse.insert(**SEEN | {"audience_id": "13", "audience_size": 7, "time": time})

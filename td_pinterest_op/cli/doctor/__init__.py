@@ -1,0 +1,1 @@
+"""`td-pinterest doctor`: checks everything that an export needs."""

@@ -1,0 +1,58 @@
+"""The result of one check of the doctor, and what all checks share."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from td_pinterest_op.cli.connection import Credentials
+from td_pinterest_op.pinterest.models import AdAccount
+from td_pinterest_op.workflow.services import Services
+
+OK, WARNING, ERROR = "ok", "warning", "error"
+_NOT_CHECKED = "not checked: "
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The result of one check; `advice` is empty when there is nothing to do."""
+
+    status: str
+    message: str
+    advice: str = ""
+
+    @property
+    def is_made(self) -> bool:
+        """Whether the check was made, in place of being skipped."""
+        return not self.message.startswith(_NOT_CHECKED)
+
+
+def skip(reason: str, advice: str = "fix that first") -> Check:
+    """Return the result of a check that is not made."""
+    return Check(WARNING, _NOT_CHECKED + reason, advice)
+
+
+@dataclass(kw_only=True)
+class DoctorContext:
+    """What is checked. `params`: those of a task with rows to judge, if any. `history`: a task's database, and a table.
+
+    `account` is the ad account once its check has found it. `stack` closes what was opened.
+    """
+
+    credentials: Credentials
+    account_id: str | None
+    audience_id: str | None
+    params: Mapping[str, Any]
+    workflow: Path | None
+    history: tuple[str | None, object] = (None, None)
+    account: AdAccount = field(init=False)
+    stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    @cached_property
+    def services(self) -> Services:
+        """Both services."""
+        return self.stack.enter_context(self.credentials.services())

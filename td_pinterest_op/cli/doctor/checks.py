@@ -1,0 +1,114 @@
+"""The checks of the doctor, in their order."""
+
+from __future__ import annotations
+
+import contextlib
+import urllib.parse
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from td_pinterest_op.cli.check import check_file
+from td_pinterest_op.cli.connection import PINTEREST_SECRETS, Credentials
+from td_pinterest_op.cli.doctor import pinterest_checks, treasure_data_checks
+from td_pinterest_op.cli.doctor.check import ERROR, OK, Check, DoctorContext, skip
+from td_pinterest_op.errors import AccountError, ExportError
+from td_pinterest_op.pinterest.oauth import WRONG_APP_CODE
+from td_pinterest_op.redaction.format import format_count
+from td_pinterest_op.workflow.services import read_endpoints
+
+# The HTTP status of a response that refuses a credential.
+_REFUSED = 401
+# What to do about an error of these checks, in place of the error's own advice.
+_ADVICE = {
+    "endpoints": "correct the variables, or unset them for the defaults",
+    "workflow": "name an existing .dig file",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSpec:
+    """`run` returns None if there is nothing to show. `depends_on`: the checks without which it cannot be made."""
+
+    name: str
+    run: Callable[[DoctorContext], Check | None]
+    depends_on: tuple[str, ...] = ()
+    applies: Callable[[DoctorContext], bool] = lambda _: True
+
+
+def run_checks(context: DoctorContext) -> Iterator[tuple[str, Check]]:
+    """Yield the checks that apply, by their names. One that depends on a failed or skipped check is skipped."""
+    failed: dict[str, str] = {}  # each with the check that failed first
+    for spec in CHECKS:
+        cause = next((failed[name] for name in spec.depends_on if name in failed), None)
+        try:
+            check = (skip(f"see {cause}") if cause else spec.run(context)) if spec.applies(context) else None
+        except ExportError as failure:
+            advice = _ADVICE.get(spec.name) or _advice(failure, context.credentials)
+            check = Check(ERROR, str(failure), advice)
+        if check is not None:
+            if check.status == ERROR or not check.is_made:
+                failed[spec.name] = cause or spec.name
+            yield spec.name, check
+
+
+def _advice(failure: ExportError, credentials: Credentials) -> str:
+    """Return what to do about an error; about a credential that Pinterest refuses, according to its source."""
+    if isinstance(failure, AccountError) and failure.status == _REFUSED:
+        return credentials.app_advice if failure.code == WRONG_APP_CODE else credentials.token_advice
+    return failure.advice
+
+
+def _check_credentials(context: DoctorContext) -> Check:
+    """Check Pinterest's credentials; Treasure Data's key has a check of its own."""
+    if missing := [name for name in PINTEREST_SECRETS if name in context.credentials.missing]:
+        message = f"{', '.join(missing)} found nowhere: environment, local digdag secrets, --env-file"
+        return Check(ERROR, message, "run `td-pinterest authorize`, which gets and stores them")
+    return Check(OK, f"found in {context.credentials.describe()}")
+
+
+def check_proxy(environ: Mapping[str, str]) -> Check:
+    """Check the proxy of the environment, which is shown without its password."""
+    names = [name for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy") if environ.get(name)]
+    if not names:
+        return Check(OK, "none is set")
+    with contextlib.suppress(ValueError):  # such as a port beyond 65535
+        parts = urllib.parse.urlsplit(environ[names[0]])
+        if parts.scheme in ("http", "https", "socks5", "socks5h") and parts.hostname and parts.port:
+            return Check(OK, f"{names[0]} is {parts.scheme}://{parts.netloc.rpartition('@')[2]}")
+    return Check(ERROR, f"{names[0]} is not the address of a proxy", f"set {names[0]} to http://HOST:PORT, or unset it")
+
+
+def _check_endpoints(context: DoctorContext) -> None:
+    """Raise SettingsError for an endpoint that secrets must not be sent to. Other checks show the endpoints."""
+    read_endpoints(context.credentials.environ)
+
+
+def _check_workflow(context: DoctorContext) -> Check | None:
+    path = context.workflow
+    if path is None:
+        return None
+    findings = check_file(path)
+    if not findings:
+        return Check(OK, f"{path.name} has no finding")
+    first = next((finding for finding in findings if finding.level == ERROR), findings[0])
+    message = f"{format_count(len(findings), 'finding')}; {path.name}:{first.line}: {first.message}"
+    return Check(first.level, message, f"run `td-pinterest check {path}` for all of them")
+
+
+CHECKS = (
+    CheckSpec("credentials", _check_credentials),
+    CheckSpec("proxy", lambda context: check_proxy(context.credentials.environ)),
+    CheckSpec("endpoints", _check_endpoints),
+    CheckSpec("token", pinterest_checks.check_token, ("credentials", "endpoints")),
+    CheckSpec("scopes", pinterest_checks.check_scopes, ("token",)),
+    CheckSpec("token_days", pinterest_checks.check_token_days, ("token",)),
+    CheckSpec("clock", pinterest_checks.check_clock, ("token",)),
+    CheckSpec("ad_account", pinterest_checks.check_ad_account, ("token",)),
+    CheckSpec("tier", pinterest_checks.check_tier, ("token",)),
+    CheckSpec("role", pinterest_checks.check_role, ("ad_account",)),
+    CheckSpec("audience", pinterest_checks.check_audience, ("ad_account",)),
+    CheckSpec("treasure_data", treasure_data_checks.check_key, ("endpoints",)),
+    CheckSpec("history", treasure_data_checks.check_history, ("treasure_data",)),
+    CheckSpec("rows", treasure_data_checks.check_rows, ("treasure_data", "credentials"), lambda it: bool(it.params)),
+    CheckSpec("workflow", _check_workflow),
+)

@@ -1,0 +1,125 @@
+"""Checks of the token, the ad account and the audience on Pinterest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from td_pinterest_op.audiences.audiences import Audiences
+from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, Check, DoctorContext, skip
+from td_pinterest_op.http.retry import server_time
+from td_pinterest_op.pinterest.models import WRITERS, AdAccount
+from td_pinterest_op.pinterest.oauth import find_missing_scopes
+from td_pinterest_op.pinterest.rate_limit import parse_quotas
+from td_pinterest_op.redaction.format import format_count
+from td_pinterest_op.runtime.clock import SYSTEM
+from td_pinterest_op.stats import Condition, condition_of
+
+_DAY = 86_400.0
+# The refresh token ends soon, in seconds.
+_SOON = 14 * _DAY
+# Seconds by which clocks may differ before anything fails.
+_SKEW = 120.0
+
+
+def check_token(context: DoctorContext) -> Check:
+    """Get an access token."""
+    context.services.tokens.token()
+    return Check(OK, "accepted by Pinterest")
+
+
+def check_scopes(context: DoctorContext) -> Check:
+    """Check that the token has the scopes that an export needs."""
+    granted = context.services.tokens.scopes
+    if missing := find_missing_scopes(granted):
+        advice = f"{context.credentials.token_advice}, and approve all that the page asks for"
+        return Check(ERROR, f"the token lacks {' and '.join(missing)}", advice)
+    return Check(OK, " ".join(sorted(granted)) or "Pinterest does not name them")
+
+
+def check_token_days(context: DoctorContext) -> Check:
+    """Check how long the refresh token lasts."""
+    seconds = context.services.tokens.refresh_expires_in
+    if seconds is None:
+        return Check(OK, "Pinterest does not say how long the refresh token lasts")
+    message = f"the refresh token lasts {format_count(int(seconds // _DAY), 'day')} more"
+    if seconds <= _SOON:
+        return Check(WARNING, message, f"before it ends: {context.credentials.token_advice}")
+    return Check(OK, message)
+
+
+def check_clock(context: DoctorContext) -> Check:
+    """Compare this machine's clock with Pinterest's."""
+    wall = SYSTEM.wall()
+    skew = wall - server_time(context.services.client.last_headers, wall=wall)
+    if abs(skew) > _SKEW:
+        message = f"the clock of this machine is {abs(skew):,.0f} s {'ahead' if skew > 0 else 'behind'}"
+        return Check(ERROR, message, "set the clock, by NTP for example: certificates and schedules depend on it")
+    return Check(OK, "agrees with Pinterest's")
+
+
+def check_tier(context: DoctorContext) -> Check:
+    """Show the access tier of the app, as far as the limits in a response show it."""
+    return judge_tier(context.services.client.last_headers)
+
+
+def judge_tier(headers: Mapping[str, str]) -> Check:
+    """Return the access tier that the headers of a response show."""
+    limits = parse_quotas(headers)
+    of_day = [quota for quota, window in limits if window >= _DAY]
+    if of_day:
+        message = (
+            f"trial access: {min(of_day):,} requests a day, about {min(of_day) * 10_000:,} people at 10,000 a batch"
+        )
+        advice = "apply for standard access with Upgrade on the app's card at https://developers.pinterest.com/apps/"
+        return Check(WARNING, message, advice)
+    return Check(OK, "no daily limit is shown" if limits else "Pinterest shows no limits")
+
+
+def check_ad_account(context: DoctorContext) -> Check:
+    """Find the ad account that is named, or the only one, and keep it in the context."""
+    services, named = context.services, context.account_id
+    if services.tokens.scopes and "ads:read" not in services.tokens.scopes:
+        return skip("the token may not read")
+    accounts = list(services.pinterest.ad_accounts())
+    labels = ", ".join(account.label for account in accounts[:5]) or "none"
+    if not named and len(accounts) != 1:
+        advice = "name one with --ad-account or PINTEREST_AD_ACCOUNT_ID"
+        return Check(ERROR, f"no ad account is named, and the token reads {labels}", advice)
+    account = next((account for account in accounts if named in (None, "", account.id)), None)
+    if account is None:
+        advice = "correct the id, or have the owner grant the Pinterest user access in Business Manager"
+        return Check(ERROR, f"the token does not read ad account {named}; it reads {labels}", advice)
+    context.account = account
+    return Check(OK, account.label)
+
+
+def check_role(context: DoctorContext) -> Check:
+    """Check that the user may change audiences of the ad account."""
+    return judge_role(context.account)
+
+
+def judge_role(account: AdAccount) -> Check:
+    """Return the user's roles, with a warning if they may not be enough to change audiences."""
+    roles = ", ".join(account.roles) or "not shown by Pinterest"
+    if account.may_write is False:
+        advice = f"have the owner grant one of {', '.join(sorted(WRITERS))} in Business Manager"
+        return Check(WARNING, f"{roles}: it may not be enough to change audiences", advice)
+    return Check(OK, roles)
+
+
+def check_audience(context: DoctorContext) -> Check:
+    """Check that the audience is fit for an export, by the rules of the export itself."""
+    if not (audience_id := context.audience_id):
+        advice = "name one with --audience or PINTEREST_AUDIENCE_ID; `td-pinterest audiences` lists them"
+        return skip("no audience is named", advice)
+    audience = Audiences(context.services.pinterest_for(context.account.id)).find_usable(audience_id)
+    size = "unknown" if audience.size is None else f"{audience.size:,}"
+    message = (
+        f'{audience.id} "{audience.name}": {audience.status}, size {size}, customer list {audience.customer_list_id}'
+    )
+    condition = condition_of(audience.status)
+    if condition is Condition.TOO_SMALL:
+        return Check(WARNING, message, "ads need at least 100 matched people: export more people")
+    if condition is not Condition.READY:
+        return Check(WARNING, message, "Pinterest takes a day or two: look again tomorrow")
+    return Check(OK, message)

@@ -1,0 +1,121 @@
+"""Checks of Treasure Data: the key, the history's table, and the first rows of a job."""
+
+from __future__ import annotations
+
+import json
+import urllib.parse
+from collections.abc import Iterator
+from typing import Any
+
+from td_pinterest_op.audiences.actions import parse
+from td_pinterest_op.cli.connection import SECRETS
+from td_pinterest_op.cli.doctor.check import ERROR, OK, WARNING, Check, DoctorContext
+from td_pinterest_op.records.plan import TOLERATED_SHARE, check_value_kind
+from td_pinterest_op.run_history.columns import NAMES
+from td_pinterest_op.settings.table import ExpectedValues, Settings
+from td_pinterest_op.settings.types import TABLE, WrongValueError, is_left_out, show_value
+from td_pinterest_op.stats import Stats
+from td_pinterest_op.treasure_data.api import TreasureData, path_of
+from td_pinterest_op.treasure_data.job import wait_for_job
+from td_pinterest_op.treasure_data.result import JobResult
+from td_pinterest_op.withholding.preparation import open_reader
+from td_pinterest_op.workflow import task as workflow_task
+from td_pinterest_op.workflow.services import read_endpoints
+
+_SAMPLE = 1_000
+# The permissions of Treasure Data with which a user cannot make a table and insert rows.
+_READ_ONLY = frozenset({"query_only", "import_only"})
+# What the settings of an export need besides those about its rows.
+_ANY_EXPORT = {
+    "type": "pinterest",
+    "ad_account_id": "1",
+    "audience_type": "customer_list",
+    "action": "add_people_to_current_audience",
+    "audience_id": "1",
+}
+
+
+def check_key(context: DoctorContext) -> Check:
+    """Check that the region accepts the key."""
+    if "TD_API_KEY" in context.credentials.missing:
+        message = f"TD_API_KEY found nowhere (as a secret: {SECRETS['TD_API_KEY']})"
+        return Check(ERROR, message, "set it, or store it with `digdag secrets --local --set td.apikey`")
+    with context.credentials.without_pinterest().services() as services:
+        services.treasure_data.call("GET", "/v3/database/list")
+    host = urllib.parse.urlsplit(read_endpoints(context.credentials.environ).treasure_data).hostname
+    return Check(OK, f"the key is accepted by {host}")
+
+
+def check_history(context: DoctorContext) -> Check | None:
+    """Check that the history's table exists or can be made, and that the key may write to it."""
+    database, written = context.history
+    if is_left_out(written):
+        return None
+    try:
+        named = TABLE.read(written, show_value)
+    except WrongValueError as error:
+        return Check(ERROR, f"history: {error}", f"write {TABLE.allowed}")
+    database = named.database or database
+    if not database:
+        return Check(ERROR, f"the history {named.table} is in no database", f"write history: database.{named.table}")
+    with context.credentials.without_pinterest().services() as services:
+        return _check_table(services.treasure_data, database, named.table)
+
+
+def _check_table(td: TreasureData, database: str, table: str) -> Check:
+    _, content = td.call("GET", path_of("database", "list"))
+    permissions = {each.get("name"): each.get("permission") for each in content.get("databases") or ()}
+    if database not in permissions:
+        advice = "create that database, or name another one in the setting: history: database.table"
+        return Check(ERROR, f'there is no database "{database}" for the history, or the key does not see it', advice)
+    if (permission := permissions[database]) in _READ_ONLY:
+        message = f"the key has {permission} on database {database}: no row would be written"
+        return Check(ERROR, message, "give its user full access there, or name another database")
+    _, content = td.call("GET", path_of("table", "list", database))
+    schema = next((each.get("schema") for each in content.get("tables") or () if each.get("name") == table), None)
+    if schema is None:
+        return Check(OK, f"the first run makes the table {database}.{table}")
+    missing = NAMES - {"time", *(column[0] for column in json.loads(schema or "[]"))}
+    more = f"; the next run adds the {len(missing)} columns that it lacks" if missing else ""
+    return Check(OK, f"the table {database}.{table} exists{more}")
+
+
+def check_rows(context: DoctorContext) -> Check:
+    """Judge the first rows of the job by the task's `result_settings`."""
+    params, credentials, td = context.params, context.credentials, context.services.treasure_data
+    settings = parse({**_ANY_EXPORT, **params["result_settings"]}, environ=credentials.environ)
+    job = wait_for_job(td, workflow_task.read_source(credentials.task(**params)), note=lambda _: None)
+    stats = Stats(action="", ad_account_id="", dry_run=True)
+    with open_reader(job, settings, stats, lists=None) as reader:
+        reader.read(_first_rows(iter(JobResult(td, job))), progress=lambda _: None)
+    label = f"job {job.id} ({', '.join(column.name for column in reader.settings.columns)})"
+    return _judge_rows(label, settings, stats)
+
+
+def _judge_rows(label: str, settings: Settings, stats: Stats) -> Check:
+    if not stats.read:
+        return Check(WARNING, f"{label} has no rows", "check the query's WHERE")
+    check_value_kind(settings.expect_values, plain=stats.plain_values, hashed=stats.hashed_values)
+    message = f"{label}: of its first {stats.read:,} rows {stats.invalid_rows:,} are invalid"
+    if stats.hashed_values > TOLERATED_SHARE * stats.valid and settings.expect_values is ExpectedValues.ANY:
+        return Check(
+            WARNING,
+            f"{message}; {stats.hashed_values:,} values look hashed already",
+            "a policy of Treasure Data may mask the column: digests of masked values match nobody. "
+            "expect_values: plain stops an export of such values, and expect_values: hashed says that they are digests",
+        )
+    reasons = {reason: count for reason, count in sorted(stats.invalid_by_reason.items()) if count}
+    if not reasons:
+        return Check(OK, message)
+    counts = ", ".join(f"{reason} {count:,}" for reason, count in reasons.items())
+    advice = f"`td-pinterest explain {max(reasons, key=lambda name: reasons[name])}` says why, with SQL"
+    return Check(WARNING if stats.valid else ERROR, f"{message} ({counts})", advice)
+
+
+def _first_rows(blocks: Iterator[list[list[Any]]]) -> Iterator[list[list[Any]]]:
+    left = _SAMPLE
+    for block in blocks:
+        yield [column[:left] for column in block]
+        left -= len(block[0])
+        if left <= 0:
+            return

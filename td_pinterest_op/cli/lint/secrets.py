@@ -1,0 +1,77 @@
+"""Secrets in a .dig file: the `_env` of a task, secrets in plain text, and misspelt names of secrets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from td_pinterest_op.cli.connection import SECRETS
+from td_pinterest_op.cli.lint.dig_file import DigFile, Task, Value
+from td_pinterest_op.settings.types import nearest
+
+# In place of the value of a secret; no message holds it.
+PLACEHOLDER = "0-placeholder-0"
+_SECRET = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")
+_MISSPELT = re.compile(r"\$\{\s*secrets?\s*[.:]\s*([\w.-]+)\s*\}")
+_LARGEST_FILE = 1_000_000
+
+
+def environ_of(dig: DigFile, task: Task) -> Mapping[str, str]:
+    """Return the variables of a task's `_env`, with a placeholder for each secret; add what is wrong with them."""
+    for parent in task.parents:
+        if misplaced := parent.get("_export", "_env"):
+            dig.add(misplaced, "env", "digdag reads _env from the task itself: move it there, next to py>")
+    written = task.value.get("_env")
+    environ = {}
+    for name, value in written.mapping.items() if written else ():
+        if name in SECRETS:
+            check_plain_secret(dig, value, name=name, variable=name)
+        check_secret_names(dig, value, variable=name)
+        environ[name] = "" if value.value is None else _SECRET.sub(PLACEHOLDER, str(value.value))
+    return environ
+
+
+def check_plain_secret(dig: DigFile, value: Value | None, *, name: str, variable: str) -> None:
+    """Add a finding for a credential that is written in plain text."""
+    if value and value.value not in (None, "") and "${" not in str(value.value):
+        secret = SECRETS[variable]
+        message = (
+            f"{name}: it is here in plain text, for everybody who can read the workflow: take it out, set the "
+            f"secret {secret}, and write `{variable}: ${{secret:{secret}}}` under _env. Whoever has read it can use "
+            "it: get a new one"
+        )
+        dig.add(value, "plain-secret", message)
+
+
+def check_secret_names(dig: DigFile, value: Value, *, variable: str = "") -> None:
+    """Add a finding for a secret whose name is nearly one of another file, or the usual one of the `variable`."""
+    for template in _MISSPELT.finditer(str(value.value)):
+        if not _SECRET.fullmatch(template[0]):
+            dig.add(value, "template", f"digdag fills in no {template[0]}: write ${{secret:{template[1]}}}")
+    for name in _SECRET.findall(str(value.value)):
+        usual = {SECRETS[variable]} if variable in SECRETS else set()
+        if name == "http.uri":
+            dig.add(value, "secret-name", "a secret http.uri is the address of every http> task: give it another name")
+        if intended := _intended_name(name, {*usual, *_names_in_other_files(dig, value.path)}):
+            message = f"no other workflow of the folder has a secret {name}: did you mean {intended}?"
+            dig.add(value, "secret-name", message, is_error=False)
+
+
+def _names_in_other_files(dig: DigFile, path: Path) -> Iterator[str]:
+    for pattern in ("*.dig", "*/*.yml", "*/*.dig"):
+        for other in dig.folder.glob(pattern):
+            if other != path and other.is_file() and other.stat().st_size < _LARGEST_FILE:
+                yield from _SECRET.findall(other.read_text(encoding="utf-8", errors="replace"))
+
+
+def _intended_name(name: str, known: set[str]) -> str | None:
+    """Return the known name that `name` misspells: not one of another style, nor that of a second account."""
+    words = {re.sub(r"[._-]", "", word).lower(): word for word in known}
+    plain = re.sub(r"[._-]", "", name).lower()
+    if name in known or plain in words:
+        return None
+    near = nearest(plain, words, cutoff=0.88)
+    if not near or plain.startswith(near) or re.sub(r"\D", "", plain) != re.sub(r"\D", "", near):
+        return None
+    return words[near]

@@ -1,0 +1,39 @@
+"""Calls in a thread of their own: with a time limit, or unaffected by signals."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+
+def start(function: Callable[[], _T], *, name: str) -> concurrent.futures.Future[_T]:
+    """Start `function()` in a daemon thread. Raises RuntimeError if the system starts no thread."""
+    future: concurrent.futures.Future[_T] = concurrent.futures.Future()
+
+    def fill() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=fill, name=name, daemon=True).start()
+    return future
+
+
+def call_within(seconds: float, function: Callable[[], _T]) -> _T:
+    """Return `function()`. Raises what it raises, and TimeoutError after `seconds`.
+
+    After a TimeoutError, or an exception that a signal raises here, its thread goes on and its result is lost.
+    """
+    future = start(function, name="limited")
+    try:
+        return future.result(seconds)
+    except concurrent.futures.TimeoutError:
+        # Before Python 3.11 a class of its own; one that `function` raised is passed on.
+        if future.done():
+            raise
+        raise TimeoutError from None

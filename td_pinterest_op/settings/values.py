@@ -1,0 +1,76 @@
+"""Single values of `result_settings`: each is read by the type of its setting, or looked up as a secret."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+
+from td_pinterest_op.settings.parsed_settings import ParsedSettings, ParsedValue
+from td_pinterest_op.settings.setting import Setting, Table
+from td_pinterest_op.settings.types import Show, WrongValueError, describe, has_lost_digits, is_left_out
+
+_SECRET_LITERAL = re.compile(r"\$\{secret:([^{}]*)\}")
+_SECRET_NAME = re.compile(r"(?!pin[ar][._])[A-Za-z_][A-Za-z0-9_.-]{0,63}")  # not a token in place of a name
+
+
+class _MissingSecretError(Exception):
+    """A workflow secret is not in the environment."""
+
+
+def read_value(
+    parsed: ParsedSettings, name: str, key: Setting, raw: object, *, environ: Mapping[str, str], show: Show
+) -> ParsedValue:
+    """Return the value of a key, given under this name or alias; what is wrong with it is added to the problems."""
+    try:
+        secret = _secret_of(key, raw)
+        if secret is not None:
+            raw, show = _look_up(secret, environ), describe
+        if is_left_out(raw):
+            return ParsedValue(is_given=False, value=key.default)
+        value = key.type.read(raw, show)
+    except _MissingSecretError as missing:
+        parsed.add_problem(name, str(missing), code="environment")
+        return ParsedValue(is_given=True)
+    except WrongValueError as wrong:
+        parsed.add_problem(name, f"{wrong}; allowed: {key.type.allowed}")
+        return ParsedValue(is_given=True)
+    lost = key.type.is_id and secret is None and has_lost_digits(raw)
+    return ParsedValue(is_given=True, value=value, secret=secret, lost_digits=lost)
+
+
+def credentials_in(settings: Mapping[object, object], table: Table, environ: Mapping[str, str]) -> Collection[str]:
+    """Return the credentials that the settings hold or name, which no message may show."""
+    keys = [key for key in table.settings if key.is_credential]
+    written = [value.strip() for value in (settings.get(key.name) for key in keys) if isinstance(value, str)]
+    secrets = [key.secret for key in keys]
+    secrets += [literal[1].strip() for literal in map(_SECRET_LITERAL.fullmatch, written) if literal]
+    values = [environ.get(_variable(secret), "").strip() for secret in secrets]
+    return frozenset(text for text in written + values if len(text) >= 4)  # shorter ones are part of any text
+
+
+def _secret_of(key: Setting, raw: object) -> str | None:
+    """Return the workflow secret that a value comes from."""
+    if is_left_out(raw) and key.is_credential:
+        return key.secret
+    if not isinstance(raw, str) or "${secret:" not in raw:
+        return None
+    literal = _SECRET_LITERAL.fullmatch(raw.strip())
+    if not literal or not _SECRET_NAME.fullmatch(literal[1].strip()):
+        raise WrongValueError("a secret must be the whole value, and its name letters, digits, dots and dashes")
+    return literal[1].strip()
+
+
+def _look_up(secret: str, environ: Mapping[str, str]) -> str:
+    variable = _variable(secret)
+    value = environ.get(variable, "")
+    if not value.strip():
+        state = "empty" if variable in environ else "missing"
+        raise _MissingSecretError(
+            f"{variable} is {state} in the environment; set the workflow's secret {secret}, and give it to "
+            f"the task as {variable}, under its _env (config/environment.yml has such lines)"
+        )
+    return value
+
+
+def _variable(secret: str) -> str:
+    return re.sub(r"[.-]", "_", secret).upper()

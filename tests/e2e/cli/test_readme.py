@@ -1,0 +1,52 @@
+"""The tutorials of the command line's README: each command does what the page says."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests import children
+from tests.e2e.cli.test_authorize import answer_consent
+from tests.e2e.project import ROOT
+from tests.emulators.pinterest import AD_ACCOUNT_ID
+from tests.exporting import Services, digests, people
+from tests.unit.cli.running import Terminal
+
+PAGE = (ROOT / "td_pinterest_op" / "cli" / "README.md").read_text()
+NAME = "scripts/td-pinterest"
+# What a machine without Treasure Data's toolbelt cannot run.
+TOOLBELT = ("td ",)
+
+
+def commands() -> list[str]:
+    """The shell commands of the page, one a line."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    lines = "".join(blocks).splitlines()
+    return [line for line in lines if not line.startswith(TOOLBELT)]
+
+
+def test_commands_of_the_tutorials_succeed_in_their_order(
+    at_terminal: Terminal, services: Services, redirect: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("webbrowser.open", lambda link: threading.Thread(target=answer_consent, args=(link,)).start())
+    monkeypatch.setenv("PINTEREST_AD_ACCOUNT_ID", AD_ACCOUNT_ID)
+    monkeypatch.setenv("PINTEREST_AUDIENCE_ID", audience_id := services.audience())
+    rows = [{"email": person, "customer_id": number, "opted_in": True} for number, person in enumerate(people(5))]
+    services.td.create("sandbox", "people", [*rows, {"email": "nobody", "customer_id": 5, "opted_in": True}])
+    for command in commands():
+        if not command.startswith(NAME):
+            children.run(["sh", "-c", command]).check_returncode()
+            continue
+        words, _, file = command.removeprefix(NAME).partition(" > ")
+        arguments = [*shlex.split(words, comments=True), *(["--redirect", redirect] if "authorize" in words else [])]
+        ran = at_terminal(*arguments)
+        assert 0 == ran.code, f"{command}: {ran.err}"
+        if file:
+            Path(file).write_text(ran.out)
+    assert digests(5) == services.pinterest.members_of_audience(audience_id)
+    assert "not_an_email" in (tmp_path / "build" / "rejected.sql").read_text()

@@ -1,0 +1,90 @@
+"""The options of `scripts/sandbox`, and the values that they hold."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tests.emulators.__main__ import TABLE
+from tests.sandbox.project import ROOT
+
+# They outlive the run's own folder.
+PAGE, LOG = ROOT / "build" / "sandbox_report.html", ROOT / "build" / "sandbox.log"
+_TABLE = re.compile(r"(?:[a-z0-9_]+[.])?[a-z0-9_]+")
+_ID = re.compile(r"\d+")
+
+
+def argument_parser(description: str) -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    usage = "%(prog)s [--project FOLDER] [OPTION]... [WORKFLOW.dig]...   (--help names the options)"
+    parser = argparse.ArgumentParser(prog="scripts/sandbox", usage=usage, description=description)
+    parser.add_argument("workflows", nargs="*", metavar="WORKFLOW.dig", help="of the project (default: the only one)")
+    parser.add_argument("--project", type=Path, metavar="FOLDER", help="a bundled folder of your own, run unchanged")
+    parser.add_argument(
+        "--table",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="a table from a CSV file with a header (or Parquet), in every database that the project names; "
+        "DATABASE.NAME=FILE: in that one",
+    )
+    parser.add_argument(
+        "--expect",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="who should be in the audience in the end: a digest or an identifier a line; AUDIENCE=FILE of several, by "
+        "id or name. Ends with 1 if anybody else is, or is not; shows which of the missing people were withheld",
+    )
+    parser.add_argument(
+        "--known",
+        action="append",
+        default=[],
+        metavar="ID=NAME",
+        help="an ad account or audience that exists; or a file with what `td-pinterest audiences --json` or `accounts "
+        "--json` prints. Other ids that the project names are made up, and listed",
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="ends with 1 if the project names an id that is not known"
+    )
+    parser.add_argument(
+        "--like", type=Path, metavar="FILE", help="a rehearsal.json: Pinterest behaves as that file describes"
+    )
+    parser.add_argument("--rows", type=int, default=100_000, help="made-up people, where no --table is given")
+    parser.add_argument("--page", type=Path, default=PAGE, help="the page about the run (default: %(default)s)")
+    parser.add_argument("--log", type=Path, default=LOG, help="the log of the engine (default: %(default)s)")
+    parser.add_argument("--keep", action="store_true", help="leave the emulators up for tries of your own")
+    return parser
+
+
+def read_known_ids(option: str) -> Iterator[tuple[str, str]]:
+    """Yield id and name of what exists, from `ID`, `ID=NAME` or a JSON file. Raises ValueError."""
+    id_, _, name = option.partition("=")
+    if _ID.fullmatch(id_):
+        yield id_, name
+        return
+    try:
+        for row in json.loads(Path(option).read_text(encoding="utf-8")):
+            yield str(row["id"]), str(row["name"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"--known {option}: ID, ID=NAME, or a file with what `td-pinterest audiences --json` prints is wanted "
+            f"({type(error).__name__})"
+        ) from None
+
+
+def table_files(
+    options: Sequence[str], databases: Sequence[str], people: Path | None
+) -> Iterator[tuple[str, str, Path]]:
+    """Yield database, table and file of each table to load. Raises ValueError for an option that is not NAME=FILE."""
+    if people:
+        yield from ((database, TABLE, people) for database in databases)
+    for option in options:
+        name, equals, file = option.partition("=")
+        if not _TABLE.fullmatch(name) or not equals:
+            raise ValueError(f"--table {option}: NAME=FILE or DATABASE.NAME=FILE is wanted")
+        database, _, table = name.rpartition(".")
+        yield from ((name, table, Path(file)) for name in ([database] if database else databases))

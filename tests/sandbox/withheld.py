@@ -1,0 +1,96 @@
+"""Why people are missing from an audience: the rows of its run, read again with and without each restriction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from td_pinterest_op.audiences.actions import EXPORT
+from td_pinterest_op.errors import ExportError
+from td_pinterest_op.records.spool import Sorted, split_fixed
+from td_pinterest_op.report.entry import Entry
+from td_pinterest_op.runtime.clock import SYSTEM
+from td_pinterest_op.settings.parse import parse
+from td_pinterest_op.settings.table import HashIn, RecordsFormat, Settings
+from td_pinterest_op.stats import CONSENT, SUPPRESS, Stats
+from td_pinterest_op.treasure_data.api import TreasureData
+from td_pinterest_op.treasure_data.job import Source
+from td_pinterest_op.treasure_data.result import open_job_rows
+from td_pinterest_op.withholding.lists import open_lists
+from td_pinterest_op.withholding.preparation import open_reader
+from td_pinterest_op.workflow.services import connect
+from td_pinterest_op.workflow.task import Task
+
+# The settings that decide who is withheld, or what the columns of the rows are.
+SETTINGS = ("control", "columns", "hash_in")
+# In the order in which an export withholds.
+_LISTS = {SUPPRESS: "suppressed", CONSENT: "without consent"}
+IN_CONTROL, NOT_FOUND, UNKNOWN = "in the control group", "not in the query's result", "for an unknown reason"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """A run whose rows can be read again. `lists`: the jobs of its lists, by name."""
+
+    td: TreasureData
+    job_id: str
+    lists: Mapping[str, str]
+    settings: Settings
+
+    def digests(self, *, with_control: bool = False, lists: Collection[str] = ()) -> frozenset[str]:
+        """Return the digests (hex) that these restrictions leave. Raises ExportError, OSError."""
+        settings = self.settings
+        if settings.control and not with_control:
+            # Its column stays known as what it is.
+            settings = replace(settings, control=replace(settings.control, percent=Decimal(0)))
+        sources = {name: Source(job_id=self.lists[name]) for name in lists}
+        stats = Stats(action="", ad_account_id="", dry_run=True)
+        rows = open_job_rows(self.td, Source(job_id=self.job_id), note=lambda _: None)
+        with (
+            open_lists(self.td, sources, settings, stats) as opened,
+            open_reader(rows.job, settings, stats, lists=opened if sources else None) as reader,
+        ):
+            reader.read(rows.blocks, progress=lambda _: None)
+            spool = reader.prepared.spool
+            data = b"".join(spool.chunks()) if isinstance(spool, Sorted) else b""
+            return frozenset(digest.hex() for digest in split_fixed(data))
+
+
+def explain_missing(
+    missing: Collection[str], run: Entry, settings: Mapping[str, object], environ: Mapping[str, str]
+) -> dict[str, str]:
+    """Return a reason for each digest that is missing from the audience of a run; nothing if its rows cannot tell.
+
+    `settings`: those of SETTINGS that the run had. A mirror and `hash_in: warehouse` leave no rows to read again.
+    """
+    raw = {
+        "type": "pinterest",
+        "audience_type": "customer_list",
+        "action": "add_people_to_current_audience",
+        "ad_account_id": run.text("ad_account_id"),
+        "audience_id": run.text("audience_id"),
+        **settings,
+    }
+    jobs = {name: run.text(f"lists_{name}") for name in _LISTS}
+    try:
+        parsed = replace(parse(raw, table=EXPORT, environ=environ), records=RecordsFormat.IDENTIFIERS)
+        if run.is_mirror or parsed.hash_in is HashIn.WAREHOUSE or not run.text("job_id"):
+            return {}
+        with connect(Task(params={}, environ=environ), parsed, timing=SYSTEM) as services:
+            lists = {name: job_id for name, job_id in jobs.items() if job_id}
+            again = _Run(td=services.treasure_data, job_id=run.text("job_id"), lists=lists, settings=parsed)
+            return _reasons(missing, again)
+    except ExportError:
+        return {}
+
+
+def _reasons(missing: Collection[str], run: _Run) -> dict[str, str]:
+    left = {_LISTS[name]: run.digests(lists=[name]) for name in run.lists}
+    if run.settings.control:
+        left[IN_CONTROL] = run.digests(with_control=True)
+    everybody = run.digests()
+    reasons = dict.fromkeys(missing, NOT_FOUND)
+    for digest in everybody.intersection(missing):
+        reasons[digest] = next((reason for reason, digests in left.items() if digest not in digests), UNKNOWN)
+    return reasons
