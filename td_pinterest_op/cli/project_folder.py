@@ -46,7 +46,7 @@ def show_next_commands(folder: Path, answers: Answers, common: CommonOptions) ->
 
 
 def _next_commands(folder: Path, answers: Answers) -> Sequence[str]:
-    place, name, scripts = shlex.quote(str(folder)), shlex.quote(folder.resolve().name), _typed(ROOT / "scripts")
+    place, name, scripts = shlex.quote(str(folder)), shlex.quote(folder.resolve().name), _shell_path(ROOT / "scripts")
     exports = settings_of_exports(dig_file.read(folder / answers.job.workflow))
     ids = [value for each in exports for key, value in each.items() if key.startswith("audience_id") and value]
     once = (
@@ -59,7 +59,7 @@ def _next_commands(folder: Path, answers: Answers) -> Sequence[str]:
     )
 
 
-def _typed(path: Path) -> str:
+def _shell_path(path: Path) -> str:
     """Return a path as somebody in the working folder would type it."""
     here = Path.cwd()
     return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))

@@ -1,11 +1,11 @@
-"""What each action did, in a word for people."""
+"""A word for what each action does."""
 
 from __future__ import annotations
 
 from td_pinterest_op.report.entry import Entry
 from td_pinterest_op.run_history.columns import FAILED, FOLLOW_UP, LIFT
 
-# After the run, and before it: of a rehearsal, or of a run that failed.
+# After a run, and for a dry run or a run that failed.
 _WORDS = {
     "create_new_audience": ("Created", "Create"),
     "add_people_to_current_audience": ("Added", "Add"),
@@ -23,7 +23,7 @@ _KINDS = {FOLLOW_UP: "Follow-up", LIFT: "Comparison"}
 
 
 def action_word(entry: Entry) -> str:
-    """Return what an entry did: "Replaced"; "Replace" of a rehearsal and of a run that failed."""
+    """Return what an entry did: "Replaced"; "Replace" for a dry run and for a run that failed."""
     if entry.kind in _KINDS:
         return _KINDS[entry.kind]
     done, name = _WORDS.get(entry.text("action"), ("Run", "Run"))

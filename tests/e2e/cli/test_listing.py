@@ -135,7 +135,7 @@ def test_an_audience_of_another_type_has_no_list(at_terminal: Terminal, services
     ],
 )
 def test_a_moment_is_shown_if_it_is_one(value: object, shown: str) -> None:
-    assert shown == screen.cell(audience_row({"id": 1, "created_timestamp": value})["created"])
+    assert shown == screen.format_cell(audience_row({"id": 1, "created_timestamp": value})["created"])
 
 
 def test_programs_get_times_to_the_second_in_utc(at_terminal: Terminal, services: Services) -> None:
@@ -167,7 +167,9 @@ def test_missing_credentials_are_named_with_every_place(at_terminal: Terminal, m
 def test_a_narrow_terminal_gets_blocks_and_whole_ids(
     at_terminal: Terminal, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    monkeypatch.setattr("td_pinterest_op.cli.screen.console", lambda *, stderr=False: Console(width=40, stderr=stderr))
+    monkeypatch.setattr(
+        "td_pinterest_op.cli.screen.make_console", lambda *, stderr=False: Console(width=40, stderr=stderr)
+    )
     ran = at_terminal(command)
     assert 40 >= max(map(len, ran.out.splitlines()))
     assert all(entry["id"] in ran.out for entry in json.loads(at_terminal(command, "--json").out))

@@ -15,7 +15,7 @@ from rich.console import Console
 from td_pinterest_op import __version__
 from td_pinterest_op.__main__ import main
 from td_pinterest_op.cli import screen
-from td_pinterest_op.cli.export import stopping
+from td_pinterest_op.cli.export import stop_on_signals
 from td_pinterest_op.cli.program import program
 from td_pinterest_op.errors import WorkflowError
 from td_pinterest_op.runtime import shutdown
@@ -165,7 +165,9 @@ def test_ctrl_c_during_imports_prints_one_sentence(
 def test_a_long_line_is_wrapped_with_its_indentation(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(screen, "console", lambda *, stderr=False: Console(width=20, stderr=stderr, highlight=False))
+    monkeypatch.setattr(
+        screen, "make_console", lambda *, stderr=False: Console(width=20, stderr=stderr, highlight=False)
+    )
     screen.say("- role: OWNER of the ad account", indent=2)
     screen.note("  rows      five read, four valid", indent=12)
     expected = (
@@ -179,7 +181,7 @@ def test_a_long_line_is_wrapped_with_its_indentation(
 def test_an_error_that_ends_with_a_full_stop_gets_no_second_one(
     message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    screen.fail(message)
+    screen.show_error(message)
     assert f"error: {message}" == " ".join(capsys.readouterr().err.split())
 
 
@@ -193,7 +195,7 @@ def test_a_second_signal_does_not_interrupt_the_shutdown(capsys: pytest.CaptureF
             signal.raise_signal(signal.SIGINT)
             finished.append("what was under way")
 
-    with pytest.raises(click.exceptions.Exit) as end, stopping():
+    with pytest.raises(click.exceptions.Exit) as end, stop_on_signals():
         run()
     assert (143, ["what was under way"]) == (end.value.exit_code, finished)
     assert "error: the run was stopped (SIGTERM).\n" == capsys.readouterr().err
@@ -204,7 +206,7 @@ def test_a_stop_while_a_token_is_being_stored_is_reported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutdown, "_SAVING_SECONDS", 0.0)
-    with shutdown.protect_saving(), pytest.raises(click.exceptions.Exit), stopping():
+    with shutdown.protect_saving(), pytest.raises(click.exceptions.Exit), stop_on_signals():
         signal.raise_signal(signal.SIGINT)
     said = "the run was stopped (SIGINT). A new refresh token may not be stored: if it is refused, run"
     assert f"error: {said} `td-pinterest authorize`." == " ".join(capsys.readouterr().err.split())
