@@ -16,7 +16,7 @@ from td_pinterest_op.identifiers.sql_text import quote_name
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.treasure_data.api import TreasureData, build_path
 from td_pinterest_op.treasure_data.job import Job, Source, run_statement, wait_for_job
-from td_pinterest_op.treasure_data.result import JobResult, Rows
+from td_pinterest_op.treasure_data.result import JobResult, Rows, to_records
 
 log = logging.getLogger(__name__)
 
@@ -66,13 +66,8 @@ class Stage:
     def read_records(self, purpose: str, statement: str) -> list[dict[str, Any]]:
         """Run a statement with few rows; returns each by column name. Raises as `run`."""
         rows = self.read_rows(purpose, statement)
-        names = [name for name, _ in rows.job.schema]
         with self._outcome_in_errors():
-            return [
-                dict(zip(names, map(_decode, row), strict=True))
-                for block in rows.blocks
-                for row in zip(*block, strict=True)
-            ]
+            return to_records(rows)
 
     def create(self, kind: str, purpose: str, select: str) -> tuple[str, str]:
         """Create a table of this try; returns the SQL of its name, and the job. Raises as `run`."""
@@ -122,7 +117,3 @@ class Stage:
             yield
         except ExportError as error:
             raise error.extend(self.outcome) from None
-
-
-def _decode(value: object) -> object:
-    return value.decode() if isinstance(value, bytes) else value
