@@ -117,8 +117,8 @@ def _read_segment_name(task: workflow.Task) -> str:
 
 def _extend_query(task: workflow.Task) -> dict[str, Any]:
     """Return the task's query with the definition of `activation_actions_table`; {} if it does not use that."""
-    given = task.params.get("query")
-    query = "" if is_left_out(given) else workflow.read_sql(str(given), key="query")
+    value = task.params.get("query")
+    query = "" if is_left_out(value) else workflow.read_sql(str(value), key="query")
     if not _TABLE.search(query):
         return {}
     table = _read_table_name(task)

@@ -44,7 +44,7 @@ class Lift:
 
 def write_failure(task: workflow.Task, timing: Timing) -> None:
     """Write the row of the failed run whose `_error` contains this task; a failure to do so is a warning."""
-    write_missing(task, timing, name=_failed_task_name(task), row={"error": _failure_message(task)})
+    write_missing(task, timing, name=_find_failed_task_name(task), row={"error": _read_failure_message(task)})
 
 
 def write_missing(task: workflow.Task, timing: Timing, *, name: str, row: Row) -> None:
@@ -79,23 +79,23 @@ def write_lift(task: workflow.Task, timing: Timing) -> None:
 def _open_history(task: workflow.Task, timing: Timing) -> History | None:
     """Return the history of the task, None without one. Raises SettingsError."""
     settings = task.params.get("result_settings")
-    given = settings.get("history") if isinstance(settings, Mapping) else None
-    given = task.params.get("history") if is_left_out(given) else given
-    if is_left_out(given):
+    value = settings.get("history") if isinstance(settings, Mapping) else None
+    value = task.params.get("history") if is_left_out(value) else value
+    if is_left_out(value):
         return None
     try:
-        return open_history(task, TABLE.read(given, show_value), timing)
+        return open_history(task, TABLE.read(value, show_value), timing)
     except WrongValueError as problem:
         raise SettingsError(f"history: {problem}; allowed: {TABLE.allowed}", key="history") from None
 
 
-def _failed_task_name(task: workflow.Task) -> str:
+def _find_failed_task_name(task: workflow.Task) -> str:
     """Return the name of the task whose `_error` contains this one; outside `_error`, that of the workflow."""
     name = str(task.params.get("task_name") or "")
     return name.partition("^error")[0] if "^error" in name else f"+{workflow_name(name) or ''}"
 
 
-def _failure_message(task: workflow.Task) -> str:
+def _read_failure_message(task: workflow.Task) -> str:
     """Return the failure's message: the text that the operator raised, else the first line."""
     error = task.params.get("error")
     text = str(error.get("message") or "") if isinstance(error, Mapping) else ""

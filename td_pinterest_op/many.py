@@ -130,8 +130,8 @@ def _read_entries(task: workflow.Task) -> Sequence[Mapping[object, Any]]:
     return [_read_entry(entry) for entry in entries]
 
 
-def _read_entry(given: object) -> Mapping[object, Any]:
-    entry = Layer(place="an entry of `audiences`", content=given).mapping()
+def _read_entry(value: object) -> Mapping[object, Any]:
+    entry = Layer(place="an entry of `audiences`", content=value).mapping()
     if not entry:
         raise SettingsError("an entry of `audiences` is empty, or the task has no `audience`")
     return entry
@@ -159,8 +159,8 @@ def _build_query(entry: Mapping[object, Any], place: str) -> str:
 
 def _read_concurrent(task: workflow.Task) -> int:
     """Return how many entries run at once. Raises SettingsError."""
-    given = task.params.get("concurrent")
+    value = task.params.get("concurrent")
     try:
-        return 1 if is_left_out(given) else int(_CONCURRENT.read(given, show_value))
+        return 1 if is_left_out(value) else int(_CONCURRENT.read(value, show_value))
     except WrongValueError as error:
         raise SettingsError(f"concurrent: {error}; allowed: {_CONCURRENT.allowed}", key="concurrent") from None

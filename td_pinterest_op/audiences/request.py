@@ -155,7 +155,8 @@ def _read_request(
         settings = read_settings()
         settings = replace(settings, requests_per_minute=max(settings.requests_per_minute // task.concurrent, 1))
         # Only for its problems: whoever writes the history finds the database again.
-        read_history_database(task, settings.history)
+        if settings.history:
+            read_history_database(task, settings.history)
     endpoints: Endpoints | None = None
     with errors:
         endpoints = read_endpoints(task.environ)

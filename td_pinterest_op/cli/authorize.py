@@ -69,7 +69,7 @@ def authorize(
         open_client(app, endpoint=read_endpoints(environ).pinterest, timing=SYSTEM) as client,
     ):
         state = secrets.token_urlsafe(32)
-        link = oauth.consent_address(
+        link = oauth.build_consent_url(
             page=environ.get("PINTEREST_OAUTH_URL") or oauth.CONSENT_URL,
             client_id=app.client_id.reveal(),
             redirect_uri=redirect,

@@ -14,7 +14,7 @@ from typing import Any
 from td_pinterest_op.errors import ExportError, JobError
 from td_pinterest_op.identifiers.sql_text import quote_name
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.treasure_data.api import TreasureData, path_of
+from td_pinterest_op.treasure_data.api import TreasureData, build_path
 from td_pinterest_op.treasure_data.job import Job, Source, run_statement, wait_for_job
 from td_pinterest_op.treasure_data.result import JobResult, Rows
 
@@ -90,7 +90,7 @@ class Stage:
         pattern = re.compile(rf"pinterest_({_KINDS})_({self.name}|{NEW})(_[a-z0-9]+)*")
         # As Treasure Data writes the time at which a table was made.
         before = datetime.fromtimestamp(now - _LEFT_BEHIND, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
-        status, content = self.td.call("GET", path_of("table", "list", self.database))
+        status, content = self.td.call("GET", build_path("table", "list", self.database))
         if status == 404:
             raise JobError(f'there is no database "{self.database}" for the ledger: create it, or name another one')
         tables = {str(table.get("name")): str(table.get("created_at") or "") for table in content.get("tables", [])}
@@ -108,7 +108,7 @@ class Stage:
             return
         try:
             for table in tables:
-                self.td.call("POST", path_of("table", "delete", self.database, table))
+                self.td.call("POST", build_path("table", "delete", self.database, table))
         except ExportError as error:
             log.warning("tables of the mirror stay in database %s: %s", self.database, error)
 

@@ -90,11 +90,11 @@ def summarize(rows: Iterable[Row]) -> AudienceHistory:
     every = [_Run(**{name.name: row[name.name] for name in fields(_Run)}) for row in ordered if row["kind"] == RUN]
     runs = [run for run in every if run.may_have_written]
     lists = dict.fromkeys(run.customer_list_id for run in runs if run.customer_list_id)
-    members = {list_id: known for list_id in lists if (known := _known_members(list_id, runs))}
+    members = {list_id: known for list_id in lists if (known := _count_known_members(list_id, runs))}
     return AudienceHistory(sizes=sizes, members=members)
 
 
-def _known_members(list_id: str, runs: Sequence[_Run]) -> Members | None:
+def _count_known_members(list_id: str, runs: Sequence[_Run]) -> Members | None:
     own = [run for run in runs if run.customer_list_id == list_id]
     # Of runs of the same second: a failure, then an add after a remove.
     last = min(own, key=lambda run: (-run.time, run.outcome != FAILED, run.action or ""))
@@ -103,14 +103,14 @@ def _known_members(list_id: str, runs: Sequence[_Run]) -> Members | None:
     if last.members is None or last.is_failed or is_shared or not beginnings:
         return None
     if (
-        _last_time(_failed_writers(last, runs)) >= min(beginnings)
-        or _last_time(_untracked_changes(last, own, runs)) >= last.time
+        _last_time(_find_failed_writers(last, runs)) >= min(beginnings)
+        or _last_time(_find_untracked_changes(last, own, runs)) >= last.time
     ):
         return None
     return Members(records=last.members, is_sent=last.is_sent)
 
 
-def _failed_writers(last: _Run, runs: Sequence[_Run]) -> Iterable[_Run]:
+def _find_failed_writers(last: _Run, runs: Sequence[_Run]) -> Iterable[_Run]:
     """Return the failed runs that may have changed the audience's list and do not name it."""
     return (
         run
@@ -119,7 +119,7 @@ def _failed_writers(last: _Run, runs: Sequence[_Run]) -> Iterable[_Run]:
     )
 
 
-def _untracked_changes(last: _Run, own: Sequence[_Run], runs: Sequence[_Run]) -> Iterable[_Run]:
+def _find_untracked_changes(last: _Run, own: Sequence[_Run], runs: Sequence[_Run]) -> Iterable[_Run]:
     """Yield the runs after which the members are unknown: erasures, failed mirrors, killed runs."""
     writers = {run.workflow for run in runs if run in own or run.action == _ERASING}
     for run in runs:

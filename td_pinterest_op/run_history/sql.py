@@ -17,7 +17,7 @@ from td_pinterest_op.run_history.columns import COLUMNS, FAILED, FOLLOW_UP, RUN,
 _LONGEST_TEXT = 1000
 
 
-def make_table(table: str) -> str:
+def create_table(table: str) -> str:
     """Return the statements that create the table, or add the columns that one of an earlier version lacks."""
     name = quote_name(table)
     columns = ",\n".join(f"  {_declare(column)}" for column in COLUMNS)

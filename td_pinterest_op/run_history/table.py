@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from td_pinterest_op.errors import JobError, TreasureDataError
 from td_pinterest_op.run_history.columns import Row
-from td_pinterest_op.run_history.sql import insert_rows, make_table
+from td_pinterest_op.run_history.sql import create_table, insert_rows
 from td_pinterest_op.treasure_data.api import TreasureData
 from td_pinterest_op.treasure_data.job import Source, make_domain_key, run_statement
 from td_pinterest_op.treasure_data.result import read_all
@@ -51,7 +51,7 @@ class HistoryTable:
             except JobError:
                 # Another run may do the same: the next try shows whether the table is there.
                 with contextlib.suppress(JobError, TreasureDataError):
-                    run_statement(self.td, self._build_source(make_table(self.name)))
+                    run_statement(self.td, self._build_source(create_table(self.name)))
             except TreasureDataError:
                 pass
             self.td.sleep(wait)

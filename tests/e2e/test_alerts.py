@@ -186,9 +186,13 @@ def test_an_alert_that_fails_does_not_silence_the_other(
         ("td>: {data: SELECT * FROM nowhere}", r"Query \d+ failed: .*nowhere.*"),
         ("td>: {data: ' '}", r"Query \d+ failed: .+"),
         ("fail>: Python command failed with code 137", r".* code 137 \(the process was killed, mostly for [^()]*\)"),
+        (
+            "py>: td_pinterest_op.status.AudienceStatus\n  result_settings: {ad_account_id: one, min_size: many}",
+            r"result_settings has \d problems: ad_account_id: .*; audience_ids?: .*; min_size: .*",
+        ),
         ("td>: queries/land.sql", r"\(ReferenceError: .*land.* is not defined\) in queries/land\.sql"),
     ],
-    ids=["hostile", "wrong table", "empty", "killed", "undefined"],
+    ids=["hostile", "wrong table", "empty", "killed", "problems", "undefined"],
 )
 def test_every_alert_and_the_history_say_what_failed_whatever_the_message_holds(
     engine: Engine, services: Services, alerts: Path, sinks: Sinks, query: str, told: str

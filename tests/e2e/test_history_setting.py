@@ -348,7 +348,7 @@ def test_an_export_ends_as_without_a_history_and_with_one_warning(
     assert warning.startswith(f"this run has no row in the history {named}: ")
     assert why in warning
     assert "nothing was sent" not in warning
-    assert warning.endswith(". The run itself goes on as without a history")
+    assert warning.endswith(". The run itself continues without the history")
 
 
 def test_a_failure_stays_what_it_is(

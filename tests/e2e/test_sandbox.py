@@ -20,7 +20,7 @@ from scripts import bundle as bundle_script
 from td_pinterest_op.cli.rehearse.stage import Facts
 from td_pinterest_op.cli.report_sources import read_entries
 from tests import children, guard
-from tests.campaigns import campaign
+from tests.campaigns import campaign, some
 from tests.e2e.project import ENGINES, ROOT, change, copy_checkout, run_with_stand_in
 from tests.emulators.__main__ import AUDIENCE_NAME, guide_lines
 from tests.emulators.environment import HURRY, environment
@@ -172,13 +172,16 @@ def test_sandbox_runs_an_unchanged_project_and_puts_its_audiences_on_one_page(
 
 @pytest.mark.parametrize(
     ("known", "code", "line"),
-    [
-        (["987654321"], 0, "made up   audience 2542620905473"),
-        (["{audiences}", "987654321", "--strict"], 0, ""),
-        (["987654321", "--strict"], 1, "unknown   audience 2542620905473: --strict takes only ids that are known."),
-        (["1", "--strict"], 1, "or add --known 987654321 --known 2542620905473"),
-        (["987654321", "2542620905473=Leser", "--strict"], 1, 'is named "Leser"'),
-    ],
+    some(
+        [
+            (["987654321"], 0, "made up   audience 2542620905473"),
+            (["{audiences}", "987654321", "--strict"], 0, ""),
+            (["987654321", "--strict"], 1, "unknown   audience 2542620905473: --strict takes only ids that are known."),
+            (["1", "--strict"], 1, "or add --known 987654321 --known 2542620905473"),
+            (["987654321", "2542620905473=Leser", "--strict"], 1, 'is named "Leser"'),
+        ],
+        quick=3,
+    ),
 )
 def test_ids_that_are_not_known_are_listed_or_refused(
     sandbox: Sandbox, project: Path, tmp_path: Path, known: list[str], code: int, line: str
@@ -201,9 +204,19 @@ def test_wrong_expectation_names_missing_people_by_line(sandbox: Sandbox, projec
     assert expected in " ".join(said.split())
 
 
-@pytest.mark.parametrize("by", ["", "customer"])
+@pytest.mark.parametrize(
+    ("by", "action"),
+    some(
+        [
+            ("", "replace_current_audience"),
+            ("customer", "replace_current_audience"),
+            ("customer", "mirror_current_audience"),
+        ],
+        quick=2,
+    ),
+)
 def test_missing_people_are_counted_by_what_withheld_them(
-    sandbox: Sandbox, project: Path, tmp_path: Path, by: str
+    sandbox: Sandbox, project: Path, tmp_path: Path, by: str, action: str
 ) -> None:
     everybody = people(12)
     rows = [f"{number},{person}\n" for number, person in enumerate(everybody)]
@@ -216,7 +229,9 @@ def test_missing_people_are_counted_by_what_withheld_them(
     withholding = f"columns: {{contact: email}}\n    control: {{percent: 40, salt: autumn{', by: ' * bool(by)}{by}}}"
     change(project / "buyers.dig", (r"columns: .*", withholding))
     opted_out = "SELECT mail AS contact FROM customers WHERE id IN (3, 4)"
-    change(project / "buyers.dig", (r"^\+send:\n", f"+send:\n  database: shop\n  suppress: {opted_out}\n"))
+    query = "\n  query: queries/customers_with_consent.sql" if action.startswith("mirror") else ""
+    task = f"+send:\n  database: shop{query}\n  suppress: {opted_out}\n"
+    change(project / "buyers.dig", (r"^\+send:\n", task), ("action: .*", f"action: {action}\n    min_records: 1"))
     numbers = [
         int(hashlib.sha256(f"autumn\n{key}".encode()).hexdigest()[:8], 16) % 10_000
         for key in (range(12) if by else map(digest, everybody))
@@ -230,15 +245,23 @@ def test_missing_people_are_counted_by_what_withheld_them(
         "1 not in the query's result (line 12), 2 suppressed (lines 4, 5)"
     )
     assert (1, True) == (code, expected in " ".join(said.split())), said
+    assert f"query     SELECT {by}" in said
 
 
 @pytest.mark.parametrize(
     ("file", "text", "error"),
-    [
-        ("customers.csv", "id,mail\n1,nobody\n", "1 of 1 rows is invalid"),
-        ("our project/config/ours.yml", "ours: [", "our project/config/ours.yml: while parsing"),
-        ("our project/queries/customers_with_consent.sql", "SELECT 1 FROM nowhere", "Table with name nowhere does not"),
-    ],
+    some(
+        [
+            ("customers.csv", "id,mail\n1,nobody\n", "1 of 1 rows is invalid"),
+            ("our project/config/ours.yml", "ours: [", "our project/config/ours.yml: while parsing"),
+            (
+                "our project/queries/customers_with_consent.sql",
+                "SELECT 1 FROM nowhere",
+                "Table with name nowhere does not",
+            ),
+        ],
+        quick=2,
+    ),
 )
 def test_failure_is_shown_once_with_files_of_the_user(
     sandbox: Sandbox, project: Path, tmp_path: Path, file: str, text: str, error: str
@@ -272,6 +295,7 @@ def test_printed_commands_run_the_workflow_again(project: Path, tmp_path: Path) 
     assert "Replaced the members" in again.stdout
 
 
+@campaign
 def test_ci_workflow_of_the_readme_passes_and_fails_for_missing_people(tmp_path: Path) -> None:
     text = (ROOT / "workflows" / "README.md").read_text().partition("\n## Test your project in CI\n")[2]
     (job,) = yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0])["jobs"].values()

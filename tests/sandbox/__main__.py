@@ -90,10 +90,15 @@ class _Sandbox:
             code = _run_engine(workflow, project=self.project.folder, environ=self.environ, log=file)
         text = self.log.read_text(encoding="utf-8", errors="replace")[before:]
         text = text.replace(str(self.project.folder), str(self.project.source))
-        self.screen.say(*story.export_lines(text, td=self.emulators.td))
+        self.screen.say(*story.export_lines(text, query_of=self._query_of))
         if code and (failure := [*story.failure_lines(text)]):
             self.screen.say(*failure, *labelled("look at", [self._advice(workflow, failure[0])]))
         return code
+
+    def _query_of(self, export: Entry) -> str:
+        """Return the query of an export's people; its job may be a statement that the operator made of it."""
+        query, job_id = str(self.project.task_of(export).get("query", "")), export.text("job_id")
+        return query or (self.emulators.td.jobs.get(job_id).query if job_id else "")
 
     def _advice(self, workflow: str, failure: str) -> str:
         if "Query" in failure:
@@ -243,7 +248,7 @@ def _explain(audience: Audience, sandbox: _Sandbox, missing: Collection[str]) ->
     runs = [run for run in sandbox.exports() if run.text("audience_id") == audience.id and not run.text("error")]
     if not runs:
         return {}
-    return explain_missing(missing, runs[-1], sandbox.project.restrictions(runs[-1]), sandbox.environ)
+    return explain_missing(missing, runs[-1], sandbox.project.task_of(runs[-1]), sandbox.environ)
 
 
 def _withhold(people: Path, sandbox: _Sandbox) -> bool:

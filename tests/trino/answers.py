@@ -18,7 +18,7 @@ from td_pinterest_op.identifiers.types import EMAIL
 from td_pinterest_op.records.sql import answers_statement
 from td_pinterest_op.run_history.audience_history import COLUMNS_READ, summarize
 from td_pinterest_op.run_history.columns import COLUMNS, follow_up_row, lift_row, run_row
-from td_pinterest_op.run_history.sql import insert_rows, make_table, select_audience_rows, select_failures
+from td_pinterest_op.run_history.sql import create_table, insert_rows, select_audience_rows, select_failures
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import WITHHELD
 from td_pinterest_op.withholding.sql import list_select, people_select
@@ -192,7 +192,7 @@ def _history(server: str) -> Iterator[str]:
     seen = session | dict(follow_up_row(test_history.AUDIENCE)) | {"ad_account_id": "5"}
     about = {name: failed[name] for name in ("session_uuid", "attempt_id")}
     for _ in range(2):
-        ask(make_table(table))
+        ask(create_table(table))
         ask(insert_rows(table, [session | dict(run_row(statistics())), seen]))
         once = select_failures(table, task="+pinterest_export", **about)
         ask(insert_rows(table, [failed], unless=once))

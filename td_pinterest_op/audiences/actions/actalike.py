@@ -44,12 +44,12 @@ class CreateActalike(AudienceAction):
 
     @cached_property
     def _new(self) -> NewAudience:
-        return NewAudience(self._new_name, audiences=self._audiences, is_own=self._is_own, taken=name_conflict)
+        return NewAudience(self._new_name, audiences=self._audiences, is_own=self._is_own, conflict=name_conflict)
 
     def check(self) -> Audience | None:
         """The audience that this session created; without one, its name must be free and its seed ready."""
         self._stats.audience_name = self._new_name
-        others, own = self._new.named()
+        others, own = self._new.find()
         if others and not own:
             raise AudienceError(name_conflict(others[0]))
         if not own:
@@ -75,7 +75,7 @@ class CreateActalike(AudienceAction):
         self._new.wait_for_consistency()
         own = self.check()
         self._note(self._new.resume(own) if own else self._new.create(self._create))
-        self._new.remove_late_doubles()
+        self._new.remove_late_duplicates()
 
     def _create(self) -> Audience:
         return self._api.create_actalike_audience(

@@ -37,13 +37,13 @@ class Create(SwapList, Change):
             self._new_name,
             audiences=self._audiences,
             is_own=self._lists.is_of_this_session,
-            taken=self._taken_meanwhile,
+            conflict=self._taken_meanwhile,
         )
 
     def check(self) -> tuple[Audience | None, Audience | None]:
         """The audience of another session that has the new name, or the one that this session made of it."""
         self._stats.audience_name = self._new_name
-        others, own = self._new.named()
+        others, own = self._new.find()
         if own or not others:
             return None, own
         if_exists = self._settings.if_exists
@@ -94,7 +94,7 @@ class Create(SwapList, Change):
             if kept.customer_list_id != target.id:  # an earlier try made it, on a list of its own
                 self._audiences.switch_list(kept.id, list_id=target.id)
             self._note(self._audiences.confirm_list(kept.id, list_id=target.id))
-            self._new.remove_late_doubles()
+            self._new.remove_late_duplicates()
 
     def _kept(self, audience: Audience) -> Audience:
         return self._new.resume(audience) if self._lists.is_of_this_session(audience) else audience

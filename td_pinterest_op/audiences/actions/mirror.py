@@ -171,7 +171,7 @@ class Mirror(SwapList, Change):
             self._new_name,
             audiences=self._audiences,
             is_own=self._lists.is_of_this_session,
-            taken=lambda audience: f"{audience.label} was created while this task ran: run this task again",
+            conflict=lambda audience: f"{audience.label} was created while this task ran: run this task again",
         )
         target, fill = self._empty(self._new_name, used=None)
         fill.run()
@@ -183,7 +183,7 @@ class Mirror(SwapList, Change):
         )
         self._audience = self._audiences.confirm_list(kept.id, list_id=list_id_of(kept))
         self._note(self._audience)
-        new.remove_late_doubles()
+        new.remove_late_duplicates()
         self._run.ledger = replace(self._run.ledger, audience_id=kept.id)
 
     def _write_plan(self) -> None:

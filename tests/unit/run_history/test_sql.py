@@ -12,7 +12,7 @@ import pytest
 
 from td_pinterest_op.report.entry import make_entry
 from td_pinterest_op.run_history.columns import COLUMNS, follow_up_row, lift_row, run_row
-from td_pinterest_op.run_history.sql import insert_rows, make_table, select_failures
+from td_pinterest_op.run_history.sql import create_table, insert_rows, select_failures
 from tests.unit.report.samples import statistics
 from tests.unit.run_history.conftest import TABLE, Warehouse
 
@@ -51,7 +51,7 @@ def test_a_table_that_an_older_version_made_gets_the_later_columns_and_keeps_its
 
 def test_making_the_table_twice_changes_nothing(warehouse: Warehouse) -> None:
     write(warehouse, FAILED)
-    warehouse.run(make_table(TABLE))
+    warehouse.run(create_table(TABLE))
     assert ["It failed."] == [row["error"] for row in warehouse.rows()]
 
 
