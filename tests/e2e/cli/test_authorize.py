@@ -65,7 +65,7 @@ def _local(tmp_path: Path) -> Path:
     return tmp_path / "digdag" / "secrets"
 
 
-def test_consent_stores_the_three_secrets_where_their_owner_alone_can_read_them(
+def test_consent_stores_the_three_secrets_readable_by_their_owner_only(
     authorize: Authorize, tmp_path: Path, as_recorded: Recorded
 ) -> None:
     os.umask(0o022)
@@ -107,7 +107,7 @@ OLD = "pinr.s3cr3t-old"
         ),
     ],
 )
-def test_a_token_that_commands_find_before_the_stored_one_is_named_with_how_to_clear_it(
+def test_an_older_token_that_commands_find_first_is_reported_with_how_to_clear_it(
     authorize: Authorize,
     at_terminal: Terminal,
     tmp_path: Path,
@@ -142,7 +142,7 @@ def test_json_holds_the_account_and_no_token(authorize: Authorize) -> None:
     assert "emulated" == result["user"]
 
 
-def test_a_refresh_token_that_is_none_is_replaced(authorize: Authorize, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_refresh_token_is_replaced(authorize: Authorize, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PINTEREST_REFRESH_TOKEN", "b4d s3cr3t token")
     assert 0 == authorize().code
 
@@ -157,7 +157,7 @@ def test_a_refresh_token_that_is_none_is_replaced(authorize: Authorize, monkeypa
         ("http://[localhost/?code=1", "belongs to another attempt"),
     ],
 )
-def test_what_is_pasted_must_be_the_answer(
+def test_a_pasted_text_that_is_not_the_redirect_is_an_error(
     authorize: Authorize, types: Callable[[str], None], pasted: str, said: str, tmp_path: Path
 ) -> None:
     types(f"{pasted}\n" if pasted else "")
@@ -185,7 +185,7 @@ def _back(link: str, **answer: str) -> None:
         (None, "the client id is wrong or the app does not have the redirect address"),
     ],
 )
-def test_what_is_no_consent_is_said_so_and_stores_nothing(
+def test_a_failed_consent_is_an_error_and_stores_nothing(
     authorize: Authorize, tmp_path: Path, act: Callable[[str], object] | None, said: str
 ) -> None:
     assert authorize("--timeout", 60 if act else 1, act=act or (lambda _: None)).failed(said)
@@ -223,13 +223,13 @@ def _refuses_to_listen(monkeypatch: pytest.MonkeyPatch, families: Container[int]
     monkeypatch.setattr(socketserver.TCPServer, "server_bind", bind)
 
 
-def test_a_machine_without_ipv6_is_enough(authorize: Authorize, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_authorize_works_without_ipv6(authorize: Authorize, monkeypatch: pytest.MonkeyPatch) -> None:
     _refuses_to_listen(monkeypatch, {socket.AF_INET6}, errno.EADDRNOTAVAIL)
     ran = authorize()
     assert 0 == ran.code, ran.err
 
 
-def test_a_machine_that_cannot_listen_says_why(
+def test_a_machine_that_cannot_listen_is_an_error_with_its_reason(
     authorize: Authorize, redirect: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _refuses_to_listen(monkeypatch, {socket.AF_INET, socket.AF_INET6}, errno.EACCES)
@@ -237,7 +237,7 @@ def test_a_machine_that_cannot_listen_says_why(
     assert authorize().failed(f"cannot listen on port {port} (Permission denied): register")
 
 
-def test_accounts_that_cannot_be_listed_now_cost_nothing_that_is_stored(
+def test_a_failure_to_list_accounts_keeps_the_stored_token(
     authorize: Authorize, services: Services, tmp_path: Path
 ) -> None:
     services.pinterest.inject(Fault(effect=Answer(status=403), path="/ad_accounts"))
@@ -249,9 +249,7 @@ def test_accounts_that_cannot_be_listed_now_cost_nothing_that_is_stored(
     assert (_local(tmp_path) / "pinterest.refresh_token").exists()
 
 
-def test_a_user_without_an_ad_account_is_told_that_an_export_needs_one(
-    authorize: Authorize, services: Services
-) -> None:
+def test_a_user_without_an_ad_account_gets_a_note(authorize: Authorize, services: Services) -> None:
     services.pinterest.accounts.clear()
     ran = authorize()
     assert 0 == ran.code
@@ -271,7 +269,7 @@ def test_the_user_of_an_account_of_others_is_shown_where_the_scopes_allow_it(
     assert f"User: {shown}\nScopes: {' '.join(sorted(scopes.split(',')))}\n" in ran.out
 
 
-def test_what_pinterest_leaves_out_of_its_answer_is_said_so(authorize: Authorize, services: Services) -> None:
+def test_values_that_pinterest_omits_are_shown_as_unknown(authorize: Authorize, services: Services) -> None:
     tokens = {"access_token": services.pinterest.tokens.issue_access_token(), "refresh_token": "pinr.s3cr3t"}
     services.pinterest.inject(Fault(effect=Answer(status=200, body=json.dumps(tokens)), path="/oauth/token"))
     ran = authorize()
@@ -334,7 +332,7 @@ def test_the_td_command_gets_no_secret_as_an_argument(
     assert set(json.loads((tmp_path / "input").read_text())) == STORED
 
 
-def test_what_a_td_command_that_fails_says_is_shown_without_the_secrets(
+def test_the_output_of_a_failed_td_command_is_shown_without_secrets(
     authorize: Authorize, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _td_command(tmp_path, monkeypatch, code=3)
@@ -380,7 +378,7 @@ exit {code}
         (3, "(exit code 3): it printed nothing. The consent is given, but its token is lost: run the command again"),
     ],
 )
-def test_ctrl_c_at_a_terminal_lets_td_finish_and_says_what_it_stored(
+def test_ctrl_c_lets_td_finish_and_reports_what_it_stored(
     services: Services, tmp_path: Path, code: int, said: str
 ) -> None:
     td = tmp_path / "bin" / "td"
@@ -408,7 +406,7 @@ def test_ctrl_c_at_a_terminal_lets_td_finish_and_says_what_it_stored(
 
 @pytest.mark.parametrize("number", some([signal.SIGTERM, signal.SIGINT], quick=1))
 @pytest.mark.parametrize("moment", ["before the consent", "while Pinterest answers the code", "after the answer"])
-def test_a_signal_ends_it_with_one_sentence_and_loses_no_token(
+def test_a_signal_ends_authorize_with_one_sentence_and_loses_no_token(
     services: Services, tmp_path: Path, number: signal.Signals, moment: str
 ) -> None:
     operation = {"after the answer": "ad_accounts/list"}.get(moment, "oauth/token")

@@ -66,7 +66,9 @@ def scene(at_terminal: Terminal, services: Services, monkeypatch: pytest.MonkeyP
     )
 
 
-def test_all_is_green_and_nothing_is_written(at_terminal: Terminal, scene: Scene, as_recorded: Recorded) -> None:
+def test_a_good_setup_passes_all_checks_and_writes_nothing(
+    at_terminal: Terminal, scene: Scene, as_recorded: Recorded
+) -> None:
     as_recorded(at_terminal("doctor", "--job", scene.job, "--workflow", scene.workflow), "doctor")
     assert [] == scene.services.pinterest.calls.writes()
 
@@ -157,7 +159,7 @@ FAULTS: list[tuple[tuple[str, str | None] | Callable[[Scene], object], str, str,
 
 
 @pytest.mark.parametrize(("plant", "name", "status", "said", "cure"), FAULTS)
-def test_a_planted_fault_is_named_with_its_cure_and_nothing_else_is_red(
+def test_a_planted_fault_is_reported_with_its_cure_and_no_other_check_fails(
     at_terminal: Terminal, scene: Scene, plant: Any, name: str, status: str, said: str, cure: str
 ) -> None:
     if callable(plant):
@@ -278,7 +280,7 @@ def test_rows_are_judged_by_the_control_group_and_the_expected_values(
     assert said in check["message"]
 
 
-def test_settings_that_cannot_be_used_are_named_with_the_rows(at_terminal: Terminal, scene: Scene) -> None:
+def test_unusable_settings_are_an_error_of_the_rows(at_terminal: Terminal, scene: Scene) -> None:
     settings = scene.folder / "export.yml"
     settings.write_text("columns: {tel: phone}\n")
     ran = at_terminal("doctor", "--job", scene.job, "--settings", settings)
@@ -323,9 +325,7 @@ def test_the_history_that_a_workflow_or_a_file_names_is_checked(
     assert cure in checks["history"]["advice"]
 
 
-def test_a_history_without_a_database_or_a_right_is_named_and_the_export_is_not_blamed(
-    at_terminal: Terminal, scene: Scene
-) -> None:
+def test_a_history_that_cannot_be_written_does_not_fail_the_export_checks(at_terminal: Terminal, scene: Scene) -> None:
     settings = scene.folder / "settings.yml"
     settings.write_text("history: pinterest_history\n")
     ran = at_terminal("doctor", "--settings", settings)
@@ -341,7 +341,7 @@ def test_a_history_without_a_database_or_a_right_is_named_and_the_export_is_not_
     )
 
 
-def test_an_end_of_the_token_that_pinterest_does_not_name_is_no_fault(at_terminal: Terminal, scene: Scene) -> None:
+def test_an_unknown_end_of_the_token_is_not_a_fault(at_terminal: Terminal, scene: Scene) -> None:
     scene.services.pinterest.switches.token_expiry_fields = False
     ran = at_terminal("doctor")
     assert 0 == ran.code
@@ -351,7 +351,7 @@ def test_an_end_of_the_token_that_pinterest_does_not_name_is_no_fault(at_termina
 @pytest.mark.parametrize(
     "arguments", [["--query", "x.sql"], ["--database", "shop"], ["--query", "x.sql", "--database", "s", "--job", "1"]]
 )
-def test_one_source_of_rows_is_wanted(at_terminal: Terminal, arguments: list[str]) -> None:
+def test_two_sources_of_rows_are_wrong_usage_of_doctor(at_terminal: Terminal, arguments: list[str]) -> None:
     said = "--query and --database go together, and exclude --job"
     assert at_terminal("doctor", *arguments).failed(said, code=2)
 

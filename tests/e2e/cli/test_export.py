@@ -114,7 +114,7 @@ def test_a_compressed_file_with_a_byte_order_mark_is_read_as_well(
         (None, "people.csv cannot be opened: No such file or directory"),
     ],
 )
-def test_a_file_that_cannot_be_exported_is_named_and_nothing_is_sent(
+def test_an_unusable_csv_file_is_an_error_and_nothing_is_sent(
     export: Export, services: Services, tmp_path: Path, content: bytes | None, said: str
 ) -> None:
     file = tmp_path / "people.csv"
@@ -124,7 +124,7 @@ def test_a_file_that_cannot_be_exported_is_named_and_nothing_is_sent(
     assert [] == services.pinterest.calls.writes()
 
 
-def test_a_value_that_is_no_utf_8_is_counted(export: Export, services: Services, tmp_path: Path) -> None:
+def test_a_value_that_is_not_utf_8_is_counted_as_invalid(export: Export, services: Services, tmp_path: Path) -> None:
     file = tmp_path / "people.csv"
     file.write_bytes("email\njürgen@shop.example\n".encode() + b"j\xfcrgen@shop.example\n")
     ran = export("--csv", file, "--yes", "--json")
@@ -188,7 +188,7 @@ def as_task(settings: Path, **siblings: str) -> None:
 
 @pytest.mark.parametrize("source", ["csv", "job", "query", "query of the file", "job of the file"])
 @pytest.mark.parametrize("lists", ["file", "options", "options win"])
-def test_nobody_is_sent_who_opted_out_or_does_not_consent(
+def test_people_who_opted_out_or_do_not_consent_are_not_sent(
     export: Export, services: Services, settings: Path, csv_file: Path, tmp_path: Path, source: str, lists: str
 ) -> None:
     services.td.create("shop", "people", [{"email": person} for person in people(4)])
@@ -227,7 +227,7 @@ def test_nobody_is_sent_who_opted_out_or_does_not_consent(
         ({"suppress": ""}, "suppress of the task is blank"),
     ],
 )
-def test_what_a_file_has_next_to_the_settings_is_used_or_an_error(
+def test_parameters_next_to_the_settings_are_used_or_an_error(
     export: Export, services: Services, settings: Path, csv_file: Path, siblings: dict[str, str], said: str
 ) -> None:
     as_task(settings, **siblings)
@@ -235,7 +235,7 @@ def test_what_a_file_has_next_to_the_settings_is_used_or_an_error(
     assert [] == services.pinterest.calls.writes()
 
 
-def test_lists_need_the_key_of_treasure_data_also_beside_a_csv_file(
+def test_lists_need_the_key_of_treasure_data_even_with_a_csv_file(
     export: Export, csv_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TD_API_KEY")
@@ -253,7 +253,7 @@ def test_without_a_terminal_the_question_needs_yes(export: Export, services: Ser
 @pytest.mark.parametrize(
     "arguments", [[], ["--job", "1", "--csv", "x.csv"], ["--query", "x.sql"], ["--database", "shop", "--job", "1"]]
 )
-def test_one_source_is_wanted(export: Export, arguments: list[str]) -> None:
+def test_two_sources_of_rows_are_wrong_usage_of_export(export: Export, arguments: list[str]) -> None:
     assert 2 == export(*arguments).code
 
 
@@ -324,7 +324,7 @@ def test_a_renewed_refresh_token_is_kept_in_the_file_that_it_came_from(
 
 
 @pytest.mark.parametrize("number", [3, 6, 8])
-def test_the_same_command_finishes_what_a_killed_one_began(
+def test_the_same_command_resumes_a_killed_one(
     at_terminal: Terminal, services: Services, fake_time: FakeTime, csv_file: Path, tmp_path: Path, number: int
 ) -> None:
     settings = tmp_path / "create.yml"
@@ -344,7 +344,7 @@ def test_the_same_command_finishes_what_a_killed_one_began(
     assert digests(4) <= services.pinterest.members_of_audience(_audience(services))
 
 
-def test_a_list_of_a_single_person_from_a_file_is_not_taken_for_an_empty_one(
+def test_a_list_of_one_person_from_a_file_is_not_empty(
     export: Export, services: Services, settings: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "one.csv"
@@ -357,7 +357,7 @@ def test_a_list_of_a_single_person_from_a_file_is_not_taken_for_an_empty_one(
     assert digests(1).isdisjoint(services.pinterest.members_of_audience(_audience(services)))
 
 
-def test_ctrl_c_says_how_many_records_are_in_and_ends_with_130(
+def test_ctrl_c_reports_how_many_records_were_sent_and_exits_with_130(
     services: Services, settings: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "people.csv"

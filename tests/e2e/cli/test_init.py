@@ -105,7 +105,7 @@ def test_the_folder_of_every_job_has_no_finding(init: Init, folder: Path, servic
     assert f"digdag run {job.workflow}" in ran.err
 
 
-def test_a_second_call_changes_nothing_that_was_changed(init: Init, folder: Path, services: Services) -> None:
+def test_a_second_call_keeps_files_that_somebody_changed(init: Init, folder: Path, services: Services) -> None:
     _, one, two = (services.audience(name=name) for name in ("Other", "One", "Two"))
     assert 0 == init("--job", "add", "--audience", one, *OPTIONS).code
     (folder / "queries" / "people.sql").write_text("SELECT email FROM people -- mine\n")
@@ -134,7 +134,7 @@ def test_a_second_call_changes_nothing_that_was_changed(init: Init, folder: Path
         (["--job", "erase", "--database", "x", "--query", "SELECT ${x} AS email"], "--query holds a template"),
     ],
 )
-def test_what_is_missing_or_wrong_is_named_and_nothing_is_written(
+def test_a_missing_or_wrong_answer_is_an_error_and_nothing_is_written(
     init: Init, folder: Path, services: Services, arguments: list[str], said: str
 ) -> None:
     for _ in range(2):

@@ -82,13 +82,13 @@ def test_all_pages_are_listed(at_terminal: Terminal, services: Services) -> None
     assert 260 == len(json.loads(at_terminal("lists", "--json").out))
 
 
-def test_nothing_is_said_so_and_is_no_error(at_terminal: Terminal) -> None:
+def test_an_empty_listing_is_a_note_and_not_an_error(at_terminal: Terminal) -> None:
     ran = at_terminal("audiences", "--quiet")
     assert (0, "", "There is no audience to show.\n") == (ran.code, ran.out, ran.err)
     assert [] == json.loads(at_terminal("audiences", "--json").out)
 
 
-def test_an_audience_that_is_not_there_is_an_error(at_terminal: Terminal) -> None:
+def test_an_audience_that_does_not_exist_is_an_error(at_terminal: Terminal) -> None:
     assert at_terminal("audience", "123").failed("there is no audience 123 in ad account 549755885175")
 
 
@@ -108,7 +108,7 @@ def test_the_only_ad_account_is_taken(at_terminal: Terminal) -> None:
         ("Other", 2, 'Name one with --ad-account or PINTEREST_AD_ACCOUNT_ID: 549755885175 "Emulated ad account", 549'),
     ],
 )
-def test_an_ad_account_must_be_named_unless_there_is_one_only(
+def test_several_ad_accounts_require_a_choice(
     at_terminal: Terminal, services: Services, another: str | None, code: int, said: str
 ) -> None:
     if another:
@@ -134,7 +134,7 @@ def test_an_audience_of_another_type_has_no_list(at_terminal: Terminal, services
         *[(value, "-") for value in (None, True, 0, 1_793_516_400_000)],
     ],
 )
-def test_a_moment_is_shown_if_it_is_one(value: object, shown: str) -> None:
+def test_an_invalid_time_is_not_shown(value: object, shown: str) -> None:
     assert shown == screen.format_cell(audience_row({"id": 1, "created_timestamp": value})["created"])
 
 
@@ -147,7 +147,7 @@ def test_programs_get_times_to_the_second_in_utc(at_terminal: Terminal, services
         assert [] == [time for time in times if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", time)]
 
 
-def test_a_refresh_token_that_ends_soon_is_warned_of_also_when_it_is_in_a_file(
+def test_a_refresh_token_that_ends_soon_gives_a_warning(
     at_terminal: Terminal, services: Services, token_file: Path
 ) -> None:
     services.time.sleep(55 * 86_400)

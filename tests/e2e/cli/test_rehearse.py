@@ -102,7 +102,7 @@ def _near(facts: dict[str, Any]) -> dict[str, Any]:
     [({}, {}), *some(SWITCHES[:-1], quick=2), pytest.param(*SWITCHES[-1], marks=campaign)],
     ids=lambda row: "-".join(map(str, row)),
 )
-def test_each_verdict_is_the_switch(
+def test_each_verdict_matches_the_emulators_switch(
     rehearse: Any, services: Services, switches: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     services.pinterest.switches.set(switches)
@@ -110,7 +110,7 @@ def test_each_verdict_is_the_switch(
 
 
 @pytest.mark.parametrize("seed", some(range(1, 11), quick=1))
-def test_a_service_set_like_the_file_gives_the_same_file(
+def test_an_emulator_configured_by_the_file_gives_the_same_file(
     rehearse: Any, services: Services, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     chosen = [row for row in SWITCHES if random.Random(f"{seed}{row}").random() < 0.4]
@@ -136,7 +136,7 @@ def _without_times(value: Any) -> Any:
     return [_without_times(member) for member in value] if isinstance(value, list) else value
 
 
-def test_the_file_is_what_json_prints_and_names_nothing_of_the_account(rehearse: Any, services: Services) -> None:
+def test_the_file_equals_the_json_and_holds_nothing_of_the_account(rehearse: Any, services: Services) -> None:
     ran = rehearse("--json")
     text = Path("rehearsal.json").read_text()
     assert json.loads(ran.out) == json.loads(text)
@@ -156,7 +156,7 @@ def test_a_table_and_advice_are_printed(rehearse: Any) -> None:
     assert "Advice: set limit_records_per_request: 100000\n" in ran.out
 
 
-def test_it_says_first_what_it_leaves_behind_and_asks(
+def test_rehearse_announces_what_it_leaves_behind_and_asks(
     at_terminal: Terminal, services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PINTEREST_AD_ACCOUNT_ID", AD_ACCOUNT_ID)
@@ -186,7 +186,7 @@ def test_steps_that_are_left_out_are_missing(
     assert {"announced": announced, "made": announced} == written["writes"]
 
 
-def test_a_fact_that_was_not_found_out_is_null(rehearse: Any) -> None:
+def test_an_unknown_fact_is_null(rehearse: Any) -> None:
     assert dict.fromkeys(PLAIN) | {"refresh_rotates": False, "old_refresh_token_lives": True} == _facts(
         rehearse("--json", "--only", "token")
     )
@@ -201,11 +201,13 @@ def test_a_fact_that_was_not_found_out_is_null(rehearse: Any) -> None:
         (["--output", "nowhere/r.json"], 1, "there is no folder nowhere for --output"),
     ],
 )
-def test_what_cannot_be_rehearsed_is_said_first(rehearse: Any, arguments: list[str], code: int, said: str) -> None:
+def test_wrong_usage_of_rehearse_is_an_error_before_any_request(
+    rehearse: Any, arguments: list[str], code: int, said: str
+) -> None:
     assert rehearse(*arguments).failed(said, code=code)
 
 
-def test_a_file_that_cannot_be_written_any_more_does_not_lose_what_was_found(rehearse: Any) -> None:
+def test_results_are_printed_even_if_the_file_cannot_be_written(rehearse: Any) -> None:
     Path("r.json").mkdir()
     Path("link.json").symlink_to("nowhere/r.json")
     ran = rehearse("--json", "--only", "token", "--output", "link.json")
@@ -250,7 +252,7 @@ def test_a_step_that_fails_does_not_stop_those_that_do_not_need_it(
         (404, {"operation": "audiences/update", "operation_type": "REMOVE"}, "remove", "Pinterest does not know the"),
     ],
 )
-def test_what_tells_nothing_about_the_question_is_no_verdict(
+def test_an_unrelated_error_gives_no_verdict(
     rehearse: Any, services: Services, status: int, fault: dict[str, Any], step: str, verdict: str
 ) -> None:
     services.pinterest.inject(Fault(effect=Answer(status=status), **fault))
@@ -274,7 +276,7 @@ def test_each_new_refresh_token_is_kept(rehearse: Any, services: Services, token
     assert token_file.read_text().strip().partition("=")[2] in services.pinterest.tokens.refresh_tokens()
 
 
-def test_nothing_of_the_users_is_touched(rehearse: Any, services: Services) -> None:
+def test_rehearse_changes_nothing_of_the_user(rehearse: Any, services: Services) -> None:
     services.audience(["anna@shop.example"], name="td_pinterest_op rehearsal")
     services.audience(["bela@shop.example"], name="td_pinterest_op rehearsal of mine")
     before = services.pinterest.state()

@@ -98,7 +98,9 @@ def test_a_report_of_several_audiences_has_a_line_for_each(at_terminal: Terminal
     ],
 )
 @pytest.mark.usefixtures("history", "page")
-def test_what_cannot_be_reported_is_said(at_terminal: Terminal, arguments: list[str], code: int, message: str) -> None:
+def test_unreadable_input_of_report_is_an_error(
+    at_terminal: Terminal, arguments: list[str], code: int, message: str
+) -> None:
     assert at_terminal("report", *arguments).failed(message, code=code)
 
 
@@ -112,9 +114,7 @@ def test_a_package_that_is_not_installed_is_named(
     assert not page.exists()
 
 
-def test_the_history_of_an_audience_stands_beside_its_present(
-    at_terminal: Terminal, services: Services, history: str
-) -> None:
+def test_an_audience_is_shown_with_its_history(at_terminal: Terminal, services: Services, history: str) -> None:
     # The emulator numbers what it makes: the first audience is that of the history.
     audience_id = services.audience(["anna@shop.example"])
     assert AUDIENCE_ID == audience_id

@@ -62,7 +62,7 @@ def test_colours_go_to_a_terminal_unless_no_color_is_set(services: Services) -> 
     assert not _COLOUR.search(_at(120, services, "doctor", environ={"NO_COLOR": "1"})[0])
 
 
-def test_the_answer_is_asked_for_and_the_bars_end_without_a_trace(services: Services, tmp_path: Path) -> None:
+def test_export_asks_and_removes_its_progress_bars(services: Services, tmp_path: Path) -> None:
     audience = services.audience()
     (tmp_path / "people.csv").write_text("email\n" + "\n".join(people(5)) + "\n")
     (tmp_path / "export.yml").write_text("action: add_people_to_current_audience\n")
