@@ -17,7 +17,7 @@ import pytest
 
 from tests import children
 from tests.clock import FakeTime
-from tests.e2e.audiences import in_control
+from tests.e2e.audiences import is_in_control
 from tests.e2e.project import ROOT
 from tests.emulators.environment import HURRY
 from tests.emulators.pinterest import AD_ACCOUNT_ID, When
@@ -160,7 +160,7 @@ def test_csv_file_provides_the_column_of_the_control_group(
         more.write("control: {percent: 50, salt: spring, by: kundennummer}\n")
     ran = export("--csv", file, *options, "--yes")
     assert (0, True) == (ran.code, '"Kundennummer"' in ran.err)
-    sent = {digest(person) for person, key in rows if not in_control(key, 50)}
+    sent = {digest(person) for person, key in rows if not is_in_control(key, 50)}
     assert sent == services.pinterest.members_of_audience(_audience(services))
 
 

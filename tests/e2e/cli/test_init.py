@@ -18,7 +18,7 @@ from td_pinterest_op.cli.check import check_file
 from td_pinterest_op.cli.project_folder import JOBS
 from tests import children, dig
 from tests.dig import warm
-from tests.e2e.project import ROOT, secrets
+from tests.e2e.project import ROOT, secrets_for
 from tests.emulators.environment import HURRY
 from tests.exporting import Services, digests, people
 from tests.unit.cli.running import Terminal
@@ -55,7 +55,7 @@ def check_workflow(workflow: Path) -> list[str]:
 
 def run_workflow(folder: Path, workflow: str, services: Services) -> None:
     environ = services.environ | {"PYTHONPATH": HURRY}
-    result = dig.run(folder / workflow, secrets=secrets(services), environ=environ, start=warm.start)
+    result = dig.run(folder / workflow, secrets=secrets_for(services), environ=environ, start=warm.start)
     assert result.error is None, result.log
 
 
