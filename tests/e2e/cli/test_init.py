@@ -222,7 +222,7 @@ def test_the_questions_are_asked_at_a_terminal(services: Services, folder: Path)
     services.td.create(DATABASE, "people", [{"email": person} for person in people(5)])
     audience = services.audience()
     ours, theirs = pty.openpty()
-    environ = {**os.environ, **services.environ, "DIGDAG_CONFIG_HOME": str(folder)}
+    environ = {**os.environ, **children.MEASURED, **services.environ, "DIGDAG_CONFIG_HOME": str(folder)}
     command: list[str | Path] = [sys.executable, "-m", "td_pinterest_op", "init", folder]
     with children.started(command, cwd=ROOT, env=environ, stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
