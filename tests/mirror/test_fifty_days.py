@@ -90,7 +90,7 @@ def checked(world: World, audience_id: str, wanted: set[str], attempt: Attempt) 
 
 
 @pytest.mark.parametrize(("seed", "withholds"), [(1, True), (2, True), (1, False), (2, False)])
-def test_whatever_dies_the_audience_is_the_result_of_the_last_finished_day(
+def test_audience_is_the_result_of_the_last_finished_day_whatever_dies(
     mirrored: World, seed: int, withholds: bool
 ) -> None:
     dice = random.Random(seed)

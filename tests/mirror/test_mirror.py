@@ -177,7 +177,7 @@ def test_adopt_adds_to_the_people_of_the_audience(mirrored: World) -> None:
         (210, "210 unique records are more than max_records (205)", {"max_records": 210}),
     ],
 )
-def test_a_query_that_suddenly_finds_few_is_stopped_before_a_write_until_the_limit_is_raised(
+def test_query_with_few_people_stops_before_a_write_until_the_limit_is_raised(
     mirrored: World, audience_id: str, found: int, message: str, settings: dict[str, Any]
 ) -> None:
     mirrored.wants(people(found))
@@ -220,9 +220,7 @@ def test_rows_are_judged_by_the_counts_of_the_warehouse(
     assert digests(197) | digests(5, first=500) == mirrored.members(audience_id)
 
 
-def test_a_list_that_somebody_else_moved_gets_nothing_until_the_mirror_begins_anew(
-    mirrored: World, audience_id: str
-) -> None:
+def test_audience_switched_by_somebody_else_gets_nothing_until_a_rebuild(mirrored: World, audience_id: str) -> None:
     other = mirrored.pinterest.add_list("Somebody else's")
     mirrored.pinterest.move_audience(audience_id, other.id)
     mirrored.wants(people(210))
@@ -240,7 +238,7 @@ def test_a_list_that_somebody_else_moved_gets_nothing_until_the_mirror_begins_an
     assert {"REMOVE": 5} == sent
 
 
-def test_an_audience_that_is_moved_while_its_plan_is_sent_is_an_error(mirrored: World, audience_id: str) -> None:
+def test_audience_switched_while_its_plan_is_sent_is_an_error(mirrored: World, audience_id: str) -> None:
     other = mirrored.pinterest.add_list("Somebody else's").id
     mirrored.wants(people(190))
     with at_statement("read the plan back", lambda: mirrored.pinterest.move_audience(audience_id, other)):
@@ -431,7 +429,7 @@ def grown(mirrored: World, audience_id: str) -> str:
     return audience_id
 
 
-def test_the_ledger_is_made_small_by_the_mirror_itself_and_the_days_go_on(mirrored: World, grown: str) -> None:
+def test_mirror_compacts_the_ledger_and_continues(mirrored: World, grown: str) -> None:
     assert mirrored.run(3).succeeded
     assert [("compacted", 1), ("member", 200)] == mirrored.sql(
         f"SELECT op, count(*) FROM {LEDGER} GROUP BY op ORDER BY op"
@@ -473,7 +471,7 @@ def test_a_replace_by_nobody_empties_the_audience(mirrored: World) -> None:
 
 @pytest.mark.parametrize("how", ["before", "midway", "after"])
 @pytest.mark.parametrize("statement", range(4))
-def test_a_compaction_that_dies_changes_nothing_and_is_made_up_for(
+def test_compaction_that_dies_changes_nothing_and_is_repeated(
     mirrored: World, grown: str, statement: int, how: str
 ) -> None:
     # The statements and writes before it: 8 statements, 29 removes and 29 adds.
@@ -491,7 +489,7 @@ def test_a_compaction_that_dies_changes_nothing_and_is_made_up_for(
 
 @campaign
 @pytest.mark.parametrize("purpose", COMPACTION)
-def test_a_plan_that_is_made_while_the_ledger_is_made_small_counts(mirrored: World, grown: str, purpose: str) -> None:
+def test_plan_made_during_a_compaction_counts(mirrored: World, grown: str, purpose: str) -> None:
     def second() -> None:
         mirrored.wants(people(190, first=310))
         assert mirrored.run(3, session="a newer session").succeeded
@@ -506,7 +504,7 @@ def test_a_plan_that_is_made_while_the_ledger_is_made_small_counts(mirrored: Wor
     assert digests(200, first=315) == mirrored.members(grown)
 
 
-def test_a_ledger_that_cannot_be_made_small_is_a_warning(mirrored: World, grown: str) -> None:
+def test_failed_compaction_is_a_warning(mirrored: World, grown: str) -> None:
     mirrored.td.job_faults.add(JobFault(query="write a row for each member"))
     ran = mirrored.run(3)
     assert ran.succeeded

@@ -101,7 +101,7 @@ def test_a_plan_that_is_overtaken_while_it_waits_sends_no_more_and_later_days_ar
 
 @campaign
 @pytest.mark.parametrize("last", [False, True])
-def test_what_a_plan_sends_beside_a_later_one_is_in_the_ledger_and_the_next_day_corrects_it(
+def test_records_sent_during_a_newer_plan_are_in_the_ledger_and_corrected_the_next_day(
     mirrored: World, audience_id: str, last: bool
 ) -> None:
     def second() -> None:
@@ -142,7 +142,7 @@ def test_a_replace_that_is_overtaken_is_followed_by_a_replace(mirrored: World, a
         ("settle the plan", True),
     ],
 )
-def test_of_two_runs_the_one_that_does_not_know_of_the_other_stops(
+def test_run_that_does_not_know_of_a_concurrent_one_stops(
     mirrored: World, audience_id: str, purpose: str, is_older_done: bool
 ) -> None:
     mirrored.wants(people(190))
@@ -162,7 +162,7 @@ def test_of_two_runs_the_one_that_does_not_know_of_the_other_stops(
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_whatever_two_sessions_do_at_once_the_next_undisturbed_day_is_right(mirrored: World, seed: int) -> None:
+def test_day_after_any_two_concurrent_sessions_is_right(mirrored: World, seed: int) -> None:
     dice = random.Random(seed)
     audience_id = mirrored.audience(["before@shop.example"])
     mirrored.settings |= {"min_records": 1, "max_leave_ratio": 1.0, "resend_days": dice.choice([0, 3])}
