@@ -142,8 +142,8 @@ _shared = _with(ad_account_id="77", shared_with=[AD_ACCOUNT_ID])
     [
         (_alike, "is of type ACTALIKE: only CUSTOMER_LIST audiences hold records"),
         (_shared, "belongs to ad account 77, not to 549755885175"),
-        (_with(customer_list_id="999"), "has no customer list behind it"),
-        (_with(), "has no customer list behind it"),
+        (_with(customer_list_id="999"), "has no customer list: it cannot take records"),
+        (_with(), "has no customer list: it cannot take records"),
         (_unknown, "there is no audience 123456789 in ad account 549755885175: check both ids"),
         (_removed, f"was removed: create a new one (action {CREATE})"),
     ],
