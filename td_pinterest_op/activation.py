@@ -61,7 +61,7 @@ def extend_by_console(task: workflow.Task) -> workflow.Task:
     The task's parameter `later_runs` (add, replace or mirror) is the change of an existing audience; without it, the
     settings may name any action.
     """
-    console = Layer(place="the console", given=task.params.get("result_connection_settings")).mapping()
+    console = Layer(place="the console", content=task.params.get("result_connection_settings")).mapping()
     extended = extend_task(task, "the console", drop_console_keys(console, EXPORT), {})
     settings = extended.params["result_settings"]
     if "later_runs" in task.params or not _has_any(settings, "action"):

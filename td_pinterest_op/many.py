@@ -131,7 +131,7 @@ def _read_entries(task: workflow.Task) -> Sequence[Mapping[object, Any]]:
 
 
 def _read_entry(value: object) -> Mapping[object, Any]:
-    entry = Layer(place="an entry of `audiences`", given=value).mapping()
+    entry = Layer(place="an entry of `audiences`", content=value).mapping()
     if not entry:
         raise SettingsError("an entry of `audiences` is empty, or the task has no `audience`")
     return entry
@@ -141,7 +141,7 @@ def _build_task(task: workflow.Task, entry: Mapping[object, Any], name: str) -> 
     """Return the task of one entry, with its settings and parameters over those of `task`."""
     place = f"entry {name}"
     others = {key: value for key, value in entry.items() if key not in OWN}
-    settings, params = split_layer(Layer(place=place, given=others))
+    settings, params = split_layer(Layer(place=place, content=others))
     if "segment" in entry:
         if not {"query", "job_id"}.isdisjoint(params):
             raise SettingsError(f"{place} has a segment, and a query or a job_id as well: leave one of them out")

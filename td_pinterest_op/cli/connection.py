@@ -203,11 +203,11 @@ def _read_env_file(path: Path) -> dict[str, str]:
 def _can_keep(path: Path) -> bool:
     """Whether what is written there can be read again; true for a missing file, which has an error of its own."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return str(path) != "-"
     # A shell's here-document may be a file without a name.
-    return stat.S_ISREG(found.st_mode) and found.st_nlink > 0
+    return stat.S_ISREG(status.st_mode) and status.st_nlink > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

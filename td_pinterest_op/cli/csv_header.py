@@ -51,8 +51,8 @@ def type_of(name: str) -> str | None:
 def _known_name(name: str, *, types: Sequence[str], others: Collection[str]) -> str | None:
     if name.strip().lower() in others:
         return name.strip()
-    found = type_of(name)
-    return found if found in types else None
+    type_ = type_of(name)
+    return type_ if type_ in types else None
 
 
 def _simplify(name: str) -> str:

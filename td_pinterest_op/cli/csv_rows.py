@@ -112,9 +112,9 @@ class _CsvFile:
         if not first.strip():
             raise JobError(f"the file {path} is empty: its first line must be the names of the columns")
         headers = {separator: next(csv.reader([first], delimiter=separator)) for separator in _SEPARATORS}
-        found = {separator: _find_columns(header, options) for separator, header in headers.items()}
-        separator = max(found, key=lambda each: len(found[each]))
-        self._header, self._columns = headers[separator], found[separator]
+        candidates = {separator: _find_columns(header, options) for separator, header in headers.items()}
+        separator = max(candidates, key=lambda each: len(candidates[each]))
+        self._header, self._columns = headers[separator], candidates[separator]
         if missing := [name for name in options.only if name.strip() not in map(str.strip, self._header)]:
             raise JobError(
                 f"the file {path} has no column {' or '.join(map(sanitize, missing))}, which --column names; "

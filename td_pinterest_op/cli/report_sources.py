@@ -33,8 +33,8 @@ def _parse_text(text: str) -> Iterator[Entry]:
     if (entries := entries_of_page(text)) is not None:
         yield from entries
     elif _JSON.match(text):
-        for given in _split_json(text):
-            yield from _parse_json(given)
+        for values in _split_json(text):
+            yield from _parse_json(values)
     elif logged := [*_parse_log(text)]:
         yield from logged
     else:
@@ -51,19 +51,19 @@ def _split_json(text: str) -> Iterator[Any]:
         yield value
 
 
-def _parse_json(given: Any) -> Iterator[Entry]:
-    if isinstance(given, list):
-        for member in given:
+def _parse_json(values: Any) -> Iterator[Entry]:
+    if isinstance(values, list):
+        for member in values:
             yield from _parse_json(member)
-    elif "audiences" in given:
-        for state in given["audiences"]:
-            yield make_entry({"checked_at": given.get("checked_at"), **_rename_follow_up(state)})
-    elif not {"rows", "kind"} & set(given):
-        for member in given.values():
+    elif "audiences" in values:
+        for state in values["audiences"]:
+            yield make_entry({"checked_at": values.get("checked_at"), **_rename_follow_up(state)})
+    elif not {"rows", "kind"} & set(values):
+        for member in values.values():
             if isinstance(member, Mapping):
                 yield from _parse_json(member)
     else:
-        yield make_entry(given)
+        yield make_entry(values)
 
 
 def _rename_follow_up(audience: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,11 +81,11 @@ def _parse_log(text: str) -> Iterator[Entry]:
         logged, last = _STATISTICS.search(line), line.rfind("}")
         if not logged or last < logged.end():
             continue
-        given, error = json.loads(line[logged.end() : last + 1]), ""
+        values, error = json.loads(line[logged.end() : last + 1]), ""
         if logged["failed"]:
             place = bisect_left(places, end)
             error = errors[place]["text"].strip() if place < len(places) else "the log does not say why"
-            given |= {"outcome": FAILED}
+            values |= {"outcome": FAILED}
         # logging writes local time without its zone.
         at = _TIME.match(line)
-        yield make_entry(given, at=datetime.fromisoformat(at[0]).astimezone() if at else None, error=error)
+        yield make_entry(values, at=datetime.fromisoformat(at[0]).astimezone() if at else None, error=error)

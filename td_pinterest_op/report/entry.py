@@ -93,11 +93,11 @@ def make_entry(row: Mapping[str, Any], *, at: datetime | None = None, error: str
 
 
 def flatten(
-    given: Mapping[str, Any], prefix: str = "", *, separator: str = "_", kept: Collection[str] = JSON_NAMES
+    mapping: Mapping[str, Any], prefix: str = "", *, separator: str = "_", kept: Collection[str] = JSON_NAMES
 ) -> dict[str, Any]:
     """Return `{"rows": {"read": 1}}` as `{"rows_read": 1}`; a mapping whose name is in `kept` stays one."""
     values: dict[str, Any] = {}
-    for name, value in given.items():
+    for name, value in mapping.items():
         full = f"{prefix}{name}".lower()
         if isinstance(value, Mapping) and full not in kept:
             values |= flatten(value, f"{full}{separator}", separator=separator, kept=kept)
@@ -126,7 +126,7 @@ def _parse_number(value: Any) -> float | None:
     return number if abs(number) <= _LARGEST else None  # NaN compares false
 
 
-def _parse_mapping(given: object) -> Mapping[str, Any]:
+def _parse_mapping(value: object) -> Mapping[str, Any]:
     """Return a mapping of the statistics, or of JSON text of the history table; an empty one for another value."""
-    read = json.loads(given) if isinstance(given, str) and given.strip() else given
-    return read if isinstance(read, Mapping) else {}
+    parsed = json.loads(value) if isinstance(value, str) and value.strip() else value
+    return parsed if isinstance(parsed, Mapping) else {}

@@ -31,10 +31,10 @@ _OFTEN = ("hourly>", "minutes_interval>")
 _SCHEDULES = (*_OFTEN, "daily>", "weekly>", "monthly>", "cron>")
 # Besides names, Java takes offsets.
 _OFFSET = re.compile(r"Z|(?:UTC|GMT|UT)?[+-][0-9]{1,2}(?::?[0-9]{2}){0,2}|UTC|GMT|UT")
-# A figure of an export in a template, `${pinterest.…}`.
 _WEBHOOK = re.compile(r"^https://(?:hooks\.slack\.com|discord\.com/api/webhooks|[\w.-]+\.webhook\.office\.com)/")
 _CALL = re.compile("call>:.*")
 _TEMPLATE = re.compile(r"\$\{(?!secret:)[^{}]*\}")
+# A figure of an export in a template, `${pinterest.…}`.
 _FIGURE = re.compile(r"(?<![\w.\"'])pinterest((?:\.[A-Za-z_]\w*)+)")
 
 

@@ -75,10 +75,10 @@ def rehearse(
     monkeypatch.setenv("PINTEREST_AD_ACCOUNT_ID", AD_ACCOUNT_ID)
     monkeypatch.chdir(tmp_path)
     yield lambda *arguments: at_terminal("rehearse", "--yes", *arguments)
-    assert [] == _left(services)
+    assert [] == remaining_audiences(services)
 
 
-def _left(services: Services) -> list[str]:
+def remaining_audiences(services: Services) -> list[str]:
     return [
         audience.name
         for audience in services.pinterest.audiences.values()
@@ -86,13 +86,13 @@ def _left(services: Services) -> list[str]:
     ]
 
 
-def _facts(ran: Ran) -> dict[str, Any]:
+def read_facts(ran: Ran) -> dict[str, Any]:
     assert 0 == ran.code, ran.err
     facts: dict[str, Any] = json.loads(ran.out)["facts"]
     return facts
 
 
-def _near(facts: dict[str, Any]) -> dict[str, Any]:
+def round_times(facts: dict[str, Any]) -> dict[str, Any]:
     """The facts, with times as coarse as the looks are."""
     return {name: float(round(value)) if isinstance(value, float) else value for name, value in facts.items()}
 
@@ -102,15 +102,15 @@ def _near(facts: dict[str, Any]) -> dict[str, Any]:
     [({}, {}), *some(SWITCHES[:-1], quick=2), pytest.param(*SWITCHES[-1], marks=campaign)],
     ids=lambda row: "-".join(map(str, row)),
 )
-def test_each_verdict_is_the_switch(
+def test_each_verdict_matches_the_emulators_switch(
     rehearse: Any, services: Services, switches: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     services.pinterest.switches.set(switches)
-    assert PLAIN | expected == _near(_facts(rehearse("--json")))
+    assert PLAIN | expected == round_times(read_facts(rehearse("--json")))
 
 
 @pytest.mark.parametrize("seed", some(range(1, 11), quick=1))
-def test_a_service_set_like_the_file_gives_the_same_file(
+def test_an_emulator_configured_by_the_file_gives_the_same_file(
     rehearse: Any, services: Services, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     chosen = [row for row in SWITCHES if random.Random(f"{seed}{row}").random() < 0.4]
@@ -123,20 +123,20 @@ def test_a_service_set_like_the_file_gives_the_same_file(
         monkeypatch.setattr("td_pinterest_op.cli.rehearse.command.SYSTEM", others.time.timing)
         monkeypatch.setenv("PINTEREST_API_ENDPOINT", others.environ["PINTEREST_API_ENDPOINT"])
         second = rehearse("--json", "--quiet")
-    assert _without_times(json.loads(first.out)) == _without_times(json.loads(second.out))
+    assert remove_times(json.loads(first.out)) == remove_times(json.loads(second.out))
 
 
-def _without_times(value: Any) -> Any:
+def remove_times(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            name: _without_times(member) if "seconds" not in name else member is not None
+            name: remove_times(member) if "seconds" not in name else member is not None
             for name, member in value.items()
             if name != "at"
         }
-    return [_without_times(member) for member in value] if isinstance(value, list) else value
+    return [remove_times(member) for member in value] if isinstance(value, list) else value
 
 
-def test_the_file_is_what_json_prints_and_names_nothing_of_the_account(rehearse: Any, services: Services) -> None:
+def test_the_file_equals_the_json_and_holds_nothing_of_the_account(rehearse: Any, services: Services) -> None:
     ran = rehearse("--json")
     text = Path("rehearsal.json").read_text()
     assert json.loads(ran.out) == json.loads(text)
@@ -150,13 +150,13 @@ def test_the_file_is_what_json_prints_and_names_nothing_of_the_account(rehearse:
     assert ({"announced": 26, "made": 26}, 26) == (written["writes"], len(services.pinterest.calls.writes()))
 
 
-def test_a_table_and_advice_are_printed(rehearse: Any) -> None:
+def test_rehearsal_prints_a_table_and_advice(rehearse: Any) -> None:
     ran = rehearse("--quiet")
     assert "batches                  200     -" in ran.out
     assert "Advice: set limit_records_per_request: 100000\n" in ran.out
 
 
-def test_it_says_first_what_it_leaves_behind_and_asks(
+def test_rehearse_announces_what_it_leaves_behind_and_asks(
     at_terminal: Terminal, services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PINTEREST_AD_ACCOUNT_ID", AD_ACCOUNT_ID)
@@ -178,7 +178,7 @@ def test_it_says_first_what_it_leaves_behind_and_asks(
         (["--only", "batches,remove"], {"batches", "remove"}, 7),
     ],
 )
-def test_steps_that_are_left_out_are_missing(
+def test_rehearsal_contains_only_the_selected_steps(
     rehearse: Any, services: Services, arguments: list[str], names: set[str], announced: int
 ) -> None:
     written = json.loads(rehearse("--json", *arguments).out)
@@ -186,7 +186,7 @@ def test_steps_that_are_left_out_are_missing(
     assert {"announced": announced, "made": announced} == written["writes"]
 
 
-def test_a_fact_that_was_not_found_out_is_null(rehearse: Any) -> None:
+def test_an_unknown_fact_is_null(rehearse: Any) -> None:
     assert dict.fromkeys(PLAIN) | {"refresh_rotates": False, "old_refresh_token_lives": True} == _facts(
         rehearse("--json", "--only", "token")
     )
@@ -201,11 +201,13 @@ def test_a_fact_that_was_not_found_out_is_null(rehearse: Any) -> None:
         (["--output", "nowhere/r.json"], 1, "there is no folder nowhere for --output"),
     ],
 )
-def test_what_cannot_be_rehearsed_is_said_first(rehearse: Any, arguments: list[str], code: int, said: str) -> None:
+def test_wrong_usage_of_rehearse_is_an_error_before_any_request(
+    rehearse: Any, arguments: list[str], code: int, said: str
+) -> None:
     assert rehearse(*arguments).failed(said, code=code)
 
 
-def test_a_file_that_cannot_be_written_any_more_does_not_lose_what_was_found(rehearse: Any) -> None:
+def test_results_are_printed_even_if_the_file_cannot_be_written(rehearse: Any) -> None:
     Path("r.json").mkdir()
     Path("link.json").symlink_to("nowhere/r.json")
     ran = rehearse("--json", "--only", "token", "--output", "link.json")
@@ -223,7 +225,7 @@ def test_a_file_that_cannot_be_written_any_more_does_not_lose_what_was_found(reh
         ("ad_accounts/list", set(), {"removed_again"}),
     ],
 )
-def test_a_step_that_fails_does_not_stop_those_that_do_not_need_it(
+def test_failed_step_does_not_stop_independent_steps(
     rehearse: Any, services: Services, operation: str, not_found: set[str], still_found: set[str]
 ) -> None:
     services.pinterest.inject(Fault(effect=Answer(status=403), operation=operation, times=None))
@@ -234,7 +236,7 @@ def test_a_step_that_fails_does_not_stop_those_that_do_not_need_it(
         assert "could not be removed: the next rehearse tries again" in ran.err
         assert 0 == rehearse("--only", "token").code
         return
-    facts = _facts(ran)
+    facts = read_facts(ran)
     assert {name for name in not_found | still_found if facts[name] is None} == not_found
     verdicts = [step["verdict"] for step in json.loads(ran.out)["steps"]]
     assert "not found out: the user or the app may not do this" in verdicts
@@ -250,7 +252,7 @@ def test_a_step_that_fails_does_not_stop_those_that_do_not_need_it(
         (404, {"operation": "audiences/update", "operation_type": "REMOVE"}, "remove", "Pinterest does not know the"),
     ],
 )
-def test_what_tells_nothing_about_the_question_is_no_verdict(
+def test_an_unrelated_error_gives_no_verdict(
     rehearse: Any, services: Services, status: int, fault: dict[str, Any], step: str, verdict: str
 ) -> None:
     services.pinterest.inject(Fault(effect=Answer(status=status), **fault))
@@ -259,7 +261,7 @@ def test_what_tells_nothing_about_the_question_is_no_verdict(
     assert verdicts[step].startswith(f"not found out: {verdict}")
 
 
-def test_without_an_access_token_nothing_is_tried(rehearse: Any, services: Services) -> None:
+def test_rehearsal_without_an_access_token_tries_no_step(rehearse: Any, services: Services) -> None:
     services.pinterest.tokens.set_refresh_token(services.environ["PINTEREST_REFRESH_TOKEN"], days=0)
     ran = rehearse()
     assert (1, []) == (ran.code, services.pinterest.calls.writes())
@@ -274,7 +276,7 @@ def test_each_new_refresh_token_is_kept(rehearse: Any, services: Services, token
     assert token_file.read_text().strip().partition("=")[2] in services.pinterest.tokens.refresh_tokens()
 
 
-def test_nothing_of_the_users_is_touched(rehearse: Any, services: Services) -> None:
+def test_rehearse_changes_nothing_of_the_user(rehearse: Any, services: Services) -> None:
     services.audience(["anna@shop.example"], name="td_pinterest_op rehearsal")
     services.audience(["bela@shop.example"], name="td_pinterest_op rehearsal of mine")
     before = services.pinterest.state()
@@ -288,7 +290,7 @@ def test_nothing_of_the_users_is_touched(rehearse: Any, services: Services) -> N
 
 
 @pytest.mark.parametrize("number", some(range(1, 23), quick=4))
-def test_an_interruption_at_any_request_leaves_no_audience(rehearse: Any, services: Services, number: int) -> None:
+def test_interruption_at_any_request_leaves_no_audience(rehearse: Any, services: Services, number: int) -> None:
     seen: list[Call] = []
 
     def interrupt(call: Call) -> None:
@@ -306,7 +308,7 @@ def test_an_interruption_at_any_request_leaves_no_audience(rehearse: Any, servic
 
 
 @pytest.mark.parametrize("operation", ["customer_lists/create", "audiences/create", "audiences/update"])
-def test_the_next_rehearsal_removes_what_a_killed_one_left(
+def test_next_rehearsal_removes_what_a_killed_one_left(
     rehearse: Any, services: Services, tmp_path: Path, operation: str
 ) -> None:
     def kill(call: Call) -> None:
@@ -322,14 +324,14 @@ def test_the_next_rehearsal_removes_what_a_killed_one_left(
         stderr=subprocess.DEVNULL,
     ) as child:
         assert -signal.SIGKILL == child.wait(timeout=children.LIMIT_SECONDS)
-    left = _left(services)
+    left = remaining_audiences(services)
     ran = rehearse("--only", "token")
     assert 0 == ran.code
     assert bool(left) == ("which an earlier rehearsal left" in ran.err)
     assert ("customer_lists/create" == operation) == (left == [])
 
 
-def test_an_audience_whose_creation_was_never_answered_is_removed(rehearse: Any, services: Services) -> None:
+def test_audience_is_removed_when_the_response_to_its_creation_was_lost(rehearse: Any, services: Services) -> None:
     services.pinterest.inject(Fault(effect=Reset(), when=When.AFTER, operation="audiences/create"))
     assert 0 == rehearse("--only", "audience").code
     assert 1 == len(services.pinterest.audiences)
@@ -348,6 +350,6 @@ def test_an_audience_whose_creation_was_never_answered_is_removed(rehearse: Any,
         (Facts(list_listed_seconds=30.0), "new lists are listed late"),
     ],
 )
-def test_advice_follows_from_the_facts(facts: Facts, text: str | None) -> None:
+def test_advice_matches_the_facts(facts: Facts, text: str | None) -> None:
     given = advice(facts)
     assert [] == given if text is None else (len(given) == 1 and text in given[0])

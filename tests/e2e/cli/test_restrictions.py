@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.campaigns import campaign
-from tests.e2e.restrictions import EVERY, MIRROR, ROWS, check, create_people
+from tests.e2e.restrictions import EVERY, MIRROR, ROWS, check_restrictions, create_people
 from tests.exporting import Services
 from tests.unit.cli.running import Terminal
 
@@ -18,7 +18,7 @@ WITHOUT_ROWS = ("clear_current_audience", "delete_current_audience", "create_act
 
 @pytest.mark.parametrize("action", EVERY)
 @pytest.mark.parametrize("source", ["--csv", *(pytest.param(name, marks=campaign) for name in ("--query", "--job"))])
-def test_on_the_command_line(
+def test_restrictions_on_the_command_line(
     at_terminal: Terminal, services: Services, tmp_path: Path, action: str, source: str
 ) -> None:
     create_people(services)
@@ -37,4 +37,4 @@ def test_on_the_command_line(
         return "" if ran.code == 0 else ran.err.partition("error: ")[2].replace("\n", " ")
 
     no_query = action == MIRROR and source != "--query"
-    check(services, action, run, refusal="mirror_current_audience needs `query`" if no_query else "")
+    check_restrictions(services, action, run, refusal="mirror_current_audience needs `query`" if no_query else "")
