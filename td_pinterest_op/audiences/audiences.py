@@ -154,7 +154,7 @@ class NewAudience:
         return others, own[0] if own else None
 
     def wait_for_consistency(self) -> None:
-        """Wait until `find` returns of all that was made before this run."""
+        """Wait until `find` returns everything that was created before this run."""
         wait_for_consistency(self._client)
 
     def create(self, create: Callable[[], Audience]) -> Audience:

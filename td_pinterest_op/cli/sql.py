@@ -10,18 +10,12 @@ import click
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import Credentials
 from td_pinterest_op.cli.options import CommonOptions
+from td_pinterest_op.cli.statements import arms_statement, hashed_statement, rejected_statement
 from td_pinterest_op.identifiers.sql_text import quote_literal
 from td_pinterest_op.identifiers.types import KEYS_ONLY, LISTED, join_with_or
 from td_pinterest_op.records.columns import identifier_columns
 from td_pinterest_op.records.hashed_rows import ENGINES
-from td_pinterest_op.records.sql import (
-    Query,
-    arms_statement,
-    columns_statement,
-    hashed_statement,
-    rejected_statement,
-    require_one_statement,
-)
+from td_pinterest_op.records.sql import Query, columns_statement, require_one_statement
 from td_pinterest_op.settings.structures import COLUMNS, CONTROL, Control
 from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.treasure_data.job import Job, wait_for_job

@@ -13,7 +13,7 @@ import pytest
 
 from tests import children, dig, guard
 from tests.browser.conftest import Browser, until
-from tests.e2e.project import ROOT, secrets
+from tests.e2e.project import ROOT, secrets_for
 from tests.exporting import Services
 
 COMMAND = [sys.executable, "-m", "td_pinterest_op", "authorize", "--to", "local", "--timeout", "60"]
@@ -82,7 +82,7 @@ def _export_with(stored: dict[str, str], services: Services, folder: Path) -> No
     (folder / "td_pinterest_op").symlink_to(ROOT / "td_pinterest_op")
     endpoints = {name: services.environ[name] for name in ("TD_API_SERVER", "PINTEREST_API_ENDPOINT")}
     result = dig.run(
-        workflow, secrets={"td.apikey": secrets(services)["td.apikey"], **stored}, environ=os.environ | endpoints
+        workflow, secrets={"td.apikey": secrets_for(services)["td.apikey"], **stored}, environ=os.environ | endpoints
     )
     assert "success" == result.status, result.error
     assert 2 == len(services.pinterest.members_of_audience(audience))

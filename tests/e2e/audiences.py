@@ -39,7 +39,7 @@ def list_name(audience: str, job_id: str, records: Iterable[str] = (), session_t
 
 def is_cleared(services: Services, audience_id: str) -> bool:
     """Whether an audience stands on a list that was created empty, or with a digest that is nobody's."""
-    behind = services.pinterest.lists[list_behind(services, audience_id)]
+    behind = services.pinterest.lists[current_list_id(services, audience_id)]
     return " - " in behind.name and len(behind.members) <= 1 and not behind.members & _EVERYBODY
 
 
@@ -48,35 +48,35 @@ def settings_of(services: Services, action: str, members: Sequence[str] = ()) ->
     return dict(NEW) if action == CREATE else {"action": action, "audience_id": services.audience(members)}
 
 
-def audience_of(services: Services, settings: Mapping[str, Any]) -> str:
+def audience_id_of(services: Services, settings: Mapping[str, Any]) -> str:
     """The id of the audience that an export with these settings is about."""
-    return settings.get("audience_id") or the_audience(services)
+    return settings.get("audience_id") or only_audience_id(services)
 
 
-def the_audience(services: Services, name: str = "Spring") -> str:
+def only_audience_id(services: Services, name: str = "Spring") -> str:
     """The id of the only audience of that name."""
     audiences = services.pinterest.audiences_named(name)
     assert 1 == len(audiences)
     return audiences[0].id
 
 
-def list_behind(services: Services, audience_id: str) -> str:
+def current_list_id(services: Services, audience_id: str) -> str:
     """The id of the customer list that an audience stands on now."""
     return str(services.pinterest.audiences[audience_id].rule["customer_list_id"])
 
 
-def in_control(key: str, percent: int) -> bool:
+def is_in_control(key: str, percent: int) -> bool:
     """Whether the control group of the salt `spring` has this key."""
     return int(hashlib.sha256(f"spring\n{key}".encode()).hexdigest()[:8], 16) % 10_000 < percent * 100
 
 
-def during(services: Services, operation: str, run: Callable[[], object], *, when: When = When.BEFORE) -> None:
+def run_during(services: Services, operation: str, run: Callable[[], object], *, when: When = When.BEFORE) -> None:
     """Make `run` happen once, at the next request of that operation, before it is carried out or answered."""
     left = [run]
     services.pinterest.on_request(lambda call: call.operation == operation and left and left.pop()(), when=when)
 
 
-def meet_at(services: Services, *operations: str) -> None:
+def synchronise_at(services: Services, *operations: str) -> None:
     """The first of two requests for each operation waits until the second is there."""
     barriers = {operation: threading.Barrier(2, timeout=10) for operation in operations}
     services.pinterest.on_request(lambda call: call.operation in barriers and barriers[call.operation].wait())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import children, guard
-from tests.e2e.project import ROOT, Engine, Ran, Run, copy_of
+from tests.e2e.project import ROOT, Engine, Ran, Run, copy_bundle
 from tests.exporting import Services
 
 
@@ -23,7 +23,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def project(bundle: Path, tmp_path: Path) -> Path:
     """A copy of the bundle: digdag keeps its state in the project folder."""
-    return copy_of(bundle, tmp_path)
+    return copy_bundle(bundle, tmp_path)
 
 
 @pytest.fixture

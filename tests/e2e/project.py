@@ -39,11 +39,11 @@ class Ran:
 Run = Callable[[str], Ran]
 
 
-def secrets(services: Services) -> dict[str, str]:
+def secrets_for(services: Services) -> dict[str, str]:
     return {name: services.environ[variable] for name, variable in SECRETS.items()}
 
 
-def copy_of(bundle: Path, folder: Path) -> Path:
+def copy_bundle(bundle: Path, folder: Path) -> Path:
     """A project to change and to run in: digdag keeps its state there. The packages are links: nothing writes there."""
     project = folder / "project"
     project.mkdir()
@@ -72,7 +72,7 @@ def copy_checkout(folder: Path) -> None:
 NO_MORE: Mapping[str, str] = MappingProxyType({})
 
 
-def run_with_stand_in(
+def run_with_tests_dig(
     workflow: Path,
     services: Services,
     folder: Path,
@@ -81,7 +81,7 @@ def run_with_stand_in(
     resume: Ran | None = None,
 ) -> Ran:
     """Run a workflow with tests/dig; `resume`: the run whose tasks that succeeded do not run again."""
-    given = secrets(services) | dict(more_secrets)
+    given = secrets_for(services) | dict(more_secrets)
     result = dig.run(
         workflow,
         secrets=given,
@@ -92,7 +92,7 @@ def run_with_stand_in(
         sleep=lambda _: real_time.sleep(0.01),
         resume=resume.result if resume else None,
     )
-    _check_outputs(workflow.parent)
+    check_task_outputs(workflow.parent)
     return Ran(succeeded=result.error is None, log=result.log + (result.error or ""), result=result)
 
 
@@ -115,11 +115,11 @@ def run_with_digdag(
         cwd=workflow.parent,
         env=os.environ | services.environ | environment | {"PYTHONPATH": HURRY},
     )
-    _check_outputs(workflow.parent)
+    check_task_outputs(workflow.parent)
     return Ran(succeeded=done.returncode == 0, log=done.stdout + done.stderr)
 
 
-def _check_outputs(project: Path) -> None:
+def check_task_outputs(project: Path) -> None:
     """What each `py>` child left for digdag: the message, the lines of the traceback, and what was stored.
 
     A subtask is another thing: its templates are there to be filled in.
@@ -131,7 +131,7 @@ def _check_outputs(project: Path) -> None:
 
 
 ENGINES: list[object] = [
-    pytest.param(run_with_stand_in, id="tests/dig"),
+    pytest.param(run_with_tests_dig, id="tests/dig"),
     pytest.param(
         run_with_digdag,
         id="digdag",
@@ -147,7 +147,7 @@ ENGINES: list[object] = [
 Engine = Callable[..., Ran]
 
 
-def change(file: Path, *changes: tuple[str, str]) -> None:
+def edit_file(file: Path, *changes: tuple[str, str]) -> None:
     """Edit a file of the project: each (pattern, replacement) changes something; ^ and $ are those of a line."""
     text = file.read_text()
     for pattern, replacement in changes:
@@ -164,7 +164,7 @@ def use_audience(project: Path, audience_id: str, *, verb: str | None = None, na
     config.write_text(yaml.safe_dump(ids))
 
 
-def history(services: Services) -> list[dict[str, Any]]:
+def read_history(services: Services) -> list[dict[str, Any]]:
     """All rows of the history, in the order in which they were written."""
     session = services.td.warehouse.session("sandbox", scheduled_time=0)
     done = session.execute("SELECT * FROM pinterest_history ORDER BY rowid")

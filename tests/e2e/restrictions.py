@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from td_pinterest_op.audiences.actions import ACTIONS
-from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE, in_control
+from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE, is_in_control
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digest, people
 
@@ -32,7 +32,7 @@ ROWS = [*PEOPLE, "nobody"]
 _numbers = itertools.count(1)
 
 # Runs an export, by some door, with the settings of an action and one that restricts; returns the error, "" for none.
-Door = Callable[[dict[str, Any], dict[str, Any]], str]
+RunExport = Callable[[dict[str, Any], dict[str, Any]], str]
 
 
 def create_people(services: Services, count: int = 260) -> None:
@@ -41,7 +41,7 @@ def create_people(services: Services, count: int = 260) -> None:
         services.td.create(database, "people", [{"email": row} for row in (*people(count), "nobody")])
 
 
-def settings_of(services: Services, action: str) -> dict[str, Any]:
+def settings_for(services: Services, action: str) -> dict[str, Any]:
     """What an action needs, about an audience of its own that has five other people."""
     number = next(_numbers)
     settings = {"ad_account_id": AD_ACCOUNT_ID, "action": action, "ignore_invalid_records": True}
@@ -55,10 +55,10 @@ def settings_of(services: Services, action: str) -> dict[str, Any]:
     return settings | new | {"audience_id": known}
 
 
-def check(services: Services, action: str, run: Door, *, refusal: str = "") -> None:
+def check_restrictions(services: Services, action: str, run: RunExport, *, refusal: str = "") -> None:
     """Run an action with each setting that restricts. `refusal`: the door refuses the action, with this text."""
     for setting, (value, honoured_by) in RESTRICTIONS.items():
-        settings = settings_of(services, action)
+        settings = settings_for(services, action)
         if (setting, action, refusal) == ("max_leave_ratio", MIRROR, ""):
             assert run(settings, {}) == ""
             create_people(services, 240)
@@ -78,15 +78,15 @@ def check(services: Services, action: str, run: Door, *, refusal: str = "") -> N
         else:
             assert error == "", (setting, error)
             if setting == "control":
-                assert set(_left_out()).isdisjoint(_members(services, settings))
+                assert set(control_digests()).isdisjoint(members_of(services, settings))
 
 
-def _left_out() -> Iterator[str]:
-    left_out = [digest(person) for person in PEOPLE if in_control(digest(person), 50)]
+def control_digests() -> Iterator[str]:
+    left_out = [digest(person) for person in PEOPLE if is_in_control(digest(person), 50)]
     assert 0 < len(left_out) < len(PEOPLE)
     return iter(left_out)
 
 
-def _members(services: Services, settings: Mapping[str, Any]) -> set[str]:
+def members_of(services: Services, settings: Mapping[str, Any]) -> set[str]:
     named = services.pinterest.audiences_named(settings["audience_name"]) if "audience_name" in settings else []
     return services.pinterest.members_of_audience(settings.get("audience_id") or named[0].id)

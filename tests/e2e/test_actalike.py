@@ -35,13 +35,13 @@ def test_it_is_created_on_its_seed(services: Services) -> None:
     assert 'Created look-alike audience "Like shoppers".' == stored["summary"]
 
 
-def test_made_twice_in_a_session_it_is_one(services: Services) -> None:
+def test_actalike_created_twice_in_a_session_is_one_audience(services: Services) -> None:
     settings = {**ACTALIKE, "seed_audience_id": seed(services)}
     first, second = services.export(settings), services.export(settings)
     assert [first["audience_id"]] == [audience.id for audience in made(services)] == [second["audience_id"]]
 
 
-def test_in_another_session_its_name_is_taken(services: Services) -> None:
+def test_actalike_of_another_session_fails_because_the_name_is_taken(services: Services) -> None:
     settings = {**ACTALIKE, "seed_audience_id": seed(services)}
     first = services.export(settings)
     with pytest.raises(AudienceError, match=rf'named "Like shoppers" already exists \(id {first["audience_id"]}\)'):
@@ -51,7 +51,7 @@ def test_in_another_session_its_name_is_taken(services: Services) -> None:
 
 @pytest.mark.parametrize("lag", [0.0, 2.0])
 @pytest.mark.parametrize("moment", [When.BEFORE, When.AFTER])
-def test_a_lost_response_makes_no_second_one(services: Services, lag: float, moment: When) -> None:
+def test_lost_response_creates_no_second_actalike(services: Services, lag: float, moment: When) -> None:
     services.pinterest.switches.listing_lag_seconds = lag
     settings = {**ACTALIKE, "seed_audience_id": seed(services)}
     services.pinterest.inject(Fault(effect=Reset(), operation="audiences/create", when=moment))
@@ -68,7 +68,7 @@ def test_a_lost_response_makes_no_second_one(services: Services, lag: float, mom
         (150, {"removed": True}, "there is no seed audience"),
     ],
 )
-def test_a_seed_that_is_not_ready_or_too_small_is_an_error_before_anything_is_written(
+def test_seed_that_is_not_ready_or_too_small_is_an_error_before_the_first_write(
     services: Services, size: int, fields: dict[str, Any], reason: str
 ) -> None:
     seed_id = seed(services, size)
@@ -79,14 +79,12 @@ def test_a_seed_that_is_not_ready_or_too_small_is_an_error_before_anything_is_wr
     assert [] == services.pinterest.calls.writes()
 
 
-def test_a_seed_that_does_not_exist_is_an_error(services: Services) -> None:
+def test_missing_seed_is_an_error(services: Services) -> None:
     with pytest.raises(AudienceError, match="there is no seed audience 7 in ad account"):
         services.export({**ACTALIKE, "seed_audience_id": "7"})
 
 
-def test_a_dry_run_says_what_would_be_created_and_creates_nothing(
-    services: Services, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_dry_run_plans_the_actalike_and_creates_nothing(services: Services, caplog: pytest.LogCaptureFixture) -> None:
     seed_id = seed(services)
     services.export({**ACTALIKE, "seed_audience_id": seed_id, "dry_run": True})
     assert f"the 5 % of the people in US who are most like audience {seed_id}" in caplog.text

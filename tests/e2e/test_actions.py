@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import AudienceError, RequestRefusedError
-from tests.e2e.audiences import ADD, CLEAR, CREATE, DELETE, REMOVE, REPLACE, list_behind, settings_of
+from tests.e2e.audiences import ADD, CLEAR, CREATE, DELETE, REMOVE, REPLACE, current_list_id, settings_of
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Fault, Reset, When
 from tests.exporting import NOBODY, Services, digest, digests, people
 
 
 @pytest.mark.parametrize("action", [CREATE, REPLACE, CLEAR, DELETE])
-def test_what_is_created_or_updated_may_be_answered_201(services: Services, action: str) -> None:
+def test_status_201_for_a_creation_or_update_is_a_success(services: Services, action: str) -> None:
     services.pinterest.switches.created_status = 201
     job_id = services.job(people(10)) if action in (CREATE, REPLACE) else None
     stored = services.export(settings_of(services, action), job_id=job_id)
@@ -24,15 +24,13 @@ def test_what_is_created_or_updated_may_be_answered_201(services: Services, acti
 
 class TestAddAndRemove:
     @pytest.mark.parametrize("held", [people(3), people(5, first=100)], ids=["of them", "others"])
-    def test_add_puts_every_record_into_the_list_and_leaves_those_who_were_there(
-        self, services: Services, held: list[str]
-    ) -> None:
+    def test_add_keeps_existing_members(self, services: Services, held: list[str]) -> None:
         audience_id = services.audience(held)
         stored = services.export({"action": ADD, "audience_id": audience_id}, job_id=services.job(people(10)))
         assert digests(10) | set(map(digest, held)) == services.pinterest.members_of_audience(audience_id)
         assert {"unique": 10, "duplicate": 0, "sent": 10, "refused": 0, "withheld": NOBODY} == stored["records"]
 
-    def test_remove_takes_out_the_records_and_no_others(self, services: Services) -> None:
+    def test_remove_removes_only_the_given_records(self, services: Services) -> None:
         audience_id = services.audience(people(10))
         stored = services.export({"action": REMOVE, "audience_id": audience_id}, job_id=services.job(people(4)))
         assert digests(6, first=4) == services.pinterest.members_of_audience(audience_id)
@@ -41,14 +39,14 @@ class TestAddAndRemove:
         assert 'Asked to remove 4 records from audience "Shoppers".' == stored["summary"]
         assert ["REMOVE"] == [call.operation_type for call in services.pinterest.calls.writes()]
 
-    def test_batches_are_full_but_for_the_last(self, services: Services) -> None:
+    def test_every_batch_but_the_last_is_full(self, services: Services) -> None:
         audience_id = services.audience()
         services.export(
             {"action": ADD, "audience_id": audience_id, "limit_records_per_request": 4}, job_id=services.job(people(10))
         )
         assert [2, 4, 4] == sorted(call.records for call in services.pinterest.calls.writes())
 
-    def test_the_statistics_name_audience_list_and_job(self, services: Services) -> None:
+    def test_statistics_name_audience_list_and_job(self, services: Services) -> None:
         audience_id, job = services.audience(), services.job(people(3))
         stored = services.export({"action": ADD, "audience_id": audience_id}, job_id=job)
         expected = {
@@ -56,7 +54,7 @@ class TestAddAndRemove:
             "ad_account_id": AD_ACCOUNT_ID,
             "audience_id": audience_id,
             "audience_name": "Shoppers",
-            "customer_list_id": list_behind(services, audience_id),
+            "customer_list_id": current_list_id(services, audience_id),
             "previous_customer_list_id": None,
             "job_id": job,
             "dry_run": False,
@@ -65,7 +63,7 @@ class TestAddAndRemove:
 
 
 class TestDelete:
-    def test_the_audience_is_removed_and_no_row_is_read(self, services: Services) -> None:
+    def test_delete_removes_the_audience_without_reading_rows(self, services: Services) -> None:
         audience_id = services.audience(people(5))
         stored = services.export({"action": DELETE, "audience_id": audience_id})
         assert services.pinterest.audiences[audience_id].removed
@@ -75,7 +73,7 @@ class TestDelete:
     @pytest.mark.parametrize(
         ("removed_audiences", "second_remove"), [("readable", "accepted"), ("readable", "404"), ("gone", "accepted")]
     )
-    def test_one_that_is_removed_already_is_a_success_and_reported_so(
+    def test_delete_of_a_removed_audience_succeeds_and_is_reported(
         self, services: Services, caplog: pytest.LogCaptureFixture, removed_audiences: str, second_remove: str
     ) -> None:
         services.pinterest.switches.set({"removed_audiences": removed_audiences, "second_remove": second_remove})
@@ -86,7 +84,7 @@ class TestDelete:
         assert "removed already" in caplog.text
 
     @pytest.mark.parametrize("known", [True, False], ids=["deleted before", "never there"])
-    def test_a_removal_that_is_answered_404_names_both_causes(self, services: Services, known: bool) -> None:
+    def test_removal_with_status_404_names_both_causes(self, services: Services, known: bool) -> None:
         services.pinterest.switches.set({"removed_audiences": "gone", "second_remove": "404"})
         audience_id = "123456789"
         if known:
@@ -97,14 +95,14 @@ class TestDelete:
         for part in (audience_id, AD_ACCOUNT_ID, "deleted before", "never existed"):
             assert part in str(caught.value)
 
-    def test_a_removal_that_is_refused_is_an_error_and_the_audience_stays(self, services: Services) -> None:
+    def test_rejected_removal_is_an_error_and_the_audience_stays(self, services: Services) -> None:
         audience_id = services.audience(people(5))
         services.pinterest.inject(Fault(effect=Answer(status=422), operation="audiences/update", times=None))
         with pytest.raises(RequestRefusedError, match="Pinterest answered 422"):
             services.export({"action": DELETE, "audience_id": audience_id})
         assert not services.pinterest.audiences[audience_id].removed
 
-    def test_a_removal_whose_answer_was_lost_is_a_success(self, services: Services) -> None:
+    def test_removal_whose_response_was_lost_is_a_success(self, services: Services) -> None:
         services.pinterest.switches.set({"removed_audiences": "gone", "second_remove": "404"})
         audience_id = services.audience(people(5))
         services.pinterest.inject(Fault(effect=Reset(), when=When.AFTER, operation="audiences/update"))
@@ -112,17 +110,17 @@ class TestDelete:
         assert services.pinterest.audiences[audience_id].removed
 
 
-def _unknown(services: Services) -> str:
+def unknown_audience_id(services: Services) -> str:
     return "123456789"
 
 
-def _removed(services: Services) -> str:
+def add_removed_audience(services: Services) -> str:
     audience_id = services.audience()
     services.pinterest.audiences[audience_id].removed = True
     return audience_id
 
 
-def _with(**fields: Any) -> Callable[[Services], str]:
+def build_audience(**fields: Any) -> Callable[[Services], str]:
     """Makes an audience that has these fields."""
 
     def made(services: Services) -> str:
@@ -132,8 +130,8 @@ def _with(**fields: Any) -> Callable[[Services], str]:
     return made
 
 
-_alike = _with(audience_type="ACTALIKE")
-_shared = _with(ad_account_id="77", shared_with=[AD_ACCOUNT_ID])
+_alike = build_audience(audience_type="ACTALIKE")
+_shared = build_audience(ad_account_id="77", shared_with=[AD_ACCOUNT_ID])
 
 
 @pytest.mark.parametrize("action", [ADD, REMOVE, REPLACE, CLEAR])
@@ -142,14 +140,14 @@ _shared = _with(ad_account_id="77", shared_with=[AD_ACCOUNT_ID])
     [
         (_alike, "is of type ACTALIKE: only CUSTOMER_LIST audiences hold records"),
         (_shared, "belongs to ad account 77, not to 549755885175"),
-        (_with(customer_list_id="999"), "has no customer list behind it"),
-        (_with(), "has no customer list behind it"),
-        (_unknown, "there is no audience 123456789 in ad account 549755885175: check both ids"),
-        (_removed, f"was removed: create a new one (action {CREATE})"),
+        (build_audience(customer_list_id="999"), "has no customer list"),
+        (build_audience(), "has no customer list"),
+        (unknown_audience_id, "there is no audience 123456789 in ad account 549755885175: check both ids"),
+        (add_removed_audience, f"was removed: create a new one (action {CREATE})"),
     ],
     ids=["alike", "shared", "list gone", "no list", "unknown", "removed"],
 )
-def test_an_audience_that_cannot_be_exported_to_explains_itself_before_anything_is_read_or_sent(
+def test_unusable_audience_is_an_error_before_rows_are_read_or_sent(
     services: Services, action: str, made: Callable[[Services], str], complaint: str
 ) -> None:
     audience_id = made(services)
@@ -162,7 +160,7 @@ def test_an_audience_that_cannot_be_exported_to_explains_itself_before_anything_
 
 
 @pytest.mark.parametrize("made", [_alike, _shared], ids=["alike", "shared"])
-def test_an_audience_of_another_kind_or_account_is_not_deleted(
+def test_audience_of_another_type_or_account_is_not_deleted(
     services: Services, made: Callable[[Services], str]
 ) -> None:
     with pytest.raises(AudienceError):

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.campaigns import campaign
-from tests.e2e.project import ENGINES, Run, change
+from tests.e2e.project import ENGINES, Run, edit_file
 from tests.exporting import Services, digests, people
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
 
 
-def activate(run: Run, services: Services, project: Path, emails: list[str], *, later: str, **console: object) -> str:
+def run_activation(
+    run: Run, services: Services, project: Path, emails: list[str], *, later: str, **console: object
+) -> str:
     """Run the workflow as the console starts it, with the activation's parameters; returns the only audience's id."""
     services.td.create("sandbox", "people", [{"email": "nobody@shop.example"}])
     services.td.create("cdp_audience_1", "cdp_syndication_1", [{"email": person} for person in emails])
@@ -42,29 +44,29 @@ def activate(run: Run, services: Services, project: Path, emails: list[str], *, 
 
 
 @pytest.mark.parametrize("later", ["add", "Replace", "MIRROR"])
-def test_the_first_run_creates_the_audience_and_later_runs_do_what_one_line_says(
+def test_activation_creates_the_audience_and_later_runs_follow_later_runs(
     run: Run, services: Services, project: Path, later: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     console = {"type": "pinterest", "td_connector": "x", "_version": 3, "audience_name": ""}
-    audience_id = activate(run, services, project, people(150), later=later, **console)
+    audience_id = run_activation(run, services, project, people(150), later=later, **console)
     assert "Likely buyers" == services.pinterest.audiences[audience_id].name
     assert digests(150) == services.pinterest.members_of_audience(audience_id)
     monkeypatch.setattr("tests.e2e.project.SESSION", "2026-11-26 00:00:00")
-    assert audience_id == activate(run, services, project, people(150, first=20), later=later, **console)
+    assert audience_id == run_activation(run, services, project, people(150, first=20), later=later, **console)
     expected = digests(170) if later == "add" else digests(150, first=20)
     assert expected == services.pinterest.members_of_audience(audience_id)
 
 
 @pytest.mark.parametrize("later", ["add", "mirror", pytest.param("replace", marks=campaign)])
-def test_nobody_who_opted_out_is_sent(run: Run, services: Services, project: Path, later: str) -> None:
-    change(project / "pinterest_activation.dig", ("# suppress:", "suppress:"))
+def test_activation_does_not_send_people_who_opted_out(run: Run, services: Services, project: Path, later: str) -> None:
+    edit_file(project / "pinterest_activation.dig", ("# suppress:", "suppress:"))
     (project / "queries" / "suppressed.sql").write_text("SELECT upper(mail) AS email FROM opt_outs")
     services.td.create("sandbox", "opt_outs", [{"mail": person} for person in people(50)])
-    audience_id = activate(run, services, project, people(150), later=later)
+    audience_id = run_activation(run, services, project, people(150), later=later)
     assert digests(100, first=50) == services.pinterest.members_of_audience(audience_id)
 
 
-def test_an_audience_that_the_settings_name_gets_the_people(run: Run, services: Services, project: Path) -> None:
+def test_activation_adds_to_the_audience_named_in_the_settings(run: Run, services: Services, project: Path) -> None:
     audience_id = services.audience(["before@shop.example"])
-    activate(run, services, project, people(5), later="replace", audience_id=audience_id)
+    run_activation(run, services, project, people(5), later="replace", audience_id=audience_id)
     assert digests(5) == services.pinterest.members_of_audience(audience_id)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests import guard
-from tests.e2e.project import ENGINES, Engine, Ran, change, history
+from tests.e2e.project import ENGINES, Engine, Ran, edit_file, read_history
 from tests.emulators.environment import SECRETS
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, people
@@ -75,16 +75,16 @@ def people_to_export(services: Services) -> None:
 @pytest.fixture
 def alerts(project: Path) -> Path:
     """The project with both alerts switched on, as a reader of failed.yml does it; its audience does not exist."""
-    change(project / "config" / "failed.yml", (r"^  # (?=\+|  )", "  "))
-    change(project / "config" / "pinterest.yml", (r'audience_id: "\d+"', f'audience_id: "{MISSING}"'))
+    edit_file(project / "config" / "failed.yml", (r"^  # (?=\+|  )", "  "))
+    edit_file(project / "config" / "pinterest.yml", (r'audience_id: "\d+"', f'audience_id: "{MISSING}"'))
     return project
 
 
-def run(
+def run_failing_export(
     engine: Engine, services: Services, project: Path, *, mail_port: int, webhook: str, resume: Ran | None = None
 ) -> Ran:
     """Run the export, which fails. The address of `webhook` is a secret."""
-    change(
+    edit_file(
         project / "config" / "failed.yml",
         (r"^    (?:# )?port: \d+$", f"    port: {mail_port}"),
         (r"^    (?:# )?from: ", "    from: "),
@@ -96,10 +96,10 @@ def run(
     return ran
 
 
-def test_each_alert_says_once_what_failed_with_which_audience_and_what_to_do(
+def test_each_alert_reports_once_what_failed_for_which_audience_and_what_to_do(
     engine: Engine, services: Services, alerts: Path, sinks: Sinks
 ) -> None:
-    ran = run(engine, services, alerts, mail_port=sinks.mail_port, webhook=f"{sinks.address}/200/{HOOK}")
+    ran = run_failing_export(engine, services, alerts, mail_port=sinks.mail_port, webhook=f"{sinks.address}/200/{HOOK}")
     guard.check(ran.log, "the log")
     to, subject, text = sinks.mail()
     assert ("you@example.com", "[pinterest] pinterest_export failed") == (to, subject), ran.log
@@ -132,50 +132,52 @@ ABOUT = {
 
 
 @pytest.mark.parametrize("name", ABOUT)
-def test_an_alert_names_ad_account_and_audience_of_a_task_that_is_killed(
+def test_alert_names_ad_account_and_audience_of_a_killed_task(
     engine: Engine, services: Services, alerts: Path, sinks: Sinks, name: str
 ) -> None:
     for file in ("pinterest", "audiences", "lift"):
-        change(alerts / "config" / f"{file}.yml", (r'audience_id: ""', f'audience_id: "{8 if file == "lift" else 7}"'))
+        edit_file(
+            alerts / "config" / f"{file}.yml", (r'audience_id: ""', f'audience_id: "{8 if file == "lift" else 7}"')
+        )
     more = {"activation": "  segment_name: VIP\n", "mirror_of_others": '  audience: "9"\n'}.get(name, "")
     shipped = alerts / f"pinterest_{name.partition('_')[0]}.dig"
     workflow = shipped.rename(alerts / f"pinterest_{name}.dig")
     killed = "+killed: {fail>: Python command failed with code 137}"
-    change(workflow, (r"^(_export:\n  !include : config/workflow.yml\n)((?:  .*\n)*)", rf"\1\2{more}\n{killed}\n"))
+    edit_file(workflow, (r"^(_export:\n  !include : config/workflow.yml\n)((?:  .*\n)*)", rf"\1\2{more}\n{killed}\n"))
     ran = engine(workflow, services, alerts.parent, {"mail.host": "127.0.0.1", "slack.webhook": f"{sinks.address}/200"})
     assert f"(project 1, attempt 1, {ABOUT[name]})" in sinks.message()["text"], ran.log
 
 
-def test_every_shipped_workflow_has_its_alert_tested(engine: Engine, alerts: Path) -> None:
+def test_alert_of_every_shipped_workflow_is_tested(engine: Engine, alerts: Path) -> None:
     assert {path.stem.removeprefix("pinterest_") for path in alerts.glob("*.dig")} <= set(ABOUT)
 
 
-def test_a_resumed_run_that_fails_again_sends_its_alerts_again(
+def test_resumed_run_that_fails_again_sends_its_alerts_again(
     engine: Engine, services: Services, alerts: Path, sinks: Sinks
 ) -> None:
     ran, webhook = None, f"{sinks.address}/200/{HOOK}"
     for count in (1, 2, 3):
-        ran = run(engine, services, alerts, mail_port=sinks.mail_port, webhook=webhook, resume=ran)
+        ran = run_failing_export(engine, services, alerts, mail_port=sinks.mail_port, webhook=webhook, resume=ran)
         assert (count, count) == (len(sinks.mails), len(sinks.messages)), ran.log
         assert all(FAILURE in message.body for message in sinks.messages)
         assert 1 == len([job for job in services.td.jobs.all() if "opted_in" in job.query])
 
 
-def test_alerts_tell_the_first_line_of_a_message_and_not_the_people_in_its_other_lines(
+def test_alerts_contain_the_first_line_of_a_message_only(
     engine: Engine, services: Services, alerts: Path, sinks: Sinks
 ) -> None:
-    change(alerts / "pinterest_export.dig", (r"^  td>: queries/people.sql$", f"  fail>: {LINES}"))
-    run(engine, services, alerts, mail_port=sinks.mail_port, webhook=f"{sinks.address}/200/{HOOK}")
+    edit_file(alerts / "pinterest_export.dig", (r"^  td>: queries/people.sql$", f"  fail>: {LINES}"))
+    run_failing_export(engine, services, alerts, mail_port=sinks.mail_port, webhook=f"{sinks.address}/200/{HOOK}")
     assert "failed: The first line. (project " in sinks.mail()[-1]
     assert "failed: The first line. (project " in sinks.message()["text"]
 
 
-def test_an_alert_that_fails_does_not_silence_the_other(
+def test_failed_alert_does_not_prevent_the_other(
     engine: Engine, services: Services, alerts: Path, sinks: Sinks
 ) -> None:
-    run(engine, services, alerts, mail_port=CLOSED_PORT, webhook=f"{sinks.address}/200/{HOOK}")
+    run_failing_export(engine, services, alerts, mail_port=CLOSED_PORT, webhook=f"{sinks.address}/200/{HOOK}")
     assert ([], True) == (sinks.mails, FAILURE in sinks.message()["text"])
-    run(engine, services, alerts, mail_port=sinks.mail_port, webhook=f"{sinks.address}/404/{HOOK}")
+    run_failing_export(engine, services, alerts, mail_port=sinks.mail_port, webhook=f"{sinks.address}/404/{HOOK}")
     assert FAILURE in sinks.mail()[-1]
 
 
@@ -194,29 +196,29 @@ def test_an_alert_that_fails_does_not_silence_the_other(
     ],
     ids=["hostile", "wrong table", "empty", "killed", "problems", "undefined"],
 )
-def test_every_alert_and_the_history_say_what_failed_whatever_the_message_holds(
+def test_alerts_and_history_report_a_failure_whatever_its_message_contains(
     engine: Engine, services: Services, alerts: Path, sinks: Sinks, query: str, told: str
 ) -> None:
     (alerts / "queries" / "land.sql").write_text("SELECT email\nFROM people\nWHERE land = '${land}'\n")
     flow = alerts / "pinterest_export.dig"
     flow.write_text(flow.read_text().replace("td>: queries/people.sql", query))
-    ran = run(engine, services, alerts, mail_port=sinks.mail_port, webhook=f"{sinks.address}/200/{HOOK}")
-    (row,) = history(services)
+    ran = run_failing_export(engine, services, alerts, mail_port=sinks.mail_port, webhook=f"{sinks.address}/200/{HOOK}")
+    (row,) = read_history(services)
     assert re.fullmatch(told, row["error"]), ran.log
     whole = re.escape(f"pinterest_export of {SESSION} failed: ") + told + WHERE
     for text in (sinks.mail()[-1], sinks.message()["text"]):
         assert re.fullmatch(whole, text), text
 
 
-def test_credentials_do_not_leave_by_an_alert_about_a_task_without_them(
+def test_alert_about_a_task_without_credentials_contains_no_credentials(
     engine: Engine, services: Services, alerts: Path, sinks: Sinks
 ) -> None:
     nothing = ", ".join(f"{variable}: ''" for variable in SECRETS.values())
-    change(
+    edit_file(
         alerts / "pinterest_export.dig",
         (r"^  _env:\n    !include : config/environment.yml\n", f"  _env: {{{nothing}}}\n"),
     )
-    ran = run(engine, services, alerts, mail_port=sinks.mail_port, webhook=f"{sinks.address}/200/{HOOK}")
+    ran = run_failing_export(engine, services, alerts, mail_port=sinks.mail_port, webhook=f"{sinks.address}/200/{HOOK}")
     guard.check(ran.log, "the log")
     for text in (sinks.mail()[-1], sinks.message()["text"]):
         assert "set the workflow's secret pinterest.refresh_token" in text, ran.log

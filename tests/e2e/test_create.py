@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import AudienceError, PinterestError
-from tests.e2e.audiences import ADD, NEW, NEXT_DAY, REPLACE, list_behind, list_name, the_audience
+from tests.e2e.audiences import ADD, NEW, NEXT_DAY, REPLACE, current_list_id, list_name, only_audience_id
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Fault, Mangle, When
 from tests.exporting import SESSION, Services, digest, digests, people
 
@@ -16,19 +16,20 @@ DEVICE = "5eed0001-aaaa-4bbb-8ccc-00000000000{}"
 
 
 class TestCreate:
-    def test_a_list_is_made_and_filled_and_then_the_audience_on_it(self, services: Services) -> None:
+    def test_create_fills_a_list_before_it_creates_the_audience(self, services: Services) -> None:
         job = services.job(people(10))
         stored = services.export(NEW | {"audience_description": "Spring buyers"}, job_id=job)
-        audience_id = the_audience(services)
+        audience_id = only_audience_id(services)
         assert digests(10) == services.pinterest.members_of_audience(audience_id)
         assert (
-            list_name("Spring", job, digests(10)) == services.pinterest.lists[list_behind(services, audience_id)].name
+            list_name("Spring", job, digests(10))
+            == services.pinterest.lists[current_list_id(services, audience_id)].name
         )
         assert "Spring buyers" == services.pinterest.audiences[audience_id].description
         operations = [call.operation for call in services.pinterest.calls.writes()]
         assert ["customer_lists/create", "audiences/create"] == operations
         assert (audience_id, "Spring") == (stored["audience_id"], stored["audience_name"])
-        assert list_behind(services, audience_id) == stored["customer_list_id"]
+        assert current_list_id(services, audience_id) == stored["customer_list_id"]
 
     @pytest.mark.parametrize(
         ("columns", "row", "list_type", "members"),
@@ -41,31 +42,33 @@ class TestCreate:
         ],
         ids=["email", "maid", "idfa", "maid and idfa", "idfa and email"],
     )
-    def test_the_list_has_the_type_of_its_column(
+    def test_list_has_the_type_of_its_column(
         self, services: Services, columns: list[str], row: list[str | None], list_type: str, members: set[str]
     ) -> None:
         job = services.td.add_job(columns=[(column, "varchar") for column in columns], rows=[row])
         services.export(NEW, job_id=job)
-        behind = services.pinterest.lists[list_behind(services, the_audience(services))]
+        behind = services.pinterest.lists[current_list_id(services, only_audience_id(services))]
         assert list_type == behind.list_type
         assert members == services.pinterest.members(behind.id)
 
-    def test_another_session_is_told_which_audience_has_the_name_and_what_to_do(self, services: Services) -> None:
+    def test_create_in_another_session_names_the_audience_with_that_name_and_what_to_do(
+        self, services: Services
+    ) -> None:
         services.export(NEW, job_id=services.job(people(3)))
         services.pinterest.calls.clear()
         with pytest.raises(AudienceError) as caught:
             services.export(NEW, job_id=services.job(people(5)), session_time=NEXT_DAY)
-        for part in ('"Spring" already exists', f"(id {the_audience(services)})", ADD, REPLACE, "audience_name"):
+        for part in ('"Spring" already exists', f"(id {only_audience_id(services)})", ADD, REPLACE, "audience_name"):
             assert part in str(caught.value)
         assert [] == services.pinterest.calls.writes()
         assert 1 == len(services.pinterest.lists)
 
-    def test_outside_a_session_every_run_is_another_session(self, services: Services) -> None:
+    def test_every_run_outside_a_session_is_a_session_of_its_own(self, services: Services) -> None:
         services.export(NEW, job_id=services.job(people(3)), session_time="")
         with pytest.raises(AudienceError, match="already exists"):
             services.export(NEW, job_id=services.job(people(3)), session_time="")
 
-    def test_a_name_is_found_on_the_last_page_of_the_listing(self, services: Services) -> None:
+    def test_existing_name_is_found_on_the_last_page_of_the_listing(self, services: Services) -> None:
         taken = services.audience(name="Spring")
         for number in range(300):
             services.pinterest.add_audience(f"Other {number}")
@@ -73,7 +76,7 @@ class TestCreate:
             services.export(NEW, job_id=services.job(people(3)))
         assert [] == services.pinterest.calls.writes()
 
-    def test_its_own_list_and_audience_are_found_behind_hundreds_of_newer_ones(self, services: Services) -> None:
+    def test_rerun_finds_its_list_and_audience_among_hundreds_of_newer_ones(self, services: Services) -> None:
         job = services.job(people(3))
         services.export(NEW, job_id=job)
         for number in range(300):
@@ -81,7 +84,7 @@ class TestCreate:
             services.pinterest.add_audience(f"Other {number}")
         services.export(NEW, job_id=job)
         assert 301 == len(services.pinterest.lists)
-        assert digests(3) == services.pinterest.members_of_audience(the_audience(services))
+        assert digests(3) == services.pinterest.members_of_audience(only_audience_id(services))
 
     @pytest.mark.parametrize(
         ("name", "fields"),
@@ -91,7 +94,7 @@ class TestCreate:
             ("Spring 2", {}),
         ],
     )
-    def test_a_removed_or_a_received_audience_does_not_take_the_name_nor_one_that_only_begins_alike(
+    def test_removed_received_or_similarly_named_audience_does_not_block_a_name(
         self, services: Services, name: str, fields: dict[str, Any]
     ) -> None:
         services.pinterest.add_ad_account("77")
@@ -102,9 +105,7 @@ class TestCreate:
 
 
 @pytest.mark.parametrize("second", [SESSION, NEXT_DAY], ids=["of one session", "of two sessions"])
-def test_of_audiences_that_nobody_saw_for_a_minute_the_oldest_stays_when_the_task_runs_again(
-    services: Services, second: str
-) -> None:
+def test_rerun_keeps_the_oldest_of_two_audiences_that_appear_late(services: Services, second: str) -> None:
     job_id = services.job(people(10))
     services.pinterest.switches.listing_lag_seconds = 60
     mangled = Fault(effect=Mangle(how="no_id"), operation="audiences/create", when=When.AFTER, times=2)

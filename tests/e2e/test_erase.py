@@ -34,7 +34,7 @@ OTHERS = ("549755885176", "549755885177")
 ACCOUNTS = (AD_ACCOUNT_ID, *OTHERS)
 
 
-def erase(services: Services, job_id: str | None, **settings: Any) -> dict[str, Any]:
+def run_erasure(services: Services, job_id: str | None, **settings: Any) -> dict[str, Any]:
     """Run it; `settings` are laid over the least that an erasure needs."""
     given = {"ad_account_ids": ",".join(ACCOUNTS), "retry_count": 2} | settings
     params = {"session_time": SESSION, "task_name": TASK_NAME, "project_id": 1, "result_settings": given}
@@ -44,7 +44,7 @@ def erase(services: Services, job_id: str | None, **settings: Any) -> dict[str, 
     return stored
 
 
-def receipt_of(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
+def read_receipt(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
     """The receipt in the log."""
     (line,) = (line for line in caplog.messages if line.startswith("receipt: "))
     receipt: dict[str, Any] = json.loads(line.removeprefix("receipt: "))
@@ -64,8 +64,8 @@ def lists(services: Services) -> list[str]:
     return [customer_list.id for customer_list in made]
 
 
-def test_the_people_are_in_no_list_any_more_and_the_receipt_says_so(services: Services, lists: list[str]) -> None:
-    stored = erase(services, services.job([*people(40), *people(40)]), limit_records_per_request=15)
+def test_erasure_removes_people_from_every_list_and_logs_a_receipt(services: Services, lists: list[str]) -> None:
+    stored = run_erasure(services, services.job([*people(40), *people(40)]), limit_records_per_request=15)
     for list_id in lists:
         assert digests(10, first=40) == services.pinterest.members(list_id)
     assert (40, 3, 7) == (stored["records"], stored["accounts"], stored["lists"])
@@ -78,43 +78,43 @@ def test_the_people_are_in_no_list_any_more_and_the_receipt_says_so(services: Se
     assert "The removal of 40 records was asked of 7 of 7 customer lists." == stored["summary"]
 
 
-def test_the_only_ad_account_is_the_default(services: Services) -> None:
+def test_only_ad_account_is_the_default(services: Services) -> None:
     held = services.pinterest.add_list("List", members=digests(3))
-    stored = erase(services, services.job(people(3)), ad_account_ids=None, ad_account_id=AD_ACCOUNT_ID)
+    stored = run_erasure(services, services.job(people(3)), ad_account_ids=None, ad_account_id=AD_ACCOUNT_ID)
     assert set() == services.pinterest.members(held.id)
     assert (1, 1) == (stored["accounts"], stored["lists"])
 
 
-def test_a_list_that_cannot_be_reached_is_named_and_does_not_stop_the_others(
+def test_unreachable_list_is_named_and_does_not_stop_the_others(
     services: Services, lists: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     services.pinterest.inject(Fault(effect=Answer(status=500), path=f"/customer_lists/{lists[2]}$", times=None))
     services.pinterest.inject(Fault(effect=Answer(status=403), path=f"/{OTHERS[0]}/customer_lists$", times=None))
     with pytest.raises(PinterestError) as raised:
-        erase(services, services.job(people(40)))
+        run_erasure(services, services.job(people(40)))
     assert f'customer list {lists[2]} "List 2" of ad account {OTHERS[1]}' in str(raised.value)
     assert f"the lists of ad account {OTHERS[0]}" in str(raised.value)
     assert "Run this task again" in str(raised.value)
     done = [list_id for number, list_id in enumerate(lists) if number % 3 != 1 and number != 2]
     for list_id in done:
         assert digests(10, first=40) == services.pinterest.members(list_id)
-    receipt = receipt_of(caplog)
+    receipt = read_receipt(caplog)
     assert sorted(done) == sorted(row["customer_list_id"] for row in receipt["receipt"])
     assert {lists[2], None} == {row["customer_list_id"] for row in receipt["failed"]}
     assert all(row["reason"] for row in receipt["failed"])
 
 
-def test_a_list_that_refuses_a_record_is_no_part_of_the_receipt(services: Services, lists: list[str]) -> None:
+def test_list_that_rejects_a_record_is_not_in_the_receipt(services: Services, lists: list[str]) -> None:
     services.pinterest.switches.poison = frozenset(digests(1))
     with pytest.raises(PinterestError, match="Pinterest refused 1 of the records"):
-        erase(services, services.job(people(40)), ignore_invalid_records=True)
+        run_erasure(services, services.job(people(40)), ignore_invalid_records=True)
     assert digests(1) | digests(10, first=40) == services.pinterest.members(lists[0])
 
 
-def test_a_dry_run_says_how_many_lists_and_requests_it_takes_and_writes_nothing(
+def test_dry_run_counts_lists_and_requests_and_writes_nothing(
     services: Services, lists: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    stored = erase(services, services.job(people(40)), dry_run=True, limit_records_per_request=15)
+    stored = run_erasure(services, services.job(people(40)), dry_run=True, limit_records_per_request=15)
     assert "plan: remove 40 records from each of 7 customer lists in 3 ad accounts, 21 requests" in caplog.text
     assert [] == services.pinterest.calls.writes() == stored["receipt"]
     assert (7, 40, True) == (stored["lists"], stored["records"], stored["dry_run"])
@@ -126,27 +126,27 @@ def test_a_dry_run_says_how_many_lists_and_requests_it_takes_and_writes_nothing(
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_a_token_that_may_not_write_or_is_refused_ends_it_before_anybody_is_read(
+def test_unusable_token_ends_an_erasure_before_people_are_read(
     services: Services, lists: list[str], dry_run: bool
 ) -> None:
     services.pinterest.switches.scope = "ads:read"
     with pytest.raises(AccountError, match="the refresh token lacks the scope ads:write"):
-        erase(services, services.job(people(40)), dry_run=dry_run)
+        run_erasure(services, services.job(people(40)), dry_run=dry_run)
     services.pinterest.inject(Fault(effect=Answer(status=401, code=283), path="/oauth/token$", times=None))
     with pytest.raises(AccountError) as caught:
-        erase(services, services.job(people(40)), dry_run=dry_run)
+        run_erasure(services, services.job(people(40)), dry_run=dry_run)
     assert caught.value.refused_token
     assert not services.td.requests
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_an_ad_account_whose_lists_cannot_be_read_fails_a_dry_run_as_well(
+def test_ad_account_with_unreadable_lists_fails_a_dry_run_too(
     services: Services, lists: list[str], dry_run: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     services.pinterest.inject(Fault(effect=Answer(status=403), path=f"/{OTHERS[0]}/customer_lists$", times=None))
     with pytest.raises(PinterestError, match=f"the lists of ad account {OTHERS[0]}"):
-        erase(services, services.job(people(40)), dry_run=dry_run)
-    receipt = receipt_of(caplog)
+        run_erasure(services, services.job(people(40)), dry_run=dry_run)
+    receipt = read_receipt(caplog)
     assert "customer lists; the lists of 1 ad account cannot be read" in receipt["summary"]
     assert [(OTHERS[0], None)] == [(row["ad_account_id"], row["customer_list_id"]) for row in receipt["failed"]]
     assert dry_run == (not services.pinterest.calls.writes())
@@ -160,7 +160,7 @@ def test_an_ad_account_whose_lists_cannot_be_read_fails_a_dry_run_as_well(
         (("maid", "email", "idfa"), None),
     ],
 )
-def test_identifiers_that_the_query_does_not_give_stay_in_the_lists_and_are_warned_of(
+def test_missing_types_of_identifier_stay_in_the_lists_with_a_warning(
     services: Services,
     lists: list[str],
     columns: tuple[str, ...],
@@ -168,13 +168,13 @@ def test_identifiers_that_the_query_does_not_give_stay_in_the_lists_and_are_warn
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     rows = [[people(1)[0] if column == "email" else None for column in columns]]
-    erase(services, services.td.add_job(columns=[(column, "varchar") for column in columns], rows=rows))
+    run_erasure(services, services.td.add_job(columns=[(column, "varchar") for column in columns], rows=rows))
     told = [line for line in caplog.messages if line.startswith("the query selects no")]
     assert [warning] * bool(warning) == [line.partition(":")[0] for line in told]
 
 
-def test_nobody_to_erase_is_a_success_without_a_request(services: Services, lists: list[str]) -> None:
-    stored = erase(services, services.job([]))
+def test_erasure_of_nobody_succeeds_without_a_request(services: Services, lists: list[str]) -> None:
+    stored = run_erasure(services, services.job([]))
     assert [] == services.pinterest.calls.writes() == stored["receipt"]
 
 
@@ -186,25 +186,25 @@ def test_nobody_to_erase_is_a_success_without_a_request(services: Services, list
         (people(3), {"columns": {"phone": "email"}}, JobError),
     ],
 )
-def test_rows_that_must_not_be_used_stop_it_before_anything_is_written(
+def test_invalid_rows_stop_an_erasure_before_the_first_write(
     services: Services, lists: list[str], values: list[str], settings: dict[str, Any], raised: type[Exception]
 ) -> None:
     with pytest.raises(raised):
-        erase(services, services.job(values), **settings)
+        run_erasure(services, services.job(values), **settings)
     assert [] == services.pinterest.calls.writes()
 
 
-def test_every_problem_of_the_task_is_reported_at_once(services: Services) -> None:
+def test_all_problems_of_the_task_are_reported_together(services: Services) -> None:
     services.environ.pop("TD_API_KEY")
     with pytest.raises(SettingsError) as raised:
-        erase(services, None, ad_account_ids="x")
+        run_erasure(services, None, ad_account_ids="x")
     for problem in ("ad_account_ids", "there is no job", "TD_API_KEY"):
         assert problem in str(raised.value)
     assert [] == services.pinterest.calls.all()
 
 
 @pytest.mark.parametrize("operation", ["customer_lists/list", "customer_lists/update"])
-def test_an_erasure_that_is_told_to_end_ends_at_once_and_blames_no_list(
+def test_stopped_erasure_ends_at_once_and_reports_no_list(
     services: Services,
     lists: list[str],
     operation: str,
@@ -215,28 +215,28 @@ def test_an_erasure_that_is_told_to_end_ends_at_once_and_blames_no_list(
     services.pinterest.inject(Fault(effect=Answer(status=503), operation=operation, times=None))
     request.addfinalizer(shutdown.reset)
     with pytest.raises(StoppedError, match=r"was stopped \(SIGTERM\)"):
-        erase(services, services.job(people(40)))
+        run_erasure(services, services.job(people(40)))
     assert 1 == len(services.pinterest.calls.of(operation))
     assert "cannot be read" not in caplog.text
     assert "receipt" not in caplog.text
     assert digests(50) == services.pinterest.members(lists[0])
 
 
-def test_no_receipt_is_given_when_not_every_record_was_sent(
+def test_no_receipt_is_logged_when_a_record_was_not_sent(
     services: Services, lists: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     batches = Spool.batches
     monkeypatch.setattr(Spool, "batches", lambda self, size: islice(batches(self, size), 2))
     with pytest.raises(UnexpectedError, match="the receipt does not add up"):
-        erase(services, services.job(people(40)), limit_records_per_request=15)
+        run_erasure(services, services.job(people(40)), limit_records_per_request=15)
     assert "receipt: " not in caplog.text
 
 
-def test_an_ad_account_whose_id_may_have_lost_digits_is_warned_of(
+def test_ad_account_id_that_may_have_lost_digits_causes_a_warning(
     services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
     services.pinterest.add_ad_account("54975588517500000")
-    stored = erase(services, services.job(people(3)), ad_account_ids=["54975588517500000"])
+    stored = run_erasure(services, services.job(people(3)), ad_account_ids=["54975588517500000"])
     assert 1 == stored["accounts"]
     assert 1 == len([line for line in caplog.messages if line.endswith(": ad_account_ids")])
 
@@ -267,8 +267,8 @@ def test_five_thousand_people_leave_forty_lists_though_one_account_refuses_and_t
     refusal = Fault(effect=Answer(status=503), path=f"/{OTHERS[0]}/customer_lists/", method="PATCH", times=20)
     services.pinterest.inject(refusal)
     with pytest.raises(PinterestError, match=f"of ad account {OTHERS[0]}"):
-        erase(services, job_id)
-    stored = erase(services, job_id)
+        run_erasure(services, job_id)
+    stored = run_erasure(services, job_id)
     assert staying == set().union(*(services.pinterest.members(list_id) for list_id in services.pinterest.lists))
     assert (5000, 3, 40, []) == tuple(stored[name] for name in ("records", "accounts", "lists", "failed"))
     assert set(services.pinterest.lists) == {row["customer_list_id"] for row in stored["receipt"]}

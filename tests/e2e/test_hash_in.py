@@ -43,7 +43,7 @@ def _tables(services: Services) -> None:
     services.td.create("crm", "listed", [{"mail": value} for value in [*people(20), *values[::3]]])
 
 
-def run(services: Services, settings: dict[str, Any], **params: Any) -> tuple[set[str], dict[str, Any]]:
+def run_export(services: Services, settings: dict[str, Any], **params: Any) -> tuple[set[str], dict[str, Any]]:
     """The members of a new audience after an export, and what it stored."""
     audience_id = services.audience()
     settings = {"action": ADD, "audience_id": audience_id, **SKIPS, **settings}
@@ -51,7 +51,7 @@ def run(services: Services, settings: dict[str, Any], **params: Any) -> tuple[se
     return services.pinterest.members_of_audience(audience_id), stored
 
 
-def served(services: Services) -> list[str]:
+def texts_from_treasure_data(services: Services) -> list[str]:
     """Every text in the rows that Treasure Data has handed out."""
     calls = services.td.calls("GET", "/v3/job/result/")
     outputs = [services.td.job(call.path.rsplit("/", 1)[1]).output for call in calls]
@@ -91,22 +91,22 @@ def served(services: Services) -> list[str]:
         quick=4,
     ),
 )
-def test_members_reasons_and_figures_are_those_of_an_export_that_hashes_by_itself(
+def test_hashing_in_the_warehouse_gives_the_same_members_reasons_and_figures(
     services: Services, query: str, settings: dict[str, Any], lists: dict[str, str]
 ) -> None:
-    expected_members, expected = run(services, settings, query=query, **lists)
+    expected_members, expected = run_export(services, settings, query=query, **lists)
     services.td.requests.clear()
-    members, stored = run(services, {**settings, "hash_in": "warehouse"}, query=query, **lists)
+    members, stored = run_export(services, {**settings, "hash_in": "warehouse"}, query=query, **lists)
     assert expected_members == members
     assert {name: expected[name] for name in FIGURES} == {name: stored[name] for name in FIGURES}
     assert 5 < len(members)
-    texts = served(services)
+    texts = texts_from_treasure_data(services)
     assert 100 < len(texts)
     assert [] == [text for text in texts if not _NOTHING_PLAIN.fullmatch(text)]
 
 
 @pytest.mark.parametrize("action", [REMOVE, REPLACE])
-def test_every_action_that_reads_rows_can_hash_there(services: Services, action: str) -> None:
+def test_every_action_with_rows_can_hash_in_the_warehouse(services: Services, action: str) -> None:
     audience_id = services.audience(people(5))
     query = "SELECT email FROM people WHERE email LIKE ' PERSON%'"
     settings = {"action": action, "audience_id": audience_id, "hash_in": "warehouse"}
@@ -119,46 +119,48 @@ def test_every_action_that_reads_rows_can_hash_there(services: Services, action:
 @pytest.mark.parametrize(
     "settings", [{"ignore_invalid_records": False}, {"max_invalid_ratio": 0.1}, {"expect_values": "hashed"}]
 )
-def test_what_stops_an_export_stops_it_with_the_same_words(services: Services, settings: dict[str, Any]) -> None:
+def test_limits_stop_an_export_with_the_same_message_for_both_places_of_hashing(
+    services: Services, settings: dict[str, Any]
+) -> None:
     messages = []
     for hash_in in ("operator", "warehouse"):
         with pytest.raises((InvalidRowsError, LimitError)) as caught:
-            run(services, {**settings, "hash_in": hash_in}, query="SELECT email FROM people")
+            run_export(services, {**settings, "hash_in": hash_in}, query="SELECT email FROM people")
         messages.append(str(caught.value))
     assert messages[0] == messages[1]
     assert [] == services.pinterest.calls.writes()
 
 
-class TestUnsure:
-    def test_an_address_that_only_the_operator_can_hash_is_counted_and_left_out(self, services: Services) -> None:
+class TestUnsureValues:
+    def test_address_that_only_the_operator_can_hash_is_counted_and_not_sent(self, services: Services) -> None:
         services.td.create("crm", "greek", [{"email": SIGMA}, {"email": people(1)[0]}])
-        members, stored = run(services, {"hash_in": "warehouse"}, query="SELECT email FROM greek")
+        members, stored = run_export(services, {"hash_in": "warehouse"}, query="SELECT email FROM greek")
         assert (digests(1), 1) == (members, stored["rows"]["invalid_by_reason"]["unsure"])
-        members, _ = run(services, {}, query="SELECT email FROM greek")
+        members, _ = run_export(services, {}, query="SELECT email FROM greek")
         assert {digest("sofi\u03c2@shop.example")} | digests(1) == members
 
-    def test_it_stops_an_export_that_does_not_skip_invalid_rows(self, services: Services) -> None:
+    def test_unsure_value_stops_an_export_that_does_not_skip_invalid_rows(self, services: Services) -> None:
         services.td.create("crm", "greek", [{"email": SIGMA}, {"email": people(1)[0]}])
         with pytest.raises(InvalidRowsError, match=r"1 of 2 rows is invalid \(unsure 1\)"):
-            run(services, WAREHOUSE | {"ignore_invalid_records": False}, query="SELECT email FROM greek")
+            run_export(services, WAREHOUSE | {"ignore_invalid_records": False}, query="SELECT email FROM greek")
 
     @pytest.mark.parametrize(
         ("suppress", "sent"), [(None, {DEVICE(1), DEVICE(2)}), ("nobody@shop.example", {DEVICE(2)})]
     )
-    def test_a_row_with_one_counts_as_suppressed(
+    def test_row_with_an_unsure_value_counts_as_suppressed_when_there_is_a_list(
         self, services: Services, suppress: str | None, sent: set[str]
     ) -> None:
         services.td.create("crm", "greek", [{"email": SIGMA, "maid": DEVICE(1)}, {"email": None, "maid": DEVICE(2)}])
         lists = {"suppress": f"SELECT '{suppress}' AS email"} if suppress else {}
-        members, stored = run(services, WAREHOUSE, query="SELECT email, maid FROM greek", **lists)
+        members, stored = run_export(services, WAREHOUSE, query="SELECT email, maid FROM greek", **lists)
         assert set(map(digest, sent)) == members
         assert 2 - len(sent) == stored["records"]["withheld"]["suppressed"]
 
-    def test_a_consent_list_that_holds_one_finds_the_others(
+    def test_unsure_value_in_a_consent_list_does_not_affect_the_others(
         self, services: Services, caplog: pytest.LogCaptureFixture
     ) -> None:
         consent = f"SELECT * FROM (VALUES ('{SIGMA}'), ('{people(1)[0]}')) AS t (email)"
-        members, _ = run(services, WAREHOUSE, query="SELECT email FROM people", consent=consent)
+        members, _ = run_export(services, WAREHOUSE, query="SELECT email FROM people", consent=consent)
         assert digests(1) == members
         assert "consent: unsure 1" in caplog.text
 
@@ -179,11 +181,11 @@ class TestUnsure:
         ({"action": "add"}, {"job_id": "12"}, ["action: "]),
     ],
 )
-def test_what_the_warehouse_cannot_hash_is_an_error_that_names_both_and_asks_nobody(
+def test_settings_that_exclude_the_warehouse_are_an_error_before_any_request(
     services: Services, settings: dict[str, Any], params: dict[str, Any], named: Sequence[str]
 ) -> None:
     with pytest.raises(SettingsError) as caught:
-        run(services, WAREHOUSE | settings, **params)
+        run_export(services, WAREHOUSE | settings, **params)
     assert [] == [part for part in named if part not in str(caught.value)]
     assert [] == services.td.requests
 
@@ -197,26 +199,26 @@ def test_what_the_warehouse_cannot_hash_is_an_error_that_names_both_and_asks_nob
         ({"query": "SELECT email FROM people", "suppress": "SELECT 1 AS one"}, "[the query of `suppress`]"),
     ],
 )
-def test_columns_that_cannot_be_exported_are_an_error_before_a_row_is_read(
+def test_unusable_columns_are_an_error_before_a_row_is_read(
     services: Services, params: dict[str, str], error: str
 ) -> None:
     with pytest.raises(JobError) as caught:
-        run(services, WAREHOUSE, **params)
+        run_export(services, WAREHOUSE, **params)
     assert error in str(caught.value)
-    assert [] == served(services)
+    assert [] == texts_from_treasure_data(services)
 
 
-def test_a_rerun_adopts_the_job_with_the_digests(services: Services) -> None:
+def test_rerun_adopts_the_job_with_the_digests(services: Services) -> None:
     attempt = {"query": "SELECT email FROM people", "session_uuid": "u", "attempt_id": 1}
-    first, again = (run(services, WAREHOUSE, **attempt)[1]["job_id"] for _ in range(2))
+    first, again = (run_export(services, WAREHOUSE, **attempt)[1]["job_id"] for _ in range(2))
     assert first == again
     services.td.create("crm", "people", "SELECT ['a@b.cc'] AS email")
-    _, stored = run(services, WAREHOUSE, **attempt)
+    _, stored = run_export(services, WAREHOUSE, **attempt)
     assert (1, True) == (stored["records"]["sent"], stored["job_id"] != first)
 
 
-def test_an_action_without_rows_names_it_as_unused(services: Services, caplog: pytest.LogCaptureFixture) -> None:
+def test_action_without_rows_reports_hash_in_as_unused(services: Services, caplog: pytest.LogCaptureFixture) -> None:
     services.export({"action": CLEAR, "audience_id": services.audience(people(3)), "hash_in": "warehouse"})
     assert f"{CLEAR} does not use these settings: hash_in" in caplog.text
     with pytest.raises(ExportError):
-        run(services, {"hash_in": ""}, query="SELECT nothing")
+        run_export(services, {"hash_in": ""}, query="SELECT nothing")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.audiences import ADD
-from tests.e2e.project import ENGINES, Run, change, history, use_audience
+from tests.e2e.project import ENGINES, Run, edit_file, read_history, use_audience
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
 
@@ -21,12 +21,12 @@ def people_to_export(services: Services) -> None:
     services.td.create("sandbox", "people", [{"email": person, "opted_in": True} for person in people(120)])
 
 
-def test_each_run_and_each_failure_leave_a_row(run: Run, services: Services, project: Path) -> None:
+def test_each_run_and_each_failure_write_a_row(run: Run, services: Services, project: Path) -> None:
     use_audience(project, audience_id := services.audience(["before@shop.example"], name='L\'été ${x} "quoted"'))
     assert run("pinterest_export").succeeded
     use_audience(project, "77")
     assert not run("pinterest_export").succeeded
-    done, failed = history(services)
+    done, failed = read_history(services)
     assert ("run", "success", "pinterest_export", "add_people_to_current_audience", audience_id, 120, None) == tuple(
         done[name] for name in ("kind", "outcome", "workflow", "action", "audience_id", "records_sent", "error")
     )
@@ -40,19 +40,19 @@ def test_each_run_and_each_failure_leave_a_row(run: Run, services: Services, pro
     assert "\n" not in failed["error"]
 
 
-def test_one_line_turns_the_history_off(run: Run, services: Services, project: Path) -> None:
+def test_history_is_turned_off_by_one_line(run: Run, services: Services, project: Path) -> None:
     use_audience(project, services.audience(people(3)))
-    change(project / "config" / "workflow.yml", ("^history: .*$", "history: ''"))
+    edit_file(project / "config" / "workflow.yml", ("^history: .*$", "history: ''"))
     for workflow in ("pinterest_export", "pinterest_status", "pinterest_remove"):
         assert "the history" not in run(workflow).log
     assert ["people"] == [table.name for table in services.td.warehouse.tables("sandbox")]
 
 
-def test_a_history_that_cannot_be_written_is_one_warning_and_the_workflow_succeeds(
+def test_unwritable_history_causes_one_warning_and_the_workflow_succeeds(
     run: Run, services: Services, project: Path
 ) -> None:
     use_audience(project, audience_id := services.audience(["before@shop.example"]))
-    change(project / "config" / "workflow.yml", ("^history: .*$", "history: nowhere.pinterest_history"))
+    edit_file(project / "config" / "workflow.yml", ("^history: .*$", "history: nowhere.pinterest_history"))
     for workflow in ("pinterest_export", "pinterest_status"):
         ran = run(workflow)
         assert ran.succeeded, ran.log
@@ -60,7 +60,7 @@ def test_a_history_that_cannot_be_written_is_one_warning_and_the_workflow_succee
     assert digests(120) <= services.pinterest.members_of_audience(audience_id)
 
 
-def test_each_entry_of_several_warns_once_of_a_history_that_cannot_be_written_and_all_are_done(
+def test_unwritable_history_causes_one_warning_for_each_of_several_entries(
     run: Run, services: Services, project: Path
 ) -> None:
     entries = [
@@ -69,7 +69,7 @@ def test_each_entry_of_several_warns_once_of_a_history_that_cannot_be_written_an
     ]
     listed = [entry | {"query": "SELECT email FROM people"} for entry in entries]
     (project / "config" / "audiences.yml").write_text(json.dumps({"audiences": listed}))
-    change(project / "config" / "workflow.yml", ("^history: .*$", "history: nowhere.pinterest_history"))
+    edit_file(project / "config" / "workflow.yml", ("^history: .*$", "history: nowhere.pinterest_history"))
     ran = run("pinterest_many")
     assert ran.succeeded, ran.log
     assert 2 == len(re.findall(r"WARNING .* the history nowhere\.pinterest_history", ran.log))
@@ -84,32 +84,34 @@ def test_each_entry_of_several_warns_once_of_a_history_that_cannot_be_written_an
         ("py>: nowhere.Nothing", "Empty module name"),
     ],
 )
-def test_a_run_that_could_not_write_its_row_gets_one(
+def test_killed_run_gets_its_row_from_the_failure_task(
     run: Run, services: Services, project: Path, task: str, why: str
 ) -> None:
     (project / "killed.py").write_text(
         "import os\n\n\nclass Killed:\n    def run(self):\n        os.kill(os.getpid(), 9)\n"
     )
-    change(project / "pinterest_export.dig", ("py>: td_pinterest_op.export.PinterestExport", task))
+    edit_file(project / "pinterest_export.dig", ("py>: td_pinterest_op.export.PinterestExport", task))
     assert not run("pinterest_export").succeeded
-    (row,) = history(services)
+    (row,) = read_history(services)
     assert ("run", "failed", "pinterest_export", "+pinterest_export") == tuple(
         row[name] for name in ("kind", "outcome", "workflow", "task")
     )
     assert why in row["error"], row
 
 
-def test_an_alert_after_the_export_says_what_was_done_before(run: Run, services: Services, project: Path) -> None:
+def test_alert_of_a_task_after_the_export_reports_what_the_export_did(
+    run: Run, services: Services, project: Path
+) -> None:
     use_audience(project, services.audience(["before@shop.example"]))
-    change(project / "pinterest_export.dig", (r"^_error:", "+later:\n  fail>: too late\n\n_error:"))
+    edit_file(project / "pinterest_export.dig", (r"^_error:", "+later:\n  fail>: too late\n\n_error:"))
     ran = run("pinterest_export")
     assert not ran.succeeded
     shown = r'failed: too late \(project 1, .*, audience \d+\)\. Before that: Added 120 records to audience "Sh'
     assert re.search(shown, ran.log), ran.log
-    assert ["success", "failed"] == [row["outcome"] for row in history(services)]
+    assert ["success", "failed"] == [row["outcome"] for row in read_history(services)]
 
 
-def test_three_days_of_follow_up_leave_three_rows_and_fail_on_the_day_of_too_small(
+def test_three_days_of_follow_up_write_three_rows_and_fail_for_too_small(
     run: Run, services: Services, project: Path
 ) -> None:
     use_audience(project, audience_id := services.audience(people(40)))
@@ -121,15 +123,15 @@ def test_three_days_of_follow_up_leave_three_rows_and_fail_on_the_day_of_too_sma
         succeeded.append(ran.succeeded)
         assert (f'audience {audience_id} "Shoppers": its status is TOO_SMALL' in ran.log) == (status == "TOO_SMALL")
     assert [True, False, True] == succeeded
-    looks = [row for row in history(services) if row["audience_status"]]
+    looks = [row for row in read_history(services) if row["audience_status"]]
     assert [("INITIALIZING", 0), ("TOO_SMALL", 40), ("READY", 4000)] == [
         (row["audience_status"], row["audience_size"]) for row in looks
     ]
-    failed = [row for row in history(services) if row["outcome"] == "failed"]
+    failed = [row for row in read_history(services) if row["outcome"] == "failed"]
     assert [("follow-up", audience_id)] == [(row["kind"], row["audience_id"]) for row in failed]
 
 
-def test_an_audience_that_shrinks_is_compared_with_its_last_size_in_the_history(
+def test_follow_up_compares_a_shrinking_audience_with_its_last_size_in_the_history(
     run: Run, services: Services, project: Path
 ) -> None:
     use_audience(project, audience_id := services.audience(people(40)))
@@ -142,7 +144,7 @@ def test_an_audience_that_shrinks_is_compared_with_its_last_size_in_the_history(
     assert "it fell from 4,000 to 1,000 people, by 75%: more than max_drop_ratio allows (0.5)" in ran.log
 
 
-def test_what_a_replace_has_sent_is_what_the_follow_up_compares_with_until_somebody_is_added(
+def test_follow_up_knows_the_members_of_a_replace_until_people_are_added(
     run: Run, services: Services, project: Path
 ) -> None:
     audience_id = services.audience(["before@shop.example"], name="Shoppers")
@@ -154,11 +156,11 @@ def test_what_a_replace_has_sent_is_what_the_follow_up_compares_with_until_someb
         assert run(workflow).succeeded
         held.status, held.size = "READY", 90
         assert (ran := run("pinterest_status")).succeeded, ran.log
-        seen.append([(row["members"], row["match_ratio"]) for row in history(services)][-1])
+        seen.append([(row["members"], row["match_ratio"]) for row in read_history(services)][-1])
     assert [(120, 0.75), (None, None)] == seen
 
 
-def test_an_erasure_takes_people_out_of_every_list_and_leaves_a_row(run: Run, services: Services) -> None:
+def test_erasure_removes_people_from_every_list_and_writes_a_row(run: Run, services: Services) -> None:
     services.td.create("sandbox", "opt_outs", [{"email": person} for person in people(5)])
     held = [services.pinterest.add_list(f"List {number}", members=digests(9)) for number in range(3)]
     ran = run("pinterest_erase")
@@ -166,7 +168,7 @@ def test_an_erasure_takes_people_out_of_every_list_and_leaves_a_row(run: Run, se
     assert "The removal of 5 records was asked of 3 of 3 customer lists." in ran.log
     for behind in held:
         assert digests(4, first=5) == services.pinterest.members(behind.id)
-    (row,) = history(services)
+    (row,) = read_history(services)
     assert ("success", "erase", 5, 3) == tuple(
         row[name] for name in ("outcome", "action", "rows_read", "requests_sent")
     )

@@ -49,7 +49,7 @@ def database(services: Services) -> None:
     services.td.warehouse.load("crm", "others", "SELECT 1 AS n")
 
 
-def rows(services: Services, named: str = HISTORY) -> list[dict[str, Any]]:
+def read_rows(services: Services, named: str = HISTORY) -> list[dict[str, Any]]:
     """Those in the history, in the order in which they were written; none if there is no table."""
     database, name = named.split(".")
     if name not in [each.name for each in services.td.warehouse.tables(database)]:
@@ -62,26 +62,26 @@ def rows(services: Services, named: str = HISTORY) -> list[dict[str, Any]]:
     return found
 
 
-def add(services: Services, count: int = 5, **more: Any) -> dict[str, Any]:
+def run_add(services: Services, count: int = 5, **more: Any) -> dict[str, Any]:
     """Add people to a new audience, with the history."""
     settings = settings_of(services, ADD) | {"history": HISTORY} | more.pop("settings", {})
     return services.export(settings, job_id=services.job(people(count)), **ATTEMPT | more)
 
 
-def task(services: Services, settings: dict[str, Any], **params: Any) -> Task:
+def task_of(services: Services, settings: dict[str, Any], **params: Any) -> Task:
     return Task(params={**TASK, "result_settings": settings, **params}, environ=services.environ)
 
 
-def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+def logged_warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
 
 # -- a row about each run
 
 
-def test_a_run_leaves_one_row_with_all_that_its_statistics_say(services: Services) -> None:
-    stored = add(services)
-    (row,) = rows(services)
+def test_run_writes_one_row_with_its_statistics(services: Services) -> None:
+    stored = run_add(services)
+    (row,) = read_rows(services)
     assert ("run", "success", "pinterest_export", "+pinterest_export+export", SESSION, "7") == tuple(
         row[name] for name in ("kind", "outcome", "workflow", "task", "session_time", "attempt_id")
     )
@@ -94,21 +94,21 @@ def test_a_run_leaves_one_row_with_all_that_its_statistics_say(services: Service
 
 
 @pytest.mark.parametrize("action", [ADD, REMOVE, CREATE, REPLACE, CLEAR, DELETE])
-def test_every_action_leaves_its_row(services: Services, action: str) -> None:
+def test_every_action_writes_its_row(services: Services, action: str) -> None:
     rows_of = None if action in (CLEAR, DELETE) else services.job(people(120))
     services.export(settings_of(services, action, people(3)) | {"history": HISTORY}, job_id=rows_of)
-    assert [(action, "success")] == [(row["action"], row["outcome"]) for row in rows(services)]
+    assert [(action, "success")] == [(row["action"], row["outcome"]) for row in read_rows(services)]
 
 
-def test_a_run_that_fails_leaves_a_row_with_its_error_and_how_far_it_came(services: Services) -> None:
+def test_failed_run_writes_a_row_with_its_error_and_progress(services: Services) -> None:
     with pytest.raises(LimitError) as limit:
-        add(services, settings={"min_records": 9})
+        run_add(services, settings={"min_records": 9})
     with pytest.raises(AudienceError):
-        add(services, settings={"audience_id": "77"})
+        run_add(services, settings={"audience_id": "77"})
     services.pinterest.inject(PinterestFault(effect=Answer(status=500), operation="customer_lists/update", times=None))
     with pytest.raises(PinterestError, match="Partly sent: 0 of 5 records sent"):
-        add(services, settings={"retry_count": 0})
-    limited, missing, broken = rows(services)
+        run_add(services, settings={"retry_count": 0})
+    limited, missing, broken = read_rows(services)
     assert ("failed", str(limit.value), 5, 0) == tuple(
         limited[name] for name in ("outcome", "error", "rows_read", "requests_sent")
     )
@@ -117,65 +117,67 @@ def test_a_run_that_fails_leaves_a_row_with_its_error_and_how_far_it_came(servic
     assert ("failed", 1, 0) == tuple(broken[name] for name in ("outcome", "requests_sent", "records_sent"))
 
 
-def test_a_repeated_attempt_is_a_row_of_its_own(services: Services) -> None:
+def test_repeated_attempt_writes_a_row_of_its_own(services: Services) -> None:
     settings = settings_of(services, ADD) | {"history": HISTORY}
     for attempt in (7, 8, 8):
         services.export(settings, job_id=services.job(people(3)), session_uuid="s", attempt_id=attempt)
-    assert ["7", "8", "8"] == [row["attempt_id"] for row in rows(services)]
+    assert ["7", "8", "8"] == [row["attempt_id"] for row in read_rows(services)]
 
 
-def test_runs_without_a_workflow_are_sessions_of_their_own(services: Services) -> None:
+def test_each_run_without_a_workflow_is_a_session_of_its_own(services: Services) -> None:
     for _ in range(2):
-        add(services, session_uuid=None, attempt_id=None, task_name=None)
-    assert 2 == len({row["session_uuid"] for row in rows(services)})
+        run_add(services, session_uuid=None, attempt_id=None, task_name=None)
+    assert 2 == len({row["session_uuid"] for row in read_rows(services)})
 
 
-def test_a_dry_run_leaves_a_row_that_says_so(services: Services) -> None:
-    add(services, settings={"dry_run": True})
-    assert [(True, 0, 0)] == [(row["dry_run"], row["requests_sent"], row["records_sent"]) for row in rows(services)]
+def test_dry_run_writes_a_row_marked_as_a_dry_run(services: Services) -> None:
+    run_add(services, settings={"dry_run": True})
+    assert [(True, 0, 0)] == [
+        (row["dry_run"], row["requests_sent"], row["records_sent"]) for row in read_rows(services)
+    ]
 
 
-def test_the_table_is_in_the_tasks_database_unless_it_names_one(services: Services) -> None:
+def test_history_table_is_in_the_database_of_the_task_unless_it_names_one(services: Services) -> None:
     services.td.warehouse.load("shop", "others", "SELECT 1 AS n")
-    add(services, settings={"history": TABLE}, database="shop")
-    add(services, settings={"history": TABLE}, td={"database": "crm"})
-    assert [1, 1] == [len(rows(services, f"{database}.{TABLE}")) for database in ("shop", "crm")]
+    run_add(services, settings={"history": TABLE}, database="shop")
+    run_add(services, settings={"history": TABLE}, td={"database": "crm"})
+    assert [1, 1] == [len(read_rows(services, f"{database}.{TABLE}")) for database in ("shop", "crm")]
     with pytest.raises(SettingsError, match=f"the history {TABLE} needs its database: give the task a `database`"):
-        add(services, settings={"history": TABLE})
+        run_add(services, settings={"history": TABLE})
 
 
-def test_an_erasure_leaves_its_row_whether_a_list_fails_or_not(services: Services) -> None:
+def test_erasure_writes_its_row_whether_a_list_fails_or_not(services: Services) -> None:
     held = [services.pinterest.add_list(f"List {number}", members=digests(9)) for number in range(3)]
     settings = {"ad_account_id": AD_ACCOUNT_ID, "history": HISTORY, "retry_count": 0}
-    erasure(task(services, settings, job_id=services.job(people(5))), services.time.timing)
+    erasure(task_of(services, settings, job_id=services.job(people(5))), services.time.timing)
     fault = PinterestFault(effect=Answer(status=500), path=f"/customer_lists/{held[1].id}$", times=None)
     services.pinterest.inject(fault)
     with pytest.raises(PinterestError):
-        erasure(task(services, settings, job_id=services.job(people(5))), services.time.timing)
+        erasure(task_of(services, settings, job_id=services.job(people(5))), services.time.timing)
     names = ("action", "outcome", "records_unique", "erasure_accounts", "erasure_lists", "requests_sent", "summary")
     assert [
         ("erase", "success", 5, 1, 3, 3, "The removal of 5 records was asked of 3 of 3 customer lists."),
         ("erase", "failed", 5, 1, 3, 3, "The removal of 5 records was asked of 2 of 3 customer lists."),
-    ] == [tuple(row[name] for name in names) for row in rows(services)]
-    assert "1 of 3 lists may still hold people who opted out" in rows(services)[1]["error"]
+    ] == [tuple(row[name] for name in names) for row in read_rows(services)]
+    assert "1 of 3 lists may still hold people who opted out" in read_rows(services)[1]["error"]
 
 
-def test_an_erasure_that_breaks_off_says_how_far_it_came(services: Services, request: pytest.FixtureRequest) -> None:
+def test_interrupted_erasure_records_its_progress(services: Services, request: pytest.FixtureRequest) -> None:
     for number in range(3):
         services.pinterest.add_list(f"List {number}", members=digests(9))
     services.environ["PINTEREST_REFRESH_TOKEN"] = "pinr.s3cr3t-wrong-token"
     settings = {"ad_account_id": AD_ACCOUNT_ID, "history": HISTORY, "retry_count": 0}
     with pytest.raises(ExportError):
-        erasure(task(services, settings, job_id=services.job(people(5))), services.time.timing)
+        erasure(task_of(services, settings, job_id=services.job(people(5))), services.time.timing)
     assert [("failed", "Failed: 0 of 0 customer lists were processed.")] == [
-        (row["outcome"], row["summary"]) for row in rows(services)
+        (row["outcome"], row["summary"]) for row in read_rows(services)
     ]
 
 
-def test_a_follow_up_leaves_a_row_for_each_audience_also_for_one_that_cannot_be_read(services: Services) -> None:
+def test_follow_up_writes_a_row_for_each_audience_even_an_unreadable_one(services: Services) -> None:
     there, small = services.audience(people(120)), services.audience(people(40), name="Small")
     settings = {"ad_account_id": AD_ACCOUNT_ID, "audience_ids": [there, "77", small], "history": HISTORY}
-    stored = follow_up(task(services, settings), services.time.timing)
+    stored = follow_up(task_of(services, settings), services.time.timing)
     assert 2 == len(stored["problems"])
     assert [
         ("follow-up", "success", there, "READY", 120, None),
@@ -183,24 +185,24 @@ def test_a_follow_up_leaves_a_row_for_each_audience_also_for_one_that_cannot_be_
         ("follow-up", "failed", small, "TOO_SMALL", 40, stored["problems"][1]),
     ] == [
         tuple(row[name] for name in ("kind", "outcome", "audience_id", "audience_status", "audience_size", "error"))
-        for row in rows(services)
+        for row in read_rows(services)
     ]
 
 
-def test_a_follow_up_whose_token_is_refused_leaves_a_failed_row(services: Services) -> None:
+def test_follow_up_with_a_rejected_token_writes_a_failed_row(services: Services) -> None:
     services.environ["PINTEREST_REFRESH_TOKEN"] = "pinr.s3cr3t-wrong-token"
     settings = {"ad_account_id": AD_ACCOUNT_ID, "audience_id": "77", "history": HISTORY}
     with pytest.raises(ExportError) as refused:
-        follow_up(task(services, settings), services.time.timing)
-    (row,) = rows(services)
+        follow_up(task_of(services, settings), services.time.timing)
+    (row,) = read_rows(services)
     assert ("failed", "77", str(refused.value)) == tuple(row[name] for name in ("outcome", "audience_id", "error"))
 
 
-def test_an_activation_leaves_its_row(services: Services) -> None:
+def test_activation_writes_its_row(services: Services) -> None:
     least = {"type": "pinterest", "ad_account_id": AD_ACCOUNT_ID, "audience_type": "customer_list", "history": HISTORY}
-    given = task(services, least, segment_name="Likely buyers", job_id=services.job(people(5)))
+    given = task_of(services, least, segment_name="Likely buyers", job_id=services.job(people(5)))
     export(extend_by_console(given), services.time.timing)
-    assert [("Likely buyers", CREATE)] == [(row["audience_name"], row["action"]) for row in rows(services)]
+    assert [("Likely buyers", CREATE)] == [(row["audience_name"], row["action"]) for row in read_rows(services)]
 
 
 @pytest.mark.parametrize(
@@ -213,7 +215,7 @@ def test_an_activation_leaves_its_row(services: Services) -> None:
         ({"query": ""}, "query of the task is blank"),
     ],
 )
-def test_an_entry_of_several_leaves_one_row_however_it_ends(
+def test_entry_of_several_writes_one_row_whatever_its_outcome(
     services: Services, changes: dict[str, Any], error: str | None
 ) -> None:
     services.td.create("crm", "people", [{"email": person} for person in people(5)])
@@ -221,9 +223,9 @@ def test_an_entry_of_several_leaves_one_row_however_it_ends(
     entry |= {"audience_id": services.audience()} | changes
     shared = {"type": "pinterest", "audience_type": "customer_list", "history": TABLE}
     name = "+pinterest_many+each^sub+for-0=0=audience=1=%7B%22name%22+export"
-    whole = task(services, shared, audience=entry, database="crm", task_name=name)
+    whole = task_of(services, shared, audience=entry, database="crm", task_name=name)
     _, outcome = export_entry(whole, services.time.timing)
-    (row,) = rows(services)
+    (row,) = read_rows(services)
     assert (name, entry["audience_id"], "failed" if error else "success") == tuple(
         row[column] for column in ("task", "audience_id", "outcome")
     )
@@ -231,27 +233,27 @@ def test_an_entry_of_several_leaves_one_row_however_it_ends(
     assert (row["error"] is None) if error is None else (error in row["error"])
 
 
-def test_a_task_that_is_resubmitted_leaves_no_row(services: Services) -> None:
+def test_resubmitted_task_writes_no_row(services: Services) -> None:
     services.environ["PINTEREST_REFRESH_TOKEN"] = "pinr.s3cr3t-wrong-token"
     environment = {"PINTEREST_REFRESH_TOKEN": "${secret:pinterest.refresh_token}"}
     with pytest.raises(ExportError):
-        add(services, _env=environment)
-    assert [] == rows(services)
+        run_add(services, _env=environment)
+    assert [] == read_rows(services)
     with pytest.raises(ExportError):
-        add(services)
-    assert ["failed"] == [row["outcome"] for row in rows(services)]
+        run_add(services)
+    assert ["failed"] == [row["outcome"] for row in read_rows(services)]
 
 
-def test_wrong_settings_contact_nothing(services: Services) -> None:
+def test_wrong_history_setting_is_an_error_before_any_request(services: Services) -> None:
     with pytest.raises(SettingsError):
-        add(services, settings={"colour": "red"})
+        run_add(services, settings={"colour": "red"})
     assert [] == services.td.requests
 
 
 # -- the table
 
 
-def of_version_0_3(services: Services) -> None:
+def create_table_of_version_0_3(services: Services) -> None:
     """A history as the statements of 0.3.2 made it, with a row."""
     later = {"task", "records_invalid_keys"}
     old = [
@@ -264,27 +266,27 @@ def of_version_0_3(services: Services) -> None:
     session.execute(f"INSERT INTO {TABLE} (time, kind, outcome, records_sent) VALUES (1795000000, 'run', 'success', 9)")
 
 
-def test_a_table_of_an_earlier_version_goes_on(services: Services, caplog: pytest.LogCaptureFixture) -> None:
-    of_version_0_3(services)
-    add(services)
+def test_table_of_an_earlier_version_is_extended(services: Services, caplog: pytest.LogCaptureFixture) -> None:
+    create_table_of_version_0_3(services)
+    run_add(services)
     assert [(9, None), (5, "+pinterest_export+export")] == [
-        (row["records_sent"], row["task"]) for row in rows(services)
+        (row["records_sent"], row["task"]) for row in read_rows(services)
     ]
-    assert [] == warnings(caplog)
+    assert [] == logged_warnings(caplog)
 
 
 @pytest.mark.parametrize("old", [True, False])
-def test_runs_that_make_or_extend_the_table_at_the_same_moment_all_leave_their_row(
+def test_concurrent_runs_that_create_or_extend_the_table_all_write_their_row(
     services: Services, old: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     if old:
-        of_version_0_3(services)
+        create_table_of_version_0_3(services)
     wanted = [(settings_of(services, ADD) | {"history": HISTORY}, services.job(people(3))) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         done = [pool.submit(services.export, settings, job_id=job, **ATTEMPT) for settings, job in wanted]
     assert [3] * 4 == [each.result()["records"]["sent"] for each in done]
-    assert 4 + old == len(rows(services))
-    assert [] == warnings(caplog)
+    assert 4 + old == len(read_rows(services))
+    assert [] == logged_warnings(caplog)
 
 
 @pytest.mark.parametrize(
@@ -299,7 +301,7 @@ def test_runs_that_make_or_extend_the_table_at_the_same_moment_all_leave_their_r
     ],
     ids=["refused once", "reset once", "answer lost", "status refused", "job fails", "jobs fail"],
 )
-def test_what_the_warehouse_refuses_for_a_moment_is_tried_again_and_written_once(
+def test_row_is_retried_after_a_temporary_failure_and_written_once(
     services: Services, fault: Fault | JobFault, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings, job_id = settings_of(services, ADD) | {"history": HISTORY}, services.job(people(3))
@@ -308,8 +310,8 @@ def test_what_the_warehouse_refuses_for_a_moment_is_tried_again_and_written_once
     else:
         services.td.faults.add(fault)
     services.export(settings, job_id=job_id, **ATTEMPT)
-    assert 1 == len(rows(services))
-    assert [] == [warning for warning in warnings(caplog) if "history" in warning]
+    assert 1 == len(read_rows(services))
+    assert [] == [warning for warning in logged_warnings(caplog) if "history" in warning]
 
 
 # -- a history that cannot be written
@@ -337,21 +339,21 @@ def broken(request: pytest.FixtureRequest, services: Services, monkeypatch: pyte
     return ("nowhere" if request.param == "no such database" else "crm") + f".{TABLE}", why
 
 
-def test_an_export_ends_as_without_a_history_and_with_one_warning(
+def test_export_with_an_unwritable_history_succeeds_with_one_warning(
     services: Services, broken: tuple[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     named, why = broken
     settings = settings_of(services, CLEAR, people(3))
     stored = services.export(settings | {"history": named}, **ATTEMPT)
     assert is_cleared(services, stored["audience_id"])
-    (warning,) = warnings(caplog)
+    (warning,) = logged_warnings(caplog)
     assert warning.startswith(f"this run has no row in the history {named}: ")
     assert why in warning
     assert "nothing was sent" not in warning
     assert warning.endswith(". The run itself continues without the history")
 
 
-def test_a_failure_stays_what_it_is(
+def test_unwritable_history_does_not_change_the_error_of_a_run(
     services: Services, broken: tuple[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = {"action": CLEAR, "audience_id": "77"}
@@ -361,11 +363,11 @@ def test_a_failure_stays_what_it_is(
     with pytest.raises(AudienceError) as caught:
         services.export(settings | {"history": broken[0]}, **ATTEMPT)
     assert str(without.value) == str(caught.value)
-    assert 1 == len(warnings(caplog))
+    assert 1 == len(logged_warnings(caplog))
 
 
 @pytest.mark.parametrize("kind", ["status", "stall"])
-def test_a_mirror_settles_whatever_the_history_does(
+def test_mirror_settles_with_an_unwritable_history(
     services: Services, kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(writing, "TIME_LIMIT", 0.3)
@@ -378,29 +380,29 @@ def test_a_mirror_settles_whatever_the_history_does(
         )
         assert {digest(person) for person in members} == services.pinterest.members_of_audience(stored["audience_id"])
     assert (20, 20) == (stored["mirror"]["joined"], stored["mirror"]["left"])
-    told = [warning for warning in warnings(caplog) if "history" in warning]
+    told = [warning for warning in logged_warnings(caplog) if "history" in warning]
     assert 2 == len(told)
 
 
-def test_a_follow_up_neither_reads_nor_writes_it_and_warns_once(
+def test_follow_up_with_an_unusable_history_warns_once(
     services: Services, broken: tuple[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     audience_id = services.audience(people(120))
     settings = {"ad_account_id": AD_ACCOUNT_ID, "audience_id": audience_id, "history": broken[0], "max_drop_ratio": 0.1}
-    stored = follow_up(task(services, settings), services.time.timing)
+    stored = follow_up(task_of(services, settings), services.time.timing)
     assert [120] == [state["size"] for state in stored["audiences"]]
-    (warning,) = warnings(caplog)
+    (warning,) = logged_warnings(caplog)
     assert warning.startswith(f"nothing is known from the history {broken[0]}: ")
 
 
-def test_the_row_of_a_failed_run_is_one_warning_as_well(
+def test_unwritable_row_of_a_failed_run_causes_one_warning(
     services: Services, broken: tuple[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    door.write_failure(task(services, {}, history=broken[0], error={"message": "x"}), services.time.timing)
-    assert 1 == len(warnings(caplog))
+    door.write_failure(task_of(services, {}, history=broken[0], error={"message": "x"}), services.time.timing)
+    assert 1 == len(logged_warnings(caplog))
 
 
-def test_a_warehouse_that_never_answers_delays_a_run_by_the_time_limit(
+def test_warehouse_without_response_delays_a_run_by_the_time_limit_only(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert 60.0 >= writing.TIME_LIMIT
@@ -412,7 +414,7 @@ def test_a_warehouse_that_never_answers_delays_a_run_by_the_time_limit(
     assert time.monotonic() - begin < 10.0
 
 
-def test_a_job_that_does_not_end_is_left_alone(
+def test_history_job_that_does_not_end_is_abandoned_with_a_warning(
     services: Services, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(writing, "TIME_LIMIT", 0.3)
@@ -420,7 +422,7 @@ def test_a_job_that_does_not_end_is_left_alone(
     answer = json.dumps({"job_id": stuck, "job": stuck, "database": "crm"})
     services.td.faults.add(Fault(kind="status", status=200, body=answer, path=ISSUE, times=None))
     services.export(settings_of(services, CLEAR, people(3)) | {"history": HISTORY}, **ATTEMPT)
-    assert 1 == len(warnings(caplog))
+    assert 1 == len(logged_warnings(caplog))
     # Whoever waits for it notices at its next look that nobody waits for him.
     for thread in threading.enumerate():
         if thread.name == "limited":
@@ -441,9 +443,7 @@ class Requests(list[ReceivedRequest]):
             self.stalled.set()
 
 
-def test_a_signal_while_the_history_is_written_ends_the_task_with_its_work_done(
-    services: Services, tmp_path: Path
-) -> None:
+def test_signal_while_the_history_is_written_ends_the_task_after_its_work(services: Services, tmp_path: Path) -> None:
     services.td.faults.add(Fault(kind="stall", path=ISSUE, times=None))
     services.td.requests = requests = Requests()
     settings = settings_of(services, ADD) | {"history": HISTORY}
@@ -456,20 +456,20 @@ def test_a_signal_while_the_history_is_written_ends_the_task_with_its_work_done(
     assert time.monotonic() - begin < 3.0
 
 
-def test_a_run_that_a_signal_ends_writes_no_row(services: Services, request: pytest.FixtureRequest) -> None:
+def test_run_ended_by_a_signal_writes_no_row(services: Services, request: pytest.FixtureRequest) -> None:
     request.addfinalizer(shutdown.reset)
     services.pinterest.on_request(
         lambda call: shutdown.request("SIGTERM") if call.operation == "audiences/get" else None
     )
     with pytest.raises(ExportError, match="was stopped"):
-        add(services)
-    assert [] == rows(services)
+        run_add(services)
+    assert [] == read_rows(services)
 
 
 # -- what was done before a failure
 
 
-def test_an_error_after_all_was_sent_says_how_many_were(services: Services) -> None:
+def test_row_of_an_error_after_sending_has_the_number_of_records_sent(services: Services) -> None:
     settings = settings_of(services, ADD) | {"retry_count": 0, "max_retry_wait_millis": 0}
     sent: list[object] = []
     services.pinterest.on_request(lambda call: sent.append(call) if call.operation == "customer_lists/update" else None)
@@ -487,34 +487,34 @@ def test_an_error_after_all_was_sent_says_how_many_were(services: Services) -> N
 # -- the row of a run that could not write its own
 
 
-def fail(services: Services, *, scope: str = "+pinterest_export", **params: Any) -> None:
+def record_failure(services: Services, *, scope: str = "+pinterest_export", **params: Any) -> None:
     name = f"{scope}^error^sub+for-0=0=error=0=%7B%22messag+history"
     given = {"history": HISTORY, "task_name": name, "error": {"message": "the job failed"}} | params
-    door.write_failure(task(services, {}, **given), services.time.timing)
+    door.write_failure(task_of(services, {}, **given), services.time.timing)
 
 
-def test_a_run_that_never_began_gets_its_row_once(services: Services) -> None:
+def test_failure_task_writes_one_row_for_a_run_that_never_began(services: Services) -> None:
     for _ in range(2):
-        fail(services)
+        record_failure(services)
     assert [("run", "failed", "pinterest_export", "+pinterest_export", "the job failed")] == [
-        tuple(row[name] for name in ("kind", "outcome", "workflow", "task", "error")) for row in rows(services)
+        tuple(row[name] for name in ("kind", "outcome", "workflow", "task", "error")) for row in read_rows(services)
     ]
-    fail(services, attempt_id=8)
-    fail(services, session_uuid="another")
-    assert 3 == len(rows(services))
+    record_failure(services, attempt_id=8)
+    record_failure(services, session_uuid="another")
+    assert 3 == len(read_rows(services))
 
 
-def test_a_run_that_wrote_its_own_row_gets_no_second_one(services: Services) -> None:
+def test_failure_task_writes_no_second_row_for_a_run(services: Services) -> None:
     with pytest.raises(LimitError):
-        add(services, settings={"min_records": 9})
-    fail(services)
-    assert 1 == len(rows(services))
+        run_add(services, settings={"min_records": 9})
+    record_failure(services)
+    assert 1 == len(read_rows(services))
 
 
-def test_a_later_task_that_fails_gets_a_row_next_to_that_of_the_run(services: Services) -> None:
-    add(services)
-    fail(services)
-    assert ["success", "failed"] == [row["outcome"] for row in rows(services)]
+def test_failure_of_a_later_task_gets_a_row_besides_that_of_the_run(services: Services) -> None:
+    run_add(services)
+    record_failure(services)
+    assert ["success", "failed"] == [row["outcome"] for row in read_rows(services)]
 
 
 @pytest.mark.parametrize(
@@ -530,30 +530,30 @@ def test_a_later_task_that_fails_gets_a_row_next_to_that_of_the_run(services: Se
         ("", ""),
     ],
 )
-def test_its_error_is_one_paragraph(services: Services, message: str, kept: str) -> None:
-    fail(services, error={"message": message})
-    assert [kept] == [row["error"] for row in rows(services)]
+def test_failure_task_stores_one_masked_paragraph_of_the_error(services: Services, message: str, kept: str) -> None:
+    record_failure(services, error={"message": message})
+    assert [kept] == [row["error"] for row in read_rows(services)]
 
 
 @pytest.mark.parametrize(("history", "warned"), [(None, 0), ("", 0), ({"keep": True}, 1), ("a.b.c", 1), (TABLE, 1)])
-def test_without_a_usable_table_it_writes_nothing_and_never_fails(
+def test_failure_task_without_a_usable_table_writes_nothing_and_succeeds(
     services: Services, history: object, warned: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fail(services, history=history)
+    record_failure(services, history=history)
     assert [] == services.td.requests
-    assert warned == len(warnings(caplog))
+    assert warned == len(logged_warnings(caplog))
 
 
-def test_a_comparison_without_a_result_names_the_task_that_is_missing(services: Services) -> None:
+def test_comparison_without_a_result_is_an_error(services: Services) -> None:
     with pytest.raises(SettingsError, match="there is no comparison"):
-        door.write_lift(task(services, {}, history=HISTORY, td={"last_results": {}}), services.time.timing)
+        door.write_lift(task_of(services, {}, history=HISTORY, td={"last_results": {}}), services.time.timing)
 
 
-def test_more_audiences_than_go_into_one_statement_all_get_their_row(
+def test_audiences_beyond_the_size_of_one_statement_all_get_their_row(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(table, "_ROWS_AT_A_TIME", 2)
     audiences = [services.audience(people(120)) for _ in range(5)]
     settings = {"ad_account_id": AD_ACCOUNT_ID, "audience_ids": audiences, "history": HISTORY}
-    follow_up(task(services, settings), services.time.timing)
-    assert audiences == [row["audience_id"] for row in rows(services)]
+    follow_up(task_of(services, settings), services.time.timing)
+    assert audiences == [row["audience_id"] for row in read_rows(services)]

@@ -15,7 +15,7 @@ import pytest
 
 from tests import children, dig
 from tests.campaigns import campaign
-from tests.e2e.project import ENGINES, SESSION, Run, change, secrets
+from tests.e2e.project import ENGINES, SESSION, Run, edit_file, secrets_for
 from tests.emulators.environment import HURRY, digdag_home
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
@@ -50,13 +50,11 @@ def write_entries(services: Services, project: Path, audiences: Sequence[str]) -
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_task_that_is_killed_is_named_and_so_are_those_that_did_not_start(
-    run: Run, services: Services, project: Path
-) -> None:
+def test_killed_task_and_those_that_did_not_start_are_named(run: Run, services: Services, project: Path) -> None:
     audiences = [services.audience(name=f"audience {number}") for number in range(4)]
     write_entries(services, project, audiences)
     (project / "killed.py").write_text(_KILLED)
-    change(
+    edit_file(
         project / "pinterest_many.dig",
         (r"py>: td_pinterest_op.many.Many.export", "py>: killed.Many.export"),
         (r"_parallel: {limit: 4}", "_parallel: {limit: 2}"),
@@ -100,14 +98,16 @@ def test_three_hundred_audiences_fit_into_one_attempt(services: Services, projec
         started.append(Finished(command, cwd=cwd, env=env))
         return started[-1]
 
-    result = dig.run(project / "pinterest_many.dig", secrets=secrets(services), start=start)
+    result = dig.run(project / "pinterest_many.dig", secrets=secrets_for(services), start=start)
     assert "success" == result.status, result.error
     assert 300 == len(started[-1].outcomes)
 
 
 @pytest.mark.digdag
 @pytest.mark.skipif(shutil.which("digdag") is None, reason="there is no digdag command on the PATH")
-def test_digdag_runs_one_task_more_for_each_audience_more(services: Services, project: Path, tmp_path: Path) -> None:
+def test_digdag_runs_one_task_more_for_each_additional_audience(
+    services: Services, project: Path, tmp_path: Path
+) -> None:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environ = os.environ | services.environ | digdag_home(tmp_path, services.environ) | {"PYTHONPATH": HURRY}
     tasks = []

@@ -10,22 +10,22 @@ import pytest
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.stats import LISTS, WITHHELD
 from td_pinterest_op.withholding.people import assign_control
-from tests.e2e.project import ENGINES, Run, change, history, use_audience
+from tests.e2e.project import ENGINES, Run, edit_file, read_history, use_audience
 from tests.exporting import Services, digest, digests, people
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
 WORKFLOW = "pinterest_mirror.dig"
 
 
-def mirrors(project: Path, audience_id: str, *changes: tuple[str, str]) -> None:
+def set_up_mirror(project: Path, audience_id: str, *changes: tuple[str, str]) -> None:
     """Let the mirror keep this audience, with further changes to its workflow."""
     use_audience(project, audience_id, verb="mirror")
-    change(project / WORKFLOW, ("# begin: replace", "begin: replace"), *changes)
+    edit_file(project / WORKFLOW, ("# begin: replace", "begin: replace"), *changes)
 
 
-def test_the_audience_follows_the_query(run: Run, services: Services, project: Path) -> None:
+def test_mirror_follows_the_query(run: Run, services: Services, project: Path) -> None:
     audience_id = services.audience(["before@shop.example"])
-    mirrors(project, audience_id)
+    set_up_mirror(project, audience_id)
 
     def log_of(name: str, members: list[str]) -> str:
         services.td.create("sandbox", "people", [{"email": person.upper(), "opted_in": True} for person in members])
@@ -42,24 +42,24 @@ def test_the_audience_follows_the_query(run: Run, services: Services, project: P
     assert 2 == len([call for call in services.pinterest.calls.writes()[writes:] if call.records])
     assert 1 == len(services.pinterest.calls.of("oauth/token")) - tokens
     assert "0 joined, 0 left, 0 were sent again, of 245 people" in log_of("pinterest_mirror", left)
-    rows = [(row["action"], row["members"], row["mirror_mode"]) for row in history(services)]
+    rows = [(row["action"], row["members"], row["mirror_mode"]) for row in read_history(services)]
     assert [("mirror_current_audience", 250, "replace"), *[("mirror_current_audience", 245, "difference")] * 2] == rows
-    change(project / "config" / "pinterest.yml", (r"^audience_id: .*", f"audience_id: '{audience_id}'"))
+    edit_file(project / "config" / "pinterest.yml", (r"^audience_id: .*", f"audience_id: '{audience_id}'"))
     held = services.pinterest.audiences[audience_id]
     held.status, held.size = "READY", 98
     log_of("pinterest_status", left)
-    assert (245, 0.4) == tuple(history(services)[-1][name] for name in ("members", "match_ratio"))
+    assert (245, 0.4) == tuple(read_history(services)[-1][name] for name in ("members", "match_ratio"))
 
 
-def test_who_is_withheld_is_never_sent_and_every_day_leaves_the_proof_in_the_history(
+def test_withheld_people_are_never_sent_and_each_day_is_in_the_history(
     run: Run, services: Services, project: Path
 ) -> None:
     audience_id = services.audience(["before@shop.example"])
     control = "    control: {percent: 20, salt: spring, by: customer_id}\n    begin: replace"
-    mirrors(
+    set_up_mirror(
         project, audience_id, ("# suppress:", "suppress:"), ("# consent:", "consent:"), (" +begin: replace", control)
     )
-    change(project / "queries" / "people.sql", ("email$", "email, customer_id"))
+    edit_file(project / "queries" / "people.sql", ("email$", "email, customer_id"))
     everybody = people(200)
     chosen = assign_control(
         Control(percent=Decimal(20), salt="spring", by="customer_id"), [b"%d" % n for n in range(200)]
@@ -80,16 +80,16 @@ def test_who_is_withheld_is_never_sent_and_every_day_leaves_the_proof_in_the_his
     for _ in range(2):
         run_day(everybody[5:20], everybody[:170])
     withheld = [f"records_withheld_{why}" for why in WITHHELD]
-    kept = [tuple(row[name] for name in withheld) for row in history(services)]
+    kept = [tuple(row[name] for name in withheld) for row in read_history(services)]
     assert [(10, 20, sum(chosen[10:180])), *[(15, 30, sum(chosen[:5]) + sum(chosen[20:170]))] * 2] == kept
-    of_day = [[services.td.job(row[f"lists_{name}"]).query for name in LISTS] for row in history(services)]
+    of_day = [[services.td.job(row[f"lists_{name}"]).query for name in LISTS] for row in read_history(services)]
     assert all("opt_outs" in suppress and "consents" in consent for suppress, consent in of_day)
-    assert 3 == len({(row["lists_suppress"], row["lists_consent"]) for row in history(services)})
+    assert 3 == len({(row["lists_suppress"], row["lists_consent"]) for row in read_history(services)})
 
 
-def test_a_query_that_finds_nobody_is_stopped_with_the_figures(run: Run, services: Services, project: Path) -> None:
+def test_empty_query_stops_the_mirror_with_the_figures(run: Run, services: Services, project: Path) -> None:
     audience_id = services.audience(people(5))
-    mirrors(project, audience_id)
+    set_up_mirror(project, audience_id)
     services.td.create("sandbox", "people", [{"email": "nobody@shop.example", "opted_in": False}])
     ran = run("pinterest_mirror")
     assert not ran.succeeded
@@ -97,7 +97,7 @@ def test_a_query_that_finds_nobody_is_stopped_with_the_figures(run: Run, service
     assert digests(5) == services.pinterest.members_of_audience(audience_id)
 
 
-def test_the_workflow_names_no_audience_until_somebody_fills_one_in(run: Run, project: Path) -> None:
+def test_mirror_workflow_fails_until_an_audience_is_filled_in(run: Run, project: Path) -> None:
     ran = run("pinterest_mirror")
     assert not ran.succeeded
     assert "audience_id: missing, and mirror_current_audience needs it" in ran.log

@@ -19,7 +19,7 @@ NEEDED = ("td.apikey", "pinterest.client_id", "pinterest.client_secret", "pinter
 
 
 @pytest.fixture
-def commands(tmp_path: Path) -> Path:
+def bin_folder(tmp_path: Path) -> Path:
     """A folder with a td and a digdag that write down how they are called and know the secrets in a file."""
     folder = tmp_path / "bin"
     folder.mkdir()
@@ -36,48 +36,48 @@ def commands(tmp_path: Path) -> Path:
     return folder
 
 
-def _push(commands: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    folder = str(commands.parent / "bundle")
+def run_push(bin_folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    folder = str(bin_folder.parent / "bundle")
     return children.run(
         [ROOT / "scripts" / "push", *arguments, "audiences", folder],
-        env=os.environ | {"PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"} | environ,
+        env=os.environ | {"PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"} | environ,
     )
 
 
-def _calls(commands: Path) -> list[str]:
-    return (commands.parent / "calls").read_text().splitlines()
+def read_calls(bin_folder: Path) -> list[str]:
+    return (bin_folder.parent / "calls").read_text().splitlines()
 
 
-def test_td_pushes_the_bundle_and_the_missing_secrets_are_named(commands: Path) -> None:
-    (commands.parent / "secrets").write_text("td.apikey\npinterest.client_id\n")
-    ran = _push(commands)
+def test_push_with_td_names_the_missing_secrets(bin_folder: Path) -> None:
+    (bin_folder.parent / "secrets").write_text("td.apikey\npinterest.client_id\n")
+    ran = run_push(bin_folder)
     assert 0 == ran.returncode, ran.stderr
-    assert ["td wf push audiences", "td wf secrets --project audiences"] == _calls(commands)
-    assert str(commands.parent / "bundle") == (commands.parent / "folder").read_text().strip()
+    assert ["td wf push audiences", "td wf secrets --project audiences"] == read_calls(bin_folder)
+    assert str(bin_folder.parent / "bundle") == (bin_folder.parent / "folder").read_text().strip()
     assert "lacks these secrets: pinterest.client_secret pinterest.refresh_token\n" in ran.stdout
     assert "td wf secrets --project audiences --set pinterest.client_secret pinterest.refresh_token\n" in ran.stdout
 
 
-def test_a_complete_project_is_said_so(commands: Path) -> None:
-    (commands.parent / "secrets").write_text("\n".join(NEEDED) + "\n")
-    assert "has all secrets that its workflows use" in _push(commands).stdout
+def test_push_reports_a_complete_project(bin_folder: Path) -> None:
+    (bin_folder.parent / "secrets").write_text("\n".join(NEEDED) + "\n")
+    assert "has all secrets that its workflows use" in run_push(bin_folder).stdout
 
 
-def test_digdag_pushes_to_the_server_of_the_environment(commands: Path) -> None:
-    ran = _push(commands, "--with", "digdag", DIGDAG_ENDPOINT="https://digdag.example")
+def test_push_with_digdag_uses_the_server_of_the_environment(bin_folder: Path) -> None:
+    ran = run_push(bin_folder, "--with", "digdag", DIGDAG_ENDPOINT="https://digdag.example")
     assert 0 == ran.returncode, ran.stderr
     assert [
         "digdag push audiences -e https://digdag.example",
         "digdag secrets --project audiences -e https://digdag.example",
-    ] == _calls(commands)
+    ] == read_calls(bin_folder)
     assert all(name in ran.stdout for name in NEEDED)
 
 
-def test_the_folder_keeps_its_form(commands: Path) -> None:
-    folder = commands.parent / "bundle"
+def test_push_keeps_the_layout_of_the_folder(bin_folder: Path) -> None:
+    folder = bin_folder.parent / "bundle"
     bundle.main([str(folder), "pinterest_export.dig", "--with-dependencies"])
     before = {path.relative_to(folder) for path in folder.rglob("*")}
-    assert 0 == _push(commands).returncode
+    assert 0 == run_push(bin_folder).returncode
     assert before == {path.relative_to(folder) for path in folder.rglob("*")}
     assert Path("requests/__init__.py") in before
 
@@ -98,14 +98,14 @@ _HOSTED = "and hosted Treasure Workflow takes 10 MB."
         quick=1,
     ),
 )
-def test_it_counts_before_it_sends_and_says_what_is_large_and_which_limit_holds(
-    commands: Path, arguments: list[str], size: int, code: int, said: str | None
+def test_push_counts_bytes_before_sending_and_names_the_exceeded_limit(
+    bin_folder: Path, arguments: list[str], size: int, code: int, said: str | None
 ) -> None:
-    sample = commands.parent / "bundle" / "samples" / "people.csv"
+    sample = bin_folder.parent / "bundle" / "samples" / "people.csv"
     sample.parent.mkdir(parents=True)
     sample.write_bytes(random.Random(1).randbytes(size))
-    (commands.parent / "code").write_text(str(code))
-    ran = _push(commands, *arguments)
+    (bin_folder.parent / "code").write_text(str(code))
+    ran = run_push(bin_folder, *arguments)
     assert code == ran.returncode
     before, _, _ = ran.stdout.partition("sending\n")
     (line,) = re.findall(r"^Pushing [0-9]+ files of ([0-9,]+) bytes together\.$", before, re.MULTILINE)
@@ -118,13 +118,13 @@ def test_it_counts_before_it_sends_and_says_what_is_large_and_which_limit_holds(
 
 
 @pytest.mark.parametrize("arguments", [["--with", "tdx"], ["--with"], ["--hepl"], ["one", "two"]])
-def test_what_it_does_not_know_is_wrong_usage_and_pushes_nothing(commands: Path, arguments: list[str]) -> None:
-    ran = _push(commands, *arguments)
-    assert (2, False) == (ran.returncode, (commands.parent / "calls").exists())
+def test_unknown_argument_is_a_usage_error_and_pushes_nothing(bin_folder: Path, arguments: list[str]) -> None:
+    ran = run_push(bin_folder, *arguments)
+    assert (2, False) == (ran.returncode, (bin_folder.parent / "calls").exists())
     assert ran.stderr.endswith("`scripts/push --help` shows how to use it.\n")
 
 
-def test_help_pushes_nothing(commands: Path) -> None:
-    ran = _push(commands, "--help")
-    assert (0, False) == (ran.returncode, (commands.parent / "calls").exists())
+def test_help_pushes_nothing(bin_folder: Path) -> None:
+    ran = run_push(bin_folder, "--help")
+    assert (0, False) == (ran.returncode, (bin_folder.parent / "calls").exists())
     assert ran.stdout.startswith("Usage: scripts/push [--with td|digdag] [PROJECT] [FOLDER]\n")

@@ -21,7 +21,7 @@ from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS
 from td_pinterest_op.stats import LISTS, Stats
 from tests import dig
 from tests.e2e.audiences import ADD, CREATE, REPLACE
-from tests.e2e.project import ROOT, secrets, use_audience
+from tests.e2e.project import ROOT, secrets_for, use_audience
 from tests.exporting import Services, digest, digests, people
 from tests.readme import with_commands
 
@@ -36,31 +36,31 @@ DOCUMENTS = [
 CLICK = version("click")
 
 
-def _block(after: str) -> str:
+def read_block(after: str) -> str:
     block = re.search(re.escape(after) + r".*?```yaml\n(.*?)```", README, re.DOTALL)
     assert block
     return block[1]
 
 
-def _first_cells(text: str, heading: str) -> list[list[str]]:
+def first_table(text: str, heading: str) -> list[list[str]]:
     """The cells of each row of the first table below a heading."""
     table = text.split(f"# {heading}\n")[1].split("\n| --- |")[1].split("\n\n")[0]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[1:]]
 
 
-def test_the_workflow_of_the_readme_runs_in_an_empty_project(services: Services, tmp_path: Path, bundle: Path) -> None:
+def test_workflow_of_the_readme_runs_in_an_empty_project(services: Services, tmp_path: Path, bundle: Path) -> None:
     for part in ("td_pinterest_op", "backoff"):
         shutil.copytree(bundle / part, tmp_path / part)
     services.td.create("sandbox", "people", [{"email": "One@shop.example", "opted_in": True}])
     audience_id = services.audience()
-    text = _block("The shortest workflow").replace("549755885175000002", audience_id)
+    text = read_block("The shortest workflow").replace("549755885175000002", audience_id)
     (tmp_path / "pinterest_export.dig").write_text(text)
-    result = dig.run(tmp_path / "pinterest_export.dig", secrets=secrets(services), environ=services.environ)
+    result = dig.run(tmp_path / "pinterest_export.dig", secrets=secrets_for(services), environ=services.environ)
     assert result.error is None
     assert {digest("one@shop.example")} == services.pinterest.members_of_audience(audience_id)
 
 
-def test_the_workflow_that_was_an_add_mirrors(services: Services, project: Path) -> None:
+def test_documented_change_from_add_to_mirror_works(services: Services, project: Path) -> None:
     audience_id = services.audience(people(3))
     use_audience(project, audience_id)
     services.td.create("sandbox", "people", [{"email": person, "opted_in": True} for person in people(120, first=2)])
@@ -68,7 +68,7 @@ def test_the_workflow_that_was_an_add_mirrors(services: Services, project: Path)
     block = block.replace("the name of the audience", "Shoppers")
     head = "timezone: UTC\n_export:\n  !include : config/workflow.yml\n"
     (project / "mine.dig").write_text(head + block)
-    result = dig.run(project / "mine.dig", secrets=secrets(services), environ=services.environ)
+    result = dig.run(project / "mine.dig", secrets=secrets_for(services), environ=services.environ)
     assert result.error is None
     assert digests(120, first=2) == services.pinterest.members_of_audience(audience_id)
 
@@ -83,8 +83,8 @@ COSTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def test_runs_issue_as_many_jobs_as_the_table_of_costs_has(services: Services) -> None:
-    jobs = {cells[0]: cells[1] for cells in _first_cells(WORKFLOWS, "What a run costs")}
+def test_number_of_jobs_matches_the_table_of_costs(services: Services) -> None:
+    jobs = {cells[0]: cells[1] for cells in first_table(WORKFLOWS, "What a run costs")}
     common = {"audience_id": services.audience(), "begin": "replace"}
     for day, (name, given) in enumerate(COSTS, start=1):
         settings = {**common, **given}
@@ -95,13 +95,13 @@ def test_runs_issue_as_many_jobs_as_the_table_of_costs_has(services: Services) -
         assert jobs[name] == str(len(services.td.jobs.all()) - before), name
 
 
-def test_the_table_of_settings_names_every_key_with_its_need_and_its_default() -> None:
+def test_table_of_settings_has_every_key_with_its_requirement_and_default() -> None:
     needed = {name for action in EXPORT.actions for name in (*action.needs, action.audience_id)}
     expected = [
         (f"`{key.name}`", "yes" if key.is_needed else "for" if key.name in needed else "no", key.default_text)
         for key in EXPORT.settings
     ]
-    rows = _first_cells(OPERATOR, "Settings")
+    rows = first_table(OPERATOR, "Settings")
     assert sorted(expected) == sorted((name, need.split()[0], default.strip("`")) for name, need, default, _ in rows)
 
 
@@ -121,22 +121,22 @@ def test_every_figure_of_the_statistics_is_explained() -> None:
     assert sorted(names) == sorted(explained)
 
 
-def test_every_error_has_a_row_that_says_who_must_act() -> None:
+def test_every_error_has_a_row_with_who_must_act() -> None:
     expected = [[f"`{name}`", error.who, error.meaning()] for name, error in ERRORS.items()]
-    assert expected == _first_cells(OPERATOR, "Errors")
+    assert expected == first_table(OPERATOR, "Errors")
 
 
 @pytest.mark.skipif(not CLICK.startswith("8.5"), reason="the README holds the help as click 8.5 lays it out")
-def test_the_commands_are_those_of_the_program_with_their_help() -> None:
+def test_command_reference_equals_the_help_of_the_program() -> None:
     assert COMMANDS == with_commands(COMMANDS), "run python -m tests.readme"
 
 
 def test_every_workflow_has_a_row() -> None:
-    rows = {cells[0].strip("`") for cells in _first_cells(WORKFLOWS, "The workflows, one by one")}
+    rows = {cells[0].strip("`") for cells in first_table(WORKFLOWS, "The workflows, one by one")}
     assert {path.name for path in (ROOT / "workflows").glob("*.dig")} == rows
 
 
-def test_every_setting_that_only_some_workflows_have_has_a_row() -> None:
+def test_every_setting_of_single_workflows_has_a_row() -> None:
     shared = {setting.name for setting in EXPORT.settings}
     own = [setting.name for table in (STATUS, ERASURE) for setting in table.settings if setting.name not in shared]
     explained = re.findall(
@@ -145,11 +145,11 @@ def test_every_setting_that_only_some_workflows_have_has_a_row() -> None:
     assert own == explained
 
 
-def test_the_readme_is_what_a_newcomer_reads() -> None:
+def test_readme_is_short_and_has_its_sections() -> None:
     assert len(README.splitlines()) <= 250
 
 
-def test_every_file_that_contributing_names_exists() -> None:
+def test_every_file_named_in_contributing_exists() -> None:
     named = re.findall(r"`([\w.]+/[\w./]*|\w+\.py)`", (ROOT / "CONTRIBUTING.md").read_text())
     assert 20 < len(named)
     assert [] == [
@@ -158,8 +158,8 @@ def test_every_file_that_contributing_names_exists() -> None:
 
 
 def test_every_promise_has_its_tests_and_every_named_test_exists() -> None:
-    shown = _first_cells(TESTS, "Promises and the tests that show them")
-    assert [row[0] for row in _first_cells(WORKFLOWS, "What you can rely on")] == [row[0] for row in shown]
+    shown = first_table(TESTS, "Promises and the tests that show them")
+    assert [row[0] for row in first_table(WORKFLOWS, "What you can rely on")] == [row[0] for row in shown]
     assert all("::" in tests for _, tests in shown)
     missing = [
         f"{file}::{name}"
@@ -175,7 +175,7 @@ def test_lines_of_prose_have_at_most_140_characters(document: Path) -> None:
     assert [] == [line for line in prose.splitlines() if len(line) > 140 and not line.lstrip().startswith("|")]
 
 
-def _described(rows: Iterable[str]) -> dict[str, list[str]]:
+def described_keys(rows: Iterable[str]) -> dict[str, list[str]]:
     """The keys that the first cells of a table describe, by their file: "`mirror.yml`: `begin`, `adopt`"."""
     keys: dict[str, list[str]] = {}
     for cell in rows:
@@ -184,29 +184,29 @@ def _described(rows: Iterable[str]) -> dict[str, list[str]]:
     return keys
 
 
-def _keys(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def all_keys(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for name, value in values.items():
         if isinstance(value, dict):
-            yield from _keys(value, f"{prefix}{name}.")
+            yield from all_keys(value, f"{prefix}{name}.")
         elif value is not None:  # what another file holds
             yield prefix + name
 
 
 @pytest.mark.parametrize("name", ["workflow", "pinterest", "environment", "lift"])
 def test_every_key_of_a_configuration_is_described_once(name: str) -> None:
-    rows = [cells[0] for cells in _first_cells(WORKFLOWS, "Configuration")]
-    described = _described(rows)[f"{name}.yml"]
+    rows = [cells[0] for cells in first_table(WORKFLOWS, "Configuration")]
+    described = described_keys(rows)[f"{name}.yml"]
     text = (ROOT / "workflows" / "config" / f"{name}.yml").read_text()
     # Keys in comments count, includes do not.
     text = re.sub(r"^# (?= *\w+:(?: |$))|^ *!include.*$", "", text, flags=re.MULTILINE)
-    keys = list(_keys(yaml.safe_load(text)))
+    keys = list(all_keys(yaml.safe_load(text)))
     by_key = {key: [each for each in described if f"{key}.".startswith(f"{each}.")] for key in keys}
     assert dict.fromkeys(keys, 1) == {key: len(each) for key, each in by_key.items()}
     assert set(described) == {each[0] for each in by_key.values()}
 
 
 def test_every_key_of_an_entry_of_several_audiences_is_described_once() -> None:
-    described = _described(cells[0] for cells in _first_cells(WORKFLOWS, "Configuration"))
+    described = described_keys(cells[0] for cells in first_table(WORKFLOWS, "Configuration"))
     assert sorted([*OWN, *TASK_PARAMETERS]) == sorted(described["audiences.yml"])
 
 
@@ -231,17 +231,17 @@ def test_every_parameter_of_a_task_is_described_once() -> None:
     assert HANDED <= read
 
 
-def _anchors(path: Path) -> set[str]:
+def heading_anchors(path: Path) -> set[str]:
     headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_every_relative_link_leads_somewhere(document: Path) -> None:
+def test_every_relative_link_has_a_target(document: Path) -> None:
     broken = []
     for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", document.read_text()):
         name, _, anchor = link.partition("#")
         target = (document.parent / name).resolve() if name else document
-        if not target.exists() or (anchor and anchor not in _anchors(target)):
+        if not target.exists() or (anchor and anchor not in heading_anchors(target)):
             broken.append(link)
     assert [] == broken

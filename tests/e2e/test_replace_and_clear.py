@@ -8,23 +8,23 @@ import pytest
 
 from td_pinterest_op.audiences.create_once import PATIENCE
 from td_pinterest_op.errors import AudienceError, PinterestError, RequestRefusedError
-from tests.e2e.audiences import ADD, CLEAR, NEW, NEXT_DAY, REPLACE, is_cleared, list_behind, list_name
+from tests.e2e.audiences import ADD, CLEAR, NEW, NEXT_DAY, REPLACE, current_list_id, is_cleared, list_name
 from tests.emulators.pinterest import Answer, Call, Fault, When
 from tests.exporting import SESSION, Services, digests, people
 
 
 class TestReplace:
-    def test_the_members_are_those_of_the_query_and_the_audience_keeps_its_id(self, services: Services) -> None:
+    def test_replace_leaves_the_people_of_the_query_and_keeps_the_audience_id(self, services: Services) -> None:
         audience_id = services.audience(people(5, first=100))
-        before, job = list_behind(services, audience_id), services.job(people(10))
+        before, job = current_list_id(services, audience_id), services.job(people(10))
         stored = services.export({"action": REPLACE, "audience_id": audience_id}, job_id=job)
-        after = list_behind(services, audience_id)
+        after = current_list_id(services, audience_id)
         assert digests(10) == services.pinterest.members_of_audience(audience_id)
         assert list_name("Shoppers", job, digests(10)) == services.pinterest.lists[after].name
         assert (before, after) == (stored["previous_customer_list_id"], stored["customer_list_id"])
         assert digests(5, first=100) == services.pinterest.members(before)
 
-    def test_the_rule_is_moved_after_the_last_batch(self, services: Services) -> None:
+    def test_replace_switches_the_audience_after_the_last_batch(self, services: Services) -> None:
         audience_id = services.audience(people(5))
         services.export(
             {"action": REPLACE, "audience_id": audience_id, "limit_records_per_request": 4},
@@ -33,7 +33,7 @@ class TestReplace:
         operations = [call.operation for call in services.pinterest.calls.writes()]
         assert ["customer_lists/create", *["customer_lists/update"] * 2, "audiences/update"] == operations
 
-    def test_another_session_makes_another_list(self, services: Services) -> None:
+    def test_replace_in_another_session_creates_another_list(self, services: Services) -> None:
         audience_id = services.audience(people(5, first=100))
         first = services.export({"action": REPLACE, "audience_id": audience_id}, job_id=services.job(people(10)))
         stored = services.export(
@@ -47,7 +47,7 @@ class TestReplace:
         "settings", [{"action": REPLACE}, NEW | {"if_exists": "replace"}], ids=["replace", "create"]
     )
     @pytest.mark.parametrize("counters", [True, False])
-    def test_a_repetition_in_its_session_takes_out_whoever_was_added_since(
+    def test_replace_repeated_in_its_session_removes_people_added_since(
         self, services: Services, settings: dict[str, Any], counters: bool
     ) -> None:
         services.pinterest.switches.upload_counters = counters
@@ -65,7 +65,7 @@ class TestReplace:
             assert 60 == stored["members"]
         assert first["customer_list_id"] != stored["customer_list_id"]
 
-    def test_a_repetition_that_nobody_came_before_goes_on_with_the_list(self, services: Services) -> None:
+    def test_replace_repeated_without_other_uploads_reuses_the_list(self, services: Services) -> None:
         settings = {"action": REPLACE, "audience_id": services.audience(), "records": "rows"}
         rows = [([person, f"other-{person}"], "+12025550101") for person in people(5)]
         columns = [("email", "array(varchar)"), ("phone", "varchar")]
@@ -73,9 +73,7 @@ class TestReplace:
         first, second = (services.export(settings, job_id=job) for _ in range(2))
         assert first["customer_list_id"] == second["customer_list_id"]
 
-    def test_a_list_that_lost_its_audience_to_another_session_is_not_taken_again_with_others_in_it(
-        self, services: Services
-    ) -> None:
+    def test_replace_does_not_reuse_an_orphaned_list_with_other_people(self, services: Services) -> None:
         settings = {"action": REPLACE, "audience_id": services.audience()}
         job = services.job(people(60))
         services.export(settings, job_id=job)
@@ -84,9 +82,7 @@ class TestReplace:
         services.export(settings, job_id=job)
         assert digests(60) == services.pinterest.members_of_audience(str(settings["audience_id"]))
 
-    def test_a_repeated_creation_keeps_whoever_was_added_since_and_does_not_claim_to_know_the_members(
-        self, services: Services
-    ) -> None:
+    def test_create_repeated_in_its_session_keeps_people_added_since(self, services: Services) -> None:
         job = services.job(people(60))
         first = services.export(NEW, job_id=job)
         services.export(
@@ -96,7 +92,7 @@ class TestReplace:
         assert digests(60) | digests(50, first=100) == services.pinterest.members_of_audience(first["audience_id"])
         assert (None, first["customer_list_id"]) == (stored["members"], stored["customer_list_id"])
 
-    def test_an_audience_that_is_moved_a_little_later_is_read_again(self, services: Services) -> None:
+    def test_replace_reads_an_audience_again_until_the_switch_is_visible(self, services: Services) -> None:
         audience_id = services.audience(people(5, first=100))
         services.pinterest.switches.moves_rules = False
 
@@ -117,7 +113,7 @@ class TestReplace:
         ],
         ids=["never finished", "never found"],
     )
-    def test_a_list_that_pinterest_never_finishes_or_finds_is_waited_for_and_not_put_behind_the_audience(
+    def test_list_that_never_becomes_ready_is_not_used_after_waiting(
         self, services: Services, switches: dict[str, Any], message: str
     ) -> None:
         services.pinterest.switches.set(switches)
@@ -129,7 +125,9 @@ class TestReplace:
         assert services.time.now() - begin >= PATIENCE
 
     @pytest.mark.parametrize("operation", ["customer_lists/update", "audiences/update"])
-    def test_a_refusal_of_records_or_of_the_move_is_not_waited_for(self, services: Services, operation: str) -> None:
+    def test_rejected_records_or_a_rejected_switch_fail_without_waiting(
+        self, services: Services, operation: str
+    ) -> None:
         audience_id = services.audience(people(5))
         services.pinterest.inject(Fault(effect=Answer(status=422), operation=operation, times=None))
         settings = {"action": REPLACE, "audience_id": audience_id, "limit_records_per_request": 4}
@@ -139,7 +137,7 @@ class TestReplace:
 
 
 class TestClear:
-    def test_a_refusal_that_is_not_about_missing_records_creates_no_second_list(self, services: Services) -> None:
+    def test_clear_creates_no_second_list_after_an_unrelated_rejection(self, services: Services) -> None:
         audience_id = services.audience(people(5))
         services.pinterest.inject(Fault(effect=Answer(status=422), operation="customer_lists/create", times=None))
         with pytest.raises(RequestRefusedError, match="Pinterest answered 422"):
@@ -148,14 +146,14 @@ class TestClear:
         assert digests(5) == services.pinterest.members_of_audience(audience_id)
 
     @pytest.mark.parametrize("demands_records", [True, False])
-    def test_the_audience_stands_on_a_new_empty_list_of_type_email(
+    def test_clear_switches_the_audience_to_a_new_empty_email_list(
         self, services: Services, demands_records: bool
     ) -> None:
         services.pinterest.switches.records_required = demands_records
         audience_id = services.audience(people(5))
-        before = list_behind(services, audience_id)
+        before = current_list_id(services, audience_id)
         stored = services.export({"action": CLEAR, "audience_id": audience_id})
-        behind = services.pinterest.lists[list_behind(services, audience_id)]
+        behind = services.pinterest.lists[current_list_id(services, audience_id)]
         assert is_cleared(services, audience_id)
         assert (int(demands_records), "EMAIL") == (len(behind.members), behind.list_type)
         assert list_name("Shoppers", "-", [member.hex() for member in behind.members]) == behind.name
@@ -164,13 +162,13 @@ class TestClear:
         assert [] == services.td.requests
 
     @pytest.mark.parametrize("session_time", [SESSION, NEXT_DAY], ids=["the same session", "another session"])
-    def test_an_audience_that_was_made_empty_is_left_alone(self, services: Services, session_time: str) -> None:
+    def test_clear_of_a_cleared_audience_writes_nothing(self, services: Services, session_time: str) -> None:
         audience_id = services.audience(people(5))
         services.export({"action": CLEAR, "audience_id": audience_id})
         services.pinterest.calls.clear()
         stored = services.export({"action": CLEAR, "audience_id": audience_id}, session_time=session_time)
         assert [] == services.pinterest.calls.writes()
-        assert (None, list_behind(services, audience_id)) == (
+        assert (None, current_list_id(services, audience_id)) == (
             stored["previous_customer_list_id"],
             stored["customer_list_id"],
         )
@@ -178,7 +176,7 @@ class TestClear:
     @pytest.mark.parametrize("session_time", [SESSION, NEXT_DAY], ids=["the same session", "another session"])
     @pytest.mark.parametrize("demands_records", [True, False])
     @pytest.mark.parametrize("came", [1, 3])
-    def test_people_who_came_after_it_was_made_empty_are_cleared_again(
+    def test_clear_removes_people_added_since_the_last_clear(
         self, services: Services, session_time: str, came: int, demands_records: bool
     ) -> None:
         services.pinterest.switches.records_required = demands_records
@@ -192,7 +190,7 @@ class TestClear:
     @pytest.mark.parametrize(
         "switches", [{"upload_counters": False}, {"reading_lag_seconds": 5.0, "listing_lag_seconds": 5.0}]
     )
-    def test_a_counter_that_is_missing_or_late_does_not_prove_that_nobody_came(
+    def test_clear_repeats_when_the_upload_counter_is_missing_or_late(
         self, services: Services, switches: dict[str, Any]
     ) -> None:
         audience_id = services.audience(people(5))
@@ -203,28 +201,26 @@ class TestClear:
         services.export({"action": CLEAR, "audience_id": audience_id})
         assert is_cleared(services, audience_id)
 
-    def test_an_audience_that_does_not_turn_out_to_be_empty_is_not_cleared_under_an_active_ad_group(
-        self, services: Services
-    ) -> None:
+    def test_clear_checks_ad_groups_when_people_appear_between_check_and_plan(self, services: Services) -> None:
         audience_id, made = services.audience(people(5)), services.pinterest.advertising
         services.export({"action": CLEAR, "audience_id": audience_id})
         made.add_ad_group("Fans", campaign_id=made.add_campaign("Spring"), include=[audience_id])
 
-        def come() -> None:
-            services.pinterest.lists[list_behind(services, audience_id)].num_uploaded += 3
+        def count_upload() -> None:
+            services.pinterest.lists[current_list_id(services, audience_id)].num_uploaded += 3
 
         reads: list[Call] = []
 
         def between_check_and_plan(call: Call) -> None:
             reads.extend([call] if call.operation == "audiences/get" else [])
             if len(reads) == 2:
-                come()
+                count_upload()
 
         services.pinterest.on_request(between_check_and_plan)
         with pytest.raises(AudienceError, match="is used by 1 active ad group"):
             services.export({"action": CLEAR, "audience_id": audience_id})
 
-    def test_a_rerun_takes_the_empty_list_of_a_try_that_died_before_the_move(self, services: Services) -> None:
+    def test_rerun_of_clear_reuses_the_empty_list_of_a_failed_attempt(self, services: Services) -> None:
         audience_id = services.audience(people(5))
         services.pinterest.inject(
             Fault(effect=Answer(status=400, message="Invalid rule"), operation="audiences/update")
@@ -238,14 +234,14 @@ class TestClear:
 
 
 @pytest.mark.parametrize("action", [REPLACE, CLEAR])
-def test_a_server_that_ignores_the_rule_is_found_out(services: Services, action: str) -> None:
+def test_ignored_switch_is_an_error(services: Services, action: str) -> None:
     services.pinterest.switches.moves_rules = False
     audience_id = services.audience(people(5, first=100))
-    before = list_behind(services, audience_id)
+    before = current_list_id(services, audience_id)
     job = services.job(people(10)) if action == REPLACE else None
     with pytest.raises(PinterestError) as caught:
         services.export({"action": action, "audience_id": audience_id}, job_id=job)
     assert digests(5, first=100) == services.pinterest.members_of_audience(audience_id)
-    for part in (audience_id, f"at the last look customer list {before} was", "may still show", "again is safe"):
+    for part in (audience_id, f"when last read it used customer list {before}:", "may still show", "again is safe"):
         assert part in str(caught.value)
     assert "delete" not in str(caught.value).lower()

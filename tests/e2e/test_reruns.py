@@ -15,69 +15,67 @@ from tests.e2e.audiences import (
     DELETE,
     NEW,
     REPLACE,
-    audience_of,
-    during,
+    audience_id_of,
+    current_list_id,
     is_cleared,
-    list_behind,
     list_name,
-    meet_at,
+    only_audience_id,
+    run_during,
     settings_of,
-    the_audience,
+    synchronise_at,
 )
 from tests.emulators.pinterest import Answer, Fault, When
 from tests.exporting import Services, digests, people
 
 
-class TestGhosts:
+class TestConcurrentAttempts:
     @pytest.mark.parametrize("second_remove", ["accepted", "404"])
-    def test_two_creations_at_the_same_moment_end_in_one_audience(self, services: Services, second_remove: str) -> None:
+    def test_two_concurrent_creations_leave_one_audience(self, services: Services, second_remove: str) -> None:
         services.pinterest.switches.second_remove = second_remove
-        meet_at(services, "customer_lists/create", "audiences/create")
+        synchronise_at(services, "customer_lists/create", "audiences/create")
         job = services.job(people(10))
-        first, second = at_once(lambda: services.export(NEW | {"limit_records_per_request": 3}, job_id=job))
-        audience_id = the_audience(services)
+        first, second = run_twice_at_once(lambda: services.export(NEW | {"limit_records_per_request": 3}, job_id=job))
+        audience_id = only_audience_id(services)
         assert digests(10) == services.pinterest.members_of_audience(audience_id)
         assert [audience_id] * 2 == [first["audience_id"], second["audience_id"]]
         made = services.pinterest.audiences_named("Spring", removed=None)
         assert audience_id == min(made, key=lambda audience: int(audience.id)).id
 
-    def test_a_ghost_that_creates_the_audience_while_the_records_are_sent_leaves_one_audience(
-        self, services: Services
-    ) -> None:
+    def test_creation_by_another_attempt_while_sending_leaves_one_audience(self, services: Services) -> None:
         job, ends, wanted = services.job(people(10)), list[str](), NEW | {"limit_records_per_request": 3}
 
         def run() -> None:
             ends.append(services.export(wanted, job_id=job)["audience_id"])
 
-        during(services, "customer_lists/create", run, when=When.AFTER)
+        run_during(services, "customer_lists/create", run, when=When.AFTER)
         run()
-        audience_id = the_audience(services)
+        audience_id = only_audience_id(services)
         assert [audience_id] * 2 == ends
         assert digests(10) == services.pinterest.members_of_audience(audience_id)
         assert 1 == len(services.pinterest.calls.of("audiences/create"))
         assert 1 == len(services.pinterest.lists)
 
-    def test_two_replacements_at_the_same_moment_end_with_the_new_members(self, services: Services) -> None:
-        meet_at(services, "customer_lists/create")
+    def test_two_concurrent_replacements_leave_the_new_members(self, services: Services) -> None:
+        synchronise_at(services, "customer_lists/create")
         audience_id, job = services.audience(people(5, first=100)), services.job(people(10))
         settings = {"action": REPLACE, "audience_id": audience_id, "limit_records_per_request": 3}
-        first, second = at_once(lambda: services.export(settings, job_id=job))
+        first, second = run_twice_at_once(lambda: services.export(settings, job_id=job))
         assert digests(10) == services.pinterest.members_of_audience(audience_id)
         assert first["customer_list_id"] == second["customer_list_id"]
 
     @pytest.mark.parametrize("action", [CLEAR, DELETE])
-    def test_two_clearings_or_deletions_both_succeed(self, services: Services, action: str) -> None:
+    def test_two_concurrent_clears_or_deletions_both_succeed(self, services: Services, action: str) -> None:
         services.pinterest.switches.set({"removed_audiences": "gone", "second_remove": "404"})
-        meet_at(services, "audiences/update")
+        synchronise_at(services, "audiences/update")
         audience_id = services.audience(people(5))
-        at_once(lambda: services.export({"action": action, "audience_id": audience_id}))
+        run_twice_at_once(lambda: services.export({"action": action, "audience_id": audience_id}))
         if action == CLEAR:
             assert is_cleared(services, audience_id)
         else:
             assert services.pinterest.audiences[audience_id].removed
 
 
-def at_once(run: Callable[[], dict[str, Any]]) -> list[dict[str, Any]]:
+def run_twice_at_once(run: Callable[[], dict[str, Any]]) -> list[dict[str, Any]]:
     """What two runs at the same time return."""
     with ThreadPoolExecutor(max_workers=2) as pool:
         return [future.result(timeout=60) for future in [pool.submit(run), pool.submit(run)]]
@@ -87,9 +85,7 @@ def at_once(run: Callable[[], dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("action", [CREATE, REPLACE])
-def test_the_same_people_go_on_with_the_list_of_the_earlier_job_which_is_not_read_again(
-    services: Services, action: str
-) -> None:
+def test_rerun_with_the_same_people_reuses_the_list_of_the_earlier_job(services: Services, action: str) -> None:
     settings, first = settings_of(services, action, people(3, first=100)), services.job(people(9))
     stored = services.export(settings, job_id=first)
     services.td.set_status(first, "error")
@@ -98,21 +94,19 @@ def test_the_same_people_go_on_with_the_list_of_the_earlier_job_which_is_not_rea
     assert [list_name(stored["audience_name"], first, digests(9))] == [
         held.name for held in services.pinterest.lists.values() if "(td " in held.name
     ]
-    assert digests(9) == services.pinterest.members_of_audience(audience_of(services, settings))
+    assert digests(9) == services.pinterest.members_of_audience(audience_id_of(services, settings))
 
 
-def test_create_with_other_people_leaves_one_audience_of_these_people_only(services: Services) -> None:
+def test_rerun_of_create_with_other_people_leaves_one_audience_with_only_these(services: Services) -> None:
     services.export(NEW, job_id=services.job(people(9)))
-    before = list_behind(services, the_audience(services))
+    before = current_list_id(services, only_audience_id(services))
     stored = services.export(NEW, job_id=services.job(people(5, first=7)))
-    assert digests(5, first=7) == services.pinterest.members_of_audience(the_audience(services))
+    assert digests(5, first=7) == services.pinterest.members_of_audience(only_audience_id(services))
     assert before == stored["previous_customer_list_id"]
 
 
 @pytest.mark.parametrize("action", [CREATE, REPLACE])
-def test_people_of_a_try_that_died_half_way_are_not_mixed_with_those_of_another_job(
-    services: Services, action: str
-) -> None:
+def test_rerun_with_another_job_excludes_people_of_the_failed_attempt(services: Services, action: str) -> None:
     settings = settings_of(services, action, people(3, first=100))
     batches = settings | {"limit_records_per_request": "2", "retry_count": 0, "max_in_flight": 1}
     services.pinterest.inject(Fault(effect=Answer(status=500), operation="customer_lists/update", after=1, times=None))
@@ -120,7 +114,7 @@ def test_people_of_a_try_that_died_half_way_are_not_mixed_with_those_of_another_
         services.export(batches, job_id=services.job(people(9)))
     services.pinterest.faults.clear()
     services.export(batches, job_id=services.job(people(9, first=50)))
-    assert digests(9, first=50) == services.pinterest.members_of_audience(audience_of(services, settings))
+    assert digests(9, first=50) == services.pinterest.members_of_audience(audience_id_of(services, settings))
 
 
 @pytest.mark.parametrize(
@@ -128,17 +122,17 @@ def test_people_of_a_try_that_died_half_way_are_not_mixed_with_those_of_another_
     [{"action": REPLACE}, {"action": REPLACE, "allow_empty": True}, {"action": CLEAR}],
     ids=["replace", "replace with nobody", "clear"],
 )
-def test_two_audiences_of_one_name_never_stand_on_one_list(services: Services, settings: dict[str, object]) -> None:
+def test_two_audiences_of_one_name_never_share_a_list(services: Services, settings: dict[str, object]) -> None:
     records = [] if "allow_empty" in settings else people(9)
     job = None if settings["action"] == CLEAR else services.job(records)
     twin, other = services.audience(people(2), name="Twin"), services.audience(people(3), name="Twin")
     for audience_id in (twin, other, twin, other):
         services.export(settings | {"audience_id": audience_id}, job_id=job)
-    assert list_behind(services, twin) != list_behind(services, other)
+    assert current_list_id(services, twin) != current_list_id(services, other)
     assert 4 == len(services.pinterest.lists)
 
 
-def test_the_connections_to_both_services_are_closed_after_a_run(
+def test_connections_to_both_services_are_closed_after_a_run(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed: list[object] = []

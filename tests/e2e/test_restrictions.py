@@ -17,7 +17,7 @@ from td_pinterest_op.export import export
 from td_pinterest_op.workflow.task import Task
 from tests.campaigns import campaign
 from tests.e2e.audiences import ADD, CREATE, REPLACE
-from tests.e2e.restrictions import EVERY, MIRROR, check, create_people
+from tests.e2e.restrictions import EVERY, MIRROR, check_restrictions, create_people
 from tests.exporting import SESSION, Services
 
 DUMPS: Mapping[str, Callable[[dict[str, Any]], object]] = {"mapping": dict, "JSON": json.dumps, "YAML": yaml.safe_dump}
@@ -40,7 +40,7 @@ def rows(services: Services) -> None:
     create_people(services)
 
 
-def error_of(task: Task, services: Services) -> str:
+def export_error(task: Task, services: Services) -> str:
     try:
         export(task, services.time.timing)
     except ExportError as error:
@@ -48,34 +48,36 @@ def error_of(task: Task, services: Services) -> str:
     return ""
 
 
-def params_of(action: str, **more: Any) -> dict[str, Any]:
+def task_params(action: str, **more: Any) -> dict[str, Any]:
     """The parameters of a task; each run is a task of its own."""
     return {**SESSION_OF_TASK, "task_name": f"+{action} {next(_numbers)}", "database": "crm", **more}
 
 
 @every_action
 @every_form
-def test_on_a_task(services: Services, action: str, form: str) -> None:
+def test_restriction_of_a_task_is_honoured_or_rejected(services: Services, action: str, form: str) -> None:
     def run(settings: dict[str, Any], restriction: dict[str, Any]) -> str:
         given = DUMPS[form](SHARED | settings | restriction)
-        params = params_of(action, query="SELECT email FROM people", result_settings=given)
-        return error_of(Task(params=params, environ=services.environ), services)
+        params = task_params(action, query="SELECT email FROM people", result_settings=given)
+        return export_error(Task(params=params, environ=services.environ), services)
 
-    check(services, action, run)
+    check_restrictions(services, action, run)
 
 
 @most_actions
 @pytest.mark.parametrize("place", ["shared", "entry"])
 @every_form
-def test_in_an_entry_of_many(services: Services, action: str, form: str, place: str) -> None:
+def test_restriction_in_an_entry_of_several_is_honoured_or_rejected(
+    services: Services, action: str, form: str, place: str
+) -> None:
     def run(settings: dict[str, Any], restriction: dict[str, Any]) -> str:
         shared = DUMPS[form](SHARED | (restriction if place == "shared" else {}))
         entry = {"name": "one", **settings, **(restriction if place == "entry" else {})}
         query = "SELECT email FROM people"
-        params = params_of(action, query=query, audience=entry, result_settings=shared, concurrent=2)
+        params = task_params(action, query=query, audience=entry, result_settings=shared, concurrent=2)
         return str(many.export_entry(Task(params=params, environ=services.environ), services.time.timing)[1]["error"])
 
-    check(services, action, run)
+    check_restrictions(services, action, run)
 
 
 LATER = {"add": (ADD, CREATE), "replace": (REPLACE, CREATE), "mirror": (MIRROR,)}
@@ -84,11 +86,13 @@ LATER = {"add": (ADD, CREATE), "replace": (REPLACE, CREATE), "mirror": (MIRROR,)
 @most_actions
 @pytest.mark.parametrize("place", ["task", pytest.param("console", marks=campaign)])
 @pytest.mark.parametrize("later", LATER)
-def test_in_an_activation(services: Services, action: str, place: str, later: str) -> None:
+def test_restriction_of_an_activation_is_honoured_or_rejected(
+    services: Services, action: str, place: str, later: str
+) -> None:
     def run(settings: dict[str, Any], restriction: dict[str, Any]) -> str:
         named = {} if action in LATER[later] else {"action": action}
         console = settings | {"action": ""} | named | (restriction if place == "console" else {})
-        params = params_of(
+        params = task_params(
             action,
             activation_id=1,
             later_runs=later.title(),
@@ -99,9 +103,9 @@ def test_in_an_activation(services: Services, action: str, place: str, later: st
             result_connection_settings=json.dumps(console),
         )
         try:
-            return error_of(extend_by_console(Task(params=params, environ=services.environ)), services)
+            return export_error(extend_by_console(Task(params=params, environ=services.environ)), services)
         except ExportError as error:
             return str(error)
 
     refusal = "" if action in LATER[later] else f"action of the settings contradicts later_runs: {later}"
-    check(services, action, run, refusal=refusal)
+    check_restrictions(services, action, run, refusal=refusal)

@@ -22,8 +22,8 @@ DEVICE = "5eed0001-aaaa-4bbb-8ccc-{:012d}"
 ROWS = 25_000
 
 # How the person of a row is written; every row of a cycle is another way. The second half is rejected, and why.
-_Face = Callable[[str], "str | bytes | None"]
-FACES: Sequence[tuple[_Face, str | None]] = (
+Form = Callable[[str], "str | bytes | None"]
+FORMS: Sequence[tuple[Form, str | None]] = (
     (lambda mail: mail, None),
     (lambda mail: mail.upper(), None),
     (lambda mail: f"  {mail}\t", None),
@@ -45,7 +45,7 @@ FACES: Sequence[tuple[_Face, str | None]] = (
     (lambda mail: hashlib.sha256(b"").hexdigest(), "hash_of_nothing"),
     (lambda mail: mail.encode() + b"\xff", "bad_encoding"),
 )
-_CYCLE = len(FACES)
+_CYCLE = len(FORMS)
 
 
 def mailbox(number: int) -> str:
@@ -57,7 +57,7 @@ def mixed_rows() -> tuple[list[str | bytes | None], set[str], Counter[str], list
     """The rows, the digests that must arrive, the rejections by reason, and the positions of the rejected rows."""
     rows, arrive, rejected, positions = [], set(), Counter[str](), []
     for position in range(1, ROWS + 1):
-        face, reason = FACES[position * 7 % _CYCLE]
+        face, reason = FORMS[position * 7 % _CYCLE]
         # Four rows in a row of cycles are one person, each with another face.
         person = mailbox(position // 4)
         rows.append(face(person))
@@ -70,9 +70,7 @@ def mixed_rows() -> tuple[list[str | bytes | None], set[str], Counter[str], list
 
 
 class TestMixedRows:
-    def test_in_skip_mode_the_list_holds_exactly_the_valid_people_and_the_figures_add_up(
-        self, services: Services
-    ) -> None:
+    def test_export_that_ignores_invalid_rows_sends_exactly_the_valid_people(self, services: Services) -> None:
         rows, arrive, rejected, positions = mixed_rows()
         audience_id = services.audience()
         stored = services.export(
@@ -95,9 +93,7 @@ class TestMixedRows:
         } == stored["records"]
         assert 0 < stored["records"]["duplicate"]
 
-    def test_in_stop_mode_the_reasons_are_counted_the_first_rows_named_and_nothing_is_written(
-        self, services: Services
-    ) -> None:
+    def test_invalid_rows_stop_an_export_with_reasons_and_row_numbers(self, services: Services) -> None:
         rows, _, rejected, positions = mixed_rows()
         with pytest.raises(InvalidRowsError) as caught:
             services.export({"action": ADD, "audience_id": services.audience()}, job_id=services.job(rows))
@@ -111,7 +107,7 @@ class TestMixedRows:
 
 
 class TestColumns:
-    def test_of_several_columns_every_value_counts_and_only_a_row_of_nulls_is_invalid(self, services: Services) -> None:
+    def test_every_value_of_several_columns_counts_and_nulls_only_in_empty_rows(self, services: Services) -> None:
         audience_id = services.audience()
         rows: list[list[str | None]] = [
             [DEVICE.format(1), people(1)[0]],
@@ -137,7 +133,7 @@ class TestColumns:
             ([("mail", "varchar")], "there is no column email, "),
         ],
     )
-    def test_columns_that_cannot_be_exported_are_an_error_before_a_row_is_read(
+    def test_unusable_columns_are_an_error_before_a_row_is_read(
         self, services: Services, columns: list[tuple[str, str]], complaint: str
     ) -> None:
         job = services.td.add_job(columns=columns, rows=[[1] * len(columns)])
@@ -149,7 +145,7 @@ class TestColumns:
         assert [] == services.pinterest.calls.writes()
 
 
-def exported(services: Services, job_id: str, **settings: Any) -> set[str]:
+def export_members(services: Services, job_id: str, **settings: Any) -> set[str]:
     """Who is in an audience after the rows of a job were added to it."""
     audience_id = services.audience()
     services.export({"action": ADD, "audience_id": audience_id} | settings, job_id=job_id)
@@ -163,28 +159,28 @@ class TestDownload:
     @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
     @pytest.mark.parametrize("with_length", [True, False], ids=["length", "no length"])
     @pytest.mark.parametrize("ignore_range", [False, True], ids=["range", "range ignored"])
-    def test_a_result_that_breaks_off_is_resumed(
+    def test_truncated_result_is_resumed(
         self, services: Services, share: float, with_length: bool, ignore_range: bool
     ) -> None:
         services.td.ignore_range = ignore_range
         services.td.faults.add(Fault(kind="cut", path="/result/", after_fraction=share, with_length=with_length))
-        assert digests(COUNT) == exported(services, services.job(people(COUNT)))
+        assert digests(COUNT) == export_members(services, services.job(people(COUNT)))
         first, second = services.td.calls("GET", "/v3/job/result")
         assert "Range" not in first.headers
         assert ("Range" in second.headers) == (share > 0)
 
-    def test_a_result_that_breaks_off_ten_times_still_arrives(self, services: Services) -> None:
+    def test_result_that_is_truncated_ten_times_is_read_completely(self, services: Services) -> None:
         services.td.faults.add(Fault(kind="cut", path="/result/", after_bytes=500, times=10))
-        assert digests(COUNT) == exported(services, services.job(people(COUNT)), retry_count=1)
+        assert digests(COUNT) == export_members(services, services.job(people(COUNT)), retry_count=1)
         assert 11 == len(services.td.calls("GET", "/v3/job/result"))
 
     @pytest.mark.parametrize("ignore_range", [False, True], ids=["range", "range ignored"])
-    def test_a_job_that_claims_more_rows_than_it_serves_is_an_error_with_both_numbers(
+    def test_job_with_fewer_rows_than_announced_is_an_error_with_both_numbers(
         self, services: Services, ignore_range: bool
     ) -> None:
         services.td.ignore_range, services.td.claim_extra_records = ignore_range, 5
         with pytest.raises(TreasureDataError, match=f"{COUNT} of {COUNT + 5} rows came"):
-            exported(services, services.job(people(COUNT)))
+            export_members(services, services.job(people(COUNT)))
         assert 1 == len(services.td.calls("GET", "/v3/job/result"))
         assert [] == services.time.slept
         assert [] == services.pinterest.calls.writes()
@@ -196,39 +192,39 @@ class TestDownload:
         ids=lambda fault: f"{fault.kind} {fault.status}" if fault.kind == "status" else fault.kind,
     )
     @pytest.mark.parametrize("path", ["/status/", "/show/", "/result/"])
-    def test_every_call_is_repeated_when_it_fails_for_a_moment(
+    def test_every_call_is_repeated_after_a_temporary_failure(
         self, services: Services, path: str, fault: Fault
     ) -> None:
         services.td.faults.add(dataclasses.replace(fault, path=path))
-        assert digests(COUNT) == exported(services, services.job(people(COUNT)))
+        assert digests(COUNT) == export_members(services, services.job(people(COUNT)))
 
     @pytest.mark.parametrize("path", ["/status/", "/show/", "/result/"])
-    def test_what_fails_for_ever_is_given_up_after_the_retries(self, services: Services, path: str) -> None:
+    def test_permanent_failure_ends_the_export_after_the_retries(self, services: Services, path: str) -> None:
         services.td.faults.add(Fault(kind="status", status=503, path=path, times=1000))
         with pytest.raises(TreasureDataError, match="503"):
-            exported(services, services.job(people(3)), retry_count=4)
+            export_members(services, services.job(people(3)), retry_count=4)
         assert 5 == len([received for received in services.td.requests if path in received.path])
         assert [] == services.pinterest.calls.writes()
 
     @pytest.mark.parametrize("times", [1, 7])
-    def test_a_gzip_file_of_several_members_is_read_to_its_end(
+    def test_gzip_file_of_several_members_is_read_to_its_end(
         self, services: Services, tmp_path: Path, times: int
     ) -> None:
         share = COUNT // times
-        members = [_buffers(people(share, first=share * number)) for number in range(times)]
+        members = [count_buffers(people(share, first=share * number)) for number in range(times)]
         (tmp_path / "result.msgpack.gz").write_bytes(b"".join(members))
         job = services.td.add_job(
             columns=[("email", "varchar")], path=tmp_path / "result.msgpack.gz", num_records=share * times
         )
         # The break comes exactly where the first member ends.
         services.td.faults.add(Fault(kind="cut", path="/result/", after_bytes=len(members[0]), with_length=False))
-        assert digests(share * times) == exported(services, job)
+        assert digests(share * times) == export_members(services, job)
 
     @pytest.mark.parametrize("damage", ["flipped", "garbage", "truncated", "no arrays", "another width"])
-    def test_a_damaged_result_is_an_error_and_nothing_is_sent(
+    def test_damaged_result_is_an_error_and_nothing_is_sent(
         self, services: Services, tmp_path: Path, damage: str
     ) -> None:
-        good = _buffers(people(COUNT))
+        good = count_buffers(people(COUNT))
         content = {
             "flipped": good[:5000] + bytes(255 - byte for byte in good[5000:5016]) + good[5016:],
             "garbage": b"no gzip at all" * 100,
@@ -241,7 +237,7 @@ class TestDownload:
             columns=[("email", "varchar")], path=tmp_path / "result.msgpack.gz", num_records=COUNT
         )
         with pytest.raises(TreasureDataError, match=rf"result of job {job} (cannot be read|is truncated|holds a row)"):
-            exported(services, job)
+            export_members(services, job)
         assert [] == services.pinterest.calls.writes()
         assert sum(services.time.slept) < 60
 
@@ -249,14 +245,14 @@ class TestDownload:
 TASK: dict[str, Any] = {"query": "select email from customers", "database": "crm"}
 
 
-def customers(services: Services) -> None:
+def create_customers(services: Services) -> None:
     services.td.create("crm", "customers", [{"email": person} for person in people(5)])
 
 
 class TestJobs:
-    def test_a_query_is_issued_and_another_try_of_its_attempt_adopts_the_job(self, services: Services) -> None:
+    def test_retry_of_an_attempt_adopts_the_job_of_its_query(self, services: Services) -> None:
         audience_id = services.audience()
-        customers(services)
+        create_customers(services)
         for _ in range(2):
             stored = services.export({"action": ADD, "audience_id": audience_id}, **TASK | ATTEMPT)
         assert digests(5) == services.pinterest.members_of_audience(audience_id)
@@ -272,50 +268,50 @@ class TestJobs:
             {"attempt_id": None},
         ],
     )
-    def test_a_corrected_query_and_another_attempt_or_task_issue_jobs_of_their_own(
+    def test_corrected_query_or_another_attempt_or_task_issues_its_own_job(
         self, services: Services, other: dict[str, Any]
     ) -> None:
         settings: dict[str, Any] = {"action": ADD, "audience_id": services.audience()}
-        customers(services)
+        create_customers(services)
         for changed in ({}, other):
             services.export(settings, **TASK | ATTEMPT | changed)
         assert 2 == len(services.td.jobs.all())
 
-    def test_a_query_may_be_a_file_of_the_project(
+    def test_query_may_be_a_file_of_the_project(
         self, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)
         (tmp_path / "people.sql").write_text(TASK["query"])
-        customers(services)
+        create_customers(services)
         settings: dict[str, Any] = {"action": ADD, "audience_id": services.audience()}
         assert 5 == services.export(settings, **TASK | {"query": "people.sql"})["records"]["sent"]
 
-    def test_a_rerun_after_the_job_failed_issues_another(self, services: Services) -> None:
+    def test_rerun_after_a_failed_job_issues_another(self, services: Services) -> None:
         settings: dict[str, Any] = {"action": ADD, "audience_id": services.audience()}
         services.td.create("crm", "other", [{"email": person} for person in people(5)])
         with pytest.raises(JobError, match="status error"):
             services.export(settings, **TASK)
-        customers(services)
+        create_customers(services)
         services.export(settings, **TASK)
         assert digests(5) == services.pinterest.members_of_audience(settings["audience_id"])
         assert 2 == len(services.td.jobs.all())
 
-    def test_an_issue_whose_answer_was_lost_is_one_job(self, services: Services) -> None:
-        customers(services)
+    def test_lost_response_to_an_issued_query_leaves_one_job(self, services: Services) -> None:
+        create_customers(services)
         services.td.faults.add(Fault(kind="lost", path="/issue/"))
         audience_id = services.audience()
         services.export({"action": ADD, "audience_id": audience_id}, **TASK)
         assert digests(5) == services.pinterest.members_of_audience(audience_id)
         assert 1 == len(services.td.jobs.all())
 
-    def test_a_result_that_another_user_keeps_to_himself_is_named_as_such(self, services: Services) -> None:
+    def test_private_result_of_another_user_is_an_error_with_what_to_do(self, services: Services) -> None:
         job_id = services.job(people(9))
         services.td.faults.add(Fault(kind="status", status=403, path="/v3/job/result/"))
         message = f"may not read the result of job {job_id}: another user ran it. Run the query"
         with pytest.raises(JobError, match=message):
-            exported(services, job_id)
+            export_members(services, job_id)
         assert [] == services.pinterest.calls.writes()
 
 
-def _buffers(values: Sequence[str]) -> bytes:
+def count_buffers(values: Sequence[str]) -> bytes:
     return gzip.compress(b"".join(msgpack.packb([value]) for value in values))

@@ -21,7 +21,7 @@ from td_pinterest_op.cli.rehearse.stage import Facts
 from td_pinterest_op.cli.report_sources import read_entries
 from tests import children, guard
 from tests.campaigns import campaign, some
-from tests.e2e.project import ENGINES, ROOT, change, copy_checkout, run_with_stand_in
+from tests.e2e.project import ENGINES, ROOT, copy_checkout, edit_file, run_with_tests_dig
 from tests.emulators.__main__ import AUDIENCE_NAME, guide_lines
 from tests.emulators.environment import HURRY, environment
 from tests.emulators.pinterest import CONTROLS
@@ -151,7 +151,7 @@ def test_sandbox_describes_the_main_job_and_a_withholding_export_in_few_lines(
 def test_sandbox_runs_an_unchanged_project_and_puts_its_audiences_on_one_page(
     sandbox: Sandbox, project: Path, tmp_path: Path, engine: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if engine is not run_with_stand_in:
+    if engine is not run_with_tests_dig:
         monkeypatch.setenv("PATH", _PATH)
     (tmp_path / "buyers.txt").write_text("email\nanna@shop.example\nCHLOE@shop.example\n")
     (tmp_path / "digests").write_text(f"{digest('anna@shop.example')}\n{digest('chloe@shop.example').upper()}\n")
@@ -183,7 +183,7 @@ def test_sandbox_runs_an_unchanged_project_and_puts_its_audiences_on_one_page(
         quick=3,
     ),
 )
-def test_ids_that_are_not_known_are_listed_or_refused(
+def test_unknown_ids_are_listed_or_rejected(
     sandbox: Sandbox, project: Path, tmp_path: Path, known: list[str], code: int, line: str
 ) -> None:
     audiences = tmp_path / "audiences.json"
@@ -227,11 +227,11 @@ def test_missing_people_are_counted_by_what_withheld_them(
         _QUERY.replace("SELECT", f"SELECT {by}," if by else "SELECT")
     )
     withholding = f"columns: {{contact: email}}\n    control: {{percent: 40, salt: autumn{', by: ' * bool(by)}{by}}}"
-    change(project / "buyers.dig", (r"columns: .*", withholding))
+    edit_file(project / "buyers.dig", (r"columns: .*", withholding))
     opted_out = "SELECT mail AS contact FROM customers WHERE id IN (3, 4)"
     query = "\n  query: queries/customers_with_consent.sql" if action.startswith("mirror") else ""
     task = f"+send:\n  database: shop{query}\n  suppress: {opted_out}\n"
-    change(project / "buyers.dig", (r"^\+send:\n", task), ("action: .*", f"action: {action}\n    min_records: 1"))
+    edit_file(project / "buyers.dig", (r"^\+send:\n", task), ("action: .*", f"action: {action}\n    min_records: 1"))
     numbers = [
         int(hashlib.sha256(f"autumn\n{key}".encode()).hexdigest()[:8], 16) % 10_000
         for key in (range(12) if by else map(digest, everybody))

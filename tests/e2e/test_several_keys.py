@@ -10,7 +10,7 @@ import pytest
 
 from td_pinterest_op.errors import InvalidRowsError, JobError, PinterestError, WorkflowError
 from td_pinterest_op.records import batch
-from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE, list_behind, settings_of
+from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE, current_list_id, settings_of
 from tests.exporting import NOBODY, Services
 
 ROWS = {"action": ADD, "records": "rows", "ignore_invalid_records": True}
@@ -19,7 +19,7 @@ KEYS = [("email", "varchar"), ("maid", "varchar"), ("phone", "varchar"), ("exter
 DEVICE = "5eed0001-aaaa-4bbb-8ccc-{:012d}"
 
 
-def sha(text: str) -> str:
+def sha256_hex(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -28,70 +28,77 @@ def person(number: int) -> tuple[str, str, str, str]:
     return f"person{number}@shop.example", DEVICE.format(number), f"+1 202-555-{number:04d}", f"A-{number}"
 
 
-def keys_of(number: int) -> set[str]:
+def digests_of_person(number: int) -> set[str]:
     """The digests of that person, as the emulator keeps them."""
     email, device, phone, crm = person(number)
-    return {sha(email), sha(device), sha(phone.translate(str.maketrans("", "", "+- "))), sha(f"external_id:{crm}")}
+    return {
+        sha256_hex(email),
+        sha256_hex(device),
+        sha256_hex(phone.translate(str.maketrans("", "", "+- "))),
+        sha256_hex(f"external_id:{crm}"),
+    }
 
 
-def everybody(*numbers: int) -> set[str]:
-    return set().union(*map(keys_of, numbers))
+def all_keys(*numbers: int) -> set[str]:
+    return set().union(*map(digests_of_person, numbers))
 
 
-def job(services: Services, *rows: tuple[Any, ...], columns: list[tuple[str, str]] = KEYS) -> str:
+def add_job(services: Services, *rows: tuple[Any, ...], columns: list[tuple[str, str]] = KEYS) -> str:
     return services.td.add_job(columns=columns, rows=rows)
 
 
-def test_a_row_is_one_record_of_all_its_keys(services: Services) -> None:
+def test_row_is_one_record_with_all_its_keys(services: Services) -> None:
     audience_id = services.audience()
-    stored = services.export({**ROWS, "audience_id": audience_id}, job_id=job(services, *map(person, range(100, 103))))
-    assert everybody(100, 101, 102) == services.pinterest.members_of_audience(audience_id)
-    assert 3 == services.pinterest.lists[list_behind(services, audience_id)].num_uploaded
+    stored = services.export(
+        {**ROWS, "audience_id": audience_id}, job_id=add_job(services, *map(person, range(100, 103)))
+    )
+    assert all_keys(100, 101, 102) == services.pinterest.members_of_audience(audience_id)
+    assert 3 == services.pinterest.lists[current_list_id(services, audience_id)].num_uploaded
     assert NOTHING | {"unique": 3, "sent": 3, "keys": 12} == stored["records"]
     assert (3, 3, 0) == tuple(stored["rows"][name] for name in ("read", "valid", "invalid"))
 
 
-def test_removing_a_row_removes_all_its_keys(services: Services) -> None:
+def test_remove_of_a_row_removes_all_its_keys(services: Services) -> None:
     audience_id = services.audience()
-    both = job(services, person(100), person(101))
+    both = add_job(services, person(100), person(101))
     services.export({**ROWS, "audience_id": audience_id}, job_id=both)
-    services.export({**ROWS, "action": REMOVE, "audience_id": audience_id}, job_id=job(services, person(100)))
-    assert everybody(101) == services.pinterest.members_of_audience(audience_id)
+    services.export({**ROWS, "action": REMOVE, "audience_id": audience_id}, job_id=add_job(services, person(100)))
+    assert all_keys(101) == services.pinterest.members_of_audience(audience_id)
 
 
 @pytest.mark.parametrize("action", [CREATE, REPLACE])
-def test_a_new_list_is_created_with_rows_and_for_new_customers_if_asked(services: Services, action: str) -> None:
+def test_new_list_takes_rows_and_is_for_new_customers_if_set(services: Services, action: str) -> None:
     settings = {**ROWS, **settings_of(services, action), "is_nca": True}
-    stored = services.export(settings, job_id=job(services, person(100), person(101)))
+    stored = services.export(settings, job_id=add_job(services, person(100), person(101)))
     made = services.pinterest.lists[stored["customer_list_id"]]
-    assert (everybody(100, 101), True) == (services.pinterest.members(made.id), made.is_nca)
+    assert (all_keys(100, 101), True) == (services.pinterest.members(made.id), made.is_nca)
 
 
-def test_the_same_person_is_sent_once_in_whatever_form_and_the_keys_of_a_row_may_be_few(services: Services) -> None:
+def test_person_in_several_forms_is_sent_once_and_keys_may_be_missing(services: Services) -> None:
     audience_id = services.audience()
     email, device, phone, crm = person(100)
     rows = [
         person(100),
-        (email.upper(), device, sha("12025550100"), f" {crm}"),
+        (email.upper(), device, sha256_hex("12025550100"), f" {crm}"),
         (None, None, phone, None),
         ("n/a", None, None, "A-7"),
         (None, None, None, None),
         ("nobody", "", "12345", None),
     ]
-    stored = services.export({**ROWS, "audience_id": audience_id}, job_id=job(services, *rows))
-    assert everybody(100) | {sha("external_id:A-7")} == services.pinterest.members_of_audience(audience_id)
+    stored = services.export({**ROWS, "audience_id": audience_id}, job_id=add_job(services, *rows))
+    assert all_keys(100) | {sha256_hex("external_id:A-7")} == services.pinterest.members_of_audience(audience_id)
     assert NOTHING | {"unique": 3, "duplicate": 1, "sent": 3, "keys": 6, "invalid_keys": 1} == stored["records"]
     assert (6, 4, 2) == tuple(stored["rows"][name] for name in ("read", "valid", "invalid"))
     counted = {reason: count for reason, count in stored["rows"]["invalid_by_reason"].items() if count}
     assert {"null": 1, "not_an_email": 1} == counted
 
 
-def test_the_plan_counts_the_requests_of_long_rows(
+def test_plan_counts_the_requests_of_long_rows(
     services: Services, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(batch, "_MAX_BATCH_BYTES", 1000)
     audience_id = services.audience()
-    services.export({**ROWS, "audience_id": audience_id}, job_id=job(services, *map(person, range(100, 120))))
+    services.export({**ROWS, "audience_id": audience_id}, job_id=add_job(services, *map(person, range(100, 120))))
     sent = len(services.pinterest.calls.writes())
     assert sent > 1
     assert f"requests  {sent} to write ({sent} of records)" in caplog.text
@@ -100,41 +107,43 @@ def test_the_plan_counts_the_requests_of_long_rows(
 @pytest.mark.parametrize("count", [2, 50])
 @pytest.mark.parametrize("skips", [True, False])
 @pytest.mark.parametrize("action", [ADD, CREATE, REPLACE])
-def test_where_pinterest_refuses_such_records_the_error_says_so_and_nothing_is_sent_in_another_form(
+def test_rejected_rows_are_an_error_and_not_sent_in_another_form(
     services: Services, action: str, skips: bool, count: int
 ) -> None:
     services.pinterest.switches.takes_rows = False
     settings = {**ROWS, **settings_of(services, action), "ignore_invalid_records": skips}
-    rows = job(services, *map(person, range(100, 100 + count)))
+    rows = add_job(services, *map(person, range(100, 100 + count)))
     with pytest.raises(PinterestError, match=r"\(records_v2\), and Pinterest took none .* set records: identifiers"):
         services.export(settings, job_id=rows)
     assert not any(held.members for held in services.pinterest.lists.values())
     assert {400} == {call.status for call in services.pinterest.calls.writes()}
 
 
-def test_a_row_that_pinterest_refuses_is_found_among_many(services: Services) -> None:
+def test_rejected_row_is_found_among_many(services: Services) -> None:
     audience_id = services.audience()
-    services.pinterest.switches.poison = frozenset({sha(person(100)[0])})
-    stored = services.export({**ROWS, "audience_id": audience_id}, job_id=job(services, *map(person, range(100, 164))))
-    assert everybody(*range(101, 164)) == services.pinterest.members_of_audience(audience_id)
+    services.pinterest.switches.poison = frozenset({sha256_hex(person(100)[0])})
+    stored = services.export(
+        {**ROWS, "audience_id": audience_id}, job_id=add_job(services, *map(person, range(100, 164)))
+    )
+    assert all_keys(*range(101, 164)) == services.pinterest.members_of_audience(audience_id)
     assert (63, 1) == (stored["records"]["sent"], stored["records"]["refused"])
 
 
-def test_a_row_without_a_valid_key_stops_the_export_in_stop_mode(services: Services) -> None:
+def test_row_without_a_valid_key_stops_an_export_that_ignores_no_invalid_rows(services: Services) -> None:
     audience_id = services.audience()
-    rows = job(services, person(100), ("nobody", None, "12345", None))
+    rows = add_job(services, person(100), ("nobody", None, "12345", None))
     with pytest.raises(InvalidRowsError, match=r"1 of 2 rows is invalid \(not_an_email 1\); the first is in row 2"):
         services.export({**ROWS, "ignore_invalid_records": False, "audience_id": audience_id}, job_id=rows)
     assert set() == services.pinterest.members_of_audience(audience_id)
 
 
-def test_a_national_number_is_of_the_default_country(services: Services) -> None:
+def test_national_number_gets_the_default_country(services: Services) -> None:
     audience_id = services.audience()
-    rows = job(services, ("(202) 555-0143",), columns=[("phone", "varchar")])
+    rows = add_job(services, ("(202) 555-0143",), columns=[("phone", "varchar")])
     stored = services.export(
         {**ROWS, "audience_id": audience_id, "allow_empty": True, "default_country": "us"}, job_id=rows
     )
-    assert {sha("12025550143")} == services.pinterest.members_of_audience(audience_id)
+    assert {sha256_hex("12025550143")} == services.pinterest.members_of_audience(audience_id)
     assert 1 == stored["records"]["keys"]
 
 
@@ -146,18 +155,20 @@ def test_a_national_number_is_of_the_default_country(services: Services) -> None
         ({}, [*KEYS, ("idfa", "varchar")], JobError, "maid and idfa both hold maid"),
     ],
 )
-def test_what_cannot_be_is_an_error_before_anything_is_sent(
+def test_contradictory_settings_or_columns_are_an_error_before_the_first_write(
     services: Services, settings: dict[str, str], columns: list[tuple[str, str]], error: type[Exception], message: str
 ) -> None:
     audience_id = services.audience()
-    rows = job(services, (*person(100), *[None] * (len(columns) - 4)), columns=columns)
+    rows = add_job(services, (*person(100), *[None] * (len(columns) - 4)), columns=columns)
     with pytest.raises(error, match=message):
         services.export({**ROWS, "audience_id": audience_id, **settings}, job_id=rows)
     assert [] == services.pinterest.calls.writes()
 
 
-def test_no_key_is_in_the_statistics_or_the_log(services: Services, caplog: pytest.LogCaptureFixture) -> None:
+def test_statistics_and_log_contain_no_key(services: Services, caplog: pytest.LogCaptureFixture) -> None:
     audience_id = services.audience()
-    stored = services.export({**ROWS, "audience_id": audience_id}, job_id=job(services, *map(person, range(100, 120))))
+    stored = services.export(
+        {**ROWS, "audience_id": audience_id}, job_id=add_job(services, *map(person, range(100, 120)))
+    )
     shown = json.dumps(stored) + caplog.text
-    assert not any(key in shown for number in range(100, 120) for key in (*person(number), *keys_of(number)))
+    assert not any(key in shown for number in range(100, 120) for key in (*person(number), *digests_of_person(number)))

@@ -14,7 +14,7 @@ from tests import dig, guard
 from tests.campaigns import amount, campaign
 from tests.dig import warm
 from tests.dig.__main__ import LocalSecrets
-from tests.e2e.project import ENGINES, SESSION, Engine, Ran, change, copy_of, use_audience
+from tests.e2e.project import ENGINES, SESSION, Engine, Ran, copy_bundle, edit_file, use_audience
 from tests.emulators.digdag_secrets import DigdagSecrets, serve_secrets
 from tests.emulators.environment import HURRY, SECRETS, digdag_home
 from tests.emulators.pinterest import AD_ACCOUNT_ID
@@ -24,7 +24,7 @@ KEY = "pinterest.refresh_token"
 SERVER_KEY = "workflow-s3cr3t-key"
 
 
-class OnServer(Mapping[str, str]):
+class ServerSecrets(Mapping[str, str]):
     """The secrets that a workflow server gives to a task when it begins."""
 
     def __init__(self, kept: DigdagSecrets) -> None:
@@ -56,19 +56,19 @@ def project(services: Services, bundle: Path, tmp_path: Path) -> Path:
         }
         for number in range(6)
     ]
-    folder = copy_of(bundle, tmp_path)
+    folder = copy_bundle(bundle, tmp_path)
     (folder / "config" / "audiences.yml").write_text(json.dumps({"audiences": entries}))
-    change(folder / "config" / "workflow.yml", ("^history: .*$", "history: ''"))
+    edit_file(folder / "config" / "workflow.yml", ("^history: .*$", "history: ''"))
     return folder
 
 
-def all_are_in(services: Services) -> bool:
+def has_all_members(services: Services) -> bool:
     audiences = services.pinterest.audiences.values()
     members = {audience.name: services.pinterest.members_of_audience(audience.id) for audience in audiences}
     return members == {f"audience {number}": digests(2, first=2 * number) for number in range(6)}
 
 
-def run(
+def run_workflow(
     project: Path,
     services: Services,
     secrets: Mapping[str, str],
@@ -88,7 +88,7 @@ def run(
 
 
 @contextlib.contextmanager
-def on_server(services: Services) -> Iterator[tuple[DigdagSecrets, Mapping[str, str]]]:
+def workflow_server(services: Services) -> Iterator[tuple[DigdagSecrets, Mapping[str, str]]]:
     """A workflow server with the secrets, and the environment that names it."""
     with serve_secrets(DigdagSecrets(api_key=SERVER_KEY, project_id="1")) as (kept, url):
         for name, variable in SECRETS.items():
@@ -103,97 +103,97 @@ def project_on_server(project: Path, tmp_path: Path) -> Path:
     return project.rename(tmp_path / "workspace" / "1_pinterest_many_2_34_5678")
 
 
-def test_on_a_workflow_server_each_task_that_is_refused_begins_anew_with_the_token_of_then(
+def test_rejected_task_on_a_server_starts_again_with_the_current_token(
     services: Services, project_on_server: Path
 ) -> None:
-    with on_server(services) as (kept, environ):
-        ran = run(project_on_server, services, OnServer(kept), environ)
+    with workflow_server(services) as (kept, environ):
+        ran = run_workflow(project_on_server, services, ServerSecrets(kept), environ)
         assert ran.succeeded, ran.log
         assert kept.secrets()[KEY] in services.pinterest.tokens.refresh_tokens()
         # The six entries and the task before them.
         assert 7 == services.pinterest.tokens.refreshes == kept.requests
-    assert all_are_in(services)
+    assert has_all_members(services)
 
 
 @campaign
-def test_in_a_local_run_as_well(services: Services, project: Path, tmp_path: Path) -> None:
+def test_local_run_saves_each_renewed_token(services: Services, project: Path, tmp_path: Path) -> None:
     home = Path(digdag_home(tmp_path, services.environ)["DIGDAG_CONFIG_HOME"])
-    ran = run(project, services, LocalSecrets(home, {}), {"DIGDAG_CONFIG_HOME": str(home)})
+    ran = run_workflow(project, services, LocalSecrets(home, {}), {"DIGDAG_CONFIG_HOME": str(home)})
     assert ran.succeeded, ran.log
     kept = home / "secrets" / KEY
     assert kept.read_text() in services.pinterest.tokens.refresh_tokens()
     assert 0o600 == kept.stat().st_mode & 0o777
-    assert all_are_in(services)
+    assert has_all_members(services)
 
 
 @pytest.mark.parametrize("engine", ENGINES[1:])
 @pytest.mark.parametrize("limit", [1, 4])
-def test_three_runs_of_digdag_in_a_row_succeed(
+def test_three_successive_runs_of_digdag_succeed(
     engine: Engine, services: Services, project: Path, tmp_path: Path, limit: int
 ) -> None:
-    change(project / "pinterest_many.dig", (r"_parallel: {limit: 4}", f"_parallel: {{limit: {limit}}}"))
+    edit_file(project / "pinterest_many.dig", (r"_parallel: {limit: 4}", f"_parallel: {{limit: {limit}}}"))
     home = Path(digdag_home(tmp_path, services.environ)["DIGDAG_CONFIG_HOME"])
     for _ in range(3):
         kept = {KEY: (home / "secrets" / KEY).read_text()}
         ran = engine(project / "pinterest_many.dig", services, tmp_path, kept)
         assert ran.succeeded, ran.log
     assert (home / "secrets" / KEY).read_text() in services.pinterest.tokens.refresh_tokens()
-    assert all_are_in(services)
+    assert has_all_members(services)
 
 
-def test_a_token_that_nobody_has_renewed_ends_the_workflow_after_three_refusals(
-    services: Services, project: Path
-) -> None:
+def test_expired_token_ends_the_workflow_after_three_rejections(services: Services, project: Path) -> None:
     services.pinterest.tokens.set_refresh_token(services.environ["PINTEREST_REFRESH_TOKEN"], days=0)
     secrets = {name: services.environ[variable] for name, variable in SECRETS.items()}
-    ran = run(project, services, secrets, {})
+    ran = run_workflow(project, services, secrets, {})
     assert not ran.succeeded
     assert 3 == len(services.pinterest.calls.of("oauth/token"))
     assert 2 == ran.log.count("this task starts again")
     assert "authorise the app again" in ran.log
 
 
-def follow(services: Services, day: int) -> set[str]:
+def set_people_of_day(services: Services, day: int) -> set[str]:
     """Let the people of a day be those of the query; returns the digests of those that a mirror then has."""
     rows = [{"email": person, "opted_in": True} for person in people(200, first=10 * day)]
     services.td.create("sandbox", "people", rows)
     return digests(200, first=10 * day)
 
 
-def test_three_days_of_a_mirror_take_one_exchange_each(services: Services, project_on_server: Path) -> None:
+def test_each_day_of_a_mirror_exchanges_one_token(services: Services, project_on_server: Path) -> None:
     audience_id = services.audience(name="Followers")
     use_audience(project_on_server, audience_id, verb="mirror", name="Followers")
-    with on_server(services) as (kept, environ):
+    with workflow_server(services) as (kept, environ):
         for day in range(3):
-            expected = follow(services, day)
-            ran = run(project_on_server, services, OnServer(kept), environ, "pinterest_mirror")
+            expected = set_people_of_day(services, day)
+            ran = run_workflow(project_on_server, services, ServerSecrets(kept), environ, "pinterest_mirror")
             assert ran.succeeded, ran.log
             assert expected == services.pinterest.members_of_audience(audience_id)
             assert day + 1 == services.pinterest.tokens.refreshes == kept.requests
 
 
 @campaign
-def test_three_days_of_a_mirror_in_local_runs_as_well(services: Services, project: Path, tmp_path: Path) -> None:
+def test_each_day_of_a_mirror_in_local_runs_exchanges_one_token(
+    services: Services, project: Path, tmp_path: Path
+) -> None:
     audience_id = services.audience(name="Followers")
     use_audience(project, audience_id, verb="mirror", name="Followers")
     home = Path(digdag_home(tmp_path, services.environ)["DIGDAG_CONFIG_HOME"])
     for day in range(3):
-        expected = follow(services, day)
+        expected = set_people_of_day(services, day)
         environ = {"DIGDAG_CONFIG_HOME": str(home)}
-        ran = run(project, services, LocalSecrets(home, {}), environ, "pinterest_mirror")
+        ran = run_workflow(project, services, LocalSecrets(home, {}), environ, "pinterest_mirror")
         assert ran.succeeded, ran.log
         assert expected == services.pinterest.members_of_audience(audience_id)
         assert day + 1 == services.pinterest.tokens.refreshes
 
 
-def test_days_of_several_mirrors_at_once_end_with_the_right_people(services: Services, project_on_server: Path) -> None:
+def test_concurrent_mirrors_end_with_the_right_people(services: Services, project_on_server: Path) -> None:
     audiences = [services.audience(name=f"Followers {number}") for number in range(amount(4, quick=2))]
     entry = {"ad_account_id": AD_ACCOUNT_ID, "action": "mirror_current_audience", "query": "queries/people.sql"}
     entries = [{"name": audience_id, "audience_id": audience_id, **entry} for audience_id in audiences]
     (project_on_server / "config" / "audiences.yml").write_text(json.dumps({"audiences": entries}))
-    with on_server(services) as (kept, environ):
+    with workflow_server(services) as (kept, environ):
         for day in range(amount(3, quick=2)):
-            expected = follow(services, day)
-            ran = run(project_on_server, services, OnServer(kept), environ)
+            expected = set_people_of_day(services, day)
+            ran = run_workflow(project_on_server, services, ServerSecrets(kept), environ)
             assert ran.succeeded, ran.log
             assert [expected] * len(audiences) == list(map(services.pinterest.members_of_audience, audiences))

@@ -21,20 +21,20 @@ from tests.emulators.pinterest.faults import Answer, Fault
 from tests.exporting import Services, people
 
 
-def look(services: Services, *audience_ids: str, **settings: Any) -> dict[str, Any]:
+def run_follow_up(services: Services, *audience_ids: str, **settings: Any) -> dict[str, Any]:
     given = {"ad_account_id": AD_ACCOUNT_ID, "audience_ids": list(audience_ids), "retry_count": 0} | settings
     stored = follow_up(Task(params={"result_settings": given}, environ=services.environ), services.time.timing)
     guard.check(json.dumps(stored), "the store")
     return stored
 
 
-def test_the_state_of_each_audience_is_stored(services: Services) -> None:
+def test_follow_up_stores_the_state_of_each_audience(services: Services) -> None:
     small, large = services.audience(people(40), name="Small"), services.audience(people(120), name="Large")
     services.pinterest.switches.processing_seconds = 3600
     behind = services.pinterest.audiences[small].rule["customer_list_id"]
     services.pinterest.lists[behind].updated = services.time.now() - 7200
     services.pinterest.lists[services.pinterest.audiences[large].rule["customer_list_id"]].updated = services.time.now()
-    stored = look(services, small, large)
+    stored = run_follow_up(services, small, large)
     assert (0, 1, 1) == tuple(stored[name] for name in ("usable", "waiting", "unusable"))
     assert {
         "audience_id": small,
@@ -52,7 +52,7 @@ def test_the_state_of_each_audience_is_stored(services: Services) -> None:
     assert stored["checked_at"].endswith("+00:00")
 
 
-def remember(services: Services, **row: Any) -> None:
+def insert_history_row(services: Services, **row: Any) -> None:
     """Put a row into the history: what is left out is not known."""
     services.td.warehouse.load("crm", "others", "SELECT 1 AS n")
     task = Task(params={"database": "crm"}, environ=services.environ)
@@ -64,7 +64,7 @@ def remember(services: Services, **row: Any) -> None:
 FILLED = {"kind": "run", "outcome": "success", "workflow": "w", "requests_sent": 2, "members": 200}
 
 
-def test_the_members_of_a_list_are_those_that_the_history_knows_unless_others_have_changed_it(
+def test_members_are_known_from_the_history_until_the_list_changes(
     services: Services,
 ) -> None:
     filled, mirrored, other = (services.audience(people(150), name=name) for name in ("Filled", "Mirrored", "Other"))
@@ -72,14 +72,16 @@ def test_the_members_of_a_list_are_those_that_the_history_knows_unless_others_ha
     for each in lists:
         services.pinterest.lists[each].num_uploaded = 200
     begun = {"action": "mirror_current_audience", "mirror_mode": "replace"}
-    remember(services, **FILLED, action="replace_current_audience", audience_id=filled, customer_list_id=lists[0])
-    remember(services, **FILLED | begun, audience_id=mirrored, customer_list_id=lists[1])
+    insert_history_row(
+        services, **FILLED, action="replace_current_audience", audience_id=filled, customer_list_id=lists[0]
+    )
+    insert_history_row(services, **FILLED | begun, audience_id=mirrored, customer_list_id=lists[1])
     services.time.sleep(60)
     followed = FILLED | {"action": "mirror_current_audience", "members": 300}
-    remember(services, **followed, audience_id=mirrored, customer_list_id=lists[1])
+    insert_history_row(services, **followed, audience_id=mirrored, customer_list_id=lists[1])
 
     def ratios() -> list[tuple[int | None, float | None]]:
-        seen = look(services, filled, mirrored, other, history="crm.pinterest_history")
+        seen = run_follow_up(services, filled, mirrored, other, history="crm.pinterest_history")
         return [(state["members"], state["match_ratio"]) for state in seen["audiences"]]
 
     assert [(200, 0.75), (300, 0.5), (None, None)] == ratios()
@@ -102,20 +104,22 @@ def test_the_members_of_a_list_are_those_that_the_history_knows_unless_others_ha
         ({"fail_on": ["READY"]}, "its status is READY"),
     ],
 )
-def test_each_limit_fails_as_set(services: Services, settings: dict[str, Any], problem: str | None) -> None:
+def test_each_limit_reports_a_problem_when_exceeded(
+    services: Services, settings: dict[str, Any], problem: str | None
+) -> None:
     audience_id = services.audience(people(120))
-    remember(services, kind="follow-up", audience_id=audience_id, audience_status="READY", audience_size=200)
-    seen = look(services, audience_id, **settings)
+    insert_history_row(services, kind="follow-up", audience_id=audience_id, audience_status="READY", audience_size=200)
+    seen = run_follow_up(services, audience_id, **settings)
     assert (problem is not None) == bool(seen["problems"])
     assert problem is None or problem in seen["problems"][0]
 
 
-def test_an_audience_that_cannot_be_read_is_named_and_the_others_are_reported(
+def test_unreadable_audience_is_named_and_the_others_are_reported(
     services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
     there = services.audience(people(120))
     services.pinterest.inject(Fault(effect=Answer(status=500), path=r"/audiences/77$", times=None))
-    seen = look(services, "77", "88", there)
+    seen = run_follow_up(services, "77", "88", there)
     assert [there] == [state["audience_id"] for state in seen["audiences"]]
     assert 2 == len(seen["problems"])
     assert "audience 77 cannot be read: " in seen["problems"][0]
@@ -124,31 +128,31 @@ def test_an_audience_that_cannot_be_read_is_named_and_the_others_are_reported(
 
 
 @pytest.mark.parametrize("readable", [True, False])
-def test_a_removed_audience_fails_whether_it_can_still_be_read_or_not(services: Services, readable: bool) -> None:
+def test_removed_audience_is_a_problem_whether_readable_or_not(services: Services, readable: bool) -> None:
     audience_id = services.audience(people(120))
     services.pinterest.audiences[audience_id].removed = True
     services.pinterest.switches.removed_status = "ARCHIVED"
     services.pinterest.switches.removed_audiences = "readable" if readable else "gone"
-    seen = look(services, audience_id)
+    seen = run_follow_up(services, audience_id)
     assert [audience_id in problem for problem in seen["problems"]] == [True]
     assert (["REMOVED"] if readable else []) == [state["status"] for state in seen["audiences"]]
 
 
-def test_a_token_that_is_refused_ends_the_look_at_once(services: Services, caplog: pytest.LogCaptureFixture) -> None:
+def test_rejected_token_ends_the_follow_up_at_once(services: Services, caplog: pytest.LogCaptureFixture) -> None:
     services.environ["PINTEREST_REFRESH_TOKEN"] = "pinr.s3cr3t-wrong-token"
     with pytest.raises(AccountError):
-        look(services, "77", "88")
+        run_follow_up(services, "77", "88")
     assert "cannot be read" not in caplog.text
 
 
-def test_an_id_that_may_have_lost_digits_is_warned_of(services: Services, caplog: pytest.LogCaptureFixture) -> None:
-    seen = look(services, "549755885175000000")
+def test_id_that_may_have_lost_digits_causes_a_warning(services: Services, caplog: pytest.LogCaptureFixture) -> None:
+    seen = run_follow_up(services, "549755885175000000")
     assert "audience 549755885175000000 does not exist in this" in seen["problems"][0]
     assert 1 == len([line for line in caplog.messages if line.endswith(": audience_ids")])
 
 
 @pytest.mark.parametrize(("method", "fails"), [("run", True), ("look", False)])
-def test_a_task_stores_what_it_found_and_only_run_fails_for_a_problem(
+def test_task_stores_problems_and_only_run_fails_for_them(
     services: Services, monkeypatch: pytest.MonkeyPatch, method: str, fails: bool
 ) -> None:
     stored: dict[str, Any] = {}
@@ -167,5 +171,5 @@ def test_a_task_stores_what_it_found_and_only_run_fails_for_a_problem(
 
 def test_wrong_settings_are_reported_before_anything_is_contacted(services: Services) -> None:
     with pytest.raises(SettingsError, match="audience_ids"):
-        look(services)
+        run_follow_up(services)
     assert [] == services.pinterest.calls.all()

@@ -14,37 +14,37 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import InvalidRowsError, JobError, LimitError, SettingsError
-from tests.e2e.audiences import ADD, CLEAR, CREATE, REMOVE, REPLACE, audience_of, in_control, settings_of
+from tests.e2e.audiences import ADD, CLEAR, CREATE, REMOVE, REPLACE, audience_id_of, is_in_control, settings_of
 from tests.exporting import ATTEMPT, Services, digest, digests, people
 
 DATABASE: dict[str, Any] = {"database": "crm"}
 
 
 @pytest.fixture(autouse=True)
-def _database(services: Services) -> None:
+def shared_database(services: Services) -> None:
     services.td.create("crm", "seeds", "SELECT 1 AS one")
 
 
-def query(values: Iterable[str | None], column: str = "email") -> str:
+def values_query(values: Iterable[str | None], column: str = "email") -> str:
     """A query that gives these values."""
     rows = ", ".join("(CAST(NULL AS varchar))" if value is None else f"('{value}')" for value in values)
     return f"SELECT * FROM (VALUES {rows}) AS t({column})"
 
 
-def nobody(column: str = "email") -> str:
+def empty_query(column: str = "email") -> str:
     return f"SELECT * FROM (VALUES ('x')) AS t({column}) WHERE 1 = 0"
 
 
-def members(services: Services, settings: dict[str, Any]) -> set[str]:
-    return services.pinterest.members_of_audience(audience_of(services, settings))
+def members_of(services: Services, settings: dict[str, Any]) -> set[str]:
+    return services.pinterest.members_of_audience(audience_id_of(services, settings))
 
 
-def withheld(stored: dict[str, Any]) -> tuple[int, int, int]:
+def withheld_of(stored: dict[str, Any]) -> tuple[int, int, int]:
     counts = stored["records"]["withheld"]
     return counts["suppressed"], counts["without_consent"], counts["control"]
 
 
-def job_of(services: Services, *rows: tuple[Any, ...], columns: dict[str, str]) -> str:
+def add_job(services: Services, *rows: tuple[Any, ...], columns: dict[str, str]) -> str:
     return services.td.add_job(columns=list(columns.items()), rows=rows)
 
 
@@ -57,10 +57,10 @@ Rows = Sequence[Mapping[str, Any]]
 A, B, C, D = people(4)
 DEVICE = "5eed0001-aaaa-4bbb-8ccc-{:012d}".format
 CONTROL = {"percent": 50, "salt": "spring", "by": "id"}
-OUT, IN = (next(n for n in range(100) if in_control(str(n), 50) is wanted) for wanted in (False, True))
+OUT, IN = (next(n for n in range(100) if is_in_control(str(n), 50) is wanted) for wanted in (False, True))
 
 
-def rows(columns: str, *values: tuple[Any, ...]) -> Rows:
+def values_of(columns: str, *values: tuple[Any, ...]) -> Rows:
     return [dict(zip(columns.split(), row, strict=True)) for row in values]
 
 
@@ -81,41 +81,46 @@ class Case:
     levels: Sequence[str] = tuple(LEVELS)
 
 
-SHARED_DEVICE = rows("email maid", (A, DEVICE(1)), (B, DEVICE(1)), (C, DEVICE(2)), (None, DEVICE(3)), (C, DEVICE(3)))
-WITHOUT_KEYS = rows(
+SHARED_DEVICE = values_of(
+    "email maid", (A, DEVICE(1)), (B, DEVICE(1)), (C, DEVICE(2)), (None, DEVICE(3)), (C, DEVICE(3))
+)
+WITHOUT_KEYS = values_of(
     "email maid id", (A, DEVICE(1), None), (B, DEVICE(1), 1), (C, DEVICE(2), None), (None, DEVICE(2), 2)
 )
 CASES = {
     "opt-outs in other spellings": Case(
-        people=rows("email", *((person,) for person in people(9))),
-        suppress=rows("email", (f" {A.upper()}\t",), (digest(B).upper(),), ("nobody@shop.example",)),
-        consent=rows("email", *((person,) for person in [*people(6), "else@shop.example"])),
+        people=values_of("email", *((person,) for person in people(9))),
+        suppress=values_of("email", (f" {A.upper()}\t",), (digest(B).upper(),), ("nobody@shop.example",)),
+        consent=values_of("email", *((person,) for person in [*people(6), "else@shop.example"])),
         sent={*people(4, first=2)},
         withheld=(2, 3, 0),
     ),
     "a suppressed person takes the other identifiers along": Case(
         people=SHARED_DEVICE,
-        suppress=rows("email", (A,)),
+        suppress=values_of("email", (A,)),
         sent={B, C, DEVICE(2), DEVICE(3)},
         withheld=(2, 0, 0),
     ),
     "an opt-out by device": Case(
         people=SHARED_DEVICE,
-        suppress=rows("maid", (DEVICE(3).upper(),)),
+        suppress=values_of("maid", (DEVICE(3).upper(),)),
         sent={A, B, DEVICE(1), DEVICE(2)},
         withheld=(2, 0, 0),
     ),
     "a list that shares one of its types with the people": Case(
-        people=rows("email", (A,), (B,)), suppress=rows("email idfa", (A, DEVICE(1))), sent={B}, withheld=(1, 0, 0)
+        people=values_of("email", (A,), (B,)),
+        suppress=values_of("email idfa", (A, DEVICE(1))),
+        sent={B},
+        withheld=(1, 0, 0),
     ),
     "consent by any identifier": Case(
         people=SHARED_DEVICE,
-        consent=rows("email maid", (A, None), (None, DEVICE(2))),
+        consent=values_of("email maid", (A, None), (None, DEVICE(2))),
         sent={A, C, DEVICE(1), DEVICE(2)},
         withheld=(0, 2, 0),
     ),
     "an identifier of the control group is sent for nobody": Case(
-        people=rows("email id", (A, OUT), (B, OUT), (B, IN)),
+        people=values_of("email id", (A, OUT), (B, OUT), (B, IN)),
         settings={"control": CONTROL},
         sent={A},
         withheld=(0, 0, 1),
@@ -123,7 +128,7 @@ CASES = {
     **{
         f"a suppressed row without a key shields what it holds, {form}": Case(
             people=WITHOUT_KEYS,
-            suppress=rows("email", (A,)),
+            suppress=values_of("email", (A,)),
             settings={"control": {**CONTROL, "percent": "0.01"}, "records": form},
             sent={B, DEVICE(2)},
             withheld=(1, 0, 0) if form == "identifiers" else (0, 0, 0),
@@ -134,13 +139,13 @@ CASES = {
     },
     "each element of an array": Case(
         people=f"SELECT UNNEST([['{A}', NULL, '{B}'], [], [NULL], NULL, ['{C}', 'no'], ['{D}']]) AS email",
-        suppress=rows("email", (B,)),
+        suppress=values_of("email", (B,)),
         sent={C, D},
         withheld=(2, 0, 0),
     ),
     "a row of which nothing is left": Case(
-        people=rows("email phone", (A, "+12025550101"), (None, "+12025550101"), (B, "+12025550101"), (B, None)),
-        suppress=rows("email", (A,)),
+        people=values_of("email phone", (A, "+12025550101"), (None, "+12025550101"), (B, "+12025550101"), (B, None)),
+        suppress=values_of("email", (A,)),
         settings={"records": "rows"},
         sent={B},
         withheld=(2, 0, 0),
@@ -150,9 +155,7 @@ CASES = {
 
 
 @pytest.mark.parametrize(("level", "name"), [(level, name) for name, case in CASES.items() for level in case.levels])
-def test_people_on_lists_and_in_the_control_group_are_not_sent_and_all_others_are(
-    services: Services, level: str, name: str
-) -> None:
+def test_exactly_the_people_who_are_not_withheld_are_sent(services: Services, level: str, name: str) -> None:
     case = CASES[name]
     settings = {**LEVELS[level], "audience_id": services.audience(), "ignore_invalid_records": True, **case.settings}
     queries: dict[str, Any] = {}
@@ -161,8 +164,8 @@ def test_people_on_lists_and_in_the_control_group_are_not_sent_and_all_others_ar
             services.td.create("crm", f"of_{task_key}", table)
             queries[task_key] = f"SELECT * FROM of_{task_key}"
     stored = services.export(settings, **queries, **DATABASE)
-    assert set(map(digest, case.sent)) == members(services, settings)
-    assert (case.withheld, case.keyless) == (withheld(stored), stored["rows"]["invalid_by_reason"]["no_control_key"])
+    assert set(map(digest, case.sent)) == members_of(services, settings)
+    assert (case.withheld, case.keyless) == (withheld_of(stored), stored["rows"]["invalid_by_reason"]["no_control_key"])
 
 
 BOTH = ("suppress", "consent")
@@ -170,14 +173,14 @@ UNUSABLE = [
     *((BOTH, blank, "{} of the task is blank", LEVELS) for blank in ("", " \n")),
     (BOTH, "SELECT nothing", "[the query of `{}`]", LEVELS),
     (BOTH, "SELECT 'x' AS name", "there is no column", LEVELS),
-    (BOTH, nobody(), "`{}` has no rows. Nothing was sent", LEVELS),
-    (BOTH, query([None, None]), "`{}` holds no identifier (null 2). Nothing was sent", LEVELS),
-    (BOTH, query(["nobody", "n/a"]), "`{}` holds no identifier (not_an_email 1, placeholder 1)", LEVELS),
-    (BOTH, query([DEVICE(1)], "idfa"), "`{}` has idfa, and the people have email", LEVELS),
-    (BOTH, query([*sorted(digests(3)), A]), "expect_values: plain, but 3 of 4 valid", LEVELS),
-    (BOTH[:1], query(people(3)), "3 records (suppressed 3)", LEVELS),
-    (BOTH[:1], query(["SOFI\u03a3@shop.example", A]), "`{}` holds addresses that are unsure (1)", ["mirror"]),
-    (BOTH[:1], query(["SOFI\u03a3@shop.example", A]), "or set hash_in: operator", ["warehouse"]),
+    (BOTH, empty_query(), "`{}` has no rows. Nothing was sent", LEVELS),
+    (BOTH, values_query([None, None]), "`{}` holds no identifier (null 2). Nothing was sent", LEVELS),
+    (BOTH, values_query(["nobody", "n/a"]), "`{}` holds no identifier (not_an_email 1, placeholder 1)", LEVELS),
+    (BOTH, values_query([DEVICE(1)], "idfa"), "`{}` has idfa, and the people have email", LEVELS),
+    (BOTH, values_query([*sorted(digests(3)), A]), "expect_values: plain, but 3 of 4 valid", LEVELS),
+    (BOTH[:1], values_query(people(3)), "3 records (suppressed 3)", LEVELS),
+    (BOTH[:1], values_query(["SOFI\u03a3@shop.example", A]), "`{}` holds addresses that are unsure (1)", ["mirror"]),
+    (BOTH[:1], values_query(["SOFI\u03a3@shop.example", A]), "or set hash_in: operator", ["warehouse"]),
 ]
 
 
@@ -185,45 +188,45 @@ UNUSABLE = [
     ("level", "name", "sql", "message"),
     [(level, name, sql, text) for names, sql, text, levels in UNUSABLE for name in names for level in levels],
 )
-def test_a_list_that_cannot_be_right_ends_the_export_before_it_writes(
+def test_invalid_list_stops_the_export_before_it_writes(
     services: Services, level: str, name: str, sql: str, message: str
 ) -> None:
     settings = {**LEVELS[level], "audience_id": services.audience(), "expect_values": "plain"}
     with pytest.raises((JobError, LimitError, SettingsError)) as caught:
-        services.export(settings, query=query(people(3)), **DATABASE | {name: sql})
+        services.export(settings, query=values_query(people(3)), **DATABASE | {name: sql})
     assert message.format(name) in str(caught.value)
     assert [] == services.pinterest.calls.writes()
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_an_opt_out_list_may_be_empty_where_it_is_allowed(services: Services, level: str) -> None:
+def test_empty_opt_out_list_is_accepted_if_allowed(services: Services, level: str) -> None:
     settings = {**LEVELS[level], "audience_id": services.audience(), "allow_empty_suppress": True}
-    stored = services.export(settings, query=query(people(3)), suppress=nobody(), **DATABASE)
-    assert (digests(3), (0, 0, 0)) == (members(services, settings), withheld(stored))
+    stored = services.export(settings, query=values_query(people(3)), suppress=empty_query(), **DATABASE)
+    assert (digests(3), (0, 0, 0)) == (members_of(services, settings), withheld_of(stored))
 
 
 class TestLists:
     @pytest.mark.parametrize("action", [ADD, CREATE, REPLACE])
     @pytest.mark.parametrize("rows_from", ["query", "job", "last job"])
-    def test_nobody_who_opted_out_is_sent_and_nobody_without_consent(
+    def test_people_who_opted_out_or_lack_consent_are_not_sent(
         self, services: Services, action: str, rows_from: str
     ) -> None:
         settings = settings_of(services, action)
         first, second, *_ = people(10)
         sources: dict[str, dict[str, Any]] = {
-            "query": {"query": query(people(10))},
+            "query": {"query": values_query(people(10))},
             "job": {"job_id": services.job(people(10))},
             "last job": {"td": {"last_job_id": services.job(people(10))}},
         }
-        suppress = query([f" {first.upper()}\t", digest(second).upper(), "nobody@shop.example"])
+        suppress = values_query([f" {first.upper()}\t", digest(second).upper(), "nobody@shop.example"])
         stored = services.export(
             settings,
             suppress=suppress,
-            consent=query([*people(6), *people(2, first=100)]),
+            consent=values_query([*people(6), *people(2, first=100)]),
             **DATABASE | sources[rows_from],
         )
-        assert digests(4, first=2) == members(services, settings)
-        assert (2, 4, 0) == withheld(stored)
+        assert digests(4, first=2) == members_of(services, settings)
+        assert (2, 4, 0) == withheld_of(stored)
         assert (10, 4) == (stored["records"]["unique"], stored["records"]["sent"])
         assert "; 6 records (suppressed 2, without_consent 4) were withheld." in stored["summary"]
         # Nothing about them reaches Pinterest: no request names them, and none removes anybody.
@@ -231,49 +234,47 @@ class TestLists:
         assert held.isdisjoint(digests(2) | digests(4, first=6))
         assert "REMOVE" not in {call.operation_type for call in services.pinterest.calls.writes()}
 
-    def test_rows_may_be_named_in_a_list_by_phone_or_external_id(self, services: Services) -> None:
+    def test_list_may_name_people_by_phone_or_external_id(self, services: Services) -> None:
         audience_id = services.audience()
         columns = {"email": "varchar", "phone": "varchar", "external_id": "varchar"}
         rows = [(person, f"+1202555010{n}", f"A-{n}") for n, person in enumerate(people(4))]
         settings = {"action": ADD, "audience_id": audience_id, "records": "rows", "default_country": "US"}
         stored = services.export(
             settings,
-            job_id=job_of(services, *rows, columns=columns),
+            job_id=add_job(services, *rows, columns=columns),
             suppress="SELECT * FROM (VALUES ('(202) 555-0101', 'A-0'), (NULL, 'a-3')) AS t(phone, external_id)",
             **DATABASE,
         )
-        assert (2, 0, 0) == withheld(stored)
-        assert {digest(people(4)[2]), digest(people(4)[3])} <= members(services, settings)
+        assert (2, 0, 0) == withheld_of(stored)
+        assert {digest(people(4)[2]), digest(people(4)[3])} <= members_of(services, settings)
 
-    def test_a_list_is_read_with_the_columns_of_the_settings_and_from_a_file(
+    def test_list_uses_the_columns_setting_and_may_be_a_file(
         self, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)
         (tmp_path / "queries").mkdir()
-        (tmp_path / "queries" / "opt_outs.sql").write_text(query(people(2), column="Mail"))
+        (tmp_path / "queries" / "opt_outs.sql").write_text(values_query(people(2), column="Mail"))
         audience_id = services.audience()
         settings = {"action": ADD, "audience_id": audience_id, "columns": {"mail": "email"}}
         job = services.job(people(3), column="mail")
         services.export(settings, job_id=job, suppress="queries/opt_outs.sql", **DATABASE)
-        assert digests(1, first=2) == members(services, settings)
+        assert digests(1, first=2) == members_of(services, settings)
 
     @pytest.mark.parametrize("name", ["suppress", "consent"])
-    def test_a_setting_names_a_column_that_only_a_list_has_and_one_that_no_query_has_is_an_error(
-        self, services: Services, name: str
-    ) -> None:
+    def test_columns_setting_may_name_a_column_of_a_list_only(self, services: Services, name: str) -> None:
         settings = {"action": ADD, "audience_id": services.audience(), "columns": {"mail": "email"}}
-        task: dict[str, Any] = {"job_id": services.job(people(3)), name: query(people(1), "mail"), **DATABASE}
+        task: dict[str, Any] = {"job_id": services.job(people(3)), name: values_query(people(1), "mail"), **DATABASE}
         assert (2 if name == "suppress" else 1) == services.export(settings, **task)["records"]["sent"]
         with pytest.raises(JobError, match='there is no column "male", which `columns` names'):
             services.export(settings | {"columns": {"mail": "email", "male": "email"}}, **task)
 
-    def test_each_query_is_a_job_of_its_own_and_each_try_reads_the_lists_again(self, services: Services) -> None:
+    def test_each_query_is_its_own_job_and_each_attempt_reads_the_lists_again(self, services: Services) -> None:
         settings = {"action": ADD, "audience_id": services.audience()}
-        same = query(people(3))
+        same = values_query(people(3))
         task = DATABASE | ATTEMPT | {"query": same, "consent": same}
         with pytest.raises(LimitError, match="no records are left to send"):
             services.export(settings, suppress=same, **task)
-        stored = services.export(settings, suppress=query(people(1)), **task)
+        stored = services.export(settings, suppress=values_query(people(1)), **task)
         issued = [call.form["domain_key"] for call in services.td.calls("POST", "/v3/job/issue")]
         # Of six queries, that of the people was adopted.
         assert (6, 5, 5) == (len(issued), len(set(issued)), len(services.td.jobs.all()))
@@ -281,7 +282,7 @@ class TestLists:
         assert stored["job_id"] not in stored["lists"].values()
 
     @pytest.mark.parametrize("attempt", [{}, ATTEMPT])
-    def test_whoever_opts_out_or_takes_a_consent_back_between_two_tries_is_not_sent(
+    def test_opt_out_or_revoked_consent_between_two_attempts_is_honoured(
         self, services: Services, attempt: dict[str, Any]
     ) -> None:
         settings = {"action": REPLACE, "audience_id": services.audience()}
@@ -289,38 +290,38 @@ class TestLists:
         for opted_out, asked in ((people(1), people(9)), (people(3), people(6))):
             services.td.create("crm", "opted_out", [{"email": person} for person in opted_out])
             services.td.create("crm", "asked", [{"email": person} for person in asked])
-            services.export(settings, query=query(people(9)), **task)
-        assert digests(3, first=3) == members(services, settings)
+            services.export(settings, query=values_query(people(9)), **task)
+        assert digests(3, first=3) == members_of(services, settings)
 
-    def test_values_that_are_no_identifiers_match_nobody_and_are_named_in_one_warning(
+    def test_invalid_values_in_lists_match_nobody_and_cause_one_warning(
         self, services: Services, caplog: pytest.LogCaptureFixture
     ) -> None:
         settings = {"action": ADD, "audience_id": services.audience()}
         services.export(
             settings,
             job_id=services.job(people(2)),
-            suppress=query([people(1)[0], "nobody", "", None]),
-            consent=query([*people(2), "n/a"]),
+            suppress=values_query([people(1)[0], "nobody", "", None]),
+            consent=values_query([*people(2), "n/a"]),
             **DATABASE,
         )
         (warning,) = [text for text in caplog.messages if "not valid identifiers" in text]
         assert warning.endswith("suppress: not_an_email 1, empty 1, null 1; consent: placeholder 1")
         assert people(1)[0] not in caplog.text
 
-    def test_the_plan_says_who_is_withheld_and_that_nobody_is_taken_away(
+    def test_plan_counts_withheld_people_and_warns_that_nobody_is_removed(
         self, services: Services, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level("INFO")
         settings = {"action": ADD, "audience_id": services.audience(), "dry_run": True}
-        stored = services.export(settings, job_id=services.job(people(3)), suppress=query(people(1)), **DATABASE)
+        stored = services.export(settings, job_id=services.job(people(3)), suppress=values_query(people(1)), **DATABASE)
         assert "withheld  1 record (suppressed 1)" in caplog.text
         assert "people who opted out but are already in the audience remain in it: pinterest_erase.dig" in caplog.text
         assert "nothing was written; 1 record (suppressed 1) was withheld." in stored["summary"]
 
-    def test_the_report_shows_how_many(self, services: Services, tmp_path: Path) -> None:
+    def test_report_shows_the_number_of_withheld_people(self, services: Services, tmp_path: Path) -> None:
         page = tmp_path / "page.html"
         settings = {"action": ADD, "audience_id": services.audience(), "report": str(page)}
-        services.export(settings, job_id=services.job(people(30)), suppress=query(people(7)), **DATABASE)
+        services.export(settings, job_id=services.job(people(30)), suppress=values_query(people(7)), **DATABASE)
         shown = re.sub(r"<[^>]*>|\s+", " ", page.read_text())
         assert re.search(r"withheld: they opted out\s+7\b", shown)
         assert re.search(r"sent to Pinterest\s+23\b", shown)
@@ -338,7 +339,7 @@ class TestFailsClosed:
             ("template.sql", "suppress: template.sql holds a template"),
         ],
     )
-    def test_a_file_that_is_no_query_of_the_project_is_an_error(
+    def test_list_file_outside_the_project_or_without_a_query_is_an_error(
         self, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, message: str
     ) -> None:
         monkeypatch.chdir(tmp_path)
@@ -358,7 +359,7 @@ class TestFailsClosed:
             ("idfa", "maid", "`{}` has maid, and the people have idfa"),
         ],
     )
-    def test_a_list_of_another_type_of_identifier_would_match_nobody_and_is_an_error(
+    def test_list_of_another_type_of_identifier_is_an_error(
         self, services: Services, name: str, own: str, column: str, named: str
     ) -> None:
         device = "5eed0001-aaaa-4bbb-8ccc-000000000001"
@@ -367,58 +368,60 @@ class TestFailsClosed:
             services.export(
                 {"action": ADD, "audience_id": services.audience()},
                 job_id=services.job([values[own]], column=own),
-                **DATABASE | {name: query([values[column]], column)},
+                **DATABASE | {name: values_query([values[column]], column)},
             )
         assert named.format(name) in str(caught.value)
         assert [] == services.pinterest.calls.writes()
 
     @pytest.mark.parametrize(("name", "meant"), [("supress", "suppress"), ("consents", "consent"), ("querry", "query")])
-    def test_a_misspelt_list_lets_nobody_through(self, services: Services, name: str, meant: str) -> None:
-        wrong: dict[str, Any] = {name: query(people(1)), **DATABASE}
+    def test_misspelt_list_parameter_is_an_error(self, services: Services, name: str, meant: str) -> None:
+        wrong: dict[str, Any] = {name: values_query(people(1)), **DATABASE}
         with pytest.raises(SettingsError, match=f"^{name} of the task is unknown; did you mean {meant}\\?$"):
             services.export(
                 {"action": ADD, "audience_id": services.audience()}, job_id=services.job(people(3)), **wrong
             )
         assert [] == services.pinterest.calls.writes()
 
-    def test_a_list_needs_a_database(self, services: Services) -> None:
+    def test_list_requires_a_database(self, services: Services) -> None:
         with pytest.raises(SettingsError, match=r"^suppress needs its database: give the task a `database`$"):
-            services.export({"action": ADD, "audience_id": "1"}, job_id="5", suppress=query(people(1)))
+            services.export({"action": ADD, "audience_id": "1"}, job_id="5", suppress=values_query(people(1)))
 
-    def test_an_empty_opt_out_list_may_be_allowed_and_no_consent_may_not(self, services: Services) -> None:
+    def test_empty_list_may_be_allowed_for_opt_outs_only(self, services: Services) -> None:
         settings = {"action": ADD, "audience_id": services.audience(), "allow_empty_suppress": True}
         job = services.job(people(3))
-        stored = services.export(settings, job_id=job, suppress=nobody(), **DATABASE)
-        assert (3, (0, 0, 0)) == (stored["records"]["sent"], withheld(stored))
+        stored = services.export(settings, job_id=job, suppress=empty_query(), **DATABASE)
+        assert (3, (0, 0, 0)) == (stored["records"]["sent"], withheld_of(stored))
         with pytest.raises(LimitError, match="`consent` has no rows"):
-            services.export(settings, job_id=job, consent=nobody(), **DATABASE)
+            services.export(settings, job_id=job, consent=empty_query(), **DATABASE)
         for values in ([None], ["n/a", ""]):  # only a list without rows may be empty
             with pytest.raises(LimitError, match=r"`suppress` holds no identifier .*Correct its query$"):
-                services.export(settings, job_id=job, suppress=query(values), **DATABASE)
+                services.export(settings, job_id=job, suppress=values_query(values), **DATABASE)
 
     @pytest.mark.parametrize("allow_empty", [True, False])
-    def test_it_is_an_error_if_everybody_is_withheld(self, services: Services, allow_empty: bool) -> None:
+    def test_withholding_everybody_is_an_error(self, services: Services, allow_empty: bool) -> None:
         settings = {"action": REPLACE, "audience_id": services.audience(people(5)), "allow_empty": allow_empty}
         job = services.job(people(3))
         with pytest.raises(
             LimitError, match=r"no records are left to send: 3 records \(suppressed 2, without_consent 1\) withheld"
         ):
-            services.export(settings, job_id=job, suppress=query(people(2)), consent=query(people(2)), **DATABASE)
+            services.export(
+                settings, job_id=job, suppress=values_query(people(2)), consent=values_query(people(2)), **DATABASE
+            )
         with pytest.raises(
             LimitError, match=r"\(without_consent 3\) withheld\. Nothing was sent\. Check the query of `consent`$"
         ):
-            services.export(settings, job_id=job, consent=query(people(2, first=5)), **DATABASE)
+            services.export(settings, job_id=job, consent=values_query(people(2, first=5)), **DATABASE)
         assert [] == services.pinterest.calls.writes()
 
-    def test_who_is_withheld_does_not_count_for_a_limit(self, services: Services) -> None:
+    def test_withheld_people_do_not_count_towards_a_limit(self, services: Services) -> None:
         settings = {"action": REPLACE, "audience_id": services.audience(), "min_records": 3}
         with pytest.raises(
             LimitError, match=r"2 unique records, without 1 record \(suppressed 1\), are fewer than min"
         ):
-            services.export(settings, job_id=services.job(people(3)), suppress=query(people(1)), **DATABASE)
+            services.export(settings, job_id=services.job(people(3)), suppress=values_query(people(1)), **DATABASE)
 
     @pytest.mark.parametrize("action", [REMOVE, CLEAR])
-    def test_on_an_action_that_adds_nobody_they_are_named_in_one_warning(
+    def test_lists_of_an_action_that_adds_nobody_cause_one_warning(
         self, services: Services, caplog: pytest.LogCaptureFixture, action: str
     ) -> None:
         services.export(
@@ -433,18 +436,16 @@ class TestFailsClosed:
 
 class TestControl:
     @pytest.mark.parametrize("action", [ADD, CREATE, REPLACE])
-    def test_the_same_people_are_withheld_by_their_key(self, services: Services, action: str) -> None:
+    def test_control_group_withholds_the_same_people_by_their_key(self, services: Services, action: str) -> None:
         rows = [(person, f" Kunde {number}") for number, person in enumerate(people(200))]
-        job = job_of(services, *rows, columns={"email": "varchar", "customer_id": "varchar"})
+        job = add_job(services, *rows, columns={"email": "varchar", "customer_id": "varchar"})
         settings = settings_of(services, action) | {"control": {"percent": 20, "salt": "spring", "by": "Customer_ID"}}
         stored = services.export(settings, job_id=job)
-        sent = {digest(person) for person, key in rows if not in_control(key, 20)}
-        assert sent == members(services, settings)
-        assert (0, 0, 200 - len(sent)) == withheld(stored)
+        sent = {digest(person) for person, key in rows if not is_in_control(key, 20)}
+        assert sent == members_of(services, settings)
+        assert (0, 0, 200 - len(sent)) == withheld_of(stored)
 
-    def test_valid_people_without_keys_are_no_empty_result_that_may_clear_the_audience(
-        self, services: Services
-    ) -> None:
+    def test_valid_people_without_control_keys_are_not_an_empty_result(self, services: Services) -> None:
         settings = {
             "action": REPLACE,
             "audience_id": services.audience(people(5)),
@@ -452,13 +453,15 @@ class TestControl:
             "ignore_invalid_records": True,
             "allow_empty": True,
         }
-        job = job_of(services, *((person, None) for person in people(20)), columns={"email": "varchar", "id": "bigint"})
+        job = add_job(
+            services, *((person, None) for person in people(20)), columns={"email": "varchar", "id": "bigint"}
+        )
         with pytest.raises(InvalidRowsError, match=r"20 of 20 rows are invalid \(no_control_key 20\)"):
             services.export(settings, job_id=job)
-        assert digests(5) == members(services, settings)
+        assert digests(5) == members_of(services, settings)
 
-    def test_a_key_that_is_no_text_and_no_whole_number_is_an_error(self, services: Services) -> None:
-        job = job_of(services, (people(1)[0], 1.5), columns={"email": "varchar", "id": "double"})
+    def test_control_key_that_is_neither_text_nor_integer_is_an_error(self, services: Services) -> None:
+        job = add_job(services, (people(1)[0], 1.5), columns={"email": "varchar", "id": "double"})
         with pytest.raises(JobError, match='column "id" is of type double'):
             services.export(
                 {"action": ADD, "audience_id": services.audience(), "control": {"percent": 5, "salt": "s", "by": "id"}},
@@ -479,7 +482,7 @@ class TestExpectedValues:
         ],
     )
     @pytest.mark.parametrize("action", [ADD, REMOVE])
-    def test_more_than_one_per_cent_of_the_other_kind_stops_the_export(
+    def test_more_than_one_percent_of_unexpected_values_stops_the_export(
         self, services: Services, action: str, expected: str, plain: int, hashed: int, message: str | None
     ) -> None:
         values = [*people(plain), *sorted(digests(hashed, first=1000))]
@@ -501,12 +504,12 @@ class TestExpectedValues:
             ("hashed", people(2, first=90), "but 2 of 4 valid values are plain"),
         ],
     )
-    def test_the_lists_must_hold_such_values_as_well(
+    def test_expected_values_apply_to_lists_too(
         self, services: Services, name: str, expected: str, others: list[str], message: str
     ) -> None:
         of_kind = people(4) if expected == "plain" else sorted(digests(4))
         settings = {"action": ADD, "audience_id": services.audience(), "expect_values": expected}
-        lists = DATABASE | {"consent": query(of_kind), name: query([*of_kind[2:], *others])}
+        lists = DATABASE | {"consent": values_query(of_kind), name: values_query([*of_kind[2:], *others])}
         with pytest.raises(LimitError) as caught:
             services.export(settings, job_id=services.job(of_kind), **lists)
         assert message in str(caught.value)
@@ -514,7 +517,7 @@ class TestExpectedValues:
         assert [] == services.pinterest.calls.writes()
 
 
-def test_rows_of_arrays_are_a_record_for_each_combination_and_count_once(services: Services) -> None:
+def test_array_row_is_a_record_for_each_combination_and_counts_once(services: Services) -> None:
     settings = {"action": ADD, "audience_id": services.audience(), "records": "rows"}
     a, b, c = people(3)
     services.td.create(
@@ -523,7 +526,7 @@ def test_rows_of_arrays_are_a_record_for_each_combination_and_count_once(service
         f"SELECT * FROM (VALUES (['{a}', '{b}'], ['+12025550101', '+12025550102']), (['{c}'], NULL)) v(email, phone)",
     )
     stored = services.export(settings, query="SELECT email, phone FROM people", **DATABASE)
-    assert {*digests(3), digest("12025550101"), digest("12025550102")} == members(services, settings)
+    assert {*digests(3), digest("12025550101"), digest("12025550102")} == members_of(services, settings)
     (call,) = services.pinterest.calls.writes()
     assert 5 == call.records
     assert (2, 2, 2, 0) == tuple(stored["records"][name] for name in ("unique", "sent", "sent", "duplicate"))

@@ -12,8 +12,8 @@ import pytest
 
 from td_pinterest_op import __version__
 from tests import children
-from tests.e2e.audiences import ADD, REPLACE, in_control, is_cleared
-from tests.e2e.project import ENGINES, ROOT, Ran, Run, change, history, use_audience
+from tests.e2e.audiences import ADD, REPLACE, is_cleared, is_in_control
+from tests.e2e.project import ENGINES, ROOT, Ran, Run, edit_file, read_history, use_audience
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import NOBODY, Services, digest, digests, people
 
@@ -27,33 +27,37 @@ def people_to_export(services: Services) -> None:
     services.td.create("sandbox", "people", [*rows, *invalid, {"email": "left@shop.example", "opted_in": False}])
 
 
-def statistics(ran: Ran) -> dict[str, object]:
+def last_statistics(ran: Ran) -> dict[str, object]:
     """The statistics that the operator logged last."""
     statistics: dict[str, object] = json.loads(re.findall(r"INFO statistics: (\{.*\})", ran.log)[-1])
     return statistics
 
 
-def test_export_adds_the_people_of_the_query_and_reports_them(run: Run, services: Services, project: Path) -> None:
+def test_export_workflow_adds_the_people_of_the_query_and_reports_them(
+    run: Run, services: Services, project: Path
+) -> None:
     use_audience(project, audience_id := services.audience(["before@shop.example"]))
     ran = run("pinterest_export")
     assert ran.succeeded, ran.log
     assert digests(250) <= services.pinterest.members_of_audience(audience_id)
-    assert {"unique": 250, "duplicate": 0, "sent": 250, "refused": 0, "withheld": NOBODY} == statistics(ran)["records"]
+    assert {"unique": 250, "duplicate": 0, "sent": 250, "refused": 0, "withheld": NOBODY} == last_statistics(ran)[
+        "records"
+    ]
     assert f"Pinterest audience {audience_id}: 250 records sent of 252 rows" in ran.log
     # The command line, the log and the statistics name one version.
     asked = children.run([sys.executable, "-m", "td_pinterest_op", "--version"], cwd=ROOT)
     assert f"td-pinterest, version {__version__}\n" == asked.stdout
     assert f"INFO td_pinterest_op {__version__}\n" in ran.log
-    assert __version__ == statistics(ran)["version"]
+    assert __version__ == last_statistics(ran)["version"]
 
 
-def test_remove_takes_the_people_of_the_query_out(run: Run, services: Services, project: Path) -> None:
+def test_remove_workflow_removes_the_people_of_the_query(run: Run, services: Services, project: Path) -> None:
     use_audience(project, audience_id := services.audience([*people(3), "left@shop.example"]), verb="remove")
     assert run("pinterest_remove").succeeded
     assert digests(3) == services.pinterest.members_of_audience(audience_id)
 
 
-def test_create_run_twice_in_a_session_makes_one_list_and_one_audience(run: Run, services: Services) -> None:
+def test_create_workflow_run_twice_in_a_session_creates_one_audience(run: Run, services: Services) -> None:
     assert run("pinterest_create").succeeded
     assert run("pinterest_create").succeeded
     (audience,) = services.pinterest.audiences_named("Newsletter readers")
@@ -62,7 +66,7 @@ def test_create_run_twice_in_a_session_makes_one_list_and_one_audience(run: Run,
     assert "Made by the workflow pinterest_create" == audience.description
 
 
-def test_replace_leaves_the_people_of_the_query_only(run: Run, services: Services, project: Path) -> None:
+def test_replace_workflow_leaves_only_the_people_of_the_query(run: Run, services: Services, project: Path) -> None:
     use_audience(project, audience_id := services.audience(people(5, first=1000)), verb="replace")
     ran = run("pinterest_replace")
     assert ran.succeeded, ran.log
@@ -70,20 +74,20 @@ def test_replace_leaves_the_people_of_the_query_only(run: Run, services: Service
     assert 2 == len(services.pinterest.lists)
 
 
-def test_clear_leaves_nobody(run: Run, services: Services, project: Path) -> None:
+def test_clear_workflow_leaves_nobody(run: Run, services: Services, project: Path) -> None:
     use_audience(project, audience_id := services.audience(people(5)), verb="clear")
     assert run("pinterest_clear").succeeded
     assert is_cleared(services, audience_id)
 
 
-def test_delete_run_twice_succeeds_both_times(run: Run, services: Services, project: Path) -> None:
+def test_delete_workflow_run_twice_succeeds_both_times(run: Run, services: Services, project: Path) -> None:
     use_audience(project, audience_id := services.audience(people(5)), verb="delete")
     assert run("pinterest_delete").succeeded
     assert run("pinterest_delete").succeeded
     assert services.pinterest.audiences[audience_id].removed
 
 
-def test_a_failure_is_reported_with_what_to_do_and_fails_the_workflow(run: Run, project: Path) -> None:
+def test_failure_fails_the_workflow_and_is_reported_with_what_to_do(run: Run, project: Path) -> None:
     use_audience(project, "549755885175999999")
     ran = run("pinterest_export")
     assert not ran.succeeded
@@ -93,7 +97,7 @@ def test_a_failure_is_reported_with_what_to_do_and_fails_the_workflow(run: Run, 
 
 @pytest.mark.parametrize("verb", ["remove", "replace", "clear", "delete"])
 @pytest.mark.parametrize(("filled_in", "why"), [(False, "missing, and"), (True, "expected_audience_name")])
-def test_a_workflow_that_takes_people_away_stops_as_it_ships_and_at_an_audience_of_another_name(
+def test_removing_workflow_fails_without_or_with_the_wrong_audience_name(
     run: Run, services: Services, project: Path, verb: str, filled_in: bool, why: str
 ) -> None:
     audience_id = services.audience(people(5))
@@ -106,7 +110,7 @@ def test_a_workflow_that_takes_people_away_stops_as_it_ships_and_at_an_audience_
     assert digests(5) == services.pinterest.members_of_audience(audience_id)
 
 
-def test_of_eight_audiences_in_three_ad_accounts_seven_are_exact_and_the_end_names_the_eighth(
+def test_failure_of_one_of_eight_audiences_is_named_and_the_others_are_exact(
     run: Run, services: Services, project: Path
 ) -> None:
     pinterest = services.pinterest
@@ -141,11 +145,11 @@ def test_of_eight_audiences_in_three_ad_accounts_seven_are_exact_and_the_end_nam
     assert f"1 of 8 audiences failed: entry 3 ({place}): job " in ran.log, ran.log
     assert expected == {audience_id: pinterest.members_of_audience(audience_id) for audience_id in expected}
     # Each entry has a row of its own, and the failure of the workflow is that of an entry.
-    assert Counter(failed=1, success=7) == Counter(row["outcome"] for row in history(services))
+    assert Counter(failed=1, success=7) == Counter(row["outcome"] for row in read_history(services))
 
 
-def test_the_arms_are_compared_and_the_history_has_the_figures(run: Run, services: Services, project: Path) -> None:
-    change(
+def test_lift_workflow_compares_the_arms_and_writes_the_history(run: Run, services: Services, project: Path) -> None:
+    edit_file(
         project / "config" / "lift.yml",
         ('^audience_id: ""', 'audience_id: "12"'),
         ('^conversions: ""', "conversions: orders"),
@@ -153,26 +157,26 @@ def test_the_arms_are_compared_and_the_history_has_the_figures(run: Run, service
     )
     keys = [f"{number}" for number in range(3000)]
     services.td.create("sandbox", "people", [{"customer_id": key, "opted_in": True} for key in keys])
-    bought = [key for key in keys if int(key) % (10 if in_control(key, 10) else 5) == 0]
+    bought = [key for key in keys if int(key) % (10 if is_in_control(key, 10) else 5) == 0]
     orders = [{"customer_id": key, "time": 1_793_491_200 + 60} for key in bought]
     services.td.create("sandbox", "orders", [*orders, {"customer_id": "1", "time": 1_793_491_200 - 1}])
     ran = run("pinterest_lift")
     assert ran.succeeded, ran.log
     assert "The audience brought conversions" in ran.log
-    (row,) = history(services)
+    (row,) = read_history(services)
     figures = json.loads(row["lift"])
-    control = sum(in_control(key, 10) for key in keys)
+    control = sum(is_in_control(key, 10) for key in keys)
     assert ("lift", "12", 3000 - control, control) == (
         row["kind"],
         row["audience_id"],
         figures["people_sent"],
         figures["people_control"],
     )
-    assert sum(not in_control(key, 10) for key in bought) == figures["converted_sent"]
+    assert sum(not is_in_control(key, 10) for key in bought) == figures["converted_sent"]
     assert 0 < figures["lift_absolute_low"] < figures["lift_absolute"] < figures["lift_absolute_high"]
 
 
-def test_a_comparison_that_is_not_set_up_says_what_to_fill_in(run: Run) -> None:
+def test_lift_workflow_that_is_not_set_up_names_what_to_fill_in(run: Run) -> None:
     ran = run("pinterest_lift")
     assert not ran.succeeded
     assert "config/lift.yml names no audience or no table of conversions" in ran.log

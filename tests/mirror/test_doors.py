@@ -99,7 +99,7 @@ def test_a_ledger_that_version_0_3_wrote_goes_on(mirrored: World) -> None:
         add("next to", "join", digest)
     add("next to", "overtaken", joined=plans["given up"])
     ledger = Ledger(name=LEDGER, database=DATABASE, audience_id=audience_id, session="")
-    mirrored.td.create(DATABASE, LEDGER, re.sub(r"[\s\S]* AS\n", "", ledger.create()))
+    mirrored.td.create(DATABASE, LEDGER, re.sub(r"[\s\S]* AS\n", "", ledger.create_statement()))
     values = ", ".join(f"({', '.join('NULL' if value is None else repr(value) for value in row)})" for row in rows)
     mirrored.sql(f"INSERT INTO {LEDGER} VALUES {values}")
     mirrored.wants(people(200, first=6))

@@ -20,7 +20,7 @@ COMPACTION = (
     "write a row for each member into the ledger",
     "count them",
     "let them replace the older rows",
-    "take out of the ledger what is void",
+    "delete void rows from the ledger",
 )
 
 
@@ -75,13 +75,13 @@ def test_a_day_issues_eight_statements_reads_the_ledger_four_times_and_exchanges
     ran = mirrored.run(1)
     issued = [job.query for job in mirrored.td.jobs.all()[: len(mirrored.td.jobs.all()) - jobs]][::-1]
     assert [
-        "read what the ledger says",
-        "ask for the columns of `query`",
+        "read the state of the ledger",
+        "read the columns of `query`",
         "compare the people with the ledger",
         "count who joins and who leaves",
         "write the plan into the ledger",
         "read the plan back",
-        "ask for the newest plan",
+        "read the newest plan",
         "settle the plan",
     ] == [
         query.splitlines()[0].removeprefix(f"-- td_pinterest_op: mirror of audience {audience_id}: ")
@@ -150,9 +150,9 @@ def test_a_ledger_that_another_run_makes_at_the_same_moment_is_used(
 ) -> None:
     audience_id = mirrored.audience()
     mirrored.wants(people(200))
-    mirrored.td.job_faults.add(JobFault(query="make the ledger", share=share, message="Table already exists"))
+    mirrored.td.job_faults.add(JobFault(query="create the ledger", share=share, message="Table already exists"))
     ran = mirrored.run(0)
-    assert (goes_on, "(make the ledger) ended with status error" in ran.said) == (ran.succeeded, not goes_on)
+    assert (goes_on, "(create the ledger) ended with status error" in ran.said) == (ran.succeeded, not goes_on)
     assert (digests(200) if goes_on else set()) == mirrored.members(audience_id)
 
 
@@ -510,7 +510,7 @@ def test_a_ledger_that_cannot_be_made_small_is_a_warning(mirrored: World, grown:
     mirrored.td.job_faults.add(JobFault(query="write a row for each member"))
     ran = mirrored.run(3)
     assert ran.succeeded
-    assert "the ledger could not be made small; the next run tries again: job" in ran.said
+    assert "the ledger could not be compacted; the next run tries again: job" in ran.said
     assert digests(200, first=300) == mirrored.members(grown)
     assert mirrored.run(4).succeeded
     assert 201 == ledger_size(mirrored)

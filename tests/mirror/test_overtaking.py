@@ -134,7 +134,7 @@ def test_a_replace_that_is_overtaken_is_followed_by_a_replace(mirrored: World, a
 @pytest.mark.parametrize(
     ("purpose", "is_older_done"),
     [
-        ("read what the ledger says", True),
+        ("read the state of the ledger", True),
         ("compare the people", False),
         ("count who joins", False),
         ("write the plan", False),

@@ -31,7 +31,7 @@ _VOLATILE = (
 )
 
 
-def normalised(text: str) -> str:
+def replace_volatile_parts(text: str) -> str:
     """Output without what differs from run to run."""
     for pattern, name in _VOLATILE:
         text = pattern.sub(name, text)
@@ -39,7 +39,7 @@ def normalised(text: str) -> str:
 
 
 @pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+def shortened_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The commands have real clocks, and creating waits ten seconds by them for what was made before to show."""
     monkeypatch.setattr(create_once, "_LOOKS", tuple(look / 20 for look in create_once._LOOKS))
 
@@ -69,17 +69,17 @@ def token_file(at_terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 @pytest.fixture
-def types(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+def type_input(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Sets what the next command reads from standard input."""
     return lambda text: monkeypatch.setattr("sys.stdin", io.StringIO(text))
 
 
 @pytest.fixture
-def as_recorded() -> Recorded:
+def compare_golden() -> Recorded:
     """Compares what a command printed with its file in tests/e2e/cli/golden, which GOLDEN=write writes."""
 
     def compare(ran: Ran, name: str) -> None:
-        text = normalised(f"exit code {ran.code}\n--- output\n{ran.out}--- errors and notes\n{ran.err}")
+        text = replace_volatile_parts(f"exit code {ran.code}\n--- output\n{ran.out}--- errors and notes\n{ran.err}")
         file = GOLDEN / f"{name}.txt"
         if os.environ.get("GOLDEN") == "write":
             file.write_text(text)

@@ -61,24 +61,24 @@ def authorize(at_terminal: Terminal, redirect: str, monkeypatch: pytest.MonkeyPa
     return run
 
 
-def _local(tmp_path: Path) -> Path:
+def local_secrets_folder(tmp_path: Path) -> Path:
     return tmp_path / "digdag" / "secrets"
 
 
 def test_consent_stores_the_three_secrets_readable_by_their_owner_only(
-    authorize: Authorize, tmp_path: Path, as_recorded: Recorded
+    authorize: Authorize, tmp_path: Path, compare_golden: Recorded
 ) -> None:
     os.umask(0o022)
-    as_recorded(authorize("--to", "local"), "authorize")
-    folder = _local(tmp_path)
+    compare_golden(authorize("--to", "local"), "authorize")
+    folder = local_secrets_folder(tmp_path)
     assert 0o700 == stat.S_IMODE(folder.stat().st_mode)
     assert STORED == {file.name for file in folder.iterdir()}
     assert {0o600} == {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()}
 
 
-def test_the_stored_token_runs_an_export(authorize: Authorize, services: Services, tmp_path: Path) -> None:
+def test_export_runs_with_the_stored_token(authorize: Authorize, services: Services, tmp_path: Path) -> None:
     assert 0 == authorize().code
-    token = (_local(tmp_path) / "pinterest.refresh_token").read_text()
+    token = (local_secrets_folder(tmp_path) / "pinterest.refresh_token").read_text()
     audience = services.audience()
     stats = services.export(
         {"action": "add_people_to_current_audience", "audience_id": audience},
@@ -130,11 +130,11 @@ def test_an_older_token_that_commands_find_first_is_reported_with_how_to_clear_i
     # Whoever does as told is done.
     monkeypatch.delenv("PINTEREST_REFRESH_TOKEN", raising=False)
     if len(commands) == 2 or (commands and not is_set):
-        (_local(tmp_path) / "pinterest.refresh_token").unlink()
+        (local_secrets_folder(tmp_path) / "pinterest.refresh_token").unlink()
     assert "token: accepted by Pinterest" in at_terminal(*doctor[1:]).out
 
 
-def test_json_holds_the_account_and_no_token(authorize: Authorize) -> None:
+def test_json_output_holds_the_account_and_no_token(authorize: Authorize) -> None:
     result = json.loads(authorize("--json").out)
     assert ["ads:read", "ads:write"] == result["scopes"]
     assert {"stored_in", "user", "scopes", "expires", "ad_accounts"} == set(result)
@@ -158,14 +158,14 @@ def test_an_invalid_refresh_token_is_replaced(authorize: Authorize, monkeypatch:
     ],
 )
 def test_a_pasted_text_that_is_not_the_redirect_is_an_error(
-    authorize: Authorize, types: Callable[[str], None], pasted: str, said: str, tmp_path: Path
+    authorize: Authorize, type_input: Callable[[str], None], pasted: str, said: str, tmp_path: Path
 ) -> None:
-    types(f"{pasted}\n" if pasted else "")
+    type_input(f"{pasted}\n" if pasted else "")
     assert authorize("--no-browser").failed(said)
-    assert not _local(tmp_path).exists()
+    assert not local_secrets_folder(tmp_path).exists()
 
 
-def _back(link: str, **answer: str) -> None:
+def redirect_without_consent(link: str, **answer: str) -> None:
     """Sends the browser back with an answer that no person gave."""
     asked = dict(urllib.parse.parse_qsl(link.partition("?")[2]))
     requests.get(asked["redirect_uri"], params={"state": asked["state"]} | answer, timeout=10)
@@ -179,9 +179,15 @@ def _back(link: str, **answer: str) -> None:
             "the consent was refused on Pinterest's page: nothing was stored",
         ),
         (lambda link: answer_consent(link.replace("%2Cads%3Awrite", "")), "the consent lacks the scope ads:write"),
-        (lambda link: _back(link, code="used-up"), "the code is used up, too old"),
-        (lambda link: _back(link, error="server_error"), "without a code (server_error): nothing was stored"),
-        (lambda link: _back(link, error="a long <b>story</b>"), "without a code (it named no error)"),
+        (lambda link: redirect_without_consent(link, code="used-up"), "the code is used up, too old"),
+        (
+            lambda link: redirect_without_consent(link, error="server_error"),
+            "without a code (server_error): nothing was stored",
+        ),
+        (
+            lambda link: redirect_without_consent(link, error="a long <b>story</b>"),
+            "without a code (it named no error)",
+        ),
         (None, "the client id is wrong or the app does not have the redirect address"),
     ],
 )
@@ -189,10 +195,12 @@ def test_a_failed_consent_is_an_error_and_stores_nothing(
     authorize: Authorize, tmp_path: Path, act: Callable[[str], object] | None, said: str
 ) -> None:
     assert authorize("--timeout", 60 if act else 1, act=act or (lambda _: None)).failed(said)
-    assert not _local(tmp_path).exists()
+    assert not local_secrets_folder(tmp_path).exists()
 
 
-def test_a_wrong_secret_is_told_from_a_wrong_code(authorize: Authorize, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_authorize_distinguishes_a_wrong_client_secret_from_a_wrong_code(
+    authorize: Authorize, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PINTEREST_CLIENT_SECRET", "another-s3cr3t")
     assert authorize().failed("check client id and client secret")
 
@@ -207,12 +215,12 @@ def test_a_wrong_secret_is_told_from_a_wrong_code(authorize: Authorize, monkeypa
         "http://[localhost/",
     ],
 )
-def test_a_redirect_address_of_another_machine_is_refused(at_terminal: Terminal, address: str) -> None:
+def test_redirect_address_of_another_machine_is_rejected(at_terminal: Terminal, address: str) -> None:
     said = f"the redirect address {address} is not of this machine: use http://localhost:PORT/"
     assert at_terminal("authorize", "--redirect", address, "--timeout", 1).failed(said)
 
 
-def _refuses_to_listen(monkeypatch: pytest.MonkeyPatch, families: Container[int], number: int) -> None:
+def refuse_to_listen(monkeypatch: pytest.MonkeyPatch, families: Container[int], number: int) -> None:
     original = socketserver.TCPServer.server_bind
 
     def bind(self: socketserver.TCPServer) -> None:
@@ -224,7 +232,7 @@ def _refuses_to_listen(monkeypatch: pytest.MonkeyPatch, families: Container[int]
 
 
 def test_authorize_works_without_ipv6(authorize: Authorize, monkeypatch: pytest.MonkeyPatch) -> None:
-    _refuses_to_listen(monkeypatch, {socket.AF_INET6}, errno.EADDRNOTAVAIL)
+    refuse_to_listen(monkeypatch, {socket.AF_INET6}, errno.EADDRNOTAVAIL)
     ran = authorize()
     assert 0 == ran.code, ran.err
 
@@ -232,7 +240,7 @@ def test_authorize_works_without_ipv6(authorize: Authorize, monkeypatch: pytest.
 def test_a_machine_that_cannot_listen_is_an_error_with_its_reason(
     authorize: Authorize, redirect: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _refuses_to_listen(monkeypatch, {socket.AF_INET, socket.AF_INET6}, errno.EACCES)
+    refuse_to_listen(monkeypatch, {socket.AF_INET, socket.AF_INET6}, errno.EACCES)
     port = urllib.parse.urlsplit(redirect).port
     assert authorize().failed(f"cannot listen on port {port} (Permission denied): register")
 
@@ -246,7 +254,7 @@ def test_a_failure_to_list_accounts_keeps_the_stored_token(
     assert "The token is stored, but its user and ad accounts cannot be shown now: " in ran.err
     assert "no ad account yet" not in ran.err
     assert "User: Pinterest does not show it\n" in ran.out
-    assert (_local(tmp_path) / "pinterest.refresh_token").exists()
+    assert (local_secrets_folder(tmp_path) / "pinterest.refresh_token").exists()
 
 
 def test_a_user_without_an_ad_account_gets_a_note(authorize: Authorize, services: Services) -> None:
@@ -259,7 +267,7 @@ def test_a_user_without_an_ad_account_gets_a_note(authorize: Authorize, services
 @pytest.mark.parametrize(
     ("scopes", "shown"), [("ads:read,ads:write", "Pinterest does not show it"), (ALL_SCOPES, "emulated")]
 )
-def test_the_user_of_an_account_of_others_is_shown_where_the_scopes_allow_it(
+def test_user_of_a_shared_ad_account_is_shown_only_if_the_scopes_allow_it(
     authorize: Authorize, services: Services, scopes: str, shown: str
 ) -> None:
     account = services.pinterest.accounts[AD_ACCOUNT_ID]
@@ -278,7 +286,7 @@ def test_values_that_pinterest_omits_are_shown_as_unknown(authorize: Authorize, 
     assert "The refresh token lasts until a day that Pinterest does not name; exports renew it.\n" in ran.out
 
 
-def test_an_answer_with_another_state_is_ignored(authorize: Authorize, redirect: str) -> None:
+def test_redirect_with_a_wrong_state_is_ignored(authorize: Authorize, redirect: str) -> None:
     def forged_first(link: str) -> None:
         assert 400 == requests.get(f"{redirect}?code=forged&state=guessed", timeout=10).status_code
         assert 404 == requests.get(f"{redirect}favicon.ico", timeout=10).status_code
@@ -288,7 +296,7 @@ def test_an_answer_with_another_state_is_ignored(authorize: Authorize, redirect:
 
 
 @pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
-def test_a_port_in_use_is_named_before_the_browser_opens(
+def test_port_in_use_is_reported_before_the_browser_opens(
     authorize: Authorize, redirect: str, services: Services, family: socket.AddressFamily, host: str
 ) -> None:
     port = urllib.parse.urlsplit(redirect).port
@@ -299,11 +307,11 @@ def test_a_port_in_use_is_named_before_the_browser_opens(
 @pytest.mark.parametrize(
     "arguments", [["--to", "td"], ["--to", "server", "https://digdag.example"], ["--to", "local", "x"], ["--to", "x"]]
 )
-def test_a_place_that_is_not_complete_is_wrong_usage(at_terminal: Terminal, arguments: list[str]) -> None:
+def test_incomplete_destination_is_a_usage_error(at_terminal: Terminal, arguments: list[str]) -> None:
     assert 2 == at_terminal("authorize", *arguments).code
 
 
-def test_a_file_keeps_its_other_lines(authorize: Authorize, tmp_path: Path) -> None:
+def test_env_file_keeps_its_other_lines(authorize: Authorize, tmp_path: Path) -> None:
     file = tmp_path / "secrets.env"
     file.write_text("# mine\nOTHER=1\nexport PINTEREST_CLIENT_ID=old\n")
     ran = authorize("--to", "file", file)
@@ -314,7 +322,7 @@ def test_a_file_keeps_its_other_lines(authorize: Authorize, tmp_path: Path) -> N
     assert 0o600 == stat.S_IMODE(file.stat().st_mode)
 
 
-def _td_command(folder: Path, monkeypatch: pytest.MonkeyPatch, *, code: int) -> None:
+def write_td_command(folder: Path, monkeypatch: pytest.MonkeyPatch, *, code: int) -> None:
     """A td command that writes down its arguments and its standard input, and says both."""
     (folder / "bin").mkdir()
     td = folder / "bin" / "td"
@@ -323,10 +331,10 @@ def _td_command(folder: Path, monkeypatch: pytest.MonkeyPatch, *, code: int) -> 
     monkeypatch.setenv("PATH", f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
 
 
-def test_the_td_command_gets_no_secret_as_an_argument(
+def test_td_command_receives_no_secret_as_an_argument(
     authorize: Authorize, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _td_command(tmp_path, monkeypatch, code=0)
+    write_td_command(tmp_path, monkeypatch, code=0)
     assert 0 == authorize("--to", "td", "pinterest_export").code
     assert "wf secrets --project pinterest_export --set @-\n" == (tmp_path / "arguments").read_text()
     assert set(json.loads((tmp_path / "input").read_text())) == STORED
@@ -335,7 +343,7 @@ def test_the_td_command_gets_no_secret_as_an_argument(
 def test_the_output_of_a_failed_td_command_is_shown_without_secrets(
     authorize: Authorize, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _td_command(tmp_path, monkeypatch, code=3)
+    write_td_command(tmp_path, monkeypatch, code=3)
     ran = authorize("--to", "td", "pinterest_export")
     assert ran.failed("--project pinterest_export` failed (exit code 3): wf secrets --project pinterest_export")
     assert '"pinterest.refresh_token": "***"' in ran.err
@@ -343,7 +351,7 @@ def test_the_output_of_a_failed_td_command_is_shown_without_secrets(
 
 
 @contextlib.contextmanager
-def _waiting(services: Services, folder: Path) -> Iterator[tuple[children.Process, str]]:
+def waiting_command(services: Services, folder: Path) -> Iterator[tuple[children.Process, str]]:
     """The command in a process of its own, which waits for an address to be pasted, and the link that it shows."""
     environ = {**os.environ, **services.environ, "DIGDAG_CONFIG_HOME": str(folder / "digdag")}
     del environ["PINTEREST_REFRESH_TOKEN"]
@@ -354,11 +362,11 @@ def _waiting(services: Services, folder: Path) -> Iterator[tuple[children.Proces
         yield process, next(line.strip() for line in process.stderr if "response_type=code" in line)
 
 
-def test_the_redirected_address_can_be_pasted(services: Services, tmp_path: Path) -> None:
-    with _waiting(services, tmp_path) as (process, link):
+def test_authorize_accepts_a_pasted_redirect_address(services: Services, tmp_path: Path) -> None:
+    with waiting_command(services, tmp_path) as (process, link):
         process.communicate(answer_consent(link, follow=False) + "\n")
     assert 0 == process.returncode
-    assert STORED == {file.name for file in _local(tmp_path).iterdir()}
+    assert STORED == {file.name for file in local_secrets_folder(tmp_path).iterdir()}
 
 
 # Shows what it is about to do, waits for a line of the terminal, and then stores what it was given.
@@ -410,7 +418,7 @@ def test_a_signal_ends_authorize_with_one_sentence_and_loses_no_token(
     services: Services, tmp_path: Path, number: signal.Signals, moment: str
 ) -> None:
     operation = {"after the answer": "ad_accounts/list"}.get(moment, "oauth/token")
-    with _waiting(services, tmp_path) as (process, link):
+    with waiting_command(services, tmp_path) as (process, link):
         services.pinterest.on_request(
             lambda call: os.kill(process.pid, number) if call.operation == operation else None
         )
@@ -424,9 +432,9 @@ def test_a_signal_ends_authorize_with_one_sentence_and_loses_no_token(
     assert ["error: the run was stopped ("] == [line[:28] for line in err.splitlines() if line.startswith("error")]
     assert "Traceback" not in err
     assert (moment != "before the consent") == ("The refresh token is stored in " in err)
-    kept = {file.name for file in _local(tmp_path).glob("*")}
+    kept = {file.name for file in local_secrets_folder(tmp_path).glob("*")}
     assert (set() if moment == "before the consent" else {*STORED}) == kept
     if kept:
-        token = (_local(tmp_path) / "pinterest.refresh_token").read_text()
+        token = (local_secrets_folder(tmp_path) / "pinterest.refresh_token").read_text()
         assert token in services.pinterest.tokens.refresh_tokens()
     assert [] == list(tmp_path.rglob(".*"))

@@ -73,14 +73,14 @@ def test_a_good_setup_passes_all_checks_and_writes_nothing(
     assert [] == scene.services.pinterest.calls.writes()
 
 
-def test_json_has_the_promised_form(at_terminal: Terminal, scene: Scene) -> None:
+def test_json_output_has_the_documented_form(at_terminal: Terminal, scene: Scene) -> None:
     result = json.loads(at_terminal("doctor", "--json").out)
     assert result["ok"] is True
     assert all({"name", "status", "message", "advice"} == set(check) for check in result["checks"])
     assert {"ok"} == {check["status"] for check in result["checks"]}
 
 
-def test_a_query_is_run_and_judged(at_terminal: Terminal, scene: Scene) -> None:
+def test_doctor_runs_a_query_and_checks_its_rows(at_terminal: Terminal, scene: Scene) -> None:
     scene.services.td.create("shop", "people", [{"email": person} for person in people(3)])
     query = scene.folder / "people.sql"
     query.write_text("SELECT email FROM people")
@@ -89,38 +89,38 @@ def test_a_query_is_run_and_judged(at_terminal: Terminal, scene: Scene) -> None:
     assert "of its first 3 rows 0 are invalid" in ran.out
 
 
-def _clock_behind(scene: Scene) -> None:
+def set_clock_back(scene: Scene) -> None:
     late = Timing(wall=lambda: time.time() - 3_600)
     scene.monkeypatch.setattr("td_pinterest_op.cli.doctor.pinterest_checks.SYSTEM", late)
 
 
-def _down(scene: Scene, variable: str, path: str) -> None:
+def use_closed_port(scene: Scene, variable: str, path: str) -> None:
     scene.env(variable, f"http://127.0.0.1:{free_port()}/{path}")
     scene.monkeypatch.setitem(connection._PATIENCE, "retry_count", 0)
 
 
-def _removed(scene: Scene) -> None:
+def remove_audience(scene: Scene) -> None:
     scene.services.pinterest.audiences[scene.audience].removed = True
 
 
-def _trial(scene: Scene) -> None:
+def set_trial_access(scene: Scene) -> None:
     scene.switch("ratelimit_limit_header", '300, 300;w=86400;name="trial"')
 
 
-def _other_type(scene: Scene) -> None:
+def use_other_audience_type(scene: Scene) -> None:
     scene.env("PINTEREST_AUDIENCE_ID", scene.services.pinterest.add_audience("Visitors", audience_type="VISITOR").id)
 
 
-def _too_small(scene: Scene) -> None:
+def shrink_audience(scene: Scene) -> None:
     scene.env("PINTEREST_AUDIENCE_ID", scene.services.audience(people(3), name="Few"))
 
 
-def _analyst(scene: Scene) -> None:
+def restrict_role_to_analyst(scene: Scene) -> None:
     accounts = scene.services.pinterest.accounts
     accounts[AD_ACCOUNT_ID] = replace(accounts[AD_ACCOUNT_ID], roles={USER.id: ("ANALYST",)})
 
 
-def _several_accounts(scene: Scene) -> None:
+def add_ad_accounts(scene: Scene) -> None:
     scene.env("PINTEREST_AD_ACCOUNT_ID", None)
     scene.services.pinterest.add_ad_account("549755885176", name="Another")
 
@@ -141,17 +141,29 @@ FAULTS: list[tuple[tuple[str, str | None] | Callable[[Scene], object], str, str,
     (lambda scene: scene.switch("scope", "ads:read"), "scopes", "error", "lacks ads:write", "td-pinterest authorize"),
     (lambda scene: scene.switch("scope", "ads:write"), "scopes", "error", "lacks ads:read", "td-pinterest authorize"),
     (lambda scene: scene.services.time.sleep(55 * 86_400), "token_days", "warning", "5 days more", "authorize"),
-    (_clock_behind, "clock", "error", " s behind", "set the clock"),
-    (_trial, "tier", "warning", "trial access: 300 requests a day, about 3,000,000 people", "Upgrade"),
-    (_analyst, "role", "warning", "ANALYST", "AUDIENCE_MANAGER"),
-    (lambda scene: _down(scene, "PINTEREST_API_ENDPOINT", "v5"), "token", "error", "no response from Pinterest", ""),
-    (lambda scene: _down(scene, "TD_API_SERVER", ""), "treasure_data", "error", "Treasure Data", ""),
-    (_other_type, "audience", "error", "is of type VISITOR", "td-pinterest audiences"),
-    (_removed, "audience", "error", "was removed", "td-pinterest audiences"),
-    (_too_small, "audience", "warning", "TOO_SMALL, size 3", "export more people"),
+    (set_clock_back, "clock", "error", " s behind", "set the clock"),
+    (set_trial_access, "tier", "warning", "trial access: 300 requests a day, about 3,000,000 people", "Upgrade"),
+    (restrict_role_to_analyst, "role", "warning", "ANALYST", "AUDIENCE_MANAGER"),
+    (
+        lambda scene: use_closed_port(scene, "PINTEREST_API_ENDPOINT", "v5"),
+        "token",
+        "error",
+        "no response from Pinterest",
+        "",
+    ),
+    (
+        lambda scene: use_closed_port(scene, "TD_API_SERVER", ""),
+        "treasure_data",
+        "error",
+        "Treasure Data",
+        "",
+    ),
+    (use_other_audience_type, "audience", "error", "is of type VISITOR", "td-pinterest audiences"),
+    (remove_audience, "audience", "error", "was removed", "td-pinterest audiences"),
+    (shrink_audience, "audience", "warning", "TOO_SMALL, size 3", "export more people"),
     (lambda scene: scene.refuse("/ad_accounts$"), "ad_account", "error", "403", ""),
     (lambda scene: scene.refuse("/audiences/"), "audience", "error", "403", ""),
-    (_several_accounts, "ad_account", "error", '549755885175 "Emulated ad account", 549755885176', "--ad-account"),
+    (add_ad_accounts, "ad_account", "error", '549755885175 "Emulated ad account", 549755885176', "--ad-account"),
     (lambda scene: scene.switch("processing_seconds", 3_600.0), "audience", "warning", "INITIALIZING", "look again"),
     (lambda scene: scene.workflow.unlink(), "workflow", "error", "cannot be opened: No such file", "name an existing"),
     (lambda scene: scene.workflow.write_text("+a:\n\tb: c\n"), "workflow", "error", "there is a tab here", "check"),
@@ -168,7 +180,7 @@ def test_a_planted_fault_is_reported_with_its_cure_and_no_other_check_fails(
         scene.env(*plant)
     ran = at_terminal("doctor", "--json", "--workflow", scene.workflow)
     checks = {check["name"]: check for check in json.loads(ran.out)["checks"]}
-    assert [name] == [check["name"] for check in checks.values() if check["status"] != "ok" and not _skipped(check)]
+    assert [name] == [check["name"] for check in checks.values() if check["status"] != "ok" and not is_skipped(check)]
     assert status == checks[name]["status"]
     assert said in checks[name]["message"]
     assert cure in f"{checks[name]['message']} {checks[name]['advice']}"
@@ -183,7 +195,7 @@ def test_a_planted_fault_is_reported_with_its_cure_and_no_other_check_fails(
         ("file", "run `td-pinterest authorize --to file {file}`"),
     ],
 )
-def test_what_to_do_about_a_refused_token_depends_on_where_it_was_found(
+def test_advice_about_a_rejected_token_depends_on_where_it_is_stored(
     at_terminal: Terminal, scene: Scene, place: str, advice: str
 ) -> None:
     scene.env("PINTEREST_REFRESH_TOKEN", "pinr.other-s3cr3t" if place == "environment" else None)
@@ -201,7 +213,7 @@ def test_what_to_do_about_a_refused_token_depends_on_where_it_was_found(
 
 
 @pytest.mark.parametrize("name", ["PINTEREST_CLIENT_ID", "PINTEREST_CLIENT_SECRET"])
-def test_a_wrong_app_credential_is_named_with_its_place(at_terminal: Terminal, scene: Scene, name: str) -> None:
+def test_wrong_app_credential_is_named_with_where_it_is_stored(at_terminal: Terminal, scene: Scene, name: str) -> None:
     scene.env(name, "12-s3cr3t")
     (token,) = (
         check for check in json.loads(at_terminal("doctor", "--json").out)["checks"] if check["name"] == "token"
@@ -209,8 +221,8 @@ def test_a_wrong_app_credential_is_named_with_its_place(at_terminal: Terminal, s
     assert f"{name} (from the environment)" in token["advice"]
 
 
-def _skipped(check: dict[str, str]) -> bool:
-    """What cannot be checked because of another fault; that no audience is named is a fault itself."""
+def is_skipped(check: dict[str, str]) -> bool:
+    """Return whether a check was skipped because of another fault. A missing audience is a fault itself."""
     return check["message"].startswith("not checked") and "is named" not in check["message"]
 
 
@@ -225,7 +237,7 @@ def _skipped(check: dict[str, str]) -> bool:
         (("email", "varchar"), ["e" * 64] * 2, "warning", "2 values look hashed already", "may mask the column"),
     ],
 )
-def test_the_rows_of_a_job_are_judged(
+def test_doctor_checks_the_rows_of_a_job(
     at_terminal: Terminal, scene: Scene, column: tuple[str, str], values: list[Any], status: str, said: str, cure: str
 ) -> None:
     job = scene.services.td.add_job(columns=[column], rows=[(value,) for value in values])
@@ -239,7 +251,7 @@ def test_the_rows_of_a_job_are_judged(
 _SETTINGS = "columns: {mail: email, tel: phone}\nrecords: rows\ndefault_country: DE\n"
 
 
-def test_rows_are_judged_by_the_settings_of_a_file_or_a_workflow(at_terminal: Terminal, scene: Scene) -> None:
+def test_doctor_checks_rows_by_the_settings_of_a_file_or_a_workflow(at_terminal: Terminal, scene: Scene) -> None:
     job = scene.services.td.add_job(columns=[("mail", "varchar"), ("tel", "varchar")], rows=[("n/a", "030 901820")])
     assert "cannot be exported" in at_terminal("doctor", "--job", job).out
     settings = scene.folder / "export.yml"
@@ -268,7 +280,7 @@ def test_rows_are_judged_by_the_settings_of_a_file_or_a_workflow(at_terminal: Te
         ),
     ],
 )
-def test_rows_are_judged_by_the_control_group_and_the_expected_values(
+def test_doctor_checks_rows_for_the_control_group_and_expected_values(
     at_terminal: Terminal, scene: Scene, settings: str, rows: list[tuple[str | None, str]], status: str, said: str
 ) -> None:
     job = scene.services.td.add_job(columns=[("email", "varchar"), ("id", "varchar")], rows=rows)
@@ -311,7 +323,7 @@ _export: {td: {database: shop}, table: %s}
     ],
 )
 @pytest.mark.parametrize("of_workflow", [True, False])
-def test_the_history_that_a_workflow_or_a_file_names_is_checked(
+def test_doctor_checks_the_history_named_in_a_workflow_or_a_file(
     at_terminal: Terminal, scene: Scene, table: str, status: str, said: str, cure: str, of_workflow: bool
 ) -> None:
     for database, name in (("shop", "others"), ("crm", "old")):
@@ -357,7 +369,7 @@ def test_two_sources_of_rows_are_wrong_usage_of_doctor(at_terminal: Terminal, ar
 
 
 @pytest.mark.parametrize("status", ["error", "killed"])
-def test_a_job_that_failed_is_named(at_terminal: Terminal, scene: Scene, status: str) -> None:
+def test_doctor_names_a_failed_job(at_terminal: Terminal, scene: Scene, status: str) -> None:
     job = scene.services.td.add_job(status=status, message="line 1: no such column")
     ran = at_terminal("doctor", "--job", job)
     assert 1 == ran.code
@@ -377,5 +389,5 @@ def test_a_job_that_failed_is_named(at_terminal: Terminal, scene: Scene, status:
         ({"HTTPS_PROXY": "ftp://proxy.test:3128"}, "error", "HTTPS_PROXY is not the address of a proxy"),
     ],
 )
-def test_a_proxy_is_shown_without_its_password(environ: Mapping[str, str], status: str, said: str) -> None:
+def test_proxy_is_shown_without_its_password(environ: Mapping[str, str], status: str, said: str) -> None:
     assert (status, said) == (check_proxy(environ).status, check_proxy(environ).message)

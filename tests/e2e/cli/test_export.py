@@ -17,7 +17,7 @@ import pytest
 
 from tests import children
 from tests.clock import FakeTime
-from tests.e2e.audiences import in_control
+from tests.e2e.audiences import is_in_control
 from tests.e2e.project import ROOT
 from tests.emulators.environment import HURRY
 from tests.emulators.pinterest import AD_ACCOUNT_ID, When
@@ -56,22 +56,22 @@ def _audience(services: Services) -> str:
     return next(iter(services.pinterest.audiences))
 
 
-def test_a_csv_file_is_exported_with_plan_and_table(
-    export: Export, as_recorded: Recorded, services: Services, csv_file: Path
+def test_export_of_a_csv_file_prints_plan_and_statistics(
+    export: Export, compare_golden: Recorded, services: Services, csv_file: Path
 ) -> None:
-    as_recorded(export("--csv", csv_file, "--yes"), "export")
+    compare_golden(export("--csv", csv_file, "--yes"), "export")
     assert digests(4) == services.pinterest.members_of_audience(_audience(services))
 
 
-def test_a_dry_run_shows_the_plan_and_writes_nothing(
-    export: Export, as_recorded: Recorded, services: Services, csv_file: Path
+def test_dry_run_shows_the_plan_and_writes_nothing(
+    export: Export, compare_golden: Recorded, services: Services, csv_file: Path
 ) -> None:
-    as_recorded(export("--csv", csv_file, "--dry-run"), "export_dry_run")
+    compare_golden(export("--csv", csv_file, "--dry-run"), "export_dry_run")
     assert set() == services.pinterest.members_of_audience(_audience(services))
     assert [] == services.pinterest.calls.writes()
 
 
-def test_a_mirror_shows_its_statements_and_its_figures(
+def test_mirror_shows_its_statements_and_figures(
     export: Export, services: Services, settings: Path, tmp_path: Path
 ) -> None:
     settings.write_text(settings.read_text().replace("add_people_to", "mirror"))
@@ -86,7 +86,7 @@ def test_a_mirror_shows_its_statements_and_its_figures(
     assert digests(120) == services.pinterest.members_of_audience(_audience(services))
 
 
-def test_a_compressed_file_with_a_byte_order_mark_is_read_as_well(
+def test_export_reads_a_compressed_file_with_a_byte_order_mark(
     export: Export, services: Services, tmp_path: Path
 ) -> None:
     file = tmp_path / "people.csv.gz"
@@ -131,7 +131,9 @@ def test_a_value_that_is_not_utf_8_is_counted_as_invalid(export: Export, service
     assert 1 == json.loads(ran.out)["rows"]["invalid_by_reason"]["bad_encoding"]
 
 
-def test_other_columns_are_left_out_with_one_line(export: Export, services: Services, tmp_path: Path) -> None:
+def test_columns_without_identifiers_are_ignored_with_one_message(
+    export: Export, services: Services, tmp_path: Path
+) -> None:
     file = tmp_path / "people.csv"
     file.write_text(f"Name;E-Mail;Land\nJane;{people(1)[0]};DE\n;;\n")
     ran = export("--csv", file, "--yes", "--json")
@@ -139,7 +141,7 @@ def test_other_columns_are_left_out_with_one_line(export: Export, services: Serv
     assert 'Reading the column "E-Mail" as email of people.csv; 2 other columns left out' in ran.err
 
 
-def test_column_names_the_column_to_read(export: Export, services: Services, tmp_path: Path) -> None:
+def test_column_option_selects_the_column_to_read(export: Export, services: Services, tmp_path: Path) -> None:
     file = tmp_path / "people.csv"
     file.write_text(f"email,kontakt\nother@shop.example,{people(1)[0]}\n")
     assert 0 == export("--csv", file, "--column", "kontakt", "--yes").code
@@ -148,7 +150,7 @@ def test_column_names_the_column_to_read(export: Export, services: Services, tmp
 
 
 @pytest.mark.parametrize("options", [[], ["--column", "email"]])
-def test_a_csv_file_has_the_column_of_the_control_group(
+def test_csv_file_provides_the_column_of_the_control_group(
     export: Export, settings: Path, services: Services, tmp_path: Path, options: list[str]
 ) -> None:
     rows = [(person, f"C-{number}") for number, person in enumerate(people(40))]
@@ -158,11 +160,11 @@ def test_a_csv_file_has_the_column_of_the_control_group(
         more.write("control: {percent: 50, salt: spring, by: kundennummer}\n")
     ran = export("--csv", file, *options, "--yes")
     assert (0, True) == (ran.code, '"Kundennummer"' in ran.err)
-    sent = {digest(person) for person, key in rows if not in_control(key, 50)}
+    sent = {digest(person) for person, key in rows if not is_in_control(key, 50)}
     assert sent == services.pinterest.members_of_audience(_audience(services))
 
 
-def test_a_csv_file_without_the_column_of_the_control_group_is_refused(
+def test_csv_file_without_the_column_of_the_control_group_is_rejected(
     export: Export, settings: Path, csv_file: Path
 ) -> None:
     with settings.open("a") as more:
@@ -170,7 +172,7 @@ def test_a_csv_file_without_the_column_of_the_control_group_is_refused(
     assert export("--csv", csv_file, "--yes").failed('no column "customer_id", which `control` names')
 
 
-def test_a_job_and_a_query_are_exported(export: Export, services: Services, tmp_path: Path) -> None:
+def test_export_accepts_a_job_or_a_query(export: Export, services: Services, tmp_path: Path) -> None:
     job = services.job(people(3))
     assert job == json.loads(export("--job", job, "--yes", "--json").out)["job_id"]
     services.td.create("shop", "people", [{"email": person} for person in people(4)])
@@ -180,7 +182,7 @@ def test_a_job_and_a_query_are_exported(export: Export, services: Services, tmp_
     assert (0, 4) == (ran.code, json.loads(ran.out)["records"]["sent"])
 
 
-def as_task(settings: Path, **siblings: str) -> None:
+def write_task_file(settings: Path, **siblings: str) -> None:
     """Make of a settings file one of a whole task."""
     lines = [f"{name}: {value}\n" for name, value in siblings.items()]
     settings.write_text("result_settings:\n" + textwrap.indent(settings.read_text(), "  ") + "".join(lines))
@@ -211,7 +213,7 @@ def test_people_who_opted_out_or_do_not_consent_are_not_sent(
         options += {"csv": ["--csv", str(csv_file)], "job": ["--job", job], "query": ["--query", str(files["people"])]}[
             source
         ]
-    as_task(settings, **siblings)
+    write_task_file(settings, **siblings)
     ran = export(*options)
     assert 0 == ran.code, ran.err
     counts = json.loads(ran.out)["records"]["withheld"]
@@ -230,7 +232,7 @@ def test_people_who_opted_out_or_do_not_consent_are_not_sent(
 def test_parameters_next_to_the_settings_are_used_or_an_error(
     export: Export, services: Services, settings: Path, csv_file: Path, siblings: dict[str, str], said: str
 ) -> None:
-    as_task(settings, **siblings)
+    write_task_file(settings, **siblings)
     assert export("--csv", csv_file, "--yes").failed(said)
     assert [] == services.pinterest.calls.writes()
 
@@ -245,7 +247,7 @@ def test_lists_need_the_key_of_treasure_data_even_with_a_csv_file(
     assert ran.failed("TD_API_KEY found nowhere")
 
 
-def test_without_a_terminal_the_question_needs_yes(export: Export, services: Services, csv_file: Path) -> None:
+def test_export_without_a_terminal_requires_the_option_yes(export: Export, services: Services, csv_file: Path) -> None:
     assert export("--csv", csv_file).failed("say --yes to go on without the question", code=2)
     assert [] == services.pinterest.calls.writes()
 
@@ -257,14 +259,14 @@ def test_two_sources_of_rows_are_wrong_usage_of_export(export: Export, arguments
     assert 2 == export(*arguments).code
 
 
-def test_an_action_without_rows_takes_no_source(at_terminal: Terminal, tmp_path: Path, csv_file: Path) -> None:
+def test_action_without_rows_rejects_a_source(at_terminal: Terminal, tmp_path: Path, csv_file: Path) -> None:
     file = tmp_path / "clear.yml"
     file.write_text("action: clear_current_audience\n")
     ran = at_terminal("export", "--settings", file, "--csv", csv_file)
     assert ran.failed("the action of the settings reads no rows: leave out --job, --query and --csv", code=2)
 
 
-def test_an_action_without_rows_needs_neither_a_source_nor_a_key_of_treasure_data(
+def test_action_without_rows_needs_neither_source_nor_treasure_data_key(
     at_terminal: Terminal, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     audience = services.audience(people(2))
@@ -278,7 +280,7 @@ def test_an_action_without_rows_needs_neither_a_source_nor_a_key_of_treasure_dat
 
 @pytest.mark.parametrize("option", ["--settings", "--query"])
 @pytest.mark.parametrize(("content", "why"), [(None, "No such file or directory"), (b"\xfc", "it is not UTF-8 text")])
-def test_a_file_that_cannot_be_read_is_named(
+def test_unreadable_file_is_named(
     at_terminal: Terminal, settings: Path, tmp_path: Path, option: str, content: bytes | None, why: str
 ) -> None:
     file = tmp_path / "file"
@@ -297,20 +299,22 @@ def test_a_file_that_cannot_be_read_is_named(
         ("\ta: b\n", "contains tabs"),
     ],
 )
-def test_wrong_settings_are_named(at_terminal: Terminal, tmp_path: Path, csv_file: Path, text: str, said: str) -> None:
+def test_export_names_wrong_settings(
+    at_terminal: Terminal, tmp_path: Path, csv_file: Path, text: str, said: str
+) -> None:
     file = tmp_path / "wrong.yml"
     file.write_text(text)
     assert at_terminal("export", "--settings", file, "--csv", csv_file, "--yes").failed(said)
 
 
-def test_the_result_settings_of_a_workflow_can_be_given_as_they_are(
+def test_settings_file_may_contain_result_settings_of_a_workflow(
     export: Export, settings: Path, csv_file: Path
 ) -> None:
     settings.write_text("result_settings:\n" + textwrap.indent(settings.read_text(), "  "))
     assert 0 == export("--csv", csv_file, "--yes").code
 
 
-def test_a_renewed_refresh_token_is_kept_in_the_file_that_it_came_from(
+def test_renewed_refresh_token_is_saved_in_the_file_it_was_read_from(
     export: Export, services: Services, csv_file: Path, token_file: Path
 ) -> None:
     services.pinterest.switches.rotate_refresh_tokens = True

@@ -19,7 +19,7 @@ from td_pinterest_op.cli.jobs import JOBS
 from tests import children, dig
 from tests.campaigns import some
 from tests.dig import warm
-from tests.e2e.project import ROOT, secrets
+from tests.e2e.project import ROOT, secrets_for
 from tests.emulators.environment import HURRY
 from tests.exporting import Services, digests, people
 from tests.unit.cli.running import Terminal
@@ -41,7 +41,7 @@ def init(at_terminal: Terminal, folder: Path, services: Services) -> Init:
     return lambda *arguments: at_terminal("init", folder, "--yes", *arguments)
 
 
-def contents(folder: Path) -> dict[str, str]:
+def read_project_files(folder: Path) -> dict[str, str]:
     return {
         path.relative_to(folder).as_posix(): path.read_text()
         for path in sorted(folder.rglob("*"))
@@ -49,46 +49,48 @@ def contents(folder: Path) -> dict[str, str]:
     }
 
 
-def wrong(workflow: Path) -> list[str]:
+def check_workflow(workflow: Path) -> list[str]:
     """What `check` finds, besides packages that the Python on the PATH may lack here."""
     return [str(finding) for finding in check_file(workflow) if finding.code != "python"]
 
 
-def run(folder: Path, workflow: str, services: Services) -> None:
+def run_workflow(folder: Path, workflow: str, services: Services) -> None:
     environ = services.environ | {"PYTHONPATH": HURRY}
-    result = dig.run(folder / workflow, secrets=secrets(services), environ=environ, start=warm.start)
+    result = dig.run(folder / workflow, secrets=secrets_for(services), environ=environ, start=warm.start)
     assert result.error is None, result.log
 
 
-def test_a_folder_for_adding_runs_without_an_edit(init: Init, folder: Path, services: Services) -> None:
+def test_folder_for_adding_runs_without_edits(init: Init, folder: Path, services: Services) -> None:
     audience = services.audience()
     assert 0 == init("--job", "add", "--audience", audience, *OPTIONS).code
     assert {"pinterest_export.dig"} == {path.name for path in folder.glob("*.dig")}
-    run(folder, "pinterest_export.dig", services)
+    run_workflow(folder, "pinterest_export.dig", services)
     assert digests(5) == services.pinterest.members_of_audience(audience)
 
 
-def test_lists_are_files_of_the_folder(init: Init, folder: Path, services: Services, tmp_path: Path) -> None:
+def test_suppression_and_consent_queries_become_files_of_the_folder(
+    init: Init, folder: Path, services: Services, tmp_path: Path
+) -> None:
     services.td.create(DATABASE, "opt_outs", [{"email": person.upper()} for person in people(2)])
     query = tmp_path / "opt_outs.sql"
     query.write_text("SELECT email FROM opt_outs\n")
     audience = services.audience()
     assert 0 == init("--job", "add", "--audience", audience, *OPTIONS, "--suppress", query).code
     assert "SELECT email FROM opt_outs\n" == (folder / "queries" / "suppressed.sql").read_text()
-    run(folder, "pinterest_export.dig", services)
+    run_workflow(folder, "pinterest_export.dig", services)
     assert digests(5) - digests(2) == services.pinterest.members_of_audience(audience)
 
 
-def test_a_new_audience_gets_its_name(init: Init, folder: Path, services: Services) -> None:
+def test_init_writes_the_name_of_a_new_audience(init: Init, folder: Path, services: Services) -> None:
     assert 0 == init("--job", "create", "--audience", "Spring: readers", *OPTIONS).code
-    run(folder, "pinterest_create.dig", services)
+    run_workflow(folder, "pinterest_create.dig", services)
     assert ["Spring: readers"] == [audience.name for audience in services.pinterest.audiences.values()]
 
 
-def test_several_audiences_are_entries(init: Init, folder: Path, services: Services) -> None:
+def test_several_audiences_become_entries_of_the_configuration(init: Init, folder: Path, services: Services) -> None:
     ids = [services.audience(name=name) for name in ("One", "Two")]
     assert 0 == init("--job", "many", "--audience", ids[0], "--audience", "Two", *OPTIONS).code
-    run(folder, "pinterest_many.dig", services)
+    run_workflow(folder, "pinterest_many.dig", services)
     assert [digests(5)] * 2 == [services.pinterest.members_of_audience(each) for each in ids]
 
 
@@ -100,7 +102,7 @@ def test_the_folder_of_every_job_has_no_finding(init: Init, folder: Path, servic
     alert = ["--alert", "mail:ops@shop.example"]
     given = [*(OPTIONS if job.query else OPTIONS[:2] if job.takes_lists else ()), *audience, *alert]
     ran = init("--job", name, *given)
-    assert (0, []) == (ran.code, wrong(folder / job.workflow)), ran.err
+    assert (0, []) == (ran.code, check_workflow(folder / job.workflow)), ran.err
     assert 'to: ["ops@shop.example"]' in (folder / "config" / "failed.yml").read_text()
     assert f"digdag run {job.workflow}" in ran.err
 
@@ -109,13 +111,13 @@ def test_a_second_call_keeps_files_that_somebody_changed(init: Init, folder: Pat
     _, one, two = (services.audience(name=name) for name in ("Other", "One", "Two"))
     assert 0 == init("--job", "add", "--audience", one, *OPTIONS).code
     (folder / "queries" / "people.sql").write_text("SELECT email FROM people -- mine\n")
-    before = contents(folder)
+    before = read_project_files(folder)
     ran = init("--job", "add", "--audience", two, *OPTIONS)
-    assert before == contents(folder)
+    assert before == read_project_files(folder)
     assert "kept, since they were filled in or changed: config/pinterest.yml, queries/people.sql. What" in ran.err
     assert f"td-pinterest audience {one} " in ran.err
     assert 0 == init("--job", "replace", "--audience", two, *OPTIONS).code
-    after = contents(folder)
+    after = read_project_files(folder)
     assert {"pinterest_export.dig", "pinterest_replace.dig"} <= after.keys()
     assert f'replace:\n  audience_id: "{two}"\n  audience_name: "Two"' in after["config/pinterest.yml"]
     assert f'audience_id: "{one}"' in after["config/pinterest.yml"]
@@ -146,7 +148,7 @@ def test_a_missing_or_wrong_answer_is_an_error_and_nothing_is_written(
 
 
 @pytest.mark.parametrize(("job", "names"), [("add", ["One"]), ("many", ["One", "Two"])])
-def test_a_dry_run_shows_the_plan_of_each_audience_before_the_next_commands(
+def test_dry_run_shows_the_plan_of_each_audience_before_the_next_commands(
     init: Init, services: Services, job: str, names: list[str]
 ) -> None:
     audiences = [part for name in names for part in ("--audience", services.audience(name=name))]
@@ -195,7 +197,7 @@ ANSWERS = ["549755885175", "add", "{audience}", DATABASE, "SELECT email FROM peo
 
 
 @pytest.mark.parametrize("answered", range(len(ANSWERS)))
-def test_ctrl_c_at_a_question_leaves_nothing_behind(
+def test_ctrl_c_at_a_question_leaves_no_file(
     at_terminal: Terminal, services: Services, folder: Path, monkeypatch: pytest.MonkeyPatch, answered: int
 ) -> None:
     services.td.create(DATABASE, "people", [{"email": person} for person in people(5)])
@@ -218,7 +220,7 @@ def test_ctrl_c_at_a_question_leaves_nothing_behind(
     assert not folder.exists()
 
 
-def test_the_questions_are_asked_at_a_terminal(services: Services, folder: Path) -> None:
+def test_init_asks_its_questions_at_a_terminal(services: Services, folder: Path) -> None:
     services.td.create(DATABASE, "people", [{"email": person} for person in people(5)])
     audience = services.audience()
     ours, theirs = pty.openpty()
@@ -228,7 +230,7 @@ def test_the_questions_are_asked_at_a_terminal(services: Services, folder: Path)
         os.close(theirs)
         os.write(ours, f"\nadd\nNobody\nShoppers\n{DATABASE}\nSELECT email FROM people\n\n\nslack\ny\n".encode())
         shown = b""
-        while part := _read(ours):
+        while part := read_terminal(ours):
             shown += part
         assert 0 == process.wait(30), shown.decode()
     assert b'has no audience "Nobody"' in shown
@@ -236,14 +238,14 @@ def test_the_questions_are_asked_at_a_terminal(services: Services, folder: Path)
     assert f'audience_id: "{audience}"' in (folder / "config" / "pinterest.yml").read_text()
 
 
-def _read(descriptor: int) -> bytes:
+def read_terminal(descriptor: int) -> bytes:
     try:
         return os.read(descriptor, 1 << 16)
     except OSError:  # nobody writes any more
         return b""
 
 
-def test_an_export_by_hand_becomes_a_workflow(
+def test_export_with_write_creates_a_workflow_that_runs(
     at_terminal: Terminal, services: Services, folder: Path, tmp_path: Path
 ) -> None:
     services.td.create(DATABASE, "people", [{"email": person} for person in people(5)])
@@ -258,8 +260,8 @@ def test_an_export_by_hand_becomes_a_workflow(
     assert (0, 5) == (ran.code, json.loads(ran.out)["records"]["sent"])
     text = (folder / "pinterest_export.dig").read_text()
     assert "    audience_type: customer_list\n    min_records: 3\n    limit_records_per_request: 2\n" in text
-    assert [] == wrong(folder / "pinterest_export.dig")
-    run(folder, "pinterest_export.dig", services)
+    assert [] == check_workflow(folder / "pinterest_export.dig")
+    run_workflow(folder, "pinterest_export.dig", services)
 
 
 @pytest.mark.parametrize(

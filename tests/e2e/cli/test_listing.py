@@ -32,12 +32,12 @@ def shop(services: Services) -> str:
 
 @pytest.mark.usefixtures("shop")
 @pytest.mark.parametrize("command", ["accounts", "audiences", "lists"])
-def test_a_listing_is_a_table(at_terminal: Terminal, as_recorded: Recorded, command: str) -> None:
-    as_recorded(at_terminal(command), command)
+def test_listing_is_a_table(at_terminal: Terminal, compare_golden: Recorded, command: str) -> None:
+    compare_golden(at_terminal(command), command)
 
 
-def test_an_audience_is_shown_in_full(at_terminal: Terminal, as_recorded: Recorded, shop: str) -> None:
-    as_recorded(at_terminal("audience", shop), "audience")
+def test_audience_command_shows_every_field(at_terminal: Terminal, compare_golden: Recorded, shop: str) -> None:
+    compare_golden(at_terminal("audience", shop), "audience")
 
 
 @pytest.mark.usefixtures("shop")
@@ -49,14 +49,16 @@ def test_an_audience_is_shown_in_full(at_terminal: Terminal, as_recorded: Record
         ("lists", {"id", "name", "status", "used_by", "left_behind"}),
     ],
 )
-def test_json_is_a_list_of_objects(at_terminal: Terminal, command: str, fields: set[str]) -> None:
+def test_json_output_is_a_list_of_objects(at_terminal: Terminal, command: str, fields: set[str]) -> None:
     entries = json.loads(at_terminal(command, "--json").out)
     assert entries
     assert all(fields <= set(entry) for entry in entries)
     assert all(isinstance(entry["id"], str) for entry in entries)
 
 
-def test_lists_that_no_audience_uses_are_left_behind(at_terminal: Terminal, services: Services, shop: str) -> None:
+def test_left_behind_option_shows_only_lists_that_no_audience_uses(
+    at_terminal: Terminal, services: Services, shop: str
+) -> None:
     lists = {customer_list["name"]: customer_list for customer_list in json.loads(at_terminal("lists", "--json").out)}
     assert lists["Buyers list"]["left_behind"]
     assert [] == lists["Buyers list"]["used_by"]
@@ -71,7 +73,7 @@ def test_lists_that_no_audience_uses_are_left_behind(at_terminal: Terminal, serv
 
 
 @pytest.mark.usefixtures("shop")
-def test_a_name_filters_in_any_case(at_terminal: Terminal) -> None:
+def test_name_filter_ignores_case(at_terminal: Terminal) -> None:
     audiences = json.loads(at_terminal("audiences", "--name", "SHOP", "--json").out)
     assert ["Shoppers"] == [audience["name"] for audience in audiences]
 
@@ -93,11 +95,11 @@ def test_an_audience_that_does_not_exist_is_an_error(at_terminal: Terminal) -> N
 
 
 @pytest.mark.parametrize("arguments", [["audience"], ["audience", "x"], ["audiences", "--ad-account", "../x"]])
-def test_an_id_is_digits(at_terminal: Terminal, arguments: list[str]) -> None:
+def test_id_with_other_characters_than_digits_is_a_usage_error(at_terminal: Terminal, arguments: list[str]) -> None:
     assert 2 == at_terminal(*arguments).code
 
 
-def test_the_only_ad_account_is_taken(at_terminal: Terminal) -> None:
+def test_only_ad_account_is_the_default(at_terminal: Terminal) -> None:
     assert 'Ad account: 549755885175 "Emulated ad account", the only one' in at_terminal("audiences").err
 
 
@@ -118,7 +120,7 @@ def test_several_ad_accounts_require_a_choice(
     assert at_terminal("audiences").failed(said, code=code)
 
 
-def test_an_audience_of_another_type_has_no_list(at_terminal: Terminal, services: Services) -> None:
+def test_audience_of_another_type_has_no_list(at_terminal: Terminal, services: Services) -> None:
     visitors = services.pinterest.add_audience("Visitors", audience_type="VISITOR").id
     services.pinterest.add_list("Alone")
     shown = json.loads(at_terminal("audience", visitors, "--json").out)
@@ -138,7 +140,7 @@ def test_an_invalid_time_is_not_shown(value: object, shown: str) -> None:
     assert shown == screen.format_cell(audience_row({"id": 1, "created_timestamp": value})["created"])
 
 
-def test_programs_get_times_to_the_second_in_utc(at_terminal: Terminal, services: Services) -> None:
+def test_json_output_has_times_in_utc_to_the_second(at_terminal: Terminal, services: Services) -> None:
     audience = services.audience()
     for command in (["audience", audience], ["audiences"], ["lists"]):
         ran = at_terminal(*command, "--ad-account", AD_ACCOUNT_ID, "--json")
@@ -156,7 +158,9 @@ def test_a_refresh_token_that_ends_soon_gives_a_warning(
     assert "warning: the refresh token ends on " in ran.err
 
 
-def test_missing_credentials_are_named_with_every_place(at_terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_are_named_with_every_place_searched(
+    at_terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("PINTEREST_CLIENT_ID")
     said = "PINTEREST_CLIENT_ID found nowhere: neither in the environment, nor in the local digdag secrets"
     assert at_terminal("accounts").failed(said)
@@ -164,7 +168,7 @@ def test_missing_credentials_are_named_with_every_place(at_terminal: Terminal, m
 
 @pytest.mark.usefixtures("shop")
 @pytest.mark.parametrize("command", ["audiences", "lists"])
-def test_a_narrow_terminal_gets_blocks_and_whole_ids(
+def test_narrow_terminal_shows_blocks_with_complete_ids(
     at_terminal: Terminal, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     monkeypatch.setattr(
@@ -175,6 +179,6 @@ def test_a_narrow_terminal_gets_blocks_and_whole_ids(
     assert all(entry["id"] in ran.out for entry in json.loads(at_terminal(command, "--json").out))
 
 
-def test_a_control_character_in_a_name_does_not_reach_the_terminal(at_terminal: Terminal, services: Services) -> None:
+def test_control_character_in_a_name_does_not_reach_the_terminal(at_terminal: Terminal, services: Services) -> None:
     services.audience(name="Evil \x1b[2J name")
     assert "\x1b" not in at_terminal("audiences").out

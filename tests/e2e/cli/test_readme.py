@@ -22,7 +22,7 @@ NAME = "scripts/td-pinterest"
 TOOLBELT = ("td ",)
 
 
-def commands() -> list[str]:
+def read_commands() -> list[str]:
     """The shell commands of the page, one a line."""
     blocks = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     lines = "".join(blocks).splitlines()
@@ -38,7 +38,7 @@ def test_the_commands_of_the_tutorials_succeed_in_order(
     monkeypatch.setenv("PINTEREST_AUDIENCE_ID", audience_id := services.audience())
     rows = [{"email": person, "customer_id": number, "opted_in": True} for number, person in enumerate(people(5))]
     services.td.create("sandbox", "people", [*rows, {"email": "nobody", "customer_id": 5, "opted_in": True}])
-    for command in commands():
+    for command in read_commands():
         if not command.startswith(NAME):
             children.run(["sh", "-c", command]).check_returncode()
             continue

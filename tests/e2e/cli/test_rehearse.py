@@ -75,10 +75,10 @@ def rehearse(
     monkeypatch.setenv("PINTEREST_AD_ACCOUNT_ID", AD_ACCOUNT_ID)
     monkeypatch.chdir(tmp_path)
     yield lambda *arguments: at_terminal("rehearse", "--yes", *arguments)
-    assert [] == _left(services)
+    assert [] == remaining_audiences(services)
 
 
-def _left(services: Services) -> list[str]:
+def remaining_audiences(services: Services) -> list[str]:
     return [
         audience.name
         for audience in services.pinterest.audiences.values()
@@ -86,13 +86,13 @@ def _left(services: Services) -> list[str]:
     ]
 
 
-def _facts(ran: Ran) -> dict[str, Any]:
+def read_facts(ran: Ran) -> dict[str, Any]:
     assert 0 == ran.code, ran.err
     facts: dict[str, Any] = json.loads(ran.out)["facts"]
     return facts
 
 
-def _near(facts: dict[str, Any]) -> dict[str, Any]:
+def round_times(facts: dict[str, Any]) -> dict[str, Any]:
     """The facts, with times as coarse as the looks are."""
     return {name: float(round(value)) if isinstance(value, float) else value for name, value in facts.items()}
 
@@ -106,7 +106,7 @@ def test_each_verdict_matches_the_emulators_switch(
     rehearse: Any, services: Services, switches: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     services.pinterest.switches.set(switches)
-    assert PLAIN | expected == _near(_facts(rehearse("--json")))
+    assert PLAIN | expected == round_times(read_facts(rehearse("--json")))
 
 
 @pytest.mark.parametrize("seed", some(range(1, 11), quick=1))
@@ -123,17 +123,17 @@ def test_an_emulator_configured_by_the_file_gives_the_same_file(
         monkeypatch.setattr("td_pinterest_op.cli.rehearse.command.SYSTEM", others.time.timing)
         monkeypatch.setenv("PINTEREST_API_ENDPOINT", others.environ["PINTEREST_API_ENDPOINT"])
         second = rehearse("--json", "--quiet")
-    assert _without_times(json.loads(first.out)) == _without_times(json.loads(second.out))
+    assert remove_times(json.loads(first.out)) == remove_times(json.loads(second.out))
 
 
-def _without_times(value: Any) -> Any:
+def remove_times(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            name: _without_times(member) if "seconds" not in name else member is not None
+            name: remove_times(member) if "seconds" not in name else member is not None
             for name, member in value.items()
             if name != "at"
         }
-    return [_without_times(member) for member in value] if isinstance(value, list) else value
+    return [remove_times(member) for member in value] if isinstance(value, list) else value
 
 
 def test_the_file_equals_the_json_and_holds_nothing_of_the_account(rehearse: Any, services: Services) -> None:
@@ -150,7 +150,7 @@ def test_the_file_equals_the_json_and_holds_nothing_of_the_account(rehearse: Any
     assert ({"announced": 26, "made": 26}, 26) == (written["writes"], len(services.pinterest.calls.writes()))
 
 
-def test_a_table_and_advice_are_printed(rehearse: Any) -> None:
+def test_rehearsal_prints_a_table_and_advice(rehearse: Any) -> None:
     ran = rehearse("--quiet")
     assert "batches                  200     -" in ran.out
     assert "Advice: set limit_records_per_request: 100000\n" in ran.out
@@ -178,7 +178,7 @@ def test_rehearse_announces_what_it_leaves_behind_and_asks(
         (["--only", "batches,remove"], {"batches", "remove"}, 7),
     ],
 )
-def test_steps_that_are_left_out_are_missing(
+def test_rehearsal_contains_only_the_selected_steps(
     rehearse: Any, services: Services, arguments: list[str], names: set[str], announced: int
 ) -> None:
     written = json.loads(rehearse("--json", *arguments).out)
@@ -187,7 +187,7 @@ def test_steps_that_are_left_out_are_missing(
 
 
 def test_an_unknown_fact_is_null(rehearse: Any) -> None:
-    assert dict.fromkeys(PLAIN) | {"refresh_rotates": False, "old_refresh_token_lives": True} == _facts(
+    assert dict.fromkeys(PLAIN) | {"refresh_rotates": False, "old_refresh_token_lives": True} == read_facts(
         rehearse("--json", "--only", "token")
     )
 
@@ -225,7 +225,7 @@ def test_results_are_printed_even_if_the_file_cannot_be_written(rehearse: Any) -
         ("ad_accounts/list", set(), {"removed_again"}),
     ],
 )
-def test_a_step_that_fails_does_not_stop_those_that_do_not_need_it(
+def test_failed_step_does_not_stop_independent_steps(
     rehearse: Any, services: Services, operation: str, not_found: set[str], still_found: set[str]
 ) -> None:
     services.pinterest.inject(Fault(effect=Answer(status=403), operation=operation, times=None))
@@ -236,7 +236,7 @@ def test_a_step_that_fails_does_not_stop_those_that_do_not_need_it(
         assert "could not be removed: the next rehearse tries again" in ran.err
         assert 0 == rehearse("--only", "token").code
         return
-    facts = _facts(ran)
+    facts = read_facts(ran)
     assert {name for name in not_found | still_found if facts[name] is None} == not_found
     verdicts = [step["verdict"] for step in json.loads(ran.out)["steps"]]
     assert "not found out: the user or the app may not do this" in verdicts
@@ -261,7 +261,7 @@ def test_an_unrelated_error_gives_no_verdict(
     assert verdicts[step].startswith(f"not found out: {verdict}")
 
 
-def test_without_an_access_token_nothing_is_tried(rehearse: Any, services: Services) -> None:
+def test_rehearsal_without_an_access_token_tries_no_step(rehearse: Any, services: Services) -> None:
     services.pinterest.tokens.set_refresh_token(services.environ["PINTEREST_REFRESH_TOKEN"], days=0)
     ran = rehearse()
     assert (1, []) == (ran.code, services.pinterest.calls.writes())
@@ -290,7 +290,7 @@ def test_rehearse_changes_nothing_of_the_user(rehearse: Any, services: Services)
 
 
 @pytest.mark.parametrize("number", some(range(1, 23), quick=4))
-def test_an_interruption_at_any_request_leaves_no_audience(rehearse: Any, services: Services, number: int) -> None:
+def test_interruption_at_any_request_leaves_no_audience(rehearse: Any, services: Services, number: int) -> None:
     seen: list[Call] = []
 
     def interrupt(call: Call) -> None:
@@ -308,7 +308,7 @@ def test_an_interruption_at_any_request_leaves_no_audience(rehearse: Any, servic
 
 
 @pytest.mark.parametrize("operation", ["customer_lists/create", "audiences/create", "audiences/update"])
-def test_the_next_rehearsal_removes_what_a_killed_one_left(
+def test_next_rehearsal_removes_what_a_killed_one_left(
     rehearse: Any, services: Services, tmp_path: Path, operation: str
 ) -> None:
     def kill(call: Call) -> None:
@@ -324,14 +324,14 @@ def test_the_next_rehearsal_removes_what_a_killed_one_left(
         stderr=subprocess.DEVNULL,
     ) as child:
         assert -signal.SIGKILL == child.wait(timeout=children.LIMIT_SECONDS)
-    left = _left(services)
+    left = remaining_audiences(services)
     ran = rehearse("--only", "token")
     assert 0 == ran.code
     assert bool(left) == ("which an earlier rehearsal left" in ran.err)
     assert ("customer_lists/create" == operation) == (left == [])
 
 
-def test_an_audience_whose_creation_was_never_answered_is_removed(rehearse: Any, services: Services) -> None:
+def test_audience_is_removed_when_the_response_to_its_creation_was_lost(rehearse: Any, services: Services) -> None:
     services.pinterest.inject(Fault(effect=Reset(), when=When.AFTER, operation="audiences/create"))
     assert 0 == rehearse("--only", "audience").code
     assert 1 == len(services.pinterest.audiences)
@@ -350,6 +350,6 @@ def test_an_audience_whose_creation_was_never_answered_is_removed(rehearse: Any,
         (Facts(list_listed_seconds=30.0), "new lists are listed late"),
     ],
 )
-def test_advice_follows_from_the_facts(facts: Facts, text: str | None) -> None:
+def test_advice_matches_the_facts(facts: Facts, text: str | None) -> None:
     given = advice(facts)
     assert [] == given if text is None else (len(given) == 1 and text in given[0])

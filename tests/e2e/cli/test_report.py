@@ -51,7 +51,7 @@ def page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return Path("page.html")
 
 
-def test_a_report_is_written_from_a_file(at_terminal: Terminal, page: Path) -> None:
+def test_report_is_written_from_a_file(at_terminal: Terminal, page: Path) -> None:
     ran = at_terminal("report", "stats.json", "-o", page)
     assert Ran(code=0, out="Wrote page.html, from 1 run\n", err="") == ran
     guard.check(page.read_text(), "the page")
@@ -61,15 +61,15 @@ def test_a_report_is_written_from_a_file(at_terminal: Terminal, page: Path) -> N
     assert page.exists()
 
 
-def test_a_report_is_written_from_standard_input(
-    at_terminal: Terminal, types: Callable[[str], None], page: Path
+def test_report_is_written_from_standard_input(
+    at_terminal: Terminal, type_input: Callable[[str], None], page: Path
 ) -> None:
-    types(json.dumps(statistics()))
+    type_input(json.dumps(statistics()))
     ran = at_terminal("report", "-", "--output", page, "--json")
     assert {"file": "page.html", "entries": 1} == json.loads(ran.out)
 
 
-def test_a_report_is_written_from_the_history_whatever_pinterests_credentials_are(
+def test_report_is_written_from_the_history_without_valid_pinterest_credentials(
     at_terminal: Terminal, history: str, page: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PINTEREST_REFRESH_TOKEN", "b4d s3cr3t token")
@@ -78,7 +78,7 @@ def test_a_report_is_written_from_the_history_whatever_pinterests_credentials_ar
     assert "Others" not in page.read_text()
 
 
-def test_a_report_of_several_audiences_has_a_line_for_each(at_terminal: Terminal, history: str, page: Path) -> None:
+def test_report_of_several_audiences_has_a_line_for_each(at_terminal: Terminal, history: str, page: Path) -> None:
     assert 0 == at_terminal("report", "--history", history, "-o", page).code
     for text in ("<h1>2 audiences</h1>", '<th scope="row">Others</th>', '<th scope="row">Readers</th>'):
         assert text in page.read_text()
@@ -104,9 +104,7 @@ def test_unreadable_input_of_report_is_an_error(
     assert at_terminal("report", *arguments).failed(message, code=code)
 
 
-def test_a_package_that_is_not_installed_is_named(
-    at_terminal: Terminal, page: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_package_is_named(at_terminal: Terminal, page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
     monkeypatch.delitem(sys.modules, "td_pinterest_op.report.page", raising=False)
     said = "the Python package jinja2 is not installed: pip install 'td_pinterest_op[cli,report]'"

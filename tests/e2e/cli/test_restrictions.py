@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.campaigns import campaign
-from tests.e2e.restrictions import EVERY, MIRROR, ROWS, check, create_people
+from tests.e2e.restrictions import EVERY, MIRROR, ROWS, check_restrictions, create_people
 from tests.exporting import Services
 from tests.unit.cli.running import Terminal
 
@@ -37,4 +37,4 @@ def test_restrictions_on_the_command_line(
         return "" if ran.code == 0 else ran.err.partition("error: ")[2].replace("\n", " ")
 
     no_query = action == MIRROR and source != "--query"
-    check(services, action, run, refusal="mirror_current_audience needs `query`" if no_query else "")
+    check_restrictions(services, action, run, refusal="mirror_current_audience needs `query`" if no_query else "")

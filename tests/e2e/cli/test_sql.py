@@ -30,7 +30,7 @@ def query(services: Services, tmp_path: Path) -> Path:
     return file
 
 
-def run(services: Services, statement: str) -> list[tuple[Any, ...]]:
+def run_statement(services: Services, statement: str) -> list[tuple[Any, ...]]:
     """The rows of a statement in the emulated warehouse."""
     (made,) = statements(statement, dialect="trino")
     return services.td.warehouse.session("shop", scheduled_time=0).execute(made.sql).fetchall()
@@ -49,22 +49,22 @@ def run(services: Services, statement: str) -> list[tuple[Any, ...]]:
         ),
     ],
 )
-def test_a_statement_for_a_query_is_printed_and_runs(
+def test_printed_statement_runs_in_the_warehouse(
     at_terminal: Terminal, services: Services, query: Path, arguments: list[str], asks: bool, expected: list[Any]
 ) -> None:
     of_columns = ["--database", "shop", "--columns", "Mail=email"] if asks else ["--columns", COLUMNS]
     ran = at_terminal("sql", *arguments, "--query", query, *of_columns, "--quiet")
     assert (0, "") == (ran.code, ran.err)
-    assert sorted(expected, key=str) == sorted(run(services, ran.out), key=str)
+    assert sorted(expected, key=str) == sorted(run_statement(services, ran.out), key=str)
     jobs = services.td.jobs.all()
     assert [True] * asks == [job.query.rstrip().endswith("LIMIT 0") for job in jobs]
     assert [] == services.pinterest.calls.all()
 
 
-def test_arrays_are_known_by_the_warehouse(at_terminal: Terminal, services: Services) -> None:
+def test_array_column_is_recognised_from_the_warehouse(at_terminal: Terminal, services: Services) -> None:
     text = "SELECT ARRAY['a@b.cc', 'x', NULL] AS email"
     ran = at_terminal("sql", "hashed", "--query", text, "--database", "shop", "--quiet")
-    assert [([digest("a@b.cc")],)] == run(services, ran.out)
+    assert [([digest("a@b.cc")],)] == run_statement(services, ran.out)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_arrays_are_known_by_the_warehouse(at_terminal: Terminal, services: Serv
         (["all"], "'all' is not one of 'hashed', 'rejected', 'control'"),
     ],
 )
-def test_wrong_usage_is_named(at_terminal: Terminal, query: Path, arguments: Sequence[str], said: str) -> None:
+def test_wrong_usage_is_reported(at_terminal: Terminal, query: Path, arguments: Sequence[str], said: str) -> None:
     assert at_terminal("sql", *arguments, "--query", query).failed(said, code=2)
 
 
@@ -101,20 +101,22 @@ def test_wrong_usage_is_named(at_terminal: Terminal, query: Path, arguments: Seq
         (["--database", "none"], 'there is no database "none"'),
     ],
 )
-def test_a_query_without_identifiers_is_an_error(
+def test_query_without_identifiers_is_an_error(
     at_terminal: Terminal, query: Path, arguments: Sequence[str], said: str
 ) -> None:
     assert at_terminal("sql", "hashed", "--query", query, *arguments, "--quiet").failed(said)
     assert at_terminal("sql", "hashed", "--query", "SELECT 1; SELECT 2", *arguments).failed("several statements")
 
 
-def test_the_arm_without_a_key_goes_by_the_digest(at_terminal: Terminal, services: Services, query: Path) -> None:
+def test_control_statement_without_a_key_column_uses_the_digest(
+    at_terminal: Terminal, services: Services, query: Path
+) -> None:
     query.write_text('SELECT "Mail" AS email FROM people')
     ran = at_terminal("sql", "control", "--query", query, "--columns", "email", "--percent", "50", "--salt", "s")
-    assert {digest("ann@shop.example")} == {key for key, _ in run(services, ran.out)}
+    assert {digest("ann@shop.example")} == {key for key, _ in run_statement(services, ran.out)}
 
 
-def test_without_a_database_no_key_is_needed(
+def test_treasure_data_key_is_needed_only_with_a_database(
     at_terminal: Terminal, query: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("TD_API_KEY", "PINTEREST_CLIENT_ID", "PINTEREST_CLIENT_SECRET", "PINTEREST_REFRESH_TOKEN"):

@@ -20,7 +20,7 @@ _CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-9]m")
 
 
-def _at(columns: int, services: Services, *arguments: str | Path, **more: Any) -> tuple[str, int]:
+def run_at_width(columns: int, services: Services, *arguments: str | Path, **more: Any) -> tuple[str, int]:
     """All that a terminal of this width shows, and the exit code; `more` as for `at_terminal`."""
     named = {
         "PINTEREST_AD_ACCOUNT_ID": AD_ACCOUNT_ID,
@@ -32,7 +32,7 @@ def _at(columns: int, services: Services, *arguments: str | Path, **more: Any) -
     return children.at_terminal(command, columns=columns, cwd=ROOT, env=environ, **more)
 
 
-def _lines(shown: str) -> list[str]:
+def split_lines(shown: str) -> list[str]:
     return [line for part in _CODES.sub("", shown).splitlines() for line in part.split("\r")]
 
 
@@ -41,25 +41,25 @@ def _lines(shown: str) -> list[str]:
 )
 def test_nothing_is_wider_than_a_narrow_terminal(services: Services, command: list[str]) -> None:
     services.audience(people(200), name="Newsletter readers of the spring campaign")
-    shown, _ = _at(40, services, *command)
-    assert 40 >= max(map(len, _lines(shown)))
+    shown, _ = run_at_width(40, services, *command)
+    assert 40 >= max(map(len, split_lines(shown)))
     if command == ["doctor"]:
-        assert re.search(r"^✓ audience: .*\n  \S", "\n".join(_lines(shown)), re.MULTILINE)
+        assert re.search(r"^✓ audience: .*\n  \S", "\n".join(split_lines(shown)), re.MULTILINE)
 
 
 @pytest.mark.parametrize("columns", some([60, 61, 62, 140], quick=2))
 def test_no_value_is_cut(services: Services, columns: int) -> None:
-    shown = "\n".join(_lines(_at(columns, services, "accounts")[0]))
+    shown = "\n".join(split_lines(run_at_width(columns, services, "accounts")[0]))
     assert "…" not in shown
     assert ("NAME                 STATUS" in shown) == (columns >= 62)
     assert "549755885175" in shown
     assert "may export" in shown
 
 
-def test_colours_go_to_a_terminal_unless_no_color_is_set(services: Services) -> None:
+def test_output_is_coloured_at_a_terminal_unless_no_color_is_set(services: Services) -> None:
     services.audience(people(200))
-    assert _COLOUR.search(_at(120, services, "doctor")[0])
-    assert not _COLOUR.search(_at(120, services, "doctor", environ={"NO_COLOR": "1"})[0])
+    assert _COLOUR.search(run_at_width(120, services, "doctor")[0])
+    assert not _COLOUR.search(run_at_width(120, services, "doctor", environ={"NO_COLOR": "1"})[0])
 
 
 def test_export_asks_and_removes_its_progress_bars(services: Services, tmp_path: Path) -> None:
@@ -67,25 +67,25 @@ def test_export_asks_and_removes_its_progress_bars(services: Services, tmp_path:
     (tmp_path / "people.csv").write_text("email\n" + "\n".join(people(5)) + "\n")
     (tmp_path / "export.yml").write_text("action: add_people_to_current_audience\n")
     arguments = ("export", "--settings", tmp_path / "export.yml", "--csv", tmp_path / "people.csv")
-    shown, code = _at(60, services, *arguments, answers={"[y/N]:": "y\n"})
+    shown, code = run_at_width(60, services, *arguments, answers={"[y/N]:": "y\n"})
     assert 0 == code
-    assert re.search(r"^  requests  1 to write .*\n {12}\S", "\n".join(_lines(shown)), re.MULTILINE)
+    assert re.search(r"^  requests  1 to write .*\n {12}\S", "\n".join(split_lines(shown)), re.MULTILINE)
     assert "Write this to Pinterest? [y/N]:" in shown
     assert 5 == len(services.pinterest.members_of_audience(audience))
-    shown, code = _at(100, services, *arguments, answers={"[y/N]:": "n\n"})
+    shown, code = run_at_width(100, services, *arguments, answers={"[y/N]:": "n\n"})
     assert 1 == code
-    assert "you answered no. Nothing was sent" in " ".join(_lines(shown))
+    assert "you answered no. Nothing was sent" in " ".join(split_lines(shown))
 
 
-def test_the_credentials_of_the_app_are_asked_for_and_the_secret_is_not_shown(services: Services) -> None:
+def test_authorize_asks_for_app_credentials_without_showing_the_secret(services: Services) -> None:
     answers = {
         "The app's client id, from https://developers.pinterest.com/apps/:": "1503921\n",
         "The app's client secret, from https://developers.pinterest.com/apps/ (not shown):": "typed-s3cr3t\n",
         "press Enter:": "\n",
     }
     empty = {"PINTEREST_CLIENT_ID": "", "PINTEREST_CLIENT_SECRET": ""}
-    shown, code = _at(60, services, "authorize", "--no-browser", answers=answers, environ=empty)
+    shown, code = run_at_width(60, services, "authorize", "--no-browser", answers=answers, environ=empty)
     assert 1 == code
     assert re.search(r"^  http://\S+/oauth/\?client_id=1503921&\S+&state=[\w-]+\r?$", shown, re.MULTILINE)
-    assert "no address was pasted: nothing was stored" in " ".join(_lines(shown))
+    assert "no address was pasted: nothing was stored" in " ".join(split_lines(shown))
     guard.check(shown, "the terminal")

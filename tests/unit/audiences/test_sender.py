@@ -498,7 +498,7 @@ def test_fewer_threads_than_wanted_are_enough_and_without_any_nothing_is_sent(
     run = Run(accept, records=500, batch=1, maximum=8)
     if allowed:
         assert (500, 0) == run.send().counts
-        assert 1 == caplog.text.count("no more than 2 threads")
+        assert 1 == caplog.text.count("only 2 threads")
     else:
         error = run.fail()
         assert WorkflowError is type(error)

@@ -16,12 +16,12 @@ from tests.e2e.audiences import (
     NEW,
     REMOVE,
     REPLACE,
+    current_list_id,
     fingerprint,
     is_cleared,
-    list_behind,
+    only_audience_id,
     session_key,
     settings_of,
-    the_audience,
 )
 from tests.exporting import Services, digests, people
 
@@ -33,7 +33,7 @@ _PLAN = re.compile(
 )
 
 
-def planned(caplog: pytest.LogCaptureFixture) -> tuple[str, dict[str, int]]:
+def last_plan(caplog: pytest.LogCaptureFixture) -> tuple[str, dict[str, int]]:
     """The plan that was logged last: its text, and its numbers."""
     text = [record.getMessage() for record in caplog.records if record.getMessage().startswith("plan")][-1]
     plan = _PLAN.search(text)
@@ -43,7 +43,7 @@ def planned(caplog: pytest.LogCaptureFixture) -> tuple[str, dict[str, int]]:
 
 class TestDryRun:
     @pytest.mark.parametrize("action", [ADD, REMOVE, CREATE, REPLACE, CLEAR, DELETE])
-    def test_writes_nothing_and_plans_what_the_real_run_then_does(
+    def test_dry_run_writes_nothing_and_plans_what_the_real_run_does(
         self, services: Services, caplog: pytest.LogCaptureFixture, action: str
     ) -> None:
         # Where records are demanded of an empty list, creating it takes one request more than can be planned.
@@ -57,11 +57,11 @@ class TestDryRun:
         dry = services.export(settings | {"dry_run": True}, job_id=job)
         assert [] == services.pinterest.calls.writes()
         assert before == services.pinterest.state()
-        text, plan = planned(caplog)
+        text, plan = last_plan(caplog)
         assert text.startswith("plan (dry run: nothing will be written):")
 
         real = services.export(settings, job_id=job)
-        text, real_plan = planned(caplog)
+        text, real_plan = last_plan(caplog)
         assert text.startswith("plan:")
         assert plan == real_plan
         assert plan["writes"] == real["requests"]["sent"] == len(services.pinterest.calls.writes())
@@ -72,7 +72,7 @@ class TestDryRun:
         assert (True, 0, 0) == (dry["dry_run"], dry["records"]["sent"], dry["requests"]["sent"])
 
     @pytest.mark.parametrize("action", [CREATE, REPLACE, CLEAR, DELETE])
-    def test_plans_no_second_making_of_what_is_there(
+    def test_plan_of_a_rerun_creates_nothing_that_exists(
         self, services: Services, caplog: pytest.LogCaptureFixture, action: str
     ) -> None:
         settings = settings_of(services, action, people(5))
@@ -80,7 +80,7 @@ class TestDryRun:
         services.export(settings, job_id=job)
         services.pinterest.calls.clear()
         services.export(settings, job_id=job)
-        _, plan = planned(caplog)
+        _, plan = last_plan(caplog)
         assert plan["batches"] == plan["writes"] == len(services.pinterest.calls.writes())
 
     @pytest.mark.parametrize(
@@ -93,28 +93,28 @@ class TestDryRun:
                 REPLACE,
                 [
                     'create customer list "Shoppers (td {key} {job} {records})"',
-                    'move audience {id} "Shoppers" to it; customer list {list} is left behind',
+                    'switch audience {id} "Shoppers" to it; customer list {list} is orphaned',
                 ],
             ),
             (
                 CLEAR,
                 [
                     'create customer list "Shoppers (td {key} - {nobody})"',
-                    'move audience {id} "Shoppers" to it; customer list {list} is left behind',
+                    'switch audience {id} "Shoppers" to it; customer list {list} is orphaned',
                 ],
             ),
             (DELETE, ['remove audience {id} "Shoppers"; its customer list stays']),
         ],
     )
-    def test_says_what_will_be_created_changed_or_left_behind(
+    def test_dry_run_names_what_it_would_create_change_or_leave_behind(
         self, services: Services, caplog: pytest.LogCaptureFixture, action: str, changes: list[str]
     ) -> None:
         settings = settings_of(services, action, people(5))
         job = services.job(people(10)) if action not in (CLEAR, DELETE) else None
         services.export(settings | {"dry_run": True}, job_id=job)
-        text, _ = planned(caplog)
+        text, _ = last_plan(caplog)
         audience_id = str(settings.get("audience_id", ""))
-        behind = list_behind(services, audience_id) if audience_id else ""
+        behind = current_list_id(services, audience_id) if audience_id else ""
         names = {"key": session_key(), "job": job, "records": fingerprint(digests(10)), "nobody": fingerprint([])}
         expected = [change.format(id=audience_id, list=behind, **names) for change in changes]
         assert expected == re.findall(r"^  change +(.*)$", text, re.MULTILINE)
@@ -127,7 +127,7 @@ ALL_JUNK = r"3 of 3 rows are invalid \(placeholder 1, null 1, not_an_email 1\)(?
 ONE_IN_FOUR = r"1 of 4 rows is invalid \(null 1\); the first is in row 4"
 
 
-class TestBrakes:
+class TestLimits:
     @pytest.mark.parametrize("action", [ADD, REMOVE, CREATE, REPLACE])
     @pytest.mark.parametrize(
         ("brake", "values", "error", "complaint"),
@@ -147,7 +147,7 @@ class TestBrakes:
             ({"ignore_invalid_records": False}, [*people(3), None], InvalidRowsError, ONE_IN_FOUR),
         ],
     )
-    def test_rows_that_a_limit_forbids_stop_the_export_before_anything_is_written(
+    def test_rows_beyond_a_limit_stop_the_export_before_the_first_write(
         self,
         services: Services,
         action: str,
@@ -161,7 +161,7 @@ class TestBrakes:
             services.export(settings | brake, job_id=services.job(values))
         assert [] == services.pinterest.calls.writes()
 
-    def test_the_share_of_invalid_rows_counts_rows_when_there_are_several_columns(self, services: Services) -> None:
+    def test_invalid_ratio_of_several_columns_counts_rows(self, services: Services) -> None:
         rows = [(person, "no device") for person in people(10)]
         job = services.td.add_job(columns=[("email", "varchar"), ("maid", "varchar")], rows=rows)
         settings = settings_of(services, REPLACE) | {"ignore_invalid_records": True, "max_invalid_ratio": "0.9"}
@@ -169,26 +169,26 @@ class TestBrakes:
             services.export(settings, job_id=job)
 
     @pytest.mark.parametrize("action", [ADD, REMOVE])
-    def test_with_allow_empty_add_and_remove_do_nothing(self, services: Services, action: str) -> None:
+    def test_add_and_remove_with_allow_empty_do_nothing(self, services: Services, action: str) -> None:
         settings = settings_of(services, action, people(5)) | {"allow_empty": True}
         stored = services.export(settings, job_id=services.job([]))
         assert [] == services.pinterest.calls.writes()
         assert 0 == stored["records"]["sent"]
 
-    def test_with_allow_empty_replace_clears_and_run_again_makes_no_second_list(self, services: Services) -> None:
+    def test_replace_with_allow_empty_clears_once_even_when_repeated(self, services: Services) -> None:
         settings, job = settings_of(services, REPLACE, people(5)) | {"allow_empty": True}, services.job([])
-        before = list_behind(services, settings["audience_id"])
+        before = current_list_id(services, settings["audience_id"])
         assert before == services.export(settings, job_id=job)["previous_customer_list_id"]
         services.export(settings, job_id=job)
         assert is_cleared(services, settings["audience_id"])
         assert 2 == len(services.pinterest.lists)
 
-    def test_with_allow_empty_create_makes_an_empty_audience(self, services: Services) -> None:
+    def test_create_with_allow_empty_creates_an_empty_audience(self, services: Services) -> None:
         services.export(NEW | {"allow_empty": True}, job_id=services.job([]))
-        assert is_cleared(services, the_audience(services))
+        assert is_cleared(services, only_audience_id(services))
 
     @pytest.mark.parametrize("action", [ADD, CREATE, REPLACE])
-    def test_a_dry_run_brakes_as_well(self, services: Services, action: str) -> None:
+    def test_limits_stop_a_dry_run_too(self, services: Services, action: str) -> None:
         with pytest.raises(LimitError):
             services.export(
                 settings_of(services, action, people(5)) | {"dry_run": True, "min_records": 5},

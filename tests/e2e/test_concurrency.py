@@ -20,44 +20,44 @@ from tests.e2e.audiences import (
     NEXT_DAY,
     REMOVE,
     REPLACE,
-    audience_of,
-    during,
+    audience_id_of,
+    current_list_id,
     is_cleared,
-    list_behind,
-    meet_at,
+    only_audience_id,
+    run_during,
     settings_of,
-    the_audience,
+    synchronise_at,
 )
 from tests.emulators.pinterest import Answer, Fault, Reset, When
 from tests.exporting import Services, digests, people
 
 # How an error ends when another session has decided after records were sent.
-NOT_MENDED = ", which is not behind that audience"
+NOT_MENDED = ", which that audience does not use"
 
 
 # -- two projects, two sessions
 
 
-def test_another_project_does_not_take_over_an_audience_of_the_same_session_and_task(services: Services) -> None:
+def test_project_does_not_adopt_the_audience_of_another_projects_equal_task(services: Services) -> None:
     services.export(NEW, job_id=services.job(people(9)), project_id=1)
     with pytest.raises(AudienceError, match="already exists"):
         services.export(NEW, job_id=services.job(people(4, first=50)), project_id=2)
-    assert digests(9) == services.pinterest.members_of_audience(the_audience(services))
+    assert digests(9) == services.pinterest.members_of_audience(only_audience_id(services))
 
 
-def test_two_projects_that_clear_audiences_of_one_name_never_share_a_list(services: Services) -> None:
+def test_two_projects_that_clear_equally_named_audiences_never_share_a_list(services: Services) -> None:
     twin, other = services.audience(people(2), name="Twin"), services.audience(people(3), name="Twin")
     services.export({"action": CLEAR, "audience_id": twin}, project_id=1)
     services.export({"action": CLEAR, "audience_id": other}, project_id=2)
-    assert list_behind(services, twin) != list_behind(services, other)
+    assert current_list_id(services, twin) != current_list_id(services, other)
 
 
 @pytest.mark.parametrize("listing_lag", [0, 2])
-def test_of_two_sessions_that_create_one_name_at_once_the_one_with_the_higher_id_withdraws(
+def test_concurrent_creations_of_one_name_remove_the_audience_with_the_higher_id(
     services: Services, listing_lag: float
 ) -> None:
     services.pinterest.switches.listing_lag_seconds = listing_lag
-    meet_at(services, "audiences/create")
+    synchronise_at(services, "audiences/create")
     jobs = [services.job(people(5)), services.job(people(7, first=50))]
 
     def create(number: int) -> ExportError | None:
@@ -70,17 +70,17 @@ def test_of_two_sessions_that_create_one_name_at_once_the_one_with_the_higher_id
     with ThreadPoolExecutor(max_workers=2) as pool:
         errors = list(pool.map(create, range(2)))
     (failed,) = [error for error in errors if error]
-    kept = the_audience(services)
+    kept = only_audience_id(services)
     assert f"already exists (id {kept})" in str(failed)
     assert (digests(5) if errors[0] is None else digests(7, first=50)) == services.pinterest.members_of_audience(kept)
     made = services.pinterest.audiences_named("Spring", removed=None)
     assert kept == min(made, key=lambda audience: int(audience.id)).id
 
 
-def test_a_name_that_is_taken_while_the_records_are_sent_is_noticed_before_the_audience_is_created(
+def test_name_taken_while_sending_is_noticed_before_the_audience_is_created(
     services: Services,
 ) -> None:
-    during(services, "customer_lists/create", lambda: services.audience(people(1), name="Spring"))
+    run_during(services, "customer_lists/create", lambda: services.audience(people(1), name="Spring"))
     with pytest.raises(AudienceError, match=f"already exists.*{NOT_MENDED}$") as caught:
         services.export(NEW, job_id=services.job(people(9)))
     assert "running this task again" not in str(caught.value).lower()
@@ -88,15 +88,15 @@ def test_a_name_that_is_taken_while_the_records_are_sent_is_noticed_before_the_a
 
 
 @pytest.mark.parametrize(("if_exists", "after"), [("add", digests(9) | digests(1, first=50)), ("replace", digests(9))])
-def test_a_session_that_finds_its_name_taken_does_as_if_exists_says_when_it_runs_again(
+def test_rerun_of_create_with_a_taken_name_follows_if_exists(
     services: Services, if_exists: str, after: set[str]
 ) -> None:
     new, job = {**NEW, "if_exists": if_exists}, services.job(people(9))
-    during(services, "customer_lists/create", lambda: services.audience(people(1, first=50), name="Spring"))
+    run_during(services, "customer_lists/create", lambda: services.audience(people(1, first=50), name="Spring"))
     with pytest.raises(AudienceError, match=f"Run this task again: if_exists: {if_exists} then applies to it"):
         services.export(new, job_id=job)
     services.export(new, job_id=job)
-    assert after == services.pinterest.members_of_audience(the_audience(services))
+    assert after == services.pinterest.members_of_audience(only_audience_id(services))
 
 
 # -- older next to newer, replace under add
@@ -104,10 +104,10 @@ def test_a_session_that_finds_its_name_taken_does_as_if_exists_says_when_it_runs
 
 @pytest.mark.parametrize("operation", ["audiences/get", "customer_lists/create"], ids=["before", "while sending"])
 @pytest.mark.parametrize("replace_newer", [False, True])
-def test_an_older_job_does_not_overwrite_a_newer_one(services: Services, operation: str, replace_newer: bool) -> None:
+def test_older_job_does_not_overwrite_a_newer_one(services: Services, operation: str, replace_newer: bool) -> None:
     settings = {"action": REPLACE, "audience_id": (audience_id := services.audience(people(3, first=500)))}
     older, newer = services.job(people(9)), services.job(people(4, first=50))
-    during(services, operation, lambda: services.export(settings, job_id=newer, session_time=NEXT_DAY))
+    run_during(services, operation, lambda: services.export(settings, job_id=newer, session_time=NEXT_DAY))
     if replace_newer:
         services.export(settings | {"replace_newer": True}, job_id=older)
     else:
@@ -123,13 +123,13 @@ def test_an_older_job_does_not_overwrite_a_newer_one(services: Services, operati
 @pytest.mark.parametrize(
     ("action", "after"), [(ADD, digests(3) | digests(4, first=50)), (REMOVE, digests(4, first=50))]
 )
-def test_an_add_or_remove_says_that_a_replace_moved_the_audience_and_a_rerun_is_right(
+def test_add_or_remove_during_a_replace_is_an_error_and_a_rerun_succeeds(
     services: Services, action: str, after: set[str]
 ) -> None:
     audience_id, job = services.audience(people(9)), services.job(people(3))
     replace = {"action": REPLACE, "audience_id": audience_id}
     replacement = services.job(people(4, first=50) + (people(2) if action == REMOVE else []))
-    during(services, "customer_lists/update", lambda: services.export(replace, job_id=replacement))
+    run_during(services, "customer_lists/update", lambda: services.export(replace, job_id=replacement))
     with pytest.raises(AudienceError, match="was changed by somebody else during this export"):
         services.export({"action": action, "audience_id": audience_id}, job_id=job, session_time=NEXT_DAY)
     services.export({"action": action, "audience_id": audience_id}, job_id=job, session_time=NEXT_DAY)
@@ -137,16 +137,16 @@ def test_an_add_or_remove_says_that_a_replace_moved_the_audience_and_a_rerun_is_
 
 
 @pytest.mark.parametrize(("removed", "state"), [("gone", "cannot be found any more"), ("readable", "was removed")])
-def test_an_audience_that_is_removed_during_an_add_is_an_error(services: Services, removed: str, state: str) -> None:
+def test_audience_removed_during_an_add_is_an_error(services: Services, removed: str, state: str) -> None:
     services.pinterest.switches.removed_audiences = removed
     audience_id, job = services.audience(people(9)), services.job(people(3))
     delete = {"action": DELETE, "audience_id": audience_id}
-    during(services, "customer_lists/update", lambda: services.export(delete))
+    run_during(services, "customer_lists/update", lambda: services.export(delete))
     with pytest.raises(AudienceError, match=f"it {state}.* no effect on the audience$"):
         services.export({"action": ADD, "audience_id": audience_id}, job_id=job)
 
 
-def test_an_audiences_name_forges_no_line_of_a_message_or_a_summary(services: Services) -> None:
+def test_line_break_in_an_audience_name_adds_no_line_to_messages(services: Services) -> None:
     audience_id, job = services.audience(people(3), name="Shoppers\nERROR forged \x1b[31m"), services.job(people(4))
     replace = {"action": REPLACE, "audience_id": audience_id}
     with pytest.raises(AudienceError) as wrong_name:
@@ -165,9 +165,7 @@ def test_an_audiences_name_forges_no_line_of_a_message_or_a_summary(services: Se
 
 @pytest.mark.parametrize("lost", [False, True], ids=["answered", "answers lost"])
 @pytest.mark.parametrize("action", [ADD, REMOVE, CREATE, REPLACE, CLEAR, DELETE])
-def test_listings_two_seconds_behind_and_reads_twelve_double_nothing(
-    services: Services, action: str, lost: bool
-) -> None:
+def test_delayed_listings_and_reads_cause_no_duplicates(services: Services, action: str, lost: bool) -> None:
     settings = settings_of(services, action, people(6))
     services.time.sleep(60)
     services.pinterest.switches.set({"listing_lag_seconds": 2, "reading_lag_seconds": 12})
@@ -178,7 +176,7 @@ def test_listings_two_seconds_behind_and_reads_twelve_double_nothing(
     for _ in range(2):
         services.export(settings | {"limit_records_per_request": 4}, job_id=job)
     services.time.sleep(60)
-    audience_id = audience_of(services, settings)
+    audience_id = audience_id_of(services, settings)
     members = {ADD: digests(12), REMOVE: digests(3), DELETE: digests(6)}
     if action == CLEAR:
         assert is_cleared(services, audience_id)
@@ -201,39 +199,39 @@ def test_listings_two_seconds_behind_and_reads_twelve_double_nothing(
     ],
     ids=["list not found yet", "400 while processing", "409 while processing"],
 )
-def test_a_new_list_that_is_not_ready_is_waited_for(services: Services, action: str, switches: dict[str, Any]) -> None:
+def test_export_waits_for_a_new_list_to_become_ready(services: Services, action: str, switches: dict[str, Any]) -> None:
     settings = settings_of(services, action, people(2))
     services.time.sleep(60)
     services.pinterest.switches.set(switches)
     services.export(settings | {"limit_records_per_request": 4}, job_id=services.job(people(9)))
-    assert digests(9) == services.pinterest.members_of_audience(audience_of(services, settings))
+    assert digests(9) == services.pinterest.members_of_audience(audience_id_of(services, settings))
 
 
 @pytest.mark.parametrize("retries", [0, 7])
-def test_a_slow_move_is_waited_for_at_least_half_a_minute(services: Services, retries: int) -> None:
+def test_export_waits_at_least_half_a_minute_for_a_slow_switch(services: Services, retries: int) -> None:
     services.pinterest.switches.move_lag_seconds = 25
     audience_id = services.audience(people(5))
     settings = {"action": REPLACE, "audience_id": audience_id, "retry_count": retries}
     stored = services.export(settings, job_id=services.job(people(9)))
-    assert list_behind(services, audience_id) == stored["customer_list_id"]
+    assert current_list_id(services, audience_id) == stored["customer_list_id"]
 
 
 # -- if_exists, expected_audience_name
 
 
 @pytest.mark.parametrize(("if_exists", "members"), [("add", digests(12)), ("replace", digests(9, first=3))])
-def test_one_workflow_serves_the_first_day_and_every_other(
+def test_create_with_if_exists_works_on_the_first_day_and_later(
     services: Services, if_exists: str, members: set[str]
 ) -> None:
     settings = NEW | {"if_exists": if_exists}
     first = services.export(settings, job_id=services.job(people(6)))
     for _ in range(2):
         stored = services.export(settings, job_id=services.job(people(9, first=3)), session_time=NEXT_DAY)
-    assert first["audience_id"] == stored["audience_id"] == the_audience(services)
-    assert members == services.pinterest.members_of_audience(the_audience(services))
+    assert first["audience_id"] == stored["audience_id"] == only_audience_id(services)
+    assert members == services.pinterest.members_of_audience(only_audience_id(services))
 
 
-def test_several_audiences_of_that_name_are_an_error_with_their_ids(services: Services) -> None:
+def test_several_audiences_of_one_name_are_an_error_with_their_ids(services: Services) -> None:
     ids = [services.audience(name="Spring"), services.audience(name="Spring")]
     with pytest.raises(AudienceError) as caught:
         services.export(NEW | {"if_exists": "add"}, job_id=services.job(people(3)))
@@ -242,7 +240,7 @@ def test_several_audiences_of_that_name_are_an_error_with_their_ids(services: Se
 
 
 @pytest.mark.parametrize("action", [ADD, REMOVE, REPLACE, CLEAR, DELETE])
-def test_an_audience_with_another_name_than_expected_is_not_touched(services: Services, action: str) -> None:
+def test_audience_with_an_unexpected_name_is_not_changed(services: Services, action: str) -> None:
     settings = {"action": action, "audience_id": services.audience(people(3)), "expected_audience_name": "Customers"}
     job = None if action in (CLEAR, DELETE) else services.job(people(2))
     with pytest.raises(AudienceError, match='is named "Shoppers"; expected_audience_name is "Customers"'):
@@ -252,7 +250,7 @@ def test_an_audience_with_another_name_than_expected_is_not_touched(services: Se
     assert [] != services.pinterest.calls.writes()
 
 
-def test_a_name_that_cannot_be_read_is_not_the_expected_one(services: Services) -> None:
+def test_unreadable_audience_does_not_have_the_expected_name(services: Services) -> None:
     settings = {"action": DELETE, "audience_id": "123", "expected_audience_name": "Customers"}
     with pytest.raises(AudienceError, match="cannot be read, so its name is unknown"):
         services.export(settings)
@@ -262,7 +260,7 @@ def test_a_name_that_cannot_be_read_is_not_the_expected_one(services: Services) 
 # -- names, ids, places
 
 
-def test_the_name_of_a_list_is_never_longer_than_pinterest_takes(services: Services) -> None:
+def test_list_name_is_never_longer_than_pinterest_allows(services: Services) -> None:
     name = "Käufer " * 60
     audience_id = services.audience(people(3), name=name)
     settings = {"action": REPLACE, "audience_id": audience_id}
@@ -273,7 +271,7 @@ def test_the_name_of_a_list_is_never_longer_than_pinterest_takes(services: Servi
     assert all(len(held.name) <= 255 for held in services.pinterest.lists.values() if "(td " in held.name)
 
 
-def test_audience_ids_of_nineteen_digits_are_ids(services: Services) -> None:
+def test_audience_id_may_have_nineteen_digits(services: Services) -> None:
     services.pinterest.switches.long_audience_ids = True
     audience_id = services.audience(people(3))
     assert 19 == len(audience_id)
@@ -293,7 +291,7 @@ def test_exceptions_of_earlier_uploads_do_not_block_an_audience(
 
 
 @pytest.mark.parametrize("action", [CLEAR, DELETE])
-def test_actions_without_rows_need_no_temporary_folder(
+def test_action_without_rows_needs_no_temporary_folder(
     services: Services, action: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     audience_id = services.audience(people(3))
@@ -302,9 +300,7 @@ def test_actions_without_rows_need_no_temporary_folder(
         services.export({"action": action, "audience_id": audience_id})
 
 
-def test_the_statistics_of_a_failed_run_hold_the_ids_that_are_known(
-    services: Services, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_statistics_of_a_failed_run_contain_the_known_ids(services: Services, caplog: pytest.LogCaptureFixture) -> None:
     services.pinterest.inject(Fault(effect=Answer(status=403), operation="audiences/create"))
     job = services.job(people(5))
     with pytest.raises(ExportError):
@@ -318,11 +314,9 @@ def test_the_statistics_of_a_failed_run_hold_the_ids_that_are_known(
 
 @pytest.mark.parametrize("answer", ["413", "413 and close", "drop"])
 @pytest.mark.parametrize("action", [CREATE, ADD])
-def test_bodies_that_are_too_large_are_halved_however_that_is_said(
-    services: Services, action: str, answer: str
-) -> None:
+def test_too_large_request_is_halved_for_each_form_of_rejection(services: Services, action: str, answer: str) -> None:
     settings = settings_of(services, action)
     services.pinterest.switches.set({"largest_body": 30_000, "large_body_answer": answer})
     stored = services.export(settings, job_id=services.job(people(2_000)))
-    assert digests(2_000) == services.pinterest.members_of_audience(audience_of(services, settings))
+    assert digests(2_000) == services.pinterest.members_of_audience(audience_id_of(services, settings))
     assert (2_000, 0) == (stored["records"]["sent"], stored["records"]["refused"])

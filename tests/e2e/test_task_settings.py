@@ -29,7 +29,7 @@ class TestWrongSettings:
         "requests_per_minut": "400",
     }
 
-    def test_ten_at_once_are_one_error_that_names_them_all_and_nothing_is_contacted(self, services: Services) -> None:
+    def test_wrong_settings_are_one_error_that_names_all_before_any_request(self, services: Services) -> None:
         with pytest.raises(SettingsError) as caught:
             services.export(self.TEN, job_id=services.job(people(3)))
         first, *lines = str(caught.value).splitlines()
@@ -48,7 +48,7 @@ class TestWrongSettings:
             ({"job_id": "1", "result_settings": "type: [pinterest"}, "result_settings"),
         ],
     )
-    def test_a_task_that_cannot_be_run_is_an_error_before_anything_is_contacted(
+    def test_incomplete_task_is_an_error_before_any_request(
         self, services: Services, task: dict[str, Any], complaint: str
     ) -> None:
         with pytest.raises(SettingsError) as caught:
@@ -57,14 +57,14 @@ class TestWrongSettings:
         assert [] == services.td.requests
         assert [] == services.pinterest.calls.all()
 
-    def test_a_missing_api_key_is_named_beside_wrong_settings(self, services: Services) -> None:
+    def test_missing_api_key_is_named_together_with_wrong_settings(self, services: Services) -> None:
         services.environ.pop("TD_API_KEY")
         with pytest.raises(SettingsError) as caught:
             services.export({"action": "add_peeple", "ad_account_id": None}, job_id="12x")
         for part in ("- ad_account_id: missing", "- action: ", "job_id must be the digits", "there is no TD_API_KEY"):
             assert part in str(caught.value)
 
-    def test_keys_of_audience_studios_console_pass_in_an_activation_only(self, services: Services) -> None:
+    def test_settings_of_audience_studio_are_accepted_in_an_activation_only(self, services: Services) -> None:
         audience_id = services.audience()
         own = {"type": "pinterest", "ad_account_id": AD_ACCOUNT_ID, "audience_type": "customer_list"}
         settings = own | {"action": "delete_current_audience", "audience_id": audience_id, "td_connection": "x"}
@@ -76,11 +76,11 @@ class TestWrongSettings:
         assert services.pinterest.audiences[audience_id].removed
 
     @pytest.mark.parametrize("name", ["TD_API_SERVER", "PINTEREST_API_ENDPOINT"])
-    def test_plain_http_to_another_machine_is_refused(self, services: Services, name: str) -> None:
+    def test_plain_http_to_another_machine_is_rejected(self, services: Services, name: str) -> None:
         with pytest.raises(SettingsError, match=f"{name} must be https"):
             services.export({"action": ADD, "audience_id": "1"}, job_id="1", environ={name: "http://api.example/v5"})
 
-    def test_an_action_without_rows_needs_neither_job_nor_api_key(self, services: Services) -> None:
+    def test_action_without_rows_needs_neither_job_nor_api_key(self, services: Services) -> None:
         services.environ.pop("TD_API_KEY")
         with pytest.raises(SettingsError) as caught:
             services.export({"action": "delete_current_audience"})
@@ -91,7 +91,7 @@ class TestWrongSettings:
 
 class TestForms:
     @pytest.mark.parametrize("dump", [json.dumps, yaml.safe_dump], ids=["JSON", "YAML"])
-    def test_settings_may_be_a_text(self, services: Services, dump: Any) -> None:
+    def test_settings_may_be_json_or_yaml_text(self, services: Services, dump: Any) -> None:
         audience_id = services.audience()
         settings = {
             "type": "pinterest",
@@ -104,7 +104,7 @@ class TestForms:
         services.export({}, job_id=services.job([*people(5), "n/a", None]), result_settings=dump(settings))
         assert digests(5) == services.pinterest.members_of_audience(audience_id)
 
-    def test_secrets_may_stand_as_literals_that_digdag_did_not_resolve(self, services: Services) -> None:
+    def test_secret_references_that_digdag_did_not_resolve_are_resolved(self, services: Services) -> None:
         audience_id = services.audience()
         for name in ("PINTEREST_CLIENT_ID", "PINTEREST_CLIENT_SECRET", "PINTEREST_REFRESH_TOKEN"):
             services.environ.pop(name)
@@ -122,7 +122,7 @@ class TestForms:
         assert digests(5) == services.pinterest.members_of_audience(audience_id)
 
 
-def test_who_gets_the_error_alone_learns_that_an_id_may_have_lost_digits(services: Services) -> None:
+def test_error_about_an_id_that_may_have_lost_digits_has_a_warning(services: Services) -> None:
     settings = {"action": "add_people_to_current_audience", "audience_id": 549755885175000900}
     with pytest.raises(AudienceError, match=r"Beware: digdag may have changed the last digits .*: audience_id$"):
         services.export(settings, job_id=services.job([]))

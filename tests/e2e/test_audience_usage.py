@@ -17,7 +17,9 @@ from tests.unit.cli.running import Terminal
 ACTIONS = [DELETE, CLEAR]
 
 
-def _ad_group(services: Services, audience_id: str, through: str, *, status: str = "ACTIVE", name: str = "Fans") -> str:
+def add_ad_group(
+    services: Services, audience_id: str, through: str, *, status: str = "ACTIVE", name: str = "Fans"
+) -> str:
     """An ad group that uses an audience one way or the other; returns its id."""
     made = services.pinterest.advertising
     campaign_id = made.add_campaign("Spring", status="PAUSED")
@@ -31,20 +33,20 @@ def _ad_group(services: Services, audience_id: str, through: str, *, status: str
     return made.add_ad_group(name, campaign_id=campaign_id, status=status, **ways[through])
 
 
-def _act(services: Services, action: str, audience_id: str, **settings: Any) -> dict[str, Any]:
+def run_action(services: Services, action: str, audience_id: str, **settings: Any) -> dict[str, Any]:
     return services.export({"action": action, "audience_id": audience_id, **settings})
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
 @pytest.mark.parametrize("through", ["include", "exclude", "template", "segment"])
 @pytest.mark.parametrize("action", ACTIONS)
-def test_an_audience_that_an_active_ad_group_uses_stays_as_it_is(
+def test_audience_used_by_an_active_ad_group_is_not_changed(
     services: Services, action: str, through: str, dry_run: bool
 ) -> None:
     audience_id = services.audience(people(3))
-    group_id = _ad_group(services, audience_id, through)
+    group_id = add_ad_group(services, audience_id, through)
     with pytest.raises(AudienceError) as caught:
-        _act(services, action, audience_id, dry_run=dry_run)
+        run_action(services, action, audience_id, dry_run=dry_run)
     assert f'is used by 1 active ad group: "Fans" ({group_id}) of campaign "Spring"' in str(caught.value)
     assert "Nothing was changed" in str(caught.value)
     assert "even_if_used: true" in str(caught.value)
@@ -62,12 +64,12 @@ def test_an_audience_that_an_active_ad_group_uses_stays_as_it_is(
     ],
 )
 @pytest.mark.parametrize("action", ACTIONS)
-def test_one_that_none_uses_any_more_is_deleted_or_cleared(
+def test_audience_without_active_ad_groups_is_deleted_or_cleared(
     services: Services, action: str, through: str, status: str, settings: dict[str, Any]
 ) -> None:
     audience_id = services.audience(people(3))
-    _ad_group(services, audience_id, through, status=status)
-    _act(services, action, audience_id, **settings)
+    add_ad_group(services, audience_id, through, status=status)
+    run_action(services, action, audience_id, **settings)
     audience = services.pinterest.audiences[audience_id]
     assert audience.removed or len(services.pinterest.members_of_audience(audience_id)) < 2
 
@@ -75,9 +77,9 @@ def test_one_that_none_uses_any_more_is_deleted_or_cleared(
 def test_ten_ad_groups_are_named_and_the_others_counted(services: Services) -> None:
     audience_id = services.audience()
     for number in range(13):
-        _ad_group(services, audience_id, "include", name=f"Group {number}\n{'x' * 200}")
+        add_ad_group(services, audience_id, "include", name=f"Group {number}\n{'x' * 200}")
     with pytest.raises(AudienceError) as caught:
-        _act(services, "delete_current_audience", audience_id)
+        run_action(services, "delete_current_audience", audience_id)
     said = str(caught.value)
     assert (10, True, False) == (said.count('"Group '), ", and 3 more" in said, "\n" in said)
     assert len(said) < 3_000
@@ -85,14 +87,14 @@ def test_ten_ad_groups_are_named_and_the_others_counted(services: Services) -> N
 
 @pytest.mark.parametrize("operation", ["ad_groups/list", "targeting_template/list", "customer_segment/list"])
 @pytest.mark.parametrize("action", ACTIONS)
-def test_a_token_that_may_not_read_them_costs_one_warning(
+def test_token_that_may_not_read_ad_groups_causes_one_warning(
     services: Services, caplog: pytest.LogCaptureFixture, action: str, operation: str
 ) -> None:
     audience_id = services.audience()
-    _ad_group(services, audience_id, "template", status="PAUSED")
-    _ad_group(services, audience_id, "segment", status="PAUSED")
+    add_ad_group(services, audience_id, "template", status="PAUSED")
+    add_ad_group(services, audience_id, "segment", status="PAUSED")
     services.pinterest.inject(Fault(effect=Answer(status=403), operation=operation, times=None))
-    _act(services, action, audience_id)
+    run_action(services, action, audience_id)
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert 1 == len([text for text in warnings if "OWNER, ADMIN, ANALYST or CAMPAIGN_MANAGER" in text])
     assert services.pinterest.calls.writes()
@@ -102,45 +104,47 @@ def test_a_token_that_may_not_read_them_costs_one_warning(
     "operation", ["ad_groups/list", "targeting_template/list", "customer_segment/list", "campaigns/list"]
 )
 @pytest.mark.parametrize("action", ACTIONS)
-def test_any_other_failure_ends_the_action_before_it_writes(services: Services, action: str, operation: str) -> None:
+def test_failure_to_read_ad_groups_ends_the_action_before_it_writes(
+    services: Services, action: str, operation: str
+) -> None:
     audience_id = services.audience()
-    _ad_group(services, audience_id, "template", status="PAUSED")
-    _ad_group(services, audience_id, "segment", status="PAUSED")
+    add_ad_group(services, audience_id, "template", status="PAUSED")
+    add_ad_group(services, audience_id, "segment", status="PAUSED")
     services.pinterest.inject(Fault(effect=Answer(status=503), operation=operation, times=None))
     with pytest.raises(ExportError):
-        _act(services, action, audience_id, retry_count=1)
+        run_action(services, action, audience_id, retry_count=1)
     assert [] == services.pinterest.calls.writes()
 
 
-def test_a_campaign_that_cannot_be_read_has_no_name(services: Services) -> None:
+def test_unreadable_campaign_has_no_name(services: Services) -> None:
     audience_id = services.audience()
-    _ad_group(services, audience_id, "include")
+    add_ad_group(services, audience_id, "include")
     services.pinterest.inject(Fault(effect=Answer(status=403), operation="campaigns/list"))
     with pytest.raises(AudienceError, match=r'"Fans" \(\d+\) of campaign \d+\. Nothing'):
-        _act(services, "delete_current_audience", audience_id)
+        run_action(services, "delete_current_audience", audience_id)
 
 
-def test_five_thousand_ad_groups_stay_under_the_read_limit(services: Services) -> None:
+def test_five_thousand_ad_groups_are_read_below_the_rate_limit(services: Services) -> None:
     audience_id, made = services.audience(), services.pinterest.advertising
     for number in range(5_000):
         made.add_ad_group(f"group {number}", campaign_id="1", include=["1"])
-    last = _ad_group(services, audience_id, "include")
+    last = add_ad_group(services, audience_id, "include")
     services.pinterest.switches.limits = {"ads_read": 1_000}
     with pytest.raises(AudienceError, match=last):
-        _act(services, "clear_current_audience", audience_id)
+        run_action(services, "clear_current_audience", audience_id)
     assert 40 > services.pinterest.calls.busiest(category="ads_read")
     assert {200} == {call.status for call in services.pinterest.calls.all()}
 
 
 @pytest.mark.parametrize("gone", [False, True])
-def test_what_was_done_before_is_not_asked_about_again(services: Services, gone: bool) -> None:
+def test_repeated_clear_or_delete_does_not_check_ad_groups(services: Services, gone: bool) -> None:
     audience_id = services.audience(people(3))
-    _act(services, "clear_current_audience", audience_id)
-    _ad_group(services, audience_id, "include")
-    _act(services, "clear_current_audience", audience_id)
-    _act(services, "delete_current_audience", audience_id, even_if_used=True)
+    run_action(services, "clear_current_audience", audience_id)
+    add_ad_group(services, audience_id, "include")
+    run_action(services, "clear_current_audience", audience_id)
+    run_action(services, "delete_current_audience", audience_id, even_if_used=True)
     services.pinterest.switches.removed_audiences = "gone" if gone else "readable"
-    _act(services, "delete_current_audience", audience_id)
+    run_action(services, "delete_current_audience", audience_id)
     assert services.pinterest.audiences[audience_id].removed
 
 
@@ -156,10 +160,10 @@ def terminal_between(
     return Terminal(capsys)
 
 
-def test_the_command_line_lists_the_ad_groups(terminal_between: Terminal, services: Services) -> None:
+def test_audience_command_lists_the_ad_groups(terminal_between: Terminal, services: Services) -> None:
     audience_id = services.audience()
-    paused = _ad_group(services, audience_id, "template", status="PAUSED", name="Later")
-    active = _ad_group(services, audience_id, "exclude")
+    paused = add_ad_group(services, audience_id, "template", status="PAUSED", name="Later")
+    active = add_ad_group(services, audience_id, "exclude")
     shown = json.loads(terminal_between("audience", audience_id, "--json").out)["ad_groups"]
     assert [(active, "Fans", "ACTIVE", "excludes", "Spring"), (paused, "Later", "PAUSED", "Spring")] == [
         (shown[0]["id"], shown[0]["name"], shown[0]["status"], shown[0]["how"], shown[0]["campaign_name"]),
@@ -168,7 +172,9 @@ def test_the_command_line_lists_the_ad_groups(terminal_between: Terminal, servic
     assert f"{active}  Fans   ACTIVE  excludes" in terminal_between("audience", audience_id).out
 
 
-def test_the_command_line_says_when_it_may_not_read_them(terminal_between: Terminal, services: Services) -> None:
+def test_audience_command_reports_that_ad_groups_may_not_be_read(
+    terminal_between: Terminal, services: Services
+) -> None:
     audience_id = services.audience()
     services.pinterest.accounts[AD_ACCOUNT_ID] = AdAccount(
         id=AD_ACCOUNT_ID, name="Shared", roles={USER.id: ("AUDIENCE_MANAGER",)}
