@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from td_pinterest_op import __version__
-from td_pinterest_op.audiences.actions import EXPORT, OUTCOMES, build_action
+from td_pinterest_op.audiences.actions import EXPORT, REPORT_TEXTS, build_action
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step
 from td_pinterest_op.audiences.request import ExportRequest, read_export_request
 from td_pinterest_op.audiences.sender import Sender
@@ -184,7 +184,7 @@ def _publish_statistics(stats: Stats, settings: Settings, timing: Timing) -> Ite
     finally:
         if settings.report:
             text, now = error_text(error), timing.utc()
-            write_report(Path(settings.report), stats.to_json(), outcomes=OUTCOMES, error=text, now=now)
+            write_report(Path(settings.report), stats.to_json(), report_texts=REPORT_TEXTS, error=text, now=now)
 
 
 def _history_row(stats: Stats, settings: Settings) -> Row:
