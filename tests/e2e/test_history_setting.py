@@ -107,8 +107,8 @@ def test_failed_run_writes_a_row_with_its_error_and_progress(services: Services)
         run_add(services, settings={"audience_id": "77"})
     services.pinterest.inject(PinterestFault(effect=Answer(status=500), operation="customer_lists/update", times=None))
     with pytest.raises(PinterestError, match="Partly sent: 0 of 5 records sent"):
-        add(services, settings={"retry_count": 0})
-    limited, missing, broken = rows(services)
+        run_add(services, settings={"retry_count": 0})
+    limited, missing, broken = read_rows(services)
     assert ("failed", str(limit.value), 5, 0) == tuple(
         limited[name] for name in ("outcome", "error", "rows_read", "requests_sent")
     )
@@ -168,9 +168,9 @@ def test_interrupted_erasure_records_its_progress(services: Services, request: p
     services.environ["PINTEREST_REFRESH_TOKEN"] = "pinr.s3cr3t-wrong-token"
     settings = {"ad_account_id": AD_ACCOUNT_ID, "history": HISTORY, "retry_count": 0}
     with pytest.raises(ExportError):
-        erasure(task(services, settings, job_id=services.job(people(5))), services.time.timing)
+        erasure(task_of(services, settings, job_id=services.job(people(5))), services.time.timing)
     assert [("failed", "Failed: 0 of 0 customer lists were processed.")] == [
-        (row["outcome"], row["summary"]) for row in rows(services)
+        (row["outcome"], row["summary"]) for row in read_rows(services)
     ]
 
 

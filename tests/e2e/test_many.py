@@ -15,7 +15,7 @@ import pytest
 
 from tests import children, dig
 from tests.campaigns import campaign
-from tests.e2e.project import ENGINES, SESSION, Run, change, secrets
+from tests.e2e.project import ENGINES, SESSION, Run, edit_file, secrets_for
 from tests.emulators.environment import HURRY, digdag_home
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people

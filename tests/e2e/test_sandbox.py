@@ -21,7 +21,7 @@ from td_pinterest_op.cli.rehearse.stage import Facts
 from td_pinterest_op.cli.report_sources import read_entries
 from tests import children, guard
 from tests.campaigns import campaign, some
-from tests.e2e.project import ENGINES, ROOT, change, copy_checkout, run_with_stand_in
+from tests.e2e.project import ENGINES, ROOT, copy_checkout, edit_file, run_with_tests_dig
 from tests.emulators.__main__ import AUDIENCE_NAME, guide_lines
 from tests.emulators.environment import HURRY, environment
 from tests.emulators.pinterest import CONTROLS
@@ -231,7 +231,7 @@ def test_missing_people_are_counted_by_what_withheld_them(
     opted_out = "SELECT mail AS contact FROM customers WHERE id IN (3, 4)"
     query = "\n  query: queries/customers_with_consent.sql" if action.startswith("mirror") else ""
     task = f"+send:\n  database: shop{query}\n  suppress: {opted_out}\n"
-    change(project / "buyers.dig", (r"^\+send:\n", task), ("action: .*", f"action: {action}\n    min_records: 1"))
+    edit_file(project / "buyers.dig", (r"^\+send:\n", task), ("action: .*", f"action: {action}\n    min_records: 1"))
     numbers = [
         int(hashlib.sha256(f"autumn\n{key}".encode()).hexdigest()[:8], 16) % 10_000
         for key in (range(12) if by else map(digest, everybody))

@@ -66,7 +66,7 @@ def local_secrets_folder(tmp_path: Path) -> Path:
 
 
 def test_consent_stores_the_three_secrets_readable_by_their_owner_only(
-    authorize: Authorize, tmp_path: Path, as_recorded: Recorded
+    authorize: Authorize, tmp_path: Path, compare_golden: Recorded
 ) -> None:
     os.umask(0o022)
     compare_golden(authorize("--to", "local"), "authorize")
@@ -158,7 +158,7 @@ def test_an_invalid_refresh_token_is_replaced(authorize: Authorize, monkeypatch:
     ],
 )
 def test_a_pasted_text_that_is_not_the_redirect_is_an_error(
-    authorize: Authorize, types: Callable[[str], None], pasted: str, said: str, tmp_path: Path
+    authorize: Authorize, type_input: Callable[[str], None], pasted: str, said: str, tmp_path: Path
 ) -> None:
     type_input(f"{pasted}\n" if pasted else "")
     assert authorize("--no-browser").failed(said)
@@ -232,7 +232,7 @@ def refuse_to_listen(monkeypatch: pytest.MonkeyPatch, families: Container[int], 
 
 
 def test_authorize_works_without_ipv6(authorize: Authorize, monkeypatch: pytest.MonkeyPatch) -> None:
-    _refuses_to_listen(monkeypatch, {socket.AF_INET6}, errno.EADDRNOTAVAIL)
+    refuse_to_listen(monkeypatch, {socket.AF_INET6}, errno.EADDRNOTAVAIL)
     ran = authorize()
     assert 0 == ran.code, ran.err
 

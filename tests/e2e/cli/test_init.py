@@ -113,7 +113,7 @@ def test_a_second_call_keeps_files_that_somebody_changed(init: Init, folder: Pat
     (folder / "queries" / "people.sql").write_text("SELECT email FROM people -- mine\n")
     before = read_project_files(folder)
     ran = init("--job", "add", "--audience", two, *OPTIONS)
-    assert before == contents(folder)
+    assert before == read_project_files(folder)
     assert "kept, since they were filled in or changed: config/pinterest.yml, queries/people.sql. What" in ran.err
     assert f"td-pinterest audience {one} " in ran.err
     assert 0 == init("--job", "replace", "--audience", two, *OPTIONS).code
@@ -278,8 +278,8 @@ def test_export_with_write_creates_a_workflow_that_runs(
     assert (0, 5) == (ran.code, json.loads(ran.out)["records"]["sent"])
     text = (folder / "pinterest_export.dig").read_text()
     assert "    audience_type: customer_list\n    min_records: 3\n    limit_records_per_request: 2\n" in text
-    assert [] == wrong(folder / "pinterest_export.dig")
-    run(folder, "pinterest_export.dig", services)
+    assert [] == check_workflow(folder / "pinterest_export.dig")
+    run_workflow(folder, "pinterest_export.dig", services)
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ def test_rehearsal_contains_only_the_selected_steps(
 
 
 def test_an_unknown_fact_is_null(rehearse: Any) -> None:
-    assert dict.fromkeys(PLAIN) | {"refresh_rotates": False, "old_refresh_token_lives": True} == _facts(
+    assert dict.fromkeys(PLAIN) | {"refresh_rotates": False, "old_refresh_token_lives": True} == read_facts(
         rehearse("--json", "--only", "token")
     )
 

@@ -49,7 +49,7 @@ def test_nothing_is_wider_than_a_narrow_terminal(services: Services, command: li
 
 @pytest.mark.parametrize("columns", some([60, 61, 62, 140], quick=2))
 def test_no_value_is_cut(services: Services, columns: int) -> None:
-    shown = "\n".join(_lines(_at(columns, services, "accounts")[0]))
+    shown = "\n".join(split_lines(run_at_width(columns, services, "accounts")[0]))
     assert "…" not in shown
     assert ("NAME                 STATUS" in shown) == (columns >= 62)
     assert "549755885175" in shown
