@@ -40,7 +40,7 @@ class ConcurrencyLimit:
         return int(self._size)
 
     def lower_maximum(self, maximum: int) -> None:
-        """Never allow more than `maximum` from now on."""
+        """Allow no more than `maximum` requests from now on."""
         self._maximum = min(self._maximum, maximum)
         self._size = min(self._size, self._maximum)
 

@@ -48,7 +48,7 @@ class Target:
         return f"{self.customer_list.label} of ad account {self.ad_account_id}"
 
     def to_json(self) -> dict[str, Any]:
-        """A row of the receipt, or of what failed; plain JSON types, without any digest or value."""
+        """Return the target as plain JSON types, without any digest or value."""
         row = {
             "ad_account_id": self.ad_account_id,
             "customer_list_id": self.customer_list.id if self.customer_list else None,
@@ -90,7 +90,7 @@ class Receipt:
         return f"The removal of {records} was asked of {len(self._succeeded):,} of {lists}{more}."
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON types, without any digest or value."""
+        """Return the receipt as plain JSON types, without any digest or value."""
         return {
             "lists": self._lists,
             "summary": self.summary,

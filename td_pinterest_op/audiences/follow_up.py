@@ -67,7 +67,7 @@ class State:
         return f"The audience is too small to use, with {people}: Pinterest needs 100."
 
     def to_json(self) -> dict[str, Any]:
-        """The state as plain JSON types, as the workflow store has it."""
+        """Return the state as plain JSON types, for the workflow store."""
         derived = {"usable": self.is_usable, "match_ratio": self.match_ratio, "summary": self.summary}
         return asdict(self) | derived
 
@@ -93,7 +93,7 @@ def read_state(api: Api, audience_id: str, known: AudienceHistory | None = None)
 
 
 def _members(customer_list: CustomerList, known: Members | None) -> int | None:
-    """The records in a list, None if they are not known: Pinterest's counters show changes that others made."""
+    """Return the number of records in a list; None if others have changed it, as Pinterest's counters show."""
     if known is None or (known.is_sent and ((customer_list.uploaded or 0) > known.records or customer_list.removed)):
         return None
     return known.records

@@ -113,17 +113,9 @@ class Comparison:
         It also has the reasons for which values are rejected and people withheld. Digests without a change are only
         counted. `turn` orders digests by their last join, the oldest first.
         """
-        state, replaces = self.state, self.mode == REPLACE
+        replaces = self.mode == REPLACE
         due_before = f"(cast(floor(to_unixtime(now()) / 86400) AS bigint) - {self.resend_days} + 1) * {_DAY}"
         due = "" if replaces or not self.resend_days else f"\n      WHEN joined < {due_before} THEN 'due'"
-        ledger = (
-            self.ledger
-            and f"""\
-      SELECT digest, plan, op, coalesce(joined, plan) AS joined, 0 AS people, 0 AS given, 0 AS hashed, 0 AS row_count,
-        0 AS invalid_rows, 1 AS entries
-      {self.ledger.entries_from(state)}
-      UNION ALL """
-        )
         return f"""\
 SELECT op, member, turn, digest, {_SUMS}
 FROM (
@@ -139,15 +131,24 @@ FROM (
       WHEN state <> 'in' THEN 'join'{due}
       ELSE 'stay' END AS op
     FROM (
-      SELECT digest, joined, {", ".join(_AMOUNTS)}, {membership_sql(state)}
+      SELECT digest, joined, {", ".join(_AMOUNTS)}, {membership_sql(self.state)}
       FROM (
       SELECT digest, {NEWEST}, {_SUMS}
-      FROM ({ledger or ""}
+      FROM ({self._ledger_rows()}
       SELECT answer AS digest, cast(NULL AS bigint) AS plan, cast(NULL AS varchar) AS op,
         cast(NULL AS bigint) AS joined, people, given, hashed, row_count, invalid_rows, 0 AS entries
       FROM ({people})) AS entries
       GROUP BY digest))))
 GROUP BY op, member, turn, digest"""
+
+    def _ledger_rows(self) -> str:
+        if self.ledger is None:
+            return ""
+        return f"""\
+      SELECT digest, plan, op, coalesce(joined, plan) AS joined, 0 AS people, 0 AS given, 0 AS hashed, 0 AS row_count,
+        0 AS invalid_rows, 1 AS entries
+      {self.ledger.entries_from(self.state)}
+      UNION ALL """
 
     def figures_query(self, changes: str) -> str:
         """Return the query of `Figures`: one row."""
