@@ -15,14 +15,14 @@ from typing import Any, Generic, TypeVar
 
 from td_pinterest_op.errors import SettingsError, SettingsErrors
 from td_pinterest_op.pinterest.oauth import SCOPES
-from td_pinterest_op.records.hashed_rows import HASH_SETTING, open_rows, require_hashable
+from td_pinterest_op.records.hashed_rows import hashing_reason, open_rows, require_hashable
 from td_pinterest_op.runtime.clock import Timing
 from td_pinterest_op.settings.key_names import drop_console_keys
 from td_pinterest_op.settings.merge import Layer, merge
 from td_pinterest_op.settings.parse import action_of, parse, parse_erasure
 from td_pinterest_op.settings.setting import Table
 from td_pinterest_op.settings.structures import mapping_of
-from td_pinterest_op.settings.table import ErasureSettings, HashIn, SendingSettings, Settings
+from td_pinterest_op.settings.table import ErasureSettings, SendingSettings, Settings
 from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, find_misspelt_parameters
 from td_pinterest_op.settings.types import WrongValueError, show_value
 from td_pinterest_op.stats import LISTS, Stats
@@ -210,7 +210,5 @@ def _require_hashable(source: Source | Rows | None, name: str, settings: Setting
     """Raise SettingsError if the warehouse has to hash the rows of a source and cannot."""
     if source is None:
         return
-    if settings.action.needs_query:
-        require_hashable(source, name=name, needed_by=settings.action.name)
-    elif settings.hash_in is HashIn.WAREHOUSE:
-        require_hashable(source, name=name, needed_by=HASH_SETTING)
+    if needed_by := hashing_reason(settings.action, settings.hash_in):
+        require_hashable(source, name=name, needed_by=needed_by)

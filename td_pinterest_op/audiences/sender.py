@@ -109,7 +109,7 @@ class Sender:
             with self._progress(total=prepared.unique, pause=lambda: self._client.rate_limiter.pause) as progress:
                 self._send_all(prepared.batches(self._settings.limit_records_per_request), workers, progress)
         except Exception as error:
-            known = error if isinstance(error, ExportError) else to_export_error(error)
+            known = to_export_error(error)
             # After a signal, or a failure of the spool: the threads must not go on with what they have.
             self._client.rate_limiter.stop(known)
             raise known.extend(self._progress_text()) from None
@@ -154,8 +154,6 @@ class Sender:
             for part in records.split(self._largest or len(records)):
                 self._send_halving(part, batch, put)
             self._raise_if_rejected(batch)
-        except ExportError as error:
-            batch.error = error
         except Exception as error:
             batch.error = to_export_error(error)
         return batch

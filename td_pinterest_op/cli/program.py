@@ -19,7 +19,6 @@ from td_pinterest_op.cli.listing import accounts, audience, audiences, lists
 from td_pinterest_op.cli.rehearse.command import rehearse
 from td_pinterest_op.cli.report import report
 from td_pinterest_op.cli.sql import sql
-from td_pinterest_op.errors import ExportError
 from td_pinterest_op.runtime.unexpected import to_export_error
 
 log = logging.getLogger("td_pinterest_op")
@@ -83,7 +82,7 @@ def _invoke(arguments: Sequence[str] | None) -> int:
     except SystemExit:  # click's way of saying that nobody reads the output
         return 141
     except Exception as error:
-        screen.show_error(str(error if isinstance(error, ExportError) else to_export_error(error)))
+        screen.show_error(str(to_export_error(error)))
         return 1
     return code if isinstance(code, int) else 0
 

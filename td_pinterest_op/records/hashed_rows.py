@@ -8,6 +8,7 @@ from dataclasses import replace
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.columns import Column
 from td_pinterest_op.records.sql import Query, answers_statement, columns_statement, require_one_statement
+from td_pinterest_op.settings.action import ActionSpec
 from td_pinterest_op.settings.structures import Control
 from td_pinterest_op.settings.table import HashIn
 from td_pinterest_op.treasure_data.api import TreasureData
@@ -17,6 +18,13 @@ from td_pinterest_op.treasure_data.result import Rows, open_job_rows
 ENGINES = ("presto", "trino")
 """Those whose SQL hashes."""
 HASH_SETTING = "hash_in: warehouse"
+
+
+def hashing_reason(action: ActionSpec | None, hash_in: object) -> str | None:
+    """Return what needs rows that the warehouse has hashed: the action, or HASH_SETTING; None if nothing does."""
+    if action and action.needs_query:
+        return action.name
+    return HASH_SETTING if hash_in is HashIn.WAREHOUSE else None
 
 
 def require_hashable(source: object, *, name: str, needed_by: str) -> None:
@@ -29,7 +37,7 @@ def require_hashable(source: object, *, name: str, needed_by: str) -> None:
         raise SettingsError(f"{needed_by} needs `query`, and the rows come from a file", key=key)
     if source.job_id is not None:
         raise SettingsError(
-            f"{needed_by} needs `query`, and the rows are those of job {source.job_id} (`job_id` or the last job): "
+            f"{needed_by} needs `query`, and the rows are those of a job (`job_id` or the last job): "
             f"give the task the query and its database{cure}",
             key=key,
         )

@@ -102,9 +102,8 @@ def connect(
     """
     endpoints = endpoints or read_endpoints(task.environ)
     store = open_token_store(task, settings, timing)
-    with open_client(
-        settings, endpoint=endpoints.pinterest, timing=timing, count=count, on_response=on_response
-    ) as client:
+    opened = open_client(settings, endpoint=endpoints.pinterest, timing=timing, count=count, on_response=on_response)
+    with opened as client:
         tokens = Tokens(
             client=client,
             client_id=settings.client_id,
@@ -115,13 +114,9 @@ def connect(
             scopes=scopes,
             timing=timing,
         )
+        account = settings.ad_account_id
         yield Services(
-            task=task,
-            endpoints=endpoints,
-            client=client,
-            tokens=tokens,
-            ad_account_id=settings.ad_account_id,
-            timing=timing,
+            task=task, endpoints=endpoints, client=client, tokens=tokens, ad_account_id=account, timing=timing
         )
 
 

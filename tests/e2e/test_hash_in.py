@@ -168,8 +168,12 @@ class TestUnsureValues:
 @pytest.mark.parametrize(
     ("settings", "params", "named"),
     [
-        ({}, {"job_id": "12"}, ["hash_in: warehouse needs `query`", "job 12 (`job_id` or the last job)"]),
-        ({}, {"td": {"last_job_id": 13}}, ["hash_in: warehouse needs `query`", "job 13 (`job_id` or the last job)"]),
+        ({}, {"job_id": "12"}, ["hash_in: warehouse needs `query`", "are those of a job (`job_id` or the last job)"]),
+        (
+            {},
+            {"td": {"last_job_id": 13}},
+            ["hash_in: warehouse needs `query`", "are those of a job (`job_id` or the last job)"],
+        ),
         (
             {},
             {"query": "SELECT 1", "engine": "hive"},

@@ -15,6 +15,7 @@ from td_pinterest_op.cli.lint.dig_file import DigFile, Task, UnknownValueError, 
 from td_pinterest_op.cli.lint.secrets import PLACEHOLDER, check_secret_names, environ_of
 from td_pinterest_op.cli.lint.settings import MANY, OPERATORS, TABLES, check_entries, check_settings
 from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.records.hashed_rows import hashing_reason, require_hashable
 from td_pinterest_op.settings.setting import Table
 from td_pinterest_op.settings.table import IfExists
 from td_pinterest_op.settings.task_parameters import TASK_PARAMETERS, find_misspelt_parameters
@@ -104,7 +105,8 @@ def _check_operator(dig: DigFile, task: Task, before: list[Task]) -> None:
         elif value and not has_database:
             dig.add(value, "database", f"{key} needs its database: give the task a `database`", is_error=False)
     if "erase" in name or (name == EXPORT_OPERATOR and (action is None or action.reads_rows)):
-        _check_source(dig, task, environ, before)
+        needed_by = hashing_reason(action, known.get("hash_in"))
+        _check_source(dig, task, environ, before, needed_by=needed_by)
 
 
 def _check_parameters(dig: DigFile, task: Task, table: Table | None) -> None:
@@ -120,7 +122,10 @@ def _check_parameters(dig: DigFile, task: Task, table: Table | None) -> None:
         dig.add(later, "setting", f"later_runs takes {', '.join(LATER_RUNS)}")
 
 
-def _check_source(dig: DigFile, task: Task, environ: Mapping[str, str], before: list[Task]) -> None:
+def _check_source(
+    dig: DigFile, task: Task, environ: Mapping[str, str], before: list[Task], *, needed_by: str | None
+) -> None:
+    """Add what is wrong with the rows' source; `needed_by`: see `require_hashable`."""
     if "TD_API_KEY" not in environ:
         message = "the task gets no TD_API_KEY: add `TD_API_KEY: ${secret:td.apikey}` under its _env"
         dig.add(task.value.get("_env") or task.value, "env", message)
@@ -136,10 +141,13 @@ def _check_source(dig: DigFile, task: Task, environ: Mapping[str, str], before: 
     if str(params.get("query")).strip().lower().endswith(".sql"):
         params["query"] = "1"  # whether the file is there is another rule
     try:
-        workflow_task.read_source(workflow_task.Task(params=params, environ={}))
+        source = workflow_task.read_source(workflow_task.Task(params=params, environ={}))
+        if needed_by:
+            require_hashable(source, name="query", needed_by=needed_by)
     except SettingsError as error:
+        settings = task.value.get("result_settings") or task.value
         for problem in error.problems:
-            dig.add(task.value.get(problem.key) or task.value, "source", problem.text)
+            dig.add(task.value.get(problem.key) or settings.get(problem.key) or task.value, "source", problem.text)
 
 
 def _as_mapping(value: object) -> Mapping[str, Any]:

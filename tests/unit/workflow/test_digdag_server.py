@@ -1,0 +1,73 @@
+"""A workflow server's REST API: each request as it leaves through the one transport."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import requests_mock
+
+from td_pinterest_op.http import transport
+from td_pinterest_op.http.transport import NoResponseError
+from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.workflow.digdag_server import DigdagServer
+
+URL = "https://digdag.test:65432"
+SECRET = f"{URL}/api/projects/4711/secrets/pinterest.refresh_token"
+
+
+@pytest.fixture
+def http(monkeypatch: pytest.MonkeyPatch) -> requests_mock.Adapter:
+    """Answers in place of the transport's connections."""
+    adapter = requests_mock.Adapter()
+    monkeypatch.setattr(transport, "Adapter", lambda **_: adapter)
+    return adapter
+
+
+def server(authorization: str = "Bearer s3cr3t-of-digdag") -> DigdagServer:
+    return DigdagServer(url=URL, authorization=Secret(authorization))
+
+
+@pytest.mark.parametrize("authorization", ["Bearer s3cr3t-of-digdag", ""])
+def test_put_secret_sends_its_value_in_the_body_and_no_credential_of_netrc(
+    http: requests_mock.Adapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, authorization: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".netrc").write_text("machine digdag.test login somebody password else\n")
+    http.register_uri("PUT", SECRET, status_code=204)
+    status = server(authorization).put_secret(4711, "pinterest.refresh_token", Secret("s3cr3t-new-token"))
+    (request,) = http.request_history
+    assert (204, {"value": "s3cr3t-new-token"}) == (status, json.loads(request.body))
+    assert (authorization or None) == request.headers.get("Authorization")
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        ({"json": {"projects": [{"id": "12", "name": "a/b c"}]}}, (200, "12")),
+        ({"json": {"projects": []}}, (200, None)),
+        ({"json": ["no object"]}, (200, None)),
+        ({"status_code": 401, "text": "who are you?"}, (401, None)),
+    ],
+)
+def test_find_project_id_returns_status_and_id(
+    http: requests_mock.Adapter, response: Mapping[str, Any], expected: tuple[int, str | None]
+) -> None:
+    http.register_uri("GET", f"{URL}/api/projects?name=a/b%20c", **response)
+    assert expected == server().find_project_id("a/b c")
+
+
+def test_redirect_is_not_followed(http: requests_mock.Adapter) -> None:
+    http.register_uri("PUT", SECRET, status_code=302, headers={"Location": "https://elsewhere.test/"})
+    assert 302 == server().put_secret(4711, "pinterest.refresh_token", Secret("s3cr3t-new-token"))
+    assert 1 == http.call_count
+
+
+def test_server_that_cannot_be_reached_is_an_error_that_names_the_host(http: requests_mock.Adapter) -> None:
+    http.register_uri("PUT", SECRET, exc=requests.ConnectionError)
+    with pytest.raises(NoResponseError, match=r"digdag\.test:65432"):
+        server().put_secret(4711, "pinterest.refresh_token", Secret("s3cr3t-new-token"))
