@@ -28,7 +28,7 @@ _FLAGS = (
 )
 
 
-def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     """Wait for the browser, at most this long."""
     end = time.monotonic() + seconds
     while not condition():

@@ -11,7 +11,7 @@ import requests
 from tests.emulators.pinterest import AD_ACCOUNT_ID, CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, Pinterest
 
 
-class _Published:
+class LazyModule:
     """The module `pinterestsdk`, which takes seconds to import: each worker collects its tests, and few run them."""
 
     def __getattr__(self, name: str) -> Any:
@@ -21,7 +21,7 @@ class _Published:
         return getattr(importlib.import_module("pinterestsdk"), name)
 
 
-pinterestsdk = _Published()
+pinterestsdk = LazyModule()
 ACCOUNT: dict[str, Any] = {"ad_account_id": AD_ACCOUNT_ID}
 
 
@@ -82,19 +82,19 @@ class Sdk:
         return self.audiences.audiences_get(**ACCOUNT, audience_id=audience_id)
 
 
-def code_of(error: Any) -> Any:
+def error_code(error: Any) -> Any:
     """Pinterest's own code, as the published client parses it."""
     parsed: Any = error.data
     return parsed.code
 
 
-def refresh(sdk: Sdk, refresh_token: str = REFRESH_TOKEN) -> Any:
+def refresh_access_token(sdk: Sdk, refresh_token: str = REFRESH_TOKEN) -> Any:
     return sdk.oauth.oauth_token(
         grant_type=pinterestsdk.TokenGrantType.REFRESH_TOKEN, refresh_token=refresh_token, continuous_refresh="true"
     )
 
 
-def patch(sdk: Sdk, pinterest: Pinterest, list_id: str, **sent: Any) -> requests.Response:
+def patch_list(sdk: Sdk, pinterest: Pinterest, list_id: str, **sent: Any) -> requests.Response:
     """A request as the published client would not make it."""
     headers = {"Authorization": f"Bearer {pinterest.tokens.issue_access_token()}", **sent.pop("headers", {})}
     url = f"{sdk.endpoint}/ad_accounts/{AD_ACCOUNT_ID}/customer_lists/{list_id}"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.contract.sdk import ACCOUNT, Sdk, code_of, pinterestsdk
+from tests.contract.sdk import ACCOUNT, Sdk, error_code, pinterestsdk
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Pinterest
 
 
@@ -26,7 +26,7 @@ def shop(pinterest: Pinterest) -> dict[str, str]:
     return ids
 
 
-def _names(page: Any) -> list[str]:
+def item_names(page: Any) -> list[str]:
     return [item.name for item in page.items]
 
 
@@ -39,17 +39,17 @@ def test_ad_groups_show_what_they_target(sdk: Sdk, shop: dict[str, str]) -> None
 
 
 @pytest.mark.usefixtures("shop")
-def test_archived_ones_are_listed_only_when_they_are_asked_for(sdk: Sdk) -> None:
+def test_archived_ad_groups_are_listed_only_on_request(sdk: Sdk) -> None:
     asked = [pinterestsdk.EntityStatus.ARCHIVED, pinterestsdk.EntityStatus.PAUSED]
-    assert ["paused", "archived"] == _names(sdk.ad_groups.ad_groups_list(**ACCOUNT, entity_statuses=asked))
+    assert ["paused", "archived"] == item_names(sdk.ad_groups.ad_groups_list(**ACCOUNT, entity_statuses=asked))
 
 
 def test_ad_groups_and_campaigns_are_filtered_by_campaign(sdk: Sdk, shop: dict[str, str]) -> None:
     asked = {"campaign_ids": [shop["spring"]]}
-    assert ["own"] == _names(sdk.ad_groups.ad_groups_list(**ACCOUNT, **asked))
-    assert ["spring"] == _names(sdk.campaigns.campaigns_list(**ACCOUNT))
+    assert ["own"] == item_names(sdk.ad_groups.ad_groups_list(**ACCOUNT, **asked))
+    assert ["spring"] == item_names(sdk.campaigns.campaigns_list(**ACCOUNT))
     every = [pinterestsdk.EntityStatus.ARCHIVED]
-    assert ["old"] == _names(
+    assert ["old"] == item_names(
         sdk.campaigns.campaigns_list(**ACCOUNT, campaign_ids=[shop["old"], shop["spring"]], entity_statuses=every)
     )
 
@@ -65,7 +65,7 @@ def test_templates_and_segments_show_their_audiences(sdk: Sdk) -> None:
     assert ["3"] == segment.audience_ids
 
 
-def test_pages_follow_each_other(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_listings_have_pages(pinterest: Pinterest, sdk: Sdk) -> None:
     for number in range(30):
         pinterest.advertising.add_ad_group(f"group {number}", campaign_id="1")
     first = sdk.ad_groups.ad_groups_list(**ACCOUNT)
@@ -73,26 +73,24 @@ def test_pages_follow_each_other(pinterest: Pinterest, sdk: Sdk) -> None:
     assert (25, 5, None) == (len(first.items), len(second.items), second.bookmark)
 
 
-def test_campaigns_and_ad_groups_exclude_each_other_as_filters(sdk: Sdk) -> None:
+def test_filtering_by_campaigns_and_ad_groups_at_once_is_rejected(sdk: Sdk) -> None:
     with pytest.raises(pinterestsdk.exceptions.BadRequestException):
         sdk.ad_groups.ad_groups_list(**ACCOUNT, campaign_ids=["1"], ad_group_ids=["2"])
 
 
 @pytest.mark.parametrize("query", ["page_size=251", "entity_statuses=GONE", "audience_id=1", "campaign_ids=x"])
-def test_what_the_description_lacks_is_refused(pinterest: Pinterest, sdk: Sdk, query: str) -> None:
+def test_undocumented_query_parameter_or_value_is_rejected(pinterest: Pinterest, sdk: Sdk, query: str) -> None:
     headers = {"Authorization": f"Bearer {pinterest.tokens.issue_access_token()}"}
     url = f"{sdk.endpoint}/ad_accounts/{AD_ACCOUNT_ID}/ad_groups?{query}"
     assert 400 == requests.get(url, headers=headers, timeout=10).status_code
 
 
 @pytest.mark.parametrize("roles", [["AUDIENCE_MANAGER"], ["CAMPAIGN_MANAGER"]])
-def test_who_looks_after_audiences_only_may_not_read_ad_groups(
-    pinterest: Pinterest, sdk: Sdk, roles: list[str]
-) -> None:
+def test_role_audience_manager_may_not_read_ad_groups(pinterest: Pinterest, sdk: Sdk, roles: list[str]) -> None:
     pinterest.add_ad_account("7", owner=pinterest.add_user("owner"), roles={"emulated": roles})
     if roles == ["CAMPAIGN_MANAGER"]:
         assert [] == sdk.ad_groups.ad_groups_list(ad_account_id="7").items
         return
     with pytest.raises(pinterestsdk.exceptions.ForbiddenException) as caught:
         sdk.ad_groups.ad_groups_list(ad_account_id="7")
-    assert 29 == code_of(caught.value)
+    assert 29 == error_code(caught.value)

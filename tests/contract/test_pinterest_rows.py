@@ -8,42 +8,42 @@ from typing import Any
 import pytest
 import requests
 
-from tests.contract.sdk import ACCOUNT, PEOPLE, Sdk, patch, pinterestsdk
+from tests.contract.sdk import ACCOUNT, PEOPLE, Sdk, patch_list, pinterestsdk
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Pinterest
 
 PERSON = {"email": PEOPLE[0], "maid": PEOPLE[1], "hashed_phone_number": PEOPLE[2]}
 OTHER = {"email": PEOPLE[3], "external_id": "customer-4"}
 
 
-def create(sdk: Sdk, name: str = "people", *rows: dict[str, str], **fields: Any) -> Any:
-    return sdk.create_list(name, records_v2=records_of(rows), **fields)
+def create_list(sdk: Sdk, name: str = "people", *rows: dict[str, str], **fields: Any) -> Any:
+    return sdk.create_list(name, records_v2=build_records(rows), **fields)
 
 
-def update(sdk: Sdk, list_id: str, operation: str, *rows: dict[str, str]) -> Any:
-    return sdk.update_list(list_id, operation, records_v2=records_of(rows))
+def update_list(sdk: Sdk, list_id: str, operation: str, *rows: dict[str, str]) -> Any:
+    return sdk.update_list(list_id, operation, records_v2=build_records(rows))
 
 
-def records_of(rows: Sequence[dict[str, str]]) -> list[Any]:
+def build_records(rows: Sequence[dict[str, str]]) -> list[Any]:
     return [pinterestsdk.CustomerListRecordRow(**row) for row in rows]
 
 
 # -- rows -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_row_is_one_record_of_several_keys_and_its_removal_removes_them_all(pinterest: Pinterest, sdk: Sdk) -> None:
-    made = create(sdk, "people", PERSON)
+def test_row_is_one_record_whose_removal_removes_all_its_keys(pinterest: Pinterest, sdk: Sdk) -> None:
+    made = create_list(sdk, "people", PERSON)
     assert (1, 1) == (made.num_uploaded_user_records, made.num_batches)
     assert set(PEOPLE[:3]) == pinterest.members(made.id)
-    assert 2 == update(sdk, made.id, "ADD", OTHER).num_uploaded_user_records
-    assert 1 == update(sdk, made.id, "REMOVE", PERSON).num_removed_user_records
+    assert 2 == update_list(sdk, made.id, "ADD", OTHER).num_uploaded_user_records
+    assert 1 == update_list(sdk, made.id, "REMOVE", PERSON).num_removed_user_records
     assert PEOPLE[3] in pinterest.members(made.id)
     assert pinterest.members(made.id).isdisjoint(PEOPLE[:3])
-    update(sdk, made.id, "REMOVE", OTHER)
+    update_list(sdk, made.id, "REMOVE", OTHER)
     assert set() == pinterest.members(made.id)
 
 
-def test_the_log_counts_rows_and_their_keys(pinterest: Pinterest, sdk: Sdk) -> None:
-    update(sdk, create(sdk, "people", PERSON, OTHER).id, "ADD", PERSON)
+def test_request_log_counts_rows_and_keys(pinterest: Pinterest, sdk: Sdk) -> None:
+    update_list(sdk, create_list(sdk, "people", PERSON, OTHER).id, "ADD", PERSON)
     counted = [(call.records, call.keys) for call in pinterest.calls.writes()]
     assert [(2, 5), (1, 3)] == counted
 
@@ -67,9 +67,9 @@ def test_the_log_counts_rows_and_their_keys(pinterest: Pinterest, sdk: Sdk) -> N
         {"phone": PEOPLE[0]},
     ],
 )
-def test_one_wrong_row_refuses_the_batch_and_changes_nothing(pinterest: Pinterest, sdk: Sdk, row: Any) -> None:
+def test_invalid_row_rejects_the_batch_and_changes_nothing(pinterest: Pinterest, sdk: Sdk, row: Any) -> None:
     held = pinterest.add_list("people")
-    refused = patch(sdk, pinterest, held.id, json={"operation_type": "ADD", "records_v2": [PERSON, row]})
+    refused = patch_list(sdk, pinterest, held.id, json={"operation_type": "ADD", "records_v2": [PERSON, row]})
     assert (400, 1) == (refused.status_code, refused.json()["code"])
     assert set() == pinterest.members(held.id)
 
@@ -77,17 +77,17 @@ def test_one_wrong_row_refuses_the_batch_and_changes_nothing(pinterest: Pinteres
 @pytest.mark.parametrize(
     "fields", [{}, {"records": PEOPLE[0], "records_v2": [PERSON]}, {"records_v2": []}, {"records_v2": PEOPLE[0]}]
 )
-def test_exactly_one_kind_of_records_goes_into_a_request(
+def test_request_with_no_or_two_kinds_of_records_is_rejected(
     pinterest: Pinterest, sdk: Sdk, fields: dict[str, Any]
 ) -> None:
     held = pinterest.add_list("people")
-    assert 400 == patch(sdk, pinterest, held.id, json={"operation_type": "ADD"} | fields).status_code
+    assert 400 == patch_list(sdk, pinterest, held.id, json={"operation_type": "ADD"} | fields).status_code
     assert set() == pinterest.members(held.id)
 
 
 def test_rows_are_records_where_records_are_required(pinterest: Pinterest, sdk: Sdk) -> None:
     pinterest.switches.records_required = True
-    assert 1 == create(sdk, "people", PERSON).num_uploaded_user_records
+    assert 1 == create_list(sdk, "people", PERSON).num_uploaded_user_records
 
 
 @pytest.mark.parametrize(("most", "status"), [(1, 413), (2, 200)])
@@ -97,17 +97,17 @@ def test_rows_are_counted_against_what_a_request_may_hold(
     pinterest.switches.max_records = most
     held = pinterest.add_list("people")
     body = {"operation_type": "ADD", "records_v2": [PERSON, OTHER]}
-    assert status == patch(sdk, pinterest, held.id, json=body).status_code
+    assert status == patch_list(sdk, pinterest, held.id, json=body).status_code
 
 
 @pytest.mark.parametrize(("answer", "held"), [("400", set()), ("exceptions", {PEOPLE[3]})])
-def test_a_row_with_one_poisoned_key_is_refused_whole(
+def test_row_with_one_rejected_key_is_rejected_completely(
     pinterest: Pinterest, sdk: Sdk, answer: str, held: set[str]
 ) -> None:
     made = pinterest.add_list("people")
     pinterest.switches.set({"poison": [PEOPLE[1]], "poison_answer": answer})
     body = {"operation_type": "ADD", "records_v2": [PERSON, {"email": PEOPLE[3]}]}
-    answered = patch(sdk, pinterest, made.id, json=body)
+    answered = patch_list(sdk, pinterest, made.id, json=body)
     assert (400 if answer == "400" else 200) == answered.status_code
     assert held == pinterest.members(made.id)
 
@@ -115,9 +115,9 @@ def test_a_row_with_one_poisoned_key_is_refused_whole(
 # -- new customers --------------------------------------------------------------------------------------------------
 
 
-def test_a_list_for_new_customers_is_told_and_left_out_in_listings(pinterest: Pinterest, sdk: Sdk) -> None:
-    create(sdk, "all", PERSON)
-    create(sdk, "new", PERSON, is_nca=True)
+def test_list_for_new_customers_is_marked_and_can_be_excluded_from_listings(pinterest: Pinterest, sdk: Sdk) -> None:
+    create_list(sdk, "all", PERSON)
+    create_list(sdk, "new", PERSON, is_nca=True)
     listed = sdk.lists.customer_lists_list(**ACCOUNT).items
     assert [("all", False), ("new", True)] == [(customer_list.name, customer_list.is_nca) for customer_list in listed]
     assert ["all"] == [
@@ -125,9 +125,9 @@ def test_a_list_for_new_customers_is_told_and_left_out_in_listings(pinterest: Pi
     ]
 
 
-def test_an_audience_on_such_a_list_is_told_and_left_out_too(sdk: Sdk) -> None:
-    sdk.create_audience("all", create(sdk, "all", PERSON).id)
-    sdk.create_audience("new", create(sdk, "new", PERSON, is_nca=True).id)
+def test_audience_for_new_customers_is_marked_and_can_be_excluded_from_listings(sdk: Sdk) -> None:
+    sdk.create_audience("all", create_list(sdk, "all", PERSON).id)
+    sdk.create_audience("new", create_list(sdk, "new", PERSON, is_nca=True).id)
     listed = sdk.audiences.audiences_list(**ACCOUNT).items
     assert [("all", False), ("new", True)] == [(audience.name, audience.is_nca) for audience in listed]
     assert ["all"] == [audience.name for audience in sdk.audiences.audiences_list(**ACCOUNT, exclude_nca=True).items]
@@ -142,7 +142,7 @@ def seed(pinterest: Pinterest) -> str:
     return pinterest.add_audience("seed", customer_list_id=pinterest.add_list("x", members=PEOPLE[:100]).id).id
 
 
-def look_alike(sdk: Sdk, **rule: Any) -> Any:
+def create_look_alike(sdk: Sdk, **rule: Any) -> Any:
     body = pinterestsdk.AdAccountsAudienceCreate(
         **ACCOUNT,
         name="alike",
@@ -153,8 +153,8 @@ def look_alike(sdk: Sdk, **rule: Any) -> Any:
 
 
 @pytest.mark.parametrize("percentage", [1, 10])
-def test_a_look_alike_is_made_of_a_seed_a_country_and_a_share(sdk: Sdk, seed: str, percentage: int) -> None:
-    made = look_alike(sdk, seed_id=[seed], country="US", percentage=percentage)
+def test_look_alike_is_created_from_seed_country_and_percentage(sdk: Sdk, seed: str, percentage: int) -> None:
+    made = create_look_alike(sdk, seed_id=[seed], country="US", percentage=percentage)
     read = sdk.get_audience(made.id)
     assert ("ACTALIKE", "alike") == (read.audience_type.value, read.name)
     rule = read.rule.to_dict()
@@ -163,8 +163,8 @@ def test_a_look_alike_is_made_of_a_seed_a_country_and_a_share(sdk: Sdk, seed: st
     assert [seed, made.id] == [audience.id for audience in listed]
 
 
-def test_a_rule_may_hold_texts_as_the_description_has_them(pinterest: Pinterest, sdk: Sdk, seed: str) -> None:
-    assert 200 == answer_to(sdk, pinterest, {"seed_id": seed, "country": "US", "percentage": "10"})[0]
+def test_look_alike_rule_may_hold_texts_as_documented(pinterest: Pinterest, sdk: Sdk, seed: str) -> None:
+    assert 200 == post_look_alike(sdk, pinterest, {"seed_id": seed, "country": "US", "percentage": "10"})[0]
 
 
 @pytest.mark.parametrize(
@@ -181,15 +181,13 @@ def test_a_rule_may_hold_texts_as_the_description_has_them(pinterest: Pinterest,
         {"customer_list_id": "1"},
     ],
 )
-def test_a_rule_that_is_none_makes_no_look_alike(
-    pinterest: Pinterest, sdk: Sdk, seed: str, wrong: dict[str, Any]
-) -> None:
+def test_invalid_rule_creates_no_look_alike(pinterest: Pinterest, sdk: Sdk, seed: str, wrong: dict[str, Any]) -> None:
     rule = {"seed_id": [seed], "country": "US", "percentage": 1} | wrong
-    assert (400, 400) == answer_to(sdk, pinterest, rule)
+    assert (400, 400) == post_look_alike(sdk, pinterest, rule)
     assert 1 == len(pinterest.audiences)
 
 
-def answer_to(sdk: Sdk, pinterest: Pinterest, rule: dict[str, Any]) -> tuple[int, int]:
+def post_look_alike(sdk: Sdk, pinterest: Pinterest, rule: dict[str, Any]) -> tuple[int, int]:
     """Status and code of a request to create a look-alike by `rule`."""
     answer = requests.post(
         f"{sdk.endpoint}/ad_accounts/{AD_ACCOUNT_ID}/audiences",
@@ -200,7 +198,7 @@ def answer_to(sdk: Sdk, pinterest: Pinterest, rule: dict[str, Any]) -> tuple[int
     return answer.status_code, answer.json().get("code", 0)
 
 
-def test_a_seed_must_be_ready_here_and_large_enough(pinterest: Pinterest, sdk: Sdk, seed: str) -> None:
+def test_unready_foreign_or_small_seed_is_rejected(pinterest: Pinterest, sdk: Sdk, seed: str) -> None:
     pinterest.add_ad_account("201")
     small = pinterest.add_list("small", members=PEOPLE[:99])
     seeds = {
@@ -210,16 +208,18 @@ def test_a_seed_must_be_ready_here_and_large_enough(pinterest: Pinterest, sdk: S
         "elsewhere": pinterest.add_audience("foreign", ad_account_id="201"),
     }
     rule = {"country": "GB", "percentage": 1}
-    answers = {what: answer_to(sdk, pinterest, rule | {"seed_id": [audience.id]}) for what, audience in seeds.items()}
+    answers = {
+        what: post_look_alike(sdk, pinterest, rule | {"seed_id": [audience.id]}) for what, audience in seeds.items()
+    }
     assert dict.fromkeys(seeds, (400, 400)) == answers
     pinterest.switches.processing_seconds = 3600
-    assert (400, 400) == answer_to(sdk, pinterest, rule | {"seed_id": [seed]})
+    assert (400, 400) == post_look_alike(sdk, pinterest, rule | {"seed_id": [seed]})
     pinterest.switches.processing_seconds = 0
-    assert 200 == answer_to(sdk, pinterest, rule | {"seed_id": [seed]})[0]
+    assert 200 == post_look_alike(sdk, pinterest, rule | {"seed_id": [seed]})[0]
 
 
 def test_only_the_name_of_a_look_alike_can_be_changed(sdk: Sdk, seed: str) -> None:
-    made = look_alike(sdk, seed_id=[seed], country="CA", percentage=3)
+    made = create_look_alike(sdk, seed_id=[seed], country="CA", percentage=3)
     sdk.update_audience(made.id, "UPDATE", name="renamed")
     assert "renamed" == sdk.get_audience(made.id).name
     with pytest.raises(pinterestsdk.exceptions.BadRequestException):

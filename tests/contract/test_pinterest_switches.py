@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from tests.clock import FakeTime
-from tests.contract.sdk import ACCOUNT, PEOPLE, Sdk, refresh
+from tests.contract.sdk import ACCOUNT, PEOPLE, Sdk, refresh_access_token
 from tests.emulators.pinterest import (
     AD_ACCOUNT_ID,
     REFRESH_TOKEN,
@@ -64,7 +64,7 @@ def call(pinterest: Pinterest) -> Iterator[Caller]:
 # -- creating -------------------------------------------------------------------------------------------------------
 
 
-def test_the_records_of_a_creation_are_counted_and_kept(pinterest: Pinterest, call: Caller) -> None:
+def test_records_of_a_list_creation_are_counted_and_stored(pinterest: Pinterest, call: Caller) -> None:
     pinterest.switches.records_required = True
     made = call.create_list(records=",".join(PEOPLE[:3]))
     assert (3, 1) == (made["num_uploaded_user_records"], made["num_batches"])
@@ -72,14 +72,14 @@ def test_the_records_of_a_creation_are_counted_and_kept(pinterest: Pinterest, ca
     assert [3] == [request.records for request in pinterest.calls.of("customer_lists/create")]
 
 
-def test_the_ad_account_may_stand_in_a_lists_body_and_in_a_rule(call: Caller) -> None:
+def test_request_body_and_rule_may_contain_the_ad_account(call: Caller) -> None:
     made = call.create_list(ad_account_id=AD_ACCOUNT_ID)
     rule = {"customer_list_id": made["id"], "ad_account_id": AD_ACCOUNT_ID}
     assert 200 == call.create_audience(made["id"], rule=rule).status_code
 
 
 @pytest.mark.parametrize("where", ["list", "rule"])
-def test_another_ad_account_in_a_body_is_refused(pinterest: Pinterest, call: Caller, where: str) -> None:
+def test_another_ad_account_in_a_request_body_is_rejected(pinterest: Pinterest, call: Caller, where: str) -> None:
     held = pinterest.add_list("people")
     if where == "list":
         refused = call("POST", "/customer_lists", {"name": "x", "records": PEOPLE[0], "ad_account_id": "1"})
@@ -88,7 +88,7 @@ def test_another_ad_account_in_a_body_is_refused(pinterest: Pinterest, call: Cal
     assert (400, 1, 0) == (refused.status_code, len(pinterest.lists), len(pinterest.audiences))
 
 
-def test_an_id_of_somebodys_choice_is_given_to_no_other_audience(pinterest: Pinterest, call: Caller) -> None:
+def test_id_chosen_by_a_reader_is_not_assigned_to_another_audience(pinterest: Pinterest, call: Caller) -> None:
     pinterest.switches.unknown_audiences = {}
     held = pinterest.add_list("people")
     chosen = str(int(held.id) + 3)
@@ -120,7 +120,7 @@ def test_listings_lag_behind_creations_renames_and_removals(
     assert [] == call.names("audiences")
 
 
-def test_single_reads_lag_while_listings_do_not(pinterest: Pinterest, call: Caller, fake_time: FakeTime) -> None:
+def test_single_reads_may_lag_without_the_listings(pinterest: Pinterest, call: Caller, fake_time: FakeTime) -> None:
     pinterest.switches.reading_lag_seconds = 12.0
     made = call.create_list("made")
     path = f"/customer_lists/{made['id']}"
@@ -132,7 +132,7 @@ def test_single_reads_lag_while_listings_do_not(pinterest: Pinterest, call: Call
     assert 2 == call("GET", path).json()["num_batches"]
 
 
-def test_a_removed_audience_may_read_as_archived(pinterest: Pinterest, call: Caller) -> None:
+def test_removed_audience_may_have_the_status_archived(pinterest: Pinterest, call: Caller) -> None:
     pinterest.switches.removed_status = "ARCHIVED"
     audience = pinterest.add_audience("x", customer_list_id=pinterest.add_list("people").id)
     call("PATCH", f"/audiences/{audience.id}", {"operation_type": "REMOVE"})
@@ -142,13 +142,13 @@ def test_a_removed_audience_may_read_as_archived(pinterest: Pinterest, call: Cal
 # -- writes ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_patch_of_an_audience_without_an_operation_type_updates_it(pinterest: Pinterest, call: Caller) -> None:
+def test_patch_of_an_audience_without_operation_type_updates_it(pinterest: Pinterest, call: Caller) -> None:
     audience = pinterest.add_audience("x", customer_list_id=pinterest.add_list("people").id)
     assert 200 == call("PATCH", f"/audiences/{audience.id}", {"name": "renamed"}).status_code
     assert ["renamed"] == call.names("audiences")
 
 
-def test_somebody_else_moves_an_audience_to_a_list_of_a_newer_job(
+def test_control_switches_an_audience_to_a_list_of_a_newer_job(
     pinterest: Pinterest, call: Caller, fake_time: FakeTime
 ) -> None:
     audience = pinterest.add_audience("x", customer_list_id=pinterest.add_list("old").id)
@@ -167,7 +167,7 @@ BIG = {"operation_type": "ADD", "records": ",".join(PEOPLE * 400)}  # 6.5 MB: mo
 BROKEN = "broken connection"
 
 
-def status_or_broken(call: Caller, path: str) -> int | str:
+def send_large_batch(call: Caller, path: str) -> int | str:
     """What a large batch meets. An early answer may be lost when its connection closes with the body unread."""
     try:
         return call("PATCH", path, BIG).status_code
@@ -176,31 +176,31 @@ def status_or_broken(call: Caller, path: str) -> int | str:
 
 
 @pytest.mark.parametrize(("answer", "met"), [("413", {413}), ("413 and close", {413, BROKEN}), ("drop", {BROKEN})])
-def test_a_body_that_is_too_large_is_refused_and_a_smaller_one_taken(
+def test_request_body_above_the_limit_is_rejected_and_one_below_accepted(
     pinterest: Pinterest, call: Caller, answer: str, met: set[int | str]
 ) -> None:
     held = pinterest.add_list("people")
     pinterest.switches.set({"largest_body": 100_000, "large_body_answer": answer})
     path = f"/customer_lists/{held.id}"
-    assert status_or_broken(call, path) in met
+    assert send_large_batch(call, path) in met
     assert set() == pinterest.members(held.id)
     assert 200 == call("PATCH", path, BIG | {"records": ",".join(PEOPLE)}).status_code
 
 
-def test_an_answer_may_close_its_connection_before_the_body_is_read(pinterest: Pinterest, call: Caller) -> None:
+def test_connection_may_be_closed_before_the_request_body_is_read(pinterest: Pinterest, call: Caller) -> None:
     held = pinterest.add_list("people")
     pinterest.inject(Fault(effect=Answer(status=413, closes=True), when=When.ARRIVAL))
-    assert status_or_broken(call, f"/customer_lists/{held.id}") in (413, BROKEN)
+    assert send_large_batch(call, f"/customer_lists/{held.id}") in (413, BROKEN)
     assert 200 == call("PATCH", f"/customer_lists/{held.id}", BIG).status_code
 
 
 # -- tokens and access ----------------------------------------------------------------------------------------------
 
 
-def test_a_refresh_may_end_the_tokens_before_it_at_once(pinterest: Pinterest, call: Caller) -> None:
+def test_refresh_may_revoke_earlier_tokens_at_once(pinterest: Pinterest, call: Caller) -> None:
     pinterest.switches.set({"refresh_ends_access_tokens": True, "rotate_refresh_tokens": True})
     assert 200 == call("GET", "/audiences").status_code
-    refresh(Sdk(call._url.split("/ad_accounts")[0], None))
+    refresh_access_token(Sdk(call._url.split("/ad_accounts")[0], None))
     assert 401 == call("GET", "/audiences").status_code
     assert REFRESH_TOKEN not in pinterest.tokens.refresh_tokens()
 
@@ -217,7 +217,7 @@ def test_the_published_client_reads_what_the_switches_change(pinterest: Pinteres
     assert pinterest.switches.list_exceptions == read.exceptions
 
 
-def test_a_switch_that_does_not_exist_or_a_value_that_is_none_is_refused(pinterest: Pinterest) -> None:
+def test_unknown_switch_or_invalid_value_is_rejected(pinterest: Pinterest) -> None:
     for wrong in ({"listing_lag": 2}, {"access_tier": "gold"}):
         with pytest.raises(ValueError, match=r"there is no switch called|is one of"):
             pinterest.switches.set(wrong)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.contract.sdk import ACCOUNT, PEOPLE, Sdk, code_of, patch, pinterestsdk, refresh
+from tests.contract.sdk import ACCOUNT, PEOPLE, Sdk, error_code, patch_list, pinterestsdk, refresh_access_token
 from tests.emulators.pinterest import (
     AD_ACCOUNT_ID,
     Answer,
@@ -30,35 +30,35 @@ from tests.emulators.pinterest import (
 # -- OAuth ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_refresh_token_buys_an_access_token_for_thirty_days(pinterest: Pinterest, sdk: Sdk) -> None:
-    token = refresh(sdk)
+def test_refresh_token_is_exchanged_for_an_access_token_of_thirty_days(pinterest: Pinterest, sdk: Sdk) -> None:
+    token = refresh_access_token(sdk)
     assert (30 * 86400, "bearer", "ads:read ads:write") == (token.expires_in, token.token_type, token.scope)
     assert token.refresh_token is None
     assert 59 * 86400 < token.refresh_token_expires_in <= 60 * 86400
 
 
-def test_a_wrong_client_secret_is_refused(served: tuple[Pinterest, str]) -> None:
+def test_wrong_client_secret_is_rejected(served: tuple[Pinterest, str]) -> None:
     sdk = Sdk(served[1], None)
     sdk.oauth.api_client.configuration.password = "wrong"
     with pytest.raises(pinterestsdk.exceptions.UnauthorizedException) as caught:
-        refresh(sdk)
-    assert 2 == code_of(caught.value)
+        refresh_access_token(sdk)
+    assert 2 == error_code(caught.value)
 
 
-def test_a_revoked_access_token_is_refused(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_revoked_access_token_is_rejected(pinterest: Pinterest, sdk: Sdk) -> None:
     pinterest.tokens.revoke_access_tokens()
     with pytest.raises(pinterestsdk.exceptions.UnauthorizedException) as caught:
         sdk.create_list("x")
-    assert 2 == code_of(caught.value)
+    assert 2 == error_code(caught.value)
 
 
-def test_a_token_without_the_scope_to_write_may_read_only(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_token_without_the_write_scope_may_only_read(pinterest: Pinterest, sdk: Sdk) -> None:
     pinterest.switches.scope = "ads:read"
-    reader = Sdk(sdk.endpoint, refresh(sdk).access_token)
+    reader = Sdk(sdk.endpoint, refresh_access_token(sdk).access_token)
     assert [] == reader.lists.customer_lists_list(**ACCOUNT).items
     with pytest.raises(pinterestsdk.exceptions.UnauthorizedException) as caught:
         reader.create_list("x")
-    assert 3 == code_of(caught.value)
+    assert 3 == error_code(caught.value)
 
 
 # -- ad accounts ----------------------------------------------------------------------------------------------------
@@ -68,16 +68,16 @@ def test_a_token_without_the_scope_to_write_may_read_only(pinterest: Pinterest, 
     ("ad_account_id", "error", "code"),
     [("549755885176", "ForbiddenException", 29), ("549755885177", "NotFoundException", 2)],
 )
-def test_an_ad_account_without_access_and_an_unknown_one_are_refused(
+def test_inaccessible_or_unknown_ad_account_is_rejected(
     pinterest: Pinterest, sdk: Sdk, ad_account_id: str, error: str, code: int
 ) -> None:
     pinterest.add_ad_account("549755885176", owner=pinterest.add_user("somebody else"))
     with pytest.raises(getattr(pinterestsdk.exceptions, error)) as caught:
         sdk.audiences.audiences_list(ad_account_id=ad_account_id)
-    assert code == code_of(caught.value)
+    assert code == error_code(caught.value)
 
 
-def test_the_overview_for_people_is_served(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_overview_page_is_served(pinterest: Pinterest, sdk: Sdk) -> None:
     pinterest.add_ad_account("549755885176")
     page = requests.get(sdk.endpoint.removesuffix("/v5"), timeout=10)
     assert (200, True) == (page.status_code, "549755885176" in page.text)
@@ -86,14 +86,14 @@ def test_the_overview_for_people_is_served(pinterest: Pinterest, sdk: Sdk) -> No
 # -- customer lists -------------------------------------------------------------------------------------------------
 
 
-def test_a_list_holds_what_was_added_less_what_was_removed(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_list_contains_added_minus_removed_records(pinterest: Pinterest, sdk: Sdk) -> None:
     made = sdk.create_list("people", PEOPLE[:100])
     sdk.update_list(made.id, "ADD", ",".join(PEOPLE[50:200]))
     sdk.update_list(made.id, "REMOVE", ",".join(PEOPLE[:10]))
     assert set(PEOPLE[10:200]) == pinterest.members(made.id)
 
 
-def test_the_counters_rise_for_people_already_in_or_not_in_the_list(sdk: Sdk) -> None:
+def test_counters_include_records_that_change_nothing(sdk: Sdk) -> None:
     made = sdk.create_list("people", PEOPLE[:5])
     sdk.update_list(made.id, "ADD", ",".join(PEOPLE[:5]))
     sdk.update_list(made.id, "REMOVE", ",".join(PEOPLE[10:13]))
@@ -140,14 +140,14 @@ def test_lists_are_listed_over_pages(sdk: Sdk, order: str) -> None:
     ],
 )
 @pytest.mark.parametrize("operation", ["ADD", "REMOVE"])
-def test_one_bad_record_refuses_the_batch_and_changes_nothing(
+def test_invalid_record_rejects_the_batch_and_changes_nothing(
     pinterest: Pinterest, sdk: Sdk, bad: str, operation: str
 ) -> None:
     made = sdk.create_list("people", PEOPLE[:3])
     for records in (f"{PEOPLE[0]},{bad},{PEOPLE[9]}", f"{PEOPLE[0]},{bad}", bad):
         with pytest.raises(pinterestsdk.exceptions.BadRequestException) as caught:
             sdk.update_list(made.id, operation, records)
-        assert 1 == code_of(caught.value)
+        assert 1 == error_code(caught.value)
         assert not bad or bad not in str(caught.value.body)
     assert set(PEOPLE[:3]) == pinterest.members(made.id)
 
@@ -165,24 +165,24 @@ def test_one_bad_record_refuses_the_batch_and_changes_nothing(
         {"data": b'{"operation_type": "ADD", "records": ""}'},
     ],
 )
-def test_a_body_of_another_shape_is_refused(pinterest: Pinterest, sdk: Sdk, sent: dict[str, Any]) -> None:
+def test_malformed_request_body_is_rejected(pinterest: Pinterest, sdk: Sdk, sent: dict[str, Any]) -> None:
     held = pinterest.add_list("people")
-    response = patch(sdk, pinterest, held.id, **sent)
+    response = patch_list(sdk, pinterest, held.id, **sent)
     assert (400, 1) == (response.status_code, response.json()["code"])
     assert set() == pinterest.members(held.id)
 
 
-def test_an_id_that_is_not_digits_is_refused(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_id_with_other_characters_than_digits_is_rejected(pinterest: Pinterest, sdk: Sdk) -> None:
     body = {"operation_type": "ADD", "records": PEOPLE[0]}
     assert [400, 400, 404] == [
-        patch(sdk, pinterest, audience_id, json=body).status_code for audience_id in ("x", "1" * 19, "1")
+        patch_list(sdk, pinterest, audience_id, json=body).status_code for audience_id in ("x", "1" * 19, "1")
     ]
 
 
 # -- audiences ------------------------------------------------------------------------------------------------------
 
 
-def test_an_audience_is_made_on_a_list_and_moved_to_another(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_audience_is_created_on_a_list_and_switched_to_another(pinterest: Pinterest, sdk: Sdk) -> None:
     old, new = sdk.create_list("old", PEOPLE[:100]), sdk.create_list("new", PEOPLE[:120])
     made = sdk.create_audience("customers", old.id)
     assert (100, "READY") == (made.size, made.status)
@@ -191,16 +191,18 @@ def test_an_audience_is_made_on_a_list_and_moved_to_another(pinterest: Pinterest
     assert (new.id, 120, "customers") == (read.rule.customer_list_id, read.size, read.name)
 
 
-def test_an_audience_on_a_list_of_another_ad_account_is_refused(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_list_of_another_ad_account_is_rejected_for_an_audience(pinterest: Pinterest, sdk: Sdk) -> None:
     pinterest.add_ad_account("549755885178")
     foreign = pinterest.add_list("foreign", ad_account_id="549755885178")
     with pytest.raises(pinterestsdk.exceptions.BadRequestException) as caught:
         sdk.create_audience("customers", foreign.id)
-    assert 400 == code_of(caught.value)
+    assert 400 == error_code(caught.value)
 
 
 @pytest.mark.parametrize("second_remove", ["accepted", "404"])
-def test_a_removed_audience_is_not_listed_and_may_be_gone(pinterest: Pinterest, sdk: Sdk, second_remove: str) -> None:
+def test_removed_audience_is_not_listed_and_may_be_unreadable(
+    pinterest: Pinterest, sdk: Sdk, second_remove: str
+) -> None:
     pinterest.switches.removed_audiences, pinterest.switches.second_remove = "gone", second_remove
     made = sdk.create_audience("customers", sdk.create_list("people").id)
     assert made.id == sdk.update_audience(made.id, "REMOVE").id
@@ -214,9 +216,7 @@ def test_a_removed_audience_is_not_listed_and_may_be_gone(pinterest: Pinterest, 
             sdk.update_audience(made.id, "REMOVE")
 
 
-def test_a_removed_audience_may_be_readable_with_a_status_that_the_description_lacks(
-    pinterest: Pinterest, sdk: Sdk
-) -> None:
+def test_removed_audience_may_be_readable_with_an_undocumented_status(pinterest: Pinterest, sdk: Sdk) -> None:
     made = sdk.create_audience("customers", sdk.create_list("people").id)
     sdk.update_audience(made.id, "REMOVE")
     read = requests.get(
@@ -227,9 +227,7 @@ def test_a_removed_audience_may_be_readable_with_a_status_that_the_description_l
     assert (200, "REMOVED") == (read.status_code, read.json()["status"])
 
 
-def test_owned_audiences_are_listed_over_pages_and_received_ones_only_when_asked_for(
-    pinterest: Pinterest, sdk: Sdk
-) -> None:
+def test_received_audiences_are_listed_only_on_request(pinterest: Pinterest, sdk: Sdk) -> None:
     pinterest.add_ad_account("549755885178")
     owned = [pinterest.add_audience("same name").id for _ in range(5)]
     received = pinterest.add_audience(
@@ -261,7 +259,7 @@ def test_writes_over_the_limit_are_answered_429_with_the_headers_seen(pinterest:
     with pytest.raises(pinterestsdk.exceptions.ApiException) as caught:
         sdk.create_list("x")
     headers: Any = caught.value.headers
-    assert (429, 8) == (caught.value.status, code_of(caught.value))
+    assert (429, 8) == (caught.value.status, error_code(caught.value))
     assert headers["x-ratelimit-limit"].startswith("2, ")
     assert '2;w=60;name="ads_write"' in headers["x-ratelimit-limit"]
     assert ("0", headers["Retry-After"]) == (headers["x-ratelimit-remaining"], headers["x-ratelimit-reset"])
@@ -270,14 +268,16 @@ def test_writes_over_the_limit_are_answered_429_with_the_headers_seen(pinterest:
     assert 2 == len(pinterest.lists_named("x"))
 
 
-def test_the_limit_slides_over_a_minute() -> None:
+def test_rate_limit_uses_a_sliding_window_of_a_minute() -> None:
     now = [1000.0]
     limited = Pinterest(switches=Switches(limits={"ads_write": 2}), monotonic=lambda: now[0])
     with serve_pinterest(state=limited) as (_, endpoint):
         held = limited.add_list("people")
         statuses = []
         for now[0] in (1000.0, 1030.0, 1059.0, 1060.0, 1089.0, 1090.0):
-            answer = patch(Sdk(endpoint, None), limited, held.id, json={"operation_type": "ADD", "records": PEOPLE[0]})
+            answer = patch_list(
+                Sdk(endpoint, None), limited, held.id, json={"operation_type": "ADD", "records": PEOPLE[0]}
+            )
             statuses.append((answer.status_code, answer.headers.get("Retry-After")))
     assert [(200, None), (200, None), (429, "1"), (200, None), (429, "1"), (200, None)] == statuses
     # Those that were refused arrived as well: from 1030 to 1089.
@@ -287,7 +287,7 @@ def test_the_limit_slides_over_a_minute() -> None:
 # -- faults ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_fault_spares_meets_and_passes(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_fault_affects_only_the_selected_requests(pinterest: Pinterest, sdk: Sdk) -> None:
     pinterest.inject(Fault(effect=Answer(status=503), operation="customer_lists/create", after=1, every=2, times=1))
     outcomes = []
     for _ in range(5):
@@ -302,11 +302,11 @@ def test_a_fault_spares_meets_and_passes(pinterest: Pinterest, sdk: Sdk) -> None
 NO_ANSWER = "no answer"
 
 
-def outcome_of(sdk: Sdk, pinterest: Pinterest, list_id: str, *, timeout: float = 30) -> int | str:
+def send_ten_thousand(sdk: Sdk, pinterest: Pinterest, list_id: str, *, timeout: float = 30) -> int | str:
     """The status that a batch of ten thousand gets; too large to be sent before the answer comes."""
     body = {"operation_type": "ADD", "records": ",".join(PEOPLE * 40)}
     try:
-        return patch(sdk, pinterest, list_id, json=body, timeout=timeout, allow_redirects=False).status_code
+        return patch_list(sdk, pinterest, list_id, json=body, timeout=timeout, allow_redirects=False).status_code
     except requests.RequestException:
         return NO_ANSWER
 
@@ -332,15 +332,15 @@ def outcome_of(sdk: Sdk, pinterest: Pinterest, list_id: str, *, timeout: float =
         (Mangle(how="exceptions"), When.BEFORE, 200, False),
     ],
 )
-def test_a_fault_meets_one_request_and_applies_it_or_not(
+def test_fault_of_one_request_comes_before_or_after_its_effect(
     pinterest: Pinterest, sdk: Sdk, effect: Effect, when: When, outcome: int | str, applied: bool
 ) -> None:
     held = pinterest.add_list("people")
     pinterest.inject(Fault(effect=effect, when=when, operation="customer_lists/update"))
     # A busy machine may take a while to answer; one that never answers is not waited for.
-    assert outcome == outcome_of(sdk, pinterest, held.id, timeout=0.5 if outcome == NO_ANSWER else 30)
+    assert outcome == send_ten_thousand(sdk, pinterest, held.id, timeout=0.5 if outcome == NO_ANSWER else 30)
     assert (set(PEOPLE) if applied else set()) == pinterest.members(held.id)
-    assert 200 == outcome_of(sdk, pinterest, held.id)
+    assert 200 == send_ten_thousand(sdk, pinterest, held.id)
     assert set(PEOPLE) == pinterest.members(held.id)
 
 
@@ -355,29 +355,29 @@ def test_a_fault_meets_one_request_and_applies_it_or_not(
         ({"limits": {"ads_write": 0}}, 429, set()),
     ],
 )
-def test_a_batch_that_the_server_will_not_take_is_refused_in_full_or_told_of(
+def test_unacceptable_batch_is_rejected_or_listed_in_exceptions(
     pinterest: Pinterest, sdk: Sdk, switches: dict[str, Any], status: int, held: set[str]
 ) -> None:
     made = pinterest.add_list("people")
     pinterest.switches.set(switches)
-    assert status == outcome_of(sdk, pinterest, made.id)
+    assert status == send_ten_thousand(sdk, pinterest, made.id)
     assert held == pinterest.members(made.id)
 
 
 @pytest.mark.parametrize("echoes", [False, True])
 @pytest.mark.parametrize("records", [{"records": "j@x.org"}, {"records_v2": [{"email": "j@x.org"}]}], ids=str)
-def test_an_error_quotes_records_only_when_it_is_told_to(
+def test_error_quotes_records_only_with_its_switch(
     pinterest: Pinterest, sdk: Sdk, echoes: bool, records: dict[str, Any]
 ) -> None:
     pinterest.switches.echo_records_in_errors = echoes
     held = pinterest.add_list("people")
     pinterest.inject(Fault(effect=Answer(status=500), operation_type="REMOVE"))
     for _ in range(2):
-        answer = patch(sdk, pinterest, held.id, json={"operation_type": "REMOVE", **records})
+        answer = patch_list(sdk, pinterest, held.id, json={"operation_type": "REMOVE", **records})
         assert echoes == ("j@x.org" in answer.text)
 
 
-def test_a_callback_is_made_at_its_moment(pinterest: Pinterest, sdk: Sdk) -> None:
+def test_callback_runs_before_or_after_the_request_as_set(pinterest: Pinterest, sdk: Sdk) -> None:
     seen: list[tuple[str, int, int]] = []
     held = pinterest.add_list("people")
 

@@ -53,14 +53,14 @@ def client(url: str) -> Iterator[tdclient.Client]:
         yield client
 
 
-def run(client: tdclient.Client, sql: str, **options: Any) -> Any:
+def run_query(client: tdclient.Client, sql: str, **options: Any) -> Any:
     job = client.query(DB, sql, **({"type": "presto"} | options))
     job.wait(wait_interval=0.01)  # type: ignore[arg-type]  # seconds, passed on to time.sleep
     return job
 
 
-def rows(client: tdclient.Client, sql: str) -> list[Any]:
-    return list(run(client, sql).result())
+def read_rows(client: tdclient.Client, sql: str) -> list[Any]:
+    return list(run_query(client, sql).result())
 
 
 def fetch(url: str, *, key: str = API_KEY, **headers: str) -> tuple[int, Any, bytes]:
@@ -72,7 +72,7 @@ def fetch(url: str, *, key: str = API_KEY, **headers: str) -> tuple[int, Any, by
         return refused.code, refused.headers, refused.read()
 
 
-def control(url: str, path: str, payload: Any = None) -> Any:
+def call_control(url: str, path: str, payload: Any = None) -> Any:
     data = None if payload is None else json.dumps(payload).encode()
     with urllib.request.urlopen(urllib.request.Request(f"{url}_test/{path}", data=data), timeout=10) as answer:
         return json.load(answer)
@@ -81,16 +81,16 @@ def control(url: str, path: str, payload: Any = None) -> Any:
 # -- queries -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_query_is_executed_and_its_rows_come_back(client: tdclient.Client) -> None:
-    job = run(client, HEADER + "SELECT email, id FROM people WHERE id < 2 ORDER BY id")
+def test_query_is_executed_and_returns_its_rows(client: tdclient.Client) -> None:
+    job = run_query(client, HEADER + "SELECT email, id FROM people WHERE id < 2 ORDER BY id")
     assert job.success()
     assert [["u0@a.example", 0], ["u1@a.example", 1]] == list(job.result())
     assert (2, [["email", "varchar"], ["id", "bigint"]]) == (job.num_records, job.result_schema)
 
 
 @pytest.mark.parametrize("engine", ["presto", "trino", "hive"])
-def test_every_engine_runs_a_query_that_names_its_database(client: tdclient.Client, engine: str) -> None:
-    assert [[500]] == list(run(client, "SELECT count(*) AS n FROM sample_db.people", type=engine).result())
+def test_every_engine_runs_a_query_with_a_qualified_table(client: tdclient.Client, engine: str) -> None:
+    assert [[500]] == list(run_query(client, "SELECT count(*) AS n FROM sample_db.people", type=engine).result())
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_every_engine_runs_a_query_that_names_its_database(client: tdclient.Clie
 def test_columns_have_trinos_names_types_and_values(
     client: tdclient.Client, expression: str, name: str, trino: str, value: Any
 ) -> None:
-    job = run(client, f"SELECT {expression} FROM people ORDER BY id LIMIT 1", scheduled_time=1_700_000_000)
+    job = run_query(client, f"SELECT {expression} FROM people ORDER BY id LIMIT 1", scheduled_time=1_700_000_000)
     assert ([[name, trino]], [[value]]) == (job.result_schema, list(job.result()))
 
 
@@ -137,10 +137,10 @@ def test_columns_have_trinos_names_types_and_values(
         ("SELECT CAST(email AS bigint) FROM people", "Conversion Error"),
     ],
 )
-def test_wrong_sql_is_accepted_and_fails_the_job_with_the_engines_message(
+def test_wrong_sql_is_accepted_and_fails_the_job_with_a_message(
     client: tdclient.Client, sql: str, message: str
 ) -> None:
-    job = run(client, sql)
+    job = run_query(client, sql)
     assert "error" == job.status()
     assert message in job.debug["stderr"]
     assert message in job.debug["cmdout"]
@@ -157,14 +157,14 @@ def test_wrong_sql_is_accepted_and_fails_the_job_with_the_engines_message(
         (DB, "presto", {"priority": 7}, errors.APIError),
     ],
 )
-def test_an_issue_call_of_wrong_shape_is_refused(
+def test_malformed_issue_call_is_rejected(
     client: tdclient.Client, database: str, engine: Any, options: dict[str, Any], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
         client.query(database, "SELECT 1", type=engine, **options)
 
 
-def test_a_form_from_digdags_java_client_is_as_good_as_td_clients_multipart(url: str) -> None:
+def test_issue_call_may_be_a_form_as_digdag_sends_it(url: str) -> None:
     form = b"query=SELECT+1+AS+a&version=0.9.0&priority=0&retry_limit=0&scheduled_time=1700000000&domain_key=k"
     request = urllib.request.Request(
         f"{url}v3/job/issue/presto/{DB}", data=form, headers={"Authorization": f"TD1 {API_KEY}"}
@@ -177,22 +177,22 @@ def test_a_form_from_digdags_java_client_is_as_good_as_td_clients_multipart(url:
 # -- what td> and td_ddl> do to tables ---------------------------------------------------------------------------------
 
 
-def test_create_table_as_td_sends_it_makes_the_table_anew_each_time(client: tdclient.Client) -> None:
+def test_create_table_of_the_td_operator_replaces_the_table(client: tdclient.Client) -> None:
     for limit in (3, 5):
-        job = run(
+        job = run_query(
             client,
             f'{HEADER}DROP TABLE IF EXISTS "copy";\nCREATE TABLE "copy" AS\nSELECT email FROM people LIMIT {limit}',
         )
         assert job.success()
-    assert [[5]] == rows(client, 'SELECT count(*) AS n FROM "copy"')
+    assert [[5]] == read_rows(client, 'SELECT count(*) AS n FROM "copy"')
     assert None is job.result_schema
     with pytest.raises(errors.NotFoundError):
         list(client.job_result_each(job.id))
 
 
 def test_a_table_that_a_query_makes_has_a_time_column(client: tdclient.Client) -> None:
-    run(client, 'CREATE TABLE "copy" AS\nSELECT email FROM people', scheduled_time=1_700_000_000)
-    assert [["u0@a.example", 1_700_000_000]] == rows(client, "SELECT * FROM copy ORDER BY email LIMIT 1")
+    run_query(client, 'CREATE TABLE "copy" AS\nSELECT email FROM people', scheduled_time=1_700_000_000)
+    assert [["u0@a.example", 1_700_000_000]] == read_rows(client, "SELECT * FROM copy ORDER BY email LIMIT 1")
 
 
 @pytest.mark.parametrize(
@@ -204,13 +204,13 @@ def test_a_table_that_a_query_makes_has_a_time_column(client: tdclient.Client) -
         ("hive", "INSERT OVERWRITE TABLE `filled`", 2),
     ],
 )
-def test_inserts_as_td_sends_them_add_their_columns_by_name(
+def test_inserts_of_the_td_operator_add_columns_by_name(
     client: tdclient.Client, engine: str, statement: str, expected: int
 ) -> None:
     client.create_log_table(DB, "filled")
     for columns in ("id, email", "email, id"):
-        assert run(client, f"{HEADER}{statement}\nSELECT {columns} FROM people LIMIT 2", type=engine).success()
-    assert [[expected, "u0@a.example"]] == rows(client, "SELECT count(*) AS n, min(email) AS e FROM filled")
+        assert run_query(client, f"{HEADER}{statement}\nSELECT {columns} FROM people LIMIT 2", type=engine).success()
+    assert [[expected, "u0@a.example"]] == read_rows(client, "SELECT count(*) AS n, min(email) AS e FROM filled")
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_inserts_as_td_sends_them_add_their_columns_by_name(
         (lambda client: client.job("999"), errors.NotFoundError),
     ],
 )
-def test_what_there_is_already_and_what_there_is_not_is_refused(
+def test_existing_table_or_missing_resource_is_rejected(
     client: tdclient.Client, call: Any, error: type[Exception]
 ) -> None:
     with pytest.raises(error):
@@ -232,7 +232,7 @@ def test_what_there_is_already_and_what_there_is_not_is_refused(
 # -- who may call ------------------------------------------------------------------------------------------------------
 
 
-def test_a_wrong_key_is_an_authorization_error_with_the_services_json(url: str) -> None:
+def test_wrong_key_is_an_authorization_error_with_the_json_of_the_service(url: str) -> None:
     with (
         tdclient.Client("1234/" + "f" * 40, endpoint=url) as stranger,
         pytest.raises(errors.AuthError, match="severity"),
@@ -240,12 +240,12 @@ def test_a_wrong_key_is_an_authorization_error_with_the_services_json(url: str) 
         stranger.databases()
 
 
-def test_the_server_status_needs_no_key(url: str) -> None:
+def test_server_status_needs_no_key(url: str) -> None:
     with tdclient.Client("none", endpoint=url) as stranger:
         assert "ok" == stranger.server_status()
 
 
-def test_an_endpoint_without_its_last_slash_is_not_found(url: str) -> None:
+def test_endpoint_without_its_final_slash_is_not_found(url: str) -> None:
     with tdclient.Client(API_KEY, endpoint=url.rstrip("/")) as client, pytest.raises(errors.NotFoundError):
         client.databases()
 
@@ -254,7 +254,7 @@ def test_an_endpoint_without_its_last_slash_is_not_found(url: str) -> None:
 
 
 def test_a_result_is_downloaded_in_parts_by_range(client: tdclient.Client, url: str) -> None:
-    job = run(client, "SELECT email FROM people ORDER BY id")
+    job = run_query(client, "SELECT email FROM people ORDER BY id")
     address = f"{url}v3/job/result/{job.id}?format=msgpack.gz"
     status, headers, first = fetch(address, Range="bytes=0-99")
     _, _, rest = fetch(address, Range="bytes=100-")
@@ -264,23 +264,21 @@ def test_a_result_is_downloaded_in_parts_by_range(client: tdclient.Client, url: 
 
 
 @pytest.mark.parametrize(("header", "status"), [("bytes=99999999-", 416), ("bytes=oops", 400), ("bytes=-10", 206)])
-def test_a_range_past_the_end_or_of_no_sense_is_refused(
+def test_range_past_the_end_or_malformed_is_rejected(
     client: tdclient.Client, url: str, header: str, status: int
 ) -> None:
-    job = run(client, "SELECT email FROM people")
+    job = run_query(client, "SELECT email FROM people")
     assert status == fetch(f"{url}v3/job/result/{job.id}?format=msgpack.gz", Range=header)[0]
 
 
-def test_a_server_may_be_told_to_ignore_ranges(td: TreasureData, url: str) -> None:
+def test_server_can_be_set_to_ignore_ranges(td: TreasureData, url: str) -> None:
     job_id = td.add_job(columns=[("email", "varchar")], rows=[["a@a.example"]])
     td.ignore_range = True
     status, _, body = fetch(f"{url}v3/job/result/{job_id}?format=msgpack.gz", Range="bytes=5-")
     assert (200, td.job(job_id).output.size) == (status, len(body))  # type: ignore[union-attr]
 
 
-def test_cells_of_any_kind_are_served_even_bytes_that_are_no_text(
-    td: TreasureData, client: tdclient.Client, url: str
-) -> None:
+def test_cells_may_hold_any_type_even_invalid_utf_8(td: TreasureData, client: tdclient.Client, url: str) -> None:
     job_id = td.add_job(columns=[("email", "varchar")], rows=[["é@a.example"], [None], [7], [b"\xff\xfe"]])
     _, _, body = fetch(f"{url}v3/job/result/{job_id}?format=msgpack.gz")
     assert [["é@a.example".encode()], [None], [7], [b"\xff\xfe"]] == list(
@@ -290,7 +288,7 @@ def test_cells_of_any_kind_are_served_even_bytes_that_are_no_text(
         list(client.job_result_each(job_id))
 
 
-def test_jobs_in_any_state_can_be_put_there(td: TreasureData, client: tdclient.Client, tmp_path: Path) -> None:
+def test_jobs_can_be_added_in_any_state(td: TreasureData, client: tdclient.Client, tmp_path: Path) -> None:
     path = tmp_path / "rows.msgpack.gz"
     path.write_bytes(gzip.compress(msgpack.packb(["a"])) + gzip.compress(msgpack.packb(["b"])))
     ready = td.add_job(columns=[("email", "varchar")], path=path, num_records=2)
@@ -310,7 +308,7 @@ def big(td: TreasureData) -> str:
     return td.add_job(columns=[("email", "varchar")], rows=([f"u{i}@a.example"] for i in range(50_000)))
 
 
-def test_a_result_cut_without_a_length_is_short_and_nobody_notices(
+def test_result_truncated_without_a_length_is_short_without_an_error(
     td: TreasureData, client: tdclient.Client, big: str
 ) -> None:
     td.faults.add(Fault(kind="cut", path="/job/result/", after_fraction=0.5, with_length=False))
@@ -318,7 +316,9 @@ def test_a_result_cut_without_a_length_is_short_and_nobody_notices(
     assert 0 < len(got) < 50_000
 
 
-def test_a_result_cut_with_a_length_fails_in_mid_iteration(td: TreasureData, client: tdclient.Client, big: str) -> None:
+def test_result_truncated_with_a_length_fails_during_iteration(
+    td: TreasureData, client: tdclient.Client, big: str
+) -> None:
     td.faults.add(Fault(kind="cut", path="/job/result/", after_bytes=400_000))
     got = []
     with pytest.raises(Exception, match="IncompleteRead"):
@@ -326,7 +326,7 @@ def test_a_result_cut_with_a_length_fails_in_mid_iteration(td: TreasureData, cli
     assert [] == got
 
 
-def test_all_bytes_before_a_cut_arrive_and_the_rest_can_be_had_by_range(td: TreasureData, url: str, big: str) -> None:
+def test_truncated_result_can_be_completed_by_range(td: TreasureData, url: str, big: str) -> None:
     td.faults.add(Fault(kind="cut", path="/job/result/", after_bytes=70_000))
     address = f"{url}v3/job/result/{big}?format=msgpack.gz"
     with pytest.raises(http.client.IncompleteRead) as cut:
@@ -336,7 +336,7 @@ def test_all_bytes_before_a_cut_arrive_and_the_rest_can_be_had_by_range(td: Trea
     assert 50_000 == sum(1 for _ in msgpack.Unpacker(io.BytesIO(gzip.decompress(cut.value.partial + rest))))
 
 
-def test_faults_come_in_their_order_and_only_where_they_match(td: TreasureData, url: str) -> None:
+def test_faults_apply_in_order_and_only_to_matching_requests(td: TreasureData, url: str) -> None:
     td.faults.add(
         Fault(kind="status", path="/database/", status=429, headers={"Retry-After": "7"}),
         Fault(kind="status", path="/database/", after=1, status=500),
@@ -350,9 +350,7 @@ def test_faults_come_in_their_order_and_only_where_they_match(td: TreasureData, 
     assert ["status", None, "status", None, None] == [received.fault for received in td.requests]
 
 
-def test_a_lost_answer_leaves_its_job_behind_and_the_same_domain_key_conflicts(
-    td: TreasureData, client: tdclient.Client
-) -> None:
+def test_lost_response_leaves_a_job_whose_domain_key_conflicts(td: TreasureData, client: tdclient.Client) -> None:
     td.faults.add(Fault(kind="lost", method="POST", path="/job/issue/"))
     with pytest.raises(urllib3.exceptions.ProtocolError):
         client.query(DB, "SELECT 1 AS a", type="presto", domain_key="k")
@@ -360,23 +358,23 @@ def test_a_lost_answer_leaves_its_job_behind_and_the_same_domain_key_conflicts(
         client.query(DB, "SELECT 2 AS a", type="presto", domain_key="k")
 
 
-def test_a_job_may_claim_more_rows_than_it_serves(td: TreasureData, client: tdclient.Client, big: str) -> None:
+def test_job_may_announce_more_rows_than_it_serves(td: TreasureData, client: tdclient.Client, big: str) -> None:
     td.claim_extra_records = 3
     assert (50_003, 50_000) == (client.job(big).num_records, len(list(client.job_result_each(big))))
 
 
-def test_the_emulator_is_driven_over_http_from_another_process(url: str, tmp_path: Path) -> None:
+def test_emulator_is_controlled_over_http(url: str, tmp_path: Path) -> None:
     write_people(tmp_path / "people.csv", rows=100)
-    control(url, "load", {"database": "crm", "table": "people", "path": str(tmp_path / "people.csv")})
-    control(url, "load", {"database": "crm", "table": "few", "rows": [{"email": "a@a.example", "n": 1}]})
-    control(url, "faults", {"kind": "status", "path": "/table/list/", "status": 503})
+    call_control(url, "load", {"database": "crm", "table": "people", "path": str(tmp_path / "people.csv")})
+    call_control(url, "load", {"database": "crm", "table": "few", "rows": [{"email": "a@a.example", "n": 1}]})
+    call_control(url, "faults", {"kind": "status", "path": "/table/list/", "status": 503})
     address = f"{url}v3/table/list/crm"
     assert [503, 200] == [fetch(address)[0], fetch(address)[0]]
     assert [("few", 1), ("people", 100)] == [(t["name"], t["count"]) for t in json.loads(fetch(address)[2])["tables"]]
-    assert ["/v3/table/list/crm"] * 3 == [received["path"] for received in control(url, "requests")]
+    assert ["/v3/table/list/crm"] * 3 == [received["path"] for received in call_control(url, "requests")]
 
 
-def test_the_same_people_are_made_up_each_time_in_both_formats(tmp_path: Path) -> None:
+def test_generated_people_are_the_same_each_time_in_both_formats(tmp_path: Path) -> None:
     made = [write_people(tmp_path / name, rows=2_000) for name in ("a.csv", "b.csv", "c.parquet")]
     emails = "SELECT count(*), count(email), count(*) FILTER (length(email) = 64) FROM"
     assert made[0].read_bytes() == made[1].read_bytes()

@@ -63,7 +63,7 @@ LEDGER = """CREATE TABLE IF NOT EXISTS ledger WITH (bucketed_on = array['audienc
 SELECT cast(NULL AS varchar) AS audience_id, cast(NULL AS bigint) AS plan, cast(NULL AS bigint) AS time WHERE false"""
 
 
-def test_a_bucketed_table_is_made_once_and_keeps_its_rows_from_job_to_job(sql: Session) -> None:
+def test_bucketed_table_is_created_once_and_keeps_its_rows_between_jobs(sql: Session) -> None:
     sql.do(LEDGER)
     sql.do("INSERT INTO ledger (plan, audience_id, time) SELECT 1, 'a', 5")
     sql.do(LEDGER)
@@ -71,13 +71,13 @@ def test_a_bucketed_table_is_made_once_and_keeps_its_rows_from_job_to_job(sql: S
 
 
 @pytest.mark.parametrize("create", ["CREATE TABLE made (k varchar)", "CREATE TABLE made AS SELECT 'x' AS k"])
-def test_every_table_has_a_time_and_a_row_that_brings_none_gets_that_of_its_job(sql: Session, create: str) -> None:
+def test_row_without_a_time_gets_that_of_its_job(sql: Session, create: str) -> None:
     sql.do(create)
     sql.do("INSERT INTO made (k) VALUES ('y')")
     assert ["y", SCHEDULED] in sql.rows("SELECT k, time FROM made")
 
 
-def test_an_insert_with_a_list_of_columns_goes_by_their_places_and_leaves_the_others_null(sql: Session) -> None:
+def test_insert_with_columns_is_positional_and_leaves_others_null(sql: Session) -> None:
     sql.do(LEDGER)
     sql.do("""-- project_id: 1
 -- task_name: +mirror+plan
@@ -97,7 +97,7 @@ UNION ALL SELECT 8, 61""")
         "DELETE FROM ledger",
     ],
 )
-def test_what_cannot_be_written_fails_the_job_and_changes_nothing(sql: Session, wrong: str) -> None:
+def test_invalid_write_fails_the_job_and_changes_nothing(sql: Session, wrong: str) -> None:
     sql.do(LEDGER)
     sql.do("INSERT INTO ledger (plan) SELECT 1")
     assert "error" == sql.job(wrong).status()
@@ -135,7 +135,7 @@ def test_a_job_may_hold_several_statements_and_a_semicolon_at_its_end(sql: Sessi
         ("TD_TIME_RANGE(86400, NULL, '1970-01-02')", False),
     ],
 )
-def test_trinos_functions_have_trinos_results(sql: Session, expression: str, value: object) -> None:
+def test_functions_return_the_results_of_trino(sql: Session, expression: str, value: object) -> None:
     assert [[value]] == sql.rows(f"SELECT {expression} AS v FROM (VALUES ('a', 3), ('b', 2), ('c', 1)) t(x, y) LIMIT 1")
 
 
@@ -155,7 +155,7 @@ HOUR, DAY = 3600, 86400
         ("'-1d/2026-01-01'", SCHEDULED - 2 * DAY, SCHEDULED - DAY),
     ],
 )
-def test_an_interval_begins_and_ends_with_its_unit_before_the_scheduled_time(
+def test_td_interval_covers_whole_units_before_the_scheduled_time(
     sql: Session, interval: str, begin: int, end: int
 ) -> None:
     times = f"(VALUES {begin - 1}, {begin}, {end - 1}, {end}) t(time)"
@@ -163,7 +163,7 @@ def test_an_interval_begins_and_ends_with_its_unit_before_the_scheduled_time(
     assert [[begin], [end - 1]] == rows
 
 
-def test_a_difference_of_two_sets_is_joined_from_both_sides(sql: Session) -> None:
+def test_full_outer_join_gives_the_difference_of_two_sets(sql: Session) -> None:
     rows = sql.rows("""WITH known AS (SELECT * FROM (VALUES 'a', 'b') t(digest)),
     wanted AS (SELECT DISTINCT digest FROM (VALUES 'b', 'c', 'c') t(digest))
     SELECT coalesce(w.digest, k.digest) AS digest, if(w.digest IS NULL, 'leave', 'join') AS op
@@ -172,7 +172,7 @@ def test_a_difference_of_two_sets_is_joined_from_both_sides(sql: Session) -> Non
     assert [["a", "leave"], ["c", "join"]] == rows
 
 
-def test_rows_come_out_of_an_array_in_json(sql: Session) -> None:
+def test_json_array_is_unnested_into_rows(sql: Session) -> None:
     query = """SELECT json_extract_scalar(one, '$.id') AS id
     FROM UNNEST(CAST(json_parse('{}') AS array(json))) AS given (one)"""
     assert [["1"], ["2"]] == sql.rows(query.format('[{"id": "1"}, {"id": "2"}]'))
@@ -181,7 +181,7 @@ def test_rows_come_out_of_an_array_in_json(sql: Session) -> None:
 
 @pytest.mark.parametrize(("share", "left"), [(0.0, 0), (0.5, 5), (1.0, 10)])
 @pytest.mark.parametrize("statement", ["INSERT INTO made (email)", "INSERT INTO made"])
-def test_an_insert_may_die_with_a_share_of_its_rows_written(
+def test_insert_may_fail_with_a_part_of_its_rows_written(
     td: TreasureData, sql: Session, share: float, left: int, statement: str
 ) -> None:
     sql.do("CREATE TABLE made (email varchar)")

@@ -257,8 +257,8 @@ def test_large_erasure_completes_despite_a_rejecting_account_and_two_kills(servi
         removals = child.Killer(number)
         services.pinterest.on_request(partial(note_removal, removals), when=When.AFTER)
         settings = {"ad_account_ids": list(ACCOUNTS), "limit_records_per_request": 2000}
-        run = child.start(services, settings, job_id=job_id, folder=tmp_path / f"run {number}", operator=ERASE)
-        code, said = removals.ended(run)
+        run = child.start_run(services, settings, job_id=job_id, folder=tmp_path / f"run {number}", operator=ERASE)
+        code, said = removals.wait(run)
         assert child.KILLED == code, said
     refusal = Fault(effect=Answer(status=503), path=f"/{OTHERS[0]}/customer_lists/", method="PATCH", times=20)
     services.pinterest.inject(refusal)

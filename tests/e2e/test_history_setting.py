@@ -447,11 +447,11 @@ def test_signal_while_the_history_is_written_ends_the_task_after_its_work(servic
     services.td.faults.add(Fault(kind="stall", path=ISSUE, times=None))
     services.td.requests = requests = Requests()
     settings = settings_of(services, ADD) | {"history": HISTORY}
-    run = child.start(services, settings, job_id=services.job(people(5)), folder=tmp_path, hurried=False, **ATTEMPT)
+    run = child.start_run(services, settings, job_id=services.job(people(5)), folder=tmp_path, hurried=False, **ATTEMPT)
     assert requests.stalled.wait(30)
     begin = time.monotonic()
     run.process.send_signal(signal.SIGTERM)
-    code, said = run.ended()
+    code, said = run.wait()
     assert (0, 5) == (code, run.stored["records"]["sent"]), said
     assert time.monotonic() - begin < 3.0
 

@@ -30,7 +30,7 @@ class Child:
     folder: Path
     temp: Path
 
-    def ended(self, *, within: float = 30.0) -> tuple[int, str]:
+    def wait(self, *, within: float = 30.0) -> tuple[int, str]:
         """The exit code and all that was said: output, and the error that digdag would show. Raises TimeoutExpired."""
         try:
             said, _ = self.process.communicate(timeout=within)
@@ -52,7 +52,7 @@ KILLED = -signal.SIGKILL
 EXPORT = "td_pinterest_op.export.PinterestExport"
 
 
-def start(
+def start_run(
     services: Services,
     settings: Mapping[str, Any],
     *,
@@ -113,10 +113,10 @@ class Killer(list[Any]):
             self.victim.process.kill()
             self.victim.process.wait(timeout=30)
 
-    def ended(self, run: Child) -> tuple[int, str]:
+    def wait(self, run: Child) -> tuple[int, str]:
         """How a run ended, and what it said, that was the victim."""
         self.victim = run
-        code, said = run.ended()
+        code, said = run.wait()
         self.victim = None
         guard.check(said, "the output")
         assert [] == list(run.temp.iterdir())

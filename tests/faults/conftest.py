@@ -56,7 +56,7 @@ class Stage:
         wanted = {"action": "add_people_to_current_audience", "audience_id": audience_id, **settings}
         return audience_id, self.export(wanted, job_id=self.services.job(people))
 
-    def undisturbed(self) -> None:
+    def reset(self) -> None:
         """No faults and no switches any more; what was asked until now is forgotten."""
         self.pinterest.faults.clear()
         self.pinterest.calls.clear()
@@ -75,13 +75,13 @@ def shared_services() -> Iterator[Services]:
 @pytest.fixture
 def stage(shared_services: Services) -> Stage:
     """Fresh: an empty ad account, a refresh token that lasts."""
-    return fresh(shared_services)
+    return new_stage(shared_services)
 
 
-def fresh(services: Services) -> Stage:
+def new_stage(services: Services) -> Stage:
     """A stage of its own, for each example of a test that has many."""
     made = Stage(services=services, account=f"7{next(_numbers):08d}")
-    made.undisturbed()
+    made.reset()
     made.pinterest.add_ad_account(made.account)
     made.pinterest.tokens.set_refresh_token(REFRESH_TOKEN)
     made.services.time.slept.clear()

@@ -72,7 +72,7 @@ _WHERE: dict[Moment, Where] = {
 }
 
 
-def where(action: ActionSpec, moment: Moment) -> Where:
+def requests_of(action: ActionSpec, moment: Moment) -> Where:
     """The requests of `action` that are the moment."""
     if moment is Moment.READ_BACK and action is not Create.action:
         # The audience is read before: before and after the rows, and again right before a move.
@@ -89,7 +89,7 @@ def batches(action: ActionSpec) -> tuple[Moment, ...]:
     return BATCHES_OF_NEW_LIST if Moment.LAST_BATCH in STEPS[action] else ()
 
 
-def ways() -> list[list[ActionSpec]]:
+def actions_by_way() -> list[list[ActionSpec]]:
     """The actions, together with those that go the same way from their first batch on."""
     together: dict[object, list[ActionSpec]] = {}
     for action in STEPS:
@@ -97,7 +97,7 @@ def ways() -> list[list[ActionSpec]]:
     return list(together.values())
 
 
-def done(action: ActionSpec, moment: Moment, *, applied: bool) -> frozenset[Moment]:
+def steps_done(action: ActionSpec, moment: Moment, *, applied: bool) -> frozenset[Moment]:
     """The steps that were carried out when the run ends at `moment`; `applied`: that one, too."""
     steps = STEPS[action]
     return frozenset(steps[: steps.index(moment) + applied])

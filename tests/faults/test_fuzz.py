@@ -37,7 +37,7 @@ NAMED: dict[ActionSpec, dict[str, Any]] = {
 }
 
 
-class _Scripted(Transport):
+class ScriptedTransport(Transport):
     """For Pinterest gives the script's answers, and where it has None, what Pinterest would answer."""
 
     script: Iterator[Given | None] = iter(())
@@ -152,20 +152,20 @@ def job_id(shared_services: Any) -> str:
 @given(
     action=st.sampled_from(EVERY), token=st.none() | _token_answers | _given, script=_script, rounds=st.integers(1, 9)
 )
-def test_any_answers_end_in_success_or_in_one_of_our_errors(
+def test_arbitrary_responses_end_in_success_or_an_expected_error(
     action: ActionSpec, token: Given | None, script: list[Given | None], rounds: int, stage: Stage, job_id: str
 ) -> None:
     named = NAMED.get(action, {"audience_id": AUDIENCE_ID})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(services, "Transport", _Scripted)
-        patch.setattr(_Scripted, "script", itertools.chain([token], *[script] * rounds))
-        stats = _ended(
+        patch.setattr(services, "Transport", ScriptedTransport)
+        patch.setattr(ScriptedTransport, "script", itertools.chain([token], *[script] * rounds))
+        stats = run_export(
             stage, {"action": action.name, "limit_records_per_request": 2, "retry_count": 2, **named}, job_id
         )
     assert stats is None or stats["records"]["unique"] == stats["records"]["sent"] + stats["records"]["refused"]
 
 
-def _ended(stage: Stage, wanted: dict[str, Any], job_id: str) -> dict[str, Any] | None:
+def run_export(stage: Stage, wanted: dict[str, Any], job_id: str) -> dict[str, Any] | None:
     """The statistics, None after an error of ours that is no mistake of ours; raises every other."""
     try:
         return stage.export(wanted, job_id=job_id)
@@ -177,10 +177,10 @@ def _ended(stage: Stage, wanted: dict[str, Any], job_id: str) -> dict[str, Any] 
 
 
 @pytest.mark.parametrize("action", EVERY)
-def test_the_usual_answers_make_a_success_of_every_action(stage: Stage, action: ActionSpec, job_id: str) -> None:
+def test_usual_responses_let_every_action_succeed(stage: Stage, action: ActionSpec, job_id: str) -> None:
     """Else the fuzzing above would not get far."""
     named = NAMED.get(action, {"audience_id": AUDIENCE_ID})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(services, "Transport", _Scripted)
+        patch.setattr(services, "Transport", ScriptedTransport)
         stats = stage.export({"action": action.name, **named}, job_id=job_id)
     assert action.name == stats["action"]

@@ -50,9 +50,9 @@ class Death:
 
 @dataclass(slots=True, kw_only=True)
 class Attempt:
-    """One run. `stored`: its statistics; None, with the `error`, if it failed. `said`: the log and the error."""
+    """One run. `stored`: its statistics; None, with the `error`, if it failed. `output`: the log and the error."""
 
-    said: str
+    output: str
     steps: Sequence[str]
     stored: dict[str, Any] = field(default_factory=dict)
     error: ExportError | None = None
@@ -80,7 +80,7 @@ class World:
         self.settings |= {"audience_id": audience_id, "expected_audience_name": name, "begin": "replace"}
         return audience_id
 
-    def wants(self, people: Collection[str], *, column: str = "email") -> None:
+    def set_people(self, people: Collection[str], *, column: str = "email") -> None:
         """From now on the query finds these people."""
         rows = [{column: person, "opted_in": True} for person in people]
         self.td.create(DATABASE, "people", [*rows, {column: "left@shop.example", "opted_in": False}])
@@ -105,19 +105,19 @@ class World:
         given = {name: value for name, value in {**self.settings, **settings}.items() if value is not None}
         task = Task(params={**params, **self.task, "result_settings": given}, environ=self.environ)
         steps = _Steps(world=self, death=death)
-        with _logged() as said, steps.in_place():
+        with record_log() as said, steps.patch_transport():
             try:
-                attempt = Attempt(said="", steps=steps.names, stored=export(task, self.time.timing))
+                attempt = Attempt(output="", steps=steps.names, stored=export(task, self.time.timing))
             except ExportError as error:
-                attempt = Attempt(said="", steps=steps.names, error=error)
-        attempt.said = "\n".join([*said, str(attempt.error or "")])
+                attempt = Attempt(output="", steps=steps.names, error=error)
+        attempt.output = "\n".join([*said, str(attempt.error or "")])
         # What was planned to fail in this run does not fail in the next one.
         self.pinterest.faults.clear()
         self.td.job_faults.clear()
         return attempt
 
     @contextlib.contextmanager
-    def sent(self) -> Iterator[Counter[str]]:
+    def count_sent(self) -> Iterator[Counter[str]]:
         """How many records are sent within the block, by operation: ADD (also into a new list), REMOVE."""
         counts: Counter[str] = Counter()
         begin = len(self.pinterest.calls.all())
@@ -137,7 +137,7 @@ class _Steps:
     dead: bool = False
 
     @contextlib.contextmanager
-    def in_place(self) -> Iterator[None]:
+    def patch_transport(self) -> Iterator[None]:
         opening, send = Transport.open, Transport.send
 
         def open_(transport: Transport, method: str, url: str, **given: Any) -> Any:
@@ -200,7 +200,7 @@ def at_statement(purpose: str, do: Callable[[], object]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _logged() -> Iterator[list[str]]:
+def record_log() -> Iterator[list[str]]:
     """The lines that the operator logs within the block."""
     lines: list[str] = []
 

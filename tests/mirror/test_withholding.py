@@ -18,50 +18,50 @@ Row = dict[str, Any]
 
 
 @pytest.fixture
-def audience_id(mirrored: World) -> str:
+def audience_id(mirror_world: World) -> str:
     """An audience that the mirror may fill with anybody."""
-    found = mirrored.audience()
-    mirrored.settings |= {"min_records": 0, "max_leave_ratio": 1.0}
+    found = mirror_world.audience()
+    mirror_world.settings |= {"min_records": 0, "max_leave_ratio": 1.0}
     return found
 
 
-def lists(world: World, **rows: Sequence[Row]) -> None:
+def set_lists(world: World, **rows: Sequence[Row]) -> None:
     """Give the task these lists."""
     for name, of_list in rows.items():
         world.td.create(DATABASE, name, of_list)
         world.task[name] = f"SELECT * FROM {name}"
 
 
-def wants(world: World, rows: Sequence[Row]) -> None:
+def set_rows(world: World, rows: Sequence[Row]) -> None:
     """From now on the query finds these rows."""
     world.td.create(DATABASE, "people", list(rows))
     world.task["query"] = f"SELECT {', '.join(rows[0])} FROM people"
 
 
-def test_a_member_who_opts_out_leaves_at_the_next_run_and_nobody_else_does(mirrored: World, audience_id: str) -> None:
-    mirrored.wants(people(20))
-    assert mirrored.run(0).succeeded
+def test_only_members_who_opt_out_leave_at_the_next_run(mirror_world: World, audience_id: str) -> None:
+    mirror_world.set_people(people(20))
+    assert mirror_world.run(0).succeeded
     first, second, *_ = people(2)
-    lists(mirrored, suppress=[{"email": f" {first.upper()}\t"}, {"email": digest(second).upper()}])
-    with mirrored.sent() as sent:
-        ran = mirrored.run(1)
-    assert ran.succeeded, ran.said
-    assert digests(18, first=2) == mirrored.members(audience_id)
+    set_lists(mirror_world, suppress=[{"email": f" {first.upper()}\t"}, {"email": digest(second).upper()}])
+    with mirror_world.count_sent() as sent:
+        ran = mirror_world.run(1)
+    assert ran.succeeded, ran.output
+    assert digests(18, first=2) == mirror_world.members(audience_id)
     assert {"REMOVE": 2} == sent
     records = ran.stored["records"]
     assert (20, 2, 2) == (records["unique"], records["withheld"]["suppressed"], records["sent"])
-    assert "opt" not in mirrored.td.job(ran.stored["lists"]["suppress"]).query.split("FROM (")[0]
-    assert "FROM suppress WHERE" in mirrored.td.job(ran.stored["lists"]["suppress"]).query
-    assert "remain in it" not in ran.said
-    assert {"people", "suppress", LEDGER} == mirrored.tables()
+    assert "opt" not in mirror_world.td.job(ran.stored["lists"]["suppress"]).query.split("FROM (")[0]
+    assert "FROM suppress WHERE" in mirror_world.td.job(ran.stored["lists"]["suppress"]).query
+    assert "remain in it" not in ran.output
+    assert {"people", "suppress", LEDGER} == mirror_world.tables()
 
 
-def test_only_who_consents_is_sent(mirrored: World, audience_id: str) -> None:
-    mirrored.wants(people(20))
-    lists(mirrored, consent=[{"email": person} for person in [*people(5), "else@shop.example"]])
-    ran = mirrored.run(0)
-    assert ran.succeeded, ran.said
-    assert digests(5) == mirrored.members(audience_id)
+def test_only_people_with_consent_are_sent(mirror_world: World, audience_id: str) -> None:
+    mirror_world.set_people(people(20))
+    set_lists(mirror_world, consent=[{"email": person} for person in [*people(5), "else@shop.example"]])
+    ran = mirror_world.run(0)
+    assert ran.succeeded, ran.output
+    assert digests(5) == mirror_world.members(audience_id)
     assert 15 == ran.stored["records"]["withheld"]["without_consent"]
 
 
@@ -82,39 +82,37 @@ def test_only_who_consents_is_sent(mirrored: World, audience_id: str) -> None:
         ("suppress", [{"email": each} for each in [*digests(3), "a@b.cc"]], "expect_values: plain, but 3 of 4 valid"),
     ],
 )
-def test_a_list_that_cannot_be_right_stops_the_run_before_it_sends(
-    mirrored: World, audience_id: str, name: str, rows: list[Row], message: str
+def test_invalid_list_stops_a_mirror_before_it_sends(
+    mirror_world: World, audience_id: str, name: str, rows: list[Row], message: str
 ) -> None:
-    mirrored.wants(people(20))
-    assert mirrored.run(0).succeeded
-    lists(mirrored, **{name: rows})
-    with mirrored.sent() as sent:
-        ran = mirrored.run(1, expect_values="plain")
+    mirror_world.set_people(people(20))
+    assert mirror_world.run(0).succeeded
+    set_lists(mirror_world, **{name: rows})
+    with mirror_world.count_sent() as sent:
+        ran = mirror_world.run(1, expect_values="plain")
     assert not ran.succeeded
-    assert message in ran.said
+    assert message in ran.output
     assert not sent
 
 
-def test_an_opt_out_list_may_be_empty_where_it_is_allowed(mirrored: World, audience_id: str) -> None:
-    mirrored.wants(people(20))
-    lists(mirrored, suppress=[])
-    ran = mirrored.run(0, allow_empty_suppress=True)
-    assert ran.succeeded, ran.said
-    assert digests(20) == mirrored.members(audience_id)
+def test_empty_opt_out_list_of_a_mirror_is_accepted_if_allowed(mirror_world: World, audience_id: str) -> None:
+    mirror_world.set_people(people(20))
+    set_lists(mirror_world, suppress=[])
+    ran = mirror_world.run(0, allow_empty_suppress=True)
+    assert ran.succeeded, ran.output
+    assert digests(20) == mirror_world.members(audience_id)
 
 
-def test_a_member_who_comes_into_the_control_group_leaves_with_each_identifier(
-    mirrored: World, audience_id: str
-) -> None:
+def test_member_who_enters_the_control_group_leaves_with_each_identifier(mirror_world: World, audience_id: str) -> None:
     rows: list[Row] = [
         {"email": person, "maid": DEVICE(n % 30), "customer_id": n} for n, person in enumerate(people(40))
     ]
-    wants(mirrored, rows)
-    assert mirrored.run(0, control={"percent": 10, "salt": "it's", "by": "customer_id"}).succeeded
-    smaller = mirrored.members(audience_id)
-    lists(mirrored, suppress=[{"maid": DEVICE(5).upper()}])
-    ran = mirrored.run(1, control={"percent": "40", "salt": "it's", "by": "customer_id"})
-    assert ran.succeeded, ran.said
+    set_rows(mirror_world, rows)
+    assert mirror_world.run(0, control={"percent": 10, "salt": "it's", "by": "customer_id"}).succeeded
+    smaller = mirror_world.members(audience_id)
+    set_lists(mirror_world, suppress=[{"maid": DEVICE(5).upper()}])
+    ran = mirror_world.run(1, control={"percent": "40", "salt": "it's", "by": "customer_id"})
+    assert ran.succeeded, ran.output
     chosen = assign_control(
         Control(percent=Decimal(40), salt="it's", by="customer_id"), [b"%d" % row["customer_id"] for row in rows]
     )
@@ -122,6 +120,6 @@ def test_a_member_who_comes_into_the_control_group_leaves_with_each_identifier(
     lost |= {row[name] for row in rows for name in ("email", "maid") if row["maid"] == DEVICE(5)}
     every = {row[name] for row in rows for name in ("email", "maid")}
     expected = {digest(value) for value in every - lost}
-    assert expected == mirrored.members(audience_id)
+    assert expected == mirror_world.members(audience_id)
     assert expected < smaller
     assert ran.stored["records"]["withheld"]["control"] > 0
